@@ -1,0 +1,62 @@
+"""Everything that can go wrong on our side, and the exit code that each stands for.
+
+    HarnessError
+    ├── UsageError            2   a wrong command, option, file or value
+    │   └── ConfigurationError    several problems of one file, each with its key and what is allowed
+    ├── BrokenRunError        2   a run folder that is missing, foreign or torn beyond use
+    └── ChildError            1   a process of ours did not start or died
+
+An upload that fails is not here: it is an `Outcome` (harness/model.py).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the `harness` command tells the shell.
+
+    Where several hold, the first in this order wins: interrupted or terminated, usage, bug, lost acknowledgement,
+    invalid, threshold (a lost acknowledgement and a threshold share k6's number, 99).
+    """
+
+    PASSED = 0
+    BUG = 1
+    USAGE = 2
+    INVALID = 3
+    FAILED = 99
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class HarnessError(Exception):
+    """Base of our own errors; its text is what the user reads."""
+
+    exit_code = ExitCode.BUG
+
+
+class UsageError(HarnessError):
+    """The user asked for something that cannot be done as written."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ConfigurationError(UsageError):
+    """One or more problems in one configuration file, all of them at once."""
+
+    def __init__(self, source: str, problems: list[str]) -> None:
+        """`problems` are finished lines: dotted key, value, what is allowed."""
+        self.source = source
+        self.problems = problems
+        super().__init__("\n".join([f"{source}:", *(f"  {problem}" for problem in problems)]))
+
+
+class BrokenRunError(HarnessError):
+    """A folder that is not a run, or of which too little is left."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ChildError(HarnessError):
+    """A process that the run needs did not start, or ended too early."""

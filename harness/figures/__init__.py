@@ -1,0 +1,1 @@
+"""Run folder -> figures. Every figure is computed once, here; this is the only user of DuckDB."""

@@ -1,0 +1,109 @@
+"""What the charts draw: plain arrays over elapsed seconds since T0, computed from a run folder once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    FloatArray = npt.NDArray[np.float64]
+    IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A named curve: `t_s` and `value` of one shape (n,); gaps are NaN."""
+
+    label: str
+    t_s: FloatArray
+    value: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Pages and answers per second between scrapes, from the Prometheus scrapes of the generator, workers summed."""
+
+    offered: Line
+    goodput: Line
+    throughput: Line
+    outcomes: list[Line]
+    """Attempts per second, a line an outcome that occurred (labels are Outcome values), most frequent first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Responses:
+    """Responses over time, from the rows of answered and timed-out attempts, binned by due time."""
+
+    percentiles: list[Line]
+    """p50, p95, p99 per second of due time; NaN where the bin's sample cannot bear the percentile."""
+    edges_t_s: FloatArray
+    """Shape (columns + 1,)."""
+    edges_response_s: FloatArray
+    """Shape (rows + 1,), logarithmic."""
+    counts: IntArray
+    """Shape (rows, columns)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """Share of stations complete over time, from the rows."""
+
+    total: Line
+    planned: Line
+    """Share of stations whose time had come."""
+    kelurahan: list[Line]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerHealth:
+    """The server's own view, from its scrapes; empty lines where it publishes no such series."""
+
+    queue_depth: Line
+    workers_busy: Line
+    active_requests: Line
+    shed: Line
+    """Refusals per second."""
+    wasted: Line
+    """Units of wasted work per second."""
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorHealth:
+    """The generator's own health: lateness from the rows, the rest from its scrapes, a line a worker."""
+
+    lateness: list[Line]
+    """p50, p99 and max per second of due time, seconds."""
+    cpu: list[Line]
+    """Share of one core, a line a worker."""
+    memory: list[Line]
+    """Resident bytes, a line a worker."""
+    in_flight: Line
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A fault's interval, to shade and name."""
+
+    label: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Everything that the charts of one run draw."""
+
+    rates: Rates
+    responses: Responses
+    completion: Completion
+    server: ServerHealth
+    generator: GeneratorHealth
+    windows: list[Window]
+    deadline_s: float
+    end_s: float
+    time_scale: float
+    notes: list[str] = field(default_factory=list)
+    """What is missing from the folder, in words (a torn run)."""

@@ -1,0 +1,1 @@
+"""What decides: thresholds, validity, verdict."""

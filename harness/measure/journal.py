@@ -1,0 +1,131 @@
+"""The attempt journal: what each worker writes as it goes, and the truth that all figures come from.
+
+A file `worker-<rank>.journal` is a sequence of records of one fixed size: a BEGIN when an attempt starts and an END when
+it is over, so that an attempt in flight at a crash is known too (censored). Records are packed into memory (about a
+microsecond each) and written by `flush`, which the driver calls at least every 0.5 s. A torn tail is dropped on reading.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.model import OUTCOMES, Outcome
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+class Kind(IntEnum):
+    """What a record says."""
+
+    BEGIN = 1
+    """An attempt starts: page, attempt, due_s, sent_s."""
+    END = 2
+    """An attempt is over: everything."""
+    GAVE_UP = 3
+    """A page will not be tried again: page, attempt (the number made), done_s, reason in `status`."""
+
+
+class GaveUp(IntEnum):
+    """Why a page is not tried again."""
+
+    ATTEMPTS_USED_UP = 1
+    REJECTED_FOR_GOOD = 2
+    DEADLINE = 3
+    WITHHELD = 4
+
+
+RECORD = np.dtype(
+    [
+        ("kind", "u1"),
+        ("outcome", "u1"),
+        ("status", "<u2"),
+        ("page", "<u4"),
+        ("attempt", "<u4"),
+        ("pad", "<u4"),
+        ("sent_bytes", "<u8"),
+        ("resent_bytes", "<u8"),
+        ("due_s", "<f8"),
+        ("sent_s", "<f8"),
+        ("connected_s", "<f8"),
+        ("body_sent_s", "<f8"),
+        ("first_byte_s", "<f8"),
+        ("done_s", "<f8"),
+        ("retry_after_s", "<f4"),
+        ("login_s", "<f4"),
+        ("queue_s", "<f4"),
+        ("server_s", "<f4"),
+    ]
+)
+"""One record. `page` is the page's row in the plan, `attempt` counts from 1, times are NaN where not reached."""
+
+_PACK = struct.Struct("<BBHIIIQQddddddffff")
+assert _PACK.size == RECORD.itemsize  # noqa: S101
+_NUMBER = {outcome: number for number, outcome in enumerate(OUTCOMES)}
+_NAN = float("nan")
+
+
+def file_name(rank: int) -> str:
+    """Name of a worker's file in the run's journal folder."""
+    return f"worker-{rank:04d}.journal"
+
+
+class JournalWriter:
+    """Appends records to one worker's file."""
+
+    def __init__(self, folder: Path, rank: int) -> None:
+        """Open (and create) the file of worker `rank` in `folder`."""
+        self._fd = os.open(folder / file_name(rank), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._pending = bytearray()
+        self._pack = _PACK.pack
+
+    def begin(self, page: int, attempt: int, due_s: float, sent_s: float) -> None:
+        """Note that an attempt starts."""
+        self._pending += self._pack(
+            Kind.BEGIN, 0, 0, page, attempt, 0, 0, 0, due_s, sent_s, _NAN, _NAN, _NAN, _NAN, _NAN, _NAN, _NAN, _NAN
+        )
+
+    def end(
+        self, page: int, attempt: int, outcome: Outcome, *, status: int = 0, sent_bytes: int = 0, resent_bytes: int = 0,
+        due_s: float, sent_s: float = _NAN, connected_s: float = _NAN, body_sent_s: float = _NAN,
+        first_byte_s: float = _NAN, done_s: float = _NAN, retry_after_s: float = _NAN, login_s: float = _NAN,
+        queue_s: float = _NAN, server_s: float = _NAN,
+    ) -> None:  # fmt: skip
+        """Note how an attempt ended."""
+        self._pending += self._pack(
+            Kind.END, _NUMBER[outcome], status, page, attempt, 0, sent_bytes, resent_bytes, due_s, sent_s,
+            connected_s, body_sent_s, first_byte_s, done_s, retry_after_s, login_s, queue_s, server_s,
+        )  # fmt: skip
+
+    def gave_up(self, page: int, attempts: int, at_s: float, reason: GaveUp) -> None:
+        """Note that a page will not be tried again."""
+        self._pending += self._pack(
+            Kind.GAVE_UP, 0, reason, page, attempts, 0, 0, 0, _NAN, _NAN, _NAN, _NAN, _NAN, at_s, _NAN, _NAN, _NAN, _NAN
+        )
+
+    def flush(self) -> None:
+        """Hand everything noted so far to the kernel, where a killed process can't lose it any more."""
+        pending, self._pending = self._pending, bytearray()
+        view = memoryview(pending)
+        while view:
+            view = view[os.write(self._fd, view) :]
+
+    def close(self) -> None:
+        """Flush and close."""
+        self.flush()
+        os.close(self._fd)
+
+
+def read(path: Path) -> npt.NDArray[np.void]:
+    """Records of one journal file, in the order of writing, without the torn tail.
+
+    Shape (n,), dtype `RECORD`.
+    """
+    whole = path.stat().st_size // RECORD.itemsize
+    return np.fromfile(path, dtype=RECORD, count=whole)

@@ -1,0 +1,148 @@
+"""The only module that knows the names of the files in a run folder, and what run.json holds."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from harness.errors import BrokenRunError
+
+FORMAT = 1
+"""Number of the folder's format; a reader refuses a higher one."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class PhaseRecord(_Record):
+    """A phase of the run as it was: see harness.model.Phase."""
+
+    name: str
+    start_s: float
+    end_s: float
+
+
+class FaultRecord(_Record):
+    """A planned fault window. `end_s` is None for one that outlasts the run."""
+
+    name: str
+    kind: str
+    start_s: float
+    end_s: float | None
+
+
+class WorkerRecord(_Record):
+    """What a worker of the generator said when it finished; `lost` if it never did."""
+
+    rank: int
+    lost: bool = False
+    attempts: int = 0
+    stations_begun: int = 0
+    stations_planned: int = 0
+
+
+class Ended(_Record):
+    """How the run ended."""
+
+    how: Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed"]
+    """completed: everything delivered. deadline: time was up. aborted: a threshold could not hold any more."""
+    at_s: float
+    message: str = ""
+
+
+class RunRecord(_Record):
+    """The content of run.json. Written at the start and again at the end (`ended` is None if broken off)."""
+
+    format: int = FORMAT
+    id: str
+    name: str
+    title: str
+    scenario: dict[str, Any]
+    """The scenario as resolved: every key, quantities with their units."""
+    seed: int
+    target: str
+    own_server: bool
+    """True when the run started the mock itself."""
+    deadline_s: float
+    time_scale: float
+    warm_up_s: float = 0.0
+    client_timeout_s: float
+    workers: list[WorkerRecord]
+    versions: dict[str, str]
+    host: dict[str, Any]
+    command: list[str]
+    t0_epoch: float | None = None
+    """Unix time of T0: a label only, all figures count on the monotonic clock."""
+    phases: list[PhaseRecord] = []
+    faults: list[FaultRecord] = []
+    ended: Ended | None = None
+    clock_step_s: float = 0.0
+    """How far wall clock and monotonic clock drifted apart during the run."""
+    problems: list[str] = []
+    """What went wrong with the measurement itself, in words."""
+
+
+class RunFolder:
+    """Paths of a run folder; reading and writing of its JSON files (atomically: write beside, then rename)."""
+
+    def __init__(self, path: Path) -> None:
+        """`path` need not exist yet."""
+        self.path = path
+        self.run_json = path / "run.json"
+        self.plan = path / "plan.parquet"
+        self.journal = path / "journal"
+        self.attempts = path / "attempts.parquet"
+        self.server = path / "server"
+        self.scrapes = path / "scrapes"
+        self.stored = path / "stored.parquet"
+        self.summary = path / "summary.json"
+        self.audit = path / "audit.json"
+        self.verdict = path / "verdict.json"
+        self.junit = path / "junit.xml"
+        self.markdown = path / "summary.md"
+        self.metrics = path / "metrics.txt"
+        self.report = path / "report"
+        self.page = path / "report" / "index.html"
+        self.logs = path / "logs"
+
+    def create(self) -> None:
+        """Make the folder and its rooms; FileExistsError if it holds anything already."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        if any(self.path.iterdir()):
+            raise FileExistsError(self.path)
+        for room in (self.journal, self.server, self.scrapes, self.report, self.logs):
+            room.mkdir()
+
+    def write_run(self, record: RunRecord) -> None:
+        """Write run.json."""
+        write_json(self.run_json, record.model_dump(mode="json"))
+
+    def read_run(self) -> RunRecord:
+        """Content of run.json.
+
+        Raises BrokenRunError where the folder is no run of ours or is newer than this program.
+        """
+        try:
+            record = RunRecord.model_validate_json(self.run_json.read_bytes())
+        except FileNotFoundError:
+            message = f"{self.path} is not a run folder: it has no run.json"
+            raise BrokenRunError(message) from None
+        except (OSError, ValidationError) as error:
+            message = f"{self.run_json} can't be read: {str(error).splitlines()[0]}"
+            raise BrokenRunError(message) from None
+        if record.format > FORMAT:
+            message = f"{self.path} has format {record.format}; this program reads up to {FORMAT}: update it"
+            raise BrokenRunError(message)
+        return record
+
+
+def write_json(path: Path, content: object) -> None:
+    """Replace a JSON file in one step, so that a reader never sees half of it."""
+    beside = path.with_name(path.name + ".new")
+    beside.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(beside, path)

@@ -1,0 +1,193 @@
+"""Quantities with units, and the distributions drawn from them.
+
+Pure: no clock, no generator of its own. A duration is seconds, a size is bytes, a rate is bytes per second, a ratio is
+a float (1.0 = 100 %). Written as text with a unit ("150ms", "1.6MB", "8Mbit/s", "95%"), so that no key needs a suffix
+and no reader has to guess. A resolved value is written back with its unit, so that it can be read again.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from statistics import NormalDist
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, Tag
+
+_QUANTITY = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z%/]*)\s*$")
+_DURATIONS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_RATES = {
+    "bit/s": 0.125, "kbit/s": 125.0, "Mbit/s": 125e3, "Gbit/s": 125e6,
+    "B/s": 1.0, "KB/s": 1e3, "MB/s": 1e6, "GB/s": 1e9,
+}  # fmt: skip
+_NORMAL = NormalDist()
+
+
+def _parse(text: object, units: dict[str, float] | dict[str, int], what: str, examples: str) -> float:
+    match = _QUANTITY.match(text) if isinstance(text, str) else None
+    if match is None or match[2] not in units:
+        message = f"is not a {what}: write a number and a unit, as in {examples}"
+        raise ValueError(message)
+    return float(match[1]) * units[match[2]]
+
+
+def duration_s(value: object) -> float:
+    """Seconds that a text such as "150ms" or "1h" stands for.
+
+    Raises ValueError for anything without a unit (a bare number could be seconds or milliseconds).
+
+    >>> duration_s("150ms"), duration_s("2m")
+    (0.15, 120.0)
+    """
+    return _parse(value, _DURATIONS, "duration", '"150ms", "10s", "2m", "1h"')
+
+
+def size_bytes(value: object) -> int:
+    """Bytes that a text such as "1.6MB" (decimal) or "64KiB" (binary) stands for.
+
+    >>> size_bytes("1.6MB"), size_bytes("64KiB")
+    (1600000, 65536)
+    """
+    return round(_parse(value, _SIZES, "size", '"500KB", "1.6MB", "64KiB"'))
+
+
+def rate_bytes_per_s(value: object) -> float:
+    """Bytes per second that a text such as "8Mbit/s" or "1MB/s" stands for.
+
+    >>> rate_bytes_per_s("8Mbit/s")
+    1000000.0
+    """
+    return _parse(value, _RATES, "rate", '"8Mbit/s", "500KB/s"')
+
+
+def ratio(value: object) -> float:
+    """Share that a text such as "95%" or a plain number stands for.
+
+    >>> ratio("95%"), ratio(0.2)
+    (0.95, 0.2)
+    """
+    if isinstance(value, str):
+        return _parse(value, {"%": 0.01, "": 1.0}, "ratio", '"95%" or 0.95')
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        message = 'is not a ratio: write "95%" or 0.95'
+        raise ValueError(message)
+    return float(value)
+
+
+def _written(unit: str) -> PlainSerializer:
+    def write(value: float) -> str:
+        return f"{int(value) if float(value).is_integer() else value!r}{unit}"
+
+    return PlainSerializer(write, return_type=str)
+
+
+Duration = Annotated[float, BeforeValidator(duration_s), _written("s")]
+Size = Annotated[int, BeforeValidator(size_bytes), _written("B")]
+Rate = Annotated[float, BeforeValidator(rate_bytes_per_s), _written("B/s")]
+Ratio = Annotated[float, BeforeValidator(ratio), Field(ge=0)]
+Probability = Annotated[float, BeforeValidator(ratio), Field(ge=0, le=1)]
+
+
+class Frozen(BaseModel):
+    """Base of everything that is read from a file: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+U = TypeVar("U")
+
+
+class _Distribution(Frozen, Generic[U]):
+    max: U | None = None
+    """Values above are cut to this one."""
+
+    def _raw(self, p: float) -> float:
+        raise AssertionError(p)
+
+    def quantile(self, p: float) -> float:
+        """Value below which a share `p` (0 < p < 1) of draws lies; feed it a uniform number to draw.
+
+        Drawing by quantile keeps common random numbers common: the same uniform number gives the same rank in every
+        variant of an experiment.
+        """
+        value = self._raw(p)
+        return value if self.max is None else min(value, float(self.max))  # type: ignore[arg-type]
+
+
+class Fixed(_Distribution[U], Generic[U]):
+    """Always the same value."""
+
+    distribution: Literal["fixed"] = "fixed"
+    value: U
+
+    def _raw(self, p: float) -> float:  # noqa: ARG002
+        return float(self.value)  # type: ignore[arg-type]
+
+
+class Uniform(_Distribution[U], Generic[U]):
+    """Equally likely anywhere between `low` and `high`."""
+
+    distribution: Literal["uniform"] = "uniform"
+    low: U
+    high: U
+
+    def _raw(self, p: float) -> float:
+        low, high = float(self.low), float(self.high)  # type: ignore[arg-type]
+        return low + p * (high - low)
+
+
+class Exponential(_Distribution[U], Generic[U]):
+    """Memoryless, with the given mean."""
+
+    distribution: Literal["exponential"] = "exponential"
+    mean: U
+
+    def _raw(self, p: float) -> float:
+        return -float(self.mean) * math.log1p(-p)  # type: ignore[arg-type]
+
+
+class Lognormal(_Distribution[U], Generic[U]):
+    """exp(Normal(log(median), sigma)): what service times and photo sizes look like."""
+
+    distribution: Literal["lognormal"] = "lognormal"
+    median: U
+    sigma: Annotated[float, Field(ge=0)] = 0.5
+
+    def _raw(self, p: float) -> float:
+        return float(self.median) * math.exp(self.sigma * _NORMAL.inv_cdf(p))  # type: ignore[arg-type]
+
+
+def _kind_of(value: object) -> str | None:
+    if isinstance(value, dict):
+        return str(value.get("distribution"))
+    return getattr(value, "distribution", None)
+
+
+def _plain_is_fixed(value: object) -> object:
+    return {"distribution": "fixed", "value": value} if isinstance(value, str) else value
+
+
+def _distribution_of(unit: Any) -> Any:
+    union = (
+        Annotated[Fixed[unit], Tag("fixed")]
+        | Annotated[Uniform[unit], Tag("uniform")]
+        | Annotated[Exponential[unit], Tag("exponential")]
+        | Annotated[Lognormal[unit], Tag("lognormal")]
+    )
+    return Annotated[union, Discriminator(_kind_of), BeforeValidator(_plain_is_fixed)]
+
+
+Distribution = Fixed[Any] | Uniform[Any] | Exponential[Any] | Lognormal[Any]
+DurationDistribution = _distribution_of(Duration)
+SizeDistribution = _distribution_of(Size)
+RateDistribution = _distribution_of(Rate)
+
+
+def lognormal_duration(median: str, sigma: float) -> Lognormal[Duration]:
+    """A lognormal duration for a default in code.
+
+    >>> lognormal_duration("150ms", 0.5).quantile(0.5)
+    0.15
+    """
+    return Lognormal[Duration].model_validate({"median": median, "sigma": sigma})
