@@ -1,0 +1,123 @@
+"""Turns what pydantic says of a wrong file into lines that say where, what, and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+_TAGS = {"fixed", "uniform", "exponential", "lognormal"}
+
+
+def suggestion(word: str, allowed: Iterable[str]) -> str:
+    """The nearest allowed word as a question, or nothing.
+
+    >>> suggestion("wrokers", ["workers", "queue_capacity"])
+    '; did you mean "workers"?'
+    """
+    near = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)
+    return f'; did you mean "{near[0]}"?' if near else ""
+
+
+def explain(error: ValidationError, model: type[BaseModel], content: object) -> list[str]:
+    """One line a problem: dotted key, value, what is allowed. `content` is what was validated."""
+    lines = [_line(dict(detail), model, content) for detail in error.errors(include_url=False)]
+    return list(dict.fromkeys(lines))
+
+
+def _line(detail: dict[str, Any], model: type[BaseModel], content: object) -> str:
+    path = _path_in(detail["loc"], content)
+    key = ".".join(str(part) for part in path) or "the file"
+    kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
+    if kind == "extra_forbidden":
+        allowed = _keys_beside(path[:-1], detail["loc"], model)
+        near = suggestion(str(path[-1]), allowed)
+        return f"{key} is not a key{near or _listing(allowed)}"
+    if kind == "missing":
+        return f"{key} is missing"
+    if kind in {"union_tag_invalid", "union_tag_not_found"}:
+        return _union(key, context, value)
+    if kind == "literal_error":
+        allowed_words = str(context["expected"]).replace("'", '"')
+        words = [word.strip(' "') for word in allowed_words.replace(" or ", ",").split(",")]
+        return f"{key} = {_shown(value)} is not one of {allowed_words}{suggestion(str(value), words)}"
+    message = str(detail["msg"])
+    message = message.removeprefix("Value error, ").removeprefix("Input should be ")
+    if kind == "value_error":
+        return f"{key} = {_shown(value)} {message}" if path else message
+    return f"{key} = {_shown(value)} should be {message}"
+
+
+def _union(key: str, context: dict[str, Any], value: object) -> str:
+    name = str(context.get("discriminator", "kind")).strip("'")
+    name = "distribution" if name.endswith("()") else name
+    if "tag" not in context:
+        allowed = "needs a table with a key" if isinstance(value, dict) else "should be a table with a key"
+        return f'{key} = {_shown(value)} {allowed} "{name}"'
+    words = [word.strip(" '") for word in str(context["expected_tags"]).split(",")]
+    listed = ", ".join(words)
+    return f"{key}.{name} = {_shown(context['tag'])} is not one of {listed}{suggestion(str(context['tag']), words)}"
+
+
+def _path_in(loc: tuple[int | str, ...], content: object) -> list[int | str]:
+    """The parts of `loc` that are keys of the content (pydantic puts union tags between them)."""
+    path: list[int | str] = []
+    place = content
+    for number, part in enumerate(loc):
+        last = number == len(loc) - 1
+        if isinstance(place, dict) and part in place:
+            place = place[part]
+        elif isinstance(place, list) and isinstance(part, int) and part < len(place):
+            named = place[part]
+            place = named
+        elif not last or part in _TAGS or str(part).startswith(("function-", "lognormal", "list[")):
+            continue
+        path.append(part)
+    return path
+
+
+def _keys_beside(path: list[int | str], loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
+    """Keys that the table at `path` may have, as far as the model tells."""
+    found: list[type[BaseModel]] = [model]
+    for part in path:
+        if isinstance(part, int):
+            continue
+        found = [inner for outer in found for inner in _models_in(_annotation(outer, part))]
+    tags = {str(part) for part in loc}
+    tagged = [candidate for candidate in found if tags & _tags_of(candidate)]
+    return [key for candidate in tagged or found for key in candidate.model_fields]
+
+
+def _tags_of(model: type[BaseModel]) -> set[str]:
+    return {
+        str(value)
+        for field in model.model_fields.values()
+        for value in get_args(field.annotation)
+        if isinstance(value, str)
+    }
+
+
+def _annotation(model: type[BaseModel], key: str) -> object:
+    field = model.model_fields.get(key)
+    return None if field is None else field.annotation
+
+
+def _models_in(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models_in(inner)]
+
+
+def _listing(allowed: list[str]) -> str:
+    return f"; there are {', '.join(sorted(dict.fromkeys(allowed)))}" if allowed else ""
+
+
+def _shown(value: object) -> str:
+    text = (
+        f'"{value}"'
+        if isinstance(value, str)
+        else ("true" if value is True else "false" if value is False else repr(value))
+    )
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,1 @@
+"""Draws a finished (or broken-off) run."""
