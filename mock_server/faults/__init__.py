@@ -1,0 +1,1 @@
+"""Kinds of faults, one a module; `registry` lists them."""

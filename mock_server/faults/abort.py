@@ -1,0 +1,53 @@
+"""abort: requests are answered with an error status, unread."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from mock_server.faults.base import Draw, Exchange, Fault
+from mock_server.units import Duration, Frozen
+
+Status = Annotated[int, Field(ge=400, le=599)]
+
+
+class WeightedStatus(Frozen):
+    """One status of a list, drawn in proportion to its weight."""
+
+    status: Status
+    weight: Annotated[float, Field(gt=0)] = 1.0
+
+
+def _one_is_a_list(value: object) -> object:
+    return [{"status": value}] if isinstance(value, int) else value
+
+
+Choices = Annotated[tuple[WeightedStatus, ...], BeforeValidator(_one_is_a_list), Field(strict=False, min_length=1)]
+
+
+class Abort(Fault):
+    """The server answers with an error instead of doing the work."""
+
+    kind: Literal["abort"]
+    status: Choices = (WeightedStatus(status=503),)
+    """One status from 400 to 599, or a list of {status, weight}."""
+    retry_after: Duration | None = None
+    """Sent as Retry-After, rounded up to whole seconds."""
+
+    def chosen(self, draw: Draw) -> int:
+        """The status that this draw picks.
+
+        >>> Abort(kind="abort", status=[{"status": 500, "weight": 3}, {"status": 503}]).chosen(0.8)
+        503
+        """
+        left = draw * sum(choice.weight for choice in self.status)
+        for choice in self.status:
+            left -= choice.weight
+            if left < 0:
+                return choice.status
+        return self.status[-1].status
+
+    async def on_request(self, exchange: Exchange, draw: Draw) -> None:
+        """Answers with the chosen status."""
+        raise exchange.refuse(self.chosen(draw), f'fault "{self.name}"', self.retry_after)
