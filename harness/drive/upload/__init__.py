@@ -1,0 +1,1 @@
+"""Uploading: one module a protocol over one small HTTP client."""

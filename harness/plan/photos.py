@@ -1,0 +1,131 @@
+"""Photos: a bank of a few real JPEGs, and a short tail that makes each page's photo its own.
+
+A photo is a shared body (a drawn C.Hasil page with camera noise, without its end marker) followed by a JPEG comment
+segment with station, form and page, and the end marker: a complete JPEG that any reader opens. So a million pages cost no
+memory, and a digest costs a microsecond: the body is hashed once, its hash state copied, the tail added.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from harness.model import PageKey
+
+if TYPE_CHECKING:
+    from mock_server.units import Distribution
+
+TAIL_BYTES = 64
+"""Length of every tail: the comment is padded with spaces."""
+SMALLEST_PHOTO_BYTES = 1_000
+_COMMENT, _END = b"\xff\xfe", b"\xff\xd9"
+_NOISE = 12.0
+_QUALITY = 90
+_TRIAL_SIDE = 400
+
+
+@dataclass(frozen=True)
+class Body:
+    """The shared part of many photos."""
+
+    data: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of a whole photo with this body."""
+        return len(self.data) + TAIL_BYTES
+
+    @cached_property
+    def _hash(self) -> hashlib._Hash:
+        return hashlib.sha256(self.data)
+
+    def sha256(self, tail: bytes) -> str:
+        """Hex digest of body and tail, without hashing the body again."""
+        state = self._hash.copy()
+        state.update(tail)
+        return state.hexdigest()
+
+
+def tail_of(key: PageKey) -> bytes:
+    """The bytes that end the photo of this page: a comment segment with its key, and the end marker.
+
+    >>> len(tail_of(PageKey("3509191001001", "ppwp", 2)))
+    64
+    """
+    text = f"{key.station}/{key.form}/{key.page}".encode().ljust(TAIL_BYTES - 6)
+    return _COMMENT + (len(text) + 2).to_bytes(2, "big") + text + _END
+
+
+def photo_bank(size: Distribution, bodies: int, seed: int) -> tuple[Body, ...]:
+    """Bodies whose photos have the sizes at the middle of `bodies` equally likely parts of the distribution.
+
+    A pure function: the same arguments give the same bytes (with the same Pillow; its version is in run.json).
+    """
+    sizes = [round(size.quantile((number + 0.5) / bodies)) for number in range(bodies)]
+    return tuple(
+        Body(_jpeg_body(max(wanted, SMALLEST_PHOTO_BYTES) - TAIL_BYTES, np.random.default_rng([seed, 0xF070, number])))
+        for number, wanted in enumerate(sizes)
+    )
+
+
+def _jpeg_body(size_bytes: int, rng: np.random.Generator) -> bytes:
+    """A JPEG without its end marker, of exactly this size: drawn a little too small, the rest a comment of noise."""
+    trial = len(_encoded(_TRIAL_SIDE, _TRIAL_SIDE * 4 // 3, rng))
+    side = _TRIAL_SIDE * (0.97 * size_bytes / trial) ** 0.5
+    body = b""
+    while True:
+        width, height = max(8, int(side)), max(8, int(side * 4 / 3))
+        body = _encoded(width, height, rng)[: -len(_END)]
+        if len(body) + 4 <= size_bytes or (width == 8 and height <= 10):
+            break
+        side *= 0.97
+    return body + _filler(size_bytes - len(body), rng)
+
+
+def _filler(missing: int, rng: np.random.Generator) -> bytes:
+    """Comment segments of random bytes, `missing` bytes in all (nothing below the four bytes of a segment's head)."""
+    segments = b""
+    while missing >= 4:
+        length = min(missing, 65_000)
+        length -= 4 if 0 < missing - length < 4 else 0
+        segments += _COMMENT + (length - 2).to_bytes(2, "big") + rng.bytes(length - 4)
+        missing -= length
+    return segments
+
+
+def _encoded(width: int, height: int, rng: np.random.Generator) -> bytes:
+    page = np.asarray(_drawn(width, height), dtype=np.float32)
+    light = np.linspace(1.0, 0.82, height, dtype=np.float32)[:, None, None]
+    noise = rng.standard_normal((height, width, 1), dtype=np.float32) * _NOISE
+    tint = rng.standard_normal((1, 1, 3), dtype=np.float32) * 3.0
+    pixels = np.clip(page * light + noise + tint, 0, 255).astype(np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=_QUALITY if width >= 240 else 50)
+    return out.getvalue()
+
+
+def _drawn(width: int, height: int) -> Image.Image:
+    """A C.Hasil page as a phone sees it: title, grid of tally boxes, figures, signatures."""
+    image = Image.new("RGB", (width, height), (236, 233, 222))
+    if width < 240:  # too small to hold the grid
+        return image
+    draw = ImageDraw.Draw(image)
+    ink, red = (40, 44, 60), (150, 40, 40)
+    margin, row = width // 16, height / 40
+    draw.rectangle((margin, row, width - margin, height - row), outline=ink, width=max(1, width // 300))
+    draw.text((margin * 2, row * 1.5), "MODEL C.HASIL-KPU  PRESIDEN DAN WAKIL PRESIDEN", fill=red, font_size=max(8, row * 0.85))
+    for line in range(4, 38):
+        y = row * line
+        draw.line((margin, y, width - margin, y), fill=ink, width=1)
+        draw.text((margin * 1.3, y + row * 0.1), f"{line - 3:2d}.  JUMLAH SUARA SAH", fill=ink, font_size=max(6, row * 0.6))
+        for box in range(3):
+            left = width - margin * (2 + 1.4 * box)
+            draw.rectangle((left, y + 2, left + margin, y + row - 2), outline=ink)
+            draw.text((left + margin / 3, y), str((line * 7 + box * 3) % 10), fill=(20, 40, 140), font_size=max(6, row * 0.8))
+    return image

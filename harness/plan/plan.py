@@ -1,0 +1,141 @@
+"""The plan: every page that has to arrive, with its due time, its photo's digest and its reading.
+
+Held as columns, so that a million pages fit; a page is worked out when it is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.model import Page, PageKey, Station
+from harness.plan.arrivals import due_times
+from harness.plan.photos import Body, photo_bank, tail_of
+from harness.plan.regions import load_region
+from harness.scenario import PAGES_OF_FORM, Scenario
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+CANDIDATES = ("100025", "100026", "100027")
+"""KPU's ids of the three pairs."""
+VOTES_PAGE = {"ppwp": 2}
+"""The page of a form that carries the votes; only PPWP's is published."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that has to arrive. Pages are numbered station by station, in the order of the stations' codes."""
+
+    stations: Sequence[Station]
+    due_s: npt.NDArray[np.float64]
+    """Shape (stations,): when each turns up."""
+    slots: tuple[tuple[str, int], ...]
+    """(form, page number) of each page of a station, in the order of sending."""
+    bank: tuple[Body, ...]
+    body_of_page: npt.NDArray[np.uint8]
+    """Shape (pages,): which body of the bank."""
+    seed: int
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are."""
+        return len(self.stations) * len(self.slots)
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all photos."""
+        sizes = np.array([body.size_bytes for body in self.bank], dtype=np.int64)
+        return int(sizes[self.body_of_page].sum())
+
+    def key(self, index: int) -> PageKey:
+        """Key of a page."""
+        station, slot = divmod(index, len(self.slots))
+        return PageKey(self.stations[station].code, *self.slots[slot])
+
+    def page(self, index: int) -> Page:
+        """A page, with digest and reading worked out."""
+        key = self.key(index)
+        body = self.bank[self.body_of_page[index]]
+        return Page(
+            index=index,
+            station=key.station,
+            form=key.form,
+            page=key.page,
+            due_s=float(self.due_s[index // len(self.slots)]),
+            size_bytes=body.size_bytes,
+            sha256=body.sha256(tail_of(key)),
+            reading=reading_of(key, self.seed),
+        )
+
+    def pages_of(self, station: int) -> range:
+        """Page numbers of a station."""
+        return range(station * len(self.slots), (station + 1) * len(self.slots))
+
+    def photo(self, index: int) -> tuple[memoryview, bytes]:
+        """Body (shared, not copied) and tail of a page's photo."""
+        return memoryview(self.bank[self.body_of_page[index]].data), tail_of(self.key(index))
+
+    def shard(self, rank: int, workers: int) -> npt.NDArray[np.int64]:
+        """Station numbers of one of `workers` equal shares, in the order of their due times.
+
+        Stations are dealt out like cards in the order of their due times, so that every share has the same curve.
+        """
+        return np.argsort(self.due_s, kind="stable")[rank::workers]
+
+    def __iter__(self) -> Iterator[Page]:
+        """Every page, in the order of the plan."""
+        return (self.page(index) for index in range(self.pages))
+
+
+def make_plan(scenario: Scenario) -> Plan:
+    """The plan of a scenario: the same scenario and seed give the same bytes, digests and due times.
+
+    Raises ConfigurationError where the region file is wrong.
+    """
+    stations = _chosen(load_region(scenario.stations.region), scenario.stations.count)
+    rng = np.random.default_rng([scenario.seed, 0xA221])
+    slots = tuple((form, page + 1) for form in scenario.stations.forms for page in range(PAGES_OF_FORM[form]))
+    due = due_times(scenario.arrivals, len(stations), rng)
+    bodies = scenario.photos.bank
+    return Plan(
+        stations=stations,
+        due_s=due[rng.permutation(len(stations))],
+        slots=slots,
+        bank=photo_bank(scenario.photos.size, bodies, scenario.seed),
+        body_of_page=rng.integers(0, bodies, len(stations) * len(slots), dtype=np.uint8),
+        seed=scenario.seed,
+    )
+
+
+def _chosen(stations: list[Station], count: int | None) -> list[Station]:
+    """All stations, or `count` of them spread evenly."""
+    if count is None or count >= len(stations):
+        return stations
+    return [stations[number * len(stations) // count] for number in range(count)]
+
+
+def reading_of(key: PageKey, seed: int) -> str:
+    """The figures that the officers confirmed, as canonical JSON; "" for a page without votes. They add up.
+
+    Names of the parts as in KPU's public API.
+    """
+    if VOTES_PAGE.get(key.form) != key.page:
+        return ""
+    rng = random.Random(f"{seed}/{key.station}")
+    votes = [rng.randint(5, 110) for _ in CANDIDATES]
+    invalid = rng.randint(0, 12)
+    valid = sum(votes)
+    administration = {
+        "pemilih_dpt_j": valid + invalid + rng.randint(0, 60),
+        "suara_sah": valid,
+        "suara_tidak_sah": invalid,
+        "suara_total": valid + invalid,
+    }
+    content = {"administrasi": administration, "chart": dict(zip(CANDIDATES, votes, strict=True))}
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))

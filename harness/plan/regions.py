@@ -1,0 +1,90 @@
+"""Region files -> stations. A region file is CSV: code,name,stations; the code's length says what a row is.
+
+10 digits: a kelurahan. 6 (kecamatan) or 2 (province): only the total is known, so its stations sit in synthetic kelurahan
+of at most 999, whose last four digits start at 9001 and whose names say "synthetic".
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from importlib import resources
+from pathlib import Path
+
+from harness.errors import ConfigurationError
+from harness.model import Station
+
+MAX_STATIONS = 2_000_000
+"""More than twice the nation; a file that asks for more is refused."""
+
+_LARGEST_KELURAHAN = 999
+
+
+def load_region(name: str) -> list[Station]:
+    """Stations of a shipped region or of a CSV file, in the order of their codes.
+
+    Raises ConfigurationError with every wrong line.
+    """
+    if name.endswith(".csv"):
+        try:
+            text = Path(name).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(name, [f"can't be read: {error}"]) from None
+    else:
+        text = (resources.files("harness") / "regions" / f"{name}.csv").read_text("utf-8")
+    return parse_region(text, name)
+
+
+def parse_region(text: str, source: str) -> list[Station]:
+    """Stations that a region file's text lists, in the order of their codes."""
+    problems: list[str] = []
+    kelurahan: dict[str, tuple[str, int]] = {}
+    total = 0
+    for line, row in enumerate(csv.reader(io.StringIO(text)), start=1):
+        if not row or (line == 1 and row[0] == "code"):
+            continue
+        wrong = _wrong(row)
+        if wrong:
+            problems.append(f"line {line}: {wrong}")
+            continue
+        code, title, count = row[0], row[1], int(row[2])
+        total += count
+        if total > MAX_STATIONS:
+            raise ConfigurationError(source, [f"line {line}: more than {MAX_STATIONS:,} stations in all"])
+        for village, label, stations in _kelurahan_of(code, title, count):
+            if village in kelurahan:
+                problems.append(f"line {line}: code {code} stands twice")
+                break
+            kelurahan[village] = (label, stations)
+    if not kelurahan and not problems:
+        problems.append("holds no stations; lines should read code,name,stations")
+    if problems:
+        raise ConfigurationError(source, problems)
+    return [
+        Station(f"{code}{number:03d}", name)
+        for code, (name, stations) in sorted(kelurahan.items())
+        for number in range(1, stations + 1)
+    ]
+
+
+def _wrong(row: list[str]) -> str:
+    if len(row) != 3:
+        return f"has {len(row)} fields; it should read code,name,stations"
+    code, _, stations = row
+    if not (code.isascii() and code.isdigit() and len(code) in {2, 6, 10}):
+        return f'code "{code}" should have 10 digits (a kelurahan), 6 (a kecamatan) or 2 (a province)'
+    if not (stations.isascii() and stations.isdigit() and 1 <= len(stations) <= 7 and int(stations) >= 1):
+        return f'stations "{stations}" should be a number from 1'
+    if len(code) == 10 and int(stations) > _LARGEST_KELURAHAN:
+        return f"stations {stations}: a kelurahan has at most {_LARGEST_KELURAHAN}"
+    return ""
+
+
+def _kelurahan_of(code: str, name: str, stations: int) -> list[tuple[str, str, int]]:
+    """(10-digit code, name, stations) that a row stands for."""
+    if len(code) == 10:
+        return [(code, name, stations)]
+    parts = -(-stations // _LARGEST_KELURAHAN)
+    prefix = code.ljust(6, "9")
+    sizes = [stations // parts + (number < stations % parts) for number in range(parts)]
+    return [(f"{prefix}{9001 + number}", f"{name} (synthetic {number + 1})", size) for number, size in enumerate(sizes)]
