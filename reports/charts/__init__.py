@@ -1,0 +1,19 @@
+"""The charts of a run, in the order of the page: each a module with its finding (words) and its drawing (a Figure).
+
+To add one: write a module with `finding`, `draw` and `CHART`, and name it here. The page, the files in `report/` and
+the tests that hold for every chart follow.
+"""
+
+from reports.charts import completion, failures, generator, responses, server, throughput
+from reports.charts.frame import Chart
+
+CHARTS: tuple[Chart, ...] = (
+    throughput.CHART,
+    completion.CHART,
+    failures.CHART,
+    responses.CHART,
+    server.CHART,
+    generator.CHART,
+)
+
+__all__ = ["CHARTS", "Chart"]

@@ -1,0 +1,99 @@
+"""Completion: share of stations with every page acknowledged, over time, a line a kelurahan."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+
+from harness.figures.series import Line, Series
+from harness.figures.summary import Summary
+from reports import palette, quantities
+from reports.charts.frame import Chart, EndLabel, Frame, Panel, draw_line, end_of, frame, label_ends, silent
+
+MOST_NAMED = 12
+"""Kelurahan that are named at their line; of more, only the slowest."""
+SCALES = ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes"))
+
+
+def finding(series: Series, summary: Summary) -> str:
+    """How many stations were complete by the deadline, and who was last."""
+    stations = summary.stations
+    if not stations.planned:
+        return "No station was planned"
+    done = stations.completed_by_deadline
+    if done == stations.planned:
+        reached = np.flatnonzero(series.completion.total.value >= 1 - 1e-9)
+        said = f"All {quantities.plural(done, 'station')} were complete"
+        if not len(reached) or series.deadline_s <= 0:
+            return said + " by the deadline"
+        spare = series.deadline_s - float(series.completion.total.t_s[reached[0]])
+        return f"{said} {quantities.seconds(max(spare, 0.0))} before the deadline"
+    ratio = quantities.share(done / stations.planned)
+    said = f"{done:,} of {quantities.plural(stations.planned, 'station')} ({ratio}) were complete by the deadline"
+    behind = [place for place in summary.kelurahan if place.stations]
+    if len(behind) < 2:
+        return said
+    last = min(behind, key=lambda place: place.completed_by_deadline / place.stations)
+    return f"{said}; {last.name} was last with {quantities.share(last.completed_by_deadline / last.stations)}"
+
+
+def draw(series: Series, summary: Summary) -> Figure:
+    """The total bold, the kelurahan thin, the slowest one in a colour of its own; election time below."""
+    said, completion = finding(series, summary), series.completion
+    if not np.isfinite(completion.total.value).any():
+        return silent(series, said, "no station was begun")
+    scaled = series.time_scale > 1
+    drawn = frame(series, said, [Panel("stations complete", 3.3)], below_in=0.4 if scaled else 0.0)
+    axes = drawn.panels[0]
+    places = sorted(completion.kelurahan, key=_reached)
+    slowest = places[0].label if len(places) > 1 else ""
+    named = {line.label for line in (places if len(places) <= MOST_NAMED else places[:3])}
+    labels: list[EndLabel | None] = []
+    for line in places:
+        colour = palette.VERMILION if line.label == slowest else palette.GREY
+        draw_line(axes, line, colour, width=1.4 if line.label == slowest else 0.9)
+        if line.label in named:
+            labels.append(end_of(line, f"{line.label} {quantities.share(_reached(line)[0])}", colour))
+    draw_line(axes, completion.planned, palette.OFFERED, width=1.4, dashed=True)
+    draw_line(axes, completion.total, palette.GOODPUT, width=2.6)
+    total = end_of(
+        completion.total, f"all stations {quantities.share(_reached(completion.total)[0])}", palette.GOODPUT, bold=True
+    )
+    labels += [total, end_of(completion.planned, "turned up", palette.OFFERED)]
+    axes.set_ylim(0, 1.02)
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+    label_ends(axes, labels)
+    if scaled:
+        _election_axis(drawn, series)
+    return drawn.figure
+
+
+def _reached(line: Line) -> tuple[float, float]:
+    """The line's last value, and minus the moment it was reached: least and latest sorts first."""
+    finite = np.flatnonzero(np.isfinite(line.value))
+    if not len(finite):
+        return 0.0, 0.0
+    last = float(line.value[finite[-1]])
+    return last, -float(line.t_s[finite][np.argmax(line.value[finite] >= last)])
+
+
+def _election_axis(drawn: Frame, series: Series) -> None:
+    """A second time axis, in the election's own time: a test second stands for `time_scale` of its seconds."""
+    axes, scale = drawn.panels[0], series.time_scale
+    whole = max(series.end_s, series.deadline_s) * scale
+    unit_s, name = next((pair for pair in SCALES if whole >= 2 * pair[0]), SCALES[-1])
+    if name == "days" and whole < 5 * unit_s:
+        unit_s, name = SCALES[1]
+    below = -0.5 / (axes.get_window_extent().height / axes.figure.dpi)
+    second = axes.secondary_xaxis(
+        below, functions=(lambda t: np.asarray(t) * scale / unit_s, lambda u: np.asarray(u) * unit_s / scale)
+    )
+    steps = [1, 2, 2.5, 3, 5, 6, 10] if name != "hours" else [1, 1.2, 2.4, 6, 10]
+    second.xaxis.set_major_locator(MaxNLocator(12, steps=steps))
+    second.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    second.set_xlabel(f"{name} of the election, at {quantities.seconds(scale)} a second", loc="left")
+
+
+CHART = Chart("completion", "Completion", "Will every station be done by the deadline?", finding, draw)

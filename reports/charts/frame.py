@@ -1,0 +1,197 @@
+"""What all charts share: size, title, elapsed time, fault windows, the deadline, and labels at the ends of lines.
+
+No pyplot: it keeps global state. A chart is a Figure; render.py decides what it is saved as.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
+
+from harness.figures.series import Line, Series
+from harness.figures.summary import Summary
+from reports import palette
+from reports.charts.placing import nudge, rows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH_IN, LEFT_IN, RIGHT_IN, BOTTOM_IN = 9.0, 0.62, 1.85, 0.5
+TITLE_LINE_IN, ROW_IN, HEADING_IN, GAP_IN, LABEL_GAP_IN = 0.22, 0.18, 0.24, 0.16, 0.165
+TITLE_WIDTH = 98
+"""Characters of the title that fit on a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One chart: what it is called, the question it answers, its finding in words, and how it is drawn."""
+
+    name: str
+    title: str
+    question: str
+    finding: Callable[[Series, Summary], str]
+    draw: Callable[[Series, Summary], Figure]
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One of a chart's panels: what its heading says (quantity and unit) and how high it is."""
+
+    heading: str
+    height_in: float = 2.6
+
+
+@dataclass(frozen=True, slots=True)
+class EndLabel:
+    """A label at the end of a line: the point it belongs to, what it says, in which colour."""
+
+    t_s: float
+    value: float
+    text: str
+    colour: str
+    bold: bool = False
+
+
+@dataclass(slots=True)
+class Frame:
+    """A figure with its panels, one above another, over the same elapsed time."""
+
+    figure: Figure
+    back: Axes
+    """Behind all panels: fault windows and the deadline run through them."""
+    panels: list[Axes] = field(default_factory=list)
+
+
+def frame(series: Series, finding: str, panels: Sequence[Panel], *, below_in: float = 0.0) -> Frame:
+    """A figure titled with its finding, with empty panels over elapsed time; `below_in` is more room at the foot."""
+    title = textwrap.wrap(finding, TITLE_WIDTH)
+    end_s = max(series.end_s, series.deadline_s, 1e-9)
+    marks = _marks(series, end_s)
+    names = (max((row for _, _, row, _ in marks), default=-1) + 1) * ROW_IN
+    body = sum(panel.height_in + HEADING_IN for panel in panels) + GAP_IN * (len(panels) - 1)
+    bottom = BOTTOM_IN + below_in
+    height = bottom + body + names + 0.06 + TITLE_LINE_IN * len(title) + 0.12
+    figure = Figure(figsize=(WIDTH_IN, height))
+    figure.text(0.12 / WIDTH_IN, 1 - 0.1 / height, "\n".join(title), va="top", weight="bold", size=11, linespacing=1.3)
+
+    def place(low: float, high: float) -> Axes:
+        across = (WIDTH_IN - LEFT_IN - RIGHT_IN) / WIDTH_IN
+        axes: Axes = figure.add_axes((LEFT_IN / WIDTH_IN, low / height, across, (high - low) / height))
+        axes.set_xlim(0, end_s)
+        return axes
+
+    drawn = Frame(figure, place(bottom, bottom + body + names))
+    _draw_marks(drawn.back, marks, body + names)
+    top = bottom + body
+    for panel in panels:
+        top -= HEADING_IN
+        axes = place(top - panel.height_in, top)
+        axes.annotate(panel.heading, (0, 1), (0, 5), "axes fraction", "offset points", color=palette.INK, size=9.5)
+        drawn.panels.append(axes)
+        top -= panel.height_in + GAP_IN
+    for axes, panel in zip(drawn.panels, panels, strict=True):
+        _time_axis(axes, end_s, labelled=axes is drawn.panels[-1])
+        axes.yaxis.set_major_locator(MaxNLocator(4 if panel.height_in > 1.5 else 2, steps=[1, 2, 5, 10]))
+    return drawn
+
+
+def silent(series: Series, finding: str, reason: str) -> Figure:
+    """A chart without data: it says so in words, in the place where the data would be."""
+    drawn = frame(series, finding, [Panel("", 1.2)])
+    say_nothing(drawn.panels[0], reason)
+    return drawn.figure
+
+
+def say_nothing(axes: Axes, reason: str) -> None:
+    """Write in an empty panel why it is empty."""
+    axes.set_yticks([])
+    axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center", color=palette.MUTED, wrap=True)
+
+
+def draw_line(axes: Axes, line: Line, colour: str, *, width: float = 1.8, dashed: bool = False) -> None:
+    """Draw a line as it is; its label is kept as the artist's gid, for tests and for the SVG."""
+    style = (0, (4, 2)) if dashed else "-"
+    axes.plot(line.t_s, line.value, color=colour, linewidth=width, linestyle=style, gid=line.label)
+
+
+def end_of(line: Line, text: str, colour: str, *, bold: bool = False) -> EndLabel | None:
+    """The label for a line's last finite point; None where it has none."""
+    finite = np.flatnonzero(np.isfinite(line.value))
+    if not len(finite):
+        return None
+    last = finite[-1]
+    return EndLabel(float(line.t_s[last]), float(line.value[last]), text, colour, bold)
+
+
+def label_ends(axes: Axes, labels: Sequence[EndLabel | None]) -> None:
+    """Write each label right of the panel, at its line's end or as near as the others let it. Limits must be set."""
+    wanted = [label for label in labels if label is not None]
+    dpi = axes.figure.dpi
+    box = axes.get_window_extent()
+    heights = [float(axes.transData.transform((label.t_s, label.value))[1] - box.y0) / dpi for label in wanted]
+    room = box.height / dpi
+    slack = max(0.0, (len(wanted) * LABEL_GAP_IN - room) / 2)
+    placed = nudge(heights, LABEL_GAP_IN, -slack, room + slack)
+    for label, height, target in zip(wanted, placed, heights, strict=True):
+        moved = abs(height - target) > 0.03 or label.t_s < axes.get_xlim()[1] * 0.985
+        line = {"arrowstyle": "-", "color": label.colour, "lw": 0.8, "ls": (0, (1, 1.5)), "shrinkA": 0, "shrinkB": 1}
+        axes.annotate(
+            label.text,
+            xy=(label.t_s, label.value),
+            xytext=(1 + (0.16 if moved else 0.08) / (box.width / dpi), height / room),
+            textcoords="axes fraction",
+            color=label.colour,
+            weight="bold" if label.bold else "normal",
+            size=9,
+            va="center",
+            arrowprops=line | {"relpos": (0, 0.5)} if moved else None,
+            annotation_clip=False,
+        )
+
+
+def _marks(series: Series, end_s: float) -> list[tuple[float, float, int, str]]:
+    """Fault windows and the deadline as (start, end, row of the name, name); the deadline has start = end."""
+    marks = [(window.start_s, min(window.end_s, end_s), window.label) for window in series.windows]
+    marks = [mark for mark in marks if mark[0] < end_s]
+    if series.deadline_s > 0:
+        marks.append((series.deadline_s, series.deadline_s, "deadline"))
+    per_s = (WIDTH_IN - LEFT_IN - RIGHT_IN) / end_s
+    spans = []
+    for start, end, name in marks:
+        half = (len(name) * 0.085 + 0.1) / per_s / 2
+        centre = (start + end) / 2
+        spans.append((centre - half, centre + half))
+    return [(start, end, row, name) for (start, end, name), row in zip(marks, rows(spans), strict=True)]
+
+
+def _draw_marks(axes: Axes, marks: list[tuple[float, float, int, str]], height_in: float) -> None:
+    axes.set_axis_off()
+    axes.set_ylim(0, height_in)
+    for start, end, row, name in marks:
+        top = height_in - row * ROW_IN
+        if start == end:
+            axes.plot([start, start], [0, top - ROW_IN], color=palette.INK, linewidth=1, linestyle=(0, (1, 2)))
+        else:
+            axes.fill_between([start, end], 0, top, color=palette.SHADE, linewidth=0)
+        axes.text((start + end) / 2, top - ROW_IN / 2, name, ha="center", va="center", size=8.5, color=palette.MUTED)
+
+
+def _time_axis(axes: Axes, end_s: float, *, labelled: bool) -> None:
+    axes.set_xlim(0, end_s)
+    axes.margins(x=0)
+    if end_s > 600:
+        step = next(step for step in (60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400, 1e9) if end_s / step <= 12)
+        axes.xaxis.set_major_locator(MultipleLocator(step))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda t, _: f"{t / 60:g}"))
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(12, steps=[1, 2, 5, 10], integer=end_s > 12))
+    if labelled:
+        axes.set_xlabel(f"{'minutes' if end_s > 600 else 'seconds'} since the start", loc="left")
+    else:
+        axes.tick_params(labelbottom=False)

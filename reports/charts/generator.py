@@ -1,0 +1,100 @@
+"""Generator: lateness, CPU and requests in flight. If these are not well, no other chart is to be believed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFormatter
+
+from harness.figures.series import Line, Series
+from harness.figures.summary import Summary
+from reports import palette, quantities
+from reports.charts.frame import Chart, EndLabel, Panel, draw_line, end_of, frame, label_ends, say_nothing, silent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLOURS = {"p50": palette.SKY, "p99": palette.BLUE, "max": palette.VERMILION}
+WORKERS = (palette.BLUE, palette.GREEN, palette.ORANGE, palette.PURPLE, palette.BROWN, palette.OLIVE)
+FLOOR_S = 1e-5
+"""Lateness below 10 µs is drawn there: a logarithm has no zero."""
+
+
+def finding(summary: Summary) -> str:
+    """How punctual attempts left, and how near the generator came to its limit."""
+    late, own = summary.lateness_seconds, summary.generator
+    parts = []
+    if own.workers_lost:
+        parts.append(
+            f"{quantities.plural(own.workers_lost, 'worker')} of the generator {'was' if own.workers_lost == 1 else 'were'} lost"
+        )
+    if late.p99 is not None:
+        parts.append(f"99 % of attempts left within {quantities.seconds(max(late.p99, 0.0))} of their time")
+    elif late.max is not None:
+        parts.append(f"every attempt left within {quantities.seconds(max(late.max, 0.0))} of its time")
+    if own.cpu_max_ratio is not None:
+        who = "the busiest worker" if own.workers > 1 else "the generator"
+        parts.append(f"{who} used at most {quantities.share(own.cpu_max_ratio)} of a core")
+    said = "; ".join(parts) or "nothing is known about the generator's own health"
+    return said[0].upper() + said[1:]
+
+
+def draw(series: Series, summary: Summary) -> Figure:
+    """Three panels: lateness on a logarithmic scale, CPU with its limit, requests in flight."""
+    said, health = finding(summary), series.generator
+    cpu = [line for line in health.cpu if np.isfinite(line.value).any()]
+    late = [line for line in health.lateness if np.isfinite(line.value).any()]
+    in_flight = bool(np.isfinite(health.in_flight.value).any())
+    if not cpu and not late and not in_flight:
+        return silent(series, said, "no attempts and no scrapes of the generator")
+    headings = ["lateness: from falling due to being sent", "CPU, share of one core", "requests in flight"]
+    drawn = frame(series, said, [Panel(headings[0], 1.5), Panel(headings[1], 1.1), Panel(headings[2], 0.9)])
+    _lateness(drawn.panels[0], late)
+    _cpu(drawn.panels[1], cpu)
+    axes = drawn.panels[2]
+    if in_flight:
+        draw_line(axes, health.in_flight, palette.BLUE, width=1.5)
+        peak = float(np.nanmax(health.in_flight.value))
+        axes.set_ylim(0, max(1.0, peak * 1.08))
+        label_ends(axes, [end_of(health.in_flight, f"at most {quantities.count(peak)}", palette.BLUE)])
+    else:
+        say_nothing(axes, "no scrapes of the generator")
+    return drawn.figure
+
+
+def _lateness(axes: Axes, lines: list[Line]) -> None:
+    if not lines:
+        say_nothing(axes, "no attempt was sent")
+        return
+    drawn = [Line(line.label, line.t_s, np.maximum(line.value, FLOOR_S)) for line in lines]
+    for line in drawn:
+        draw_line(axes, line, COLOURS.get(line.label, palette.GREY), width=1.5)
+    top = max(float(np.nanmax(line.value)) for line in drawn)
+    low = min(float(np.nanmin(line.value)) for line in drawn)
+    axes.set_yscale("log")
+    axes.set_ylim(min(low, 1e-4) * 0.8, max(top, 1e-2) * 1.3)
+    axes.yaxis.set_major_locator(LogLocator(10))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: quantities.seconds(value)))
+    label_ends(axes, [end_of(line, line.label, COLOURS.get(line.label, palette.GREY)) for line in drawn])
+
+
+def _cpu(axes: Axes, lines: list[Line]) -> None:
+    if not lines:
+        say_nothing(axes, "no scrapes of the generator")
+        return
+    labels = []
+    for number, line in enumerate(lines):
+        colour = WORKERS[number % len(WORKERS)]
+        draw_line(axes, line, colour, width=1.5)
+        peak = quantities.share(float(np.nanmax(line.value)))
+        labels.append(end_of(line, f"{line.label}, at most {peak}", colour) if len(lines) <= len(WORKERS) else None)
+    axes.axhline(0.9, color=palette.MUTED, linewidth=0.9, linestyle=(0, (1, 2)), gid="limit")
+    axes.set_ylim(0, max(1.0, *(float(np.nanmax(line.value)) for line in lines)))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+    label_ends(axes, [*labels, EndLabel(axes.get_xlim()[1], 0.9, "limit 90 %", palette.MUTED)])
+
+
+CHART = Chart("generator", "Generator", "Can these figures be trusted?", lambda _, summary: finding(summary), draw)

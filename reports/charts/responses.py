@@ -1,0 +1,136 @@
+"""Responses: percentiles over time above a heat map of every response, both on one logarithmic scale."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from harness.figures.series import Responses, Series
+from harness.figures.summary import PhaseFigures, Summary
+from reports import palette, quantities
+from reports.charts.frame import Chart, EndLabel, Panel, draw_line, end_of, frame, label_ends, say_nothing, silent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LINES = {"p50": (palette.SKY, 1.4), "p95": (palette.BLUE, 2.2), "p99": (palette.VERMILION, 1.4)}
+
+
+def finding(summary: Summary) -> str:
+    """How much longer responses took during the worst fault than when all was clear."""
+    whole = summary.response_seconds
+    if not whole.count:
+        return "There were no responses"
+    name = next((name for name in ("p95", "p50") if getattr(whole, name) is not None), None)
+    if name is None:
+        return f"{quantities.plural(whole.count, 'response')}: too few for percentiles; the longest took {quantities.quantity(whole.max, 's')}"
+    share = {"p95": "95 % of responses", "p50": "Half of the responses"}[name]
+
+    def of(phase: PhaseFigures) -> float | None:
+        value: float | None = getattr(phase.response_seconds, name)
+        return value
+
+    known = [phase for phase in summary.phases if of(phase) is not None]
+    clear = next((phase for phase in known if phase.name == "clear"), None)
+    worst = max(
+        (phase for phase in known if phase.name not in {"clear", "warm_up"}), key=lambda p: of(p) or 0, default=None
+    )
+    if clear is None or worst is None:
+        return f"{share} came within {quantities.percentile(whole, name)}, over the whole run"
+    before, during = of(clear) or 0.0, of(worst) or 0.0
+    if during < 1.2 * before:
+        return f"{share} came within {quantities.seconds(before)}, and the {worst.name} hardly changed that ({quantities.seconds(during)})"
+    return f"{share} came within {quantities.seconds(before)} at first, but took up to {quantities.seconds(during)} during the {worst.name}"
+
+
+def levels(responses: Responses) -> list[int]:
+    """Least count of each shade of the heat map: powers of a step that reaches the fullest cell."""
+    fullest = int(responses.counts.max(initial=0))
+    shades = len(palette.HEAT)
+    if fullest <= shades:
+        return list(range(1, fullest + 1))
+    step = fullest ** (1 / shades)
+    return sorted({max(1, round(step**power)) for power in range(shades)})
+
+
+def draw(series: Series, summary: Summary) -> Figure:
+    """Two panels on the same scale: what most waited, and every response as a dark or pale cell."""
+    said, responses = finding(summary), series.responses
+    if not responses.counts.size or not responses.counts.any():
+        return silent(series, said, "no responses")
+    drawn = frame(
+        series, said, [Panel("response: from falling due to the answer's end", 1.9), Panel("all responses", 2.3)]
+    )
+    above, below = drawn.panels
+    rows = np.flatnonzero(responses.counts.any(axis=1))
+    low, high = responses.edges_response_s[rows[0]], responses.edges_response_s[rows[-1] + 1]
+    for axes in drawn.panels:
+        _scale(axes, float(low), float(high))
+    drawn_any = False
+    for line in responses.percentiles:
+        colour, width = LINES.get(line.label, (palette.MUTED, 1.2))
+        draw_line(above, line, colour, width=width)
+        drawn_any = drawn_any or bool(np.isfinite(line.value).any())
+    label_ends(above, [_label(responses, index, summary) for index in range(len(responses.percentiles))])
+    if not drawn_any:
+        say_nothing(above, "too few responses in each interval for percentiles over time")
+    _heat(below, responses)
+    return drawn.figure
+
+
+def _label(responses: Responses, index: int, summary: Summary) -> EndLabel | None:
+    line = responses.percentiles[index]
+    colour, _ = LINES.get(line.label, (palette.MUTED, 1.2))
+    overall = quantities.percentile(summary.response_seconds, line.label)
+    return end_of(line, f"{line.label}, overall {overall}", colour, bold=line.label == "p95")
+
+
+def _scale(axes: Axes, low: float, high: float) -> None:
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0,) if high / low > 1000 else (1.0, 3.0)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: quantities.seconds(value)))
+
+
+def _heat(axes: Axes, responses: Responses) -> None:
+    """One shape a shade, no image: it stays sharp, small, and readable where a page may not embed images."""
+    least = levels(responses)
+    shades = palette.HEAT[-len(least) :] if len(least) < len(palette.HEAT) else palette.HEAT
+    t_s, response_s, counts = responses.edges_t_s, responses.edges_response_s, responses.counts
+    bounds = [*least, int(counts.max()) + 1]
+    for number, shade in enumerate(shades):
+        cells = np.argwhere((counts >= bounds[number]) & (counts < bounds[number + 1]))
+        boxes = [
+            [
+                (t_s[c], response_s[r]),
+                (t_s[c + 1], response_s[r]),
+                (t_s[c + 1], response_s[r + 1]),
+                (t_s[c], response_s[r + 1]),
+            ]
+            for r, c in cells
+        ]
+        axes.add_collection(
+            PolyCollection(boxes, facecolors=shade, edgecolors=shade, linewidths=0.2, gid=f"heat-{number}")
+        )
+    for number, shade in enumerate(shades):
+        first, last = bounds[number], bounds[number + 1] - 1
+        text = f"{first:,}" if first == last else f"{first:,} to {last:,}"
+        _beside(axes, "■", 8, number, shade)
+        _beside(axes, text, 20, number, palette.MUTED)
+    _beside(axes, "responses in a cell", 8, len(shades), palette.MUTED)
+
+
+def _beside(axes: Axes, text: str, right_pt: float, row: int, colour: str) -> None:
+    """A piece of the key, right of the panel."""
+    place = (right_pt, 2 + 13 * row)
+    axes.annotate(text, (1, 0), place, "axes fraction", "offset points", color=colour, size=9, annotation_clip=False)
+
+
+CHART = Chart(
+    "responses", "Responses", "How long did an officer wait for an answer?", lambda _, summary: finding(summary), draw
+)

@@ -1,0 +1,78 @@
+"""Server: queue, busy workers, refusals and wasted work, small multiples from the server's own scrapes."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from harness.figures.series import Line, Series
+from harness.figures.summary import Summary
+from reports import palette, quantities
+from reports.charts.frame import Chart, Panel, draw_line, end_of, frame, label_ends, silent
+
+
+def finding(series: Series, summary: Summary) -> str:
+    """How long the queue grew, how much was refused and how much work was in vain."""
+    server = summary.server
+    if server.queue_depth_max is None and server.shed is None and server.wasted_work is None:
+        return "The server publishes no queue, shedding or wasted work"
+    parts = []
+    if server.queue_depth_max is not None:
+        parts.append(
+            f"the queue reached {quantities.count(server.queue_depth_max)}{_full_for(series.server.queue_depth)}"
+        )
+    if server.shed is not None:
+        parts.append(
+            f"{quantities.plural(server.shed, 'upload')} {'was' if server.shed == 1 else 'were'} shed"
+            if server.shed
+            else "nothing was shed"
+        )
+    if server.wasted_work is not None:
+        wasted = server.wasted_work
+        parts.append(
+            f"{quantities.plural(wasted, 'job')} ran for clients that had gone" if wasted else "no work was wasted"
+        )
+    said = ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
+    return said[0].upper() + said[1:]
+
+
+def _full_for(queue: Line) -> str:
+    """How long the queue stayed within 5 % of its peak, in brackets; empty if it was only passing by."""
+    value = np.nan_to_num(queue.value)
+    if len(value) < 3 or value.max() < 8:
+        return ""
+    held = float(np.diff(queue.t_s)[value[1:] >= 0.95 * value.max()].sum())
+    return f" (and stayed there for {quantities.seconds(held)})" if held >= 3 else ""
+
+
+def draw(series: Series, summary: Summary) -> Figure:
+    """One quantity a panel, each on its own scale; a panel without a series is left out."""
+    said, health = finding(series, summary), series.server
+    rows = [
+        (health.queue_depth, "uploads waiting in the queue", "waiting", palette.PURPLE),
+        (health.workers_busy, "workers busy", "busy", palette.BLUE),
+        (health.active_requests, "requests open", "open", palette.SKY),
+        (health.shed, "uploads shed per second", "shed", palette.ORANGE),
+        (health.wasted, "jobs finished after their client had left, per second", "wasted", palette.VERMILION),
+    ]
+    rows = [row for row in rows if np.isfinite(row[0].value).any()]
+    if not rows:
+        return silent(series, said, "no scrapes of the server, or none with these series")
+    drawn = frame(series, said, [Panel(heading, 0.85) for _, heading, _, _ in rows])
+    totals = {"shed": summary.server.shed, "wasted": summary.server.wasted_work}
+    for axes, (line, _, name, colour) in zip(drawn.panels, rows, strict=True):
+        axes.fill_between(line.t_s, line.value, color=colour, alpha=0.2, linewidth=0)
+        draw_line(axes, line, colour, width=1.5)
+        peak = float(np.nanmax(line.value))
+        axes.set_ylim(0, max(peak * 1.08, 1.0))
+        total = totals.get(name)
+        text = (
+            f"at most {quantities.quantity(round(peak, 1), '')}"
+            if total is None
+            else f"{quantities.count(total)} {name}"
+        )
+        label_ends(axes, [end_of(line, text, colour)])
+    return drawn.figure
+
+
+CHART = Chart("server", "Server", "What did the server do with the load?", finding, draw)

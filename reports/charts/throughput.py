@@ -1,0 +1,113 @@
+"""Throughput: pages falling due, pages delivered and answers a second, from the generator's scrapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from harness.figures.series import Line, Series
+from harness.figures.summary import Recovery, Summary
+from reports import palette, quantities
+from reports.charts.frame import Chart, Panel, draw_line, end_of, frame, label_ends, silent
+
+SHORT_OF = 0.8
+"""Goodput below this share of offered counts as fallen; smaller gaps are the noise of arrivals."""
+SMOOTH_S, LEAST_S = 5.0, 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """A stretch of time in which goodput stayed below 80 % of offered; `ratio` is goodput ÷ offered over all of it."""
+
+    start_s: float
+    end_s: float
+    ratio: float
+
+
+def shortfalls(offered: Line, goodput: Line) -> list[Shortfall]:
+    """Every such stretch of at least 3 s, both rates smoothed over 5 s; the one with most missing pages first."""
+    t_s = offered.t_s
+    if len(t_s) < 3:
+        return []
+    asked = np.nan_to_num(offered.value)
+    given = np.nan_to_num(np.interp(t_s, goodput.t_s, goodput.value))
+    near = np.abs(t_s[:, None] - t_s[None, :]) <= SMOOTH_S / 2
+    short = np.concatenate([[False], near @ given < SHORT_OF * (near @ asked), [False]])
+    edges = np.flatnonzero(short[1:] != short[:-1])
+    found = []
+    for first, stop in zip(edges[::2], edges[1::2], strict=True):
+        start_s, end_s = float(t_s[first]), float(t_s[min(stop, len(t_s) - 1)])
+        due, delivered = float(asked[first:stop].sum()), float(given[first:stop].sum())
+        if end_s - start_s >= LEAST_S and due > delivered:
+            found.append((due - delivered, Shortfall(start_s, end_s, delivered / due)))
+    return [fall for _, fall in sorted(found, key=lambda pair: -pair[0])]
+
+
+def _causes(series: Series, fall: Shortfall) -> set[str]:
+    """Names of the faults that were active when it began, or within the smoothing before."""
+    return {w.label for w in series.windows if w.start_s < fall.end_s and w.end_s > fall.start_s - SMOOTH_S}
+
+
+def finding(series: Series, summary: Summary) -> str:
+    """How far goodput fell below what was asked, for how long, and how it came back."""
+    rates, pages = series.rates, summary.pages
+    if not np.isfinite(rates.offered.value).any():
+        return "The generator was not scraped, so its rates over time are not known"
+    falls = shortfalls(rates.offered, rates.goodput)
+    if not falls:
+        delivered = f"{quantities.count(pages.delivered)} of {quantities.plural(pages.planned, 'page')} were delivered"
+        return f"Goodput kept up with what was offered; {delivered}"
+    fall = next((fall for fall in falls if _causes(series, fall)), falls[0])
+    lasted = quantities.seconds(fall.end_s - fall.start_s)
+    said = f"Goodput fell to {quantities.share(fall.ratio)} of offered for {lasted}"
+    causes = _causes(series, fall)
+    if not causes:
+        return f"{said}, from {quantities.seconds(fall.start_s)} on, while no fault was active"
+    return said + _recovered([recovery for recovery in summary.recovery if recovery.fault in causes])
+
+
+def _recovered(recoveries: list[Recovery]) -> str:
+    """How it came back from the last of these faults; empty where that is not known."""
+    if not recoveries:
+        return ""
+    last = max(recoveries, key=lambda recovery: recovery.ended_s)
+    if last.recovered_after_s is None:
+        return f" and never recovered after the {last.fault} ended" + (": metastable" if last.metastable else "")
+    if last.recovered_after_s < 0.5:
+        return f" and was back as soon as the {last.fault} ended"
+    return f" and recovered {quantities.seconds(last.recovered_after_s)} after the {last.fault} ended"
+
+
+def draw(series: Series, summary: Summary) -> Figure:
+    """Three lines; the gap between offered and goodput is what officers wait for."""
+    rates, said = series.rates, finding(series, summary)
+    if not np.isfinite(rates.offered.value).any():
+        return silent(series, said, "no scrapes of the generator")
+    drawn = frame(series, said, [Panel("per second", 2.9)])
+    axes = drawn.panels[0]
+    given = np.interp(rates.offered.t_s, rates.goodput.t_s, rates.goodput.value)
+    gap = {"where": given < rates.offered.value, "interpolate": True, "linewidth": 0}
+    axes.fill_between(rates.offered.t_s, given, rates.offered.value, color=palette.VERMILION, alpha=0.16, **gap)
+    draw_line(axes, rates.throughput, palette.THROUGHPUT, width=1.2)
+    draw_line(axes, rates.offered, palette.OFFERED, width=1.4, dashed=True)
+    draw_line(axes, rates.goodput, palette.GOODPUT, width=2.2)
+    axes.set_ylim(bottom=0)
+    mean = summary.rates
+
+    def named(name: str, value: float | None) -> str:
+        return name if value is None else f"{name}, mean {quantities.per_second(value)}"
+
+    label_ends(
+        axes,
+        [
+            end_of(rates.goodput, named("goodput", mean.goodput_per_s), palette.GOODPUT, bold=True),
+            end_of(rates.offered, named("offered", mean.offered_per_s), palette.OFFERED),
+            end_of(rates.throughput, named("all answers", mean.throughput_per_s), palette.THROUGHPUT),
+        ],
+    )
+    return drawn.figure
+
+
+CHART = Chart("throughput", "Throughput", "Did the server deliver as many pages as fell due?", finding, draw)

@@ -1,0 +1,150 @@
+"""Colours, one for each thing everywhere, and the style that all charts share.
+
+The hues are Okabe and Ito's (told apart by colour-blind eyes), darkened until each can carry text (contrast of 4.5 at
+least). In greyscale width, dashes and the label at the line's end tell lines apart. Charts are drawn in the light colours; the page maps each to its dark twin, so a colour must stand here.
+"""
+
+from __future__ import annotations
+
+from harness.model import Outcome
+
+PAPER = "#ffffff"
+INK = "#1b1b1b"
+MUTED = "#5f6368"
+"""Second-rank text and lines; contrast 5.9 on paper."""
+RULE = "#c9ccd1"
+GRID = "#e6e8eb"
+SHADE = "#eceef1"
+"""Fault windows: lighter than any line, in greyscale too."""
+
+BLUE = "#00528f"
+SKY = "#2b7cb8"
+GREEN = "#00704f"
+ORANGE = "#a86200"
+VERMILION = "#b8431a"
+PURPLE = "#9a4a80"
+PLUM = "#5d2459"
+BROWN = "#6b4a2b"
+OLIVE = "#6b6914"
+BLACK = "#2b2b2b"
+GREY = "#6b7178"
+
+GOOD = "#1a7f4b"
+BAD = "#b3261e"
+UNSURE = "#8a5a00"
+
+HEAT = ("#e3eef7", "#bcd6ea", "#8bb8d9", "#5794c2", "#2a6ca0", "#0d4a78", "#062d4d")
+"""Few to many: even steps of lightness."""
+
+DARK = {
+    PAPER: "#16181b",
+    INK: "#eceef0",
+    MUTED: "#a4abb3",
+    RULE: "#4a4f55",
+    GRID: "#2a2d31",
+    SHADE: "#262a2f",
+    BLUE: "#58aeea",
+    SKY: "#93cdf5",
+    GREEN: "#3cc096",
+    ORANGE: "#f0a83c",
+    VERMILION: "#f0804e",
+    PURPLE: "#d98abb",
+    PLUM: "#b982c9",
+    BROWN: "#c49a72",
+    OLIVE: "#bdb84f",
+    BLACK: "#d8d8d8",
+    GREY: "#8d949b",
+    GOOD: "#5fc98f",
+    BAD: "#ff8a80",
+    UNSURE: "#e5b567",
+    **dict(zip(HEAT, ("#1d2b38", "#21405a", "#28587f", "#3375a6", "#4f96cb", "#82bce6", "#c3e0f7"), strict=True)),
+}
+"""Light colour → its twin on a dark page."""
+
+OFFERED, GOODPUT, THROUGHPUT = MUTED, BLUE, ORANGE
+
+OUTCOME = {
+    Outcome.ACCEPTED: BLUE,
+    Outcome.REPLAYED: SKY,
+    Outcome.PENDING: GREY,
+    Outcome.REJECTED: OLIVE,
+    Outcome.UNREADABLE: BROWN,
+    Outcome.THROTTLED: ORANGE,
+    Outcome.UNAVAILABLE: PURPLE,
+    Outcome.SERVER_ERROR: PLUM,
+    Outcome.TIMEOUT_CONNECT: VERMILION,
+    Outcome.TIMEOUT_SEND: VERMILION,
+    Outcome.TIMEOUT_RESPONSE: VERMILION,
+    Outcome.REFUSED: GREEN,
+    Outcome.RESET: GREEN,
+    Outcome.CLOSED: GREEN,
+    Outcome.MALFORMED: GREEN,
+    Outcome.CENSORED: GREY,
+    Outcome.WITHHELD: GREY,
+    Outcome.GENERATOR_ERROR: BLACK,
+}
+"""Kin share a hue (timeouts, broken connections); a label always says which."""
+
+WORDS = {
+    Outcome.ACCEPTED: "accepted",
+    Outcome.REPLAYED: "accepted again (same page)",
+    Outcome.PENDING: "taken, not read yet (202)",
+    Outcome.REJECTED: "rejected (4xx)",
+    Outcome.UNREADABLE: "unreadable (422)",
+    Outcome.THROTTLED: "throttled (429)",
+    Outcome.UNAVAILABLE: "unavailable (503)",
+    Outcome.SERVER_ERROR: "server error (5xx)",
+    Outcome.TIMEOUT_CONNECT: "timed out connecting",
+    Outcome.TIMEOUT_SEND: "timed out sending",
+    Outcome.TIMEOUT_RESPONSE: "timed out waiting",
+    Outcome.REFUSED: "connection refused",
+    Outcome.RESET: "connection reset",
+    Outcome.CLOSED: "connection closed",
+    Outcome.MALFORMED: "malformed answer",
+    Outcome.CENSORED: "in flight at the end",
+    Outcome.WITHHELD: "withheld by the strategy",
+    Outcome.GENERATOR_ERROR: "generator error (ours)",
+}
+"""What a reader is told for an outcome."""
+
+STYLE = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"],
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": MUTED,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": RULE,
+    "xtick.labelcolor": MUTED,
+    "ytick.color": RULE,
+    "ytick.labelcolor": MUTED,
+    "ytick.major.size": 0,
+    "ytick.minor.size": 0,
+    "lines.solid_capstyle": "round",
+    "figure.facecolor": PAPER,
+    "axes.facecolor": "none",
+    "savefig.facecolor": PAPER,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "harness",
+    "path.simplify": True,
+}
+"""matplotlib's rcParams for every chart; the salt makes the SVG the same each time."""
+
+
+def outcome_colour(name: str) -> str:
+    """Colour of an outcome by its value; grey for a sum of several."""
+    return OUTCOME[Outcome(name)] if name in OUTCOME else GREY
+
+
+def outcome_words(name: str) -> str:
+    """An outcome in words; a name that is no outcome stays as it is."""
+    return WORDS[Outcome(name)] if name in WORDS else name
