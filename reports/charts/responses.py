@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from harness.figures.series import Responses, Series
@@ -105,18 +106,12 @@ def _heat(axes: Axes, responses: Responses) -> None:
     bounds = [*least, int(counts.max()) + 1]
     for number, shade in enumerate(shades):
         cells = np.argwhere((counts >= bounds[number]) & (counts < bounds[number + 1]))
-        boxes = [
-            [
-                (t_s[c], response_s[r]),
-                (t_s[c + 1], response_s[r]),
-                (t_s[c + 1], response_s[r + 1]),
-                (t_s[c], response_s[r + 1]),
-            ]
-            for r, c in cells
-        ]
-        axes.add_collection(
-            PolyCollection(boxes, facecolors=shade, edgecolors=shade, linewidths=0.2, gid=f"heat-{number}")
-        )
+        if len(cells):
+            row, column = cells.T
+            left, right, low, high = t_s[column], t_s[column + 1], response_s[row], response_s[row + 1]
+            corners = np.stack([left, low, right, low, right, high, left, high, left, low], axis=1).reshape(-1, 2)
+            codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY] * len(cells)
+            axes.add_patch(PathPatch(Path(corners, codes), facecolor=shade, edgecolor=shade, linewidth=0.2))
     for number, shade in enumerate(shades):
         first, last = bounds[number], bounds[number + 1] - 1
         text = f"{first:,}" if first == last else f"{first:,} to {last:,}"

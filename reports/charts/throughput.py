@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,6 +12,9 @@ from harness.figures.series import Line, Series
 from harness.figures.summary import Recovery, Summary
 from reports import palette, quantities
 from reports.charts.frame import Chart, Panel, draw_line, end_of, frame, label_ends, silent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SHORT_OF = 0.8
 """Goodput below this share of offered counts as fallen; smaller gaps are the noise of arrivals."""
@@ -87,9 +91,7 @@ def draw(series: Series, summary: Summary) -> Figure:
         return silent(series, said, "no scrapes of the generator")
     drawn = frame(series, said, [Panel("per second", 2.9)])
     axes = drawn.panels[0]
-    given = np.interp(rates.offered.t_s, rates.goodput.t_s, rates.goodput.value)
-    gap = {"where": given < rates.offered.value, "interpolate": True, "linewidth": 0}
-    axes.fill_between(rates.offered.t_s, given, rates.offered.value, color=palette.VERMILION, alpha=0.16, **gap)
+    _gap(axes, rates.offered, rates.goodput)
     draw_line(axes, rates.throughput, palette.THROUGHPUT, width=1.2)
     draw_line(axes, rates.offered, palette.OFFERED, width=1.4, dashed=True)
     draw_line(axes, rates.goodput, palette.GOODPUT, width=2.2)
@@ -108,6 +110,22 @@ def draw(series: Series, summary: Summary) -> Figure:
         ],
     )
     return drawn.figure
+
+
+def _gap(axes: Axes, offered: Line, goodput: Line) -> None:
+    """Shade what was asked and not delivered at once: pages that wait."""
+    given = np.interp(offered.t_s, goodput.t_s, goodput.value)
+    short = given < offered.value
+    axes.fill_between(
+        offered.t_s,
+        given,
+        offered.value,
+        where=short,
+        interpolate=True,
+        color=palette.VERMILION,
+        alpha=0.16,
+        linewidth=0,
+    )
 
 
 CHART = Chart("throughput", "Throughput", "Did the server deliver as many pages as fell due?", finding, draw)

@@ -1,0 +1,57 @@
+"""junit.xml: a testcase a threshold and one for validity, so that CI shows them in its own way."""
+
+from __future__ import annotations
+
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from harness.figures.summary import Summary
+from harness.judge.results import ThresholdResult, Verdict
+from reports.quantities import quantity
+
+VALIDITY = "the measurement is valid"
+
+
+def junit(summary: Summary, verdict: Verdict | None) -> str:
+    """The XML. A breach is a failure, an invalid or unjudged run an error; its thresholds are then skipped, not passed."""
+    suites = Element("testsuites", name="harness")
+    suite = SubElement(suites, "testsuite", name=_clean(f"harness.{summary.name}"), time=f"{summary.duration_s:.3f}")
+    properties = SubElement(suite, "properties")
+    for name, value in (("run", summary.run), ("seed", str(summary.seed)), ("ended", summary.ended)):
+        SubElement(properties, "property", name=name, value=_clean(value))
+    validity = SubElement(suite, "testcase", classname=_clean(summary.name), name=VALIDITY, time="0")
+    if verdict is None:
+        _say(validity, "error", "the run was not judged", "It was broken off before its verdict.")
+    elif not verdict.validity.valid:
+        reasons = verdict.validity.reasons or ["no reason was given"]
+        _say(validity, "error", f"INVALID: {reasons[0]}", "\n".join(reasons))
+    for threshold in verdict.thresholds if verdict else []:
+        case = SubElement(suite, "testcase", classname=_clean(summary.name), name=_clean(threshold.assertion), time="0")
+        _judge(case, threshold, invalid=verdict is not None and verdict.verdict == "invalid")
+    for kind, name in (("testcase", "tests"), ("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+        number = str(len(suite.findall(f".//{kind}")))
+        suite.set(name, number)
+        suites.set(name, number)
+    indent(suites)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(suites, encoding="unicode") + "\n"
+
+
+def _judge(case: Element, threshold: ThresholdResult, *, invalid: bool) -> None:
+    observed = f"observed {quantity(threshold.observed, threshold.unit)}"
+    limit = f"limit {quantity(threshold.limit, threshold.unit)}"
+    if invalid:
+        _say(case, "skipped", f"not judged, the measurement is invalid; {observed}, {limit}", "")
+    elif not threshold.passed:
+        text = f"{threshold.assertion}\n{observed}\n{limit}\n{threshold.reason}"
+        _say(case, "failure", f"{observed}, {limit}", text)
+
+
+def _say(case: Element, kind: str, message: str, text: str) -> None:
+    element = SubElement(case, kind, message=_clean(message))
+    if kind != "skipped":
+        element.set("type", "invalid" if kind == "error" else "threshold")
+        element.text = _clean(text)
+
+
+def _clean(text: str) -> str:
+    """Text without the control characters that XML 1.0 cannot hold."""
+    return "".join(character for character in text if character in "\t\n" or ord(character) >= 32)

@@ -1,0 +1,115 @@
+"""The figures that everyone reads first, in words and units: the same on the page, in Markdown and on the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.figures.summary import Spread, Summary
+from harness.judge.results import ThresholdResult, Verdict
+from reports import quantities
+from reports.quantities import count, quantity, share
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFigure:
+    """One line: what it is, its value, and what helps to read it (may be empty)."""
+
+    name: str
+    value: str
+    note: str = ""
+
+
+HEADLINES = {"pass": "PASS", "fail": "FAIL", "invalid": "INVALID", None: "NOT JUDGED"}
+
+
+def headline(verdict: Verdict | None) -> str:
+    """The verdict in a word or two; a run without one is "NOT JUDGED"."""
+    return HEADLINES[verdict.verdict if verdict else None]
+
+
+def meaning(verdict: Verdict | None) -> str:
+    """The verdict in a sentence."""
+    if verdict is None:
+        return "The run was broken off before it was judged."
+    held = sum(threshold.passed for threshold in verdict.thresholds)
+    total = len(verdict.thresholds)
+    breached = f"{quantities.plural(total - held, 'threshold')} of {total} breached"
+    if verdict.verdict == "invalid":
+        return "The measurement can't be trusted, so it is neither a pass nor a fail."
+    if verdict.verdict == "pass":
+        return f"All {total} thresholds hold." if total != 1 else "The threshold holds."
+    also = "" if verdict.validity.valid else " The measurement is invalid as well, but the breach stands without it."
+    return f"{breached}.{also}"
+
+
+def by_how_much(threshold: ThresholdResult) -> str:
+    """How far a threshold is from its limit: the judge's words where breached, else the room that is left."""
+    if not threshold.passed:
+        return threshold.reason or "breached"
+    if threshold.observed is None or threshold.limit in {0, threshold.observed}:
+        return ""
+    return f"{share(min(abs(threshold.observed - threshold.limit) / abs(threshold.limit), 9.99))} to spare"
+
+
+def key_figures(summary: Summary) -> list[KeyFigure]:
+    """Stations, pages, waiting times, attempts, rates and how the system came back."""
+    return [*_counts(summary), *_waits(summary), *_effort(summary), *_recoveries(summary)]
+
+
+def _counts(summary: Summary) -> list[KeyFigure]:
+    stations, pages = summary.stations, summary.pages
+    rest = [
+        f"{count(number)} {name}"
+        for name, number in (
+            ("undelivered", pages.undelivered),
+            ("in flight at the end", pages.censored),
+            ("never attempted", pages.unattempted),
+        )
+        if number
+    ]
+    figures = [
+        KeyFigure(
+            "Stations complete by the deadline",
+            f"{count(stations.completed_by_deadline)} of {count(stations.planned)}",
+            quantity(stations.completed_by_deadline_ratio, "ratio"),
+        ),
+        KeyFigure("Pages delivered", f"{count(pages.delivered)} of {count(pages.planned)}", ", ".join(rest)),
+    ]
+    lost = pages.delivered_not_stored
+    note = "the server's store could not be read" if lost is None else ""
+    return [*figures, KeyFigure("Acknowledged, but not stored", quantity(lost, ""), note)]
+
+
+def _waits(summary: Summary) -> list[KeyFigure]:
+    def middle_and_tail(name: str, spread: Spread, note: str) -> KeyFigure:
+        tail = quantities.percentile(spread, "p95")
+        return KeyFigure(f"{name}, p50 / p95", f"{quantities.percentile(spread, 'p50')} / {tail}", note)
+
+    return [
+        middle_and_tail("Delivery of a page", summary.delivery_seconds, "from falling due to its acknowledgement"),
+        middle_and_tail("Completion of a station", summary.completion_seconds, "from its time to its last page"),
+        middle_and_tail("Response to an attempt", summary.response_seconds, "any answer, also a refusal"),
+    ]
+
+
+def _effort(summary: Summary) -> list[KeyFigure]:
+    attempts, rates = summary.attempts, summary.rates
+    amplification = "n/a" if attempts.amplification is None else f"{attempts.amplification:.2f}"
+    sent = quantities.size(attempts.sent_bytes)
+    again = "" if attempts.resent_ratio is None else f"{share(attempts.resent_ratio)} of it again"
+    pages_per_s = f"{quantity(rates.goodput_per_s, 'per_s')} of {quantity(rates.offered_per_s, 'per_s')}"
+    return [
+        KeyFigure("Attempts", count(attempts.total), f"{amplification} for each page attempted"),
+        KeyFigure("Sent", sent, again),
+        KeyFigure("Goodput of offered, mean", pages_per_s, f"over {quantities.seconds(rates.over_s)}"),
+    ]
+
+
+def _recoveries(summary: Summary) -> list[KeyFigure]:
+    figures = []
+    for recovery in summary.recovery:
+        back = recovery.recovered_after_s
+        note = "metastable: the load was bearable, yet goodput stayed down" if recovery.metastable else ""
+        value = "never" if back is None else f"{quantities.seconds(back)} after its end"
+        figures.append(KeyFigure(f"Recovery from {recovery.fault}", value, note))
+    return figures

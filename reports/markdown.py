@@ -1,0 +1,91 @@
+"""summary.md for people in a hurry, and metrics.txt for GitLab."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from harness.figures.summary import Summary
+from harness.judge.results import Verdict
+from reports import quantities
+from reports.keyfigures import by_how_much, headline, key_figures, meaning
+
+MARKS = {"PASS": "✅", "FAIL": "❌", "INVALID": "⚠️", "NOT JUDGED": "⚠️"}
+LABELLED = {
+    "by_outcome": "outcome",
+    "gave_up_by_reason": "reason",
+    "shed_by_reason": "reason",
+    "faults_injected": "fault",
+}
+"""Keys whose children are values of a label, not names."""
+
+
+def markdown(summary: Summary, verdict: Verdict | None, findings: Sequence[str]) -> str:
+    """The verdict, every threshold, what happened and the key figures, as GitHub and GitLab show it."""
+    word = headline(verdict)
+    lines = [f"## {MARKS[word]} {word}: {_plain(summary.name)}", "", meaning(verdict), ""]
+    if verdict and verdict.validity.reasons:
+        lines += [*(f"- {_plain(reason)}" for reason in verdict.validity.reasons), ""]
+    if verdict and verdict.thresholds:
+        lines += _table(
+            ["", "threshold", "observed", "limit", "by how much"],
+            [
+                [
+                    "not judged" if word == "INVALID" else "held" if threshold.passed else "**breached**",
+                    _plain(threshold.assertion),
+                    quantities.quantity(threshold.observed, threshold.unit),
+                    quantities.quantity(threshold.limit, threshold.unit),
+                    _plain(by_how_much(threshold)),
+                ]
+                for threshold in verdict.thresholds
+            ],
+        )
+    lines += ["### What happened", "", *(f"- {_plain(finding)}" for finding in findings), ""]
+    figures = [[figure.name, figure.value, _plain(figure.note)] for figure in key_figures(summary)]
+    lines += ["### Key figures", "", *_table(["figure", "value", ""], [[_plain(row[0]), *row[1:]] for row in figures])]
+    lines.append(f"Run `{_plain(summary.run)}`, seed {summary.seed}, ended: {_plain(summary.ended)}.")
+    return "\n".join(lines) + "\n"
+
+
+def metrics(summary: Summary) -> str:
+    """Every figure as a line `name{label="…"} value`, dotted keys joined by "_"; what does not exist is left out."""
+    return "".join(f"{name} {value}\n" for name, value in _flat("", summary.model_dump())) + "# EOF\n"
+
+
+def _flat(prefix: str, content: dict[str, Any], labels: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in content.items():
+        name = re.sub(r"[^a-zA-Z0-9_]", "_", f"{prefix}_{key}" if prefix else key)
+        if isinstance(value, dict) and key in LABELLED:
+            for label, figure in value.items():
+                pair = f'{LABELLED[key]}="{_escape(str(label))}"'
+                if isinstance(figure, dict):
+                    yield from _flat(name, figure, f"{labels},{pair}".strip(","))
+                else:
+                    yield f"{name}{{{f'{labels},{pair}'.strip(',')}}}", _number(figure)
+        elif isinstance(value, dict):
+            yield from _flat(name, value, labels)
+        elif isinstance(value, list):
+            for number, item in enumerate(value):
+                which = item.get("fault") or item.get("code") or f"{number}-{item.get('name')}"
+                yield from _flat(name, item, f'{labels},{key}="{_escape(str(which))}"'.strip(","))
+        elif isinstance(value, int | float):
+            yield f"{name}{{{labels}}}" if labels else name, _number(value)
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if isinstance(value, bool) else repr(value)
+
+
+def _escape(label: str) -> str:
+    return label.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [headers, ["---"] * len(headers), *rows]
+    return [*("| " + " | ".join(line) + " |" for line in lines), ""]
+
+
+def _plain(text: str) -> str:
+    """Text from outside without any meaning in Markdown or HTML."""
+    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(text.split()))

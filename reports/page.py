@@ -1,0 +1,205 @@
+"""report/index.html: one file that says first whether the run passed, then why, then everything else."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.figures.series import Series
+from harness.figures.summary import Summary
+from harness.judge.results import Verdict
+from harness.runfolder import RunRecord
+from reports import palette, quantities, svg
+from reports.charts.failures import failed
+from reports.keyfigures import by_how_much, headline, key_figures, meaning
+from reports.quantities import count, quantity
+
+TONES = {"PASS": ("good", "✓"), "FAIL": ("bad", "✗"), "INVALID": ("unsure", "?"), "NOT JUDGED": ("unsure", "?")}
+ENDINGS = {
+    "completed": "everything was delivered",
+    "deadline": "the deadline came",
+    "interrupted": "it was interrupted",
+    "terminated": "it was terminated",
+    "aborted": "a threshold could not hold any more",
+    "crashed": "a process crashed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnChart:
+    """A chart as the page shows it. `svg` is a whole SVG file; the page makes an inline form of it."""
+
+    name: str
+    title: str
+    question: str
+    finding: str
+    svg: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the page: headers and rows of text, the first column names the row."""
+
+    anchor: str
+    title: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def page(
+    record: RunRecord, summary: Summary, series: Series, verdict: Verdict | None, charts: Sequence[DrawnChart]
+) -> str:
+    """The whole page. Everything that comes from the run is escaped; only our own charts go in as markup."""
+    environment = Environment(
+        loader=PackageLoader("reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    word = headline(verdict)
+    tone, mark = TONES[word]
+    tables = [_phases(summary), _kelurahan(summary)]
+    tables = [table for table in tables if table.rows]
+    css = environment.get_template("page.css.j2").render(
+        {name: (light, palette.DARK[light]) for name, light in _COLOURS.items()}, twins=sorted(palette.DARK.items())
+    )
+    return environment.get_template("index.html.j2").render(
+        record=record,
+        headline=word,
+        tone=tone,
+        mark=mark,
+        meaning=meaning(verdict),
+        reasons=verdict.validity.reasons if verdict else [],
+        when=_when(record, summary),
+        sections=[*_SECTIONS, *((table.anchor, table.title) for table in tables), ("again", "How to run it again")],
+        thresholds=_thresholds(verdict),
+        charts=[_embedded(chart) for chart in charts],
+        notes=[*series.notes, *record.problems],
+        figures=key_figures(summary),
+        tables=tables,
+        command=shlex.join(record.command),
+        environment=_environment(record),
+        scenario=json.dumps(record.scenario, indent=2, ensure_ascii=False),
+        css=Markup(css),  # noqa: S704 - made of our own colours
+    )
+
+
+_SECTIONS = [
+    ("thresholds", "Thresholds"),
+    ("findings", "What happened"),
+    ("figures", "Key figures"),
+    ("charts", "Charts"),
+]
+_COLOURS = {
+    "paper": palette.PAPER,
+    "ink": palette.INK,
+    "muted": palette.MUTED,
+    "rule": palette.RULE,
+    "shade": palette.SHADE,
+    "good": palette.GOOD,
+    "bad": palette.BAD,
+    "unsure": palette.UNSURE,
+    "link": palette.BLUE,
+}
+
+
+def _embedded(chart: DrawnChart) -> dict[str, str]:
+    drawing = svg.inline(chart.svg, chart.name, chart.finding)
+    return {
+        "name": chart.name,
+        "title": chart.title,
+        "question": chart.question,
+        "finding": chart.finding,
+        "svg": Markup(drawing),  # noqa: S704 - matplotlib escapes the texts that it draws
+    }
+
+
+def _thresholds(verdict: Verdict | None) -> list[dict[str, str]]:
+    if verdict is None:
+        return []
+    judged = verdict.verdict != "invalid"
+    rows = []
+    for threshold in verdict.thresholds:
+        result, tone = ("held", "good") if threshold.passed else ("breached", "bad")
+        rows.append(
+            {
+                "assertion": threshold.assertion,
+                "result": result if judged else "not judged",
+                "tone": tone if judged else "unsure",
+                "observed": quantity(threshold.observed, threshold.unit),
+                "limit": quantity(threshold.limit, threshold.unit),
+                "by": by_how_much(threshold),
+            }
+        )
+    return rows
+
+
+def _when(record: RunRecord, summary: Summary) -> str:
+    parts = [f"Run {record.id}"]
+    if record.t0_epoch is not None:
+        parts.append(f"{datetime.fromtimestamp(record.t0_epoch, UTC):%d %B %Y, %H:%M:%S} UTC")
+    how = record.ended.how if record.ended else ""
+    parts.append(f"it ended after {quantities.seconds(summary.duration_s)}: {ENDINGS.get(how, 'it was broken off')}")
+    if record.ended and record.ended.message:
+        parts.append(record.ended.message)
+    return "; ".join(parts)
+
+
+def _phases(summary: Summary) -> Table:
+    rows = [
+        [
+            phase.name,
+            f"{quantities.seconds(phase.start_s)} to {quantities.seconds(phase.end_s)}",
+            count(phase.attempts),
+            count(sum(failed(phase.by_outcome).values())),
+            quantity(phase.offered_per_s, "per_s"),
+            quantity(phase.goodput_per_s, "per_s"),
+            quantities.percentile(phase.response_seconds, "p50"),
+            quantities.percentile(phase.response_seconds, "p95"),
+        ]
+        for phase in summary.phases
+    ]
+    headers = ["Phase", "From, to", "Attempts", "Failed", "Offered", "Goodput", "Response p50", "p95"]
+    return Table("phases", "Phases and faults", headers, rows)
+
+
+def _kelurahan(summary: Summary) -> Table:
+    places = sorted(summary.kelurahan, key=lambda place: place.completed_by_deadline / max(place.stations, 1))
+    rows = [
+        [
+            place.name,
+            place.code,
+            count(place.stations),
+            count(place.completed_by_deadline),
+            quantities.share(place.completed_by_deadline / place.stations) if place.stations else quantities.MISSING,
+        ]
+        for place in places
+    ]
+    headers = ["Kelurahan", "Code", "Stations", "Complete by the deadline", "Share"]
+    return Table("kelurahan", "Kelurahan", headers, rows)
+
+
+def _environment(record: RunRecord) -> list[tuple[str, str]]:
+    """What the run ran on and against."""
+    own = "the harness's own mock server" if record.own_server else "a server from outside"
+    pairs = [
+        ("Target", f"{record.target} ({own})"),
+        ("Seed", str(record.seed)),
+        ("Workers", count(len(record.workers))),
+        ("Client's timeout", quantities.seconds(record.client_timeout_s)),
+    ]
+    pairs += [(f"Version of {name}", version) for name, version in record.versions.items()]
+    return pairs + [(f"Host: {name}", _host(name, value)) for name, value in record.host.items()]
+
+
+def _host(name: str, value: object) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool) and name.endswith("_bytes"):
+        return quantities.size(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,51 @@
+"""Draw a finished (or broken-off) run: every chart, the page, and the judgement for CI."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib import rc_context
+
+from harness.figures.series import Series
+from harness.figures.summary import Summary
+from harness.judge.results import Verdict
+from harness.runfolder import RunFolder
+from reports import palette, svg
+from reports.charts import CHARTS
+from reports.junit import junit
+from reports.markdown import markdown, metrics
+from reports.page import DrawnChart, page
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PNG_DPI = 150
+
+
+def render(folder: RunFolder, summary: Summary, series: Series, verdict: Verdict | None) -> list[str]:
+    """Write report/*.svg, report/*.png, report/index.html, junit.xml, summary.md and metrics.txt; the findings.
+
+    `verdict` is None for a run that was broken off before it was judged. A chart that fails to draw raises: missing
+    data is drawn in words, so a failure is a bug of ours.
+    """
+    folder.report.mkdir(parents=True, exist_ok=True)
+    charts = draw_charts(folder.report, series, summary)
+    findings = [chart.finding for chart in charts]
+    folder.page.write_text(page(folder.read_run(), summary, series, verdict, charts), encoding="utf-8")
+    folder.junit.write_text(junit(summary, verdict), encoding="utf-8")
+    folder.markdown.write_text(markdown(summary, verdict, findings), encoding="utf-8")
+    folder.metrics.write_text(metrics(summary), encoding="utf-8")
+    return findings
+
+
+def draw_charts(into: Path, series: Series, summary: Summary) -> list[DrawnChart]:
+    """Draw every chart of the registry into the folder, as SVG and PNG; what the page needs of each."""
+    drawn = []
+    with rc_context(palette.STYLE):  # type: ignore[arg-type]
+        for chart in CHARTS:
+            figure = chart.draw(series, summary)
+            picture = svg.to_svg(figure)
+            (into / f"{chart.name}.svg").write_text(picture, encoding="utf-8")
+            figure.savefig(into / f"{chart.name}.png", format="png", dpi=PNG_DPI, metadata={"Software": None})
+            drawn.append(DrawnChart(chart.name, chart.title, chart.question, chart.finding(series, summary), picture))
+    return drawn
