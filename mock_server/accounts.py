@@ -1,0 +1,115 @@
+"""Who may upload: stations, their PINs, and the tokens that stand for them."""
+
+from __future__ import annotations
+
+import csv
+import hmac
+import re
+import secrets
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+from mock_server.answers import Problem, retry_after
+from mock_server.profile import ServerProfile
+
+_CODE = re.compile(r"[0-9]{13}")
+
+
+class Stations:
+    """The stations that may log in; without a file any well-formed code may, with its last six digits as PIN."""
+
+    def __init__(self, pins: dict[str, str] | None = None, names: dict[str, str] | None = None) -> None:
+        self._pins = pins
+        self.names = names or {}
+
+    @classmethod
+    def read(cls, path: Path) -> Stations:
+        """The stations of a CSV file with the columns code, name and pin.
+
+        Raises ValueError naming the line that is wrong.
+        """
+        pins: dict[str, str] = {}
+        names: dict[str, str] = {}
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = csv.DictReader(file)
+            if not {"code", "pin"} <= set(rows.fieldnames or ()):
+                message = f"{path}: needs the columns code, name, pin"
+                raise ValueError(message)
+            for row in rows:
+                if not _CODE.fullmatch(row["code"]) or not row["pin"]:
+                    message = f"{path}:{rows.line_num}: needs a code of 13 digits and a pin"
+                    raise ValueError(message)
+                pins[row["code"]] = row["pin"]
+                names[row["code"]] = row.get("name") or row["code"]
+        return cls(pins, names)
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The codes of the file, or nothing."""
+        return tuple(self._pins or ())
+
+    def pin(self, code: str) -> str | None:
+        """The PIN of a station, None if there is no such station."""
+        if self._pins is not None:
+            return self._pins.get(code)
+        return code[-6:] if _CODE.fullmatch(code) else None
+
+
+class Accounts:
+    """Logins and tokens. Only digests of tokens are kept."""
+
+    def __init__(self, stations: Stations, profile: ServerProfile, wall_clock: Callable[[], float]) -> None:
+        self._stations = stations
+        self._profile = profile
+        self._now = wall_clock
+        self._tokens: dict[bytes, tuple[str, float]] = {}
+        self._wrong: dict[str, tuple[int, float]] = {}
+
+    def login(self, station: str, pin: str) -> tuple[str, float]:
+        """A new token and the epoch at which it expires.
+
+        Raises Problem 401 for a wrong station or PIN, 429 after too many.
+        """
+        now = self._now()
+        count, until = self._wrong.get(station, (0, 0.0))
+        if now >= until:
+            count = 0
+        if count >= self._profile.pin_attempts:
+            raise Problem(429, "Too many wrong PINs", headers=retry_after(until - now))
+        expected = self._stations.pin(station)
+        right = hmac.compare_digest((expected or "\0").encode(), pin.encode("utf-8", "surrogatepass"))
+        if expected is None or not right:
+            if expected is not None:
+                self._wrong[station] = (count + 1, now + self._profile.pin_window)
+            raise Problem(401, "Wrong station or PIN", headers={"WWW-Authenticate": "Bearer"})
+        self._wrong.pop(station, None)
+        token = secrets.token_urlsafe(24)
+        expires = now + self._profile.token_lifetime
+        self.restore(digest(token), station, expires)
+        return token, expires
+
+    def restore(self, token_digest: bytes, station: str, expires_at: float) -> None:
+        """Lets a token count, as after a restart."""
+        self._tokens[token_digest] = (station, expires_at)
+
+    def station_of(self, authorization: str | None) -> str:
+        """The station whose token an Authorization header carries; raises Problem 401."""
+        scheme, _, token = (authorization or "").partition(" ")
+        known = self._tokens.get(digest(token.strip())) if scheme.lower() == "bearer" else None
+        if known is None:
+            raise Problem(401, "A token is needed", headers={"WWW-Authenticate": "Bearer"})
+        if self._now() >= known[1]:
+            self._tokens.pop(digest(token.strip()), None)
+            raise Problem(401, "The token has expired", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+        return known[0]
+
+    def authorise(self, authorization: str | None, station: str) -> None:
+        """Raises Problem 401 without a good token, 403 with another station's."""
+        if self.station_of(authorization) != station:
+            raise Problem(403, "The token is another station's")
+
+
+def digest(token: str) -> bytes:
+    """What is kept of a token: looking it up by digest leaks nothing of the token by its timing."""
+    return sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,49 @@
+"""Bringing the server to rest at the end of a run, so that what it holds can be counted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from mock_server.intake import Intake
+from mock_server.metrics import Metrics
+from mock_server.rules import Rules
+from mock_server.service import Pool
+from mock_server.store import Store
+
+LONGEST_S = 15.0
+_LOOK_EVERY_S = 0.02
+_log = logging.getLogger(__name__)
+
+
+class Drain:
+    """Heals the faults, drops the jobs whose client has gone, and waits for the others."""
+
+    def __init__(self, rules: Rules, pool: Pool, store: Store, intake: Intake, metrics: Metrics) -> None:
+        self._rules = rules
+        self._pool = pool
+        self._store = store
+        self._intake = intake
+        self._metrics = metrics
+
+    async def run(self, longest_s: float = LONGEST_S) -> dict[str, object]:
+        """Counts: jobs dropped, what is still there after at most `longest_s`, and how long it took."""
+        begun = time.monotonic()
+        self._rules.heal()
+        dropped = 0
+        while True:
+            dropped += self._pool.drop_gone()
+            idle = self._pool.depth == self._pool.busy == self._store.waiting == self._intake.under_way == 0
+            took = time.monotonic() - begun
+            if idle or took >= longest_s:
+                break
+            await asyncio.sleep(_LOOK_EVERY_S)
+        self._metrics.dropped.inc(dropped)
+        _log.info(
+            "drained in %.3f s: %d dropped, %d queued, %d at work", took, dropped, self._pool.depth, self._pool.busy
+        )
+        return {
+            "idle": idle, "dropped": dropped, "queued": self._pool.depth, "busy": self._pool.busy,
+            "took_s": round(took, 3),
+        }  # fmt: skip
