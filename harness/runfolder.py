@@ -72,6 +72,8 @@ class RunRecord(_Record):
     time_scale: float
     warm_up_s: float = 0.0
     client_timeout_s: float
+    limits_s: list[float] = []
+    """Limits of the thresholds in seconds: the live histograms have bucket bounds there."""
     workers: list[WorkerRecord]
     versions: dict[str, str]
     host: dict[str, Any]

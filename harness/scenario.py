@@ -294,7 +294,9 @@ def _inside(place: Any, part: str, override: str) -> Any:
 
 
 def _index(place: Sequence[Any], part: str, override: str) -> int:
-    names = [str(item.get("name", number)) if isinstance(item, dict) else str(number) for number, item in enumerate(place)]
+    names = [
+        str(item.get("name", number)) if isinstance(item, dict) else str(number) for number, item in enumerate(place)
+    ]
     numbers: Iterable[str] = [str(number) for number in range(len(place))]
     if part in names:
         return names.index(part)

@@ -119,13 +119,22 @@ def _drawn(width: int, height: int) -> Image.Image:
     ink, red = (40, 44, 60), (150, 40, 40)
     margin, row = width // 16, height / 40
     draw.rectangle((margin, row, width - margin, height - row), outline=ink, width=max(1, width // 300))
-    draw.text((margin * 2, row * 1.5), "MODEL C.HASIL-KPU  PRESIDEN DAN WAKIL PRESIDEN", fill=red, font_size=max(8, row * 0.85))
+    draw.text(
+        (margin * 2, row * 1.5),
+        "MODEL C.HASIL-KPU  PRESIDEN DAN WAKIL PRESIDEN",
+        fill=red,
+        font_size=max(8, row * 0.85),
+    )
     for line in range(4, 38):
         y = row * line
         draw.line((margin, y, width - margin, y), fill=ink, width=1)
-        draw.text((margin * 1.3, y + row * 0.1), f"{line - 3:2d}.  JUMLAH SUARA SAH", fill=ink, font_size=max(6, row * 0.6))
+        draw.text(
+            (margin * 1.3, y + row * 0.1), f"{line - 3:2d}.  JUMLAH SUARA SAH", fill=ink, font_size=max(6, row * 0.6)
+        )
         for box in range(3):
             left = width - margin * (2 + 1.4 * box)
             draw.rectangle((left, y + 2, left + margin, y + row - 2), outline=ink)
-            draw.text((left + margin / 3, y), str((line * 7 + box * 3) % 10), fill=(20, 40, 140), font_size=max(6, row * 0.8))
+            draw.text(
+                (left + margin / 3, y), str((line * 7 + box * 3) % 10), fill=(20, 40, 140), font_size=max(6, row * 0.8)
+            )
     return image

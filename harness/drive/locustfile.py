@@ -1,0 +1,166 @@
+"""What Locust runs: the only module that imports it.
+
+An open workload: one `ArrivalDriver` a worker works through the worker's shard of the plan, whatever the server does. The
+master (or the only process) deals out the shards, passes T0 on, and waits for every worker's account before it quits:
+Locust itself loses its last seconds at a quit, and ends well although a worker has crashed.
+
+Talk with the parent: we say `listening` (master's port), `ready` (workers with their metrics ports), `finished` (accounts);
+we hear `t0`, `stop`, and `scraped` (the last scrape is taken: quit).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import gevent
+from gevent.event import AsyncResult, Event
+from locust import User, events, task
+from locust.env import Environment
+from locust.runners import LocalRunner, MasterRunner, WorkerRunner
+
+from harness.drive.control import listen, say
+from harness.drive.shift import Orders, Shift
+from harness.drive.upload.attempt import Result
+from harness.errors import ExitCode
+from harness.model import DELIVERED
+from harness.runfolder import RunFolder
+
+
+class Master:
+    """Deals out the shards and gathers the accounts; also in a run of one process."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._runner = environment.runner
+        self._folder = RunFolder(Path(os.environ["HARNESS_RUN"]))
+        self._workers: dict[int, dict[str, Any]] = {}
+        self._accounts: dict[int, dict[str, Any]] = {}
+        self._expected = 1
+        self._runner.register_message("prepared", self._on_prepared)
+        self._runner.register_message("final", self._on_final)
+
+    def deal(self) -> None:
+        """Send every worker its orders."""
+        record = self._folder.read_run()
+        distributed = isinstance(self._runner, MasterRunner)
+        clients = sorted(self._runner.clients) if distributed else [None]
+        self._expected = len(clients)
+        base_port = int(os.environ.get("HARNESS_METRICS_PORT", "0"))
+        for rank, client in enumerate(clients):
+            orders = Orders(
+                rank=rank,
+                workers=self._expected,
+                run=record.id,
+                scenario=record.scenario,
+                target=record.target,
+                journal=str(self._folder.journal),
+                metrics_port=base_port + rank if base_port else 0,
+                limits_s=record.limits_s,
+                pin_secret=os.environ.get("HARNESS_PIN_SECRET", ""),
+            )
+            self._runner.send_message("orders", asdict(orders), client_id=client)
+
+    def hear(self, order: dict[str, Any]) -> None:
+        """Pass on what the parent says."""
+        match order["event"]:
+            case "t0":
+                self._runner.send_message("t0", {"monotonic": order["monotonic"]})
+            case "stop":
+                self._runner.send_message("break_off", None)
+            case "scraped":
+                gevent.spawn(self._runner.quit)
+
+    def _on_prepared(self, environment: Environment, msg: Any, **_: Any) -> None:  # noqa: ARG002
+        self._workers[msg.data["rank"]] = msg.data
+        if len(self._workers) == self._expected:
+            say("ready", workers=[self._workers[rank] for rank in sorted(self._workers)])
+
+    def _on_final(self, environment: Environment, msg: Any, **_: Any) -> None:  # noqa: ARG002
+        self._accounts[msg.data["rank"]] = msg.data
+        if len(self._accounts) == self._expected:
+            say("finished", workers=[self._accounts[rank] for rank in sorted(self._accounts)])
+
+
+class Worker:
+    """Holds this process's shift and reports to the master."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._runner = environment.runner
+        self._orders: AsyncResult = AsyncResult()
+        self._t0: AsyncResult = AsyncResult()
+        self._shift: Shift | None = None
+        self._runner.register_message("orders", lambda msg, **_: self._orders.set(Orders(**msg.data)))
+        self._runner.register_message("t0", lambda msg, **_: self._t0.set(msg.data["monotonic"]))
+        self._runner.register_message("break_off", lambda **_: gevent.spawn(self._break_off))
+
+    def work(self) -> None:
+        """Wait for the orders, prepare, wait for T0, work, report."""
+        orders = self._orders.get()
+        self._shift = Shift(orders, self._fire)
+        port = self._shift.metrics_port
+        self._runner.send_message("prepared", {"rank": orders.rank, "metrics_port": port, "pid": os.getpid()})
+        t0 = self._t0.get()
+        account = self._shift.account() if t0 is None else self._shift.work(t0)
+        self._runner.send_message("final", account)
+
+    def flush(self) -> None:
+        """Write down what is known, before an abrupt end."""
+        if self._shift is not None:
+            self._shift.flush()
+
+    def _break_off(self) -> None:
+        if not self._t0.ready():
+            self._t0.set(None)
+        elif self._shift is not None:
+            self._shift.break_off()
+
+    def _fire(self, result: Result) -> None:
+        """Feed Locust's own statistics, under a fixed name."""
+        failed = None if result.outcome in DELIVERED else str(result.outcome)
+        self._environment.events.request.fire(
+            request_type="POST",
+            name="upload",
+            response_time=(result.done_s - result.sent_s) * 1000 if result.done_s == result.done_s else 0.0,
+            response_length=0,
+            exception=failed,
+            context={},
+        )
+
+
+class ArrivalDriver(User):
+    """Works through this process's shard of the plan: one a worker."""
+
+    @task
+    def drive(self) -> None:
+        """The whole evening; afterwards nothing, until Locust quits."""
+        self.environment.harness_worker.work()
+        Event().wait()
+
+
+@events.init.add_listener
+def _set_up(environment: Environment, runner: Any, **_: Any) -> None:
+    environment.process_exit_code = 0
+    master = worker = None
+    if isinstance(runner, MasterRunner | LocalRunner):
+        master = Master(environment)
+        environment.events.test_start.add_listener(lambda **_: master.deal())
+    if isinstance(runner, WorkerRunner | LocalRunner):
+        worker = Worker(environment)
+        environment.harness_worker = worker
+
+    def orphaned() -> None:
+        if worker is not None:
+            worker.flush()
+        os._exit(ExitCode.BUG)
+
+    listen(master.hear if master else lambda _: None, orphaned)
+    if isinstance(runner, MasterRunner):
+        say("listening", port=runner.server.port)
+
+
+if "HARNESS_RUN" not in os.environ:
+    sys.exit("this locustfile is driven by `harness run SCENARIO`: HARNESS_RUN is not set")

@@ -1,0 +1,172 @@
+"""A worker's shift: its shard of the plan, every station's evening started at its due time, and the account at the end.
+
+Knows nothing of Locust; locustfile.py brings the orders and takes the account home.
+"""
+
+from __future__ import annotations
+
+import gc
+import resource
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import gevent
+from gevent.pool import Group
+
+from harness.drive.connections import Connections
+from harness.drive.exporter import Exporter
+from harness.drive.station import Desk, Evening, pin_of, wait_until
+from harness.drive.upload.attempt import Result, Uploader
+from harness.drive.upload.http import Progress, Target
+from harness.measure.journal import JournalWriter
+from harness.measure.telemetry import Telemetry
+from harness.model import Outcome
+from harness.plan import make_plan
+from harness.scenario import from_resolved
+
+_FLUSH_S = 0.25
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a worker is told: everything it needs to work out its shard. Travels as a message."""
+
+    rank: int
+    workers: int
+    run: str
+    scenario: dict[str, Any]
+    target: str
+    journal: str
+    """Folder for the journal."""
+    metrics_port: int
+    """0 lets the kernel choose."""
+    limits_s: list[float]
+    """Limits of the thresholds: more bounds for the histograms' buckets."""
+    pin_secret: str
+
+
+class Shift:
+    """The work of one worker in one run."""
+
+    def __init__(self, orders: Orders, on_attempt: Callable[[Result], None] = lambda _: None) -> None:
+        """Plan, open the journal, start the exporter; nothing is sent yet."""
+        _raise_descriptor_limit()
+        self.orders = orders
+        scenario = from_resolved(orders.scenario)
+        self._scenario = scenario
+        self._t0 = float("inf")
+        # the photos take seconds of pure CPU: in a real thread, so that heartbeats go on
+        plan = gevent.get_hub().threadpool.apply(make_plan, (scenario,))
+        labels = {"run": orders.run, "scenario": scenario.name, "worker": str(orders.rank)}
+        self._telemetry = Telemetry(orders.limits_s, labels)
+        self._desk = Desk(
+            plan=plan,
+            client=scenario.client,
+            clock=self._clock,
+            deadline_s=scenario.deadline,
+            journal=JournalWriter(Path(orders.journal), orders.rank),
+            telemetry=self._telemetry,
+            seed=scenario.seed,
+            on_attempt=on_attempt,
+        )
+        self._stations = plan.shard(orders.rank, orders.workers)
+        self._connections = Connections(
+            resolve(orders.target, scenario.client.source_addresses), scenario.client.connection, self._clock
+        )
+        self._evenings = Group()
+        self._driver: gevent.Greenlet | None = None
+        self._exporter = Exporter(self._telemetry, orders.metrics_port, time.monotonic)
+        self._flusher = gevent.spawn(self._flush_often)
+        gc.collect()
+        gc.freeze()
+
+    @property
+    def metrics_port(self) -> int:
+        """Where the instruments are served."""
+        return self._exporter.port
+
+    def work(self, t0: float) -> dict[str, Any]:
+        """Drive every station of the shard from T0 (on the monotonic clock) to its end; the account of it."""
+        self._t0 = t0
+        self._driver = gevent.spawn(self._drive)
+        self._driver.join()
+        self._evenings.join()
+        self._desk.flush()
+        return self.account()
+
+    def break_off(self) -> None:
+        """Stop: attempts in flight are censored, nothing new starts."""
+        if self._driver is not None:
+            self._driver.kill()
+        self._evenings.kill()
+        self._desk.flush()
+
+    def account(self) -> dict[str, Any]:
+        """What this worker has done so far."""
+        return {
+            "rank": self.orders.rank,
+            "attempts": self._desk.attempts,
+            "stations_begun": self._desk.stations_begun,
+            "stations_planned": len(self._stations),
+        }
+
+    def flush(self) -> None:
+        """Write down what is known."""
+        self._desk.flush()
+
+    def _clock(self) -> float:
+        return time.monotonic() - self._t0
+
+    def _drive(self) -> None:
+        desk = self._desk
+        pages = len(desk.plan.slots)
+        for station in self._stations:
+            wait_until(self._clock, float(desk.plan.due_s[station]))
+            if self._clock() >= desk.deadline_s:
+                return
+            self._telemetry.pages_due.inc(pages)
+            if len(self._evenings) >= desk.client.max_in_flight:
+                self._refuse(int(station))
+                continue
+            self._evenings.spawn(self._evening(int(station)).run)
+
+    def _evening(self, station: int) -> Evening:
+        plan, client = self._desk.plan, self._desk.client
+        host = self._connections.target.host_header
+        pin = pin_of(plan.stations[station].code, self.orders.pin_secret)
+        uploader = Uploader(plan, client, self._connections.lane(), host, pin, self._clock)
+        return Evening(self._desk, station, uploader)
+
+    def _refuse(self, station: int) -> None:
+        """More stations at once than this worker may hold: our limit, noted as such."""
+        now = self._clock()
+        due = float(self._desk.plan.due_s[station])
+        page = self._desk.plan.pages_of(station).start
+        self._desk.note(
+            page, 1, Result(Outcome.GENERATOR_ERROR, 0, due, _NAN, Progress(), now, _NAN, _NAN, _NAN, _NAN)
+        )  # fmt: skip
+
+    def _flush_often(self) -> None:
+        while True:
+            gevent.sleep(_FLUSH_S)
+            self._desk.flush()
+
+
+def resolve(url: str, source_addresses: int) -> Target:
+    """Where a URL such as http://127.0.0.1:8080 leads: resolved once, so that no look-up disturbs the run."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or 80
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    sources = [f"127.0.0.{number + 1}" for number in range(source_addresses)] if source_addresses > 1 else []
+    return Target(family, (str(address[0]), int(address[1])), parts.netloc, tuple(sources))
+
+
+def _raise_descriptor_limit() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,179 @@
+"""One attempt: lease a connection, connect, log in if need be, upload; every end is an Outcome."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import gevent
+
+from harness.drive.connections import Lane
+from harness.drive.upload import multipart
+from harness.drive.upload.http import (
+    Answer,
+    Connection,
+    ConnectionClosedError,
+    DeadlineError,
+    GeneratorLimitError,
+    MalformedAnswerError,
+    Progress,
+    Stage,
+    outcome_of,
+    outcome_of_status,
+)
+from harness.model import Outcome
+from harness.plan import Plan
+from harness.scenario import Client
+
+_NAN = float("nan")
+_FOREIGN = (
+    DeadlineError, ConnectionClosedError, MalformedAnswerError, GeneratorLimitError, MemoryError, gevent.GreenletExit, OSError,
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Result:
+    """How an attempt ended: what the journal keeps. Seconds since T0, NaN where not reached."""
+
+    outcome: Outcome
+    status: int
+    due_s: float
+    sent_s: float
+    progress: Progress
+    done_s: float
+    login_s: float
+    retry_after_s: float
+    queue_s: float
+    server_s: float
+    killed: bool = False
+    """The run was broken off while it was under way."""
+
+
+class LoginRefusedError(Exception):
+    """The server answered the login with something else than a token."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+class Uploader:
+    """Makes the attempts of one station over its lane, and keeps its token."""
+
+    def __init__(
+        self, plan: Plan, client: Client, lane: Lane, host_header: str, pin: str, clock: Callable[[], float]
+    ) -> None:  # fmt: skip
+        self._plan = plan
+        self._client = client
+        self._lane = lane
+        self._host = host_header
+        self._pin = pin
+        self._clock = clock
+        self._token = ""
+
+    def attempt(self, page: int, number: int, due_s: float, sent_s: float) -> Result:
+        """Try to deliver a page once; `number` counts from 1."""
+        progress = Progress()
+        result = Result(Outcome.CENSORED, 0, due_s, sent_s, progress, _NAN, _NAN, _NAN, _NAN, _NAN)
+        connection: Connection | None = None
+        alive = False
+        try:
+            with gevent.Timeout(self._client.timeout, DeadlineError):
+                connection = self._lane.lease()
+                self._connect(connection, progress)
+                answer = self._upload(connection, page, number, result)
+                alive = answer.keep_alive
+        except LoginRefusedError as refused:
+            answer, alive = refused.answer, refused.answer.keep_alive
+        except _FOREIGN as error:
+            result.outcome = outcome_of(error, progress.stage)
+            result.killed = isinstance(error, gevent.GreenletExit)
+            result.done_s = _NAN if result.killed else self._clock()
+            return result
+        finally:
+            if connection is not None:
+                self._lane.back(connection, alive=alive)
+        result.done_s = self._clock()
+        _note_answer(result, answer)
+        if answer.status == 401:
+            self._token = ""
+        return result
+
+    def _connect(self, connection: Connection, progress: Progress) -> None:
+        if not connection.used:
+            with gevent.Timeout(self._client.connect_timeout, DeadlineError):
+                connection.connect()
+        progress.connected_s = self._clock()
+
+    def _upload(self, connection: Connection, page: int, number: int, result: Result) -> Answer:
+        if not self._token:
+            result.login_s = self._log_in(connection, page, result.progress)
+        shown = self._plan.page(page)
+        body, tail = self._plan.photo(page)
+        upload = multipart.Upload(
+            station=shown.station,
+            form=shown.form,
+            page=shown.page,
+            body=body,
+            tail=tail,
+            sha256=shown.sha256,
+            reading=shown.reading,
+            attempt=number,
+            token=self._token,
+            timeout_s=self._client.timeout,
+            idempotency_key=self._client.retry.idempotency_key,
+        )
+        result.progress.first_byte_s = _NAN
+        return connection.exchange(multipart.request(upload, self._host), result.progress)
+
+    def _log_in(self, connection: Connection, page: int, progress: Progress) -> float:
+        """Get a token; the seconds it took."""
+        began = self._clock()
+        content = json.dumps({"station": self._plan.key(page).station, "pin": self._pin}).encode()
+        head = (
+            f"POST /v1/login HTTP/1.1\r\nHost: {self._host}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(content)}\r\n\r\n"
+        )
+        answer = connection.exchange([head.encode() + content], progress)
+        if answer.status != 200 or not answer.keep_alive:
+            raise LoginRefusedError(answer)
+        try:
+            self._token = str(json.loads(answer.body)["token"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise MalformedAnswerError(str(error)) from error
+        progress.stage = Stage.SEND
+        return self._clock() - began
+
+
+def _note_answer(result: Result, answer: Answer) -> None:
+    result.status = answer.status
+    result.outcome = outcome_of_status(answer.status)
+    result.retry_after_s = _seconds(answer.headers.get("retry-after", ""))
+    timing = server_timing_s(answer.headers.get("server-timing", ""))
+    result.queue_s = timing.get("queue", _NAN)
+    if "service" in timing or "store" in timing:
+        result.server_s = timing.get("service", 0.0) + timing.get("store", 0.0)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        return _NAN
+
+
+def server_timing_s(header: str) -> dict[str, float]:
+    """Seconds by name in a Server-Timing header (W3C; durations there are milliseconds).
+
+    >>> server_timing_s("queue;dur=12.5, service;dur=100")
+    {'queue': 0.0125, 'service': 0.1}
+    """
+    timing = {}
+    for entry in header.split(","):
+        name, *parameters = (part.strip() for part in entry.split(";"))
+        for parameter in parameters:
+            key, _, value = parameter.partition("=")
+            if key == "dur":
+                timing[name] = _seconds(value.strip('"')) / 1000
+    return timing
