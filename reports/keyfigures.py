@@ -69,7 +69,7 @@ def _counts(summary: Summary) -> list[KeyFigure]:
     ]
     figures = [
         KeyFigure(
-            "Stations complete by the deadline",
+            "Stations by the deadline",
             f"{count(stations.completed_by_deadline)} of {count(stations.planned)}",
             quantity(stations.completed_by_deadline_ratio, "ratio"),
         ),
@@ -77,19 +77,26 @@ def _counts(summary: Summary) -> list[KeyFigure]:
     ]
     lost = pages.delivered_not_stored
     note = "the server's store could not be read" if lost is None else ""
-    return [*figures, KeyFigure("Acknowledged, but not stored", quantity(lost, ""), note)]
+    return [*figures, KeyFigure("Acknowledged, not stored", quantity(lost, ""), note)]
 
 
 def _waits(summary: Summary) -> list[KeyFigure]:
-    def middle_and_tail(name: str, spread: Spread, note: str) -> KeyFigure:
-        tail = quantities.percentile(spread, "p95")
-        return KeyFigure(f"{name}, p50 / p95", f"{quantities.percentile(spread, 'p50')} / {tail}", note)
-
     return [
-        middle_and_tail("Delivery of a page", summary.delivery_seconds, "from falling due to its acknowledgement"),
-        middle_and_tail("Completion of a station", summary.completion_seconds, "from its time to its last page"),
-        middle_and_tail("Response to an attempt", summary.response_seconds, "any answer, also a refusal"),
+        _middle_and_tail("Delivery of a page", summary.delivery_seconds, "from due to acknowledged"),
+        _middle_and_tail("Completion of a station", summary.completion_seconds, "from its time to its last page"),
+        _middle_and_tail("Response", summary.response_seconds, "any answer, refusals too"),
     ]
+
+
+def _middle_and_tail(name: str, spread: Spread, note: str) -> KeyFigure:
+    """p50 and p95; what never arrived is said in the note."""
+    known = [quantities.percentile(spread, percentile).partition(" (") for percentile in ("p50", "p95")]
+    missing = f"{count(spread.never)} of {count(spread.count)} never arrived" if spread.never else ""
+    values = ", ".join(
+        f"{percentile} {value}{f' ({why}' if why and value != 'never' else ''}"
+        for percentile, (value, _, why) in zip(("p50", "p95"), known, strict=True)
+    )
+    return KeyFigure(name, values, missing or note)
 
 
 def _effort(summary: Summary) -> list[KeyFigure]:
@@ -101,7 +108,7 @@ def _effort(summary: Summary) -> list[KeyFigure]:
     return [
         KeyFigure("Attempts", count(attempts.total), f"{amplification} for each page attempted"),
         KeyFigure("Sent", sent, again),
-        KeyFigure("Goodput of offered, mean", pages_per_s, f"over {quantities.seconds(rates.over_s)}"),
+        KeyFigure("Goodput of offered", pages_per_s, f"mean over {quantities.seconds(rates.over_s)}"),
     ]
 
 

@@ -1,0 +1,151 @@
+"""What the terminal shows: the live view of a run, its verdict, and the commands' tables.
+
+With cli.py the only place that prints. Everything from outside goes through `Text`, so that a name like `[red]` is no
+markup.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from harness.figures.summary import Summary
+from harness.judge.results import Verdict
+from reports.keyfigures import by_how_much, headline, key_figures, meaning
+from reports.live import Snapshot, panel, plain_line
+from reports.quantities import quantity
+
+__all__ = ["LiveView", "Snapshot", "console", "print_runs", "print_table", "print_verdict"]
+
+PIPE_WIDTH = 120
+STYLES = {"PASS": "bold green", "FAIL": "bold red", "INVALID": "bold yellow", "NOT JUDGED": "bold yellow"}
+
+
+def console(file: TextIO | None = None) -> Console:
+    """A console for this output: colours only on a terminal and without NO_COLOR; 120 columns on a pipe."""
+    stream = file or sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")  # an ASCII pipe is no reason to lose a run
+    terminal = stream.isatty()
+    width = None if terminal else int(os.environ.get("COLUMNS") or PIPE_WIDTH)
+    return Console(file=stream, highlight=False, markup=False, emoji=False, force_terminal=terminal, width=width)
+
+
+class LiveView:
+    """The run as it goes: a panel that is redrawn on a terminal, a line every 5 s anywhere else.
+
+    Draws when told to (`show`) and starts no thread, so that it can't write between two lines of another.
+    """
+
+    def __init__(self, title: str, output: Console | None = None, plain_every_s: float = 5.0) -> None:
+        """`title` names the run; `output` is the standard output if not given."""
+        self._title = title
+        self._console = output or console()
+        self._plain_every_s = plain_every_s
+        self._next_plain_s = 0.0
+        self._last: Snapshot | None = None
+        self._printed: Snapshot | None = None
+        self._live: Live | None = None
+        if self._console.is_terminal and not self._console.is_dumb_terminal and not os.environ.get("CI"):
+            self._live = Live(console=self._console, auto_refresh=False, transient=False)
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show the newest state; call it as often as you like."""
+        self._last = snapshot
+        if self._live:
+            self._live.update(panel(snapshot, self._title), refresh=True)
+        elif snapshot.t_s >= self._next_plain_s:
+            self._print_plain(snapshot)
+
+    def close(self) -> None:
+        """Leave the last state on the screen; safe to call twice."""
+        if self._live:
+            self._live.stop()
+        elif self._last is not None and self._last is not self._printed:
+            self._print_plain(self._last)
+        self._last, self._live = None, None
+
+    def _print_plain(self, snapshot: Snapshot) -> None:
+        self._printed = snapshot
+        self._next_plain_s = (snapshot.t_s // self._plain_every_s + 1) * self._plain_every_s
+        self._console.print(plain_line(snapshot), soft_wrap=True)
+        self._console.file.flush()
+
+
+def print_verdict(verdict: Verdict | None, summary: Summary, report_path: Path, output: Console | None = None) -> None:
+    """The verdict with its reasons, every threshold with what was observed, the key figures, the report's path."""
+    out = output or console()
+    word = headline(verdict)
+    out.print(Text.assemble((word, STYLES[word]), f"  {meaning(verdict)}"))
+    for reason in verdict.validity.reasons if verdict else []:
+        out.print(Text(f"  - {reason}"), soft_wrap=False)
+    if verdict and verdict.thresholds:
+        out.print()
+        _print_thresholds(out, verdict)
+    out.print()
+    figures = _table(["figure", "value", ""])
+    for figure in key_figures(summary):
+        figures.add_row(Text(figure.name), Text(figure.value), Text(figure.note, style="dim"))
+    out.print(figures)
+    out.print()
+    out.print(Text(f"Report: {report_path}"), soft_wrap=True)
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], output: Console | None = None) -> None:
+    """A plain table; the last column wraps where the line is too short."""
+    table = _table(headers)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    (output or console()).print(table)
+
+
+def print_runs(rows: Sequence[Sequence[str]], output: Console | None = None) -> None:
+    """Past runs: each row is verdict ("pass", "fail", "invalid" or ""), run, scenario, started, stations complete."""
+    out = output or console()
+    if not rows:
+        out.print("No runs yet: `harness run kaliwates` makes one.")
+        return
+    table = _table(["verdict", "run", "scenario", "started", "complete"])
+    for verdict, *rest in rows:
+        word = verdict.upper() or "NOT JUDGED"
+        table.add_row(Text(word, style=STYLES.get(word, "")), *(Text(cell, overflow="fold") for cell in rest))
+    out.print(table)
+
+
+def _print_thresholds(out: Console, verdict: Verdict) -> None:
+    table = _table(["", "threshold", "observed", "limit", "by how much"])
+    for threshold in verdict.thresholds:
+        if verdict.verdict == "invalid":
+            result = Text("not judged", style="yellow")
+        else:
+            result = Text("held", style="green") if threshold.passed else Text("BREACHED", style="bold red")
+        observed, limit = (Text(quantity(value, threshold.unit)) for value in (threshold.observed, threshold.limit))
+        table.add_row(result, Text(threshold.assertion, overflow="fold"), observed, limit, Text(by_how_much(threshold)))
+    out.print(table)
+
+
+def _table(headers: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="underline")
+    for header in headers:
+        table.add_column(Text(header), no_wrap=header in {"observed", "limit", "verdict", ""} and header != "")
+    return table
