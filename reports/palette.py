@@ -6,6 +6,8 @@ least). In greyscale width, dashes and the label at the line's end tell lines ap
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness.model import Outcome
 
 PAPER = "#ffffff"
@@ -18,7 +20,7 @@ SHADE = "#eceef1"
 """Fault windows: lighter than any line, in greyscale too."""
 
 BLUE = "#00528f"
-SKY = "#2b7cb8"
+SKY = "#2979b4"
 GREEN = "#00704f"
 ORANGE = "#a86200"
 VERMILION = "#b8431a"
@@ -107,7 +109,7 @@ WORDS = {
 }
 """What a reader is told for an outcome."""
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"],
     "font.size": 9.5,
@@ -133,11 +135,12 @@ STYLE = {
     "figure.facecolor": PAPER,
     "axes.facecolor": "none",
     "savefig.facecolor": PAPER,
+    "text.parse_math": False,
     "svg.fonttype": "none",
     "svg.hashsalt": "harness",
     "path.simplify": True,
 }
-"""matplotlib's rcParams for every chart; the salt makes the SVG the same each time."""
+"""matplotlib's rcParams for every chart; the salt makes the SVG the same each time, and a name with dollars is no formula."""
 
 
 def outcome_colour(name: str) -> str:

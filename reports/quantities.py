@@ -84,15 +84,15 @@ def size(value: float) -> str:
 def share(value: float) -> str:
     """A ratio as a percentage; never rounded up to 100 % or down to 0 %.
 
-    >>> [share(r) for r in (0, 0.0004, 0.0312, 0.314, 0.9996, 1)]
-    ['0 %', '0.04 %', '3.1 %', '31 %', '99.96 %', '100 %']
+    >>> [share(r) for r in (0, 0.0004, 0.0312, 0.05, 0.314, 0.9996, 1)]
+    ['0 %', '0.04 %', '3.1 %', '5 %', '31 %', '99.96 %', '100 %']
     """
     if value in {0, 1} or value < 0 or value > 1:
         return f"{value * 100:,.0f} %"
     for places in (0, 1, 2):
         text = f"{value * 100:.{places}f}"
         if (value >= 0.1 or places > 0) and float(text) not in {0.0, 100.0}:
-            return f"{text} %"
+            return f"{text.rstrip('0').rstrip('.') if places else text} %"
     return "< 0.01 %" if value < 0.5 else "> 99.99 %"
 
 

@@ -41,7 +41,7 @@ def render(folder: RunFolder, summary: Summary, series: Series, verdict: Verdict
 def draw_charts(into: Path, series: Series, summary: Summary) -> list[DrawnChart]:
     """Draw every chart of the registry into the folder, as SVG and PNG; what the page needs of each."""
     drawn = []
-    with rc_context(palette.STYLE):  # type: ignore[arg-type]
+    with rc_context(palette.STYLE):
         for chart in CHARTS:
             figure = chart.draw(series, summary)
             picture = svg.to_svg(figure)

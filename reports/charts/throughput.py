@@ -31,19 +31,28 @@ class Shortfall:
 
 
 def shortfalls(offered: Line, goodput: Line) -> list[Shortfall]:
-    """Every such stretch of at least 3 s, both rates smoothed over 5 s; the one with most missing pages first."""
+    """Every such stretch of at least 3 s; the one with most missing pages first.
+
+    Rates are smoothed over 5 s, so that noise neither makes a stretch nor cuts one in two; its ends are those of the
+    rates as they are. A rate at t holds for the interval between scrapes that ends at t.
+    """
     t_s = offered.t_s
     if len(t_s) < 3:
         return []
     asked = np.nan_to_num(offered.value)
     given = np.nan_to_num(np.interp(t_s, goodput.t_s, goodput.value))
     near = np.abs(t_s[:, None] - t_s[None, :]) <= SMOOTH_S / 2
-    short = np.concatenate([[False], near @ given < SHORT_OF * (near @ asked), [False]])
+    asked_smooth = near @ asked / near.sum(axis=1)
+    short = np.concatenate([[False], near @ given / near.sum(axis=1) < SHORT_OF * asked_smooth, [False]])
     edges = np.flatnonzero(short[1:] != short[:-1])
+    begins = np.concatenate([[2 * t_s[0] - t_s[1]], t_s[:-1]])
     found = []
     for first, stop in zip(edges[::2], edges[1::2], strict=True):
-        start_s, end_s = float(t_s[first]), float(t_s[min(stop, len(t_s) - 1)])
-        due, delivered = float(asked[first:stop].sum()), float(given[first:stop].sum())
+        low = first + np.flatnonzero(given[first:stop] < SHORT_OF * asked_smooth[first:stop])
+        if not len(low):
+            continue
+        start_s, end_s = float(begins[low[0]]), float(t_s[low[-1]])
+        due, delivered = (float(rate[low[0] : low[-1] + 1].sum()) for rate in (asked, given))
         if end_s - start_s >= LEAST_S and due > delivered:
             found.append((due - delivered, Shortfall(start_s, end_s, delivered / due)))
     return [fall for _, fall in sorted(found, key=lambda pair: -pair[0])]

@@ -1,0 +1,164 @@
+"""The sentences above the charts: each is a pure function of the figures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.figures.series import Window
+from reports.charts import completion, failures, generator, responses, server, throughput
+from tests.unit.reports import evening
+
+
+def flat(value: float, seconds: int = 60) -> np.ndarray:
+    return np.full(seconds, value)
+
+
+def rates(offered: np.ndarray, goodput: np.ndarray):
+    made = evening.rates()
+    return type(made)(evening.line("offered", offered), evening.line("goodput", goodput), made.throughput, [])
+
+
+def dipped(to: float, start: int = 20, end: int = 34) -> np.ndarray:
+    value = flat(10.0)
+    value[start:end] = to
+    return value
+
+
+def test_a_fall_of_goodput_is_told_with_its_depth_its_length_and_its_recovery() -> None:
+    series = evening.series(rates=rates(flat(10.0), dipped(3.1)))
+    assert throughput.finding(series, evening.summary()) == (
+        "Goodput fell to 31 % of offered for 14 s and recovered 6 s after the brownout ended"
+    )
+
+
+def test_a_fall_without_recovery_says_never() -> None:
+    summary = evening.summary(
+        recovery=[{"fault": "brownout", "ended_s": 30.0, "recovered_after_s": None, "metastable": True}]
+    )
+    series = evening.series(rates=rates(flat(10.0), dipped(0.0, 20, 60)))
+    assert throughput.finding(series, summary) == (
+        "Goodput fell to 0 % of offered for 40 s and never recovered after the brownout ended: metastable"
+    )
+
+
+def test_a_fall_before_any_fault_is_not_blamed_on_one() -> None:
+    series = evening.series(rates=rates(flat(10.0), dipped(2.0, 2, 9)))
+    assert throughput.finding(series, evening.summary()) == (
+        "Goodput fell to 20 % of offered for 7 s, from 2 s on, while no fault was active"
+    )
+
+
+def test_a_fall_during_a_fault_is_told_before_a_deeper_one_without_cause() -> None:
+    goodput = dipped(2.0, 2, 15)
+    goodput[21:27] = 5.0
+    series = evening.series(rates=rates(flat(10.0), goodput), windows=[Window("brownout", 22.0, 28.0)])
+    assert throughput.finding(series, evening.summary()).startswith("Goodput fell to 5")
+
+
+def test_goodput_that_keeps_up_is_said_to() -> None:
+    series = evening.series(rates=rates(flat(10.0), flat(9.9)))
+    assert throughput.finding(series, evening.summary()) == (
+        "Goodput kept up with what was offered; 1,049 of 1,086 pages were delivered"
+    )
+
+
+def test_noise_of_two_seconds_is_no_fall() -> None:
+    assert throughput.shortfalls(evening.line("o", flat(10.0)), evening.line("g", dipped(5.0, 20, 22))) == []
+
+
+def test_without_scrapes_the_rates_are_not_known() -> None:
+    said = throughput.finding(evening.no_series(), evening.summary())
+    assert said == "The generator was not scraped, so its rates over time are not known"
+
+
+def test_failures_are_told_with_their_share_their_kind_and_their_phase() -> None:
+    assert failures.finding(evening.summary()) == (
+        "23 % of 1,365 attempts failed, 73 % of them: unavailable (503); 94 % fell due during the brownout"
+    )
+
+
+def test_a_single_kind_of_failure_is_called_all_of_them() -> None:
+    summary = evening.summary(attempts={"by_outcome": {"accepted": 50, "reset": 50}}, phases=[])
+    assert failures.finding(summary) == "50 % of 100 attempts failed, all of them: connection reset"
+
+
+def test_no_failure_is_said_so() -> None:
+    assert failures.finding(evening.summary(attempts={"by_outcome": {"accepted": 7}})) == "None of 7 attempts failed"
+
+
+def test_attempts_that_the_strategy_withheld_were_not_sent() -> None:
+    summary = evening.summary(attempts={"by_outcome": {"accepted": 3, "reset": 1, "withheld": 96}}, phases=[])
+    assert failures.finding(summary) == "25 % of 4 attempts failed, all of them: connection reset"
+
+
+def test_responses_compare_the_fault_with_the_time_before_it() -> None:
+    assert responses.finding(evening.summary()) == (
+        "95 % of responses came within 1.2 s at first, but took up to 7.2 s during the brownout"
+    )
+
+
+def test_responses_without_a_fault_give_the_whole_run() -> None:
+    assert responses.finding(evening.summary(phases=[])) == "95 % of responses came within 1.2 s, over the whole run"
+
+
+def test_too_few_responses_give_no_percentile() -> None:
+    few = evening.spread(12, by_outcome={}, max=3.5)
+    assert responses.finding(evening.summary(response_seconds=few)) == (
+        "12 responses: too few for percentiles; the longest took 3.5 s"
+    )
+
+
+def test_completion_names_who_was_last() -> None:
+    assert completion.finding(evening.series(), evening.summary()) == (
+        "335 of 362 stations (93 %) were complete by the deadline; Tegalbesar was last with 86 %"
+    )
+
+
+def test_completion_of_all_says_how_much_time_was_left() -> None:
+    made = evening.series().completion
+    full = type(made)(evening.line("all", np.linspace(0, 1, 61), np.arange(61)), made.planned, made.kelurahan)
+    summary = evening.summary(stations={"completed_by_deadline": 362, "completed_by_deadline_ratio": 1.0})
+    said = completion.finding(evening.series(completion=full), summary)
+    assert said == "All 362 stations were complete 12 s before the deadline"
+
+
+def test_the_servers_finding_counts_queue_shedding_and_waste() -> None:
+    assert server.finding(evening.series(), evening.summary()) == (
+        "The queue reached 64 (and stayed there for 10 s), 216 uploads were shed and 31 jobs ran for clients that had gone"
+    )
+
+
+def test_a_server_at_ease_is_said_to_be() -> None:
+    summary = evening.summary(server={"shed": 0, "wasted_work": 0, "queue_depth_max": 3.0})
+    made = evening.series().server
+    calm = type(made)(
+        evening.line("queue_depth", flat(3.0)), made.workers_busy, made.active_requests, made.shed, made.wasted
+    )
+    said = server.finding(evening.series(server=calm), summary)
+    assert said == "The queue reached 3, nothing was shed and no work was wasted"
+
+
+def test_a_server_that_publishes_nothing_is_said_to() -> None:
+    summary = evening.summary(server={"shed": None, "wasted_work": None, "queue_depth_max": None})
+    assert server.finding(evening.series(), summary) == "The server publishes no queue, shedding or wasted work"
+
+
+def test_the_generators_finding_gives_lateness_and_cpu() -> None:
+    assert generator.finding(evening.summary()) == (
+        "99 % of attempts left within 2.6 ms of their time; the generator used at most 45 % of a core"
+    )
+
+
+def test_a_lost_worker_comes_first() -> None:
+    said = generator.finding(evening.summary(generator={"workers": 2, "workers_lost": 1}))
+    assert said.startswith("1 worker of the generator was lost; 99 %")
+    assert said.endswith("the busiest worker used at most 45 % of a core")
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_fault_that_nobody_noticed_is_told_as_such(number: int) -> None:
+    phases = evening.summary_json()["phases"][:2]
+    phases[1]["response_seconds"] = evening.spread(420, 0.41)
+    said = responses.finding(evening.summary(phases=phases))
+    assert said == "95 % of responses came within 1.2 s, and the brownout hardly changed that (1.2 s)"
