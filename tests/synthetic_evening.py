@@ -92,10 +92,10 @@ class _Evening:
     def _note(self, page: int, attempt: int, made: Attempt) -> None:
         resent = self.run.pages[page].size_bytes if attempt > 1 else 0
         done_s, outcome = made.done_s or 0.0, made.outcome
-        extra = {} if made.retry_after_s is None else {"retry_after_s": made.retry_after_s}
+        retry_after_s = float("nan") if made.retry_after_s is None else made.retry_after_s
         self.run.attempt(
             page, attempt=attempt, outcome=outcome, due_s=made.due_s, sent_s=made.sent_s, done_s=done_s,
-            resent_bytes=resent, login_s=0.004 if page % 3 == 0 else float("nan"), **extra,
+            resent_bytes=resent, login_s=0.004 if page % 3 == 0 else float("nan"), retry_after_s=retry_after_s,
         )  # fmt: skip
         self.end_s = max(self.end_s, done_s)
         self.counts.sent.append(made.sent_s or 0.0)

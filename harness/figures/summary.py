@@ -30,6 +30,8 @@ class Spread(_Figures):
     max: float | None
     never: int = 0
     """How many of `count` never arrived (+infinity)."""
+    intervals: dict[str, tuple[float | None, float | None]] = {}
+    """Bounds that hold each percentile with 95 % confidence, by its name; None is a bound beyond what was seen."""
 
 
 class SplitSpread(Spread):
@@ -58,8 +60,11 @@ class Pages(_Figures):
     attempted: int
     delivered: int
     undelivered: int
+    """Attempted, not acknowledged, and not in flight at the end."""
     censored: int
+    """Not acknowledged, the last attempt in flight when the run ended."""
     unattempted: int
+    """Never tried, whether its station's turn never came, the page before never ended or the strategy withheld it."""
     delivered_by_deadline: int
     delivered_not_stored: int | None
     """Acknowledged pages that the server does not hold in the end; None where its store could not be read."""
@@ -84,7 +89,7 @@ class Rates(_Figures):
 
     over_s: float
     offered_per_s: float | None
-    """Pages falling due."""
+    """Pages falling due: their stations were ready for a first attempt."""
     goodput_per_s: float | None
     """Pages delivered by the deadline."""
     throughput_per_s: float | None

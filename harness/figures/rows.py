@@ -1,0 +1,214 @@
+"""A run's rows as arrays: the plan's pages and stations, the attempts, and what became of each page.
+
+Everything that counts from rows counts from here, so that two figures can't disagree about what a delivered page is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.errors import BrokenRunError
+from harness.figures.attempts import GivenUp, journals, read_given_up, write_attempts
+from harness.figures.parquet import database, fetch
+from harness.figures.tables import must_exist
+from harness.measure.journal import GaveUp
+from harness.model import DELIVERED, OUTCOMES, Outcome
+from harness.runfolder import RunFolder, RunRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy.typing as npt
+
+    from harness.figures.parquet import Columns
+
+    BoolArray = npt.NDArray[np.bool_]
+    FloatArray = npt.NDArray[np.float64]
+    IntArray = npt.NDArray[np.int64]
+
+_STATIONS = "SELECT station AS code, min(due_s) AS due_s, count(*) AS pages FROM read_parquet(?) GROUP BY 1 ORDER BY 1"
+_PAGES = """
+    SELECT dense_rank() OVER (ORDER BY station) - 1 AS station
+    FROM read_parquet(?, file_row_number = true) ORDER BY file_row_number
+"""
+_ATTEMPTS = """
+    SELECT plan.row_number AS page, attempt, due_s, sent_s, done_s, enum_code(outcome::outcome_word) AS outcome,
+        sent_bytes, resent_bytes
+    FROM read_parquet(?, file_row_number = true) AS attempts JOIN plan USING (station, form, page)
+    ORDER BY file_row_number
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stations:
+    """Stations in the order of their codes. Shapes (stations,)."""
+
+    code: npt.NDArray[np.object_]
+    due_s: FloatArray
+    pages: IntArray
+    """How many pages each has to deliver."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """Attempts in the order of attempts.parquet. Shapes (attempts,); a time that was not reached is NaN."""
+
+    page: IntArray
+    """The page's row in the plan."""
+    attempt: IntArray
+    due_s: FloatArray
+    sent_s: FloatArray
+    done_s: FloatArray
+    outcome: IntArray
+    """Number in `OUTCOMES`."""
+    sent_bytes: IntArray
+    resent_bytes: IntArray
+
+    def ended_as(self, outcomes: Iterable[Outcome]) -> BoolArray:
+        """Which attempts had one of these outcomes."""
+        return np.isin(self.outcome, [OUTCOMES.index(outcome) for outcome in outcomes])
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one run, and what became of each page. Arrays over pages have shape (pages,), in the plan's order."""
+
+    record: RunRecord
+    stations: Stations
+    station_of_page: IntArray
+    """Number of each page's station in `stations`."""
+    attempts: Attempts
+    given_up: GivenUp
+
+    @property
+    def pages(self) -> int:
+        """How many pages were planned."""
+        return len(self.station_of_page)
+
+    @cached_property
+    def first_due_s(self) -> FloatArray:
+        """When each page fell due: when its station was ready for the first attempt; +infinity if it never was."""
+        first = np.full(self.pages, np.inf)
+        np.minimum.at(first, self.attempts.page, self.attempts.due_s)
+        return first
+
+    @cached_property
+    def acknowledged_s(self) -> FloatArray:
+        """When each page was first acknowledged; +infinity if it never was."""
+        when = np.full(self.pages, np.inf)
+        made = self.attempts.ended_as(DELIVERED)
+        np.minimum.at(when, self.attempts.page[made], self.attempts.done_s[made])
+        return when
+
+    @cached_property
+    def attempted(self) -> BoolArray:
+        """Pages of which an attempt was made: one that the strategy withheld was not."""
+        made = np.zeros(self.pages, dtype=np.bool_)
+        made[self.attempts.page[~self.attempts.ended_as({Outcome.WITHHELD})]] = True
+        return made
+
+    @cached_property
+    def delivered(self) -> BoolArray:
+        """Pages that were acknowledged."""
+        return np.isfinite(self.acknowledged_s)
+
+    @cached_property
+    def censored(self) -> BoolArray:
+        """Pages not delivered whose last attempt was in flight when the run ended."""
+        last = np.zeros(self.pages, dtype=np.int64)
+        made = ~self.attempts.ended_as({Outcome.WITHHELD})
+        np.maximum.at(last, self.attempts.page[made], self.attempts.attempt[made])
+        in_flight = self.attempts.ended_as({Outcome.CENSORED})
+        in_flight &= self.attempts.attempt == last[self.attempts.page]
+        pages = np.zeros(self.pages, dtype=np.bool_)
+        pages[self.attempts.page[in_flight]] = True
+        return pages & ~self.delivered
+
+    @cached_property
+    def begun(self) -> BoolArray:
+        """Stations that have a row at all, a withheld one included. Shape (stations,)."""
+        stations = np.zeros(len(self.stations.code), dtype=np.bool_)
+        stations[self.station_of_page[self.attempts.page]] = True
+        return stations
+
+    @cached_property
+    def completed_s(self) -> FloatArray:
+        """When each station's last page was acknowledged; +infinity if one is missing. Shape (stations,)."""
+        when = np.full(len(self.stations.code), -np.inf)
+        np.maximum.at(when, self.station_of_page, self.acknowledged_s)
+        return when
+
+    @cached_property
+    def last_event_s(self) -> float:
+        """The latest moment that any row names; 0 without rows."""
+        times = [self.attempts.due_s, self.attempts.sent_s, self.attempts.done_s]
+        return max((float(np.nanmax(known)) for known in times if np.isfinite(known).any()), default=0.0)
+
+    @property
+    def end_s(self) -> float:
+        """When the run ended; for one that was broken off, the last moment known of it."""
+        return self.last_event_s if self.record.ended is None else self.record.ended.at_s
+
+    @property
+    def stop_s(self) -> float:
+        """When the run stopped making attempts: at its end or the deadline. Due is what was due before."""
+        return min(self.end_s, self.record.deadline_s)
+
+    @property
+    def abandoned_s(self) -> FloatArray:
+        """When pages that had fallen due were given up, rising; those whose time was up at the deadline aside."""
+        pages = self.given_up.page
+        chosen = (self.given_up.reason != GaveUp.DEADLINE) & (pages < self.pages)
+        pages = np.where(chosen, pages, 0)
+        chosen &= ~self.delivered[pages] & np.isfinite(self.first_due_s[pages])
+        return np.sort(self.given_up.at_s[chosen])
+
+
+def load_rows(folder: RunFolder) -> Rows:
+    """Rows of a run folder, with attempts.parquet made again from the journal where there is one.
+
+    Raises BrokenRunError where run.json or plan.parquet is missing, or files contradict each other. A folder without
+    journal and attempts is a run that has made none.
+    """
+    record = folder.read_run()
+    must_exist(folder.plan)
+    if journals(folder.journal) or not folder.attempts.exists():
+        write_attempts(folder)
+    with database() as connection:
+        stations = fetch(connection, _STATIONS, folder.plan)
+        station_of_page = fetch(connection, _PAGES, folder.plan)["station"]
+    return Rows(
+        record=record,
+        stations=Stations(stations["code"], stations["due_s"], stations["pages"]),
+        station_of_page=station_of_page,
+        attempts=_load_attempts(folder),
+        given_up=read_given_up(folder.journal),
+    )
+
+
+def _load_attempts(folder: RunFolder) -> Attempts:
+    with database() as connection:
+        plan = fetch(connection, "SELECT station, form, page FROM read_parquet(?)", folder.plan)
+        rows = fetch(connection, "SELECT count(*) AS rows FROM read_parquet(?)", folder.attempts)["rows"]
+    plan["row_number"] = np.arange(len(plan["page"]))
+    words = ", ".join(f"'{outcome}'" for outcome in OUTCOMES)
+    with database(plan=plan) as connection:
+        connection.execute(f"CREATE TYPE outcome_word AS ENUM ({words})")
+        found: Columns = fetch(connection, _ATTEMPTS, folder.attempts)
+    if len(found["page"]) != int(rows[0]):
+        message = f"{folder.attempts} and {folder.plan} belong to different runs: not every attempt has its page"
+        raise BrokenRunError(message)
+    return Attempts(
+        page=found["page"],
+        attempt=found["attempt"].astype(np.int64),
+        due_s=found["due_s"],
+        sent_s=found["sent_s"],
+        done_s=found["done_s"],
+        outcome=found["outcome"].astype(np.int64),
+        sent_bytes=found["sent_bytes"],
+        resent_bytes=found["resent_bytes"],
+    )

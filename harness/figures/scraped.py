@@ -1,0 +1,149 @@
+"""Scrapes -> curves: each series that an exporter published, as an array over the moments it was scraped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
+
+from harness.measure import scrapes
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    FloatArray = npt.NDArray[np.float64]
+
+LONGEST_GAP_S = 2.5
+"""Scrapes further apart than this (one a second is usual) leave a gap in a chart."""
+SHORTEST_SPAN_S = 0.5
+"""A rate over less than this is mostly rounding: such a scrape is passed over."""
+
+Labels = frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What one target published. `t_s` has shape (n,): a row a scrape, failed ones with NaN in every series."""
+
+    target: str
+    t_s: FloatArray
+    series: dict[str, dict[Labels, FloatArray]] = field(default_factory=dict)
+    """Name, then labels, of every series that was asked for and found; each of shape (n,)."""
+    failed: int = 0
+
+    def total(self, name: str) -> FloatArray | None:
+        """A series summed over its labels, NaN where no label had a value; None where there is no such series."""
+        labelled = self.series.get(name)
+        if not labelled:
+            return None
+        stacked = np.vstack(list(labelled.values()))
+        known = ~np.isnan(stacked).all(axis=0)
+        return np.where(known, np.nansum(stacked, axis=0), np.nan)
+
+    def greatest(self, name: str, from_s: float = 0.0) -> float | None:
+        """Greatest value of a gauge since `from_s`; None where there is none."""
+        values = self.total(name)
+        seen = np.empty(0) if values is None else values[(self.t_s >= from_s) & ~np.isnan(values)]
+        return float(seen.max()) if len(seen) else None
+
+    def counted(self, name: str) -> float | None:
+        """All that a counter has counted, over every restart of its process; None where there is none."""
+        labelled = self.series.get(name)
+        return sum(counted(values) for values in labelled.values()) if labelled else None
+
+    def counted_by(self, name: str, label: str) -> dict[str, int]:
+        """The same, by the values of a label."""
+        found: dict[str, int] = {}
+        for labels, values in self.series.get(name, {}).items():
+            key = dict(labels).get(label, "")
+            found[key] = found.get(key, 0) + round(counted(values))
+        return found
+
+
+def read_curves(folder: Path, target: str, names: Iterable[str]) -> Curves:
+    """Curves of the named series from a target's scrapes; without any where it was never scraped.
+
+    Only lines of the asked-for series are parsed: an hour of scrapes would take a minute otherwise. A scrape that can't
+    be parsed counts as failed.
+    """
+    if target not in scrapes.targets(folder):
+        return Curves(target, np.empty(0))
+    wanted = re.compile(rf"^(?:{'|'.join(re.escape(name) for name in names)})(?=[{{ ]).*$", re.MULTILINE)
+    times: list[float] = []
+    values: dict[tuple[str, Labels], dict[int, float]] = {}
+    failed = 0
+    for row, scrape in enumerate(scrapes.read(folder, target)):
+        times.append(scrape.t_s)
+        samples = _samples(wanted, scrape.text)
+        failed += samples is None
+        for key, value in (samples or {}).items():
+            values.setdefault(key, {})[row] = value
+    series: dict[str, dict[Labels, FloatArray]] = {}
+    for (name, labels), known in values.items():
+        column = np.full(len(times), np.nan)
+        column[list(known)] = list(known.values())
+        series.setdefault(name, {})[labels] = column
+    return Curves(target, np.array(times), series, failed)
+
+
+def counted(values: FloatArray) -> float:
+    """What a counter has counted: its last value, plus what it had before each fall back to the start.
+
+    >>> counted(np.array([3.0, 5.0, np.nan, 1.0, 2.0]))
+    7.0
+    """
+    unbroken = restarts_joined(values)
+    seen = unbroken[~np.isnan(unbroken)]
+    return float(seen[-1]) if len(seen) else 0.0
+
+
+def restarts_joined(values: FloatArray) -> FloatArray:
+    """A counter as if its process had never restarted: no falls. NaN stays NaN."""
+    known = ~np.isnan(values)
+    seen = values[known]
+    falls = np.diff(seen) < 0
+    lost = np.concatenate([[0.0], np.cumsum(np.where(falls, seen[:-1], 0.0))]) if len(seen) else seen
+    joined = values.copy()
+    joined[known] = seen + lost
+    return joined
+
+
+def per_second(t_s: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Rates of a counter between consecutive scrapes that have it: starts, ends and rates, shapes (m,).
+
+    A failed scrape makes the interval longer, not the rate wrong; a scrape less than half a second after the one before
+    is passed over; a restart counts from nothing.
+    """
+    known = ~np.isnan(values)
+    times, seen = t_s[known], restarts_joined(values)[known]
+    kept = _spaced(times)
+    times, seen = times[kept], seen[kept]
+    return times[:-1], times[1:], np.diff(seen) / np.diff(times)
+
+
+def _spaced(times: FloatArray) -> list[int]:
+    kept: list[int] = []
+    for place, time_s in enumerate(times):
+        if not kept or time_s - times[kept[-1]] >= SHORTEST_SPAN_S:
+            kept.append(place)
+    return kept
+
+
+def _samples(wanted: re.Pattern[str], text: str) -> dict[tuple[str, Labels], float] | None:
+    """Samples of the wanted series in an exposition; None where the target didn't answer or not in this format."""
+    if not text:
+        return None
+    lines = "\n".join([*wanted.findall(text), ""])
+    try:
+        return {
+            (sample.name, frozenset(sample.labels.items())): float(sample.value)
+            for family in text_string_to_metric_families(lines)
+            for sample in family.samples
+        }
+    except ValueError:
+        return None

@@ -1,0 +1,131 @@
+"""The five durations of a run as samples, and samples as figures.
+
+Who is in which sample decides what a figure means; it is said here once, for the summary and for thresholds alike.
+Rows that fell due in the warm-up are in none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.figures.percentile import QUANTILES, interval, percentile
+from harness.figures.rows import Rows
+from harness.figures.summary import SplitSpread, Spread
+from harness.model import ANSWERED, OUTCOMES, TIMED_OUT
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    BoolArray = npt.NDArray[np.bool_]
+    FloatArray = npt.NDArray[np.float64]
+
+METRICS = ("response_seconds", "service_seconds", "delivery_seconds", "completion_seconds", "lateness_seconds")
+"""Names of the samples."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The samples of a run: seconds, sorted upwards, +infinity for what never arrived."""
+
+    rows: Rows
+
+    def of(self, metric: str) -> FloatArray:
+        """A sample by its name. Raises KeyError for a name that is not in `METRICS`."""
+        if metric not in METRICS:
+            raise KeyError(metric)
+        sample: FloatArray = getattr(self, metric.removesuffix("_seconds"))
+        return sample
+
+    @cached_property
+    def counted(self) -> BoolArray:
+        """Attempts that fell due after the warm-up. Shape (attempts,)."""
+        return self.rows.attempts.due_s >= self.rows.record.warm_up_s
+
+    @cached_property
+    def finished(self) -> BoolArray:
+        """Counted attempts that were answered or timed out: those whose response is one."""
+        return self.counted & self.rows.attempts.ended_as(ANSWERED | TIMED_OUT) & np.isfinite(self.rows.attempts.done_s)
+
+    @cached_property
+    def response(self) -> FloatArray:
+        """Answered or timed-out attempts: from due to done."""
+        return self.responses_of(self.finished)
+
+    @cached_property
+    def service(self) -> FloatArray:
+        """Answered or timed-out attempts: from just before connecting to done."""
+        return self.services_of(self.finished)
+
+    @cached_property
+    def lateness(self) -> FloatArray:
+        """All attempts that were sent: from due to just before connecting."""
+        attempts = self.rows.attempts
+        return _known((attempts.sent_s - attempts.due_s)[self.counted])
+
+    @cached_property
+    def delivery(self) -> FloatArray:
+        """Pages whose station's time came: from first due to acknowledged, +infinity if that never happened.
+
+        A page that was never attempted, because the one before it did not get through, is one that never arrived: a
+        server can't improve the figure by starving pages.
+        """
+        rows = self.rows
+        warm_up_s = rows.record.warm_up_s
+        station_due = (rows.stations.due_s < rows.stop_s)[rows.station_of_page]
+        fell_due = np.isfinite(rows.first_due_s)
+        in_sample = np.where(fell_due, rows.first_due_s >= warm_up_s, station_due)
+        return np.sort(rows.acknowledged_s[in_sample] - np.where(fell_due, rows.first_due_s, 0.0)[in_sample])
+
+    @cached_property
+    def completion(self) -> FloatArray:
+        """Stations whose time came: from planned to the last acknowledgement, +infinity if a page is missing."""
+        rows = self.rows
+        due_s = rows.stations.due_s
+        in_sample = (due_s >= rows.record.warm_up_s) & (due_s < rows.stop_s)
+        return np.sort((rows.completed_s - due_s)[in_sample])
+
+    def responses_of(self, attempts: BoolArray) -> FloatArray:
+        """Responses of the chosen attempts, as far as they have an end."""
+        return _known((self.rows.attempts.done_s - self.rows.attempts.due_s)[attempts])
+
+    def services_of(self, attempts: BoolArray) -> FloatArray:
+        """Service times of the chosen attempts, as far as they have an end."""
+        return _known((self.rows.attempts.done_s - self.rows.attempts.sent_s)[attempts])
+
+    def split(self, metric: str) -> SplitSpread:
+        """Response or service in figures, with every outcome whose attempts have an end beside the whole."""
+        of = {"response_seconds": self.responses_of, "service_seconds": self.services_of}[metric]
+        by_outcome = {}
+        for number in np.unique(self.rows.attempts.outcome[self.counted]):
+            sample = of(self.counted & (self.rows.attempts.outcome == number))
+            if len(sample):
+                by_outcome[str(OUTCOMES[number])] = spread(sample)
+        return SplitSpread(**dict(spread(self.of(metric))), by_outcome=by_outcome)
+
+
+def spread(rising: FloatArray) -> Spread:
+    """A sample, sorted upwards, in figures: None where it can't bear a percentile or the figure is +infinity."""
+    never = len(rising) - int(np.searchsorted(rising, np.inf))
+    arrived = len(rising) > 0 and never == 0
+    figures = {name: _finite(percentile(rising, quantile)) for name, quantile in QUANTILES.items()}
+    intervals = {name: interval(rising, quantile) for name, quantile in QUANTILES.items() if figures[name] is not None}
+    return Spread(
+        count=len(rising),
+        mean=float(rising.mean()) if arrived else None,
+        max=float(rising[-1]) if arrived else None,
+        never=never,
+        intervals={name: bounds for name, bounds in intervals.items() if bounds is not None},
+        **figures,
+    )
+
+
+def _known(values: FloatArray) -> FloatArray:
+    return np.sort(values[np.isfinite(values)])
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or np.isinf(value) else value

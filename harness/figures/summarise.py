@@ -1,0 +1,80 @@
+"""Run folder -> summary.json: every figure, computed once, from the rows and the scrapes."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import ValidationError
+
+from harness.errors import BrokenRunError
+from harness.figures import accounting
+from harness.figures.exporters import generator_figures, read_exporters, server_figures
+from harness.figures.phases import phase_figures
+from harness.figures.recovery import Curves, recoveries
+from harness.figures.rows import Rows, load_rows
+from harness.figures.spreads import Samples, spread
+from harness.figures.summary import Summary
+from harness.runfolder import RunFolder, write_json
+
+BROKEN_OFF = "broken_off"
+"""How a run ended that never said so."""
+
+
+def summarise(folder: RunFolder) -> Summary:
+    """Every figure of a run; writes attempts.parquet (from the journal) and summary.json.
+
+    Works on a run that was broken off at any moment: what can't be known is None. Raises BrokenRunError where run.json
+    or plan.parquet is missing or unreadable, or the journal contradicts the plan.
+    """
+    summary = figures_of(folder, load_rows(folder))
+    write_json(folder.summary, summary.model_dump(mode="json"))
+    return summary
+
+
+def load_summary(folder: RunFolder) -> Summary:
+    """The content of summary.json. Raises BrokenRunError where it is missing or no summary."""
+    try:
+        return Summary.model_validate_json(folder.summary.read_bytes())
+    except FileNotFoundError:
+        message = f"{folder.path} has no summary.json yet"
+        raise BrokenRunError(message) from None
+    except (OSError, ValidationError) as error:
+        message = f"{folder.summary} can't be read: {str(error).splitlines()[0]}"
+        raise BrokenRunError(message) from None
+
+
+def figures_of(folder: RunFolder, rows: Rows) -> Summary:
+    """Every figure of a run from its rows, and from the folder's scrapes and its stored.parquet."""
+    record, samples = rows.record, Samples(rows)
+    exporters = read_exporters(folder.scrapes)
+    return Summary(
+        run=record.id,
+        name=record.name,
+        seed=record.seed,
+        ended=BROKEN_OFF if record.ended is None else record.ended.how,
+        duration_s=rows.end_s,
+        deadline_s=record.deadline_s,
+        stations=accounting.count_stations(rows),
+        pages=accounting.count_pages(rows, accounting.delivered_not_stored(folder, rows)),
+        attempts=accounting.count_attempts(rows),
+        rates=accounting.mean_rates(rows),
+        response_seconds=samples.split("response_seconds"),
+        service_seconds=samples.split("service_seconds"),
+        delivery_seconds=spread(samples.delivery),
+        completion_seconds=spread(samples.completion),
+        lateness_seconds=spread(samples.lateness),
+        recovery=recoveries(record.faults, recovery_curves(rows)),
+        phases=phase_figures(rows, samples),
+        kelurahan=accounting.count_kelurahan(rows),
+        server=server_figures(exporters.server),
+        generator=generator_figures(rows, exporters.workers),
+    )
+
+
+def recovery_curves(rows: Rows) -> Curves:
+    """The curves that recovery is read from, to the moment at which the run stopped making attempts."""
+    return Curves(
+        due_s=np.sort(rows.first_due_s[np.isfinite(rows.first_due_s)]),
+        delivered_s=np.sort(rows.acknowledged_s[rows.acknowledged_s <= rows.record.deadline_s]),
+        given_up_s=rows.abandoned_s,
+        end_s=rows.stop_s,
+    )
