@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from functools import cache
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.text import Annotation, Text
 
-from harness.figures.series import Line, Series, Window
+from harness.figures.series import Completion, GeneratorHealth, Line, Rates, Series, ServerHealth, Window
 from harness.figures.summary import Summary
 from harness.model import Outcome
 from reports import palette, svg
@@ -28,7 +29,16 @@ from tests.unit.reports import evening
 BY_NAME = {chart.name: chart for chart in CHARTS}
 
 
+@cache
+def usual(name: str) -> Figure:
+    """The chart of the usual evening, drawn once for all tests that only look at it."""
+    with rc_context(palette.STYLE):
+        return BY_NAME[name].draw(evening.series(), evening.summary())
+
+
 def draw(name: str, series: Series | None = None, summary: Summary | None = None) -> Figure:
+    if series is None and summary is None:
+        return usual(name)
     with rc_context(palette.STYLE):
         return BY_NAME[name].draw(series or evening.series(), summary or evening.summary())
 
@@ -86,7 +96,7 @@ def test_failures_beyond_six_kinds_are_summed_into_the_last_panel() -> None:
     outcomes = [evening.line(kind, np.full(72, float(number + 1))) for number, kind in enumerate(reversed(kinds))]
     rates = evening.rates()
     drawn = lines(
-        draw("failures", evening.series(rates=type(rates)(rates.offered, rates.goodput, rates.throughput, outcomes)))
+        draw("failures", evening.series(rates=Rates(rates.offered, rates.goodput, rates.throughput, outcomes)))
     )
     assert len(drawn) == MOST_PANELS
     assert drawn[OTHERS][0][1][0] == sum(range(MOST_PANELS, len(kinds) + 1))
@@ -98,12 +108,12 @@ def test_the_responses_chart_draws_the_percentiles_with_their_gaps() -> None:
 
 
 def test_the_heat_map_has_a_cell_for_every_count_and_none_for_zero() -> None:
-    cells = sum(len(patch.get_path().vertices) // 5 for patch in draw("responses").findobj(PathPatch))
+    cells = sum(len(np.asarray(patch.get_path().vertices)) // 5 for patch in _patches(draw("responses")))
     assert cells == int((evening.series().responses.counts > 0).sum())
 
 
 def test_the_heat_map_is_darker_where_more_responses_are() -> None:
-    colours = [to_hex(patch.get_facecolor()) for patch in draw("responses").findobj(PathPatch)]
+    colours = [to_hex(patch.get_facecolor()) for patch in _patches(draw("responses"))]
     assert colours == [shade for shade in palette.HEAT if shade in colours]
 
 
@@ -143,7 +153,7 @@ def test_a_run_in_its_own_time_has_no_second_axis() -> None:
 def test_of_many_kelurahan_only_the_slowest_three_are_named() -> None:
     completion = evening.series().completion
     many = [evening.line(f"village {n}", np.linspace(0, (n + 1) / 40, 73), np.arange(73)) for n in range(40)]
-    figure = draw("completion", evening.series(completion=type(completion)(completion.total, completion.planned, many)))
+    figure = draw("completion", evening.series(completion=Completion(completion.total, completion.planned, many)))
     named = [text for text in texts(figure) if text.startswith("village")]
     assert sorted(named) == ["village 0 2.5 %", "village 1 5 %", "village 2 7.5 %"]
     assert len([name for name in lines(figure) if name.startswith("village")]) == 40
@@ -159,7 +169,7 @@ def test_the_server_chart_draws_each_of_its_series_in_a_panel_of_its_own() -> No
 def test_the_server_chart_leaves_out_what_the_server_does_not_publish() -> None:
     health = evening.series().server
     nothing = evening.empty()
-    part = type(health)(nothing, nothing, health.active_requests, nothing, nothing)
+    part = ServerHealth(nothing, nothing, health.active_requests, nothing, nothing)
     assert set(lines(draw("server", evening.series(server=part)))) == {"active_requests"}
 
 
@@ -235,18 +245,22 @@ class TestEveryChart:
         full = evening.series()
         rates, completion, server, own = full.rates, full.completion, full.server, full.generator
         series = evening.series(
-            rates=type(rates)(
-                *map(holes, (rates.offered, rates.goodput, rates.throughput)), [*map(holes, rates.outcomes)]
+            rates=Rates(
+                holes(rates.offered), holes(rates.goodput), holes(rates.throughput), [*map(holes, rates.outcomes)]
             ),
-            completion=type(completion)(
+            completion=Completion(
                 holes(completion.total), holes(completion.planned), [*map(holes, completion.kelurahan)]
             ),
-            server=type(server)(*(holes(getattr(server, name)) for name in server.__slots__)),
-            generator=type(own)(
+            server=ServerHealth(*(holes(getattr(server, name)) for name in server.__slots__)),
+            generator=GeneratorHealth(
                 [*map(holes, own.lateness)], [*map(holes, own.cpu)], [*map(holes, own.memory)], holes(own.in_flight)
             ),
         )
         svg.to_svg(draw(chart.name, series))
+
+
+def _patches(figure: Figure) -> list[PathPatch]:
+    return [artist for artist in figure.findobj(PathPatch) if isinstance(artist, PathPatch)]
 
 
 def _saved(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.figures.series import Window
+from harness.figures.series import Completion, Rates, ServerHealth, Window
 from reports.charts import completion, failures, generator, responses, server, throughput
 from tests.unit.reports import evening
 
@@ -16,7 +16,7 @@ def flat(value: float, seconds: int = 60) -> np.ndarray:
 
 def rates(offered: np.ndarray, goodput: np.ndarray):
     made = evening.rates()
-    return type(made)(evening.line("offered", offered), evening.line("goodput", goodput), made.throughput, [])
+    return Rates(evening.line("offered", offered), evening.line("goodput", goodput), made.throughput, [])
 
 
 def dipped(to: float, start: int = 20, end: int = 34) -> np.ndarray:
@@ -117,7 +117,7 @@ def test_completion_names_who_was_last() -> None:
 
 def test_completion_of_all_says_how_much_time_was_left() -> None:
     made = evening.series().completion
-    full = type(made)(evening.line("all", np.linspace(0, 1, 61), np.arange(61)), made.planned, made.kelurahan)
+    full = Completion(evening.line("all", np.linspace(0, 1, 61), np.arange(61)), made.planned, made.kelurahan)
     summary = evening.summary(stations={"completed_by_deadline": 362, "completed_by_deadline_ratio": 1.0})
     said = completion.finding(evening.series(completion=full), summary)
     assert said == "All 362 stations were complete 12 s before the deadline"
@@ -132,7 +132,7 @@ def test_the_servers_finding_counts_queue_shedding_and_waste() -> None:
 def test_a_server_at_ease_is_said_to_be() -> None:
     summary = evening.summary(server={"shed": 0, "wasted_work": 0, "queue_depth_max": 3.0})
     made = evening.series().server
-    calm = type(made)(
+    calm = ServerHealth(
         evening.line("queue_depth", flat(3.0)), made.workers_busy, made.active_requests, made.shed, made.wasted
     )
     said = server.finding(evening.series(server=calm), summary)

@@ -1,0 +1,273 @@
+"""The page's text and structure; how it looks in a browser is in tests/browser/."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from harness.figures.series import Completion
+from harness.judge.results import Verdict
+from harness.runfolder import RunFolder
+from reports.charts import CHARTS
+from reports.page import DrawnChart, page
+from reports.render import draw_charts, render
+from tests.unit.reports import evening
+
+
+class Outline(HTMLParser):
+    """Headings, ids, links and text of a page, in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.headings: list[int] = []
+        self.ids: list[str] = []
+        self.targets: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._hidden = 0
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        self.tags.append((tag, attributes))
+        if re.fullmatch(r"h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if attributes.get("id"):
+            self.ids.append(str(attributes["id"]))
+        href = attributes.get("href") or ""
+        if tag == "a" and href.startswith("#"):
+            self.targets.append(href[1:])
+        self.text += " "
+        self._hidden += tag in {"style", "svg"}
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden -= tag in {"style", "svg"}
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.text += data
+
+
+def write(
+    tmp_path: Path, verdict: Verdict | None = None, *, record: dict[str, Any] | None = None, **summary: Any
+) -> RunFolder:
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    folder.write_run(evening.record(**(record or {})))
+    render(folder, evening.summary(**summary), evening.series(), verdict)
+    return folder
+
+
+@cache
+def drawn() -> list[DrawnChart]:
+    """The evening's charts, drawn once for all tests of the page's text."""
+    with TemporaryDirectory() as folder:
+        return draw_charts(Path(folder), evening.series(), evening.summary())
+
+
+def read(verdict: Verdict | None = None, record: dict[str, Any] | None = None, **summary: Any) -> str:
+    return page(evening.record(**(record or {})), evening.summary(**summary), evening.series(), verdict, drawn())
+
+
+def words(html: str) -> str:
+    return " ".join(Outline(html).text.split())
+
+
+def test_render_writes_every_file_of_the_report(tmp_path: Path) -> None:
+    folder = write(tmp_path, evening.verdict("pass"))
+    names = {path.name for path in folder.report.iterdir()}
+    assert names == {"index.html"} | {f"{chart.name}.{kind}" for chart in CHARTS for kind in ("svg", "png")}
+    for path in (folder.junit, folder.markdown, folder.metrics):
+        assert path.stat().st_size > 100
+
+
+def test_render_gives_the_findings_in_the_order_of_the_charts(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    folder.write_run(evening.record())
+    findings = render(folder, evening.summary(), evening.series(), None)
+    assert findings == [chart.finding(evening.series(), evening.summary()) for chart in CHARTS]
+
+
+def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
+    first, second = write(tmp_path / "a", evening.verdict()), write(tmp_path / "b", evening.verdict())
+    for one in sorted(path for path in first.path.rglob("*") if path.is_file()):
+        assert one.read_bytes() == (second.path / one.relative_to(first.path)).read_bytes(), one.name
+
+
+def test_a_failed_run_says_so_first_and_by_how_much() -> None:
+    text = words(read(evening.verdict("fail")))
+    assert text.index("✗ FAIL") < text.index("2 thresholds of 3 breached.") < text.index("Key figures")
+    assert "stations.completed_by_deadline_ratio >= 95% breached 93 % 95 % 2.5 points below the limit" in text
+    assert "p95(delivery_seconds) < 10 held 1.8 s 10 s 82 % to spare" in text
+    assert "p99(response_seconds) < 5 breached n/a 5 s no figure: needs 1,000 attempts" in text
+
+
+def test_a_passed_run_says_that_its_thresholds_hold() -> None:
+    text = words(read(evening.verdict("pass")))
+    assert "✓ PASS The threshold holds." in text
+    assert "FAIL" not in text
+
+
+def test_an_invalid_run_is_never_shown_as_a_pass_or_a_fail() -> None:
+    html = read(evening.verdict("invalid", ("p99 lateness of 800 ms is above 5 % of response",)))
+    text = words(html)
+    assert "? INVALID The measurement can't be trusted, so it is neither a pass nor a fail." in text
+    assert "p99 lateness of 800 ms is above 5 % of response" in text
+    assert "PASS" not in text
+    assert "FAIL" not in text
+    assert not re.search(r"\b(held|breached)\b", text)
+    assert not [tag for tag, attributes in Outline(html).tags if attributes.get("class") in {"good", "bad"}]
+
+
+def test_a_run_without_a_verdict_is_not_judged() -> None:
+    text = words(read(None, record={"ended": None}))
+    assert "NOT JUDGED The run was broken off before it was judged." in text
+    assert "No thresholds were judged." in text
+    assert "it was broken off" in text
+
+
+def test_names_from_outside_are_text_and_never_markup(tmp_path: Path) -> None:
+    evil = "<script>alert('x')</script>"
+    places = [{"code": "3509191001", "name": evil, "stations": 5, "completed_by_deadline": 2}]
+    phases = [evening.summary_json()["phases"][0] | {"name": evil}]
+    made = evening.series().completion
+    series = evening.series(completion=Completion(made.total, made.planned, [evening.line(evil, [0.1, 0.4])]))
+    verdict = evening.verdict("fail", (evil,))
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    folder.write_run(evening.record(title=evil, target=evil, command=["harness", evil], problems=[evil]))
+    render(folder, evening.summary(kelurahan=places, phases=phases), series, verdict)
+    html = folder.page.read_text(encoding="utf-8")
+    assert "<script" not in html.lower()
+    assert not [tag for tag, _ in Outline(html).tags if tag == "script"]
+    assert words(html).count(evil) >= 5
+    for path in folder.report.glob("*.svg"):
+        evening.parsed(path.read_text(encoding="utf-8"))
+    assert not re.search(r"(?<!\\)<script", folder.markdown.read_text(encoding="utf-8"))
+
+
+def test_a_name_with_dollars_is_drawn_as_it_is(tmp_path: Path) -> None:
+    made = evening.series().completion
+    series = evening.series(completion=Completion(made.total, made.planned, [evening.line(r"$\frac{$", [0.1, 0.4])]))
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    folder.write_run(evening.record())
+    render(folder, evening.summary(), series, None)
+    assert r"$\frac{$ 40 %" in (folder.report / "completion.svg").read_text(encoding="utf-8")
+
+
+def test_the_page_is_one_file_that_fetches_nothing() -> None:
+    html = read(evening.verdict())
+    for tag, attributes in Outline(html).tags:
+        assert tag not in {"script", "link", "img", "iframe"}
+        assert not str(attributes.get("src", "")).strip()
+        assert "@import" not in html
+        assert str(attributes.get("href", "#")).startswith("#")
+    assert "url(http" not in html
+
+
+def test_the_page_needs_no_inline_styles_nor_scripts_to_be_read() -> None:
+    for tag, attributes in Outline(read(evening.verdict())).tags:
+        assert "style" not in attributes, tag
+        assert not [name for name in attributes if name.startswith("on")], tag
+
+
+def test_the_page_stays_well_below_two_megabytes() -> None:
+    assert len(read(evening.verdict())) < 500_000
+
+
+def test_headings_descend_one_step_at_a_time_from_a_single_h1() -> None:
+    levels = Outline(read(evening.verdict())).headings
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_ids_are_unique_and_every_link_has_its_target() -> None:
+    outline = Outline(read(evening.verdict()))
+    assert len(outline.ids) == len(set(outline.ids))
+    assert outline.targets
+    assert set(outline.targets) <= set(outline.ids)
+
+
+def test_every_chart_is_an_image_named_by_its_finding() -> None:
+    tags = Outline(read(evening.verdict())).tags
+    names = [attributes["aria-label"] for tag, attributes in tags if tag == "svg" and attributes.get("role") == "img"]
+    assert names == [chart.finding(evening.series(), evening.summary()) for chart in CHARTS]
+
+
+def test_every_reference_inside_a_chart_finds_its_shape() -> None:
+    html = read(evening.verdict())
+    ids = set(Outline(html).ids)
+    used = set(re.findall(r'(?:url\(#|<use href="#)([^)"]+)', html))
+    assert used
+    assert used <= ids
+
+
+def test_every_table_header_has_a_scope() -> None:
+    headers = [attributes for tag, attributes in Outline(read(evening.verdict())).tags if tag == "th"]
+    assert len(headers) > 30
+    assert {header.get("scope") for header in headers} == {"col", "row"}
+
+
+def test_the_page_names_its_language_and_its_run() -> None:
+    html = read(evening.verdict())
+    assert html.startswith('<!DOCTYPE html>\n<html lang="en">')
+    assert "<title>FAIL: kaliwates, 20240214T120000Z-kaliwates-1a2b</title>" in html
+    assert "14 February 2024, 12:00:00 UTC" in html
+
+
+def test_the_page_gives_the_exact_command_and_the_environment() -> None:
+    command = ["harness", "run", "kaliwates", "--name", "with space"]
+    text = words(read(evening.verdict(), record={"command": command}))
+    assert "harness run kaliwates --name 'with space'" in text
+    assert "Seed 20240214" in text
+    assert "Version of locust 2.47.0" in text
+    assert "Host: memory_bytes 24 GB" in text
+    assert json.dumps({"workers": 8}, indent=2).strip("{} \n") in text
+
+
+def test_key_figures_carry_their_units() -> None:
+    text = words(read(evening.verdict()))
+    assert "Pages delivered 1,049 of 1,086 31 undelivered, 6 never attempted" in text
+    assert "Delivery of a page p50 600 ms, p95 1.8 s 37 of 1,086 never arrived" in text
+    assert "Sent 2.2 GB 22 % of it again" in text
+    assert "Recovery from brownout 6 s after its end" in text
+
+
+def test_a_sample_too_small_for_a_percentile_says_what_it_needs() -> None:
+    few = evening.spread(12, by_outcome={})
+    assert "p50 n/a (needs 20), p95 n/a (needs 200)" in words(read(None, response_seconds=few))
+
+
+def test_the_worst_kelurahan_comes_first() -> None:
+    text = words(read(evening.verdict()))
+    order = [text.rindex(name) for name in ("Tegalbesar 3509191007", "Kepatihan 3509191006", "Mangli 3509191001")]
+    assert order == sorted(order)
+
+
+def test_what_is_missing_from_the_folder_is_said(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    folder.write_run(evening.record(problems=["the clock stepped by 2 s"]))
+    empty = evening.summary(phases=[], kelurahan=[], recovery=[])
+    render(folder, empty, evening.no_series(), None)
+    text = words(folder.page.read_text(encoding="utf-8"))
+    assert "The scrapes are missing" in text
+    assert "the clock stepped by 2 s" in text
+
+
+@pytest.mark.parametrize("how", ["completed", "deadline", "interrupted", "terminated", "aborted", "crashed"])
+def test_the_page_says_how_the_run_ended(how: str) -> None:
+    ended = {"how": how, "at_s": 12.0, "message": "see logs/server.log"}
+    text = words(read(None, record={"ended": ended}, duration_s=12.0))
+    assert re.search(r"it ended after 12 s: [^;]+; see logs/server.log", text)
