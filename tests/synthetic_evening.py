@@ -61,8 +61,8 @@ class _Evening:
     def _attempt(self, due_s: float, page: int, attempt: int) -> None:
         sent_s = due_s + self.rng.uniform(0.0002, 0.003)
         arrived_s = sent_s + 0.01
-        if attempt == 1:
-            self.counts.due.append(due_s)
+        if page % 3 == 0 and attempt == 1:
+            self.counts.due += [due_s] * 3
         self.waiting = [start for start in self.waiting if start > arrived_s]
         if len(self.waiting) >= QUEUE:
             outcome, done_s, retry_after_s = Outcome.UNAVAILABLE, arrived_s + 0.005, 2.0

@@ -101,7 +101,7 @@ def mean_rates(rows: Rows) -> Rates:
             over_s=over_s, offered_per_s=None, goodput_per_s=None, throughput_per_s=None, sent_bytes_per_s=None
         )
     counted = attempts.due_s >= warm_up_s
-    fell_due = np.isfinite(rows.first_due_s) & (rows.first_due_s >= warm_up_s)
+    fell_due = (rows.station_due_s >= warm_up_s) & (rows.station_due_s < rows.stop_s)
     in_time = fell_due & (rows.acknowledged_s <= rows.record.deadline_s)
     return Rates(
         over_s=over_s,

@@ -28,7 +28,7 @@ def phase_figures(rows: Rows, samples: Samples) -> list[PhaseFigures]:
     attempts = rows.attempts
     finished = attempts.ended_as(ANSWERED | TIMED_OUT)
     of_attempt = number_at(attempts.due_s)
-    of_due = number_at(rows.first_due_s[np.isfinite(rows.first_due_s)])
+    of_due = number_at(rows.station_due_s[rows.station_due_s < rows.stop_s])
     of_delivery = number_at(rows.acknowledged_s[rows.acknowledged_s <= rows.record.deadline_s])
     figures = []
     for number, phase in enumerate(phases):

@@ -32,7 +32,7 @@ class Curves:
     """Moments in seconds since T0, each sorted upwards."""
 
     due_s: FloatArray
-    """A page fell due."""
+    """A page fell due: its station turned up."""
     delivered_s: FloatArray
     """A page was acknowledged in time, for the first time."""
     given_up_s: FloatArray

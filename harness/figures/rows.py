@@ -91,10 +91,15 @@ class Rows:
 
     @cached_property
     def first_due_s(self) -> FloatArray:
-        """When each page fell due: when its station was ready for the first attempt; +infinity if it never was."""
+        """When each page's station was ready for its first attempt; +infinity if it never was."""
         first = np.full(self.pages, np.inf)
         np.minimum.at(first, self.attempts.page, self.attempts.due_s)
         return first
+
+    @cached_property
+    def station_due_s(self) -> FloatArray:
+        """When each page's station turns up: from then on the page is offered load, and backlog until it is delivered."""
+        return self.stations.due_s[self.station_of_page]
 
     @cached_property
     def acknowledged_s(self) -> FloatArray:
@@ -164,7 +169,7 @@ class Rows:
         pages = self.given_up.page
         chosen = (self.given_up.reason != GaveUp.DEADLINE) & (pages < self.pages)
         pages = np.where(chosen, pages, 0)
-        chosen &= ~self.delivered[pages] & np.isfinite(self.first_due_s[pages])
+        chosen &= ~self.delivered[pages] & (self.station_due_s[pages] < self.stop_s)
         return np.sort(self.given_up.at_s[chosen])
 
 

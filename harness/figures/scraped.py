@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from harness.measure import scrapes
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    BoolArray = npt.NDArray[np.bool_]
     FloatArray = npt.NDArray[np.float64]
 
 LONGEST_GAP_S = 2.5
@@ -44,6 +45,29 @@ class Curves:
         stacked = np.vstack(list(labelled.values()))
         known = ~np.isnan(stacked).all(axis=0)
         return np.where(known, np.nansum(stacked, axis=0), np.nan)
+
+    def counter(self, name: str, only: tuple[str, Collection[str]] | None = None) -> FloatArray | None:
+        """A counter summed over its labels, as if its process had never restarted; None where there is none.
+
+        `only` chooses by a label's values. A label value that an exporter does not show yet has counted nothing. NaN
+        where the target did not answer.
+        """
+        answered = self.answered
+        chosen = [
+            restarts_joined(np.where(answered & np.isnan(values), 0.0, values))
+            for labels, values in self.series.get(name, {}).items()
+            if only is None or dict(labels).get(only[0]) in only[1]
+        ]
+        return np.sum(chosen, axis=0) if chosen else None
+
+    @property
+    def answered(self) -> BoolArray:
+        """Scrapes that gave any of the series."""
+        known = np.zeros(len(self.t_s), dtype=np.bool_)
+        for labelled in self.series.values():
+            for values in labelled.values():
+                known |= ~np.isnan(values)
+        return known
 
     def greatest(self, name: str, from_s: float = 0.0) -> float | None:
         """Greatest value of a gauge since `from_s`; None where there is none."""

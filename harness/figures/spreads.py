@@ -75,9 +75,9 @@ class Samples:
         """
         rows = self.rows
         warm_up_s = rows.record.warm_up_s
-        station_due = (rows.stations.due_s < rows.stop_s)[rows.station_of_page]
+        station_due = rows.station_due_s < rows.stop_s
         fell_due = np.isfinite(rows.first_due_s)
-        in_sample = np.where(fell_due, rows.first_due_s >= warm_up_s, station_due)
+        in_sample: BoolArray = np.where(fell_due, rows.first_due_s >= warm_up_s, station_due)
         return np.sort(rows.acknowledged_s[in_sample] - np.where(fell_due, rows.first_due_s, 0.0)[in_sample])
 
     @cached_property

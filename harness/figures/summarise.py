@@ -73,7 +73,7 @@ def figures_of(folder: RunFolder, rows: Rows) -> Summary:
 def recovery_curves(rows: Rows) -> Curves:
     """The curves that recovery is read from, to the moment at which the run stopped making attempts."""
     return Curves(
-        due_s=np.sort(rows.first_due_s[np.isfinite(rows.first_due_s)]),
+        due_s=np.sort(rows.station_due_s[rows.station_due_s < rows.stop_s]),
         delivered_s=np.sort(rows.acknowledged_s[rows.acknowledged_s <= rows.record.deadline_s]),
         given_up_s=rows.abandoned_s,
         end_s=rows.stop_s,

@@ -89,7 +89,7 @@ class Rates(_Figures):
 
     over_s: float
     offered_per_s: float | None
-    """Pages falling due: their stations were ready for a first attempt."""
+    """Pages falling due: all of a station's when it turns up."""
     goodput_per_s: float | None
     """Pages delivered by the deadline."""
     throughput_per_s: float | None

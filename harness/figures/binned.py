@@ -1,0 +1,82 @@
+"""Rows over time: percentiles, maxima and counts of what fell due in each second."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.figures.percentile import needed, order_statistic
+from harness.figures.series import Line
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    FloatArray = npt.NDArray[np.float64]
+    IntArray = npt.NDArray[np.int64]
+
+WIDEST_S = 10
+"""A bin is widened to at most this many seconds to bear its percentile."""
+MOST_COLUMNS = 300
+"""A heat map of a long run has columns of more than a second."""
+ROWS_PER_DECADE = 8
+SHORTEST_S = 1e-3
+"""Responses below a millisecond stand in the lowest row."""
+
+
+def binned_percentile(due_s: FloatArray, value: FloatArray, quantile: float, label: str, end_s: float) -> Line:
+    """A percentile over the due time: a point a second where the second bears it.
+
+    A second that has too few values is joined with those after it, up to 10 s in all; the point stands in the middle.
+    Where even that is too few, or the second is empty, the line has a gap (NaN).
+    """
+    order = np.argsort(due_s, kind="stable")
+    due_s, value = due_s[order], value[order]
+    seconds = _seconds(due_s, end_s)
+    starts = np.searchsorted(due_s, np.arange(seconds + 1), side="left")
+    least = needed(quantile)
+    times: list[float] = []
+    values: list[float] = []
+    second = 0
+    while second < seconds:
+        reach = np.searchsorted(starts, starts[second] + least, side="left")
+        last = max(int(reach), second + 1)
+        if starts[second] == starts[second + 1] or last > min(second + WIDEST_S, seconds):
+            times.append(second + 0.5)
+            values.append(np.nan)
+            second += 1
+            continue
+        times.append((second + last) / 2)
+        values.append(order_statistic(np.sort(value[starts[second] : starts[last]]), quantile))
+        second = last
+    return Line(label, np.array(times), np.array(values))
+
+
+def greatest_in_bins(due_s: FloatArray, value: FloatArray, label: str, end_s: float) -> Line:
+    """The greatest value of what fell due in each second; NaN where nothing did."""
+    seconds = _seconds(due_s, end_s)
+    greatest = np.full(seconds, -np.inf)
+    np.maximum.at(greatest, np.clip(due_s.astype(np.int64), 0, None), value)
+    return Line(label, np.arange(seconds, dtype=np.float64) + 0.5, np.where(np.isinf(greatest), np.nan, greatest))
+
+
+def response_grid(due_s: FloatArray, response_s: FloatArray, end_s: float) -> tuple[FloatArray, FloatArray, IntArray]:
+    """Counts of responses by due time and length: edges of the columns, edges of the rows (logarithmic), counts.
+
+    Shapes (columns + 1,), (rows + 1,), (rows, columns). Every response is counted.
+    """
+    seconds = _seconds(due_s, end_s)
+    step = -(-seconds // MOST_COLUMNS) if seconds else 1
+    edges_t_s = np.arange(0, max(seconds, 1) + step, step, dtype=np.float64)
+    shown_s = np.clip(response_s, SHORTEST_S, None)
+    longest_s = float(shown_s.max()) if len(shown_s) else 1.0
+    rows = max(ROWS_PER_DECADE, int(np.ceil(np.log10(longest_s / SHORTEST_S) * ROWS_PER_DECADE + 1e-9)))
+    edges_response_s = SHORTEST_S * 10 ** (np.arange(rows + 1) / ROWS_PER_DECADE)
+    edges_response_s[-1] = max(edges_response_s[-1], longest_s)
+    counts, _, _ = np.histogram2d(shown_s, np.clip(due_s, 0.0, None), bins=(edges_response_s, edges_t_s))
+    return edges_t_s, edges_response_s, counts.astype(np.int64)
+
+
+def _seconds(due_s: FloatArray, end_s: float) -> int:
+    last = max(end_s, float(due_s.max()) if len(due_s) else 0.0)
+    return int(np.ceil(last)) + (1 if last == np.ceil(last) and len(due_s) and due_s.max() >= last else 0)

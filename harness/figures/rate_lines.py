@@ -1,0 +1,65 @@
+"""Counters over time: what was counted in each second, all workers together, from their scrapes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.figures.scraped import LONGEST_GAP_S, Curves
+from harness.figures.series import Line
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    import numpy.typing as npt
+
+    FloatArray = npt.NDArray[np.float64]
+
+
+def rate_line(targets: list[Curves], name: str, label: str, *, only: tuple[str, Collection[str]] | None = None) -> Line:
+    """Counts per second of a counter, summed over targets and labels (`only` those with one of a label's values).
+
+    A bin a second from T0, drawn at its middle, the last one up to two seconds wide so that it ends with the last scrape.
+    Between scrapes the counter is taken to rise evenly, so the bins add up to the last scrape's total. NaN where a
+    target was not scraped for more than 2.5 s. Empty where no target has the series.
+    """
+    known = [
+        (curves.t_s, values) for curves in targets if (values := curves.counter(name, only)) is not None and len(values)
+    ]
+    if not known:
+        return empty(label)
+    edges = _edges(max(float(times[-1]) for times, _ in known))
+    if len(edges) < 2:
+        return empty(label)
+    middles = (edges[:-1] + edges[1:]) / 2
+    counts = np.zeros(len(middles))
+    for times, values in known:
+        counts += _in_bins(edges, middles, times, values)
+    return Line(label, middles, counts / np.diff(edges))
+
+
+def empty(label: str) -> Line:
+    """A line without points."""
+    return Line(label, np.empty(0), np.empty(0))
+
+
+def _edges(last_s: float) -> FloatArray:
+    whole = int(last_s)
+    return np.append(np.arange(max(whole, 1), dtype=np.float64), last_s) if last_s > 0 else np.empty(0)
+
+
+def _in_bins(edges: FloatArray, middles: FloatArray, times: FloatArray, values: FloatArray) -> FloatArray:
+    """What one target counted in each bin; NaN in bins that lie in a gap between its scrapes."""
+    answered = ~np.isnan(values)
+    times, values = times[answered], values[answered]
+    if not len(times):
+        return np.full(len(middles), np.nan)
+    if 0 < times[0] <= LONGEST_GAP_S:
+        times, values = np.append(0.0, times), np.append(0.0, values)
+    counts = np.diff(np.interp(edges, times, values))
+    after = np.searchsorted(times, middles)
+    left = np.where(after > 0, times[np.clip(after - 1, 0, None)], -np.inf)
+    right = np.where(after < len(times), times[np.clip(after, None, len(times) - 1)], times[-1] + LONGEST_GAP_S)
+    beyond = (after == len(times)) & (middles > right)
+    return np.where((right - left > LONGEST_GAP_S) | beyond, np.nan, counts)
