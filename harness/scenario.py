@@ -1,28 +1,22 @@
-"""A scenario file -> one frozen, validated Scenario. Nothing is started before this has succeeded.
+"""What a scenario is: frozen, validated tables. scenario_files.py reads them from a file.
 
 The sections [server] and [[faults]] are the mock server's own vocabulary (mock_server.profile).
 """
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterable, Sequence
-from importlib import resources
-from pathlib import Path
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, model_validator
 
-from harness.errors import ConfigurationError, UsageError
-from mock_server.problems import explain, suggestion
-from mock_server.profile import AnyFault, ServerProfile
+from mock_server.profile import AnyFault, ServerProfile, check_distinct
 from mock_server.units import Duration, Frozen, Lognormal, Probability, Size, SizeDistribution
 
 PAGES_OF_FORM = {"ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17}
 """Pages a form has. Only PPWP's three are published; the others are assumptions (docs/domain.md)."""
 
 REGIONS = ("kaliwates", "jember", "provinces")
-SCENARIO_FOLDER = resources.files("harness") / "scenarios"
 
 
 def _listed(value: object) -> object:
@@ -95,7 +89,7 @@ class Curve(Frozen):
     @model_validator(mode="after")
     def _rises(self) -> Self:
         times, shares = zip(*self.points, strict=True)
-        rising = all(a < b for a, b in zip(times, times[1:], strict=False))
+        rising = all(a < b for a, b in pairwise(times))
         if not rising or list(shares) != sorted(shares) or shares[0] != 0 or shares[-1] != 1:
             message = "points must rise in time, and in share from 0 to 1"
             raise ValueError(message)
@@ -190,11 +184,7 @@ class Scenario(Frozen):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        names = [fault.name for fault in self.faults]
-        for name in names:
-            if names.count(name) > 1:
-                message = f'two faults are named "{name}": each needs a name of its own'
-                raise ValueError(message)
+        check_distinct(self.faults)
         if self.warm_up >= self.deadline:
             message = f"warm_up ({self.warm_up:g}s) must be shorter than the deadline ({self.deadline:g}s)"
             raise ValueError(message)
@@ -208,106 +198,3 @@ class Scenario(Frozen):
 def from_resolved(content: dict[str, Any]) -> Scenario:
     """The scenario that `Scenario.resolved` wrote."""
     return Scenario.model_validate(content)
-
-
-def shipped() -> dict[str, str]:
-    """Name -> title of every scenario that comes with the package."""
-    found = {}
-    for entry in sorted(SCENARIO_FOLDER.iterdir(), key=lambda path: path.name):
-        if entry.name.endswith(".toml"):
-            found[entry.name.removesuffix(".toml")] = str(tomllib.loads(entry.read_text("utf-8")).get("title", ""))
-    return found
-
-
-def load(source: str, overrides: Sequence[str] = (), seed: int | None = None) -> Scenario:
-    """The scenario of a shipped name or a file's path, with `--set` overrides ("client.retry.strategy=none").
-
-    Raises ConfigurationError with every problem of the file, or UsageError where there is no such scenario.
-    """
-    label, text, folder = _read(source)
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(label, [f"is not TOML: {error}"]) from None
-    for override in overrides:
-        _override(content, override)
-    if seed is not None:
-        content["seed"] = seed
-    return _validated(label, content, folder)
-
-
-def _read(source: str) -> tuple[str, str, Path | None]:
-    names = shipped()
-    if source in names:
-        return f"{source} (shipped)", (SCENARIO_FOLDER / f"{source}.toml").read_text("utf-8"), None
-    path = Path(source)
-    if not path.is_file():
-        near = suggestion(source, names) or f"; shipped are {', '.join(names)}, or give a path to a .toml file"
-        message = f'there is no scenario "{source}"{near}'
-        raise UsageError(message)
-    try:
-        return source, path.read_text("utf-8"), path.parent
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(source, [f"can't be read: {error}"]) from None
-
-
-def _validated(label: str, content: dict[str, Any], folder: Path | None) -> Scenario:
-    try:
-        scenario = Scenario.model_validate(content)
-    except ValidationError as error:
-        raise ConfigurationError(label, explain(error, Scenario, content)) from None
-    region = scenario.stations.region
-    if region in REGIONS:
-        return scenario
-    if not region.endswith(".csv"):
-        near = suggestion(region, REGIONS) or f"; shipped are {', '.join(REGIONS)}, or name a .csv file"
-        raise ConfigurationError(label, [f'stations.region = "{region}" is not a region{near}'])
-    file = (folder or Path.cwd()) / region
-    if not file.is_file():
-        raise ConfigurationError(label, [f'stations.region = "{region}": there is no file {file}'])
-    stations = scenario.stations.model_copy(update={"region": str(file.resolve())})
-    return scenario.model_copy(update={"stations": stations})
-
-
-def _override(content: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key.strip():
-        raise ConfigurationError("--set", [f'"{override}" should be KEY=VALUE, as in client.retry.strategy=none'])
-    *path, last = key.strip().split(".")
-    place: Any = content
-    for part in path:
-        place = _inside(place, part, override)
-    if isinstance(place, list):
-        index = _index(place, last, override)
-        place[index] = _value(text)
-    else:
-        place[last] = _value(text)
-
-
-def _inside(place: Any, part: str, override: str) -> Any:
-    if isinstance(place, list):
-        return place[_index(place, part, override)]
-    inner = place.setdefault(part, {})
-    if not isinstance(inner, dict | list):
-        raise ConfigurationError("--set", [f'"{override}": {part} is {inner!r}, not a table'])
-    return inner
-
-
-def _index(place: Sequence[Any], part: str, override: str) -> int:
-    names = [
-        str(item.get("name", number)) if isinstance(item, dict) else str(number) for number, item in enumerate(place)
-    ]
-    numbers: Iterable[str] = [str(number) for number in range(len(place))]
-    if part in names:
-        return names.index(part)
-    if part in numbers:
-        return int(part)
-    raise ConfigurationError("--set", [f'"{override}": "{part}" is none of {", ".join(names) or "an empty list"}'])
-
-
-def _value(text: str) -> Any:
-    """A TOML value where it is one, else plain text (so that quotes needn't be quoted for the shell)."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text

@@ -36,4 +36,3 @@ def listen(handle: Callable[[dict[str, Any]], None], on_end: Callable[[], None])
         on_end()
 
     return gevent.spawn(read)
-

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import gevent
 from gevent.event import AsyncResult, Event
@@ -34,7 +35,7 @@ class Master:
     """Deals out the shards and gathers the accounts; also in a run of one process."""
 
     def __init__(self, environment: Environment) -> None:
-        self._runner = environment.runner
+        self._runner = cast("Any", environment.runner)
         self._folder = RunFolder(Path(os.environ["HARNESS_RUN"]))
         self._workers: dict[int, dict[str, Any]] = {}
         self._accounts: dict[int, dict[str, Any]] = {}
@@ -69,7 +70,9 @@ class Master:
             case "t0":
                 self._runner.send_message("t0", {"monotonic": order["monotonic"]})
             case "stop":
+                self._expected -= order.get("lost", 0)
                 self._runner.send_message("break_off", None)
+                self._tell_when_finished()
             case "scraped":
                 gevent.spawn(self._runner.quit)
 
@@ -80,7 +83,10 @@ class Master:
 
     def _on_final(self, environment: Environment, msg: Any, **_: Any) -> None:  # noqa: ARG002
         self._accounts[msg.data["rank"]] = msg.data
-        if len(self._accounts) == self._expected:
+        self._tell_when_finished()
+
+    def _tell_when_finished(self) -> None:
+        if len(self._accounts) >= self._expected:
             say("finished", workers=[self._accounts[rank] for rank in sorted(self._accounts)])
 
 
@@ -88,8 +94,8 @@ class Worker:
     """Holds this process's shift and reports to the master."""
 
     def __init__(self, environment: Environment) -> None:
-        self._environment = environment
-        self._runner = environment.runner
+        self._fire_request: Callable[..., None] = environment.events.request.fire
+        self._runner = cast("Any", environment.runner)
         self._orders: AsyncResult = AsyncResult()
         self._t0: AsyncResult = AsyncResult()
         self._shift: Shift | None = None
@@ -121,7 +127,7 @@ class Worker:
     def _fire(self, result: Result) -> None:
         """Feed Locust's own statistics, under a fixed name."""
         failed = None if result.outcome in DELIVERED else str(result.outcome)
-        self._environment.events.request.fire(
+        self._fire_request(
             request_type="POST",
             name="upload",
             response_time=(result.done_s - result.sent_s) * 1000 if result.done_s == result.done_s else 0.0,
@@ -134,23 +140,25 @@ class Worker:
 class ArrivalDriver(User):
     """Works through this process's shard of the plan: one a worker."""
 
+    worker: ClassVar[Worker]
+
     @task
     def drive(self) -> None:
         """The whole evening; afterwards nothing, until Locust quits."""
-        self.environment.harness_worker.work()
+        self.worker.work()
         Event().wait()
 
 
-@events.init.add_listener
 def _set_up(environment: Environment, runner: Any, **_: Any) -> None:
     environment.process_exit_code = 0
     master = worker = None
     if isinstance(runner, MasterRunner | LocalRunner):
         master = Master(environment)
-        environment.events.test_start.add_listener(lambda **_: master.deal())
+        on_start: Any = environment.events.test_start
+        on_start.add_listener(lambda **_: master.deal())
     if isinstance(runner, WorkerRunner | LocalRunner):
         worker = Worker(environment)
-        environment.harness_worker = worker
+        ArrivalDriver.worker = worker
 
     def orphaned() -> None:
         if worker is not None:
@@ -161,6 +169,9 @@ def _set_up(environment: Environment, runner: Any, **_: Any) -> None:
     if isinstance(runner, MasterRunner):
         say("listening", port=runner.server.port)
 
+
+_init_event: Any = events.init
+_init_event.add_listener(_set_up)
 
 if "HARNESS_RUN" not in os.environ:
     sys.exit("this locustfile is driven by `harness run SCENARIO`: HARNESS_RUN is not set")

@@ -20,13 +20,14 @@ from gevent.pool import Group
 
 from harness.drive.connections import Connections
 from harness.drive.exporter import Exporter
-from harness.drive.station import Desk, Evening, pin_of, wait_until
+from harness.drive.station import Desk, Evening, wait_until
 from harness.drive.upload.attempt import Result, Uploader
 from harness.drive.upload.http import Progress, Target
 from harness.measure.journal import JournalWriter
 from harness.measure.telemetry import Telemetry
 from harness.model import Outcome
 from harness.plan import make_plan
+from harness.plan.pins import pin_of
 from harness.scenario import from_resolved
 
 _FLUSH_S = 0.25

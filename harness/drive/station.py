@@ -149,12 +149,3 @@ def wait_until(clock: Callable[[], float], moment_s: float) -> None:
     remaining = moment_s - clock()
     if remaining > 0:
         gevent.sleep(remaining)
-
-
-def pin_of(code: str, secret: str) -> str:
-    """A station's PIN: six digits from the run's secret; without a secret its last six digits.
-
-    >>> pin_of("3509191001001", "")
-    '001001'
-    """
-    return f"{random.Random(f'{secret}/{code}').randrange(10**6):06d}" if secret else code[-6:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +34,10 @@ class Curves:
     target: str
     t_s: FloatArray
     series: dict[str, dict[Labels, FloatArray]] = field(default_factory=dict)
-    """Name, then labels, of every series that was asked for and found; each of shape (n,)."""
+    """Name, then labels, of every series that was asked for and found; each of shape (n,).
+
+    A name without labels is of a family that was declared and has had no member: a counter that never counted.
+    """
     failed: int = 0
 
     def total(self, name: str) -> FloatArray | None:
@@ -52,13 +55,15 @@ class Curves:
         `only` chooses by a label's values. A label value that an exporter does not show yet has counted nothing. NaN
         where the target did not answer.
         """
+        if name not in self.series:
+            return None
         answered = self.answered
         chosen = [
             restarts_joined(np.where(answered & np.isnan(values), 0.0, values))
             for labels, values in self.series.get(name, {}).items()
             if only is None or dict(labels).get(only[0]) in only[1]
         ]
-        return np.sum(chosen, axis=0) if chosen else None
+        return np.sum(chosen, axis=0) if chosen else np.where(answered, 0.0, np.nan)
 
     @property
     def answered(self) -> BoolArray:
@@ -78,7 +83,7 @@ class Curves:
     def counted(self, name: str) -> float | None:
         """All that a counter has counted, over every restart of its process; None where there is none."""
         labelled = self.series.get(name)
-        return sum(counted(values) for values in labelled.values()) if labelled else None
+        return None if labelled is None else sum((counted(values) for values in labelled.values()), 0.0)
 
     def counted_by(self, name: str, label: str) -> dict[str, int]:
         """The same, by the values of a label."""
@@ -89,7 +94,7 @@ class Curves:
         return found
 
 
-def read_curves(folder: Path, target: str, names: Iterable[str]) -> Curves:
+def read_curves(folder: Path, target: str, names: Collection[str]) -> Curves:
     """Curves of the named series from a target's scrapes; without any where it was never scraped.
 
     Only lines of the asked-for series are parsed: an hour of scrapes would take a minute otherwise. A scrape that can't
@@ -98,16 +103,19 @@ def read_curves(folder: Path, target: str, names: Iterable[str]) -> Curves:
     if target not in scrapes.targets(folder):
         return Curves(target, np.empty(0))
     wanted = re.compile(rf"^(?:{'|'.join(re.escape(name) for name in names)})(?=[{{ ]).*$", re.MULTILINE)
+    declared = re.compile(r"^# TYPE (\S+) ", re.MULTILINE)
     times: list[float] = []
+    families: set[str] = set()
     values: dict[tuple[str, Labels], dict[int, float]] = {}
     failed = 0
     for row, scrape in enumerate(scrapes.read(folder, target)):
         times.append(scrape.t_s)
+        families.update(declared.findall(scrape.text))
         samples = _samples(wanted, scrape.text)
         failed += samples is None
         for key, value in (samples or {}).items():
             values.setdefault(key, {})[row] = value
-    series: dict[str, dict[Labels, FloatArray]] = {}
+    series: dict[str, dict[Labels, FloatArray]] = {name: {} for name in names if name in families}
     for (name, labels), known in values.items():
         column = np.full(len(times), np.nan)
         column[list(known)] = list(known.values())

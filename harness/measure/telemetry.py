@@ -35,7 +35,7 @@ class Telemetry:
 
     def __init__(self, limits_s: Sequence[float], run: dict[str, str]) -> None:
         """`limits_s` become bucket bounds too; `run` are the labels of harness_run_info."""
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         registry = self.registry
         ProcessCollector(registry=registry)

@@ -18,7 +18,8 @@ def due_times(arrivals: Constant | Poisson | Surge | Curve, stations: int, rng: 
     """Due times of that many stations: shape (stations,), seconds from T0, rising."""
     match arrivals:
         case Constant():
-            return arrivals.start + np.arange(stations) * (arrivals.over / stations)
+            steps = np.arange(stations, dtype=np.float64)
+            return np.asarray(arrivals.start + steps * (arrivals.over / stations), dtype=np.float64)
         case Poisson():
             return arrivals.start + np.cumsum(rng.exponential(arrivals.over / stations, stations))
         case Surge():

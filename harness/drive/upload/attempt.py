@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import gevent
 
@@ -51,7 +52,7 @@ class Result:
 
 
 class LoginRefusedError(Exception):
-    """The server answered the login with something else than a token."""
+    """The server refused the login (any other answer without a token is malformed, never an acknowledgement)."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.status)
@@ -71,19 +72,19 @@ class Uploader:
         self._pin = pin
         self._clock = clock
         self._token = ""
+        self._connection: Connection | None = None
 
     def attempt(self, page: int, number: int, due_s: float, sent_s: float) -> Result:
         """Try to deliver a page once; `number` counts from 1."""
         progress = Progress()
         result = Result(Outcome.CENSORED, 0, due_s, sent_s, progress, _NAN, _NAN, _NAN, _NAN, _NAN)
-        connection: Connection | None = None
         alive = False
         try:
             with gevent.Timeout(self._client.timeout, DeadlineError):
-                connection = self._lane.lease()
-                self._connect(connection, progress)
-                answer = self._upload(connection, page, number, result)
-                alive = answer.keep_alive
+                self._open(progress)
+                self._log_in(page, result)
+                answer = self._upload(page, number, progress)
+            alive = answer.keep_alive
         except LoginRefusedError as refused:
             answer, alive = refused.answer, refused.answer.keep_alive
         except _FOREIGN as error:
@@ -92,23 +93,33 @@ class Uploader:
             result.done_s = _NAN if result.killed else self._clock()
             return result
         finally:
-            if connection is not None:
-                self._lane.back(connection, alive=alive)
+            self._let_go(alive=alive)
         result.done_s = self._clock()
         _note_answer(result, answer)
-        if answer.status == 401:
+        if answer.status == HTTPStatus.UNAUTHORIZED:
             self._token = ""
         return result
 
-    def _connect(self, connection: Connection, progress: Progress) -> None:
+    def _open(self, progress: Progress) -> None:
+        """Get hold of a connection and connect it if it isn't."""
+        connection = self._connection = self._lane.lease()
+        progress.stage = Stage.CONNECT
         if not connection.used:
             with gevent.Timeout(self._client.connect_timeout, DeadlineError):
                 connection.connect()
         progress.connected_s = self._clock()
 
-    def _upload(self, connection: Connection, page: int, number: int, result: Result) -> Answer:
-        if not self._token:
-            result.login_s = self._log_in(connection, page, result.progress)
+    def _let_go(self, *, alive: bool) -> None:
+        if self._connection is not None:
+            self._lane.back(self._connection, alive=alive)
+            self._connection = None
+
+    def _held(self) -> Connection:
+        if self._connection is None:
+            raise ConnectionClosedError
+        return self._connection
+
+    def _upload(self, page: int, number: int, progress: Progress) -> Answer:
         shown = self._plan.page(page)
         body, tail = self._plan.photo(page)
         upload = multipart.Upload(
@@ -124,26 +135,30 @@ class Uploader:
             timeout_s=self._client.timeout,
             idempotency_key=self._client.retry.idempotency_key,
         )
-        result.progress.first_byte_s = _NAN
-        return connection.exchange(multipart.request(upload, self._host), result.progress)
+        progress.first_byte_s = _NAN
+        return self._held().exchange(multipart.request(upload, self._host), progress)
 
-    def _log_in(self, connection: Connection, page: int, progress: Progress) -> float:
-        """Get a token; the seconds it took."""
+    def _log_in(self, page: int, result: Result) -> None:
+        """Get a token, unless there is one; the time it takes belongs to the attempt."""
+        if self._token:
+            return
         began = self._clock()
         content = json.dumps({"station": self._plan.key(page).station, "pin": self._pin}).encode()
         head = (
             f"POST /v1/login HTTP/1.1\r\nHost: {self._host}\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(content)}\r\n\r\n"
         )
-        answer = connection.exchange([head.encode() + content], progress)
-        if answer.status != 200 or not answer.keep_alive:
+        answer = self._held().exchange([head.encode() + content], result.progress)
+        if answer.status >= HTTPStatus.BAD_REQUEST:
             raise LoginRefusedError(answer)
         try:
             self._token = str(json.loads(answer.body)["token"])
         except (ValueError, KeyError, TypeError) as error:
             raise MalformedAnswerError(str(error)) from error
-        progress.stage = Stage.SEND
-        return self._clock() - began
+        result.login_s = self._clock() - began
+        if not answer.keep_alive:
+            self._let_go(alive=False)
+            self._open(result.progress)
 
 
 def _note_answer(result: Result, answer: Answer) -> None:

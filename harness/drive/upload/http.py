@@ -83,6 +83,11 @@ class _Parser:
     body: bytearray = field(default_factory=bytearray)
     has_headers: bool = False
     complete: bool = False
+    keep_alive: bool = False
+    feed: httptools.HttpResponseParser = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.feed = httptools.HttpResponseParser(self)
 
     def on_message_begin(self) -> None:
         self.headers.clear()
@@ -91,6 +96,7 @@ class _Parser:
 
     def on_headers_complete(self) -> None:
         self.has_headers = True
+        self.keep_alive = bool(self.feed.should_keep_alive())  # only true while the parser is within the message
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
@@ -107,7 +113,7 @@ class _Parser:
         """The server closed: the end of an answer without a length, else it broke off."""
         if not self.has_headers or self.headers.keys() & {"content-length", "transfer-encoding"}:
             raise ConnectionClosedError
-        self.headers["connection"] = "close"
+        self.keep_alive = False
         self.complete = True
 
 
@@ -168,19 +174,15 @@ class Connection:
         """Send a request and take its answer, noting the phases in `progress`."""
         self.used = True
         parser = _Parser()
-        feed = httptools.HttpResponseParser(parser)
         progress.stage = Stage.SEND
-        whole = self._send(buffers, progress, parser, feed)
+        whole = self._send(buffers, progress, parser)
         progress.stage = Stage.RESPONSE
         if whole:
             progress.body_sent_s = self._clock()
-        self._receive(progress, parser, feed)
-        keep_alive = whole and bool(feed.should_keep_alive()) and parser.headers.get("connection") != "close"
-        return Answer(feed.get_status_code(), parser.headers, bytes(parser.body), keep_alive)
+        self._receive(progress, parser)
+        return Answer(parser.feed.get_status_code(), parser.headers, bytes(parser.body), whole and parser.keep_alive)
 
-    def _send(
-        self, buffers: Sequence[bytes | memoryview], progress: Progress, parser: _Parser, feed: httptools.HttpResponseParser
-    ) -> bool:  # fmt: skip
+    def _send(self, buffers: Sequence[bytes | memoryview], progress: Progress, parser: _Parser) -> bool:
         """Send all buffers; False if the server answered (or closed after answering) before they were all taken."""
         pending = [memoryview(buffer) for buffer in buffers if len(buffer)]
         while pending:
@@ -188,11 +190,11 @@ class Connection:
                 sent = self._socket.sendmsg(pending)
             except BlockingIOError:
                 self._wait(_READ | _WRITE)
-                if self._heard(progress, parser, feed):
+                if self._heard(progress, parser):
                     return False
                 continue
             except OSError as error:
-                if error.errno in _RESET_ERRNOS and self._last_words(progress, parser, feed):
+                if error.errno in _RESET_ERRNOS and self._last_words(progress, parser):
                     return False
                 raise
             progress.sent_bytes += sent
@@ -202,42 +204,42 @@ class Connection:
                 pending[0] = pending[0][sent:]
         return True
 
-    def _heard(self, progress: Progress, parser: _Parser, feed: httptools.HttpResponseParser) -> bool:
+    def _heard(self, progress: Progress, parser: _Parser) -> bool:
         """Take what has come, without waiting; True if it is the beginning of an answer."""
         try:
             data = self._socket.recv(_RECEIVE_BYTES)
         except BlockingIOError:
             return False
-        self._take(data, progress, parser, feed)
+        self._take(data, progress, parser)
         return True
 
-    def _last_words(self, progress: Progress, parser: _Parser, feed: httptools.HttpResponseParser) -> bool:
+    def _last_words(self, progress: Progress, parser: _Parser) -> bool:
         """After a reset while sending: True if an answer lies in the receive buffer all the same."""
         try:
-            return self._heard(progress, parser, feed)
+            return self._heard(progress, parser)
         except (OSError, ConnectionClosedError):
             return False
 
-    def _receive(self, progress: Progress, parser: _Parser, feed: httptools.HttpResponseParser) -> None:
+    def _receive(self, progress: Progress, parser: _Parser) -> None:
         while not parser.complete:
             try:
                 data = self._socket.recv(_RECEIVE_BYTES)
             except BlockingIOError:
                 self._wait(_READ)
                 continue
-            self._take(data, progress, parser, feed)
+            self._take(data, progress, parser)
 
-    def _take(self, data: bytes, progress: Progress, parser: _Parser, feed: httptools.HttpResponseParser) -> None:
+    def _take(self, data: bytes, progress: Progress, parser: _Parser) -> None:
         if not data:
             parser.end_of_stream()
             return
         if progress.first_byte_s != progress.first_byte_s:  # NaN: nothing has come yet
             progress.first_byte_s = self._clock()
         try:
-            feed.feed_data(data)
+            parser.feed.feed_data(data)
         except httptools.HttpParserError as error:
             raise MalformedAnswerError(str(error)) from error
-        if parser.complete and feed.get_status_code() < 200:  # 100 Continue and its like: the real one follows
+        if parser.complete and parser.feed.get_status_code() < 200:  # 100 Continue and its like: the real one follows
             parser.complete = False
 
     def _wait(self, events: int) -> None:
@@ -300,4 +302,6 @@ def outcome_of_status(status: int) -> Outcome:
     }
     if status in named:
         return named[status]
+    if status < 400:
+        return Outcome.MALFORMED  # no answer to an upload: never to be taken for an acknowledgement
     return Outcome.SERVER_ERROR if status >= 500 else Outcome.REJECTED

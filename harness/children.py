@@ -1,0 +1,194 @@
+"""Processes that a run starts: JSON lines over their stdin and stdout, everything else into their log.
+
+Each child has a process group of its own, so that a Ctrl-C in the terminal reaches the harness alone, and ends when its
+stdin ends: also when the harness is killed outright.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, Self
+
+from harness.errors import ChildError
+
+_TAIL_LINES = 12
+
+
+class Message(NamedTuple):
+    """Something that happened: an event a child told, `ended` of a child, or a signal to ourselves."""
+
+    sender: str
+    event: str
+    content: dict[str, Any]
+
+
+class Child:
+    """One process of the run."""
+
+    def __init__(
+        self, name: str, argv: Sequence[str], env: Mapping[str, str], log: Path, inbox: queue.SimpleQueue[Message]
+    ) -> None:
+        """Start it. What it says goes to `inbox`."""
+        self.name = name
+        self.log = log
+        self._inbox = inbox
+        with log.open("ab") as file:
+            self._process = subprocess.Popen(
+                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, env=dict(env), process_group=0
+            )
+        self._reader = threading.Thread(target=self._read, name=f"read-{name}", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit code, None while it runs."""
+        return self._process.poll()
+
+    def tell(self, event: str, **content: Any) -> None:
+        """Send it a line; one that has gone hears nothing."""
+        try:
+            self._pipe.write(json.dumps({"event": event, **content}).encode() + b"\n")
+            self._pipe.flush()
+        except (BrokenPipeError, ValueError):
+            return
+
+    def tail(self) -> str:
+        """The last lines of its log."""
+        text = self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+        return "\n".join(text.splitlines()[-_TAIL_LINES:])
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for its end; False if it still runs."""
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def end(self, grace_s: float = 2.0) -> None:
+        """End it for certain: its stdin ends, then SIGTERM, then SIGKILL to its whole group."""
+        with contextlib.suppress(BrokenPipeError):
+            self._pipe.close()
+        for number, patience_s in ((None, grace_s), (signal.SIGTERM, grace_s), (signal.SIGKILL, 10.0)):
+            if number is not None:
+                self._kill(number)
+            if self.wait(patience_s):
+                break
+        self._kill(signal.SIGKILL)  # whatever it may have started itself
+        self._reader.join(1.0)
+
+    @property
+    def _pipe(self) -> BinaryIO:
+        if self._process.stdin is None:
+            message = f"{self.name} has no stdin"
+            raise ChildError(message)
+        return self._process.stdin  # type: ignore[return-value]
+
+    def _kill(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self._process.pid, number)
+        except (ProcessLookupError, PermissionError):
+            return
+
+    def _read(self) -> None:
+        output = self._process.stdout
+        with self.log.open("ab") as log:
+            for line in output or ():
+                message = _parsed(line)
+                if message is None:
+                    log.write(line)
+                    log.flush()
+                else:
+                    event = str(message.pop("event"))
+                    self._inbox.put(Message(self.name, event, message))
+        self._process.wait()
+        self._inbox.put(Message(self.name, "ended", {"exit_code": self._process.returncode}))
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    if not line.startswith(b'{"event"'):
+        return None
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return None
+    return message if isinstance(message, dict) else None
+
+
+class Family:
+    """All children of a run, and the inbox for what they say. Leaving the `with` block ends every one of them."""
+
+    def __init__(self, logs: Path) -> None:
+        self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._logs = logs
+        self._children: dict[str, Child] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for child in self._children.values():
+            child.end()
+
+    def __getitem__(self, name: str) -> Child:
+        return self._children[name]
+
+    def start(self, name: str, argv: Sequence[str], env: Mapping[str, str]) -> Child:
+        """Start a child; its log is logs/<name>.log."""
+        child = Child(name, argv, env, self._logs / f"{name}.log", self.inbox)
+        self._children[name] = child
+        return child
+
+    def expect(self, sender: str, event: str, timeout_s: float) -> dict[str, Any]:
+        """Wait until `sender` tells `event`.
+
+        Raises ChildError with the log's tail if any child ends instead, or nothing comes in time; Interruption on a
+        signal.
+        """
+        until = time.monotonic() + timeout_s
+        while True:
+            message = self.next(until - time.monotonic())
+            if message is None:
+                text = f"{sender} did not say “{event}” within {timeout_s:g} s"
+                raise ChildError(self.explained(sender, text))
+            if message.event == "signal":
+                raise Interruption(signal.Signals(message.content["number"]))
+            if message.event == "ended":
+                text = f"{message.sender} ended with exit code {message.content['exit_code']}"
+                raise ChildError(self.explained(message.sender, text))
+            if (message.sender, message.event) == (sender, event):
+                return message.content
+
+    def next(self, timeout_s: float) -> Message | None:
+        """The next message, or None if there is none in time."""
+        try:
+            return self.inbox.get(timeout=max(0.0, timeout_s))
+        except queue.Empty:
+            return None
+
+    def explained(self, name: str, text: str) -> str:
+        """A text with the tail of a child's log."""
+        tail = self._children[name].tail() if name in self._children else ""
+        return f"{text}\nThe end of its log ({self._logs / (name + '.log')}):\n{tail}" if tail else text
+
+
+class Interruption(Exception):  # noqa: N818 - it is no error
+    """A signal asked us to stop."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(number.name)
+        self.number = number

@@ -1,0 +1,272 @@
+"""The commands. Each parses, calls one room, and prints what it got; the exit codes are in errors.py."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+import typer
+from click import ClickException
+
+from harness import machine, scenario_files
+from harness.children import Interruption
+from harness.conclude import conclude
+from harness.errors import ConfigurationError, ExitCode, HarnessError, UsageError
+from harness.judge.thresholds import check_all, limits_s
+from harness.order import Order
+from harness.past import past_runs
+from harness.plan import make_plan
+from harness.plan.forecast import forecast
+from harness.run import Run
+from harness.runfolder import RunFolder
+from harness.scenario import Scenario
+from reports import terminal
+from reports.quantities import count, size
+from reports.terminal import LiveView, Snapshot
+
+RUNS = Path("runs")
+_LOOPBACK = ("127.", "localhost", "::1")
+
+app = typer.Typer(
+    name="harness",
+    help="Load-test a photo-upload server: plan, drive, measure, judge, report.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+ScenarioName = Annotated[str, typer.Argument(metavar="SCENARIO", help="A shipped scenario's name, or a .toml file.")]
+Overrides = Annotated[
+    list[str], typer.Option("--set", metavar="K=V", help="Override a key: client.retry.strategy=none")
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="Another seed than the scenario's.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or its name below runs/.")]
+
+
+@app.command()
+def scenarios() -> None:
+    """Say what ships, one line each."""
+    terminal.print_table(["scenario", "what it shows"], list(scenario_files.shipped().items()))
+
+
+@app.command()
+def init(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new scenario.")]) -> None:
+    """Write NAME.toml, a commented scenario to start from."""
+    path = Path(f"{name}.toml")
+    text = scenario_files.template(name)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        message = f"{path} exists already: remove it or choose another name"
+        raise UsageError(message) from None
+    print(f"Wrote {path}. Next: harness validate {path}; harness run {path}")
+
+
+@app.command()
+def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None, workers: int = 1) -> None:  # noqa: B006
+    """Check a scenario and plan it dry: stations, pages, MB, peaks, does it fit this machine."""
+    loaded = scenario_files.load(source, overrides, seed)
+    _check_thresholds(source, loaded)
+    plan = make_plan(loaded)
+    numbers = forecast(plan, loaded.deadline)
+    rows = [
+        ["stations", count(numbers.stations), f"turning up from {numbers.first_s:.1f} s to {numbers.last_s:.1f} s"],
+        ["pages", count(numbers.pages), f"{size(numbers.total_bytes)} in all"],
+        ["uploads, peak", f"{numbers.peak_uploads_per_s:,.0f}/s", f"{size(numbers.peak_bytes_per_s)}/s in that second"],
+        ["uploads, mean", f"{numbers.mean_uploads_per_s:,.1f}/s", "until the last station turns up"],
+        ["deadline", f"{loaded.deadline:g} s", _late(numbers.beyond_deadline)],
+        ["faults", str(len(loaded.faults)), ", ".join(f"{fault.name} ({fault.kind})" for fault in loaded.faults)],
+        ["thresholds", str(len(loaded.thresholds)), "and that nothing acknowledged is lost"],
+    ]
+    terminal.print_table(["", loaded.name, ""], rows)
+    _check_fits(source, machine.misfits(loaded, plan, workers))
+    print("Fits this machine. Valid.")
+
+
+@app.command()
+def run(
+    source: ScenarioName,
+    overrides: Overrides = [],  # noqa: B006
+    seed: Seed = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; must be empty or new. Default: runs/<time>-<name>-<hex>.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that send.")] = 1,
+    target: Annotated[str | None, typer.Option(metavar="URL", help="An upload server of yours, on loopback; default: the mock.")] = None,
+    name: Annotated[str | None, typer.Option(help="What the run folder is named after, instead of the scenario.")] = None,
+    metrics_port: Annotated[int, typer.Option(min=0, max=65_000, help="Port of the first worker's /metrics; 0: any.")] = 0,
+) -> None:  # fmt: skip
+    """Run a scenario: drive the load, judge it, draw the report."""
+    loaded = scenario_files.load(source, overrides, seed)
+    _check_thresholds(source, loaded)
+    _check_target(target)
+    plan = make_plan(loaded)
+    _check_fits(source, machine.misfits(loaded, plan, workers))
+    run_id = _run_id(name or loaded.name)
+    folder = RunFolder(out or RUNS / run_id)
+    if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+        message = f"{folder.path} is not an empty folder: nothing is overwritten"
+        raise UsageError(message)
+    order = Order(
+        scenario=loaded,
+        plan=plan,
+        folder=folder,
+        run_id=run_id,
+        command=_command(),
+        limits_s=limits_s([threshold.assertion for threshold in loaded.thresholds]),
+        workers=workers,
+        target=target,
+        metrics_port=metrics_port,
+    )
+    with _Watch(loaded.name) as view:
+        Run(order, view).execute()
+        view.say("Counting, judging, drawing")
+    raise typer.Exit(conclude(folder, _assertions(loaded)))
+
+
+@app.command("list")
+def list_runs() -> None:
+    """Past runs with their verdicts, the newest first."""
+    terminal.print_runs(past_runs(RUNS))
+
+
+@app.command()
+def report(path: RunPath) -> None:
+    """Draw charts and page again, from the folder alone."""
+    folder = _run_folder(path)
+    conclude(folder, _own_assertions(folder))
+
+
+@app.command()
+def gate(
+    path: RunPath,
+    thresholds: Annotated[Path | None, typer.Option(metavar="FILE", help="[[thresholds]] to judge by, instead of the run's.")] = None,
+) -> None:  # fmt: skip
+    """Judge a finished run again; the exit code is the verdict's."""
+    folder = _run_folder(path)
+    if thresholds is None:
+        assertions = _own_assertions(folder)
+    else:
+        assertions = scenario_files.load_thresholds(thresholds)
+        check_all(assertions, str(thresholds))
+    raise typer.Exit(conclude(folder, assertions))
+
+
+def main() -> None:
+    """Entry point: the only place where an exception becomes an exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    try:
+        code = app(standalone_mode=False)
+    except _Stopped as stopped:
+        _fail(f"{stopped}: stopped", 128 + stopped.number)
+    except Interruption as interruption:
+        _fail(f"{interruption}: stopped before the first upload", 128 + interruption.number)
+    except HarnessError as error:
+        _fail(str(error), error.exit_code)
+    except ClickException as error:
+        error.show()
+        sys.exit(ExitCode.USAGE)
+    except typer.Abort:
+        sys.exit(ExitCode.INTERRUPTED)
+    sys.exit(code or 0)
+
+
+class _Stopped(BaseException):
+    """A signal came while no run was there to handle it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def _stop(number: int, _frame: object) -> None:
+    raise _Stopped(number)
+
+
+def _fail(text: str, code: int) -> None:
+    print(text, file=sys.stderr)
+    sys.exit(code)
+
+
+class _Watch:
+    """The live view, and plain words before it starts."""
+
+    def __init__(self, title: str) -> None:
+        self._live = LiveView(title)
+        self._showing = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.close()
+
+    def say(self, text: str) -> None:
+        """Print a line; the live panel is left as it stands."""
+        if self._showing:
+            self._live.close()
+            self._showing = False
+        print(text, flush=True)
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show where the run stands."""
+        if not self._showing:
+            self._live.__enter__()
+            self._showing = True
+        self._live.show(snapshot)
+
+
+def _assertions(loaded: Scenario) -> list[str]:
+    return [threshold.assertion for threshold in loaded.thresholds]
+
+
+def _own_assertions(folder: RunFolder) -> list[str]:
+    return [str(threshold["assert"]) for threshold in folder.read_run().scenario.get("thresholds", [])]
+
+
+def _check_thresholds(source: str, loaded: Scenario) -> None:
+    check_all(_assertions(loaded), source)
+
+
+def _check_fits(source: str, misfits: list[str]) -> None:
+    if misfits:
+        label = f"{source} does not fit this machine"
+        raise ConfigurationError(label, misfits)
+
+
+def _check_target(target: str | None) -> None:
+    if target is None:
+        return
+    parts = urlsplit(target)
+    if parts.scheme != "http" or not parts.hostname:
+        message = f'--target "{target}" should be an address such as http://127.0.0.1:8080'
+        raise UsageError(message)
+    if not parts.hostname.startswith(_LOOPBACK):
+        message = f"--target {target}: only servers on this machine (127.0.0.0/8, ::1) may be loaded"
+        raise UsageError(message)
+
+
+def _run_folder(path: Path) -> RunFolder:
+    return RunFolder(path if path.exists() or len(path.parts) > 1 else RUNS / path)
+
+
+def _run_id(name: str) -> str:
+    if not name.replace("-", "").replace("_", "").isalnum():
+        message = f'--name "{name}" may have letters, digits, "-" and "_" only'
+        raise UsageError(message)
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}-{secrets.token_hex(2)}"
+
+
+def _command() -> list[str]:
+    return [Path(sys.argv[0]).name, *(shlex.quote(word) for word in sys.argv[1:])]
+
+
+def _late(stations: int) -> str:
+    return f"{count(stations)} stations turn up after it" if stations else "all stations turn up before it"

@@ -1,0 +1,92 @@
+"""Scrapes every target once a second into the run folder, each in a thread of its own.
+
+A target that doesn't answer is recorded as such and stops nothing.
+"""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from harness.measure.scrapes import Scrape, append
+
+INTERVAL_S = 1.0
+_TIMEOUT_S = 2.0
+_LARGEST_BYTES = 16 * 1024 * 1024
+
+
+class Collector:
+    """Scrapes from `start` to `stop`; `take` scrapes everything once more, at once."""
+
+    def __init__(
+        self,
+        folder: Path,
+        targets: Mapping[str, str],
+        clock: Callable[[], float],
+        on_scrape: Callable[[Scrape], None] = lambda _: None,
+    ) -> None:
+        """`targets` maps a name to the URL of its metrics; `clock` gives seconds since T0.
+
+        `on_scrape` is called from the target's thread.
+        """
+        self._folder = folder
+        self._targets = dict(targets)
+        self._clock = clock
+        self._on_scrape = on_scrape
+        self._stopped = threading.Event()
+        self._locks = {name: threading.Lock() for name in targets}
+        self._threads = [
+            threading.Thread(target=self._run, args=(name,), name=f"scrape-{name}", daemon=True) for name in targets
+        ]
+
+    def start(self) -> None:
+        """Begin to scrape, a second apart."""
+        for thread in self._threads:
+            thread.start()
+
+    def take(self) -> None:
+        """Scrape every target now; returns when all have answered or failed."""
+        for name in self._targets:
+            self._scrape(name)
+
+    def stop(self) -> None:
+        """End the threads."""
+        self._stopped.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(_TIMEOUT_S + INTERVAL_S)
+
+    def _run(self, name: str) -> None:
+        due = self._clock()
+        while not self._stopped.wait(max(0.0, due - self._clock())):
+            self._scrape(name)
+            due = max(due + INTERVAL_S, self._clock())
+
+    def _scrape(self, name: str) -> None:
+        with self._locks[name]:
+            text, error = _get(self._targets[name])
+            scrape = Scrape(name, self._clock(), text, error)
+            append(self._folder, scrape)
+        self._on_scrape(scrape)
+
+
+def _get(url: str) -> tuple[str, str]:
+    """The exposition and "", or "" and what went wrong."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
+    try:
+        connection.request("GET", parts.path or "/metrics")
+        answer = connection.getresponse()
+        body = answer.read(_LARGEST_BYTES + 1)
+    except (OSError, http.client.HTTPException) as error:
+        return "", f"{type(error).__name__}: {error}"
+    finally:
+        connection.close()
+    if answer.status != http.HTTPStatus.OK:
+        return "", f"HTTP status {answer.status}"
+    if len(body) > _LARGEST_BYTES:
+        return "", f"more than {_LARGEST_BYTES:,} bytes"
+    return body.decode("utf-8", "replace"), ""

@@ -1,0 +1,54 @@
+"""Talks to the mock server's admin port: drain it, and read what it holds."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator
+from typing import Any
+
+DRAIN_TIMEOUT_S = 15.0
+
+
+class AdminError(Exception):
+    """The admin port didn't answer as it should; the text says what came."""
+
+
+class ServerAdmin:
+    """The mock's admin port on loopback."""
+
+    def __init__(self, port: int, token: str) -> None:
+        self._port = port
+        self._token = token
+
+    @property
+    def metrics_url(self) -> str:
+        """Where the collector scrapes: neither faults nor admission touch it."""
+        return f"http://127.0.0.1:{self._port}/metrics"
+
+    def drain(self) -> dict[str, Any]:
+        """Heal all faults, drop queued work whose client has gone, wait until the server is idle (15 s at most)."""
+        with self._request("POST", "/drain", DRAIN_TIMEOUT_S + 5) as answer:
+            content: dict[str, Any] = json.loads(answer.read())
+            return content
+
+    def stored(self) -> Iterator[dict[str, Any]]:
+        """What the server holds, a row a stored copy."""
+        with self._request("GET", "/stored", 60) as answer:
+            for line in answer:
+                row: dict[str, Any] = json.loads(line)
+                yield row
+
+    def _request(self, method: str, path: str, timeout_s: float) -> http.client.HTTPResponse:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=timeout_s)
+        try:
+            connection.request(method, path, headers={"Authorization": f"Bearer {self._token}"})
+            answer = connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            message = f"{method} {path}: {type(error).__name__}: {error}"
+            raise AdminError(message) from error
+        if answer.status != http.HTTPStatus.OK:
+            message = f"{method} {path}: HTTP status {answer.status}"
+            raise AdminError(message)
+        return answer

@@ -1,0 +1,75 @@
+"""What is to be run, and what run.json says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness import machine
+from harness.plan import Plan
+from harness.plan.phases import phases
+from harness.runfolder import FaultRecord, PhaseRecord, RunFolder, RunRecord, WorkerRecord
+from harness.scenario import Scenario
+
+_INFINITE = float("inf")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be run."""
+
+    scenario: Scenario
+    plan: Plan
+    folder: RunFolder
+    run_id: str
+    command: list[str]
+    limits_s: list[float]
+    workers: int = 1
+    target: str | None = None
+    """An upload server of the user's; None starts the mock."""
+    metrics_port: int = 0
+
+
+def describe(order: Order, target: str, workers: Sequence[WorkerRecord]) -> RunRecord:
+    """The content of run.json before the run: how it ended is not known yet."""
+    scenario = order.scenario
+    return RunRecord(
+        id=order.run_id,
+        name=scenario.name,
+        title=scenario.title,
+        scenario=scenario.resolved(),
+        seed=scenario.seed,
+        target=target,
+        own_server=order.target is None,
+        deadline_s=scenario.deadline,
+        time_scale=scenario.time_scale,
+        warm_up_s=scenario.warm_up,
+        client_timeout_s=scenario.client.timeout,
+        limits_s=order.limits_s,
+        workers=list(workers),
+        versions=machine.versions(),
+        host=machine.host(),
+        command=order.command,
+        phases=phase_records(order, scenario.deadline),
+        faults=[
+            FaultRecord(name=name, kind=kind, start_s=start, end_s=None if end == _INFINITE else end)
+            for name, kind, start, end in _windows(order)
+        ],
+    )
+
+
+def phase_records(order: Order, end_s: float) -> list[PhaseRecord]:
+    """The phases of a run that ends then."""
+    windows = [(name, start, end) for name, _, start, end in _windows(order)]
+    found = phases(windows, order.scenario.warm_up, end_s)
+    return [PhaseRecord(name=phase.name, start_s=phase.start_s, end_s=phase.end_s) for phase in found]
+
+
+def _windows(order: Order) -> list[tuple[str, str, float, float]]:
+    """(name, kind, start, end) of each fault; a server of the user's has none of ours."""
+    if order.target is not None:
+        return []
+    return [
+        (fault.name, fault.kind, fault.start, _INFINITE if fault.end is None else fault.end)
+        for fault in order.scenario.faults
+    ]

@@ -1,0 +1,47 @@
+"""What a plan asks of a server before anything is sent: its peaks, if every page went through at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.plan.plan import Plan
+
+_WINDOW_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Numbers of a plan."""
+
+    stations: int
+    pages: int
+    total_bytes: int
+    first_s: float
+    last_s: float
+    peak_uploads_per_s: float
+    """Pages falling due in the busiest second."""
+    peak_bytes_per_s: float
+    mean_uploads_per_s: float
+    beyond_deadline: int
+    """Stations that turn up after the deadline."""
+
+
+def forecast(plan: Plan, deadline_s: float) -> Forecast:
+    """The plan in numbers; peaks are over whole seconds."""
+    last = float(plan.due_s.max())
+    each = len(plan.slots)
+    busiest = int(np.bincount((plan.due_s / _WINDOW_S).astype(np.int64)).max()) * each
+    mean_bytes = plan.total_bytes / plan.pages
+    return Forecast(
+        stations=len(plan.stations),
+        pages=plan.pages,
+        total_bytes=plan.total_bytes,
+        first_s=float(plan.due_s.min()),
+        last_s=last,
+        peak_uploads_per_s=busiest / _WINDOW_S,
+        peak_bytes_per_s=busiest / _WINDOW_S * mean_bytes,
+        mean_uploads_per_s=plan.pages / max(last, _WINDOW_S),
+        beyond_deadline=int((plan.due_s >= deadline_s).sum()),
+    )

@@ -1,0 +1,83 @@
+"""How the processes of a run are started: the mock server, and Locust."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import Any
+
+from harness.children import Family
+from harness.measure.server_admin import ServerAdmin
+from harness.order import Order
+from harness.plan.pins import pin_of
+from harness.runfolder import write_json
+
+READY_TIMEOUT_S = 60.0
+LOCUSTFILE = Path(__file__).with_name("drive") / "locustfile.py"
+
+
+def start_server(family: Family, order: Order, private: Path, secret: str) -> tuple[str, ServerAdmin]:
+    """Start the mock with the scenario's profile; its address and its admin port.
+
+    The stations' PINs go into `private`, the admin token into the environment: neither into the run folder. Raises
+    ChildError if it doesn't come up, Interruption on a signal.
+    """
+    scenario = order.scenario
+    profile = order.folder.server / "profile.json"
+    faults = [fault.model_dump(mode="json") for fault in scenario.faults]
+    write_json(profile, {**scenario.server.model_dump(mode="json"), "seed": scenario.seed, "faults": faults})
+    stations = private / "stations.csv"
+    lines = [f"{s.code},{s.kelurahan_name},{pin_of(s.code, secret)}" for s in order.plan.stations]
+    stations.write_text("\n".join(["code,name,pin", *lines, ""]), "utf-8")
+    stations.chmod(0o600)
+    token = secrets.token_urlsafe(32)
+    argv = [
+        sys.executable,
+        "-m",
+        "mock_server",
+        "--supervised",
+        "--profile",
+        str(profile),
+        "--stations",
+        str(stations),
+    ]
+    argv += ["--data", str(order.folder.server), "--port", "0", "--admin-port", "0"]
+    family.start("server", argv, _environment(order, MOCK_SERVER_ADMIN_TOKEN=token))
+    ready = family.expect("server", "ready", READY_TIMEOUT_S)
+    return f"http://127.0.0.1:{ready['port']}", ServerAdmin(ready["admin_port"], token)
+
+
+def start_generator(family: Family, order: Order, secret: str) -> dict[str, Any]:
+    """Start Locust: one process, or a master and its workers; what `ready` tells (each worker's rank, pid, port).
+
+    Raises ChildError if one doesn't come up, Interruption on a signal.
+    """
+    workers = order.workers
+    environment = _environment(order, HARNESS_PIN_SECRET=secret, HARNESS_METRICS_PORT=str(order.metrics_port))
+    locust = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"]
+    users = ["-u", str(workers), "-r", str(workers)]
+    if workers == 1:
+        family.start("generator", [*locust, *users], environment)
+        return family.expect("generator", "ready", READY_TIMEOUT_S)
+    bind = [
+        "--master",
+        "--expect-workers",
+        str(workers),
+        "--master-bind-host",
+        "127.0.0.1",
+        "--master-bind-port",
+        "0",
+    ]
+    family.start("generator", [*locust, *users, *bind], environment)
+    port = family.expect("generator", "listening", READY_TIMEOUT_S)["port"]
+    for number in range(workers):
+        argv = [*locust, "--worker", "--master-host", "127.0.0.1", "--master-port", str(port)]
+        family.start(f"worker-{number}", argv, environment)
+    return family.expect("generator", "ready", READY_TIMEOUT_S)
+
+
+def _environment(order: Order, **more: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
+    return {**inherited, "HARNESS_RUN": str(order.folder.path.resolve()), "PYTHONUNBUFFERED": "1", **more}

@@ -1,0 +1,261 @@
+"""One run from start to end: starts the processes, keeps the phases, fills the run folder. The judgement comes after."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from harness.children import Family, Message
+from harness.figures.tables import write_plan, write_stored
+from harness.live import LiveFigures
+from harness.measure.collector import Collector
+from harness.measure.health import ClockWatch
+from harness.measure.server_admin import AdminError, ServerAdmin
+from harness.order import Order, describe, phase_records
+from harness.processes import start_generator, start_server
+from harness.runfolder import Ended, RunRecord, WorkerRecord
+from reports.terminal import Snapshot
+
+_HEAD_START_S = 0.5
+_OVERTIME_S = 20.0
+_STEP_S = 0.25
+
+How = Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed"]
+
+
+class View(Protocol):
+    """Who watches a run."""
+
+    def say(self, text: str) -> None:
+        """Hear what is being done."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """See where the run stands; called several times a second."""
+
+
+class Run:
+    """One run. `execute` leaves a folder that figures, judgement and report can be made from."""
+
+    def __init__(self, order: Order, view: View) -> None:
+        self._order = order
+        self._scenario = order.scenario
+        self._folder = order.folder
+        self._view = view
+        self._t0 = float("inf")
+        self._admin: ServerAdmin | None = None
+        self._problems: list[str] = []
+        self._clock_watch = ClockWatch(time.time, time.monotonic)
+        self._workers = [WorkerRecord(rank=rank) for rank in range(order.workers)]
+        self._pids: dict[int, int] = {}
+        self._live: LiveFigures | None = None
+
+    def execute(self) -> None:
+        """Run to the end. Raises ChildError if a process did not start; Interruption if stopped before T0."""
+        self._folder.create()
+        write_plan(self._folder.plan, self._order.plan)
+        with Family(self._folder.logs) as family, _signals_to(family), _private_folder() as private:
+            record = self._start(family, private)
+            ended = self._drive(family)
+            ended = self._wind_down(family, ended)
+        self._write_end(record, ended)
+
+    def _clock(self) -> float:
+        return time.monotonic() - self._t0
+
+    # --- start
+
+    def _start(self, family: Family, private: Path) -> RunRecord:
+        secret = secrets.token_hex(16)
+        target = self._order.target
+        if target is None:
+            self._view.say("Starting the mock server")
+            target, self._admin = start_server(family, self._order, private, secret)
+        record = describe(self._order, target, self._workers)
+        self._folder.write_run(record)
+        self._view.say(f"Starting the generator ({self._order.workers} worker{'s' if self._order.workers > 1 else ''})")
+        ready = start_generator(family, self._order, secret)
+        targets = {f"worker-{w['rank']}": f"http://127.0.0.1:{w['metrics_port']}/metrics" for w in ready["workers"]}
+        self._pids = {worker["pid"]: worker["rank"] for worker in ready["workers"]}
+        if self._admin is not None:
+            targets["server"] = self._admin.metrics_url
+        self._t0 = time.monotonic() + _HEAD_START_S
+        record = record.model_copy(update={"t0_epoch": time.time() + _HEAD_START_S})
+        self._folder.write_run(record)
+        scenario = self._scenario
+        self._live = LiveFigures(record, len(self._order.plan.stations), self._order.plan.pages)
+        self._collector = Collector(self._folder.scrapes, targets, self._clock, self._live.see)
+        self._collector.take()
+        self._collector.start()
+        for name in ("server", "generator"):
+            if name == "generator" or self._admin is not None:
+                family[name].tell("t0", monotonic=self._t0)
+        self._view.say(f"{scenario.name}: {scenario.title}" if scenario.title else scenario.name)
+        return record
+
+    # --- drive
+
+    def _drive(self, family: Family) -> Ended:
+        """Watch until the generator has finished; how the run ended."""
+        limit_s = self._scenario.deadline + self._scenario.client.timeout + _OVERTIME_S
+        ended: Ended | None = None
+        while True:
+            message = family.next(_STEP_S)
+            self._look()
+            now = self._clock()
+            if message is None:
+                if now > limit_s:
+                    text = f"the generator did not finish within {limit_s:.0f} s: killed"
+                    return ended or Ended(how="crashed", at_s=now, message=family.explained("generator", text))
+                continue
+            if message.event == "finished":
+                self._note_accounts(message.content["workers"])
+                return ended or self._natural_end()
+            halt = self._halted_by(family, message)
+            if halt is None:
+                continue
+            ended = ended or halt
+            if family["generator"].exit_code is not None:
+                return ended
+            lost = sum(worker.lost for worker in self._workers)
+            family["generator"].tell("stop", lost=lost)
+            limit_s = now + _OVERTIME_S
+
+    def _look(self) -> None:
+        self._clock_watch.look()
+        if self._live is not None:
+            self._view.show(self._live.snapshot(self._clock()))
+
+    def _halted_by(self, family: Family, message: Message) -> Ended | None:
+        """How the run ends if this message ends it early."""
+        now = self._clock()
+        if message.event == "signal":
+            number = signal.Signals(message.content["number"])
+            how: How = "terminated" if number is signal.SIGTERM else "interrupted"
+            self._view.say(f"{number.name}: stopping; what is in flight is censored")
+            return Ended(how=how, at_s=now, message=f"{number.name} after {now:.1f} s")
+        if message.event == "ended":
+            return self._child_lost(family, message, now)
+        return None
+
+    def _child_lost(self, family: Family, message: Message, now: float) -> Ended:
+        rank = self._pids.get(family[message.sender].pid)
+        name = message.sender if rank is None or message.sender == "generator" else f"worker {rank}"
+        text = f"{name} ended with exit code {message.content['exit_code']} after {now:.1f} s"
+        if rank is not None:
+            self._workers[rank] = self._workers[rank].model_copy(update={"lost": True})
+            shard = self._order.plan.shard(rank, self._order.workers)
+            codes = [self._order.plan.stations[number].code for number in shard[:5]]
+            self._problems.append(f"{text}; it held {len(shard):,} stations: {', '.join(codes)}, …")
+        explained = family.explained(message.sender, text)
+        self._view.say(explained)
+        return Ended(how="crashed", at_s=now, message=explained)
+
+    def _note_accounts(self, accounts: list[dict[str, Any]]) -> None:
+        for account in accounts:
+            rank = account["rank"]
+            self._workers[rank] = WorkerRecord.model_validate({**account, "lost": self._workers[rank].lost})
+
+    def _natural_end(self) -> Ended:
+        now = self._clock()
+        if now < self._scenario.deadline:
+            return Ended(how="completed", at_s=now)
+        return Ended(how="deadline", at_s=now)
+
+    # --- end
+
+    def _wind_down(self, family: Family, ended: Ended) -> Ended:
+        """Let the last faults pass, heal, drain, take the last scrape, read what is stored, end the children."""
+        if ended.how == "completed":
+            ended = self._await_faults(family, ended)
+        if self._admin is not None and family["server"].exit_code is None:
+            self._view.say("Draining the server")
+            self._drain(self._admin)
+        self._collector.stop()
+        self._collector.take()
+        family["generator"].tell("scraped")
+        if self._admin is not None and family["server"].exit_code is None:
+            self._read_stored(self._admin)
+            family["server"].tell("stop")
+            family["server"].wait(self._scenario.server.grace + 5)
+        family["generator"].wait(10)
+        return ended
+
+    def _await_faults(self, family: Family, ended: Ended) -> Ended:
+        """Everything is delivered, but a fault still to come may lose some of it: wait for its end."""
+        to_come = [fault for fault in self._scenario.faults if fault.start > self._clock()]
+        until = min(self._scenario.deadline, max((fault.end or float("inf") for fault in to_come), default=0.0))
+        while self._clock() < until:
+            message = family.next(_STEP_S)
+            self._look()
+            halt = self._halted_by(family, message) if message is not None else None
+            if halt is not None:
+                return halt
+        return ended.model_copy(update={"at_s": self._clock()})
+
+    def _drain(self, admin: ServerAdmin) -> None:
+        try:
+            drained = admin.drain()
+        except AdminError as error:
+            self._problems.append(f"the server could not be drained: {error}")
+            return
+        if not drained.get("idle", True):
+            self._problems.append(f"the server was not idle after its drain: {json.dumps(drained)}")
+
+    def _read_stored(self, admin: ServerAdmin) -> None:
+        self._view.say("Reading what the server holds")
+        try:
+            write_stored(self._folder.stored, admin.stored())
+        except AdminError as error:
+            self._problems.append(f"what is stored could not be read: {error}")
+
+    # --- run.json
+
+    def _write_end(self, record: RunRecord, ended: Ended) -> None:
+        self._folder.write_run(
+            record.model_copy(
+                update={
+                    "ended": ended,
+                    "workers": self._workers,
+                    "phases": phase_records(self._order, max(ended.at_s, 0.001)),
+                    "clock_step_s": self._clock_watch.step_s,
+                    "problems": self._problems,
+                }
+            )
+        )
+
+
+@contextlib.contextmanager
+def _signals_to(family: Family) -> Iterator[None]:
+    """SIGINT and SIGTERM become messages, also where they were inherited as ignored; a second one ends at once."""
+    heard: list[int] = []
+
+    def handle(number: int, _frame: object) -> None:
+        if heard:
+            raise SystemExit(128 + number)
+        heard.append(number)
+        family.inbox.put(Message("harness", "signal", {"number": number}))
+
+    before: Mapping[int, Any] = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _private_folder() -> Iterator[Path]:
+    """A folder of our own (mode 0700) for the stations' PINs, outside the run folder; gone at the end."""
+    path = Path(tempfile.mkdtemp(prefix="harness-"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,156 @@
+"""Scenario files: the shipped ones, the user's, `--set` overrides, and every problem of a file at once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from harness.errors import ConfigurationError, UsageError
+from harness.scenario import REGIONS, Scenario, Threshold
+from mock_server.problems import explain, suggestion
+from mock_server.units import Frozen
+
+SCENARIO_FOLDER = resources.files("harness") / "scenarios"
+TEMPLATE = "template.toml.txt"
+_OVERRIDE = "--set"
+
+
+def shipped() -> dict[str, str]:
+    """Name -> title of every scenario that comes with the package."""
+    found = {}
+    for entry in sorted(SCENARIO_FOLDER.iterdir(), key=lambda path: path.name):
+        if entry.name.endswith(".toml"):
+            found[entry.name.removesuffix(".toml")] = str(tomllib.loads(entry.read_text("utf-8")).get("title", ""))
+    return found
+
+
+def load(source: str, overrides: Sequence[str] = (), seed: int | None = None) -> Scenario:
+    """The scenario of a shipped name or a file's path, with `--set` overrides ("client.retry.strategy=none").
+
+    Raises ConfigurationError with every problem of the file, or UsageError where there is no such scenario.
+    """
+    label, text, folder = _read(source)
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(label, [f"is not TOML: {error}"]) from None
+    for override in overrides:
+        _override(content, override)
+    if seed is not None:
+        content["seed"] = seed
+    return _validated(label, content, folder)
+
+
+def template(name: str) -> str:
+    """The text of a commented scenario of that name.
+
+    Raises UsageError for a name that can't be one.
+    """
+    pattern = Scenario.model_fields["name"].metadata[0].pattern
+    if not re.match(pattern, name):
+        message = f'"{name}" can\'t be a name: small letters, digits, "-" and "_", beginning with a letter or digit'
+        raise UsageError(message)
+    return (SCENARIO_FOLDER / TEMPLATE).read_text("utf-8").replace("@NAME@", name)
+
+
+class _ThresholdsFile(Frozen):
+    thresholds: Annotated[tuple[Threshold, ...], Field(strict=False)]
+
+
+def load_thresholds(path: Path) -> list[str]:
+    """The assertions of a thresholds file (`[[thresholds]]`, each with `assert`).
+
+    Raises ConfigurationError with every problem of the file.
+    """
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+        return [threshold.assertion for threshold in _ThresholdsFile.model_validate(content).thresholds]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(str(path), [f"can't be read: {error}"]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(str(path), [f"is not TOML: {error}"]) from None
+    except ValidationError as error:
+        raise ConfigurationError(str(path), explain(error, _ThresholdsFile, content)) from None
+
+
+def _read(source: str) -> tuple[str, str, Path | None]:
+    names = shipped()
+    if source in names:
+        return f"{source} (shipped)", (SCENARIO_FOLDER / f"{source}.toml").read_text("utf-8"), None
+    path = Path(source)
+    if not path.is_file():
+        near = suggestion(source, names) or f"; shipped are {', '.join(names)}, or give a path to a .toml file"
+        message = f'there is no scenario "{source}"{near}'
+        raise UsageError(message)
+    try:
+        return source, path.read_text("utf-8"), path.parent
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(source, [f"can't be read: {error}"]) from None
+
+
+def _validated(label: str, content: dict[str, Any], folder: Path | None) -> Scenario:
+    try:
+        scenario = Scenario.model_validate(content)
+    except ValidationError as error:
+        raise ConfigurationError(label, explain(error, Scenario, content)) from None
+    region = scenario.stations.region
+    if region in REGIONS:
+        return scenario
+    if not region.endswith(".csv"):
+        near = suggestion(region, REGIONS) or f"; shipped are {', '.join(REGIONS)}, or name a .csv file"
+        raise ConfigurationError(label, [f'stations.region = "{region}" is not a region{near}'])
+    file = (folder or Path.cwd()) / region
+    if not file.is_file():
+        raise ConfigurationError(label, [f'stations.region = "{region}": there is no file {file}'])
+    stations = scenario.stations.model_copy(update={"region": str(file.resolve())})
+    return scenario.model_copy(update={"stations": stations})
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigurationError(_OVERRIDE, [f'"{override}" should be KEY=VALUE, as in client.retry.strategy=none'])
+    *path, last = key.strip().split(".")
+    place: Any = content
+    for part in path:
+        place = _inside(place, part, override)
+    if isinstance(place, list):
+        index = _index(place, last, override)
+        place[index] = _value(text)
+    else:
+        place[last] = _value(text)
+
+
+def _inside(place: Any, part: str, override: str) -> Any:
+    if isinstance(place, list):
+        return place[_index(place, part, override)]
+    inner = place.setdefault(part, {})
+    if not isinstance(inner, dict | list):
+        raise ConfigurationError(_OVERRIDE, [f'"{override}": {part} is {inner!r}, not a table'])
+    return inner
+
+
+def _index(place: Sequence[Any], part: str, override: str) -> int:
+    names = [
+        str(item.get("name", number)) if isinstance(item, dict) else str(number) for number, item in enumerate(place)
+    ]
+    numbers = [str(number) for number in range(len(place))]
+    if part in names:
+        return names.index(part)
+    if part in numbers:
+        return int(part)
+    raise ConfigurationError(_OVERRIDE, [f'"{override}": "{part}" is none of {", ".join(names) or "an empty list"}'])
+
+
+def _value(text: str) -> Any:
+    """A TOML value where it is one, else plain text (so that quotes needn't be quoted for the shell)."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
