@@ -121,6 +121,8 @@ def _offer(kind: object, key: str, last: str) -> str:
         return f": it holds {', '.join(kind.model_fields)}"
     if last in _WORDS:
         return f": name one of {', '.join(_WORDS[last])}"
+    if kind is str:
+        return ": it is a text"
     return f": name an entry, as in {key}.<{_NAMED_BY[last]}>.…" if last in _NAMED_BY else ""
 
 

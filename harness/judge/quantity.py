@@ -78,7 +78,7 @@ def _with_unit(text: str, unit: Unit) -> float:
     elif unit == "B/s":
         parsed = units.rate_bytes_per_s(text)
     elif unit == "ratio":
-        parsed = units.ratio(text)
+        parsed = units.ratio(text.removesuffix("%").strip()) / 100
     elif unit == "per_s" and text.endswith("/s"):
         parsed = limit_of(text.removesuffix("/s").strip(), "per_s")
     elif text in {"true", "false"}:

@@ -1,0 +1,178 @@
+"""Whether a measurement is to be trusted: the rules under which a run is neither a pass nor a fail.
+
+What is held against the generator is the generator's own doing; starved pages and slow answers are the server's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.figures.percentile import order_statistic
+from harness.figures.spreads import METRICS
+from harness.figures.summarise import BROKEN_OFF
+from harness.figures.summary import Summary
+from harness.judge.quantity import shown
+from harness.judge.results import ThresholdResult, Validity
+from harness.judge.thresholds import SampleSource, metric_of
+from harness.model import Outcome
+from harness.runfolder import RunRecord
+
+LATENESS_S = 0.005
+"""Lateness that is always allowed at p50, p95 and p99; above it, 5 % of the response at the same percentile."""
+LATENESS_RATIO = 0.05
+SMALL_SAMPLE = 1_000
+"""Below this many attempts the greatest lateness counts instead of the percentiles."""
+GREATEST_LATENESS_S = 0.05
+BUSY_FOR_RATIO = 0.05
+"""Share of a run that the generator may stand above 90 % of its core."""
+LATENESS_OF_LIMIT = 0.1
+"""p99 lateness must be at most this share of a limit that passes."""
+CLOCK_STEP_S = 0.1
+CLOCK_DRIFT_RATIO = 500e-6
+"""What a clock may drift without a step: the most that adjtime slews."""
+
+_PERCENTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+_LESS = "use more workers (--workers), a lighter plan or a quieter machine"
+
+
+def assess(
+    summary: Summary, record: RunRecord, samples: SampleSource, thresholds: Sequence[ThresholdResult]
+) -> Validity:
+    """The measurement held against every rule; the reasons say what was seen and what to change."""
+    reasons = [
+        *_ending(summary, record),
+        *_data(summary),
+        *_lateness(summary, samples),
+        *_stations(summary),
+        *_cpu(summary),
+        *_workers(record),
+        *_own_failures(summary),
+        *_clock(summary, record),
+        *_limits(thresholds, samples),
+        *record.problems,
+    ]
+    return Validity(valid=not reasons, reasons=list(dict.fromkeys(reasons)))
+
+
+def lateness_figure(samples: SampleSource) -> tuple[str, float]:
+    """What stands for the generator's lateness, by name and in seconds: p99, or the greatest of a small sample."""
+    lateness = samples.of("lateness_seconds")
+    if len(lateness) == 0:
+        return "greatest", 0.0
+    if len(lateness) < SMALL_SAMPLE:
+        return "greatest", float(lateness[-1])
+    return "p99", order_statistic(lateness, 0.99)
+
+
+def _ending(summary: Summary, record: RunRecord) -> list[str]:
+    if record.ended is None:
+        return [f"the run was broken off: nothing is known of it after {shown(summary.duration_s, 's')}"]
+    if record.ended.how == "crashed":
+        return [f"the run crashed: {record.ended.message or 'see logs/'}"]
+    return []
+
+
+def _data(summary: Summary) -> list[str]:
+    if summary.attempts.total == 0:
+        return ["there is no data: not one attempt was made"]
+    if summary.lateness_seconds.count == 0 and summary.ended != BROKEN_OFF:
+        return ["there is no data: not one attempt was sent after the warm-up"]
+    return []
+
+
+def _lateness(summary: Summary, samples: SampleSource) -> list[str]:
+    lateness, response = samples.of("lateness_seconds"), samples.of("response_seconds")
+    if len(lateness) == 0:
+        return []
+    if len(lateness) < SMALL_SAMPLE:
+        rules = [("greatest", float(lateness[-1]), GREATEST_LATENESS_S, 0.99)]
+    else:
+        rules = [(name, order_statistic(lateness, quantile), LATENESS_S, quantile) for name, quantile in _PERCENTILES]
+    late = []
+    for name, seen_s, always_s, quantile in rules:
+        share_s = LATENESS_RATIO * order_statistic(response, quantile) if len(response) else 0.0
+        allowed_s = max(always_s, share_s)
+        if seen_s > allowed_s:
+            late.append(f"{name} {shown(seen_s, 's')} (allowed: {shown(allowed_s, 's')})")
+    if not late:
+        return []
+    of = f"of {summary.lateness_seconds.count:,} attempts"
+    return [f"the generator was late, which its figures can't be told apart from: {', '.join(late)}, {of}: {_LESS}"]
+
+
+def _stations(summary: Summary) -> list[str]:
+    never = summary.generator.never_begun
+    if not never:
+        return []
+    message = (
+        f"{never:,} of {summary.stations.due:,} stations whose time had come were never begun: the generator did not "
+        f"offer the load that was planned: {_LESS}"
+    )
+    return [message]
+
+
+def _cpu(summary: Summary) -> list[str]:
+    it = summary.generator
+    if it.cpu_above_90_ratio is None or it.cpu_above_90_s is None or it.cpu_max_ratio is None:
+        return ["the generator's CPU is not known, for want of its scrapes: see logs/ for why its exporter was silent"]
+    if it.cpu_above_90_ratio <= BUSY_FOR_RATIO:
+        return []
+    message = (
+        f"the generator stood above 90 % of its core for {shown(it.cpu_above_90_s, 's')}, "
+        f"{shown(it.cpu_above_90_ratio, 'ratio')} of the run (at most {shown(it.cpu_max_ratio, 'ratio')}): "
+        f"use --workers {it.workers + 1}"
+    )
+    return [message]
+
+
+def _workers(record: RunRecord) -> list[str]:
+    return [
+        f"worker {worker.rank} of the generator was lost: see logs/ for its last words"
+        for worker in record.workers
+        if worker.lost
+    ]
+
+
+def _own_failures(summary: Summary) -> list[str]:
+    count = summary.attempts.by_outcome.get(Outcome.GENERATOR_ERROR, 0)
+    if not count:
+        return []
+    message = (
+        f"{count:,} attempts failed on the generator's side (generator_error: out of descriptors, ports or memory): "
+        "raise the limits, set client.source_addresses or lower client.max_in_flight"
+    )
+    return [message]
+
+
+def _clock(summary: Summary, record: RunRecord) -> list[str]:
+    step_s = abs(record.clock_step_s)
+    if step_s <= CLOCK_STEP_S + CLOCK_DRIFT_RATIO * summary.duration_s:
+        return []
+    return [f"the clock stepped by {shown(step_s, 's')} during the run: keep time synchronisation from stepping it"]
+
+
+def _limits(thresholds: Sequence[ThresholdResult], samples: SampleSource) -> list[str]:
+    """Upper limits on seconds that the generator's lateness is too great to judge.
+
+    A limit that holds needs a lateness of at most a tenth of it. A breach that remains after the lateness is subtracted
+    stays a breach; one that doesn't may be the generator's own.
+    """
+    name, lateness_s = lateness_figure(samples)
+    reasons = []
+    for threshold in thresholds:
+        metric, compare = metric_of(threshold.assertion)
+        upper = threshold.unit == "s" and compare in {"<", "<="} and threshold.observed is not None
+        if not upper or metric.split(".")[0] not in METRICS or metric.startswith("lateness_seconds"):
+            continue
+        late = f"the generator's {name} lateness, {shown(lateness_s, 's')},"
+        if threshold.passed and lateness_s > LATENESS_OF_LIMIT * threshold.limit:
+            reasons.append(f"{late} is more than a tenth of the limit in {threshold.assertion}: {_LESS}")
+        elif not threshold.passed and not _breached(threshold, lateness_s, compare):
+            reasons.append(f"{late} may be all that breaches {threshold.assertion}: {_LESS}")
+    return reasons
+
+
+def _breached(threshold: ThresholdResult, lateness_s: float, compare: str) -> bool:
+    """Whether an upper limit is still breached when the lateness is taken off."""
+    left_s = (threshold.observed or 0.0) - lateness_s
+    return left_s >= threshold.limit if compare == "<" else left_s > threshold.limit
