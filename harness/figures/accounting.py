@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.errors import BrokenRunError, ConfigurationError
-from harness.figures.parquet import database, fetch
+from harness.figures.parquet import database, fetch, load
 from harness.figures.rows import Rows
 from harness.figures.summary import Attempts, KelurahanFigures, Pages, Rates, Stations
 from harness.figures.tables import read_stored
@@ -144,10 +144,8 @@ def delivered_not_stored(folder: RunFolder, rows: Rows) -> int | None:
         return None
     if stored is None:
         return None
-    with database() as connection:
-        plan = fetch(connection, "SELECT station, form, page, sha256 FROM read_parquet(?)", folder.plan)
-    plan["row_number"] = np.arange(rows.pages)
     delivered = {"row_number": np.flatnonzero(rows.delivered)}
-    with database(delivered=delivered, plan=plan, stored=stored) as connection:
-        (held,) = connection.execute(_HELD).fetchone() or (0,)
-    return int(rows.delivered.sum()) - int(held)
+    with database(delivered=delivered, stored=stored) as connection:
+        load(connection, "plan", "station, form, page, sha256", folder.plan)
+        held = fetch(connection, _HELD, folder.plan)["held"]
+    return int(rows.delivered.sum()) - int(held[0])

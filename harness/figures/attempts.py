@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.errors import BrokenRunError
-from harness.figures.parquet import copy_to, database, fetch
+from harness.figures.parquet import copy_to, database, fetch, load, made_from
 from harness.figures.tables import must_exist
 from harness.measure import journal
 from harness.measure.journal import GaveUp, Kind
 from harness.model import OUTCOMES, Outcome
-from harness.runfolder import PhaseRecord, RunFolder
+from harness.runfolder import PhaseRecord, RunFolder, RunRecord
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -56,20 +56,26 @@ def write_attempts(folder: RunFolder) -> int:
     """
     record = folder.read_run()
     must_exist(folder.plan)
+    stamp = _stamp(folder, record)
     rows = _attempts_in(folder.journal)
-    with database() as connection:
-        plan = fetch(connection, "SELECT station, form, page FROM read_parquet(?)", folder.plan)
-    pages = len(plan["page"])
-    if len(rows["page"]) and int(rows["page"].max()) >= pages:
-        message = f"{folder.journal} names page {int(rows['page'].max())}, but the plan has {pages} pages"
-        raise BrokenRunError(message)
     rows["row_number"] = np.arange(len(rows["page"]))
     rows["phase"] = _phases_at(rows["due_s"], record.phases)
     rows["outcome"] = np.array([str(outcome) for outcome in OUTCOMES], dtype=object)[rows["outcome"]]
-    plan["row_number"] = np.arange(pages)
-    with database(journal=rows, plan=plan) as connection:
-        copy_to(connection, _ROWS, folder.attempts)
+    with database(journal=rows) as connection:
+        load(connection, "plan", "station, form, page", folder.plan)
+        pages = int(fetch(connection, "SELECT count(*) AS pages FROM plan", folder.plan)["pages"][0])
+        if len(rows["page"]) and int(rows["page"].max()) >= pages:
+            message = f"{folder.journal} names page {int(rows['page'].max())}, but the plan has {pages} pages"
+            raise BrokenRunError(message)
+        copy_to(connection, _ROWS, folder.attempts, made_from=stamp)
     return len(rows["page"])
+
+
+def up_to_date(folder: RunFolder, record: RunRecord) -> bool:
+    """Whether attempts.parquet is what `write_attempts` would make; true where there is nothing to make it from."""
+    if not journals(folder.journal):
+        return folder.attempts.exists()
+    return made_from(folder.attempts) == _stamp(folder, record)
 
 
 def read_given_up(folder: Path) -> GivenUp:
@@ -89,11 +95,17 @@ def journals(folder: Path) -> list[Path]:
     return sorted(folder.glob("worker-*.journal"))
 
 
+def _stamp(folder: RunFolder, record: RunRecord) -> str:
+    """What attempts.parquet depends on: how far the journals reach (they only grow), the plan, and the phases."""
+    sizes = [f"{path.name} {path.stat().st_size}" for path in [*journals(folder.journal), folder.plan]]
+    phases = [f"{phase.name} {phase.start_s} {phase.end_s}" for phase in record.phases]
+    return "; ".join([*sizes, *phases])
+
+
 def _attempts_in(folder: Path) -> dict[str, Column]:
     parts, ranks = [], []
     for path in journals(folder):
         records = journal.read(path)
-        records = records[(records["kind"] == Kind.BEGIN) | (records["kind"] == Kind.END)]
         parts.append(records)
         ranks.append(np.full(len(records), _rank(path), dtype=np.int32))
     together = np.concatenate(parts) if parts else np.empty(0, dtype=journal.RECORD)
@@ -102,18 +114,21 @@ def _attempts_in(folder: Path) -> dict[str, Column]:
         message = f"{folder} has an outcome number {int(together['outcome'].max())} that this program doesn't know"
         raise BrokenRunError(message)
     chosen = _last_of_each(together)
-    together, worker = together[chosen], worker[chosen]
-    order = np.lexsort((together["attempt"], together["page"], together["due_s"]))
-    return _columns(together[order], worker[order])
+    chosen = chosen[np.argsort(together["due_s"][chosen], kind="stable")]
+    return _columns(together.take(chosen), worker.take(chosen))
 
 
 def _last_of_each(records: npt.NDArray[np.void]) -> IntArray:
-    """Where the record stands that counts for each attempt: the last END, else the BEGIN."""
-    key = (records["page"].astype(np.uint64) << np.uint64(32)) | records["attempt"]
-    order = np.lexsort((records["kind"], key))
-    last = np.ones(len(records), dtype=np.bool_)
-    last[:-1] = key[order][1:] != key[order][:-1]
-    return order[last]
+    """Where the record stands that counts for each attempt: the last END, else the BEGIN. By page, then attempt."""
+    kind = records["kind"]
+    which = np.flatnonzero((kind == Kind.BEGIN) | (kind == Kind.END))
+    page, attempt = records["page"].astype(np.uint64)[which], records["attempt"].astype(np.uint64)[which]
+    key = (page << np.uint64(33)) | (attempt << np.uint64(1)) | (kind[which] == Kind.END)
+    order = np.argsort(key, kind="stable")
+    of = key[order] >> np.uint64(1)
+    last = np.ones(len(which), dtype=np.bool_)
+    last[:-1] = of[1:] != of[:-1]
+    return which[order[last]]
 
 
 def _columns(records: npt.NDArray[np.void], worker: npt.NDArray[np.int32]) -> dict[str, Column]:

@@ -46,25 +46,57 @@ def database(**tables: Columns) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.close()
 
 
-def copy_to(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
-    """Write what a query gives as a Parquet file, in one step: a reader never sees half of it."""
+def copy_to(connection: duckdb.DuckDBPyConnection, query: str, path: Path, *, made_from: str = "") -> None:
+    """Write what a query gives as a Parquet file, in one step: a reader never sees half of it.
+
+    `made_from` says what the file was made from, for `made_from` to read; kept in the file's metadata.
+    """
     beside = path.with_name(path.name + ".new")
-    target = str(beside).replace("'", "''")
-    connection.execute(f"COPY ({query}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+    stamp = f", KV_METADATA {{made_from: {_quoted(made_from)}}}" if made_from else ""
+    connection.execute(f"COPY ({query}) TO {_quoted(str(beside))} (FORMAT parquet, COMPRESSION zstd{stamp})")
     os.replace(beside, path)
 
 
-def fetch(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> dict[str, Column]:
-    """Columns that a query gives whose parameter is the file `path`: NULL is NaN among numbers, None among texts.
+def made_from(path: Path) -> str:
+    """What a file says it was made from; nothing where it is missing, torn or doesn't say."""
+    with database() as connection:
+        try:
+            found = connection.execute("SELECT value FROM parquet_kv_metadata(?) WHERE key = 'made_from'", [str(path)])
+            return "".join(bytes(value).decode() for (value,) in found.fetchall())
+        except duckdb.Error:
+            return ""
+
+
+def load(connection: duckdb.DuckDBPyConnection, table: str, columns: str, path: Path) -> None:
+    """Make a table in the database from columns of a file, with `row_number` (from 0) beside them.
 
     Raises BrokenRunError where the file is missing, no Parquet or lacks a column.
     """
     try:
-        found = connection.execute(query, [str(path)]).fetchnumpy()
+        rows = connection.read_parquet(str(path), file_row_number=True)
+        rows.project(f"{columns}, file_row_number AS row_number").create(table)
+    except duckdb.Error as error:
+        message = f"{path} can't be read: {str(error).splitlines()[0]}"
+        raise BrokenRunError(message) from None
+
+
+def fetch(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> dict[str, Column]:
+    """Columns that a query over the file `path` gives: NULL is NaN among numbers, None among texts.
+
+    The path is the query's parameter, where it has one.
+
+    Raises BrokenRunError where the file is missing, no Parquet or lacks a column.
+    """
+    try:
+        found = connection.execute(query, [str(path)] if "?" in query else None).fetchnumpy()
     except duckdb.Error as error:
         message = f"{path} can't be read: {str(error).splitlines()[0]}"
         raise BrokenRunError(message) from None
     return {name: _plain(column) for name, column in found.items()}
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _plain(column: Column) -> Column:

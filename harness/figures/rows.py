@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.errors import BrokenRunError
-from harness.figures.attempts import GivenUp, journals, read_given_up, write_attempts
-from harness.figures.parquet import database, fetch
+from harness.figures.attempts import GivenUp, read_given_up, up_to_date, write_attempts
+from harness.figures.parquet import database, fetch, load
 from harness.figures.tables import must_exist
 from harness.measure.journal import GaveUp
 from harness.model import DELIVERED, OUTCOMES, Outcome
@@ -174,14 +174,14 @@ class Rows:
 
 
 def load_rows(folder: RunFolder) -> Rows:
-    """Rows of a run folder, with attempts.parquet made again from the journal where there is one.
+    """Rows of a run folder, with attempts.parquet made from the journal where it is missing or behind.
 
     Raises BrokenRunError where run.json or plan.parquet is missing, or files contradict each other. A folder without
     journal and attempts is a run that has made none.
     """
     record = folder.read_run()
     must_exist(folder.plan)
-    if journals(folder.journal) or not folder.attempts.exists():
+    if not up_to_date(folder, record):
         write_attempts(folder)
     with database() as connection:
         stations = fetch(connection, _STATIONS, folder.plan)
@@ -196,12 +196,10 @@ def load_rows(folder: RunFolder) -> Rows:
 
 
 def _load_attempts(folder: RunFolder) -> Attempts:
-    with database() as connection:
-        plan = fetch(connection, "SELECT station, form, page FROM read_parquet(?)", folder.plan)
-        rows = fetch(connection, "SELECT count(*) AS rows FROM read_parquet(?)", folder.attempts)["rows"]
-    plan["row_number"] = np.arange(len(plan["page"]))
     words = ", ".join(f"'{outcome}'" for outcome in OUTCOMES)
-    with database(plan=plan) as connection:
+    with database() as connection:
+        rows = fetch(connection, "SELECT count(*) AS rows FROM read_parquet(?)", folder.attempts)["rows"]
+        load(connection, "plan", "station, form, page", folder.plan)
         connection.execute(f"CREATE TYPE outcome_word AS ENUM ({words})")
         found: Columns = fetch(connection, _ATTEMPTS, folder.attempts)
     if len(found["page"]) != int(rows[0]):

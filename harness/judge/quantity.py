@@ -40,7 +40,11 @@ def limit_of(text: str, unit: Unit) -> float:
     try:
         plain = float(text)
     except ValueError:
-        return _with_unit(text, unit)
+        try:
+            return _with_unit(text, unit)
+        except ValueError as error:
+            message = f'"{text}" {error}'
+            raise ValueError(message) from None
     if not math.isfinite(plain):
         message = f'"{text}" is no limit'
         raise ValueError(message)
@@ -84,7 +88,7 @@ def _with_unit(text: str, unit: Unit) -> float:
     elif text in {"true", "false"}:
         parsed = float(text == "true")
     else:
-        message = f'"{text}" is not a number'
+        message = "is not a number"
         raise ValueError(message)
     return parsed
 
