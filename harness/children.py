@@ -37,13 +37,19 @@ class Child:
     def __init__(
         self, name: str, argv: Sequence[str], env: Mapping[str, str], log: Path, inbox: queue.SimpleQueue[Message]
     ) -> None:
-        """Start it. What it says goes to `inbox`."""
+        """Start it in the folder of its log (no configuration file lies there). What it says goes to `inbox`."""
         self.name = name
         self.log = log
         self._inbox = inbox
         with log.open("ab") as file:
             self._process = subprocess.Popen(
-                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, env=dict(env), process_group=0
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                env=dict(env),
+                cwd=log.parent,
+                process_group=0,
             )
         self._reader = threading.Thread(target=self._read, name=f"read-{name}", daemon=True)
         self._reader.start()

@@ -109,7 +109,7 @@ def run(
     plan = make_plan(loaded)
     _check_fits(source, machine.misfits(loaded, plan, workers))
     run_id = _run_id(name or loaded.name)
-    folder = RunFolder(out or RUNS / run_id)
+    folder = RunFolder((out or RUNS / run_id).absolute())
     if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
         message = f"{folder.path} is not an empty folder: nothing is overwritten"
         raise UsageError(message)

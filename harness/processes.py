@@ -15,6 +15,8 @@ from harness.plan.pins import pin_of
 from harness.runfolder import write_json
 
 READY_TIMEOUT_S = 60.0
+_PYTHON = [sys.executable, "-P", "-m"]
+"""-P: what lies in the current folder is not imported."""
 LOCUSTFILE = Path(__file__).with_name("drive") / "locustfile.py"
 
 
@@ -33,17 +35,8 @@ def start_server(family: Family, order: Order, private: Path, secret: str) -> tu
     stations.write_text("\n".join(["code,name,pin", *lines, ""]), "utf-8")
     stations.chmod(0o600)
     token = secrets.token_urlsafe(32)
-    argv = [
-        sys.executable,
-        "-m",
-        "mock_server",
-        "--supervised",
-        "--profile",
-        str(profile),
-        "--stations",
-        str(stations),
-    ]
-    argv += ["--data", str(order.folder.server), "--port", "0", "--admin-port", "0"]
+    files = ["--profile", str(profile), "--stations", str(stations), "--data", str(order.folder.server)]
+    argv = [*_PYTHON, "mock_server", "--supervised", *files, "--port", "0", "--admin-port", "0"]
     family.start("server", argv, _environment(order, MOCK_SERVER_ADMIN_TOKEN=token))
     ready = family.expect("server", "ready", READY_TIMEOUT_S)
     return f"http://127.0.0.1:{ready['port']}", ServerAdmin(ready["admin_port"], token)
@@ -56,7 +49,7 @@ def start_generator(family: Family, order: Order, secret: str) -> dict[str, Any]
     """
     workers = order.workers
     environment = _environment(order, HARNESS_PIN_SECRET=secret, HARNESS_METRICS_PORT=str(order.metrics_port))
-    locust = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"]
+    locust = [*_PYTHON, "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"]
     users = ["-u", str(workers), "-r", str(workers)]
     if workers == 1:
         family.start("generator", [*locust, *users], environment)
