@@ -87,7 +87,7 @@ def _keys_beside(path: list[int | str], loc: tuple[int | str, ...], model: type[
         found = [inner for outer in found for inner in _models_in(_annotation(outer, part))]
     tags = {str(part) for part in loc}
     tagged = [candidate for candidate in found if tags & _tags_of(candidate)]
-    return [key for candidate in tagged or found for key in candidate.model_fields]
+    return [field.alias or key for candidate in tagged or found for key, field in candidate.model_fields.items()]
 
 
 def _tags_of(model: type[BaseModel]) -> set[str]:

@@ -55,8 +55,8 @@ class Curves:
 
 def recoveries(faults: Sequence[FaultRecord], curves: Curves) -> list[Recovery]:
     """A recovery for each fault that ended within the run, in the order of their ends."""
-    ended = sorted((fault.end_s, fault) for fault in faults if fault.end_s is not None and fault.end_s < curves.end_s)
-    return [recovery(fault, curves) for _, fault in ended]
+    ended = [(fault.end_s, fault) for fault in faults if fault.end_s is not None and fault.end_s < curves.end_s]
+    return [recovery(fault, curves) for _, fault in sorted(ended, key=lambda end_and_fault: end_and_fault[0])]
 
 
 def recovery(fault: FaultRecord, curves: Curves) -> Recovery:

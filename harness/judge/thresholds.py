@@ -85,6 +85,16 @@ def evaluate(assertion: str, summary: Summary, samples: SampleSource) -> Thresho
     )
 
 
+def limits_s(assertions: Sequence[str]) -> list[float]:
+    """Every limit on seconds, rising: bounds that a live histogram of durations needs. They must have been checked.
+
+    >>> limits_s(["p95(delivery_seconds) < 10s", "avg(response_seconds) < 150ms", "pages.undelivered == 0"])
+    [0.15, 10.0]
+    """
+    understood = [_understood(assertion) for assertion in assertions]
+    return sorted({limit for _, unit, limit in understood if unit == "s" and limit > 0})
+
+
 def metric_of(assertion: str) -> tuple[str, str]:
     """The sample or key that an assertion is about, and its operator."""
     parsed = parse(assertion)

@@ -1,0 +1,53 @@
+# Everything runs in a virtual environment of its own (.venv) with the pinned versions of requirements.lock.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SCENARIO ?= kaliwates
+SOURCES := harness mock_server reports tests bench
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run check format test test-browser test-peers test-slow bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
+
+setup: $(VENV)/ready  ## make .venv with the pinned packages
+
+$(VENV)/ready: pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version). Try make PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "Python's venv module is missing (Debian, Ubuntu: apt-get install python3-venv)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	PIP_CONSTRAINT=$(CURDIR)/requirements.lock $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+run: setup  ## run a scenario and draw its report (SCENARIO=kaliwates)
+	$(BIN)/harness run $(SCENARIO)
+
+check: setup  ## format, lint, types, imports
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup  ## put the code in its format
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+test: setup  ## the tests (a few minutes; real processes, real sockets)
+	$(BIN)/pytest -m 'not slow and not browser and not peers'
+
+test-browser: setup  ## the report page in headless Chromium (needs chromium)
+	$(BIN)/pytest -m browser
+
+test-peers: setup  ## the mock server against clients that no one here wrote (needs node, npm, curl)
+	$(BIN)/pytest -m peers
+
+test-slow: setup  ## long tests: many repetitions, many seeds
+	$(BIN)/pytest -m slow
+
+bench: setup  ## measurements (needs wrk)
+	$(BIN)/python -m bench
+
+clean:  ## remove .venv and everything that was built (runs stay)
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

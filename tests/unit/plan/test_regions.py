@@ -1,0 +1,58 @@
+"""Region files, right and wrong."""
+
+import pytest
+
+from harness.errors import ConfigurationError
+from harness.plan.regions import load_region, parse_region
+
+
+@pytest.mark.parametrize(("region", "stations"), [("kaliwates", 362), ("jember", 7_706), ("provinces", 823_332)])
+def test_a_shipped_region_has_its_published_number_of_stations(region, stations):
+    found = load_region(region)
+    codes = [station.code for station in found]
+    assert len(set(codes)) == stations
+    assert codes == sorted(codes)
+    assert {len(code) for code in codes} == {13}
+
+
+def test_where_only_totals_are_known_stations_sit_in_synthetic_kelurahan_of_at_most_999():
+    found = parse_region("code,name,stations\n11,ACEH,2000\n", "x")
+    sizes = {}
+    for station in found:
+        sizes[station.kelurahan] = sizes.get(station.kelurahan, 0) + 1
+    assert sizes == {"1199999001": 667, "1199999002": 667, "1199999003": 666}
+    assert found[0].kelurahan_name == "ACEH (synthetic 1)"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("3509191001,MANGLI", "has 2 fields"),
+        ("35091910,MANGLI,5", 'code "35091910" should have 10 digits'),
+        ("3509191001,MANGLI,0", 'stations "0" should be a number from 1'),
+        ("3509191001,MANGLI,-4", 'stations "-4"'),
+        ("3509191001,MANGLI,1000", "at most 999"),
+        ("٣٥٠٩١٩١٠٠١,MANGLI,5", "should have 10 digits"),
+    ],
+)
+def test_a_wrong_line_is_named(line, said):
+    with pytest.raises(ConfigurationError) as caught:
+        parse_region(f"code,name,stations\n3509191002,SEMPUSARI,3\n{line}\n", "mine.csv")
+    assert said in str(caught.value)
+    assert "line 3" in str(caught.value)
+    assert "mine.csv" in str(caught.value)
+
+
+def test_a_kelurahan_that_stands_twice_is_refused():
+    with pytest.raises(ConfigurationError, match="stands twice"):
+        parse_region("3509191001,A,3\n3509191001,B,3\n", "x")
+
+
+def test_more_stations_than_any_election_has_are_refused_before_they_are_made():
+    with pytest.raises(ConfigurationError, match="more than 2,000,000"):
+        parse_region("11,A,1999999\n12,B,1999999\n", "x")
+
+
+def test_an_empty_file_is_refused():
+    with pytest.raises(ConfigurationError, match="no stations"):
+        parse_region("code,name,stations\n", "x")

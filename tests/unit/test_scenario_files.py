@@ -1,0 +1,174 @@
+"""Scenario files: what is read, and what is said of a wrong one."""
+
+import json
+
+import pytest
+
+from harness.errors import ConfigurationError, ExitCode, UsageError
+from harness.plan import make_plan
+from harness.scenario import Scenario, from_resolved
+from harness.scenario_files import load, load_thresholds, shipped, template
+
+MINIMAL = 'name = "mine"\ndeadline = "10s"\n[arrivals]\nkind = "surge"\nover = "1s"\n'
+
+
+def write(tmp_path, text, name="mine.toml"):
+    path = tmp_path / name
+    path.write_text(text, "utf-8")
+    return str(path)
+
+
+def problems_of(tmp_path, text, overrides=()):
+    with pytest.raises(ConfigurationError) as caught:
+        load(write(tmp_path, text), overrides)
+    assert caught.value.exit_code == ExitCode.USAGE
+    return caught.value.problems
+
+
+@pytest.mark.parametrize("name", list(shipped()))
+def test_every_shipped_scenario_is_valid_and_named_after_its_file(name):
+    assert load(name).name == name
+    assert load(name).title
+
+
+@pytest.mark.parametrize("name", list(shipped()))
+def test_a_resolved_scenario_reads_back_the_same_through_json(name):
+    scenario = load(name)
+    assert from_resolved(json.loads(json.dumps(scenario.resolved()))) == scenario
+
+
+def test_a_newcomer_needs_to_decide_name_deadline_and_arrivals_only(tmp_path):
+    scenario = load(write(tmp_path, MINIMAL))
+    assert (scenario.stations.region, scenario.client.timeout, scenario.server.workers) == ("kaliwates", 10.0, 8)
+
+
+def test_quantities_carry_units(tmp_path):
+    text = MINIMAL + '[client]\ntimeout = "1500ms"\n[photos]\nsize = "64KiB"\n'
+    scenario = load(write(tmp_path, text))
+    assert scenario.client.timeout == 1.5
+    assert scenario.photos.size.quantile(0.3) == 65_536
+
+
+def test_all_problems_of_a_file_are_shown_at_once_with_key_value_and_what_is_allowed(tmp_path):
+    text = MINIMAL.replace('"10s"', "10") + '[client]\ntimout = "5s"\nconnection = "nwe"\n[server]\nworkers = 0\n'
+    problems = "\n".join(problems_of(tmp_path, text))
+    assert 'deadline = 10 is not a duration: write a number and a unit, as in "150ms"' in problems
+    assert 'client.timout is not a key; did you mean "timeout"?' in problems
+    assert 'client.connection = "nwe"' in problems
+    assert 'did you mean "new"?' in problems
+    assert "server.workers = 0 should be greater than or equal to 1" in problems
+
+
+def test_a_key_inside_the_retry_table_is_named_without_the_strategy_in_its_path(tmp_path):
+    text = MINIMAL + '[client]\nretry = { strategy = "fixed", bse = "1s" }\n'
+    assert problems_of(tmp_path, text) == ['client.retry.bse is not a key; did you mean "base"?']
+
+
+@pytest.mark.parametrize(
+    ("points", "right"),
+    [
+        ('[["0s", 0.0], ["8s", 0.5], ["36s", 1.0]]', True),
+        ('[["0s", 0.0], ["8s", 0.5], ["36s", 0.9]]', False),
+        ('[["0s", 0.0], ["8s", 0.5], ["7s", 1.0]]', False),
+        ('[["0s", 0.1], ["8s", 1.0]]', False),
+        ('[["0s", 0.0], ["4s", 0.6], ["8s", 0.5], ["9s", 1.0]]', False),
+    ],
+)
+def test_a_curve_rises_from_nobody_to_everybody(tmp_path, points, right):
+    text = f'name = "mine"\ndeadline = "40s"\n[arrivals]\nkind = "curve"\npoints = {points}\n'
+    if right:
+        load(write(tmp_path, text))
+    else:
+        assert "points must rise" in problems_of(tmp_path, text)[0]
+
+
+def test_two_faults_of_one_name_are_refused(tmp_path):
+    fault = '[[faults]]\nname = "x"\nkind = "capacity"\nfactor = 0.5\n'
+    assert "x" in problems_of(tmp_path, MINIMAL + fault + fault)[0]
+
+
+def test_a_warm_up_must_end_before_the_deadline(tmp_path):
+    assert "warm_up" in problems_of(tmp_path, 'warm_up = "10s"\n' + MINIMAL)[0]
+
+
+@pytest.mark.parametrize(
+    ("override", "path", "value"),
+    [
+        ("client.retry.strategy=none", ("client", "retry", "strategy"), "none"),
+        ("server.workers=3", ("server", "workers"), 3),
+        ("client.timeout=2s", ("client", "timeout"), 2.0),
+        ('client.timeout="2s"', ("client", "timeout"), 2.0),
+        ("faults.brownout.factor=0.5", ("faults", 0, "factor"), 0.5),
+        ("faults.0.factor=50%", ("faults", 0, "factor"), 0.5),
+        ("thresholds.1.assert=pages.delivered > 0", ("thresholds", 1, "assertion"), "pages.delivered > 0"),
+    ],
+)
+def test_any_key_can_be_overridden(override, path, value):
+    overrides = ['client.retry={strategy="none"}', override] if "strategy" in override else [override]
+    place = load("kaliwates", overrides)
+    for part in path:
+        place = place[part] if isinstance(part, int) else getattr(place, part)
+    assert place == value
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("server.wrokers=3", 'server.wrokers is not a key; did you mean "workers"?'),
+        ("server.workers", "KEY=VALUE"),
+        ("faults.blackout.factor=1", '"blackout" is none of brownout'),
+        ("name.first=1", "name is 'kaliwates', not a table"),
+    ],
+)
+def test_a_wrong_override_says_what_is_wrong(override, said):
+    with pytest.raises(ConfigurationError) as caught:
+        load("kaliwates", [override])
+    assert said in str(caught.value)
+
+
+def test_an_unknown_scenario_gets_a_suggestion():
+    with pytest.raises(UsageError, match='did you mean "kaliwates"'):
+        load("kaliwate")
+
+
+def test_a_file_that_is_no_toml_is_named_with_the_line(tmp_path):
+    with pytest.raises(ConfigurationError, match="line 2"):
+        load(write(tmp_path, 'name = "mine"\ndeadline 10s\n'))
+
+
+def test_an_unknown_region_gets_a_suggestion(tmp_path):
+    problems = problems_of(tmp_path, MINIMAL + '[stations]\nregion = "kalwates"\n')
+    assert problems == ['stations.region = "kalwates" is not a region; did you mean "kaliwates"?']
+
+
+def test_a_region_file_lies_beside_the_scenario(tmp_path):
+    (tmp_path / "mine.csv").write_text("code,name,stations\n3509191001,MANGLI,5\n", "utf-8")
+    scenario = load(write(tmp_path, MINIMAL + '[stations]\nregion = "mine.csv"\n[photos]\nsize = "2KB"\nbank = 1\n'))
+    assert [station.code[-3:] for station in make_plan(scenario).stations] == ["001", "002", "003", "004", "005"]
+
+
+def test_the_template_is_a_valid_scenario(tmp_path):
+    scenario = load(write(tmp_path, template("my-own")))
+    assert scenario.name == "my-own"
+
+
+def test_a_name_that_would_leave_the_folder_is_refused():
+    with pytest.raises(UsageError, match="can't be a name"):
+        template("../evil")
+
+
+def test_a_thresholds_file_gives_its_assertions_and_its_problems(tmp_path):
+    good = tmp_path / "good.toml"
+    good.write_text('[[thresholds]]\nassert = "pages.delivered > 0"\n', "utf-8")
+    assert load_thresholds(good) == ["pages.delivered > 0"]
+    bad = tmp_path / "bad.toml"
+    bad.write_text('[[thresholds]]\nasert = "pages.delivered > 0"\n', "utf-8")
+    with pytest.raises(ConfigurationError, match='did you mean "assert"'):
+        load_thresholds(bad)
+
+
+def test_a_scenario_is_frozen():
+    scenario = load("smoke")
+    with pytest.raises(ValueError, match="frozen"):
+        scenario.seed = 3  # type: ignore[misc]
+    assert isinstance(scenario, Scenario)
