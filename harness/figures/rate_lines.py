@@ -9,6 +9,9 @@ import numpy as np
 from harness.figures.scraped import LONGEST_GAP_S, Curves
 from harness.figures.series import Line
 
+LAST_S = 1.5
+"""How long after its last scrape a target is taken to have counted nothing more, rather than to be silent."""
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -60,6 +63,5 @@ def _in_bins(edges: FloatArray, middles: FloatArray, times: FloatArray, values: 
     counts = np.diff(np.interp(edges, times, values))
     after = np.searchsorted(times, middles)
     left = np.where(after > 0, times[np.clip(after - 1, 0, None)], -np.inf)
-    right = np.where(after < len(times), times[np.clip(after, None, len(times) - 1)], times[-1] + LONGEST_GAP_S)
-    beyond = (after == len(times)) & (middles > right)
-    return np.where((right - left > LONGEST_GAP_S) | beyond, np.nan, counts)
+    right = np.where(after < len(times), times[np.clip(after, None, len(times) - 1)], middles + LONGEST_GAP_S - LAST_S)
+    return np.where(right - left > LONGEST_GAP_S, np.nan, counts)

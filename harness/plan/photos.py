@@ -28,6 +28,8 @@ _COMMENT, _END = b"\xff\xfe", b"\xff\xd9"
 _NOISE = 12.0
 _QUALITY = 90
 _TRIAL_SIDE = 400
+_GROWTH = 1.86
+"""Bytes grow with this power of the side: a little less than with the area, as the drawing gets sparser (measured)."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def photo_bank(size: Distribution, bodies: int, seed: int) -> tuple[Body, ...]:
 def _jpeg_body(size_bytes: int, rng: np.random.Generator) -> bytes:
     """A JPEG without its end marker, of exactly this size: drawn a little too small, the rest a comment of noise."""
     trial = len(_encoded(_TRIAL_SIDE, _TRIAL_SIDE * 4 // 3, rng))
-    side = _TRIAL_SIDE * (0.97 * size_bytes / trial) ** 0.5
+    side = _TRIAL_SIDE * (0.98 * size_bytes / trial) ** (1 / _GROWTH)
     body = b""
     while True:
         width, height = max(8, int(side)), max(8, int(side * 4 / 3))
