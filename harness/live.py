@@ -144,8 +144,8 @@ def _read(text: str) -> _Target:
 def _bucket_quantile(cumulative: dict[float, float], quantile: float) -> float | None:
     """Quantile from cumulative bucket counts, linear within a bucket; None without a count.
 
-    >>> _bucket_quantile({0.1: 5.0, 0.2: 10.0, float("inf"): 10.0}, 0.75)
-    0.15
+    >>> _bucket_quantile({1.0: 5.0, 2.0: 10.0, float("inf"): 10.0}, 0.75)
+    1.5
     """
     bounds = sorted(cumulative)
     total = cumulative[bounds[-1]] if bounds else 0.0

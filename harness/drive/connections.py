@@ -22,7 +22,14 @@ class Connections:
 
     def lane(self) -> Lane:
         """A station's own way to the server."""
-        return Lane(self, self._pool if self._policy == "reuse" else [], keeps=self._policy != "each")
+        if self._policy == "reuse":
+            return Lane(self, self._pool, keeps=True, shared=True)
+        return Lane(self, [], keeps=self._policy == "new", shared=False)
+
+    def close(self) -> None:
+        """Close what lies in the pool."""
+        while self._pool:
+            self._pool.pop().close()
 
     def fresh(self) -> Connection:
         """A connection that isn't connected yet."""
@@ -32,11 +39,12 @@ class Connections:
 class Lane:
     """Where one station gets its connections from."""
 
-    def __init__(self, connections: Connections, idle: list[Connection], *, keeps: bool) -> None:
+    def __init__(self, connections: Connections, idle: list[Connection], *, keeps: bool, shared: bool) -> None:
         """`idle` may be shared with other lanes; a lane that keeps nothing connects for every attempt."""
         self._connections = connections
         self._idle = idle
         self._keeps = keeps
+        self._shared = shared
 
     def lease(self) -> Connection:
         """An idle connection that still lives, else a fresh one, not connected yet."""
@@ -53,3 +61,8 @@ class Lane:
             self._idle.append(connection)
         else:
             connection.close()
+
+    def close(self) -> None:
+        """The station is done: close what is its own."""
+        while self._idle and not self._shared:
+            self._idle.pop().close()

@@ -98,6 +98,7 @@ class Shift:
         self._driver = gevent.spawn(self._drive)
         self._driver.join()
         self._evenings.join()
+        self._connections.close()
         self._desk.flush()
         return self.account()
 

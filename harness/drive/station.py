@@ -88,8 +88,14 @@ class Evening:
 
     def run(self) -> None:
         """Deliver every page, in their order, as far as strategy and deadline allow."""
+        self._desk.stations_begun += 1
+        try:
+            self._upload_all()
+        finally:
+            self._uploader.close()
+
+    def _upload_all(self) -> None:
         desk = self._desk
-        desk.stations_begun += 1
         due_s = float(desk.plan.due_s[self._station])
         delivered = 0
         for page in desk.plan.pages_of(self._station):

@@ -32,6 +32,7 @@ def unit_of(name: str) -> Unit:
 def limit_of(text: str, unit: Unit) -> float:
     """The value of a limit in base units; a bare number is in base units already.
 
+    As exact as it was written: 238 ms is 0.238, not 0.23800000000000002.
     Raises ValueError, which says what is allowed.
 
     >>> limit_of("50ms", "s"), limit_of("10", "s"), limit_of("95%", "ratio")
@@ -41,7 +42,7 @@ def limit_of(text: str, unit: Unit) -> float:
         plain = float(text)
     except ValueError:
         try:
-            return _with_unit(text, unit)
+            return float(f"{_with_unit(text, unit):.15g}")
         except ValueError as error:
             message = f'"{text}" {error}'
             raise ValueError(message) from None
@@ -82,7 +83,7 @@ def _with_unit(text: str, unit: Unit) -> float:
     elif unit == "B/s":
         parsed = units.rate_bytes_per_s(text)
     elif unit == "ratio":
-        parsed = units.ratio(text.removesuffix("%").strip()) / 100
+        parsed = units.ratio(text)
     elif unit == "per_s" and text.endswith("/s"):
         parsed = limit_of(text.removesuffix("/s").strip(), "per_s")
     elif text in {"true", "false"}:
@@ -94,7 +95,7 @@ def _with_unit(text: str, unit: Unit) -> float:
 
 
 def _rounded(value: float) -> str:
-    if float(value).is_integer() or abs(value) >= 1000:
+    if abs(value - round(value)) < 1e-9 or abs(value) >= 1000:
         return f"{value:,.0f}"
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:.{digits}f}"

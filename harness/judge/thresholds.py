@@ -101,12 +101,6 @@ def metric_of(assertion: str) -> tuple[str, str]:
     return parsed.metric.text, parsed.operator
 
 
-def limits_s(assertions: Sequence[str]) -> list[float]:
-    """The limits in seconds among the assertions, rising: where a live histogram wants bucket bounds."""
-    understood = [_understood(assertion) for assertion in assertions]
-    return sorted({limit for _, unit, limit in understood if unit == "s" and limit > 0})
-
-
 def _understood(assertion: str) -> tuple[Parsed, Unit, float]:
     """An assertion's parts, the unit of its figure and its limit in base units. Raises WrongAssertionError."""
     parsed = parse(assertion)

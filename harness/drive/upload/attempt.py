@@ -100,6 +100,10 @@ class Uploader:
             self._token = ""
         return result
 
+    def close(self) -> None:
+        """The station is done: give its connection up."""
+        self._lane.close()
+
     def _open(self, progress: Progress) -> None:
         """Get hold of a connection and connect it if it isn't."""
         connection = self._connection = self._lane.lease()

@@ -1,0 +1,158 @@
+"""A station's evening: order, retries, deadline, and what the journal says of it."""
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import gevent
+import pytest
+
+from harness.drive.station import Desk, Evening
+from harness.drive.upload.attempt import Result
+from harness.drive.upload.http import Progress
+from harness.measure.journal import GaveUp, JournalWriter, Kind, file_name, read
+from harness.measure.telemetry import Telemetry
+from harness.model import OUTCOMES, Outcome
+from harness.plan import make_plan
+from harness.scenario_files import load
+
+NAN = float("nan")
+A, U = Outcome.ACCEPTED, Outcome.UNAVAILABLE
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return make_plan(load("kaliwates", ["stations.count=1", "photos.size=2KB", "photos.bank=1", 'arrivals={kind="constant", over="1ms"}']))  # fmt: skip
+
+
+@dataclass
+class ScriptedUploader:
+    """Answers with the outcomes of a script, each after `takes_s`."""
+
+    script: list
+    takes_s: float = 0.01
+    asked: list = field(default_factory=list)
+    closed: int = 0
+    clock: object = None
+
+    def attempt(self, page, number, due_s, sent_s):
+        self.asked.append((page, number))
+        outcome = self.script.pop(0)
+        status = {A: 201, U: 503, Outcome.REJECTED: 409}.get(outcome, 0)
+        result = Result(outcome, status, due_s, sent_s, Progress(sent_bytes=100), NAN, NAN, NAN, NAN, NAN)
+        try:
+            gevent.sleep(self.takes_s)
+        except gevent.GreenletExit:
+            result.outcome, result.killed = Outcome.CENSORED, True
+            return result
+        result.done_s = self.clock()
+        return result
+
+    def close(self):
+        self.closed += 1
+
+
+@pytest.fixture
+def evening(plan, tmp_path):
+    def make(script, retry='{strategy="fixed", base="20ms"}', deadline_s=30.0, takes_s=0.01):
+        client = load("kaliwates", [f"client.retry={retry}"]).client
+        t0 = time.monotonic()
+        uploader = ScriptedUploader(script, takes_s, clock=lambda: time.monotonic() - t0)
+        desk = Desk(
+            plan, client, uploader.clock, deadline_s, JournalWriter(tmp_path, 0), Telemetry([], {"run": "x"}), seed=1
+        )  # fmt: skip
+        return Evening(desk, 0, uploader), desk, uploader
+
+    return make
+
+
+def journal(desk, tmp_path):
+    desk.flush()
+    return read(tmp_path / file_name(0))
+
+
+def ends(records):
+    return [record for record in records if record["kind"] == Kind.END]
+
+
+def metric(desk, name, **labels):
+    return desk.telemetry.registry.get_sample_value(name, labels) or 0.0
+
+
+def test_pages_are_uploaded_one_after_another_each_due_when_the_one_before_was_over(evening, tmp_path):
+    run, desk, uploader = evening([A, A, A])
+    run.run()
+    records = journal(desk, tmp_path)
+    assert uploader.asked == [(0, 1), (1, 1), (2, 1)]
+    assert [record["kind"] for record in records] == [Kind.BEGIN, Kind.END] * 3
+    finished = ends(records)
+    assert finished[0]["due_s"] == 0.0
+    assert finished[1]["due_s"] == finished[0]["done_s"]
+    assert finished[2]["due_s"] == finished[1]["done_s"]
+    assert metric(desk, "harness_stations_completed_total") == 1
+    assert uploader.closed == 1
+
+
+def test_a_failed_page_is_tried_again_after_the_pause_before_the_next_page_begins(evening, tmp_path):
+    run, desk, uploader = evening([U, U, A, A, A])
+    run.run()
+    assert uploader.asked == [(0, 1), (0, 2), (0, 3), (1, 1), (2, 1)]
+    finished = ends(journal(desk, tmp_path))
+    assert finished[1]["due_s"] == pytest.approx(finished[0]["done_s"] + 0.02)
+    assert finished[1]["sent_s"] >= finished[1]["due_s"]
+    assert metric(desk, "harness_retries_total", reason="unavailable") == 2
+
+
+def test_a_page_whose_attempts_are_used_up_is_given_up_and_the_next_one_begins(evening, tmp_path):
+    run, desk, uploader = evening([U, A, A], retry='{strategy="none"}')
+    run.run()
+    records = journal(desk, tmp_path)
+    given_up = [record for record in records if record["kind"] == Kind.GAVE_UP]
+    assert [(record["page"], record["attempt"], record["status"]) for record in given_up] == [
+        (0, 1, GaveUp.ATTEMPTS_USED_UP)
+    ]
+    assert uploader.asked == [(0, 1), (1, 1), (2, 1)]
+    assert metric(desk, "harness_stations_completed_total") == 0
+
+
+def test_a_page_rejected_for_good_is_not_tried_again(evening, tmp_path):
+    run, desk, uploader = evening([Outcome.REJECTED, A, A])
+    run.run()
+    assert uploader.asked == [(0, 1), (1, 1), (2, 1)]
+    assert [r["status"] for r in journal(desk, tmp_path) if r["kind"] == Kind.GAVE_UP] == [GaveUp.REJECTED_FOR_GOOD]
+
+
+def test_at_the_deadline_no_attempt_starts_and_a_running_one_ends(evening, tmp_path):
+    run, desk, uploader = evening([U] * 50, deadline_s=0.15, takes_s=0.04)
+    run.run()
+    records = journal(desk, tmp_path)
+    finished = ends(records)
+    assert len(uploader.asked) == len(finished) > 1
+    assert max(record["sent_s"] for record in finished) < 0.15
+    assert [r["status"] for r in records if r["kind"] == Kind.GAVE_UP] == [GaveUp.DEADLINE]
+    assert {page for page, _ in uploader.asked} == {0}  # the others stay unattempted
+
+
+def test_a_killed_evening_censors_its_attempt_and_starts_nothing_more(evening, tmp_path):
+    run, desk, uploader = evening([A, A, A], takes_s=5.0)
+    greenlet = gevent.spawn(run.run)
+    gevent.sleep(0.05)
+    greenlet.kill()
+    finished = ends(journal(desk, tmp_path))
+    assert [OUTCOMES[record["outcome"]] for record in finished] == [Outcome.CENSORED]
+    assert math.isnan(finished[0]["done_s"])
+    assert uploader.closed == 1
+    assert metric(desk, "harness_attempts_in_flight") == 0
+
+
+def test_the_instruments_agree_with_the_journal(evening, tmp_path):
+    run, desk, _ = evening([U, A, Outcome.TIMEOUT_RESPONSE, A, A])
+    run.run()
+    finished = ends(journal(desk, tmp_path))
+    assert metric(desk, "harness_attempts_total", outcome="accepted") == 3
+    assert metric(desk, "harness_attempts_total", outcome="unavailable") == 1
+    assert metric(desk, "harness_pages_delivered_total") == 3
+    assert metric(desk, "harness_sent_bytes_total") == 500
+    assert metric(desk, "harness_response_seconds_count") == len(finished) == desk.attempts == 5
+    total = sum(float(record["done_s"] - record["due_s"]) for record in finished)
+    assert metric(desk, "harness_response_seconds_sum") == pytest.approx(total)
