@@ -106,7 +106,7 @@ class RunBuilder:
         """Write what the server holds in the end."""
         write_stored(self.folder.stored, rows)
 
-    def stored_row(self, page: int, **changes: Any) -> dict[str, Any]:
+    def stored_row(self, page: int, /, **changes: Any) -> dict[str, Any]:
         """The row of a page that the server holds as planned."""
         it = self.pages[page]
         return {
