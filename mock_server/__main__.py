@@ -9,21 +9,23 @@ import os
 import resource
 import secrets
 import signal
+import ssl
 import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
 from mock_server.accounts import Stations
+from mock_server.keeper import TOKEN_VARIABLE, Keeper
 from mock_server.profile import Profile, ProfileError, load_profile
-from mock_server.server import MockServer
-from mock_server.supervision import Supervision
-
-TOKEN_VARIABLE = "MOCK_SERVER_ADMIN_TOKEN"  # noqa: S105
+from mock_server.server import Addresses, MockServer
+from mock_server.supervision import listen, say
+from mock_server.tls import context_of, make_certificate
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,42 +42,99 @@ def _parser() -> argparse.ArgumentParser:
     add("--port", type=int, default=8080, help="data port, 0: the kernel chooses (default: %(default)s)")
     add("--admin-host", default="127.0.0.1", help="address of the admin port (default: %(default)s)")
     add("--admin-port", type=int, default=8081, help="admin port, 0: the kernel chooses (default: %(default)s)")
+    add(
+        "--tls", action="store_true", help="speak TLS on the data port, with a certificate made now unless one is given"
+    )
+    add("--certificate", type=Path, metavar="FILE", help="PEM certificate for --tls")
+    add("--key", type=Path, metavar="FILE", help="PEM key of the certificate")
     add("--supervised", action="store_true", help="talk JSON lines over stdin and stdout; end with stdin")
+    add("--kept", action="store_true", help="start again after the fault crash (as if the profile had one)")
+    add("--in-keeper", action="store_true", help=argparse.SUPPRESS)
     return parser
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """Everything that is known before the event loop starts."""
+
+    options: argparse.Namespace
+    profile: Profile
+    stations: Stations
+    folder: Path
+    token: str
+    token_file: Path | None
+    tls: ssl.SSLContext | None
+    certificate: Path | None
+    key: Path | None
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the server until it is told to stop; the exit code: 0, or 2 for what cannot be used."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(given)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    try:
-        profile = load_profile(options.profile) if options.profile else Profile()
-        stations = Stations.read(options.stations) if options.stations else Stations()
-    except (ProfileError, ValueError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    _raise_descriptor_limit()
     with ExitStack() as stack:
-        token = _admin_token(options.supervised, stack)
-        folder = options.data or Path(tempfile.mkdtemp(prefix="mock-server-"))
-        folder.mkdir(parents=True, exist_ok=True)
         try:
-            uvloop.run(_serve(options, profile, stations, folder, token))
+            setting = _setting(options, stack)
+        except (ProfileError, ValueError, OSError) as error:
+            sys.stderr.write(f"{error}\n")
+            return 2
+        if not options.in_keeper and (options.kept or any(fault.kind == "crash" for fault in setting.profile.faults)):
+            return _keep(setting)
+        _raise_descriptor_limit()
+        try:
+            uvloop.run(_serve(setting))
         except OSError as error:
             sys.stderr.write(f"can't listen: {error}\n")
             return 2
     return 0
 
 
-async def _serve(
-    options: argparse.Namespace, profile: Profile, stations: Stations, folder: Path, token: tuple[str, Path | None]
-) -> None:
+def _setting(options: argparse.Namespace, stack: ExitStack) -> _Setting:
+    profile = load_profile(options.profile) if options.profile else Profile()
+    stations = Stations.read(options.stations) if options.stations else Stations()
+    folder = options.data or Path(tempfile.mkdtemp(prefix="mock-server-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    certificate, key = options.certificate, options.key
+    if options.tls and (certificate is None or key is None):
+        certificate, key = make_certificate(Path(stack.enter_context(tempfile.TemporaryDirectory())), options.host)
+    tls = context_of(certificate, key) if options.tls else None
+    token, token_file = _admin_token(options.supervised, stack)
+    return _Setting(options, profile, stations, folder, token, token_file, tls, certificate, key)
+
+
+def _keep(setting: _Setting) -> int:
+    """Runs the server in a child that may be killed."""
+    options = setting.options
+    command = [sys.executable, "-m", "mock_server", "--supervised", "--in-keeper", "--data", str(setting.folder)]
+    for name in ("profile", "stations", "host", "port", "admin_host", "admin_port"):
+        value = getattr(options, name)
+        if value is not None:
+            command += [f"--{name.replace('_', '-')}", str(value)]
+    if options.tls and setting.certificate is not None:
+        command += ["--tls", "--certificate", str(setting.certificate), "--key", str(setting.key)]
+
+    def introduce(said: dict[str, Any]) -> None:
+        if said["event"] == "ready":
+            _introduce(setting, said["port"], said["admin_port"])
+
+    if not options.supervised:
+        return Keeper(command, setting.token, introduce, {"event": "t0", "monotonic": time.monotonic()}).run()
+    keeper = Keeper(command, setting.token, say)
+    keeper.listen()
+    return keeper.run()
+
+
+async def _serve(setting: _Setting) -> None:
+    options = setting.options
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    server = MockServer(profile, stations, folder, token[0])
-    port, admin_port = await server.start(options.host, options.port, options.admin_host, options.admin_port)
+
+    def announce_crash(restart_after_s: float | None) -> None:
+        if options.in_keeper:
+            say({"event": "crash", "restart_after": restart_after_s})
 
     def obey(command: dict[str, Any]) -> None:
         if command.get("event") == "t0":
@@ -83,20 +142,33 @@ async def _serve(
         elif command.get("event") == "stop":
             loop.call_soon_threadsafe(stopping.set)
 
+    server = MockServer(setting.profile, setting.stations, setting.folder, setting.token, setting.tls, announce_crash)
+    addresses = Addresses(options.host, options.port, options.admin_host, options.admin_port)
+    port, admin_port = await server.start(addresses)
     if options.supervised:
-        supervision = Supervision(sys.stdin, sys.stdout, obey)
-        supervision.begin()
-        supervision.say("ready", port=port, admin_port=admin_port, pid=os.getpid())
+        listen(sys.stdin, obey)
+        say({"event": "ready", "port": port, "admin_port": admin_port, "pid": os.getpid()})
     else:
         server.begin_schedule(time.monotonic())
-        lines = (
-            f"uploads  http://{options.host}:{port}", f"admin    http://{options.admin_host}:{admin_port}",
-            f"token    {token[1] or TOKEN_VARIABLE}", f"data     {folder}", "Ctrl-C stops.",
-        )  # fmt: skip
-        sys.stdout.write("\n".join(lines) + "\n")
-        sys.stdout.flush()
+        _introduce(setting, port, admin_port)
     await stopping.wait()
     await server.stop()
+
+
+def _introduce(setting: _Setting, port: int, admin_port: int) -> None:
+    """Tells a person where everything is."""
+    options = setting.options
+    scheme = "https" if options.tls else "http"
+    lines = [
+        f"uploads      {scheme}://{options.host}:{port}",
+        f"admin        http://{options.admin_host}:{admin_port}",
+        f"admin token  {setting.token_file or 'from ' + TOKEN_VARIABLE}",
+        f"data         {setting.folder}",
+        *([f"certificate  {setting.certificate}"] if options.tls else []),
+        "Ctrl-C stops.",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
 
 
 def _admin_token(supervised: bool, stack: ExitStack) -> tuple[str, Path | None]:

@@ -6,14 +6,19 @@ import csv
 import hmac
 import re
 import secrets
+import time
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 from mock_server.answers import Problem, retry_after
 from mock_server.profile import ServerProfile
+from mock_server.store import Store
 
 _CODE = re.compile(r"[0-9]{13}")
+_TOKENS_A_STATION = 8
+_REMEMBERED_STATIONS = 50_000
 
 
 class Stations:
@@ -37,11 +42,11 @@ class Stations:
                 message = f"{path}: needs the columns code, name, pin"
                 raise ValueError(message)
             for row in rows:
-                if not _CODE.fullmatch(row["code"]) or not row["pin"]:
+                if not _CODE.fullmatch(row["code"] or "") or not row["pin"]:
                     message = f"{path}:{rows.line_num}: needs a code of 13 digits and a pin"
                     raise ValueError(message)
                 pins[row["code"]] = row["pin"]
-                names[row["code"]] = row.get("name") or row["code"]
+                names[row["code"]] = row.get("name") or f"TPS {row['code'][-3:]}"
         return cls(pins, names)
 
     @property
@@ -57,16 +62,29 @@ class Stations:
 
 
 class Accounts:
-    """Logins and tokens. Only digests of tokens are kept."""
+    """Logins and tokens. Only digests of tokens are kept, and of a station's tokens only the latest eight."""
 
-    def __init__(self, stations: Stations, profile: ServerProfile, wall_clock: Callable[[], float]) -> None:
+    def __init__(
+        self, stations: Stations, profile: ServerProfile, store: Store, wall_clock: Callable[[], float] = time.time
+    ) -> None:
         self._stations = stations
         self._profile = profile
+        self._store = store
         self._now = wall_clock
         self._tokens: dict[bytes, tuple[str, float]] = {}
-        self._wrong: dict[str, tuple[int, float]] = {}
+        self._of_station: dict[str, deque[bytes]] = {}
+        self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
-    def login(self, station: str, pin: str) -> tuple[str, float]:
+    async def load(self) -> None:
+        """Takes over the tokens of an earlier life, if the profile says so."""
+        if not self._profile.tokens_survive_restart:
+            await self._store.run("DELETE FROM tokens")
+            return
+        await self._store.run("DELETE FROM tokens WHERE expires_at <= ?", (self._now(),))
+        for key, station, expires_at in await self._store.run("SELECT digest, station, expires_at FROM tokens"):
+            self._remember(bytes(key), station, expires_at)
+
+    async def login(self, station: str, pin: str) -> tuple[str, float]:
         """A new token and the epoch at which it expires.
 
         Raises Problem 401 for a wrong station or PIN, 429 after too many.
@@ -81,17 +99,34 @@ class Accounts:
         right = hmac.compare_digest((expected or "\0").encode(), pin.encode("utf-8", "surrogatepass"))
         if expected is None or not right:
             if expected is not None:
-                self._wrong[station] = (count + 1, now + self._profile.pin_window)
+                self._note_wrong(station, count + 1, now + self._profile.pin_window)
             raise Problem(401, "Wrong station or PIN", headers={"WWW-Authenticate": "Bearer"})
         self._wrong.pop(station, None)
         token = secrets.token_urlsafe(24)
         expires = now + self._profile.token_lifetime
-        self.restore(digest(token), station, expires)
+        forgotten = self._remember(digest(token), station, expires)
+        if self._profile.tokens_survive_restart:
+            await self._store.run("INSERT INTO tokens VALUES (?, ?, ?)", (digest(token), station, expires))
+            if forgotten:
+                await self._store.run("DELETE FROM tokens WHERE digest = ?", (forgotten,))
         return token, expires
 
-    def restore(self, token_digest: bytes, station: str, expires_at: float) -> None:
-        """Lets a token count, as after a restart."""
+    def _note_wrong(self, station: str, count: int, until: float) -> None:
+        self._wrong.pop(station, None)
+        self._wrong[station] = (count, until)
+        if len(self._wrong) > _REMEMBERED_STATIONS:
+            self._wrong.popitem(last=False)
+
+    def _remember(self, token_digest: bytes, station: str, expires_at: float) -> bytes | None:
+        """Lets a token count; the digest of the one that is forgotten for it."""
         self._tokens[token_digest] = (station, expires_at)
+        mine = self._of_station.setdefault(station, deque())
+        mine.append(token_digest)
+        if len(mine) <= _TOKENS_A_STATION:
+            return None
+        oldest = mine.popleft()
+        self._tokens.pop(oldest, None)
+        return oldest
 
     def station_of(self, authorization: str | None) -> str:
         """The station whose token an Authorization header carries; raises Problem 401."""
@@ -100,7 +135,6 @@ class Accounts:
         if known is None:
             raise Problem(401, "A token is needed", headers={"WWW-Authenticate": "Bearer"})
         if self._now() >= known[1]:
-            self._tokens.pop(digest(token.strip()), None)
             raise Problem(401, "The token has expired", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
         return known[0]
 

@@ -14,8 +14,9 @@ from aiohttp.typedefs import Middleware
 from pydantic import ValidationError
 
 from mock_server.answers import Problem, json_answer
-from mock_server.app import Handler, answered, health_routes
+from mock_server.app import health_routes
 from mock_server.drain import Drain
+from mock_server.gateway import Handler, answered
 from mock_server.metrics import Metrics
 from mock_server.problems import explain
 from mock_server.profile import AnyFault, Profile

@@ -1,36 +1,32 @@
-"""The data port: routes, and what every request goes through."""
+"""The data port's routes."""
 
 from __future__ import annotations
 
 import json
-import logging
-import sqlite3
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.typedefs import Middleware
 
 from mock_server import metrics as exposition
 from mock_server.accounts import Accounts
 from mock_server.answers import Problem, json_answer
-from mock_server.exchange import AttemptCounts, Exchange
+from mock_server.exchange import Exchange
+from mock_server.forms import check_page, page_number
+from mock_server.gateway import EXCHANGE, Handler, gateway
 from mock_server.intake import Intake
 from mock_server.metrics import Metrics
+from mock_server.openapi import document
 from mock_server.photo import PhotoSink, Upload
 from mock_server.profile import Profile
-from mock_server.protocols import multipart
+from mock_server.protocols import multipart, put
+from mock_server.protocols.tus import Tus
+from mock_server.public_api import PublicApi
 from mock_server.rules import Rules
+from mock_server.uploads import Uploads
 
-PAGES = {"ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17}
-"""Forms, and how many pages each has (only PPWP's count is published; the others are assumed)."""
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-EXCHANGE = web.RequestKey("EXCHANGE", Exchange)
-_log = logging.getLogger(__name__)
+_PAGE = "/v1/stations/{code}/forms/{form}/pages/{page}"
 
 
 @dataclass(frozen=True)
@@ -42,18 +38,40 @@ class Parts:
     intake: Intake
     rules: Rules
     metrics: Metrics
+    uploads: Uploads
+    public: PublicApi
 
 
 def data_app(parts: Parts) -> web.Application:
     """The application of the data port."""
-    app = web.Application(middlewares=[_observed(parts)], client_max_size=65_536)
+    app = web.Application(middlewares=[gateway(parts.rules, parts.metrics)], client_max_size=65_536)
     routes = Routes(parts)
-    app.router.add_post("/v1/login", routes.login)
-    page = app.router.add_resource("/v1/stations/{code}/forms/{form}/pages/{page}")
+    tus = Tus(parts.profile, parts.accounts, parts.intake, parts.uploads)
+    add = app.router.add_route
+    add("POST", "/v1/login", routes.login)
+    page = app.router.add_resource(_PAGE)
     page.add_route("POST", routes.multipart, expect_handler=_expected_later)
+    page.add_route("PUT", routes.put, expect_handler=_expected_later)
+    add("GET", _PAGE + "/status", routes.status)
+    files = app.router.add_resource("/v1/files")
+    files.add_route("OPTIONS", tus.options)
+    files.add_route("POST", tus.create, expect_handler=_expected_later)
+    file = app.router.add_resource("/v1/files/{id}")
+    file.add_route("HEAD", tus.head)
+    file.add_route("PATCH", tus.patch, expect_handler=_expected_later)
+    file.add_route("DELETE", tus.delete)
+    file.add_route("POST", tus.overridden, expect_handler=_expected_later)
+    file.add_route("OPTIONS", tus.options)
+    for path, handler in parts.public.routes().items():
+        app.router.add_get(path, handler)
     for path, handler in health_routes(parts.metrics, lambda: not parts.intake.is_closing).items():
         app.router.add_get(path, handler)
+    app.router.add_get("/openapi.json", _described)
     return app
+
+
+async def _described(_request: web.Request) -> web.Response:
+    return json_answer(document())
 
 
 async def _expected_later(_request: web.Request) -> None:
@@ -77,55 +95,16 @@ def health_routes(metrics: Metrics, is_ready: Callable[[], bool]) -> dict[str, H
     return {"/metrics": exposed, "/healthz": healthy, "/readyz": ready}
 
 
-def _observed(parts: Parts) -> Middleware:
-    attempts = AttemptCounts()
-
-    @web.middleware
-    async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
-        begun = time.monotonic()
-        parts.metrics.active += 1
-        exchange = Exchange(request, parts.rules, attempts)
-        request[EXCHANGE] = exchange
-        try:
-            answer = await answered(request, handler)
-        finally:
-            parts.metrics.active -= 1
-        resource = request.match_info.route.resource
-        route = resource.canonical if resource is not None else "unmatched"
-        method = request.method if request.method in _METHODS else "_OTHER"
-        parts.metrics.request(method, route, answer.status, time.monotonic() - begun)
-        return answer
-
-    return observe
-
-
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-
-
-async def answered(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """What the handler answers, everything that goes wrong turned into a problem."""
-    try:
-        return await handler(request)
-    except Problem as problem:
-        return problem.answer()
-    except web.HTTPException as error:
-        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-        return Problem(error.status, headers=headers).answer()
-    except (web.PayloadAccessError, web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
-        return Problem(400, "The body broke off", str(error), headers={"Connection": "close"}).answer()
-    except sqlite3.Error:
-        _log.exception("the store failed")
-        return Problem(500, "The store failed").answer()
-
-
 class Routes:
-    """The handlers of the data port."""
+    """The handlers of logins and of uploads in one request."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
     async def login(self, request: web.Request) -> web.Response:
         """{station, pin} -> {token, expires_at}."""
+        exchange = request[EXCHANGE]
+        exchange.ask_for_body()
         try:
             content = json.loads(await request.read())
         except (ValueError, RecursionError) as error:
@@ -133,29 +112,43 @@ class Routes:
         station, pin = (content.get("station"), content.get("pin")) if isinstance(content, dict) else (None, None)
         if not isinstance(station, str) or not isinstance(pin, str):
             raise Problem(400, detail="Send {station, pin} as text")
-        exchange = request[EXCHANGE]
-        await exchange.begin("login", station)
-        token, expires = self._parts.accounts.login(station, pin)
+        await exchange.begin("login", station if station.isprintable() else "")
+        token, expires = await self._parts.accounts.login(station, pin)
         expires_at = datetime.fromtimestamp(expires, UTC).isoformat(timespec="seconds")
         return json_answer({"token": token, "expires_at": expires_at})
 
     async def multipart(self, request: web.Request) -> web.Response:
         """A page as a multipart form."""
-        exchange = await self._begun(request)
+        exchange = await self._begun(request, "upload")
         boundary = multipart.boundary_of(request.headers.get("Content-Type", ""))
         largest = self._parts.profile.max_body
 
-        async def read_body(chunks: object, sink: PhotoSink) -> Upload:
-            return await multipart.read(chunks, boundary, sink, largest)  # type: ignore[arg-type]
+        async def read_body(chunks: AsyncIterator[bytes], sink: PhotoSink) -> Upload:
+            return await multipart.read(chunks, boundary, sink, largest)
 
         return await self._parts.intake.take(exchange, read_body)
 
-    async def _begun(self, request: web.Request) -> Exchange:
+    async def put(self, request: web.Request) -> web.Response:
+        """A page as the raw photo."""
+        exchange = await self._begun(request, "upload")
+        put.check_type(request.headers.get("Content-Type", ""))
+        reading = request.headers.get("Reading", "")
+
+        async def read_body(chunks: AsyncIterator[bytes], sink: PhotoSink) -> Upload:
+            return await put.read(chunks, reading, sink)
+
+        return await self._parts.intake.take(exchange, read_body)
+
+    async def status(self, request: web.Request) -> web.Response:
+        """What became of a page: queued, reading, stored, unreadable, conflict or refused."""
+        exchange = await self._begun(request, "status")
+        return await self._parts.intake.status(exchange)
+
+    async def _begun(self, request: web.Request, phase: str) -> Exchange:
         exchange = request[EXCHANGE]
-        code, form, number = (request.match_info[name] for name in ("code", "form", "page"))
-        page = int(number) if number.isascii() and number.isdigit() and len(number) < 4 else 0
-        await exchange.begin("upload", code, form, page)
+        code, form = request.match_info["code"], request.match_info["form"]
+        page = page_number(request.match_info["page"])
+        await exchange.begin(phase, code, form, page)
         self._parts.accounts.authorise(request.headers.get("Authorization"), code)
-        if not 1 <= page <= PAGES.get(form, 0):
-            raise Problem(404, "No such page", f"Forms and their pages: {PAGES}")
+        check_page(form, page)
         return exchange

@@ -27,14 +27,21 @@ class Drain:
         self._intake = intake
         self._metrics = metrics
 
-    async def run(self, longest_s: float = LONGEST_S) -> dict[str, object]:
-        """Counts: jobs dropped, what is still there after at most `longest_s`, and how long it took."""
+    async def run(self, longest_s: float = LONGEST_S, *, wait_for_clients: bool = False) -> dict[str, object]:
+        """Counts: jobs dropped, what is still there after at most `longest_s`, and how long it took.
+
+        Bodies that are still coming in are waited for only if so asked.
+        """
         begun = time.monotonic()
         self._rules.heal()
         dropped = 0
         while True:
+            self._intake.losses.all_now()
             dropped += self._pool.drop_gone()
-            idle = self._pool.depth == self._pool.busy == self._store.waiting == self._intake.under_way == 0
+            left = self._pool.depth + self._pool.busy + self._store.waiting
+            left += self._intake.under_way + self._intake.losses.under_way
+            left += self._metrics.active if wait_for_clients else 0
+            idle = left == 0
             took = time.monotonic() - begun
             if idle or took >= longest_s:
                 break

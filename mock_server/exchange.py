@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from contextlib import suppress
+from typing import Any, NoReturn
 
 from aiohttp import web
 
 from mock_server.answers import Problem, retry_after
+from mock_server.connection import Connection
 from mock_server.faults.base import Target
 from mock_server.rules import Hit, Rules
 
 _REMEMBERED_PAGES = 50_000
+
+
+class Cut(Exception):  # noqa: N818
+    """The connection was ended on purpose: there is nothing left to answer."""
 
 
 class AttemptCounts:
@@ -37,8 +43,12 @@ class Exchange:
         self.request = request
         self._rules = rules
         self._attempts = attempts
+        self.connection = request.transport if isinstance(request.transport, Connection) else None
         self.target = Target("", "", 0, 0, request.method, "public")
         self.hits: tuple[Hit, ...] = ()
+        self.lose_after_s: float | None = None
+        self.continues = True
+        """Whether the body comes unasked, or was asked for (Expect: 100-continue)."""
 
     async def begin(self, phase: str, station: str = "", form: str = "", page: int = 0) -> None:
         """Says what the request is about; faults that act before the body do so now."""
@@ -51,18 +61,56 @@ class Exchange:
         for hit in self.hits:
             await hit.fault.on_request(self, hit.draw)
 
+    def ask_for_body(self) -> None:
+        """Tells a client that waits for it to send the body."""
+        if not self.continues and self.connection is not None:
+            self.connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.continues = True
+
     @property
     def is_gone(self) -> bool:
         """Whether the client has closed the connection."""
-        transport = self.request.transport
-        return transport is None or transport.is_closing()
+        return self.connection is None or self.connection.is_closing()
 
     async def sleep(self, delay_s: float) -> None:
-        """Wait; ends early when the faults are healed."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(delay_s):
-                await self._rules.healed.wait()
+        """Waits; ends early when the client leaves or the faults are healed."""
+        if delay_s > 0:
+            await self.hold(delay_s)
+
+    async def hold(self, longest_s: float | None = None) -> None:
+        """Waits for the client to leave, the faults to be healed, or the time to pass."""
+        if self.connection is None:
+            return
+        healed = asyncio.ensure_future(self._rules.healed.wait())
+        either: set[asyncio.Future[Any]] = {healed, self.connection.lost}
+        try:
+            await asyncio.wait(either, timeout=longest_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            healed.cancel()
+
+    async def write(self, data: bytes) -> None:
+        """Puts bytes on the wire as they are."""
+        if self.connection is not None and not self.is_gone:
+            self.connection.write(data)
+            with suppress(ConnectionError):
+                await self.request.writer.drain()
 
     def refuse(self, status: int, title: str, retry_after_s: float | None = None) -> Problem:
         """An exception to raise: the request is answered with this problem."""
         return Problem(status, title, headers=retry_after(retry_after_s))
+
+    def reset(self) -> NoReturn:
+        """Ends the connection with RST, and the request with it."""
+        if self.connection is not None:
+            self.connection.reset()
+        raise Cut
+
+    def close(self) -> NoReturn:
+        """Ends the connection with FIN, and the request with it."""
+        if self.connection is not None:
+            self.connection.close()
+        raise Cut
+
+    def forget_later(self, delay_s: float) -> None:
+        """Deletes what this request stored, after a while."""
+        self.lose_after_s = delay_s

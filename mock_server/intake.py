@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import contextlib
-import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
+from mock_server import body
 from mock_server.admission import Admission
 from mock_server.answers import Problem, json_answer, retry_after
 from mock_server.dice import uniform
-from mock_server.exchange import Exchange
+from mock_server.digests import check_digest
+from mock_server.exchange import Cut, Exchange
+from mock_server.losses import Losses
 from mock_server.metrics import Metrics
+from mock_server.pending import Pending
 from mock_server.photo import PhotoSink, Upload
 from mock_server.profile import Profile
+from mock_server.readings import warnings_about
+from mock_server.rows import Order, Row, Verdict
 from mock_server.rules import Rules
 from mock_server.service import End, Job, Pool
-from mock_server.store import Order, Row, Store
+from mock_server.store import Store
 
-_DIGEST = re.compile(r"(?:^|,)\s*sha-256\s*=\s*:([A-Za-z0-9+/=]*):")
+_HELD = """
+SELECT receipt, sent_sha256, size_bytes FROM pages WHERE station = ? AND form = ? AND page = ? ORDER BY id LIMIT 1
+"""
 
 ReadBody = Callable[[AsyncIterator[bytes], PhotoSink], Awaitable[Upload]]
 
@@ -57,108 +63,155 @@ class Intake:
         self._store = store
         self._rules = rules
         self._metrics = metrics
-        self._admission = Admission(profile, pool)
+        self.admission = Admission(profile, pool)
+        self.losses = Losses(store)
+        self.pending = Pending()
+        self._tasks: set[asyncio.Task[web.Response]] = set()
         self.is_closing = False
         self.under_way = 0
+        """Uploads whose body is read and whose answer is not ready."""
 
     async def take(self, exchange: Exchange, read_body: ReadBody) -> web.Response:
         """Reads an upload, works on it, stores it, and answers with its receipt.
 
         Raises Problem where the API says so.
         """
-        self._check_length(exchange)
-        self._admit(exchange)
-        upload = await self._read(exchange, read_body)
-        _check_digest(exchange, upload)
-        if not upload.is_whole_jpeg:
+        async with self.in_time():
+            body.check_length(exchange, self._profile.max_body)
+            self.admit(exchange)
+            sink = PhotoSink(keep=self._profile.keep_photos)
+            upload = await read_body(body.chunks(exchange, self._profile), sink)
+            return await self.finish(exchange, upload)
+
+    @contextlib.asynccontextmanager
+    async def in_time(self) -> AsyncIterator[None]:
+        """Bounds the time from the header to the answer, if the profile says so; raises Problem 503."""
+        try:
+            async with asyncio.timeout(self._profile.handler_timeout):
+                yield
+        except TimeoutError as error:
+            self._metrics.shed.labels("handler_timeout").inc()
+            raise Problem(503, "The request took too long") from error
+
+    def admit(self, exchange: Exchange) -> None:
+        """Raises Problem 503 if the upload is refused for overload, or because the server stops."""
+        if self.is_closing:
+            raise Problem(503, "The server is stopping", headers={"Connection": "close", **retry_after(1)})
+        reason = self.admission.refusal(_client_timeout_s(exchange.request))
+        if reason is not None:
+            raise self._shed(exchange, reason)
+
+    def _shed(self, exchange: Exchange, reason: str) -> Problem:
+        self._metrics.shed.labels(reason).inc()
+        draw = uniform(self._profile.seed, "retry_after", *exchange.target[:4])
+        return Problem(503, "Overloaded", headers=retry_after(self.admission.retry_after_s(draw)))
+
+    async def finish(self, exchange: Exchange, upload: Upload, upload_id: str = "") -> web.Response:
+        """Works on an upload that is read, stores it, and answers: 201, 200, or 202 where reading is asynchronous."""
+        check_digest(exchange.request.headers.get("Repr-Digest"), upload)
+        asynchronous = self._profile.reading == "asynchronous"
+        if not upload.is_whole_jpeg and not asynchronous:
             raise Problem(422, "Unreadable photo", "The photo is not a complete JPEG")
-        self._admit(exchange)
+        self.admit(exchange)
+        if not asynchronous:
+            return await self._worked(exchange, upload, upload_id)
+        page = exchange.target[:3]
+        self.pending.say(page, "queued")
+        task = asyncio.create_task(self._read_later(exchange, upload, upload_id))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        place = f"/v1/stations/{page[0]}/forms/{page[1]}/pages/{page[2]}/status"
+        return json_answer({"status": "queued", "sha256": upload.sha256}, 202, headers={"Location": place})
+
+    async def _read_later(self, exchange: Exchange, upload: Upload, upload_id: str) -> web.Response:
+        page = exchange.target[:3]
+        try:
+            answer = await self._worked(exchange, upload, upload_id)
+        except Problem as problem:
+            status = {422: "unreadable", 409: "conflict"}.get(problem.status, "refused")
+            self.pending.say(page, status, title=problem.title)
+            return problem.answer()
+        except Cut:
+            self.pending.say(page, "refused")
+            return web.Response(status=499)
+        self.pending.forget(page)
+        return answer
+
+    async def status(self, exchange: Exchange) -> web.Response:
+        """What became of a page. Raises Problem 404 if nothing is known of it."""
+        page = exchange.target[:3]
+        state = self.pending.of(page)
+        if state is None:
+            rows = await self._store.run(_HELD, page)
+            if not rows:
+                raise Problem(404, "Nothing is known of this page")
+            state = dict(zip(("receipt", "sha256", "size"), rows[0], strict=True), status="stored")
+        return json_answer(state)
+
+    async def _worked(self, exchange: Exchange, upload: Upload, upload_id: str) -> web.Response:
         timing = Timing()
         self.under_way += 1
         try:
             await self._work(exchange, upload, timing)
-            return await self.hold(exchange, upload, timing)
+            if not upload.is_whole_jpeg:  # found out only by reading, where reading is asynchronous
+                raise Problem(422, "Unreadable photo", "The photo is not a complete JPEG")
+            return await self._hold(exchange, upload, timing, upload_id)
         finally:
             self.under_way -= 1
 
-    def _check_length(self, exchange: Exchange) -> None:
-        request = exchange.request
-        length = request.content_length
-        if length is None and "Transfer-Encoding" not in request.headers:
-            raise Problem(411)
-        if length is not None and length > self._profile.max_body:
-            raise Problem(413, detail=f"At most {self._profile.max_body} bytes", headers={"Connection": "close"})
-
-    def _admit(self, exchange: Exchange) -> None:
-        if self.is_closing:
-            raise Problem(503, "The server is stopping", headers={"Connection": "close", **retry_after(1)})
-        reason = self._admission.refusal(_client_timeout_s(exchange.request))
-        if reason is not None:
-            self._metrics.shed.labels(reason).inc()
-            draw = uniform(self._profile.seed, "retry_after", *exchange.target[:4])
-            raise Problem(503, "Overloaded", headers=retry_after(self._admission.retry_after_s(draw)))
-
-    async def _read(self, exchange: Exchange, read_body: ReadBody) -> Upload:
-        request = exchange.request
-        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
-            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        sink = PhotoSink(keep=self._profile.keep_photos)
-        try:
-            async with asyncio.timeout(self._profile.body_timeout):
-                return await read_body(self._chunks(exchange), sink)
-        except TimeoutError as error:
-            raise Problem(408, detail="The body took too long", headers={"Connection": "close"}) from error
-
-    async def _chunks(self, exchange: Exchange) -> AsyncIterator[bytes]:
-        content = exchange.request.content
-        total = 0
-        while chunk := await content.readany():
-            total += len(chunk)
-            if total > self._profile.max_body:
-                raise Problem(413, detail=f"At most {self._profile.max_body} bytes", headers={"Connection": "close"})
-            yield chunk
+    def _service_s(self, exchange: Exchange, upload: Upload) -> float:
+        profile = self._profile
+        key = exchange.target[:4]
+        seconds: float = profile.service_time.quantile(uniform(profile.seed, "service", *key))
+        if profile.bytes_per_s is not None:
+            seconds += upload.size_bytes / profile.bytes_per_s
+        if profile.reading == "asynchronous":
+            self.pending.say(exchange.target[:3], "reading")
+            seconds += profile.reading_time.quantile(uniform(profile.seed, "reading", *key))
+        return seconds / self._rules.capacity_factor(exchange.target)
 
     async def _work(self, exchange: Exchange, upload: Upload, timing: Timing) -> None:
         ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
-
-        def service_s() -> float:
-            draw = uniform(self._profile.seed, "service", *exchange.target[:4])
-            seconds: float = self._profile.service_time.quantile(draw)
-            if self._profile.bytes_per_s is not None:
-                seconds += upload.size_bytes / self._profile.bytes_per_s
-            return seconds / self._rules.capacity_factor(exchange.target)
 
         def on_end(_job: Job, end: End) -> None:
             if not ended.done():
                 ended.set_result(end)
 
-        job = Job(service_s, on_end, lambda: exchange.is_gone)
+        waits = self._profile.reading == "synchronous"
+        job = Job(lambda: self._service_s(exchange, upload), on_end, lambda: waits and exchange.is_gone)
+        job.latest_start_s = self.admission.latest_start_s(_client_timeout_s(exchange.request))
         self._pool.submit(job)
         try:
+            if waits and self._profile.cancel_on_disconnect and exchange.connection is not None:
+                both: set[asyncio.Future[Any]] = {ended, exchange.connection.lost}
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+                if not ended.done():
+                    raise Cut  # noqa: TRY301
             end = await ended
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, Cut):
             self._pool.cancel(job)
             raise
         timing.queue_s = job.wait_s
         timing.service_s = 0.0 if job.started_s is None else job.ended_s - job.started_s
-        if end is End.TIMED_OUT:
-            self._metrics.shed.labels("queue_timeout").inc()
-            raise Problem(503, "Waited too long for a worker", headers=retry_after(self._admission.retry_after_s(0.5)))
+        if end is End.DROPPED:
+            raise Problem(503, "The server dropped the upload")
         if end is not End.SERVED:
-            raise Problem(503, "Dropped: its client had gone")
-        if exchange.is_gone:
+            raise self._shed(exchange, end.value)
+        self._metrics.service.observe(job.expected_s)
+        if waits and exchange.is_gone:
             self._metrics.wasted.inc()
 
-    async def hold(self, exchange: Exchange, upload: Upload, timing: Timing) -> web.Response:
-        """Stores an upload that is worked on, and answers with its receipt."""
+    async def _hold(self, exchange: Exchange, upload: Upload, timing: Timing, upload_id: str) -> web.Response:
         target = exchange.target
         sent = Row(
             target.station, target.form, target.page, upload.sha256, upload.size_bytes, upload.reading, time.time(),
             upload.sha256, exchange.request.headers.get("Idempotency-Key", ""), secrets.token_hex(8), upload.photo,
         )  # fmt: skip
+        rows: tuple[Row, ...] = (sent,)
+        for hit in exchange.hits:
+            rows = hit.fault.on_rows(exchange, rows, hit.draw)
         begun = time.monotonic()
-        rows = (sent,)
-        verdict = await self._store.put(Order(sent, rows))
+        verdict = await self._store.put(Order(sent, rows, upload_id))
         timing.store_s = time.monotonic() - begun
         headers = {"Server-Timing": timing.header()}
         if verdict.kind == "conflict":
@@ -166,24 +219,21 @@ class Intake:
         if verdict.kind == "new":
             self._metrics.stored.inc(len(rows))
             self._metrics.stored_bytes.inc(sum(row.size_bytes for row in rows))
-        receipt = {"receipt": verdict.receipt, "sha256": verdict.sha256, "size": verdict.size_bytes}
-        return json_answer(receipt, 201 if verdict.kind == "new" else 200, headers=headers)
+            if exchange.lose_after_s is not None:
+                self.losses.promise(verdict.receipt, exchange.lose_after_s)
+        return _receipt(verdict, warnings_about(upload.reading), headers)
+
+
+def _receipt(verdict: Verdict, warnings: list[str], headers: dict[str, str]) -> web.Response:
+    content: dict[str, object] = {"receipt": verdict.receipt, "sha256": verdict.sha256, "size": verdict.size_bytes}
+    if warnings:
+        content["warnings"] = warnings
+    return json_answer(content, 201 if verdict.kind == "new" else 200, headers=headers)
 
 
 def _client_timeout_s(request: web.Request) -> float | None:
+    """What the client said in Upload-Timeout, if it is a positive number of seconds."""
     with contextlib.suppress(ValueError):
-        return float(request.headers["Upload-Timeout"]) if "Upload-Timeout" in request.headers else None
+        seconds = float(request.headers.get("Upload-Timeout", "nan"))
+        return seconds if 0 < seconds < 1e9 else None
     return None
-
-
-def _check_digest(exchange: Exchange, upload: Upload) -> None:
-    header = exchange.request.headers.get("Repr-Digest")
-    match = _DIGEST.search(header) if header else None
-    if match is None:
-        return
-    try:
-        claimed = base64.b64decode(match[1], validate=True).hex()
-    except binascii.Error as error:
-        raise Problem(400, "Malformed Repr-Digest") from error
-    if claimed != upload.sha256:
-        raise Problem(400, "The photo does not match its Repr-Digest", sha256=upload.sha256)

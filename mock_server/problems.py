@@ -8,8 +8,6 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-_TAGS = {"fixed", "uniform", "exponential", "lognormal"}
-
 
 def suggestion(word: str, allowed: Iterable[str]) -> str:
     """The nearest allowed word as a question, or nothing.
@@ -66,16 +64,18 @@ def _path_in(loc: tuple[int | str, ...], content: object) -> list[int | str]:
     path: list[int | str] = []
     place = content
     for number, part in enumerate(loc):
-        last = number == len(loc) - 1
         if isinstance(place, dict) and part in place:
             place = place[part]
-        elif isinstance(place, list) and isinstance(part, int) and part < len(place):
-            named = place[part]
-            place = named
-        elif not last or part in _TAGS or str(part).startswith(("function-", "lognormal", "list[")):
+        elif isinstance(place, list):
+            place = place[int(part)] if isinstance(part, int) and part < len(place) else None
+        elif not isinstance(place, dict) or number < len(loc) - 1 or _is_tag(part, place):
             continue
         path.append(part)
     return path
+
+
+def _is_tag(part: int | str, table: dict[str, object]) -> bool:
+    return part in {table.get("kind"), table.get("distribution")} or str(part).startswith("function-")
 
 
 def _keys_beside(path: list[int | str], loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:

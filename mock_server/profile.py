@@ -86,6 +86,8 @@ class ServerProfile(Frozen):
     """Connections above are closed at once."""
     public_cache: Duration = 5.0
     """How old an answer of the public read side may be."""
+    upload_lifetime: Duration = 86400.0
+    """How long a resumable upload may take."""
     grace: Duration = 10.0
     """Time that a graceful stop leaves to running uploads."""
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 from mock_server.dice import uniform
-from mock_server.faults.base import Fault, Target
+from mock_server.faults.base import Fault, Server, Target
 
 Clock = Callable[[], float | None]
 """Seconds since T0; None while T0 is not known yet."""
@@ -26,7 +27,12 @@ class Rule:
     seen: int = 0
     """Requests that matched while it was on."""
     injected: int = 0
-    ended: bool = False
+    healed: bool = False
+    is_on: bool = False
+    """Whether its beginning was told to the server, and its end was not yet."""
+    late: bool = False
+    """Whether it began before this process knew T0: a crash must not happen again after its restart."""
+    memory: dict[str, Any] = field(default_factory=dict)
 
 
 class Hit(NamedTuple):
@@ -44,6 +50,10 @@ class Injection(NamedTuple):
     target: Target
 
 
+_NOBODY = Target("", "", 0, 0, "", "")
+_LATE_S = 0.5
+
+
 class Rules:
     """The rules in force, by name; every question about faults is asked here."""
 
@@ -55,7 +65,8 @@ class Rules:
         self._rules = {fault.name: Rule(fault) for fault in self._original}
         self.injected: dict[str, int] = {fault.name: 0 for fault in self._original}
         self.healed = asyncio.Event()
-        self.on_change: list[Callable[[], None]] = []
+        self.changed = asyncio.Event()
+        self._server: Server | None = None
 
     @property
     def all(self) -> tuple[Rule, ...]:
@@ -69,7 +80,7 @@ class Rules:
     def strength(self, rule: Rule) -> float:
         """How strong a rule is right now: 0 when off."""
         now = self._clock()
-        return 0.0 if now is None or rule.ended else rule.fault.strength(now)
+        return 0.0 if now is None or rule.healed else rule.fault.strength(now)
 
     def hits(self, target: Target) -> tuple[Hit, ...]:
         """The faults that strike this request, in the order of the profile; counts and logs them."""
@@ -78,14 +89,14 @@ class Rules:
         return tuple(
             Hit(rule.fault, self._uniform(rule.fault, "draw", target))
             for rule in self._rules.values()
-            if not rule.fault.is_level and self._strikes(rule, target)
+            if rule.fault.reach == "request" and self._strikes(rule, target)
         )
 
     def capacity_factor(self, target: Target) -> float:
         """What the workers' speed is multiplied with for this upload."""
         factor = 1.0
         for rule in self._rules.values():
-            if rule.fault.is_level and self._strikes(rule, target):
+            if rule.fault.reach == "work" and self._strikes(rule, target):
                 factor *= rule.fault.capacity_factor(self.strength(rule))
         return factor
 
@@ -94,47 +105,101 @@ class Rules:
         fault = rule.fault
         if strength <= 0 or not fault.match.fits(target):
             return False
+        if not fault.applies(target, self._clock() or 0.0, rule.memory):
+            return False
         rule.seen += 1
         if rule.seen <= fault.skip_first or (fault.count is not None and rule.injected >= fault.count):
             return False
-        chance = fault.probability if fault.is_level else fault.probability * strength
+        chance = fault.probability * (strength if fault.reach == "request" else 1.0)
         if chance < 1 and self._uniform(fault, "hit", target) >= chance:
             return False
-        rule.injected += 1
-        self.injected[fault.name] = self.injected.get(fault.name, 0) + 1
-        self._log(Injection(self._clock() or 0.0, fault.name, target))
+        self._count(rule, target)
         return True
+
+    def _count(self, rule: Rule, target: Target) -> None:
+        rule.injected += 1
+        self.injected[rule.fault.name] = self.injected.get(rule.fault.name, 0) + 1
+        self._log(Injection(self._clock() or 0.0, rule.fault.name, target))
 
     def _uniform(self, fault: Fault, what: str, target: Target) -> float:
         return uniform(self._seed, fault.seed, fault.name, what, *target[:4])
 
+    def attach(self, server: Server) -> None:
+        """From now on this server is told what begins and ends; called when T0 is known."""
+        self._server = server
+        now = self._clock() or 0.0
+        for rule in self._rules.values():
+            rule.late = rule.fault.start < now - _LATE_S
+        self.tell_edges()
+
+    def tell_edges(self) -> None:
+        """Tells the server what began and what ended since it was told last."""
+        if self._server is None:
+            return
+        for rule in tuple(self._rules.values()):
+            is_on = self.strength(rule) > 0
+            if is_on and not rule.is_on:
+                rule.is_on = True
+                if rule.fault.reach == "server":
+                    self._count(rule, _NOBODY)
+                rule.fault.on_begin(self._server, late=rule.late)
+            elif rule.is_on and not is_on:
+                rule.is_on = False
+                rule.fault.on_end(self._server)
+
+    def next_edge_s(self) -> float | None:
+        """Seconds until a rule begins or ends, as far as it is known."""
+        now = self._clock()
+        if now is None:
+            return None
+        edges = [rule.fault.start for rule in self._rules.values() if not rule.healed]
+        edges += [rule.fault.end for rule in self._rules.values() if not rule.healed and rule.fault.end is not None]
+        return min((edge - now for edge in edges if edge > now), default=None)
+
     def heal(self) -> None:
         """Ends every rule now; what is scheduled for later does not come either."""
         for rule in self._rules.values():
-            rule.ended = True
-        self.healed.set()
-        self.healed = asyncio.Event()
-        self._changed()
+            rule.healed = True
+        self._release()
 
     def put(self, fault: Fault) -> bool:
         """Adds a fault, or changes the one of its name (its counts go on); whether it is new."""
         known = self._rules.get(fault.name)
-        self._rules[fault.name] = Rule(fault) if known is None else replace(known, fault=fault, ended=False)
+        self._rules[fault.name] = Rule(fault) if known is None else replace(known, fault=fault, healed=False)
         self.injected.setdefault(fault.name, 0)
-        self._changed()
+        self._release()
         return known is None
 
     def remove(self, name: str) -> bool:
         """Takes a rule out; whether there was one."""
-        found = self._rules.pop(name, None) is not None
-        self._changed()
-        return found
+        rule = self._rules.get(name)
+        if rule is None:
+            return False
+        rule.healed = True
+        self._release()
+        del self._rules[name]
+        return True
 
     def reset(self) -> None:
         """Back to the profile's faults, their counts at nothing."""
+        for name in tuple(self._rules):
+            self.remove(name)
         self._rules = {fault.name: Rule(fault) for fault in self._original}
-        self._changed()
+        self._release()
 
-    def _changed(self) -> None:
-        for callback in self.on_change:
-            callback()
+    def _release(self) -> None:
+        """Lets go what waits in a fault, and looks at the edges again."""
+        self.healed.set()
+        self.healed = asyncio.Event()
+        self.tell_edges()
+        self.changed.set()
+
+    async def watch(self) -> None:
+        """Tells the edges as they come, until cancelled."""
+        while True:
+            self.changed.clear()
+            self.tell_edges()
+            delay = self.next_edge_s()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self.changed.wait()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import os
+import signal
+import ssl
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
@@ -14,17 +17,22 @@ from aiohttp import web
 from mock_server.accounts import Accounts, Stations
 from mock_server.admin import AdminParts, admin_app
 from mock_server.app import Parts, data_app
+from mock_server.connection import Connections
 from mock_server.drain import Drain
+from mock_server.gateway import handler_factory
 from mock_server.injection_log import InjectionLog
 from mock_server.intake import Intake
+from mock_server.listener import Listener
 from mock_server.metrics import Metrics
 from mock_server.profile import Profile
+from mock_server.public_api import PublicApi
 from mock_server.rules import Rules
 from mock_server.service import Pool, Timer
 from mock_server.store import Store
+from mock_server.uploads import Uploads
 
-BACKLOG = 4096
-_log = logging.getLogger(__name__)
+_ADMIN_CONNECTIONS = 1000
+_FINAL_S = 1.0
 
 
 class LoopClock:
@@ -42,27 +50,48 @@ class LoopClock:
         return self._loop.call_later(delay_s, callback)
 
 
+@dataclass(frozen=True)
+class Addresses:
+    """Where to listen; port 0 is chosen by the kernel."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    admin_host: str = "127.0.0.1"
+    admin_port: int = 0
+
+
 class MockServer:
     """The server behind its two ports."""
 
-    def __init__(self, profile: Profile, stations: Stations, folder: Path, admin_token: str) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        stations: Stations,
+        folder: Path,
+        admin_token: str,
+        tls: ssl.SSLContext | None = None,
+        announce_crash: Callable[[float | None], None] = lambda _restart_after_s: None,
+    ) -> None:
         self.profile = profile
         self._t0: float | None = None
+        self._announce_crash = announce_crash
         self._log = InjectionLog(folder / "injections.jsonl")
         self.metrics = Metrics()
         self.rules = Rules(profile.faults, profile.seed, self._since_t0, self._log.add)
         self.pool = Pool(profile, LoopClock(asyncio.get_running_loop()))
-        self.pool.on_service = self.metrics.service.observe
         self.store = Store(folder / "store.sqlite", profile.dedupe)
-        self.accounts = Accounts(stations, profile, time.time)
+        self.accounts = Accounts(stations, profile, self.store)
         self.intake = Intake(profile, self.pool, self.store, self.rules, self.metrics)
         self.drain = Drain(self.rules, self.pool, self.store, self.intake, self.metrics)
         self.metrics.watch(self.pool, self.rules)
-        parts = Parts(profile, self.accounts, self.intake, self.rules, self.metrics)
-        self._data = _runner(data_app(parts))
-        self._admin = _runner(
-            admin_app(AdminParts(profile, self.rules, self.store, self.drain, self.metrics, admin_token))
-        )
+        uploads = Uploads(self.store, folder / "uploads", profile.upload_lifetime, time.time)
+        public = PublicApi(self.store, stations.names, stations.codes, profile.public_cache)
+        parts = Parts(profile, self.accounts, self.intake, self.rules, self.metrics, uploads, public)
+        admin = AdminParts(profile, self.rules, self.store, self.drain, self.metrics, admin_token)
+        self._runners = (_runner(data_app(parts)), _runner(admin_app(admin)))
+        self.connections = Connections(profile.max_connections, profile.header_timeout)
+        self._tls = tls
+        self._listeners: list[Listener] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     def _since_t0(self) -> float | None:
@@ -71,35 +100,55 @@ class MockServer:
     def begin_schedule(self, t0_monotonic: float) -> None:
         """Sets the zero of the fault schedule, on the monotonic clock."""
         self._t0 = t0_monotonic
+        self.rules.attach(self)
+        self._tasks.append(asyncio.create_task(self.rules.watch()))
 
-    async def start(self, host: str, port: int, admin_host: str, admin_port: int) -> tuple[int, int]:
-        """Listens; the data port and the admin port (chosen by the kernel where 0 was given)."""
+    async def start(self, addresses: Addresses) -> tuple[int, int]:
+        """Listens; the data port and the admin port."""
         await self.store.open()
-        ports = (await _listen(self._data, host, port), await _listen(self._admin, admin_host, admin_port))
-        self._tasks = [asyncio.create_task(self.metrics.lag.measure()), asyncio.create_task(self._log.write())]
-        return ports
+        await self.accounts.load()
+        for runner in self._runners:
+            await runner.setup()
+        admin_connections = Connections(_ADMIN_CONNECTIONS, self.profile.header_timeout)
+        self._listeners = [
+            Listener(handler_factory(self._runners[0], self.profile), self.connections, self._tls),
+            Listener(handler_factory(self._runners[1], self.profile), admin_connections, None),
+        ]
+        port = await self._listeners[0].open(addresses.host, addresses.port)
+        admin_port = await self._listeners[1].open(addresses.admin_host, addresses.admin_port)
+        self._tasks += [asyncio.create_task(self.metrics.lag.measure()), asyncio.create_task(self._log.write())]
+        return port, admin_port
+
+    def close_port(self) -> None:
+        """Stops to listen on the data port and resets every connection."""
+        self._listeners[0].close_port()
+
+    def open_port(self) -> None:
+        """Listens again."""
+        self._listeners[0].open_port()
+
+    def kill(self, restart_after_s: float | None) -> None:
+        """Ends the process at once, as `kill -9` would."""
+        self._log.flush()
+        self._announce_crash(restart_after_s)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     async def stop(self) -> None:
-        """Refuses new work, finishes what is under way within the grace time, and closes."""
+        """Refuses new work, finishes what is under way within the grace time, refuses the rest, and closes."""
         self.intake.is_closing = True
-        await self.drain.run(self.profile.grace)
+        await self.drain.run(max(0.0, self.profile.grace - _FINAL_S), wait_for_clients=True)
+        self.pool.refuse_all()
         for task in self._tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        await self._data.cleanup()
-        await self._admin.cleanup()
+        for listener in self._listeners:
+            await listener.close()
+        for runner in self._runners:
+            await runner.cleanup()
         await self.store.close()
         await asyncio.to_thread(self._log.flush)
 
 
 def _runner(app: web.Application) -> web.AppRunner:
-    return web.AppRunner(app, access_log=None, handle_signals=False, keepalive_timeout=75.0, shutdown_timeout=1.0)
-
-
-async def _listen(runner: web.AppRunner, host: str, port: int) -> int:
-    await runner.setup()
-    site = web.TCPSite(runner, host, port, backlog=BACKLOG)
-    await site.start()
-    chosen: int = runner.addresses[0][1]
-    return chosen
+    return web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_FINAL_S / 2)

@@ -37,6 +37,7 @@ class End(StrEnum):
 
     SERVED = "served"
     TIMED_OUT = "queue_timeout"
+    EXPIRED = "deadline"
     DROPPED = "dropped"
     CANCELLED = "cancelled"
 
@@ -50,6 +51,8 @@ class Job:
     on_end: Callable[[Job, End], None]
     is_gone: Callable[[], bool] = lambda: False
     """Whether nobody waits for the answer any more."""
+    latest_start_s: float | None = None
+    """When the work must have begun to be of use; None: whenever."""
     enqueued_s: float = 0.0
     started_s: float | None = None
     ended_s: float = 0.0
@@ -70,9 +73,14 @@ class Pool:
         self._clock = clock
         self._queue: deque[Job] = deque()
         self._busy: set[Job] = set()
-        self.on_service: Callable[[float], None] = lambda _s: None
-        self.on_wait: Callable[[float, int], None] = lambda _s, _depth: None
-        self.mean_service_s = profile.service_time.quantile(0.5)
+        self.on_start: Callable[[Job], None] = lambda _job: None
+        self.on_served: Callable[[Job], None] = lambda _job: None
+        self.mean_service_s: float = profile.service_time.quantile(0.5)
+        """Mean of the recent services, the latest counting most."""
+
+    def now(self) -> float:
+        """Seconds on the pool's clock."""
+        return self._clock.now()
 
     @property
     def depth(self) -> int:
@@ -118,6 +126,13 @@ class Pool:
             self._leave(job, End.DROPPED)
         return len(gone)
 
+    def refuse_all(self) -> None:
+        """Drops everything that waits or is being served."""
+        for job in tuple(self._queue):
+            self._leave(job, End.DROPPED)
+        for job in tuple(self._busy):
+            self._finish(job, End.DROPPED)
+
     def _leave(self, job: Job, end: End) -> None:
         if job in self._queue:
             self._queue.remove(job)
@@ -128,6 +143,8 @@ class Pool:
             job.timer.cancel()
             job.timer = None
         job.ended_s = self._clock.now()
+        if end is End.SERVED:
+            self.on_served(job)
         job.on_end(job, end)
 
     def _start(self, job: Job) -> None:
@@ -135,7 +152,7 @@ class Pool:
             job.timer.cancel()
         job.started_s = self._clock.now()
         self._busy.add(job)
-        self.on_wait(job.wait_s, self.depth)
+        self.on_start(job)
         job.expected_s = job.service_s() * self._contention()
         if job.expected_s <= 0:
             self._finish(job, End.SERVED)
@@ -150,10 +167,15 @@ class Pool:
         self._busy.discard(job)
         if end is End.SERVED:
             self.mean_service_s += 0.1 * (job.expected_s - self.mean_service_s)
-            self.on_service(job.expected_s)
         self._end(job, end)
         while self._queue and self.busy < self._profile.workers:
-            self._start(self._next())
+            self._start_or_expire(self._next())
+
+    def _start_or_expire(self, job: Job) -> None:
+        if job.latest_start_s is not None and self._clock.now() > job.latest_start_s:
+            self._end(job, End.EXPIRED)
+        else:
+            self._start(job)
 
     def _next(self) -> Job:
         discipline = self._profile.discipline

@@ -1,7 +1,7 @@
 """What the server holds, in SQLite: an upload is answered only after the commit that holds its row.
 
-One thread owns the connection and commits whatever has gathered meanwhile in one transaction (group commit), so that
-the event loop never waits for a disk, and two uploads of one page are decided one after the other.
+One thread owns the writing connection and commits whatever has gathered meanwhile in one transaction (group commit), so
+that the event loop never waits for a disk, and two uploads of one page are decided one after the other.
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
+
+from mock_server.rows import Order, Row, Verdict
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pages (
@@ -21,44 +24,21 @@ CREATE TABLE IF NOT EXISTS pages (
     sent_sha256 TEXT NOT NULL, idempotency_key TEXT NOT NULL, receipt TEXT NOT NULL, photo BLOB
 );
 CREATE INDEX IF NOT EXISTS pages_by_key ON pages (station, form, page);
-CREATE TABLE IF NOT EXISTS tokens (digest BLOB PRIMARY KEY, station TEXT NOT NULL, expires_at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tokens (
+    digest BLOB PRIMARY KEY, station TEXT NOT NULL, expires_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS uploads (
+    id TEXT PRIMARY KEY, station TEXT NOT NULL, form TEXT NOT NULL, page INTEGER NOT NULL, reading TEXT NOT NULL,
+    length INTEGER NOT NULL, metadata TEXT NOT NULL, expires_at REAL NOT NULL, receipt TEXT NOT NULL
+) WITHOUT ROWID;
 """
-_GATHERED = 512
-
-
-class Row(NamedTuple):
-    """A page to be stored."""
-
-    station: str
-    form: str
-    page: int
-    sha256: str
-    size_bytes: int
-    reading: str
-    stored_at: float
-    sent_sha256: str
-    idempotency_key: str
-    receipt: str
-    photo: bytes | None = None
-
-
-class Verdict(NamedTuple):
-    """What became of an upload: `new`, `replay` of a page already held, or `conflict` with another photo of it."""
-
-    kind: Literal["new", "replay", "conflict"]
-    receipt: str
-    sha256: str
-    size_bytes: int
-
-
-class Order(NamedTuple):
-    """An upload as it came, and the rows to hold for it (one, unless a fault is at work)."""
-
-    sent: Row
-    rows: tuple[Row, ...]
-
+_INSERT = f"INSERT INTO pages ({', '.join(Row._fields)}) VALUES ({', '.join('?' * len(Row._fields))})"  # noqa: S608
+_MOST_AT_ONCE = 512
+_GATHER_S = 0.003
+"""Least time between two commits: a commit costs much the same for one row or fifty."""
 
 Work = Callable[[sqlite3.Connection], Any]
+Job = tuple[Work, asyncio.Future[Any]]
 
 
 class Store:
@@ -67,7 +47,7 @@ class Store:
     def __init__(self, path: Path, dedupe: Literal["page", "key", "none"]) -> None:
         self._path = path
         self._dedupe = dedupe
-        self._jobs: SimpleQueue[tuple[Work, asyncio.Future[Any]] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self.waiting = 0
@@ -92,18 +72,22 @@ class Store:
         connection.executescript(_SCHEMA)
         return connection
 
-    def _reader(self) -> sqlite3.Connection:
-        return sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
-
     async def do(self, work: Work) -> Any:
         """What `work` answers, once the transaction that it was part of is on disk."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.waiting += 1
         self._jobs.put((work, future))
         try:
-            return await future
+            return await asyncio.shield(future)
         finally:
             self.waiting -= 1
+
+    async def run(self, statement: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        """The rows of one statement, once it is on disk."""
+        rows: list[tuple[Any, ...]] = await self.do(
+            lambda connection: connection.execute(statement, parameters).fetchall()
+        )
+        return rows
 
     async def put(self, order: Order) -> Verdict:
         """Stores an upload's rows unless it repeats or contradicts what is held."""
@@ -111,17 +95,17 @@ class Store:
         return verdict
 
     def _put(self, connection: sqlite3.Connection, order: Order) -> Verdict:
+        held = self.held(connection, order.sent)
+        if held is None and order.rows:
+            connection.executemany(_INSERT, order.rows)
         sent = order.sent
-        held = self._held(connection, sent)
-        if held is not None:
-            kind: Literal["replay", "conflict"] = "replay" if held[1] == sent.sent_sha256 else "conflict"
-            return Verdict(kind, held[0], held[1], held[2])
-        if order.rows:
-            marks = ", ".join("?" * len(Row._fields))
-            connection.executemany(f"INSERT INTO pages ({', '.join(Row._fields)}) VALUES ({marks})", order.rows)  # noqa: S608
-        return Verdict("new", sent.receipt, sent.sent_sha256, sent.size_bytes)
+        verdict = held or Verdict("new", sent.receipt, sent.sent_sha256, sent.size_bytes)
+        if order.upload_id and verdict.kind != "conflict":
+            connection.execute("UPDATE uploads SET receipt = ? WHERE id = ?", (verdict.receipt, order.upload_id))
+        return verdict
 
-    def _held(self, connection: sqlite3.Connection, sent: Row) -> tuple[str, str, int] | None:
+    def held(self, connection: sqlite3.Connection, sent: Row) -> Verdict | None:
+        """How an upload stands to what is held already, or None if it is new."""
         if self._dedupe == "none" or (self._dedupe == "key" and not sent.idempotency_key):
             return None
         query = "SELECT receipt, sent_sha256, size_bytes FROM pages WHERE station = ? AND form = ? AND page = ?"
@@ -129,30 +113,34 @@ class Store:
         if self._dedupe == "key":
             query += " AND idempotency_key = ?"
             key += (sent.idempotency_key,)
-        found: tuple[str, str, int] | None = connection.execute(query, key).fetchone()
-        return found
+        found = connection.execute(query, key).fetchone()
+        if found is None:
+            return None
+        return Verdict("replay" if found[1] == sent.sent_sha256 else "conflict", *found)
 
     def _write(self, connection: sqlite3.Connection) -> None:
-        running = True
-        while running:
-            job = self._jobs.get()
-            batch: list[tuple[Work, asyncio.Future[Any]]] = []
-            while True:
-                if job is None:
-                    running = False
-                    break
-                batch.append(job)
-                if len(batch) >= _GATHERED:
-                    break
-                try:
-                    job = self._jobs.get_nowait()
-                except Empty:
-                    break
-            if batch:
-                self._commit(connection, batch)
+        while batch := self._gathered():
+            self._commit(connection, batch)
+            time.sleep(_GATHER_S)
         connection.close()
 
-    def _commit(self, connection: sqlite3.Connection, batch: list[tuple[Work, asyncio.Future[Any]]]) -> None:
+    def _gathered(self) -> list[Job]:
+        """The jobs that wait, at least one; nothing when it is time to end."""
+        batch: list[Job] = []
+        job = self._jobs.get()
+        while job is not None:
+            batch.append(job)
+            if len(batch) == _MOST_AT_ONCE:
+                return batch
+            try:
+                job = self._jobs.get_nowait()
+            except Empty:
+                return batch
+        if batch:
+            self._jobs.put(None)  # the end is asked for: come back to it when these are done
+        return batch
+
+    def _commit(self, connection: sqlite3.Connection, batch: list[Job]) -> None:
         try:
             connection.execute("BEGIN IMMEDIATE")
             answers = [work(connection) for work, _ in batch]
@@ -165,12 +153,13 @@ class Store:
             self._tell([(future, answer) for (_, future), answer in zip(batch, answers, strict=True)])
 
     def _tell(self, answers: list[tuple[asyncio.Future[Any], object]]) -> None:
-        if self._loop is not None:
+        if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_deliver, answers)
 
     def read(self, query: str, parameters: tuple[object, ...] = ()) -> Iterator[tuple[Any, ...]]:
         """Rows as they are committed now, on a connection of their own; blocks, so call it in a thread."""
-        connection = self._reader()
+        uri = f"{self._path.absolute().as_uri()}?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
         try:
             yield from connection.execute(query, parameters)
         finally:

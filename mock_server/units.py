@@ -68,7 +68,8 @@ def ratio(value: object) -> float:
     (0.95, 0.2)
     """
     if isinstance(value, str):
-        return _parse(value, {"%": 0.01, "": 1.0}, "ratio", '"95%" or 0.95')
+        number = _parse(value, {"%": 1.0, "": 1.0}, "ratio", '"95%" or 0.95')
+        return number / 100 if "%" in value else number  # 95 * 0.01 would not be 0.95
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         message = 'is not a ratio: write "95%" or 0.95'
         raise ValueError(message)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from mock_server.faults.base import Draw, Exchange, Fault
+from mock_server.faults.base import Exchange, Fault
 from mock_server.units import Duration, Frozen
 
 Status = Annotated[int, Field(ge=400, le=599)]
@@ -35,7 +35,7 @@ class Abort(Fault):
     retry_after: Duration | None = None
     """Sent as Retry-After, rounded up to whole seconds."""
 
-    def chosen(self, draw: Draw) -> int:
+    def chosen(self, draw: float) -> int:
         """The status that this draw picks.
 
         >>> Abort(kind="abort", status=[{"status": 500, "weight": 3}, {"status": 503}]).chosen(0.8)
@@ -48,6 +48,6 @@ class Abort(Fault):
                 return choice.status
         return self.status[-1].status
 
-    async def on_request(self, exchange: Exchange, draw: Draw) -> None:
+    async def on_request(self, exchange: Exchange, draw: float) -> None:
         """Answers with the chosen status."""
         raise exchange.refuse(self.chosen(draw), f'fault "{self.name}"', self.retry_after)

@@ -6,13 +6,18 @@ what it does at the few places where it can act; a kind overrides the places tha
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, NoReturn, Protocol
 
 from pydantic import Field, model_validator
 
 from mock_server.units import Duration, Frozen, Probability
 
-Draw = Annotated[float, "a uniform number in (0, 1), the same for the same rule, page and attempt"]
+if TYPE_CHECKING:
+    from mock_server.resumable import Resumable
+    from mock_server.rows import Row
+
+PHASES = ("login", "upload", "status", "public")
+"""Which part of an evening a request belongs to: `status` asks after an upload, `public` reads the results."""
 
 
 class Target(NamedTuple):
@@ -24,10 +29,6 @@ class Target(NamedTuple):
     attempt: int
     method: str
     phase: str
-
-
-PHASES = ("login", "upload", "status", "public")
-"""Which part of an evening a request belongs to: `status` asks after an upload, `public` reads the results."""
 
 
 class Match(Frozen):
@@ -64,15 +65,45 @@ class Exchange(Protocol):
     target: Target
 
     async def sleep(self, delay_s: float) -> None:
-        """Wait; ends early when the client leaves or the fault is healed."""
+        """Waits; ends early when the client leaves or the faults are healed."""
+
+    async def hold(self, longest_s: float | None = None) -> None:
+        """Waits for the client to leave, the faults to be healed, or the time to pass."""
+
+    async def write(self, data: bytes) -> None:
+        """Puts bytes on the wire as they are."""
 
     def refuse(self, status: int, title: str, retry_after_s: float | None = None) -> Exception:
         """An exception to raise: the request is answered with this problem."""
+
+    def reset(self) -> NoReturn:
+        """Ends the connection with RST, and the request with it."""
+
+    def close(self) -> NoReturn:
+        """Ends the connection with FIN, and the request with it."""
+
+    def forget_later(self, delay_s: float) -> None:
+        """Deletes what this request stored, after a while."""
+
+
+class Server(Protocol):
+    """The server as a whole, as far as a fault may touch it."""
+
+    def close_port(self) -> None:
+        """Stops to listen and resets every connection."""
+
+    def open_port(self) -> None:
+        """Listens again on the same port."""
+
+    def kill(self, restart_after_s: float | None) -> None:
+        """Ends the process at once, as `kill -9` would; it is started again after a while, or never."""
 
 
 class Fault(Frozen):
     """A rule that makes the server misbehave for a while."""
 
+    reach: ClassVar[Literal["request", "work", "server"]] = "request"
+    """What it strikes: single requests, the work on uploads, or the server as a whole."""
     name: str = ""
     """What reports and metrics call it; its kind if left out."""
     kind: str
@@ -85,6 +116,7 @@ class Fault(Frozen):
     probability: Probability = 1.0
     """Share of the matching requests that it hits."""
     match: Match = Match()
+    """Which requests it may hit: {station, form, method, phase}."""
     count: Annotated[int, Field(ge=1)] | None = None
     """Greatest number of hits."""
     skip_first: Annotated[int, Field(ge=0)] = 0
@@ -114,14 +146,35 @@ class Fault(Frozen):
             return 0.0
         return 1.0 if self.ramp <= 0 else min(1.0, (now_s - self.start) / self.ramp)
 
-    async def on_request(self, exchange: Exchange, draw: Draw) -> None:
-        """The headers are read, the body is not: may wait, or raise what `exchange` offers."""
+    # Places where a fault can act. `draw` is a uniform number in (0, 1), the same for a rule, page and attempt.
+
+    def applies(self, target: Target, now_s: float, memory: dict[str, Any]) -> bool:  # noqa: ARG002
+        """Whether a matching request is hit, asked before the dice; `memory` is the rule's own to keep."""
+        return True
 
     def capacity_factor(self, strength: float) -> float:  # noqa: ARG002
-        """What the server's speed is multiplied with at this strength."""
+        """What the workers' speed is multiplied with at this strength."""
         return 1.0
 
-    @property
-    def is_level(self) -> bool:
-        """Whether it changes the server as a whole, so that there are no single requests to count."""
+    async def on_request(self, exchange: Exchange, draw: float) -> None:
+        """The header is read, the body is not."""
+
+    async def on_body(self, exchange: Exchange, size_bytes: int, total_bytes: int) -> None:
+        """Another `size_bytes` of the body have come, `total_bytes` in all."""
+
+    def on_rows(self, exchange: Exchange, rows: tuple[Row, ...], draw: float) -> tuple[Row, ...]:  # noqa: ARG002
+        """The work is done: what shall be stored instead of `rows`."""
+        return rows
+
+    def on_resumable(self, exchange: Exchange, upload: Resumable, draw: float) -> None:
+        """A resumable upload is asked for or goes on."""
+
+    async def on_answer(self, exchange: Exchange, answer: bytes, draw: float) -> bool:  # noqa: ARG002
+        """The answer is ready as it would go on the wire: True if it was sent, or not sent, here."""
         return False
+
+    def on_begin(self, server: Server, *, late: bool) -> None:
+        """It sets in; `late` if that was before this process could know."""
+
+    def on_end(self, server: Server) -> None:
+        """It is over."""

@@ -3,12 +3,64 @@
 from __future__ import annotations
 
 from mock_server.faults.abort import Abort
+from mock_server.faults.ack_lost import AckLost
+from mock_server.faults.bandwidth import Bandwidth
 from mock_server.faults.base import Fault
 from mock_server.faults.capacity import Capacity
+from mock_server.faults.chunked_dribble import ChunkedDribble
+from mock_server.faults.corrupt_stored import CorruptStored
+from mock_server.faults.crash import Crash
+from mock_server.faults.down import Down
+from mock_server.faults.duplicate_store import DuplicateStore
+from mock_server.faults.empty_response import EmptyResponse
+from mock_server.faults.expire_upload import ExpireUpload
+from mock_server.faults.false_ack import FalseAck
+from mock_server.faults.false_complete import FalseComplete
 from mock_server.faults.latency import Latency
+from mock_server.faults.limit_data import LimitData
+from mock_server.faults.lose_after_ack import LoseAfterAck
+from mock_server.faults.malformed_response_chunk import MalformedResponseChunk
+from mock_server.faults.misfile import Misfile
+from mock_server.faults.misread import Misread
+from mock_server.faults.offset_rollback import OffsetRollback
+from mock_server.faults.random_data_then_close import RandomDataThenClose
+from mock_server.faults.rate_limit import RateLimit
+from mock_server.faults.reset_peer import ResetPeer
+from mock_server.faults.slicer import Slicer
+from mock_server.faults.slow_close import SlowClose
+from mock_server.faults.stale_lock import StaleLock
+from mock_server.faults.timeout import Timeout
+from mock_server.faults.truncate_body import TruncateBody
+from mock_server.faults.unreadable import Unreadable
 
 KINDS: tuple[type[Fault], ...] = (
-    Abort,
-    Capacity,
     Latency,
+    Abort,
+    Down,
+    ResetPeer,
+    Timeout,
+    SlowClose,
+    Bandwidth,
+    Slicer,
+    LimitData,
+    EmptyResponse,
+    MalformedResponseChunk,
+    RandomDataThenClose,
+    ChunkedDribble,
+    TruncateBody,
+    Capacity,
+    RateLimit,
+    Unreadable,
+    Misread,
+    AckLost,
+    FalseAck,
+    LoseAfterAck,
+    CorruptStored,
+    Misfile,
+    DuplicateStore,
+    OffsetRollback,
+    FalseComplete,
+    StaleLock,
+    ExpireUpload,
+    Crash,
 )

@@ -8,7 +8,7 @@ import multipart
 
 from mock_server.answers import Problem
 from mock_server.photo import PhotoSink, Upload
-from mock_server.reading import MAX_READING_BYTES, checked
+from mock_server.readings import MAX_READING_BYTES, checked
 
 _PARTS = ("photo", "reading")
 

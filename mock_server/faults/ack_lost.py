@@ -1,0 +1,17 @@
+"""ack_lost: stored, and the connection reset before the answer: the client cannot know."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from mock_server.faults.base import Exchange, Fault
+
+
+class AckLost(Fault):
+    """Retries of such a page are repetitions: 200, or a second copy where nothing dedupes."""
+
+    kind: Literal["ack_lost"]
+
+    async def on_answer(self, exchange: Exchange, answer: bytes, draw: float) -> bool:  # noqa: ARG002
+        """Resets instead of answering."""
+        exchange.reset()

@@ -1,0 +1,22 @@
+"""down: nobody listens; connections are refused, and open ones are reset."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from mock_server.faults.base import Fault, Server
+
+
+class Down(Fault):
+    """The data port is closed for everybody: match, probability and count do not apply."""
+
+    reach: ClassVar[Literal["request", "work", "server"]] = "server"
+    kind: Literal["down"]
+
+    def on_begin(self, server: Server, *, late: bool) -> None:  # noqa: ARG002
+        """Closes the port."""
+        server.close_port()
+
+    def on_end(self, server: Server) -> None:
+        """Opens it again."""
+        server.open_port()

@@ -1,0 +1,20 @@
+"""duplicate_store: one upload, two copies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from mock_server.faults.base import Exchange, Fault
+
+if TYPE_CHECKING:
+    from mock_server.rows import Row
+
+
+class DuplicateStore(Fault):
+    """The page is stored twice, whatever `dedupe` says."""
+
+    kind: Literal["duplicate_store"]
+
+    def on_rows(self, exchange: Exchange, rows: tuple[Row, ...], draw: float) -> tuple[Row, ...]:  # noqa: ARG002
+        """Doubles the rows."""
+        return rows + rows

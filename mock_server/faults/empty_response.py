@@ -1,0 +1,17 @@
+"""empty_response: the work is done, and the connection closed without a byte."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from mock_server.faults.base import Exchange, Fault
+
+
+class EmptyResponse(Fault):
+    """The upload is stored; its client gets FIN instead of an answer."""
+
+    kind: Literal["empty_response"]
+
+    async def on_answer(self, exchange: Exchange, answer: bytes, draw: float) -> bool:  # noqa: ARG002
+        """Closes."""
+        exchange.close()

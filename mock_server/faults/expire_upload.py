@@ -1,0 +1,21 @@
+"""expire_upload: a resumable upload is gone before its time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from mock_server.faults.base import Exchange, Fault
+
+if TYPE_CHECKING:
+    from mock_server.resumable import Resumable
+
+
+class ExpireUpload(Fault):
+    """410, and it does not come back: the client has to begin again."""
+
+    kind: Literal["expire_upload"]
+
+    def on_resumable(self, exchange: Exchange, upload: Resumable, draw: float) -> None:  # noqa: ARG002
+        """Lets it expire and answers 410."""
+        upload.expire()
+        raise exchange.refuse(410, "The upload has expired")

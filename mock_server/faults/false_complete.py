@@ -1,0 +1,20 @@
+"""false_complete: a resumable upload is called complete, and nothing is stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from mock_server.faults.base import Exchange, Fault
+
+if TYPE_CHECKING:
+    from mock_server.resumable import Resumable
+
+
+class FalseComplete(Fault):
+    """The offset that the client is told is the whole length, whatever has come."""
+
+    kind: Literal["false_complete"]
+
+    def on_resumable(self, exchange: Exchange, upload: Resumable, draw: float) -> None:  # noqa: ARG002
+        """Claims the whole length and gives the bytes up."""
+        upload.pretend_complete()

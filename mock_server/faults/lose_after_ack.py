@@ -1,0 +1,24 @@
+"""lose_after_ack: stored and acknowledged, and gone a while later."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from mock_server.faults.base import Exchange, Fault
+from mock_server.units import Duration
+
+if TYPE_CHECKING:
+    from mock_server.rows import Row
+
+
+class LoseAfterAck(Fault):
+    """The row is deleted after a while; healing or draining does not save it, but makes it happen at once."""
+
+    kind: Literal["lose_after_ack"]
+    after: Duration = 1.0
+    """Time from the answer to the loss."""
+
+    def on_rows(self, exchange: Exchange, rows: tuple[Row, ...], draw: float) -> tuple[Row, ...]:  # noqa: ARG002
+        """Stores for now."""
+        exchange.forget_later(self.after)
+        return rows

@@ -1,0 +1,34 @@
+"""rate_limit: so many requests of a station in a window, then 429."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from mock_server.faults.base import Exchange, Fault, Target
+from mock_server.units import Duration
+
+
+class RateLimit(Fault):
+    """A fixed window a station: what is above the limit is answered 429 with the time that is left of it."""
+
+    kind: Literal["rate_limit"]
+    limit: Annotated[int, Field(ge=0)]
+    """Requests of a station that are let through in a window."""
+    window: Annotated[Duration, Field(gt=0)]
+    """Length of the windows, counted from the fault's start."""
+
+    def applies(self, target: Target, now_s: float, memory: dict[str, Any]) -> bool:
+        """Whether the station's window is used up."""
+        number = (now_s - self.start) // self.window
+        if memory.get("window") != number:
+            memory["window"], memory["used"] = number, {}
+        used: dict[str, int] = memory["used"]
+        used[target.station] = used.get(target.station, 0) + 1
+        return used[target.station] > self.limit
+
+    async def on_request(self, exchange: Exchange, draw: float) -> None:  # noqa: ARG002
+        """Answers 429; Retry-After is at most a window."""
+        raise exchange.refuse(429, "Too many requests", math.ceil(self.window))

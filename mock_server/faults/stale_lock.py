@@ -1,0 +1,20 @@
+"""stale_lock: a resumable upload seems to be in use by somebody else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from mock_server.faults.base import Exchange, Fault
+
+if TYPE_CHECKING:
+    from mock_server.resumable import Resumable
+
+
+class StaleLock(Fault):
+    """423 as if an earlier request still held the upload."""
+
+    kind: Literal["stale_lock"]
+
+    def on_resumable(self, exchange: Exchange, upload: Resumable, draw: float) -> None:  # noqa: ARG002
+        """Answers 423."""
+        raise exchange.refuse(423, "The upload is locked")

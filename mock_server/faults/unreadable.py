@@ -1,0 +1,20 @@
+"""unreadable: the server takes the photo, works on it, and cannot read it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from mock_server.faults.base import Exchange, Fault
+
+if TYPE_CHECKING:
+    from mock_server.rows import Row
+
+
+class Unreadable(Fault):
+    """422 after the work; nothing is stored."""
+
+    kind: Literal["unreadable"]
+
+    def on_rows(self, exchange: Exchange, rows: tuple[Row, ...], draw: float) -> tuple[Row, ...]:  # noqa: ARG002
+        """Answers 422."""
+        raise exchange.refuse(422, "Unreadable photo")

@@ -1,0 +1,181 @@
+"""What every request to the data port goes through: its exchange, its metrics, its problems, faults in its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Middleware
+
+from mock_server.answers import Problem
+from mock_server.exchange import AttemptCounts, Cut, Exchange
+from mock_server.metrics import Metrics
+from mock_server.profile import ServerProfile
+from mock_server.rules import Rules
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+EXCHANGE = web.RequestKey("EXCHANGE", Exchange)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_LINGER_S = 10.0
+_KEEP_ALIVE_S = 75.0
+_READ_BUFFER_BYTES = 2**18
+_log = logging.getLogger(__name__)
+_no_log = logging.getLogger(f"{__name__}.access")
+_no_log.disabled = True
+
+
+class Sent(web.Response):
+    """Stands for an answer that is on the wire already, or never will be."""
+
+    async def prepare(self, request: web.BaseRequest) -> None:  # noqa: ARG002
+        """Sends nothing."""
+        return
+
+    async def write_eof(self, data: bytes = b"") -> None:  # noqa: ARG002
+        """Sends nothing."""
+        return
+
+
+class _Handler(web.RequestHandler):
+    """The library's protocol, whose own errors are problems too."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """A problem for a request that could not be parsed, or whose handler broke."""
+        if status >= 500:
+            _log.error("a handler broke", exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError
+        detail = "" if message is None or status >= 500 else message.partition("\n")[0].strip(" :")
+        answer = Problem(status, detail=detail).answer()
+        answer.force_close()
+        return answer
+
+
+def handler_factory(runner: web.AppRunner, profile: ServerProfile) -> Callable[[], asyncio.Protocol]:
+    """Makes the protocols of a port's connections."""
+    server = runner.server
+    if server is None:
+        message = "the runner is not set up"
+        raise RuntimeError(message)
+    loop = asyncio.get_running_loop()
+
+    def make() -> asyncio.Protocol:
+        return _Handler(
+            server, loop=loop, access_log=_no_log, keepalive_timeout=_KEEP_ALIVE_S, lingering_time=0,
+            read_bufsize=_READ_BUFFER_BYTES, max_line_size=profile.max_header, max_field_size=profile.max_header,
+        )  # fmt: skip
+
+    return make
+
+
+def gateway(rules: Rules, metrics: Metrics) -> Middleware:
+    """The middleware of the data port."""
+    attempts = AttemptCounts()
+
+    @web.middleware
+    async def go_through(request: web.Request, handler: Handler) -> web.StreamResponse:
+        begun = time.monotonic()
+        metrics.active += 1
+        exchange = Exchange(request, rules, attempts)
+        exchange.continues = request.headers.get("Expect", "").lower() != "100-continue"
+        request[EXCHANGE] = exchange
+        connection = exchange.connection
+        if connection is not None:
+            connection.begin_request()
+        try:
+            answer = await answered(request, handler)
+            status = answer.status
+            answer = await _finished(exchange, answer)
+        finally:
+            metrics.active -= 1
+            if connection is not None:
+                connection.end_request()
+        resource = request.match_info.route.resource
+        route = resource.canonical if resource is not None else "unmatched"
+        method = request.method if request.method in _METHODS else "_OTHER"
+        metrics.request(method, route, status, time.monotonic() - begun)
+        return answer
+
+    return go_through
+
+
+async def _finished(exchange: Exchange, answer: web.StreamResponse) -> web.StreamResponse:
+    """The answer after its faults, and after what is left of the request's body is out of the way."""
+    try:
+        if exchange.hits and not isinstance(answer, Sent):
+            answer = await _through_faults(exchange, answer)
+    except Cut:
+        answer = _sent(answer)
+    if not exchange.request.content.is_eof() and not exchange.is_gone:
+        await _answer_and_discard(exchange, answer)
+    return answer
+
+
+async def _through_faults(exchange: Exchange, answer: web.StreamResponse) -> web.StreamResponse:
+    connection = exchange.connection
+    if connection is None or answer.prepared:
+        return answer
+    connection.catch()
+    try:
+        await answer.prepare(exchange.request)
+        await answer.write_eof()
+    finally:
+        wire = connection.caught()
+    for hit in exchange.hits:
+        if await hit.fault.on_answer(exchange, wire, hit.draw):
+            return answer
+    await exchange.write(wire)
+    return answer
+
+
+async def _answer_and_discard(exchange: Exchange, answer: web.StreamResponse) -> None:
+    """Answers before the body is whole; reads on for a while, so that a client still sending is not reset."""
+    if not exchange.continues:
+        answer.force_close()
+    await answer.prepare(exchange.request)
+    await answer.write_eof()
+    if not exchange.continues:
+        return
+    with contextlib.suppress(TimeoutError, ConnectionError, web.RequestPayloadError, HttpProcessingError):
+        async with asyncio.timeout(_LINGER_S):
+            while not exchange.request.content.at_eof():
+                await exchange.request.content.readany()
+
+
+def _sent(answer: web.StreamResponse) -> Sent:
+    sent = Sent(status=answer.status)
+    sent.force_close()
+    return sent
+
+
+async def answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What the handler answers, everything that goes wrong turned into a problem."""
+    try:
+        return await handler(request)
+    except Cut:
+        return _sent(web.Response(status=499))
+    except Problem as problem:
+        return problem.answer()
+    except web.HTTPException as error:
+        headers: dict[str, Any] | None = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+        return Problem(error.status, headers=headers).answer()
+    except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
+        return Problem(400, "The body broke off", str(error), headers={"Connection": "close"}).answer()
+    except sqlite3.Error:
+        _log.exception("the store failed")
+        return Problem(500, "The store failed").answer()

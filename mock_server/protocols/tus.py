@@ -1,0 +1,242 @@
+"""Resumable uploads: tus 1.0.0 with creation, creation-with-upload, expiration, checksum and termination."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+
+from aiohttp import web
+
+from mock_server import body
+from mock_server.accounts import Accounts
+from mock_server.answers import Problem
+from mock_server.exchange import Exchange
+from mock_server.forms import check_page, page_number
+from mock_server.gateway import EXCHANGE
+from mock_server.intake import Intake
+from mock_server.profile import Profile
+from mock_server.readings import checked
+from mock_server.resumable import Resumable, checksum_of
+from mock_server.uploads import Uploads
+
+VERSION = "1.0.0"
+EXTENSIONS = "creation,creation-with-upload,expiration,checksum,termination"
+ALGORITHMS = ("sha1", "sha256")
+_MEDIA_TYPE = "application/offset+octet-stream"
+_TAIL = {400, 409, 422}
+
+
+class Tus:
+    """The handlers under /v1/files."""
+
+    def __init__(self, profile: Profile, accounts: Accounts, intake: Intake, uploads: Uploads) -> None:
+        self._profile = profile
+        self._accounts = accounts
+        self._intake = intake
+        self._uploads = uploads
+        self._by_method: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = {
+            "HEAD": self.head,
+            "PATCH": self.patch,
+            "DELETE": self.delete,
+        }
+
+    async def options(self, _request: web.Request) -> web.Response:
+        """What this server speaks."""
+        headers = {
+            "Tus-Version": VERSION, "Tus-Extension": EXTENSIONS, "Tus-Max-Size": str(self._profile.max_body),
+            "Tus-Checksum-Algorithm": ",".join(ALGORITHMS),
+        }  # fmt: skip
+        return _answer(204, headers)
+
+    async def create(self, request: web.Request) -> web.Response:
+        """A new upload; its first bytes may come along."""
+        _check_version(request)
+        exchange = request[EXCHANGE]
+        length = _whole_number(request, "Upload-Length")
+        if length > self._profile.max_body:
+            raise Problem(413, detail=f"At most {self._profile.max_body} bytes", headers={"Connection": "close"})
+        header = request.headers.get("Upload-Metadata", "")
+        metadata = metadata_of(header)
+        station, form = metadata.get("station", ""), metadata.get("form", "")
+        page = page_number(metadata.get("page", ""))
+        reading = checked(metadata.get("reading", "").encode("utf-8", "surrogateescape"))
+        await exchange.begin("upload", station, form, page)
+        self._accounts.authorise(request.headers.get("Authorization"), station)
+        check_page(form, page)
+        self._intake.admit(exchange)
+        upload = await self._uploads.create((station, form, page), reading, length, header)
+        headers = {"Location": f"/v1/files/{upload.id}", "Upload-Expires": _date(upload)}
+        if request.content_type == _MEDIA_TYPE and request.body_exists:
+            headers.update(await self._receive(exchange, upload))
+        return _answer(201, headers)
+
+    async def overridden(self, request: web.Request) -> web.StreamResponse:
+        """A POST that says in X-HTTP-Method-Override what it would be if its client were free to choose."""
+        handler = self._by_method.get(request.headers.get("X-HTTP-Method-Override", "").upper())
+        if handler is None:
+            raise Problem(405, headers={"Allow": "HEAD, PATCH, DELETE"})
+        return await handler(request)
+
+    async def head(self, request: web.Request) -> web.Response:
+        """How far an upload is."""
+        upload = await self._found(request, "upload")
+        if upload.is_finishing:
+            raise Problem(423, "The upload is being worked on")
+        headers = {
+            "Upload-Offset": str(upload.told_offset), "Upload-Length": str(upload.length),
+            "Cache-Control": "no-store", "Upload-Expires": _date(upload),
+        }  # fmt: skip
+        if upload.metadata:
+            headers["Upload-Metadata"] = upload.metadata
+        return _answer(200, headers)
+
+    async def patch(self, request: web.Request) -> web.Response:
+        """More bytes of an upload, from where it stands."""
+        if request.content_type != _MEDIA_TYPE:
+            raise Problem(415, detail=f"Send {_MEDIA_TYPE}")
+        offset = _whole_number(request, "Upload-Offset")
+        upload = await self._found(request, "upload")
+        if upload.is_locked:
+            raise Problem(423, "The upload is in use by another request")
+        if offset != upload.told_offset and not upload.is_pretended:
+            raise Problem(409, "The upload stands elsewhere", headers={"Upload-Offset": str(upload.told_offset)})
+        headers = {"Upload-Expires": _date(upload)}
+        if upload.told_offset == upload.length:
+            return _answer(204, {**headers, "Upload-Offset": str(upload.length)})
+        exchange = request[EXCHANGE]
+        self._intake.admit(exchange)
+        return _answer(204, {**headers, **await self._receive(exchange, upload)})
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """Gives an upload up."""
+        upload = await self._found(request, "upload")
+        if upload.is_locked:
+            raise Problem(423, "The upload is in use by another request")
+        await self._uploads.remove(upload)
+        return _answer(204, {})
+
+    async def _found(self, request: web.Request, phase: str) -> Resumable:
+        _check_version(request)
+        station = self._accounts.station_of(request.headers.get("Authorization"))
+        upload = await self._uploads.find(request.match_info["id"])
+        if upload.station != station:
+            raise Problem(403, "The upload is another station's")
+        exchange = request[EXCHANGE]
+        await exchange.begin(phase, upload.station, upload.form, upload.page)
+        for hit in exchange.hits:
+            hit.fault.on_resumable(exchange, upload, hit.draw)
+        return upload
+
+    async def _receive(self, exchange: Exchange, upload: Resumable) -> dict[str, str]:
+        """Takes the body in; headers that tell how it went."""
+        algorithm, claimed = _checksum(exchange.request)
+        upload.is_locked = True
+        before = upload.offset
+        try:
+            async with self._intake.in_time():
+                if algorithm:
+                    await self._append_checked(exchange, upload, algorithm, claimed)
+                else:
+                    async for chunk in body.chunks(exchange, self._profile):
+                        _check_room(upload, len(chunk))
+                        await asyncio.to_thread(upload.append, chunk)
+                if upload.offset == upload.length:
+                    return await self._finish(exchange, upload, before)
+        finally:
+            upload.is_locked = False
+        return {"Upload-Offset": str(upload.offset)}
+
+    async def _append_checked(self, exchange: Exchange, upload: Resumable, algorithm: str, claimed: bytes) -> None:
+        """Keeps the bytes back until their checksum is seen to be right; raises Problem 460."""
+        pieces: list[bytes] = []
+        size = 0
+        async for chunk in body.chunks(exchange, self._profile):
+            size += len(chunk)
+            _check_room(upload, size)
+            pieces.append(chunk)
+        data = b"".join(pieces)
+        if await asyncio.to_thread(checksum_of, algorithm, data) != claimed:
+            raise Problem(460, "Checksum Mismatch", "Nothing of this request was kept")
+        await asyncio.to_thread(upload.append, data)
+
+    async def _finish(self, exchange: Exchange, upload: Resumable, before: int) -> dict[str, str]:
+        """Makes the page of it; headers that tell how it went.
+
+        If it is refused for now, the upload goes back to where this request found it: an offset equal to the length
+        would tell the client that the page is safe.
+        """
+        upload.is_finishing = True
+        try:
+            content = await asyncio.to_thread(upload.upload, keep=self._profile.keep_photos)
+            answer = await self._intake.finish(exchange, content, upload.id)
+        except Problem as problem:
+            if problem.status in _TAIL:
+                await self._uploads.remove(upload)
+            raise
+        else:
+            upload.is_taken = answer.status == 202
+            upload.receipt = "" if upload.is_taken else "stored"
+            await self._uploads.forget_bytes(upload)
+        finally:
+            upload.is_finishing = False
+            if not (upload.receipt or upload.is_taken or upload.is_expired):
+                upload.truncate(before)
+        headers = {"Upload-Offset": str(upload.length)}
+        return headers | {name: answer.headers[name] for name in ("Server-Timing",) if name in answer.headers}
+
+
+def metadata_of(header: str) -> dict[str, str]:
+    """The pairs of an Upload-Metadata header. Raises Problem 400.
+
+    >>> metadata_of("form cHB3cA==, empty")
+    {'form': 'ppwp', 'empty': ''}
+    """
+    found: dict[str, str] = {}
+    for pair in header.split(",") if header.strip() else ():
+        key, _, value = pair.strip().partition(" ")
+        try:
+            found[key] = base64.b64decode(value.strip(), validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError) as error:
+            raise Problem(400, "Malformed Upload-Metadata") from error
+    return found
+
+
+def _answer(status: int, headers: dict[str, str]) -> web.Response:
+    return web.Response(status=status, headers={"Tus-Resumable": VERSION, **headers})
+
+
+def _check_version(request: web.Request) -> None:
+    if request.headers.get("Tus-Resumable") != VERSION:
+        raise Problem(412, "Another version of tus is needed", headers={"Tus-Version": VERSION})
+
+
+def _whole_number(request: web.Request, name: str) -> int:
+    text = request.headers.get(name, "")
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise Problem(400, f"{name} should be a whole number")
+    return int(text)
+
+
+def _check_room(upload: Resumable, size: int) -> None:
+    if upload.offset + size > upload.length:
+        raise Problem(413, "More bytes than Upload-Length", headers={"Connection": "close"})
+
+
+def _checksum(request: web.Request) -> tuple[str, bytes]:
+    header = request.headers.get("Upload-Checksum")
+    if header is None:
+        return "", b""
+    algorithm, _, text = header.strip().partition(" ")
+    if algorithm not in ALGORITHMS:
+        raise Problem(400, "Unknown checksum algorithm", f"There are {', '.join(ALGORITHMS)}")
+    try:
+        return algorithm, base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise Problem(400, "Malformed Upload-Checksum") from error
+
+
+def _date(upload: Resumable) -> str:
+    return formatdate(upload.expires_at, usegmt=True)
