@@ -10,7 +10,6 @@ from harness.errors import BrokenRunError, ConfigurationError
 from harness.figures.parquet import database, fetch, load
 from harness.figures.rows import Rows
 from harness.figures.summary import Attempts, KelurahanFigures, Pages, Rates, Stations
-from harness.figures.tables import read_stored
 from harness.measure.journal import GaveUp
 from harness.model import ANSWERED, OUTCOMES, Outcome
 from harness.plan.regions import load_region
@@ -138,14 +137,13 @@ def kelurahan_names(rows: Rows) -> dict[str, str]:
 
 def delivered_not_stored(folder: RunFolder, rows: Rows) -> int | None:
     """Acknowledged pages that the server doesn't hold under their key with their bytes; None where it wasn't read."""
-    try:
-        stored = read_stored(folder.stored)
-    except BrokenRunError:
+    if not folder.stored.exists():
         return None
-    if stored is None:
-        return None
-    delivered = {"row_number": np.flatnonzero(rows.delivered)}
-    with database(delivered=delivered, stored=stored) as connection:
+    with database(delivered={"row_number": np.flatnonzero(rows.delivered)}) as connection:
+        try:
+            load(connection, "stored", "station, form, page, sha256", folder.stored)
+        except BrokenRunError:
+            return None
         load(connection, "plan", "station, form, page, sha256", folder.plan)
         held = fetch(connection, _HELD, folder.plan)["held"]
     return int(rows.delivered.sum()) - int(held[0])

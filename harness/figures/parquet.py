@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,14 +31,20 @@ _SETTINGS = {
 }
 
 
+@cache
+def _engine() -> duckdb.DuckDBPyConnection:
+    """The process's one database in memory, always empty: starting it takes longer than most queries."""
+    return duckdb.connect(":memory:", config=dict(_SETTINGS))
+
+
 @contextmanager
 def database(**tables: Columns) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database in memory that sees each mapping of columns as a table; closed on leaving.
+    """A session that sees each mapping of columns as a table; it and all its temporary tables are gone on leaving.
 
     Shapes: all columns of a table (n,). Texts are columns of dtype object: a numpy text column would become an
     enumeration of all its values. NaN and masked values are NULL.
     """
-    connection = duckdb.connect(":memory:", config=dict(_SETTINGS))
+    connection = _engine().cursor()
     try:
         for name, columns in tables.items():
             connection.register(name, dict(columns))
@@ -68,13 +75,14 @@ def made_from(path: Path) -> str:
 
 
 def load(connection: duckdb.DuckDBPyConnection, table: str, columns: str, path: Path) -> None:
-    """Make a table in the database from columns of a file, with `row_number` (from 0) beside them.
+    """Make a temporary table in the session from columns of a file, with `row_number` (from 0) beside them.
 
     Raises BrokenRunError where the file is missing, no Parquet or lacks a column.
     """
+    source = "read_parquet(?, file_row_number = true)"
+    query = f"CREATE TEMP TABLE {table} AS SELECT {columns}, file_row_number AS row_number FROM {source}"  # noqa: S608 - names of ours
     try:
-        rows = connection.read_parquet(str(path), file_row_number=True)
-        rows.project(f"{columns}, file_row_number AS row_number").create(table)
+        connection.execute(query, [str(path)])
     except duckdb.Error as error:
         message = f"{path} can't be read: {str(error).splitlines()[0]}"
         raise BrokenRunError(message) from None

@@ -22,6 +22,7 @@ from harness.runfolder import RunFolder, RunRecord
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import duckdb
     import numpy.typing as npt
 
     from harness.figures.parquet import Columns
@@ -186,22 +187,22 @@ def load_rows(folder: RunFolder) -> Rows:
     with database() as connection:
         stations = fetch(connection, _STATIONS, folder.plan)
         station_of_page = fetch(connection, _PAGES, folder.plan)["station"]
+        attempts = _load_attempts(connection, folder)
     return Rows(
         record=record,
         stations=Stations(stations["code"], stations["due_s"], stations["pages"]),
         station_of_page=station_of_page,
-        attempts=_load_attempts(folder),
+        attempts=attempts,
         given_up=read_given_up(folder.journal),
     )
 
 
-def _load_attempts(folder: RunFolder) -> Attempts:
+def _load_attempts(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> Attempts:
     words = ", ".join(f"'{outcome}'" for outcome in OUTCOMES)
-    with database() as connection:
-        rows = fetch(connection, "SELECT count(*) AS rows FROM read_parquet(?)", folder.attempts)["rows"]
-        load(connection, "plan", "station, form, page", folder.plan)
-        connection.execute(f"CREATE TYPE outcome_word AS ENUM ({words})")
-        found: Columns = fetch(connection, _ATTEMPTS, folder.attempts)
+    rows = fetch(connection, "SELECT count(*) AS rows FROM read_parquet(?)", folder.attempts)["rows"]
+    load(connection, "plan", "station, form, page", folder.plan)
+    connection.execute(f"CREATE TEMP TYPE outcome_word AS ENUM ({words})")
+    found: Columns = fetch(connection, _ATTEMPTS, folder.attempts)
     if len(found["page"]) != int(rows[0]):
         message = f"{folder.attempts} and {folder.plan} belong to different runs: not every attempt has its page"
         raise BrokenRunError(message)

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.errors import BrokenRunError, ConfigurationError, ExitCode
+from harness.judge.verdict import judge, load_verdict
+from harness.model import Outcome
+from harness.runfolder import WorkerRecord
+from tests.run_builder import RunBuilder
+from tests.synthetic_evening import kaliwates_run
+
+PASSING = "p50(response_seconds) < 2s"
+FAILING = "p50(response_seconds) < 10ms"
+
+
+def run_of(path, *, lost=(), errors=0, **record):
+    """Thirty stations, all delivered after 100 ms; the server holds all but `lost`."""
+    made = RunBuilder(path, stations=30, **record)
+    for page in range(30):
+        made.attempt(page, due_s=1.0)
+    for attempt in range(errors):
+        made.attempt(0, attempt=2 + attempt, outcome=Outcome.GENERATOR_ERROR, due_s=2.0)
+    made.scrape_idle_generator(5)
+    made.store_all(but=lost)
+    return made
+
+
+def judged(folder, *assertions):
+    verdict = judge(folder, assertions)
+    return verdict.verdict, verdict.exit_code
+
+
+def test_a_run_whose_every_threshold_holds_passes(tmp_path):
+    folder = run_of(tmp_path / "run").finish(at_s=5.0)
+    verdict = judge(folder, [PASSING])
+    assert (verdict.verdict, verdict.exit_code, verdict.ended) == ("pass", 0, "completed")
+    assert [threshold.passed for threshold in verdict.thresholds] == [True, True]
+    assert verdict.validity.valid is True
+
+
+def test_a_breached_threshold_fails_with_99(tmp_path):
+    assert judged(run_of(tmp_path / "run").finish(at_s=5.0), PASSING, FAILING) == ("fail", 99)
+
+
+def test_a_run_without_thresholds_is_held_against_the_store_all_the_same(tmp_path):
+    assert judged(run_of(tmp_path / "kept").finish(at_s=5.0)) == ("pass", 0)
+    assert judged(run_of(tmp_path / "lost", lost=[7]).finish(at_s=5.0)) == ("fail", 99)
+
+
+def test_an_invalid_measurement_is_neither_pass_nor_fail(tmp_path):
+    folder = run_of(tmp_path / "run", errors=1).finish(at_s=5.0)
+    assert judged(folder, PASSING) == ("invalid", 3)
+    assert judged(folder, FAILING) == ("invalid", 3)
+
+
+def test_a_lost_acknowledgement_comes_before_an_invalid_measurement(tmp_path):
+    assert judged(run_of(tmp_path / "run", errors=1, lost=[7]).finish(at_s=5.0), PASSING) == ("fail", 99)
+
+
+def test_a_store_that_could_not_be_read_is_a_breach_but_no_known_loss(tmp_path):
+    valid, invalid = run_of(tmp_path / "valid"), run_of(tmp_path / "invalid", errors=1)
+    for made in (valid, invalid):
+        made.folder.stored.unlink()
+    assert judged(valid.finish(at_s=5.0), PASSING) == ("fail", 99)
+    assert judged(invalid.finish(at_s=5.0), PASSING) == ("invalid", 3)
+
+
+@pytest.mark.parametrize(("how", "code"), [("interrupted", 130), ("terminated", 143)])
+@pytest.mark.parametrize(("trouble", "word"), [({}, "pass"), ({"errors": 1}, "invalid"), ({"lost": [7]}, "fail")])
+def test_an_interrupted_run_is_judged_and_exits_by_its_signal(tmp_path, how, code, trouble, word):
+    assert judged(run_of(tmp_path / "run", **trouble).finish(how, at_s=5.0), PASSING) == (word, code)
+
+
+@pytest.mark.parametrize("trouble", [{}, {"lost": [7]}])
+def test_a_crash_of_ours_is_a_bug_whatever_else_holds(tmp_path, trouble):
+    verdict = judge(run_of(tmp_path / "run", **trouble).finish("crashed", at_s=5.0, message="boom"), [PASSING])
+    assert verdict.exit_code == ExitCode.BUG
+    assert verdict.validity.reasons == ["the run crashed: boom"]
+
+
+def test_a_crash_for_a_lost_worker_is_invalid(tmp_path):
+    made = run_of(tmp_path / "run", workers=2)
+    workers = [WorkerRecord(rank=0, lost=True), WorkerRecord(rank=1)]
+    assert judged(made.finish("crashed", at_s=5.0, workers=workers), PASSING) == ("invalid", 3)
+
+
+def test_a_run_that_was_broken_off_is_invalid(tmp_path):
+    verdict = judge(run_of(tmp_path / "run").break_off(), [PASSING])
+    assert (verdict.verdict, verdict.exit_code, verdict.ended) == ("invalid", 3, "broken_off")
+
+
+def test_a_run_that_did_nothing_never_passes(tmp_path):
+    assert judged(RunBuilder(tmp_path / "run").finish(at_s=0.0)) == ("invalid", 3)
+
+
+def test_a_run_that_was_aborted_fails_by_its_threshold(tmp_path):
+    assert judged(run_of(tmp_path / "run").finish("aborted", at_s=5.0), FAILING) == ("fail", 99)
+
+
+def test_the_verdict_is_written_as_documented(tmp_path):
+    folder = run_of(tmp_path / "run").finish(at_s=5.0)
+    verdict = judge(folder, [FAILING])
+    written = json.loads(folder.verdict.read_text())
+    assert list(written) == ["format", "verdict", "exit_code", "ended", "validity", "thresholds"]
+    assert (written["verdict"], written["exit_code"]) == ("fail", 99)
+    assert written["validity"] == {"valid": True, "reasons": []}
+    assert written["thresholds"][0] == {
+        "assert": FAILING,
+        "observed": pytest.approx(0.1),
+        "limit": 0.01,
+        "unit": "s",
+        "passed": False,
+        "reason": "90 ms (900 %) above the limit",
+    }
+    assert load_verdict(folder) == verdict
+
+
+def test_judging_writes_the_summary_that_it_judges(tmp_path):
+    folder = run_of(tmp_path / "run").finish(at_s=5.0)
+    judge(folder, [])
+    assert json.loads(folder.summary.read_text())["pages"]["delivered"] == 30
+
+
+def test_judging_again_by_other_thresholds_needs_the_folder_alone(tmp_path):
+    folder = run_of(tmp_path / "run").finish(at_s=5.0)
+    assert judged(folder, FAILING) == ("fail", 99)
+    assert judged(folder, PASSING) == ("pass", 0)
+    assert load_verdict(folder).verdict == "pass"
+
+
+def test_wrong_assertions_stop_before_anything_is_written(tmp_path):
+    folder = run_of(tmp_path / "run").finish(at_s=5.0)
+    with pytest.raises(ConfigurationError, match="did you mean"):
+        judge(folder, ["p95(delivery_second) < 10"])
+    assert not folder.verdict.exists()
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"format": 1}'])
+def test_a_verdict_that_is_missing_or_torn_is_a_broken_run(tmp_path, content):
+    folder = run_of(tmp_path / "run").finish(at_s=5.0)
+    if content is not None:
+        folder.verdict.write_text(content)
+    with pytest.raises(BrokenRunError, match=r"verdict\.json"):
+        load_verdict(folder)
+
+
+def test_an_evening_passes_with_eight_workers_and_fails_with_one(tmp_path):
+    thresholds = ["p95(delivery_seconds) < 10", "stations.completed_by_deadline_ratio >= 95%"]
+    assert judged(kaliwates_run(tmp_path / "eight", workers=8), *thresholds) == ("pass", 0)
+    assert judged(kaliwates_run(tmp_path / "one", workers=1), *thresholds) == ("fail", 99)
