@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
 import shlex
 import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
@@ -28,10 +29,9 @@ from harness.runfolder import RunFolder
 from harness.scenario import Scenario
 from reports import terminal
 from reports.quantities import count, size
-from reports.terminal import LiveView, Snapshot
+from reports.terminal import LiveView
 
 RUNS = Path("runs")
-_LOOPBACK = ("127.", "localhost", "::1")
 
 app = typer.Typer(
     name="harness",
@@ -124,7 +124,7 @@ def run(
         target=target,
         metrics_port=metrics_port,
     )
-    with _Watch(loaded.name) as view:
+    with LiveView(loaded.name) as view:
         Run(order, view).execute()
         view.say("Counting, judging, drawing")
     raise typer.Exit(conclude(folder, _assertions(loaded)))
@@ -195,34 +195,6 @@ def _fail(text: str, code: int) -> None:
     sys.exit(code)
 
 
-class _Watch:
-    """The live view, and plain words before it starts."""
-
-    def __init__(self, title: str) -> None:
-        self._live = LiveView(title)
-        self._showing = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.close()
-
-    def say(self, text: str) -> None:
-        """Print a line; the live panel is left as it stands."""
-        if self._showing:
-            self._live.close()
-            self._showing = False
-        print(text, flush=True)
-
-    def show(self, snapshot: Snapshot) -> None:
-        """Show where the run stands."""
-        if not self._showing:
-            self._live.__enter__()
-            self._showing = True
-        self._live.show(snapshot)
-
-
 def _assertions(loaded: Scenario) -> list[str]:
     return [threshold.assertion for threshold in loaded.thresholds]
 
@@ -244,13 +216,25 @@ def _check_fits(source: str, misfits: list[str]) -> None:
 def _check_target(target: str | None) -> None:
     if target is None:
         return
-    parts = urlsplit(target)
-    if parts.scheme != "http" or not parts.hostname:
+    try:
+        parts = urlsplit(target)
+        usable = parts.scheme == "http" and bool(parts.hostname) and (parts.port or 80) > 0
+    except ValueError:
+        usable = False
+    if not usable:
         message = f'--target "{target}" should be an address such as http://127.0.0.1:8080'
         raise UsageError(message)
-    if not parts.hostname.startswith(_LOOPBACK):
-        message = f"--target {target}: only servers on this machine (127.0.0.0/8, ::1) may be loaded"
+    if not _is_loopback(parts.hostname or ""):
+        message = f"--target {target}: only servers on this machine (localhost, 127.0.0.0/8, ::1) may be loaded"
         raise UsageError(message)
+
+
+def _is_loopback(host: str) -> bool:
+    """By the address itself: a name other than localhost could lead anywhere."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _run_folder(path: Path) -> RunFolder:

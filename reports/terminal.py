@@ -60,8 +60,6 @@ class LiveView:
             self._live = Live(console=self._console, auto_refresh=False, transient=False)
 
     def __enter__(self) -> Self:
-        if self._live:
-            self._live.start()
         return self
 
     def __exit__(
@@ -69,10 +67,16 @@ class LiveView:
     ) -> None:
         self.close()
 
+    def say(self, text: str) -> None:
+        """Print a line; a panel that is shown stays below it."""
+        self._console.print(Text(text), soft_wrap=True)
+        self._console.file.flush()
+
     def show(self, snapshot: Snapshot) -> None:
         """Show the newest state; call it as often as you like."""
         self._last = snapshot
         if self._live:
+            self._live.start()
             self._live.update(panel(snapshot, self._title), refresh=True)
         elif snapshot.t_s >= self._next_plain_s:
             self._print_plain(snapshot)

@@ -1,0 +1,122 @@
+"""Real runs of the real command, small enough to be many."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+HARNESS = [sys.executable, "-P", "-m", "harness"]
+TINY = """
+name = "tiny"
+title = "A dozen stations in two seconds"
+seed = 5
+deadline = "8s"
+[stations]
+count = 12
+[photos]
+size = "30KB"
+bank = 2
+[arrivals]
+kind = "constant"
+over = "2s"
+[client]
+timeout = "4s"
+retry = { strategy = "full_jitter", base = "100ms", cap = "1s" }
+[server]
+workers = 4
+service_time = { distribution = "lognormal", median = "20ms", sigma = 0.3 }
+[[thresholds]]
+assert = "stations.completed_by_deadline_ratio >= 100%"
+"""
+
+
+def environment(**more):
+    """Our environment without what makes the output differ from machine to machine."""
+    kept = {
+        name: value for name, value in os.environ.items() if name not in {"CI", "NO_COLOR", "COLUMNS", "HARNESS_RUN"}
+    }
+    return {**kept, **more}
+
+
+def family_of(folder):
+    """Process ids of everything that a run in that folder has started and that still lives."""
+    wanted = f"HARNESS_RUN={folder}".encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            variables = path.read_bytes().split(b"\0")
+            state = (path.parent / "stat").read_text().rsplit(")", 1)[1].split()[0]
+        except OSError:
+            continue
+        if wanted in variables and state != "Z":
+            found.append(int(path.parent.name))
+    return found
+
+
+def wait_for(condition, timeout_s=30.0):
+    """Wait until the condition gives something true, and give it back."""
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    pytest.fail("it did not happen in time")
+
+
+@dataclass
+class Started:
+    """A run of the command that is under way."""
+
+    process: subprocess.Popen
+    folder: Path
+
+    def uploading(self):
+        """Wait until attempts have reached the journal."""
+        wait_for(lambda: any(path.stat().st_size for path in self.folder.glob("journal/*.journal")))
+        return self
+
+    def end(self, timeout_s=60):
+        """Exit code and output."""
+        output, _ = self.process.communicate(timeout=timeout_s)
+        return self.process.returncode, output
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY, "utf-8")
+    return path
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts `harness run SCENARIO` with more arguments, in the background."""
+    started = []
+
+    def begin(scenario, *arguments, out="run", **options):
+        folder = tmp_path / out
+        process = subprocess.Popen(
+            [*HARNESS, "run", str(scenario), "--out", str(folder), *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(), cwd=tmp_path, **options,
+        )  # fmt: skip
+        started.append(process)
+        return Started(process, folder)
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+def harness(*arguments, cwd, **more):
+    """The command, run to its end: exit code and all output."""
+    done = subprocess.run(
+        [*HARNESS, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, env=environment(**more), timeout=120, check=False
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr

@@ -1,0 +1,100 @@
+"""Whatever dies: no process is left behind, the exit code is never 0, and the folder still gives a report."""
+
+import os
+import signal
+
+import pytest
+
+from harness.errors import ExitCode
+from harness.figures.summarise import load_summary
+from harness.runfolder import RunFolder
+from tests.integration.conftest import family_of, harness, wait_for
+
+LONG = ["--set", "arrivals.over=6s", "--set", "server.service_time=200ms"]
+
+
+def process_named(folder, *words):
+    """The process of the run whose command line has all these words."""
+    for pid in family_of(folder):
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            line = file.read().split(b"\0")
+        if all(word.encode() in line for word in words):
+            return pid
+    return None
+
+
+def assert_accounted_for(folder):
+    pages = load_summary(RunFolder(folder)).pages
+    assert pages.planned == 36 == pages.delivered + pages.undelivered + pages.censored + pages.unattempted
+
+
+def test_a_server_that_dies_ends_the_run_with_its_logs_tail(start, tiny):
+    run = start(tiny, *LONG).uploading()
+    os.kill(process_named(run.folder, "mock_server"), signal.SIGKILL)
+    code, output = run.end()
+    assert code == ExitCode.BUG, output
+    assert "server ended with exit code -9" in output
+    assert family_of(run.folder) == []
+    assert_accounted_for(run.folder)
+    assert (run.folder / "report" / "index.html").exists()
+
+
+def test_a_lost_worker_makes_the_run_invalid_and_names_its_stations(start, tiny):
+    run = start(tiny, *LONG, "--workers", "2").uploading()
+    os.kill(process_named(run.folder, "--worker"), signal.SIGKILL)
+    code, output = run.end()
+    assert code == ExitCode.INVALID, output
+    assert "INVALID" in output
+    assert "it held 6 stations" in output
+    assert family_of(run.folder) == []
+    assert_accounted_for(run.folder)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_lost_generator_ends_the_run(start, tiny, workers):
+    run = start(tiny, *LONG, "--workers", str(workers)).uploading()
+    os.kill(process_named(run.folder, "--headless", *(["--master"] if workers == 2 else [])), signal.SIGKILL)
+    code, output = run.end()
+    assert code in {ExitCode.BUG, ExitCode.INVALID}, output
+    assert "generator" in output or "worker 0" in output
+    assert family_of(run.folder) == []
+    assert_accounted_for(run.folder)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_if_the_harness_itself_is_killed_its_children_find_out_and_the_folder_still_gives_a_report(
+    start, tiny, tmp_path, workers
+):
+    run = start(tiny, *LONG, "--workers", str(workers)).uploading()
+    run.process.kill()
+    run.end()
+    wait_for(lambda: family_of(run.folder) == [] or None, timeout_s=10)
+    code, output = harness("report", run.folder, cwd=tmp_path)
+    assert code == 0, output
+    assert_accounted_for(run.folder)
+    assert (run.folder / "report" / "index.html").exists()
+    assert harness("gate", run.folder, cwd=tmp_path)[0] != 0
+
+
+def test_what_lies_in_the_current_folder_is_not_imported(tiny, tmp_path):
+    (tmp_path / "mock_server").mkdir()
+    (tmp_path / "mock_server" / "__init__.py").write_text("raise RuntimeError('planted')\n", "utf-8")
+    (tmp_path / "locust.py").write_text("raise RuntimeError('planted')\n", "utf-8")
+    (tmp_path / "locust.conf").write_text("users = many\n", "utf-8")
+    code, output = harness("run", tiny, "--out", "run", cwd=tmp_path)
+    assert code == ExitCode.PASSED, output
+
+
+def test_a_server_that_does_not_come_up_is_told_with_the_end_of_its_log(tiny, tmp_path):
+    code, output = harness("run", tiny, "--out", "run", cwd=tmp_path, PYTHONPATH=str(_broken_package(tmp_path)))
+    assert code == ExitCode.BUG, output
+    assert "server ended with exit code 1" in output
+    assert "planted" in output
+    assert family_of(tmp_path / "run") == []
+
+
+def _broken_package(tmp_path):
+    """A folder whose aiohttp can't be imported: the server needs it, the harness doesn't."""
+    (tmp_path / "broken" / "aiohttp").mkdir(parents=True)
+    (tmp_path / "broken" / "aiohttp" / "__init__.py").write_text("raise RuntimeError('planted')\n", "utf-8")
+    return tmp_path / "broken"

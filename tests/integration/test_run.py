@@ -1,0 +1,218 @@
+"""The whole way, for real: processes, sockets, a run folder, a verdict, an exit code."""
+
+import json
+import shutil
+import signal
+
+import duckdb
+import pytest
+
+from harness.errors import ExitCode
+from harness.figures.summarise import load_summary
+from harness.runfolder import RunFolder
+from tests.integration.conftest import TINY, family_of, harness, wait_for
+
+FILES = [
+    "run.json", "plan.parquet", "attempts.parquet", "stored.parquet", "summary.json", "verdict.json", "junit.xml", "summary.md",
+    "metrics.txt", "report/index.html", "report/throughput.svg", "report/throughput.png", "server/store.sqlite", "logs/server.log",
+    "logs/generator.log", "scrapes/server.gz", "scrapes/worker-0.gz", "journal/worker-0000.journal",
+]  # fmt: skip
+
+
+def rows(query, path):
+    return duckdb.execute(query.format(f"'{path}'")).fetchall()
+
+
+def assert_accounted_for(folder):
+    pages = load_summary(RunFolder(folder)).pages
+    assert pages.planned == pages.delivered + pages.undelivered + pages.censored + pages.unattempted
+    return pages
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One finished run of the tiny scenario: where it was started, its folder, exit code and output."""
+    place = tmp_path_factory.mktemp("finished")
+    (place / "tiny.toml").write_text(TINY, "utf-8")
+    code, output = harness("run", "tiny.toml", cwd=place)
+    (folder,) = (place / "runs").iterdir()
+    return place, folder, code, output
+
+
+def test_a_run_passes_says_so_and_leaves_every_file(finished):
+    _, folder, code, output = finished
+    assert code == ExitCode.PASSED, output
+    assert "PASS" in output
+    assert "stations.completed_by_deadline_ratio >= 100%" in output
+    assert str(folder / "report" / "index.html") in output
+    for name in FILES:
+        assert (folder / name).stat().st_size > 0, name
+
+
+def test_every_planned_page_is_stored_with_its_digest_and_its_reading(finished):
+    _, folder, _, _ = finished
+    query = "SELECT station, form, page, sha256, reading FROM {} ORDER BY ALL"
+    planned = rows(query, folder / "plan.parquet")
+    assert len(planned) == 36
+    assert rows(query, folder / "stored.parquet") == planned
+
+
+def test_totals_from_scrapes_and_rows_agree(finished):
+    _, folder, _, _ = finished
+    summary = load_summary(RunFolder(folder))
+    scraped = summary.generator.scraped
+    assert scraped["attempts"] == summary.attempts.total
+    assert scraped["delivered"] == summary.pages.delivered == summary.server.stored == 36
+    assert scraped["due"] == summary.pages.planned
+    assert scraped["sent_bytes"] == summary.attempts.sent_bytes
+
+
+def test_phases_of_every_attempt_follow_one_another(finished):
+    _, folder, _, _ = finished
+    ordered = rows(
+        "SELECT due_s <= sent_s AND sent_s <= connected_s AND connected_s <= body_sent_s AND body_sent_s <= first_byte_s"
+        " AND first_byte_s <= done_s FROM {}",
+        folder / "attempts.parquet",
+    )
+    assert ordered == [(True,)] * len(ordered)
+    timed = rows(
+        "SELECT count(*), count(queue_s), count(server_s), count(login_s) FROM {}", folder / "attempts.parquet"
+    )
+    assert timed == [(36, 36, 36, 12)]  # the server says its times; a station logs in once
+
+
+def test_no_secret_reaches_the_run_folder(finished):
+    _, folder, _, _ = finished
+    stations = {row[0] for row in rows("SELECT DISTINCT station FROM {}", folder / "plan.parquet")}
+    for path in folder.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            assert b"MOCK_SERVER_ADMIN_TOKEN=" not in data
+            assert b'"pin"' not in data, path
+            assert b"Bearer " not in data, path
+    assert len(stations) == 12
+
+
+def test_two_workers_have_the_same_plan_and_the_same_totals(finished, start, tiny):
+    _, folder, _, _ = finished
+    run = start(tiny, "--workers", "2")
+    code, output = run.end()
+    assert code == ExitCode.PASSED, output
+    assert (run.folder / "plan.parquet").read_bytes() == (folder / "plan.parquet").read_bytes()
+    assert {path.name for path in (run.folder / "journal").iterdir()} == {"worker-0000.journal", "worker-0001.journal"}
+    assert assert_accounted_for(run.folder).delivered == 36
+    shares = rows("SELECT worker, count(*) FROM {} GROUP BY worker ORDER BY worker", run.folder / "attempts.parquet")
+    assert shares == [(0, 18), (1, 18)]
+    summary = load_summary(RunFolder(run.folder))
+    assert summary.generator.scraped["attempts"] == summary.attempts.total == 36
+
+
+def test_a_breached_threshold_exits_99_and_says_by_how_much(tmp_path, tiny):
+    code, output = harness(
+        "run", tiny, "--set", "server.service_time=1s", "--set", "server.workers=1", "--set", "deadline=3s", "--out", "run",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert code == ExitCode.FAILED, output
+    assert "FAIL" in output
+    assert "BREACHED" in output
+    assert "percentage points below the limit" in output
+    assert json.loads((tmp_path / "run" / "verdict.json").read_text())["verdict"] == "fail"
+    assert_accounted_for(tmp_path / "run")
+
+
+def test_report_and_gate_need_the_folder_alone(finished, tmp_path):
+    _, folder, _, _ = finished
+    moved = tmp_path / "moved"
+    shutil.copytree(folder, moved)
+    shutil.rmtree(moved / "report")
+    (moved / "summary.json").unlink()
+    code, output = harness("report", moved, cwd=tmp_path)
+    assert code == 0, output
+    assert (moved / "report" / "index.html").stat().st_size > 0
+    assert load_summary(RunFolder(moved)) == load_summary(RunFolder(folder))
+    strict = tmp_path / "strict.toml"
+    strict.write_text('[[thresholds]]\nassert = "p50(delivery_seconds) < 1ms"\n', "utf-8")
+    assert harness("gate", moved, "--thresholds", strict, cwd=tmp_path)[0] in {ExitCode.FAILED, ExitCode.INVALID}
+    lax = tmp_path / "lax.toml"
+    lax.write_text('[[thresholds]]\nassert = "pages.delivered == 36"\n', "utf-8")
+    assert harness("gate", moved, "--thresholds", lax, cwd=tmp_path)[0] == ExitCode.PASSED
+
+
+def test_gate_without_thresholds_judges_by_the_runs_own(finished, tmp_path):
+    _, folder, code, _ = finished
+    moved = tmp_path / "moved"
+    shutil.copytree(folder, moved)
+    assert harness("gate", moved, cwd=tmp_path)[0] == code
+
+
+def test_list_shows_the_run_with_its_verdict(finished):
+    place, folder, _, _ = finished
+    code, output = harness("list", cwd=place, COLUMNS="160")
+    assert code == 0
+    assert folder.name in output
+    assert "PASS" in output
+
+
+def test_two_runs_side_by_side_do_not_disturb_each_other(start, tiny):
+    first, second = start(tiny, out="first"), start(tiny, out="second")
+    for run in (first, second):
+        code, output = run.end()
+        assert code in {ExitCode.PASSED, ExitCode.INVALID}, output  # two at once may be too much for the cores
+        assert assert_accounted_for(run.folder).delivered == 36
+        assert load_summary(RunFolder(run.folder)).pages.delivered_not_stored == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "workers"),
+    [(signal.SIGINT, ExitCode.INTERRUPTED, 1), (signal.SIGTERM, ExitCode.TERMINATED, 1), (signal.SIGINT, ExitCode.INTERRUPTED, 2)],
+)  # fmt: skip
+def test_a_signal_to_the_process_alone_stops_the_run_with_a_report(start, tiny, number, code, workers):
+    run = start(
+        tiny, "--set", "arrivals.over=6s", "--set", "server.service_time=300ms", "--workers", str(workers)
+    ).uploading()
+    run.process.send_signal(number)
+    ended, output = run.end()
+    assert ended == code, output
+    assert family_of(run.folder) == []
+    pages = assert_accounted_for(run.folder)
+    assert pages.unattempted > 0
+    assert pages.planned == 36
+    assert "stopping" in output
+    assert (run.folder / "report" / "index.html").stat().st_size > 0
+
+
+def test_a_signal_is_heard_even_if_it_was_inherited_as_ignored(start, tiny):
+    def ignore():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    run = start(tiny, "--set", "arrivals.over=6s", preexec_fn=ignore).uploading()
+    run.process.send_signal(signal.SIGINT)
+    assert run.end()[0] == ExitCode.INTERRUPTED
+
+
+def test_a_signal_before_the_first_upload_ends_at_once(start, tiny):
+    run = start(tiny)
+    wait_for(lambda: (run.folder / "plan.parquet").exists())
+    run.process.send_signal(signal.SIGINT)
+    code, output = run.end()
+    assert code == ExitCode.INTERRUPTED, output
+    assert family_of(run.folder) == []
+    assert "Traceback" not in output
+
+
+def test_an_upload_server_of_the_users_is_driven_without_the_mock(start, tiny, tmp_path):
+    """Nothing listens there: every attempt is refused, the run fails and says that nothing could be read back."""
+    run = start(tiny, "--target", "http://127.0.0.1:9", "--set", "deadline=3s")
+    code, output = run.end()
+    assert code == ExitCode.FAILED, output
+    assert load_summary(RunFolder(run.folder)).attempts.by_outcome.keys() == {"refused"}
+    assert "pages.delivered_not_stored == 0" in output
+    assert not (run.folder / "server" / "store.sqlite").exists()
+
+
+@pytest.mark.parametrize("url", ["http://198.51.100.1:80", "http://example.invalid", "ftp://127.0.0.1", "127.0.0.1:80", "http://127.example.invalid", "http://127.0.0.1:99999"])  # fmt: skip
+def test_a_target_elsewhere_is_refused_before_anything_starts(tmp_path, tiny, url):
+    code, output = harness("run", tiny, "--target", url, cwd=tmp_path)
+    assert code == ExitCode.USAGE
+    assert "--target" in output
+    assert not (tmp_path / "runs").exists()
