@@ -44,7 +44,7 @@ def draw(series: Series, summary: Summary) -> Figure:
     if not np.isfinite(completion.total.value).any():
         return silent(series, said, "no station was begun")
     scaled = series.time_scale > 1
-    drawn = frame(series, said, [Panel("stations complete", 3.3)], below_in=0.4 if scaled else 0.0)
+    drawn = frame(series, said, [Panel("stations complete", 3.3)], below_in=0.47 if scaled else 0.0)
     axes = drawn.panels[0]
     places = sorted(completion.kelurahan, key=_reached)
     slowest = places[0].label if len(places) > 1 else ""

@@ -227,7 +227,9 @@ class TestEveryChart:
         figure.draw_without_rendering()
         for text in figure.findobj(Text):
             if text.get_text() and text.get_visible():
-                assert text.get_window_extent().x1 <= figure.bbox.x1
+                box = text.get_window_extent()
+                assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1, text.get_text()
+                assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1, text.get_text()
 
     def test_is_the_same_bytes_each_time(self, chart: Chart) -> None:
         first, second = (hashlib.sha256(_saved(chart.name).encode()).digest() for _ in range(2))
