@@ -25,6 +25,8 @@ GOODPUT_OVER_S = 5.0
 """Goodput is held against the pages falling due over this long."""
 GOODPUT_RATIO = 0.95
 """And must be at least this share of them."""
+STAYS_DOWN_RATIO = 0.7
+"""Goodput below this share of what is possible is down: the greatest goodput over 5 s overrates capacity by its noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def recovery(fault: FaultRecord, curves: Curves) -> Recovery:
 
 
 def _stays_down(curves: Curves, start_s: float, end_s: float) -> bool:
-    """Whether less is delivered after a fault than what is there to do and could be done, with load below capacity.
+    """Whether much less is delivered after a fault than is there to do and could be done, with load below capacity.
 
     Capacity is what the system has shown: the greatest goodput over 5 s before the fault. Nothing shown, or less than
     5 s seen of the time after, and there is no telling (False). Bronson et al., HotOS'21.
@@ -96,7 +98,7 @@ def _stays_down(curves: Curves, start_s: float, end_s: float) -> bool:
     due, delivered = int(_within(curves.due_s, *after)[0]), int(_within(curves.delivered_s, *after)[0])
     work = due + int(curves.backlog(after[0])[0])
     possible = min(capacity_per_s * seen_s, work)
-    return due < capacity_per_s * seen_s and delivered < GOODPUT_RATIO * possible
+    return due < capacity_per_s * seen_s and delivered < STAYS_DOWN_RATIO * possible
 
 
 def _greatest_backlog(curves: Curves, start_s: float, end_s: float) -> int:

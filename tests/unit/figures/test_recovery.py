@@ -43,6 +43,13 @@ def test_a_system_that_stays_down_under_a_load_it_has_borne_is_metastable():
     assert found.metastable is True
 
 
+@pytest.mark.parametrize(("step_s", "metastable"), [(0.13, False), (0.15, True)])
+def test_a_goodput_somewhat_below_the_best_five_seconds_is_noise_not_metastable(step_s, metastable):
+    found = recovery(FAULT, drawn(delivered=every(step_s, 30.0, 60.0), due=every(0.1, 0.0, 50.0)))
+    assert found.recovered_after_s is None
+    assert found.metastable is metastable
+
+
 def slower_after_fault():
     return np.concatenate([every(0.1, 0.0, 20.0), every(0.2, 20.0, 60.0)])
 
