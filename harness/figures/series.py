@@ -38,7 +38,8 @@ class Responses:
     """Responses over time, from the rows of answered and timed-out attempts, binned by due time."""
 
     percentiles: list[Line]
-    """p50, p95, p99 per second of due time; NaN where the bin's sample cannot bear the percentile."""
+    """p50, p95, p99 over the due time: bins of a second, joined up to 10 s where a second can't bear the percentile; NaN
+    where ten can't either. So each line has its own `t_s`, the middles of its bins."""
     edges_t_s: FloatArray
     """Shape (columns + 1,)."""
     edges_response_s: FloatArray
@@ -75,7 +76,7 @@ class GeneratorHealth:
     """The generator's own health: lateness from the rows, the rest from its scrapes, a line a worker."""
 
     lateness: list[Line]
-    """p50, p99 and max per second of due time, seconds."""
+    """p50, p99 (bins as in `Responses.percentiles`) and max (a bin a second) over the due time, in seconds."""
     cpu: list[Line]
     """Share of one core, a line a worker."""
     memory: list[Line]
