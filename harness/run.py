@@ -180,6 +180,7 @@ class Run:
             self._drain(self._admin)
         self._collector.stop()
         self._collector.take()
+        self._look()
         family["generator"].tell("scraped")
         if self._admin is not None and family["server"].exit_code is None:
             self._read_stored(self._admin)

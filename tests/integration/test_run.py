@@ -192,7 +192,7 @@ def test_a_signal_is_heard_even_if_it_was_inherited_as_ignored(start, tiny):
 
 def test_a_signal_before_the_first_upload_ends_at_once(start, tiny):
     run = start(tiny)
-    wait_for(lambda: (run.folder / "plan.parquet").exists())
+    wait_for((run.folder / "plan.parquet").exists)
     run.process.send_signal(signal.SIGINT)
     code, output = run.end()
     assert code == ExitCode.INTERRUPTED, output

@@ -1,0 +1,142 @@
+"""The repository tests itself: everything that users can name is documented, and what is documented is there."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from harness import scenario
+from harness.errors import ExitCode
+from harness.figures.spreads import METRICS
+from harness.measure.telemetry import BUCKETS_S, Telemetry
+from harness.model import OUTCOMES
+from harness.runfolder import RunFolder
+from harness.scenario_files import shipped
+from reports.charts import CHARTS
+
+ROOT = Path(__file__).parents[2]
+TABLES = {
+    "": scenario.Scenario,
+    "stations.": scenario.Stations,
+    "photos.": scenario.Photos,
+    "client.": scenario.Client,
+}
+
+
+def doc(name):
+    return (ROOT / "docs" / f"{name}.md").read_text("utf-8")
+
+
+def codes_in(text):
+    """Everything between backticks, also several in one pair of a table's cell."""
+    return {word for code in re.findall(r"`([^`]+)`", text) for word in [code, *re.split(r"[{\s,]", code)]}
+
+
+@pytest.mark.parametrize("prefix", list(TABLES))
+def test_every_key_of_a_scenario_is_documented(prefix):
+    named = codes_in(doc("scenario"))
+    for key, field in TABLES[prefix].model_fields.items():
+        if f"{key}." not in TABLES and key != "arrivals":  # a table has keys of its own
+            assert f"{prefix}{field.alias or key}" in named, key
+
+
+def kinds_of(annotation, key):
+    models = [kind for kind in annotation.__origin__.__args__ if issubclass(kind, BaseModel)]
+    return {kind.model_fields[key].annotation.__args__[0]: kind for kind in models}
+
+
+@pytest.mark.parametrize(("annotation", "key", "prefix"), [(scenario.Arrivals, "kind", "arrivals."), (scenario.Retry, "strategy", "client.retry.")])  # fmt: skip
+def test_every_kind_of_arrival_and_every_strategy_is_documented_with_its_keys(annotation, key, prefix):
+    named = codes_in(doc("scenario"))
+    kinds = kinds_of(annotation, key)
+    assert len(kinds) == 4
+    for kind, model in kinds.items():
+        assert kind in named
+        for name in model.model_fields:
+            assert f"{prefix}{name}" in named, name
+
+
+def test_every_shipped_scenario_is_documented():
+    assert set(shipped()) <= codes_in(doc("scenario"))
+
+
+def test_every_outcome_is_documented():
+    assert {str(outcome) for outcome in OUTCOMES} <= codes_in(doc("measuring"))
+
+
+def test_every_chart_is_documented_and_no_other():
+    documented = set(re.findall(r"^\| `(\w+)` \|", doc("charts"), re.MULTILINE))
+    assert documented == {chart.name for chart in CHARTS}
+
+
+def test_every_sample_of_a_threshold_is_documented():
+    assert set(METRICS) <= codes_in(doc("thresholds"))
+
+
+def test_every_exit_code_is_documented_and_no_other():
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", doc("thresholds"), re.MULTILINE)}
+    assert documented == {int(code) for code in ExitCode}
+
+
+def test_every_metric_of_the_generator_is_documented_with_its_labels_and_no_other():
+    telemetry = Telemetry([], {"run": "", "scenario": "", "worker": ""})
+    there = set()
+    for family in telemetry.registry.collect():
+        if family.name.startswith("harness_"):
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            labels = ",".join(family.samples[0].labels) if family.samples and family.type != "histogram" else ""
+            labels = labels or ("reason" if "retries" in name else "")
+            there.add(f"{name}{{{labels}}}" if labels else name)
+    documented = set(re.findall(r"^\| `(harness_[^`]+)` \|", doc("metrics"), re.MULTILINE))
+    assert documented == there
+
+
+def test_the_documented_buckets_are_the_buckets():
+    text = doc("metrics")
+    listed = text[text.index("Buckets, in seconds:") :].split(",")[1].split(":")[1].split()
+    assert [float(bound) for bound in listed] == list(BUCKETS_S)
+
+
+def test_every_file_of_the_run_folder_is_documented():
+    named = codes_in(doc("run-folder"))
+    folder = RunFolder(Path("run"))
+    later = {"audit.json"}
+    for name, path in vars(folder).items():
+        if name in {"path", "report"} or path.name in later:
+            continue
+        relative = str(path.relative_to("run"))
+        assert {relative, f"{relative}/"} & named, name
+
+
+@pytest.mark.parametrize("path", ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))])  # fmt: skip
+def test_every_link_to_a_file_leads_somewhere(path):
+    text = (ROOT / path).read_text("utf-8")
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        if "://" not in target:
+            assert ((ROOT / path).parent / target).exists(), target
+
+
+def test_every_command_of_the_readme_exists():
+    said = (ROOT / "README.md").read_text("utf-8")
+    commands = set(re.findall(r"^    harness (\w+)", said, re.MULTILINE))
+    helped = subprocess.run(
+        [ROOT / ".venv/bin/harness", "--help"] if (ROOT / ".venv/bin/harness").exists() else ["harness", "--help"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for command in commands:
+        assert re.search(rf"^\W*{command}\b", helped, re.MULTILINE), command
+
+
+def test_every_target_of_the_makefile_is_listed_by_help():
+    text = (ROOT / "Makefile").read_text("utf-8")
+    phony = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split()
+    listed = re.findall(r"^([a-z-]+):.*## ", text, re.MULTILINE)
+    assert sorted(phony) == sorted(listed)
+
+
+def test_nothing_of_one_machine_is_in_the_lock_file():
+    lines = (ROOT / "requirements.lock").read_text("utf-8").splitlines()
+    for line in lines:
+        assert re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.+!-]+", line) or line.startswith("#"), line
