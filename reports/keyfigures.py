@@ -103,7 +103,7 @@ def _effort(summary: Summary) -> list[KeyFigure]:
     attempts, rates = summary.attempts, summary.rates
     amplification = "n/a" if attempts.amplification is None else f"{attempts.amplification:.2f}"
     sent = quantities.size(attempts.sent_bytes)
-    again = "" if attempts.resent_ratio is None else f"{share(attempts.resent_ratio)} of it again"
+    again = f"{share(attempts.resent_ratio)} of it again" if attempts.resent_ratio else ""
     pages_per_s = f"{quantity(rates.goodput_per_s, 'per_s')} of {quantity(rates.offered_per_s, 'per_s')}"
     return [
         KeyFigure("Attempts", count(attempts.total), f"{amplification} for each page attempted"),

@@ -174,7 +174,7 @@ def _kelurahan(summary: Summary) -> Table:
     places = sorted(summary.kelurahan, key=lambda place: place.completed_by_deadline / max(place.stations, 1))
     rows = [
         [
-            place.name,
+            quantities.place(place.name),
             place.code,
             count(place.stations),
             count(place.completed_by_deadline),

@@ -144,12 +144,10 @@ def percentile(spread: Spread, name: str) -> str:
     return f"never ({spread.never:,} of {spread.count:,} did not arrive)" if spread.never else MISSING
 
 
-def election_time(election_s: float) -> str:
-    """Election time since the start, in the greatest unit that stays readable.
+def place(name: str) -> str:
+    """A place's name as one writes it; the public lists have capitals only.
 
-    >>> election_time(20 * 3600), election_time(90)
-    ('hour 20', 'minute 1.5')
+    >>> place("JEMBERKIDUL"), place("Tegalbesar"), place("3509191001")
+    ('Jemberkidul', 'Tegalbesar', '3509191001')
     """
-    if election_s >= 3600:
-        return f"hour {election_s / 3600:g}"
-    return f"minute {election_s / 60:g}"
+    return name.title() if name.isupper() else name

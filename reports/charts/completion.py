@@ -28,14 +28,17 @@ def finding(series: Series, summary: Summary) -> str:
         if not len(reached) or series.deadline_s <= 0:
             return said + " by the deadline"
         spare = series.deadline_s - float(series.completion.total.t_s[reached[0]])
-        return f"{said} {quantities.seconds(max(spare, 0.0))} before the deadline"
+        slowest = min(series.completion.kelurahan, key=_reached, default=None)
+        named = len(series.completion.kelurahan) > 1 and slowest is not None
+        ending = f"; {quantities.place(slowest.label)} was last" if named and slowest else ""
+        return f"{said} {quantities.seconds(max(spare, 0.0))} before the deadline{ending}"
     ratio = quantities.share(done / stations.planned)
     said = f"{done:,} of {quantities.plural(stations.planned, 'station')} ({ratio}) were complete by the deadline"
     behind = [place for place in summary.kelurahan if place.stations]
     if len(behind) < 2:
         return said
     last = min(behind, key=lambda place: place.completed_by_deadline / place.stations)
-    return f"{said}; {last.name} was last with {quantities.share(last.completed_by_deadline / last.stations)}"
+    return f"{said}; {quantities.place(last.name)} was last with {quantities.share(last.completed_by_deadline / last.stations)}"
 
 
 def draw(series: Series, summary: Summary) -> Figure:
@@ -54,12 +57,10 @@ def draw(series: Series, summary: Summary) -> Figure:
         colour = palette.VERMILION if line.label == slowest else palette.GREY
         draw_line(axes, line, colour, width=1.4 if line.label == slowest else 0.9)
         if line.label in named:
-            labels.append(end_of(line, f"{line.label} {quantities.share(_reached(line)[0])}", colour))
+            labels.append(end_of(line, f"{quantities.place(line.label)} {_progress(line)}", colour))
     draw_line(axes, completion.planned, palette.OFFERED, width=1.4, dashed=True)
     draw_line(axes, completion.total, palette.GOODPUT, width=2.6)
-    total = end_of(
-        completion.total, f"all stations {quantities.share(_reached(completion.total)[0])}", palette.GOODPUT, bold=True
-    )
+    total = end_of(completion.total, f"all stations {_progress(completion.total)}", palette.GOODPUT, bold=True)
     labels += [total, end_of(completion.planned, "turned up", palette.OFFERED)]
     axes.set_ylim(0, 1.02)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
@@ -77,6 +78,12 @@ def _reached(line: Line) -> tuple[float, float]:
         return 0.0, 0.0
     last = float(line.value[finite[-1]])
     return last, -float(line.t_s[finite][np.argmax(line.value[finite] >= last)])
+
+
+def _progress(line: Line) -> str:
+    """How far it came; a line that came to its end says when."""
+    last, minus_t_s = _reached(line)
+    return f"at {quantities.seconds(-minus_t_s)}" if last >= 1 - 1e-9 else quantities.share(last)
 
 
 def _election_axis(drawn: Frame, series: Series) -> None:

@@ -115,9 +115,16 @@ def say_nothing(axes: Axes, reason: str) -> None:
 
 
 def draw_line(axes: Axes, line: Line, colour: str, *, width: float = 1.8, dashed: bool = False) -> None:
-    """Draw a line as it is; its label is kept as the artist's gid, for tests and for the SVG."""
+    """Draw a line as it is; its label is kept as the artist's gid, for tests and for the SVG.
+
+    A point between two gaps has no line to show it: it gets a dot.
+    """
     style = (0, (4, 2)) if dashed else "-"
-    axes.plot(line.t_s, line.value, color=colour, linewidth=width, linestyle=style, gid=line.label)
+    known = np.concatenate([[False], np.isfinite(line.value), [False]])
+    alone = np.flatnonzero(known[1:-1] & ~known[:-2] & ~known[2:])
+    (drawn,) = axes.plot(line.t_s, line.value, color=colour, linewidth=width, linestyle=style, gid=line.label)
+    if len(alone):
+        drawn.set(marker="o", markersize=2 * width, markevery=alone.tolist())
 
 
 def end_of(line: Line, text: str, colour: str, *, bold: bool = False) -> EndLabel | None:
@@ -130,21 +137,31 @@ def end_of(line: Line, text: str, colour: str, *, bold: bool = False) -> EndLabe
 
 
 def label_ends(axes: Axes, labels: Sequence[EndLabel | None]) -> None:
-    """Write each label right of the panel, at its line's end or as near as the others let it. Limits must be set."""
+    """Write each label right of its line's end, as near as the others let it. Limits must be set.
+
+    The labels stand in the margin, or in the panel where all lines end early enough to leave room there.
+    """
     wanted = [label for label in labels if label is not None]
     dpi = axes.figure.dpi
     box = axes.get_window_extent()
-    heights = [float(axes.transData.transform((label.t_s, label.value))[1] - box.y0) / dpi for label in wanted]
-    room = box.height / dpi
-    slack = max(0.0, (len(wanted) * LABEL_GAP_IN - room) / 2)
-    placed = nudge(heights, LABEL_GAP_IN, -slack, room + slack)
-    for label, height, target in zip(wanted, placed, heights, strict=True):
-        moved = abs(height - target) > 0.03 or label.t_s < axes.get_xlim()[1] * 0.985
+    points = [axes.transData.transform((label.t_s, label.value)) for label in wanted]
+    ends_in = [float(point[0] - box.x0) / dpi for point in points]
+    heights = [float(point[1] - box.y0) / dpi for point in points]
+    wide, high = box.width / dpi, box.height / dpi
+    latest = max(ends_in, default=wide)
+    start = latest if latest + RIGHT_IN < wide else wide
+    slack = max(0.0, (len(wanted) * LABEL_GAP_IN - high) / 2)
+    lowest = (
+        LABEL_GAP_IN * 0.6 * max((label.text.count("\n") + 1 for label in wanted), default=1) if start < wide else 0
+    )
+    placed = nudge(heights, LABEL_GAP_IN, lowest - slack, high + slack)
+    for label, height, target, end in zip(wanted, placed, heights, ends_in, strict=True):
+        moved = abs(height - target) > 0.03 or start - end > 0.06
         line = {"arrowstyle": "-", "color": label.colour, "lw": 0.8, "ls": (0, (1, 1.5)), "shrinkA": 0, "shrinkB": 1}
         axes.annotate(
             label.text,
             xy=(label.t_s, label.value),
-            xytext=(1 + (0.16 if moved else 0.08) / (box.width / dpi), height / room),
+            xytext=((start + (0.2 if moved else 0.08)) / wide, height / high),
             textcoords="axes fraction",
             color=label.colour,
             weight="bold" if label.bold else "normal",

@@ -26,26 +26,33 @@ def finding(summary: Summary) -> str:
     whole = summary.response_seconds
     if not whole.count:
         return "There were no responses"
-    name = next((name for name in ("p95", "p50") if getattr(whole, name) is not None), None)
-    if name is None:
-        return f"{quantities.plural(whole.count, 'response')}: too few for percentiles; the longest took {quantities.quantity(whole.max, 's')}"
-    share = {"p95": "95 % of responses", "p50": "Half of the responses"}[name]
+    for name, share in (("p95", "95 % of responses"), ("p50", "Half of the responses")):
+        compared = _compared(summary, name)
+        if compared:
+            return f"{share} came within {compared}"
+    for name, share in (("p95", "95 % of responses"), ("p50", "Half of the responses")):
+        if getattr(whole, name) is not None:
+            return f"{share} came within {quantities.percentile(whole, name)}, over the whole run"
+    longest = quantities.quantity(whole.max, "s")
+    return f"{quantities.plural(whole.count, 'response')}: too few for percentiles; the longest took {longest}"
 
-    def of(phase: PhaseFigures) -> float | None:
+
+def _compared(summary: Summary, name: str) -> str:
+    """The percentile when all was clear and during the worst fault; empty where either is not known."""
+
+    def of(phase: PhaseFigures) -> float:
         value: float | None = getattr(phase.response_seconds, name)
-        return value
+        return -1.0 if value is None else value
 
-    known = [phase for phase in summary.phases if of(phase) is not None]
-    clear = next((phase for phase in known if phase.name == "clear"), None)
-    worst = max(
-        (phase for phase in known if phase.name not in {"clear", "warm_up"}), key=lambda p: of(p) or 0, default=None
-    )
-    if clear is None or worst is None:
-        return f"{share} came within {quantities.percentile(whole, name)}, over the whole run"
-    before, during = of(clear) or 0.0, of(worst) or 0.0
-    if during < 1.2 * before:
-        return f"{share} came within {quantities.seconds(before)}, and the {worst.name} hardly changed that ({quantities.seconds(during)})"
-    return f"{share} came within {quantities.seconds(before)} at first, but took up to {quantities.seconds(during)} during the {worst.name}"
+    clear = next((phase for phase in summary.phases if phase.name == "clear" and of(phase) >= 0), None)
+    faulty = [phase for phase in summary.phases if phase.name not in {"clear", "warm_up"} and of(phase) >= 0]
+    if clear is None or not faulty:
+        return ""
+    worst = max(faulty, key=of)
+    before, during = (quantities.seconds(of(phase)) for phase in (clear, worst))
+    if of(worst) < 1.2 * of(clear):
+        return f"{before}, and the {worst.name} hardly changed that ({during})"
+    return f"{before} at first, but only within {during} during the {worst.name}"
 
 
 def levels(responses: Responses) -> list[int]:
@@ -93,7 +100,7 @@ def _label(responses: Responses, index: int, summary: Summary) -> EndLabel | Non
 def _scale(axes: Axes, low: float, high: float) -> None:
     axes.set_yscale("log")
     axes.set_ylim(low, high)
-    axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0,) if high / low > 1000 else (1.0, 3.0)))
+    axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0,) if high / low > 10_000 else (1.0, 3.0)))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: quantities.seconds(value)))
 

@@ -10,6 +10,9 @@ from harness.figures.summary import Summary
 from reports import palette, quantities
 from reports.charts.frame import Chart, Panel, draw_line, end_of, frame, label_ends, silent
 
+COUNTS = {"shed", "wasted"}
+"""What hopefully never happens; the finding says so in words when it did not."""
+
 
 def finding(series: Series, summary: Summary) -> str:
     """How long the queue grew, how much was refused and how much work was in vain."""
@@ -46,7 +49,7 @@ def _full_for(queue: Line) -> str:
 
 
 def draw(series: Series, summary: Summary) -> Figure:
-    """One quantity a panel, each on its own scale; a panel without a series is left out."""
+    """One quantity a panel, each on its own scale; without a series, or nothing to count, there is none."""
     said, health = finding(series, summary), series.server
     rows = [
         (health.queue_depth, "uploads waiting in the queue", "waiting", palette.PURPLE),
@@ -55,7 +58,9 @@ def draw(series: Series, summary: Summary) -> Figure:
         (health.shed, "uploads shed per second", "shed", palette.ORANGE),
         (health.wasted, "jobs finished after their client had left, per second", "wasted", palette.VERMILION),
     ]
-    rows = [row for row in rows if np.isfinite(row[0].value).any()]
+    rows = [
+        row for row in rows if np.isfinite(row[0].value).any() and (row[2] not in COUNTS or np.nansum(row[0].value))
+    ]
     if not rows:
         return silent(series, said, "no scrapes of the server, or none with these series")
     drawn = frame(series, said, [Panel(heading, 0.85) for _, heading, _, _ in rows])

@@ -34,7 +34,7 @@ def shortfalls(offered: Line, goodput: Line) -> list[Shortfall]:
     """Every such stretch of at least 3 s; the one with most missing pages first.
 
     Rates are smoothed over 5 s, so that noise neither makes a stretch nor cuts one in two; its ends are those of the
-    rates as they are. A rate at t holds for the interval between scrapes that ends at t.
+    rates as they are. A rate stands in the middle of its interval between two scrapes.
     """
     t_s = offered.t_s
     if len(t_s) < 3:
@@ -45,13 +45,14 @@ def shortfalls(offered: Line, goodput: Line) -> list[Shortfall]:
     asked_smooth = near @ asked / near.sum(axis=1)
     short = np.concatenate([[False], near @ given / near.sum(axis=1) < SHORT_OF * asked_smooth, [False]])
     edges = np.flatnonzero(short[1:] != short[:-1])
-    begins = np.concatenate([[2 * t_s[0] - t_s[1]], t_s[:-1]])
+    halves = np.diff(t_s) / 2
+    begins, ends = t_s - np.append(halves[:1], halves), t_s + np.append(halves, halves[-1:])
     found = []
     for first, stop in zip(edges[::2], edges[1::2], strict=True):
         low = first + np.flatnonzero(given[first:stop] < SHORT_OF * asked_smooth[first:stop])
         if not len(low):
             continue
-        start_s, end_s = float(begins[low[0]]), float(t_s[low[-1]])
+        start_s, end_s = float(begins[low[0]]), float(ends[low[-1]])
         due, delivered = (float(rate[low[0] : low[-1] + 1].sum()) for rate in (asked, given))
         if end_s - start_s >= LEAST_S and due > delivered:
             found.append((due - delivered, Shortfall(start_s, end_s, delivered / due)))
@@ -98,7 +99,7 @@ def draw(series: Series, summary: Summary) -> Figure:
     rates, said = series.rates, finding(series, summary)
     if not np.isfinite(rates.offered.value).any():
         return silent(series, said, "no scrapes of the generator")
-    drawn = frame(series, said, [Panel("per second", 2.9)])
+    drawn = frame(series, said, [Panel("pages falling due, pages delivered and answers of any kind, per second", 2.9)])
     axes = drawn.panels[0]
     _gap(axes, rates.offered, rates.goodput)
     draw_line(axes, rates.throughput, palette.THROUGHPUT, width=1.2)

@@ -292,6 +292,28 @@ def test_all_charts_of_a_run_are_drawn_within_a_few_seconds() -> None:
     assert time.process_time() - began < 5
 
 
+def test_a_run_that_ended_early_has_its_labels_beside_the_lines_and_not_in_the_far_margin() -> None:
+    made = evening.rates()
+    early = [Line(line.label, line.t_s[:36], line.value[:36]) for line in (made.offered, made.goodput, made.throughput)]
+    figure = draw("throughput", evening.series(rates=Rates(*early, [])))
+    figure.draw_without_rendering()
+    (label,) = (text for text in figure.findobj(Text) if text.get_text().startswith("goodput"))
+    panel = figure.axes[1]
+    assert 36 < panel.transData.inverted().transform(Text.get_window_extent(label))[0][0] < 40
+
+
+def test_a_point_between_two_gaps_is_drawn_as_a_dot() -> None:
+    made = evening.rates()
+    value = np.full(72, np.nan)
+    value[[5, 20, 21]] = 3.0
+    figure = draw(
+        "throughput", evening.series(rates=Rates(made.offered, made.goodput, evening.line("throughput", value), []))
+    )
+    (line,) = (line for line in figure.axes[1].lines if line.get_gid() == "throughput")
+    assert line.get_marker() == "o"
+    assert line.get_markevery() == [5]
+
+
 def test_nudged_labels_keep_their_gap_their_order_and_their_bounds() -> None:
     placed = nudge([0.0, 0.1, 0.1, 5.0], gap=1.0, low=0.0, high=5.0)
     assert placed == pytest.approx([0.0, 1.0, 2.0, 5.0])
