@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import gevent
 
 from harness.drive.retry import Backoff, Failure, Strategy
-from harness.drive.upload.attempt import Result, Uploader
+from harness.drive.upload.attempt import Result
 from harness.measure.journal import GaveUp, JournalWriter
 from harness.measure.telemetry import Ended, Telemetry
 from harness.model import DELIVERED
@@ -75,10 +76,20 @@ class Desk:
         self.on_attempt(result)
 
 
+class Attempts(Protocol):
+    """Makes one station's attempts; harness.drive.upload.attempt.Uploader does."""
+
+    def attempt(self, page: int, number: int, due_s: float, sent_s: float) -> Result:
+        """Try to deliver a page once."""
+
+    def close(self) -> None:
+        """The station is done."""
+
+
 class Evening:
     """The evening of one station."""
 
-    def __init__(self, desk: Desk, station: int, uploader: Uploader) -> None:
+    def __init__(self, desk: Desk, station: int, uploader: Attempts) -> None:
         """`station` is its number in the plan."""
         self._desk = desk
         self._station = station

@@ -72,7 +72,7 @@ def wait_for(condition, timeout_s=30.0):
 class Started:
     """A run of the command that is under way."""
 
-    process: subprocess.Popen
+    process: subprocess.Popen[str]
     folder: Path
 
     def uploading(self):

@@ -3,6 +3,7 @@
 import re
 import subprocess
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import BaseModel
@@ -17,7 +18,7 @@ from harness.scenario_files import shipped
 from reports.charts import CHARTS
 
 ROOT = Path(__file__).parents[2]
-TABLES = {
+TABLES: dict[str, type[BaseModel]] = {
     "": scenario.Scenario,
     "stations.": scenario.Stations,
     "photos.": scenario.Photos,
@@ -43,8 +44,8 @@ def test_every_key_of_a_scenario_is_documented(prefix):
 
 
 def kinds_of(annotation, key):
-    models = [kind for kind in annotation.__origin__.__args__ if issubclass(kind, BaseModel)]
-    return {kind.model_fields[key].annotation.__args__[0]: kind for kind in models}
+    models: list[type[BaseModel]] = list(annotation.__origin__.__args__)
+    return {get_args(kind.model_fields[key].annotation)[0]: kind for kind in models}
 
 
 @pytest.mark.parametrize(("annotation", "key", "prefix"), [(scenario.Arrivals, "kind", "arrivals."), (scenario.Retry, "strategy", "client.retry.")])  # fmt: skip
@@ -131,9 +132,9 @@ def test_every_command_of_the_readme_exists():
 
 def test_every_target_of_the_makefile_is_listed_by_help():
     text = (ROOT / "Makefile").read_text("utf-8")
-    phony = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split()
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)
     listed = re.findall(r"^([a-z-]+):.*## ", text, re.MULTILINE)
-    assert sorted(phony) == sorted(listed)
+    assert sorted(phony.split()) == sorted(listed)
 
 
 def test_nothing_of_one_machine_is_in_the_lock_file():

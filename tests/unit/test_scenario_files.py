@@ -1,6 +1,7 @@
 """Scenario files: what is read, and what is said of a wrong one."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -105,7 +106,7 @@ def test_a_warm_up_must_end_before_the_deadline(tmp_path):
 )
 def test_any_key_can_be_overridden(override, path, value):
     overrides = ['client.retry={strategy="none"}', override] if "strategy" in override else [override]
-    place = load("kaliwates", overrides)
+    place: Any = load("kaliwates", overrides)
     for part in path:
         place = place[part] if isinstance(part, int) else getattr(place, part)
     assert place == value

@@ -236,13 +236,17 @@ def test_a_connection_that_is_not_taken_times_out_while_connecting():
 
 
 def test_an_idle_connection_that_the_server_closed_is_stale_and_a_living_one_is_not(connect):
-    with scripted(lambda connection, _number: (read_request(connection), connection.sendall(OK), time.sleep(0.2), connection.close())) as address:  # fmt: skip
+    def script(connection, _number):
+        read_request(connection)
+        connection.sendall(OK)
+        time.sleep(0.2)
+
+    with scripted(script) as address:
         connection = connect(address)
         connection.exchange(REQUEST, Progress())
         assert not connection.stale()
         time.sleep(0.4)
         assert connection.stale()
-        connection.close()
 
 
 def test_running_out_of_descriptors_is_our_fault(monkeypatch):

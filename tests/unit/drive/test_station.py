@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import gevent
@@ -29,11 +30,11 @@ def plan():
 class ScriptedUploader:
     """Answers with the outcomes of a script, each after `takes_s`."""
 
-    script: list
+    script: list[Outcome]
     takes_s: float = 0.01
-    asked: list = field(default_factory=list)
+    asked: list[tuple[int, int]] = field(default_factory=list)
     closed: int = 0
-    clock: object = None
+    clock: Callable[[], float] = time.monotonic
 
     def attempt(self, page, number, due_s, sent_s):
         self.asked.append((page, number))

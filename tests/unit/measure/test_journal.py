@@ -75,6 +75,7 @@ writer.begin(1000, 1, 0.0, 0.0)
 time.sleep(60)
 """
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
         assert process.stdout.readline() == b"flushed\n"
         process.send_signal(signal.SIGKILL)
         process.wait()

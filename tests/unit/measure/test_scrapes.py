@@ -65,7 +65,7 @@ def exporter():
 
 def test_the_collector_scrapes_every_second_and_once_more_when_told(tmp_path, exporter):
     t0 = time.monotonic()
-    seen = []
+    seen: list[Scrape] = []
     collector = Collector(tmp_path, {"server": exporter}, lambda: time.monotonic() - t0, seen.append)
     collector.start()
     time.sleep(2.5)

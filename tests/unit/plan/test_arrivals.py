@@ -1,5 +1,7 @@
 """Due times follow the distribution they are drawn from."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -9,7 +11,7 @@ from harness.scenario import Constant, Curve, Poisson, Surge
 
 STATIONS = 5_000
 POINTS = (("0s", 0.0), ("8s", 0.5), ("36s", 1.0))
-KINDS = {
+KINDS: dict[str, Any] = {
     "constant": Constant.model_validate({"kind": "constant", "start": "2s", "over": "10s"}),
     "poisson": Poisson.model_validate({"kind": "poisson", "start": "2s", "over": "10s"}),
     "surge": Surge.model_validate({"kind": "surge", "start": "2s", "over": "10s"}),

@@ -26,7 +26,7 @@ def plan():
 
 
 def test_kaliwates_has_its_362_real_stations_in_seven_kelurahan(plan):
-    sizes = {}
+    sizes: dict[str, int] = {}
     for station in plan.stations:
         sizes[station.kelurahan_name] = sizes.get(station.kelurahan_name, 0) + 1
     assert sizes == {

@@ -17,7 +17,7 @@ def test_a_shipped_region_has_its_published_number_of_stations(region, stations)
 
 def test_where_only_totals_are_known_stations_sit_in_synthetic_kelurahan_of_at_most_999():
     found = parse_region("code,name,stations\n11,ACEH,2000\n", "x")
-    sizes = {}
+    sizes: dict[str, int] = {}
     for station in found:
         sizes[station.kelurahan] = sizes.get(station.kelurahan, 0) + 1
     assert sizes == {"1199999001": 667, "1199999002": 667, "1199999003": 666}
