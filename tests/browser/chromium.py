@@ -93,19 +93,16 @@ def screenshot(url: str, into: Path, *flags: str, width: int = 1000, height: int
     return Image.open(into).convert("RGB")
 
 
-def evaluate(
-    served: Site, html: str, script: str, *, width: int = 1000, headers: Mapping[str, str] | None = None
-) -> Any:
+def evaluate(served: Site, html: str, script: str, *flags: str, width: int = 1000) -> Any:
     """The JSON value of a JavaScript function of (document, window) of the page, laid out `width` pixels wide."""
-    served.serve("/page", html, headers)
+    served.serve("/page", html)
     driver = f"""<!DOCTYPE html><body><iframe id="f" src="/page" width="{width}" height="900"></iframe><pre id="out"></pre>
     <script>f.onload = async () => {{
       const found = await ({script})(f.contentDocument, f.contentWindow);
       out.textContent = "RESULT" + JSON.stringify(found) + "END";
     }}</script>"""
-    dumped = run(
-        served.serve("/driver", driver), "--dump-dom", "--virtual-time-budget=20000", "--window-size=1400,1000"
-    )
+    patience = ("--dump-dom", "--virtual-time-budget=20000", "--window-size=1400,1000")
+    dumped = run(served.serve("/driver", driver), *patience, *flags)
     match = re.search(r"RESULT(.*)END</pre>", dumped, re.DOTALL)
     assert match, dumped[-2000:]
     return json.loads(unescape(match.group(1)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,23 @@ def test_every_part_can_be_reached_by_the_keyboard(html: str, served: Site) -> N
         return stops.filter(e => { e.focus(); return d.activeElement !== e; }).map(e => e.outerHTML.slice(0, 80));
     }"""
     assert evaluate(served, html, script) == []
+
+
+@pytest.mark.parametrize("flags", [(), (DARK,)], ids=["light", "dark"])
+def test_axe_finds_nothing_that_keeps_anyone_out(html: str, served: Site, flags: tuple[str, ...]) -> None:
+    served.serve("/axe.js", (files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8"))
+    script = """async (d, w) => {
+        const axe = d.createElement('script');
+        const loaded = new Promise(done => { axe.onload = done; });
+        axe.src = '/axe.js';
+        d.head.append(axe);
+        await loaded;
+        const found = await w.axe.run(d);
+        return [found.passes.length, found.violations.map(v => [v.id, v.nodes.map(n => n.html.slice(0, 120))])];
+    }"""
+    passes, violations = evaluate(served, html, script, *flags)
+    assert violations == []
+    assert passes > 25
 
 
 def test_it_prints_to_pdf(page: Path, tmp_path: Path) -> None:

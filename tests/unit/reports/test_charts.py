@@ -294,8 +294,10 @@ def test_all_charts_of_a_run_are_drawn_within_a_few_seconds() -> None:
 
 def test_a_run_that_ended_early_has_its_labels_beside_the_lines_and_not_in_the_far_margin() -> None:
     made = evening.rates()
-    early = [Line(line.label, line.t_s[:36], line.value[:36]) for line in (made.offered, made.goodput, made.throughput)]
-    figure = draw("throughput", evening.series(rates=Rates(*early, [])))
+    offered, goodput, throughput = (
+        Line(line.label, line.t_s[:36], line.value[:36]) for line in (made.offered, made.goodput, made.throughput)
+    )
+    figure = draw("throughput", evening.series(rates=Rates(offered, goodput, throughput, [])))
     figure.draw_without_rendering()
     (label,) = (text for text in figure.findobj(Text) if text.get_text().startswith("goodput"))
     panel = figure.axes[1]
