@@ -7,6 +7,7 @@ import hmac
 import json
 import threading
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from aiohttp import web
@@ -164,7 +165,7 @@ class AdminRoutes:
 
         def lines() -> bytes:
             with lock:
-                return b"".join(_line(row) for row, _ in zip(rows, range(_ROWS_AT_ONCE), strict=False))
+                return b"".join(_line(row) for row in islice(rows, _ROWS_AT_ONCE))
 
         while text := await asyncio.to_thread(lines):
             await answer.write(text)

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from mock_server.answers import Problem, retry_after
 from mock_server.connection import Connection
-from mock_server.faults.base import Target
+from mock_server.faults.base import Reach, Target
 from mock_server.rules import Hit, Rules
 
 _REMEMBERED_PAGES = 50_000
@@ -56,10 +56,17 @@ class Exchange:
         attempt = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
         if attempt == 0 and station:
             attempt = self._attempts.next((station, form, page))
-        self.target = Target(station, form, page, attempt, self.request.method, phase)
+        method = self.request.headers.get("X-HTTP-Method-Override", self.request.method).upper()
+        self.target = Target(station, form, page, attempt, method, phase)
         self.hits = self._rules.hits(self.target)
         for hit in self.hits:
             await hit.fault.on_request(self, hit.draw)
+
+    def strike(self, reach: Reach) -> tuple[Hit, ...]:
+        """The faults that strike what has come up now; they may act on the answer too."""
+        hits = self._rules.hits(self.target, reach)
+        self.hits += hits
+        return hits
 
     def ask_for_body(self) -> None:
         """Tells a client that waits for it to send the body."""

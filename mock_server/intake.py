@@ -208,7 +208,7 @@ class Intake:
             upload.sha256, exchange.request.headers.get("Idempotency-Key", ""), secrets.token_hex(8), upload.photo,
         )  # fmt: skip
         rows: tuple[Row, ...] = (sent,)
-        for hit in exchange.hits:
+        for hit in exchange.strike("rows"):
             rows = hit.fault.on_rows(exchange, rows, hit.draw)
         begun = time.monotonic()
         verdict = await self._store.put(Order(sent, rows, upload_id))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from mock_server.dice import uniform
-from mock_server.faults.base import Fault, Server, Target
+from mock_server.faults.base import Fault, Reach, Server, Target
 
 Clock = Callable[[], float | None]
 """Seconds since T0; None while T0 is not known yet."""
@@ -82,14 +82,14 @@ class Rules:
         now = self._clock()
         return 0.0 if now is None or rule.healed else rule.fault.strength(now)
 
-    def hits(self, target: Target) -> tuple[Hit, ...]:
-        """The faults that strike this request, in the order of the profile; counts and logs them."""
+    def hits(self, target: Target, reach: Reach = "request") -> tuple[Hit, ...]:
+        """The faults of this reach that strike now, in the order of the profile; counts and logs them."""
         if not self._rules:
             return ()
         return tuple(
             Hit(rule.fault, self._uniform(rule.fault, "draw", target))
             for rule in self._rules.values()
-            if rule.fault.reach == "request" and self._strikes(rule, target)
+            if rule.fault.reach == reach and self._strikes(rule, target)
         )
 
     def capacity_factor(self, target: Target) -> float:
@@ -110,7 +110,7 @@ class Rules:
         rule.seen += 1
         if rule.seen <= fault.skip_first or (fault.count is not None and rule.injected >= fault.count):
             return False
-        chance = fault.probability * (strength if fault.reach == "request" else 1.0)
+        chance = fault.probability * (1.0 if fault.reach == "work" else strength)
         if chance < 1 and self._uniform(fault, "hit", target) >= chance:
             return False
         self._count(rule, target)
@@ -140,7 +140,7 @@ class Rules:
             is_on = self.strength(rule) > 0
             if is_on and not rule.is_on:
                 rule.is_on = True
-                if rule.fault.reach == "server":
+                if rule.fault.reach == "server" and not rule.late:
                     self._count(rule, _NOBODY)
                 rule.fault.on_begin(self._server, late=rule.late)
             elif rule.is_on and not is_on:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from mock_server.faults.base import Exchange, Fault
+from mock_server.faults.base import Exchange, Fault, Reach
 
 
 class AckLost(Fault):
     """Retries of such a page are repetitions: 200, or a second copy where nothing dedupes."""
 
+    reach: ClassVar[Reach] = "rows"
     kind: Literal["ack_lost"]
 
     async def on_answer(self, exchange: Exchange, answer: bytes, draw: float) -> bool:  # noqa: ARG002

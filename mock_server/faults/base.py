@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from mock_server.resumable import Resumable
     from mock_server.rows import Row
 
+Reach = Literal["request", "rows", "resumable", "work", "server"]
+"""Any request, rows about to be stored, a resumable upload asked for or going on, the work on an upload, the server."""
+
 PHASES = ("login", "upload", "status", "public")
 """Which part of an evening a request belongs to: `status` asks after an upload, `public` reads the results."""
 
@@ -102,8 +105,8 @@ class Server(Protocol):
 class Fault(Frozen):
     """A rule that makes the server misbehave for a while."""
 
-    reach: ClassVar[Literal["request", "work", "server"]] = "request"
-    """What it strikes: single requests, the work on uploads, or the server as a whole."""
+    reach: ClassVar[Reach] = "request"
+    """What it strikes: its dice are thrown (and its hits counted) when such a thing comes up."""
     name: str = ""
     """What reports and metrics call it; its kind if left out."""
     kind: str

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from mock_server.faults.base import Exchange, Fault
+from mock_server.faults.base import Exchange, Fault, Reach
 
 if TYPE_CHECKING:
     from mock_server.rows import Row
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 class CorruptStored(Fault):
     """The digest of what is held differs (and a byte of the photo, if photos are kept); the receipt is as if not."""
 
+    reach: ClassVar[Reach] = "rows"
     kind: Literal["corrupt_stored"]
 
     def on_rows(self, exchange: Exchange, rows: tuple[Row, ...], draw: float) -> tuple[Row, ...]:  # noqa: ARG002

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from mock_server.faults.base import Fault, Server
+from mock_server.faults.base import Fault, Reach, Server
 from mock_server.units import Duration
 
 
 class Crash(Fault):
     """At its start the process is killed; what was acknowledged must be there when it is back."""
 
-    reach: ClassVar[Literal["request", "work", "server"]] = "server"
+    reach: ClassVar[Reach] = "server"
     kind: Literal["crash"]
     restart_after: Duration | None = 2.0
     """Time that the server stays away."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from mock_server.faults.base import Fault, Server
+from mock_server.faults.base import Fault, Reach, Server
 
 
 class Down(Fault):
     """The data port is closed for everybody: match, probability and count do not apply."""
 
-    reach: ClassVar[Literal["request", "work", "server"]] = "server"
+    reach: ClassVar[Reach] = "server"
     kind: Literal["down"]
 
     def on_begin(self, server: Server, *, late: bool) -> None:  # noqa: ARG002

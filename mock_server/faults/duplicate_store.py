@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from mock_server.faults.base import Exchange, Fault
+from mock_server.faults.base import Exchange, Fault, Reach
 
 if TYPE_CHECKING:
     from mock_server.rows import Row
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 class DuplicateStore(Fault):
     """The page is stored twice, whatever `dedupe` says."""
 
+    reach: ClassVar[Reach] = "rows"
     kind: Literal["duplicate_store"]
 
     def on_rows(self, exchange: Exchange, rows: tuple[Row, ...], draw: float) -> tuple[Row, ...]:  # noqa: ARG002

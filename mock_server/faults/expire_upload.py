@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from mock_server.faults.base import Exchange, Fault
+from mock_server.faults.base import Exchange, Fault, Reach
 
 if TYPE_CHECKING:
     from mock_server.resumable import Resumable
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 class ExpireUpload(Fault):
     """410, and it does not come back: the client has to begin again."""
 
+    reach: ClassVar[Reach] = "resumable"
     kind: Literal["expire_upload"]
 
     def on_resumable(self, exchange: Exchange, upload: Resumable, draw: float) -> None:  # noqa: ARG002

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from mock_server.faults.base import Exchange, Fault
+from mock_server.faults.base import Exchange, Fault, Reach
 
 if TYPE_CHECKING:
     from mock_server.resumable import Resumable
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 class FalseComplete(Fault):
     """The offset that the client is told is the whole length, whatever has come."""
 
+    reach: ClassVar[Reach] = "resumable"
     kind: Literal["false_complete"]
 
     def on_resumable(self, exchange: Exchange, upload: Resumable, draw: float) -> None:  # noqa: ARG002

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from mock_server.faults.base import Exchange, Fault
+from mock_server.faults.base import Exchange, Fault, Reach
 from mock_server.units import Duration
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 class LoseAfterAck(Fault):
     """The row is deleted after a while; healing or draining does not save it, but makes it happen at once."""
 
+    reach: ClassVar[Reach] = "rows"
     kind: Literal["lose_after_ack"]
     after: Duration = 1.0
     """Time from the answer to the loss."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from mock_server.faults.base import Exchange, Fault
+from mock_server.faults.base import Exchange, Fault, Reach
 
 if TYPE_CHECKING:
     from mock_server.rows import Row
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 class Misfile(Fault):
     """Stored for the neighbouring station (its number 1 higher, 999 becomes 1); the receipt is as if not."""
 
+    reach: ClassVar[Reach] = "rows"
     kind: Literal["misfile"]
 
     def on_rows(self, exchange: Exchange, rows: tuple[Row, ...], draw: float) -> tuple[Row, ...]:  # noqa: ARG002

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from mock_server.faults.base import Exchange, Fault
+from mock_server.faults.base import Exchange, Fault, Reach
 
 if TYPE_CHECKING:
     from mock_server.rows import Row
@@ -17,6 +17,7 @@ _CONFUSED = str.maketrans("0123456789", "9748591306")
 class Misread(Fault):
     """One figure of the reading changes its first digit; a page without figures is stored as it is."""
 
+    reach: ClassVar[Reach] = "rows"
     kind: Literal["misread"]
 
     def on_rows(self, exchange: Exchange, rows: tuple[Row, ...], draw: float) -> tuple[Row, ...]:  # noqa: ARG002

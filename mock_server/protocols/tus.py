@@ -126,7 +126,7 @@ class Tus:
             raise Problem(403, "The upload is another station's")
         exchange = request[EXCHANGE]
         await exchange.begin(phase, upload.station, upload.form, upload.page)
-        for hit in exchange.hits:
+        for hit in exchange.strike("resumable"):
             hit.fault.on_resumable(exchange, upload, hit.draw)
         return upload
 

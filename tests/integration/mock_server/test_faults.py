@@ -387,3 +387,13 @@ def test_every_kind_of_fault_is_tested_here_or_beside():
     elsewhere = {"crash", "offset_rollback", "false_complete", "stale_lock", "expire_upload"}
     untested = {get_args(kind.model_fields["kind"].annotation)[0] for kind in KINDS} - elsewhere
     assert {kind for kind in untested if f'"{kind}"' not in here} == set()
+
+
+async def test_faults_of_storing_strike_nothing_but_what_is_stored(tmp_path):
+    async with running(tmp_path, faults=[fault("ack_lost"), fault("misfile")]) as mock:
+        login = json.dumps({"station": STATION, "pin": STATION[-6:]}).encode()
+        assert (await mock.ask("POST", "/v1/login", {}, login)).status == 200
+        assert (await mock.upload(picture=b"no photo")).status == 422
+        assert (await mock.ask("GET", path_of() + "/status", await mock.bearer())).status == 404
+        assert await mock.metric('mock_server_faults_injected_total{fault="ack_lost"}') == 0
+        assert await mock.metric('mock_server_faults_injected_total{fault="misfile"}') == 0

@@ -1,0 +1,326 @@
+"""The server as a process: how it starts, is told things, stops, crashes and comes back."""
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import sqlite3
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from mock_server.tls import make_certificate
+from tests.integration.mock_server.process import ADMIN_TOKEN, Process, is_alive, process
+from tests.integration.mock_server.running import BOUNDARY, STATION, form, head, path_of, photo, station
+
+
+def put(server: Process, token: str, code: str = STATION, page: int = 1) -> int:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "image/jpeg"}
+    return server.ask("PUT", path_of(code, page), headers, photo((code, page)))[0]
+
+
+def test_it_tells_its_ports_takes_uploads_and_stops_when_told(tmp_path):
+    server = Process(tmp_path)
+    assert server.ready["pid"] == server.popen.pid
+    assert put(server, server.token(STATION)) == 201
+    assert len(server.stored()) == 1
+    server.say({"event": "stop"})
+    assert server.popen.wait(10) == 0
+    assert server.end() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_gracefully_even_where_it_was_ignored(tmp_path, number):
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        server = Process(tmp_path)
+    finally:
+        signal.signal(number, before)
+    server.popen.send_signal(number)
+    assert server.popen.wait(10) == 0
+    server.end()
+
+
+def test_it_ends_with_its_input_even_if_the_event_loop_is_busy(tmp_path):
+    server = Process(tmp_path)
+    os.kill(server.ready["pid"], signal.SIGSTOP)
+    assert server.popen.stdin is not None
+    server.popen.stdin.close()
+    os.kill(server.ready["pid"], signal.SIGCONT)
+    begun = time.monotonic()
+    server.popen.wait(5)
+    assert time.monotonic() - begun < 1.0
+    server.end()
+
+
+def test_no_fault_is_on_before_t0_is_known(tmp_path):
+    with process(tmp_path, t0=False, faults=[{"kind": "abort"}]) as server:
+        token = server.token(STATION)
+        assert put(server, token) == 201
+        server.say({"event": "t0", "monotonic": time.monotonic() - 100.0})
+        time.sleep(0.3)
+        assert put(server, token, page=2) == 503
+
+
+def test_the_schedule_counts_from_t0(tmp_path):
+    fault = {"kind": "abort", "start": "100s", "duration": "1500ms"}
+    with process(tmp_path, t0=False, faults=[fault]) as server:
+        token = server.token(STATION)
+        server.say({"event": "t0", "monotonic": time.monotonic() - 99.0})
+        assert put(server, token, page=1) == 201
+        time.sleep(1.5)
+        assert put(server, token, page=2) == 503
+        time.sleep(1.5)
+        assert put(server, token, page=2) == 201
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--profile", "missing.toml"], "can't be read"),
+        (["--profile", "wrong.toml"], 'wrokers is not a key; did you mean "workers"?'),
+        (["--stations", "wrong.csv"], "needs the columns code, name, pin"),
+        (["--host", "192.0.2.1", "--port", "0", "--admin-port", "0"], "can't listen"),
+    ],
+)
+def test_what_cannot_be_used_ends_it_with_code_2(tmp_path, arguments, says):
+    (tmp_path / "wrong.toml").write_text("wrokers = 3\n")
+    (tmp_path / "wrong.csv").write_text("kode,sandi\n1,2\n")
+    command = [sys.executable, "-m", "mock_server", *arguments]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
+def test_help_names_every_flag():
+    done = subprocess.run(
+        [sys.executable, "-m", "mock_server", "--help"], capture_output=True, text=True, timeout=30, check=True
+    )
+    for flag in ("--profile", "--stations", "--data", "--port", "--admin-port", "--tls", "--supervised", "--kept"):
+        assert flag in done.stdout
+
+
+def test_alone_it_introduces_itself_and_stops_on_ctrl_c(tmp_path):
+    command = [sys.executable, "-u", "-m", "mock_server", "--port", "0", "--admin-port", "0", "--data", str(tmp_path)]
+    environment = {name: value for name, value in os.environ.items() if name != "MOCK_SERVER_ADMIN_TOKEN"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as server:
+        assert server.stdout is not None
+        told = dict(server.stdout.readline().split(None, 1) for _ in range(2))
+        token_line = server.stdout.readline()
+        path = Path(token_line.removeprefix("admin token").strip())
+        assert oct(path.stat().st_mode & 0o777) == "0o600"
+        admin = told["admin"].strip().rsplit(":", 1)[1]
+        with socket.create_connection(("127.0.0.1", int(admin))) as line:
+            token = path.read_text()
+            line.sendall(f"GET /profile HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+            assert line.recv(100).startswith(b"HTTP/1.1 200")
+        server.send_signal(signal.SIGINT)
+        assert server.wait(10) == 0
+        assert not path.exists()
+
+
+def test_the_admin_token_is_neither_logged_nor_left_in_its_folder(tmp_path):
+    with process(tmp_path, faults=[{"kind": "abort", "probability": 0.5}]) as server:
+        token = server.token(STATION) if server.ask("GET", "/healthz")[0] == 200 else ""
+        server.ask("GET", "/faults", admin=True)
+        server.ask("POST", "/drain", admin=True)
+        assert put(server, token) in {201, 503}
+    content = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert ADMIN_TOKEN.encode() not in content
+    assert token.encode() not in content, "a station's token is not kept either, only its digest"
+
+
+def test_tokens_survive_a_restart_if_the_profile_says_so(tmp_path):
+    for survive, expected in ((True, 200), (False, 401)):
+        folder = tmp_path / str(survive)
+        folder.mkdir()
+        with process(folder, tokens_survive_restart=survive) as server:
+            token = server.token(STATION)
+            assert put(server, token) == 201
+        with process(folder, tokens_survive_restart=survive) as server:
+            assert put(server, token) == expected
+
+
+def test_a_graceful_stop_finishes_what_it_has_and_refuses_new_work(tmp_path):
+    server = Process(tmp_path, service_time="1s", grace="5s")
+    token = server.token(STATION)
+    statuses: dict[int, int] = {}
+    running = threading.Thread(target=lambda: statuses.__setitem__(1, put(server, token, page=1)))
+    running.start()
+    time.sleep(0.4)
+    server.popen.send_signal(signal.SIGTERM)
+    time.sleep(0.2)
+    assert server.ask("GET", "/readyz")[0] == 503
+    assert put(server, token, page=2) == 503
+    running.join()
+    assert statuses == {1: 201}
+    begun = time.monotonic()
+    assert server.popen.wait(10) == 0
+    assert time.monotonic() - begun < 3
+    server.end()
+
+
+def test_a_graceful_stop_refuses_what_it_cannot_finish_in_its_grace_time(tmp_path):
+    server = Process(tmp_path, service_time="1h", grace="2s", workers=1)
+    token = server.token(STATION)
+    statuses: list[int] = []
+    uploads = [
+        threading.Thread(target=lambda page=page: statuses.append(put(server, token, page=page))) for page in (1, 2)
+    ]
+    for upload in uploads:
+        upload.start()
+    time.sleep(0.5)
+    begun = time.monotonic()
+    server.popen.send_signal(signal.SIGTERM)
+    assert server.popen.wait(10) == 0
+    assert time.monotonic() - begun < 2 + 1.0
+    for upload in uploads:
+        upload.join()
+    assert statuses == [503, 503]
+    server.end()
+
+
+def acknowledged_until_killed(server: Process, codes: list[str], seconds: float) -> set[tuple[str, int]]:
+    """Uploads from several threads until `kill -9`; the pages whose acknowledgement arrived."""
+    acknowledged: set[tuple[str, int]] = set()
+
+    def send(code: str) -> None:
+        try:
+            token = server.token(code)
+            for page in (1, 2, 3):
+                if put(server, token, code, page) in {200, 201}:
+                    acknowledged.add((code, page))
+        except (OSError, AssertionError, ValueError):
+            return
+
+    def some(share: list[str]) -> None:
+        for code in share:
+            send(code)
+
+    threads = [threading.Thread(target=some, args=(codes[n::8],)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    time.sleep(seconds)
+    os.kill(server.ready["pid"], signal.SIGKILL)
+    for thread in threads:
+        thread.join()
+    return acknowledged
+
+
+def test_kill_9_loses_no_acknowledged_page_and_corrupts_nothing(tmp_path):
+    acknowledged: set[tuple[str, int]] = set()
+    for life, seconds in enumerate((0.25, 0.4, 0.6)):
+        server = Process(tmp_path, workers=16)
+        codes = [f"3509191{life + 1:03d}{number:03d}" for number in range(1, 400)]
+        acknowledged |= acknowledged_until_killed(server, codes, seconds)
+        server.end()
+    assert len(acknowledged) > 60
+    with process(tmp_path) as server:
+        held = {(row["station"], row["page"]): row["sha256"] for row in server.stored()}
+        assert acknowledged <= set(held)
+        for page_key, digest in held.items():
+            assert digest == hashlib.sha256(photo(page_key)).hexdigest()
+        rows = server.stored()
+        assert len(rows) == len(held), "no page twice"
+
+
+def test_crash_kills_the_server_which_comes_back_with_all_that_was_acknowledged(tmp_path):
+    server = Process(tmp_path, faults=[{"kind": "crash", "start": "1500ms", "restart_after": "500ms"}])
+    token = server.token(STATION)
+    first_pid = server.ready["pid"]
+    assert first_pid != server.popen.pid, "a keeper stands between"
+    assert put(server, token) == 201
+    assert server.wait_for("crash")["restart_after"] == 0.5
+    with pytest.raises(ConnectionError):
+        socket.create_connection(("127.0.0.1", server.ready["port"]))
+    again = server.wait_for("restarted")
+    assert (again["port"], again["admin_port"]) == (server.ready["port"], server.ready["admin_port"])
+    assert again["pid"] != first_pid
+    time.sleep(1.0)
+    assert not is_alive(first_pid)
+    assert put(server, token) == 200, "the same page, by the same token"
+    assert len(server.stored()) == 1
+    lines = [json.loads(line) for line in (tmp_path / "data" / "injections.jsonl").read_text().splitlines()]
+    assert [line["fault"] for line in lines] == ["crash"]
+    server.end()
+    assert not is_alive(again["pid"])
+
+
+def test_a_kept_server_crashes_on_demand_and_dies_with_its_keeper(tmp_path):
+    server = Process(tmp_path, "--kept")
+    try:
+        server.ask("POST", "/faults", {}, json.dumps({"kind": "crash", "restart_after": "200ms"}).encode(), admin=True)
+    except OSError:
+        pass
+    again = server.wait_for("restarted")
+    server.popen.kill()
+    server.popen.wait()
+    deadline = time.monotonic() + 5
+    while is_alive(again["pid"]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not is_alive(again["pid"])
+    server.end()
+
+
+def test_a_keeper_passes_a_stop_on(tmp_path):
+    server = Process(tmp_path, "--kept")
+    server.say({"event": "stop"})
+    assert server.popen.wait(10) == 0
+    assert not is_alive(server.ready["pid"])
+    server.end()
+
+
+def test_a_restart_with_100_000_pages_takes_less_than_two_seconds(tmp_path):
+    with process(tmp_path) as server:
+        assert put(server, server.token(STATION)) == 201
+    store = sqlite3.connect(tmp_path / "data" / "store.sqlite")
+    with store:
+        store.executemany(
+            "INSERT INTO pages (station, form, page, sha256, size_bytes, reading, stored_at, sent_sha256,"
+            " idempotency_key, receipt) VALUES (?, 'ppwp', ?, ?, 1, '', 0, ?, '', ?)",
+            ((f"35{n // 3:011d}", n % 3 + 1, f"{n:064x}", f"{n:064x}", f"{n:016x}") for n in range(100_000)),
+        )
+    store.close()
+    begun = time.monotonic()
+    with process(tmp_path) as server:
+        assert server.ask("GET", "/readyz")[0] == 200
+        assert time.monotonic() - begun < 2.0
+        assert len(server.stored()) == 100_001
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_tls_with_a_certificate_made_at_start_or_given(tmp_path, own):
+    flags = ["--tls"]
+    if own:
+        certificate, key = make_certificate(tmp_path, "127.0.0.1")
+        flags += ["--certificate", str(certificate), "--key", str(key)]
+    with process(tmp_path, *flags) as server:
+        context = ssl.create_default_context(cafile=str(tmp_path / "certificate.pem") if own else None)
+        if not own:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        body = form(photo())
+        with (
+            socket.create_connection(("127.0.0.1", server.ready["port"])) as plain,
+            context.wrap_socket(plain, server_hostname="127.0.0.1") as line,
+        ):
+            login = json.dumps({"station": STATION, "pin": STATION[-6:]}).encode()
+            line.sendall(head("POST", "/v1/login", {}, len(login)) + login)
+            token = json.loads(line.recv(65536).partition(b"\r\n\r\n")[2])["token"]
+            kind = f"multipart/form-data; boundary={BOUNDARY}"
+            line.sendall(
+                head("POST", path_of(), {"Authorization": f"Bearer {token}", "Content-Type": kind}, len(body)) + body
+            )
+            assert line.recv(65536).startswith(b"HTTP/1.1 201")
+        assert [row["station"] for row in server.stored()] == [STATION]
+        assert station(1) == STATION

@@ -1,0 +1,347 @@
+"""Resumable uploads over raw sockets: what tus 1.0.0 asks for, and what faults do to it."""
+
+import asyncio
+import base64
+import hashlib
+
+import pytest
+
+from tests.integration.mock_server.running import READING, STATION, Mock, head, photo, running, station
+
+VERSION = {"Tus-Resumable": "1.0.0"}
+BYTES = {"Content-Type": "application/offset+octet-stream"}
+
+
+def metadata(page: int = 1, code: str = STATION, **more: str) -> str:
+    pairs = {"station": code, "form": "ppwp", "page": str(page), **more}
+    return ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in pairs.items())
+
+
+async def create(mock: Mock, picture: bytes, page: int = 1, code: str = STATION, **more: str) -> str:
+    """A new upload's path."""
+    headers = {**await mock.bearer(code), **VERSION, "Upload-Length": str(len(picture))}
+    answer = await mock.ask("POST", "/v1/files", {**headers, "Upload-Metadata": metadata(page, code, **more)})
+    assert answer.status == 201, answer.raw
+    return answer.headers["location"]
+
+
+async def patch(mock: Mock, path: str, offset: int, data: bytes, code: str = STATION, **more: str):
+    headers = {**await mock.bearer(code), **VERSION, **BYTES, "Upload-Offset": str(offset)}
+    return await mock.ask("PATCH", path, {**headers, **{k.replace("_", "-"): v for k, v in more.items()}}, data)
+
+
+async def offset_of(mock: Mock, path: str):
+    return await mock.ask("HEAD", path, {**await mock.bearer(), **VERSION})
+
+
+async def test_an_upload_in_three_pieces_becomes_a_page(tmp_path):
+    picture = photo(size=9000)
+    async with running(tmp_path) as mock:
+        path = await create(mock, picture, page=2, reading=READING)
+        for begin in (0, 3000, 6000):
+            assert (await offset_of(mock, path)).headers["upload-offset"] == str(begin)
+            assert await mock.stored() == []
+            answer = await patch(mock, path, begin, picture[begin : begin + 3000])
+            assert (answer.status, answer.headers["upload-offset"]) == (204, str(begin + 3000))
+        assert "service;dur=" in answer.headers["server-timing"]
+        (row,) = await mock.stored()
+        assert (row["page"], row["reading"], row["size_bytes"]) == (2, READING, 9000)
+        assert row["sha256"] == hashlib.sha256(picture).hexdigest()
+        found = await offset_of(mock, path)
+        assert (found.headers["upload-offset"], found.headers["upload-length"]) == ("9000", "9000")
+        assert found.headers["upload-metadata"] == metadata(2, reading=READING)
+        assert list((tmp_path / "uploads").iterdir()) == [], "its bytes are not kept twice"
+
+
+async def test_the_server_tells_what_it_speaks(tmp_path):
+    async with running(tmp_path, max_body="7MB") as mock:
+        answer = await mock.ask("OPTIONS", "/v1/files")
+        assert answer.status == 204
+        assert answer.headers["tus-version"] == "1.0.0"
+        assert answer.headers["tus-extension"] == "creation,creation-with-upload,expiration,checksum,termination"
+        assert answer.headers["tus-checksum-algorithm"] == "sha1,sha256"
+        assert answer.headers["tus-max-size"] == "7000000"
+
+
+async def test_the_first_bytes_may_come_with_the_creation(tmp_path):
+    picture = photo()
+    async with running(tmp_path) as mock:
+        headers = {**await mock.bearer(), **VERSION, **BYTES, "Upload-Length": "3000", "Upload-Metadata": metadata()}
+        answer = await mock.ask("POST", "/v1/files", headers, picture[:1000])
+        assert (answer.status, answer.headers["upload-offset"]) == (201, "1000")
+        assert "upload-expires" in answer.headers
+        assert (await patch(mock, answer.headers["location"], 1000, picture[1000:])).status == 204
+        assert len(await mock.stored()) == 1
+
+
+async def test_a_whole_photo_may_come_with_the_creation(tmp_path):
+    async with running(tmp_path) as mock:
+        headers = {**await mock.bearer(), **VERSION, **BYTES, "Upload-Length": "3000", "Upload-Metadata": metadata()}
+        answer = await mock.ask("POST", "/v1/files", headers, photo())
+        assert (answer.status, answer.headers["upload-offset"]) == (201, "3000")
+        assert len(await mock.stored()) == 1
+
+
+async def test_a_patch_elsewhere_than_the_offset_is_a_conflict(tmp_path):
+    async with running(tmp_path) as mock:
+        path = await create(mock, photo())
+        assert (await patch(mock, path, 100, b"x")).status == 409
+        assert (await offset_of(mock, path)).headers["upload-offset"] == "0"
+
+
+async def test_what_arrived_before_the_connection_broke_is_kept(tmp_path):
+    picture = photo(size=200_000)
+    async with running(tmp_path) as mock:
+        path = await create(mock, picture)
+        line = await mock.line()
+        headers = {**await mock.bearer(), **VERSION, **BYTES, "Upload-Offset": "0"}
+        await line.send(head("PATCH", path, headers, len(picture)) + picture[:120_000])
+        await asyncio.sleep(0.3)
+        await line.close()
+        await asyncio.sleep(0.2)
+        offset = int((await offset_of(mock, path)).headers["upload-offset"])
+        assert 0 < offset <= 120_000
+        assert (await patch(mock, path, offset, picture[offset:])).status == 204
+        (row,) = await mock.stored()
+        assert row["sha256"] == hashlib.sha256(picture).hexdigest()
+
+
+async def test_two_patches_at_once_never_write_a_range_twice(tmp_path):
+    picture = photo(size=300_000)
+    async with running(tmp_path) as mock:
+        path = await create(mock, picture)
+        line = await mock.line()
+        headers = {**await mock.bearer(), **VERSION, **BYTES, "Upload-Offset": "0"}
+        await line.send(head("PATCH", path, headers, len(picture)) + picture[:1000])
+        await asyncio.sleep(0.2)
+        others = await asyncio.gather(*(patch(mock, path, offset, picture[offset:]) for offset in (0, 1000, 1000)))
+        assert {answer.status for answer in others} <= {409, 423}
+        assert 423 in {answer.status for answer in others}
+        await line.send(picture[1000:])
+        assert (await line.answer()).status == 204
+        await line.close()
+        (row,) = await mock.stored()
+        assert row["sha256"] == hashlib.sha256(picture).hexdigest()
+
+
+async def test_racing_patches_store_one_page_with_the_right_bytes(tmp_path):
+    picture = photo(size=100_000)
+    async with running(tmp_path) as mock:
+        path = await create(mock, picture)
+        answers = await asyncio.gather(*(patch(mock, path, 0, picture) for _ in range(12)))
+        assert [answer.status for answer in answers].count(204) == 1
+        assert {answer.status for answer in answers} <= {204, 409, 423}
+        (row,) = await mock.stored()
+        assert row["sha256"] == hashlib.sha256(picture).hexdigest()
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
+async def test_a_chunk_is_kept_only_if_its_checksum_is_right(tmp_path, algorithm):
+    picture = photo()
+    async with running(tmp_path) as mock:
+        path = await create(mock, picture)
+        right = base64.b64encode(hashlib.new(algorithm, picture[:1000]).digest()).decode()
+        wrong = await patch(mock, path, 0, b"y" * 1000, Upload_Checksum=f"{algorithm} {right}")
+        assert wrong.status == 460
+        assert (await offset_of(mock, path)).headers["upload-offset"] == "0"
+        assert (await patch(mock, path, 0, picture[:1000], Upload_Checksum=f"{algorithm} {right}")).status == 204
+        assert (await patch(mock, path, 1000, picture[1000:])).status == 204
+
+
+@pytest.mark.parametrize("header", ["md5 AAAA", "sha1 ???", "sha1"])
+async def test_a_checksum_that_cannot_be_checked_is_refused(tmp_path, header):
+    async with running(tmp_path) as mock:
+        path = await create(mock, photo())
+        answer = await patch(mock, path, 0, photo()[:10], Upload_Checksum=header)
+        assert answer.status in {400, 460}
+        assert (await offset_of(mock, path)).headers["upload-offset"] == "0"
+
+
+async def test_an_upload_can_be_given_up(tmp_path):
+    async with running(tmp_path) as mock:
+        path = await create(mock, photo())
+        assert (await mock.ask("DELETE", path, {**await mock.bearer(), **VERSION})).status == 204
+        assert (await offset_of(mock, path)).status == 410
+        assert (await patch(mock, path, 0, photo())).status == 410
+        assert list((tmp_path / "uploads").iterdir()) == []
+
+
+async def test_an_upload_expires(tmp_path):
+    async with running(tmp_path, upload_lifetime="300ms") as mock:
+        path = await create(mock, photo())
+        assert (await offset_of(mock, path)).status == 200
+        await asyncio.sleep(0.4)
+        assert (await offset_of(mock, path)).status == 410
+
+
+async def test_a_post_may_say_what_it_means_to_be(tmp_path):
+    async with running(tmp_path) as mock:
+        path = await create(mock, photo())
+        headers = {**await mock.bearer(), **VERSION, **BYTES, "Upload-Offset": "0", "X-HTTP-Method-Override": "PATCH"}
+        assert (await mock.ask("POST", path, headers, photo())).status == 204
+        assert len(await mock.stored()) == 1
+        assert (await mock.ask("POST", path, {**headers, "X-HTTP-Method-Override": "FLY"})).status == 405
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"Tus-Resumable": "0.2.2"}, 412),
+        ({"Upload-Length": "-1"}, 400),
+        ({"Upload-Length": "99999999"}, 413),
+        ({"Upload-Length": "x"}, 400),
+        ({"Upload-Metadata": "station !!!"}, 400),
+        ({"Upload-Metadata": ""}, 403),
+        ({"Upload-Metadata": metadata(page=9)}, 404),
+        ({"Upload-Metadata": metadata(code="3509191001002")}, 403),
+        ({"Upload-Metadata": metadata(reading="{")}, 400),
+        ({"Authorization": "Bearer x"}, 401),
+    ],
+)
+async def test_a_creation_that_cannot_be_is_refused(tmp_path, change, status):
+    async with running(tmp_path) as mock:
+        headers = {**await mock.bearer(), **VERSION, "Upload-Length": "3000", "Upload-Metadata": metadata(), **change}
+        assert (await mock.ask("POST", "/v1/files", headers)).status == status
+
+
+async def test_nobody_touches_another_stations_upload(tmp_path):
+    async with running(tmp_path) as mock:
+        path = await create(mock, photo())
+        foreign = {**await mock.bearer(station(2)), **VERSION}
+        assert (await mock.ask("HEAD", path, foreign)).status == 403
+        assert (await patch(mock, path, 0, photo(), code=station(2))).status == 403
+        assert (await mock.ask("DELETE", path, foreign)).status == 403
+        assert (await mock.ask("HEAD", "/v1/files/nix", foreign)).status == 404
+
+
+async def test_more_bytes_than_were_announced_are_refused(tmp_path):
+    async with running(tmp_path) as mock:
+        path = await create(mock, photo())
+        assert (await patch(mock, path, 0, photo(size=3001))).status == 413
+        assert await mock.stored() == []
+
+
+async def test_an_unreadable_photo_is_told_at_its_end_and_the_upload_is_gone(tmp_path):
+    async with running(tmp_path) as mock:
+        path = await create(mock, b"x" * 3000)
+        assert (await patch(mock, path, 0, b"x" * 3000)).status == 422
+        assert (await offset_of(mock, path)).status == 410, "its offset must not say that the page is safe"
+
+
+async def test_an_upload_of_a_page_held_otherwise_is_a_conflict_and_gone(tmp_path):
+    async with running(tmp_path) as mock:
+        await mock.upload()
+        path = await create(mock, photo("other"))
+        assert (await patch(mock, path, 0, photo("other"))).status == 409
+        assert (await offset_of(mock, path)).status == 410
+
+
+async def test_an_upload_of_a_page_held_already_is_a_repetition(tmp_path):
+    async with running(tmp_path) as mock:
+        await mock.upload(picture=photo())
+        path = await create(mock, photo())
+        assert (await patch(mock, path, 0, photo())).status == 204
+        assert len(await mock.stored()) == 1
+
+
+async def test_an_upload_that_is_shed_at_its_end_goes_back_to_where_it_was(tmp_path):
+    picture = photo()
+    async with running(tmp_path, workers=1, queue_capacity=0, service_time="700ms") as mock:
+        path = await create(mock, picture)
+        assert (await patch(mock, path, 0, picture[:1000])).status == 204
+        line = await mock.line()
+        headers = {**await mock.bearer(), **VERSION, **BYTES, "Upload-Offset": "1000"}
+        await line.send(head("PATCH", path, headers, 2000) + picture[1000:2000])
+        await asyncio.sleep(0.1)
+        busy = asyncio.create_task(mock.upload(station(2)))
+        await asyncio.sleep(0.2)
+        await line.send(picture[2000:])
+        assert (await line.answer()).status == 503
+        await line.close()
+        assert (await offset_of(mock, path)).headers["upload-offset"] == "1000"
+        assert (await busy).status == 201
+        assert (await patch(mock, path, 1000, picture[1000:])).status == 204
+        assert len(await mock.stored()) == 2
+
+
+async def test_while_the_page_is_worked_on_its_upload_is_not_called_complete(tmp_path):
+    async with running(tmp_path, service_time="500ms") as mock:
+        path = await create(mock, photo())
+        finishing = asyncio.create_task(patch(mock, path, 0, photo()))
+        await asyncio.sleep(0.2)
+        assert (await offset_of(mock, path)).status == 423
+        assert (await finishing).status == 204
+        assert (await offset_of(mock, path)).headers["upload-offset"] == "3000"
+
+
+async def test_an_upload_goes_on_after_a_restart(tmp_path):
+    picture = photo()
+    async with running(tmp_path) as mock:
+        path = await create(mock, picture)
+        await patch(mock, path, 0, picture[:2000])
+    async with running(tmp_path) as mock:
+        assert (await offset_of(mock, path)).headers["upload-offset"] == "2000"
+        assert (await patch(mock, path, 2000, picture[2000:])).status == 204
+        assert len(await mock.stored()) == 1
+    async with running(tmp_path) as mock:
+        assert (await offset_of(mock, path)).headers["upload-offset"] == "3000"
+
+
+async def test_bytes_that_were_all_there_but_not_stored_are_not_complete_after_a_restart(tmp_path):
+    picture = photo()
+    async with running(tmp_path) as mock:
+        path = await create(mock, picture)
+    (tmp_path / "uploads" / f"{path.rsplit('/', 1)[1]}.part").write_bytes(picture)
+    async with running(tmp_path) as mock:
+        assert (await offset_of(mock, path)).headers["upload-offset"] == "2999"
+        assert (await patch(mock, path, 2999, picture[2999:])).status == 204
+        assert (await mock.stored())[0]["sha256"] == hashlib.sha256(picture).hexdigest()
+
+
+async def test_offset_rollback_loses_half_of_what_was_sent(tmp_path):
+    picture = photo()
+    async with running(tmp_path) as mock:
+        path = await create(mock, picture)
+        await patch(mock, path, 0, picture[:2000])
+        await mock.admin("POST", "/faults", {"kind": "offset_rollback", "lose": 0.5, "count": 1})
+        assert (await offset_of(mock, path)).headers["upload-offset"] == "1000"
+        assert (await patch(mock, path, 2000, picture[2000:])).status == 409
+        assert (await patch(mock, path, 1000, picture[1000:])).status == 204
+        assert (await mock.stored())[0]["sha256"] == hashlib.sha256(picture).hexdigest()
+
+
+async def test_offset_rollback_meets_a_patch_with_a_conflict(tmp_path):
+    async with running(tmp_path) as mock:
+        path = await create(mock, photo())
+        await patch(mock, path, 0, photo()[:2000])
+        await mock.admin("POST", "/faults", {"kind": "offset_rollback", "lose": 1.0, "count": 1})
+        answer = await patch(mock, path, 2000, photo()[2000:])
+        assert (answer.status, answer.headers["upload-offset"]) == (409, "0")
+
+
+async def test_false_complete_claims_the_whole_length_and_stores_nothing(tmp_path):
+    async with running(tmp_path, faults=[{"kind": "false_complete", "match": {"method": "PATCH"}}]) as mock:
+        path = await create(mock, photo())
+        answer = await patch(mock, path, 0, photo()[:1000])
+        assert (answer.status, answer.headers["upload-offset"]) == (204, "3000")
+        await mock.admin("DELETE", "/faults")
+        assert (await offset_of(mock, path)).headers["upload-offset"] == "3000", "a lie is kept up"
+        assert await mock.stored() == []
+
+
+async def test_stale_lock_answers_423_for_a_while(tmp_path):
+    async with running(tmp_path, faults=[{"kind": "stale_lock"}]) as mock:
+        path = await create(mock, photo())
+        assert (await patch(mock, path, 0, photo())).status == 423
+        assert (await offset_of(mock, path)).status == 423
+        await mock.admin("DELETE", "/faults")
+        assert (await patch(mock, path, 0, photo())).status == 204
+
+
+async def test_expire_upload_makes_it_gone_for_good(tmp_path):
+    async with running(tmp_path, faults=[{"kind": "expire_upload", "count": 1}]) as mock:
+        path = await create(mock, photo())
+        assert (await patch(mock, path, 0, photo())).status == 410
+        assert (await patch(mock, path, 0, photo())).status == 410
+        assert await mock.stored() == []
+        assert (await patch(mock, await create(mock, photo()), 0, photo())).status == 204

@@ -1,0 +1,177 @@
+"""Schedules, dice and counts of faults."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from mock_server.faults.base import Server, Target
+from mock_server.profile import Profile
+from mock_server.rules import Injection, Rules
+
+
+class Scene:
+    """Rules under a clock that is set by hand."""
+
+    def __init__(self, *faults: dict[str, object], seed: int = 1) -> None:
+        self.now: float | None = 0.0
+        self.log: list[Injection] = []
+        specs = Profile.model_validate({"faults": list(faults)}).faults
+        self.rules = Rules(specs, seed, lambda: self.now, self.log.append)
+
+    def is_hit(self, target: Target) -> bool:
+        return bool(self.rules.hits(target) or self.rules.hits(target, "rows"))
+
+    def hit_pages(self, pages: range) -> set[int]:
+        return {page for page in pages if self.is_hit(about(page))}
+
+
+def about(page: int = 1, attempt: int = 1, **changes: object) -> Target:
+    return Target("3509191001001", "ppwp", page, attempt, "POST", "upload")._replace(**changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("now", "hit"), [(None, False), (1.9, False), (2.0, True), (4.9, True), (5.0, False)])
+def test_a_fault_is_on_from_its_start_for_its_duration(now, hit):
+    scene = Scene({"kind": "abort", "start": "2s", "duration": "3s"})
+    scene.now = now
+    assert scene.is_hit(about()) is hit
+
+
+def test_a_fault_without_a_duration_lasts():
+    scene = Scene({"kind": "abort"})
+    scene.now = 1e6
+    assert scene.is_hit(about())
+
+
+def test_the_share_that_is_hit_is_the_probability():
+    hit = Scene({"kind": "abort", "probability": "30%"}).hit_pages(range(10_000))
+    assert len(hit) == pytest.approx(3000, abs=184), "four standard deviations"
+
+
+def test_the_share_grows_with_the_ramp():
+    scene = Scene({"kind": "abort", "ramp": "10s"})
+    shares = []
+    for second in (1, 5, 10):
+        scene.now = float(second)
+        shares.append(len(scene.hit_pages(range(second * 10_000, second * 10_000 + 2000))) / 2000)
+    assert shares == pytest.approx([0.1, 0.5, 1.0], abs=0.05)
+
+
+def test_who_is_hit_depends_on_seeds_rule_page_and_attempt_and_on_nothing_else():
+    fault: dict[str, object] = {"kind": "abort", "probability": 0.5}
+    pages = range(200)
+    hit = Scene(fault).hit_pages(pages)
+    again = Scene(fault)
+    assert {page for page in reversed(pages) if again.is_hit(about(page))} == hit
+    assert Scene(fault, seed=2).hit_pages(pages) != hit
+    assert Scene({**fault, "seed": 2}).hit_pages(pages) != hit
+    assert Scene({**fault, "name": "other"}).hit_pages(pages) != hit
+    later = Scene(fault)
+    assert {page for page in pages if later.is_hit(about(page, attempt=2))} != hit
+
+
+def test_two_faults_strike_independently():
+    scene = Scene({"kind": "abort", "probability": 0.5}, {"kind": "timeout", "probability": 0.5})
+    counts = [len(scene.rules.hits(about(page))) for page in range(4000)]
+    shares = [counts.count(n) / 4000 for n in (0, 1, 2)]
+    assert shares == pytest.approx([0.25, 0.5, 0.25], abs=0.04)
+
+
+def test_count_and_skip_first_bound_the_hits():
+    scene = Scene({"kind": "abort", "skip_first": 3, "count": 2})
+    assert [scene.is_hit(about(page)) for page in range(8)] == [False, False, False, True, True, False, False, False]
+    (rule,) = scene.rules.all
+    assert (rule.seen, rule.injected, scene.rules.injected) == (8, 2, {"abort": 2})
+    assert [line.target.page for line in scene.log] == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("match", "hit"),
+    [
+        ({"station": "3509191001"}, True),
+        ({"station": "3509191001001"}, True),
+        ({"station": "3509191002"}, False),
+        ({"form": "pdpr"}, False),
+        ({"method": "PUT"}, False),
+        ({"phase": "login"}, False),
+        ({"phase": "upload", "form": "ppwp"}, True),
+    ],
+)
+def test_a_match_narrows_who_is_hit(match, hit):
+    assert Scene({"kind": "abort", "match": match}).is_hit(about()) is hit
+
+
+def test_capacity_is_a_product_over_the_faults_that_are_on():
+    scene = Scene(
+        {"kind": "capacity", "name": "a", "factor": 0.5},
+        {"kind": "capacity", "name": "b", "factor": 0.2, "ramp": "10s"},
+        {"kind": "capacity", "name": "c", "factor": 0.1, "start": "1h"},
+    )
+    scene.now = 5.0
+    assert scene.rules.capacity_factor(about()) == pytest.approx(0.5 * 0.6)
+    assert scene.rules.hits(about()) == (), "requests are not struck, the work is"
+
+
+class _Server:
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def close_port(self) -> None:
+        self.told.append("close")
+
+    def open_port(self) -> None:
+        self.told.append("open")
+
+    def kill(self, restart_after_s: float | None) -> None:
+        self.told.append(f"kill {restart_after_s}")
+
+
+def told(scene: Scene, times: Iterator[float]) -> list[str]:
+    server: Server = _Server()
+    scene.now = 0.0
+    scene.rules.attach(server)
+    for scene.now in times:
+        scene.rules.tell_edges()
+    assert isinstance(server, _Server)
+    return server.told
+
+
+def test_the_server_is_told_each_edge_once():
+    scene = Scene({"kind": "down", "start": "2s", "duration": "3s"})
+    assert told(scene, iter([1.0, 2.0, 2.5, 4.0, 5.0, 6.0])) == ["close", "open"]
+    assert scene.rules.injected == {"down": 1}
+
+
+def test_healing_and_removing_open_the_port_again():
+    for end in ("heal", "remove"):
+        scene = Scene({"kind": "down"})
+        server = _Server()
+        scene.rules.attach(server)
+        scene.rules.heal() if end == "heal" else scene.rules.remove("down")
+        assert server.told == ["close", "open"]
+
+
+def test_a_crash_that_lies_before_this_process_does_not_happen_again():
+    scene = Scene({"kind": "crash", "start": "5s", "restart_after": "1s"})
+    assert told(scene, iter([4.0, 5.0, 6.0])) == ["kill 1.0"]
+    reborn = Scene({"kind": "crash", "start": "5s"})
+    server = _Server()
+    reborn.now = 7.0
+    reborn.rules.attach(server)
+    assert server.told == []
+
+
+def test_a_healed_fault_does_not_come_back_by_its_schedule():
+    scene = Scene({"kind": "abort", "start": "10s"})
+    scene.rules.heal()
+    scene.now = 11.0
+    assert not scene.is_hit(about())
+    scene.rules.reset()
+    assert scene.is_hit(about()), "but a reset brings the profile's schedule back"
+
+
+def test_the_next_edge_is_known():
+    scene = Scene({"kind": "down", "start": "2s", "duration": "3s"}, {"kind": "abort", "start": "4s"})
+    seen = []
+    for scene.now in (0.0, 2.0, 4.5, 6.0):
+        seen.append(scene.rules.next_edge_s())
+    assert seen == [2.0, 2.0, 0.5, None]
