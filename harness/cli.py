@@ -13,12 +13,11 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
-from click import ClickException
 
 from harness import machine, scenario_files
 from harness.children import Interruption
 from harness.conclude import conclude
-from harness.errors import ConfigurationError, ExitCode, HarnessError, UsageError
+from harness.errors import ConfigurationError, HarnessError, UsageError
 from harness.judge.thresholds import check_all, limits_s
 from harness.order import Order
 from harness.past import past_runs
@@ -72,7 +71,7 @@ def init(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the n
 
 @app.command()
 def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None, workers: int = 1) -> None:  # noqa: B006
-    """Check a scenario and plan it dry: stations, pages, MB, peaks, does it fit this machine."""
+    """Check a scenario, plan it dry: MB, peaks, does it fit here."""
     loaded = scenario_files.load(source, overrides, seed)
     _check_thresholds(source, loaded)
     plan = make_plan(loaded)
@@ -163,19 +162,13 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     try:
-        code = app(standalone_mode=False)
+        app()
     except _Stopped as stopped:
         _fail(f"{stopped}: stopped", 128 + stopped.number)
     except Interruption as interruption:
         _fail(f"{interruption}: stopped before the first upload", 128 + interruption.number)
     except HarnessError as error:
         _fail(str(error), error.exit_code)
-    except ClickException as error:
-        error.show()
-        sys.exit(ExitCode.USAGE)
-    except typer.Abort:
-        sys.exit(ExitCode.INTERRUPTED)
-    sys.exit(code or 0)
 
 
 class _Stopped(BaseException):

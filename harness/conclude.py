@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.figures.collect import series
-from harness.figures.summarise import summarise
+from harness.figures.summarise import load_summary
 from harness.judge.verdict import judge
 from harness.runfolder import RunFolder
 from reports.render import render
@@ -14,8 +14,8 @@ from reports.terminal import print_verdict
 
 def conclude(folder: RunFolder, assertions: Sequence[str]) -> int:
     """Summarise, judge, draw and print; the exit code."""
-    summary = summarise(folder)
     verdict = judge(folder, assertions)
+    summary = load_summary(folder)
     render(folder, summary, series(folder), verdict)
     print_verdict(verdict, summary, folder.page)
     return verdict.exit_code

@@ -53,6 +53,7 @@ class Desk:
             result.outcome,
             status=result.status,
             sent_bytes=progress.sent_bytes,
+            resent_bytes=result.resent_bytes,
             due_s=result.due_s,
             sent_s=result.sent_s,
             connected_s=progress.connected_s,
@@ -121,14 +122,15 @@ class Evening:
     def _deliver(self, page: int, due_s: float) -> tuple[float | None, bool]:
         """When the page was over and whether it was delivered; no time if the evening is over too."""
         desk = self._desk
-        attempts = 0
+        attempts = already_sent = 0
         while True:
             wait_until(desk.clock, due_s)
             if desk.clock() >= desk.deadline_s:
                 desk.journal.gave_up(page, attempts, desk.clock(), GaveUp.DEADLINE)
                 return None, False
             attempts += 1
-            result = self._attempt(page, attempts, due_s)
+            result = self._attempt(page, attempts, due_s, already_sent)
+            already_sent = max(already_sent, result.progress.sent_bytes)
             if result.killed:
                 return None, False
             if result.outcome in DELIVERED:
@@ -143,7 +145,7 @@ class Evening:
                 return None, False
             desk.telemetry.retry(result.outcome)
 
-    def _attempt(self, page: int, number: int, due_s: float) -> Result:
+    def _attempt(self, page: int, number: int, due_s: float, already_sent: int) -> Result:
         desk = self._desk
         sent_s = desk.clock()
         desk.journal.begin(page, number, due_s, sent_s)
@@ -152,6 +154,7 @@ class Evening:
             result = self._uploader.attempt(page, number, due_s, sent_s)
         finally:
             desk.telemetry.in_flight.dec()
+        result.resent_bytes = min(already_sent, result.progress.sent_bytes)
         desk.note(page, number, result)
         return result
 

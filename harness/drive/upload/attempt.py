@@ -47,6 +47,8 @@ class Result:
     retry_after_s: float
     queue_s: float
     server_s: float
+    resent_bytes: int = 0
+    """Of the bytes sent, those that an attempt before had sent already."""
     killed: bool = False
     """The run was broken off while it was under way."""
 
