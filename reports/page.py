@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["glue"] = _glue
     word = headline(verdict)
     tone, mark = TONES[word]
     tables = [_phases(summary), _kelurahan(summary)]
@@ -108,6 +110,18 @@ _COLOURS = {
     "unsure": palette.UNSURE,
     "link": palette.BLUE,
 }
+
+
+_UNIT = re.compile(r"(?<=\d) (?=(?:s|ms|µs|min|h|B|kB|MB|GB|TB)\b|%)")
+
+
+def _glue(text: str) -> str:
+    r"""Words in which no line breaks between a number and its unit.
+
+    >>> _glue("after 36 s, 51 % of 5 pages")
+    'after 36\xa0s, 51\xa0% of 5 pages'
+    """
+    return _UNIT.sub("\u00a0", text)
 
 
 def _embedded(chart: DrawnChart) -> dict[str, str]:

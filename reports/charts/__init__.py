@@ -4,7 +4,7 @@ To add one: write a module with `finding`, `draw` and `CHART`, and name it here.
 the tests that hold for every chart follow.
 """
 
-from reports.charts import completion, failures, generator, responses, server, throughput
+from reports.charts import completion, failures, generator, responses, server, spectrum, throughput
 from reports.charts.frame import Chart
 
 CHARTS: tuple[Chart, ...] = (
@@ -12,6 +12,7 @@ CHARTS: tuple[Chart, ...] = (
     completion.CHART,
     failures.CHART,
     responses.CHART,
+    spectrum.CHART,
     server.CHART,
     generator.CHART,
 )

@@ -37,6 +37,8 @@ class Chart:
     question: str
     finding: Callable[[Series, Summary], str]
     draw: Callable[[Series, Summary], Figure]
+    over_time: bool = True
+    """Whether x is elapsed time, with fault windows and the deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,36 +70,43 @@ class Frame:
     panels: list[Axes] = field(default_factory=list)
 
 
-def frame(series: Series, finding: str, panels: Sequence[Panel], *, below_in: float = 0.0) -> Frame:
-    """A figure titled with its finding, with empty panels over elapsed time; `below_in` is more room at the foot."""
+def sheet(finding: str, panels: Sequence[Panel], *, above_in: float = 0.0, below_in: float = 0.0) -> Frame:
+    """A figure titled with its finding, with empty panels one above another; more room above or at the foot."""
     title = textwrap.wrap(finding, TITLE_WIDTH)
-    end_s = max(series.end_s, series.deadline_s, 1e-9)
-    marks = _marks(series, end_s)
-    names = (max((row for _, _, row, _ in marks), default=-1) + 1) * ROW_IN
     body = sum(panel.height_in + HEADING_IN for panel in panels) + GAP_IN * (len(panels) - 1)
     bottom = BOTTOM_IN + below_in
-    height = bottom + body + names + 0.06 + TITLE_LINE_IN * len(title) + 0.12
+    height = bottom + body + above_in + 0.06 + TITLE_LINE_IN * len(title) + 0.12
     figure = Figure(figsize=(WIDTH_IN, height))
     figure.text(0.12 / WIDTH_IN, 1 - 0.1 / height, "\n".join(title), va="top", weight="bold", size=11, linespacing=1.3)
 
     def place(low: float, high: float) -> Axes:
         across = (WIDTH_IN - LEFT_IN - RIGHT_IN) / WIDTH_IN
         axes: Axes = figure.add_axes((LEFT_IN / WIDTH_IN, low / height, across, (high - low) / height))
-        axes.set_xlim(0, end_s)
         return axes
 
-    drawn = Frame(figure, place(bottom, bottom + body + names))
-    _draw_marks(drawn.back, marks, body + names)
+    drawn = Frame(figure, place(bottom, bottom + body + above_in))
+    drawn.back.set_axis_off()
     top = bottom + body
     for panel in panels:
         top -= HEADING_IN
         axes = place(top - panel.height_in, top)
         axes.annotate(panel.heading, (0, 1), (0, 5), "axes fraction", "offset points", color=palette.INK, size=9.5)
+        axes.yaxis.set_major_locator(MaxNLocator(4 if panel.height_in > 1.5 else 2, steps=[1, 2, 5, 10]))
         drawn.panels.append(axes)
         top -= panel.height_in + GAP_IN
-    for axes, panel in zip(drawn.panels, panels, strict=True):
+    return drawn
+
+
+def frame(series: Series, finding: str, panels: Sequence[Panel], *, below_in: float = 0.0) -> Frame:
+    """A sheet over elapsed time, with the run's fault windows and its deadline."""
+    end_s = max(series.end_s, series.deadline_s, 1e-9)
+    marks = _marks(series, end_s)
+    names_in = (max((row for _, _, row, _ in marks), default=-1) + 1) * ROW_IN
+    drawn = sheet(finding, panels, above_in=names_in, below_in=below_in)
+    drawn.back.set_xlim(0, end_s)
+    _draw_marks(drawn.back, marks, drawn.back.get_window_extent().height / drawn.figure.dpi)
+    for axes in drawn.panels:
         _time_axis(axes, end_s, labelled=axes is drawn.panels[-1])
-        axes.yaxis.set_major_locator(MaxNLocator(4 if panel.height_in > 1.5 else 2, steps=[1, 2, 5, 10]))
     return drawn
 
 
@@ -188,7 +197,6 @@ def _marks(series: Series, end_s: float) -> list[tuple[float, float, int, str]]:
 
 
 def _draw_marks(axes: Axes, marks: list[tuple[float, float, int, str]], height_in: float) -> None:
-    axes.set_axis_off()
     axes.set_ylim(0, height_in)
     for start, end, row, name in marks:
         top = height_in - row * ROW_IN

@@ -182,6 +182,19 @@ def test_the_generator_chart_marks_the_limit_of_its_core() -> None:
     assert list(lines(draw("generator"))["limit"][0][1]) == [0.9, 0.9]
 
 
+def test_the_spectrum_draws_each_percentile_that_the_sample_can_bear() -> None:
+    drawn = lines(draw("spectrum"))
+    assert set(drawn) == {"while clear", "during brownout", "all responses", "delivery"}
+    places, seconds, _ = drawn["all responses"][0]
+    assert list(seconds) == pytest.approx([0.41, 0.82, 1.23, 2.05])
+    assert list(places) == pytest.approx([-np.log10(1 - q) for q in (0.5, 0.9, 0.95, 0.99)])
+
+
+def test_the_spectrum_of_delivery_is_cut_where_pages_never_arrive() -> None:
+    _, seconds, _ = lines(draw("spectrum"))["delivery"][0]
+    assert list(seconds) == pytest.approx([0.6, 1.2, 1.8])
+
+
 @pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.name)
 class TestEveryChart:
     def test_is_titled_with_its_finding(self, chart: Chart) -> None:
@@ -189,14 +202,20 @@ class TestEveryChart:
         assert finding == " ".join(draw(chart.name).texts[0].get_text().split())
         assert not finding.endswith(".")
 
-    def test_shades_and_names_the_fault_window(self, chart: Chart) -> None:
+    def test_shades_and_names_the_fault_window_where_x_is_time(self, chart: Chart) -> None:
+        if not chart.over_time:
+            assert not draw(chart.name).axes[0].collections
+            return
         figure = draw(chart.name)
         back = figure.axes[0]
         extent = back.collections[0].get_datalim(back.transData)
         assert (extent.x0, extent.x1) == (20.0, 30.0)
         assert "brownout" in [text.get_text() for text in back.texts]
 
-    def test_marks_the_deadline(self, chart: Chart) -> None:
+    def test_marks_the_deadline_where_x_is_time(self, chart: Chart) -> None:
+        if not chart.over_time:
+            assert "deadline" not in texts(draw(chart.name))
+            return
         back = draw(chart.name).axes[0]
         assert list(np.asarray(back.lines[-1].get_xdata())) == [72.0, 72.0]
         assert "deadline" in [text.get_text() for text in back.texts]
@@ -206,6 +225,8 @@ class TestEveryChart:
             attempts={"total": 0, "by_outcome": {}},
             response_seconds=evening.spread(0, by_outcome={}),
             lateness_seconds=evening.spread(0),
+            delivery_seconds=evening.spread(0),
+            phases=[],
             generator={"cpu_max_ratio": None},
             server={"queue_depth_max": None, "shed": None, "wasted_work": None},
         )

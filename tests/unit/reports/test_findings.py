@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from harness.figures.series import Completion, Rates, ServerHealth, Window
-from reports.charts import completion, failures, generator, responses, server, throughput
+from reports.charts import completion, failures, generator, responses, server, spectrum, throughput
 from tests.unit.reports import evening
 
 
@@ -175,3 +175,12 @@ def test_a_fault_that_nobody_noticed_is_told_as_such() -> None:
     phases[1]["response_seconds"] = evening.spread(420, 0.41)
     said = responses.finding(evening.summary(phases=phases))
     assert said == "95 % of responses came within 1.2 s, and the brownout hardly changed that (1.2 s)"
+
+
+def test_the_spectrum_tells_how_long_the_unlucky_waited() -> None:
+    assert spectrum.finding(evening.summary()) == ("One in a hundred responses took more than 2 s, 5 times the median")
+
+
+def test_the_spectrum_of_a_few_responses_says_that_they_are_too_few() -> None:
+    few = evening.summary(response_seconds=evening.spread(50, 0.4, p95=None, p99=None, by_outcome={}))
+    assert spectrum.finding(few) == "50 responses are too few to say how long the unlucky waited"
