@@ -2,60 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-import time
-from functools import cache
-
 import numpy as np
 import pytest
-from matplotlib import rc_context
-from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
-from matplotlib.text import Annotation, Text
+from matplotlib.text import Text
 
-from harness.figures.series import Completion, GeneratorHealth, Line, Rates, Series, ServerHealth, Window
-from harness.figures.summary import Summary
+from harness.figures.series import Completion, Line, Rates, ServerHealth
 from harness.model import Outcome
-from reports import palette, svg
-from reports.charts import CHARTS, Chart
+from reports import palette
 from reports.charts.failures import MOST_PANELS, OTHERS
-from reports.charts.placing import nudge, rows
 from reports.charts.responses import levels
 from tests.unit.reports import evening
-
-BY_NAME = {chart.name: chart for chart in CHARTS}
-
-
-@cache
-def usual(name: str) -> Figure:
-    """The chart of the usual evening, drawn once for all tests that only look at it."""
-    with rc_context(palette.STYLE):
-        return BY_NAME[name].draw(evening.series(), evening.summary())
-
-
-def draw(name: str, series: Series | None = None, summary: Summary | None = None) -> Figure:
-    if series is None and summary is None:
-        return usual(name)
-    with rc_context(palette.STYLE):
-        return BY_NAME[name].draw(series or evening.series(), summary or evening.summary())
-
-
-def lines(figure: Figure) -> dict[str, list[tuple[np.ndarray, np.ndarray, str]]]:
-    """Every named line that a figure draws: times, values, colour."""
-    found: dict[str, list[tuple[np.ndarray, np.ndarray, str]]] = {}
-    for axes in figure.axes:
-        for line in axes.lines:
-            if line.get_gid():
-                x, y = np.asarray(line.get_xdata()), np.asarray(line.get_ydata())
-                found.setdefault(str(line.get_gid()), []).append((x, y, to_hex(line.get_color())))
-    return found
-
-
-def texts(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+from tests.unit.reports.drawn import draw, lines, texts
 
 
 def assert_drawn(figure: Figure, *wanted: Line) -> None:
@@ -195,124 +155,6 @@ def test_the_spectrum_of_delivery_is_cut_where_pages_never_arrive() -> None:
     assert list(seconds) == pytest.approx([0.6, 1.2, 1.8])
 
 
-@pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.name)
-class TestEveryChart:
-    def test_is_titled_with_its_finding(self, chart: Chart) -> None:
-        finding = chart.finding(evening.series(), evening.summary())
-        assert finding == " ".join(draw(chart.name).texts[0].get_text().split())
-        assert not finding.endswith(".")
-
-    def test_shades_and_names_the_fault_window_where_x_is_time(self, chart: Chart) -> None:
-        if not chart.over_time:
-            assert not draw(chart.name).axes[0].collections
-            return
-        figure = draw(chart.name)
-        back = figure.axes[0]
-        extent = back.collections[0].get_datalim(back.transData)
-        assert (extent.x0, extent.x1) == (20.0, 30.0)
-        assert "brownout" in [text.get_text() for text in back.texts]
-
-    def test_marks_the_deadline_where_x_is_time(self, chart: Chart) -> None:
-        if not chart.over_time:
-            assert "deadline" not in texts(draw(chart.name))
-            return
-        back = draw(chart.name).axes[0]
-        assert list(np.asarray(back.lines[-1].get_xdata())) == [72.0, 72.0]
-        assert "deadline" in [text.get_text() for text in back.texts]
-
-    def test_says_in_words_that_there_is_nothing_to_draw(self, chart: Chart) -> None:
-        empty = evening.summary(
-            attempts={"total": 0, "by_outcome": {}},
-            response_seconds=evening.spread(0, by_outcome={}),
-            lateness_seconds=evening.spread(0),
-            delivery_seconds=evening.spread(0),
-            phases=[],
-            generator={"cpu_max_ratio": None},
-            server={"queue_depth_max": None, "shed": None, "wasted_work": None},
-        )
-        figure = draw(chart.name, evening.no_series(), empty)
-        assert not lines(figure)
-        assert len([text for text in texts(figure) if text.startswith("no ")]) == 1
-        svg.to_svg(figure)
-
-    def test_never_writes_a_label_over_another(self, chart: Chart) -> None:
-        figure = draw(chart.name)
-        figure.draw_without_rendering()
-        for axes in figure.axes:
-            boxes = [Text.get_window_extent(label) for label in _end_labels(axes)]
-            for number, box in enumerate(boxes):
-                assert not [other for other in boxes[number + 1 :] if box.shrunk(1, 0.8).overlaps(other.shrunk(1, 0.8))]
-
-    def test_keeps_every_label_within_the_picture(self, chart: Chart) -> None:
-        figure = draw(chart.name)
-        figure.draw_without_rendering()
-        for text in figure.findobj(Text):
-            if text.get_text() and text.get_visible():
-                box = text.get_window_extent()
-                assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1, text.get_text()
-                assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1, text.get_text()
-
-    def test_is_the_same_bytes_each_time(self, chart: Chart) -> None:
-        first, second = (hashlib.sha256(_saved(chart.name).encode()).digest() for _ in range(2))
-        assert first == second
-
-    def test_uses_only_colours_that_have_a_dark_twin(self, chart: Chart) -> None:
-        used = set(re.findall(r"(?:fill|stroke): (#[0-9a-f]{6})", _saved(chart.name)))
-        assert used
-        assert used <= set(palette.DARK)
-
-    def test_survives_lines_of_gaps_only(self, chart: Chart) -> None:
-        def holes(line: Line) -> Line:
-            return Line(line.label, line.t_s, np.full(len(line.t_s), np.nan))
-
-        full = evening.series()
-        rates, completion, server, own = full.rates, full.completion, full.server, full.generator
-        series = evening.series(
-            rates=Rates(
-                holes(rates.offered), holes(rates.goodput), holes(rates.throughput), [*map(holes, rates.outcomes)]
-            ),
-            completion=Completion(
-                holes(completion.total), holes(completion.planned), [*map(holes, completion.kelurahan)]
-            ),
-            server=ServerHealth(*(holes(getattr(server, name)) for name in server.__slots__)),
-            generator=GeneratorHealth(
-                [*map(holes, own.lateness)], [*map(holes, own.cpu)], [*map(holes, own.memory)], holes(own.in_flight)
-            ),
-        )
-        svg.to_svg(draw(chart.name, series))
-
-
-def _patches(figure: Figure) -> list[PathPatch]:
-    return [artist for artist in figure.findobj(PathPatch) if isinstance(artist, PathPatch)]
-
-
-def _saved(name: str) -> str:
-    with rc_context(palette.STYLE):
-        return svg.to_svg(BY_NAME[name].draw(evening.series(), evening.summary()))
-
-
-def _end_labels(axes: Axes) -> list[Annotation]:
-    return [text for text in axes.texts if isinstance(text, Annotation) and text.xyann[0] > 1 and text.xyann[0] < 1.5]
-
-
-def test_two_fault_windows_that_overlap_are_both_named_in_rows_of_their_own() -> None:
-    series = evening.series(
-        windows=[Window("brownout", 20, 30), Window("latency", 24, 34), Window("down", 60, float("inf"))]
-    )
-    with rc_context(palette.STYLE):
-        back = BY_NAME["throughput"].draw(series, evening.summary()).axes[0]
-    heights = {text.get_text(): text.get_position()[1] for text in back.texts}
-    assert heights["brownout"] > heights["latency"]
-    assert set(heights) == {"brownout", "latency", "down", "deadline"}
-
-
-def test_all_charts_of_a_run_are_drawn_within_a_few_seconds() -> None:
-    began = time.process_time()
-    for name in BY_NAME:
-        _saved(name)
-    assert time.process_time() - began < 5
-
-
 def test_a_run_that_ended_early_has_its_labels_beside_the_lines_and_not_in_the_far_margin() -> None:
     made = evening.rates()
     offered, goodput, throughput = (
@@ -337,46 +179,5 @@ def test_a_point_between_two_gaps_is_drawn_as_a_dot() -> None:
     assert line.get_markevery() == [5]
 
 
-def test_nudged_labels_keep_their_gap_their_order_and_their_bounds() -> None:
-    placed = nudge([0.0, 0.1, 0.1, 5.0], gap=1.0, low=0.0, high=5.0)
-    assert placed == pytest.approx([0.0, 1.0, 2.0, 5.0])
-
-
-def test_a_label_with_room_stays_where_it_is() -> None:
-    assert nudge([3.0, 1.0], gap=1.0, low=0.0, high=5.0) == [3.0, 1.0]
-
-
-def test_names_that_touch_go_into_different_rows() -> None:
-    assert rows([(0, 2), (1, 3), (2, 4)]) == [0, 1, 0]
-
-
-def test_every_outcome_has_a_colour_and_words() -> None:
-    assert set(palette.OUTCOME) == set(Outcome)
-    assert set(palette.WORDS) == set(Outcome)
-    assert len(set(palette.WORDS.values())) == len(Outcome)
-
-
-def _luminance(colour: str) -> float:
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def _contrast(one: str, other: str) -> float:
-    high, low = sorted((_luminance(one), _luminance(other)), reverse=True)
-    return (high + 0.05) / (low + 0.05)
-
-
-@pytest.mark.parametrize(
-    "colour", sorted({palette.INK, palette.MUTED, *palette.OUTCOME.values(), palette.GOOD, palette.BAD, palette.UNSURE})
-)
-def test_every_colour_of_text_has_a_contrast_of_four_and_a_half_on_a_light_and_a_dark_page(colour: str) -> None:
-    assert _contrast(colour, palette.PAPER) >= 4.5
-    assert _contrast(palette.DARK[colour], palette.DARK[palette.PAPER]) >= 4.5
-
-
-def test_the_shades_of_the_heat_map_get_steadily_darker_in_greyscale() -> None:
-    light = [_luminance(shade) for shade in palette.HEAT]
-    dark = [_luminance(palette.DARK[shade]) for shade in palette.HEAT]
-    assert light == sorted(light, reverse=True)
-    assert dark == sorted(dark)
+def _patches(figure: Figure) -> list[PathPatch]:
+    return [artist for artist in figure.findobj(PathPatch) if isinstance(artist, PathPatch)]
