@@ -24,6 +24,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 EXCHANGE = web.RequestKey("EXCHANGE", Exchange)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _LINGER_S = 10.0
+_SILENCE_S = 1.0
 _KEEP_ALIVE_S = 75.0
 _READ_BUFFER_BYTES = 2**18
 _log = logging.getLogger(__name__)
@@ -151,9 +152,10 @@ async def _answer_and_discard(exchange: Exchange, answer: web.StreamResponse) ->
     await answer.write_eof()
     if not exchange.continues:
         return
+    end = time.monotonic() + _LINGER_S
     with contextlib.suppress(TimeoutError, ConnectionError, web.RequestPayloadError, HttpProcessingError):
-        async with asyncio.timeout(_LINGER_S):
-            while not exchange.request.content.at_eof():
+        while not exchange.request.content.at_eof() and time.monotonic() < end:
+            async with asyncio.timeout(_SILENCE_S):
                 await exchange.request.content.readany()
 
 

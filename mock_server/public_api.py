@@ -66,8 +66,8 @@ class PublicApi:
         """The regions (or stations) right below one."""
         tally = await self._now(request)
         code = _code_of(request.match_info["path"])
-        region = tally.regions.get(code)
-        if region is None or len(code) == LEVELS[-1]:
+        region = tally.regions.get(code) or (Region() if not code else None)
+        if region is None:
             raise Problem(404, "No such region")
         return json_answer([self._child(child) for child in sorted(region.children)])
 

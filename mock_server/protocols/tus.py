@@ -68,7 +68,9 @@ class Tus:
         check_page(form, page)
         self._intake.admit(exchange)
         upload = await self._uploads.create((station, form, page), reading, length, header)
-        headers = {"Location": f"/v1/files/{upload.id}", "Upload-Expires": _date(upload)}
+        # Absolute, though a path would do: there are clients that do not resolve one.
+        place = f"{request.scheme}://{request.host}/v1/files/{upload.id}"
+        headers = {"Location": place, "Upload-Expires": _date(upload)}
         if request.content_type == _MEDIA_TYPE and request.body_exists:
             headers.update(await self._receive(exchange, upload))
         return _answer(201, headers)

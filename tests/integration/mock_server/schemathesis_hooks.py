@@ -1,0 +1,10 @@
+"""Tells schemathesis how bytes are sent under the media type that tus has of its own."""
+
+from typing import Any
+
+import schemathesis
+
+
+@schemathesis.serializer("application/offset+octet-stream")
+def as_bytes(_context: Any, value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")

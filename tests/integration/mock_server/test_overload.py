@@ -1,0 +1,284 @@
+"""Too many uploads, slow clients, clients that leave: what the server does about them."""
+
+import asyncio
+import time
+
+import pytest
+
+from tests.integration.mock_server.running import STATION, form, head, path_of, photo, running, station, until
+
+
+async def test_what_finds_neither_worker_nor_place_is_refused_with_a_pause(tmp_path):
+    async with running(tmp_path, workers=2, queue_capacity=3, service_time="600ms") as mock:
+        answers = await asyncio.gather(*(mock.upload(station(number)) for number in range(1, 13)))
+        statuses = [answer.status for answer in answers]
+        assert (statuses.count(201), statuses.count(503)) == (5, 7)
+        refused = next(answer for answer in answers if answer.status == 503)
+        assert refused.json["title"] == "Overloaded"
+        assert 1 <= int(refused.headers["retry-after"]) <= 2, "four jobs of 0.6 s for two workers"
+        assert await mock.metric('mock_server_shed_total{reason="queue_full"}') == 7
+        assert await mock.metric("mock_server_pages_stored_total") == 5
+
+
+async def test_retry_after_is_left_out_if_the_profile_says_so(tmp_path):
+    async with running(tmp_path, workers=1, queue_capacity=0, service_time="400ms", retry_after="none") as mock:
+        busy = asyncio.create_task(mock.upload())
+        await asyncio.sleep(0.15)
+        answer = await mock.upload(page=2)
+        assert answer.status == 503
+        assert "retry-after" not in answer.headers
+        await busy
+
+
+async def test_an_upload_is_refused_before_its_body_is_sent(tmp_path):
+    async with running(tmp_path, workers=1, queue_capacity=0, service_time="700ms") as mock:
+        busy = asyncio.create_task(mock.upload())
+        await asyncio.sleep(0.15)
+        line = await mock.line()
+        headers = await mock.form_headers()
+        await line.send(head("POST", path_of(page=2), {**headers, "Expect": "100-continue"}, 5_000_000))
+        answer = await line.rest()
+        assert (answer.status, answer.end) == (503, "fin")
+        assert b"100 Continue" not in answer.raw
+        await line.close()
+        await busy
+
+
+async def test_a_refused_client_that_goes_on_sending_reads_its_answer_and_may_ask_again(tmp_path):
+    async with running(tmp_path, workers=1, queue_capacity=0, service_time="700ms") as mock:
+        busy = asyncio.create_task(mock.upload())
+        await asyncio.sleep(0.15)
+        line = await mock.line()
+        body = form(photo(size=3_000_000))
+        headers = await mock.form_headers()
+        await line.send(head("POST", path_of(page=2), headers, len(body)) + body[:100_000])
+        assert (await line.answer()).status == 503, "it does not wait for the body"
+        await line.send(body[100_000:])
+        await busy
+        small = form(photo())
+        assert (await line.ask("POST", path_of(page=2), headers, small)).status == 201, "on the same connection"
+        await line.close()
+
+
+async def test_work_goes_on_after_the_client_has_left_and_is_counted(tmp_path):
+    async with running(tmp_path, workers=1, service_time="300ms") as mock:
+        line = await mock.line()
+        body = form(photo())
+        await line.send(head("POST", path_of(), await mock.form_headers(), len(body)) + body)
+        await asyncio.sleep(0.1)
+        await line.close()
+        await asyncio.sleep(0.5)
+        assert len(await mock.stored()) == 1
+        assert await mock.metric("mock_server_wasted_work_total") == 1
+
+
+async def test_cancel_on_disconnect_stops_the_work(tmp_path):
+    async with running(tmp_path, workers=1, service_time="300ms", cancel_on_disconnect=True) as mock:
+        lines = [await mock.line() for _ in range(3)]
+        for page, line in enumerate(lines, 1):
+            body = form(photo(page))
+            await line.send(head("POST", path_of(page=page), await mock.form_headers(), len(body)) + body)
+        await asyncio.sleep(0.1)
+        for line in lines:
+            await line.close()
+        await until(lambda: mock.server.pool.busy == mock.server.pool.depth == 0, 0.5)
+        await asyncio.sleep(0.5)
+        assert await mock.stored() == []
+        assert await mock.metric("mock_server_wasted_work_total") == 0
+
+
+async def test_drain_drops_what_nobody_waits_for_and_finishes_the_rest(tmp_path):
+    async with running(tmp_path, workers=1, service_time="300ms", faults=[{"kind": "capacity", "factor": 0.5}]) as mock:
+        served = asyncio.create_task(mock.upload(station(1)))
+        await asyncio.sleep(0.1)
+        lines = [await mock.line() for _ in range(4)]
+        for number, line in enumerate(lines, 2):
+            body = form(photo(number))
+            await line.send(
+                head("POST", path_of(station(number)), await mock.form_headers(station(number)), len(body)) + body
+            )
+        await until(lambda: mock.server.pool.depth == 4)
+        waiting = asyncio.create_task(mock.upload(station(9)))
+        await until(lambda: mock.server.pool.depth == 5)
+        for line in lines:
+            await line.close()
+        await asyncio.sleep(0.05)
+        drained = (await mock.admin("POST", "/drain")).json
+        assert (drained["idle"], drained["dropped"], drained["queued"], drained["busy"]) == (True, 4, 0, 0)
+        assert ((await served).status, (await waiting).status) == (201, 201)
+        assert {row["station"] for row in await mock.stored()} == {station(1), station(9)}
+        assert await mock.metric("mock_server_dropped_total") == 4
+
+
+async def test_drain_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr("mock_server.drain.LONGEST_S", 0.3)
+    async with running(tmp_path, service_time="1h") as mock:
+        upload = asyncio.create_task(mock.upload())
+        await until(lambda: mock.server.pool.busy == 1)
+        drained = await mock.server.drain.run(0.3)
+        assert (drained["idle"], drained["busy"]) == (False, 1)
+        mock.server.pool.refuse_all()
+        assert (await upload).status == 503
+
+
+async def test_an_upload_that_waits_too_long_for_a_worker_is_refused(tmp_path):
+    async with running(tmp_path, workers=1, service_time="900ms", queue_timeout="200ms") as mock:
+        first = asyncio.create_task(mock.upload())
+        await asyncio.sleep(0.1)
+        second = await mock.upload(page=2)
+        assert second.status == 503
+        assert 0.2 - 0.002 <= second.took_s < 0.7
+        assert (await first).status == 201
+        assert await mock.metric('mock_server_shed_total{reason="queue_timeout"}') == 1
+
+
+async def test_a_request_that_takes_too_long_is_given_up(tmp_path):
+    async with running(tmp_path, service_time="1h", handler_timeout="300ms") as mock:
+        answer = await mock.upload()
+        assert answer.status == 503
+        assert 0.3 - 0.002 <= answer.took_s < 0.8
+        assert mock.server.pool.busy == 0
+
+
+async def test_deadline_shedding_reads_upload_timeout(tmp_path):
+    async with running(tmp_path, workers=1, service_time="500ms", shed="deadline") as mock:
+        first = asyncio.create_task(mock.upload())
+        await asyncio.sleep(0.1)
+        assert (await mock.upload(page=2, Upload_Timeout="0.6")).status == 503
+        assert (await mock.upload(page=3, Upload_Timeout="30")).status == 201
+        assert (await first).status == 201
+        assert await mock.metric('mock_server_shed_total{reason="deadline"}') == 1
+
+
+async def test_a_body_that_takes_too_long_is_answered_408(tmp_path):
+    async with running(tmp_path, body_timeout="300ms") as mock:
+        line = await mock.line()
+        body = form(photo())
+        await line.send(head("POST", path_of(), await mock.form_headers(), len(body)) + body[:100])
+        answer = await line.rest()
+        assert (answer.status, answer.headers["connection"]) == (408, "close")
+        await line.close()
+
+
+async def test_a_client_below_the_least_rate_is_cut_off(tmp_path, monkeypatch):
+    monkeypatch.setattr("mock_server.body._RATE_WINDOW_S", 0.4)
+    async with running(tmp_path, min_upload_rate="10KB/s") as mock:
+        picture = photo(size=30_000)
+        body = form(picture)
+
+        async def drip(pause_s: float) -> int:
+            line = await mock.line()
+            await line.send(head("POST", path_of(), await mock.form_headers(), len(body)))
+            sender = asyncio.create_task(_drip(line, body, pause_s))
+            answer = await line.answer()
+            sender.cancel()
+            await line.close()
+            return answer.status
+
+        assert await drip(0.2) == 408, "5 KB/s"
+        assert await drip(0.01) == 201, "100 KB/s"
+
+
+async def _drip(line, body: bytes, pause_s: float) -> None:
+    for begin in range(0, len(body), 1000):
+        await line.send(body[begin : begin + 1000])
+        await asyncio.sleep(pause_s)
+
+
+async def test_a_connection_without_a_header_is_closed_in_time(tmp_path):
+    async with running(tmp_path, header_timeout="300ms") as mock:
+        silent, slow = await mock.line(), await mock.line()
+        await slow.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+        for line in (silent, slow):
+            answer = await line.rest()
+            assert (answer.status, answer.end) == (408, "fin")
+            assert answer.took_s < 1.0
+            await line.close()
+
+
+async def test_an_idle_connection_between_requests_is_left_alone(tmp_path):
+    async with running(tmp_path, header_timeout="200ms") as mock:
+        line = await mock.line()
+        assert (await line.ask("GET", "/healthz")).status == 200
+        await asyncio.sleep(0.6)
+        assert (await line.ask("GET", "/healthz")).status == 200
+        await line.close()
+
+
+async def test_a_header_above_the_limit_is_refused(tmp_path):
+    async with running(tmp_path, max_header="2KB") as mock:
+        assert (await mock.ask("GET", "/healthz", {"X-Long": "x" * 3000})).status == 400
+        assert (await mock.ask("GET", "/healthz", {"X-Long": "x" * 1000})).status == 200
+
+
+async def test_connections_above_the_limit_are_closed_at_once(tmp_path):
+    async with running(tmp_path, max_connections=3) as mock:
+        lines = [await mock.line() for _ in range(3)]
+        for line in lines:
+            assert (await line.ask("GET", "/healthz")).status == 200
+        above = await mock.line()
+        assert (await above.rest()).raw == b""
+        await lines.pop().close()
+        await asyncio.sleep(0.1)
+        another = await mock.line()
+        assert (await another.ask("GET", "/healthz")).status == 200
+        for line in (*lines, above, another):
+            await line.close()
+
+
+async def test_the_size_of_a_photo_lengthens_its_service(tmp_path):
+    async with running(tmp_path, bytes_per_s="1MB/s", max_body="1MB") as mock:
+        small, large = await mock.upload(page=1), await mock.upload(page=2, picture=photo(size=400_000))
+        service = [
+            float(answer.headers["server-timing"].split("service;dur=")[1].split(",")[0]) for answer in (small, large)
+        ]
+        assert service[0] == pytest.approx(3, abs=40)
+        assert service[1] == pytest.approx(400, abs=100)
+
+
+@pytest.mark.parametrize("discipline", ["fifo", "lifo"])
+async def test_the_discipline_decides_who_is_served_first(tmp_path, discipline):
+    done: list[int] = []
+    async with running(tmp_path, workers=1, service_time="120ms", discipline=discipline) as mock:
+
+        async def one(page: int) -> None:
+            await mock.upload(STATION, page)
+            done.append(page)
+
+        tasks = []
+        for page in (1, 2, 3):
+            tasks.append(asyncio.create_task(one(page)))
+            await asyncio.sleep(0.03)
+        await asyncio.gather(*tasks)
+    assert done == ([1, 2, 3] if discipline == "fifo" else [1, 3, 2])
+
+
+async def test_the_metrics_show_queue_and_workers(tmp_path):
+    async with running(tmp_path, workers=2, service_time="600ms") as mock:
+        uploads = [asyncio.create_task(mock.upload(station(number))) for number in range(1, 6)]
+        await until(lambda: mock.server.pool.depth == 3)
+        assert await mock.metric("mock_server_queue_depth") == 3
+        assert await mock.metric("mock_server_workers_busy") == 2
+        assert await mock.metric("http_server_active_requests") == 5
+        await asyncio.gather(*uploads)
+        assert await mock.metric("mock_server_service_seconds_count") == 5
+        assert await mock.metric("mock_server_service_seconds_sum") == pytest.approx(3.0)
+        route = (
+            'http_server_request_duration_seconds_count{http_request_method="POST",http_response_status_code="201",'
+            'http_route="/v1/stations/{code}/forms/{form}/pages/{page}"}'
+        )
+        assert await mock.metric(route) == 5
+
+
+async def test_the_admin_port_answers_while_the_data_port_is_overloaded(tmp_path):
+    async with running(tmp_path, workers=1, service_time="500ms", faults=[{"kind": "latency", "delay": "5s"}]) as mock:
+        uploads = [asyncio.create_task(mock.upload(station(number))) for number in range(1, 20)]
+        await asyncio.sleep(0.1)
+        begun = time.monotonic()
+        assert (await mock.admin("GET", "/metrics")).status == 200
+        assert time.monotonic() - begun < 0.5
+        await mock.admin("DELETE", "/faults")
+        mock.server.pool.refuse_all()
+        for upload in uploads:
+            upload.cancel()
+        await asyncio.gather(*uploads, return_exceptions=True)
