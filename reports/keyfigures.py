@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from harness.figures.summary import Spread, Summary
 from harness.judge.results import ThresholdResult, Verdict
+from harness.model import Outcome
 from reports import quantities
 from reports.quantities import count, quantity, share
 
@@ -81,22 +82,27 @@ def _counts(summary: Summary) -> list[KeyFigure]:
 
 
 def _waits(summary: Summary) -> list[KeyFigure]:
+    nothing = Spread(count=0, mean=None, p50=None, p90=None, p95=None, p99=None, p99_9=None, max=None)
+    accepted = summary.response_seconds.by_outcome.get(Outcome.ACCEPTED, nothing)
     return [
         _middle_and_tail("Delivery of a page", summary.delivery_seconds, "from due to acknowledged"),
         _middle_and_tail("Completion of a station", summary.completion_seconds, "from its time to its last page"),
-        _middle_and_tail("Response", summary.response_seconds, "any answer, refusals too"),
+        _middle_and_tail("Response, accepted", accepted, f"of all answers: {_percentiles(summary.response_seconds)}"),
     ]
 
 
 def _middle_and_tail(name: str, spread: Spread, note: str) -> KeyFigure:
     """p50 and p95; what never arrived is said in the note."""
-    known = [quantities.percentile(spread, percentile).partition(" (") for percentile in ("p50", "p95")]
     missing = f"{count(spread.never)} of {count(spread.count)} never arrived" if spread.never else ""
-    values = ", ".join(
+    return KeyFigure(name, _percentiles(spread), missing or note)
+
+
+def _percentiles(spread: Spread) -> str:
+    known = [quantities.percentile(spread, percentile).partition(" (") for percentile in ("p50", "p95")]
+    return ", ".join(
         f"{percentile} {value}{f' ({why}' if why and value != 'never' else ''}"
         for percentile, (value, _, why) in zip(("p50", "p95"), known, strict=True)
     )
-    return KeyFigure(name, values, missing or note)
 
 
 def _effort(summary: Summary) -> list[KeyFigure]:

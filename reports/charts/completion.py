@@ -47,7 +47,8 @@ def draw(series: Series, summary: Summary) -> Figure:
     if not np.isfinite(completion.total.value).any():
         return silent(series, said, "no station was begun")
     scaled = series.time_scale > 1
-    drawn = frame(series, said, [Panel("stations complete", 3.3)], below_in=0.47 if scaled else 0.0)
+    heading = "stations complete" if series.end_s <= series.deadline_s else "stations complete; named: by the deadline"
+    drawn = frame(series, said, [Panel(heading, 3.3)], below_in=0.47 if scaled else 0.0)
     axes = drawn.panels[0]
     places = sorted(completion.kelurahan, key=_reached)
     slowest = places[0].label if len(places) > 1 else ""
@@ -57,10 +58,12 @@ def draw(series: Series, summary: Summary) -> Figure:
         colour = palette.VERMILION if line.label == slowest else palette.GREY
         draw_line(axes, line, colour, width=1.4 if line.label == slowest else 0.9)
         if line.label in named:
-            labels.append(end_of(line, f"{quantities.place(line.label)} {_progress(line)}", colour))
+            labels.append(end_of(line, f"{quantities.place(line.label)} {_progress(line, series.deadline_s)}", colour))
     draw_line(axes, completion.planned, palette.OFFERED, width=1.4, dashed=True)
     draw_line(axes, completion.total, palette.GOODPUT, width=2.6)
-    total = end_of(completion.total, f"all stations {_progress(completion.total)}", palette.GOODPUT, bold=True)
+    total = end_of(
+        completion.total, f"all stations {_progress(completion.total, series.deadline_s)}", palette.GOODPUT, bold=True
+    )
     labels += [total, end_of(completion.planned, "turned up", palette.OFFERED)]
     axes.set_ylim(0, 1.02)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
@@ -80,10 +83,13 @@ def _reached(line: Line) -> tuple[float, float]:
     return last, -float(line.t_s[finite][np.argmax(line.value[finite] >= last)])
 
 
-def _progress(line: Line) -> str:
-    """How far it came; a line that came to its end says when."""
+def _progress(line: Line, deadline_s: float) -> str:
+    """How far it came by the deadline; a line that came to its end says when."""
     last, minus_t_s = _reached(line)
-    return f"at {quantities.seconds(-minus_t_s)}" if last >= 1 - 1e-9 else quantities.share(last)
+    if last >= 1 - 1e-9 and -minus_t_s <= deadline_s:
+        return f"at {quantities.seconds(-minus_t_s)}"
+    known = line.value[(line.t_s <= deadline_s) & np.isfinite(line.value)]
+    return quantities.share(float(known[-1])) if len(known) else quantities.MISSING
 
 
 def _election_axis(drawn: Frame, series: Series) -> None:

@@ -11,8 +11,10 @@ from matplotlib.path import Path
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from harness.figures.series import Responses, Series
-from harness.figures.summary import PhaseFigures, Summary
+from harness.figures.summary import PhaseFigures, SplitSpread, Summary
+from harness.model import Outcome
 from reports import palette, quantities
+from reports.charts.failures import failed
 from reports.charts.frame import Chart, EndLabel, Panel, draw_line, end_of, frame, label_ends, say_nothing, silent
 
 if TYPE_CHECKING:
@@ -21,11 +23,17 @@ if TYPE_CHECKING:
 LINES = {"p50": (palette.SKY, 1.4), "p95": (palette.BLUE, 2.2), "p99": (palette.VERMILION, 1.4)}
 
 
+MIXED = 0.1
+"""From this share of failures on, percentiles over all responses say more of refusals than of waiting."""
+
+
 def finding(summary: Summary) -> str:
-    """How much longer responses took during the worst fault than when all was clear."""
+    """How much longer responses took during the worst fault than when all was clear; refusals are told apart."""
     whole = summary.response_seconds
     if not whole.count:
         return "There were no responses"
+    if failed_share(whole) >= MIXED:
+        return _told_apart(whole)
     for name, share in (("p95", "95 % of responses"), ("p50", "Half of the responses")):
         compared = _compared(summary, name)
         if compared:
@@ -35,6 +43,27 @@ def finding(summary: Summary) -> str:
             return f"{share} came within {quantities.percentile(whole, name)}, over the whole run"
     longest = quantities.quantity(whole.max, "s")
     return f"{quantities.plural(whole.count, 'response')}: too few for percentiles; the longest took {longest}"
+
+
+def failed_share(whole: SplitSpread) -> float:
+    """Share of the responses that were failures."""
+    return sum(failed({name: spread.count for name, spread in whole.by_outcome.items()}).values()) / max(whole.count, 1)
+
+
+def _told_apart(whole: SplitSpread) -> str:
+    """Where quick refusals would make any percentile look well: the accepted beside the most frequent failure."""
+    counts = failed({name: spread.count for name, spread in whole.by_outcome.items()})
+    often, number = next(iter(counts.items()))
+    said = f"{quantities.share(number / whole.count)} of responses: {palette.outcome_words(often)}"
+    refused, accepted = whole.by_outcome[often], whole.by_outcome.get(Outcome.ACCEPTED)
+    if refused.p50 is not None:
+        said += f", half of them within {quantities.seconds(refused.p50)}"
+    if accepted is None or not accepted.count:
+        return f"{said}; none was accepted"
+    for name, share in (("p95", "95 %"), ("p50", "half")):
+        if getattr(accepted, name) is not None:
+            return f"{said}; {share} of the accepted came within {quantities.percentile(accepted, name)}"
+    return f"{said}; {quantities.count(accepted.count)} were accepted"
 
 
 def _compared(summary: Summary, name: str) -> str:
@@ -50,6 +79,8 @@ def _compared(summary: Summary, name: str) -> str:
         return ""
     worst = max(faulty, key=of)
     before, during = (quantities.seconds(of(phase)) for phase in (clear, worst))
+    if of(worst) < of(clear) / 1.2:
+        return f"{before} at first, and even within {during} during the {worst.name}"
     if of(worst) < 1.2 * of(clear):
         return f"{before}, and the {worst.name} hardly changed that ({during})"
     return f"{before} at first, but only within {during} during the {worst.name}"

@@ -10,15 +10,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from harness.figures.series import Series
-from harness.figures.summary import Spread, Summary
+from harness.figures.summary import SplitSpread, Spread, Summary
+from harness.model import Outcome
 from reports import palette, quantities
+from reports.charts.failures import failed
 from reports.charts.frame import Chart, EndLabel, Panel, label_ends, say_nothing, sheet
+from reports.charts.responses import MIXED, failed_share
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
-RARELY = {"p99_9": "One in a thousand responses", "p99": "One in a hundred responses", "p95": "One in twenty responses"}
+RARELY = {"p99_9": "One in a thousand pages", "p99": "One in a hundred pages", "p95": "One in twenty pages"}
+MOST_FAILURES = 3
 FAULTS = (palette.VERMILION, palette.PURPLE, palette.ORANGE, palette.BROWN)
 
 
@@ -48,46 +52,59 @@ def points(spread: Spread) -> tuple[list[float], list[float]]:
 
 
 def finding(summary: Summary) -> str:
-    """How long the unlucky waited, beside the median."""
-    spread = summary.response_seconds
+    """How long the unlucky waited until their page was delivered, beside the median; or how many never saw it."""
+    spread = summary.delivery_seconds
     if not spread.count:
-        return "There were no responses"
+        return "No page fell due"
     name = next((name for name in RARELY if getattr(spread, name) is not None), None)
     if name is None or not spread.p50:
-        return f"{quantities.plural(spread.count, 'response')} are too few to say how long the unlucky waited"
+        if spread.never:
+            return f"{spread.never:,} of {quantities.plural(spread.count, 'page')} were never delivered"
+        return f"{quantities.plural(spread.count, 'page')} are too few to say how long the unlucky waited"
     slow: float = getattr(spread, name)
     times = slow / spread.p50
-    said = f"{RARELY[name]} took more than {quantities.seconds(slow)}"
-    return f"{said}, {times:.0f} times the median" if times >= 2 else f"{said}, little more than the median"
+    said = f"{RARELY[name]} took more than {quantities.seconds(slow)} to be delivered"
+    said += f", {quantities.count(times)} times the median" if times >= 2 else ", little more than the median"
+    return f"{said}; {spread.never:,} never were" if spread.never else said
 
 
 def curves(summary: Summary) -> list[Curve]:
-    """A curve for each kind of phase, the one with most attempts of each; one for all responses; one for delivery."""
-    longest = {}
-    for phase in sorted(summary.phases, key=lambda phase: phase.attempts):
-        longest[phase.name] = phase
-    faults = iter(FAULTS * (len(longest) // len(FAULTS) + 1))
-    found = [
-        Curve(
-            f"during {phase.name}" if fault else "while clear",
-            phase.response_seconds,
-            next(faults) if fault else palette.GREY,
-        )
-        for phase in longest.values()
-        for fault in [phase.name not in {"clear", "warm_up"}]
-        if phase.name != "warm_up"
-    ]
-    found.append(Curve("all responses", summary.response_seconds, palette.INK))
+    """Delivery, accepted responses, and what they are to be seen beside.
+
+    That is the phases, each kind by the one with most attempts, as long as few attempts fail. Where many do, quick
+    refusals would make a phase look well: then the failures stand there, each by itself.
+    """
+    whole = summary.response_seconds
+    found = _phases(summary) if failed_share(whole) < MIXED else _failures(whole)
+    accepted = whole.by_outcome.get(Outcome.ACCEPTED)
+    if accepted:
+        found.append(Curve("accepted", accepted, palette.INK))
     found.append(Curve("delivery", summary.delivery_seconds, palette.GOODPUT))
     return [curve for curve in found if points(curve.spread)[0]]
 
 
+def _phases(summary: Summary) -> list[Curve]:
+    longest = {phase.name: phase for phase in sorted(summary.phases, key=lambda phase: phase.attempts)}
+    faults = [phase for phase in longest.values() if phase.name not in {"clear", "warm_up"}]
+    found = [
+        Curve(f"during {phase.name}", phase.response_seconds, FAULTS[number % len(FAULTS)])
+        for number, phase in enumerate(faults)
+    ]
+    clear = longest.get("clear")
+    return [Curve("while clear", clear.response_seconds, palette.GREY), *found] if clear else found
+
+
+def _failures(whole: SplitSpread) -> list[Curve]:
+    often = list(failed({name: spread.count for name, spread in whole.by_outcome.items()}))[:MOST_FAILURES]
+    return [Curve(palette.outcome_words(name), whole.by_outcome[name], palette.outcome_colour(name)) for name in often]
+
+
 def draw(_: Series, summary: Summary) -> Figure:
-    """The curves, each cut where its sample ends; delivery is what a page waited for in the end, with all retries."""
+    """The curves, each cut where its sample ends; a page's delivery counts all its attempts and the pauses between them."""
     drawn = sheet(finding(summary), [Panel("this long at most", 3.2)])
     axes, found = drawn.panels[0], curves(summary)
     if not found:
-        say_nothing(axes, "no responses, or too few for a percentile")
+        say_nothing(axes, "no page was delivered and no attempt answered, or too few for a percentile")
         axes.set_xticks([])
         return drawn.figure
     labels: list[EndLabel | None] = []

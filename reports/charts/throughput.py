@@ -60,8 +60,9 @@ def shortfalls(offered: Line, goodput: Line) -> list[Shortfall]:
 
 
 def _causes(series: Series, fall: Shortfall) -> set[str]:
-    """Names of the faults that were active when it began, or within the smoothing before."""
-    return {w.label for w in series.windows if w.start_s < fall.end_s and w.end_s > fall.start_s - SMOOTH_S}
+    """Names of the faults that were active when it began, or had just ended; not of those that came later."""
+    near = [w for w in series.windows if w.end_s > fall.start_s - SMOOTH_S and w.start_s < fall.start_s + SMOOTH_S / 2]
+    return {window.label for window in near}
 
 
 def finding(series: Series, summary: Summary) -> str:
@@ -78,7 +79,9 @@ def finding(series: Series, summary: Summary) -> str:
     said = f"Goodput fell to {quantities.share(fall.ratio)} of offered for {lasted}"
     causes = _causes(series, fall)
     if not causes:
-        return f"{said}, from {quantities.seconds(fall.start_s)} on, while no fault was active"
+        later = next((window.label for window in series.windows if fall.start_s < window.start_s < fall.end_s), None)
+        since = f"{said}, from {'the start' if fall.start_s < 0.5 else quantities.seconds(fall.start_s)} on"
+        return f"{since}, before the {later} began" if later else f"{since}, while no fault was active"
     return said + _recovered([recovery for recovery in summary.recovery if recovery.fault in causes])
 
 

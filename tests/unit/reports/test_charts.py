@@ -106,6 +106,15 @@ def test_the_completion_chart_has_a_second_axis_in_the_elections_own_time() -> N
     ]
 
 
+def test_a_kelurahan_is_named_with_what_it_reached_by_the_deadline_and_not_after() -> None:
+    late = np.where(np.arange(91) < 80, 0.5, 1.0)
+    made = evening.series().completion
+    completion = Completion(made.total, made.planned, [evening.line("Mangli", late, np.arange(91))])
+    named = texts(draw("completion", evening.series(completion=completion, end_s=90.0)))
+    assert "Mangli 50 %" in named
+    assert "stations complete; named: by the deadline" in named
+
+
 def test_a_run_in_its_own_time_has_no_second_axis() -> None:
     assert not [child for axes in draw("completion", evening.series(time_scale=1.0)).axes for child in axes.child_axes]
 
@@ -144,10 +153,21 @@ def test_the_generator_chart_marks_the_limit_of_its_core() -> None:
 
 def test_the_spectrum_draws_each_percentile_that_the_sample_can_bear() -> None:
     drawn = lines(draw("spectrum"))
-    assert set(drawn) == {"while clear", "during brownout", "all responses", "delivery"}
-    places, seconds, _ = drawn["all responses"][0]
-    assert list(seconds) == pytest.approx([0.41, 0.82, 1.23, 2.05])
+    places, seconds, _ = drawn["accepted"][0]
+    assert list(seconds) == pytest.approx([0.4, 0.8, 1.2, 2.0])
     assert list(places) == pytest.approx([-np.log10(1 - q) for q in (0.5, 0.9, 0.95, 0.99)])
+
+
+def test_where_many_attempts_fail_the_spectrum_shows_the_failures_each_by_itself() -> None:
+    drawn = lines(draw("spectrum"))
+    assert set(drawn) == {"unavailable (503)", "timed out waiting", "accepted", "delivery"}
+    assert drawn["unavailable (503)"][0][2] == palette.OUTCOME[Outcome.UNAVAILABLE]
+
+
+def test_where_few_attempts_fail_the_spectrum_shows_the_phases() -> None:
+    whole = evening.spread(1365, 0.41, by_outcome={"accepted": evening.spread(1360, 0.41)})
+    figure = draw("spectrum", evening.series(), evening.summary(response_seconds=whole))
+    assert set(lines(figure)) == {"while clear", "during brownout", "accepted", "delivery"}
 
 
 def test_the_spectrum_of_delivery_is_cut_where_pages_never_arrive() -> None:

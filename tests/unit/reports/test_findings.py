@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from harness.figures.series import Completion, Rates, ServerHealth, Window
+from harness.figures.summary import Summary
 from reports.charts import completion, failures, generator, responses, server, spectrum, throughput
 from tests.unit.reports import evening
+
+
+def calm(**changed: Any) -> Summary:
+    """The evening with hardly a failed response, so that percentiles over all of them mean something."""
+    whole = evening.spread(1365, 0.41, by_outcome={"accepted": evening.spread(1360, 0.41), "reset": evening.spread(5)})
+    return evening.summary(**{"response_seconds": whole, **changed})
 
 
 def flat(value: float, seconds: int = 60) -> np.ndarray:
@@ -46,6 +55,13 @@ def test_a_fall_before_any_fault_is_not_blamed_on_one() -> None:
     series = evening.series(rates=rates(flat(10.0), dipped(2.0, 2, 9)))
     assert throughput.finding(series, evening.summary()) == (
         "Goodput fell to 20 % of offered for 7 s, from 2 s on, while no fault was active"
+    )
+
+
+def test_a_fall_that_began_before_the_fault_is_not_blamed_on_it() -> None:
+    series = evening.series(rates=rates(flat(10.0), dipped(1.6, 0, 37)))
+    assert throughput.finding(series, evening.summary()) == (
+        "Goodput fell to 16 % of offered for 37 s, from the start on, before the brownout began"
     )
 
 
@@ -93,13 +109,13 @@ def test_attempts_that_the_strategy_withheld_were_not_sent() -> None:
 
 
 def test_responses_compare_the_fault_with_the_time_before_it() -> None:
-    assert responses.finding(evening.summary()) == (
+    assert responses.finding(calm()) == (
         "95 % of responses came within 1.2 s at first, but only within 7.2 s during the brownout"
     )
 
 
 def test_responses_without_a_fault_give_the_whole_run() -> None:
-    assert responses.finding(evening.summary(phases=[])) == "95 % of responses came within 1.2 s, over the whole run"
+    assert responses.finding(calm(phases=[])) == "95 % of responses came within 1.2 s, over the whole run"
 
 
 def test_too_few_responses_give_no_percentile() -> None:
@@ -124,7 +140,7 @@ def test_names_in_capitals_are_written_as_one_writes_them() -> None:
 def test_too_few_responses_in_a_fault_for_p95_compare_the_medians() -> None:
     phases = evening.summary_json()["phases"]
     phases[1]["response_seconds"] = evening.spread(120, 2.4, p95=None)
-    assert responses.finding(evening.summary(phases=phases)) == (
+    assert responses.finding(calm(phases=phases)) == (
         "Half of the responses came within 400 ms at first, but only within 2.4 s during the brownout"
     )
 
@@ -173,14 +189,45 @@ def test_a_lost_worker_comes_first() -> None:
 def test_a_fault_that_nobody_noticed_is_told_as_such() -> None:
     phases = evening.summary_json()["phases"][:2]
     phases[1]["response_seconds"] = evening.spread(420, 0.41)
-    said = responses.finding(evening.summary(phases=phases))
+    said = responses.finding(calm(phases=phases))
     assert said == "95 % of responses came within 1.2 s, and the brownout hardly changed that (1.2 s)"
 
 
+def test_a_fault_that_made_responses_quicker_is_not_said_to_have_slowed_them() -> None:
+    phases = evening.summary_json()["phases"][:2]
+    phases[1]["response_seconds"] = evening.spread(420, 0.01)
+    said = responses.finding(calm(phases=phases))
+    assert said == "95 % of responses came within 1.2 s at first, and even within 30 ms during the brownout"
+
+
+def test_quick_refusals_do_not_make_responses_look_well() -> None:
+    assert responses.finding(evening.summary()) == (
+        "17 % of responses: unavailable (503), half of them within 12 ms; 95 % of the accepted came within 1.2 s"
+    )
+
+
+def test_where_nothing_was_accepted_it_is_said() -> None:
+    whole = evening.spread(300, 0.01, by_outcome={"unavailable": evening.spread(300, 0.01)})
+    assert responses.finding(evening.summary(response_seconds=whole)) == (
+        "100 % of responses: unavailable (503), half of them within 10 ms; none was accepted"
+    )
+
+
 def test_the_spectrum_tells_how_long_the_unlucky_waited() -> None:
-    assert spectrum.finding(evening.summary()) == ("One in a hundred responses took more than 2 s, 5 times the median")
+    summary = evening.summary(delivery_seconds=evening.spread(1086, 0.4, never=0))
+    assert spectrum.finding(summary) == (
+        "One in a hundred pages took more than 2 s to be delivered, 5 times the median"
+    )
 
 
-def test_the_spectrum_of_a_few_responses_says_that_they_are_too_few() -> None:
-    few = evening.summary(response_seconds=evening.spread(50, 0.4, p95=None, p99=None, by_outcome={}))
-    assert spectrum.finding(few) == "50 responses are too few to say how long the unlucky waited"
+def test_the_spectrum_does_not_forget_the_pages_that_never_arrived() -> None:
+    assert spectrum.finding(evening.summary()) == (
+        "One in twenty pages took more than 1.8 s to be delivered, 3 times the median; 37 never were"
+    )
+    most = evening.spread(1086, never=645)
+    assert spectrum.finding(evening.summary(delivery_seconds=most)) == "645 of 1,086 pages were never delivered"
+
+
+def test_the_spectrum_of_a_few_pages_says_that_they_are_too_few() -> None:
+    few = evening.summary(delivery_seconds=evening.spread(50, 0.4, p95=None, p99=None, never=0))
+    assert spectrum.finding(few) == "50 pages are too few to say how long the unlucky waited"
