@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -106,7 +107,10 @@ class Routes:
         exchange = request[EXCHANGE]
         exchange.ask_for_body()
         try:
-            content = json.loads(await request.read())
+            async with asyncio.timeout(self._parts.profile.body_timeout):
+                content = json.loads(await request.read())
+        except TimeoutError as error:
+            raise Problem(408, detail="The body took too long", headers={"Connection": "close"}) from error
         except (ValueError, RecursionError) as error:
             raise Problem(400, detail="The body is not JSON") from error
         station, pin = (content.get("station"), content.get("pin")) if isinstance(content, dict) else (None, None)

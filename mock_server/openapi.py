@@ -90,7 +90,7 @@ def document() -> _Json:
 
 
 def _accounts() -> _Json:
-    login = _operation("Log in", {200: _TOKEN}, (400, 401, 413, 417, 429))
+    login = _operation("Log in", {200: _TOKEN}, (400, 401, 408, 413, 417, 429))
     login["requestBody"] = {"required": True, "content": {"application/json": {"schema": _LOGIN}}}
     return {"/v1/login": {"post": login}}
 
