@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from harness.figures import exporters
 from harness.figures.accounting import kelurahan_names
 from harness.figures.binned import binned_percentile, greatest_in_bins, response_grid
+from harness.figures.detail import time_spent, tries, worst_evenings
 from harness.figures.exporters import Exporters, read_exporters
 from harness.figures.rate_lines import empty, rate_line
 from harness.figures.rows import Rows, load_rows
@@ -24,13 +26,18 @@ if TYPE_CHECKING:
 
     FloatArray = npt.NDArray[np.float64]
 
+MOST_STATIONS = 50
+"""How many of the worst evenings are told one by one."""
+
 
 def series(folder: RunFolder) -> Series:
     """Everything that the charts of a run draw.
 
     What is missing from the folder gives empty lines and a note. Raises BrokenRunError as `summarise` does.
     """
-    return series_of(load_rows(folder), read_exporters(folder.scrapes))
+    rows = load_rows(folder)
+    drawn = series_of(rows, read_exporters(folder.scrapes))
+    return replace(drawn, time_spent=time_spent(folder, rows))
 
 
 def series_of(rows: Rows, scraped: Exporters) -> Series:
@@ -50,6 +57,8 @@ def series_of(rows: Rows, scraped: Exporters) -> Series:
         deadline_s=record.deadline_s,
         end_s=rows.end_s,
         time_scale=record.time_scale,
+        tries=tries(rows),
+        worst=worst_evenings(rows, MOST_STATIONS),
         notes=_notes(rows, scraped),
     )
 

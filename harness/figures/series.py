@@ -85,6 +85,38 @@ class GeneratorHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeSpent:
+    """Where the time of delivered attempts went, by due time."""
+
+    parts: list[Line]
+    """Mean seconds of an attempt, in the order of the attempt: connect, log in, send, queue, service, answer."""
+    attempts: IntArray
+    """How many attempts each mean stands for. Shape of each part's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """Pages by the number of attempts made: index 0 is none. Both of one shape."""
+
+    delivered: IntArray
+    not_delivered: IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class StationEvening:
+    """How one station fared."""
+
+    code: str
+    kelurahan: str
+    due_s: float
+    completed_s: float | None
+    """None if a page is missing."""
+    pages: int
+    delivered: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """A fault's interval, to shade and name."""
 
@@ -106,5 +138,9 @@ class Series:
     deadline_s: float
     end_s: float
     time_scale: float
+    time_spent: TimeSpent | None = None
+    tries: Tries | None = None
+    worst: list[StationEvening] = field(default_factory=list)
+    """Stations that missed pages, then those that took longest; not all of them."""
     notes: list[str] = field(default_factory=list)
     """What is missing from the folder, in words (a torn run)."""
