@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,10 +63,10 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["glue"] = _glue
+    environment.filters["glue"] = quantities.glue
     word = headline(verdict)
     tone, mark = TONES[word]
-    tables = [_phases(summary), _kelurahan(summary)]
+    tables = [_phases(summary), _kelurahan(summary), _worst(series)]
     tables = [table for table in tables if table.rows]
     css = environment.get_template("page.css.j2").render(
         {name: (light, palette.DARK[light]) for name, light in _COLOURS.items()}, twins=sorted(palette.DARK.items())
@@ -110,18 +109,6 @@ _COLOURS = {
     "unsure": palette.UNSURE,
     "link": palette.BLUE,
 }
-
-
-_UNIT = re.compile(r"(?<=\d) (?=(?:s|ms|µs|min|h|B|kB|MB|GB|TB)\b|%)")
-
-
-def _glue(text: str) -> str:
-    r"""Words in which no line breaks between a number and its unit.
-
-    >>> _glue("after 36 s, 51 % of 5 pages")
-    'after 36\xa0s, 51\xa0% of 5 pages'
-    """
-    return _UNIT.sub("\u00a0", text)
 
 
 def _embedded(chart: DrawnChart) -> dict[str, str]:
@@ -198,6 +185,30 @@ def _kelurahan(summary: Summary) -> Table:
     ]
     headers = ["Kelurahan", "Code", "Stations", "Complete by the deadline", "Share"]
     return Table("kelurahan", "Kelurahan", headers, rows)
+
+
+def _worst(series: Series) -> Table:
+    rows = [
+        [
+            station.code,
+            quantities.place(station.kelurahan),
+            quantities.seconds(station.due_s),
+            f"{count(station.delivered)} of {count(station.pages)}",
+            count(station.attempts),
+            "never" if station.completed_s is None else quantities.seconds(station.completed_s - station.due_s),
+        ]
+        for station in series.worst
+    ]
+    headers = ["Station", "Kelurahan", "Turned up at", "Pages delivered", "Attempts", "Took"]
+    missing = sum(station.completed_s is None for station in series.worst)
+    what = (
+        "Slowest stations"
+        if not missing
+        else "Undelivered stations"
+        if missing == len(rows)
+        else "Undelivered and slowest stations"
+    )
+    return Table("stations", what, headers, rows)
 
 
 def _environment(record: RunRecord) -> list[tuple[str, str]]:

@@ -87,6 +87,9 @@ OUTCOME = {
 }
 """Kin share a hue (timeouts, broken connections); a label always says which."""
 
+PART = {"connect": GREY, "log in": OLIVE, "send": ORANGE, "queue": PURPLE, "service": BLUE, "answer": GREEN}
+"""What an attempt spends its time on; the queue and the work have their colours of the server's chart."""
+
 WORDS = {
     Outcome.ACCEPTED: "accepted",
     Outcome.REPLAYED: "accepted again (same page)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from harness.figures.summary import Spread
 
@@ -151,3 +152,15 @@ def place(name: str) -> str:
     ('Jemberkidul', 'Tegalbesar', '3509191001')
     """
     return name.title() if name.isupper() else name
+
+
+_UNIT = re.compile(r"(?<=\d) (?=(?:s|ms|µs|min|h|B|kB|MB|GB|TB)\b|%)")
+
+
+def glue(text: str) -> str:
+    r"""Words in which no line breaks between a number and its unit.
+
+    >>> glue("after 36 s, 51 % of 5 pages")
+    'after 36\xa0s, 51\xa0% of 5 pages'
+    """
+    return _UNIT.sub("\u00a0", text)

@@ -17,7 +17,6 @@ from harness.runfolder import RunFolder
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    FloatArray = npt.NDArray[np.float64]
     IntArray = npt.NDArray[np.int64]
 
 MOST_BINS = 120
@@ -55,14 +54,14 @@ def time_spent(folder: RunFolder, rows: Rows) -> TimeSpent:
     count = math.ceil(bins / step)
     known = found["bin"].astype(np.int64)
     count = max(count, int(known.max(initial=-1)) + 1)
-    t_s = (np.arange(count) + 0.5) * step
+    t_s = (np.arange(count, dtype=np.float64) + 0.5) * step
     attempts = np.zeros(count, dtype=np.int64)
     attempts[known] = found["attempts"]
     parts = []
     for part in PARTS:
-        value: FloatArray = np.full(count, np.nan)
-        value[known] = found[part]
-        parts.append(Line(part, t_s, value))
+        line = Line(part, t_s, np.full(count, np.nan))
+        line.value[known] = found[part]
+        parts.append(line)
     return TimeSpent(parts, attempts)
 
 

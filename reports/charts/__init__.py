@@ -4,7 +4,17 @@ To add one: write a module with `finding`, `draw` and `CHART`, and name it here.
 the tests that hold for every chart follow.
 """
 
-from reports.charts import completion, failures, generator, responses, server, spectrum, throughput
+from reports.charts import (
+    completion,
+    failures,
+    generator,
+    responses,
+    server,
+    spectrum,
+    throughput,
+    timespent,
+    tries,
+)
 from reports.charts.frame import Chart
 
 CHARTS: tuple[Chart, ...] = (
@@ -13,6 +23,8 @@ CHARTS: tuple[Chart, ...] = (
     failures.CHART,
     responses.CHART,
     spectrum.CHART,
+    timespent.CHART,
+    tries.CHART,
     server.CHART,
     generator.CHART,
 )

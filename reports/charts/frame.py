@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from harness.figures.series import Line, Series
 from harness.figures.summary import Summary
-from reports import palette
+from reports import palette, quantities
 from reports.charts.placing import nudge, rows
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Frame:
 
 def sheet(finding: str, panels: Sequence[Panel], *, above_in: float = 0.0, below_in: float = 0.0) -> Frame:
     """A figure titled with its finding, with empty panels one above another; more room above or at the foot."""
-    title = textwrap.wrap(finding, TITLE_WIDTH)
+    title = textwrap.wrap(quantities.glue(finding), TITLE_WIDTH)
     body = sum(panel.height_in + HEADING_IN for panel in panels) + GAP_IN * (len(panels) - 1)
     bottom = BOTTOM_IN + below_in
     height = bottom + body + above_in + 0.06 + TITLE_LINE_IN * len(title) + 0.12

@@ -15,13 +15,16 @@ from harness.figures.series import (
     Responses,
     Series,
     ServerHealth,
+    StationEvening,
+    TimeSpent,
+    Tries,
     Window,
 )
 from tests.unit.reports.evening_judged import KELURAHAN, record, spread, summary, summary_json, verdict
 
 __all__ = [
     "KELURAHAN", "completion", "empty", "line", "no_series", "parsed", "rates", "record", "responses", "series", "spread",
-    "summary", "summary_json", "verdict",
+    "summary", "summary_json", "time_spent", "verdict",
 ]  # fmt: skip
 
 NOTHING = np.array([])
@@ -106,6 +109,17 @@ def completion() -> Completion:
     return Completion(line("all", total, t), line("planned", planned, t), places)
 
 
+def time_spent() -> TimeSpent:
+    """Half a second of service, and a queue of five seconds while the brownout lasts."""
+    t = np.arange(72) + 0.5
+    attempts = np.where(t < 50, 15, 0)
+    means = {"connect": 0.001, "log in": 0.002, "send": 0.02, "service": 0.5, "answer": 0.003}
+    parts = {name: np.where(attempts > 0, mean, np.nan) for name, mean in means.items()}
+    parts["queue"] = np.where(attempts > 0, np.where((t > 20) & (t < 30), 5.0, 0.1), np.nan)
+    order = ("connect", "log in", "send", "queue", "service", "answer")
+    return TimeSpent([line(name, parts[name], t) for name in order], attempts)
+
+
 def series(**changed: Any) -> Series:
     """The evening's lines; `changed` replaces fields."""
     t = np.arange(1, 73)
@@ -132,6 +146,12 @@ def series(**changed: Any) -> Series:
             memory=[line("worker-0", np.full(72, 1.4e8))],
             in_flight=line("in_flight", queue + 10),
         ),
+        "time_spent": time_spent(),
+        "tries": Tries(np.array([0, 900, 120, 20, 9]), np.array([6, 0, 4, 12, 15])),
+        "worst": [
+            StationEvening("3509191007044", "TEGALBESAR", 12.5, None, 3, 1, 9),
+            StationEvening("3509191003002", "KEBONAGUNG", 20.0, 61.0, 3, 3, 7),
+        ],
         "windows": [Window("brownout", 20.0, 30.0)],
         "deadline_s": 72.0,
         "end_s": 72.0,

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.patches import PathPatch
+from matplotlib.patches import PathPatch, Rectangle, StepPatch
 from matplotlib.text import Text
 
-from harness.figures.series import Completion, Line, Rates, ServerHealth
+from harness.figures.series import Completion, Line, Rates, ServerHealth, Tries
 from harness.model import Outcome
 from reports import palette
 from reports.charts.failures import MOST_PANELS, OTHERS
 from reports.charts.responses import levels
+from reports.charts.tries import rows
 from tests.unit.reports import evening
 from tests.unit.reports.drawn import draw, lines, texts
 
@@ -173,6 +174,42 @@ def test_where_few_attempts_fail_the_spectrum_shows_the_phases() -> None:
 def test_the_spectrum_of_delivery_is_cut_where_pages_never_arrive() -> None:
     _, seconds, _ = lines(draw("spectrum"))["delivery"][0]
     assert list(seconds) == pytest.approx([0.6, 1.2, 1.8])
+
+
+def bands(figure: Figure) -> dict[str, StepPatch]:
+    found = (artist for artist in figure.findobj(StepPatch) if isinstance(artist, StepPatch))
+    return {str(patch.get_gid()): patch for patch in found}
+
+
+def test_the_time_chart_stacks_the_parts_to_their_sum() -> None:
+    drawn = bands(draw("timespent"))
+    spent = evening.time_spent()
+    low = np.zeros(72)
+    for part in spent.parts:
+        top, edges, base = drawn[part.label].get_data()
+        known = spent.attempts > 0
+        assert np.asarray(base)[known] == pytest.approx(low[known])
+        assert np.asarray(top)[known] - low[known] == pytest.approx(part.value[known])
+        assert list(edges) == list(range(73))
+        low = np.asarray(top)
+    assert {"queue 67 %", "service 31 %"} <= set(texts(draw("timespent")))
+
+
+def test_the_tries_chart_has_a_bar_for_every_number_of_attempts_split_by_delivery() -> None:
+    bars = [bar.get_width() for bar in draw("tries").axes[1].patches if isinstance(bar, Rectangle)]
+    assert bars == [0, 900, 120, 20, 9, 6, 0, 4, 12, 15]
+    assert {"900 delivered", "12 not delivered", "6 not delivered"} <= set(texts(draw("tries")))
+
+
+def test_many_tries_are_put_together_without_losing_a_page() -> None:
+    many = Tries(np.arange(30), np.zeros(30, dtype=np.int64))
+    found = rows(many)
+    assert found[-1] == ("10 to 29", sum(range(10, 30)), 0)
+    assert sum(delivered for _, delivered, _ in found) == sum(range(30))
+
+
+def test_exactly_ten_tries_are_called_ten() -> None:
+    assert rows(Tries(np.ones(11, dtype=np.int64), np.zeros(11, dtype=np.int64)))[-1][0] == "10"
 
 
 def test_a_run_that_ended_early_has_its_labels_beside_the_lines_and_not_in_the_far_margin() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.figures.series import Completion, Rates, ServerHealth, Window
+from harness.figures.series import Completion, Rates, ServerHealth, Tries, Window
 from harness.figures.summary import Summary
-from reports.charts import completion, failures, generator, responses, server, spectrum, throughput
+from reports.charts import completion, failures, generator, responses, server, spectrum, throughput, timespent, tries
 from tests.unit.reports import evening
 
 
@@ -231,3 +231,31 @@ def test_the_spectrum_does_not_forget_the_pages_that_never_arrived() -> None:
 def test_the_spectrum_of_a_few_pages_says_that_they_are_too_few() -> None:
     few = evening.summary(delivery_seconds=evening.spread(50, 0.4, p95=None, p99=None, never=0))
     assert spectrum.finding(few) == "50 pages are too few to say how long the unlucky waited"
+
+
+def test_the_time_is_told_as_shares_overall_and_during_the_fault() -> None:
+    assert timespent.finding(evening.series()) == (
+        "Delivered attempts spent 67 % in the queue and 31 % being served; during the brownout 90 % in the queue"
+    )
+
+
+def test_the_time_of_no_attempt_is_not_known() -> None:
+    said = "No attempt was delivered, so it is not known where the time went"
+    assert timespent.finding(evening.no_series()) == said
+
+
+def test_tries_tell_the_share_of_first_attempts_and_the_most_stubborn_page() -> None:
+    assert tries.finding(evening.series()) == (
+        "83 % of 1,086 pages were delivered at the first attempt, the most stubborn one was tried 4 times;"
+        " 6 were never attempted"
+    )
+
+
+def test_tries_of_a_perfect_evening() -> None:
+    perfect = Tries(np.array([0, 7]), np.array([0, 0]))
+    assert tries.finding(evening.series(tries=perfect)) == "All 7 pages were delivered at the first attempt"
+
+
+def test_tries_of_an_evening_that_never_began() -> None:
+    nothing = Tries(np.array([0]), np.array([9]))
+    assert tries.finding(evening.series(tries=nothing)) == "None of 9 pages was attempted"

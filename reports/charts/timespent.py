@@ -1,0 +1,89 @@
+"""Time spent: what a delivered attempt waited for, from connecting to the end of the answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from harness.figures.series import Series, TimeSpent
+from harness.figures.summary import Summary
+from reports import palette, quantities
+from reports.charts.frame import Chart, EndLabel, Panel, frame, label_ends, silent
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    BoolArray = npt.NDArray[np.bool_]
+
+DOING = {
+    "connect": "connecting",
+    "log in": "logging in",
+    "send": "sending",
+    "queue": "in the queue",
+    "service": "being served",
+    "answer": "on the way back",
+}
+
+
+def shares(spent: TimeSpent, chosen: BoolArray | None = None) -> dict[str, float]:
+    """Each part's share of all the time that the attempts of the chosen bins spent, greatest first."""
+    weights = spent.attempts if chosen is None else np.where(chosen, spent.attempts, 0)
+    sums = {line.label: float(np.nansum(line.value * weights)) for line in spent.parts}
+    whole = sum(sums.values())
+    found = {name: value / whole for name, value in sums.items()} if whole > 0 else {}
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def finding(series: Series) -> str:
+    """Where most of the time went, and where it went in the fault that cost most."""
+    spent = series.time_spent
+    overall = shares(spent) if spent else {}
+    if spent is None or not overall:
+        return "No attempt was delivered, so it is not known where the time went"
+    parts = [f"{quantities.share(share)} {DOING[name]}" for name, share in overall.items() if share >= 0.1][:2]
+    said = f"Delivered attempts spent {' and '.join(parts)}"
+    t_s, whole = spent.parts[0].t_s, np.sum([line.value for line in spent.parts], axis=0)
+    costs = []
+    for window in series.windows:
+        chosen = (t_s >= window.start_s) & (t_s < window.end_s) & (spent.attempts > 0)
+        if chosen.any():
+            costs.append((float(np.average(whole[chosen], weights=spent.attempts[chosen])), window.label, chosen))
+    if not costs:
+        return said
+    _, name, chosen = max(costs, key=lambda cost: cost[0])
+    part, share = next(iter(shares(spent, chosen).items()))
+    return f"{said}; during the {name} {quantities.share(share)} {DOING[part]}"
+
+
+def draw(series: Series, _: Summary) -> Figure:
+    """Bands, one on another: their sum is the mean service time of those that fell due then."""
+    said, spent = finding(series), series.time_spent
+    if spent is None or not spent.attempts.any():
+        return silent(series, said, "no attempt was delivered")
+    drawn = frame(series, said, [Panel("mean time of a delivered attempt", 2.9)])
+    axes = drawn.panels[0]
+    low = np.where(spent.attempts > 0, 0.0, np.nan)
+    last = int(np.flatnonzero(spent.attempts)[-1])
+    overall = shares(spent)
+    labels = []
+    t_s = spent.parts[0].t_s
+    width_s = t_s[1] - t_s[0] if len(t_s) > 1 else 2 * t_s[0]
+    edges = np.append(t_s - width_s / 2, t_s[-1] + width_s / 2)
+    for line in spent.parts:
+        high = low + line.value
+        colour = palette.PART[line.label]
+        axes.stairs(high, edges, baseline=low, fill=True, color=colour, alpha=0.6, linewidth=0, gid=line.label)
+        if overall[line.label] >= 0.005:
+            text = f"{line.label} {quantities.share(overall[line.label])}"
+            labels.append(EndLabel(float(line.t_s[last]), float(low[last] + high[last]) / 2, text, colour))
+        low = high
+    axes.set_ylim(0, float(np.nanmax(low)) * 1.05)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: quantities.seconds(value)))
+    label_ends(axes, labels)
+    return drawn.figure
+
+
+CHART = Chart("timespent", "Time spent", "Where did the time go?", lambda series, _: finding(series), draw)

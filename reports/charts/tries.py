@@ -1,0 +1,85 @@
+"""Tries: how many attempts pages took, and how many of them arrived."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from harness.figures.series import Series, Tries
+from harness.figures.summary import Summary
+from reports import palette, quantities
+from reports.charts.frame import Chart, Panel, say_nothing, sheet
+
+MOST_ROWS = 10
+
+
+def finding(series: Series) -> str:
+    """How many pages arrived at once, and how often the most stubborn one was tried."""
+    tries = series.tries
+    pages = int(tries.delivered.sum() + tries.not_delivered.sum()) if tries else 0
+    if tries is None or not pages:
+        return "No page was planned"
+    most = int(np.flatnonzero(tries.delivered + tries.not_delivered)[-1])
+    if not most:
+        return f"None of {quantities.plural(pages, 'page')} was attempted"
+    first = int(tries.delivered[1])
+    if first == pages:
+        return f"All {quantities.plural(pages, 'page')} were delivered at the first attempt"
+    said = (
+        f"{quantities.share(first / pages)} of {quantities.plural(pages, 'page')} were delivered at the first attempt"
+    )
+    said += f", the most stubborn one was tried {quantities.plural(most, 'time')}" if most > 1 else ""
+    never = int(tries.not_delivered[0])
+    return f"{said}; {never:,} were never attempted" if never else said
+
+
+def rows(tries: Tries) -> list[tuple[str, int, int]]:
+    """A bar each: attempts in words, pages delivered, pages not delivered; many attempts are put together."""
+    most = len(tries.delivered) - 1
+    last = most if most < MOST_ROWS else MOST_ROWS - 1
+    found = [
+        ("none" if not number else f"{number}", int(tries.delivered[number]), int(tries.not_delivered[number]))
+        for number in range(last + 1)
+    ]
+    if most > last:
+        name = f"{last + 1} to {most}" if most > last + 1 else f"{most}"
+        beyond = slice(last + 1, None)
+        found.append((name, int(tries.delivered[beyond].sum()), int(tries.not_delivered[beyond].sum())))
+    return found if found[0][1] + found[0][2] else found[1:]
+
+
+def draw(series: Series, _summary: Summary) -> Figure:
+    """Bars with their numbers beside them: delivered, and after it what was not."""
+    tries, said = series.tries, finding(series)
+    found = rows(tries) if tries else []
+    if not sum(delivered + missing for _, delivered, missing in found):
+        drawn = sheet(said, [Panel("", 1.2)], below_in=-0.35)
+        say_nothing(drawn.panels[0], "no page was planned")
+        drawn.panels[0].set_xticks([])
+        return drawn.figure
+    drawn = sheet(said, [Panel("pages, by the attempts they took", 0.27 * len(found))], below_in=-0.35)
+    axes = drawn.panels[0]
+    places = np.arange(len(found))[::-1]
+    delivered, missing = (np.array([row[number] for row in found]) for number in (1, 2))
+    axes.barh(places, delivered, height=0.7, color=palette.GOODPUT, label="delivered")
+    axes.barh(places, missing, left=delivered, height=0.7, color=palette.VERMILION, label="not delivered")
+    for place, (_, arrived, not_arrived) in zip(places, found, strict=True):
+        text = [(f"{arrived:,} delivered", palette.GOODPUT)] if arrived else []
+        text += [(f"{not_arrived:,} not delivered", palette.VERMILION)] if not_arrived else []
+        right_pt = 6.0
+        for words, colour in text:
+            point = (float(arrived + not_arrived), float(place))
+            axes.annotate(words, point, (right_pt, 0), "data", "offset points", color=colour, va="center", size=9)
+            right_pt += 5.8 * len(words) + 6
+    axes.set_yticks(places, [name for name, _, _ in found])
+    axes.set_xlim(0, float((delivered + missing).max()) * 1.25)
+    axes.set_ylim(-0.6, len(found) - 0.4)
+    axes.grid(visible=False)
+    axes.set_xticks([])
+    axes.spines["bottom"].set_visible(False)
+    return drawn.figure
+
+
+CHART = Chart(
+    "tries", "Tries", "How often did a page have to be sent?", lambda series, _: finding(series), draw, over_time=False
+)
