@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -129,7 +130,7 @@ def test_every_command_of_the_readme_exists():
     said = (ROOT / "README.md").read_text("utf-8")
     commands = set(re.findall(r"^    harness (\w+)", said, re.MULTILINE))
     helped = subprocess.run(
-        [ROOT / ".venv/bin/harness", "--help"] if (ROOT / ".venv/bin/harness").exists() else ["harness", "--help"],
+        [sys.executable, "-P", "-m", "harness", "--help"],
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     for command in commands:
