@@ -17,8 +17,11 @@ import typer
 from harness import machine, scenario_files
 from harness.children import Interruption
 from harness.conclude import conclude
-from harness.errors import ConfigurationError, HarnessError, UsageError
+from harness.errors import ConfigurationError, ExitCode, HarnessError, UsageError
+from harness.experiment import load_experiment
+from harness.figures.matrix import ExperimentFigures
 from harness.judge.thresholds import check_all, limits_s
+from harness.matrix import Matrix, assertions_of
 from harness.order import Order
 from harness.past import past_runs
 from harness.plan import make_plan
@@ -27,10 +30,13 @@ from harness.run import Run
 from harness.runfolder import RunFolder
 from harness.scenario import Scenario
 from reports import terminal
+from reports.experiment import table
+from reports.experiment.render import render_experiment
 from reports.quantities import count, size
 from reports.terminal import LiveView
 
 RUNS = Path("runs")
+EXPERIMENTS = Path("experiments")
 
 app = typer.Typer(
     name="harness",
@@ -157,6 +163,32 @@ def gate(
     raise typer.Exit(conclude(folder, assertions))
 
 
+@app.command()
+def experiment(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A matrix: base scenario, variants, seeds.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder; the same again resumes. Default: experiments/<name>.")
+    ] = None,
+) -> None:
+    """Run a matrix of scenarios and compare them; resumable."""
+    loaded, cells = load_experiment(file)
+    for cell in cells:
+        check_all(assertions_of(cell), str(file))
+    folder = (out or EXPERIMENTS / loaded.name).absolute()
+    matrix = Matrix(loaded, cells, folder, _command())
+    matrix.check_folder()
+    print(f"{len(cells)} cells: {len(loaded.variants)} variants, {len(loaded.seeds)} seeds, into {folder}", flush=True)
+    finished = matrix.run(terminal.QuietView, lambda text: print(text, flush=True))
+    figures = matrix.figures()
+    page = render_experiment(folder, figures)
+    terminal.print_table(*table.brief(figures))
+    print(f"\n{table.finding(figures)}.\nReport: {page}")
+    if not finished:
+        print("Interrupted; the same command goes on where it stopped.")
+        raise typer.Exit(ExitCode.INTERRUPTED)
+    raise typer.Exit(_experiment_code(figures))
+
+
 def main() -> None:
     """Entry point: the only place where an exception becomes an exit code."""
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -190,6 +222,13 @@ def _fail(text: str, code: int) -> None:
 
 def _assertions(loaded: Scenario) -> list[str]:
     return [threshold.assertion for threshold in loaded.thresholds]
+
+
+def _experiment_code(figures: ExperimentFigures) -> ExitCode:
+    cells = [cell for variant in figures.variants for cell in variant.cells]
+    if any(cell.safety is False for cell in cells):
+        return ExitCode.FAILED
+    return ExitCode.PASSED if all(cell.valid for cell in cells) else ExitCode.INVALID
 
 
 def _own_assertions(folder: RunFolder) -> list[str]:

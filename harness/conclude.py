@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from harness.figures.collect import series
 from harness.figures.summarise import load_summary
+from harness.judge.results import Verdict
 from harness.judge.verdict import judge
 from harness.runfolder import RunFolder
 from reports.render import render
@@ -14,8 +15,13 @@ from reports.terminal import print_verdict
 
 def conclude(folder: RunFolder, assertions: Sequence[str]) -> int:
     """Summarise, judge, draw and print; the exit code."""
-    verdict = judge(folder, assertions)
-    summary = load_summary(folder)
-    render(folder, summary, series(folder), verdict)
-    print_verdict(verdict, summary, folder.page)
+    verdict = draw(folder, assertions)
+    print_verdict(verdict, load_summary(folder), folder.page)
     return verdict.exit_code
+
+
+def draw(folder: RunFolder, assertions: Sequence[str]) -> Verdict:
+    """Summarise, judge and draw, without a word; the verdict."""
+    verdict = judge(folder, assertions)
+    render(folder, load_summary(folder), series(folder), verdict)
+    return verdict

@@ -56,21 +56,11 @@ def page(
     record: RunRecord, summary: Summary, series: Series, verdict: Verdict | None, charts: Sequence[DrawnChart]
 ) -> str:
     """The whole page. Everything that comes from the run is escaped; only our own charts go in as markup."""
-    environment = Environment(
-        loader=PackageLoader("reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["glue"] = quantities.glue
+    environment = templates()
     word = headline(verdict)
     tone, mark = TONES[word]
     tables = [_phases(summary), _kelurahan(summary), _worst(series)]
     tables = [table for table in tables if table.rows]
-    css = environment.get_template("page.css.j2").render(
-        {name: (light, palette.DARK[light]) for name, light in _COLOURS.items()}, twins=sorted(palette.DARK.items())
-    )
     return environment.get_template("index.html.j2").render(
         record=record,
         headline=word,
@@ -88,8 +78,29 @@ def page(
         command=shlex.join(record.command),
         environment=_environment(record),
         scenario=json.dumps(record.scenario, indent=2, ensure_ascii=False),
-        css=Markup(css),  # noqa: S704 - made of our own colours
+        css=stylesheet(environment),
     )
+
+
+def templates() -> Environment:
+    """The pages' templates, with everything that goes into them escaped."""
+    environment = Environment(
+        loader=PackageLoader("reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["glue"] = quantities.glue
+    return environment
+
+
+def stylesheet(environment: Environment) -> Markup:
+    """The style of all pages, light and dark."""
+    css = environment.get_template("page.css.j2").render(
+        {name: (light, palette.DARK[light]) for name, light in _COLOURS.items()}, twins=sorted(palette.DARK.items())
+    )
+    return Markup(css)  # noqa: S704 - made of our own colours
 
 
 _SECTIONS = [

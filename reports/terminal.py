@@ -25,7 +25,7 @@ from reports.keyfigures import by_how_much, headline, key_figures, meaning
 from reports.live import Snapshot, panel, plain_line
 from reports.quantities import quantity
 
-__all__ = ["LiveView", "Snapshot", "console", "print_runs", "print_table", "print_verdict"]
+__all__ = ["LiveView", "QuietView", "Snapshot", "console", "print_runs", "print_table", "print_verdict"]
 
 PIPE_WIDTH = 120
 STYLES = {"PASS": "bold green", "FAIL": "bold red", "INVALID": "bold yellow", "NOT JUDGED": "bold yellow"}
@@ -94,6 +94,26 @@ class LiveView:
         self._next_plain_s = (snapshot.t_s // self._plain_every_s + 1) * self._plain_every_s
         self._console.print(plain_line(snapshot), soft_wrap=True)
         self._console.file.flush()
+
+
+class QuietView:
+    """One run of many: a line every 15 s, no words in between."""
+
+    def __init__(self, title: str, output: Console | None = None) -> None:
+        """`title` names the run."""
+        self._title = title
+        self._console = output or console()
+        self._next_s = 15.0
+
+    def say(self, text: str) -> None:
+        """Nothing: the matrix says which cell it is at."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """A line every 15 s."""
+        if snapshot.t_s >= self._next_s:
+            self._next_s = (snapshot.t_s // 15 + 1) * 15
+            self._console.print(Text(f"  {self._title} | {plain_line(snapshot)}"), soft_wrap=True)
+            self._console.file.flush()
 
 
 def print_verdict(verdict: Verdict | None, summary: Summary, report_path: Path, output: Console | None = None) -> None:

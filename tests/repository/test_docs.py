@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel
 
 from harness import scenario
 from harness.errors import ExitCode
+from harness.experiment import Experiment, Variant
 from harness.figures.spreads import METRICS
 from harness.measure.telemetry import BUCKETS_S, Telemetry
 from harness.model import OUTCOMES
@@ -41,6 +43,11 @@ def test_every_key_of_a_scenario_is_documented(prefix):
     for key, field in TABLES[prefix].model_fields.items():
         if f"{key}." not in TABLES and key != "arrivals":  # a table has keys of its own
             assert f"{prefix}{field.alias or key}" in named, key
+
+
+def test_every_key_of_an_experiment_is_documented():
+    named = codes_in(doc("experiments"))
+    assert set(Experiment.model_fields) | set(Variant.model_fields) <= named
 
 
 def kinds_of(annotation, key):
@@ -123,7 +130,7 @@ def test_every_command_of_the_readme_exists():
     said = (ROOT / "README.md").read_text("utf-8")
     commands = set(re.findall(r"^    harness (\w+)", said, re.MULTILINE))
     helped = subprocess.run(
-        [ROOT / ".venv/bin/harness", "--help"] if (ROOT / ".venv/bin/harness").exists() else ["harness", "--help"],
+        [sys.executable, "-P", "-m", "harness", "--help"],
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     for command in commands:

@@ -1,0 +1,61 @@
+"""`harness experiment`, for real: a small matrix, interrupted and resumed."""
+
+import json
+import signal
+import subprocess
+
+from harness.errors import ExitCode
+from tests.integration.conftest import HARNESS, environment, harness, wait_for
+
+MATRIX = """
+name = "small"
+title = "Does a second worker help?"
+base = "tiny.toml"
+seeds = [5, 6]
+at = ["2s"]
+[[variants]]
+name = "one worker"
+set = { "server.workers" = 1, "server.service_time" = "150ms" }
+[[variants]]
+name = "two workers"
+set = { "server.workers" = 2, "server.service_time" = "150ms" }
+"""
+
+
+def test_a_matrix_is_run_interrupted_and_resumed_without_repeating_a_finished_cell(tmp_path, tiny):
+    (tmp_path / "matrix.toml").write_text(MATRIX, "utf-8")
+    runs = tmp_path / "experiments" / "small" / "runs"
+    with subprocess.Popen(
+        [*HARNESS, "experiment", "matrix.toml"], stdout=subprocess.PIPE, text=True, env=environment(), cwd=tmp_path
+    ) as process:
+        wait_for(lambda: list((runs / "two-workers-5" / "journal").glob("*.journal")), timeout_s=90)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == ExitCode.INTERRUPTED, output
+    assert "the same command goes on where it stopped" in output
+    finished = (runs / "one-worker-5" / "run.json").stat().st_mtime_ns
+    code, output = harness("experiment", "matrix.toml", cwd=tmp_path)
+    assert code in {ExitCode.PASSED, ExitCode.INVALID}, output  # the machine may be too busy to measure
+    assert "1 of 4 cells are finished already" in output
+    assert "left" in output
+    assert (runs / "one-worker-5" / "run.json").stat().st_mtime_ns == finished
+    content = json.loads((tmp_path / "experiments" / "small" / "experiment.json").read_text())
+    assert [len(variant["cells"]) for variant in content["variants"]] == [2, 2]
+    one, two = (variant["mean"]["delivery_p50_s"] for variant in content["variants"])
+    assert one > two
+    page = (tmp_path / "experiments" / "small" / "report" / "index.html").read_text()
+    for name in ("one-worker-5", "one-worker-6", "two-workers-5", "two-workers-6"):
+        assert f'href="../runs/{name}/report/index.html"' in page
+        assert (runs / name / "report" / "index.html").exists()
+
+
+def test_a_folder_of_another_experiment_is_not_touched(tmp_path, tiny):
+    (tmp_path / "matrix.toml").write_text(MATRIX, "utf-8")
+    foreign = tmp_path / "experiments" / "small" / "runs" / "one-worker-5"
+    code, _ = harness("run", tiny, "--out", foreign, cwd=tmp_path)
+    assert code == 0
+    before = sorted(path.stat().st_mtime_ns for path in foreign.rglob("*"))
+    code, output = harness("experiment", "matrix.toml", cwd=tmp_path)
+    assert code == ExitCode.USAGE
+    assert "is a run of another scenario" in output
+    assert sorted(path.stat().st_mtime_ns for path in foreign.rglob("*")) == before
