@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
@@ -11,8 +13,13 @@ from harness.figures.summary import Summary
 from reports import palette, quantities
 from reports.charts.frame import Chart, EndLabel, Frame, Panel, draw_line, end_of, frame, label_ends, silent
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 MOST_NAMED = 12
 """Kelurahan that are named at their line; of more, only the slowest."""
+MOST_LINES = 60
+"""Of more kelurahan than these, only the slowest have lines."""
 SCALES = ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes"))
 
 
@@ -48,11 +55,16 @@ def draw(series: Series, summary: Summary) -> Figure:
         return silent(series, said, "no station was begun")
     scaled = series.time_scale > 1
     heading = "stations complete" if series.end_s <= series.deadline_s else "stations complete; named: by the deadline"
+    if len(completion.kelurahan) > MOST_LINES:
+        heading += f"; grey: nine tenths of {len(completion.kelurahan)} kelurahan"
     drawn = frame(series, said, [Panel(heading, 3.3)], below_in=0.47 if scaled else 0.0)
     axes = drawn.panels[0]
     places = sorted(completion.kelurahan, key=_reached)
     slowest = places[0].label if len(places) > 1 else ""
     named = {line.label for line in (places if len(places) <= MOST_NAMED else places[:3])}
+    if len(places) > MOST_LINES:
+        _crowd(axes, places)
+        places = places[:3]
     labels: list[EndLabel | None] = []
     for line in places:
         colour = palette.VERMILION if line.label == slowest else palette.GREY
@@ -72,6 +84,14 @@ def draw(series: Series, summary: Summary) -> Figure:
     if scaled:
         _election_axis(drawn, series)
     return drawn.figure
+
+
+def _crowd(axes: Axes, places: list[Line]) -> None:
+    """So many kelurahan that their lines would be one grey: the band that nine tenths of them keep to."""
+    t_s = places[0].t_s
+    shares = np.stack([np.interp(t_s, line.t_s, line.value) for line in places])
+    low, high = np.quantile(shares, [0.05, 0.95], axis=0)
+    axes.fill_between(t_s, low, high, color=palette.GREY, alpha=0.25, linewidth=0, gid="nine tenths")
 
 
 def _reached(line: Line) -> tuple[float, float]:

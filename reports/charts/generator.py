@@ -1,7 +1,8 @@
-"""Generator: lateness, CPU and requests in flight. If these are not well, no other chart is to be believed."""
+"""Generator: lateness, CPU, memory and requests in flight. If these are not well, no other chart is to be believed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,26 +43,46 @@ def finding(summary: Summary) -> str:
 
 
 def draw(series: Series, summary: Summary) -> Figure:
-    """Three panels: lateness on a logarithmic scale, CPU with its limit, requests in flight."""
+    """Lateness on a logarithmic scale, CPU with its limit, memory, requests in flight."""
     said, health = finding(summary), series.generator
     cpu = [line for line in health.cpu if np.isfinite(line.value).any()]
     late = [line for line in health.lateness if np.isfinite(line.value).any()]
     in_flight = bool(np.isfinite(health.in_flight.value).any())
     if not cpu and not late and not in_flight:
         return silent(series, said, "no attempts and no scrapes of the generator")
-    headings = ["lateness: from falling due to being sent", "CPU, share of one core", "requests in flight"]
-    drawn = frame(series, said, [Panel(headings[0], 1.5), Panel(headings[1], 1.1), Panel(headings[2], 0.9)])
+    drawn = frame(
+        series,
+        said,
+        [
+            Panel("lateness: from falling due to being sent", 1.5),
+            Panel("CPU, share of one core", 1.1),
+            Panel("memory", 0.8),
+            Panel("requests in flight", 0.8),
+        ],
+    )
     _lateness(drawn.panels[0], late)
     _cpu(drawn.panels[1], cpu)
-    axes = drawn.panels[2]
-    if in_flight:
-        draw_line(axes, health.in_flight, palette.BLUE, width=1.5)
-        peak = float(np.nanmax(health.in_flight.value))
-        axes.set_ylim(0, max(1.0, peak * 1.08))
-        label_ends(axes, [end_of(health.in_flight, f"at most {quantities.count(peak)}", palette.BLUE)])
-    else:
-        say_nothing(axes, "no scrapes of the generator")
+    _amount(drawn.panels[2], health.memory, quantities.size)
+    _amount(drawn.panels[3], [health.in_flight], quantities.count)
     return drawn.figure
+
+
+def _amount(axes: Axes, lines: list[Line], show: Callable[[float], str]) -> None:
+    """Lines from zero, each named with its peak."""
+    lines = [line for line in lines if np.isfinite(line.value).any()]
+    if not lines:
+        say_nothing(axes, "no scrapes of the generator")
+        return
+    peaks = [float(np.nanmax(line.value)) for line in lines]
+    labels = []
+    for number, (line, peak) in enumerate(zip(lines, peaks, strict=True)):
+        colour = WORKERS[number % len(WORKERS)]
+        draw_line(axes, line, colour, width=1.5)
+        name = f"{line.label}, at most" if len(lines) > 1 else "at most"
+        labels.append(end_of(line, f"{name} {show(peak)}", colour) if len(lines) <= len(WORKERS) else None)
+    axes.set_ylim(0, max(1.0, max(peaks) * 1.08))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: show(value)))
+    label_ends(axes, labels)
 
 
 def _lateness(axes: Axes, lines: list[Line]) -> None:

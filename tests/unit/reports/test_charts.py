@@ -129,6 +129,15 @@ def test_of_many_kelurahan_only_the_slowest_three_are_named() -> None:
     assert len([name for name in lines(figure) if name.startswith("village")]) == 40
 
 
+def test_more_kelurahan_than_an_eye_can_follow_become_a_band_with_the_slowest_three() -> None:
+    completion = evening.series().completion
+    many = [evening.line(f"village {n}", np.linspace(0, (n + 1) / 100, 73), np.arange(73)) for n in range(100)]
+    figure = draw("completion", evening.series(completion=Completion(completion.total, completion.planned, many)))
+    assert len([name for name in lines(figure) if name.startswith("village")]) == 3
+    (band,) = (artist for axes in figure.axes[1:] for artist in axes.collections if artist.get_gid() == "nine tenths")
+    assert band.get_datalim(figure.axes[1].transData).y1 == pytest.approx(0.9505)
+
+
 def test_the_server_chart_draws_each_of_its_series_in_a_panel_of_its_own() -> None:
     health = evening.series().server
     figure = draw("server")
@@ -143,9 +152,9 @@ def test_the_server_chart_leaves_out_what_the_server_does_not_publish() -> None:
     assert set(lines(draw("server", evening.series(server=part)))) == {"active_requests"}
 
 
-def test_the_generator_chart_draws_lateness_cpu_and_requests_in_flight() -> None:
+def test_the_generator_chart_draws_lateness_cpu_memory_and_requests_in_flight() -> None:
     health = evening.series().generator
-    assert_drawn(draw("generator"), *health.lateness, *health.cpu, health.in_flight)
+    assert_drawn(draw("generator"), *health.lateness, *health.cpu, *health.memory, health.in_flight)
 
 
 def test_the_generator_chart_marks_the_limit_of_its_core() -> None:
