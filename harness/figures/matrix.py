@@ -147,8 +147,8 @@ def _difference(figure: str, cells: Sequence[CellFigures], first: Sequence[CellF
 def paired(differences: Sequence[float]) -> Difference:
     """Mean of paired differences with its 95 % interval (Student's t with n - 1 degrees of freedom).
 
-    >>> paired([0.1, 0.2, 0.3]).mean
-    0.2
+    >>> paired([1.0, 2.0, 3.0]).mean
+    2.0
     """
     values = np.array(differences)
     mean = float(values.mean())
