@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -30,6 +31,9 @@ ENDINGS = {
     "crashed": "a process crashed",
 }
 
+NEVER_S = 1e9
+"""Sorts behind every time that something took."""
+
 
 @dataclass(frozen=True, slots=True)
 class DrawnChart:
@@ -42,14 +46,21 @@ class DrawnChart:
     svg: str
 
 
+class Cell(NamedTuple):
+    """What a cell shows, and the number to sort it by where its text would not do."""
+
+    text: str
+    key: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of the page: headers and rows of text, the first column names the row."""
+    """A table of the page: the first column names the row. Readers can sort it where scripts may run."""
 
     anchor: str
     title: str
     headers: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[Cell]]
 
 
 def page(
@@ -79,6 +90,7 @@ def page(
         environment=_environment(record),
         scenario=json.dumps(record.scenario, indent=2, ensure_ascii=False),
         css=stylesheet(environment),
+        script=Markup(environment.get_template("sort.js").render()),  # noqa: S704 - ours alone
     )
 
 
@@ -167,14 +179,14 @@ def _when(record: RunRecord, summary: Summary) -> str:
 def _phases(summary: Summary) -> Table:
     rows = [
         [
-            phase.name,
-            f"{quantities.seconds(phase.start_s)} to {quantities.seconds(phase.end_s)}",
-            count(phase.attempts),
-            count(sum(failed(phase.by_outcome).values())),
-            quantity(phase.offered_per_s, "per_s"),
-            quantity(phase.goodput_per_s, "per_s"),
-            quantities.percentile(phase.response_seconds, "p50"),
-            quantities.percentile(phase.response_seconds, "p95"),
+            Cell(phase.name),
+            Cell(f"{quantities.seconds(phase.start_s)} to {quantities.seconds(phase.end_s)}", phase.start_s),
+            _count(phase.attempts),
+            _count(sum(failed(phase.by_outcome).values())),
+            Cell(quantity(phase.offered_per_s, "per_s"), phase.offered_per_s or 0.0),
+            Cell(quantity(phase.goodput_per_s, "per_s"), phase.goodput_per_s or 0.0),
+            Cell(quantities.percentile(phase.response_seconds, "p50"), phase.response_seconds.p50 or 0.0),
+            Cell(quantities.percentile(phase.response_seconds, "p95"), phase.response_seconds.p95 or 0.0),
         ]
         for phase in summary.phases
     ]
@@ -183,43 +195,41 @@ def _phases(summary: Summary) -> Table:
 
 
 def _kelurahan(summary: Summary) -> Table:
-    places = sorted(summary.kelurahan, key=lambda place: place.completed_by_deadline / max(place.stations, 1))
-    rows = [
-        [
-            quantities.place(place.name),
-            place.code,
-            count(place.stations),
-            count(place.completed_by_deadline),
-            quantities.share(place.completed_by_deadline / place.stations) if place.stations else quantities.MISSING,
-        ]
-        for place in places
-    ]
+    rows = []
+    for place in summary.kelurahan:
+        ratio = place.completed_by_deadline / place.stations if place.stations else 0.0
+        share = Cell(quantities.share(ratio) if place.stations else quantities.MISSING, ratio)
+        counts = _count(place.stations), _count(place.completed_by_deadline)
+        rows.append([Cell(quantities.place(place.name)), Cell(place.code), *counts, share])
+    rows.sort(key=lambda row: row[-1].key or 0.0)
     headers = ["Kelurahan", "Code", "Stations", "Complete by the deadline", "Share"]
     return Table("kelurahan", "Kelurahan", headers, rows)
 
 
 def _worst(series: Series) -> Table:
-    rows = [
-        [
-            station.code,
-            quantities.place(station.kelurahan),
-            quantities.seconds(station.due_s),
-            f"{count(station.delivered)} of {count(station.pages)}",
-            count(station.attempts),
-            "never" if station.completed_s is None else quantities.seconds(station.completed_s - station.due_s),
-        ]
-        for station in series.worst
-    ]
+    rows = []
+    for station in series.worst:
+        took_s = float("inf") if station.completed_s is None else station.completed_s - station.due_s
+        rows.append(
+            [
+                Cell(station.code),
+                Cell(quantities.place(station.kelurahan)),
+                Cell(quantities.seconds(station.due_s), station.due_s),
+                Cell(f"{count(station.delivered)} of {count(station.pages)}", station.delivered),
+                _count(station.attempts),
+                Cell(quantity(took_s, "s"), min(took_s, NEVER_S)),
+            ]
+        )
     headers = ["Station", "Kelurahan", "Turned up at", "Pages delivered", "Attempts", "Took"]
     missing = sum(station.completed_s is None for station in series.worst)
-    what = (
-        "Slowest stations"
-        if not missing
-        else "Undelivered stations"
-        if missing == len(rows)
-        else "Undelivered and slowest stations"
-    )
-    return Table("stations", what, headers, rows)
+    if not missing:
+        return Table("stations", "Slowest stations", headers, rows)
+    title = "Undelivered stations" if missing == len(rows) else "Undelivered and slowest stations"
+    return Table("stations", title, headers, rows)
+
+
+def _count(number: int) -> Cell:
+    return Cell(count(number), number)
 
 
 def _environment(record: RunRecord) -> list[tuple[str, str]]:

@@ -168,6 +168,28 @@ def test_axe_finds_nothing_that_keeps_anyone_out(html: str, served: Site, flags:
     assert passes > 25
 
 
+def test_a_table_is_sorted_by_its_header_first_upwards_then_downwards(html: str, served: Site) -> None:
+    script = """d => {
+        const table = d.querySelector('section[aria-labelledby=kelurahan] table');
+        const column = number => [...table.tBodies[0].rows].map(r => r.cells[number].textContent);
+        const [name, stations] = [0, 2].map(n => table.tHead.rows[0].cells[n]);
+        name.querySelector('button').click();
+        const byName = column(0);
+        stations.querySelector('button').click();
+        stations.querySelector('button').click();
+        return [byName, column(2), name.getAttribute('aria-sort'), stations.getAttribute('aria-sort')];
+    }"""
+    by_name, by_stations, name_sort, stations_sort = evaluate(served, html, script)
+    assert by_name == sorted(by_name)
+    assert [int(number) for number in by_stations] == [102, 61, 50, 50, 44, 33, 22]
+    assert (name_sort, stations_sort) == (None, "descending")
+
+
+def test_where_scripts_may_not_run_a_table_has_no_dead_buttons(html: str, served: Site, tmp_path: Path) -> None:
+    served.serve("/report", html, JENKINS)
+    assert "<button" not in run(f"{served.url}/report", "--dump-dom")
+
+
 def test_it_prints_to_pdf(page: Path, tmp_path: Path) -> None:
     run(page.as_uri(), f"--print-to-pdf={tmp_path / 'page.pdf'}")
     assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
