@@ -61,6 +61,8 @@ class Table:
     title: str
     headers: Sequence[str]
     rows: Sequence[Sequence[Cell]]
+    note: str = ""
+    """What is left out, if anything."""
 
 
 def page(
@@ -70,7 +72,7 @@ def page(
     environment = templates()
     word = headline(verdict)
     tone, mark = TONES[word]
-    tables = [_phases(summary), _kelurahan(summary), _worst(series)]
+    tables = [_phases(summary), _kelurahan(summary), _worst(series, summary)]
     tables = [table for table in tables if table.rows]
     return environment.get_template("index.html.j2").render(
         record=record,
@@ -206,7 +208,7 @@ def _kelurahan(summary: Summary) -> Table:
     return Table("kelurahan", "Kelurahan", headers, rows)
 
 
-def _worst(series: Series) -> Table:
+def _worst(series: Series, summary: Summary) -> Table:
     rows = []
     for station in series.worst:
         took_s = float("inf") if station.completed_s is None else station.completed_s - station.due_s
@@ -221,11 +223,15 @@ def _worst(series: Series) -> Table:
             ]
         )
     headers = ["Station", "Kelurahan", "Turned up at", "Pages delivered", "Attempts", "Took"]
-    missing = sum(station.completed_s is None for station in series.worst)
-    if not missing:
+    shown = sum(station.completed_s is None for station in series.worst)
+    missed = max(summary.stations.due - summary.stations.completed, shown)
+    if not shown:
         return Table("stations", "Slowest stations", headers, rows)
-    title = "Undelivered stations" if missing == len(rows) else "Undelivered and slowest stations"
-    return Table("stations", title, headers, rows)
+    title = "Undelivered stations" if shown == len(rows) else "Undelivered and slowest stations"
+    note = (
+        f"{count(shown)} of {count(missed)} stations that turned up and were never complete." if missed > shown else ""
+    )
+    return Table("stations", title, headers, rows, note)
 
 
 def _count(number: int) -> Cell:

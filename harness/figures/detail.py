@@ -76,13 +76,13 @@ def tries(rows: Rows) -> Tries:
 
 
 def worst_evenings(rows: Rows, most: int) -> list[StationEvening]:
-    """Stations that missed pages, fewest delivered first, then those that took longest; only those that turned up."""
+    """Stations that missed most pages, then those that took or waited longest; only those that turned up."""
     stations = len(rows.stations.code)
     names = kelurahan_names(rows)
     delivered = np.bincount(rows.station_of_page[rows.delivered], minlength=stations)
     made = rows.attempts.page[~rows.attempts.ended_as({Outcome.WITHHELD})]
     attempts = np.bincount(rows.station_of_page[made], minlength=stations)
-    took_s = rows.completed_s - rows.stations.due_s
+    took_s = np.minimum(rows.completed_s, max(rows.end_s, rows.stop_s)) - rows.stations.due_s
     missing = rows.stations.pages - delivered
     order = np.lexsort((-took_s, -missing))
     order = order[rows.stations.due_s[order] < rows.stop_s][:most]

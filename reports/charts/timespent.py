@@ -44,7 +44,10 @@ def finding(series: Series) -> str:
     if spent is None or not overall:
         return "No attempt was delivered, so it is not known where the time went"
     parts = [f"{quantities.share(share)} {DOING[name]}" for name, share in overall.items() if share >= 0.1][:2]
-    said = f"Delivered attempts spent {' and '.join(parts)}"
+    first, *second = parts
+    said = f"Delivered attempts spent {first.replace(' % ', ' % of their time ', 1)}" + "".join(
+        f" and {part}" for part in second
+    )
     t_s, whole = spent.parts[0].t_s, np.sum([line.value for line in spent.parts], axis=0)
     costs = []
     for window in series.windows:

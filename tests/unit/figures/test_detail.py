@@ -79,6 +79,14 @@ def test_stations_that_miss_pages_come_first_then_the_slowest(tmp_path: Path) ->
     assert worst[1].completed_s == 9.0
 
 
+def test_of_two_stations_that_miss_as_much_the_one_that_waited_longer_comes_first(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path / "run", stations=2, due_s=[5.0, 1.0])
+    run.attempt(0, due_s=5.0, outcome=Outcome.UNAVAILABLE)
+    run.attempt(1, due_s=1.0, outcome=Outcome.UNAVAILABLE)
+    worst = worst_evenings(load_rows(run.finish("deadline", at_s=10.0)), 5)
+    assert [station.code[-3:] for station in worst] == ["002", "001"]
+
+
 def test_a_run_without_an_attempt_has_nothing_to_tell(tmp_path: Path) -> None:
     drawn = series(RunBuilder(tmp_path / "run", stations=2).finish("interrupted", at_s=0.0))
     assert drawn.time_spent is not None

@@ -235,7 +235,8 @@ def test_the_spectrum_of_a_few_pages_says_that_they_are_too_few() -> None:
 
 def test_the_time_is_told_as_shares_overall_and_during_the_fault() -> None:
     assert timespent.finding(evening.series()) == (
-        "Delivered attempts spent 67 % in the queue and 31 % being served; during the brownout 90 % in the queue"
+        "Delivered attempts spent 67 % of their time in the queue and 31 % being served;"
+        " during the brownout 90 % in the queue"
     )
 
 
