@@ -22,6 +22,7 @@ import uvloop
 
 from mock_server.accounts import Stations
 from mock_server.keeper import TOKEN_VARIABLE, Keeper
+from mock_server.memory import keep_freed_memory
 from mock_server.profile import Profile, ProfileError, load_profile
 from mock_server.server import Addresses, MockServer
 from mock_server.supervision import listen, say
@@ -82,6 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not options.in_keeper and (options.kept or any(fault.kind == "crash" for fault in setting.profile.faults)):
             return _keep(setting)
         _raise_descriptor_limit()
+        keep_freed_memory()
         try:
             uvloop.run(_serve(setting))
         except OSError as error:

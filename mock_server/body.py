@@ -42,19 +42,41 @@ async def chunks(exchange: Exchange, profile: ServerProfile) -> AsyncIterator[by
 async def _pieces(exchange: Exchange, profile: ServerProfile) -> AsyncIterator[bytes]:
     content = exchange.request.content
     loop = asyncio.get_running_loop()
-    end = loop.time() + profile.body_timeout
-    least = profile.min_upload_rate
-    window_end, window_bytes = loop.time() + _RATE_WINDOW_S, 0
+    too_late = TimeoutError("The body took too long")
+    # One timer for the whole body, not one a piece: this is the busiest loop of the server.
+    timer = loop.call_later(profile.body_timeout, content.set_exception, too_late)
+    pace = None if profile.min_upload_rate is None else _Pace(profile.min_upload_rate)
     try:
         while not content.at_eof():
-            async with asyncio.timeout_at(end if least is None else min(end, window_end)):
+            if pace is None:
                 chunk, _ = await content.readchunk()  # unlike readany it joins nothing
+            else:
+                async with asyncio.timeout_at(pace.window_end_s):
+                    chunk, _ = await content.readchunk()
+                pace.count(len(chunk))
             yield chunk
-            window_bytes += len(chunk)
-            if least is not None and loop.time() >= window_end:
-                if window_bytes < least * _RATE_WINDOW_S:
-                    raise Problem(408, detail="The body came too slowly", headers=_CLOSE)
-                window_end, window_bytes = loop.time() + _RATE_WINDOW_S, 0
     except TimeoutError as error:
-        detail = "The body took too long" if loop.time() >= end else "The body came too slowly"
+        detail = str(error) or "The body came too slowly"
         raise Problem(408, detail=detail, headers=_CLOSE) from error
+    finally:
+        timer.cancel()
+
+
+class _Pace:
+    """Watches that a body keeps above a rate in every window."""
+
+    def __init__(self, least_bytes_per_s: float) -> None:
+        self._least_bytes = least_bytes_per_s * _RATE_WINDOW_S
+        self._begin()
+
+    def _begin(self) -> None:
+        self.window_end_s = asyncio.get_running_loop().time() + _RATE_WINDOW_S
+        self._bytes = 0
+
+    def count(self, size_bytes: int) -> None:
+        """Counts bytes; raises TimeoutError if a window is over that had too few."""
+        self._bytes += size_bytes
+        if asyncio.get_running_loop().time() >= self.window_end_s:
+            if self._bytes < self._least_bytes:
+                raise TimeoutError
+            self._begin()

@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -23,7 +23,6 @@ from mock_server.metrics import Metrics
 from mock_server.pending import Pending
 from mock_server.photo import PhotoSink, Upload
 from mock_server.profile import Profile
-from mock_server.readings import warnings_about
 from mock_server.rows import Order, Row, Verdict
 from mock_server.rules import Rules
 from mock_server.service import End, Job, Pool
@@ -33,6 +32,7 @@ _HELD = """
 SELECT receipt, sent_sha256, size_bytes FROM pages WHERE station = ? AND form = ? AND page = ? ORDER BY id LIMIT 1
 """
 
+Answer = TypeVar("Answer")
 ReadBody = Callable[[AsyncIterator[bytes], PhotoSink], Awaitable[Upload]]
 
 
@@ -76,19 +76,22 @@ class Intake:
 
         Raises Problem where the API says so.
         """
-        async with self.in_time():
-            body.check_length(exchange, self._profile.max_body)
-            self.admit(exchange)
-            sink = PhotoSink(keep=self._profile.keep_photos)
-            upload = await read_body(body.chunks(exchange, self._profile), sink)
-            return await self.finish(exchange, upload)
+        body.check_length(exchange, self._profile.max_body)
+        self.admit(exchange)
+        return await self.in_time(self._take(exchange, read_body))
 
-    @contextlib.asynccontextmanager
-    async def in_time(self) -> AsyncIterator[None]:
-        """Bounds the time from the header to the answer, if the profile says so; raises Problem 503."""
+    async def _take(self, exchange: Exchange, read_body: ReadBody) -> web.Response:
+        sink = PhotoSink(keep=self._profile.keep_photos)
+        upload = await read_body(body.chunks(exchange, self._profile), sink)
+        return await self.finish(exchange, upload)
+
+    async def in_time(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+        """What the work answers, within the time that the profile leaves for it; raises Problem 503."""
+        if self._profile.handler_timeout is None:
+            return await work
         try:
             async with asyncio.timeout(self._profile.handler_timeout):
-                yield
+                return await work
         except TimeoutError as error:
             self._metrics.shed.labels("handler_timeout").inc()
             raise Problem(503, "The request took too long") from error
@@ -97,9 +100,18 @@ class Intake:
         """Raises Problem 503 if the upload is refused for overload, or because the server stops."""
         if self.is_closing:
             raise Problem(503, "The server is stopping", headers={"Connection": "close", **retry_after(1)})
-        reason = self.admission.refusal(_client_timeout_s(exchange.request))
+        reason = self.admission.refusal(self._client_timeout_s(exchange))
         if reason is not None:
             raise self._shed(exchange, reason)
+
+    def _client_timeout_s(self, exchange: Exchange) -> float | None:
+        """What the client said in Upload-Timeout, if it matters and is a positive number of seconds."""
+        if self._profile.shed != "deadline":
+            return None
+        with contextlib.suppress(ValueError):
+            seconds = float(exchange.request.headers.get("Upload-Timeout", "nan"))
+            return seconds if 0 < seconds < 1e9 else None
+        return None
 
     def _shed(self, exchange: Exchange, reason: str) -> Problem:
         self._metrics.shed.labels(reason).inc()
@@ -179,7 +191,7 @@ class Intake:
 
         waits = self._profile.reading == "synchronous"
         job = Job(lambda: self._service_s(exchange, upload), on_end, lambda: waits and exchange.is_gone)
-        job.latest_start_s = self.admission.latest_start_s(_client_timeout_s(exchange.request))
+        job.latest_start_s = self.admission.latest_start_s(self._client_timeout_s(exchange))
         self._pool.submit(job)
         try:
             if waits and self._profile.cancel_on_disconnect and exchange.connection is not None:
@@ -204,7 +216,7 @@ class Intake:
     async def _hold(self, exchange: Exchange, upload: Upload, timing: Timing, upload_id: str) -> web.Response:
         target = exchange.target
         sent = Row(
-            target.station, target.form, target.page, upload.sha256, upload.size_bytes, upload.reading, time.time(),
+            target.station, target.form, target.page, upload.sha256, upload.size_bytes, upload.reading.text, time.time(),
             upload.sha256, exchange.request.headers.get("Idempotency-Key", ""), secrets.token_hex(8), upload.photo,
         )  # fmt: skip
         rows: tuple[Row, ...] = (sent,)
@@ -221,19 +233,11 @@ class Intake:
             self._metrics.stored_bytes.inc(sum(row.size_bytes for row in rows))
             if exchange.lose_after_s is not None:
                 self.losses.promise(verdict.receipt, exchange.lose_after_s)
-        return _receipt(verdict, warnings_about(upload.reading), headers)
+        return _receipt(verdict, upload.reading.warnings, headers)
 
 
-def _receipt(verdict: Verdict, warnings: list[str], headers: dict[str, str]) -> web.Response:
+def _receipt(verdict: Verdict, warnings: tuple[str, ...], headers: dict[str, str]) -> web.Response:
     content: dict[str, object] = {"receipt": verdict.receipt, "sha256": verdict.sha256, "size": verdict.size_bytes}
     if warnings:
-        content["warnings"] = warnings
+        content["warnings"] = list(warnings)
     return json_answer(content, 201 if verdict.kind == "new" else 200, headers=headers)
-
-
-def _client_timeout_s(request: web.Request) -> float | None:
-    """What the client said in Upload-Timeout, if it is a positive number of seconds."""
-    with contextlib.suppress(ValueError):
-        seconds = float(request.headers.get("Upload-Timeout", "nan"))
-        return seconds if 0 < seconds < 1e9 else None
-    return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import NamedTuple
 
+from mock_server.readings import Reading
+
 _START_OF_IMAGE = b"\xff\xd8\xff"
 _END_OF_IMAGE = b"\xff\xd9"
 
@@ -15,7 +17,7 @@ class Upload(NamedTuple):
     sha256: str
     size_bytes: int
     is_whole_jpeg: bool
-    reading: str
+    reading: Reading
     photo: bytes | None
 
 
@@ -39,7 +41,7 @@ class PhotoSink:
         if self._kept is not None:
             self._kept.append(piece)
 
-    def upload(self, reading: str) -> Upload:
+    def upload(self, reading: Reading) -> Upload:
         """What arrived, with the reading that came beside it."""
         whole = self._head == _START_OF_IMAGE and self._tail == _END_OF_IMAGE and self.size_bytes >= 4
         photo = None if self._kept is None else b"".join(self._kept)

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 from mock_server.answers import Problem
 
 MAX_READING_BYTES = 65_536
 
 
-def checked(text: bytes) -> str:
-    """The reading as it was sent, if it is a JSON object; "" if there is none. Raises Problem 400."""
+class Reading(NamedTuple):
+    """The figures of a page: as they were sent, and what does not add up in them."""
+
+    text: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def checked(text: bytes) -> Reading:
+    """The reading, if it is a JSON object; an empty one if there is none. Raises Problem 400."""
     if not text.strip():
-        return ""
+        return Reading()
     try:
         content = json.loads(text)
         written = text.decode()
@@ -22,7 +29,7 @@ def checked(text: bytes) -> str:
         raise Problem(400, "Malformed reading", "The reading is not JSON") from error
     if not isinstance(content, dict):
         raise Problem(400, "Malformed reading", "The reading is not a JSON object")
-    return written
+    return Reading(written, tuple(_warnings(content)))
 
 
 def warnings_about(reading: str) -> list[str]:
@@ -31,10 +38,11 @@ def warnings_about(reading: str) -> list[str]:
     >>> warnings_about('{"administrasi":{"suara_sah":5,"suara_tidak_sah":1,"suara_total":7},"chart":{"100025":5}}')
     ['suara_sah + suara_tidak_sah = 6, but suara_total = 7']
     """
-    content = json.loads(reading) if reading else {}
-    chart, administration = content.get("chart"), content.get("administrasi")
-    votes = _figures(chart)
-    counts = _figures(administration)
+    return _warnings(json.loads(reading)) if reading else []
+
+
+def _warnings(content: dict[str, Any]) -> list[str]:
+    votes, counts = _figures(content.get("chart")), _figures(content.get("administrasi"))
     found: list[str] = []
     if votes is None or counts is None:
         return ["chart and administrasi should hold whole numbers, none below zero"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mock_server.photo import PhotoSink, Upload
+from mock_server.readings import checked
 
 _READ_BYTES = 2**18
 
@@ -70,7 +71,7 @@ class Resumable:
         with self.path.open("rb") as file:
             while chunk := file.read(_READ_BYTES):
                 sink.feed(chunk)
-        return sink.upload(self.reading)
+        return sink.upload(checked(self.reading.encode("utf-8", "surrogateescape")))
 
 
 def checksum_of(algorithm: str, data: bytes) -> bytes:

@@ -78,7 +78,7 @@ class Store:
         self.waiting += 1
         self._jobs.put((work, future))
         try:
-            return await asyncio.shield(future)
+            return await future
         finally:
             self.waiting -= 1
 

@@ -62,7 +62,7 @@ class Tus:
         metadata = metadata_of(header)
         station, form = metadata.get("station", ""), metadata.get("form", "")
         page = page_number(metadata.get("page", ""))
-        reading = checked(metadata.get("reading", "").encode("utf-8", "surrogateescape"))
+        reading = checked(metadata.get("reading", "").encode("utf-8", "surrogateescape")).text
         await exchange.begin("upload", station, form, page)
         self._accounts.authorise(request.headers.get("Authorization"), station)
         check_page(form, page)
@@ -138,17 +138,21 @@ class Tus:
         upload.is_locked = True
         before = upload.offset
         try:
-            async with self._intake.in_time():
-                if algorithm:
-                    await self._append_checked(exchange, upload, algorithm, claimed)
-                else:
-                    async for chunk in body.chunks(exchange, self._profile):
-                        _check_room(upload, len(chunk))
-                        await asyncio.to_thread(upload.append, chunk)
-                if upload.offset == upload.length:
-                    return await self._finish(exchange, upload, before)
+            return await self._intake.in_time(self._append(exchange, upload, algorithm, claimed, before))
         finally:
             upload.is_locked = False
+
+    async def _append(
+        self, exchange: Exchange, upload: Resumable, algorithm: str, claimed: bytes, before: int
+    ) -> dict[str, str]:
+        if algorithm:
+            await self._append_checked(exchange, upload, algorithm, claimed)
+        else:
+            async for chunk in body.chunks(exchange, self._profile):
+                _check_room(upload, len(chunk))
+                await asyncio.to_thread(upload.append, chunk)
+        if upload.offset == upload.length:
+            return await self._finish(exchange, upload, before)
         return {"Upload-Offset": str(upload.offset)}
 
     async def _append_checked(self, exchange: Exchange, upload: Resumable, algorithm: str, claimed: bytes) -> None:
