@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ BUCKETS = (
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 30, 60,
 )  # fmt: skip
 _LAG_EVERY_S = 0.02
+_LAGS_KEPT = 1000
 
 
 class Metrics:
@@ -53,6 +55,8 @@ class Metrics:
             "mock_server_loop_lag_seconds", "Worst lag of the event loop in the last second", registry=registry
         )
         gauge.set_function(self.lag.worst_s)
+        gauge = Gauge("mock_server_loop_lag_p99_seconds", "99th percentile of the last 20 s of lags", registry=registry)
+        gauge.set_function(self.lag.p99_s)
         self.service = Histogram(
             "mock_server_service_seconds", "Time that a worker spent on an upload", buckets=BUCKETS, registry=registry
         )
@@ -104,6 +108,12 @@ class LoopLag:
     def __init__(self) -> None:
         self._previous_s = 0.0
         self._current_s = 0.0
+        self._latest: deque[float] = deque(maxlen=_LAGS_KEPT)
+
+    def p99_s(self) -> float:
+        """The lag that one in a hundred of the latest thousand looks exceeded."""
+        latest = sorted(self._latest)
+        return latest[len(latest) * 99 // 100] if latest else 0.0
 
     def worst_s(self) -> float:
         """The worst lag of the last second or so."""
@@ -117,4 +127,6 @@ class LoopLag:
             end = loop.time() + 0.5
             while (begun := loop.time()) < end:
                 await asyncio.sleep(_LAG_EVERY_S)
-                self._current_s = max(self._current_s, loop.time() - begun - _LAG_EVERY_S)
+                lag = max(0.0, loop.time() - begun - _LAG_EVERY_S)
+                self._latest.append(lag)
+                self._current_s = max(self._current_s, lag)

@@ -55,6 +55,7 @@ class ServerProfile(Frozen):
     retry_after: Literal["none", "fixed", "jittered", "queue_estimate"] = "queue_estimate"
     """What Retry-After a refusal carries: nothing, retry_after_time, that plus up to as much again, or the wait now."""
     retry_after_time: Duration = 5.0
+    """The pause that retry_after = "fixed" asks for, and the least one of "jittered"."""
     cancel_on_disconnect: bool = False
     """Whether work stops when its client has gone; most servers go on, and waste it."""
     dedupe: Literal["page", "key", "none"] = "page"
@@ -66,12 +67,15 @@ class ServerProfile(Frozen):
     reading_time: DurationDistribution = lognormal_duration("2s", 0.5)
     """How long an asynchronous reading takes."""
     token_lifetime: Duration = 43200.0
+    """How long a login lasts; short ones show forced logouts."""
     tokens_survive_restart: bool = True
+    """Whether who was logged in before a crash still is after it."""
     pin_attempts: AtLeastOne = 5
     """Wrong PINs of a station before its logins are refused for pin_window."""
     pin_window: Duration = 30.0
+    """How long logins of such a station are answered 429."""
     header_timeout: Duration = 20.0
-    """Longest time from a connection's (or its last answer's) end to a whole request header."""
+    """Longest time from a connection's beginning, or a later request's first byte, to the end of the header."""
     body_timeout: Duration = 120.0
     """Longest time from the header to the end of the body."""
     queue_timeout: Duration | None = None
@@ -81,7 +85,9 @@ class ServerProfile(Frozen):
     min_upload_rate: Rate | None = None
     """Uploads that stay slower than this over 5 s are cut off."""
     max_body: Size = 20_000_000
+    """Largest body, compressed or not; 413 above."""
     max_header: Size = 16_384
+    """Longest line of a header; 400 above."""
     max_connections: AtLeastOne = 20_000
     """Connections above are closed at once."""
     public_cache: Duration = 5.0

@@ -12,7 +12,7 @@ from mock_server.units import Duration
 
 
 class RateLimit(Fault):
-    """A fixed window a station: what is above the limit is answered 429 with the time that is left of it."""
+    """A fixed window a station: what is above the limit is answered 429, to be tried again a window later."""
 
     kind: Literal["rate_limit"]
     limit: Annotated[int, Field(ge=0)]
@@ -30,5 +30,5 @@ class RateLimit(Fault):
         return used[target.station] > self.limit
 
     async def on_request(self, exchange: Exchange, draw: float) -> None:  # noqa: ARG002
-        """Answers 429; Retry-After is at most a window."""
+        """Answers 429 with the window as Retry-After."""
         raise exchange.refuse(429, "Too many requests", math.ceil(self.window))

@@ -1,0 +1,188 @@
+"""How many uploads a CPU-second of the mock server is worth, beside aiohttp alone reading the same bodies.
+
+Run by `make bench`; needs wrk. Multipart uploads of 500 KB with SHA-256 and group commit, a different page each time,
+service time zero. What counts is CPU time of the server's process (all threads, user and system), so that a busy
+machine does not make the server look slow; rounds alternate, and the best of each is compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+WANTED_PER_CPU_S = 1000.0
+MOST_LAG_S = 0.020
+_MOST_GROWTH_MB = 8.0
+_PAGES = 63
+_BARE = """
+import asyncio, json, sys, uvloop
+from aiohttp import web
+
+async def read(request):
+    async for _ in request.content.iter_any():
+        pass
+    return web.json_response({}, status=201)
+
+async def main():
+    app = web.Application()
+    app.router.add_post("/v1/stations/{code}/forms/{form}/pages/{page}", read)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    print(json.dumps({"port": runner.addresses[0][1]}), flush=True)
+    await asyncio.Event().wait()
+
+uvloop.run(main())
+"""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One measurement."""
+
+    requests: int
+    per_cpu_s: float
+    per_s: float
+    p99_lag_s: float | None = None
+
+
+@contextlib.contextmanager
+def started(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], dict[str, int]]]:
+    """A server and what it said of its ports."""
+    environment = {**os.environ, "MOCK_SERVER_ADMIN_TOKEN": "bench"}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as server:
+        if server.stdout is None:
+            raise RuntimeError
+        try:
+            yield server, json.loads(server.stdout.readline())
+        finally:
+            server.kill()
+
+
+def mock_round(seconds: int, connections: int) -> Round:
+    """The mock server under wrk."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "profile.toml").write_text('service_time = "0s"\nworkers = 64\nqueue_capacity = 1000\n')
+        command = [sys.executable, "-m", "mock_server", "--profile", str(folder / "profile.toml"), "--data", name]
+        with started([*command, "--port", "0", "--admin-port", "0", "--supervised"]) as (server, said):
+            logged_in(said["port"], folder / "tokens", stations=seconds * 3000 // _PAGES)
+            measured = hammered(server.pid, said["port"], folder / "tokens", seconds, connections)
+            return Round(*measured, metric(said["admin_port"], "mock_server_loop_lag_p99_seconds"))
+
+
+def memory_growth_mb(uploads: int, connections: int) -> tuple[int, float]:
+    """How many small uploads were made, and by how many MB the second half of them made the server grow."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "profile.toml").write_text('service_time = "0s"\nworkers = 64\nqueue_capacity = 1000\n')
+        command = [sys.executable, "-m", "mock_server", "--profile", str(folder / "profile.toml"), "--data", name]
+        with started([*command, "--port", "0", "--admin-port", "0", "--supervised"]) as (server, said):
+            logged_in(said["port"], folder / "tokens", stations=2 * uploads // _PAGES + 500)
+            made, sizes = 0, [0.0]
+            while made < uploads or len(sizes) < 3:
+                hammered(server.pid, said["port"], folder / "tokens", 10, connections, 3000, made + connections)
+                made = int(metric(said["admin_port"], "mock_server_pages_stored_total"))
+                sizes.append(psutil.Process(server.pid).memory_info().rss / 1e6)
+            return made, round(sizes[-1] - sizes[len(sizes) // 2], 1)
+
+
+def metric(port: int, name: str) -> float:
+    """A sample of the server's metrics."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        found = re.search(rf"^{name} (\S+)", answer.read().decode(), re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def bare_round(seconds: int, connections: int) -> Round:
+    """Aiohttp alone, reading the same bodies and doing nothing with them."""
+    with tempfile.TemporaryDirectory() as name:
+        tokens = Path(name) / "tokens"
+        tokens.write_text("".join(f"{code(number)} x\n" for number in range(1, 100)))
+        with started([sys.executable, "-c", _BARE]) as (server, said):
+            return Round(*hammered(server.pid, said["port"], tokens, seconds, connections))
+
+
+def code(number: int) -> str:
+    """The code of a made-up station."""
+    return f"3509{number // 900 + 191001:06d}{number % 900 + 1:03d}"
+
+
+def logged_in(port: int, path: Path, stations: int) -> None:
+    """Writes a token for each of so many stations."""
+    with path.open("w") as file:
+        for number in range(1, stations + 1):
+            login = json.dumps({"station": code(number), "pin": code(number)[-6:]}).encode()
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/login", login) as answer:
+                file.write(f"{code(number)} {json.load(answer)['token']}\n")
+
+
+def hammered(
+    pid: int, port: int, tokens: Path, seconds: int, connections: int, size: int = 500_000, first: int = 0
+) -> tuple[int, float, float]:
+    """Requests answered 201, how many that is for a CPU-second of the server, and for a second."""
+    server = psutil.Process(pid)
+    before = sum(server.cpu_times()[:2])
+    script = Path(__file__).with_name("mock_server.lua")
+    wrk = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s", "-s", str(script)]
+    done = subprocess.run(
+        [*wrk, f"http://127.0.0.1:{port}", "--", str(tokens), str(size), str(first)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    spent = sum(server.cpu_times()[:2]) - before
+    if "unexpected status" in done.stdout or "Socket errors" in done.stdout:
+        raise RuntimeError(done.stdout)
+    requests = int(re.search(r"(\d+) requests in", done.stdout)[1])  # type: ignore[index]
+    rate = float(re.search(r"Requests/sec:\s+([0-9.]+)", done.stdout)[1])  # type: ignore[index]
+    return requests, round(requests / spent, 1), rate
+
+
+def main() -> int:
+    """Prints a table (or JSON); 1 if the mock is slower than it should be."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, default=5, help="length of a round (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each server (default: %(default)s)")
+    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--memory", type=int, metavar="N", help="look at the memory over N small uploads instead")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    if shutil.which("wrk") is None:
+        sys.stderr.write("wrk is missing: apt-get install wrk\n")
+        return 2
+    if options.memory:
+        made, growth = memory_growth_mb(options.memory, options.connections)
+        sys.stdout.write(f"{made} uploads; over the second half of them the server grew by {growth} MB\n")
+        return 0 if growth < _MOST_GROWTH_MB else 1
+    rounds: list[tuple[str, Round]] = []
+    for _ in range(options.rounds):
+        rounds.append(("mock server", mock_round(options.seconds, options.connections)))
+        rounds.append(("aiohttp alone", bare_round(options.seconds, options.connections)))
+    best = {name: max((r for n, r in rounds if n == name), key=lambda r: r.per_cpu_s) for name, _ in rounds}
+    lag = min(r.p99_lag_s for _, r in rounds if r.p99_lag_s is not None)
+    if options.json:
+        sys.stdout.write(json.dumps({"rounds": [{"server": n, **asdict(r)} for n, r in rounds]}, indent=1) + "\n")
+    else:
+        sys.stdout.write("500 KB multipart uploads, one core of the server's, best of each\n")
+        for name, found in best.items():
+            sys.stdout.write(f"{name:14} {found.per_cpu_s:7.0f} per CPU-second  {found.per_s:7.0f} per second\n")
+        sys.stdout.write(f"event loop     p99 lag {lag * 1000:.1f} ms\n")
+    return 0 if best["mock server"].per_cpu_s >= WANTED_PER_CPU_S and lag < MOST_LAG_S else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
