@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _ID = re.compile(r' id="([^"]*)"')
 _STYLE = re.compile(r' style="([^"]*)"')
 _FONT = re.compile(r"^(?:(?P<weight>bold|\d+) )?(?P<size>[\d.]+px) (?P<family>.+)$")
+_PATH, _NUMBER = re.compile(r' d="[^"]*"'), re.compile(r"\d+\.\d{3,}")
+"""A path, and a coordinate in it that is finer than anyone can see."""
 _ROOT = "stroke-linejoin: round; stroke-linecap: butt"
 """What matplotlib says in a style sheet; on the root element it is inherited."""
 
@@ -21,7 +23,7 @@ def to_svg(figure: Figure) -> str:
     """The figure as a whole SVG file, the same bytes each time (no date; ids from palette.STYLE's salt)."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return buffer.getvalue().decode()
+    return _PATH.sub(lambda match: _NUMBER.sub(_rounded, match.group(0)), buffer.getvalue().decode())
 
 
 def inline(svg: str, name: str, text: str) -> str:
@@ -40,6 +42,10 @@ def inline(svg: str, name: str, text: str) -> str:
     root = f'<svg role="img" aria-label="{escape(text)}" width="100%" viewBox="{box.group(1) if box else ""}"'
     root += f' xmlns="http://www.w3.org/2000/svg"{_attributes(_ROOT)}>'
     return root + re.sub(r"\s*\n\s*", "\n", body[body.index(">") + 1 :]).strip()
+
+
+def _rounded(number: re.Match[str]) -> str:
+    return f"{float(number.group(0)):.2f}".rstrip("0").rstrip(".")
 
 
 def _attributes(style: str) -> str:

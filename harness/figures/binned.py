@@ -18,46 +18,52 @@ if TYPE_CHECKING:
 WIDEST_S = 10
 """A bin is widened to at most this many seconds to bear its percentile."""
 MOST_COLUMNS = 300
-"""A heat map of a long run has columns of more than a second."""
+"""In a long run bins, and the columns of the heat map, are of more than a second."""
 ROWS_PER_DECADE = 8
 SHORTEST_S = 1e-3
 """Responses below a millisecond stand in the lowest row."""
 
 
 def binned_percentile(due_s: FloatArray, value: FloatArray, quantile: float, label: str, end_s: float) -> Line:
-    """A percentile over the due time: a point a second where the second bears it.
+    """A percentile over the due time: a point a second where the second bears it, fewer in a run of more than 300 s.
 
-    A second that has too few values is joined with those after it, up to 10 s in all; the point stands in the middle.
-    Where even that is too few, or the second is empty, the line has a gap (NaN).
+    A bin that has too few values is joined with those after it, up to 10 s in all; the point stands in the middle.
+    Where even that is too few, or the bin is empty, the line has a gap (NaN).
     """
     order = np.argsort(due_s, kind="stable")
     due_s, value = due_s[order], value[order]
     seconds = _seconds(due_s, end_s)
-    starts = np.searchsorted(due_s, np.arange(seconds + 1), side="left")
+    width = _width(seconds)
+    bins, widest = -(-seconds // width), max(1, WIDEST_S // width)
+    starts = np.searchsorted(due_s, np.arange(bins + 1) * width, side="left")
     least = needed(quantile)
     times: list[float] = []
     values: list[float] = []
-    second = 0
-    while second < seconds:
-        reach = np.searchsorted(starts, starts[second] + least, side="left")
-        last = max(int(reach), second + 1)
-        if starts[second] == starts[second + 1] or last > min(second + WIDEST_S, seconds):
-            times.append(second + 0.5)
+    first = 0
+    while first < bins:
+        reach = np.searchsorted(starts, starts[first] + least, side="left")
+        last = max(int(reach), first + 1)
+        if starts[first] == starts[first + 1] or last > min(first + widest, bins):
+            times.append((first + 0.5) * width)
             values.append(np.nan)
-            second += 1
+            first += 1
             continue
-        times.append((second + last) / 2)
-        values.append(order_statistic(np.sort(value[starts[second] : starts[last]]), quantile))
-        second = last
+        times.append((first + last) / 2 * width)
+        values.append(order_statistic(np.sort(value[starts[first] : starts[last]]), quantile))
+        first = last
     return Line(label, np.array(times), np.array(values))
 
 
 def greatest_in_bins(due_s: FloatArray, value: FloatArray, label: str, end_s: float) -> Line:
-    """The greatest value of what fell due in each second; NaN where nothing did."""
+    """The greatest value of what fell due in each second (in a run of more than 300 s: each bin); NaN where nothing did."""
     seconds = _seconds(due_s, end_s)
-    greatest = np.full(seconds, -np.inf)
-    np.maximum.at(greatest, np.clip(due_s.astype(np.int64), 0, None), value)
-    return Line(label, np.arange(seconds, dtype=np.float64) + 0.5, np.where(np.isinf(greatest), np.nan, greatest))
+    width = _width(seconds)
+    bins = -(-seconds // width)
+    greatest = np.full(bins, -np.inf)
+    np.maximum.at(greatest, np.clip(due_s.astype(np.int64), 0, None) // width, value)
+    return Line(
+        label, (np.arange(bins, dtype=np.float64) + 0.5) * width, np.where(np.isinf(greatest), np.nan, greatest)
+    )
 
 
 def response_grid(due_s: FloatArray, response_s: FloatArray, end_s: float) -> tuple[FloatArray, FloatArray, IntArray]:
@@ -66,7 +72,7 @@ def response_grid(due_s: FloatArray, response_s: FloatArray, end_s: float) -> tu
     Shapes (columns + 1,), (rows + 1,), (rows, columns). Every response is counted.
     """
     seconds = _seconds(due_s, end_s)
-    step = -(-seconds // MOST_COLUMNS) if seconds else 1
+    step = _width(seconds)
     edges_t_s = np.arange(0, max(seconds, 1) + step, step, dtype=np.float64)
     shown_s = np.clip(response_s, SHORTEST_S, None)
     longest_s = float(shown_s.max()) if len(shown_s) else 1.0
@@ -75,6 +81,11 @@ def response_grid(due_s: FloatArray, response_s: FloatArray, end_s: float) -> tu
     edges_response_s[-1] = max(edges_response_s[-1], longest_s)
     counts, _, _ = np.histogram2d(shown_s, np.clip(due_s, 0.0, None), bins=(edges_response_s, edges_t_s))
     return edges_t_s, edges_response_s, counts.astype(np.int64)
+
+
+def _width(seconds: int) -> int:
+    """Whole seconds of a bin, so that there are at most 300."""
+    return max(1, -(-seconds // MOST_COLUMNS))
 
 
 def _seconds(due_s: FloatArray, end_s: float) -> int:

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from harness.figures.series import Line, Series
 from harness.figures.summary import Summary
 from reports import palette, quantities
-from reports.charts.frame import Chart, EndLabel, Frame, Panel, draw_line, end_of, frame, label_ends, silent
+from reports.charts.frame import Chart, EndLabel, Frame, Panel, draw_line, end_of, frame, label_ends, sampled, silent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +59,8 @@ def draw(series: Series, summary: Summary) -> Figure:
         heading += f"; grey: nine tenths of {len(completion.kelurahan)} kelurahan"
     drawn = frame(series, said, [Panel(heading, 3.3)], below_in=0.47 if scaled else 0.0)
     axes = drawn.panels[0]
-    places = sorted(completion.kelurahan, key=_reached)
+    places = [sampled(line) for line in sorted(completion.kelurahan, key=_reached)]
+    planned, whole = sampled(completion.planned), sampled(completion.total)
     slowest = places[0].label if len(places) > 1 else ""
     named = {line.label for line in (places if len(places) <= MOST_NAMED else places[:3])}
     if len(places) > MOST_LINES:
@@ -71,12 +72,12 @@ def draw(series: Series, summary: Summary) -> Figure:
         draw_line(axes, line, colour, width=1.4 if line.label == slowest else 0.9)
         if line.label in named:
             labels.append(end_of(line, f"{quantities.place(line.label)} {_progress(line, series.deadline_s)}", colour))
-    draw_line(axes, completion.planned, palette.OFFERED, width=1.4, dashed=True)
-    draw_line(axes, completion.total, palette.GOODPUT, width=2.6)
+    draw_line(axes, planned, palette.OFFERED, width=1.4, dashed=True)
+    draw_line(axes, whole, palette.GOODPUT, width=2.6)
     total = end_of(
-        completion.total, f"all stations {_progress(completion.total, series.deadline_s)}", palette.GOODPUT, bold=True
+        completion.total, f"all {_progress(completion.total, series.deadline_s)}", palette.GOODPUT, bold=True
     )
-    labels += [total, end_of(completion.planned, "turned up", palette.OFFERED)]
+    labels += [total, end_of(planned, "turned up", palette.OFFERED)]
     axes.set_ylim(0, 1.02)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))

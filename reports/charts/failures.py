@@ -9,7 +9,7 @@ from harness.figures.series import Line, Series
 from harness.figures.summary import Summary
 from harness.model import NOT_FAILURES, Outcome
 from reports import palette, quantities
-from reports.charts.frame import Chart, Panel, draw_line, end_of, frame, label_ends, silent
+from reports.charts.frame import Chart, Panel, draw_line, end_of, frame, label_ends, silent, thinned
 
 MOST_PANELS = 6
 OTHERS = "other failures"
@@ -49,7 +49,7 @@ def finding(summary: Summary) -> str:
 
 def panels(outcomes: list[Line]) -> list[Line]:
     """The failures' lines, one a panel; what doesn't fit is summed into a last one."""
-    lines = [line for line in outcomes if line.label not in NOT_FAILURES and np.nansum(line.value) > 0]
+    lines = [thinned(line) for line in outcomes if line.label not in NOT_FAILURES and np.nansum(line.value) > 0]
     if len(lines) <= MOST_PANELS:
         return lines
     rest = lines[MOST_PANELS - 1 :]

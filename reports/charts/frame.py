@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 WIDTH_IN, LEFT_IN, RIGHT_IN, BOTTOM_IN = 9.0, 0.62, 1.85, 0.5
 TITLE_LINE_IN, ROW_IN, HEADING_IN, GAP_IN, LABEL_GAP_IN = 0.22, 0.18, 0.24, 0.16, 0.165
+MOST_POINTS = 400
+"""As many as a chart of this width can show."""
 TITLE_WIDTH = 98
 """Characters of the title that fit on a line."""
 
@@ -123,6 +125,29 @@ def say_nothing(axes: Axes, reason: str) -> None:
     axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center", color=palette.MUTED, wrap=True)
 
 
+def thinned(line: Line) -> Line:
+    """The line itself, or in a long run the means of as many neighbours as it takes to have at most 400 points.
+
+    For rates and levels, whose means are what they seem; percentiles come thinned from the figures, by their rows.
+    """
+    each = -(-len(line.t_s) // MOST_POINTS)
+    if each <= 1:
+        return line
+    starts = np.arange(0, len(line.t_s), each)
+    known = np.isfinite(line.value)
+    sums = np.add.reduceat(np.where(known, line.value, 0.0), starts)
+    counts = np.add.reduceat(known.astype(np.float64), starts)
+    times = np.add.reduceat(line.t_s, starts) / np.diff(np.append(starts, len(line.t_s)))
+    return Line(line.label, times, np.divide(sums, counts, out=np.full(len(starts), np.nan), where=counts > 0))
+
+
+def sampled(line: Line) -> Line:
+    """The line at no more than 400 of its points, the last one included: for curves that only rise."""
+    each = -(-len(line.t_s) // MOST_POINTS)
+    kept = np.unique(np.append(np.arange(0, len(line.t_s), max(each, 1)), max(len(line.t_s) - 1, 0)))
+    return line if each <= 1 else Line(line.label, line.t_s[kept], line.value[kept])
+
+
 def draw_line(axes: Axes, line: Line, colour: str, *, width: float = 1.8, dashed: bool = False) -> None:
     """Draw a line as it is; its label is kept as the artist's gid, for tests and for the SVG.
 
@@ -174,11 +199,17 @@ def label_ends(axes: Axes, labels: Sequence[EndLabel | None]) -> None:
             textcoords="axes fraction",
             color=label.colour,
             weight="bold" if label.bold else "normal",
-            size=9,
+            size=_fitting_size(label),
             va="center",
             arrowprops=line | {"relpos": (0, 0.5)} if moved else None,
             annotation_clip=False,
         )
+
+
+def _fitting_size(label: EndLabel) -> float:
+    """Points: 9, less for a name that would run out of the picture."""
+    wide_in = max(map(len, label.text.splitlines())) * (0.083 if label.bold else 0.074)
+    return 9 * min(1.0, (RIGHT_IN - 0.22) / wide_in)
 
 
 def _marks(series: Series, end_s: float) -> list[tuple[float, float, int, str]]:

@@ -12,7 +12,18 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFor
 from harness.figures.series import Line, Series
 from harness.figures.summary import Summary
 from reports import palette, quantities
-from reports.charts.frame import Chart, EndLabel, Panel, draw_line, end_of, frame, label_ends, say_nothing, silent
+from reports.charts.frame import (
+    Chart,
+    EndLabel,
+    Panel,
+    draw_line,
+    end_of,
+    frame,
+    label_ends,
+    say_nothing,
+    silent,
+    thinned,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,8 +88,8 @@ def _amount(axes: Axes, lines: list[Line], show: Callable[[float], str]) -> None
     labels = []
     for number, (line, peak) in enumerate(zip(lines, peaks, strict=True)):
         colour = WORKERS[number % len(WORKERS)]
-        draw_line(axes, line, colour, width=1.5)
-        name = f"{line.label}, at most" if len(lines) > 1 else "at most"
+        draw_line(axes, thinned(line), colour, width=1.5)
+        name = f"{line.label}, peak" if len(lines) > 1 else "peak"
         labels.append(end_of(line, f"{name} {show(peak)}", colour) if len(lines) <= len(WORKERS) else None)
     axes.set_ylim(0, max(1.0, max(peaks) * 1.08))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: show(value)))
@@ -109,9 +120,9 @@ def _cpu(axes: Axes, lines: list[Line]) -> None:
     labels = []
     for number, line in enumerate(lines):
         colour = WORKERS[number % len(WORKERS)]
-        draw_line(axes, line, colour, width=1.5)
-        peak = quantities.share(float(np.nanmax(line.value)))
-        labels.append(end_of(line, f"{line.label}, at most {peak}", colour) if len(lines) <= len(WORKERS) else None)
+        draw_line(axes, thinned(line), colour, width=1.5)
+        peak = f"{float(np.nanmax(line.value)):.0%}".replace("%", " %")
+        labels.append(end_of(line, f"{line.label}, peak {peak}", colour) if len(lines) <= len(WORKERS) else None)
     axes.axhline(0.9, color=palette.MUTED, linewidth=0.9, linestyle=(0, (1, 2)), gid="limit")
     axes.set_ylim(0, max(1.0, *(float(np.nanmax(line.value)) for line in lines)))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))

@@ -18,7 +18,11 @@ from reports.charts.failures import failed
 from reports.charts.frame import Chart, EndLabel, Panel, draw_line, end_of, frame, label_ends, say_nothing, silent
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from matplotlib.axes import Axes
+
+    BoolArray = npt.NDArray[np.bool_]
+    IntArray = npt.NDArray[np.int64]
 
 LINES = {"p50": (palette.SKY, 1.4), "p95": (palette.BLUE, 2.2), "p99": (palette.VERMILION, 1.4)}
 
@@ -143,19 +147,26 @@ def _heat(axes: Axes, responses: Responses) -> None:
     t_s, response_s, counts = responses.edges_t_s, responses.edges_response_s, responses.counts
     bounds = [*least, int(counts.max()) + 1]
     for number, shade in enumerate(shades):
-        cells = np.argwhere((counts >= bounds[number]) & (counts < bounds[number + 1]))
-        if len(cells):
-            row, column = cells.T
-            left, right, low, high = t_s[column], t_s[column + 1], response_s[row], response_s[row + 1]
+        row, first, last = _runs((counts >= bounds[number]) & (counts < bounds[number + 1]))
+        if len(row):
+            left, right, low, high = t_s[first], t_s[last], response_s[row], response_s[row + 1]
             corners = np.stack([left, low, right, low, right, high, left, high, left, low], axis=1).reshape(-1, 2)
-            codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY] * len(cells)
+            codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY] * len(row)
             axes.add_patch(PathPatch(Path(corners, codes), facecolor=shade, edgecolor=shade, linewidth=0.2))
     for number, shade in enumerate(shades):
-        first, last = bounds[number], bounds[number + 1] - 1
-        text = f"{first:,}" if first == last else f"{first:,} to {last:,}"
+        fewest, most = bounds[number], bounds[number + 1] - 1
+        text = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
         _beside(axes, "■", 8, number, shade)
         _beside(axes, text, 20, number, palette.MUTED)
     _beside(axes, "responses in a cell", 8, len(shades), palette.MUTED)
+
+
+def _runs(cells: BoolArray) -> tuple[IntArray, IntArray, IntArray]:
+    """Neighbouring cells of a row as one: the row, the first column and the column after the last, of each run."""
+    edge = np.zeros((len(cells), 1), dtype=np.int8)
+    steps = np.diff(np.hstack([edge, cells.astype(np.int8), edge]), axis=1)
+    row, first = np.nonzero(steps == 1)
+    return row, first, np.nonzero(steps == -1)[1]
 
 
 def _beside(axes: Axes, text: str, right_pt: float, row: int, colour: str) -> None:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from harness.figures.series import Line, Series
 from harness.figures.summary import Summary
 from reports import palette, quantities
-from reports.charts.frame import Chart, Panel, draw_line, end_of, frame, label_ends, silent
+from reports.charts.frame import Chart, Panel, draw_line, end_of, frame, label_ends, silent, thinned
 
 COUNTS = {"shed", "wasted"}
 """What hopefully never happens; the finding says so in words when it did not."""
@@ -66,17 +66,17 @@ def draw(series: Series, summary: Summary) -> Figure:
     drawn = frame(series, said, [Panel(heading, 0.85) for _, heading, _, _ in rows])
     totals = {"shed": summary.server.shed, "wasted": summary.server.wasted_work}
     for axes, (line, _, name, colour) in zip(drawn.panels, rows, strict=True):
-        axes.fill_between(line.t_s, line.value, color=colour, alpha=0.2, linewidth=0)
-        draw_line(axes, line, colour, width=1.5)
-        peak = float(np.nanmax(line.value))
-        axes.set_ylim(0, max(peak * 1.08, 1.0))
+        shown, peak = thinned(line), float(np.nanmax(line.value))
+        axes.fill_between(shown.t_s, shown.value, color=colour, alpha=0.2, linewidth=0)
+        draw_line(axes, shown, colour, width=1.5)
+        axes.set_ylim(0, max(float(np.nanmax(shown.value)) * 1.08, 1.0))
         total = totals.get(name)
         text = (
             f"at most {quantities.quantity(round(peak, 1), '')}"
             if total is None
             else f"{quantities.count(total)} {name}"
         )
-        label_ends(axes, [end_of(line, text, colour)])
+        label_ends(axes, [end_of(shown, text, colour)])
     return drawn.figure
 
 

@@ -11,10 +11,13 @@ from matplotlib.figure import Figure
 from harness.figures.series import Line, Series
 from harness.figures.summary import Recovery, Summary
 from reports import palette, quantities
-from reports.charts.frame import Chart, Panel, draw_line, end_of, frame, label_ends, silent
+from reports.charts.frame import Chart, Panel, draw_line, end_of, frame, label_ends, silent, thinned
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from matplotlib.axes import Axes
+
+    FloatArray = npt.NDArray[np.float64]
 
 SHORT_OF = 0.8
 """Goodput below this share of offered counts as fallen; smaller gaps are the noise of arrivals."""
@@ -41,9 +44,8 @@ def shortfalls(offered: Line, goodput: Line) -> list[Shortfall]:
         return []
     asked = np.nan_to_num(offered.value)
     given = np.nan_to_num(np.interp(t_s, goodput.t_s, goodput.value))
-    near = np.abs(t_s[:, None] - t_s[None, :]) <= SMOOTH_S / 2
-    asked_smooth = near @ asked / near.sum(axis=1)
-    short = np.concatenate([[False], near @ given / near.sum(axis=1) < SHORT_OF * asked_smooth, [False]])
+    asked_smooth = _smooth(t_s, asked)
+    short = np.concatenate([[False], _smooth(t_s, given) < SHORT_OF * asked_smooth, [False]])
     edges = np.flatnonzero(short[1:] != short[:-1])
     halves = np.diff(t_s) / 2
     begins, ends = t_s - np.append(halves[:1], halves), t_s + np.append(halves, halves[-1:])
@@ -57,6 +59,15 @@ def shortfalls(offered: Line, goodput: Line) -> list[Shortfall]:
         if end_s - start_s >= LEAST_S and due > delivered:
             found.append((due - delivered, Shortfall(start_s, end_s, delivered / due)))
     return [fall for _, fall in sorted(found, key=lambda pair: -pair[0])]
+
+
+def _smooth(t_s: FloatArray, value: FloatArray) -> FloatArray:
+    """Mean over 5 s around each point."""
+    first = np.searchsorted(t_s, t_s - SMOOTH_S / 2, side="left")
+    last = np.searchsorted(t_s, t_s + SMOOTH_S / 2, side="right")
+    sums = np.concatenate([[0.0], np.cumsum(value)])
+    mean: FloatArray = (sums[last] - sums[first]) / (last - first)
+    return mean
 
 
 def _causes(series: Series, fall: Shortfall) -> set[str]:
@@ -104,10 +115,11 @@ def draw(series: Series, summary: Summary) -> Figure:
         return silent(series, said, "no scrapes of the generator")
     drawn = frame(series, said, [Panel("pages falling due, pages delivered and answers of any kind, per second", 2.9)])
     axes = drawn.panels[0]
-    _gap(axes, rates.offered, rates.goodput)
-    draw_line(axes, rates.throughput, palette.THROUGHPUT, width=1.2)
-    draw_line(axes, rates.offered, palette.OFFERED, width=1.4, dashed=True)
-    draw_line(axes, rates.goodput, palette.GOODPUT, width=2.2)
+    offered, goodput, answers = thinned(rates.offered), thinned(rates.goodput), thinned(rates.throughput)
+    _gap(axes, offered, goodput)
+    draw_line(axes, answers, palette.THROUGHPUT, width=1.2)
+    draw_line(axes, offered, palette.OFFERED, width=1.4, dashed=True)
+    draw_line(axes, goodput, palette.GOODPUT, width=2.2)
     axes.set_ylim(bottom=0)
     mean = summary.rates
 
@@ -117,9 +129,9 @@ def draw(series: Series, summary: Summary) -> Figure:
     label_ends(
         axes,
         [
-            end_of(rates.goodput, named("goodput", mean.goodput_per_s), palette.GOODPUT, bold=True),
-            end_of(rates.offered, named("offered", mean.offered_per_s), palette.OFFERED),
-            end_of(rates.throughput, named("all answers", mean.throughput_per_s), palette.THROUGHPUT),
+            end_of(goodput, named("goodput", mean.goodput_per_s), palette.GOODPUT, bold=True),
+            end_of(offered, named("offered", mean.offered_per_s), palette.OFFERED),
+            end_of(answers, named("all answers", mean.throughput_per_s), palette.THROUGHPUT),
         ],
     )
     return drawn.figure

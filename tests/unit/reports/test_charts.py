@@ -13,6 +13,7 @@ from harness.figures.series import Completion, Line, Rates, ServerHealth, Tries
 from harness.model import Outcome
 from reports import palette
 from reports.charts.failures import MOST_PANELS, OTHERS
+from reports.charts.frame import sampled, thinned
 from reports.charts.responses import levels
 from reports.charts.tries import rows
 from tests.unit.reports import evening
@@ -68,9 +69,14 @@ def test_the_responses_chart_draws_the_percentiles_with_their_gaps() -> None:
     assert_drawn(figure, *evening.series().responses.percentiles)
 
 
-def test_the_heat_map_has_a_cell_for_every_count_and_none_for_zero() -> None:
-    cells = sum(len(np.asarray(patch.get_path().vertices)) // 5 for patch in _patches(draw("responses")))
-    assert cells == int((evening.series().responses.counts > 0).sum())
+def test_the_heat_map_covers_every_cell_with_a_count_and_none_without() -> None:
+    covered = np.zeros((42, 72), dtype=int)
+    edges = evening.responses().edges_response_s
+    for patch in _patches(draw("responses")):
+        for box in np.asarray(patch.get_path().vertices).reshape(-1, 5, 2):
+            row = int(np.searchsorted(edges, box[0, 1] * 1.0001)) - 1
+            covered[row, int(box[0, 0]) : int(box[1, 0])] += 1
+    assert np.array_equal(covered, (evening.responses().counts > 0).astype(int))
 
 
 def test_the_heat_map_is_darker_where_more_responses_are() -> None:
@@ -231,6 +237,31 @@ def test_a_run_that_ended_early_has_its_labels_beside_the_lines_and_not_in_the_f
     (label,) = (text for text in figure.findobj(Text) if text.get_text().startswith("goodput"))
     panel = figure.axes[1]
     assert 36 < panel.transData.inverted().transform(Text.get_window_extent(label))[0][0] < 40
+
+
+def test_a_long_run_is_drawn_with_at_most_four_hundred_points_whose_means_are_the_lines() -> None:
+    t = np.arange(7200) + 0.5
+    line = evening.line("offered", np.arange(7200.0), t)
+    shown = thinned(line)
+    assert len(shown.t_s) == 400
+    assert shown.value.mean() == pytest.approx(line.value.mean())
+    assert shown.value[0] == pytest.approx(line.value[:18].mean())
+    assert shown.t_s[0] == pytest.approx(9.0)
+
+
+def test_thinning_leaves_out_gaps_and_keeps_a_gap_that_is_nothing_else() -> None:
+    value = np.ones(800)
+    value[[0, 2, 3]] = np.nan
+    shown = thinned(evening.line("x", value))
+    assert shown.value[0] == 1.0
+    assert np.isnan(shown.value[1])
+
+
+def test_a_rising_curve_is_sampled_with_its_last_point() -> None:
+    shown = sampled(evening.line("x", np.arange(1000.0)))
+    assert len(shown.t_s) <= 401
+    assert shown.value[-1] == 999.0
+    assert set(shown.value) <= set(range(1000))
 
 
 def test_a_point_between_two_gaps_is_drawn_as_a_dot() -> None:

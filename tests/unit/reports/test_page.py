@@ -11,9 +11,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pytest
 
-from harness.figures.series import Completion
+from harness.figures.series import Completion, Line, Rates, Responses, ServerHealth
 from harness.judge.results import Verdict
 from harness.runfolder import RunFolder
 from reports.charts import CHARTS
@@ -183,6 +184,31 @@ def test_the_page_needs_no_inline_styles_nor_scripts_to_be_read() -> None:
 
 def test_the_page_stays_well_below_two_megabytes() -> None:
     assert len(read(evening.verdict())) < 500_000
+
+
+def test_the_page_of_a_run_of_two_hours_stays_below_two_megabytes(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    t = np.arange(7200) + 0.5
+
+    def noise(name: str) -> Line:
+        return evening.line(name, random.poisson(90, 7200), t)
+
+    outcomes = [noise(name) for name in ("accepted", "unavailable", "timeout_response", "reset", "refused", "closed")]
+    usual = evening.series()
+    long = evening.series(
+        rates=Rates(noise("offered"), noise("goodput"), noise("throughput"), outcomes),
+        server=ServerHealth(*(noise(name) for name in ("queue", "busy", "open", "shed", "wasted"))),
+        responses=Responses(
+            usual.responses.percentiles,
+            24 * np.arange(301, dtype=np.float64),
+            np.logspace(-3, 1, 33).astype(np.float64),
+            random.poisson(2, (32, 300)),
+        ),
+        deadline_s=7200.0,
+        end_s=7200.0,
+    )
+    made = draw_charts(tmp_path, long, evening.summary())
+    assert len(page(evening.record(), evening.summary(), long, evening.verdict(), made)) < 1_500_000
 
 
 def test_headings_descend_one_step_at_a_time_from_a_single_h1() -> None:
