@@ -94,7 +94,7 @@ def memory_growth_mb(uploads: int, connections: int) -> tuple[int, float]:
             logged_in(said["port"], folder / "tokens", stations=2 * uploads // _PAGES + 500)
             made, sizes = 0, [0.0]
             while made < uploads or len(sizes) < 3:
-                hammered(server.pid, said["port"], folder / "tokens", 10, connections, 3000, made + connections)
+                hammered(server.pid, said["port"], folder / "tokens", 10, connections, 3000, made + 100 * len(sizes))
                 made = int(metric(said["admin_port"], "mock_server_pages_stored_total"))
                 sizes.append(psutil.Process(server.pid).memory_info().rss / 1e6)
             return made, round(sizes[-1] - sizes[len(sizes) // 2], 1)
