@@ -35,8 +35,9 @@ def finding(series: Series, summary: Summary) -> str:
         if not len(reached) or series.deadline_s <= 0:
             return said + " by the deadline"
         spare = series.deadline_s - float(series.completion.total.t_s[reached[0]])
-        slowest = min(series.completion.kelurahan, key=_reached, default=None)
-        named = len(series.completion.kelurahan) > 1 and slowest is not None
+        villages = series.completion.kelurahan
+        slowest = min(villages, key=lambda line: _reached(line, series.deadline_s), default=None)
+        named = len(villages) > 1 and slowest is not None
         ending = f"; {quantities.place(slowest.label)} was last" if named and slowest else ""
         return f"{said} {quantities.seconds(max(spare, 0.0))} before the deadline{ending}"
     ratio = quantities.share(done / stations.planned)
@@ -59,25 +60,12 @@ def draw(series: Series, summary: Summary) -> Figure:
         heading += f"; grey: nine tenths of {len(completion.kelurahan)} kelurahan"
     drawn = frame(series, said, [Panel(heading, 3.3)], below_in=0.47 if scaled else 0.0)
     axes = drawn.panels[0]
-    places = [sampled(line) for line in sorted(completion.kelurahan, key=_reached)]
     planned, whole = sampled(completion.planned), sampled(completion.total)
-    slowest = places[0].label if len(places) > 1 else ""
-    named = {line.label for line in (places if len(places) <= MOST_NAMED else places[:3])}
-    if len(places) > MOST_LINES:
-        _crowd(axes, places)
-        places = places[:3]
-    labels: list[EndLabel | None] = []
-    for line in places:
-        colour = palette.VERMILION if line.label == slowest else palette.GREY
-        draw_line(axes, line, colour, width=1.4 if line.label == slowest else 0.9)
-        if line.label in named:
-            labels.append(end_of(line, f"{quantities.place(line.label)} {_progress(line, series.deadline_s)}", colour))
+    labels = _villages(axes, completion.kelurahan, series.deadline_s)
     draw_line(axes, planned, palette.OFFERED, width=1.4, dashed=True)
     draw_line(axes, whole, palette.GOODPUT, width=2.6)
-    total = end_of(
-        completion.total, f"all {_progress(completion.total, series.deadline_s)}", palette.GOODPUT, bold=True
-    )
-    labels += [total, end_of(planned, "turned up", palette.OFFERED)]
+    labels.append(end_of(whole, f"all {_progress(completion.total, series.deadline_s)}", palette.GOODPUT, bold=True))
+    labels.append(end_of(planned, "turned up", palette.OFFERED))
     axes.set_ylim(0, 1.02)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
@@ -85,6 +73,22 @@ def draw(series: Series, summary: Summary) -> Figure:
     if scaled:
         _election_axis(drawn, series)
     return drawn.figure
+
+
+def _villages(axes: Axes, kelurahan: list[Line], deadline_s: float) -> list[EndLabel | None]:
+    """Draw the kelurahan, the slowest in a colour of its own; their labels. Of many, only the slowest three are named."""
+    order = sorted(kelurahan, key=lambda line: _reached(line, deadline_s))
+    if len(order) > MOST_LINES:
+        _crowd(axes, order)
+    named = order if len(order) <= MOST_NAMED else order[:3]
+    labels: list[EndLabel | None] = []
+    for place, line in enumerate(named if len(order) > MOST_LINES else order):
+        slowest = place == 0 and len(order) > 1
+        colour = palette.VERMILION if slowest else palette.GREY
+        draw_line(axes, sampled(line), colour, width=1.4 if slowest else 0.9)
+        if place < len(named):
+            labels.append(end_of(line, f"{quantities.place(line.label)} {_progress(line, deadline_s)}", colour))
+    return labels
 
 
 def _crowd(axes: Axes, places: list[Line]) -> None:
@@ -95,22 +99,19 @@ def _crowd(axes: Axes, places: list[Line]) -> None:
     axes.fill_between(t_s, low, high, color=palette.GREY, alpha=0.25, linewidth=0, gid="nine tenths")
 
 
-def _reached(line: Line) -> tuple[float, float]:
-    """The line's last value, and minus the moment it was reached: least and latest sorts first."""
-    finite = np.flatnonzero(np.isfinite(line.value))
-    if not len(finite):
+def _reached(line: Line, deadline_s: float) -> tuple[float, float]:
+    """What it reached by the deadline, and minus the moment when it did: least and latest sorts first."""
+    known = np.isfinite(line.value) & (line.t_s <= deadline_s)
+    if not known.any():
         return 0.0, 0.0
-    last = float(line.value[finite[-1]])
-    return last, -float(line.t_s[finite][np.argmax(line.value[finite] >= last)])
+    t_s, value = line.t_s[known], line.value[known]
+    return float(value[-1]), -float(t_s[np.argmax(value >= value[-1])])
 
 
 def _progress(line: Line, deadline_s: float) -> str:
-    """How far it came by the deadline; a line that came to its end says when."""
-    last, minus_t_s = _reached(line)
-    if last >= 1 - 1e-9 and -minus_t_s <= deadline_s:
-        return f"at {quantities.seconds(-minus_t_s)}"
-    known = line.value[(line.t_s <= deadline_s) & np.isfinite(line.value)]
-    return quantities.share(float(known[-1])) if len(known) else quantities.MISSING
+    """What it reached by the deadline; where that is everything, when."""
+    share, minus_t_s = _reached(line, deadline_s)
+    return f"at {quantities.seconds(-minus_t_s)}" if share >= 1 - 1e-9 else quantities.share(share)
 
 
 def _election_axis(drawn: Frame, series: Series) -> None:

@@ -135,6 +135,16 @@ def test_of_many_kelurahan_only_the_slowest_three_are_named() -> None:
     assert len([name for name in lines(figure) if name.startswith("village")]) == 40
 
 
+def test_of_two_kelurahan_of_one_name_only_the_slower_is_coloured() -> None:
+    completion = evening.series().completion
+    twins = [evening.line("Sukorejo", np.linspace(0, share, 73), np.arange(73)) for share in (0.9, 0.4)]
+    figure = draw("completion", evening.series(completion=Completion(completion.total, completion.planned, twins)))
+    assert [(values[-1], colour) for _, values, colour in lines(figure)["Sukorejo"]] == [
+        (0.4, palette.VERMILION),
+        (0.9, palette.GREY),
+    ]
+
+
 def test_more_kelurahan_than_an_eye_can_follow_become_a_band_with_the_slowest_three() -> None:
     completion = evening.series().completion
     many = [evening.line(f"village {n}", np.linspace(0, (n + 1) / 100, 73), np.arange(73)) for n in range(100)]
