@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import pytest
 
+from mock_server.dice import uniform
 from mock_server.faults.registry import KINDS
 from tests.integration.mock_server.running import (
     READING,
@@ -397,3 +398,34 @@ async def test_faults_of_storing_strike_nothing_but_what_is_stored(tmp_path):
         assert (await mock.ask("GET", path_of() + "/status", await mock.bearer())).status == 404
         assert await mock.metric('mock_server_faults_injected_total{fault="ack_lost"}') == 0
         assert await mock.metric('mock_server_faults_injected_total{fault="misfile"}') == 0
+
+
+QUICK: dict[str, dict[str, object]] = {
+    "latency": {"delay": "1ms"}, "timeout": {"after": "1ms"}, "slow_close": {"delay": "1ms"}, "bandwidth": {"rate": "9MB/s"},
+    "limit_data": {"limit": "10B"}, "chunked_dribble": {"total": "2ms"}, "slicer": {"size": "400B"},
+    "rate_limit": {"limit": 0, "window": "1h"}, "capacity": {"factor": 0.5},
+}  # fmt: skip
+EVERY_UPLOAD = [
+    kind
+    for kind in (get_args(kind.model_fields["kind"].annotation)[0] for kind in KINDS if kind.reach != "resumable")
+    if kind not in {"down", "crash"}
+]
+
+
+@pytest.mark.parametrize("kind", EVERY_UPLOAD)
+async def test_each_kind_hits_by_its_dice_in_its_window_and_nobody_else(tmp_path, kind):
+    numbers = range(1, 25)
+    rule = fault(kind, probability=0.5, start="1h", duration="1h", seed=3, **QUICK.get(kind, {}))
+    async with running(tmp_path, seed=11, workers=32, faults=[rule]) as mock:
+        await mock.upload(station(999))
+        assert await mock.metric(f'mock_server_faults_injected_total{{fault="{kind}"}}') == 0, "before its window"
+        mock.server._t0 = time.monotonic() - 3600  # an hour later
+        await asyncio.gather(*(mock.upload(station(number), X_Attempt="1") for number in numbers))
+        expected = {code for code in map(station, numbers) if uniform(11, 3, kind, "hit", code, "ppwp", 1, 1) < 0.5}
+        assert 6 <= len(expected) <= 18
+        assert await mock.metric(f'mock_server_faults_injected_total{{fault="{kind}"}}') == len(expected)
+        mock.server._t0 = time.monotonic() - 7200
+        assert (await mock.upload(station(998))).status == 201, "after it is over"
+    log = [json.loads(line) for line in (tmp_path / "injections.jsonl").read_text().splitlines()]
+    assert {line["station"] for line in log} == expected
+    assert all(line["fault"] == kind and 3600 <= line["time_s"] < 7200 for line in log)

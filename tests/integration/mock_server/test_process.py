@@ -60,6 +60,18 @@ def test_it_ends_with_its_input_even_if_the_event_loop_is_busy(tmp_path):
     server.end()
 
 
+def test_a_process_that_computes_without_end_ends_with_its_input_too():
+    code = "import sys; from mock_server.supervision import listen; listen(sys.stdin, print); print('busy', flush=True)\nwhile True: pass"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as busy:
+        assert busy.stdout is not None
+        assert busy.stdin is not None
+        assert busy.stdout.readline() == "busy\n"
+        busy.stdin.close()
+        assert busy.wait(5) == 0
+
+
 def test_no_fault_is_on_before_t0_is_known(tmp_path):
     with process(tmp_path, t0=False, faults=[{"kind": "abort"}]) as server:
         token = server.token(STATION)
