@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, model_validator
 
+from harness.scenario_retry import FullJitterRetry, Retry
 from mock_server.profile import AnyFault, ServerProfile, check_distinct
 from mock_server.units import Duration, Frozen, Lognormal, Probability, Size, SizeDistribution
 
@@ -97,46 +98,6 @@ class Curve(Frozen):
 
 
 Arrivals = Annotated[Constant | Poisson | Surge | Curve, Discriminator("kind")]
-
-
-class _Backoff(Frozen):
-    max_attempts: Annotated[int, Field(ge=1)] | None = None
-    """After so many attempts a page is given up; without it only the deadline ends the trying."""
-    honour_retry_after: bool = True
-    """Wait max(Retry-After, backoff) + U(0, Retry-After) where the server asks for it."""
-    idempotency_key: bool = True
-    """Send the page's key and digest, so that a repeated upload can be recognised."""
-
-
-class NoRetry(_Backoff):
-    """One attempt a page."""
-
-    strategy: Literal["none"] = "none"
-
-
-class FixedRetry(_Backoff):
-    """A constant pause between attempts."""
-
-    strategy: Literal["fixed"]
-    base: Annotated[Duration, Field(gt=0)] = 1.0
-    """The pause."""
-
-
-class ExponentialRetry(_Backoff):
-    """min(cap, base·2^n), n from 0."""
-
-    strategy: Literal["exponential"]
-    base: Annotated[Duration, Field(gt=0)] = 1.0
-    cap: Annotated[Duration, Field(gt=0)] = 30.0
-
-
-class FullJitterRetry(ExponentialRetry):
-    """U(0, min(cap, base·2^n)), n from 0."""
-
-    strategy: Literal["full_jitter"]  # type: ignore[assignment]
-
-
-Retry = Annotated[NoRetry | FixedRetry | ExponentialRetry | FullJitterRetry, Discriminator("strategy")]
 
 
 class Client(Frozen):

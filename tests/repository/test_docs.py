@@ -15,6 +15,7 @@ from harness.measure.telemetry import BUCKETS_S, Telemetry
 from harness.model import OUTCOMES
 from harness.runfolder import RunFolder
 from harness.scenario_files import shipped
+from harness.scenario_retry import Retry
 from reports.charts import CHARTS
 
 ROOT = Path(__file__).parents[2]
@@ -48,11 +49,11 @@ def kinds_of(annotation, key):
     return {get_args(kind.model_fields[key].annotation)[0]: kind for kind in models}
 
 
-@pytest.mark.parametrize(("annotation", "key", "prefix"), [(scenario.Arrivals, "kind", "arrivals."), (scenario.Retry, "strategy", "client.retry.")])  # fmt: skip
-def test_every_kind_of_arrival_and_every_strategy_is_documented_with_its_keys(annotation, key, prefix):
+@pytest.mark.parametrize(("annotation", "key", "prefix", "count"), [(scenario.Arrivals, "kind", "arrivals.", 4), (Retry, "strategy", "client.retry.", 12)])  # fmt: skip
+def test_every_kind_of_arrival_and_every_strategy_is_documented_with_its_keys(annotation, key, prefix, count):
     named = codes_in(doc("scenario"))
     kinds = kinds_of(annotation, key)
-    assert len(kinds) == 4
+    assert len(kinds) == count
     for kind, model in kinds.items():
         assert kind in named
         for name in model.model_fields:
