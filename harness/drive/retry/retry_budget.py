@@ -46,7 +46,7 @@ class RetryBudget(Strategy):
         if self.balance(now_s) >= 1 - _TINY:
             self._retries.append(now_s)
             return None
-        freed = (moment + self._config.window for moment in self._retries)
+        freed = [moment + self._config.window for moment in dict.fromkeys(self._retries)]
         return next((moment for moment in freed if self.balance(moment) >= 1 - _TINY), GaveUp.WITHHELD)
 
     def pause(self, failure: Failure) -> float:

@@ -72,7 +72,7 @@ def test_full_jitter_is_uniform_between_nothing_and_the_exponential_wait():
 
 def test_equal_jitter_is_uniform_between_half_and_all_of_the_exponential_wait():
     pauses = drawn("equal_jitter", 4)
-    assert min(pauses) >= 0.02 < 0.0201
+    assert 0.02 <= min(pauses) < 0.0201
     assert 0.0399 < max(pauses) <= 0.04
     assert sum(pauses) / 4000 == pytest.approx(0.03, abs=0.0003)
 
@@ -82,7 +82,7 @@ def test_decorrelated_jitter_draws_between_base_and_three_times_the_pause_before
     before = 0.005
     for attempts in range(1, 400):
         pause = fail(tried, attempts)
-        assert min(0.005, 2.0) <= pause <= min(2.0, 3 * before)
+        assert 0.005 <= pause <= min(2.0, 3 * before)
         before = pause
     assert before > 0.015  # has left the first draw's reach
 
