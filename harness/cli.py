@@ -18,6 +18,7 @@ from harness import machine, scenario_files
 from harness.children import Interruption
 from harness.conclude import conclude
 from harness.errors import ConfigurationError, HarnessError, UsageError
+from harness.figures.tables import planned_due
 from harness.judge.thresholds import check_all, limits_s
 from harness.order import Order
 from harness.past import past_runs
@@ -72,7 +73,7 @@ def init(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the n
 @app.command()
 def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None, workers: int = 1) -> None:  # noqa: B006
     """Check a scenario, plan it dry: MB, peaks, does it fit here."""
-    loaded = scenario_files.load(source, overrides, seed)
+    loaded = scenario_files.load(source, overrides, seed, planned_due)
     _check_thresholds(source, loaded)
     plan = make_plan(loaded)
     numbers = forecast(plan, loaded.deadline)
@@ -102,7 +103,7 @@ def run(
     metrics_port: Annotated[int, typer.Option(min=0, max=65_000, help="Port of the first worker's /metrics; 0: any.")] = 0,
 ) -> None:  # fmt: skip
     """Run a scenario: drive the load, judge it, draw the report."""
-    loaded = scenario_files.load(source, overrides, seed)
+    loaded = scenario_files.load(source, overrides, seed, planned_due)
     _check_thresholds(source, loaded)
     _check_target(target)
     plan = make_plan(loaded)

@@ -5,14 +5,14 @@ The sections [server] and [[faults]] are the mock server's own vocabulary (mock_
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from harness.scenario_arrivals import Arrivals
 from harness.scenario_retry import FullJitterRetry, Retry
 from mock_server.profile import AnyFault, ServerProfile, check_distinct
-from mock_server.units import Duration, Frozen, Lognormal, Probability, Size, SizeDistribution
+from mock_server.units import Duration, Frozen, Lognormal, Size, SizeDistribution
 
 PAGES_OF_FORM = {"ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17}
 """Pages a form has. Only PPWP's three are published; the others are assumptions (docs/domain.md)."""
@@ -46,58 +46,6 @@ class Photos(Frozen):
     size: SizeDistribution = Field(default_factory=_median_photo)
     bank: Annotated[int, Field(ge=1, le=64)] = 8
     """How many different bodies there are."""
-
-
-class _Window(Frozen):
-    start: Duration = 0.0
-    """When the first station may turn up."""
-    over: Annotated[Duration, Field(gt=0)]
-    """How long it takes until all have turned up."""
-
-
-class Constant(_Window):
-    """Stations turn up one after another in equal steps."""
-
-    kind: Literal["constant"]
-
-
-class Poisson(_Window):
-    """Stations turn up independently of each other: exponential gaps with mean over ÷ stations."""
-
-    kind: Literal["poisson"]
-
-
-class Surge(_Window):
-    """All stations turn up at random moments of a short window."""
-
-    kind: Literal["surge"]
-
-
-def _point(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
-Point = Annotated[tuple[Duration, Probability], BeforeValidator(_point)]
-
-
-class Curve(Frozen):
-    """Stations turn up along a piecewise-linear cumulative curve."""
-
-    kind: Literal["curve"]
-    points: Annotated[tuple[Point, ...], BeforeValidator(_listed), Field(min_length=2)]
-    """[moment, share of all stations that have turned up by then]; rising, from 0 to 1."""
-
-    @model_validator(mode="after")
-    def _rises(self) -> Self:
-        times, shares = zip(*self.points, strict=True)
-        rising = all(a < b for a, b in pairwise(times))
-        if not rising or list(shares) != sorted(shares) or shares[0] != 0 or shares[-1] != 1:
-            message = "points must rise in time, and in share from 0 to 1"
-            raise ValueError(message)
-        return self
-
-
-Arrivals = Annotated[Constant | Poisson | Surge | Curve, Discriminator("kind")]
 
 
 class Client(Frozen):

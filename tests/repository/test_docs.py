@@ -14,6 +14,7 @@ from harness.figures.spreads import METRICS
 from harness.measure.telemetry import BUCKETS_S, Telemetry
 from harness.model import OUTCOMES
 from harness.runfolder import RunFolder
+from harness.scenario_arrivals import Arrivals, Burst
 from harness.scenario_files import shipped
 from harness.scenario_retry import Retry
 from reports.charts import CHARTS
@@ -49,7 +50,7 @@ def kinds_of(annotation, key):
     return {get_args(kind.model_fields[key].annotation)[0]: kind for kind in models}
 
 
-@pytest.mark.parametrize(("annotation", "key", "prefix", "count"), [(scenario.Arrivals, "kind", "arrivals.", 4), (Retry, "strategy", "client.retry.", 12)])  # fmt: skip
+@pytest.mark.parametrize(("annotation", "key", "prefix", "count"), [(Arrivals, "kind", "arrivals.", 8), (Retry, "strategy", "client.retry.", 12)])  # fmt: skip
 def test_every_kind_of_arrival_and_every_strategy_is_documented_with_its_keys(annotation, key, prefix, count):
     named = codes_in(doc("scenario"))
     kinds = kinds_of(annotation, key)
@@ -58,6 +59,10 @@ def test_every_kind_of_arrival_and_every_strategy_is_documented_with_its_keys(an
         assert kind in named
         for name in model.model_fields:
             assert f"{prefix}{name}" in named, name
+
+
+def test_every_key_of_a_burst_is_documented():
+    assert set(Burst.model_fields) <= codes_in(doc("scenario"))
 
 
 def test_every_shipped_scenario_is_documented():
