@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from harness.scenario_arrivals import Arrivals
+from harness.scenario_link import LinkChoice
 from harness.scenario_retry import FullJitterRetry, Retry
 from mock_server.profile import AnyFault, ServerProfile, check_distinct
 from mock_server.units import Duration, Frozen, Lognormal, Size, SizeDistribution
@@ -59,6 +60,8 @@ class Client(Frozen):
     connect_timeout: Annotated[Duration, Field(gt=0)] | None = None
     """How long connecting may take; `timeout` if left out."""
     retry: Retry = Field(default_factory=lambda: FullJitterRetry(strategy="full_jitter"))
+    link: LinkChoice = "unlimited"
+    """How the phones are connected: unlimited, phone (assumed Indonesian phones), or a table."""
     max_in_flight: Annotated[int, Field(ge=1)] = 20_000
     """Stations of one worker that may be at it at once. More are a generator_error, never the server's fault."""
     source_addresses: Annotated[int, Field(ge=1, le=250)] = 1

@@ -16,6 +16,7 @@ from harness.model import OUTCOMES
 from harness.runfolder import RunFolder
 from harness.scenario_arrivals import Arrivals, Burst
 from harness.scenario_files import shipped
+from harness.scenario_link import Link, Outages, Quality
 from harness.scenario_retry import Retry
 from reports.charts import CHARTS
 
@@ -25,6 +26,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "stations.": scenario.Stations,
     "photos.": scenario.Photos,
     "client.": scenario.Client,
+    "client.link.": Link,
 }
 
 
@@ -41,7 +43,7 @@ def codes_in(text):
 def test_every_key_of_a_scenario_is_documented(prefix):
     named = codes_in(doc("scenario"))
     for key, field in TABLES[prefix].model_fields.items():
-        if f"{key}." not in TABLES and key != "arrivals":  # a table has keys of its own
+        if f"{prefix}{key}." not in TABLES and key != "arrivals":  # a table has keys of its own
             assert f"{prefix}{field.alias or key}" in named, key
 
 
@@ -61,8 +63,9 @@ def test_every_kind_of_arrival_and_every_strategy_is_documented_with_its_keys(an
             assert f"{prefix}{name}" in named, name
 
 
-def test_every_key_of_a_burst_is_documented():
-    assert set(Burst.model_fields) <= codes_in(doc("scenario"))
+@pytest.mark.parametrize("table", [Burst, Outages, Quality])
+def test_every_key_of_an_inner_table_is_documented(table):
+    assert set(table.model_fields) <= codes_in(doc("scenario"))
 
 
 def test_every_shipped_scenario_is_documented():
