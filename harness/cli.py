@@ -20,6 +20,7 @@ from harness.conclude import conclude
 from harness.errors import ConfigurationError, ExitCode, HarnessError, UsageError
 from harness.experiment import load_experiment
 from harness.figures.matrix import ExperimentFigures
+from harness.figures.tables import planned_due
 from harness.judge.thresholds import check_all, limits_s
 from harness.matrix import Matrix, assertions_of
 from harness.order import Order
@@ -78,7 +79,7 @@ def init(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the n
 @app.command()
 def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None, workers: int = 1) -> None:  # noqa: B006
     """Check a scenario, plan it dry: MB, peaks, does it fit here."""
-    loaded = scenario_files.load(source, overrides, seed)
+    loaded = scenario_files.load(source, overrides, seed, planned_due)
     _check_thresholds(source, loaded)
     plan = make_plan(loaded)
     numbers = forecast(plan, loaded.deadline)
@@ -108,7 +109,7 @@ def run(
     metrics_port: Annotated[int, typer.Option(min=0, max=65_000, help="Port of the first worker's /metrics; 0: any.")] = 0,
 ) -> None:  # fmt: skip
     """Run a scenario: drive the load, judge it, draw the report."""
-    loaded = scenario_files.load(source, overrides, seed)
+    loaded = scenario_files.load(source, overrides, seed, planned_due)
     _check_thresholds(source, loaded)
     _check_target(target)
     plan = make_plan(loaded)
@@ -171,7 +172,7 @@ def experiment(
     ] = None,
 ) -> None:
     """Run a matrix of scenarios and compare them; resumable."""
-    loaded, cells = load_experiment(file)
+    loaded, cells = load_experiment(file, planned_due)
     for cell in cells:
         check_all(assertions_of(cell), str(file))
     folder = (out or EXPERIMENTS / loaded.name).absolute()

@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from harness.errors import ConfigurationError
 from harness.scenario import Scenario
-from harness.scenario_files import load
+from harness.scenario_files import PlannedDue, load
 from mock_server.problems import explain
 from mock_server.units import Duration, Frozen
 
@@ -76,8 +76,10 @@ class Cell:
         return f"{self.variant.slug}-{self.seed}"
 
 
-def load_experiment(path: Path) -> tuple[Experiment, list[Cell]]:
+def load_experiment(path: Path, planned_due: PlannedDue | None = None) -> tuple[Experiment, list[Cell]]:
     """The experiment in a TOML file and its cells: all variants of the first seed, then of the next.
+
+    `planned_due` reads an earlier run's due times, where the base replays one.
 
     Raises ConfigurationError with every problem of the file and of every variant.
     """
@@ -96,7 +98,7 @@ def load_experiment(path: Path) -> tuple[Experiment, list[Cell]]:
     for variant in experiment.variants:
         overrides = [f"{key}={_toml(value)}" for key, value in variant.set.items()]
         try:
-            cells += [Cell(variant, seed, load(base, overrides, seed)) for seed in experiment.seeds]
+            cells += [Cell(variant, seed, load(base, overrides, seed, planned_due)) for seed in experiment.seeds]
         except ConfigurationError as error:
             problems += [f'variant "{variant.name}": {problem}' for problem in error.problems]
     if problems:

@@ -5,13 +5,15 @@ The sections [server] and [[faults]] are the mock server's own vocabulary (mock_
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from harness.scenario_arrivals import Arrivals
+from harness.scenario_link import LinkChoice
+from harness.scenario_retry import FullJitterRetry, Retry
 from mock_server.profile import AnyFault, ServerProfile, check_distinct
-from mock_server.units import Duration, Frozen, Lognormal, Probability, Size, SizeDistribution
+from mock_server.units import Duration, Frozen, Lognormal, Size, SizeDistribution
 
 PAGES_OF_FORM = {"ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17}
 """Pages a form has. Only PPWP's three are published; the others are assumptions (docs/domain.md)."""
@@ -47,98 +49,6 @@ class Photos(Frozen):
     """How many different bodies there are."""
 
 
-class _Window(Frozen):
-    start: Duration = 0.0
-    """When the first station may turn up."""
-    over: Annotated[Duration, Field(gt=0)]
-    """How long it takes until all have turned up."""
-
-
-class Constant(_Window):
-    """Stations turn up one after another in equal steps."""
-
-    kind: Literal["constant"]
-
-
-class Poisson(_Window):
-    """Stations turn up independently of each other: exponential gaps with mean over ÷ stations."""
-
-    kind: Literal["poisson"]
-
-
-class Surge(_Window):
-    """All stations turn up at random moments of a short window."""
-
-    kind: Literal["surge"]
-
-
-def _point(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
-Point = Annotated[tuple[Duration, Probability], BeforeValidator(_point)]
-
-
-class Curve(Frozen):
-    """Stations turn up along a piecewise-linear cumulative curve."""
-
-    kind: Literal["curve"]
-    points: Annotated[tuple[Point, ...], BeforeValidator(_listed), Field(min_length=2)]
-    """[moment, share of all stations that have turned up by then]; rising, from 0 to 1."""
-
-    @model_validator(mode="after")
-    def _rises(self) -> Self:
-        times, shares = zip(*self.points, strict=True)
-        rising = all(a < b for a, b in pairwise(times))
-        if not rising or list(shares) != sorted(shares) or shares[0] != 0 or shares[-1] != 1:
-            message = "points must rise in time, and in share from 0 to 1"
-            raise ValueError(message)
-        return self
-
-
-Arrivals = Annotated[Constant | Poisson | Surge | Curve, Discriminator("kind")]
-
-
-class _Backoff(Frozen):
-    max_attempts: Annotated[int, Field(ge=1)] | None = None
-    """After so many attempts a page is given up; without it only the deadline ends the trying."""
-    honour_retry_after: bool = True
-    """Wait max(Retry-After, backoff) + U(0, Retry-After) where the server asks for it."""
-    idempotency_key: bool = True
-    """Send the page's key and digest, so that a repeated upload can be recognised."""
-
-
-class NoRetry(_Backoff):
-    """One attempt a page."""
-
-    strategy: Literal["none"] = "none"
-
-
-class FixedRetry(_Backoff):
-    """A constant pause between attempts."""
-
-    strategy: Literal["fixed"]
-    base: Annotated[Duration, Field(gt=0)] = 1.0
-    """The pause."""
-
-
-class ExponentialRetry(_Backoff):
-    """min(cap, base·2^n), n from 0."""
-
-    strategy: Literal["exponential"]
-    base: Annotated[Duration, Field(gt=0)] = 1.0
-    cap: Annotated[Duration, Field(gt=0)] = 30.0
-
-
-class FullJitterRetry(ExponentialRetry):
-    """U(0, min(cap, base·2^n)), n from 0."""
-
-    strategy: Literal["full_jitter"]  # type: ignore[assignment]
-
-
-Retry = Annotated[NoRetry | FixedRetry | ExponentialRetry | FullJitterRetry, Discriminator("strategy")]
-
-
 class Client(Frozen):
     """What an officer's phone does."""
 
@@ -150,6 +60,8 @@ class Client(Frozen):
     connect_timeout: Annotated[Duration, Field(gt=0)] | None = None
     """How long connecting may take; `timeout` if left out."""
     retry: Retry = Field(default_factory=lambda: FullJitterRetry(strategy="full_jitter"))
+    link: LinkChoice = "unlimited"
+    """How the phones are connected: unlimited, phone (assumed Indonesian phones), or a table."""
     max_in_flight: Annotated[int, Field(ge=1)] = 20_000
     """Stations of one worker that may be at it at once. More are a generator_error, never the server's fault."""
     source_addresses: Annotated[int, Field(ge=1, le=250)] = 1

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from harness.errors import ConfigurationError, UsageError
+from harness.errors import BrokenRunError, ConfigurationError, UsageError
 from harness.scenario import REGIONS, Scenario, Threshold
+from harness.scenario_arrivals import Replay
 from mock_server.problems import explain, suggestion
 from mock_server.units import Frozen
 
@@ -30,10 +31,17 @@ def shipped() -> dict[str, str]:
     return found
 
 
-def load(source: str, overrides: Sequence[str] = (), seed: int | None = None) -> Scenario:
+PlannedDue = Callable[[Path], dict[str, float]]
+"""Run folder -> station code -> due time, seconds; raises BrokenRunError where there is no plan to read."""
+
+
+def load(
+    source: str, overrides: Sequence[str] = (), seed: int | None = None, planned_due: PlannedDue | None = None
+) -> Scenario:
     """The scenario of a shipped name or a file's path, with `--set` overrides ("client.retry.strategy=none").
 
-    Raises ConfigurationError with every problem of the file, or UsageError where there is no such scenario.
+    `planned_due` reads an earlier run's due times, where the scenario replays one. Raises ConfigurationError with every
+    problem of the file, or UsageError where there is no such scenario.
     """
     label, text, folder = _read(source)
     try:
@@ -44,7 +52,7 @@ def load(source: str, overrides: Sequence[str] = (), seed: int | None = None) ->
         _override(content, override)
     if seed is not None:
         content["seed"] = seed
-    return _validated(label, content, folder)
+    return _replaying(label, _validated(label, content, folder), planned_due)
 
 
 def template(name: str) -> str:
@@ -110,6 +118,18 @@ def _validated(label: str, content: dict[str, Any], folder: Path | None) -> Scen
         raise ConfigurationError(label, [f'stations.region = "{region}": there is no file {file}'])
     stations = scenario.stations.model_copy(update={"region": str(file.resolve())})
     return scenario.model_copy(update={"stations": stations})
+
+
+def _replaying(label: str, scenario: Scenario, planned_due: PlannedDue | None) -> Scenario:
+    """The scenario with an earlier run's due times in it, so that it needs that run no more."""
+    arrivals = scenario.arrivals
+    if not isinstance(arrivals, Replay) or arrivals.due is not None or planned_due is None:
+        return scenario
+    try:
+        due = planned_due(Path(arrivals.run).absolute())
+    except BrokenRunError as error:
+        raise ConfigurationError(label, [f'arrivals.run = "{arrivals.run}" can\'t be replayed: {error}']) from None
+    return scenario.model_copy(update={"arrivals": arrivals.model_copy(update={"due": due})})
 
 
 def _override(content: dict[str, Any], override: str) -> None:

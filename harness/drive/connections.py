@@ -6,7 +6,9 @@ import itertools
 from collections.abc import Callable
 from typing import Literal
 
+from harness.drive.link import Line
 from harness.drive.upload.http import Connection, Target
+from harness.drive.upload.paced import PacedConnection
 
 
 class Connections:
@@ -20,29 +22,35 @@ class Connections:
         self._sources = itertools.cycle(target.source_addresses or (None,))
         self._pool: list[Connection] = []
 
-    def lane(self) -> Lane:
-        """A station's own way to the server."""
+    def lane(self, line: Line | None = None) -> Lane:
+        """A station's own way to the server; without a `line` nothing limits it. All stations have one, or none."""
         if self._policy == "reuse":
-            return Lane(self, self._pool, keeps=True, shared=True)
-        return Lane(self, [], keeps=self._policy == "new", shared=False)
+            return Lane(self, self._pool, line, keeps=True, shared=True)
+        return Lane(self, [], line, keeps=self._policy == "new", shared=False)
 
     def close(self) -> None:
         """Close what lies in the pool."""
         while self._pool:
             self._pool.pop().close()
 
-    def fresh(self) -> Connection:
+    def fresh(self, line: Line | None = None) -> Connection:
         """A connection that isn't connected yet."""
-        return Connection(self.target, next(self._sources), self._clock)
+        source = next(self._sources)
+        if line is None:
+            return Connection(self.target, source, self._clock)
+        return PacedConnection(self.target, source, self._clock, line)
 
 
 class Lane:
     """Where one station gets its connections from."""
 
-    def __init__(self, connections: Connections, idle: list[Connection], *, keeps: bool, shared: bool) -> None:
+    def __init__(
+        self, connections: Connections, idle: list[Connection], line: Line | None = None, *, keeps: bool, shared: bool
+    ) -> None:
         """`idle` may be shared with other lanes; a lane that keeps nothing connects for every attempt."""
         self._connections = connections
         self._idle = idle
+        self._line = line
         self._keeps = keeps
         self._shared = shared
 
@@ -51,9 +59,11 @@ class Lane:
         while self._idle:
             connection = self._idle.pop()
             if not connection.stale():
+                if self._line is not None and isinstance(connection, PacedConnection):
+                    connection.line = self._line
                 return connection
             connection.close()
-        return self._connections.fresh()
+        return self._connections.fresh(self._line)
 
     def back(self, connection: Connection, *, alive: bool) -> None:
         """Take a connection back; it is kept for later or closed."""

@@ -20,6 +20,7 @@ from gevent.pool import Group
 
 from harness.drive.connections import Connections
 from harness.drive.exporter import Exporter
+from harness.drive.link import line_of
 from harness.drive.station import Desk, Evening, wait_until
 from harness.drive.upload.attempt import Result, Uploader
 from harness.drive.upload.http import Progress, Target
@@ -142,7 +143,8 @@ class Shift:
         plan, client = self._desk.plan, self._desk.client
         host = self._connections.target.host_header
         pin = pin_of(plan.stations[station].code, self.orders.pin_secret)
-        uploader = Uploader(plan, client, self._connections.lane(), host, pin, self._clock)
+        line = line_of(client.link, self._desk.seed, plan.stations[station].code)
+        uploader = Uploader(plan, client, self._connections.lane(line), host, pin, self._clock)
         return Evening(self._desk, station, uploader)
 
     def _refuse(self, station: int) -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import gevent
 
-from harness.drive.retry import Backoff, Failure, Strategy
+from harness.drive.retry import Failure, strategy_of
 from harness.drive.upload.attempt import Result
 from harness.measure.journal import GaveUp, JournalWriter
 from harness.measure.telemetry import Ended, Telemetry
-from harness.model import DELIVERED
+from harness.model import DELIVERED, Outcome
 from harness.plan import Plan
 from harness.scenario import Client
+
+_NAN = float("nan")
 
 
 @dataclass
@@ -76,6 +77,12 @@ class Desk:
         )
         self.on_attempt(result)
 
+    def withhold(self, page: int, number: int, due_s: float) -> None:
+        """Record an attempt that the strategy held back: it has a due time and nothing else."""
+        self.attempts += 1
+        self.journal.end(page, number, Outcome.WITHHELD, due_s=due_s)
+        self.ended.append(Ended(Outcome.WITHHELD, _NAN, _NAN, _NAN, 0))
+
 
 class Attempts(Protocol):
     """Makes one station's attempts; harness.drive.upload.attempt.Uploader does."""
@@ -95,8 +102,7 @@ class Evening:
         self._desk = desk
         self._station = station
         self._uploader = uploader
-        rng = random.Random(f"{desk.seed}/retry/{desk.plan.stations[station].code}")
-        self._strategy: Strategy = Backoff(desk.client.retry, rng)
+        self._strategy = strategy_of(desk.client.retry, desk.seed, desk.plan.stations[station].code)
 
     def run(self) -> None:
         """Deliver every page, in their order, as far as strategy and deadline allow."""
@@ -122,41 +128,74 @@ class Evening:
     def _deliver(self, page: int, due_s: float) -> tuple[float | None, bool]:
         """When the page was over and whether it was delivered; no time if the evening is over too."""
         desk = self._desk
-        attempts = already_sent = 0
+        tries = _Tries(page, due_s)
         while True:
-            wait_until(desk.clock, due_s)
-            if desk.clock() >= desk.deadline_s:
-                desk.journal.gave_up(page, attempts, desk.clock(), GaveUp.DEADLINE)
-                return None, False
-            attempts += 1
-            result = self._attempt(page, attempts, due_s, already_sent)
-            already_sent = max(already_sent, result.progress.sent_bytes)
-            if result.killed:
-                return None, False
-            if result.outcome in DELIVERED:
-                return result.done_s, True
-            pause = self._strategy.after(_failure(attempts, result))
-            if isinstance(pause, GaveUp):
-                desk.journal.gave_up(page, attempts, result.done_s, pause)
-                return result.done_s, False
-            due_s = result.done_s + pause
-            if due_s >= desk.deadline_s:
-                desk.journal.gave_up(page, attempts, result.done_s, GaveUp.DEADLINE)
-                return None, False
-            desk.telemetry.retry(result.outcome)
+            wait_until(desk.clock, tries.due_s)
+            tries.now_s = desk.clock()
+            again = GaveUp.DEADLINE if tries.now_s >= desk.deadline_s else self._try(tries)
+            if again is None:
+                return (None, False) if tries.killed else (tries.now_s, True)
+            if isinstance(again, GaveUp):
+                desk.journal.gave_up(page, tries.attempts, tries.now_s, again)
+                return None if again is GaveUp.DEADLINE else tries.now_s, False
+            tries.due_s = again
 
-    def _attempt(self, page: int, number: int, due_s: float, already_sent: int) -> Result:
+    def _try(self, tries: _Tries) -> float | GaveUp | None:
+        """When to go on with the page or why it is given up; None if it was delivered or the run broken off."""
         desk = self._desk
+        tries.rows += 1
+        again = self._strategy.before(tries.now_s, tries.attempts)
+        if again is None:
+            result = self._attempt(tries)
+            if result.killed or result.outcome in DELIVERED:
+                return None
+            again = self._strategy.pause(_failure(tries.attempts, result))
+            if isinstance(again, GaveUp):
+                return again
+            again += result.done_s
+            if again < desk.deadline_s:
+                desk.telemetry.retry(result.outcome)
+        elif not isinstance(again, GaveUp):
+            desk.withhold(tries.page, tries.rows, tries.due_s)
+        return again if isinstance(again, GaveUp) or again < desk.deadline_s else GaveUp.DEADLINE
+
+    def _attempt(self, tries: _Tries) -> Result:
+        desk = self._desk
+        tries.attempts += 1
         sent_s = desk.clock()
-        desk.journal.begin(page, number, due_s, sent_s)
+        desk.journal.begin(tries.page, tries.rows, tries.due_s, sent_s)
         desk.telemetry.in_flight.inc()
         try:
-            result = self._uploader.attempt(page, number, due_s, sent_s)
+            result = self._uploader.attempt(tries.page, tries.attempts, tries.due_s, sent_s)
         finally:
             desk.telemetry.in_flight.dec()
-        result.resent_bytes = min(already_sent, result.progress.sent_bytes)
-        desk.note(page, number, result)
+        sent_bytes = result.progress.sent_bytes
+        result.resent_bytes = min(tries.sent_bytes, sent_bytes)
+        tries.sent_bytes = max(tries.sent_bytes, sent_bytes)
+        desk.note(tries.page, tries.rows, result)
+        tries.killed = result.killed
+        if not result.killed:
+            tries.now_s = result.done_s
+            self._strategy.ended(result.outcome, result.done_s)
         return result
+
+
+@dataclass(slots=True)
+class _Tries:
+    """What has been tried with one page."""
+
+    page: int
+    due_s: float
+    """When to try next."""
+    now_s: float = 0.0
+    rows: int = 0
+    """Rows of the journal, also of attempts that the strategy withheld: what the journal numbers attempts by."""
+    attempts: int = 0
+    """Attempts sent: what the server is told, and what max_attempts counts."""
+    sent_bytes: int = 0
+    """Most that one attempt has sent."""
+    killed: bool = False
+    """The run was broken off during an attempt."""
 
 
 def _failure(attempts: int, result: Result) -> Failure:

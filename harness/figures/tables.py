@@ -11,6 +11,7 @@ import numpy as np
 from harness.errors import BrokenRunError
 from harness.figures.parquet import copy_to, database, fetch
 from harness.model import Page
+from harness.runfolder import RunFolder
 
 if TYPE_CHECKING:
     from harness.figures.parquet import Column
@@ -20,6 +21,7 @@ STORED_COLUMNS = ("station", "form", "page", "sha256", "size_bytes", "reading", 
 
 _PLAN_QUERY = "SELECT station, form, page, due_s, size_bytes, sha256, reading FROM "
 _STORED_QUERY = "SELECT station, form, page, sha256, size_bytes, reading, stored_at FROM "
+_DUE_QUERY = "SELECT station, min(due_s) AS due_s FROM read_parquet(?) GROUP BY 1 ORDER BY 1"
 _PLAN_TYPES: dict[str, np.dtype[Any]] = {
     "page": np.dtype("<i4"),
     "due_s": np.dtype("<f8"),
@@ -52,6 +54,18 @@ def read_plan(path: Path) -> dict[str, Column]:
     """
     with database() as connection:
         return fetch(connection, _PLAN_QUERY + "read_parquet(?)", path)
+
+
+def planned_due(folder: Path) -> dict[str, float]:
+    """Station code -> due time, seconds, as a run's folder planned it: what another run can replay.
+
+    Raises BrokenRunError where the folder has no plan.
+    """
+    plan = RunFolder(folder).plan
+    must_exist(plan)
+    with database() as connection:
+        rows = fetch(connection, _DUE_QUERY, plan)
+    return dict(zip(rows["station"].tolist(), rows["due_s"].tolist(), strict=True))
 
 
 def write_stored(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

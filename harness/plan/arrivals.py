@@ -1,21 +1,43 @@
-"""When stations turn up: sorted due times in seconds from T0, pure functions of a seeded generator."""
+"""When stations turn up, in seconds from T0: pure functions of a seeded generator."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.scenario import Constant, Curve, Poisson, Surge
+from harness.errors import ConfigurationError
+from harness.model import Station
+from harness.plan.bursts import uneven_times
+from harness.plan.shapes import shape_of
+from harness.scenario_arrivals import ArrivalsConfig, Burst, Constant, Drawn, Poisson, Replay, Surge
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     FloatArray = npt.NDArray[np.float64]
 
+_LISTED = 3
+_REPLAYED = "arrivals.run"
 
-def due_times(arrivals: Constant | Poisson | Surge | Curve, stations: int, rng: np.random.Generator) -> FloatArray:
-    """Due times of that many stations: shape (stations,), seconds from T0, rising."""
+
+def due_of(arrivals: ArrivalsConfig, stations: Sequence[Station], rng: np.random.Generator, seed: int) -> FloatArray:
+    """When each station turns up: shape (stations,), in their order.
+
+    Raises ConfigurationError where a replayed run doesn't know a station.
+    """
+    if isinstance(arrivals, Replay):
+        return _replayed(arrivals, stations)
+    times = due_times(arrivals, len(stations), rng)
+    due = times[rng.permutation(len(stations))]
+    if not isinstance(arrivals, Constant) and arrivals.burst is not None:
+        return _uneven(arrivals, arrivals.burst, stations, seed)
+    return due
+
+
+def due_times(arrivals: Constant | Drawn, stations: int, rng: np.random.Generator) -> FloatArray:
+    """Due times of that many stations, as even as the kind is: shape (stations,), rising."""
     match arrivals:
         case Constant():
             steps = np.arange(stations, dtype=np.float64)
@@ -24,22 +46,31 @@ def due_times(arrivals: Constant | Poisson | Surge | Curve, stations: int, rng: 
             return arrivals.start + np.cumsum(rng.exponential(arrivals.over / stations, stations))
         case Surge():
             return arrivals.start + np.sort(rng.uniform(0.0, arrivals.over, stations))
-        case Curve():
-            times, shares = np.array(arrivals.points, dtype=np.float64).T
-            return inverted(times, shares, np.sort(rng.uniform(0.0, 1.0, stations)))
+        case _:
+            return shape_of(arrivals).moment_of(np.sort(rng.uniform(0.0, 1.0, stations)))
 
 
-def inverted(times: FloatArray, shares: FloatArray, at: FloatArray) -> FloatArray:
-    """Moments at which a rising piecewise-linear cumulative curve reaches the shares `at`.
+def _uneven(arrivals: Drawn, burst: Burst, stations: Sequence[Station], seed: int) -> FloatArray:
+    """Each kelurahan by generators of its own, one for the factor and one for the stations.
 
-    Where the curve is flat, no one turns up: the moment is the flat part's end.
-
-    >>> inverted(np.array([0.0, 8.0, 36.0]), np.array([0.0, 0.5, 1.0]), np.array([0.25, 0.75]))
-    array([ 4., 22.])
+    So what one kelurahan draws depends on no other, and another `burst` leaves the stations' luck as it was.
     """
-    right = np.clip(np.searchsorted(shares, at, side="right"), 1, len(shares) - 1)
-    left = right - 1
-    rise = shares[right] - shares[left]
-    part = np.divide(at - shares[left], rise, out=np.ones_like(at), where=rise > 0)
-    moments: FloatArray = times[left] + part * (times[right] - times[left])
-    return moments
+    shape = shape_of(arrivals)
+    villages = np.array([station.kelurahan for station in stations])
+    due = np.empty(len(stations))
+    for village in np.unique(villages):
+        members = np.flatnonzero(villages == village)
+        factors = np.random.default_rng([seed, 0xB125, int(village)])
+        shares = np.random.default_rng([seed, 0x5A2E, int(village)]).uniform(0.0, 1.0, len(members))
+        due[members] = uneven_times(shape, burst, shares, factors)
+    return due
+
+
+def _replayed(arrivals: Replay, stations: Sequence[Station]) -> FloatArray:
+    known = arrivals.due or {}
+    missing = [station.code for station in stations if station.code not in known]
+    if missing:
+        listed = ", ".join(missing[:_LISTED]) + (" …" if len(missing) > _LISTED else "")
+        problem = f"{arrivals.run} has no due time for {len(missing)} of {len(stations)} stations: {listed}"
+        raise ConfigurationError(_REPLAYED, [problem])
+    return np.array([known[station.code] for station in stations], dtype=np.float64)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.model import Page, PageKey, Station
-from harness.plan.arrivals import due_times
+from harness.plan.arrivals import due_of
 from harness.plan.photos import Body, photo_bank, tail_of
 from harness.plan.regions import load_region
 from harness.scenario import PAGES_OF_FORM, Scenario
@@ -96,16 +96,16 @@ class Plan:
 def make_plan(scenario: Scenario) -> Plan:
     """The plan of a scenario: the same scenario and seed give the same bytes, digests and due times.
 
-    Raises ConfigurationError where the region file is wrong.
+    Raises ConfigurationError where the region file is wrong, or a replayed run doesn't know a station.
     """
     stations = _chosen(load_region(scenario.stations.region), scenario.stations.count)
     rng = np.random.default_rng([scenario.seed, 0xA221])
     slots = tuple((form, page + 1) for form in scenario.stations.forms for page in range(PAGES_OF_FORM[form]))
-    due = due_times(scenario.arrivals, len(stations), rng)
+    due = due_of(scenario.arrivals, stations, rng, scenario.seed)
     bodies = scenario.photos.bank
     return Plan(
         stations=stations,
-        due_s=due[rng.permutation(len(stations))],
+        due_s=due,
         slots=slots,
         bank=photo_bank(scenario.photos.size, bodies, scenario.seed),
         body_of_page=rng.integers(0, bodies, len(stations) * len(slots), dtype=np.uint8),

@@ -16,7 +16,10 @@ from harness.figures.spreads import METRICS
 from harness.measure.telemetry import BUCKETS_S, Telemetry
 from harness.model import OUTCOMES
 from harness.runfolder import RunFolder
+from harness.scenario_arrivals import Arrivals, Burst
 from harness.scenario_files import shipped
+from harness.scenario_link import Link, Outages, Quality
+from harness.scenario_retry import Retry
 from reports.charts import CHARTS
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +28,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "stations.": scenario.Stations,
     "photos.": scenario.Photos,
     "client.": scenario.Client,
+    "client.link.": Link,
 }
 
 
@@ -41,7 +45,7 @@ def codes_in(text):
 def test_every_key_of_a_scenario_is_documented(prefix):
     named = codes_in(doc("scenario"))
     for key, field in TABLES[prefix].model_fields.items():
-        if f"{key}." not in TABLES and key != "arrivals":  # a table has keys of its own
+        if f"{prefix}{key}." not in TABLES and key != "arrivals":  # a table has keys of its own
             assert f"{prefix}{field.alias or key}" in named, key
 
 
@@ -55,15 +59,20 @@ def kinds_of(annotation, key):
     return {get_args(kind.model_fields[key].annotation)[0]: kind for kind in models}
 
 
-@pytest.mark.parametrize(("annotation", "key", "prefix"), [(scenario.Arrivals, "kind", "arrivals."), (scenario.Retry, "strategy", "client.retry.")])  # fmt: skip
-def test_every_kind_of_arrival_and_every_strategy_is_documented_with_its_keys(annotation, key, prefix):
+@pytest.mark.parametrize(("annotation", "key", "prefix", "count"), [(Arrivals, "kind", "arrivals.", 8), (Retry, "strategy", "client.retry.", 12)])  # fmt: skip
+def test_every_kind_of_arrival_and_every_strategy_is_documented_with_its_keys(annotation, key, prefix, count):
     named = codes_in(doc("scenario"))
     kinds = kinds_of(annotation, key)
-    assert len(kinds) == 4
+    assert len(kinds) == count
     for kind, model in kinds.items():
         assert kind in named
         for name in model.model_fields:
             assert f"{prefix}{name}" in named, name
+
+
+@pytest.mark.parametrize("table", [Burst, Outages, Quality])
+def test_every_key_of_an_inner_table_is_documented(table):
+    assert set(table.model_fields) <= codes_in(doc("scenario"))
 
 
 def test_every_shipped_scenario_is_documented():

@@ -1,14 +1,17 @@
 """Scenario files: what is read, and what is said of a wrong one."""
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from harness.errors import ConfigurationError, ExitCode, UsageError
+from harness.figures.tables import planned_due, write_plan
 from harness.plan import make_plan
+from harness.runfolder import RunFolder
 from harness.scenario import Scenario, from_resolved
 from harness.scenario_files import load, load_thresholds, shipped, template
+from harness.scenario_retry import RetryConfig
 
 MINIMAL = 'name = "mine"\ndeadline = "10s"\n[arrivals]\nkind = "surge"\nover = "1s"\n'
 
@@ -146,6 +149,52 @@ def test_a_region_file_lies_beside_the_scenario(tmp_path):
     (tmp_path / "mine.csv").write_text("code,name,stations\n3509191001,MANGLI,5\n", "utf-8")
     scenario = load(write(tmp_path, MINIMAL + '[stations]\nregion = "mine.csv"\n[photos]\nsize = "2KB"\nbank = 1\n'))
     assert [station.code[-3:] for station in make_plan(scenario).stations] == ["001", "002", "003", "004", "005"]
+
+
+REPLAY = (
+    MINIMAL.replace('"surge"', '"replay"').replace('over = "1s"', 'run = "earlier"')
+    + '[photos]\nsize = "2KB"\nbank = 1\n'
+)
+
+
+def test_a_replay_takes_the_earlier_run_s_times_into_the_scenario(tmp_path):
+    """run.json alone tells the whole scenario: workers plan from it without the earlier run."""
+    first = make_plan(load("kaliwates", ["photos.size=2KB", "photos.bank=1"]))
+    folder = RunFolder(tmp_path / "earlier")
+    folder.create()
+    write_plan(folder.plan, first)
+    scenario = load(write(tmp_path, REPLAY.replace("earlier", str(folder.path))), planned_due=planned_due)
+    again = make_plan(from_resolved(json.loads(json.dumps(scenario.resolved()))))
+    assert (again.due_s == first.due_s).all()
+    assert len(again.due_s) == 362
+
+
+def test_a_run_that_is_not_there_can_t_be_replayed(tmp_path):
+    with pytest.raises(
+        ConfigurationError, match=r'arrivals.run = "earlier" can.t be replayed: .*plan.parquet is missing'
+    ):
+        load(write(tmp_path, REPLAY), planned_due=planned_due)
+
+
+@pytest.mark.parametrize("strategy", [get_args(table.model_fields["strategy"].annotation)[0] for table in get_args(RetryConfig)])  # fmt: skip
+def test_every_strategy_reads_back_the_same_through_json(strategy):
+    scenario = load("smoke", [f'client.retry={{strategy="{strategy}"}}'])
+    assert scenario.client.retry.strategy == strategy
+    assert from_resolved(json.loads(json.dumps(scenario.resolved()))) == scenario
+
+
+@pytest.mark.parametrize(
+    "arrivals",
+    [
+        '{kind="ramp", over="3s", burst={cv=0.5, correlation="2s"}}',
+        '{kind="steps", rates=[["0s", 1], ["2s", 3.5], ["4s", 0]]}',
+        '{kind="deadline_rush", until="5s", cut_off="100ms"}',
+    ],
+)
+def test_arrivals_read_back_the_same_through_json(arrivals):
+    scenario = load("smoke", [f"arrivals={arrivals}"])
+    assert from_resolved(json.loads(json.dumps(scenario.resolved()))) == scenario
+    assert len(make_plan(scenario).due_s) == 20
 
 
 def test_the_template_is_a_valid_scenario(tmp_path):

@@ -76,7 +76,7 @@ class Progress:
 
 
 @dataclass(slots=True)
-class _Parser:
+class Parser:
     """Collects an answer from httptools' callbacks."""
 
     headers: dict[str, str] = field(default_factory=dict)
@@ -90,23 +90,28 @@ class _Parser:
         self.feed = httptools.HttpResponseParser(self)
 
     def on_message_begin(self) -> None:
+        """Forget an interim answer."""
         self.headers.clear()
         self.body.clear()
         self.has_headers = self.complete = False
 
     def on_headers_complete(self) -> None:
+        """The headers are whole."""
         self.has_headers = True
         self.keep_alive = bool(self.feed.should_keep_alive())  # only true while the parser is within the message
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
         self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
         self.body += body
         if len(self.body) > _LARGEST_ANSWER_BYTES:
             raise MalformedAnswerError
 
     def on_message_complete(self) -> None:
+        """The answer is whole."""
         self.complete = True
 
     def end_of_stream(self) -> None:
@@ -173,7 +178,7 @@ class Connection:
     def exchange(self, buffers: Sequence[bytes | memoryview], progress: Progress) -> Answer:
         """Send a request and take its answer, noting the phases in `progress`."""
         self.used = True
-        parser = _Parser()
+        parser = Parser()
         progress.stage = Stage.SEND
         whole = self._send(buffers, progress, parser)
         progress.stage = Stage.RESPONSE
@@ -182,7 +187,7 @@ class Connection:
         self._receive(progress, parser)
         return Answer(parser.feed.get_status_code(), parser.headers, bytes(parser.body), whole and parser.keep_alive)
 
-    def _send(self, buffers: Sequence[bytes | memoryview], progress: Progress, parser: _Parser) -> bool:
+    def _send(self, buffers: Sequence[bytes | memoryview], progress: Progress, parser: Parser) -> bool:
         """Send all buffers; False if the server answered (or closed after answering) before they were all taken."""
         pending = [memoryview(buffer) for buffer in buffers if len(buffer)]
         while pending:
@@ -204,7 +209,7 @@ class Connection:
                 pending[0] = pending[0][sent:]
         return True
 
-    def _heard(self, progress: Progress, parser: _Parser) -> bool:
+    def _heard(self, progress: Progress, parser: Parser) -> bool:
         """Take what has come, without waiting; True if it is the beginning of an answer."""
         try:
             data = self._socket.recv(_RECEIVE_BYTES)
@@ -213,14 +218,14 @@ class Connection:
         self._take(data, progress, parser)
         return True
 
-    def _last_words(self, progress: Progress, parser: _Parser) -> bool:
+    def _last_words(self, progress: Progress, parser: Parser) -> bool:
         """After a reset while sending: True if an answer lies in the receive buffer all the same."""
         try:
             return self._heard(progress, parser)
         except (OSError, ConnectionClosedError):
             return False
 
-    def _receive(self, progress: Progress, parser: _Parser) -> None:
+    def _receive(self, progress: Progress, parser: Parser) -> None:
         while not parser.complete:
             try:
                 data = self._socket.recv(_RECEIVE_BYTES)
@@ -229,7 +234,7 @@ class Connection:
                 continue
             self._take(data, progress, parser)
 
-    def _take(self, data: bytes, progress: Progress, parser: _Parser) -> None:
+    def _take(self, data: bytes, progress: Progress, parser: Parser) -> None:
         if not data:
             parser.end_of_stream()
             return

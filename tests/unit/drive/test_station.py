@@ -147,6 +147,58 @@ def test_a_killed_evening_censors_its_attempt_and_starts_nothing_more(evening, t
     assert metric(desk, "harness_attempts_in_flight") == 0
 
 
+def test_a_withheld_attempt_leaves_a_row_that_was_not_sent_and_does_not_count_as_an_attempt(evening, tmp_path):
+    breaker = '{strategy="circuit_breaker", minimum_calls=2, base="1ms", cap="1ms", open_for="60ms", max_attempts=3}'
+    run, desk, uploader = evening([U, U, A, A, A], retry=breaker)
+    run.run()
+    records = journal(desk, tmp_path)
+    finished = ends(records)
+    outcomes = [OUTCOMES[record["outcome"]] for record in finished]
+    assert outcomes == [U, U, Outcome.WITHHELD, A, A, A]
+    assert [int(record["attempt"]) for record in finished] == [1, 2, 3, 4, 1, 1]
+    assert uploader.asked == [(0, 1), (0, 2), (0, 3), (1, 1), (2, 1)]  # the third of three: withheld ones don't count
+    assert math.isnan(finished[2]["sent_s"])
+    assert math.isnan(finished[2]["done_s"])
+    assert [record["kind"] for record in records].count(Kind.BEGIN) == 5
+    assert finished[3]["due_s"] == pytest.approx(finished[1]["done_s"] + 0.06)
+    assert metric(desk, "harness_attempts_total", outcome="withheld") == 1
+    assert metric(desk, "harness_lateness_seconds_count") == 5
+    assert desk.attempts == 6
+
+
+def test_a_spread_evening_says_that_its_first_attempt_was_held_back(evening, tmp_path):
+    run, desk, uploader = evening([A, A, A], retry='{strategy="fixed", spread="100ms"}')
+    run.run()
+    finished = ends(journal(desk, tmp_path))
+    assert [OUTCOMES[record["outcome"]] for record in finished] == [Outcome.WITHHELD, A, A, A]
+    assert finished[0]["due_s"] == 0.0  # delivery counts from when the station turned up
+    assert 0.0 < finished[1]["due_s"] < 0.11
+    assert uploader.asked == [(0, 1), (1, 1), (2, 1)]
+
+
+def test_a_page_without_a_token_is_given_up_and_says_why(evening, tmp_path):
+    bucket = '{strategy="token_bucket", capacity=1.0, base="1ms", cap="1ms"}'
+    run, desk, uploader = evening([U, U, U, A], retry=bucket)
+    run.run()
+    given_up = [record for record in journal(desk, tmp_path) if record["kind"] == Kind.GAVE_UP]
+    assert [(r["page"], r["attempt"], r["status"]) for r in given_up] == [
+        (0, 2, GaveUp.WITHHELD),
+        (1, 1, GaveUp.WITHHELD),
+    ]
+    assert uploader.asked == [(0, 1), (0, 2), (1, 1), (2, 1)]
+
+
+def test_a_page_withheld_until_after_the_deadline_is_given_up_at_once(evening, tmp_path):
+    breaker = '{strategy="circuit_breaker", minimum_calls=1, open_for="60s", base="1ms", cap="1ms"}'
+    run, desk, _ = evening([U], retry=breaker, deadline_s=20.0)
+    began = time.monotonic()
+    run.run()
+    assert time.monotonic() - began < 5
+    records = journal(desk, tmp_path)
+    assert [r["status"] for r in records if r["kind"] == Kind.GAVE_UP] == [GaveUp.DEADLINE]
+    assert [OUTCOMES[r["outcome"]] for r in ends(records)] == [U, Outcome.WITHHELD]
+
+
 def test_the_instruments_agree_with_the_journal(evening, tmp_path):
     run, desk, _ = evening([U, A, Outcome.TIMEOUT_RESPONSE, A, A])
     run.run()

@@ -1,21 +1,31 @@
 """Due times follow the distribution they are drawn from."""
 
-from typing import Any
-
 import numpy as np
 import pytest
+from pydantic import TypeAdapter, ValidationError
 from scipy import stats
 
-from harness.plan.arrivals import due_times, inverted
-from harness.scenario import Constant, Curve, Poisson, Surge
+from harness.errors import ConfigurationError
+from harness.model import Station
+from harness.plan.arrivals import due_of, due_times
+from harness.plan.shapes import inverted, shape_of
+from harness.scenario_arrivals import Arrivals
 
 STATIONS = 5_000
-POINTS = (("0s", 0.0), ("8s", 0.5), ("36s", 1.0))
-KINDS: dict[str, Any] = {
-    "constant": Constant.model_validate({"kind": "constant", "start": "2s", "over": "10s"}),
-    "poisson": Poisson.model_validate({"kind": "poisson", "start": "2s", "over": "10s"}),
-    "surge": Surge.model_validate({"kind": "surge", "start": "2s", "over": "10s"}),
-    "curve": Curve.model_validate({"kind": "curve", "points": POINTS}),
+
+
+def arrivals(kind, **keys):
+    return TypeAdapter(Arrivals).validate_python({"kind": kind, **keys})
+
+
+KINDS = {
+    "constant": arrivals("constant", start="2s", over="10s"),
+    "poisson": arrivals("poisson", start="2s", over="10s"),
+    "surge": arrivals("surge", start="2s", over="10s"),
+    "ramp": arrivals("ramp", start="2s", over="10s", first=1.0, last=4.0),
+    "steps": arrivals("steps", rates=[["2s", 1.0], ["4s", 0.0], ["6s", 5.0], ["12s", 0.0]]),
+    "deadline_rush": arrivals("deadline_rush", start="2s", until="12s", cut_off="100ms"),
+    "curve": arrivals("curve", points=[["0s", 0.0], ["8s", 0.5], ["36s", 1.0]]),
 }
 
 
@@ -44,27 +54,105 @@ def test_poisson_gaps_are_exponential_with_the_right_mean():
     assert stats.kstest(gaps, stats.expon(scale=10 / STATIONS).cdf).pvalue > 0.01
 
 
-def test_poisson_counts_are_as_dispersed_as_they_should_be():
-    times = drawn("poisson")
-    counts = np.histogram(times, bins=200, range=(2.0, times[-1]))[0]
-    assert counts.var() / counts.mean() == pytest.approx(1.0, abs=0.3)  # 3 standard errors of 200 counts
+def ramp_cdf(t):
+    """The rate is 1 + 3x over x in 0..1: the integral is (x + 1.5x²)/2.5."""
+    x = (t - 2) / 10
+    return (x + 1.5 * x**2) / 2.5
 
 
-def test_a_surge_is_uniform_over_its_window():
-    times = drawn("surge")
-    assert stats.kstest(times, stats.uniform(2, 10).cdf).pvalue > 0.01
+def rush_cdf(t):
+    return np.log(10 / (12 - t)) / np.log(10 / 0.1)
 
 
-def test_a_curve_is_followed():
-    times = drawn("curve")
+CDF = {
+    "surge": stats.uniform(2, 10).cdf,
+    "ramp": ramp_cdf,
+    "steps": lambda t: np.interp(t, [2, 4, 6, 12], [0, 2 / 32, 2 / 32, 1]),
+    "deadline_rush": rush_cdf,
+    "curve": lambda t: np.interp(t, [0, 8, 36], [0, 0.5, 1]),
+}
 
-    def cdf(t):
-        return np.interp(t, [0, 8, 36], [0, 0.5, 1])
 
-    assert stats.kstest(times, cdf).pvalue > 0.01
-    assert (times <= 8).mean() == pytest.approx(0.5, abs=0.03)
+@pytest.mark.parametrize("kind", list(CDF))
+def test_arrivals_follow_their_cumulative_curve(kind):
+    assert stats.kstest(drawn(kind), CDF[kind]).pvalue > 0.01
+
+
+@pytest.mark.parametrize("kind", ["poisson", "surge", "ramp", "steps", "deadline_rush", "curve"])
+def test_counts_are_as_dispersed_as_a_poisson_process_s(kind):
+    """In bins of equal expected counts the index of dispersion is 1: nothing clusters, nothing is spaced out."""
+    times = drawn(kind)
+    counts = np.histogram(shape_of(KINDS[kind]).share_by(np.minimum(times, 36.0)), bins=200, range=(0.0, 1.0))[0]
+    assert counts.var() / counts.mean() == pytest.approx(1.0, abs=0.35)  # 3 standard errors of 200 counts
+
+
+@pytest.mark.parametrize("kind", list(CDF))
+def test_a_shape_and_its_inverse_are_each_other_s(kind):
+    shape = shape_of(KINDS[kind])
+    shares = np.linspace(0.001, 0.999, 500)
+    assert shape.share_by(shape.moment_of(shares)) == pytest.approx(shares, abs=1e-9)
+    ends = shape.moment_of(np.array([0.0, 1.0]))
+    assert ends[0] >= shape.start_s
+    assert ends[1] == pytest.approx(shape.end_s)
+
+
+def test_a_ramp_from_nothing_and_a_ramp_to_nothing_are_mirrored():
+    up = shape_of(arrivals("ramp", over="10s")).moment_of(np.array([0.25]))
+    down = shape_of(arrivals("ramp", over="10s", first=1.0, last=0.0)).moment_of(np.array([0.75]))
+    assert up == pytest.approx([5.0])  # x² = 1/4
+    assert down == pytest.approx([5.0])
+
+
+def test_a_ramp_that_does_not_rise_is_uniform():
+    shape = shape_of(arrivals("ramp", over="10s", first=3.0, last=3.0))
+    assert shape.moment_of(np.array([0.2, 0.9])) == pytest.approx([2.0, 9.0])
+
+
+def test_in_a_rush_each_halving_of_the_time_left_brings_as_many():
+    """N(t) = A·ln(T/(T - t)), the rush that referendum and conference deadlines show."""
+    times = drawn("deadline_rush")
+    left = 12 - times
+    counts = [((left > 10 / 2 ** (n + 1)) & (left <= 10 / 2**n)).sum() for n in range(6)]
+    expected = STATIONS * np.log(2) / np.log(100)
+    assert counts == pytest.approx([expected] * 6, rel=0.13)  # 3.5 standard errors
+    assert left.min() >= 0.1
+
+
+def test_a_curve_is_half_done_at_its_middle_point():
+    assert (drawn("curve") <= 8).mean() == pytest.approx(0.5, abs=0.03)
 
 
 def test_nobody_turns_up_where_the_curve_is_flat():
     times = inverted(np.array([0.0, 1.0, 5.0, 6.0]), np.array([0.0, 0.5, 0.5, 1.0]), np.linspace(0.001, 0.999, 999))
     assert not ((times > 1.0) & (times < 5.0)).any()
+    assert not ((drawn("steps") > 4.0) & (drawn("steps") < 6.0)).any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys", "problem"),
+    [
+        ("ramp", {"over": "1s", "first": 0.0, "last": 0.0}, "must not both be 0"),
+        ("steps", {"rates": [["0s", 1.0], ["2s", 1.0]]}, "end with a rate of 0"),
+        ("steps", {"rates": [["2s", 1.0], ["1s", 0.0]]}, "rise in time"),
+        ("deadline_rush", {"until": "10s", "cut_off": "10s"}, "must be shorter"),
+        ("replay", {}, "run is missing"),
+    ],
+)
+def test_arrivals_that_make_no_sense_are_refused(kind, keys, problem):
+    with pytest.raises(ValidationError, match=problem):
+        arrivals(kind, **keys)
+
+
+VILLAGE = [Station(f"3509191001{number:03d}", "MANGLI") for number in range(1, 4)]
+
+
+def test_a_replay_gives_each_station_its_own_time():
+    due = {"3509191001003": 1.5, "3509191001001": 7.0, "3509191001002": 0.0, "3509191009001": 3.0}
+    times = due_of(arrivals("replay", due=due), VILLAGE, np.random.default_rng(1), seed=1)
+    assert times.tolist() == [7.0, 0.0, 1.5]
+
+
+def test_a_replay_that_lacks_a_station_is_refused_by_its_name():
+    replayed = arrivals("replay", run="runs/earlier", due={"3509191001001": 1.0})
+    with pytest.raises(ConfigurationError, match=r"runs/earlier has no due time for 2 of 3 stations: 3509191001002, "):
+        due_of(replayed, VILLAGE, np.random.default_rng(1), seed=1)

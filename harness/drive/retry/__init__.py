@@ -1,0 +1,46 @@
+"""Whether and when a page is tried again: a strategy a module, and the registry of them all.
+
+docs/adding-a-strategy.md says how to add one.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from harness import scenario_retry as configs
+from harness.drive.retry.adaptive_throttle import AdaptiveThrottle
+from harness.drive.retry.circuit_breaker import CircuitBreaker
+from harness.drive.retry.decorrelated_jitter import DecorrelatedJitter
+from harness.drive.retry.growing import EqualJitter, Exponential, FullJitter
+from harness.drive.retry.none import Never
+from harness.drive.retry.retry_budget import RetryBudget
+from harness.drive.retry.rules import Rules
+from harness.drive.retry.steady import Steady
+from harness.drive.retry.strategy import Failure, Strategy
+from harness.drive.retry.token_bucket import TokenBucket
+
+__all__ = ["STRATEGIES", "Failure", "Strategy", "strategy_of"]
+
+STRATEGIES: dict[type[configs.RetryConfig], Callable[[Any, random.Random], Strategy]] = {
+    configs.NoRetry: Never,
+    configs.ImmediateRetry: Steady,
+    configs.FixedRetry: Steady,
+    configs.ExponentialRetry: Exponential,
+    configs.EqualJitterRetry: EqualJitter,
+    configs.FullJitterRetry: FullJitter,
+    configs.DecorrelatedJitterRetry: DecorrelatedJitter,
+    configs.TokenBucketRetry: TokenBucket,
+    configs.RetryBudgetRetry: RetryBudget,
+    configs.AdaptiveThrottleRetry: AdaptiveThrottle,
+    configs.CircuitBreakerRetry: CircuitBreaker,
+    configs.OutboxRetry: FullJitter,
+}
+"""What decides, by the table of the scenario that it reads."""
+
+
+def strategy_of(config: configs.RetryConfig, seed: int, station: str) -> Strategy:
+    """A station's strategy, within the options that all have. The same seed and station code have the same luck."""
+    rng = random.Random(f"{seed}/retry/{station}")
+    return Rules(config, STRATEGIES[type(config)](config, rng), rng, random.Random(f"{seed}/spread/{station}"))

@@ -1,0 +1,24 @@
+"""`immediate` and `fixed`: always the same pause.
+
+`immediate` is what keeps an overloaded server down (Huang et al., "Metastable Failures in the Wild", OSDI '22); `fixed` is
+what simple upload clients do (tuspy's retry_delay).
+"""
+
+from __future__ import annotations
+
+import random
+
+from harness.drive.retry.strategy import Failure, Strategy
+from harness.scenario_retry import FixedRetry, ImmediateRetry
+
+
+class Steady(Strategy):
+    """Waits the same time each time, without end."""
+
+    def __init__(self, config: FixedRetry | ImmediateRetry, rng: random.Random) -> None:  # noqa: ARG002
+        """The pause is all it knows."""
+        self._pause_s = config.pause if isinstance(config, ImmediateRetry) else config.base
+
+    def pause(self, failure: Failure) -> float:  # noqa: ARG002
+        """The pause."""
+        return self._pause_s
