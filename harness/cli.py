@@ -37,7 +37,7 @@ from reports.quantities import count, size
 from reports.terminal import LiveView
 
 RUNS = Path("runs")
-EXPERIMENTS = Path("experiments")
+EXPERIMENTS = RUNS / "experiments"
 
 app = typer.Typer(
     name="harness",
@@ -168,7 +168,7 @@ def gate(
 def experiment(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A matrix: base scenario, variants, seeds.")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder; the same again resumes. Default: experiments/<name>.")
+        Path | None, typer.Option(help="Folder; the same again resumes. Default: runs/experiments/<name>.")
     ] = None,
 ) -> None:
     """Run a matrix of scenarios and compare them; resumable."""

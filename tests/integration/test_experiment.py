@@ -24,7 +24,7 @@ set = { "server.workers" = 2, "server.service_time" = "150ms" }
 
 def test_a_matrix_is_run_interrupted_and_resumed_without_repeating_a_finished_cell(tmp_path, tiny):
     (tmp_path / "matrix.toml").write_text(MATRIX, "utf-8")
-    runs = tmp_path / "experiments" / "small" / "runs"
+    runs = tmp_path / "runs" / "experiments" / "small" / "runs"
     with subprocess.Popen(
         [*HARNESS, "experiment", "matrix.toml"], stdout=subprocess.PIPE, text=True, env=environment(), cwd=tmp_path
     ) as process:
@@ -39,11 +39,11 @@ def test_a_matrix_is_run_interrupted_and_resumed_without_repeating_a_finished_ce
     assert "1 of 4 cells are finished already" in output
     assert "left" in output
     assert (runs / "one-worker-5" / "run.json").stat().st_mtime_ns == finished
-    content = json.loads((tmp_path / "experiments" / "small" / "experiment.json").read_text())
+    content = json.loads((tmp_path / "runs" / "experiments" / "small" / "experiment.json").read_text())
     assert [len(variant["cells"]) for variant in content["variants"]] == [2, 2]
     one, two = (variant["mean"]["delivery_p50_s"] for variant in content["variants"])
     assert one > two
-    page = (tmp_path / "experiments" / "small" / "report" / "index.html").read_text()
+    page = (tmp_path / "runs" / "experiments" / "small" / "report" / "index.html").read_text()
     for name in ("one-worker-5", "one-worker-6", "two-workers-5", "two-workers-6"):
         assert f'href="../runs/{name}/report/index.html"' in page
         assert (runs / name / "report" / "index.html").exists()
@@ -51,7 +51,7 @@ def test_a_matrix_is_run_interrupted_and_resumed_without_repeating_a_finished_ce
 
 def test_a_folder_of_another_experiment_is_not_touched(tmp_path, tiny):
     (tmp_path / "matrix.toml").write_text(MATRIX, "utf-8")
-    foreign = tmp_path / "experiments" / "small" / "runs" / "one-worker-5"
+    foreign = tmp_path / "runs" / "experiments" / "small" / "runs" / "one-worker-5"
     code, _ = harness("run", tiny, "--out", foreign, cwd=tmp_path)
     assert code == 0
     before = sorted(path.stat().st_mtime_ns for path in foreign.rglob("*"))

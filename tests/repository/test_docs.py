@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from harness import scenario
 from harness.errors import ExitCode
-from harness.experiment import Experiment, Variant
+from harness.experiment import Experiment, Variant, load_experiment
 from harness.figures.spreads import METRICS
 from harness.measure.telemetry import BUCKETS_S, Telemetry
 from harness.model import OUTCOMES
@@ -157,3 +157,10 @@ def test_nothing_of_one_machine_is_in_the_lock_file():
     lines = (ROOT / "requirements.lock").read_text("utf-8").splitlines()
     for line in lines:
         assert re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.+!-]+", line) or line.startswith("#"), line
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.toml")), ids=lambda path: path.stem)
+def test_every_experiment_that_ships_is_valid_in_every_cell_and_documented(path):
+    experiment, cells = load_experiment(path)
+    assert len(cells) == len(experiment.variants) * len(experiment.seeds)
+    assert path.name in doc("experiments")
