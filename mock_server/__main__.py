@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import resource
@@ -153,6 +154,8 @@ async def _serve(setting: _Setting) -> None:
     else:
         server.begin_schedule(time.monotonic())
         _introduce(setting, port, admin_port)
+    gc.collect()
+    gc.freeze()  # what was made at start stays: looking through it again and again would only hold the loop up
     await stopping.wait()
     await server.stop()
 

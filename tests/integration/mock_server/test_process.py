@@ -306,7 +306,9 @@ def test_a_keeper_passes_a_stop_on(tmp_path):
 
 
 def test_a_restart_with_100_000_pages_takes_less_than_two_seconds(tmp_path):
+    begun = time.monotonic()
     with process(tmp_path) as server:
+        empty_took = time.monotonic() - begun
         assert put(server, server.token(STATION)) == 201
     store = sqlite3.connect(tmp_path / "data" / "store.sqlite")
     with store:
@@ -316,14 +318,14 @@ def test_a_restart_with_100_000_pages_takes_less_than_two_seconds(tmp_path):
             ((f"35{n // 3:011d}", n % 3 + 1, f"{n:064x}", f"{n:064x}", f"{n:016x}") for n in range(100_000)),
         )
     store.close()
-    took = []
-    for _ in range(3):
-        begun = time.monotonic()
-        with process(tmp_path) as server:
-            assert server.ask("GET", "/readyz")[0] == 200
-            took.append(time.monotonic() - begun)
-            assert len(server.stored()) == 100_001
-    assert min(took) < 2.0, "the quickest of three: what else this machine does is not the server's"
+    begun = time.monotonic()
+    with process(tmp_path) as server:
+        assert server.ask("GET", "/readyz")[0] == 200
+        took = time.monotonic() - begun
+        assert server.metric("process_cpu_seconds_total") < 2.0
+        assert len(server.stored()) == 100_001
+    # A machine that is busy with other things starts nothing in two seconds: then it may take what an empty one took.
+    assert took < max(2.0, 2 * empty_took)
 
 
 @pytest.mark.parametrize("own", [False, True])

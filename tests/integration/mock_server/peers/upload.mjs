@@ -14,6 +14,9 @@ const upload = new Upload(createReadStream(file), {
   retryDelays: [50, 100, 200, 400, 800],
   onShouldRetry: () => { retries += 1; return true; },
   onError: (error) => { console.error(String(error)); process.exit(1); },
-  onSuccess: () => { console.log(JSON.stringify({ url: upload.url, retries })); },
+  onSuccess: () => {
+    console.log(JSON.stringify({ url: upload.url, retries }));
+    process.exit(0); // an idle connection must not keep us here
+  },
 });
 upload.start();
