@@ -198,7 +198,7 @@ def test_links_read_back_the_same_through_json(link):
 
 
 def test_a_link_that_is_no_link_gets_a_suggestion():
-    with pytest.raises(ConfigurationError, match='client.link = "unlimted" is not one of .* did you mean "unlimited"'):
+    with pytest.raises(ConfigurationError, match=r'client.link = "unlimted" is not one of .* did you mean "unlimited"'):
         load("smoke", ["client.link=unlimted"])
 
 
