@@ -184,6 +184,25 @@ def test_every_strategy_reads_back_the_same_through_json(strategy):
 
 
 @pytest.mark.parametrize(
+    "link",
+    [
+        '"phone"',
+        '{upload="2Mbit/s", rtt={distribution="lognormal", median="50ms", sigma=0.6}}',
+        '{upload="8Mbit/s", poor_share="5%", poor={upload="300kbit/s", outages={every="60s", lasting="10s"}}}',
+    ],
+)
+def test_links_read_back_the_same_through_json(link):
+    scenario = load("smoke", [f"client.link={link}"])
+    assert scenario.client.link != "unlimited"
+    assert from_resolved(json.loads(json.dumps(scenario.resolved()))) == scenario
+
+
+def test_a_link_that_is_no_link_gets_a_suggestion():
+    with pytest.raises(ConfigurationError, match=r'client.link = "unlimted" is not one of .* did you mean "unlimited"'):
+        load("smoke", ["client.link=unlimted"])
+
+
+@pytest.mark.parametrize(
     "arrivals",
     [
         '{kind="ramp", over="3s", burst={cv=0.5, correlation="2s"}}',
