@@ -2,9 +2,6 @@
 
 import sys
 
-from bench import links, mock_server_bench
+from bench import mock_server_bench
 
-code = mock_server_bench.main()
-if len(sys.argv) == 1:
-    links.main(1000)
-sys.exit(code)
+sys.exit(mock_server_bench.main())

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from mock_server.connection import Connections
 
 BACKLOG = 4096
+_RECEIVE_BUFFER_BYTES = 2**20
+"""So that a photo comes in few large pieces instead of many small ones; the kernel takes what it allows of it."""
 
 
 class Listener:
@@ -73,6 +75,7 @@ def _bound(host: str, port: int) -> socket.socket:
     bound = socket.socket(family, kind, protocol)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
         bound.bind(address)
     except OSError:
         bound.close()

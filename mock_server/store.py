@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS uploads (
 """
 _INSERT = f"INSERT INTO pages ({', '.join(Row._fields)}) VALUES ({', '.join('?' * len(Row._fields))})"  # noqa: S608
 _MOST_AT_ONCE = 512
-_GATHER_S = 0.003
+_GATHER_S = 0.005
 """Least time between two commits: a commit costs much the same for one row or fifty."""
 
 Work = Callable[[sqlite3.Connection], Any]
