@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import lru_cache
 
 import multipart
 
@@ -13,6 +14,7 @@ from mock_server.readings import MAX_READING_BYTES, checked
 _PARTS = ("photo", "reading")
 
 
+@lru_cache(maxsize=1024)
 def boundary_of(content_type: str) -> str:
     """The boundary that a Content-Type header names; raises Problem 415 or 400."""
     kind, options = multipart.parse_options_header(content_type)
