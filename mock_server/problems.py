@@ -26,7 +26,7 @@ def explain(error: ValidationError, model: type[BaseModel], content: object) -> 
 
 
 def _line(detail: dict[str, Any], model: type[BaseModel], content: object) -> str:
-    path = _path_in(detail["loc"], content)
+    path = path_in(detail["loc"], content)
     key = ".".join(str(part) for part in path) or "the file"
     kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
     if kind == "extra_forbidden":
@@ -59,7 +59,7 @@ def _union(key: str, context: dict[str, Any], value: object) -> str:
     return f"{key}.{name} = {_shown(context['tag'])} is not one of {listed}{suggestion(str(context['tag']), words)}"
 
 
-def _path_in(loc: tuple[int | str, ...], content: object) -> list[int | str]:
+def path_in(loc: tuple[int | str, ...], content: object) -> list[int | str]:
     """The parts of `loc` that are keys of the content (pydantic puts union tags between them)."""
     path: list[int | str] = []
     place = content
