@@ -29,7 +29,11 @@ def _parse(text: object, units: dict[str, float] | dict[str, int], what: str, ex
     if match is None or match[2] not in units:
         message = f"is not a {what}: write a number and a unit, as in {examples}"
         raise ValueError(message)
-    return float(match[1]) * units[match[2]]
+    number = float(match[1]) * units[match[2]]
+    if not math.isfinite(number):
+        message = f"is too large for a {what}"
+        raise ValueError(message)
+    return number
 
 
 def duration_s(value: object) -> float:

@@ -18,6 +18,21 @@ def test_a_duration_needs_a_number_and_a_unit(wrong):
         units.duration_s(wrong)
 
 
+@pytest.mark.parametrize(
+    ("read", "what"),
+    [
+        (units.duration_s, "duration"),
+        (units.size_bytes, "size"),
+        (units.rate_bytes_per_s, "rate"),
+        (units.ratio, "ratio"),
+    ],
+)
+def test_a_quantity_without_bounds_is_refused(read, what):
+    unit = {"duration": "s", "size": "B", "rate": "B/s", "ratio": "%"}[what]
+    with pytest.raises(ValueError, match=f"too large for a {what}"):
+        read(f"1e400{unit}")
+
+
 def test_sizes_and_rates_are_bytes():
     assert units.size_bytes("1.6MB") == 1_600_000
     assert units.size_bytes("64KiB") == 65_536
