@@ -1,6 +1,22 @@
-"""`python -m harness` is the `harness` command."""
+"""`python -m harness` is the `harness` command. Signals are heard before the heavy imports begin."""
 
-from harness.cli import main
+import signal
+import sys
+
+from harness.signals import NUMBERS, Stopped, stop_at_once
+
+
+def main() -> None:
+    """Entry point of the console script too."""
+    for number in NUMBERS:
+        signal.signal(number, stop_at_once)
+    try:
+        from harness.cli import main as run_command  # noqa: PLC0415 - takes a second: a signal may come
+
+        run_command()
+    except Stopped as stopped:
+        sys.exit(128 + stopped.number)
+
 
 if __name__ == "__main__":
     main()

@@ -173,6 +173,8 @@ class Family:
                 raise ChildError(self.explained(sender, text))
             if message.event == "signal":
                 raise Interruption(signal.Signals(message.content["number"]))
+            if message.event == "failed":
+                raise ChildError(self.explained(message.sender, str(message.content.get("reason", ""))))
             if message.event == "ended":
                 text = f"{message.sender} ended with exit code {message.content['exit_code']}"
                 raise ChildError(self.explained(message.sender, text))

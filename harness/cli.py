@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import os
 import secrets
-import shlex
-import signal
+import socket
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ import typer
 from harness import machine, scenario_files
 from harness.children import Interruption
 from harness.conclude import conclude
-from harness.errors import ConfigurationError, ExitCode, HarnessError, UsageError
+from harness.errors import BrokenRunError, ConfigurationError, ExitCode, HarnessError, UsageError
 from harness.experiment import load_experiment
 from harness.figures.matrix import ExperimentFigures
 from harness.figures.tables import planned_due
@@ -30,6 +31,7 @@ from harness.plan.forecast import forecast
 from harness.run import Run
 from harness.runfolder import RunFolder
 from harness.scenario import Scenario
+from harness.signals import Signals, Stopped
 from reports import terminal
 from reports.experiment import table
 from reports.experiment.render import render_experiment
@@ -38,6 +40,20 @@ from reports.terminal import LiveView
 
 RUNS = Path("runs")
 EXPERIMENTS = RUNS / "experiments"
+_USERS_ERRNOS = frozenset(
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EEXIST,
+        errno.EINVAL,
+        errno.ENAMETOOLONG,
+    }
+)
+"""A path that can't be used as the user wrote it."""
 
 app = typer.Typer(
     name="harness",
@@ -53,6 +69,7 @@ Overrides = Annotated[
     list[str], typer.Option("--set", metavar="K=V", help="Override a key: client.retry.strategy=none")
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Another seed than the scenario's.")]
+Workers = Annotated[int, typer.Option(min=1, max=64, help="Processes that send.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or its name below runs/.")]
 
 
@@ -77,7 +94,7 @@ def init(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the n
 
 
 @app.command()
-def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None, workers: int = 1) -> None:  # noqa: B006
+def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None, workers: Workers = 1) -> None:  # noqa: B006
     """Check a scenario, plan it dry: MB, peaks, does it fit here."""
     loaded = scenario_files.load(source, overrides, seed, planned_due)
     _check_thresholds(source, loaded)
@@ -103,7 +120,7 @@ def run(
     overrides: Overrides = [],  # noqa: B006
     seed: Seed = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; must be empty or new. Default: runs/<time>-<name>-<hex>.")] = None,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that send.")] = 1,
+    workers: Workers = 1,
     target: Annotated[str | None, typer.Option(metavar="URL", help="An upload server of yours, on loopback; default: the mock.")] = None,
     name: Annotated[str | None, typer.Option(help="What the run folder is named after, instead of the scenario.")] = None,
     metrics_port: Annotated[int, typer.Option(min=0, max=65_000, help="Port of the first worker's /metrics; 0: any.")] = 0,
@@ -112,9 +129,11 @@ def run(
     loaded = scenario_files.load(source, overrides, seed, planned_due)
     _check_thresholds(source, loaded)
     _check_target(target)
+    _check_ports(metrics_port, workers)
     plan = make_plan(loaded)
     _check_fits(source, machine.misfits(loaded, plan, workers))
     run_id = _run_id(name or loaded.name)
+    _check_name(out or RUNS)
     folder = RunFolder((out or RUNS / run_id).absolute())
     if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
         message = f"{folder.path} is not an empty folder: nothing is overwritten"
@@ -130,10 +149,12 @@ def run(
         target=target,
         metrics_port=metrics_port,
     )
-    with LiveView(loaded.name) as view:
-        Run(order, view).execute()
-        view.say("Counting, judging, drawing")
-    raise typer.Exit(conclude(folder, _assertions(loaded)))
+    with Signals() as signals:
+        with LiveView(loaded.name) as view:
+            Run(order, view, signals).execute()
+        print("Counting, judging, drawing", flush=True)
+        code = conclude(folder, _assertions(loaded))
+        raise typer.Exit(code if signals.heard is None else 128 + signals.heard)
 
 
 @app.command("list")
@@ -179,7 +200,8 @@ def experiment(
     matrix = Matrix(loaded, cells, folder, _command())
     matrix.check_folder()
     print(f"{len(cells)} cells: {len(loaded.variants)} variants, {len(loaded.seeds)} seeds, into {folder}", flush=True)
-    finished = matrix.run(terminal.QuietView, lambda text: print(text, flush=True))
+    with Signals() as signals:
+        finished = matrix.run(terminal.QuietView, lambda text: print(text, flush=True), signals)
     figures = matrix.figures()
     page = render_experiment(folder, figures)
     terminal.print_table(*table.brief(figures))
@@ -191,29 +213,20 @@ def experiment(
 
 
 def main() -> None:
-    """Entry point: the only place where an exception becomes an exit code."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    """The only place where an exception becomes an exit code; harness/__main__.py has set the signals."""
+    sys.stdout = terminal.Steady(sys.stdout)
     try:
         app()
-    except _Stopped as stopped:
+    except Stopped as stopped:
         _fail(f"{stopped}: stopped", 128 + stopped.number)
     except Interruption as interruption:
         _fail(f"{interruption}: stopped before the first upload", 128 + interruption.number)
     except HarnessError as error:
         _fail(str(error), error.exit_code)
-
-
-class _Stopped(BaseException):
-    """A signal came while no run was there to handle it."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
-
-
-def _stop(number: int, _frame: object) -> None:
-    raise _Stopped(number)
+    except OSError as error:
+        if error.filename is None or error.errno not in _USERS_ERRNOS:
+            raise
+        _fail(f"{os.fsdecode(error.filename)}: {error.strerror}", ExitCode.USAGE)
 
 
 def _fail(text: str, code: int) -> None:
@@ -233,7 +246,11 @@ def _experiment_code(figures: ExperimentFigures) -> ExitCode:
 
 
 def _own_assertions(folder: RunFolder) -> list[str]:
-    return [str(threshold["assert"]) for threshold in folder.read_run().scenario.get("thresholds", [])]
+    try:
+        return [str(threshold["assert"]) for threshold in folder.read_run().scenario.get("thresholds", [])]
+    except (TypeError, KeyError, AttributeError):
+        message = f"{folder.run_json}: its scenario's thresholds can't be read"
+        raise BrokenRunError(message) from None
 
 
 def _check_thresholds(source: str, loaded: Scenario) -> None:
@@ -252,6 +269,7 @@ def _check_target(target: str | None) -> None:
     try:
         parts = urlsplit(target)
         usable = parts.scheme == "http" and bool(parts.hostname) and (parts.port or 80) > 0
+        usable = usable and parts.path in {"", "/"} and not (parts.query or parts.fragment or parts.username)
     except ValueError:
         usable = False
     if not usable:
@@ -260,6 +278,17 @@ def _check_target(target: str | None) -> None:
     if not _is_loopback(parts.hostname or ""):
         message = f"--target {target}: only servers on this machine (localhost, 127.0.0.0/8, ::1) may be loaded"
         raise UsageError(message)
+
+
+def _check_ports(first: int, workers: int) -> None:
+    for port in range(first, first + workers) if first else ():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                message = f"--metrics-port {first}: port {port} can't be had: {error.strerror}"
+                raise UsageError(message) from None
 
 
 def _is_loopback(host: str) -> bool:
@@ -271,7 +300,16 @@ def _is_loopback(host: str) -> bool:
 
 
 def _run_folder(path: Path) -> RunFolder:
+    _check_name(path)
     return RunFolder(path if path.exists() or len(path.parts) > 1 else RUNS / path)
+
+
+def _check_name(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        message = f"{os.fsencode(path)!r} is not UTF-8: choose another path"
+        raise UsageError(message) from None
 
 
 def _run_id(name: str) -> str:
@@ -282,7 +320,7 @@ def _run_id(name: str) -> str:
 
 
 def _command() -> list[str]:
-    return [Path(sys.argv[0]).name, *(shlex.quote(word) for word in sys.argv[1:])]
+    return ["harness", *sys.argv[1:]]
 
 
 def _late(stations: int) -> str:

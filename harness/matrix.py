@@ -19,6 +19,7 @@ from harness.order import Order
 from harness.plan import make_plan
 from harness.run import Run, View
 from harness.runfolder import RunFolder, RunRecord, write_json
+from harness.signals import Signals
 
 _AROUND_A_RUN_S = 12.0
 """Starting and ending a run takes about so long; only until the first cells have told better."""
@@ -75,7 +76,7 @@ class Matrix:
                 message = f"{self._run_folder(cell).path} is a run of another scenario: choose another --out"
                 raise UsageError(message)
 
-    def run(self, view: Callable[[str], View], say: Callable[[str], None]) -> bool:
+    def run(self, view: Callable[[str], View], say: Callable[[str], None], signals: Signals) -> bool:
         """Run every cell that isn't finished; False if it was interrupted. `view` makes a view of a cell's title."""
         waiting = [cell for cell in self._cells if not self._is_finished(cell)]
         done = len(self._cells) - len(waiting)
@@ -88,7 +89,7 @@ class Matrix:
                 f"cell {done + 1} of {len(self._cells)}: {cell.variant.name}, seed {cell.seed}; about {_clock(left)} left"
             )
             began = time.monotonic()
-            if not self._run_cell(cell, view(f"{cell.variant.name}, seed {cell.seed}")):
+            if not self._run_cell(cell, view(f"{cell.variant.name}, seed {cell.seed}"), signals):
                 return False
             self._pace.finished(cell, time.monotonic() - began)
             waiting.pop(0)
@@ -117,7 +118,7 @@ class Matrix:
         write_json(self._folder / "experiment.json", found.model_dump(mode="json"))
         return found
 
-    def _run_cell(self, cell: Cell, view: View) -> bool:
+    def _run_cell(self, cell: Cell, view: View, signals: Signals) -> bool:
         folder = self._run_folder(cell)
         if folder.path.exists():
             shutil.rmtree(folder.path)  # an unfinished cell of ours: check_folder has seen to that
@@ -131,14 +132,14 @@ class Matrix:
             limits_s=limits_s(assertions),
         )
         try:
-            Run(order, view).execute()
+            Run(order, view, signals).execute()
         except Interruption:
             return False
         ended = folder.read_run().ended
         if ended is not None and ended.how in {"interrupted", "terminated"}:
             return False
         draw(folder, assertions)
-        return True
+        return signals.heard is None
 
     def _cells_of(self, variant: str) -> list[CellFigures]:
         found = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import site
 import sys
 from pathlib import Path
 from typing import Any
@@ -39,16 +40,22 @@ def start_server(family: Family, order: Order, private: Path, secret: str) -> tu
     argv = [*_PYTHON, "mock_server", "--supervised", *files, "--port", "0", "--admin-port", "0"]
     family.start("server", argv, _environment(order, MOCK_SERVER_ADMIN_TOKEN=token))
     ready = family.expect("server", "ready", READY_TIMEOUT_S)
+    if not any(fault.kind == "crash" for fault in scenario.faults):
+        stations.unlink()  # read already; only a server that is to restart needs it again
     return f"http://127.0.0.1:{ready['port']}", ServerAdmin(ready["admin_port"], token)
 
 
-def start_generator(family: Family, order: Order, secret: str) -> dict[str, Any]:
+def start_generator(family: Family, order: Order, private: Path, secret: str) -> dict[str, Any]:
     """Start Locust: one process, or a master and its workers; what `ready` tells (each worker's rank, pid, port).
+
+    Its home is the empty folder `private`: a ~/.locust.conf must not steer a run.
 
     Raises ChildError if one doesn't come up, Interruption on a signal.
     """
     workers = order.workers
-    environment = _environment(order, HARNESS_PIN_SECRET=secret, HARNESS_METRICS_PORT=str(order.metrics_port))
+    home = {"HOME": str(private), "PYTHONUSERBASE": site.getuserbase()}
+    ports = {"HARNESS_METRICS_PORT": str(order.metrics_port)}
+    environment = _environment(order, HARNESS_PIN_SECRET=secret, **home, **ports)
     locust = [*_PYTHON, "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"]
     users = ["-u", str(workers), "-r", str(workers)]
     if workers == 1:
@@ -67,7 +74,7 @@ def start_generator(family: Family, order: Order, secret: str) -> dict[str, Any]
     port = family.expect("generator", "listening", READY_TIMEOUT_S)["port"]
     for number in range(workers):
         argv = [*locust, "--worker", "--master-host", "127.0.0.1", "--master-port", str(port)]
-        family.start(f"worker-{number}", argv, environment)
+        family.start(f"worker-{number}", argv, {**environment, "HARNESS_WORKER": str(number)})
     return family.expect("generator", "ready", READY_TIMEOUT_S)
 
 

@@ -9,11 +9,11 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from harness.children import Family, Message
+from harness.children import Family, Interruption, Message
 from harness.figures.tables import write_plan, write_stored
 from harness.live import LiveFigures
 from harness.measure.collector import Collector
@@ -22,6 +22,7 @@ from harness.measure.server_admin import AdminError, ServerAdmin
 from harness.order import Order, describe, phase_records
 from harness.processes import start_generator, start_server
 from harness.runfolder import Ended, RunRecord, WorkerRecord
+from harness.signals import Signals, Stopped
 from reports.terminal import Snapshot
 
 _HEAD_START_S = 0.5
@@ -44,8 +45,9 @@ class View(Protocol):
 class Run:
     """One run. `execute` leaves a folder that figures, judgement and report can be made from."""
 
-    def __init__(self, order: Order, view: View) -> None:
+    def __init__(self, order: Order, view: View, signals: Signals) -> None:
         self._order = order
+        self._signals = signals
         self._scenario = order.scenario
         self._folder = order.folder
         self._view = view
@@ -56,16 +58,23 @@ class Run:
         self._workers = [WorkerRecord(rank=rank) for rank in range(order.workers)]
         self._pids: dict[int, int] = {}
         self._live: LiveFigures | None = None
+        self._told_lost = 0
 
     def execute(self) -> None:
         """Run to the end. Raises ChildError if a process did not start; Interruption if stopped before T0."""
         self._folder.create()
         write_plan(self._folder.plan, self._order.plan)
-        with Family(self._folder.logs) as family, _signals_to(family), _private_folder() as private:
+        with Family(self._folder.logs) as family, _private_folder() as private:
+            self._signals.listener = lambda number: family.inbox.put(Message("harness", "signal", {"number": number}))
+            if self._signals.heard is not None:
+                raise Interruption(self._signals.heard)
             record = self._start(family, private)
-            ended = self._drive(family)
-            ended = self._wind_down(family, ended)
-        self._write_end(record, ended)
+            try:
+                ended = self._wind_down(family, self._drive(family))
+            except Stopped as stopped:
+                self._write_end(record, _stopped_by(stopped.number, self._clock(), "twice"))
+                raise
+        self._write_end(record, self._unless_stopped(ended))
 
     def _clock(self) -> float:
         return time.monotonic() - self._t0
@@ -81,7 +90,7 @@ class Run:
         record = describe(self._order, target, self._workers)
         self._folder.write_run(record)
         self._view.say(f"Starting the generator ({self._order.workers} worker{'s' if self._order.workers > 1 else ''})")
-        ready = start_generator(family, self._order, secret)
+        ready = start_generator(family, self._order, private, secret)
         targets = {f"worker-{w['rank']}": f"http://127.0.0.1:{w['metrics_port']}/metrics" for w in ready["workers"]}
         self._pids = {worker["pid"]: worker["rank"] for worker in ready["workers"]}
         if self._admin is not None:
@@ -92,11 +101,10 @@ class Run:
         scenario = self._scenario
         self._live = LiveFigures(record, len(self._order.plan.stations), self._order.plan.pages)
         self._collector = Collector(self._folder.scrapes, targets, self._clock, self._live.see)
-        self._collector.take()
-        self._collector.start()
         for name in ("server", "generator"):
             if name == "generator" or self._admin is not None:
                 family[name].tell("t0", monotonic=self._t0)
+        self._collector.start()
         self._view.say(f"{scenario.name}: {scenario.title}" if scenario.title else scenario.name)
         return record
 
@@ -125,7 +133,8 @@ class Run:
             if family["generator"].exit_code is not None:
                 return ended
             lost = sum(worker.lost for worker in self._workers)
-            family["generator"].tell("stop", lost=lost)
+            family["generator"].tell("stop", lost=lost - self._told_lost)
+            self._told_lost = lost
             limit_s = now + _OVERTIME_S
 
     def _look(self) -> None:
@@ -138,9 +147,8 @@ class Run:
         now = self._clock()
         if message.event == "signal":
             number = signal.Signals(message.content["number"])
-            how: How = "terminated" if number is signal.SIGTERM else "interrupted"
             self._view.say(f"{number.name}: stopping; what is in flight is censored")
-            return Ended(how=how, at_s=now, message=f"{number.name} after {now:.1f} s")
+            return _stopped_by(number, now)
         if message.event == "ended":
             return self._child_lost(family, message, now)
         return None
@@ -162,6 +170,11 @@ class Run:
         for account in accounts:
             rank = account["rank"]
             self._workers[rank] = WorkerRecord.model_validate({**account, "lost": self._workers[rank].lost})
+            broken = self._workers[rank].evenings_broken
+            if broken:
+                self._problems.append(
+                    f"an error of ours broke off {broken:,} stations' evenings: see logs/ of worker {rank}"
+                )
 
     def _natural_end(self) -> Ended:
         now = self._clock()
@@ -187,11 +200,26 @@ class Run:
             family["server"].tell("stop")
             family["server"].wait(self._scenario.server.grace + 5)
         family["generator"].wait(10)
+        self._note_late_deaths(family)
         return ended
+
+    def _note_late_deaths(self, family: Family) -> None:
+        """A child that should have ended well, and did not."""
+        while (message := family.next(0.0)) is not None:
+            code = message.content.get("exit_code")
+            if message.event == "ended" and code not in {0, None}:
+                self._problems.append(f"{message.sender} ended with exit code {code} while the run was wound down")
+
+    def _unless_stopped(self, ended: Ended) -> Ended:
+        """A signal that came after the last upload still makes it an interrupted run."""
+        if self._signals.heard is None or ended.how not in {"completed", "deadline"}:
+            return ended
+        return _stopped_by(self._signals.heard, ended.at_s, "while winding down")
 
     def _await_faults(self, family: Family, ended: Ended) -> Ended:
         """Everything is delivered, but a fault still to come may lose some of it: wait for its end."""
-        to_come = [fault for fault in self._scenario.faults if fault.start > self._clock()]
+        faults = self._scenario.faults if self._order.target is None else ()
+        to_come = [fault for fault in faults if self._clock() < fault.start < self._scenario.deadline]
         until = min(self._scenario.deadline, max((fault.end or float("inf") for fault in to_come), default=0.0))
         while self._clock() < until:
             message = family.next(_STEP_S)
@@ -233,23 +261,9 @@ class Run:
         )
 
 
-@contextlib.contextmanager
-def _signals_to(family: Family) -> Iterator[None]:
-    """SIGINT and SIGTERM become messages, also where they were inherited as ignored; a second one ends at once."""
-    heard: list[int] = []
-
-    def handle(number: int, _frame: object) -> None:
-        if heard:
-            raise SystemExit(128 + number)
-        heard.append(number)
-        family.inbox.put(Message("harness", "signal", {"number": number}))
-
-    before: Mapping[int, Any] = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _stopped_by(number: signal.Signals, at_s: float, when: str = "") -> Ended:
+    how: How = "terminated" if number is signal.SIGTERM else "interrupted"
+    return Ended(how=how, at_s=at_s, message=f"{number.name} {when or f'after {at_s:.1f} s'}")
 
 
 @contextlib.contextmanager

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import BrokenRunError
 
@@ -44,13 +44,15 @@ class WorkerRecord(_Record):
     attempts: int = 0
     stations_begun: int = 0
     stations_planned: int = 0
+    evenings_broken: int = 0
+    """Stations whose evening an error of ours ended."""
 
 
 class Ended(_Record):
     """How the run ended."""
 
     how: Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed"]
-    """completed: everything delivered. deadline: time was up. aborted: a threshold could not hold any more."""
+    """completed: nothing was left to try. deadline: time was up. aborted: a threshold could not hold any more."""
     at_s: float
     message: str = ""
 
@@ -78,7 +80,7 @@ class RunRecord(_Record):
     versions: dict[str, str]
     host: dict[str, Any]
     command: list[str]
-    t0_epoch: float | None = None
+    t0_epoch: Annotated[float, Field(ge=0, lt=1e11)] | None = None
     """Unix time of T0: a label only, all figures count on the monotonic clock."""
     phases: list[PhaseRecord] = []
     faults: list[FaultRecord] = []

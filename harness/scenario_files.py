@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,12 +15,13 @@ from pydantic import Field, ValidationError
 from harness.errors import BrokenRunError, ConfigurationError, UsageError
 from harness.scenario import REGIONS, Scenario, Threshold
 from harness.scenario_arrivals import Replay
-from mock_server.problems import explain, suggestion
+from mock_server.problems import explain, path_in, suggestion
 from mock_server.units import Frozen
 
 SCENARIO_FOLDER = resources.files("harness") / "scenarios"
 TEMPLATE = "template.toml.txt"
 _OVERRIDE = "--set"
+_DISCRIMINATORS = {"strategy", "kind", "distribution"}
 
 
 def shipped() -> dict[str, str]:
@@ -48,10 +50,12 @@ def load(
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(label, [f"is not TOML: {error}"]) from None
+    switched = _Switched()
     for override in overrides:
-        _override(content, override)
+        _override(content, override, switched)
     if seed is not None:
         content["seed"] = seed
+    _drop_strangers(content, switched)
     return _replaying(label, _validated(label, content, folder), planned_due)
 
 
@@ -97,7 +101,7 @@ def _read(source: str) -> tuple[str, str, Path | None]:
         message = f'there is no scenario "{source}"{near}'
         raise UsageError(message)
     try:
-        return source, path.read_text("utf-8"), path.parent
+        return source, path.read_text("utf-8-sig"), path.parent
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(source, [f"can't be read: {error}"]) from None
 
@@ -132,7 +136,37 @@ def _replaying(label: str, scenario: Scenario, planned_due: PlannedDue | None) -
     return scenario.model_copy(update={"arrivals": arrivals.model_copy(update={"due": due})})
 
 
-def _override(content: dict[str, Any], override: str) -> None:
+@dataclass
+class _Switched:
+    """What the overrides have changed: tables whose kind is another now, and keys that were set by hand."""
+
+    tables: list[dict[str, Any]] = field(default_factory=list)
+    keys: set[tuple[int, str]] = field(default_factory=set)
+    """(id of the table, key)."""
+
+
+def _drop_strangers(content: dict[str, Any], switched: _Switched) -> None:
+    """Drop what a file says for the strategy (kind, distribution) that an override has replaced by another.
+
+    So that `--set client.retry.strategy=none` works on a file that gives the base and the cap of a backoff. A key that an
+    override sets itself stays, and is an error where it doesn't fit.
+    """
+    if not switched.tables:
+        return
+    try:
+        Scenario.model_validate(content)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            *path, last = path_in(detail["loc"], content)
+            place: Any = content
+            for part in path:
+                place = place[part]
+            is_switched = any(place is table for table in switched.tables)
+            if detail["type"] == "extra_forbidden" and is_switched and (id(place), last) not in switched.keys:
+                del place[last]
+
+
+def _override(content: dict[str, Any], override: str, switched: _Switched) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise ConfigurationError(_OVERRIDE, [f'"{override}" should be KEY=VALUE, as in client.retry.strategy=none'])
@@ -144,7 +178,11 @@ def _override(content: dict[str, Any], override: str) -> None:
         index = _index(place, last, override)
         place[index] = _value(text)
     else:
-        place[last] = _value(text)
+        value = _value(text)
+        if last in _DISCRIMINATORS and place.get(last, value) != value:
+            switched.tables.append(place)
+        switched.keys.add((id(place), last))
+        place[last] = value
 
 
 def _inside(place: Any, part: str, override: str) -> Any:

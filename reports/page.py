@@ -172,7 +172,10 @@ def _when(record: RunRecord, summary: Summary) -> str:
     if record.t0_epoch is not None:
         parts.append(f"{datetime.fromtimestamp(record.t0_epoch, UTC):%d %B %Y, %H:%M:%S} UTC")
     how = record.ended.how if record.ended else ""
-    parts.append(f"it ended after {quantities.seconds(summary.duration_s)}: {ENDINGS.get(how, 'it was broken off')}")
+    ending = ENDINGS.get(how, "it was broken off")
+    if how == "completed" and summary.pages.delivered < summary.pages.planned:
+        ending = "nothing was left to try"
+    parts.append(f"it ended after {quantities.seconds(summary.duration_s)}: {ending}")
     if record.ended and record.ended.message:
         parts.append(record.ended.message)
     return "; ".join(parts)

@@ -31,13 +31,59 @@ PIPE_WIDTH = 120
 STYLES = {"PASS": "bold green", "FAIL": "bold red", "INVALID": "bold yellow", "NOT JUDGED": "bold yellow"}
 
 
+class Steady(io.TextIOBase):
+    """A stream that goes silent when its reader has gone (`harness run … | head`): the run goes on to its verdict."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """`stream` is wrapped, not copied."""
+        self.stream = stream
+        self._broken = False
+
+    def write(self, text: str) -> int:
+        """Write, or nothing any more."""
+        if not self._broken:
+            try:
+                self.stream.write(text)
+            except BrokenPipeError:
+                self._give_up()
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or nothing any more."""
+        if not self._broken:
+            try:
+                self.stream.flush()
+            except BrokenPipeError:
+                self._give_up()
+
+    def isatty(self) -> bool:
+        """As the stream says."""
+        return self.stream.isatty()
+
+    def fileno(self) -> int:
+        """As the stream says."""
+        return self.stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """As the stream says."""
+        return self.stream.encoding
+
+    def _give_up(self) -> None:
+        """Python flushes the real stream at exit: let that go nowhere."""
+        self._broken = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+
+
 def console(file: TextIO | None = None) -> Console:
     """A console for this output: colours only on a terminal and without NO_COLOR; 120 columns on a pipe."""
     stream = file or sys.stdout
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="replace")  # an ASCII pipe is no reason to lose a run
+    inner = stream.stream if isinstance(stream, Steady) else stream
+    if isinstance(inner, io.TextIOWrapper):
+        inner.reconfigure(errors="replace")  # an ASCII pipe is no reason to lose a run
     terminal = stream.isatty()
-    width = None if terminal else int(os.environ.get("COLUMNS") or PIPE_WIDTH)
+    columns = os.environ.get("COLUMNS", "")
+    width = None if terminal else (int(columns) if columns.isdigit() and int(columns) > 0 else PIPE_WIDTH)
     return Console(file=stream, highlight=False, markup=False, emoji=False, force_terminal=terminal, width=width)
 
 

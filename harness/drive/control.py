@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gevent
+import gevent.monkey
 from gevent.os import make_nonblocking, nb_read
 
 _STDIN, _STDOUT = 0, 1
@@ -36,3 +37,22 @@ def listen(handle: Callable[[dict[str, Any]], None], on_end: Callable[[], None])
         on_end()
 
     return gevent.spawn(read)
+
+
+def watch_for_orphans(grace_s: float = 2.0) -> None:
+    """End this process if the parent goes, also while nobody listens (or the loop is stuck): from a native thread.
+
+    `listen` has `grace_s` to write down what is known; this is for the times before and besides it. Watches for the hang-up
+    of stdin without reading from it.
+    """
+    poll = gevent.monkey.get_original("select", "poll")()
+    sleep = gevent.monkey.get_original("time", "sleep")
+    start_thread = gevent.monkey.get_original("_thread", "start_new_thread")
+    poll.register(_STDIN, 0)
+
+    def watch() -> None:
+        poll.poll()
+        sleep(grace_s)
+        os._exit(1)
+
+    start_thread(watch, ())

@@ -10,8 +10,10 @@ we hear `t0`, `stop`, and `scraped` (the last scrape is taken: quit).
 
 from __future__ import annotations
 
+import math
 import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -23,12 +25,14 @@ from locust import User, events, task
 from locust.env import Environment
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
-from harness.drive.control import listen, say
+from harness.drive.control import listen, say, watch_for_orphans
 from harness.drive.shift import Orders, Shift
 from harness.drive.upload.attempt import Result
 from harness.errors import ExitCode
 from harness.model import DELIVERED
 from harness.runfolder import RunFolder
+
+_NUMBERS_TIMEOUT_S = 5.0
 
 
 class Master:
@@ -40,6 +44,8 @@ class Master:
         self._workers: dict[int, dict[str, Any]] = {}
         self._accounts: dict[int, dict[str, Any]] = {}
         self._expected = 1
+        self._numbers: dict[str, int] = {}
+        self._runner.register_message("number", self._on_number)
         self._runner.register_message("prepared", self._on_prepared)
         self._runner.register_message("final", self._on_final)
 
@@ -47,7 +53,7 @@ class Master:
         """Send every worker its orders."""
         record = self._folder.read_run()
         distributed = isinstance(self._runner, MasterRunner)
-        clients = sorted(self._runner.clients) if distributed else [None]
+        clients = self._in_order() if distributed else [None]
         self._expected = len(clients)
         base_port = int(os.environ.get("HARNESS_METRICS_PORT", "0"))
         for rank, client in enumerate(clients):
@@ -64,6 +70,13 @@ class Master:
             )
             self._runner.send_message("orders", asdict(orders), client_id=client)
 
+    def _in_order(self) -> list[str]:
+        """Client ids in the order of the workers' own numbers (those of their logs); numberless ones last."""
+        until = time.monotonic() + _NUMBERS_TIMEOUT_S
+        while len(self._numbers) < len(self._runner.clients) and time.monotonic() < until:
+            gevent.sleep(0.02)
+        return sorted(self._runner.clients, key=lambda client: (self._numbers.get(client, sys.maxsize), client))
+
     def hear(self, order: dict[str, Any]) -> None:
         """Pass on what the parent says."""
         match order["event"]:
@@ -75,6 +88,9 @@ class Master:
                 self._tell_when_finished()
             case "scraped":
                 gevent.spawn(self._runner.quit)
+
+    def _on_number(self, environment: Environment, msg: Any, **_: Any) -> None:  # noqa: ARG002
+        self._numbers[msg.node_id] = msg.data
 
     def _on_prepared(self, environment: Environment, msg: Any, **_: Any) -> None:  # noqa: ARG002
         self._workers[msg.data["rank"]] = msg.data
@@ -102,11 +118,17 @@ class Worker:
         self._runner.register_message("orders", lambda msg, **_: self._orders.set(Orders(**msg.data)))
         self._runner.register_message("t0", lambda msg, **_: self._t0.set(msg.data["monotonic"]))
         self._runner.register_message("break_off", lambda **_: gevent.spawn(self._break_off))
+        if "HARNESS_WORKER" in os.environ:
+            self._runner.send_message("number", int(os.environ["HARNESS_WORKER"]))
 
     def work(self) -> None:
         """Wait for the orders, prepare, wait for T0, work, report."""
         orders = self._orders.get()
-        self._shift = Shift(orders, self._fire)
+        try:
+            self._shift = Shift(orders, self._fire)
+        except OSError as error:
+            say("failed", reason=f"a worker could not prepare: {error}")
+            raise
         port = self._shift.metrics_port
         self._runner.send_message("prepared", {"rank": orders.rank, "metrics_port": port, "pid": os.getpid()})
         t0 = self._t0.get()
@@ -130,7 +152,7 @@ class Worker:
         self._fire_request(
             request_type="POST",
             name="upload",
-            response_time=(result.done_s - result.sent_s) * 1000 if result.done_s == result.done_s else 0.0,
+            response_time=0.0 if math.isnan(result.done_s - result.sent_s) else (result.done_s - result.sent_s) * 1000,
             response_length=0,
             exception=failed,
             context={},
@@ -170,6 +192,7 @@ def _set_up(environment: Environment, runner: Any, **_: Any) -> None:
         say("listening", port=runner.server.port)
 
 
+watch_for_orphans()
 _init_event: Any = events.init
 _init_event.add_listener(_set_up)
 

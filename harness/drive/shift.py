@@ -82,6 +82,7 @@ class Shift:
             resolve(orders.target, scenario.client.source_addresses), scenario.client.connection, self._clock
         )
         self._evenings = Group()
+        self._broken = 0
         self._driver: gevent.Greenlet | None = None
         self._exporter = Exporter(self._telemetry, orders.metrics_port, time.monotonic)
         self._flusher = gevent.spawn(self._flush_often)
@@ -117,6 +118,7 @@ class Shift:
             "attempts": self._desk.attempts,
             "stations_begun": self._desk.stations_begun,
             "stations_planned": len(self._stations),
+            "evenings_broken": self._broken,
         }
 
     def flush(self) -> None:
@@ -130,14 +132,21 @@ class Shift:
         desk = self._desk
         pages = len(desk.plan.slots)
         for station in self._stations:
-            wait_until(self._clock, float(desk.plan.due_s[station]))
+            due_s = float(desk.plan.due_s[station])
+            if due_s >= desk.deadline_s:
+                return
+            wait_until(self._clock, due_s)
             if self._clock() >= desk.deadline_s:
                 return
             self._telemetry.pages_due.inc(pages)
             if len(self._evenings) >= desk.client.max_in_flight:
                 self._refuse(int(station))
                 continue
-            self._evenings.spawn(self._evening(int(station)).run)
+            self._evenings.spawn(self._evening(int(station)).run).link_exception(self._note_broken)
+
+    def _note_broken(self, _evening: gevent.Greenlet) -> None:
+        """An error that nobody thought of ended an evening: gevent has logged it, the account must tell it."""
+        self._broken += 1
 
     def _evening(self, station: int) -> Evening:
         plan, client = self._desk.plan, self._desk.client
@@ -167,7 +176,8 @@ def resolve(url: str, source_addresses: int) -> Target:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 80
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    sources = [f"127.0.0.{number + 1}" for number in range(source_addresses)] if source_addresses > 1 else []
+    several = source_addresses > 1 and family == socket.AF_INET
+    sources = [f"127.0.0.{number + 1}" for number in range(source_addresses)] if several else []
     return Target(family, (str(address[0]), int(address[1])), parts.netloc, tuple(sources))
 
 

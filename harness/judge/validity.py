@@ -24,6 +24,8 @@ SMALL_SAMPLE = 1_000
 """Below this many attempts the greatest lateness counts instead of the percentiles."""
 GREATEST_LATENESS_S = 0.05
 BUSY_FOR_RATIO = 0.05
+SHORT_RUN_S = 3.0
+"""A run shorter than this may have too few scrapes to know the generator's CPU."""
 """Share of a run that the generator may stand above 90 % of its core."""
 LATENESS_OF_LIMIT = 0.1
 """p99 lateness must be at most this share of a limit that passes."""
@@ -46,7 +48,7 @@ def assess(
         *_stations(summary),
         *_cpu(summary),
         *_workers(record),
-        *_own_failures(summary),
+        *_own_failures(summary, record),
         *_clock(summary, record),
         *_limits(thresholds, samples),
         *record.problems,
@@ -114,6 +116,8 @@ def _stations(summary: Summary) -> list[str]:
 def _cpu(summary: Summary) -> list[str]:
     it = summary.generator
     if it.cpu_above_90_ratio is None or it.cpu_above_90_s is None or it.cpu_max_ratio is None:
+        if summary.duration_s < SHORT_RUN_S:
+            return []  # over before two scrapes could tell
         return ["the generator's CPU is not known, for want of its scrapes: see logs/ for why its exporter was silent"]
     if it.cpu_above_90_ratio <= BUSY_FOR_RATIO:
         return []
@@ -133,15 +137,20 @@ def _workers(record: RunRecord) -> list[str]:
     ]
 
 
-def _own_failures(summary: Summary) -> list[str]:
+def _own_failures(summary: Summary, record: RunRecord) -> list[str]:
     count = summary.attempts.by_outcome.get(Outcome.GENERATOR_ERROR, 0)
-    if not count:
-        return []
-    message = (
-        f"{count:,} attempts failed on the generator's side (generator_error: out of descriptors, ports or memory): "
-        "raise the limits, set client.source_addresses or lower client.max_in_flight"
-    )
-    return [message]
+    reasons = []
+    if count:
+        reasons.append(
+            f"{count:,} attempts failed on the generator's side (generator_error: out of descriptors, ports or memory, or "
+            "more stations at once than client.max_in_flight): raise the limits, set client.source_addresses, use more workers"
+        )
+    censored = summary.attempts.by_outcome.get(Outcome.CENSORED, 0)
+    if censored and record.ended is not None and record.ended.how in {"completed", "deadline"}:
+        reasons.append(
+            f"{censored:,} attempts were begun and never ended although the run was not broken off: see logs/"
+        )
+    return reasons
 
 
 def _clock(summary: Summary, record: RunRecord) -> list[str]:

@@ -49,4 +49,8 @@ def read(folder: Path, target: str) -> Iterator[Scrape]:
             offset += len(chunk) - len(member.unused_data)
         if not member.eof:
             return
-        yield Scrape(**json.loads(content))
+        try:
+            scrape = Scrape(**json.loads(content))
+        except (ValueError, TypeError):
+            return
+        yield scrape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 from collections.abc import Iterator
@@ -12,6 +13,16 @@ DRAIN_TIMEOUT_S = 15.0
 
 class AdminError(Exception):
     """The admin port didn't answer as it should; the text says what came."""
+
+
+@contextlib.contextmanager
+def _as_admin_error(what: str) -> Iterator[None]:
+    """A connection that breaks or content that is no JSON, as an AdminError."""
+    try:
+        yield
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        message = f"{what}: {type(error).__name__}: {error}"
+        raise AdminError(message) from error
 
 
 class ServerAdmin:
@@ -28,13 +39,13 @@ class ServerAdmin:
 
     def drain(self) -> dict[str, Any]:
         """Heal all faults, drop queued work whose client has gone, wait until the server is idle (15 s at most)."""
-        with self._request("POST", "/drain", DRAIN_TIMEOUT_S + 5) as answer:
+        with self._request("POST", "/drain", DRAIN_TIMEOUT_S + 5) as answer, _as_admin_error("POST /drain"):
             content: dict[str, Any] = json.loads(answer.read())
             return content
 
     def stored(self) -> Iterator[dict[str, Any]]:
         """What the server holds, a row a stored copy."""
-        with self._request("GET", "/stored", 60) as answer:
+        with self._request("GET", "/stored", 60) as answer, _as_admin_error("GET /stored"):
             for line in answer:
                 row: dict[str, Any] = json.loads(line)
                 yield row

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.errors import ConfigurationError
 from harness.model import Page, PageKey, Station
 from harness.plan.arrivals import due_of
 from harness.plan.photos import Body, photo_bank, tail_of
 from harness.plan.regions import load_region
-from harness.scenario import PAGES_OF_FORM, Scenario
+from harness.scenario import PAGES_OF_FORM, Scenario, Stations
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -98,7 +99,7 @@ def make_plan(scenario: Scenario) -> Plan:
 
     Raises ConfigurationError where the region file is wrong, or a replayed run doesn't know a station.
     """
-    stations = _chosen(load_region(scenario.stations.region), scenario.stations.count)
+    stations = _chosen(load_region(scenario.stations.region), scenario.stations)
     rng = np.random.default_rng([scenario.seed, 0xA221])
     slots = tuple((form, page + 1) for form in scenario.stations.forms for page in range(PAGES_OF_FORM[form]))
     due = due_of(scenario.arrivals, stations, rng, scenario.seed)
@@ -113,10 +114,14 @@ def make_plan(scenario: Scenario) -> Plan:
     )
 
 
-def _chosen(stations: list[Station], count: int | None) -> list[Station]:
-    """All stations, or `count` of them spread evenly."""
-    if count is None or count >= len(stations):
+def _chosen(stations: list[Station], wanted: Stations) -> list[Station]:
+    """All stations, or `count` of them spread evenly. Raises ConfigurationError where there aren't as many."""
+    count = wanted.count
+    if count is None:
         return stations
+    if count > len(stations):
+        problem = f"stations.count = {count}: {wanted.region} has {len(stations):,} stations"
+        raise ConfigurationError(wanted.region, [problem])
     return [stations[number * len(stations) // count] for number in range(count)]
 
 

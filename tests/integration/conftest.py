@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,7 +73,7 @@ def wait_for(condition, timeout_s=30.0):
 class Started:
     """A run of the command that is under way."""
 
-    process: subprocess.Popen[str]
+    process: Any  # a Popen whose pipes are there
     folder: Path
 
     def uploading(self):
@@ -96,7 +97,7 @@ def tiny(tmp_path):
 @pytest.fixture
 def start(tmp_path):
     """Starts `harness run SCENARIO` with more arguments, in the background."""
-    started = []
+    started: list[Any] = []
 
     def begin(scenario, *arguments, out="run", **options):
         folder = tmp_path / out
@@ -111,7 +112,8 @@ def start(tmp_path):
     for process in started:
         if process.poll() is None:
             process.kill()
-            process.communicate()
+        process.wait()
+        process.stdout.close()
 
 
 def harness(*arguments, cwd, **more):

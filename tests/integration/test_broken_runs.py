@@ -76,6 +76,14 @@ def test_if_the_harness_itself_is_killed_its_children_find_out_and_the_folder_st
     assert harness("gate", run.folder, cwd=tmp_path)[0] != 0
 
 
+def test_workers_that_were_still_starting_find_out_too(start, tiny):
+    run = start(tiny, "--workers", "2")
+    wait_for(lambda: process_named(run.folder, "--worker"))
+    run.process.kill()
+    run.end()
+    wait_for(lambda: family_of(run.folder) == [] or None, timeout_s=15)
+
+
 def test_what_lies_in_the_current_folder_is_not_imported(tiny, tmp_path):
     (tmp_path / "mock_server").mkdir()
     (tmp_path / "mock_server" / "__init__.py").write_text("raise RuntimeError('planted')\n", "utf-8")

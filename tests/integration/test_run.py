@@ -200,6 +200,58 @@ def test_a_signal_before_the_first_upload_ends_at_once(start, tiny):
     assert "Traceback" not in output
 
 
+@pytest.mark.parametrize(
+    ("said", "number", "code"), [("Draining", signal.SIGINT, 130), ("Counting", signal.SIGTERM, 143)]
+)
+def test_a_signal_after_the_last_upload_still_gives_its_exit_code_and_a_report(start, tiny, said, number, code):
+    run = start(tiny)
+    for line in run.process.stdout:
+        if line.startswith(said):
+            run.process.send_signal(number)
+            break
+    ended, output = run.end()
+    assert ended == code, output
+    assert family_of(run.folder) == []
+    assert assert_accounted_for(run.folder).delivered == 36
+    assert (run.folder / "report" / "index.html").stat().st_size > 0
+
+
+def test_a_second_signal_ends_the_run_at_once_and_run_json_says_so(start, tiny):
+    run = start(tiny, "--set", "arrivals.over=6s", "--set", "server.service_time=2s").uploading()
+    run.process.send_signal(signal.SIGINT)
+    run.process.send_signal(signal.SIGTERM)
+    ended, output = run.end()
+    assert ended in {ExitCode.INTERRUPTED, ExitCode.TERMINATED}, output
+    assert "Traceback" not in output
+    assert family_of(run.folder) == []
+
+
+def test_stations_that_would_turn_up_after_the_deadline_are_not_waited_for(start, tiny):
+    run = start(tiny, "--set", "arrivals.over=60s", "--set", "deadline=3s")
+    code, output = run.end()
+    assert code in {ExitCode.FAILED, ExitCode.INVALID}, output
+    record = RunFolder(run.folder).read_run()
+    assert record.ended is not None
+    assert record.ended.how in {"completed", "deadline"}
+    assert record.ended.at_s < 8
+    assert assert_accounted_for(run.folder).unattempted == 33
+
+
+def test_a_run_goes_on_to_its_verdict_when_the_reader_of_its_output_has_gone(start, tiny):
+    run = start(tiny)
+    run.process.stdout.readline()
+    run.process.stdout.close()
+    assert run.process.wait(60) in {ExitCode.PASSED, ExitCode.INVALID}
+    assert (run.folder / "verdict.json").exists()
+
+
+def test_a_locust_conf_in_the_users_home_does_not_steer_a_run(tmp_path, tiny):
+    (tmp_path / ".locust.conf").write_text("run-time = 1s\n", "utf-8")
+    code, output = harness("run", tiny, "--out", "run", cwd=tmp_path, HOME=str(tmp_path))
+    assert code in {ExitCode.PASSED, ExitCode.INVALID}, output
+    assert assert_accounted_for(tmp_path / "run").delivered == 36
+
+
 def test_an_upload_server_of_the_users_is_driven_without_the_mock(start, tiny, tmp_path):
     """Nothing listens there: every attempt is refused, the run fails and says that nothing could be read back."""
     run = start(tiny, "--target", "http://127.0.0.1:9", "--set", "deadline=3s")

@@ -241,3 +241,40 @@ def test_a_scenario_is_frozen():
     with pytest.raises(ValueError, match="frozen"):
         scenario.seed = 3  # type: ignore[misc]
     assert isinstance(scenario, Scenario)
+
+
+@pytest.mark.parametrize(
+    ("override", "place", "kind"),
+    [
+        ("client.retry.strategy=none", "retry", "none"),
+        ("client.retry.strategy=fixed", "retry", "fixed"),
+    ],
+)
+def test_another_strategy_needs_no_more_than_its_name(override, place, kind):
+    assert getattr(load("kaliwates", [override]).client, place).strategy == kind
+
+
+def test_another_kind_of_arrivals_drops_what_the_file_says_of_the_old_one():
+    arrivals: Any = load("kaliwates", ["arrivals.kind=surge", "arrivals.over=2s"]).arrivals
+    assert (arrivals.kind, arrivals.over) == ("surge", 2.0)
+
+
+def test_another_distribution_too():
+    size = load("kaliwates", ["photos.size.distribution=fixed", "photos.size.value=2KB"]).photos.size
+    assert size.quantile(0.5) == 2000
+
+
+def test_a_key_set_by_hand_that_does_not_fit_is_still_an_error():
+    with pytest.raises(ConfigurationError, match=r"client\.retry\.cap is not a key"):
+        load("kaliwates", ["client.retry.strategy=none", "client.retry.cap=3s"])
+
+
+def test_a_quantity_without_bounds_is_refused():
+    with pytest.raises(ConfigurationError, match="too large for a duration"):
+        load("kaliwates", ["deadline=1e400s"])
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(MINIMAL, "utf-8-sig")
+    assert load(str(path)).name == "mine"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 import gevent
@@ -28,6 +31,8 @@ from harness.plan import Plan
 from harness.scenario import Client
 
 _NAN = float("nan")
+_LONGEST_S = 1e9
+"""Longest span that a header may claim: 31 years."""
 _FOREIGN = (
     DeadlineError, ConnectionClosedError, MalformedAnswerError, GeneratorLimitError, MemoryError, gevent.GreenletExit, OSError,
 )  # fmt: skip
@@ -141,7 +146,7 @@ class Uploader:
             timeout_s=self._client.timeout,
             idempotency_key=self._client.retry.idempotency_key,
         )
-        progress.first_byte_s = _NAN
+        progress.body_sent_s = progress.first_byte_s = _NAN  # the login's, so far
         return self._held().exchange(multipart.request(upload, self._host), progress)
 
     def _log_in(self, page: int, result: Result) -> None:
@@ -170,7 +175,7 @@ class Uploader:
 def _note_answer(result: Result, answer: Answer) -> None:
     result.status = answer.status
     result.outcome = outcome_of_status(answer.status)
-    result.retry_after_s = _seconds(answer.headers.get("retry-after", ""))
+    result.retry_after_s = retry_after_s(answer.headers.get("retry-after", ""), datetime.now(UTC))
     timing = server_timing_s(answer.headers.get("server-timing", ""))
     result.queue_s = timing.get("queue", _NAN)
     if "service" in timing or "store" in timing:
@@ -178,9 +183,26 @@ def _note_answer(result: Result, answer: Answer) -> None:
 
 
 def _seconds(text: str) -> float:
+    """Seconds in a number; NaN for anything else, and no more than the journal can hold."""
     try:
-        return max(0.0, float(text))
+        value = float(text)
     except ValueError:
+        return _NAN
+    return value if math.isnan(value) else min(max(0.0, value), _LONGEST_S)
+
+
+def retry_after_s(header: str, now: datetime) -> float:
+    """Seconds that a Retry-After header asks to wait: a number or an HTTP date (RFC 9110, 10.2.3); NaN for anything else.
+
+    >>> retry_after_s("Wed, 14 Feb 2024 17:00:30 GMT", datetime(2024, 2, 14, 17, 0, tzinfo=UTC))
+    30.0
+    """
+    seconds = _seconds(header)
+    if not math.isnan(seconds):
+        return seconds
+    try:
+        return max(0.0, (parsedate_to_datetime(header) - now).total_seconds())
+    except (ValueError, TypeError):
         return _NAN
 
 

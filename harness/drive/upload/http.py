@@ -210,13 +210,13 @@ class Connection:
         return True
 
     def _heard(self, progress: Progress, parser: Parser) -> bool:
-        """Take what has come, without waiting; True if it is the beginning of an answer."""
+        """Take what has come, without waiting; True once it is an answer (100 Continue and its like are none)."""
         try:
             data = self._socket.recv(_RECEIVE_BYTES)
         except BlockingIOError:
             return False
         self._take(data, progress, parser)
-        return True
+        return parser.has_headers and parser.feed.get_status_code() >= 200
 
     def _last_words(self, progress: Progress, parser: Parser) -> bool:
         """After a reset while sending: True if an answer lies in the receive buffer all the same."""
@@ -242,7 +242,7 @@ class Connection:
             progress.first_byte_s = self._clock()
         try:
             parser.feed.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             raise MalformedAnswerError(str(error)) from error
         if parser.complete and parser.feed.get_status_code() < 200:  # 100 Continue and its like: the real one follows
             parser.complete = False

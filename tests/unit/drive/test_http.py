@@ -183,6 +183,32 @@ def test_an_answer_that_comes_before_the_body_is_sent_is_heard_and_the_sending_s
     assert math.isnan(progress.body_sent_s)
 
 
+def test_an_interim_answer_in_mid_body_does_not_stop_the_sending(connect):
+    got = []
+
+    def script(connection, _number):
+        read_request(connection, limit=0)
+        connection.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+        time.sleep(0.2)
+        received = 0
+        while received < 30_000_000:
+            received += len(connection.recv(1_000_000))
+        got.append(received)
+        connection.sendall(OK)
+
+    with scripted(script) as address:
+        progress = Progress()
+        assert connect(address).exchange(big_request(31_000_000), progress).status == 201
+    assert got
+    assert progress.sent_bytes > 31_000_000
+
+
+def test_a_switch_to_another_protocol_is_malformed(connect):
+    said = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+    with scripted(answering(said)) as address, pytest.raises(MalformedAnswerError):
+        connect(address).exchange(REQUEST, Progress())
+
+
 def test_an_answer_followed_by_a_reset_in_mid_body_is_still_heard(connect):
     busy = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
 
