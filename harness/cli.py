@@ -17,13 +17,11 @@ import typer
 
 from harness import machine, scenario_files
 from harness.children import Interruption
-from harness.conclude import conclude
 from harness.errors import BrokenRunError, ConfigurationError, ExitCode, HarnessError, UsageError
 from harness.experiment import load_experiment
 from harness.figures.matrix import ExperimentFigures
 from harness.figures.tables import planned_due
 from harness.judge.thresholds import check_all, limits_s
-from harness.matrix import Matrix, assertions_of
 from harness.order import Order
 from harness.past import past_runs
 from harness.plan import make_plan
@@ -33,8 +31,6 @@ from harness.runfolder import RunFolder
 from harness.scenario import Scenario
 from harness.signals import Signals, Stopped
 from reports import terminal
-from reports.experiment import table
-from reports.experiment.render import render_experiment
 from reports.quantities import count, size
 from reports.terminal import LiveView
 
@@ -153,7 +149,7 @@ def run(
         with LiveView(loaded.name) as view:
             Run(order, view, signals).execute()
         print("Counting, judging, drawing", flush=True)
-        code = conclude(folder, _assertions(loaded))
+        code = _conclude(folder, _assertions(loaded))
         raise typer.Exit(code if signals.heard is None else 128 + signals.heard)
 
 
@@ -167,7 +163,7 @@ def list_runs() -> None:
 def report(path: RunPath) -> None:
     """Draw charts and page again, from the folder alone."""
     folder = _run_folder(path)
-    conclude(folder, _own_assertions(folder))
+    _conclude(folder, _own_assertions(folder))
 
 
 @app.command()
@@ -182,7 +178,7 @@ def gate(
     else:
         assertions = scenario_files.load_thresholds(thresholds)
         check_all(assertions, str(thresholds))
-    raise typer.Exit(conclude(folder, assertions))
+    raise typer.Exit(_conclude(folder, assertions))
 
 
 @app.command()
@@ -193,6 +189,10 @@ def experiment(
     ] = None,
 ) -> None:
     """Run a matrix of scenarios and compare them; resumable."""
+    from harness.matrix import Matrix, assertions_of  # noqa: PLC0415 - drawing takes most of a second to import
+    from reports.experiment import table  # noqa: PLC0415
+    from reports.experiment.render import render_experiment  # noqa: PLC0415
+
     loaded, cells = load_experiment(file, planned_due)
     for cell in cells:
         check_all(assertions_of(cell), str(file))
@@ -236,6 +236,12 @@ def _fail(text: str, code: int) -> None:
 
 def _assertions(loaded: Scenario) -> list[str]:
     return [threshold.assertion for threshold in loaded.thresholds]
+
+
+def _conclude(folder: RunFolder, assertions: list[str]) -> int:
+    from harness.conclude import conclude  # noqa: PLC0415 - drawing takes most of a second to import
+
+    return conclude(folder, assertions)
 
 
 def _experiment_code(figures: ExperimentFigures) -> ExitCode:

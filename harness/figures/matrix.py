@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from harness.figures.collect import series_of
 from harness.figures.exporters import read_exporters
@@ -154,5 +154,5 @@ def paired(differences: Sequence[float]) -> Difference:
     mean = float(values.mean())
     if len(values) < 2:
         return Difference(mean=mean, low=None, high=None, seeds=len(values))
-    half = float(student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    half = float(stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values)))
     return Difference(mean=mean, low=mean - half, high=mean + half, seeds=len(values))

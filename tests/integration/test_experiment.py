@@ -11,7 +11,7 @@ MATRIX = """
 name = "small"
 title = "Does a second worker help?"
 base = "tiny.toml"
-seeds = [5, 6]
+seeds = [5]
 at = ["2s"]
 [[variants]]
 name = "one worker"
@@ -36,15 +36,15 @@ def test_a_matrix_is_run_interrupted_and_resumed_without_repeating_a_finished_ce
     finished = (runs / "one-worker-5" / "run.json").stat().st_mtime_ns
     code, output = harness("experiment", "matrix.toml", cwd=tmp_path)
     assert code in {ExitCode.PASSED, ExitCode.INVALID}, output  # the machine may be too busy to measure
-    assert "1 of 4 cells are finished already" in output
+    assert "1 of 2 cells are finished already" in output
     assert "left" in output
     assert (runs / "one-worker-5" / "run.json").stat().st_mtime_ns == finished
     content = json.loads((tmp_path / "runs" / "experiments" / "small" / "experiment.json").read_text())
-    assert [len(variant["cells"]) for variant in content["variants"]] == [2, 2]
+    assert [len(variant["cells"]) for variant in content["variants"]] == [1, 1]
     one, two = (variant["mean"]["delivery_p50_s"] for variant in content["variants"])
     assert one > two
     page = (tmp_path / "runs" / "experiments" / "small" / "report" / "index.html").read_text()
-    for name in ("one-worker-5", "one-worker-6", "two-workers-5", "two-workers-6"):
+    for name in ("one-worker-5", "two-workers-5"):
         assert f'href="../runs/{name}/report/index.html"' in page
         assert (runs / name / "report" / "index.html").exists()
 
