@@ -104,6 +104,7 @@ def gateway(rules: Rules, metrics: Metrics) -> Middleware:
             answer = await _finished(exchange, answer)
         finally:
             metrics.active -= 1
+            exchange.let_go()
             if connection is not None:
                 connection.end_request()
         resource = request.match_info.route.resource
@@ -137,8 +138,9 @@ async def _through_faults(exchange: Exchange, answer: web.StreamResponse) -> web
         await answer.write_eof()
     finally:
         wire = connection.caught()
-    for hit in exchange.hits:
-        if await hit.fault.on_answer(exchange, wire, hit.draw):
+    # Who ends the connection comes first: behind one that sends the answer it could not do it any more.
+    for hit in sorted(exchange.hits, key=lambda hit: not hit.fault.ends_answers):
+        if await exchange.act(hit, hit.fault.on_answer(exchange, wire, hit.draw)):
             return answer
     await exchange.write(wire)
     return answer

@@ -149,6 +149,8 @@ class Intake:
         except Cut:
             self.pending.say(page, "refused")
             return web.Response(status=499)
+        finally:
+            exchange.let_go()
         self.pending.forget(page)
         return answer
 
@@ -222,9 +224,7 @@ class Intake:
             target.station, target.form, target.page, upload.sha256, upload.size_bytes, upload.reading.text, time.time(),
             upload.sha256, exchange.request.headers.get("Idempotency-Key", ""), secrets.token_hex(8), upload.photo,
         )  # fmt: skip
-        rows: tuple[Row, ...] = (sent,)
-        for hit in exchange.strike("rows"):
-            rows = hit.fault.on_rows(exchange, rows, hit.draw)
+        rows, acting = exchange.strike_rows((sent,))
         begun = time.monotonic()
         verdict = await self._store.put(Order(sent, rows, upload_id))
         timing.store_s = time.monotonic() - begun
@@ -232,6 +232,10 @@ class Intake:
         if verdict.kind == "conflict":
             raise Problem(409, "Another photo is held for this page", headers=headers, sha256=verdict.sha256)
         if verdict.kind == "new":
+            for hit in acting:
+                hit.act()
+            if acting:
+                await self._rules.logged()
             self._metrics.stored.inc(len(rows))
             self._metrics.stored_bytes.inc(sum(row.size_bytes for row in rows))
             if exchange.lose_after_s is not None:

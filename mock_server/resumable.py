@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mock_server.photo import PhotoSink, Upload
@@ -33,6 +33,8 @@ class Resumable:
     is_expired: bool = False
     is_pretended: bool = False
     """A fault claims that it is complete."""
+    rollbacks: set[tuple[str, int]] = field(default_factory=set)
+    """Faults that cut it down, each with the attempt that it struck."""
 
     @property
     def told_offset(self) -> int:

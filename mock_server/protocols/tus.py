@@ -134,8 +134,7 @@ class Tus:
         if upload.is_expired:
             raise Problem(410, "The upload is gone")
         if not upload.receipt:
-            for hit in exchange.strike("resumable"):
-                hit.fault.on_resumable(exchange, upload, hit.draw)
+            exchange.strike_upload(upload)
         return upload
 
     async def _receive(self, exchange: Exchange, upload: Resumable) -> dict[str, str]:
