@@ -59,9 +59,12 @@ class Exchange:
         """Says what the request is about; faults that act before the body do so now."""
         text = self.request.headers.get("X-Attempt", "")
         attempt = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
-        if attempt == 0 and station:
-            attempt = self._attempts.next((station, form, page))
-        method = self.request.headers.get("X-HTTP-Method-Override", self.request.method).upper()
+        method = self._method()
+        if attempt == 0:
+            # Asking how far an upload is, or what the results are, is no attempt at the upload.
+            what = "status" if method == "HEAD" else phase
+            page_key = (station, form, page) if station else ("", "", hash(self.request.path))
+            attempt = self._attempts.next((f"{what} {page_key[0]}", *page_key[1:]))
         self.target = Target(station, form, page, attempt, method, phase)
         self.hits = self._rules.hits(self.target)
         for hit in self.hits:
@@ -69,6 +72,12 @@ class Exchange:
                 hit.act()
                 self._over = hit.over
                 await hit.fault.on_request(self, hit.draw)
+
+    def _method(self) -> str:
+        """What the request means to be: a POST to a resumable upload may say that it is something else."""
+        if self.request.method == "POST" and self.request.path.startswith("/v1/files/"):
+            return self.request.headers.get("X-HTTP-Method-Override", "POST").upper()
+        return self.request.method
 
     async def act(self, hit: Hit, place: Awaitable[bool]) -> bool:
         """Lets a fault act at a place; whether it did. If it ends the request it did too."""

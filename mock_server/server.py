@@ -112,7 +112,7 @@ class MockServer:
             await runner.setup()
         admin_connections = Connections(_ADMIN_CONNECTIONS, self.profile.header_timeout)
         self._listeners = [
-            Listener(handler_factory(self._runners[0], self.profile), self.connections, self._tls),
+            Listener(handler_factory(self._runners[0], self.profile, self.metrics), self.connections, self._tls),
             Listener(handler_factory(self._runners[1], self.profile), admin_connections, None),
         ]
         port = await self._listeners[0].open(addresses.host, addresses.port)
