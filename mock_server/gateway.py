@@ -151,8 +151,8 @@ async def _through_faults(exchange: Exchange, answer: web.StreamResponse) -> web
         await answer.write_eof()
     finally:
         wire = connection.caught()
-    # Who ends the connection comes first: behind one that sends the answer it could not do it any more.
-    for hit in sorted(exchange.hits, key=lambda hit: not hit.fault.ends_answers):
+    # Who ends the connection comes first, a lost ack before all: behind one that sends the answer it could not any more.
+    for hit in sorted(exchange.hits, key=lambda hit: (not hit.fault.ends_answers, hit.fault.reach != "rows")):
         if await exchange.act(hit, hit.fault.on_answer(exchange, wire, hit.draw)):
             return answer
     await exchange.write(wire)

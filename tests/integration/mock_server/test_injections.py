@@ -42,13 +42,14 @@ async def test_what_is_not_stored_was_not_changed_either(tmp_path):
     assert lines(tmp_path) == [("false_ack", 1)]
 
 
-@pytest.mark.parametrize("before", ["bandwidth", "slicer", "chunked_dribble", "slow_close"])
+@pytest.mark.parametrize("before", ["bandwidth", "slicer", "chunked_dribble", "slow_close", "truncate_body"])
 async def test_an_ack_is_lost_behind_a_fault_that_would_send_it_too(tmp_path, before):
     keys = {
         "bandwidth": {"rate": "9MB/s"},
         "slicer": {},
         "chunked_dribble": {"total": "1ms"},
         "slow_close": {"delay": "1ms"},
+        "truncate_body": {},
     }
     async with running(tmp_path, faults=[{"kind": before, **keys[before]}, {"kind": "ack_lost"}]) as mock:
         answer = await mock.upload()
@@ -179,3 +180,15 @@ async def test_a_handler_that_breaks_is_counted(tmp_path, monkeypatch):
         route = "/v1/stations/{code}/forms/{form}/pages/{page}"
         labels = f'http_request_method="POST",http_response_status_code="500",http_route="{route}"'
         assert await mock.metric(f"http_server_request_duration_seconds_count{{{labels}}}") == 1
+
+
+async def test_a_login_is_asked_for_its_body_once(tmp_path):
+    async with running(tmp_path) as mock:
+        line = await mock.line()
+        await line.send(head("POST", "/v1/login", {"Expect": "100-continue"}, 2, close=True))
+        await asyncio.sleep(0.2)
+        await line.send(b"{}")
+        answer = await line.rest()
+        assert answer.raw.count(b"100 Continue") == 1
+        assert b"HTTP/1.1 400 Bad Request" in answer.raw
+        await line.close()
