@@ -155,7 +155,7 @@ class Tus:
         else:
             async for chunk in body.chunks(exchange, self._profile):
                 _check_room(upload, len(chunk))
-                await asyncio.to_thread(upload.append, chunk)
+                await _keep(upload, chunk)
         if upload.offset == upload.length:
             return await self._finish(exchange, upload, before)
         return {"Upload-Offset": str(upload.offset)}
@@ -171,7 +171,7 @@ class Tus:
         data = b"".join(pieces)
         if await asyncio.to_thread(checksum_of, algorithm, data) != claimed:
             raise Problem(460, "Checksum Mismatch", "Nothing of this request was kept")
-        await asyncio.to_thread(upload.append, data)
+        await _keep(upload, data)
 
     async def _finish(self, exchange: Exchange, upload: Resumable, before: int) -> dict[str, str]:
         """Makes the page of it; headers that tell how it went.
@@ -194,6 +194,16 @@ class Tus:
                 upload.truncate(before)
         headers = {"Upload-Offset": str(upload.length)}
         return headers | {name: answer.headers[name] for name in ("Server-Timing",) if name in answer.headers}
+
+
+async def _keep(upload: Resumable, data: bytes) -> None:
+    """Adds bytes; a request that is cut short waits for that, or they would come after the next request's first."""
+    writing = asyncio.ensure_future(asyncio.to_thread(upload.append, data))
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await writing
+        raise
 
 
 def metadata_of(header: str) -> dict[str, str]:

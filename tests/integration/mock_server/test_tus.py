@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import hashlib
+import time
 
 import pytest
 
+from mock_server.resumable import Resumable
 from tests.integration.mock_server.running import READING, STATION, Answer, Mock, head, photo, running, station
 
 VERSION = {"Tus-Resumable": "1.0.0"}
@@ -451,3 +453,23 @@ async def test_an_empty_upload_is_refused_when_it_is_created(tmp_path):
     async with running(tmp_path) as mock:
         headers = {**await mock.bearer(), **VERSION, "Upload-Length": "0", "Upload-Metadata": metadata()}
         assert (await mock.ask("POST", "/v1/files", headers)).status == 400
+
+
+async def test_a_request_that_is_cut_short_leaves_no_write_behind(tmp_path, monkeypatch):
+    append = Resumable.append
+
+    def slowly(upload: Resumable, chunk: bytes) -> None:
+        time.sleep(0.6)
+        append(upload, chunk)
+
+    picture = photo()
+    async with running(tmp_path, handler_timeout="300ms") as mock:
+        path = await create(mock, picture)
+        monkeypatch.setattr(Resumable, "append", slowly)
+        assert (await patch(mock, path, 0, picture[:1000])).status == 503
+        monkeypatch.setattr(Resumable, "append", append)
+        offset = int((await offset_of(mock, path)).headers["upload-offset"])
+        assert (await patch(mock, path, offset, picture[offset:2000])).status == 204
+        await asyncio.sleep(0.5)
+        assert (await patch(mock, path, 2000, picture[2000:])).status == 204
+        assert (await mock.stored())[0]["sha256"] == hashlib.sha256(picture).hexdigest()
