@@ -22,7 +22,7 @@ from mock_server.openapi import document
 from mock_server.photo import PhotoSink, Upload
 from mock_server.profile import Profile
 from mock_server.protocols import multipart, put
-from mock_server.protocols.tus import Tus
+from mock_server.protocols.tus import Tus, sign
 from mock_server.public_api import PublicApi
 from mock_server.rules import Rules
 from mock_server.uploads import Uploads
@@ -49,7 +49,8 @@ def data_app(parts: Parts) -> web.Application:
     routes = Routes(parts)
     tus = Tus(parts.profile, parts.accounts, parts.intake, parts.uploads)
     add = app.router.add_route
-    add("POST", "/v1/login", routes.login)
+    app.on_response_prepare.append(sign)
+    app.router.add_resource("/v1/login").add_route("POST", routes.login, expect_handler=_expected_later)
     page = app.router.add_resource(_PAGE)
     page.add_route("POST", routes.multipart, expect_handler=_expected_later)
     page.add_route("PUT", routes.put, expect_handler=_expected_later)

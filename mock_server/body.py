@@ -35,7 +35,7 @@ async def chunks(exchange: Exchange, profile: ServerProfile) -> AsyncIterator[by
         if total > profile.max_body:
             raise Problem(413, detail=f"At most {profile.max_body} bytes", headers=_CLOSE)
         for hit in exchange.hits:
-            await hit.fault.on_body(exchange, len(chunk), total)
+            await exchange.act(hit, hit.fault.on_body(exchange, len(chunk), total))
         yield chunk
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -11,7 +12,9 @@ from aiohttp import web
 
 from mock_server.answers import Problem, retry_after
 from mock_server.connection import Connection
-from mock_server.faults.base import Reach, Target
+from mock_server.faults.base import Fault, Reach, Target
+from mock_server.resumable import Resumable
+from mock_server.rows import Row
 from mock_server.rules import Hit, Rules
 
 _REMEMBERED_PAGES = 50_000
@@ -47,6 +50,8 @@ class Exchange:
         self.target = Target("", "", 0, 0, request.method, "public")
         self.hits: tuple[Hit, ...] = ()
         self.lose_after_s: float | None = None
+        self._over = asyncio.Event()
+        """Of the fault that acts now: what it waits for ends with it."""
         self.continues = True
         """Whether the body comes unasked, or was asked for (Expect: 100-continue)."""
 
@@ -54,13 +59,70 @@ class Exchange:
         """Says what the request is about; faults that act before the body do so now."""
         text = self.request.headers.get("X-Attempt", "")
         attempt = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
-        if attempt == 0 and station:
-            attempt = self._attempts.next((station, form, page))
-        method = self.request.headers.get("X-HTTP-Method-Override", self.request.method).upper()
+        method = self._method()
+        if attempt == 0:
+            # Asking how far an upload is, or what the results are, is no attempt at the upload.
+            what = "status" if method == "HEAD" else phase
+            page_key = (station, form, page) if station else ("", "", hash(self.request.path))
+            attempt = self._attempts.next((f"{what} {page_key[0]}", *page_key[1:]))
         self.target = Target(station, form, page, attempt, method, phase)
         self.hits = self._rules.hits(self.target)
         for hit in self.hits:
-            await hit.fault.on_request(self, hit.draw)
+            if type(hit.fault).on_request is not Fault.on_request:
+                hit.act()
+                self._over = hit.over
+                await hit.fault.on_request(self, hit.draw)
+
+    def _method(self) -> str:
+        """What the request means to be: a POST to a resumable upload may say that it is something else."""
+        if self.request.method == "POST" and self.request.path.startswith("/v1/files/"):
+            return self.request.headers.get("X-HTTP-Method-Override", "POST").upper()
+        return self.request.method
+
+    async def act(self, hit: Hit, place: Awaitable[bool]) -> bool:
+        """Lets a fault act at a place; whether it did. If it ends the request it did too."""
+        self._over = hit.over
+        try:
+            acted = await place
+        except (Cut, Problem):
+            hit.act()
+            raise
+        if acted:
+            hit.act()
+        return acted
+
+    def strike_upload(self, upload: Resumable) -> None:
+        """Lets the faults of resumable uploads act on this one."""
+        for hit in self.strike("resumable"):
+            try:
+                acted = hit.fault.on_resumable(self, upload, hit.draw)
+            except Problem:
+                hit.act()
+                raise
+            if acted:
+                hit.act()
+
+    def strike_rows(self, rows: tuple[Row, ...]) -> tuple[tuple[Row, ...], tuple[Hit, ...]]:
+        """The rows that faults make of these, and the faults to be counted if they are stored like that."""
+        acting: list[Hit] = []
+        for hit in self.strike("rows"):
+            loss_before = self.lose_after_s
+            try:
+                changed = hit.fault.on_rows(self, rows, hit.draw)
+            except Problem:
+                hit.act()
+                raise
+            if rows and not changed:  # nothing is stored: whatever was done to it before is without effect
+                acting, self.lose_after_s = [hit], None
+            elif changed != rows or self.lose_after_s != loss_before:
+                acting.append(hit)
+            rows = changed
+        return rows, tuple(acting)
+
+    def let_go(self) -> None:
+        """It is over: what did not act will not."""
+        for hit in self.hits:
+            hit.let_go()
 
     def strike(self, reach: Reach) -> tuple[Hit, ...]:
         """The faults that strike what has come up now; they may act on the answer too."""
@@ -80,20 +142,20 @@ class Exchange:
         return self.connection is None or self.connection.is_closing()
 
     async def sleep(self, delay_s: float) -> None:
-        """Waits; ends early when the client leaves or the faults are healed."""
+        """Waits; ends early when the client leaves or the fault that acts is over."""
         if delay_s > 0:
             await self.hold(delay_s)
 
     async def hold(self, longest_s: float | None = None) -> None:
-        """Waits for the client to leave, the faults to be healed, or the time to pass."""
+        """Waits for the client to leave, the fault that acts to be over, or the time to pass."""
         if self.connection is None:
             return
-        healed = asyncio.ensure_future(self._rules.healed.wait())
-        either: set[asyncio.Future[Any]] = {healed, self.connection.lost}
+        over = asyncio.ensure_future(self._over.wait())
+        either: set[asyncio.Future[Any]] = {over, self.connection.lost}
         try:
             await asyncio.wait(either, timeout=longest_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            healed.cancel()
+            over.cancel()
 
     async def write(self, data: bytes) -> None:
         """Puts bytes on the wire as they are."""

@@ -23,6 +23,8 @@ from mock_server.rules import Rules
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 EXCHANGE = web.RequestKey("EXCHANGE", Exchange)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_OTHER = "_OTHER"
+_UNMATCHED = "unmatched"
 _LINGER_S = 10.0
 _SILENCE_S = 1.0
 _KEEP_ALIVE_S = 75.0
@@ -47,7 +49,11 @@ class Sent(web.Response):
 class _Handler(web.RequestHandler):
     """The library's protocol, whose own errors are problems too."""
 
-    __slots__ = ()
+    __slots__ = ("_metrics",)
+
+    def __init__(self, *arguments: Any, metrics: Metrics | None, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._metrics = metrics
 
     def handle_error(
         self,
@@ -59,6 +65,8 @@ class _Handler(web.RequestHandler):
         """A problem for a request that could not be parsed, or whose handler broke."""
         if status >= 500:
             _log.error("a handler broke", exc_info=exc)
+        elif self._metrics is not None:  # it came to no handler: nobody else has counted it
+            self._metrics.request(_OTHER, _UNMATCHED, status, 0.0)
         if request.writer.output_size > 0:
             raise ConnectionError
         detail = "" if message is None or status >= 500 else message.partition("\n")[0].strip(" :")
@@ -67,8 +75,10 @@ class _Handler(web.RequestHandler):
         return answer
 
 
-def handler_factory(runner: web.AppRunner, profile: ServerProfile) -> Callable[[], asyncio.Protocol]:
-    """Makes the protocols of a port's connections."""
+def handler_factory(
+    runner: web.AppRunner, profile: ServerProfile, metrics: Metrics | None = None
+) -> Callable[[], asyncio.Protocol]:
+    """Makes the protocols of a port's connections; what cannot be parsed is counted in `metrics`."""
     server = runner.server
     if server is None:
         message = "the runner is not set up"
@@ -77,7 +87,7 @@ def handler_factory(runner: web.AppRunner, profile: ServerProfile) -> Callable[[
 
     def make() -> asyncio.Protocol:
         return _Handler(
-            server, loop=loop, access_log=_no_log, keepalive_timeout=_KEEP_ALIVE_S, lingering_time=0,
+            server, metrics=metrics, loop=loop, access_log=_no_log, keepalive_timeout=_KEEP_ALIVE_S, lingering_time=0,
             read_bufsize=_READ_BUFFER_BYTES, max_line_size=profile.max_header, max_field_size=profile.max_header,
         )  # fmt: skip
 
@@ -91,6 +101,7 @@ def gateway(rules: Rules, metrics: Metrics) -> Middleware:
     @web.middleware
     async def go_through(request: web.Request, handler: Handler) -> web.StreamResponse:
         begun = time.monotonic()
+        status = 500  # unless something else is answered
         metrics.active += 1
         exchange = Exchange(request, rules, attempts)
         exchange.continues = request.headers.get("Expect", "").lower() != "100-continue"
@@ -101,16 +112,19 @@ def gateway(rules: Rules, metrics: Metrics) -> Middleware:
         try:
             answer = await answered(request, handler)
             status = answer.status
-            answer = await _finished(exchange, answer)
+            return await _finished(exchange, answer)
+        except asyncio.CancelledError:
+            status = 499
+            raise
         finally:
             metrics.active -= 1
+            exchange.let_go()
             if connection is not None:
                 connection.end_request()
-        resource = request.match_info.route.resource
-        route = resource.canonical if resource is not None else "unmatched"
-        method = request.method if request.method in _METHODS else "_OTHER"
-        metrics.request(method, route, status, time.monotonic() - begun)
-        return answer
+            resource = request.match_info.route.resource
+            route = resource.canonical if resource is not None else _UNMATCHED
+            method = request.method if request.method in _METHODS else _OTHER
+            metrics.request(method, route, status, time.monotonic() - begun)
 
     return go_through
 
@@ -137,8 +151,9 @@ async def _through_faults(exchange: Exchange, answer: web.StreamResponse) -> web
         await answer.write_eof()
     finally:
         wire = connection.caught()
-    for hit in exchange.hits:
-        if await hit.fault.on_answer(exchange, wire, hit.draw):
+    # Who ends the connection comes first, a lost ack before all: behind one that sends the answer it could not any more.
+    for hit in sorted(exchange.hits, key=lambda hit: (not hit.fault.ends_answers, hit.fault.reach != "rows")):
+        if await exchange.act(hit, hit.fault.on_answer(exchange, wire, hit.draw)):
             return answer
     await exchange.write(wire)
     return answer

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+from collections import deque
 from pathlib import Path
 
 from mock_server.rules import Injection
@@ -16,7 +18,8 @@ class InjectionLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._waiting: list[Injection] = []
+        self._waiting: deque[Injection] = deque()
+        self._lock = threading.Lock()
 
     def add(self, injection: Injection) -> None:
         """Takes a line."""
@@ -30,10 +33,12 @@ class InjectionLog:
                 await asyncio.to_thread(self.flush)
 
     def flush(self) -> None:
-        """Writes what has gathered."""
-        lines, self._waiting = self._waiting, []
-        with self._path.open("a", encoding="utf-8") as file:
-            file.writelines(_line(injection) for injection in lines)
+        """Writes what has gathered; what another thread is writing is written too when it returns."""
+        with self._lock:
+            lines = [_line(self._waiting.popleft()) for _ in range(len(self._waiting))]
+            if lines:
+                with self._path.open("a", encoding="utf-8") as file:
+                    file.write("".join(lines))
 
 
 def _line(injection: Injection) -> str:

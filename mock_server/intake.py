@@ -119,14 +119,17 @@ class Intake:
         return Problem(503, "Overloaded", headers=retry_after(self.admission.retry_after_s(draw)))
 
     async def finish(self, exchange: Exchange, upload: Upload, upload_id: str = "") -> web.Response:
-        """Works on an upload that is read, stores it, and answers: 201, 200, or 202 where reading is asynchronous."""
+        """Works on an upload that is read, stores it, and answers: 201, 200, or 202 where reading is asynchronous.
+
+        A resumable upload is always waited for: its last offset acknowledges it, and its bytes are then let go.
+        """
         check_digest(exchange.request.headers.get("Repr-Digest"), upload)
-        asynchronous = self._profile.reading == "asynchronous"
+        asynchronous = self._profile.reading == "asynchronous" and not upload_id
         if not upload.is_whole_jpeg and not asynchronous:
             raise Problem(422, "Unreadable photo", "The photo is not a complete JPEG")
         self.admit(exchange)
         if not asynchronous:
-            return await self._worked(exchange, upload, upload_id)
+            return await self._worked(exchange, upload, upload_id, waits=True)
         page = exchange.target[:3]
         self.pending.say(page, "queued")
         task = asyncio.create_task(self._read_later(exchange, upload, upload_id))
@@ -138,7 +141,7 @@ class Intake:
     async def _read_later(self, exchange: Exchange, upload: Upload, upload_id: str) -> web.Response:
         page = exchange.target[:3]
         try:
-            answer = await self._worked(exchange, upload, upload_id)
+            answer = await self._worked(exchange, upload, upload_id, waits=False)
         except Problem as problem:
             status = {422: "unreadable", 409: "conflict"}.get(problem.status, "refused")
             self.pending.say(page, status, title=problem.title)
@@ -146,6 +149,8 @@ class Intake:
         except Cut:
             self.pending.say(page, "refused")
             return web.Response(status=499)
+        finally:
+            exchange.let_go()
         self.pending.forget(page)
         return answer
 
@@ -160,37 +165,37 @@ class Intake:
             state = dict(zip(("receipt", "sha256", "size"), rows[0], strict=True), status="stored")
         return json_answer(state)
 
-    async def _worked(self, exchange: Exchange, upload: Upload, upload_id: str) -> web.Response:
+    async def _worked(self, exchange: Exchange, upload: Upload, upload_id: str, *, waits: bool) -> web.Response:
         timing = Timing()
         self.under_way += 1
         try:
-            await self._work(exchange, upload, timing)
+            await self._work(exchange, upload, timing, waits=waits)
             if not upload.is_whole_jpeg:  # found out only by reading, where reading is asynchronous
                 raise Problem(422, "Unreadable photo", "The photo is not a complete JPEG")
             return await self._hold(exchange, upload, timing, upload_id)
         finally:
             self.under_way -= 1
 
-    def _service_s(self, exchange: Exchange, upload: Upload) -> float:
+    def _service_s(self, exchange: Exchange, upload: Upload, *, waits: bool) -> float:
         profile = self._profile
         key = exchange.target[:4]
         seconds: float = profile.service_time.quantile(uniform(profile.seed, "service", *key))
         if profile.bytes_per_s is not None:
             seconds += upload.size_bytes / profile.bytes_per_s
         if profile.reading == "asynchronous":
-            self.pending.say(exchange.target[:3], "reading")
+            if not waits:
+                self.pending.say(exchange.target[:3], "reading")
             seconds += profile.reading_time.quantile(uniform(profile.seed, "reading", *key))
         return seconds / self._rules.capacity_factor(exchange.target)
 
-    async def _work(self, exchange: Exchange, upload: Upload, timing: Timing) -> None:
+    async def _work(self, exchange: Exchange, upload: Upload, timing: Timing, *, waits: bool) -> None:
         ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
 
         def on_end(_job: Job, end: End) -> None:
             if not ended.done():
                 ended.set_result(end)
 
-        waits = self._profile.reading == "synchronous"
-        job = Job(lambda: self._service_s(exchange, upload), on_end, lambda: waits and exchange.is_gone)
+        job = Job(lambda: self._service_s(exchange, upload, waits=waits), on_end, lambda: waits and exchange.is_gone)
         job.latest_start_s = self.admission.latest_start_s(self._client_timeout_s(exchange))
         self._pool.submit(job)
         try:
@@ -219,9 +224,7 @@ class Intake:
             target.station, target.form, target.page, upload.sha256, upload.size_bytes, upload.reading.text, time.time(),
             upload.sha256, exchange.request.headers.get("Idempotency-Key", ""), secrets.token_hex(8), upload.photo,
         )  # fmt: skip
-        rows: tuple[Row, ...] = (sent,)
-        for hit in exchange.strike("rows"):
-            rows = hit.fault.on_rows(exchange, rows, hit.draw)
+        rows, acting = exchange.strike_rows((sent,))
         begun = time.monotonic()
         verdict = await self._store.put(Order(sent, rows, upload_id))
         timing.store_s = time.monotonic() - begun
@@ -229,6 +232,10 @@ class Intake:
         if verdict.kind == "conflict":
             raise Problem(409, "Another photo is held for this page", headers=headers, sha256=verdict.sha256)
         if verdict.kind == "new":
+            for hit in acting:
+                hit.act()
+            if acting:
+                await self._rules.logged()
             self._metrics.stored.inc(len(rows))
             self._metrics.stored_bytes.inc(sum(row.size_bytes for row in rows))
             if exchange.lose_after_s is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mock_server.photo import PhotoSink, Upload
@@ -30,18 +30,16 @@ class Resumable:
     path: Path
     offset: int = 0
     is_locked: bool = False
-    is_finishing: bool = False
-    """All bytes are here, and the page is being worked on: it is not acknowledged yet."""
     is_expired: bool = False
     is_pretended: bool = False
     """A fault claims that it is complete."""
-    is_taken: bool = False
-    """Answered while its reading is still to come (asynchronous mode): its page's status tells the rest."""
+    rollbacks: set[tuple[str, int]] = field(default_factory=set)
+    """Faults that cut it down, each with the attempt that it struck."""
 
     @property
     def told_offset(self) -> int:
         """The offset that its client is told. It is the length only when the page is stored."""
-        if self.is_pretended or self.is_taken or self.receipt:
+        if self.is_pretended or self.receipt:
             return self.length
         return self.offset
 

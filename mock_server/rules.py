@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from mock_server.dice import uniform
@@ -32,14 +32,11 @@ class Rule:
     """Whether its beginning was told to the server, and its end was not yet."""
     late: bool = False
     """Whether it began before this process knew T0: a crash must not happen again after its restart."""
+    promised: int = 0
+    """Hits that may still act: `count` has to leave room for them."""
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it ends, is healed, changed or removed: what waits in it goes on."""
     memory: dict[str, Any] = field(default_factory=dict)
-
-
-class Hit(NamedTuple):
-    """A fault that strikes a request, with the number to draw its details from."""
-
-    fault: Fault
-    draw: float
 
 
 class Injection(NamedTuple):
@@ -50,6 +47,37 @@ class Injection(NamedTuple):
     target: Target
 
 
+class Hit:
+    """A fault that strikes a request; it is counted and logged if it acts, with the time at which it struck."""
+
+    __slots__ = ("_rule", "_rules", "_settled", "_target", "_time_s", "draw", "fault", "over")
+
+    def __init__(self, rules: Rules, rule: Rule, target: Target, time_s: float, draw: float) -> None:
+        self.fault = rule.fault
+        self.draw = draw
+        """The number to draw its details from."""
+        self.over = rule.over
+        self._rules, self._rule, self._target, self._time_s = rules, rule, target, time_s
+        self._settled = False
+        rule.promised += 1
+
+    def act(self) -> None:
+        """It does what it is for; telling so again changes nothing."""
+        if self._settle():
+            self._rules.count(self._rule, self._target, self._time_s)
+
+    def let_go(self) -> None:
+        """It will not act any more."""
+        self._settle()
+
+    def _settle(self) -> bool:
+        if self._settled:
+            return False
+        self._settled = True
+        self._rule.promised -= 1
+        return True
+
+
 _NOBODY = Target("", "", 0, 0, "", "")
 _LATE_S = 0.5
 
@@ -57,14 +85,21 @@ _LATE_S = 0.5
 class Rules:
     """The rules in force, by name; every question about faults is asked here."""
 
-    def __init__(self, faults: Iterable[Fault], seed: int, clock: Clock, log: Callable[[Injection], None]) -> None:
+    def __init__(
+        self,
+        faults: Iterable[Fault],
+        seed: int,
+        clock: Clock,
+        log: Callable[[Injection], None],
+        write_log: Callable[[], None] = lambda: None,
+    ) -> None:
         self._original = tuple(faults)
         self._seed = seed
         self._clock = clock
         self._log = log
+        self._write_log = write_log
         self._rules = {fault.name: Rule(fault) for fault in self._original}
         self.injected: dict[str, int] = {fault.name: 0 for fault in self._original}
-        self.healed = asyncio.Event()
         self.changed = asyncio.Event()
         self._server: Server | None = None
 
@@ -83,11 +118,12 @@ class Rules:
         return 0.0 if now is None or rule.healed else rule.fault.strength(now)
 
     def hits(self, target: Target, reach: Reach = "request") -> tuple[Hit, ...]:
-        """The faults of this reach that strike now, in the order of the profile; counts and logs them."""
+        """The faults of this reach that strike now, in the order of the profile; they count once they act."""
         if not self._rules:
             return ()
+        now = self._clock() or 0.0
         return tuple(
-            Hit(rule.fault, self._uniform(rule.fault, "draw", target))
+            Hit(self, rule, target, now, self._uniform(rule.fault, "draw", target))
             for rule in self._rules.values()
             if rule.fault.reach == reach and self._strikes(rule, target)
         )
@@ -97,6 +133,7 @@ class Rules:
         factor = 1.0
         for rule in self._rules.values():
             if rule.fault.reach == "work" and self._strikes(rule, target):
+                self.count(rule, target, self._clock() or 0.0)
                 factor *= rule.fault.capacity_factor(self.strength(rule))
         return factor
 
@@ -108,18 +145,21 @@ class Rules:
         if not fault.applies(target, self._clock() or 0.0, rule.memory):
             return False
         rule.seen += 1
-        if rule.seen <= fault.skip_first or (fault.count is not None and rule.injected >= fault.count):
+        if rule.seen <= fault.skip_first or (fault.count is not None and rule.injected + rule.promised >= fault.count):
             return False
         chance = fault.probability * (1.0 if fault.reach == "work" else strength)
-        if chance < 1 and self._uniform(fault, "hit", target) >= chance:
-            return False
-        self._count(rule, target)
-        return True
+        return chance >= 1 or self._uniform(fault, "hit", target) < chance
 
-    def _count(self, rule: Rule, target: Target) -> None:
-        rule.injected += 1
-        self.injected[rule.fault.name] = self.injected.get(rule.fault.name, 0) + 1
-        self._log(Injection(self._clock() or 0.0, rule.fault.name, target))
+    def count(self, rule: Rule, target: Target, time_s: float) -> None:
+        """Counts and logs that a rule acted; if it was changed meanwhile, for what is now in its place."""
+        name = rule.fault.name
+        self._rules.get(name, rule).injected += 1
+        self.injected[name] = self.injected.get(name, 0) + 1
+        self._log(Injection(time_s, name, target))
+
+    async def logged(self) -> None:
+        """Returns once every injection so far is in the log: a process that is killed later does not lose it."""
+        await asyncio.to_thread(self._write_log)
 
     def _uniform(self, fault: Fault, what: str, target: Target) -> float:
         return uniform(self._seed, fault.seed, fault.name, what, *target[:4])
@@ -127,21 +167,27 @@ class Rules:
     def attach(self, server: Server) -> None:
         """From now on this server is told what begins and ends; called when T0 is known."""
         self._server = server
+        self._look_what_is_late()
+        self.tell_edges()
+
+    def _look_what_is_late(self) -> None:
         now = self._clock() or 0.0
         for rule in self._rules.values():
             rule.late = rule.fault.start < now - _LATE_S
-        self.tell_edges()
 
     def tell_edges(self) -> None:
         """Tells the server what began and what ended since it was told last."""
-        if self._server is None:
-            return
+        now = self._clock()
         for rule in tuple(self._rules.values()):
+            if rule.healed or (now is not None and rule.fault.end is not None and now >= rule.fault.end):
+                rule.over.set()
+            if self._server is None:
+                continue
             is_on = self.strength(rule) > 0
             if is_on and not rule.is_on:
                 rule.is_on = True
                 if rule.fault.reach == "server" and not rule.late:
-                    self._count(rule, _NOBODY)
+                    self.count(rule, _NOBODY, now or 0.0)
                 rule.fault.on_begin(self._server, late=rule.late)
             elif rule.is_on and not is_on:
                 rule.is_on = False
@@ -160,15 +206,22 @@ class Rules:
         """Ends every rule now; what is scheduled for later does not come either."""
         for rule in self._rules.values():
             rule.healed = True
-        self._release()
+        self._look_again()
 
     def put(self, fault: Fault) -> bool:
         """Adds a fault, or changes the one of its name (its counts go on); whether it is new."""
         known = self._rules.get(fault.name)
-        self._rules[fault.name] = Rule(fault) if known is None else replace(known, fault=fault, healed=False)
         self.injected.setdefault(fault.name, 0)
-        self._release()
-        return known is None
+        if known is None:
+            self._rules[fault.name] = Rule(fault)
+            self._look_again()
+            return True
+        self._rules[fault.name] = Rule(fault, known.seen, known.injected)
+        self._look_again()
+        known.over.set()
+        if known.is_on and self._server is not None:  # after the beginning of the new one: a port stays closed
+            known.fault.on_end(self._server)
+        return False
 
     def remove(self, name: str) -> bool:
         """Takes a rule out; whether there was one."""
@@ -176,7 +229,7 @@ class Rules:
         if rule is None:
             return False
         rule.healed = True
-        self._release()
+        self._look_again()
         del self._rules[name]
         return True
 
@@ -185,12 +238,10 @@ class Rules:
         for name in tuple(self._rules):
             self.remove(name)
         self._rules = {fault.name: Rule(fault) for fault in self._original}
-        self._release()
+        self._look_what_is_late()
+        self._look_again()
 
-    def _release(self) -> None:
-        """Lets go what waits in a fault, and looks at the edges again."""
-        self.healed.set()
-        self.healed = asyncio.Event()
+    def _look_again(self) -> None:
         self.tell_edges()
         self.changed.set()
 

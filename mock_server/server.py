@@ -77,7 +77,7 @@ class MockServer:
         self._announce_crash = announce_crash
         self._log = InjectionLog(folder / "injections.jsonl")
         self.metrics = Metrics()
-        self.rules = Rules(profile.faults, profile.seed, self._since_t0, self._log.add)
+        self.rules = Rules(profile.faults, profile.seed, self._since_t0, self._log.add, self._log.flush)
         self.pool = Pool(profile, LoopClock(asyncio.get_running_loop()))
         self.store = Store(folder / "store.sqlite", profile.dedupe)
         self.accounts = Accounts(stations, profile, self.store)
@@ -91,6 +91,7 @@ class MockServer:
         self._runners = (_runner(data_app(parts)), _runner(admin_app(admin)))
         self.connections = Connections(profile.max_connections, profile.header_timeout)
         self._tls = tls
+        self._closers = 0
         self._listeners: list[Listener] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -111,7 +112,7 @@ class MockServer:
             await runner.setup()
         admin_connections = Connections(_ADMIN_CONNECTIONS, self.profile.header_timeout)
         self._listeners = [
-            Listener(handler_factory(self._runners[0], self.profile), self.connections, self._tls),
+            Listener(handler_factory(self._runners[0], self.profile, self.metrics), self.connections, self._tls),
             Listener(handler_factory(self._runners[1], self.profile), admin_connections, None),
         ]
         port = await self._listeners[0].open(addresses.host, addresses.port)
@@ -121,11 +122,15 @@ class MockServer:
 
     def close_port(self) -> None:
         """Stops to listen on the data port and resets every connection."""
-        self._listeners[0].close_port()
+        self._closers += 1
+        if self._closers == 1:
+            self._listeners[0].close_port()
 
     def open_port(self) -> None:
-        """Listens again."""
-        self._listeners[0].open_port()
+        """Listens again once everything that closed the port is over."""
+        self._closers -= 1
+        if self._closers == 0:
+            self._listeners[0].open_port()
 
     def kill(self, restart_after_s: float | None) -> None:
         """Ends the process at once, as `kill -9` would."""

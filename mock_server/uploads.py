@@ -77,10 +77,11 @@ class Uploads:
         await asyncio.to_thread(upload.path.unlink, missing_ok=True)
 
     async def remove(self, upload: Resumable) -> None:
-        """Removes an upload altogether."""
+        """Removes an upload altogether. Found by its id until that is on disk, else it would be read in again."""
         upload.is_expired = True
-        await self.forget_bytes(upload)
+        await asyncio.to_thread(upload.path.unlink, missing_ok=True)
         await self._store.run("UPDATE uploads SET expires_at = 0 WHERE id = ?", (upload.id,))
+        self._open.pop(upload.id, None)
 
     async def _sweep(self) -> None:
         now = self._now()

@@ -11,8 +11,11 @@ class AckLost(Fault):
     """Retries of such a page are repetitions: 200, or a second copy where nothing dedupes."""
 
     reach: ClassVar[Reach] = "rows"
+    ends_answers: ClassVar[bool] = True
     kind: Literal["ack_lost"]
 
     async def on_answer(self, exchange: Exchange, answer: bytes, draw: float) -> bool:  # noqa: ARG002
-        """Resets instead of answering."""
-        exchange.reset()
+        """Resets instead of acknowledging."""
+        if answer.partition(b" ")[2].startswith(b"2"):
+            exchange.reset()
+        return False

@@ -19,9 +19,10 @@ class Bandwidth(Fault):
     rate: Annotated[Rate, Field(gt=0)]
     """Bytes per second, as in "64KB/s"."""
 
-    async def on_body(self, exchange: Exchange, size_bytes: int, total_bytes: int) -> None:  # noqa: ARG002
+    async def on_body(self, exchange: Exchange, size_bytes: int, total_bytes: int) -> bool:  # noqa: ARG002
         """Reads the next piece only when this one's time is over."""
         await exchange.sleep(size_bytes / self.rate)
+        return True
 
     async def on_answer(self, exchange: Exchange, answer: bytes, draw: float) -> bool:  # noqa: ARG002
         """Sends in pieces at the rate."""

@@ -68,10 +68,10 @@ class Exchange(Protocol):
     target: Target
 
     async def sleep(self, delay_s: float) -> None:
-        """Waits; ends early when the client leaves or the faults are healed."""
+        """Waits; ends early when the client leaves or the fault is over."""
 
     async def hold(self, longest_s: float | None = None) -> None:
-        """Waits for the client to leave, the faults to be healed, or the time to pass."""
+        """Waits for the client to leave, the fault to be over, or the time to pass."""
 
     async def write(self, data: bytes) -> None:
         """Puts bytes on the wire as they are."""
@@ -107,6 +107,8 @@ class Fault(Frozen):
 
     reach: ClassVar[Reach] = "request"
     """What it strikes: its dice are thrown (and its hits counted) when such a thing comes up."""
+    ends_answers: ClassVar[bool] = False
+    """Whether it ends the connection in the place of an answer: such faults come before those that send it slowly."""
     name: str = ""
     """What reports and metrics call it; its kind if left out."""
     kind: str
@@ -149,7 +151,8 @@ class Fault(Frozen):
             return 0.0
         return 1.0 if self.ramp <= 0 else min(1.0, (now_s - self.start) / self.ramp)
 
-    # Places where a fault can act. `draw` is a uniform number in (0, 1), the same for a rule, page and attempt.
+    # Places where a fault can act; a hit is counted and logged if one of them answers True or ends the request
+    # (on_request: if the kind has one; on_rows: if other rows are stored, or a loss is promised). `draw` is a uniform number in (0, 1), the same for a rule, page and attempt.
 
     def applies(self, target: Target, now_s: float, memory: dict[str, Any]) -> bool:  # noqa: ARG002
         """Whether a matching request is hit, asked before the dice; `memory` is the rule's own to keep."""
@@ -162,15 +165,17 @@ class Fault(Frozen):
     async def on_request(self, exchange: Exchange, draw: float) -> None:
         """The header is read, the body is not."""
 
-    async def on_body(self, exchange: Exchange, size_bytes: int, total_bytes: int) -> None:
-        """Another `size_bytes` of the body have come, `total_bytes` in all."""
+    async def on_body(self, exchange: Exchange, size_bytes: int, total_bytes: int) -> bool:  # noqa: ARG002
+        """Another `size_bytes` of the body have come, `total_bytes` in all; whether it did anything."""
+        return False
 
     def on_rows(self, exchange: Exchange, rows: tuple[Row, ...], draw: float) -> tuple[Row, ...]:  # noqa: ARG002
         """The work is done: what shall be stored instead of `rows`."""
         return rows
 
-    def on_resumable(self, exchange: Exchange, upload: Resumable, draw: float) -> None:
-        """A resumable upload is asked for or goes on."""
+    def on_resumable(self, exchange: Exchange, upload: Resumable, draw: float) -> bool:  # noqa: ARG002
+        """A resumable upload that is in nobody's use is asked for or goes on; whether it did anything."""
+        return False
 
     async def on_answer(self, exchange: Exchange, answer: bytes, draw: float) -> bool:  # noqa: ARG002
         """The answer is ready as it would go on the wire: True if it was sent, or not sent, here."""

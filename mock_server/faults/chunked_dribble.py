@@ -24,6 +24,8 @@ class ChunkedDribble(Fault):
     async def on_answer(self, exchange: Exchange, answer: bytes, draw: float) -> bool:  # noqa: ARG002
         """Sends head, chunks with pauses, and the last chunk."""
         head, _, body = answer.partition(b"\r\n\r\n")
+        if not body:  # of a HEAD, or 204: chunks would be taken for the next answer
+            return False
         lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(_FRAMING)]
         await exchange.write(b"\r\n".join([*lines, b"Transfer-Encoding: chunked", b"", b""]))
         size = -(-len(body) // self.chunks) or 1

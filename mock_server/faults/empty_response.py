@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from mock_server.faults.base import Exchange, Fault
 
@@ -10,6 +10,7 @@ from mock_server.faults.base import Exchange, Fault
 class EmptyResponse(Fault):
     """The upload is stored; its client gets FIN instead of an answer."""
 
+    ends_answers: ClassVar[bool] = True
     kind: Literal["empty_response"]
 
     async def on_answer(self, exchange: Exchange, answer: bytes, draw: float) -> bool:  # noqa: ARG002

@@ -16,7 +16,7 @@ class ExpireUpload(Fault):
     reach: ClassVar[Reach] = "resumable"
     kind: Literal["expire_upload"]
 
-    def on_resumable(self, exchange: Exchange, upload: Resumable, draw: float) -> None:  # noqa: ARG002
+    def on_resumable(self, exchange: Exchange, upload: Resumable, draw: float) -> bool:  # noqa: ARG002
         """Lets it expire and answers 410."""
         upload.expire()
         raise exchange.refuse(410, "The upload has expired")

@@ -16,6 +16,8 @@ class FalseComplete(Fault):
     reach: ClassVar[Reach] = "resumable"
     kind: Literal["false_complete"]
 
-    def on_resumable(self, exchange: Exchange, upload: Resumable, draw: float) -> None:  # noqa: ARG002
+    def on_resumable(self, exchange: Exchange, upload: Resumable, draw: float) -> bool:  # noqa: ARG002
         """Claims the whole length and gives the bytes up."""
+        is_news = not upload.is_pretended
         upload.pretend_complete()
+        return is_news

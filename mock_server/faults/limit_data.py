@@ -19,9 +19,10 @@ class LimitData(Fault):
     ending: Literal["fin", "rst"] = "fin"
     """How the connection ends; what was not read yet turns a FIN into an RST in most systems."""
 
-    async def on_body(self, exchange: Exchange, size_bytes: int, total_bytes: int) -> None:  # noqa: ARG002
+    async def on_body(self, exchange: Exchange, size_bytes: int, total_bytes: int) -> bool:  # noqa: ARG002
         """Closes at the limit."""
         if total_bytes > self.limit:
             if self.ending == "rst":
                 exchange.reset()
             exchange.close()
+        return False

@@ -21,5 +21,6 @@ class LoseAfterAck(Fault):
 
     def on_rows(self, exchange: Exchange, rows: tuple[Row, ...], draw: float) -> tuple[Row, ...]:  # noqa: ARG002
         """Stores for now."""
-        exchange.forget_later(self.after)
+        if rows:
+            exchange.forget_later(self.after)
         return rows

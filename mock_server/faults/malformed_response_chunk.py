@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from mock_server.faults.base import Exchange, Fault
 
@@ -10,6 +10,7 @@ from mock_server.faults.base import Exchange, Fault
 class MalformedResponseChunk(Fault):
     """The status promises success; the chunked body that follows is none. The upload is stored."""
 
+    ends_answers: ClassVar[bool] = True
     kind: Literal["malformed_response_chunk"]
 
     async def on_answer(self, exchange: Exchange, answer: bytes, draw: float) -> bool:  # noqa: ARG002

@@ -11,20 +11,20 @@ if TYPE_CHECKING:
 
 
 class Misfile(Fault):
-    """Stored for the neighbouring station (its number 1 higher, 999 becomes 1); the receipt is as if not."""
+    """Stored for number 000 of the same kelurahan, a station that there is not; the receipt is as if not."""
 
     reach: ClassVar[Reach] = "rows"
     kind: Literal["misfile"]
 
     def on_rows(self, exchange: Exchange, rows: tuple[Row, ...], draw: float) -> tuple[Row, ...]:  # noqa: ARG002
         """Changes the key."""
-        return tuple(row._replace(station=neighbour(row.station)) for row in rows)
+        return tuple(row._replace(station=nowhere(row.station)) for row in rows)
 
 
-def neighbour(station: str) -> str:
-    """The code of the next station of the same kelurahan.
+def nowhere(station: str) -> str:
+    """The code that nobody uploads for: a real neighbour's own page would be refused for what is not its doing.
 
-    >>> neighbour("3509191001999")
-    '3509191001001'
+    >>> nowhere("3509191001999")
+    '3509191001000'
     """
-    return f"{station[:-3]}{int(station[-3:]) % 999 + 1:03d}"
+    return f"{station[:-3]}000"

@@ -14,13 +14,22 @@ if TYPE_CHECKING:
 
 
 class OffsetRollback(Fault):
-    """When it is asked for or goes on, a share of what it had is gone; the client has to send it again."""
+    """When it is asked for or goes on, a share of what it had is gone; the client has to send it again.
+
+    It strikes an attempt at most once, or a client that keeps its X-Attempt while it resumes would never come to an end.
+    """
 
     reach: ClassVar[Reach] = "resumable"
     kind: Literal["offset_rollback"]
     lose: Annotated[Probability, Field(gt=0)] = 0.5
     """Share of the bytes received that is lost."""
 
-    def on_resumable(self, exchange: Exchange, upload: Resumable, draw: float) -> None:  # noqa: ARG002
+    def on_resumable(self, exchange: Exchange, upload: Resumable, draw: float) -> bool:  # noqa: ARG002
         """Goes back."""
-        upload.truncate(int(upload.offset * (1 - self.lose)))
+        once = (self.name, exchange.target.attempt)
+        kept = int(upload.offset * (1 - self.lose))
+        if kept >= upload.offset or once in upload.rollbacks or upload.is_pretended:
+            return False
+        upload.rollbacks.add(once)
+        upload.truncate(kept)
+        return True

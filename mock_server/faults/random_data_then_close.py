@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -14,6 +14,7 @@ from mock_server.units import Size
 class RandomDataThenClose(Fault):
     """Not even a status line. The upload is stored."""
 
+    ends_answers: ClassVar[bool] = True
     kind: Literal["random_data_then_close"]
     size: Annotated[Size, Field(ge=1)] = 256
     """Bytes of garbage."""

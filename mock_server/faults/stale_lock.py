@@ -16,6 +16,6 @@ class StaleLock(Fault):
     reach: ClassVar[Reach] = "resumable"
     kind: Literal["stale_lock"]
 
-    def on_resumable(self, exchange: Exchange, upload: Resumable, draw: float) -> None:  # noqa: ARG002
+    def on_resumable(self, exchange: Exchange, upload: Resumable, draw: float) -> bool:  # noqa: ARG002
         """Answers 423."""
         raise exchange.refuse(423, "The upload is locked")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,7 @@ from mock_server.units import Probability
 class TruncateBody(Fault):
     """The head is whole, of the body only a part comes, then FIN. The upload is stored."""
 
+    ends_answers: ClassVar[bool] = True
     kind: Literal["truncate_body"]
     keep: Annotated[Probability, Field(lt=1)] = 0.5
     """Share of the body that still comes."""
@@ -20,5 +21,7 @@ class TruncateBody(Fault):
     async def on_answer(self, exchange: Exchange, answer: bytes, draw: float) -> bool:  # noqa: ARG002
         """Sends the part and closes."""
         head, divider, body = answer.partition(b"\r\n\r\n")
-        await exchange.write(head + divider + body[: int(len(body) * self.keep)])
-        exchange.close()
+        if body:
+            await exchange.write(head + divider + body[: int(len(body) * self.keep)])
+            exchange.close()
+        return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 
@@ -56,6 +55,8 @@ class Tus:
         _check_version(request)
         exchange = request[EXCHANGE]
         length = _whole_number(request, "Upload-Length")
+        if length == 0:
+            raise Problem(400, "An empty upload is no photo")
         if length > self._profile.max_body:
             raise Problem(413, detail=f"At most {self._profile.max_body} bytes", headers={"Connection": "close"})
         header = request.headers.get("Upload-Metadata", "")
@@ -85,8 +86,6 @@ class Tus:
     async def head(self, request: web.Request) -> web.Response:
         """How far an upload is."""
         upload = await self._found(request, "upload")
-        if upload.is_finishing:
-            raise Problem(423, "The upload is being worked on")
         headers = {
             "Upload-Offset": str(upload.told_offset), "Upload-Length": str(upload.length),
             "Cache-Control": "no-store", "Upload-Expires": _date(upload),
@@ -97,12 +96,11 @@ class Tus:
 
     async def patch(self, request: web.Request) -> web.Response:
         """More bytes of an upload, from where it stands."""
+        _check_version(request)
         if request.content_type != _MEDIA_TYPE:
             raise Problem(415, detail=f"Send {_MEDIA_TYPE}")
         offset = _whole_number(request, "Upload-Offset")
         upload = await self._found(request, "upload")
-        if upload.is_locked:
-            raise Problem(423, "The upload is in use by another request")
         if offset != upload.told_offset and not upload.is_pretended:
             raise Problem(409, "The upload stands elsewhere", headers={"Upload-Offset": str(upload.told_offset)})
         headers = {"Upload-Expires": _date(upload)}
@@ -115,12 +113,15 @@ class Tus:
     async def delete(self, request: web.Request) -> web.Response:
         """Gives an upload up."""
         upload = await self._found(request, "upload")
-        if upload.is_locked:
-            raise Problem(423, "The upload is in use by another request")
         await self._uploads.remove(upload)
         return _answer(204, {})
 
     async def _found(self, request: web.Request, phase: str) -> Resumable:
+        """The upload that a request is about, once its faults have struck; nothing is awaited after the last look.
+
+        A fault may have held the request: meanwhile the upload can have been given up, or be in use. What is in use
+        is left alone, by faults too: one that cut it down would have the running request append at a wrong place.
+        """
         _check_version(request)
         station = self._accounts.station_of(request.headers.get("Authorization"))
         upload = await self._uploads.find(request.match_info["id"])
@@ -128,8 +129,12 @@ class Tus:
             raise Problem(403, "The upload is another station's")
         exchange = request[EXCHANGE]
         await exchange.begin(phase, upload.station, upload.form, upload.page)
-        for hit in exchange.strike("resumable"):
-            hit.fault.on_resumable(exchange, upload, hit.draw)
+        if upload.is_locked:
+            raise Problem(423, "The upload is in use by another request")
+        if upload.is_expired:
+            raise Problem(410, "The upload is gone")
+        if not upload.receipt:
+            exchange.strike_upload(upload)
         return upload
 
     async def _receive(self, exchange: Exchange, upload: Resumable) -> dict[str, str]:
@@ -150,7 +155,7 @@ class Tus:
         else:
             async for chunk in body.chunks(exchange, self._profile):
                 _check_room(upload, len(chunk))
-                await asyncio.to_thread(upload.append, chunk)
+                await _keep(upload, chunk)
         if upload.offset == upload.length:
             return await self._finish(exchange, upload, before)
         return {"Upload-Offset": str(upload.offset)}
@@ -166,7 +171,7 @@ class Tus:
         data = b"".join(pieces)
         if await asyncio.to_thread(checksum_of, algorithm, data) != claimed:
             raise Problem(460, "Checksum Mismatch", "Nothing of this request was kept")
-        await asyncio.to_thread(upload.append, data)
+        await _keep(upload, data)
 
     async def _finish(self, exchange: Exchange, upload: Resumable, before: int) -> dict[str, str]:
         """Makes the page of it; headers that tell how it went.
@@ -174,7 +179,6 @@ class Tus:
         If it is refused for now, the upload goes back to where this request found it: an offset equal to the length
         would tell the client that the page is safe.
         """
-        upload.is_finishing = True
         try:
             content = await asyncio.to_thread(upload.upload, keep=self._profile.keep_photos)
             answer = await self._intake.finish(exchange, content, upload.id)
@@ -183,15 +187,23 @@ class Tus:
                 await self._uploads.remove(upload)
             raise
         else:
-            upload.is_taken = answer.status == 202
-            upload.receipt = "" if upload.is_taken else "stored"
+            upload.receipt = "stored"
             await self._uploads.forget_bytes(upload)
         finally:
-            upload.is_finishing = False
-            if not (upload.receipt or upload.is_taken or upload.is_expired):
+            if not (upload.receipt or upload.is_expired):
                 upload.truncate(before)
         headers = {"Upload-Offset": str(upload.length)}
         return headers | {name: answer.headers[name] for name in ("Server-Timing",) if name in answer.headers}
+
+
+async def _keep(upload: Resumable, data: bytes) -> None:
+    """Adds bytes; a request that is cut short waits for that, or they would come after the next request's first."""
+    writing = asyncio.ensure_future(asyncio.to_thread(upload.append, data))
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await writing
+        raise
 
 
 def metadata_of(header: str) -> dict[str, str]:
@@ -201,17 +213,25 @@ def metadata_of(header: str) -> dict[str, str]:
     {'form': 'ppwp', 'empty': ''}
     """
     found: dict[str, str] = {}
+    if not header.isascii():
+        raise Problem(400, "Upload-Metadata is ASCII")
     for pair in header.split(",") if header.strip() else ():
         key, _, value = pair.strip().partition(" ")
         try:
             found[key] = base64.b64decode(value.strip(), validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError) as error:
+        except ValueError as error:  # of base64, of UTF-8, or of a byte that is not ASCII
             raise Problem(400, "Malformed Upload-Metadata") from error
     return found
 
 
+async def sign(request: web.Request, answer: web.StreamResponse) -> None:
+    """Says the version in every answer under /v1/files, errors included; a hook of the application."""
+    if request.path.startswith("/v1/files"):
+        answer.headers["Tus-Resumable"] = VERSION
+
+
 def _answer(status: int, headers: dict[str, str]) -> web.Response:
-    return web.Response(status=status, headers={"Tus-Resumable": VERSION, **headers})
+    return web.Response(status=status, headers=headers)
 
 
 def _check_version(request: web.Request) -> None:
@@ -240,7 +260,7 @@ def _checksum(request: web.Request) -> tuple[str, bytes]:
         raise Problem(400, "Unknown checksum algorithm", f"There are {', '.join(ALGORITHMS)}")
     try:
         return algorithm, base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise Problem(400, "Malformed Upload-Checksum") from error
 
 

@@ -303,10 +303,16 @@ async def test_corrupt_stored_holds_another_digest_than_the_receipt_says(tmp_pat
         assert (await mock.upload()).status == 200, "to the client all is well"
 
 
-async def test_misfile_stores_under_the_neighbouring_station(tmp_path):
+async def test_misfile_stores_under_a_station_that_there_is_not(tmp_path):
     answer, stored = await struck(tmp_path, "misfile")
     assert answer.status == 201
-    assert [(row["station"], row["sha256"]) for row in stored] == [(station(2), answer.json["sha256"])]
+    assert [(row["station"], row["sha256"]) for row in stored] == [(station(0), answer.json["sha256"])]
+
+
+async def test_misfile_harms_no_station_that_it_does_not_match(tmp_path):
+    async with running(tmp_path, faults=[fault("misfile", match={"station": STATION})]) as mock:
+        assert (await mock.upload(STATION)).status == 201
+        assert (await mock.upload(station(2))).status == 201
 
 
 async def test_duplicate_store_stores_two_copies(tmp_path):
@@ -420,7 +426,7 @@ async def test_each_kind_hits_by_its_dice_in_its_window_and_nobody_else(tmp_path
         await mock.upload(station(999))
         assert await mock.metric(f'mock_server_faults_injected_total{{fault="{kind}"}}') == 0, "before its window"
         mock.server._t0 = time.monotonic() - 3600  # an hour later
-        await asyncio.gather(*(mock.upload(station(number), X_Attempt="1") for number in numbers))
+        await asyncio.gather(*(mock.upload(station(number), reading=READING, X_Attempt="1") for number in numbers))
         expected = {code for code in map(station, numbers) if uniform(11, 3, kind, "hit", code, "ppwp", 1, 1) < 0.5}
         assert 6 <= len(expected) <= 18
         assert await mock.metric(f'mock_server_faults_injected_total{{fault="{kind}"}}') == len(expected)

@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import hashlib
+import time
 
 import pytest
 
+from mock_server.resumable import Resumable
 from tests.integration.mock_server.running import READING, STATION, Answer, Mock, head, photo, running, station
 
 VERSION = {"Tus-Resumable": "1.0.0"}
@@ -352,3 +354,122 @@ async def test_expire_upload_makes_it_gone_for_good(tmp_path):
         assert (await patch(mock, path, 0, photo())).status == 410
         assert await mock.stored() == []
         assert (await patch(mock, await create(mock, photo()), 0, photo())).status == 204
+
+
+async def test_an_upload_in_use_is_not_touched_by_a_fault_that_strikes_another_request(tmp_path):
+    picture = photo(size=300_000)
+    async with running(tmp_path, faults=[{"kind": "offset_rollback", "match": {"method": "HEAD"}}]) as mock:
+        path = await create(mock, picture)
+        line = await mock.line()
+        headers = {**await mock.bearer(), **VERSION, **BYTES, "Upload-Offset": "0"}
+        await line.send(head("PATCH", path, headers, len(picture)) + picture[:100_000])
+        await asyncio.sleep(0.2)
+        assert (await offset_of(mock, path)).status == 423
+        await line.send(picture[100_000:])
+        assert (await line.answer()).status == 204
+        await line.close()
+        (row,) = await mock.stored()
+        assert row["sha256"] == hashlib.sha256(picture).hexdigest()
+
+
+async def test_an_upload_that_became_a_page_is_not_struck_any_more(tmp_path):
+    async with running(tmp_path, faults=[{"kind": "offset_rollback", "match": {"method": "HEAD"}}]) as mock:
+        path = await create(mock, photo())
+        assert (await patch(mock, path, 0, photo())).status == 204
+        found = await offset_of(mock, path)
+        assert (found.status, found.headers["upload-offset"]) == (200, "3000")
+        assert await mock.metric('mock_server_faults_injected_total{fault="offset_rollback"}') == 0
+
+
+@pytest.mark.parametrize("extra", [",\udcff cHB3cA==", ",x \udcff"])
+async def test_metadata_that_is_not_ascii_is_refused(tmp_path, extra):
+    async with running(tmp_path) as mock:
+        headers = {**await mock.bearer(), **VERSION, "Upload-Length": "3000", "Upload-Metadata": metadata() + extra}
+        assert (await mock.ask("POST", "/v1/files", headers)).status == 400
+
+
+async def test_a_checksum_that_is_not_ascii_is_refused(tmp_path):
+    async with running(tmp_path) as mock:
+        path = await create(mock, photo())
+        assert (await patch(mock, path, 0, photo(), Upload_Checksum="sha1 \udcff")).status == 400
+
+
+async def test_an_upload_is_answered_only_when_stored_even_where_reading_is_asynchronous(tmp_path):
+    async with running(tmp_path, reading="asynchronous", reading_time="300ms") as mock:
+        path = await create(mock, photo())
+        assert (await patch(mock, path, 0, photo())).status == 204
+        assert len(await mock.stored()) == 1, "at once: the last offset is an acknowledgement"
+        assert (
+            await mock.ask("GET", "/v1/stations/" + STATION + "/forms/ppwp/pages/1/status", await mock.bearer())
+        ).json["status"] == "stored"
+
+
+async def test_an_upload_given_up_while_a_patch_waits_is_not_stored(tmp_path):
+    latency = {"kind": "latency", "delay": "500ms", "match": {"method": "PATCH"}}
+    async with running(tmp_path, faults=[latency]) as mock:
+        path = await create(mock, photo())
+        waiting = asyncio.create_task(patch(mock, path, 0, photo()))
+        await asyncio.sleep(0.2)
+        assert (await mock.ask("DELETE", path, {**await mock.bearer(), **VERSION})).status == 204
+        assert (await waiting).status == 410
+        assert await mock.stored() == []
+        assert list((tmp_path / "uploads").iterdir()) == []
+
+
+async def test_an_upload_does_not_expire_while_its_page_is_worked_on(tmp_path):
+    expiry = {"kind": "expire_upload", "match": {"method": "HEAD"}}
+    async with running(tmp_path, service_time="500ms", faults=[expiry]) as mock:
+        path = await create(mock, photo())
+        finishing = asyncio.create_task(patch(mock, path, 0, photo()))
+        await asyncio.sleep(0.2)
+        assert (await offset_of(mock, path)).status == 423
+        assert (await finishing).status == 204
+        assert (await offset_of(mock, path)).status == 200
+
+
+async def test_every_answer_says_the_version_errors_too(tmp_path):
+    async with running(tmp_path) as mock:
+        path = await create(mock, photo())
+        answers = [
+            await patch(mock, path, 5, photo()),
+            await mock.ask("POST", "/v1/files", VERSION),
+            await mock.ask("HEAD", "/v1/files/nix", {**await mock.bearer(), **VERSION}),
+            await mock.ask("GET", path),
+            await mock.ask("PATCH", path),
+        ]
+        assert [answer.status for answer in answers] == [409, 400, 404, 405, 412]
+        assert {answer.headers["tus-resumable"] for answer in answers} == {"1.0.0"}
+
+
+async def test_the_version_is_looked_at_before_the_content_type(tmp_path):
+    async with running(tmp_path) as mock:
+        path = await create(mock, photo())
+        headers = {**await mock.bearer(), "Content-Type": "text/plain"}
+        assert (await mock.ask("PATCH", path, headers, b"x")).status == 412
+        assert (await mock.ask("PATCH", path, {**headers, **VERSION}, b"x")).status == 415
+
+
+async def test_an_empty_upload_is_refused_when_it_is_created(tmp_path):
+    async with running(tmp_path) as mock:
+        headers = {**await mock.bearer(), **VERSION, "Upload-Length": "0", "Upload-Metadata": metadata()}
+        assert (await mock.ask("POST", "/v1/files", headers)).status == 400
+
+
+async def test_a_request_that_is_cut_short_leaves_no_write_behind(tmp_path, monkeypatch):
+    append = Resumable.append
+
+    def slowly(upload: Resumable, chunk: bytes) -> None:
+        time.sleep(0.6)
+        append(upload, chunk)
+
+    picture = photo()
+    async with running(tmp_path, handler_timeout="300ms") as mock:
+        path = await create(mock, picture)
+        monkeypatch.setattr(Resumable, "append", slowly)
+        assert (await patch(mock, path, 0, picture[:1000])).status == 503
+        monkeypatch.setattr(Resumable, "append", append)
+        offset = int((await offset_of(mock, path)).headers["upload-offset"])
+        assert (await patch(mock, path, offset, picture[offset:2000])).status == 204
+        await asyncio.sleep(0.5)
+        assert (await patch(mock, path, 2000, picture[2000:])).status == 204
+        assert (await mock.stored())[0]["sha256"] == hashlib.sha256(picture).hexdigest()

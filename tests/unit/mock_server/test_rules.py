@@ -19,7 +19,10 @@ class Scene:
         self.rules = Rules(specs, seed, lambda: self.now, self.log.append)
 
     def is_hit(self, target: Target) -> bool:
-        return bool(self.rules.hits(target) or self.rules.hits(target, "rows"))
+        hits = self.rules.hits(target) or self.rules.hits(target, "rows")
+        for hit in hits:
+            hit.act()
+        return bool(hits)
 
     def hit_pages(self, pages: range) -> set[int]:
         return {page for page in pages if self.is_hit(about(page))}
@@ -175,3 +178,23 @@ def test_the_next_edge_is_known():
     for scene.now in (0.0, 2.0, 4.5, 6.0):
         seen.append(scene.rules.next_edge_s())
     assert seen == [2.0, 2.0, 0.5, None]
+
+
+def test_a_reset_does_not_crash_again_what_came_back_from_the_crash():
+    scene = Scene({"kind": "crash", "start": "0s"})
+    server = _Server()
+    scene.now = 7.0
+    scene.rules.attach(server)
+    scene.rules.reset()
+    assert server.told == []
+
+
+def test_a_fault_that_replaces_another_ends_it():
+    scene = Scene({"kind": "down", "name": "x"})
+    server = _Server()
+    scene.rules.attach(server)
+    (latency,) = Profile.model_validate({"faults": [{"kind": "latency", "name": "x", "delay": "1s"}]}).faults
+    assert scene.rules.put(latency) is False
+    assert server.told == ["close", "open"]
+    scene.rules.remove("x")
+    assert server.told == ["close", "open"]
