@@ -16,6 +16,7 @@ from mock_server.answers import Problem, json_answer
 from mock_server.exchange import Exchange
 from mock_server.forms import check_page, page_number
 from mock_server.gateway import EXCHANGE, Handler, gateway
+from mock_server.headers import checked_headers
 from mock_server.intake import Intake
 from mock_server.metrics import Metrics
 from mock_server.openapi import document
@@ -45,7 +46,7 @@ class Parts:
 
 def data_app(parts: Parts) -> web.Application:
     """The application of the data port."""
-    app = web.Application(middlewares=[gateway(parts.rules, parts.metrics)], client_max_size=65_536)
+    app = web.Application(middlewares=[gateway(parts.rules, parts.metrics), checked_headers], client_max_size=65_536)
     routes = Routes(parts)
     tus = Tus(parts.profile, parts.accounts, parts.intake, parts.uploads)
     add = app.router.add_route

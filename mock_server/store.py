@@ -7,13 +7,14 @@ that the event loop never waits for a disk, and two uploads of one page are deci
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from mock_server.rows import Order, Row, Verdict
 
@@ -39,6 +40,12 @@ _GATHER_S = 0.005
 
 Work = Callable[[sqlite3.Connection], Any]
 Job = tuple[Work, asyncio.Future[Any]]
+
+
+class Failure(NamedTuple):
+    """Stands for the answer of work that raised."""
+
+    error: Exception
 
 
 class Store:
@@ -141,16 +148,24 @@ class Store:
         return batch
 
     def _commit(self, connection: sqlite3.Connection, batch: list[Job]) -> None:
+        """Does the jobs of a batch in one transaction; if one of them fails, each in a transaction of its own."""
+        has_begun = False
+        answers: list[object]
         try:
             connection.execute("BEGIN IMMEDIATE")
+            has_begun = True
             answers = [work(connection) for work, _ in batch]
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            self._tell([(future, error) for _, future in batch])
-        else:
-            self._tell([(future, answer) for (_, future), answer in zip(batch, answers, strict=True)])
+        except Exception as error:  # noqa: BLE001 - whatever a job raises, this thread has to live on for the others
+            with contextlib.suppress(sqlite3.Error):
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+            if has_begun and len(batch) > 1:
+                for job in batch:
+                    self._commit(connection, [job])
+                return
+            answers = [Failure(error)] * len(batch)
+        self._tell([(future, answer) for (_, future), answer in zip(batch, answers, strict=True)])
 
     def _tell(self, answers: list[tuple[asyncio.Future[Any], object]]) -> None:
         if self._loop is not None and not self._loop.is_closed():
@@ -170,7 +185,7 @@ def _deliver(answers: list[tuple[asyncio.Future[Any], object]]) -> None:
     for future, answer in answers:
         if future.done():
             continue
-        if isinstance(answer, sqlite3.Error):
-            future.set_exception(answer)
+        if isinstance(answer, Failure):
+            future.set_exception(answer.error)
         else:
             future.set_result(answer)
