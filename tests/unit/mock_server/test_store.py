@@ -121,3 +121,26 @@ async def test_the_event_loop_runs_on_while_the_disk_is_slow(store):
 async def test_an_order_without_rows_is_answered_as_new_and_stores_nothing(store):
     verdict = await store.put(order()._replace(rows=()))
     assert (verdict.kind, await held(store)) == ("new", 0)
+
+
+async def test_ids_are_not_used_again(store):
+    await store.put(order(1))
+    await store.lose(order(1).sent.receipt)
+    assert store.deletions == 1
+    await store.put(order(2))
+    assert await store.run("SELECT id FROM pages") == [(2,)]
+
+
+async def test_what_nobody_waits_for_any_more_is_stored_and_told(store):
+    gate = threading.Event()
+    slow = asyncio.create_task(store.do(lambda _connection: gate.wait(5)))
+    told: list[str] = []
+    given_up = asyncio.create_task(store.put(order(), lambda verdict: told.append(verdict.kind)))
+    await asyncio.sleep(0.05)
+    given_up.cancel()
+    await asyncio.gather(given_up, return_exceptions=True)
+    assert (store.waiting, told) == (2, [])
+    gate.set()
+    await slow
+    assert await held(store) == 1
+    assert (store.waiting, told) == (0, ["new"])
