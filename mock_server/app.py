@@ -28,6 +28,7 @@ from mock_server.public_api import PublicApi
 from mock_server.rules import Rules
 from mock_server.uploads import Uploads
 
+_LARGEST_LOGIN_BYTES = 1024
 _PAGE = "/v1/stations/{code}/forms/{form}/pages/{page}"
 
 
@@ -46,7 +47,9 @@ class Parts:
 
 def data_app(parts: Parts) -> web.Application:
     """The application of the data port."""
-    app = web.Application(middlewares=[gateway(parts.rules, parts.metrics), checked_headers], client_max_size=65_536)
+    app = web.Application(
+        middlewares=[gateway(parts.rules, parts.metrics), checked_headers], client_max_size=_LARGEST_LOGIN_BYTES
+    )
     routes = Routes(parts)
     tus = Tus(parts.profile, parts.accounts, parts.intake, parts.uploads)
     add = app.router.add_route
@@ -117,7 +120,7 @@ class Routes:
         station, pin = (content.get("station"), content.get("pin")) if isinstance(content, dict) else (None, None)
         if not isinstance(station, str) or not isinstance(pin, str):
             raise Problem(400, detail="Send {station, pin} as text")
-        await exchange.begin("login", station if station.isprintable() else "")
+        await exchange.begin("login", station)
         token, expires = await self._parts.accounts.login(station, pin)
         expires_at = datetime.fromtimestamp(expires, UTC).isoformat(timespec="seconds")
         return json_answer({"token": token, "expires_at": expires_at})
