@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from mock_server import metrics as exposition
 from mock_server.accounts import Accounts
@@ -48,7 +49,8 @@ class Parts:
 def data_app(parts: Parts) -> web.Application:
     """The application of the data port."""
     app = web.Application(
-        middlewares=[gateway(parts.rules, parts.metrics), checked_headers], client_max_size=_LARGEST_LOGIN_BYTES
+        middlewares=[gateway(parts.rules, parts.metrics), checked_headers, _presence(parts.intake)],
+        client_max_size=_LARGEST_LOGIN_BYTES,
     )
     routes = Routes(parts)
     tus = Tus(parts.profile, parts.accounts, parts.intake, parts.uploads)
@@ -73,6 +75,17 @@ def data_app(parts: Parts) -> web.Application:
         app.router.add_get(path, handler)
     app.router.add_get("/openapi.json", _described)
     return app
+
+
+def _presence(intake: Intake) -> Middleware:
+    """Lets the intake know who is in the house."""
+
+    @web.middleware
+    async def stay(request: web.Request, handler: Handler) -> web.StreamResponse:
+        with intake.present(request[EXCHANGE]):
+            return await handler(request)
+
+    return stay
 
 
 async def _described(_request: web.Request) -> web.Response:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -67,9 +67,24 @@ class Intake:
         self.losses = Losses(store)
         self.pending = Pending()
         self._tasks: set[asyncio.Task[web.Response]] = set()
+        self._present: set[Exchange] = set()
         self.is_closing = False
         self.under_way = 0
         """Uploads whose body is read and whose answer is not ready."""
+
+    @contextlib.contextmanager
+    def present(self, exchange: Exchange) -> Iterator[None]:
+        """Knows of a request as long as it has no answer."""
+        self._present.add(exchange)
+        try:
+            yield
+        finally:
+            self._present.discard(exchange)
+
+    @property
+    def awaited(self) -> int:
+        """Uploads without an answer whose client is still there, wherever they are held up."""
+        return sum(exchange.target.phase == "upload" and not exchange.is_gone for exchange in self._present)
 
     async def take(self, exchange: Exchange, read_body: ReadBody) -> web.Response:
         """Reads an upload, works on it, stores it, and answers with its receipt.
