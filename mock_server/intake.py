@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
@@ -31,6 +33,9 @@ from mock_server.store import Store
 _HELD = """
 SELECT receipt, sent_sha256, size_bytes FROM pages WHERE station = ? AND form = ? AND page = ? ORDER BY id LIMIT 1
 """
+
+_UNDER_WAY = ("queued", "reading")
+_log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 ReadBody = Callable[[AsyncIterator[bytes], PhotoSink], Awaitable[Upload]]
@@ -161,18 +166,26 @@ class Intake:
         except Cut:
             self.pending.say(page, "refused")
             return web.Response(status=499)
+        except sqlite3.Error:
+            _log.exception("the store failed")
+            self.pending.say(page, "refused", title="The store failed")
+            return web.Response(status=500)
         self.pending.forget(page)
         return answer
 
     async def status(self, exchange: Exchange) -> web.Response:
-        """What became of a page. Raises Problem 404 if nothing is known of it."""
+        """What became of a page: a later upload that failed does not hide what is held.
+
+        Raises Problem 404 if nothing is known of it.
+        """
         page = exchange.target[:3]
         state = self.pending.of(page)
-        if state is None:
+        if state is None or state["status"] not in _UNDER_WAY:
             rows = await self._store.run(_HELD, page)
-            if not rows:
-                raise Problem(404, "Nothing is known of this page")
-            state = dict(zip(("receipt", "sha256", "size"), rows[0], strict=True), status="stored")
+            if rows:
+                state = dict(zip(("receipt", "sha256", "size"), rows[0], strict=True), status="stored")
+        if state is None:
+            raise Problem(404, "Nothing is known of this page")
         return json_answer(state)
 
     async def _worked(self, exchange: Exchange, upload: Upload, upload_id: str) -> web.Response:
@@ -237,17 +250,21 @@ class Intake:
         rows: tuple[Row, ...] = (sent,)
         for hit in exchange.strike("rows"):
             rows = hit.fault.on_rows(exchange, rows, hit.draw)
-        begun = time.monotonic()
-        verdict = await self._store.put(Order(sent, rows, upload_id))
-        timing.store_s = time.monotonic() - begun
-        headers = {"Server-Timing": timing.header()}
-        if verdict.kind == "conflict":
-            raise Problem(409, "Another photo is held for this page", headers=headers, sha256=verdict.sha256)
-        if verdict.kind == "new":
+
+        def stored(verdict: Verdict) -> None:  # told by the store: this request may be given up before
+            if verdict.kind != "new":
+                return
             self._metrics.stored.inc(len(rows))
             self._metrics.stored_bytes.inc(sum(row.size_bytes for row in rows))
             if exchange.lose_after_s is not None:
                 self.losses.promise(verdict.receipt, exchange.lose_after_s)
+
+        begun = time.monotonic()
+        verdict = await self._store.put(Order(sent, rows, upload_id), stored)
+        timing.store_s = time.monotonic() - begun
+        headers = {"Server-Timing": timing.header()}
+        if verdict.kind == "conflict":
+            raise Problem(409, "Another photo is held for this page", headers=headers, sha256=verdict.sha256)
         return _receipt(verdict, upload.reading.warnings, headers)
 
 
