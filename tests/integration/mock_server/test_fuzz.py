@@ -220,7 +220,7 @@ def test_any_offset_and_length_of_an_upload_is_answered_below_500(tmp_path):
         assert created.status in {201, 400, 413}
         if created.status == 201:
             path = "/v1/files/" + created.headers["location"].rsplit("/", 1)[1]
-            data = photo(size=max(6, size))[:size]
+            data = photo(size=max(27, size))[:size]
             header = head("PATCH", path, {**bearer, **TUS, "Upload-Offset": offset}, size, close=True)
             status = await status_of(mock, header + data)
             assert acceptable(status)
