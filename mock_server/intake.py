@@ -140,7 +140,7 @@ class Intake:
 
     async def finish(self, exchange: Exchange, upload: Upload, upload_id: str = "") -> web.Response:
         """Works on an upload that is read, stores it, and answers: 201, 200, or 202 where reading is asynchronous."""
-        check_digest(exchange.request.headers.get("Repr-Digest"), upload)
+        check_digest(", ".join(exchange.request.headers.getall("Repr-Digest", ())), upload)
         asynchronous = self._profile.reading == "asynchronous"
         if not upload.is_whole_jpeg and not asynchronous:
             raise Problem(422, "Unreadable photo", "The photo is not a complete JPEG")
