@@ -16,9 +16,10 @@ function init(args)
   local noise = {}
   math.randomseed(7)
   count = tonumber(args[3])
-  for _ = 1, tonumber(args[2]) - 46 do noise[#noise + 1] = string.char(math.random(0, 255)) end
+  for _ = 1, tonumber(args[2]) - 67 do noise[#noise + 1] = string.char(math.random(0, 255)) end
   head = "--" .. boundary .. '\r\nContent-Disposition: form-data; name="photo"; filename="p.jpg"\r\n'
-    .. "Content-Type: image/jpeg\r\n\r\n\255\216\255\224" .. table.concat(noise)
+    .. "Content-Type: image/jpeg\r\n\r\n\255\216" -- start of image, a frame of one grey pixel, the header of its scan
+    .. "\255\192\0\11\8\0\1\0\1\1\1\17\0" .. "\255\218\0\8\1\1\0\0\63\0" .. table.concat(noise)
   tail = "\255\217\r\n--" .. boundary .. "--\r\n"
 end
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hmac
-import re
 import secrets
 import time
 from collections import OrderedDict, deque
@@ -13,10 +12,10 @@ from hashlib import sha256
 from pathlib import Path
 
 from mock_server.answers import Problem, retry_after
+from mock_server.forms import is_station
 from mock_server.profile import ServerProfile
 from mock_server.store import Store
 
-_CODE = re.compile(r"[0-9]{13}")
 _TOKENS_A_STATION = 8
 _REMEMBERED_STATIONS = 50_000
 
@@ -42,7 +41,7 @@ class Stations:
                 message = f"{path}: needs the columns code, name, pin"
                 raise ValueError(message)
             for row in rows:
-                if not _CODE.fullmatch(row["code"] or "") or not row["pin"]:
+                if not is_station(row["code"] or "") or not row["pin"]:
                     message = f"{path}:{rows.line_num}: needs a code of 13 digits and a pin"
                     raise ValueError(message)
                 pins[row["code"]] = row["pin"]
@@ -58,7 +57,7 @@ class Stations:
         """The PIN of a station, None if there is no such station."""
         if self._pins is not None:
             return self._pins.get(code)
-        return code[-6:] if _CODE.fullmatch(code) else None
+        return code[-6:] if is_station(code) else None
 
 
 class Accounts:
@@ -98,7 +97,7 @@ class Accounts:
         expected = self._stations.pin(station)
         right = hmac.compare_digest((expected or "\0").encode(), pin.encode("utf-8", "surrogatepass"))
         if expected is None or not right:
-            if expected is not None:
+            if is_station(station):  # throttled whether it exists or not: who is asked must not tell
                 self._note_wrong(station, count + 1, now + self._profile.pin_window)
             raise Problem(401, "Wrong station or PIN", headers={"WWW-Authenticate": "Bearer"})
         self._wrong.pop(station, None)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from mock_server import metrics as exposition
 from mock_server.accounts import Accounts
@@ -16,6 +17,7 @@ from mock_server.answers import Problem, json_answer
 from mock_server.exchange import Exchange
 from mock_server.forms import check_page, page_number
 from mock_server.gateway import EXCHANGE, Handler, gateway
+from mock_server.headers import checked_headers
 from mock_server.intake import Intake
 from mock_server.metrics import Metrics
 from mock_server.openapi import document
@@ -27,6 +29,7 @@ from mock_server.public_api import PublicApi
 from mock_server.rules import Rules
 from mock_server.uploads import Uploads
 
+_LARGEST_LOGIN_BYTES = 1024
 _PAGE = "/v1/stations/{code}/forms/{form}/pages/{page}"
 
 
@@ -45,7 +48,10 @@ class Parts:
 
 def data_app(parts: Parts) -> web.Application:
     """The application of the data port."""
-    app = web.Application(middlewares=[gateway(parts.rules, parts.metrics)], client_max_size=65_536)
+    app = web.Application(
+        middlewares=[gateway(parts.rules, parts.metrics), checked_headers, _presence(parts.intake)],
+        client_max_size=_LARGEST_LOGIN_BYTES,
+    )
     routes = Routes(parts)
     tus = Tus(parts.profile, parts.accounts, parts.intake, parts.uploads)
     add = app.router.add_route
@@ -70,6 +76,17 @@ def data_app(parts: Parts) -> web.Application:
         app.router.add_get(path, handler)
     app.router.add_get("/openapi.json", _described)
     return app
+
+
+def _presence(intake: Intake) -> Middleware:
+    """Lets the intake know who is in the house."""
+
+    @web.middleware
+    async def stay(request: web.Request, handler: Handler) -> web.StreamResponse:
+        with intake.present(request[EXCHANGE]):
+            return await handler(request)
+
+    return stay
 
 
 async def _described(_request: web.Request) -> web.Response:
@@ -117,7 +134,7 @@ class Routes:
         station, pin = (content.get("station"), content.get("pin")) if isinstance(content, dict) else (None, None)
         if not isinstance(station, str) or not isinstance(pin, str):
             raise Problem(400, detail="Send {station, pin} as text")
-        await exchange.begin("login", station if station.isprintable() else "")
+        await exchange.begin("login", station)
         token, expires = await self._parts.accounts.login(station, pin)
         expires_at = datetime.fromtimestamp(expires, UTC).isoformat(timespec="seconds")
         return json_answer({"token": token, "expires_at": expires_at})

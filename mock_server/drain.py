@@ -30,18 +30,20 @@ class Drain:
     async def run(self, longest_s: float = LONGEST_S, *, wait_for_clients: bool = False) -> dict[str, object]:
         """Counts: jobs dropped, what is still there after at most `longest_s`, and how long it took.
 
-        Bodies that are still coming in are waited for only if so asked.
+        Uploads whose client is still there are waited for, their bodies too: what healing let go is yet to be stored.
+        Other requests are waited for only if so asked. It is idle when two looks in a row find nothing.
         """
         begun = time.monotonic()
         self._rules.heal()
-        dropped = 0
+        dropped = calm_looks = 0
         while True:
             self._intake.losses.all_now()
             dropped += self._pool.drop_gone()
             left = self._pool.depth + self._pool.busy + self._store.waiting
-            left += self._intake.under_way + self._intake.losses.under_way
+            left += self._intake.under_way + self._intake.losses.under_way + self._intake.awaited
             left += self._metrics.active if wait_for_clients else 0
-            idle = left == 0
+            calm_looks = 0 if left else calm_looks + 1
+            idle = calm_looks > 1
             took = time.monotonic() - begun
             if idle or took >= longest_s:
                 break

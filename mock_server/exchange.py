@@ -13,6 +13,7 @@ from aiohttp import web
 from mock_server.answers import Problem, retry_after
 from mock_server.connection import Connection
 from mock_server.faults.base import Fault, Reach, Target
+from mock_server.forms import named
 from mock_server.resumable import Resumable
 from mock_server.rows import Row
 from mock_server.rules import Hit, Rules
@@ -57,6 +58,7 @@ class Exchange:
 
     async def begin(self, phase: str, station: str = "", form: str = "", page: int = 0) -> None:
         """Says what the request is about; faults that act before the body do so now."""
+        station, form = named(station, form)
         text = self.request.headers.get("X-Attempt", "")
         attempt = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
         method = self._method()

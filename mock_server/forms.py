@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from mock_server.answers import Problem
 
 PAGES = {"ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17}
@@ -9,6 +11,23 @@ PAGES = {"ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17}
 
 VOTES_PAGE = 2
 """The page of PPWP that carries the votes."""
+
+
+_STATION = re.compile(r"[0-9]{13}")
+
+
+def is_station(code: str) -> bool:
+    """Whether a text has the form of a station's code."""
+    return _STATION.fullmatch(code) is not None
+
+
+def named(station: str, form: str) -> tuple[str, str]:
+    """A station and a form as far as they can be: nothing else is remembered, logged or counted.
+
+    >>> named("3509191001001", "ppwp"), named("x" * 60_000, "y")
+    (('3509191001001', 'ppwp'), ('', ''))
+    """
+    return station if is_station(station) else "", form if form in PAGES else ""
 
 
 def page_number(text: str) -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
+import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -31,6 +33,9 @@ from mock_server.store import Store
 _HELD = """
 SELECT receipt, sent_sha256, size_bytes FROM pages WHERE station = ? AND form = ? AND page = ? ORDER BY id LIMIT 1
 """
+
+_UNDER_WAY = ("queued", "reading")
+_log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 ReadBody = Callable[[AsyncIterator[bytes], PhotoSink], Awaitable[Upload]]
@@ -67,9 +72,24 @@ class Intake:
         self.losses = Losses(store)
         self.pending = Pending()
         self._tasks: set[asyncio.Task[web.Response]] = set()
+        self._present: set[Exchange] = set()
         self.is_closing = False
         self.under_way = 0
         """Uploads whose body is read and whose answer is not ready."""
+
+    @contextlib.contextmanager
+    def present(self, exchange: Exchange) -> Iterator[None]:
+        """Knows of a request as long as it has no answer."""
+        self._present.add(exchange)
+        try:
+            yield
+        finally:
+            self._present.discard(exchange)
+
+    @property
+    def awaited(self) -> int:
+        """Uploads without an answer whose client is still there, wherever they are held up."""
+        return sum(exchange.target.phase == "upload" and not exchange.is_gone for exchange in self._present)
 
     async def take(self, exchange: Exchange, read_body: ReadBody) -> web.Response:
         """Reads an upload, works on it, stores it, and answers with its receipt.
@@ -123,7 +143,7 @@ class Intake:
 
         A resumable upload is always waited for: its last offset acknowledges it, and its bytes are then let go.
         """
-        check_digest(exchange.request.headers.get("Repr-Digest"), upload)
+        check_digest(", ".join(exchange.request.headers.getall("Repr-Digest", ())), upload)
         asynchronous = self._profile.reading == "asynchronous" and not upload_id
         if not upload.is_whole_jpeg and not asynchronous:
             raise Problem(422, "Unreadable photo", "The photo is not a complete JPEG")
@@ -149,20 +169,28 @@ class Intake:
         except Cut:
             self.pending.say(page, "refused")
             return web.Response(status=499)
+        except sqlite3.Error:
+            _log.exception("the store failed")
+            self.pending.say(page, "refused", title="The store failed")
+            return web.Response(status=500)
         finally:
             exchange.let_go()
         self.pending.forget(page)
         return answer
 
     async def status(self, exchange: Exchange) -> web.Response:
-        """What became of a page. Raises Problem 404 if nothing is known of it."""
+        """What became of a page: a later upload that failed does not hide what is held.
+
+        Raises Problem 404 if nothing is known of it.
+        """
         page = exchange.target[:3]
         state = self.pending.of(page)
-        if state is None:
+        if state is None or state["status"] not in _UNDER_WAY:
             rows = await self._store.run(_HELD, page)
-            if not rows:
-                raise Problem(404, "Nothing is known of this page")
-            state = dict(zip(("receipt", "sha256", "size"), rows[0], strict=True), status="stored")
+            if rows:
+                state = dict(zip(("receipt", "sha256", "size"), rows[0], strict=True), status="stored")
+        if state is None:
+            raise Problem(404, "Nothing is known of this page")
         return json_answer(state)
 
     async def _worked(self, exchange: Exchange, upload: Upload, upload_id: str, *, waits: bool) -> web.Response:
@@ -225,21 +253,25 @@ class Intake:
             upload.sha256, exchange.request.headers.get("Idempotency-Key", ""), secrets.token_hex(8), upload.photo,
         )  # fmt: skip
         rows, acting = exchange.strike_rows((sent,))
-        begun = time.monotonic()
-        verdict = await self._store.put(Order(sent, rows, upload_id))
-        timing.store_s = time.monotonic() - begun
-        headers = {"Server-Timing": timing.header()}
-        if verdict.kind == "conflict":
-            raise Problem(409, "Another photo is held for this page", headers=headers, sha256=verdict.sha256)
-        if verdict.kind == "new":
+
+        def stored(verdict: Verdict) -> None:  # told by the store: this request may be given up before
+            if verdict.kind != "new":
+                return
             for hit in acting:
                 hit.act()
-            if acting:
-                await self._rules.logged()
             self._metrics.stored.inc(len(rows))
             self._metrics.stored_bytes.inc(sum(row.size_bytes for row in rows))
             if exchange.lose_after_s is not None:
                 self.losses.promise(verdict.receipt, exchange.lose_after_s)
+
+        begun = time.monotonic()
+        verdict = await self._store.put(Order(sent, rows, upload_id), stored)
+        if acting and verdict.kind == "new":
+            await self._rules.logged()  # before the answer: a kill must not lose the line of what was done to a page
+        timing.store_s = time.monotonic() - begun
+        headers = {"Server-Timing": timing.header()}
+        if verdict.kind == "conflict":
+            raise Problem(409, "Another photo is held for this page", headers=headers, sha256=verdict.sha256)
         return _receipt(verdict, upload.reading.warnings, headers)
 
 

@@ -26,9 +26,7 @@ class Losses:
 
     def _begin(self, receipt: str) -> None:
         self._promised.pop(receipt).cancel()
-        task: asyncio.Task[object] = asyncio.create_task(
-            self._store.run("DELETE FROM pages WHERE receipt = ?", (receipt,))
-        )
+        task: asyncio.Task[object] = asyncio.create_task(self._store.lose(receipt))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 

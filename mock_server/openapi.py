@@ -63,7 +63,11 @@ _STATE: _Json = {
 _ATTEMPT = [("X-Attempt", "integer", "Number of the attempt, from 1")]
 _UPLOAD = [
     *_ATTEMPT,
-    ("Idempotency-Key", "string", "Makes a repetition known as one (dedupe = key)"),
+    (
+        "Idempotency-Key",
+        "string",
+        "Makes a repetition known as one (dedupe = key); at most 255 printable ASCII characters",
+    ),
     ("Repr-Digest", "string", "sha-256=:…: of the photo (RFC 9530)"),
     ("Upload-Timeout", "number", "Seconds that the client will wait"),
 ]

@@ -20,7 +20,6 @@ from mock_server.store import Store
 from mock_server.tally import LEVELS, Image, Region, Result, Tally, region_path, with_rows, with_stations
 
 _ROWS = "SELECT id, station, page, reading, stored_at, receipt FROM pages WHERE form = 'ppwp' AND id > ? ORDER BY id"
-_COUNT = "SELECT COUNT(*) FROM pages WHERE form = 'ppwp'"
 _CANDIDATES = ("100025", "100026", "100027")
 
 
@@ -32,6 +31,7 @@ class PublicApi:
         self._names = names
         self._empty = with_stations(Tally(), codes)
         self._tally = self._empty
+        self._deletions = 0
         self._cache_s = cache_s
         self._computed_s = float("-inf")
         self._ts = ""
@@ -56,11 +56,10 @@ class PublicApi:
         return self._tally
 
     def _computed(self) -> Tally:
-        tally = with_rows(self._tally, self._store.read(_ROWS, (self._tally.last_id,)))
-        (held,) = next(self._store.read(_COUNT))
-        if held < tally.rows:  # something was lost: begin again
-            tally = with_rows(self._empty, self._store.read(_ROWS, (0,)))
-        return tally
+        deletions = self._store.deletions  # before the rows are read: a later deletion is noticed the next time
+        known = self._tally if deletions == self._deletions else self._empty
+        self._deletions = deletions
+        return with_rows(known, self._store.read(_ROWS, (known.last_id,)))
 
     async def children(self, request: web.Request) -> web.Response:
         """The regions (or stations) right below one."""

@@ -6,7 +6,7 @@ it is cancelled. Tests run it in simulated time against M/M/c.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -71,7 +71,8 @@ class Pool:
     def __init__(self, profile: ServerProfile, clock: Clock) -> None:
         self._profile = profile
         self._clock = clock
-        self._queue: deque[Job] = deque()
+        self._queue: OrderedDict[Job, None] = OrderedDict()
+        """In the order of arrival; any job can leave at once, however many wait."""
         self._busy: set[Job] = set()
         self.on_start: Callable[[Job], None] = lambda _job: None
         self.on_served: Callable[[Job], None] = lambda _job: None
@@ -108,7 +109,7 @@ class Pool:
         if self.busy < self._profile.workers and not self._queue:
             self._start(job)
             return
-        self._queue.append(job)
+        self._queue[job] = None
         if self._profile.queue_timeout is not None:
             job.timer = self._clock.call_later(self._profile.queue_timeout, lambda: self._leave(job, End.TIMED_OUT))
 
@@ -135,7 +136,7 @@ class Pool:
 
     def _leave(self, job: Job, end: End) -> None:
         if job in self._queue:
-            self._queue.remove(job)
+            del self._queue[job]
             self._end(job, end)
 
     def _end(self, job: Job, end: End) -> None:
@@ -181,5 +182,5 @@ class Pool:
         discipline = self._profile.discipline
         overloaded = 2 * len(self._queue) > self._profile.queue_capacity
         if discipline == "lifo" or (discipline == "adaptive_lifo" and overloaded):
-            return self._queue.pop()
-        return self._queue.popleft()
+            return self._queue.popitem()[0]
+        return self._queue.popitem(last=False)[0]

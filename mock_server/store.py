@@ -7,19 +7,20 @@ that the event loop never waits for a disk, and two uploads of one page are deci
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from mock_server.rows import Order, Row, Verdict
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pages (
-    id INTEGER PRIMARY KEY, station TEXT NOT NULL, form TEXT NOT NULL, page INTEGER NOT NULL,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, station TEXT NOT NULL, form TEXT NOT NULL, page INTEGER NOT NULL,
     sha256 TEXT NOT NULL, size_bytes INTEGER NOT NULL, reading TEXT NOT NULL, stored_at REAL NOT NULL,
     sent_sha256 TEXT NOT NULL, idempotency_key TEXT NOT NULL, receipt TEXT NOT NULL, photo BLOB
 );
@@ -38,7 +39,21 @@ _GATHER_S, _GATHER_BUSY_S = 0.002, 0.010
 """Least time between two commits, alone and while uploads come side by side: one costs much the same for one or fifty."""
 
 Work = Callable[[sqlite3.Connection], Any]
-Job = tuple[Work, asyncio.Future[Any]]
+
+
+class Job(NamedTuple):
+    """Work for the writing thread, and who is told of it."""
+
+    work: Work
+    future: asyncio.Future[Any]
+    on_done: Callable[[Any], None]
+    """Called with the answer once it is on disk, even if nobody waits for the future any more."""
+
+
+class Failure(NamedTuple):
+    """Stands for the answer of work that raised."""
+
+    error: Exception
 
 
 class Store:
@@ -51,6 +66,9 @@ class Store:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self.waiting = 0
+        """Jobs that are not on disk yet."""
+        self.deletions = 0
+        """Times that pages were deleted since the start: who added rows up before must begin again."""
 
     async def open(self) -> None:
         """Opens the file, creating it if need be, and starts the writing thread."""
@@ -72,15 +90,15 @@ class Store:
         connection.executescript(_SCHEMA)
         return connection
 
-    async def do(self, work: Work) -> Any:
-        """What `work` answers, once the transaction that it was part of is on disk."""
+    async def do(self, work: Work, on_done: Callable[[Any], None] = lambda _answer: None) -> Any:
+        """What `work` answers, once the transaction that it was part of is on disk.
+
+        Who waits may be cancelled; the work is done all the same, and `on_done` is told of it.
+        """
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.waiting += 1
-        self._jobs.put((work, future))
-        try:
-            return await future
-        finally:
-            self.waiting -= 1
+        self._jobs.put(Job(work, future, on_done))
+        return await future
 
     async def run(self, statement: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         """The rows of one statement, once it is on disk."""
@@ -89,10 +107,18 @@ class Store:
         )
         return rows
 
-    async def put(self, order: Order) -> Verdict:
+    async def put(self, order: Order, on_done: Callable[[Verdict], None] = lambda _verdict: None) -> Verdict:
         """Stores an upload's rows unless it repeats or contradicts what is held."""
-        verdict: Verdict = await self.do(lambda connection: self._put(connection, order))
+        verdict: Verdict = await self.do(lambda connection: self._put(connection, order), on_done)
         return verdict
+
+    async def lose(self, receipt: str) -> None:
+        """Deletes the pages of a receipt."""
+
+        def lost(_answer: object) -> None:
+            self.deletions += 1
+
+        await self.do(lambda connection: connection.execute("DELETE FROM pages WHERE receipt = ?", (receipt,)), lost)
 
     def _put(self, connection: sqlite3.Connection, order: Order) -> Verdict:
         held = self.held(connection, order.sent)
@@ -141,20 +167,36 @@ class Store:
         return batch
 
     def _commit(self, connection: sqlite3.Connection, batch: list[Job]) -> None:
+        """Does the jobs of a batch in one transaction; if one of them fails, each in a transaction of its own."""
+        has_begun = False
+        answers: list[object]
         try:
             connection.execute("BEGIN IMMEDIATE")
-            answers = [work(connection) for work, _ in batch]
+            has_begun = True
+            answers = [job.work(connection) for job in batch]
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            self._tell([(future, error) for _, future in batch])
-        else:
-            self._tell([(future, answer) for (_, future), answer in zip(batch, answers, strict=True)])
-
-    def _tell(self, answers: list[tuple[asyncio.Future[Any], object]]) -> None:
+        except Exception as error:  # noqa: BLE001 - whatever a job raises, this thread has to live on for the others
+            with contextlib.suppress(sqlite3.Error):
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+            if has_begun and len(batch) > 1:
+                for job in batch:
+                    self._commit(connection, [job])
+                return
+            answers = [Failure(error)] * len(batch)
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(_deliver, answers)
+            self._loop.call_soon_threadsafe(self._deliver, batch, answers)
+
+    def _deliver(self, batch: list[Job], answers: list[object]) -> None:
+        self.waiting -= len(batch)
+        for job, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, Failure):
+                if not job.future.done():
+                    job.future.set_exception(answer.error)
+                continue
+            job.on_done(answer)
+            if not job.future.done():
+                job.future.set_result(answer)
 
     def read(self, query: str, parameters: tuple[object, ...] = ()) -> Iterator[tuple[Any, ...]]:
         """Rows as they are committed now, on a connection of their own; blocks, so call it in a thread."""
@@ -164,13 +206,3 @@ class Store:
             yield from connection.execute(query, parameters)
         finally:
             connection.close()
-
-
-def _deliver(answers: list[tuple[asyncio.Future[Any], object]]) -> None:
-    for future, answer in answers:
-        if future.done():
-            continue
-        if isinstance(answer, sqlite3.Error):
-            future.set_exception(answer)
-        else:
-            future.set_result(answer)

@@ -52,7 +52,6 @@ class Tally:
     stations: dict[str, Result] = field(default_factory=dict)
     regions: dict[str, Region] = field(default_factory=dict)
     last_id: int = 0
-    rows: int = 0
 
 
 def region_path(code: str) -> list[str]:
@@ -78,9 +77,9 @@ def with_rows(tally: Tally, rows: Iterable[tuple[int, str, int, str, float, str]
     Of several copies of a page the first one counts.
     """
     stations, regions = dict(tally.stations), dict(tally.regions)
-    last_id, count = tally.last_id, tally.rows
+    last_id = tally.last_id
     for row_id, code, page, reading, stored_at, receipt in rows:
-        last_id, count = row_id, count + 1
+        last_id = row_id
         _know(stations, regions, code)
         result = stations[code]
         if result.images[page - 1] is None:
@@ -93,7 +92,7 @@ def with_rows(tally: Tally, rows: Iterable[tuple[int, str, int, str, float, str]
                 result = replace(result, votes=votes, administration=administration, has_votes=True)
                 _add_votes(regions, code, votes)
         stations[code] = result
-    return Tally(stations, regions, last_id, count)
+    return Tally(stations, regions, last_id)
 
 
 def _know(stations: dict[str, Result], regions: dict[str, Region], code: str) -> None:

@@ -19,6 +19,8 @@ from mock_server.server import Addresses, MockServer
 
 STATION = "3509191001001"
 BOUNDARY = "----------------------------5f1c0ffee"
+JPEG_HEAD = bytes.fromhex("ffd8 ffc0000b 080001000101011100 ffda0008 010100003f00")
+"""Start of image, a frame of one grey pixel, the header of its scan."""
 ADMIN_TOKEN = "let me in"
 READING = (
     '{"administrasi":{"pemilih_dpt_j":280,"suara_sah":230,"suara_tidak_sah":4,"suara_total":234},'
@@ -27,9 +29,9 @@ READING = (
 
 
 def photo(seed: object = 0, size: int = 3000) -> bytes:
-    """A small file with a JPEG's beginning and end, different for each seed."""
-    noise = hashlib.shake_128(str(seed).encode()).digest(size - 6)
-    return b"\xff\xd8\xff\xe0" + noise + b"\xff\xd9"
+    """A file with a JPEG's head and end and noise between them, different for each seed."""
+    noise = hashlib.shake_128(str(seed).encode()).digest(size - len(JPEG_HEAD) - 2)
+    return JPEG_HEAD + noise + b"\xff\xd9"
 
 
 def form(picture: bytes, reading: str | None = None) -> bytes:

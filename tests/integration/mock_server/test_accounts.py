@@ -2,11 +2,13 @@
 
 import json
 import time
+from urllib.parse import quote
 
 import pytest
 
 from mock_server.accounts import Accounts, Stations
 from mock_server.answers import Problem
+from mock_server.exchange import AttemptCounts
 from mock_server.profile import ServerProfile
 from mock_server.store import Store
 from tests.integration.mock_server.running import STATION, form, path_of, photo, running, station
@@ -52,16 +54,56 @@ def test_a_wrong_stations_file_is_refused_with_its_line(tmp_path, text):
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"{}", b'{"station":1,"pin":"x"}', b"[" * 60_000, b'{"station":"\xff","pin":"1"}']
+    "body", [b"", b"{", b"[]", b"{}", b'{"station":1,"pin":"x"}', b"[" * 1000, b'{"station":"\xff","pin":"1"}']
 )
 async def test_a_malformed_login_is_refused(tmp_path, body):
     async with running(tmp_path) as mock:
         assert (await mock.ask("POST", "/v1/login", {}, body)).status == 400
 
 
-async def test_a_login_above_64_kib_is_refused(tmp_path):
+@pytest.mark.parametrize("size", [1024, 70_000])
+async def test_a_login_above_1_kib_is_refused(tmp_path, size):
     async with running(tmp_path) as mock:
-        assert (await login(mock, STATION, "x" * 70_000)).status == 413
+        assert (await login(mock, STATION, "x" * 900)).status == 401
+        assert (await login(mock, STATION, "x" * size)).status == 413
+
+
+async def test_stations_that_do_not_exist_are_throttled_like_those_that_do(tmp_path):
+    path = tmp_path / "stations.csv"
+    path.write_text(CSV)
+    async with running(tmp_path, Stations.read(path), pin_attempts=2) as mock:
+        for code in ("3509191001001", "3509191001999"):
+            assert [(await login(mock, code, "wrong")).status for _ in range(4)] == [401, 401, 429, 429]
+
+
+async def test_nothing_is_remembered_of_what_cannot_be_a_station(tmp_path):
+    latency = {"kind": "latency", "delay": "0s"}
+    async with running(tmp_path, faults=[latency]) as mock:
+        targets = []
+        mock.server.rules._log = lambda injection: targets.append(injection.target)
+        for number in range(20):
+            assert (await login(mock, f"{number}" + "x" * 500, "wrong")).status == 401
+            answer = await mock.ask("PUT", path_of(f"{number}" + "x" * 5000, form_name="y" * 500), {}, photo())
+            assert answer.status == 401
+        assert {(target.station, target.form) for target in targets} == {("", "")}
+        assert mock.server.accounts._wrong == {}
+        assert (await login(mock, STATION, STATION[-6:])).status == 200
+        assert targets[-1].station == STATION
+
+
+async def test_the_attempts_at_pages_that_cannot_be_are_not_counted(tmp_path, monkeypatch):
+    counted: list[tuple[str, str, int]] = []
+
+    def count(_self, page):
+        counted.append(page)
+        return 1
+
+    monkeypatch.setattr(AttemptCounts, "next", count)
+    async with running(tmp_path) as mock:
+        for code in ("x" * 5000, STATION + "0", "٣" * 13):
+            await mock.ask("PUT", path_of(quote(code)), {}, photo())
+        await mock.upload()
+    assert counted == [(STATION, "ppwp", 1)]
 
 
 async def test_wrong_pins_are_throttled_for_their_station_only(tmp_path):

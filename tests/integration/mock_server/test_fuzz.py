@@ -172,6 +172,30 @@ def test_any_header_value_is_answered_below_500(tmp_path):
     )  # fmt: skip
 
 
+def test_any_bytes_in_a_header_of_a_good_upload_are_answered_below_500(tmp_path):
+    names = [b"Idempotency-Key", b"Reading", b"X-Attempt", b"Repr-Digest", b"Upload-Timeout", b"User-Agent", b"Content-Type"]  # fmt: skip
+    picture = photo()
+
+    async def check(mock: Mock, name: bytes, value: bytes, page: int) -> None:
+        code = station(page)
+        line = b"\r\n" + name + b": " + value.strip() + b"\r\n\r\n"
+        header = head("PUT", path_of(code), await mock.bearer(code), len(picture), close=True)[:-4] + line
+        status = await status_of(mock, header + picture)
+        assert 200 <= status < 500
+        if name == b"Idempotency-Key" and any(byte > 126 for byte in value.strip()):
+            assert status == 400
+
+    values = st.binary(max_size=300).map(lambda drawn: bytes(byte for byte in drawn if byte > 31 and byte != 127))
+    over_one_server(tmp_path, 150, check, name=st.sampled_from(names), value=values, page=st.integers(1, 900))
+
+
+async def test_a_key_that_is_no_text_is_refused_and_the_store_lives_on(tmp_path):
+    async with leakproof(tmp_path, dedupe="key") as mock:
+        for key in ("\udcff", "é", "x" * 256, "a\tb", ""):
+            assert (await mock.upload(Idempotency_Key=key)).status == 400
+        assert (await mock.upload(Idempotency_Key="x" * 255)).status == 201
+
+
 def test_any_json_is_a_login_or_refused(tmp_path):
     values = st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=20), lambda inner: st.lists(inner, max_size=4)
                           | st.dictionaries(st.sampled_from(["station", "pin", "x"]), inner, max_size=3), max_leaves=10)  # fmt: skip
@@ -179,7 +203,7 @@ def test_any_json_is_a_login_or_refused(tmp_path):
     async def check(mock: Mock, content: object) -> None:
         body = json.dumps(content).encode()
         status = await status_of(mock, head("POST", "/v1/login", {}, len(body), close=True) + body)
-        assert status in {400, 401, 429}
+        assert status in {400, 401, 413, 429}
 
     over_one_server(tmp_path, 80, check, content=values)
 
@@ -196,7 +220,7 @@ def test_any_offset_and_length_of_an_upload_is_answered_below_500(tmp_path):
         assert created.status in {201, 400, 413}
         if created.status == 201:
             path = "/v1/files/" + created.headers["location"].rsplit("/", 1)[1]
-            data = photo(size=max(6, size))[:size]
+            data = photo(size=max(27, size))[:size]
             header = head("PATCH", path, {**bearer, **TUS, "Upload-Offset": offset}, size, close=True)
             status = await status_of(mock, header + data)
             assert acceptable(status)

@@ -101,6 +101,36 @@ async def test_what_is_lost_is_taken_out_of_the_sums(tmp_path):
         assert (await get(mock, PATHS[CODES[0]]))["chart"] is None
 
 
+async def test_what_comes_in_the_place_of_what_was_lost_is_counted_and_the_lost_is_not(tmp_path):
+    faults = [{"kind": "lose_after_ack", "after": "1h", "count": 1}]
+    async with running(tmp_path, stations(), public_cache="0s", faults=faults) as mock:
+        await mock.upload(CODES[0], page=2, reading=reading(105, 0, 0))
+        assert (await get(mock, PATHS["35"]))["chart"]["100025"] == 105
+        await mock.admin("POST", "/drain")
+        await mock.upload(CODES[1], page=2, reading=reading(7, 0, 0))
+        assert (await get(mock, PATHS["35"]))["chart"]["100025"] == 7
+        assert (await get(mock, PATHS[CODES[0]]))["chart"] is None
+
+
+@pytest.mark.parametrize("chart", [{"100025": 10**4298}, {"100025": 10**9}, {"x": 5}, {"\ud800": 5}])
+async def test_figures_that_nobody_can_have_counted_are_stored_with_a_warning_and_left_out(tmp_path, chart):
+    async with running(tmp_path, stations(), public_cache="0s", faults=[{"kind": "misread"}]) as mock:
+        text = json.dumps({"chart": chart, "administrasi": {"suara_sah": 1}})
+        for code in CODES[:2]:
+            answer = await mock.upload(code, page=2, reading=text)
+            assert (answer.status, len(answer.json["warnings"])) == (201, 1)
+        for code, path in PATHS.items():
+            found = await get(mock, path)
+            assert found["chart"] is None if code == CODES[0] else found["chart"]["100025"] == 0
+
+
+async def test_a_deep_reading_is_refused_before_a_fault_gets_lost_in_it(tmp_path):
+    async with running(tmp_path, faults=[{"kind": "misread"}]) as mock:
+        for depth, status in ((975, 400), (32, 201)):
+            deep = '{"a":' * depth + "1" + "}" * depth
+            assert (await mock.upload(reading=deep)).status == status
+
+
 async def test_of_several_copies_the_first_one_counts(tmp_path):
     async with running(tmp_path, stations(), public_cache="0s", dedupe="none") as mock:
         await mock.upload(CODES[0], page=2, reading=reading(1, 1, 1))

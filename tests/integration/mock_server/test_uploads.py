@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import json
+import sqlite3
+import threading
 
 import pytest
 
@@ -17,6 +19,7 @@ from tests.integration.mock_server.running import (
     repr_digest,
     running,
     station,
+    until,
 )
 
 
@@ -260,6 +263,41 @@ async def test_asynchronous_reading_finds_out_later_what_is_unreadable(tmp_path)
         status = await mock.ask("GET", path_of() + "/status", await mock.bearer())
         assert status.json["status"] == "unreadable"
         assert await mock.stored() == []
+
+
+async def test_a_page_that_is_held_is_called_stored_when_another_photo_of_it_was_refused(tmp_path):
+    async with running(tmp_path, reading="asynchronous", reading_time="10ms") as mock:
+        for picture in (photo(1), photo(2), b"not a photo"):
+            assert (await mock.upload(picture=picture)).status == 202
+            await asyncio.sleep(0.2)
+            status = (await mock.ask("GET", path_of() + "/status", await mock.bearer())).json
+            assert (status["status"], status["sha256"]) == ("stored", hashlib.sha256(photo(1)).hexdigest())
+
+
+async def test_an_asynchronous_upload_that_the_store_fails_is_called_refused(tmp_path, monkeypatch):
+    async with running(tmp_path, reading="asynchronous", reading_time="10ms") as mock:
+
+        async def fails(*_arguments):
+            raise sqlite3.OperationalError
+
+        monkeypatch.setattr(mock.server.store, "put", fails)
+        assert (await mock.upload()).status == 202
+        await asyncio.sleep(0.2)
+        status = await mock.ask("GET", path_of() + "/status", await mock.bearer())
+        assert status.json == {"status": "refused", "title": "The store failed"}
+
+
+async def test_what_is_committed_after_its_request_was_given_up_is_counted_as_stored(tmp_path):
+    async with running(tmp_path, handler_timeout="200ms") as mock:
+        await mock.token()
+        gate = threading.Event()
+        slow = asyncio.create_task(mock.server.store.do(lambda _connection: gate.wait(5)))
+        assert (await mock.upload()).status == 503
+        gate.set()
+        await slow
+        await until(lambda: mock.server.store.waiting == 0)
+        assert await mock.metric("mock_server_pages_stored_total") == len(await mock.stored()) == 1
+        assert await mock.metric("mock_server_stored_bytes_total") == len(photo((STATION, 1)))
 
 
 async def test_nothing_is_known_of_a_page_that_never_came(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from mock_server.answers import Problem
 from mock_server.faults.misread import misread
-from mock_server.readings import checked, figures, warnings_about
+from mock_server.readings import checked, figures
 
 
 def test_a_reading_is_kept_as_it_was_sent():
@@ -23,6 +23,18 @@ def test_what_is_no_json_object_is_refused(text):
     assert caught.value.status == 400
 
 
+def reading_of(depth: int) -> bytes:
+    return b'{"a":' * (depth - 1) + b"{}" + b"}" * (depth - 1)
+
+
+def test_a_reading_is_at_most_32_levels_deep():
+    assert checked(reading_of(32)).warnings == ()
+    for depth in (33, 480, 975):
+        with pytest.raises(Problem) as caught:
+            checked(reading_of(depth))
+        assert caught.value.status == 400
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -30,20 +42,35 @@ def test_what_is_no_json_object_is_refused(text):
         {"chart": {"100025": 1.5}},
         {"chart": {"100025": True}},
         {"chart": [1]},
+        {"chart": {"100025": 10**9}},
+        {"chart": {"100025": 10**4000}},
+        {"chart": {"total": 1}},
+        {"chart": {"٣": 1}},
+        {"chart": {"1" * 10: 1}},
+        {"chart": {str(number): 1 for number in range(65)}},
         {"administrasi": {"suara_sah": "5"}},
+        {"administrasi": {"suara_sah": 10**9}},
+        {"administrasi": {"\ud800": 5}},
     ],
 )
-def test_figures_that_are_no_counts_get_a_warning(content):
-    assert warnings_about(json.dumps(content)) == ["chart and administrasi should hold whole numbers, none below zero"]
-    assert figures(json.dumps(content)) == ({}, {})
+def test_figures_that_cannot_be_counted_get_a_warning(content):
+    text = json.dumps(content)
+    (warning,) = checked(text.encode()).warnings
+    assert "whole numbers from 0 to 999999999" in warning
+    assert figures(text) == ({}, {})
 
 
 def test_figures_that_add_up_get_none():
-    assert (
-        warnings_about('{"chart":{"a":2,"b":3},"administrasi":{"suara_sah":5,"suara_tidak_sah":1,"suara_total":6}}')
-        == []
+    adding_up = b'{"chart":{"1":2,"2":3},"administrasi":{"suara_sah":5,"suara_tidak_sah":1,"suara_total":6}}'
+    assert checked(adding_up).warnings == checked(b"{}").warnings == ()
+
+
+def test_sums_that_disagree_get_a_warning_each():
+    text = b'{"chart":{"1":2,"2":2},"administrasi":{"suara_sah":5,"suara_tidak_sah":1,"suara_total":7}}'
+    assert checked(text).warnings == (
+        "the votes add up to 4, but suara_sah = 5",
+        "suara_sah + suara_tidak_sah = 6, but suara_total = 7",
     )
-    assert warnings_about("{}") == warnings_about("") == []
 
 
 def test_a_misreading_changes_one_figure_and_never_to_itself():

@@ -1,6 +1,7 @@
 """The queue and the workers, in simulated time."""
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -96,6 +97,21 @@ def test_only_waiting_jobs_whose_client_has_gone_are_dropped():
     assert {name: end for name, (end, _) in bench.ends.items()} == {
         "served": End.SERVED, "gone": End.DROPPED, "there": End.SERVED,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("leave", ["drop", "cancel"])
+def test_many_may_leave_a_long_queue_without_holding_up_the_rest(leave):
+    bench = Bench(workers=1)
+    for number in range(20_000):
+        bench.submit(str(number), gone=number >= 10_000)
+    begun = time.process_time()
+    if leave == "drop":
+        assert bench.pool.drop_gone() == 10_000
+    else:
+        for number in range(10_000, 20_000):
+            bench.pool.cancel(bench.jobs[str(number)])
+    assert time.process_time() - begun < 0.5, "about 0.02 s; a search for each of them takes several"
+    assert bench.pool.depth == 9999
 
 
 def test_refusing_all_leaves_nothing_behind():
