@@ -50,7 +50,7 @@ def test_a_lost_worker_makes_the_run_invalid_and_names_its_stations(start, tiny)
     assert_accounted_for(run.folder)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_lost_generator_ends_the_run(start, tiny, workers):
     run = start(tiny, *LONG, "--workers", str(workers)).uploading()
     os.kill(process_named(run.folder, "--headless", *(["--master"] if workers == 2 else [])), signal.SIGKILL)
@@ -61,7 +61,7 @@ def test_a_lost_generator_ends_the_run(start, tiny, workers):
     assert_accounted_for(run.folder)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_if_the_harness_itself_is_killed_its_children_find_out_and_the_folder_still_gives_a_report(
     start, tiny, tmp_path, workers
 ):
@@ -84,12 +84,13 @@ def test_workers_that_were_still_starting_find_out_too(start, tiny):
     wait_for(lambda: family_of(run.folder) == [] or None, timeout_s=15)
 
 
-def test_what_lies_in_the_current_folder_is_not_imported(tiny, tmp_path):
+def test_what_lies_in_the_current_folder_or_at_home_does_not_steer_a_run(tiny, tmp_path):
     (tmp_path / "mock_server").mkdir()
     (tmp_path / "mock_server" / "__init__.py").write_text("raise RuntimeError('planted')\n", "utf-8")
     (tmp_path / "locust.py").write_text("raise RuntimeError('planted')\n", "utf-8")
     (tmp_path / "locust.conf").write_text("users = many\n", "utf-8")
-    code, output = harness("run", tiny, "--out", "run", cwd=tmp_path)
+    (tmp_path / ".locust.conf").write_text("run-time = 1s\n", "utf-8")
+    code, output = harness("run", tiny, "--out", "run", cwd=tmp_path, HOME=str(tmp_path))
     assert code == ExitCode.PASSED, output
 
 

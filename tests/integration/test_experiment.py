@@ -6,6 +6,7 @@ import subprocess
 
 from harness.errors import ExitCode
 from tests.integration.conftest import HARNESS, environment, harness, wait_for
+from tests.run_builder import RunBuilder
 
 MATRIX = """
 name = "small"
@@ -52,8 +53,7 @@ def test_a_matrix_is_run_interrupted_and_resumed_without_repeating_a_finished_ce
 def test_a_folder_of_another_experiment_is_not_touched(tmp_path, tiny):
     (tmp_path / "matrix.toml").write_text(MATRIX, "utf-8")
     foreign = tmp_path / "runs" / "experiments" / "small" / "runs" / "one-worker-5"
-    code, _ = harness("run", tiny, "--out", foreign, cwd=tmp_path)
-    assert code == 0
+    RunBuilder(foreign).finish("completed", at_s=1.0)
     before = sorted(path.stat().st_mtime_ns for path in foreign.rglob("*"))
     code, output = harness("experiment", "matrix.toml", cwd=tmp_path)
     assert code == ExitCode.USAGE

@@ -245,13 +245,6 @@ def test_a_run_goes_on_to_its_verdict_when_the_reader_of_its_output_has_gone(sta
     assert (run.folder / "verdict.json").exists()
 
 
-def test_a_locust_conf_in_the_users_home_does_not_steer_a_run(tmp_path, tiny):
-    (tmp_path / ".locust.conf").write_text("run-time = 1s\n", "utf-8")
-    code, output = harness("run", tiny, "--out", "run", cwd=tmp_path, HOME=str(tmp_path))
-    assert code in {ExitCode.PASSED, ExitCode.INVALID}, output
-    assert assert_accounted_for(tmp_path / "run").delivered == 36
-
-
 def test_an_upload_server_of_the_users_is_driven_without_the_mock(start, tiny, tmp_path):
     """Nothing listens there: every attempt is refused, the run fails and says that nothing could be read back."""
     run = start(tiny, "--target", "http://127.0.0.1:9", "--set", "deadline=3s")
