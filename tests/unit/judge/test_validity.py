@@ -235,3 +235,11 @@ def test_a_small_sample_s_limits_are_held_against_the_greatest_lateness(tmp_path
     folder = run_of(tmp_path / "run", late_s=late_ones(1, 0.04, of=30)).finish(at_s=20.0)
     reason = only_reason(assessed(folder, ["p50(response_seconds) < 390ms"]))
     assert "greatest lateness, 40 ms, is more than a tenth of the limit" in reason
+
+
+@pytest.mark.parametrize(("how", "valid"), [("completed", False), ("deadline", False), ("interrupted", True)])
+def test_an_attempt_that_never_ended_is_invalid_unless_the_run_was_broken_off(tmp_path, how, valid):
+    made = run_of(tmp_path / "run")
+    made.attempt(0, attempt=2, outcome=Outcome.CENSORED, due_s=2.0)
+    found = assessed(made.finish(how, at_s=20.0))
+    assert any("were begun and never ended" in reason for reason in found.reasons) is not valid
