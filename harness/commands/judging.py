@@ -1,0 +1,39 @@
+"""`harness list`, `report` and `gate`: runs of yesterday."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness import scenario_files
+from harness.commands.options import RUNS, RunPath, conclude_run, own_assertions, run_folder
+from harness.judge.thresholds import check_all
+from harness.past import past_runs
+from reports import terminal
+
+
+def list_runs() -> None:
+    """Past runs with their verdicts, the newest first."""
+    terminal.print_runs(past_runs(RUNS))
+
+
+def report(path: RunPath) -> None:
+    """Draw charts and page again, from the folder alone."""
+    folder = run_folder(path)
+    conclude_run(folder, own_assertions(folder))
+
+
+def gate(
+    path: RunPath,
+    thresholds: Annotated[Path | None, typer.Option(metavar="FILE", help="[[thresholds]] to judge by, instead of the run's.")] = None,
+) -> None:  # fmt: skip
+    """Judge a finished run again; the exit code is the verdict's."""
+    folder = run_folder(path)
+    if thresholds is None:
+        assertions = own_assertions(folder)
+    else:
+        assertions = scenario_files.load_thresholds(thresholds)
+        check_all(assertions, str(thresholds))
+    raise typer.Exit(conclude_run(folder, assertions))

@@ -1,0 +1,59 @@
+"""`harness scenarios`, `init` and `validate`: before a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness import machine, scenario_files
+from harness.commands.options import Overrides, ScenarioName, Seed, Workers, check_fits, check_thresholds
+from harness.errors import UsageError
+from harness.figures.tables import planned_due
+from harness.plan import make_plan
+from harness.plan.forecast import forecast
+from reports import terminal
+from reports.quantities import count, size
+
+
+def scenarios() -> None:
+    """Say what ships, one line each."""
+    terminal.print_table(["scenario", "what it shows"], list(scenario_files.shipped().items()))
+
+
+def init(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new scenario.")]) -> None:
+    """Write NAME.toml, a commented scenario to start from."""
+    path = Path(f"{name}.toml")
+    text = scenario_files.template(name)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        message = f"{path} exists already: remove it or choose another name"
+        raise UsageError(message) from None
+    print(f"Wrote {path}. Next: harness validate {path}; harness run {path}")
+
+
+def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None, workers: Workers = 1) -> None:
+    """Check a scenario, plan it dry: MB, peaks, does it fit here."""
+    loaded = scenario_files.load(source, overrides, seed, planned_due)
+    check_thresholds(source, loaded)
+    plan = make_plan(loaded)
+    numbers = forecast(plan, loaded.deadline)
+    rows = [
+        ["stations", count(numbers.stations), f"turning up from {numbers.first_s:.1f} s to {numbers.last_s:.1f} s"],
+        ["pages", count(numbers.pages), f"{size(numbers.total_bytes)} in all"],
+        ["uploads, peak", f"{numbers.peak_uploads_per_s:,.0f}/s", f"{size(numbers.peak_bytes_per_s)}/s in that second"],
+        ["uploads, mean", f"{numbers.mean_uploads_per_s:,.1f}/s", "until the last station turns up"],
+        ["deadline", f"{loaded.deadline:g} s", _late(numbers.beyond_deadline)],
+        ["faults", str(len(loaded.faults)), ", ".join(f"{fault.name} ({fault.kind})" for fault in loaded.faults)],
+        ["thresholds", str(len(loaded.thresholds)), "and that nothing acknowledged is lost"],
+    ]
+    terminal.print_table(["", loaded.name, ""], rows)
+    check_fits(source, machine.misfits(loaded, plan, workers))
+    print("Fits this machine. Valid.")
+
+
+def _late(stations: int) -> str:
+    return f"{count(stations)} stations turn up after it" if stations else "all stations turn up before it"

@@ -1,0 +1,122 @@
+"""`harness run`: one scenario from plan to verdict."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from harness import machine, scenario_files
+from harness.commands.options import (
+    RUNS,
+    Overrides,
+    ScenarioName,
+    Seed,
+    Workers,
+    assertions_of,
+    check_fits,
+    check_name,
+    check_thresholds,
+    command_line,
+    conclude_run,
+)
+from harness.errors import UsageError
+from harness.figures.tables import planned_due
+from harness.judge.thresholds import limits_s
+from harness.order import Order
+from harness.plan import make_plan
+from harness.run import Run
+from harness.runfolder import RunFolder
+from harness.signals import Signals
+from reports.terminal import LiveView
+
+
+def run(
+    source: ScenarioName,
+    overrides: Overrides = [],
+    seed: Seed = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; must be empty or new. Default: runs/<time>-<name>-<hex>.")] = None,
+    workers: Workers = 1,
+    target: Annotated[str | None, typer.Option(metavar="URL", help="An upload server of yours, on loopback; default: the mock.")] = None,
+    name: Annotated[str | None, typer.Option(help="What the run folder is named after, instead of the scenario.")] = None,
+    metrics_port: Annotated[int, typer.Option(min=0, max=65_000, help="Port of the first worker's /metrics; 0: any.")] = 0,
+) -> None:  # fmt: skip
+    """Run a scenario: drive the load, judge it, draw the report."""
+    loaded = scenario_files.load(source, overrides, seed, planned_due)
+    check_thresholds(source, loaded)
+    _check_target(target)
+    _check_ports(metrics_port, workers)
+    plan = make_plan(loaded)
+    check_fits(source, machine.misfits(loaded, plan, workers))
+    run_id = _run_id(name or loaded.name)
+    check_name(out or RUNS)
+    folder = RunFolder((out or RUNS / run_id).absolute())
+    if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+        message = f"{folder.path} is not an empty folder: nothing is overwritten"
+        raise UsageError(message)
+    order = Order(
+        scenario=loaded,
+        plan=plan,
+        folder=folder,
+        run_id=run_id,
+        command=command_line(),
+        limits_s=limits_s([threshold.assertion for threshold in loaded.thresholds]),
+        workers=workers,
+        target=target,
+        metrics_port=metrics_port,
+    )
+    with Signals() as signals:
+        with LiveView(loaded.name) as view:
+            Run(order, view, signals).execute()
+        print("Counting, judging, drawing", flush=True)
+        code = conclude_run(folder, assertions_of(loaded))
+        raise typer.Exit(code if signals.heard is None else 128 + signals.heard)
+
+
+def _check_target(target: str | None) -> None:
+    if target is None:
+        return
+    try:
+        parts = urlsplit(target)
+        usable = parts.scheme == "http" and bool(parts.hostname) and (parts.port or 80) > 0
+        usable = usable and parts.path in {"", "/"} and not (parts.query or parts.fragment or parts.username)
+    except ValueError:
+        usable = False
+    if not usable:
+        message = f'--target "{target}" should be an address such as http://127.0.0.1:8080'
+        raise UsageError(message)
+    if not _is_loopback(parts.hostname or ""):
+        message = f"--target {target}: only servers on this machine (localhost, 127.0.0.0/8, ::1) may be loaded"
+        raise UsageError(message)
+
+
+def _check_ports(first: int, workers: int) -> None:
+    for port in range(first, first + workers) if first else ():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                message = f"--metrics-port {first}: port {port} can't be had: {error.strerror}"
+                raise UsageError(message) from None
+
+
+def _is_loopback(host: str) -> bool:
+    """By the address itself: a name other than localhost could lead anywhere."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _run_id(name: str) -> str:
+    if not name.replace("-", "").replace("_", "").isalnum():
+        message = f'--name "{name}" may have letters, digits, "-" and "_" only'
+        raise UsageError(message)
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}-{secrets.token_hex(2)}"
