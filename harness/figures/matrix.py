@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
-from scipy.special import stdtrit
 
 from harness.figures.collect import series_of
 from harness.figures.exporters import read_exporters
@@ -154,5 +153,7 @@ def paired(differences: Sequence[float]) -> Difference:
     mean = float(values.mean())
     if len(values) < 2:
         return Difference(mean=mean, low=None, high=None, seeds=len(values))
+    from scipy.special import stdtrit  # noqa: PLC0415 - most of a second to import
+
     half = float(stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values)))
     return Difference(mean=mean, low=mean - half, high=mean + half, seeds=len(values))

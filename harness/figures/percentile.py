@@ -11,7 +11,6 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import bdtr
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -85,13 +84,13 @@ def _ranks(n: int, quantile: float) -> tuple[int, int]:
     spread = 6 * math.sqrt(n * quantile * (1 - quantile)) + 6
     low, high = max(0, math.floor(n * quantile - spread)), min(n, math.ceil(n * quantile + spread))
     successes = np.arange(low, high + 1)
-    below = bdtr(successes.astype(np.float64), n, quantile)
+    below = _cdf(successes, n, quantile)
     tail = (1 - CONFIDENCE) / 2
     j = low + int(np.searchsorted(below, tail, side="right"))
     k = low + int(np.searchsorted(below, 1 - tail, side="left")) + 1
 
     def covered(lower: int, upper: int) -> float:
-        return float(_cdf(upper - 1, n, quantile) - _cdf(lower - 1, n, quantile))
+        return float(_cdf(np.array(upper - 1), n, quantile) - _cdf(np.array(lower - 1), n, quantile))
 
     while True:
         if covered(j + 1, k) >= CONFIDENCE:
@@ -102,8 +101,11 @@ def _ranks(n: int, quantile: float) -> tuple[int, int]:
             return j, k
 
 
-def _cdf(successes: int, n: int, quantile: float) -> float:
-    return 0.0 if successes < 0 else float(bdtr(float(min(successes, n)), n, quantile))
+def _cdf(successes: npt.NDArray[np.int64], n: int, quantile: float) -> FloatArray:
+    """P(X ≤ successes) of a binomial X, of any shape; 0 below 0."""
+    from scipy.special import bdtr  # noqa: PLC0415 - most of a second to import, which no command should wait for
+
+    return np.where(successes < 0, 0.0, bdtr(np.clip(successes, 0, n).astype(np.float64), n, quantile))
 
 
 def _exact(quantile: float) -> Fraction:

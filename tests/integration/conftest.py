@@ -1,5 +1,7 @@
 """Real runs of the real command, small enough to be many."""
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -7,8 +9,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+
+from harness.cli import main
 
 HARNESS = [sys.executable, "-P", "-m", "harness"]
 TINY = """
@@ -122,3 +127,23 @@ def harness(*arguments, cwd, **more):
         [*HARNESS, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, env=environment(**more), timeout=120, check=False
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
+
+
+def told(*arguments, cwd):
+    """What a command that starts no processes says, called within this one: exit code and all output.
+
+    Spares the second and more that a new interpreter needs for its imports.
+    """
+    output = io.StringIO()
+    with (
+        contextlib.chdir(cwd),
+        mock.patch.object(sys, "argv", ["harness", *map(str, arguments)]),
+        mock.patch.dict(os.environ, environment(), clear=True),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(output),
+    ):
+        try:
+            main()
+        except SystemExit as end:
+            return end.code or 0, output.getvalue()
+    return 0, output.getvalue()

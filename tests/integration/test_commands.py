@@ -4,7 +4,7 @@ import pytest
 
 from harness.errors import ExitCode
 from harness.scenario_files import shipped
-from tests.integration.conftest import harness
+from tests.integration.conftest import harness, told
 
 
 def test_help_lists_every_command(tmp_path):
@@ -15,7 +15,7 @@ def test_help_lists_every_command(tmp_path):
 
 
 def test_scenarios_lists_what_ships_with_its_title(tmp_path):
-    code, output = harness("scenarios", cwd=tmp_path)
+    code, output = told("scenarios", cwd=tmp_path)
     assert code == 0
     for name, title in shipped().items():
         assert name in output
@@ -23,18 +23,18 @@ def test_scenarios_lists_what_ships_with_its_title(tmp_path):
 
 
 def test_init_writes_a_scenario_that_validates_and_never_overwrites_one(tmp_path):
-    assert harness("init", "mine", cwd=tmp_path)[0] == 0
+    assert told("init", "mine", cwd=tmp_path)[0] == 0
     before = (tmp_path / "mine.toml").read_bytes()
-    code, output = harness("validate", "mine.toml", cwd=tmp_path)
+    code, output = told("validate", "mine.toml", cwd=tmp_path)
     assert code == 0
     assert "180" in output  # 60 stations, 3 pages each
-    code, output = harness("init", "mine", cwd=tmp_path)
+    code, output = told("init", "mine", cwd=tmp_path)
     assert (code, "exists already" in output) == (ExitCode.USAGE, True)
     assert (tmp_path / "mine.toml").read_bytes() == before
 
 
 def test_validate_tells_stations_pages_bytes_and_peaks(tmp_path):
-    code, output = harness("validate", "kaliwates", cwd=tmp_path)
+    code, output = told("validate", "kaliwates", cwd=tmp_path)
     assert code == 0
     for said in ("362", "1,086", "1.8 GB in all", "uploads, peak", "in that second", "Fits this machine"):
         assert said in output
@@ -42,7 +42,7 @@ def test_validate_tells_stations_pages_bytes_and_peaks(tmp_path):
 
 def test_a_plan_that_does_not_fit_this_machine_is_refused_with_the_arithmetic(tmp_path):
     arguments = ["--set", "stations.region=jember", "--set", "client.max_in_flight=1000000", "--set", "photos.size=2KB"]
-    code, output = harness("validate", "kaliwates", *arguments, "--set", "stations.region=provinces", cwd=tmp_path)
+    code, output = told("validate", "kaliwates", *arguments, "--set", "stations.region=provinces", cwd=tmp_path)
     assert code == ExitCode.USAGE
     assert "does not fit this machine" in output
     assert "823,332 stations at once" in output
@@ -71,7 +71,7 @@ def test_a_plan_that_does_not_fit_this_machine_is_refused_with_the_arithmetic(tm
     ],
 )
 def test_a_mistake_is_told_and_nothing_is_started(tmp_path, arguments, said):
-    code, output = harness(*arguments, cwd=tmp_path)
+    code, output = told(*arguments, cwd=tmp_path)
     assert code == ExitCode.USAGE, output
     assert said in output
     assert "Traceback" not in output
@@ -81,13 +81,13 @@ def test_a_mistake_is_told_and_nothing_is_started(tmp_path, arguments, said):
 def test_a_folder_that_holds_something_is_not_written_into(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("years", "utf-8")
-    code, output = harness("run", "smoke", "--out", "full", cwd=tmp_path)
+    code, output = told("run", "smoke", "--out", "full", cwd=tmp_path)
     assert code == ExitCode.USAGE
     assert "nothing is overwritten" in output
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["thesis.txt"]
 
 
 def test_list_without_runs_says_how_to_make_one(tmp_path):
-    code, output = harness("list", cwd=tmp_path)
+    code, output = told("list", cwd=tmp_path)
     assert code == 0
     assert "harness run kaliwates" in output

@@ -10,7 +10,7 @@ import pytest
 from harness.errors import ExitCode
 from harness.figures.summarise import load_summary
 from harness.runfolder import RunFolder
-from tests.integration.conftest import TINY, family_of, harness, wait_for
+from tests.integration.conftest import TINY, family_of, harness, told, wait_for
 
 FILES = [
     "run.json", "plan.parquet", "attempts.parquet", "stored.parquet", "summary.json", "verdict.json", "junit.xml", "summary.md",
@@ -257,7 +257,7 @@ def test_an_upload_server_of_the_users_is_driven_without_the_mock(start, tiny, t
 
 @pytest.mark.parametrize("url", ["http://198.51.100.1:80", "http://example.invalid", "ftp://127.0.0.1", "127.0.0.1:80", "http://127.example.invalid", "http://127.0.0.1:99999"])  # fmt: skip
 def test_a_target_elsewhere_is_refused_before_anything_starts(tmp_path, tiny, url):
-    code, output = harness("run", tiny, "--target", url, cwd=tmp_path)
+    code, output = told("run", tiny, "--target", url, cwd=tmp_path)
     assert code == ExitCode.USAGE
     assert "--target" in output
     assert not (tmp_path / "runs").exists()
