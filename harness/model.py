@@ -31,6 +31,7 @@ class Outcome(StrEnum):
     CENSORED = "censored"
     WITHHELD = "withheld"
     GENERATOR_ERROR = "generator_error"
+    TLS_FAILED = "tls_failed"
 
 
 OUTCOMES = tuple(Outcome)

@@ -42,7 +42,10 @@ def start_server(family: Family, order: Order, private: Path, secret: str) -> tu
     ready = family.expect("server", "ready", READY_TIMEOUT_S)
     if not any(fault.kind == "crash" for fault in scenario.faults):
         stations.unlink()  # read already; only a server that is to restart needs it again
-    return f"http://127.0.0.1:{ready['port']}", ServerAdmin(ready["admin_port"], token)
+    if "certificate" in ready:  # gone with the server; the run folder keeps it for those who look into a run
+        order.folder.certificate.write_bytes(Path(ready["certificate"]).read_bytes())
+    scheme = "https" if scenario.server.tls else "http"
+    return f"{scheme}://127.0.0.1:{ready['port']}", ServerAdmin(ready["admin_port"], token)
 
 
 def start_generator(family: Family, order: Order, private: Path, secret: str) -> dict[str, Any]:

@@ -102,6 +102,7 @@ class RunFolder:
         self.journal = path / "journal"
         self.attempts = path / "attempts.parquet"
         self.server = path / "server"
+        self.certificate = self.server / "certificate.pem"
         self.scrapes = path / "scrapes"
         self.stored = path / "stored.parquet"
         self.summary = path / "summary.json"

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from harness.scenario_arrivals import Arrivals
 from harness.scenario_link import LinkChoice
+from harness.scenario_protocol import Tls, Tus
 from harness.scenario_retry import FullJitterRetry, Retry
 from mock_server.profile import AnyFault, ServerProfile, check_distinct
 from mock_server.units import Duration, Frozen, Lognormal, Size, SizeDistribution
@@ -52,7 +53,12 @@ class Photos(Frozen):
 class Client(Frozen):
     """What an officer's phone does."""
 
-    protocol: Literal["multipart"] = "multipart"
+    protocol: Literal["multipart", "put", "tus"] = "multipart"
+    """multipart: a form a page; put: the photo alone; tus: resumable."""
+    tus: Tus | None = None
+    """How resumable uploads are made; only with protocol = "tus"."""
+    tls: Tls = Field(default_factory=Tls)
+    """Where the server speaks TLS."""
     connection: Literal["new", "each", "reuse"] = "new"
     """new: a connection a station; each: a connection an attempt; reuse: a pool shared by the worker's stations."""
     timeout: Annotated[Duration, Field(gt=0)] = 10.0
@@ -66,6 +72,14 @@ class Client(Frozen):
     """Stations of one worker that may be at it at once. More are a generator_error, never the server's fault."""
     source_addresses: Annotated[int, Field(ge=1, le=250)] = 1
     """Loopback addresses to connect from (127.0.0.1 and up): each has its own ports."""
+
+    @field_validator("tus")
+    @classmethod
+    def _tus_is_chosen(cls, tus: Tus | None, known: ValidationInfo) -> Tus | None:
+        if tus is not None and known.data.get("protocol", "tus") != "tus":
+            message = f'goes with client.protocol = "tus", not with "{known.data["protocol"]}": leave it out'
+            raise ValueError(message)
+        return tus
 
 
 class Threshold(Frozen):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -111,6 +112,7 @@ def _validated(label: str, content: dict[str, Any], folder: Path | None) -> Scen
         scenario = Scenario.model_validate(content)
     except ValidationError as error:
         raise ConfigurationError(label, explain(error, Scenario, content)) from None
+    scenario = _with_authority(label, scenario, folder)
     region = scenario.stations.region
     if region in REGIONS:
         return scenario
@@ -122,6 +124,21 @@ def _validated(label: str, content: dict[str, Any], folder: Path | None) -> Scen
         raise ConfigurationError(label, [f'stations.region = "{region}": there is no file {file}'])
     stations = scenario.stations.model_copy(update={"region": str(file.resolve())})
     return scenario.model_copy(update={"stations": stations})
+
+
+def _with_authority(label: str, scenario: Scenario, folder: Path | None) -> Scenario:
+    """The scenario with the whole path of the certificates that it trusts, once they are seen to be there."""
+    tls = scenario.client.tls
+    if tls.authority is None:
+        return scenario
+    file = ((folder or Path.cwd()) / tls.authority).resolve()
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except OSError as error:  # an ssl.SSLError too: there is a file, and no certificate in it
+        problem = f'client.tls.authority = "{tls.authority}": {file} should hold certificates (PEM): {error.strerror}'
+        raise ConfigurationError(label, [problem]) from None
+    client = scenario.client.model_copy(update={"tls": tls.model_copy(update={"authority": str(file)})})
+    return scenario.model_copy(update={"client": client})
 
 
 def _replaying(label: str, scenario: Scenario, planned_due: PlannedDue | None) -> Scenario:

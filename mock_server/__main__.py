@@ -99,6 +99,7 @@ def _setting(options: argparse.Namespace, stack: ExitStack) -> _Setting:
     folder = options.data or Path(tempfile.mkdtemp(prefix="mock-server-"))
     folder.mkdir(parents=True, exist_ok=True)
     certificate, key = options.certificate, options.key
+    options.tls = options.tls or profile.tls
     if options.tls and (certificate is None or key is None):
         certificate, key = make_certificate(Path(stack.enter_context(tempfile.TemporaryDirectory())), options.host)
     tls = context_of(certificate, key) if options.tls else None
@@ -150,7 +151,8 @@ async def _serve(setting: _Setting) -> None:
     port, admin_port = await server.start(addresses)
     if options.supervised:
         listen(sys.stdin, obey)
-        say({"event": "ready", "port": port, "admin_port": admin_port, "pid": os.getpid()})
+        trusted = {"certificate": str(setting.certificate)} if options.tls else {}
+        say({"event": "ready", "port": port, "admin_port": admin_port, "pid": os.getpid(), **trusted})
     else:
         server.begin_schedule(time.monotonic())
         _introduce(setting, port, admin_port)

@@ -96,6 +96,8 @@ class ServerProfile(Frozen):
     """How long a resumable upload may take."""
     grace: Duration = 10.0
     """Time that a graceful stop leaves to running uploads."""
+    tls: bool = False
+    """Whether the data port speaks TLS, with a certificate made at start unless one is given (as with --tls)."""
 
 
 class Profile(ServerProfile):

@@ -84,6 +84,7 @@ OUTCOME = {
     Outcome.CENSORED: GREY,
     Outcome.WITHHELD: GREY,
     Outcome.GENERATOR_ERROR: BLACK,
+    Outcome.TLS_FAILED: GREEN,
 }
 """Kin share a hue (timeouts, broken connections); a label always says which."""
 
@@ -109,6 +110,7 @@ WORDS = {
     Outcome.CENSORED: "in flight at the end",
     Outcome.WITHHELD: "withheld by the strategy",
     Outcome.GENERATOR_ERROR: "generator error (ours)",
+    Outcome.TLS_FAILED: "TLS failed",
 }
 """What a reader is told for an outcome."""
 

@@ -84,7 +84,7 @@ def _check_target(target: str | None) -> None:
         return
     try:
         parts = urlsplit(target)
-        usable = parts.scheme == "http" and bool(parts.hostname) and (parts.port or 80) > 0
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 80) > 0
         usable = usable and parts.path in {"", "/"} and not (parts.query or parts.fragment or parts.username)
     except ValueError:
         usable = False

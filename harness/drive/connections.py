@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from ssl import SSLSession
 from typing import Literal
 
 from harness.drive.link import Line
@@ -33,12 +34,12 @@ class Connections:
         while self._pool:
             self._pool.pop().close()
 
-    def fresh(self, line: Line | None = None) -> Connection:
-        """A connection that isn't connected yet."""
+    def fresh(self, line: Line | None = None, session: SSLSession | None = None) -> Connection:
+        """A connection that isn't connected yet; with TLS it will take up the `session` of an earlier one."""
         source = next(self._sources)
         if line is None:
-            return Connection(self.target, source, self._clock)
-        return PacedConnection(self.target, source, self._clock, line)
+            return Connection(self.target, source, self._clock, session)
+        return PacedConnection(self.target, source, self._clock, line, session)
 
 
 class Lane:
@@ -53,6 +54,8 @@ class Lane:
         self._line = line
         self._keeps = keeps
         self._shared = shared
+        self._session: SSLSession | None = None
+        """Of the latest TLS connection: a phone remembers its own sessions, not other phones'."""
 
     def lease(self) -> Connection:
         """An idle connection that still lives, else a fresh one, not connected yet."""
@@ -63,10 +66,12 @@ class Lane:
                     connection.line = self._line
                 return connection
             connection.close()
-        return self._connections.fresh(self._line)
+        return self._connections.fresh(self._line, self._session)
 
     def back(self, connection: Connection, *, alive: bool) -> None:
         """Take a connection back; it is kept for later or closed."""
+        if connection.tls is not None and connection.used:
+            self._session = connection.tls.session or self._session
         if alive and self._keeps:
             self._idle.append(connection)
         else:

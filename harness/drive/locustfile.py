@@ -27,6 +27,7 @@ from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
 from harness.drive.control import listen, say, watch_for_orphans
 from harness.drive.shift import Orders, Shift
+from harness.drive.trust import trusted_authority
 from harness.drive.upload.attempt import Result
 from harness.errors import ExitCode
 from harness.model import DELIVERED
@@ -67,6 +68,7 @@ class Master:
                 metrics_port=base_port + rank if base_port else 0,
                 limits_s=record.limits_s,
                 pin_secret=os.environ.get("HARNESS_PIN_SECRET", ""),
+                authority=trusted_authority(self._folder, record),
             )
             self._runner.send_message("orders", asdict(orders), client_id=client)
 

@@ -24,6 +24,7 @@ from harness.drive.link import line_of
 from harness.drive.station import Desk, Evening, wait_until
 from harness.drive.upload.attempt import Result, Uploader
 from harness.drive.upload.http import Progress, Target
+from harness.drive.upload.tls import Tls, context_of
 from harness.measure.journal import JournalWriter
 from harness.measure.telemetry import Telemetry
 from harness.model import Outcome
@@ -51,6 +52,8 @@ class Orders:
     limits_s: list[float]
     """Limits of the thresholds: more bounds for the histograms' buckets."""
     pin_secret: str
+    authority: str | None = None
+    """PEM text of the certificates to trust where the target speaks TLS; None: the system's."""
 
 
 class Shift:
@@ -79,7 +82,9 @@ class Shift:
         )
         self._stations = plan.shard(orders.rank, orders.workers)
         self._connections = Connections(
-            resolve(orders.target, scenario.client.source_addresses), scenario.client.connection, self._clock
+            resolve(orders.target, scenario.client.source_addresses, tls_of(orders, scenario.client.tls.resumption)),
+            scenario.client.connection,
+            self._clock,
         )
         self._evenings = Group()
         self._broken = 0
@@ -171,14 +176,22 @@ class Shift:
             self._desk.flush()
 
 
-def resolve(url: str, source_addresses: int) -> Target:
+def tls_of(orders: Orders, resumption: bool) -> Tls | None:
+    """How to speak TLS with the target, one context for all stations; None where its scheme is http."""
+    parts = urlsplit(orders.target)
+    if parts.scheme != "https":
+        return None
+    return Tls(context_of(orders.authority), parts.hostname or "", resumption)
+
+
+def resolve(url: str, source_addresses: int, tls: Tls | None = None) -> Target:
     """Where a URL such as http://127.0.0.1:8080 leads: resolved once, so that no look-up disturbs the run."""
     parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or 80
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     several = source_addresses > 1 and family == socket.AF_INET
     sources = [f"127.0.0.{number + 1}" for number in range(source_addresses)] if several else []
-    return Target(family, (str(address[0]), int(address[1])), parts.netloc, tuple(sources))
+    return Target(family, (str(address[0]), int(address[1])), parts.netloc, tuple(sources), tls)
 
 
 def _raise_descriptor_limit() -> None:

@@ -169,9 +169,6 @@ class Evening:
             result = self._uploader.attempt(tries.page, tries.attempts, tries.due_s, sent_s)
         finally:
             desk.telemetry.in_flight.dec()
-        sent_bytes = result.progress.sent_bytes
-        result.resent_bytes = min(tries.sent_bytes, sent_bytes)
-        tries.sent_bytes = max(tries.sent_bytes, sent_bytes)
         desk.note(tries.page, tries.rows, result)
         tries.killed = result.killed
         if not result.killed:
@@ -192,8 +189,6 @@ class _Tries:
     """Rows of the journal, also of attempts that the strategy withheld: what the journal numbers attempts by."""
     attempts: int = 0
     """Attempts sent: what the server is told, and what max_attempts counts."""
-    sent_bytes: int = 0
-    """Most that one attempt has sent."""
     killed: bool = False
     """The run was broken off during an attempt."""
 

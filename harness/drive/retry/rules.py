@@ -9,8 +9,8 @@ from harness.measure.journal import GaveUp
 from harness.model import Outcome
 from harness.scenario_retry import RetryConfig
 
-_MAY_PASS_LATER = frozenset({401, 408, 425})
-"""Rejections that another attempt can mend: log in again, send faster."""
+_MAY_PASS_LATER = frozenset({401, 408, 423, 425})
+"""Rejections that another attempt can mend: log in again, send faster, wait until an upload is not in use any more."""
 
 
 class Rules(Strategy):

@@ -1,7 +1,7 @@
 """A small HTTP/1.1 client on gevent's loop: bodies as memoryviews, answers parsed in C, nothing re-sent behind one's back.
 
 A `Connection` sends one request after another. While a body is being sent it listens too, so that a server which answers
-early (and then closes) is heard. Foreign errors are mapped to Outcomes at one place, `outcome_of`.
+early (and then closes) is heard. What its errors mean: outcomes.py.
 """
 
 from __future__ import annotations
@@ -9,59 +9,19 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass
+from ssl import SSLSession
+from typing import Protocol
 
-import gevent
-import httptools
 from gevent import get_hub
 
-from harness.model import Outcome
+from harness.drive.upload.answer import Answer, Parser
+from harness.drive.upload.outcomes import RESET_ERRNOS, ConnectionClosedError, GeneratorLimitError, Stage
+from harness.drive.upload.tls import Tls, TlsChannel
 
 _READ, _WRITE = 1, 2
 _RECEIVE_BYTES = 65_536
-_LARGEST_ANSWER_BYTES = 1_048_576
 _IP_BIND_ADDRESS_NO_PORT = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
-_GENERATOR_ERRNOS = frozenset(
-    {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.ENOBUFS, errno.ENOMEM}
-)
-"""Descriptors, ports and memory: ours, never the server's."""
-_RESET_ERRNOS = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED})
-_TIMEOUT_ERRNOS = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH})
-
-
-class Stage(Enum):
-    """How far an attempt has come: what a timeout is called after."""
-
-    CONNECT = Outcome.TIMEOUT_CONNECT
-    SEND = Outcome.TIMEOUT_SEND
-    RESPONSE = Outcome.TIMEOUT_RESPONSE
-
-
-class ConnectionClosedError(Exception):
-    """The server closed before its answer was whole."""
-
-
-class MalformedAnswerError(Exception):
-    """What came is not HTTP."""
-
-
-class GeneratorLimitError(Exception):
-    """This machine has no more descriptors, ports or memory for us."""
-
-
-class DeadlineError(BaseException):
-    """The attempt's time is up. A BaseException, so that no handler on the way takes it for something else."""
-
-
-@dataclass(slots=True)
-class Answer:
-    """A whole HTTP answer. Header names are in lower case; of a repeated header the last counts."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-    keep_alive: bool
 
 
 @dataclass(slots=True)
@@ -73,53 +33,7 @@ class Progress:
     body_sent_s: float = float("nan")
     first_byte_s: float = float("nan")
     sent_bytes: int = 0
-
-
-@dataclass(slots=True)
-class Parser:
-    """Collects an answer from httptools' callbacks."""
-
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytearray = field(default_factory=bytearray)
-    has_headers: bool = False
-    complete: bool = False
-    keep_alive: bool = False
-    feed: httptools.HttpResponseParser = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.feed = httptools.HttpResponseParser(self)
-
-    def on_message_begin(self) -> None:
-        """Forget an interim answer."""
-        self.headers.clear()
-        self.body.clear()
-        self.has_headers = self.complete = False
-
-    def on_headers_complete(self) -> None:
-        """The headers are whole."""
-        self.has_headers = True
-        self.keep_alive = bool(self.feed.should_keep_alive())  # only true while the parser is within the message
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
-        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-
-    def on_body(self, body: bytes) -> None:
-        """A piece of the body."""
-        self.body += body
-        if len(self.body) > _LARGEST_ANSWER_BYTES:
-            raise MalformedAnswerError
-
-    def on_message_complete(self) -> None:
-        """The answer is whole."""
-        self.complete = True
-
-    def end_of_stream(self) -> None:
-        """The server closed: the end of an answer without a length, else it broke off."""
-        if not self.has_headers or self.headers.keys() & {"content-length", "transfer-encoding"}:
-            raise ConnectionClosedError
-        self.keep_alive = False
-        self.complete = True
+    """What the kernel has taken, requests' heads and logins included; with TLS before encryption."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +44,30 @@ class Target:
     address: tuple[str, int]
     host_header: str
     source_addresses: tuple[str, ...] = ()
+    tls: Tls | None = None
+    """None speaks plain TCP."""
+
+
+class Channel(Protocol):
+    """What carries the bytes: a non-blocking socket, or TLS over one. Raises BlockingIOError where it would have to wait."""
+
+    def sendmsg(self, buffers: Sequence[memoryview], /) -> int:
+        """Send the first of the buffers' bytes; how many."""
+
+    def recv(self, size: int, /) -> bytes:
+        """Bytes that have come; none if the server closed."""
 
 
 class Connection:
-    """One TCP connection to the target. Use by one greenlet at a time."""
+    """One connection to the target. Use by one greenlet at a time."""
 
-    def __init__(self, target: Target, source: str | None, clock: Callable[[], float]) -> None:
-        """Make the socket, not the connection. Raises GeneratorLimitError where this machine can't."""
+    def __init__(
+        self, target: Target, source: str | None, clock: Callable[[], float], session: SSLSession | None = None
+    ) -> None:
+        """Make the socket, not the connection. Raises GeneratorLimitError where this machine can't.
+
+        `session`: of a TLS connection before, to be taken up again.
+        """
         self._clock = clock
         self._target = target
         self.used = False
@@ -148,18 +79,28 @@ class Connection:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._hub = get_hub()
         self._fd = self._socket.fileno()
+        self._channel: Channel = self._socket
+        self.tls: TlsChannel | None = None
+        if target.tls is not None:
+            self._channel = self.tls = TlsChannel(target.tls, self._socket, session)
         if source is not None:
             self._socket.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
             self._socket.bind((source, 0))
 
     def connect(self) -> None:
-        """Connect; OSError as the kernel says."""
+        """Connect, with TLS to the end of the handshake; OSError as the kernel says, ssl.SSLError as TLS does."""
         code = self._socket.connect_ex(self._target.address)
         if code in {errno.EINPROGRESS, errno.EWOULDBLOCK}:
             self._wait(_WRITE)
             code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, "connect")
+        if self.tls is not None:
+            self._shake_hands(self.tls)
+
+    def _shake_hands(self, tls: TlsChannel) -> None:
+        while not tls.shake_hands():
+            self._wait(_WRITE if tls.has_unsent else _READ)
 
     def close(self) -> None:
         """Close at once; a second time does nothing."""
@@ -168,38 +109,41 @@ class Connection:
     def stale(self) -> bool:
         """True if the server has closed (or spoken out of turn) while the connection was idle."""
         try:
-            self._socket.recv(1, socket.MSG_PEEK)
+            if self.tls is None:
+                self._socket.recv(1, socket.MSG_PEEK)
+            else:
+                self.tls.recv(1)  # a new session ticket may lie there: that is no word out of turn
         except BlockingIOError:
             return False
         except OSError:
             return True
         return True
 
-    def exchange(self, buffers: Sequence[bytes | memoryview], progress: Progress) -> Answer:
-        """Send a request and take its answer, noting the phases in `progress`."""
+    def exchange(self, buffers: Sequence[bytes | memoryview], progress: Progress, *, bodiless: bool = False) -> Answer:
+        """Send a request and take its answer (`bodiless`: to a HEAD), noting the phases in `progress`."""
         self.used = True
-        parser = Parser()
+        parser = Parser(bodiless)
         progress.stage = Stage.SEND
         whole = self._send(buffers, progress, parser)
         progress.stage = Stage.RESPONSE
         if whole:
             progress.body_sent_s = self._clock()
         self._receive(progress, parser)
-        return Answer(parser.feed.get_status_code(), parser.headers, bytes(parser.body), whole and parser.keep_alive)
+        return parser.answer(reusable=whole)
 
     def _send(self, buffers: Sequence[bytes | memoryview], progress: Progress, parser: Parser) -> bool:
         """Send all buffers; False if the server answered (or closed after answering) before they were all taken."""
         pending = [memoryview(buffer) for buffer in buffers if len(buffer)]
         while pending:
             try:
-                sent = self._socket.sendmsg(pending)
+                sent = self._channel.sendmsg(pending)
             except BlockingIOError:
                 self._wait(_READ | _WRITE)
                 if self._heard(progress, parser):
                     return False
                 continue
             except OSError as error:
-                if error.errno in _RESET_ERRNOS and self._last_words(progress, parser):
+                if error.errno in RESET_ERRNOS and self._last_words(progress, parser):
                     return False
                 raise
             progress.sent_bytes += sent
@@ -210,13 +154,14 @@ class Connection:
         return True
 
     def _heard(self, progress: Progress, parser: Parser) -> bool:
-        """Take what has come, without waiting; True once it is an answer (100 Continue and its like are none)."""
-        try:
-            data = self._socket.recv(_RECEIVE_BYTES)
-        except BlockingIOError:
-            return False
-        self._take(data, progress, parser)
-        return parser.has_headers and parser.feed.get_status_code() >= 200
+        """Take all that has come, without waiting; True once it is an answer (100 Continue and its like are none)."""
+        while not parser.is_final:
+            try:
+                data = self._channel.recv(_RECEIVE_BYTES)
+            except BlockingIOError:
+                return False
+            self._take(data, progress, parser)
+        return True
 
     def _last_words(self, progress: Progress, parser: Parser) -> bool:
         """After a reset while sending: True if an answer lies in the receive buffer all the same."""
@@ -228,24 +173,16 @@ class Connection:
     def _receive(self, progress: Progress, parser: Parser) -> None:
         while not parser.complete:
             try:
-                data = self._socket.recv(_RECEIVE_BYTES)
+                data = self._channel.recv(_RECEIVE_BYTES)
             except BlockingIOError:
                 self._wait(_READ)
                 continue
             self._take(data, progress, parser)
 
     def _take(self, data: bytes, progress: Progress, parser: Parser) -> None:
-        if not data:
-            parser.end_of_stream()
-            return
-        if progress.first_byte_s != progress.first_byte_s:  # NaN: nothing has come yet
+        if data and progress.first_byte_s != progress.first_byte_s:  # NaN: nothing has come yet
             progress.first_byte_s = self._clock()
-        try:
-            parser.feed.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            raise MalformedAnswerError(str(error)) from error
-        if parser.complete and parser.feed.get_status_code() < 200:  # 100 Continue and its like: the real one follows
-            parser.complete = False
+        parser.take(data)
 
     def _wait(self, events: int) -> None:
         watcher = self._hub.loop.io(self._fd, events)
@@ -254,59 +191,3 @@ class Connection:
         finally:
             watcher.stop()
             watcher.close()
-
-
-def outcome_of(error: BaseException, stage: Stage) -> Outcome:
-    """The one place where an error on the way becomes an Outcome; anything else is a bug of ours and is raised again.
-
-    >>> outcome_of(OSError(errno.ECONNREFUSED, ""), Stage.CONNECT)
-    <Outcome.REFUSED: 'refused'>
-    """
-    match error:
-        case DeadlineError():
-            return stage.value
-        case ConnectionClosedError():
-            return Outcome.CLOSED
-        case MalformedAnswerError():
-            return Outcome.MALFORMED
-        case GeneratorLimitError() | MemoryError():
-            return Outcome.GENERATOR_ERROR
-        case gevent.GreenletExit():
-            return Outcome.CENSORED
-        case OSError():
-            return _outcome_of_errno(error, stage)
-        case _:
-            raise error
-
-
-def _outcome_of_errno(error: OSError, stage: Stage) -> Outcome:
-    if error.errno == errno.ECONNREFUSED:
-        return Outcome.REFUSED
-    if error.errno in _RESET_ERRNOS:
-        return Outcome.RESET
-    if error.errno in _TIMEOUT_ERRNOS:
-        return stage.value
-    if error.errno in _GENERATOR_ERRNOS:
-        return Outcome.GENERATOR_ERROR
-    raise error
-
-
-def outcome_of_status(status: int) -> Outcome:
-    """What an answer's status means.
-
-    >>> outcome_of_status(201), outcome_of_status(503)
-    (<Outcome.ACCEPTED: 'accepted'>, <Outcome.UNAVAILABLE: 'unavailable'>)
-    """
-    named = {
-        200: Outcome.REPLAYED,
-        201: Outcome.ACCEPTED,
-        202: Outcome.PENDING,
-        422: Outcome.UNREADABLE,
-        429: Outcome.THROTTLED,
-        503: Outcome.UNAVAILABLE,
-    }
-    if status in named:
-        return named[status]
-    if status < 400:
-        return Outcome.MALFORMED  # no answer to an upload: never to be taken for an acknowledgement
-    return Outcome.SERVER_ERROR if status >= 500 else Outcome.REJECTED

@@ -2,54 +2,44 @@
 
 from __future__ import annotations
 
-import base64
-from dataclasses import dataclass
+from harness.drive.upload.delivery import Ending, HighWaterMark, Photo, Sender, head_of, repr_digest, send
+from harness.drive.upload.outcomes import outcome_of_status
+from harness.drive.upload.wire import Wire
 
 _BOUNDARY = "----station-photo-6f0c1a"
 _TRAILER = f"\r\n--{_BOUNDARY}--\r\n".encode()
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """One page on its way: what a protocol needs to write the request."""
+class Delivery:
+    """A page as a form: every attempt sends it from the beginning."""
 
-    station: str
-    form: str
-    page: int
-    body: memoryview
-    tail: bytes
-    sha256: str
-    reading: str
-    attempt: int
-    token: str
-    timeout_s: float
-    idempotency_key: bool
+    def __init__(self, photo: Photo) -> None:
+        self._photo = photo
+        self.mark = HighWaterMark()
+
+    def attempt(self, wire: Wire, sender: Sender) -> Ending:
+        """Post the form."""
+        photo = self._photo
+        answer = send(wire, head(photo, sender), photo.part(0, photo.size_bytes), _TRAILER, 0, self.mark)
+        return Ending(outcome_of_status(answer.status), answer)
 
 
-def request(upload: Upload, host_header: str) -> list[bytes | memoryview]:
-    """The request as buffers to send one after another; the photo's body is not copied."""
+def head(photo: Photo, sender: Sender) -> bytes:
+    """Everything that goes before the photo."""
     parts = b""
-    if upload.reading:
+    if photo.reading:
         parts = (
             f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="reading"\r\n'
-            f"Content-Type: application/json\r\n\r\n{upload.reading}\r\n"
+            f"Content-Type: application/json\r\n\r\n{photo.reading}\r\n"
         ).encode()
     parts += (
         f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="photo"; '
-        f'filename="{upload.station}-{upload.form}-{upload.page}.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
+        f'filename="{photo.station}-{photo.form}-{photo.page}.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
     ).encode()
-    length = len(parts) + len(upload.body) + len(upload.tail) + len(_TRAILER)
-    digest = base64.b64encode(bytes.fromhex(upload.sha256)).decode()
-    head = [
-        f"POST /v1/stations/{upload.station}/forms/{upload.form}/pages/{upload.page} HTTP/1.1",
-        f"Host: {host_header}",
-        f"Authorization: Bearer {upload.token}",
+    headers = [
+        *sender.headers(photo),
         f"Content-Type: multipart/form-data; boundary={_BOUNDARY}",
-        f"Content-Length: {length}",
-        f"Repr-Digest: sha-256=:{digest}:",
-        f"X-Attempt: {upload.attempt}",
-        f"Upload-Timeout: {upload.timeout_s:g}",
+        f"Content-Length: {len(parts) + photo.size_bytes + len(_TRAILER)}",
+        repr_digest(photo.sha256),
     ]
-    if upload.idempotency_key:
-        head.append(f'Idempotency-Key: "{upload.station}/{upload.form}/{upload.page}/{upload.sha256[:16]}"')
-    return ["\r\n".join(head).encode() + b"\r\n\r\n" + parts, upload.body, upload.tail + _TRAILER]
+    return head_of(f"POST {photo.path}", headers) + parts

@@ -6,12 +6,16 @@ Only made where a scenario has a link: an unlimited one uses the plain `Connecti
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from ssl import SSLSession
 
 import gevent
 from gevent.socket import wait_read
 
 from harness.drive.link import Line
-from harness.drive.upload.http import Answer, Connection, Parser, Progress, Stage, Target
+from harness.drive.upload.answer import Answer, Parser
+from harness.drive.upload.http import Connection, Progress, Target
+from harness.drive.upload.outcomes import Stage
+from harness.drive.upload.tls import TlsChannel
 
 STEP_BYTES = 16_384
 """Small enough that the server sees a steady stream, large enough to cost little."""
@@ -19,24 +23,35 @@ _ONE_WAY = 0.5
 
 
 class PacedConnection(Connection):
-    """A TCP connection whose bytes take as long as the station's line needs."""
+    """A connection whose bytes take as long as the station's line needs."""
 
-    def __init__(self, target: Target, source: str | None, clock: Callable[[], float], line: Line) -> None:
+    def __init__(
+        self,
+        target: Target,
+        source: str | None,
+        clock: Callable[[], float],
+        line: Line,
+        session: SSLSession | None = None,
+    ) -> None:
         """Make the socket, not the connection. Raises GeneratorLimitError where this machine can't."""
-        super().__init__(target, source, clock)
+        super().__init__(target, source, clock, session)
         self.line = line
         """Of the station that uses it now; a pooled connection changes hands."""
 
     def connect(self) -> None:
-        """Connect, which takes a round trip; OSError as the kernel says."""
+        """Connect, which takes a round trip, and one or two more with TLS; OSError as the kernel says."""
         self._hold(1.0)
         super().connect()
 
-    def exchange(self, buffers: Sequence[bytes | memoryview], progress: Progress) -> Answer:
+    def _shake_hands(self, tls: TlsChannel) -> None:
+        super()._shake_hands(tls)
+        self._hold(tls.round_trips)
+
+    def exchange(self, buffers: Sequence[bytes | memoryview], progress: Progress, *, bodiless: bool = False) -> Answer:
         """Send a request and take its answer: each way takes half a round trip longer."""
         progress.stage = Stage.SEND
         self._hold(_ONE_WAY)
-        answer = super().exchange(buffers, progress)
+        answer = super().exchange(buffers, progress, bodiless=bodiless)
         heard_s = self._hold(_ONE_WAY)
         progress.first_byte_s += heard_s
         return answer

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from harness.drive.upload.attempt import retry_after_s, server_timing_s
+from harness.drive.upload.headers import retry_after_s, server_timing_s
 from harness.measure.journal import JournalWriter, file_name, read
 from harness.model import Outcome
 

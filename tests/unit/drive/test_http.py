@@ -9,15 +9,13 @@ import gevent
 import pytest
 
 from harness.drive.connections import Connections
-from harness.drive.upload.http import (
-    Connection,
+from harness.drive.upload.http import Connection, Progress, Target
+from harness.drive.upload.outcomes import (
     ConnectionClosedError,
     DeadlineError,
     GeneratorLimitError,
     MalformedAnswerError,
-    Progress,
     Stage,
-    Target,
     outcome_of,
     outcome_of_status,
 )

@@ -12,7 +12,8 @@ import pytest
 
 from harness.drive.connections import Connections
 from harness.drive.link import Line
-from harness.drive.upload.http import Connection, DeadlineError, Progress, Stage, Target
+from harness.drive.upload.http import Connection, Progress, Target
+from harness.drive.upload.outcomes import DeadlineError, Stage
 from harness.drive.upload.paced import PacedConnection
 from tests.unit.drive.scripted import scripted
 

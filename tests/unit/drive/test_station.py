@@ -99,7 +99,6 @@ def test_a_failed_page_is_tried_again_after_the_pause_before_the_next_page_begin
     run.run()
     assert uploader.asked == [(0, 1), (0, 2), (0, 3), (1, 1), (2, 1)]
     finished = ends(journal(desk, tmp_path))
-    assert [int(record["resent_bytes"]) for record in finished] == [0, 100, 100, 0, 0]
     assert finished[1]["due_s"] == pytest.approx(finished[0]["done_s"] + 0.02)
     assert finished[1]["sent_s"] >= finished[1]["due_s"]
     assert metric(desk, "harness_retries_total", reason="unavailable") == 2
