@@ -82,6 +82,28 @@ def test_an_interim_answer_is_passed_over(connect):
         assert connect(address).exchange(REQUEST, Progress()).status == 201
 
 
+@pytest.mark.parametrize("more", [b"", b"Content-Length: 500\r\n", b"Transfer-Encoding: chunked\r\n"])
+def test_the_answer_to_a_head_ends_with_its_headers_and_the_connection_can_be_used_again(connect, more):
+    def script(connection, _number):
+        for _ in range(2):
+            read_request(connection)
+            connection.sendall(
+                b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nUpload-Offset: 7\r\n" + more + b"\r\n"
+            )
+
+    with scripted(script) as address:
+        connection = connect(address)
+        for _ in range(2):
+            answer = connection.exchange([b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"], Progress(), bodiless=True)
+            assert (answer.status, answer.headers["upload-offset"], answer.keep_alive) == (200, "7", True)
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.1 200 OK\r\nConnection: Close\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n"])
+def test_the_answer_to_a_head_can_end_the_connection_too(connect, said):
+    with scripted(answering(said)) as address:
+        assert not connect(address).exchange(REQUEST, Progress(), bodiless=True).keep_alive
+
+
 def test_an_answer_without_length_ends_with_the_connection(connect):
     with scripted(answering(b"HTTP/1.1 200 OK\r\n\r\nall of it")) as address:
         answer = connect(address).exchange(REQUEST, Progress())
