@@ -1,24 +1,16 @@
 """Stations' evenings against the real mock over real sockets: every strategy, every kind of link."""
 
 import json
-import socket
-import time
 from collections import Counter
 
-import gevent
 import pytest
 
-from harness.drive.connections import Connections
-from harness.drive.link import line_of
-from harness.drive.station import Desk, Evening
-from harness.drive.upload.attempt import Uploader
-from harness.drive.upload.http import Target
-from harness.measure.journal import GaveUp, JournalWriter, Kind, file_name, read
-from harness.measure.telemetry import Telemetry
+from harness.measure.journal import GaveUp
 from harness.model import OUTCOMES, Outcome
 from harness.plan import make_plan
-from harness.plan.pins import pin_of
 from harness.scenario_files import load
+from tests.integration import driving
+from tests.integration.driving import target_of
 from tests.integration.mock_server.process import process
 
 EACH = 4
@@ -55,26 +47,8 @@ def drive(server, plan, tmp_path):
     """Drives `EACH` stations at once from station number `first` on; what the journal says, as END and GAVE_UP records."""
 
     def go(first, *overrides):
-        client = load("kaliwates", overrides).client
-        t0 = time.monotonic()
-
-        def clock():
-            return time.monotonic() - t0
-
-        journal = JournalWriter(tmp_path, 0)
-        desk = Desk(plan, client, clock, 20.0, journal, Telemetry([], {"run": "x"}), seed=1)
-        target = Target(socket.AF_INET, ("127.0.0.1", server.ready["port"]), "x")
-        connections = Connections(target, client.connection, clock)
-        evenings = []
-        for station in range(first, first + EACH):
-            code = plan.stations[station].code
-            lane = connections.lane(line_of(client.link, 1, code))
-            evenings.append(Evening(desk, station, Uploader(plan, client, lane, "x", pin_of(code, ""), clock)).run)
-        gevent.joinall([gevent.spawn(evening) for evening in evenings], raise_error=True)
-        connections.close()
-        journal.close()
-        records = read(tmp_path / file_name(0))
-        return records[records["kind"] == Kind.END], records[records["kind"] == Kind.GAVE_UP]
+        driven = driving.drive(target_of(server.ready), plan, range(first, first + EACH), tmp_path, *overrides)
+        return driven.ends, driven.gave_up
 
     return go
 

@@ -189,6 +189,7 @@ def test_a_station_takes_its_session_up_again_if_that_is_wanted_and_no_other_sta
             for _ in range(pages):
                 connection = lane.lease()
                 connection.connect()
+                assert connection.tls is not None
                 here.append(connection.tls.is_resumed)
                 lane.back(connection, alive=connection.exchange(REQUEST, Progress()).keep_alive)
     assert here == reused == [False, resumption, resumption, False]
@@ -284,4 +285,5 @@ def test_over_a_line_a_handshake_costs_its_round_trips(certificate, secure, vers
         assert connection.exchange(REQUEST, Progress()).status == 201
         connection.close()
     assert took_s >= 0.1 * round_trips
+    assert connection.tls is not None
     assert connection.tls.round_trips == round_trips - 1

@@ -295,9 +295,10 @@ def test_an_upload_whose_place_is_elsewhere_is_never_followed():
 def test_whatever_is_cut_the_server_gets_every_byte_and_what_was_sent_again_is_counted_exactly(cuts):
     """Each cut: after so many requests; the server keeps so many bytes of a PATCH, and more were sent in vain."""
     server, delivery, payload = Server(), tus.Delivery(photo(), options()), 0
+    wire: Any
     for before, kept, more in cuts:
         server.trouble = [*[None] * before, cut_at(kept, taken=kept + more)]
-        wire: Any = Wire(server)
+        wire = Wire(server)
         try:
             ending = delivery.attempt(wire, SENDER)
         except CutError as cut:
@@ -306,7 +307,7 @@ def test_whatever_is_cut_the_server_gets_every_byte_and_what_was_sent_again_is_c
         payload += sum(len(asked.body) for asked in wire.asked)
         assert ending.outcome in {Outcome.ACCEPTED, Outcome.REPLAYED}
     server.trouble = []
-    wire: Any = Wire(server)
+    wire = Wire(server)
     assert delivery.attempt(wire, SENDER).outcome in {Outcome.ACCEPTED, Outcome.REPLAYED}
     payload += sum(len(asked.body) for asked in wire.asked)
     assert server.held == CONTENT
