@@ -70,11 +70,11 @@ class Lane:
 
     def back(self, connection: Connection, *, alive: bool) -> None:
         """Take a connection back; it is kept for later or closed."""
-        if connection.tls is not None and connection.used:
-            self._session = connection.tls.session or self._session
         if alive and self._keeps:
             self._idle.append(connection)
         else:
+            if connection.tls is not None and connection.used and not connection.tls.is_resumed:
+                self._session = connection.tls.session
             connection.close()
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ from harness.runfolder import RunFolder
 from harness.scenario_arrivals import Arrivals, Burst
 from harness.scenario_files import shipped
 from harness.scenario_link import Link, Outages, Quality
+from harness.scenario_protocol import Tls, Tus
 from harness.scenario_retry import Retry
 from reports.charts import CHARTS
 
@@ -29,6 +30,8 @@ TABLES: dict[str, type[BaseModel]] = {
     "photos.": scenario.Photos,
     "client.": scenario.Client,
     "client.link.": Link,
+    "client.tls.": Tls,
+    "client.tus.": Tus,
 }
 
 

@@ -54,6 +54,7 @@ class TlsChannel:
         self._tls = tls.context.wrap_bio(
             self._incoming, self._outgoing, server_hostname=tls.server_name, session=offered
         )
+        self._resumption = tls.resumption
         self._unsent = memoryview(b"")
         self._flushed_bytes = 0
         """Of the ciphertext that was begun last."""
@@ -62,8 +63,11 @@ class TlsChannel:
 
     @property
     def session(self) -> ssl.SSLSession | None:
-        """To be taken up by a later connection; the server's tickets for it come with the first answer (TLS 1.3)."""
-        return self._tls.session
+        """To be taken up by later connections; None if that is not wanted.
+
+        The server's tickets for it come with the first answer (TLS 1.3). Costs 0.2 ms: Python copies the session.
+        """
+        return self._tls.session if self._resumption else None
 
     @property
     def is_resumed(self) -> bool:
@@ -133,7 +137,8 @@ class TlsChannel:
     def _flushed(self) -> bool:
         """Hand the ciphertext to the socket; whether it took all of it."""
         if self._outgoing.pending:
-            self._unsent = memoryview(bytes(self._unsent) + self._outgoing.read())
+            data = self._outgoing.read()
+            self._unsent = memoryview(bytes(self._unsent) + data if self._unsent else data)
         while self._unsent:
             try:
                 sent = self._socket.send(self._unsent)
