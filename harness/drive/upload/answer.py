@@ -50,7 +50,7 @@ class Parser:
         if self.bodiless:  # the parser doesn't know what was asked, and would wait for a body
             is_old = self.feed.get_http_version() == "1.0"
             self.keep_alive = not is_old and "close" not in self.headers.get("connection", "").lower()
-            self.complete = self.feed.get_status_code() >= _FIRST_FINAL_STATUS
+            self.complete = True
         else:
             self.keep_alive = bool(self.feed.should_keep_alive())  # only true while the parser is within the message
 

@@ -50,9 +50,8 @@ class TlsChannel:
         """`plain` need not be connected yet; `session` is taken up again if the server still knows it."""
         self._socket = plain
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        offered = session if tls.resumption else None
         self._tls = tls.context.wrap_bio(
-            self._incoming, self._outgoing, server_hostname=tls.server_name, session=offered
+            self._incoming, self._outgoing, server_hostname=tls.server_name, session=session
         )
         self._resumption = tls.resumption
         self._unsent = memoryview(b"")

@@ -40,7 +40,7 @@ class _Attempt:
     """Where the upload stands; None: to be asked for."""
     corrections: int = 0
     conflict: Answer | None = None
-    """A 409 that has not been cleared up yet."""
+    """The latest 409; the HEAD behind it tells whether it was about the offset."""
 
 
 class Delivery:
@@ -95,7 +95,6 @@ class Delivery:
             return self._lost(attempt, answer)
         if answer.status not in {_OK, _NO_CONTENT}:
             return _refused(answer)
-        attempt.conflict = None
         attempt.offset = _offset_in(answer, self._photo.size_bytes)
         if attempt.offset == self._photo.size_bytes:
             return Ending(Outcome.REPLAYED, answer)

@@ -4,11 +4,13 @@ import errno
 import math
 import socket
 import time
+from typing import Any, ClassVar
 
 import gevent
 import pytest
 
 from harness.drive.connections import Connections
+from harness.drive.upload.answer import Parser
 from harness.drive.upload.http import Connection, Progress, Target
 from harness.drive.upload.outcomes import (
     ConnectionClosedError,
@@ -207,11 +209,10 @@ def test_an_interim_answer_in_mid_body_does_not_stop_the_sending(connect):
     got = []
 
     def script(connection, _number):
-        read_request(connection, limit=0)
+        received = len(read_request(connection, limit=0)[1])
         connection.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
         time.sleep(0.2)
-        received = 0
-        while received < 30_000_000:
+        while received < 31_000_000:
             received += len(connection.recv(1_000_000))
         got.append(received)
         connection.sendall(OK)
@@ -227,6 +228,26 @@ def test_a_switch_to_another_protocol_is_malformed(connect):
     said = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
     with scripted(answering(said)) as address, pytest.raises(MalformedAnswerError):
         connect(address).exchange(REQUEST, Progress())
+
+
+def test_an_answer_right_behind_an_interim_one_is_heard_at_once():
+    """With TLS both may lie in the channel already: the socket would not say again that there is something to read."""
+
+    class Channel:
+        waiting: ClassVar = [b"HTTP/1.1 102 Processing\r\n\r\n", b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"]
+
+        def recv(self, _size):
+            if not self.waiting:
+                raise BlockingIOError
+            return self.waiting.pop(0)
+
+    connection = Connection(Target(socket.AF_INET, ("127.0.0.1", 1), "x"), None, time.monotonic)
+    channel: Any = Channel()
+    connection._channel = channel
+    parser = Parser()
+    assert connection._heard(Progress(), parser)
+    assert parser.answer(reusable=True).status == 503
+    connection.close()
 
 
 def test_an_answer_followed_by_a_reset_in_mid_body_is_still_heard(connect):
