@@ -68,6 +68,13 @@ class Client(Frozen):
     """Loopback addresses to connect from (127.0.0.1 and up): each has its own ports."""
 
 
+class AuditOptions(Frozen):
+    """How what the server holds is read in the end."""
+
+    kill_server: bool = False
+    """Kill the mock as by kill -9 after its drain, and read what it holds once it is back: see run-folder.md."""
+
+
 class Threshold(Frozen):
     """A condition that the run must meet."""
 
@@ -92,6 +99,7 @@ class Scenario(Frozen):
     client: Client = Field(default_factory=Client)
     server: ServerProfile = Field(default_factory=ServerProfile)
     faults: Annotated[tuple[AnyFault, ...], BeforeValidator(_listed)] = ()
+    audit: AuditOptions = Field(default_factory=AuditOptions)
     thresholds: Annotated[tuple[Threshold, ...], BeforeValidator(_listed)] = ()
 
     @model_validator(mode="after")

@@ -140,7 +140,7 @@ class Rules:
     def _strikes(self, rule: Rule, target: Target) -> bool:
         strength = self.strength(rule)
         fault = rule.fault
-        if strength <= 0 or not fault.match.fits(target):
+        if strength <= 0 or not fault.match.fits(target) or (rule.late and fault.ends_process):
             return False
         if not fault.applies(target, self._clock() or 0.0, rule.memory):
             return False
@@ -163,6 +163,11 @@ class Rules:
 
     def _uniform(self, fault: Fault, what: str, target: Target) -> float:
         return uniform(self._seed, fault.seed, fault.name, what, *target[:4])
+
+    def kill(self, restart_after_s: float | None) -> None:
+        """Ends the server's process, if there is one that knows of these rules."""
+        if self._server is not None:
+            self._server.kill(restart_after_s)
 
     def attach(self, server: Server) -> None:
         """From now on this server is told what begins and ends; called when T0 is known."""

@@ -159,7 +159,7 @@ def test_two_runs_side_by_side_do_not_disturb_each_other(start, tiny):
         code, output = run.end()
         assert code in {ExitCode.PASSED, ExitCode.INVALID}, output  # two at once may be too much for the cores
         assert assert_accounted_for(run.folder).delivered == 36
-        assert load_summary(RunFolder(run.folder)).pages.delivered_not_stored == 0
+        assert load_summary(RunFolder(run.folder)).audit.unsafe == 0
 
 
 @pytest.mark.parametrize(
