@@ -119,9 +119,8 @@ class Child:
             return
 
     def _read(self) -> None:
-        output = self._process.stdout
-        with self.log.open("ab") as log:
-            for line in output or ():
+        with self.log.open("ab") as log, self._process.stdout or contextlib.nullcontext(()) as output:
+            for line in output:
                 message = _parsed(line)
                 if message is None:
                     log.write(line)

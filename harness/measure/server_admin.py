@@ -64,19 +64,19 @@ class ServerAdmin:
                 message = f"{announced - missing:,} rows came where {announced:,} were announced"
                 raise ValueError(message)
 
-    def _request(self, method: str, path: str, timeout_s: float) -> http.client.HTTPResponse:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=timeout_s)
-        try:
-            connection.request(method, path, headers={"Authorization": f"Bearer {self._token}"})
-            answer = connection.getresponse()
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            message = f"{method} {path}: {type(error).__name__}: {error}"
-            raise AdminError(message) from error
-        if answer.status != http.HTTPStatus.OK:
-            message = f"{method} {path}: HTTP status {answer.status}"
-            raise AdminError(message)
-        return answer
+    @contextlib.contextmanager
+    def _request(self, method: str, path: str, timeout_s: float) -> Iterator[http.client.HTTPResponse]:
+        """The answer, status 200, on a connection of its own."""
+        what = f"{method} {path}"
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=timeout_s)) as connection:
+            with _as_admin_error(what):
+                connection.request(method, path, headers={"Authorization": f"Bearer {self._token}"})
+                answer = connection.getresponse()
+            if answer.status != http.HTTPStatus.OK:
+                message = f"{what}: HTTP status {answer.status}"
+                raise AdminError(message)
+            with answer:
+                yield answer
 
 
 def _checked(row: Any) -> dict[str, Any]:
