@@ -16,6 +16,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,8 @@ async def _serve(setting: _Setting) -> None:
 
     def obey(command: dict[str, Any]) -> None:
         if command.get("event") == "t0":
-            loop.call_soon_threadsafe(server.begin_schedule, float(command["monotonic"]))
+            begin = partial(server.begin_schedule, again=bool(command.get("again")))
+            loop.call_soon_threadsafe(begin, float(command["monotonic"]))
         elif command.get("event") == "stop":
             loop.call_soon_threadsafe(stopping.set)
 

@@ -169,16 +169,16 @@ class Rules:
         if self._server is not None:
             self._server.kill(restart_after_s)
 
-    def attach(self, server: Server) -> None:
-        """From now on this server is told what begins and ends; called when T0 is known."""
+    def attach(self, server: Server, *, again: bool = False) -> None:
+        """From now on this server is told what begins and ends; called when T0 is known, `again` after a crash."""
         self._server = server
-        self._look_what_is_late()
+        self._look_what_is_late(0.0 if again else _LATE_S)
         self.tell_edges()
 
-    def _look_what_is_late(self) -> None:
+    def _look_what_is_late(self, grace_s: float = _LATE_S) -> None:
         now = self._clock() or 0.0
         for rule in self._rules.values():
-            rule.late = rule.fault.start < now - _LATE_S
+            rule.late = rule.fault.start < now - grace_s
 
     def tell_edges(self) -> None:
         """Tells the server what began and what ended since it was told last."""

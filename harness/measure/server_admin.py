@@ -61,7 +61,7 @@ class ServerAdmin:
                 yield _checked(json.loads(line))
                 missing -= 1
             if missing:
-                message = f"{announced - missing:,} rows came where {announced:,} were announced"
+                message = f"{announced - missing:,} of {announced:,} rows came"
                 raise ValueError(message)
 
     @contextlib.contextmanager
