@@ -11,7 +11,7 @@ from harness.judge.results import Audit, AuditedPage, Copy
 from reports import quantities
 from reports.quantities import count
 
-TITLE = "Nothing lost"
+TITLE = "Is anything lost?"
 SHOWN = 5
 """How many pages of each unsafe category are shown; audit.json has the others."""
 MEANINGS = {

@@ -11,50 +11,7 @@ from reports.nothing_lost import category_rows, liveness_sentence, safety_senten
 from reports.page import page
 from reports.terminal import console, print_audit
 from tests.unit.reports import evening
-
-KEY = {"station": "3509191001001", "form": "ppwp", "page": 2}
-READING = '{"chart":{"100025":%d,"100026":7}}'
-
-
-def audit(**changed: object) -> Audit:
-    """A safe and live run of 1,086 pages; `changed` replaces fields, counts by name."""
-    names = ("misfiled", "corrupted", "altered", "duplicated", "resurrected", "lost", "unexpected")
-    counts = {**dict.fromkeys(names, 0), "ok": 1086, "recovered": 0, "undelivered": 0, "unattempted": 0, "unsafe": 0}
-    content = {
-        "run": "r", "safety": True, "liveness": True, "doubts": [], "counts": counts, "missed": 0, "pages": {}, "not_listed": {},
-        "sets": {"planned": 1086, "attempted": 1086, "acknowledged": 1086, "refused": 0, "held": 1086},
-    }  # fmt: skip
-    counts.update({name: changed.pop(name) for name in list(changed) if name in counts})
-    return Audit.model_validate({**content, **changed})
-
-
-def unsafe() -> Audit:
-    copy = {**KEY, "sha256": "cd" * 32, "size_bytes": 9, "stored_at": 1.0}
-    expected = {"sha256": "ab" * 32, "size_bytes": 9, "reading": READING % 105}
-    seen = {**KEY, "acknowledged_s": 1.25, "expected": expected}
-    pages = {
-        "altered": [{**seen, "found": [{**copy, "sha256": "ab" * 32, "reading": READING % 705}]}],
-        "lost": [{**seen, "page": number, "found": []} for number in range(1, 31)],
-        "unexpected": [
-            {
-                **seen,
-                "station": "<script>",
-                "acknowledged_s": None,
-                "expected": None,
-                "found": [{**copy, "reading": ""}],
-            }
-        ],
-    }
-    return audit(
-        safety=False, liveness=False, missed=30, pages=pages, altered=1, lost=30, unexpected=1, ok=1055, unsafe=32
-    )
-
-
-def unknown() -> Audit:
-    return audit(
-        safety="unknown", liveness="unknown", missed=None, unsafe=None, lost=None, ok=None,
-        doubts=["what the server holds is not known: gone"],
-    )  # fmt: skip
+from tests.unit.reports.evening_audited import audit, unknown, unsafe
 
 
 def test_each_verdict_has_its_sentence() -> None:
@@ -99,7 +56,7 @@ def test_the_page_shows_the_audit_and_escapes_what_the_server_said() -> None:
         return page(evening.record(), evening.summary(), evening.series(), evening.verdict("fail"), [], found)
 
     shown = html(unsafe())
-    assert '<h2 id="audit">Nothing lost</h2>' in shown
+    assert '<h2 id="audit">Is anything lost?</h2>' in shown
     assert "Not safe: 1 altered, 30 lost, 1 unexpected." in shown.replace("\N{NO-BREAK SPACE}", " ")
     assert "&lt;script&gt; ppwp" in shown.replace("\N{NO-BREAK SPACE}", " ")
     assert "<script> ppwp" not in shown
@@ -109,7 +66,7 @@ def test_the_page_shows_the_audit_and_escapes_what_the_server_said() -> None:
 
 def test_markdown_shows_the_categories_that_occurred() -> None:
     text = markdown(evening.summary(), evening.verdict("fail"), [], unsafe())
-    assert "### Nothing lost" in text
+    assert "### Is anything lost?" in text
     assert "| lost | 30 | safety | acknowledged, and not held |" in text
     assert "| misfiled |" not in text
     assert "| unexpected | \\<script\\> ppwp 2 |" in text
