@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
 import shutil
 import signal
@@ -14,15 +13,16 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from harness.children import Family, Interruption, Message
-from harness.figures.tables import write_plan, write_stored
+from harness.figures.tables import write_plan
 from harness.live import LiveFigures
 from harness.measure.collector import Collector
 from harness.measure.health import ClockWatch
-from harness.measure.server_admin import AdminError, ServerAdmin
+from harness.measure.server_admin import ServerAdmin
 from harness.order import Order, describe, phase_records
 from harness.processes import start_generator, start_server
-from harness.runfolder import Ended, RunRecord, WorkerRecord
+from harness.runfolder import Ended, RunRecord, StockRecord, WorkerRecord
 from harness.signals import Signals, Stopped
+from harness.stocktaking import drain, take_stock
 from reports.terminal import Snapshot
 
 _HEAD_START_S = 0.5
@@ -59,6 +59,7 @@ class Run:
         self._pids: dict[int, int] = {}
         self._live: LiveFigures | None = None
         self._told_lost = 0
+        self._stock: StockRecord | None = None
 
     def execute(self) -> None:
         """Run to the end. Raises ChildError if a process did not start; Interruption if stopped before T0."""
@@ -121,6 +122,8 @@ class Run:
             if message is None:
                 if now > limit_s:
                     text = f"the generator did not finish within {limit_s:.0f} s: killed"
+                    if ended is not None:  # it has said nothing of its workers: their journals may not be whole
+                        self._workers = [worker.model_copy(update={"lost": True}) for worker in self._workers]
                     return ended or Ended(how="crashed", at_s=now, message=family.explained("generator", text))
                 continue
             if message.event == "finished":
@@ -190,13 +193,15 @@ class Run:
             ended = self._await_faults(family, ended)
         if self._admin is not None and family["server"].exit_code is None:
             self._view.say("Draining the server")
-            self._drain(self._admin)
+            self._problems += filter(None, [drain(self._admin)])
         self._collector.stop()
         self._collector.take()
         self._look()
         family["generator"].tell("scraped")
-        if self._admin is not None and family["server"].exit_code is None:
-            self._read_stored(self._admin)
+        if self._admin is not None:
+            self._view.say("Reading what the server holds")
+        self._stock = take_stock(family, self._order, self._admin)
+        if self._admin is not None:
             family["server"].tell("stop")
             family["server"].wait(self._scenario.server.grace + 5)
         family["generator"].wait(10)
@@ -207,7 +212,7 @@ class Run:
         """A child that should have ended well, and did not."""
         while (message := family.next(0.0)) is not None:
             code = message.content.get("exit_code")
-            if message.event == "ended" and code not in {0, None}:
+            if message.event == "ended" and code not in {0, None} and not family[message.sender].killed:
                 self._problems.append(f"{message.sender} ended with exit code {code} while the run was wound down")
 
     def _unless_stopped(self, ended: Ended) -> Ended:
@@ -229,22 +234,6 @@ class Run:
                 return halt
         return ended.model_copy(update={"at_s": self._clock()})
 
-    def _drain(self, admin: ServerAdmin) -> None:
-        try:
-            drained = admin.drain()
-        except AdminError as error:
-            self._problems.append(f"the server could not be drained: {error}")
-            return
-        if not drained.get("idle", True):
-            self._problems.append(f"the server was not idle after its drain: {json.dumps(drained)}")
-
-    def _read_stored(self, admin: ServerAdmin) -> None:
-        self._view.say("Reading what the server holds")
-        try:
-            write_stored(self._folder.stored, admin.stored())
-        except AdminError as error:
-            self._problems.append(f"what is stored could not be read: {error}")
-
     # --- run.json
 
     def _write_end(self, record: RunRecord, ended: Ended) -> None:
@@ -255,6 +244,7 @@ class Run:
                     "workers": self._workers,
                     "phases": phase_records(self._order, max(ended.at_s, 0.001)),
                     "clock_step_s": self._clock_watch.step_s,
+                    "stock": self._stock,
                     "problems": self._problems,
                 }
             )

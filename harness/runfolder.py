@@ -48,6 +48,17 @@ class WorkerRecord(_Record):
     """Stations whose evening an error of ours ended."""
 
 
+class StockRecord(_Record):
+    """How taking stock of what the server holds went: after the run, by another door than the uploads took."""
+
+    after_kill: bool = False
+    """The server was killed as by kill -9 and started again on the same data first."""
+    reason: str = ""
+    """Why it could not be read, in words; empty where stored.parquet has it all."""
+    accepted: bool = False
+    """The scenario accepts that there is no way to read it: safety stays unknown, the run is judged all the same."""
+
+
 class Ended(_Record):
     """How the run ended."""
 
@@ -85,6 +96,8 @@ class RunRecord(_Record):
     phases: list[PhaseRecord] = []
     faults: list[FaultRecord] = []
     ended: Ended | None = None
+    stock: StockRecord | None = None
+    """None where the run was broken off before."""
     clock_step_s: float = 0.0
     """How far wall clock and monotonic clock drifted apart during the run."""
     problems: list[str] = []

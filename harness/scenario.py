@@ -82,6 +82,13 @@ class Client(Frozen):
         return tus
 
 
+class AuditOptions(Frozen):
+    """How what the server holds is read in the end."""
+
+    kill_server: bool = False
+    """Kill the mock as by kill -9 after its drain, and read what it holds once it is back: see run-folder.md."""
+
+
 class Threshold(Frozen):
     """A condition that the run must meet."""
 
@@ -106,6 +113,7 @@ class Scenario(Frozen):
     client: Client = Field(default_factory=Client)
     server: ServerProfile = Field(default_factory=ServerProfile)
     faults: Annotated[tuple[AnyFault, ...], BeforeValidator(_listed)] = ()
+    audit: AuditOptions = Field(default_factory=AuditOptions)
     thresholds: Annotated[tuple[Threshold, ...], BeforeValidator(_listed)] = ()
 
     @model_validator(mode="after")

@@ -37,6 +37,13 @@ def conclude_run(folder: RunFolder, assertions: list[str]) -> int:
     return conclude(folder, assertions)
 
 
+def second_opinion(folder: RunFolder, assertions: list[str]) -> int:
+    """Judge by other assertions and print, without a trace in the folder; the exit code."""
+    from harness import conclude  # noqa: PLC0415 - drawing takes most of a second to import
+
+    return conclude.second_opinion(folder, assertions)
+
+
 def own_assertions(folder: RunFolder) -> list[str]:
     """The assertions that a run came with. Raises BrokenRunError where they can't be read."""
     try:
