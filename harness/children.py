@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
 
-from harness.errors import ChildError
+from harness.errors import ChildError, UsageError
 
 _TAIL_LINES = 12
 
@@ -180,6 +180,8 @@ class Family:
                 raise ChildError(self.explained(sender, text))
             if message.event == "signal":
                 raise Interruption(signal.Signals(message.content["number"]))
+            if message.event in {"refused", "withdrawn"}:
+                raise UsageError(str(message.content.get("reason", "")))
             if message.event == "failed":
                 raise ChildError(self.explained(message.sender, str(message.content.get("reason", ""))))
             if message.event == "ended":

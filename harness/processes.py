@@ -81,7 +81,8 @@ def start_generator(family: Family, order: Order, private: Path, secret: str) ->
     workers = order.workers
     home = {"HOME": str(private), "PYTHONUSERBASE": site.getuserbase()}
     ports = {"HARNESS_METRICS_PORT": str(order.metrics_port)}
-    environment = _environment(order, HARNESS_PIN_SECRET=secret, **home, **ports)
+    consented = {"HARNESS_CONSENT_TOKEN": order.foreign.token} if order.foreign else {}
+    environment = _environment(order, HARNESS_PIN_SECRET=secret, **home, **ports, **consented)
     locust = [*_PYTHON, "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"]
     users = ["-u", str(workers), "-r", str(workers)]
     if workers == 1:

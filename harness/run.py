@@ -14,11 +14,12 @@ from typing import Any, Literal, Protocol
 
 from harness.children import Family, Interruption, Message
 from harness.figures.tables import write_plan
+from harness.foreign import ConsentThread
 from harness.live import LiveFigures
 from harness.measure.collector import Collector
 from harness.measure.health import ClockWatch
 from harness.measure.server_admin import ServerAdmin
-from harness.order import Order, describe, phase_records
+from harness.order import Order, describe, phase_records, troubles
 from harness.processes import start_generator, start_server
 from harness.runfolder import Ended, RunRecord, StockRecord, WorkerRecord
 from harness.signals import Signals, Stopped
@@ -29,7 +30,7 @@ _HEAD_START_S = 0.5
 _OVERTIME_S = 20.0
 _STEP_S = 0.25
 
-How = Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed"]
+How = Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "withdrawn"]
 
 
 class View(Protocol):
@@ -60,13 +61,17 @@ class Run:
         self._live: LiveFigures | None = None
         self._told_lost = 0
         self._stock: StockRecord | None = None
+        self._consent = ConsentThread(order.foreign)
 
     def execute(self) -> None:
         """Run to the end. Raises ChildError if a process did not start; Interruption if stopped before T0."""
         self._folder.create()
         write_plan(self._folder.plan, self._order.plan)
-        with Family(self._folder.logs) as family, _private_folder() as private:
+        with Family(self._folder.logs) as family, _private_folder() as private, self._consent:
             self._signals.listener = lambda number: family.inbox.put(Message("harness", "signal", {"number": number}))
+            self._consent.listener = lambda reason: family.inbox.put(
+                Message("consent", "withdrawn", {"reason": reason})
+            )
             if self._signals.heard is not None:
                 raise Interruption(self._signals.heard)
             record = self._start(family, private)
@@ -83,11 +88,13 @@ class Run:
     # --- start
 
     def _start(self, family: Family, private: Path) -> RunRecord:
-        secret = secrets.token_hex(16)
-        target = self._order.target
-        if target is None:
+        foreign = self._order.foreign
+        if foreign is None:
+            secret = secrets.token_hex(16)
             self._view.say("Starting the mock server")
             target, self._admin = start_server(family, self._order, private, secret)
+        else:
+            secret, target = "", str(foreign.origin)  # nobody told that server our PINs: the last six digits
         record = describe(self._order, target, self._workers)
         self._folder.write_run(record)
         self._view.say(f"Starting the generator ({self._order.workers} worker{'s' if self._order.workers > 1 else ''})")
@@ -96,6 +103,7 @@ class Run:
         self._pids = {worker["pid"]: worker["rank"] for worker in ready["workers"]}
         if self._admin is not None:
             targets["server"] = self._admin.metrics_url
+        targets.update(foreign.metrics() if foreign else {})
         self._t0 = time.monotonic() + _HEAD_START_S
         record = record.model_copy(update={"t0_epoch": time.time() + _HEAD_START_S})
         self._folder.write_run(record)
@@ -152,9 +160,18 @@ class Run:
             number = signal.Signals(message.content["number"])
             self._view.say(f"{number.name}: stopping; what is in flight is censored")
             return _stopped_by(number, now)
+        if message.event == "withdrawn":
+            return self._withdrawn(str(message.content["reason"]), now)
         if message.event == "ended":
             return self._child_lost(family, message, now)
         return None
+
+    def _withdrawn(self, reason: str, now: float) -> Ended:
+        """The target doesn't consent any more: nothing is sent there from here on."""
+        self._collector.forget(self._order.foreign.metrics() if self._order.foreign else ())
+        self._problems.append(f"the target's consent ended, and the run with it: {reason}")
+        self._view.say(f"The target's consent ended: {reason}: stopping")
+        return Ended(how="withdrawn", at_s=now, message=reason)
 
     def _child_lost(self, family: Family, message: Message, now: float) -> Ended:
         rank = self._pids.get(family[message.sender].pid)
@@ -173,14 +190,14 @@ class Run:
         for account in accounts:
             rank = account["rank"]
             self._workers[rank] = WorkerRecord.model_validate({**account, "lost": self._workers[rank].lost})
-            broken = self._workers[rank].evenings_broken
-            if broken:
-                self._problems.append(
-                    f"an error of ours broke off {broken:,} stations' evenings: see logs/ of worker {rank}"
-                )
+            self._problems += troubles(self._workers[rank])
+            if account.get("halted"):
+                self._consent.withdraw(account["halted"])
 
     def _natural_end(self) -> Ended:
-        now = self._clock()
+        now, withdrawn = self._clock(), self._consent.halted()
+        if withdrawn:  # a worker has seen it before us
+            return self._withdrawn(withdrawn, now)
         if now < self._scenario.deadline:
             return Ended(how="completed", at_s=now)
         return Ended(how="deadline", at_s=now)
@@ -198,9 +215,8 @@ class Run:
         self._collector.take()
         self._look()
         family["generator"].tell("scraped")
-        if self._admin is not None:
-            self._view.say("Reading what the server holds")
-        self._stock = take_stock(family, self._order, self._admin)
+        self._view.say("Reading what the server holds")
+        self._stock = take_stock(family, self._order, self._admin, self._consent.halted)
         if self._admin is not None:
             family["server"].tell("stop")
             family["server"].wait(self._scenario.server.grace + 5)
@@ -223,7 +239,7 @@ class Run:
 
     def _await_faults(self, family: Family, ended: Ended) -> Ended:
         """Everything is delivered, but a fault still to come may lose some of it: wait for its end."""
-        faults = self._scenario.faults if self._order.target is None else ()
+        faults = self._scenario.faults if self._order.foreign is None else ()
         to_come = [fault for fault in faults if self._clock() < fault.start < self._scenario.deadline]
         until = min(self._scenario.deadline, max((fault.end or float("inf") for fault in to_come), default=0.0))
         while self._clock() < until:

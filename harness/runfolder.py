@@ -46,6 +46,8 @@ class WorkerRecord(_Record):
     stations_planned: int = 0
     evenings_broken: int = 0
     """Stations whose evening an error of ours ended."""
+    held_back: int = 0
+    """Attempts and requests that had to wait for the rate that the target consents to."""
 
 
 class StockRecord(_Record):
@@ -62,8 +64,11 @@ class StockRecord(_Record):
 class Ended(_Record):
     """How the run ended."""
 
-    how: Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed"]
-    """completed: nothing was left to try. deadline: time was up. aborted: a threshold could not hold any more."""
+    how: Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "withdrawn"]
+    """completed: nothing was left to try. deadline: time was up. aborted: a threshold could not hold any more.
+
+    withdrawn: the target's consent ended.
+    """
     at_s: float
     message: str = ""
 
@@ -79,6 +84,8 @@ class RunRecord(_Record):
     """The scenario as resolved: every key, quantities with their units."""
     seed: int
     target: str
+    address: str = ""
+    """The one address that the target's name led to: nothing else is loaded."""
     own_server: bool
     """True when the run started the mock itself."""
     deadline_s: float

@@ -13,6 +13,7 @@ from harness.scenario_arrivals import Arrivals
 from harness.scenario_link import LinkChoice
 from harness.scenario_protocol import Tls, Tus
 from harness.scenario_retry import FullJitterRetry, Retry
+from harness.scenario_target import TargetApi
 from mock_server.profile import AnyFault, ServerProfile, check_distinct
 from mock_server.units import Duration, Frozen, Lognormal, Size, SizeDistribution
 
@@ -114,6 +115,8 @@ class Scenario(Frozen):
     server: ServerProfile = Field(default_factory=ServerProfile)
     faults: Annotated[tuple[AnyFault, ...], BeforeValidator(_listed)] = ()
     audit: AuditOptions = Field(default_factory=AuditOptions)
+    target: TargetApi | None = None
+    """How an upload server that isn't the mock is spoken to; `--target` says where it is. None: the mock's own API."""
     thresholds: Annotated[tuple[Threshold, ...], BeforeValidator(_listed)] = ()
 
     @model_validator(mode="after")
@@ -122,11 +125,22 @@ class Scenario(Frozen):
         if self.warm_up >= self.deadline:
             message = f"warm_up ({self.warm_up:g}s) must be shorter than the deadline ({self.deadline:g}s)"
             raise ValueError(message)
+        strangers = sorted({"server", "faults"} & self.model_fields_set) if self.target is not None else []
+        if strangers:
+            message = f"[{strangers[0]}] describes the mock and [target] a server that isn't it: remove one of them"
+            raise ValueError(message)
+        if self.target is not None and self.audit.kill_server:
+            message = "audit.kill_server is for the mock: a server of yours is not killed"
+            raise ValueError(message)
+        if self.target is not None and self.client.protocol == "tus" and not self.target.takes_tus:
+            message = 'client.protocol = "tus" has requests of its own: of [target] it takes a path without {…}, headers, login, and method and body as they are'
+            raise ValueError(message)
         return self
 
     def resolved(self) -> dict[str, Any]:
         """Every key with its value and unit, as run.json keeps it; `from_resolved` reads it back."""
-        return self.model_dump(mode="json", by_alias=True)
+        left_out = {"target"} if self.target is None else {"server", "faults"}
+        return self.model_dump(mode="json", by_alias=True, exclude=left_out)
 
 
 def from_resolved(content: dict[str, Any]) -> Scenario:

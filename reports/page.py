@@ -29,6 +29,7 @@ ENDINGS = {
     "terminated": "it was terminated",
     "aborted": "a threshold could not hold any more",
     "crashed": "a process crashed",
+    "withdrawn": "the target's consent ended",
 }
 
 NEVER_S = 1e9

@@ -65,6 +65,13 @@ def check_fits(source: str, misfits: list[str]) -> None:
         raise ConfigurationError(label, misfits)
 
 
+def check_mock_is_meant(source: str, loaded: Scenario) -> None:
+    """Raise ConfigurationError where a scenario is for a server of the user's, and nobody has said where that is."""
+    if loaded.target is not None:
+        problem = "[target] describes a server of yours: say where it is with harness run --target URL"
+        raise ConfigurationError(source, [problem])
+
+
 def run_folder(path: Path) -> RunFolder:
     """The run folder that the user names: a path, or a name below runs/."""
     check_name(path)
