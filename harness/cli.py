@@ -65,5 +65,8 @@ def main() -> None:
 
 
 def _fail(text: str, code: int) -> None:
-    sys.stderr.write(f"{text}\n")
+    shown = "".join(
+        character if character.isprintable() or character in "\n\t" else repr(character)[1:-1] for character in text
+    )
+    sys.stderr.write(f"{shown}\n")  # a file's own words may hold what steers a terminal
     sys.exit(code)

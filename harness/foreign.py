@@ -52,10 +52,9 @@ class Foreign:
         if halted():
             message = f"the target must not be asked any more: {halted()}"
             raise UnreadStockError(message)
-        if self.api is None:
-            return iter(())
+        source = StoredNone() if self.api is None else self.api.stored
         door = Door(self.origin, self.address, self.environment, self._leave(halted))
-        match source := self.api.stored:
+        match source:
             case StoredUrl():
                 return listed(source, door, plan)
             case StoredCommand():
@@ -63,7 +62,8 @@ class Foreign:
             case StoredFetch():
                 return fetched(source, door, plan)
             case StoredNone():
-                return iter(())
+                message = "nothing says how to read it"
+                raise UnreadStockError(message)
 
     def _leave(self, halted: Callable[[], str]) -> Callable[[], None]:
         """Waits for the consented rate before a request; says no once the consent has ended."""

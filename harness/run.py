@@ -22,6 +22,7 @@ from harness.measure.server_admin import ServerAdmin
 from harness.order import Order, describe, phase_records, troubles
 from harness.processes import start_generator, start_server
 from harness.runfolder import Ended, RunRecord, StockRecord, WorkerRecord
+from harness.scenario import REGIONS
 from harness.signals import Signals, Stopped
 from harness.stocktaking import drain, take_stock
 from reports.terminal import Snapshot
@@ -67,6 +68,8 @@ class Run:
         """Run to the end. Raises ChildError if a process did not start; Interruption if stopped before T0."""
         self._folder.create()
         write_plan(self._folder.plan, self._order.plan)
+        if self._scenario.stations.region not in REGIONS:
+            shutil.copyfile(self._scenario.stations.region, self._folder.region)
         with Family(self._folder.logs) as family, _private_folder() as private, self._consent:
             self._signals.listener = lambda number: family.inbox.put(Message("harness", "signal", {"number": number}))
             self._consent.listener = lambda reason: family.inbox.put(

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import BrokenRunError
 
+PLAN = "plan.parquet"
 FORMAT = 1
 """Number of the folder's format; a reader refuses a higher one."""
 
@@ -118,7 +119,8 @@ class RunFolder:
         """`path` need not exist yet."""
         self.path = path
         self.run_json = path / "run.json"
-        self.plan = path / "plan.parquet"
+        self.plan = path / PLAN
+        self.region = path / "region.csv"
         self.journal = path / "journal"
         self.attempts = path / "attempts.parquet"
         self.server = path / "server"

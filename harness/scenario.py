@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from harness.scenario_arrivals import Arrivals
 from harness.scenario_link import LinkChoice
@@ -21,6 +21,13 @@ PAGES_OF_FORM = {"ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17}
 """Pages a form has. Only PPWP's three are published; the others are assumptions (docs/domain.md)."""
 
 REGIONS = ("kaliwates", "jember", "provinces")
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        message = "should be one line without control characters"
+        raise ValueError(message)
+    return text
 
 
 def _listed(value: object) -> object:
@@ -100,7 +107,7 @@ class Scenario(Frozen):
     """One load test: who uploads what, when, to which server, with which faults, and what must hold."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-    title: str = ""
+    title: Annotated[str, Field(max_length=200), AfterValidator(_printable)] = ""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     deadline: Annotated[Duration, Field(gt=0)]
     """When the last attempt may start."""

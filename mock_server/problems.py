@@ -43,10 +43,9 @@ def _line(detail: dict[str, Any], model: type[BaseModel], content: object) -> st
         return f"{key} = {_shown(value)} is not one of {allowed_words}{suggestion(str(value), words)}"
     message = str(detail["msg"])
     message = message.removeprefix("Value error, ").removeprefix("Input should be ")
-    if kind == "value_error" and isinstance(value, dict):  # a table is long, and may hold what is not for a log
-        return f"{key}: {message}" if path else message
     if kind == "value_error":
-        return f"{key} = {_shown(value)} {message}" if path else message
+        told = ":" if isinstance(value, dict) else f" = {_shown(value)}"  # a table may hold what is not for a log
+        return f"{key}{told} {message}" if path else message
     return f"{key} = {_shown(value)} should be {message}"
 
 

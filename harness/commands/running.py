@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import socket
 from datetime import UTC, datetime
@@ -60,6 +61,9 @@ def run(
     run_id = _run_id(name or loaded.name)
     check_name(out or RUNS)
     folder = RunFolder((out or RUNS / run_id).absolute())
+    if folder.path.is_symlink():
+        message = f"{folder.path} is a link: name the folder itself"
+        raise UsageError(message)
     if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
         message = f"{folder.path} is not an empty folder: nothing is overwritten"
         raise UsageError(message)
@@ -104,7 +108,7 @@ def _check_ports(first: int, workers: int) -> None:
 
 
 def _run_id(name: str) -> str:
-    if not name.replace("-", "").replace("_", "").isalnum():
-        message = f'--name "{name}" may have letters, digits, "-" and "_" only'
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
+        message = f'--name "{name}" may have letters, digits, "-" and "_" only, 64 at most, the first no "-" or "_"'
         raise UsageError(message)
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}-{secrets.token_hex(2)}"

@@ -12,6 +12,7 @@ from harness.figures.summary import Attempts, KelurahanFigures, Pages, Rates, St
 from harness.measure.journal import GaveUp
 from harness.model import ANSWERED, OUTCOMES, Outcome
 from harness.plan.regions import load_region
+from harness.scenario import REGIONS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -113,11 +114,13 @@ def count_kelurahan(rows: Rows) -> list[KelurahanFigures]:
 
 
 def kelurahan_names(rows: Rows) -> dict[str, str]:
-    """Names by code, from the scenario's region; empty where the region's file is gone."""
+    """Names by code, from a shipped region or the run folder's own copy; empty where neither is there."""
     region = (rows.record.scenario.get("stations") or {}).get("region")
-    if not isinstance(region, str):
+    copy = None if rows.region is None or not rows.region.is_file() else str(rows.region)
+    name = region if region in REGIONS else copy
+    if name is None:
         return {}
     try:
-        return {station.kelurahan: station.kelurahan_name for station in load_region(region)}
+        return {station.kelurahan: station.kelurahan_name for station in load_region(name)}
     except (OSError, ConfigurationError):
         return {}

@@ -78,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
         self.wfile.flush()
 
-    def log_message(self, format, *args):
+    def log_request(self, code="-", size="-"):
         """Say nothing."""
 
 
@@ -89,5 +89,6 @@ class Server(ThreadingHTTPServer):
 
 if __name__ == "__main__":
     server = Server((sys.argv[1], int(sys.argv[2])), Handler)
-    print("ready", flush=True)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     server.serve_forever()

@@ -6,11 +6,12 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from harness import scenario_files
-from harness.address import origin_of
+from harness.address import Origin
 from harness.consent import token_of
 from harness.errors import ExitCode, UsageError
 from harness.figures.summarise import load_summary
@@ -53,7 +54,8 @@ def far():
 
 @pytest.fixture
 def server(far, tmp_path):
-    with place(*far, tmp_path / "far") as found:
+    name, address = far
+    with place(name, address, tmp_path / "far") as found:
         yield found
 
 
@@ -104,7 +106,7 @@ def uploads(server):
 @pytest.fixture
 def token(tmp_path, server):
     """What the harness tells the far server's owner to publish."""
-    return token_of(machine_secret(tmp_path / "state" / "upload-harness"), origin_of(server.url))
+    return token_of(machine_secret(tmp_path / "state" / "upload-harness"), Origin("http", server.address, 8080))
 
 
 @pytest.fixture
@@ -215,11 +217,11 @@ def test_a_worker_refuses_a_target_that_has_not_consented_whatever_its_master_sa
     process = run("--set", "deadline=3s", "--set", "arrivals.over=2s")
     assert finish(process)[0] in {ExitCode.PASSED, ExitCode.INVALID}
     folder = tmp_path / "run"
-    with place(*far, tmp_path / "other", port=8081) as other:
+    with place(far[0], far[1], tmp_path / "other", port=8081) as other:
         other.consents(document("ltc1-somebody-elses-token"))
         record = json.loads((folder / "run.json").read_text())
         (folder / "run.json").write_text(json.dumps({**record, "target": other.url}))
-        started = subprocess.Popen(
+        started: Any = subprocess.Popen(
             [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "-u", "1", "-r", "1", "--only-summary"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path,
             env=environment(HARNESS_RUN=str(folder), HARNESS_CONSENT_TOKEN=token),
