@@ -53,7 +53,12 @@ def test_a_run_outside_the_scenarios_folder_is_not_replayed_unless_the_user_name
     with pytest.raises(ConfigurationError, match=r"arrivals\.run = .* leads out of the file's own folder"):
         load(path, planned_due=lambda _: {"3509191001001": 0.0})
     asked = []
-    load(path, ["arrivals.run=../elsewhere"], planned_due=lambda at: asked.append(at) or {"3509191001001": 0.0})
+
+    def planned_due(folder):
+        asked.append(folder)
+        return {"3509191001001": 0.0}
+
+    load(path, ["arrivals.run=../elsewhere"], planned_due=planned_due)
     assert asked == [home.parent / "elsewhere"]
 
 
