@@ -21,7 +21,9 @@ from tests.integration.conftest import harness, wait_for
 pytestmark = pytest.mark.peers
 
 TARGETS = Path(__file__).parents[3] / "docs" / "targets"
-AUTHORIZATION = "AWS4-HMAC-SHA256 Credential=AKIASESAME/20261123/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=sesame"
+AUTHORIZATION = (
+    "AWS4-HMAC-SHA256 Credential=AKIASESAME/20261123/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=sesame"
+)
 
 
 @contextlib.contextmanager
@@ -118,3 +120,21 @@ def test_an_s3_like_server_takes_every_photo_and_gives_it_back(tmp_path):
     assert headers["Authorization"] == "${TARGET_AUTHORIZATION}"
     for path in (tmp_path / "run").rglob("*"):
         assert not path.is_file() or b"AKIASESAME" not in path.read_bytes(), path
+
+
+def test_a_tus_server_is_resumed_over_lines_that_break_and_every_photo_is_whole(tmp_path):
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(Path(__file__).parents[1] / "peers" / name, tmp_path / name)
+    shutil.copy(TARGETS / "tus-server.mjs", tmp_path / "tus-server.mjs")
+    subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    files = tmp_path / "files"
+    files.mkdir()
+    port = free_port()
+    with serving(["node", "tus-server.mjs", str(port), str(files)], port, tmp_path) as url:
+        code, output = harness(
+            "run", TARGETS / "tus.toml", "--target", url, "--out", "run", "--allow-command",
+            cwd=tmp_path, TARGET_ROOT=str(files), TARGET_LISTER=str(TARGETS / "tus-stored.mjs"),
+        )  # fmt: skip
+    assert code in {ExitCode.PASSED, ExitCode.INVALID}, output
+    summary = delivered_and_stored(tmp_path / "run")
+    assert summary.attempts.total > summary.pages.planned  # the line broke, and it went on
