@@ -111,8 +111,12 @@ def examine(
 def peak_requests_per_s(scenario: Scenario, plan: Plan) -> float:
     """Requests in the plan's busiest second, logins included, if every page went through at once."""
     logs_in = scenario.target is None or scenario.target.login is not None
-    pages = len(plan.slots)
-    return forecast(plan, scenario.deadline).peak_uploads_per_s * (pages + logs_in) / pages
+    pages, each = len(plan.slots), 1
+    if scenario.client.protocol == "tus":
+        largest = max(body.size_bytes for body in plan.bank)
+        chunk = scenario.client.tus.chunk_size if scenario.client.tus is not None else None
+        each = 1 + (1 if chunk is None else -(-largest // chunk))
+    return forecast(plan, scenario.deadline).peak_uploads_per_s * (pages * each + logs_in) / pages
 
 
 def _spellings(url: str, origin: Origin) -> set[str]:

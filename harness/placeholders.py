@@ -49,42 +49,29 @@ def is_literal(text: str) -> bool:
     return _PLACEHOLDER.search(text) is None
 
 
-def resolved(text: str, environment: Mapping[str, str]) -> str:
-    """The text with the environment's values; words in braces stay.
+class Template:
+    """A text whose words in braces are filled in again and again.
 
-    The result is a secret: keep it in the process that sends. Raises UsageError, which names the variable and never its
-    value, where one isn't set or holds line breaks or other control characters.
+    It holds the environment's values, which are secrets: keep it in the process that sends.
     """
 
-    def value(match: re.Match[str]) -> str:
-        variable = match[1]
-        if variable is None:
-            return match[0]
-        if not environment.get(variable):
-            message = f"the environment variable {variable}, which [target] asks for, is not set"
-            raise UsageError(message)
-        if _CONTROL.search(environment[variable]):
-            message = f"the environment variable {variable} has control characters: it can't be sent in a header"
-            raise UsageError(message)
-        return environment[variable]
+    def __init__(self, text: str, environment: Mapping[str, str] | None = None) -> None:
+        """`text` has been checked. What the environment says stays as it is, braces and all.
 
-    return _PLACEHOLDER.sub(value, text)
-
-
-class Template:
-    """A text whose words in braces are filled in again and again; the environment's values are in it already."""
-
-    def __init__(self, text: str) -> None:
-        """`text` has been checked, and resolved where it asks for the environment."""
+        Raises UsageError, which names the variable and never its value, where one isn't set or holds control characters.
+        """
         self._pieces: list[tuple[str, str]] = []
         """(plain text, the word after it or "")."""
-        position = 0
+        position, plain = 0, ""
         for match in _PLACEHOLDER.finditer(text):
-            if match[2] is None:
-                continue
-            self._pieces.append((text[position : match.start()], match[2]))
+            plain += text[position : match.start()]
             position = match.end()
-        self._pieces.append((text[position:], ""))
+            if match[2] is None:
+                plain += _value(match[1], environment or {})
+            else:
+                self._pieces.append((plain, match[2]))
+                plain = ""
+        self._pieces.append((plain + text[position:], ""))
 
     def fill(self, values: Mapping[str, str]) -> str:
         """The text with its words filled in.
@@ -98,6 +85,17 @@ class Template:
     def words(self) -> set[str]:
         """The words to fill in."""
         return {word for _, word in self._pieces if word}
+
+
+def _value(variable: str, environment: Mapping[str, str]) -> str:
+    value = environment.get(variable)
+    if not value:
+        message = f"the environment variable {variable}, which [target] asks for, is not set"
+        raise UsageError(message)
+    if _CONTROL.search(value):
+        message = f"the environment variable {variable} has control characters: it can't be sent in a header"
+        raise UsageError(message)
+    return value
 
 
 def pattern(text: str) -> re.Pattern[str]:

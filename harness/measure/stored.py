@@ -17,12 +17,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 from urllib.parse import quote
 
 from harness.address import Origin
 from harness.errors import UsageError
-from harness.placeholders import Template, pattern, resolved
+from harness.placeholders import Template, pattern
 from harness.plan import Plan
 from harness.scenario_target import StoredCommand, StoredFetch, StoredUrl
 
@@ -32,6 +32,7 @@ _FETCHES_AT_ONCE = 4
 _PIECE_BYTES = 262_144
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 Row = dict[str, Any]
+_Name = TypeVar("_Name")
 
 
 class UnreadStockError(Exception):
@@ -73,7 +74,7 @@ class Door:
 
 def listed(source: StoredUrl, door: Door, plan: Plan) -> Iterator[Row]:
     """What a path of the target lists. Raises UnreadStockError where it can't be read whole."""
-    headers = {name: _resolved(value, door.environment) for name, value in source.headers.items()}
+    headers = {name: template.fill({}) for name, template in _templates(source.headers, door.environment).items()}
     until_s = time.monotonic() + source.timeout
     with door.get(source.path, headers, source.timeout) as answer:
         if answer.status != http.HTTPStatus.OK:
@@ -84,7 +85,8 @@ def listed(source: StoredUrl, door: Door, plan: Plan) -> Iterator[Row]:
 
 def told(source: StoredCommand, environment: Mapping[str, str], plan: Plan) -> Iterator[Row]:
     """What a command lists; the caller has made sure that the user allows it. Raises UnreadStockError where it fails."""
-    argv = [_resolved(word, environment) for word in source.command]
+    words = dict(enumerate(source.command))
+    argv = [template.fill({}) for template in _templates(words, environment).values()]
     until_s = time.monotonic() + source.timeout
     with tempfile.TemporaryFile() as output:
         try:
@@ -109,7 +111,7 @@ def fetched(source: StoredFetch, door: Door, plan: Plan) -> Iterator[Row]:
     there (404, 410).
     """
     path = Template(source.path)
-    headers = {name: Template(_resolved(value, door.environment)) for name, value in source.headers.items()}
+    headers = _templates(source.headers, door.environment)
     until_s = time.monotonic() + source.timeout
 
     def fetch(index: int) -> Row | None:
@@ -139,9 +141,9 @@ def fetched(source: StoredFetch, door: Door, plan: Plan) -> Iterator[Row]:
         yield from (row for row in pool.map(fetch, range(plan.pages)) if row is not None)
 
 
-def _resolved(text: str, environment: Mapping[str, str]) -> str:
+def _templates(texts: Mapping[_Name, str], environment: Mapping[str, str]) -> dict[_Name, Template]:
     try:
-        return resolved(text, environment)
+        return {name: Template(text, environment) for name, text in texts.items()}
     except UsageError as error:
         raise UnreadStockError(str(error)) from None
 

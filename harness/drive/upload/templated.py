@@ -16,7 +16,7 @@ from harness.drive.upload.delivery import Ending, HighWaterMark, Photo, Sender, 
 from harness.drive.upload.outcomes import MalformedAnswerError
 from harness.drive.upload.wire import Wire
 from harness.model import Outcome
-from harness.placeholders import Template, resolved
+from harness.placeholders import Template
 from harness.scenario_target import Part, TargetApi
 
 _BOUNDARY = "----station-photo-6f0c1a"
@@ -167,7 +167,7 @@ def api_of(target: TargetApi, environment: Mapping[str, str]) -> Api:
     """The API that a scenario describes. Raises UsageError where a variable that it asks for isn't set."""
 
     def template(text: str) -> Template:
-        return Template(resolved(text, environment))
+        return Template(text, environment)
 
     def headers(pairs: Mapping[str, str]) -> list[tuple[str, Template]]:
         return [(name, template(value)) for name, value in pairs.items()]

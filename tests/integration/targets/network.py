@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,13 @@ class Place:
         beside = self.folder / "consent.new"
         beside.write_text(f"{head}\n\n{body}", "utf-8")
         beside.replace(self.folder / "consent")
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def ip(*words: str) -> None:

@@ -17,6 +17,7 @@ from harness.errors import ExitCode
 from harness.figures.summarise import load_summary
 from harness.runfolder import RunFolder
 from tests.integration.conftest import harness, wait_for
+from tests.integration.targets.network import free_port
 
 pytestmark = pytest.mark.peers
 
@@ -43,12 +44,6 @@ def serving(argv, port, cwd):
 def listens(port):
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def delivered_and_stored(folder):
