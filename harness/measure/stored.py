@@ -134,8 +134,7 @@ def fetched(source: StoredFetch, door: Door, plan: Plan) -> Iterator[Row]:
                 size += len(piece)
                 if time.monotonic() > until_s:
                     break
-        # a reading that the store can't tell is not held against it
-        return _row(page.station, page.form, page.page, digest.hexdigest(), size, page.reading)
+        return _row(page.station, page.form, page.page, digest.hexdigest(), size)
 
     with ThreadPoolExecutor(_FETCHES_AT_ONCE, thread_name_prefix="fetch") as pool:
         yield from (row for row in pool.map(fetch, range(plan.pages)) if row is not None)
@@ -194,50 +193,34 @@ class _Planned:
     """Finds the planned page that a listed thing is, or says that it is none."""
 
     def __init__(self, plan: Plan) -> None:
-        self._by_key = {plan.key(index): index for index in range(plan.pages)}
         self._plan = plan
         self._by_digest: dict[str, int] | None = None
 
     def from_json(self, row: dict[str, Any]) -> Row:
-        """A row that says everything itself."""
-        reading = row.get("reading")
+        """A row that says everything itself; `size_bytes`, `reading` and `stored_at` may be missing."""
         key = (str(row["station"]), str(row["form"]), int(row["page"]))
-        index = self._by_key.get(key)  # type: ignore[call-overload]
-        if reading is None:
-            reading = "" if index is None else self._plan.page(index).reading
-        size = int(row.get("size_bytes", 0))
-        return {
-            **_row(*key, _digest(str(row["sha256"])), size, str(reading)),
-            "stored_at": float(row.get("stored_at", "nan")),
-        }
+        found = _row(*key, _digest(str(row["sha256"])), int(row.get("size_bytes", 0)))
+        reading, stored_at = row.get("reading"), row.get("stored_at")
+        found["reading"] = None if reading is None else str(reading)
+        found["stored_at"] = None if stored_at is None else float(stored_at)
+        return found
 
     def by_name(self, digest: str, path: str, found: re.Pattern[str]) -> Row:
         """A file by its name; one that is named otherwise is nobody's page, with its name in the station's place."""
         match = next((match for match in found.finditer(f"/{path}") if match.end() == len(path) + 1), None)
         if match is None or not {"station", "form", "page"} <= match.groupdict().keys():
-            return _row(path[-200:], "", 0, digest, 0, "")
-        key = (match["station"], match["form"], int(match["page"]))
-        index = self._by_key.get(key)  # type: ignore[call-overload]
-        page = None if index is None else self._plan.page(index)
-        return _row(*key, digest, 0 if page is None else page.size_bytes, "" if page is None else page.reading)
+            return _row(path[-200:], "", 0, digest, 0)
+        return _row(match["station"], match["form"], int(match["page"]), digest, 0)
 
     def by_digest(self, digest: str) -> Row:
         """A photo of which only the digest is told: it is the page with that digest, if there is one."""
         if self._by_digest is None:
             self._by_digest = {page.sha256: page.index for page in self._plan}
         index = self._by_digest.get(digest)
-        if index is None:
-            return _row("", "", 0, digest, 0, "")
-        page = self._plan.page(index)
-        return _row(page.station, page.form, page.page, digest, page.size_bytes, page.reading)
+        key = ("", "", 0) if index is None else self._plan.key(index)
+        return _row(*key, digest, 0)
 
 
-def _row(station: str, form: str, page: int, sha256: str, size_bytes: int, reading: str) -> Row:
-    return {
-        "station": station,
-        "form": form,
-        "page": page,
-        "sha256": sha256,
-        "size_bytes": size_bytes,
-        "reading": reading,
-    }
+def _row(station: str, form: str, page: int, sha256: str, size_bytes: int) -> Row:
+    """A stored copy; a size of 0 is not told, nor are its reading and its time."""
+    return {"station": station, "form": form, "page": page, "sha256": sha256, "size_bytes": size_bytes, "reading": None}

@@ -4,7 +4,6 @@ import json
 import random
 import threading
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +11,7 @@ from harness import consent
 from harness.address import Origin, is_loopback, origin_of, pinned, redirect_of
 from harness.consent import ConsentError, Limit, Watch, check_covers, parse, share_of, token_of
 from harness.errors import UsageError
-from harness.foreign import ConsentThread, examine
+from harness.foreign import ConsentThread, Foreign, examine
 from harness.measure.consent_document import machine_secret, state_folder
 from harness.plan import make_plan
 from harness.scenario_files import load
@@ -28,10 +27,13 @@ def document(**more):
 
 def test_a_token_is_stable_for_a_machine_and_an_origin_and_for_no_other():
     origin = Origin("http", "upload.example", 80)
-    assert token_of(b"a" * 32, origin) == token_of(b"a" * 32, origin_of("http://UPLOAD.example/"))
+    assert token_of(b"a" * 32, origin) == token_of(b"a" * 32, origin)
+    assert origin_of("http://UPLOAD.example/") == origin
     others = [
         token_of(b"b" * 32, origin),
-        *(token_of(b"a" * 32, Origin(*rest)) for rest in [("https", "upload.example", 80), ("http", "upload.example", 81), ("http", "upload.example.org", 80)]),
+        token_of(b"a" * 32, Origin("https", "upload.example", 80)),
+        token_of(b"a" * 32, Origin("http", "upload.example", 81)),
+        token_of(b"a" * 32, Origin("http", "upload.example.org", 80)),
     ]  # fmt: skip
     assert len({token_of(b"a" * 32, origin), *others}) == 5
 
@@ -98,7 +100,8 @@ def test_a_withdrawal_or_a_lower_rate_ends_it_at_once_and_the_first_reason_is_to
 
 @pytest.mark.parametrize("most", [1, 7, 50])
 def test_no_second_wherever_it_begins_has_more_than_the_limit_and_nobody_waits_needlessly(most):
-    rng, limit, now, let = random.Random(most), Limit(most), 0.0, []
+    rng, limit, now = random.Random(most), Limit(most), 0.0
+    let: list[float] = []
     for _ in range(1_000):
         now = max(now, let[-1] if let else 0.0) + rng.expovariate(1.5 * most) * rng.choice([0, 1, 4])
         free = len([moment for moment in let if moment > now - 1.0]) < most
@@ -182,9 +185,13 @@ def test_the_harness_itself_hears_of_a_withdrawal_within_its_own_readings(monkey
         raise ConsentError(message)
 
     monkeypatch.setattr("harness.foreign.read_consent", read)
-    foreign = SimpleNamespace(origin=None, address="", token="", consent=given)
-    thread = ConsentThread(foreign, lambda why: (told.append(why), heard.set()))
-    thread.start()
-    assert heard.wait(5)
-    thread.stop()
+
+    def listen(why):
+        told.append(why)
+        heard.set()
+
+    thread = ConsentThread(Foreign(Origin("http", "a", 80), "10.0.0.1", None, {}, TOKEN, given))
+    thread.listener = listen
+    with thread:
+        assert heard.wait(5)
     assert told == ["HTTP status 404"]

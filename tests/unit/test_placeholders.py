@@ -37,7 +37,9 @@ def test_a_text_says_what_it_asks_for():
 
 def test_a_pattern_finds_the_words_again_and_only_in_their_shapes():
     found = pattern("/{station}/{form}/{station}-{page}.jpg")
-    assert found.fullmatch("/3509191001001/ppwp/3509191001001-2.jpg").groupdict() == {
+    match = found.fullmatch("/3509191001001/ppwp/3509191001001-2.jpg")
+    assert match is not None
+    assert match.groupdict() == {
         "station": "3509191001001", "form": "ppwp", "page": "2",
     }  # fmt: skip
     assert found.fullmatch("/3509191001001/ppwp/3509191001002-2.jpg") is None

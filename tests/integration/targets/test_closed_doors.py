@@ -141,10 +141,10 @@ def test_a_name_that_is_markup_stays_text_in_every_report(guarded):
 
 def test_no_token_and_no_pin_of_a_run_with_the_mock_is_left_behind(start, tiny):
     run = start(tiny).uploading()
-    variables = {}
+    variables: dict[str, str] = {}
     for pid in family_of(run.folder):
         pairs = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
-        variables.update(pair.split("=", 1) for pair in pairs if "=" in pair)
+        variables.update({name: value for name, _, value in (pair.partition("=") for pair in pairs)})
     secret, token = variables["HARNESS_PIN_SECRET"], variables["MOCK_SERVER_ADMIN_TOKEN"]
     assert len(secret) == 32
     assert len(token) > 32

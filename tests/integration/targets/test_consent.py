@@ -16,6 +16,7 @@ from harness.consent import token_of
 from harness.errors import ExitCode, UsageError
 from harness.figures.summarise import load_summary
 from harness.foreign import examine
+from harness.judge.verdict import load_verdict
 from harness.measure.consent_document import machine_secret
 from harness.plan import make_plan
 from harness.processes import LOCUSTFILE
@@ -169,7 +170,7 @@ def test_with_consent_two_workers_deliver_everything_and_the_store_is_read(run, 
     assert code in {ExitCode.PASSED, ExitCode.INVALID}, output  # a busy machine is late
     summary = load_summary(RunFolder(tmp_path / "run"))
     assert summary.pages.delivered == len(uploads(server)) == 180
-    assert summary.pages.delivered_not_stored == 0
+    assert load_verdict(RunFolder(tmp_path / "run")).safety is True
 
 
 @pytest.mark.parametrize("end", ["withdrawn", pytest.param("silent", marks=pytest.mark.slow), pytest.param("elsewhere", marks=pytest.mark.slow)])  # fmt: skip

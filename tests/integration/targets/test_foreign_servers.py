@@ -15,6 +15,7 @@ import pytest
 
 from harness.errors import ExitCode
 from harness.figures.summarise import load_summary
+from harness.judge.verdict import load_verdict
 from harness.runfolder import RunFolder
 from tests.integration.conftest import harness, wait_for
 from tests.integration.targets.network import free_port
@@ -49,7 +50,8 @@ def listens(port):
 def delivered_and_stored(folder):
     """Every planned page was acknowledged, and what the server holds is what was planned, byte for byte."""
     summary = load_summary(RunFolder(folder))
-    assert summary.pages.delivered == summary.pages.planned
+    assert summary.pages.delivered == summary.pages.planned == summary.audit.ok
+    assert load_verdict(RunFolder(folder)).safety is True
     query = "SELECT station, form, page, sha256 FROM '{}' ORDER BY ALL"
     planned = duckdb.execute(query.format(folder / "plan.parquet")).fetchall()
     assert duckdb.execute(query.format(folder / "stored.parquet")).fetchall() == planned
@@ -96,7 +98,8 @@ def test_a_photo_that_nginx_lost_after_its_answer_fails_the_run(nginx, tmp_path)
     third.write_bytes(third.read_bytes()[:-1] + b"!")
     output, _ = process.communicate(timeout=60)
     assert process.returncode == ExitCode.FAILED, output
-    assert load_summary(RunFolder(tmp_path / "run")).pages.delivered_not_stored == 3
+    counts = load_summary(RunFolder(tmp_path / "run")).audit
+    assert (counts.lost, counts.corrupted, counts.unsafe) == (2, 1, 3)
 
 
 def test_an_s3_like_server_takes_every_photo_and_gives_it_back(tmp_path):
