@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
 
-from harness.errors import ChildError
+from harness.errors import ChildError, UsageError
 
 _TAIL_LINES = 12
 
@@ -40,6 +40,8 @@ class Child:
         """Start it in the folder of its log (no configuration file lies there). What it says goes to `inbox`."""
         self.name = name
         self.log = log
+        self.killed = False
+        """Whether we ended it by force, so that its end is no news."""
         self._inbox = inbox
         with log.open("ab") as file:
             self._process = subprocess.Popen(
@@ -85,6 +87,12 @@ class Child:
             return False
         return True
 
+    def kill(self) -> None:
+        """End it and all that it started at once, as kill -9 does; gone when this returns."""
+        self.killed = True
+        self._kill(signal.SIGKILL)
+        self._process.wait()
+
     def end(self, grace_s: float = 2.0) -> None:
         """End it for certain: its stdin ends, then SIGTERM, then SIGKILL to its whole group."""
         with contextlib.suppress(BrokenPipeError):
@@ -111,9 +119,8 @@ class Child:
             return
 
     def _read(self) -> None:
-        output = self._process.stdout
-        with self.log.open("ab") as log:
-            for line in output or ():
+        with self.log.open("ab") as log, self._process.stdout or contextlib.nullcontext(()) as output:
+            for line in output:
                 message = _parsed(line)
                 if message is None:
                     log.write(line)
@@ -173,6 +180,8 @@ class Family:
                 raise ChildError(self.explained(sender, text))
             if message.event == "signal":
                 raise Interruption(signal.Signals(message.content["number"]))
+            if message.event in {"refused", "withdrawn"}:
+                raise UsageError(str(message.content.get("reason", "")))
             if message.event == "failed":
                 raise ChildError(self.explained(message.sender, str(message.content.get("reason", ""))))
             if message.event == "ended":
@@ -180,6 +189,25 @@ class Family:
                 raise ChildError(self.explained(message.sender, text))
             if (message.sender, message.event) == (sender, event):
                 return message.content
+
+    def hear(self, sender: str, event: str, timeout_s: float) -> dict[str, Any]:
+        """Wait until `sender` tells `event`; what others say meanwhile is left in the inbox, signals too.
+
+        Raises ChildError with the log's tail if it ends instead, or doesn't say it in time.
+        """
+        until, others, text = time.monotonic() + timeout_s, [], f"{sender} did not say “{event}” within {timeout_s:g} s"
+        try:
+            while message := self.next(until - time.monotonic()):
+                if (message.sender, message.event) == (sender, event):
+                    return message.content
+                if (message.sender, message.event) == (sender, "ended"):
+                    text = f"{sender} ended with exit code {message.content['exit_code']}"
+                    break
+                others.append(message)
+        finally:
+            for message in others:
+                self.inbox.put(message)
+        raise ChildError(self.explained(sender, text))
 
     def next(self, timeout_s: float) -> Message | None:
         """The next message, or None if there is none in time."""

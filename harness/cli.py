@@ -9,7 +9,7 @@ import sys
 import typer
 
 from harness.children import Interruption
-from harness.commands import experimenting, judging, planning, running
+from harness.commands import auditing, experimenting, judging, planning, running
 from harness.errors import ExitCode, HarnessError
 from harness.signals import Stopped
 from reports import terminal
@@ -40,7 +40,8 @@ app = typer.Typer(
 
 
 for command in (
-    planning.scenarios, planning.init, planning.validate, running.run, judging.report, judging.gate, experimenting.experiment,
+    planning.scenarios, planning.init, planning.validate, running.run, judging.report, judging.gate, auditing.audit,
+    experimenting.experiment,
 ):  # fmt: skip
     app.command()(command)
 app.command("list")(judging.list_runs)
@@ -64,5 +65,8 @@ def main() -> None:
 
 
 def _fail(text: str, code: int) -> None:
-    sys.stderr.write(f"{text}\n")
+    shown = "".join(
+        character if character.isprintable() or character in "\n\t" else repr(character)[1:-1] for character in text
+    )
+    sys.stderr.write(f"{shown}\n")  # a file's own words may hold what steers a terminal
     sys.exit(code)

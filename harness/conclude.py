@@ -6,22 +6,30 @@ from collections.abc import Sequence
 
 from harness.figures.collect import series
 from harness.figures.summarise import load_summary
+from harness.judge.audit import load_audit
 from harness.judge.results import Verdict
-from harness.judge.verdict import judge
+from harness.judge.verdict import judge, weigh
 from harness.runfolder import RunFolder
 from reports.render import render
 from reports.terminal import print_verdict
 
 
 def conclude(folder: RunFolder, assertions: Sequence[str]) -> int:
-    """Summarise, judge, draw and print; the exit code."""
+    """Summarise, audit, judge, draw and print; the exit code."""
     verdict = draw(folder, assertions)
     print_verdict(verdict, load_summary(folder), folder.page)
     return verdict.exit_code
 
 
 def draw(folder: RunFolder, assertions: Sequence[str]) -> Verdict:
-    """Summarise, judge and draw, without a word; the verdict."""
+    """Summarise, audit, judge and draw, without a word; the verdict."""
     verdict = judge(folder, assertions)
-    render(folder, load_summary(folder), series(folder), verdict)
+    render(folder, load_summary(folder), series(folder), verdict, load_audit(folder))
     return verdict
+
+
+def second_opinion(folder: RunFolder, assertions: Sequence[str]) -> int:
+    """Judge by other assertions than the run's own, and print; the exit code. The folder's own judgement stays as it is."""
+    judged = weigh(folder, assertions)
+    print_verdict(judged.verdict, judged.summary, None)
+    return judged.verdict.exit_code

@@ -14,9 +14,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from harness.confine import inside
 from harness.errors import ConfigurationError
 from harness.scenario import Scenario
-from harness.scenario_files import PlannedDue, load
+from harness.scenario_files import PlannedDue, load, shipped
 from mock_server.problems import explain
 from mock_server.units import Duration, Frozen
 
@@ -92,19 +93,34 @@ def load_experiment(path: Path, planned_due: PlannedDue | None = None) -> tuple[
         raise ConfigurationError(str(path), [f"is not TOML: {error}"]) from None
     except ValidationError as error:
         raise ConfigurationError(str(path), explain(error, Experiment, content)) from None
-    base = experiment.base if not experiment.base.endswith(".toml") else str(path.parent / experiment.base)
+    base = _base(experiment.base, path)
     cells: list[Cell] = []
     problems: list[str] = []
     for variant in experiment.variants:
         overrides = [f"{key}={_toml(value)}" for key, value in variant.set.items()]
         try:
-            cells += [Cell(variant, seed, load(base, overrides, seed, planned_due)) for seed in experiment.seeds]
+            cells += [
+                Cell(variant, seed, load(base, overrides, seed, planned_due, own_words=False))
+                for seed in experiment.seeds
+            ]
         except ConfigurationError as error:
             problems += [f'variant "{variant.name}": {problem}' for problem in error.problems]
     if problems:
         raise ConfigurationError(str(path), problems)
     order = {seed: number for number, seed in enumerate(experiment.seeds)}
     return experiment, sorted(cells, key=lambda cell: order[cell.seed])
+
+
+def _base(name: str, path: Path) -> str:
+    """The base as `load` takes it. Raises ConfigurationError for a file outside the experiment's folder."""
+    if not name.endswith(".toml"):
+        if name in shipped():
+            return name
+        raise ConfigurationError(str(path), [f'base = "{name}" is neither a shipped scenario nor a .toml file'])
+    try:
+        return str(inside(path.parent, name))
+    except ValueError as error:
+        raise ConfigurationError(str(path), [f'base = "{name}" {error}']) from None
 
 
 def _toml(value: Any) -> str:

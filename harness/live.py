@@ -55,8 +55,8 @@ class LiveFigures:
 
     def see(self, scrape: Scrape) -> None:
         """Take a scrape; one that failed changes nothing."""
-        if not scrape.text:
-            return
+        if not scrape.text or not scrape.target.startswith(("server", "worker-")):
+            return  # what a target of the user's tells of itself stays in its own file
         target = _read(scrape.text)
         with self._lock:
             self._targets[scrape.target] = target

@@ -147,8 +147,9 @@ class Matrix:
             if cell.variant.name == variant and self._is_finished(cell):
                 folder = self._run_folder(cell)
                 verdict = draw(folder, assertions_of(cell)) if not folder.page.exists() else load_verdict(folder)
-                valid = verdict.validity.valid
-                found.append(cell_figures(folder, variant, cell.seed, self._experiment.at, valid=valid))
+                valid, safety = verdict.validity.valid, None if verdict.safety == "unknown" else verdict.safety
+                at_s = self._experiment.at
+                found.append(cell_figures(folder, variant, cell.seed, at_s, valid=valid, safety=safety))
         return found
 
     def _run_folder(self, cell: Cell) -> RunFolder:

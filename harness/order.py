@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness import machine
+from harness.foreign import Foreign
 from harness.plan import Plan
 from harness.plan.phases import phases
 from harness.runfolder import FaultRecord, PhaseRecord, RunFolder, RunRecord, WorkerRecord
@@ -25,7 +26,7 @@ class Order:
     command: list[str]
     limits_s: list[float]
     workers: int = 1
-    target: str | None = None
+    foreign: Foreign | None = None
     """An upload server of the user's; None starts the mock."""
     metrics_port: int = 0
 
@@ -40,7 +41,8 @@ def describe(order: Order, target: str, workers: Sequence[WorkerRecord]) -> RunR
         scenario=scenario.resolved(),
         seed=scenario.seed,
         target=target,
-        own_server=order.target is None,
+        address=order.foreign.address if order.foreign else "",
+        own_server=order.foreign is None,
         deadline_s=scenario.deadline,
         time_scale=scenario.time_scale,
         warm_up_s=scenario.warm_up,
@@ -65,9 +67,24 @@ def phase_records(order: Order, end_s: float) -> list[PhaseRecord]:
     return [PhaseRecord(name=phase.name, start_s=phase.start_s, end_s=phase.end_s) for phase in found]
 
 
+def troubles(worker: WorkerRecord) -> list[str]:
+    """What a worker's account tells against the measurement, in words."""
+    found = []
+    if worker.held_back:
+        found.append(
+            f"worker {worker.rank} held back {worker.held_back:,} requests, to keep within the rate that the target "
+            "consents to: what was offered is not what was planned"
+        )
+    if worker.evenings_broken:
+        found.append(
+            f"an error of ours broke off {worker.evenings_broken:,} stations' evenings: see logs/ of worker {worker.rank}"
+        )
+    return found
+
+
 def _windows(order: Order) -> list[tuple[str, str, float, float]]:
     """(name, kind, start, end) of each fault; a server of the user's has none of ours."""
-    if order.target is not None:
+    if order.foreign is not None:
         return []
     return [
         (fault.name, fault.kind, fault.start, _INFINITE if fault.end is None else fault.end)

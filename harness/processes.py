@@ -14,8 +14,11 @@ from harness.measure.server_admin import ServerAdmin
 from harness.order import Order
 from harness.plan.pins import pin_of
 from harness.runfolder import write_json
+from mock_server.profile import CRASHES
 
 READY_TIMEOUT_S = 60.0
+RESTARTED = "server-restarted"
+"""Name of the mock that was started again after a kill."""
 _PYTHON = [sys.executable, "-P", "-m"]
 """-P: what lies in the current folder is not imported."""
 LOCUSTFILE = Path(__file__).with_name("drive") / "locustfile.py"
@@ -28,24 +31,44 @@ def start_server(family: Family, order: Order, private: Path, secret: str) -> tu
     ChildError if it doesn't come up, Interruption on a signal.
     """
     scenario = order.scenario
-    profile = order.folder.server / "profile.json"
     faults = [fault.model_dump(mode="json") for fault in scenario.faults]
-    write_json(profile, {**scenario.server.model_dump(mode="json"), "seed": scenario.seed, "faults": faults})
+    profile = {**scenario.server.model_dump(mode="json"), "seed": scenario.seed, "faults": faults}
+    write_json(_profile(order), profile)
     stations = private / "stations.csv"
     lines = [f"{s.code},{s.kelurahan_name},{pin_of(s.code, secret)}" for s in order.plan.stations]
     stations.write_text("\n".join(["code,name,pin", *lines, ""]), "utf-8")
     stations.chmod(0o600)
-    token = secrets.token_urlsafe(32)
-    files = ["--profile", str(profile), "--stations", str(stations), "--data", str(order.folder.server)]
-    argv = [*_PYTHON, "mock_server", "--supervised", *files, "--port", "0", "--admin-port", "0"]
-    family.start("server", argv, _environment(order, MOCK_SERVER_ADMIN_TOKEN=token))
+    token = _launch_server(family, order, "server", "--stations", str(stations))
     ready = family.expect("server", "ready", READY_TIMEOUT_S)
-    if not any(fault.kind == "crash" for fault in scenario.faults):
+    if not any(fault.kind in CRASHES for fault in scenario.faults):
         stations.unlink()  # read already; only a server that is to restart needs it again
     if "certificate" in ready:  # gone with the server; the run folder keeps it for those who look into a run
         order.folder.certificate.write_bytes(Path(ready["certificate"]).read_bytes())
     scheme = "https" if scenario.server.tls else "http"
     return f"{scheme}://127.0.0.1:{ready['port']}", ServerAdmin(ready["admin_port"], token)
+
+
+def restart_server(family: Family, order: Order) -> ServerAdmin:
+    """Kill the mock as kill -9 does, and start it again on the same data, to be read only; its new admin port.
+
+    T0 is not told to it, so that no fault is on. Raises ChildError if it doesn't come back.
+    """
+    family["server"].kill()
+    token = _launch_server(family, order, RESTARTED)
+    return ServerAdmin(family.hear(RESTARTED, "ready", READY_TIMEOUT_S)["admin_port"], token)
+
+
+def _launch_server(family: Family, order: Order, name: str, *more: str) -> str:
+    """Start a mock on the run's profile and data; its admin token."""
+    token = secrets.token_urlsafe(32)
+    files = ["--profile", str(_profile(order)), "--data", str(order.folder.server), *more]
+    argv = [*_PYTHON, "mock_server", "--supervised", *files, "--port", "0", "--admin-port", "0"]
+    family.start(name, argv, _environment(order, MOCK_SERVER_ADMIN_TOKEN=token))
+    return token
+
+
+def _profile(order: Order) -> Path:
+    return order.folder.server / "profile.json"
 
 
 def start_generator(family: Family, order: Order, private: Path, secret: str) -> dict[str, Any]:
@@ -58,7 +81,8 @@ def start_generator(family: Family, order: Order, private: Path, secret: str) ->
     workers = order.workers
     home = {"HOME": str(private), "PYTHONUSERBASE": site.getuserbase()}
     ports = {"HARNESS_METRICS_PORT": str(order.metrics_port)}
-    environment = _environment(order, HARNESS_PIN_SECRET=secret, **home, **ports)
+    consented = {"HARNESS_CONSENT_TOKEN": order.foreign.token} if order.foreign else {}
+    environment = _environment(order, HARNESS_PIN_SECRET=secret, **home, **ports, **consented)
     locust = [*_PYTHON, "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"]
     users = ["-u", str(workers), "-r", str(workers)]
     if workers == 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
 import shutil
 import signal
@@ -14,22 +13,25 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from harness.children import Family, Interruption, Message
-from harness.figures.tables import write_plan, write_stored
+from harness.figures.tables import write_plan
+from harness.foreign import ConsentThread
 from harness.live import LiveFigures
 from harness.measure.collector import Collector
 from harness.measure.health import ClockWatch
-from harness.measure.server_admin import AdminError, ServerAdmin
-from harness.order import Order, describe, phase_records
+from harness.measure.server_admin import ServerAdmin
+from harness.order import Order, describe, phase_records, troubles
 from harness.processes import start_generator, start_server
-from harness.runfolder import Ended, RunRecord, WorkerRecord
+from harness.runfolder import Ended, RunRecord, StockRecord, WorkerRecord
+from harness.scenario import REGIONS
 from harness.signals import Signals, Stopped
+from harness.stocktaking import drain, take_stock
 from reports.terminal import Snapshot
 
 _HEAD_START_S = 0.5
 _OVERTIME_S = 20.0
 _STEP_S = 0.25
 
-How = Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed"]
+How = Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "withdrawn"]
 
 
 class View(Protocol):
@@ -59,13 +61,20 @@ class Run:
         self._pids: dict[int, int] = {}
         self._live: LiveFigures | None = None
         self._told_lost = 0
+        self._stock: StockRecord | None = None
+        self._consent = ConsentThread(order.foreign)
 
     def execute(self) -> None:
         """Run to the end. Raises ChildError if a process did not start; Interruption if stopped before T0."""
         self._folder.create()
         write_plan(self._folder.plan, self._order.plan)
-        with Family(self._folder.logs) as family, _private_folder() as private:
+        if self._scenario.stations.region not in REGIONS:
+            shutil.copyfile(self._scenario.stations.region, self._folder.region)
+        with Family(self._folder.logs) as family, _private_folder() as private, self._consent:
             self._signals.listener = lambda number: family.inbox.put(Message("harness", "signal", {"number": number}))
+            self._consent.listener = lambda reason: family.inbox.put(
+                Message("consent", "withdrawn", {"reason": reason})
+            )
             if self._signals.heard is not None:
                 raise Interruption(self._signals.heard)
             record = self._start(family, private)
@@ -82,11 +91,13 @@ class Run:
     # --- start
 
     def _start(self, family: Family, private: Path) -> RunRecord:
-        secret = secrets.token_hex(16)
-        target = self._order.target
-        if target is None:
+        foreign = self._order.foreign
+        if foreign is None:
+            secret = secrets.token_hex(16)
             self._view.say("Starting the mock server")
             target, self._admin = start_server(family, self._order, private, secret)
+        else:
+            secret, target = "", str(foreign.origin)  # nobody told that server our PINs: the last six digits
         record = describe(self._order, target, self._workers)
         self._folder.write_run(record)
         self._view.say(f"Starting the generator ({self._order.workers} worker{'s' if self._order.workers > 1 else ''})")
@@ -95,6 +106,7 @@ class Run:
         self._pids = {worker["pid"]: worker["rank"] for worker in ready["workers"]}
         if self._admin is not None:
             targets["server"] = self._admin.metrics_url
+        targets.update(foreign.metrics() if foreign else {})
         self._t0 = time.monotonic() + _HEAD_START_S
         record = record.model_copy(update={"t0_epoch": time.time() + _HEAD_START_S})
         self._folder.write_run(record)
@@ -121,6 +133,8 @@ class Run:
             if message is None:
                 if now > limit_s:
                     text = f"the generator did not finish within {limit_s:.0f} s: killed"
+                    if ended is not None:  # it has said nothing of its workers: their journals may not be whole
+                        self._workers = [worker.model_copy(update={"lost": True}) for worker in self._workers]
                     return ended or Ended(how="crashed", at_s=now, message=family.explained("generator", text))
                 continue
             if message.event == "finished":
@@ -149,9 +163,18 @@ class Run:
             number = signal.Signals(message.content["number"])
             self._view.say(f"{number.name}: stopping; what is in flight is censored")
             return _stopped_by(number, now)
+        if message.event == "withdrawn":
+            return self._withdrawn(str(message.content["reason"]), now)
         if message.event == "ended":
             return self._child_lost(family, message, now)
         return None
+
+    def _withdrawn(self, reason: str, now: float) -> Ended:
+        """The target doesn't consent any more: nothing is sent there from here on."""
+        self._collector.forget(self._order.foreign.metrics() if self._order.foreign else ())
+        self._problems.append(f"the target's consent ended, and the run with it: {reason}")
+        self._view.say(f"The target's consent ended: {reason}: stopping")
+        return Ended(how="withdrawn", at_s=now, message=reason)
 
     def _child_lost(self, family: Family, message: Message, now: float) -> Ended:
         rank = self._pids.get(family[message.sender].pid)
@@ -170,14 +193,14 @@ class Run:
         for account in accounts:
             rank = account["rank"]
             self._workers[rank] = WorkerRecord.model_validate({**account, "lost": self._workers[rank].lost})
-            broken = self._workers[rank].evenings_broken
-            if broken:
-                self._problems.append(
-                    f"an error of ours broke off {broken:,} stations' evenings: see logs/ of worker {rank}"
-                )
+            self._problems += troubles(self._workers[rank])
+            if account.get("halted"):
+                self._consent.withdraw(account["halted"])
 
     def _natural_end(self) -> Ended:
-        now = self._clock()
+        now, withdrawn = self._clock(), self._consent.halted()
+        if withdrawn:  # a worker has seen it before us
+            return self._withdrawn(withdrawn, now)
         if now < self._scenario.deadline:
             return Ended(how="completed", at_s=now)
         return Ended(how="deadline", at_s=now)
@@ -190,13 +213,14 @@ class Run:
             ended = self._await_faults(family, ended)
         if self._admin is not None and family["server"].exit_code is None:
             self._view.say("Draining the server")
-            self._drain(self._admin)
+            self._problems += filter(None, [drain(self._admin)])
         self._collector.stop()
         self._collector.take()
         self._look()
         family["generator"].tell("scraped")
-        if self._admin is not None and family["server"].exit_code is None:
-            self._read_stored(self._admin)
+        self._view.say("Reading what the server holds")
+        self._stock = take_stock(family, self._order, self._admin, self._consent.halted)
+        if self._admin is not None:
             family["server"].tell("stop")
             family["server"].wait(self._scenario.server.grace + 5)
         family["generator"].wait(10)
@@ -207,7 +231,7 @@ class Run:
         """A child that should have ended well, and did not."""
         while (message := family.next(0.0)) is not None:
             code = message.content.get("exit_code")
-            if message.event == "ended" and code not in {0, None}:
+            if message.event == "ended" and code not in {0, None} and not family[message.sender].killed:
                 self._problems.append(f"{message.sender} ended with exit code {code} while the run was wound down")
 
     def _unless_stopped(self, ended: Ended) -> Ended:
@@ -218,7 +242,7 @@ class Run:
 
     def _await_faults(self, family: Family, ended: Ended) -> Ended:
         """Everything is delivered, but a fault still to come may lose some of it: wait for its end."""
-        faults = self._scenario.faults if self._order.target is None else ()
+        faults = self._scenario.faults if self._order.foreign is None else ()
         to_come = [fault for fault in faults if self._clock() < fault.start < self._scenario.deadline]
         until = min(self._scenario.deadline, max((fault.end or float("inf") for fault in to_come), default=0.0))
         while self._clock() < until:
@@ -228,22 +252,6 @@ class Run:
             if halt is not None:
                 return halt
         return ended.model_copy(update={"at_s": self._clock()})
-
-    def _drain(self, admin: ServerAdmin) -> None:
-        try:
-            drained = admin.drain()
-        except AdminError as error:
-            self._problems.append(f"the server could not be drained: {error}")
-            return
-        if not drained.get("idle", True):
-            self._problems.append(f"the server was not idle after its drain: {json.dumps(drained)}")
-
-    def _read_stored(self, admin: ServerAdmin) -> None:
-        self._view.say("Reading what the server holds")
-        try:
-            write_stored(self._folder.stored, admin.stored())
-        except AdminError as error:
-            self._problems.append(f"what is stored could not be read: {error}")
 
     # --- run.json
 
@@ -255,6 +263,7 @@ class Run:
                     "workers": self._workers,
                     "phases": phase_records(self._order, max(ended.at_s, 0.001)),
                     "clock_step_s": self._clock_watch.step_s,
+                    "stock": self._stock,
                     "problems": self._problems,
                 }
             )

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import BrokenRunError
 
+PLAN = "plan.parquet"
 FORMAT = 1
 """Number of the folder's format; a reader refuses a higher one."""
 
@@ -46,13 +47,29 @@ class WorkerRecord(_Record):
     stations_planned: int = 0
     evenings_broken: int = 0
     """Stations whose evening an error of ours ended."""
+    held_back: int = 0
+    """Attempts and requests that had to wait for the rate that the target consents to."""
+
+
+class StockRecord(_Record):
+    """How taking stock of what the server holds went: after the run, by another door than the uploads took."""
+
+    after_kill: bool = False
+    """The server was killed as by kill -9 and started again on the same data first."""
+    reason: str = ""
+    """Why it could not be read, in words; empty where stored.parquet has it all."""
+    accepted: bool = False
+    """The scenario accepts that there is no way to read it: safety stays unknown, the run is judged all the same."""
 
 
 class Ended(_Record):
     """How the run ended."""
 
-    how: Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed"]
-    """completed: nothing was left to try. deadline: time was up. aborted: a threshold could not hold any more."""
+    how: Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "withdrawn"]
+    """completed: nothing was left to try. deadline: time was up. aborted: a threshold could not hold any more.
+
+    withdrawn: the target's consent ended.
+    """
     at_s: float
     message: str = ""
 
@@ -68,6 +85,8 @@ class RunRecord(_Record):
     """The scenario as resolved: every key, quantities with their units."""
     seed: int
     target: str
+    address: str = ""
+    """The one address that the target's name led to: nothing else is loaded."""
     own_server: bool
     """True when the run started the mock itself."""
     deadline_s: float
@@ -85,6 +104,8 @@ class RunRecord(_Record):
     phases: list[PhaseRecord] = []
     faults: list[FaultRecord] = []
     ended: Ended | None = None
+    stock: StockRecord | None = None
+    """None where the run was broken off before."""
     clock_step_s: float = 0.0
     """How far wall clock and monotonic clock drifted apart during the run."""
     problems: list[str] = []
@@ -98,7 +119,8 @@ class RunFolder:
         """`path` need not exist yet."""
         self.path = path
         self.run_json = path / "run.json"
-        self.plan = path / "plan.parquet"
+        self.plan = path / PLAN
+        self.region = path / "region.csv"
         self.journal = path / "journal"
         self.attempts = path / "attempts.parquet"
         self.server = path / "server"

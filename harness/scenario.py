@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from harness.scenario_arrivals import Arrivals
 from harness.scenario_link import LinkChoice
 from harness.scenario_protocol import Tls, Tus
 from harness.scenario_retry import FullJitterRetry, Retry
+from harness.scenario_target import TargetApi
 from mock_server.profile import AnyFault, ServerProfile, check_distinct
 from mock_server.units import Duration, Frozen, Lognormal, Size, SizeDistribution
 
@@ -20,6 +21,13 @@ PAGES_OF_FORM = {"ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17}
 """Pages a form has. Only PPWP's three are published; the others are assumptions (docs/domain.md)."""
 
 REGIONS = ("kaliwates", "jember", "provinces")
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        message = "should be one line without control characters"
+        raise ValueError(message)
+    return text
 
 
 def _listed(value: object) -> object:
@@ -82,6 +90,13 @@ class Client(Frozen):
         return tus
 
 
+class AuditOptions(Frozen):
+    """How what the server holds is read in the end."""
+
+    kill_server: bool = False
+    """Kill the mock as by kill -9 after its drain, and read what it holds once it is back: see run-folder.md."""
+
+
 class Threshold(Frozen):
     """A condition that the run must meet."""
 
@@ -92,7 +107,7 @@ class Scenario(Frozen):
     """One load test: who uploads what, when, to which server, with which faults, and what must hold."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-    title: str = ""
+    title: Annotated[str, Field(max_length=200), AfterValidator(_printable)] = ""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     deadline: Annotated[Duration, Field(gt=0)]
     """When the last attempt may start."""
@@ -106,6 +121,9 @@ class Scenario(Frozen):
     client: Client = Field(default_factory=Client)
     server: ServerProfile = Field(default_factory=ServerProfile)
     faults: Annotated[tuple[AnyFault, ...], BeforeValidator(_listed)] = ()
+    audit: AuditOptions = Field(default_factory=AuditOptions)
+    target: TargetApi | None = None
+    """How an upload server that isn't the mock is spoken to; `--target` says where it is. None: the mock's own API."""
     thresholds: Annotated[tuple[Threshold, ...], BeforeValidator(_listed)] = ()
 
     @model_validator(mode="after")
@@ -114,11 +132,22 @@ class Scenario(Frozen):
         if self.warm_up >= self.deadline:
             message = f"warm_up ({self.warm_up:g}s) must be shorter than the deadline ({self.deadline:g}s)"
             raise ValueError(message)
+        strangers = sorted({"server", "faults"} & self.model_fields_set) if self.target is not None else []
+        if strangers:
+            message = f"[{strangers[0]}] describes the mock and [target] a server that isn't it: remove one of them"
+            raise ValueError(message)
+        if self.target is not None and self.audit.kill_server:
+            message = "audit.kill_server is for the mock: a server of yours is not killed"
+            raise ValueError(message)
+        if self.target is not None and self.client.protocol == "tus" and not self.target.takes_tus:
+            message = 'client.protocol = "tus" has requests of its own: of [target] it takes a path without {…}, headers, login, and method and body as they are'
+            raise ValueError(message)
         return self
 
     def resolved(self) -> dict[str, Any]:
         """Every key with its value and unit, as run.json keeps it; `from_resolved` reads it back."""
-        return self.model_dump(mode="json", by_alias=True)
+        left_out = {"target"} if self.target is None else {"server", "faults"}
+        return self.model_dump(mode="json", by_alias=True, exclude=left_out)
 
 
 def from_resolved(content: dict[str, Any]) -> Scenario:

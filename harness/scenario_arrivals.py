@@ -139,7 +139,7 @@ class Replay(Frozen):
 
     kind: Literal["replay"]
     run: str = ""
-    """Folder of the earlier run: relative to where the command is given."""
+    """Folder of the earlier run: in the scenario's own folder or below; anywhere if it is set on the command line."""
     due: Annotated[dict[str, NonNegative], Field(min_length=1)] | None = None
     """Station code -> seconds: what is taken from the run's plan, so that run.json alone tells the whole scenario."""
 

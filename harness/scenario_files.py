@@ -13,7 +13,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from harness.confine import inside
 from harness.errors import BrokenRunError, ConfigurationError, UsageError
+from harness.runfolder import PLAN
 from harness.scenario import REGIONS, Scenario, Threshold
 from harness.scenario_arrivals import Replay
 from mock_server.problems import explain, path_in, suggestion
@@ -39,11 +41,17 @@ PlannedDue = Callable[[Path], dict[str, float]]
 
 
 def load(
-    source: str, overrides: Sequence[str] = (), seed: int | None = None, planned_due: PlannedDue | None = None
+    source: str,
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+    planned_due: PlannedDue | None = None,
+    *,
+    own_words: bool = True,
 ) -> Scenario:
     """The scenario of a shipped name or a file's path, with `--set` overrides ("client.retry.strategy=none").
 
-    `planned_due` reads an earlier run's due times, where the scenario replays one. Raises ConfigurationError with every
+    `planned_due` reads an earlier run's due times, where the scenario replays one. Paths in the file keep to its folder;
+    those in overrides go anywhere if they are the user's `own_words` (and not from another file). Raises ConfigurationError with every
     problem of the file, or UsageError where there is no such scenario.
     """
     label, text, folder = _read(source)
@@ -57,7 +65,9 @@ def load(
     if seed is not None:
         content["seed"] = seed
     _drop_strangers(content, switched)
-    return _replaying(label, _validated(label, content, folder), planned_due)
+    words = {override.partition("=")[0].strip() for override in overrides} if own_words else set()
+    place = _Folder(folder, label, frozenset(words))
+    return _replaying(_validated(label, content, place), planned_due, place)
 
 
 def template(name: str) -> str:
@@ -107,7 +117,28 @@ def _read(source: str) -> tuple[str, str, Path | None]:
         raise ConfigurationError(source, [f"can't be read: {error}"]) from None
 
 
-def _validated(label: str, content: dict[str, Any], folder: Path | None) -> Scenario:
+@dataclass(frozen=True)
+class _Folder:
+    """Where a path of a scenario is looked for."""
+
+    path: Path | None
+    """Of the scenario's file; None for a shipped one: where the command is given."""
+    label: str
+    words: frozenset[str]
+    """Keys that the user has set: a path there may lead anywhere."""
+
+    def place(self, key: str, name: str) -> Path:
+        """The place that a key names. Raises ConfigurationError where the file may not name it."""
+        folder = self.path or Path.cwd()
+        if any(key == word or key.startswith(f"{word}.") for word in self.words):
+            return (folder / name).resolve()
+        try:
+            return inside(folder, name)
+        except ValueError as error:
+            raise ConfigurationError(self.label, [f'{key} = "{name}" {error}']) from None
+
+
+def _validated(label: str, content: dict[str, Any], folder: _Folder) -> Scenario:
     try:
         scenario = Scenario.model_validate(content)
     except ValidationError as error:
@@ -119,19 +150,19 @@ def _validated(label: str, content: dict[str, Any], folder: Path | None) -> Scen
     if not region.endswith(".csv"):
         near = suggestion(region, REGIONS) or f"; shipped are {', '.join(REGIONS)}, or name a .csv file"
         raise ConfigurationError(label, [f'stations.region = "{region}" is not a region{near}'])
-    file = (folder or Path.cwd()) / region
+    file = folder.place("stations.region", region)
     if not file.is_file():
         raise ConfigurationError(label, [f'stations.region = "{region}": there is no file {file}'])
-    stations = scenario.stations.model_copy(update={"region": str(file.resolve())})
+    stations = scenario.stations.model_copy(update={"region": str(file)})
     return scenario.model_copy(update={"stations": stations})
 
 
-def _with_authority(label: str, scenario: Scenario, folder: Path | None) -> Scenario:
+def _with_authority(label: str, scenario: Scenario, folder: _Folder) -> Scenario:
     """The scenario with the whole path of the certificates that it trusts, once they are seen to be there."""
     tls = scenario.client.tls
     if tls.authority is None:
         return scenario
-    file = ((folder or Path.cwd()) / tls.authority).resolve()
+    file = folder.place("client.tls.authority", tls.authority)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
     except OSError as error:  # an ssl.SSLError too: there is a file, and no certificate in it
@@ -141,15 +172,18 @@ def _with_authority(label: str, scenario: Scenario, folder: Path | None) -> Scen
     return scenario.model_copy(update={"client": client})
 
 
-def _replaying(label: str, scenario: Scenario, planned_due: PlannedDue | None) -> Scenario:
+def _replaying(scenario: Scenario, planned_due: PlannedDue | None, folder: _Folder) -> Scenario:
     """The scenario with an earlier run's due times in it, so that it needs that run no more."""
     arrivals = scenario.arrivals
     if not isinstance(arrivals, Replay) or arrivals.due is not None or planned_due is None:
         return scenario
     try:
-        due = planned_due(Path(arrivals.run).absolute())
+        folder.place("arrivals.run", f"{arrivals.run}/{PLAN}")  # nor may the plan be a link that leads out
+        due = planned_due(folder.place("arrivals.run", arrivals.run))
     except BrokenRunError as error:
-        raise ConfigurationError(label, [f'arrivals.run = "{arrivals.run}" can\'t be replayed: {error}']) from None
+        raise ConfigurationError(
+            folder.label, [f'arrivals.run = "{arrivals.run}" can\'t be replayed: {error}']
+        ) from None
     return scenario.model_copy(update={"arrivals": arrivals.model_copy(update={"due": due})})
 
 

@@ -16,6 +16,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ import uvloop
 from mock_server.accounts import Stations
 from mock_server.keeper import TOKEN_VARIABLE, Keeper
 from mock_server.memory import keep_freed_memory
-from mock_server.profile import Profile, ProfileError, load_profile
+from mock_server.profile import CRASHES, Profile, ProfileError, load_profile
 from mock_server.server import Addresses, MockServer
 from mock_server.supervision import listen, say
 from mock_server.tls import context_of, make_certificate
@@ -50,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--certificate", type=Path, metavar="FILE", help="PEM certificate for --tls")
     add("--key", type=Path, metavar="FILE", help="PEM key of the certificate")
     add("--supervised", action="store_true", help="talk JSON lines over stdin and stdout; end with stdin")
-    add("--kept", action="store_true", help="start again after the fault crash (as if the profile had one)")
+    add("--kept", action="store_true", help="start again after a fault that crashes it (as if the profile had one)")
     add("--in-keeper", action="store_true", help=argparse.SUPPRESS)
     return parser
 
@@ -81,7 +82,8 @@ def main(arguments: list[str] | None = None) -> int:
         except (ProfileError, ValueError, OSError) as error:
             sys.stderr.write(f"{error}\n")
             return 2
-        if not options.in_keeper and (options.kept or any(fault.kind == "crash" for fault in setting.profile.faults)):
+        crashes = options.kept or any(fault.kind in CRASHES for fault in setting.profile.faults)
+        if crashes and not options.in_keeper:
             return _keep(setting)
         _raise_descriptor_limit()
         keep_freed_memory()
@@ -142,7 +144,8 @@ async def _serve(setting: _Setting) -> None:
 
     def obey(command: dict[str, Any]) -> None:
         if command.get("event") == "t0":
-            loop.call_soon_threadsafe(server.begin_schedule, float(command["monotonic"]))
+            begin = partial(server.begin_schedule, again=bool(command.get("again")))
+            loop.call_soon_threadsafe(begin, float(command["monotonic"]))
         elif command.get("event") == "stop":
             loop.call_soon_threadsafe(stopping.set)
 

@@ -153,14 +153,16 @@ class AdminRoutes:
         return await self.faults(request)
 
     async def drain(self, _request: web.Request) -> web.Response:
-        """Heals, drops what nobody waits for, and answers when the server is idle (or after 15 s)."""
-        return json_answer(await self._parts.drain.run())
+        """Heals, drops what nobody waits for, and answers when the server is idle (or after 15 s), its log on disk."""
+        drained = await self._parts.drain.run()
+        await self._parts.rules.logged()
+        return json_answer(drained)
 
     async def stored(self, request: web.Request) -> web.StreamResponse:
-        """A line of JSON for each copy held, streamed."""
-        answer = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        """A line of JSON for each copy held, streamed; `Stored-Rows` says how many, so that a torn answer shows."""
+        count, rows = await asyncio.to_thread(self._parts.store.snapshot, _STORED)
+        answer = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Stored-Rows": str(count)})
         await answer.prepare(request)
-        rows = self._parts.store.read(_STORED)
         lock = threading.Lock()
 
         def lines() -> bytes:

@@ -25,6 +25,14 @@ class Cut(Exception):  # noqa: N818
     """The connection was ended on purpose: there is nothing left to answer."""
 
 
+class Killed(Cut):
+    """The process is to die before anything else happens."""
+
+    def __init__(self, restart_after_s: float | None) -> None:
+        super().__init__()
+        self.restart_after_s = restart_after_s
+
+
 class AttemptCounts:
     """Counts the attempts at each page, for clients that send no X-Attempt; remembers the latest pages only."""
 
@@ -86,8 +94,8 @@ class Exchange:
         self._over = hit.over
         try:
             acted = await place
-        except (Cut, Problem):
-            hit.act()
+        except (Cut, Problem) as end:
+            self._end(hit, end)
             raise
         if acted:
             hit.act()
@@ -111,8 +119,8 @@ class Exchange:
             loss_before = self.lose_after_s
             try:
                 changed = hit.fault.on_rows(self, rows, hit.draw)
-            except Problem:
-                hit.act()
+            except (Cut, Problem) as end:
+                self._end(hit, end)
                 raise
             if rows and not changed:  # nothing is stored: whatever was done to it before is without effect
                 acting, self.lose_after_s = [hit], None
@@ -120,6 +128,12 @@ class Exchange:
                 acting.append(hit)
             rows = changed
         return rows, tuple(acting)
+
+    def _end(self, hit: Hit, end: Exception) -> None:
+        """Counts a fault that ended the request, and the process where it was that."""
+        hit.act()
+        if isinstance(end, Killed):
+            self._rules.kill(end.restart_after_s)
 
     def let_go(self) -> None:
         """It is over: what did not act will not."""
@@ -185,3 +199,7 @@ class Exchange:
     def forget_later(self, delay_s: float) -> None:
         """Deletes what this request stored, after a while."""
         self.lose_after_s = delay_s
+
+    def kill(self, restart_after_s: float | None) -> NoReturn:
+        """Ends the process at once, as `kill -9` would; it is started again after a while, or never."""
+        raise Killed(restart_after_s)

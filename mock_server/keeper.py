@@ -76,7 +76,7 @@ class Keeper:
             first = not self._ports
             self._ports = said
             if self._t0 is not None:
-                self._tell(self._t0)
+                self._tell(self._t0 if first else {**self._t0, "again": True})
         self._say({**said, "event": "ready" if first else "restarted"})
 
     def _tell(self, command: dict[str, Any]) -> None:

@@ -44,7 +44,8 @@ def _line(detail: dict[str, Any], model: type[BaseModel], content: object) -> st
     message = str(detail["msg"])
     message = message.removeprefix("Value error, ").removeprefix("Input should be ")
     if kind == "value_error":
-        return f"{key} = {_shown(value)} {message}" if path else message
+        told = ":" if isinstance(value, dict) else f" = {_shown(value)}"  # a table may hold what is not for a log
+        return f"{key}{told} {message}" if path else message
     return f"{key} = {_shown(value)} should be {message}"
 
 

@@ -10,7 +10,7 @@ import tomllib
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     AnyFault = Fault
 else:
     AnyFault = Annotated[reduce(or_, KINDS), Field(discriminator="kind")]
+
+CRASHES = frozenset(get_args(kind.model_fields["kind"].annotation)[0] for kind in KINDS if kind.ends_process)
+"""Kinds of faults that kill the server: a profile with one of them needs a keeper."""
 
 AtLeastOne = Annotated[int, Field(ge=1)]
 

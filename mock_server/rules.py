@@ -140,7 +140,7 @@ class Rules:
     def _strikes(self, rule: Rule, target: Target) -> bool:
         strength = self.strength(rule)
         fault = rule.fault
-        if strength <= 0 or not fault.match.fits(target):
+        if strength <= 0 or not fault.match.fits(target) or (rule.late and fault.ends_process):
             return False
         if not fault.applies(target, self._clock() or 0.0, rule.memory):
             return False
@@ -164,16 +164,21 @@ class Rules:
     def _uniform(self, fault: Fault, what: str, target: Target) -> float:
         return uniform(self._seed, fault.seed, fault.name, what, *target[:4])
 
-    def attach(self, server: Server) -> None:
-        """From now on this server is told what begins and ends; called when T0 is known."""
+    def kill(self, restart_after_s: float | None) -> None:
+        """Ends the server's process, if there is one that knows of these rules."""
+        if self._server is not None:
+            self._server.kill(restart_after_s)
+
+    def attach(self, server: Server, *, again: bool = False) -> None:
+        """From now on this server is told what begins and ends; called when T0 is known, `again` after a crash."""
         self._server = server
-        self._look_what_is_late()
+        self._look_what_is_late(0.0 if again else _LATE_S)
         self.tell_edges()
 
-    def _look_what_is_late(self) -> None:
+    def _look_what_is_late(self, grace_s: float = _LATE_S) -> None:
         now = self._clock() or 0.0
         for rule in self._rules.values():
-            rule.late = rule.fault.start < now - _LATE_S
+            rule.late = rule.fault.start < now - grace_s
 
     def tell_edges(self) -> None:
         """Tells the server what began and what ended since it was told last."""

@@ -98,10 +98,10 @@ class MockServer:
     def _since_t0(self) -> float | None:
         return None if self._t0 is None else time.monotonic() - self._t0
 
-    def begin_schedule(self, t0_monotonic: float) -> None:
-        """Sets the zero of the fault schedule, on the monotonic clock."""
+    def begin_schedule(self, t0_monotonic: float, *, again: bool = False) -> None:
+        """Sets the zero of the fault schedule, on the monotonic clock; `again` after a crash, which is not to be repeated."""
         self._t0 = t0_monotonic
-        self.rules.attach(self)
+        self.rules.attach(self, again=again)
         self._tasks.append(asyncio.create_task(self.rules.watch()))
 
     async def start(self, addresses: Addresses) -> tuple[int, int]:

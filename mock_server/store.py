@@ -200,9 +200,21 @@ class Store:
 
     def read(self, query: str, parameters: tuple[object, ...] = ()) -> Iterator[tuple[Any, ...]]:
         """Rows as they are committed now, on a connection of their own; blocks, so call it in a thread."""
-        uri = f"{self._path.absolute().as_uri()}?mode=ro"
-        connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
-        try:
+        with contextlib.closing(self._reader()) as connection:
             yield from connection.execute(query, parameters)
-        finally:
-            connection.close()
+
+    def snapshot(self, query: str) -> tuple[int, Iterator[tuple[Any, ...]]]:
+        """How many pages are held, and the rows of a query over the same state; on a connection of their own; blocks."""
+        connection = self._reader()
+        connection.execute("BEGIN")
+        (count,) = connection.execute("SELECT count(*) FROM pages").fetchone()
+
+        def rows() -> Iterator[tuple[Any, ...]]:
+            with contextlib.closing(connection):
+                yield from connection.execute(query)
+
+        return count, rows()
+
+    def _reader(self) -> sqlite3.Connection:
+        uri = f"{self._path.absolute().as_uri()}?mode=ro"
+        return sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)

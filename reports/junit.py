@@ -1,17 +1,19 @@
-"""junit.xml: a testcase a threshold and one for validity, so that CI shows them in its own way."""
+"""junit.xml: a testcase a threshold, one for validity and one for safety, so that CI shows them in its own way."""
 
 from __future__ import annotations
 
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from harness.figures.summary import Summary
-from harness.judge.results import ThresholdResult, Verdict
+from harness.judge.results import Audit, ThresholdResult, Verdict
+from reports import nothing_lost
 from reports.quantities import quantity
 
 VALIDITY = "the measurement is valid"
+SAFETY = "nothing that was acknowledged is lost"
 
 
-def junit(summary: Summary, verdict: Verdict | None) -> str:
+def junit(summary: Summary, verdict: Verdict | None, audit: Audit | None = None) -> str:
     """The XML. A breach is a failure, an invalid or unjudged run an error; its thresholds are then skipped, not passed."""
     suites = Element("testsuites", name="harness")
     suite = SubElement(suites, "testsuite", name=_clean(f"harness.{summary.name}"), time=f"{summary.duration_s:.3f}")
@@ -24,6 +26,9 @@ def junit(summary: Summary, verdict: Verdict | None) -> str:
     elif not verdict.validity.valid:
         reasons = verdict.validity.reasons or ["no reason was given"]
         _say(validity, "error", f"INVALID: {reasons[0]}", "\n".join(reasons))
+    if verdict is not None and audit is not None:
+        safety = SubElement(suite, "testcase", classname=_clean(summary.name), name=SAFETY, time="0")
+        _judge_safety(safety, audit, accepted=verdict.validity.valid)
     for threshold in verdict.thresholds if verdict else []:
         case = SubElement(suite, "testcase", classname=_clean(summary.name), name=_clean(threshold.assertion), time="0")
         _judge(case, threshold, invalid=verdict is not None and verdict.verdict == "invalid")
@@ -33,6 +38,22 @@ def junit(summary: Summary, verdict: Verdict | None) -> str:
         suites.set(name, number)
     indent(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(suites, encoding="unicode") + "\n"
+
+
+def _judge_safety(case: Element, audit: Audit, *, accepted: bool) -> None:
+    """Unknown is an error, never a pass; where the scenario accepts it, the testcase is skipped."""
+    sentence = nothing_lost.safety_sentence(audit)
+    if audit.safety is False:
+        rows, more = nothing_lost.unsafe_rows(audit)
+        lines = [
+            ", ".join(
+                f"{header.lower()}: {cell}" for header, cell in zip(nothing_lost.UNSAFE_HEADERS, row, strict=True)
+            )
+            for row in rows
+        ]
+        _say(case, "failure", sentence, "\n".join([*lines, more]))
+    elif audit.safety == "unknown":
+        _say(case, "skipped" if accepted else "error", sentence, sentence)
 
 
 def _judge(case: Element, threshold: ThresholdResult, *, invalid: bool) -> None:
@@ -48,7 +69,7 @@ def _judge(case: Element, threshold: ThresholdResult, *, invalid: bool) -> None:
 def _say(case: Element, kind: str, message: str, text: str) -> None:
     element = SubElement(case, kind, message=_clean(message))
     if kind != "skipped":
-        element.set("type", "invalid" if kind == "error" else "threshold")
+        element.set("type", "invalid" if kind == "error" else "breach")
         element.text = _clean(text)
 
 

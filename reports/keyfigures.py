@@ -8,6 +8,7 @@ from harness.figures.summary import Spread, Summary
 from harness.judge.results import ThresholdResult, Verdict
 from harness.model import Outcome
 from reports import quantities
+from reports.nothing_lost import unsafe_in_words
 from reports.quantities import count, quantity, share
 
 
@@ -34,13 +35,20 @@ def meaning(verdict: Verdict | None) -> str:
         return "The run was broken off before it was judged."
     held = sum(threshold.passed for threshold in verdict.thresholds)
     total = len(verdict.thresholds)
-    breached = f"{quantities.plural(total - held, 'threshold')} of {total} breached"
     if verdict.verdict == "invalid":
         return "The measurement can't be trusted, so it is neither a pass nor a fail."
     if verdict.verdict == "pass":
-        return f"All {total} thresholds hold." if total != 1 else "The threshold holds."
+        kept = "Nothing is lost" if verdict.safety is True else "Whether anything is lost is not known"
+        return f"{kept}; {_hold(total)}."
+    unsafe = ["the server is not safe: see what was lost"] if verdict.safety is False else []
+    breached = [f"{quantities.plural(total - held, 'threshold')} of {total} breached"] if held < total else []
+    said = "; ".join([*unsafe, *breached])
     also = "" if verdict.validity.valid else " The measurement is invalid as well, but the breach stands without it."
-    return f"{breached}.{also}"
+    return f"{said[:1].upper()}{said[1:]}.{also}"
+
+
+def _hold(total: int) -> str:
+    return {0: "no threshold was set", 1: "the threshold holds"}.get(total, f"all {total} thresholds hold")
 
 
 def by_how_much(threshold: ThresholdResult) -> str:
@@ -76,9 +84,9 @@ def _counts(summary: Summary) -> list[KeyFigure]:
         ),
         KeyFigure("Pages delivered", f"{count(pages.delivered)} of {count(pages.planned)}", ", ".join(rest)),
     ]
-    lost = pages.delivered_not_stored
-    note = "the server's store could not be read" if lost is None else ""
-    return [*figures, KeyFigure("Acknowledged, not stored", quantity(lost, ""), note)]
+    unsafe = summary.audit.unsafe
+    note = "what the server holds could not be read" if unsafe is None else unsafe_in_words(summary.audit)
+    return [*figures, KeyFigure("Not safe", quantity(unsafe, ""), note)]
 
 
 def _waits(summary: Summary) -> list[KeyFigure]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.figures.summary import Summary
-from harness.judge.results import Verdict
-from reports import quantities
+from harness.judge.results import Audit, Verdict
+from reports import nothing_lost, quantities
 from reports.keyfigures import by_how_much, headline, key_figures, meaning
 
 MARKS = {"PASS": "✅", "FAIL": "❌", "INVALID": "⚠️", "NOT JUDGED": "⚠️"}
@@ -21,8 +21,8 @@ LABELLED = {
 """Keys whose children are values of a label, not names."""
 
 
-def markdown(summary: Summary, verdict: Verdict | None, findings: Sequence[str]) -> str:
-    """The verdict, every threshold, what happened and the key figures, as GitHub and GitLab show it."""
+def markdown(summary: Summary, verdict: Verdict | None, findings: Sequence[str], audit: Audit | None = None) -> str:
+    """The verdict, the audit, every threshold, what happened and the key figures, as GitHub and GitLab show it."""
     word = headline(verdict)
     lines = [f"## {MARKS[word]} {word}: {_plain(summary.name)}", "", meaning(verdict), ""]
     if verdict and verdict.validity.reasons:
@@ -41,11 +41,34 @@ def markdown(summary: Summary, verdict: Verdict | None, findings: Sequence[str])
                 for threshold in verdict.thresholds
             ],
         )
+    lines += _audited(audit) if audit else []
     lines += ["### What happened", "", *(f"- {_plain(finding)}" for finding in findings), ""]
     figures = [[figure.name, figure.value, _plain(figure.note)] for figure in key_figures(summary)]
     lines += ["### Key figures", "", *_table(["figure", "value", ""], [[_plain(row[0]), *row[1:]] for row in figures])]
     lines.append(f"Run `{_plain(summary.run)}`, seed {summary.seed}, ended: {_plain(summary.ended)}.")
     return "\n".join(lines) + "\n"
+
+
+def _audited(audit: Audit) -> list[str]:
+    """The two verdicts, every category that occurred, and the first unsafe pages."""
+    said = f"{nothing_lost.safety_sentence(audit)} {nothing_lost.liveness_sentence(audit)}"
+    rows = [
+        [_plain(name), quantities.count(number), against, _plain(means)]
+        for name, number, against, means in nothing_lost.category_rows(audit)
+        if number
+    ]
+    lines = [
+        f"### {nothing_lost.TITLE}",
+        "",
+        _plain(said),
+        "",
+        *_table([h.lower() for h in nothing_lost.HEADERS], rows),
+    ]
+    unsafe, more = nothing_lost.unsafe_rows(audit)
+    if unsafe:
+        headers = [header.lower() for header in nothing_lost.UNSAFE_HEADERS]
+        lines += _table(headers, [[_plain(cell) for cell in row] for row in unsafe])
+    return [*lines, _plain(more), ""] if more else lines
 
 
 def metrics(summary: Summary) -> str:

@@ -14,9 +14,9 @@ from markupsafe import Markup
 
 from harness.figures.series import Series
 from harness.figures.summary import Summary
-from harness.judge.results import Verdict
+from harness.judge.results import Audit, Verdict
 from harness.runfolder import RunRecord
-from reports import palette, quantities, svg
+from reports import nothing_lost, palette, quantities, svg
 from reports.charts.failures import failed
 from reports.keyfigures import by_how_much, headline, key_figures, meaning
 from reports.quantities import count, quantity
@@ -29,6 +29,7 @@ ENDINGS = {
     "terminated": "it was terminated",
     "aborted": "a threshold could not hold any more",
     "crashed": "a process crashed",
+    "withdrawn": "the target's consent ended",
 }
 
 NEVER_S = 1e9
@@ -66,8 +67,9 @@ class Table:
 
 
 def page(
-    record: RunRecord, summary: Summary, series: Series, verdict: Verdict | None, charts: Sequence[DrawnChart]
-) -> str:
+    record: RunRecord, summary: Summary, series: Series, verdict: Verdict | None, charts: Sequence[DrawnChart],
+    audit: Audit | None = None,
+) -> str:  # fmt: skip
     """The whole page. Everything that comes from the run is escaped; only our own charts go in as markup."""
     environment = templates()
     word = headline(verdict)
@@ -82,8 +84,13 @@ def page(
         meaning=meaning(verdict),
         reasons=verdict.validity.reasons if verdict else [],
         when=_when(record, summary),
-        sections=[*_SECTIONS, *((table.anchor, table.title) for table in tables), ("again", "How to run it again")],
+        sections=[
+            *_sections(audit),
+            *((table.anchor, table.title) for table in tables),
+            ("again", "How to run it again"),
+        ],
         thresholds=_thresholds(verdict),
+        audit=_audit_tables(audit),
         charts=[_embedded(chart) for chart in charts],
         notes=[*series.notes, *record.problems],
         figures=key_figures(summary),
@@ -123,6 +130,7 @@ _SECTIONS = [
     ("figures", "Key figures"),
     ("charts", "Charts"),
 ]
+_AUDIT = "audit"
 _COLOURS = {
     "paper": palette.PAPER,
     "ink": palette.INK,
@@ -145,6 +153,27 @@ def _embedded(chart: DrawnChart) -> dict[str, str]:
         "finding": chart.finding,
         "svg": Markup(drawing),  # noqa: S704 - matplotlib escapes the texts that it draws
     }
+
+
+def _sections(audit: Audit | None) -> list[tuple[str, str]]:
+    return [*_SECTIONS[:1], *([(_AUDIT, nothing_lost.TITLE)] if audit else []), *_SECTIONS[1:]]
+
+
+def _audit_tables(audit: Audit | None) -> list[Table]:
+    """Every category with its number, and the first unsafe pages; nothing for a run that was not audited."""
+    if audit is None:
+        return []
+    said = f"{nothing_lost.safety_sentence(audit)} {nothing_lost.liveness_sentence(audit)}"
+    rows = [
+        [Cell(name), Cell(quantity(number, ""), -1.0 if number is None else number), Cell(against), Cell(means)]
+        for name, number, against, means in nothing_lost.category_rows(audit)
+    ]
+    tables = [Table(_AUDIT, nothing_lost.TITLE, nothing_lost.HEADERS, rows, said)]
+    unsafe, more = nothing_lost.unsafe_rows(audit, each=25)
+    if unsafe:
+        cells = [[Cell(text) for text in row] for row in unsafe]
+        tables.append(Table("unsafe", "Pages that are not safe", nothing_lost.UNSAFE_HEADERS, cells, more))
+    return tables
 
 
 def _thresholds(verdict: Verdict | None) -> list[dict[str, str]]:

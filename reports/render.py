@@ -8,7 +8,7 @@ from matplotlib import rc_context
 
 from harness.figures.series import Series
 from harness.figures.summary import Summary
-from harness.judge.results import Verdict
+from harness.judge.results import Audit, Verdict
 from harness.runfolder import RunFolder
 from reports import palette, svg
 from reports.charts import CHARTS
@@ -22,18 +22,20 @@ if TYPE_CHECKING:
 PNG_DPI = 150
 
 
-def render(folder: RunFolder, summary: Summary, series: Series, verdict: Verdict | None) -> list[str]:
+def render(
+    folder: RunFolder, summary: Summary, series: Series, verdict: Verdict | None, audit: Audit | None = None
+) -> list[str]:
     """Write report/*.svg, report/*.png, report/index.html, junit.xml, summary.md and metrics.txt; the findings.
 
-    `verdict` is None for a run that was broken off before it was judged. A chart that fails to draw raises: missing
+    `verdict` and `audit` are None for a run that was broken off before it was judged. A chart that fails to draw raises: missing
     data is drawn in words, so a failure is a bug of ours.
     """
     folder.report.mkdir(parents=True, exist_ok=True)
     charts = draw_charts(folder.report, series, summary)
     findings = [chart.finding for chart in charts]
-    folder.page.write_text(page(folder.read_run(), summary, series, verdict, charts), encoding="utf-8")
-    folder.junit.write_text(junit(summary, verdict), encoding="utf-8")
-    folder.markdown.write_text(markdown(summary, verdict, findings), encoding="utf-8")
+    folder.page.write_text(page(folder.read_run(), summary, series, verdict, charts, audit), encoding="utf-8")
+    folder.junit.write_text(junit(summary, verdict, audit), encoding="utf-8")
+    folder.markdown.write_text(markdown(summary, verdict, findings, audit), encoding="utf-8")
     folder.metrics.write_text(metrics(summary), encoding="utf-8")
     return findings
 

@@ -20,12 +20,13 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.figures.summary import Summary
-from harness.judge.results import Verdict
+from harness.judge.results import Audit, Verdict
+from reports import nothing_lost
 from reports.keyfigures import by_how_much, headline, key_figures, meaning
 from reports.live import Snapshot, panel, plain_line
 from reports.quantities import quantity
 
-__all__ = ["LiveView", "QuietView", "Snapshot", "console", "print_runs", "print_table", "print_verdict"]
+__all__ = ["LiveView", "QuietView", "Snapshot", "console", "print_audit", "print_runs", "print_table", "print_verdict"]
 
 PIPE_WIDTH = 120
 STYLES = {"PASS": "bold green", "FAIL": "bold red", "INVALID": "bold yellow", "NOT JUDGED": "bold yellow"}
@@ -162,8 +163,10 @@ class QuietView:
             self._console.file.flush()
 
 
-def print_verdict(verdict: Verdict | None, summary: Summary, report_path: Path, output: Console | None = None) -> None:
-    """The verdict with its reasons, every threshold with what was observed, the key figures, the report's path."""
+def print_verdict(
+    verdict: Verdict | None, summary: Summary, report_path: Path | None, output: Console | None = None
+) -> None:
+    """The verdict with its reasons, every threshold with what was observed, the key figures, the report's path if any."""
     out = output or console()
     word = headline(verdict)
     out.print(Text.assemble((word, STYLES[word]), f"  {meaning(verdict)}"))
@@ -178,7 +181,28 @@ def print_verdict(verdict: Verdict | None, summary: Summary, report_path: Path, 
         figures.add_row(Text(figure.name), Text(figure.value), Text(figure.note, style="dim"))
     out.print(figures)
     out.print()
-    out.print(Text(f"Report: {report_path}"), soft_wrap=True)
+    if report_path is not None:
+        out.print(Text(f"Report: {report_path}"), soft_wrap=True)
+
+
+def print_audit(audit: Audit, output: Console | None = None) -> None:
+    """The nothing-lost table: both verdicts, every category, and the first pages of the unsafe ones."""
+    out = output or console()
+    style = STYLES["INVALID" if audit.safety == "unknown" else "PASS" if audit.safety else "FAIL"]
+    out.print(Text(nothing_lost.safety_sentence(audit), style=style))
+    out.print(Text(nothing_lost.liveness_sentence(audit)))
+    out.print()
+    table = _table([header.lower() for header in nothing_lost.HEADERS])
+    for name, number, against, means in nothing_lost.category_rows(audit):
+        style = STYLES["FAIL"] if number and against == nothing_lost.SAFETY else ""
+        table.add_row(Text(name, style=style), Text(quantity(number, ""), style=style), Text(against), Text(means))
+    out.print(table)
+    rows, more = nothing_lost.unsafe_rows(audit)
+    if rows:
+        out.print()
+        print_table([header.lower() for header in nothing_lost.UNSAFE_HEADERS], rows, out)
+    if more:
+        out.print(Text(more))
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], output: Console | None = None) -> None:

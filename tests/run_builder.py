@@ -20,7 +20,7 @@ from harness.measure.journal import GaveUp, JournalWriter
 from harness.model import Outcome, Page
 from harness.runfolder import Ended, FaultRecord, PhaseRecord, RunFolder, RunRecord, WorkerRecord
 
-How = Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed"]
+How = Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "withdrawn"]
 Labels = tuple[tuple[str, str], ...]
 
 STATUS = {

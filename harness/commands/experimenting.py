@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.options import RUNS, command_line
+from harness.commands.options import RUNS, check_mock_is_meant, command_line
 from harness.errors import ExitCode
 from harness.experiment import load_experiment
 from harness.figures.matrix import ExperimentFigures
@@ -33,6 +33,7 @@ def experiment(
     loaded, cells = load_experiment(file, planned_due)
     for cell in cells:
         check_all(assertions_of(cell), str(file))
+        check_mock_is_meant(str(file), cell.scenario)
     folder = (out or EXPERIMENTS / loaded.name).absolute()
     matrix = Matrix(loaded, cells, folder, command_line())
     matrix.check_folder()

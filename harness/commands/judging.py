@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from harness import scenario_files
-from harness.commands.options import RUNS, RunPath, conclude_run, own_assertions, run_folder
+from harness.commands.options import RUNS, RunPath, conclude_run, own_assertions, run_folder, second_opinion
 from harness.judge.thresholds import check_all
 from harness.past import past_runs
 from reports import terminal
@@ -29,11 +29,12 @@ def gate(
     path: RunPath,
     thresholds: Annotated[Path | None, typer.Option(metavar="FILE", help="[[thresholds]] to judge by, instead of the run's.")] = None,
 ) -> None:  # fmt: skip
-    """Judge a finished run again; the exit code is the verdict's."""
+    """Judge a finished run again; the exit code is the verdict's. By other thresholds it only prints, and writes nothing."""
     folder = run_folder(path)
     if thresholds is None:
-        assertions = own_assertions(folder)
-    else:
-        assertions = scenario_files.load_thresholds(thresholds)
-        check_all(assertions, str(thresholds))
-    raise typer.Exit(conclude_run(folder, assertions))
+        raise typer.Exit(conclude_run(folder, own_assertions(folder)))
+    assertions = scenario_files.load_thresholds(thresholds)
+    check_all(assertions, str(thresholds))
+    code = second_opinion(folder, assertions)
+    print(f"Judged by {thresholds}; the run's own verdict and report are as they were.")
+    raise typer.Exit(code)

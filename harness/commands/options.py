@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from harness.confine import links_in
 from harness.errors import BrokenRunError, ConfigurationError, UsageError
 from harness.judge.thresholds import check_all
 from harness.runfolder import RunFolder
@@ -37,6 +38,13 @@ def conclude_run(folder: RunFolder, assertions: list[str]) -> int:
     return conclude(folder, assertions)
 
 
+def second_opinion(folder: RunFolder, assertions: list[str]) -> int:
+    """Judge by other assertions and print, without a trace in the folder; the exit code."""
+    from harness import conclude  # noqa: PLC0415 - drawing takes most of a second to import
+
+    return conclude.second_opinion(folder, assertions)
+
+
 def own_assertions(folder: RunFolder) -> list[str]:
     """The assertions that a run came with. Raises BrokenRunError where they can't be read."""
     try:
@@ -58,16 +66,31 @@ def check_fits(source: str, misfits: list[str]) -> None:
         raise ConfigurationError(label, misfits)
 
 
+def check_mock_is_meant(source: str, loaded: Scenario) -> None:
+    """Raise ConfigurationError where a scenario is for a server of the user's, and nobody has said where that is."""
+    if loaded.target is not None:
+        problem = "[target] describes a server of yours: say where it is with harness run --target URL"
+        raise ConfigurationError(source, [problem])
+
+
 def run_folder(path: Path) -> RunFolder:
     """The run folder that the user names: a path, or a name below runs/."""
     check_name(path)
-    return RunFolder(path if path.exists() or len(path.parts) > 1 else RUNS / path)
+    found = path if path.exists() or len(path.parts) > 1 else RUNS / path
+    links = links_in(found)
+    if links:
+        message = f"{links[0]} is a link: a run folder has none, and what is read or written through it lies elsewhere"
+        raise BrokenRunError(message)
+    return RunFolder(found)
 
 
 def check_name(path: Path) -> None:
-    """Raise UsageError for a path that is not UTF-8: it could not be written down."""
+    """Raise UsageError for a path that could not be written down: not UTF-8, or with control characters."""
     try:
         str(path).encode()
+        if not str(path).isprintable():
+            message = f"{str(path)!r} has control characters: choose another path"
+            raise UsageError(message)
     except UnicodeEncodeError:
         message = f"{os.fsencode(path)!r} is not UTF-8: choose another path"
         raise UsageError(message) from None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
+import os
+import re
 import secrets
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 
@@ -21,6 +21,7 @@ from harness.commands.options import (
     Workers,
     assertions_of,
     check_fits,
+    check_mock_is_meant,
     check_name,
     check_thresholds,
     command_line,
@@ -28,11 +29,13 @@ from harness.commands.options import (
 )
 from harness.errors import UsageError
 from harness.figures.tables import planned_due
+from harness.foreign import Foreign, examine
 from harness.judge.thresholds import limits_s
 from harness.order import Order
-from harness.plan import make_plan
+from harness.plan import Plan, make_plan
 from harness.run import Run
 from harness.runfolder import RunFolder
+from harness.scenario import Scenario
 from harness.signals import Signals
 from reports.terminal import LiveView
 
@@ -43,20 +46,24 @@ def run(
     seed: Seed = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; must be empty or new. Default: runs/<time>-<name>-<hex>.")] = None,
     workers: Workers = 1,
-    target: Annotated[str | None, typer.Option(metavar="URL", help="An upload server of yours, on loopback; default: the mock.")] = None,
+    target: Annotated[str | None, typer.Option(metavar="URL", help="An upload server of yours; default: the mock.")] = None,
+    allow_command: Annotated[bool, typer.Option("--allow-command", help="Let [target.stored] run its command on this machine.")] = False,
     name: Annotated[str | None, typer.Option(help="What the run folder is named after, instead of the scenario.")] = None,
     metrics_port: Annotated[int, typer.Option(min=0, max=65_000, help="Port of the first worker's /metrics; 0: any.")] = 0,
 ) -> None:  # fmt: skip
     """Run a scenario: drive the load, judge it, draw the report."""
     loaded = scenario_files.load(source, overrides, seed, planned_due)
     check_thresholds(source, loaded)
-    _check_target(target)
     _check_ports(metrics_port, workers)
     plan = make_plan(loaded)
+    foreign = _foreign(target, source, loaded, plan, workers, allow_command=allow_command)
     check_fits(source, machine.misfits(loaded, plan, workers))
     run_id = _run_id(name or loaded.name)
     check_name(out or RUNS)
     folder = RunFolder((out or RUNS / run_id).absolute())
+    if folder.path.is_symlink():
+        message = f"{folder.path} is a link: name the folder itself"
+        raise UsageError(message)
     if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
         message = f"{folder.path} is not an empty folder: nothing is overwritten"
         raise UsageError(message)
@@ -68,7 +75,7 @@ def run(
         command=command_line(),
         limits_s=limits_s([threshold.assertion for threshold in loaded.thresholds]),
         workers=workers,
-        target=target,
+        foreign=foreign,
         metrics_port=metrics_port,
     )
     with Signals() as signals:
@@ -79,21 +86,14 @@ def run(
         raise typer.Exit(code if signals.heard is None else 128 + signals.heard)
 
 
-def _check_target(target: str | None) -> None:
-    if target is None:
-        return
-    try:
-        parts = urlsplit(target)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 80) > 0
-        usable = usable and parts.path in {"", "/"} and not (parts.query or parts.fragment or parts.username)
-    except ValueError:
-        usable = False
-    if not usable:
-        message = f'--target "{target}" should be an address such as http://127.0.0.1:8080'
-        raise UsageError(message)
-    if not _is_loopback(parts.hostname or ""):
-        message = f"--target {target}: only servers on this machine (localhost, 127.0.0.0/8, ::1) may be loaded"
-        raise UsageError(message)
+def _foreign(
+    url: str | None, source: str, loaded: Scenario, plan: Plan, workers: int, *, allow_command: bool
+) -> Foreign | None:
+    """The server of the user's that a run is for, looked at; None for the mock."""
+    if url is None:
+        check_mock_is_meant(source, loaded)
+        return None
+    return examine(url, loaded, plan, workers, os.environ, allow_command=allow_command)
 
 
 def _check_ports(first: int, workers: int) -> None:
@@ -107,16 +107,8 @@ def _check_ports(first: int, workers: int) -> None:
                 raise UsageError(message) from None
 
 
-def _is_loopback(host: str) -> bool:
-    """By the address itself: a name other than localhost could lead anywhere."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _run_id(name: str) -> str:
-    if not name.replace("-", "").replace("_", "").isalnum():
-        message = f'--name "{name}" may have letters, digits, "-" and "_" only'
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
+        message = f'--name "{name}" may have letters, digits, "-" and "_" only, 64 at most, the first no "-" or "_"'
         raise UsageError(message)
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}-{secrets.token_hex(2)}"

@@ -29,7 +29,7 @@ from harness.drive.control import listen, say, watch_for_orphans
 from harness.drive.shift import Orders, Shift
 from harness.drive.trust import trusted_authority
 from harness.drive.upload.attempt import Result
-from harness.errors import ExitCode
+from harness.errors import ExitCode, UsageError
 from harness.model import DELIVERED
 from harness.runfolder import RunFolder
 
@@ -64,6 +64,7 @@ class Master:
                 run=record.id,
                 scenario=record.scenario,
                 target=record.target,
+                address=record.address,
                 journal=str(self._folder.journal),
                 metrics_port=base_port + rank if base_port else 0,
                 limits_s=record.limits_s,
@@ -128,6 +129,9 @@ class Worker:
         orders = self._orders.get()
         try:
             self._shift = Shift(orders, self._fire)
+        except UsageError as error:
+            say("refused", reason=str(error))
+            raise
         except OSError as error:
             say("failed", reason=f"a worker could not prepare: {error}")
             raise

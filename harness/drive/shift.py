@@ -6,6 +6,7 @@ Knows nothing of Locust; locustfile.py brings the orders and takes the account h
 from __future__ import annotations
 
 import gc
+import os
 import resource
 import socket
 import time
@@ -13,18 +14,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import gevent
 from gevent.pool import Group
 
+from harness.address import is_loopback, origin_of, pinned
 from harness.drive.connections import Connections
 from harness.drive.exporter import Exporter
+from harness.drive.guard import Guard
 from harness.drive.link import line_of
 from harness.drive.station import Desk, Evening, wait_until
 from harness.drive.upload.attempt import Result, Uploader
 from harness.drive.upload.http import Progress, Target
+from harness.drive.upload.templated import api_of
 from harness.drive.upload.tls import Tls, context_of
+from harness.errors import UsageError
 from harness.measure.journal import JournalWriter
 from harness.measure.telemetry import Telemetry
 from harness.model import Outcome
@@ -32,6 +36,8 @@ from harness.plan import make_plan
 from harness.plan.pins import pin_of
 from harness.scenario import from_resolved
 
+CONSENT_TOKEN = "HARNESS_CONSENT_TOKEN"  # noqa: S105 - a variable's name
+"""Of the environment: the token that the target's consent must name. Its own process is all that a worker trusts."""
 _FLUSH_S = 0.25
 _NAN = float("nan")
 
@@ -45,6 +51,8 @@ class Orders:
     run: str
     scenario: dict[str, Any]
     target: str
+    address: str
+    """Where the target is: the only address that is loaded. "" looks it up."""
     journal: str
     """Folder for the journal."""
     metrics_port: int
@@ -52,6 +60,7 @@ class Orders:
     limits_s: list[float]
     """Limits of the thresholds: more bounds for the histograms' buckets."""
     pin_secret: str
+    """"" makes every PIN the last six digits of the station's code."""
     authority: str | None = None
     """PEM text of the certificates to trust where the target speaks TLS; None: the system's."""
 
@@ -63,6 +72,8 @@ class Shift:
         """Plan, open the journal, start the exporter; nothing is sent yet."""
         _raise_descriptor_limit()
         self.orders = orders
+        target = target_of(orders)
+        self._guard = target.guard
         scenario = from_resolved(orders.scenario)
         self._scenario = scenario
         self._t0 = float("inf")
@@ -79,18 +90,18 @@ class Shift:
             telemetry=self._telemetry,
             seed=scenario.seed,
             on_attempt=on_attempt,
+            hold=(lambda: None) if self._guard is None else self._guard.hold,
         )
+        self._api = None if scenario.target is None else api_of(scenario.target, os.environ)
         self._stations = plan.shard(orders.rank, orders.workers)
-        self._connections = Connections(
-            resolve(orders.target, scenario.client.source_addresses, tls_of(orders, scenario.client.tls.resumption)),
-            scenario.client.connection,
-            self._clock,
-        )
+        self._connections = Connections(target, scenario.client.connection, self._clock)
         self._evenings = Group()
         self._broken = 0
         self._driver: gevent.Greenlet | None = None
         self._exporter = Exporter(self._telemetry, orders.metrics_port, time.monotonic)
         self._flusher = gevent.spawn(self._flush_often)
+        if self._guard is not None:
+            self._guard.start(self.break_off)
         gc.collect()
         gc.freeze()
 
@@ -102,6 +113,8 @@ class Shift:
     def work(self, t0: float) -> dict[str, Any]:
         """Drive every station of the shard from T0 (on the monotonic clock) to its end; the account of it."""
         self._t0 = t0
+        if self._guard is not None and self._guard.halted:
+            return self.account()
         self._driver = gevent.spawn(self._drive)
         self._driver.join()
         self._evenings.join()
@@ -124,6 +137,8 @@ class Shift:
             "stations_begun": self._desk.stations_begun,
             "stations_planned": len(self._stations),
             "evenings_broken": self._broken,
+            "held_back": 0 if self._guard is None else self._guard.held_back,
+            "halted": "" if self._guard is None else self._guard.halted,
         }
 
     def flush(self) -> None:
@@ -158,7 +173,7 @@ class Shift:
         host = self._connections.target.host_header
         pin = pin_of(plan.stations[station].code, self.orders.pin_secret)
         line = line_of(client.link, self._desk.seed, plan.stations[station].code)
-        uploader = Uploader(plan, client, self._connections.lane(line), host, pin, self._clock)
+        uploader = Uploader(plan, client, self._connections.lane(line), host, pin, self._clock, self._api)
         return Evening(self._desk, station, uploader)
 
     def _refuse(self, station: int) -> None:
@@ -176,22 +191,27 @@ class Shift:
             self._desk.flush()
 
 
-def tls_of(orders: Orders, resumption: bool) -> Tls | None:
-    """How to speak TLS with the target, one context for all stations; None where its scheme is http."""
-    parts = urlsplit(orders.target)
-    if parts.scheme != "https":
-        return None
-    return Tls(context_of(orders.authority), parts.hostname or "", resumption)
+def target_of(orders: Orders) -> Target:
+    """Where to connect, looked up once at most; anywhere but on loopback with a guard that has read the consent itself.
 
-
-def resolve(url: str, source_addresses: int, tls: Tls | None = None) -> Target:
-    """Where a URL such as http://127.0.0.1:8080 leads: resolved once, so that no look-up disturbs the run."""
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    several = source_addresses > 1 and family == socket.AF_INET
-    sources = [f"127.0.0.{number + 1}" for number in range(source_addresses)] if several else []
-    return Target(family, (str(address[0]), int(address[1])), parts.netloc, tuple(sources), tls)
+    Raises ConsentError (a UsageError) where the target doesn't consent, UsageError where there is no such address.
+    """
+    origin = origin_of(orders.target)
+    if origin is None:
+        message = f"{orders.target} is no target"
+        raise UsageError(message)
+    address = orders.address or pinned(origin)
+    guard = None
+    if not is_loopback(address):
+        guard = Guard(origin, address, os.environ.get(CONSENT_TOKEN, ""), orders.workers)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    count = int(orders.scenario["client"]["source_addresses"])
+    several = guard is None and count > 1 and family == socket.AF_INET
+    sources = tuple(f"127.0.0.{number + 1}" for number in range(count)) if several else ()
+    tls = None
+    if origin.scheme == "https":
+        tls = Tls(context_of(orders.authority), origin.host, bool(orders.scenario["client"]["tls"]["resumption"]))
+    return Target(family, (address, origin.port), origin.host_header, sources, tls, guard)
 
 
 def _raise_descriptor_limit() -> None:

@@ -33,6 +33,8 @@ class Desk:
     seed: int
     on_attempt: Callable[[Result], None] = lambda _: None
     """Called after every attempt (Locust's own statistics)."""
+    hold: Callable[[], None] = lambda: None
+    """Called before every attempt: waits for the rate that the target consents to."""
     ended: list[Ended] = field(default_factory=list)
     """Attempts not yet counted by the instruments."""
     attempts: int = 0
@@ -162,6 +164,7 @@ class Evening:
     def _attempt(self, tries: _Tries) -> Result:
         desk = self._desk
         tries.attempts += 1
+        desk.hold()
         sent_s = desk.clock()
         desk.journal.begin(tries.page, tries.rows, tries.due_s, sent_s)
         desk.telemetry.in_flight.inc()

@@ -6,28 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.errors import BrokenRunError, ConfigurationError
-from harness.figures.parquet import database, fetch, load
+from harness.errors import ConfigurationError
 from harness.figures.rows import Rows
 from harness.figures.summary import Attempts, KelurahanFigures, Pages, Rates, Stations
 from harness.measure.journal import GaveUp
 from harness.model import ANSWERED, OUTCOMES, Outcome
 from harness.plan.regions import load_region
-from harness.runfolder import RunFolder
+from harness.scenario import REGIONS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     BoolArray = npt.NDArray[np.bool_]
-
-_HELD = """
-    SELECT count(*) AS held FROM delivered JOIN plan USING (row_number)
-    WHERE EXISTS (
-        SELECT 1 FROM stored
-        WHERE stored.station = plan.station AND stored.form = plan.form AND stored.page = plan.page
-            AND stored.sha256 = plan.sha256
-    )
-"""
 
 
 def count_stations(rows: Rows) -> Stations:
@@ -46,7 +36,7 @@ def count_stations(rows: Rows) -> Stations:
     )
 
 
-def count_pages(rows: Rows, delivered_not_stored: int | None) -> Pages:
+def count_pages(rows: Rows) -> Pages:
     """Pages, counted: each is delivered, censored, undelivered or unattempted, in this order of precedence."""
     attempted = int(rows.attempted.sum())
     delivered, censored = int(rows.delivered.sum()), int(rows.censored.sum())
@@ -62,7 +52,6 @@ def count_pages(rows: Rows, delivered_not_stored: int | None) -> Pages:
         censored=censored,
         unattempted=rows.pages - attempted,
         delivered_by_deadline=int((rows.acknowledged_s <= rows.record.deadline_s).sum()),
-        delivered_not_stored=delivered_not_stored,
         gave_up_by_reason={reason.name.lower(): count for reason, count in reasons.items() if count},
     )
 
@@ -125,28 +114,13 @@ def count_kelurahan(rows: Rows) -> list[KelurahanFigures]:
 
 
 def kelurahan_names(rows: Rows) -> dict[str, str]:
-    """Names by code, from the scenario's region; empty where the region's file is gone."""
+    """Names by code, from a shipped region or the run folder's own copy; empty where neither is there."""
     region = (rows.record.scenario.get("stations") or {}).get("region")
-    if not isinstance(region, str):
+    copy = None if rows.region is None or not rows.region.is_file() else str(rows.region)
+    name = region if region in REGIONS else copy
+    if name is None:
         return {}
     try:
-        return {station.kelurahan: station.kelurahan_name for station in load_region(region)}
+        return {station.kelurahan: station.kelurahan_name for station in load_region(name)}
     except (OSError, ConfigurationError):
         return {}
-
-
-def delivered_not_stored(folder: RunFolder, rows: Rows) -> int | None:
-    """Acknowledged pages that the server doesn't hold under their key with their bytes.
-
-    None where it wasn't read, and where nothing was acknowledged: that proves nothing (methods of Jepsen's set checker).
-    """
-    if not folder.stored.exists() or not rows.delivered.any():
-        return None
-    with database(delivered={"row_number": np.flatnonzero(rows.delivered)}) as connection:
-        try:
-            load(connection, "stored", "station, form, page, sha256", folder.stored)
-        except BrokenRunError:
-            return None
-        load(connection, "plan", "station, form, page, sha256", folder.plan)
-        held = fetch(connection, _HELD, folder.plan)["held"]
-    return int(rows.delivered.sum()) - int(held[0])

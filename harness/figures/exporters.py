@@ -66,7 +66,7 @@ class Exporters:
 
 def read_exporters(folder: Path) -> Exporters:
     """Curves of the server and of every worker that was scraped."""
-    workers = [target for target in scrapes.targets(folder) if target != SERVER]
+    workers = [target for target in scrapes.targets(folder) if target.startswith("worker-")]
     return Exporters(
         server=read_curves(folder, SERVER, SERVER_SERIES),
         workers=[read_curves(folder, target, GENERATOR_SERIES) for target in sorted(workers, key=_rank)],

@@ -88,14 +88,15 @@ class ExperimentFigures(_Figures):
     planned_cells: int
 
 
-def cell_figures(folder: RunFolder, variant: str, seed: int, at_s: Sequence[float], *, valid: bool) -> CellFigures:
-    """The figures of a finished run."""
+def cell_figures(
+    folder: RunFolder, variant: str, seed: int, at_s: Sequence[float], *, valid: bool, safety: bool | None
+) -> CellFigures:
+    """The figures of a finished run; `valid` and `safety` (None if unknown) are its verdict's."""
     summary, rows = load_summary(folder), load_rows(folder)
     completion = series_of(rows, read_exporters(folder.scrapes)).completion.total
     stations = len(rows.completed_s)
     recoveries = summary.recovery
     never = any(recovery.recovered_after_s is None for recovery in recoveries)
-    missing = summary.pages.delivered_not_stored
     return CellFigures(
         variant=variant,
         seed=seed,
@@ -111,7 +112,7 @@ def cell_figures(folder: RunFolder, variant: str, seed: int, at_s: Sequence[floa
         wasted_work=summary.server.wasted_work,
         recovered_after_s=None if never else max((r.recovered_after_s or 0.0 for r in recoveries), default=None),
         never_recovered=never,
-        safety=None if missing is None else missing == 0,
+        safety=safety,
         curve_t_s=completion.t_s.tolist(),
         curve=completion.value.tolist(),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,6 +85,8 @@ class Rows:
     """Number of each page's station in `stations`."""
     attempts: Attempts
     given_up: GivenUp
+    region: Path | None = None
+    """The run folder's copy of the region that isn't a shipped one: where the names of kelurahan stand."""
 
     @property
     def pages(self) -> int:
@@ -194,6 +197,7 @@ def load_rows(folder: RunFolder) -> Rows:
         station_of_page=station_of_page,
         attempts=attempts,
         given_up=read_given_up(folder.journal),
+        region=folder.region,
     )
 
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from harness.errors import BrokenRunError
 from harness.figures import accounting
 from harness.figures.exporters import generator_figures, read_exporters, server_figures
+from harness.figures.fates import Fates, fates_of
 from harness.figures.phases import phase_figures
 from harness.figures.recovery import Curves, recoveries
 from harness.figures.rows import Rows, load_rows
@@ -42,8 +43,11 @@ def load_summary(folder: RunFolder) -> Summary:
         raise BrokenRunError(message) from None
 
 
-def figures_of(folder: RunFolder, rows: Rows) -> Summary:
-    """Every figure of a run from its rows, and from the folder's scrapes and its stored.parquet."""
+def figures_of(folder: RunFolder, rows: Rows, fates: Fates | None = None) -> Summary:
+    """Every figure of a run from its rows, and from the folder's scrapes and its stored.parquet.
+
+    `fates` is what became of its pages, where that is known already.
+    """
     record, samples = rows.record, Samples(rows)
     exporters = read_exporters(folder.scrapes)
     return Summary(
@@ -54,7 +58,8 @@ def figures_of(folder: RunFolder, rows: Rows) -> Summary:
         duration_s=rows.end_s,
         deadline_s=record.deadline_s,
         stations=accounting.count_stations(rows),
-        pages=accounting.count_pages(rows, accounting.delivered_not_stored(folder, rows)),
+        pages=accounting.count_pages(rows),
+        audit=(fates or fates_of(folder, rows)).counts,
         attempts=accounting.count_attempts(rows),
         rates=accounting.mean_rates(rows),
         response_seconds=samples.split("response_seconds"),

@@ -66,9 +66,30 @@ class Pages(_Figures):
     unattempted: int
     """Never tried, whether its station's turn never came, the page before never ended or the strategy withheld it."""
     delivered_by_deadline: int
-    delivered_not_stored: int | None
-    """Acknowledged pages that the server does not hold in the end; None where its store could not be read."""
     gave_up_by_reason: dict[str, int]
+
+
+class AuditCounts(_Figures):
+    """What became of every planned page: exactly one category each, the first that fits, in this order.
+
+    So all but `unexpected` and `unsafe` add up to the pages planned. What needs the server's store is None where it could
+    not be read. `harness.figures.fates` has the definitions.
+    """
+
+    misfiled: int | None
+    corrupted: int | None
+    altered: int | None
+    duplicated: int | None
+    resurrected: int | None
+    lost: int | None
+    unexpected: int | None
+    """Copies held that are no planned page."""
+    ok: int | None
+    recovered: int | None
+    undelivered: int | None
+    unattempted: int | None
+    unsafe: int | None
+    """The first seven together: what no server may bring about."""
 
 
 class Attempts(_Figures):
@@ -179,6 +200,7 @@ class Summary(_Figures):
     deadline_s: float
     stations: Stations
     pages: Pages
+    audit: AuditCounts
     attempts: Attempts
     rates: Rates
     response_seconds: SplitSpread

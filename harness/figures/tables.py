@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,13 @@ _STORED_TYPES: dict[str, np.dtype[Any]] = {
     "stored_at": np.dtype("<f8"),
 }
 _TEXT: np.dtype[Any] = np.dtype(object)
+_STORED_TABLE = """
+    CREATE TEMP TABLE stored (
+        station VARCHAR, form VARCHAR, page INTEGER, sha256 VARCHAR, size_bytes BIGINT, reading VARCHAR, stored_at DOUBLE
+    )
+"""
+_MAY_MISS = frozenset({"reading", "stored_at"})
+_ROWS_AT_ONCE = 50_000
 
 
 def write_plan(path: Path, pages: Iterable[Page] | Mapping[str, Sequence[Any] | Column]) -> None:
@@ -69,19 +77,22 @@ def planned_due(folder: Path) -> dict[str, float]:
 
 
 def write_stored(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write stored.parquet from what the server says it holds, a mapping with `STORED_COLUMNS` a row.
+    """Write stored.parquet from what the server says it holds, a mapping with `STORED_COLUMNS` a row; nothing if `rows` raises.
 
-    Sorted by key, then time. `reading` and `stored_at` (seconds, by the server's clock) may be missing. A page stored
-    twice has two rows. Raises KeyError where a row has no station, form, page, sha256 or size_bytes.
+    Sorted by key, then time. A page stored twice has two rows. `reading` and `stored_at` (Unix seconds by the server's
+    clock) may be missing or None: then the server doesn't tell. Rows are taken as they come, so that a million fit. Raises
+    KeyError where a row has no station, form, page, sha256 or size_bytes.
     """
-    listed = list(rows)
-    optional: dict[str, Any] = {"reading": "", "stored_at": float("nan")}
-    columns = {
-        name: [row.get(name, optional[name]) if name in optional else row[name] for row in listed]
-        for name in STORED_COLUMNS
-    }
-    typed = _typed(columns, STORED_COLUMNS, _STORED_TYPES)
-    with database(stored=typed) as connection:
+    with database() as connection:
+        connection.execute(_STORED_TABLE)
+        source = iter(rows)
+        while listed := list(islice(source, _ROWS_AT_ONCE)):
+            columns = {
+                name: [row.get(name) if name in _MAY_MISS else row[name] for row in listed] for name in STORED_COLUMNS
+            }
+            columns["stored_at"] = [float("nan") if at is None else at for at in columns["stored_at"]]
+            connection.register("batch", _typed(columns, STORED_COLUMNS, _STORED_TYPES))
+            connection.execute("INSERT INTO stored SELECT * FROM batch")
         copy_to(connection, _STORED_QUERY + "stored ORDER BY station, form, page, stored_at, sha256", path)
 
 

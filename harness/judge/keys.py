@@ -67,11 +67,9 @@ def value_of(summary: Summary, key: str) -> float | None:
 
 def why_none(summary: Summary, key: str) -> str:
     """Why a key holds no figure, in words."""
-    if key == "pages.delivered_not_stored" and not summary.pages.delivered:
-        return "nothing was acknowledged, so nothing is proved"
-    if key == "pages.delivered_not_stored":
-        return "what the server stores could not be read, so nobody knows whether anything is lost"
     parts = key.split(".")
+    if parts[0] == "audit":
+        return "what the server holds could not be read, so nobody knows"
     holder: Any = summary
     for part in parts[:-1]:
         if isinstance(holder, list):

@@ -1,10 +1,15 @@
-"""The judgement's results as frozen types: the content of verdict.json."""
+"""The judgement's results as frozen types: the content of verdict.json and of audit.json."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from harness.figures.summary import AuditCounts
+
+Tristate = bool | Literal["unknown"]
+"""True, false, or not known: never true for want of evidence."""
 
 
 class _Result(BaseModel):
@@ -33,6 +38,74 @@ class Validity(_Result):
     """In words and figures, with what to change."""
 
 
+class Planned(_Result):
+    """What a page had to be."""
+
+    sha256: str
+    size_bytes: int
+    reading: str
+    """"" where the page carries no votes."""
+
+
+class Copy(_Result):
+    """One copy that the server holds, as it says."""
+
+    station: str
+    form: str
+    page: int
+    sha256: str
+    size_bytes: int
+    reading: str | None
+    """None where the server doesn't tell readings."""
+    stored_at: float | None
+    """By the server's clock, Unix seconds."""
+
+
+class AuditedPage(_Result):
+    """A page of an unsafe category, by its key, with what was expected and what was found."""
+
+    station: str
+    form: str
+    page: int
+    acknowledged_s: float | None
+    """When it was first acknowledged; None if it never was."""
+    expected: Planned | None
+    """None for a copy that is no planned page."""
+    found: list[Copy]
+    """Every copy that belongs to it, wherever it is held."""
+
+
+class AuditSets(_Result):
+    """How large the sets are that the audit compares."""
+
+    planned: int
+    attempted: int
+    acknowledged: int
+    refused: int
+    """Refused for certain: every attempt that reached the server was answered with a 4xx status."""
+    held: int | None
+    """Copies that the server holds; None where that could not be read."""
+
+
+class Audit(_Result):
+    """Whether the server kept what it acknowledged, and whether everything arrived: the content of audit.json."""
+
+    format: int = 1
+    run: str
+    safety: Tristate
+    liveness: Tristate
+    doubts: list[str]
+    """Why safety can't be told to be true, in words and without the unsafe pages."""
+    sets: AuditSets
+    counts: AuditCounts
+    missed: int | None
+    """Pages that were not held under their key with their bytes by the deadline."""
+    pages: dict[str, list[AuditedPage]]
+    """The pages of each unsafe category."""
+    not_listed: dict[str, int]
+    """How many of each unsafe category are not in `pages`, for their number."""
+
+
 class Verdict(_Result):
     """The judgement of one run."""
 
@@ -40,5 +113,7 @@ class Verdict(_Result):
     verdict: Literal["pass", "fail", "invalid"]
     exit_code: int
     ended: str
+    safety: Tristate
+    liveness: Tristate
     validity: Validity
     thresholds: list[ThresholdResult]

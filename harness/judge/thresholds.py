@@ -29,10 +29,6 @@ if TYPE_CHECKING:
 
     FloatArray = npt.NDArray[np.float64]
 
-NOTHING_LOST = "pages.delivered_not_stored == 0"
-"""The threshold that is always on."""
-ALWAYS_ON = (NOTHING_LOST,)
-
 _PERCENTILE = re.compile(r"p([0-9]+(?:\.[0-9]+)?)")
 _AGGREGATIONS = ("pN", "avg", "min", "max", "count")
 _COMPARE = {
@@ -65,9 +61,8 @@ def check_all(assertions: Sequence[str], source: str = "thresholds") -> None:
 
 
 def evaluate_all(assertions: Sequence[str], summary: Summary, samples: SampleSource) -> list[ThresholdResult]:
-    """The assertions and those that are always on, each held against the figures. They must have passed `check_all`."""
-    known = list(dict.fromkeys([*assertions, *ALWAYS_ON]))
-    return [evaluate(assertion, summary, samples) for assertion in known]
+    """The assertions, each held against the figures once. They must have passed `check_all`."""
+    return [evaluate(assertion, summary, samples) for assertion in dict.fromkeys(assertions)]
 
 
 def evaluate(assertion: str, summary: Summary, samples: SampleSource) -> ThresholdResult:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import ValidationError
 
 from harness.errors import BrokenRunError, ExitCode
+from harness.figures.fates import fates_of
 from harness.figures.rows import load_rows
 from harness.figures.spreads import Samples
 from harness.figures.summarise import BROKEN_OFF, figures_of
 from harness.figures.summary import Summary
-from harness.judge.results import ThresholdResult, Validity, Verdict
+from harness.judge.audit import audit_of
+from harness.judge.results import Audit, ThresholdResult, Validity, Verdict
 from harness.judge.thresholds import check_all, evaluate_all
 from harness.judge.validity import assess
 from harness.runfolder import RunFolder, RunRecord, write_json
@@ -21,28 +23,47 @@ Word = Literal["pass", "fail", "invalid"]
 
 
 def judge(folder: RunFolder, assertions: Sequence[str]) -> Verdict:
-    """The verdict on a run, from its folder alone; writes summary.json and verdict.json.
+    """The verdict on a run, from its folder alone; writes summary.json, audit.json and verdict.json.
 
     Raises ConfigurationError for wrong assertions, BrokenRunError where run.json or plan.parquet is missing.
     """
+    judged = weigh(folder, assertions)
+    write_json(folder.summary, judged.summary.model_dump(mode="json"))
+    write_json(folder.audit, judged.audit.model_dump(mode="json"))
+    write_json(folder.verdict, judged.verdict.model_dump(mode="json", by_alias=True))
+    return judged.verdict
+
+
+class Judged(NamedTuple):
+    """A judgement with everything that it rests on."""
+
+    summary: Summary
+    audit: Audit
+    verdict: Verdict
+
+
+def weigh(folder: RunFolder, assertions: Sequence[str]) -> Judged:
+    """As `judge`, without a trace in the folder's own judgement."""
     check_all(assertions)
     rows = load_rows(folder)
-    summary = figures_of(folder, rows)
-    write_json(folder.summary, summary.model_dump(mode="json"))
-    verdict = judge_figures(summary, rows.record, Samples(rows), assertions)
-    write_json(folder.verdict, verdict.model_dump(mode="json", by_alias=True))
-    return verdict
+    fates = fates_of(folder, rows)
+    summary, audit = figures_of(folder, rows, fates), audit_of(folder, rows, fates)
+    return Judged(summary, audit, judge_figures(summary, audit, rows.record, Samples(rows), assertions))
 
 
-def judge_figures(summary: Summary, record: RunRecord, samples: Samples, assertions: Sequence[str]) -> Verdict:
+def judge_figures(
+    summary: Summary, audit: Audit, record: RunRecord, samples: Samples, assertions: Sequence[str]
+) -> Verdict:
     """The verdict from figures that are computed already. Writes nothing."""
     thresholds = evaluate_all(assertions, summary, samples)
-    validity = assess(summary, record, samples, thresholds)
-    word = _word(summary, validity, thresholds)
+    validity = _with_doubts(assess(summary, record, samples, thresholds), audit, record)
+    word = _word(audit, validity, thresholds)
     return Verdict(
         verdict=word,
-        exit_code=exit_code(word, summary, record),
+        exit_code=exit_code(word, audit, record),
         ended=BROKEN_OFF if record.ended is None else record.ended.how,
+        safety=audit.safety,
+        liveness=audit.liveness,
         validity=validity,
         thresholds=thresholds,
     )
@@ -60,8 +81,8 @@ def load_verdict(folder: RunFolder) -> Verdict:
         raise BrokenRunError(message) from None
 
 
-def exit_code(word: Word, summary: Summary, record: RunRecord) -> ExitCode:
-    """What the shell is told. Where several hold: 130 or 143, a bug, a lost acknowledgement, invalid, a threshold.
+def exit_code(word: Word, audit: Audit, record: RunRecord) -> ExitCode:
+    """What the shell is told. Where several hold: 130 or 143, a bug, an unsafe server, invalid, a threshold.
 
     A run that crashed because a worker was lost is invalid; any other crash is a bug of ours.
     """
@@ -72,19 +93,34 @@ def exit_code(word: Word, summary: Summary, record: RunRecord) -> ExitCode:
         return ExitCode.TERMINATED
     if how == "crashed" and not any(worker.lost for worker in record.workers):
         return ExitCode.BUG
-    if loses(summary):
+    if audit.safety is False:
         return ExitCode.FAILED
     return {"invalid": ExitCode.INVALID, "fail": ExitCode.FAILED, "pass": ExitCode.PASSED}[word]
 
 
-def loses(summary: Summary) -> bool:
-    """Whether the server is known to have lost what it acknowledged."""
-    return bool(summary.pages.delivered_not_stored)
+def safety_code(audit: Audit) -> ExitCode:
+    """What the shell is told of an audit alone."""
+    if audit.safety is True:
+        return ExitCode.PASSED
+    return ExitCode.FAILED if audit.safety is False else ExitCode.INVALID
 
 
-def _word(summary: Summary, validity: Validity, thresholds: Sequence[ThresholdResult]) -> Word:
-    if loses(summary):
+def _word(audit: Audit, validity: Validity, thresholds: Sequence[ThresholdResult]) -> Word:
+    """The gate on safety is always on: false is a failure, whatever else holds."""
+    if audit.safety is False:
         return "fail"
     if not validity.valid:
         return "invalid"
     return "pass" if all(threshold.passed for threshold in thresholds) else "fail"
+
+
+def _with_doubts(validity: Validity, audit: Audit, record: RunRecord) -> Validity:
+    """Unknown safety makes a run invalid, unless nobody can read this server's store and the scenario accepts that."""
+    accepted = (
+        audit.sets.acknowledged and audit.sets.held is None and record.stock is not None and record.stock.accepted
+    )
+    if audit.safety != "unknown" or accepted:
+        return validity
+    return Validity(
+        valid=False, reasons=[*validity.reasons, *(f"safety is unknown: {doubt}" for doubt in audit.doubts)]
+    )

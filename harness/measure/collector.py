@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import http.client
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -49,8 +49,13 @@ class Collector:
 
     def take(self) -> None:
         """Scrape every target now; returns when all have answered or failed."""
-        for name in self._targets:
+        for name in list(self._targets):
             self._scrape(name)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Scrape these targets no more."""
+        for name in names:
+            self._targets.pop(name, None)
 
     def stop(self) -> None:
         """End the threads."""
@@ -66,8 +71,11 @@ class Collector:
             due = max(due + INTERVAL_S, self._clock())
 
     def _scrape(self, name: str) -> None:
+        url = self._targets.get(name)
+        if url is None:
+            return
         with self._locks[name]:
-            text, error = _get(self._targets[name])
+            text, error = _get(url)
             scrape = Scrape(name, self._clock(), text, error)
             append(self._folder, scrape)
         self._on_scrape(scrape)

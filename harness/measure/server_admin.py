@@ -5,10 +5,17 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 DRAIN_TIMEOUT_S = 15.0
+STORED_TIMEOUT_S = 60.0
+"""Longest silence of the server while it says what it holds."""
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_COLUMNS: dict[str, type | tuple[type, ...]] = {
+    "station": str, "form": str, "page": int, "sha256": str, "size_bytes": int, "reading": str, "stored_at": (int, float),
+}  # fmt: skip
 
 
 class AdminError(Exception):
@@ -44,22 +51,39 @@ class ServerAdmin:
             return content
 
     def stored(self) -> Iterator[dict[str, Any]]:
-        """What the server holds, a row a stored copy."""
-        with self._request("GET", "/stored", 60) as answer, _as_admin_error("GET /stored"):
-            for line in answer:
-                row: dict[str, Any] = json.loads(line)
-                yield row
+        """What the server holds, a row a stored copy.
 
-    def _request(self, method: str, path: str, timeout_s: float) -> http.client.HTTPResponse:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=timeout_s)
-        try:
-            connection.request(method, path, headers={"Authorization": f"Bearer {self._token}"})
-            answer = connection.getresponse()
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            message = f"{method} {path}: {type(error).__name__}: {error}"
-            raise AdminError(message) from error
-        if answer.status != http.HTTPStatus.OK:
-            message = f"{method} {path}: HTTP status {answer.status}"
-            raise AdminError(message)
-        return answer
+        Raises AdminError, at the latest at the end, unless all came that the server announced, and each row is one.
+        """
+        with self._request("GET", "/stored", STORED_TIMEOUT_S) as answer, _as_admin_error("GET /stored"):
+            announced = missing = int(answer.headers.get("Stored-Rows", "no number of rows"))
+            for line in answer:
+                yield _checked(json.loads(line))
+                missing -= 1
+            if missing:
+                message = f"{announced - missing:,} of {announced:,} rows came"
+                raise ValueError(message)
+
+    @contextlib.contextmanager
+    def _request(self, method: str, path: str, timeout_s: float) -> Iterator[http.client.HTTPResponse]:
+        """The answer, status 200, on a connection of its own."""
+        what = f"{method} {path}"
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=timeout_s)) as connection:
+            with _as_admin_error(what):
+                connection.request(method, path, headers={"Authorization": f"Bearer {self._token}"})
+                answer = connection.getresponse()
+            if answer.status != http.HTTPStatus.OK:
+                message = f"{what}: HTTP status {answer.status}"
+                raise AdminError(message)
+            with answer:
+                yield answer
+
+
+def _checked(row: Any) -> dict[str, Any]:
+    """A row that is one. Raises ValueError for any other content."""
+    if isinstance(row, dict) and row.keys() >= _COLUMNS.keys():
+        fits = all(isinstance(row[name], kind) and not isinstance(row[name], bool) for name, kind in _COLUMNS.items())
+        if fits and _DIGEST.fullmatch(row["sha256"]) and 0 < row["page"] < 2**31 and 0 <= row["size_bytes"] < 2**63:
+            return row
+    message = f"this is no stored page: {json.dumps(row)[:200]}"
+    raise ValueError(message)

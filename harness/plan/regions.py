@@ -13,10 +13,12 @@ from pathlib import Path
 
 from harness.errors import ConfigurationError
 from harness.model import Station
+from harness.scenario import REGIONS
 
 MAX_STATIONS = 2_000_000
 """More than twice the nation; a file that asks for more is refused."""
 
+LONGEST_NAME = 120
 _LARGEST_KELURAHAN = 999
 
 
@@ -30,6 +32,8 @@ def load_region(name: str) -> list[Station]:
             text = Path(name).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(name, [f"can't be read: {error}"]) from None
+    elif name not in REGIONS:
+        raise ConfigurationError(name, [f"is no region; shipped are {', '.join(REGIONS)}, or name a .csv file"])
     else:
         text = (resources.files("harness") / "regions" / f"{name}.csv").read_text("utf-8")
     return parse_region(text, name)
@@ -70,7 +74,9 @@ def parse_region(text: str, source: str) -> list[Station]:
 def _wrong(row: list[str]) -> str:
     if len(row) != 3:
         return f"has {len(row)} fields; it should read code,name,stations"
-    code, _, stations = row
+    code, title, stations = row
+    if not title.isprintable() or len(title) > LONGEST_NAME:
+        return f"the name {title[:40]!r} should have at most {LONGEST_NAME} characters, all of them printable"
     if not (code.isascii() and code.isdigit() and len(code) in {2, 6, 10}):
         return f'code "{code}" should have 10 digits (a kelurahan), 6 (a kecamatan) or 2 (a province)'
     if not (stations.isascii() and stations.isdigit() and 1 <= len(stations) <= 7 and int(stations) >= 1):

@@ -88,6 +88,9 @@ class Exchange(Protocol):
     def forget_later(self, delay_s: float) -> None:
         """Deletes what this request stored, after a while."""
 
+    def kill(self, restart_after_s: float | None) -> NoReturn:
+        """Ends the process at once, as `kill -9` would; it is started again after a while, or never."""
+
 
 class Server(Protocol):
     """The server as a whole, as far as a fault may touch it."""
@@ -109,6 +112,8 @@ class Fault(Frozen):
     """What it strikes: its dice are thrown (and its hits counted) when such a thing comes up."""
     ends_answers: ClassVar[bool] = False
     """Whether it ends the connection in the place of an answer: such faults come before those that send it slowly."""
+    ends_process: ClassVar[bool] = False
+    """Whether it kills the server: such a profile needs a keeper, and what came back is not struck by it again."""
     name: str = ""
     """What reports and metrics call it; its kind if left out."""
     kind: str

@@ -12,6 +12,7 @@ class Crash(Fault):
     """At its start the process is killed; what was acknowledged must be there when it is back."""
 
     reach: ClassVar[Reach] = "server"
+    ends_process: ClassVar[bool] = True
     kind: Literal["crash"]
     restart_after: Duration | None = 2.0
     """Time that the server stays away."""

@@ -10,6 +10,7 @@ from mock_server.faults.capacity import Capacity
 from mock_server.faults.chunked_dribble import ChunkedDribble
 from mock_server.faults.corrupt_stored import CorruptStored
 from mock_server.faults.crash import Crash
+from mock_server.faults.crash_at_commit import CrashAtCommit
 from mock_server.faults.down import Down
 from mock_server.faults.duplicate_store import DuplicateStore
 from mock_server.faults.empty_response import EmptyResponse
@@ -63,4 +64,5 @@ KINDS: tuple[type[Fault], ...] = (
     StaleLock,
     ExpireUpload,
     Crash,
+    CrashAtCommit,
 )

@@ -16,6 +16,7 @@ from reports.charts import CHARTS
 from reports.render import render
 from tests.browser.chromium import Site, evaluate, run, screenshot, site
 from tests.unit.reports import evening
+from tests.unit.reports.evening_audited import unsafe
 
 pytestmark = pytest.mark.browser
 
@@ -28,7 +29,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = RunFolder(tmp_path_factory.mktemp("run") / "run")
     folder.create()
     folder.write_run(evening.record())
-    render(folder, evening.summary(), evening.series(), evening.verdict("fail"))
+    render(folder, evening.summary(), evening.series(), evening.verdict("fail"), unsafe())
     return folder.page
 
 

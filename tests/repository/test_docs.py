@@ -12,7 +12,9 @@ from pydantic import BaseModel
 from harness import scenario
 from harness.errors import ExitCode
 from harness.experiment import Experiment, Variant, load_experiment
+from harness.figures.fates import CATEGORIES, UNSAFE
 from harness.figures.spreads import METRICS
+from harness.judge.results import Audit, AuditSets
 from harness.measure.telemetry import BUCKETS_S, Telemetry
 from harness.model import OUTCOMES
 from harness.runfolder import RunFolder
@@ -22,6 +24,7 @@ from harness.scenario_link import Link, Outages, Quality
 from harness.scenario_protocol import Tls, Tus
 from harness.scenario_retry import Retry
 from reports.charts import CHARTS
+from tests.planted import CATCHES, DEDUPES
 
 ROOT = Path(__file__).parents[2]
 TABLES: dict[str, type[BaseModel]] = {
@@ -32,6 +35,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "client.link.": Link,
     "client.tls.": Tls,
     "client.tus.": Tus,
+    "audit.": scenario.AuditOptions,
 }
 
 
@@ -122,9 +126,8 @@ def test_the_documented_buckets_are_the_buckets():
 def test_every_file_of_the_run_folder_is_documented():
     named = codes_in(doc("run-folder"))
     folder = RunFolder(Path("run"))
-    later = {"audit.json"}
     for name, path in vars(folder).items():
-        if name in {"path", "report"} or path.name in later:
+        if name in {"path", "report"}:
             continue
         relative = str(path.relative_to("run"))
         assert {relative, f"{relative}/"} & named, name
@@ -167,3 +170,20 @@ def test_every_experiment_that_ships_is_valid_in_every_cell_and_documented(path)
     experiment, cells = load_experiment(path)
     assert len(cells) == len(experiment.variants) * len(experiment.seeds)
     assert path.name in doc("experiments")
+
+
+def test_the_table_of_what_the_audit_catches_is_the_one_that_is_proved():
+    rows = re.findall(r"^\| (.+) \| (\S+) \| (\S+) \| (\S+) \|$", doc("what-the-audit-catches"), re.MULTILINE)
+    header, _, *cells = [[cell.replace("`", "") for cell in row] for row in rows]
+    assert header == ["planted", *DEDUPES]
+    proved = [[planted.name, *map(shown, planted.becomes.values())] for planted in CATCHES]
+    assert cells == proved
+
+
+def shown(category):
+    return f"**{category}**" if category in UNSAFE else str(category)
+
+
+def test_every_category_of_the_audit_and_every_key_of_its_file_is_documented():
+    named = codes_in(doc("run-folder"))
+    assert set(CATEGORIES) | set(Audit.model_fields) | set(AuditSets.model_fields) <= named

@@ -11,19 +11,21 @@ from http import HTTPStatus
 import gevent
 
 from harness.drive.connections import Lane
-from harness.drive.upload import multipart, put, tus
+from harness.drive.upload import multipart, put, templated, tus
 from harness.drive.upload.answer import Answer
 from harness.drive.upload.delivery import Delivery, Ending, Photo, Sender, head_of
 from harness.drive.upload.headers import retry_after_s, server_timing_s
 from harness.drive.upload.http import Progress
 from harness.drive.upload.outcomes import FOREIGN, DeadlineError, MalformedAnswerError, outcome_of, outcome_of_status
+from harness.drive.upload.templated import Api, TargetSender
 from harness.drive.upload.wire import Wire
-from harness.model import Outcome
+from harness.model import DELIVERED, Outcome
 from harness.plan import Plan
 from harness.scenario import Client
 from harness.scenario_protocol import Tus
 
 _NAN = float("nan")
+_ACKNOWLEDGING = DELIVERED | {Outcome.PENDING}
 
 
 @dataclass(slots=True)
@@ -58,8 +60,11 @@ class Uploader:
     """Makes the attempts of one station over its lane, keeps its token, and remembers its page's delivery."""
 
     def __init__(
-        self, plan: Plan, client: Client, lane: Lane, host_header: str, pin: str, clock: Callable[[], float]
+        self, plan: Plan, client: Client, lane: Lane, host_header: str, pin: str, clock: Callable[[], float],
+        api: Api | None = None,
     ) -> None:  # fmt: skip
+        """`api` is how a server of the user's is spoken to; None the mock's way."""
+        self._api = api
         self._plan = plan
         self._client = client
         self._lane = lane
@@ -81,10 +86,9 @@ class Uploader:
             with gevent.Timeout(client.timeout, DeadlineError):
                 wire.open()
                 self._log_in(page, wire, result)
-                sender = Sender(self._host, self._token, number, client.timeout, client.retry.idempotency_key)
-                ending = delivery.attempt(wire, sender)
+                ending = delivery.attempt(wire, self._sender(number))
         except LoginRefusedError as refused:
-            ending = Ending(outcome_of_status(refused.answer.status), refused.answer)
+            ending = Ending(self._refusal(refused.answer.status), refused.answer)
         except FOREIGN as error:
             result.outcome = outcome_of(error, progress.stage)
             result.killed = isinstance(error, gevent.GreenletExit)
@@ -108,28 +112,51 @@ class Uploader:
             shown = self._plan.page(page)
             body, tail = self._plan.photo(page)
             photo = Photo(shown.station, shown.form, shown.page, body, tail, shown.sha256, shown.reading)
-            self._page, self._delivery = page, delivery_of(self._client, photo)
+            self._page, self._delivery = page, delivery_of(self._client, photo, self._api)
         return self._delivery
+
+    def _sender(self, number: int) -> Sender:
+        client = self._client
+        own = (self._host, self._token, number, client.timeout, client.retry.idempotency_key)
+        return Sender(*own) if self._api is None else TargetSender(*own, api=self._api)
+
+    def _refusal(self, status: int) -> Outcome:
+        """What the refusal of a login means: never an acknowledgement, whatever a scenario says of its status."""
+        outcome = outcome_of_status(status) if self._api is None else self._api.outcome_of(status)
+        return Outcome.REJECTED if outcome in _ACKNOWLEDGING else outcome
 
     def _log_in(self, page: int, wire: Wire, result: Result) -> None:
         """Get a token, unless there is one; the time it takes belongs to the attempt."""
-        if self._token:
+        if self._token or (self._api is not None and not self._api.logs_in):
             return
         began = self._clock()
-        content = json.dumps({"station": self._plan.key(page).station, "pin": self._pin}).encode()
-        headers = [f"Host: {self._host}", "Content-Type: application/json", f"Content-Length: {len(content)}"]
-        answer = wire.ask([head_of("POST /v1/login", headers) + content])
+        answer = wire.ask([self._login_request(self._plan.key(page).station)])
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise LoginRefusedError(answer)
-        try:
-            self._token = str(json.loads(answer.body)["token"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise MalformedAnswerError(str(error)) from error
+        self._token = _token_in(answer) if self._api is None else self._api.token_in(answer)
         result.login_s = self._clock() - began
 
+    def _login_request(self, station: str) -> bytes:
+        if self._api is not None:
+            return self._api.login_request(self._host, station, self._pin)
+        content = json.dumps({"station": station, "pin": self._pin}).encode()
+        headers = [f"Host: {self._host}", "Content-Type: application/json", f"Content-Length: {len(content)}"]
+        return head_of("POST /v1/login", headers) + content
 
-def delivery_of(client: Client, photo: Photo) -> Delivery:
-    """A page's delivery by the protocol that the scenario chose."""
+
+def _token_in(answer: Answer) -> str:
+    try:
+        return str(json.loads(answer.body)["token"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise MalformedAnswerError(str(error)) from error
+
+
+def delivery_of(client: Client, photo: Photo, api: Api | None = None) -> Delivery:
+    """A page's delivery by the protocol that the scenario chose, to a server of the user's as [target] says."""
+    if api is not None and client.protocol == "tus":
+        return tus.Delivery(photo, client.tus or Tus(), api.path)
+    if api is not None:
+        return templated.Delivery(photo, api)
     match client.protocol:
         case "multipart":
             return multipart.Delivery(photo)

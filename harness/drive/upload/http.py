@@ -15,6 +15,7 @@ from typing import Protocol
 
 from gevent import get_hub
 
+from harness.drive.guard import Guard
 from harness.drive.upload.answer import Answer, Parser
 from harness.drive.upload.outcomes import RESET_ERRNOS, ConnectionClosedError, GeneratorLimitError, Stage
 from harness.drive.upload.tls import Tls, TlsChannel
@@ -46,6 +47,8 @@ class Target:
     source_addresses: tuple[str, ...] = ()
     tls: Tls | None = None
     """None speaks plain TCP."""
+    guard: Guard | None = None
+    """Asked before every request; None on loopback, which needs no consent."""
 
 
 class Channel(Protocol):
@@ -121,6 +124,9 @@ class Connection:
 
     def exchange(self, buffers: Sequence[bytes | memoryview], progress: Progress, *, bodiless: bool = False) -> Answer:
         """Send a request and take its answer (`bodiless`: to a HEAD), noting the phases in `progress`."""
+        guard = self._target.guard
+        if guard is not None:
+            guard.before_request()
         self.used = True
         parser = Parser(bodiless)
         progress.stage = Stage.SEND
@@ -129,7 +135,10 @@ class Connection:
         if whole:
             progress.body_sent_s = self._clock()
         self._receive(progress, parser)
-        return parser.answer(reusable=whole)
+        answer = parser.answer(reusable=whole)
+        if guard is not None:
+            guard.heard(answer.status, answer.headers.get("location", ""))
+        return answer
 
     def _send(self, buffers: Sequence[bytes | memoryview], progress: Progress, parser: Parser) -> bool:
         """Send all buffers; False if the server answered (or closed after answering) before they were all taken."""

@@ -391,7 +391,7 @@ async def test_a_match_spares_everybody_else(tmp_path):
 
 def test_every_kind_of_fault_is_tested_here_or_beside():
     here = Path(__file__).read_text(encoding="utf-8")
-    elsewhere = {"crash", "offset_rollback", "false_complete", "stale_lock", "expire_upload"}
+    elsewhere = {"crash", "crash_at_commit", "offset_rollback", "false_complete", "stale_lock", "expire_upload"}
     untested = {get_args(kind.model_fields["kind"].annotation)[0] for kind in KINDS} - elsewhere
     assert {kind for kind in untested if f'"{kind}"' not in here} == set()
 
@@ -414,7 +414,7 @@ QUICK: dict[str, dict[str, object]] = {
 EVERY_UPLOAD = [
     kind
     for kind in (get_args(kind.model_fields["kind"].annotation)[0] for kind in KINDS if kind.reach != "resumable")
-    if kind not in {"down", "crash"}
+    if kind not in {"down", "crash", "crash_at_commit"}
 ]
 
 

@@ -286,6 +286,24 @@ def test_crash_kills_the_server_which_comes_back_with_all_that_was_acknowledged(
     until_dead(again["pid"])
 
 
+@pytest.mark.parametrize(("moment", "held", "answered"), [("before", 0, 201), ("after", 1, 200)])
+def test_a_crash_at_a_commit_leaves_nothing_before_it_and_everything_after_it(tmp_path, moment, held, answered):
+    crash = {"kind": "crash_at_commit", "moment": moment, "skip_first": 1, "restart_after": "100ms"}
+    server = Process(tmp_path, faults=[crash])
+    token = server.token(STATION)
+    assert put(server, token) == 201
+    with pytest.raises(OSError):  # noqa: PT011 - reset or closed, as the kernel likes
+        put(server, token, page=2)
+    again = server.wait_for("restarted")
+    assert len(server.stored()) == 1 + held, "what was acknowledged is there"
+    assert put(server, token, page=2) == answered
+    assert put(server, token, page=3) == 201, "it does not happen again"
+    lines = [json.loads(line) for line in (tmp_path / "data" / "injections.jsonl").read_text().splitlines()]
+    assert [(line["fault"], line["page"]) for line in lines] == [("crash_at_commit", 2)]
+    server.end()
+    until_dead(again["pid"])
+
+
 def test_a_kept_server_crashes_on_demand_and_dies_with_its_keeper(tmp_path):
     server = Process(tmp_path, "--kept")
     with contextlib.suppress(OSError):

@@ -7,7 +7,6 @@ from harness.figures.accounting import (
     count_kelurahan,
     count_pages,
     count_stations,
-    delivered_not_stored,
     mean_rates,
 )
 from harness.figures.rows import load_rows
@@ -17,7 +16,7 @@ from tests.run_builder import RunBuilder, make_pages
 
 
 def pages_of(folder):
-    return count_pages(load_rows(folder), None)
+    return count_pages(load_rows(folder))
 
 
 def as_tuple(pages):
@@ -86,8 +85,8 @@ def test_an_acknowledgement_at_the_deadline_is_in_time_and_one_after_it_is_not(t
     run.attempt(0, due_s=9.0, done_s=10.0)
     run.attempt(1, due_s=9.0, done_s=10.001)
     rows = load_rows(run.finish("deadline", at_s=12.0))
-    assert count_pages(rows, None).delivered == 2
-    assert count_pages(rows, None).delivered_by_deadline == 1
+    assert count_pages(rows).delivered == 2
+    assert count_pages(rows).delivered_by_deadline == 1
     stations = count_stations(rows)
     assert (stations.completed, stations.completed_by_deadline) == (2, 1)
     assert stations.completed_ratio == pytest.approx(2 / 3)
@@ -187,53 +186,3 @@ def test_a_kelurahan_without_a_known_name_goes_by_its_code(tmp_path, scenario):
     run = RunBuilder(tmp_path / "run", scenario=scenario)
     (found,) = count_kelurahan(load_rows(run.finish(at_s=5.0)))
     assert found.name == found.code == "3509191001"
-
-
-def lost_of(folder):
-    return delivered_not_stored(folder, load_rows(folder))
-
-
-def three_delivered(tmp_path):
-    run = RunBuilder(tmp_path / "run", stations=4)
-    for page in range(3):
-        run.attempt(page)
-    return run
-
-
-def test_nothing_is_lost_when_every_delivered_page_is_held(tmp_path):
-    run = three_delivered(tmp_path)
-    run.store_all(but=[3])
-    assert lost_of(run.finish(at_s=5.0)) == 0
-
-
-def test_a_delivered_page_that_is_not_held_is_lost(tmp_path):
-    run = three_delivered(tmp_path)
-    run.store_all(but=[1])
-    assert lost_of(run.finish(at_s=5.0)) == 1
-
-
-@pytest.mark.parametrize("change", [{"sha256": "00" * 32}, {"page": 2}, {"form": "pdpr"}, {"station": "3509191001009"}])
-def test_a_page_held_with_other_bytes_or_under_another_key_is_lost(tmp_path, change):
-    run = three_delivered(tmp_path)
-    run.store([run.stored_row(0), run.stored_row(1, **change), run.stored_row(2)])
-    assert lost_of(run.finish(at_s=5.0)) == 1
-
-
-def test_a_page_held_twice_is_counted_once(tmp_path):
-    run = three_delivered(tmp_path)
-    run.store([run.stored_row(0), run.stored_row(0), run.stored_row(1)])
-    assert lost_of(run.finish(at_s=5.0)) == 1
-
-
-def test_a_server_that_holds_nothing_has_lost_everything(tmp_path):
-    run = three_delivered(tmp_path)
-    run.store([])
-    assert lost_of(run.finish(at_s=5.0)) == 3
-
-
-@pytest.mark.parametrize("torn", [False, True])
-def test_what_the_server_holds_is_unknown_when_it_could_not_be_read(tmp_path, torn):
-    run = three_delivered(tmp_path)
-    if torn:
-        run.folder.stored.write_bytes(b"PAR1 torn")
-    assert lost_of(run.finish(at_s=5.0)) is None

@@ -32,7 +32,7 @@ def test_a_whole_evening_is_summarised(evening):
     found = summarise(evening)
     assert (found.name, found.seed, found.ended) == ("kaliwates", 1, "completed")
     assert (found.stations.planned, found.stations.completed_by_deadline_ratio) == (362, 1.0)
-    assert (found.pages.planned, found.pages.delivered, found.pages.delivered_not_stored) == (1_086, 1_086, 0)
+    assert (found.pages.planned, found.pages.delivered, found.audit.lost) == (1_086, 1_086, 0)
     assert found.attempts.total == sum(found.attempts.by_outcome.values()) == 1_106
     assert found.delivery_seconds.count == 1_086
     assert found.completion_seconds.count == 362
@@ -110,7 +110,7 @@ def test_a_run_killed_at_once_still_has_a_summary(tmp_path):
     assert (found.attempts.total, found.pages.unattempted, found.stations.due) == (0, 2, 0)
     assert (found.delivery_seconds.count, found.delivery_seconds.p50) == (0, None)
     assert (found.server.scrapes, found.generator.scrapes) == (0, 0)
-    assert found.pages.delivered_not_stored is None
+    assert found.audit.unsafe is None
 
 
 def test_a_run_killed_in_the_middle_keeps_what_was_flushed(tmp_path):

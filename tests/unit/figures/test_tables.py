@@ -115,7 +115,7 @@ def test_a_stored_row_may_lack_its_reading_and_time(tmp_path):
     write_stored(tmp_path / "stored.parquet", [row])
     found = read_stored(tmp_path / "stored.parquet")
     assert found is not None
-    assert found["reading"].tolist() == [""]
+    assert found["reading"].tolist() == [None], "not told is not the same as empty"
     assert np.isnan(found["stored_at"][0])
 
 

@@ -8,7 +8,7 @@ from harness.figures.rows import load_rows
 from harness.figures.spreads import Samples
 from harness.figures.summarise import summarise
 from harness.judge.grammar import WrongAssertionError
-from harness.judge.thresholds import NOTHING_LOST, check, check_all, evaluate, evaluate_all
+from harness.judge.thresholds import check, check_all, evaluate, evaluate_all
 from harness.model import Outcome
 from harness.runfolder import FaultRecord
 from tests.run_builder import RunBuilder
@@ -64,7 +64,7 @@ PASSING_AND_FAILING = [
     ("rates.sent_bytes_per_s > 9KB/s", "rates.sent_bytes_per_s < 9KB/s", 250_000 / 26),
     ("rates.throughput_per_s > 9/s", "rates.throughput_per_s < 9/s", 250 / 26),
     ("kelurahan.3509191001.completed_by_deadline == 240", "kelurahan.3509191001.completed_by_deadline > 240", 240.0),
-    ("pages.delivered_not_stored == 0", "pages.delivered_not_stored > 0", 0.0),
+    ("audit.unsafe == 0", "audit.unsafe > 0", 0.0),
 ]
 
 
@@ -148,26 +148,25 @@ def test_a_fault_that_was_never_recovered_from_is_a_breach(tmp_path):
     assert held(figures, "recovery.brownout.ended_s == 20s").passed is True
 
 
-def test_the_nothing_lost_gate_is_always_on(run):
-    found = evaluate_all([], *run)
-    assert [(one.assertion, one.passed, one.observed) for one in found] == [(NOTHING_LOST, True, 0.0)]
-    again = evaluate_all([NOTHING_LOST, "pages.planned == 250"], *run)
-    assert [one.assertion for one in again] == [NOTHING_LOST, "pages.planned == 250"]
+def test_an_assertion_given_twice_is_judged_once(run):
+    found = evaluate_all(["pages.planned == 250", "audit.lost == 0", "pages.planned == 250"], *run)
+    assert [one.assertion for one in found] == ["pages.planned == 250", "audit.lost == 0"]
 
 
-def test_the_nothing_lost_gate_fails_for_a_page_that_is_not_held(tmp_path):
-    made = RunBuilder(tmp_path / "run", stations=2)
+def test_a_category_of_the_audit_is_a_figure(tmp_path):
+    made = RunBuilder(tmp_path / "run", stations=3)
     made.attempt(0)
     made.attempt(1)
-    made.store_all(but=[0])
-    found = held(figures_of(made.finish(at_s=2.0)), NOTHING_LOST)
-    assert (found.passed, found.observed, found.reason) == (False, 1.0, "1 above the limit")
+    made.store_all(but=[0, 2])
+    figures = figures_of(made.finish(at_s=2.0))
+    assert held(figures, "audit.lost == 0").reason == "1 above the limit"
+    assert held(figures, "audit.unattempted == 1").passed is True
 
 
-def test_the_nothing_lost_gate_fails_when_nobody_knows(tmp_path):
+def test_a_category_of_the_audit_has_no_figure_when_nobody_could_look(tmp_path):
     made = RunBuilder(tmp_path / "run")
     made.attempt(0)
-    found = held(figures_of(made.finish(at_s=2.0)), NOTHING_LOST)
+    found = held(figures_of(made.finish(at_s=2.0)), "audit.lost == 0")
     assert (found.passed, found.observed) == (False, None)
     assert "could not be read" in found.reason
 

@@ -7,7 +7,7 @@ import pytest
 from harness.errors import BrokenRunError, ConfigurationError, ExitCode
 from harness.judge.verdict import judge, load_verdict
 from harness.model import Outcome
-from harness.runfolder import WorkerRecord
+from harness.runfolder import StockRecord, WorkerRecord
 from tests.run_builder import RunBuilder
 from tests.synthetic_evening import kaliwates_run
 
@@ -36,7 +36,8 @@ def test_a_run_whose_every_threshold_holds_passes(tmp_path):
     folder = run_of(tmp_path / "run").finish(at_s=5.0)
     verdict = judge(folder, [PASSING])
     assert (verdict.verdict, verdict.exit_code, verdict.ended) == ("pass", 0, "completed")
-    assert [threshold.passed for threshold in verdict.thresholds] == [True, True]
+    assert [threshold.passed for threshold in verdict.thresholds] == [True]
+    assert (verdict.safety, verdict.liveness) == (True, True)
     assert verdict.validity.valid is True
 
 
@@ -59,12 +60,40 @@ def test_a_lost_acknowledgement_comes_before_an_invalid_measurement(tmp_path):
     assert judged(run_of(tmp_path / "run", errors=1, lost=[7]).finish(at_s=5.0), PASSING) == ("fail", 99)
 
 
-def test_a_store_that_could_not_be_read_is_a_breach_but_no_known_loss(tmp_path):
-    valid, invalid = run_of(tmp_path / "valid"), run_of(tmp_path / "invalid", errors=1)
-    for made in (valid, invalid):
-        made.folder.stored.unlink()
-    assert judged(valid.finish(at_s=5.0), PASSING) == ("fail", 99)
-    assert judged(invalid.finish(at_s=5.0), PASSING) == ("invalid", 3)
+UNREAD = StockRecord(reason="GET /stored: HTTP status 500")
+
+
+def unread(path, **record):
+    made = run_of(path, **record)
+    made.folder.stored.unlink()
+    return made
+
+
+@pytest.mark.parametrize("assertion", [PASSING, FAILING])
+def test_a_store_that_could_not_be_read_is_neither_pass_nor_fail_and_says_why(tmp_path, assertion):
+    verdict = judge(unread(tmp_path / "run").finish(at_s=5.0, stock=UNREAD), [assertion])
+    assert (verdict.verdict, verdict.exit_code, verdict.safety) == ("invalid", 3, "unknown")
+    assert verdict.validity.reasons == [
+        "safety is unknown: what the server holds is not known: GET /stored: HTTP status 500"
+    ]
+
+
+def test_a_scenario_may_accept_that_nobody_can_read_the_store_but_then_nothing_is_called_safe(tmp_path):
+    accepted = UNREAD.model_copy(update={"accepted": True})
+    verdict = judge(unread(tmp_path / "run").finish(at_s=5.0, stock=accepted), [PASSING])
+    assert (verdict.verdict, verdict.exit_code, verdict.safety) == ("pass", 0, "unknown")
+    breached = judge(unread(tmp_path / "breached").finish(at_s=5.0, stock=accepted), [FAILING])
+    assert (breached.verdict, breached.exit_code) == ("fail", 99)
+
+
+def test_a_run_in_which_nothing_was_acknowledged_proves_nothing_even_if_that_is_accepted(tmp_path):
+    made = RunBuilder(tmp_path / "run")
+    made.attempt(0, outcome=Outcome.RESET)
+    made.store([])
+    accepted = StockRecord(accepted=True)
+    verdict = judge(made.finish("deadline", at_s=72.0, stock=accepted), [])
+    assert (verdict.exit_code, verdict.safety) == (3, "unknown")
+    assert "safety is unknown: nothing was acknowledged, so nothing is proved" in verdict.validity.reasons
 
 
 @pytest.mark.parametrize(("how", "code"), [("interrupted", 130), ("terminated", 143)])
@@ -77,7 +106,7 @@ def test_an_interrupted_run_is_judged_and_exits_by_its_signal(tmp_path, how, cod
 def test_a_crash_of_ours_is_a_bug_whatever_else_holds(tmp_path, trouble):
     verdict = judge(run_of(tmp_path / "run", **trouble).finish("crashed", at_s=5.0, message="boom"), [PASSING])
     assert verdict.exit_code == ExitCode.BUG
-    assert verdict.validity.reasons == ["the run crashed: boom"]
+    assert verdict.validity.reasons[0] == "the run crashed: boom"
 
 
 def test_a_crash_for_a_lost_worker_is_invalid(tmp_path):
@@ -103,7 +132,7 @@ def test_the_verdict_is_written_as_documented(tmp_path):
     folder = run_of(tmp_path / "run").finish(at_s=5.0)
     verdict = judge(folder, [FAILING])
     written = json.loads(folder.verdict.read_text())
-    assert list(written) == ["format", "verdict", "exit_code", "ended", "validity", "thresholds"]
+    assert list(written) == ["format", "verdict", "exit_code", "ended", "safety", "liveness", "validity", "thresholds"]
     assert (written["verdict"], written["exit_code"]) == ("fail", 99)
     assert written["validity"] == {"valid": True, "reasons": []}
     assert written["thresholds"][0] == {

@@ -50,6 +50,7 @@ def test_there_is_every_fault_of_the_vocabulary():
             "stale_lock",
             "expire_upload",
             "crash",
+            "crash_at_commit",
         ]
     )
 

@@ -71,9 +71,12 @@ def summary_json() -> dict[str, Any]:
             "censored": 0,
             "unattempted": 6,
             "delivered_by_deadline": 1049,
-            "delivered_not_stored": 0,
             "gave_up_by_reason": {"deadline": 31},
         },
+        "audit": dict.fromkeys(
+            ("misfiled", "corrupted", "altered", "duplicated", "resurrected", "lost", "unexpected"), 0
+        )
+        | {"ok": 1049, "recovered": 2, "undelivered": 29, "unattempted": 6, "unsafe": 0},
         "attempts": {
             "total": 1365,
             "by_outcome": by_outcome,
@@ -208,6 +211,8 @@ def verdict(word: str = "fail", reasons: tuple[str, ...] = ()) -> Verdict:
             "verdict": word,
             "exit_code": {"pass": 0, "fail": 99, "invalid": 3}[word],
             "ended": "deadline",
+            "safety": True,
+            "liveness": False,
             "validity": {"valid": word != "invalid", "reasons": list(reasons)},
             "thresholds": thresholds,
         }

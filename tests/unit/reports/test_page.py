@@ -114,7 +114,7 @@ def test_a_failed_run_says_so_first_and_by_how_much() -> None:
 
 def test_a_passed_run_says_that_its_thresholds_hold() -> None:
     text = words(read(evening.verdict("pass")))
-    assert "✓ PASS The threshold holds." in text
+    assert "✓ PASS Nothing is lost; the threshold holds." in text
     assert "FAIL" not in text
 
 

@@ -223,7 +223,7 @@ def test_an_ascii_pipe_loses_signs_but_not_the_verdict() -> None:
     summary = evening.summary(response_seconds=evening.spread(400, 0.00007, by_outcome={}))
     print_verdict(evening.verdict("pass"), summary, REPORT, console(stream))
     stream.flush()
-    assert raw.getvalue().startswith(b"PASS  The threshold holds.")
+    assert raw.getvalue().startswith(b"PASS  Nothing is lost; the threshold holds.")
     assert b"p50 70 ?s" in raw.getvalue()
 
 

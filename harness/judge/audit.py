@@ -1,0 +1,134 @@
+"""The audit: whether the server kept what it acknowledged, and whether everything arrived. After Jepsen's set checker.
+
+Every photo that had to arrive is known beforehand, so what is held in the end can be held against the plan, byte for byte.
+Two verdicts: safety (nothing acknowledged is lost, and nothing is held that should not be) and liveness (everything is held
+by the deadline). Safety is never true for want of evidence.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from harness.errors import BrokenRunError
+from harness.figures.fates import UNSAFE, Category, Fates, InTime
+from harness.figures.held import copies_in_words, pages_in_words
+from harness.judge.results import Audit, AuditedPage, AuditSets, Copy, Planned, Tristate
+from harness.runfolder import RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from harness.figures.rows import Rows
+
+    IntArray = npt.NDArray[np.int64]
+
+LISTED = 10_000
+"""Most pages of a category that audit.json lists; the counts are exact whatever their number."""
+
+
+def audit_of(folder: RunFolder, rows: Rows, fates: Fates) -> Audit:
+    """The audit of a run. Writes nothing."""
+    counts, doubts = fates.counts, list(_doubts(fates))
+    in_time = np.empty(0, dtype=np.int64) if fates.held is None else _in_time(rows, fates)
+    listed = {} if fates.held is None else {category: _chosen(fates, category) for category in UNSAFE}
+    return Audit(
+        run=rows.record.id,
+        safety=False if counts.unsafe else "unknown" if doubts else True,
+        liveness=_liveness(fates, in_time),
+        doubts=doubts,
+        sets=AuditSets(
+            planned=rows.pages,
+            attempted=int(fates.attempted.sum()),
+            acknowledged=int(fates.acknowledged.sum()),
+            refused=int(fates.refused.sum()),
+            held=None if fates.held is None else len(fates.held.page),
+        ),
+        counts=counts,
+        missed=None if fates.held is None else int((in_time == InTime.NO).sum()),
+        pages={str(category): _listed(folder, rows, fates, category) for category in listed},
+        not_listed={str(category): max(0, len(chosen) - LISTED) for category, chosen in listed.items()},
+    )
+
+
+def load_audit(folder: RunFolder) -> Audit | None:
+    """The content of audit.json; None where there is none. Raises BrokenRunError where it is no audit."""
+    try:
+        return Audit.model_validate_json(folder.audit.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        message = f"{folder.audit} can't be read: {str(error).splitlines()[0]}"
+        raise BrokenRunError(message) from None
+
+
+def _doubts(fates: Fates) -> Iterator[str]:
+    """Why safety can't be told to be true, in words."""
+    if fates.held is None:
+        yield f"what the server holds is not known: {fates.unread}"
+    if not fates.acknowledged.any():
+        yield "nothing was acknowledged, so nothing is proved"
+    yield from fates.gaps
+
+
+def _in_time(rows: Rows, fates: Fates) -> IntArray:
+    return fates.in_time(rows.acknowledged_s, rows.record.deadline_s, rows.record.t0_epoch)
+
+
+def _liveness(fates: Fates, in_time: IntArray) -> Tristate:
+    """Whether every page is held, as it was planned, by the deadline."""
+    if fates.held is None:
+        is_known = bool((~fates.attempted).any()) and not fates.gaps
+        return False if is_known else "unknown"
+    if (in_time == InTime.NO).any():
+        return False
+    return "unknown" if (in_time == InTime.UNKNOWN).any() else True
+
+
+def _chosen(fates: Fates, category: Category) -> IntArray:
+    """Rows of the plan in a category; of the unexpected, rows of stored.parquet."""
+    return fates.unexpected if category is Category.UNEXPECTED else fates.pages(category)
+
+
+def _listed(folder: RunFolder, rows: Rows, fates: Fates, category: Category) -> list[AuditedPage]:
+    """The pages of a category, with what was expected and what was found; the first of them if they are many."""
+    chosen = _chosen(fates, category)[:LISTED]
+    if fates.held is None or not len(chosen):
+        return []
+    if category is Category.UNEXPECTED:
+        found = _rows_of(copies_in_words(folder, fates.held, chosen))
+        return [AuditedPage(**_key(row), acknowledged_s=None, expected=None, found=[_copy(row)]) for row in found]
+    copies: dict[int, list[Copy]] = {int(page): [] for page in chosen}
+    held_of_them = np.flatnonzero(np.isin(fates.held.page, chosen))
+    for row in _rows_of(copies_in_words(folder, fates.held, held_of_them)):
+        copies[int(row["plan_page"])].append(_copy(row))
+    acknowledged_s = rows.acknowledged_s[chosen].tolist()
+    return [
+        AuditedPage(
+            **_key(row),
+            acknowledged_s=at_s if np.isfinite(at_s) else None,
+            expected=Planned(sha256=row["sha256"], size_bytes=row["size_bytes"], reading=row["reading"]),
+            found=copies[int(page)],
+        )
+        for page, at_s, row in zip(chosen, acknowledged_s, _rows_of(pages_in_words(folder, chosen)), strict=True)
+    ]
+
+
+def _rows_of(columns: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    names = list(columns)
+    for values in zip(*(columns[name].tolist() for name in names), strict=True):
+        yield dict(zip(names, values, strict=True))
+
+
+def _key(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("station", "form", "page")}
+
+
+def _copy(row: dict[str, Any]) -> Copy:
+    stored_at = row["stored_at"]
+    rest = {name: row[name] for name in ("sha256", "size_bytes", "reading")}
+    return Copy(**_key(row), **rest, stored_at=stored_at if np.isfinite(stored_at) else None)
