@@ -102,6 +102,11 @@ class Scenario(Frozen):
             raise ValueError(message)
         return self
 
+    def mock_profile(self) -> dict[str, Any]:
+        """The mock server's profile file: [server] at its top level, the seed, and [[faults]]."""
+        faults = [fault.model_dump(mode="json") for fault in self.faults]
+        return {**self.server.model_dump(mode="json"), "seed": self.seed, "faults": faults}
+
     def resolved(self) -> dict[str, Any]:
         """Every key with its value and unit, as run.json keeps it; `from_resolved` reads it back."""
         return self.model_dump(mode="json", by_alias=True)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 
@@ -29,6 +27,7 @@ from harness.commands.options import (
 from harness.errors import UsageError
 from harness.figures.tables import planned_due
 from harness.judge.thresholds import limits_s
+from harness.loopback import check_target
 from harness.order import Order
 from harness.plan import make_plan
 from harness.run import Run
@@ -50,7 +49,8 @@ def run(
     """Run a scenario: drive the load, judge it, draw the report."""
     loaded = scenario_files.load(source, overrides, seed, planned_due)
     check_thresholds(source, loaded)
-    _check_target(target)
+    if target is not None:
+        check_target("--target", target)
     _check_ports(metrics_port, workers)
     plan = make_plan(loaded)
     check_fits(source, machine.misfits(loaded, plan, workers))
@@ -79,23 +79,6 @@ def run(
         raise typer.Exit(code if signals.heard is None else 128 + signals.heard)
 
 
-def _check_target(target: str | None) -> None:
-    if target is None:
-        return
-    try:
-        parts = urlsplit(target)
-        usable = parts.scheme == "http" and bool(parts.hostname) and (parts.port or 80) > 0
-        usable = usable and parts.path in {"", "/"} and not (parts.query or parts.fragment or parts.username)
-    except ValueError:
-        usable = False
-    if not usable:
-        message = f'--target "{target}" should be an address such as http://127.0.0.1:8080'
-        raise UsageError(message)
-    if not _is_loopback(parts.hostname or ""):
-        message = f"--target {target}: only servers on this machine (localhost, 127.0.0.0/8, ::1) may be loaded"
-        raise UsageError(message)
-
-
 def _check_ports(first: int, workers: int) -> None:
     for port in range(first, first + workers) if first else ():
         with socket.socket() as probe:
@@ -105,14 +88,6 @@ def _check_ports(first: int, workers: int) -> None:
             except OSError as error:
                 message = f"--metrics-port {first}: port {port} can't be had: {error.strerror}"
                 raise UsageError(message) from None
-
-
-def _is_loopback(host: str) -> bool:
-    """By the address itself: a name other than localhost could lead anywhere."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _run_id(name: str) -> str:

@@ -1,4 +1,4 @@
-"""A worker's shift: its shard of the plan, every station's evening started at its due time, and the account at the end.
+"""A worker's shift: its shard of the plan, every station's evening started when it is due, and the account at the end.
 
 Knows nothing of Locust; locustfile.py brings the orders and takes the account home.
 """
@@ -21,6 +21,7 @@ from gevent.pool import Group
 from harness.drive.connections import Connections
 from harness.drive.exporter import Exporter
 from harness.drive.link import line_of
+from harness.drive.phone import go_round
 from harness.drive.station import Desk, Evening, wait_until
 from harness.drive.upload.attempt import Result, Uploader
 from harness.drive.upload.http import Progress, Target
@@ -58,7 +59,7 @@ class Shift:
 
     def __init__(self, orders: Orders, on_attempt: Callable[[Result], None] = lambda _: None) -> None:
         """Plan, open the journal, start the exporter; nothing is sent yet."""
-        _raise_descriptor_limit()
+        raise_descriptor_limit()
         self.orders = orders
         scenario = from_resolved(orders.scenario)
         self._scenario = scenario
@@ -129,6 +130,14 @@ class Shift:
         return time.monotonic() - self._t0
 
     def _drive(self) -> None:
+        rounds = self._desk.plan.rounds
+        if rounds is None:
+            self._drive_open()
+            return
+        for stations in rounds.of_worker(self.orders.rank, self.orders.workers):
+            self._evenings.spawn(go_round, self._desk, stations.tolist(), self._evening).link_exception(self._note_broken)
+
+    def _drive_open(self) -> None:
         desk = self._desk
         pages = len(desk.plan.slots)
         for station in self._stations:
@@ -148,13 +157,13 @@ class Shift:
         """An error that nobody thought of ended an evening: gevent has logged it, the account must tell it."""
         self._broken += 1
 
-    def _evening(self, station: int) -> Evening:
+    def _evening(self, station: int, due_s: float | None = None) -> Evening:
         plan, client = self._desk.plan, self._desk.client
         host = self._connections.target.host_header
         pin = pin_of(plan.stations[station].code, self.orders.pin_secret)
         line = line_of(client.link, self._desk.seed, plan.stations[station].code)
         uploader = Uploader(plan, client, self._connections.lane(line), host, pin, self._clock)
-        return Evening(self._desk, station, uploader)
+        return Evening(self._desk, station, uploader, due_s)
 
     def _refuse(self, station: int) -> None:
         """More stations at once than this worker may hold: our limit, noted as such."""
@@ -181,6 +190,7 @@ def resolve(url: str, source_addresses: int) -> Target:
     return Target(family, (str(address[0]), int(address[1])), parts.netloc, tuple(sources))
 
 
-def _raise_descriptor_limit() -> None:
+def raise_descriptor_limit() -> None:
+    """Let this process open as many descriptors as it may."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
