@@ -28,7 +28,7 @@ from gevent.event import AsyncResult, Event
 from locust import User, events, task
 from locust.env import Environment
 from locust.exception import StopUser
-from locust.runners import LocalRunner, MasterRunner, WorkerRunner
+from locust.runners import STATE_SPAWNING, LocalRunner, MasterRunner, WorkerRunner
 
 from harness.drive.control import listen, say, watch_for_orphans
 from harness.drive.shift import Orders, Shift
@@ -236,6 +236,9 @@ def _set_up_stock(environment: Environment, runner: Any, web_ui: Any, **_: Any) 
     drives = not isinstance(runner, MasterRunner)
     stock = StationUser.stock = Stock(environment, serves=not worker, drives=drives, on_attempt=_feed(environment))
     on: Any = environment.events
+    if not worker:
+        # while server and photos are made: the web UI stops watching a test that it finds "stopped" right after its start
+        on.test_start.add_listener(lambda **_: runner.update_state(STATE_SPAWNING))
     on.test_start.add_listener(lambda **_: stock.begin())
     on.test_stop.add_listener(lambda **_: stock.end(keep_server=runner.user_count > 0))
     on.quit.add_listener(lambda **_: stock.end())

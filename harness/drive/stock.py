@@ -24,16 +24,15 @@ _THINK = "1s"
 
 
 def add_options(parser: Any) -> None:
-    """Add ours to Locust's own options; those with a place in its web UI are shown there."""
-    group = parser.add_argument_group("Upload harness")
-    group.add_argument(
+    """Add ours to Locust's own options: its web UI shows them too (of an argument group it would not)."""
+    parser.add_argument(
         "--scenario",
         choices=list(scenario_files.shipped()),
         default=_SCENARIO,
         env_var="LOCUST_SCENARIO",
         help="Photos, stations, server and faults; its arrivals are not used: the users are.",
     )
-    group.add_argument(
+    parser.add_argument(
         "--think",
         metavar="DURATION",
         default=_THINK,
