@@ -35,7 +35,17 @@ class MockProcess:
         self._log = self._folder / "server.log"
         profile = self._folder / "profile.json"
         write_json(profile, scenario.mock_profile())
-        argv = ["--supervised", "--profile", str(profile), "--data", str(self._folder), "--port", "0", "--admin-port", "0"]
+        argv = [
+            "--supervised",
+            "--profile",
+            str(profile),
+            "--data",
+            str(self._folder),
+            "--port",
+            "0",
+            "--admin-port",
+            "0",
+        ]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "mock_server", *argv],
@@ -48,7 +58,9 @@ class MockProcess:
         try:
             self.url = f"http://127.0.0.1:{self._ready_port()}"
             self._tell({"event": "t0", "monotonic": time.monotonic()})
-        except BaseException:  # also when the greenlet is killed: whoever starts tests may stop before this one has begun
+        except (
+            BaseException
+        ):  # also when the greenlet is killed: whoever starts tests may stop before this one has begun
             self.end()
             raise
 

@@ -135,7 +135,9 @@ class Shift:
             self._drive_open()
             return
         for stations in rounds.of_worker(self.orders.rank, self.orders.workers):
-            self._evenings.spawn(go_round, self._desk, stations.tolist(), self._evening).link_exception(self._note_broken)
+            self._evenings.spawn(go_round, self._desk, stations.tolist(), self._evening).link_exception(
+                self._note_broken
+            )
 
     def _drive_open(self) -> None:
         desk = self._desk

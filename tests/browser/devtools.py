@@ -82,10 +82,10 @@ class Page:
         await self.until(f"!!{find}")
         await self.evaluate(f"{find}.click()")
 
-    async def screenshot(self, into: Path) -> None:
-        """What the page looks like."""
+    async def screenshot(self) -> bytes:
+        """What the page looks like, as a PNG."""
         answer = await self.call("Page.captureScreenshot", format="png")
-        into.write_bytes(base64.b64decode(answer["data"]))
+        return base64.b64decode(answer["data"])
 
 
 @asynccontextmanager

@@ -21,7 +21,9 @@ pytestmark = pytest.mark.browser
 
 LOCUSTFILE = Path(__file__).parents[2] / "harness" / "drive" / "locustfile.py"
 STATISTICS = "fetch('/stats/requests').then(answer => answer.json())"
-UPLOADS = f"{STATISTICS}.then(all => (all.stats.find(one => one.name === 'upload') || {{num_requests: 0}}).num_requests)"
+UPLOADS = (
+    f"{STATISTICS}.then(all => (all.stats.find(one => one.name === 'upload') || {{num_requests: 0}}).num_requests)"
+)
 
 
 def children_of(pid: int) -> list[str]:
@@ -64,10 +66,43 @@ async def shown(locust: tuple[str, Any], tmp_path: Path) -> AsyncIterator[Page]:
         yield opened
 
 
+def save(into: Path, picture: bytes) -> None:
+    """Keep what the page looked like, for people (pytest's --basetemp says where)."""
+    into.write_bytes(picture)
+
+
 async def start(shown: Page, **fields: str) -> None:
     for name, text in fields.items():
         await shown.fill(f"input[name={name}]", text)
     await shown.press("START")
+
+
+async def test_a_host_elsewhere_is_refused_in_the_ui_and_nothing_starts(
+    locust: tuple[str, Any], shown: Page, tmp_path: Path
+) -> None:
+    await start(shown, host="http://198.51.100.7:80")
+    await shown.until("document.body.innerText.includes('only servers on this machine')")
+    save(tmp_path / "refused.png", await shown.screenshot())
+    assert await shown.evaluate(f"{STATISTICS}.then(all => all.state)") == "ready"
+    assert children_of(locust[1].pid) == []
+
+
+@pytest.mark.parametrize(
+    ("form", "problem"),
+    [
+        ({"host": "http://example.org"}, "only servers"),
+        ({"scenario": "nix"}, "is none of"),
+        ({"think": "2"}, "--think"),
+    ],
+)
+async def test_a_form_that_can_not_be_is_answered_with_what_is_wrong(
+    locust: tuple[str, Any], form: dict[str, str], problem: str
+) -> None:
+    data = {"user_count": "1", "spawn_rate": "1", **form}
+    async with aiohttp.ClientSession() as http, http.post(f"{locust[0]}/swarm", data=data) as answer:
+        content = json.loads(await answer.text())
+    assert content["success"] is False
+    assert problem in content["message"]
 
 
 async def test_a_scenario_is_chosen_started_watched_stopped_and_started_again(
@@ -78,7 +113,7 @@ async def test_a_scenario_is_chosen_started_watched_stopped_and_started_again(
     choices = await shown.evaluate("[...document.querySelector('select[name=scenario]').options].map(it => it.value)")
     assert {"kaliwates", "kaliwates-incident", "smoke"} <= set(choices)
     await shown.until("document.querySelector('input[name=think]').getBoundingClientRect().height > 20")  # it unfolds
-    await shown.screenshot(tmp_path / "form.png")
+    save(tmp_path / "form.png", await shown.screenshot())
     await shown.choose("select[name=scenario]", "smoke")
     await start(shown, userCount="4", spawnRate="4", think="100ms")
 
@@ -86,7 +121,7 @@ async def test_a_scenario_is_chosen_started_watched_stopped_and_started_again(
     await shown.until(f"{UPLOADS}.then(count => count > {first} + 20)")
     assert await shown.evaluate(f"{STATISTICS}.then(all => all.user_count)") == 4
     await shown.until(r"/upload\s+\d\d+/.test(document.body.innerText)")  # the table that a person sees
-    await shown.screenshot(tmp_path / "running.png")
+    save(tmp_path / "running.png", await shown.screenshot())
     assert len(children_of(process.pid)) == 1
 
     await shown.press("STOP")
@@ -106,27 +141,3 @@ async def test_a_scenario_is_chosen_started_watched_stopped_and_started_again(
     await shown.until(r"/RUNNING[^]*upload\s+\d\d/.test(document.body.innerText)")
     await shown.press("STOP")
     await shown.until(f"{STATISTICS}.then(all => all.state === 'stopped')")
-
-
-async def test_a_host_elsewhere_is_refused_in_the_ui_and_nothing_starts(
-    locust: tuple[str, Any], shown: Page, tmp_path: Path
-) -> None:
-    await start(shown, host="http://198.51.100.7:80")
-    await shown.until("document.body.innerText.includes('only servers on this machine')")
-    await shown.screenshot(tmp_path / "refused.png")
-    assert await shown.evaluate(f"{STATISTICS}.then(all => all.state)") in {"ready", "stopped"}
-    assert children_of(locust[1].pid) == []
-
-
-@pytest.mark.parametrize(
-    ("form", "problem"),
-    [({"host": "http://example.org"}, "only servers"), ({"scenario": "nix"}, "is none of"), ({"think": "2"}, "--think")],
-)
-async def test_a_form_that_can_not_be_is_answered_with_what_is_wrong(
-    locust: tuple[str, Any], form: dict[str, str], problem: str
-) -> None:
-    async with aiohttp.ClientSession() as http:
-        async with http.post(f"{locust[0]}/swarm", data={"user_count": "1", "spawn_rate": "1", **form}) as answer:
-            content = json.loads(await answer.text())
-    assert content["success"] is False
-    assert problem in content["message"]

@@ -79,6 +79,26 @@ def test_a_lost_page_and_an_invalid_run_are_not_hidden():
     assert table.rows(figures)[0][-1] == "LOST; 1 of 2 INVALID"
 
 
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ([(False, False, 3.0), (False, False, 5.0)], "5 s"),
+        ([(True, False, None), (True, None, None)], "never"),
+        ([(True, True, None), (True, True, None)], "never (metastable)"),
+        ([(True, True, None), (True, False, None)], "never (metastable in 1)"),
+        ([(True, True, None), (False, False, 5.0)], "never in 1 of 2 (metastable)"),
+    ],
+)
+def test_the_table_says_how_often_a_variant_never_recovered_and_stayed_down(told, said):
+    cells = [
+        cell("was", seed, 0.5, never_recovered=never, metastable=metastable, recovered_after_s=after_s)
+        for seed, (never, metastable, after_s) in enumerate(told)
+    ]
+    figures = experiment(was=[0.5, 0.5])
+    figures = figures.model_copy(update={"variants": [variant_figures("was", {}, cells, cells)]})
+    assert said in table.rows(figures)[0]
+
+
 def test_the_finding_names_the_best_against_the_first():
     assert table.finding(experiment(was=[0.2, 0.2], better=[0.8, 0.9])) == (
         "“better” brought 85 % of stations home by the deadline, “was” 20 %"
