@@ -5,7 +5,7 @@ import pytest
 
 from harness.experiment import load_experiment
 from harness.figures.matrix import CellFigures, ExperimentFigures, paired, variant_figures
-from harness.matrix import Pace, longest_s
+from harness.pace import Pace, longest_s
 from reports.experiment import table
 from reports.experiment.charts import band, draw_curves, draw_rank
 
@@ -143,6 +143,7 @@ def matrix_cells(tmp_path):
 def test_before_the_first_cell_the_time_left_is_the_longest_that_they_can_take(tmp_path):
     cells = matrix_cells(tmp_path)
     assert Pace().left_s(cells) == pytest.approx(sum(map(longest_s, cells)))
+    assert not Pace().is_known
 
 
 def test_the_time_left_of_thirty_cells_comes_within_a_fifth_once_each_variant_has_run(tmp_path):
