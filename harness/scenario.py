@@ -102,6 +102,11 @@ class Scenario(Frozen):
             raise ValueError(message)
         return self
 
+    @property
+    def longest_s(self) -> float:
+        """Seconds from T0 until the last attempt has ended, at the latest: one that starts just before the deadline times out."""
+        return self.deadline + self.client.timeout
+
     def mock_profile(self) -> dict[str, Any]:
         """The mock server's profile file: [server] at its top level, the seed, and [[faults]]."""
         faults = [fault.model_dump(mode="json") for fault in self.faults]

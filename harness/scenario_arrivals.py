@@ -164,5 +164,6 @@ class Closed(Frozen):
 
 
 Drawn = Poisson | Surge | Ramp | Steps | DeadlineRush | Curve
-ArrivalsConfig = Constant | Drawn | Replay | Closed
+Open = Constant | Drawn | Replay
+ArrivalsConfig = Open | Closed
 Arrivals = Annotated[ArrivalsConfig, Discriminator("kind")]

@@ -29,6 +29,7 @@ _METASTABLE = {
     None: "too little was seen to tell whether it is metastable",
 }
 
+
 def headline(verdict: Verdict | None) -> str:
     """The verdict in a word or two; a run without one is "NOT JUDGED"."""
     return HEADLINES[verdict.verdict if verdict else None]

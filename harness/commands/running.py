@@ -71,6 +71,11 @@ def run(
         target=target,
         metrics_port=metrics_port,
     )
+    print(
+        f"{loaded.name}: at most {loaded.longest_s:g} s, and some seconds to start and to judge; "
+        "ends as soon as all is delivered and no fault is to come",
+        flush=True,
+    )
     with Signals() as signals:
         with LiveView(loaded.name) as view:
             Run(order, view, signals).execute()

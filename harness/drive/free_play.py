@@ -70,7 +70,7 @@ class FreePlay:
         share = self._random.random()
         arrivals = self._scenario.arrivals
         if isinstance(arrivals, Closed):
-            return arrivals.think.quantile(max(share, 1e-12))
+            return float(arrivals.think.quantile(max(share, 1e-12)))
         return -self._think_s * math.log1p(-share)
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """A phone of a closed workload: one station after another, a think time between, until the deadline."""
 
 import time
+from typing import Any
 
 import gevent
 import pytest
@@ -16,14 +17,15 @@ EVENING_S = 0.02
 
 
 class Evening:
-    """Takes 20 ms of the clock's time and says when it was over; `breaks` says None, as at a deadline."""
+    """Takes 20 ms and notes in `entry` when it was over; one that breaks says None, as at a deadline."""
 
-    def __init__(self, clock, breaks=False):
-        self._clock, self._breaks = clock, breaks
+    def __init__(self, clock, entry, *, breaks):
+        self._clock, self._entry, self._breaks = clock, entry, breaks
 
     def run(self):
         gevent.sleep(EVENING_S)
-        return None if self._breaks else self._clock()
+        self._entry[3] = self._clock()
+        return None if self._breaks else self._entry[3]
 
 
 @pytest.fixture
@@ -42,20 +44,12 @@ def desk(tmp_path):
 
 def played(desk, breaks_at=None):
     """(station, when it was due, when its evening began, when it was over) of every evening of all phones."""
-    seen = []
+    seen: list[list[Any]] = []
 
     def evening(station, due_s):
-        one = Evening(desk.clock, breaks=len(seen) == breaks_at)
         entry = [station, due_s, desk.clock(), None]
         seen.append(entry)
-        run = one.run
-
-        def noted():
-            entry[3] = run()
-            return entry[3]
-
-        one.run = noted
-        return one
+        return Evening(desk.clock, entry, breaks=len(seen) - 1 == breaks_at)
 
     phones = [gevent.spawn(go_round, desk, stations.tolist(), evening) for stations in desk.plan.rounds.phones]
     gevent.joinall(phones, raise_error=True)
@@ -95,4 +89,4 @@ def test_an_open_workload_has_no_rounds(desk):
     one = desk()
     one.plan = make_plan(load("kaliwates", ["photos.size=2KB", "photos.bank=1", "stations.count=2"]))
     with pytest.raises(ValueError, match="no rounds"):
-        go_round(one, [0], None)
+        go_round(one, [0], lambda _station, _due_s: pytest.fail("nothing may begin"))
