@@ -1,6 +1,6 @@
 """The two models that this project rests on, for real: the incident, and metastability after OSDI '22.
 
-Both are about time, so they need a machine that does nothing else: a run that is INVALID proves nothing and fails here too.
+Both are about time, so they need a machine that does nothing else: a run that stays INVALID proves nothing and fails here too.
 """
 
 import json
@@ -11,24 +11,28 @@ import pytest
 from harness.errors import ExitCode
 from harness.figures.rows import load_rows
 from harness.figures.summarise import load_summary
-from harness.judge.verdict import load_verdict
 from harness.runfolder import RunFolder
 from tests.integration.conftest import harness
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-THIRD = [  # metastable with every time a third and three of its eight workers: 82 of 102 pages a second
-    "deadline=20s", "stations.count=520", "arrivals.over=19s", "client.timeout=1s", "server.workers=3",
-    "server.service_time.median=26.7ms", "faults.trigger.start=6s", "faults.trigger.duration=3.33s",
+THIRD = [  # metastable with its times a third and three of its eight workers: 82 of 102 pages a second
+    "deadline=22s", "stations.count=575", "arrivals.over=21s", "client.timeout=1s", "server.workers=3",
+    "server.service_time.median=26.7ms", "faults.trigger.start=10s", "faults.trigger.duration=3.33s",
 ]  # fmt: skip
 
 
-def figures(place, *arguments, timeout_s=180):
+TRIES = 2
+"""A run that is INVALID for a neighbour on the machine is made once more; one that is wrong is not."""
+
+
+def figures(place, *arguments):
     """Summary and rows of a valid run of these arguments."""
-    code, output = harness("run", *arguments, "--out", "run", cwd=place, timeout_s=timeout_s)
-    folder = RunFolder(place / "run")
-    verdict = load_verdict(folder)
-    assert verdict.validity.valid, output
-    assert code in {ExitCode.PASSED, ExitCode.FAILED}
+    for number in range(TRIES):
+        code, output = harness("run", *arguments, "--out", f"run-{number}", cwd=place, timeout_s=180)
+        if code != ExitCode.INVALID:
+            break
+    assert code in {ExitCode.PASSED, ExitCode.FAILED}, output
+    folder = RunFolder(place / f"run-{number}")
     return load_summary(folder), load_rows(folder)
 
 
@@ -39,13 +43,19 @@ def overrides(settings):
 @pytest.mark.models
 def test_the_incident_four_times_as_fast_shows_the_reported_state_and_an_outbox_saves_it(tmp_path):
     """20 % ± 5 points of the stations at 48 h, as reported on 16 February 2024."""
-    code, output = harness("experiment", EXPERIMENTS / "incident-in-ci.toml", "--out", tmp_path / "out", cwd=tmp_path)
+    for number in range(TRIES):
+        out = tmp_path / f"out-{number}"
+        code, output = harness(
+            "experiment", EXPERIMENTS / "incident-in-ci.toml", "--out", out, cwd=tmp_path, timeout_s=240
+        )
+        if code != ExitCode.INVALID:
+            break
     assert code == ExitCode.PASSED, output
-    content = json.loads((tmp_path / "out" / "experiment.json").read_text("utf-8"))
+    content = json.loads((out / "experiment.json").read_text("utf-8"))
     was, outbox = (variant["cells"][0] for variant in content["variants"])
     assert 0.15 <= was["completed_at"]["12"] <= 0.25
     assert was["wasted_work"] > 1_000
-    assert outbox["completed_at"]["12"] > 0.9
+    assert outbox["completed_at"]["12"] > 0.95
     assert was["safety"] is outbox["safety"] is True
 
 

@@ -86,8 +86,8 @@ def test_a_run_that_recovers_right_after_the_fault_is_not_metastable_however_soo
     assert (found.recovered_after_s, found.metastable) == (0.0, False)
 
 
-@pytest.mark.parametrize(("per_s", "metastable"), [(9.0, True), (10.9, True), (11.5, False), (40.0, False)])
-def test_a_load_within_a_tenth_of_the_best_goodput_shown_is_bearable_and_beyond_it_an_overload(per_s, metastable):
+@pytest.mark.parametrize(("per_s", "metastable"), [(9.0, True), (11.8, True), (12.5, False), (40.0, False)])
+def test_a_load_within_a_fifth_of_the_best_goodput_shown_is_bearable_and_beyond_it_an_overload(per_s, metastable):
     """Ten a second were delivered at best before: that much was offered, and it may have been able to do more."""
     due = np.concatenate([every(0.1, 0.0, 30.0), every(1 / per_s, 30.0, 60.0)])
     found = recovery(FAULT, drawn(delivered=every(1.0, 30.0, 60.0), due=due))
