@@ -10,7 +10,7 @@ SOURCES := harness mock_server reports tests bench
 .PHONY: help setup run check format test test-unit test-integration test-models test-browser test-peers test-slow bench clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 setup: $(VENV)/ready  ## make .venv with the pinned packages
 
@@ -37,10 +37,10 @@ format: setup  ## put the code in its format
 test: setup  ## the tests (a few minutes; real processes, real sockets)
 	$(BIN)/pytest -m '$(ORDINARY)'
 
-test-unit: setup  ## those of the tests that start no process of ours
+test-unit: setup  ## all of them but tests/integration
 	$(BIN)/pytest -m '$(ORDINARY)' --ignore=tests/integration
 
-test-integration: setup  ## those that do
+test-integration: setup  ## tests/integration: real processes, real sockets
 	$(BIN)/pytest -m '$(ORDINARY)' tests/integration
 
 test-models: setup  ## the incident and metastability, shortened (a quiet machine; two minutes)
