@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SCENARIO ?= kaliwates
+ORDINARY := not slow and not models and not browser and not peers
 SOURCES := harness mock_server reports tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check format test test-browser test-peers test-slow bench clean
+.PHONY: help setup run check format test test-unit test-integration test-models test-browser test-peers test-slow bench clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 setup: $(VENV)/ready  ## make .venv with the pinned packages
 
@@ -34,7 +35,16 @@ format: setup  ## put the code in its format
 	$(BIN)/ruff check --fix $(SOURCES)
 
 test: setup  ## the tests (a few minutes; real processes, real sockets)
-	$(BIN)/pytest -m 'not slow and not browser and not peers'
+	$(BIN)/pytest -m '$(ORDINARY)'
+
+test-unit: setup  ## all of them but tests/integration
+	$(BIN)/pytest -m '$(ORDINARY)' --ignore=tests/integration
+
+test-integration: setup  ## tests/integration: real processes, real sockets
+	$(BIN)/pytest -m '$(ORDINARY)' tests/integration
+
+test-models: setup  ## the incident and metastability, shortened (a quiet machine; two minutes)
+	$(BIN)/pytest -m models
 
 test-browser: setup  ## the report page in headless Chromium (needs chromium)
 	$(BIN)/pytest -m browser

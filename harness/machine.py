@@ -46,7 +46,14 @@ def misfits(scenario: Scenario, plan: Plan, workers: int) -> list[str]:
     Counts the worst case, a server that hangs: every station that turns up within a timeout holds a connection.
     """
     problems = []
-    at_once = min(len(plan.stations), scenario.client.max_in_flight * workers)
+    limit = scenario.client.max_in_flight * workers
+    phones = 0 if plan.rounds is None else len(plan.rounds.phones)
+    if phones > limit:
+        problems.append(
+            f"{phones:,} phones are more than client.max_in_flight ({scenario.client.max_in_flight:,}) allows "
+            f"{workers} worker(s): raise it or use more workers"
+        )
+    at_once = min(phones or len(plan.stations), limit)
     per_worker = -(-at_once // workers)
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1] - _RESERVED_DESCRIPTORS
     if per_worker > descriptors:

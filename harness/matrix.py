@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.children import Interruption
@@ -16,46 +15,13 @@ from harness.figures.matrix import CellFigures, ExperimentFigures, cell_figures,
 from harness.judge.thresholds import limits_s
 from harness.judge.verdict import load_verdict
 from harness.order import Order
+from harness.pace import Pace
 from harness.plan import make_plan
 from harness.run import Run, View
 from harness.runfolder import RunFolder, RunRecord, write_json
 from harness.signals import Signals
 
-_AROUND_A_RUN_S = 12.0
-"""Starting and ending a run takes about so long; only until the first cells have told better."""
 _FINISHED = {"completed", "deadline"}
-
-
-@dataclass
-class Pace:
-    """What is known of how long cells take: the estimate of the time left. Pure."""
-
-    took_s: dict[str, list[float]] = field(default_factory=dict)
-    """Variant -> seconds of each finished cell."""
-    ratios: list[float] = field(default_factory=list)
-    """Seconds of each finished cell ÷ its longest."""
-
-    def finished(self, cell: Cell, seconds: float) -> None:
-        """Learn from a cell."""
-        self.took_s.setdefault(cell.variant.name, []).append(seconds)
-        self.ratios.append(seconds / longest_s(cell))
-
-    def expects_s(self, cell: Cell) -> float:
-        """Seconds that a cell will take: as its variant's others did, else as far below the longest as all others were."""
-        known = self.took_s.get(cell.variant.name)
-        if known:
-            return sum(known) / len(known)
-        share = sum(self.ratios) / len(self.ratios) if self.ratios else 1.0
-        return longest_s(cell) * share
-
-    def left_s(self, cells: Sequence[Cell]) -> float:
-        """Seconds that all these cells will take."""
-        return sum(self.expects_s(cell) for cell in cells)
-
-
-def longest_s(cell: Cell) -> float:
-    """Seconds that a cell takes if it runs to its deadline and all attempts then time out."""
-    return cell.scenario.deadline + cell.scenario.client.timeout + _AROUND_A_RUN_S
 
 
 class Matrix:
@@ -84,10 +50,8 @@ class Matrix:
             say(f"{done} of {len(self._cells)} cells are finished already")
         while waiting:
             cell = waiting[0]
-            left = self._pace.left_s(waiting)
-            say(
-                f"cell {done + 1} of {len(self._cells)}: {cell.variant.name}, seed {cell.seed}; about {_clock(left)} left"
-            )
+            left = f"{'about' if self._pace.is_known else 'at most'} {_clock(self._pace.left_s(waiting))} left"
+            say(f"cell {done + 1} of {len(self._cells)}: {cell.variant.name}, seed {cell.seed}; {left}")
             began = time.monotonic()
             if not self._run_cell(cell, view(f"{cell.variant.name}, seed {cell.seed}"), signals):
                 return False

@@ -31,9 +31,7 @@ def start_server(family: Family, order: Order, private: Path, secret: str) -> tu
     ChildError if it doesn't come up, Interruption on a signal.
     """
     scenario = order.scenario
-    faults = [fault.model_dump(mode="json") for fault in scenario.faults]
-    profile = {**scenario.server.model_dump(mode="json"), "seed": scenario.seed, "faults": faults}
-    write_json(_profile(order), profile)
+    write_json(_profile(order), scenario.mock_profile())
     stations = private / "stations.csv"
     lines = [f"{s.code},{s.kelurahan_name},{pin_of(s.code, secret)}" for s in order.plan.stations]
     stations.write_text("\n".join(["code,name,pin", *lines, ""]), "utf-8")

@@ -144,6 +144,16 @@ class Scenario(Frozen):
             raise ValueError(message)
         return self
 
+    @property
+    def longest_s(self) -> float:
+        """Seconds from T0 until the last attempt has ended, at the latest: one that starts just before the deadline times out."""
+        return self.deadline + self.client.timeout
+
+    def mock_profile(self) -> dict[str, Any]:
+        """The mock server's profile file: [server] at its top level, the seed, and [[faults]]."""
+        faults = [fault.model_dump(mode="json") for fault in self.faults]
+        return {**self.server.model_dump(mode="json"), "seed": self.seed, "faults": faults}
+
     def resolved(self) -> dict[str, Any]:
         """Every key with its value and unit, as run.json keeps it; `from_resolved` reads it back."""
         left_out = {"target"} if self.target is None else {"server", "faults"}

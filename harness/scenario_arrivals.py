@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, model_validator
 
-from mock_server.units import Duration, Frozen, Probability
+from mock_server.units import Duration, DurationDistribution, Frozen, Probability
 
 NonNegative = Annotated[float, Field(ge=0)]
 
@@ -151,6 +151,19 @@ class Replay(Frozen):
         return self
 
 
+class Closed(Frozen):
+    """A fixed number of phones, each going round: a station's pages, a pause to think, the next station's pages."""
+
+    kind: Literal["closed"]
+    phones: Annotated[int, Field(ge=1)]
+    """How many there are: no more stations than these are ever at it at once, however slow the server is."""
+    think: DurationDistribution
+    """Pause between the end of a phone's station and its next; also before its first."""
+    start: Duration = 0.0
+    """When the phones begin, each with a pause."""
+
+
 Drawn = Poisson | Surge | Ramp | Steps | DeadlineRush | Curve
-ArrivalsConfig = Constant | Drawn | Replay
+Open = Constant | Drawn | Replay
+ArrivalsConfig = Open | Closed
 Arrivals = Annotated[ArrivalsConfig, Discriminator("kind")]

@@ -24,6 +24,13 @@ class KeyFigure:
 HEADLINES = {"pass": "PASS", "fail": "FAIL", "invalid": "INVALID", None: "NOT JUDGED"}
 
 
+_METASTABLE = {
+    True: "metastable: the load was bearable, yet goodput stayed down",
+    False: "",
+    None: "too little was seen to tell whether it is metastable",
+}
+
+
 def headline(verdict: Verdict | None) -> str:
     """The verdict in a word or two; a run without one is "NOT JUDGED"."""
     return HEADLINES[verdict.verdict if verdict else None]
@@ -130,7 +137,7 @@ def _recoveries(summary: Summary) -> list[KeyFigure]:
     figures = []
     for recovery in summary.recovery:
         back = recovery.recovered_after_s
-        note = "metastable: the load was bearable, yet goodput stayed down" if recovery.metastable else ""
+        note = _METASTABLE[recovery.metastable] if back is None else ""
         value = "never" if back is None else f"{quantities.seconds(back)} after its end"
         figures.append(KeyFigure(f"Recovery from {recovery.fault}", value, note))
     return figures

@@ -41,12 +41,17 @@ def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None,
     check_thresholds(source, loaded)
     plan = make_plan(loaded)
     numbers = forecast(plan, loaded.deadline)
+    closed = "" if plan.rounds is None else f" at the earliest ({count(len(plan.rounds.phones))} phones)"
     rows = [
-        ["stations", count(numbers.stations), f"turning up from {numbers.first_s:.1f} s to {numbers.last_s:.1f} s"],
+        [
+            "stations",
+            count(numbers.stations),
+            f"turning up from {numbers.first_s:.1f} s to {numbers.last_s:.1f} s{closed}",
+        ],
         ["pages", count(numbers.pages), f"{size(numbers.total_bytes)} in all"],
         ["uploads, peak", f"{numbers.peak_uploads_per_s:,.0f}/s", f"{size(numbers.peak_bytes_per_s)}/s in that second"],
         ["uploads, mean", f"{numbers.mean_uploads_per_s:,.1f}/s", "until the last station turns up"],
-        ["deadline", f"{loaded.deadline:g} s", _late(numbers.beyond_deadline)],
+        ["deadline", f"{loaded.deadline:g} s", _late(numbers.beyond_deadline) + closed],
         ["faults", str(len(loaded.faults)), ", ".join(f"{fault.name} ({fault.kind})" for fault in loaded.faults)],
         ["thresholds", str(len(loaded.thresholds)), "and that nothing acknowledged is lost"],
     ]

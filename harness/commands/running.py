@@ -78,6 +78,11 @@ def run(
         foreign=foreign,
         metrics_port=metrics_port,
     )
+    print(
+        f"{loaded.name}: at most {loaded.longest_s:g} s, and some seconds to start and to judge; "
+        "ends as soon as all is delivered and no fault is to come",
+        flush=True,
+    )
     with Signals() as signals:
         with LiveView(loaded.name) as view:
             Run(order, view, signals).execute()

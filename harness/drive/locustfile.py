@@ -1,11 +1,14 @@
 """What Locust runs: the only module that imports it.
 
-An open workload: one `ArrivalDriver` a worker works through the worker's shard of the plan, whatever the server does. The
+Under `harness run` an open (or closed) workload: one `ArrivalDriver` a worker works through the worker's shard of the plan, whatever the server does. The
 master (or the only process) deals out the shards, passes T0 on, and waits for every worker's account before it quits:
 Locust itself loses its last seconds at a quit, and ends well although a worker has crashed.
 
 Talk with the parent: we say `listening` (master's port), `ready` (workers with their metrics ports), `finished` (accounts);
 we hear `t0`, `stop`, and `scraped` (the last scrape is taken: quit).
+
+Under stock Locust (`locust -f` this file: web UI, `--headless`, `--master`, `--worker`, `--processes`) its users are
+`StationUser`s: a closed workload that nobody judges, see harness/drive/stock.py.
 """
 
 from __future__ import annotations
@@ -20,13 +23,16 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import gevent
+from flask import jsonify, request
 from gevent.event import AsyncResult, Event
 from locust import User, events, task
 from locust.env import Environment
-from locust.runners import LocalRunner, MasterRunner, WorkerRunner
+from locust.exception import StopUser
+from locust.runners import STATE_SPAWNING, LocalRunner, MasterRunner, WorkerRunner
 
 from harness.drive.control import listen, say, watch_for_orphans
 from harness.drive.shift import Orders, Shift
+from harness.drive.stock import Stock, add_options, problem_with
 from harness.drive.trust import trusted_authority
 from harness.drive.upload.attempt import Result
 from harness.errors import ExitCode, UsageError
@@ -34,6 +40,7 @@ from harness.model import DELIVERED
 from harness.runfolder import RunFolder
 
 _NUMBERS_TIMEOUT_S = 5.0
+_UNDER_HARNESS = "HARNESS_RUN" in os.environ
 
 
 class Master:
@@ -113,7 +120,7 @@ class Worker:
     """Holds this process's shift and reports to the master."""
 
     def __init__(self, environment: Environment) -> None:
-        self._fire_request: Callable[..., None] = environment.events.request.fire
+        self._on_attempt = _feed(environment)
         self._runner = cast("Any", environment.runner)
         self._orders: AsyncResult = AsyncResult()
         self._t0: AsyncResult = AsyncResult()
@@ -128,7 +135,7 @@ class Worker:
         """Wait for the orders, prepare, wait for T0, work, report."""
         orders = self._orders.get()
         try:
-            self._shift = Shift(orders, self._fire)
+            self._shift = Shift(orders, self._on_attempt)
         except UsageError as error:
             say("refused", reason=str(error))
             raise
@@ -152,22 +159,31 @@ class Worker:
         elif self._shift is not None:
             self._shift.break_off()
 
-    def _fire(self, result: Result) -> None:
-        """Feed Locust's own statistics, under a fixed name."""
-        failed = None if result.outcome in DELIVERED else str(result.outcome)
-        self._fire_request(
+
+def _feed(environment: Environment) -> Callable[[Result], None]:
+    """Feeds Locust's own statistics with attempts that came to an end, under a fixed name."""
+    fire: Callable[..., None] = environment.events.request.fire
+
+    def on_attempt(result: Result) -> None:
+        if result.killed:
+            return
+        seconds = result.done_s - result.sent_s
+        fire(
             request_type="POST",
             name="upload",
-            response_time=0.0 if math.isnan(result.done_s - result.sent_s) else (result.done_s - result.sent_s) * 1000,
+            response_time=0.0 if math.isnan(seconds) else seconds * 1000,
             response_length=0,
-            exception=failed,
+            exception=None if result.outcome in DELIVERED else str(result.outcome),
             context={},
         )
+
+    return on_attempt
 
 
 class ArrivalDriver(User):
     """Works through this process's shard of the plan: one a worker."""
 
+    abstract = not _UNDER_HARNESS
     worker: ClassVar[Worker]
 
     @task
@@ -198,9 +214,57 @@ def _set_up(environment: Environment, runner: Any, **_: Any) -> None:
         say("listening", port=runner.server.port)
 
 
-watch_for_orphans()
-_init_event: Any = events.init
-_init_event.add_listener(_set_up)
+class StationUser(User):
+    """A phone of stock Locust's: a station's evening, a pause to think, the next station's."""
 
-if "HARNESS_RUN" not in os.environ:
-    sys.exit("this locustfile is driven by `harness run SCENARIO`: HARNESS_RUN is not set")
+    abstract = _UNDER_HARNESS
+    stock: ClassVar[Stock]
+
+    def wait_time(self) -> float:
+        """Seconds to think."""
+        play = self.stock.play
+        return 0.0 if play is None else play.think_s()
+
+    @task
+    def evening(self) -> None:
+        """The next station's evening."""
+        if self.stock.play is None:  # the test could not begin: Locust's log says why
+            raise StopUser
+        self.stock.play.play()
+
+
+def _set_up_stock(environment: Environment, runner: Any, web_ui: Any, **_: Any) -> None:
+    worker = isinstance(runner, WorkerRunner)
+    problem = None if worker else problem_with(vars(cast("Any", environment.parsed_options)))
+    if problem is not None:
+        sys.stderr.write(f"{problem}\n")
+        sys.exit(ExitCode.USAGE)
+    drives = not isinstance(runner, MasterRunner)
+    stock = StationUser.stock = Stock(environment, serves=not worker, drives=drives, on_attempt=_feed(environment))
+    on: Any = environment.events
+    if not worker:
+        # while server and photos are made: the web UI stops watching a test that it finds "stopped" right after its start
+        on.test_start.add_listener(lambda **_: runner.update_state(STATE_SPAWNING))
+    on.test_start.add_listener(lambda **_: stock.begin())
+    on.test_stop.add_listener(lambda **_: stock.end(keep_server=runner.user_count > 0))
+    on.quit.add_listener(lambda **_: stock.end())
+    if web_ui is not None:
+        web_ui.app.before_request(_refuse_bad_form)
+
+
+def _refuse_bad_form() -> Any:
+    """What the web UI answers to a start that can't be; None lets it go on."""
+    if request.method != "POST" or not request.path.endswith("/swarm"):
+        return None
+    problem = problem_with(request.form.to_dict())
+    return None if problem is None else jsonify({"success": False, "message": problem})
+
+
+_on_init: Any = events.init
+if _UNDER_HARNESS:
+    watch_for_orphans()
+    _on_init.add_listener(_set_up)
+else:
+    _on_options: Any = events.init_command_line_parser
+    _on_options.add_listener(lambda parser, **_: add_options(parser))
+    _on_init.add_listener(_set_up_stock)

@@ -1,4 +1,4 @@
-"""A worker's shift: its shard of the plan, every station's evening started at its due time, and the account at the end.
+"""A worker's shift: its shard of the plan, every station's evening started when it is due, and the account at the end.
 
 Knows nothing of Locust; locustfile.py brings the orders and takes the account home.
 """
@@ -18,11 +18,12 @@ from typing import Any
 import gevent
 from gevent.pool import Group
 
-from harness.address import is_loopback, origin_of, pinned
+from harness.address import Origin, is_loopback, origin_of, pinned
 from harness.drive.connections import Connections
 from harness.drive.exporter import Exporter
 from harness.drive.guard import Guard
 from harness.drive.link import line_of
+from harness.drive.phone import go_round
 from harness.drive.station import Desk, Evening, wait_until
 from harness.drive.upload.attempt import Result, Uploader
 from harness.drive.upload.http import Progress, Target
@@ -70,7 +71,7 @@ class Shift:
 
     def __init__(self, orders: Orders, on_attempt: Callable[[Result], None] = lambda _: None) -> None:
         """Plan, open the journal, start the exporter; nothing is sent yet."""
-        _raise_descriptor_limit()
+        raise_descriptor_limit()
         self.orders = orders
         target = target_of(orders)
         self._guard = target.guard
@@ -149,6 +150,16 @@ class Shift:
         return time.monotonic() - self._t0
 
     def _drive(self) -> None:
+        rounds = self._desk.plan.rounds
+        if rounds is None:
+            self._drive_open()
+            return
+        for stations in rounds.of_worker(self.orders.rank, self.orders.workers):
+            self._evenings.spawn(go_round, self._desk, stations.tolist(), self._evening).link_exception(
+                self._note_broken
+            )
+
+    def _drive_open(self) -> None:
         desk = self._desk
         pages = len(desk.plan.slots)
         for station in self._stations:
@@ -168,13 +179,13 @@ class Shift:
         """An error that nobody thought of ended an evening: gevent has logged it, the account must tell it."""
         self._broken += 1
 
-    def _evening(self, station: int) -> Evening:
+    def _evening(self, station: int, due_s: float | None = None) -> Evening:
         plan, client = self._desk.plan, self._desk.client
         host = self._connections.target.host_header
         pin = pin_of(plan.stations[station].code, self.orders.pin_secret)
         line = line_of(client.link, self._desk.seed, plan.stations[station].code)
         uploader = Uploader(plan, client, self._connections.lane(line), host, pin, self._clock, self._api)
-        return Evening(self._desk, station, uploader)
+        return Evening(self._desk, station, uploader, due_s)
 
     def _refuse(self, station: int) -> None:
         """More stations at once than this worker may hold: our limit, noted as such."""
@@ -204,16 +215,23 @@ def target_of(orders: Orders) -> Target:
     guard = None
     if not is_loopback(address):
         guard = Guard(origin, address, os.environ.get(CONSENT_TOKEN, ""), orders.workers)
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    count = int(orders.scenario["client"]["source_addresses"])
-    several = guard is None and count > 1 and family == socket.AF_INET
-    sources = tuple(f"127.0.0.{number + 1}" for number in range(count)) if several else ()
     tls = None
     if origin.scheme == "https":
         tls = Tls(context_of(orders.authority), origin.host, bool(orders.scenario["client"]["tls"]["resumption"]))
+    return target_at(origin, address, int(orders.scenario["client"]["source_addresses"]), tls, guard)
+
+
+def target_at(
+    origin: Origin, address: str, source_addresses: int, tls: Tls | None = None, guard: Guard | None = None
+) -> Target:
+    """Where to connect; from several source addresses only on loopback, which has them."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    several = guard is None and source_addresses > 1 and family == socket.AF_INET
+    sources = tuple(f"127.0.0.{number + 1}" for number in range(source_addresses)) if several else ()
     return Target(family, (address, origin.port), origin.host_header, sources, tls, guard)
 
 
-def _raise_descriptor_limit() -> None:
+def raise_descriptor_limit() -> None:
+    """Let this process open as many descriptors as it may."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -99,33 +99,38 @@ class Attempts(Protocol):
 class Evening:
     """The evening of one station."""
 
-    def __init__(self, desk: Desk, station: int, uploader: Attempts) -> None:
-        """`station` is its number in the plan."""
+    def __init__(self, desk: Desk, station: int, uploader: Attempts, due_s: float | None = None) -> None:
+        """`station` is its number in the plan; `due_s` is when it turns up, where the plan can't know."""
         self._desk = desk
         self._station = station
+        self._due_s = float(desk.plan.due_s[station]) if due_s is None else due_s
         self._uploader = uploader
         self._strategy = strategy_of(desk.client.retry, desk.seed, desk.plan.stations[station].code)
 
-    def run(self) -> None:
-        """Deliver every page, in their order, as far as strategy and deadline allow."""
+    def run(self) -> float | None:
+        """Deliver every page, in their order, as far as strategy and deadline allow.
+
+        When the last one was over; None if the deadline or the end of the run came before.
+        """
         self._desk.stations_begun += 1
         try:
-            self._upload_all()
+            return self._upload_all()
         finally:
             self._uploader.close()
 
-    def _upload_all(self) -> None:
+    def _upload_all(self) -> float | None:
         desk = self._desk
-        due_s = float(desk.plan.due_s[self._station])
+        due_s = self._due_s
         delivered = 0
         for page in desk.plan.pages_of(self._station):
             done_s, arrived = self._deliver(page, due_s)
             if done_s is None:
-                return
+                return None
             due_s = done_s
             delivered += arrived
         if delivered == len(desk.plan.slots):
             desk.telemetry.stations_completed.inc()
+        return due_s
 
     def _deliver(self, page: int, due_s: float) -> tuple[float | None, bool]:
         """When the page was over and whether it was delivered; no time if the evening is over too."""

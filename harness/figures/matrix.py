@@ -12,6 +12,7 @@ from harness.figures.collect import series_of
 from harness.figures.exporters import read_exporters
 from harness.figures.rows import load_rows
 from harness.figures.summarise import load_summary
+from harness.figures.summary import Recovery
 from harness.runfolder import RunFolder
 
 COMPARED = (
@@ -44,6 +45,8 @@ class CellFigures(_Figures):
     recovered_after_s: float | None
     """The longest recovery of its faults; None without faults, and where one never recovered (then `never` is true)."""
     never_recovered: bool
+    metastable: bool | None = None
+    """Whether one of its faults left it down under a load that it could bear; None where there is no telling."""
     safety: bool | None
     """No acknowledged page is missing from the store; None where the store could not be read."""
     curve_t_s: list[float]
@@ -112,10 +115,18 @@ def cell_figures(
         wasted_work=summary.server.wasted_work,
         recovered_after_s=None if never else max((r.recovered_after_s or 0.0 for r in recoveries), default=None),
         never_recovered=never,
+        metastable=_any_metastable(recoveries),
         safety=safety,
         curve_t_s=completion.t_s.tolist(),
         curve=completion.value.tolist(),
     )
+
+
+def _any_metastable(recoveries: Sequence[Recovery]) -> bool | None:
+    told = [recovery.metastable for recovery in recoveries]
+    if any(told):
+        return True
+    return None if None in told else False
 
 
 def variant_figures(

@@ -27,6 +27,9 @@ GOODPUT_RATIO = 0.95
 """And must be at least this share of them."""
 STAYS_DOWN_RATIO = 0.7
 """Goodput below this share of what is possible is down: the greatest goodput over 5 s overrates capacity by its noise."""
+BEARABLE_RATIO = 1.2
+"""Load up to this multiple of the greatest goodput shown is bearable: a load below capacity shows no more than itself, and both
+are counts with their noise (a tenth each, with a hundred stations in 5 s)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +82,27 @@ def recovery(fault: FaultRecord, curves: Curves) -> Recovery:
         fault=fault.name,
         ended_s=fault.end_s,
         recovered_after_s=after_s,
-        metastable=after_s is None and _stays_down(curves, fault.start_s, fault.end_s),
+        metastable=_stays_down(curves, fault.start_s, fault.end_s) if after_s is None else False,
     )
 
 
-def _stays_down(curves: Curves, start_s: float, end_s: float) -> bool:
+def _stays_down(curves: Curves, start_s: float, end_s: float) -> bool | None:
     """Whether much less is delivered after a fault than is there to do and could be done, with load below capacity.
 
     Capacity is what the system has shown: the greatest goodput over 5 s before the fault. Nothing shown, or less than
-    5 s seen of the time after, and there is no telling (False). Bronson et al., HotOS'21.
+    5 s seen of the time after, and there is no telling (None). A load above it is an overload, and no more is said.
+    Bronson et al., HotOS'21.
     """
     seen_s = curves.end_s - end_s
     before = curves.delivered_s[curves.delivered_s <= start_s]
     if seen_s < GOODPUT_OVER_S or not len(before):
-        return False
+        return None
     capacity_per_s = float(_within(before, before - GOODPUT_OVER_S, before).max()) / GOODPUT_OVER_S
     after = np.array([end_s]), np.array([curves.end_s])
     due, delivered = int(_within(curves.due_s, *after)[0]), int(_within(curves.delivered_s, *after)[0])
     work = due + int(curves.backlog(after[0])[0])
     possible = min(capacity_per_s * seen_s, work)
-    return due < capacity_per_s * seen_s and delivered < STAYS_DOWN_RATIO * possible
+    return due <= BEARABLE_RATIO * capacity_per_s * seen_s and delivered < STAYS_DOWN_RATIO * possible
 
 
 def _greatest_backlog(curves: Curves, start_s: float, end_s: float) -> int:

@@ -51,6 +51,7 @@ class Stations:
 
     code: npt.NDArray[np.object_]
     due_s: FloatArray
+    """When each turned up: the plan's time, in a closed workload what the rows say; +infinity if it never did."""
     pages: IntArray
     """How many pages each has to deliver."""
 
@@ -193,12 +194,23 @@ def load_rows(folder: RunFolder) -> Rows:
         attempts = _load_attempts(connection, folder)
     return Rows(
         record=record,
-        stations=Stations(stations["code"], stations["due_s"], stations["pages"]),
+        stations=Stations(
+            stations["code"], _turned_up(stations["due_s"], attempts, station_of_page), stations["pages"]
+        ),
         station_of_page=station_of_page,
         attempts=attempts,
         given_up=read_given_up(folder.journal),
         region=folder.region,
     )
+
+
+def _turned_up(planned_s: FloatArray, attempts: Attempts, station_of_page: IntArray) -> FloatArray:
+    """When each station turned up: as planned, or where that couldn't be known beforehand, when its first attempt was due."""
+    if np.isfinite(planned_s).all():
+        return planned_s
+    first = np.full(len(planned_s), np.inf)
+    np.minimum.at(first, station_of_page[attempts.page], attempts.due_s)
+    return np.where(np.isfinite(planned_s), planned_s, first)
 
 
 def _load_attempts(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> Attempts:

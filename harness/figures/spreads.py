@@ -86,7 +86,7 @@ class Samples:
         rows = self.rows
         due_s = rows.stations.due_s
         in_sample = (due_s >= rows.record.warm_up_s) & (due_s < rows.stop_s)
-        return np.sort((rows.completed_s - due_s)[in_sample])
+        return np.sort(rows.completed_s[in_sample] - due_s[in_sample])
 
     def responses_of(self, attempts: BoolArray) -> FloatArray:
         """Responses of the chosen attempts, as far as they have an end."""

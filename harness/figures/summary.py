@@ -125,7 +125,8 @@ class Recovery(_Figures):
     ended_s: float
     recovered_after_s: float | None
     """Seconds from the fault's end; None means never within the run."""
-    metastable: bool
+    metastable: bool | None
+    """Whether it stays down under a load that it could bear; None where there is no telling."""
 
 
 class PhaseFigures(_Figures):

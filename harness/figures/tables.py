@@ -22,7 +22,7 @@ STORED_COLUMNS = ("station", "form", "page", "sha256", "size_bytes", "reading", 
 
 _PLAN_QUERY = "SELECT station, form, page, due_s, size_bytes, sha256, reading FROM "
 _STORED_QUERY = "SELECT station, form, page, sha256, size_bytes, reading, stored_at FROM "
-_DUE_QUERY = "SELECT station, min(due_s) AS due_s FROM read_parquet(?) GROUP BY 1 ORDER BY 1"
+_DUE_QUERY = "SELECT station, min(due_s) AS due_s FROM read_parquet(?) WHERE isfinite(due_s) GROUP BY 1 ORDER BY 1"
 _PLAN_TYPES: dict[str, np.dtype[Any]] = {
     "page": np.dtype("<i4"),
     "due_s": np.dtype("<f8"),
@@ -66,6 +66,8 @@ def read_plan(path: Path) -> dict[str, Column]:
 
 def planned_due(folder: Path) -> dict[str, float]:
     """Station code -> due time, seconds, as a run's folder planned it: what another run can replay.
+
+    Of a closed run only each phone's first station has one.
 
     Raises BrokenRunError where the folder has no plan.
     """

@@ -78,6 +78,8 @@ def why_none(summary: Summary, key: str) -> str:
             holder = holder.get(part) if isinstance(holder, dict) else getattr(holder, part, None)
     if isinstance(holder, Spread):
         return why_no_percentile(holder.count, holder.never, QUANTILES.get(parts[-1]))
+    if parts[0] == "recovery" and holder is not None and parts[-1] == "metastable":
+        return "there is no telling: too little was delivered before the fault, or seen after it"
     if parts[0] == "recovery":
         return "it never recovered" if holder is not None else f"no fault {parts[1]} ended within the run"
     return "there is no such figure for this run"

@@ -79,9 +79,10 @@ def file_name(rank: int) -> str:
 class JournalWriter:
     """Appends records to one worker's file."""
 
-    def __init__(self, folder: Path, rank: int) -> None:
-        """Open (and create) the file of worker `rank` in `folder`."""
-        self._fd = os.open(folder / file_name(rank), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    def __init__(self, folder: Path | None, rank: int) -> None:
+        """Open (and create) the file of worker `rank` in `folder`; without a folder nothing is kept."""
+        path = os.devnull if folder is None else folder / file_name(rank)
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self._pending = bytearray()
         self._pack = _PACK.pack
 

@@ -11,7 +11,7 @@ from harness.errors import ConfigurationError
 from harness.model import Station
 from harness.plan.bursts import uneven_times
 from harness.plan.shapes import shape_of
-from harness.scenario_arrivals import ArrivalsConfig, Burst, Constant, Drawn, Poisson, Replay, Surge
+from harness.scenario_arrivals import Burst, Constant, Drawn, Open, Poisson, Replay, Surge
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -22,7 +22,7 @@ _LISTED = 3
 _REPLAYED = "arrivals.run"
 
 
-def due_of(arrivals: ArrivalsConfig, stations: Sequence[Station], rng: np.random.Generator, seed: int) -> FloatArray:
+def due_of(arrivals: Open, stations: Sequence[Station], rng: np.random.Generator, seed: int) -> FloatArray:
     """When each station turns up: shape (stations,), in their order.
 
     Raises ConfigurationError where a replayed run doesn't know a station.

@@ -29,19 +29,20 @@ class Forecast:
 
 
 def forecast(plan: Plan, deadline_s: float) -> Forecast:
-    """The plan in numbers; peaks are over whole seconds."""
-    last = float(plan.due_s.max())
+    """The plan in numbers; peaks are over whole seconds. Of a closed workload the most that it could come to."""
+    due = plan.soonest_s
+    last = float(due.max())
     each = len(plan.slots)
-    busiest = int(np.bincount((plan.due_s / _WINDOW_S).astype(np.int64)).max()) * each
+    busiest = int(np.bincount((due / _WINDOW_S).astype(np.int64)).max()) * each
     mean_bytes = plan.total_bytes / plan.pages
     return Forecast(
         stations=len(plan.stations),
         pages=plan.pages,
         total_bytes=plan.total_bytes,
-        first_s=float(plan.due_s.min()),
+        first_s=float(due.min()),
         last_s=last,
         peak_uploads_per_s=busiest / _WINDOW_S,
         peak_bytes_per_s=busiest / _WINDOW_S * mean_bytes,
         mean_uploads_per_s=plan.pages / max(last, _WINDOW_S),
-        beyond_deadline=int((plan.due_s >= deadline_s).sum()),
+        beyond_deadline=int((due >= deadline_s).sum()),
     )

@@ -18,7 +18,9 @@ from harness.model import Page, PageKey, Station
 from harness.plan.arrivals import due_of
 from harness.plan.photos import Body, photo_bank, tail_of
 from harness.plan.regions import load_region
+from harness.plan.rounds import Rounds, first_due, rounds_of, soonest_of
 from harness.scenario import PAGES_OF_FORM, Scenario, Stations
+from harness.scenario_arrivals import Closed
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -35,13 +37,15 @@ class Plan:
 
     stations: Sequence[Station]
     due_s: npt.NDArray[np.float64]
-    """Shape (stations,): when each turns up."""
+    """Shape (stations,): when each turns up; +infinity where that depends on the server (all but a phone's first)."""
     slots: tuple[tuple[str, int], ...]
     """(form, page number) of each page of a station, in the order of sending."""
     bank: tuple[Body, ...]
     body_of_page: npt.NDArray[np.uint8]
     """Shape (pages,): which body of the bank."""
     seed: int
+    rounds: Rounds | None = None
+    """What each phone of a closed workload does; None for an open one."""
 
     @property
     def pages(self) -> int:
@@ -53,6 +57,11 @@ class Plan:
         """Bytes of all photos."""
         sizes = np.array([body.size_bytes for body in self.bank], dtype=np.int64)
         return int(sizes[self.body_of_page].sum())
+
+    @property
+    def soonest_s(self) -> npt.NDArray[np.float64]:
+        """Shape (stations,): when each turns up if the server takes no time; with open arrivals it turns up just then."""
+        return self.due_s if self.rounds is None else soonest_of(self.rounds, self.due_s)
 
     def key(self, index: int) -> PageKey:
         """Key of a page."""
@@ -85,8 +94,12 @@ class Plan:
     def shard(self, rank: int, workers: int) -> npt.NDArray[np.int64]:
         """Station numbers of one of `workers` equal shares, in the order of their due times.
 
-        Stations are dealt out like cards in the order of their due times, so that every share has the same curve.
+        Stations are dealt out like cards in the order of their due times, so that every share has the same curve. In a
+        closed workload phones are dealt out, each with all of its stations.
         """
+        if self.rounds is not None:
+            phones = self.rounds.of_worker(rank, workers)
+            return np.concatenate(phones) if phones else np.empty(0, dtype=np.int64)
         return np.argsort(self.due_s, kind="stable")[rank::workers]
 
     def __iter__(self) -> Iterator[Page]:
@@ -97,12 +110,18 @@ class Plan:
 def make_plan(scenario: Scenario) -> Plan:
     """The plan of a scenario: the same scenario and seed give the same bytes, digests and due times.
 
-    Raises ConfigurationError where the region file is wrong, or a replayed run doesn't know a station.
+    Raises ConfigurationError where the region file is wrong, a replayed run doesn't know a station, or there are more phones
+    than stations.
     """
     stations = _chosen(load_region(scenario.stations.region), scenario.stations)
     rng = np.random.default_rng([scenario.seed, 0xA221])
     slots = tuple((form, page + 1) for form in scenario.stations.forms for page in range(PAGES_OF_FORM[form]))
-    due = due_of(scenario.arrivals, stations, rng, scenario.seed)
+    rounds = None
+    if isinstance(scenario.arrivals, Closed):
+        rounds = rounds_of(scenario.arrivals, stations, scenario.seed)
+        due = first_due(scenario.arrivals, rounds)
+    else:
+        due = due_of(scenario.arrivals, stations, rng, scenario.seed)
     bodies = scenario.photos.bank
     return Plan(
         stations=stations,
@@ -111,6 +130,7 @@ def make_plan(scenario: Scenario) -> Plan:
         bank=photo_bank(scenario.photos.size, bodies, scenario.seed),
         body_of_page=rng.integers(0, bodies, len(stations) * len(slots), dtype=np.uint8),
         seed=scenario.seed,
+        rounds=rounds,
     )
 
 

@@ -98,8 +98,11 @@ def _share(value: float | None) -> str:
 
 
 def _recovery(cells: list[CellFigures]) -> str:
-    if any(cell.never_recovered for cell in cells):
-        return "never"
+    never = sum(cell.never_recovered for cell in cells)
+    if never:
+        metastable = sum(cell.metastable is True for cell in cells)
+        said = "never" if never == len(cells) else f"never in {never} of {len(cells)}"
+        return f"{said} (metastable{'' if metastable == never else f' in {metastable}'})" if metastable else said
     known = [cell.recovered_after_s for cell in cells if cell.recovered_after_s is not None]
     return quantity(max(known), "s") if known else ""
 

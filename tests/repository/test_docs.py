@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from harness import scenario
+from harness.drive.stock import MOCK, add_options
 from harness.errors import ExitCode
 from harness.experiment import Experiment, Variant, load_experiment
 from harness.figures.fates import CATEGORIES, UNSAFE
@@ -66,7 +67,7 @@ def kinds_of(annotation, key):
     return {get_args(kind.model_fields[key].annotation)[0]: kind for kind in models}
 
 
-@pytest.mark.parametrize(("annotation", "key", "prefix", "count"), [(Arrivals, "kind", "arrivals.", 8), (Retry, "strategy", "client.retry.", 12)])  # fmt: skip
+@pytest.mark.parametrize(("annotation", "key", "prefix", "count"), [(Arrivals, "kind", "arrivals.", 9), (Retry, "strategy", "client.retry.", 12)])  # fmt: skip
 def test_every_kind_of_arrival_and_every_strategy_is_documented_with_its_keys(annotation, key, prefix, count):
     named = codes_in(doc("scenario"))
     kinds = kinds_of(annotation, key)
@@ -80,6 +81,21 @@ def test_every_kind_of_arrival_and_every_strategy_is_documented_with_its_keys(an
 @pytest.mark.parametrize("table", [Burst, Outages, Quality])
 def test_every_key_of_an_inner_table_is_documented(table):
     assert set(table.model_fields) <= codes_in(doc("scenario"))
+
+
+def test_every_option_that_we_add_to_locust_is_documented_with_its_default():
+    seen: dict[str, object] = {}
+
+    class Options:
+        def add_argument(self, name, *, default, **_):
+            seen[name] = default
+
+        def set_defaults(self, **defaults):
+            seen.update({f"--{name.replace('_', '-')}": value for name, value in defaults.items()})
+
+    add_options(Options())
+    documented = dict(re.findall(r"^\| `(--[\w-]+)` \| `([^`]+)` \|", doc("locust"), re.MULTILINE))
+    assert documented == {**seen, "--host": MOCK}
 
 
 def test_every_shipped_scenario_is_documented():

@@ -5,7 +5,7 @@ import pytest
 
 from harness.experiment import load_experiment
 from harness.figures.matrix import CellFigures, ExperimentFigures, paired, variant_figures
-from harness.matrix import Pace, longest_s
+from harness.pace import Pace, longest_s
 from reports.experiment import table
 from reports.experiment.charts import band, draw_curves, draw_rank
 
@@ -79,6 +79,26 @@ def test_a_lost_page_and_an_invalid_run_are_not_hidden():
     assert table.rows(figures)[0][-1] == "LOST; 1 of 2 INVALID"
 
 
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ([(False, False, 3.0), (False, False, 5.0)], "5 s"),
+        ([(True, False, None), (True, None, None)], "never"),
+        ([(True, True, None), (True, True, None)], "never (metastable)"),
+        ([(True, True, None), (True, False, None)], "never (metastable in 1)"),
+        ([(True, True, None), (False, False, 5.0)], "never in 1 of 2 (metastable)"),
+    ],
+)
+def test_the_table_says_how_often_a_variant_never_recovered_and_stayed_down(told, said):
+    cells = [
+        cell("was", seed, 0.5, never_recovered=never, metastable=metastable, recovered_after_s=after_s)
+        for seed, (never, metastable, after_s) in enumerate(told)
+    ]
+    figures = experiment(was=[0.5, 0.5])
+    figures = figures.model_copy(update={"variants": [variant_figures("was", {}, cells, cells)]})
+    assert said in table.rows(figures)[0]
+
+
 def test_the_finding_names_the_best_against_the_first():
     assert table.finding(experiment(was=[0.2, 0.2], better=[0.8, 0.9])) == (
         "“better” brought 85 % of stations home by the deadline, “was” 20 %"
@@ -123,6 +143,7 @@ def matrix_cells(tmp_path):
 def test_before_the_first_cell_the_time_left_is_the_longest_that_they_can_take(tmp_path):
     cells = matrix_cells(tmp_path)
     assert Pace().left_s(cells) == pytest.approx(sum(map(longest_s, cells)))
+    assert not Pace().is_known
 
 
 def test_the_time_left_of_thirty_cells_comes_within_a_fifth_once_each_variant_has_run(tmp_path):

@@ -71,12 +71,44 @@ def test_a_system_with_more_load_than_it_ever_bore_is_overloaded_not_metastable(
 def test_without_anything_delivered_before_there_is_no_telling_metastable():
     curves = Curves(every(0.1, 0.0, 60.0), NOTHING, NOTHING, 60.0)
     found = recovery(FAULT, curves)
-    assert (found.recovered_after_s, found.metastable) == (None, False)
+    assert (found.recovered_after_s, found.metastable) == (None, None)
 
 
 def test_a_run_that_ends_right_after_the_fault_does_not_tell_metastable():
     found = recovery(FAULT, drawn(delivered=NOTHING, end_s=34.9))
-    assert (found.recovered_after_s, found.metastable) == (None, False)
+    assert (found.recovered_after_s, found.metastable) == (None, None)
+    assert recovery(FAULT, drawn(delivered=NOTHING, end_s=35.1)).metastable is True
+
+
+def test_a_run_that_recovers_right_after_the_fault_is_not_metastable_however_soon_it_ends():
+    due = every(0.1, 0.0, 32.0)
+    found = recovery(FAULT, drawn(delivered=due[due >= 19.8] + 0.2, due=due, end_s=32.0))
+    assert (found.recovered_after_s, found.metastable) == (0.0, False)
+
+
+@pytest.mark.parametrize(("per_s", "metastable"), [(9.0, True), (11.8, True), (12.5, False), (40.0, False)])
+def test_a_load_within_a_fifth_of_the_best_goodput_shown_is_bearable_and_beyond_it_an_overload(per_s, metastable):
+    """Ten a second were delivered at best before: that much was offered, and it may have been able to do more."""
+    due = np.concatenate([every(0.1, 0.0, 30.0), every(1 / per_s, 30.0, 60.0)])
+    found = recovery(FAULT, drawn(delivered=every(1.0, 30.0, 60.0), due=due))
+    assert found.recovered_after_s is None
+    assert found.metastable is metastable
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_noise_of_poisson_arrivals_neither_hides_nor_feigns_metastability(seed):
+    """Load at 80 % of capacity throughout: goodput of nothing after the fault is metastable, of all that comes is not."""
+    rng = np.random.default_rng(seed)
+    due = np.cumsum(rng.exponential(1 / 72.0, 72 * 75))
+    before = due[due < 19.8] + 0.1
+    down = recovery(FAULT, Curves(due, before, NOTHING, 75.0))
+    assert (down.recovered_after_s, down.metastable) == (None, True)
+    waiting = np.searchsorted(due, 30.0) - len(before)
+    worked_off = 30.0 + np.arange(waiting) / 18.0  # a quarter of the load is left to work it off
+    up = recovery(
+        FAULT, Curves(due, np.sort(np.concatenate([before, worked_off, due[due >= 30.0] + 0.1])), NOTHING, 75.0)
+    )
+    assert up.metastable is False
 
 
 def test_goodput_is_waived_when_nothing_falls_due():

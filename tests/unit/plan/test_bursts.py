@@ -1,5 +1,7 @@
 """Uneven kelurahan: the factor is the gamma process that it should be, and only unevenness is added."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from pydantic import TypeAdapter
@@ -22,7 +24,7 @@ STATIONS = [
 
 
 def due(burst, seed=5, kind="surge", **keys):
-    table = TypeAdapter(Arrivals).validate_python({"kind": kind, "burst": burst, **(keys or {"over": "30s"})})
+    table: Any = TypeAdapter(Arrivals).validate_python({"kind": kind, "burst": burst, **(keys or {"over": "30s"})})
     return due_of(table, STATIONS, np.random.default_rng(seed), seed)
 
 
