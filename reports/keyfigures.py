@@ -92,8 +92,9 @@ def _counts(summary: Summary) -> list[KeyFigure]:
         KeyFigure("Pages delivered", f"{count(pages.delivered)} of {count(pages.planned)}", ", ".join(rest)),
     ]
     unsafe = summary.audit.unsafe
-    note = "what the server holds could not be read" if unsafe is None else unsafe_in_words(summary.audit)
-    return [*figures, KeyFigure("Not safe", quantity(unsafe, ""), note)]
+    found = unsafe_in_words(summary.audit) or "lost, spoilt, misfiled, altered, doubled or unasked"
+    note = "what the server holds could not be read" if unsafe is None else found
+    return [*figures, KeyFigure("Pages not safe", quantity(unsafe, ""), note)]
 
 
 def _waits(summary: Summary) -> list[KeyFigure]:

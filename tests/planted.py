@@ -56,7 +56,7 @@ CATCHES = (
     ),
     Planted("crash before the commit", {**ONE_CRASH, "moment": "before"}, always(Category.OK), SERIAL),
     Planted("crash after the commit", {**ONE_CRASH, "moment": "after"}, twice_unless_recognised(), SERIAL),
-    Planted("offset_rollback", {"kind": "offset_rollback", **A_FEW}, always(Category.OK), TUS),
+    Planted("offset_rollback", {"kind": "offset_rollback", **A_FEW}, always(Category.OK), {**TUS, "client.tus": {"chunk_size": "1KB"}}),
     Planted("false_complete", {"kind": "false_complete", **A_FEW}, always(Category.LOST), TUS),
 )  # fmt: skip
 SPOKEN = set(get_args(Client.model_fields["protocol"].annotation))

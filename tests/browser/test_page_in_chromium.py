@@ -120,11 +120,13 @@ def test_without_styles_it_reads_in_the_order_of_importance(html: str, served: S
     assert order == [
         "✗ FAIL",
         "Thresholds",
+        "Is anything lost?",
+        "Pages that are not safe",
         "What happened",
         "Key figures",
         "Charts",
         *findings,
-        *order[5 + len(findings) :],
+        *order[7 + len(findings) :],
     ]
     assert order[-1] == "How to run it again"
 
