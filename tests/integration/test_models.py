@@ -79,7 +79,11 @@ def test_the_incident_reproduces_the_reported_state_with_every_seed(tmp_path, se
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize(
     ("variant", "metastable"),
-    [([], True), (["stations.count=1400"], False), (['client.retry={strategy="outbox", base="20s", cap="60s"}'], False)],
+    [
+        ([], True),
+        (["stations.count=1400"], False),
+        (['client.retry={strategy="outbox", base="20s", cap="60s"}'], False),
+    ],
     ids=["impatient", "30 % less load", "outbox"],
 )
 def test_ten_bad_seconds_are_for_good_only_with_impatient_clients_and_the_full_load(
