@@ -109,18 +109,10 @@ def test_stock_locust_with_two_processes_loads_a_mock_server_of_its_own_until_it
     assert '"StationUser"' in output
 
 
-@pytest.mark.parametrize(
-    ("arguments", "problem"),
-    [
-        (["--host", "http://198.51.100.7"], "only servers on this machine"),
-        (["--think", "2"], '--think "2"'),
-        (["--scenario", "nix"], "invalid choice"),
-    ],
-)
-def test_stock_locust_refuses_what_can_not_be_before_anything_starts(tmp_path, arguments, problem):
+def test_stock_locust_refuses_a_host_elsewhere_before_anything_starts(tmp_path):
     done = subprocess.run(
-        [*LOCUST, *arguments], capture_output=True, text=True, cwd=tmp_path, env=stock_environment(), timeout=60, check=False
+        [*LOCUST, "--host", "http://198.51.100.7"], capture_output=True, text=True, cwd=tmp_path, env=stock_environment(),
+        timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == ExitCode.USAGE
-    assert problem in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("--host http://198.51.100.7: only servers on this machine")

@@ -15,8 +15,8 @@ from harness.runfolder import RunFolder
 from tests.integration.conftest import harness
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-THIRD = [  # metastable with its times a third and three of its eight workers: 82 of 102 pages a second
-    "deadline=22s", "stations.count=575", "arrivals.over=21s", "client.timeout=1s", "server.workers=3",
+THIRD = [  # metastable with its times a third and three of its eight workers: 77 of 102 pages a second
+    "deadline=22s", "stations.count=540", "arrivals.over=21s", "client.timeout=1s", "server.workers=3",
     "server.service_time.median=26.7ms", "faults.trigger.start=10s", "faults.trigger.duration=3.33s",
 ]  # fmt: skip
 
@@ -79,7 +79,11 @@ def test_the_incident_reproduces_the_reported_state_with_every_seed(tmp_path, se
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize(
     ("variant", "metastable"),
-    [([], True), (["stations.count=1225"], False), (['client.retry={strategy="outbox"}'], False)],
+    [
+        ([], True),
+        (["stations.count=1400"], False),
+        (['client.retry={strategy="outbox", base="20s", cap="60s"}'], False),
+    ],
     ids=["impatient", "30 % less load", "outbox"],
 )
 def test_ten_bad_seconds_are_for_good_only_with_impatient_clients_and_the_full_load(
@@ -88,11 +92,11 @@ def test_ten_bad_seconds_are_for_good_only_with_impatient_clients_and_the_full_l
     summary, rows = figures(tmp_path, "metastable", "--seed", seed, *overrides(variant))
     (recovery,) = summary.recovery
     assert recovery.metastable is metastable
-    late = (rows.acknowledged_s > 60.0) & (rows.acknowledged_s <= 75.0)
+    late = (rows.acknowledged_s > 75.0) & (rows.acknowledged_s <= 90.0)
     if metastable:
         assert recovery.recovered_after_s is None
         assert late.sum() < 100  # of the thousand that fell due
     else:
         assert recovery.recovered_after_s is not None
-        assert recovery.recovered_after_s < 40
+        assert recovery.recovered_after_s < 45
         assert late.sum() > 600
