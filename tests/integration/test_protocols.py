@@ -93,13 +93,16 @@ ALONG = (*TUS, 'client.tus={chunk_size="64KB", creation_with_upload=true}')
     ("options", "fault"),
     [
         (TUS, {"kind": "limit_data", "limit": "100KB", "ending": "rst"}),
-        (TUS, {"kind": "limit_data", "limit": "100KB", "ending": "fin"}),
-        (CHUNKS, {"kind": "limit_data", "limit": "30KB"}),
+        pytest.param(TUS, {"kind": "limit_data", "limit": "100KB", "ending": "fin"}, marks=pytest.mark.slow),
+        pytest.param(CHUNKS, {"kind": "limit_data", "limit": "30KB"}, marks=pytest.mark.slow),
         (ALONG, {"kind": "limit_data", "limit": "30KB"}),
         (CHUNKS, {"kind": "reset_peer", "match": {"method": "PATCH"}, "skip_first": 3}),
-        (CHUNKS, {"kind": "reset_peer", "match": {"method": "HEAD"}}),
-        (TUS, {"kind": "ack_lost"}),
-        (CHUNKS, {"kind": "abort", "status": 503, "match": {"method": "PATCH"}, "skip_first": 3}),
+        pytest.param(CHUNKS, {"kind": "reset_peer", "match": {"method": "HEAD"}}, marks=pytest.mark.slow),
+        pytest.param(
+            CHUNKS,
+            {"kind": "abort", "status": 503, "match": {"method": "PATCH"}, "skip_first": 3},
+            marks=pytest.mark.slow,
+        ),
         (CHUNKS, {"kind": "expire_upload", "skip_first": 3}),
         (CHUNKS, {"kind": "offset_rollback", "skip_first": 3}),
         (CHUNKS, {"kind": "stale_lock", "skip_first": 3}),
@@ -139,8 +142,15 @@ def test_an_acknowledgement_that_was_lost_is_learnt_by_asking_and_nothing_is_sen
     assert (replayed["sent_bytes"] < 1000).all()
 
 
-@pytest.mark.parametrize("protocol", ["multipart", "put", "tus"])
-@pytest.mark.parametrize("link", ["unlimited", '{ upload = "16Mbit/s", rtt = "10ms" }'])
+@pytest.mark.parametrize(
+    ("protocol", "link"),
+    [
+        ("multipart", "unlimited"),
+        ("put", "unlimited"),
+        ("tus", "unlimited"),
+        ("tus", '{ upload = "16Mbit/s", rtt = "10ms" }'),
+    ],
+)
 def test_each_protocol_works_over_tls(secure, plan, tmp_path, protocol, link):
     driven = evenings(secure, plan, tmp_path, f"client.protocol={protocol}", f"client.link={link}", "client.connection=each")  # fmt: skip
     assert driven.outcomes == [ACCEPTED] * 12
