@@ -33,6 +33,7 @@ from harness.errors import ExitCode, UsageError
 from harness.model import DELIVERED
 from harness.runfolder import RunFolder
 
+_LOOPBACK = "127.0.0.1"
 _NUMBERS_TIMEOUT_S = 5.0
 
 
@@ -198,9 +199,16 @@ def _set_up(environment: Environment, runner: Any, **_: Any) -> None:
         say("listening", port=runner.server.port)
 
 
+def _keep_to_loopback(parser: Any, **_: Any) -> None:
+    """Locust's own defaults listen everywhere; its protocol knows no passwords."""
+    parser.set_defaults(master_bind_host=_LOOPBACK, web_host=_LOOPBACK)
+
+
 watch_for_orphans()
 _init_event: Any = events.init
 _init_event.add_listener(_set_up)
+_parser_event: Any = events.init_command_line_parser
+_parser_event.add_listener(_keep_to_loopback)
 
 if "HARNESS_RUN" not in os.environ:
     sys.exit("this locustfile is driven by `harness run SCENARIO`: HARNESS_RUN is not set")
