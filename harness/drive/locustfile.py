@@ -39,6 +39,7 @@ from harness.errors import ExitCode, UsageError
 from harness.model import DELIVERED
 from harness.runfolder import RunFolder
 
+_LOOPBACK = "127.0.0.1"
 _NUMBERS_TIMEOUT_S = 5.0
 _UNDER_HARNESS = "HARNESS_RUN" in os.environ
 
@@ -260,11 +261,17 @@ def _refuse_bad_form() -> Any:
     return None if problem is None else jsonify({"success": False, "message": problem})
 
 
+def _keep_to_loopback(parser: Any, **_: Any) -> None:
+    """Locust's own defaults listen everywhere; its protocol knows no passwords."""
+    parser.set_defaults(master_bind_host=_LOOPBACK, web_host=_LOOPBACK)
+
+
 _on_init: Any = events.init
+_on_options: Any = events.init_command_line_parser
+_on_options.add_listener(_keep_to_loopback)
 if _UNDER_HARNESS:
     watch_for_orphans()
     _on_init.add_listener(_set_up)
 else:
-    _on_options: Any = events.init_command_line_parser
     _on_options.add_listener(lambda parser, **_: add_options(parser))
     _on_init.add_listener(_set_up_stock)

@@ -114,10 +114,13 @@ def fetched(source: StoredFetch, door: Door, plan: Plan) -> Iterator[Row]:
     headers = _templates(source.headers, door.environment)
     until_s = time.monotonic() + source.timeout
 
-    def fetch(index: int) -> Row | None:
+    def check_time() -> None:
         if time.monotonic() > until_s:
             message = f"fetching {plan.pages:,} pages took longer than target.stored.timeout ({source.timeout:g} s)"
             raise UnreadStockError(message)
+
+    def fetch(index: int) -> Row | None:
+        check_time()
         page = plan.page(index)
         key = {"station": page.station, "form": page.form, "page": str(page.page), "sha256": page.sha256}
         where = path.fill({name: quote(value, safe="") for name, value in key.items()})
@@ -132,8 +135,8 @@ def fetched(source: StoredFetch, door: Door, plan: Plan) -> Iterator[Row]:
             while piece := answer.read(_PIECE_BYTES):
                 digest.update(piece)
                 size += len(piece)
-                if time.monotonic() > until_s:
-                    break
+                check_time()
+            _check_whole(answer, where)
         return _row(page.station, page.form, page.page, digest.hexdigest(), size)
 
     with ThreadPoolExecutor(_FETCHES_AT_ONCE, thread_name_prefix="fetch") as pool:
@@ -159,9 +162,14 @@ def _lines(stream: IO[bytes] | http.client.HTTPResponse, until_s: float) -> Iter
             message = "the list was not whole in time"
             raise UnreadStockError(message)
         yield line.decode("utf-8", "replace").strip()
-    left = getattr(stream, "length", None)
-    if left:  # http.client ends a body that broke off without a word
-        message = f"the list broke off {left:,} bytes before its end"
+    if isinstance(stream, http.client.HTTPResponse):
+        _check_whole(stream, "the list")
+
+
+def _check_whole(answer: http.client.HTTPResponse, what: str) -> None:
+    """Raise UnreadStockError for a body that broke off: read piece by piece, http.client ends it without a word."""
+    if answer.length:
+        message = f"{what} broke off {answer.length:,} bytes before its end"
         raise UnreadStockError(message)
 
 

@@ -1,5 +1,6 @@
 """The repository tests itself: everything that users can name is documented, and what is documented is there."""
 
+import json
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from harness import scenario
+from harness import consent, scenario, scenario_target
 from harness.drive.stock import MOCK, add_options
 from harness.errors import ExitCode
 from harness.experiment import Experiment, Variant, load_experiment
@@ -20,7 +21,7 @@ from harness.measure.telemetry import BUCKETS_S, Telemetry
 from harness.model import OUTCOMES
 from harness.runfolder import RunFolder
 from harness.scenario_arrivals import Arrivals, Burst
-from harness.scenario_files import shipped
+from harness.scenario_files import load, shipped
 from harness.scenario_link import Link, Outages, Quality
 from harness.scenario_protocol import Tls, Tus
 from harness.scenario_retry import Retry
@@ -34,6 +35,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "photos.": scenario.Photos,
     "client.": scenario.Client,
     "client.link.": Link,
+    "target.": scenario_target.TargetApi,
     "client.tls.": Tls,
     "client.tus.": Tus,
     "audit.": scenario.AuditOptions,
@@ -78,7 +80,13 @@ def test_every_kind_of_arrival_and_every_strategy_is_documented_with_its_keys(an
             assert f"{prefix}{name}" in named, name
 
 
-@pytest.mark.parametrize("table", [Burst, Outages, Quality])
+INNER = [
+    Burst, Outages, Quality, scenario_target.Part, scenario_target.Login, scenario_target.Meanings, scenario_target.StoredUrl,
+    scenario_target.StoredCommand, scenario_target.StoredFetch, scenario_target.Metrics,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("table", INNER)
 def test_every_key_of_an_inner_table_is_documented(table):
     assert set(table.model_fields) <= codes_in(doc("scenario"))
 
@@ -96,6 +104,18 @@ def test_every_option_that_we_add_to_locust_is_documented_with_its_default():
     add_options(Options())
     documented = dict(re.findall(r"^\| `(--[\w-]+)` \| `([^`]+)` \|", doc("locust"), re.MULTILINE))
     assert documented == {**seen, "--host": MOCK}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "targets").glob("*.toml")), ids=lambda path: path.stem)
+def test_every_scenario_for_a_foreign_server_is_valid_and_documented(path):
+    assert load(str(path)).target is not None
+    assert path.name in codes_in(doc("targets/README"))
+
+
+def test_the_documented_consent_is_one():
+    (written,) = re.findall(r"^    (\{.*\})$", doc("consent"), re.MULTILINE)
+    assert set(json.loads(written)) == set(consent.Consent.model_fields)
+    assert f"GET {consent.PATH}" in doc("consent")
 
 
 def test_every_shipped_scenario_is_documented():
@@ -149,7 +169,7 @@ def test_every_file_of_the_run_folder_is_documented():
         assert {relative, f"{relative}/"} & named, name
 
 
-@pytest.mark.parametrize("path", ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))])  # fmt: skip
+@pytest.mark.parametrize("path", ["README.md", "CONTRIBUTING.md", *(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))])  # fmt: skip
 def test_every_link_to_a_file_leads_somewhere(path):
     text = (ROOT / path).read_text("utf-8")
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):

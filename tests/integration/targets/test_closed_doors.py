@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -16,8 +17,9 @@ from harness.errors import ExitCode, UsageError
 from harness.figures.summarise import load_summary
 from harness.measure import scrapes
 from harness.plan.pins import pin_of
+from harness.processes import LOCUSTFILE
 from harness.runfolder import RunFolder
-from tests.integration.conftest import family_of, harness
+from tests.integration.conftest import environment, family_of, harness
 from tests.integration.targets.network import SERVER, free_port
 
 SECRETS = ["sesame-in-a-header", "sesame-in-a-part", "given-at-the-login"]
@@ -194,3 +196,25 @@ def test_a_message_can_not_steer_the_terminal(tmp_path):
     assert code == ExitCode.USAGE
     assert "\x1b" not in output
     assert "\\x1b[2Jx" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "address"),
+    [([], "0100007F"), pytest.param(["--master-bind-host", "127.0.0.9"], "0900007F", marks=pytest.mark.slow)],
+)
+def test_locusts_master_listens_on_loopback_unless_told_otherwise(tmp_path, arguments, address):
+    argv = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--master", "--master-bind-port", "0", *arguments]  # fmt: skip
+    master: Any = subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=tmp_path, text=True,
+        env=environment(HARNESS_RUN=str(tmp_path)),
+    )  # fmt: skip
+    try:
+        said = next(json.loads(line) for line in master.stdout if line.startswith('{"event"'))
+        assert said["event"] == "listening"
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        listening = {row[1] for row in rows if row[3] == "0A"}
+        assert f"{address}:{said['port']:04X}" in listening
+        assert f"00000000:{said['port']:04X}" not in listening
+    finally:
+        master.kill()
+        master.communicate()

@@ -177,7 +177,8 @@ def test_with_consent_two_workers_deliver_everything_and_the_store_is_read(run, 
 def test_a_run_stops_within_two_seconds_when_the_consent_ends(run, server, token, tmp_path, end):
     server.consents(document(token))
     process = run("--set", "arrivals.over=15s")
-    wait_for(lambda: len(uploads(server)) > 20)
+    wait_for(lambda: len(uploads(server)) > 20 or process.poll() is not None, 90)
+    assert process.poll() is None, process.stdout.read()
     if end == "withdrawn":
         (server.folder / "consent").unlink()
     elif end == "silent":
