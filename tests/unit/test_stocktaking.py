@@ -58,7 +58,9 @@ def stored(*pieces, rows, last=b"0\r\n\r\n"):
 
 
 def stock(folder, admin, *, exit_code=None):
-    order: Any = SimpleNamespace(folder=folder, scenario=SimpleNamespace(audit=SimpleNamespace(kill_server=False)))
+    order: Any = SimpleNamespace(
+        foreign=None, folder=folder, scenario=SimpleNamespace(audit=SimpleNamespace(kill_server=False))
+    )
     family: Any = defaultdict(lambda: SimpleNamespace(exit_code=exit_code))
     return take_stock(family, order, admin)
 
