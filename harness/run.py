@@ -23,6 +23,7 @@ from harness.order import Order, describe, phase_records
 from harness.processes import start_generator, start_server
 from harness.runfolder import Ended, RunRecord, WorkerRecord
 from harness.signals import Signals, Stopped
+from harness.watch import Watch
 from reports.terminal import Snapshot
 
 _HEAD_START_S = 0.5
@@ -52,6 +53,7 @@ class Run:
         self._folder = order.folder
         self._view = view
         self._t0 = float("inf")
+        self._t0_epoch = 0.0
         self._admin: ServerAdmin | None = None
         self._problems: list[str] = []
         self._clock_watch = ClockWatch(time.time, time.monotonic)
@@ -59,12 +61,13 @@ class Run:
         self._pids: dict[int, int] = {}
         self._live: LiveFigures | None = None
         self._told_lost = 0
+        self._watch = Watch(order)
 
     def execute(self) -> None:
         """Run to the end. Raises ChildError if a process did not start; Interruption if stopped before T0."""
         self._folder.create()
         write_plan(self._folder.plan, self._order.plan)
-        with Family(self._folder.logs) as family, _private_folder() as private:
+        with Family(self._folder.logs) as family, _private_folder() as private, self._watch:
             self._signals.listener = lambda number: family.inbox.put(Message("harness", "signal", {"number": number}))
             if self._signals.heard is not None:
                 raise Interruption(self._signals.heard)
@@ -95,8 +98,10 @@ class Run:
         self._pids = {worker["pid"]: worker["rank"] for worker in ready["workers"]}
         if self._admin is not None:
             targets["server"] = self._admin.metrics_url
+        self._watch.begin(targets, family, self._view.say)
         self._t0 = time.monotonic() + _HEAD_START_S
-        record = record.model_copy(update={"t0_epoch": time.time() + _HEAD_START_S})
+        self._t0_epoch = time.time() + _HEAD_START_S
+        record = record.model_copy(update={"t0_epoch": self._t0_epoch})
         self._folder.write_run(record)
         scenario = self._scenario
         self._live = LiveFigures(record, len(self._order.plan.stations), self._order.plan.pages)
@@ -194,6 +199,7 @@ class Run:
         self._collector.stop()
         self._collector.take()
         self._look()
+        self._watch.end(self._t0_epoch, self._view.say, patient=ended.how not in {"interrupted", "terminated"})
         family["generator"].tell("scraped")
         if self._admin is not None and family["server"].exit_code is None:
             self._read_stored(self._admin)

@@ -103,6 +103,7 @@ class RunFolder:
         self.attempts = path / "attempts.parquet"
         self.server = path / "server"
         self.scrapes = path / "scrapes"
+        self.prometheus = path / "prometheus"
         self.stored = path / "stored.parquet"
         self.summary = path / "summary.json"
         self.audit = path / "audit.json"

@@ -16,6 +16,7 @@ from harness import machine, scenario_files
 from harness.commands.options import (
     RUNS,
     Overrides,
+    PrometheusUrl,
     ScenarioName,
     Seed,
     Workers,
@@ -34,6 +35,7 @@ from harness.plan import make_plan
 from harness.run import Run
 from harness.runfolder import RunFolder
 from harness.signals import Signals
+from harness.watch import checked, checked_folder
 from reports.terminal import LiveView
 
 
@@ -46,12 +48,16 @@ def run(
     target: Annotated[str | None, typer.Option(metavar="URL", help="An upload server of yours, on loopback; default: the mock.")] = None,
     name: Annotated[str | None, typer.Option(help="What the run folder is named after, instead of the scenario.")] = None,
     metrics_port: Annotated[int, typer.Option(min=0, max=65_000, help="Port of the first worker's /metrics; 0: any.")] = 0,
+    prometheus: PrometheusUrl = None,
+    prometheus_sd: Annotated[Path | None, typer.Option(metavar="DIR", envvar="HARNESS_PROMETHEUS_SD", help="Tell a Prometheus by a file here (file_sd) what to scrape.")] = None,
 ) -> None:  # fmt: skip
     """Run a scenario: drive the load, judge it, draw the report."""
     loaded = scenario_files.load(source, overrides, seed, planned_due)
     check_thresholds(source, loaded)
     _check_target(target)
     _check_ports(metrics_port, workers)
+    if prometheus is not None:
+        checked("--prometheus", prometheus)
     plan = make_plan(loaded)
     check_fits(source, machine.misfits(loaded, plan, workers))
     run_id = _run_id(name or loaded.name)
@@ -70,6 +76,8 @@ def run(
         workers=workers,
         target=target,
         metrics_port=metrics_port,
+        prometheus=prometheus,
+        prometheus_sd=prometheus_sd and checked_folder("--prometheus-sd", prometheus_sd),
     )
     with Signals() as signals:
         with LiveView(loaded.name) as view:
