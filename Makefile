@@ -39,7 +39,7 @@ test: setup  ## the tests (a few minutes; real processes, real sockets)
 test-browser: setup  ## the report page in headless Chromium (needs chromium)
 	$(BIN)/pytest -m browser
 
-test-peers: setup  ## the mock server against clients that no one here wrote (needs node, npm, curl)
+test-peers: setup  ## the mock server against clients that no one here wrote (needs node, npm, curl, prometheus)
 	$(BIN)/pytest -m peers
 
 test-slow: setup  ## long tests: many repetitions, many seeds

@@ -52,8 +52,7 @@ class Watch:
             return
         say(f"Waiting for {self._prometheus.url} to scrape the generator")
         until = time.monotonic() + FIRST_SCRAPE_TIMEOUT_S
-        seen: set[str] = set()
-        while len(seen) < self._workers:
+        while len(seen := _asked(self._prometheus.url, self._source.workers)) < self._workers:
             if time.monotonic() > until:
                 message = (
                     f"--prometheus {self._prometheus.url}: within {FIRST_SCRAPE_TIMEOUT_S:g} s it scraped {len(seen)} of"
@@ -61,7 +60,6 @@ class Watch:
                 )
                 raise UsageError(message)
             family.pause(_STEP_S)
-            seen = _asked(self._prometheus.url, self._source.workers)
 
     def end(self, t0_epoch: float, say: Callable[[str], None], *, patient: bool) -> None:
         """Bring its scrapes into the run folder; what can't be had is written there too, and nothing is raised.
@@ -75,11 +73,12 @@ class Watch:
         until = time.monotonic() + (LAST_SCRAPE_TIMEOUT_S if patient else 0.0)
         try:
             while True:
-                last = self._source.scraped_until()
-                if last is None or last >= now or time.monotonic() > until:
+                latest = self._source.scraped_at()
+                if min(latest, default=now) >= now or time.monotonic() > until:
                     break
                 time.sleep(_STEP_S)
-            self._source.take(self._folder.prometheus, t0_epoch, last or now, lambda at: at - t0_epoch)
+            end = max(latest, default=now)
+            self._source.take(self._folder.prometheus, t0_epoch, end, lambda at: at - t0_epoch)
         except PrometheusError as error:
             note_problem(self._folder.prometheus, self._prometheus.url, str(error))
             say(f"{self._prometheus.url}: {error}")

@@ -59,11 +59,18 @@ def _in_bins(edges: FloatArray, times: FloatArray, values: FloatArray, longest_g
     times, values = times[answered], values[answered]
     if not len(times):
         return np.full(len(middles), np.nan)
-    if 0 < times[0] <= longest_gap_s:
-        times, values = np.append(0.0, times), np.append(0.0, values)
+    if times[0] <= longest_gap_s:
+        times, values = _from_t0(times, values)
     counts = np.diff(np.interp(edges, times, values))
     after = np.searchsorted(times, middles)
     left = np.where(after > 0, times[np.clip(after - 1, 0, None)], -np.inf)
     quiet_s = longest_gap_s * LAST_RATIO
     right = np.where(after < len(times), times[np.clip(after, None, len(times) - 1)], middles + longest_gap_s - quiet_s)
     return np.where(right - left > longest_gap_s, np.nan, counts)
+
+
+def _from_t0(times: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The same with a point at T0: nothing is counted before it, so nothing is to be spread over the time before."""
+    earlier = values[times <= 0]
+    at_t0 = earlier[-1] if len(earlier) else 0.0
+    return np.append(0.0, times[times > 0]), np.append(at_t0, values[len(earlier) :])

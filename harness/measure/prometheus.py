@@ -71,6 +71,11 @@ class Prometheus:
         except (LookupError, TypeError, ValueError):
             raise self._strange(result) from None
 
+    def rules(self) -> list[dict[str, Any]]:
+        """Its groups of rules, as it tells them. Raises PrometheusError."""
+        groups: list[dict[str, Any]] = self._ask("rules")["groups"]
+        return groups
+
     def _ask(self, what: str, **parameters: str) -> Any:
         connection = self._connect(self._host, self._port, timeout=_TIMEOUT_S)
         try:

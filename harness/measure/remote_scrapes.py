@@ -56,10 +56,9 @@ class Source:
         """Workers of the run that it has scraped at least once, and scrapes still."""
         return {sample.labels.get("worker", "") for sample in self._prometheus.query(self._info)}
 
-    def scraped_until(self) -> float | None:
-        """Unix time up to which it has scraped every worker that still answers; None where none does."""
-        found = self._prometheus.query(f"timestamp({self._info})")
-        return min((sample.value for sample in found), default=None)
+    def scraped_at(self) -> list[float]:
+        """When it last scraped each worker that still answers: Unix times."""
+        return [sample.value for sample in self._prometheus.query(f"timestamp({self._info})")]
 
     def take(self, folder: Path, start: float, end: float, clock: Callable[[float], float]) -> Taken:
         """Write its scrapes of the generator from `start` to `end` (Unix time) into `folder`, one file a worker.
