@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import promql_parser
@@ -90,6 +91,10 @@ def rates_of(folder):
     return {line.label: line for line in (rates.offered, rates.goodput, rates.throughput, *rates.outcomes)}
 
 
+def remote_of(folder) -> Any:
+    return read_remote(folder.prometheus)
+
+
 def assert_adds_up_to(line, number):
     """Rates are by the second, the last one by as much as there is. A starved machine leaves gaps: less is known then."""
     edges = np.append(np.floor(line.t_s), 2 * line.t_s[-1] - np.floor(line.t_s[-1]))
@@ -98,7 +103,8 @@ def assert_adds_up_to(line, number):
 
 
 def test_every_count_that_prometheus_scraped_lies_between_our_scrapes_around_it(watched):
-    own, remote = read_exporters(watched.folder.scrapes).workers, read_remote(watched.folder.prometheus)
+    own, remote = read_exporters(watched.folder.scrapes).workers, remote_of(watched.folder)
+    ours: Any
     assert remote.taken.url == watched.url
     assert [curves.target for curves in remote.workers] == [curves.target for curves in own] == ["worker-0", "worker-1"]
     for ours, theirs in zip(own, remote.workers, strict=True):

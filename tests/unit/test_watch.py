@@ -3,6 +3,7 @@
 import json
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -49,13 +50,13 @@ class Answers:
 def begin(order, source, pauses):
     with Watch(order) as it:
         it._source = source
-        family = SimpleNamespace(pause=pauses.append)
+        family: Any = SimpleNamespace(pause=pauses.append)
         it.begin({"worker-0": "http://127.0.0.1:1/metrics"}, family, lambda _: None)
         return list(order.prometheus_sd.iterdir())
 
 
 def end(order, source, *, patient=True):
-    said = []
+    said: list[str] = []
     it = Watch(order)
     it._source = source
     it.end(1000.0, said.append, patient=patient)
@@ -63,7 +64,7 @@ def end(order, source, *, patient=True):
 
 
 def test_load_waits_until_every_worker_has_been_scraped(order):
-    pauses = []
+    pauses: list[float] = []
     (path,) = begin(order, Answers(workers=[set(), {"0"}, {"0", "1"}]), pauses)
     assert len(pauses) == 2
     assert path.name == "harness-run-1.json"
@@ -95,13 +96,15 @@ def test_an_interrupted_run_and_workers_that_are_gone_are_not_waited_for(order, 
 def test_one_that_breaks_down_is_told_and_written_down_and_raises_nothing(order):
     said = end(order, Answers(scraped=[PrometheusError("it is gone")]))
     assert said[-1] == f"{URL}: it is gone"
-    assert read_remote(order.folder.prometheus).taken.problem == "it is gone"
+    remote: Any = read_remote(order.folder.prometheus)
+    assert remote.taken.problem == "it is gone"
 
 
 def test_without_a_prometheus_nothing_is_done_but_the_targets_told(order):
     order.prometheus = None
     with Watch(order) as it:
-        it.begin({"server": "http://127.0.0.1:1/metrics"}, SimpleNamespace(), lambda _: None)
+        family: Any = SimpleNamespace()
+        it.begin({"server": "http://127.0.0.1:1/metrics"}, family, lambda _: None)
         (path,) = order.prometheus_sd.iterdir()
         assert json.loads(path.read_text("utf-8"))[0]["labels"]["scenario"] == "tiny"
         it.end(1000.0, lambda _: None, patient=True)

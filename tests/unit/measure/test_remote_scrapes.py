@@ -107,7 +107,7 @@ def test_where_nothing_is_found_what_was_taken_before_stays(tmp_path):
 def test_why_there_is_nothing_is_kept_too(tmp_path):
     assert remote(tmp_path) is None
     note_problem(tmp_path / "p", "http://x:9090", "refused")
-    remote = remote(tmp_path)
-    assert (remote.taken.url, remote.taken.problem, remote.workers) == ("http://x:9090", "refused", [])
+    found = remote(tmp_path)
+    assert (found.taken.url, found.taken.problem, found.workers) == ("http://x:9090", "refused", [])
     (tmp_path / "p" / "taken.json").write_text("{", "utf-8")
     assert read_taken(tmp_path / "p") is None
