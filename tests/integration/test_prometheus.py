@@ -19,7 +19,7 @@ from harness.figures.summarise import load_summary
 from harness.measure import scrapes
 from harness.measure.prometheus import Prometheus
 from harness.runfolder import RunFolder
-from tests.integration.conftest import harness
+from tests.integration.conftest import harness, told
 from tests.integration.prometheus_server import DEPLOY, deployed, prometheus
 
 pytestmark = pytest.mark.peers
@@ -148,11 +148,14 @@ def test_an_export_becomes_blocks_that_give_the_same_charts(watched, tmp_path):
     folder = RunFolder(tmp_path / "run")
     shutil.rmtree(folder.prometheus)
     own = rates_of(folder)
-    assert harness("export", folder.path, "--openmetrics", "--out", "run.om", cwd=tmp_path)[0] == 0
+    code, text = told("export", folder.path, "--openmetrics", cwd=tmp_path)
+    assert code == 0
+    assert told("export", folder.path, "--openmetrics", "--out", "run.om", cwd=tmp_path) == (0, "")
+    assert (tmp_path / "run.om").read_text("utf-8") == text
     code, output = promtool("tsdb", "create-blocks-from", "openmetrics", tmp_path / "run.om", tmp_path / "blocks")
     assert code == 0, output
     with prometheus("/dev/null", tmp_path / "blocks", "--storage.tsdb.retention.time=10y") as url:
-        code, output = harness("report", folder.path, "--prometheus", url, cwd=tmp_path)
+        code, output = told("report", folder.path, "--prometheus", url, cwd=tmp_path)
         assert code == 0, output
         (up,) = Prometheus(url).query(f'sum(count_over_time(up{{run="{watched.run.id}"}}[1h]))')
     scraped = sum(len(list(scrapes.read(folder.scrapes, target))) for target in scrapes.targets(folder.scrapes))

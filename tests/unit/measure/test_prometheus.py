@@ -109,5 +109,13 @@ def test_clocks_that_are_apart_are_refused_as_the_charts_would_be(server, theirs
     check(Prometheus(server.url), lambda: theirs + 0.4)
 
 
+def test_a_slow_answer_is_not_a_wrong_clock(server):
+    server.answer = success([103.0, "103.0"], "scalar")
+    clock = iter([100.0, 106.0, 100.0, 101.0])  # asked at 100, answered at 106: 103 may well be right
+    check(Prometheus(server.url), lambda: next(clock))
+    with pytest.raises(PrometheusError, match=r"2\.5 s ahead"):
+        check(Prometheus(server.url), lambda: next(clock))
+
+
 def test_text_becomes_a_string_of_promql():
     assert quoted('a"b\\c') == r'"a\"b\\c"'
