@@ -52,7 +52,7 @@ class Watch:
             return
         say(f"Waiting for {self._prometheus.url} to scrape the generator")
         until = time.monotonic() + FIRST_SCRAPE_TIMEOUT_S
-        while len(seen := _asked(self._prometheus.url, self._source.workers)) < self._workers:
+        while len(seen := _seen(self._source)) < self._workers:
             if time.monotonic() > until:
                 message = (
                     f"--prometheus {self._prometheus.url}: within {FIRST_SCRAPE_TIMEOUT_S:g} s it scraped {len(seen)} of"
@@ -69,15 +69,8 @@ class Watch:
         if self._source is None or self._prometheus is None:
             return
         say(f"Reading the rates from {self._prometheus.url}")
-        now = time.time()
-        until = time.monotonic() + (LAST_SCRAPE_TIMEOUT_S if patient else 0.0)
         try:
-            while True:
-                latest = self._source.scraped_at()
-                if min(latest, default=now) >= now or time.monotonic() > until:
-                    break
-                time.sleep(_STEP_S)
-            end = max(latest, default=now)
+            end = _last_scrape(self._source, LAST_SCRAPE_TIMEOUT_S if patient else 0.0)
             self._source.take(self._folder.prometheus, t0_epoch, end, lambda at: at - t0_epoch)
         except PrometheusError as error:
             note_problem(self._folder.prometheus, self._prometheus.url, str(error))
@@ -113,6 +106,33 @@ def take_again(folder: RunFolder, record: RunRecord, prometheus: Prometheus) -> 
     end = t0_epoch + last_s + LAST_SCRAPE_TIMEOUT_S
     source = Source(prometheus, record.id)
     _asked(prometheus.url, lambda: source.take(folder.prometheus, t0_epoch, end, lambda at: at - t0_epoch))
+
+
+def _seen(source: Source) -> set[str]:
+    """Workers that have been scraped; none where it does not answer in time: it may the next time."""
+    try:
+        return source.workers()
+    except PrometheusError:
+        return set()
+
+
+def _last_scrape(source: Source, timeout_s: float) -> float:
+    """When the last of all workers was scraped, once each has been after this moment, or the time is over.
+
+    Raises PrometheusError where there is no answer until then.
+    """
+    now, until = time.time(), time.monotonic() + timeout_s
+    while True:
+        over = time.monotonic() > until
+        try:
+            latest = source.scraped_at()
+        except PrometheusError:
+            if over:
+                raise
+        else:
+            if over or min(latest, default=now) >= now:
+                return max(latest, default=now)
+        time.sleep(_STEP_S)
 
 
 def _asked(url: str, ask: Callable[[], _Answer]) -> _Answer:

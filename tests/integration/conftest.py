@@ -121,10 +121,10 @@ def start(tmp_path):
         process.stdout.close()
 
 
-def harness(*arguments, cwd, **more):
+def harness(*arguments, cwd, timeout_s=120, **more):
     """The command, run to its end: exit code and all output."""
     done = subprocess.run(
-        [*HARNESS, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, env=environment(**more), timeout=120, check=False
+        [*HARNESS, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, env=environment(**more), timeout=timeout_s, check=False
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
 

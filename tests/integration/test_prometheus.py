@@ -77,7 +77,7 @@ def watched(tmp_path_factory):
     targets = config.parent / "targets"
     with prometheus(config, place / "data") as url:
         code, output = harness(
-            "run", "restless.toml", "--workers", "2", "--out", "run", "--prometheus", url, "--prometheus-sd", targets, cwd=place
+            "run", "restless.toml", "--workers", "2", "--out", "run", "--prometheus", url, "--prometheus-sd", targets, cwd=place, timeout_s=300
         )  # fmt: skip
         # a starved machine makes the run INVALID; what was scraped of it is as good
         assert code in {ExitCode.PASSED, ExitCode.INVALID}, output

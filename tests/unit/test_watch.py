@@ -35,13 +35,16 @@ class Answers:
         self._workers, self._scraped, self.taken = list(workers), list(scraped), []
 
     def workers(self):
-        return self._workers.pop(0) if len(self._workers) > 1 else self._workers[0]
+        return self._answer(self._workers)
 
     def scraped_at(self):
-        answer = self._scraped.pop(0) if len(self._scraped) > 1 else self._scraped[0]
+        return [time.time() + later_s for later_s in self._answer(self._scraped)]
+
+    def _answer(self, answers):
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if isinstance(answer, Exception):
             raise answer
-        return [time.time() + later_s for later_s in answer]
+        return answer
 
     def take(self, folder, start, end, clock):
         self.taken.append((folder.name, start, end, clock(end)))
@@ -65,7 +68,7 @@ def end(order, source, *, patient=True):
 
 def test_load_waits_until_every_worker_has_been_scraped(order):
     pauses: list[float] = []
-    (path,) = begin(order, Answers(workers=[set(), {"0"}, {"0", "1"}]), pauses)
+    (path,) = begin(order, Answers(workers=[PrometheusError("busy"), {"0"}, {"0", "1"}]), pauses)
     assert len(pauses) == 2
     assert path.name == "harness-run-1.json"
     assert not path.exists()  # taken back with the run's end
@@ -79,7 +82,7 @@ def test_a_prometheus_that_does_not_scrape_the_run_ends_it_before_the_first_uplo
 
 
 def test_it_is_read_once_every_worker_was_scraped_after_the_end(order):
-    source = Answers(scraped=[[-1.0, -1.0], [1.0, -1.0], [2.0, 3.0]])
+    source = Answers(scraped=[[-1.0, -1.0], PrometheusError("busy"), [1.0, -1.0], [2.0, 3.0]])
     end(order, source)
     ((name, start, until, clock),) = source.taken
     assert (name, start, clock) == ("prometheus", 1000.0, until - 1000.0)
@@ -93,7 +96,8 @@ def test_an_interrupted_run_and_workers_that_are_gone_are_not_waited_for(order, 
     assert len(source.taken) == 1
 
 
-def test_one_that_breaks_down_is_told_and_written_down_and_raises_nothing(order):
+def test_one_that_breaks_down_is_told_and_written_down_and_raises_nothing(order, monkeypatch):
+    monkeypatch.setattr(watch, "LAST_SCRAPE_TIMEOUT_S", 0.3)
     said = end(order, Answers(scraped=[PrometheusError("it is gone")]))
     assert said[-1] == f"{URL}: it is gone"
     remote: Any = read_remote(order.folder.prometheus)
