@@ -49,7 +49,7 @@ test-models: setup  ## the incident and metastability, shortened (a quiet machin
 test-browser: setup  ## the report page in headless Chromium (needs chromium)
 	$(BIN)/pytest -m browser
 
-test-peers: setup  ## our server and our client against others that no one here wrote (needs node, npm, curl, nginx)
+test-peers: setup  ## our server and our client against others that no one here wrote (needs node, npm, curl, nginx, prometheus)
 	$(BIN)/pytest -m peers
 
 test-slow: setup  ## long tests: many repetitions, many seeds

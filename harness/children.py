@@ -174,19 +174,10 @@ class Family:
         """
         until = time.monotonic() + timeout_s
         while True:
-            message = self.next(until - time.monotonic())
+            message = self._good(until - time.monotonic())
             if message is None:
                 text = f"{sender} did not say “{event}” within {timeout_s:g} s"
                 raise ChildError(self.explained(sender, text))
-            if message.event == "signal":
-                raise Interruption(signal.Signals(message.content["number"]))
-            if message.event in {"refused", "withdrawn"}:
-                raise UsageError(str(message.content.get("reason", "")))
-            if message.event == "failed":
-                raise ChildError(self.explained(message.sender, str(message.content.get("reason", ""))))
-            if message.event == "ended":
-                text = f"{message.sender} ended with exit code {message.content['exit_code']}"
-                raise ChildError(self.explained(message.sender, text))
             if (message.sender, message.event) == (sender, event):
                 return message.content
 
@@ -209,12 +200,32 @@ class Family:
                 self.inbox.put(message)
         raise ChildError(self.explained(sender, text))
 
+    def pause(self, timeout_s: float) -> None:
+        """Wait as long, or until anything is said. Raises as `expect` does if a child ends or a signal comes."""
+        self._good(timeout_s)
+
     def next(self, timeout_s: float) -> Message | None:
         """The next message, or None if there is none in time."""
         try:
             return self.inbox.get(timeout=max(0.0, timeout_s))
         except queue.Empty:
             return None
+
+    def _good(self, timeout_s: float) -> Message | None:
+        """The next message, if it lets a run begin. Raises ChildError, UsageError or Interruption otherwise."""
+        message = self.next(timeout_s)
+        if message is None:
+            return None
+        if message.event == "signal":
+            raise Interruption(signal.Signals(message.content["number"]))
+        if message.event in {"refused", "withdrawn"}:
+            raise UsageError(str(message.content.get("reason", "")))
+        if message.event == "failed":
+            raise ChildError(self.explained(message.sender, str(message.content.get("reason", ""))))
+        if message.event == "ended":
+            text = f"{message.sender} ended with exit code {message.content['exit_code']}"
+            raise ChildError(self.explained(message.sender, text))
+        return message
 
     def explained(self, name: str, text: str) -> str:
         """A text with the tail of a child's log."""

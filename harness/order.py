@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness import machine
 from harness.foreign import Foreign
@@ -29,6 +30,10 @@ class Order:
     foreign: Foreign | None = None
     """An upload server of the user's; None starts the mock."""
     metrics_port: int = 0
+    prometheus: str | None = None
+    """URL of a Prometheus that the rates are read from; None keeps to our own scrapes."""
+    prometheus_sd: Path | None = None
+    """Folder that the run's targets are written to while it lasts."""
 
 
 def describe(order: Order, target: str, workers: Sequence[WorkerRecord]) -> RunRecord:

@@ -25,6 +25,7 @@ from harness.runfolder import Ended, RunRecord, StockRecord, WorkerRecord
 from harness.scenario import REGIONS
 from harness.signals import Signals, Stopped
 from harness.stocktaking import drain, take_stock
+from harness.watch import Watch
 from reports.terminal import Snapshot
 
 _HEAD_START_S = 0.5
@@ -54,6 +55,7 @@ class Run:
         self._folder = order.folder
         self._view = view
         self._t0 = float("inf")
+        self._t0_epoch = 0.0
         self._admin: ServerAdmin | None = None
         self._problems: list[str] = []
         self._clock_watch = ClockWatch(time.time, time.monotonic)
@@ -63,6 +65,7 @@ class Run:
         self._told_lost = 0
         self._stock: StockRecord | None = None
         self._consent = ConsentThread(order.foreign)
+        self._prometheus = Watch(order)
 
     def execute(self) -> None:
         """Run to the end. Raises ChildError if a process did not start; Interruption if stopped before T0."""
@@ -70,7 +73,7 @@ class Run:
         write_plan(self._folder.plan, self._order.plan)
         if self._scenario.stations.region not in REGIONS:
             shutil.copyfile(self._scenario.stations.region, self._folder.region)
-        with Family(self._folder.logs) as family, _private_folder() as private, self._consent:
+        with Family(self._folder.logs) as family, _private_folder() as private, self._consent, self._prometheus:
             self._signals.listener = lambda number: family.inbox.put(Message("harness", "signal", {"number": number}))
             self._consent.listener = lambda reason: family.inbox.put(
                 Message("consent", "withdrawn", {"reason": reason})
@@ -107,8 +110,10 @@ class Run:
         if self._admin is not None:
             targets["server"] = self._admin.metrics_url
         targets.update(foreign.metrics() if foreign else {})
+        self._prometheus.begin(targets, family, self._view.say)
         self._t0 = time.monotonic() + _HEAD_START_S
-        record = record.model_copy(update={"t0_epoch": time.time() + _HEAD_START_S})
+        self._t0_epoch = time.time() + _HEAD_START_S
+        record = record.model_copy(update={"t0_epoch": self._t0_epoch})
         self._folder.write_run(record)
         scenario = self._scenario
         self._live = LiveFigures(record, len(self._order.plan.stations), self._order.plan.pages)
@@ -217,6 +222,7 @@ class Run:
         self._collector.stop()
         self._collector.take()
         self._look()
+        self._prometheus.end(self._t0_epoch, self._view.say, patient=ended.how not in {"interrupted", "terminated"})
         family["generator"].tell("scraped")
         self._view.say("Reading what the server holds")
         self._stock = take_stock(family, self._order, self._admin, self._consent.halted)

@@ -126,6 +126,7 @@ class RunFolder:
         self.server = path / "server"
         self.certificate = self.server / "certificate.pem"
         self.scrapes = path / "scrapes"
+        self.prometheus = path / "prometheus"
         self.stored = path / "stored.parquet"
         self.summary = path / "summary.json"
         self.audit = path / "audit.json"

@@ -8,9 +8,18 @@ from typing import Annotated
 import typer
 
 from harness import scenario_files
-from harness.commands.options import RUNS, RunPath, conclude_run, own_assertions, run_folder, second_opinion
+from harness.commands.options import (
+    RUNS,
+    PrometheusUrl,
+    RunPath,
+    conclude_run,
+    own_assertions,
+    run_folder,
+    second_opinion,
+)
 from harness.judge.thresholds import check_all
 from harness.past import past_runs
+from harness.watch import checked, take_again
 from reports import terminal
 
 
@@ -19,9 +28,11 @@ def list_runs() -> None:
     terminal.print_runs(past_runs(RUNS))
 
 
-def report(path: RunPath) -> None:
+def report(path: RunPath, prometheus: PrometheusUrl = None) -> None:
     """Draw charts and page again, from the folder alone."""
     folder = run_folder(path)
+    if prometheus is not None:
+        take_again(folder, folder.read_run(), checked("--prometheus", prometheus))
     conclude_run(folder, own_assertions(folder))
 
 

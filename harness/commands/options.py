@@ -23,6 +23,10 @@ Overrides = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Another seed than the scenario's.")]
 Workers = Annotated[int, typer.Option(min=1, max=64, help="Processes that send.")]
+PrometheusUrl = Annotated[
+    str | None,
+    typer.Option("--prometheus", metavar="URL", help="Take throughput and failures from this Prometheus's scrapes."),
+]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or its name below runs/.")]
 
 

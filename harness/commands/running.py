@@ -16,6 +16,7 @@ from harness import machine, scenario_files
 from harness.commands.options import (
     RUNS,
     Overrides,
+    PrometheusUrl,
     ScenarioName,
     Seed,
     Workers,
@@ -37,6 +38,7 @@ from harness.run import Run
 from harness.runfolder import RunFolder
 from harness.scenario import Scenario
 from harness.signals import Signals
+from harness.watch import checked, checked_folder
 from reports.terminal import LiveView
 
 
@@ -50,11 +52,15 @@ def run(
     allow_command: Annotated[bool, typer.Option("--allow-command", help="Let [target.stored] run its command on this machine.")] = False,
     name: Annotated[str | None, typer.Option(help="What the run folder is named after, instead of the scenario.")] = None,
     metrics_port: Annotated[int, typer.Option(min=0, max=65_000, help="Port of the first worker's /metrics; 0: any.")] = 0,
+    prometheus: PrometheusUrl = None,
+    prometheus_sd: Annotated[Path | None, typer.Option(metavar="DIR", envvar="HARNESS_PROMETHEUS_SD", help="Tell a Prometheus by a file here (file_sd) what to scrape.")] = None,
 ) -> None:  # fmt: skip
     """Run a scenario: drive the load, judge it, draw the report."""
     loaded = scenario_files.load(source, overrides, seed, planned_due)
     check_thresholds(source, loaded)
     _check_ports(metrics_port, workers)
+    if prometheus is not None:
+        checked("--prometheus", prometheus)
     plan = make_plan(loaded)
     foreign = _foreign(target, source, loaded, plan, workers, allow_command=allow_command)
     check_fits(source, machine.misfits(loaded, plan, workers))
@@ -77,6 +83,8 @@ def run(
         workers=workers,
         foreign=foreign,
         metrics_port=metrics_port,
+        prometheus=prometheus,
+        prometheus_sd=prometheus_sd and checked_folder("--prometheus-sd", prometheus_sd),
     )
     print(
         f"{loaded.name}: at most {loaded.longest_s:g} s, and some seconds to start and to judge; "

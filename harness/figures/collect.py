@@ -11,7 +11,7 @@ from harness.figures import exporters
 from harness.figures.accounting import kelurahan_names
 from harness.figures.binned import binned_percentile, greatest_in_bins, response_grid
 from harness.figures.detail import time_spent, tries, worst_evenings
-from harness.figures.exporters import Exporters, read_exporters
+from harness.figures.exporters import Exporters, read_exporters, read_remote
 from harness.figures.rate_lines import empty, rate_line
 from harness.figures.rows import Rows, load_rows
 from harness.figures.series import Completion, GeneratorHealth, Line, Rates, Responses, Series, ServerHealth, Window
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from harness.figures.scraped import Curves
+    from harness.measure.remote_scrapes import Taken
 
     FloatArray = npt.NDArray[np.float64]
 
@@ -36,7 +37,7 @@ def series(folder: RunFolder) -> Series:
     What is missing from the folder gives empty lines and a note. Raises BrokenRunError as `summarise` does.
     """
     rows = load_rows(folder)
-    drawn = series_of(rows, read_exporters(folder.scrapes))
+    drawn = series_of(rows, replace(read_exporters(folder.scrapes), remote=read_remote(folder.prometheus)))
     return replace(drawn, time_spent=time_spent(folder, rows))
 
 
@@ -44,7 +45,7 @@ def series_of(rows: Rows, scraped: Exporters) -> Series:
     """The same from rows and scrapes that are read already."""
     record = rows.record
     return Series(
-        rates=_rates(scraped.workers),
+        rates=_rates(scraped.rated),
         responses=_responses(rows),
         completion=_completion(rows),
         server=_server(scraped.server),
@@ -153,7 +154,10 @@ def _notes(rows: Rows, scraped: Exporters) -> list[str]:
     if not len(rows.attempts.page):
         notes.append("There is no attempt in the journal, so there are no responses and no completions.")
     if not any(curves.series for curves in scraped.workers):
-        notes.append("There are no scrapes of the generator, so there are no rates, and its CPU is not known.")
+        rates = "" if any(curves.series for curves in scraped.rated) else "there are no rates, and "
+        notes.append(f"There are no scrapes of the generator, so {rates}its CPU is not known.")
+    if scraped.remote is not None:
+        notes.append(_of_remote(scraped.remote.taken))
     if not scraped.server.series:
         notes.append("There are no scrapes of the server, so its queue and its workers are not known.")
     return notes + [
@@ -161,3 +165,15 @@ def _notes(rows: Rows, scraped: Exporters) -> list[str]:
         for curves in (*scraped.workers, scraped.server)
         if curves.failed
     ]
+
+
+def _of_remote(taken: Taken) -> str:
+    """Where the rates are from."""
+    if taken.problem:
+        return (
+            f"Nothing could be read from {taken.url} ({taken.problem}): throughput and failures are our own scrapes'."
+        )
+    return (
+        f"Throughput and failures are drawn from what {taken.url} scraped: {taken.scrapes:,} scrapes, one every"
+        f" {taken.interval_s:.1f} s."
+    )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.figures.rows import Rows
-from harness.figures.scraped import Curves, per_second, read_curves
+from harness.figures.scraped import LONGEST_GAP_S, Curves, per_second, read_curves
 from harness.figures.summary import Generator, Server
 from harness.measure import scrapes
+from harness.measure.remote_scrapes import SERIES, Taken, read_taken
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     FloatArray = npt.NDArray[np.float64]
 
 SERVER = "server"
+GAP_RATIO = 2.5
+"""Scrapes of a Prometheus further apart than this many of its intervals leave a gap in a chart."""
 BUSY_RATIO = 0.9
 """A generator above this share of its core can't be trusted to be on time."""
 GRACE_S = 0.05
@@ -62,6 +65,31 @@ class Exporters:
 
     server: Curves
     workers: list[Curves]
+    remote: Remote | None = None
+    """What a Prometheus scraped of the workers, where one was asked."""
+
+    @property
+    def rated(self) -> list[Curves]:
+        """The workers' curves that rates over time are taken from."""
+        return self.remote.workers if self.remote is not None and self.remote.workers else self.workers
+
+
+@dataclass(frozen=True)
+class Remote:
+    """What was taken from a Prometheus server: see harness/measure/remote_scrapes.py."""
+
+    taken: Taken
+    workers: list[Curves]
+
+
+def read_remote(folder: Path) -> Remote | None:
+    """A Prometheus server's own scrapes of the workers; None where none was asked for them."""
+    taken = read_taken(folder)
+    if taken is None:
+        return None
+    gap_s = max(LONGEST_GAP_S, GAP_RATIO * taken.interval_s)
+    found = [read_curves(folder, target, tuple(SERIES)) for target in sorted(scrapes.targets(folder), key=_rank)]
+    return Remote(taken, [] if taken.problem else [replace(curves, longest_gap_s=gap_s) for curves in found])
 
 
 def read_exporters(folder: Path) -> Exporters:

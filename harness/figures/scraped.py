@@ -39,6 +39,8 @@ class Curves:
     A name without labels is of a family that was declared and has had no member: a counter that never counted.
     """
     failed: int = 0
+    longest_gap_s: float = LONGEST_GAP_S
+    """Longer gaps between scrapes are gaps in a chart too."""
 
     def total(self, name: str) -> FloatArray | None:
         """A series summed over its labels, NaN where no label had a value; None where there is no such series."""

@@ -10,7 +10,7 @@ from tests.integration.conftest import harness, told
 def test_help_lists_every_command(tmp_path):
     code, output = harness("--help", cwd=tmp_path)
     assert code == 0
-    for command in ("scenarios", "init", "validate", "run", "list", "report", "gate"):
+    for command in ("scenarios", "init", "validate", "run", "list", "report", "gate", "export"):
         assert f"  {command} " in output
 
 
@@ -66,7 +66,14 @@ def test_a_plan_that_does_not_fit_this_machine_is_refused_with_the_arithmetic(tm
         (["validate", "kaliwates", "--set", "stations.count=1000"], "kaliwates has 362 stations"),
         (["run", "smoke", "--name", "../x"], "--name"),
         (["run", "smoke", "--seed", "x"], "--seed"),
+        (
+            ["run", "smoke", "--prometheus", "http://127.0.0.1:9"],
+            '--prometheus "http://127.0.0.1:9": ConnectionRefused',
+        ),
+        (["run", "smoke", "--prometheus-sd", "nowhere"], "--prometheus-sd nowhere: should be a folder"),
         (["report", "nowhere"], "is not a run folder"),
+        (["export", "nowhere"], "--openmetrics"),
+        (["export", "nowhere", "--openmetrics"], "is not a run folder"),
         (["gate", "nowhere"], "is not a run folder"),
     ],
 )

@@ -121,6 +121,15 @@ def test_a_rate_line_has_a_bin_a_second_and_adds_up_to_the_last_scrape(tmp_path)
     assert totals(line) == 12.0
 
 
+def test_what_is_counted_after_t0_is_not_spread_over_the_time_before_it(tmp_path):
+    curves = scraped(
+        tmp_path, [(-0.5, "x_total 0\n"), (0.5, "x_total 4\n"), (1.5, "x_total 8\n"), (2.0, "x_total 9\n")]
+    )
+    line = rate_line([curves], "x_total", "x")
+    assert line.value.tolist() == [6.0, 3.0]
+    assert totals(line) == 9.0
+
+
 def test_the_last_bin_ends_with_the_last_scrape(tmp_path):
     curves = scraped(tmp_path, ["x_total 0\n", "x_total 2\n", (1.5, "x_total 5\n")])
     line = rate_line([curves], "x_total", "x")

@@ -1,0 +1,168 @@
+"""A run's scrapes as one OpenMetrics text: what `promtool tsdb create-blocks-from openmetrics` makes blocks of.
+
+Grammar: https://prometheus.io/docs/specs/om/open_metrics_spec/. All samples of a family stand together, in it those of one
+set of labels, in the order of their times. Our scrapes are in Prometheus' older text format, whose lines differ in the names
+of counters' families only.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from harness.measure import scrapes
+from harness.measure.discovery import target_labels
+
+_DECLARED = re.compile(r"# (TYPE|HELP) (\S+) ?(.*)")
+_SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? +(\S+)(?: +-?\d+)?")
+_LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="(?:[^"\\]|\\.)*"')
+_OF_A_SAMPLE = re.compile(r'\b(?:le|quantile)="[^"]*",?')
+_SUFFIXES = {"histogram": ("_bucket", "_count", "_sum"), "summary": ("_count", "_sum")}
+_BUFFERED_BYTES = 32 * 1024 * 1024
+_UP = "up"
+
+
+def openmetrics(folder: Path, labels: Mapping[str, str], t0_epoch: float) -> Iterator[str]:
+    """Pieces of the text of all scrapes in a folder, whole lines each; the last is `# EOF`.
+
+    Every series gets `labels`, which have `run`, and the `job`, `target` and `instance` that a Prometheus would have given it;
+    `up` says which scrapes failed. Times are to the millisecond, as Prometheus keeps them.
+    """
+    with tempfile.TemporaryFile("w+b") as file:
+        families = _Families(file)
+        families.declare(_UP, "gauge", "1 where the scrape succeeded")
+        for target in scrapes.targets(folder):
+            own = target_labels(target, labels) | {"instance": f"{labels['run']}/{target}"}
+            _add(families, folder, target, own, t0_epoch)
+        yield from families.text()
+        yield "# EOF\n"
+
+
+class _Segment(NamedTuple):
+    offset: int
+    size: int
+
+
+@dataclass
+class _Metric:
+    """The samples of one set of labels: the latest in memory, those before them in the file."""
+
+    lines: list[str] = field(default_factory=list)
+    written: list[_Segment] = field(default_factory=list)
+
+
+@dataclass
+class _Family:
+    type: str
+    help: str
+    metrics: dict[str, _Metric] = field(default_factory=dict)
+
+
+class _Families:
+    """Families by name, in the order of their coming. What a long run's samples take is memory of the file, not ours."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._found: dict[str, _Family] = {}
+        self._family_of: dict[str, str] = {}
+        self._buffered = 0
+
+    def declare(self, name: str, kind: str, text: str) -> None:
+        """Note the type of a family; of two declarations the first counts."""
+        members = [name + suffix for suffix in _SUFFIXES.get(kind, ())]
+        if kind == "counter" and name.endswith("_total"):
+            members, name = [name], name.removesuffix("_total")
+        elif kind in {"counter", "untyped"}:
+            kind = "unknown"  # OpenMetrics wants counters to end in _total
+        self._found.setdefault(name, _Family(kind, text))
+        for member in (name, *members):
+            self._family_of.setdefault(member, name)
+
+    def add(self, sample: str, metric: str, line: str) -> None:
+        """Add a sample's line to its family; `metric` are the labels that group it."""
+        name = self._family_of.get(sample)
+        if name is None:
+            self.declare(sample, "untyped", "")
+            name = sample
+        self._found[name].metrics.setdefault(metric, _Metric()).lines.append(line)
+        self._buffered += len(line)
+        if self._buffered > _BUFFERED_BYTES:
+            self._write_out()
+
+    def text(self) -> Iterator[str]:
+        """All of it, family after family."""
+        for name, family in self._found.items():
+            if family.metrics:
+                yield f"# TYPE {name} {family.type}\n"
+            if family.metrics and family.help:
+                yield f"# HELP {name} {family.help}\n"
+            for metric in family.metrics.values():
+                for offset, size in metric.written:
+                    self._file.seek(offset)
+                    yield self._file.read(size).decode()
+                yield "".join(metric.lines)
+
+    def _write_out(self) -> None:
+        for family in self._found.values():
+            for metric in family.metrics.values():
+                if metric.lines:
+                    offset = self._file.tell()
+                    metric.written.append(_Segment(offset, self._file.write("".join(metric.lines).encode())))
+                    metric.lines.clear()
+        self._buffered = 0
+
+
+class _Labels:
+    """The labels of a series with those of its target; its own win, as with `honor_labels`."""
+
+    def __init__(self, labels: Mapping[str, str]) -> None:
+        self._labels = {label: f'{label}="{_escaped(text)}"' for label, text in labels.items()}
+        self._known: dict[str, tuple[str, str]] = {}
+
+    def __call__(self, inner: str) -> tuple[str, str]:
+        """The metric that a sample belongs to, and the sample's labels; `inner` stands between the braces, or is ""."""
+        if inner not in self._known:
+            own = set(_LABEL.findall(inner))
+            more = ",".join(text for label, text in self._labels.items() if label not in own)
+            joined = f"{{{inner.rstrip(', ')},{more}}}" if inner else f"{{{more}}}"
+            self._known[inner] = (_OF_A_SAMPLE.sub("", joined), joined)
+        return self._known[inner]
+
+
+def _add(families: _Families, folder: Path, target: str, labels: dict[str, str], t0_epoch: float) -> None:
+    """Add all scrapes of a target; of two in one millisecond the first."""
+    before = float("-inf")
+    labelled = _Labels(labels)
+    for scrape in scrapes.read(folder, target):
+        at = round(t0_epoch + scrape.t_s, 3)
+        if at <= before:
+            continue
+        before = at
+        families.add(_UP, *_line(_UP, labelled(""), str(int(bool(scrape.text))), at))
+        _add_text(families, scrape.text, labelled, at)
+
+
+def _add_text(families: _Families, text: str, labelled: _Labels, at: float) -> None:
+    helps: dict[str, str] = {}
+    for line in text.splitlines():
+        if line.startswith("#"):
+            declared = _DECLARED.match(line)
+            if declared is not None and declared[1] == "HELP":
+                helps[declared[2]] = declared[3].replace('"', '\\"')
+            elif declared is not None:
+                families.declare(declared[2], declared[3], helps.get(declared[2], ""))
+        elif sample := _SAMPLE.fullmatch(line):
+            families.add(sample[1], *_line(sample[1], labelled(sample[2] or ""), sample[3], at))
+
+
+def _line(name: str, labels: tuple[str, str], value: str, at: float) -> tuple[str, str]:
+    metric, joined = labels
+    return metric, f"{name}{joined} {value} {at:.3f}\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")

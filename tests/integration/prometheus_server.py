@@ -1,0 +1,54 @@
+"""A real Prometheus on loopback, with the configuration that ships."""
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from harness.measure.prometheus import Prometheus, PrometheusError
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def deployed(folder):
+    """A copy of deploy/'s configuration, so that tests share no folder of targets; the path of its prometheus.yml."""
+    shutil.copytree(DEPLOY, folder, ignore=shutil.ignore_patterns("harness-*.json"))
+    return folder / "prometheus.yml"
+
+
+@contextlib.contextmanager
+def prometheus(config, data, *options):
+    """A Prometheus that is ready to answer, and its URL."""
+    url = f"http://127.0.0.1:{free_port()}"
+    log = data.with_suffix(".log")
+    argv = [
+        "prometheus", f"--config.file={config}", f"--storage.tsdb.path={data}",
+        f"--web.listen-address={url.removeprefix('http://')}", *options,
+    ]  # fmt: skip
+    with log.open("wb") as output:
+        process = subprocess.Popen(argv, stdout=output, stderr=output)
+    try:
+        wait_until_ready(process, url, log)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def wait_until_ready(process, url, log):
+    until = time.monotonic() + 30
+    while process.poll() is None and time.monotonic() < until:
+        with contextlib.suppress(PrometheusError):
+            Prometheus(url).now()
+            return
+        time.sleep(0.05)
+    raise AssertionError(log.read_text("utf-8"))
