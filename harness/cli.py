@@ -9,7 +9,7 @@ import sys
 import typer
 
 from harness.children import Interruption
-from harness.commands import experimenting, judging, planning, running
+from harness.commands import comparing, experimenting, judging, planning, running
 from harness.errors import ExitCode, HarnessError
 from harness.signals import Stopped
 from reports import terminal
@@ -41,6 +41,7 @@ app = typer.Typer(
 
 for command in (
     planning.scenarios, planning.init, planning.validate, running.run, judging.report, judging.gate, experimenting.experiment,
+    comparing.compare, comparing.calibrate,
 ):  # fmt: skip
     app.command()(command)
 app.command("list")(judging.list_runs)

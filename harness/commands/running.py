@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import typer
 
 from harness import machine, scenario_files
+from harness.commands.comparing import ToleranceOption, compare_with_baseline
 from harness.commands.options import (
     RUNS,
     Overrides,
@@ -25,14 +26,17 @@ from harness.commands.options import (
     check_thresholds,
     command_line,
     conclude_run,
+    run_folder,
 )
-from harness.errors import UsageError
+from harness.errors import ConfigurationError, UsageError
 from harness.figures.tables import planned_due
+from harness.judge.compare import unlike
 from harness.judge.thresholds import limits_s
-from harness.order import Order
+from harness.judge.tolerances import parse_tolerances
+from harness.order import Order, describe
 from harness.plan import make_plan
 from harness.run import Run
-from harness.runfolder import RunFolder
+from harness.runfolder import RunFolder, WorkerRecord
 from harness.signals import Signals
 from reports.terminal import LiveView
 
@@ -46,6 +50,8 @@ def run(
     target: Annotated[str | None, typer.Option(metavar="URL", help="An upload server of yours, on loopback; default: the mock.")] = None,
     name: Annotated[str | None, typer.Option(help="What the run folder is named after, instead of the scenario.")] = None,
     metrics_port: Annotated[int, typer.Option(min=0, max=65_000, help="Port of the first worker's /metrics; 0: any.")] = 0,
+    baseline: Annotated[Path | None, typer.Option(metavar="RUN", help="An earlier run to compare with in the end.")] = None,
+    tolerance: ToleranceOption = [],
 ) -> None:  # fmt: skip
     """Run a scenario: drive the load, judge it, draw the report."""
     loaded = scenario_files.load(source, overrides, seed, planned_due)
@@ -71,12 +77,35 @@ def run(
         target=target,
         metrics_port=metrics_port,
     )
+    base = _baseline(baseline, tolerance, order)
     with Signals() as signals:
         with LiveView(loaded.name) as view:
             Run(order, view, signals).execute()
         print("Counting, judging, drawing", flush=True)
         code = conclude_run(folder, assertions_of(loaded))
-        raise typer.Exit(code if signals.heard is None else 128 + signals.heard)
+        if signals.heard is not None:
+            raise typer.Exit(128 + signals.heard)
+        if base is not None:
+            compared = compare_with_baseline(base, folder, tolerance)
+            code = code or compared  # what the run itself has come to weighs more than what it is beside another
+        raise typer.Exit(code)
+
+
+def _baseline(path: Path | None, tolerance: list[str], order: Order) -> RunFolder | None:
+    """The run to compare with. Raises UsageError, before anything starts, where it can't be compared with what is ordered."""
+    if path is None and tolerance:
+        message = "--tolerance needs --baseline: it says how much worse than that the run may be"
+        raise UsageError(message)
+    if path is None:
+        return None
+    parse_tolerances(tolerance)
+    folder = run_folder(path)
+    workers = [WorkerRecord(rank=rank) for rank in range(order.workers)]
+    differing = unlike([folder.read_run()], [describe(order, order.target or "", workers)])
+    if differing:
+        label = f"--baseline {path} can't be compared with this run; baseline against run"
+        raise ConfigurationError(label, differing)
+    return folder
 
 
 def _check_target(target: str | None) -> None:
