@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -27,7 +27,8 @@ from harness.commands.options import (
 from harness.errors import ExitCode
 from harness.figures.comparable import GATED
 from harness.figures.tables import planned_due
-from harness.judge.noise import FEWEST_RUNS, Noise
+from harness.judge.comparison import Comparison, percent
+from harness.judge.noise import ALPHA, FEWEST_RUNS, Noise
 from harness.judge.thresholds import limits_s
 from harness.judge.tolerances import DEFAULT_TOLERANCE, parse_tolerances
 from harness.noise_files import noise_folder, save_noise
@@ -37,9 +38,7 @@ from harness.plan import make_plan
 from harness.runfolder import RunFolder
 from harness.signals import Signals
 from reports import terminal
-
-if TYPE_CHECKING:
-    from harness.judge.comparison import Comparison
+from reports.comparison import table
 
 COMPARISONS, CALIBRATIONS = RUNS / "comparisons", RUNS / "calibrations"
 
@@ -119,35 +118,28 @@ def calibrate(
 
 def show(comparison: Comparison, page: Path) -> None:
     """Print a comparison: verdict, reasons, table, where the page is."""
-    from reports.comparison import table  # noqa: PLC0415 - as above
-
     print(f"\n{table.HEADLINES[comparison.verdict]}  {comparison.finding}.")
     for line in comparison.reasons:
         print(f"  - {line}")
     for line in comparison.unlike:
         print(f"  - unlike, compared by force: {line}")
     print()
-    terminal.print_table(list(table.HEADERS), table.rows(comparison))
+    rows = table.rows(comparison)
+    terminal.print_table(list(table.HEADERS[:-1]), [row[:-1] for row in rows])
+    for _, key, *_, reason in rows:
+        if reason:
+            print(f"  - {key}: {reason}")
     print(f"\nComparison: {page}")
 
 
 def _show_noise(noise: Noise, path: Path) -> None:
-    from harness.judge.compare import CONFIDENCE  # noqa: PLC0415 - as above
-    from reports.comparison.table import signed  # noqa: PLC0415 - as above
-
-    alpha = (1 - CONFIDENCE) / len(GATED)
-    rows = [
-        [key, signed(found.log_sd).removeprefix("+"), *(signed(found.detectable(alpha, n, n)) for n in (1, 3, 5))]
-        for key, found in noise.figures.items()
-        if key in GATED
-    ]
     print("\nThe smallest change that can be told from none (95 % confidence over all of these, 90 % power):\n")
-    terminal.print_table(["figure", "noise", "1 run a side", "3 runs a side", "5 runs a side"], rows)
-    tight = [row[0] for row, found in zip(rows, (noise.figures[row[0]] for row in rows), strict=True)
-             if found.detectable(alpha) > DEFAULT_TOLERANCE]  # fmt: skip
-    if tight:
+    terminal.print_table(table.NOISE_HEADERS, table.noise_rows(noise))
+    blind = [key for key in GATED if key in noise.figures and noise.figures[key].detectable(ALPHA) > DEFAULT_TOLERANCE]
+    if blind:
+        usual = percent(DEFAULT_TOLERANCE)
         print(
-            f"\nWider than the usual tolerance of 5 %, which `harness compare` will therefore refuse: {', '.join(tight)}."
+            f"\nWider than the usual tolerance of {usual}, by which `harness compare` won't judge them: {', '.join(blind)}."
         )
     print(f"\nKept for this machine and scenario: {path}")
 

@@ -1,4 +1,4 @@
-"""Which figures of two runs can be compared, which way is better, and how each is a sum over stations or over time."""
+"""Which figures of two runs can be compared, which way is better, and how each is made of what its stations did."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from harness.figures.percentile import QUANTILES, needed
-from harness.figures.resampling import Quantile, Ratio, Statistic
+from harness.figures.resampling import Quantile, Rate, Ratio, Statistic
 from harness.figures.rows import Rows
 from harness.figures.spreads import Samples
 from harness.figures.summary import Summary
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 _SAMPLES = ("response_seconds", "service_seconds", "delivery_seconds", "completion_seconds")
 _MEAN = "mean"
-_SLICE_PAGES = 5
-"""Pages that a slice of the run's time holds on average: goodput is resampled over slices."""
-_SLICES = (32, 400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +123,17 @@ class _Taken:
         return Quantile(values, unit, self._units, quantile)
 
     def _goodput(self) -> Statistic | Missing:
-        """Pages delivered in time, by the moment of their acknowledgement, over slices of each run's own length."""
-        rows, over_s = self._rows, self._summary.rates.over_s
-        if self._summary.rates.goodput_per_s is None:
+        rows, rates = self._rows, self._summary.rates
+        if rates.goodput_per_s is None:
             return Missing("there is no such figure for this run")
-        warm_up_s = rows.record.warm_up_s
-        fell_due = (rows.station_due_s >= warm_up_s) & (rows.station_due_s < rows.stop_s)
-        when = rows.acknowledged_s[fell_due & (rows.acknowledged_s <= rows.record.deadline_s)]
-        slices = int(np.clip(rows.pages // _SLICE_PAGES, *_SLICES))
-        place = np.clip(((when - warm_up_s) / over_s * slices).astype(np.int64), 0, slices - 1)
-        return Ratio(np.bincount(place, minlength=slices).astype(np.float64), np.full(slices, over_s / slices))
+        fell_due = (rows.station_due_s >= rows.record.warm_up_s) & (rows.station_due_s < rows.stop_s)
+        in_time = np.flatnonzero(fell_due & (rows.acknowledged_s <= rows.record.deadline_s))
+        ends = np.full(self._units, -np.inf)
+        done_s = np.nan_to_num(rows.attempts.done_s, nan=-np.inf)
+        np.maximum.at(ends, rows.station_of_page[rows.attempts.page], done_s)
+        took_s = np.empty(self._units)
+        took_s[self._place] = np.where(np.isfinite(ends), ends - rows.stations.due_s, np.nan)
+        return Rate(self._per_station(in_time), took_s, rates.over_s)
 
     def _amplification(self) -> Ratio:
         attempts = self._rows.attempts

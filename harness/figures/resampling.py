@@ -27,17 +27,22 @@ if TYPE_CHECKING:
     IntArray = npt.NDArray[np.int64]
 
 REPLICATES = 2_000
-MOST_BLOCKS = 200
+MOST_BLOCKS = 100
 """More blocks than this add time and no certainty."""
 FEWEST_UNITS = 20
-"""Below so many stations (or slices of time) a pair of runs has no interval."""
-_GRID = 1_024
+"""Below so many stations a pair of runs has no interval."""
+_GRID = 512
 """Values among which a resampled percentile is looked for; all of them in a smaller sample."""
+_LAST = (20, 10)
+"""A run may end with any of its last 20 stations, or the last tenth where that is more."""
+_LONGER = 2.0
+"""Times the length that makes the variance's squared error least: intervals want longer blocks, which err less on the side
+of claiming too much; for the certainty that fewer blocks lack, Student's t makes up."""
 _NORMAL_975 = 1.959963984540054
 
 
 class Statistic(Protocol):
-    """A figure of one run as a sum over units: stations in the order of their planned times, or slices of the run."""
+    """A figure of one run as a sum over units: stations in the order of their planned times."""
 
     @property
     def units(self) -> int:
@@ -55,7 +60,7 @@ class Statistic(Protocol):
 
 @dataclass(frozen=True)
 class Ratio:
-    """Sum of one thing ÷ sum of another: attempts a page, completed stations, pages a second. Shapes (units,)."""
+    """Sum of one thing ÷ sum of another: attempts a page, completed stations of all. Shapes (units,)."""
 
     above: FloatArray
     below: FloatArray
@@ -83,6 +88,48 @@ class Ratio:
         below = weights @ np.bincount(block, self.below, minlength=blocks)
         ratios: FloatArray = np.divide(above, below, out=np.full(len(weights), np.nan), where=below > 0)
         return ratios
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Things a second until the run's last end: pages delivered by each station ÷ how long the run went on.
+
+    What is chance in it is which pages came through, and when the last station was done: a replicate ends with another
+    one of the last stations, as much earlier or later as that one took less or more than they did on average.
+    """
+
+    amount: FloatArray
+    """Of each station, shape (units,)."""
+    took_s: FloatArray
+    """From each station's planned time to the end of its last attempt; NaN without any. Shape (units,)."""
+    over_s: float
+
+    @property
+    def units(self) -> int:
+        """How many units there are."""
+        return len(self.amount)
+
+    def value(self) -> float:
+        """The rate itself."""
+        return float(self.amount.sum()) / self.over_s
+
+    def influence(self) -> FloatArray:
+        """What a station has more than the mean one, relative to it."""
+        mean = float(self.amount.mean())
+        return self.amount / mean - 1 if mean else np.zeros(self.units)
+
+    def resampled(self, block: IntArray, weights: FloatArray) -> FloatArray:
+        """See Statistic. Replicate by replicate the same station ends both runs of a pair."""
+        blocks = weights.shape[1]
+        share = (weights @ np.bincount(block, self.amount, minlength=blocks)) / (
+            weights @ np.bincount(block, minlength=blocks)
+        )
+        last = self.took_s[-min(self.units, max(_LAST[0], self.units // _LAST[1])) :]
+        known = np.where(np.isfinite(last), last, np.nan)
+        shift = np.nan_to_num(known - np.nanmean(known)) if np.isfinite(known).any() else np.zeros(len(last))
+        over_s = self.over_s + shift[np.arange(len(weights)) % len(shift)]
+        rates: FloatArray = share * self.units / np.maximum(over_s, self.over_s / 10)
+        return rates
 
 
 @dataclass(frozen=True)
@@ -141,7 +188,7 @@ class Spreading:
     replicates: FloatArray
     blocks: int
     block_units: float
-    """Stations (or slices of time) a block."""
+    """Stations a block."""
 
     def interval(self, alpha: float) -> tuple[float, float]:
         """Bounds that miss the true log ratio with probability `alpha`.
@@ -219,8 +266,8 @@ def block_length(series: FloatArray) -> float:
     s = float(weighted[0] + 2 * weighted[1:].sum())
     longest = min(3 * math.sqrt(n), n / 3)
     if s <= 0:
-        return 1.0  # neighbours make up for each other: single units overstate the spread, blocks would understate it
-    return max(1.0, min(longest, float(np.cbrt(g * g / (s * s) * n))))
+        return max(1.0, longest)  # neighbours make up for each other, which only long blocks show
+    return max(1.0, min(longest, _LONGER * float(np.cbrt(g * g / (s * s) * n))))
 
 
 def _last_before_quiet(significant: npt.NDArray[np.bool_], quiet: int) -> int:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.errors import ExitCode
-from harness.judge.comparison import Comparison, FigureComparison, Word
-from harness.judge.figure_change import Sides, compare_figure, missing, percent
+from harness.judge.comparison import Comparison, FigureComparison, Word, percent, signed
+from harness.judge.figure_change import Sides, compare_figure, missing
 from harness.judge.likeness import differences
 from harness.judge.noise import Noise
 from harness.judge.side import ComparedRun
@@ -41,6 +41,8 @@ def compare(sides: Sides, tolerances: Tolerances, noise: Noise | None = None) ->
     alpha = (1 - CONFIDENCE) / max(1, len(there))
     figures = [compare_figure(key, sides, tolerances, noise, alpha) for key in tolerances.shown]
     lost, invalid = _lost(sides.run), _invalid(sides)
+    if invalid:
+        figures = [figure.model_copy(update={"verdict": "not judged", "reason": ""}) for figure in figures]
     word = _word(figures, lost=bool(lost), invalid=bool(invalid))
     return Comparison(
         verdict=word,
@@ -96,4 +98,4 @@ def _finding(figures: Sequence[FigureComparison], *, lost: bool, invalid: bool) 
 def _in_words(figure: FigureComparison) -> str:
     if figure.change is None or figure.change.change is None:
         return f"{figure.key} without end"
-    return f"{figure.key} {'+' if figure.change.change > 0 else ''}{percent(figure.change.change)}"
+    return f"{figure.key} {signed(figure.change.change)}"

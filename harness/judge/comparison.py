@@ -76,3 +76,25 @@ class Comparison(_Result):
     base: list[RunFacts]
     run: list[RunFacts]
     figures: list[FigureComparison]
+
+
+def percent(ratio: float) -> str:
+    """A change or a tolerance as people write it.
+
+    >>> percent(0.05), percent(0.1234), percent(-0.2), percent(0.0004), percent(30.0)
+    ('5 %', '12 %', '-20 %', '0.04 %', '3,000 %')
+    """
+    size = abs(ratio) * 100
+    text = f"{size:,.{0 if size >= 9.95 else 1 if size >= 0.095 else 2}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return f"{'-' if ratio < 0 and text != '0' else ''}{text} %"
+
+
+def signed(ratio: float) -> str:
+    """A change with its sign.
+
+    >>> signed(0.2), signed(-0.0312), signed(0.0), signed(-0.000001)
+    ('+20 %', '-3.1 %', '0 %', '0 %')
+    """
+    text = percent(ratio)
+    return f"+{text}" if ratio > 0 and text != "0 %" else text

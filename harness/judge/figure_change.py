@@ -15,7 +15,7 @@ import numpy as np
 from harness.figures.comparable import COMPARABLE, Comparable, Missing
 from harness.figures.resampling import Statistic
 from harness.judge.changes import LogChange, Seen, change, geometric_mean
-from harness.judge.comparison import Change, FigureComparison, FigureVerdict
+from harness.judge.comparison import Change, FigureComparison, FigureVerdict, percent
 from harness.judge.noise import FigureNoise, Noise
 from harness.judge.side import ComparedRun
 from harness.judge.tolerances import Tolerances
@@ -77,15 +77,6 @@ def compare_figure(
     )
 
 
-def percent(ratio: float) -> str:
-    """A change or a tolerance as text.
-
-    >>> percent(0.05), percent(0.1234), percent(-0.2)
-    ('5 %', '12.3 %', '-20 %')
-    """
-    return f"{ratio * 100:.3g} %" if abs(ratio) < 10 else f"{ratio * 100:,.0f} %"
-
-
 def factor(log: float) -> float:
     """A relative change from its logarithm: 0.2 is 20 % more; infinite at infinity."""
     return math.expm1(log) if log < _LARGEST_LOG else math.inf
@@ -106,7 +97,7 @@ def _judged(
     least, most = sorted((sign * factor(found.low), sign * factor(found.high)))
     allowed = percent(tolerance)
     if least > tolerance:
-        return "fail", f"worse by more than the {allowed} that it may be"
+        return "fail", f"worse by more than {allowed}"
     if detectable is not None and detectable > tolerance:
         return "inconclusive", (
             f"the tolerance of {allowed} is tighter than this machine can see: {percent(detectable)}, as calibrated; "
@@ -116,7 +107,7 @@ def _judged(
         return "pass", ""
     if not found.how:
         return "inconclusive", f"{found.drawn_from}; compare more runs, or larger ones"
-    return "inconclusive", f"it may be worse by more than {allowed} or not: compare more runs, or longer ones"
+    return "inconclusive", f"by more than {allowed} or not: more runs, or longer ones, would tell"
 
 
 def _absent(key: str, sides: Sides, tolerances: Tolerances) -> FigureVerdict:

@@ -11,12 +11,15 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from scipy.special import stdtrit
 
+from harness.figures.comparable import GATED
 from harness.figures.resampling import log_ratio
 from harness.judge.likeness import FREE, host_facts
 from harness.runfolder import RunRecord
 
 FEWEST_RUNS = 3
 """Runs that a calibration needs at least."""
+ALPHA = 0.05 / len(GATED)
+"""With which probability the interval of a single figure may miss, so that those of all judged ones hold with 95 %."""
 POWER = 0.9
 """With which probability the smallest detectable change is found."""
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from harness.judge.comparison import Comparison, FigureComparison
+from harness.judge.comparison import Comparison, FigureComparison, signed
 from reports import palette
 from reports.charts.frame import Panel, say_nothing, sheet
-from reports.comparison.table import WORDS, signed
+from reports.comparison.table import WORDS, change_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,9 +70,8 @@ def _draw_figure(axes: Axes, place: int, figure: FigureComparison, reach: float)
     for end, marker in ((low, "<"), (high, ">")):
         if abs(end) >= reach:
             axes.plot([end], [place], marker, color=colour, markersize=6, clip_on=False)
-    change = "" if figure.change is None else signed(figure.change.change, missing="without end")
     axes.annotate(
-        f"{change}  {WORDS[figure.verdict]}", (1.0, place), (10, 0), xycoords=("axes fraction", "data"),
+        f"{change_of(figure)}  {WORDS[figure.verdict]}", (1.0, place), (10, 0), xycoords=("axes fraction", "data"),
         textcoords="offset points", va="center", size=9, color=colour,
         weight="bold" if figure.verdict == "fail" else "normal",
     )  # fmt: skip

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from harness.judge.comparison import Comparison, FigureComparison
+from harness.figures.comparable import GATED
+from harness.judge.comparison import Comparison, FigureComparison, percent, signed
+from harness.judge.noise import ALPHA, Noise
 from reports.quantities import quantity
 
 HEADERS = ("", "figure", "base", "run", "change", "95 % interval", "may be worse by", "why")
@@ -11,10 +13,22 @@ WORDS = {
     "fail": "WORSE",
     "inconclusive": "inconclusive",
     "not compared": "not compared",
-    "not judged": "shown only",
+    "not judged": "not judged",
 }
 HEADLINES = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
-_LIMITLESS = "?"
+WITHOUT_END = "without end"
+
+
+NOISE_HEADERS = ("figure", "differs by", "1 run a side", "3 runs a side", "5 runs a side")
+
+
+def noise_rows(noise: Noise) -> list[list[str]]:
+    """A row a judged figure: how much it differs from run to run, and the smallest change that so many runs show."""
+    return [
+        [key, percent(found.log_sd), *(percent(found.detectable(ALPHA, runs, runs)) for runs in (1, 3, 5))]
+        for key in GATED
+        if (found := noise.figures.get(key)) is not None
+    ]
 
 
 def rows(comparison: Comparison) -> list[list[str]]:
@@ -22,37 +36,22 @@ def rows(comparison: Comparison) -> list[list[str]]:
     return [_row(figure) for figure in comparison.figures]
 
 
-def signed(change: float | None, *, missing: str = _LIMITLESS) -> str:
-    """A relative change as people write it.
-
-    >>> signed(0.2), signed(-0.0312), signed(0.0), signed(0.0004), signed(30.0), signed(None)
-    ('+20 %', '-3.1 %', '0 %', '+0.04 %', '+3,000 %', '?')
-    """
-    if change is None:
-        return missing
-    size = abs(change) * 100
-    digits = 0 if size >= 9.95 else 1 if size >= 0.095 else 2
-    text = f"{size:,.{digits}f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return f"{text} %" if float(text.replace(",", "")) == 0 else f"{'+' if change > 0 else '-'}{text} %"
-
-
-def sides(comparison: Comparison) -> str:
-    """What was compared, in a sentence."""
-    base, run = ([one.id for one in side] for side in (comparison.base, comparison.run))
-    return f"Base: {', '.join(base)}. Run: {', '.join(run)}."
+def change_of(figure: FigureComparison) -> str:
+    """The change in words, with its sign; nothing where there is none."""
+    if figure.change is None:
+        return ""
+    return WITHOUT_END if figure.change.change is None else signed(figure.change.change)
 
 
 def _row(figure: FigureComparison) -> list[str]:
-    change = figure.change
     return [
         WORDS[figure.verdict],
         figure.key,
         _value(figure.base, figure),
         _value(figure.run, figure),
-        "" if change is None else signed(change.change, missing="without end"),
+        change_of(figure),
         _interval(figure),
-        "" if figure.tolerance is None else signed(figure.tolerance).removeprefix("+"),
+        "" if figure.tolerance is None else percent(figure.tolerance),
         figure.reason,
     ]
 
@@ -66,4 +65,5 @@ def _value(value: float | None, figure: FigureComparison) -> str:
 def _interval(figure: FigureComparison) -> str:
     if figure.change is None or not figure.change.how:
         return ""
-    return f"{signed(figure.change.low)} to {signed(figure.change.high)}"
+    low, high = ("?" if end is None else signed(end) for end in (figure.change.low, figure.change.high))
+    return f"{low} to {high}"
