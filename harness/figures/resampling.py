@@ -266,7 +266,7 @@ def block_length(series: FloatArray) -> float:
     s = float(weighted[0] + 2 * weighted[1:].sum())
     longest = min(3 * math.sqrt(n), n / 3)
     if s <= 0:
-        return max(1.0, longest)  # neighbours make up for each other, which only long blocks show
+        return max(1.0, min(longest, n / 8))  # neighbours make up for each other, which only long blocks show
     return max(1.0, min(longest, _LONGER * float(np.cbrt(g * g / (s * s) * n))))
 
 

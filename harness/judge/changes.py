@@ -66,6 +66,8 @@ def geometric_mean(values: Sequence[float]) -> float:
     """
     if 0.0 in values:
         return 0.0
+    if len(values) == 1:
+        return values[0]
     return math.exp(sum(map(math.log, values)) / len(values))
 
 

@@ -18,6 +18,8 @@ from harness.judge.tolerances import Tolerances
 from harness.runfolder import RunRecord
 
 CONFIDENCE = 0.95
+_NAMED = 2
+"""Figures that a finding names; the others it counts."""
 _CODES: dict[Word, ExitCode] = {
     "pass": ExitCode.PASSED,
     "fail": ExitCode.FAILED,
@@ -85,7 +87,8 @@ def _finding(figures: Sequence[FigureComparison], *, lost: bool, invalid: bool) 
         return "Nothing can be said: not every run is a measurement to be trusted"
     worse = [figure for figure in figures if figure.verdict == "fail"]
     if worse:
-        return f"Worse: {'; '.join(_in_words(figure) for figure in worse)}"
+        named = "; ".join(_in_words(figure) for figure in worse[:_NAMED])
+        return f"Worse: {named}{f'; and {len(worse) - _NAMED} more' if len(worse) > _NAMED else ''}"
     unsure = [figure.key for figure in figures if figure.verdict == "inconclusive"]
     if unsure:
         return f"Inconclusive: {', '.join(unsure)}"

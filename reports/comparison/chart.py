@@ -46,7 +46,7 @@ def draw_changes(comparison: Comparison) -> Figure:
     axes.set_xlim(-reach, reach)
     axes.set_ylim(-0.6, len(known) - 0.4)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda change, _: signed(change)))
-    axes.set_xlabel("← better      worse →      bar: interval; shade: what it may be", loc="left")
+    axes.set_xlabel("further right is worse; bar: interval; shade: what it may be", loc="left")
     return drawn.figure
 
 

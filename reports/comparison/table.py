@@ -16,6 +16,8 @@ WORDS = {
     "not judged": "not judged",
 }
 HEADLINES = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
+_FAR = (-0.9, 9.0)
+"""Bounds beyond a tenth or ten times of the base say nothing but that nothing is known."""
 WITHOUT_END = "without end"
 
 
@@ -32,8 +34,9 @@ def noise_rows(noise: Noise) -> list[list[str]]:
 
 
 def rows(comparison: Comparison) -> list[list[str]]:
-    """A row a figure: the judged ones first."""
-    return [_row(figure) for figure in comparison.figures]
+    """A row a figure: the judged ones first, then those that are only shown, where there are such."""
+    wanted = [one for one in comparison.figures if one.tolerance is not None or one.change is not None]
+    return [_row(figure) for figure in wanted]
 
 
 def change_of(figure: FigureComparison) -> str:
@@ -52,7 +55,7 @@ def _row(figure: FigureComparison) -> list[str]:
         change_of(figure),
         _interval(figure),
         "" if figure.tolerance is None else percent(figure.tolerance),
-        figure.reason,
+        "" if figure.verdict == "fail" else figure.reason,
     ]
 
 
@@ -65,5 +68,7 @@ def _value(value: float | None, figure: FigureComparison) -> str:
 def _interval(figure: FigureComparison) -> str:
     if figure.change is None or not figure.change.how:
         return ""
-    low, high = ("?" if end is None else signed(end) for end in (figure.change.low, figure.change.high))
-    return f"{low} to {high}"
+    low, high = figure.change.low, figure.change.high
+    least = "?" if low is None or low < _FAR[0] else signed(low).removesuffix(" %")
+    most = "?" if high is None or high > _FAR[1] else signed(high)
+    return f"{least} to {most}"
