@@ -83,12 +83,10 @@ def run(
             Run(order, view, signals).execute()
         print("Counting, judging, drawing", flush=True)
         code = conclude_run(folder, assertions_of(loaded))
-        if signals.heard is not None:
-            raise typer.Exit(128 + signals.heard)
-        if base is not None:
+        if base is not None and signals.heard is None:
             compared = compare_with_baseline(base, folder, tolerance)
             code = code or compared  # what the run itself has come to weighs more than what it is beside another
-        raise typer.Exit(code)
+        raise typer.Exit(code if signals.heard is None else 128 + signals.heard)
 
 
 def _baseline(path: Path | None, tolerance: list[str], order: Order) -> RunFolder | None:
