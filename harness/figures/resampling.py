@@ -16,9 +16,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from scipy.special import stdtrit
 
 from harness.figures.percentile import order_statistic
+from harness.figures.student import student_t
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -200,7 +200,7 @@ class Spreading:
         low, high = (float(np.quantile(self.replicates, tail, method="nearest")) for tail in (0.025, 0.975))
         if not math.isfinite(self.log_ratio):
             return (low, high) if low == high == self.log_ratio else (-math.inf, math.inf)
-        widened = float(stdtrit(self.blocks - 1, 1 - alpha / 2)) / _NORMAL_975
+        widened = student_t(self.blocks - 1, 1 - alpha / 2) / _NORMAL_975
         widened *= math.sqrt(self.blocks / (self.blocks - 1))
         below, above = max(0.0, self.log_ratio - low), max(0.0, high - self.log_ratio)
         return self.log_ratio - widened * below, self.log_ratio + widened * above

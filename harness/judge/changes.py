@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import stdtrit
 
 from harness.figures.resampling import FEWEST_UNITS, Statistic, log_ratio, resample
+from harness.figures.student import student_t
 from harness.judge.comparison import How
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _over_runs(base: Sequence[Seen], run: Sequence[Seen], alpha: float) -> LogCh
 
 
 def _student(estimate: float, error: float, freedom: float, alpha: float, how: How, text: str) -> LogChange:
-    half = float(stdtrit(freedom, 1 - alpha / 2)) * error
+    half = student_t(freedom, 1 - alpha / 2) * error
     return LogChange(estimate, estimate - half, estimate + half, how, text)
 
 

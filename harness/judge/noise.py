@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-from scipy.special import stdtrit
 
 from harness.figures.comparable import GATED
 from harness.figures.resampling import log_ratio
+from harness.figures.student import student_t
 from harness.judge.likeness import FREE, host_facts
 from harness.runfolder import RunRecord
 
@@ -41,14 +41,14 @@ class FigureNoise(BaseModel):
 
     def half_width(self, alpha: float, base_runs: int = 1, runs: int = 1) -> float:
         """Half the interval of a difference of logarithms that comes from noise alone, missed with `alpha`."""
-        return float(stdtrit(self.freedom, 1 - alpha / 2)) * self._of_difference(base_runs, runs)
+        return student_t(self.freedom, 1 - alpha / 2) * self._of_difference(base_runs, runs)
 
     def detectable(self, alpha: float, base_runs: int = 1, runs: int = 1) -> float:
         """The smallest relative change that is told from none with 90 % probability (0.05 is 5 %).
 
         (t of 1 - alpha/2 + t of 0.9) · s · √(1/n + 1/m): Bloom, Minimum Detectable Effects (1995).
         """
-        power = float(stdtrit(self.freedom, POWER)) * self._of_difference(base_runs, runs)
+        power = student_t(self.freedom, POWER) * self._of_difference(base_runs, runs)
         return math.expm1(min(self.half_width(alpha, base_runs, runs) + power, 700.0))
 
     def _of_difference(self, base_runs: int, runs: int) -> float:

@@ -10,7 +10,7 @@ from harness.errors import ExitCode, UsageError
 from harness.judge.tolerances import Tolerances
 from harness.past import runs_in
 from harness.scenario_files import load
-from tests.integration.conftest import harness
+from tests.integration.conftest import harness, told
 from tests.run_builder import RunBuilder
 
 
@@ -92,7 +92,7 @@ def test_a_run_that_was_broken_off_or_interrupted_is_no_measurement_to_compare(t
 
 def test_a_baseline_that_cannot_be_compared_is_refused_before_anything_starts(tmp_path, tiny):
     made_run(tmp_path / "runs" / "before")
-    code, output = harness("run", tiny, "--baseline", "before", "--out", "after", cwd=tmp_path)
+    code, output = told("run", tiny, "--baseline", "before", "--out", "after", cwd=tmp_path)
     assert code == ExitCode.USAGE
     assert "--baseline before can't be compared with this run" in output
     assert "seed: 1 against 5" in output

@@ -57,13 +57,13 @@ def coverage(make, *, stations, correlation, trials):
 @pytest.fixture
 def quick(monkeypatch):
     """Fewer replicates: intervals a little rougher, tests four times as fast."""
-    monkeypatch.setattr(resampling, "REPLICATES", 500)
+    monkeypatch.setattr(resampling, "REPLICATES", 400)
 
 
 @pytest.mark.parametrize(("make", "correlation"), [(as_quantile, 0.5), (as_mean, 0.0), (as_mean, 0.5)])
 def test_an_interval_of_95_percent_holds_the_true_change_about_so_often(quick, make, correlation):
-    # of 80 trials with a true chance of 92 % all but 1 of 200 series have 84 % or more
-    assert coverage(make, stations=120, correlation=correlation, trials=80) >= 0.84
+    # of 50 trials with a true chance of 92 % all but 1 of 200 series have 82 % or more
+    assert coverage(make, stations=120, correlation=correlation, trials=50) >= 0.82
 
 
 @pytest.mark.slow

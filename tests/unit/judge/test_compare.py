@@ -19,7 +19,7 @@ P95 = "delivery_seconds.p95"
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(resampling, "REPLICATES", 500)
+    monkeypatch.setattr(resampling, "REPLICATES", 300)
 
 
 def answer(base, run, tolerances=None, noise=None):
