@@ -20,6 +20,18 @@ def past_runs(folder: Path) -> list[list[str]]:
     return sorted((row for row in rows if row is not None), key=lambda row: row[3], reverse=True)
 
 
+def runs_in(path: Path) -> list[RunFolder]:
+    """The run that a path is, or the runs that lie in it, by name. A path that is neither is taken for a run.
+
+    >>> [run.path.name for run in runs_in(Path("missing"))]
+    ['missing']
+    """
+    if RunFolder(path).run_json.exists() or not path.is_dir():
+        return [RunFolder(path)]
+    inside = sorted(inner for inner in path.iterdir() if RunFolder(inner).run_json.exists())
+    return [RunFolder(inner) for inner in inside] or [RunFolder(path)]
+
+
 def _row(folder: RunFolder) -> list[str] | None:
     try:
         record = folder.read_run()

@@ -134,6 +134,8 @@ class RunFolder:
         self.junit = path / "junit.xml"
         self.markdown = path / "summary.md"
         self.metrics = path / "metrics.txt"
+        self.comparison = path / "comparison.json"
+        self.comparison_page = path / "report" / "comparison.html"
         self.report = path / "report"
         self.page = path / "report" / "index.html"
         self.logs = path / "logs"

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from harness import machine, scenario_files
+from harness.commands.comparing import ToleranceOption, compare_with_baseline
 from harness.commands.options import (
     RUNS,
     Overrides,
@@ -27,15 +28,18 @@ from harness.commands.options import (
     check_thresholds,
     command_line,
     conclude_run,
+    run_folder,
 )
-from harness.errors import UsageError
+from harness.errors import ConfigurationError, UsageError
 from harness.figures.tables import planned_due
 from harness.foreign import Foreign, examine
+from harness.judge.compare import unlike
 from harness.judge.thresholds import limits_s
-from harness.order import Order
+from harness.judge.tolerances import parse_tolerances
+from harness.order import Order, describe
 from harness.plan import Plan, make_plan
 from harness.run import Run
-from harness.runfolder import RunFolder
+from harness.runfolder import RunFolder, WorkerRecord
 from harness.scenario import Scenario
 from harness.signals import Signals
 from harness.watch import checked, checked_folder
@@ -54,6 +58,8 @@ def run(
     metrics_port: Annotated[int, typer.Option(min=0, max=65_000, help="Port of the first worker's /metrics; 0: any.")] = 0,
     prometheus: PrometheusUrl = None,
     prometheus_sd: Annotated[Path | None, typer.Option(metavar="DIR", envvar="HARNESS_PROMETHEUS_SD", help="Tell a Prometheus by a file here (file_sd) what to scrape.")] = None,
+    baseline: Annotated[Path | None, typer.Option(metavar="RUN", help="An earlier run to compare with in the end.")] = None,
+    tolerance: ToleranceOption = [],
 ) -> None:  # fmt: skip
     """Run a scenario: drive the load, judge it, draw the report."""
     loaded = scenario_files.load(source, overrides, seed, planned_due)
@@ -91,11 +97,15 @@ def run(
         "ends as soon as all is delivered and no fault is to come",
         flush=True,
     )
+    base = _baseline(baseline, tolerance, order)
     with Signals() as signals:
         with LiveView(loaded.name) as view:
             Run(order, view, signals).execute()
         print("Counting, judging, drawing", flush=True)
         code = conclude_run(folder, assertions_of(loaded))
+        if base is not None and signals.heard is None:
+            compared = compare_with_baseline(base, folder, tolerance)
+            code = code or compared  # what the run itself has come to weighs more than what it is beside another
         raise typer.Exit(code if signals.heard is None else 128 + signals.heard)
 
 
@@ -107,6 +117,23 @@ def _foreign(
         check_mock_is_meant(source, loaded)
         return None
     return examine(url, loaded, plan, workers, os.environ, allow_command=allow_command)
+
+
+def _baseline(path: Path | None, tolerance: list[str], order: Order) -> RunFolder | None:
+    """The run to compare with. Raises UsageError, before anything starts, where it can't be compared with what is ordered."""
+    if path is None and tolerance:
+        message = "--tolerance needs --baseline: it says how much worse than that the run may be"
+        raise UsageError(message)
+    if path is None:
+        return None
+    parse_tolerances(tolerance)
+    folder = run_folder(path)
+    workers = [WorkerRecord(rank=rank) for rank in range(order.workers)]
+    differing = unlike([folder.read_run()], [describe(order, "", workers)])
+    if differing:
+        label = f"--baseline {path} can't be compared with this run; baseline against run"
+        raise ConfigurationError(label, differing)
+    return folder
 
 
 def _check_ports(first: int, workers: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from harness.figures.collect import series_of
 from harness.figures.exporters import read_exporters
 from harness.figures.rows import load_rows
+from harness.figures.student import student_t
 from harness.figures.summarise import load_summary
 from harness.figures.summary import Recovery
 from harness.runfolder import RunFolder
@@ -165,7 +167,5 @@ def paired(differences: Sequence[float]) -> Difference:
     mean = float(values.mean())
     if len(values) < 2:
         return Difference(mean=mean, low=None, high=None, seeds=len(values))
-    from scipy.special import stdtrit  # noqa: PLC0415 - most of a second to import
-
-    half = float(stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values)))
+    half = student_t(len(values) - 1, 0.975) * float(values.std(ddof=1)) / math.sqrt(len(values))
     return Difference(mean=mean, low=mean - half, high=mean + half, seeds=len(values))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     BoolArray = npt.NDArray[np.bool_]
     FloatArray = npt.NDArray[np.float64]
+    IntArray = npt.NDArray[np.int64]
 
 METRICS = ("response_seconds", "service_seconds", "delivery_seconds", "completion_seconds", "lateness_seconds")
 """Names of the samples."""
@@ -73,20 +74,31 @@ class Samples:
         A page that was never attempted, because the one before it did not get through, is one that never arrived: a
         server can't improve the figure by starving pages.
         """
-        rows = self.rows
-        warm_up_s = rows.record.warm_up_s
-        station_due = rows.station_due_s < rows.stop_s
-        fell_due = np.isfinite(rows.first_due_s)
-        in_sample: BoolArray = np.where(fell_due, rows.first_due_s >= warm_up_s, station_due)
-        return np.sort(rows.acknowledged_s[in_sample] - np.where(fell_due, rows.first_due_s, 0.0)[in_sample])
+        return np.sort(self.by_station("delivery_seconds")[0])
 
     @cached_property
     def completion(self) -> FloatArray:
         """Stations whose time came: from planned to the last acknowledgement, +infinity if a page is missing."""
+        return np.sort(self.by_station("completion_seconds")[0])
+
+    def by_station(self, metric: str) -> tuple[FloatArray, IntArray]:
+        """A sample in the order of its rows, and each value's station. Shapes (n,). Lateness has no stations: KeyError."""
         rows = self.rows
-        due_s = rows.stations.due_s
-        in_sample = (due_s >= rows.record.warm_up_s) & (due_s < rows.stop_s)
-        return np.sort(rows.completed_s[in_sample] - due_s[in_sample])
+        warm_up_s = rows.record.warm_up_s
+        if metric == "completion_seconds":
+            due_s = rows.stations.due_s
+            stations = np.flatnonzero((due_s >= warm_up_s) & (due_s < rows.stop_s))
+            return rows.completed_s[stations] - due_s[stations], stations
+        if metric == "delivery_seconds":
+            fell_due = np.isfinite(rows.first_due_s)
+            in_time = rows.station_due_s < rows.stop_s
+            pages = np.flatnonzero(np.where(fell_due, rows.first_due_s >= warm_up_s, in_time))
+            took_s = rows.acknowledged_s[pages] - np.where(fell_due, rows.first_due_s, 0.0)[pages]
+            return took_s, rows.station_of_page[pages]
+        attempts = rows.attempts
+        since_s = {"response_seconds": attempts.due_s, "service_seconds": attempts.sent_s}[metric]
+        chosen = np.flatnonzero(self.finished & np.isfinite(attempts.done_s - since_s))
+        return (attempts.done_s - since_s)[chosen], rows.station_of_page[attempts.page[chosen]]
 
     def responses_of(self, attempts: BoolArray) -> FloatArray:
         """Responses of the chosen attempts, as far as they have an end."""

@@ -14,8 +14,10 @@ from harness import consent, scenario, scenario_target
 from harness.drive.stock import MOCK, add_options
 from harness.errors import ExitCode
 from harness.experiment import Experiment, Variant, load_experiment
+from harness.figures.comparable import COMPARABLE, GATED, SHOWN
 from harness.figures.fates import CATEGORIES, UNSAFE
 from harness.figures.spreads import METRICS
+from harness.judge.comparison import Change, Comparison, FigureComparison, RunFacts
 from harness.judge.results import Audit, AuditSets
 from harness.measure.telemetry import BUCKETS_S, Telemetry
 from harness.model import OUTCOMES
@@ -133,6 +135,19 @@ def test_every_chart_is_documented_and_no_other():
 
 def test_every_sample_of_a_threshold_is_documented():
     assert set(METRICS) <= codes_in(doc("thresholds"))
+
+
+def test_every_figure_that_can_be_compared_is_documented():
+    named = codes_in(doc("compare"))
+    assert set(GATED) | set(SHOWN) <= named
+    for key in COMPARABLE:
+        assert key in named or set(key.split(".")) <= named, key
+
+
+def test_every_field_of_a_comparison_is_documented():
+    named = codes_in(doc("compare"))
+    for record in (Comparison, FigureComparison, Change, RunFacts):
+        assert set(record.model_fields) <= named, record
 
 
 def test_every_exit_code_is_documented_and_no_other():

@@ -1,0 +1,72 @@
+"""Run folders -> one comparison: read, refused where unlike, judged, written and drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.judge.compare import compare, unlike
+from harness.judge.comparison import Comparison
+from harness.judge.figure_change import Sides
+from harness.judge.noise import noise_key
+from harness.judge.side import ComparedRun, read_run
+from harness.judge.tolerances import Tolerances
+from harness.noise_files import load_noise
+from harness.runfolder import RunFolder, RunRecord, write_json
+from reports.comparison.render import render_comparison
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be compared, and how."""
+
+    base: Sequence[RunFolder]
+    run: Sequence[RunFolder]
+    tolerances: Tolerances
+    noise: Path
+    """Folder of the calibrations."""
+    force: bool = False
+    """Compare unlike runs too."""
+
+
+def answer(question: Question, assertions: Callable[[RunFolder], list[str]]) -> Comparison:
+    """The comparison; `assertions` gives a run's own.
+
+    Raises UsageError for runs that are unlike (without `force`) or that stand twice, BrokenRunError for a folder that is no
+    run.
+    """
+    _refuse_twice([*question.base, *question.run])
+    records = [[folder.read_run() for folder in side] for side in (question.base, question.run)]
+    if not question.force:
+        refuse_unlike(*records)
+
+    def read(folder: RunFolder) -> ComparedRun:
+        return read_run(folder, assertions(folder), question.tolerances.shown)
+
+    sides = Sides([read(folder) for folder in question.base], [read(folder) for folder in question.run])
+    return compare(sides, question.tolerances, load_noise(question.noise, noise_key(records[0][0])))
+
+
+def refuse_unlike(base: Sequence[RunRecord], run: Sequence[RunRecord]) -> None:
+    """Raise UsageError where the runs can't be compared; says what differs."""
+    lines = unlike(base, run)
+    if lines:
+        message = "These runs can't be compared (--force compares them all the same); base against run:"
+        raise UsageError("\n".join([message, *(f"  {line}" for line in lines)]))
+
+
+def keep(comparison: Comparison, json: Path, page: Path) -> None:
+    """Write comparison.json and the page with its chart."""
+    json.parent.mkdir(parents=True, exist_ok=True)
+    write_json(json, comparison.model_dump(mode="json"))
+    render_comparison(page, comparison)
+
+
+def _refuse_twice(folders: Sequence[RunFolder]) -> None:
+    paths = [folder.path.resolve() for folder in folders]
+    for path in paths:
+        if paths.count(path) > 1:
+            message = f"{path} stands twice: a run compared with itself shows nothing"
+            raise UsageError(message)

@@ -1,0 +1,74 @@
+"""The table of a comparison: a row a figure, in words. Pure; page, Markdown and terminal show it."""
+
+from __future__ import annotations
+
+from harness.figures.comparable import GATED
+from harness.judge.comparison import Comparison, FigureComparison, percent, signed
+from harness.judge.noise import ALPHA, Noise
+from reports.quantities import quantity
+
+HEADERS = ("", "figure", "base", "run", "change", "95 % interval", "may be worse by", "why")
+WORDS = {
+    "pass": "held",
+    "fail": "WORSE",
+    "inconclusive": "inconclusive",
+    "not compared": "not compared",
+    "not judged": "not judged",
+}
+HEADLINES = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
+_FAR = (-0.9, 9.0)
+"""Bounds beyond a tenth or ten times of the base say nothing but that nothing is known."""
+WITHOUT_END = "without end"
+
+
+NOISE_HEADERS = ("figure", "differs by", "1 run a side", "3 runs a side", "5 runs a side")
+
+
+def noise_rows(noise: Noise) -> list[list[str]]:
+    """A row a judged figure: how much it differs from run to run, and the smallest change that so many runs show."""
+    return [
+        [key, percent(found.log_sd), *(percent(found.detectable(ALPHA, runs, runs)) for runs in (1, 3, 5))]
+        for key in GATED
+        if (found := noise.figures.get(key)) is not None
+    ]
+
+
+def rows(comparison: Comparison) -> list[list[str]]:
+    """A row a figure: the judged ones first, then those that are only shown, where there are such."""
+    wanted = [one for one in comparison.figures if one.tolerance is not None or one.change is not None]
+    return [_row(figure) for figure in wanted]
+
+
+def change_of(figure: FigureComparison) -> str:
+    """The change in words, with its sign; nothing where there is none."""
+    if figure.change is None:
+        return ""
+    return WITHOUT_END if figure.change.change is None else signed(figure.change.change)
+
+
+def _row(figure: FigureComparison) -> list[str]:
+    return [
+        WORDS[figure.verdict],
+        figure.key,
+        _value(figure.base, figure),
+        _value(figure.run, figure),
+        change_of(figure),
+        _interval(figure),
+        "" if figure.tolerance is None else percent(figure.tolerance),
+        "" if figure.verdict == "fail" else figure.reason,
+    ]
+
+
+def _value(value: float | None, figure: FigureComparison) -> str:
+    if value is None and figure.change is not None:
+        return "never"
+    return quantity(value, figure.unit)
+
+
+def _interval(figure: FigureComparison) -> str:
+    if figure.change is None or not figure.change.how:
+        return ""
+    low, high = figure.change.low, figure.change.high
+    least = "?" if low is None or low < _FAR[0] else signed(low).removesuffix(" %")
+    most = "?" if high is None or high > _FAR[1] else signed(high)
+    return f"{least} to {most}"
