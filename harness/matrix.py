@@ -21,6 +21,8 @@ from harness.run import Run, View
 from harness.runfolder import RunFolder, RunRecord, write_json
 from harness.signals import Signals
 
+_COMPARING_S = 2.0
+"""Comparing the cells and drawing them takes about so long (measured, 30 cells)."""
 _FINISHED = {"completed", "deadline"}
 
 
@@ -50,7 +52,7 @@ class Matrix:
             say(f"{done} of {len(self._cells)} cells are finished already")
         while waiting:
             cell = waiting[0]
-            left = f"{'about' if self._pace.is_known else 'at most'} {_clock(self._pace.left_s(waiting))} left"
+            left = f"{'about' if self._pace.is_known else 'at most'} {_clock(self._pace.left_s(waiting) + _COMPARING_S)} left"
             say(f"cell {done + 1} of {len(self._cells)}: {cell.variant.name}, seed {cell.seed}; {left}")
             began = time.monotonic()
             if not self._run_cell(cell, view(f"{cell.variant.name}, seed {cell.seed}"), signals):

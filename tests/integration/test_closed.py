@@ -68,6 +68,7 @@ def test_the_plan_s_file_says_when_only_the_first_stations_are_due(finished):
     assert set(columns["station"][known]) == {plan.stations[stations[0]].code for stations in plan.rounds.phones}
 
 
+@pytest.mark.slow
 def test_stations_that_no_phone_came_to_are_not_due_and_stay_unattempted(tmp_path):
     (tmp_path / "closed.toml").write_text(CLOSED, "utf-8")
     code, output = harness("run", "closed.toml", "--set", "deadline=1s", "--set", "server.service_time=300ms", "--out", "run", cwd=tmp_path)  # fmt: skip
