@@ -185,7 +185,7 @@ def _rows(lines: Iterator[str], form: str, name: str, plan: Plan) -> Iterator[Ro
             else:
                 digest, _, path = line.removeprefix("\\").partition(" ")
                 yield planned.by_name(_digest(digest), path.strip().removeprefix("*"), found)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             message = f"the list has a line that is no {form}: {line[:80]!r} ({error})"
             raise UnreadStockError(message) from None
 
@@ -206,8 +206,11 @@ class _Planned:
 
     def from_json(self, row: dict[str, Any]) -> Row:
         """A row that says everything itself; `size_bytes`, `reading` and `stored_at` may be missing."""
-        key = (str(row["station"]), str(row["form"]), int(row["page"]))
-        found = _row(*key, _digest(str(row["sha256"])), int(row.get("size_bytes", 0)))
+        page, size_bytes = int(row["page"]), int(row.get("size_bytes", 0))
+        if not (0 <= page < 2**31 and 0 <= size_bytes < 2**63):
+            message = "a number is out of range"
+            raise ValueError(message)
+        found = _row(str(row["station"]), str(row["form"]), page, _digest(str(row["sha256"])), size_bytes)
         reading, stored_at = row.get("reading"), row.get("stored_at")
         found["reading"] = None if reading is None else str(reading)
         found["stored_at"] = None if stored_at is None else float(stored_at)

@@ -80,7 +80,7 @@ def test_an_object_a_line_says_everything_itself(plan):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("form", "text"), [("digests", "abc"), ("digests", "A" * 64), ("sha256sum", "hello world"), ("json", "[1]"), ("json", "{}"), ("json", '{"station": "1"'), ("json", "x" * 70_000)])  # fmt: skip
+@pytest.mark.parametrize(("form", "text"), [("digests", "abc"), ("digests", "A" * 64), ("sha256sum", "hello world"), ("json", "[1]"), ("json", "{}"), ("json", '{"station": "1"'), ("json", "x" * 70_000), ("json", f'{{"station": 1, "form": 2, "page": 1e400, "sha256": "{"a" * 64}"}}'), ("json", f'{{"station": 1, "form": 2, "page": 2147483648, "sha256": "{"a" * 64}"}}'), ("json", "[" * 50_000)])  # fmt: skip
 def test_a_line_that_is_none_of_the_format_leaves_the_store_unread(plan, form, text):
     with pytest.raises(UnreadStockError, match="the list"):
         rows_of(plan, text, format=form)
