@@ -23,6 +23,7 @@ from typing import Any
 import uvloop
 
 from mock_server.accounts import Stations
+from mock_server.admin_token import token_file
 from mock_server.keeper import TOKEN_VARIABLE, Keeper
 from mock_server.memory import keep_freed_memory
 from mock_server.profile import CRASHES, Profile, ProfileError, load_profile
@@ -186,12 +187,7 @@ def _admin_token(supervised: bool, stack: ExitStack) -> tuple[str, Path | None]:
     given = os.environ.pop(TOKEN_VARIABLE, "")
     if given or supervised:
         return given or secrets.token_urlsafe(24), None
-    token = secrets.token_urlsafe(24)
-    descriptor, name = tempfile.mkstemp(prefix="mock-server-token-")  # mkstemp gives it mode 0600
-    stack.callback(os.unlink, name)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(token)
-    return token, Path(name)
+    return stack.enter_context(token_file())
 
 
 def _raise_descriptor_limit() -> None:
