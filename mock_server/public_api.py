@@ -9,18 +9,36 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from typing import NamedTuple, TypeVar
 
 from aiohttp import web
 
 from mock_server.answers import Problem, json_answer
+from mock_server.forms import PAGES, VOTES_PAGE
 from mock_server.gateway import EXCHANGE, Handler
 from mock_server.store import Store
-from mock_server.tally import LEVELS, Image, Region, Result, Tally, region_path, with_rows, with_stations
+from mock_server.tally import LEVELS, Region, Tally, region_path, with_rows, with_stations
 
-_ROWS = "SELECT id, station, page, reading, stored_at, receipt FROM pages WHERE form = 'ppwp' AND id > ? ORDER BY id"
+_ROWS = """
+SELECT id, station, CASE page WHEN ? THEN reading ELSE '' END FROM pages
+WHERE form = 'ppwp' AND id > ? ORDER BY id
+"""
+_IMAGES = """
+SELECT page, stored_at, receipt FROM pages WHERE station = ? AND form = 'ppwp' AND id <= ? ORDER BY id
+"""
+_ITEMS_BETWEEN_PAUSES = 250
+_PAUSE_S = 0.0002
+Item = TypeVar("Item")
 _CANDIDATES = ("100025", "100026", "100027")
+
+
+class Image(NamedTuple):
+    """A photo that is held."""
+
+    stored_at: float
+    receipt: str
 
 
 class PublicApi:
@@ -29,8 +47,9 @@ class PublicApi:
     def __init__(self, store: Store, names: dict[str, str], codes: Iterable[str], cache_s: float) -> None:
         self._store = store
         self._names = names
-        self._empty = with_stations(Tally(), codes)
-        self._tally = self._empty
+        self._codes = tuple(codes)
+        self._empty: Tally | None = None
+        self._tally = Tally()
         self._deletions = 0
         self._cache_s = cache_s
         self._computed_s = float("-inf")
@@ -46,8 +65,15 @@ class PublicApi:
             "/images/{name}": self.image,
         }
 
+    async def warm_up(self) -> None:
+        """Adds up what an earlier process has stored, so that the first to ask does not wait for it."""
+        await self._latest()
+
     async def _now(self, request: web.Request) -> Tally:
         await request[EXCHANGE].begin("public")
+        return await self._latest()
+
+    async def _latest(self) -> Tally:
         async with self._lock:
             if time.monotonic() - self._computed_s >= self._cache_s:
                 self._tally = await asyncio.to_thread(self._computed)
@@ -57,9 +83,11 @@ class PublicApi:
 
     def _computed(self) -> Tally:
         deletions = self._store.deletions  # before the rows are read: a later deletion is noticed the next time
+        if self._empty is None:
+            self._tally = self._empty = with_stations(Tally(), _gently(self._codes))
         known = self._tally if deletions == self._deletions else self._empty
         self._deletions = deletions
-        return with_rows(known, self._store.read(_ROWS, (known.last_id,)))
+        return with_rows(known, _gently(self._store.read(_ROWS, (VOTES_PAGE, known.last_id))))
 
     async def children(self, request: web.Request) -> web.Response:
         """The regions (or stations) right below one."""
@@ -84,9 +112,9 @@ class PublicApi:
         tally = await self._now(request)
         code = _code_of(request.match_info["path"])
         if len(code) == LEVELS[-1]:
-            if code not in tally.stations:
+            if code not in tally.votes:
                 raise Problem(404, "No such station")
-            return json_answer(self._station(code, tally.stations[code]))
+            return json_answer(self._station(tally, code, await self._images(tally, code)))
         region = tally.regions.get(code)
         if region is None or not code:
             raise Problem(404, "No such region")
@@ -106,22 +134,28 @@ class PublicApi:
             "table": table, "progres": {"total": region.stations, "progres": region.published},
         }  # fmt: skip
 
-    def _station(self, code: str, result: Result) -> dict[str, object]:
+    def _station(self, tally: Tally, code: str, images: dict[int, Image]) -> dict[str, object]:
+        votes, administration = tally.votes[code], tally.administration.get(code)
+        names = [image_name(code, images[page]) if page in images else None for page in range(1, PAGES["ppwp"] + 1)]
         return {
-            "ts": self._ts, "mode": "hhcw", "psu": None,
-            "chart": result.votes if result.has_votes else None,
-            "images": [None if image is None else f"/images/{image_name(code, image)}" for image in result.images],
-            "administrasi": result.administration or None,
-            "status_suara": result.has_votes, "status_adm": bool(result.administration),
+            "ts": self._ts, "mode": "hhcw", "psu": None, "chart": votes or None,
+            "images": [None if name is None else f"/images/{name}" for name in names],
+            "administrasi": administration or None, "status_suara": bool(votes), "status_adm": bool(administration),
         }  # fmt: skip
+
+    async def _images(self, tally: Tally, code: str) -> dict[int, Image]:
+        """The photos of a station by page; of several copies the first one."""
+        if code not in tally.votes:
+            return {}
+        rows = await asyncio.to_thread(lambda: list(self._store.read(_IMAGES, (code, tally.last_id))))
+        return {page: Image(stored_at, receipt) for page, stored_at, receipt in reversed(rows)}
 
     async def image(self, request: web.Request) -> web.Response:
         """A photo, if photos are kept."""
         tally = await self._now(request)
         name = request.match_info["name"]
-        result = tally.stations.get(name[:13], Result())
-        for image in result.images:
-            if image is not None and image_name(name[:13], image) == name:
+        for image in (await self._images(tally, name[:13])).values():
+            if image_name(name[:13], image) == name:
                 photo = await asyncio.to_thread(self._photo, image.receipt)
                 if photo is not None:
                     return web.Response(body=photo, content_type="image/jpeg")
@@ -131,6 +165,14 @@ class PublicApi:
         for (photo,) in self._store.read("SELECT photo FROM pages WHERE receipt = ?", (receipt,)):
             return bytes(photo) if photo is not None else None
         return None
+
+
+def _gently(items: Iterable[Item]) -> Iterator[Item]:
+    """The items, with pauses in which the event loop gets the interpreter without having to ask for it."""
+    for number, item in enumerate(items):
+        if number % _ITEMS_BETWEEN_PAUSES == _ITEMS_BETWEEN_PAUSES - 1:
+            time.sleep(_PAUSE_S)
+        yield item
 
 
 def image_name(code: str, image: Image) -> str:
@@ -153,8 +195,8 @@ def _as_region(tally: Tally, code: str) -> Region:
     """A child as a region: a station is one of a single station."""
     if len(code) < LEVELS[-1]:
         return tally.regions[code]
-    result = tally.stations[code]
-    return Region(stations=1, published=int(result.has_votes), votes=result.votes)
+    votes = tally.votes[code]
+    return Region(stations=1, published=int(bool(votes)), votes=votes)
 
 
 def _votes(votes: dict[str, int]) -> dict[str, int]:

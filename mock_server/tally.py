@@ -1,38 +1,22 @@
 """What the stored pages of PPWP add up to, at every level from the nation to the station. Pure.
 
 A snapshot is never changed: the next one is made from it and the rows that came since, so that whoever reads one sees
-sums that agree.
+sums that agree. It holds a hundred thousand stations in a few objects: the garbage collector, which stops everything,
+has nothing to look through.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
 
-from mock_server.forms import VOTES_PAGE
 from mock_server.readings import figures
 
 LEVELS = (0, 2, 4, 6, 10, 13)
 """Digits of a code at each level: nation, province, regency, district, village, station."""
 
-
-class Image(NamedTuple):
-    """A photo that is held."""
-
-    stored_at: float
-    receipt: str
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What is known of one station."""
-
-    votes: dict[str, int] = field(default_factory=dict)
-    administration: dict[str, int] = field(default_factory=dict)
-    has_votes: bool = False
-    images: tuple[Image | None, ...] = (None, None, None)
+Figures = dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +26,17 @@ class Region:
     children: frozenset[str] = frozenset()
     stations: int = 0
     published: int = 0
-    votes: dict[str, int] = field(default_factory=dict)
+    votes: Figures = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
     """All stations and regions, up to a row of the store."""
 
-    stations: dict[str, Result] = field(default_factory=dict)
+    votes: dict[str, Figures] = field(default_factory=dict)
+    """Of each station that is known, empty until they are published."""
+    administration: dict[str, Figures] = field(default_factory=dict)
+    """Of each station whose votes are published with it."""
     regions: dict[str, Region] = field(default_factory=dict)
     last_id: int = 0
 
@@ -65,50 +52,81 @@ def region_path(code: str) -> list[str]:
 
 def with_stations(tally: Tally, codes: Iterable[str]) -> Tally:
     """The tally that knows these stations too, though nothing of theirs is held."""
-    stations, regions = dict(tally.stations), dict(tally.regions)
+    growth = _Growth(tally)
     for code in codes:
-        _know(stations, regions, code)
-    return replace(tally, stations=stations, regions=regions)
+        growth.know(code)
+    return growth.tally(tally.last_id)
 
 
-def with_rows(tally: Tally, rows: Iterable[tuple[int, str, int, str, float, str]]) -> Tally:
-    """The tally with more rows (id, station, page, reading, stored_at, receipt), in the order of their ids.
+def with_rows(tally: Tally, rows: Iterable[tuple[int, str, str]]) -> Tally:
+    """The tally with more rows (id, station, reading), in the order of their ids; "" is a page without a reading.
 
-    Of several copies of a page the first one counts.
+    Of several readings of a station the first one with votes counts.
     """
-    stations, regions = dict(tally.stations), dict(tally.regions)
+    growth: _Growth | None = None
     last_id = tally.last_id
-    for row_id, code, page, reading, stored_at, receipt in rows:
+    for row_id, code, reading in rows:
+        growth = growth or _Growth(tally)
         last_id = row_id
-        _know(stations, regions, code)
-        result = stations[code]
-        if result.images[page - 1] is None:
-            images = [*result.images]
-            images[page - 1] = Image(stored_at, receipt)
-            result = replace(result, images=tuple(images))
-        if page == VOTES_PAGE and not result.has_votes:
-            votes, administration = figures(reading)
-            if votes:
-                result = replace(result, votes=votes, administration=administration, has_votes=True)
-                _add_votes(regions, code, votes)
-        stations[code] = result
-    return Tally(stations, regions, last_id)
+        growth.know(code)
+        if reading:
+            growth.add(code, reading)
+    return tally if growth is None else growth.tally(last_id)
 
 
-def _know(stations: dict[str, Result], regions: dict[str, Region], code: str) -> None:
-    if code in stations:
-        return
-    stations[code] = Result()
-    path = region_path(code)
-    for above, below in pairwise(path):
-        region = regions.get(above, Region())
-        regions[above] = replace(region, stations=region.stations + 1, children=region.children | {below})
+@dataclass(slots=True)
+class _Growing:
+    """A region that is being added to: changed in place, where a frozen one would be copied for every station."""
+
+    children: set[str]
+    stations: int
+    published: int
+    votes: Figures
 
 
-def _add_votes(regions: dict[str, Region], code: str, votes: dict[str, int]) -> None:
-    for above in region_path(code)[:-1]:
-        region = regions[above]
-        sums = dict(region.votes)
-        for candidate, count in votes.items():
-            sums[candidate] = sums.get(candidate, 0) + count
-        regions[above] = replace(region, published=region.published + 1, votes=sums)
+class _Growth:
+    """A tally's successor while it is made; what did not change is shared with it."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._votes = dict(tally.votes)
+        self._administration = dict(tally.administration)
+        self._regions = dict(tally.regions)
+        self._growing: dict[str, _Growing] = {}
+
+    def tally(self, last_id: int) -> Tally:
+        """What it has become."""
+        for code, region in self._growing.items():
+            self._regions[code] = Region(frozenset(region.children), region.stations, region.published, region.votes)
+        return Tally(self._votes, self._administration, self._regions, last_id)
+
+    def know(self, code: str) -> None:
+        """Puts a station into its regions."""
+        if code in self._votes:
+            return
+        self._votes[code] = {}
+        for above, below in pairwise(region_path(code)):
+            region = self._region(above)
+            region.stations += 1
+            region.children.add(below)
+
+    def _region(self, code: str) -> _Growing:
+        found = self._growing.get(code)
+        if found is None:
+            known = self._regions.get(code, Region())
+            found = _Growing(set(known.children), known.stations, known.published, dict(known.votes))
+            self._growing[code] = found
+        return found
+
+    def add(self, code: str, reading: str) -> None:
+        """Adds a station's votes, at every level, unless there are some."""
+        if self._votes[code]:
+            return
+        votes, administration = figures(reading)
+        if not votes:
+            return
+        self._votes[code], self._administration[code] = votes, administration
+        for above in region_path(code)[:-1]:
+            region = self._region(above)
+            region.published += 1
+            for candidate, count in votes.items():
+                region.votes[candidate] = region.votes.get(candidate, 0) + count

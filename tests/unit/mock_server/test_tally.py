@@ -1,16 +1,18 @@
 """Sums over what is stored."""
 
+import gc
 import json
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mock_server.tally import Tally, region_path, with_rows, with_stations
+from mock_server import tally
+from mock_server.forms import VOTES_PAGE
+from mock_server.tally import Region, Tally, region_path, with_rows, with_stations
 
 
-def row(row_id: int, code: str, page: int, votes: dict[str, int] | None) -> tuple[int, str, int, str, float, str]:
-    reading = "" if votes is None else json.dumps({"chart": votes})
-    return (row_id, code, page, reading, float(row_id), f"receipt {row_id}")
+def row(row_id: int, code: str, page: int, votes: dict[str, int]) -> tuple[int, str, str]:
+    return (row_id, code, json.dumps({"chart": votes}) if page == VOTES_PAGE else "")
 
 
 codes = st.sampled_from(["3509191001001", "3509191001002", "3509191002001", "3510011001001", "1101012001001"])
@@ -27,14 +29,12 @@ uploads = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(uploads)
 def test_at_every_level_the_sums_of_the_children_are_the_sum_of_the_region(drawn):
-    tally = with_rows(Tally(), [row(n, code, page, votes) for n, (code, page, votes) in enumerate(drawn, 1)])
-    for code, region in tally.regions.items():
-        below = [tally.regions.get(child) for child in region.children]
+    found = with_rows(Tally(), [row(n, code, page, votes) for n, (code, page, votes) in enumerate(drawn, 1)])
+    for code, region in found.regions.items():
+        below = [found.regions.get(child) for child in region.children]
         if len(code) == 10:
-            stations = [tally.stations[child] for child in region.children]
-            published = sum(station.has_votes for station in stations)
-            votes = [station.votes for station in stations]
-            count = len(stations)
+            votes = [found.votes[child] for child in region.children]
+            published, count = sum(map(bool, votes)), len(votes)
         else:
             published = sum(child.published for child in below if child)
             votes = [child.votes for child in below if child]
@@ -51,11 +51,40 @@ def test_going_on_from_a_snapshot_gives_the_same_as_beginning_anew(drawn, cut):
     assert with_rows(with_rows(Tally(), rows[:cut]), rows[cut:]) == with_rows(Tally(), rows)
 
 
+MANY = [row(n, f"35{n:011d}", 2, {"100025": 1}) for n in range(1, 5001)]
+
+
+def test_a_region_is_made_once_however_many_stations_it_has(monkeypatch):
+    made = []
+
+    def counted(*fields: object) -> Region:
+        made.append(fields)
+        return Region(*fields)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tally, "Region", counted)
+    found = with_rows(Tally(), MANY)
+    assert len(made) == 2 * len(found.regions), "once to begin with, once in the end"
+    assert found.regions["35"].votes == {"100025": 5000}
+
+
+def test_the_garbage_collector_has_nothing_to_do_with_the_stations():
+    gc.collect()
+    before = len(gc.get_objects())
+    found = with_rows(Tally(), MANY)
+    assert len(gc.get_objects()) - before < 200, "a few for each region, none for a station"
+    assert len(found.votes) == 5000
+
+
+def test_what_is_asked_for_again_without_news_is_the_same_snapshot():
+    found = with_rows(Tally(), MANY)
+    assert with_rows(found, []) is found
+
+
 def test_a_snapshot_is_not_changed_by_the_next_one():
     first = with_stations(Tally(), ["3509191001001"])
     with_rows(first, [row(1, "3509191001001", 2, {"100025": 7})])
     assert first.regions["35"].votes == {}
-    assert first.stations["3509191001001"].has_votes is False
+    assert first.votes["3509191001001"] == {}
 
 
 def test_a_code_is_below_all_its_regions():
