@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import hmac
 import secrets
+import sqlite3
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from mock_server.store import Store
 
 _TOKENS_A_STATION = 8
 _REMEMBERED_STATIONS = 50_000
+_MOST_TOKENS = 1_000_000
+"""Without a file of stations any code may log in: more tokens than an election needs are not kept."""
+_FORGOTTEN_A_LOGIN = 4
 
 
 class Stations:
@@ -70,7 +74,8 @@ class Accounts:
         self._profile = profile
         self._store = store
         self._now = wall_clock
-        self._tokens: dict[bytes, tuple[str, float]] = {}
+        self._tokens: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
+        """In the order in which they were given, which is that in which they expire."""
         self._of_station: dict[str, deque[bytes]] = {}
         self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
@@ -80,7 +85,8 @@ class Accounts:
             await self._store.run("DELETE FROM tokens")
             return
         await self._store.run("DELETE FROM tokens WHERE expires_at <= ?", (self._now(),))
-        for key, station, expires_at in await self._store.run("SELECT digest, station, expires_at FROM tokens"):
+        query = "SELECT digest, station, expires_at FROM tokens ORDER BY expires_at"
+        for key, station, expires_at in await self._store.run(query):
             self._remember(bytes(key), station, expires_at)
 
     async def login(self, station: str, pin: str) -> tuple[str, float]:
@@ -103,11 +109,9 @@ class Accounts:
         self._wrong.pop(station, None)
         token = secrets.token_urlsafe(24)
         expires = now + self._profile.token_lifetime
-        forgotten = self._remember(digest(token), station, expires)
+        forgotten = [*self._remember(digest(token), station, expires), *self._forget_old(now)]
         if self._profile.tokens_survive_restart:
-            await self._store.run("INSERT INTO tokens VALUES (?, ?, ?)", (digest(token), station, expires))
-            if forgotten:
-                await self._store.run("DELETE FROM tokens WHERE digest = ?", (forgotten,))
+            await self._store.do(lambda connection: _keep(connection, (digest(token), station, expires), forgotten))
         return token, expires
 
     def _note_wrong(self, station: str, count: int, until: float) -> None:
@@ -116,16 +120,28 @@ class Accounts:
         if len(self._wrong) > _REMEMBERED_STATIONS:
             self._wrong.popitem(last=False)
 
-    def _remember(self, token_digest: bytes, station: str, expires_at: float) -> bytes | None:
-        """Lets a token count; the digest of the one that is forgotten for it."""
+    def _remember(self, token_digest: bytes, station: str, expires_at: float) -> list[bytes]:
+        """Lets a token count; the digests of those that are forgotten for it."""
         self._tokens[token_digest] = (station, expires_at)
         mine = self._of_station.setdefault(station, deque())
         mine.append(token_digest)
-        if len(mine) <= _TOKENS_A_STATION:
-            return None
-        oldest = mine.popleft()
-        self._tokens.pop(oldest, None)
-        return oldest
+        return [self._forget(mine[0])] if len(mine) > _TOKENS_A_STATION else []
+
+    def _forget_old(self, now: float) -> Iterator[bytes]:
+        """Forgets what has expired, and the oldest of what is too much; a few at a time, each login its share."""
+        for _ in range(_FORGOTTEN_A_LOGIN):
+            oldest = next(iter(self._tokens))
+            if now < self._tokens[oldest][1] and len(self._tokens) <= _MOST_TOKENS:
+                return
+            yield self._forget(oldest)
+
+    def _forget(self, token_digest: bytes) -> bytes:
+        station, _ = self._tokens.pop(token_digest)
+        mine = self._of_station[station]
+        mine.remove(token_digest)
+        if not mine:
+            del self._of_station[station]
+        return token_digest
 
     def station_of(self, authorization: str | None) -> str:
         """The station whose token an Authorization header carries; raises Problem 401."""
@@ -141,6 +157,11 @@ class Accounts:
         """Raises Problem 401 without a good token, 403 with another station's."""
         if self.station_of(authorization) != station:
             raise Problem(403, "The token is another station's")
+
+
+def _keep(connection: sqlite3.Connection, token: tuple[bytes, str, float], forgotten: list[bytes]) -> None:
+    connection.execute("INSERT INTO tokens VALUES (?, ?, ?)", token)
+    connection.executemany("DELETE FROM tokens WHERE digest = ?", ((key,) for key in forgotten))
 
 
 def digest(token: str) -> bytes:

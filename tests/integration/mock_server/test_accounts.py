@@ -1,11 +1,13 @@
 """Logins, tokens, and who may see what."""
 
+import asyncio
 import json
 import time
 from urllib.parse import quote
 
 import pytest
 
+from mock_server import accounts
 from mock_server.accounts import Accounts, Stations
 from mock_server.answers import Problem
 from mock_server.exchange import AttemptCounts
@@ -209,3 +211,27 @@ async def test_the_admin_port_asks_for_its_token(tmp_path):
             assert (await mock.ask("GET", path, {"Authorization": "Bearer let me in"})).status == 404, (
                 "not on the data port"
             )
+
+
+async def test_tokens_of_stations_that_do_not_come_again_are_not_kept_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(accounts, "_MOST_TOKENS", 20)
+    async with running(tmp_path) as mock:
+        held = mock.server.accounts
+        tokens = {number: (await held.login(station(number), station(number)[-6:]))[0] for number in range(1, 51)}
+        assert (len(held._tokens), len(held._of_station)) == (20, 20)
+        assert held.station_of(f"Bearer {tokens[31]}") == station(31)
+        with pytest.raises(Problem):
+            held.station_of(f"Bearer {tokens[30]}")
+        assert len(await mock.server.store.run("SELECT * FROM tokens")) == 20
+
+
+async def test_expired_tokens_are_forgotten_as_others_log_in(tmp_path):
+    async with running(tmp_path, token_lifetime="200ms") as mock:
+        held = mock.server.accounts
+        for number in range(1, 21):
+            await held.login(station(number), station(number)[-6:])
+        await asyncio.sleep(0.25)
+        for number in range(21, 27):
+            await held.login(station(number), station(number)[-6:])
+        assert set(held._of_station) <= {station(number) for number in range(21, 27)}
+        assert len(await mock.server.store.run("SELECT * FROM tokens")) == len(held._tokens)
