@@ -62,5 +62,16 @@ def test_what_lacks_a_head_a_frame_a_scan_or_an_end_is_not(data, piece):
     assert not is_whole(data, piece)
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"restart_marker_blocks": 2}, {"exif": b"Exif\0\0\xff\xd9" + b"x" * 50}]
+)
+def test_a_real_photo_that_is_cut_anywhere_is_not_whole(options):
+    data = drawn(**options)
+    for length in range(len(data)):
+        assert not is_whole(data[:length]), length
+        assert not is_whole(data[:length] + bytes(3)), "nor if it is padded"
+    assert is_whole(data)
+
+
 def test_fill_bytes_before_a_marker_are_allowed():
     assert is_whole(JPEG_HEAD[:2] + b"\xff\xff" + JPEG_HEAD[2:] + b"x" + END, 1)
