@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from mock_server.answers import Problem, json_answer
 from mock_server.app import health_routes
 from mock_server.drain import Drain
-from mock_server.gateway import Handler, answered
+from mock_server.gateway import Handler, answered, in_request
 from mock_server.metrics import Metrics
 from mock_server.problems import explain
 from mock_server.profile import AnyFault, Profile
@@ -76,7 +76,8 @@ def _guarded(token: str) -> Middleware:
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogatepass")
         if request.path not in _OPEN and not hmac.compare_digest(given, expected):
             return Problem(401, "The admin token is needed", headers={"WWW-Authenticate": "Bearer"}).answer()
-        return await answered(request, handler)
+        with in_request(request):
+            return await answered(request, handler)
 
     return guard
 
@@ -128,7 +129,7 @@ class AdminRoutes:
             posted = _OneFault.model_validate(wrapped)
         except ValidationError as error:
             lines = [line.removeprefix("fault.") for line in explain(error, _OneFault, wrapped)]
-            raise Problem(400, "Not a fault", "; ".join(lines), problems=lines) from error
+            raise Problem(400, "; ".join(lines), problems=lines) from error
         now = self._parts.rules.now() or 0.0
         fault = posted.fault
         start = fault.start if "start" in described else now
@@ -186,7 +187,7 @@ async def _content(request: web.Request) -> dict[str, Any]:
     try:
         content = json.loads(await request.read())
     except (ValueError, RecursionError) as error:
-        raise Problem(400, detail="The body is not JSON") from error
+        raise Problem(400, "The body is not JSON") from error
     if not isinstance(content, dict):
-        raise Problem(400, detail="Send a fault as a JSON object")
+        raise Problem(400, "Send a fault as a JSON object")
     return content

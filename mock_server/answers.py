@@ -9,41 +9,49 @@ from typing import Any
 
 from aiohttp import web
 
+_HTTP = {
+    **{status.value: status.phrase for status in HTTPStatus},
+    413: "Content Too Large", 422: "Unprocessable Content",  # RFC 9110's names, which older Pythons do not know
+}  # fmt: skip
+"""The phrases that RFC 9110 recommends."""
+_ADDED = {460: "Checksum Mismatch"}
+"""Of tus."""
+
 
 class Problem(Exception):  # noqa: N818
-    """An error that the client is told about; becomes `application/problem+json`."""
+    """An error that the client is told about; becomes `application/problem+json`.
+
+    Its type is about:blank, so its title is the status' own phrase (RFC 9457, 4.2.1); what happened is in `detail`.
+    """
 
     def __init__(
-        self,
-        status: int,
-        title: str = "",
-        detail: str = "",
-        *,
-        headers: dict[str, str] | None = None,
-        **members: object,
+        self, status: int, detail: str = "", *, headers: dict[str, str] | None = None, **members: object
     ) -> None:
-        super().__init__(title or status)
+        super().__init__(detail or status)
         self.status = status
-        self.title = title or _phrase(status)
         self.detail = detail
         self.headers = headers or {}
         self.members = members
 
     def answer(self) -> web.Response:
         """The problem as a response."""
-        body: dict[str, object] = {"type": "about:blank", "title": self.title, "status": self.status}
+        body: dict[str, object] = {"type": "about:blank", "title": phrase(self.status), "status": self.status}
         if self.detail:
             body["detail"] = self.detail
-        return json_answer(
+        answer = json_answer(
             {**body, **self.members}, self.status, headers=self.headers, content_type="application/problem+json"
         )
+        answer.set_status(self.status, phrase(self.status))
+        return answer
 
 
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return f"Status {status}"
+def phrase(status: int) -> str:
+    """The phrase of a status: HTTP's, or that of the protocol that adds it.
+
+    >>> phrase(413), phrase(460)
+    ('Content Too Large', 'Checksum Mismatch')
+    """
+    return _ADDED.get(status) or _HTTP.get(status) or f"Status {status}"
 
 
 def json_answer(

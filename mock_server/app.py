@@ -128,12 +128,12 @@ class Routes:
             async with asyncio.timeout(self._parts.profile.body_timeout):
                 content = json.loads(await request.read())
         except TimeoutError as error:
-            raise Problem(408, detail="The body took too long", headers={"Connection": "close"}) from error
+            raise Problem(408, "The body took too long", headers={"Connection": "close"}) from error
         except (ValueError, RecursionError) as error:
-            raise Problem(400, detail="The body is not JSON") from error
+            raise Problem(400, "The body is not JSON") from error
         station, pin = (content.get("station"), content.get("pin")) if isinstance(content, dict) else (None, None)
         if not isinstance(station, str) or not isinstance(pin, str):
-            raise Problem(400, detail="Send {station, pin} as text")
+            raise Problem(400, "Send {station, pin} as text")
         await exchange.begin("login", station)
         token, expires = await self._parts.accounts.login(station, pin)
         expires_at = datetime.fromtimestamp(expires, UTC).isoformat(timespec="seconds")

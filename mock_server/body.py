@@ -20,7 +20,7 @@ def check_length(exchange: Exchange, most_bytes: int) -> None:
     if length is None and "Transfer-Encoding" not in request.headers:
         raise Problem(411)
     if length is not None and length > most_bytes:
-        raise Problem(413, detail=f"At most {most_bytes} bytes", headers=_CLOSE)
+        raise Problem(413, f"At most {most_bytes} bytes", headers=_CLOSE)
 
 
 async def chunks(exchange: Exchange, profile: ServerProfile) -> AsyncIterator[bytes]:
@@ -33,7 +33,7 @@ async def chunks(exchange: Exchange, profile: ServerProfile) -> AsyncIterator[by
     async for chunk in _pieces(exchange, profile):
         total += len(chunk)
         if total > profile.max_body:
-            raise Problem(413, detail=f"At most {profile.max_body} bytes", headers=_CLOSE)
+            raise Problem(413, f"At most {profile.max_body} bytes", headers=_CLOSE)
         for hit in exchange.hits:
             await exchange.act(hit, hit.fault.on_body(exchange, len(chunk), total))
         yield chunk
@@ -57,7 +57,7 @@ async def _pieces(exchange: Exchange, profile: ServerProfile) -> AsyncIterator[b
             yield chunk
     except TimeoutError as error:
         detail = str(error) or "The body came too slowly"
-        raise Problem(408, detail=detail, headers=_CLOSE) from error
+        raise Problem(408, detail, headers=_CLOSE) from error
     finally:
         timer.cancel()
 

@@ -7,16 +7,24 @@ in RST instead of FIN, and one that sends no header in time is closed.
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import struct
-from collections.abc import Callable, Iterable
-from typing import Any, cast
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from mock_server.answers import phrase
+from mock_server.framing import Framing
 
 _RESET = struct.pack("ii", 1, 0)
-_TOO_LATE = b'{"type":"about:blank","title":"The header took too long","status":408}'
+_STATUS_BYTES = len(b"HTTP/1.1 200")
+_TOO_LATE = json.dumps(
+    {"type": "about:blank", "title": phrase(408), "status": 408, "detail": "The header took too long"}
+).encode()
 _TOO_LATE_ANSWER = (
-    b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
-    b"Content-Length: %d\r\n\r\n%s" % (len(_TOO_LATE), _TOO_LATE)
+    b"HTTP/1.1 408 %s\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (phrase(408).encode(), len(_TOO_LATE), _TOO_LATE)
 )
 
 
@@ -29,22 +37,70 @@ class Connection(asyncio.Transport):
         self._caught: list[bytes] | None = None
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._header_timeout_s = 0.0
+        self._framing = Framing()
+        self._begun_requests = 0
         self._in_request = False
+        self._first_sent = b""
+        self.sent_s: float | None = None
+        """When the latest byte of the running request's answer was sent, on the monotonic clock."""
+        self.discards = False
+        """Whether what still comes is thrown away: nobody will look at it."""
+        self._heard = False
         self.lost: asyncio.Future[None] = self._loop.create_future()
 
-    def expect_header(self, within_s: float) -> None:
-        """Closes the connection unless a request begins in time; asking again does not extend it."""
-        if self._timer is None and not self._in_request:
-            self._timer = self._loop.call_later(within_s, self._give_up)
+    def expect_header(self, within_s: float, header_timeout_s: float) -> None:
+        """Closes the connection unless the first header is whole in time; later ones have `header_timeout_s`."""
+        self._header_timeout_s = header_timeout_s
+        self._timer = self._loop.call_later(within_s, self._give_up)
+
+    def received(self, data: bytes) -> None:
+        """Follows what has come; a header that has begun has to end in time."""
+        self._heard = True
+        headers = self._framing.headers
+        self._framing.feed(data)
+        if self._framing.headers > headers:
+            self._forget_timer()
+        self._time_header()
+
+    def _time_header(self) -> None:
+        """A header behind a request that is not answered yet is timed from the answer on: its sender may be waiting."""
+        is_idle = not self._in_request and self._framing.headers <= self._begun_requests
+        if self._framing.is_in_header and is_idle and self._timer is None:
+            self._timer = self._loop.call_later(self._header_timeout_s, self._give_up)
 
     def begin_request(self) -> None:
-        """A whole header has come."""
+        """A whole header has come, and its request is looked at."""
         self._in_request = True
-        self._forget_timer()
+        self._begun_requests += 1
+        self._first_sent, self.sent_s = b"", None
 
     def end_request(self) -> None:
-        """Its answer is sent."""
+        """Its answer is ready."""
         self._in_request = False
+        self._time_header()
+
+    @property
+    def sent_status(self) -> int | None:
+        """The status that was sent for the running request; None if no status line was."""
+        line = self._first_sent
+        return int(line[9:12]) if line.startswith(b"HTTP/1.") and line[9:12].isdigit() else None
+
+    async def linger(self, longest_s: float, silence_s: float) -> None:
+        """Goes on reading for a while, into nothing, so that a client that still sends can read its answer.
+
+        Closing while bytes come turns a FIN into an RST, which may overtake the answer.
+        """
+        self.discards = True
+        if self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
+        if not self._transport.is_reading() and not self._transport.is_closing():
+            self._transport.resume_reading()
+        end = time.monotonic() + longest_s
+        self._heard = True
+        while self._heard and not self.lost.done() and (left_s := end - time.monotonic()) > 0:
+            self._heard = False
+            await asyncio.wait({self.lost}, timeout=min(silence_s, left_s))
 
     def end(self) -> None:
         """The connection is gone."""
@@ -75,22 +131,36 @@ class Connection(asyncio.Transport):
         """Ends the connection with RST."""
         raw: socket.socket | None = self._transport.get_extra_info("socket")
         if raw is not None and not self._transport.is_closing():
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            reset_when_closed(raw)
         self._transport.abort()
+
+    def interim(self, data: bytes) -> None:
+        """Sends what is no answer yet (100 Continue)."""
+        self._transport.write(data)
+
+    def _note(self, data: Any) -> None:
+        if not self._transport.is_closing():
+            self.sent_s = time.monotonic()
+            if len(self._first_sent) < _STATUS_BYTES:
+                self._first_sent += bytes(data[: _STATUS_BYTES - len(self._first_sent)])
 
     def write(self, data: Any) -> None:
         """Sends, or keeps back."""
         if self._caught is None:
+            self._note(data)
             self._transport.write(data)
         else:
             self._caught.append(bytes(data))
 
     def writelines(self, list_of_data: Iterable[Any]) -> None:
         """Sends, or keeps back."""
+        pieces = list(list_of_data)
         if self._caught is None:
-            self._transport.writelines(list_of_data)
+            for piece in pieces:
+                self._note(piece)
+            self._transport.writelines(pieces)
         else:
-            self._caught.extend(map(bytes, list_of_data))
+            self._caught.extend(map(bytes, pieces))
 
     def close(self) -> None:
         """Ends the connection with FIN once all is sent."""
@@ -149,68 +219,6 @@ class Connection(asyncio.Transport):
         return self._transport.get_protocol()
 
 
-class Connections:
-    """All open connections of a port."""
-
-    def __init__(self, most: int, header_timeout_s: float) -> None:
-        self._most = most
-        self.header_timeout_s = header_timeout_s
-        self._open: set[Connection] = set()
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def factory(self, inner: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
-        """Makes the protocol of a new connection."""
-        return lambda: _Guard(inner(), self)
-
-    def add(self, connection: Connection) -> bool:
-        """Counts a connection in; whether there is room for it."""
-        self._open.add(connection)
-        return len(self._open) <= self._most
-
-    def discard(self, connection: Connection) -> None:
-        """Counts a connection out."""
-        self._open.discard(connection)
-
-    def reset_all(self) -> None:
-        """Ends every open connection with RST."""
-        for connection in tuple(self._open):
-            connection.reset()
-
-
-class _Guard(asyncio.Protocol):
-    """Hands a connection's events on to the HTTP library, and watches the time that headers take."""
-
-    def __init__(self, inner: asyncio.Protocol, connections: Connections) -> None:
-        self._inner = inner
-        self._connections = connections
-        self._connection: Connection | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._connection = Connection(cast("asyncio.Transport", transport))
-        self._inner.connection_made(self._connection)
-        if self._connections.add(self._connection):
-            self._connection.expect_header(self._connections.header_timeout_s)
-        else:
-            self._connection.abort()
-
-    def data_received(self, data: bytes) -> None:
-        if self._connection is not None:
-            self._connection.expect_header(self._connections.header_timeout_s)
-        self._inner.data_received(data)
-
-    def eof_received(self) -> bool | None:
-        return self._inner.eof_received()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._connection is not None:
-            self._connections.discard(self._connection)
-            self._connection.end()
-        self._inner.connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        self._inner.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._inner.resume_writing()
+def reset_when_closed(line: socket.socket) -> None:
+    """Makes a socket's end an RST instead of a FIN."""
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

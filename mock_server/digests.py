@@ -58,7 +58,7 @@ def members(header: str) -> dict[str, str]:
 def _digest(member: str) -> str:
     """The digest that a byte sequence carries, in hexadecimal. Raises Problem 400."""
     if not re.fullmatch(_BYTES, member):
-        raise Problem(400, "Malformed Repr-Digest", "A digest is a byte sequence, as in sha-256=:…:")
+        raise Problem(400, "Malformed Repr-Digest: a digest is a byte sequence, as in sha-256=:…:")
     try:
         return base64.b64decode(member[1:-1], validate=True).hex()
     except binascii.Error as error:

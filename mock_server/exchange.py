@@ -58,7 +58,11 @@ class Exchange:
         self.connection = request.transport if isinstance(request.transport, Connection) else None
         self.target = Target("", "", 0, 0, request.method, "public")
         self.hits: tuple[Hit, ...] = ()
+        self.struck_s = 0.0
+        """Seconds since T0 at which the fault that acts now struck."""
         self.lose_after_s: float | None = None
+        self.losing: Hit | None = None
+        """The fault that will lose what this request stored, if one promised to."""
         self._over = asyncio.Event()
         """Of the fault that acts now: what it waits for ends with it."""
         self.continues = True
@@ -80,7 +84,7 @@ class Exchange:
         for hit in self.hits:
             if type(hit.fault).on_request is not Fault.on_request:
                 hit.act()
-                self._over = hit.over
+                self._over, self.struck_s = hit.over, hit.time_s
                 await hit.fault.on_request(self, hit.draw)
 
     def _method(self) -> str:
@@ -91,7 +95,7 @@ class Exchange:
 
     async def act(self, hit: Hit, place: Awaitable[bool]) -> bool:
         """Lets a fault act at a place; whether it did. If it ends the request it did too."""
-        self._over = hit.over
+        self._over, self.struck_s = hit.over, hit.time_s
         try:
             acted = await place
         except (Cut, Problem) as end:
@@ -116,15 +120,19 @@ class Exchange:
         """The rows that faults make of these, and the faults to be counted if they are stored like that."""
         acting: list[Hit] = []
         for hit in self.strike("rows"):
-            loss_before = self.lose_after_s
+            loss_before, self.lose_after_s = self.lose_after_s, None
             try:
                 changed = hit.fault.on_rows(self, rows, hit.draw)
             except (Cut, Problem) as end:
                 self._end(hit, end)
                 raise
+            if self.lose_after_s is None:
+                self.lose_after_s = loss_before
+            else:
+                self.losing = hit
             if rows and not changed:  # nothing is stored: whatever was done to it before is without effect
-                acting, self.lose_after_s = [hit], None
-            elif changed != rows or self.lose_after_s != loss_before:
+                acting, self.lose_after_s, self.losing = [hit], None, None
+            elif changed != rows:
                 acting.append(hit)
             rows = changed
         return rows, tuple(acting)
@@ -149,7 +157,7 @@ class Exchange:
     def ask_for_body(self) -> None:
         """Tells a client that waits for it to send the body."""
         if not self.continues and self.connection is not None:
-            self.connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.connection.interim(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.continues = True
 
     @property
@@ -180,9 +188,9 @@ class Exchange:
             with suppress(ConnectionError):
                 await self.request.writer.drain()
 
-    def refuse(self, status: int, title: str, retry_after_s: float | None = None) -> Problem:
+    def refuse(self, status: int, detail: str, retry_after_s: float | None = None) -> Problem:
         """An exception to raise: the request is answered with this problem."""
-        return Problem(status, title, headers=retry_after(retry_after_s))
+        return Problem(status, detail, headers=retry_after(retry_after_s))
 
     def reset(self) -> NoReturn:
         """Ends the connection with RST, and the request with it."""

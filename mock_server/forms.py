@@ -42,4 +42,4 @@ def page_number(text: str) -> int:
 def check_page(form: str, page: int) -> None:
     """Raises Problem 404 if there is no such page."""
     if not 1 <= page <= PAGES.get(form, 0):
-        raise Problem(404, "No such page", "Forms and their pages: " + ", ".join(f"{k} {v}" for k, v in PAGES.items()))
+        raise Problem(404, "No such page; forms and their pages: " + ", ".join(f"{k} {v}" for k, v in PAGES.items()))

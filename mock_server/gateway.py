@@ -7,7 +7,7 @@ import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from aiohttp import web
@@ -15,6 +15,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
 
 from mock_server.answers import Problem
+from mock_server.connection import Connection
 from mock_server.exchange import AttemptCounts, Cut, Exchange
 from mock_server.metrics import Metrics
 from mock_server.profile import ServerProfile
@@ -70,7 +71,7 @@ class _Handler(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError
         detail = "" if message is None or status >= 500 else message.partition("\n")[0].strip(" :")
-        answer = Problem(status, detail=detail).answer()
+        answer = Problem(status, detail).answer()
         answer.force_close()
         return answer
 
@@ -101,32 +102,49 @@ def gateway(rules: Rules, metrics: Metrics) -> Middleware:
     @web.middleware
     async def go_through(request: web.Request, handler: Handler) -> web.StreamResponse:
         begun = time.monotonic()
-        status = 500  # unless something else is answered
+        answer: web.StreamResponse | None = None
         metrics.active += 1
         exchange = Exchange(request, rules, attempts)
         exchange.continues = request.headers.get("Expect", "").lower() != "100-continue"
         request[EXCHANGE] = exchange
-        connection = exchange.connection
-        if connection is not None:
-            connection.begin_request()
         try:
-            answer = await answered(request, handler)
-            status = answer.status
-            return await _finished(exchange, answer)
-        except asyncio.CancelledError:
-            status = 499
-            raise
+            with in_request(request):
+                answer = await _finished(exchange, await answered(request, handler))
+                return answer
         finally:
             metrics.active -= 1
             exchange.let_go()
-            if connection is not None:
-                connection.end_request()
             resource = request.match_info.route.resource
             route = resource.canonical if resource is not None else _UNMATCHED
             method = request.method if request.method in _METHODS else _OTHER
-            metrics.request(method, route, status, time.monotonic() - begun)
+            status, ended = _seen(exchange, answer)
+            metrics.request(method, route, status, ended - begun)
 
     return go_through
+
+
+def _seen(exchange: Exchange, answer: web.StreamResponse | None) -> tuple[int | None, float]:
+    """The status that the client can see of an answer (None: nothing), and when its last byte was sent."""
+    connection, now = exchange.connection, time.monotonic()
+    if connection is not None and connection.sent_s is not None:  # sent already; what came after it was lingering
+        return connection.sent_status, connection.sent_s
+    if exchange.is_gone or isinstance(answer, Sent):
+        return None, now
+    return (500 if answer is None else answer.status), now
+
+
+@contextlib.contextmanager
+def in_request(request: web.Request) -> Iterator[None]:
+    """Tells a request's connection when it is busy with it: the time for the next header begins afterwards."""
+    connection = request.transport
+    if not isinstance(connection, Connection):
+        yield
+        return
+    connection.begin_request()
+    try:
+        yield
+    finally:
+        connection.end_request()
 
 
 async def _finished(exchange: Exchange, answer: web.StreamResponse) -> web.StreamResponse:
@@ -152,7 +170,9 @@ async def _through_faults(exchange: Exchange, answer: web.StreamResponse) -> web
     finally:
         wire = connection.caught()
     # Who ends the connection comes first, a lost ack before all: behind one that sends the answer it could not any more.
-    for hit in sorted(exchange.hits, key=lambda hit: (not hit.fault.ends_answers, hit.fault.reach != "rows")):
+    for hit in sorted(
+        exchange.hits, key=lambda hit: (not hit.fault.ends_answers, hit.fault.reach != "acknowledgement")
+    ):
         if await exchange.act(hit, hit.fault.on_answer(exchange, wire, hit.draw)):
             return answer
     await exchange.write(wire)
@@ -166,6 +186,11 @@ async def _answer_and_discard(exchange: Exchange, answer: web.StreamResponse) ->
     await answer.prepare(exchange.request)
     await answer.write_eof()
     if not exchange.continues:
+        return
+    if exchange.request.content.exception() is not None:  # too late, or the server stops: nobody reads it any more
+        answer.force_close()
+        if exchange.connection is not None:
+            await exchange.connection.linger(_LINGER_S, _SILENCE_S)
         return
     end = time.monotonic() + _LINGER_S
     with contextlib.suppress(TimeoutError, ConnectionError, web.RequestPayloadError, HttpProcessingError):
@@ -192,7 +217,7 @@ async def answered(request: web.Request, handler: Handler) -> web.StreamResponse
         headers: dict[str, Any] | None = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         return Problem(error.status, headers=headers).answer()
     except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
-        return Problem(400, "The body broke off", str(error), headers={"Connection": "close"}).answer()
+        return Problem(400, f"The body broke off: {error}", headers={"Connection": "close"}).answer()
     except sqlite3.Error:
         _log.exception("the store failed")
         return Problem(500, "The store failed").answer()

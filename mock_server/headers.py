@@ -20,10 +20,10 @@ async def checked_headers(request: web.Request, handler: Handler) -> web.StreamR
     """
     for name, value in request.headers.items():
         if not value.isascii() and not _is_text(value):
-            raise Problem(400, "Malformed header", f"{name} is not UTF-8")
+            raise Problem(400, f"The header {name} is not UTF-8")
     key = request.headers.get("Idempotency-Key")
     if key is not None and not _KEY.fullmatch(key):
-        raise Problem(400, "Malformed Idempotency-Key", "It has 1 to 255 printable ASCII characters")
+        raise Problem(400, "An Idempotency-Key has 1 to 255 printable ASCII characters")
     return await handler(request)
 
 

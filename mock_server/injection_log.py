@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 from mock_server.rules import Injection
 
 _EVERY_S = 0.25
+_LONGEST_LINE_BYTES = 4096
 
 
 class InjectionLog:
@@ -35,12 +38,44 @@ class InjectionLog:
     def flush(self) -> None:
         """Writes what has gathered; what another thread is writing is written too when it returns."""
         with self._lock:
-            lines = [_line(self._waiting.popleft()) for _ in range(len(self._waiting))]
-            if lines:
-                with self._path.open("a", encoding="utf-8") as file:
-                    file.write("".join(lines))
+            self._append([line_of(self._waiting.popleft()) for _ in range(len(self._waiting))])
+
+    def publish(self, lines: Sequence[str]) -> None:
+        """Writes lines that the store has committed; blocks, so call it in a thread."""
+        with self._lock:
+            self._append(lines)
+
+    def recover(self, lines: Sequence[str]) -> None:
+        """Writes those of a killed process' committed lines that it did not come to write; mends a torn last line."""
+        with self._lock:
+            if self._path.exists():
+                self._drop_torn_line()
+                missing = dict.fromkeys(lines)
+                with self._path.open(encoding="utf-8") as file:
+                    for line in file if missing else ():
+                        missing.pop(line.rstrip("\n"), None)
+                lines = tuple(missing)
+            self._append(lines)
+
+    def _drop_torn_line(self) -> None:
+        with self._path.open("rb+") as file:
+            size = file.seek(0, os.SEEK_END)
+            begin = file.seek(max(0, size - _LONGEST_LINE_BYTES))
+            rest = file.read()
+            file.truncate(begin + rest.rfind(b"\n") + 1)
+
+    def _append(self, lines: Sequence[str]) -> None:
+        if lines:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write("".join(f"{line}\n" for line in lines))
 
 
-def _line(injection: Injection) -> str:
+def line_of(injection: Injection) -> str:
+    """The line of an injection, without its end.
+
+    >>> from mock_server.faults.base import Target
+    >>> line_of(Injection(1.5, "misread", Target("3509191001001", "ppwp", 2, 1, "POST", "upload")))[:57]
+    '{"time_s":1.5,"fault":"misread","station":"3509191001001"'
+    """
     content = {"time_s": round(injection.time_s, 6), "fault": injection.fault, **injection.target._asdict()}
-    return json.dumps(content, separators=(",", ":")) + "\n"
+    return json.dumps(content, separators=(",", ":"))

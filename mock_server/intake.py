@@ -20,6 +20,7 @@ from mock_server.answers import Problem, json_answer, retry_after
 from mock_server.dice import uniform
 from mock_server.digests import check_digest
 from mock_server.exchange import Cut, Exchange
+from mock_server.injection_log import line_of
 from mock_server.losses import Losses
 from mock_server.metrics import Metrics
 from mock_server.pending import Pending
@@ -91,6 +92,12 @@ class Intake:
         """Uploads without an answer whose client is still there, wherever they are held up."""
         return sum(exchange.target.phase == "upload" and not exchange.is_gone for exchange in self._present)
 
+    def refuse_bodies(self) -> None:
+        """Answers 503 to all whose body is still on its way."""
+        for exchange in self._present:
+            if not exchange.request.content.is_eof():
+                exchange.request.content.set_exception(_stopping())
+
     async def take(self, exchange: Exchange, read_body: ReadBody) -> web.Response:
         """Reads an upload, works on it, stores it, and answers with its receipt.
 
@@ -119,7 +126,10 @@ class Intake:
     def admit(self, exchange: Exchange) -> None:
         """Raises Problem 503 if the upload is refused for overload, or because the server stops."""
         if self.is_closing:
-            raise Problem(503, "The server is stopping", headers={"Connection": "close", **retry_after(1)})
+            raise _stopping()
+        self._check_load(exchange)
+
+    def _check_load(self, exchange: Exchange) -> None:
         reason = self.admission.refusal(self._client_timeout_s(exchange))
         if reason is not None:
             raise self._shed(exchange, reason)
@@ -146,15 +156,18 @@ class Intake:
         check_digest(", ".join(exchange.request.headers.getall("Repr-Digest", ())), upload)
         asynchronous = self._profile.reading == "asynchronous" and not upload_id
         if not upload.is_whole_jpeg and not asynchronous:
-            raise Problem(422, "Unreadable photo", "The photo is not a complete JPEG")
-        self.admit(exchange)
+            raise Problem(422, "The photo is not a complete JPEG")
+        self._check_load(exchange)  # again: others may have come while the body did
         if not asynchronous:
-            return await self._worked(exchange, upload, upload_id, waits=True)
+            answer = await self._worked(exchange, upload, upload_id, waits=True)
+            exchange.strike("acknowledgement")
+            return answer
         page = exchange.target[:3]
         self.pending.say(page, "queued")
         task = asyncio.create_task(self._read_later(exchange, upload, upload_id))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        exchange.strike("acknowledgement")
         place = f"/v1/stations/{page[0]}/forms/{page[1]}/pages/{page[2]}/status"
         return json_answer({"status": "queued", "sha256": upload.sha256}, 202, headers={"Location": place})
 
@@ -164,14 +177,14 @@ class Intake:
             answer = await self._worked(exchange, upload, upload_id, waits=False)
         except Problem as problem:
             status = {422: "unreadable", 409: "conflict"}.get(problem.status, "refused")
-            self.pending.say(page, status, title=problem.title)
+            self.pending.say(page, status, detail=problem.detail)
             return problem.answer()
         except Cut:
             self.pending.say(page, "refused")
             return web.Response(status=499)
         except sqlite3.Error:
             _log.exception("the store failed")
-            self.pending.say(page, "refused", title="The store failed")
+            self.pending.say(page, "refused", detail="The store failed")
             return web.Response(status=500)
         finally:
             exchange.let_go()
@@ -199,7 +212,7 @@ class Intake:
         try:
             await self._work(exchange, upload, timing, waits=waits)
             if not upload.is_whole_jpeg:  # found out only by reading, where reading is asynchronous
-                raise Problem(422, "Unreadable photo", "The photo is not a complete JPEG")
+                raise Problem(422, "The photo is not a complete JPEG")
             return await self._hold(exchange, upload, timing, upload_id)
         finally:
             self.under_way -= 1
@@ -253,26 +266,30 @@ class Intake:
             upload.sha256, exchange.request.headers.get("Idempotency-Key", ""), secrets.token_hex(8), upload.photo,
         )  # fmt: skip
         rows, acting = exchange.strike_rows((sent,))
+        losing, lines = exchange.losing, tuple(line_of(hit.injection) for hit in acting)
 
         def stored(verdict: Verdict) -> None:  # told by the store: this request may be given up before
             if verdict.kind != "new":
                 return
             for hit in acting:
-                hit.act()
+                hit.act(is_logged=True)
             self._metrics.stored.inc(len(rows))
             self._metrics.stored_bytes.inc(sum(row.size_bytes for row in rows))
-            if exchange.lose_after_s is not None:
-                self.losses.promise(verdict.receipt, exchange.lose_after_s)
+            if losing is not None and exchange.lose_after_s is not None:
+                losing.act(is_logged=True)
+                self.losses.promise(verdict.receipt, exchange.lose_after_s, line_of(losing.injection))
 
         begun = time.monotonic()
-        verdict = await self._store.put(Order(sent, rows, upload_id), stored)
-        if acting and verdict.kind == "new":
-            await self._rules.logged()  # before the answer: a kill must not lose the line of what was done to a page
+        verdict = await self._store.put(Order(sent, rows, upload_id, lines), stored)
         timing.store_s = time.monotonic() - begun
         headers = {"Server-Timing": timing.header()}
         if verdict.kind == "conflict":
             raise Problem(409, "Another photo is held for this page", headers=headers, sha256=verdict.sha256)
         return _receipt(verdict, upload.reading.warnings, headers)
+
+
+def _stopping() -> Problem:
+    return Problem(503, "The server is stopping", headers={"Connection": "close", **retry_after(1)})
 
 
 def _receipt(verdict: Verdict, warnings: tuple[str, ...], headers: dict[str, str]) -> web.Response:

@@ -12,12 +12,13 @@ class Losses:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._promised: dict[str, asyncio.TimerHandle] = {}
+        self._promised: dict[str, tuple[asyncio.TimerHandle, str]] = {}
         self._running: set[asyncio.Task[object]] = set()
 
-    def promise(self, receipt: str, delay_s: float) -> None:
-        """Will delete what this receipt stands for."""
-        self._promised[receipt] = asyncio.get_running_loop().call_later(delay_s, self._begin, receipt)
+    def promise(self, receipt: str, delay_s: float, line: str) -> None:
+        """Will delete what this receipt stands for; `line` is logged when that happens."""
+        timer = asyncio.get_running_loop().call_later(delay_s, self._begin, receipt)
+        self._promised[receipt] = (timer, line)
 
     @property
     def under_way(self) -> int:
@@ -25,8 +26,9 @@ class Losses:
         return len(self._running)
 
     def _begin(self, receipt: str) -> None:
-        self._promised.pop(receipt).cancel()
-        task: asyncio.Task[object] = asyncio.create_task(self._store.lose(receipt))
+        timer, line = self._promised.pop(receipt)
+        timer.cancel()
+        task: asyncio.Task[object] = asyncio.create_task(self._store.lose(receipt, (line,)))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 

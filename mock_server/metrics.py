@@ -46,7 +46,7 @@ class Metrics:
             buckets=BUCKETS,
             registry=registry,
         )
-        self._children: dict[tuple[str, str, int], Histogram] = {}
+        self._children: dict[tuple[str, str, int | None], Histogram] = {}
         self.active = 0
         self.lag = LoopLag()
         gauge = Gauge("http_server_active_requests", "Requests being worked on", registry=registry)
@@ -74,12 +74,14 @@ class Metrics:
         busy.set_function(lambda: pool.busy)
         self.registry.register(_Faults(rules))
 
-    def request(self, method: str, route: str, status: int, duration_s: float) -> None:
-        """Records one answered request."""
+    def request(self, method: str, route: str, status: int | None, duration_s: float) -> None:
+        """Records one request and the status that its client could see, None if no status line was sent."""
         key = (method, route, status)
         child = self._children.get(key)
         if child is None:
-            child = self._children[key] = self._requests.labels(method, route, str(status))
+            child = self._children[key] = self._requests.labels(
+                method, route, "none" if status is None else str(status)
+            )
         child.observe(duration_s)
 
     def text(self) -> bytes:

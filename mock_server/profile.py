@@ -78,7 +78,8 @@ class ServerProfile(Frozen):
     pin_window: Duration = 30.0
     """How long logins of such a station are answered 429."""
     header_timeout: Duration = 20.0
-    """Longest time from a connection's beginning, or a later request's first byte, to the end of the header."""
+    """Longest time from a connection's beginning (its TLS handshake is part of it), or a later request's first byte or the
+    answer before it, to the end of the header."""
     body_timeout: Duration = 120.0
     """Longest time from the header to the end of the body."""
     queue_timeout: Duration | None = None
@@ -92,7 +93,7 @@ class ServerProfile(Frozen):
     max_header: Size = 16_384
     """Longest line of a header; 400 above."""
     max_connections: AtLeastOne = 20_000
-    """Connections above are closed at once."""
+    """Connections above are closed at once; a TLS handshake that is not finished counts as one."""
     public_cache: Duration = 5.0
     """How old an answer of the public read side may be."""
     upload_lifetime: Duration = 86400.0

@@ -35,11 +35,11 @@ def checked(text: bytes) -> Reading:
         written = text.decode()
         written.encode().decode()
     except (ValueError, RecursionError) as error:
-        raise Problem(400, "Malformed reading", "The reading is not JSON") from error
+        raise Problem(400, "The reading is not JSON") from error
     if not isinstance(content, dict):
-        raise Problem(400, "Malformed reading", "The reading is not a JSON object")
+        raise Problem(400, "The reading is not a JSON object")
     if _is_deeper_than(_DEEPEST, content):
-        raise Problem(400, "Malformed reading", f"The reading is more than {_DEEPEST} levels deep")
+        raise Problem(400, f"The reading is more than {_DEEPEST} levels deep")
     return Reading(written, tuple(_warnings(content)))
 
 

@@ -39,3 +39,5 @@ class Order(NamedTuple):
     rows: tuple[Row, ...]
     upload_id: str = ""
     """The resumable upload that it completes."""
+    injections: tuple[str, ...] = ()
+    """Lines for the injection log: what faults made of the rows, committed with them."""

@@ -50,21 +50,27 @@ class Injection(NamedTuple):
 class Hit:
     """A fault that strikes a request; it is counted and logged if it acts, with the time at which it struck."""
 
-    __slots__ = ("_rule", "_rules", "_settled", "_target", "_time_s", "draw", "fault", "over")
+    __slots__ = ("_rule", "_rules", "_settled", "_target", "draw", "fault", "over", "time_s")
 
     def __init__(self, rules: Rules, rule: Rule, target: Target, time_s: float, draw: float) -> None:
         self.fault = rule.fault
         self.draw = draw
         """The number to draw its details from."""
         self.over = rule.over
-        self._rules, self._rule, self._target, self._time_s = rules, rule, target, time_s
+        self.time_s = time_s
+        self._rules, self._rule, self._target = rules, rule, target
         self._settled = False
         rule.promised += 1
 
-    def act(self) -> None:
-        """It does what it is for; telling so again changes nothing."""
+    @property
+    def injection(self) -> Injection:
+        """Its line in the injection log."""
+        return Injection(self.time_s, self._rule.fault.name, self._target)
+
+    def act(self, *, is_logged: bool = False) -> None:
+        """It does what it is for; telling so again changes nothing. `is_logged`: the store has its line already."""
         if self._settle():
-            self._rules.count(self._rule, self._target, self._time_s)
+            self._rules.count(self._rule, self.injection, is_logged=is_logged)
 
     def let_go(self) -> None:
         """It will not act any more."""
@@ -91,13 +97,11 @@ class Rules:
         seed: int,
         clock: Clock,
         log: Callable[[Injection], None],
-        write_log: Callable[[], None] = lambda: None,
     ) -> None:
         self._original = tuple(faults)
         self._seed = seed
         self._clock = clock
         self._log = log
-        self._write_log = write_log
         self._rules = {fault.name: Rule(fault) for fault in self._original}
         self.injected: dict[str, int] = {fault.name: 0 for fault in self._original}
         self.changed = asyncio.Event()
@@ -115,7 +119,15 @@ class Rules:
     def strength(self, rule: Rule) -> float:
         """How strong a rule is right now: 0 when off."""
         now = self._clock()
-        return 0.0 if now is None or rule.healed else rule.fault.strength(now)
+        if now is None or rule.healed or not self._comes(rule.fault):
+            return 0.0
+        return rule.fault.strength(now)
+
+    def _comes(self, fault: Fault) -> bool:
+        """Whether a fault of the whole server happens: its dice are thrown once, for nobody in particular."""
+        if fault.reach != "server" or fault.probability >= 1:
+            return True
+        return self._uniform(fault, "hit", _NOBODY) < fault.probability
 
     def hits(self, target: Target, reach: Reach = "request") -> tuple[Hit, ...]:
         """The faults of this reach that strike now, in the order of the profile; they count once they act."""
@@ -133,7 +145,7 @@ class Rules:
         factor = 1.0
         for rule in self._rules.values():
             if rule.fault.reach == "work" and self._strikes(rule, target):
-                self.count(rule, target, self._clock() or 0.0)
+                self.count(rule, Injection(self._clock() or 0.0, rule.fault.name, target))
                 factor *= rule.fault.capacity_factor(self.strength(rule))
         return factor
 
@@ -150,16 +162,13 @@ class Rules:
         chance = fault.probability * (1.0 if fault.reach == "work" else strength)
         return chance >= 1 or self._uniform(fault, "hit", target) < chance
 
-    def count(self, rule: Rule, target: Target, time_s: float) -> None:
+    def count(self, rule: Rule, injection: Injection, *, is_logged: bool = False) -> None:
         """Counts and logs that a rule acted; if it was changed meanwhile, for what is now in its place."""
-        name = rule.fault.name
+        name = injection.fault
         self._rules.get(name, rule).injected += 1
         self.injected[name] = self.injected.get(name, 0) + 1
-        self._log(Injection(time_s, name, target))
-
-    async def logged(self) -> None:
-        """Returns once every injection so far is in the log: a process that is killed later does not lose it."""
-        await asyncio.to_thread(self._write_log)
+        if not is_logged:
+            self._log(injection)
 
     def _uniform(self, fault: Fault, what: str, target: Target) -> float:
         return uniform(self._seed, fault.seed, fault.name, what, *target[:4])
@@ -192,7 +201,7 @@ class Rules:
             if is_on and not rule.is_on:
                 rule.is_on = True
                 if rule.fault.reach == "server" and not rule.late:
-                    self.count(rule, _NOBODY, now or 0.0)
+                    self.count(rule, Injection(now or 0.0, rule.fault.name, _NOBODY))
                 rule.fault.on_begin(self._server, late=rule.late)
             elif rule.is_on and not is_on:
                 rule.is_on = False

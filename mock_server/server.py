@@ -17,7 +17,7 @@ from aiohttp import web
 from mock_server.accounts import Accounts, Stations
 from mock_server.admin import AdminParts, admin_app
 from mock_server.app import Parts, data_app
-from mock_server.connection import Connections
+from mock_server.connections import Connections
 from mock_server.drain import Drain
 from mock_server.gateway import handler_factory
 from mock_server.injection_log import InjectionLog
@@ -77,15 +77,15 @@ class MockServer:
         self._announce_crash = announce_crash
         self._log = InjectionLog(folder / "injections.jsonl")
         self.metrics = Metrics()
-        self.rules = Rules(profile.faults, profile.seed, self._since_t0, self._log.add, self._log.flush)
+        self.rules = Rules(profile.faults, profile.seed, self._since_t0, self._log.add)
         self.pool = Pool(profile, LoopClock(asyncio.get_running_loop()))
-        self.store = Store(folder / "store.sqlite", profile.dedupe)
+        self.store = Store(folder / "store.sqlite", profile.dedupe, self._log)
         self.accounts = Accounts(stations, profile, self.store)
         self.intake = Intake(profile, self.pool, self.store, self.rules, self.metrics)
         self.drain = Drain(self.rules, self.pool, self.store, self.intake, self.metrics)
         self.metrics.watch(self.pool, self.rules)
-        uploads = Uploads(self.store, folder / "uploads", profile.upload_lifetime, time.time)
-        public = PublicApi(self.store, stations.names, stations.codes, profile.public_cache)
+        self.uploads = uploads = Uploads(self.store, folder / "uploads", profile.upload_lifetime, time.time)
+        self._public = public = PublicApi(self.store, stations.names, stations.codes, profile.public_cache)
         parts = Parts(profile, self.accounts, self.intake, self.rules, self.metrics, uploads, public)
         admin = AdminParts(profile, self.rules, self.store, self.drain, self.metrics, admin_token)
         self._runners = (_runner(data_app(parts)), _runner(admin_app(admin)))
@@ -117,7 +117,8 @@ class MockServer:
         ]
         port = await self._listeners[0].open(addresses.host, addresses.port)
         admin_port = await self._listeners[1].open(addresses.admin_host, addresses.admin_port)
-        self._tasks += [asyncio.create_task(self.metrics.lag.measure()), asyncio.create_task(self._log.write())]
+        lasting = (self.metrics.lag.measure(), self._log.write(), self.uploads.keep_clean(), self._public.warm_up())
+        self._tasks += [asyncio.create_task(work) for work in lasting]
         return port, admin_port
 
     def close_port(self) -> None:
@@ -143,6 +144,7 @@ class MockServer:
         self.intake.is_closing = True
         await self.drain.run(max(0.0, self.profile.grace - _FINAL_S), wait_for_clients=True)
         self.pool.refuse_all()
+        self.intake.refuse_bodies()
         for task in self._tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -156,4 +158,4 @@ class MockServer:
 
 
 def _runner(app: web.Application) -> web.AppRunner:
-    return web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_FINAL_S / 2)
+    return web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_FINAL_S / 4)

@@ -16,6 +16,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Literal, NamedTuple
 
+from mock_server.outbox import Outbox, Publisher
 from mock_server.rows import Order, Row, Verdict
 
 _SCHEMA = """
@@ -32,6 +33,7 @@ CREATE TABLE IF NOT EXISTS uploads (
     id TEXT PRIMARY KEY, station TEXT NOT NULL, form TEXT NOT NULL, page INTEGER NOT NULL, reading TEXT NOT NULL,
     length INTEGER NOT NULL, metadata TEXT NOT NULL, expires_at REAL NOT NULL, receipt TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS injections (id INTEGER PRIMARY KEY AUTOINCREMENT, line TEXT NOT NULL);
 """
 _INSERT = f"INSERT INTO pages ({', '.join(Row._fields)}) VALUES ({', '.join('?' * len(Row._fields))})"  # noqa: S608
 _MOST_AT_ONCE = 512
@@ -57,11 +59,16 @@ class Failure(NamedTuple):
 
 
 class Store:
-    """The pages held, behind one writing thread."""
+    """The pages held, behind one writing thread.
 
-    def __init__(self, path: Path, dedupe: Literal["page", "key", "none"]) -> None:
+    What faults made of them is committed with them (the table `injections`), and handed to the injection log before
+    anybody is answered: a process that is killed in between leaves it to the next one.
+    """
+
+    def __init__(self, path: Path, dedupe: Literal["page", "key", "none"], log: Publisher | None = None) -> None:
         self._path = path
         self._dedupe = dedupe
+        self._outbox = Outbox(log)
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -88,6 +95,7 @@ class Store:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.executescript(_SCHEMA)
+        self._outbox.recover(connection)
         return connection
 
     async def do(self, work: Work, on_done: Callable[[Any], None] = lambda _answer: None) -> Any:
@@ -112,18 +120,23 @@ class Store:
         verdict: Verdict = await self.do(lambda connection: self._put(connection, order), on_done)
         return verdict
 
-    async def lose(self, receipt: str) -> None:
-        """Deletes the pages of a receipt."""
+    async def lose(self, receipt: str, injections: tuple[str, ...] = ()) -> None:
+        """Deletes the pages of a receipt; the lines are logged if there were any."""
+
+        def delete(connection: sqlite3.Connection) -> None:
+            if connection.execute("DELETE FROM pages WHERE receipt = ?", (receipt,)).rowcount:
+                self._outbox.add(connection, injections)
 
         def lost(_answer: object) -> None:
             self.deletions += 1
 
-        await self.do(lambda connection: connection.execute("DELETE FROM pages WHERE receipt = ?", (receipt,)), lost)
+        await self.do(delete, lost)
 
     def _put(self, connection: sqlite3.Connection, order: Order) -> Verdict:
         held = self.held(connection, order.sent)
-        if held is None and order.rows:
+        if held is None:
             connection.executemany(_INSERT, order.rows)
+            self._outbox.add(connection, order.injections)
         sent = order.sent
         verdict = held or Verdict("new", sent.receipt, sent.sent_sha256, sent.size_bytes)
         if order.upload_id and verdict.kind != "conflict":
@@ -148,6 +161,7 @@ class Store:
         while batch := self._gathered():
             self._commit(connection, batch)
             time.sleep(_GATHER_S if len(batch) == 1 else _GATHER_BUSY_S)
+        self._outbox.clear(connection)
         connection.close()
 
     def _gathered(self) -> list[Job]:
@@ -173,6 +187,7 @@ class Store:
         try:
             connection.execute("BEGIN IMMEDIATE")
             has_begun = True
+            self._outbox.clear(connection)
             answers = [job.work(connection) for job in batch]
             connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - whatever a job raises, this thread has to live on for the others
@@ -184,6 +199,8 @@ class Store:
                     self._commit(connection, [job])
                 return
             answers = [Failure(error)] * len(batch)
+        else:
+            self._outbox.publish(connection)
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._deliver, batch, answers)
 

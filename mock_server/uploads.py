@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,14 @@ from mock_server.store import Store
 
 _COLUMNS = "id, station, form, page, reading, length, metadata, expires_at, receipt"
 _SWEEP_EVERY_S = 30.0
+_MOST_AT_ONCE = 500
+"""What a sweep removes at most; the rest waits for the next one."""
+
+
+_DELETE_LONG_GONE = """
+DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE expires_at < ? LIMIT ?) RETURNING id
+"""
+_log = logging.getLogger(__name__)
 
 
 class Uploads:
@@ -25,11 +35,9 @@ class Uploads:
         self._lifetime_s = lifetime_s
         self._now = wall_clock
         self._open: dict[str, Resumable] = {}
-        self._next_sweep_s = 0.0
 
     async def create(self, page: tuple[str, str, int], reading: str, length: int, metadata: str) -> Resumable:
         """A new upload, on disk."""
-        await self._sweep()
         await asyncio.to_thread(self._folder.mkdir, exist_ok=True)
         name = secrets.token_urlsafe(18)
         expires = self._now() + self._lifetime_s
@@ -83,12 +91,45 @@ class Uploads:
         await self._store.run("UPDATE uploads SET expires_at = 0 WHERE id = ?", (upload.id,))
         self._open.pop(upload.id, None)
 
-    async def _sweep(self) -> None:
+    async def keep_clean(self) -> None:
+        """Sweeps now and then until cancelled."""
+        while True:
+            try:
+                await self.sweep()
+            except (sqlite3.Error, OSError):
+                _log.exception("expired uploads can't be removed")
+            await asyncio.sleep(min(_SWEEP_EVERY_S, self._lifetime_s))
+
+    async def sweep(self) -> None:
+        """Removes bytes that have expired, or whose upload nobody knows any more, and records long after that.
+
+        The records stay for another lifetime, so that a client that comes too late is told 410 and not 404.
+        """
         now = self._now()
-        if now < self._next_sweep_s:
-            return
-        self._next_sweep_s = now + _SWEEP_EVERY_S
-        long_gone = now - self._lifetime_s
-        for (name,) in await self._store.run("DELETE FROM uploads WHERE expires_at < ? RETURNING id", (long_gone,)):
+        bytes_of = {path.stem: path for path in await asyncio.to_thread(self._files)}
+        known = await self._store.do(lambda connection: _expiries(connection, bytes_of))
+        gone = [name for name in bytes_of if known.get(name, 0.0) <= now and not self._is_in_use(name)][:_MOST_AT_ONCE]
+        for name in gone:
             self._open.pop(name, None)
-            await asyncio.to_thread(self._path(name).unlink, missing_ok=True)
+        await asyncio.to_thread(_unlink, [bytes_of[name] for name in gone])
+        for (name,) in await self._store.run(_DELETE_LONG_GONE, (now - self._lifetime_s, _MOST_AT_ONCE)):
+            self._open.pop(name, None)
+
+    def _files(self) -> list[Path]:
+        return list(self._folder.glob("*.part"))
+
+    def _is_in_use(self, name: str) -> bool:
+        upload = self._open.get(name)
+        return upload is not None and upload.is_locked
+
+
+def _expiries(connection: sqlite3.Connection, names: Iterable[str]) -> dict[str, float]:
+    """When each of these uploads expires; those that became a page, or are unknown, are left out."""
+    query = "SELECT expires_at FROM uploads WHERE id = ? AND receipt = ''"
+    found = ((name, connection.execute(query, (name,)).fetchone()) for name in names)
+    return {name: row[0] for name, row in found if row is not None}
+
+
+def _unlink(paths: list[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from mock_server.resumable import Resumable
     from mock_server.rows import Row
 
-Reach = Literal["request", "rows", "resumable", "work", "server"]
-"""Any request, rows about to be stored, a resumable upload asked for or going on, the work on an upload, the server."""
+Reach = Literal["request", "rows", "acknowledgement", "resumable", "work", "server"]
+"""Any request, rows about to be stored, an upload about to be acknowledged (201, 200, or 202), a resumable upload asked
+for or going on, the work on an upload, the server."""
 
 PHASES = ("login", "upload", "status", "public")
 """Which part of an evening a request belongs to: `status` asks after an upload, `public` reads the results."""
@@ -66,6 +67,8 @@ class Exchange(Protocol):
     """A request and its answer, as far as a fault may touch them."""
 
     target: Target
+    struck_s: float
+    """Seconds since T0 at which the fault that acts now struck."""
 
     async def sleep(self, delay_s: float) -> None:
         """Waits; ends early when the client leaves or the fault is over."""
@@ -76,7 +79,7 @@ class Exchange(Protocol):
     async def write(self, data: bytes) -> None:
         """Puts bytes on the wire as they are."""
 
-    def refuse(self, status: int, title: str, retry_after_s: float | None = None) -> Exception:
+    def refuse(self, status: int, detail: str, retry_after_s: float | None = None) -> Exception:
         """An exception to raise: the request is answered with this problem."""
 
     def reset(self) -> NoReturn:
@@ -147,14 +150,14 @@ class Fault(Frozen):
         return None if self.duration is None else self.start + self.duration
 
     def strength(self, now_s: float) -> float:
-        """How far it has grown at `now_s`: 0 when off, 1 at its full strength.
+        """How far it has grown at `now_s`: 0 when off, 1 at its full strength. A port is closed or open: no ramp there.
 
         >>> Fault(kind="x", start="2s", duration="4s", ramp="2s").strength(3.0)
         0.5
         """
         if now_s < self.start or (self.end is not None and now_s >= self.end):
             return 0.0
-        return 1.0 if self.ramp <= 0 else min(1.0, (now_s - self.start) / self.ramp)
+        return 1.0 if self.ramp <= 0 or self.reach == "server" else min(1.0, (now_s - self.start) / self.ramp)
 
     # Places where a fault can act; a hit is counted and logged if one of them answers True or ends the request
     # (on_request: if the kind has one; on_rows: if other rows are stored, or a loss is promised). `draw` is a uniform number in (0, 1), the same for a rule, page and attempt.

@@ -8,7 +8,7 @@ from mock_server.faults.base import Fault, Reach, Server
 
 
 class Down(Fault):
-    """The data port is closed for everybody: match, probability and count do not apply."""
+    """The data port is closed for everybody, from its start: match, count and ramp do not apply."""
 
     reach: ClassVar[Reach] = "server"
     kind: Literal["down"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -12,7 +11,7 @@ from mock_server.units import Duration
 
 
 class RateLimit(Fault):
-    """A fixed window a station: what is above the limit is answered 429, to be tried again a window later."""
+    """A fixed window a station: what is above the limit is answered 429, to be tried again when the window is over."""
 
     kind: Literal["rate_limit"]
     limit: Annotated[int, Field(ge=0)]
@@ -29,6 +28,15 @@ class RateLimit(Fault):
         used[target.station] = used.get(target.station, 0) + 1
         return used[target.station] > self.limit
 
+    def left_s(self, now_s: float) -> float:
+        """Seconds until the limit is fresh: what is left of the window, or of the fault.
+
+        >>> RateLimit(kind="rate_limit", start="10s", limit=1, window="60s").left_s(85.0)
+        45.0
+        """
+        left = self.window - (now_s - self.start) % self.window
+        return left if self.end is None else min(left, self.end - now_s)
+
     async def on_request(self, exchange: Exchange, draw: float) -> None:  # noqa: ARG002
-        """Answers 429 with the window as Retry-After."""
-        raise exchange.refuse(429, "Too many requests", math.ceil(self.window))
+        """Answers 429 with the rest of the window as Retry-After."""
+        raise exchange.refuse(429, "The station's requests of this window are used up", self.left_s(exchange.struck_s))

@@ -19,10 +19,10 @@ def boundary_of(content_type: str) -> str:
     """The boundary that a Content-Type header names; raises Problem 415 or 400."""
     kind, options = multipart.parse_options_header(content_type)
     if kind != "multipart/form-data":
-        raise Problem(415, detail="Send multipart/form-data with the parts photo and reading")
+        raise Problem(415, "Send multipart/form-data with the parts photo and reading")
     boundary: str = options.get("boundary", "")
     if not 1 <= len(boundary) <= 70 or not boundary.isascii():
-        raise Problem(400, detail="The multipart boundary is missing or malformed")
+        raise Problem(400, "The multipart boundary is missing or malformed")
     return boundary
 
 
@@ -44,9 +44,9 @@ async def read(chunks: AsyncIterator[bytes], boundary: str, sink: PhotoSink, max
                     form.begin(event.name)
         parser.close()
     except multipart.ParserLimitReached as error:
-        raise Problem(413, detail=str(error)) from error
+        raise Problem(413, str(error)) from error
     except multipart.MultipartError as error:
-        raise Problem(400, "Malformed multipart", str(error)) from error
+        raise Problem(400, f"Malformed multipart: {error}") from error
     return form.upload()
 
 
@@ -61,7 +61,7 @@ class _Form:
 
     def begin(self, name: str) -> None:
         if name not in _PARTS or name in self._seen:
-            raise Problem(400, detail="The form has the parts photo and reading, once each")
+            raise Problem(400, "The form has the parts photo and reading, once each")
         self._seen.add(name)
         self._part = name
 
@@ -71,9 +71,9 @@ class _Form:
             return
         self._reading += piece
         if len(self._reading) > MAX_READING_BYTES:
-            raise Problem(413, detail="The reading is too large")
+            raise Problem(413, "The reading is too large")
 
     def upload(self) -> Upload:
         if "photo" not in self._seen:
-            raise Problem(400, detail="The form has no part called photo")
+            raise Problem(400, "The form has no part called photo")
         return self._sink.upload(checked(bytes(self._reading)))

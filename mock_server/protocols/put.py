@@ -13,14 +13,14 @@ def check_type(content_type: str) -> None:
     """Raises Problem 415 for anything that says it is not a JPEG."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in {"", "image/jpeg", "application/octet-stream"}:
-        raise Problem(415, detail="Send image/jpeg")
+        raise Problem(415, "Send image/jpeg")
 
 
 async def read(chunks: AsyncIterator[bytes], reading: str, sink: PhotoSink) -> Upload:
     """The upload in a stream of the photo's bytes. Raises Problem 400 for a reading that is not JSON."""
     text = reading.encode("utf-8", "surrogateescape")
     if len(text) > MAX_READING_BYTES:
-        raise Problem(413, detail="The reading is too large")
+        raise Problem(413, "The reading is too large")
     checked_reading = checked(text)
     async for chunk in chunks:
         sink.feed(chunk)

@@ -58,7 +58,7 @@ class Tus:
         if length == 0:
             raise Problem(400, "An empty upload is no photo")
         if length > self._profile.max_body:
-            raise Problem(413, detail=f"At most {self._profile.max_body} bytes", headers={"Connection": "close"})
+            raise Problem(413, f"At most {self._profile.max_body} bytes", headers={"Connection": "close"})
         header = request.headers.get("Upload-Metadata", "")
         metadata = metadata_of(header)
         station, form = metadata.get("station", ""), metadata.get("form", "")
@@ -98,7 +98,7 @@ class Tus:
         """More bytes of an upload, from where it stands."""
         _check_version(request)
         if request.content_type != _MEDIA_TYPE:
-            raise Problem(415, detail=f"Send {_MEDIA_TYPE}")
+            raise Problem(415, f"Send {_MEDIA_TYPE}")
         offset = _whole_number(request, "Upload-Offset")
         upload = await self._found(request, "upload")
         if offset != upload.told_offset and not upload.is_pretended:
@@ -170,7 +170,7 @@ class Tus:
             pieces.append(chunk)
         data = b"".join(pieces)
         if await asyncio.to_thread(checksum_of, algorithm, data) != claimed:
-            raise Problem(460, "Checksum Mismatch", "Nothing of this request was kept")
+            raise Problem(460, "Nothing of this request was kept")
         await _keep(upload, data)
 
     async def _finish(self, exchange: Exchange, upload: Resumable, before: int) -> dict[str, str]:
@@ -257,7 +257,7 @@ def _checksum(request: web.Request) -> tuple[str, bytes]:
         return "", b""
     algorithm, _, text = header.strip().partition(" ")
     if algorithm not in ALGORITHMS:
-        raise Problem(400, "Unknown checksum algorithm", f"There are {', '.join(ALGORITHMS)}")
+        raise Problem(400, f"The checksum algorithms are {', '.join(ALGORITHMS)}")
     try:
         return algorithm, base64.b64decode(text, validate=True)
     except ValueError as error:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -222,10 +223,12 @@ def dechunked(body: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def running(folder: Path, stations: Stations | None = None, **keys: Any) -> AsyncIterator[Mock]:
+async def running(
+    folder: Path, stations: Stations | None = None, *, tls: ssl.SSLContext | None = None, **keys: Any
+) -> AsyncIterator[Mock]:
     """A server whose profile has these keys; quick and healthy if nothing else is said."""
     content = {"service_time": "0s", "grace": "1s", **keys}
-    server = MockServer(Profile.model_validate(content), stations or Stations(), folder, ADMIN_TOKEN)
+    server = MockServer(Profile.model_validate(content), stations or Stations(), folder, ADMIN_TOKEN, tls)
     ports = await server.start(Addresses())
     server.begin_schedule(time.monotonic())
     try:

@@ -101,6 +101,17 @@ async def test_down_comes_and_goes_by_its_schedule(tmp_path):
         assert seen[-1][1]
 
 
+async def test_down_with_a_ramp_closes_the_port_at_its_start(tmp_path):
+    async with running(tmp_path) as mock:
+        line = await mock.line()
+        await mock.admin("POST", "/faults", fault("down", ramp="1h"))
+        assert (await asyncio.wait_for(line.rest(), 2)).end == "rst"
+        with pytest.raises(ConnectionRefusedError):
+            await mock.line()
+        assert await mock.metric('mock_server_fault_active{fault="down"}') == 1
+        await line.close()
+
+
 async def test_reset_peer_ends_in_rst_without_a_byte(tmp_path):
     answer, stored = await struck(tmp_path, "reset_peer", after="100ms")
     assert (answer.raw, answer.end) == (b"", "rst")
@@ -233,8 +244,17 @@ async def test_rate_limit_counts_each_station_by_itself(tmp_path):
     async with running(tmp_path, faults=[fault("rate_limit", limit=2, window="1h")]) as mock:
         answers = [await mock.upload(page=page) for page in (1, 2, 3)]
         assert [answer.status for answer in answers] == [201, 201, 429]
-        assert answers[2].headers["retry-after"] == "3600"
+        assert 3590 <= int(answers[2].headers["retry-after"]) <= 3600
+        mock.server._t0 = time.monotonic() - 3600 - 3000  # fifty minutes into the second window
+        answers = [await mock.upload(page=page) for page in (1, 2, 3)]
+        assert [answer.status for answer in answers] == [200, 200, 429]
+        assert 590 <= int(answers[2].headers["retry-after"]) <= 600
         assert (await mock.upload(station(2))).status == 201
+
+
+async def test_rate_limit_asks_for_no_longer_pause_than_its_own_end(tmp_path):
+    async with running(tmp_path, faults=[fault("rate_limit", limit=0, window="1h", duration="90s")]) as mock:
+        assert 60 <= int((await mock.upload()).headers["retry-after"]) <= 90
 
 
 async def test_rate_limit_begins_anew_with_each_window(tmp_path):

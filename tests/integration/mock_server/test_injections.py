@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mock_server.injection_log import InjectionLog
-from tests.integration.mock_server.running import READING, STATION, head, path_of, photo, running, station
+from tests.integration.mock_server.running import READING, STATION, form, head, path_of, photo, running, station
 
 
 def lines(folder: Path) -> list[tuple[str, int]]:
@@ -157,6 +157,78 @@ async def test_a_rollback_strikes_an_attempt_once(tmp_path):
         assert (await mock.ask("PATCH", path, {**body, "Upload-Offset": "1000"}, photo()[1000:])).status == 204
         assert (await mock.stored())[0]["station"] == STATION
         assert (await mock.upload(station(2))).status == 201
+
+
+async def test_a_loss_that_a_kill_prevented_is_not_logged(tmp_path):
+    async with running(tmp_path, faults=[{"kind": "lose_after_ack", "after": "1h"}]) as mock:
+        assert (await mock.upload()).status == 201
+        await asyncio.sleep(0.4)
+        assert lines(tmp_path) == [], "promised, and counted, but not done"
+        assert await mock.metric('mock_server_faults_injected_total{fault="lose_after_ack"}') == 1
+        await mock.admin("POST", "/drain")
+        assert lines(tmp_path) == [("lose_after_ack", 1)]
+        assert await mock.stored() == []
+
+
+async def test_an_acknowledgement_that_reading_is_asynchronous_for_is_lost_too(tmp_path):
+    faults = [{"kind": "ack_lost", "count": 1}]
+    async with running(tmp_path, reading="asynchronous", reading_time="10ms", faults=faults) as mock:
+        answer = await mock.upload()
+        assert (answer.raw, answer.end) == (b"", "rst")
+        assert (await mock.upload(page=2)).status == 202
+        await asyncio.sleep(0.3)
+        assert sorted(row["page"] for row in await mock.stored()) == [1, 2]
+    assert lines(tmp_path) == [("ack_lost", 1)]
+
+
+def duration(method: str, status: object, route: str = "/v1/stations/{code}/forms/{form}/pages/{page}") -> str:
+    labels = f'http_request_method="{method}",http_response_status_code="{status}",http_route="{route}"'
+    return f"http_server_request_duration_seconds_%s{{{labels}}}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys", "status"),
+    [
+        ("ack_lost", {}, "none"),
+        ("empty_response", {}, "none"),
+        ("random_data_then_close", {}, "none"),
+        ("reset_peer", {}, "none"),
+        ("timeout", {"after": "1ms"}, "none"),
+        ("truncate_body", {}, 201),
+        ("malformed_response_chunk", {}, 201),
+        ("slicer", {"size": "1B"}, 201),
+        ("abort", {"status": 502}, 502),
+    ],
+)
+async def test_a_request_is_counted_with_the_status_that_its_client_saw(tmp_path, kind, keys, status):
+    async with running(tmp_path, faults=[{"kind": kind, **keys}]) as mock:
+        await mock.upload()
+        assert await mock.metric(duration("POST", status) % "count") == 1
+        everything = (await mock.admin("GET", "/metrics")).body.decode()
+        assert everything.count("http_server_request_duration_seconds_count{") == 1, "and with no other one"
+
+
+async def test_a_client_that_left_before_its_answer_saw_no_status(tmp_path):
+    async with running(tmp_path, service_time="300ms") as mock:
+        line, body = await mock.line(), form(photo())
+        await line.send(head("POST", path_of(), await mock.form_headers(), len(body)) + body)
+        await asyncio.sleep(0.1)
+        await line.close()
+        await asyncio.sleep(0.5)
+        assert await mock.metric(duration("POST", "none") % "count") == 1
+
+
+async def test_the_duration_ends_with_the_answer_not_with_what_comes_after_it(tmp_path):
+    faults = [{"kind": "slow_close", "delay": "600ms", "match": {"method": "POST"}}]
+    async with running(tmp_path, faults=faults, max_body="1KB") as mock:
+        await mock.upload(picture=photo(size=300))
+        assert 0 < await mock.metric(duration("POST", 201) % "sum") < 0.5
+        line = await mock.line()
+        headers = {**await mock.bearer(), "Content-Type": "image/jpeg"}
+        await line.send(head("PUT", path_of(), headers, 5000) + b"x" * 100)  # it goes on reading for a second
+        assert (await line.rest()).status == 413
+        assert 0 < await mock.metric(duration("PUT", 413) % "sum") < 0.5
+        await line.close()
 
 
 async def test_a_request_that_cannot_be_parsed_is_counted(tmp_path):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.integration.mock_server.running import STATION, form, head, path_of, photo, running, station, until
+from tests.integration.mock_server.running import STATION, Line, form, head, path_of, photo, running, station, until
 
 
 async def test_what_finds_neither_worker_nor_place_is_refused_with_a_pause(tmp_path):
@@ -14,7 +14,7 @@ async def test_what_finds_neither_worker_nor_place_is_refused_with_a_pause(tmp_p
         statuses = [answer.status for answer in answers]
         assert (statuses.count(201), statuses.count(503)) == (5, 7)
         refused = next(answer for answer in answers if answer.status == 503)
-        assert refused.json["title"] == "Overloaded"
+        assert (refused.json["title"], refused.json["detail"]) == ("Service Unavailable", "Overloaded")
         assert 1 <= int(refused.headers["retry-after"]) <= 2, "four jobs of 0.6 s for two workers"
         assert await mock.metric('mock_server_shed_total{reason="queue_full"}') == 7
         assert await mock.metric("mock_server_pages_stored_total") == 5
@@ -215,6 +215,53 @@ async def test_a_connection_without_a_header_is_closed_in_time(tmp_path):
             assert (answer.status, answer.end) == (408, "fin")
             assert answer.took_s < 1.0
             await line.close()
+
+
+async def test_a_header_behind_an_answered_request_is_timed_from_its_first_byte(tmp_path):
+    async with running(tmp_path, header_timeout="300ms") as mock:
+        line = await mock.line()
+        assert (await line.ask("GET", "/healthz")).status == 200
+        await asyncio.sleep(0.5)
+        await line.send(b"GET /healthz HTTP/1.1\r\nHo")
+        answer = await line.rest()
+        assert (answer.status, answer.end) == (408, "fin")
+        assert 0.25 < answer.took_s < 1.0
+        await line.close()
+
+
+async def test_a_header_behind_a_request_that_is_worked_on_is_timed_from_its_answer(tmp_path):
+    async with running(tmp_path, header_timeout="300ms", service_time="600ms") as mock:
+        line, body = await mock.line(), form(photo())
+        begun = time.monotonic()
+        await line.send(head("POST", path_of(), await mock.form_headers(), len(body)) + body + b"GET / HT")
+        assert (await line.answer()).status == 201
+        assert (await line.rest()).status == 408
+        assert 0.6 + 0.3 - 0.01 < time.monotonic() - begun < 2.0
+        await line.close()
+
+
+async def test_pipelined_requests_and_slow_bodies_have_no_header_to_wait_for(tmp_path):
+    async with running(tmp_path, header_timeout="200ms", service_time="150ms", workers=1) as mock:
+        line, body = await mock.line(), form(photo())
+        headers = await mock.form_headers()
+        sent = [head("POST", path_of(page=page), headers, len(body)) + body for page in (1, 2, 3)]
+        await line.send(sent[0] + sent[1] + sent[2][:-500])
+        assert [(await line.answer()).status for _ in range(2)] == [201, 201]
+        await asyncio.sleep(0.4)
+        await line.send(sent[2][-500:])
+        assert (await line.answer()).status == 201
+        await line.close()
+
+
+async def test_the_admin_port_keeps_an_idle_connection_too(tmp_path):
+    async with running(tmp_path, header_timeout="200ms") as mock:
+        line = Line(*await asyncio.open_connection("127.0.0.1", mock.admin_port))
+        for _ in range(2):
+            assert (await line.ask("GET", "/healthz")).status == 200
+            await asyncio.sleep(0.5)
+        await line.send(b"GET /he")
+        assert (await line.rest()).status == 408
+        await line.close()
 
 
 async def test_an_idle_connection_between_requests_is_left_alone(tmp_path):

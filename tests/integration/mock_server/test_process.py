@@ -12,13 +12,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from mock_server.tls import make_certificate
 from tests.integration.mock_server.process import ADMIN_TOKEN, Process, is_alive, process
-from tests.integration.mock_server.running import BOUNDARY, STATION, form, head, path_of, photo, station
+from tests.integration.mock_server.running import BOUNDARY, READING, STATION, form, head, path_of, photo, station
 
 
 def put(server: Process, token: str, code: str = STATION, page: int = 1) -> int:
@@ -204,8 +205,48 @@ def test_a_graceful_stop_refuses_what_it_cannot_finish_in_its_grace_time(tmp_pat
     server.end()
 
 
-def acknowledged_until_killed(server: Process, codes: list[str], seconds: float) -> set[tuple[str, int]]:
-    """Uploads from several threads until `kill -9`; the pages whose acknowledgement arrived."""
+def half_sent(server: Process, token: str) -> tuple[socket.socket, bytes]:
+    """A connection on which half an upload has come, and the other half."""
+    line, picture = socket.create_connection(("127.0.0.1", server.ready["port"])), photo(size=100_000)
+    line.settimeout(10)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "image/jpeg"}
+    line.sendall(head("PUT", path_of(), headers, len(picture)) + picture[:50_000])
+    return line, picture[50_000:]
+
+
+def test_an_upload_that_is_half_sent_may_be_finished_within_the_grace_time(tmp_path):
+    server = Process(tmp_path, grace="5s")
+    line, rest = half_sent(server, server.token(STATION))
+    with line:
+        time.sleep(0.3)
+        server.popen.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        line.sendall(rest)
+        assert line.recv(65536).startswith(b"HTTP/1.1 201")
+    assert server.popen.wait(10) == 0
+    server.end()
+
+
+def test_an_upload_that_is_half_sent_at_the_end_of_the_grace_time_is_refused(tmp_path):
+    server = Process(tmp_path, grace="1500ms")
+    line, rest = half_sent(server, server.token(STATION))
+    with line:
+        time.sleep(0.3)
+        begun = time.monotonic()
+        server.popen.send_signal(signal.SIGTERM)
+        answer = line.recv(65536)
+        line.sendall(rest)
+        head_, _, body = answer.partition(b"\r\n\r\n")
+        assert head_.startswith(b"HTTP/1.1 503")
+        assert b"connection: close" in head_.lower()
+        assert json.loads(body)["detail"] == "The server is stopping"
+        assert server.popen.wait(10) == 0
+        assert time.monotonic() - begun < 1.5 + 1.0
+    server.end()
+
+
+def acknowledged_until_killed(server: Process, codes: list[str], least: int) -> set[tuple[str, int]]:
+    """Uploads from several threads until so many are acknowledged, then `kill -9`; the pages whose answer arrived."""
     acknowledged: set[tuple[str, int]] = set()
 
     def send(code: str) -> None:
@@ -224,7 +265,10 @@ def acknowledged_until_killed(server: Process, codes: list[str], seconds: float)
     threads = [threading.Thread(target=some, args=(codes[n::8],)) for n in range(8)]
     for thread in threads:
         thread.start()
-    time.sleep(seconds)
+    deadline = time.monotonic() + 30
+    while len(acknowledged) < least:
+        assert time.monotonic() < deadline, "the server takes nothing"
+        time.sleep(0.002)
     os.kill(server.ready["pid"], signal.SIGKILL)
     for thread in threads:
         thread.join()
@@ -233,12 +277,12 @@ def acknowledged_until_killed(server: Process, codes: list[str], seconds: float)
 
 def test_kill_9_loses_no_acknowledged_page_and_corrupts_nothing(tmp_path):
     acknowledged: set[tuple[str, int]] = set()
-    for life, seconds in enumerate((0.25, 0.4, 0.6)):
+    for life, least in enumerate((15, 40, 90)):
         server = Process(tmp_path, workers=16)
         codes = [f"3509191{life + 1:03d}{number:03d}" for number in range(1, 400)]
-        acknowledged |= acknowledged_until_killed(server, codes, seconds)
+        acknowledged |= acknowledged_until_killed(server, codes, least)
         server.end()
-    assert len(acknowledged) > 60
+    assert len(acknowledged) >= 15 + 40 + 90
     with process(tmp_path) as server:
         held = {(row["station"], row["page"]): row["sha256"] for row in server.stored()}
         assert acknowledged <= set(held)
@@ -246,6 +290,21 @@ def test_kill_9_loses_no_acknowledged_page_and_corrupts_nothing(tmp_path):
             assert digest == hashlib.sha256(photo(page_key)).hexdigest()
         rows = server.stored()
         assert len(rows) == len(held), "no page twice"
+
+
+def test_kill_9_leaves_a_line_for_each_page_that_a_fault_changed_and_no_other(tmp_path):
+    faults = [{"kind": "duplicate_store", "probability": 0.5}]
+    for life, least in enumerate((30, 60)):
+        server = Process(tmp_path, workers=16, seed=life, faults=faults)
+        codes = [f"3509191{life + 1:03d}{number:03d}" for number in range(1, 400)]
+        acknowledged_until_killed(server, codes, least)
+        server.end()
+    with process(tmp_path) as server:
+        copies = Counter((row["station"], row["page"]) for row in server.stored())
+    lines = [json.loads(line) for line in (tmp_path / "data" / "injections.jsonl").read_text().splitlines()]
+    logged = Counter((line["station"], line["page"]) for line in lines)
+    assert logged == {page: 1 for page, count in copies.items() if count == 2}
+    assert len(logged) > 20
 
 
 def until_dead(pid: int) -> None:
@@ -323,25 +382,36 @@ def test_a_keeper_passes_a_stop_on(tmp_path):
     server.end()
 
 
+def fill(path: Path) -> None:
+    """Puts 100,000 pages of 33,334 stations into a store."""
+    store = sqlite3.connect(path)
+    with store:
+        store.executemany(
+            "INSERT INTO pages (station, form, page, sha256, size_bytes, reading, stored_at, sent_sha256,"
+            " idempotency_key, receipt) VALUES (?, 'ppwp', ?, ?, 1, ?, 0, ?, '', ?)",
+            (
+                (f"35{n // 3:011d}", n % 3 + 1, f"{n:064x}", READING if n % 3 == 1 else "", f"{n:064x}", f"{n:016x}")
+                for n in range(100_000)
+            ),
+        )
+    store.close()
+
+
 def test_a_restart_with_100_000_pages_takes_less_than_two_seconds(tmp_path):
     begun = time.monotonic()
     with process(tmp_path) as server:
         empty_took = time.monotonic() - begun
         assert put(server, server.token(STATION)) == 201
-    store = sqlite3.connect(tmp_path / "data" / "store.sqlite")
-    with store:
-        store.executemany(
-            "INSERT INTO pages (station, form, page, sha256, size_bytes, reading, stored_at, sent_sha256,"
-            " idempotency_key, receipt) VALUES (?, 'ppwp', ?, ?, 1, '', 0, ?, '', ?)",
-            ((f"35{n // 3:011d}", n % 3 + 1, f"{n:064x}", f"{n:064x}", f"{n:016x}") for n in range(100_000)),
-        )
-    store.close()
+    fill(tmp_path / "data" / "store.sqlite")
     begun = time.monotonic()
     with process(tmp_path) as server:
         assert server.ask("GET", "/readyz")[0] == 200
         took = time.monotonic() - begun
         assert server.metric("process_cpu_seconds_total") < 2.0
         assert len(server.stored()) == 100_001
+        result = json.loads(server.ask("GET", "/pemilu/hhcw/ppwp.json")[1])
+        assert result["progres"] == {"total": 33_335, "progres": 33_333}
+        assert result["chart"]["100025"] == 33_333 * json.loads(READING)["chart"]["100025"]
     # A machine that is busy with other things starts nothing in two seconds: then it may take what an empty one took.
     assert took < max(2.0, 2 * empty_took)
 

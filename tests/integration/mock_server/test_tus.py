@@ -3,12 +3,15 @@
 import asyncio
 import base64
 import hashlib
+import json
 import time
 
 import pytest
 
+from mock_server import uploads
+from mock_server.dice import uniform
 from mock_server.resumable import Resumable
-from tests.integration.mock_server.running import READING, STATION, Answer, Mock, head, photo, running, station
+from tests.integration.mock_server.running import READING, STATION, Answer, Mock, head, photo, running, station, until
 
 VERSION = {"Tus-Resumable": "1.0.0"}
 BYTES = {"Content-Type": "application/offset+octet-stream"}
@@ -473,3 +476,85 @@ async def test_a_request_that_is_cut_short_leaves_no_write_behind(tmp_path, monk
         await asyncio.sleep(0.5)
         assert (await patch(mock, path, 2000, picture[2000:])).status == 204
         assert (await mock.stored())[0]["sha256"] == hashlib.sha256(picture).hexdigest()
+
+
+def told(answer: Answer) -> tuple[int, str | None]:
+    return answer.status, answer.headers.get("upload-offset")
+
+
+STRUCK = {
+    "offset_rollback": (200, "1000"), "false_complete": (200, "3000"), "stale_lock": (423, None),
+    "expire_upload": (410, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", STRUCK)
+async def test_each_fault_of_resumable_uploads_hits_by_its_dice_in_its_window_and_nobody_else(tmp_path, kind):
+    codes = [station(number) for number in range(1, 25)]
+    rule = {"kind": kind, "probability": 0.5, "start": "1h", "duration": "1h", "seed": 3, "match": {"method": "HEAD"}}
+    async with running(tmp_path, seed=11, faults=[rule]) as mock:
+
+        async def asked(path: str, code: str, attempt: int) -> tuple[int, str | None]:
+            headers = {**await mock.bearer(code), **VERSION, "X-Attempt": str(attempt)}
+            return told(await mock.ask("HEAD", path, headers))
+
+        paths = {code: await create(mock, photo(), code=code) for code in codes}
+        for code, path in paths.items():
+            assert (await patch(mock, path, 0, photo()[:2000], code)).status == 204
+        assert await asked(paths[codes[0]], codes[0], 1) == (200, "2000"), "before its window"
+        mock.server._t0 = time.monotonic() - 3600  # an hour later
+        seen = {code: await asked(path, code, 1) for code, path in paths.items()}
+        expected = {code for code in codes if uniform(11, 3, kind, "hit", code, "ppwp", 1, 1) < 0.5}
+        assert 6 <= len(expected) <= 18
+        assert {code for code, answer in seen.items() if answer == STRUCK[kind]} == expected
+        assert {code for code, answer in seen.items() if answer == (200, "2000")} == set(codes) - expected
+        assert await mock.metric(f'mock_server_faults_injected_total{{fault="{kind}"}}') == len(expected)
+        mock.server._t0 = time.monotonic() - 7200  # after it is over
+        untouched = next(code for code in codes if code not in expected)
+        assert await asked(paths[untouched], untouched, 2) == (200, "2000")
+        assert (await patch(mock, paths[untouched], 2000, photo()[2000:], untouched)).status == 204
+    log = [json.loads(line) for line in (tmp_path / "injections.jsonl").read_text().splitlines()]
+    assert {(line["station"], line["fault"]) for line in log} == {(code, kind) for code in expected}
+    assert all(3600 <= line["time_s"] < 7200 for line in log)
+
+
+async def test_expired_bytes_are_swept_though_nothing_is_created(tmp_path, monkeypatch):
+    monkeypatch.setattr(uploads, "_SWEEP_EVERY_S", 0.1)
+    async with running(tmp_path, upload_lifetime="400ms") as mock:
+        path = await create(mock, photo())
+        await patch(mock, path, 0, photo()[:2000])
+        files = tmp_path / "uploads"
+        assert len(list(files.iterdir())) == 1
+        await until(lambda: not list(files.iterdir()))
+        assert (await offset_of(mock, path)).status in {404, 410}
+        assert mock.server.uploads._open == {}
+
+
+async def test_a_sweep_leaves_alone_what_is_in_use_or_not_expired_and_takes_what_nobody_knows(tmp_path):
+    async with running(tmp_path) as mock:
+        running_upload, waiting, late = [await create(mock, photo(), page) for page in (1, 2, 3)]
+        store = mock.server.uploads
+        (await store.find(running_upload.rsplit("/", 1)[1])).is_locked = True
+        orphan = tmp_path / "uploads" / "nobodys.part"
+        orphan.write_bytes(b"x")
+        ids = [path.rsplit("/", 1)[1] for path in (running_upload, late)]
+        for name in ids:
+            await mock.server.store.run("UPDATE uploads SET expires_at = ? WHERE id = ?", (time.time() - 1, name))
+        await store.sweep()
+        left = {path.stem for path in (tmp_path / "uploads").iterdir()}
+        assert left == {ids[0], waiting.rsplit("/", 1)[1]}
+        assert (await offset_of(mock, late)).status == 410, "its record stays for a while"
+
+
+async def test_a_sweep_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(uploads, "_MOST_AT_ONCE", 3)
+    folder = tmp_path / "uploads"
+    async with running(tmp_path) as mock:
+        folder.mkdir()
+        for number in range(7):
+            (folder / f"{number}.part").touch()
+        left = []
+        for _ in range(3):
+            await mock.server.uploads.sweep()
+            left.append(len(list(folder.iterdir())))
+        assert left == [4, 1, 0]

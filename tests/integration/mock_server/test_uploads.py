@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from mock_server.answers import phrase
 from tests.integration.mock_server.running import (
     BOUNDARY,
     READING,
@@ -117,7 +118,7 @@ async def test_a_photo_that_is_no_complete_jpeg_is_unreadable(tmp_path, cut):
     async with running(tmp_path) as mock:
         answer = await mock.upload(picture=photo()[cut])
         assert answer.status == 422
-        assert answer.json["title"] == "Unreadable photo"
+        assert answer.json["detail"] == "The photo is not a complete JPEG"
         assert await mock.stored() == []
 
 
@@ -174,7 +175,7 @@ async def test_wrong_requests_get_a_problem(tmp_path, method, path, headers, sta
         assert answer.status == status
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json["status"] == status
-        assert answer.json["title"]
+        assert (answer.json["type"], answer.json["title"]) == ("about:blank", phrase(status))
 
 
 async def test_a_body_without_a_length_is_refused(tmp_path):
@@ -284,7 +285,7 @@ async def test_an_asynchronous_upload_that_the_store_fails_is_called_refused(tmp
         assert (await mock.upload()).status == 202
         await asyncio.sleep(0.2)
         status = await mock.ask("GET", path_of() + "/status", await mock.bearer())
-        assert status.json == {"status": "refused", "title": "The store failed"}
+        assert status.json == {"status": "refused", "detail": "The store failed"}
 
 
 async def test_what_is_committed_after_its_request_was_given_up_is_counted_as_stored(tmp_path):

@@ -144,6 +144,21 @@ def test_the_server_is_told_each_edge_once():
     assert scene.rules.injected == {"down": 1}
 
 
+def test_a_closed_port_knows_no_ramp():
+    scene = Scene({"kind": "down", "start": "2s", "duration": "3s", "ramp": "2s"})
+    assert told(scene, iter([1.0, 2.0])) == ["close"]
+
+
+@pytest.mark.parametrize("kind", ["down", "crash"])
+def test_a_fault_of_the_server_happens_in_a_share_of_the_seeds(kind):
+    happened = 0
+    for seed in range(400):
+        scene = Scene({"kind": kind, "start": "1s", "duration": "1s", "probability": 0.25}, seed=seed)
+        happened += bool(told(scene, iter([1.5, 3.0])))
+        assert scene.rules.injected == {kind: int(bool(scene.log))}
+    assert 65 <= happened <= 135, "100 expected, standard deviation 8.7"
+
+
 def test_healing_and_removing_open_the_port_again():
     for end in ("heal", "remove"):
         scene = Scene({"kind": "down"})
