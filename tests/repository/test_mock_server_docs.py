@@ -124,3 +124,14 @@ def test_each_fault_is_a_module_of_its_own_of_at_most_90_lines():
         path = ROOT / "mock_server" / "faults" / f"{name}.py"
         assert kind.__module__ == f"mock_server.faults.{name}"
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 90, name
+
+
+def test_the_tests_that_the_promises_are_held_by_are_there():
+    promised = set(re.findall(r"`(test_\w+)`", (ROOT / "docs/mock-server-tests.md").read_text(encoding="utf-8")))
+    there = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert promised - there == set()
+    assert len(promised) > 100
