@@ -97,11 +97,13 @@ class Rules:
         seed: int,
         clock: Clock,
         log: Callable[[Injection], None],
+        write_log: Callable[[], None] = lambda: None,
     ) -> None:
         self._original = tuple(faults)
         self._seed = seed
         self._clock = clock
         self._log = log
+        self._write_log = write_log
         self._rules = {fault.name: Rule(fault) for fault in self._original}
         self.injected: dict[str, int] = {fault.name: 0 for fault in self._original}
         self.changed = asyncio.Event()
@@ -169,6 +171,10 @@ class Rules:
         self.injected[name] = self.injected.get(name, 0) + 1
         if not is_logged:
             self._log(injection)
+
+    async def logged(self) -> None:
+        """Returns once every injection so far is in the log."""
+        await asyncio.to_thread(self._write_log)
 
     def _uniform(self, fault: Fault, what: str, target: Target) -> float:
         return uniform(self._seed, fault.seed, fault.name, what, *target[:4])

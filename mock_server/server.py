@@ -77,7 +77,7 @@ class MockServer:
         self._announce_crash = announce_crash
         self._log = InjectionLog(folder / "injections.jsonl")
         self.metrics = Metrics()
-        self.rules = Rules(profile.faults, profile.seed, self._since_t0, self._log.add)
+        self.rules = Rules(profile.faults, profile.seed, self._since_t0, self._log.add, self._log.flush)
         self.pool = Pool(profile, LoopClock(asyncio.get_running_loop()))
         self.store = Store(folder / "store.sqlite", profile.dedupe, self._log)
         self.accounts = Accounts(stations, profile, self.store)
