@@ -26,6 +26,7 @@ EXCHANGE = web.RequestKey("EXCHANGE", Exchange)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OTHER = "_OTHER"
 _UNMATCHED = "unmatched"
+_OF_STORING = ("acknowledgement", "rows")
 _LINGER_S = 10.0
 _SILENCE_S = 1.0
 _KEEP_ALIVE_S = 75.0
@@ -170,9 +171,7 @@ async def _through_faults(exchange: Exchange, answer: web.StreamResponse) -> web
     finally:
         wire = connection.caught()
     # Who ends the connection comes first, a lost ack before all: behind one that sends the answer it could not any more.
-    for hit in sorted(
-        exchange.hits, key=lambda hit: (not hit.fault.ends_answers, hit.fault.reach != "acknowledgement")
-    ):
+    for hit in sorted(exchange.hits, key=lambda hit: (not hit.fault.ends_answers, hit.fault.reach not in _OF_STORING)):
         if await exchange.act(hit, hit.fault.on_answer(exchange, wire, hit.draw)):
             return answer
     await exchange.write(wire)

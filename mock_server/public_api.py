@@ -30,6 +30,8 @@ SELECT page, stored_at, receipt FROM pages WHERE station = ? AND form = 'ppwp' A
 """
 _ITEMS_BETWEEN_PAUSES = 250
 _PAUSE_S = 0.0002
+_WARM_UP_AFTER_S = 2.0
+"""A restart has other things to do first: to be ready for uploads."""
 Item = TypeVar("Item")
 _CANDIDATES = ("100025", "100026", "100027")
 
@@ -66,7 +68,8 @@ class PublicApi:
         }
 
     async def warm_up(self) -> None:
-        """Adds up what an earlier process has stored, so that the first to ask does not wait for it."""
+        """Adds up what an earlier process has stored, so that the first to ask need not wait for it."""
+        await asyncio.sleep(_WARM_UP_AFTER_S)
         await self._latest()
 
     async def _now(self, request: web.Request) -> Tally:

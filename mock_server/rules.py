@@ -173,7 +173,7 @@ class Rules:
             self._log(injection)
 
     async def logged(self) -> None:
-        """Returns when every injection so far stands in the log's file."""
+        """Returns once every injection so far is in the log."""
         await asyncio.to_thread(self._write_log)
 
     def _uniform(self, fault: Fault, what: str, target: Target) -> float:
