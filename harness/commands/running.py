@@ -26,6 +26,7 @@ from harness.commands.options import (
     check_thresholds,
     command_line,
     conclude_run,
+    watched_in,
 )
 from harness.errors import UsageError
 from harness.figures.tables import planned_due
@@ -73,7 +74,8 @@ def run(
         folder=folder,
         run_id=run_id,
         command=command_line(),
-        limits_s=limits_s([threshold.assertion for threshold in loaded.thresholds]),
+        limits_s=limits_s(assertions_of(loaded)),
+        watched=watched_in(loaded),
         workers=workers,
         foreign=foreign,
         metrics_port=metrics_port,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     BoolArray = npt.NDArray[np.bool_]
     FloatArray = npt.NDArray[np.float64]
+    IntArray = npt.NDArray[np.int64]
 
 METRICS = ("response_seconds", "service_seconds", "delivery_seconds", "completion_seconds", "lateness_seconds")
 """Names of the samples."""
@@ -73,20 +74,26 @@ class Samples:
         A page that was never attempted, because the one before it did not get through, is one that never arrived: a
         server can't improve the figure by starving pages.
         """
-        rows = self.rows
-        warm_up_s = rows.record.warm_up_s
-        station_due = rows.station_due_s < rows.stop_s
-        fell_due = np.isfinite(rows.first_due_s)
-        in_sample: BoolArray = np.where(fell_due, rows.first_due_s >= warm_up_s, station_due)
-        return np.sort(rows.acknowledged_s[in_sample] - np.where(fell_due, rows.first_due_s, 0.0)[in_sample])
+        return np.sort(self.waits("delivery_seconds")[1])
 
     @cached_property
     def completion(self) -> FloatArray:
         """Stations whose time came: from planned to the last acknowledgement, +infinity if a page is missing."""
+        return np.sort(self.waits("completion_seconds")[1])
+
+    def waits(self, metric: str) -> tuple[FloatArray, FloatArray, IntArray]:
+        """Delivery or completion row by row: when it was due, seconds waited, and number of its page or station."""
         rows = self.rows
-        due_s = rows.stations.due_s
-        in_sample = (due_s >= rows.record.warm_up_s) & (due_s < rows.stop_s)
-        return np.sort(rows.completed_s[in_sample] - due_s[in_sample])
+        warm_up_s = rows.record.warm_up_s
+        if metric == "completion_seconds":
+            due_s = rows.stations.due_s
+            which = np.flatnonzero((due_s >= warm_up_s) & (due_s < rows.stop_s))
+            return due_s[which], rows.completed_s[which] - due_s[which], which
+        fell_due = np.isfinite(rows.first_due_s)
+        station_due = rows.station_due_s < rows.stop_s
+        which = np.flatnonzero(np.where(fell_due, rows.first_due_s >= warm_up_s, station_due))
+        due_s = np.where(fell_due, rows.first_due_s, rows.station_due_s)[which]
+        return due_s, np.where(fell_due[which], rows.acknowledged_s[which] - due_s, np.inf), which
 
     def responses_of(self, attempts: BoolArray) -> FloatArray:
         """Responses of the chosen attempts, as far as they have an end."""

@@ -6,16 +6,27 @@ What is held against the generator is the generator's own doing; starved pages a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from harness.figures.evidence import Evidence
+from harness.figures.labels import but
 from harness.figures.percentile import order_statistic
-from harness.figures.spreads import METRICS
+from harness.figures.spreads import Samples
 from harness.figures.summarise import BROKEN_OFF
 from harness.figures.summary import Summary
+from harness.judge.condition import Condition, understood
 from harness.judge.quantity import shown
 from harness.judge.results import ThresholdResult, Validity
-from harness.judge.thresholds import SampleSource, metric_of
+from harness.judge.windows import stretches
 from harness.model import Outcome
 from harness.runfolder import RunRecord
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    FloatArray = npt.NDArray[np.float64]
 
 LATENESS_S = 0.005
 """Lateness that is always allowed at p50, p95 and p99; above it, 5 % of the response at the same percentile."""
@@ -37,12 +48,12 @@ _PERCENTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 _LESS = "use more workers (--workers), a lighter plan or a quieter machine"
 
 
-def assess(
-    summary: Summary, record: RunRecord, samples: SampleSource, thresholds: Sequence[ThresholdResult]
-) -> Validity:
+def assess(summary: Summary, record: RunRecord, evidence: Evidence, thresholds: Sequence[ThresholdResult]) -> Validity:
     """The measurement held against every rule; the reasons say what was seen and what to change."""
+    samples = evidence.samples
     reasons = [
         *_ending(summary, record),
+        *_aborted(record, thresholds),
         *_data(summary),
         *_lateness(summary, samples),
         *_stations(summary),
@@ -50,15 +61,19 @@ def assess(
         *_workers(record),
         *_own_failures(summary, record),
         *_clock(summary, record),
-        *_limits(thresholds, samples),
+        *_limits(thresholds, evidence),
         *record.problems,
     ]
     return Validity(valid=not reasons, reasons=list(dict.fromkeys(reasons)))
 
 
-def lateness_figure(samples: SampleSource) -> tuple[str, float]:
+def lateness_figure(samples: Samples) -> tuple[str, float]:
     """What stands for the generator's lateness, by name and in seconds: p99, or the greatest of a small sample."""
-    lateness = samples.of("lateness_seconds")
+    return _stands_for(samples.of("lateness_seconds"))
+
+
+def _stands_for(lateness: FloatArray) -> tuple[str, float]:
+    """p99 of latenesses sorted upwards, or the greatest of a small sample."""
     if len(lateness) == 0:
         return "greatest", 0.0
     if len(lateness) < SMALL_SAMPLE:
@@ -74,6 +89,13 @@ def _ending(summary: Summary, record: RunRecord) -> list[str]:
     return []
 
 
+def _aborted(record: RunRecord, thresholds: Sequence[ThresholdResult]) -> list[str]:
+    """A run that was cut short for a threshold which its rows then don't breach proves nothing."""
+    if record.ended is None or record.ended.how != "aborted" or not all(one.passed for one in thresholds):
+        return []
+    return [f"the run was aborted early, and what it left breaches nothing: {record.ended.message}"]
+
+
 def _data(summary: Summary) -> list[str]:
     if summary.attempts.total == 0:
         return ["there is no data: not one attempt was made"]
@@ -82,7 +104,7 @@ def _data(summary: Summary) -> list[str]:
     return []
 
 
-def _lateness(summary: Summary, samples: SampleSource) -> list[str]:
+def _lateness(summary: Summary, samples: Samples) -> list[str]:
     lateness, response = samples.of("lateness_seconds"), samples.of("response_seconds")
     if len(lateness) == 0:
         return []
@@ -160,25 +182,42 @@ def _clock(summary: Summary, record: RunRecord) -> list[str]:
     return [f"the clock stepped by {shown(step_s, 's')} during the run: keep time synchronisation from stepping it"]
 
 
-def _limits(thresholds: Sequence[ThresholdResult], samples: SampleSource) -> list[str]:
+def _limits(thresholds: Sequence[ThresholdResult], evidence: Evidence) -> list[str]:
     """Upper limits on seconds that the generator's lateness is too great to judge.
 
     A limit that holds needs a lateness of at most a tenth of it. A breach that remains after the lateness is subtracted
     stays a breach; one that doesn't may be the generator's own.
     """
-    name, lateness_s = lateness_figure(samples)
     reasons = []
     for threshold in thresholds:
-        metric, compare = metric_of(threshold.assertion)
-        upper = threshold.unit == "s" and compare in {"<", "<="} and threshold.observed is not None
-        if not upper or metric.split(".")[0] not in METRICS or metric.startswith("lateness_seconds"):
+        condition = understood(threshold.assertion)
+        if not condition.is_upper_limit_of_rows_s or threshold.observed is None:
             continue
+        name, lateness_s = _lateness_behind(condition, threshold, evidence)
         late = f"the generator's {name} lateness, {shown(lateness_s, 's')},"
         if threshold.passed and lateness_s > LATENESS_OF_LIMIT * threshold.limit:
             reasons.append(f"{late} is more than a tenth of the limit in {threshold.assertion}: {_LESS}")
-        elif not threshold.passed and not _breached(threshold, lateness_s, compare):
+        elif not threshold.passed and not _breached(threshold, lateness_s, condition.operator):
             reasons.append(f"{late} may be all that breaches {threshold.assertion}: {_LESS}")
     return reasons
+
+
+def _lateness_behind(condition: Condition, threshold: ThresholdResult, evidence: Evidence) -> tuple[str, float]:
+    """The lateness of what a threshold was judged by: its labels (but for the outcome) and its windows.
+
+    Of several windows the worst lateness where it holds, and that of the breached one where it doesn't.
+    """
+    if not condition.rules and threshold.window is None:
+        return lateness_figure(evidence.samples)
+    late = evidence.chosen("lateness_seconds", but(condition.rules, "outcome"))
+    if threshold.window is None:
+        return _stands_for(np.sort(late.value))
+    within = stretches(condition, evidence.record, evidence.stop_s) if threshold.passed else [threshold.window]
+    figures = []
+    for one in within:
+        first, last = np.searchsorted(late.t_s, [one.from_s, one.to_s]).tolist()
+        figures.append(_stands_for(np.sort(late.value[first:last])))
+    return max(figures, key=lambda figure: figure[1])
 
 
 def _breached(threshold: ThresholdResult, lateness_s: float, compare: str) -> bool:

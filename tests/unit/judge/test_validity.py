@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from harness.figures.evidence import Evidence
 from harness.figures.rows import load_rows
-from harness.figures.spreads import Samples
 from harness.figures.summarise import figures_of
 from harness.judge.thresholds import evaluate_all
 from harness.judge.validity import assess
@@ -15,8 +15,8 @@ from tests.run_builder import RunBuilder
 
 def assessed(folder, assertions=()):
     rows = load_rows(folder)
-    summary, samples = figures_of(folder, rows), Samples(rows)
-    return assess(summary, rows.record, samples, evaluate_all(assertions, summary, samples))
+    summary, evidence = figures_of(folder, rows), Evidence(folder, rows)
+    return assess(summary, rows.record, evidence, evaluate_all(assertions, summary, evidence))
 
 
 def run_of(path, *, attempts=30, late_s=0.001, response_s=0.1, cpu=0.2, **record):
@@ -185,9 +185,17 @@ def test_problems_with_the_measurement_are_reasons_in_their_own_words(tmp_path):
     assert found.reasons == ["the server was not drained", "worker 0 was silent"]
 
 
-@pytest.mark.parametrize("how", ["completed", "deadline", "interrupted", "terminated", "aborted"])
+@pytest.mark.parametrize("how", ["completed", "deadline", "interrupted", "terminated"])
 def test_how_a_run_ended_alone_makes_no_run_invalid(tmp_path, how):
     assert assessed(run_of(tmp_path / "run").finish(how, at_s=20.0)).valid
+
+
+def test_a_run_that_was_aborted_for_a_breach_that_its_rows_do_not_show_is_invalid(tmp_path):
+    folder = run_of(tmp_path / "run").finish("aborted", at_s=20.0, message="max(mock_server_queue_depth) < 3")
+    assert assessed(folder, ["count(attempts) < 3"]).valid
+    assert "breaches nothing: max(mock_server_queue_depth) < 3" in only_reason(
+        assessed(folder, ["count(attempts) > 3"])
+    )
 
 
 LATE = {"attempts": 1_000, "late_s": 0.004, "response_s": 0.1}
