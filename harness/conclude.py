@@ -10,14 +10,18 @@ from harness.judge.audit import load_audit
 from harness.judge.results import Verdict
 from harness.judge.verdict import judge, weigh
 from harness.runfolder import RunFolder
+from reports.github import announce
 from reports.render import render
-from reports.terminal import print_verdict
+from reports.terminal import print_lines, print_verdict
 
 
-def conclude(folder: RunFolder, assertions: Sequence[str]) -> int:
-    """Summarise, audit, judge, draw and print; the exit code."""
+def conclude(folder: RunFolder, assertions: Sequence[str], *, to_ci: bool = True) -> int:
+    """Summarise, audit, judge, draw and print; the exit code. With `to_ci`, GitHub hears of it where it listens."""
     verdict = draw(folder, assertions)
-    print_verdict(verdict, load_summary(folder), folder.page)
+    summary = load_summary(folder)
+    print_verdict(verdict, summary, folder.page)
+    if to_ci:
+        print_lines(announce(folder, summary.name, verdict))
     return verdict.exit_code
 
 

@@ -22,7 +22,7 @@ def list_runs() -> None:
 def report(path: RunPath) -> None:
     """Draw charts and page again, from the folder alone."""
     folder = run_folder(path)
-    conclude_run(folder, own_assertions(folder))
+    conclude_run(folder, own_assertions(folder), to_ci=False)
 
 
 def gate(

@@ -37,11 +37,11 @@ def watched_in(loaded: Scenario) -> list[Watched]:
     return [Watched(one.assertion, one.grace) for one in loaded.thresholds if one.abort]
 
 
-def conclude_run(folder: RunFolder, assertions: list[str]) -> int:
-    """Summarise, judge, draw and print; the exit code."""
+def conclude_run(folder: RunFolder, assertions: list[str], *, to_ci: bool = True) -> int:
+    """Summarise, judge, draw and print; the exit code. With `to_ci`, GitHub hears of it where it listens."""
     from harness.conclude import conclude  # noqa: PLC0415 - drawing takes most of a second to import
 
-    return conclude(folder, assertions)
+    return conclude(folder, assertions, to_ci=to_ci)
 
 
 def second_opinion(folder: RunFolder, assertions: list[str]) -> int:

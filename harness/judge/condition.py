@@ -113,8 +113,7 @@ def _aggregation(parsed: Parsed, word: Word, source: Source) -> tuple[str, float
     match = _PERCENTILE.fullmatch(word.text)
     name = "p" if match else word.text
     if name not in {"p", *AGGREGATIONS[1:]}:
-        near = suggestion(word.text, AGGREGATIONS) or f"; there are {', '.join(AGGREGATIONS)}"
-        raise parsed.problem(word, f'there is no aggregation "{word.text}"{near}')
+        raise parsed.problem(word, f'there is no aggregation "{word.text}"; there are {", ".join(AGGREGATIONS)}')
     allowed, why = _allowed(parsed.metric.text, source)
     if name not in allowed:
         listed = ", ".join("pN" if one == "p" else one for one in allowed)
@@ -199,7 +198,7 @@ def _unit(parsed: Parsed, name: str, source: Source) -> Unit:
         else ""
     )
     if name == "rate":
-        return {"B": "B/s", "s": "per_s" if source == "histogram" else "ratio"}.get(base, "per_s")  # type: ignore[return-value]
+        return {"B": "B/s", "s": "per_s" if source == "histogram" else "ratio"}.get(base, "per_s")
     if name == "count" and source != "counter":
         return ""
     return base

@@ -40,10 +40,8 @@ def check_watched(watched: Sequence[str], source: str) -> None:
 
 def _why_not(condition: Condition) -> str:
     """Why a condition can't be watched; "" where it can."""
-    if condition.source == "key":
-        return _why_not_key(condition)
     if condition.source != "rows":
-        return why_not_series(condition)
+        return _why_not_key(condition) if condition.source == "key" else why_not_series(condition)
     if condition.span is not None or condition.over_s is not None:
         return "windows of rows are judged at the end; name a series (docs/metrics.md) to watch one"
     if any(rule.label != "outcome" for rule in condition.rules):
