@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,7 @@ QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
 """The percentiles of a summary, by the names of its fields."""
 
 
+@cache
 def needed(quantile: float) -> int:
     """How many values it takes to quote a percentile: so many that 10 lie beyond it, on its nearer side.
 
@@ -125,6 +127,7 @@ def _cdf(successes: npt.NDArray[np.int64], n: int, quantile: float) -> FloatArra
     return np.where(successes < 0, 0.0, bdtr(np.clip(successes, 0, n).astype(np.float64), n, quantile))
 
 
+@cache
 def _exact(quantile: float) -> Fraction:
     """The quantile as it was written, so that 0.9 of 100 is 90 and not 90.00000000000001."""
     share = Fraction(repr(float(quantile)))

@@ -74,19 +74,23 @@ def _undivided(condition: Condition) -> list[LabelRule]:
 
 
 def _of_chosen(condition: Condition, rows: Chosen, stretches: Sequence[Stretch]) -> list[Figure]:
-    figures = []
-    for one in stretches:
-        open_end = one.is_whole and condition.source == "rows" and condition.aggregation != "rate"
-        low, high = one.from_s, np.inf if open_end else one.to_s
-        if open_end and condition.span is None:
-            low = -np.inf  # rows of the warm-up are left out already
-        first, last = np.searchsorted(rows.t_s, [low, high]).tolist()
-        if condition.metric == "deliveries":
-            among = int(np.searchsorted(rows.among_s, high))
-        else:
-            among = int(np.diff(np.searchsorted(rows.among_s, [low, high]))[0])
-        figures.append(_aggregated(condition, rows.value[first:last], among, one))
-    return figures
+    bounds = np.array([_bounds(condition, one) for one in stretches])
+    first, last = np.searchsorted(rows.t_s, bounds.T)
+    if condition.metric == "deliveries":
+        bounds[:, 0] = -np.inf  # what fell due before may be delivered now
+    among_first, among_last = np.searchsorted(rows.among_s, bounds.T)
+    among = (among_last - among_first).tolist()
+    return [
+        _aggregated(condition, rows.value[first[number] : last[number]], among[number], one)
+        for number, one in enumerate(stretches)
+    ]
+
+
+def _bounds(condition: Condition, stretch: Stretch) -> tuple[float, float]:
+    """From when and up to when rows belong to a stretch: all of them to the whole run, for the warm-up's are left out."""
+    if not stretch.is_whole or condition.source != "rows" or condition.aggregation == "rate":
+        return stretch.from_s, stretch.to_s
+    return (-np.inf if condition.span is None else stretch.from_s), np.inf
 
 
 def _aggregated(condition: Condition, values: FloatArray, among: int, stretch: Stretch) -> Figure:
