@@ -74,7 +74,7 @@ def _undivided(condition: Condition) -> list[LabelRule]:
 
 
 def _of_chosen(condition: Condition, rows: Chosen, stretches: Sequence[Stretch]) -> list[Figure]:
-    bounds = np.array([_bounds(condition, one) for one in stretches])
+    bounds = np.array([_bounds(condition, one) for one in stretches]).reshape(-1, 2)
     first, last = np.searchsorted(rows.t_s, bounds.T)
     if condition.metric == "deliveries":
         bounds[:, 0] = -np.inf  # what fell due before may be delivered now

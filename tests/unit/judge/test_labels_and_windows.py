@@ -66,7 +66,9 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def nothing(tmp_path_factory):
-    folder = RunBuilder(tmp_path_factory.mktemp("nothing") / "run", due_s=[99.0], **brownout(20.0, 30.0, END_S)).finish(at_s=END_S)
+    folder = RunBuilder(tmp_path_factory.mktemp("nothing") / "run", due_s=[99.0], **brownout(20.0, 30.0, END_S)).finish(
+        at_s=END_S
+    )
     return summarise(folder), Evidence(folder, load_rows(folder))
 
 
