@@ -129,7 +129,8 @@ class Watch:
             rules = (LabelRule("outcome", "=", word),) if word else ()
             return _past(condition, counts.of(ATTEMPTS, rules), seen_s)
         if condition.metric == "attempts":
-            return _past(condition, self._attempts(condition, counts, to_come), seen_s)
+            best = "at best " if condition.aggregation == "ratio" else ""
+            return _past(condition, self._attempts(condition, counts, to_come), seen_s, best)
         return self._durations(condition, counts, to_come, seen_s)
 
     def _attempts(self, condition: Condition, counts: _Counts, to_come: float) -> float:
@@ -149,7 +150,7 @@ class Watch:
         if not number or not among:
             return ""
         if condition.aggregation == "avg":
-            return _past(condition, counts.of(f"{name}_sum", ()) / among, seen_s)
+            return _past(condition, counts.of(f"{name}_sum", ()) / among, seen_s, "at best ")
         at_most = LabelRule("le", "=", repr(condition.limit))
         if not counts.has(f"{name}_bucket", at_most):
             return ""
@@ -180,13 +181,13 @@ class _Counts:
         return any(all_hold([rule], labels) for labels in every)
 
 
-def _past(condition: Condition, observed: float, seen_s: float) -> str:
+def _past(condition: Condition, observed: float, seen_s: float, best: str = "") -> str:
     if condition.operator == "==":
         falls = condition.aggregation == "min"
         hopeless = observed < condition.limit if falls else observed > condition.limit
     else:
         hopeless = not COMPARE[condition.operator](observed, condition.limit)
-    return f"{shown(observed, condition.unit)} already at {shown(seen_s, 's')}" if hopeless else ""
+    return f"{best}{shown(observed, condition.unit)} already at {shown(seen_s, 's')}" if hopeless else ""
 
 
 def _series_of(condition: Condition) -> list[str]:

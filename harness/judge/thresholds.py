@@ -113,7 +113,7 @@ def judged(condition: Condition, figures: Sequence[Figure]) -> ThresholdResult:
     else:
         one, reason = max(figures, key=lambda figure: _badness(condition, figure)), ""
     has_window = condition.span is not None or condition.over_s is not None
-    window = Window(from_s=one.stretch.from_s, to_s=one.stretch.to_s) if has_window else None
+    window = Window(from_s=round(one.stretch.from_s, 6), to_s=round(one.stretch.to_s, 6)) if has_window else None
     if reason and window is not None:
         reason += f", from {shown(window.from_s, 's')} to {shown(window.to_s, 's')}"
     if reason and len(figures) > 1:

@@ -6,7 +6,7 @@ What is held against the generator is the generator's own doing; starved pages a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from harness.figures.summary import Summary
 from harness.judge.condition import Condition, understood
 from harness.judge.quantity import shown
 from harness.judge.results import ThresholdResult, Validity
-from harness.judge.windows import stretches
+from harness.judge.thresholds import COMPARE, figures_in
 from harness.model import Outcome
 from harness.runfolder import RunRecord
 
@@ -193,34 +193,41 @@ def _limits(thresholds: Sequence[ThresholdResult], evidence: Evidence) -> list[s
         condition = understood(threshold.assertion)
         if not condition.is_upper_limit_of_rows_s or threshold.observed is None:
             continue
-        name, lateness_s = _lateness_behind(condition, threshold, evidence)
-        late = f"the generator's {name} lateness, {shown(lateness_s, 's')},"
-        if threshold.passed and lateness_s > LATENESS_OF_LIMIT * threshold.limit:
+        seen = _observed_late(condition, threshold, evidence)
+        breaches = [one for one in seen if not COMPARE[condition.operator](one.observed_s, threshold.limit)]
+        worst = max(breaches or seen, key=lambda one: one.lateness_s)
+        late = f"the generator's {worst.name} lateness, {shown(worst.lateness_s, 's')},"
+        if threshold.passed and worst.lateness_s > LATENESS_OF_LIMIT * threshold.limit:
             reasons.append(f"{late} is more than a tenth of the limit in {threshold.assertion}: {_LESS}")
-        elif not threshold.passed and not _breached(threshold, lateness_s, condition.operator):
+        elif not threshold.passed and not any(_stands(condition, one) for one in breaches):
             reasons.append(f"{late} may be all that breaches {threshold.assertion}: {_LESS}")
     return reasons
 
 
-def _lateness_behind(condition: Condition, threshold: ThresholdResult, evidence: Evidence) -> tuple[str, float]:
-    """The lateness of what a threshold was judged by: its labels (but for the outcome) and its windows.
+class _Late(NamedTuple):
+    """What was observed in a stretch of the run, and how late the generator was there."""
 
-    Of several windows the worst lateness where it holds, and that of the breached one where it doesn't.
-    """
-    if not condition.rules and threshold.window is None:
-        return lateness_figure(evidence.samples)
-    late = evidence.chosen("lateness_seconds", but(condition.rules, "outcome"))
+    observed_s: float
+    name: str
+    lateness_s: float
+
+
+def _observed_late(condition: Condition, threshold: ThresholdResult, evidence: Evidence) -> list[_Late]:
+    """What a threshold was judged by, with the lateness of just that: its labels (but for the outcome), each window."""
     if threshold.window is None:
-        return _stands_for(np.sort(late.value))
-    within = stretches(condition, evidence.record, evidence.stop_s) if threshold.passed else [threshold.window]
-    figures = []
-    for one in within:
-        first, last = np.searchsorted(late.t_s, [one.from_s, one.to_s]).tolist()
-        figures.append(_stands_for(np.sort(late.value[first:last])))
-    return max(figures, key=lambda figure: figure[1])
+        late = evidence.samples.of("lateness_seconds")
+        if condition.rules:
+            late = np.sort(evidence.chosen("lateness_seconds", but(condition.rules, "outcome")).value)
+        return [_Late(threshold.observed or 0.0, *_stands_for(late))]
+    rows = evidence.chosen("lateness_seconds", but(condition.rules, "outcome"))
+    found = []
+    for one in figures_in(condition, evidence):
+        if one.observed is not None:
+            first, last = np.searchsorted(rows.t_s, [one.stretch.from_s, one.stretch.to_s]).tolist()
+            found.append(_Late(one.observed, *_stands_for(np.sort(rows.value[first:last]))))
+    return found
 
 
-def _breached(threshold: ThresholdResult, lateness_s: float, compare: str) -> bool:
+def _stands(condition: Condition, seen: _Late) -> bool:
     """Whether an upper limit is still breached when the lateness is taken off."""
-    left_s = (threshold.observed or 0.0) - lateness_s
-    return left_s >= threshold.limit if compare == "<" else left_s > threshold.limit
+    return not COMPARE[condition.operator](seen.observed_s - seen.lateness_s, condition.limit)

@@ -9,7 +9,7 @@ from harness.figures.rows import load_rows
 from harness.figures.summarise import summarise
 from harness.judge.thresholds import evaluate
 from harness.model import Outcome
-from tests.run_builder import RunBuilder, brownout, make_pages
+from tests.run_builder import Labels, RunBuilder, brownout, make_pages
 
 END_S = 60.0
 CODES = [f"350919100{1 if number < 30 else 2}{number % 30 + 1:03d}" for number in range(60)]
@@ -18,8 +18,11 @@ SERVER = 5.0
 
 
 def made_run(path):
-    """Sixty stations, one a second: 100 ms in Mangli (the first 30), 200 ms in Sempusari; in the brownout from 20 s to 30 s
-    a first attempt is refused after 1 s, the second accepted after 50 ms. The last page of all never arrives: its attempt times out after 500 ms."""
+    """Sixty stations, one a second.
+
+    100 ms in Mangli (the first 30), 200 ms in Sempusari. In the brownout from 20 s to 30 s a first attempt is refused after
+    1 s, the second accepted after 50 ms. The last page of all never arrives: its attempt times out after 500 ms.
+    """
     made = RunBuilder(
         path,
         pages=make_pages([float(number) for number in range(60)], 1, CODES),
@@ -50,7 +53,7 @@ def made_run(path):
                 ("process_resident_memory_bytes", ()): 2e8,
             },
         )  # fmt: skip
-        buckets = {("harness_response_seconds_bucket", (("le", le),)): count for le, count in
+        buckets: dict[tuple[str, Labels], float] = {("harness_response_seconds_bucket", (("le", le),)): count for le, count in
                    (("0.5", 0.9 * second), ("1.0", 0.99 * second), ("+Inf", 1.0 * second))}  # fmt: skip
         for worker in ("worker-0", "worker-1"):
             made.scrape(worker, float(second), {**buckets, ("process_resident_memory_bytes", ()): 1e8})
@@ -109,24 +112,24 @@ SERIES = [
     ("max(mock_server_queue_depth) {} {}", 50, "<=", "50", "49"),
     ("min(mock_server_queue_depth) {} {}", 2, ">=", "2", "3"),
     ("last(mock_server_queue_depth) {} {}", 2, "<", "3", "2"),
-    ("avg(mock_server_queue_depth) {} {} during \"brownout\"", 50, "<=", "50", "49"),
+    ('avg(mock_server_queue_depth) {} {} during "brownout"', 50, "<=", "50", "49"),
     ("p50(mock_server_queue_depth) {} {}", 2, "<", "3", "2"),
     ("count(mock_server_queue_depth) {} {} over 10s", 10, ">=", "10", "11"),
-    ("max(mock_server_queue_depth) {} {} within 0s of end of \"brownout\"", 2, "<", "3", "2"),
+    ('max(mock_server_queue_depth) {} {} within 0s of end of "brownout"', 2, "<", "3", "2"),
     ("max(process_resident_memory_bytes{{target=~'worker-.*'}}) {} {}", 1e8, "<", "101MB", "99MB"),
-    ("max(process_resident_memory_bytes{{target=\"server\"}}) {} {}", 2e8, "<", "201MB", "199MB"),
+    ('max(process_resident_memory_bytes{{target="server"}}) {} {}', 2e8, "<", "201MB", "199MB"),
     ("count(mock_server_shed_total) {} {}", 40, "<=", "40", "39"),
-    ("count(mock_server_shed_total{{reason=\"codel\"}}) {} {}", 10, "<=", "10", "9"),
-    ("count(mock_server_shed_total{{reason=\"none\"}}) {} {}", 0, "<", "1", "0"),
-    ("ratio(mock_server_shed_total{{reason=\"codel\"}}) {} {}", 0.25, "<=", "25%", "24%"),
-    ("rate(mock_server_shed_total) {} {} during \"brownout\"", 4, "<=", "4/s", "3.9/s"),
-    ("rate(mock_server_pages_stored_total) {} {} after \"brownout\"", 5, ">=", "5/s", "5.1/s"),
+    ('count(mock_server_shed_total{{reason="codel"}}) {} {}', 10, "<=", "10", "9"),
+    ('count(mock_server_shed_total{{reason="none"}}) {} {}', 0, "<", "1", "0"),
+    ('ratio(mock_server_shed_total{{reason="codel"}}) {} {}', 0.25, "<=", "25%", "24%"),
+    ('rate(mock_server_shed_total) {} {} during "brownout"', 4, "<=", "4/s", "3.9/s"),
+    ('rate(mock_server_pages_stored_total) {} {} after "brownout"', 5, ">=", "5/s", "5.1/s"),
     ("rate(mock_server_pages_stored_total) {} {} over 10s", 0, ">=", "0", "0.1"),
     ("last(mock_server_pages_stored_total) {} {}", 255, ">=", "255", "256"),
     ("avg(mock_server_service_seconds) {} {}", 0.1, "<", "101ms", "99ms"),
     ("count(mock_server_service_seconds) {} {}", 255, ">=", "255", "256"),
-    ("rate(mock_server_service_seconds_sum) {} {} after \"brownout\"", 0.5, "<", "51%", "49%"),
-    ("ratio(harness_response_seconds_bucket{{le=\"1\"}}) {} {}", 0.99, ">=", "98.9%", "99.1%"),
+    ('rate(mock_server_service_seconds_sum) {} {} after "brownout"', 0.5, "<", "51%", "49%"),
+    ('ratio(harness_response_seconds_bucket{{le="1"}}) {} {}', 0.99, ">=", "98.9%", "99.1%"),
 ]  # fmt: skip
 
 
@@ -202,7 +205,10 @@ def test_a_server_that_answered_no_scrape_in_a_window_has_no_figure_there(tmp_pa
     made = RunBuilder(tmp_path / "run")
     made.attempt(0)
     for second in range(31):
-        samples = {("mock_server_queue_depth", ()): 1.0, ("mock_server_wasted_work_total", ()): 0.0}
+        samples: dict[tuple[str, Labels], float] = {
+            ("mock_server_queue_depth", ()): 1.0,
+            ("mock_server_wasted_work_total", ()): 0.0,
+        }
         made.scrape("server", float(second), None if 10 < second < 20 else samples)
     folder = made.finish(at_s=30.0)
     figures = summarise(folder), Evidence(folder, load_rows(folder))

@@ -6,7 +6,7 @@ import pytest
 
 from harness.judge.results import ThresholdResult, Window
 from harness.runfolder import RunFolder
-from reports.github import LARGEST_SUMMARY_BYTES, announce, annotated
+from reports.github import LARGEST_SUMMARY_BYTES, annotated, announce
 from reports.junit import junit
 from reports.markdown import markdown, metrics
 from tests.unit.reports import evening
