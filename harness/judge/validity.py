@@ -67,13 +67,11 @@ def assess(summary: Summary, record: RunRecord, evidence: Evidence, thresholds: 
     return Validity(valid=not reasons, reasons=list(dict.fromkeys(reasons)))
 
 
-def lateness_figure(samples: Samples) -> tuple[str, float]:
-    """What stands for the generator's lateness, by name and in seconds: p99, or the greatest of a small sample."""
-    return _stands_for(samples.of("lateness_seconds"))
-
-
 def _stands_for(lateness: FloatArray) -> tuple[str, float]:
-    """p99 of latenesses sorted upwards, or the greatest of a small sample."""
+    """What stands for the generator's lateness, by name and in seconds: p99, or the greatest of a small sample.
+
+    `lateness` is sorted upwards.
+    """
     if len(lateness) == 0:
         return "greatest", 0.0
     if len(lateness) < SMALL_SAMPLE:
