@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import yaml  # type: ignore[import-untyped]
 
 from harness.errors import ExitCode
@@ -54,9 +55,15 @@ def test_a_run_that_can_not_pass_any_more_is_aborted_and_fails_the_step_with_out
     record = json.loads((tmp_path / "the-run" / "run.json").read_text())
     assert (record["seed"], record["ended"]["how"]) == (3, "aborted")
     assert record["ended"]["at_s"] < 30
+    assert last_due_s(tmp_path / "the-run") < record["ended"]["at_s"] + 2  # nothing was sent after that
     errors = [line for line in done.stdout.splitlines() if line.startswith("::error title=FAIL%3A tiny::")]
     assert any('ratio(attempts{outcome="accepted"}) >= 90%25%0Aobserved ' in line for line in errors), done.stdout
     assert (tmp_path / "summary").read_text().startswith("## ❌ FAIL: tiny\n")
+
+
+def last_due_s(folder):
+    ((latest,),) = duckdb.execute(f"SELECT max(due_s) FROM '{folder / 'attempts.parquet'}' WHERE sent_s > 0").fetchall()
+    return latest
 
 
 def test_a_usage_error_leaves_no_verdict(tmp_path):

@@ -186,6 +186,7 @@ def test_a_page_that_never_arrived_breaks_every_window_that_it_fell_due_in(run):
     [
         'count(attempts{kelurahan="3509191999", outcome="reset"}) == 0',
         'count(attempts{station="3509191001099"}) == 0',
+        'count(attempts{station=~"3509191001"}) == 0',  # a regular expression must match the whole value
         'count(attempts{phase="brown", outcome="reset"}) == 0',
         'count(attempts{form="pdpr"}) == 0',
         'count(attempts{worker="7"}) == 0',
