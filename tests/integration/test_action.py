@@ -62,7 +62,8 @@ def test_a_run_that_can_not_pass_any_more_is_aborted_and_fails_the_step_with_out
 
 
 def last_due_s(folder):
-    ((latest,),) = duckdb.execute(f"SELECT max(due_s) FROM '{folder / 'attempts.parquet'}' WHERE sent_s > 0").fetchall()
+    query = "SELECT max(due_s) FROM read_parquet(?) WHERE sent_s > 0"
+    ((latest,),) = duckdb.execute(query, [str(folder / "attempts.parquet")]).fetchall()
     return latest
 
 
