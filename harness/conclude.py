@@ -11,6 +11,7 @@ from harness.judge.results import Verdict
 from harness.judge.verdict import judge, weigh
 from harness.runfolder import RunFolder
 from reports.github import announce
+from reports.markdown import markdown
 from reports.render import render
 from reports.terminal import print_lines, print_verdict
 
@@ -21,7 +22,8 @@ def conclude(folder: RunFolder, assertions: Sequence[str], *, to_ci: bool = True
     summary = load_summary(folder)
     print_verdict(verdict, summary, folder.page)
     if to_ci:
-        print_lines(announce(folder, summary.name, verdict))
+        text = folder.markdown.read_text("utf-8")
+        print_lines(announce(text, summary.name, verdict, load_audit(folder)))
     return verdict.exit_code
 
 
@@ -36,4 +38,6 @@ def second_opinion(folder: RunFolder, assertions: Sequence[str]) -> int:
     """Judge by other assertions than the run's own, and print; the exit code. The folder's own judgement stays as it is."""
     judged = weigh(folder, assertions)
     print_verdict(judged.verdict, judged.summary, None)
+    text = markdown(judged.summary, judged.verdict, [], judged.audit)
+    print_lines(announce(text, judged.summary.name, judged.verdict, judged.audit))
     return judged.verdict.exit_code

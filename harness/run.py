@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import shutil
 import signal
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -22,7 +19,7 @@ from harness.measure.health import ClockWatch
 from harness.measure.scrapes import Scrape
 from harness.measure.server_admin import ServerAdmin
 from harness.order import Order, describe, phase_records, troubles
-from harness.processes import start_generator, start_server
+from harness.processes import private_folder, start_generator, start_server
 from harness.runfolder import Ended, RunRecord, StockRecord, WorkerRecord
 from harness.scenario import REGIONS
 from harness.signals import Signals, Stopped
@@ -73,7 +70,7 @@ class Run:
         write_plan(self._folder.plan, self._order.plan)
         if self._scenario.stations.region not in REGIONS:
             shutil.copyfile(self._scenario.stations.region, self._folder.region)
-        with Family(self._folder.logs) as family, _private_folder() as private, self._consent:
+        with Family(self._folder.logs) as family, private_folder() as private, self._consent:
             self._signals.listener = lambda number: family.inbox.put(Message("harness", "signal", {"number": number}))
             self._consent.listener = lambda reason: family.inbox.put(
                 Message("consent", "withdrawn", {"reason": reason})
@@ -294,13 +291,3 @@ class Run:
 def _stopped_by(number: signal.Signals, at_s: float, when: str = "") -> Ended:
     how: How = "terminated" if number is signal.SIGTERM else "interrupted"
     return Ended(how=how, at_s=at_s, message=f"{number.name} {when or f'after {at_s:.1f} s'}")
-
-
-@contextlib.contextmanager
-def _private_folder() -> Iterator[Path]:
-    """A folder of our own (mode 0700) for the stations' PINs, outside the run folder; gone at the end."""
-    path = Path(tempfile.mkdtemp(prefix="harness-"))
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)

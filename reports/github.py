@@ -6,27 +6,29 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.judge.results import ThresholdResult, Verdict
-from harness.runfolder import RunFolder
+from harness.judge.results import Audit, ThresholdResult, Verdict
 from reports.keyfigures import meaning, window_of
+from reports.nothing_lost import safety_sentence
 from reports.quantities import quantity
 
 LARGEST_SUMMARY_BYTES = 1_000_000
 """GitHub drops a step's summary above 1 MiB, all of it."""
 
 
-def announce(folder: RunFolder, name: str, verdict: Verdict, environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Add summary.md to the job's summary, where there is one; the annotations to print, none outside of GitHub."""
-    summary = environment.get("GITHUB_STEP_SUMMARY")
-    if summary:
-        text = folder.markdown.read_bytes()[:LARGEST_SUMMARY_BYTES].decode("utf-8", "ignore")
-        with Path(summary).open("a", encoding="utf-8") as file:
+def announce(
+    summary: str, name: str, verdict: Verdict, audit: Audit | None, environment: Mapping[str, str] = os.environ
+) -> list[str]:
+    """Add a summary (Markdown) to the job's, where there is one; the annotations to print, none outside of GitHub."""
+    job = environment.get("GITHUB_STEP_SUMMARY")
+    if job:
+        text = summary.encode()[:LARGEST_SUMMARY_BYTES].decode("utf-8", "ignore")
+        with Path(job).open("a", encoding="utf-8") as file:
             file.write(text + "\n")
-    return annotated(name, verdict) if environment.get("GITHUB_ACTIONS") == "true" else []
+    return annotated(name, verdict, audit) if environment.get("GITHUB_ACTIONS") == "true" else []
 
 
-def annotated(name: str, verdict: Verdict) -> list[str]:
-    """A line for each: an error for a breach, a warning for an invalid measurement, a notice for a pass.
+def annotated(name: str, verdict: Verdict, audit: Audit | None) -> list[str]:
+    """A line for each: an error for a breach and for a server that is not safe, a warning for INVALID, a notice for a pass.
 
     An invalid run's thresholds are neither passed nor breached, so nothing is said of them.
     """
@@ -35,7 +37,9 @@ def annotated(name: str, verdict: Verdict) -> list[str]:
         return [_command("warning", f"INVALID: {name}", text)]
     if verdict.verdict == "pass":
         return [_command("notice", f"PASS: {name}", meaning(verdict))]
-    return [_command("error", f"FAIL: {name}", _said(one)) for one in verdict.thresholds if not one.passed]
+    said = [safety_sentence(audit)] if verdict.safety is False and audit is not None else []
+    said += [_said(one) for one in verdict.thresholds if not one.passed]
+    return [_command("error", f"FAIL: {name}", text) for text in said]
 
 
 def _said(threshold: ThresholdResult) -> str:

@@ -26,7 +26,17 @@ from reports.keyfigures import by_how_much, headline, key_figures, meaning
 from reports.live import Snapshot, panel, plain_line
 from reports.quantities import quantity
 
-__all__ = ["LiveView", "QuietView", "Snapshot", "console", "print_audit", "print_lines", "print_runs", "print_table", "print_verdict"]
+__all__ = [
+    "LiveView",
+    "QuietView",
+    "Snapshot",
+    "console",
+    "print_audit",
+    "print_lines",
+    "print_runs",
+    "print_table",
+    "print_verdict",
+]
 
 PIPE_WIDTH = 120
 STYLES = {"PASS": "bold green", "FAIL": "bold red", "INVALID": "bold yellow", "NOT JUDGED": "bold yellow"}

@@ -24,6 +24,8 @@ from mock_server.problems import suggestion
 from mock_server.units import duration_s
 
 AGGREGATIONS = ("pN", "avg", "min", "max", "count", "rate", "ratio", "last")
+COUNTERS = ("_total", "_count", "_sum", "_bucket")
+"""How the counters of a server that is not ours are told from its gauges: by the ends of their names."""
 ARRIVING = ("delivery_seconds", "completion_seconds")
 """Samples whose rows may never arrive."""
 SHORTEST_S = 1.0
@@ -103,8 +105,11 @@ def _source(parsed: Parsed) -> Source:
     found = series(name)
     if found is not None:
         return found.kind
+    if any(matcher.label.text == "target" for matcher in parsed.matchers):
+        return "counter" if name.endswith(COUNTERS) else "gauge"
     known = [*ROW_LABELS, *KNOWN]
-    near = suggestion(name, known) or f"; there are {', '.join(ROW_LABELS)}, and the series of docs/metrics.md"
+    others = ", the series of docs/metrics.md, and those of a server of yours with its {target=…}"
+    near = suggestion(name, known) or f"; there are {', '.join(ROW_LABELS)}{others}"
     note = "; a key of the summary stands alone, without an aggregation" if "." in name else near
     raise parsed.problem(parsed.metric, f'there is no metric "{name}"{note}')
 
@@ -147,14 +152,15 @@ def _rule(parsed: Parsed, matcher: Matcher, source: Source) -> LabelRule:
     name, label = parsed.metric.text, matcher.label.text
     known = series(name)
     labels = ROW_LABELS[name] if source == "rows" else (*(known.labels if known else ()), "target")
-    if label not in labels:
+    is_foreign = source != "rows" and known is None
+    if label not in labels and not is_foreign:
         near = suggestion(label, labels) or f"; there are {', '.join(labels)}"
         raise parsed.problem(matcher.label, f'{name} has no label "{label}"{near}')
     rule = _compiled(parsed, matcher)
-    if label == "outcome" and not any(rule.holds(str(outcome)) for outcome in OUTCOMES):
+    if label == "outcome" and not is_foreign and not any(rule.holds(str(outcome)) for outcome in OUTCOMES):
         near = suggestion(matcher.value.text, OUTCOMES) or f"; there are {', '.join(OUTCOMES)}"
         raise parsed.problem(matcher.value, f"no outcome is chosen by this{near}")
-    if label == "outcome" and matcher.operator == "!=" and matcher.value.text not in OUTCOMES:
+    if label == "outcome" and not is_foreign and matcher.operator == "!=" and matcher.value.text not in OUTCOMES:
         raise parsed.problem(matcher.value, f'there is no outcome "{matcher.value.text}"')
     return rule
 

@@ -43,11 +43,11 @@ def run_step(place, inputs):
 def test_a_run_that_can_not_pass_any_more_is_aborted_and_fails_the_step_with_outputs_a_summary_and_annotations(
     tmp_path, tiny
 ):
-    """Every answer is a 500: the share of accepted attempts is hopeless after seconds of the minute that it has."""
+    """From the second second on every answer is a 500: the share of accepted attempts is hopeless after seconds of the minute that it has."""
     with Path(tmp_path / tiny).open("a", encoding="utf-8") as file:
         file.write(
             "[[thresholds]]\nassert = 'ratio(attempts{outcome=\"accepted\"}) >= 90%'\nabort = true\n"
-            '[[faults]]\nname = "errors"\nkind = "abort"\nstart = "0s"\nduration = "60s"\nstatus = 500\n'
+            '[[faults]]\nname = "errors"\nkind = "abort"\nstart = "1s"\nduration = "60s"\nstatus = 500\n'
         )
     done = run_step(tmp_path, {"scenario": str(tiny), "arguments": "--seed 3\n--set deadline=60s", "out": "the-run"})
     assert done.returncode == ExitCode.FAILED, done.stdout + done.stderr

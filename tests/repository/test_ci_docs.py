@@ -78,7 +78,14 @@ def verdict(**more):
     threshold = ThresholdResult(
         assertion="count(attempts) < 1 over 1s", observed=2.0, limit=1.0, unit="", window=Window(from_s=0.0, to_s=1.0), passed=False, reason="1 above",
     )  # fmt: skip
-    made = {"verdict": "fail", "exit_code": 99, "ended": "deadline", "validity": {"valid": True, "reasons": []}}
+    made = {
+        "verdict": "fail",
+        "exit_code": 99,
+        "ended": "deadline",
+        "safety": True,
+        "liveness": "unknown",
+        "validity": {"valid": True, "reasons": []},
+    }
     return Verdict.model_validate({**made, "thresholds": [threshold], **more}).model_dump(mode="json", by_alias=True)
 
 

@@ -54,6 +54,21 @@ def test_the_unit_follows_from_the_metric_and_the_aggregation(subject, unit):
     assert understood(f"{subject} < 1").unit == unit
 
 
+@pytest.mark.parametrize(
+    ("subject", "source"),
+    [
+        ('max(nginx_connections_active{target="nginx"})', "gauge"),
+        ('rate(nginx_http_requests_total{outcome="any", target=~"ngin."})', "counter"),
+        ('ratio(s3_seconds_bucket{le="1", target="s3"})', "counter"),
+    ],
+)
+def test_any_series_of_a_server_that_is_not_ours_can_be_named_with_its_target(subject, source):
+    assert understood(f"{subject} < 1").source == source
+    without = subject.replace("target", "tarket")
+    with pytest.raises(WrongAssertionError, match="there is no metric"):
+        understood(f"{without} < 1")
+
+
 WRONG = [
     ('max(response_seconds{phase="x}) < 1', 27, "this text has no closing quote"),
     ("max(response_seconds{phase=x}) < 1", 27, "a text in quotes should stand here"),

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 from harness.judge.results import ThresholdResult, Window
-from harness.runfolder import RunFolder
 from reports.github import LARGEST_SUMMARY_BYTES, annotated, announce
 from reports.junit import junit
 from reports.markdown import markdown, metrics
-from tests.unit.reports import evening
+from tests.unit.reports import evening, evening_audited
 
 
 def breach(**more):
@@ -24,48 +23,48 @@ def breach(**more):
     return ThresholdResult(**{**fields, "window": Window(from_s=20.0, to_s=30.0), **more})
 
 
-@pytest.fixture
-def folder(tmp_path):
-    made = RunFolder(tmp_path / "run")
-    made.create()
-    made.markdown.write_text("## PASS\n", "utf-8")
-    return made
-
-
 def test_every_breach_is_an_error_with_observed_limit_and_window():
     verdict = evening.verdict("fail").model_copy(
         update={"thresholds": [breach(), breach(assertion="fine", passed=True)]}
     )
-    (line,) = annotated("kaliwates", verdict)
+    (line,) = annotated("kaliwates", verdict, evening_audited.audit())
     assert line == (
         "::error title=FAIL%3A kaliwates::p95(x) < 1s over 10s%0Aobserved 2 s, limit 1 s, window 20 s to 30 s%0A1 s above"
     )
 
 
 def test_an_invalid_run_is_one_warning_with_its_reasons_and_nothing_of_its_thresholds():
-    (line,) = annotated("kaliwates", evening.verdict("invalid", ("a worker was lost", "100% busy")))
+    (line,) = annotated(
+        "kaliwates", evening.verdict("invalid", ("a worker was lost", "100% busy")), evening_audited.audit()
+    )
     assert line.startswith("::warning title=INVALID%3A kaliwates::")
     assert line.endswith("%0Aa worker was lost%0A100%25 busy")
 
 
 def test_a_pass_is_a_notice():
-    (line,) = annotated("kaliwates", evening.verdict("pass"))
+    (line,) = annotated("kaliwates", evening.verdict("pass"), evening_audited.audit())
     assert line.startswith("::notice title=PASS%3A kaliwates::")
 
 
-def test_the_summary_is_added_to_the_jobs_where_there_is_one(tmp_path, folder):
+def test_a_server_that_is_not_safe_is_an_error_whatever_the_thresholds_say():
+    verdict = evening.verdict("pass").model_copy(update={"verdict": "fail", "safety": False})
+    (line,) = annotated("kaliwates", verdict, evening_audited.unsafe())
+    assert line.startswith("::error title=FAIL%3A kaliwates::Not safe: ")
+
+
+def test_the_summary_is_added_to_the_jobs_where_there_is_one(tmp_path):
     job = tmp_path / "summary"
     job.write_text("before\n")
-    verdict = evening.verdict("pass")
-    assert announce(folder, "x", verdict, {"GITHUB_STEP_SUMMARY": str(job)}) == []
+    said = "## PASS\n", "x", evening.verdict("pass"), evening_audited.audit()
+    assert announce(*said, {"GITHUB_STEP_SUMMARY": str(job)}) == []
     assert job.read_text() == "before\n## PASS\n\n"
-    assert len(announce(folder, "x", verdict, {"GITHUB_ACTIONS": "true"})) == 1
-    assert announce(folder, "x", verdict, {}) == []
+    assert len(announce(*said, {"GITHUB_ACTIONS": "true"})) == 1
+    assert announce(*said, {}) == []
 
 
-def test_a_summary_that_github_would_drop_is_cut(tmp_path, folder):
-    folder.markdown.write_text("é" * LARGEST_SUMMARY_BYTES, "utf-8")
-    announce(folder, "x", evening.verdict("pass"), {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary")})
+def test_a_summary_that_github_would_drop_is_cut(tmp_path):
+    said = "é" * LARGEST_SUMMARY_BYTES, "x", evening.verdict("pass"), evening_audited.audit()
+    announce(*said, {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary")})
     assert len((tmp_path / "summary").read_text("utf-8")) == LARGEST_SUMMARY_BYTES // 2 + 1
 
 
