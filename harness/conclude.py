@@ -10,14 +10,20 @@ from harness.judge.audit import load_audit
 from harness.judge.results import Verdict
 from harness.judge.verdict import judge, weigh
 from harness.runfolder import RunFolder
+from reports.github import announce
+from reports.markdown import markdown
 from reports.render import render
-from reports.terminal import print_verdict
+from reports.terminal import print_lines, print_verdict
 
 
-def conclude(folder: RunFolder, assertions: Sequence[str]) -> int:
-    """Summarise, audit, judge, draw and print; the exit code."""
+def conclude(folder: RunFolder, assertions: Sequence[str], *, to_ci: bool = True) -> int:
+    """Summarise, audit, judge, draw and print; the exit code. With `to_ci`, GitHub hears of it where it listens."""
     verdict = draw(folder, assertions)
-    print_verdict(verdict, load_summary(folder), folder.page)
+    summary = load_summary(folder)
+    print_verdict(verdict, summary, folder.page)
+    if to_ci:
+        text = folder.markdown.read_text("utf-8")
+        print_lines(announce(text, summary.name, verdict, load_audit(folder)))
     return verdict.exit_code
 
 
@@ -32,4 +38,6 @@ def second_opinion(folder: RunFolder, assertions: Sequence[str]) -> int:
     """Judge by other assertions than the run's own, and print; the exit code. The folder's own judgement stays as it is."""
     judged = weigh(folder, assertions)
     print_verdict(judged.verdict, judged.summary, None)
+    text = markdown(judged.summary, judged.verdict, [], judged.audit)
+    print_lines(announce(text, judged.summary.name, judged.verdict, judged.audit))
     return judged.verdict.exit_code

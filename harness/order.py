@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness import machine
 from harness.foreign import Foreign
+from harness.judge.watchable import Watched
 from harness.plan import Plan
 from harness.plan.phases import phases
 from harness.runfolder import FaultRecord, PhaseRecord, RunFolder, RunRecord, WorkerRecord
@@ -26,6 +27,8 @@ class Order:
     run_id: str
     command: list[str]
     limits_s: list[float]
+    watched: Sequence[Watched] = ()
+    """Thresholds that end the run early once they can't be passed any more."""
     workers: int = 1
     foreign: Foreign | None = None
     """An upload server of the user's; None starts the mock."""

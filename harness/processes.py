@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import shutil
 import site
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +110,13 @@ def start_generator(family: Family, order: Order, private: Path, secret: str) ->
 def _environment(order: Order, **more: str) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
     return {**inherited, "HARNESS_RUN": str(order.folder.path.resolve()), "PYTHONUNBUFFERED": "1", **more}
+
+
+@contextlib.contextmanager
+def private_folder() -> Iterator[Path]:
+    """A folder of our own (mode 0700) for the stations' PINs, outside the run folder; gone at the end."""
+    path = Path(tempfile.mkdtemp(prefix="harness-"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import shutil
 import signal
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from harness.children import Family, Interruption, Message
 from harness.figures.tables import write_plan
 from harness.foreign import ConsentThread
+from harness.judge.hopeless import Watch
 from harness.live import LiveFigures
 from harness.measure.collector import Collector
 from harness.measure.health import ClockWatch
+from harness.measure.scrapes import Scrape
 from harness.measure.server_admin import ServerAdmin
 from harness.order import Order, describe, phase_records, troubles
-from harness.processes import start_generator, start_server
+from harness.processes import private_folder, start_generator, start_server
 from harness.runfolder import Ended, RunRecord, StockRecord, WorkerRecord
 from harness.scenario import REGIONS
 from harness.signals import Signals, Stopped
 from harness.stocktaking import drain, take_stock
-from harness.watch import Watch
+from harness.watch import Watcher
 from reports.terminal import Snapshot
 
 _HEAD_START_S = 0.5
@@ -62,10 +61,11 @@ class Run:
         self._workers = [WorkerRecord(rank=rank) for rank in range(order.workers)]
         self._pids: dict[int, int] = {}
         self._live: LiveFigures | None = None
+        self._watch: Watch | None = None
         self._told_lost = 0
         self._stock: StockRecord | None = None
         self._consent = ConsentThread(order.foreign)
-        self._prometheus = Watch(order)
+        self._prometheus = Watcher(order)
 
     def execute(self) -> None:
         """Run to the end. Raises ChildError if a process did not start; Interruption if stopped before T0."""
@@ -73,7 +73,7 @@ class Run:
         write_plan(self._folder.plan, self._order.plan)
         if self._scenario.stations.region not in REGIONS:
             shutil.copyfile(self._scenario.stations.region, self._folder.region)
-        with Family(self._folder.logs) as family, _private_folder() as private, self._consent, self._prometheus:
+        with Family(self._folder.logs) as family, private_folder() as private, self._consent, self._prometheus:
             self._signals.listener = lambda number: family.inbox.put(Message("harness", "signal", {"number": number}))
             self._consent.listener = lambda reason: family.inbox.put(
                 Message("consent", "withdrawn", {"reason": reason})
@@ -117,13 +117,19 @@ class Run:
         self._folder.write_run(record)
         scenario = self._scenario
         self._live = LiveFigures(record, len(self._order.plan.stations), self._order.plan.pages)
-        self._collector = Collector(self._folder.scrapes, targets, self._clock, self._live.see)
+        self._watch = Watch(self._order.watched, record, self._order.plan.pages)
+        self._collector = Collector(self._folder.scrapes, targets, self._clock, self._see)
         for name in ("server", "generator"):
             if name == "generator" or self._admin is not None:
                 family[name].tell("t0", monotonic=self._t0)
         self._collector.start()
         self._view.say(f"{scenario.name}: {scenario.title}" if scenario.title else scenario.name)
         return record
+
+    def _see(self, scrape: Scrape) -> None:
+        for watcher in (self._live, self._watch):
+            if watcher is not None:
+                watcher.see(scrape)
 
     # --- drive
 
@@ -135,6 +141,10 @@ class Run:
             message = family.next(_STEP_S)
             self._look()
             now = self._clock()
+            if ended is None and (hopeless := self._hopeless(now)) is not None:
+                ended = hopeless
+                family["generator"].tell("stop", lost=0)
+                limit_s = now + _OVERTIME_S
             if message is None:
                 if now > limit_s:
                     text = f"the generator did not finish within {limit_s:.0f} s: killed"
@@ -160,6 +170,14 @@ class Run:
         self._clock_watch.look()
         if self._live is not None:
             self._view.show(self._live.snapshot(self._clock()))
+
+    def _hopeless(self, now: float) -> Ended | None:
+        """How the run ends if a threshold that it is to be aborted for can't be passed any more."""
+        why = self._watch.hopeless() if self._watch is not None else ""
+        if not why:
+            return None
+        self._view.say(f"Aborting: {why}")
+        return Ended(how="aborted", at_s=now, message=why)
 
     def _halted_by(self, family: Family, message: Message) -> Ended | None:
         """How the run ends if this message ends it early."""
@@ -242,7 +260,7 @@ class Run:
 
     def _unless_stopped(self, ended: Ended) -> Ended:
         """A signal that came after the last upload still makes it an interrupted run."""
-        if self._signals.heard is None or ended.how not in {"completed", "deadline"}:
+        if self._signals.heard is None or ended.how not in {"completed", "deadline", "aborted"}:
             return ended
         return _stopped_by(self._signals.heard, ended.at_s, "while winding down")
 
@@ -279,13 +297,3 @@ class Run:
 def _stopped_by(number: signal.Signals, at_s: float, when: str = "") -> Ended:
     how: How = "terminated" if number is signal.SIGTERM else "interrupted"
     return Ended(how=how, at_s=at_s, message=f"{number.name} {when or f'after {at_s:.1f} s'}")
-
-
-@contextlib.contextmanager
-def _private_folder() -> Iterator[Path]:
-    """A folder of our own (mode 0700) for the stations' PINs, outside the run folder; gone at the end."""
-    path = Path(tempfile.mkdtemp(prefix="harness-"))
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)

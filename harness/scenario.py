@@ -101,6 +101,17 @@ class Threshold(Frozen):
     """A condition that the run must meet."""
 
     assertion: str = Field(alias="assert", serialization_alias="assert")
+    abort: bool = False
+    """End the run early once this can't be passed any more."""
+    grace: Annotated[Duration, Field(ge=0)] = 0.0
+    """With `abort`: not before so long after T0 (after the warm-up, if there is one)."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.grace and not self.abort:
+            message = "grace says how long abort = true waits: set abort too"
+            raise ValueError(message)
+        return self
 
 
 class Scenario(Frozen):

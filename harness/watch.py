@@ -23,7 +23,7 @@ _STEP_S = 0.25
 _Answer = TypeVar("_Answer")
 
 
-class Watch:
+class Watcher:
     """One run's. Leaving the `with` block takes the targets back."""
 
     def __init__(self, order: Order) -> None:

@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from harness.figures.summary import Summary
 from harness.judge.results import Audit, ThresholdResult, Verdict
 from reports import nothing_lost
+from reports.keyfigures import window_of
 from reports.quantities import quantity
 
 VALIDITY = "the measurement is valid"
@@ -14,7 +15,10 @@ SAFETY = "nothing that was acknowledged is lost"
 
 
 def junit(summary: Summary, verdict: Verdict | None, audit: Audit | None = None) -> str:
-    """The XML. A breach is a failure, an invalid or unjudged run an error; its thresholds are then skipped, not passed."""
+    """The XML. A breach is a failure, an invalid or unjudged run an error; its thresholds are then skipped, not passed.
+
+    A failure's text has what was observed, the limit, and the window in which it was.
+    """
     suites = Element("testsuites", name="harness")
     suite = SubElement(suites, "testsuite", name=_clean(f"harness.{summary.name}"), time=f"{summary.duration_s:.3f}")
     properties = SubElement(suite, "properties")
@@ -62,7 +66,7 @@ def _judge(case: Element, threshold: ThresholdResult, *, invalid: bool) -> None:
     if invalid:
         _say(case, "skipped", f"not judged, the measurement is invalid; {observed}, {limit}", "")
     elif not threshold.passed:
-        text = f"{threshold.assertion}\n{observed}\n{limit}\n{threshold.reason}"
+        text = "\n".join([threshold.assertion, observed, limit, f"window {window_of(threshold)}", threshold.reason])
         _say(case, "failure", f"{observed}, {limit}", text)
 
 

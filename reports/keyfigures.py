@@ -67,6 +67,16 @@ def by_how_much(threshold: ThresholdResult) -> str:
     return f"{share(min(abs(threshold.observed - threshold.limit) / abs(threshold.limit), 9.99))} to spare"
 
 
+def window_of(threshold: ThresholdResult) -> str:
+    """The stretch of the run in which a threshold's figure was observed: of several windows the worst.
+
+    >>> window_of(ThresholdResult(assertion="", observed=1, limit=2, unit="", passed=True, reason=""))
+    'the whole run'
+    """
+    window = threshold.window
+    return "the whole run" if window is None else f"{window.from_s:,.4g} s to {window.to_s:,.4g} s"
+
+
 def key_figures(summary: Summary) -> list[KeyFigure]:
     """Stations, pages, waiting times, attempts, rates and how the system came back."""
     return [*_counts(summary), *_waits(summary), *_effort(summary), *_recoveries(summary)]

@@ -9,7 +9,7 @@ from typing import Any
 from harness.figures.summary import Summary
 from harness.judge.results import Audit, Verdict
 from reports import nothing_lost, quantities
-from reports.keyfigures import by_how_much, headline, key_figures, meaning
+from reports.keyfigures import by_how_much, headline, key_figures, meaning, window_of
 
 MARKS = {"PASS": "✅", "FAIL": "❌", "INVALID": "⚠️", "NOT JUDGED": "⚠️"}
 LABELLED = {
@@ -29,13 +29,14 @@ def markdown(summary: Summary, verdict: Verdict | None, findings: Sequence[str],
         lines += [*(f"- {_plain(reason)}" for reason in verdict.validity.reasons), ""]
     if verdict and verdict.thresholds:
         lines += _table(
-            ["", "threshold", "observed", "limit", "by how much"],
+            ["", "threshold", "observed", "limit", "window", "by how much"],
             [
                 [
                     "not judged" if word == "INVALID" else "held" if threshold.passed else "**breached**",
                     _plain(threshold.assertion),
                     quantities.quantity(threshold.observed, threshold.unit),
                     quantities.quantity(threshold.limit, threshold.unit),
+                    window_of(threshold),
                     _plain(by_how_much(threshold)),
                 ]
                 for threshold in verdict.thresholds
@@ -71,9 +72,26 @@ def _audited(audit: Audit) -> list[str]:
     return [*lines, _plain(more), ""] if more else lines
 
 
-def metrics(summary: Summary) -> str:
-    """Every figure as a line `name{label="…"} value`, dotted keys joined by "_"; what does not exist is left out."""
-    return "".join(f"{name} {value}\n" for name, value in _flat("", summary.model_dump())) + "# EOF\n"
+def metrics(summary: Summary, verdict: Verdict | None) -> str:
+    """Every figure as a line `name{label="…"} value`, dotted keys joined by "_"; what does not exist is left out.
+
+    The verdict is a line for each word it can be, 1 for the one that it is; of an invalid run no threshold is passed.
+    """
+    lines = [*_flat("", summary.model_dump()), *_judged(verdict)]
+    return "".join(f"{name} {value}\n" for name, value in lines) + "# EOF\n"
+
+
+def _judged(verdict: Verdict | None) -> Iterator[tuple[str, str]]:
+    word = verdict.verdict if verdict else "not judged"
+    for one in ("pass", "fail", "invalid", "not judged"):
+        yield f'verdict{{verdict="{one}"}}', str(int(one == word))
+    for threshold in verdict.thresholds if verdict else []:
+        label = f'{{assert="{_escape(threshold.assertion)}"}}'
+        if threshold.observed is not None:
+            yield f"threshold_observed{label}", _number(threshold.observed)
+        yield f"threshold_limit{label}", _number(threshold.limit)
+        if word != "invalid":
+            yield f"threshold_passed{label}", _number(threshold.passed)
 
 
 def _flat(prefix: str, content: dict[str, Any], labels: str = "") -> Iterator[tuple[str, str]]:

@@ -36,7 +36,7 @@ def render(
     folder.page.write_text(page(folder.read_run(), summary, series, verdict, charts, audit), encoding="utf-8")
     folder.junit.write_text(junit(summary, verdict, audit), encoding="utf-8")
     folder.markdown.write_text(markdown(summary, verdict, findings, audit), encoding="utf-8")
-    folder.metrics.write_text(metrics(summary), encoding="utf-8")
+    folder.metrics.write_text(metrics(summary, verdict), encoding="utf-8")
     return findings
 
 

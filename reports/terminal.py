@@ -26,7 +26,17 @@ from reports.keyfigures import by_how_much, headline, key_figures, meaning
 from reports.live import Snapshot, panel, plain_line
 from reports.quantities import quantity
 
-__all__ = ["LiveView", "QuietView", "Snapshot", "console", "print_audit", "print_runs", "print_table", "print_verdict"]
+__all__ = [
+    "LiveView",
+    "QuietView",
+    "Snapshot",
+    "console",
+    "print_audit",
+    "print_lines",
+    "print_runs",
+    "print_table",
+    "print_verdict",
+]
 
 PIPE_WIDTH = 120
 STYLES = {"PASS": "bold green", "FAIL": "bold red", "INVALID": "bold yellow", "NOT JUDGED": "bold yellow"}
@@ -211,6 +221,14 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], output: C
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     (output or console()).print(table)
+
+
+def print_lines(lines: Sequence[str], output: Console | None = None) -> None:
+    """Lines as they are, for a machine: never wrapped or cut."""
+    out = output or console()
+    for line in lines:
+        out.file.write(line + "\n")
+    out.file.flush()
 
 
 def print_runs(rows: Sequence[Sequence[str]], output: Console | None = None) -> None:

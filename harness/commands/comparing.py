@@ -99,7 +99,7 @@ def calibrate(
     check_name(folder)
     assertions = assertions_of(loaded)
     limits = limits_s(assertions)
-    order = Order(loaded, plan, RunFolder(folder), folder.name, command_line(), limits, workers)
+    order = Order(loaded, plan, RunFolder(folder), folder.name, command_line(), limits, workers=workers)
     calibration = Calibration(order, assertions, folder, runs)
     calibration.check_folder()
     print(f"{runs} runs of {loaded.name}, at most {loaded.deadline:g} s each and some seconds around it, into {folder}")

@@ -32,7 +32,7 @@ def experiment(
 
     loaded, cells = load_experiment(file, planned_due)
     for cell in cells:
-        check_all(assertions_of(cell), str(file))
+        check_all(assertions_of(cell), str(file), [fault.name for fault in cell.scenario.faults])
         check_mock_is_meant(str(file), cell.scenario)
     folder = (out or EXPERIMENTS / loaded.name).absolute()
     matrix = Matrix(loaded, cells, folder, command_line())

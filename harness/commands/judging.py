@@ -33,7 +33,7 @@ def report(path: RunPath, prometheus: PrometheusUrl = None) -> None:
     folder = run_folder(path)
     if prometheus is not None:
         take_again(folder, folder.read_run(), checked("--prometheus", prometheus))
-    conclude_run(folder, own_assertions(folder))
+    conclude_run(folder, own_assertions(folder), to_ci=False)
 
 
 def gate(
@@ -45,7 +45,7 @@ def gate(
     if thresholds is None:
         raise typer.Exit(conclude_run(folder, own_assertions(folder)))
     assertions = scenario_files.load_thresholds(thresholds)
-    check_all(assertions, str(thresholds))
+    check_all(assertions, str(thresholds), [fault.name for fault in folder.read_run().faults])
     code = second_opinion(folder, assertions)
     print(f"Judged by {thresholds}; the run's own verdict and report are as they were.")
     raise typer.Exit(code)

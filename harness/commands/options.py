@@ -12,6 +12,7 @@ import typer
 from harness.confine import links_in
 from harness.errors import BrokenRunError, ConfigurationError, UsageError
 from harness.judge.thresholds import check_all
+from harness.judge.watchable import Watched, check_watched
 from harness.runfolder import RunFolder
 from harness.scenario import Scenario
 
@@ -35,11 +36,16 @@ def assertions_of(loaded: Scenario) -> list[str]:
     return [threshold.assertion for threshold in loaded.thresholds]
 
 
-def conclude_run(folder: RunFolder, assertions: list[str]) -> int:
-    """Summarise, judge, draw and print; the exit code."""
+def watched_in(loaded: Scenario) -> list[Watched]:
+    """The thresholds of a scenario that end a run early."""
+    return [Watched(one.assertion, one.grace) for one in loaded.thresholds if one.abort]
+
+
+def conclude_run(folder: RunFolder, assertions: list[str], *, to_ci: bool = True) -> int:
+    """Summarise, judge, draw and print; the exit code. With `to_ci`, GitHub hears of it where it listens."""
     from harness.conclude import conclude  # noqa: PLC0415 - drawing takes most of a second to import
 
-    return conclude(folder, assertions)
+    return conclude(folder, assertions, to_ci=to_ci)
 
 
 def second_opinion(folder: RunFolder, assertions: list[str]) -> int:
@@ -60,7 +66,8 @@ def own_assertions(folder: RunFolder) -> list[str]:
 
 def check_thresholds(source: str, loaded: Scenario) -> None:
     """Raise ConfigurationError for assertions that can't be judged."""
-    check_all(assertions_of(loaded), source)
+    check_all(assertions_of(loaded), source, [fault.name for fault in loaded.faults])
+    check_watched([watched.assertion for watched in watched_in(loaded)], source)
 
 
 def check_fits(source: str, misfits: list[str]) -> None:

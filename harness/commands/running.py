@@ -29,6 +29,7 @@ from harness.commands.options import (
     command_line,
     conclude_run,
     run_folder,
+    watched_in,
 )
 from harness.errors import ConfigurationError, UsageError
 from harness.figures.tables import planned_due
@@ -85,7 +86,8 @@ def run(
         folder=folder,
         run_id=run_id,
         command=command_line(),
-        limits_s=limits_s([threshold.assertion for threshold in loaded.thresholds]),
+        limits_s=limits_s(assertions_of(loaded)),
+        watched=watched_in(loaded),
         workers=workers,
         foreign=foreign,
         metrics_port=metrics_port,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,7 @@ QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
 """The percentiles of a summary, by the names of its fields."""
 
 
+@cache
 def needed(quantile: float) -> int:
     """How many values it takes to quote a percentile: so many that 10 lie beyond it, on its nearer side.
 
@@ -58,7 +60,19 @@ def order_statistic(rising: FloatArray, quantile: float) -> float:
     if not len(rising):
         message = "no values, so no percentile"
         raise ValueError(message)
-    return float(rising[math.ceil(_exact(quantile) * len(rising)) - 1])
+    return float(rising[_rank(len(rising), quantile)])
+
+
+def percentile_of(values: FloatArray, quantile: float) -> float | None:
+    """As `percentile`, of values in any order: in a time proportional to their number.
+
+    >>> percentile_of(np.arange(200.0, 0.0, -1.0), 0.95)
+    190.0
+    """
+    if len(values) < needed(quantile):
+        return None
+    rank = _rank(len(values), quantile)
+    return float(np.partition(values, rank)[rank])
 
 
 def interval(rising: FloatArray, quantile: float) -> tuple[float | None, float | None] | None:
@@ -77,6 +91,11 @@ def interval(rising: FloatArray, quantile: float) -> tuple[float | None, float |
         float(rising[j - 1]) if j >= 1 else None,
         float(rising[k - 1]) if k <= n and rising[k - 1] < np.inf else None,
     )
+
+
+def _rank(n: int, quantile: float) -> int:
+    """Where the percentile stands among n values sorted upwards, from 0."""
+    return math.ceil(_exact(quantile) * n) - 1
 
 
 def _ranks(n: int, quantile: float) -> tuple[int, int]:
@@ -108,6 +127,7 @@ def _cdf(successes: npt.NDArray[np.int64], n: int, quantile: float) -> FloatArra
     return np.where(successes < 0, 0.0, bdtr(np.clip(successes, 0, n).astype(np.float64), n, quantile))
 
 
+@cache
 def _exact(quantile: float) -> Fraction:
     """The quantile as it was written, so that 0.9 of 100 is 90 and not 90.00000000000001."""
     share = Fraction(repr(float(quantile)))

@@ -24,6 +24,8 @@ LONGEST_GAP_S = 2.5
 SHORTEST_SPAN_S = 0.5
 """A rate over less than this is mostly rounding: such a scrape is passed over."""
 
+_DECLARED = re.compile(r"^# TYPE (\S+) ", re.MULTILINE)
+
 Labels = frozenset[tuple[str, str]]
 
 
@@ -41,6 +43,8 @@ class Curves:
     failed: int = 0
     longest_gap_s: float = LONGEST_GAP_S
     """Longer gaps between scrapes are gaps in a chart too."""
+    up: BoolArray = field(default_factory=lambda: np.empty(0, dtype=np.bool_))
+    """Scrapes that were answered in a format that can be read. Shape (n,)."""
 
     def total(self, name: str) -> FloatArray | None:
         """A series summed over its labels, NaN where no label had a value; None where there is no such series."""
@@ -59,22 +63,13 @@ class Curves:
         """
         if name not in self.series:
             return None
-        answered = self.answered
+        answered = self.up
         chosen = [
             restarts_joined(np.where(answered & np.isnan(values), 0.0, values))
             for labels, values in self.series.get(name, {}).items()
             if only is None or dict(labels).get(only[0]) in only[1]
         ]
         return np.sum(chosen, axis=0) if chosen else np.where(answered, 0.0, np.nan)
-
-    @property
-    def answered(self) -> BoolArray:
-        """Scrapes that gave any of the series."""
-        known = np.zeros(len(self.t_s), dtype=np.bool_)
-        for labelled in self.series.values():
-            for values in labelled.values():
-                known |= ~np.isnan(values)
-        return known
 
     def greatest(self, name: str, from_s: float = 0.0) -> float | None:
         """Greatest value of a gauge since `from_s`; None where there is none."""
@@ -96,33 +91,53 @@ class Curves:
         return found
 
 
-def read_curves(folder: Path, target: str, names: Collection[str]) -> Curves:
-    """Curves of the named series from a target's scrapes; without any where it was never scraped.
+class CurveBuilder:
+    """Curves of the named series from scrapes that come one after another.
 
     Only lines of the asked-for series are parsed: an hour of scrapes would take a minute otherwise. A scrape that can't
     be parsed counts as failed.
     """
+
+    def __init__(self, target: str, names: Collection[str]) -> None:
+        self._target = target
+        self._names = names
+        self._wanted = re.compile(rf"^(?:{'|'.join(re.escape(name) for name in names)})(?=[{{ ]).*$", re.MULTILINE)
+        self._times: list[float] = []
+        self._up: list[bool] = []
+        self._families: set[str] = set()
+        self._values: dict[tuple[str, Labels], dict[int, float]] = {}
+        self._failed = 0
+
+    def add(self, t_s: float, text: str) -> None:
+        """Take a scrape; its text is "" where the target didn't answer."""
+        row = len(self._times)
+        self._times.append(t_s)
+        self._families.update(_DECLARED.findall(text))
+        samples = _samples(self._wanted, text)
+        self._failed += samples is None
+        self._up.append(samples is not None)
+        for key, value in (samples or {}).items():
+            self._values.setdefault(key, {})[row] = value
+
+    def curves(self) -> Curves:
+        """All that was taken so far."""
+        series: dict[str, dict[Labels, FloatArray]] = {name: {} for name in self._names if name in self._families}
+        for (name, labels), known in self._values.items():
+            column = np.full(len(self._times), np.nan)
+            column[list(known)] = list(known.values())
+            series.setdefault(name, {})[labels] = column
+        up = np.array(self._up, dtype=np.bool_)
+        return Curves(self._target, np.array(self._times), series, self._failed, up=up)
+
+
+def read_curves(folder: Path, target: str, names: Collection[str]) -> Curves:
+    """Curves of the named series from a target's scrapes; without any where it was never scraped."""
     if target not in scrapes.targets(folder):
         return Curves(target, np.empty(0))
-    wanted = re.compile(rf"^(?:{'|'.join(re.escape(name) for name in names)})(?=[{{ ]).*$", re.MULTILINE)
-    declared = re.compile(r"^# TYPE (\S+) ", re.MULTILINE)
-    times: list[float] = []
-    families: set[str] = set()
-    values: dict[tuple[str, Labels], dict[int, float]] = {}
-    failed = 0
-    for row, scrape in enumerate(scrapes.read(folder, target)):
-        times.append(scrape.t_s)
-        families.update(declared.findall(scrape.text))
-        samples = _samples(wanted, scrape.text)
-        failed += samples is None
-        for key, value in (samples or {}).items():
-            values.setdefault(key, {})[row] = value
-    series: dict[str, dict[Labels, FloatArray]] = {name: {} for name in names if name in families}
-    for (name, labels), known in values.items():
-        column = np.full(len(times), np.nan)
-        column[list(known)] = list(known.values())
-        series.setdefault(name, {})[labels] = column
-    return Curves(target, np.array(times), series, failed)
+    builder = CurveBuilder(target, names)
+    for scrape in scrapes.read(folder, target):
+        builder.add(scrape.t_s, scrape.text)
+    return builder.curves()
 
 
 def counted(values: FloatArray) -> float:

@@ -74,31 +74,37 @@ class Samples:
         A page that was never attempted, because the one before it did not get through, is one that never arrived: a
         server can't improve the figure by starving pages.
         """
-        return np.sort(self.by_station("delivery_seconds")[0])
+        return np.sort(self.waits("delivery_seconds")[1])
 
     @cached_property
     def completion(self) -> FloatArray:
         """Stations whose time came: from planned to the last acknowledgement, +infinity if a page is missing."""
-        return np.sort(self.by_station("completion_seconds")[0])
+        return np.sort(self.waits("completion_seconds")[1])
 
     def by_station(self, metric: str) -> tuple[FloatArray, IntArray]:
         """A sample in the order of its rows, and each value's station. Shapes (n,). Lateness has no stations: KeyError."""
         rows = self.rows
-        warm_up_s = rows.record.warm_up_s
-        if metric == "completion_seconds":
-            due_s = rows.stations.due_s
-            stations = np.flatnonzero((due_s >= warm_up_s) & (due_s < rows.stop_s))
-            return rows.completed_s[stations] - due_s[stations], stations
-        if metric == "delivery_seconds":
-            fell_due = np.isfinite(rows.first_due_s)
-            in_time = rows.station_due_s < rows.stop_s
-            pages = np.flatnonzero(np.where(fell_due, rows.first_due_s >= warm_up_s, in_time))
-            took_s = rows.acknowledged_s[pages] - np.where(fell_due, rows.first_due_s, 0.0)[pages]
-            return took_s, rows.station_of_page[pages]
+        if metric in {"delivery_seconds", "completion_seconds"}:
+            _, took_s, which = self.waits(metric)
+            return took_s, which if metric == "completion_seconds" else rows.station_of_page[which]
         attempts = rows.attempts
         since_s = {"response_seconds": attempts.due_s, "service_seconds": attempts.sent_s}[metric]
         chosen = np.flatnonzero(self.finished & np.isfinite(attempts.done_s - since_s))
         return (attempts.done_s - since_s)[chosen], rows.station_of_page[attempts.page[chosen]]
+
+    def waits(self, metric: str) -> tuple[FloatArray, FloatArray, IntArray]:
+        """Delivery or completion row by row: when it was due, seconds waited, and number of its page or station."""
+        rows = self.rows
+        warm_up_s = rows.record.warm_up_s
+        if metric == "completion_seconds":
+            due_s = rows.stations.due_s
+            which = np.flatnonzero((due_s >= warm_up_s) & (due_s < rows.stop_s))
+            return due_s[which], rows.completed_s[which] - due_s[which], which
+        fell_due = np.isfinite(rows.first_due_s)
+        station_due = rows.station_due_s < rows.stop_s
+        which = np.flatnonzero(np.where(fell_due, rows.first_due_s >= warm_up_s, station_due))
+        due_s = np.where(fell_due, rows.first_due_s, rows.station_due_s)[which]
+        return due_s, np.where(fell_due[which], rows.acknowledged_s[which] - due_s, np.inf), which
 
     def responses_of(self, attempts: BoolArray) -> FloatArray:
         """Responses of the chosen attempts, as far as they have an end."""

@@ -1,11 +1,14 @@
-"""The grammar of an assertion, parsed: `AGG(sample) OP value` or `dotted.key OP value`.
+"""The grammar of an assertion, parsed into words and their places.
 
-    assertion = subject operator value
-    subject   = aggregation "(" word ")" | word
-    operator  = "<" | "<=" | ">" | ">=" | "==" | "!="
-    value     = the rest: a number, with or without a unit
+    assertion   = subject operator value { window }
+    subject     = aggregation "(" metric [ "{" [ matcher { "," matcher } [ "," ] ] "}" ] ")" | key
+    aggregation = word | "p" "(" word ")"
+    matcher     = word ( "=" | "!=" | "=~" | "!~" ) string
+    operator    = "<" | "<=" | ">" | ">=" | "==" | "!="
+    value       = the text up to the first window: a number, with or without a unit
+    window      = "during" string | "after" string | "over" duration | "within" duration "of" "end" "of" string
 
-It knows words and places, not what they mean; see thresholds.py. Labels and windows will follow the word, in `_subject`.
+It knows words and places, not what they mean: see condition.py. Labels are written as in PromQL.
 """
 
 from __future__ import annotations
@@ -15,7 +18,14 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 OPERATORS = ("<=", ">=", "==", "!=", "<", ">")
+MATCHERS = ("=~", "!~", "!=", "=")
+WINDOWS = ("during", "after", "over", "within")
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_KEYWORD = rf"(?:{'|'.join(WINDOWS)})\b"
+_VALUE = re.compile(rf"(?!{_KEYWORD})(?:(?!\s{_KEYWORD}).)+", re.DOTALL)
+_DURATION = re.compile(rf"[0-9][0-9.]*(?:\s*(?!{_KEYWORD}|of\b)[A-Za-z]+)?", re.ASCII)
+_ESCAPES = {"\\": "\\", '"': '"', "'": "'", "n": "\n", "t": "\t", "r": "\r"}
+_ESCAPED = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
 class WrongAssertionError(ValueError):
@@ -25,7 +35,8 @@ class WrongAssertionError(ValueError):
         """`place` counts characters of `text` from 0."""
         self.place = place
         self.message = message
-        super().__init__(f"{message}\n    {text}\n    {' ' * place}^")
+        line = "".join(character if character.isprintable() else " " for character in text)
+        super().__init__(f"{message}\n    {line}\n    {' ' * place}^")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +48,34 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class Matcher:
+    """What a label must be. `value` is without its quotes and escapes."""
+
+    label: Word
+    operator: str
+    value: Word
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of time: its keyword, the fault it names (not for `over`) and its length (`over` and `within`)."""
+
+    keyword: Word
+    fault: Word | None = None
+    length: Word | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Parsed:
     """An assertion in its parts. `aggregation` is None where the subject is a dotted key."""
 
     text: str
     aggregation: Word | None
     metric: Word
+    matchers: tuple[Matcher, ...]
     operator: str
     value: Word
+    windows: tuple[Window, ...] = ()
 
     def problem(self, word: Word, message: str) -> WrongAssertionError:
         """What is wrong with one of the parts, to raise."""
@@ -62,43 +93,135 @@ def parse(text: str) -> Parsed:
     return _Parser(text).assertion()
 
 
+def written(parsed: Parsed) -> str:
+    """The assertion in its plain form, one blank between its parts: it parses to the same.
+
+    >>> written(parse("p(95) ( delivery_seconds{ form='ppwp' } )<10s   over 5s"))
+    'p95(delivery_seconds{form="ppwp"}) < 10s over 5s'
+    """
+    metric = parsed.metric.text
+    if parsed.matchers:
+        labels = (f"{one.label.text}{one.operator}{quoted(one.value.text)}" for one in parsed.matchers)
+        metric = f"{metric}{{{', '.join(labels)}}}"
+    subject = metric if parsed.aggregation is None else f"{parsed.aggregation.text}({metric})"
+    return " ".join([subject, parsed.operator, parsed.value.text, *map(_written_window, parsed.windows)])
+
+
+def quoted(text: str) -> str:
+    """A text as a string of the grammar."""
+    return '"' + "".join(_ESCAPED.get(character, character) for character in text) + '"'
+
+
+def _written_window(window: Window) -> str:
+    parts = [window.keyword.text]
+    if window.length is not None:
+        parts.append(window.length.text)
+    if window.fault is not None:
+        parts += ["of end of"] if window.length is not None else []
+        parts.append(quoted(window.fault.text))
+    return " ".join(parts)
+
+
 class _Parser:
     def __init__(self, text: str) -> None:
         self.text = text
         self.place = 0
 
     def assertion(self) -> Parsed:
-        aggregation, metric = self._subject()
+        aggregation, metric, matchers = self._subject()
         operator = self._operator()
-        value = self.text[self.place :].strip()
-        if not value:
-            self._fail("a value is missing here")
-        self._skip_blanks()
-        return Parsed(self.text, aggregation, metric, operator, Word(value, self.place))
+        value = self._match(_VALUE, "a value is missing here")
+        value = Word(value.text.strip(), value.place)
+        windows: list[Window] = []
+        while self._more():
+            windows.append(self._window())
+        return Parsed(self.text, aggregation, metric, tuple(matchers), operator, value, tuple(windows))
 
-    def _subject(self) -> tuple[Word | None, Word]:
-        first = self._word('a sample or a key is missing here, as in "p95(delivery_seconds) < 10s"')
+    def _subject(self) -> tuple[Word | None, Word, list[Matcher]]:
+        first = self._word('a metric or a key is missing here, as in "p95(delivery_seconds) < 10s"')
         if not self._taken("("):
-            return None, first
-        inner = self._word("the name of a sample is missing here")
+            if self._taken("{"):
+                self.place -= 1
+                self._fail(f"labels need an aggregation, as in max({first.text}{{…}})")
+            return None, first, []
+        if first.text == "p":
+            inner = self._word('a percentage is missing here, as in "p(95)(delivery_seconds)"')
+            self._expect(")")
+            self._expect("(")
+            first = Word(f"p{inner.text}", first.place)
+        metric = self._word("the name of a metric is missing here")
+        matchers = self._matchers()
         self._expect(")")
-        if first.text != "p":
-            return first, inner
-        self._expect("(")
-        metric = self._word("the name of a sample is missing here")
-        self._expect(")")
-        return Word(f"p{inner.text}", first.place), metric
+        return first, metric, matchers
+
+    def _matchers(self) -> list[Matcher]:
+        found: list[Matcher] = []
+        if not self._taken("{"):
+            return found
+        while not self._taken("}"):
+            label = self._word('the name of a label should stand here, or "}"')
+            operator = next((one for one in MATCHERS if self._taken(one)), None)
+            if operator is None:
+                self._fail(f"one of {' '.join(sorted(MATCHERS))} should stand here")
+            found.append(Matcher(label, operator, self._string()))
+            if not self._taken(","):
+                self._expect("}", 'a "," or "}" should stand here')
+                break
+        return found
 
     def _operator(self) -> str:
-        self._skip_blanks()
         for operator in OPERATORS:
             if self._taken(operator):
                 return operator
         return self._fail(f"an operator should stand here: one of {' '.join(sorted(OPERATORS))}")
 
-    def _word(self, missing: str) -> Word:
+    def _window(self) -> Window:
+        keyword = self._word("")
+        if keyword.text in {"during", "after"}:
+            return Window(keyword, fault=self._string())
+        length = self._match(_DURATION, 'a duration is missing here, as in "10s"')
+        if keyword.text == "over":
+            return Window(keyword, length=length)
+        for word in ("of", "end", "of"):
+            self._expect(word, f'"{word}" should stand here: within {length.text} of end of "fault"')
+        return Window(keyword, fault=self._string(), length=length)
+
+    def _more(self) -> bool:
+        """Whether a window follows; raises where something else does."""
         self._skip_blanks()
-        match = _WORD.match(self.text, self.place)
+        if self.place == len(self.text):
+            return False
+        if re.compile(_KEYWORD).match(self.text, self.place) is None:
+            self._fail(f"nothing but a window may follow: {', '.join(WINDOWS)}")
+        return True
+
+    def _string(self) -> Word:
+        self._skip_blanks()
+        start, quote = self.place, self.text[self.place : self.place + 1]
+        if quote not in {'"', "'"}:
+            self._fail('a text in quotes should stand here, as in "brownout"')
+        found: list[str] = []
+        self.place += 1
+        while (character := self.text[self.place : self.place + 1]) != quote:
+            if not character:
+                raise WrongAssertionError(self.text, start, "this text has no closing quote")
+            if character == "\\":
+                self.place += 1
+                character = _ESCAPES.get(self.text[self.place : self.place + 1], "")
+                if not character:
+                    self.place -= 1
+                    self._fail('this is no escape: write "\\\\" for a backslash')
+            found.append(character)
+            self.place += 1
+        self.place += 1
+        return Word("".join(found), start)
+
+    def _word(self, missing: str) -> Word:
+        return self._match(_WORD, missing)
+
+    def _match(self, pattern: re.Pattern[str], missing: str) -> Word:
+        self._skip_blanks()
+        match = pattern.match(self.text, self.place)
         if match is None:
             self._fail(missing)
         word = Word(match[0], self.place)
@@ -111,9 +234,9 @@ class _Parser:
         self.place += len(expected) if taken else 0
         return taken
 
-    def _expect(self, expected: str) -> None:
+    def _expect(self, expected: str, missing: str = "") -> None:
         if not self._taken(expected):
-            self._fail(f'"{expected}" should stand here')
+            self._fail(missing or f'"{expected}" should stand here')
 
     def _skip_blanks(self) -> None:
         while self.place < len(self.text) and self.text[self.place].isspace():

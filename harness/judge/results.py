@@ -16,6 +16,13 @@ class _Result(BaseModel):
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
 
+class Window(_Result):
+    """A stretch of the run, in seconds since T0."""
+
+    from_s: float
+    to_s: float
+
+
 class ThresholdResult(_Result):
     """One threshold, held against the figures."""
 
@@ -25,6 +32,8 @@ class ThresholdResult(_Result):
     """In base units (seconds, bytes, ratio); None where there is no such figure."""
     limit: float
     unit: Literal["s", "B", "ratio", "per_s", "B/s", ""]
+    window: Window | None = None
+    """Where it was observed: of several windows the worst one; None for the whole run."""
     passed: bool
     reason: str
     """Empty when passed; else by how much it is breached, or why there is no figure, in words."""
@@ -110,6 +119,7 @@ class Verdict(_Result):
     """The judgement of one run."""
 
     format: int = 1
+    """Number of this file's format: a change that breaks readers raises it, a new key does not."""
     verdict: Literal["pass", "fail", "invalid"]
     exit_code: int
     ended: str

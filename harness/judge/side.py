@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.figures.comparable import Missing, plan_digest, statistics
+from harness.figures.evidence import Evidence
 from harness.figures.fates import fates_of
 from harness.figures.resampling import Statistic
 from harness.figures.rows import load_rows
-from harness.figures.spreads import Samples
 from harness.figures.summarise import figures_of
 from harness.judge.audit import audit_of
 from harness.judge.comparison import RunFacts
@@ -49,7 +49,7 @@ def read_run(folder: RunFolder, assertions: Sequence[str], keys: Sequence[str]) 
     rows = load_rows(folder)
     fates = fates_of(folder, rows)
     summary, audit = figures_of(folder, rows, fates), audit_of(folder, rows, fates)
-    validity = judge_figures(summary, audit, rows.record, Samples(rows), assertions).validity
+    validity = judge_figures(summary, audit, Evidence(folder, rows), assertions).validity
     reasons = list(validity.reasons)
     if rows.record.ended is not None and rows.record.ended.how not in _WHOLE and validity.valid:
         reasons.append(f"the run was {rows.record.ended.how} after {rows.record.ended.at_s:.1f} s: it has only a part")

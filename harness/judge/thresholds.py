@@ -1,46 +1,51 @@
-"""Thresholds: assertions checked before a run, and held against its figures after it.
+"""Thresholds: assertions checked before a run, and held against its rows, figures and scrapes after it.
 
 A threshold without a figure fails: no data, a sample too small for the percentile, and a percentile that never arrived
-are breaches with their reason, never passes.
+are breaches with their reason, never passes. What must hold in every window fails by one of them.
 """
 
 from __future__ import annotations
 
 import operator
-import re
-from collections.abc import Sequence
-from decimal import Decimal
-from typing import TYPE_CHECKING, Protocol
-
-import numpy as np
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
 
 from harness.errors import ConfigurationError
-from harness.figures.percentile import percentile
-from harness.figures.spreads import METRICS
+from harness.figures.chosen import Chosen
+from harness.figures.evidence import SeriesSource
+from harness.figures.labels import LabelRule
 from harness.figures.summary import Summary
-from harness.judge.grammar import Parsed, WrongAssertionError, parse
-from harness.judge.keys import unit_of_key, value_of, why_no_percentile, why_none
-from harness.judge.quantity import Unit, limit_of, shown
-from harness.judge.results import ThresholdResult
-from mock_server.problems import suggestion
+from harness.judge.aggregate import Figure, of_rows, of_series
+from harness.judge.condition import Condition, understood
+from harness.judge.grammar import WrongAssertionError
+from harness.judge.keys import value_of, why_none
+from harness.judge.quantity import shown
+from harness.judge.results import ThresholdResult, Window
+from harness.judge.series import names_behind
+from harness.judge.windows import NoWindowError, stretches
+from harness.runfolder import RunRecord
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    FloatArray = npt.NDArray[np.float64]
-
-_PERCENTILE = re.compile(r"p([0-9]+(?:\.[0-9]+)?)")
-_AGGREGATIONS = ("pN", "avg", "min", "max", "count")
-_COMPARE = {
+COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip
 
 
-class SampleSource(Protocol):
-    """Where the rows' samples come from: `harness.figures.spreads.Samples`."""
+class EvidenceSource(SeriesSource, Protocol):
+    """What conditions are held against: `harness.figures.evidence.Evidence`."""
 
-    def of(self, metric: str) -> FloatArray:
-        """A sample by its name: sorted upwards, +infinity for what never arrived."""
+    @property
+    def record(self) -> RunRecord:
+        """What run.json says."""
+
+    @property
+    def stop_s(self) -> float:
+        """When the run stopped making attempts."""
+
+    def chosen(self, metric: str, rules: Sequence[LabelRule]) -> Chosen:
+        """The rows of a metric that the rules choose."""
+
+    def read(self, names: Collection[str]) -> None:
+        """Read these series from the scrapes, all at once."""
 
 
 def check(assertion: str) -> None:
@@ -48,36 +53,72 @@ def check(assertion: str) -> None:
     check_all([assertion])
 
 
-def check_all(assertions: Sequence[str], source: str = "thresholds") -> None:
-    """Raise ConfigurationError with everything that is wrong with a scenario's assertions, before anything starts."""
+def check_all(assertions: Sequence[str], source: str = "thresholds", faults: Collection[str] | None = None) -> None:
+    """Raise ConfigurationError with everything that is wrong with a scenario's assertions, before anything starts.
+
+    `faults` are the names of the scenario's faults, where they are known: no other can be named.
+    """
     problems = []
     for number, assertion in enumerate(assertions):
         try:
-            _understood(assertion)
+            understood(assertion, faults)
         except WrongAssertionError as error:
             problems.append(f"thresholds[{number}].assert: {error}".replace("\n", "\n  "))
     if problems:
         raise ConfigurationError(source, problems)
 
 
-def evaluate_all(assertions: Sequence[str], summary: Summary, samples: SampleSource) -> list[ThresholdResult]:
-    """The assertions, each held against the figures once. They must have passed `check_all`."""
-    return [evaluate(assertion, summary, samples) for assertion in dict.fromkeys(assertions)]
+def evaluate_all(assertions: Sequence[str], summary: Summary, evidence: EvidenceSource) -> list[ThresholdResult]:
+    """The assertions, each held against the run once. They must have passed `check_all`."""
+    conditions = [understood(assertion) for assertion in dict.fromkeys(assertions)]
+    scraped = [one.metric for one in conditions if one.source not in {"key", "rows"}]
+    evidence.read([name for metric in dict.fromkeys(scraped) for name in names_behind(metric)])
+    return [held(condition, summary, evidence) for condition in conditions]
 
 
-def evaluate(assertion: str, summary: Summary, samples: SampleSource) -> ThresholdResult:
-    """One assertion held against the figures. Raises WrongAssertionError for one that `check` would refuse."""
-    parsed, unit, limit = _understood(assertion)
-    if parsed.aggregation is None:
-        observed = value_of(summary, parsed.metric.text)
-        missing = "" if observed is not None else why_none(summary, parsed.metric.text)
+def evaluate(assertion: str, summary: Summary, evidence: EvidenceSource) -> ThresholdResult:
+    """One assertion held against the run. Raises WrongAssertionError for one that `check` would refuse."""
+    return held(understood(assertion), summary, evidence)
+
+
+def held(condition: Condition, summary: Summary, evidence: EvidenceSource) -> ThresholdResult:
+    """One condition held against the run."""
+    if condition.source == "key":
+        observed = value_of(summary, condition.metric)
+        return _result(condition, observed, "" if observed is not None else why_none(summary, condition.metric))
+    try:
+        return judged(condition, figures_in(condition, evidence))
+    except NoWindowError as error:
+        return _result(condition, None, str(error))
+
+
+def figures_in(condition: Condition, evidence: EvidenceSource) -> list[Figure]:
+    """What was observed in each stretch in which the condition must hold. Raises NoWindowError where there is none."""
+    found = stretches(condition, evidence.record, evidence.stop_s)
+    if condition.source == "rows":
+        return of_rows(condition, evidence, found)
+    return of_series(condition, evidence, found)
+
+
+def judged(condition: Condition, figures: Sequence[Figure]) -> ThresholdResult:
+    """The condition held against what was observed in each stretch: the worst one decides."""
+    missing = [one for one in figures if one.observed is None]
+    breaches = [one for one in figures if one.observed is not None and not _passes(condition, one.observed)]
+    if breaches:
+        one = max(breaches, key=lambda figure: _badness(condition, figure))
+        reason = _breach(one.observed or 0.0, condition)
+    elif missing:
+        one = missing[0]
+        reason = one.missing
     else:
-        observed, missing = _aggregated(parsed.aggregation.text, samples.of(parsed.metric.text))
-    passed = observed is not None and bool(_COMPARE[parsed.operator](observed, limit))
-    reason = "" if passed or observed is None else _breach(observed, parsed.operator, limit, unit)
-    return ThresholdResult(
-        assertion=assertion, observed=observed, limit=limit, unit=unit, passed=passed, reason=missing or reason
-    )
+        one, reason = max(figures, key=lambda figure: _badness(condition, figure)), ""
+    has_window = condition.span is not None or condition.over_s is not None
+    window = Window(from_s=round(one.stretch.from_s, 6), to_s=round(one.stretch.to_s, 6)) if has_window else None
+    if reason and window is not None:
+        reason += f", from {shown(window.from_s, 's')} to {shown(window.to_s, 's')}"
+    if reason and len(figures) > 1:
+        reason += f" ({_how_many(len(breaches), len(missing), len(figures))})"
+    return _result(condition, one.observed, reason, window)
 
 
 def limits_s(assertions: Sequence[str]) -> list[float]:
@@ -86,74 +127,46 @@ def limits_s(assertions: Sequence[str]) -> list[float]:
     >>> limits_s(["p95(delivery_seconds) < 10s", "avg(response_seconds) < 150ms", "pages.undelivered == 0"])
     [0.15, 10.0]
     """
-    understood = [_understood(assertion) for assertion in assertions]
-    return sorted({limit for _, unit, limit in understood if unit == "s" and limit > 0})
+    conditions = [understood(assertion) for assertion in assertions]
+    return sorted({one.limit for one in conditions if one.unit == "s" and one.limit > 0})
 
 
-def metric_of(assertion: str) -> tuple[str, str]:
-    """The sample or key that an assertion is about, and its operator."""
-    parsed = parse(assertion)
-    return parsed.metric.text, parsed.operator
+def _result(condition: Condition, observed: float | None, reason: str, window: Window | None = None) -> ThresholdResult:
+    passed = observed is not None and not reason and _passes(condition, observed)
+    if observed is not None and not passed and not reason:
+        reason = _breach(observed, condition)
+    return ThresholdResult(
+        assertion=condition.text, observed=observed, limit=condition.limit, unit=condition.unit, window=window,
+        passed=passed, reason=reason,
+    )  # fmt: skip
 
 
-def _understood(assertion: str) -> tuple[Parsed, Unit, float]:
-    """An assertion's parts, the unit of its figure and its limit in base units. Raises WrongAssertionError."""
-    parsed = parse(assertion)
-    unit = _unit_of(parsed)
-    try:
-        return parsed, unit, limit_of(parsed.value.text, unit)
-    except ValueError as error:
-        raise parsed.problem(parsed.value, str(error)) from None
+def _passes(condition: Condition, observed: float) -> bool:
+    return COMPARE[condition.operator](observed, condition.limit)
 
 
-def _unit_of(parsed: Parsed) -> Unit:
-    if parsed.aggregation is None:
-        try:
-            return unit_of_key(parsed.metric.text)
-        except ValueError as error:
-            note = f'; for its rows write "p95({parsed.metric.text})"' if parsed.metric.text in METRICS else ""
-            raise parsed.problem(parsed.metric, f"{error}{note}") from None
-    if parsed.metric.text not in METRICS:
-        near = suggestion(parsed.metric.text, METRICS) or f"; there are {', '.join(METRICS)}"
-        raise parsed.problem(parsed.metric, f'there is no sample "{parsed.metric.text}"{near}')
-    name = parsed.aggregation.text
-    quantile = _quantile(name)
-    if quantile is None and name not in _AGGREGATIONS[1:]:
-        message = f'there is no aggregation "{name}"; there are {", ".join(_AGGREGATIONS)}'
-        raise parsed.problem(parsed.aggregation, message)
-    if quantile is not None and not 0 < quantile < 1:
-        message = f"{name} is no percentile: it lies between p0 and p100; write max or min for the ends"
-        raise parsed.problem(parsed.aggregation, message)
-    return "" if name == "count" else "s"
+def _badness(condition: Condition, figure: Figure) -> float:
+    """How bad a figure is for a condition: the greatest is the worst."""
+    observed = figure.observed or 0.0
+    if condition.operator in {"<", "<="}:
+        return observed
+    if condition.operator in {">", ">="}:
+        return -observed
+    away = abs(observed - condition.limit)
+    return away if condition.operator == "==" else -away
 
 
-def _aggregated(name: str, rising: FloatArray) -> tuple[float | None, str]:
-    """What an aggregation gives of a sample, or None and why."""
-    count = len(rising)
-    never = count - int(np.searchsorted(rising, np.inf))
-    quantile = _quantile(name)
-    value: float | None
-    if count == 0:
-        value = None
-    elif name == "count":
-        value = float(count)
-    elif quantile is not None:
-        value = percentile(rising, quantile)
-    else:
-        value = float({"avg": rising.mean(), "min": rising[0], "max": rising[-1]}[name])
-    if value is None or np.isinf(value):
-        return None, why_no_percentile(count, never, quantile)
-    return value, ""
+def _how_many(breaches: int, missing: int, windows: int) -> str:
+    parts = [f"{breaches:,} of {windows:,} windows breach it"] if breaches else []
+    if missing:
+        parts.append(f"{missing:,} of {windows:,} windows have no figure")
+    return ", ".join(parts)
 
 
-def _quantile(name: str) -> float | None:
-    match = _PERCENTILE.fullmatch(name)
-    return float(Decimal(match[1]) / 100) if match else None
-
-
-def _breach(observed: float, compare: str, limit: float, unit: Unit) -> str:
+def _breach(observed: float, condition: Condition) -> str:
     """By how much a limit is breached, in words."""
-    if compare == "!=" or observed == limit:
+    limit, unit = condition.limit, condition.unit
+    if condition.operator == "!=" or observed == limit:
         return f"it is {shown(limit, unit)}"
     side = "above" if observed > limit else "below"
     away = abs(observed - limit)

@@ -6,16 +6,27 @@ What is held against the generator is the generator's own doing; starved pages a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
+from harness.figures.evidence import Evidence
+from harness.figures.labels import but
 from harness.figures.percentile import order_statistic
-from harness.figures.spreads import METRICS
+from harness.figures.spreads import Samples
 from harness.figures.summarise import BROKEN_OFF
 from harness.figures.summary import Summary
+from harness.judge.condition import Condition, understood
 from harness.judge.quantity import shown
 from harness.judge.results import ThresholdResult, Validity
-from harness.judge.thresholds import SampleSource, metric_of
+from harness.judge.thresholds import COMPARE, figures_in
 from harness.model import Outcome
 from harness.runfolder import RunRecord
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    FloatArray = npt.NDArray[np.float64]
 
 LATENESS_S = 0.005
 """Lateness that is always allowed at p50, p95 and p99; above it, 5 % of the response at the same percentile."""
@@ -37,12 +48,12 @@ _PERCENTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 _LESS = "use more workers (--workers), a lighter plan or a quieter machine"
 
 
-def assess(
-    summary: Summary, record: RunRecord, samples: SampleSource, thresholds: Sequence[ThresholdResult]
-) -> Validity:
+def assess(summary: Summary, record: RunRecord, evidence: Evidence, thresholds: Sequence[ThresholdResult]) -> Validity:
     """The measurement held against every rule; the reasons say what was seen and what to change."""
+    samples = evidence.samples
     reasons = [
         *_ending(summary, record),
+        *_aborted(record, thresholds),
         *_data(summary),
         *_lateness(summary, samples),
         *_stations(summary),
@@ -50,15 +61,17 @@ def assess(
         *_workers(record),
         *_own_failures(summary, record),
         *_clock(summary, record),
-        *_limits(thresholds, samples),
+        *_limits(thresholds, evidence),
         *record.problems,
     ]
     return Validity(valid=not reasons, reasons=list(dict.fromkeys(reasons)))
 
 
-def lateness_figure(samples: SampleSource) -> tuple[str, float]:
-    """What stands for the generator's lateness, by name and in seconds: p99, or the greatest of a small sample."""
-    lateness = samples.of("lateness_seconds")
+def _stands_for(lateness: FloatArray) -> tuple[str, float]:
+    """What stands for the generator's lateness, by name and in seconds: p99, or the greatest of a small sample.
+
+    `lateness` is sorted upwards.
+    """
     if len(lateness) == 0:
         return "greatest", 0.0
     if len(lateness) < SMALL_SAMPLE:
@@ -74,6 +87,13 @@ def _ending(summary: Summary, record: RunRecord) -> list[str]:
     return []
 
 
+def _aborted(record: RunRecord, thresholds: Sequence[ThresholdResult]) -> list[str]:
+    """A run that was cut short for a threshold which its rows then don't breach proves nothing."""
+    if record.ended is None or record.ended.how != "aborted" or not all(one.passed for one in thresholds):
+        return []
+    return [f"the run was aborted early, and what it left breaches nothing: {record.ended.message}"]
+
+
 def _data(summary: Summary) -> list[str]:
     if summary.attempts.total == 0:
         return ["there is no data: not one attempt was made"]
@@ -82,7 +102,7 @@ def _data(summary: Summary) -> list[str]:
     return []
 
 
-def _lateness(summary: Summary, samples: SampleSource) -> list[str]:
+def _lateness(summary: Summary, samples: Samples) -> list[str]:
     lateness, response = samples.of("lateness_seconds"), samples.of("response_seconds")
     if len(lateness) == 0:
         return []
@@ -160,28 +180,52 @@ def _clock(summary: Summary, record: RunRecord) -> list[str]:
     return [f"the clock stepped by {shown(step_s, 's')} during the run: keep time synchronisation from stepping it"]
 
 
-def _limits(thresholds: Sequence[ThresholdResult], samples: SampleSource) -> list[str]:
+def _limits(thresholds: Sequence[ThresholdResult], evidence: Evidence) -> list[str]:
     """Upper limits on seconds that the generator's lateness is too great to judge.
 
     A limit that holds needs a lateness of at most a tenth of it. A breach that remains after the lateness is subtracted
     stays a breach; one that doesn't may be the generator's own.
     """
-    name, lateness_s = lateness_figure(samples)
     reasons = []
     for threshold in thresholds:
-        metric, compare = metric_of(threshold.assertion)
-        upper = threshold.unit == "s" and compare in {"<", "<="} and threshold.observed is not None
-        if not upper or metric.split(".")[0] not in METRICS or metric.startswith("lateness_seconds"):
+        condition = understood(threshold.assertion)
+        if not condition.is_upper_limit_of_rows_s or threshold.observed is None:
             continue
-        late = f"the generator's {name} lateness, {shown(lateness_s, 's')},"
-        if threshold.passed and lateness_s > LATENESS_OF_LIMIT * threshold.limit:
+        seen = _observed_late(condition, threshold, evidence)
+        breaches = [one for one in seen if not COMPARE[condition.operator](one.observed_s, threshold.limit)]
+        worst = max(breaches or seen, key=lambda one: one.lateness_s)
+        late = f"the generator's {worst.name} lateness, {shown(worst.lateness_s, 's')},"
+        if threshold.passed and worst.lateness_s > LATENESS_OF_LIMIT * threshold.limit:
             reasons.append(f"{late} is more than a tenth of the limit in {threshold.assertion}: {_LESS}")
-        elif not threshold.passed and not _breached(threshold, lateness_s, compare):
+        elif not threshold.passed and not any(_stands(condition, one) for one in breaches):
             reasons.append(f"{late} may be all that breaches {threshold.assertion}: {_LESS}")
     return reasons
 
 
-def _breached(threshold: ThresholdResult, lateness_s: float, compare: str) -> bool:
+class _Late(NamedTuple):
+    """What was observed in a stretch of the run, and how late the generator was there."""
+
+    observed_s: float
+    name: str
+    lateness_s: float
+
+
+def _observed_late(condition: Condition, threshold: ThresholdResult, evidence: Evidence) -> list[_Late]:
+    """What a threshold was judged by, with the lateness of just that: its labels (but for the outcome), each window."""
+    if threshold.window is None:
+        late = evidence.samples.of("lateness_seconds")
+        if condition.rules:
+            late = np.sort(evidence.chosen("lateness_seconds", but(condition.rules, "outcome")).value)
+        return [_Late(threshold.observed or 0.0, *_stands_for(late))]
+    rows = evidence.chosen("lateness_seconds", but(condition.rules, "outcome"))
+    found = []
+    for one in figures_in(condition, evidence):
+        if one.observed is not None:
+            first, last = np.searchsorted(rows.t_s, [one.stretch.from_s, one.stretch.to_s]).tolist()
+            found.append(_Late(one.observed, *_stands_for(np.sort(rows.value[first:last]))))
+    return found
+
+
+def _stands(condition: Condition, seen: _Late) -> bool:
     """Whether an upper limit is still breached when the lateness is taken off."""
-    left_s = (threshold.observed or 0.0) - lateness_s
-    return left_s >= threshold.limit if compare == "<" else left_s > threshold.limit
+    return not COMPARE[condition.operator](seen.observed_s - seen.lateness_s, condition.limit)

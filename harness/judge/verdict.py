@@ -8,9 +8,9 @@ from typing import Literal, NamedTuple
 from pydantic import ValidationError
 
 from harness.errors import BrokenRunError, ExitCode
+from harness.figures.evidence import Evidence
 from harness.figures.fates import fates_of
 from harness.figures.rows import load_rows
-from harness.figures.spreads import Samples
 from harness.figures.summarise import BROKEN_OFF, figures_of
 from harness.figures.summary import Summary
 from harness.judge.audit import audit_of
@@ -48,15 +48,14 @@ def weigh(folder: RunFolder, assertions: Sequence[str]) -> Judged:
     rows = load_rows(folder)
     fates = fates_of(folder, rows)
     summary, audit = figures_of(folder, rows, fates), audit_of(folder, rows, fates)
-    return Judged(summary, audit, judge_figures(summary, audit, rows.record, Samples(rows), assertions))
+    return Judged(summary, audit, judge_figures(summary, audit, Evidence(folder, rows), assertions))
 
 
-def judge_figures(
-    summary: Summary, audit: Audit, record: RunRecord, samples: Samples, assertions: Sequence[str]
-) -> Verdict:
+def judge_figures(summary: Summary, audit: Audit, evidence: Evidence, assertions: Sequence[str]) -> Verdict:
     """The verdict from figures that are computed already. Writes nothing."""
-    thresholds = evaluate_all(assertions, summary, samples)
-    validity = _with_doubts(assess(summary, record, samples, thresholds), audit, record)
+    record = evidence.record
+    thresholds = evaluate_all(assertions, summary, evidence)
+    validity = _with_doubts(assess(summary, record, evidence, thresholds), audit, record)
     word = _word(audit, validity, thresholds)
     return Verdict(
         verdict=word,

@@ -226,6 +226,15 @@ def test_a_name_that_would_leave_the_folder_is_refused():
         template("../evil")
 
 
+def test_a_threshold_that_ends_a_run_early_may_wait_and_no_other_does(tmp_path):
+    threshold = '[[thresholds]]\nassert = "count(attempts) < 9"\n'
+    scenario = load(write(tmp_path, f'{MINIMAL}{threshold}abort = true\ngrace = "2s"\n'))
+    assert (scenario.thresholds[0].abort, scenario.thresholds[0].grace) == (True, 2.0)
+    assert from_resolved(json.loads(json.dumps(scenario.resolved()))) == scenario
+    (problem,) = problems_of(tmp_path, f'{MINIMAL}{threshold}grace = "2s"\n')
+    assert "grace says how long abort = true waits: set abort too" in problem
+
+
 def test_a_thresholds_file_gives_its_assertions_and_its_problems(tmp_path):
     good = tmp_path / "good.toml"
     good.write_text('[[thresholds]]\nassert = "pages.delivered > 0"\n', "utf-8")

@@ -12,7 +12,7 @@ from harness.errors import UsageError
 from harness.figures.exporters import read_remote
 from harness.measure.prometheus import PrometheusError
 from harness.runfolder import RunFolder
-from harness.watch import Watch, checked_folder
+from harness.watch import Watcher, checked_folder
 
 URL = "http://127.0.0.1:9"
 
@@ -51,7 +51,7 @@ class Answers:
 
 
 def begin(order, source, pauses):
-    with Watch(order) as it:
+    with Watcher(order) as it:
         it._source = source
         family: Any = SimpleNamespace(pause=pauses.append)
         it.begin({"worker-0": "http://127.0.0.1:1/metrics"}, family, lambda _: None)
@@ -60,7 +60,7 @@ def begin(order, source, pauses):
 
 def end(order, source, *, patient=True):
     said: list[str] = []
-    it = Watch(order)
+    it = Watcher(order)
     it._source = source
     it.end(1000.0, said.append, patient=patient)
     return said
@@ -106,7 +106,7 @@ def test_one_that_breaks_down_is_told_and_written_down_and_raises_nothing(order,
 
 def test_without_a_prometheus_nothing_is_done_but_the_targets_told(order):
     order.prometheus = None
-    with Watch(order) as it:
+    with Watcher(order) as it:
         family: Any = SimpleNamespace()
         it.begin({"server": "http://127.0.0.1:1/metrics"}, family, lambda _: None)
         (path,) = order.prometheus_sd.iterdir()

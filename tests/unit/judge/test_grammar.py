@@ -7,12 +7,12 @@ from harness.judge.grammar import Parsed, Word, WrongAssertionError, parse
 
 def test_an_aggregation_of_a_sample():
     text = "p95(delivery_seconds) < 10s"
-    assert parse(text) == Parsed(text, Word("p95", 0), Word("delivery_seconds", 4), "<", Word("10s", 24))
+    assert parse(text) == Parsed(text, Word("p95", 0), Word("delivery_seconds", 4), (), "<", Word("10s", 24))
 
 
 def test_a_dotted_key():
     text = "stations.completed_by_deadline_ratio >= 95%"
-    assert parse(text) == Parsed(text, None, Word("stations.completed_by_deadline_ratio", 0), ">=", Word("95%", 40))
+    assert parse(text) == Parsed(text, None, Word("stations.completed_by_deadline_ratio", 0), (), ">=", Word("95%", 40))
 
 
 @pytest.mark.parametrize("operator", ["<", "<=", ">", ">=", "==", "!="])
@@ -34,16 +34,16 @@ def test_a_percentile_may_be_written_both_ways(text):
 @pytest.mark.parametrize(
     ("text", "place", "message"),
     [
-        ("", 0, "a sample or a key is missing here"),
-        ("< 3", 0, "a sample or a key is missing here"),
-        ("p95() < 3", 4, "the name of a sample is missing here"),
+        ("", 0, "a metric or a key is missing here"),
+        ("< 3", 0, "a metric or a key is missing here"),
+        ("p95() < 3", 4, "the name of a metric is missing here"),
         ("p95(delivery_seconds < 10", 21, r'"\)" should stand here'),
         ("p(95) < 10", 6, r'"\(" should stand here'),
         ("p95(delivery_seconds) 10", 22, "an operator should stand here"),
         ("pages.planned = 10", 14, "an operator should stand here"),
         ("pages.planned", 13, "an operator should stand here"),
         ("pages.planned ==", 16, "a value is missing here"),
-        ("pages.planned ==   ", 16, "a value is missing here"),
+        ("pages.planned ==   ", 19, "a value is missing here"),
     ],
 )
 def test_what_is_wrong_is_said_with_a_caret_under_the_place(text, place, message):

@@ -3,20 +3,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from harness.figures.evidence import Evidence
 from harness.figures.rows import load_rows
-from harness.figures.spreads import Samples
 from harness.figures.summarise import figures_of
 from harness.judge.thresholds import evaluate_all
 from harness.judge.validity import assess
 from harness.model import Outcome
 from harness.runfolder import WorkerRecord
-from tests.run_builder import RunBuilder
+from tests.run_builder import RunBuilder, brownout, make_pages
 
 
 def assessed(folder, assertions=()):
     rows = load_rows(folder)
-    summary, samples = figures_of(folder, rows), Samples(rows)
-    return assess(summary, rows.record, samples, evaluate_all(assertions, summary, samples))
+    summary, evidence = figures_of(folder, rows), Evidence(folder, rows)
+    return assess(summary, rows.record, evidence, evaluate_all(assertions, summary, evidence))
 
 
 def run_of(path, *, attempts=30, late_s=0.001, response_s=0.1, cpu=0.2, **record):
@@ -185,9 +185,17 @@ def test_problems_with_the_measurement_are_reasons_in_their_own_words(tmp_path):
     assert found.reasons == ["the server was not drained", "worker 0 was silent"]
 
 
-@pytest.mark.parametrize("how", ["completed", "deadline", "interrupted", "terminated", "aborted"])
+@pytest.mark.parametrize("how", ["completed", "deadline", "interrupted", "terminated"])
 def test_how_a_run_ended_alone_makes_no_run_invalid(tmp_path, how):
     assert assessed(run_of(tmp_path / "run").finish(how, at_s=20.0)).valid
+
+
+def test_a_run_that_was_aborted_for_a_breach_that_its_rows_do_not_show_is_invalid(tmp_path):
+    folder = run_of(tmp_path / "run").finish("aborted", at_s=20.0, message="max(mock_server_queue_depth) < 3")
+    assert assessed(folder, ["count(attempts) < 3"]).valid
+    assert "breaches nothing: max(mock_server_queue_depth) < 3" in only_reason(
+        assessed(folder, ["count(attempts) > 3"])
+    )
 
 
 LATE = {"attempts": 1_000, "late_s": 0.004, "response_s": 0.1}
@@ -235,6 +243,37 @@ def test_a_small_sample_s_limits_are_held_against_the_greatest_lateness(tmp_path
     folder = run_of(tmp_path / "run", late_s=late_ones(1, 0.04, of=30)).finish(at_s=20.0)
     reason = only_reason(assessed(folder, ["p50(response_seconds) < 390ms"]))
     assert "greatest lateness, 40 ms, is more than a tenth of the limit" in reason
+
+
+def late_at_five(path):
+    """Forty stations, one a second, answered after 100 ms; the sixth, in Sempusari, was sent 40 ms late."""
+    codes = [f"350919100{1 + (number == 5)}{number + 1:03d}" for number in range(40)]
+    pages = make_pages([float(number) for number in range(40)], 1, codes)
+    made = RunBuilder(path, pages=pages, deadline_s=40.0, **brownout(20.0, 30.0, 40.0))
+    for page in range(40):
+        made.attempt(page, due_s=float(page), sent_s=page + (0.04 if page == 5 else 0.001), done_s=page + 0.1)
+    made.scrape_idle_generator(40)
+    made.store_all()
+    return made.finish("deadline", at_s=40.0)
+
+
+@pytest.mark.parametrize(
+    ("assertion", "valid"),
+    [
+        ("max(response_seconds) < 300ms", False),
+        ('max(response_seconds{kelurahan="3509191001"}) < 300ms', True),
+        ('max(response_seconds{kelurahan="3509191002", outcome="accepted"}) < 300ms', False),
+        ('max(response_seconds) < 300ms during "brownout"', True),
+        ("max(response_seconds) < 300ms over 10s", False),
+        ('max(response_seconds) < 300ms over 5s during "brownout"', True),
+        ("max(response_seconds) < 500ms over 10s", True),
+        ("max(response_seconds) < 90ms over 10s", True),  # most of the windows that breach it had nothing late
+        ('max(response_seconds{kelurahan="3509191002"}) < 90ms', False),
+        ("max(mock_server_queue_depth) < 3", True),
+    ],
+)
+def test_a_threshold_with_labels_or_windows_is_held_against_the_lateness_of_what_it_chooses(tmp_path, assertion, valid):
+    assert assessed(late_at_five(tmp_path / "run"), [assertion]).valid is valid
 
 
 @pytest.mark.parametrize(("how", "valid"), [("completed", False), ("deadline", False), ("interrupted", True)])

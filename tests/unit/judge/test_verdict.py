@@ -140,6 +140,7 @@ def test_the_verdict_is_written_as_documented(tmp_path):
         "observed": pytest.approx(0.1),
         "limit": 0.01,
         "unit": "s",
+        "window": None,
         "passed": False,
         "reason": "90 ms (900 %) above the limit",
     }

@@ -75,7 +75,7 @@ def test_junit_counts_are_repeated_on_the_root() -> None:
 def test_markdown_says_the_verdict_first_and_holds_a_row_for_each_threshold() -> None:
     text = markdown(evening.summary(), evening.verdict("fail"), ["Goodput fell"])
     assert text.startswith("## ❌ FAIL: kaliwates\n\n2 thresholds of 3 breached.\n")
-    assert "| held | p95(delivery\\_seconds) \\< 10 | 1.8 s | 10 s | 82 % to spare |" in text
+    assert "| held | p95(delivery\\_seconds) \\< 10 | 1.8 s | 10 s | the whole run | 82 % to spare |" in text
     assert "| **breached** | stations.completed\\_by\\_deadline\\_ratio \\>= 95% | 93 % | 95 % |" in text
     assert "- Goodput fell" in text
 
@@ -94,11 +94,11 @@ def test_a_pipe_in_a_name_does_not_break_a_markdown_table() -> None:
     odd = verdict.thresholds[0].model_copy(update={"assertion": 'p95(x{a="|"}) < 1'})
     text = markdown(evening.summary(), verdict.model_copy(update={"thresholds": [odd]}), [])
     row = next(line for line in text.splitlines() if "p95(x" in line)
-    assert len(re.findall(r"(?<!\\)\|", row)) == 6
+    assert len(re.findall(r"(?<!\\)\|", row)) == 7
 
 
 def test_metrics_flatten_dotted_keys_and_keep_labels() -> None:
-    lines = metrics(evening.summary()).splitlines()
+    lines = metrics(evening.summary(), evening.verdict("fail")).splitlines()
     assert "pages_delivered 1049" in lines
     assert "stations_completed_by_deadline_ratio 0.9254" in lines
     assert 'attempts_by_outcome{outcome="unavailable"} 230' in lines
@@ -110,12 +110,12 @@ def test_metrics_flatten_dotted_keys_and_keep_labels() -> None:
 
 
 def test_metrics_leave_out_what_does_not_exist() -> None:
-    assert not [line for line in metrics(evening.summary()).splitlines() if "None" in line]
-    assert "response_seconds_p99_9" not in metrics(evening.summary())
+    assert not [line for line in metrics(evening.summary(), evening.verdict("fail")).splitlines() if "None" in line]
+    assert "response_seconds_p99_9" not in metrics(evening.summary(), evening.verdict("fail"))
 
 
 def test_every_metric_is_a_name_its_labels_and_a_number_and_stands_once() -> None:
-    lines = metrics(evening.summary()).splitlines()[:-1]
+    lines = metrics(evening.summary(), evening.verdict("fail")).splitlines()[:-1]
     pattern = re.compile(r'^[a-zA-Z_][a-zA-Z0-9_]*(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? -?[\d.e+-]+$')
     assert [line for line in lines if not pattern.match(line)] == []
     keys = [line.rsplit(" ", 1)[0] for line in lines]

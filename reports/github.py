@@ -1,0 +1,57 @@
+"""What a run says to GitHub Actions: the job's summary, and an annotation for everything that is not as it should be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.judge.results import Audit, ThresholdResult, Verdict
+from reports.keyfigures import meaning, window_of
+from reports.nothing_lost import safety_sentence
+from reports.quantities import quantity
+
+LARGEST_SUMMARY_BYTES = 1_000_000
+"""GitHub drops a step's summary above 1 MiB, all of it."""
+
+
+def announce(
+    summary: str, name: str, verdict: Verdict, audit: Audit | None, environment: Mapping[str, str] = os.environ
+) -> list[str]:
+    """Add a summary (Markdown) to the job's, where there is one; the annotations to print, none outside of GitHub."""
+    job = environment.get("GITHUB_STEP_SUMMARY")
+    if job:
+        text = summary.encode()[:LARGEST_SUMMARY_BYTES].decode("utf-8", "ignore")
+        with Path(job).open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
+    return annotated(name, verdict, audit) if environment.get("GITHUB_ACTIONS") == "true" else []
+
+
+def annotated(name: str, verdict: Verdict, audit: Audit | None) -> list[str]:
+    """A line for each: an error for a breach and for a server that is not safe, a warning for INVALID, a notice for a pass.
+
+    An invalid run's thresholds are neither passed nor breached, so nothing is said of them.
+    """
+    if verdict.verdict == "invalid":
+        text = "\n".join([meaning(verdict), *verdict.validity.reasons])
+        return [_command("warning", f"INVALID: {name}", text)]
+    if verdict.verdict == "pass":
+        return [_command("notice", f"PASS: {name}", meaning(verdict))]
+    said = [safety_sentence(audit)] if verdict.safety is False and audit is not None else []
+    said += [_said(one) for one in verdict.thresholds if not one.passed]
+    return [_command("error", f"FAIL: {name}", text) for text in said]
+
+
+def _said(threshold: ThresholdResult) -> str:
+    observed, limit = (quantity(value, threshold.unit) for value in (threshold.observed, threshold.limit))
+    seen = f"observed {observed}, limit {limit}, window {window_of(threshold)}"
+    return f"{threshold.assertion}\n{seen}\n{threshold.reason}"
+
+
+def _command(kind: str, title: str, text: str) -> str:
+    """A workflow command: https://docs.github.com/actions/reference/workflow-commands-for-github-actions."""
+    return f"::{kind} title={_escaped(title).replace(':', '%3A').replace(',', '%2C')}::{_escaped(text)}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,0 +1,73 @@
+"""The steps of action.yml, run as GitHub runs them: bash with the step's environment, inputs put in their places."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import yaml  # type: ignore[import-untyped]
+
+from harness.errors import ExitCode
+from tests.integration.conftest import environment
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_step(place, inputs):
+    """The step that runs the scenario, in `place`, with a `harness` where the step before would have installed it."""
+    action = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))
+    (step,) = (step for step in action["runs"]["steps"] if step.get("id") == "run")
+    given = {name: str(one.get("default", "")) for name, one in action["inputs"].items()} | inputs
+    filled = {
+        name: re.sub(r"\$\{\{ inputs\.([a-z]+) }}", lambda found: given[found[1]], text)
+        for name, text in step["env"].items()
+    }
+    programs = place / "temp" / "harness" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "harness").write_text(f'#!/bin/sh\nexec {sys.executable} -P -m harness "$@"\n')
+    (programs / "harness").chmod(0o755)
+    told = {"RUNNER_TEMP": str(place / "temp"), "GITHUB_OUTPUT": str(place / "output"), "GITHUB_ACTIONS": "true"}
+    told |= {"GITHUB_STEP_SUMMARY": str(place / "summary"), "PYTHONPATH": str(ROOT)}
+    told["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+    return subprocess.run(
+        command, cwd=place, env=environment(**told, **filled), capture_output=True, text=True, timeout=90, check=False
+    )
+
+
+def test_a_run_that_can_not_pass_any_more_is_aborted_and_fails_the_step_with_outputs_a_summary_and_annotations(
+    tmp_path, tiny
+):
+    """From the second second on every answer is a 500: the share of accepted attempts is hopeless after seconds of the minute that it has."""
+    with Path(tmp_path / tiny).open("a", encoding="utf-8") as file:
+        file.write(
+            "[[thresholds]]\nassert = 'ratio(attempts{outcome=\"accepted\"}) >= 90%'\nabort = true\n"
+            '[[faults]]\nname = "errors"\nkind = "abort"\nstart = "1s"\nduration = "60s"\nstatus = 500\n'
+        )
+    done = run_step(tmp_path, {"scenario": str(tiny), "arguments": "--seed 3\n--set deadline=60s", "out": "the-run"})
+    assert done.returncode == ExitCode.FAILED, done.stdout + done.stderr
+    assert (tmp_path / "output").read_text() == "exit-code=99\nverdict=fail\n"
+    record = json.loads((tmp_path / "the-run" / "run.json").read_text())
+    assert (record["seed"], record["ended"]["how"]) == (3, "aborted")
+    assert record["ended"]["at_s"] < 30
+    assert last_due_s(tmp_path / "the-run") < record["ended"]["at_s"] + 2  # nothing was sent after that
+    errors = [line for line in done.stdout.splitlines() if line.startswith("::error title=FAIL%3A tiny::")]
+    assert any('ratio(attempts{outcome="accepted"}) >= 90%25%0Aobserved ' in line for line in errors), done.stdout
+    assert (tmp_path / "summary").read_text().startswith("## ❌ FAIL: tiny\n")
+
+
+def last_due_s(folder):
+    query = "SELECT max(due_s) FROM read_parquet(?) WHERE sent_s > 0"
+    ((latest,),) = duckdb.execute(query, [str(folder / "attempts.parquet")]).fetchall()
+    return latest
+
+
+def test_a_usage_error_leaves_no_verdict(tmp_path):
+    done = run_step(tmp_path, {"scenario": "no-such-scenario"})
+    assert done.returncode == ExitCode.USAGE, done.stdout + done.stderr
+    assert (tmp_path / "output").read_text() == "exit-code=2\nverdict=none\n"
