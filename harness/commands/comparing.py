@@ -18,6 +18,7 @@ from harness.commands.options import (
     Workers,
     assertions_of,
     check_fits,
+    check_mock_is_meant,
     check_name,
     check_thresholds,
     command_line,
@@ -93,6 +94,7 @@ def calibrate(
 
     loaded = scenario_files.load(source, overrides, seed, planned_due)
     check_thresholds(source, loaded)
+    check_mock_is_meant(source, loaded)
     plan = make_plan(loaded)
     check_fits(source, machine.misfits(loaded, plan, workers))
     folder = (out or CALIBRATIONS / f"{_stamp(loaded.name)}").absolute()

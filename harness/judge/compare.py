@@ -62,7 +62,9 @@ def compare(sides: Sides, tolerances: Tolerances, noise: Noise | None = None) ->
 
 def _unsafe(side: Sequence[ComparedRun]) -> list[str]:
     return [
-        f"{one.path} is not safe: its audit holds {one.unsafe:,} pages against the server" for one in side if one.unsafe
+        f"{one.path} is not safe: its audit holds {one.unsafe:,} {'page' if one.unsafe == 1 else 'pages'} against the server"
+        for one in side
+        if one.unsafe
     ]
 
 

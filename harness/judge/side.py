@@ -59,5 +59,5 @@ def read_run(folder: RunFolder, assertions: Sequence[str], keys: Sequence[str]) 
         plan=plan_digest(rows),
         figures=statistics(rows, summary, keys),
         reasons=reasons,
-        unsafe=(summary.audit.unsafe or 0) if audit.safety is False else 0,
+        unsafe=(summary.audit.unsafe or 1) if audit.safety is False else 0,
     )

@@ -14,14 +14,14 @@ from tests.integration.conftest import harness, told
 from tests.run_builder import RunBuilder
 
 
-def made_run(path, *, slower=1.0, **record):
+def made_run(path, *, slower=1.0, lost=(), **record):
     """A finished run of 120 stations, a page each, that took 100 to 219 ms, times `slower`."""
     run = RunBuilder(path, stations=120, due_s=[number / 20 for number in range(120)], **record)
     for page in range(120):
         due_s = page / 20
         run.attempt(page, due_s=due_s, done_s=due_s + (0.1 + page * 7 % 120 / 1000) * slower)
     run.scrape_idle_generator(6)
-    run.store_all()
+    run.store_all(but=lost)
     return run.finish(at_s=6.5)
 
 
@@ -47,6 +47,14 @@ def test_run_folders_are_judged_by_their_rows(tmp_path, slower, word):
     made_run(tmp_path / "before")
     made_run(tmp_path / "after", slower=slower)
     assert compared(tmp_path, ["before"], ["after"]).verdict == word
+
+
+def test_a_run_that_lost_a_page_fails_though_it_was_as_fast(tmp_path):
+    made_run(tmp_path / "before")
+    made_run(tmp_path / "after", lost=[7])
+    found = compared(tmp_path, ["before"], ["after"])
+    assert (found.verdict, found.finding) == ("fail", "The server of the run did not keep what it acknowledged")
+    assert found.reasons[0].endswith("is not safe: its audit holds 1 page against the server")
 
 
 def test_unlike_runs_are_refused_with_what_differs_and_compared_by_force(tmp_path):

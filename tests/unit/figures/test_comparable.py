@@ -1,6 +1,7 @@
 import pytest
 
 from harness.figures.comparable import COMPARABLE, GATED, SHOWN, Missing, plan_digest, statistics
+from harness.figures.fates import fates_of
 from harness.figures.rows import load_rows
 from harness.figures.summarise import figures_of
 from harness.judge.keys import unit_of_key, value_of
@@ -11,7 +12,7 @@ from tests.synthetic_evening import kaliwates_run
 def evening(request, tmp_path_factory):
     folder = kaliwates_run(tmp_path_factory.mktemp("evening") / "run", workers=request.param)
     rows = load_rows(folder)
-    return rows, figures_of(folder, rows)
+    return rows, figures_of(folder, rows, fates_of(folder, rows))
 
 
 def test_every_figure_that_can_be_compared_is_the_figure_of_the_summary(evening):
