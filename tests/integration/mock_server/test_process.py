@@ -348,9 +348,14 @@ def test_crash_kills_the_server_which_comes_back_with_all_that_was_acknowledged(
 @pytest.mark.parametrize(("moment", "held", "answered"), [("before", 0, 201), ("after", 1, 200)])
 def test_a_crash_at_a_commit_leaves_nothing_before_it_and_everything_after_it(tmp_path, moment, held, answered):
     crash = {"kind": "crash_at_commit", "moment": moment, "skip_first": 1, "restart_after": "100ms"}
-    server = Process(tmp_path, faults=[crash])
+    earlier = {"kind": "empty_response", "match": {"station": "999"}}
+    server = Process(tmp_path, faults=[earlier, crash])
     token = server.token(STATION)
     assert put(server, token) == 201
+    widened = json.dumps(
+        {"kind": "empty_response"}
+    ).encode()  # it stands first, and would end the answer without a crash
+    assert server.ask("PUT", "/faults/empty_response", {}, widened, admin=True)[0] == 200
     with pytest.raises(OSError):  # noqa: PT011 - reset or closed, as the kernel likes
         put(server, token, page=2)
     again = server.wait_for("restarted")
