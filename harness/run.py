@@ -240,7 +240,9 @@ class Run:
         self._collector.stop()
         self._collector.take()
         self._look()
-        self._prometheus.end(self._t0_epoch, self._view.say, patient=ended.how not in {"interrupted", "terminated"})
+        self._prometheus.end(
+            self._t0_epoch, self._view.say, patient=ended.how not in {"interrupted", "terminated", "withdrawn"}
+        )
         family["generator"].tell("scraped")
         self._view.say("Reading what the server holds")
         self._stock = take_stock(family, self._order, self._admin, self._consent.halted)

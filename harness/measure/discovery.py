@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from harness.address import is_loopback
 from harness.runfolder import write_json
 
 _CONNECT_S = 0.2
-JOBS = {"server": "mock_server"}
-"""The label `job` of a target; every other target is the generator's."""
-GENERATOR_JOB = "harness"
+FOREIGN_JOB = "target"
+"""The label `job` of what an upload server of the user's publishes itself."""
 
 
 class Discovery:
@@ -23,9 +23,13 @@ class Discovery:
         self._path = folder / f"harness-{run.replace('/', '_')}.json"
 
     def announce(self, targets: Mapping[str, str], labels: Mapping[str, str]) -> None:
-        """Name the targets (as for the collector: name -> URL), all with these labels, `target` and `job`."""
+        """Name the targets (as for the collector: name -> URL), all with these labels, `target` and `job`.
+
+        What a server on another machine publishes is left out: it has consented to us, not to a Prometheus as well.
+        """
         sweep(self._path.parent)
-        write_json(self._path, [_group(name, url, labels) for name, url in targets.items()])
+        named = {name: url for name, url in targets.items() if _job(name) != FOREIGN_JOB or _is_here(url)}
+        write_json(self._path, [_group(name, url, labels) for name, url in named.items()])
 
     def withdraw(self) -> None:
         """Remove the file."""
@@ -34,7 +38,7 @@ class Discovery:
 
 def target_labels(name: str, labels: Mapping[str, str]) -> dict[str, str]:
     """The labels that a target's series carry, besides their own and `instance`."""
-    return {"job": JOBS.get(name, GENERATOR_JOB), "target": name, **labels}
+    return {"job": _job(name), "target": name, **labels}
 
 
 def sweep(folder: Path) -> None:
@@ -49,6 +53,16 @@ def sweep(folder: Path) -> None:
             continue  # not ours, or just being removed by its own run
         if not any(map(_listens, addresses)):
             path.unlink(missing_ok=True)
+
+
+def _job(name: str) -> str:
+    if name.startswith("worker-"):
+        return "harness"
+    return "mock_server" if name == "server" else FOREIGN_JOB
+
+
+def _is_here(url: str) -> bool:
+    return is_loopback(urlsplit(url).hostname or "")
 
 
 def _group(name: str, url: str, labels: Mapping[str, str]) -> dict[str, object]:

@@ -40,6 +40,14 @@ def test_every_target_has_its_job_its_name_and_the_runs_labels(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_server_on_another_machine_is_not_given_to_a_prometheus(tmp_path):
+    own = {"worker-0": "http://10.0.0.7:1/metrics", "nginx": "http://127.0.0.1:2/metrics"}
+    Discovery(tmp_path, "run").announce({**own, "app": "http://10.0.0.9:3/metrics"}, {})
+    (path,) = tmp_path.iterdir()
+    found = [(group["labels"]["job"], group["targets"]) for group in json.loads(path.read_text("utf-8"))]
+    assert found == [("harness", ["10.0.0.7:1"]), ("target", ["127.0.0.1:2"])]
+
+
 def test_what_a_killed_run_left_is_swept_away_and_nothing_else(tmp_path, listener):
     with socket.create_server(("127.0.0.1", 0)) as listening:
         gone = f"127.0.0.1:{listening.getsockname()[1]}"
