@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 SCENARIO ?= kaliwates
 ORDINARY := not slow and not models and not browser and not peers
+TEST_PROCESSES ?= 3
 SOURCES := harness mock_server reports tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check format test test-unit test-integration test-models test-browser test-peers test-slow bench clean
+.PHONY: help setup run check format test test-models test-browser test-peers test-slow bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -34,14 +35,8 @@ format: setup  ## put the code in its format
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-test: setup  ## the tests (a few minutes; real processes, real sockets)
-	$(BIN)/pytest -m '$(ORDINARY)'
-
-test-unit: setup  ## all of them but tests/integration
-	$(BIN)/pytest -m '$(ORDINARY)' --ignore=tests/integration
-
-test-integration: setup  ## tests/integration: real processes, real sockets
-	$(BIN)/pytest -m '$(ORDINARY)' tests/integration
+test: setup  ## the tests (a few minutes; real processes, real sockets; TEST_PROCESSES=3 side by side)
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal -m '$(ORDINARY)'
 
 test-models: setup  ## the incident and metastability, shortened (a quiet machine; two minutes)
 	$(BIN)/pytest -m models
