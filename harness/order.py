@@ -80,7 +80,7 @@ def troubles(worker: WorkerRecord) -> list[str]:
     found = []
     if worker.held_back:
         found.append(
-            f"worker {worker.rank} held back {worker.held_back:,} requests, to keep within the rate that the target "
+            f"worker {worker.rank} had to hold back {worker.held_back:,} times, to keep within the rate that the target "
             "consents to: what was offered is not what was planned"
         )
     if worker.evenings_broken:

@@ -43,7 +43,7 @@ class Guard:
         self._limit = Limit(share)
         self._loops: list[gevent.Greenlet] = []
         self.held_back = 0
-        """Requests and attempts that had to wait for the rate."""
+        """How often an attempt or a request had to wait for the rate."""
 
     @property
     def halted(self) -> str:
@@ -56,9 +56,10 @@ class Guard:
 
     def hold(self) -> None:
         """Wait until there is room for a request: before an attempt begins, so that the wait isn't the server's."""
+        began_s = self._clock()
         while (left_s := self._limit.free_s() - self._clock()) > 0:
-            self.held_back += left_s > NOTED_S
             gevent.sleep(left_s)
+        self.held_back += self._clock() - began_s > NOTED_S
 
     def before_request(self) -> None:
         """Take a place within the rate and wait for it. Ends the greenlet where the consent has ended."""
