@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SCENARIO ?= kaliwates
 ORDINARY := not slow and not models and not browser and not peers
-TEST_PROCESSES ?= 3
+TEST_PROCESSES ?= 4
 SOURCES := harness mock_server reports tests bench
 
 .DEFAULT_GOAL := help
@@ -35,7 +35,7 @@ format: setup  ## put the code in its format
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-test: setup  ## the tests (a few minutes; real processes, real sockets; TEST_PROCESSES=3 side by side)
+test: setup  ## the tests (a few minutes; real processes, real sockets; TEST_PROCESSES=4 side by side)
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal -m '$(ORDINARY)'
 
 test-models: setup  ## the incident and metastability, shortened (a quiet machine; two minutes)
