@@ -57,7 +57,10 @@ class LiveFigures:
         """Take a scrape; one that failed changes nothing."""
         if not scrape.text or not scrape.target.startswith(("server", "worker-")):
             return  # what a target of the user's tells of itself stays in its own file
-        target = _read(scrape.text)
+        try:
+            target = _read(scrape.text)
+        except (ValueError, KeyError, IndexError):
+            return  # no exposition: the scrape is kept as it came, the view shows the one before
         with self._lock:
             self._targets[scrape.target] = target
             self._history.append(self._moment(scrape.t_s))
