@@ -6,6 +6,7 @@ A full disk or a used-up table of descriptors would else take run.json, the figu
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from harness.errors import UsageError
 RESERVED_BYTES = 4 * 1024 * 1024
 """Several times what the figures and the report of an ordinary run take (1 MB)."""
 RESERVED_DESCRIPTORS = 24
+_FULL_BYTES = 64 * 1024
 
 
 class Reserve:
@@ -33,6 +35,13 @@ class Reserve:
                 f"for its end alone: {error.strerror}"
             )
             raise UsageError(message) from None
+
+    def lack(self) -> str:
+        """In words that the disk is full, while it is: then that is why a child died, whatever its log could still say."""
+        disk = os.statvfs(self._path.parent)
+        if disk.f_bavail * disk.f_frsize >= _FULL_BYTES:
+            return ""
+        return f"this machine ran out of what the run needs: {self._path.parent}: {os.strerror(errno.ENOSPC)}"
 
     def release(self) -> None:
         """Give it all back; a second time does nothing."""

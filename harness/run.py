@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from harness.children import Family, Interruption, Message
-from harness.errors import SHORTAGES, ChildError, starved
+from harness.errors import SHORTAGES, ChildError, StarvedError, starved
 from harness.figures.tables import write_plan
 from harness.foreign import ConsentThread
 from harness.judge.hopeless import Watch
@@ -98,7 +98,10 @@ class Run:
                 self._write_end(_stopped_by(stopped.number, self._clock(), "twice"))
                 raise
             except ChildError as error:
-                self._write_end(Ended(how="crashed", at_s=0.0, message=str(error)))
+                lack = self._reserve.lack()
+                self._write_end(Ended(how="starved" if lack else "crashed", at_s=0.0, message=lack or str(error)))
+                if lack:
+                    raise StarvedError(f"{lack}\n{error}") from None
                 raise
             except OSError as error:
                 if error.errno not in SHORTAGES:
@@ -227,7 +230,8 @@ class Run:
             self._problems.append(f"{text}; it held {len(shard):,} stations: {', '.join(codes)}, …")
         explained = family.explained(message.sender, text)
         self._view.say(explained)
-        return Ended(how="crashed", at_s=now, message=explained)
+        lack = self._reserve.lack()
+        return Ended(how="starved" if lack else "crashed", at_s=now, message=lack or explained)
 
     def _note_accounts(self, accounts: list[dict[str, Any]]) -> None:
         for account in accounts:
