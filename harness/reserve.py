@@ -10,7 +10,8 @@ import errno
 import os
 from pathlib import Path
 
-from harness.errors import UsageError
+from harness.errors import UsageError, starved
+from harness.runfolder import Ended
 
 RESERVED_BYTES = 4 * 1024 * 1024
 """Several times what the figures and the report of an ordinary run take (1 MB)."""
@@ -36,12 +37,13 @@ class Reserve:
             )
             raise UsageError(message) from None
 
-    def lack(self) -> str:
-        """In words that the disk is full, while it is: then that is why a child died, whatever its log could still say."""
+    def crashed(self, text: str, at_s: float) -> Ended:
+        """How a run ended of which a child died: starved while the disk is full, whatever its log could still say."""
         disk = os.statvfs(self._path.parent)
         if disk.f_bavail * disk.f_frsize >= _FULL_BYTES:
-            return ""
-        return f"this machine ran out of what the run needs: {self._path.parent}: {os.strerror(errno.ENOSPC)}"
+            return Ended(how="crashed", at_s=at_s, message=text)
+        lack = starved(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path.parent)))
+        return Ended(how="starved", at_s=at_s, message=f"{lack}\n{text}")
 
     def release(self) -> None:
         """Give it all back; a second time does nothing."""

@@ -98,11 +98,9 @@ class Run:
                 self._write_end(_stopped_by(stopped.number, self._clock(), "twice"))
                 raise
             except ChildError as error:
-                lack = self._reserve.lack()
-                self._write_end(Ended(how="starved" if lack else "crashed", at_s=0.0, message=lack or str(error)))
-                if lack:
-                    raise StarvedError(f"{lack}\n{error}") from None
-                raise
+                ended = self._reserve.crashed(str(error), 0.0)
+                self._write_end(ended)
+                raise (StarvedError if ended.how == "starved" else ChildError)(ended.message) from None
             except OSError as error:
                 if error.errno not in SHORTAGES:
                     raise
@@ -230,8 +228,7 @@ class Run:
             self._problems.append(f"{text}; it held {len(shard):,} stations: {', '.join(codes)}, …")
         explained = family.explained(message.sender, text)
         self._view.say(explained)
-        lack = self._reserve.lack()
-        return Ended(how="starved" if lack else "crashed", at_s=now, message=lack or explained)
+        return self._reserve.crashed(explained, now)
 
     def _note_accounts(self, accounts: list[dict[str, Any]]) -> None:
         for account in accounts:

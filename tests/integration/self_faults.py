@@ -122,22 +122,22 @@ def _killed(path, seed, *words, arguments=()):
 
 
 def mock_killed(path, seed):
-    """kill -9 of the mock server."""
+    """Kill -9 of the mock server."""
     return _killed(path, seed, "mock_server")
 
 
 def worker_killed(path, seed):
-    """kill -9 of one of two Locust workers."""
+    """Kill -9 of one of two Locust workers."""
     return _killed(path, seed, "--worker", arguments=("--workers", "2"))
 
 
 def master_killed(path, seed):
-    """kill -9 of Locust's master."""
+    """Kill -9 of Locust's master."""
     return _killed(path, seed, "--master", arguments=("--workers", "2"))
 
 
 def harness_killed(path, seed):
-    """kill -9 of the harness itself."""
+    """Kill -9 of the harness itself."""
     run = Victim(path, seed, "--workers", "2")
     run.begun()
     run.moment()

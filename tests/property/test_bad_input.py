@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import shutil
 import socket
 import tempfile
@@ -72,7 +71,9 @@ def test_a_scenario_that_was_tampered_with_is_planned_or_refused_in_words(conten
 
 
 @RULES
-@given(st.one_of(st.binary(max_size=300), st.text(max_size=300).map(lambda text: text.encode("utf-8", "surrogatepass"))))
+@given(
+    st.one_of(st.binary(max_size=300), st.text(max_size=300).map(lambda text: text.encode("utf-8", "surrogatepass")))
+)
 def test_garbage_is_no_scenario(content):
     assert validated(content)[0] == ExitCode.USAGE
 
@@ -89,7 +90,8 @@ def test_a_region_file_gives_stations_or_is_refused_with_the_line(text):
     try:
         stations = parse_region(text, "region.csv")
     except ConfigurationError as error:
-        assert "line" in str(error) or "holds no stations" in str(error)
+        if "line" not in str(error) and "holds no stations" not in str(error):
+            raise
     else:
         assert stations
         assert len({station.code for station in stations}) == len(stations)
@@ -104,7 +106,8 @@ def test_bytes_that_are_no_region_are_refused(content):
         try:
             assert load_region(file.name)
         except ConfigurationError as error:
-            assert file.name in str(error)
+            if file.name not in str(error):
+                raise
 
 
 @pytest.mark.parametrize(("stations", "fits"), [(1_000_000, True), (3_000_000, False)])
@@ -138,14 +141,21 @@ def whole(tmp_path_factory):
 @st.composite
 def damage(draw):
     """(which file, what happens to it)."""
-    kind = draw(st.sampled_from(["cut", "cut", "flip", "flip", "empty", "missing", "folder", "foreign", "swapped", "huge"]))
-    return draw(st.floats(0, 1, exclude_max=True)), kind, draw(st.floats(0, 1, exclude_max=True)), draw(st.binary(max_size=64))
+    kind = draw(
+        st.sampled_from(["cut", "cut", "flip", "flip", "empty", "missing", "folder", "foreign", "swapped", "huge"])
+    )
+    return (
+        draw(st.floats(0, 1, exclude_max=True)),
+        kind,
+        draw(st.floats(0, 1, exclude_max=True)),
+        draw(st.binary(max_size=64)),
+    )
 
 
 def apply(folder: Path, where: float, kind: str, at: float, noise: bytes) -> str:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and "report" not in path.parts)
     path = files[int(where * len(files))]
-    content = path.read_bytes()
+    content, other = path.read_bytes(), files[int(at * len(files))].read_bytes()
     place = int(at * len(content))
     if kind in {"missing", "folder"}:
         path.unlink()
@@ -156,7 +166,7 @@ def apply(folder: Path, where: float, kind: str, at: float, noise: bytes) -> str
         "flip": content[:place] + noise + content[place + len(noise) :],
         "empty": b"",
         "foreign": noise,
-        "swapped": files[int(at * len(files))].read_bytes(),
+        "swapped": other,
         "huge": content + bytes(8_000_000),
     }.get(kind)
     if changed is not None:
@@ -170,7 +180,7 @@ def test_a_run_folder_that_was_damaged_is_judged_or_refused_in_words(whole, woun
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "run"
         shutil.copytree(whole, folder)
-        done = [apply(folder, *copy.copy(wound)) for wound in wounds]
+        done = [apply(folder, *wound) for wound in wounds]
         for command in ("audit", "gate"):
             code, output = told(command, folder, cwd=place)
             assert code in ANSWERS | {ExitCode.BUG}, (done, output)
