@@ -1,6 +1,6 @@
 """Room that is set aside, so that a run's end can be told."""
 
-import os
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +9,7 @@ from harness.reserve import RESERVED_DESCRIPTORS, Reserve
 
 
 def open_descriptors():
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_room_is_held_until_it_is_released_and_then_all_of_it_is_back(tmp_path):
@@ -24,7 +24,7 @@ def test_room_is_held_until_it_is_released_and_then_all_of_it_is_back(tmp_path):
 
 def test_a_run_is_refused_where_there_is_no_room_even_for_its_end(tmp_path):
     before = open_descriptors()
-    with pytest.raises(UsageError, match="needs .* MB"):
+    with pytest.raises(UsageError, match=r"needs .* MB"):
         Reserve(tmp_path / "reserve", 1 << 62)
     assert (list(tmp_path.iterdir()), open_descriptors()) == ([], before)
 
