@@ -6,6 +6,7 @@ import re
 import threading
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -21,6 +22,16 @@ _WANTED = re.compile(
 )
 _WINDOW_S = 5.0
 _QUIET = {str(outcome) for outcome in NOT_FAILURES}
+
+
+class View(Protocol):
+    """Who watches a run."""
+
+    def say(self, text: str) -> None:
+        """Hear what is being done."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """See where the run stands; called several times a second."""
 
 
 @dataclass(frozen=True)

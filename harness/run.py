@@ -7,14 +7,14 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from harness.children import Family, Interruption, Message
 from harness.errors import SHORTAGES, ChildError, StarvedError, starved
 from harness.figures.tables import write_plan
 from harness.foreign import ConsentThread
 from harness.judge.hopeless import Watch
-from harness.live import LiveFigures
+from harness.live import LiveFigures, View
 from harness.measure.collector import Collector
 from harness.measure.health import ClockWatch
 from harness.measure.scrapes import Scrape
@@ -27,23 +27,12 @@ from harness.scenario import REGIONS
 from harness.signals import Signals, Stopped
 from harness.stocktaking import drain, take_stock
 from harness.watch import Watcher
-from reports.terminal import Snapshot
 
 _HEAD_START_S = 0.5
 _OVERTIME_S = 20.0
 _STEP_S = 0.25
 
 How = Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "withdrawn", "starved"]
-
-
-class View(Protocol):
-    """Who watches a run."""
-
-    def say(self, text: str) -> None:
-        """Hear what is being done."""
-
-    def show(self, snapshot: Snapshot) -> None:
-        """See where the run stands; called several times a second."""
 
 
 class Run:

@@ -1,6 +1,9 @@
 """Whatever happens to ourselves, at whatever moment: a clear word, never exit code 0, no orphan, and a folder to draw from."""
 
-from concurrent.futures import ThreadPoolExecutor
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +14,7 @@ from tests.integration import self_faults
 from tests.integration.conftest import family_of, told, wait_for
 
 BUG, USAGE, INVALID, FAILED = ExitCode.BUG, ExitCode.USAGE, ExitCode.INVALID, ExitCode.FAILED
-EXPECTED = {
+EXPECTED: dict[Callable[[Path, str], self_faults.Told], tuple[set[int], str]] = {
     self_faults.mock_killed: ({BUG}, "server ended with exit code -9"),
     self_faults.worker_killed: ({BUG, INVALID}, "worker"),
     self_faults.master_killed: ({BUG, INVALID}, "generator ended with exit code -9"),
@@ -24,20 +27,11 @@ EXPECTED = {
 }
 """What is done -> exit codes (1 where a process was still starting), and the words that tell of it (any of them)."""
 REPETITIONS = 20
-AT_ONCE = 2
-
-
-@pytest.fixture(scope="module")
-def once(tmp_path_factory):
-    """Every fault once, several runs at a time: name -> how its run ended, to be waited for."""
-    path = tmp_path_factory.mktemp("once")
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield {fault: pool.submit(fault, path / fault.__name__, fault.__name__) for fault in EXPECTED}
 
 
 @pytest.mark.parametrize("fault", EXPECTED, ids=lambda fault: fault.__name__)
-def test_a_fault_to_ourselves_is_told_and_leaves_no_orphan_and_a_folder_to_draw_from(once, fault, tmp_path):
-    check(fault, once[fault].result(), tmp_path)
+def test_a_fault_to_ourselves_is_told_and_leaves_no_orphan_and_a_folder_to_draw_from(fault, tmp_path):
+    check(fault, fault(tmp_path / "there", fault.__name__), tmp_path)
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ from tests.run_builder import RunBuilder
 ANSWERS = {ExitCode.PASSED, ExitCode.USAGE, ExitCode.INVALID, ExitCode.FAILED}
 RULES = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
-SHIPPED = [path.read_text("utf-8") for path in sorted(SCENARIO_FOLDER.iterdir()) if path.name.endswith(".toml")]
+SHIPPED = sorted(path.read_text("utf-8") for path in SCENARIO_FOLDER.iterdir() if path.name.endswith(".toml"))
 VALUES = st.sampled_from(
     ["-1", "0", "1e999", "nan", "inf", "true", '""', '"\\u0000"', '"9999999999999d"', '"-1s"', '"1e308GB"', "[]", "{}",
      "[[]]", "9223372036854775807", "-9223372036854775808", "99999999999999999999999999", "1979-05-27", '"../../etc/passwd"',
