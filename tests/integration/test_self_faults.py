@@ -9,6 +9,7 @@ import pytest
 
 from harness.errors import ExitCode
 from harness.figures.summarise import load_summary
+from harness.judge.verdict import load_verdict
 from harness.runfolder import RunFolder
 from tests.integration import self_faults
 from tests.integration.conftest import family_of, told, wait_for
@@ -55,6 +56,6 @@ def check(fault, end, cwd):
         return
     code, output = told("report", end.folder, cwd=cwd)
     assert (code, (end.folder / "report" / "index.html").exists()) == (0, True), output
-    assert told("gate", end.folder, cwd=cwd)[0] != 0
+    assert load_verdict(RunFolder(end.folder)).exit_code != 0
     pages = load_summary(RunFolder(end.folder)).pages
     assert pages.planned == 36 == pages.delivered + pages.undelivered + pages.censored + pages.unattempted
