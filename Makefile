@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SCENARIO ?= kaliwates
+SECONDS ?= 600
 ORDINARY := not slow and not models and not browser and not peers
 TEST_PROCESSES ?= 4
 SOURCES := harness mock_server reports tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check format test test-models test-browser test-peers test-slow bench clean
+.PHONY: help setup run check format test test-models test-browser test-peers test-slow bench soak clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -52,6 +53,9 @@ test-slow: setup  ## long tests: many repetitions, many seeds
 
 bench: setup  ## measurements (needs wrk)
 	$(BIN)/python -m bench
+
+soak: setup  ## memory and descriptors stay flat and nothing is lost (SECONDS=600)
+	$(BIN)/python -m bench.soak --seconds $(SECONDS)
 
 clean:  ## remove .venv and everything that was built (runs stay)
 	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis

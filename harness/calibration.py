@@ -13,8 +13,9 @@ from harness.figures.comparable import COMPARABLE, Missing
 from harness.judge.noise import Noise, noise_of
 from harness.judge.side import ComparedRun, read_run
 from harness.judge.verdict import judge
+from harness.live import View
 from harness.order import Order
-from harness.run import Run, View
+from harness.run import Run
 from harness.runfolder import RunFolder
 from harness.signals import Signals
 

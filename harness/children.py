@@ -43,17 +43,21 @@ class Child:
         self.killed = False
         """Whether we ended it by force, so that its end is no news."""
         self._inbox = inbox
-        with log.open("ab") as file:
+        kept = log.open("ab")
+        try:
             self._process = subprocess.Popen(
                 argv,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=file,
+                stderr=kept,
                 env=dict(env),
                 cwd=log.parent,
                 process_group=0,
             )
-        self._reader = threading.Thread(target=self._read, name=f"read-{name}", daemon=True)
+        except OSError:
+            kept.close()
+            raise
+        self._reader = threading.Thread(target=self._read, args=[kept], name=f"read-{name}", daemon=True)
         self._reader.start()
 
     @property
@@ -118,13 +122,14 @@ class Child:
         except (ProcessLookupError, PermissionError):
             return
 
-    def _read(self) -> None:
-        with self.log.open("ab") as log, self._process.stdout or contextlib.nullcontext(()) as output:
+    def _read(self, kept: BinaryIO) -> None:
+        with kept as log, self._process.stdout or contextlib.nullcontext(()) as output:
             for line in output:
                 message = _parsed(line)
                 if message is None:
-                    log.write(line)
-                    log.flush()
+                    with contextlib.suppress(OSError):  # a full disk: the words are lost, the child's end must not be
+                        log.write(line)
+                        log.flush()
                 else:
                     event = str(message.pop("event"))
                     self._inbox.put(Message(self.name, event, message))

@@ -10,7 +10,7 @@ import typer
 
 from harness.children import Interruption
 from harness.commands import auditing, comparing, experimenting, exporting, judging, planning, running
-from harness.errors import ExitCode, HarnessError
+from harness.errors import SHORTAGES, ExitCode, HarnessError, starved
 from harness.signals import Stopped
 from reports import terminal
 
@@ -59,6 +59,8 @@ def main() -> None:
     except HarnessError as error:
         _fail(str(error), error.exit_code)
     except OSError as error:
+        if error.errno in SHORTAGES:
+            _fail(f"{starved(error)}\nMake room; harness report RUN then draws what is known.", ExitCode.INVALID)
         if error.filename is None or error.errno not in _USERS_ERRNOS:
             raise
         _fail(f"{os.fsdecode(error.filename)}: {error.strerror}", ExitCode.USAGE)

@@ -4,13 +4,15 @@
     ├── UsageError            2   a wrong command, option, file or value
     │   └── ConfigurationError    several problems of one file, each with its key and what is allowed
     ├── BrokenRunError        2   a run folder that is missing, foreign or torn beyond use
-    └── ChildError            1   a process of ours did not start or died
+    ├── ChildError            1   a process of ours did not start or died
+    └── StarvedError          3   this machine ran out of what the run needs
 
 An upload that fails is not here: it is an `Outcome` (harness/model.py).
 """
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 
 
@@ -60,3 +62,19 @@ class BrokenRunError(HarnessError):
 
 class ChildError(HarnessError):
     """A process that the run needs did not start, or ended too early."""
+
+
+SHORTAGES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Disk, quota, file size, descriptors, memory: what a measurement can't go on without, and nobody's mistake in it."""
+
+
+class StarvedError(HarnessError):
+    """This machine ran out of disk, descriptors or memory: what was measured could not be written down or drawn."""
+
+    exit_code = ExitCode.INVALID
+
+
+def starved(error: OSError) -> str:
+    """In words, what ran out and what to do."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"this machine ran out of what the run needs: {where}{error.strerror}"

@@ -6,6 +6,7 @@ import re
 import threading
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -21,6 +22,16 @@ _WANTED = re.compile(
 )
 _WINDOW_S = 5.0
 _QUIET = {str(outcome) for outcome in NOT_FAILURES}
+
+
+class View(Protocol):
+    """Who watches a run."""
+
+    def say(self, text: str) -> None:
+        """Hear what is being done."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """See where the run stands; called several times a second."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,10 @@ class LiveFigures:
         """Take a scrape; one that failed changes nothing."""
         if not scrape.text or not scrape.target.startswith(("server", "worker-")):
             return  # what a target of the user's tells of itself stays in its own file
-        target = _read(scrape.text)
+        try:
+            target = _read(scrape.text)
+        except (ValueError, KeyError, IndexError):
+            return  # no exposition: the scrape is kept as it came, the view shows the one before
         with self._lock:
             self._targets[scrape.target] = target
             self._history.append(self._moment(scrape.t_s))

@@ -14,10 +14,11 @@ from harness.experiment import Cell, Experiment
 from harness.figures.matrix import CellFigures, ExperimentFigures, cell_figures, variant_figures
 from harness.judge.thresholds import limits_s
 from harness.judge.verdict import load_verdict
+from harness.live import View
 from harness.order import Order
 from harness.pace import Pace
 from harness.plan import make_plan
-from harness.run import Run, View
+from harness.run import Run
 from harness.runfolder import RunFolder, RunRecord, write_json
 from harness.signals import Signals
 

@@ -87,6 +87,8 @@ def troubles(worker: WorkerRecord) -> list[str]:
         found.append(
             f"an error of ours broke off {worker.evenings_broken:,} stations' evenings: see logs/ of worker {worker.rank}"
         )
+    if worker.unwritten:
+        found.append(f"worker {worker.rank} could not write its journal, and stopped: {worker.unwritten}")
     return found
 
 

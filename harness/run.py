@@ -7,41 +7,32 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from harness.children import Family, Interruption, Message
+from harness.errors import SHORTAGES, ChildError, StarvedError, starved
 from harness.figures.tables import write_plan
 from harness.foreign import ConsentThread
 from harness.judge.hopeless import Watch
-from harness.live import LiveFigures
+from harness.live import LiveFigures, View
 from harness.measure.collector import Collector
 from harness.measure.health import ClockWatch
 from harness.measure.scrapes import Scrape
 from harness.measure.server_admin import ServerAdmin
 from harness.order import Order, describe, phase_records, troubles
 from harness.processes import private_folder, start_generator, start_server
+from harness.reserve import Reserve
 from harness.runfolder import Ended, RunRecord, StockRecord, WorkerRecord
 from harness.scenario import REGIONS
 from harness.signals import Signals, Stopped
 from harness.stocktaking import drain, take_stock
 from harness.watch import Watcher
-from reports.terminal import Snapshot
 
 _HEAD_START_S = 0.5
 _OVERTIME_S = 20.0
 _STEP_S = 0.25
 
-How = Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "withdrawn"]
-
-
-class View(Protocol):
-    """Who watches a run."""
-
-    def say(self, text: str) -> None:
-        """Hear what is being done."""
-
-    def show(self, snapshot: Snapshot) -> None:
-        """See where the run stands; called several times a second."""
+How = Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "withdrawn", "starved"]
 
 
 class Run:
@@ -63,6 +54,7 @@ class Run:
         self._live: LiveFigures | None = None
         self._watch: Watch | None = None
         self._told_lost = 0
+        self._starved = ""
         self._stock: StockRecord | None = None
         self._consent = ConsentThread(order.foreign)
         self._prometheus = Watcher(order)
@@ -70,6 +62,14 @@ class Run:
     def execute(self) -> None:
         """Run to the end. Raises ChildError if a process did not start; Interruption if stopped before T0."""
         self._folder.create()
+        self._reserve = Reserve(self._folder.reserve)
+        try:
+            self._execute()
+        finally:
+            self._reserve.release()
+
+    def _execute(self) -> None:
+        self._note(describe(self._order, "", self._workers))
         write_plan(self._folder.plan, self._order.plan)
         if self._scenario.stations.region not in REGIONS:
             shutil.copyfile(self._scenario.stations.region, self._folder.region)
@@ -80,20 +80,30 @@ class Run:
             )
             if self._signals.heard is not None:
                 raise Interruption(self._signals.heard)
-            record = self._start(family, private)
             try:
+                self._start(family, private)
                 ended = self._wind_down(family, self._drive(family))
             except Stopped as stopped:
-                self._write_end(record, _stopped_by(stopped.number, self._clock(), "twice"))
+                self._write_end(_stopped_by(stopped.number, self._clock(), "twice"))
                 raise
-        self._write_end(record, self._unless_stopped(ended))
+            except ChildError as error:
+                ended = self._reserve.crashed(str(error), 0.0)
+                self._write_end(ended)
+                raise (StarvedError if ended.how == "starved" else ChildError)(ended.message) from None
+            except OSError as error:
+                if error.errno not in SHORTAGES:
+                    raise
+                ended = Ended(how="starved", at_s=self._clock(), message=starved(error))
+                self._view.say(ended.message)
+        self._write_end(self._unless_stopped(ended))
 
     def _clock(self) -> float:
-        return time.monotonic() - self._t0
+        """Seconds since T0; 0 where there is none yet."""
+        return time.monotonic() - self._t0 if self._t0 < float("inf") else 0.0
 
     # --- start
 
-    def _start(self, family: Family, private: Path) -> RunRecord:
+    def _start(self, family: Family, private: Path) -> None:
         foreign = self._order.foreign
         if foreign is None:
             secret = secrets.token_hex(16)
@@ -101,8 +111,7 @@ class Run:
             target, self._admin = start_server(family, self._order, private, secret)
         else:
             secret, target = "", str(foreign.origin)  # nobody told that server our PINs: the last six digits
-        record = describe(self._order, target, self._workers)
-        self._folder.write_run(record)
+        self._note(describe(self._order, target, self._workers))
         self._view.say(f"Starting the generator ({self._order.workers} worker{'s' if self._order.workers > 1 else ''})")
         ready = start_generator(family, self._order, private, secret)
         targets = {f"worker-{w['rank']}": f"http://127.0.0.1:{w['metrics_port']}/metrics" for w in ready["workers"]}
@@ -113,18 +122,16 @@ class Run:
         self._prometheus.begin(targets, family, self._view.say)
         self._t0 = time.monotonic() + _HEAD_START_S
         self._t0_epoch = time.time() + _HEAD_START_S
-        record = record.model_copy(update={"t0_epoch": self._t0_epoch})
-        self._folder.write_run(record)
+        self._note(self._record.model_copy(update={"t0_epoch": self._t0_epoch}))
         scenario = self._scenario
-        self._live = LiveFigures(record, len(self._order.plan.stations), self._order.plan.pages)
-        self._watch = Watch(self._order.watched, record, self._order.plan.pages)
+        self._live = LiveFigures(self._record, len(self._order.plan.stations), self._order.plan.pages)
+        self._watch = Watch(self._order.watched, self._record, self._order.plan.pages)
         self._collector = Collector(self._folder.scrapes, targets, self._clock, self._see)
         for name in ("server", "generator"):
             if name == "generator" or self._admin is not None:
                 family[name].tell("t0", monotonic=self._t0)
         self._collector.start()
         self._view.say(f"{scenario.name}: {scenario.title}" if scenario.title else scenario.name)
-        return record
 
     def _see(self, scrape: Scrape) -> None:
         for watcher in (self._live, self._watch):
@@ -210,13 +217,15 @@ class Run:
             self._problems.append(f"{text}; it held {len(shard):,} stations: {', '.join(codes)}, …")
         explained = family.explained(message.sender, text)
         self._view.say(explained)
-        return Ended(how="crashed", at_s=now, message=explained)
+        return self._reserve.crashed(explained, now)
 
     def _note_accounts(self, accounts: list[dict[str, Any]]) -> None:
         for account in accounts:
             rank = account["rank"]
             self._workers[rank] = WorkerRecord.model_validate({**account, "lost": self._workers[rank].lost})
             self._problems += troubles(self._workers[rank])
+            if self._workers[rank].unwritten:
+                self._starved = troubles(self._workers[rank])[-1]
             if account.get("halted"):
                 self._consent.withdraw(account["halted"])
 
@@ -224,6 +233,8 @@ class Run:
         now, withdrawn = self._clock(), self._consent.halted()
         if withdrawn:  # a worker has seen it before us
             return self._withdrawn(withdrawn, now)
+        if self._starved:
+            return Ended(how="starved", at_s=now, message=self._starved)
         if now < self._scenario.deadline:
             return Ended(how="completed", at_s=now)
         return Ended(how="deadline", at_s=now)
@@ -239,6 +250,7 @@ class Run:
             self._problems += filter(None, [drain(self._admin)])
         self._collector.stop()
         self._collector.take()
+        self._problems += filter(None, [self._collector.unwritten])
         self._look()
         self._prometheus.end(
             self._t0_epoch, self._view.say, patient=ended.how not in {"interrupted", "terminated", "withdrawn"}
@@ -281,9 +293,14 @@ class Run:
 
     # --- run.json
 
-    def _write_end(self, record: RunRecord, ended: Ended) -> None:
-        self._folder.write_run(
-            record.model_copy(
+    def _note(self, record: RunRecord) -> None:
+        self._record = record
+        self._folder.write_run(record)
+
+    def _write_end(self, ended: Ended) -> None:
+        self._reserve.release()
+        self._note(
+            self._record.model_copy(
                 update={
                     "ended": ended,
                     "workers": self._workers,

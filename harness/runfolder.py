@@ -47,6 +47,8 @@ class WorkerRecord(_Record):
     stations_planned: int = 0
     evenings_broken: int = 0
     """Stations whose evening an error of ours ended."""
+    unwritten: str = ""
+    """Why its journal could not be written any more; empty if it could."""
     held_back: int = 0
     """Attempts and requests that had to wait for the rate that the target consents to."""
 
@@ -65,10 +67,10 @@ class StockRecord(_Record):
 class Ended(_Record):
     """How the run ended."""
 
-    how: Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "withdrawn"]
+    how: Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "withdrawn", "starved"]
     """completed: nothing was left to try. deadline: time was up. aborted: a threshold could not hold any more.
 
-    withdrawn: the target's consent ended.
+    withdrawn: the target's consent ended. starved: this machine ran out of disk, descriptors or memory.
     """
     at_s: float
     message: str = ""
@@ -139,6 +141,7 @@ class RunFolder:
         self.report = path / "report"
         self.page = path / "report" / "index.html"
         self.logs = path / "logs"
+        self.reserve = path / "reserve"
 
     def create(self) -> None:
         """Make the folder and its rooms; FileExistsError if it holds anything already."""

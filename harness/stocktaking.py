@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 from harness.children import Family
-from harness.errors import ChildError
+from harness.errors import ChildError, StarvedError
 from harness.figures.tables import write_stored
 from harness.measure.server_admin import AdminError, ServerAdmin
 from harness.measure.stored import UnreadStockError
@@ -40,7 +40,7 @@ def take_stock(family: Family, order: Order, admin: ServerAdmin | None, halted: 
     try:
         reachable = restart_server(family, order) if after_kill else admin
         write_stored(order.folder.stored, reachable.stored())
-    except (AdminError, ChildError) as error:
+    except (AdminError, ChildError, StarvedError) as error:
         return StockRecord(after_kill=after_kill, reason=str(error))
     return StockRecord(after_kill=after_kill)
 
@@ -52,6 +52,6 @@ def _foreign_stock(order: Order, halted: Callable[[], str]) -> StockRecord:
         return StockRecord(reason=NO_WAY_IN, accepted=accepted)
     try:
         write_stored(order.folder.stored, foreign.stored(order.plan, halted))
-    except UnreadStockError as error:
+    except (UnreadStockError, StarvedError) as error:
         return StockRecord(reason=str(error))
     return StockRecord()

@@ -30,6 +30,7 @@ ENDINGS = {
     "aborted": "a threshold could not hold any more",
     "crashed": "a process crashed",
     "withdrawn": "the target's consent ended",
+    "starved": "this machine ran out of what the run needs",
 }
 
 NEVER_S = 1e9

@@ -20,7 +20,7 @@ from harness.measure.journal import GaveUp, JournalWriter
 from harness.model import Outcome, Page
 from harness.runfolder import Ended, FaultRecord, PhaseRecord, RunFolder, RunRecord, WorkerRecord
 
-How = Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "withdrawn"]
+How = Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "withdrawn", "starved"]
 Labels = tuple[tuple[str, str], ...]
 
 STATUS = {

@@ -98,6 +98,7 @@ class Shift:
         self._connections = Connections(target, scenario.client.connection, self._clock)
         self._evenings = Group()
         self._broken = 0
+        self._unwritten = ""
         self._driver: gevent.Greenlet | None = None
         self._exporter = Exporter(self._telemetry, orders.metrics_port, time.monotonic)
         self._flusher = gevent.spawn(self._flush_often)
@@ -120,7 +121,7 @@ class Shift:
         self._driver.join()
         self._evenings.join()
         self._connections.close()
-        self._desk.flush()
+        self.flush()
         return self.account()
 
     def break_off(self) -> None:
@@ -128,7 +129,7 @@ class Shift:
         if self._driver is not None:
             self._driver.kill()
         self._evenings.kill()
-        self._desk.flush()
+        self.flush()
 
     def account(self) -> dict[str, Any]:
         """What this worker has done so far."""
@@ -138,13 +139,17 @@ class Shift:
             "stations_begun": self._desk.stations_begun,
             "stations_planned": len(self._stations),
             "evenings_broken": self._broken,
+            "unwritten": self._unwritten,
             "held_back": 0 if self._guard is None else self._guard.held_back,
             "halted": "" if self._guard is None else self._guard.halted,
         }
 
     def flush(self) -> None:
-        """Write down what is known."""
-        self._desk.flush()
+        """Write down what is known; where that can't be, note why."""
+        try:
+            self._desk.flush()
+        except OSError as error:
+            self._unwritten = error.strerror or str(error)
 
     def _clock(self) -> float:
         return time.monotonic() - self._t0
@@ -199,7 +204,10 @@ class Shift:
     def _flush_often(self) -> None:
         while True:
             gevent.sleep(_FLUSH_S)
-            self._desk.flush()
+            self.flush()
+            if self._unwritten:  # what is not written down was not measured: nothing more is sent
+                self.break_off()
+                return
 
 
 def target_of(orders: Orders) -> Target:

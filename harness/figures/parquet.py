@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import numpy as np
 
-from harness.errors import BrokenRunError
+from harness.errors import BrokenRunError, StarvedError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -56,11 +56,16 @@ def database(**tables: Columns) -> Iterator[duckdb.DuckDBPyConnection]:
 def copy_to(connection: duckdb.DuckDBPyConnection, query: str, path: Path, *, made_from: str = "") -> None:
     """Write what a query gives as a Parquet file, in one step: a reader never sees half of it.
 
-    `made_from` says what the file was made from, for `made_from` to read; kept in the file's metadata.
+    `made_from` says what the file was made from, for `made_from` to read; kept in the file's metadata. Raises StarvedError
+    where the disk doesn't take it.
     """
     beside = path.with_name(path.name + ".new")
     stamp = f", KV_METADATA {{made_from: {_quoted(made_from)}}}" if made_from else ""
-    connection.execute(f"COPY ({query}) TO {_quoted(str(beside))} (FORMAT parquet, COMPRESSION zstd{stamp})")
+    try:
+        connection.execute(f"COPY ({query}) TO {_quoted(str(beside))} (FORMAT parquet, COMPRESSION zstd{stamp})")
+    except duckdb.IOException as error:
+        message = f"{path} can't be written: {str(error).splitlines()[0]}"
+        raise StarvedError(message) from None
     os.replace(beside, path)
 
 

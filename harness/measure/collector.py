@@ -5,9 +5,11 @@ A target that doesn't answer is recorded as such and stops nothing.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import socket
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +17,9 @@ from harness.measure.scrapes import Scrape, append
 
 INTERVAL_S = 1.0
 _TIMEOUT_S = 2.0
+_WHOLE_ANSWER_S = 5.0
+"""For all of an answer: one that drips would never run into the socket's own time limit."""
+_LATE = f"not whole within {_WHOLE_ANSWER_S:g} s"
 _LARGEST_BYTES = 16 * 1024 * 1024
 
 
@@ -37,6 +42,8 @@ class Collector:
         self._clock = clock
         self._on_scrape = on_scrape
         self._stopped = threading.Event()
+        self.unwritten = ""
+        """Why a scrape could not be written down; empty if all could."""
         self._locks = {name: threading.Lock() for name in targets}
         self._threads = [
             threading.Thread(target=self._run, args=(name,), name=f"scrape-{name}", daemon=True) for name in targets
@@ -77,24 +84,50 @@ class Collector:
         with self._locks[name]:
             text, error = _get(url)
             scrape = Scrape(name, self._clock(), text, error)
-            append(self._folder, scrape)
+            try:
+                append(self._folder, scrape)
+            except OSError as lack:  # the run goes on, and says in the end what is missing
+                self.unwritten = f"a scrape of {name} could not be written: {lack.strerror}"
         self._on_scrape(scrape)
 
 
 def _get(url: str) -> tuple[str, str]:
-    """The exposition and "", or "" and what went wrong."""
+    """The exposition and "", or "" and what went wrong. Bounded in bytes and in time."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
+    late = threading.Event()
     try:
-        connection.request("GET", parts.path or "/metrics")
-        answer = connection.getresponse()
-        body = answer.read(_LARGEST_BYTES + 1)
-    except (OSError, http.client.HTTPException) as error:
-        return "", f"{type(error).__name__}: {error}"
+        connection.connect()
+        with _hung_up_after(connection.sock, _WHOLE_ANSWER_S, late):
+            connection.request("GET", parts.path or "/metrics")
+            answer = connection.getresponse()
+            body = answer.read(_LARGEST_BYTES + 1)
+    except (OSError, http.client.HTTPException, ValueError, RuntimeError) as error:  # RuntimeError: no more threads
+        return "", _LATE if late.is_set() else f"{type(error).__name__}: {str(error)[:200]}"
     finally:
         connection.close()
+    if late.is_set():
+        return "", _LATE
     if answer.status != http.HTTPStatus.OK:
         return "", f"HTTP status {answer.status}"
     if len(body) > _LARGEST_BYTES:
         return "", f"more than {_LARGEST_BYTES:,} bytes"
     return body.decode("utf-8", "replace"), ""
+
+
+@contextlib.contextmanager
+def _hung_up_after(connection: socket.socket, seconds: float, late: threading.Event) -> Iterator[None]:
+    """Cut the connection (and say so in `late`) unless the block is left in time."""
+
+    def hang_up() -> None:
+        late.set()
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, hang_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -111,11 +111,18 @@ class JournalWriter:
         )
 
     def flush(self) -> None:
-        """Hand everything noted so far to the kernel, where a killed process can't lose it any more."""
+        """Hand everything noted so far to the kernel, where a killed process can't lose it any more.
+
+        Raises OSError where it takes no more (a full disk); what it did not take is kept for the next time.
+        """
         pending, self._pending = self._pending, bytearray()
         view = memoryview(pending)
-        while view:
-            view = view[os.write(self._fd, view) :]
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError:
+            self._pending = bytearray(view) + self._pending
+            raise
 
     def close(self) -> None:
         """Flush and close."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def parse_region(text: str, source: str) -> list[Station]:
     problems: list[str] = []
     kelurahan: dict[str, tuple[str, int]] = {}
     total = 0
-    for line, row in enumerate(csv.reader(io.StringIO(text)), start=1):
+    for line, row in enumerate(_rows(text, source), start=1):
         if not row or (line == 1 and row[0] == "code"):
             continue
         wrong = _wrong(row)
@@ -69,6 +70,15 @@ def parse_region(text: str, source: str) -> list[Station]:
         for code, (name, stations) in sorted(kelurahan.items())
         for number in range(1, stations + 1)
     ]
+
+
+def _rows(text: str, source: str) -> Iterator[list[str]]:
+    """Rows of CSV text. Raises ConfigurationError where it is none: a bare carriage return, a field without end."""
+    reader = csv.reader(io.StringIO(text))
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise ConfigurationError(source, [f"line {reader.line_num}: is no CSV: {error}"]) from None
 
 
 def _wrong(row: list[str]) -> str:

@@ -102,6 +102,32 @@ def test_a_server_that_does_not_come_up_is_told_with_the_end_of_its_log(tiny, tm
     assert family_of(tmp_path / "run") == []
 
 
+def test_an_error_of_ours_in_one_stations_evening_makes_the_run_invalid_and_is_counted(tiny, tmp_path):
+    seam = tmp_path / "seam"
+    seam.mkdir()
+    (seam / "sitecustomize.py").write_text(_BROKEN_EVENING, "utf-8")
+    paths = os.pathsep.join(filter(None, [str(seam), os.environ.get("PYTHONPATH", "")]))
+    code, output = harness("run", tiny, "--out", "run", cwd=tmp_path, PYTHONPATH=paths)
+    assert code == ExitCode.INVALID, output
+    assert "an error of ours broke off 1 stations' evenings: see logs/ of worker 0" in output
+    record = RunFolder(tmp_path / "run").read_run()
+    assert [worker.evenings_broken for worker in record.workers] == [1]
+    assert "planted" in (tmp_path / "run" / "logs" / "generator.log").read_text("utf-8")
+    pages = load_summary(RunFolder(tmp_path / "run")).pages
+    assert (pages.delivered, pages.unattempted) == (33, 3)
+
+
+_BROKEN_EVENING = """
+from harness.measure.journal import JournalWriter
+_begin = JournalWriter.begin
+def _breaking(self, page, *arguments, **times):
+    if page // 3 == 4:
+        raise RuntimeError("planted")
+    _begin(self, page, *arguments, **times)
+JournalWriter.begin = _breaking
+"""
+
+
 def _broken_package(tmp_path):
     """A folder whose aiohttp can't be imported: the server needs it, the harness doesn't."""
     (tmp_path / "broken" / "aiohttp").mkdir(parents=True)

@@ -1,5 +1,6 @@
 """The journal survives what its process does not."""
 
+import errno
 import math
 import os
 import signal
@@ -10,6 +11,28 @@ import pytest
 
 from harness.measure.journal import RECORD, GaveUp, JournalWriter, Kind, file_name, read
 from harness.model import OUTCOMES, Outcome
+
+
+def test_what_a_full_disk_does_not_take_is_kept_whole_for_the_next_time(tmp_path, monkeypatch):
+    writer = JournalWriter(tmp_path, 0)
+    for page in range(3):
+        writer.begin(page, 1, due_s=0.0, sent_s=0.0)
+    write, room = os.write, [RECORD.itemsize + 5]
+
+    def writing(descriptor, content):
+        if not room[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        done = write(descriptor, content[: room[0]])
+        room[0] -= done
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", writing)
+        with pytest.raises(OSError, match="No space left"):
+            writer.flush()
+    writer.begin(3, 1, due_s=0.0, sent_s=0.0)
+    writer.close()
+    assert [int(page) for page in read(tmp_path / file_name(0))["page"]] == [0, 1, 2, 3]
 
 
 def test_what_is_written_is_read_back(tmp_path):

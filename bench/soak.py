@@ -1,0 +1,153 @@
+"""`make soak`: a long run whose processes must not grow, of which nothing may be lost. Exit code 0, or 1 with what grew."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from bench.slopes import Slope, slope_of
+
+SCENARIO = Path(__file__).with_name("soak.toml")
+STATIONS_PER_S = 5
+PERIOD_S = 1.0
+MEMORY_FLOOR_RATIO = 0.03
+"""Of the median: allocators keep pages, and a store's index grows with what it stores."""
+DESCRIPTORS_FLOOR = 2.0
+say = functools.partial(print, flush=True)
+Samples = dict[str, list[tuple[float, float, float]]]
+"""Process -> (seconds, resident bytes, descriptors) a sample."""
+
+
+def main() -> int:
+    """Run, watch, judge and draw."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--out", type=Path, default=Path("runs") / f"soak-{int(time.time())}")
+    options = parser.parse_args()
+    folder: Path = options.out.absolute()
+    command = [sys.executable, "-m", "harness", "run", str(SCENARIO), "--out", str(folder), "--workers", "2"]
+    length = {"deadline": f"{options.seconds + 10}s", "arrivals.over": f"{options.seconds}s"}
+    sets = {**length, "stations.count": str(options.seconds * STATIONS_PER_S)}
+    samples: Samples = {}
+    with subprocess.Popen(
+        [*command, *(part for key, value in sets.items() for part in ("--set", f"{key}={value}"))]
+    ) as run:
+        watch(run, folder, samples)
+    problems = [*lost(folder, run.returncode), *judged(samples)]
+    (folder / "soak.json").write_text(json.dumps({"samples": samples, "problems": problems}), "utf-8")
+    draw(samples).savefig(folder / "soak.png", dpi=120)
+    say(f"Chart: {folder / 'soak.png'}")
+    say(
+        "\n".join(problems)
+        or f"Flat: memory and descriptors of {len(samples)} processes over {options.seconds} s; nothing lost."
+    )
+    return 1 if problems else 0
+
+
+def watch(run: subprocess.Popen[bytes], folder: Path, samples: Samples) -> None:
+    """Sample every process of the run once a second while uploads are made."""
+    began = time.monotonic()
+    while run.poll() is None:
+        if _under_way(folder):
+            for name, pid in {"harness": run.pid, **_children(folder)}.items():
+                seen = _sample(pid)
+                if seen is not None:
+                    samples.setdefault(name, []).append((time.monotonic() - began, *seen))
+        time.sleep(PERIOD_S)
+
+
+def judged(samples: Samples) -> list[str]:
+    """What grew, in words; prints a line for each process."""
+    problems = [] if samples else ["no process was seen"]
+    for name, rows in samples.items():
+        times, memory, descriptors = (list(column) for column in zip(*rows, strict=True))
+        floor = MEMORY_FLOOR_RATIO * sorted(memory)[len(memory) // 2]
+        for what, values, least, unit in (("memory", memory, floor, 1e6), ("descriptors", descriptors, DESCRIPTORS_FLOOR, 1.0)):  # fmt: skip
+            slope = slope_of(times, values, least)
+            line = _said(name, what, slope, unit)
+            say(line)
+            if not slope.is_flat:
+                problems.append(f"grows: {line}")
+    return problems
+
+
+def lost(folder: Path, code: int) -> list[str]:
+    """What the run itself has to say against its keeping everything."""
+    audit = json.loads((folder / "audit.json").read_text("utf-8"))
+    summary = json.loads((folder / "summary.json").read_text("utf-8"))
+    pages = summary["pages"]
+    say(f"pages: {pages['delivered']:,} of {pages['planned']:,} delivered; safety {audit['safety']}; exit code {code}")
+    problems = [] if audit["safety"] is True else [f"safety is {audit['safety']}"]
+    if pages["delivered"] != pages["planned"]:
+        problems.append(f"{pages['planned'] - pages['delivered']:,} pages were not delivered")
+    return problems
+
+
+def draw(samples: Samples) -> Figure:
+    """Memory and descriptors of every process over time."""
+    mpl.use("Agg")
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    for name, rows in samples.items():
+        times = [row[0] for row in rows]
+        upper.plot(times, [row[1] / 1e6 for row in rows], label=name)
+        lower.plot(times, [row[2] for row in rows], label=name)
+    upper.set(ylabel="resident memory, MB", ylim=(0, None), title="Soak: what each process holds")
+    lower.set(ylabel="descriptors", xlabel="seconds", ylim=(0, None))
+    upper.legend(loc="lower right", ncols=4, frameon=False)
+    for axes in (upper, lower):
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _said(name: str, what: str, slope: Slope, unit: float) -> str:
+    return (
+        f"{name} {what}: {slope.rise / unit:+.2f} over the time looked at (allowed {slope.allowed / unit:.2f}), "
+        f"{slope.per_s * 3600 / unit:+.2f} an hour"
+    )
+
+
+def _under_way(folder: Path) -> bool:
+    """From the first attempt in the journal to the end of uploads: when the server's stock is read, memory rises once."""
+    return (
+        any(path.stat().st_size for path in folder.glob("journal/*.journal"))
+        and not (folder / "stored.parquet").exists()
+    )
+
+
+def _children(folder: Path) -> dict[str, int]:
+    wanted, found = f"HARNESS_RUN={folder}".encode(), {}
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            variables = path.read_bytes().split(b"\0")
+            line = (path.parent / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if wanted in variables:
+            number = next((v.decode().partition("=")[2] for v in variables if v.startswith(b"HARNESS_WORKER=")), "")
+            found["server" if b"mock_server" in line else f"worker {number}" if number else "master"] = int(
+                path.parent.name
+            )
+    return found
+
+
+def _sample(pid: int) -> tuple[float, float] | None:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
+        return float(pages * os.sysconf("SC_PAGE_SIZE")), float(len(list(Path(f"/proc/{pid}/fd").iterdir())))
+    except OSError:
+        return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

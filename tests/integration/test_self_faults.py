@@ -1,0 +1,61 @@
+"""Whatever happens to ourselves, at whatever moment: a clear word, never exit code 0, no orphan, and a folder to draw from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.errors import ExitCode
+from harness.figures.summarise import load_summary
+from harness.judge.verdict import load_verdict
+from harness.runfolder import RunFolder
+from tests.integration import self_faults
+from tests.integration.conftest import family_of, told, wait_for
+
+BUG, USAGE, INVALID, FAILED = ExitCode.BUG, ExitCode.USAGE, ExitCode.INVALID, ExitCode.FAILED
+EXPECTED: dict[Callable[[Path, str], self_faults.Told], tuple[set[int], str]] = {
+    self_faults.mock_killed: ({BUG}, "server ended with exit code -9"),
+    self_faults.worker_killed: ({BUG, INVALID}, "worker"),
+    self_faults.master_killed: ({BUG, INVALID}, "generator ended with exit code -9"),
+    self_faults.harness_killed: ({-9}, ""),
+    self_faults.disk_full: ({INVALID, BUG, USAGE}, "No space left on device|File too large|disk is full"),
+    self_faults.port_taken: ({USAGE, BUG}, "ddress already in use"),
+    self_faults.clock_steps: ({INVALID}, "the clock stepped by"),
+    self_faults.descriptors_exhausted: ({BUG, INVALID}, "Too many open files"),
+    self_faults.target_vanishes: ({FAILED, INVALID}, "stations.completed_by_deadline_ratio"),
+}
+"""What is done -> exit codes (1 where a process was still starting), and the words that tell of it (any of them)."""
+REPETITIONS = 20
+
+
+@pytest.mark.parametrize("fault", EXPECTED, ids=lambda fault: fault.__name__)
+def test_a_fault_to_ourselves_is_told_and_leaves_no_orphan_and_a_folder_to_draw_from(fault, tmp_path):
+    check(fault, fault(tmp_path / "there", fault.__name__), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", EXPECTED, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("repetition", range(REPETITIONS))
+def test_so_it_is_at_any_moment(fault, repetition, tmp_path):
+    check(fault, fault(tmp_path / "there", f"{fault.__name__} {repetition}"), tmp_path)
+
+
+def check(fault, end, cwd):
+    codes, words = EXPECTED[fault]
+    seen = f"{end.done}: exit code {end.code}\n{end.output}"
+    assert end.code in codes, seen
+    assert any(word in end.output for word in words.split("|")), seen
+    assert "Traceback" not in end.own_words, seen
+    if end.code == INVALID and fault is self_faults.worker_killed:
+        assert "it held 6 stations" in end.output, seen
+    wait_for(lambda: not family_of(end.folder), timeout_s=10)
+    if not (end.folder / "run.json").exists():
+        assert end.code == USAGE, seen  # refused before anything began
+        return
+    code, output = told("report", end.folder, cwd=cwd)
+    assert (code, (end.folder / "report" / "index.html").exists()) == (0, True), output
+    assert load_verdict(RunFolder(end.folder)).exit_code != 0
+    pages = load_summary(RunFolder(end.folder)).pages
+    assert pages.planned == 36 == pages.delivered + pages.undelivered + pages.censored + pages.unattempted
