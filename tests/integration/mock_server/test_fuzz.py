@@ -46,11 +46,12 @@ async def leakproof(folder: Path, **keys: Any) -> AsyncIterator[Mock]:
         assert await mock.stored() == []  # SQLite keeps the descriptor of its reader for the next one
         await settled(mock)
         gc.collect()
-        before = (len(asyncio.all_tasks()), descriptors())
+        tasks, files = asyncio.all_tasks(), descriptors()
         yield mock
         await settled(mock)
         gc.collect()
-        assert (len(asyncio.all_tasks()), descriptors()) == before
+        leaked = asyncio.all_tasks() - tasks - {asyncio.current_task()}
+        assert (leaked, descriptors()) == (set(), files)
         assert mock.server.metrics.active == mock.server.intake.under_way == 0
         assert mock.server.pool.depth == mock.server.pool.busy == 0
         assert (await mock.upload(station(999))).status == 201, "it still works"

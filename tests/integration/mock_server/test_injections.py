@@ -112,10 +112,10 @@ async def test_another_faults_coming_and_going_releases_nobody(tmp_path):
 
 
 async def test_a_fault_lets_go_what_it_holds_at_its_end(tmp_path):
-    async with running(tmp_path, faults=[{"kind": "timeout", "duration": "400ms"}]) as mock:
-        answer = await asyncio.wait_for(mock.upload(), 3)
+    async with running(tmp_path, faults=[{"kind": "timeout", "duration": "1500ms"}]) as mock:
+        answer = await asyncio.wait_for(mock.upload(), 10)
         assert answer.raw == b""
-        assert answer.took_s < 1.0
+        assert answer.took_s < 2.5
 
 
 async def test_a_closed_port_opens_when_the_last_fault_that_closed_it_is_over(tmp_path):

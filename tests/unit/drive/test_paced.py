@@ -72,8 +72,9 @@ def test_an_outage_holds_the_upload_up(sink):
     assert sent_s == pytest.approx(0.4 + 0.5, abs=0.1)
 
 
+@pytest.mark.models
 def test_a_thousand_stations_at_once_have_their_rates(sink):
-    """Wide limits, as this machine may be busy; the bench measures what it is on a quiet one."""
+    """Real rates, so nothing may run beside it; the bench measures what it is on a quiet one."""
     rates = np.random.default_rng(1).uniform(15_000, 40_000, 1000)
     jobs = [gevent.spawn(timed, sink, Line(rate)) for rate in rates]
     gevent.joinall(jobs, raise_error=True)
