@@ -79,8 +79,6 @@ def rows_of(query, path):
 @pytest.mark.parametrize("dedupe", DEDUPES)
 @pytest.mark.parametrize("planted", CATCHES, ids=lambda planted: planted.name)
 def test_each_fault_has_its_category_on_the_pages_it_hit_and_on_no_other(tmp_path, planted, dedupe):
-    if planted.settings.get("client.protocol", "multipart") not in SPOKEN:
-        pytest.skip(f"the client does not speak {planted.settings['client.protocol']} yet")
     folder, verdict = driven(tmp_path / "run", dedupe, [planted.fault], planted.settings)
     hit, found, becomes = struck(folder), by_category(folder), planted.becomes[dedupe]
     pages = sum(map(len, found.values()))
