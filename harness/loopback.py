@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from harness.address import Origin, is_loopback, origin_of
+from harness.address import Origin, is_loopback, origin_of, pinned
 from harness.errors import UsageError
 
 
@@ -14,7 +14,7 @@ def loopback_origin(option: str, url: str) -> Origin:
     if origin is None or origin.scheme != "http" or not _is_bare(url):
         message = f'{option} "{url}" should be an address such as http://127.0.0.1:8080'
         raise UsageError(message)
-    if not names_loopback(origin.host):
+    if not names_loopback(origin.host) or not is_loopback(pinned(origin)):  # a hosts file may send localhost elsewhere
         message = f"{option} {url}: only servers on this machine (localhost, 127.0.0.0/8, ::1) may be loaded"
         raise UsageError(message)
     return origin
