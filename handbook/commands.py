@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from argparse import SUPPRESS, Action
+from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from handbook.tables import NOTICE, markdown, prose
 from harness.cli import app
@@ -30,7 +31,7 @@ def parser() -> TyperGroup:
     return group
 
 
-def _command(name: str, command: TyperCommand) -> str:
+def _command(name: str, command: Any) -> str:
     context = command.context_class(command)
     usage = " ".join([name, *command.collect_usage_pieces(context)]).replace("{", "").replace("}", "")
     rows = [

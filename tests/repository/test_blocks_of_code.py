@@ -13,9 +13,9 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from handbook.commands import parser
-from harness.judge.grammar import WrongAssertionError
 from harness.experiment import Experiment
 from harness.judge.condition import understood
+from harness.judge.grammar import WrongAssertionError
 from harness.scenario import Scenario
 from mock_server.__main__ import _parser
 from mock_server.profile import Profile, ServerProfile

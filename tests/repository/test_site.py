@@ -20,7 +20,8 @@ from harness.scenario import Scenario
 from mock_server.faults.registry import KINDS
 from mock_server.profile import Profile
 from mock_server.units import Fixed
-from tests.documents import ROOT
+from tests.documents import DOCUMENTS, ROOT
+from tests.documents import prose as without_code
 
 MADE = pages()
 REFERENCE = "".join(MADE.values())
@@ -112,3 +113,9 @@ def test_no_markdown_is_left_unread(site: Path) -> None:
         shown = re.sub(r"<(pre|code)\b.*?</\1>", "", article, flags=re.DOTALL)
         text = re.sub(r"<[^>]+>", "", shown)
         assert re.findall(r"\|\s*---|```|^- |\]\(\S+\)|^#{1,6} ", text, re.MULTILINE) == [], name
+
+
+def test_what_belongs_to_an_item_of_a_list_is_indented_by_four() -> None:
+    for path in DOCUMENTS:
+        shallow = re.findall(r"\n\n( {1,3}\S.*)", without_code(path.read_text("utf-8")))
+        assert shallow == [], f"{path}: with less than four the list ends there on the site, and begins again at 1"
