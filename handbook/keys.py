@@ -65,8 +65,10 @@ def scenario_keys() -> str:
 def arrivals() -> str:
     """Every way in which stations turn up."""
     parts = [_head("Arrivals: when stations turn up", "Which to choose: [a scenario](../scenario.md#arrivals).")]
-    for kind in _kinds(ArrivalsConfig):
-        parts.append(f"## {_tag(kind, 'kind')}\n\n{sentence(kind)}\n\n{table(kind, 'arrivals.', without=['kind'])}")
+    parts += [
+        f"## {_tag(kind, 'kind')}\n\n{sentence(kind)}\n\n{table(kind, 'arrivals.', without=['kind'])}"
+        for kind in _kinds(ArrivalsConfig)
+    ]
     parts.append(_section("[arrivals.burst]", Burst, "arrivals.burst."))
     return "\n".join(parts)
 

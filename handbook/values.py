@@ -63,26 +63,39 @@ def _without_none(value: Any) -> Any:
 
 
 def _words(annotation: Any, metadata: Iterable[Any]) -> str:
-    metadata = list(metadata)
-    while get_origin(annotation) is Annotated:
-        annotation, *more = get_args(annotation)
-        metadata = [*more, *metadata]
-    metadata = [inner for item in metadata for inner in (item.metadata if isinstance(item, FieldInfo) else [item])]
+    annotation, metadata = _unwrapped(annotation, list(metadata))
     readers = {item.func for item in metadata if isinstance(item, BeforeValidator)}
     quantity = next((name for reader, name in QUANTITIES.items() if reader in readers), None)
     if quantity is not None:
         return quantity + _bounds(metadata, "s" if quantity == "duration" else "")
-    if get_origin(annotation) in (Union, types.UnionType):
+    origin = get_origin(annotation)
+    if origin in (Union, types.UnionType):
         return _choice([one for one in get_args(annotation) if one is not types.NoneType], metadata)
-    if get_origin(annotation) is Literal:
-        return " or ".join(f"`{_toml(word)}`" for word in get_args(annotation))
-    if get_origin(annotation) is tuple:
-        return _listing(get_args(annotation), metadata)
-    if get_origin(annotation) is dict:
-        return f"table of {_words(get_args(annotation)[1], [])}"
+    if origin is not None:
+        return _composed(origin, get_args(annotation), metadata)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "table"
     return _PLAIN[annotation] + _bounds(metadata, "")
+
+
+def _unwrapped(annotation: Any, metadata: list[Any]) -> tuple[Any, list[Any]]:
+    """The type itself, and all that is said beside it."""
+    while get_origin(annotation) is Annotated:
+        annotation, *more = get_args(annotation)
+        metadata = [*more, *metadata]
+    return annotation, [
+        inner for item in metadata for inner in (item.metadata if isinstance(item, FieldInfo) else [item])
+    ]
+
+
+def _composed(origin: Any, inner: tuple[Any, ...], metadata: list[Any]) -> str:
+    if origin is Literal:
+        return " or ".join(f"`{_toml(word)}`" for word in inner)
+    if origin is tuple:
+        return _listing(inner, metadata)
+    if origin is dict:
+        return f"table of {_words(inner[1], [])}"
+    raise TypeError(origin)
 
 
 def _choice(kinds: list[Any], metadata: list[Any]) -> str:

@@ -42,8 +42,12 @@ def test_every_block_says_its_language() -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_block_is_only_indented(path: Path) -> None:
-    text = prose(path.read_text("utf-8"))
-    indented = re.findall(r"(?:^|\n)\n(    (?![-*|]|\d\.).*)", text)
+    lines = [line for line in prose(path.read_text("utf-8")).splitlines() if line.strip()]
+    in_list, indented = False, []
+    for line in lines:
+        in_list = bool(re.match(r"\s*(?:[-*]|\d+\.) ", line)) or (in_list and line.startswith(" "))
+        if line.startswith("    ") and not in_list:
+            indented.append(line)
     assert indented == [], "write it between ``` and ```, with its language"
 
 
