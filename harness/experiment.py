@@ -30,6 +30,7 @@ class Variant(Frozen):
     """One column of the matrix: what is changed in the base scenario."""
 
     name: Annotated[str, Field(min_length=1, max_length=60)]
+    """What the comparison calls it."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Dotted key -> value, as with --set. Empty: the base as it is."""
 
@@ -43,10 +44,13 @@ class Experiment(Frozen):
     """A matrix of runs and one comparison."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    """What its folder is called."""
     title: str = ""
+    """A line for people."""
     base: str
     """A shipped scenario's name, or a file beside this one."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_listed), Field(min_length=1)] = (1, 2, 3)
+    """Every variant runs once with each."""
     at: Annotated[tuple[Duration, ...], BeforeValidator(_listed)] = ()
     """Moments at which completion is reported, beside the deadline."""
     variants: Annotated[tuple[Variant, ...], BeforeValidator(_listed), Field(min_length=1)]
