@@ -51,6 +51,8 @@ class WorkerRecord(_Record):
     """Why its journal could not be written any more; empty if it could."""
     held_back: int = 0
     """Attempts and requests that had to wait for the rate that the target consents to."""
+    shortages: dict[str, int] = {}
+    """Attempts that it could not make (generator_error), by what it had too little of."""
 
 
 class StockRecord(_Record):

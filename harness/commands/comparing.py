@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from harness import machine, scenario_files
+from harness import capacity, scenario_files
 from harness.commands.options import (
     RUNS,
     Overrides,
@@ -96,7 +96,7 @@ def calibrate(
     check_thresholds(source, loaded)
     check_mock_is_meant(source, loaded)
     plan = make_plan(loaded)
-    check_fits(source, machine.misfits(loaded, plan, workers))
+    check_fits(source, capacity.misfits(loaded, plan, workers))
     folder = (out or CALIBRATIONS / f"{_stamp(loaded.name)}").absolute()
     check_name(folder)
     assertions = assertions_of(loaded)

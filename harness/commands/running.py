@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from harness import machine, scenario_files
+from harness import capacity, scenario_files
 from harness.commands.comparing import ToleranceOption, compare_with_baseline
 from harness.commands.options import (
     RUNS,
@@ -70,7 +70,7 @@ def run(
         checked("--prometheus", prometheus)
     plan = make_plan(loaded)
     foreign = _foreign(target, source, loaded, plan, workers, allow_command=allow_command)
-    check_fits(source, machine.misfits(loaded, plan, workers))
+    check_fits(source, capacity.misfits(loaded, plan, workers, foreign.address if foreign else None))
     run_id = _run_id(name or loaded.name)
     check_name(out or RUNS)
     folder = RunFolder((out or RUNS / run_id).absolute())

@@ -19,6 +19,7 @@ import gevent
 from gevent.pool import Group
 
 from harness.address import Origin, is_loopback, origin_of, pinned
+from harness.capacity import limits_here
 from harness.drive.connections import Connections
 from harness.drive.exporter import Exporter
 from harness.drive.guard import Guard
@@ -32,7 +33,7 @@ from harness.drive.upload.tls import Tls, context_of
 from harness.errors import UsageError
 from harness.measure.journal import JournalWriter
 from harness.measure.telemetry import Telemetry
-from harness.model import Outcome
+from harness.model import Outcome, Shortage
 from harness.plan import make_plan
 from harness.plan.pins import pin_of
 from harness.scenario import from_resolved
@@ -96,6 +97,8 @@ class Shift:
         self._api = None if scenario.target is None else api_of(scenario.target, os.environ)
         self._stations = plan.shard(orders.rank, orders.workers)
         self._connections = Connections(target, scenario.client.connection, self._clock)
+        self._most = min(scenario.client.max_in_flight, limits_here().a_process)
+        """Stations at once: beyond the descriptors nothing would get through any more, not even our own scrapes."""
         self._evenings = Group()
         self._broken = 0
         self._unwritten = ""
@@ -139,6 +142,7 @@ class Shift:
             "stations_begun": self._desk.stations_begun,
             "stations_planned": len(self._stations),
             "evenings_broken": self._broken,
+            "shortages": dict(self._desk.shortages),
             "unwritten": self._unwritten,
             "held_back": 0 if self._guard is None else self._guard.held_back,
             "halted": "" if self._guard is None else self._guard.halted,
@@ -175,7 +179,7 @@ class Shift:
             if self._clock() >= desk.deadline_s:
                 return
             self._telemetry.pages_due.inc(pages)
-            if len(self._evenings) >= desk.client.max_in_flight:
+            if len(self._evenings) >= self._most:
                 self._refuse(int(station))
                 continue
             self._evenings.spawn(self._evening(int(station)).run).link_exception(self._note_broken)
@@ -197,9 +201,10 @@ class Shift:
         now = self._clock()
         due = float(self._desk.plan.due_s[station])
         page = self._desk.plan.pages_of(station).start
-        self._desk.note(
-            page, 1, Result(Outcome.GENERATOR_ERROR, 0, due, _NAN, Progress(), now, _NAN, _NAN, _NAN, _NAN)
-        )  # fmt: skip
+        result = Result(Outcome.GENERATOR_ERROR, 0, due, _NAN, Progress(), now, _NAN, _NAN, _NAN, _NAN)
+        held_to = self._desk.client.max_in_flight
+        result.shortage = Shortage.MAX_IN_FLIGHT if self._most == held_to else Shortage.DESCRIPTORS
+        self._desk.note(page, 1, result)
 
     def _flush_often(self) -> None:
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -39,6 +40,8 @@ class Desk:
     """Attempts not yet counted by the instruments."""
     attempts: int = 0
     stations_begun: int = 0
+    shortages: Counter[str] = field(default_factory=Counter)
+    """Attempts that the generator could not make, by what it had too little of."""
 
     def flush(self) -> None:
         """Write the journal and feed the instruments."""
@@ -50,6 +53,8 @@ class Desk:
         """Record an attempt that is over."""
         progress = result.progress
         self.attempts += 1
+        if result.shortage is not None:
+            self.shortages[result.shortage] += 1
         self.journal.end(
             page,
             number,

@@ -17,9 +17,10 @@ from harness.drive.upload.delivery import Delivery, Ending, Photo, Sender, head_
 from harness.drive.upload.headers import retry_after_s, server_timing_s
 from harness.drive.upload.http import Progress
 from harness.drive.upload.outcomes import FOREIGN, DeadlineError, MalformedAnswerError, outcome_of, outcome_of_status
+from harness.drive.upload.shortage import shortage_of
 from harness.drive.upload.templated import Api, TargetSender
 from harness.drive.upload.wire import Wire
-from harness.model import DELIVERED, Outcome
+from harness.model import DELIVERED, Outcome, Shortage
 from harness.plan import Plan
 from harness.scenario import Client
 from harness.scenario_protocol import Tus
@@ -46,6 +47,8 @@ class Result:
     """Of the photo's bytes sent, those that had been sent before."""
     killed: bool = False
     """The run was broken off while it was under way."""
+    shortage: Shortage | None = None
+    """Why the generator could not make it; None unless it is a generator_error."""
 
 
 class LoginRefusedError(Exception):
@@ -93,6 +96,8 @@ class Uploader:
             result.outcome = outcome_of(error, progress.stage)
             result.killed = isinstance(error, gevent.GreenletExit)
             result.done_s = _NAN if result.killed else self._clock()
+            if result.outcome is Outcome.GENERATOR_ERROR:
+                result.shortage = shortage_of(error)
             return result
         finally:
             wire.let_go()

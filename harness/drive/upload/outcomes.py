@@ -8,13 +8,10 @@ from enum import Enum
 
 import gevent
 
+from harness.drive.upload.shortage import GENERATOR_ERRNOS
 from harness.model import Outcome
 
 RESET_ERRNOS = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED})
-_GENERATOR_ERRNOS = frozenset(
-    {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.ENOBUFS, errno.ENOMEM}
-)
-"""Descriptors, ports and memory: ours, never the server's."""
 _TIMEOUT_ERRNOS = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH})
 
 
@@ -79,7 +76,7 @@ def _outcome_of_errno(error: OSError, stage: Stage) -> Outcome:
         return Outcome.RESET
     if error.errno in _TIMEOUT_ERRNOS:
         return stage.value
-    if error.errno in _GENERATOR_ERRNOS:
+    if error.errno in GENERATOR_ERRNOS:
         return Outcome.GENERATOR_ERROR
     raise error
 
