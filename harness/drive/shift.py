@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent.pool import Group
@@ -21,6 +21,7 @@ from gevent.pool import Group
 from harness.address import Origin, is_loopback, origin_of, pinned
 from harness.capacity import limits_here
 from harness.drive.connections import Connections
+from harness.drive.deadlines import Deadlines
 from harness.drive.exporter import Exporter
 from harness.drive.guard import Guard
 from harness.drive.link import line_of
@@ -38,8 +39,14 @@ from harness.plan import make_plan
 from harness.plan.pins import pin_of
 from harness.scenario import from_resolved
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 CONSENT_TOKEN = "HARNESS_CONSENT_TOKEN"  # noqa: S105 - a variable's name
 """Of the environment: the token that the target's consent must name. Its own process is all that a worker trusts."""
+_GC_AFTER = 50_000
+"""Objects that may come into being before the garbage collector looks: attempts leave no cycles behind."""
 _FLUSH_S = 0.25
 _NAN = float("nan")
 
@@ -70,8 +77,8 @@ class Orders:
 class Shift:
     """The work of one worker in one run."""
 
-    def __init__(self, orders: Orders, on_attempt: Callable[[Result], None] = lambda _: None) -> None:
-        """Plan, open the journal, start the exporter; nothing is sent yet."""
+    def __init__(self, orders: Orders, on_records: Callable[[npt.NDArray[np.void]], None] = lambda _: None) -> None:
+        """Plan, open the journal, start the exporter; nothing is sent yet. `on_records`: see Desk."""
         raise_descriptor_limit()
         self.orders = orders
         target = target_of(orders)
@@ -91,7 +98,7 @@ class Shift:
             journal=JournalWriter(Path(orders.journal), orders.rank),
             telemetry=self._telemetry,
             seed=scenario.seed,
-            on_attempt=on_attempt,
+            on_records=on_records,
             hold=(lambda: None) if self._guard is None else self._guard.hold,
         )
         self._api = None if scenario.target is None else api_of(scenario.target, os.environ)
@@ -99,6 +106,7 @@ class Shift:
         self._connections = Connections(target, scenario.client.connection, self._clock)
         self._most = min(scenario.client.max_in_flight, limits_here().a_process)
         """Stations at once: beyond the descriptors nothing would get through any more, not even our own scrapes."""
+        self._deadlines = Deadlines(scenario.client.timeout)
         self._evenings = Group()
         self._broken = 0
         self._unwritten = ""
@@ -109,6 +117,7 @@ class Shift:
             self._guard.start(self.break_off)
         gc.collect()
         gc.freeze()
+        gc.set_threshold(_GC_AFTER, 20, 20)
 
     @property
     def metrics_port(self) -> int:
@@ -178,7 +187,7 @@ class Shift:
             wait_until(self._clock, due_s)
             if self._clock() >= desk.deadline_s:
                 return
-            self._telemetry.pages_due.inc(pages)
+            self._telemetry.pages_due += pages
             if len(self._evenings) >= self._most:
                 self._refuse(int(station))
                 continue
@@ -193,7 +202,7 @@ class Shift:
         host = self._connections.target.host_header
         pin = pin_of(plan.stations[station].code, self.orders.pin_secret)
         line = line_of(client.link, self._desk.seed, plan.stations[station].code)
-        uploader = Uploader(plan, client, self._connections.lane(line), host, pin, self._clock, self._api)
+        uploader = Uploader(plan, client, self._connections.lane(line), host, pin, self._clock, self._api, self._deadlines)
         return Evening(self._desk, station, uploader, due_s)
 
     def _refuse(self, station: int) -> None:

@@ -39,6 +39,14 @@ class DeadlineError(BaseException):
     """The attempt's time is up. A BaseException, so that no handler on the way takes it for something else."""
 
 
+_NAMED = {
+    200: Outcome.REPLAYED,
+    201: Outcome.ACCEPTED,
+    202: Outcome.PENDING,
+    422: Outcome.UNREADABLE,
+    429: Outcome.THROTTLED,
+    503: Outcome.UNAVAILABLE,
+}
 FOREIGN = (
     DeadlineError, ConnectionClosedError, MalformedAnswerError, GeneratorLimitError, MemoryError, gevent.GreenletExit, OSError,
 )  # fmt: skip
@@ -87,16 +95,8 @@ def outcome_of_status(status: int) -> Outcome:
     >>> outcome_of_status(201), outcome_of_status(503)
     (<Outcome.ACCEPTED: 'accepted'>, <Outcome.UNAVAILABLE: 'unavailable'>)
     """
-    named = {
-        200: Outcome.REPLAYED,
-        201: Outcome.ACCEPTED,
-        202: Outcome.PENDING,
-        422: Outcome.UNREADABLE,
-        429: Outcome.THROTTLED,
-        503: Outcome.UNAVAILABLE,
-    }
-    if status in named:
-        return named[status]
+    if status in _NAMED:
+        return _NAMED[status]
     if status < 400:
         return Outcome.MALFORMED  # no answer to an upload: never to be taken for an acknowledgement
     return Outcome.SERVER_ERROR if status >= 500 else Outcome.REJECTED
