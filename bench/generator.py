@@ -103,7 +103,7 @@ def drive(
                 peak = max(peak, sum(map(resident_bytes, pids)))
                 if message is not None and message.event == "finished":
                     break
-                if message is not None and message.event == "ended" or time.monotonic() - t0 > limit_s:
+                if (message is not None and message.event == "ended") or time.monotonic() - t0 > limit_s:
                     raise RuntimeError(family.explained("generator", f"it broke off: {message}"))
             spent = sum(map(cpu_s, pids)) - before
             family["generator"].tell("scraped")

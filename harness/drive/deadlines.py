@@ -67,14 +67,12 @@ class Deadlines:
 
     def _look(self) -> None:
         """Strike what is due; called by the hub."""
-        self._timer.close()
+        queue, timer = self._queue, self._timer  # the timer stays until the end: who is struck may begin anew at once
+        while queue and (queue[0].is_met or queue[0].moment_s <= self._clock()):
+            deadline = queue.popleft()
+            if not deadline.is_met:
+                deadline.strike()
+        timer.close()
         self._timer = None
-        queue = self._queue
-        while queue:
-            if queue[0].is_met:
-                queue.popleft()
-            elif (left_s := queue[0].moment_s - self._clock()) > 0:
-                self._wait(left_s)
-                return
-            else:
-                queue.popleft().strike()
+        if queue:
+            self._wait(queue[0].moment_s - self._clock())

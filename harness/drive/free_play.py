@@ -90,7 +90,9 @@ class FreePlay:
         code = desk.plan.stations[station].code
         lane = self._connections.lane(line_of(desk.client.link, desk.seed, code))
         host = self._connections.target.host_header
-        uploader = Uploader(desk.plan, desk.client, lane, host, pin_of(code, ""), self._clock, deadlines=self._deadlines)
+        uploader = Uploader(
+            desk.plan, desk.client, lane, host, pin_of(code, ""), self._clock, deadlines=self._deadlines
+        )
         return Evening(desk, station, uploader, due_s=self._clock())
 
 

@@ -202,7 +202,9 @@ class Shift:
         host = self._connections.target.host_header
         pin = pin_of(plan.stations[station].code, self.orders.pin_secret)
         line = line_of(client.link, self._desk.seed, plan.stations[station].code)
-        uploader = Uploader(plan, client, self._connections.lane(line), host, pin, self._clock, self._api, self._deadlines)
+        uploader = Uploader(
+            plan, client, self._connections.lane(line), host, pin, self._clock, self._api, self._deadlines
+        )
         return Evening(self._desk, station, uploader, due_s)
 
     def _refuse(self, station: int) -> None:

@@ -84,9 +84,7 @@ class Telemetry(Collector):
         attempts = CounterMetricFamily("harness_attempts", "Attempts that are over", labels=["outcome"])
         for outcome, count in zip(OUTCOMES, self._by_outcome.tolist(), strict=True):
             attempts.add_metric([outcome.value], count)
-        retries = CounterMetricFamily(
-            "harness_retries", "Retries decided upon, by what went wrong", labels=["reason"]
-        )
+        retries = CounterMetricFamily("harness_retries", "Retries decided upon, by what went wrong", labels=["reason"])
         for reason, count in self._retries.items():
             retries.add_metric([reason.value], count)
         delivered = int(self._by_outcome[_DELIVERED].sum())

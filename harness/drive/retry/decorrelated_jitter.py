@@ -5,7 +5,6 @@ AWS Architecture Blog, "Exponential Backoff And Jitter"; its simulator's class E
 
 from __future__ import annotations
 
-
 from harness.drive.retry.luck import Luck
 from harness.drive.retry.strategy import Failure, Strategy
 from harness.scenario_retry import DecorrelatedJitterRetry

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from harness.drive.retry.backoff import equal_jitter_s, exponential_s, full_jitter_s
 from harness.drive.retry.luck import Luck
 from harness.drive.retry.strategy import Failure, Strategy

@@ -5,7 +5,7 @@ Python's generator has 2.5 KB of state and takes 10 µs to seed; most stations o
 
 from __future__ import annotations
 
-import random
+from random import Random
 from typing import Protocol
 
 
@@ -26,7 +26,7 @@ class LateLuck:
 
     def __init__(self, seed: str) -> None:
         self._seed = seed
-        self._rng: random.Random | None = None
+        self._rng: Random | None = None
 
     def random(self) -> float:
         """From 0 to before 1."""
@@ -36,7 +36,7 @@ class LateLuck:
         """From `a` to `b`."""
         return self._drawn_from().uniform(a, b)
 
-    def _drawn_from(self) -> random.Random:
+    def _drawn_from(self) -> Random:
         if self._rng is None:
-            self._rng = random.Random(self._seed)
+            self._rng = Random(self._seed)
         return self._rng

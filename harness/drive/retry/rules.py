@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from harness.drive.retry.luck import Luck
 from harness.drive.retry.strategy import Failure, Strategy
 from harness.measure.journal import GaveUp

@@ -6,7 +6,6 @@ what simple upload clients do (tuspy's retry_delay).
 
 from __future__ import annotations
 
-
 from harness.drive.retry.luck import Luck
 from harness.drive.retry.strategy import Failure, Strategy
 from harness.scenario_retry import FixedRetry, ImmediateRetry

@@ -6,7 +6,6 @@ calls; a station has three pages to send, so its bucket is smaller (capacity 3, 
 
 from __future__ import annotations
 
-
 from harness.drive.retry.backoff import full_jitter_s
 from harness.drive.retry.luck import Luck
 from harness.drive.retry.strategy import Failure, Strategy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import httptools
 
@@ -39,7 +40,7 @@ class Parser:
         self._headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         self._body_bytes = 0
-        self._feed = httptools.HttpResponseParser(self)
+        self._feed: Any = httptools.HttpResponseParser(self)
 
     def expect(self, *, bodiless: bool) -> None:
         """Get ready for the next answer. After a bodiless one httptools still waits for the body: it is made anew."""

@@ -153,7 +153,7 @@ class Connection:
             guard.heard(answer.status, answer.headers.get("location", ""))
         return answer
 
-    def _send(self, buffers: Sequence[bytes | memoryview], progress: Progress, bodiless: bool) -> bool:  # noqa: FBT001
+    def _send(self, buffers: Sequence[bytes | memoryview], progress: Progress, bodiless: bool) -> bool:
         """Send all buffers; False if the server answered (or closed after answering) before they were all taken."""
         pending = buffers
         while True:
@@ -173,7 +173,7 @@ class Connection:
             if not pending:
                 return True
 
-    def _heard(self, progress: Progress, bodiless: bool) -> bool:  # noqa: FBT001
+    def _heard(self, progress: Progress, bodiless: bool) -> bool:
         """Take all that has come, without waiting; True once it is an answer (100 Continue and its like are none)."""
         while self._parser is None or not self._parser.is_final:
             try:
@@ -183,14 +183,14 @@ class Connection:
             self._take(data, progress, bodiless)
         return True
 
-    def _last_words(self, progress: Progress, bodiless: bool) -> bool:  # noqa: FBT001
+    def _last_words(self, progress: Progress, bodiless: bool) -> bool:
         """After a reset while sending: True if an answer lies in the receive buffer all the same."""
         try:
             return self._heard(progress, bodiless)
         except (OSError, ConnectionClosedError):
             return False
 
-    def _receive(self, progress: Progress, bodiless: bool) -> Parser:  # noqa: FBT001
+    def _receive(self, progress: Progress, bodiless: bool) -> Parser:
         parser = self._parser
         if self.tls is None and (parser is None or not parser.complete):
             self._wait_to_read()  # it can't be there yet: to look first would cost a call and an exception
@@ -203,7 +203,7 @@ class Connection:
             parser = self._take(data, progress, bodiless)
         return parser
 
-    def _take(self, data: bytes, progress: Progress, bodiless: bool) -> Parser:  # noqa: FBT001
+    def _take(self, data: bytes, progress: Progress, bodiless: bool) -> Parser:
         if data and progress.first_byte_s != progress.first_byte_s:  # NaN: nothing has come yet
             progress.first_byte_s = self._clock()
         parser = self._parser

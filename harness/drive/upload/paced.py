@@ -58,7 +58,7 @@ class PacedConnection(Connection):
         progress.first_byte_s += heard_s
         return answer
 
-    def _send(self, buffers: Sequence[bytes | memoryview], progress: Progress, bodiless: bool) -> bool:  # noqa: FBT001
+    def _send(self, buffers: Sequence[bytes | memoryview], progress: Progress, bodiless: bool) -> bool:
         """Send step by step; False if the server answered before everything was sent."""
         through_s = self._clock()
         for step in steps(buffers):

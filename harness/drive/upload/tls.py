@@ -97,7 +97,7 @@ class TlsChannel:
             else:
                 return self._flushed()
 
-    def sendmsg(self, buffers: Sequence[memoryview]) -> int:
+    def sendmsg(self, buffers: Sequence[bytes | memoryview]) -> int:
         """Encrypt and send the first of the buffers' bytes; how many of them the kernel has taken in whole records.
 
         After BlockingIOError the same bytes must be offered again: some of them are encrypted already.
@@ -122,7 +122,7 @@ class TlsChannel:
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return b""
 
-    def _encrypt(self, buffers: Sequence[memoryview]) -> None:
+    def _encrypt(self, buffers: Sequence[bytes | memoryview]) -> None:
         """A few records of what comes first, to be sent together."""
         begun = len(self._unsent)
         self._flushed_bytes = 0
