@@ -125,7 +125,10 @@ def drive(
 
 def cpu_s(pid: int) -> float:
     """CPU seconds that a process has used so far, all threads, user and system: the scheduler's own count."""
-    return sum(int((task / "schedstat").read_text("ascii").split()[0]) for task in Path(f"/proc/{pid}/task").iterdir()) / 1e9
+    return (
+        sum(int((task / "schedstat").read_text("ascii").split()[0]) for task in Path(f"/proc/{pid}/task").iterdir())
+        / 1e9
+    )
 
 
 def resident_bytes(pid: int) -> int:

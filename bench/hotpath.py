@@ -35,7 +35,9 @@ def saturated(folder: Path, seconds: float, phones: int = 64, rate: float = 16_0
     """1 KB bodies, as fast as 64 phones can."""
     stations = int(rate * seconds / _PAGES)
     closed = {"kind": "closed", "phones": phones, "think": {"distribution": "fixed", "value": "0s"}}
-    return scenario_of(folder, stations, {**_content(seconds, "1KB", "reuse", "/small/{station}/{form}/{page}"), "arrivals": closed})
+    return scenario_of(
+        folder, stations, {**_content(seconds, "1KB", "reuse", "/small/{station}/{form}/{page}"), "arrivals": closed}
+    )
 
 
 def _scenario(folder: Path, seconds: float, rate: float, size: str, connection: str, path: str) -> Scenario:
@@ -83,10 +85,26 @@ def main() -> None:
 
             def watch(pids: list[int]) -> None:
                 if options.perf:
-                    command = ["perf", "record", "-q", "-g", "-F", "999", "-o", str(options.perf), "-p", str(pids[-1]), "--", "sleep", f"{options.seconds}"]
+                    command = [
+                        "perf",
+                        "record",
+                        "-q",
+                        "-g",
+                        "-F",
+                        "999",
+                        "-o",
+                        str(options.perf),
+                        "-p",
+                        str(pids[-1]),
+                        "--",
+                        "sleep",
+                        f"{options.seconds}",
+                    ]
                     subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
-            sys.stdout.write(said(name, drive(CASES[name](Path(path), options.seconds), url, cpus={cores[0]}, watch=watch)) + "\n")
+            sys.stdout.write(
+                said(name, drive(CASES[name](Path(path), options.seconds), url, cpus={cores[0]}, watch=watch)) + "\n"
+            )
             sys.stdout.flush()
 
 

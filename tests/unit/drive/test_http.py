@@ -10,7 +10,6 @@ import gevent
 import pytest
 
 from harness.drive.connections import Connections
-from harness.drive.upload.answer import Parser
 from harness.drive.upload.http import Connection, Progress, Target
 from harness.drive.upload.outcomes import (
     ConnectionClosedError,
