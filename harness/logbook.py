@@ -45,6 +45,12 @@ class Logbook:
         )
         self._write()
 
+    def meet(self, hosts: list[dict[str, Any]]) -> None:
+        """Note on which machines the workers run, where it isn't this one."""
+        for facts in hosts:
+            known = self.workers[facts["rank"]].model_dump()
+            self.workers[facts["rank"]] = WorkerRecord.model_validate({**known, **facts})
+
     def note_problem(self, *problems: str) -> None:
         """Note what went wrong; empty words are none."""
         self.problems += filter(None, problems)

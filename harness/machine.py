@@ -8,7 +8,7 @@ import resource
 import socket
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.plan import Plan
 from harness.scenario import Scenario
@@ -40,8 +40,24 @@ def host() -> dict[str, Any]:
     }
 
 
-def misfits(scenario: Scenario, plan: Plan, workers: int) -> list[str]:
-    """Why this machine can't carry the plan, each with its arithmetic; empty if it can.
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+class Limits(NamedTuple):
+    """What a machine lets its processes have."""
+
+    descriptors: int
+    """Hard limit of one process."""
+    ports: int
+    """Local ports for outgoing connections, to one place from one address."""
+    shared: bool = True
+    """All workers run here; False: each has such a machine for itself."""
+
+
+def misfits(scenario: Scenario, plan: Plan, workers: int, limits: Limits | None = None) -> list[str]:
+    """Why this machine (or one with these limits) can't carry the plan, each with its arithmetic; empty if it can.
 
     Counts the worst case, a server that hangs: every station that turns up within a timeout holds a connection.
     """
@@ -55,18 +71,23 @@ def misfits(scenario: Scenario, plan: Plan, workers: int) -> list[str]:
         )
     at_once = min(phones or len(plan.stations), limit)
     per_worker = -(-at_once // workers)
-    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1] - _RESERVED_DESCRIPTORS
+    given = limits or Limits(resource.getrlimit(resource.RLIMIT_NOFILE)[1], _ports())
+    descriptors = given.descriptors - _RESERVED_DESCRIPTORS
     if per_worker > descriptors:
         problems.append(
             f"{at_once:,} stations at once over {workers} worker(s) need {per_worker:,} descriptors each, and the hard "
             f"limit leaves {descriptors:,}: raise it (ulimit -Hn), use --workers {-(-at_once // max(1, descriptors))}, "
             f"or lower client.max_in_flight"
         )
-    ports = _ports() * scenario.client.source_addresses
+    if not given.shared:
+        if per_worker > given.ports:
+            problems.append(f"{per_worker:,} stations at once need as many ports, and there are {given.ports:,}")
+        return problems
+    ports = given.ports * scenario.client.source_addresses
     if at_once > ports:
         problems.append(
             f"{at_once:,} stations at once need as many ports, and {scenario.client.source_addresses} source address(es) "
-            f"have {ports:,}: set client.source_addresses to {-(-at_once // max(1, _ports()))}"
+            f"have {ports:,}: set client.source_addresses to {-(-at_once // max(1, given.ports))}"
         )
     return problems
 

@@ -7,7 +7,7 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from harness.children import Family, Interruption, Message
 from harness.errors import SHORTAGES, ChildError, StarvedError, starved
@@ -110,10 +110,14 @@ class Run:
         else:
             secret, target = "", str(foreign.origin)  # nobody told that server our PINs: the last six digits
         self._log.open(target)
-        self._view.say(f"Starting the generator ({self._order.workers} worker{'s' if self._order.workers > 1 else ''})")
-        ready = start_generator(family, self._order, private, secret)
+        if self._order.invitation is None:
+            self._view.say(
+                f"Starting the generator ({self._order.workers} worker{'s' if self._order.workers > 1 else ''})"
+            )
+        ready = start_generator(family, self._order, private, secret, self._view.say)
+        self._log.meet(ready.get("hosts", []))
         targets = {f"worker-{w['rank']}": f"http://127.0.0.1:{w['metrics_port']}/metrics" for w in ready["workers"]}
-        self._pids = {worker["pid"]: worker["rank"] for worker in ready["workers"]}
+        self._pids = {worker["pid"]: worker["rank"] for worker in ready["workers"] if worker["pid"]}
         if self._admin is not None:
             targets["server"] = self._admin.metrics_url
         targets.update(foreign.metrics() if foreign else {})
@@ -195,6 +199,8 @@ class Run:
             return self._withdrawn(str(message.content["reason"]), now)
         if message.event == "ended":
             return self._child_lost(family, message, now)
+        if message.event == "lost":
+            return self._guest_lost(message.content, now)
         return None
 
     def _withdrawn(self, reason: str, now: float) -> Ended:
@@ -213,6 +219,13 @@ class Run:
         explained = family.explained(message.sender, text)
         self._view.say(explained)
         return self._reserve.crashed(explained, now)
+
+    def _guest_lost(self, told: dict[str, Any], now: float) -> Ended:
+        """A worker of another machine died or fell silent: nothing that is still measured would be the plan's load."""
+        text = f"worker {told['rank']} on {told['host']} was lost after {now:.1f} s: {told['reason']}"
+        self._log.lose(told["rank"], text)
+        self._view.say(text)
+        return self._reserve.crashed(text, now)
 
     def _natural_end(self) -> Ended:
         now, withdrawn = self._clock(), self._consent.halted()
