@@ -14,7 +14,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
 
@@ -171,8 +171,10 @@ class Family:
         self._children[name] = child
         return child
 
-    def expect(self, sender: str, event: str, timeout_s: float) -> dict[str, Any]:
-        """Wait until `sender` tells `event`.
+    def expect(
+        self, sender: str, event: str, timeout_s: float, other: Callable[[Message], None] = lambda _: None
+    ) -> dict[str, Any]:
+        """Wait until `sender` tells `event`; `other` hears what else is said meanwhile.
 
         Raises ChildError with the log's tail if any child ends instead, or nothing comes in time; Interruption on a
         signal.
@@ -185,6 +187,7 @@ class Family:
                 raise ChildError(self.explained(sender, text))
             if (message.sender, message.event) == (sender, event):
                 return message.content
+            other(message)
 
     def hear(self, sender: str, event: str, timeout_s: float) -> dict[str, Any]:
         """Wait until `sender` tells `event`; what others say meanwhile is left in the inbox, signals too.

@@ -5,7 +5,8 @@
     │   └── ConfigurationError    several problems of one file, each with its key and what is allowed
     ├── BrokenRunError        2   a run folder that is missing, foreign or torn beyond use
     ├── ChildError            1   a process of ours did not start or died
-    └── StarvedError          3   this machine ran out of what the run needs
+    ├── StarvedError          3   this machine ran out of what the run needs
+    └── LeaderlessError       3   a worker's master fell silent
 
 An upload that fails is not here: it is an `Outcome` (harness/model.py).
 """
@@ -70,6 +71,12 @@ SHORTAGES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, er
 
 class StarvedError(HarnessError):
     """This machine ran out of disk, descriptors or memory: what was measured could not be written down or drawn."""
+
+    exit_code = ExitCode.INVALID
+
+
+class LeaderlessError(HarnessError):
+    """The master of a run that this machine works for fell silent: what was measured here is of no use."""
 
     exit_code = ExitCode.INVALID
 

@@ -15,14 +15,15 @@ from harness.figures.tables import write_plan
 from harness.foreign import ConsentThread
 from harness.judge.hopeless import Watch
 from harness.live import LiveFigures, View
+from harness.logbook import Logbook
 from harness.measure.collector import Collector
 from harness.measure.health import ClockWatch
 from harness.measure.scrapes import Scrape
 from harness.measure.server_admin import ServerAdmin
-from harness.order import Order, describe, phase_records, troubles
+from harness.order import Order
 from harness.processes import private_folder, start_generator, start_server
 from harness.reserve import Reserve
-from harness.runfolder import Ended, RunRecord, StockRecord, WorkerRecord
+from harness.runfolder import Ended
 from harness.scenario import REGIONS
 from harness.signals import Signals, Stopped
 from harness.stocktaking import drain, take_stock
@@ -47,15 +48,12 @@ class Run:
         self._t0 = float("inf")
         self._t0_epoch = 0.0
         self._admin: ServerAdmin | None = None
-        self._problems: list[str] = []
         self._clock_watch = ClockWatch(time.time, time.monotonic)
-        self._workers = [WorkerRecord(rank=rank) for rank in range(order.workers)]
+        self._log = Logbook(order)
         self._pids: dict[int, int] = {}
         self._live: LiveFigures | None = None
         self._watch: Watch | None = None
         self._told_lost = 0
-        self._starved = ""
-        self._stock: StockRecord | None = None
         self._consent = ConsentThread(order.foreign)
         self._prometheus = Watcher(order)
 
@@ -69,7 +67,7 @@ class Run:
             self._reserve.release()
 
     def _execute(self) -> None:
-        self._note(describe(self._order, "", self._workers))
+        self._log.open("")
         write_plan(self._folder.plan, self._order.plan)
         if self._scenario.stations.region not in REGIONS:
             shutil.copyfile(self._scenario.stations.region, self._folder.region)
@@ -111,21 +109,25 @@ class Run:
             target, self._admin = start_server(family, self._order, private, secret)
         else:
             secret, target = "", str(foreign.origin)  # nobody told that server our PINs: the last six digits
-        self._note(describe(self._order, target, self._workers))
-        self._view.say(f"Starting the generator ({self._order.workers} worker{'s' if self._order.workers > 1 else ''})")
-        ready = start_generator(family, self._order, private, secret)
+        self._log.open(target)
+        if self._order.invitation is None:
+            self._view.say(
+                f"Starting the generator ({self._order.workers} worker{'s' if self._order.workers > 1 else ''})"
+            )
+        ready = start_generator(family, self._order, private, secret, self._view.say)
+        self._log.meet(ready.get("hosts", []))
         targets = {f"worker-{w['rank']}": f"http://127.0.0.1:{w['metrics_port']}/metrics" for w in ready["workers"]}
-        self._pids = {worker["pid"]: worker["rank"] for worker in ready["workers"]}
+        self._pids = {worker["pid"]: worker["rank"] for worker in ready["workers"] if worker["pid"]}
         if self._admin is not None:
             targets["server"] = self._admin.metrics_url
         targets.update(foreign.metrics() if foreign else {})
         self._prometheus.begin(targets, family, self._view.say)
         self._t0 = time.monotonic() + _HEAD_START_S
         self._t0_epoch = time.time() + _HEAD_START_S
-        self._note(self._record.model_copy(update={"t0_epoch": self._t0_epoch}))
+        self._log.begin(self._t0_epoch)
         scenario = self._scenario
-        self._live = LiveFigures(self._record, len(self._order.plan.stations), self._order.plan.pages)
-        self._watch = Watch(self._order.watched, self._record, self._order.plan.pages)
+        self._live = LiveFigures(self._log.record, len(self._order.plan.stations), self._order.plan.pages)
+        self._watch = Watch(self._order.watched, self._log.record, self._order.plan.pages)
         self._collector = Collector(self._folder.scrapes, targets, self._clock, self._see)
         for name in ("server", "generator"):
             if name == "generator" or self._admin is not None:
@@ -156,11 +158,12 @@ class Run:
                 if now > limit_s:
                     text = f"the generator did not finish within {limit_s:.0f} s: killed"
                     if ended is not None:  # it has said nothing of its workers: their journals may not be whole
-                        self._workers = [worker.model_copy(update={"lost": True}) for worker in self._workers]
+                        self._log.lose_all()
                     return ended or Ended(how="crashed", at_s=now, message=family.explained("generator", text))
                 continue
             if message.event == "finished":
-                self._note_accounts(message.content["workers"])
+                for reason in self._log.account(message.content["workers"]):
+                    self._consent.withdraw(reason)
                 return ended or self._natural_end()
             halt = self._halted_by(family, message)
             if halt is None:
@@ -168,9 +171,8 @@ class Run:
             ended = ended or halt
             if family["generator"].exit_code is not None:
                 return ended
-            lost = sum(worker.lost for worker in self._workers)
-            family["generator"].tell("stop", lost=lost - self._told_lost)
-            self._told_lost = lost
+            family["generator"].tell("stop", lost=self._log.lost - self._told_lost)
+            self._told_lost = self._log.lost
             limit_s = now + _OVERTIME_S
 
     def _look(self) -> None:
@@ -197,12 +199,14 @@ class Run:
             return self._withdrawn(str(message.content["reason"]), now)
         if message.event == "ended":
             return self._child_lost(family, message, now)
+        if message.event == "lost":
+            return self._guest_lost(message.content, now)
         return None
 
     def _withdrawn(self, reason: str, now: float) -> Ended:
         """The target doesn't consent any more: nothing is sent there from here on."""
         self._collector.forget(self._order.foreign.metrics() if self._order.foreign else ())
-        self._problems.append(f"the target's consent ended, and the run with it: {reason}")
+        self._log.note_problem(f"the target's consent ended, and the run with it: {reason}")
         self._view.say(f"The target's consent ended: {reason}: stopping")
         return Ended(how="withdrawn", at_s=now, message=reason)
 
@@ -211,30 +215,24 @@ class Run:
         name = message.sender if rank is None or message.sender == "generator" else f"worker {rank}"
         text = f"{name} ended with exit code {message.content['exit_code']} after {now:.1f} s"
         if rank is not None:
-            self._workers[rank] = self._workers[rank].model_copy(update={"lost": True})
-            shard = self._order.plan.shard(rank, self._order.workers)
-            codes = [self._order.plan.stations[number].code for number in shard[:5]]
-            self._problems.append(f"{text}; it held {len(shard):,} stations: {', '.join(codes)}, …")
+            self._log.lose(rank, text)
         explained = family.explained(message.sender, text)
         self._view.say(explained)
         return self._reserve.crashed(explained, now)
 
-    def _note_accounts(self, accounts: list[dict[str, Any]]) -> None:
-        for account in accounts:
-            rank = account["rank"]
-            self._workers[rank] = WorkerRecord.model_validate({**account, "lost": self._workers[rank].lost})
-            self._problems += troubles(self._workers[rank])
-            if self._workers[rank].unwritten:
-                self._starved = troubles(self._workers[rank])[-1]
-            if account.get("halted"):
-                self._consent.withdraw(account["halted"])
+    def _guest_lost(self, told: dict[str, Any], now: float) -> Ended:
+        """A worker of another machine died or fell silent: nothing that is still measured would be the plan's load."""
+        text = f"worker {told['rank']} on {told['host']} was lost after {now:.1f} s: {told['reason']}"
+        self._log.lose(told["rank"], text)
+        self._view.say(text)
+        return self._reserve.crashed(text, now)
 
     def _natural_end(self) -> Ended:
         now, withdrawn = self._clock(), self._consent.halted()
         if withdrawn:  # a worker has seen it before us
             return self._withdrawn(withdrawn, now)
-        if self._starved:
-            return Ended(how="starved", at_s=now, message=self._starved)
+        if self._log.starved:
+            return Ended(how="starved", at_s=now, message=self._log.starved)
         if now < self._scenario.deadline:
             return Ended(how="completed", at_s=now)
         return Ended(how="deadline", at_s=now)
@@ -247,17 +245,17 @@ class Run:
             ended = self._await_faults(family, ended)
         if self._admin is not None and family["server"].exit_code is None:
             self._view.say("Draining the server")
-            self._problems += filter(None, [drain(self._admin)])
+            self._log.note_problem(drain(self._admin))
         self._collector.stop()
         self._collector.take()
-        self._problems += filter(None, [self._collector.unwritten])
+        self._log.note_problem(self._collector.unwritten)
         self._look()
         self._prometheus.end(
             self._t0_epoch, self._view.say, patient=ended.how not in {"interrupted", "terminated", "withdrawn"}
         )
         family["generator"].tell("scraped")
         self._view.say("Reading what the server holds")
-        self._stock = take_stock(family, self._order, self._admin, self._consent.halted)
+        self._log.stock = take_stock(family, self._order, self._admin, self._consent.halted)
         if self._admin is not None:
             family["server"].tell("stop")
             family["server"].wait(self._scenario.server.grace + 5)
@@ -270,7 +268,7 @@ class Run:
         while (message := family.next(0.0)) is not None:
             code = message.content.get("exit_code")
             if message.event == "ended" and code not in {0, None} and not family[message.sender].killed:
-                self._problems.append(f"{message.sender} ended with exit code {code} while the run was wound down")
+                self._log.note_problem(f"{message.sender} ended with exit code {code} while the run was wound down")
 
     def _unless_stopped(self, ended: Ended) -> Ended:
         """A signal that came after the last upload still makes it an interrupted run."""
@@ -291,26 +289,9 @@ class Run:
                 return halt
         return ended.model_copy(update={"at_s": self._clock()})
 
-    # --- run.json
-
-    def _note(self, record: RunRecord) -> None:
-        self._record = record
-        self._folder.write_run(record)
-
     def _write_end(self, ended: Ended) -> None:
         self._reserve.release()
-        self._note(
-            self._record.model_copy(
-                update={
-                    "ended": ended,
-                    "workers": self._workers,
-                    "phases": phase_records(self._order, max(ended.at_s, 0.001)),
-                    "clock_step_s": self._clock_watch.step_s,
-                    "stock": self._stock,
-                    "problems": self._problems,
-                }
-            )
-        )
+        self._log.end(ended, self._clock_watch.step_s)
 
 
 def _stopped_by(number: signal.Signals, at_s: float, when: str = "") -> Ended:

@@ -49,6 +49,16 @@ class WorkerRecord(_Record):
     """Stations whose evening an error of ours ended."""
     unwritten: str = ""
     """Why its journal could not be written any more; empty if it could."""
+    host: str = ""
+    """Name of the machine that it ran on; "" for the master's own."""
+    clock_offset_s: float = 0.0
+    """Its monotonic clock less the master's: taken off all its times, which so count from the same T0."""
+    wall_offset_s: float = 0.0
+    """Its wall clock less the master's when it joined."""
+    clock_uncertainty_s: float = 0.0
+    """By how much its times may be off T0 at worst: half the delay of the quickest of the round trips."""
+    clock_drift_s: float = 0.0
+    """By how much the two clocks surely went apart during the run."""
     held_back: int = 0
     """Attempts and requests that had to wait for the rate that the target consents to."""
     shortages: dict[str, int] = {}
@@ -97,6 +107,8 @@ class RunRecord(_Record):
     time_scale: float
     warm_up_s: float = 0.0
     client_timeout_s: float
+    plan_sha256: str = ""
+    """What the plan comes to wherever it is made (workers of other machines make it again); "" where nobody compares."""
     limits_s: list[float] = []
     """Limits of the thresholds in seconds: the live histograms have bucket bounds there."""
     workers: list[WorkerRecord]

@@ -12,15 +12,15 @@ from typing import Annotated
 
 import typer
 
-from harness import capacity, scenario_files
+from harness import capacity, machine, scenario_files
 from harness.commands.comparing import ToleranceOption, compare_with_baseline
+from harness.commands.joining import JOIN_TIMEOUT, Bind, JoinTimeout, RemoteWorkers, check_reachable, invitation
 from harness.commands.options import (
     RUNS,
     Overrides,
     PrometheusUrl,
     ScenarioName,
     Seed,
-    Workers,
     assertions_of,
     check_fits,
     check_mock_is_meant,
@@ -31,6 +31,7 @@ from harness.commands.options import (
     run_folder,
     watched_in,
 )
+from harness.crew import crew_for, workers_of
 from harness.errors import ConfigurationError, UsageError
 from harness.figures.tables import planned_due
 from harness.foreign import Foreign, examine
@@ -52,7 +53,10 @@ def run(
     overrides: Overrides = [],
     seed: Seed = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; must be empty or new. Default: runs/<time>-<name>-<hex>.")] = None,
-    workers: Workers = 1,
+    workers: Annotated[str | None, typer.Option(metavar="N|auto", help="Processes that send; auto: as many as the plan needs. Default: 1.")] = None,
+    remote_workers: RemoteWorkers = None,
+    bind: Bind = None,
+    join_timeout: JoinTimeout = JOIN_TIMEOUT,
     target: Annotated[str | None, typer.Option(metavar="URL", help="An upload server of yours; default: the mock.")] = None,
     allow_command: Annotated[bool, typer.Option("--allow-command", help="Let [target.stored] run its command on this machine.")] = False,
     name: Annotated[str | None, typer.Option(help="What the run folder is named after, instead of the scenario.")] = None,
@@ -65,12 +69,18 @@ def run(
     """Run a scenario: drive the load, judge it, draw the report."""
     loaded = scenario_files.load(source, overrides, seed, planned_due)
     check_thresholds(source, loaded)
-    _check_ports(metrics_port, workers)
+    number = workers_of(workers)
+    invited = invitation(remote_workers, workers, bind, join_timeout, target)
     if prometheus is not None:
         checked("--prometheus", prometheus)
     plan = make_plan(loaded)
-    foreign = _foreign(target, source, loaded, plan, workers, allow_command=allow_command)
-    check_fits(source, capacity.misfits(loaded, plan, workers, foreign.address if foreign else None))
+    count = remote_workers or number or _auto(loaded, plan)
+    _check_ports(metrics_port, count)
+    foreign = _foreign(target, source, loaded, plan, count, allow_command=allow_command)
+    address = None if foreign is None else foreign.address
+    check_reachable(invited, address)
+    if invited is None:
+        check_fits(source, capacity.misfits(loaded, plan, count, address))
     run_id = _run_id(name or loaded.name)
     check_name(out or RUNS)
     folder = RunFolder((out or RUNS / run_id).absolute())
@@ -88,7 +98,8 @@ def run(
         command=command_line(),
         limits_s=limits_s(assertions_of(loaded)),
         watched=watched_in(loaded),
-        workers=workers,
+        workers=count,
+        invitation=invited,
         foreign=foreign,
         metrics_port=metrics_port,
         prometheus=prometheus,
@@ -109,6 +120,12 @@ def run(
             compared = compare_with_baseline(base, folder, tolerance)
             code = code or compared  # what the run itself has come to weighs more than what it is beside another
         raise typer.Exit(code if signals.heard is None else 128 + signals.heard)
+
+
+def _auto(loaded: Scenario, plan: Plan) -> int:
+    crew = crew_for(loaded, plan, machine.cores())
+    print(crew, flush=True)
+    return crew.workers
 
 
 def _foreign(
