@@ -11,7 +11,7 @@ from harness.figures.rows import Rows
 from harness.figures.summary import Attempts, KelurahanFigures, Pages, Rates, Stations
 from harness.measure.journal import GaveUp
 from harness.model import ANSWERED, OUTCOMES, Outcome
-from harness.plan.regions import load_region
+from harness.plan.regions import load_names
 from harness.scenario import REGIONS
 
 if TYPE_CHECKING:
@@ -121,6 +121,6 @@ def kelurahan_names(rows: Rows) -> dict[str, str]:
     if name is None:
         return {}
     try:
-        return {station.kelurahan: station.kelurahan_name for station in load_region(name)}
+        return load_names(name)
     except (OSError, ConfigurationError):
         return {}

@@ -11,7 +11,8 @@ from harness.figures import exporters
 from harness.figures.accounting import kelurahan_names
 from harness.figures.binned import binned_percentile, greatest_in_bins, response_grid
 from harness.figures.detail import time_spent, tries, worst_evenings
-from harness.figures.exporters import Exporters, read_exporters, read_remote
+from harness.figures.evidence import Evidence
+from harness.figures.exporters import Exporters, read_remote
 from harness.figures.rate_lines import empty, rate_line
 from harness.figures.rows import Rows, load_rows
 from harness.figures.series import Completion, GeneratorHealth, Line, Rates, Responses, Series, ServerHealth, Window
@@ -31,14 +32,14 @@ MOST_STATIONS = 50
 """How many of the worst evenings are told one by one."""
 
 
-def series(folder: RunFolder) -> Series:
-    """Everything that the charts of a run draw.
+def series(folder: RunFolder, evidence: Evidence | None = None) -> Series:
+    """Everything that the charts of a run draw; `evidence` is what was read of it, where that was done already.
 
     What is missing from the folder gives empty lines and a note. Raises BrokenRunError as `summarise` does.
     """
-    rows = load_rows(folder)
-    drawn = series_of(rows, replace(read_exporters(folder.scrapes), remote=read_remote(folder.prometheus)))
-    return replace(drawn, time_spent=time_spent(folder, rows))
+    seen = evidence or Evidence(folder, load_rows(folder))
+    drawn = series_of(seen.rows, replace(seen.exporters, remote=read_remote(folder.prometheus)))
+    return replace(drawn, time_spent=time_spent(folder, seen.rows))
 
 
 def series_of(rows: Rows, scraped: Exporters) -> Series:
