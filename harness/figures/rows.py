@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.errors import BrokenRunError
-from harness.figures.attempts import GivenUp, read_given_up, up_to_date, write_attempts
+from harness.figures.attempts import up_to_date, write_attempts
+from harness.figures.journals import GivenUp, read_given_up
 from harness.figures.parquet import database, fetch, load
 from harness.figures.tables import must_exist
 from harness.measure.journal import GaveUp
@@ -38,11 +39,12 @@ _PAGES = """
     FROM read_parquet(?, file_row_number = true) ORDER BY file_row_number
 """
 _ATTEMPTS = """
-    SELECT plan.row_number AS page, attempt, due_s, sent_s, done_s, enum_code(outcome::outcome_word) AS outcome,
+    SELECT plan.row_number::UINTEGER AS page, attempt, due_s, sent_s, done_s, enum_code(outcome::outcome_word) AS outcome,
         sent_bytes, resent_bytes
     FROM read_parquet(?, file_row_number = true) AS attempts JOIN plan USING (station, form, page)
-    ORDER BY file_row_number
+    WHERE file_row_number BETWEEN {first} AND {last} ORDER BY file_row_number
 """
+_ROWS_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +62,22 @@ class Stations:
 class Attempts:
     """Attempts in the order of attempts.parquet. Shapes (attempts,); a time that was not reached is NaN."""
 
-    page: IntArray
+    page: npt.NDArray[np.uint32]
     """The page's row in the plan."""
-    attempt: IntArray
+    attempt: npt.NDArray[np.int32]
     due_s: FloatArray
     sent_s: FloatArray
     done_s: FloatArray
-    outcome: IntArray
+    outcome: npt.NDArray[np.uint8]
     """Number in `OUTCOMES`."""
     sent_bytes: IntArray
     resent_bytes: IntArray
 
     def ended_as(self, outcomes: Iterable[Outcome]) -> BoolArray:
         """Which attempts had one of these outcomes."""
-        return np.isin(self.outcome, [OUTCOMES.index(outcome) for outcome in outcomes])
+        chosen = np.zeros(len(OUTCOMES), dtype=np.bool_)
+        chosen[[OUTCOMES.index(outcome) for outcome in outcomes]] = True
+        return chosen[self.outcome]
 
 
 @dataclass(frozen=True)
@@ -215,20 +219,25 @@ def _turned_up(planned_s: FloatArray, attempts: Attempts, station_of_page: IntAr
 
 def _load_attempts(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> Attempts:
     words = ", ".join(f"'{outcome}'" for outcome in OUTCOMES)
-    rows = fetch(connection, "SELECT count(*) AS rows FROM read_parquet(?)", folder.attempts)["rows"]
+    rows = int(fetch(connection, "SELECT count(*) AS rows FROM read_parquet(?)", folder.attempts)["rows"][0])
     load(connection, "plan", "station, form, page", folder.plan)
     connection.execute(f"CREATE TEMP TYPE outcome_word AS ENUM ({words})")
-    found: Columns = fetch(connection, _ATTEMPTS, folder.attempts)
-    if len(found["page"]) != int(rows[0]):
-        message = f"{folder.attempts} and {folder.plan} belong to different runs: not every attempt has its page"
-        raise BrokenRunError(message)
-    return Attempts(
-        page=found["page"],
-        attempt=found["attempt"].astype(np.int64),
-        due_s=found["due_s"],
-        sent_s=found["sent_s"],
-        done_s=found["done_s"],
-        outcome=found["outcome"].astype(np.int64),
-        sent_bytes=found["sent_bytes"],
-        resent_bytes=found["resent_bytes"],
+    made = Attempts(
+        page=np.empty(rows, dtype=np.uint32),
+        attempt=np.empty(rows, dtype=np.int32),
+        due_s=np.empty(rows),
+        sent_s=np.empty(rows),
+        done_s=np.empty(rows),
+        outcome=np.empty(rows, dtype=np.uint8),
+        sent_bytes=np.empty(rows, dtype=np.int64),
+        resent_bytes=np.empty(rows, dtype=np.int64),
     )
+    for first in range(0, rows, _ROWS_AT_ONCE):
+        last = min(first + _ROWS_AT_ONCE, rows) - 1
+        found: Columns = fetch(connection, _ATTEMPTS.format(first=first, last=last), folder.attempts)
+        if len(found["page"]) != last - first + 1:
+            message = f"{folder.attempts} and {folder.plan} belong to different runs: not every attempt has its page"
+            raise BrokenRunError(message)
+        for name, column in found.items():
+            getattr(made, name)[first : last + 1] = column
+    return made

@@ -4,7 +4,8 @@ import duckdb
 import pytest
 
 from harness.errors import BrokenRunError
-from harness.figures.attempts import read_given_up, up_to_date, write_attempts
+from harness.figures.attempts import up_to_date, write_attempts
+from harness.figures.journals import read_given_up
 from harness.measure.journal import RECORD, GaveUp, file_name
 from harness.model import Outcome
 from tests.run_builder import RunBuilder, brownout
