@@ -157,9 +157,7 @@ def _give_up(
     )  # fmt: skip
 
 
-def _tried(
-    due_s: FloatArray, deadline_s: float, rng: np.random.Generator
-) -> tuple[FloatArray, FloatArray, IntArray]:
+def _tried(due_s: FloatArray, deadline_s: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray, IntArray]:
     """When attempts were sent and done, and how they ended."""
     count, share = len(due_s), due_s / deadline_s
     fails = np.select(

@@ -74,7 +74,9 @@ def copy_to(
     beside = path.with_name(path.name + ".new")
     stamp = f", KV_METADATA {{made_from: {_quoted(made_from)}}}" if made_from else ""
     try:
-        connection.execute(f"COPY ({query}) TO {_quoted(str(beside))} (FORMAT parquet, COMPRESSION {compression}{stamp})")
+        connection.execute(
+            f"COPY ({query}) TO {_quoted(str(beside))} (FORMAT parquet, COMPRESSION {compression}{stamp})"
+        )
     except duckdb.IOException as error:
         message = f"{path} can't be written: {str(error).splitlines()[0]}"
         raise StarvedError(message) from None

@@ -44,9 +44,7 @@ def load_summary(folder: RunFolder) -> Summary:
         raise BrokenRunError(message) from None
 
 
-def figures_of(
-    folder: RunFolder, rows: Rows, fates: Fates | None = None, evidence: Evidence | None = None
-) -> Summary:
+def figures_of(folder: RunFolder, rows: Rows, fates: Fates | None = None, evidence: Evidence | None = None) -> Summary:
     """Every figure of a run from its rows, and from the folder's scrapes and its stored.parquet.
 
     `fates` is what became of its pages and `evidence` what was read of it, where that is known already.
