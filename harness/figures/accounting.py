@@ -82,8 +82,8 @@ def outcomes_among(rows: Rows, chosen: BoolArray) -> dict[str, int]:
 def mean_rates(rows: Rows) -> Rates:
     """Means from the end of the warm-up to the last attempt's end, of what fell due after the warm-up."""
     attempts, warm_up_s = rows.attempts, rows.record.warm_up_s
-    ends = attempts.done_s[np.isfinite(attempts.done_s)]
-    over_s = max(float(ends.max()) if len(ends) else rows.end_s, warm_up_s) - warm_up_s
+    last_s = float(np.fmax.reduce(attempts.done_s, initial=-np.inf))
+    over_s = max(last_s if np.isfinite(last_s) else rows.end_s, warm_up_s) - warm_up_s
     if over_s <= 0 or not len(attempts.page):
         return Rates(
             over_s=over_s, offered_per_s=None, goodput_per_s=None, throughput_per_s=None, sent_bytes_per_s=None
@@ -96,7 +96,7 @@ def mean_rates(rows: Rows) -> Rates:
         offered_per_s=int(fell_due.sum()) / over_s,
         goodput_per_s=int(in_time.sum()) / over_s,
         throughput_per_s=int((counted & attempts.ended_as(ANSWERED)).sum()) / over_s,
-        sent_bytes_per_s=int(attempts.sent_bytes[counted].sum()) / over_s,
+        sent_bytes_per_s=int(attempts.sent_bytes.sum(where=counted)) / over_s,
     )
 
 

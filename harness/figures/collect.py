@@ -83,7 +83,8 @@ def _rates(workers: list[Curves]) -> Rates:
 def _responses(rows: Rows) -> Responses:
     samples = Samples(rows)
     attempts = rows.attempts
-    due_s, response_s = attempts.due_s[samples.finished], (attempts.done_s - attempts.due_s)[samples.finished]
+    due_s = attempts.due_s[samples.finished]
+    response_s = attempts.done_s[samples.finished] - due_s
     edges_t_s, edges_response_s, counts = response_grid(due_s, response_s, rows.end_s)
     return Responses(
         percentiles=[
@@ -132,7 +133,8 @@ def _server(server: Curves) -> ServerHealth:
 
 def _generator(rows: Rows, workers: list[Curves]) -> GeneratorHealth:
     sent = np.isfinite(rows.attempts.sent_s)
-    due_s, lateness_s = rows.attempts.due_s[sent], (rows.attempts.sent_s - rows.attempts.due_s)[sent]
+    due_s = rows.attempts.due_s[sent]
+    lateness_s = rows.attempts.sent_s[sent] - due_s
     times, in_flight = exporters.in_flight_total(workers)
     cpu = [(curves.target, exporters.cpu_of(curves, rows.end_s)) for curves in workers]
     memory = [(curves.target, curves.t_s, curves.total(exporters.MEMORY)) for curves in workers]

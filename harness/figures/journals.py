@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SLICE = 500_000
 """Records read at once."""
+_WORDS = RECORD.itemsize // 8
+"""A record as plain words: copied ten times as fast as by its fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +86,17 @@ class Journals:
 
     def take(self, where: IntArray) -> tuple[Records, npt.NDArray[np.int32]]:
         """The records that stand there, in the order given, and the rank of the worker that wrote each."""
-        taken = np.empty(len(where), dtype=RECORD)
+        taken = np.empty((len(where), _WORDS), dtype=np.uint64)
         worker = np.empty(len(where), dtype=np.int32)
         for number, path in enumerate(self._paths):
             of_file = np.flatnonzero((where >= self._firsts[number]) & (where < self._firsts[number + 1]))
             places = where[of_file] - self._firsts[number]
             for chosen in _near_each_other(places):
                 first, last = int(places[chosen].min()), int(places[chosen].max())
-                taken[of_file[chosen]] = journal.read(path, first, last - first + 1)[places[chosen] - first]
+                read = journal.read(path, first, last - first + 1).view(np.uint64).reshape(-1, _WORDS)
+                taken[of_file[chosen]] = read[places[chosen] - first]
             worker[of_file] = self._ranks[number]
-        return taken, worker
+        return taken.reshape(-1).view(RECORD), worker
 
     def _heads(self) -> tuple[npt.NDArray[np.uint64], FloatArray, npt.NDArray[np.uint32]]:
         """Of every record of an attempt: page, attempt and whether it is an END as one number; due time; where it stands."""

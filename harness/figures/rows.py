@@ -44,7 +44,7 @@ _ATTEMPTS = """
     FROM read_parquet(?, file_row_number = true) AS attempts JOIN plan USING (station, form, page)
     WHERE file_row_number BETWEEN {first} AND {last} ORDER BY file_row_number
 """
-_ROWS_AT_ONCE = 1_000_000
+_ROWS_AT_ONCE = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,8 @@ class Rows:
     def last_event_s(self) -> float:
         """The latest moment that any row names; 0 without rows."""
         times = [self.attempts.due_s, self.attempts.sent_s, self.attempts.done_s]
-        return max((float(np.nanmax(known)) for known in times if np.isfinite(known).any()), default=0.0)
+        last_s = max(float(np.fmax.reduce(known, initial=-np.inf)) for known in times)
+        return last_s if np.isfinite(last_s) else 0.0
 
     @property
     def end_s(self) -> float:
