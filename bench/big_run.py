@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -188,7 +189,9 @@ def make(folder: RunFolder, attempts: int, seed: int = SEED) -> int:
         _journal(folder, rank, size.workers, tried, rng)
     _scrapes(folder, size, due_s, tried)
     folder.write_run(_record(folder, size, region, len(stations), tried, seed))
-    print(f"{folder.path}: {len(tried.page):,} attempts, {len(stations) * PAGES_EACH:,} pages, {delivered:,} delivered")
+    sys.stdout.write(
+        f"{folder.path}: {len(tried.page):,} attempts, {len(stations) * PAGES_EACH:,} pages, {delivered:,} delivered\n"
+    )
     return len(tried.page)
 
 

@@ -108,10 +108,10 @@ def table(rows: list[Measured]) -> str:
 
 
 def written(document: str, text: str) -> str:
-    """A document with a table between its markers. Raises ValueError where it has none.
+    r"""A document with a table between its markers. Raises ValueError where it has none.
 
     >>> written(f"a {BEGIN} old {END} z", "new")
-    'a <!-- report speed: begin -->\\nnew<!-- report speed: end --> z'
+    'a <!-- report speed: begin -->\nnew<!-- report speed: end --> z'
     """
     before, begin, rest = document.partition(BEGIN)
     _, end, after = rest.partition(END)

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,6 +15,7 @@ from markupsafe import Markup
 
 from harness.figures.series import Series
 from harness.figures.summary import Summary
+from harness.judge.comparison import Comparison
 from harness.judge.results import Audit, Verdict
 from harness.runfolder import RunRecord
 from reports import nothing_lost, palette, quantities, svg
@@ -33,6 +35,8 @@ ENDINGS = {
     "starved": "this machine ran out of what the run needs",
 }
 
+COMPARISON_LINK = "<!-- not compared with a baseline -->"
+"""Stands in a page until its run is compared: that comes after the page is drawn."""
 NEVER_S = 1e9
 """Sorts behind every time that something took."""
 
@@ -96,12 +100,21 @@ def page(
         notes=[*series.notes, *record.problems],
         figures=key_figures(summary),
         tables=tables,
-        command=shlex.join(record.command),
+        not_compared=Markup(COMPARISON_LINK),  # noqa: S704 - ours alone
+        command=shlex.join(again(record)),
         environment=_environment(record),
         scenario=json.dumps(record.scenario, indent=2, ensure_ascii=False),
         css=stylesheet(environment),
         script=Markup(environment.get_template("sort.js").render()),  # noqa: S704 - ours alone
     )
+
+
+def link_comparison(page: Path, comparison: Comparison) -> None:
+    """Let a run's page say how it compares with its baseline, and link the comparison beside it."""
+    said = Markup('<p class="when">Compared with its baseline: <a href="comparison.html">{}</a>. {}.</p>').format(
+        comparison.verdict.upper(), quantities.glue(comparison.finding)
+    )
+    page.write_text(page.read_text("utf-8").replace(COMPARISON_LINK, said, 1), encoding="utf-8")
 
 
 def templates() -> Environment:
@@ -195,6 +208,22 @@ def _thresholds(verdict: Verdict | None) -> list[dict[str, str]]:
             }
         )
     return rows
+
+
+def again(record: RunRecord) -> list[str]:
+    """The command that makes this run again: into a new folder, as that of this run is taken, and with its seed by number.
+
+    >>> from types import SimpleNamespace as Run
+    >>> again(Run(command=["harness", "run", "kaliwates", "--out", "runs/one", "--workers=2"], seed=7))
+    ['harness', 'run', 'kaliwates', '--workers=2', '--seed', '7']
+    """
+    kept, words = [], iter(record.command)
+    for word in words:
+        if word in {"--out", "--seed"}:
+            next(words, None)
+        elif not word.startswith(("--out=", "--seed=")):
+            kept.append(word)
+    return [*kept, "--seed", str(record.seed)] if kept[:2] == ["harness", "run"] else list(record.command)
 
 
 def _when(record: RunRecord, summary: Summary) -> str:

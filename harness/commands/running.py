@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import socket
@@ -16,32 +15,32 @@ from harness import machine, scenario_files
 from harness.commands.comparing import ToleranceOption, compare_with_baseline
 from harness.commands.options import (
     RUNS,
+    AllowCommand,
     Overrides,
     PrometheusUrl,
     ScenarioName,
     Seed,
+    Target,
     Workers,
     assertions_of,
     check_fits,
-    check_mock_is_meant,
     check_name,
     check_thresholds,
     command_line,
     conclude_run,
+    foreign_of,
     run_folder,
     watched_in,
 )
 from harness.errors import ConfigurationError, UsageError
 from harness.figures.tables import planned_due
-from harness.foreign import Foreign, examine
 from harness.judge.compare import unlike
 from harness.judge.thresholds import limits_s
 from harness.judge.tolerances import parse_tolerances
 from harness.order import Order, describe
-from harness.plan import Plan, make_plan
+from harness.plan import make_plan
 from harness.run import Run
 from harness.runfolder import RunFolder, WorkerRecord
-from harness.scenario import Scenario
 from harness.signals import Signals
 from harness.watch import checked, checked_folder
 from reports.terminal import LiveView
@@ -53,8 +52,8 @@ def run(
     seed: Seed = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; must be empty or new. Default: runs/<time>-<name>-<hex>.")] = None,
     workers: Workers = 1,
-    target: Annotated[str | None, typer.Option(metavar="URL", help="An upload server of yours; default: the mock.")] = None,
-    allow_command: Annotated[bool, typer.Option("--allow-command", help="Let [target.stored] run its command on this machine.")] = False,
+    target: Target = None,
+    allow_command: AllowCommand = False,
     name: Annotated[str | None, typer.Option(help="What the run folder is named after, instead of the scenario.")] = None,
     metrics_port: Annotated[int, typer.Option(min=0, max=65_000, help="Port of the first worker's /metrics; 0: any.")] = 0,
     prometheus: PrometheusUrl = None,
@@ -69,7 +68,7 @@ def run(
     if prometheus is not None:
         checked("--prometheus", prometheus)
     plan = make_plan(loaded)
-    foreign = _foreign(target, source, loaded, plan, workers, allow_command=allow_command)
+    foreign = foreign_of(target, source, loaded, plan, workers, allow_command=allow_command)
     check_fits(source, machine.misfits(loaded, plan, workers))
     run_id = _run_id(name or loaded.name)
     check_name(out or RUNS)
@@ -109,16 +108,6 @@ def run(
             compared = compare_with_baseline(base, folder, tolerance)
             code = code or compared  # what the run itself has come to weighs more than what it is beside another
         raise typer.Exit(code if signals.heard is None else 128 + signals.heard)
-
-
-def _foreign(
-    url: str | None, source: str, loaded: Scenario, plan: Plan, workers: int, *, allow_command: bool
-) -> Foreign | None:
-    """The server of the user's that a run is for, looked at; None for the mock."""
-    if url is None:
-        check_mock_is_meant(source, loaded)
-        return None
-    return examine(url, loaded, plan, workers, os.environ, allow_command=allow_command)
 
 
 def _baseline(path: Path | None, tolerance: list[str], order: Order) -> RunFolder | None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.errors import BrokenRunError, StarvedError
 from harness.figures.journals import Journals, journals
-from harness.figures.parquet import copy_to, database, fetch, made_from, texts
+from harness.figures.parquet import ZSTD, copy_to, database, fetch, made_from, texts
 from harness.figures.tables import must_exist
 from harness.measure.journal import Kind
 from harness.model import OUTCOMES, Outcome
@@ -101,7 +101,7 @@ def _write_in_parts(
 
 def _write(
     folder: RunFolder, record: RunRecord, written: Journals, where: IntArray, into: Path, made_from: str = "",
-    compression: str = "zstd",
+    compression: str = ZSTD,
 ) -> None:  # fmt: skip
     """Write the attempts whose records stand there."""
     rows = _columns(*written.take(where))

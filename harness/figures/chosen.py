@@ -136,11 +136,12 @@ class RowChoice:
             among[:] = False
         return _ordered(when[chosen], np.full(int(chosen.sum()), np.nan), rows.station_due_s[among])
 
-    def _with_place(self, rules: Sequence[LabelRule], pages: IntArray) -> BoolArray:
+    def _with_place(self, rules: Sequence[LabelRule], pages: npt.NDArray[np.integer]) -> BoolArray:
         """Which of these pages are of a place that the rules choose."""
         if not about(rules, *PLACES):
             return np.ones(len(pages), dtype=np.bool_)
-        return self._of_stations(rules)[self.rows.station_of_page[pages]]
+        chosen: BoolArray = self._of_stations(rules)[self.rows.station_of_page[pages]]
+        return chosen
 
     def _of_stations(self, rules: Sequence[LabelRule]) -> BoolArray:
         """Which stations are of a place that the rules choose. Shape (stations,)."""

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 MEMORY = "600MB"
 """What queries may take; what they need beyond it goes to a temporary folder."""
-_SETTINGS = {
+ZSTD = "zstd, COMPRESSION_LEVEL 1"
+"""The usual third level takes half as long again for a twentieth less."""
+_MANY_ROWS = 1_000_000
+"""Below these a new engine costs more than it gives back."""
+_SETTINGS: dict[str, str | int] = {
     "threads": 1,
     "memory_limit": MEMORY,
     "preserve_insertion_order": True,
@@ -47,6 +51,13 @@ def _engine() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(":memory:", config={**_SETTINGS, "temp_directory": _overflow().name})
 
 
+def let_go(rows: int) -> None:
+    """Give back what queries over so many rows took, if they are many: the engine keeps hundreds of megabytes otherwise."""
+    if rows >= _MANY_ROWS:
+        _engine().close()
+        _engine.cache_clear()
+
+
 @contextmanager
 def database(**tables: Columns) -> Iterator[duckdb.DuckDBPyConnection]:
     """A session that sees each mapping of columns as a table; it and all its temporary tables are gone on leaving.
@@ -64,7 +75,7 @@ def database(**tables: Columns) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def copy_to(
-    connection: duckdb.DuckDBPyConnection, query: str, path: Path, *, made_from: str = "", compression: str = "zstd"
+    connection: duckdb.DuckDBPyConnection, query: str, path: Path, *, made_from: str = "", compression: str = ZSTD
 ) -> None:
     """Write what a query gives as a Parquet file, in one step: a reader never sees half of it.
 

@@ -15,7 +15,7 @@ import numpy as np
 from harness.errors import BrokenRunError
 from harness.figures.attempts import up_to_date, write_attempts
 from harness.figures.journals import GivenUp, read_given_up
-from harness.figures.parquet import database, fetch, load
+from harness.figures.parquet import database, fetch, let_go, load
 from harness.figures.tables import must_exist
 from harness.measure.journal import GaveUp
 from harness.model import DELIVERED, OUTCOMES, Outcome
@@ -62,7 +62,7 @@ class Stations:
 class Attempts:
     """Attempts in the order of attempts.parquet. Shapes (attempts,); a time that was not reached is NaN."""
 
-    page: npt.NDArray[np.uint32]
+    page: npt.NDArray[np.integer]
     """The page's row in the plan."""
     attempt: npt.NDArray[np.int32]
     due_s: FloatArray
@@ -197,6 +197,7 @@ def load_rows(folder: RunFolder) -> Rows:
         stations = fetch(connection, _STATIONS, folder.plan)
         station_of_page = fetch(connection, _PAGES, folder.plan)["station"]
         attempts = _load_attempts(connection, folder)
+    let_go(len(attempts.page))
     return Rows(
         record=record,
         stations=Stations(

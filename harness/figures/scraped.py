@@ -209,7 +209,7 @@ def _apart(line: str) -> tuple[str, str]:
     ('shed_total{reason="a } b"}', '3.0')
     """
     end = line.rfind("}") + 1 or line.index(" ")
-    return line[:end], line[end:].split()[0]
+    return line[:end], line[end:].split(maxsplit=1)[0]
 
 
 def _key_of(series: str) -> tuple[str, Labels]:
