@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from bench.big_evening import BROWNOUT, MOST_TRIES, PAGES_EACH, Tried, evening
 from harness import machine
 from harness.figures.parquet import copy_to, database
 from harness.figures.tables import PLAN_COLUMNS, write_plan
 from harness.measure import journal, scrapes
-from harness.measure.journal import RECORD, GaveUp, Kind
+from harness.measure.journal import RECORD, Kind
 from harness.measure.telemetry import Ended as EndedAttempt
 from harness.measure.telemetry import Telemetry
 from harness.model import DELIVERED, OUTCOMES, Outcome, Station
@@ -38,20 +39,11 @@ if TYPE_CHECKING:
     from mock_server.rules import Rules
     from mock_server.service import Pool
 
-    BoolArray = npt.NDArray[np.bool_]
     FloatArray = npt.NDArray[np.float64]
     IntArray = npt.NDArray[np.int64]
 
-PAGES_EACH = 3
-MOST_TRIES = 12
 T0_EPOCH = 1_707_901_200.0
 SEED = 20240214
-BROWNOUT = (0.28, 0.42)
-"""Share of the time to the deadline."""
-_FAILURES = {
-    Outcome.UNAVAILABLE: 0.70, Outcome.TIMEOUT_RESPONSE: 0.19, Outcome.THROTTLED: 0.06, Outcome.RESET: 0.03,
-    Outcome.SERVER_ERROR: 0.02,
-}  # fmt: skip
 _STATUS = {
     Outcome.ACCEPTED: 201, Outcome.REPLAYED: 200, Outcome.UNAVAILABLE: 503, Outcome.THROTTLED: 429, Outcome.SERVER_ERROR: 500,
 }  # fmt: skip
@@ -104,75 +96,6 @@ def size_of(attempts: int) -> Size:
         if attempts <= most:
             return Size(attempts, deadline_s, workers)
     return Size(attempts, 3600, 4)
-
-
-@dataclass(frozen=True)
-class Tried:
-    """Attempts in no order. Shapes (attempts,); of `gave_up` (pages given up,)."""
-
-    page: IntArray
-    attempt: IntArray
-    due_s: FloatArray
-    sent_s: FloatArray
-    done_s: FloatArray
-    outcome: IntArray
-    gave_up_page: IntArray
-    gave_up_s: FloatArray
-    gave_up_attempts: IntArray
-    gave_up_reason: IntArray
-
-
-def evening(station_due_s: FloatArray, deadline_s: float, rng: np.random.Generator) -> Tried:
-    """Every attempt of stations that turn up then: page after page, each tried until it is through or given up."""
-    rounds: list[tuple[npt.NDArray[np.generic], ...]] = []
-    given_up: list[tuple[npt.NDArray[np.generic], ...]] = []
-    station, due_s = np.arange(len(station_due_s)), station_due_s.copy()
-    for number in range(PAGES_EACH):
-        through_s = np.full(len(station_due_s), np.nan)
-        trying, now_s = station, due_s[station]
-        for attempt in range(1, MOST_TRIES + 1):
-            late = now_s >= deadline_s
-            given_up.append(_give_up(trying[late], number, attempt - 1, deadline_s, GaveUp.DEADLINE))
-            trying, now_s = trying[~late], now_s[~late]
-            sent_s, done_s, outcome = _tried(now_s, deadline_s, rng)
-            page = trying * PAGES_EACH + number
-            rounds.append((page, np.full(len(page), attempt), now_s, sent_s, done_s, outcome))
-            through = np.isin(outcome, [OUTCOMES.index(one) for one in DELIVERED])
-            through_s[trying[through]] = done_s[through]
-            trying, now_s = trying[~through], done_s[~through]
-            now_s = now_s + rng.uniform(0.0, min(30.0, 2.0 ** (attempt - 1)), len(now_s))
-        at_s = float(now_s.max(initial=0.0))
-        given_up.append(_give_up(trying, number, MOST_TRIES, min(at_s, deadline_s), GaveUp.ATTEMPTS_USED_UP))
-        station = np.flatnonzero(np.isfinite(through_s))
-        due_s = through_s
-    columns = [np.concatenate(column) for column in zip(*rounds, strict=True)]
-    return Tried(*columns, *(np.concatenate(column) for column in zip(*given_up, strict=True)))  # type: ignore[arg-type]
-
-
-def _give_up(
-    station: IntArray, number: int, attempts: int, at_s: float, reason: GaveUp
-) -> tuple[npt.NDArray[np.generic], ...]:
-    count = len(station)
-    return (
-        station * PAGES_EACH + number, np.full(count, at_s), np.full(count, attempts), np.full(count, int(reason)),
-    )  # fmt: skip
-
-
-def _tried(due_s: FloatArray, deadline_s: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray, IntArray]:
-    """When attempts were sent and done, and how they ended."""
-    count, share = len(due_s), due_s / deadline_s
-    fails = np.select(
-        [share < 0.03, (share >= BROWNOUT[0]) & (share < BROWNOUT[1]), share < 0.55], [0.15, 0.93, 0.80], 0.4
-    )
-    sent_s = due_s + rng.exponential(3e-4, count)
-    kinds = list(_FAILURES)
-    failure = rng.choice([OUTCOMES.index(kind) for kind in kinds], count, p=list(_FAILURES.values()))
-    success = np.where(rng.random(count) < 0.005, OUTCOMES.index(Outcome.REPLAYED), OUTCOMES.index(Outcome.ACCEPTED))
-    failed = rng.random(count) < fails
-    outcome = np.where(failed, failure, success)
-    took_s = np.where(failed, rng.lognormal(np.log(0.02), 0.8, count), rng.lognormal(np.log(0.4), 1.0, count))
-    took_s[outcome == OUTCOMES.index(Outcome.TIMEOUT_RESPONSE)] = 10.0
-    return sent_s, sent_s + np.clip(took_s, 1e-3, 10.0), outcome
 
 
 def make(folder: RunFolder, attempts: int, seed: int = SEED) -> int:
@@ -249,9 +172,7 @@ def _journal(folder: RunFolder, rank: int, workers: int, tried: Tried, rng: np.r
     mine = np.flatnonzero(tried.page // PAGES_EACH % workers == rank)
     over = np.flatnonzero(tried.gave_up_page // PAGES_EACH % workers == rank)
     records = np.zeros(2 * len(mine) + len(over), dtype=RECORD)
-    for name in ("due_s", "sent_s", "connected_s", "body_sent_s", "first_byte_s", "done_s"):
-        records[name] = np.nan
-    for name in ("retry_after_s", "login_s", "queue_s", "server_s"):
+    for name in (name for name in RECORD.names or () if name.endswith("_s")):
         records[name] = np.nan
     begin, end, gave_up = records[: len(mine)], records[len(mine) : 2 * len(mine)], records[2 * len(mine) :]
     for part, kind in ((begin, Kind.BEGIN), (end, Kind.END)):
