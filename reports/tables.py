@@ -88,9 +88,9 @@ def worst(series: Series, summary: Summary) -> Table:
     if not shown:
         return Table("stations", "Slowest stations", headers, rows)
     title = "Undelivered stations" if shown == len(rows) else "Undelivered and slowest stations"
-    note = (
-        f"{count(shown)} of {count(missed)} stations that turned up and were never complete." if missed > shown else ""
-    )
+    these = f"{count(shown)} of {count(missed)}" if missed > shown else f"All {count(missed)}"
+    note = f"{these} stations that turned up and were never complete"
+    note += "." if shown == len(rows) else f", then the {count(len(rows) - shown)} that took longest."
     return Table("stations", title, headers, rows, note)
 
 

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     FloatArray = npt.NDArray[np.float64]
 
 MOST_STATIONS = 50
-"""How many of the worst evenings are told one by one."""
+"""How many of the slowest evenings are told one by one, after those that missed a page."""
+MOST_UNDELIVERED = 1000
+"""How many stations that missed a page are told one by one."""
 
 
 def series(folder: RunFolder, evidence: Evidence | None = None) -> Series:
@@ -60,7 +62,7 @@ def series_of(rows: Rows, scraped: Exporters) -> Series:
         end_s=rows.end_s,
         time_scale=record.time_scale,
         tries=tries(rows),
-        worst=worst_evenings(rows, MOST_STATIONS),
+        worst=worst_evenings(rows, MOST_UNDELIVERED, MOST_STATIONS),
         notes=_notes(rows, scraped),
     )
 
