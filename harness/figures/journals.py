@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 SLICE = 500_000
 """Records read at once."""
 _WORDS = RECORD.itemsize // 8
-"""A record as plain words: copied ten times as fast as by its fields."""
+"""A record as plain words is copied ten times as fast as by its fields. The first is kind, outcome, status, page (1, 1, 2, 4 bytes),
+the second the attempt (4 bytes)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +105,20 @@ class Journals:
         for path, first in zip(self._paths, self._firsts.tolist(), strict=False):
             seen = first
             for records in _slices(path):
-                kind = records["kind"]
-                which = np.flatnonzero((kind == Kind.BEGIN) | (kind == Kind.END))
-                self._check(records["outcome"])
-                key = records["page"][which].astype(np.uint64) << np.uint64(33)
-                key |= records["attempt"][which].astype(np.uint64) << np.uint64(1)
-                keys.append(key | (kind[which] == Kind.END))
-                dues.append(records["due_s"][which])
-                places.append((which + seen).astype(np.uint32))
+                words = records.view(np.uint64).reshape(-1, _WORDS)
+                head, attempt = words[:, 0].copy(), words[:, 1] & np.uint64(0xFFFFFFFF)
+                kind = head & np.uint64(0xFF)
+                self._check(int(((head >> np.uint64(8)) & np.uint64(0xFF)).max(initial=0)))
+                key = head >> np.uint64(32) << np.uint64(33) | attempt << np.uint64(1) | (kind == Kind.END)
+                due_s, which = records["due_s"].copy(), np.arange(seen, seen + len(records), dtype=np.uint32)
+                made = (kind == Kind.BEGIN) | (kind == Kind.END)
+                keys.append(key if made.all() else key[made])
+                dues.append(due_s if made.all() else due_s[made])
+                places.append(which if made.all() else which[made])
                 seen += len(records)
         return np.concatenate(keys), np.concatenate(dues), np.concatenate(places)
 
-    def _check(self, outcome: npt.NDArray[np.uint8]) -> None:
-        greatest = int(outcome.max(initial=0))
+    def _check(self, greatest: int) -> None:
         if greatest >= len(OUTCOMES):
             message = f"{self._folder} has an outcome number {greatest} that this program doesn't know"
             raise BrokenRunError(message)

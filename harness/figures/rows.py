@@ -5,6 +5,7 @@ Everything that counts from rows counts from here, so that two figures can't dis
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 from harness.errors import BrokenRunError
 from harness.figures.attempts import up_to_date, write_attempts
 from harness.figures.journals import GivenUp, read_given_up
-from harness.figures.parquet import database, fetch, let_go, load
+from harness.figures.parquet import database, fetch, let_go, texts
 from harness.figures.tables import must_exist
 from harness.measure.journal import GaveUp
 from harness.model import DELIVERED, OUTCOMES, Outcome
@@ -39,12 +40,15 @@ _PAGES = """
     FROM read_parquet(?, file_row_number = true) ORDER BY file_row_number
 """
 _ATTEMPTS = """
-    SELECT plan.row_number::UINTEGER AS page, attempt, due_s, sent_s, done_s, enum_code(outcome::outcome_word) AS outcome,
+    SELECT plan.row AS page, attempt, due_s, sent_s, done_s, enum_code(outcome::ENUM({outcomes})) AS outcome,
         sent_bytes, resent_bytes
-    FROM read_parquet(?, file_row_number = true) AS attempts JOIN plan USING (station, form, page)
-    WHERE file_row_number BETWEEN {first} AND {last} ORDER BY file_row_number
+    FROM read_parquet(?, file_row_number = true) AS attempts JOIN (
+        SELECT station, form, page, file_row_number::UINTEGER AS row FROM read_parquet({plan}, file_row_number = true)
+    ) AS plan USING (station, form, page)
+    WHERE attempts.file_row_number BETWEEN {first} AND {last} ORDER BY attempts.file_row_number
 """
-_ROWS_AT_ONCE = 2_000_000
+_ROWS_AT_ONCE = 1_000_000
+_SLICES_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,10 +224,7 @@ def _turned_up(planned_s: FloatArray, attempts: Attempts, station_of_page: IntAr
 
 
 def _load_attempts(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> Attempts:
-    words = ", ".join(f"'{outcome}'" for outcome in OUTCOMES)
     rows = int(fetch(connection, "SELECT count(*) AS rows FROM read_parquet(?)", folder.attempts)["rows"][0])
-    load(connection, "plan", "station, form, page", folder.plan)
-    connection.execute(f"CREATE TEMP TYPE outcome_word AS ENUM ({words})")
     made = Attempts(
         page=np.empty(rows, dtype=np.uint32),
         attempt=np.empty(rows, dtype=np.int32),
@@ -234,12 +235,20 @@ def _load_attempts(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> 
         sent_bytes=np.empty(rows, dtype=np.int64),
         resent_bytes=np.empty(rows, dtype=np.int64),
     )
-    for first in range(0, rows, _ROWS_AT_ONCE):
-        last = min(first + _ROWS_AT_ONCE, rows) - 1
-        found: Columns = fetch(connection, _ATTEMPTS.format(first=first, last=last), folder.attempts)
-        if len(found["page"]) != last - first + 1:
-            message = f"{folder.attempts} and {folder.plan} belong to different runs: not every attempt has its page"
-            raise BrokenRunError(message)
-        for name, column in found.items():
-            getattr(made, name)[first : last + 1] = column
+    with ThreadPoolExecutor(_SLICES_AT_ONCE) as pool:
+        firsts = range(0, rows, _ROWS_AT_ONCE)
+        list(pool.map(lambda first: _load_slice(folder, made, first, min(first + _ROWS_AT_ONCE, rows)), firsts))
     return made
+
+
+def _load_slice(folder: RunFolder, made: Attempts, first: int, stop: int) -> None:
+    """Fill in the attempts in [first, stop)."""
+    outcomes, plan = texts(OUTCOMES)[1:-1], texts([str(folder.plan)])
+    query = _ATTEMPTS.format(outcomes=outcomes, plan=plan, first=first, last=stop - 1)
+    with database() as connection:
+        found: Columns = fetch(connection, query, folder.attempts)
+    if len(found["page"]) != stop - first:
+        message = f"{folder.attempts} and {folder.plan} belong to different runs: not every attempt has its page"
+        raise BrokenRunError(message)
+    for name, column in found.items():
+        getattr(made, name)[first:stop] = column
