@@ -19,7 +19,7 @@ def test_the_page_of_a_hundred_thousand_attempts_has_at_most_2_mb_and_every_row_
     assert found.page_mb <= MOST_PAGE_MB
     summary = load_summary(folder)
     assert summary.attempts.total == made
-    assert summary.response_seconds.p99_99 is not None
+    assert summary.lateness_seconds.p99_99 is not None
 
 
 def test_a_million_attempts_need_less_than_a_gigabyte_from_the_journals_too(tmp_path):
