@@ -6,11 +6,12 @@ A file depends on its columns alone: one thread, insertion order, no time stamps
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -40,15 +41,12 @@ _SETTINGS: dict[str, str | int] = {
 
 
 @cache
-def _overflow() -> TemporaryDirectory[str]:
-    """Where queries put what doesn't fit into `MEMORY`; gone with the process."""
-    return TemporaryDirectory(prefix="harness-", ignore_cleanup_errors=True)
-
-
-@cache
 def _engine() -> duckdb.DuckDBPyConnection:
     """The process's one database in memory, always empty: starting it takes longer than most queries."""
-    return duckdb.connect(":memory:", config={**_SETTINGS, "temp_directory": _overflow().name})
+    overflow = (
+        Path(gettempdir()) / f"harness-{secrets.token_hex(8)}"
+    )  # made by the first query that needs it, and removed
+    return duckdb.connect(":memory:", config={**_SETTINGS, "temp_directory": str(overflow)})
 
 
 def let_go(rows: int) -> None:
