@@ -18,7 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
 
-from harness.errors import ChildError, UsageError
+from harness.endings import lost_child, told_of
+from harness.errors import ChildError, StarvedError, UsageError
 
 _TAIL_LINES = 12
 
@@ -191,19 +192,21 @@ class Family:
 
         Raises ChildError with the log's tail if it ends instead, or doesn't say it in time.
         """
-        until, others, text = time.monotonic() + timeout_s, [], f"{sender} did not say “{event}” within {timeout_s:g} s"
+        until, others, code = time.monotonic() + timeout_s, [], None
+        text = f"{sender} did not say “{event}” within {timeout_s:g} s"
         try:
             while message := self.next(until - time.monotonic()):
                 if (message.sender, message.event) == (sender, event):
                     return message.content
                 if (message.sender, message.event) == (sender, "ended"):
-                    text = f"{sender} ended with exit code {message.content['exit_code']}"
+                    code = message.content["exit_code"]
+                    text = told_of(sender, code)
                     break
                 others.append(message)
         finally:
             for message in others:
                 self.inbox.put(message)
-        raise ChildError(self.explained(sender, text))
+        raise lost_child(code, self.explained(sender, text))
 
     def pause(self, timeout_s: float) -> None:
         """Wait as long, or until anything is said. Raises as `expect` does if a child ends or a signal comes."""
@@ -217,7 +220,7 @@ class Family:
             return None
 
     def _good(self, timeout_s: float) -> Message | None:
-        """The next message, if it lets a run begin. Raises ChildError, UsageError or Interruption otherwise."""
+        """The next message, if it lets a run begin. Raises ChildError, UsageError, StarvedError or Interruption otherwise."""
         message = self.next(timeout_s)
         if message is None:
             return None
@@ -225,11 +228,13 @@ class Family:
             raise Interruption(signal.Signals(message.content["number"]))
         if message.event in {"refused", "withdrawn"}:
             raise UsageError(str(message.content.get("reason", "")))
+        if message.event == "starved":
+            raise StarvedError(str(message.content.get("reason", "")))
         if message.event == "failed":
             raise ChildError(self.explained(message.sender, str(message.content.get("reason", ""))))
         if message.event == "ended":
-            text = f"{message.sender} ended with exit code {message.content['exit_code']}"
-            raise ChildError(self.explained(message.sender, text))
+            code = message.content["exit_code"]
+            raise lost_child(code, self.explained(message.sender, told_of(message.sender, code)))
         return message
 
     def explained(self, name: str, text: str) -> str:

@@ -4,7 +4,8 @@
     ├── UsageError            2   a wrong command, option, file or value
     │   └── ConfigurationError    several problems of one file, each with its key and what is allowed
     ├── BrokenRunError        2   a run folder that is missing, foreign or torn beyond use
-    ├── ChildError            1   a process of ours did not start or died
+    ├── ChildError            1   a process of ours did not start, or died of an error
+    │   └── KilledError           3   a process of ours was killed from outside
     └── StarvedError          3   this machine ran out of what the run needs
 
 An upload that fails is not here: it is an `Outcome` (harness/model.py).
@@ -62,6 +63,12 @@ class BrokenRunError(HarnessError):
 
 class ChildError(HarnessError):
     """A process that the run needs did not start, or ended too early."""
+
+
+class KilledError(ChildError):
+    """A process that the run needs was killed, by hand or by the kernel: no bug of ours, and no measurement either."""
+
+    exit_code = ExitCode.INVALID
 
 
 SHORTAGES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM})

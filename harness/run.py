@@ -7,10 +7,10 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from typing import Any, Literal
 
 from harness.children import Family, Interruption, Message
-from harness.errors import SHORTAGES, ChildError, StarvedError, starved
+from harness.endings import stopped_by, told_of, was_killed
+from harness.errors import SHORTAGES, ChildError, KilledError, StarvedError, starved
 from harness.figures.tables import write_plan
 from harness.foreign import ConsentThread
 from harness.judge.hopeless import Watch
@@ -19,10 +19,11 @@ from harness.measure.collector import Collector
 from harness.measure.health import ClockWatch
 from harness.measure.scrapes import Scrape
 from harness.measure.server_admin import ServerAdmin
-from harness.order import Order, describe, phase_records, troubles
+from harness.order import Order, describe, phase_records
 from harness.processes import private_folder, start_generator, start_server
 from harness.reserve import Reserve
-from harness.runfolder import Ended, RunRecord, StockRecord, WorkerRecord
+from harness.roster import Roster
+from harness.runfolder import Ended, RunRecord, StockRecord
 from harness.scenario import REGIONS
 from harness.signals import Signals, Stopped
 from harness.stocktaking import drain, take_stock
@@ -31,8 +32,6 @@ from harness.watch import Watcher
 _HEAD_START_S = 0.5
 _OVERTIME_S = 20.0
 _STEP_S = 0.25
-
-How = Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "withdrawn", "starved"]
 
 
 class Run:
@@ -49,12 +48,10 @@ class Run:
         self._admin: ServerAdmin | None = None
         self._problems: list[str] = []
         self._clock_watch = ClockWatch(time.time, time.monotonic)
-        self._workers = [WorkerRecord(rank=rank) for rank in range(order.workers)]
-        self._pids: dict[int, int] = {}
+        self._roster = Roster(order)
         self._live: LiveFigures | None = None
         self._watch: Watch | None = None
         self._told_lost = 0
-        self._starved = ""
         self._stock: StockRecord | None = None
         self._consent = ConsentThread(order.foreign)
         self._prometheus = Watcher(order)
@@ -69,7 +66,7 @@ class Run:
             self._reserve.release()
 
     def _execute(self) -> None:
-        self._note(describe(self._order, "", self._workers))
+        self._note(describe(self._order, "", self._roster.records))
         write_plan(self._folder.plan, self._order.plan)
         if self._scenario.stations.region not in REGIONS:
             shutil.copyfile(self._scenario.stations.region, self._folder.region)
@@ -84,12 +81,15 @@ class Run:
                 self._start(family, private)
                 ended = self._wind_down(family, self._drive(family))
             except Stopped as stopped:
-                self._write_end(_stopped_by(stopped.number, self._clock(), "twice"))
+                self._write_end(stopped_by(stopped.number, self._clock(), "twice"))
                 raise
             except ChildError as error:
-                ended = self._reserve.crashed(str(error), 0.0)
+                ended = self._reserve.told(str(error), 0.0, killed=isinstance(error, KilledError))
                 self._write_end(ended)
-                raise (StarvedError if ended.how == "starved" else ChildError)(ended.message) from None
+                raise (StarvedError(ended.message) if ended.how == "starved" else error) from None
+            except StarvedError as error:
+                self._write_end(Ended(how="starved", at_s=self._clock(), message=str(error)))
+                raise
             except OSError as error:
                 if error.errno not in SHORTAGES:
                     raise
@@ -111,11 +111,11 @@ class Run:
             target, self._admin = start_server(family, self._order, private, secret)
         else:
             secret, target = "", str(foreign.origin)  # nobody told that server our PINs: the last six digits
-        self._note(describe(self._order, target, self._workers))
+        self._note(describe(self._order, target, self._roster.records))
         self._view.say(f"Starting the generator ({self._order.workers} worker{'s' if self._order.workers > 1 else ''})")
         ready = start_generator(family, self._order, private, secret)
         targets = {f"worker-{w['rank']}": f"http://127.0.0.1:{w['metrics_port']}/metrics" for w in ready["workers"]}
-        self._pids = {worker["pid"]: worker["rank"] for worker in ready["workers"]}
+        self._roster.seat(ready["workers"])
         if self._admin is not None:
             targets["server"] = self._admin.metrics_url
         targets.update(foreign.metrics() if foreign else {})
@@ -156,11 +156,13 @@ class Run:
                 if now > limit_s:
                     text = f"the generator did not finish within {limit_s:.0f} s: killed"
                     if ended is not None:  # it has said nothing of its workers: their journals may not be whole
-                        self._workers = [worker.model_copy(update={"lost": True}) for worker in self._workers]
+                        self._roster.lose_all()
                     return ended or Ended(how="crashed", at_s=now, message=family.explained("generator", text))
                 continue
             if message.event == "finished":
-                self._note_accounts(message.content["workers"])
+                halted = self._roster.note(message.content["workers"])
+                if halted:
+                    self._consent.withdraw(halted)
                 return ended or self._natural_end()
             halt = self._halted_by(family, message)
             if halt is None:
@@ -168,9 +170,8 @@ class Run:
             ended = ended or halt
             if family["generator"].exit_code is not None:
                 return ended
-            lost = sum(worker.lost for worker in self._workers)
-            family["generator"].tell("stop", lost=lost - self._told_lost)
-            self._told_lost = lost
+            family["generator"].tell("stop", lost=self._roster.lost - self._told_lost)
+            self._told_lost = self._roster.lost
             limit_s = now + _OVERTIME_S
 
     def _look(self) -> None:
@@ -192,9 +193,13 @@ class Run:
         if message.event == "signal":
             number = signal.Signals(message.content["number"])
             self._view.say(f"{number.name}: stopping; what is in flight is censored")
-            return _stopped_by(number, now)
+            return stopped_by(number, now)
         if message.event == "withdrawn":
             return self._withdrawn(str(message.content["reason"]), now)
+        if message.event == "unwritten":
+            told = self._roster.fail(message.content["rank"], str(message.content["reason"]))
+            self._view.say(f"{told}: stopping")
+            return Ended(how="starved", at_s=now, message=told)
         if message.event == "ended":
             return self._child_lost(family, message, now)
         return None
@@ -207,34 +212,21 @@ class Run:
         return Ended(how="withdrawn", at_s=now, message=reason)
 
     def _child_lost(self, family: Family, message: Message, now: float) -> Ended:
-        rank = self._pids.get(family[message.sender].pid)
+        rank, code = self._roster.rank_of(family[message.sender].pid), message.content["exit_code"]
         name = message.sender if rank is None or message.sender == "generator" else f"worker {rank}"
-        text = f"{name} ended with exit code {message.content['exit_code']} after {now:.1f} s"
+        text = told_of(name, code, f"after {now:.1f} s")
         if rank is not None:
-            self._workers[rank] = self._workers[rank].model_copy(update={"lost": True})
-            shard = self._order.plan.shard(rank, self._order.workers)
-            codes = [self._order.plan.stations[number].code for number in shard[:5]]
-            self._problems.append(f"{text}; it held {len(shard):,} stations: {', '.join(codes)}, …")
+            text = self._roster.lose(rank, text)
         explained = family.explained(message.sender, text)
         self._view.say(explained)
-        return self._reserve.crashed(explained, now)
-
-    def _note_accounts(self, accounts: list[dict[str, Any]]) -> None:
-        for account in accounts:
-            rank = account["rank"]
-            self._workers[rank] = WorkerRecord.model_validate({**account, "lost": self._workers[rank].lost})
-            self._problems += troubles(self._workers[rank])
-            if self._workers[rank].unwritten:
-                self._starved = troubles(self._workers[rank])[-1]
-            if account.get("halted"):
-                self._consent.withdraw(account["halted"])
+        return self._reserve.told(explained, now, killed=was_killed(code))
 
     def _natural_end(self) -> Ended:
         now, withdrawn = self._clock(), self._consent.halted()
         if withdrawn:  # a worker has seen it before us
             return self._withdrawn(withdrawn, now)
-        if self._starved:
-            return Ended(how="starved", at_s=now, message=self._starved)
+        if self._roster.unwritten:
+            return Ended(how="starved", at_s=now, message=self._roster.unwritten)
         if now < self._scenario.deadline:
             return Ended(how="completed", at_s=now)
         return Ended(how="deadline", at_s=now)
@@ -270,13 +262,13 @@ class Run:
         while (message := family.next(0.0)) is not None:
             code = message.content.get("exit_code")
             if message.event == "ended" and code not in {0, None} and not family[message.sender].killed:
-                self._problems.append(f"{message.sender} ended with exit code {code} while the run was wound down")
+                self._problems.append(told_of(message.sender, code, "while the run was wound down"))
 
     def _unless_stopped(self, ended: Ended) -> Ended:
         """A signal that came after the last upload still makes it an interrupted run."""
         if self._signals.heard is None or ended.how not in {"completed", "deadline", "aborted"}:
             return ended
-        return _stopped_by(self._signals.heard, ended.at_s, "while winding down")
+        return stopped_by(self._signals.heard, ended.at_s, "while winding down")
 
     def _await_faults(self, family: Family, ended: Ended) -> Ended:
         """Everything is delivered, but a fault still to come may lose some of it: wait for its end."""
@@ -303,16 +295,11 @@ class Run:
             self._record.model_copy(
                 update={
                     "ended": ended,
-                    "workers": self._workers,
+                    "workers": self._roster.records,
                     "phases": phase_records(self._order, max(ended.at_s, 0.001)),
                     "clock_step_s": self._clock_watch.step_s,
                     "stock": self._stock,
-                    "problems": self._problems,
+                    "problems": [*self._roster.problems, *self._problems],
                 }
             )
         )
-
-
-def _stopped_by(number: signal.Signals, at_s: float, when: str = "") -> Ended:
-    how: How = "terminated" if number is signal.SIGTERM else "interrupted"
-    return Ended(how=how, at_s=at_s, message=f"{number.name} {when or f'after {at_s:.1f} s'}")

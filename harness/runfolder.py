@@ -16,6 +16,12 @@ FORMAT = 1
 """Number of the folder's format; a reader refuses a higher one."""
 
 
+How = Literal[
+    "completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "killed", "withdrawn", "starved"
+]
+"""How a run can end: see `Ended`."""
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -67,10 +73,11 @@ class StockRecord(_Record):
 class Ended(_Record):
     """How the run ended."""
 
-    how: Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "withdrawn", "starved"]
+    how: How
     """completed: nothing was left to try. deadline: time was up. aborted: a threshold could not hold any more.
 
-    withdrawn: the target's consent ended. starved: this machine ran out of disk, descriptors or memory.
+    crashed: a process of ours died of an error. killed: another killed one. withdrawn: the target's consent ended.
+    starved: this machine ran out of disk, descriptors or memory.
     """
     at_s: float
     message: str = ""

@@ -30,7 +30,7 @@ from locust.env import Environment
 from locust.exception import StopUser
 from locust.runners import STATE_SPAWNING, LocalRunner, MasterRunner, WorkerRunner
 
-from harness.drive.control import listen, say, watch_for_orphans
+from harness.drive.control import listen, say, unprepared, watch_for_orphans
 from harness.drive.shift import Orders, Shift
 from harness.drive.stock import Stock, add_options, problem_with
 from harness.drive.trust import trusted_authority
@@ -141,12 +141,15 @@ class Worker:
             say("refused", reason=str(error))
             raise
         except OSError as error:
-            say("failed", reason=f"a worker could not prepare: {error}")
+            event, reason = unprepared(error, orders.metrics_port)
+            say(event, reason=reason)
             raise
         port = self._shift.metrics_port
         self._runner.send_message("prepared", {"rank": orders.rank, "metrics_port": port, "pid": os.getpid()})
         t0 = self._t0.get()
         account = self._shift.account() if t0 is None else self._shift.work(t0)
+        if account["unwritten"]:  # the parent hears it at once: other workers may have hours to go
+            say("unwritten", rank=orders.rank, reason=account["unwritten"])
         self._runner.send_message("final", account)
 
     def flush(self) -> None:

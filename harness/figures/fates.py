@@ -180,7 +180,11 @@ def fates_of(folder: RunFolder, rows: Rows) -> Fates:
 def journal_gaps(rows: Rows) -> tuple[str, ...]:
     """Why there may have been attempts that the journal doesn't have; nothing where it is whole."""
     record = rows.record
-    torn = record.ended is None or record.ended.how == "crashed" or any(worker.lost for worker in record.workers)
+    torn = (
+        record.ended is None
+        or record.ended.how in {"crashed", "killed"}
+        or any(worker.lost for worker in record.workers)
+    )
     told = sum(worker.attempts for worker in record.workers)
     gaps = []
     if torn:

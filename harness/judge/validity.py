@@ -84,6 +84,8 @@ def _ending(summary: Summary, record: RunRecord) -> list[str]:
         return [f"the run was broken off: nothing is known of it after {shown(summary.duration_s, 's')}"]
     if record.ended.how == "crashed":
         return [f"the run crashed: {record.ended.message or 'see logs/'}"]
+    if record.ended.how == "killed":
+        return [f"a process of the run was killed: {record.ended.message}"]
     if record.ended.how == "starved":
         return [record.ended.message]
     return []

@@ -83,7 +83,7 @@ def load_verdict(folder: RunFolder) -> Verdict:
 def exit_code(word: Word, audit: Audit, record: RunRecord) -> ExitCode:
     """What the shell is told. Where several hold: 130 or 143, a bug, an unsafe server, invalid, a threshold.
 
-    A run that crashed because a worker was lost is invalid; any other crash is a bug of ours.
+    A process that died of an error is a bug of ours; one that was killed, and a lost worker, leave an invalid run.
     """
     how = None if record.ended is None else record.ended.how
     if how == "interrupted":
