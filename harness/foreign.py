@@ -179,8 +179,8 @@ class ConsentThread:
         return "" if self._watch is None else self._watch.halted(time.monotonic())
 
     def withdraw(self, why: str) -> None:
-        """A worker has seen that the consent ended."""
-        if self._watch is not None:
+        """A worker has seen that the consent ended, or has not ("")."""
+        if why and self._watch is not None:
             self._watch.withdraw(why)
 
     def _read(self) -> None:

@@ -87,13 +87,11 @@ class Run:
                 ended = self._reserve.told(str(error), 0.0, killed=isinstance(error, KilledError))
                 self._write_end(ended)
                 raise (StarvedError(ended.message) if ended.how == "starved" else error) from None
-            except StarvedError as error:
-                self._write_end(Ended(how="starved", at_s=self._clock(), message=str(error)))
-                raise
-            except OSError as error:
-                if error.errno not in SHORTAGES:
+            except (StarvedError, OSError) as error:
+                if isinstance(error, OSError) and error.errno not in SHORTAGES:
                     raise
-                ended = Ended(how="starved", at_s=self._clock(), message=starved(error))
+                told = starved(error) if isinstance(error, OSError) else str(error)
+                ended = Ended(how="starved", at_s=self._clock(), message=told)
                 self._view.say(ended.message)
         self._write_end(self._unless_stopped(ended))
 
@@ -160,9 +158,7 @@ class Run:
                     return ended or Ended(how="crashed", at_s=now, message=family.explained("generator", text))
                 continue
             if message.event == "finished":
-                halted = self._roster.note(message.content["workers"])
-                if halted:
-                    self._consent.withdraw(halted)
+                self._consent.withdraw(self._roster.note(message.content["workers"]))
                 return ended or self._natural_end()
             halt = self._halted_by(family, message)
             if halt is None:
@@ -227,9 +223,7 @@ class Run:
             return self._withdrawn(withdrawn, now)
         if self._roster.unwritten:
             return Ended(how="starved", at_s=now, message=self._roster.unwritten)
-        if now < self._scenario.deadline:
-            return Ended(how="completed", at_s=now)
-        return Ended(how="deadline", at_s=now)
+        return Ended(how="completed" if now < self._scenario.deadline else "deadline", at_s=now)
 
     # --- end
 

@@ -12,6 +12,7 @@ from harness.figures.fates import Fates, fates_of
 from harness.figures.phases import phase_figures
 from harness.figures.recovery import Curves, recoveries
 from harness.figures.rows import Rows, load_rows
+from harness.figures.silence import silence_of
 from harness.figures.spreads import Samples, spread
 from harness.figures.summary import Summary
 from harness.runfolder import RunFolder, write_json
@@ -67,6 +68,7 @@ def figures_of(folder: RunFolder, rows: Rows, fates: Fates | None = None) -> Sum
         delivery_seconds=spread(samples.delivery),
         completion_seconds=spread(samples.completion),
         lateness_seconds=spread(samples.lateness),
+        silence=silence_of(rows),
         recovery=recoveries(record.faults, recovery_curves(rows)),
         phases=phase_figures(rows, samples),
         kelurahan=accounting.count_kelurahan(rows),

@@ -15,6 +15,7 @@ from harness.figures.summarise import BROKEN_OFF, figures_of
 from harness.figures.summary import Summary
 from harness.judge.audit import audit_of
 from harness.judge.results import Audit, ThresholdResult, Validity, Verdict
+from harness.judge.silence import gone
 from harness.judge.thresholds import check_all, evaluate_all
 from harness.judge.validity import assess
 from harness.runfolder import RunFolder, RunRecord, write_json
@@ -56,7 +57,8 @@ def judge_figures(summary: Summary, audit: Audit, evidence: Evidence, assertions
     record = evidence.record
     thresholds = evaluate_all(assertions, summary, evidence)
     validity = _with_doubts(assess(summary, record, evidence, thresholds), audit, record)
-    word = _word(audit, validity, thresholds)
+    silent = gone(summary, record)
+    word = _word(audit, validity, thresholds, silent)
     return Verdict(
         verdict=word,
         exit_code=exit_code(word, audit, record),
@@ -64,6 +66,7 @@ def judge_figures(summary: Summary, audit: Audit, evidence: Evidence, assertions
         safety=audit.safety,
         liveness=audit.liveness,
         validity=validity,
+        gone=silent,
         thresholds=thresholds,
     )
 
@@ -81,7 +84,7 @@ def load_verdict(folder: RunFolder) -> Verdict:
 
 
 def exit_code(word: Word, audit: Audit, record: RunRecord) -> ExitCode:
-    """What the shell is told. Where several hold: 130 or 143, a bug, an unsafe server, invalid, a threshold.
+    """What the shell is told. Where several hold: 130 or 143, a bug, an unsafe server, invalid, a threshold or a server that is gone.
 
     A process that died of an error is a bug of ours; one that was killed, and a lost worker, leave an invalid run.
     """
@@ -104,13 +107,13 @@ def safety_code(audit: Audit) -> ExitCode:
     return ExitCode.FAILED if audit.safety is False else ExitCode.INVALID
 
 
-def _word(audit: Audit, validity: Validity, thresholds: Sequence[ThresholdResult]) -> Word:
-    """The gate on safety is always on: false is a failure, whatever else holds."""
+def _word(audit: Audit, validity: Validity, thresholds: Sequence[ThresholdResult], silent: str) -> Word:
+    """The gates on safety and on a server that is gone are always on: no thresholds can pass such a run."""
     if audit.safety is False:
         return "fail"
     if not validity.valid:
         return "invalid"
-    return "pass" if all(threshold.passed for threshold in thresholds) else "fail"
+    return "pass" if not silent and all(threshold.passed for threshold in thresholds) else "fail"
 
 
 def _with_doubts(validity: Validity, audit: Audit, record: RunRecord) -> Validity:

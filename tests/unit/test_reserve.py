@@ -29,7 +29,9 @@ def test_a_run_is_refused_where_there_is_no_room_even_for_its_end(tmp_path):
     assert (list(tmp_path.iterdir()), open_descriptors()) == ([], before)
 
 
-def test_a_child_that_dies_while_the_disk_is_full_has_starved_and_else_it_has_crashed_or_was_killed(tmp_path, monkeypatch):
+def test_a_child_that_dies_while_the_disk_is_full_has_starved_and_else_it_has_crashed_or_was_killed(
+    tmp_path, monkeypatch
+):
     reserve = Reserve(tmp_path / "reserve", 4096)
     assert reserve.told("it died", 1.5, killed=False).how == "crashed"
     assert reserve.told("it died", 1.5, killed=True).how == "killed"
