@@ -219,6 +219,8 @@ class Metrics(Frozen):
     """What its scrapes are called: not server, generator or worker…, which are ours."""
     port: Annotated[int, Field(ge=1, le=65_535)]
     path: Annotated[str, _path(frozenset())] = "/metrics"
+    tls: bool = False
+    """Whether that port speaks TLS; its certificate is held against the target's name."""
 
 
 class TargetApi(Frozen):

@@ -19,6 +19,7 @@ import gevent
 from gevent.pool import Group
 
 from harness.address import Origin, is_loopback, origin_of, pinned
+from harness.certificates import context_of
 from harness.drive.connections import Connections
 from harness.drive.exporter import Exporter
 from harness.drive.guard import Guard
@@ -28,7 +29,7 @@ from harness.drive.station import Desk, Evening, wait_until
 from harness.drive.upload.attempt import Result, Uploader
 from harness.drive.upload.http import Progress, Target
 from harness.drive.upload.templated import api_of
-from harness.drive.upload.tls import Tls, context_of
+from harness.drive.upload.tls import Tls
 from harness.errors import UsageError
 from harness.measure.journal import JournalWriter
 from harness.measure.telemetry import Telemetry
@@ -220,12 +221,12 @@ def target_of(orders: Orders) -> Target:
         message = f"{orders.target} is no target"
         raise UsageError(message)
     address = orders.address or pinned(origin)
-    guard = None
-    if not is_loopback(address):
-        guard = Guard(origin, address, os.environ.get(CONSENT_TOKEN, ""), orders.workers)
-    tls = None
+    tls = guard = None
     if origin.scheme == "https":
         tls = Tls(context_of(orders.authority), origin.host, bool(orders.scenario["client"]["tls"]["resumption"]))
+    if not is_loopback(address):
+        token = os.environ.get(CONSENT_TOKEN, "")
+        guard = Guard(origin, address, token, orders.workers, None if tls is None else tls.context)
     return target_at(origin, address, int(orders.scenario["client"]["source_addresses"]), tls, guard)
 
 

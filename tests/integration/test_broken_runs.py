@@ -35,7 +35,9 @@ def test_a_server_that_dies_ends_the_run_with_its_logs_tail(start, tiny):
     code, output = run.end()
     assert code == ExitCode.INVALID, output
     assert "server was killed by SIGKILL after" in output
-    assert load_audit(RunFolder(run.folder)).safety == "unknown"
+    audit = load_audit(RunFolder(run.folder))
+    assert audit is not None
+    assert audit.safety == "unknown"
     assert family_of(run.folder) == []
     assert_accounted_for(run.folder)
     assert (run.folder / "report" / "index.html").exists()

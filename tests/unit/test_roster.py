@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,8 @@ from harness.roster import Roster
 def roster():
     stations = [SimpleNamespace(code=f"3509191001{number:03d}") for number in range(1, 14)]
     plan = SimpleNamespace(stations=stations, shard=lambda rank, workers: range(rank, len(stations), workers))
-    return Roster(SimpleNamespace(plan=plan, workers=2))
+    order: Any = SimpleNamespace(plan=plan, workers=2)
+    return Roster(order)
 
 
 def account(rank, **fields):
