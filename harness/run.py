@@ -124,9 +124,8 @@ class Run:
         scenario = self._scenario
         self._live = LiveFigures(self._record, len(self._order.plan.stations), self._order.plan.pages)
         self._watch = Watch(self._order.watched, self._record, self._order.plan.pages)
-        self._collector = Collector(
-            self._folder.scrapes, targets, self._clock, self._see, foreign.secure if foreign else None
-        )
+        secure = foreign and foreign.secure
+        self._collector = Collector(self._folder.scrapes, targets, self._clock, self._see, secure)
         for name in ("server", "generator"):
             if name == "generator" or self._admin is not None:
                 family[name].tell("t0", monotonic=self._t0)
