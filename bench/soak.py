@@ -19,6 +19,7 @@ from bench.slopes import Slope, slope_of
 SCENARIO = Path(__file__).with_name("soak.toml")
 STATIONS_PER_S = 5
 PERIOD_S = 1.0
+SHORTEST_S = 60
 MEMORY_FLOOR_RATIO = 0.03
 """Of the median: allocators keep pages, and a store's index grows with what it stores."""
 DESCRIPTORS_FLOOR = 2.0
@@ -33,6 +34,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=600)
     parser.add_argument("--out", type=Path, default=Path("runs") / f"soak-{int(time.time())}")
     options = parser.parse_args()
+    if options.seconds < SHORTEST_S:
+        parser.error(f"--seconds {options.seconds} should be at least {SHORTEST_S}: less tells no slope from noise")
     folder: Path = options.out.absolute()
     command = [sys.executable, "-m", "harness", "run", str(SCENARIO), "--out", str(folder), "--workers", "2"]
     length = {"deadline": f"{options.seconds + 10}s", "arrivals.over": f"{options.seconds}s"}
@@ -42,7 +45,7 @@ def main() -> int:
         [*command, *(part for key, value in sets.items() for part in ("--set", f"{key}={value}"))]
     ) as run:
         watch(run, folder, samples)
-    problems = [*lost(folder, run.returncode), *judged(samples)]
+    problems = [*objections(folder, run.returncode), *judged(samples)]
     (folder / "soak.json").write_text(json.dumps({"samples": samples, "problems": problems}), "utf-8")
     draw(samples).savefig(folder / "soak.png", dpi=120)
     say(f"Chart: {folder / 'soak.png'}")
@@ -80,13 +83,22 @@ def judged(samples: Samples) -> list[str]:
     return problems
 
 
-def lost(folder: Path, code: int) -> list[str]:
-    """What the run itself has to say against its keeping everything."""
-    audit = json.loads((folder / "audit.json").read_text("utf-8"))
-    summary = json.loads((folder / "summary.json").read_text("utf-8"))
+def objections(folder: Path, code: int) -> list[str]:
+    """What the run's own verdict has against it: a page that was lost or not delivered, a measurement that is invalid."""
+    try:
+        verdict, summary = (json.loads((folder / name).read_text("utf-8")) for name in ("verdict.json", "summary.json"))
+    except (OSError, ValueError) as error:
+        return [f"the run ended with exit code {code} and without a verdict: {error}"]
     pages = summary["pages"]
-    say(f"pages: {pages['delivered']:,} of {pages['planned']:,} delivered; safety {audit['safety']}; exit code {code}")
-    problems = [] if audit["safety"] is True else [f"safety is {audit['safety']}"]
+    say(
+        f"pages: {pages['delivered']:,} of {pages['planned']:,} delivered; safety {verdict['safety']}; "
+        f"verdict {verdict['verdict']}, exit code {code}"
+    )
+    problems = [] if code == 0 else [f"the run did not pass: {verdict['verdict']}, exit code {code}"]
+    problems += verdict["validity"]["reasons"]
+    problems += [f"breached: {it['assert']}: {it['reason']}" for it in verdict["thresholds"] if not it["passed"]]
+    if verdict["safety"] is not True:
+        problems.append(f"safety is {verdict['safety']}")
     if pages["delivered"] != pages["planned"]:
         problems.append(f"{pages['planned'] - pages['delivered']:,} pages were not delivered")
     return problems

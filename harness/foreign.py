@@ -61,6 +61,17 @@ class Foreign:
         """Whether there is a way to read what it holds."""
         return self.api is not None and not isinstance(self.api.stored, StoredNone)
 
+    @property
+    def unseen(self) -> list[str]:
+        """Categories of the audit that the way in can't see.
+
+        Fetching a planned page shows nothing that stands under no planned page's name; a digest alone has no name.
+        """
+        source = None if self.api is None else self.api.stored
+        if isinstance(source, StoredFetch):
+            return ["unexpected"]
+        return ["misfiled"] if isinstance(source, StoredUrl | StoredCommand) and source.format == "digests" else []
+
     def stored(self, plan: Plan, halted: Callable[[], str]) -> Iterator[dict[str, Any]]:
         """What it holds. Raises UnreadStockError with the reason where nobody can tell."""
         if halted():

@@ -124,7 +124,7 @@ class Run:
         scenario = self._scenario
         self._live = LiveFigures(self._record, len(self._order.plan.stations), self._order.plan.pages)
         self._watch = Watch(self._order.watched, self._record, self._order.plan.pages)
-        secure = foreign and foreign.secure
+        secure = foreign.secure if foreign else None
         self._collector = Collector(self._folder.scrapes, targets, self._clock, self._see, secure)
         for name in ("server", "generator"):
             if name == "generator" or self._admin is not None:

@@ -66,6 +66,8 @@ class StockRecord(_Record):
     """The server was killed as by kill -9 and started again on the same data first."""
     reason: str = ""
     """Why it could not be read, in words; empty where stored.parquet has it all."""
+    unseen: list[str] = []
+    """Categories of the audit that this way of reading the store can't see: they are unknown, never nought."""
     accepted: bool = False
     """The scenario accepts that there is no way to read it: safety stays unknown, the run is judged all the same."""
 

@@ -55,4 +55,4 @@ def _foreign_stock(order: Order, halted: Callable[[], str]) -> StockRecord:
         write_stored(order.folder.stored, foreign.stored(order.plan, halted))
     except (UnreadStockError, StarvedError) as error:
         return StockRecord(reason=str(error))
-    return StockRecord()
+    return StockRecord(unseen=foreign.unseen)
