@@ -22,6 +22,7 @@ from harness.endings import lost_child, told_of
 from harness.errors import ChildError, StarvedError, UsageError
 
 _TAIL_LINES = 12
+_TAIL_BYTES = 65_536
 
 
 class Message(NamedTuple):
@@ -81,7 +82,11 @@ class Child:
 
     def tail(self) -> str:
         """The last lines of its log."""
-        text = self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+        if not self.log.exists():
+            return ""
+        with self.log.open("rb") as file:
+            file.seek(max(0, self.log.stat().st_size - _TAIL_BYTES))
+            text = file.read(_TAIL_BYTES).decode("utf-8", "replace")
         return "\n".join(text.splitlines()[-_TAIL_LINES:])
 
     def wait(self, timeout_s: float) -> bool:

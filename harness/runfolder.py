@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from harness.confine import content_of
 from harness.errors import BrokenRunError
 
 PLAN = "plan.parquet"
@@ -170,7 +171,7 @@ class RunFolder:
         Raises BrokenRunError where the folder is no run of ours or is newer than this program.
         """
         try:
-            record = RunRecord.model_validate_json(self.run_json.read_bytes())
+            record = RunRecord.model_validate_json(content_of(self.run_json))
         except FileNotFoundError:
             message = f"{self.path} is not a run folder: it has no run.json"
             raise BrokenRunError(message) from None

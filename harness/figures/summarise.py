@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import ValidationError
 
+from harness.confine import content_of
 from harness.errors import BrokenRunError
 from harness.figures import accounting
 from harness.figures.exporters import generator_figures, read_exporters, server_figures
@@ -35,7 +36,7 @@ def summarise(folder: RunFolder) -> Summary:
 def load_summary(folder: RunFolder) -> Summary:
     """The content of summary.json. Raises BrokenRunError where it is missing or no summary."""
     try:
-        return Summary.model_validate_json(folder.summary.read_bytes())
+        return Summary.model_validate_json(content_of(folder.summary))
     except FileNotFoundError:
         message = f"{folder.path} has no summary.json yet"
         raise BrokenRunError(message) from None

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import ValidationError
 
+from harness.confine import content_of
 from harness.errors import BrokenRunError, ExitCode
 from harness.figures.evidence import Evidence
 from harness.figures.fates import fates_of
@@ -74,7 +75,7 @@ def judge_figures(summary: Summary, audit: Audit, evidence: Evidence, assertions
 def load_verdict(folder: RunFolder) -> Verdict:
     """The content of verdict.json. Raises BrokenRunError where it is missing or no verdict."""
     try:
-        return Verdict.model_validate_json(folder.verdict.read_bytes())
+        return Verdict.model_validate_json(content_of(folder.verdict))
     except FileNotFoundError:
         message = f"{folder.path} has no verdict.json yet"
         raise BrokenRunError(message) from None
