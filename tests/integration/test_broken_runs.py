@@ -1,6 +1,8 @@
 """Whatever dies: no process is left behind, the exit code is never 0, and the folder still gives a report."""
 
 import os
+import re
+import resource
 import signal
 
 import pytest
@@ -50,6 +52,23 @@ def test_a_lost_worker_makes_the_run_invalid_and_names_its_stations(start, tiny)
     assert code == ExitCode.INVALID, output
     assert "INVALID" in output
     assert "it held 6 stations" in output
+    assert family_of(run.folder) == []
+    assert_accounted_for(run.folder)
+
+
+@pytest.mark.slow
+def test_one_worker_that_cannot_write_its_journal_ends_the_run_at_once_and_is_named(start, tiny):
+    run = start(tiny, "--set", "deadline=60s", "--set", "arrivals.over=50s", "--workers", "2").uploading()
+    victim = process_named(run.folder, "--worker")
+    resource.prlimit(victim, resource.RLIMIT_FSIZE, (0, 0))
+    code, output = run.end()
+    told = " ".join(output.split())
+    assert code == ExitCode.INVALID, output
+    assert re.search(r"worker \d could not write its journal, and stopped: File too large; it held 6 stations", told)
+    ended = RunFolder(run.folder).read_run().ended
+    assert ended is not None
+    assert ended.how == "starved"
+    assert ended.at_s < 30  # the other worker had 50 s to go
     assert family_of(run.folder) == []
     assert_accounted_for(run.folder)
 
