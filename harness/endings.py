@@ -17,10 +17,12 @@ _BY_WHOM = {signal.SIGKILL: ": by hand, or by the kernel for want of memory"}
 def was_killed(exit_code: int | None) -> bool:
     """Whether a process was ended by another (a signal from outside): nobody's bug, and no measurement any more.
 
-    >>> was_killed(-9), was_killed(-11), was_killed(1)
-    (True, False, False)
+    Our children end well (0) when they are told to, by us or by a SIGTERM; asked of one that we did not tell.
+
+    >>> was_killed(-9), was_killed(0), was_killed(-11), was_killed(1)
+    (True, True, False, False)
     """
-    return exit_code is not None and exit_code < 0 and -exit_code not in _OWN_DOING
+    return exit_code is not None and exit_code <= 0 and -exit_code not in _OWN_DOING
 
 
 def told_of(name: str, exit_code: int | None, when: str = "") -> str:
@@ -32,7 +34,9 @@ def told_of(name: str, exit_code: int | None, when: str = "") -> str:
     'server ended with exit code 1'
     """
     when = f" {when}" if when else ""
-    if exit_code is None or exit_code >= 0:
+    if exit_code == 0:
+        return f"{name} ended{when}, told by nobody here (exit code 0, as a SIGTERM from outside makes it)"
+    if exit_code is None or exit_code > 0:
         return f"{name} ended with exit code {exit_code}{when}"
     try:
         number = signal.Signals(-exit_code)

@@ -14,7 +14,11 @@ from harness.errors import ChildError, ExitCode, KilledError
     ("exit_code", "told", "error"),
     [
         (1, "server ended with exit code 1 after 2.0 s", ChildError),
-        (0, "server ended with exit code 0 after 2.0 s", ChildError),
+        (
+            0,
+            "server ended after 2.0 s, told by nobody here (exit code 0, as a SIGTERM from outside makes it)",
+            KilledError,
+        ),
         (-signal.SIGSEGV, "server died of SIGSEGV after 2.0 s", ChildError),
         (-signal.SIGABRT, "server died of SIGABRT after 2.0 s", ChildError),
         (-signal.SIGTERM, "server was killed by SIGTERM after 2.0 s", KilledError),
