@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bench.soak import objections
+from bench.soak import judged, objections
 
 
 def run_of(path, *, verdict="pass", reasons=(), safety=True, delivered=10, breached=False):
@@ -38,3 +38,25 @@ def test_whatever_the_run_itself_says_against_it_fails_the_soak(tmp_path, code, 
 def test_a_run_without_a_verdict_fails_it_in_words(tmp_path):
     (said,) = objections(tmp_path, 1)
     assert said.startswith("the run ended with exit code 1 and without a verdict: ")
+
+
+def sampled(per_s, level=60e6, seconds=180):
+    return [(float(t), level + per_s * t, 20.0) for t in range(seconds)]
+
+
+@pytest.mark.parametrize(("name", "per_s"), [("server", 13_600), ("worker 0", 5_000), ("harness", 0)])
+def test_what_a_process_is_there_to_keep_is_no_growth(name, per_s):
+    assert judged({name: sampled(per_s)}, 900) == []
+
+
+@pytest.mark.parametrize(("name", "per_s"), [("server", 40_000), ("worker 0", 10_000), ("harness", 10_000)])
+def test_more_than_that_is(name, per_s):
+    (problem,) = judged({name: sampled(per_s)}, 900)
+    assert problem.startswith(f"grows: {name} memory")
+
+
+def test_a_process_that_was_hardly_seen_is_not_called_flat():
+    assert judged({"worker 1": sampled(0, seconds=5)}, 900) == [
+        "worker 1 was seen 5 times: too few to tell whether it grows"
+    ]
+    assert judged({}, 900) == ["no process was seen"]
