@@ -177,6 +177,12 @@ class Family:
         self._children[name] = child
         return child
 
+    def end_all(self, *names: str) -> None:
+        """End every child whose name begins so, and wait for it: none of them sends anything after this."""
+        for child in [it for it in self._children.values() if it.name.startswith(names)]:
+            child.killed = child.killed or child.exit_code is None
+            child.end()
+
     def expect(self, sender: str, event: str, timeout_s: float) -> dict[str, Any]:
         """Wait until `sender` tells `event`.
 

@@ -51,7 +51,7 @@ class Run:
         self._roster = Roster(order)
         self._live: LiveFigures | None = None
         self._watch: Watch | None = None
-        self._told_lost = 0
+        self._told_lost, self._finished = 0, False
         self._stock: StockRecord | None = None
         self._consent = ConsentThread(order.foreign)
         self._prometheus = Watcher(order)
@@ -159,6 +159,7 @@ class Run:
                     return ended or Ended(how="crashed", at_s=now, message=family.explained("generator", text))
                 continue
             if message.event == "finished":
+                self._finished = True
                 self._consent.withdraw(self._roster.note(message.content["workers"]))
                 return ended or self._natural_end()
             halt = self._halted_by(family, message)
@@ -230,6 +231,8 @@ class Run:
 
     def _wind_down(self, family: Family, ended: Ended) -> Ended:
         """Let the last faults pass, heal, drain, take the last scrape, read what is stored, end the children."""
+        if not self._finished:  # whoever still sends would have acknowledged what was read too early
+            family.end_all("generator", "worker-")
         if ended.how == "completed":
             ended = self._await_faults(family, ended)
         if self._admin is not None and family["server"].exit_code is None:
