@@ -66,10 +66,10 @@ class Run:
             self._reserve.release()
 
     def _execute(self) -> None:
-        self._note(describe(self._order, "", self._roster.records))
         write_plan(self._folder.plan, self._order.plan)
         if self._scenario.stations.region not in REGIONS:
             shutil.copyfile(self._scenario.stations.region, self._folder.region)
+        self._note(describe(self._order, "", self._roster.records))  # a folder with a run.json can be drawn from
         with Family(self._folder.logs) as family, private_folder() as private, self._consent, self._prometheus:
             self._signals.listener = lambda number: family.inbox.put(Message("harness", "signal", {"number": number}))
             self._consent.listener = lambda reason: family.inbox.put(
