@@ -33,7 +33,7 @@ from locust.rpc.zmqrpc import BaseSocket
 from locust.runners import STATE_SPAWNING, LocalRunner, MasterRunner, WorkerRunner
 from locust.stats import StatsEntry
 
-from harness.drive.control import listen, say, watch_for_orphans
+from harness.drive.control import listen, say, unprepared, watch_for_orphans
 from harness.drive.dealing import Dealer
 from harness.drive.outpost import Outpost
 from harness.drive.reception import Reception
@@ -154,7 +154,8 @@ class Worker:
             say("refused", reason=str(error))
             raise
         except OSError as error:
-            say("failed", reason=f"a worker could not prepare: {error}")
+            event, reason = unprepared(error, orders.metrics_port)
+            say(event, reason=reason)
             raise
         port = self._shift.metrics_port
         self._runner.send_message("prepared", {"rank": orders.rank, "metrics_port": port, "pid": os.getpid()})
@@ -162,6 +163,8 @@ class Worker:
         account = self._shift.account() if t0 is None else self._shift.work(t0)
         if self._outpost is not None:
             account |= self._outpost.settle()
+        if account["unwritten"]:  # the parent hears it at once: other workers may have hours to go
+            say("unwritten", rank=orders.rank, reason=account["unwritten"])
         self._runner.send_message("final", account)
 
     def flush(self) -> None:

@@ -23,6 +23,7 @@ from gevent.pool import Group
 
 from harness.address import Origin, is_loopback, origin_of, pinned
 from harness.capacity import limits_here
+from harness.certificates import context_of
 from harness.drive.connections import Connections
 from harness.drive.deadlines import Deadlines
 from harness.drive.exporter import Exporter
@@ -33,7 +34,7 @@ from harness.drive.station import Desk, Evening, wait_until
 from harness.drive.upload.attempt import Result, Uploader
 from harness.drive.upload.http import Progress, Target
 from harness.drive.upload.templated import api_of
-from harness.drive.upload.tls import Tls, context_of
+from harness.drive.upload.tls import Tls
 from harness.errors import UsageError
 from harness.machines.variables import MASTER_ADDRESS
 from harness.measure.journal import JournalWriter
@@ -260,13 +261,12 @@ def target_of(orders: Orders) -> Target:
         message = f"{orders.target} is no target"
         raise UsageError(message)
     address = orders.address or pinned(origin)
-    guard = None
-    if not (is_loopback(address) or _is_masters_own(orders, address)):
-        token = orders.environment.get(CONSENT_TOKEN, "") or os.environ.get(CONSENT_TOKEN, "")
-        guard = Guard(origin, address, token, orders.workers)
-    tls = None
+    tls = guard = None
     if origin.scheme == "https":
         tls = Tls(context_of(orders.authority), origin.host, bool(orders.scenario["client"]["tls"]["resumption"]))
+    if not (is_loopback(address) or _is_masters_own(orders, address)):
+        token = orders.environment.get(CONSENT_TOKEN, "") or os.environ.get(CONSENT_TOKEN, "")
+        guard = Guard(origin, address, token, orders.workers, None if tls is None else tls.context)
     return target_at(origin, address, int(orders.scenario["client"]["source_addresses"]), tls, guard)
 
 
