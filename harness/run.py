@@ -126,7 +126,6 @@ class Run:
         self._t0 = time.monotonic() + _HEAD_START_S
         self._t0_epoch = time.time() + _HEAD_START_S
         self._log.begin(self._t0_epoch)
-        scenario = self._scenario
         self._live = LiveFigures(self._log.record, len(self._order.plan.stations), self._order.plan.pages)
         self._watch = Watch(self._order.watched, self._log.record, self._order.plan.pages)
         secure = foreign.secure if foreign else None
@@ -135,7 +134,7 @@ class Run:
             if name == "generator" or self._admin is not None:
                 family[name].tell("t0", monotonic=self._t0)
         self._collector.start()
-        self._view.say(f"{scenario.name}: {scenario.title}" if scenario.title else scenario.name)
+        self._view.say(": ".join(filter(None, [self._scenario.name, self._scenario.title])))
 
     def _see(self, scrape: Scrape) -> None:
         for watcher in (self._live, self._watch):
