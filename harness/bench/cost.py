@@ -35,12 +35,18 @@ CASES = (
 
 
 def measure(
-    binaries: Mapping[str, str], rounds: int, seconds: float, folder: Path, cores: Cores, say: Callable[[str], None]
+    binaries: Mapping[str, str],
+    rounds: int,
+    seconds: float,
+    folder: Path,
+    cores: Cores,
+    say: Callable[[str], None],
+    fail: Callable[[str], None],
 ) -> list[Cost]:
     """Every tool in every case, `rounds` times, the tools taking turns within a round.
 
     `binaries`: tool -> path, of those that are there. Raises ChildError if the sink doesn't do what it has to; a tool that
-    fails in a round is said, and its round is missing.
+    fails in a round is told to `fail`, and its round is missing.
     """
     costs: list[Cost] = []
     with sinks.running(folder / "nginx", cores.server) as sink:
@@ -53,36 +59,33 @@ def measure(
                 for tool in TOOLS:
                     if tool.name in binaries and (tool.name == "ours" or not case.only_ours):
                         where = folder / f"{case.name}-{number}-{tool.name.replace(' ', '-')}"
-                        cost = _one(tool, binaries[tool.name], case, seconds, where, cores, sink, say)
-                        costs += [] if cost is None else [cost]
+                        try:
+                            cost = _one(tool, binaries[tool.name], case, seconds, number, where, cores, sink)
+                        except (ChildError, UnreadableOutputError, ValueError) as error:
+                            fail(f"{case.title}, round {number + 1}: {tool.name}: {error}")
+                            continue
+                        costs.append(cost)
+                        say(_said(case, cost))
     return costs
 
 
 def _one(
-    tool: Tool,
-    binary: str,
-    case: Case,
-    seconds: float,
-    folder: Path,
-    cores: Cores,
-    sink: sinks.Sink,
-    say: Callable[[str], None],
-) -> Cost | None:
+    tool: Tool, binary: str, case: Case, seconds: float, number: int, folder: Path, cores: Cores, sink: sinks.Sink
+) -> Cost:
     folder.mkdir(parents=True)
     body = folder / "body"
     body.write_bytes(os.urandom(case.size_bytes))
     rate = case.rate_per_s if tool.keeps_rate else None
     sink.forget()
-    try:
-        played = play(tool, binary, Job(sink.url, body, seconds, case.connections, folder, rate), cores)
-        answered = sink.answered()
-        good = [one.at_s for one in answered if one.status == 201 and one.bytes_read > case.size_bytes]
-        cost = cost_of(tool.name, case.name, good, played.tally, played.reading.errors + len(answered) - len(good))
-    except (ChildError, UnreadableOutputError, ValueError) as error:
-        say(f"{case.title}: {tool.name}: {error}")
-        return None
-    say(
-        f"{case.title}: {tool.name}: {cost.per_s:,.0f}/s, {cost.cpu_us:.0f} µs of CPU each, "
+    played = play(tool, binary, Job(sink.url, body, seconds, case.connections, folder, rate), cores)
+    answered = sink.answered()
+    good = [one.at_s for one in answered if one.status == 201 and one.bytes_read > case.size_bytes]
+    errors = played.reading.errors + len(answered) - len(good)
+    return cost_of(tool.name, case.name, number, good, played.tally, errors)
+
+
+def _said(case: Case, cost: Cost) -> str:
+    return (
+        f"{case.title}: {cost.tool}: {cost.per_s:,.0f}/s, {cost.cpu_us:.0f} µs of CPU each, "
         f"{cost.core_ratio:.0%} of a core, {cost.peak_mb:.0f} MB"
     )
-    return cost

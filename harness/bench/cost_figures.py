@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.bench.spread import Spread, ratios, spread_of
@@ -23,7 +23,12 @@ class Goal:
     value: float
 
 
-GOALS = (Goal("small", "k6", 0.6), Goal("photos", "k6", 0.4), Goal("photos", "wrk", 1.3), Goal("saturation", "", 10_000.0))
+GOALS = (
+    Goal("small", "k6", 0.6),
+    Goal("photos", "k6", 0.4),
+    Goal("photos", "wrk", 1.3),
+    Goal("saturation", "", 10_000.0),
+)
 """Issue and README: with journal, histograms and metrics on."""
 
 
@@ -33,6 +38,8 @@ class Cost:
 
     tool: str
     case: str
+    round: int
+    """From 0."""
     uploads: int
     """Answered by the sink in that time."""
     seconds: float
@@ -51,7 +58,7 @@ class Cost:
         return self.uploads / self.seconds
 
 
-def cost_of(tool: str, case: str, answered_at_s: Sequence[float], tally: Tally, errors: int) -> Cost:
+def cost_of(tool: str, case: str, number: int, answered_at_s: Sequence[float], tally: Tally, errors: int) -> Cost:
     """Raises ValueError where a round was too short to be measured.
 
     `answered_at_s`: when the sink answered each upload, upwards.
@@ -69,6 +76,7 @@ def cost_of(tool: str, case: str, answered_at_s: Sequence[float], tally: Tally, 
     return Cost(
         tool,
         case,
+        number,
         uploads,
         end_s - begin_s,
         cpu_s / uploads * 1e6,
@@ -104,17 +112,18 @@ def lines(costs: Sequence[Cost]) -> list[Line]:
 
 
 def _line(case: str, tool: str, rounds: Sequence[Cost], ours: Sequence[Cost]) -> Line:
-    both = min(len(rounds), len(ours)) if tool != "ours" else 0
-    figures: Mapping[str, Spread | None] = {
-        name: spread_of([getattr(cost, name) for cost in rounds])
-        for name in ("per_s", "cpu_us", "beside_cpu_us", "core_ratio", "peak_mb")
-    }
+    by_round = {cost.round: cost.cpu_us for cost in ours}
+    both = [(by_round[cost.round], cost.cpu_us) for cost in rounds if tool != "ours" and cost.round in by_round]
     return Line(
         case=case,
         tool=tool,
-        ratio=ratios([cost.cpu_us for cost in ours[:both]], [cost.cpu_us for cost in rounds[:both]]),
+        per_s=spread_of([cost.per_s for cost in rounds]),
+        cpu_us=spread_of([cost.cpu_us for cost in rounds]),
+        beside_cpu_us=spread_of([cost.beside_cpu_us for cost in rounds]),
+        core_ratio=spread_of([cost.core_ratio for cost in rounds]),
+        peak_mb=spread_of([cost.peak_mb for cost in rounds]),
+        ratio=ratios(both),
         errors=sum(cost.errors for cost in rounds),
-        **figures,  # type: ignore[arg-type]
     )
 
 

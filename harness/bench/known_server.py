@@ -45,7 +45,7 @@ class Delays:
 
     def __init__(self, median_s: float, sigma: float, seed: int, freeze_after_s: float, freeze_s: float) -> None:
         """Lognormal delays; a freeze of `freeze_s` (0: none) begins so long after the first request."""
-        self._drawn = np.random.default_rng(seed).lognormal(np.log(median_s), sigma, _DRAWN).tolist()
+        self._drawn: list[float] = np.random.default_rng(seed).lognormal(np.log(median_s), sigma, _DRAWN).tolist()
         self._count = 0
         self._after_s, self._freeze_s = freeze_after_s, freeze_s
         self._begin_s = float("inf")

@@ -60,7 +60,8 @@ class Round:
 def play(tool: Tool, binary: str, job: Job, cores: Cores) -> Round:
     """Let a tool do a job: what sends on the generator's core, what doesn't beside the server.
 
-    Raises ChildError if it fails or doesn't end, UnreadableOutputError if it can't be understood."""
+    Raises ChildError if it fails or doesn't end, UnreadableOutputError if it can't be understood.
+    """
     job.folder.mkdir(parents=True, exist_ok=True)
     log = job.folder / "stderr.log"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_STEERING)}
@@ -82,7 +83,9 @@ def play(tool: Tool, binary: str, job: Job, cores: Cores) -> Round:
             raise ChildError(message) from None
         finally:
             _end(process)
-    if process.returncode not in {0, 1} or (process.returncode and not output.strip()):  # 1: Locust's "some have failed"
+    if process.returncode not in {0, 1} or (
+        process.returncode and not output.strip()
+    ):  # 1: Locust's "some have failed"
         said = tail(log.read_text("utf-8", "replace"))
         message = f"{tool.name} ended with exit code {process.returncode}: {said}"
         raise ChildError(message)

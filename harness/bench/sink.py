@@ -102,9 +102,9 @@ class Sink:
 
 
 def parse_log(text: str) -> list[Answered]:
-    """The lines of the sink's log.
+    r"""The lines of the sink's log.
 
-    >>> parse_log("1795479237.423 201 1126\\n")
+    >>> parse_log("1795479237.423 201 1126\n")
     [Answered(at_s=1795479237.423, status=201, bytes_read=1126)]
     """
     return [Answered(float(at), int(status), int(size)) for at, status, size in map(str.split, text.splitlines())]

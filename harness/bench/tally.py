@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 PERIOD_S = 0.1
 _PROC = Path("/proc")
@@ -72,7 +73,7 @@ class Watch:
         self._sends: dict[int, bool] = {}
         self._peaks: dict[int, int] = {}
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -32,6 +32,7 @@ from harness.errors import ChildError
 MEDIAN_S, SIGMA = 0.020, 0.5
 MEAN_S = 0.0227
 """Of that lognormal distribution: as many connections as rate · mean keep a rate by themselves (wrk)."""
+PEERS_ROUNDS = 3
 _BODY_BYTES = 1_000
 _PACED_PER_S = 10.0
 """Rate of one connection of tools that pace each by itself: it has 100 ms, which only one answer in a thousand takes."""
@@ -69,20 +70,27 @@ def measure(
     folder: Path,
     cores: Cores,
     say: Callable[[str], None],
+    fail: Callable[[str], None],
     cases: Sequence[Case] = CASES,
 ) -> list[Truth]:
-    """Every tool in every case, `rounds` times; a tool that fails in a round is said, and its round is missing."""
+    """Every tool in every case, ours `rounds` times, the others at most `PEERS_ROUNDS` times: what is judged is ours.
+
+    A tool that fails in a round is told to `fail`, and its round is missing.
+    """
     found: list[Truth] = []
     for number in range(rounds):
         for case in cases:
             for tool in TOOLS:
-                if tool.name not in binaries:
+                if tool.name not in binaries or (tool.name != "ours" and number >= PEERS_ROUNDS):
                     continue
-                where = folder / f"{case.name.translate({ord(c): '-' for c in '/, '})}-{number}-{tool.name.replace(' ', '-')}"
+                where = (
+                    folder
+                    / f"{case.name.translate({ord(c): '-' for c in '/, '})}-{number}-{tool.name.replace(' ', '-')}"
+                )
                 try:
                     truth = _one(tool, binaries[tool.name], case, seconds, number, where, cores)
                 except (ChildError, UnreadableOutputError, ValueError) as error:
-                    say(f"{case.name}: {tool.name}: {error}")
+                    fail(f"{case.name}, round {number + 1}: {tool.name}: {error}")
                     continue
                 say(f"{case.name}: {tool.name}: {truth.per_s:,.0f}/s, {_errors(truth)}")
                 found.append(truth)
@@ -135,7 +143,9 @@ def _compared(
 @contextlib.contextmanager
 def known_server(log: Path, freeze_after_s: float | None, seed: int, cores: frozenset[int]) -> Iterator[str]:
     """Its URL; its log is written when the block has been left."""
-    freeze = [] if freeze_after_s is None else ["--freeze-after-s", f"{freeze_after_s:g}", "--freeze-s", f"{FREEZE_S:g}"]
+    freeze = (
+        [] if freeze_after_s is None else ["--freeze-after-s", f"{freeze_after_s:g}", "--freeze-s", f"{FREEZE_S:g}"]
+    )
     delays = ["--median-s", f"{MEDIAN_S:g}", "--sigma", f"{SIGMA:g}", "--seed", str(seed), *freeze]
     command = [sys.executable, "-P", "-m", "harness.bench.known_server", "--log", str(log), *delays]
     with (
@@ -158,4 +168,4 @@ def known_server(log: Path, freeze_after_s: float | None, seed: int, cores: froz
 
 def _errors(truth: Truth) -> str:
     parts = [f"{name} {truth.error_s(name) or 0:+.4f} s" for name in truth.told if name in truth.true]
-    return "told − true: " + ", ".join(parts)
+    return "told - true: " + ", ".join(parts)

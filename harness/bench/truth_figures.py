@@ -1,6 +1,6 @@
 """What a tool said of its response times, beside what was true. Pure.
 
-True response = true answer − due. What is *due* is each tool's own schedule:
+True response = true answer - due. What is *due* is each tool's own schedule:
 
 - Ours: every attempt's own due time (attempts.parquet), so that each attempt has a true response of its own.
 - The others tell no due times. While the server is well they are believed to have been on schedule: the truth is what each
@@ -39,7 +39,7 @@ class Truth:
     """How late the server itself was with its answers."""
 
     def error_s(self, name: str) -> float | None:
-        """Told − true; None where it isn't told."""
+        """Told - true; None where it isn't told."""
         return self.told[name] - self.true[name] if name in self.told else None
 
 

@@ -28,7 +28,7 @@ class Wrk:
         return shutil.which("wrk")
 
     def version(self, binary: str) -> str:
-        """wrk's `-v` ends with an error, having said it."""
+        """`wrk -v` ends with an error, having said it."""
         return first_match(r"wrk (?:debian/)?(\S+)", asked(binary, "-v"))
 
     def command(self, binary: str, job: Job) -> list[str]:
