@@ -45,13 +45,15 @@ class Hey:
     def read(self, output: str, job: Job) -> Reading:  # noqa: ARG002 - the interface's
         """Its summary."""
         statuses = [(int(status), int(count)) for status, count in _STATUS.findall(output)]
+        broken = sum(int(count) for count in _ERROR.findall(output))
         slowest = _SLOWEST.search(output)
-        if not statuses or slowest is None:
+        if slowest is None or not (statuses or broken):
             raise UnreadableOutputError(tail(output))
-        failed = sum(count for status, count in statuses if status >= 300)
-        failed += sum(int(count) for count in _ERROR.findall(output))
+        failed = broken + sum(count for status, count in statuses if status >= 300)
         seconds = {f"p{percent}": float(value) for percent, value in _QUANTILE.findall(output)}
-        return Reading(sum(count for _, count in statuses), failed, {**seconds, "max": float(slowest[1])})
+        if statuses:  # else its greatest is a zero that nobody has measured
+            seconds["max"] = float(slowest[1])
+        return Reading(broken + sum(count for _, count in statuses), failed, seconds)
 
 
 TOOL = Hey()

@@ -58,7 +58,9 @@ def percentile_ms(times: dict[int, int], count: int, share: float) -> int:
     """What Locust tells as a percentile of its histogram {milliseconds: requests}.
 
     >>> percentile_ms({1: 50, 2: 49, 300: 1}, 100, 0.5), percentile_ms({1: 50, 2: 49, 300: 1}, 100, 0.99)
-    (1, 2)
+    (2, 300)
+
+    Not the nearest rank, which would be (1, 2): Locust's own rule, from above.
     """
     wanted, seen = int(count * share), 0
     for ms in sorted(times, reverse=True):

@@ -16,4 +16,4 @@ class Uploader(FastHttpUser):
     @task
     def upload(self) -> None:
         """One PUT."""
-        self.client.put("/", data=self.body)  # type: ignore[arg-type] - bytes are taken; its annotation forgets them
+        self.client.put("/", data=self.body)  # type: ignore[arg-type]  # bytes are taken

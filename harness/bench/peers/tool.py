@@ -44,6 +44,7 @@ class Reading:
     """What a tool says of its round. Seconds; what it doesn't tell is missing."""
 
     count: int
+    """Requests that it made, whatever became of them."""
     errors: int
     """Answers that were no success, connections that failed, and iterations that were dropped."""
     seconds: Mapping[str, float] = field(default_factory=dict)
