@@ -9,6 +9,7 @@ same nginx over a Unix socket: nginx asks that one only when it holds the whole 
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import shutil
 import socket
@@ -22,7 +23,7 @@ from harness.bench.rounds import on_cores
 from harness.errors import ChildError, UsageError
 
 _CONFIGURATION = """\
-worker_processes 1;
+{user}worker_processes 1;
 daemon off;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
@@ -95,7 +96,8 @@ class Sink:
             connection.sendall(bytes(size_bytes - 1))
             connection.settimeout(0.3)
             with contextlib.suppress(TimeoutError):
-                return not connection.recv(100)  # an answer, or an end, came too early
+                connection.recv(100)
+                return False  # an answer, or an end, came too early
             connection.settimeout(5)
             connection.sendall(b"\0")
             return connection.recv(100).startswith(b"HTTP/1.1 201")
@@ -127,7 +129,13 @@ def running(folder: Path, cores: frozenset[int]) -> Iterator[Sink]:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    text = _CONFIGURATION.format(folder=folder, port=port, descriptors=descriptors, connections=descriptors // 3)
+    text = _CONFIGURATION.format(
+        user="" if os.geteuid() else "user root;\n",  # else root's nginx works as another, who may not see the folder
+        folder=folder,
+        port=port,
+        descriptors=descriptors,
+        connections=descriptors // 3,
+    )
     (folder / "nginx.conf").write_text(text, "utf-8")
     command = [find_nginx(), "-p", str(folder), "-c", str(folder / "nginx.conf")]
     with on_cores(cores), (folder / "nginx.out").open("wb") as out:
