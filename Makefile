@@ -51,7 +51,8 @@ test-peers: setup  ## our server and our client against others that no one here 
 test-slow: setup  ## long tests: many repetitions, many seeds
 	$(BIN)/pytest -m slow
 
-bench: setup  ## measurements (needs wrk)
+bench: setup  ## measurements, written into docs/measuring.md (needs wrk, hey, nginx; half an hour, a quiet machine)
+	PIP_CONSTRAINT=$(CURDIR)/requirements.lock $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(BIN)/python -m bench
 
 soak: setup  ## memory and descriptors stay flat and nothing is lost (SECONDS=600)

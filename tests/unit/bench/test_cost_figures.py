@@ -2,7 +2,8 @@
 
 import pytest
 
-from harness.bench.cost_figures import Cost, Tally, cost_of, judged, lines
+from harness.bench.cost_figures import Cost, cost_of, judged, lines
+from harness.bench.tally import Tally
 
 
 def steady(cpu_per_s, beside_per_s=0.0, seconds=10):
@@ -44,7 +45,8 @@ def test_a_ratio_is_taken_round_by_round_even_where_a_round_is_missing():
     (ours, k6) = lines(rounds)
     assert ours.ratio is None
     assert k6.ratio is not None
-    assert (k6.ratio.median, k6.ratio.least, k6.ratio.greatest, k6.ratio.rounds) == (pytest.approx(0.7), 0.5, 0.9, 2)
+    assert k6.ratio.median == pytest.approx(0.7)
+    assert (k6.ratio.least, k6.ratio.greatest, k6.ratio.rounds) == (0.5, 0.9, 2)
 
 
 @pytest.mark.parametrize(("ours_us", "met"), [(59.0, True), (60.0, True), (61.0, False)])

@@ -104,4 +104,5 @@ def test_the_scenario_of_ours_is_one_that_harness_run_takes(job, rate, tmp_path)
     file.write_text(ours.scenario(replace(job, rate_per_s=rate)))
     loaded = load(str(file))
     assert loaded.arrivals.kind == ("closed" if rate is None else "constant")
+    assert loaded.stations.count is not None
     assert loaded.stations.count * ours.PAGES >= (200 if rate else 40_000) * job.duration_s
