@@ -42,7 +42,7 @@ def _finding(lines: Sequence[cost_figures.Line]) -> str:
     k6 = [line for line in lines if line.tool == "k6" and line.ratio is not None]
     titles = {case.name: case.title for case in cost.CASES}
     said = [f"{line.ratio.median:.2f} of k6's CPU ({titles[line.case]})" for line in k6 if line.ratio is not None]
-    return "An upload costs " + " and ".join(said) if said else "What an upload costs"
+    return "An upload of ours costs " + " and ".join(said) if said else "What an upload costs"
 
 
 def _panel(axes: Axes, case: cost.Case, lines: Sequence[cost_figures.Line]) -> None:
@@ -50,9 +50,8 @@ def _panel(axes: Axes, case: cost.Case, lines: Sequence[cost_figures.Line]) -> N
     medians = [line.cpu_us.median for line in lines]
     colours = [palette.BLUE if line.tool == "ours" else palette.GREY for line in lines]
     axes.barh(places, medians, height=0.62, color=colours)
-    below = [line.cpu_us.median - line.cpu_us.least for line in lines]
-    above = [line.cpu_us.greatest - line.cpu_us.median for line in lines]
-    axes.errorbar(medians, places, xerr=[below, above], fmt="none", ecolor=palette.INK, elinewidth=1.2, capsize=3)
+    if lines[0].cpu_us.rounds > 1:
+        _whiskers(axes, places, lines)
     for place, line in zip(places, lines, strict=True):
         said = f"{line.cpu_us.median:,.0f} µs"
         said += "" if line.ratio is None else f" · ours is {line.ratio.median:.2f} of it"
@@ -65,7 +64,14 @@ def _panel(axes: Axes, case: cost.Case, lines: Sequence[cost_figures.Line]) -> N
     axes.set_xlim(0, max(line.cpu_us.greatest for line in lines))
     axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x")
-    axes.set_title(f"CPU an upload: {case.title}", loc="left", size=9.5, color=palette.INK)
+    axes.set_title(f"CPU an upload, µs: {case.title}", loc="left", size=9.5, color=palette.INK)
+
+
+def _whiskers(axes: Axes, places: Sequence[int], lines: Sequence[cost_figures.Line]) -> None:
+    medians = [line.cpu_us.median for line in lines]
+    below = [line.cpu_us.median - line.cpu_us.least for line in lines]
+    above = [line.cpu_us.greatest - line.cpu_us.median for line in lines]
+    axes.errorbar(medians, places, xerr=[below, above], fmt="none", ecolor=palette.INK, elinewidth=1.2, capsize=3)
 
 
 def _pace(case: cost.Case, line: cost_figures.Line) -> str:

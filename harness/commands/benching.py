@@ -31,6 +31,7 @@ def bench(
     if folder.exists() and not folder.is_dir():
         message = f"--out: {folder} is a file: name a folder"
         raise UsageError(message)
+    folder.mkdir(parents=True, exist_ok=True)  # a place that can't be written is told now, not after the rounds
     parts = session.PARTS if only is None else (only,)
     held = 1 if quick else rounds
     terminal.print_lines(
