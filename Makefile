@@ -6,10 +6,10 @@ SCENARIO ?= kaliwates
 SECONDS ?= 600
 ORDINARY := not slow and not models and not browser and not peers
 TEST_PROCESSES ?= 4
-SOURCES := harness mock_server reports tests bench
+SOURCES := harness mock_server reports tests bench handbook
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check format test test-models test-browser test-peers test-slow bench soak clean
+.PHONY: help setup run check format test test-models test-browser test-peers test-slow bench soak docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -57,6 +57,11 @@ bench: setup  ## measurements, written into docs/measuring.md (needs wrk, hey, n
 
 soak: setup  ## memory and descriptors stay flat and nothing is lost (SECONDS=600)
 	$(BIN)/python -m bench.soak --seconds $(SECONDS)
+
+docs: setup  ## the documentation site, into site/ (the pages made from the code are made again)
+	$(BIN)/python -m handbook
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Open site/index.html"
 
 clean:  ## remove .venv and everything that was built (runs stay)
 	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from harness.confine import inside
+from harness.confine import LARGEST_TEXT_BYTES, content_of, inside
 from harness.errors import ConfigurationError
 from harness.scenario import Scenario
 from harness.scenario_files import PlannedDue, load, shipped
@@ -30,6 +30,7 @@ class Variant(Frozen):
     """One column of the matrix: what is changed in the base scenario."""
 
     name: Annotated[str, Field(min_length=1, max_length=60)]
+    """What the comparison calls it."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Dotted key -> value, as with --set. Empty: the base as it is."""
 
@@ -43,10 +44,13 @@ class Experiment(Frozen):
     """A matrix of runs and one comparison."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    """What its folder is called."""
     title: str = ""
+    """A line for people."""
     base: str
     """A shipped scenario's name, or a file beside this one."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_listed), Field(min_length=1)] = (1, 2, 3)
+    """Every variant runs once with each."""
     at: Annotated[tuple[Duration, ...], BeforeValidator(_listed)] = ()
     """Moments at which completion is reported, beside the deadline."""
     variants: Annotated[tuple[Variant, ...], BeforeValidator(_listed), Field(min_length=1)]
@@ -85,7 +89,7 @@ def load_experiment(path: Path, planned_due: PlannedDue | None = None) -> tuple[
     Raises ConfigurationError with every problem of the file and of every variant.
     """
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        content = tomllib.loads(content_of(path, LARGEST_TEXT_BYTES).decode("utf-8"))
         experiment = Experiment.model_validate(content)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(str(path), [f"can't be read: {error}"]) from None

@@ -34,6 +34,16 @@ class Outcome(StrEnum):
     TLS_FAILED = "tls_failed"
 
 
+class Shortage(StrEnum):
+    """What the generator had too little of for an attempt: the causes of a generator_error."""
+
+    DESCRIPTORS = "descriptors"
+    PORTS = "ports"
+    MEMORY = "memory"
+    MAX_IN_FLIGHT = "max_in_flight"
+    """The scenario's own limit: more stations at once than a worker may hold."""
+
+
 OUTCOMES = tuple(Outcome)
 """Their order is the number that the journal stores: append, never reorder."""
 

@@ -60,8 +60,7 @@ class Template:
 
         Raises UsageError, which names the variable and never its value, where one isn't set or holds control characters.
         """
-        self._pieces: list[tuple[str, str]] = []
-        """(plain text, the word after it or "")."""
+        pieces: list[tuple[str, str]] = []  # (plain text, the word after it or "")
         position, plain = 0, ""
         for match in _PLACEHOLDER.finditer(text):
             plain += text[position : match.start()]
@@ -69,9 +68,13 @@ class Template:
             if match[2] is None:
                 plain += _value(match[1], environment or {})
             else:
-                self._pieces.append((plain, match[2]))
+                pieces.append((plain, match[2]))
                 plain = ""
-        self._pieces.append((plain + text[position:], ""))
+        pieces.append((plain + text[position:], ""))
+        self.words = frozenset(word for _, word in pieces if word)
+        """The words to fill in."""
+        self._format = "".join(plain.replace("%", "%%") + ("%s" if word else "") for plain, word in pieces)
+        self._order = tuple(word for _, word in pieces if word)
 
     def fill(self, values: Mapping[str, str]) -> str:
         """The text with its words filled in.
@@ -79,12 +82,7 @@ class Template:
         >>> Template('{"who": "{station}"}').fill({"station": "3509191001001"})
         '{"who": "3509191001001"}'
         """
-        return "".join(plain + (values[word] if word else "") for plain, word in self._pieces)
-
-    @property
-    def words(self) -> set[str]:
-        """The words to fill in."""
-        return {word for _, word in self._pieces if word}
+        return self._format % tuple([values[word] for word in self._order])
 
 
 def _value(variable: str, environment: Mapping[str, str]) -> str:

@@ -44,6 +44,7 @@ class Stations(Frozen):
     forms: Annotated[
         tuple[Literal["ppwp", "pdpr", "pdpd", "pdprdp", "pdprdk"], ...], BeforeValidator(_listed), Field(min_length=1)
     ] = ("ppwp",)
+    """What each station has to send: ppwp has 3 pages, pdpr 18, pdpd 8, pdprdp 17, pdprdk 17 (all but ppwp's are assumed)."""
 
 
 def _median_photo() -> Lognormal[Size]:
@@ -54,6 +55,7 @@ class Photos(Frozen):
     """The photos: a bank of shared bodies in the sizes of the distribution, each page with a tail of its own."""
 
     size: SizeDistribution = Field(default_factory=_median_photo)
+    """How large they are: real JPEGs, at least 1 KB."""
     bank: Annotated[int, Field(ge=1, le=64)] = 8
     """How many different bodies there are."""
 
@@ -74,6 +76,7 @@ class Client(Frozen):
     connect_timeout: Annotated[Duration, Field(gt=0)] | None = None
     """How long connecting may take; `timeout` if left out."""
     retry: Retry = Field(default_factory=lambda: FullJitterRetry(strategy="full_jitter"))
+    """What a station does when an attempt fails."""
     link: LinkChoice = "unlimited"
     """How the phones are connected: unlimited, phone (assumed Indonesian phones), or a table."""
     max_in_flight: Annotated[int, Field(ge=1)] = 20_000
@@ -101,6 +104,7 @@ class Threshold(Frozen):
     """A condition that the run must meet."""
 
     assertion: str = Field(alias="assert", serialization_alias="assert")
+    """The condition, as in "p95(delivery_seconds) < 10s"."""
     abort: bool = False
     """End the run early once this can't be passed any more."""
     grace: Annotated[Duration, Field(ge=0)] = 0.0
@@ -118,8 +122,11 @@ class Scenario(Frozen):
     """One load test: who uploads what, when, to which server, with which faults, and what must hold."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    """What the run folder and the reports call it: small letters, digits, - and _."""
     title: Annotated[str, Field(max_length=200), AfterValidator(_printable)] = ""
+    """A line for people."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    """The same scenario and seed plan the same photos, digests and due times, byte for byte."""
     deadline: Annotated[Duration, Field(gt=0)]
     """When the last attempt may start."""
     time_scale: Annotated[float, Field(gt=0)] = 1.0
@@ -127,15 +134,23 @@ class Scenario(Frozen):
     warm_up: Annotated[Duration, Field(ge=0)] = 0.0
     """Attempts due before this are kept in the rows and left out of the figures."""
     stations: Stations = Field(default_factory=Stations)
+    """Who uploads."""
     photos: Photos = Field(default_factory=Photos)
+    """What."""
     arrivals: Arrivals
+    """When stations turn up."""
     client: Client = Field(default_factory=Client)
+    """How a phone uploads, and what it does when that fails."""
     server: ServerProfile = Field(default_factory=ServerProfile)
+    """The mock server's ordinary day; not used with --target."""
     faults: Annotated[tuple[AnyFault, ...], BeforeValidator(_listed)] = ()
+    """The mock server's bad day."""
     audit: AuditOptions = Field(default_factory=AuditOptions)
+    """How what is held is read in the end."""
     target: TargetApi | None = None
     """How an upload server that isn't the mock is spoken to; `--target` says where it is. None: the mock's own API."""
     thresholds: Annotated[tuple[Threshold, ...], BeforeValidator(_listed)] = ()
+    """What must hold, beside that nothing acknowledged is lost."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

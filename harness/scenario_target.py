@@ -93,21 +93,28 @@ class Part(Frozen):
     """One part of a multipart body."""
 
     name: Annotated[str, Field(pattern=r"^[\w.\[\]-]{1,100}$")]
+    """Of the form's field."""
     value: Annotated[str, _text(PAGE_WORDS)] | None = None
     """A text; the photo if left out."""
     filename: Annotated[str, Field(pattern=r'^[^"\\/\x00-\x1f\x7f]{1,200}$'), _text(PAGE_WORDS)] | None = None
+    """What the part says its file is called."""
     content_type: Annotated[str, Field(pattern=r"^[\x21-\x7e ]{1,100}$")] | None = None
+    """image/jpeg for the photo if left out, nothing for a text."""
 
 
 class Login(Frozen):
     """A request that gets a token; one a station, and again after a 401."""
 
     method: Method = "POST"
+    """Of the login."""
     path: Annotated[str, _path(LOGIN_WORDS)]
+    """Where it goes, with {station} and {pin}."""
     headers: Annotated[dict[str, str], _headers(LOGIN_WORDS)] = Field(
         default_factory=lambda: {"Content-Type": "application/json"}
     )
+    """What it carries, with ${TARGET_…} from the environment."""
     body: Annotated[str, Field(max_length=10_000), _text(LOGIN_WORDS), AfterValidator(_no_literal_secret)] = ""
+    """The same."""
     token: Annotated[str, Field(pattern=r"^(/[^/]+)+$|^header:[A-Za-z0-9-]+$")]
     """Where the token is in the answer: a JSON pointer such as "/access_token", or "header:X-Token"."""
 
@@ -172,8 +179,11 @@ class StoredUrl(_Read):
 
     kind: Literal["url"]
     path: Annotated[str, _path(frozenset())]
+    """On the target."""
     headers: Annotated[dict[str, str], _headers(frozenset())] = Field(default_factory=dict)
+    """With ${TARGET_…} from the environment."""
     format: Literal["sha256sum", "digests", "json"] = "json"
+    """What a line of it looks like."""
     name: KeyPath = "/{station}-{form}-{page}.jpg"
     """For `sha256sum`: what a file's name looks like, from its last common folder on."""
 
@@ -185,7 +195,9 @@ class StoredCommand(_Read):
     command: Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
     """Program and arguments; no shell reads them."""
     format: Literal["sha256sum", "digests", "json"] = "sha256sum"
+    """What a line of its output looks like."""
     name: KeyPath = "/{station}-{form}-{page}.jpg"
+    """As with `url`."""
 
 
 class StoredFetch(_Read):
@@ -193,7 +205,9 @@ class StoredFetch(_Read):
 
     kind: Literal["fetch"]
     path: KeyPath
+    """Of one page: 200 is there, 404 and 410 are not."""
     headers: Annotated[dict[str, str], _headers(KEY_WORDS)] = Field(default_factory=dict)
+    """With ${TARGET_…} from the environment."""
 
 
 class StoredNone(Frozen):
@@ -218,24 +232,36 @@ class Metrics(Frozen):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$"), AfterValidator(_not_ours)]
     """What its scrapes are called: not server, generator or worker…, which are ours."""
     port: Annotated[int, Field(ge=1, le=65_535)]
+    """Where it listens."""
     path: Annotated[str, _path(frozenset())] = "/metrics"
+    """Scraped once a second."""
+    tls: bool = False
+    """Whether that port speaks TLS; its certificate is held against the target's name."""
 
 
 class TargetApi(Frozen):
     """How a server of the user's takes uploads."""
 
     method: Method = "PUT"
+    """Of an upload."""
     path: PagePath
+    """Where a page goes; with client.protocol = "tus" where uploads are created."""
     body: Literal["raw", "multipart"] = "raw"
     """raw: the photo is the body. multipart: the parts are."""
     headers: PageHeaders = Field(default_factory=dict)
+    """What each upload carries; no others are sent but Host, Content-Length and Content-Type."""
     parts: Annotated[tuple[Part, ...], BeforeValidator(_listed)] = ()
+    """Of a multipart body: exactly one without a value, the photo."""
     login: Login | None = None
+    """How a station's token is got, if one is needed."""
     statuses: Meanings = Field(default_factory=Meanings)
+    """Which status means what."""
     stored: Stored = Field(default_factory=StoredNone)
+    """How what the server holds is read in the end."""
     accept_unknown_safety: bool = False
     """Whether a run may pass although nobody knows what the server holds."""
     metrics: Annotated[tuple[Metrics, ...], BeforeValidator(_listed)] = ()
+    """What is scraped beside our own metrics."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

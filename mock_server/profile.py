@@ -110,6 +110,7 @@ class Profile(ServerProfile):
     seed: int = 0
     """Same seed, same service times and same pages hit."""
     faults: Annotated[tuple[AnyFault, ...], Field(strict=False)] = ()
+    """Its bad day."""
 
     @model_validator(mode="after")
     def _has_distinct_faults(self) -> Profile:

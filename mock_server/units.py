@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
+from decimal import Decimal
 from statistics import NormalDist
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -24,12 +26,14 @@ _RATES = {
 _NORMAL = NormalDist()
 
 
-def _parse(text: object, units: dict[str, float] | dict[str, int], what: str, examples: str) -> float:
+def _parse(text: object, units: Mapping[str, float], what: str, examples: str) -> float:
     match = _QUANTITY.match(text) if isinstance(text, str) else None
     if match is None or match[2] not in units:
         message = f"is not a {what}: write a number and a unit, as in {examples}"
         raise ValueError(message)
-    number = float(match[1]) * units[match[2]]
+    number = float(match[1])
+    if math.isfinite(number):  # in decimal: 144 * 0.001 would not be 0.144
+        number = float(Decimal(match[1]) * Decimal(str(units[match[2]])))
     if not math.isfinite(number):
         message = f"is too large for a {what}"
         raise ValueError(message)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness import machine, scenario_files
+from harness import capacity, scenario_files
 from harness.commands.options import Overrides, ScenarioName, Seed, Workers, check_fits, check_thresholds
 from harness.errors import UsageError
 from harness.figures.tables import planned_due
@@ -55,9 +55,18 @@ def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None,
         ["faults", str(len(loaded.faults)), ", ".join(f"{fault.name} ({fault.kind})" for fault in loaded.faults)],
         ["thresholds", str(len(loaded.thresholds)), "and that nothing acknowledged is lost"],
     ]
+    address = None if loaded.target is None else capacity.LOOPBACK
+    limits = capacity.limits_here()
+    rows.append(_connections(capacity.room_of(loaded, plan, workers, address, limits)))
     terminal.print_table(["", loaded.name, ""], rows)
-    check_fits(source, machine.misfits(loaded, plan, workers))
+    check_fits(source, capacity.misfits(loaded, plan, workers, address, limits))
     print("Fits this machine. Valid.")
+
+
+def _connections(room: capacity.Room) -> list[str]:
+    most = "open at once if the server hangs" if room.why == "open" else f"made within {room.kept_s:g} s"
+    spare = f"retries have {count(int(room.spare_per_s))} a second left"
+    return ["connections", count(room.taken), f"{most}, of {count(room.there)} ports; {spare}"]
 
 
 def _late(stations: int) -> str:

@@ -47,5 +47,5 @@ class Exporter:
             now = self._clock()
             worst = max(worst, now - before - _LAG_STEP_S)
             if now >= until:
-                self._telemetry.loop_lag.set(worst)
+                self._telemetry.loop_lag_s = worst
                 worst, until = 0.0, now + _LAG_WINDOW_S

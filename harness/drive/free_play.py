@@ -17,6 +17,7 @@ import gevent
 
 from harness.address import pinned
 from harness.drive.connections import Connections
+from harness.drive.deadlines import Deadlines
 from harness.drive.link import line_of
 from harness.drive.shift import raise_descriptor_limit, target_at
 from harness.drive.station import Desk, Evening
@@ -49,6 +50,7 @@ class FreePlay:
         origin = loopback_origin("target", target)
         where = target_at(origin, pinned(origin), scenario.client.source_addresses)
         self._connections = Connections(where, scenario.client.connection, self._clock)
+        self._deadlines = Deadlines(scenario.client.timeout)
         self._desk = Desk(
             plan=plan,
             client=scenario.client,
@@ -88,7 +90,9 @@ class FreePlay:
         code = desk.plan.stations[station].code
         lane = self._connections.lane(line_of(desk.client.link, desk.seed, code))
         host = self._connections.target.host_header
-        uploader = Uploader(desk.plan, desk.client, lane, host, pin_of(code, ""), self._clock)
+        uploader = Uploader(
+            desk.plan, desk.client, lane, host, pin_of(code, ""), self._clock, deadlines=self._deadlines
+        )
         return Evening(desk, station, uploader, due_s=self._clock())
 
 

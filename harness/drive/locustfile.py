@@ -20,24 +20,36 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import gevent
+import numpy as np
 from flask import jsonify, request
 from gevent.event import AsyncResult, Event
 from locust import User, events, task
 from locust.env import Environment
 from locust.exception import StopUser
+from locust.rpc.zmqrpc import BaseSocket
 from locust.runners import STATE_SPAWNING, LocalRunner, MasterRunner, WorkerRunner
+from locust.stats import StatsEntry
 
-from harness.drive.control import listen, say, watch_for_orphans
+from harness.drive.control import listen, say, unprepared, watch_for_orphans
+from harness.drive.dealing import Dealer
+from harness.drive.outpost import Outpost
+from harness.drive.reception import Reception
+from harness.drive.sealing import seal_locust
 from harness.drive.shift import Orders, Shift
 from harness.drive.stock import Stock, add_options, problem_with
-from harness.drive.trust import trusted_authority
 from harness.drive.upload.attempt import Result
 from harness.errors import ExitCode, UsageError
-from harness.model import DELIVERED
+from harness.machines.keys import JOIN_TOKEN
+from harness.machines.variables import CLOCK_OFFSET, PLACES
+from harness.measure.journal import Kind
+from harness.model import DELIVERED, OUTCOMES
 from harness.runfolder import RunFolder
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _LOOPBACK = "127.0.0.1"
 _NUMBERS_TIMEOUT_S = 5.0
@@ -54,32 +66,22 @@ class Master:
         self._accounts: dict[int, dict[str, Any]] = {}
         self._expected = 1
         self._numbers: dict[str, int] = {}
+        self._reception = _reception_of(self._runner, self._folder)
         self._runner.register_message("number", self._on_number)
         self._runner.register_message("prepared", self._on_prepared)
         self._runner.register_message("final", self._on_final)
 
     def deal(self) -> None:
         """Send every worker its orders."""
-        record = self._folder.read_run()
         distributed = isinstance(self._runner, MasterRunner)
         clients = self._in_order() if distributed else [None]
         self._expected = len(clients)
-        base_port = int(os.environ.get("HARNESS_METRICS_PORT", "0"))
+        if self._reception is not None:
+            self._reception.seat(cast("list[str]", clients), self._numbers)
+        dealer = Dealer(self._folder, self._expected, os.environ)
+        common = dealer.common(away=self._reception is not None)
         for rank, client in enumerate(clients):
-            orders = Orders(
-                rank=rank,
-                workers=self._expected,
-                run=record.id,
-                scenario=record.scenario,
-                target=record.target,
-                address=record.address,
-                journal=str(self._folder.journal),
-                metrics_port=base_port + rank if base_port else 0,
-                limits_s=record.limits_s,
-                pin_secret=os.environ.get("HARNESS_PIN_SECRET", ""),
-                authority=trusted_authority(self._folder, record),
-            )
-            self._runner.send_message("orders", asdict(orders), client_id=client)
+            self._runner.send_message("orders", asdict(dealer.order(common, rank)), client_id=client)
 
     def _in_order(self) -> list[str]:
         """Client ids in the order of the workers' own numbers (those of their logs); numberless ones last."""
@@ -93,6 +95,8 @@ class Master:
         match order["event"]:
             case "t0":
                 self._runner.send_message("t0", {"monotonic": order["monotonic"]})
+                if self._reception is not None:
+                    self._reception.begin()
             case "stop":
                 self._expected -= order.get("lost", 0)
                 self._runner.send_message("break_off", None)
@@ -104,12 +108,16 @@ class Master:
         self._numbers[msg.node_id] = msg.data
 
     def _on_prepared(self, environment: Environment, msg: Any, **_: Any) -> None:  # noqa: ARG002
-        self._workers[msg.data["rank"]] = msg.data
+        rank = msg.data["rank"]
+        self._workers[rank] = msg.data
+        if self._reception is not None:
+            self._workers[rank] |= {"metrics_port": self._reception.relay_port(rank), "pid": 0}
         if len(self._workers) == self._expected:
             say("ready", workers=[self._workers[rank] for rank in sorted(self._workers)])
 
     def _on_final(self, environment: Environment, msg: Any, **_: Any) -> None:  # noqa: ARG002
-        self._accounts[msg.data["rank"]] = msg.data
+        account = msg.data if self._reception is None else self._reception.account(msg.data)
+        self._accounts[account["rank"]] = account
         self._tell_when_finished()
 
     def _tell_when_finished(self) -> None:
@@ -121,13 +129,15 @@ class Worker:
     """Holds this process's shift and reports to the master."""
 
     def __init__(self, environment: Environment) -> None:
-        self._on_attempt = _feed(environment)
+        self._on_records = _tell_in_batches(environment)
         self._runner = cast("Any", environment.runner)
         self._orders: AsyncResult = AsyncResult()
         self._t0: AsyncResult = AsyncResult()
         self._shift: Shift | None = None
+        self._outpost = Outpost(self._runner, os.environ) if CLOCK_OFFSET in os.environ else None
+        offset_s = 0.0 if self._outpost is None else self._outpost.clock_offset_s
         self._runner.register_message("orders", lambda msg, **_: self._orders.set(Orders(**msg.data)))
-        self._runner.register_message("t0", lambda msg, **_: self._t0.set(msg.data["monotonic"]))
+        self._runner.register_message("t0", lambda msg, **_: self._t0.set(msg.data["monotonic"] + offset_s))
         self._runner.register_message("break_off", lambda **_: gevent.spawn(self._break_off))
         if "HARNESS_WORKER" in os.environ:
             self._runner.send_message("number", int(os.environ["HARNESS_WORKER"]))
@@ -136,17 +146,25 @@ class Worker:
         """Wait for the orders, prepare, wait for T0, work, report."""
         orders = self._orders.get()
         try:
-            self._shift = Shift(orders, self._on_attempt)
+            if self._outpost is None:
+                self._shift = Shift(orders, self._on_records)
+            else:
+                self._shift = self._outpost.shift(orders, self._on_records)
         except UsageError as error:
             say("refused", reason=str(error))
             raise
         except OSError as error:
-            say("failed", reason=f"a worker could not prepare: {error}")
+            event, reason = unprepared(error, orders.metrics_port)
+            say(event, reason=reason)
             raise
         port = self._shift.metrics_port
         self._runner.send_message("prepared", {"rank": orders.rank, "metrics_port": port, "pid": os.getpid()})
         t0 = self._t0.get()
         account = self._shift.account() if t0 is None else self._shift.work(t0)
+        if self._outpost is not None:
+            account |= self._outpost.settle()
+        if account["unwritten"]:  # the parent hears it at once: other workers may have hours to go
+            say("unwritten", rank=orders.rank, reason=account["unwritten"])
         self._runner.send_message("final", account)
 
     def flush(self) -> None:
@@ -159,6 +177,11 @@ class Worker:
             self._t0.set(None)
         elif self._shift is not None:
             self._shift.break_off()
+
+
+def _reception_of(runner: Any, folder: RunFolder) -> Reception | None:
+    """Who receives the workers of other machines; None where there are none."""
+    return Reception(runner, folder.journal, os.environ, say) if PLACES in os.environ else None
 
 
 def _feed(environment: Environment) -> Callable[[Result], None]:
@@ -179,6 +202,36 @@ def _feed(environment: Environment) -> Callable[[Result], None]:
         )
 
     return on_attempt
+
+
+def _tell_in_batches(environment: Environment) -> Callable[[npt.NDArray[np.void]], None]:
+    """Feeds Locust's own statistics from the journal, as its master adds up its workers' (under a fixed name).
+
+    To fire its event for each attempt would cost more than the sending; nobody but its statistics listens in a run.
+    """
+    stats = environment.stats
+    delivered = [OUTCOMES.index(outcome) for outcome in DELIVERED]
+
+    def tell(records: npt.NDArray[np.void]) -> None:
+        ends = records[(records["kind"] == Kind.END) & np.isfinite(records["sent_s"]) & np.isfinite(records["done_s"])]
+        if not len(ends):
+            return
+        delta: Any = StatsEntry(stats, "upload", "POST")  # it says int where Locust itself adds floats
+        now = time.time()
+        took_ms = (ends["done_s"] - ends["sent_s"]) * 1000
+        delta.num_requests = len(ends)
+        delta.num_failures = int((~np.isin(ends["outcome"], delivered)).sum())
+        delta.total_response_time = float(took_ms.sum())
+        delta.min_response_time, delta.max_response_time = float(took_ms.min()), float(took_ms.max())
+        times, counts = np.unique(np.rint(took_ms).astype(int), return_counts=True)
+        delta.response_times = dict(zip(times.tolist(), counts.tolist(), strict=True))
+        delta.last_request_timestamp = now
+        delta.num_reqs_per_sec = {int(now): delta.num_requests}
+        delta.num_fail_per_sec = {int(now): delta.num_failures}
+        stats.total.extend(delta)
+        stats.get("upload", "POST").extend(delta)
+
+    return tell
 
 
 class ArrivalDriver(User):
@@ -270,6 +323,8 @@ _on_init: Any = events.init
 _on_options: Any = events.init_command_line_parser
 _on_options.add_listener(_keep_to_loopback)
 if _UNDER_HARNESS:
+    if JOIN_TOKEN in os.environ:
+        seal_locust(BaseSocket, os.environ[JOIN_TOKEN])
     watch_for_orphans()
     _on_init.add_listener(_set_up)
 else:

@@ -22,7 +22,7 @@ def go_round(desk: Desk, stations: Sequence[int], evening: Callable[[int, float]
         if due_s >= desk.deadline_s:
             return
         wait_until(desk.clock, due_s)
-        desk.telemetry.pages_due.inc(len(desk.plan.slots))
+        desk.telemetry.pages_due += len(desk.plan.slots)
         ended_s = evening(station, due_s).run()
         if ended_s is None:
             return

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import gevent
 
 from harness.drive.retry import Failure, strategy_of
 from harness.drive.upload.attempt import Result
 from harness.measure.journal import GaveUp, JournalWriter
-from harness.measure.telemetry import Ended, Telemetry
+from harness.measure.telemetry import Telemetry
 from harness.model import DELIVERED, Outcome
 from harness.plan import Plan
 from harness.scenario import Client
 
-_NAN = float("nan")
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
-@dataclass
+@dataclass(slots=True)
 class Desk:
     """What all evenings of one worker share: clock, journal, instruments, deadline."""
 
@@ -31,25 +34,30 @@ class Desk:
     journal: JournalWriter
     telemetry: Telemetry
     seed: int
-    on_attempt: Callable[[Result], None] = lambda _: None
+    on_attempt: Callable[[Result], None] | None = None
     """Called after every attempt (Locust's own statistics)."""
+    on_records: Callable[[npt.NDArray[np.void]], None] = lambda _: None
+    """Called with what the journal has noted, dtype journal.RECORD, whenever it is written down."""
     hold: Callable[[], None] = lambda: None
     """Called before every attempt: waits for the rate that the target consents to."""
-    ended: list[Ended] = field(default_factory=list)
-    """Attempts not yet counted by the instruments."""
     attempts: int = 0
     stations_begun: int = 0
+    shortages: Counter[str] = field(default_factory=Counter)
+    """Attempts that the generator could not make, by what it had too little of."""
 
     def flush(self) -> None:
-        """Write the journal and feed the instruments."""
+        """Feed the instruments and write the journal."""
+        records = self.journal.noted()
+        self.telemetry.count(records)
+        self.on_records(records)
         self.journal.flush()
-        batch, self.ended = self.ended, []
-        self.telemetry.ended(batch)
 
     def note(self, page: int, number: int, result: Result) -> None:
         """Record an attempt that is over."""
         progress = result.progress
         self.attempts += 1
+        if result.shortage is not None:
+            self.shortages[result.shortage] += 1
         self.journal.end(
             page,
             number,
@@ -68,22 +76,13 @@ class Desk:
             queue_s=result.queue_s,
             server_s=result.server_s,
         )
-        self.ended.append(
-            Ended(
-                result.outcome,
-                result.done_s - result.due_s,
-                result.done_s - result.sent_s,
-                result.sent_s - result.due_s,
-                progress.sent_bytes,
-            )
-        )
-        self.on_attempt(result)
+        if self.on_attempt is not None:
+            self.on_attempt(result)
 
     def withhold(self, page: int, number: int, due_s: float) -> None:
         """Record an attempt that the strategy held back: it has a due time and nothing else."""
         self.attempts += 1
         self.journal.end(page, number, Outcome.WITHHELD, due_s=due_s)
-        self.ended.append(Ended(Outcome.WITHHELD, _NAN, _NAN, _NAN, 0))
 
 
 class Attempts(Protocol):
@@ -98,6 +97,8 @@ class Attempts(Protocol):
 
 class Evening:
     """The evening of one station."""
+
+    __slots__ = ("_desk", "_due_s", "_station", "_strategy", "_uploader")
 
     def __init__(self, desk: Desk, station: int, uploader: Attempts, due_s: float | None = None) -> None:
         """`station` is its number in the plan; `due_s` is when it turns up, where the plan can't know."""
@@ -129,7 +130,7 @@ class Evening:
             due_s = done_s
             delivered += arrived
         if delivered == len(desk.plan.slots):
-            desk.telemetry.stations_completed.inc()
+            desk.telemetry.stations_completed += 1
         return due_s
 
     def _deliver(self, page: int, due_s: float) -> tuple[float | None, bool]:
@@ -172,11 +173,11 @@ class Evening:
         desk.hold()
         sent_s = desk.clock()
         desk.journal.begin(tries.page, tries.rows, tries.due_s, sent_s)
-        desk.telemetry.in_flight.inc()
+        desk.telemetry.in_flight += 1
         try:
             result = self._uploader.attempt(tries.page, tries.attempts, tries.due_s, sent_s)
         finally:
-            desk.telemetry.in_flight.dec()
+            desk.telemetry.in_flight -= 1
         desk.note(tries.page, tries.rows, result)
         tries.killed = result.killed
         if not result.killed:

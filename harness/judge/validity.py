@@ -19,6 +19,7 @@ from harness.figures.summary import Summary
 from harness.judge.condition import Condition, understood
 from harness.judge.quantity import shown
 from harness.judge.results import ThresholdResult, Validity
+from harness.judge.shortages import own_failures
 from harness.judge.thresholds import COMPARE, figures_in
 from harness.model import Outcome
 from harness.runfolder import RunRecord
@@ -62,7 +63,7 @@ def assess(summary: Summary, record: RunRecord, evidence: Evidence, thresholds: 
         *_own_failures(summary, record),
         *_clock(summary, record),
         *_limits(thresholds, evidence),
-        *record.problems,
+        *(problem for problem in record.problems if record.ended is None or problem not in record.ended.message),
     ]
     return Validity(valid=not reasons, reasons=list(dict.fromkeys(reasons)))
 
@@ -84,7 +85,7 @@ def _ending(summary: Summary, record: RunRecord) -> list[str]:
         return [f"the run was broken off: nothing is known of it after {shown(summary.duration_s, 's')}"]
     if record.ended.how == "crashed":
         return [f"the run crashed: {record.ended.message or 'see logs/'}"]
-    if record.ended.how == "starved":
+    if record.ended.how in {"killed", "starved"}:
         return [record.ended.message]
     return []
 
@@ -161,12 +162,7 @@ def _workers(record: RunRecord) -> list[str]:
 
 def _own_failures(summary: Summary, record: RunRecord) -> list[str]:
     count = summary.attempts.by_outcome.get(Outcome.GENERATOR_ERROR, 0)
-    reasons = []
-    if count:
-        reasons.append(
-            f"{count:,} attempts failed on the generator's side (generator_error: out of descriptors, ports or memory, or "
-            "more stations at once than client.max_in_flight): raise the limits, set client.source_addresses, use more workers"
-        )
+    reasons = own_failures(count, record)
     censored = summary.attempts.by_outcome.get(Outcome.CENSORED, 0)
     if censored and record.ended is not None and record.ended.how in {"completed", "deadline"}:
         reasons.append(

@@ -7,8 +7,10 @@ microsecond each) and written by `flush`, which the driver calls at least every 
 
 from __future__ import annotations
 
+import functools
 import os
 import struct
+from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,6 +69,11 @@ RECORD = np.dtype(
 
 _PACK = struct.Struct("<BBHIIIQQddddddffff")
 assert _PACK.size == RECORD.itemsize  # noqa: S101
+_BEGIN = struct.Struct("<B3xII20xdd48s")
+"""The same record with nothing but what a BEGIN knows: packing all of it takes twice as long."""
+assert _BEGIN.size == RECORD.itemsize  # noqa: S101
+_NOT_YET = struct.pack("<ddddffff", *[float("nan")] * 8)
+_KIND_BEGIN, _KIND_END = int(Kind.BEGIN), int(Kind.END)
 _NUMBER = {outcome: number for number, outcome in enumerate(OUTCOMES)}
 _NAN = float("nan")
 
@@ -79,18 +86,23 @@ def file_name(rank: int) -> str:
 class JournalWriter:
     """Appends records to one worker's file."""
 
-    def __init__(self, folder: Path | None, rank: int) -> None:
-        """Open (and create) the file of worker `rank` in `folder`; without a folder nothing is kept."""
+    def __init__(self, folder: Path | None, rank: int, write: Callable[[memoryview], int] | None = None) -> None:
+        """Open (and create) the file of worker `rank` in `folder`; without a folder nothing is kept.
+
+        `write` takes the records instead, and tells how many bytes it took (OSError: none): they are kept somewhere else.
+        """
         path = os.devnull if folder is None else folder / file_name(rank)
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._write = functools.partial(os.write, self._fd) if write is None else write
         self._pending = bytearray()
+        self._seen = 0
+        """How many of the pending bytes `noted` has shown (or are the rest of a record that it has)."""
         self._pack = _PACK.pack
+        self._pack_begin = _BEGIN.pack
 
     def begin(self, page: int, attempt: int, due_s: float, sent_s: float) -> None:
         """Note that an attempt starts."""
-        self._pending += self._pack(
-            Kind.BEGIN, 0, 0, page, attempt, 0, 0, 0, due_s, sent_s, _NAN, _NAN, _NAN, _NAN, _NAN, _NAN, _NAN, _NAN
-        )
+        self._pending += self._pack_begin(_KIND_BEGIN, page, attempt, due_s, sent_s, _NOT_YET)
 
     def end(
         self, page: int, attempt: int, outcome: Outcome, *, status: int = 0, sent_bytes: int = 0, resent_bytes: int = 0,
@@ -100,7 +112,7 @@ class JournalWriter:
     ) -> None:  # fmt: skip
         """Note how an attempt ended."""
         self._pending += self._pack(
-            Kind.END, _NUMBER[outcome], status, page, attempt, 0, sent_bytes, resent_bytes, due_s, sent_s,
+            _KIND_END, _NUMBER[outcome], status, page, attempt, 0, sent_bytes, resent_bytes, due_s, sent_s,
             connected_s, body_sent_s, first_byte_s, done_s, retry_after_s, login_s, queue_s, server_s,
         )  # fmt: skip
 
@@ -110,18 +122,24 @@ class JournalWriter:
             Kind.GAVE_UP, 0, reason, page, attempts, 0, 0, 0, _NAN, _NAN, _NAN, _NAN, _NAN, at_s, _NAN, _NAN, _NAN, _NAN
         )
 
+    def noted(self) -> npt.NDArray[np.void]:
+        """Records since the last call (or `flush`), as `read` would give them; to be called before `flush`."""
+        fresh = bytes(memoryview(self._pending)[self._seen :])
+        self._seen = len(self._pending)
+        return np.frombuffer(fresh, dtype=RECORD)
+
     def flush(self) -> None:
         """Hand everything noted so far to the kernel, where a killed process can't lose it any more.
 
         Raises OSError where it takes no more (a full disk); what it did not take is kept for the next time.
         """
-        pending, self._pending = self._pending, bytearray()
+        pending, self._pending, self._seen = self._pending, bytearray(), 0
         view = memoryview(pending)
         try:
             while view:
-                view = view[os.write(self._fd, view) :]
+                view = view[self._write(view) :]
         except OSError:
-            self._pending = bytearray(view) + self._pending
+            self._pending, self._seen = bytearray(view) + self._pending, len(view)
             raise
 
     def close(self) -> None:
@@ -130,10 +148,11 @@ class JournalWriter:
         os.close(self._fd)
 
 
-def read(path: Path) -> npt.NDArray[np.void]:
-    """Records of one journal file, in the order of writing, without the torn tail.
+def read(path: Path, first: int = 0, count: int | None = None) -> npt.NDArray[np.void]:
+    """Records of one journal file, in the order of writing, without the torn tail; from `first` on, at most `count`.
 
     Shape (n,), dtype `RECORD`.
     """
-    whole = path.stat().st_size // RECORD.itemsize
-    return np.fromfile(path, dtype=RECORD, count=whole)
+    whole = max(0, path.stat().st_size // RECORD.itemsize - first)
+    wanted = whole if count is None else min(count, whole)
+    return np.fromfile(path, dtype=RECORD, count=wanted, offset=first * RECORD.itemsize)

@@ -5,8 +5,8 @@ Held as columns, so that a million pages fit; a page is worked out when it is as
 
 from __future__ import annotations
 
-import json
-import random
+import hashlib
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -152,15 +152,13 @@ def reading_of(key: PageKey, seed: int) -> str:
     """
     if VOTES_PAGE.get(key.form) != key.page:
         return ""
-    rng = random.Random(f"{seed}/{key.station}")
-    votes = [rng.randint(5, 110) for _ in CANDIDATES]
-    invalid = rng.randint(0, 12)
+    # Numbers out of a digest: to seed a generator for each station costs ten times as much, in the middle of a run.
+    draws = struct.unpack("<5I", hashlib.blake2b(f"{seed}/{key.station}".encode(), digest_size=20).digest())
+    votes = [5 + draw % 106 for draw in draws[: len(CANDIDATES)]]
+    invalid = draws[3] % 13
     valid = sum(votes)
-    administration = {
-        "pemilih_dpt_j": valid + invalid + rng.randint(0, 60),
-        "suara_sah": valid,
-        "suara_tidak_sah": invalid,
-        "suara_total": valid + invalid,
-    }
-    content = {"administrasi": administration, "chart": dict(zip(CANDIDATES, votes, strict=True))}
-    return json.dumps(content, sort_keys=True, separators=(",", ":"))
+    chart = ",".join(f'"{candidate}":{count}' for candidate, count in zip(CANDIDATES, votes, strict=True))
+    return (
+        f'{{"administrasi":{{"pemilih_dpt_j":{valid + invalid + draws[4] % 61},"suara_sah":{valid},'
+        f'"suara_tidak_sah":{invalid},"suara_total":{valid + invalid}}},"chart":{{{chart}}}}}'
+    )

@@ -16,7 +16,9 @@ class WeightedStatus(Frozen):
     """One status of a list, drawn in proportion to its weight."""
 
     status: Status
+    """What the request is answered with."""
     weight: Annotated[float, Field(gt=0)] = 1.0
+    """How often, relative to the others."""
 
 
 def _one_is_a_list(value: object) -> object:

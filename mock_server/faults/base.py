@@ -41,6 +41,7 @@ class Match(Frozen):
     station: str | None = None
     """A station's 13-digit code or its beginning: "3509191001" is all of one kelurahan."""
     form: str | None = None
+    """ppwp, pdpr, pdpd, pdprdp or pdprdk."""
     method: str | None = None
     """HTTP method, in capitals."""
     phase: str | None = None
@@ -120,6 +121,7 @@ class Fault(Frozen):
     name: str = ""
     """What reports and metrics call it; its kind if left out."""
     kind: str
+    """Which fault it is."""
     start: Duration = 0.0
     """When it sets in, counted from T0 (alone: from the server's start)."""
     duration: Duration | None = None

@@ -110,8 +110,8 @@ def test_the_guide_to_adding_a_fault_names_every_place_where_one_can_act():
 
 def test_the_guides_example_works(tmp_path, monkeypatch):
     guide = (ROOT / "docs/adding-a-fault.md").read_text(encoding="utf-8")
-    code = guide.split("`mock_server/faults/klingon.py`:\n")[1].split("\nand `Klingon,`")[0]
-    (tmp_path / "klingon.py").write_text("\n".join(line.removeprefix("    ") for line in code.splitlines()))
+    (code,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    (tmp_path / "klingon.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     kind = importlib.import_module("klingon").Klingon
     assert issubclass(kind, Fault)

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from harness import machine, scenario_files
+from harness import capacity, scenario_files
 from harness.errors import ChildError, HarnessError, UsageError
 from harness.figures.summarise import summarise
 from harness.figures.tables import planned_due
@@ -23,10 +23,10 @@ def main(source: str, url: str, path: str) -> None:
     """Run and sum up. Raises UsageError if the plan doesn't fit this machine, ChildError if the run was broken off."""
     loaded = scenario_files.load(source, [], None, planned_due)
     plan = make_plan(loaded)
-    misfits = machine.misfits(loaded, plan, 1)
+    foreign = examine(url, loaded, plan, 1, os.environ, allow_command=False)
+    misfits = capacity.misfits(loaded, plan, 1, foreign.address)
     if misfits:
         raise UsageError("\n".join(misfits))
-    foreign = examine(url, loaded, plan, 1, os.environ, allow_command=False)
     folder = RunFolder(Path(path))
     order = Order(loaded, plan, folder, "bench", ["harness", "bench"], [], foreign=foreign)
     with Signals() as signals:

@@ -5,7 +5,6 @@ docs/adding-a-strategy.md says how to add one.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from harness.drive.retry.adaptive_throttle import AdaptiveThrottle
 from harness.drive.retry.circuit_breaker import CircuitBreaker
 from harness.drive.retry.decorrelated_jitter import DecorrelatedJitter
 from harness.drive.retry.growing import EqualJitter, Exponential, FullJitter
+from harness.drive.retry.luck import LateLuck, Luck
 from harness.drive.retry.none import Never
 from harness.drive.retry.retry_budget import RetryBudget
 from harness.drive.retry.rules import Rules
@@ -23,7 +23,7 @@ from harness.drive.retry.token_bucket import TokenBucket
 
 __all__ = ["STRATEGIES", "Failure", "Strategy", "strategy_of"]
 
-STRATEGIES: dict[type[configs.RetryConfig], Callable[[Any, random.Random], Strategy]] = {
+STRATEGIES: dict[type[configs.RetryConfig], Callable[[Any, Luck], Strategy]] = {
     configs.NoRetry: Never,
     configs.ImmediateRetry: Steady,
     configs.FixedRetry: Steady,
@@ -42,5 +42,5 @@ STRATEGIES: dict[type[configs.RetryConfig], Callable[[Any, random.Random], Strat
 
 def strategy_of(config: configs.RetryConfig, seed: int, station: str) -> Strategy:
     """A station's strategy, within the options that all have. The same seed and station code have the same luck."""
-    rng = random.Random(f"{seed}/retry/{station}")
-    return Rules(config, STRATEGIES[type(config)](config, rng), rng, random.Random(f"{seed}/spread/{station}"))
+    luck = LateLuck(f"{seed}/retry/{station}")
+    return Rules(config, STRATEGIES[type(config)](config, luck), luck, LateLuck(f"{seed}/spread/{station}"))

@@ -7,10 +7,10 @@ server took. Google's client fails a request that it throttles; a station asks a
 
 from __future__ import annotations
 
-import random
 from collections import deque
 
 from harness.drive.retry.backoff import full_jitter_s
+from harness.drive.retry.luck import Luck
 from harness.drive.retry.strategy import SERVED, Failure, Strategy
 from harness.model import Outcome
 from harness.scenario_retry import SHORTEST_PAUSE_S, AdaptiveThrottleRetry
@@ -19,7 +19,7 @@ from harness.scenario_retry import SHORTEST_PAUSE_S, AdaptiveThrottleRetry
 class AdaptiveThrottle(Strategy):
     """Asks less of a server that takes less, and retries after U(0, v)."""
 
-    def __init__(self, config: AdaptiveThrottleRetry, rng: random.Random) -> None:
+    def __init__(self, config: AdaptiveThrottleRetry, rng: Luck) -> None:
         """`rng` is the station's own, so that stations don't share their luck."""
         self._config = config
         self._rng = rng

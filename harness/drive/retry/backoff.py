@@ -6,8 +6,9 @@ classes ExpoBackoff, ExpoBackoffEqualJitter, ExpoBackoffFullJitter).
 
 from __future__ import annotations
 
-import random
 from typing import Protocol
+
+from harness.drive.retry.luck import Luck
 
 
 class Growth(Protocol):
@@ -27,12 +28,12 @@ def exponential_s(growth: Growth, n: int) -> float:
     return min(growth.cap, growth.base * 2.0 ** min(n, 60))
 
 
-def equal_jitter_s(growth: Growth, n: int, rng: random.Random) -> float:
+def equal_jitter_s(growth: Growth, n: int, rng: Luck) -> float:
     """v/2 + U(0, v/2): half is certain, half is spread."""
     half = exponential_s(growth, n) / 2
     return half + rng.uniform(0.0, half)
 
 
-def full_jitter_s(growth: Growth, n: int, rng: random.Random) -> float:
+def full_jitter_s(growth: Growth, n: int, rng: Luck) -> float:
     """U(0, v): all of it is spread."""
     return rng.uniform(0.0, exponential_s(growth, n))

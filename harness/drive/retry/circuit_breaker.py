@@ -7,10 +7,10 @@ that closes it again or opens it for as long once more. The counting begins anew
 
 from __future__ import annotations
 
-import random
 from collections import deque
 
 from harness.drive.retry.backoff import full_jitter_s
+from harness.drive.retry.luck import Luck
 from harness.drive.retry.strategy import SERVED, Failure, Strategy
 from harness.model import Outcome
 from harness.scenario_retry import CircuitBreakerRetry
@@ -19,7 +19,7 @@ from harness.scenario_retry import CircuitBreakerRetry
 class CircuitBreaker(Strategy):
     """Withholds while open; while closed it retries after U(0, v)."""
 
-    def __init__(self, config: CircuitBreakerRetry, rng: random.Random) -> None:
+    def __init__(self, config: CircuitBreakerRetry, rng: Luck) -> None:
         """`rng` is the station's own, so that stations don't share their luck."""
         self._config = config
         self._rng = rng

@@ -5,8 +5,7 @@ AWS Architecture Blog, "Exponential Backoff And Jitter"; its simulator's class E
 
 from __future__ import annotations
 
-import random
-
+from harness.drive.retry.luck import Luck
 from harness.drive.retry.strategy import Failure, Strategy
 from harness.scenario_retry import DecorrelatedJitterRetry
 
@@ -14,7 +13,7 @@ from harness.scenario_retry import DecorrelatedJitterRetry
 class DecorrelatedJitter(Strategy):
     """Each pause grows from the one before, not from the number of attempts."""
 
-    def __init__(self, config: DecorrelatedJitterRetry, rng: random.Random) -> None:
+    def __init__(self, config: DecorrelatedJitterRetry, rng: Luck) -> None:
         """`rng` is the station's own, so that stations don't share their luck."""
         self._config = config
         self._rng = rng

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import random
-
 from harness.drive.retry.backoff import equal_jitter_s, exponential_s, full_jitter_s
+from harness.drive.retry.luck import Luck
 from harness.drive.retry.strategy import Failure, Strategy
 from harness.scenario_retry import EqualJitterRetry, ExponentialRetry, FullJitterRetry, OutboxRetry
 
@@ -12,7 +11,7 @@ from harness.scenario_retry import EqualJitterRetry, ExponentialRetry, FullJitte
 class Exponential(Strategy):
     """Waits v."""
 
-    def __init__(self, config: ExponentialRetry, rng: random.Random) -> None:  # noqa: ARG002
+    def __init__(self, config: ExponentialRetry, rng: Luck) -> None:  # noqa: ARG002
         """No luck in it."""
         self._config = config
 
@@ -24,7 +23,7 @@ class Exponential(Strategy):
 class EqualJitter(Strategy):
     """Waits v/2 + U(0, v/2)."""
 
-    def __init__(self, config: EqualJitterRetry, rng: random.Random) -> None:
+    def __init__(self, config: EqualJitterRetry, rng: Luck) -> None:
         """`rng` is the station's own, so that stations don't share their luck."""
         self._config = config
         self._rng = rng
@@ -40,7 +39,7 @@ class FullJitter(Strategy):
     The outbox is the officers' own workaround: plain photos kept on the phone, uploaded once the server works again.
     """
 
-    def __init__(self, config: FullJitterRetry | OutboxRetry, rng: random.Random) -> None:
+    def __init__(self, config: FullJitterRetry | OutboxRetry, rng: Luck) -> None:
         """`rng` is the station's own, so that stations don't share their luck."""
         self._config = config
         self._rng = rng

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-
+from harness.drive.retry.luck import Luck
 from harness.drive.retry.strategy import Failure, Strategy
 from harness.measure.journal import GaveUp
 from harness.scenario_retry import NoRetry
@@ -12,7 +11,7 @@ from harness.scenario_retry import NoRetry
 class Never(Strategy):
     """Never tries again."""
 
-    def __init__(self, config: NoRetry, rng: random.Random) -> None:
+    def __init__(self, config: NoRetry, rng: Luck) -> None:
         """There is nothing to remember."""
 
     def pause(self, failure: Failure) -> GaveUp:  # noqa: ARG002

@@ -8,11 +8,11 @@ calls; a station's is 0.1 a second, one in ten seconds.
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from itertools import takewhile
 
 from harness.drive.retry.backoff import full_jitter_s
+from harness.drive.retry.luck import Luck
 from harness.drive.retry.strategy import Failure, Strategy
 from harness.measure.journal import GaveUp
 from harness.scenario_retry import RetryBudgetRetry
@@ -24,7 +24,7 @@ _TINY = 1e-9
 class RetryBudget(Strategy):
     """Retries after U(0, v), as far as the budget reaches."""
 
-    def __init__(self, config: RetryBudgetRetry, rng: random.Random) -> None:
+    def __init__(self, config: RetryBudgetRetry, rng: Luck) -> None:
         """`rng` is the station's own, so that stations don't share their luck."""
         self._config = config
         self._rng = rng

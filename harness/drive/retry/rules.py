@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-
+from harness.drive.retry.luck import Luck
 from harness.drive.retry.strategy import Failure, Strategy
 from harness.measure.journal import GaveUp
 from harness.model import Outcome
@@ -16,14 +15,16 @@ _MAY_PASS_LATER = frozenset({401, 408, 423, 425})
 class Rules(Strategy):
     """A strategy within the options that all strategies have."""
 
+    __slots__ = ("_config", "_rng", "_spread_s", "_strategy")
+
     def __init__(
-        self, config: RetryConfig, strategy: Strategy, rng: random.Random, spread_rng: random.Random
+        self, config: RetryConfig, strategy: Strategy, rng: Luck, spread_rng: Luck
     ) -> None:  # fmt: skip
         """`rng` is the strategy's own generator; the spread has another, so that it doesn't shift the pauses."""
         self._config = config
         self._strategy = strategy
         self._rng = rng
-        self._spread_s = spread_rng.uniform(0.0, config.spread)
+        self._spread_s = spread_rng.uniform(0.0, config.spread) if config.spread else 0.0
 
     def before(self, now_s: float, attempts: int) -> float | GaveUp | None:
         """As the strategy says; the evening's very first attempt waits for its part of the spread."""

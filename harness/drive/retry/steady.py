@@ -6,8 +6,7 @@ what simple upload clients do (tuspy's retry_delay).
 
 from __future__ import annotations
 
-import random
-
+from harness.drive.retry.luck import Luck
 from harness.drive.retry.strategy import Failure, Strategy
 from harness.scenario_retry import FixedRetry, ImmediateRetry
 
@@ -15,7 +14,7 @@ from harness.scenario_retry import FixedRetry, ImmediateRetry
 class Steady(Strategy):
     """Waits the same time each time, without end."""
 
-    def __init__(self, config: FixedRetry | ImmediateRetry, rng: random.Random) -> None:  # noqa: ARG002
+    def __init__(self, config: FixedRetry | ImmediateRetry, rng: Luck) -> None:  # noqa: ARG002
         """The pause is all it knows."""
         self._pause_s = config.pause if isinstance(config, ImmediateRetry) else config.base
 

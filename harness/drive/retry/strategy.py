@@ -30,6 +30,8 @@ class Failure:
 class Strategy(ABC):
     """How one station behaves. An attempt is asked for, sent and over before the next one is asked for."""
 
+    __slots__ = ()
+
     def before(self, now_s: float, attempts: int) -> float | GaveUp | None:  # noqa: ARG002
         """None: send. A moment: withhold the attempt, ask again then. A reason: give the page up.
 

@@ -6,9 +6,8 @@ calls; a station has three pages to send, so its bucket is smaller (capacity 3, 
 
 from __future__ import annotations
 
-import random
-
 from harness.drive.retry.backoff import full_jitter_s
+from harness.drive.retry.luck import Luck
 from harness.drive.retry.strategy import Failure, Strategy
 from harness.measure.journal import GaveUp
 from harness.model import DELIVERED, Outcome
@@ -21,7 +20,7 @@ _DIGITS = 9
 class TokenBucket(Strategy):
     """Retries while there are tokens, after U(0, v)."""
 
-    def __init__(self, config: TokenBucketRetry, rng: random.Random) -> None:
+    def __init__(self, config: TokenBucketRetry, rng: Luck) -> None:
         """`rng` is the station's own, so that stations don't share their luck."""
         self._config = config
         self._rng = rng

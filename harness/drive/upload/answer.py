@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import httptools
 
@@ -22,46 +23,62 @@ class Answer:
     keep_alive: bool
 
 
-@dataclass(slots=True)
 class Parser:
-    """Collects an answer from httptools' callbacks."""
+    """Collects one answer after another from httptools' callbacks: one a connection, made when the first bytes come.
 
-    bodiless: bool = False
-    """The answer to a HEAD: it ends with its headers, whatever length they tell."""
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytearray = field(default_factory=bytearray)
-    has_headers: bool = False
-    complete: bool = False
-    keep_alive: bool = False
-    feed: httptools.HttpResponseParser = field(init=False)
+    `drop` it with the connection: httptools and this object refer to each other, and would wait for the garbage collector.
+    """
 
-    def __post_init__(self) -> None:
-        self.feed = httptools.HttpResponseParser(self)
+    __slots__ = ("_body", "_body_bytes", "_feed", "_headers", "bodiless", "complete", "has_headers", "keep_alive")
+
+    def __init__(self) -> None:
+        self.bodiless = False
+        """The answer to a HEAD: it ends with its headers, whatever length they tell."""
+        self.has_headers = False
+        self.complete = False
+        self.keep_alive = False
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._feed: Any = httptools.HttpResponseParser(self)
+
+    def expect(self, *, bodiless: bool) -> None:
+        """Get ready for the next answer. After a bodiless one httptools still waits for the body: it is made anew."""
+        if self.bodiless:
+            self._feed = httptools.HttpResponseParser(self)
+        self.bodiless = bodiless
+        self.on_message_begin()
+
+    def drop(self) -> None:
+        """The connection is closed."""
+        self._feed = None
 
     def on_message_begin(self) -> None:
         """Forget an interim answer."""
-        self.headers.clear()
-        self.body.clear()
+        self._headers = []
+        self._body = []
+        self._body_bytes = 0
         self.has_headers = self.complete = False
 
     def on_headers_complete(self) -> None:
         """The headers are whole."""
         self.has_headers = True
         if self.bodiless:  # the parser doesn't know what was asked, and would wait for a body
-            is_old = self.feed.get_http_version() == "1.0"
-            self.keep_alive = not is_old and "close" not in self.headers.get("connection", "").lower()
+            is_old = self._feed.get_http_version() == "1.0"
+            self.keep_alive = not is_old and "close" not in self._decoded().get("connection", "").lower()
             self.complete = True
         else:
-            self.keep_alive = bool(self.feed.should_keep_alive())  # only true while the parser is within the message
+            self.keep_alive = bool(self._feed.should_keep_alive())  # only true while the parser is within the message
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header."""
-        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        self._headers.append((name, value))
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
-        self.body += body
-        if len(self.body) > _LARGEST_ANSWER_BYTES:
+        self._body.append(body)
+        self._body_bytes += len(body)
+        if self._body_bytes > _LARGEST_ANSWER_BYTES:
             raise MalformedAnswerError
 
     def on_message_complete(self) -> None:
@@ -71,7 +88,7 @@ class Parser:
     @property
     def is_final(self) -> bool:
         """The headers are whole, and they are no interim answer's (100 Continue and its like)."""
-        return self.has_headers and self.feed.get_status_code() >= _FIRST_FINAL_STATUS
+        return self.has_headers and self._feed.get_status_code() >= _FIRST_FINAL_STATUS
 
     def take(self, data: bytes) -> None:
         """Go on with what came; nothing means that the server closed.
@@ -82,19 +99,23 @@ class Parser:
             self._end_of_stream()
             return
         try:
-            self.feed.feed_data(data)
+            self._feed.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             raise MalformedAnswerError(str(error)) from error
-        if self.complete and not self.is_final:  # the real one follows
+        if self.complete and self._feed.get_status_code() < _FIRST_FINAL_STATUS:  # the real one follows
             self.complete = False
 
     def answer(self, *, reusable: bool) -> Answer:
         """What came; `reusable` if the connection may be used again as far as the sender knows."""
-        return Answer(self.feed.get_status_code(), self.headers, bytes(self.body), reusable and self.keep_alive)
+        body = b"".join(self._body)
+        return Answer(self._feed.get_status_code(), self._decoded(), body, reusable and self.keep_alive)
+
+    def _decoded(self) -> dict[str, str]:
+        return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self._headers}
 
     def _end_of_stream(self) -> None:
         """The server closed: the end of an answer without a length, else it broke off."""
-        if not self.has_headers or self.headers.keys() & {"content-length", "transfer-encoding"}:
+        if not self.has_headers or self._decoded().keys() & {"content-length", "transfer-encoding"}:
             raise ConnectionClosedError
         self.keep_alive = False
         self.complete = True

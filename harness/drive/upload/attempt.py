@@ -11,15 +11,17 @@ from http import HTTPStatus
 import gevent
 
 from harness.drive.connections import Lane
+from harness.drive.deadlines import Deadlines
 from harness.drive.upload import multipart, put, templated, tus
 from harness.drive.upload.answer import Answer
 from harness.drive.upload.delivery import Delivery, Ending, Photo, Sender, head_of
 from harness.drive.upload.headers import retry_after_s, server_timing_s
 from harness.drive.upload.http import Progress
-from harness.drive.upload.outcomes import FOREIGN, DeadlineError, MalformedAnswerError, outcome_of, outcome_of_status
+from harness.drive.upload.outcomes import FOREIGN, MalformedAnswerError, outcome_of, outcome_of_status
+from harness.drive.upload.shortage import shortage_of
 from harness.drive.upload.templated import Api, TargetSender
 from harness.drive.upload.wire import Wire
-from harness.model import DELIVERED, Outcome
+from harness.model import DELIVERED, Outcome, Shortage
 from harness.plan import Plan
 from harness.scenario import Client
 from harness.scenario_protocol import Tus
@@ -46,6 +48,8 @@ class Result:
     """Of the photo's bytes sent, those that had been sent before."""
     killed: bool = False
     """The run was broken off while it was under way."""
+    shortage: Shortage | None = None
+    """Why the generator could not make it; None unless it is a generator_error."""
 
 
 class LoginRefusedError(Exception):
@@ -59,11 +63,16 @@ class LoginRefusedError(Exception):
 class Uploader:
     """Makes the attempts of one station over its lane, keeps its token, and remembers its page's delivery."""
 
+    __slots__ = (
+        "_api", "_client", "_clock", "_deadlines", "_delivery", "_host", "_lane", "_page", "_pin", "_plan", "_token",
+    )  # fmt: skip
+
     def __init__(
         self, plan: Plan, client: Client, lane: Lane, host_header: str, pin: str, clock: Callable[[], float],
-        api: Api | None = None,
+        api: Api | None = None, deadlines: Deadlines | None = None,
     ) -> None:  # fmt: skip
-        """`api` is how a server of the user's is spoken to; None the mock's way."""
+        """`api` is how a server of the user's is spoken to; None the mock's way. `deadlines` are shared by a worker's stations."""
+        self._deadlines = deadlines or Deadlines(client.timeout)
         self._api = api
         self._plan = plan
         self._client = client
@@ -82,19 +91,23 @@ class Uploader:
         resent_bytes = delivery.mark.resent_bytes
         result = Result(Outcome.CENSORED, 0, due_s, sent_s, progress, _NAN, _NAN, _NAN, _NAN, _NAN)
         wire = Wire(self._lane, self._clock, progress, client.connect_timeout, self._clock() + client.timeout)
+        deadline = self._deadlines.begin()
         try:
-            with gevent.Timeout(client.timeout, DeadlineError):
-                wire.open()
+            wire.open()
+            if not self._token:
                 self._log_in(page, wire, result)
-                ending = delivery.attempt(wire, self._sender(number))
+            ending = delivery.attempt(wire, self._sender(number))
         except LoginRefusedError as refused:
             ending = Ending(self._refusal(refused.answer.status), refused.answer)
         except FOREIGN as error:
             result.outcome = outcome_of(error, progress.stage)
             result.killed = isinstance(error, gevent.GreenletExit)
             result.done_s = _NAN if result.killed else self._clock()
+            if result.outcome is Outcome.GENERATOR_ERROR:
+                result.shortage = shortage_of(error)
             return result
         finally:
+            deadline.met()
             wire.let_go()
             result.resent_bytes = delivery.mark.resent_bytes - resent_bytes
         result.done_s = self._clock()
@@ -110,8 +123,9 @@ class Uploader:
     def _delivery_of(self, page: int) -> Delivery:
         if self._delivery is None or page != self._page:
             shown = self._plan.page(page)
-            body, tail = self._plan.photo(page)
-            photo = Photo(shown.station, shown.form, shown.page, body, tail, shown.sha256, shown.reading)
+            photo = Photo(
+                shown.station, shown.form, shown.page, *self._plan.photo(page), shown.sha256, shown.reading
+            )  # fmt: skip
             self._page, self._delivery = page, delivery_of(self._client, photo, self._api)
         return self._delivery
 
@@ -126,8 +140,8 @@ class Uploader:
         return Outcome.REJECTED if outcome in _ACKNOWLEDGING else outcome
 
     def _log_in(self, page: int, wire: Wire, result: Result) -> None:
-        """Get a token, unless there is one; the time it takes belongs to the attempt."""
-        if self._token or (self._api is not None and not self._api.logs_in):
+        """Get a token, where one is needed; the time it takes belongs to the attempt."""
+        if self._api is not None and not self._api.logs_in:
             return
         began = self._clock()
         answer = wire.ask([self._login_request(self._plan.key(page).station)])
@@ -169,8 +183,13 @@ def delivery_of(client: Client, photo: Photo, api: Api | None = None) -> Deliver
 def _note(result: Result, ending: Ending) -> None:
     answer = ending.answer
     result.outcome, result.status = ending.outcome, answer.status
-    result.retry_after_s = retry_after_s(answer.headers.get("retry-after", ""), datetime.now(UTC))
-    timing = server_timing_s(answer.headers.get("server-timing", ""))
+    asked = answer.headers.get("retry-after")
+    if asked is not None:
+        result.retry_after_s = retry_after_s(asked, datetime.now(UTC))
+    told = answer.headers.get("server-timing")
+    if told is None:
+        return
+    timing = server_timing_s(told)
     result.queue_s = timing.get("queue", _NAN)
     if "service" in timing or "store" in timing:
         result.server_s = timing.get("service", 0.0) + timing.get("store", 0.0)

@@ -8,13 +8,10 @@ from enum import Enum
 
 import gevent
 
+from harness.drive.upload.shortage import GENERATOR_ERRNOS
 from harness.model import Outcome
 
 RESET_ERRNOS = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED})
-_GENERATOR_ERRNOS = frozenset(
-    {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.ENOBUFS, errno.ENOMEM}
-)
-"""Descriptors, ports and memory: ours, never the server's."""
 _TIMEOUT_ERRNOS = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH})
 
 
@@ -42,6 +39,14 @@ class DeadlineError(BaseException):
     """The attempt's time is up. A BaseException, so that no handler on the way takes it for something else."""
 
 
+_NAMED = {
+    200: Outcome.REPLAYED,
+    201: Outcome.ACCEPTED,
+    202: Outcome.PENDING,
+    422: Outcome.UNREADABLE,
+    429: Outcome.THROTTLED,
+    503: Outcome.UNAVAILABLE,
+}
 FOREIGN = (
     DeadlineError, ConnectionClosedError, MalformedAnswerError, GeneratorLimitError, MemoryError, gevent.GreenletExit, OSError,
 )  # fmt: skip
@@ -79,7 +84,7 @@ def _outcome_of_errno(error: OSError, stage: Stage) -> Outcome:
         return Outcome.RESET
     if error.errno in _TIMEOUT_ERRNOS:
         return stage.value
-    if error.errno in _GENERATOR_ERRNOS:
+    if error.errno in GENERATOR_ERRNOS:
         return Outcome.GENERATOR_ERROR
     raise error
 
@@ -90,16 +95,8 @@ def outcome_of_status(status: int) -> Outcome:
     >>> outcome_of_status(201), outcome_of_status(503)
     (<Outcome.ACCEPTED: 'accepted'>, <Outcome.UNAVAILABLE: 'unavailable'>)
     """
-    named = {
-        200: Outcome.REPLAYED,
-        201: Outcome.ACCEPTED,
-        202: Outcome.PENDING,
-        422: Outcome.UNREADABLE,
-        429: Outcome.THROTTLED,
-        503: Outcome.UNAVAILABLE,
-    }
-    if status in named:
-        return named[status]
+    if status in _NAMED:
+        return _NAMED[status]
     if status < 400:
         return Outcome.MALFORMED  # no answer to an upload: never to be taken for an acknowledgement
     return Outcome.SERVER_ERROR if status >= 500 else Outcome.REJECTED

@@ -12,7 +12,7 @@ import gevent
 from gevent.socket import wait_read
 
 from harness.drive.link import Line
-from harness.drive.upload.answer import Answer, Parser
+from harness.drive.upload.answer import Answer
 from harness.drive.upload.http import Connection, Progress, Target
 from harness.drive.upload.outcomes import Stage
 from harness.drive.upload.tls import TlsChannel
@@ -24,6 +24,8 @@ _ONE_WAY = 0.5
 
 class PacedConnection(Connection):
     """A connection whose bytes take as long as the station's line needs."""
+
+    __slots__ = ("line",)
 
     def __init__(
         self,
@@ -56,16 +58,16 @@ class PacedConnection(Connection):
         progress.first_byte_s += heard_s
         return answer
 
-    def _send(self, buffers: Sequence[bytes | memoryview], progress: Progress, parser: Parser) -> bool:
+    def _send(self, buffers: Sequence[bytes | memoryview], progress: Progress, bodiless: bool) -> bool:
         """Send step by step; False if the server answered before everything was sent."""
         through_s = self._clock()
         for step in steps(buffers):
             through_s = self.line.through(sum(map(len, step)), through_s)
             while self._listen_until(through_s):
-                if self._heard(progress, parser):
+                if self._heard(progress, bodiless):
                     return False
             before_s = self._clock()
-            if not super()._send(step, progress, parser):
+            if not super()._send(step, progress, bodiless):
                 return False
             waited_s = self._clock() - before_s
             if waited_s > STEP_BYTES / self.line.upload_bytes_per_s:  # the server took no more: the line stood idle

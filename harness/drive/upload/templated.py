@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from urllib.parse import quote
 
 from harness.drive.upload.answer import Answer
@@ -21,6 +22,8 @@ from harness.scenario_target import Part, TargetApi
 
 _BOUNDARY = "----station-photo-6f0c1a"
 _LONGEST_TOKEN = 16_384
+_PLAIN = frozenset({"station", "form", "page", "sha256", "size", "attempt"})
+"""Letters and digits: nothing in them that a path would have to escape."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,20 @@ class _Request:
 
     def head(self, host: str, values: Mapping[str, str], length: int, content_type: str) -> bytes:
         """The head of a request with a body of so many bytes."""
-        in_path = {name: quote(value, safe="") for name, value in values.items() if name in self.path.words}
-        lines = [f"{self.method} {self.path.fill(in_path)} HTTP/1.1", f"Host: {host}"]
-        lines += self.lines(values)
-        if content_type and not any(name.lower() == "content-type" for name, _ in self.headers):
+        in_path = {name: values[name] if name in _PLAIN else quote(values[name], safe="") for name in self.path.words}
+        lines = [f"{self.method} {self.path.fill(in_path)} HTTP/1.1", f"Host: {host}", *self.lines(values)]
+        if content_type and not self._says_content_type:
             lines.append(f"Content-Type: {content_type}")
         return "\r\n".join([*lines, f"Content-Length: {length}", "", ""]).encode()
+
+    @cached_property
+    def _says_content_type(self) -> bool:
+        return any(name.lower() == "content-type" for name, _ in self.headers)
+
+    @property
+    def words(self) -> frozenset[str]:
+        """Of all its templates."""
+        return self.path.words.union(*(template.words for _, template in self.headers))
 
     def lines(self, values: Mapping[str, str]) -> list[str]:
         """The headers, filled in."""
@@ -74,16 +85,28 @@ class Api:
 
     def around(self, photo: Photo, sender: Sender) -> tuple[bytes, bytes]:
         """What goes before the photo, and what behind it."""
-        values = values_of(photo, sender)
+        values = self._values(photo, sender)
         before, after, kind = b"", b"", "image/jpeg"
         if self.multipart:
             (before, after), kind = self._parts(values), f"multipart/form-data; boundary={_BOUNDARY}"
         length = len(before) + photo.size_bytes + len(after)
         return self.upload.head(sender.host, values, length, kind) + before, after
 
+    def _values(self, photo: Photo, sender: Sender) -> Mapping[str, str]:
+        """What the templates' words stand for, as far as they are in any."""
+        values: dict[str, str] = {}
+        for word in self._words:
+            values[word] = _VALUES[word](photo, sender)
+        return values
+
+    @cached_property
+    def _words(self) -> frozenset[str]:
+        in_parts = [template.words for _, *both in self.parts for template in both if template is not None]
+        return self.upload.words.union(*in_parts)
+
     def headers(self, photo: Photo, sender: Sender) -> list[str]:
         """The headers alone, for a protocol that has requests of its own."""
-        values = values_of(photo, sender)
+        values = self._values(photo, sender)
         return [f"Host: {sender.host}", *self.upload.lines(values)]
 
     def login_request(self, host: str, station: str, pin: str) -> bytes:
@@ -148,19 +171,18 @@ class TargetSender(Sender):
         return self.api.headers(photo, self)
 
 
-def values_of(photo: Photo, sender: Sender) -> dict[str, str]:
-    """What the words of an upload's templates stand for."""
-    return {
-        "station": photo.station,
-        "form": photo.form,
-        "page": str(photo.page),
-        "sha256": photo.sha256,
-        "digest": base64.b64encode(bytes.fromhex(photo.sha256)).decode(),
-        "size": str(photo.size_bytes),
-        "attempt": str(sender.attempt),
-        "reading": photo.reading,
-        "token": sender.token,
-    }
+_VALUES: dict[str, Callable[[Photo, Sender], str]] = {
+    "station": lambda photo, _: photo.station,
+    "form": lambda photo, _: photo.form,
+    "page": lambda photo, _: str(photo.page),
+    "sha256": lambda photo, _: photo.sha256,
+    "digest": lambda photo, _: base64.b64encode(bytes.fromhex(photo.sha256)).decode(),
+    "size": lambda photo, _: str(photo.size_bytes),
+    "attempt": lambda _, sender: str(sender.attempt),
+    "reading": lambda photo, _: photo.reading,
+    "token": lambda _, sender: sender.token,
+}
+"""What the words of an upload's templates stand for."""
 
 
 def api_of(target: TargetApi, environment: Mapping[str, str]) -> Api:

@@ -30,19 +30,6 @@ class Tls:
     """Whether a station's later connections take up the session of its earlier ones."""
 
 
-def context_of(authority: str | None) -> ssl.SSLContext:
-    """A client's context that trusts one authority (PEM text), or the system's if None. Certificates are always verified.
-
-    Raises ssl.SSLError (an OSError) where the text holds no certificate.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if authority is None:
-        context.load_default_certs()
-    else:
-        context.load_verify_locations(cadata=authority)
-    return context
-
-
 class TlsChannel:
     """TLS over a non-blocking socket. Raises BlockingIOError where it would have to wait, ssl.SSLError where TLS fails."""
 
@@ -97,7 +84,7 @@ class TlsChannel:
             else:
                 return self._flushed()
 
-    def sendmsg(self, buffers: Sequence[memoryview]) -> int:
+    def sendmsg(self, buffers: Sequence[bytes | memoryview]) -> int:
         """Encrypt and send the first of the buffers' bytes; how many of them the kernel has taken in whole records.
 
         After BlockingIOError the same bytes must be offered again: some of them are encrypted already.
@@ -122,7 +109,7 @@ class TlsChannel:
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return b""
 
-    def _encrypt(self, buffers: Sequence[memoryview]) -> None:
+    def _encrypt(self, buffers: Sequence[bytes | memoryview]) -> None:
         """A few records of what comes first, to be sent together."""
         begun = len(self._unsent)
         self._flushed_bytes = 0

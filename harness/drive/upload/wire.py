@@ -17,6 +17,8 @@ _NAN = float("nan")
 class Wire:
     """Carries the requests of one attempt, one after another. `let_go` must be called at its end, however it ends."""
 
+    __slots__ = ("_alive", "_clock", "_connect_timeout_s", "_connection", "_lane", "_until_s", "progress")
+
     def __init__(
         self,
         lane: Lane,
@@ -47,11 +49,17 @@ class Wire:
         progress = self.progress
         progress.stage = Stage.CONNECT
         if not connection.used:
-            with gevent.Timeout(self._connect_timeout_s, DeadlineError):
-                connection.connect()
+            self._connect(connection)
         if progress.connected_s != progress.connected_s:  # NaN: not yet; a second connection is part of the sending
             progress.connected_s = self._clock()
         return connection
+
+    def _connect(self, connection: Connection) -> None:
+        if self._connect_timeout_s is None:
+            connection.connect()
+            return
+        with gevent.Timeout(self._connect_timeout_s, DeadlineError):
+            connection.connect()
 
     def ask(self, buffers: Sequence[bytes | memoryview], *, bodiless: bool = False) -> Answer:
         """Send a request and take its answer (`bodiless`: to a HEAD). The times are those of the latest request."""

@@ -10,7 +10,6 @@ import gevent
 import pytest
 
 from harness.drive.connections import Connections
-from harness.drive.upload.answer import Parser
 from harness.drive.upload.http import Connection, Progress, Target
 from harness.drive.upload.outcomes import (
     ConnectionClosedError,
@@ -244,9 +243,9 @@ def test_an_answer_right_behind_an_interim_one_is_heard_at_once():
     connection = Connection(Target(socket.AF_INET, ("127.0.0.1", 1), "x"), None, time.monotonic)
     channel: Any = Channel()
     connection._channel = channel
-    parser = Parser()
-    assert connection._heard(Progress(), parser)
-    assert parser.answer(reusable=True).status == 503
+    assert connection._heard(Progress(), bodiless=False)
+    assert connection._parser is not None
+    assert connection._parser.answer(reusable=True).status == 503
     connection.close()
 
 
@@ -320,7 +319,7 @@ def test_running_out_of_descriptors_is_our_fault(monkeypatch):
     def refuse(*_args, **_kwargs):
         raise OSError(errno.EMFILE, "too many open files")
 
-    monkeypatch.setattr("harness.drive.upload.http.socket.socket", refuse)
+    monkeypatch.setattr("harness.drive.upload.http._native_socket", refuse)
     with pytest.raises(GeneratorLimitError) as caught:
         Connection(Target(socket.AF_INET, ("127.0.0.1", 1), "x"), None, time.monotonic)
     assert outcome_of(caught.value, Stage.CONNECT) is Outcome.GENERATOR_ERROR

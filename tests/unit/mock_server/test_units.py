@@ -12,6 +12,10 @@ def test_durations_are_seconds(text, seconds):
     assert units.duration_s(text) == pytest.approx(seconds)
 
 
+def test_a_unit_is_applied_in_decimal_so_that_a_duration_is_written_back_as_it_was_read():
+    assert units.duration_s("144ms") == 0.144  # 144 * 0.001 is 0.14400000000000002
+
+
 @pytest.mark.parametrize("wrong", ["5", 5, "5 parsecs", "", "s", None, "-1s", "nan s"])
 def test_a_duration_needs_a_number_and_a_unit(wrong):
     with pytest.raises(ValueError, match="is not a duration"):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from harness.capacity import misfits
 from harness.errors import ConfigurationError
 from harness.figures.tables import planned_due, write_plan
-from harness.machine import misfits
 from harness.plan import make_plan
 from harness.plan.forecast import forecast
 from harness.runfolder import RunFolder

@@ -1,0 +1,119 @@
+"""The documentation site: pages made from the code are as the code is, and it builds without a warning and without the net."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+
+from handbook.__main__ import DOCS, pages
+from handbook.tables import prose
+from harness.experiment import Experiment
+from harness.scenario import Scenario
+from mock_server.faults.registry import KINDS
+from mock_server.profile import Profile
+from mock_server.units import Fixed
+from tests.documents import DOCUMENTS, ROOT
+from tests.documents import prose as without_code
+
+MADE = pages()
+REFERENCE = "".join(MADE.values())
+ROW = re.compile(r"^\| `([\w.]+)` \| (.*?) \| (?:`(.*?)`|needed|) \| (.*) \|$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_every_page_that_is_made_from_the_code_is_as_made(name: str) -> None:
+    assert (DOCS / name).read_text("utf-8") == MADE[name], "make docs writes it anew"
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Every model that an annotation leads to, through unions, lists and other models; distributions have a table of their own."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if not issubclass(annotation, Fixed.__mro__[1]):
+            yield annotation
+            for field in annotation.model_fields.values():
+                yield from models_in(field.annotation)
+    elif get_origin(annotation) is not None:
+        for inner in get_args(annotation):
+            yield from models_in(inner)
+
+
+@pytest.mark.parametrize("model", dict.fromkeys([*models_in(Scenario), *models_in(Profile), *models_in(Experiment), *KINDS]))  # fmt: skip
+def test_every_key_of_every_table_is_in_the_reference_with_its_own_words(model: type[BaseModel]) -> None:
+    tag = {"kind", "strategy"}
+    for key, field in model.model_fields.items():
+        name = field.alias or key
+        if get_origin(field.annotation) is not None and key in tag:
+            assert re.search(rf"^## .*\b{get_args(field.annotation)[0]}$", REFERENCE, re.MULTILINE), model
+        elif model.__name__ == "Meanings":
+            assert f"`target.statuses.{name}`" in REFERENCE
+        else:
+            assert field.description, f"{model.__name__}.{key} has no text below it"
+            row = rf"^\| `(?:[\w.]+\.)?{name}` \| .* \| {re.escape(prose(field.description))} \|$"
+            assert re.search(row, REFERENCE, re.MULTILINE), f"{model.__name__}.{key}"
+
+
+def test_a_scenario_with_every_default_of_the_reference_written_out_is_the_one_without() -> None:
+    needed = 'name = "plain"\ndeadline = "60s"\narrivals = { kind = "poisson", over = "10s" }\n'
+    tables = {"stations", "photos", "client", "audit"}
+    written = [
+        f"{key} = {value}"
+        for key, _, value, _ in ROW.findall(MADE["reference/scenario-keys.md"].split("## [client.tus]")[0])
+        if value and (key.partition(".")[0] in tables or "." not in key)
+    ]
+    server = [f"server.{key} = {value}" for key, _, value, _ in ROW.findall(MADE["reference/server-keys.md"]) if value and key != "seed"]  # fmt: skip
+    assert len(written) > 10
+    assert len(server) > 25
+    full = Scenario.model_validate(tomllib.loads(needed + "\n".join(written + server)))
+    assert full == Scenario.model_validate(tomllib.loads(needed))
+
+
+def test_the_site_builds_without_a_warning_with_every_page_and_fetches_nothing_from_elsewhere(tmp_path: Path) -> None:
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert built.returncode == 0, built.stderr
+    written = {str(path.relative_to(tmp_path)): path.read_text("utf-8") for path in tmp_path.rglob("*.html")}
+    for path in DOCS.rglob("*.md"):
+        assert str(path.relative_to(DOCS).with_suffix(".html")).replace("README", "index") in written
+    for name, html in written.items():
+        assert fetched_from_elsewhere(html) == [], name
+        assert left_unread(html) == [], name
+    for sheet in tmp_path.rglob("*.css"):
+        assert not re.search(r"url\(\s*[\"']?(?:https?:)?//", sheet.read_text("utf-8")), sheet
+
+
+def fetched_from_elsewhere(html: str) -> list[str]:
+    """Addresses on other hosts that a browser would ask by itself."""
+    fetched = re.findall(r"<(?:script|img|iframe|source)\b[^>]*\bsrc=[\"']?([^\"' >]+)", html)
+    fetched += re.findall(r"<link\b(?=[^>]*rel=[\"']?(?:stylesheet|icon|preconnect|preload))[^>]*href=[\"']?([^\"' >]+)", html)  # fmt: skip
+    assert fetched
+    return [one for one in fetched if re.match(r"(?:https?:)?//", one)]
+
+
+def left_unread(html: str) -> list[str]:
+    """Markdown that is still Markdown: a table, a block, a list, a link or a heading that was not taken for one."""
+    (article,) = re.findall(r"<article.*?</article>", html, re.DOTALL)
+    text = re.sub(r"<[^>]+>", "", re.sub(r"<(pre|code)\b.*?</\1>", "", article, flags=re.DOTALL))
+    return re.findall(r"\|\s*---|```|^- |\]\(\S+\)|^#{1,6} ", text, re.MULTILINE)
+
+
+def test_what_would_be_fetched_or_left_unread_is_seen() -> None:
+    assert fetched_from_elsewhere('<script src="https://cdn.example.org/x.js"></script>') == [
+        "https://cdn.example.org/x.js"
+    ]
+    assert left_unread("<article><p>| a |\n| --- |</p></article>") == ["| ---"]
+
+
+def test_what_belongs_to_an_item_of_a_list_is_indented_by_four() -> None:
+    for path in DOCUMENTS:
+        shallow = re.findall(r"\n\n( {1,3}\S.*)", without_code(path.read_text("utf-8")))
+        assert shallow == [], f"{path}: with less than four the list ends there on the site, and begins again at 1"

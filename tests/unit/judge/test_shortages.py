@@ -1,0 +1,50 @@
+"""A run whose generator could not make attempts is INVALID, and says what ran out."""
+
+import pytest
+
+from harness.judge.shortages import own_failures
+from harness.model import Shortage
+from harness.runfolder import WorkerRecord
+from tests.run_builder import RunBuilder
+
+
+@pytest.fixture
+def record(tmp_path):
+    made = RunBuilder(tmp_path / "run").finish(at_s=1.0).read_run()
+
+    def of(*shortages):
+        workers = [WorkerRecord(rank=rank, shortages=each) for rank, each in enumerate(shortages)]
+        host = {"descriptors": 1024, "ports": 28_232}
+        return made.model_copy(update={"workers": workers, "host": host, "scenario": {"client": {"max_in_flight": 50}}})
+
+    return of
+
+
+def test_no_failure_no_reason(record):
+    assert own_failures(0, record({})) == []
+
+
+@pytest.mark.parametrize(
+    ("shortage", "said"),
+    [
+        ("descriptors", ("descriptors (at most 1,024 a process)", "ulimit -Hn")),
+        ("ports", ("ports (28,232 for a pair", "client.source_addresses")),
+        ("memory", ("memory for sockets", "lighter plan")),
+        ("max_in_flight", ("client.max_in_flight lets a worker hold (50)", "more workers")),
+    ],
+)
+def test_each_shortage_is_named_with_its_count_over_all_workers_and_its_remedy(record, shortage, said):
+    (reason,) = own_failures(5, record({shortage: 2}, {shortage: 3}))
+    assert reason.startswith("5 attempts could not be made (generator_error)")
+    for words in said:
+        assert words in reason
+
+
+def test_several_shortages_are_several_reasons(record):
+    assert len(own_failures(3, record({name.value: 1 for name in list(Shortage)[:3]}))) == 3
+
+
+def test_what_a_lost_worker_had_too_little_of_is_told_without_its_cause(record):
+    first, second = own_failures(5, record({"ports": 2}))
+    assert first.startswith("2 attempts")
+    assert second.startswith("3 attempts failed on the generator's side")
