@@ -12,23 +12,19 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bench.marked import written
 from harness.bench import results, session, tables
 from harness.errors import HarnessError
 
 ROOT = Path(__file__).parents[1]
 PAGE, DATA, CHART = ROOT / "docs" / "measuring.md", ROOT / "docs" / "data" / "bench.json", "generator-cost.png"
-BEGIN, END = "<!-- make bench writes from here -->\n", "<!-- to here -->\n"
+BEGIN, END = "<!-- generator bench: begin -->", "<!-- generator bench: end -->"
 
 
 def with_tables(page: str, measured: results.Results) -> str:
     """The page with the tables of these results. Raises ValueError where the markers are missing."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        message = f"{PAGE.name} lacks the lines {BEGIN.strip()} and {END.strip()}"
-        raise ValueError(message)
     chart = f"![CPU an upload of every tool, as bars](images/{CHART})\n\n" if measured.cost else ""
-    return f"{before}{begin}\n{chart}{tables.markdown(measured)}\n{end}{after}"
+    return written(page, f"\n{chart}{tables.markdown(measured)}\n", BEGIN, END)
 
 
 def main() -> int:

@@ -84,11 +84,11 @@ def test_a_file_that_holds_no_results_is_refused(tmp_path):
 
 
 def test_only_what_stands_between_the_markers_is_written():
-    page = f"before\n{BEGIN}what nobody measured\n{END}after\n"
+    page = f"before\n{BEGIN}\nwhat nobody measured\n{END}\nafter\n"
     written = with_tables(page, measured())
     assert written.startswith(f"before\n{BEGIN}")
-    assert written.endswith(f"{END}after\n")
+    assert written.endswith(f"{END}\nafter\n")
     assert "nobody measured" not in written
     assert with_tables(written, measured()) == written
-    with pytest.raises(ValueError, match="lacks the lines"):
+    with pytest.raises(ValueError, match="no <!-- generator bench"):
         with_tables("no markers", measured())
