@@ -63,6 +63,9 @@ def read(path: Path) -> Results:
     """What `write` wrote. Raises UsageError for anything else."""
     try:
         return Results.model_validate_json(path.read_bytes())
+    except OSError as error:
+        message = f"{path}: {error.strerror}"
+        raise UsageError(message) from None
     except ValidationError as error:
         message = f"{path}: not the results of a bench: {error.errors()[0]['msg']}"
         raise UsageError(message) from None

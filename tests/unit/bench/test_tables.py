@@ -81,6 +81,8 @@ def test_a_file_that_holds_no_results_is_refused(tmp_path):
     (tmp_path / "x.json").write_text('{"format": 1}')
     with pytest.raises(UsageError, match="not the results of a bench"):
         results.read(tmp_path / "x.json")
+    with pytest.raises(UsageError, match="No such file"):
+        results.read(tmp_path / "y.json")
 
 
 def test_only_what_stands_between_the_markers_is_written():
