@@ -256,7 +256,9 @@ def print_findings(
     out = output or console()
     table = _table(["", "check", "measured", "needed"])
     for verdict, name, measured, needed in rows:
-        table.add_row(Text(verdict, style=FINDING_STYLES[verdict]), Text(name), Text(glue(measured)), Text(glue(needed)))
+        table.add_row(
+            Text(verdict, style=FINDING_STYLES[verdict]), Text(name), Text(glue(measured)), Text(glue(needed))
+        )
     out.print(table)
     if changes:
         out.print(Text("\nWhat to change", style="bold"))

@@ -38,7 +38,9 @@ def _lateness(paced: Driven) -> Finding:
     verdict = at_most(p99, PUNCTUAL_S, LATENESS_S)
     change = "" if verdict is Verdict.OK else "stop what else runs; a run with such lateness is INVALID above 5 ms"
     measured = f"p50 {seconds(p50)}, p99 {seconds(p99)} at {per_second(PACED_PER_S)} ({count(paced.attempts)} attempts)"
-    return Finding("lateness", measured, f"p99 at most {seconds(PUNCTUAL_S)}", verdict, change, {"p50_s": p50, "p99_s": p99})
+    return Finding(
+        "lateness", measured, f"p99 at most {seconds(PUNCTUAL_S)}", verdict, change, {"p50_s": p50, "p99_s": p99}
+    )
 
 
 def _small(small: Driven) -> Finding:

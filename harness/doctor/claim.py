@@ -41,7 +41,7 @@ class Claim:
         """In words."""
         elsewhere = count(self.connections_elsewhere_per_s)
         return [
-            f"up to {count(self.small_per_s)} small attempts/s a worker, and {size_per_second(self.bytes_per_s)} of photos ({SHARE:.0%} of what its core can)",
+            f"up to {count(self.small_per_s)} small attempts/s a worker, and {size_per_second(self.bytes_per_s)} of photos (at most 80 % of its core)",
             f"{plural(self.workers, 'worker')} with the server on this machine, {self.workers_alone} with the server elsewhere",
             f"response times and their percentiles to ± {self.lateness_s * 1e3:g} ms (p99 lateness at {count(PACED_PER_S)} attempts/s)",
             f"up to {count(self.stations_at_once)} stations at once a worker; {count(self.connections_per_s)} new connections/s "
@@ -50,14 +50,18 @@ class Claim:
 
 
 def claim_of(limits: Limits, cores: Cores, driven: Mapping[str, Driven], loopback_bytes_per_s: float) -> Claim:
-    """What follows from the measurements; rates rounded down and the lateness up, to two digits."""
+    """What follows from the measurements; rates rounded down and the lateness up, to two digits.
+
+    No rate is claimed that was not reached.
+    """
     whole = max(1, int(cores.there))
-    photos = driven["photos"].per_cpu_s * driven["photos"].photo_bytes
+    small, photos = driven["small"], driven["photos"]
+    photos_per_s = min(SHARE * photos.per_cpu_s, photos.per_s)
     return Claim(
         workers=max(1, whole - 1),
         workers_alone=whole,
-        small_per_s=int(rounded_down(SHARE * driven["small"].per_cpu_s)),
-        bytes_per_s=int(rounded_down(min(SHARE * photos, loopback_bytes_per_s))),
+        small_per_s=int(rounded_down(min(SHARE * small.per_cpu_s, small.per_s))),
+        bytes_per_s=int(rounded_down(min(photos_per_s * photos.photo_bytes, loopback_bytes_per_s))),
         lateness_s=-rounded_down(-float(np.quantile(driven["paced"].lateness_s, 0.99))),
         stations_at_once=min(limits.a_process, limits.a_pair),
         connections_per_s=int(limits.a_pair / limits.port_kept_s(LOOPBACK)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ class Clock:
 def look(clock: Callable[[], float], read: Read, synchronised: Callable[[], bool | None]) -> Clock:
     """Read the clock some thousand times."""
     readings = [clock() for _ in range(_READS)]
-    steps = (later - earlier for earlier, later in zip(readings, readings[1:], strict=False) if later > earlier)
+    steps = (later - earlier for earlier, later in itertools.pairwise(readings) if later > earlier)
     return Clock(
         source=read(_SOURCE).strip() or "unknown",
         step_s=min(steps, default=float("inf")),
@@ -48,9 +49,20 @@ def check(seen: Clock) -> list[Finding]:
     change = "" if verdict is Verdict.OK else f"echo tsc > {_SOURCE} (where available_clocksource beside it has it)"
     step = "never moved" if seen.step_s == float("inf") else f"steps of {seconds(seen.step_s)}"
     told = {True: "yes", False: "no", None: "not known"}[seen.synchronised]
-    figures = {"source": seen.source, "step_s": None if seen.step_s == float("inf") else seen.step_s, "read_s": seen.read_s}
+    figures = {
+        "source": seen.source,
+        "step_s": None if seen.step_s == float("inf") else seen.step_s,
+        "read_s": seen.read_s,
+    }
     return [
-        Finding("clock", f"{seen.source}, {step}, {seconds(seen.read_s)} a reading", "both within 1 µs", verdict, change, figures),
+        Finding(
+            "clock",
+            f"{seen.source}, {step}, {seconds(seen.read_s)} a reading",
+            "both within 1 µs",
+            verdict,
+            change,
+            figures,
+        ),
         Finding("time of day", f"synchronised: {told}", "for several machines", Verdict.OK, "", {"synchronised": told}),
     ]
 

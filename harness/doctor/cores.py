@@ -67,10 +67,10 @@ def quota(read: Read) -> float | None:
     for line in read("/proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         folder = PurePosixPath(path)
-        for group in (folder, *folder.parents):
+        for group in (str(one).rstrip("/") for one in (folder, *folder.parents)):
             if controllers == "":
-                for root in (_GROUPS, f"{_GROUPS}/unified"):
-                    granted.append(_granted(*_words(read(f"{root}{group}/cpu.max"))))
+                roots = (_GROUPS, f"{_GROUPS}/unified")
+                granted += [_granted(*_words(read(f"{root}{group}/cpu.max"))) for root in roots]
             elif "cpu" in controllers.split(","):
                 for root in (f"{_GROUPS}/cpu", f"{_GROUPS}/{controllers}"):
                     both = [read(f"{root}{group}/cpu.cfs_{name}_us") for name in ("quota", "period")]
@@ -102,21 +102,34 @@ def _number(seen: Cores) -> Finding:
     of = "" if seen.quota is None else f"; the control group grants {seen.quota:g}"
     change = ""
     if seen.there < WANTED:
-        change = "give it a second core, or put the server on another machine (docker run --cpus=2; kubernetes: limits.cpu)"
+        change = (
+            "give it a second core, or put the server on another machine (docker run --cpus=2; kubernetes: limits.cpu)"
+        )
     verdict = at_least(seen.there, WANTED, TOO_FEW)
-    return Finding("cores", f"{seen.usable}{of}", f"{WANTED:g}", verdict, change, {"usable": seen.usable, "quota": seen.quota})
+    return Finding(
+        "cores", f"{seen.usable}{of}", f"{WANTED:g}", verdict, change, {"usable": seen.usable, "quota": seen.quota}
+    )
 
 
 def _busy(seen: Cores) -> Finding:
     verdict = at_most(seen.busy_ratio, BUSY_RATIO, TOO_BUSY_RATIO)
     change = "" if verdict is Verdict.OK else "stop what else runs: ps -eo pcpu,pid,args --sort=-pcpu | head"
     needed = f"at most {share(BUSY_RATIO)}"
-    return Finding("load now", f"others keep {share(seen.busy_ratio)} of the cores busy", needed, verdict, change, {"busy_ratio": seen.busy_ratio})
+    return Finding(
+        "load now",
+        f"others keep {share(seen.busy_ratio)} of the cores busy",
+        needed,
+        verdict,
+        change,
+        {"busy_ratio": seen.busy_ratio},
+    )
 
 
 def _stolen(seen: Cores) -> Finding:
     verdict = at_most(seen.stolen_ratio, STOLEN_RATIO, TOO_STOLEN_RATIO)
-    change = "" if verdict is Verdict.OK else "other virtual machines take this one's time: use one with cores of its own"
+    change = (
+        "" if verdict is Verdict.OK else "other virtual machines take this one's time: use one with cores of its own"
+    )
     needed = f"at most {share(STOLEN_RATIO)}"
     return Finding("steal time", share(seen.stolen_ratio), needed, verdict, change, {"stolen_ratio": seen.stolen_ratio})
 

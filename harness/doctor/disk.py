@@ -58,7 +58,11 @@ def check(seen: Disk) -> list[Finding]:
     """Room, throughput, and what a commit takes."""
     if seen.problem:
         told = f"{seen.folder} can't be written: {seen.problem}"
-        return [Finding("disk", told, "writable", Verdict.UNFIT, "run the harness where you may write", {"folder": seen.folder})]
+        return [
+            Finding(
+                "disk", told, "writable", Verdict.UNFIT, "run the harness where you may write", {"folder": seen.folder}
+            )
+        ]
     return [_room(seen), _speed(seen), _commits(seen)]
 
 
@@ -81,18 +85,26 @@ def _fill(file: int, most_bytes: int, clock: Callable[[], float]) -> float:
 def _room(seen: Disk) -> Finding:
     verdict = at_least(seen.free_bytes, ROOM_BYTES, TOO_LITTLE_ROOM_BYTES)
     change = "" if verdict is Verdict.OK else "remove old runs (harness list), or use --out on another disk"
-    return Finding("disk, free", size(seen.free_bytes), size(ROOM_BYTES), verdict, change, {"free_bytes": seen.free_bytes})
+    return Finding(
+        "disk, free", size(seen.free_bytes), size(ROOM_BYTES), verdict, change, {"free_bytes": seen.free_bytes}
+    )
 
 
 def _speed(seen: Disk) -> Finding:
     verdict = at_least(seen.bytes_per_s, ROOMY * JOURNAL_BYTES_PER_S, JOURNAL_BYTES_PER_S)
     change = "" if verdict is Verdict.OK else "use --out on a faster disk (tmpfs: --out /dev/shm/run)"
     needed = size_per_second(ROOMY * JOURNAL_BYTES_PER_S)
-    return Finding("disk, writing", size_per_second(seen.bytes_per_s), needed, verdict, change, {"bytes_per_s": seen.bytes_per_s})
+    return Finding(
+        "disk, writing", size_per_second(seen.bytes_per_s), needed, verdict, change, {"bytes_per_s": seen.bytes_per_s}
+    )
 
 
 def _commits(seen: Disk) -> Finding:
     verdict = at_most(seen.commit_s, COMMIT_S, float("inf"))
-    change = "" if verdict is Verdict.OK else "the mock server's acknowledgements wait for it: use --out on a faster disk"
+    change = (
+        "" if verdict is Verdict.OK else "the mock server's acknowledgements wait for it: use --out on a faster disk"
+    )
     needed = f"at most {seconds(COMMIT_S)}"
-    return Finding("disk, commits", f"{seconds(seen.commit_s)} (fsync, p50)", needed, verdict, change, {"commit_s": seen.commit_s})
+    return Finding(
+        "disk, commits", f"{seconds(seen.commit_s)} (fsync, p50)", needed, verdict, change, {"commit_s": seen.commit_s}
+    )

@@ -114,7 +114,7 @@ def _start(family: Family, folder: RunFolder, private: Path, load: Load, port: i
             "stations": {"region": str(region), "forms": ["ppwp"]},
             "photos": {"size": {"distribution": "fixed", "value": f"{load.photo_bytes}B"}, "bank": 2},
             "arrivals": load.arrivals,
-            "client": {"connection": "reuse", "timeout": "10s"},
+            "client": {"connection": "reuse", "timeout": "3s"},
             "target": {"path": "/{station}/{form}/{page}"},
         }
     )

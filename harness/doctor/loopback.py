@@ -28,6 +28,10 @@ def look(port: int, clock: Callable[[], float]) -> float:
 def check(bytes_per_s: float) -> list[Finding]:
     """By its throughput."""
     verdict = at_least(bytes_per_s, ENOUGH_BYTES_PER_S, TOO_LITTLE_BYTES_PER_S)
-    change = "" if verdict is Verdict.OK else "stop what else runs; look for traffic rules: tc qdisc show dev lo, nft list ruleset"
+    change = (
+        ""
+        if verdict is Verdict.OK
+        else "stop what else runs; look for traffic rules: tc qdisc show dev lo, nft list ruleset"
+    )
     needed = size_per_second(ENOUGH_BYTES_PER_S)
     return [Finding("loopback", size_per_second(bytes_per_s), needed, verdict, change, {"bytes_per_s": bytes_per_s})]

@@ -31,4 +31,13 @@ def check(overshoots_s: Sequence[float]) -> list[Finding]:
     verdict = at_most(p99, GOOD_S, TOO_LATE_S)
     change = "" if verdict is Verdict.OK else "stop what else runs; in a virtual machine: one with cores of its own"
     measured = f"a sleep overshoots by {seconds(p50)} (p50), {seconds(p99)} (p99), {seconds(most)} (most)"
-    return [Finding("timers", measured, f"p99 at most {seconds(GOOD_S)}", verdict, change, {"p50_s": p50, "p99_s": p99, "max_s": most})]
+    return [
+        Finding(
+            "timers",
+            measured,
+            f"p99 at most {seconds(GOOD_S)}",
+            verdict,
+            change,
+            {"p50_s": p50, "p99_s": p99, "max_s": most},
+        )
+    ]
