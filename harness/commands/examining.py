@@ -1,4 +1,4 @@
-"""`harness doctor`: is this machine fit to measure?"""
+"""`harness doctor`: whether this machine is fit to measure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the generator did, judged: is it punctual, and how much can a worker send?"""
+"""What the generator did, judged: whether it is punctual, and how much a worker can send."""
 
 from __future__ import annotations
 

@@ -44,8 +44,8 @@ class Claim:
             f"up to {count(self.small_per_s)} small attempts/s a worker, and {size_per_second(self.bytes_per_s)} of photos (at most 80 % of its core)",
             f"{plural(self.workers, 'worker')} with the server on this machine, {self.workers_alone} with the server elsewhere",
             f"response times and their percentiles to ± {self.lateness_s * 1e3:g} ms (p99 lateness at {count(PACED_PER_S)} attempts/s)",
-            f"up to {count(self.stations_at_once)} stations at once a worker; {count(self.connections_per_s)} new connections/s "
-            f"on loopback, {elsewhere} to a server elsewhere, for each source address",
+            f"up to {count(self.stations_at_once)} stations at once a worker",
+            f"{count(self.connections_per_s)} new connections/s on loopback, {elsewhere}/s to a server elsewhere, for each source address",
         ]
 
 
