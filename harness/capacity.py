@@ -25,6 +25,7 @@ RESERVED_PORTS = 32
 TIME_WAIT_S = 60.0
 MOST_SOURCES = 250
 LOOPBACK = "127.0.0.1"
+ELSEWHERE = "another machine"
 _SYSCTL = "/proc/sys/net/ipv4/"
 _TW_REUSE_NEVER, _TW_REUSE_ALWAYS = 0, 1
 
@@ -87,6 +88,15 @@ def misfits(
     return [problem for problem in (check.phones(), check.sources(), check.descriptors(), check.ports()) if problem]
 
 
+def misfits_of_share(scenario: Scenario, plan: Plan, workers: int, address: str | None, limits: Limits) -> list[str]:
+    """Why a machine with these limits can't carry one worker's share of the plan, as `misfits` says it.
+
+    The target is on another machine; `address` as for `misfits`.
+    """
+    check = _Check(scenario, plan, workers, address or ELSEWHERE, limits, machines=workers)
+    return [problem for problem in (check.sources(), check.descriptors(), check.ports()) if problem]
+
+
 @dataclass(frozen=True)
 class Room:
     """Ports that a plan takes at its worst, and those that there are."""
@@ -111,16 +121,25 @@ def room_of(scenario: Scenario, plan: Plan, workers: int, address: str | None, l
 class _Check:
     """One plan held against one machine."""
 
-    def __init__(self, scenario: Scenario, plan: Plan, workers: int, address: str | None, limits: Limits) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        plan: Plan,
+        workers: int,
+        address: str | None,
+        limits: Limits,
+        machines: int = 1,
+    ) -> None:
         self._client = scenario.client
-        self._workers = workers
+        self._machines = machines
+        self._workers = workers // machines
         self._limits = limits
         self._address = address or LOOPBACK
         self._ours = address is None
         self._phones = 0 if plan.rounds is None else len(plan.rounds.phones)
         self._demand: Demand = demand_of(plan, scenario.client, scenario.deadline)
-        self._held_to = scenario.client.max_in_flight * workers
-        self._at_once = min(self._demand.stations_at_once, self._held_to)
+        self._held_to = scenario.client.max_in_flight * self._workers
+        self._at_once = min(-(-self._demand.stations_at_once // machines), self._held_to)
 
     @property
     def _several_sources(self) -> bool:
@@ -129,7 +148,7 @@ class _Check:
     @property
     def room(self) -> Room:
         kept_s = self._limits.port_kept_s(self._address)
-        made = self._demand.made_within(kept_s)
+        made = -(-self._demand.made_within(kept_s) // self._machines)
         sources = self._client.source_addresses if self._several_sources else 1
         there = self._limits.a_pair * sources
         return Room(max(made, self._at_once), there, kept_s, "made" if made > self._at_once else "open")

@@ -4,8 +4,10 @@
     ├── UsageError            2   a wrong command, option, file or value
     │   └── ConfigurationError    several problems of one file, each with its key and what is allowed
     ├── BrokenRunError        2   a run folder that is missing, foreign or torn beyond use
-    ├── ChildError            1   a process of ours did not start or died
+    ├── ChildError            1   a process of ours did not start, or died of an error
+    │   └── KilledError           3   a process of ours was killed from outside
     └── StarvedError          3   this machine ran out of what the run needs
+    └── LeaderlessError       3   a worker's master fell silent
 
 An upload that fails is not here: it is an `Outcome` (harness/model.py).
 """
@@ -64,12 +66,24 @@ class ChildError(HarnessError):
     """A process that the run needs did not start, or ended too early."""
 
 
+class KilledError(ChildError):
+    """A process that the run needs was killed, by hand or by the kernel: no bug of ours, and no measurement either."""
+
+    exit_code = ExitCode.INVALID
+
+
 SHORTAGES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """Disk, quota, file size, descriptors, memory: what a measurement can't go on without, and nobody's mistake in it."""
 
 
 class StarvedError(HarnessError):
     """This machine ran out of disk, descriptors or memory: what was measured could not be written down or drawn."""
+
+    exit_code = ExitCode.INVALID
+
+
+class LeaderlessError(HarnessError):
+    """The master of a run that this machine works for fell silent: what was measured here is of no use."""
 
     exit_code = ExitCode.INVALID
 

@@ -38,6 +38,11 @@ def host() -> dict[str, Any]:
     }
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def _lines(path: str) -> list[str]:
     try:
         return Path(path).read_text("utf-8").splitlines() or [""]

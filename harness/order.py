@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import machine
+from harness.address import is_loopback
 from harness.foreign import Foreign
 from harness.judge.watchable import Watched
 from harness.plan import Plan
+from harness.plan.digest import digest_of
 from harness.plan.phases import phases
 from harness.runfolder import FaultRecord, PhaseRecord, RunFolder, RunRecord, WorkerRecord
 from harness.scenario import Scenario
 
 _INFINITE = float("inf")
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """Where workers of other machines can join, and until when."""
+
+    host: str
+    port: int
+    """0 lets the kernel choose."""
+    token: str = field(repr=False)
+    """Who knows it may join."""
+    timeout_s: float
+
+    @property
+    def reachable(self) -> bool:
+        """Whether another machine could come: not on loopback."""
+        return not is_loopback(self.host)
 
 
 @dataclass(frozen=True)
@@ -30,6 +49,8 @@ class Order:
     watched: Sequence[Watched] = ()
     """Thresholds that end the run early once they can't be passed any more."""
     workers: int = 1
+    invitation: Invitation | None = None
+    """All workers are those of other machines that join; None: all run here."""
     foreign: Foreign | None = None
     """An upload server of the user's; None starts the mock."""
     metrics_port: int = 0
@@ -51,6 +72,7 @@ def describe(order: Order, target: str, workers: Sequence[WorkerRecord]) -> RunR
         target=target,
         address=order.foreign.address if order.foreign else "",
         own_server=order.foreign is None,
+        plan_sha256="" if order.invitation is None else digest_of(order.plan),
         deadline_s=scenario.deadline,
         time_scale=scenario.time_scale,
         warm_up_s=scenario.warm_up,

@@ -9,11 +9,14 @@ import shutil
 import site
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.children import Family
+from harness.guests import await_guests
+from harness.machines.keys import JOIN_TOKEN
+from harness.machines.variables import JOIN_TIMEOUT, PLACES
 from harness.measure.server_admin import ServerAdmin
 from harness.order import Order
 from harness.plan.pins import pin_of
@@ -47,7 +50,8 @@ def start_server(family: Family, order: Order, private: Path, secret: str) -> tu
     if "certificate" in ready:  # gone with the server; the run folder keeps it for those who look into a run
         order.folder.certificate.write_bytes(Path(ready["certificate"]).read_bytes())
     scheme = "https" if scenario.server.tls else "http"
-    return f"{scheme}://127.0.0.1:{ready['port']}", ServerAdmin(ready["admin_port"], token)
+    host = _server_host(order)
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{ready['port']}", ServerAdmin(ready["admin_port"], token)
 
 
 def restart_server(family: Family, order: Order) -> ServerAdmin:
@@ -64,52 +68,76 @@ def _launch_server(family: Family, order: Order, name: str, *more: str) -> str:
     """Start a mock on the run's profile and data; its admin token."""
     token = secrets.token_urlsafe(32)
     files = ["--profile", str(_profile(order)), "--data", str(order.folder.server), *more]
-    argv = [*_PYTHON, "mock_server", "--supervised", *files, "--port", "0", "--admin-port", "0"]
+    ports = ["--host", _server_host(order), "--port", "0", "--admin-port", "0"]
+    argv = [*_PYTHON, "mock_server", "--supervised", *files, *ports]
     family.start(name, argv, _environment(order, MOCK_SERVER_ADMIN_TOKEN=token))
     return token
+
+
+def _server_host(order: Order) -> str:
+    """Where the mock takes uploads: this machine alone, or where workers of other machines can come."""
+    return "127.0.0.1" if order.invitation is None else order.invitation.host
 
 
 def _profile(order: Order) -> Path:
     return order.folder.server / "profile.json"
 
 
-def start_generator(family: Family, order: Order, private: Path, secret: str) -> dict[str, Any]:
+def start_generator(
+    family: Family, order: Order, private: Path, secret: str, say: Callable[[str], None]
+) -> dict[str, Any]:
     """Start Locust: one process, or a master and its workers; what `ready` tells (each worker's rank, pid, port).
+
+    Workers of other machines are waited for, and `say` tells who came.
 
     Its home is the empty folder `private`: a ~/.locust.conf must not steer a run.
 
     Raises ChildError if one doesn't come up, Interruption on a signal.
     """
-    workers = order.workers
-    home = {"HOME": str(private), "PYTHONUSERBASE": site.getuserbase()}
+    workers, locust = order.workers, locust_command()
     ports = {"HARNESS_METRICS_PORT": str(order.metrics_port)}
     consented = {"HARNESS_CONSENT_TOKEN": order.foreign.token} if order.foreign else {}
-    environment = _environment(order, HARNESS_PIN_SECRET=secret, **home, **ports, **consented)
-    locust = [*_PYTHON, "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"]
+    environment = _environment(order, HARNESS_PIN_SECRET=secret, **_home(private), **ports, **consented)
     users = ["-u", str(workers), "-r", str(workers)]
-    if workers == 1:
+    if workers == 1 and order.invitation is None:
+        environment.pop(JOIN_TOKEN, None)
         family.start("generator", [*locust, *users], environment)
         return family.expect("generator", "ready", READY_TIMEOUT_S)
-    bind = [
-        "--master",
-        "--expect-workers",
-        str(workers),
-        "--master-bind-host",
-        "127.0.0.1",
-        "--master-bind-port",
-        "0",
-    ]
-    family.start("generator", [*locust, *users, *bind], environment)
+    host, port, more = "127.0.0.1", 0, {JOIN_TOKEN: secrets.token_hex(32)}  # nobody else on this machine may join
+    if (invitation := order.invitation) is not None:
+        host, port = invitation.host, invitation.port
+        more = {JOIN_TOKEN: invitation.token, PLACES: str(workers), JOIN_TIMEOUT: repr(invitation.timeout_s)}
+    bind = ["--master", "--expect-workers", str(workers), "--master-bind-host", host, "--master-bind-port", str(port)]
+    family.start("generator", [*locust, *users, *bind], {**environment, **more})
     port = family.expect("generator", "listening", READY_TIMEOUT_S)["port"]
+    if invitation is not None:
+        return await_guests(family, order, port, say)
     for number in range(workers):
         argv = [*locust, "--worker", "--master-host", "127.0.0.1", "--master-port", str(port)]
-        family.start(f"worker-{number}", argv, {**environment, "HARNESS_WORKER": str(number)})
+        family.start(f"worker-{number}", argv, {**environment, **more, "HARNESS_WORKER": str(number)})
     return family.expect("generator", "ready", READY_TIMEOUT_S)
 
 
+def locust_command() -> list[str]:
+    """Locust on our file, without a web UI."""
+    return [*_PYTHON, "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"]
+
+
+def worker_environment(folder: Path, more: Mapping[str, str]) -> dict[str, str]:
+    """What a worker away from its master lives in; `folder` is its home and stands for the run's."""
+    return {**_inherited(), "HARNESS_RUN": str(folder), "PYTHONUNBUFFERED": "1", **_home(folder), **more}
+
+
+def _home(private: Path) -> dict[str, str]:
+    return {"HOME": str(private), "PYTHONUSERBASE": site.getuserbase()}
+
+
+def _inherited() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
+
+
 def _environment(order: Order, **more: str) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
-    return {**inherited, "HARNESS_RUN": str(order.folder.path.resolve()), "PYTHONUNBUFFERED": "1", **more}
+    return {**_inherited(), "HARNESS_RUN": str(order.folder.path.resolve()), "PYTHONUNBUFFERED": "1", **more}
 
 
 @contextlib.contextmanager

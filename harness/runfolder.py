@@ -9,11 +9,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from harness.confine import content_of
 from harness.errors import BrokenRunError
 
 PLAN = "plan.parquet"
 FORMAT = 1
 """Number of the folder's format; a reader refuses a higher one."""
+
+
+How = Literal[
+    "completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "killed", "withdrawn", "starved"
+]
+"""How a run can end: see `Ended`."""
 
 
 class _Record(BaseModel):
@@ -49,6 +56,16 @@ class WorkerRecord(_Record):
     """Stations whose evening an error of ours ended."""
     unwritten: str = ""
     """Why its journal could not be written any more; empty if it could."""
+    host: str = ""
+    """Name of the machine that it ran on; "" for the master's own."""
+    clock_offset_s: float = 0.0
+    """Its monotonic clock less the master's: taken off all its times, which so count from the same T0."""
+    wall_offset_s: float = 0.0
+    """Its wall clock less the master's when it joined."""
+    clock_uncertainty_s: float = 0.0
+    """By how much its times may be off T0 at worst: half the delay of the quickest of the round trips."""
+    clock_drift_s: float = 0.0
+    """By how much the two clocks surely went apart during the run."""
     held_back: int = 0
     """Attempts and requests that had to wait for the rate that the target consents to."""
     shortages: dict[str, int] = {}
@@ -62,6 +79,8 @@ class StockRecord(_Record):
     """The server was killed as by kill -9 and started again on the same data first."""
     reason: str = ""
     """Why it could not be read, in words; empty where stored.parquet has it all."""
+    unseen: list[str] = []
+    """Categories of the audit that this way of reading the store can't see: they are unknown, never nought."""
     accepted: bool = False
     """The scenario accepts that there is no way to read it: safety stays unknown, the run is judged all the same."""
 
@@ -69,10 +88,11 @@ class StockRecord(_Record):
 class Ended(_Record):
     """How the run ended."""
 
-    how: Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "withdrawn", "starved"]
+    how: How
     """completed: nothing was left to try. deadline: time was up. aborted: a threshold could not hold any more.
 
-    withdrawn: the target's consent ended. starved: this machine ran out of disk, descriptors or memory.
+    crashed: a process of ours died of an error. killed: another killed one. withdrawn: the target's consent ended.
+    starved: this machine ran out of disk, descriptors or memory.
     """
     at_s: float
     message: str = ""
@@ -97,6 +117,8 @@ class RunRecord(_Record):
     time_scale: float
     warm_up_s: float = 0.0
     client_timeout_s: float
+    plan_sha256: str = ""
+    """What the plan comes to wherever it is made (workers of other machines make it again); "" where nobody compares."""
     limits_s: list[float] = []
     """Limits of the thresholds in seconds: the live histograms have bucket bounds there."""
     workers: list[WorkerRecord]
@@ -139,6 +161,8 @@ class RunFolder:
         self.markdown = path / "summary.md"
         self.metrics = path / "metrics.txt"
         self.comparison = path / "comparison.json"
+        self.comparison_junit = path / "comparison-junit.xml"
+        self.comparison_markdown = path / "comparison.md"
         self.comparison_page = path / "report" / "comparison.html"
         self.report = path / "report"
         self.page = path / "report" / "index.html"
@@ -163,7 +187,7 @@ class RunFolder:
         Raises BrokenRunError where the folder is no run of ours or is newer than this program.
         """
         try:
-            record = RunRecord.model_validate_json(self.run_json.read_bytes())
+            record = RunRecord.model_validate_json(content_of(self.run_json))
         except FileNotFoundError:
             message = f"{self.path} is not a run folder: it has no run.json"
             raise BrokenRunError(message) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import socket
@@ -12,28 +11,30 @@ from typing import Annotated
 
 import typer
 
-from harness import capacity, scenario_files
+from harness import capacity, machine, scenario_files
 from harness.commands.comparing import ToleranceOption, compare_with_baseline
+from harness.commands.joining import JOIN_TIMEOUT, Bind, JoinTimeout, RemoteWorkers, check_reachable, invitation
 from harness.commands.options import (
     RUNS,
+    AllowCommand,
     Overrides,
     PrometheusUrl,
     ScenarioName,
     Seed,
-    Workers,
+    Target,
     assertions_of,
     check_fits,
-    check_mock_is_meant,
     check_name,
     check_thresholds,
     command_line,
     conclude_run,
+    foreign_of,
     run_folder,
     watched_in,
 )
+from harness.crew import crew_for, workers_of
 from harness.errors import ConfigurationError, UsageError
 from harness.figures.tables import planned_due
-from harness.foreign import Foreign, examine
 from harness.judge.compare import unlike
 from harness.judge.thresholds import limits_s
 from harness.judge.tolerances import parse_tolerances
@@ -52,9 +53,12 @@ def run(
     overrides: Overrides = [],
     seed: Seed = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; must be empty or new. Default: runs/<time>-<name>-<hex>.")] = None,
-    workers: Workers = 1,
-    target: Annotated[str | None, typer.Option(metavar="URL", help="An upload server of yours; default: the mock.")] = None,
-    allow_command: Annotated[bool, typer.Option("--allow-command", help="Let [target.stored] run its command on this machine.")] = False,
+    workers: Annotated[str | None, typer.Option(metavar="N|auto", help="Processes that send; auto: as many as the plan needs. Default: 1.")] = None,
+    remote_workers: RemoteWorkers = None,
+    bind: Bind = None,
+    join_timeout: JoinTimeout = JOIN_TIMEOUT,
+    target: Target = None,
+    allow_command: AllowCommand = False,
     name: Annotated[str | None, typer.Option(help="What the run folder is named after, instead of the scenario.")] = None,
     metrics_port: Annotated[int, typer.Option(min=0, max=65_000, help="Port of the first worker's /metrics; 0: any.")] = 0,
     prometheus: PrometheusUrl = None,
@@ -65,12 +69,18 @@ def run(
     """Run a scenario: drive the load, judge it, draw the report."""
     loaded = scenario_files.load(source, overrides, seed, planned_due)
     check_thresholds(source, loaded)
-    _check_ports(metrics_port, workers)
+    number = workers_of(workers)
+    invited = invitation(remote_workers, workers, bind, join_timeout, target)
     if prometheus is not None:
         checked("--prometheus", prometheus)
     plan = make_plan(loaded)
-    foreign = _foreign(target, source, loaded, plan, workers, allow_command=allow_command)
-    check_fits(source, capacity.misfits(loaded, plan, workers, foreign.address if foreign else None))
+    count = remote_workers or number or _auto(loaded, plan)
+    _check_ports(metrics_port, count)
+    foreign = foreign_of(target, source, loaded, plan, count, allow_command=allow_command)
+    address = None if foreign is None else foreign.address
+    check_reachable(invited, address)
+    if invited is None:
+        check_fits(source, capacity.misfits(loaded, plan, count, address))
     run_id = _run_id(name or loaded.name)
     check_name(out or RUNS)
     folder = RunFolder((out or RUNS / run_id).absolute())
@@ -88,7 +98,8 @@ def run(
         command=command_line(),
         limits_s=limits_s(assertions_of(loaded)),
         watched=watched_in(loaded),
-        workers=workers,
+        workers=count,
+        invitation=invited,
         foreign=foreign,
         metrics_port=metrics_port,
         prometheus=prometheus,
@@ -111,14 +122,10 @@ def run(
         raise typer.Exit(code if signals.heard is None else 128 + signals.heard)
 
 
-def _foreign(
-    url: str | None, source: str, loaded: Scenario, plan: Plan, workers: int, *, allow_command: bool
-) -> Foreign | None:
-    """The server of the user's that a run is for, looked at; None for the mock."""
-    if url is None:
-        check_mock_is_meant(source, loaded)
-        return None
-    return examine(url, loaded, plan, workers, os.environ, allow_command=allow_command)
+def _auto(loaded: Scenario, plan: Plan) -> int:
+    crew = crew_for(loaded, plan, machine.cores())
+    print(crew, flush=True)
+    return crew.workers
 
 
 def _baseline(path: Path | None, tolerance: list[str], order: Order) -> RunFolder | None:

@@ -120,7 +120,7 @@ def _start(family: Family, folder: RunFolder, private: Path, load: Load, port: i
     )
     order = Order(scenario, make_plan(scenario), folder, f"doctor-{load.name}", [], [])
     folder.write_run(describe(order, f"http://127.0.0.1:{port}", [WorkerRecord(rank=0)]))
-    return start_generator(family, order, private, "")
+    return start_generator(family, order, private, "", lambda _: None)
 
 
 class Generator:

@@ -29,15 +29,21 @@ from gevent.event import AsyncResult, Event
 from locust import User, events, task
 from locust.env import Environment
 from locust.exception import StopUser
+from locust.rpc.zmqrpc import BaseSocket
 from locust.runners import STATE_SPAWNING, LocalRunner, MasterRunner, WorkerRunner
 from locust.stats import StatsEntry
 
-from harness.drive.control import listen, say, watch_for_orphans
+from harness.drive.control import listen, say, unprepared, watch_for_orphans
+from harness.drive.dealing import Dealer
+from harness.drive.outpost import Outpost
+from harness.drive.reception import Reception
+from harness.drive.sealing import seal_locust
 from harness.drive.shift import Orders, Shift
 from harness.drive.stock import Stock, add_options, problem_with
-from harness.drive.trust import trusted_authority
 from harness.drive.upload.attempt import Result
 from harness.errors import ExitCode, UsageError
+from harness.machines.keys import JOIN_TOKEN
+from harness.machines.variables import CLOCK_OFFSET, PLACES
 from harness.measure.journal import Kind
 from harness.model import DELIVERED, OUTCOMES
 from harness.runfolder import RunFolder
@@ -60,32 +66,22 @@ class Master:
         self._accounts: dict[int, dict[str, Any]] = {}
         self._expected = 1
         self._numbers: dict[str, int] = {}
+        self._reception = _reception_of(self._runner, self._folder)
         self._runner.register_message("number", self._on_number)
         self._runner.register_message("prepared", self._on_prepared)
         self._runner.register_message("final", self._on_final)
 
     def deal(self) -> None:
         """Send every worker its orders."""
-        record = self._folder.read_run()
         distributed = isinstance(self._runner, MasterRunner)
         clients = self._in_order() if distributed else [None]
         self._expected = len(clients)
-        base_port = int(os.environ.get("HARNESS_METRICS_PORT", "0"))
+        if self._reception is not None:
+            self._reception.seat(cast("list[str]", clients), self._numbers)
+        dealer = Dealer(self._folder, self._expected, os.environ)
+        common = dealer.common(away=self._reception is not None)
         for rank, client in enumerate(clients):
-            orders = Orders(
-                rank=rank,
-                workers=self._expected,
-                run=record.id,
-                scenario=record.scenario,
-                target=record.target,
-                address=record.address,
-                journal=str(self._folder.journal),
-                metrics_port=base_port + rank if base_port else 0,
-                limits_s=record.limits_s,
-                pin_secret=os.environ.get("HARNESS_PIN_SECRET", ""),
-                authority=trusted_authority(self._folder, record),
-            )
-            self._runner.send_message("orders", asdict(orders), client_id=client)
+            self._runner.send_message("orders", asdict(dealer.order(common, rank)), client_id=client)
 
     def _in_order(self) -> list[str]:
         """Client ids in the order of the workers' own numbers (those of their logs); numberless ones last."""
@@ -99,6 +95,8 @@ class Master:
         match order["event"]:
             case "t0":
                 self._runner.send_message("t0", {"monotonic": order["monotonic"]})
+                if self._reception is not None:
+                    self._reception.begin()
             case "stop":
                 self._expected -= order.get("lost", 0)
                 self._runner.send_message("break_off", None)
@@ -110,12 +108,16 @@ class Master:
         self._numbers[msg.node_id] = msg.data
 
     def _on_prepared(self, environment: Environment, msg: Any, **_: Any) -> None:  # noqa: ARG002
-        self._workers[msg.data["rank"]] = msg.data
+        rank = msg.data["rank"]
+        self._workers[rank] = msg.data
+        if self._reception is not None:
+            self._workers[rank] |= {"metrics_port": self._reception.relay_port(rank), "pid": 0}
         if len(self._workers) == self._expected:
             say("ready", workers=[self._workers[rank] for rank in sorted(self._workers)])
 
     def _on_final(self, environment: Environment, msg: Any, **_: Any) -> None:  # noqa: ARG002
-        self._accounts[msg.data["rank"]] = msg.data
+        account = msg.data if self._reception is None else self._reception.account(msg.data)
+        self._accounts[account["rank"]] = account
         self._tell_when_finished()
 
     def _tell_when_finished(self) -> None:
@@ -132,8 +134,10 @@ class Worker:
         self._orders: AsyncResult = AsyncResult()
         self._t0: AsyncResult = AsyncResult()
         self._shift: Shift | None = None
+        self._outpost = Outpost(self._runner, os.environ) if CLOCK_OFFSET in os.environ else None
+        offset_s = 0.0 if self._outpost is None else self._outpost.clock_offset_s
         self._runner.register_message("orders", lambda msg, **_: self._orders.set(Orders(**msg.data)))
-        self._runner.register_message("t0", lambda msg, **_: self._t0.set(msg.data["monotonic"]))
+        self._runner.register_message("t0", lambda msg, **_: self._t0.set(msg.data["monotonic"] + offset_s))
         self._runner.register_message("break_off", lambda **_: gevent.spawn(self._break_off))
         if "HARNESS_WORKER" in os.environ:
             self._runner.send_message("number", int(os.environ["HARNESS_WORKER"]))
@@ -142,17 +146,25 @@ class Worker:
         """Wait for the orders, prepare, wait for T0, work, report."""
         orders = self._orders.get()
         try:
-            self._shift = Shift(orders, self._on_records)
+            if self._outpost is None:
+                self._shift = Shift(orders, self._on_records)
+            else:
+                self._shift = self._outpost.shift(orders, self._on_records)
         except UsageError as error:
             say("refused", reason=str(error))
             raise
         except OSError as error:
-            say("failed", reason=f"a worker could not prepare: {error}")
+            event, reason = unprepared(error, orders.metrics_port)
+            say(event, reason=reason)
             raise
         port = self._shift.metrics_port
         self._runner.send_message("prepared", {"rank": orders.rank, "metrics_port": port, "pid": os.getpid()})
         t0 = self._t0.get()
         account = self._shift.account() if t0 is None else self._shift.work(t0)
+        if self._outpost is not None:
+            account |= self._outpost.settle()
+        if account["unwritten"]:  # the parent hears it at once: other workers may have hours to go
+            say("unwritten", rank=orders.rank, reason=account["unwritten"])
         self._runner.send_message("final", account)
 
     def flush(self) -> None:
@@ -165,6 +177,11 @@ class Worker:
             self._t0.set(None)
         elif self._shift is not None:
             self._shift.break_off()
+
+
+def _reception_of(runner: Any, folder: RunFolder) -> Reception | None:
+    """Who receives the workers of other machines; None where there are none."""
+    return Reception(runner, folder.journal, os.environ, say) if PLACES in os.environ else None
 
 
 def _feed(environment: Environment) -> Callable[[Result], None]:
@@ -306,6 +323,8 @@ _on_init: Any = events.init
 _on_options: Any = events.init_command_line_parser
 _on_options.add_listener(_keep_to_loopback)
 if _UNDER_HARNESS:
+    if JOIN_TOKEN in os.environ:
+        seal_locust(BaseSocket, os.environ[JOIN_TOKEN])
     watch_for_orphans()
     _on_init.add_listener(_set_up)
 else:

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import gc
 import os
+import platform
 import resource
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gevent
+import numpy as np
+import PIL
 from gevent.pool import Group
 
 from harness.address import Origin, is_loopback, origin_of, pinned
 from harness.capacity import limits_here
+from harness.certificates import context_of
 from harness.drive.connections import Connections
 from harness.drive.deadlines import Deadlines
 from harness.drive.exporter import Exporter
@@ -30,21 +34,22 @@ from harness.drive.station import Desk, Evening, wait_until
 from harness.drive.upload.attempt import Result, Uploader
 from harness.drive.upload.http import Progress, Target
 from harness.drive.upload.templated import api_of
-from harness.drive.upload.tls import Tls, context_of
+from harness.drive.upload.tls import Tls
 from harness.errors import UsageError
+from harness.machines.variables import MASTER_ADDRESS
 from harness.measure.journal import JournalWriter
 from harness.measure.telemetry import Telemetry
 from harness.model import Outcome, Shortage
-from harness.plan import make_plan
+from harness.plan import Plan, make_plan
+from harness.plan.digest import digest_of
 from harness.plan.pins import pin_of
-from harness.scenario import from_resolved
+from harness.scenario import Scenario, from_resolved
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
 CONSENT_TOKEN = "HARNESS_CONSENT_TOKEN"  # noqa: S105 - a variable's name
-"""Of the environment: the token that the target's consent must name. Its own process is all that a worker trusts."""
+"""Of the environment: the token that the target's consent must name; a worker of another machine hears it with its orders."""
 _GC_AFTER = 50_000
 """Objects that may come into being before the garbage collector looks: attempts leave no cycles behind."""
 _FLUSH_S = 0.25
@@ -72,13 +77,29 @@ class Orders:
     """"" makes every PIN the last six digits of the station's code."""
     authority: str | None = None
     """PEM text of the certificates to trust where the target speaks TLS; None: the system's."""
+    own_server: bool = False
+    """The target is the mock that the master's own machine runs. Said to workers of other machines, as all that follows."""
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
+    """Variables of the master's environment that a worker reads."""
+    region: bytes = b""
+    """The station list (CSV, zlib) where it doesn't ship with the package."""
+    plan_sha256: str = ""
+    """What the plan must come to; "" where nobody compares."""
 
 
 class Shift:
     """The work of one worker in one run."""
 
-    def __init__(self, orders: Orders, on_records: Callable[[npt.NDArray[np.void]], None] = lambda _: None) -> None:
-        """Plan, open the journal, start the exporter; nothing is sent yet. `on_records`: see Desk."""
+    def __init__(
+        self,
+        orders: Orders,
+        on_records: Callable[[npt.NDArray[np.void]], None] = lambda _: None,
+        write: Callable[[memoryview], int] | None = None,
+    ) -> None:
+        """Plan, open the journal (or have `write` take its records), start the exporter; nothing is sent yet.
+
+        Raises UsageError where the target doesn't consent, or the plan is another here than where the orders come from.
+        """
         raise_descriptor_limit()
         self.orders = orders
         target = target_of(orders)
@@ -87,7 +108,7 @@ class Shift:
         self._scenario = scenario
         self._t0 = float("inf")
         # the photos take seconds of pure CPU: in a real thread, so that heartbeats go on
-        plan = gevent.get_hub().threadpool.apply(make_plan, (scenario,))
+        plan = gevent.get_hub().threadpool.apply(_planned, (scenario, orders.plan_sha256))
         labels = {"run": orders.run, "scenario": scenario.name, "worker": str(orders.rank)}
         self._telemetry = Telemetry(orders.limits_s, labels)
         self._desk = Desk(
@@ -95,13 +116,13 @@ class Shift:
             client=scenario.client,
             clock=self._clock,
             deadline_s=scenario.deadline,
-            journal=JournalWriter(Path(orders.journal), orders.rank),
+            journal=JournalWriter(None if write else Path(orders.journal), orders.rank, write),
             telemetry=self._telemetry,
             seed=scenario.seed,
             on_records=on_records,
             hold=(lambda: None) if self._guard is None else self._guard.hold,
         )
-        self._api = None if scenario.target is None else api_of(scenario.target, os.environ)
+        self._api = None if scenario.target is None else api_of(scenario.target, {**os.environ, **orders.environment})
         self._stations = plan.shard(orders.rank, orders.workers)
         self._connections = Connections(target, scenario.client.connection, self._clock)
         self._most = min(scenario.client.max_in_flight, limits_here().a_process)
@@ -123,6 +144,10 @@ class Shift:
     def metrics_port(self) -> int:
         """Where the instruments are served."""
         return self._exporter.port
+
+    def instruments(self) -> bytes:
+        """What the instruments show now, in Prometheus' text format."""
+        return self._telemetry.exposition()
 
     def work(self, t0: float) -> dict[str, Any]:
         """Drive every station of the shard from T0 (on the monotonic clock) to its end; the account of it."""
@@ -236,12 +261,12 @@ def target_of(orders: Orders) -> Target:
         message = f"{orders.target} is no target"
         raise UsageError(message)
     address = orders.address or pinned(origin)
-    guard = None
-    if not is_loopback(address):
-        guard = Guard(origin, address, os.environ.get(CONSENT_TOKEN, ""), orders.workers)
-    tls = None
+    tls = guard = None
     if origin.scheme == "https":
         tls = Tls(context_of(orders.authority), origin.host, bool(orders.scenario["client"]["tls"]["resumption"]))
+    if not (is_loopback(address) or _is_masters_own(orders, address)):
+        token = orders.environment.get(CONSENT_TOKEN, "") or os.environ.get(CONSENT_TOKEN, "")
+        guard = Guard(origin, address, token, orders.workers, None if tls is None else tls.context)
     return target_at(origin, address, int(orders.scenario["client"]["source_addresses"]), tls, guard)
 
 
@@ -250,9 +275,30 @@ def target_at(
 ) -> Target:
     """Where to connect; from several source addresses only on loopback, which has them."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    several = guard is None and source_addresses > 1 and family == socket.AF_INET
+    several = is_loopback(address) and source_addresses > 1 and family == socket.AF_INET
     sources = tuple(f"127.0.0.{number + 1}" for number in range(source_addresses)) if several else ()
     return Target(family, (address, origin.port), origin.host_header, sources, tls, guard)
+
+
+def _is_masters_own(orders: Orders, address: str) -> bool:
+    """Whether the target is the machine that asks for the load: its mock, at the very address where we joined it.
+
+    Who answered there knew the join token. That is its consent; anything else at another address publishes one.
+    """
+    return orders.own_server and address == os.environ.get(MASTER_ADDRESS)
+
+
+def _planned(scenario: Scenario, sha256: str) -> Plan:
+    """The plan. Raises UsageError where it has another digest than expected."""
+    plan = make_plan(scenario)
+    if sha256 and digest_of(plan) != sha256:
+        message = (
+            "the plan comes out otherwise here than on the master, with the same scenario and seed: install the same "
+            f"versions (here: python {platform.python_version()}, numpy {np.__version__}, pillow {PIL.__version__}) on the "
+            "same kind of processor"
+        )
+        raise UsageError(message)
+    return plan
 
 
 def raise_descriptor_limit() -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 from pydantic import ValidationError
 
+from harness.confine import content_of
 from harness.errors import BrokenRunError
 from harness.figures import accounting
-from harness.figures.exporters import generator_figures, read_exporters, server_figures
+from harness.figures.evidence import Evidence
+from harness.figures.exporters import generator_figures, server_figures
 from harness.figures.fates import Fates, fates_of
 from harness.figures.phases import phase_figures
 from harness.figures.recovery import Curves, recoveries
 from harness.figures.rows import Rows, load_rows
-from harness.figures.spreads import Samples, spread
+from harness.figures.silence import silence_of
+from harness.figures.spreads import spread
 from harness.figures.summary import Summary
 from harness.runfolder import RunFolder, write_json
 
@@ -34,7 +37,7 @@ def summarise(folder: RunFolder) -> Summary:
 def load_summary(folder: RunFolder) -> Summary:
     """The content of summary.json. Raises BrokenRunError where it is missing or no summary."""
     try:
-        return Summary.model_validate_json(folder.summary.read_bytes())
+        return Summary.model_validate_json(content_of(folder.summary))
     except FileNotFoundError:
         message = f"{folder.path} has no summary.json yet"
         raise BrokenRunError(message) from None
@@ -43,13 +46,13 @@ def load_summary(folder: RunFolder) -> Summary:
         raise BrokenRunError(message) from None
 
 
-def figures_of(folder: RunFolder, rows: Rows, fates: Fates | None = None) -> Summary:
+def figures_of(folder: RunFolder, rows: Rows, fates: Fates | None = None, evidence: Evidence | None = None) -> Summary:
     """Every figure of a run from its rows, and from the folder's scrapes and its stored.parquet.
 
-    `fates` is what became of its pages, where that is known already.
+    `fates` is what became of its pages and `evidence` what was read of it, where that is known already.
     """
-    record, samples = rows.record, Samples(rows)
-    exporters = read_exporters(folder.scrapes)
+    seen = evidence or Evidence(folder, rows)
+    record, samples, exporters = rows.record, seen.samples, seen.exporters
     return Summary(
         run=record.id,
         name=record.name,
@@ -67,6 +70,7 @@ def figures_of(folder: RunFolder, rows: Rows, fates: Fates | None = None) -> Sum
         delivery_seconds=spread(samples.delivery),
         completion_seconds=spread(samples.completion),
         lateness_seconds=spread(samples.lateness),
+        silence=silence_of(rows),
         recovery=recoveries(record.faults, recovery_curves(rows)),
         phases=phase_figures(rows, samples),
         kelurahan=accounting.count_kelurahan(rows),

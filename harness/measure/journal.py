@@ -7,8 +7,10 @@ microsecond each) and written by `flush`, which the driver calls at least every 
 
 from __future__ import annotations
 
+import functools
 import os
 import struct
+from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,10 +86,14 @@ def file_name(rank: int) -> str:
 class JournalWriter:
     """Appends records to one worker's file."""
 
-    def __init__(self, folder: Path | None, rank: int) -> None:
-        """Open (and create) the file of worker `rank` in `folder`; without a folder nothing is kept."""
+    def __init__(self, folder: Path | None, rank: int, write: Callable[[memoryview], int] | None = None) -> None:
+        """Open (and create) the file of worker `rank` in `folder`; without a folder nothing is kept.
+
+        `write` takes the records instead, and tells how many bytes it took (OSError: none): they are kept somewhere else.
+        """
         path = os.devnull if folder is None else folder / file_name(rank)
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._write = functools.partial(os.write, self._fd) if write is None else write
         self._pending = bytearray()
         self._seen = 0
         """How many of the pending bytes `noted` has shown (or are the rest of a record that it has)."""
@@ -131,7 +137,7 @@ class JournalWriter:
         view = memoryview(pending)
         try:
             while view:
-                view = view[os.write(self._fd, view) :]
+                view = view[self._write(view) :]
         except OSError:
             self._pending, self._seen = bytearray(view) + self._pending, len(view)
             raise
@@ -142,10 +148,11 @@ class JournalWriter:
         os.close(self._fd)
 
 
-def read(path: Path) -> npt.NDArray[np.void]:
-    """Records of one journal file, in the order of writing, without the torn tail.
+def read(path: Path, first: int = 0, count: int | None = None) -> npt.NDArray[np.void]:
+    """Records of one journal file, in the order of writing, without the torn tail; from `first` on, at most `count`.
 
     Shape (n,), dtype `RECORD`.
     """
-    whole = path.stat().st_size // RECORD.itemsize
-    return np.fromfile(path, dtype=RECORD, count=whole)
+    whole = max(0, path.stat().st_size // RECORD.itemsize - first)
+    wanted = whole if count is None else min(count, whole)
+    return np.fromfile(path, dtype=RECORD, count=wanted, offset=first * RECORD.itemsize)

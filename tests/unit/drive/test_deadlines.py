@@ -21,14 +21,16 @@ def attempt(deadlines, seconds, ended):
 
 
 def test_an_attempt_that_waits_too_long_is_ended_and_one_that_does_not_is_left_alone():
-    deadlines, ended = Deadlines(0.2), []
+    ended: list[tuple[str, float]] = []
+    deadlines = Deadlines(0.2)
     gevent.joinall([gevent.spawn(attempt, deadlines, seconds, ended) for seconds in (0.01, 5.0, 5.0)], timeout=4)
     assert sorted(how for how, _ in ended) == ["answered", "late", "late"]
     assert all(0.2 <= took_s < 3 for how, took_s in ended if how == "late")
 
 
 def test_who_was_struck_may_begin_again_at_once_and_is_struck_again():
-    deadlines, ended = Deadlines(0.05), []
+    ended: list[tuple[str, float]] = []
+    deadlines = Deadlines(0.05)
 
     def again_and_again():
         for _ in range(4):
@@ -39,7 +41,8 @@ def test_who_was_struck_may_begin_again_at_once_and_is_struck_again():
 
 
 def test_a_deadline_that_was_met_in_time_never_strikes():
-    deadlines, ended = Deadlines(0.05), []
+    ended: list[str] = []
+    deadlines = Deadlines(0.05)
 
     def meet_and_stay():
         deadlines.begin().met()
@@ -51,7 +54,8 @@ def test_a_deadline_that_was_met_in_time_never_strikes():
 
 
 def test_one_timer_serves_many_attempts(monkeypatch):
-    deadlines, waits = Deadlines(30.0), []
+    waits: list[float] = []
+    deadlines = Deadlines(30.0)
     wait = deadlines._wait
 
     def counted(seconds):

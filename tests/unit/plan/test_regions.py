@@ -3,7 +3,7 @@
 import pytest
 
 from harness.errors import ConfigurationError
-from harness.plan.regions import load_region, parse_region
+from harness.plan.regions import load_names, load_region, parse_region
 
 
 @pytest.mark.parametrize(("region", "stations"), [("kaliwates", 362), ("jember", 7_706), ("provinces", 823_332)])
@@ -13,6 +13,11 @@ def test_a_shipped_region_has_its_published_number_of_stations(region, stations)
     assert len(set(codes)) == stations
     assert codes == sorted(codes)
     assert {len(code) for code in codes} == {13}
+
+
+@pytest.mark.parametrize("region", ["kaliwates", "provinces"])
+def test_names_are_those_of_the_stations(region):
+    assert load_names(region) == {station.kelurahan: station.kelurahan_name for station in load_region(region)}
 
 
 def test_where_only_totals_are_known_stations_sit_in_synthetic_kelurahan_of_at_most_999():
@@ -56,3 +61,11 @@ def test_more_stations_than_any_election_has_are_refused_before_they_are_made():
 def test_an_empty_file_is_refused():
     with pytest.raises(ConfigurationError, match="no stations"):
         parse_region("code,name,stations\n", "x")
+
+
+def test_a_file_of_wrong_lines_is_given_up_after_fifty():
+    text = "\n".join(f"x{number},NAME,3" for number in range(1_000))
+    with pytest.raises(ConfigurationError) as refused:
+        parse_region(text, "region.csv")
+    assert len(refused.value.problems) == 51
+    assert refused.value.problems[-1] == "and perhaps more: this is no region file"

@@ -1,0 +1,58 @@
+"""The harness's side of workers on other machines: waiting for them, telling who came, checking that the plan fits each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harness.capacity import Limits, misfits_of_share
+from harness.children import Family, Message
+from harness.errors import ConfigurationError
+from harness.order import Order
+
+_AFTER_JOINING_S = 90.0
+"""For what comes after the limit for joining: Locust's start, and the plan made again on every machine."""
+
+
+def await_guests(family: Family, order: Order, port: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """Wait until all workers have joined and are ready; what `ready` tells, with each worker's machine in `hosts`.
+
+    Raises UsageError where not enough came in time or one refused the plan, ConfigurationError where the plan doesn't fit one
+    of the machines, ChildError where one died.
+    """
+    invitation = order.invitation
+    if invitation is None:
+        message = "nobody was invited"
+        raise ValueError(message)
+    count = f"{order.workers} worker{'s' if order.workers > 1 else ''}"
+    say(
+        f"Waiting for {count} at {invitation.host}:{port} ({invitation.timeout_s:g} s): harness worker --master HOST:{port}"
+    )
+    joined = family.expect("generator", "joined", invitation.timeout_s + _AFTER_JOINING_S, lambda it: _tell(it, say))
+    hosts = {facts["rank"]: facts for facts in joined["workers"]}
+    _check_fits(order, hosts)
+    ready = family.expect("generator", "ready", _AFTER_JOINING_S)
+    return {**ready, "hosts": joined["workers"]}
+
+
+def _tell(message: Message, say: Callable[[str], None]) -> None:
+    """Tell who came, and who was turned away."""
+    event, it = message.event, message.content
+    if event == "let_in":
+        offset, sure = 1000 * it["wall_offset_s"], 1000 * it["uncertainty_s"]
+        say(f"Joined: {it['name']} ({it['cores']} cores, clock {offset:+.1f} ms ± {sure:.1f} ms)")
+    elif event == "turned_away":
+        say(f"Refused: {it['name']}: {it['reason']}")
+
+
+def _check_fits(order: Order, hosts: Mapping[int, dict[str, Any]]) -> None:
+    """Raise ConfigurationError if a worker's machine can't carry its share."""
+    address = None if order.foreign is None else order.foreign.address
+    problems = [
+        f"worker {rank} on {facts['host']}: {problem}"
+        for rank, facts in hosts.items()
+        for problem in misfits_of_share(order.scenario, order.plan, order.workers, address, Limits(**facts["limits"]))
+    ]
+    if problems:
+        label = f"{order.scenario.name} does not fit the workers' machines"
+        raise ConfigurationError(label, problems)
