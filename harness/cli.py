@@ -13,6 +13,7 @@ from harness.commands import (
     auditing,
     benching,
     comparing,
+    examining,
     experimenting,
     exporting,
     joining,
@@ -51,7 +52,7 @@ app = typer.Typer(
 
 for command in (
     planning.scenarios, planning.init, planning.validate, running.run, joining.worker, judging.report, judging.gate, auditing.audit,
-    experimenting.experiment, comparing.compare, comparing.calibrate, exporting.export, benching.bench,
+    experimenting.experiment, comparing.compare, comparing.calibrate, exporting.export, benching.bench, examining.doctor,
 ):  # fmt: skip
     app.command()(command)
 app.command("list")(judging.list_runs)
