@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.errors import UsageError
 from harness.judge.compare import compare, unlike
@@ -15,6 +16,7 @@ from harness.judge.side import ComparedRun, read_run
 from harness.judge.tolerances import Tolerances
 from harness.noise_files import load_noise
 from harness.runfolder import RunFolder, RunRecord, write_json
+from reports.comparison.ci import comparison_junit, comparison_markdown
 from reports.comparison.render import render_comparison
 
 
@@ -57,11 +59,34 @@ def refuse_unlike(base: Sequence[RunRecord], run: Sequence[RunRecord]) -> None:
         raise UsageError("\n".join([message, *(f"  {line}" for line in lines)]))
 
 
-def keep(comparison: Comparison, json: Path, page: Path) -> None:
-    """Write comparison.json and the page with its chart."""
-    json.parent.mkdir(parents=True, exist_ok=True)
-    write_json(json, comparison.model_dump(mode="json"))
-    render_comparison(page, comparison)
+class Places(NamedTuple):
+    """Where a comparison's files go."""
+
+    json: Path
+    page: Path
+    junit: Path
+    markdown: Path
+
+
+def places_in(folder: Path) -> Places:
+    """Where they go in a folder of the comparison's own."""
+    return Places(
+        folder / "comparison.json", folder / "report" / "index.html", folder / "junit.xml", folder / "summary.md"
+    )
+
+
+def places_of(folder: RunFolder) -> Places:
+    """Where they go beside the files of the run that was compared with its baseline."""
+    return Places(folder.comparison, folder.comparison_page, folder.comparison_junit, folder.comparison_markdown)
+
+
+def keep(comparison: Comparison, places: Places) -> None:
+    """Write comparison.json, the page with its chart, and the files for CI."""
+    places.json.parent.mkdir(parents=True, exist_ok=True)
+    write_json(places.json, comparison.model_dump(mode="json"))
+    render_comparison(places.page, comparison)
+    places.junit.write_text(comparison_junit(comparison), encoding="utf-8")
+    places.markdown.write_text(comparison_markdown(comparison), encoding="utf-8")
 
 
 def _refuse_twice(folders: Sequence[RunFolder]) -> None:

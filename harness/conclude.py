@@ -8,7 +8,7 @@ from harness.figures.collect import series
 from harness.figures.summarise import load_summary
 from harness.judge.audit import load_audit
 from harness.judge.results import Verdict
-from harness.judge.verdict import judge, weigh
+from harness.judge.verdict import settle, weigh
 from harness.runfolder import RunFolder
 from reports.github import announce
 from reports.markdown import markdown
@@ -29,9 +29,9 @@ def conclude(folder: RunFolder, assertions: Sequence[str], *, to_ci: bool = True
 
 def draw(folder: RunFolder, assertions: Sequence[str]) -> Verdict:
     """Summarise, audit, judge and draw, without a word; the verdict."""
-    verdict = judge(folder, assertions)
-    render(folder, load_summary(folder), series(folder), verdict, load_audit(folder))
-    return verdict
+    judged = settle(folder, assertions)
+    render(folder, judged.summary, series(folder, judged.evidence), judged.verdict, judged.audit)
+    return judged.verdict
 
 
 def second_opinion(folder: RunFolder, assertions: Sequence[str]) -> int:

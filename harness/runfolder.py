@@ -151,6 +151,8 @@ class RunFolder:
         self.markdown = path / "summary.md"
         self.metrics = path / "metrics.txt"
         self.comparison = path / "comparison.json"
+        self.comparison_junit = path / "comparison-junit.xml"
+        self.comparison_markdown = path / "comparison.md"
         self.comparison_page = path / "report" / "comparison.html"
         self.report = path / "report"
         self.page = path / "report" / "index.html"

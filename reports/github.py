@@ -19,12 +19,17 @@ def announce(
     summary: str, name: str, verdict: Verdict, audit: Audit | None, environment: Mapping[str, str] = os.environ
 ) -> list[str]:
     """Add a summary (Markdown) to the job's, where there is one; the annotations to print, none outside of GitHub."""
+    add_to_summary(summary, environment)
+    return annotated(name, verdict, audit) if environment.get("GITHUB_ACTIONS") == "true" else []
+
+
+def add_to_summary(summary: str, environment: Mapping[str, str]) -> None:
+    """Add Markdown to the job's summary, where there is one; cut where GitHub would drop all of it."""
     job = environment.get("GITHUB_STEP_SUMMARY")
     if job:
         text = summary.encode()[:LARGEST_SUMMARY_BYTES].decode("utf-8", "ignore")
         with Path(job).open("a", encoding="utf-8") as file:
             file.write(text + "\n")
-    return annotated(name, verdict, audit) if environment.get("GITHUB_ACTIONS") == "true" else []
 
 
 def annotated(name: str, verdict: Verdict, audit: Audit | None) -> list[str]:
@@ -34,12 +39,12 @@ def annotated(name: str, verdict: Verdict, audit: Audit | None) -> list[str]:
     """
     if verdict.verdict == "invalid":
         text = "\n".join([meaning(verdict), *verdict.validity.reasons])
-        return [_command("warning", f"INVALID: {name}", text)]
+        return [command("warning", f"INVALID: {name}", text)]
     if verdict.verdict == "pass":
-        return [_command("notice", f"PASS: {name}", meaning(verdict))]
+        return [command("notice", f"PASS: {name}", meaning(verdict))]
     said = [safety_sentence(audit)] if verdict.safety is False and audit is not None else []
     said += [_said(one) for one in verdict.thresholds if not one.passed]
-    return [_command("error", f"FAIL: {name}", text) for text in said]
+    return [command("error", f"FAIL: {name}", text) for text in said]
 
 
 def _said(threshold: ThresholdResult) -> str:
@@ -48,7 +53,7 @@ def _said(threshold: ThresholdResult) -> str:
     return f"{threshold.assertion}\n{seen}\n{threshold.reason}"
 
 
-def _command(kind: str, title: str, text: str) -> str:
+def command(kind: str, title: str, text: str) -> str:
     """A workflow command: https://docs.github.com/actions/reference/workflow-commands-for-github-actions."""
     return f"::{kind} title={_escaped(title).replace(':', '%3A').replace(',', '%2C')}::{_escaped(text)}"
 

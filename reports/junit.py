@@ -26,16 +26,21 @@ def junit(summary: Summary, verdict: Verdict | None, audit: Audit | None = None)
         SubElement(properties, "property", name=name, value=_clean(value))
     validity = SubElement(suite, "testcase", classname=_clean(summary.name), name=VALIDITY, time="0")
     if verdict is None:
-        _say(validity, "error", "the run was not judged", "It was broken off before its verdict.")
+        say(validity, "error", "the run was not judged", "It was broken off before its verdict.")
     elif not verdict.validity.valid:
         reasons = verdict.validity.reasons or ["no reason was given"]
-        _say(validity, "error", f"INVALID: {reasons[0]}", "\n".join(reasons))
+        say(validity, "error", f"INVALID: {reasons[0]}", "\n".join(reasons))
     if verdict is not None and audit is not None:
         safety = SubElement(suite, "testcase", classname=_clean(summary.name), name=SAFETY, time="0")
         _judge_safety(safety, audit, accepted=verdict.validity.valid)
     for threshold in verdict.thresholds if verdict else []:
         case = SubElement(suite, "testcase", classname=_clean(summary.name), name=_clean(threshold.assertion), time="0")
         _judge(case, threshold, invalid=verdict is not None and verdict.verdict == "invalid")
+    return written(suites, suite)
+
+
+def written(suites: Element, suite: Element) -> str:
+    """The file of a suite, with its numbers."""
     for kind, name in (("testcase", "tests"), ("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
         number = str(len(suite.findall(f".//{kind}")))
         suite.set(name, number)
@@ -55,22 +60,23 @@ def _judge_safety(case: Element, audit: Audit, *, accepted: bool) -> None:
             )
             for row in rows
         ]
-        _say(case, "failure", sentence, "\n".join([*lines, more]))
+        say(case, "failure", sentence, "\n".join([*lines, more]))
     elif audit.safety == "unknown":
-        _say(case, "skipped" if accepted else "error", sentence, sentence)
+        say(case, "skipped" if accepted else "error", sentence, sentence)
 
 
 def _judge(case: Element, threshold: ThresholdResult, *, invalid: bool) -> None:
     observed = f"observed {quantity(threshold.observed, threshold.unit)}"
     limit = f"limit {quantity(threshold.limit, threshold.unit)}"
     if invalid:
-        _say(case, "skipped", f"not judged, the measurement is invalid; {observed}, {limit}", "")
+        say(case, "skipped", f"not judged, the measurement is invalid; {observed}, {limit}", "")
     elif not threshold.passed:
         text = "\n".join([threshold.assertion, observed, limit, f"window {window_of(threshold)}", threshold.reason])
-        _say(case, "failure", f"{observed}, {limit}", text)
+        say(case, "failure", f"{observed}, {limit}", text)
 
 
-def _say(case: Element, kind: str, message: str, text: str) -> None:
+def say(case: Element, kind: str, message: str, text: str) -> None:
+    """Put a failure, an error or that it was skipped into a testcase."""
     element = SubElement(case, kind, message=_clean(message))
     if kind != "skipped":
         element.set("type", "invalid" if kind == "error" else "breach")

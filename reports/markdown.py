@@ -24,29 +24,33 @@ LABELLED = {
 def markdown(summary: Summary, verdict: Verdict | None, findings: Sequence[str], audit: Audit | None = None) -> str:
     """The verdict, the audit, every threshold, what happened and the key figures, as GitHub and GitLab show it."""
     word = headline(verdict)
-    lines = [f"## {MARKS[word]} {word}: {_plain(summary.name)}", "", meaning(verdict), ""]
+    lines = [f"## {MARKS[word]} {word}: {escaped(summary.name)}", "", meaning(verdict), ""]
     if verdict and verdict.validity.reasons:
-        lines += [*(f"- {_plain(reason)}" for reason in verdict.validity.reasons), ""]
+        lines += [*(f"- {escaped(reason)}" for reason in verdict.validity.reasons), ""]
     if verdict and verdict.thresholds:
-        lines += _table(
+        lines += table_of(
             ["", "threshold", "observed", "limit", "window", "by how much"],
             [
                 [
                     "not judged" if word == "INVALID" else "held" if threshold.passed else "**breached**",
-                    _plain(threshold.assertion),
+                    escaped(threshold.assertion),
                     quantities.quantity(threshold.observed, threshold.unit),
                     quantities.quantity(threshold.limit, threshold.unit),
                     window_of(threshold),
-                    _plain(by_how_much(threshold)),
+                    escaped(by_how_much(threshold)),
                 ]
                 for threshold in verdict.thresholds
             ],
         )
     lines += _audited(audit) if audit else []
-    lines += ["### What happened", "", *(f"- {_plain(finding)}" for finding in findings), ""]
-    figures = [[figure.name, figure.value, _plain(figure.note)] for figure in key_figures(summary)]
-    lines += ["### Key figures", "", *_table(["figure", "value", ""], [[_plain(row[0]), *row[1:]] for row in figures])]
-    lines.append(f"Run `{_plain(summary.run)}`, seed {summary.seed}, ended: {_plain(summary.ended)}.")
+    lines += ["### What happened", "", *(f"- {escaped(finding)}" for finding in findings), ""]
+    figures = [[figure.name, figure.value, escaped(figure.note)] for figure in key_figures(summary)]
+    lines += [
+        "### Key figures",
+        "",
+        *table_of(["figure", "value", ""], [[escaped(row[0]), *row[1:]] for row in figures]),
+    ]
+    lines.append(f"Run `{escaped(summary.run)}`, seed {summary.seed}, ended: {escaped(summary.ended)}.")
     return "\n".join(lines) + "\n"
 
 
@@ -54,22 +58,22 @@ def _audited(audit: Audit) -> list[str]:
     """The two verdicts, every category that occurred, and the first unsafe pages."""
     said = f"{nothing_lost.safety_sentence(audit)} {nothing_lost.liveness_sentence(audit)}"
     rows = [
-        [_plain(name), quantities.count(number), against, _plain(means)]
+        [escaped(name), quantities.count(number), against, escaped(means)]
         for name, number, against, means in nothing_lost.category_rows(audit)
         if number
     ]
     lines = [
         f"### {nothing_lost.TITLE}",
         "",
-        _plain(said),
+        escaped(said),
         "",
-        *_table([h.lower() for h in nothing_lost.HEADERS], rows),
+        *table_of([h.lower() for h in nothing_lost.HEADERS], rows),
     ]
     unsafe, more = nothing_lost.unsafe_rows(audit)
     if unsafe:
         headers = [header.lower() for header in nothing_lost.UNSAFE_HEADERS]
-        lines += _table(headers, [[_plain(cell) for cell in row] for row in unsafe])
-    return [*lines, _plain(more), ""] if more else lines
+        lines += table_of(headers, [[escaped(cell) for cell in row] for row in unsafe])
+    return [*lines, escaped(more), ""] if more else lines
 
 
 def metrics(summary: Summary, verdict: Verdict | None) -> str:
@@ -122,11 +126,12 @@ def _escape(label: str) -> str:
     return label.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table_of(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table, and an empty one. The cells must be escaped."""
     lines = [headers, ["---"] * len(headers), *rows]
     return [*("| " + " | ".join(line) + " |" for line in lines), ""]
 
 
-def _plain(text: str) -> str:
+def escaped(text: str) -> str:
     """Text from outside without any meaning in Markdown or HTML."""
     return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(text.split()))

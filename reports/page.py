@@ -7,19 +7,20 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.figures.series import Series
 from harness.figures.summary import Summary
+from harness.judge.comparison import Comparison
 from harness.judge.results import Audit, Verdict
 from harness.runfolder import RunRecord
 from reports import nothing_lost, palette, quantities, svg
-from reports.charts.failures import failed
 from reports.keyfigures import by_how_much, headline, key_figures, meaning
 from reports.quantities import count, quantity
+from reports.tables import Cell, Table, kelurahan, phases, worst
 
 TONES = {"PASS": ("good", "✓"), "FAIL": ("bad", "✗"), "INVALID": ("unsure", "?"), "NOT JUDGED": ("unsure", "?")}
 ENDINGS = {
@@ -33,8 +34,8 @@ ENDINGS = {
     "starved": "this machine ran out of what the run needs",
 }
 
-NEVER_S = 1e9
-"""Sorts behind every time that something took."""
+COMPARISON_LINK = "<!-- not compared with a baseline -->"
+"""Stands in a page until its run is compared: that comes after the page is drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +49,6 @@ class DrawnChart:
     svg: str
 
 
-class Cell(NamedTuple):
-    """What a cell shows, and the number to sort it by where its text would not do."""
-
-    text: str
-    key: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table of the page: the first column names the row. Readers can sort it where scripts may run."""
-
-    anchor: str
-    title: str
-    headers: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
-    note: str = ""
-    """What is left out, if anything."""
-
-
 def page(
     record: RunRecord, summary: Summary, series: Series, verdict: Verdict | None, charts: Sequence[DrawnChart],
     audit: Audit | None = None,
@@ -75,7 +57,7 @@ def page(
     environment = templates()
     word = headline(verdict)
     tone, mark = TONES[word]
-    tables = [_phases(summary), _kelurahan(summary), _worst(series, summary)]
+    tables = [phases(summary), kelurahan(summary), worst(series, summary)]
     tables = [table for table in tables if table.rows]
     return environment.get_template("index.html.j2").render(
         record=record,
@@ -96,12 +78,21 @@ def page(
         notes=[*series.notes, *record.problems],
         figures=key_figures(summary),
         tables=tables,
-        command=shlex.join(record.command),
+        not_compared=Markup(COMPARISON_LINK),  # noqa: S704 - ours alone
+        command=shlex.join(again(record)),
         environment=_environment(record),
         scenario=json.dumps(record.scenario, indent=2, ensure_ascii=False),
         css=stylesheet(environment),
         script=Markup(environment.get_template("sort.js").render()),  # noqa: S704 - ours alone
     )
+
+
+def link_comparison(page: Path, comparison: Comparison) -> None:
+    """Let a run's page say how it compares with its baseline, and link the comparison beside it."""
+    said = Markup('<p class="when">Compared with its baseline: <a href="comparison.html">{}</a>. {}.</p>').format(
+        comparison.verdict.upper(), quantities.glue(comparison.finding)
+    )
+    page.write_text(page.read_text("utf-8").replace(COMPARISON_LINK, said, 1), encoding="utf-8")
 
 
 def templates() -> Environment:
@@ -197,6 +188,22 @@ def _thresholds(verdict: Verdict | None) -> list[dict[str, str]]:
     return rows
 
 
+def again(record: RunRecord) -> list[str]:
+    """The command that makes this run again: into a new folder, as that of this run is taken, and with its seed by number.
+
+    >>> from types import SimpleNamespace as Run
+    >>> again(Run(command=["harness", "run", "kaliwates", "--out", "runs/one", "--workers=2"], seed=7))
+    ['harness', 'run', 'kaliwates', '--workers=2', '--seed', '7']
+    """
+    kept, words = [], iter(record.command)
+    for word in words:
+        if word in {"--out", "--seed"}:
+            next(words, None)
+        elif not word.startswith(("--out=", "--seed=")):
+            kept.append(word)
+    return [*kept, "--seed", str(record.seed)] if kept[:2] == ["harness", "run"] else list(record.command)
+
+
 def _when(record: RunRecord, summary: Summary) -> str:
     parts = [f"Run {record.id}"]
     if record.t0_epoch is not None:
@@ -209,66 +216,6 @@ def _when(record: RunRecord, summary: Summary) -> str:
     if record.ended and record.ended.message:
         parts.append(record.ended.message)
     return "; ".join(parts)
-
-
-def _phases(summary: Summary) -> Table:
-    rows = [
-        [
-            Cell(phase.name),
-            Cell(f"{quantities.seconds(phase.start_s)} to {quantities.seconds(phase.end_s)}", phase.start_s),
-            _count(phase.attempts),
-            _count(sum(failed(phase.by_outcome).values())),
-            Cell(quantity(phase.offered_per_s, "per_s"), phase.offered_per_s or 0.0),
-            Cell(quantity(phase.goodput_per_s, "per_s"), phase.goodput_per_s or 0.0),
-            Cell(quantities.percentile(phase.response_seconds, "p50"), phase.response_seconds.p50 or 0.0),
-            Cell(quantities.percentile(phase.response_seconds, "p95"), phase.response_seconds.p95 or 0.0),
-        ]
-        for phase in summary.phases
-    ]
-    headers = ["Phase", "From, to", "Attempts", "Failed", "Offered", "Goodput", "Response p50", "p95"]
-    return Table("phases", "Phases and faults", headers, rows)
-
-
-def _kelurahan(summary: Summary) -> Table:
-    rows = []
-    for place in summary.kelurahan:
-        ratio = place.completed_by_deadline / place.stations if place.stations else 0.0
-        share = Cell(quantities.share(ratio) if place.stations else quantities.MISSING, ratio)
-        counts = _count(place.stations), _count(place.completed_by_deadline)
-        rows.append([Cell(quantities.place(place.name)), Cell(place.code), *counts, share])
-    rows.sort(key=lambda row: row[-1].key or 0.0)
-    headers = ["Kelurahan", "Code", "Stations", "Complete by the deadline", "Share"]
-    return Table("kelurahan", "Kelurahan", headers, rows)
-
-
-def _worst(series: Series, summary: Summary) -> Table:
-    rows = []
-    for station in series.worst:
-        took_s = float("inf") if station.completed_s is None else station.completed_s - station.due_s
-        rows.append(
-            [
-                Cell(station.code),
-                Cell(quantities.place(station.kelurahan)),
-                Cell(quantities.seconds(station.due_s), station.due_s),
-                Cell(f"{count(station.delivered)} of {count(station.pages)}", station.delivered),
-                _count(station.attempts),
-                Cell(quantity(took_s, "s"), min(took_s, NEVER_S)),
-            ]
-        )
-    headers = ["Station", "Kelurahan", "Turned up at", "Pages delivered", "Attempts", "Took"]
-    shown = sum(station.completed_s is None for station in series.worst)
-    missed = max(summary.stations.due - summary.stations.completed, shown)
-    if not shown:
-        return Table("stations", "Slowest stations", headers, rows)
-    title = "Undelivered stations" if shown == len(rows) else "Undelivered and slowest stations"
-    note = (
-        f"{count(shown)} of {count(missed)} stations that turned up and were never complete." if missed > shown else ""
-    )
-    return Table("stations", title, headers, rows, note)
-
-
-def _count(number: int) -> Cell:
-    return Cell(count(number), number)
 
 
 def _environment(record: RunRecord) -> list[tuple[str, str]]:

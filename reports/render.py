@@ -8,13 +8,14 @@ from matplotlib import rc_context
 
 from harness.figures.series import Series
 from harness.figures.summary import Summary
+from harness.judge.comparison import load_comparison
 from harness.judge.results import Audit, Verdict
 from harness.runfolder import RunFolder
 from reports import palette, svg
 from reports.charts import CHARTS
 from reports.junit import junit
 from reports.markdown import markdown, metrics
-from reports.page import DrawnChart, page
+from reports.page import DrawnChart, link_comparison, page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +35,9 @@ def render(
     charts = draw_charts(folder.report, series, summary)
     findings = [chart.finding for chart in charts]
     folder.page.write_text(page(folder.read_run(), summary, series, verdict, charts, audit), encoding="utf-8")
+    compared = load_comparison(folder)
+    if compared is not None and folder.comparison_page.exists():
+        link_comparison(folder.page, compared)
     folder.junit.write_text(junit(summary, verdict, audit), encoding="utf-8")
     folder.markdown.write_text(markdown(summary, verdict, findings, audit), encoding="utf-8")
     folder.metrics.write_text(metrics(summary, verdict), encoding="utf-8")

@@ -12,16 +12,18 @@ import typer
 from harness import capacity, scenario_files
 from harness.commands.options import (
     RUNS,
+    AllowCommand,
     Overrides,
     ScenarioName,
     Seed,
+    Target,
     Workers,
     assertions_of,
     check_fits,
-    check_mock_is_meant,
     check_name,
     check_thresholds,
     command_line,
+    foreign_of,
     own_assertions,
     run_folder,
 )
@@ -40,6 +42,7 @@ from harness.runfolder import RunFolder
 from harness.signals import Signals
 from reports import terminal
 from reports.comparison import table
+from reports.comparison.ci import announce_comparison
 
 COMPARISONS, CALIBRATIONS = RUNS / "comparisons", RUNS / "calibrations"
 
@@ -58,25 +61,28 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Folder; default: runs/comparisons/<time>-<hex>.")] = None,
 ) -> None:  # fmt: skip
     """Say whether RUN is worse than BASE: 0 no, 99 yes, 3 can't tell."""
-    from harness.comparisons import Question, answer, keep  # noqa: PLC0415 - drawing takes most of a second to import
+    from harness.comparisons import Question, answer, keep, places_in  # noqa: PLC0415 - drawing takes most of a second to import
 
     tolerances = parse_tolerances(tolerance)
     ours, theirs = _runs_of([base, *more_base]), _runs_of(run)
     folder = (out or COMPARISONS / _stamp()).absolute()
     check_name(folder)
     found = answer(Question(ours, theirs, tolerances, noise_folder(), force), own_assertions)
-    keep(found, folder / "comparison.json", folder / "report" / "index.html")
-    show(found, folder / "report" / "index.html")
+    places = places_in(folder)
+    keep(found, places)
+    show(found, places.page)
     raise typer.Exit(found.exit_code)
 
 
 def compare_with_baseline(baseline: RunFolder, folder: RunFolder, tolerance: list[str]) -> int:
     """Compare a run that has just ended with its baseline, into the run's own folder; the exit code."""
-    from harness.comparisons import Question, answer, keep  # noqa: PLC0415 - as above
+    from harness.comparisons import Question, answer, keep, places_of  # noqa: PLC0415 - as above
+    from reports.page import link_comparison  # noqa: PLC0415 - as above
 
     question = Question([baseline], [folder], parse_tolerances(tolerance), noise_folder())
     found = answer(question, own_assertions)
-    keep(found, folder.comparison, folder.comparison_page)
+    keep(found, places_of(folder))
+    link_comparison(folder.page, found)
     show(found, folder.comparison_page)
     return found.exit_code
 
@@ -87,6 +93,8 @@ def calibrate(
     overrides: Overrides = [],
     seed: Seed = None,
     workers: Workers = 1,
+    target: Target = None,
+    allow_command: AllowCommand = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the runs. Default: runs/calibrations/<time>-<name>-<hex>.")] = None,
 ) -> None:  # fmt: skip
     """Run the same again and again: say which change can be seen at all."""
@@ -94,14 +102,16 @@ def calibrate(
 
     loaded = scenario_files.load(source, overrides, seed, planned_due)
     check_thresholds(source, loaded)
-    check_mock_is_meant(source, loaded)
     plan = make_plan(loaded)
-    check_fits(source, capacity.misfits(loaded, plan, workers))
+    foreign = foreign_of(target, source, loaded, plan, workers, allow_command=allow_command)
+    check_fits(source, capacity.misfits(loaded, plan, workers, None if foreign is None else foreign.address))
     folder = (out or CALIBRATIONS / f"{_stamp(loaded.name)}").absolute()
     check_name(folder)
     assertions = assertions_of(loaded)
     limits = limits_s(assertions)
-    order = Order(loaded, plan, RunFolder(folder), folder.name, command_line(), limits, workers=workers)
+    order = Order(
+        loaded, plan, RunFolder(folder), folder.name, command_line(), limits, workers=workers, foreign=foreign
+    )
     calibration = Calibration(order, assertions, folder, runs)
     calibration.check_folder()
     print(f"{runs} runs of {loaded.name}, at most {loaded.deadline:g} s each and some seconds around it, into {folder}")
@@ -132,6 +142,7 @@ def show(comparison: Comparison, page: Path) -> None:
         if reason:
             print(f"  - {key}: {reason}")
     print(f"\nComparison: {page}")
+    terminal.print_lines(announce_comparison(comparison))
 
 
 def _show_noise(noise: Noise, path: Path) -> None:

@@ -11,13 +11,19 @@ import typer
 
 from harness.confine import links_in
 from harness.errors import BrokenRunError, ConfigurationError, UsageError
+from harness.foreign import Foreign, examine
 from harness.judge.thresholds import check_all
 from harness.judge.watchable import Watched, check_watched
+from harness.plan import Plan
 from harness.runfolder import RunFolder
 from harness.scenario import Scenario
 
 RUNS = Path("runs")
 
+Target = Annotated[str | None, typer.Option(metavar="URL", help="An upload server of yours; default: the mock.")]
+AllowCommand = Annotated[
+    bool, typer.Option("--allow-command", help="Let [target.stored] run its command on this machine.")
+]
 ScenarioName = Annotated[str, typer.Argument(metavar="SCENARIO", help="A shipped scenario's name, or a .toml file.")]
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="K=V", help="Override a key: client.retry.strategy=none")
@@ -75,6 +81,16 @@ def check_fits(source: str, misfits: list[str]) -> None:
     if misfits:
         label = f"{source} does not fit this machine"
         raise ConfigurationError(label, misfits)
+
+
+def foreign_of(
+    url: str | None, source: str, loaded: Scenario, plan: Plan, workers: int, *, allow_command: bool
+) -> Foreign | None:
+    """The server of the user's that a run is for, looked at; None for the mock."""
+    if url is None:
+        check_mock_is_meant(source, loaded)
+        return None
+    return examine(url, loaded, plan, workers, os.environ, allow_command=allow_command)
 
 
 def check_mock_is_meant(source: str, loaded: Scenario) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import socket
@@ -17,24 +16,25 @@ from harness.commands.comparing import ToleranceOption, compare_with_baseline
 from harness.commands.joining import JOIN_TIMEOUT, Bind, JoinTimeout, RemoteWorkers, check_reachable, invitation
 from harness.commands.options import (
     RUNS,
+    AllowCommand,
     Overrides,
     PrometheusUrl,
     ScenarioName,
     Seed,
+    Target,
     assertions_of,
     check_fits,
-    check_mock_is_meant,
     check_name,
     check_thresholds,
     command_line,
     conclude_run,
+    foreign_of,
     run_folder,
     watched_in,
 )
 from harness.crew import crew_for, workers_of
 from harness.errors import ConfigurationError, UsageError
 from harness.figures.tables import planned_due
-from harness.foreign import Foreign, examine
 from harness.judge.compare import unlike
 from harness.judge.thresholds import limits_s
 from harness.judge.tolerances import parse_tolerances
@@ -57,8 +57,8 @@ def run(
     remote_workers: RemoteWorkers = None,
     bind: Bind = None,
     join_timeout: JoinTimeout = JOIN_TIMEOUT,
-    target: Annotated[str | None, typer.Option(metavar="URL", help="An upload server of yours; default: the mock.")] = None,
-    allow_command: Annotated[bool, typer.Option("--allow-command", help="Let [target.stored] run its command on this machine.")] = False,
+    target: Target = None,
+    allow_command: AllowCommand = False,
     name: Annotated[str | None, typer.Option(help="What the run folder is named after, instead of the scenario.")] = None,
     metrics_port: Annotated[int, typer.Option(min=0, max=65_000, help="Port of the first worker's /metrics; 0: any.")] = 0,
     prometheus: PrometheusUrl = None,
@@ -76,7 +76,7 @@ def run(
     plan = make_plan(loaded)
     count = remote_workers or number or _auto(loaded, plan)
     _check_ports(metrics_port, count)
-    foreign = _foreign(target, source, loaded, plan, count, allow_command=allow_command)
+    foreign = foreign_of(target, source, loaded, plan, count, allow_command=allow_command)
     address = None if foreign is None else foreign.address
     check_reachable(invited, address)
     if invited is None:
@@ -126,16 +126,6 @@ def _auto(loaded: Scenario, plan: Plan) -> int:
     crew = crew_for(loaded, plan, machine.cores())
     print(crew, flush=True)
     return crew.workers
-
-
-def _foreign(
-    url: str | None, source: str, loaded: Scenario, plan: Plan, workers: int, *, allow_command: bool
-) -> Foreign | None:
-    """The server of the user's that a run is for, looked at; None for the mock."""
-    if url is None:
-        check_mock_is_meant(source, loaded)
-        return None
-    return examine(url, loaded, plan, workers, os.environ, allow_command=allow_command)
 
 
 def _baseline(path: Path | None, tolerance: list[str], order: Order) -> RunFolder | None:

@@ -11,7 +11,7 @@ from harness.figures.rows import Rows
 from harness.figures.summary import Attempts, KelurahanFigures, Pages, Rates, Stations
 from harness.measure.journal import GaveUp
 from harness.model import ANSWERED, OUTCOMES, Outcome
-from harness.plan.regions import load_region
+from harness.plan.regions import load_names
 from harness.scenario import REGIONS
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ def outcomes_among(rows: Rows, chosen: BoolArray) -> dict[str, int]:
 def mean_rates(rows: Rows) -> Rates:
     """Means from the end of the warm-up to the last attempt's end, of what fell due after the warm-up."""
     attempts, warm_up_s = rows.attempts, rows.record.warm_up_s
-    ends = attempts.done_s[np.isfinite(attempts.done_s)]
-    over_s = max(float(ends.max()) if len(ends) else rows.end_s, warm_up_s) - warm_up_s
+    last_s = float(np.fmax.reduce(attempts.done_s, initial=-np.inf))
+    over_s = max(last_s if np.isfinite(last_s) else rows.end_s, warm_up_s) - warm_up_s
     if over_s <= 0 or not len(attempts.page):
         return Rates(
             over_s=over_s, offered_per_s=None, goodput_per_s=None, throughput_per_s=None, sent_bytes_per_s=None
@@ -96,7 +96,7 @@ def mean_rates(rows: Rows) -> Rates:
         offered_per_s=int(fell_due.sum()) / over_s,
         goodput_per_s=int(in_time.sum()) / over_s,
         throughput_per_s=int((counted & attempts.ended_as(ANSWERED)).sum()) / over_s,
-        sent_bytes_per_s=int(attempts.sent_bytes[counted].sum()) / over_s,
+        sent_bytes_per_s=int(attempts.sent_bytes.sum(where=counted)) / over_s,
     )
 
 
@@ -121,6 +121,6 @@ def kelurahan_names(rows: Rows) -> dict[str, str]:
     if name is None:
         return {}
     try:
-        return {station.kelurahan: station.kelurahan_name for station in load_region(name)}
+        return load_names(name)
     except (OSError, ConfigurationError):
         return {}

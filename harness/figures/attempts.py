@@ -1,19 +1,20 @@
-"""Journal -> attempts.parquet: a row an attempt, and what the journal says of pages that were given up."""
+"""Journals -> attempts.parquet: a row an attempt."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.errors import BrokenRunError
-from harness.figures.parquet import copy_to, database, fetch, load, made_from
+from harness.errors import BrokenRunError, StarvedError
+from harness.figures.journals import Journals, journals
+from harness.figures.parquet import ZSTD, copy_to, database, fetch, made_from, texts
 from harness.figures.tables import must_exist
-from harness.measure import journal
-from harness.measure.journal import GaveUp, Kind
+from harness.measure.journal import Kind
 from harness.model import OUTCOMES, Outcome
 from harness.runfolder import PhaseRecord, RunFolder, RunRecord
 
@@ -27,28 +28,25 @@ if TYPE_CHECKING:
 
 CLEAR = "clear"
 """Name of the phase in which no fault is active."""
+ROWS_AT_ONCE = 1_000_000
+"""Attempts sorted and written at once: what a slice needs of memory, a run of any length needs."""
 
 _TIMES = ("due_s", "sent_s", "connected_s", "body_sent_s", "first_byte_s", "done_s")
 _SPANS = ("retry_after_s", "login_s", "queue_s", "server_s")
 _CENSORED = OUTCOMES.index(Outcome.CENSORED)
 _ROWS = """
-    SELECT plan.station, plan.form, plan.page, attempt, phase, due_s, sent_s, connected_s, body_sent_s, first_byte_s,
-        done_s, outcome, status, sent_bytes, resent_bytes, retry_after_s, login_s, queue_s, server_s, worker
-    FROM journal JOIN plan ON plan.row_number = journal.page ORDER BY journal.row_number
+    SELECT plan.station, plan.form, plan.page, attempt, {phases}[phase] AS phase, due_s, sent_s, connected_s, body_sent_s,
+        first_byte_s, done_s, {outcomes}[outcome] AS outcome, status, sent_bytes, resent_bytes, retry_after_s, login_s,
+        queue_s, server_s, worker
+    FROM journal
+    JOIN (SELECT station, form, page, file_row_number AS row FROM read_parquet({plan}, file_row_number = true)) AS plan
+        ON plan.row = journal.page
+    ORDER BY journal.row_number
 """
 
 
-@dataclass(frozen=True, slots=True)
-class GivenUp:
-    """Pages that will not be tried again, each once: index in the plan, when, and why (a `GaveUp`). Shape (n,)."""
-
-    page: IntArray
-    at_s: FloatArray
-    reason: IntArray
-
-
 def write_attempts(folder: RunFolder) -> int:
-    """Make attempts.parquet from the journal; gives the number of its rows.
+    """Make attempts.parquet from the journals; gives the number of its rows.
 
     Sorted by due time, page's row in the plan, attempt. An attempt that began and never ended is censored. Where an
     attempt has ended more than once, the last record counts. The phase is that of the due time. Raises BrokenRunError
@@ -57,18 +55,19 @@ def write_attempts(folder: RunFolder) -> int:
     record = folder.read_run()
     must_exist(folder.plan)
     stamp = _stamp(folder, record)
-    rows = _attempts_in(folder.journal)
-    rows["row_number"] = np.arange(len(rows["page"]))
-    rows["phase"] = _phases_at(rows["due_s"], record.phases)
-    rows["outcome"] = np.array([str(outcome) for outcome in OUTCOMES], dtype=object)[rows["outcome"]]
-    with database(journal=rows) as connection:
-        load(connection, "plan", "station, form, page", folder.plan)
-        pages = int(fetch(connection, "SELECT count(*) AS pages FROM plan", folder.plan)["pages"][0])
-        if len(rows["page"]) and int(rows["page"].max()) >= pages:
-            message = f"{folder.journal} names page {int(rows['page'].max())}, but the plan has {pages} pages"
-            raise BrokenRunError(message)
-        copy_to(connection, _ROWS, folder.attempts, made_from=stamp)
-    return len(rows["page"])
+    written = Journals(folder.journal)
+    where, greatest = written.attempts()
+    with database() as connection:
+        pages = int(fetch(connection, "SELECT count(*) AS pages FROM read_parquet(?)", folder.plan)["pages"][0])
+    if greatest >= pages:
+        message = f"{folder.journal} names page {greatest}, but the plan has {pages} pages"
+        raise BrokenRunError(message)
+    slices = [where[first : first + ROWS_AT_ONCE] for first in range(0, max(len(where), 1), ROWS_AT_ONCE)]
+    if len(slices) == 1:
+        _write(folder, record, written, where, folder.attempts, stamp)
+    else:
+        _write_in_parts(folder, record, written, slices, stamp)
+    return len(where)
 
 
 def up_to_date(folder: RunFolder, record: RunRecord) -> bool:
@@ -78,21 +77,39 @@ def up_to_date(folder: RunFolder, record: RunRecord) -> bool:
     return made_from(folder.attempts) == _stamp(folder, record)
 
 
-def read_given_up(folder: Path) -> GivenUp:
-    """What the journal in `folder` says of pages that were given up; nothing where there is no journal."""
-    records = [
-        records[records["kind"] == Kind.GAVE_UP] for records in (journal.read(path) for path in journals(folder))
-    ]
-    together = np.concatenate(records) if records else np.empty(0, dtype=journal.RECORD)
-    together = together[np.isin(together["status"], [int(reason) for reason in GaveUp])]
-    page, first = np.unique(together["page"], return_index=True)
-    chosen = together[first]
-    return GivenUp(page.astype(np.int64), chosen["done_s"].astype(np.float64), chosen["status"].astype(np.int64))
+def _write_in_parts(
+    folder: RunFolder, record: RunRecord, written: Journals, slices: Sequence[IntArray], stamp: str
+) -> None:
+    """Slice after slice, two at a time, then all of them into one file."""
+    try:
+        with TemporaryDirectory(prefix="attempts.", dir=folder.path) as name:
+            parts = [Path(name) / f"{number:06d}.parquet" for number in range(len(slices))]
+            with ThreadPoolExecutor(2) as pool:
+                writing = [
+                    pool.submit(_write, folder, record, written, where, part, compression="uncompressed")
+                    for where, part in zip(slices, parts, strict=True)
+                ]
+                for part_written in writing:
+                    part_written.result()
+            with database() as connection:
+                listed = texts(str(part) for part in parts)
+                copy_to(connection, f"SELECT * FROM read_parquet({listed})", folder.attempts, made_from=stamp)  # noqa: S608 - quoted
+    except OSError as error:
+        message = f"{folder.attempts} can't be written: {error}"
+        raise StarvedError(message) from None
 
 
-def journals(folder: Path) -> list[Path]:
-    """Journal files in a folder, sorted by the worker's rank."""
-    return sorted(folder.glob("worker-*.journal"))
+def _write(
+    folder: RunFolder, record: RunRecord, written: Journals, where: IntArray, into: Path, made_from: str = "",
+    compression: str = ZSTD,
+) -> None:  # fmt: skip
+    """Write the attempts whose records stand there."""
+    rows = _columns(*written.take(where))
+    phases = [phase.name for phase in record.phases] or [CLEAR]
+    rows["phase"] = _phases_at(rows["due_s"], record.phases) + 1
+    query = _ROWS.format(phases=texts(phases), outcomes=texts(OUTCOMES), plan=texts([str(folder.plan)]))
+    with database(journal=rows) as connection:
+        copy_to(connection, query, into, made_from=made_from, compression=compression)
 
 
 def _stamp(folder: RunFolder, record: RunRecord) -> str:
@@ -102,41 +119,14 @@ def _stamp(folder: RunFolder, record: RunRecord) -> str:
     return "; ".join([*sizes, *phases])
 
 
-def _attempts_in(folder: Path) -> dict[str, Column]:
-    parts, ranks = [], []
-    for path in journals(folder):
-        records = journal.read(path)
-        parts.append(records)
-        ranks.append(np.full(len(records), _rank(path), dtype=np.int32))
-    together = np.concatenate(parts) if parts else np.empty(0, dtype=journal.RECORD)
-    worker = np.concatenate(ranks) if ranks else np.empty(0, dtype=np.int32)
-    if len(together) and int(together["outcome"].max()) >= len(OUTCOMES):
-        message = f"{folder} has an outcome number {int(together['outcome'].max())} that this program doesn't know"
-        raise BrokenRunError(message)
-    chosen = _last_of_each(together)
-    chosen = chosen[np.argsort(together["due_s"][chosen], kind="stable")]
-    return _columns(together.take(chosen), worker.take(chosen))
-
-
-def _last_of_each(records: npt.NDArray[np.void]) -> IntArray:
-    """Where the record stands that counts for each attempt: the last END, else the BEGIN. By page, then attempt."""
-    kind = records["kind"]
-    which = np.flatnonzero((kind == Kind.BEGIN) | (kind == Kind.END))
-    page, attempt = records["page"].astype(np.uint64)[which], records["attempt"].astype(np.uint64)[which]
-    key = (page << np.uint64(33)) | (attempt << np.uint64(1)) | (kind[which] == Kind.END)
-    order = np.argsort(key, kind="stable")
-    of = key[order] >> np.uint64(1)
-    last = np.ones(len(which), dtype=np.bool_)
-    last[:-1] = of[1:] != of[:-1]
-    return which[order[last]]
-
-
 def _columns(records: npt.NDArray[np.void], worker: npt.NDArray[np.int32]) -> dict[str, Column]:
+    """Records as columns for the query: texts as numbers from 1, what is not known masked or NaN."""
     unfinished = records["kind"] == Kind.BEGIN
     columns: dict[str, Column] = {
+        "row_number": np.arange(len(records)),
         "page": records["page"].astype(np.int64),
         "attempt": records["attempt"].astype(np.int32),
-        "outcome": np.where(unfinished, _CENSORED, records["outcome"]),
+        "outcome": np.where(unfinished, _CENSORED, records["outcome"]).astype(np.int64) + 1,
         "status": np.ma.masked_equal(records["status"].astype(np.int32), 0),
         "sent_bytes": records["sent_bytes"].astype(np.int64),
         "resent_bytes": records["resent_bytes"].astype(np.int64),
@@ -147,19 +137,9 @@ def _columns(records: npt.NDArray[np.void], worker: npt.NDArray[np.int32]) -> di
     return columns
 
 
-def _phases_at(due_s: FloatArray, phases: Sequence[PhaseRecord]) -> Column:
-    """Names of the phases in which the times lie; those before the first or after the last go to the nearest."""
+def _phases_at(due_s: FloatArray, phases: Sequence[PhaseRecord]) -> IntArray:
+    """Numbers of the phases in which the times lie; those before the first or after the last go to the nearest."""
     if not phases:
-        return np.full(len(due_s), CLEAR, dtype=object)
+        return np.zeros(len(due_s), dtype=np.int64)
     starts = np.array([phase.start_s for phase in phases])
-    number = np.clip(np.searchsorted(starts, np.asarray(due_s), side="right") - 1, 0, None)
-    names: npt.NDArray[Any] = np.array([phase.name for phase in phases], dtype=object)
-    return names[number]
-
-
-def _rank(path: Path) -> int:
-    try:
-        return int(path.stem.removeprefix("worker-"))
-    except ValueError:
-        message = f"{path} is no journal: its name has no worker's rank"
-        raise BrokenRunError(message) from None
+    return np.clip(np.searchsorted(starts, np.asarray(due_s), side="right") - 1, 0, None)

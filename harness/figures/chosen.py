@@ -84,12 +84,7 @@ class RowChoice:
     def _attempts(self, metric: str, rules: Sequence[LabelRule]) -> Chosen:
         """Without a rule about `outcome`, responses and service times are of answered and timed-out attempts only."""
         attempts, samples = self.rows.attempts, self.samples
-        value = {
-            "attempts": np.full(len(attempts.page), np.nan),
-            "lateness_seconds": attempts.sent_s - attempts.due_s,
-            "service_seconds": attempts.done_s - attempts.sent_s,
-            "response_seconds": attempts.done_s - attempts.due_s,
-        }[metric]
+        value = self._value(metric)
         among = samples.counted & self._with_place(rules, attempts.page) & self._in_phase(rules, attempts.due_s)
         if metric != "attempts":
             among = among & np.isfinite(value)
@@ -107,6 +102,15 @@ class RowChoice:
         else:
             chosen = among
         return _ordered(attempts.due_s[chosen], value[chosen], attempts.due_s[among])
+
+    def _value(self, metric: str) -> FloatArray:
+        """What a metric says of each attempt."""
+        attempts = self.rows.attempts
+        if metric == "attempts":
+            return np.full(len(attempts.page), np.nan)
+        if metric == "lateness_seconds":
+            return attempts.sent_s - attempts.due_s
+        return attempts.done_s - (attempts.sent_s if metric == "service_seconds" else attempts.due_s)
 
     def _waits(self, metric: str, rules: Sequence[LabelRule]) -> Chosen:
         t_s, value, which = self.samples.waits(metric)
@@ -132,11 +136,12 @@ class RowChoice:
             among[:] = False
         return _ordered(when[chosen], np.full(int(chosen.sum()), np.nan), rows.station_due_s[among])
 
-    def _with_place(self, rules: Sequence[LabelRule], pages: IntArray) -> BoolArray:
+    def _with_place(self, rules: Sequence[LabelRule], pages: npt.NDArray[np.integer]) -> BoolArray:
         """Which of these pages are of a place that the rules choose."""
         if not about(rules, *PLACES):
             return np.ones(len(pages), dtype=np.bool_)
-        return self._of_stations(rules)[self.rows.station_of_page[pages]]
+        chosen: BoolArray = self._of_stations(rules)[self.rows.station_of_page[pages]]
+        return chosen
 
     def _of_stations(self, rules: Sequence[LabelRule]) -> BoolArray:
         """Which stations are of a place that the rules choose. Shape (stations,)."""

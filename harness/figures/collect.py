@@ -11,7 +11,8 @@ from harness.figures import exporters
 from harness.figures.accounting import kelurahan_names
 from harness.figures.binned import binned_percentile, greatest_in_bins, response_grid
 from harness.figures.detail import time_spent, tries, worst_evenings
-from harness.figures.exporters import Exporters, read_exporters, read_remote
+from harness.figures.evidence import Evidence
+from harness.figures.exporters import Exporters, read_remote
 from harness.figures.rate_lines import empty, rate_line
 from harness.figures.rows import Rows, load_rows
 from harness.figures.series import Completion, GeneratorHealth, Line, Rates, Responses, Series, ServerHealth, Window
@@ -28,17 +29,19 @@ if TYPE_CHECKING:
     FloatArray = npt.NDArray[np.float64]
 
 MOST_STATIONS = 50
-"""How many of the worst evenings are told one by one."""
+"""How many of the slowest evenings are told one by one, after those that missed a page."""
+MOST_UNDELIVERED = 1000
+"""How many stations that missed a page are told one by one."""
 
 
-def series(folder: RunFolder) -> Series:
-    """Everything that the charts of a run draw.
+def series(folder: RunFolder, evidence: Evidence | None = None) -> Series:
+    """Everything that the charts of a run draw; `evidence` is what was read of it, where that was done already.
 
     What is missing from the folder gives empty lines and a note. Raises BrokenRunError as `summarise` does.
     """
-    rows = load_rows(folder)
-    drawn = series_of(rows, replace(read_exporters(folder.scrapes), remote=read_remote(folder.prometheus)))
-    return replace(drawn, time_spent=time_spent(folder, rows))
+    seen = evidence or Evidence(folder, load_rows(folder))
+    drawn = series_of(seen.rows, replace(seen.exporters, remote=read_remote(folder.prometheus)))
+    return replace(drawn, time_spent=time_spent(folder, seen.rows))
 
 
 def series_of(rows: Rows, scraped: Exporters) -> Series:
@@ -59,7 +62,7 @@ def series_of(rows: Rows, scraped: Exporters) -> Series:
         end_s=rows.end_s,
         time_scale=record.time_scale,
         tries=tries(rows),
-        worst=worst_evenings(rows, MOST_STATIONS),
+        worst=worst_evenings(rows, MOST_UNDELIVERED, MOST_STATIONS),
         notes=_notes(rows, scraped),
     )
 
@@ -82,7 +85,8 @@ def _rates(workers: list[Curves]) -> Rates:
 def _responses(rows: Rows) -> Responses:
     samples = Samples(rows)
     attempts = rows.attempts
-    due_s, response_s = attempts.due_s[samples.finished], (attempts.done_s - attempts.due_s)[samples.finished]
+    due_s = attempts.due_s[samples.finished]
+    response_s = attempts.done_s[samples.finished] - due_s
     edges_t_s, edges_response_s, counts = response_grid(due_s, response_s, rows.end_s)
     return Responses(
         percentiles=[
@@ -131,7 +135,8 @@ def _server(server: Curves) -> ServerHealth:
 
 def _generator(rows: Rows, workers: list[Curves]) -> GeneratorHealth:
     sent = np.isfinite(rows.attempts.sent_s)
-    due_s, lateness_s = rows.attempts.due_s[sent], (rows.attempts.sent_s - rows.attempts.due_s)[sent]
+    due_s = rows.attempts.due_s[sent]
+    lateness_s = rows.attempts.sent_s[sent] - due_s
     times, in_flight = exporters.in_flight_total(workers)
     cpu = [(curves.target, exporters.cpu_of(curves, rows.end_s)) for curves in workers]
     memory = [(curves.target, curves.t_s, curves.total(exporters.MEMORY)) for curves in workers]

@@ -159,6 +159,6 @@ class _Taken:
         above[self._place] = chosen
         return Ratio(above, np.ones(self._units))
 
-    def _per_station(self, pages: IntArray, amount: FloatArray | None = None) -> FloatArray:
+    def _per_station(self, pages: npt.NDArray[np.integer], amount: FloatArray | None = None) -> FloatArray:
         unit = self._place[self._rows.station_of_page[pages]]
         return np.bincount(unit, amount, minlength=self._units).astype(np.float64)

@@ -75,8 +75,11 @@ def tries(rows: Rows) -> Tries:
     )
 
 
-def worst_evenings(rows: Rows, most: int) -> list[StationEvening]:
-    """Stations that missed most pages, then those that took or waited longest; only those that turned up."""
+def worst_evenings(rows: Rows, undelivered: int, slowest: int) -> list[StationEvening]:
+    """At most so many stations that missed pages, those that missed most first, then so many of those that took longest.
+
+    Only stations that turned up.
+    """
     stations = len(rows.stations.code)
     names = kelurahan_names(rows)
     delivered = np.bincount(rows.station_of_page[rows.delivered], minlength=stations)
@@ -85,7 +88,9 @@ def worst_evenings(rows: Rows, most: int) -> list[StationEvening]:
     took_s = np.minimum(rows.completed_s, max(rows.end_s, rows.stop_s)) - rows.stations.due_s
     missing = rows.stations.pages - delivered
     order = np.lexsort((-took_s, -missing))
-    order = order[rows.stations.due_s[order] < rows.stop_s][:most]
+    order = order[rows.stations.due_s[order] < rows.stop_s]
+    missed = int((missing[order] > 0).sum())
+    order = np.concatenate([order[: min(missed, undelivered)], order[missed : missed + slowest]])
     return [
         StationEvening(
             code=str(rows.stations.code[number]),

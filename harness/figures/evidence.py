@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from harness.figures.chosen import Chosen, RowChoice
+from harness.figures.exporters import Exporters, read_exporters
 from harness.figures.labels import LabelRule, about, all_hold, but
 from harness.figures.rows import Rows
 from harness.figures.scraped import Curves, read_curves, restarts_joined
@@ -111,6 +112,11 @@ class Evidence:
     def samples(self) -> Samples:
         """The durations as samples."""
         return Samples(self.rows)
+
+    @cached_property
+    def exporters(self) -> Exporters:
+        """What server and generator said of themselves."""
+        return read_exporters(self.folder.scrapes)
 
     @cached_property
     def _choice(self) -> RowChoice:

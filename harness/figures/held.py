@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.errors import BrokenRunError
-from harness.figures.parquet import database, fetch, load
+from harness.figures.parquet import database, fetch, let_go, load
 
 if TYPE_CHECKING:
     import duckdb
@@ -103,6 +103,7 @@ def read_held(folder: RunFolder, record: RunRecord) -> tuple[Held | None, str]:
         found = fetch(connection, _COPIES, folder.stored)
         altered = np.zeros(len(found["page"]), dtype=np.bool_)
         altered[_altered(connection, folder)] = True
+    let_go(len(altered))
     page, place = found["page"].astype(np.int64), found["place"].astype(np.int64)
     return Held(page, place, altered, found["stored_at"].astype(np.float64)), ""
 

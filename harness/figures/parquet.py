@@ -6,10 +6,12 @@ A file depends on its columns alone: one thread, insertion order, no time stamps
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -23,8 +25,15 @@ if TYPE_CHECKING:
     Column = npt.NDArray[Any]
     Columns = Mapping[str, Column]
 
-_SETTINGS = {
+MEMORY = "600MB"
+"""What queries may take; what they need beyond it goes to a temporary folder."""
+ZSTD = "zstd, COMPRESSION_LEVEL 1"
+"""The usual third level takes half as long again for a twentieth less."""
+_MANY_ROWS = 1_000_000
+"""Below these a new engine costs more than it gives back."""
+_SETTINGS: dict[str, str | int] = {
     "threads": 1,
+    "memory_limit": MEMORY,
     "preserve_insertion_order": True,
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -34,7 +43,17 @@ _SETTINGS = {
 @cache
 def _engine() -> duckdb.DuckDBPyConnection:
     """The process's one database in memory, always empty: starting it takes longer than most queries."""
-    return duckdb.connect(":memory:", config=dict(_SETTINGS))
+    overflow = (
+        Path(gettempdir()) / f"harness-{secrets.token_hex(8)}"
+    )  # made by the first query that needs it, and removed
+    return duckdb.connect(":memory:", config={**_SETTINGS, "temp_directory": str(overflow)})
+
+
+def let_go(rows: int) -> None:
+    """Give back what queries over so many rows took, if they are many: the engine keeps hundreds of megabytes otherwise."""
+    if rows >= _MANY_ROWS:
+        _engine().close()
+        _engine.cache_clear()
 
 
 @contextmanager
@@ -53,7 +72,9 @@ def database(**tables: Columns) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.close()
 
 
-def copy_to(connection: duckdb.DuckDBPyConnection, query: str, path: Path, *, made_from: str = "") -> None:
+def copy_to(
+    connection: duckdb.DuckDBPyConnection, query: str, path: Path, *, made_from: str = "", compression: str = ZSTD
+) -> None:
     """Write what a query gives as a Parquet file, in one step: a reader never sees half of it.
 
     `made_from` says what the file was made from, for `made_from` to read; kept in the file's metadata. Raises StarvedError
@@ -62,7 +83,9 @@ def copy_to(connection: duckdb.DuckDBPyConnection, query: str, path: Path, *, ma
     beside = path.with_name(path.name + ".new")
     stamp = f", KV_METADATA {{made_from: {_quoted(made_from)}}}" if made_from else ""
     try:
-        connection.execute(f"COPY ({query}) TO {_quoted(str(beside))} (FORMAT parquet, COMPRESSION zstd{stamp})")
+        connection.execute(
+            f"COPY ({query}) TO {_quoted(str(beside))} (FORMAT parquet, COMPRESSION {compression}{stamp})"
+        )
     except duckdb.IOException as error:
         message = f"{path} can't be written: {str(error).splitlines()[0]}"
         raise StarvedError(message) from None
@@ -106,6 +129,15 @@ def fetch(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> dict
         message = f"{path} can't be read: {str(error).splitlines()[0]}"
         raise BrokenRunError(message) from None
     return {name: _plain(column) for name, column in found.items()}
+
+
+def texts(words: Iterable[str]) -> str:
+    """A list of texts as a query has it.
+
+    >>> texts(["a", "it's"])
+    "['a', 'it''s']"
+    """
+    return "[" + ", ".join(_quoted(word) for word in words) + "]"
 
 
 def _quoted(text: str) -> str:

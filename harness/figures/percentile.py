@@ -22,7 +22,7 @@ BEYOND = 10
 """Values that must lie beyond a percentile for it to be quoted."""
 CONFIDENCE = 0.95
 
-QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999, "p99_99": 0.9999}
 """The percentiles of a summary, by the names of its fields."""
 
 

@@ -22,8 +22,8 @@ def phase_figures(rows: Rows, samples: Samples) -> list[PhaseFigures]:
     phases = rows.record.phases or [PhaseRecord(name=CLEAR, start_s=0.0, end_s=rows.end_s)]
     starts = np.array([phase.start_s for phase in phases])
 
-    def number_at(times: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        return np.clip(np.searchsorted(starts, times, side="right") - 1, 0, None)
+    def number_at(times: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+        return np.clip(np.searchsorted(starts, times, side="right").astype(np.int32) - 1, 0, None)
 
     attempts = rows.attempts
     finished = attempts.ended_as(ANSWERED | TIMED_OUT)

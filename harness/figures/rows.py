@@ -5,6 +5,7 @@ Everything that counts from rows counts from here, so that two figures can't dis
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.errors import BrokenRunError
-from harness.figures.attempts import GivenUp, read_given_up, up_to_date, write_attempts
-from harness.figures.parquet import database, fetch, load
+from harness.figures.attempts import up_to_date, write_attempts
+from harness.figures.journals import GivenUp, read_given_up
+from harness.figures.parquet import database, fetch, let_go, texts
 from harness.figures.tables import must_exist
 from harness.measure.journal import GaveUp
 from harness.model import DELIVERED, OUTCOMES, Outcome
@@ -38,11 +40,15 @@ _PAGES = """
     FROM read_parquet(?, file_row_number = true) ORDER BY file_row_number
 """
 _ATTEMPTS = """
-    SELECT plan.row_number AS page, attempt, due_s, sent_s, done_s, enum_code(outcome::outcome_word) AS outcome,
+    SELECT plan.row AS page, attempt, due_s, sent_s, done_s, enum_code(outcome::ENUM({outcomes})) AS outcome,
         sent_bytes, resent_bytes
-    FROM read_parquet(?, file_row_number = true) AS attempts JOIN plan USING (station, form, page)
-    ORDER BY file_row_number
+    FROM read_parquet(?, file_row_number = true) AS attempts JOIN (
+        SELECT station, form, page, file_row_number::UINTEGER AS row FROM read_parquet({plan}, file_row_number = true)
+    ) AS plan USING (station, form, page)
+    WHERE attempts.file_row_number BETWEEN {first} AND {last} ORDER BY attempts.file_row_number
 """
+_ROWS_AT_ONCE = 1_000_000
+_SLICES_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +66,22 @@ class Stations:
 class Attempts:
     """Attempts in the order of attempts.parquet. Shapes (attempts,); a time that was not reached is NaN."""
 
-    page: IntArray
+    page: npt.NDArray[np.integer]
     """The page's row in the plan."""
-    attempt: IntArray
+    attempt: npt.NDArray[np.int32]
     due_s: FloatArray
     sent_s: FloatArray
     done_s: FloatArray
-    outcome: IntArray
+    outcome: npt.NDArray[np.uint8]
     """Number in `OUTCOMES`."""
     sent_bytes: IntArray
     resent_bytes: IntArray
 
     def ended_as(self, outcomes: Iterable[Outcome]) -> BoolArray:
         """Which attempts had one of these outcomes."""
-        return np.isin(self.outcome, [OUTCOMES.index(outcome) for outcome in outcomes])
+        chosen = np.zeros(len(OUTCOMES), dtype=np.bool_)
+        chosen[[OUTCOMES.index(outcome) for outcome in outcomes]] = True
+        return chosen[self.outcome]
 
 
 @dataclass(frozen=True)
@@ -156,7 +164,8 @@ class Rows:
     def last_event_s(self) -> float:
         """The latest moment that any row names; 0 without rows."""
         times = [self.attempts.due_s, self.attempts.sent_s, self.attempts.done_s]
-        return max((float(np.nanmax(known)) for known in times if np.isfinite(known).any()), default=0.0)
+        last_s = max(float(np.fmax.reduce(known, initial=-np.inf)) for known in times)
+        return last_s if np.isfinite(last_s) else 0.0
 
     @property
     def end_s(self) -> float:
@@ -192,6 +201,7 @@ def load_rows(folder: RunFolder) -> Rows:
         stations = fetch(connection, _STATIONS, folder.plan)
         station_of_page = fetch(connection, _PAGES, folder.plan)["station"]
         attempts = _load_attempts(connection, folder)
+    let_go(len(attempts.page))
     return Rows(
         record=record,
         stations=Stations(
@@ -214,21 +224,31 @@ def _turned_up(planned_s: FloatArray, attempts: Attempts, station_of_page: IntAr
 
 
 def _load_attempts(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> Attempts:
-    words = ", ".join(f"'{outcome}'" for outcome in OUTCOMES)
-    rows = fetch(connection, "SELECT count(*) AS rows FROM read_parquet(?)", folder.attempts)["rows"]
-    load(connection, "plan", "station, form, page", folder.plan)
-    connection.execute(f"CREATE TEMP TYPE outcome_word AS ENUM ({words})")
-    found: Columns = fetch(connection, _ATTEMPTS, folder.attempts)
-    if len(found["page"]) != int(rows[0]):
+    rows = int(fetch(connection, "SELECT count(*) AS rows FROM read_parquet(?)", folder.attempts)["rows"][0])
+    made = Attempts(
+        page=np.empty(rows, dtype=np.uint32),
+        attempt=np.empty(rows, dtype=np.int32),
+        due_s=np.empty(rows),
+        sent_s=np.empty(rows),
+        done_s=np.empty(rows),
+        outcome=np.empty(rows, dtype=np.uint8),
+        sent_bytes=np.empty(rows, dtype=np.int64),
+        resent_bytes=np.empty(rows, dtype=np.int64),
+    )
+    with ThreadPoolExecutor(_SLICES_AT_ONCE) as pool:
+        firsts = range(0, rows, _ROWS_AT_ONCE)
+        list(pool.map(lambda first: _load_slice(folder, made, first, min(first + _ROWS_AT_ONCE, rows)), firsts))
+    return made
+
+
+def _load_slice(folder: RunFolder, made: Attempts, first: int, stop: int) -> None:
+    """Fill in the attempts in [first, stop)."""
+    outcomes, plan = texts(OUTCOMES)[1:-1], texts([str(folder.plan)])
+    query = _ATTEMPTS.format(outcomes=outcomes, plan=plan, first=first, last=stop - 1)
+    with database() as connection:
+        found: Columns = fetch(connection, query, folder.attempts)
+    if len(found["page"]) != stop - first:
         message = f"{folder.attempts} and {folder.plan} belong to different runs: not every attempt has its page"
         raise BrokenRunError(message)
-    return Attempts(
-        page=found["page"],
-        attempt=found["attempt"].astype(np.int64),
-        due_s=found["due_s"],
-        sent_s=found["sent_s"],
-        done_s=found["done_s"],
-        outcome=found["outcome"].astype(np.int64),
-        sent_bytes=found["sent_bytes"],
-        resent_bytes=found["resent_bytes"],
-    )
+    for name, column in found.items():
+        getattr(made, name)[first:stop] = column

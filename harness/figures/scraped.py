@@ -106,6 +106,7 @@ class CurveBuilder:
         self._up: list[bool] = []
         self._families: set[str] = set()
         self._values: dict[tuple[str, Labels], dict[int, float]] = {}
+        self._parsed: dict[str, tuple[str, Labels]] = {}
         self._failed = 0
 
     def add(self, t_s: float, text: str) -> None:
@@ -113,11 +114,29 @@ class CurveBuilder:
         row = len(self._times)
         self._times.append(t_s)
         self._families.update(_DECLARED.findall(text))
-        samples = _samples(self._wanted, text)
+        samples = self._samples(text)
         self._failed += samples is None
         self._up.append(samples is not None)
         for key, value in (samples or {}).items():
             self._values.setdefault(key, {})[row] = value
+
+    def _samples(self, text: str) -> dict[tuple[str, Labels], float] | None:
+        """Samples of the wanted series in an exposition; None where the target didn't answer or not in this format.
+
+        A series is parsed when it is first seen: the next scrapes repeat its name and labels letter by letter.
+        """
+        if not text:
+            return None
+        samples = {}
+        try:
+            for line in self._wanted.findall(text):
+                series, value = _apart(line)
+                if series not in self._parsed:
+                    self._parsed[series] = _key_of(series)
+                samples[self._parsed[series]] = float(value)
+        except (ValueError, IndexError):
+            return None
+        return samples
 
     def curves(self) -> Curves:
         """All that was taken so far."""
@@ -183,16 +202,19 @@ def _spaced(times: FloatArray) -> list[int]:
     return kept
 
 
-def _samples(wanted: re.Pattern[str], text: str) -> dict[tuple[str, Labels], float] | None:
-    """Samples of the wanted series in an exposition; None where the target didn't answer or not in this format."""
-    if not text:
-        return None
-    lines = "\n".join([*wanted.findall(text), ""])
-    try:
-        return {
-            (sample.name, frozenset(sample.labels.items())): float(sample.value)
-            for family in text_string_to_metric_families(lines)
-            for sample in family.samples
-        }
-    except ValueError:
-        return None
+def _apart(line: str) -> tuple[str, str]:
+    """A sample's series, as it stands there, and its value. Raises IndexError where there is none.
+
+    >>> _apart('shed_total{reason="a } b"} 3.0 1700000000')
+    ('shed_total{reason="a } b"}', '3.0')
+    """
+    end = line.rfind("}") + 1 or line.index(" ")
+    return line[:end], line[end:].split(maxsplit=1)[0]
+
+
+def _key_of(series: str) -> tuple[str, Labels]:
+    """Name and labels. Raises ValueError where they can't be read."""
+    for family in text_string_to_metric_families(f"{series} 1\n"):
+        for sample in family.samples:
+            return sample.name, frozenset(sample.labels.items())
+    raise ValueError(series)

@@ -7,12 +7,13 @@ from pydantic import ValidationError
 
 from harness.errors import BrokenRunError
 from harness.figures import accounting
-from harness.figures.exporters import generator_figures, read_exporters, server_figures
+from harness.figures.evidence import Evidence
+from harness.figures.exporters import generator_figures, server_figures
 from harness.figures.fates import Fates, fates_of
 from harness.figures.phases import phase_figures
 from harness.figures.recovery import Curves, recoveries
 from harness.figures.rows import Rows, load_rows
-from harness.figures.spreads import Samples, spread
+from harness.figures.spreads import spread
 from harness.figures.summary import Summary
 from harness.runfolder import RunFolder, write_json
 
@@ -43,13 +44,13 @@ def load_summary(folder: RunFolder) -> Summary:
         raise BrokenRunError(message) from None
 
 
-def figures_of(folder: RunFolder, rows: Rows, fates: Fates | None = None) -> Summary:
+def figures_of(folder: RunFolder, rows: Rows, fates: Fates | None = None, evidence: Evidence | None = None) -> Summary:
     """Every figure of a run from its rows, and from the folder's scrapes and its stored.parquet.
 
-    `fates` is what became of its pages, where that is known already.
+    `fates` is what became of its pages and `evidence` what was read of it, where that is known already.
     """
-    record, samples = rows.record, Samples(rows)
-    exporters = read_exporters(folder.scrapes)
+    seen = evidence or Evidence(folder, rows)
+    record, samples, exporters = rows.record, seen.samples, seen.exporters
     return Summary(
         run=record.id,
         name=record.name,

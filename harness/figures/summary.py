@@ -28,6 +28,7 @@ class Spread(_Figures):
     p99: float | None
     p99_9: float | None
     max: float | None
+    p99_99: float | None = None
     never: int = 0
     """How many of `count` never arrived (+infinity)."""
     intervals: dict[str, tuple[float | None, float | None]] = {}

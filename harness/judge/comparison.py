@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from harness.errors import BrokenRunError
+from harness.runfolder import RunFolder
 
 Word = Literal["pass", "fail", "inconclusive"]
 FigureVerdict = Literal["pass", "fail", "inconclusive", "not compared", "not judged"]
@@ -76,6 +79,17 @@ class Comparison(_Result):
     base: list[RunFacts]
     run: list[RunFacts]
     figures: list[FigureComparison]
+
+
+def load_comparison(folder: RunFolder) -> Comparison | None:
+    """How a run compared with its baseline; None where it wasn't. Raises BrokenRunError where the file is none of ours."""
+    try:
+        return Comparison.model_validate_json(folder.comparison.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        message = f"{folder.comparison} can't be read: {str(error).splitlines()[0]}"
+        raise BrokenRunError(message) from None
 
 
 def percent(ratio: float) -> str:

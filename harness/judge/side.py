@@ -47,9 +47,9 @@ def read_run(folder: RunFolder, assertions: Sequence[str], keys: Sequence[str]) 
     Raises BrokenRunError where the folder is no run.
     """
     rows = load_rows(folder)
-    fates = fates_of(folder, rows)
-    summary, audit = figures_of(folder, rows, fates), audit_of(folder, rows, fates)
-    validity = judge_figures(summary, audit, Evidence(folder, rows), assertions).validity
+    fates, evidence = fates_of(folder, rows), Evidence(folder, rows)
+    summary, audit = figures_of(folder, rows, fates, evidence), audit_of(folder, rows, fates)
+    validity = judge_figures(summary, audit, evidence, assertions).validity
     reasons = list(validity.reasons)
     if rows.record.ended is not None and rows.record.ended.how not in _WHOLE and validity.valid:
         reasons.append(f"the run was {rows.record.ended.how} after {rows.record.ended.at_s:.1f} s: it has only a part")

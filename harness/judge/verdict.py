@@ -27,11 +27,16 @@ def judge(folder: RunFolder, assertions: Sequence[str]) -> Verdict:
 
     Raises ConfigurationError for wrong assertions, BrokenRunError where run.json or plan.parquet is missing.
     """
+    return settle(folder, assertions).verdict
+
+
+def settle(folder: RunFolder, assertions: Sequence[str]) -> Judged:
+    """As `judge`: the judgement with all that it rests on, so that a report need not read a long run twice."""
     judged = weigh(folder, assertions)
     write_json(folder.summary, judged.summary.model_dump(mode="json"))
     write_json(folder.audit, judged.audit.model_dump(mode="json"))
     write_json(folder.verdict, judged.verdict.model_dump(mode="json", by_alias=True))
-    return judged.verdict
+    return judged
 
 
 class Judged(NamedTuple):
@@ -40,15 +45,16 @@ class Judged(NamedTuple):
     summary: Summary
     audit: Audit
     verdict: Verdict
+    evidence: Evidence
 
 
 def weigh(folder: RunFolder, assertions: Sequence[str]) -> Judged:
     """As `judge`, without a trace in the folder's own judgement."""
     check_all(assertions)
     rows = load_rows(folder)
-    fates = fates_of(folder, rows)
-    summary, audit = figures_of(folder, rows, fates), audit_of(folder, rows, fates)
-    return Judged(summary, audit, judge_figures(summary, audit, Evidence(folder, rows), assertions))
+    fates, evidence = fates_of(folder, rows), Evidence(folder, rows)
+    summary, audit = figures_of(folder, rows, fates, evidence), audit_of(folder, rows, fates)
+    return Judged(summary, audit, judge_figures(summary, audit, evidence, assertions), evidence)
 
 
 def judge_figures(summary: Summary, audit: Audit, evidence: Evidence, assertions: Sequence[str]) -> Verdict:

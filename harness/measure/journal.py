@@ -148,10 +148,11 @@ class JournalWriter:
         os.close(self._fd)
 
 
-def read(path: Path) -> npt.NDArray[np.void]:
-    """Records of one journal file, in the order of writing, without the torn tail.
+def read(path: Path, first: int = 0, count: int | None = None) -> npt.NDArray[np.void]:
+    """Records of one journal file, in the order of writing, without the torn tail; from `first` on, at most `count`.
 
     Shape (n,), dtype `RECORD`.
     """
-    whole = path.stat().st_size // RECORD.itemsize
-    return np.fromfile(path, dtype=RECORD, count=whole)
+    whole = max(0, path.stat().st_size // RECORD.itemsize - first)
+    wanted = whole if count is None else min(count, whole)
+    return np.fromfile(path, dtype=RECORD, count=wanted, offset=first * RECORD.itemsize)

@@ -28,20 +28,39 @@ def load_region(name: str) -> list[Station]:
 
     Raises ConfigurationError with every wrong line.
     """
+    return parse_region(_text_of(name), name)
+
+
+def load_names(name: str) -> dict[str, str]:
+    """Names of a region's kelurahan by their codes: what a report needs, without a nation's stations.
+
+    Raises as `load_region` does.
+    """
+    return {code: title for code, (title, _) in _kelurahan_in(_text_of(name), name).items()}
+
+
+def _text_of(name: str) -> str:
     if name.endswith(".csv"):
         try:
-            text = Path(name).read_text("utf-8")
+            return Path(name).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(name, [f"can't be read: {error}"]) from None
-    elif name not in REGIONS:
+    if name not in REGIONS:
         raise ConfigurationError(name, [f"is no region; shipped are {', '.join(REGIONS)}, or name a .csv file"])
-    else:
-        text = (resources.files("harness") / "regions" / f"{name}.csv").read_text("utf-8")
-    return parse_region(text, name)
+    return (resources.files("harness") / "regions" / f"{name}.csv").read_text("utf-8")
 
 
 def parse_region(text: str, source: str) -> list[Station]:
     """Stations that a region file's text lists, in the order of their codes."""
+    return [
+        Station(f"{code}{number:03d}", name)
+        for code, (name, stations) in sorted(_kelurahan_in(text, source).items())
+        for number in range(1, stations + 1)
+    ]
+
+
+def _kelurahan_in(text: str, source: str) -> dict[str, tuple[str, int]]:
+    """Code -> name and number of stations. Raises ConfigurationError with every wrong line."""
     problems: list[str] = []
     kelurahan: dict[str, tuple[str, int]] = {}
     total = 0
@@ -65,11 +84,7 @@ def parse_region(text: str, source: str) -> list[Station]:
         problems.append("holds no stations; lines should read code,name,stations")
     if problems:
         raise ConfigurationError(source, problems)
-    return [
-        Station(f"{code}{number:03d}", name)
-        for code, (name, stations) in sorted(kelurahan.items())
-        for number in range(1, stations + 1)
-    ]
+    return kelurahan
 
 
 def _rows(text: str, source: str) -> Iterator[list[str]]:

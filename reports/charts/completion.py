@@ -1,4 +1,4 @@
-"""Completion: share of stations with every page acknowledged, over time, a line a kelurahan."""
+"""Completion: share of stations with every page acknowledged, over time; each kelurahan beside the whole."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from harness.figures.series import Line, Series
 from harness.figures.summary import Summary
 from reports import palette, quantities
 from reports.charts.frame import Chart, EndLabel, Frame, Panel, draw_line, end_of, frame, label_ends, sampled, silent
+from reports.charts.multiples import Multiple, draw_multiples, room_in
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_NAMED = 12
-"""Kelurahan that are named at their line; of more, only the slowest."""
+"""Kelurahan that have a little chart each; of more, only the slowest are named, at their lines."""
 MOST_LINES = 60
 """Of more kelurahan than these, only the slowest have lines."""
 SCALES = ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes"))
@@ -50,7 +51,7 @@ def finding(series: Series, summary: Summary) -> str:
 
 
 def draw(series: Series, summary: Summary) -> Figure:
-    """The total bold, the kelurahan thin, the slowest one in a colour of its own; election time below."""
+    """The total bold, the slowest kelurahan in a colour of its own; election time below, then the kelurahan one by one."""
     said, completion = finding(series, summary), series.completion
     if not np.isfinite(completion.total.value).any():
         return silent(series, said, "no station was begun")
@@ -58,10 +59,12 @@ def draw(series: Series, summary: Summary) -> Figure:
     heading = "stations complete" if series.end_s <= series.deadline_s else "stations complete; named: by the deadline"
     if len(completion.kelurahan) > MOST_LINES:
         heading += f"; grey: nine tenths of {len(completion.kelurahan)} kelurahan"
-    drawn = frame(series, said, [Panel(heading, 3.3)], below_in=0.47 if scaled else 0.0)
+    few = completion.kelurahan if 1 < len(completion.kelurahan) <= MOST_NAMED else []
+    room = room_in(len(few)) if few else 0.0
+    drawn = frame(series, said, [Panel(heading, 3.3)], below_in=room + (0.47 if scaled else 0.0))
     axes = drawn.panels[0]
     planned, whole = sampled(completion.planned), sampled(completion.total)
-    labels = _villages(axes, completion.kelurahan, series.deadline_s)
+    labels = [] if few else _villages(axes, completion.kelurahan, series.deadline_s)
     draw_line(axes, planned, palette.OFFERED, width=1.4, dashed=True)
     draw_line(axes, whole, palette.GOODPUT, width=2.6)
     labels.append(end_of(whole, f"all {_progress(completion.total, series.deadline_s)}", palette.GOODPUT, bold=True))
@@ -72,15 +75,31 @@ def draw(series: Series, summary: Summary) -> Figure:
     label_ends(axes, labels)
     if scaled:
         _election_axis(drawn, series)
+    if few:
+        multiples = _one_by_one(few, series.deadline_s)
+        draw_multiples(drawn, series, multiples, whole, "each kelurahan, the slowest first, beside all stations (thin)")
     return drawn.figure
 
 
+def _one_by_one(kelurahan: list[Line], deadline_s: float) -> list[Multiple]:
+    """A few kelurahan, the slowest first and in a colour of its own."""
+    order = sorted(kelurahan, key=lambda line: _reached(line, deadline_s))
+    return [
+        Multiple(
+            sampled(line),
+            f"{quantities.place(line.label)} {_progress(line, deadline_s)}",
+            palette.VERMILION if place == 0 else palette.GREY,
+        )
+        for place, line in enumerate(order)
+    ]
+
+
 def _villages(axes: Axes, kelurahan: list[Line], deadline_s: float) -> list[EndLabel | None]:
-    """Draw the kelurahan, the slowest in a colour of its own; their labels. Of many, only the slowest three are named."""
+    """Draw the kelurahan, the slowest in a colour of its own; their labels. Only the slowest three are named."""
     order = sorted(kelurahan, key=lambda line: _reached(line, deadline_s))
     if len(order) > MOST_LINES:
         _crowd(axes, order)
-    named = order if len(order) <= MOST_NAMED else order[:3]
+    named = order[:3]
     labels: list[EndLabel | None] = []
     for place, line in enumerate(named if len(order) > MOST_LINES else order):
         slowest = place == 0 and len(order) > 1

@@ -93,7 +93,9 @@ def sheet(finding: str, panels: Sequence[Panel], *, above_in: float = 0.0, below
         top -= HEADING_IN
         axes = place(top - panel.height_in, top)
         axes.annotate(panel.heading, (0, 1), (0, 5), "axes fraction", "offset points", color=palette.INK, size=9.5)
-        axes.yaxis.set_major_locator(MaxNLocator(4 if panel.height_in > 1.5 else 2, steps=[1, 2, 5, 10]))
+        axes.yaxis.set_major_locator(
+            MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]) if panel.height_in > 1.5 else MaxNLocator(2, steps=[1, 2, 5, 10])
+        )
         drawn.panels.append(axes)
         top -= panel.height_in + GAP_IN
     return drawn

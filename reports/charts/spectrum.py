@@ -1,4 +1,4 @@
-"""Spectrum: percentiles from the median to 99.9, on a scale that stretches the rare and slow ones."""
+"""Spectrum: percentiles from the median to 99.99, on a scale that stretches the rare and slow ones."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ from reports.charts.responses import MIXED, failed_share
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
-RARELY = {"p99_9": "One in a thousand pages", "p99": "One in a hundred pages", "p95": "One in twenty pages"}
+PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999, "p99_99": 0.9999}
+RARELY = {
+    "p99_99": "One in ten thousand pages", "p99_9": "One in a thousand pages", "p99": "One in a hundred pages",
+    "p95": "One in twenty pages",
+}  # fmt: skip
 MOST_FAILURES = 3
 FAULTS = (palette.VERMILION, palette.PURPLE, palette.ORANGE, palette.BROWN)
 

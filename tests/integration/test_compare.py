@@ -40,6 +40,8 @@ def test_a_slower_run_ends_the_command_with_99_and_leaves_a_page(tmp_path):
     assert content["exit_code"] == ExitCode.FAILED
     assert content["finding"] in (tmp_path / "out" / "report" / "index.html").read_text().replace("\u00a0", " ")
     assert (tmp_path / "out" / "report" / "changes.png").exists()
+    assert '<failure message="base' in (tmp_path / "out" / "junit.xml").read_text()
+    assert (tmp_path / "out" / "summary.md").read_text().startswith("## ❌ FAIL")
 
 
 @pytest.mark.parametrize(("slower", "word"), [(1.0, "pass"), (1.05, "inconclusive"), (1.2, "fail")])
@@ -126,6 +128,9 @@ def test_a_run_is_compared_with_its_baseline_in_the_end(tmp_path, tiny):
     p50 = content["figures"][0]
     assert p50["run"] == json.loads((tmp_path / "after" / "summary.json").read_text())["delivery_seconds"]["p50"]
     assert (tmp_path / "after" / "report" / "comparison.html").exists()
+    assert 'href="comparison.html"' in (tmp_path / "after" / "report" / "index.html").read_text()
+    assert "<testsuite " in (tmp_path / "after" / "comparison-junit.xml").read_text()
+    assert (tmp_path / "after" / "comparison.md").exists()
     assert "Comparison: " in output
     verdict = json.loads((tmp_path / "after" / "verdict.json").read_text())
     assert code == (verdict["exit_code"] or content["exit_code"])

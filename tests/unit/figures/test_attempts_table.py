@@ -4,7 +4,10 @@ import duckdb
 import pytest
 
 from harness.errors import BrokenRunError
-from harness.figures.attempts import read_given_up, up_to_date, write_attempts
+from harness.figures import attempts, journals, rows
+from harness.figures.attempts import up_to_date, write_attempts
+from harness.figures.journals import read_given_up
+from harness.figures.summarise import figures_of
 from harness.measure.journal import RECORD, GaveUp, file_name
 from harness.model import Outcome
 from tests.run_builder import RunBuilder, brownout
@@ -181,6 +184,30 @@ def test_a_table_whose_journal_is_gone_is_taken_as_it_is(tmp_path):
     assert up_to_date(folder, run.record)
     folder.attempts.unlink()
     assert not up_to_date(folder, run.record)
+
+
+def test_a_run_read_in_slices_is_the_same_as_in_one_piece(tmp_path, monkeypatch):
+    """Slices so small that attempts and their records, of three workers, lie far apart."""
+    run = RunBuilder(tmp_path / "run", stations=5, pages_each=3, workers=3, **brownout(2.0, 5.0, 20.0))
+    for number in range(40):
+        page, due_s = number * 7 % 15, (number * 11 % 40) / 4
+        run.begin(page, attempt=1 + number // 15, due_s=due_s, sent_s=due_s, worker=number % 3)
+        if number % 5:
+            outcome = Outcome.ACCEPTED if number % 3 else Outcome.RESET
+            run.attempt(page, attempt=1 + number // 15, outcome=outcome, due_s=due_s, worker=number % 3)
+        run.gave_up(page, attempts=1, at_s=due_s, reason=GaveUp.ATTEMPTS_USED_UP, worker=number % 3)
+    folder = run.break_off()
+    assert write_attempts(folder) == 40
+    whole, figures = rows_of(folder), figures_of(folder, rows.load_rows(folder))
+    folder.attempts.unlink()
+    monkeypatch.setattr(journals, "SLICE", 4)
+    monkeypatch.setattr(attempts, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(rows, "_ROWS_AT_ONCE", 6)
+    assert write_attempts(folder) == 40
+    assert rows_of(folder) == whole
+    assert up_to_date(folder, run.record)
+    assert figures_of(folder, rows.load_rows(folder)) == figures
+    assert not [path for path in folder.path.iterdir() if path.name.startswith("attempts.") and path.is_dir()]
 
 
 def test_a_page_is_given_up_once(tmp_path):

@@ -70,7 +70,7 @@ def test_stations_that_miss_pages_come_first_then_the_slowest(tmp_path: Path) ->
     run.attempt(3, due_s=1.5, outcome=Outcome.UNAVAILABLE, done_s=1.6)
     run.attempt(4, due_s=2.0, done_s=2.5)
     run.attempt(5, due_s=2.5, done_s=3.0)
-    worst = worst_evenings(load_rows(run.finish("deadline", at_s=10.0)), 2)
+    worst = worst_evenings(load_rows(run.finish("deadline", at_s=10.0)), 1, 1)
     assert [(station.code[-3:], station.delivered, station.pages, station.attempts) for station in worst] == [
         ("002", 1, 2, 2),
         ("001", 2, 2, 2),
@@ -83,7 +83,7 @@ def test_of_two_stations_that_miss_as_much_the_one_that_waited_longer_comes_firs
     run = RunBuilder(tmp_path / "run", stations=2, due_s=[5.0, 1.0])
     run.attempt(0, due_s=5.0, outcome=Outcome.UNAVAILABLE)
     run.attempt(1, due_s=1.0, outcome=Outcome.UNAVAILABLE)
-    worst = worst_evenings(load_rows(run.finish("deadline", at_s=10.0)), 5)
+    worst = worst_evenings(load_rows(run.finish("deadline", at_s=10.0)), 5, 5)
     assert [station.code[-3:] for station in worst] == ["002", "001"]
 
 

@@ -52,6 +52,20 @@ def test_only_whole_names_are_taken(tmp_path):
     assert curves.total("depth").tolist() == [7.0]
 
 
+def test_labels_may_hold_braces_quotes_and_blanks_and_a_sample_its_own_time(tmp_path):
+    curves = scraped(
+        tmp_path, ['depth{a="} x",b="say \\"no\\""} 3 1700000000\n', 'depth{a="} x",b="say \\"no\\""} 4\n']
+    )
+    ((labels, values),) = curves.series["depth"].items()
+    assert dict(labels) == {"a": "} x", "b": 'say "no"'}
+    assert values.tolist() == [3.0, 4.0]
+
+
+@pytest.mark.parametrize("torn", ['depth{a="x', 'depth{a="x y', 'depth{a="x"}', "depth ", "depth{a=x} 3"])
+def test_a_sample_that_is_torn_makes_its_scrape_a_failed_one(tmp_path, torn):
+    assert scraped(tmp_path, ["depth 1\n", torn]).failed == 1
+
+
 def test_labels_are_summed_or_told_apart(tmp_path):
     texts = ['x_total{reason="full"} 2\n', 'x_total{reason="full"} 3\nx_total{reason="late"} 4\n']
     curves = scraped(tmp_path, texts)

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from harness.figures import binned
 from harness.figures.binned import binned_percentile, greatest_in_bins, response_grid
 from harness.figures.collect import series
 from harness.figures.series import Line
@@ -164,3 +165,13 @@ def test_a_long_run_has_wider_columns():
     assert len(edges_t_s) == 301
     assert edges_t_s[1] == 12.0
     assert counts.sum() == 2
+
+
+def test_a_heat_map_counted_in_slices_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    due_s, response_s = np.sort(rng.uniform(0, 50, 100)), rng.lognormal(-1, 1, 100)
+    whole = response_grid(due_s, response_s, 50.0)
+    monkeypatch.setattr(binned, "ROWS_AT_ONCE", 7)
+    for one, other in zip(whole, response_grid(due_s, response_s, 50.0), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert whole[2].sum() == 100

@@ -9,8 +9,8 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from harness.figures.attempts import GivenUp
 from harness.figures.evidence import Evidence
+from harness.figures.journals import GivenUp
 from harness.figures.rows import Attempts, Rows, Stations
 from harness.judge.thresholds import evaluate
 from harness.runfolder import Ended, FaultRecord, PhaseRecord, RunFolder, RunRecord

@@ -106,6 +106,17 @@ def test_the_completion_chart_names_every_kelurahan_at_its_end_and_colours_the_s
     assert lines(figure)["Mangli"][0][2] == palette.GREY
 
 
+def test_a_few_kelurahan_have_a_small_chart_each_the_slowest_first_and_all_stations_beside_it() -> None:
+    figure, completion = draw("completion"), evening.series().completion
+    small = [axes for axes in figure.axes if any(line.get_gid() == "Mangli" for line in axes.lines)]
+    assert len(small) == 1
+    named = [text.get_text() for axes in figure.axes[2:] for text in axes.texts]
+    assert len(named) == len(evening.KELURAHAN)
+    assert named[0].startswith("Tegalbesar")
+    (beside,) = (line for line in small[0].lines if to_hex(line.get_color()) == palette.GOODPUT)
+    assert np.array_equal(beside.get_ydata(), completion.total.value)
+
+
 def test_the_completion_chart_has_a_second_axis_in_the_elections_own_time() -> None:
     figure = draw("completion")
     assert "hours of the election, at 1 h a second" in [

@@ -284,7 +284,7 @@ def test_the_worst_kelurahan_comes_first() -> None:
 def test_undelivered_stations_come_before_the_slowest() -> None:
     text = words(read(evening.verdict()))
     assert "Undelivered and slowest stations" in text
-    assert "1 of 27 stations that turned up and were never complete." in text
+    assert "1 of 27 stations that turned up and were never complete, then the 1 that took longest." in text
     assert "3509191007044 Tegalbesar 12 s 1 of 3 9 never 3509191003002 Kebonagung 20 s 3 of 3 7 41 s" in text
 
 
