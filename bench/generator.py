@@ -86,7 +86,7 @@ def drive(
         with Family(folder.logs) as family, private_folder() as private:
             began = time.monotonic()
             os.sched_setaffinity(0, cpus or own)
-            ready = start_generator(family, order, private, "")
+            ready = start_generator(family, order, private, "", lambda _: None)
             prepared_s = time.monotonic() - began
             os.sched_setaffinity(0, own)
             pids = sorted({family["generator"].pid, *(worker["pid"] for worker in ready["workers"])})

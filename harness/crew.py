@@ -1,7 +1,7 @@
 """How many workers a plan needs on this machine: `--workers auto`. Pure, from a measured cost of an upload.
 
 The costs are those of the generator itself (user and system time of a worker, journal, histograms and metrics on), measured by
-bench/worker_cost.py on the machine of docs/many-machines.md; another machine may be faster or slower by a factor, which the
+`python -m bench.hotpath` (and as ratios to other generators by `harness bench`) on the machine of docs/many-machines.md; another machine may be faster or slower by a factor, which the
 share below leaves room for.
 """
 

@@ -260,6 +260,10 @@ def target_of(orders: Orders) -> Target:
         message = f"{orders.target} is no target"
         raise UsageError(message)
     address = orders.address or pinned(origin)
+    joined_at = os.environ.get(MASTER_ADDRESS, "")
+    if joined_at and is_loopback(address) and not is_loopback(joined_at):
+        message = f"{orders.target} leads to {address}: that is this worker's own machine, not its master's"
+        raise UsageError(message)
     guard = None
     if not (is_loopback(address) or _is_masters_own(orders, address)):
         token = orders.environment.get(CONSENT_TOKEN, "") or os.environ.get(CONSENT_TOKEN, "")

@@ -38,7 +38,8 @@ class Host:
     def start(self, *command: str, **more: str) -> Any:
         """Start something there, with its output as text; the harness with a folder of its own."""
         clock = ["unshare", "-T", "--monotonic", str(self.monotonic_s)] if self.monotonic_s else []
-        variables = environment(HARNESS_JOIN_TOKEN=TOKEN, XDG_STATE_HOME=str(self.folder), TMPDIR=str(self.folder), **more)
+        own = {"HARNESS_JOIN_TOKEN": TOKEN, "XDG_STATE_HOME": str(self.folder), "TMPDIR": str(self.folder)}
+        variables = environment(**{**own, **more})
         return subprocess.Popen(
             ["ip", "netns", "exec", self.name, "unshare", "-u", "sh", "-c", 'hostname "$0"; exec "$@"', self.name.rpartition("-")[2], *clock, *command],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=variables, cwd=self.folder, process_group=0,

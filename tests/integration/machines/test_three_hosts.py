@@ -6,17 +6,22 @@ import re
 import signal
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from harness.address import Origin
+from harness.consent import token_of
 from harness.errors import ExitCode
 from harness.figures.rows import load_rows
 from harness.figures.summarise import load_summary
 from harness.judge.verdict import load_verdict
+from harness.measure.consent_document import machine_secret
 from harness.runfolder import RunFolder
 from tests.integration.conftest import wait_for
 from tests.integration.machines.hosts import DELAY_S, end_of, three_hosts
+from tests.integration.targets.network import place
 
 SCENARIO = """
 name = "three-hosts"
@@ -83,7 +88,7 @@ def folder_of(hosts):
 def uploading(hosts):
     """Wait until rows of both workers have come home."""
     journal = folder_of(hosts).journal
-    wait_for(lambda: sum(path.stat().st_size > 20_000 for path in journal.glob("*.journal")) == 2, 60)
+    wait_for(lambda: sum(path.stat().st_size > 3_000 for path in journal.glob("*.journal")) == 2, 60)
 
 
 def locust_of(host):
@@ -218,3 +223,62 @@ def test_workers_that_need_files_and_secrets_of_the_master_get_them(hosts, start
     assert code in {ExitCode.PASSED, ExitCode.INVALID}, output
     assert load_summary(folder_of(hosts)).pages.delivered == 240
     assert folder_of(hosts).read_run().target.startswith("https://10.")
+
+
+@pytest.fixture
+def target(hosts):
+    """An upload server of somebody else's on the second host, which has consented to nothing yet."""
+    with place(hosts[1].name, hosts[1].address, hosts[1].folder / "target") as found:
+        scenario = SCENARIO[: SCENARIO.index("[server]")] + '[target]\npath = "/photos/{station}/{form}/{page}.jpg"\n'
+        (hosts[0].folder / "three.toml").write_text(scenario, "utf-8")
+        yield found
+
+
+def consent_for(hosts, target):
+    token = token_of(machine_secret(hosts[0].folder / "upload-harness"), Origin("http", target.address, 8080))
+    until = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
+    return json.dumps({"token": token, "contact": "t@example.org", "until": until, "max_requests_per_s": 2000})
+
+
+def uploads(target):
+    lines = (target.folder / "requests").read_text().splitlines()
+    return [moment for moment, method, *_ in map(json.loads, lines) if method == "PUT"]
+
+
+@pytest.mark.slow
+def test_a_worker_refuses_a_target_that_does_not_consent_when_it_asks_itself(hosts, started, target):
+    """The master was told yes; the same question from the third host is answered with no."""
+    target.consents(consent_for(hosts, target))
+    (target.folder / f"consent-{hosts[2].address}").write_text("404\n\n", "utf-8")
+    run, b, c = lead(hosts, started, "--target", target.url), serve(hosts, started, 1), serve(hosts, started, 2)
+    code, output = end_of(run)
+    assert code == ExitCode.USAGE, output
+    assert re.search(r"worker \d on c: .*HTTP status 404", output), output
+    assert uploads(target) == []
+    ended, said = end_of(c)
+    assert ended == ExitCode.USAGE
+    assert "HTTP status 404" in said
+    assert end_of(b)[0] != ExitCode.PASSED
+
+
+@pytest.mark.slow
+def test_every_worker_stops_within_two_seconds_of_the_consents_end(hosts, started, target):
+    target.consents(consent_for(hosts, target))
+    run, _, _ = lead(hosts, started, "--target", target.url, *LONG), serve(hosts, started, 1), serve(hosts, started, 2)
+    uploading(hosts)
+    withdrawn_s = time.monotonic()
+    (target.folder / "consent").unlink()
+    code, output = end_of(run)
+    assert code == ExitCode.INVALID, output
+    ended = folder_of(hosts).read_run().ended
+    assert ended is not None
+    assert ended.how == "withdrawn"
+    assert max(uploads(target)) < withdrawn_s + 2
+
+
+@pytest.mark.slow
+def test_a_worker_is_not_led_to_its_own_loopback(hosts, started):
+    """The master refuses that, and where one does not, the worker does."""
+    code, output = end_of(lead(hosts, started, "--target", "http://127.0.0.1:9"))
+    assert code == ExitCode.USAGE
+    assert "--target leads to 127.0.0.1, which is another machine on every machine" in output
