@@ -95,9 +95,7 @@ def misfits(
     return [problem for problem in (check.phones(), check.sources(), check.descriptors(), check.ports()) if problem]
 
 
-def misfits_of_share(
-    scenario: Scenario, plan: Plan, share: Share, address: str, limits: Limits
-) -> list[str]:
+def misfits_of_share(scenario: Scenario, plan: Plan, share: Share, address: str, limits: Limits) -> list[str]:
     """Why a machine with these limits can't carry its share of the plan, as `misfits` says it.
 
     `address` is where the target is, seen from there; a mock server at it is a process of another machine.

@@ -18,9 +18,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
 
-from harness.errors import ChildError, UsageError
+from harness.endings import lost_child, told_of
+from harness.errors import ChildError, StarvedError, UsageError
 
 _TAIL_LINES = 12
+_TAIL_BYTES = 65_536
 
 
 class Message(NamedTuple):
@@ -80,7 +82,11 @@ class Child:
 
     def tail(self) -> str:
         """The last lines of its log."""
-        text = self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+        if not self.log.exists():
+            return ""
+        with self.log.open("rb") as file:
+            file.seek(max(0, self.log.stat().st_size - _TAIL_BYTES))
+            text = file.read(_TAIL_BYTES).decode("utf-8", "replace")
         return "\n".join(text.splitlines()[-_TAIL_LINES:])
 
     def wait(self, timeout_s: float) -> bool:
@@ -171,6 +177,12 @@ class Family:
         self._children[name] = child
         return child
 
+    def end_all(self, *names: str) -> None:
+        """End every child whose name begins so, and wait for it: none of them sends anything after this."""
+        for child in [it for it in self._children.values() if it.name.startswith(names)]:
+            child.killed = child.killed or child.exit_code is None
+            child.end()
+
     def expect(
         self, sender: str, event: str, timeout_s: float, other: Callable[[Message], None] = lambda _: None
     ) -> dict[str, Any]:
@@ -194,19 +206,21 @@ class Family:
 
         Raises ChildError with the log's tail if it ends instead, or doesn't say it in time.
         """
-        until, others, text = time.monotonic() + timeout_s, [], f"{sender} did not say “{event}” within {timeout_s:g} s"
+        until, others, code = time.monotonic() + timeout_s, [], None
+        text = f"{sender} did not say “{event}” within {timeout_s:g} s"
         try:
             while message := self.next(until - time.monotonic()):
                 if (message.sender, message.event) == (sender, event):
                     return message.content
                 if (message.sender, message.event) == (sender, "ended"):
-                    text = f"{sender} ended with exit code {message.content['exit_code']}"
+                    code = message.content["exit_code"]
+                    text = told_of(sender, code)
                     break
                 others.append(message)
         finally:
             for message in others:
                 self.inbox.put(message)
-        raise ChildError(self.explained(sender, text))
+        raise lost_child(code, self.explained(sender, text))
 
     def pause(self, timeout_s: float) -> None:
         """Wait as long, or until anything is said. Raises as `expect` does if a child ends or a signal comes."""
@@ -220,7 +234,7 @@ class Family:
             return None
 
     def _good(self, timeout_s: float) -> Message | None:
-        """The next message, if it lets a run begin. Raises ChildError, UsageError or Interruption otherwise."""
+        """The next message, if it lets a run begin. Raises ChildError, UsageError, StarvedError or Interruption otherwise."""
         message = self.next(timeout_s)
         if message is None:
             return None
@@ -228,11 +242,13 @@ class Family:
             raise Interruption(signal.Signals(message.content["number"]))
         if message.event in {"refused", "withdrawn"}:
             raise UsageError(str(message.content.get("reason", "")))
+        if message.event == "starved":
+            raise StarvedError(str(message.content.get("reason", "")))
         if message.event == "failed":
             raise ChildError(self.explained(message.sender, str(message.content.get("reason", ""))))
         if message.event == "ended":
-            text = f"{message.sender} ended with exit code {message.content['exit_code']}"
-            raise ChildError(self.explained(message.sender, text))
+            code = message.content["exit_code"]
+            raise lost_child(code, self.explained(message.sender, told_of(message.sender, code)))
         return message
 
     def explained(self, name: str, text: str) -> str:

@@ -1,11 +1,30 @@
-"""Paths that stand in a file keep to the file's folder: a scenario from a stranger can't read anything else.
+"""What a file from a stranger may do: name nothing outside its own folder, and not fill our memory.
 
 What the user says on the command line is the user's own word and goes anywhere.
 """
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
+
+LARGEST_BYTES = 256_000_000
+"""A region of two million stations, each on a line of its own, is a quarter of that."""
+LARGEST_TEXT_BYTES = 16_000_000
+"""Of a file that people write."""
+
+
+def content_of(path: Path, most_bytes: int = LARGEST_BYTES) -> bytes:
+    """What a file holds; never more than `most_bytes`, however large it says it is.
+
+    Raises OSError, for one that is larger too.
+    """
+    with path.open("rb") as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        message = f"is larger than {most_bytes / 1e6:,.0f} MB"
+        raise OSError(errno.EINVAL, message, str(path))
+    return content
 
 
 def inside(folder: Path, name: str) -> Path:

@@ -4,8 +4,9 @@
     ├── UsageError            2   a wrong command, option, file or value
     │   └── ConfigurationError    several problems of one file, each with its key and what is allowed
     ├── BrokenRunError        2   a run folder that is missing, foreign or torn beyond use
-    ├── ChildError            1   a process of ours did not start or died
-    ├── StarvedError          3   this machine ran out of what the run needs
+    ├── ChildError            1   a process of ours did not start, or died of an error
+    │   └── KilledError           3   a process of ours was killed from outside
+    └── StarvedError          3   this machine ran out of what the run needs
     └── LeaderlessError       3   a worker's master fell silent
 
 An upload that fails is not here: it is an `Outcome` (harness/model.py).
@@ -63,6 +64,12 @@ class BrokenRunError(HarnessError):
 
 class ChildError(HarnessError):
     """A process that the run needs did not start, or ended too early."""
+
+
+class KilledError(ChildError):
+    """A process that the run needs was killed, by hand or by the kernel: no bug of ours, and no measurement either."""
+
+    exit_code = ExitCode.INVALID
 
 
 SHORTAGES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM})

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from harness.confine import inside
+from harness.confine import LARGEST_TEXT_BYTES, content_of, inside
 from harness.errors import ConfigurationError
 from harness.scenario import Scenario
 from harness.scenario_files import PlannedDue, load, shipped
@@ -89,7 +89,7 @@ def load_experiment(path: Path, planned_due: PlannedDue | None = None) -> tuple[
     Raises ConfigurationError with every problem of the file and of every variant.
     """
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        content = tomllib.loads(content_of(path, LARGEST_TEXT_BYTES).decode("utf-8"))
         experiment = Experiment.model_validate(content)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(str(path), [f"can't be read: {error}"]) from None

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Self
 
 from harness import consent
 from harness.address import Origin, is_loopback, origin_of, pinned
+from harness.certificates import context_of
 from harness.errors import UsageError
+from harness.measure.collector import Secure
 from harness.measure.consent_document import UnreadableError, machine_secret, read_consent, state_folder
 from harness.measure.stored import Door, UnreadStockError, fetched, listed, told
 from harness.plan import Plan
@@ -36,16 +40,37 @@ class Foreign:
     token: str = ""
     """Of the consent; "" on loopback, which needs none."""
     consent: consent.Consent | None = None
+    context: ssl.SSLContext | None = field(repr=False, compare=False, default=None)
+    """Whom to trust, where TLS is spoken."""
 
     def metrics(self) -> dict[str, str]:
         """Name -> URL of the target's own metrics, by address: nothing is looked up again."""
         host = f"[{self.address}]" if ":" in self.address else self.address
-        return {} if self.api is None else {it.name: f"http://{host}:{it.port}{it.path}" for it in self.api.metrics}
+        return {
+            it.name: f"{'https' if it.tls else 'http'}://{host}:{it.port}{it.path}"
+            for it in (() if self.api is None else self.api.metrics)
+        }
+
+    @property
+    def secure(self) -> Secure | None:
+        """How https is spoken with its metrics."""
+        return None if self.context is None else Secure(self.context, self.origin.host)
 
     @property
     def tells(self) -> bool:
         """Whether there is a way to read what it holds."""
         return self.api is not None and not isinstance(self.api.stored, StoredNone)
+
+    @property
+    def unseen(self) -> list[str]:
+        """Categories of the audit that the way in can't see.
+
+        Fetching a planned page shows nothing that stands under no planned page's name; a digest alone has no name.
+        """
+        source = None if self.api is None else self.api.stored
+        if isinstance(source, StoredFetch):
+            return ["unexpected"]
+        return ["misfiled"] if isinstance(source, StoredUrl | StoredCommand) and source.format == "digests" else []
 
     def stored(self, plan: Plan, halted: Callable[[], str]) -> Iterator[dict[str, Any]]:
         """What it holds. Raises UnreadStockError with the reason where nobody can tell."""
@@ -53,7 +78,7 @@ class Foreign:
             message = f"the target must not be asked any more: {halted()}"
             raise UnreadStockError(message)
         source = StoredNone() if self.api is None else self.api.stored
-        door = Door(self.origin, self.address, self.environment, self._leave(halted))
+        door = Door(self.origin, self.address, self.environment, self._leave(halted), self.context)
         match source:
             case StoredUrl():
                 return listed(source, door, plan)
@@ -95,17 +120,26 @@ def examine(
         message = f'--target "{url}" should be an address such as http://127.0.0.1:8080'
         raise UsageError(message)
     _check_api(scenario.target, environment, allow_command=allow_command)
-    address = pinned(origin)
+    address, context = pinned(origin), _context(origin, scenario)
     if is_loopback(address):
-        return Foreign(origin, address, scenario.target, environment)
+        return Foreign(origin, address, scenario.target, environment, context=context)
     token = consent.token_of(machine_secret(state_folder(environment)), origin)
     try:
-        found = read_consent(origin, address, token)
+        found = read_consent(origin, address, token, context)
         longest_s = scenario.deadline + scenario.client.timeout + _AROUND_THE_DEADLINE_S
         consent.check_covers(found, datetime.now(UTC), longest_s, peak_requests_per_s(scenario, plan), workers)
     except (consent.ConsentError, UnreadableError) as error:
         raise UsageError(_how_to_consent(origin, address, token, str(error))) from None
-    return Foreign(origin, address, scenario.target, environment, token, found)
+    return Foreign(origin, address, scenario.target, environment, token, found, context)
+
+
+def _context(origin: Origin, scenario: Scenario) -> ssl.SSLContext | None:
+    """Whom uploads trust, for everything else that is asked there; None where nothing speaks TLS."""
+    api = scenario.target
+    if origin.scheme == "http" and not (api and any(endpoint.tls for endpoint in api.metrics)):
+        return None
+    named = scenario.client.tls.authority
+    return context_of(None if named is None else Path(named).read_text("utf-8"))
 
 
 def peak_requests_per_s(scenario: Scenario, plan: Plan) -> float:
@@ -179,8 +213,8 @@ class ConsentThread:
         return "" if self._watch is None else self._watch.halted(time.monotonic())
 
     def withdraw(self, why: str) -> None:
-        """A worker has seen that the consent ended."""
-        if self._watch is not None:
+        """A worker has seen that the consent ended, or has not ("")."""
+        if why and self._watch is not None:
             self._watch.withdraw(why)
 
     def _read(self) -> None:
@@ -190,7 +224,7 @@ class ConsentThread:
         ):
             began_s = time.monotonic()
             try:
-                watch.read(read_consent(foreign.origin, foreign.address, foreign.token), began_s)
+                watch.read(read_consent(foreign.origin, foreign.address, foreign.token, foreign.context), began_s)
             except UnreadableError as error:
                 watch.unreadable(str(error))
             except consent.ConsentError as error:

@@ -25,9 +25,8 @@ def await_guests(family: Family, order: Order, port: int, say: Callable[[str], N
     if invitation is None:
         message = "nobody was invited"
         raise ValueError(message)
-    count = f"{order.workers} worker{'s' if order.workers > 1 else ''}"
     say(
-        f"Waiting for {count} at {invitation.host}:{port} ({invitation.timeout_s:g} s): harness worker --master HOST:{port}"
+        f"Waiting for {order.counted} at {invitation.host}:{port} ({invitation.timeout_s:g} s): harness worker --master HOST:{port}"
     )
     joined = family.expect("generator", "joined", invitation.timeout_s + _AFTER_JOINING_S, lambda it: _tell(it, say))
     hosts = {facts["rank"]: facts for facts in joined["workers"]}

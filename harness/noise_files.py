@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from harness.confine import content_of
 from harness.errors import BrokenRunError
 from harness.judge.noise import Noise
 from harness.runfolder import write_json
@@ -26,7 +27,7 @@ def load_noise(folder: Path, key: str) -> Noise | None:
     """
     path = folder / f"{key}.json"
     try:
-        return Noise.model_validate_json(path.read_bytes())
+        return Noise.model_validate_json(content_of(path))
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:

@@ -61,6 +61,11 @@ class Order:
     prometheus_sd: Path | None = None
     """Folder that the run's targets are written to while it lasts."""
 
+    @property
+    def counted(self) -> str:
+        """Its workers, as in "2 workers"."""
+        return f"{self.workers} worker{'s' if self.workers > 1 else ''}"
+
 
 def describe(order: Order, target: str, workers: Sequence[WorkerRecord]) -> RunRecord:
     """The content of run.json before the run: how it ended is not known yet."""

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+from harness.confine import content_of
 from harness.errors import BrokenRunError
 from harness.runfolder import RunFolder
 
@@ -46,7 +47,7 @@ def _row(folder: RunFolder) -> list[str] | None:
 def _from_json(path: Path, *keys: str) -> object:
     """A value deep in a JSON file, or None where file or key isn't there."""
     try:
-        content: object = json.loads(path.read_text("utf-8"))
+        content: object = json.loads(content_of(path))
     except (OSError, ValueError):
         return None
     for key in keys:

@@ -19,7 +19,8 @@ from typing import Any
 from harness import __version__, machine
 from harness.capacity import limits_here
 from harness.children import Family, Interruption, Message
-from harness.errors import ChildError, ExitCode, LeaderlessError, UsageError
+from harness.endings import lost_child, told_of
+from harness.errors import ChildError, ExitCode, HarnessError, LeaderlessError, StarvedError, UsageError
 from harness.machines.clocks import Offset, RoundTrip, offset_of
 from harness.machines.joining import PROTOCOL, Candidate
 from harness.machines.keys import JOIN_TOKEN
@@ -30,6 +31,8 @@ from harness.signals import Signals
 
 SILENT_S = 4.0
 """A master that says nothing for so long is gone: the load stops."""
+_CANNOT: dict[str, type[HarnessError]] = {"refused": UsageError, "failed": ChildError, "starved": StarvedError}
+"""What a child says that can't begin, and what that is here."""
 _TRIPS = 16
 _ASK_EVERY_S = 0.5
 _STEP_S = 0.05
@@ -162,24 +165,25 @@ class RemoteWorker:
 
     def _heard_of(self, family: Family, ticket: int, said: Message) -> ExitCode | None:
         if said.event == "signal":
-            self._leave(ticket, "it was stopped there by a signal", refused=False)
+            self._leave(ticket, "it was stopped there by a signal")
             return ExitCode.INTERRUPTED if said.content["number"] == signal.SIGINT else ExitCode.TERMINATED
-        if said.event in {"refused", "failed"}:
+        if said.event in _CANNOT:
             reason = str(said.content["reason"])
-            self._leave(ticket, reason, refused=said.event == "refused")
-            raise (UsageError if said.event == "refused" else ChildError)(reason)
+            self._leave(ticket, reason, said.event)
+            raise _CANNOT[said.event](reason)
         if said.event != "ended":
             return None
         code = said.content["exit_code"]
         if code == 0:
             self._say("The run is over")
             return ExitCode.PASSED
-        text = f"its process ended with exit code {code}"
-        self._leave(ticket, text, refused=False)
-        raise ChildError(family.explained("worker", text))
+        text = told_of("its process", code)
+        self._leave(ticket, text)
+        raise lost_child(code, family.explained("worker", text))
 
-    def _leave(self, ticket: int, reason: str, *, refused: bool) -> None:
-        self._line.say("gone", {"ticket": ticket, "reason": reason, "refused": refused})
+    def _leave(self, ticket: int, reason: str, event: str = "failed") -> None:
+        """Tell the master why we go; `event` as our child would have told it on the master's own machine."""
+        self._line.say("gone", {"ticket": ticket, "reason": reason, "event": event})
 
 
 def _address(host: str, port: int) -> str:

@@ -37,11 +37,11 @@ class Reserve:
             )
             raise UsageError(message) from None
 
-    def crashed(self, text: str, at_s: float) -> Ended:
+    def told(self, text: str, at_s: float, *, killed: bool) -> Ended:
         """How a run ended of which a child died: starved while the disk is full, whatever its log could still say."""
         disk = os.statvfs(self._path.parent)
         if disk.f_bavail * disk.f_frsize >= _FULL_BYTES:
-            return Ended(how="crashed", at_s=at_s, message=text)
+            return Ended(how="killed" if killed else "crashed", at_s=at_s, message=text)
         lack = starved(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path.parent)))
         return Ended(how="starved", at_s=at_s, message=f"{lack}\n{text}")
 

@@ -7,10 +7,11 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from harness.children import Family, Interruption, Message
-from harness.errors import SHORTAGES, ChildError, StarvedError, starved
+from harness.endings import stopped_by, told_of, was_killed
+from harness.errors import SHORTAGES, ChildError, KilledError, StarvedError, starved
 from harness.figures.tables import write_plan
 from harness.foreign import ConsentThread
 from harness.judge.hopeless import Watch
@@ -22,6 +23,7 @@ from harness.measure.scrapes import Scrape
 from harness.measure.server_admin import ServerAdmin
 from harness.order import Order
 from harness.processes import private_folder, start_generator, start_server
+from harness.remote_worker import SILENT_S
 from harness.reserve import Reserve
 from harness.runfolder import Ended
 from harness.scenario import REGIONS
@@ -32,8 +34,6 @@ from harness.watch import Watcher
 _HEAD_START_S = 0.5
 _OVERTIME_S = 20.0
 _STEP_S = 0.25
-
-How = Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "withdrawn", "starved"]
 
 
 class Run:
@@ -50,10 +50,10 @@ class Run:
         self._admin: ServerAdmin | None = None
         self._clock_watch = ClockWatch(time.time, time.monotonic)
         self._log = Logbook(order)
-        self._pids: dict[int, int] = {}
+        self._roster = self._log.roster
         self._live: LiveFigures | None = None
         self._watch: Watch | None = None
-        self._told_lost = 0
+        self._told_lost, self._finished = 0, False
         self._consent = ConsentThread(order.foreign)
         self._prometheus = Watcher(order)
 
@@ -67,10 +67,10 @@ class Run:
             self._reserve.release()
 
     def _execute(self) -> None:
-        self._log.open("")
         write_plan(self._folder.plan, self._order.plan)
         if self._scenario.stations.region not in REGIONS:
             shutil.copyfile(self._scenario.stations.region, self._folder.region)
+        self._log.open("")  # a folder with a run.json can be drawn from
         with Family(self._folder.logs) as family, private_folder() as private, self._consent, self._prometheus:
             self._signals.listener = lambda number: family.inbox.put(Message("harness", "signal", {"number": number}))
             self._consent.listener = lambda reason: family.inbox.put(
@@ -82,16 +82,17 @@ class Run:
                 self._start(family, private)
                 ended = self._wind_down(family, self._drive(family))
             except Stopped as stopped:
-                self._write_end(_stopped_by(stopped.number, self._clock(), "twice"))
+                self._write_end(stopped_by(stopped.number, self._clock(), "twice"))
                 raise
             except ChildError as error:
-                ended = self._reserve.crashed(str(error), 0.0)
+                ended = self._reserve.told(str(error), 0.0, killed=isinstance(error, KilledError))
                 self._write_end(ended)
-                raise (StarvedError if ended.how == "starved" else ChildError)(ended.message) from None
-            except OSError as error:
-                if error.errno not in SHORTAGES:
+                raise (StarvedError(ended.message) if ended.how == "starved" else error) from None
+            except (StarvedError, OSError) as error:
+                if isinstance(error, OSError) and error.errno not in SHORTAGES:
                     raise
-                ended = Ended(how="starved", at_s=self._clock(), message=starved(error))
+                told = starved(error) if isinstance(error, OSError) else str(error)
+                ended = Ended(how="starved", at_s=self._clock(), message=told)
                 self._view.say(ended.message)
         self._write_end(self._unless_stopped(ended))
 
@@ -111,13 +112,11 @@ class Run:
             secret, target = "", str(foreign.origin)  # nobody told that server our PINs: the last six digits
         self._log.open(target)
         if self._order.invitation is None:
-            self._view.say(
-                f"Starting the generator ({self._order.workers} worker{'s' if self._order.workers > 1 else ''})"
-            )
+            self._view.say(f"Starting the generator ({self._order.counted})")
         ready = start_generator(family, self._order, private, secret, self._view.say)
-        self._log.meet(ready.get("hosts", []))
+        self._roster.meet(ready.get("hosts", []))
         targets = {f"worker-{w['rank']}": f"http://127.0.0.1:{w['metrics_port']}/metrics" for w in ready["workers"]}
-        self._pids = {worker["pid"]: worker["rank"] for worker in ready["workers"] if worker["pid"]}
+        self._roster.seat(ready["workers"])
         if self._admin is not None:
             targets["server"] = self._admin.metrics_url
         targets.update(foreign.metrics() if foreign else {})
@@ -125,15 +124,15 @@ class Run:
         self._t0 = time.monotonic() + _HEAD_START_S
         self._t0_epoch = time.time() + _HEAD_START_S
         self._log.begin(self._t0_epoch)
-        scenario = self._scenario
         self._live = LiveFigures(self._log.record, len(self._order.plan.stations), self._order.plan.pages)
         self._watch = Watch(self._order.watched, self._log.record, self._order.plan.pages)
-        self._collector = Collector(self._folder.scrapes, targets, self._clock, self._see)
+        secure = foreign.secure if foreign else None
+        self._collector = Collector(self._folder.scrapes, targets, self._clock, self._see, secure)
         for name in ("server", "generator"):
             if name == "generator" or self._admin is not None:
                 family[name].tell("t0", monotonic=self._t0)
         self._collector.start()
-        self._view.say(f"{scenario.name}: {scenario.title}" if scenario.title else scenario.name)
+        self._view.say(": ".join(filter(None, [self._scenario.name, self._scenario.title])))
 
     def _see(self, scrape: Scrape) -> None:
         for watcher in (self._live, self._watch):
@@ -158,12 +157,12 @@ class Run:
                 if now > limit_s:
                     text = f"the generator did not finish within {limit_s:.0f} s: killed"
                     if ended is not None:  # it has said nothing of its workers: their journals may not be whole
-                        self._log.lose_all()
+                        self._roster.lose_all()
                     return ended or Ended(how="crashed", at_s=now, message=family.explained("generator", text))
                 continue
             if message.event == "finished":
-                for reason in self._log.account(message.content["workers"]):
-                    self._consent.withdraw(reason)
+                self._finished = True
+                self._consent.withdraw(self._roster.note(message.content["workers"]))
                 return ended or self._natural_end()
             halt = self._halted_by(family, message)
             if halt is None:
@@ -171,8 +170,8 @@ class Run:
             ended = ended or halt
             if family["generator"].exit_code is not None:
                 return ended
-            family["generator"].tell("stop", lost=self._log.lost - self._told_lost)
-            self._told_lost = self._log.lost
+            family["generator"].tell("stop", lost=self._roster.lost - self._told_lost)
+            self._told_lost = self._roster.lost
             limit_s = now + _OVERTIME_S
 
     def _look(self) -> None:
@@ -194,9 +193,13 @@ class Run:
         if message.event == "signal":
             number = signal.Signals(message.content["number"])
             self._view.say(f"{number.name}: stopping; what is in flight is censored")
-            return _stopped_by(number, now)
+            return stopped_by(number, now)
         if message.event == "withdrawn":
             return self._withdrawn(str(message.content["reason"]), now)
+        if message.event == "unwritten":
+            told = self._roster.fail(message.content["rank"], str(message.content["reason"]))
+            self._view.say(f"{told}: stopping")
+            return Ended(how="starved", at_s=now, message=told)
         if message.event == "ended":
             return self._child_lost(family, message, now)
         if message.event == "lost":
@@ -211,36 +214,38 @@ class Run:
         return Ended(how="withdrawn", at_s=now, message=reason)
 
     def _child_lost(self, family: Family, message: Message, now: float) -> Ended:
-        rank = self._pids.get(family[message.sender].pid)
+        rank, code = self._roster.rank_of(family[message.sender].pid), message.content["exit_code"]
         name = message.sender if rank is None or message.sender == "generator" else f"worker {rank}"
-        text = f"{name} ended with exit code {message.content['exit_code']} after {now:.1f} s"
+        text = told_of(name, code, f"after {now:.1f} s")
         if rank is not None:
-            self._log.lose(rank, text)
+            text = self._roster.lose(rank, text)
         explained = family.explained(message.sender, text)
         self._view.say(explained)
-        return self._reserve.crashed(explained, now)
+        return self._reserve.told(explained, now, killed=was_killed(code))
 
     def _guest_lost(self, told: dict[str, Any], now: float) -> Ended:
         """A worker of another machine died or fell silent: nothing that is still measured would be the plan's load."""
         text = f"worker {told['rank']} on {told['host']} was lost after {now:.1f} s: {told['reason']}"
-        self._log.lose(told["rank"], text)
+        text = self._roster.lose(told["rank"], text)
         self._view.say(text)
-        return self._reserve.crashed(text, now)
+        return self._reserve.told(text, now, killed=True)
 
     def _natural_end(self) -> Ended:
         now, withdrawn = self._clock(), self._consent.halted()
         if withdrawn:  # a worker has seen it before us
             return self._withdrawn(withdrawn, now)
-        if self._log.starved:
-            return Ended(how="starved", at_s=now, message=self._log.starved)
-        if now < self._scenario.deadline:
-            return Ended(how="completed", at_s=now)
-        return Ended(how="deadline", at_s=now)
+        if self._roster.unwritten:
+            return Ended(how="starved", at_s=now, message=self._roster.unwritten)
+        return Ended(how="completed" if now < self._scenario.deadline else "deadline", at_s=now)
 
     # --- end
 
     def _wind_down(self, family: Family, ended: Ended) -> Ended:
         """Let the last faults pass, heal, drain, take the last scrape, read what is stored, end the children."""
+        if not self._finished:  # whoever still sends would have acknowledged what was read too early
+            family.end_all("generator", "worker-")
+            if self._order.invitation is not None:  # they stop when they miss their master
+                time.sleep(SILENT_S)
         if ended.how == "completed":
             ended = self._await_faults(family, ended)
         if self._admin is not None and family["server"].exit_code is None:
@@ -268,13 +273,13 @@ class Run:
         while (message := family.next(0.0)) is not None:
             code = message.content.get("exit_code")
             if message.event == "ended" and code not in {0, None} and not family[message.sender].killed:
-                self._log.note_problem(f"{message.sender} ended with exit code {code} while the run was wound down")
+                self._log.note_problem(told_of(message.sender, code, "while the run was wound down"))
 
     def _unless_stopped(self, ended: Ended) -> Ended:
         """A signal that came after the last upload still makes it an interrupted run."""
         if self._signals.heard is None or ended.how not in {"completed", "deadline", "aborted"}:
             return ended
-        return _stopped_by(self._signals.heard, ended.at_s, "while winding down")
+        return stopped_by(self._signals.heard, ended.at_s, "while winding down")
 
     def _await_faults(self, family: Family, ended: Ended) -> Ended:
         """Everything is delivered, but a fault still to come may lose some of it: wait for its end."""
@@ -292,8 +297,3 @@ class Run:
     def _write_end(self, ended: Ended) -> None:
         self._reserve.release()
         self._log.end(ended, self._clock_watch.step_s)
-
-
-def _stopped_by(number: signal.Signals, at_s: float, when: str = "") -> Ended:
-    how: How = "terminated" if number is signal.SIGTERM else "interrupted"
-    return Ended(how=how, at_s=at_s, message=f"{number.name} {when or f'after {at_s:.1f} s'}")

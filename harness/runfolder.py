@@ -9,11 +9,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from harness.confine import content_of
 from harness.errors import BrokenRunError
 
 PLAN = "plan.parquet"
 FORMAT = 1
 """Number of the folder's format; a reader refuses a higher one."""
+
+
+How = Literal[
+    "completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "killed", "withdrawn", "starved"
+]
+"""How a run can end: see `Ended`."""
 
 
 class _Record(BaseModel):
@@ -72,6 +79,8 @@ class StockRecord(_Record):
     """The server was killed as by kill -9 and started again on the same data first."""
     reason: str = ""
     """Why it could not be read, in words; empty where stored.parquet has it all."""
+    unseen: list[str] = []
+    """Categories of the audit that this way of reading the store can't see: they are unknown, never nought."""
     accepted: bool = False
     """The scenario accepts that there is no way to read it: safety stays unknown, the run is judged all the same."""
 
@@ -79,10 +88,11 @@ class StockRecord(_Record):
 class Ended(_Record):
     """How the run ended."""
 
-    how: Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "withdrawn", "starved"]
+    how: How
     """completed: nothing was left to try. deadline: time was up. aborted: a threshold could not hold any more.
 
-    withdrawn: the target's consent ended. starved: this machine ran out of disk, descriptors or memory.
+    crashed: a process of ours died of an error. killed: another killed one. withdrawn: the target's consent ended.
+    starved: this machine ran out of disk, descriptors or memory.
     """
     at_s: float
     message: str = ""
@@ -177,7 +187,7 @@ class RunFolder:
         Raises BrokenRunError where the folder is no run of ours or is newer than this program.
         """
         try:
-            record = RunRecord.model_validate_json(self.run_json.read_bytes())
+            record = RunRecord.model_validate_json(content_of(self.run_json))
         except FileNotFoundError:
             message = f"{self.path} is not a run folder: it has no run.json"
             raise BrokenRunError(message) from None

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from harness.confine import inside
+from harness.confine import LARGEST_TEXT_BYTES, content_of, inside
 from harness.errors import BrokenRunError, ConfigurationError, UsageError
 from harness.runfolder import PLAN
 from harness.scenario import REGIONS, Scenario, Threshold
@@ -92,7 +92,7 @@ def load_thresholds(path: Path) -> list[str]:
     Raises ConfigurationError with every problem of the file.
     """
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        content = tomllib.loads(content_of(path, LARGEST_TEXT_BYTES).decode("utf-8"))
         return [threshold.assertion for threshold in _ThresholdsFile.model_validate(content).thresholds]
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(str(path), [f"can't be read: {error}"]) from None
@@ -112,7 +112,7 @@ def _read(source: str) -> tuple[str, str, Path | None]:
         message = f'there is no scenario "{source}"{near}'
         raise UsageError(message)
     try:
-        return source, path.read_text("utf-8-sig"), path.parent
+        return source, content_of(path, LARGEST_TEXT_BYTES).decode("utf-8-sig"), path.parent
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(source, [f"can't be read: {error}"]) from None
 

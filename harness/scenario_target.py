@@ -235,6 +235,8 @@ class Metrics(Frozen):
     """Where it listens."""
     path: Annotated[str, _path(frozenset())] = "/metrics"
     """Scraped once a second."""
+    tls: bool = False
+    """Whether that port speaks TLS; its certificate is held against the target's name."""
 
 
 class TargetApi(Frozen):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 from harness.children import Family
+from harness.endings import told_of
 from harness.errors import ChildError, StarvedError
 from harness.figures.tables import write_stored
 from harness.measure.server_admin import AdminError, ServerAdmin
@@ -36,7 +37,7 @@ def take_stock(family: Family, order: Order, admin: ServerAdmin | None, halted: 
     after_kill = order.scenario.audit.kill_server
     exit_code = family["server"].exit_code
     if exit_code is not None and not after_kill:
-        return StockRecord(reason=f"the server had ended with exit code {exit_code}")
+        return StockRecord(reason=f"it could not be asked: {told_of('server', exit_code)}")
     try:
         reachable = restart_server(family, order) if after_kill else admin
         write_stored(order.folder.stored, reachable.stored())
@@ -54,4 +55,4 @@ def _foreign_stock(order: Order, halted: Callable[[], str]) -> StockRecord:
         write_stored(order.folder.stored, foreign.stored(order.plan, halted))
     except (UnreadStockError, StarvedError) as error:
         return StockRecord(reason=str(error))
-    return StockRecord()
+    return StockRecord(unseen=foreign.unseen)

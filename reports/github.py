@@ -43,6 +43,7 @@ def annotated(name: str, verdict: Verdict, audit: Audit | None) -> list[str]:
     if verdict.verdict == "pass":
         return [command("notice", f"PASS: {name}", meaning(verdict))]
     said = [safety_sentence(audit)] if verdict.safety is False and audit is not None else []
+    said += [verdict.gone] if verdict.gone else []
     said += [_said(one) for one in verdict.thresholds if not one.passed]
     return [command("error", f"FAIL: {name}", text) for text in said]
 

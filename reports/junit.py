@@ -1,4 +1,4 @@
-"""junit.xml: a testcase a threshold, one for validity and one for safety, so that CI shows them in its own way."""
+"""junit.xml: a testcase a threshold, one for validity, one for safety, one for a server that is gone, so that CI shows them in its own way."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from reports.keyfigures import window_of
 from reports.quantities import quantity
 
 VALIDITY = "the measurement is valid"
+ANSWERS = "the server answers to the end"
 SAFETY = "nothing that was acknowledged is lost"
 
 
@@ -33,6 +34,13 @@ def junit(summary: Summary, verdict: Verdict | None, audit: Audit | None = None)
     if verdict is not None and audit is not None:
         safety = SubElement(suite, "testcase", classname=_clean(summary.name), name=SAFETY, time="0")
         _judge_safety(safety, audit, accepted=verdict.validity.valid)
+    if verdict is not None and verdict.gone:
+        say(
+            SubElement(suite, "testcase", classname=_clean(summary.name), name=ANSWERS, time="0"),
+            "failure",
+            verdict.gone,
+            "",
+        )
     for threshold in verdict.thresholds if verdict else []:
         case = SubElement(suite, "testcase", classname=_clean(summary.name), name=_clean(threshold.assertion), time="0")
         _judge(case, threshold, invalid=verdict is not None and verdict.verdict == "invalid")

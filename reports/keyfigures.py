@@ -43,15 +43,20 @@ def meaning(verdict: Verdict | None) -> str:
     held = sum(threshold.passed for threshold in verdict.thresholds)
     total = len(verdict.thresholds)
     if verdict.verdict == "invalid":
-        return "The measurement can't be trusted, so it is neither a pass nor a fail."
+        return f"The measurement can't be trusted, so it is neither a pass nor a fail.{_also(verdict.gone)}"
     if verdict.verdict == "pass":
         kept = "Nothing is lost" if verdict.safety is True else "Whether anything is lost is not known"
         return f"{kept}; {_hold(total)}."
     unsafe = ["the server is not safe: see what was lost"] if verdict.safety is False else []
+    silent = [verdict.gone] if verdict.gone else []
     breached = [f"{quantities.plural(total - held, 'threshold')} of {total} breached"] if held < total else []
-    said = "; ".join([*unsafe, *breached])
+    said = "; ".join([*unsafe, *silent, *breached])
     also = "" if verdict.validity.valid else " The measurement is invalid as well, but the breach stands without it."
     return f"{said[:1].upper()}{said[1:]}.{also}"
+
+
+def _also(sentence: str) -> str:
+    return f" {sentence[:1].upper()}{sentence[1:]}." if sentence else ""
 
 
 def _hold(total: int) -> str:

@@ -27,6 +27,12 @@ MEANINGS = {
     Category.UNDELIVERED: "attempted, neither acknowledged nor held",
     Category.UNATTEMPTED: "never attempted, and not held",
 }
+_UNSEEN = {
+    **{category: f"what is {category}" for category in UNSAFE},
+    Category.UNEXPECTED: "what stands under other names",
+    Category.ALTERED: "the readings",
+    Category.MISFILED: "under which names the photos stand",
+}
 HEADERS = ("Category", "Pages", "Counts against", "What it means")
 UNSAFE_HEADERS = ("Category", "Page", "Acknowledged", "Expected", "Found")
 SAFETY, LIVENESS = "safety", "liveness"
@@ -40,7 +46,9 @@ def safety_sentence(audit: Audit) -> str:
         return f"Safety is unknown: {'; '.join(audit.doubts)}."
     more = audit.counts.recovered or 0
     also = f"; {count(more)} more whose acknowledgement never arrived" if more else ""
-    return f"Safe: what was acknowledged ({quantities.plural(audit.sets.acknowledged, 'page')}) is held once, as sent{also}."
+    unseen = [_UNSEEN[category] for category in UNSAFE if getattr(audit.counts, category) is None]
+    but = f"; not known, as the way to the store doesn't show it: {', '.join(unseen)}" if unseen else ""
+    return f"Safe: what was acknowledged ({quantities.plural(audit.sets.acknowledged, 'page')}) is held once, as sent{also}{but}."
 
 
 def liveness_sentence(audit: Audit) -> str:

@@ -30,6 +30,7 @@ ENDINGS = {
     "terminated": "it was terminated",
     "aborted": "a threshold could not hold any more",
     "crashed": "a process crashed",
+    "killed": "a process was killed",
     "withdrawn": "the target's consent ended",
     "starved": "this machine ran out of what the run needs",
 }

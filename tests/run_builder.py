@@ -12,15 +12,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from harness.figures.tables import write_plan, write_stored
 from harness.measure import scrapes
 from harness.measure.journal import GaveUp, JournalWriter
 from harness.model import Outcome, Page
-from harness.runfolder import Ended, FaultRecord, PhaseRecord, RunFolder, RunRecord, WorkerRecord
+from harness.runfolder import Ended, FaultRecord, How, PhaseRecord, RunFolder, RunRecord, WorkerRecord
 
-How = Literal["completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "withdrawn", "starved"]
 Labels = tuple[tuple[str, str], ...]
 
 STATUS = {

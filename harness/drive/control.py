@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from typing import Any
 import gevent
 import gevent.monkey
 from gevent.os import make_nonblocking, nb_read
+
+from harness.errors import SHORTAGES, starved
 
 _STDIN, _STDOUT = 0, 1
 
@@ -22,6 +25,18 @@ def say(event: str, **content: Any) -> None:
             line = line[os.write(_STDOUT, line) :]
         except BlockingIOError:
             gevent.sleep(0.01)
+
+
+def unprepared(error: OSError, metrics_port: int) -> tuple[str, str]:
+    """The event and the reason that tell the parent why a worker could not prepare.
+
+    A port that another has taken is for the user to change, a machine without room is nobody's mistake.
+    """
+    if error.errno in SHORTAGES:
+        return "starved", starved(error)
+    if error.errno in {errno.EADDRINUSE, errno.EACCES} and metrics_port:
+        return "refused", f"--metrics-port: port {metrics_port} can't be had: {os.strerror(error.errno)}"
+    return "failed", f"a worker could not prepare: {error}"
 
 
 def listen(handle: Callable[[dict[str, Any]], None], on_end: Callable[[], None]) -> gevent.Greenlet:

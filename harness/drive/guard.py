@@ -5,6 +5,7 @@ Targets on loopback have no guard.
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Callable
 
@@ -23,16 +24,23 @@ class Guard:
     """Lets requests through while the target consents. Its clock is the monotonic one, as nothing counts from T0 here."""
 
     def __init__(
-        self, origin: Origin, address: str, token: str, workers: int, clock: Callable[[], float] = time.monotonic
+        self,
+        origin: Origin,
+        address: str,
+        token: str,
+        workers: int,
+        context: ssl.SSLContext | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Read the consent once. Raises ConsentError where there is none: this worker then sends nothing."""
+        """`context` is the uploads' own, where the target speaks TLS. Read the consent once. Raises ConsentError where there is none: this worker then sends nothing."""
         self._origin = origin
         self._address = address
         self._token = token
+        self._context = context
         self._clock = clock
         began_s = clock()
         try:
-            consent = read_consent(origin, address, token)
+            consent = read_consent(origin, address, token, context)
         except UnreadableError as error:
             raise ConsentError(str(error)) from None
         share = share_of(consent.max_requests_per_s, workers)
@@ -84,7 +92,7 @@ class Guard:
         while not self.halted:
             began_s = self._clock()
             try:
-                self._watch.read(read_consent(self._origin, self._address, self._token), began_s)
+                self._watch.read(read_consent(self._origin, self._address, self._token, self._context), began_s)
             except UnreadableError as error:
                 self._watch.unreadable(str(error))
             except ConsentError as error:

@@ -87,6 +87,8 @@ class Fates:
     """None where what the server holds could not be read."""
     unread: str
     """Why it could not be read, in words; else empty."""
+    blind: frozenset[str] = frozenset()
+    """Categories that the way to the store can't see."""
     gaps: tuple[str, ...] = ()
     """Why the journal may lack attempts, and acknowledgements with them."""
 
@@ -121,6 +123,13 @@ class Fates:
         return chosen
 
     @property
+    def unseen(self) -> list[Category]:
+        """Unsafe categories of which nothing was found and nothing could be: the store doesn't tell what they need."""
+        blind = self.blind | (frozenset() if self._held.tells_readings else {Category.ALTERED})
+        found = {Category.UNEXPECTED: len(self.unexpected) > 0}
+        return [one for one in UNSAFE if one in blind and not found.get(one, len(self.pages(one)) > 0)]
+
+    @property
     def unexpected(self) -> IntArray:
         """Rows of stored.parquet that belong to no planned page."""
         return np.flatnonzero(self._held.page < 0)
@@ -133,7 +142,8 @@ class Fates:
     def counts(self) -> AuditCounts:
         """How many pages there are of each category, and how many copies are unexpected.
 
-        Where the store could not be read only what needs no store is known: what was never attempted.
+        Where the store could not be read only what needs no store is known: what was never attempted. A category that the
+        way to the store can't see is unknown too, and not in `unsafe`.
         """
         if self.held is None:
             unknown: dict[str, int | None] = dict.fromkeys(CATEGORIES)
@@ -142,7 +152,9 @@ class Fates:
         numbers = np.bincount(self.category, minlength=len(CATEGORIES))
         found = {str(category): int(numbers[number]) for number, category in enumerate(CATEGORIES)}
         found[Category.UNEXPECTED] = len(self.unexpected)
-        return AuditCounts(**found, unsafe=sum(found[category] for category in UNSAFE))
+        unsafe = sum(found[category] for category in UNSAFE)
+        hidden: dict[str, int | None] = dict.fromkeys(self.unseen)
+        return AuditCounts(**{**found, **hidden}, unsafe=unsafe)
 
     def in_time(self, acknowledged_s: FloatArray, deadline_s: float, t0_epoch: float | None) -> IntArray:
         """Whether each page was held as planned by the deadline, as `InTime`.
@@ -174,13 +186,19 @@ class Fates:
 def fates_of(folder: RunFolder, rows: Rows) -> Fates:
     """What became of every page of a run."""
     held, unread = read_held(folder, rows.record)
-    return Fates(rows.attempted, rows.delivered, refused_for_certain(rows), held, unread, journal_gaps(rows))
+    blind = frozenset(rows.record.stock.unseen if rows.record.stock else ())
+    refused = refused_for_certain(rows)
+    return Fates(rows.attempted, rows.delivered, refused, held, unread, blind, journal_gaps(rows))
 
 
 def journal_gaps(rows: Rows) -> tuple[str, ...]:
     """Why there may have been attempts that the journal doesn't have; nothing where it is whole."""
     record = rows.record
-    torn = record.ended is None or record.ended.how == "crashed" or any(worker.lost for worker in record.workers)
+    torn = (
+        record.ended is None
+        or record.ended.how in {"crashed", "killed"}
+        or any(worker.lost for worker in record.workers)
+    )
     told = sum(worker.attempts for worker in record.workers)
     gaps = []
     if torn:

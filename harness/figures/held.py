@@ -46,6 +46,9 @@ _COPIES = """
     FROM own LEFT JOIN elsewhere USING (sha256) ORDER BY copy
 """
 _READINGS = "SELECT copy, reading, sent FROM own WHERE intact AND reading <> sent"
+_TELLS_READINGS = """
+    SELECT coalesce(bool_or(reading IS NOT NULL), true) AS tells FROM own WHERE intact AND sent <> ''
+"""
 _COPY = """
     SELECT copies.page AS plan_page, stored.station, stored.form, stored.page, stored.sha256, stored.size_bytes,
         stored.reading, stored.stored_at
@@ -81,6 +84,8 @@ class Held:
     place: IntArray
     altered: BoolArray
     """Stands in its own place, with another reading than was sent."""
+    tells_readings: bool
+    """Whether there is a copy whose reading the server tells, or none that should have one."""
     stored_at: FloatArray
     """By the server's clock, Unix seconds; NaN where it doesn't say."""
 
@@ -103,9 +108,10 @@ def read_held(folder: RunFolder, record: RunRecord) -> tuple[Held | None, str]:
         found = fetch(connection, _COPIES, folder.stored)
         altered = np.zeros(len(found["page"]), dtype=np.bool_)
         altered[_altered(connection, folder)] = True
+        tells = bool(fetch(connection, _TELLS_READINGS, folder.stored)["tells"][0])
     let_go(len(altered))
     page, place = found["page"].astype(np.int64), found["place"].astype(np.int64)
-    return Held(page, place, altered, found["stored_at"].astype(np.float64)), ""
+    return Held(page, place, altered, tells, found["stored_at"].astype(np.float64)), ""
 
 
 def _altered(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> IntArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import ValidationError
 
+from harness.confine import content_of
 from harness.errors import BrokenRunError
 from harness.figures import accounting
 from harness.figures.evidence import Evidence
@@ -13,6 +14,7 @@ from harness.figures.fates import Fates, fates_of
 from harness.figures.phases import phase_figures
 from harness.figures.recovery import Curves, recoveries
 from harness.figures.rows import Rows, load_rows
+from harness.figures.silence import silence_of
 from harness.figures.spreads import spread
 from harness.figures.summary import Summary
 from harness.runfolder import RunFolder, write_json
@@ -35,7 +37,7 @@ def summarise(folder: RunFolder) -> Summary:
 def load_summary(folder: RunFolder) -> Summary:
     """The content of summary.json. Raises BrokenRunError where it is missing or no summary."""
     try:
-        return Summary.model_validate_json(folder.summary.read_bytes())
+        return Summary.model_validate_json(content_of(folder.summary))
     except FileNotFoundError:
         message = f"{folder.path} has no summary.json yet"
         raise BrokenRunError(message) from None
@@ -68,6 +70,7 @@ def figures_of(folder: RunFolder, rows: Rows, fates: Fates | None = None, eviden
         delivery_seconds=spread(samples.delivery),
         completion_seconds=spread(samples.completion),
         lateness_seconds=spread(samples.lateness),
+        silence=silence_of(rows),
         recovery=recoveries(record.faults, recovery_curves(rows)),
         phases=phase_figures(rows, samples),
         kelurahan=accounting.count_kelurahan(rows),

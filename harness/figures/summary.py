@@ -119,6 +119,19 @@ class Rates(_Figures):
     sent_bytes_per_s: float | None
 
 
+class Silence(_Figures):
+    """The stretch at the end of the run in which the server answered nothing any more."""
+
+    since_s: float | None
+    """When the last answer was whole; None if there never was one."""
+    until_s: float
+    """When the last attempt that stayed without an answer ended."""
+    attempts: int
+    """Sent since then, all of them without an answer."""
+    by_outcome: dict[str, int]
+    """The most frequent first."""
+
+
 class Recovery(_Figures):
     """How the system came back after one fault."""
 
@@ -210,6 +223,8 @@ class Summary(_Figures):
     delivery_seconds: Spread
     completion_seconds: Spread
     lateness_seconds: Spread
+    silence: Silence | None = None
+    """None where answers came to the end."""
     recovery: list[Recovery]
     phases: list[PhaseFigures]
     kelurahan: list[KelurahanFigures]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
+from harness.confine import content_of
 from harness.errors import BrokenRunError
 from harness.figures.fates import UNSAFE, Category, Fates, InTime
 from harness.figures.held import copies_in_words, pages_in_words
@@ -58,7 +59,7 @@ def audit_of(folder: RunFolder, rows: Rows, fates: Fates) -> Audit:
 def load_audit(folder: RunFolder) -> Audit | None:
     """The content of audit.json; None where there is none. Raises BrokenRunError where it is no audit."""
     try:
-        return Audit.model_validate_json(folder.audit.read_bytes())
+        return Audit.model_validate_json(content_of(folder.audit))
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:

@@ -69,7 +69,7 @@ def why_none(summary: Summary, key: str) -> str:
     """Why a key holds no figure, in words."""
     parts = key.split(".")
     if parts[0] == "audit":
-        return "what the server holds could not be read, so nobody knows"
+        return "what the server holds could not be read, or not so that this shows: nobody knows"
     holder: Any = summary
     for part in parts[:-1]:
         if isinstance(holder, list):

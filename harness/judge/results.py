@@ -126,4 +126,6 @@ class Verdict(_Result):
     safety: Tristate
     liveness: Tristate
     validity: Validity
+    gone: str = ""
+    """In words, since when the server has not answered any more; else empty. Such a run doesn't pass."""
     thresholds: list[ThresholdResult]

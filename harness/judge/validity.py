@@ -63,7 +63,7 @@ def assess(summary: Summary, record: RunRecord, evidence: Evidence, thresholds: 
         *_own_failures(summary, record),
         *_clock(summary, record),
         *_limits(thresholds, evidence),
-        *record.problems,
+        *(problem for problem in record.problems if record.ended is None or problem not in record.ended.message),
     ]
     return Validity(valid=not reasons, reasons=list(dict.fromkeys(reasons)))
 
@@ -85,7 +85,7 @@ def _ending(summary: Summary, record: RunRecord) -> list[str]:
         return [f"the run was broken off: nothing is known of it after {shown(summary.duration_s, 's')}"]
     if record.ended.how == "crashed":
         return [f"the run crashed: {record.ended.message or 'see logs/'}"]
-    if record.ended.how == "starved":
+    if record.ended.how in {"killed", "starved"}:
         return [record.ended.message]
     return []
 

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import ValidationError
 
+from harness.confine import content_of
 from harness.errors import BrokenRunError, ExitCode
 from harness.figures.evidence import Evidence
 from harness.figures.fates import fates_of
@@ -15,6 +16,7 @@ from harness.figures.summarise import BROKEN_OFF, figures_of
 from harness.figures.summary import Summary
 from harness.judge.audit import audit_of
 from harness.judge.results import Audit, ThresholdResult, Validity, Verdict
+from harness.judge.silence import gone
 from harness.judge.thresholds import check_all, evaluate_all
 from harness.judge.validity import assess
 from harness.runfolder import RunFolder, RunRecord, write_json
@@ -62,7 +64,8 @@ def judge_figures(summary: Summary, audit: Audit, evidence: Evidence, assertions
     record = evidence.record
     thresholds = evaluate_all(assertions, summary, evidence)
     validity = _with_doubts(assess(summary, record, evidence, thresholds), audit, record)
-    word = _word(audit, validity, thresholds)
+    silent = gone(summary, record)
+    word = _word(audit, validity, thresholds, silent)
     return Verdict(
         verdict=word,
         exit_code=exit_code(word, audit, record),
@@ -70,6 +73,7 @@ def judge_figures(summary: Summary, audit: Audit, evidence: Evidence, assertions
         safety=audit.safety,
         liveness=audit.liveness,
         validity=validity,
+        gone=silent,
         thresholds=thresholds,
     )
 
@@ -77,7 +81,7 @@ def judge_figures(summary: Summary, audit: Audit, evidence: Evidence, assertions
 def load_verdict(folder: RunFolder) -> Verdict:
     """The content of verdict.json. Raises BrokenRunError where it is missing or no verdict."""
     try:
-        return Verdict.model_validate_json(folder.verdict.read_bytes())
+        return Verdict.model_validate_json(content_of(folder.verdict))
     except FileNotFoundError:
         message = f"{folder.path} has no verdict.json yet"
         raise BrokenRunError(message) from None
@@ -87,9 +91,9 @@ def load_verdict(folder: RunFolder) -> Verdict:
 
 
 def exit_code(word: Word, audit: Audit, record: RunRecord) -> ExitCode:
-    """What the shell is told. Where several hold: 130 or 143, a bug, an unsafe server, invalid, a threshold.
+    """What the shell is told. Where several hold: 130 or 143, a bug, an unsafe server, invalid, a threshold or a server that is gone.
 
-    A run that crashed because a worker was lost is invalid; any other crash is a bug of ours.
+    A process that died of an error is a bug of ours; one that was killed, and a lost worker, leave an invalid run.
     """
     how = None if record.ended is None else record.ended.how
     if how == "interrupted":
@@ -110,13 +114,13 @@ def safety_code(audit: Audit) -> ExitCode:
     return ExitCode.FAILED if audit.safety is False else ExitCode.INVALID
 
 
-def _word(audit: Audit, validity: Validity, thresholds: Sequence[ThresholdResult]) -> Word:
-    """The gate on safety is always on: false is a failure, whatever else holds."""
+def _word(audit: Audit, validity: Validity, thresholds: Sequence[ThresholdResult], silent: str) -> Word:
+    """The gates on safety and on a server that is gone are always on: no thresholds can pass such a run."""
     if audit.safety is False:
         return "fail"
     if not validity.valid:
         return "invalid"
-    return "pass" if all(threshold.passed for threshold in thresholds) else "fail"
+    return "pass" if not silent and all(threshold.passed for threshold in thresholds) else "fail"
 
 
 def _with_doubts(validity: Validity, audit: Audit, record: RunRecord) -> Validity:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from harness.measure.scrapes import Scrape, append
@@ -23,6 +25,13 @@ _LATE = f"not whole within {_WHOLE_ANSWER_S:g} s"
 _LARGEST_BYTES = 16 * 1024 * 1024
 
 
+class Secure(NamedTuple):
+    """How https is spoken with an address: whom to trust, and the name that the certificate must be made out to."""
+
+    context: ssl.SSLContext
+    server_name: str
+
+
 class Collector:
     """Scrapes from `start` to `stop`; `take` scrapes everything once more, at once."""
 
@@ -32,15 +41,17 @@ class Collector:
         targets: Mapping[str, str],
         clock: Callable[[], float],
         on_scrape: Callable[[Scrape], None] = lambda _: None,
+        secure: Secure | None = None,
     ) -> None:
         """`targets` maps a name to the URL of its metrics; `clock` gives seconds since T0.
 
-        `on_scrape` is called from the target's thread.
+        `on_scrape` is called from the target's thread. `secure` is for https URLs.
         """
         self._folder = folder
         self._targets = dict(targets)
         self._clock = clock
         self._on_scrape = on_scrape
+        self._secure = secure
         self._stopped = threading.Event()
         self.unwritten = ""
         """Why a scrape could not be written down; empty if all could."""
@@ -82,7 +93,7 @@ class Collector:
         if url is None:
             return
         with self._locks[name]:
-            text, error = _get(url)
+            text, error = _get(url, self._secure)
             scrape = Scrape(name, self._clock(), text, error)
             try:
                 append(self._folder, scrape)
@@ -91,13 +102,15 @@ class Collector:
         self._on_scrape(scrape)
 
 
-def _get(url: str) -> tuple[str, str]:
+def _get(url: str, secure: Secure | None) -> tuple[str, str]:
     """The exposition and "", or "" and what went wrong. Bounded in bytes and in time."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
     late = threading.Event()
     try:
         connection.connect()
+        if parts.scheme == "https" and secure is not None:
+            connection.sock = secure.context.wrap_socket(connection.sock, server_hostname=secure.server_name)
         with _hung_up_after(connection.sock, _WHOLE_ANSWER_S, late):
             connection.request("GET", parts.path or "/metrics")
             answer = connection.getresponse()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from harness import consent
 from harness.address import Origin, redirect_of
+from harness.certificates import context_of
 from harness.errors import UsageError
 
 _SECRET_BYTES = 32
@@ -61,13 +62,17 @@ def machine_secret(folder: Path) -> bytes:
 
 
 def read_consent(
-    origin: Origin, address: str, token: str, clock: Callable[[], float] = time.monotonic
+    origin: Origin,
+    address: str,
+    token: str,
+    context: ssl.SSLContext | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> consent.Consent:
-    """The consent that stands there now.
+    """The consent that stands there now. `context` is for https; None trusts the system's authorities.
 
     Raises ConsentError where the answer is none, UnreadableError where there was no whole answer within a second.
     """
-    status, headers, body = _get(origin, address, clock() + consent.READ_TIMEOUT_S, clock)
+    status, headers, body = _get(origin, address, context, clock() + consent.READ_TIMEOUT_S, clock)
     elsewhere = redirect_of(origin, status, headers.get("location", ""))
     if elsewhere:
         message = f"the target redirects elsewhere: {elsewhere[:200]!r}"
@@ -81,14 +86,16 @@ def read_consent(
     return consent.parse(body, token, datetime.now(UTC))
 
 
-def _get(origin: Origin, address: str, until_s: float, clock: Callable[[], float]) -> tuple[int, dict[str, str], bytes]:
+def _get(
+    origin: Origin, address: str, context: ssl.SSLContext | None, until_s: float, clock: Callable[[], float]
+) -> tuple[int, dict[str, str], bytes]:
     """Status, headers (names in lower case) and body."""
     request = (
         f"GET {consent.PATH} HTTP/1.0\r\nHost: {origin.host_header}\r\nAccept: application/json\r\n"
         "User-Agent: upload-harness\r\nConnection: close\r\n\r\n"
     )
     try:
-        with _connected(origin, address, until_s - clock()) as connection:
+        with _connected(origin, address, context, until_s, clock) as connection:
             connection.sendall(request.encode())
             data = _until_closed(connection, until_s, clock)
     except (OSError, ValueError) as error:
@@ -97,12 +104,15 @@ def _get(origin: Origin, address: str, until_s: float, clock: Callable[[], float
     return _parsed(data)
 
 
-def _connected(origin: Origin, address: str, timeout_s: float) -> socket.socket:
-    connection = socket.create_connection((address, origin.port), max(0.01, timeout_s))
+def _connected(
+    origin: Origin, address: str, context: ssl.SSLContext | None, until_s: float, clock: Callable[[], float]
+) -> socket.socket:
+    connection = socket.create_connection((address, origin.port), max(0.01, until_s - clock()))
     if origin.scheme == "http":
         return connection
     try:
-        return ssl.create_default_context().wrap_socket(connection, server_hostname=origin.host)
+        connection.settimeout(max(0.01, until_s - clock()))  # for the handshake as a whole
+        return (context or context_of(None)).wrap_socket(connection, server_hostname=origin.host)
     except (OSError, ValueError):
         connection.close()
         raise

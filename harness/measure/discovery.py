@@ -68,6 +68,8 @@ def _is_here(url: str) -> bool:
 def _group(name: str, url: str, labels: Mapping[str, str]) -> dict[str, object]:
     parts = urlsplit(url)
     path = {} if parts.path == "/metrics" else {"__metrics_path__": parts.path or "/metrics"}
+    if parts.scheme == "https":
+        path["__scheme__"] = "https"
     return {"targets": [parts.netloc], "labels": {**target_labels(name, labels), **path}}
 
 

@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
+from harness.confine import content_of
 from harness.measure import scrapes
 from harness.measure.prometheus import Prometheus, PrometheusError, Sample, quoted
 from harness.runfolder import write_json
@@ -123,7 +124,7 @@ def note_problem(folder: Path, url: str, problem: str) -> None:
 def read_taken(folder: Path) -> Taken | None:
     """What was taken from a Prometheus; None where none was asked, or its note can't be read."""
     try:
-        return Taken(**json.loads((folder / "taken.json").read_bytes()))
+        return Taken(**json.loads(content_of(folder / "taken.json")))
     except (OSError, ValueError, TypeError):
         return None
 

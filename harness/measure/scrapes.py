@@ -8,6 +8,11 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
+
+_CHUNK_BYTES = 16_384
+_LARGEST_BYTES = 6 * 16 * 1024 * 1024 + 65_536
+"""A scrape of the greatest answer that is taken (16 MiB), each of its characters escaped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +40,34 @@ def targets(folder: Path) -> list[str]:
 
 
 def read(folder: Path, target: str) -> Iterator[Scrape]:
-    """Scrapes of a target in the order of their time; a torn or broken tail is dropped."""
-    data = memoryview((folder / f"{target}.gz").read_bytes())
-    offset = 0
-    while offset < len(data):
-        member, content = zlib.decompressobj(wbits=31), bytearray()
-        while not member.eof and offset < len(data):
-            chunk = data[offset : offset + 16_384]
-            try:
-                content += member.decompress(chunk)
-            except zlib.error:
+    """Scrapes of a target in the order of their time; a torn or broken tail is dropped.
+
+    Holds one scrape at a time, and none that no exporter's answer can be: a small file may stand for very much.
+    """
+    with (folder / f"{target}.gz").open("rb") as file:
+        rest = b""
+        while True:
+            content, rest = _member(file, rest)
+            if content is None:
                 return
-            offset += len(chunk) - len(member.unused_data)
-        if not member.eof:
-            return
+            try:
+                scrape = Scrape(**json.loads(content))
+            except (ValueError, TypeError, RecursionError):
+                return
+            yield scrape
+
+
+def _member(file: BinaryIO, begun: bytes) -> tuple[bytes | None, bytes]:
+    """The content of the next gzip member, of which `begun` is read already, and what was read beyond; None if there is none."""
+    member, content, chunk = zlib.decompressobj(wbits=31), bytearray(), begun or file.read(_CHUNK_BYTES)
+    while chunk:
         try:
-            scrape = Scrape(**json.loads(content))
-        except (ValueError, TypeError):
-            return
-        yield scrape
+            content += member.decompress(chunk, _LARGEST_BYTES - len(content) + 1)
+        except zlib.error:
+            break
+        if len(content) > _LARGEST_BYTES:
+            break
+        if member.eof:
+            return bytes(content), member.unused_data
+        chunk = file.read(_CHUNK_BYTES)
+    return None, b""

@@ -21,6 +21,7 @@ from typing import IO, Any, TypeVar
 from urllib.parse import quote
 
 from harness.address import Origin
+from harness.certificates import context_of
 from harness.errors import UsageError
 from harness.placeholders import Template, pattern
 from harness.plan import Plan
@@ -43,12 +44,19 @@ class Door:
     """The way to a target's store: its one address, and leave to send (`may_send` waits, or raises UnreadStockError)."""
 
     def __init__(
-        self, origin: Origin, address: str, environment: Mapping[str, str], may_send: Callable[[], None]
+        self,
+        origin: Origin,
+        address: str,
+        environment: Mapping[str, str],
+        may_send: Callable[[], None],
+        context: ssl.SSLContext | None = None,
     ) -> None:
+        """`context` is for https; None trusts the system's authorities."""
         self.origin = origin
         self.address = address
         self.environment = environment
         self._may_send = may_send
+        self._context = context
 
     @contextlib.contextmanager
     def get(self, path: str, headers: Mapping[str, str], timeout_s: float) -> Iterator[http.client.HTTPResponse]:
@@ -69,7 +77,11 @@ class Door:
         plain = socket.create_connection((self.address, self.origin.port), timeout_s)
         if self.origin.scheme == "http":
             return plain
-        return ssl.create_default_context().wrap_socket(plain, server_hostname=self.origin.host)
+        try:
+            return (self._context or context_of(None)).wrap_socket(plain, server_hostname=self.origin.host)
+        except (OSError, ValueError):
+            plain.close()
+            raise
 
 
 def listed(source: StoredUrl, door: Door, plan: Plan) -> Iterator[Row]:

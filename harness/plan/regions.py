@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
+from harness.confine import content_of
 from harness.errors import ConfigurationError
 from harness.model import Station
 from harness.scenario import REGIONS
@@ -19,6 +20,8 @@ from harness.scenario import REGIONS
 MAX_STATIONS = 2_000_000
 """More than twice the nation; a file that asks for more is refused."""
 
+MOST_PROBLEMS = 50
+"""Wrong lines after which nobody reads on."""
 LONGEST_NAME = 120
 _LARGEST_KELURAHAN = 999
 
@@ -42,7 +45,7 @@ def load_names(name: str) -> dict[str, str]:
 def _text_of(name: str) -> str:
     if name.endswith(".csv"):
         try:
-            return Path(name).read_text("utf-8")
+            return content_of(Path(name)).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(name, [f"can't be read: {error}"]) from None
     if name not in REGIONS:
@@ -70,6 +73,8 @@ def _kelurahan_in(text: str, source: str) -> dict[str, tuple[str, int]]:
         wrong = _wrong(row)
         if wrong:
             problems.append(f"line {line}: {wrong}")
+            if len(problems) == MOST_PROBLEMS:
+                raise ConfigurationError(source, [*problems, "and perhaps more: this is no region file"])
             continue
         code, title, count = row[0], row[1], int(row[2])
         total += count

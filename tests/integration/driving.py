@@ -8,12 +8,13 @@ from typing import Any
 
 import gevent
 
+from harness.certificates import context_of
 from harness.drive.connections import Connections
 from harness.drive.link import line_of
 from harness.drive.station import Desk, Evening
 from harness.drive.upload.attempt import Uploader
 from harness.drive.upload.http import Target
-from harness.drive.upload.tls import Tls, context_of
+from harness.drive.upload.tls import Tls
 from harness.measure.journal import JournalWriter, Kind, file_name, read
 from harness.measure.telemetry import Telemetry
 from harness.model import OUTCOMES

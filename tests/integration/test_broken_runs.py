@@ -1,12 +1,15 @@
 """Whatever dies: no process is left behind, the exit code is never 0, and the folder still gives a report."""
 
 import os
+import re
+import resource
 import signal
 
 import pytest
 
 from harness.errors import ExitCode
 from harness.figures.summarise import load_summary
+from harness.judge.audit import load_audit
 from harness.runfolder import RunFolder
 from tests.integration.conftest import family_of, harness, wait_for
 
@@ -32,8 +35,11 @@ def test_a_server_that_dies_ends_the_run_with_its_logs_tail(start, tiny):
     run = start(tiny, *LONG).uploading()
     os.kill(process_named(run.folder, "mock_server"), signal.SIGKILL)
     code, output = run.end()
-    assert code == ExitCode.BUG, output
-    assert "server ended with exit code -9" in output
+    assert code == ExitCode.INVALID, output
+    assert "server was killed by SIGKILL after" in output
+    audit = load_audit(RunFolder(run.folder))
+    assert audit is not None
+    assert audit.safety == "unknown"
     assert family_of(run.folder) == []
     assert_accounted_for(run.folder)
     assert (run.folder / "report" / "index.html").exists()
@@ -50,13 +56,30 @@ def test_a_lost_worker_makes_the_run_invalid_and_names_its_stations(start, tiny)
     assert_accounted_for(run.folder)
 
 
+@pytest.mark.slow
+def test_one_worker_that_cannot_write_its_journal_ends_the_run_at_once_and_is_named(start, tiny):
+    run = start(tiny, "--set", "deadline=60s", "--set", "arrivals.over=50s", "--workers", "2").uploading()
+    victim = process_named(run.folder, "--worker")
+    resource.prlimit(victim, resource.RLIMIT_FSIZE, (0, 0))
+    code, output = run.end()
+    told = " ".join(output.split())
+    assert code == ExitCode.INVALID, output
+    assert re.search(r"worker \d could not write its journal, and stopped: File too large; it held 6 stations", told)
+    ended = RunFolder(run.folder).read_run().ended
+    assert ended is not None
+    assert ended.how == "starved"
+    assert ended.at_s < 30  # the other worker had 50 s to go
+    assert family_of(run.folder) == []
+    assert_accounted_for(run.folder)
+
+
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_lost_generator_ends_the_run(start, tiny, workers):
     run = start(tiny, *LONG, "--workers", str(workers)).uploading()
     os.kill(process_named(run.folder, "--headless", *(["--master"] if workers == 2 else [])), signal.SIGKILL)
     code, output = run.end()
-    assert code in {ExitCode.BUG, ExitCode.INVALID}, output
-    assert "generator" in output or "worker 0" in output
+    assert code == ExitCode.INVALID, output
+    assert "generator was killed by SIGKILL after" in output
     assert family_of(run.folder) == []
     assert_accounted_for(run.folder)
 

@@ -20,7 +20,7 @@ outcomes = st.sampled_from([*Outcome, None])
 attempts = st.tuples(
     st.integers(0, STATIONS * EACH - 1), st.integers(1, 4), outcomes, st.floats(0, 80), st.floats(0, 15)
 )
-endings = st.sampled_from(["completed", "deadline", "interrupted", "terminated", "aborted", "crashed", None])
+endings = st.sampled_from(["completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "killed", None])
 
 
 def played(path, events, how, torn):

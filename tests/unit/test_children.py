@@ -64,3 +64,11 @@ def is_alive(pid):
             return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_all_of_a_kind_are_ended_and_the_others_go_on(family):
+    for name in ("worker-0", "worker-1", "server"):
+        speaking(family, name)
+    family.end_all("generator", "worker-")
+    assert [family[name].exit_code is None for name in ("worker-0", "worker-1", "server")] == [False, False, True]
+    assert [family[name].killed for name in ("worker-0", "worker-1", "server")] == [True, True, False]

@@ -1,13 +1,14 @@
-"""A file from a stranger reads nothing outside its folder; what the user says goes anywhere."""
+"""A file from a stranger reads nothing outside its folder, and fills no memory; what the user says goes anywhere."""
 
 import pytest
 
 from harness.commands.options import run_folder
-from harness.confine import inside
+from harness.confine import content_of, inside
 from harness.errors import BrokenRunError, ConfigurationError
 from harness.experiment import load_experiment
 from harness.figures.tables import write_plan
 from harness.plan.regions import load_region
+from harness.runfolder import RunFolder
 from harness.scenario_files import load
 from tests.run_builder import make_pages
 
@@ -93,3 +94,23 @@ def test_a_region_name_that_steers_a_terminal_is_refused(home):
     (home / "inside.csv").write_text("3509191001,\x1b]0;owned\x07,3\n", "utf-8")
     with pytest.raises(ConfigurationError, match="printable"):
         load_region(str(home / "inside.csv"))
+
+
+def test_a_file_is_read_whole_up_to_its_limit_and_one_byte_more_is_refused(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"abc")
+    assert content_of(path, 3) == b"abc"
+    with pytest.raises(OSError, match=r"is larger than 0 MB"):
+        content_of(path, 2)
+
+
+def test_a_file_that_says_it_is_huge_is_refused_at_once(tmp_path):
+    for name in ("five.csv", "run.json", "evening.toml"):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(20_000_000_000)
+    with pytest.raises(ConfigurationError, match=r"five\.csv(.|\n)*larger than 256 MB"):
+        load_region(str(tmp_path / "five.csv"))
+    with pytest.raises(ConfigurationError, match=r"evening\.toml(.|\n)*larger than 16 MB"):
+        load(str(tmp_path / "evening.toml"))
+    with pytest.raises(BrokenRunError, match=r"run\.json can't be read: .*larger than 256 MB"):
+        RunFolder(tmp_path).read_run()

@@ -41,3 +41,18 @@ def test_a_way_in_that_fails_is_not_accepted_whatever_the_scenario_says(tmp_path
 def test_a_target_that_does_not_consent_any_more_is_not_asked(tmp_path):
     record = stock(tmp_path, halted="HTTP status 404", stored={"kind": "url", "path": "/stored"})
     assert record.reason == "the target must not be asked any more: HTTP status 404"
+
+
+@pytest.mark.parametrize(
+    ("source", "unseen"),
+    [
+        ({"kind": "fetch", "path": "/{station}/{form}/{page}"}, ["unexpected"]),
+        ({"kind": "url", "path": "/list", "format": "digests"}, ["misfiled"]),
+        ({"kind": "command", "command": ["true"], "format": "digests"}, ["misfiled"]),
+        ({"kind": "url", "path": "/list", "format": "sha256sum"}, []),
+        ({"kind": "none"}, []),
+    ],
+)
+def test_what_a_way_in_cannot_see_is_known_beforehand(source, unseen):
+    api = TargetApi.model_validate({"path": "/x", "stored": source})
+    assert Foreign(Origin("http", "127.0.0.1", 9), "127.0.0.1", api).unseen == unseen

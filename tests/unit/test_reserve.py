@@ -29,11 +29,14 @@ def test_a_run_is_refused_where_there_is_no_room_even_for_its_end(tmp_path):
     assert (list(tmp_path.iterdir()), open_descriptors()) == ([], before)
 
 
-def test_a_child_that_dies_while_the_disk_is_full_has_starved_and_else_it_has_crashed(tmp_path, monkeypatch):
+def test_a_child_that_dies_while_the_disk_is_full_has_starved_and_else_it_has_crashed_or_was_killed(
+    tmp_path, monkeypatch
+):
     reserve = Reserve(tmp_path / "reserve", 4096)
-    assert reserve.crashed("it died", 1.5).how == "crashed"
+    assert reserve.told("it died", 1.5, killed=False).how == "crashed"
+    assert reserve.told("it died", 1.5, killed=True).how == "killed"
     monkeypatch.setattr("harness.reserve._FULL_BYTES", 1 << 62)
-    ended = reserve.crashed("it died", 1.5)
+    ended = reserve.told("it died", 1.5, killed=True)
     reserve.release()
     assert (ended.how, ended.at_s) == ("starved", 1.5)
     assert "No space left on device" in ended.message

@@ -113,7 +113,7 @@ def test_an_answer_that_is_not_whole_or_no_stock_list_gives_a_reason_and_no_file
 
 
 def test_a_server_that_is_gone_gives_a_reason(folder, answering):
-    assert "ended with exit code -9" in stock(folder, answering(b""), exit_code=-9).reason
+    assert "server was killed by SIGKILL" in stock(folder, answering(b""), exit_code=-9).reason
     assert "ConnectionRefusedError" in stock(folder, ServerAdmin(9, "token")).reason
 
 

@@ -30,19 +30,6 @@ class Tls:
     """Whether a station's later connections take up the session of its earlier ones."""
 
 
-def context_of(authority: str | None) -> ssl.SSLContext:
-    """A client's context that trusts one authority (PEM text), or the system's if None. Certificates are always verified.
-
-    Raises ssl.SSLError (an OSError) where the text holds no certificate.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if authority is None:
-        context.load_default_certs()
-    else:
-        context.load_verify_locations(cadata=authority)
-    return context
-
-
 class TlsChannel:
     """TLS over a non-blocking socket. Raises BlockingIOError where it would have to wait, ssl.SSLError where TLS fails."""
 

@@ -15,7 +15,7 @@ import pytest
 from tests.integration.conftest import HARNESS, environment
 
 LINK = Path(__file__).with_name("delayed_link.py")
-TOKEN = "a-join-token-for-tests-only"  # noqa: S105
+TOKEN = "a-join-token-for-tests-only"
 DELAY_S = 0.02
 
 
@@ -73,7 +73,20 @@ def three_hosts(folder: Path) -> Iterator[list[Host]]:
             if letter == "c":
                 stack.enter_context(_slow_link(switch, host.name, letter))
             else:
-                ip("-n", switch, "link", "add", f"to-{letter}", "type", "veth", "peer", "name", "net", "netns", host.name)
+                ip(
+                    "-n",
+                    switch,
+                    "link",
+                    "add",
+                    f"to-{letter}",
+                    "type",
+                    "veth",
+                    "peer",
+                    "name",
+                    "net",
+                    "netns",
+                    host.name,
+                )
             ip("-n", switch, "link", "set", f"to-{letter}", "master", "bridge", "up")
             ip("-n", host.name, "addr", "add", f"{host.address}/24", "dev", "net")
             ip("-n", host.name, "link", "set", "net", "up")

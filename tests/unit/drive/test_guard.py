@@ -22,7 +22,7 @@ class Site:
     def __init__(self, rate):
         self.now, self.rate, self.error, self.reads = 0.0, rate, None, 0
 
-    def read(self, _origin, _address, token):
+    def read(self, _origin, _address, token, _context=None):
         self.reads += 1
         if self.error is not None:
             raise self.error
@@ -43,7 +43,7 @@ def site(monkeypatch):
 
 
 def guard(site, workers=1, token=TOKEN):
-    return Guard(ORIGIN, "10.0.0.1", token, workers, lambda: site.now)
+    return Guard(ORIGIN, "10.0.0.1", token, workers, clock=lambda: site.now)
 
 
 @pytest.mark.parametrize("error", [ConsentError("HTTP status 404"), UnreadableError("no answer")])

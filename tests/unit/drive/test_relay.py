@@ -30,10 +30,16 @@ def scrape(port, path="/metrics"):
 
 
 def test_a_scrape_shows_what_the_worker_answers_to_it_and_not_to_an_earlier_one():
-    asked = []
+    asked: list[int] = []
     relay = Relay(asked.append)
     port = relay.listen(0)
-    answering = gevent.spawn(lambda: [gevent.sleep(0.05), relay.answer(99, b"of another"), relay.answer(asked[-1], b"up 1\n")])  # fmt: skip
+
+    def answer():
+        gevent.sleep(0.05)
+        relay.answer(99, b"of another")
+        relay.answer(asked[-1], b"up 1\n")
+
+    answering = gevent.spawn(answer)
     assert scrape(port) == (200, b"up 1\n")
     answering.get()
     assert asked == [1]

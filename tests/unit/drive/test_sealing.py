@@ -1,18 +1,20 @@
-"""Locust's own sockets are locked, or nothing is. (That the real Locust's are: tests/integration/machines.)"""
+"""Locust's own sockets are locked, or nothing is; that the real Locust's are is shown in tests/integration/machines."""
+
+from typing import Any
 
 import pytest
 import zmq
 
 from harness.drive.sealing import seal_locust
 
-TOKEN = "a-join-token-for-tests-only"  # noqa: S105
+TOKEN = "a-join-token-for-tests-only"
 
 
 class LikeLocusts:
     """Makes its socket as locust.rpc.zmqrpc.BaseSocket of 2.47 does; importing that would patch this process."""
 
     def __init__(self, sock_type, ipv4_only):
-        self.socket = zmq.Context.instance().socket(sock_type)
+        self.socket: Any = zmq.Context.instance().socket(sock_type)
         self.ipv4_only = ipv4_only
 
 

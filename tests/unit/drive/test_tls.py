@@ -8,12 +8,13 @@ from contextlib import suppress
 import gevent
 import pytest
 
+from harness.certificates import context_of
 from harness.drive.connections import Connections
 from harness.drive.link import Line
 from harness.drive.upload.http import Connection, Progress, Target
 from harness.drive.upload.outcomes import ConnectionClosedError, DeadlineError, Stage, outcome_of
 from harness.drive.upload.paced import PacedConnection
-from harness.drive.upload.tls import Tls, context_of
+from harness.drive.upload.tls import Tls
 from harness.model import Outcome
 from mock_server import tls as server_tls
 from tests.unit.drive.scripted import read_request, reset, scripted

@@ -15,6 +15,7 @@ from harness.judge.verdict import judge
 from harness.measure.journal import file_name
 from harness.model import Outcome
 from harness.runfolder import StockRecord, WorkerRecord
+from reports.nothing_lost import safety_sentence
 from tests.run_builder import RunBuilder
 
 
@@ -273,3 +274,23 @@ def test_what_is_no_audit_is_a_broken_run(tmp_path):
     folder.audit.write_text('{"safety": "yes"}')
     with pytest.raises(BrokenRunError, match=r"audit\.json"):
         load_audit(folder)
+
+
+def test_what_the_way_to_the_store_cannot_show_is_unknown_and_named_never_nought(tmp_path):
+    made = delivered(tmp_path / "run")
+    made.store([made.stored_row(page, reading=None) for page in range(8)])
+    found = audited(made.finish(at_s=5.0, stock=StockRecord(unseen=["unexpected"])))
+    assert (found.safety, found.counts.unexpected, found.counts.altered) == (True, None, None)
+    assert (found.counts.lost, found.counts.unsafe) == (0, 0)
+    assert safety_sentence(found) == (
+        "Safe: what was acknowledged (8 pages) is held once, as sent; not known, as the way to the store doesn't show it: "
+        "the readings, what stands under other names."
+    )
+
+
+def test_what_a_way_to_the_store_cannot_show_and_yet_did_counts(tmp_path):
+    made = delivered(tmp_path / "run")
+    rows = [made.stored_row(page) for page in range(8)]
+    made.store([*rows, made.stored_row(0, station="x", form="", page=0, sha256="f" * 64)])
+    found = audited(made.finish(at_s=5.0, stock=StockRecord(unseen=["unexpected", "misfiled"])))
+    assert (found.safety, found.counts.unexpected, found.counts.misfiled, found.counts.altered) == (False, 1, None, 0)

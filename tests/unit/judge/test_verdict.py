@@ -132,7 +132,17 @@ def test_the_verdict_is_written_as_documented(tmp_path):
     folder = run_of(tmp_path / "run").finish(at_s=5.0)
     verdict = judge(folder, [FAILING])
     written = json.loads(folder.verdict.read_text())
-    assert list(written) == ["format", "verdict", "exit_code", "ended", "safety", "liveness", "validity", "thresholds"]
+    assert list(written) == [
+        "format",
+        "verdict",
+        "exit_code",
+        "ended",
+        "safety",
+        "liveness",
+        "validity",
+        "gone",
+        "thresholds",
+    ]
     assert (written["verdict"], written["exit_code"]) == ("fail", 99)
     assert written["validity"] == {"valid": True, "reasons": []}
     assert written["thresholds"][0] == {

@@ -10,7 +10,7 @@ from harness.errors import UsageError
 from harness.machines.keys import LEAST_CHARACTERS, join_token, keys_of, seal
 from harness.machines.line import Line
 
-TOKEN = "a-join-token-for-tests-only"  # noqa: S105
+TOKEN = "a-join-token-for-tests-only"
 
 
 @pytest.mark.parametrize(("token", "found"), [("", "is not set"), ("x" * (LEAST_CHARACTERS - 1), "has 23 characters")])

@@ -17,17 +17,17 @@ def test_what_a_full_disk_does_not_take_is_kept_whole_for_the_next_time(tmp_path
     writer = JournalWriter(tmp_path, 0)
     for page in range(3):
         writer.begin(page, 1, due_s=0.0, sent_s=0.0)
-    write, room = os.write, [RECORD.itemsize + 5]
+    write, room = writer._write, [RECORD.itemsize + 5]
 
-    def writing(descriptor, content):
+    def writing(content):
         if not room[0]:
             raise OSError(errno.ENOSPC, "No space left on device")
-        done = write(descriptor, content[: room[0]])
+        done = write(content[: room[0]])
         room[0] -= done
         return done
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", writing)
+        patch.setattr(writer, "_write", writing)
         with pytest.raises(OSError, match="No space left"):
             writer.flush()
     writer.begin(3, 1, due_s=0.0, sent_s=0.0)

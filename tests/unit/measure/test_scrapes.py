@@ -1,9 +1,11 @@
 """Scrapes: as they came, whatever came, and readable after a crash."""
 
+import gzip
 import http.server
 import os
 import threading
 import time
+import tracemalloc
 
 import pytest
 
@@ -22,6 +24,19 @@ def test_scrapes_come_back_as_they_came(tmp_path):
     assert list(scrapes.read(tmp_path, "server")) == kept
     assert scrapes.targets(tmp_path) == ["server"]
     assert (tmp_path / "server.gz").stat().st_size < 40 * 11_000 / 20  # compressed
+
+
+def test_a_small_file_that_stands_for_very_much_is_read_up_to_it(tmp_path):
+    scrapes.append(tmp_path, Scrape("server", 0.0, "x 1\n"))
+    with (tmp_path / "server.gz").open("ab") as file:
+        file.write(gzip.compress(bytes(250_000_000), compresslevel=1))
+    scrapes.append(tmp_path, Scrape("server", 1.0, "x 1\n"))
+    tracemalloc.start()
+    try:
+        assert [scrape.t_s for scrape in scrapes.read(tmp_path, "server")] == [0.0]
+        assert tracemalloc.get_traced_memory()[1] < 230_000_000  # a growing buffer may be copied once
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("torn", [1, 7, 20])

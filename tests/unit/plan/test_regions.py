@@ -61,3 +61,11 @@ def test_more_stations_than_any_election_has_are_refused_before_they_are_made():
 def test_an_empty_file_is_refused():
     with pytest.raises(ConfigurationError, match="no stations"):
         parse_region("code,name,stations\n", "x")
+
+
+def test_a_file_of_wrong_lines_is_given_up_after_fifty():
+    text = "\n".join(f"x{number},NAME,3" for number in range(1_000))
+    with pytest.raises(ConfigurationError) as refused:
+        parse_region(text, "region.csv")
+    assert len(refused.value.problems) == 51
+    assert refused.value.problems[-1] == "and perhaps more: this is no region file"
