@@ -36,7 +36,7 @@ class Orders:
     """0 lets the kernel choose."""
     limits_s: list[float]
     """Limits of the thresholds: more bounds for the histograms' buckets."""
-    pin_secret: str
+    pin_secret: str = field(repr=False)
     """"" makes every PIN the last six digits of the station's code."""
     authority: str | None = None
     """PEM text of the certificates to trust where the target speaks TLS; None: the system's."""
