@@ -35,6 +35,7 @@ _CANNOT: dict[str, type[HarnessError]] = {"refused": UsageError, "failed": Child
 """What a child says that can't begin, and what that is here."""
 _TRIPS = 16
 _ASK_EVERY_S = 0.5
+_LOOK_UP_EVERY_S = 0.5
 _STEP_S = 0.05
 
 
@@ -56,7 +57,8 @@ class RemoteWorker:
 
         Raises UsageError where nobody is there in time or the master refuses; ChildError where the work could not be done.
         """
-        address = _address(self._host, self._port)
+        until = time.monotonic() + join_timeout_s
+        address = self._look_up(until)
         identity = f"{socket.gethostname()}_{secrets.token_hex(8)}"
         with (
             private_folder() as folder,
@@ -65,7 +67,7 @@ class RemoteWorker:
         ):
             self._line = line
             self._signals.listener = lambda number: family.inbox.put(Message("worker", "signal", {"number": number}))
-            self._find(join_timeout_s)
+            self._find(until, join_timeout_s)
             offset = offset_of(self._trips)
             ticket = self._join(offset)
             self._say(f"Joined as worker {ticket}; waiting for the run")
@@ -74,10 +76,22 @@ class RemoteWorker:
 
     # --- joining
 
-    def _find(self, timeout_s: float) -> None:
+    def _look_up(self, until: float) -> str:
+        """The one address that the master's name leads to; a name may come with the master. Raises UsageError."""
+        while True:
+            try:
+                return str(socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)[0][4][0])
+            except OSError as error:
+                if time.monotonic() > until:
+                    message = f"--master {self._host}: its address can't be found: {error.strerror or error}"
+                    raise UsageError(message) from None
+            if self._signals.heard is not None:
+                raise Interruption(self._signals.heard)
+            time.sleep(_LOOK_UP_EVERY_S)
+
+    def _find(self, until: float, timeout_s: float) -> None:
         """Wait for the master, and ask it the time until that is known well."""
         self._say(f"Looking for the master at {self._host}:{self._port} ({timeout_s:g} s)")
-        until = time.monotonic() + timeout_s
         while len(self._trips) < _TRIPS:
             if self._signals.heard is not None:
                 raise Interruption(self._signals.heard)
@@ -184,12 +198,3 @@ class RemoteWorker:
     def _leave(self, ticket: int, reason: str, event: str = "failed") -> None:
         """Tell the master why we go; `event` as our child would have told it on the master's own machine."""
         self._line.say("gone", {"ticket": ticket, "reason": reason, "event": event})
-
-
-def _address(host: str, port: int) -> str:
-    """The one address that a host's name leads to. Raises UsageError where there is none."""
-    try:
-        return str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0])
-    except OSError as error:
-        message = f"--master {host}: its address can't be found: {error.strerror or error}"
-        raise UsageError(message) from None

@@ -13,7 +13,7 @@ from harness.machines.variables import MASTER_ADDRESS
 from harness.scenario_files import load
 
 ENVIRONMENT = {
-    "HARNESS_PIN_SECRET": "pins", "HARNESS_CONSENT_TOKEN": "ltc1-x", "TARGET_KEY": "key", "PASSWORD": "not theirs",
+    "HARNESS_PIN_SECRET": "pins", "HARNESS_CONSENT_TOKEN": "ltc1-x", "TARGET_KEY": "hush-77", "PASSWORD": "not theirs",
     "HARNESS_METRICS_PORT": "9700",
 }  # fmt: skip
 SCENARIO = 'name = "far"\ndeadline = "9s"\narrivals = { kind = "poisson", over = "1s" }\n'
@@ -35,9 +35,9 @@ def dealer(tmp_path, monkeypatch, *overrides, region="kaliwates"):
 
 def test_a_worker_elsewhere_gets_the_variables_that_the_scenario_names_and_no_other(tmp_path, monkeypatch):
     there = dealer(tmp_path, monkeypatch, *TARGET).common(away=True)
-    assert there.environment == {"HARNESS_CONSENT_TOKEN": "ltc1-x", "TARGET_KEY": "key"}
+    assert there.environment == {"HARNESS_CONSENT_TOKEN": "ltc1-x", "TARGET_KEY": "hush-77"}
     assert (there.pin_secret, there.plan_sha256, there.journal) == ("pins", "ab" * 32, "")
-    assert "key" not in repr(there)
+    assert "hush-77" not in repr(there)
     assert "pins" not in repr(there)
 
 
