@@ -1,17 +1,24 @@
 """What `harness run` and `harness worker` say of workers on other machines: which options go together, and in what form."""
 
+import socket
+
 import pytest
 
+from harness.commands import joining
 from harness.commands.joining import check_reachable, host_and_port, invitation, patience
 from harness.errors import UsageError
 from harness.machines.joining import PORT
+from harness.order import Invitation
 
 TOKEN = "a-join-token-for-tests-only"
+CHECK = joining._check_can_listen
 
 
 @pytest.fixture(autouse=True)
-def _token(monkeypatch):
+def _here(monkeypatch):
+    """A token, and a machine that has every address and port."""
     monkeypatch.setenv("HARNESS_JOIN_TOKEN", TOKEN)
+    monkeypatch.setattr(joining, "_check_can_listen", lambda _: None)
 
 
 def invited(*, remote=2, workers=None, bind=None, timeout="60s", target=None):
@@ -52,6 +59,17 @@ def test_without_a_token_nobody_is_invited_and_the_refusal_says_how_to_make_one(
     monkeypatch.delenv("HARNESS_JOIN_TOKEN")
     with pytest.raises(UsageError, match="HARNESS_JOIN_TOKEN is not set"):
         invited()
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_an_address_that_can_not_be_had_is_refused_before_anything_starts(taken):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host, port = (
+            ("127.0.0.1", server.getsockname()[1]) if taken else ("192.0.2.1", PORT)
+        )  # of no machine (RFC 5737)
+        with pytest.raises(UsageError, match=rf"--bind: {host}, port {port}, can't be had"):
+            CHECK(Invitation(host, port, TOKEN, 60.0))
+    CHECK(Invitation("127.0.0.1", 0, TOKEN, 60.0))
 
 
 def test_every_address_may_be_listened_on_where_the_target_is_elsewhere():

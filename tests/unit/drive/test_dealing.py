@@ -2,6 +2,7 @@
 
 import zlib
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def dealer(tmp_path, monkeypatch, *overrides, region="kaliwates"):
         plan_sha256="ab" * 32,
     )  # fmt: skip
     (tmp_path / "region.csv").write_text("code,name,stations\n1,A,5\n", "utf-8")
-    folder = SimpleNamespace(read_run=lambda: record, journal=tmp_path, region=tmp_path / "region.csv")
+    folder: Any = SimpleNamespace(read_run=lambda: record, journal=tmp_path, region=tmp_path / "region.csv")
     monkeypatch.setattr(dealing_module, "trusted_authority", lambda _folder, _record: None)
     return Dealer(folder, 2, ENVIRONMENT)
 

@@ -1,6 +1,7 @@
 """The master's side of other machines' workers, with messages of our own and a clock that we move."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import gevent
 import pytest
@@ -35,7 +36,8 @@ class Scene:
     """A reception for two, and what the parent hears of it."""
 
     def __init__(self, folder, timeout_s=60.0):
-        self.now, self.told, self.post = 0.0, [], Post()
+        self.now, self.post = 0.0, Post()
+        self.told: list[tuple[str, dict[str, Any]]] = []
         environment = {"HARNESS_REMOTE_WORKERS": "2", "HARNESS_JOIN_TIMEOUT": repr(timeout_s)}
         self.reception = Reception(
             self.post, folder, environment, lambda event, **more: self.told.append((event, more)), lambda: self.now
