@@ -25,7 +25,6 @@ RESERVED_PORTS = 32
 TIME_WAIT_S = 60.0
 MOST_SOURCES = 250
 LOOPBACK = "127.0.0.1"
-ELSEWHERE = "another machine"
 _SYSCTL = "/proc/sys/net/ipv4/"
 _TW_REUSE_NEVER, _TW_REUSE_ALWAYS = 0, 1
 
@@ -77,6 +76,14 @@ def limits_here(read: Callable[[str], str] | None = None) -> Limits:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one of several machines has of a run's workers."""
+
+    here: int
+    of: int
+
+
 def misfits(
     scenario: Scenario, plan: Plan, workers: int, address: str | None = None, limits: Limits | None = None
 ) -> list[str]:
@@ -88,13 +95,24 @@ def misfits(
     return [problem for problem in (check.phones(), check.sources(), check.descriptors(), check.ports()) if problem]
 
 
-def misfits_of_share(scenario: Scenario, plan: Plan, workers: int, address: str | None, limits: Limits) -> list[str]:
-    """Why a machine with these limits can't carry one worker's share of the plan, as `misfits` says it.
+def misfits_of_share(scenario: Scenario, plan: Plan, share: Share, address: str, limits: Limits) -> list[str]:
+    """Why a machine with these limits can't carry its share of the plan, as `misfits` says it.
 
-    The target is on another machine; `address` as for `misfits`.
+    `address` is where the target is, seen from there; a mock server at it is a process of another machine.
     """
-    check = _Check(scenario, plan, workers, address or ELSEWHERE, limits, machines=workers)
+    check = _Check(scenario, plan, share.here, address, limits, share)
     return [problem for problem in (check.sources(), check.descriptors(), check.ports()) if problem]
+
+
+def misfits_of_leader(
+    scenario: Scenario, plan: Plan, workers: int, address: str | None = None, limits: Limits | None = None
+) -> list[str]:
+    """Why a run whose workers are all on other machines doesn't fit: what this machine's own part of it lacks.
+
+    Ports are the workers' machines' matter; our own mock (`address` None) holds all connections in one process here.
+    """
+    check = _Check(scenario, plan, workers, address, limits or limits_here())
+    return [problem for problem in (check.phones(), check.descriptors() if address is None else "") if problem]
 
 
 @dataclass(frozen=True)
@@ -128,18 +146,22 @@ class _Check:
         workers: int,
         address: str | None,
         limits: Limits,
-        machines: int = 1,
+        share: Share | None = None,
     ) -> None:
         self._client = scenario.client
-        self._machines = machines
-        self._workers = workers // machines
+        self._workers = workers
+        self._share = share or Share(workers, workers)
         self._limits = limits
         self._address = address or LOOPBACK
         self._ours = address is None
         self._phones = 0 if plan.rounds is None else len(plan.rounds.phones)
         self._demand: Demand = demand_of(plan, scenario.client, scenario.deadline)
         self._held_to = scenario.client.max_in_flight * self._workers
-        self._at_once = min(-(-self._demand.stations_at_once // machines), self._held_to)
+        self._at_once = min(self._here(self._demand.stations_at_once), self._held_to)
+
+    def _here(self, all_workers: int) -> int:
+        """This machine's part of what all workers make: stations are dealt out evenly."""
+        return -(-all_workers * self._share.here // self._share.of)
 
     @property
     def _several_sources(self) -> bool:
@@ -148,7 +170,7 @@ class _Check:
     @property
     def room(self) -> Room:
         kept_s = self._limits.port_kept_s(self._address)
-        made = -(-self._demand.made_within(kept_s) // self._machines)
+        made = self._here(self._demand.made_within(kept_s))
         sources = self._client.source_addresses if self._several_sources else 1
         there = self._limits.a_pair * sources
         return Room(max(made, self._at_once), there, kept_s, "made" if made > self._at_once else "open")
@@ -178,7 +200,8 @@ class _Check:
         if needed <= fits:
             return ""
         where = "in the mock server, one process" if self._ours else f"in each of {self._workers} worker(s)"
-        workers = "" if self._ours else f"use --workers {-(-self._at_once // max(1, fits))}, "
+        more = "start {} workers there" if self._share.here < self._share.of else "use --workers {}"
+        workers = "" if self._ours else f"{more.format(-(-self._at_once // max(1, fits)))}, "
         held_to = max(1, fits // self._workers if self._ours else fits)
         return (
             f"{self._at_once_said} need {needed:,} descriptors {where}, and the hard limit of {self._limits.descriptors:,} leaves "
@@ -211,7 +234,7 @@ class _Check:
         return f"{self._at_once_said} need as many ports"
 
     def _made_ports(self, room: Room) -> str:
-        peak, made = self._demand.made_within(1.0), self._demand.made_within(room.kept_s)
+        peak, made = (self._here(self._demand.made_within(window_s)) for window_s in (1.0, room.kept_s))
         each = "attempt" if self._client.connection == "each" else "station"
         reuse = f"net.ipv4.tcp_tw_reuse = {self._limits.tw_reuse}"
         return (
@@ -232,7 +255,7 @@ class _Check:
         else:
             fits.append(f"client.max_in_flight = {max(1, room.there // self._workers)}")
         if not self._several_sources:
-            fits.append(f"{sources} machines")
+            fits.append(f"{-(-sources * self._share.of // self._share.here)} machines")
         return f"What fits: {', or '.join(fits)}"
 
 

@@ -1,7 +1,7 @@
 """How many workers a plan needs on this machine: `--workers auto`. Pure, from a measured cost of an upload.
 
 The costs are those of the generator itself (user and system time of a worker, journal, histograms and metrics on), measured by
-bench/worker_cost.py on the machine of docs/many-machines.md; another machine may be faster or slower by a factor, which the
+`python -m bench.hotpath` (and as ratios to other generators by `harness bench`) on the machine of docs/many-machines.md; another machine may be faster or slower by a factor, which the
 share below leaves room for.
 """
 
@@ -15,11 +15,11 @@ from harness.plan import Plan
 from harness.plan.forecast import Forecast, forecast
 from harness.scenario import Scenario
 
-UPLOAD_CPU_S = 180e-6
+UPLOAD_CPU_S = 140e-6
 """CPU seconds of an upload of a few bytes on a connection that is there already."""
-CONNECTION_CPU_S = 120e-6
+CONNECTION_CPU_S = 90e-6
 """CPU seconds more of one that opens a connection for itself."""
-BYTE_CPU_S = 0.35e-9
+BYTE_CPU_S = 0.28e-9
 """CPU seconds more a byte of its body: the kernel's copy to a socket, mostly."""
 SHARE = 0.6
 """Of its core a worker is to use that much in the plan's busiest second: above 0.9 its figures are not to be trusted."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.capacity import Limits, misfits_of_share
+from harness.capacity import Limits, Share, misfits_of_share
 from harness.children import Family, Message
 from harness.errors import ConfigurationError
-from harness.order import Order
+from harness.order import Invitation, Order
 
 _AFTER_JOINING_S = 90.0
 """For what comes after the limit for joining: Locust's start, and the plan made again on every machine."""
@@ -24,13 +25,12 @@ def await_guests(family: Family, order: Order, port: int, say: Callable[[str], N
     if invitation is None:
         message = "nobody was invited"
         raise ValueError(message)
-    count = f"{order.workers} worker{'s' if order.workers > 1 else ''}"
     say(
-        f"Waiting for {count} at {invitation.host}:{port} ({invitation.timeout_s:g} s): harness worker --master HOST:{port}"
+        f"Waiting for {order.counted} at {invitation.host}:{port} ({invitation.timeout_s:g} s): harness worker --master HOST:{port}"
     )
     joined = family.expect("generator", "joined", invitation.timeout_s + _AFTER_JOINING_S, lambda it: _tell(it, say))
     hosts = {facts["rank"]: facts for facts in joined["workers"]}
-    _check_fits(order, hosts)
+    _check_fits(order, invitation, hosts)
     ready = family.expect("generator", "ready", _AFTER_JOINING_S)
     return {**ready, "hosts": joined["workers"]}
 
@@ -45,13 +45,17 @@ def _tell(message: Message, say: Callable[[str], None]) -> None:
         say(f"Refused: {it['name']}: {it['reason']}")
 
 
-def _check_fits(order: Order, hosts: Mapping[int, dict[str, Any]]) -> None:
-    """Raise ConfigurationError if a worker's machine can't carry its share."""
-    address = None if order.foreign is None else order.foreign.address
+def _check_fits(order: Order, invited: Invitation, hosts: Mapping[int, dict[str, Any]]) -> None:
+    """Raise ConfigurationError if a worker's machine can't carry what its workers have of the plan."""
+    address = invited.host if order.foreign is None else order.foreign.address
+    workers_of = Counter(facts["host"] for facts in hosts.values())
+    limits_of = {facts["host"]: Limits(**facts["limits"]) for facts in hosts.values()}
     problems = [
-        f"worker {rank} on {facts['host']}: {problem}"
-        for rank, facts in hosts.items()
-        for problem in misfits_of_share(order.scenario, order.plan, order.workers, address, Limits(**facts["limits"]))
+        f"{host} ({number} of {order.workers} workers): {problem}"
+        for host, number in workers_of.items()
+        for problem in misfits_of_share(
+            order.scenario, order.plan, Share(number, order.workers), address, limits_of[host]
+        )
     ]
     if problems:
         label = f"{order.scenario.name} does not fit the workers' machines"

@@ -16,6 +16,8 @@ from harness.plan.phases import phases
 from harness.runfolder import FaultRecord, PhaseRecord, RunFolder, RunRecord, WorkerRecord
 from harness.scenario import Scenario
 
+LARGEST_DRIFT_S = 0.05
+"""Beyond that rows of one machine could not be held beside those of another any more."""
 _INFINITE = float("inf")
 
 
@@ -58,6 +60,11 @@ class Order:
     """URL of a Prometheus that the rates are read from; None keeps to our own scrapes."""
     prometheus_sd: Path | None = None
     """Folder that the run's targets are written to while it lasts."""
+
+    @property
+    def counted(self) -> str:
+        """Its workers, as in "2 workers"."""
+        return f"{self.workers} worker{'s' if self.workers > 1 else ''}"
 
 
 def describe(order: Order, target: str, workers: Sequence[WorkerRecord]) -> RunRecord:
@@ -108,6 +115,11 @@ def troubles(worker: WorkerRecord) -> list[str]:
     if worker.evenings_broken:
         found.append(
             f"an error of ours broke off {worker.evenings_broken:,} stations' evenings: see logs/ of worker {worker.rank}"
+        )
+    if abs(worker.clock_drift_s) > LARGEST_DRIFT_S:
+        found.append(
+            f"the clocks of worker {worker.rank} on {worker.host} and of this machine went apart by "
+            f"{1000 * worker.clock_drift_s:+,.0f} ms during the run: its times are not those of the others"
         )
     if worker.unwritten:
         found.append(f"worker {worker.rank} could not write its journal, and stopped: {worker.unwritten}")

@@ -19,7 +19,8 @@ from typing import Any
 from harness import __version__, machine
 from harness.capacity import limits_here
 from harness.children import Family, Interruption, Message
-from harness.errors import ChildError, ExitCode, LeaderlessError, UsageError
+from harness.endings import lost_child, told_of
+from harness.errors import ChildError, ExitCode, HarnessError, LeaderlessError, StarvedError, UsageError
 from harness.machines.clocks import Offset, RoundTrip, offset_of
 from harness.machines.joining import PROTOCOL, Candidate
 from harness.machines.keys import JOIN_TOKEN
@@ -30,8 +31,11 @@ from harness.signals import Signals
 
 SILENT_S = 4.0
 """A master that says nothing for so long is gone: the load stops."""
+_CANNOT: dict[str, type[HarnessError]] = {"refused": UsageError, "failed": ChildError, "starved": StarvedError}
+"""What a child says that can't begin, and what that is here."""
 _TRIPS = 16
 _ASK_EVERY_S = 0.5
+_LOOK_UP_EVERY_S = 0.5
 _STEP_S = 0.05
 
 
@@ -53,7 +57,8 @@ class RemoteWorker:
 
         Raises UsageError where nobody is there in time or the master refuses; ChildError where the work could not be done.
         """
-        address = _address(self._host, self._port)
+        until = time.monotonic() + join_timeout_s
+        address = self._look_up(until)
         identity = f"{socket.gethostname()}_{secrets.token_hex(8)}"
         with (
             private_folder() as folder,
@@ -62,7 +67,7 @@ class RemoteWorker:
         ):
             self._line = line
             self._signals.listener = lambda number: family.inbox.put(Message("worker", "signal", {"number": number}))
-            self._find(join_timeout_s)
+            self._find(until, join_timeout_s)
             offset = offset_of(self._trips)
             ticket = self._join(offset)
             self._say(f"Joined as worker {ticket}; waiting for the run")
@@ -71,10 +76,22 @@ class RemoteWorker:
 
     # --- joining
 
-    def _find(self, timeout_s: float) -> None:
+    def _look_up(self, until: float) -> str:
+        """The one address that the master's name leads to; a name may come with the master. Raises UsageError."""
+        while True:
+            try:
+                return str(socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)[0][4][0])
+            except OSError as error:
+                if time.monotonic() > until:
+                    message = f"--master {self._host}: its address can't be found: {error.strerror or error}"
+                    raise UsageError(message) from None
+            if self._signals.heard is not None:
+                raise Interruption(self._signals.heard)
+            time.sleep(_LOOK_UP_EVERY_S)
+
+    def _find(self, until: float, timeout_s: float) -> None:
         """Wait for the master, and ask it the time until that is known well."""
         self._say(f"Looking for the master at {self._host}:{self._port} ({timeout_s:g} s)")
-        until = time.monotonic() + timeout_s
         while len(self._trips) < _TRIPS:
             if self._signals.heard is not None:
                 raise Interruption(self._signals.heard)
@@ -162,30 +179,22 @@ class RemoteWorker:
 
     def _heard_of(self, family: Family, ticket: int, said: Message) -> ExitCode | None:
         if said.event == "signal":
-            self._leave(ticket, "it was stopped there by a signal", refused=False)
+            self._leave(ticket, "it was stopped there by a signal")
             return ExitCode.INTERRUPTED if said.content["number"] == signal.SIGINT else ExitCode.TERMINATED
-        if said.event in {"refused", "failed"}:
+        if said.event in _CANNOT:
             reason = str(said.content["reason"])
-            self._leave(ticket, reason, refused=said.event == "refused")
-            raise (UsageError if said.event == "refused" else ChildError)(reason)
+            self._leave(ticket, reason, said.event)
+            raise _CANNOT[said.event](reason)
         if said.event != "ended":
             return None
         code = said.content["exit_code"]
         if code == 0:
             self._say("The run is over")
             return ExitCode.PASSED
-        text = f"its process ended with exit code {code}"
-        self._leave(ticket, text, refused=False)
-        raise ChildError(family.explained("worker", text))
+        text = told_of("its process", code)
+        self._leave(ticket, text)
+        raise lost_child(code, family.explained("worker", text))
 
-    def _leave(self, ticket: int, reason: str, *, refused: bool) -> None:
-        self._line.say("gone", {"ticket": ticket, "reason": reason, "refused": refused})
-
-
-def _address(host: str, port: int) -> str:
-    """The one address that a host's name leads to. Raises UsageError where there is none."""
-    try:
-        return str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0])
-    except OSError as error:
-        message = f"--master {host}: its address can't be found: {error.strerror or error}"
-        raise UsageError(message) from None
+    def _leave(self, ticket: int, reason: str, event: str = "failed") -> None:
+        """Tell the master why we go; `event` as our child would have told it on the master's own machine."""
+        self._line.say("gone", {"ticket": ticket, "reason": reason, "event": event})

@@ -112,9 +112,7 @@ class Run:
             secret, target = "", str(foreign.origin)  # nobody told that server our PINs: the last six digits
         self._log.open(target)
         if self._order.invitation is None:
-            self._view.say(
-                f"Starting the generator ({self._order.workers} worker{'s' if self._order.workers > 1 else ''})"
-            )
+            self._view.say(f"Starting the generator ({self._order.counted})")
         ready = start_generator(family, self._order, private, secret, self._view.say)
         self._roster.meet(ready.get("hosts", []))
         targets = {f"worker-{w['rank']}": f"http://127.0.0.1:{w['metrics_port']}/metrics" for w in ready["workers"]}

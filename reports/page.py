@@ -16,7 +16,7 @@ from harness.figures.series import Series
 from harness.figures.summary import Summary
 from harness.judge.comparison import Comparison
 from harness.judge.results import Audit, Verdict
-from harness.runfolder import RunRecord
+from harness.runfolder import RunRecord, WorkerRecord
 from reports import nothing_lost, palette, quantities, svg
 from reports.keyfigures import by_how_much, headline, key_figures, meaning
 from reports.quantities import count, quantity
@@ -228,8 +228,25 @@ def _environment(record: RunRecord) -> list[tuple[str, str]]:
         ("Workers", count(len(record.workers))),
         ("Client's timeout", quantities.seconds(record.client_timeout_s)),
     ]
+    pairs += _machines(record)
     pairs += [(f"Version of {name}", version) for name, version in record.versions.items()]
     return pairs + [(f"Host: {name}", _host(name, value)) for name, value in record.host.items()]
+
+
+def _machines(record: RunRecord) -> list[tuple[str, str]]:
+    """The other machines that workers ran on, and what is known of their clocks."""
+    hosts = dict.fromkeys(worker.host for worker in record.workers if worker.host)
+    return [(f"Machine {host}", _machine([one for one in record.workers if one.host == host])) for host in hosts]
+
+
+def _machine(workers: Sequence[WorkerRecord]) -> str:
+    ranks = ", ".join(str(worker.rank) for worker in workers)
+    worst = max(workers, key=lambda worker: worker.clock_uncertainty_s)
+    apart = max((worker.clock_drift_s for worker in workers), key=abs)
+    return (
+        f"worker{'s' if len(workers) > 1 else ''} {ranks}; its clock {1000 * worst.wall_offset_s:+.1f} ms beside the leader's "
+        f"(± {1000 * worst.clock_uncertainty_s:.1f} ms), went apart by {1000 * apart:+.1f} ms during the run"
+    )
 
 
 def _host(name: str, value: object) -> str:

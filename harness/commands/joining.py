@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import socket
 from typing import Annotated
 
 import typer
@@ -68,7 +69,21 @@ def invitation(
     if target is None and address.is_unspecified:
         message = f"--bind {bind}: the mock server listens there too, and the workers must be told one address: name the one that they reach"
         raise UsageError(message)
-    return Invitation(host, port, join_token(os.environ), patience("--join-timeout", join_timeout))
+    invited = Invitation(host, port, join_token(os.environ), patience("--join-timeout", join_timeout))
+    _check_can_listen(invited)
+    return invited
+
+
+def _check_can_listen(invited: Invitation) -> None:
+    """Raise UsageError where the address isn't this machine's, or the port is taken."""
+    with socket.socket(socket.AF_INET6 if ":" in invited.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((invited.host, invited.port))
+            probe.listen()
+        except OSError as error:
+            message = f"--bind: {invited.host}, port {invited.port}, can't be had: {error.strerror}"
+            raise UsageError(message) from None
 
 
 def check_reachable(invited: Invitation | None, target_address: str | None) -> None:

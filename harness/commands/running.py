@@ -79,8 +79,8 @@ def run(
     foreign = foreign_of(target, source, loaded, plan, count, allow_command=allow_command)
     address = None if foreign is None else foreign.address
     check_reachable(invited, address)
-    if invited is None:
-        check_fits(source, capacity.misfits(loaded, plan, count, address))
+    fits = capacity.misfits if invited is None else capacity.misfits_of_leader
+    check_fits(source, fits(loaded, plan, count, address))
     run_id = _run_id(name or loaded.name)
     check_name(out or RUNS)
     folder = RunFolder((out or RUNS / run_id).absolute())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.drive.shift import CONSENT_TOKEN, Orders
+from harness.drive.orders import CONSENT_TOKEN, Orders
 from harness.drive.trust import trusted_authority
 from harness.runfolder import RunFolder
 from harness.scenario import REGIONS, from_resolved

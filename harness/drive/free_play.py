@@ -19,7 +19,8 @@ from harness.address import pinned
 from harness.drive.connections import Connections
 from harness.drive.deadlines import Deadlines
 from harness.drive.link import line_of
-from harness.drive.shift import raise_descriptor_limit, target_at
+from harness.drive.orders import target_at
+from harness.drive.shift import raise_descriptor_limit
 from harness.drive.station import Desk, Evening
 from harness.drive.upload.attempt import Result, Uploader
 from harness.loopback import loopback_origin

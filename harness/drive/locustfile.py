@@ -20,10 +20,9 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import gevent
-import numpy as np
 from flask import jsonify, request
 from gevent.event import AsyncResult, Event
 from locust import User, events, task
@@ -33,23 +32,21 @@ from locust.rpc.zmqrpc import BaseSocket
 from locust.runners import STATE_SPAWNING, LocalRunner, MasterRunner, WorkerRunner
 from locust.stats import StatsEntry
 
+from harness.drive.batches import told_in_batches
 from harness.drive.control import listen, say, unprepared, watch_for_orphans
 from harness.drive.dealing import Dealer
+from harness.drive.orders import Orders
 from harness.drive.outpost import Outpost
 from harness.drive.reception import Reception
 from harness.drive.sealing import seal_locust
-from harness.drive.shift import Orders, Shift
+from harness.drive.shift import Shift
 from harness.drive.stock import Stock, add_options, problem_with
 from harness.drive.upload.attempt import Result
 from harness.errors import ExitCode, UsageError
 from harness.machines.keys import JOIN_TOKEN
 from harness.machines.variables import CLOCK_OFFSET, PLACES
-from harness.measure.journal import Kind
-from harness.model import DELIVERED, OUTCOMES
+from harness.model import DELIVERED
 from harness.runfolder import RunFolder
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 _LOOPBACK = "127.0.0.1"
 _NUMBERS_TIMEOUT_S = 5.0
@@ -129,7 +126,7 @@ class Worker:
     """Holds this process's shift and reports to the master."""
 
     def __init__(self, environment: Environment) -> None:
-        self._on_records = _tell_in_batches(environment)
+        self._on_records = told_in_batches(environment.stats, StatsEntry)
         self._runner = cast("Any", environment.runner)
         self._orders: AsyncResult = AsyncResult()
         self._t0: AsyncResult = AsyncResult()
@@ -202,36 +199,6 @@ def _feed(environment: Environment) -> Callable[[Result], None]:
         )
 
     return on_attempt
-
-
-def _tell_in_batches(environment: Environment) -> Callable[[npt.NDArray[np.void]], None]:
-    """Feeds Locust's own statistics from the journal, as its master adds up its workers' (under a fixed name).
-
-    To fire its event for each attempt would cost more than the sending; nobody but its statistics listens in a run.
-    """
-    stats = environment.stats
-    delivered = [OUTCOMES.index(outcome) for outcome in DELIVERED]
-
-    def tell(records: npt.NDArray[np.void]) -> None:
-        ends = records[(records["kind"] == Kind.END) & np.isfinite(records["sent_s"]) & np.isfinite(records["done_s"])]
-        if not len(ends):
-            return
-        delta: Any = StatsEntry(stats, "upload", "POST")  # it says int where Locust itself adds floats
-        now = time.time()
-        took_ms = (ends["done_s"] - ends["sent_s"]) * 1000
-        delta.num_requests = len(ends)
-        delta.num_failures = int((~np.isin(ends["outcome"], delivered)).sum())
-        delta.total_response_time = float(took_ms.sum())
-        delta.min_response_time, delta.max_response_time = float(took_ms.min()), float(took_ms.max())
-        times, counts = np.unique(np.rint(took_ms).astype(int), return_counts=True)
-        delta.response_times = dict(zip(times.tolist(), counts.tolist(), strict=True))
-        delta.last_request_timestamp = now
-        delta.num_reqs_per_sec = {int(now): delta.num_requests}
-        delta.num_fail_per_sec = {int(now): delta.num_failures}
-        stats.total.extend(delta)
-        stats.get("upload", "POST").extend(delta)
-
-    return tell
 
 
 class ArrivalDriver(User):

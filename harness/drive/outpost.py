@@ -10,8 +10,9 @@ import gevent
 
 from harness.drive.dealing import unpacked
 from harness.drive.homeward import Homeward
+from harness.drive.orders import Orders
 from harness.drive.reception import Post
-from harness.drive.shift import Orders, Shift
+from harness.drive.shift import Shift
 from harness.machines.variables import CLOCK_OFFSET
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
 """The master's side of workers on other machines: who is let in, their clocks, their rows, their instruments, their silence.
 
 What the parent hears: `joined` (all are there, and what each is), `refused` (not enough came in time, or one can't work),
-`failed` (one died before T0), `lost` (one died or fell silent after T0).
+`failed` and `starved` (one died before T0, or has no room), `lost` (one died or fell silent after T0), `unwritten` (rows of one
+could not be kept).
 """
 
 from __future__ import annotations
@@ -94,12 +95,12 @@ class Reception:
             reason += f" ({', '.join(there)})" if there else ""
             self.dismiss("; ".join([reason, *(f"refused: {refused}" for refused in self._refusals)]))
 
-    def dismiss(self, reason: str) -> None:
-        """Tell the parent and every worker that there is no run, and why."""
+    def dismiss(self, reason: str, event: str = "refused") -> None:
+        """Tell the parent (by this event) and every worker that there is no run, and why."""
         for line in self._lines.values():
             self._post.send_message("over", reason, client_id=line)
         gevent.sleep(0.2)  # let the words out: the parent ends us for this
-        self._say("refused", reason=reason)
+        self._say(event, reason=reason)
 
     # --- dealing
 
@@ -147,6 +148,8 @@ class Reception:
         unwritten = account["unwritten"] or self._ledger.unwritten
         if missing and not unwritten:
             unwritten = f"{missing:,} bytes of its rows never came"
+        if unwritten:  # the parent hears it at once: other workers may have hours to go
+            self._say("unwritten", rank=rank, reason=unwritten)
         return {**account, "unwritten": unwritten, **self.facts(rank)}
 
     # --- at work
@@ -178,10 +181,7 @@ class Reception:
             self._say("turned_away", name=candidate.name, reason=reason)
         elif not self._begun:
             text = f"worker {rank} on {candidate.name}: {reason}"
-            if msg.data["refused"]:
-                self.dismiss(text)
-            else:
-                self._say("failed", reason=text)
+            self.dismiss(text, msg.data["event"])
         else:
             self._lose(rank, reason)
 

@@ -1,7 +1,7 @@
 """What locks the connection between a run and its workers: CurveZMQ keys that both sides work out of one join token.
 
 Locust's ZeroMQ connection knows neither passwords nor encryption. CurveZMQ gives it both: who doesn't know the master's
-public key can't even say hello, and the key never travels. See docs/decisions/0011-many-machines.md.
+public key can't even say hello, and the key never travels. See docs/decisions/0012-many-machines.md.
 """
 
 from __future__ import annotations

@@ -43,6 +43,7 @@ class Line:
 
     def __exit__(self, *_: object) -> None:
         self._socket.disable_monitor()
+        self._monitor.close()
         self._socket.close()
 
     def say(self, kind: str, content: Any = None) -> bool:

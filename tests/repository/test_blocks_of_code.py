@@ -23,7 +23,7 @@ from tests.documents import DOCUMENTS, ROOT, Block, blocks, prose
 
 LANGUAGES = {"sh", "toml", "json", "yaml", "python", "text", "ebnf"}
 FOREIGN = {
-    "apt-get", "cp", "curl", "duckdb", "export", "git", "mkdir", "moto_server", "nginx", "node", "npm", "pip", "prometheus",
+    "apt-get", "cp", "curl", "docker", "duckdb", "export", "git", "kubectl", "mkdir", "moto_server", "nginx", "node", "npm", "pip", "prometheus",
     "promtool", "source",
 }  # fmt: skip
 """Programs that aren't ours: named here, so that a mistyped one of ours isn't taken for one of theirs."""

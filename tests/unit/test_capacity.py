@@ -4,7 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from harness.capacity import RESERVED_DESCRIPTORS, RESERVED_PORTS, Limits, limits_here, misfits, room_of
+from harness.capacity import (
+    RESERVED_DESCRIPTORS,
+    RESERVED_PORTS,
+    Limits,
+    Share,
+    limits_here,
+    misfits,
+    misfits_of_leader,
+    misfits_of_share,
+    room_of,
+)
 from harness.plan import make_plan
 from harness.scenario_files import load
 
@@ -134,3 +144,58 @@ def test_this_machines_limits_are_read_from_the_kernel():
     assert (found.first_port, found.last_port, found.withheld_ports, found.tw_reuse) == (10_000, 19_999, 9, 1)
     assert found.a_pair == 10_000 - 9 - RESERVED_PORTS
     assert limits_here(lambda _: "").last_port == 60_999  # where /proc is not to be had: Linux's own default
+
+
+def share_problems(*overrides, limits, here=1, of=3, address=ELSEWHERE):
+    scenario = load("kaliwates", [*SMALL, *overrides])
+    return misfits_of_share(scenario, make_plan(scenario), Share(here, of), address, limits)
+
+
+@pytest.mark.parametrize(("here", "of", "needed"), [(1, 3, 100), (2, 3, 200), (3, 3, 300), (1, 7, 43)])
+def test_a_machine_of_several_needs_what_its_workers_have_of_the_plan(here, of, needed):
+    assert share_problems(limits=ports(needed), here=here, of=of) == []
+    (told,) = share_problems(limits=ports(needed - 1), here=here, of=of)
+    assert f"{needed} stations at once (if the server hangs) need as many ports; there are {needed - 1} ports" in told
+
+
+def test_a_machine_with_too_few_ports_is_told_how_many_machines_would_do():
+    (told,) = share_problems(limits=ports(50))
+    assert told.endswith("What fits: client.max_in_flight = 50, or 6 machines")
+    assert share_problems(limits=ports(50), of=6) == []
+
+
+def test_connections_made_are_shared_among_the_machines_too():
+    mode = ("client.connection=each", *WITHOUT_REUSE)
+    assert share_problems(*mode, limits=replace(ports(300), tw_reuse=0)) == []
+    (told,) = share_problems(*mode, limits=replace(ports(299), tw_reuse=0))
+    assert "300 connections fall due within 60 s, 10 in the busiest second" in told
+
+
+def test_a_worker_elsewhere_needs_a_descriptor_for_each_of_its_own_stations():
+    assert share_problems(limits=descriptors(100)) == []
+    (told,) = share_problems(limits=descriptors(99))
+    assert "need 100 descriptors in each of 1 worker(s)" in told
+    assert "start 2 workers there" in told
+    assert share_problems(limits=descriptors(50), here=2, of=6) == []
+
+
+def test_only_where_the_target_is_on_its_loopback_has_a_worker_elsewhere_several_source_addresses():
+    assert share_problems("client.source_addresses=4", limits=ROOMY, address="127.0.0.1") == []
+    (told,) = share_problems("client.source_addresses=4", limits=ROOMY)
+    assert "to 10.0.0.5 this machine has one" in told
+
+
+def test_who_leads_workers_elsewhere_needs_descriptors_for_its_own_server_alone():
+    scenario = load("kaliwates", SMALL)
+    plan = make_plan(scenario)
+    assert misfits_of_leader(scenario, plan, 3, limits=replace(descriptors(300), last_port=ROOMY.first_port)) == []
+    (told,) = misfits_of_leader(scenario, plan, 3, limits=descriptors(299))
+    assert "need 300 descriptors in the mock server, one process" in told
+    assert misfits_of_leader(scenario, plan, 3, ELSEWHERE, descriptors(0)) == []
+
+
+def test_more_phones_than_the_workers_may_hold_are_refused_before_anybody_joins():
+    overrides = [*SMALL[:3], 'arrivals={kind="closed", phones=30, think={distribution="fixed", value="1s"}}']
+    scenario = load("kaliwates", [*overrides, "client.max_in_flight=9"])
+    (told,) = misfits_of_leader(scenario, make_plan(scenario), 3, ELSEWHERE, ROOMY)
+    assert "30 phones are more than client.max_in_flight (9) allows 3 worker(s)" in told

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from harness.order import troubles
 from harness.roster import Roster
+from harness.runfolder import WorkerRecord
 
 
 @pytest.fixture
@@ -56,3 +58,11 @@ def test_why_a_worker_must_not_go_on_comes_home_with_its_account(roster):
 def test_a_generator_that_says_nothing_has_lost_all(roster):
     roster.lose_all()
     assert roster.lost == 2
+
+
+@pytest.mark.parametrize(("drift_s", "told"), [(0.05, False), (-0.05, False), (0.051, True), (-0.3, True)])
+def test_clocks_that_went_apart_in_the_run_tell_against_it(drift_s, told):
+    found = troubles(WorkerRecord(rank=1, host="c", clock_drift_s=drift_s))
+    assert bool(found) == told
+    if told:
+        assert f"worker 1 on c and of this machine went apart by {1000 * drift_s:+,.0f} ms during the run" in found[0]

@@ -3,8 +3,9 @@
     python consenting_server.py ADDRESS PORT FOLDER
 
 PUT keeps the photo's digest and answers 201. FOLDER/consent is what /.well-known/load-test-consent answers: a status in the
-first line, headers until an empty line, then the body; without it 404, and "silent" answers nothing. FOLDER/redirect makes
-uploads answer 307 to its content. FOLDER/requests gets a line a request: time, method, path, and header names with values.
+first line, headers until an empty line, then the body; without it 404, and "silent" answers nothing. FOLDER/consent-CLIENT goes
+before it for a client with that address. FOLDER/redirect makes uploads answer 307 to its content. FOLDER/requests gets a line a
+request: time, method, path, and header names with values.
 """
 
 import hashlib
@@ -53,8 +54,9 @@ class Handler(BaseHTTPRequestHandler):
         self.say(200, json.dumps({"token": "given-at-the-login"}).encode())
 
     def consent(self):
+        own = FOLDER / f"consent-{self.client_address[0]}"
         try:
-            text = (FOLDER / "consent").read_text()
+            text = (own if own.exists() else FOLDER / "consent").read_text()
         except FileNotFoundError:
             self.say(404, b"")
             return

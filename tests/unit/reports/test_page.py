@@ -252,6 +252,17 @@ def test_the_page_names_its_language_and_its_run() -> None:
     assert "14 February 2024, 12:00:00 UTC" in html
 
 
+def test_the_page_names_the_machines_of_the_workers_and_their_clocks() -> None:
+    clock = {"wall_offset_s": 0.012, "clock_uncertainty_s": 0.0205, "clock_drift_s": -0.003}
+    workers = [{"rank": 0, "host": "b"}, {"rank": 1, "host": "c", **clock}, {"rank": 2, "host": "c"}]
+    text = words(read(None, record={"workers": workers}))
+    assert "Machine b" in text
+    assert (
+        "workers 1, 2; its clock +12.0 ms beside the leader's (± 20.5 ms), went apart by -3.0 ms during the run" in text
+    )
+    assert "Machine" not in words(read(None))
+
+
 def test_the_page_gives_the_exact_command_and_the_environment() -> None:
     command = ["harness", "run", "kaliwates", "--name", "with space"]
     text = words(read(evening.verdict(), record={"command": command}))
