@@ -233,10 +233,10 @@ class Connection:
 
 
 def unsent(buffers: Sequence[bytes | memoryview], sent: int) -> Sequence[bytes | memoryview]:
-    """What is left of the buffers when so many bytes of them are gone, not copied; nothing of empty ones.
+    """What is left of the buffers when so many bytes of them are gone, not copied; nothing where only empty ones are.
 
-    >>> [bytes(part) for part in unsent([b"abc", b"", b"de"], 2)]
-    [b'c', b'de']
+    >>> [bytes(part) for part in unsent([b"abc", b"de", b""], 2)], unsent([b"abc", b""], 3)
+    ([b'c', b'de', b''], ())
     """
     for number, buffer in enumerate(buffers):
         size = len(buffer)
