@@ -51,8 +51,8 @@ class Homeward:
 
     @property
     def sent_bytes(self) -> int:
-        """How many bytes have been sent in all: what the master must have got in the end."""
-        return self._gone
+        """How many bytes were taken to be sent: what the master must have got in the end."""
+        return self._gone + len(self._waiting)
 
     def taken(self, why_not: str) -> None:
         """Hear that the master has written a chunk down, or why it couldn't."""

@@ -38,6 +38,7 @@ def likeness(record: RunRecord) -> dict[str, Any]:
         **dict(_flat("versions", record.versions)),
         **{f"host.{fact}": value for fact, value in host_facts(record.host).items()},
         "workers": len(record.workers),
+        "workers.hosts": sorted({worker.host for worker in record.workers if worker.host}),
         "target": "the harness's own mock server" if record.own_server else "a server from outside",
     }
 

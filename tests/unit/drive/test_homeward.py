@@ -62,6 +62,7 @@ def test_no_more_chunks_are_under_way_than_agreed():
     gevent.sleep(0.01)
     assert len(master.chunks) == UNDER_WAY + 1
     assert not master.homeward.settle(0.01)
+    assert master.homeward.sent_bytes == 10 * (UNDER_WAY + 5), "what waits is missing at the master, and it must know"
 
 
 @pytest.mark.usefixtures("small_chunks")

@@ -22,6 +22,7 @@ def test_runs_of_one_scenario_on_one_machine_are_alike_whatever_they_are_called(
         ({"host": {**record().host, "cpu": "other"}}, 'host.cpu: "made" against "other"'),
         ({"host": {**record().host, "memory_bytes": 2**33}}, "host.memory_bytes: 17179869184 against 8589934592"),
         ({"workers": [WorkerRecord(rank=0), WorkerRecord(rank=1)]}, "workers: 1 against 2"),
+        ({"workers": [WorkerRecord(rank=0, host="b")]}, 'workers.hosts: [] against ["b"]'),
         ({"own_server": False}, 'target: "the harness\'s own mock server" against "a server from outside"'),
     ],
 )
