@@ -109,7 +109,8 @@ def _read(source: str) -> tuple[str, str, Path | None]:
     path = Path(source)
     if not path.is_file():
         near = suggestion(source, names) or f"; shipped are {', '.join(names)}, or give a path to a .toml file"
-        message = f'there is no scenario "{source}"{near}'
+        what = "file" if path.suffix == ".toml" else "scenario"
+        message = f'there is no {what} "{source}"{near}'
         raise UsageError(message)
     try:
         return source, content_of(path, LARGEST_TEXT_BYTES).decode("utf-8-sig"), path.parent

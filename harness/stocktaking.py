@@ -15,7 +15,7 @@ from harness.order import Order
 from harness.processes import restart_server
 from harness.runfolder import StockRecord
 
-NO_WAY_IN = "nothing says how to read what a server from outside holds"
+NO_WAY_IN = "nothing says how to read what a server from outside holds: give [target.stored], or [audit] accept_unknown_safety = true"
 
 
 def drain(admin: ServerAdmin) -> str:

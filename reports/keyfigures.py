@@ -138,12 +138,14 @@ def _percentiles(spread: Spread) -> str:
 
 def _effort(summary: Summary) -> list[KeyFigure]:
     attempts, rates = summary.attempts, summary.rates
+    withheld = attempts.by_outcome.get(Outcome.WITHHELD, 0)
+    held_back = f"; {count(withheld)} more the strategy withheld" if withheld else ""
     amplification = "n/a" if attempts.amplification is None else f"{attempts.amplification:.2f}"
     sent = quantities.size(attempts.sent_bytes)
     again = f"{share(attempts.resent_ratio)} of it again" if attempts.resent_ratio else ""
     pages_per_s = f"{quantity(rates.goodput_per_s, 'per_s')} of {quantity(rates.offered_per_s, 'per_s')}"
     return [
-        KeyFigure("Attempts", count(attempts.total), f"{amplification} for each page attempted"),
+        KeyFigure("Attempts", count(attempts.total - withheld), f"{amplification} for each page attempted{held_back}"),
         KeyFigure("Sent", sent, again),
         KeyFigure("Goodput of offered", pages_per_s, f"mean over {quantities.seconds(rates.over_s)}"),
     ]
