@@ -8,6 +8,8 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+from pydantic import ValidationError
+
 LARGEST_BYTES = 256_000_000
 """A region of two million stations, each on a line of its own, is a quarter of that."""
 LARGEST_TEXT_BYTES = 16_000_000
@@ -25,6 +27,21 @@ def content_of(path: Path, most_bytes: int = LARGEST_BYTES) -> bytes:
         message = f"is larger than {most_bytes / 1e6:,.0f} MB"
         raise OSError(errno.EINVAL, message, str(path))
     return content
+
+
+def why_unread(error: OSError | ValidationError) -> str:
+    """Why a file of JSON is of no use, in a line: what the system says, or the first key that is wrong, and how.
+
+    >>> why_unread(NotADirectoryError(20, "Not a directory", "a/b"))
+    'Not a directory'
+    """
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    detail = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(str(part) for part in detail["loc"])
+    told = f"{place}: {detail['msg']}" if place else detail["msg"]
+    more = error.error_count() - 1
+    return f"{told} (and {more} more)" if more else told
 
 
 def inside(folder: Path, name: str) -> Path:

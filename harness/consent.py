@@ -12,7 +12,7 @@ import json
 import math
 from collections import deque
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -79,7 +79,7 @@ def parse(body: bytes, token: str, now: datetime) -> Consent:
         raise ConsentError(message)
     left_s = (consent.until - now).total_seconds()
     if left_s <= 0:
-        message = f"the consent ended at {consent.until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        message = f"the consent ended at {consent.until:%Y-%m-%d %H:%M:%S %Z}"
         raise ConsentError(message)
     if left_s > LONGEST_AHEAD_S:
         message = (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.confine import content_of
+from harness.confine import content_of, why_unread
 from harness.errors import BrokenRunError
 from harness.judge.noise import Noise
 from harness.runfolder import write_json
@@ -31,7 +31,7 @@ def load_noise(folder: Path, key: str) -> Noise | None:
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        message = f"{path} can't be read: {str(error).splitlines()[0]}; remove it or calibrate again"
+        message = f"{path} can't be read: {why_unread(error)}; remove it or calibrate again"
         raise BrokenRunError(message) from None
 
 

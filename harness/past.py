@@ -48,7 +48,7 @@ def _from_json(path: Path, *keys: str) -> object:
     """A value deep in a JSON file, or None where file or key isn't there."""
     try:
         content: object = json.loads(content_of(path))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     for key in keys:
         content = content.get(key) if isinstance(content, dict) else None

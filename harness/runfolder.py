@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.confine import content_of
+from harness.confine import content_of, why_unread
 from harness.errors import BrokenRunError
 
 PLAN = "plan.parquet"
@@ -192,7 +192,7 @@ class RunFolder:
             message = f"{self.path} is not a run folder: it has no run.json"
             raise BrokenRunError(message) from None
         except (OSError, ValidationError) as error:
-            message = f"{self.run_json} can't be read: {str(error).splitlines()[0]}"
+            message = f"{self.run_json} can't be read: {why_unread(error)}"
             raise BrokenRunError(message) from None
         if record.format > FORMAT:
             message = f"{self.path} has format {record.format}; this program reads up to {FORMAT}: update it"

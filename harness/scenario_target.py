@@ -24,7 +24,7 @@ LOGIN_WORDS = frozenset({"station", "pin"})
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect", "upgrade", "trailer", "te"})
 _SECRET_HEADER = re.compile(
-    r"authorization|cookie|token|secret|password|credential|api-?key|signature|session", re.IGNORECASE
+    r"auth(?!or(?!iz))|cookie|token|secret|passw|credential|key$|signature|session", re.IGNORECASE
 )
 _SECRET_FIELD = re.compile(
     r"""["']?\b[\w-]*(?:password|passwd|secret|token|pin|api_?key)["']?\s*[:=]\s*["']?(\$?\{\w+\}|[^"'&,}\s]+)""",

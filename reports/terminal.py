@@ -233,6 +233,11 @@ def print_lines(lines: Sequence[str], output: Console | None = None) -> None:
     out.file.flush()
 
 
+def visible(text: str) -> str:
+    """A text from somebody else's folder, its control characters in words: it can't steer the terminal."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
 def print_runs(rows: Sequence[Sequence[str]], output: Console | None = None) -> None:
     """Past runs: each row is verdict ("pass", "fail", "invalid" or ""), run, scenario, started, stations complete."""
     out = output or console()
@@ -241,8 +246,8 @@ def print_runs(rows: Sequence[Sequence[str]], output: Console | None = None) -> 
         return
     table = _table(["verdict", "run", "scenario", "started", "complete"])
     for verdict, *rest in rows:
-        word = verdict.upper() or "NOT JUDGED"
-        table.add_row(Text(word, style=STYLES.get(word, "")), *(Text(cell, overflow="fold") for cell in rest))
+        word = visible(verdict.upper()) or "NOT JUDGED"
+        table.add_row(Text(word, style=STYLES.get(word, "")), *(Text(visible(cell), overflow="fold") for cell in rest))
     out.print(table)
 
 

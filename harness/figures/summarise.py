@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import ValidationError
 
-from harness.confine import content_of
+from harness.confine import content_of, why_unread
 from harness.errors import BrokenRunError
 from harness.figures import accounting
 from harness.figures.evidence import Evidence
@@ -42,7 +42,7 @@ def load_summary(folder: RunFolder) -> Summary:
         message = f"{folder.path} has no summary.json yet"
         raise BrokenRunError(message) from None
     except (OSError, ValidationError) as error:
-        message = f"{folder.summary} can't be read: {str(error).splitlines()[0]}"
+        message = f"{folder.summary} can't be read: {why_unread(error)}"
         raise BrokenRunError(message) from None
 
 

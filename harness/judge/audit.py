@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from harness.confine import content_of
+from harness.confine import content_of, why_unread
 from harness.errors import BrokenRunError
 from harness.figures.fates import UNSAFE, Category, Fates, InTime
 from harness.figures.held import copies_in_words, pages_in_words
@@ -63,7 +63,7 @@ def load_audit(folder: RunFolder) -> Audit | None:
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        message = f"{folder.audit} can't be read: {str(error).splitlines()[0]}"
+        message = f"{folder.audit} can't be read: {why_unread(error)}"
         raise BrokenRunError(message) from None
 
 

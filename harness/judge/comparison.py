@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from harness.confine import content_of, why_unread
 from harness.errors import BrokenRunError
 from harness.runfolder import RunFolder
 
@@ -84,11 +85,11 @@ class Comparison(_Result):
 def load_comparison(folder: RunFolder) -> Comparison | None:
     """How a run compared with its baseline; None where it wasn't. Raises BrokenRunError where the file is none of ours."""
     try:
-        return Comparison.model_validate_json(folder.comparison.read_bytes())
+        return Comparison.model_validate_json(content_of(folder.comparison))
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        message = f"{folder.comparison} can't be read: {str(error).splitlines()[0]}"
+        message = f"{folder.comparison} can't be read: {why_unread(error)}"
         raise BrokenRunError(message) from None
 
 

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import ValidationError
 
-from harness.confine import content_of
+from harness.confine import content_of, why_unread
 from harness.errors import BrokenRunError, ExitCode
 from harness.figures.evidence import Evidence
 from harness.figures.fates import fates_of
@@ -86,7 +86,7 @@ def load_verdict(folder: RunFolder) -> Verdict:
         message = f"{folder.path} has no verdict.json yet"
         raise BrokenRunError(message) from None
     except (OSError, ValidationError) as error:
-        message = f"{folder.verdict} can't be read: {str(error).splitlines()[0]}"
+        message = f"{folder.verdict} can't be read: {why_unread(error)}"
         raise BrokenRunError(message) from None
 
 

@@ -108,7 +108,7 @@ def _data(status: int, body: bytes) -> Any:
         if content["status"] == "success":
             return content["data"]
         message = f"HTTP status {status}: {content['error']}"
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         message = f"HTTP status {status}, not the answer of a Prometheus"
     raise PrometheusError(message)
 

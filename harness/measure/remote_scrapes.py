@@ -125,7 +125,7 @@ def read_taken(folder: Path) -> Taken | None:
     """What was taken from a Prometheus; None where none was asked, or its note can't be read."""
     try:
         return Taken(**json.loads(content_of(folder / "taken.json")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
 
 

@@ -7,13 +7,19 @@ from harness.confine import content_of, inside
 from harness.errors import BrokenRunError, ConfigurationError
 from harness.experiment import load_experiment
 from harness.figures.tables import write_plan
+from harness.judge.comparison import load_comparison
+from harness.past import past_runs
 from harness.plan.regions import load_region
-from harness.runfolder import RunFolder
+from harness.runfolder import RunFolder, RunRecord
 from harness.scenario_files import load
 from tests.run_builder import make_pages
 
 MINIMAL = 'name = "a"\ndeadline = "9s"\n[arrivals]\nkind = "surge"\nover = "1s"\n'
 ROWS = "3509191001,MANGLI,3\n"
+RUN = RunRecord(
+    id="r", name="a", title="", scenario={}, seed=1, target="", own_server=True, deadline_s=9.0, time_scale=1.0, client_timeout_s=1.0,
+    workers=[], versions={}, host={}, command=[],
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -114,3 +120,26 @@ def test_a_file_that_says_it_is_huge_is_refused_at_once(tmp_path):
         load(str(tmp_path / "evening.toml"))
     with pytest.raises(BrokenRunError, match=r"run\.json can't be read: .*larger than 256 MB"):
         RunFolder(tmp_path).read_run()
+    with (tmp_path / "comparison.json").open("wb") as file:
+        file.truncate(20_000_000_000)
+    with pytest.raises(BrokenRunError, match=r"comparison\.json can't be read: .*larger than 256 MB"):
+        load_comparison(RunFolder(tmp_path))
+
+
+def test_what_is_wrong_with_a_file_of_json_is_told_by_its_key(tmp_path):
+    (tmp_path / "run.json").write_text('{"id": 5}', "utf-8")
+    with pytest.raises(BrokenRunError, match=r"run\.json can't be read: id: .*string \(and \d+ more\)"):
+        RunFolder(tmp_path).read_run()
+    (tmp_path / "run.json").write_text('{"id"', "utf-8")
+    with pytest.raises(BrokenRunError, match=r"run\.json can't be read: Invalid JSON"):
+        RunFolder(tmp_path).read_run()
+    with pytest.raises(BrokenRunError, match=r"can't be read: Not a directory$"):
+        RunFolder(tmp_path / "run.json").read_run()
+
+
+def test_a_past_run_whose_verdict_is_brackets_without_end_is_still_listed(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.create()
+    run.write_run(RUN)
+    run.verdict.write_text("[" * 100_000, "utf-8")
+    assert [row[:3] for row in past_runs(tmp_path)] == [["", "run", RUN.name]]

@@ -43,6 +43,7 @@ def test_a_token_is_stable_for_a_machine_and_an_origin_and_for_no_other():
     [
         (document(token="ltc1-somebody-elses"), "another token"),
         (document(until="2026-11-23T11:59:59Z"), "ended at"),
+        (document(until="0001-01-01T00:00:00+10:00"), "ended at"),
         (document(until="2026-11-23T13:00:00"), "until"),
         (document(until="2027-11-23T13:00:00Z"), "days ahead"),
         (document(contact=""), "contact"),

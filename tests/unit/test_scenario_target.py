@@ -44,6 +44,8 @@ def test_a_target_survives_run_json_with_its_templates_as_they_were_written(tmp_
         ('path = "/${TARGET_KEY}"', "use a header"),
         ('path = "/x"\nheaders = { Authorization = "Bearer abc" }', "take the secret from the environment"),
         ('path = "/x"\nheaders = { X-Access-Token = "abc" }', "take the secret from the environment"),
+        ('path = "/x"\nheaders = { Ocp-Apim-Subscription-Key = "abc" }', "take the secret from the environment"),
+        ('path = "/x"\nheaders = { X-Auth = "abc" }', "take the secret from the environment"),
         ('path = "/x"\nheaders = { Host = "y" }', "the client's own"),
         ('path = "/x"\nheaders = { "A B" = "y" }', "no header name"),
         ('path = "/x"\nheaders = { A = "y\\r\\nB: c" }', "control characters"),

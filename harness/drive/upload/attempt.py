@@ -161,7 +161,7 @@ class Uploader:
 def _token_in(answer: Answer) -> str:
     try:
         return str(json.loads(answer.body)["token"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise MalformedAnswerError(str(error)) from error
 
 

@@ -74,7 +74,7 @@ def test_its_own_words_are_told_where_it_refuses(server):
 @pytest.mark.parametrize(
     "answer",
     [
-        (200, b"<html>"), (200, b"[]"), (200, b'"text"'), (404, b"404 page not found"), success([{"metric": {}}]),
+        (200, b"<html>"), (200, b"[]"), (200, b'"text"'), (404, b"404 page not found"), (200, b"[" * 100_000), success([{"metric": {}}]),
         success("text"), success([{"metric": {}, "value": [1, "one"]}]), (200, b'{"status":"success","data":null}'),
     ],
 )  # fmt: skip

@@ -245,3 +245,12 @@ def test_a_table_shows_cells_as_they_are() -> None:
     stream = io.StringIO()
     print_table(["scenario", "title"], [("smoke", "[bold]20 stations[/bold]")], console(stream))
     assert "[bold]20 stations[/bold]" in stream.getvalue()
+
+
+def test_a_strangers_run_cannot_steer_the_terminal_from_the_list():
+    file = io.StringIO()
+    out = Console(file=file, width=120, force_terminal=False)
+    print_runs([["\x1b[31mpass", "run\x07", "a\x1b]0;owned", "2026", "100%"]], out)
+    said = file.getvalue()
+    assert "\x1b" not in said
+    assert r"a\x1b]0;owned" in said
