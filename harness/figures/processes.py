@@ -15,13 +15,16 @@ from harness.measure.vitals import Sample
 _SHORTEST_SPAN_S = 0.5
 """CPU over less than this is mostly the kernel's rounding (a clock tick is 10 ms)."""
 
+_TOLD_FROM_S = 1.0
+"""A loop's gauge tells of the second before the scrape: what was before T0 (planning) is no part of the run."""
+
 
 def processes_of(path: Path, exporters: Exporters) -> list[ProcessHealth]:
     """A row a process, in the order in which they were first seen."""
     samples = sorted(vitals.read(path), key=lambda one: one.process)
     seen = {name: list(group) for name, group in groupby(samples, key=lambda one: one.process)}
-    lags = {curves.target.replace("-", " "): curves.greatest(GENERATOR_LAG) for curves in exporters.workers}
-    lags[SERVER] = exporters.server.greatest(SERVER_LAG)
+    lags = {curves.target.replace("-", " "): curves.greatest(GENERATOR_LAG, _TOLD_FROM_S) for curves in exporters.workers}
+    lags[SERVER] = exporters.server.greatest(SERVER_LAG, _TOLD_FROM_S)
     return [_health(name, seen[name], lags.get(name)) for name in sorted(seen, key=lambda name: seen[name][0].t_s)]
 
 

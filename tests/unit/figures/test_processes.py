@@ -15,7 +15,7 @@ def curves(target, name, *values):
 
 
 TOLD = Exporters(
-    server=curves("server", SERVER_LAG, 0.002, 0.09), workers=[curves("worker-0", GENERATOR_LAG, 0.004, 0.001)]
+    server=curves("server", SERVER_LAG, 0.002, 0.09), workers=[curves("worker-0", GENERATOR_LAG, 0.3, 0.004, 0.001)]
 )
 
 
