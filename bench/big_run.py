@@ -25,7 +25,6 @@ from harness.figures.parquet import copy_to, database
 from harness.figures.tables import PLAN_COLUMNS, write_plan
 from harness.measure import journal, scrapes
 from harness.measure.journal import RECORD, Kind
-from harness.measure.telemetry import Ended as EndedAttempt
 from harness.measure.telemetry import Telemetry
 from harness.model import DELIVERED, OUTCOMES, Outcome, Station
 from harness.plan.regions import load_region
@@ -217,15 +216,13 @@ def _scrapes(folder: RunFolder, size: Size, due_s: FloatArray, tried: Tried) -> 
     for rank in range(size.workers):
         worker = Telemetry([], {"run": "big", "scenario": "big"})
         for second in range(seconds + 1):
-            for number, outcome in enumerate(OUTCOMES):
-                count = _dealt(int(ended[number][second]), rank, size.workers)
-                worker.ended([EndedAttempt(outcome, 0.4, 0.4, 3e-4, 1_600_600)] * min(count, 2))
-                if count > 2:
-                    worker._by_outcome[outcome].inc(count - 2)  # noqa: SLF001 - thousands at once
-                    if outcome in DELIVERED:
-                        worker.pages_delivered.inc(count - 2)
-            worker.pages_due.inc(_dealt(int(due[second]), rank, size.workers))
-            worker.in_flight.set(int(in_flight[second]) // size.workers)
+            counts = [_dealt(int(of[second]), rank, size.workers) for of in ended]
+            over = np.zeros(sum(counts), dtype=RECORD)
+            over["kind"], over["outcome"] = Kind.END, np.repeat(np.arange(len(OUTCOMES)), counts)
+            over["sent_s"], over["done_s"], over["sent_bytes"] = 3e-4, 0.4, 1_600_600
+            worker.count(over)
+            worker.pages_due += _dealt(int(due[second]), rank, size.workers)
+            worker.in_flight = int(in_flight[second]) // size.workers
             text = worker.exposition().decode()
             scrapes.append(folder.scrapes, scrapes.Scrape(f"worker-{rank}", second + 1.02, text))
     _server_scrapes(folder, seconds, ended)

@@ -23,7 +23,9 @@ def processes_of(path: Path, exporters: Exporters) -> list[ProcessHealth]:
     """A row a process, in the order in which they were first seen."""
     samples = sorted(vitals.read(path), key=lambda one: one.process)
     seen = {name: list(group) for name, group in groupby(samples, key=lambda one: one.process)}
-    lags = {curves.target.replace("-", " "): curves.greatest(GENERATOR_LAG, _TOLD_FROM_S) for curves in exporters.workers}
+    lags = {
+        curves.target.replace("-", " "): curves.greatest(GENERATOR_LAG, _TOLD_FROM_S) for curves in exporters.workers
+    }
     lags[SERVER] = exporters.server.greatest(SERVER_LAG, _TOLD_FROM_S)
     return [_health(name, seen[name], lags.get(name)) for name in sorted(seen, key=lambda name: seen[name][0].t_s)]
 

@@ -1,6 +1,7 @@
 """As many stations at once as the design promises, over real sockets: exact totals, bounded memory, lateness that is told."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -58,14 +59,15 @@ def test_the_lateness_of_five_thousand_stations_within_a_second_is_reported_what
     code, said = harness("run", tmp_path / "surge.toml", "--out", tmp_path / "run", cwd=tmp_path, timeout_s=240)
     folder = RunFolder(tmp_path / "run")
     summary, verdict = load_summary(folder), Verdict.model_validate_json(folder.verdict.read_bytes())
-    late = summary.lateness_seconds
+    late: Any = summary.lateness_seconds
+    response: Any = summary.response_seconds
     assert summary.pages.delivered == 15_000, said
     assert late.count == summary.attempts.total == 15_000
     assert 0 <= late.p50 <= late.p99 <= late.max
     shown = folder.page.read_text("utf-8").replace("\xa0", " ")
     assert re.search(r"99 % of attempts left within [\d.]+ (ms|s) of their time", shown)
     # what is not hidden: a generator that was too late says so, and only then
-    allowed_s = max(0.005, 0.05 * summary.response_seconds.p99)
+    allowed_s = max(0.005, 0.05 * response.p99)
     if late.p99 > allowed_s:
         assert code == 3
         assert any("the generator was late" in reason for reason in verdict.validity.reasons)

@@ -10,7 +10,6 @@ from harness.drive.upload.answer import Answer
 from harness.drive.upload.wire import Wire
 from harness.model import Outcome
 
-
 # What is made anew for each attempt is not frozen: that would cost a microsecond or three each.
 
 

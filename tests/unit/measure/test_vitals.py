@@ -5,13 +5,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.measure import vitals
-from harness.measure.vitals import HARNESS, Sample, Vitals, look
+from harness.measure.vitals import HARNESS, Sample, Vitals
 
 BUSY = "import time, sys; held = bytearray(60_000_000); until = time.process_time() + 0.3\nwhile time.process_time() < until: pass\nprint('spent', flush=True); sys.stdin.read()"
+
+
+def look(name: str, pid: int, t_s: float) -> Any:
+    return vitals.look(name, pid, t_s)
 
 
 @pytest.fixture
@@ -27,7 +32,7 @@ def test_a_process_is_seen_with_its_cpu_its_memory_and_its_descriptors(busy):
     assert (sample.t_s, sample.process, sample.pid) == (1.5, "worker 0", busy.pid)
     assert 0.25 < sample.cpu_s < 5.0
     assert 60_000_000 < sample.resident_bytes < 200_000_000
-    assert sample.descriptors == len(os.listdir(f"/proc/{busy.pid}/fd"))
+    assert sample.descriptors == len(list(Path(f"/proc/{busy.pid}/fd").iterdir()))
 
 
 def test_what_a_process_has_started_counts_with_it(busy):
@@ -49,7 +54,8 @@ def test_samples_come_back_as_they_were_written_and_a_torn_tail_is_dropped(tmp_p
     watch.start()
     time.sleep(0.05)
     watch.stop()
-    first, *_, last = kept = vitals.read(path)
+    kept: list[Any] = vitals.read(path)
+    first, last = kept[0], kept[-1]
     assert {one.process for one in kept} == {HARNESS}
     assert isinstance(first, Sample)
     assert 0.0 <= first.lag_s < 5.0
