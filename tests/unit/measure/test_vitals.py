@@ -58,6 +58,7 @@ def test_samples_come_back_as_they_were_written_and_a_torn_tail_is_dropped(tmp_p
     first, last = kept[0], kept[-1]
     assert {one.process for one in kept} == {HARNESS}
     assert isinstance(first, Sample)
+    assert first.lag_s is not None
     assert 0.0 <= first.lag_s < 5.0
     assert last.lag_s is None  # the last look was not due: it is no measure of lag
     with path.open("a") as file:
