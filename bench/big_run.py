@@ -217,10 +217,11 @@ def _scrapes(folder: RunFolder, size: Size, due_s: FloatArray, tried: Tried) -> 
         worker = Telemetry([], {"run": "big", "scenario": "big"})
         for second in range(seconds + 1):
             counts = [_dealt(int(of[second]), rank, size.workers) for of in ended]
-            over = np.zeros(sum(counts), dtype=RECORD)
-            over["kind"], over["outcome"] = Kind.END, np.repeat(np.arange(len(OUTCOMES)), counts)
-            over["sent_s"], over["done_s"], over["sent_bytes"] = 3e-4, 0.4, 1_600_600
-            worker.count(over)
+            records = np.zeros(sum(counts), dtype=RECORD)
+            records["kind"], records["outcome"] = Kind.END, np.repeat(np.arange(len(OUTCOMES)), counts)
+            records["due_s"], records["sent_s"], records["done_s"] = second, second + 3e-4, second + 0.4
+            records["sent_bytes"] = 1_600_600
+            worker.count(records)
             worker.pages_due += _dealt(int(due[second]), rank, size.workers)
             worker.in_flight = int(in_flight[second]) // size.workers
             text = worker.exposition().decode()

@@ -18,6 +18,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bench.marked import written
+
 SIZES = (10_000, 100_000, 1_000_000)
 WANTED = {1_000_000: (10.0, 1_000.0), 10_000_000: (60.0, 2_000.0)}
 """Attempts: at most so many seconds and MB."""
@@ -107,20 +109,6 @@ def table(rows: list[Measured]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def written(document: str, text: str) -> str:
-    r"""A document with a table between its markers. Raises ValueError where it has none.
-
-    >>> written(f"a {BEGIN} old {END} z", "new")
-    'a <!-- report speed: begin -->\nnew<!-- report speed: end --> z'
-    """
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        message = f"no {BEGIN} and {END}"
-        raise ValueError(message)
-    return f"{before}{BEGIN}\n{text}{END}{after}"
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Prints the table (or JSON); 1 if a run of a million, or of ten, takes longer or more memory than it should."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -133,7 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
     rows = measured(options.attempts, options.keep)
     text = table(rows)
     if options.write:
-        DOCUMENT.write_text(written(DOCUMENT.read_text("utf-8"), text), encoding="utf-8")
+        DOCUMENT.write_text(written(DOCUMENT.read_text("utf-8"), text, BEGIN, END), encoding="utf-8")
     sys.stdout.write(json.dumps([asdict(row) for row in rows], indent=1) + "\n" if options.json else text)
     return 0 if all(row.is_good for row in rows) else 1
 

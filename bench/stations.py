@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.generator import drive, scenario_of
+from bench.marked import written
 from bench.sink import nginx
 from harness.children import Family
 from harness.model import Outcome
@@ -41,7 +42,7 @@ _TURN_UP_S = 3.0
 _HOLD_S = 12.0
 """How long the mock holds a photo that comes within the first seconds: until every station is at it."""
 DOCUMENT = Path(__file__).parents[1] / "docs" / "measuring.md"
-BEGIN, END = "<!-- stations: begin -->\n", "<!-- stations: end -->\n"
+BEGIN, END = "<!-- stations: begin -->", "<!-- stations: end -->"
 
 
 @dataclass(frozen=True)
@@ -220,16 +221,6 @@ def table(many: Crowd, most: Planned) -> str:
     return "\n".join([f"Measured by `python -m bench.stations` ({where}):", "", *lines]) + "\n"
 
 
-def written(document: str, text: str) -> str:
-    """A document with the figures between its markers. Raises ValueError where it has none."""
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        message = f"no {BEGIN.strip()} and {END.strip()}"
-        raise ValueError(message)
-    return f"{before}{begin}\n{text}\n{end}{after}"
-
-
 def main() -> int:
     """Measure, say, write where that is asked for; 1 where totals are not exact."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -238,7 +229,7 @@ def main() -> int:
     many, most = crowd(), planned()
     sys.stdout.write(table(many, most))
     if options.write:
-        DOCUMENT.write_text(written(DOCUMENT.read_text("utf-8"), table(many, most)), "utf-8")
+        DOCUMENT.write_text(written(DOCUMENT.read_text("utf-8"), f"\n{table(many, most)}\n", BEGIN, END), "utf-8")
     return 0 if many.is_exact else 1
 
 

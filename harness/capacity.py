@@ -2,7 +2,7 @@
 
 A connection takes a descriptor while it is open. It takes a local port, of those that there are for each pair of source
 address and destination, while it is open and then as long as it is in TIME_WAIT: 60 s, which Linux has as a constant, or one
-second where `net.ipv4.tcp_tw_reuse` lets a new connection take it over (measured on Linux 6.18; see docs/scenario.md).
+second where `net.ipv4.tcp_tw_reuse` lets a new connection take it over (measured on Linux 6.18; see docs/doctor.md).
 """
 
 from __future__ import annotations

@@ -9,7 +9,18 @@ import sys
 import typer
 
 from harness.children import Interruption
-from harness.commands import auditing, comparing, experimenting, exporting, joining, judging, planning, running
+from harness.commands import (
+    auditing,
+    benching,
+    comparing,
+    examining,
+    experimenting,
+    exporting,
+    joining,
+    judging,
+    planning,
+    running,
+)
 from harness.errors import SHORTAGES, ExitCode, HarnessError, starved
 from harness.signals import Stopped
 from reports import terminal
@@ -41,7 +52,7 @@ app = typer.Typer(
 
 for command in (
     planning.scenarios, planning.init, planning.validate, running.run, joining.worker, judging.report, judging.gate, auditing.audit,
-    experimenting.experiment, comparing.compare, comparing.calibrate, exporting.export,
+    experimenting.experiment, comparing.compare, comparing.calibrate, exporting.export, benching.bench, examining.doctor,
 ):  # fmt: skip
     app.command()(command)
 app.command("list")(judging.list_runs)

@@ -24,7 +24,7 @@ from harness.judge.results import Audit, Verdict
 from reports import nothing_lost
 from reports.keyfigures import by_how_much, headline, key_figures, meaning
 from reports.live import Snapshot, panel, plain_line
-from reports.quantities import quantity
+from reports.quantities import glue, quantity
 
 __all__ = [
     "LiveView",
@@ -32,6 +32,7 @@ __all__ = [
     "Snapshot",
     "console",
     "print_audit",
+    "print_findings",
     "print_lines",
     "print_runs",
     "print_table",
@@ -40,6 +41,7 @@ __all__ = [
 
 PIPE_WIDTH = 120
 STYLES = {"PASS": "bold green", "FAIL": "bold red", "INVALID": "bold yellow", "NOT JUDGED": "bold yellow"}
+FINDING_STYLES = {"ok": "green", "warn": "yellow", "unfit": "bold red"}
 
 
 class Steady(io.TextIOBase):
@@ -242,6 +244,37 @@ def print_runs(rows: Sequence[Sequence[str]], output: Console | None = None) -> 
         word = verdict.upper() or "NOT JUDGED"
         table.add_row(Text(word, style=STYLES.get(word, "")), *(Text(cell, overflow="fold") for cell in rest))
     out.print(table)
+
+
+def print_findings(
+    rows: Sequence[tuple[str, str, str, str]],
+    changes: Sequence[tuple[str, str]],
+    claims: Sequence[str],
+    output: Console | None = None,
+) -> None:
+    """What an examination of the machine found: verdict, check, measured, needed; (check, what to change); what a run may claim."""
+    out = output or console()
+    table = _table(["", "check", "measured", "needed"])
+    for verdict, name, measured, needed in rows:
+        table.add_row(
+            Text(verdict, style=FINDING_STYLES[verdict]), Text(name), Text(glue(measured)), Text(glue(needed))
+        )
+    out.print(table)
+    if changes:
+        out.print(Text("\nWhat to change", style="bold"))
+    for name, change in changes:
+        out.print(Text(f"  {name}: {change}"), soft_wrap=True)  # never wrapped: commands are copied
+    unfit = [name for verdict, name, _, _ in rows if verdict == "unfit"]
+    out.print()
+    if unfit:
+        said = "A run on this machine may claim nothing until that is changed."
+        out.print(Text.assemble(("Unfit to measure", "bold red"), f": {', '.join(unfit)}. {said}"))
+        return
+    out.print(Text.assemble(("Fit to measure", "bold green"), ". A run on this machine may claim"))
+    for claim in claims:
+        bullet = Table.grid(padding=(0, 1))
+        bullet.add_row(Text("  -"), Text(glue(claim)))
+        out.print(bullet)
 
 
 def _print_thresholds(out: Console, verdict: Verdict) -> None:

@@ -51,7 +51,10 @@ def test_so_it_is_at_any_moment(fault, repetition, tmp_path):
 def check(fault, end, cwd):
     expected, words = EXPECTED[fault]
     seen = f"{end.done}: exit code {end.code}\n{end.output}"
-    assert end.code == expected, seen
+    late = end.code == INVALID and "the generator was late" in " ".join(
+        end.output.split()
+    )  # a busy machine, rightly told
+    assert end.code == expected or (expected == FAILED and late), seen
     assert re.search(words, " ".join(end.output.split())), seen
     assert "Traceback" not in end.own_words, seen
     if fault is self_faults.worker_killed and RunFolder(end.folder).read_run().t0_epoch is not None:

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from bench.report import BEGIN, DOCUMENT, END, Measured, table, written
+from bench.marked import written
+from bench.report import BEGIN, DOCUMENT, END, Measured, table
 
 ROW = Measured(1_003_869, 245_439, first=True, wall_s=9.5, cpu_s=10.0, peak_mb=900, page_mb=0.9)
 
@@ -24,9 +25,9 @@ def test_ten_million_have_limits_of_their_own():
 
 
 def test_the_table_stands_between_its_markers_and_the_document_has_them():
-    text = written(DOCUMENT.read_text("utf-8"), table([ROW]))
+    text = written(DOCUMENT.read_text("utf-8"), table([ROW]), BEGIN, END)
     assert f"{BEGIN}\n| attempts |" in text
     assert f"| 1,003,869 | 245,439 | made from the journals | 9.5 | 10.0 | 900 MB | 0.9 MB |\n{END}" in text
-    assert written(text, table([ROW])) == text
+    assert written(text, table([ROW]), BEGIN, END) == text
     with pytest.raises(ValueError, match="report speed"):
-        written("no markers", "")
+        written("no markers", "", BEGIN, END)

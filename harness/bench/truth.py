@@ -1,0 +1,171 @@
+"""Whether a tool tells the truth: every tool against a server that knows it, at several rates, and through a freeze."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from harness.bench.known_server import Seen, read_log
+from harness.bench.peers import TOOLS, Tool, ours
+from harness.bench.peers.tool import Job, Reading, UnreadableOutputError
+from harness.bench.rounds import Cores, on_cores, play
+from harness.bench.truth_figures import (
+    FREEZE_S,
+    Truth,
+    lag_p99_s,
+    own_due,
+    percentiles,
+    rate_of,
+    scheduled,
+)
+from harness.errors import ChildError
+
+MEDIAN_S, SIGMA = 0.020, 0.5
+MEAN_S = 0.0227
+"""Of that lognormal distribution: as many connections as rate · mean keep a rate by themselves (wrk)."""
+PEERS_ROUNDS = 3
+_BODY_BYTES = 1_000
+_PACED_PER_S = 10.0
+"""Rate of one connection of tools that pace each by itself: it has 100 ms, which only one answer in a thousand takes."""
+_MOST_CLOCK_DRIFT_S = 0.0005
+
+
+@dataclass(frozen=True)
+class Case:
+    """A load on the known server."""
+
+    name: str
+    rate_per_s: float
+    freeze_after_s: float | None = None
+
+    def connections(self, tool: Tool) -> int:
+        """So many as the tool needs to keep the rate; through a freeze one that opens more has to have them."""
+        if not tool.keeps_rate:
+            return max(1, round(self.rate_per_s * MEAN_S))
+        in_flight = self.rate_per_s * FREEZE_S if tool.name == "k6" and self.freeze_after_s is not None else 0
+        return round(max(self.rate_per_s / _PACED_PER_S, in_flight))
+
+
+CASES = (
+    Case("200/s", 200),
+    Case("1,000/s", 1_000),
+    Case("3,000/s", 3_000),
+    Case("200/s, frozen for 2 s", 200, freeze_after_s=2.0),
+)
+
+
+def measure(
+    binaries: Mapping[str, str],
+    rounds: int,
+    seconds: float,
+    folder: Path,
+    cores: Cores,
+    say: Callable[[str], None],
+    fail: Callable[[str], None],
+    cases: Sequence[Case] = CASES,
+) -> list[Truth]:
+    """Every tool in every case, ours `rounds` times, the others at most `PEERS_ROUNDS` times: what is judged is ours.
+
+    A tool that fails in a round is told to `fail`, and its round is missing.
+    """
+    found: list[Truth] = []
+    for number in range(rounds):
+        for case in cases:
+            for tool in TOOLS:
+                if tool.name not in binaries or (tool.name != "ours" and number >= PEERS_ROUNDS):
+                    continue
+                where = (
+                    folder
+                    / f"{case.name.translate({ord(c): '-' for c in '/, '})}-{number}-{tool.name.replace(' ', '-')}"
+                )
+                try:
+                    truth = _one(tool, binaries[tool.name], case, seconds, number, where, cores)
+                except (ChildError, UnreadableOutputError, ValueError) as error:
+                    fail(f"{case.name}, round {number + 1}: {tool.name}: {error}")
+                    continue
+                say(f"{case.name}: {tool.name}: {truth.per_s:,.0f}/s, {_errors(truth)}")
+                found.append(truth)
+    return found
+
+
+def _one(tool: Tool, binary: str, case: Case, seconds: float, number: int, folder: Path, cores: Cores) -> Truth:
+    folder.mkdir(parents=True)
+    body = folder / "body"
+    body.write_bytes(os.urandom(_BODY_BYTES))
+    rate = case.rate_per_s if tool.keeps_rate else None
+    length_s = seconds if case.freeze_after_s is None else seconds + FREEZE_S
+    offset_s = time.time() - time.monotonic()
+    with known_server(folder / "seen.csv", case.freeze_after_s, number + 1, cores.server) as url:
+        job = Job(url, body, length_s, case.connections(tool), folder, rate)
+        reading = play(tool, binary, job, cores).reading
+    if abs(time.time() - time.monotonic() - offset_s) > _MOST_CLOCK_DRIFT_S:
+        message = "the clock was set while it was running"
+        raise ValueError(message)
+    seen = read_log(folder / "seen.csv")
+    if len(seen) < 2:
+        message = "the server has seen no request"
+        raise ValueError(message)
+    until_s = float("inf") if case.freeze_after_s is None else seen[0].arrived_s + case.freeze_after_s
+    told, true, service = _compared(tool, job, reading, seen, case.freeze_after_s, offset_s)
+    return Truth(
+        tool.name, case.name, len(seen), rate_of(seen, until_s), told, percentiles(true), service, lag_p99_s(seen)
+    )
+
+
+def _compared(
+    tool: Tool, job: Job, reading: Reading, seen: Sequence[Seen], freeze_after_s: float | None, offset_s: float
+) -> tuple[Mapping[str, float], list[float], dict[str, float]]:
+    """What was told, the true responses, and (ours alone) the service.
+
+    Where our summary refuses a percentile of so small a sample, it is taken from the rows that the summary is made of: here it
+    is compared with the truth about the same attempts, so that no sample is too small.
+    """
+    if tool.name != "ours":
+        return reading.seconds, scheduled(seen, freeze_after_s), {}
+    folder = ours.folder_of(job)
+    query = "SELECT station, form, page, due_s, sent_s, done_s FROM read_parquet(?)"
+    rows = duckdb.execute(query, [str(folder.attempts)]).fetchall()
+    t0_s = (folder.read_run().t0_epoch or 0.0) - offset_s
+    due_s = {ours.page_path(station, form, page): t0_s + due for station, form, page, due, *_ in rows}
+    told = {**percentiles([done - due for *_, due, _, done in rows]), **reading.seconds}
+    return told, own_due(seen, due_s), percentiles([done - sent for *_, sent, done in rows])
+
+
+@contextlib.contextmanager
+def known_server(log: Path, freeze_after_s: float | None, seed: int, cores: frozenset[int]) -> Iterator[str]:
+    """Its URL; its log is written when the block has been left."""
+    freeze = (
+        [] if freeze_after_s is None else ["--freeze-after-s", f"{freeze_after_s:g}", "--freeze-s", f"{FREEZE_S:g}"]
+    )
+    delays = ["--median-s", f"{MEDIAN_S:g}", "--sigma", f"{SIGMA:g}", "--seed", str(seed), *freeze]
+    command = [sys.executable, "-P", "-m", "harness.bench.known_server", "--log", str(log), *delays]
+    with (
+        on_cores(cores),
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server,
+    ):
+        if server.stdout is None or server.stdin is None:
+            raise RuntimeError
+        try:
+            said = server.stdout.readline()
+            if not said:
+                message = f"the known server ended with exit code {server.wait(10)}"
+                raise ChildError(message)
+            yield f"http://127.0.0.1:{json.loads(said)['port']}"
+            server.stdin.close()
+            server.wait(30)
+        finally:
+            server.kill()
+
+
+def _errors(truth: Truth) -> str:
+    parts = [f"{name} {truth.error_s(name) or 0:+.4f} s" for name in truth.told if name in truth.true]
+    return "told - true: " + ", ".join(parts)

@@ -1,0 +1,61 @@
+"""The bench against its real server, with our real generator."""
+
+import pytest
+
+from harness.bench import cost, sink, truth
+from harness.bench.known_server import read_log
+from harness.bench.peers import TOOLS, ours
+from harness.bench.peers.tool import Job
+from harness.bench.rounds import cores_here, play
+
+SLACK_S = 0.1
+"""What a busy machine may add; the delays are 20 ms at the median, the freeze is 2 s."""
+
+
+@pytest.mark.slow
+def test_ours_tells_what_a_server_that_knows_the_truth_knows_and_a_freeze_in_full(tmp_path):
+    failures: list[str] = []
+    cases = [case for case in truth.CASES if case.rate_per_s == 200]
+    binaries = {"ours": str(ours.TOOL.find())}
+    well, frozen = truth.measure(binaries, 1, 3.0, tmp_path, cores_here(), print, failures.append, cases)
+    assert not failures
+    assert well.requests == 600
+    for name in ("p50", "p90", "p99"):
+        assert well.told[name] == pytest.approx(well.true[name], abs=SLACK_S), name
+        assert frozen.told[name] == pytest.approx(frozen.true[name], abs=SLACK_S), name
+    assert well.told["max"] < 1.0
+    assert 1.9 < frozen.told["max"] < 3.0
+    assert frozen.true["p90"] > 0.3  # a first page a station, a third of all, falls due in the freeze as at any time
+
+
+@pytest.mark.peers
+def test_nginx_reads_every_body_before_it_answers_and_logs_what_it_read(tmp_path):
+    with sink.running(tmp_path / "nginx", cores_here().server) as running:
+        for case in cost.CASES:
+            assert running.reads_bodies(case.size_bytes), case
+        running.forget()
+        assert running.reads_bodies(500_000)
+        (answered,) = running.answered()
+    assert (answered.status, answered.bytes_read > 500_000) == (201, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+def test_every_tool_does_a_job_and_its_output_is_understood(tool, tmp_path):
+    """As the server counts: a version that prints otherwise than the recorded ones is found here."""
+    binary = tool.find()
+    assert binary is not None, tool.advice
+    body = tmp_path / "body"
+    body.write_bytes(bytes(1000))
+    assert tool.version(binary)
+    with truth.known_server(tmp_path / "seen.csv", None, 1, cores_here().server) as url:
+        done = play(
+            tool, binary, Job(url, body, 3.0, 5, tmp_path / "job", 50.0 if tool.keeps_rate else None), cores_here()
+        )
+    seen = len(read_log(tmp_path / "seen.csv"))
+    assert done.reading.count == pytest.approx(seen, abs=10)  # those in flight when it ended
+    assert seen > 100
+    assert done.reading.errors == 0
+    assert 0.005 < done.reading.seconds["p50"] < 0.5
+    assert done.tally.cpu_s[-1] > 0
+    assert done.tally.peak_bytes > 1e6

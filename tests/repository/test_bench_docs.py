@@ -1,0 +1,27 @@
+"""The tables of the bench in docs/measuring.md come from the rounds that were measured, and from nothing else."""
+
+from bench.docs import CHART, DATA, PAGE, ROOT, with_tables
+from harness.bench import results
+from harness.bench.cost import CASES
+from harness.bench.peers import TOOLS
+
+
+def test_the_documented_tables_are_those_of_the_recorded_rounds():
+    page = PAGE.read_text("utf-8")
+    assert with_tables(page, results.read(DATA)) == page
+
+
+def test_the_recorded_rounds_are_five_of_every_tool_in_every_part():
+    recorded = results.read(DATA)
+    assert recorded.rounds >= 5
+    assert not recorded.missing
+    costs = {(cost.case, cost.tool, cost.round) for cost in recorded.cost}
+    for case in CASES:
+        for tool in TOOLS:
+            if tool.name == "ours" or not case.only_ours:
+                assert {(case.name, tool.name, number) for number in range(5)} <= costs
+    assert {truth.tool for truth in recorded.truth} == {tool.name for tool in TOOLS}
+
+
+def test_the_documented_chart_is_there():
+    assert (ROOT / "docs" / "images" / CHART).read_bytes().startswith(b"\x89PNG")

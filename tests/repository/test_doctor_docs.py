@@ -1,0 +1,25 @@
+"""Every check of `harness doctor` is documented with its limits, and no other."""
+
+import re
+
+from harness.doctor import cores, descriptors, ports
+from harness.doctor.examination import judged
+from reports.quantities import count, share
+from tests.documents import ROOT
+from tests.unit.doctor.test_checks import SEEN, nothing
+
+ROW = re.compile(r"^\| `([^`]+)` \| .* \| (.*) \| (.*) \|$", re.MULTILINE)
+TABLE = {name: (enough, unfit) for name, enough, unfit in ROW.findall((ROOT / "docs" / "doctor.md").read_text("utf-8"))}
+
+
+def test_every_check_is_documented_in_the_order_of_the_table_and_no_other():
+    assert list(TABLE) == [finding.name for finding in judged(SEEN, nothing).findings]
+
+
+def test_the_documented_limits_are_those_of_the_checks():
+    assert TABLE["descriptors"] == (count(descriptors.ENOUGH), f"below {count(descriptors.TOO_FEW)}")
+    assert TABLE["ports"] == (count(ports.ENOUGH), f"below {count(ports.TOO_FEW)}")
+    assert TABLE["load now"] == (share(cores.BUSY_RATIO), f"above {share(cores.TOO_BUSY_RATIO)}")
+    needed = {finding.name: finding.needed for finding in judged(SEEN, nothing).findings}
+    for name in ("cores", "ports", "disk, free", "loopback", "small attempts", "photos", "lateness", "timers"):
+        assert TABLE[name][0] in needed[name].replace(" a core", ""), name
