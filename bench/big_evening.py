@@ -66,7 +66,7 @@ def evening(station_due_s: FloatArray, deadline_s: float, rng: np.random.Generat
         station = np.flatnonzero(np.isfinite(through_s))
         due_s = through_s
     columns = [np.concatenate(column) for column in zip(*rounds, strict=True)]
-    return Tried(*columns, *(np.concatenate(column) for column in zip(*given_up, strict=True)))  # type: ignore[arg-type]
+    return Tried(*columns, *(np.concatenate(column) for column in zip(*given_up, strict=True)))
 
 
 def _give_up(

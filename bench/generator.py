@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _HEAD_START_S = 0.3
+_MARGIN_S = 30.0
 _SMALLEST_SHARE = 500
 
 
@@ -48,6 +49,8 @@ class Measured:
     """Of all its processes together: `base` before T0, and `peak` as they were looked at."""
     prepared_s: float
     """From starting the processes until they were ready."""
+    ends: npt.NDArray[np.void]
+    """The journals' END records, dtype harness.measure.journal.RECORD."""
 
     @property
     def cpu_us(self) -> float:
@@ -74,9 +77,13 @@ def scenario_of(folder: Path, stations: int, content: Mapping[str, Any]) -> Scen
 
 
 def drive(
-    scenario: Scenario, target: str, workers: int = 1, cpus: set[int] | None = None, watch: Callable[[list[int]], None] = lambda _: None
+    scenario: Scenario, target: str, workers: int = 1, cpus: set[int] | None = None,
+    watch: Callable[[list[int]], None] = lambda _: None,
 ) -> Measured:  # fmt: skip
-    """Run the generator from start to end. `cpus`: the cores that it may use. `watch` is called with the processes' ids at T0."""
+    """Run the generator from start to end. `cpus`: the cores that it may use. `watch` is called with the processes' ids at T0.
+
+    Raises RuntimeError where it breaks off or doesn't end.
+    """
     with tempfile.TemporaryDirectory(prefix="bench-") as path:
         folder = RunFolder(Path(path) / "run")
         folder.create()
@@ -97,7 +104,7 @@ def drive(
             before = sum(map(cpu_s, pids))
             watch(pids)
             peak = base
-            limit_s = scenario.longest_s + 30
+            limit_s = scenario.longest_s + _MARGIN_S
             while True:
                 message = family.next(0.1)
                 peak = max(peak, sum(map(resident_bytes, pids)))
@@ -120,6 +127,7 @@ def drive(
         outcomes={str(OUTCOMES[number]): int(count) for number, count in enumerate(counts) if count},
         resident_bytes={"base": base, "peak": peak},
         prepared_s=prepared_s,
+        ends=ends,
     )
 
 

@@ -168,6 +168,9 @@ class Family:
         for child in self._children.values():
             child.end()
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._children
+
     def __getitem__(self, name: str) -> Child:
         return self._children[name]
 

@@ -9,7 +9,7 @@ import shutil
 import site
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from harness.guests import await_guests
 from harness.machines.keys import JOIN_TOKEN
 from harness.machines.variables import JOIN_TIMEOUT, PLACES
 from harness.measure.server_admin import ServerAdmin
+from harness.measure.vitals import HARNESS
 from harness.order import Order
 from harness.plan.pins import pin_of
 from harness.runfolder import write_json
@@ -116,6 +117,19 @@ def start_generator(
         argv = [*locust, "--worker", "--master-host", "127.0.0.1", "--master-port", str(port)]
         family.start(f"worker-{number}", argv, {**environment, **more, "HARNESS_WORKER": str(number)})
     return family.expect("generator", "ready", READY_TIMEOUT_S)
+
+
+def processes_in(family: Family, workers: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Every process of a run on this machine, by the name that its report gives it; `workers` as `ready` tells them."""
+    found = {HARNESS: os.getpid(), "master": family["generator"].pid}
+    for worker in workers:
+        if worker["pid"] == found.get("master"):  # the only process of the generator
+            del found["master"]
+        if worker["pid"]:  # else on another machine
+            found[f"worker {worker['rank']}"] = worker["pid"]
+    if "server" in family:
+        found["server"] = family["server"].pid
+    return found
 
 
 def locust_command() -> list[str]:

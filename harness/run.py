@@ -21,8 +21,9 @@ from harness.measure.collector import Collector
 from harness.measure.health import ClockWatch
 from harness.measure.scrapes import Scrape
 from harness.measure.server_admin import ServerAdmin
+from harness.measure.vitals import Vitals
 from harness.order import Order
-from harness.processes import private_folder, start_generator, start_server
+from harness.processes import private_folder, processes_in, start_generator, start_server
 from harness.remote_worker import SILENT_S
 from harness.reserve import Reserve
 from harness.runfolder import Ended
@@ -131,7 +132,9 @@ class Run:
         for name in ("server", "generator"):
             if name == "generator" or self._admin is not None:
                 family[name].tell("t0", monotonic=self._t0)
+        self._vitals = Vitals(self._folder.processes, processes_in(family, ready["workers"]), self._clock)
         self._collector.start()
+        self._vitals.start()
         self._view.say(": ".join(filter(None, [self._scenario.name, self._scenario.title])))
 
     def _see(self, scrape: Scrape) -> None:
@@ -251,9 +254,10 @@ class Run:
         if self._admin is not None and family["server"].exit_code is None:
             self._view.say("Draining the server")
             self._log.note_problem(drain(self._admin))
+        self._vitals.stop()
         self._collector.stop()
         self._collector.take()
-        self._log.note_problem(self._collector.unwritten)
+        self._log.note_problem(self._collector.unwritten, self._vitals.unwritten)
         self._look()
         self._prometheus.end(
             self._t0_epoch, self._view.say, patient=ended.how not in {"interrupted", "terminated", "withdrawn"}

@@ -152,6 +152,7 @@ class RunFolder:
         self.server = path / "server"
         self.certificate = self.server / "certificate.pem"
         self.scrapes = path / "scrapes"
+        self.processes = path / "processes.csv"
         self.prometheus = path / "prometheus"
         self.stored = path / "stored.parquet"
         self.summary = path / "summary.json"

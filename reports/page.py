@@ -20,7 +20,7 @@ from harness.runfolder import RunRecord, WorkerRecord
 from reports import nothing_lost, palette, quantities, svg
 from reports.keyfigures import by_how_much, headline, key_figures, meaning
 from reports.quantities import count, quantity
-from reports.tables import Cell, Table, kelurahan, phases, worst
+from reports.tables import Cell, Table, kelurahan, phases, processes, worst
 
 TONES = {"PASS": ("good", "✓"), "FAIL": ("bad", "✗"), "INVALID": ("unsure", "?"), "NOT JUDGED": ("unsure", "?")}
 ENDINGS = {
@@ -58,7 +58,7 @@ def page(
     environment = templates()
     word = headline(verdict)
     tone, mark = TONES[word]
-    tables = [phases(summary), kelurahan(summary), worst(series, summary)]
+    tables = [phases(summary), kelurahan(summary), worst(series, summary), processes(series)]
     tables = [table for table in tables if table.rows]
     return environment.get_template("index.html.j2").render(
         record=record,

@@ -94,6 +94,33 @@ def worst(series: Series, summary: Summary) -> Table:
     return Table("stations", title, headers, rows, note)
 
 
+def processes(series: Series) -> Table:
+    """A row a process of the run: what it used, and how late its event loop was at worst."""
+    rows = [
+        [
+            Cell(one.name),
+            _known(one.cpu_mean_ratio, "ratio"),
+            _known(one.cpu_max_ratio, "ratio"),
+            _known(one.cpu_above_90_s, "s"),
+            _known(one.loop_lag_max_s, "s"),
+            Cell(quantities.size(one.memory_max_bytes), one.memory_max_bytes),
+            counted(one.descriptors_max),
+        ]
+        for one in series.processes
+    ]
+    headers = ["Process", "CPU, mean", "CPU, at most", "Above 90 % of a core", "Loop lag", "Memory", "Descriptors"]
+    note = (
+        "Looked at once a second. CPU is a share of one core, memory and descriptors are the most that were seen; a "
+        "process that others run under counts with them. The lag of an event loop is how late it was at worst, by its "
+        "own exporter; the harness's is how late its own look was; a master of several workers tells none."
+    )
+    return Table("processes", "Processes of the run", headers, rows, note)
+
+
+def _known(value: float | None, unit: str) -> Cell:
+    return Cell(quantities.MISSING if value is None else quantity(value, unit), -1.0 if value is None else value)
+
+
 def counted(number: int) -> Cell:
     """A whole number."""
     return Cell(count(number), number)

@@ -13,6 +13,7 @@ from harness.figures.binned import binned_percentile, greatest_in_bins, response
 from harness.figures.detail import time_spent, tries, worst_evenings
 from harness.figures.evidence import Evidence
 from harness.figures.exporters import Exporters, read_remote
+from harness.figures.processes import processes_of
 from harness.figures.rate_lines import empty, rate_line
 from harness.figures.rows import Rows, load_rows
 from harness.figures.series import Completion, GeneratorHealth, Line, Rates, Responses, Series, ServerHealth, Window
@@ -41,7 +42,11 @@ def series(folder: RunFolder, evidence: Evidence | None = None) -> Series:
     """
     seen = evidence or Evidence(folder, load_rows(folder))
     drawn = series_of(seen.rows, replace(seen.exporters, remote=read_remote(folder.prometheus)))
-    return replace(drawn, time_spent=time_spent(folder, seen.rows))
+    return replace(
+        drawn,
+        time_spent=time_spent(folder, seen.rows),
+        processes=processes_of(folder.processes, seen.exporters),
+    )
 
 
 def series_of(rows: Rows, scraped: Exporters) -> Series:

@@ -85,6 +85,22 @@ class GeneratorHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessHealth:
+    """What one process of the run used, from samples a second apart; None for what nobody knows."""
+
+    name: str
+    cpu_mean_ratio: float | None
+    """Share of one core."""
+    cpu_max_ratio: float | None
+    cpu_above_90_s: float | None
+    """Seconds above 90 % of a core."""
+    loop_lag_max_s: float | None
+    memory_max_bytes: int
+    descriptors_max: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
 class TimeSpent:
     """Where the time of delivered attempts went, by due time."""
 
@@ -142,5 +158,7 @@ class Series:
     tries: Tries | None = None
     worst: list[StationEvening] = field(default_factory=list)
     """Stations that missed pages, then those that took longest; not all of them."""
+    processes: list[ProcessHealth] = field(default_factory=list)
+    """Every process of the run on the master's machine; empty where nobody looked."""
     notes: list[str] = field(default_factory=list)
     """What is missing from the folder, in words (a torn run)."""

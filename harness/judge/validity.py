@@ -5,7 +5,7 @@ What is held against the generator is the generator's own doing; starved pages a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -36,9 +36,9 @@ SMALL_SAMPLE = 1_000
 """Below this many attempts the greatest lateness counts instead of the percentiles."""
 GREATEST_LATENESS_S = 0.05
 BUSY_FOR_RATIO = 0.05
+"""Share of a run that the generator may stand above 90 % of its core."""
 SHORT_RUN_S = 3.0
 """A run shorter than this may have too few scrapes to know the generator's CPU."""
-"""Share of a run that the generator may stand above 90 % of its core."""
 LATENESS_OF_LIMIT = 0.1
 """p99 lateness must be at most this share of a limit that passes."""
 CLOCK_STEP_S = 0.1
@@ -49,22 +49,19 @@ _PERCENTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 _LESS = "use more workers (--workers), a lighter plan or a quieter machine"
 
 
+class _Measurement(NamedTuple):
+    """What is held against the rules."""
+
+    summary: Summary
+    record: RunRecord
+    evidence: Evidence
+    thresholds: Sequence[ThresholdResult]
+
+
 def assess(summary: Summary, record: RunRecord, evidence: Evidence, thresholds: Sequence[ThresholdResult]) -> Validity:
     """The measurement held against every rule; the reasons say what was seen and what to change."""
-    samples = evidence.samples
-    reasons = [
-        *_ending(summary, record),
-        *_aborted(record, thresholds),
-        *_data(summary),
-        *_lateness(summary, samples),
-        *_stations(summary),
-        *_cpu(summary),
-        *_workers(record),
-        *_own_failures(summary, record),
-        *_clock(summary, record),
-        *_limits(thresholds, evidence),
-        *(problem for problem in record.problems if record.ended is None or problem not in record.ended.message),
-    ]
+    it = _Measurement(summary, record, evidence, thresholds)
+    reasons = [reason for rule in RULES.values() for reason in rule(it)]
     return Validity(valid=not reasons, reasons=list(dict.fromkeys(reasons)))
 
 
@@ -162,13 +159,18 @@ def _workers(record: RunRecord) -> list[str]:
 
 def _own_failures(summary: Summary, record: RunRecord) -> list[str]:
     count = summary.attempts.by_outcome.get(Outcome.GENERATOR_ERROR, 0)
-    reasons = own_failures(count, record)
+    return own_failures(count, record)
+
+
+def _never_ended(summary: Summary, record: RunRecord) -> list[str]:
     censored = summary.attempts.by_outcome.get(Outcome.CENSORED, 0)
     if censored and record.ended is not None and record.ended.how in {"completed", "deadline"}:
-        reasons.append(
-            f"{censored:,} attempts were begun and never ended although the run was not broken off: see logs/"
-        )
-    return reasons
+        return [f"{censored:,} attempts were begun and never ended although the run was not broken off: see logs/"]
+    return []
+
+
+def _problems(record: RunRecord) -> list[str]:
+    return [problem for problem in record.problems if record.ended is None or problem not in record.ended.message]
 
 
 def _clock(summary: Summary, record: RunRecord) -> list[str]:
@@ -227,3 +229,20 @@ def _observed_late(condition: Condition, threshold: ThresholdResult, evidence: E
 def _stands(condition: Condition, seen: _Late) -> bool:
     """Whether an upper limit is still breached when the lateness is taken off."""
     return not COMPARE[condition.operator](seen.observed_s - seen.lateness_s, condition.limit)
+
+
+RULES: Mapping[str, Callable[[_Measurement], list[str]]] = {
+    "ending": lambda it: _ending(it.summary, it.record),
+    "aborted": lambda it: _aborted(it.record, it.thresholds),
+    "no_data": lambda it: _data(it.summary),
+    "lateness": lambda it: _lateness(it.summary, it.evidence.samples),
+    "never_begun": lambda it: _stations(it.summary),
+    "cpu": lambda it: _cpu(it.summary),
+    "worker_lost": lambda it: _workers(it.record),
+    "generator_error": lambda it: _own_failures(it.summary, it.record),
+    "never_ended": lambda it: _never_ended(it.summary, it.record),
+    "clock_step": lambda it: _clock(it.summary, it.record),
+    "limit": lambda it: _limits(it.thresholds, it.evidence),
+    "problem": lambda it: _problems(it.record),
+}
+"""Each rule by the name that docs/measuring.md gives it; what it returns are the reasons, none where it is kept."""

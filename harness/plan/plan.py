@@ -83,6 +83,15 @@ class Plan:
             reading=reading_of(key, self.seed),
         )
 
+    def sent(self, index: int) -> tuple[PageKey, memoryview, bytes, str, str]:
+        """What is sent of a page: its key, its photo's body (shared, not copied) and tail, the photo's digest, its reading.
+
+        The same as `page` and `photo` say, worked out once: it is asked in the middle of a run, for each page.
+        """
+        key = self.key(index)
+        body, tail = self.bank[self.body_of_page[index]], tail_of(key)
+        return key, memoryview(body.data), tail, body.sha256(tail), reading_of(key, self.seed)
+
     def pages_of(self, station: int) -> range:
         """Page numbers of a station."""
         return range(station * len(self.slots), (station + 1) * len(self.slots))

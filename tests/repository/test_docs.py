@@ -17,6 +17,7 @@ from harness.figures.fates import CATEGORIES, UNSAFE
 from harness.figures.spreads import METRICS
 from harness.judge.comparison import Change, Comparison, FigureComparison, RunFacts
 from harness.judge.results import Audit, AuditSets
+from harness.judge.validity import RULES
 from harness.measure.telemetry import BUCKETS_S, Telemetry
 from harness.model import OUTCOMES
 from harness.runfolder import RunFolder
@@ -52,6 +53,11 @@ def test_every_key_of_a_scenario_is_documented(prefix):
     for key, field in TABLES[prefix].model_fields.items():
         if f"{prefix}{key}." not in TABLES and key != "arrivals":  # a table has keys of its own
             assert f"{prefix}{field.alias or key}" in named, key
+
+
+def test_every_rule_under_which_a_run_is_invalid_is_documented_and_none_that_is_not():
+    section = doc("measuring").partition("\n## INVALID\n")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(RULES)
 
 
 def test_every_key_of_an_experiment_is_documented():

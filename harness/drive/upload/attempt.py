@@ -122,10 +122,8 @@ class Uploader:
 
     def _delivery_of(self, page: int) -> Delivery:
         if self._delivery is None or page != self._page:
-            shown = self._plan.page(page)
-            photo = Photo(
-                shown.station, shown.form, shown.page, *self._plan.photo(page), shown.sha256, shown.reading
-            )  # fmt: skip
+            key, body, tail, sha256, reading = self._plan.sent(page)
+            photo = Photo(key.station, key.form, key.page, body, tail, sha256, reading)
             self._page, self._delivery = page, delivery_of(self._client, photo, self._api)
         return self._delivery
 

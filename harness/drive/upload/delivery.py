@@ -10,8 +10,10 @@ from harness.drive.upload.answer import Answer
 from harness.drive.upload.wire import Wire
 from harness.model import Outcome
 
+# What is made anew for each attempt is not frozen: that would cost a microsecond or three each.
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Photo:
     """One page's photo and all that is said of it."""
 
@@ -37,11 +39,13 @@ class Photo:
     def part(self, start: int, end: int) -> list[memoryview]:
         """The photo's bytes from `start` to before `end`, not copied."""
         split = len(self.body)
+        if start == 0 and end == split + len(self.tail):
+            return [self.body, memoryview(self.tail)]
         parts = (self.body[start:end], memoryview(self.tail)[max(0, start - split) : max(0, end - split)])
         return [part for part in parts if len(part)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sender:
     """Who sends, and how: the headers that all protocols have."""
 
@@ -66,7 +70,7 @@ class Sender:
         return lines
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ending:
     """How an attempt ended: with an answer, and what it means."""
 

@@ -160,8 +160,7 @@ class Connection:
             try:
                 sent = self._channel.sendmsg(pending)
             except BlockingIOError:
-                self._wait_for(_READ | _WRITE)
-                if self._heard(progress, bodiless):
+                if self._wait_for_either() and self._heard(progress, bodiless):
                     return False
                 continue
             except OSError as error:
@@ -223,6 +222,17 @@ class Connection:
             self._hub.switch()
         finally:
             watcher.stop()
+
+    def _wait_for_either(self) -> bool:
+        """Wait until more can be sent or something can be read; whether there may be something to read."""
+        watcher = self._hub.loop.io(self._fd, _READ | _WRITE)
+        watcher.start(getcurrent().switch, pass_events=True)
+        try:
+            events: int = self._hub.switch()
+        finally:
+            watcher.stop()
+            watcher.close()
+        return bool(events & _READ) or self.tls is not None
 
     def _wait_for(self, events: int) -> None:
         watcher = self._hub.loop.io(self._fd, events)

@@ -160,7 +160,7 @@ class Delivery:
         return Ending(self._api.outcome_of(answer.status), answer)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TargetSender(Sender):
     """Who sends to a server of the user's: with the scenario's headers and no others."""
 

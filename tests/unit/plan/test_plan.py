@@ -148,3 +148,9 @@ def test_the_forecast_counts_the_busiest_second(plan):
     assert numbers.peak_uploads_per_s == np.bincount(seconds).max() * 3
     assert numbers.total_bytes == sum(page.size_bytes for page in plan)
     assert numbers.beyond_deadline == int((plan.due_s >= 30).sum())
+
+
+def test_what_is_sent_of_a_page_is_what_the_plan_says_of_it(plan):
+    for index in range(100):
+        page, (body, tail) = plan.page(index), plan.photo(index)
+        assert plan.sent(index) == (page.key, body, tail, page.sha256, page.reading)

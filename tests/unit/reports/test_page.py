@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.figures.series import Completion, Line, Rates, Responses, ServerHealth
+from harness.figures.series import Completion, Line, ProcessHealth, Rates, Responses, ServerHealth
 from harness.judge.results import Verdict
 from harness.runfolder import RunFolder
 from reports.charts import CHARTS
@@ -315,3 +315,16 @@ def test_the_page_says_how_the_run_ended(how: str) -> None:
     ended = {"how": how, "at_s": 12.0, "message": "see logs/server.log"}
     text = words(read(None, record={"ended": ended}, duration_s=12.0))
     assert re.search(r"it ended after 12 s: [^;]+; see logs/server.log", text)
+
+
+def test_every_process_of_the_run_is_told_with_what_it_used() -> None:
+    worker = ProcessHealth("worker 0", 0.41, 0.97, 14.0, 0.012, 131_000_000, 612, 70)
+    master = ProcessHealth("master", 0.01, None, None, None, 96_000_000, 14, 1)
+    told = words(
+        page(
+            evening.record(), evening.summary(), evening.series(processes=[worker, master]), None, drawn()
+        )
+    )  # fmt: skip
+    assert "worker 0 41 % 97 % 14 s 12 ms 131 MB 612" in told.replace("\xa0", " ")
+    assert "master 1 % n/a n/a n/a 96 MB 14" in told.replace("\xa0", " ")
+    assert "Processes of the run" not in words(read())
