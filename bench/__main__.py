@@ -9,5 +9,6 @@ code = mock_server_bench.main()
 if len(sys.argv) == 1:
     links.main(1000)
     code = max(code, report.main([]))
-    code = subprocess.call([sys.executable, "-m", "bench.docs"]) or code  # links' gevent is not to be in its processes
+    for module in (["bench.stations", "--write"], ["bench.docs"]):  # links' gevent is not to be in their processes
+        code = subprocess.call([sys.executable, "-m", *module]) or code
 sys.exit(code)

@@ -73,10 +73,9 @@ class Run:
             shutil.copyfile(self._scenario.stations.region, self._folder.region)
         self._log.open("")  # a folder with a run.json can be drawn from
         with Family(self._folder.logs) as family, private_folder() as private, self._consent, self._prometheus:
-            self._signals.listener = lambda number: family.inbox.put(Message("harness", "signal", {"number": number}))
-            self._consent.listener = lambda reason: family.inbox.put(
-                Message("consent", "withdrawn", {"reason": reason})
-            )
+            note = family.inbox.put
+            self._signals.listener = lambda number: note(Message("harness", "signal", {"number": number}))
+            self._consent.listener = lambda reason: note(Message("consent", "withdrawn", {"reason": reason}))
             if self._signals.heard is not None:
                 raise Interruption(self._signals.heard)
             try:
@@ -129,9 +128,8 @@ class Run:
         self._watch = Watch(self._order.watched, self._log.record, self._order.plan.pages)
         secure = foreign.secure if foreign else None
         self._collector = Collector(self._folder.scrapes, targets, self._clock, self._see, secure)
-        for name in ("server", "generator"):
-            if name == "generator" or self._admin is not None:
-                family[name].tell("t0", monotonic=self._t0)
+        for name in ["generator"] if self._admin is None else ["server", "generator"]:
+            family[name].tell("t0", monotonic=self._t0)
         self._vitals = Vitals(self._folder.processes, processes_in(family, ready["workers"]), self._clock)
         self._collector.start()
         self._vitals.start()
@@ -240,8 +238,6 @@ class Run:
         if self._roster.unwritten:
             return Ended(how="starved", at_s=now, message=self._roster.unwritten)
         return Ended(how="completed" if now < self._scenario.deadline else "deadline", at_s=now)
-
-    # --- end
 
     def _wind_down(self, family: Family, ended: Ended) -> Ended:
         """Let the last faults pass, heal, drain, take the last scrape, read what is stored, end the children."""

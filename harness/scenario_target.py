@@ -23,9 +23,7 @@ LOGIN_WORDS = frozenset({"station", "pin"})
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect", "upgrade", "trailer", "te"})
-_SECRET_HEADER = re.compile(
-    r"auth(?!or(?!iz))|cookie|token|secret|passw|credential|key$|signature|session", re.IGNORECASE
-)
+_SECRET_HEADER = re.compile(r"(?i)auth(?!or(?!iz))|cookie|token|secret|passw|credential|key$|signature|session")
 _SECRET_FIELD = re.compile(
     r"""["']?\b[\w-]*(?:password|passwd|secret|token|pin|api_?key)["']?\s*[:=]\s*["']?(\$?\{\w+\}|[^"'&,}\s]+)""",
     re.IGNORECASE,
@@ -163,9 +161,8 @@ class Meanings(Frozen):
                 for status in statuses:
                     if status.endswith("xx") == is_class:
                         first = int(status[0]) * 100
-                        found.update(
-                            dict.fromkeys(range(first, first + 100) if is_class else [int(status)], Outcome(name))
-                        )
+                        codes = range(first, first + 100) if is_class else [int(status)]
+                        found.update(dict.fromkeys(codes, Outcome(name)))
         return found
 
 

@@ -269,11 +269,10 @@ def print_findings(
         out.print(Text("\nWhat to change", style="bold"))
     for name, change in changes:
         out.print(Text(f"  {name}: {change}"), soft_wrap=True)  # never wrapped: commands are copied
-    unfit = [name for verdict, name, _, _ in rows if verdict == "unfit"]
     out.print()
-    if unfit:
-        said = "A run on this machine may claim nothing until that is changed."
-        out.print(Text.assemble(("Unfit to measure", "bold red"), f": {', '.join(unfit)}. {said}"))
+    if unfit := [name for verdict, name, _, _ in rows if verdict == "unfit"]:
+        said = f": {', '.join(unfit)}. A run on this machine may claim nothing until that is changed."
+        out.print(Text.assemble(("Unfit to measure", "bold red"), said))
         return
     out.print(Text.assemble(("Fit to measure", "bold green"), ". A run on this machine may claim"))
     for claim in claims:
@@ -290,7 +289,9 @@ def _print_thresholds(out: Console, verdict: Verdict) -> None:
         else:
             result = Text("held", style="green") if threshold.passed else Text("BREACHED", style="bold red")
         observed, limit = (Text(quantity(value, threshold.unit)) for value in (threshold.observed, threshold.limit))
-        table.add_row(result, Text(threshold.assertion, overflow="fold"), observed, limit, Text(by_how_much(threshold)))
+        table.add_row(
+            result, Text(visible(threshold.assertion), overflow="fold"), observed, limit, Text(by_how_much(threshold))
+        )
     out.print(table)
 
 

@@ -65,7 +65,10 @@ class Vitals:
         while True:
             over = self._stopped.wait(max(0.0, due - self._clock()))
             now = self._clock()
-            self._look(None if over else max(0.0, now - due))
+            try:
+                self._look(None if over else max(0.0, now - due))
+            except OSError as lack:  # the run goes on, and says in the end what is missing
+                self.unwritten = f"what the processes use could not be looked at: {lack.strerror}"
             if over:
                 return
             due = max(due + INTERVAL_S, now)

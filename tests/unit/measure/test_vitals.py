@@ -1,5 +1,6 @@
 """What is seen of a process from outside, and what is kept of it."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -71,3 +72,19 @@ def test_a_full_disk_is_told_and_stops_nothing():
     watch.start()
     watch.stop()
     assert watch.unwritten == "what the processes use could not be written: No space left on device"
+
+
+def test_a_machine_without_descriptors_is_told_and_ends_nothing(tmp_path, monkeypatch):
+    def refuse(_pid):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    began = time.monotonic()
+    watch = Vitals(tmp_path / "processes.csv", {HARNESS: os.getpid()}, lambda: time.monotonic() - began)
+    with monkeypatch.context() as patch:
+        patch.setattr("harness.measure.vitals.psutil.Process", refuse)
+        watch.start()
+        time.sleep(0.05)
+        assert watch._thread.is_alive()
+    watch.stop()
+    assert watch.unwritten == "what the processes use could not be looked at: Too many open files"
+    assert [one.process for one in vitals.read(tmp_path / "processes.csv")] == [HARNESS], "the last look saw it again"
