@@ -24,6 +24,7 @@ from harness.commands import (
 from harness.errors import SHORTAGES, ExitCode, HarnessError, starved
 from harness.signals import Stopped
 from reports import terminal
+from reports.quantities import visible
 
 _USERS_ERRNOS = frozenset(
     {
@@ -78,8 +79,5 @@ def main() -> None:
 
 
 def _fail(text: str, code: int) -> None:
-    shown = "".join(
-        character if character.isprintable() or character in "\n\t" else repr(character)[1:-1] for character in text
-    )
-    sys.stderr.write(f"{shown}\n")  # a file's own words may hold what steers a terminal
+    sys.stderr.write(visible(text, leave="\n\t") + "\n")  # a file's own words may hold what steers a terminal
     sys.exit(code)

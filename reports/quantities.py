@@ -157,6 +157,15 @@ def place(name: str) -> str:
 _UNIT = re.compile(r"(?<=\d) (?=(?:s|ms|µs|min|h|B|kB|MB|GB|TB)\b|%)")
 
 
+def visible(text: str, leave: str = "") -> str:
+    r"""A text from somebody else's file, its control characters but those to `leave` in words: it can't steer a terminal.
+
+    >>> visible("a\x1b[2Jb")
+    'a\\x1b[2Jb'
+    """
+    return "".join(one if one.isprintable() or one in leave else repr(one)[1:-1] for one in text)
+
+
 def glue(text: str) -> str:
     r"""Words in which no line breaks between a number and its unit.
 

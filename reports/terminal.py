@@ -24,7 +24,7 @@ from harness.judge.results import Audit, Verdict
 from reports import nothing_lost
 from reports.keyfigures import by_how_much, headline, key_figures, meaning
 from reports.live import Snapshot, panel, plain_line
-from reports.quantities import glue, quantity
+from reports.quantities import glue, quantity, visible
 
 __all__ = [
     "LiveView",
@@ -231,11 +231,6 @@ def print_lines(lines: Sequence[str], output: Console | None = None) -> None:
     for line in lines:
         out.file.write(line + "\n")
     out.file.flush()
-
-
-def visible(text: str) -> str:
-    """A text from somebody else's folder, its control characters in words: it can't steer the terminal."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def print_runs(rows: Sequence[Sequence[str]], output: Console | None = None) -> None:
