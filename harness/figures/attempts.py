@@ -30,6 +30,8 @@ CLEAR = "clear"
 """Name of the phase in which no fault is active."""
 ROWS_AT_ONCE = 1_000_000
 """Attempts sorted and written at once: what a slice needs of memory, a run of any length needs."""
+ROWS_FOR_TWO = 200_000
+"""From so many attempts on two slices at a time, of the same size: below that there is nothing to gain."""
 
 _TIMES = ("due_s", "sent_s", "connected_s", "body_sent_s", "first_byte_s", "done_s")
 _SPANS = ("retry_after_s", "login_s", "queue_s", "server_s")
@@ -62,11 +64,11 @@ def write_attempts(folder: RunFolder) -> int:
     if greatest >= pages:
         message = f"{folder.journal} names page {greatest}, but the plan has {pages} pages"
         raise BrokenRunError(message)
-    slices = [where[first : first + ROWS_AT_ONCE] for first in range(0, max(len(where), 1), ROWS_AT_ONCE)]
-    if len(slices) == 1:
+    pairs = -(-len(where) // (2 * ROWS_AT_ONCE))
+    if len(where) < ROWS_FOR_TWO:
         _write(folder, record, written, where, folder.attempts, stamp)
     else:
-        _write_in_parts(folder, record, written, slices, stamp)
+        _write_in_parts(folder, record, written, np.array_split(where, 2 * pairs), stamp)
     return len(where)
 
 

@@ -202,6 +202,7 @@ def test_a_run_read_in_slices_is_the_same_as_in_one_piece(tmp_path, monkeypatch)
     folder.attempts.unlink()
     monkeypatch.setattr(journals, "SLICE", 4)
     monkeypatch.setattr(attempts, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(attempts, "ROWS_FOR_TWO", 8)
     monkeypatch.setattr(rows, "_ROWS_AT_ONCE", 6)
     assert write_attempts(folder) == 40
     assert rows_of(folder) == whole
