@@ -114,7 +114,8 @@ def test_what_lies_in_the_current_folder_or_at_home_does_not_steer_a_run(tiny, t
     (tmp_path / "locust.conf").write_text("users = many\n", "utf-8")
     (tmp_path / ".locust.conf").write_text("run-time = 1s\n", "utf-8")
     code, output = harness("run", tiny, "--out", "run", cwd=tmp_path, HOME=str(tmp_path))
-    assert code == ExitCode.PASSED, output
+    assert code in {ExitCode.PASSED, ExitCode.INVALID}, output  # the machine may be too busy to measure
+    assert load_summary(RunFolder(tmp_path / "run")).pages.delivered == 36, output
 
 
 def test_a_server_that_does_not_come_up_is_told_with_the_end_of_its_log(tiny, tmp_path):
