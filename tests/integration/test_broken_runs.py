@@ -114,7 +114,8 @@ def test_what_lies_in_the_current_folder_or_at_home_does_not_steer_a_run(tiny, t
     (tmp_path / "locust.conf").write_text("users = many\n", "utf-8")
     (tmp_path / ".locust.conf").write_text("run-time = 1s\n", "utf-8")
     code, output = harness("run", tiny, "--out", "run", cwd=tmp_path, HOME=str(tmp_path))
-    assert code in {ExitCode.PASSED, ExitCode.INVALID}, output  # the machine may be too busy to measure
+    late = code == ExitCode.INVALID and "the generator was late" in output  # the machine may be too busy to measure
+    assert late or code == ExitCode.PASSED, output
     assert load_summary(RunFolder(tmp_path / "run")).pages.delivered == 36, output
 
 

@@ -111,7 +111,8 @@ def test_two_workers_have_the_same_plan_and_the_same_totals(finished, start, tin
     _, folder, _, _ = finished
     run = start(tiny, "--workers", "2")
     code, output = run.end()
-    assert code in {ExitCode.PASSED, ExitCode.INVALID}, output  # the machine may be too busy to measure
+    late = code == ExitCode.INVALID and "the generator was late" in output  # the machine may be too busy to measure
+    assert late or code == ExitCode.PASSED, output
     assert (run.folder / "plan.parquet").read_bytes() == (folder / "plan.parquet").read_bytes()
     assert {path.name for path in (run.folder / "journal").iterdir()} == {"worker-0000.journal", "worker-0001.journal"}
     assert assert_accounted_for(run.folder).delivered == 36
