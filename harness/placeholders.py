@@ -13,6 +13,8 @@ from harness.errors import UsageError
 
 ENVIRONMENT_PREFIX = "TARGET_"
 """Only such variables can be asked for: a scenario from a stranger can't send AWS_SECRET_ACCESS_KEY anywhere."""
+ANY = r"(?:\$\{[^{}]*\}|\{\w+\})"
+"""What a placeholder looks like, for patterns around one."""
 _PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}|\{(\w+)\}")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -47,6 +49,15 @@ def variables(text: str) -> set[str]:
 def is_literal(text: str) -> bool:
     """Whether nothing is filled in."""
     return _PLACEHOLDER.search(text) is None
+
+
+def without(text: str) -> str:
+    """What stands in it as it is, beside its placeholders.
+
+    >>> without("Bearer ${TARGET_A}-{page}")
+    'Bearer -'
+    """
+    return _PLACEHOLDER.sub("", text)
 
 
 class Template:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, model_validator
 
-from harness import placeholders
+from harness import placeholders, written_secrets
 from harness.model import Outcome
 from mock_server.units import Duration, Frozen
 
@@ -23,11 +23,6 @@ LOGIN_WORDS = frozenset({"station", "pin"})
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect", "upgrade", "trailer", "te"})
-_SECRET_HEADER = re.compile(r"(?i)auth(?!or(?!iz))|cookie|token|secret|passw|credential|key$|signature|session")
-_SECRET_FIELD = re.compile(
-    r"""["']?\b[\w-]*(?:password|passwd|secret|token|pin|api_?key)["']?\s*[:=]\s*["']?(\$?\{\w+\}|[^"'&,}\s]+)""",
-    re.IGNORECASE,
-)
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]*")
 _PATH = re.compile(r"/[!-\[\]-~]*")
 
@@ -65,20 +60,13 @@ def _headers(words: frozenset[str]) -> AfterValidator:
             if not _PRINTABLE.fullmatch(value):
                 message = f"{name} has control characters"
                 raise ValueError(message)
-            if _SECRET_HEADER.search(name) and placeholders.is_literal(value):
-                message = f"{name}: take the secret from the environment, as in ${{TARGET_TOKEN}}: the scenario is written to the run folder"
+            if written_secrets.in_header(name, value):
+                message = f"{name}: {written_secrets.ADVICE}"
                 raise ValueError(message)
             placeholders.check(value, words)
         return headers
 
     return AfterValidator(check)
-
-
-def _no_literal_secret(text: str) -> str:
-    if any(not value.startswith(("{", "${")) for value in _SECRET_FIELD.findall(text)):
-        message = "holds a password: take it from the environment, as in ${TARGET_PASSWORD}, or the station's {pin}"
-        raise ValueError(message)
-    return text
 
 
 PagePath = Annotated[str, _path(PAGE_WORDS)]
@@ -99,6 +87,13 @@ class Part(Frozen):
     content_type: Annotated[str, Field(pattern=r"^[\x21-\x7e ]{1,100}$")] | None = None
     """image/jpeg for the photo if left out, nothing for a text."""
 
+    @model_validator(mode="after")
+    def _has_no_literal_secret(self) -> Self:
+        if self.value is not None and written_secrets.in_part(self.name, self.value):
+            message = f"{self.name}: {written_secrets.ADVICE}"
+            raise ValueError(message)
+        return self
+
 
 class Login(Frozen):
     """A request that gets a token; one a station, and again after a 401."""
@@ -111,10 +106,19 @@ class Login(Frozen):
         default_factory=lambda: {"Content-Type": "application/json"}
     )
     """What it carries, with ${TARGET_…} from the environment."""
-    body: Annotated[str, Field(max_length=10_000), _text(LOGIN_WORDS), AfterValidator(_no_literal_secret)] = ""
+    body: Annotated[str, Field(max_length=10_000), _text(LOGIN_WORDS)] = ""
     """The same."""
     token: Annotated[str, Field(pattern=r"^(/[^/]+)+$|^header:[A-Za-z0-9-]+$")]
     """Where the token is in the answer: a JSON pointer such as "/access_token", or "header:X-Token"."""
+
+    @model_validator(mode="after")
+    def _has_no_literal_secret(self) -> Self:
+        if written_secrets.in_fields(self.body):  # told of the table, not of the body: a body would be repeated
+            message = (
+                "body holds a password: take it from the environment, as in ${TARGET_PASSWORD}, or the station's {pin}"
+            )
+            raise ValueError(message)
+        return self
 
 
 Statuses = Annotated[

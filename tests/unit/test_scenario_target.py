@@ -46,6 +46,20 @@ def test_a_target_survives_run_json_with_its_templates_as_they_were_written(tmp_
         ('path = "/x"\nheaders = { X-Access-Token = "abc" }', "take the secret from the environment"),
         ('path = "/x"\nheaders = { Ocp-Apim-Subscription-Key = "abc" }', "take the secret from the environment"),
         ('path = "/x"\nheaders = { X-Auth = "abc" }', "take the secret from the environment"),
+        ('path = "/x"\nheaders = { Authorization = "Basic abc{page}" }', "take the secret from the environment"),
+        (
+            'path = "/x"\nstored = { kind = "fetch", path = "/{page}", headers = { Cookie = "id=abc{page}" } }',
+            "Cookie: take the secret",
+        ),
+        (
+            'path = "/x"\nlogin = { path = "/l", token = "/t", headers = { X-Api-Key = "abc-{station}" } }',
+            "take the secret from the environment",
+        ),
+        ('path = "/x"\nlogin = { path = "/l", token = "/t", body = "password={pin}abc" }', "holds a password"),
+        (
+            'path = "/x"\nbody = "multipart"\nparts = [{ name = "photo" }, { name = "token", value = "abc{page}" }]',
+            "token: take the secret",
+        ),
         ('path = "/x"\nheaders = { Host = "y" }', "the client's own"),
         ('path = "/x"\nheaders = { "A B" = "y" }', "no header name"),
         ('path = "/x"\nheaders = { A = "y\\r\\nB: c" }', "control characters"),
@@ -65,7 +79,7 @@ def test_a_target_survives_run_json_with_its_templates_as_they_were_written(tmp_
 def test_a_wrong_target_is_refused_with_what_is_allowed(tmp_path, table, word):
     said = problem(tmp_path, table)
     assert word in said
-    assert "abc" not in said.replace('"password=abc"', "")  # a secret in a header is not repeated
+    assert "abc" not in said  # a secret is not repeated
 
 
 def test_a_target_and_the_mocks_own_tables_exclude_each_other(tmp_path):
