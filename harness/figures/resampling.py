@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from harness.figures.blocks import block_length
 from harness.figures.percentile import order_statistic
 from harness.figures.student import student_t
 
@@ -35,10 +36,9 @@ _GRID = 512
 """Values among which a resampled percentile is looked for; all of them in a smaller sample."""
 _LAST = (20, 10)
 """A run may end with any of its last 20 stations, or the last tenth where that is more."""
-_LONGER = 2.0
-"""Times the length that makes the variance's squared error least: intervals want longer blocks, which err less on the side
-of claiming too much; for the certainty that fewer blocks lack, Student's t makes up."""
 _NORMAL_975 = 1.959963984540054
+_MOST_NEEDED = 10_000
+"""Blocks: nobody makes a run as large as would take more."""
 
 
 class Statistic(Protocol):
@@ -197,13 +197,40 @@ class Spreading:
         few blocks (and such an alpha) over the normal 1.96, and by √(K/(K-1)) for K blocks; after Hesterberg, What
         Teachers Should Know About the Bootstrap (2015), 5.3. Infinite where what never arrives is in reach.
         """
-        low, high = (float(np.quantile(self.replicates, tail, method="nearest")) for tail in (0.025, 0.975))
+        low, high = self._tails
         if not math.isfinite(self.log_ratio):
             return (low, high) if low == high == self.log_ratio else (-math.inf, math.inf)
-        widened = student_t(self.blocks - 1, 1 - alpha / 2) / _NORMAL_975
-        widened *= math.sqrt(self.blocks / (self.blocks - 1))
-        below, above = max(0.0, self.log_ratio - low), max(0.0, high - self.log_ratio)
+        below, above = self._distances
+        widened = self._widened(self.blocks, alpha)
         return self.log_ratio - widened * below, self.log_ratio + widened * above
+
+    def units_for(self, alpha: float, furthest: float) -> int | None:
+        """About how many stations would bring both bounds within `furthest` of the estimate; None where no number would.
+
+        As if blocks kept their length and the error fell with the square root of their number.
+        """
+        distance = max(self._distances)
+        if not math.isfinite(self.log_ratio) or not math.isfinite(distance):
+            return None
+        for blocks in range(self.blocks, _MOST_NEEDED):
+            if distance * math.sqrt(self.blocks / blocks) * self._widened(blocks, alpha) <= furthest:
+                return math.ceil(blocks * self.block_units)
+        return None
+
+    @property
+    def _tails(self) -> tuple[float, float]:
+        low, high = (float(np.quantile(self.replicates, tail, method="nearest")) for tail in (0.025, 0.975))
+        return low, high
+
+    @property
+    def _distances(self) -> tuple[float, float]:
+        """How far the tails lie below and above the estimate, if that is finite."""
+        low, high = self._tails
+        return max(0.0, self.log_ratio - low), max(0.0, high - self.log_ratio)
+
+    @staticmethod
+    def _widened(blocks: int, alpha: float) -> float:
+        return student_t(blocks - 1, 1 - alpha / 2) / _NORMAL_975 * math.sqrt(blocks / (blocks - 1))
 
 
 def resample(base: Statistic, run: Statistic, *, paired: bool, rng: np.random.Generator) -> Spreading | None:
@@ -241,41 +268,6 @@ def log_ratios(base: FloatArray, run: FloatArray) -> FloatArray:
         difference: FloatArray = np.log(run) - np.log(base)
         difference[np.isnan(difference)] = 0.0
         return difference
-
-
-def block_length(series: FloatArray) -> float:
-    """How many neighbours a block should hold, at least 1, for blocks that do not overlap. Shape (n,).
-
-    Politis and White, Automatic Block-Length Selection for the Dependent Bootstrap (2004), with the correction of
-    Patton, Politis and White (2009): the correlogram up to where it has died away (no lag of the next K significant),
-    through a flat-top window; b = (2g²/D · n)^⅓, D = 2s² for blocks that do not overlap (Lahiri, 1999), at most 3√n and n/3.
-    """
-    n = len(series)
-    centred = series - series.mean()
-    if n < 3 or not centred.any():
-        return 1.0
-    quiet = max(5, math.ceil(math.sqrt(math.log10(n))))
-    furthest = min(math.ceil(math.sqrt(n)) + quiet, n - 1)
-    covariance = np.array([float(centred[lag:] @ centred[: n - lag]) / n for lag in range(furthest + 1)])
-    significant = np.abs(covariance[1:]) >= 2 * math.sqrt(math.log10(n) / n) * covariance[0]
-    reach = _last_before_quiet(significant, quiet)
-    lags = np.arange(min(2 * max(reach, 1), furthest) + 1)
-    window = np.minimum(1.0, 2 * (1 - lags / max(lags[-1], 1)))
-    weighted = window * covariance[: len(lags)]
-    g = 2 * float((lags * weighted).sum())
-    s = float(weighted[0] + 2 * weighted[1:].sum())
-    longest = min(3 * math.sqrt(n), n / 3)
-    if s <= 0:
-        return max(1.0, min(longest, n / 8))  # neighbours make up for each other, which only long blocks show
-    return max(1.0, min(longest, _LONGER * float(np.cbrt(g * g / (s * s) * n))))
-
-
-def _last_before_quiet(significant: npt.NDArray[np.bool_], quiet: int) -> int:
-    """The lag after which none of the next `quiet` ones is significant; else the last significant one."""
-    for lag in range(len(significant) - quiet + 1):
-        if not significant[lag : lag + quiet].any():
-            return lag
-    return int(np.flatnonzero(significant)[-1]) + 1
 
 
 def _own_length(statistic: Statistic) -> float:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.figures.resampling import FEWEST_UNITS, Statistic, log_ratio, resample
+from harness.figures.resampling import FEWEST_UNITS, Rate, Spreading, Statistic, log_ratio, resample
 from harness.figures.student import student_t
-from harness.judge.comparison import How
+from harness.judge.comparison import FAR, How
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     FloatArray = npt.NDArray[np.float64]
+
+_FAR_LOG = math.log(FAR)
+_LAST_ONE = (
+    "it hangs on when the last station is done, which differs too much for an interval: compare more runs a side"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +42,13 @@ class LogChange:
     high: float
     how: How
     drawn_from: str
+    vague: str = ""
+    """Why a bound is missing or too far to tell anything, and how many it needs; empty where neither is so."""
 
     def at_least(self, half_width: float) -> LogChange:
         """The same with an interval of at least this half width."""
         low, high = min(self.low, self.estimate - half_width), max(self.high, self.estimate + half_width)
-        return LogChange(self.estimate, low, high, self.how, self.drawn_from)
+        return replace(self, low=low, high=high)
 
 
 def change(base: Sequence[Seen], run: Sequence[Seen], alpha: float, rng: np.random.Generator) -> LogChange:
@@ -77,11 +84,28 @@ def _over_blocks(base: Seen, run: Seen, alpha: float, rng: np.random.Generator) 
     if found is None:
         estimate = log_ratio(base.statistic.value(), run.statistic.value())
         few = f"fewer than {FEWEST_UNITS} stations: no interval"
-        return LogChange(estimate, -math.inf, math.inf, "", few)
+        return LogChange(estimate, -math.inf, math.inf, "", few, f"{few}; compare more runs, or larger ones")
     low, high = found.interval(alpha)
     together = "the same of both runs" if paired else "of each run by itself"
     text = f"{found.blocks} blocks of {found.block_units:.1f} neighbours in time, {together}"
-    return LogChange(found.log_ratio, low, high, "blocks of time", text)
+    vague = ""
+    if low != high and max(found.log_ratio - low, high - found.log_ratio) > _FAR_LOG:
+        vague = _LAST_ONE if isinstance(base.statistic, Rate) else _too_few(found, alpha)
+    return LogChange(found.log_ratio, low, high, "blocks of time", text, vague)
+
+
+def _too_few(found: Spreading, alpha: float) -> str:
+    """Why one pair of runs can't tell how much has changed, and how many stations could, in words."""
+    enough = found.units_for(alpha, _FAR_LOG)
+    if enough is None:
+        return (
+            "an interval can't leave out that it never arrives: compare a lower percentile, more stations, or more runs"
+        )
+    stations = round(found.blocks * found.block_units)
+    return (
+        f"{stations} stations are too few for an interval: they make {found.blocks} blocks of about {found.block_units:.0f} that "
+        f"wait together; it needs at least {enough:,} stations, or more runs a side"
+    )
 
 
 def _over_seeds(base: Sequence[Seen], run: Sequence[Seen], alpha: float) -> LogChange:
@@ -113,7 +137,8 @@ def _over_runs(base: Sequence[Seen], run: Sequence[Seen], alpha: float) -> LogCh
 
 def _student(estimate: float, error: float, freedom: float, alpha: float, how: How, text: str) -> LogChange:
     half = student_t(freedom, 1 - alpha / 2) * error
-    return LogChange(estimate, estimate - half, estimate + half, how, text)
+    vague = f"{text}: too few for how much they differ; five a side are a good number" if half > _FAR_LOG else ""
+    return LogChange(estimate, estimate - half, estimate + half, how, text, vague)
 
 
 def _without_bounds(logs: FloatArray, how: How) -> LogChange:
@@ -122,7 +147,8 @@ def _without_bounds(logs: FloatArray, how: How) -> LogChange:
         same = float(logs[0]) if (logs == logs[0]).all() else math.nan
     if math.isinf(same):
         return LogChange(same, same, same, how, "all runs agree")
-    return LogChange(0.0, -math.inf, math.inf, how, "it is nothing or without end in some of the runs")
+    why = "it is nothing or without end in some of the runs"
+    return LogChange(0.0, -math.inf, math.inf, how, why, f"{why}: compare a lower percentile, or more runs")
 
 
 def _logs(side: Sequence[Seen], seed: int | None = None) -> FloatArray:

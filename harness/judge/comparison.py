@@ -30,6 +30,10 @@ class RunFacts(_Result):
     """Why it is no measurement to compare; empty where it is."""
 
 
+FAR = 10.0
+"""A bound so many times the change itself, or so small a part of it, tells nothing but that nothing is known."""
+
+
 class Change(_Result):
     """From base to run, relative: 0.2 is 20 % more. None is without bound, or no figure."""
 
@@ -40,6 +44,15 @@ class Change(_Result):
     """What the interval is drawn from; empty where there is none."""
     drawn_from: str
     """The same in words, with numbers."""
+
+    @property
+    def telling(self) -> tuple[float | None, float | None]:
+        """`low` and `high`; None also where one is so far from the change that it tells nothing."""
+        if self.change is None:
+            return None, None
+        middle = 1 + self.change
+        low = None if self.low is None or (1 + self.low) * FAR < middle else self.low
+        return low, None if self.high is None or 1 + self.high > FAR * middle else self.high
 
 
 class FigureComparison(_Result):

@@ -92,7 +92,7 @@ def _judged(
     figure: Comparable, found: LogChange, tolerance: float | None, detectable: float | None
 ) -> tuple[FigureVerdict, str]:
     if tolerance is None:
-        return "not judged", ""
+        return "not judged", found.vague
     sign = 1 if figure.better == "lower" else -1
     least, most = sorted((sign * factor(found.low), sign * factor(found.high)))
     allowed = percent(tolerance)
@@ -104,10 +104,8 @@ def _judged(
             "allow more, compare more runs, or calibrate with more"
         )
     if most <= tolerance:
-        return "pass", ""
-    if not found.how:
-        return "inconclusive", f"{found.drawn_from}; compare more runs, or larger ones"
-    return "inconclusive", f"by more than {allowed} or not: more runs, or longer ones, would tell"
+        return "pass", found.vague
+    return "inconclusive", found.vague or f"by more than {allowed} or not: more runs, or longer ones, would tell"
 
 
 def _absent(key: str, sides: Sides, tolerances: Tolerances) -> FigureVerdict:

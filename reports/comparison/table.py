@@ -16,8 +16,6 @@ WORDS = {
     "not judged": "not judged",
 }
 HEADLINES = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
-_FAR = (-0.9, 9.0)
-"""Bounds beyond a tenth or ten times of the base say nothing but that nothing is known."""
 WITHOUT_END = "without end"
 
 
@@ -68,7 +66,7 @@ def _value(value: float | None, figure: FigureComparison) -> str:
 def _interval(figure: FigureComparison) -> str:
     if figure.change is None or not figure.change.how:
         return ""
-    low, high = figure.change.low, figure.change.high
-    least = "?" if low is None or low < _FAR[0] else signed(low).removesuffix(" %")
-    most = "?" if high is None or high > _FAR[1] else signed(high)
+    low, high = figure.change.telling
+    least = "?" if low is None else signed(low).removesuffix(" %")
+    most = "?" if high is None else signed(high)
     return f"{least} to {most}"

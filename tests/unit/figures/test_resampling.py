@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from harness.figures import resampling
-from harness.figures.resampling import Quantile, Rate, Ratio, block_length, resample
+from harness.figures.blocks import block_length
+from harness.figures.resampling import Quantile, Rate, Ratio, resample
 
 TRUE = math.log(1.1)
 

@@ -38,17 +38,18 @@ def compared(
     figures: dict[str, Statistic | Missing] | None = None, **changes: Any,
 ) -> ComparedRun:  # fmt: skip
     """A run in which every page took so long and arrived, unless it took for ever."""
-    unit = np.repeat(np.arange(STATIONS), 3)
-    every = np.ones(STATIONS)
-    arrived = np.bincount(unit, np.isfinite(took_s), minlength=STATIONS).astype(np.float64)
+    stations = len(took_s) // 3
+    unit = np.repeat(np.arange(stations), 3)
+    every = np.ones(stations)
+    arrived = np.bincount(unit, np.isfinite(took_s)).astype(np.float64)
     made: dict[str, Statistic | Missing] = {key: Missing("n/a (needs more)") for key in COMPARABLE}
     for sample in ("delivery_seconds", "response_seconds", "service_seconds"):
         for word, quantile in (("p50", 0.5), ("p95", 0.95)):
-            made[f"{sample}.{word}"] = Quantile(took_s, unit, STATIONS, quantile)
+            made[f"{sample}.{word}"] = Quantile(took_s, unit, stations, quantile)
     made["rates.goodput_per_s"] = Rate(
         arrived, np.bincount(unit, np.where(np.isfinite(took_s), took_s, 0.0)).astype(np.float64), 10.0
     )
-    made["attempts.amplification"] = Ratio(np.full(STATIONS, 3.0), np.full(STATIONS, 3.0))
+    made["attempts.amplification"] = Ratio(3 * every, 3 * every)
     made["stations.completed_by_deadline_ratio"] = Ratio((arrived == 3).astype(np.float64), every)
     return ComparedRun(
         path=f"runs/{name}",

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -63,6 +64,57 @@ def test_a_change_about_as_large_as_the_tolerance_is_inconclusive():
     found = answer(compared(pages(1)), compared(pages(2, slower=1.05, own=0.1)))
     assert (found.verdict, found.exit_code) == ("inconclusive", ExitCode.INVALID)
     assert "more runs, or longer ones, would tell" in figure(found, P95).reason
+
+
+def in_waves(seed, stations, lengths=0.97):
+    """Seconds of stations that wait together for long."""
+    steps, waves = np.random.default_rng(seed).normal(size=stations) * 0.6, np.zeros(stations)
+    for place in range(1, stations):
+        waves[place] = lengths * waves[place - 1] + steps[place]
+    return np.repeat(np.exp(waves), 3)
+
+
+def test_an_interval_too_wide_to_tell_anything_says_why_and_how_many_stations_it_needs():
+    found = answer(compared(in_waves(1, 60)), compared(in_waves(2, 60)))
+    p50 = figure(found, "delivery_seconds.p50")
+    assert (p50.verdict, p50.change.telling) == ("inconclusive", (None, None))
+    assert p50.reason.startswith(
+        "60 stations are too few for an interval: they make 3 blocks of about 20 that wait together"
+    )
+    needed = re.search(r"it needs at least (\d+) stations, or more runs a side$", p50.reason)
+    assert needed is not None
+    assert 60 < int(needed[1]) < 400
+    assert figure(found, "service_seconds.p50").reason == p50.reason  # one that nobody judges says it too
+    assert "the last station" in figure(found, "rates.goodput_per_s").reason
+
+
+def test_no_interval_of_a_judged_or_shown_figure_is_open_without_a_reason():
+    found = answer(compared(in_waves(1, 60)), compared(in_waves(2, 60)))
+    is_open = [one for one in found.figures if one.change and None in one.change.telling]
+    assert len(is_open) == 3
+    assert all(one.reason for one in is_open)
+
+
+def test_with_more_stations_the_same_waves_can_be_told_apart():
+    few, many = ([compared(in_waves(seed, stations, 0.8)) for seed in (0, 1)] for stations in (60, 600))
+    assert None in figure(answer(*few), "delivery_seconds.p50").change.telling
+    assert None not in figure(answer(*many), "delivery_seconds.p50").change.telling
+
+
+def test_an_interval_that_can_not_leave_out_never_says_so():
+    lost = pages(2)
+    lost[: round(0.045 * len(lost))] = np.inf  # just not enough to reach the 95th percentile itself
+    p95 = figure(answer(compared(pages(1)), compared(lost)), P95)
+    assert p95.change.high is None
+    assert "never arrives" in p95.reason
+
+
+def test_two_seeds_that_differ_widely_say_how_many_would_do():
+    sides = [
+        [compared(pages(seed, slower=by), seed=seed) for seed, by in ((1, one), (2, other))]
+        for one, other in ((1, 1), (1, 9))
+    ]
+    assert "2 runs against 2: too few" in figure(answer(*sides), P95).reason
 
 
 def test_a_tolerance_of_its_own_is_what_a_figure_is_held_against():
