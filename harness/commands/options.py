@@ -12,11 +12,13 @@ import typer
 from harness.confine import links_in
 from harness.errors import BrokenRunError, ConfigurationError, UsageError
 from harness.foreign import Foreign, examine
+from harness.judge.bearing import too_small
 from harness.judge.thresholds import check_all
 from harness.judge.watchable import Watched, check_watched
 from harness.plan import Plan
 from harness.runfolder import RunFolder
 from harness.scenario import Scenario
+from reports.quantities import visible
 
 RUNS = Path("runs")
 
@@ -74,6 +76,12 @@ def check_thresholds(source: str, loaded: Scenario) -> None:
     """Raise ConfigurationError for assertions that can't be judged."""
     check_all(assertions_of(loaded), source, [fault.name for fault in loaded.faults])
     check_watched([watched.assertion for watched in watched_in(loaded)], source)
+
+
+def warnings_of(loaded: Scenario, plan: Plan) -> list[str]:
+    """What can be told of a plan before it is run, and stops nothing: a line each."""
+    found = too_small(assertions_of(loaded), plan, loaded.warm_up, loaded.deadline)
+    return [f"Warning: {visible(line)}" for line in found]
 
 
 def check_fits(source: str, misfits: list[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from harness import capacity, scenario_files
-from harness.commands.options import Overrides, ScenarioName, Seed, Workers, check_fits, check_thresholds
+from harness.commands.options import Overrides, ScenarioName, Seed, Workers, check_fits, check_thresholds, warnings_of
 from harness.errors import UsageError
 from harness.figures.tables import planned_due
 from harness.plan import make_plan
@@ -59,6 +59,7 @@ def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None,
     limits = capacity.limits_here()
     rows.append(_connections(capacity.room_of(loaded, plan, workers, address, limits)))
     terminal.print_table(["", loaded.name, ""], rows)
+    terminal.print_lines(warnings_of(loaded, plan))
     check_fits(source, capacity.misfits(loaded, plan, workers, address, limits))
     print("Fits this machine. Valid.")
 

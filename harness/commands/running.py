@@ -30,6 +30,7 @@ from harness.commands.options import (
     conclude_run,
     foreign_of,
     run_folder,
+    warnings_of,
     watched_in,
 )
 from harness.crew import crew_for, workers_of
@@ -45,7 +46,7 @@ from harness.runfolder import RunFolder, WorkerRecord
 from harness.scenario import Scenario
 from harness.signals import Signals
 from harness.watch import checked, checked_folder
-from reports.terminal import LiveView
+from reports import terminal
 
 
 def run(
@@ -110,9 +111,10 @@ def run(
         "ends as soon as all is delivered and no fault is to come",
         flush=True,
     )
+    terminal.print_lines(warnings_of(loaded, plan))
     base = _baseline(baseline, tolerance, order)
     with Signals() as signals:
-        with LiveView(loaded.name) as view:
+        with terminal.LiveView(loaded.name) as view:
             Run(order, view, signals).execute()
         print("Counting, judging, drawing", flush=True)
         code = conclude_run(folder, assertions_of(loaded))
