@@ -20,6 +20,7 @@ from harness.commands.options import (
     Workers,
     assertions_of,
     check_fits,
+    check_listening,
     check_name,
     check_thresholds,
     command_line,
@@ -114,6 +115,7 @@ def calibrate(
     )
     calibration = Calibration(order, assertions, folder, runs)
     calibration.check_folder()
+    check_listening(foreign)
     print(f"{runs} runs of {loaded.name}, at most {loaded.deadline:g} s each and some seconds around it, into {folder}")
     with Signals() as signals:
         made = calibration.execute(terminal.QuietView, lambda text: print(text, flush=True), signals)

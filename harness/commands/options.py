@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from harness.confine import links_in
+from harness.connecting import check_listens
 from harness.errors import BrokenRunError, ConfigurationError, UsageError
 from harness.foreign import Foreign, examine
 from harness.judge.bearing import too_small
@@ -99,6 +100,12 @@ def foreign_of(
         check_mock_is_meant(source, loaded)
         return None
     return examine(url, loaded, plan, workers, os.environ, allow_command=allow_command)
+
+
+def check_listening(foreign: Foreign | None) -> None:
+    """Raise UsageError where a server of the user's takes no connection. The last check: it is the one that the server sees."""
+    if foreign is not None:
+        check_listens(foreign.origin, foreign.address, foreign.context)
 
 
 def check_mock_is_meant(source: str, loaded: Scenario) -> None:

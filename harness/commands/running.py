@@ -24,6 +24,7 @@ from harness.commands.options import (
     Target,
     assertions_of,
     check_fits,
+    check_listening,
     check_name,
     check_thresholds,
     command_line,
@@ -106,6 +107,7 @@ def run(
         prometheus=prometheus,
         prometheus_sd=prometheus_sd and checked_folder("--prometheus-sd", prometheus_sd),
     )
+    check_listening(foreign)
     print(
         f"{loaded.name}: at most {loaded.longest_s:g} s, and some seconds to start and to judge; "
         "ends as soon as all is delivered and no fault is to come",

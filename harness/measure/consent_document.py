@@ -17,7 +17,7 @@ from pathlib import Path
 
 from harness import consent
 from harness.address import Origin, redirect_of
-from harness.certificates import context_of
+from harness.connecting import connected
 from harness.errors import UsageError
 
 _SECRET_BYTES = 32
@@ -95,27 +95,13 @@ def _get(
         "User-Agent: upload-harness\r\nConnection: close\r\n\r\n"
     )
     try:
-        with _connected(origin, address, context, until_s, clock) as connection:
+        with connected(origin, address, context, max(0.01, until_s - clock()), clock) as connection:
             connection.sendall(request.encode())
             data = _until_closed(connection, until_s, clock)
     except (OSError, ValueError) as error:
         message = f"GET {consent.PATH}: {type(error).__name__}: {error}"
         raise UnreadableError(message) from None
     return _parsed(data)
-
-
-def _connected(
-    origin: Origin, address: str, context: ssl.SSLContext | None, until_s: float, clock: Callable[[], float]
-) -> socket.socket:
-    connection = socket.create_connection((address, origin.port), max(0.01, until_s - clock()))
-    if origin.scheme == "http":
-        return connection
-    try:
-        connection.settimeout(max(0.01, until_s - clock()))  # for the handshake as a whole
-        return (context or context_of(None)).wrap_socket(connection, server_hostname=origin.host)
-    except (OSError, ValueError):
-        connection.close()
-        raise
 
 
 def _until_closed(connection: socket.socket, until_s: float, clock: Callable[[], float]) -> bytes:

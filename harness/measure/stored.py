@@ -10,7 +10,6 @@ import hashlib
 import http.client
 import json
 import re
-import socket
 import ssl
 import subprocess
 import tempfile
@@ -21,7 +20,7 @@ from typing import IO, Any, TypeVar
 from urllib.parse import quote
 
 from harness.address import Origin
-from harness.certificates import context_of
+from harness.connecting import connected
 from harness.errors import UsageError
 from harness.placeholders import Template, pattern
 from harness.plan import Plan
@@ -64,7 +63,7 @@ class Door:
         self._may_send()
         connection = http.client.HTTPConnection(self.origin.host, self.origin.port, timeout=timeout_s)
         try:
-            connection.sock = self._connected(timeout_s)
+            connection.sock = connected(self.origin, self.address, self._context, timeout_s)
             connection.request("GET", path, headers={"Host": self.origin.host_header, **headers})
             yield connection.getresponse()
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -72,16 +71,6 @@ class Door:
             raise UnreadStockError(message) from error
         finally:
             connection.close()
-
-    def _connected(self, timeout_s: float) -> socket.socket:
-        plain = socket.create_connection((self.address, self.origin.port), timeout_s)
-        if self.origin.scheme == "http":
-            return plain
-        try:
-            return (self._context or context_of(None)).wrap_socket(plain, server_hostname=self.origin.host)
-        except (OSError, ValueError):
-            plain.close()
-            raise
 
 
 def listed(source: StoredUrl, door: Door, plan: Plan) -> Iterator[Row]:

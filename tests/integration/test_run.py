@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import socket
 
 import duckdb
 import pytest
@@ -268,8 +269,12 @@ def test_a_run_goes_on_to_its_verdict_when_the_reader_of_its_output_has_gone(sta
 
 
 def test_an_upload_server_of_the_users_is_driven_without_the_mock(start, tiny, tmp_path):
-    """Nothing listens there: every attempt is refused, and nothing is proved."""
-    run = start(tiny, "--target", "http://127.0.0.1:9", "--set", "deadline=3s")
+    """It vanishes before the first attempt: every one is refused, and nothing is proved."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        run = start(tiny, "--target", f"http://127.0.0.1:{server.getsockname()[1]}", "--set", "deadline=3s")
+        for line in run.process.stdout:
+            if line.startswith("Starting the generator"):  # it was there when the harness looked
+                break
     code, output = run.end()
     assert code == ExitCode.INVALID, output
     assert load_summary(RunFolder(run.folder)).attempts.by_outcome.keys() == {"refused"}
