@@ -57,12 +57,12 @@ def liveness_sentence(audit: Audit) -> str:
         return f"Live: all {count(audit.sets.planned)} pages were held by the deadline."
     if audit.liveness == "unknown":
         return "Liveness is unknown: it can't be told whether every page was held by the deadline."
-    numbers = [(audit.counts.undelivered, "undelivered"), (audit.counts.unattempted, "unattempted")]
-    known = ", ".join(f"{count(number)} {word}" for number, word in numbers if number)
     if audit.missed is None:
-        return f"Not live: {known}."
+        return f"Not live: {count(audit.counts.unattempted or 0)} unattempted."
     missed = f"{count(audit.missed)} of {quantities.plural(audit.sets.planned, 'page')}"
-    return f"Not live: {missed} not held as planned by the deadline{f' ({known})' if known else ''}."
+    parts = sorted(audit.missed_by.items(), key=lambda part: -part[1])
+    named = ", ".join(f"{count(number)} {word}" for word, number in parts)
+    return f"Not live: {missed} not held as planned by the deadline{f' ({named})' if named else ''}."
 
 
 def unsafe_in_words(counts: AuditCounts) -> str:

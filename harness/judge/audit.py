@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from harness.confine import content_of, why_unread
 from harness.errors import BrokenRunError
-from harness.figures.fates import UNSAFE, Category, Fates, InTime
+from harness.figures.fates import CATEGORIES, UNSAFE, Category, Fates, InTime
 from harness.figures.held import copies_in_words, pages_in_words
 from harness.judge.results import Audit, AuditedPage, AuditSets, Copy, Planned, Tristate
 from harness.runfolder import RunFolder
@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 
     from harness.figures.rows import Rows
 
+    BoolArray = npt.NDArray[np.bool_]
     IntArray = npt.NDArray[np.int64]
 
+LATE = "late"
+"""Held as planned, but not by the deadline."""
 LISTED = 10_000
 """Most pages of a category that audit.json lists; the counts are exact whatever their number."""
 
@@ -51,6 +54,7 @@ def audit_of(folder: RunFolder, rows: Rows, fates: Fates) -> Audit:
         ),
         counts=counts,
         missed=None if fates.held is None else int((in_time == InTime.NO).sum()),
+        missed_by={} if fates.held is None else _missed_by(fates, in_time == InTime.NO),
         pages={str(category): _listed(folder, rows, fates, category) for category in listed},
         not_listed={str(category): max(0, len(chosen) - LISTED) for category, chosen in listed.items()},
     )
@@ -78,6 +82,14 @@ def _doubts(fates: Fates) -> Iterator[str]:
 
 def _in_time(rows: Rows, fates: Fates) -> IntArray:
     return fates.in_time(rows.acknowledged_s, rows.record.deadline_s, rows.record.t0_epoch)
+
+
+def _missed_by(fates: Fates, missed: BoolArray) -> dict[str, int]:
+    """What became of the pages that were not held by the deadline: each is counted once."""
+    late = int((missed & fates.as_planned).sum())
+    numbers = np.bincount(fates.category[missed & ~fates.as_planned], minlength=len(CATEGORIES))
+    found = {LATE: late, **{str(category): int(number) for category, number in zip(CATEGORIES, numbers, strict=True)}}
+    return {word: number for word, number in found.items() if number}
 
 
 def _liveness(fates: Fates, in_time: IntArray) -> Tristate:

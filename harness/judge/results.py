@@ -109,6 +109,8 @@ class Audit(_Result):
     counts: AuditCounts
     missed: int | None
     """Pages that were not held under their key with their bytes by the deadline."""
+    missed_by: dict[str, int] = {}
+    """The same by what became of them, which adds up: `late` are held as planned by now, the others have their category."""
     pages: dict[str, list[AuditedPage]]
     """The pages of each unsafe category."""
     not_listed: dict[str, int]

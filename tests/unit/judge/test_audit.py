@@ -222,6 +222,21 @@ def test_a_page_acknowledged_or_stored_after_the_deadline_is_safe_and_not_live(t
     made.store([made.stored_row(0, stored_at=1009.4), made.stored_row(1, stored_at=1010.9)])
     found = audited(made.finish("deadline", at_s=11.0))
     assert (found.safety, found.liveness, found.missed, found.counts.ok) == (True, False, 1, 2)
+    assert found.missed_by == {"late": 1}
+
+
+def test_the_pages_that_missed_the_deadline_are_told_apart_and_add_up(tmp_path):
+    made = RunBuilder(tmp_path / "run", stations=8, pages_each=1, deadline_s=10.0, t0_epoch=1000.0)
+    for page in range(5):
+        made.attempt(page, due_s=9.0, done_s=9.5 if page != 1 else 11.0)
+    made.attempt(5, due_s=9.0, done_s=9.9, outcome=Outcome.RESET)
+    held = [made.stored_row(0, stored_at=1009.4), made.stored_row(1, stored_at=1010.9)]
+    spoilt = made.stored_row(2, stored_at=1009.4, sha256="0" * 64)
+    misfiled = made.stored_row(3, stored_at=1009.4, station="3509191001999")
+    made.store([*held, spoilt, misfiled])
+    found = audited(made.finish("deadline", at_s=11.0))
+    assert found.missed_by == {"late": 1, "misfiled": 1, "corrupted": 1, "lost": 1, "undelivered": 1, "unattempted": 2}
+    assert found.missed == sum(found.missed_by.values()) == 7
 
 
 def test_a_page_stored_in_time_and_acknowledged_too_late_is_live(tmp_path):

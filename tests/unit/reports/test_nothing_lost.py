@@ -19,9 +19,9 @@ def test_each_verdict_has_its_sentence() -> None:
     assert liveness_sentence(audit()) == "Live: all 1,086 pages were held by the deadline."
     assert safety_sentence(audit(recovered=2)).endswith("; 2 more whose acknowledgement never arrived.")
     assert safety_sentence(unsafe()) == "Not safe: 1 altered, 30 lost, 1 unexpected."
-    late = audit(liveness=False, missed=9, undelivered=3, unattempted=2)
-    assert liveness_sentence(late) == (
-        "Not live: 9 of 1,086 pages not held as planned by the deadline (3 undelivered, 2 unattempted)."
+    parts = {"late": 25, "lost": 1, "undelivered": 213, "unattempted": 410}
+    assert liveness_sentence(audit(liveness=False, missed=649, missed_by=parts)) == (
+        "Not live: 649 of 1,086 pages not held as planned by the deadline (410 unattempted, 213 undelivered, 25 late, 1 lost)."
     )
     assert liveness_sentence(unsafe()) == "Not live: 30 of 1,086 pages not held as planned by the deadline."
     assert safety_sentence(unknown()) == "Safety is unknown: what the server holds is not known: gone."
