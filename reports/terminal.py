@@ -24,6 +24,7 @@ from harness.judge.results import Audit, Verdict
 from reports import nothing_lost
 from reports.keyfigures import by_how_much, headline, key_figures, meaning
 from reports.live import Snapshot, panel, plain_line
+from reports.places import place
 from reports.quantities import glue, quantity, visible
 
 __all__ = [
@@ -194,7 +195,7 @@ def print_verdict(
     out.print(figures)
     out.print()
     if report_path is not None:
-        out.print(Text(f"Report: {report_path}"), soft_wrap=True)
+        out.print(Text(f"Report: {place(report_path)}"), soft_wrap=True)
 
 
 def print_audit(audit: Audit, output: Console | None = None) -> None:

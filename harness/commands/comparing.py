@@ -44,6 +44,7 @@ from harness.signals import Signals
 from reports import terminal
 from reports.comparison import table
 from reports.comparison.ci import announce_comparison
+from reports.places import place
 
 COMPARISONS, CALIBRATIONS = RUNS / "comparisons", RUNS / "calibrations"
 
@@ -116,7 +117,9 @@ def calibrate(
     calibration = Calibration(order, assertions, folder, runs)
     calibration.check_folder()
     check_listening(foreign)
-    print(f"{runs} runs of {loaded.name}, at most {loaded.deadline:g} s each and some seconds around it, into {folder}")
+    print(
+        f"{runs} runs of {loaded.name}, at most {loaded.deadline:g} s each and some seconds around it, into {place(folder)}"
+    )
     with Signals() as signals:
         made = calibration.execute(terminal.QuietView, lambda text: print(text, flush=True), signals)
     if signals.heard is not None:
@@ -143,7 +146,7 @@ def show(comparison: Comparison, page: Path) -> None:
     for _, key, *_, reason in rows:
         if reason:
             print(f"  - {key}: {reason}")
-    print(f"\nComparison: {page}")
+    print(f"\nComparison: {place(page)}")
     terminal.print_lines(announce_comparison(comparison))
 
 
@@ -156,7 +159,7 @@ def _show_noise(noise: Noise, path: Path) -> None:
         print(
             f"\nWider than the usual tolerance of {usual}, by which `harness compare` won't judge them: {', '.join(blind)}."
         )
-    print(f"\nKept for this machine and scenario: {path}")
+    print(f"\nKept for this machine and scenario: {place(path)}")
 
 
 def _runs_of(paths: list[Path]) -> list[RunFolder]:

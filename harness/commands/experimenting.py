@@ -15,6 +15,7 @@ from harness.figures.tables import planned_due
 from harness.judge.thresholds import check_all
 from harness.signals import Signals
 from reports import terminal
+from reports.places import place
 
 EXPERIMENTS = RUNS / "experiments"
 
@@ -37,13 +38,16 @@ def experiment(
     folder = (out or EXPERIMENTS / loaded.name).absolute()
     matrix = Matrix(loaded, cells, folder, command_line())
     matrix.check_folder()
-    print(f"{len(cells)} cells: {len(loaded.variants)} variants, {len(loaded.seeds)} seeds, into {folder}", flush=True)
+    print(
+        f"{len(cells)} cells: {len(loaded.variants)} variants, {len(loaded.seeds)} seeds, into {place(folder)}",
+        flush=True,
+    )
     with Signals() as signals:
         finished = matrix.run(terminal.QuietView, lambda text: print(text, flush=True), signals)
     figures = matrix.figures()
     page = render_experiment(folder, figures)
     terminal.print_table(*table.brief(figures))
-    print(f"\n{table.finding(figures)}.\nReport: {page}")
+    print(f"\n{table.finding(figures)}.\nReport: {place(page)}")
     if not finished:
         print("Interrupted; the same command goes on where it stopped.")
         raise typer.Exit(ExitCode.INTERRUPTED)

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from reports.live import panel, plain_line
+from reports.places import place
 from reports.terminal import LiveView, Snapshot, console, print_runs, print_table, print_verdict
 from tests.unit.reports import evening
 
@@ -169,6 +170,24 @@ def test_the_verdict_names_every_threshold_with_observed_limit_and_breach() -> N
     assert "held  p95(delivery_seconds) < 10  1.8 s  10 s  82 % to spare" in rows
     assert "BREACHED  stations.completed_by_deadline_ratio >= 95%  93 %  95 %  2.5 points below the limit" in rows
     assert rows[-1] == f"Report: {REPORT}"
+
+
+@pytest.mark.parametrize("command", ["run", "report"])
+def test_every_command_says_in_one_way_where_the_report_is(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = {"run": REPORT.absolute(), "report": REPORT}[command]
+    stream = io.StringIO()
+    print_verdict(evening.verdict("pass"), evening.summary(), told, console(stream))
+    assert f"Report: {REPORT}" in lines(stream)
+
+
+def test_a_report_elsewhere_is_told_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert place(Path("../there/index.html")) == str(tmp_path / "there" / "index.html")
+    assert place(tmp_path / "here" / "runs") == "runs"
 
 
 def test_an_invalid_verdict_gives_its_reasons_and_judges_no_threshold() -> None:
