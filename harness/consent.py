@@ -46,8 +46,8 @@ class Consent(BaseModel):
     contact: Annotated[str, Field(min_length=3, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
     until: AwareDatetime
     """When the consent ends; with a time zone."""
-    max_requests_per_s: Annotated[float, Field(ge=1, le=1e7, allow_inf_nan=False)]
-    """Requests of any kind in any second, over all workers."""
+    max_requests_per_s: Annotated[float, Field(strict=True, ge=1, le=1e7, allow_inf_nan=False)]
+    """Requests of any kind in any second, over all workers. A number: `true` and "10" are none, and nobody's rate."""
 
 
 def token_of(secret: bytes, origin: Origin) -> str:

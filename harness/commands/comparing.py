@@ -24,10 +24,12 @@ from harness.commands.options import (
     check_name,
     check_thresholds,
     command_line,
+    crew_size,
     foreign_of,
     own_assertions,
     run_folder,
 )
+from harness.crew import workers_of
 from harness.errors import ExitCode
 from harness.figures.comparable import GATED
 from harness.figures.tables import planned_due
@@ -94,7 +96,7 @@ def calibrate(
     runs: Annotated[int, typer.Option("--runs", min=FEWEST_RUNS, max=100, help="How many runs; more see smaller changes.")] = 10,
     overrides: Overrides = [],
     seed: Seed = None,
-    workers: Workers = 1,
+    workers: Workers = None,
     target: Target = None,
     allow_command: AllowCommand = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the runs. Default: runs/calibrations/<time>-<name>-<hex>.")] = None,
@@ -104,16 +106,15 @@ def calibrate(
 
     loaded = scenario_files.load(source, overrides, seed, planned_due)
     check_thresholds(source, loaded)
-    plan = make_plan(loaded)
-    foreign = foreign_of(target, source, loaded, plan, workers, allow_command=allow_command)
-    check_fits(source, capacity.misfits(loaded, plan, workers, None if foreign is None else foreign.address))
+    number, plan = workers_of(workers), make_plan(loaded)
+    count = number or crew_size(loaded, plan)
+    foreign = foreign_of(target, source, loaded, plan, count, allow_command=allow_command)
+    check_fits(source, capacity.misfits(loaded, plan, count, None if foreign is None else foreign.address))
     folder = (out or CALIBRATIONS / f"{_stamp(loaded.name)}").absolute()
     check_name(folder)
     assertions = assertions_of(loaded)
     limits = limits_s(assertions)
-    order = Order(
-        loaded, plan, RunFolder(folder), folder.name, command_line(), limits, workers=workers, foreign=foreign
-    )
+    order = Order(loaded, plan, RunFolder(folder), folder.name, command_line(), limits, workers=count, foreign=foreign)
     calibration = Calibration(order, assertions, folder, runs)
     calibration.check_folder()
     check_listening(foreign)

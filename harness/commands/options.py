@@ -9,8 +9,10 @@ from typing import Annotated
 
 import typer
 
+from harness import machine
 from harness.confine import links_in
 from harness.connecting import check_listens
+from harness.crew import crew_for
 from harness.errors import BrokenRunError, ConfigurationError, UsageError
 from harness.foreign import Foreign, examine
 from harness.judge.bearing import too_small
@@ -32,7 +34,10 @@ Overrides = Annotated[
     list[str], typer.Option("--set", metavar="K=V", help="Override a key: client.retry.strategy=none")
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Another seed than the scenario's.")]
-Workers = Annotated[int, typer.Option(min=1, max=64, help="Processes that send.")]
+Workers = Annotated[
+    str | None,
+    typer.Option(metavar="N|auto", help="Processes that send; auto: as many as the plan needs. Default: 1."),
+]
 PrometheusUrl = Annotated[
     str | None,
     typer.Option("--prometheus", metavar="URL", help="Take throughput and failures from this Prometheus's scrapes."),
@@ -77,6 +82,13 @@ def check_thresholds(source: str, loaded: Scenario) -> None:
     """Raise ConfigurationError for assertions that can't be judged."""
     check_all(assertions_of(loaded), source, [fault.name for fault in loaded.faults])
     check_watched([watched.assertion for watched in watched_in(loaded)], source)
+
+
+def crew_size(loaded: Scenario, plan: Plan) -> int:
+    """The processes that `--workers auto` means on this machine; says how many, and why."""
+    crew = crew_for(loaded, plan, machine.cores())
+    print(crew, flush=True)
+    return crew.workers
 
 
 def warnings_of(loaded: Scenario, plan: Plan) -> list[str]:

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from harness import capacity, scenario_files
-from harness.commands.options import Overrides, ScenarioName, Seed, Workers, check_fits, check_thresholds, warnings_of
+from harness.commands.options import (
+    Overrides,
+    ScenarioName,
+    Seed,
+    Workers,
+    check_fits,
+    check_thresholds,
+    crew_size,
+    warnings_of,
+)
+from harness.crew import workers_of
 from harness.errors import UsageError
 from harness.figures.tables import planned_due
 from harness.plan import make_plan
@@ -35,11 +45,12 @@ def init(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the n
     print(f"Wrote {path}. Next: harness validate {path}; harness run {path}")
 
 
-def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None, workers: Workers = 1) -> None:
+def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None, workers: Workers = None) -> None:
     """Check a scenario, plan it dry: MB, peaks, does it fit here."""
     loaded = scenario_files.load(source, overrides, seed, planned_due)
     check_thresholds(source, loaded)
-    plan = make_plan(loaded)
+    number, plan = workers_of(workers), make_plan(loaded)
+    senders = number or crew_size(loaded, plan)
     numbers = forecast(plan, loaded.deadline)
     closed = "" if plan.rounds is None else f" at the earliest ({count(len(plan.rounds.phones))} phones)"
     rows = [
@@ -57,10 +68,10 @@ def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None,
     ]
     address = None if loaded.target is None else capacity.LOOPBACK
     limits = capacity.limits_here()
-    rows.append(_connections(capacity.room_of(loaded, plan, workers, address, limits)))
+    rows.append(_connections(capacity.room_of(loaded, plan, senders, address, limits)))
     terminal.print_table(["", loaded.name, ""], rows)
     terminal.print_lines(warnings_of(loaded, plan))
-    check_fits(source, capacity.misfits(loaded, plan, workers, address, limits))
+    check_fits(source, capacity.misfits(loaded, plan, senders, address, limits))
     print("Fits this machine. Valid.")
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from harness import capacity, machine, scenario_files
+from harness import capacity, scenario_files
 from harness.commands.comparing import ToleranceOption, compare_with_baseline
 from harness.commands.joining import JOIN_TIMEOUT, Bind, JoinTimeout, RemoteWorkers, check_reachable, invitation
 from harness.commands.options import (
@@ -22,6 +22,7 @@ from harness.commands.options import (
     ScenarioName,
     Seed,
     Target,
+    Workers,
     assertions_of,
     check_fits,
     check_listening,
@@ -29,22 +30,22 @@ from harness.commands.options import (
     check_thresholds,
     command_line,
     conclude_run,
+    crew_size,
     foreign_of,
     run_folder,
     warnings_of,
     watched_in,
 )
-from harness.crew import crew_for, workers_of
+from harness.crew import workers_of
 from harness.errors import ConfigurationError, UsageError
 from harness.figures.tables import planned_due
 from harness.judge.compare import unlike
 from harness.judge.thresholds import limits_s
 from harness.judge.tolerances import parse_tolerances
 from harness.order import Order, describe
-from harness.plan import Plan, make_plan
+from harness.plan import make_plan
 from harness.run import Run
 from harness.runfolder import RunFolder, WorkerRecord
-from harness.scenario import Scenario
 from harness.signals import Signals
 from harness.watch import checked, checked_folder
 from reports import terminal
@@ -55,7 +56,7 @@ def run(
     overrides: Overrides = [],
     seed: Seed = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; must be empty or new. Default: runs/<time>-<name>-<hex>.")] = None,
-    workers: Annotated[str | None, typer.Option(metavar="N|auto", help="Processes that send; auto: as many as the plan needs. Default: 1.")] = None,
+    workers: Workers = None,
     remote_workers: RemoteWorkers = None,
     bind: Bind = None,
     join_timeout: JoinTimeout = JOIN_TIMEOUT,
@@ -76,7 +77,7 @@ def run(
     if prometheus is not None:
         checked("--prometheus", prometheus)
     plan = make_plan(loaded)
-    count = remote_workers or number or _auto(loaded, plan)
+    count = remote_workers or number or crew_size(loaded, plan)
     _check_ports(metrics_port, count)
     foreign = foreign_of(target, source, loaded, plan, count, allow_command=allow_command)
     address = None if foreign is None else foreign.address
@@ -124,12 +125,6 @@ def run(
             compared = compare_with_baseline(base, folder, tolerance)
             code = code or compared  # what the run itself has come to weighs more than what it is beside another
         raise typer.Exit(code if signals.heard is None else 128 + signals.heard)
-
-
-def _auto(loaded: Scenario, plan: Plan) -> int:
-    crew = crew_for(loaded, plan, machine.cores())
-    print(crew, flush=True)
-    return crew.workers
 
 
 def _baseline(path: Path | None, tolerance: list[str], order: Order) -> RunFolder | None:

@@ -63,6 +63,11 @@ def test_a_plan_that_does_not_fit_this_machine_is_refused_with_the_arithmetic(tm
         (["run", "smoke", "--out", "/dev/null/x"], "/dev/null/x"),
         (["run", "smoke", "--target", "http://127.0.0.1:8080/path"], "--target"),
         (["run", "smoke", "--target", "http://127.0.0.1:1"], "nobody listens at http://127.0.0.1:1"),
+        (
+            ["calibrate", "smoke", "--workers", "auto", "--target", "http://127.0.0.1:1"],
+            "--workers auto: 1 (the plan's",
+        ),
+        (["calibrate", "smoke", "--workers", "many"], '--workers "many" should be a number from 1 to 64, or auto'),
         (["validate", "smoke", "--set", "deadline=1e400s"], "too large for a duration"),
         (["validate", "kaliwates", "--set", "stations.count=1000"], "kaliwates has 362 stations"),
         (["run", "smoke", "--name", "../x"], "--name"),
