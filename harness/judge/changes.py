@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.figures.resampling import FEWEST_UNITS, Rate, Spreading, Statistic, log_ratio, resample
+from harness.figures.resampling import FEWEST_UNITS, Quantile, Rate, Spreading, Statistic, log_ratio, resample
 from harness.figures.student import student_t
 from harness.judge.comparison import FAR, How
 
@@ -90,17 +90,24 @@ def _over_blocks(base: Seen, run: Seen, alpha: float, rng: np.random.Generator) 
     text = f"{found.blocks} blocks of {found.block_units:.1f} neighbours in time, {together}"
     vague = ""
     if low != high and max(found.log_ratio - low, high - found.log_ratio) > _FAR_LOG:
-        vague = _LAST_ONE if isinstance(base.statistic, Rate) else _too_few(found, alpha)
+        vague = _too_few(found, base.statistic, alpha)
     return LogChange(found.log_ratio, low, high, "blocks of time", text, vague)
 
 
-def _too_few(found: Spreading, alpha: float) -> str:
+def _too_few(found: Spreading, statistic: Statistic, alpha: float) -> str:
     """Why one pair of runs can't tell how much has changed, and how many stations could, in words."""
+    if isinstance(statistic, Rate):  # no number of stations mends that: it ends with one of them
+        return (
+            f"{found.blocks} blocks that wait together, and when the last station is done, differ too much for an interval: "
+            "compare more runs a side"
+        )
     enough = found.units_for(alpha, _FAR_LOG)
-    if enough is None:
+    if enough is None and isinstance(statistic, Quantile):
         return (
             "an interval can't leave out that it never arrives: compare a lower percentile, more stations, or more runs"
         )
+    if enough is None:
+        return "an interval can't leave out that it is nothing at all: compare more stations, or more runs"
     stations = round(found.blocks * found.block_units)
     return (
         f"{stations} stations are too few for an interval: they make {found.blocks} blocks of about {found.block_units:.0f} that "

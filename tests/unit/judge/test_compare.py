@@ -109,6 +109,15 @@ def test_an_interval_that_can_not_leave_out_never_says_so():
     assert "never arrives" in p95.reason
 
 
+def test_a_share_that_could_be_nothing_says_so():
+    waves = in_waves(1, 60)
+    waves[9:] = np.inf  # three stations side by side are complete
+    assert (
+        "it is nothing at all"
+        in figure(answer(compared(waves), compared(waves[::-1])), "stations.completed_by_deadline_ratio").reason
+    )
+
+
 def test_two_seeds_that_differ_widely_say_how_many_would_do():
     sides = [
         [compared(pages(seed, slower=by), seed=seed) for seed, by in ((1, one), (2, other))]
