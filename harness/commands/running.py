@@ -108,13 +108,13 @@ def run(
         prometheus=prometheus,
         prometheus_sd=prometheus_sd and checked_folder("--prometheus-sd", prometheus_sd),
     )
+    terminal.print_lines(warnings_of(loaded, plan))
     check_listening(foreign)
     print(
         f"{loaded.name}: at most {loaded.longest_s:g} s, and some seconds to start and to judge; "
         "ends as soon as all is delivered and no fault is to come",
         flush=True,
     )
-    terminal.print_lines(warnings_of(loaded, plan))
     base = _baseline(baseline, tolerance, order)
     with Signals() as signals:
         with terminal.LiveView(loaded.name) as view:

@@ -40,6 +40,19 @@ def test_validate_tells_stations_pages_bytes_and_peaks(tmp_path):
         assert said in output
 
 
+def test_a_percentile_that_the_plan_can_not_bear_is_warned_of_and_stops_nothing(tmp_path):
+    unbearable = ["smoke", "--set", "thresholds.0.assert=p99.9(delivery_seconds) < 5s"]
+    warning = "Warning: p99.9(delivery_seconds) < 5s will fail for want of data: it needs 10,000 pages, the plan has 60"
+    code, output = told("validate", *unbearable, cwd=tmp_path)
+    assert (code, warning in output.splitlines()) == (0, True), output
+    code, output = told(
+        "run", *unbearable, "--target", "http://127.0.0.1:1", cwd=tmp_path
+    )  # which stops it, all else is well
+    assert (code, warning in output.splitlines()) == (ExitCode.USAGE, True), output
+    assert "--target: nobody listens at http://127.0.0.1:1: start the server" in output
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_plan_that_does_not_fit_this_machine_is_refused_with_the_arithmetic(tmp_path):
     arguments = ["--set", "stations.region=jember", "--set", "client.max_in_flight=1000000", "--set", "photos.size=2KB"]
     code, output = told("validate", "kaliwates", *arguments, "--set", "stations.region=provinces", cwd=tmp_path)
@@ -62,7 +75,6 @@ def test_a_plan_that_does_not_fit_this_machine_is_refused_with_the_arithmetic(tm
         (["validate", "smoke", "--workers", "0"], "--workers"),
         (["run", "smoke", "--out", "/dev/null/x"], "/dev/null/x"),
         (["run", "smoke", "--target", "http://127.0.0.1:8080/path"], "--target"),
-        (["run", "smoke", "--target", "http://127.0.0.1:1"], "nobody listens at http://127.0.0.1:1"),
         (
             ["calibrate", "smoke", "--workers", "auto", "--target", "http://127.0.0.1:1"],
             "--workers auto: 1 (the plan's",

@@ -45,11 +45,11 @@ def finished(tmp_path_factory):
 
 
 def test_a_run_passes_says_so_and_leaves_every_file(finished):
-    _, folder, code, output = finished
+    place, folder, code, output = finished
     assert code == ExitCode.PASSED, output
     assert "PASS" in output
     assert "stations.completed_by_deadline_ratio >= 100%" in output
-    assert str(folder / "report" / "index.html") in output
+    assert f"Report: {folder.relative_to(place)}/report/index.html" in output.splitlines()
     for name in FILES:
         assert (folder / name).stat().st_size > 0, name
 
