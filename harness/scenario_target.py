@@ -114,9 +114,7 @@ class Login(Frozen):
     @model_validator(mode="after")
     def _has_no_literal_secret(self) -> Self:
         if written_secrets.in_fields(self.body):  # told of the table, not of the body: a body would be repeated
-            message = (
-                "body holds a password: take it from the environment, as in ${TARGET_PASSWORD}, or the station's {pin}"
-            )
+            message = written_secrets.ADVICE_ON_BODY
             raise ValueError(message)
         return self
 

@@ -14,6 +14,8 @@ ADVICE = (
     "what is written out stands in the run folder"
 )
 """For whoever wrote one out."""
+ADVICE_ON_BODY = "body holds a password: take it from the environment, as in ${TARGET_PASSWORD}, or the station's {pin}"
+"""The same, in a login's body."""
 _HEADER = re.compile(
     r"(?i)auth(?!or(?!iz))|cookie|token|secret|passw|credential|(?<!idempotency-)key$|signature|session"
 )
