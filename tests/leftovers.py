@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import weakref
+from pathlib import Path
 from typing import Any
 
 GRACE_S = 5.0
@@ -33,7 +34,7 @@ def _settings() -> dict[str, Any]:
     environment = dict(os.environ)
     environment.pop("PYTEST_CURRENT_TEST", None)
     return {
-        "environment": environment, "current folder": os.getcwd(), "sys.path": list(sys.path),
+        "environment": environment, "current folder": Path.cwd(), "sys.path": list(sys.path),
         "signal handlers": [signal.getsignal(number) for number in SIGNALS],
         "limit of descriptors": resource.getrlimit(resource.RLIMIT_NOFILE),
         "garbage collector": (gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()),

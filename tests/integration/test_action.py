@@ -36,7 +36,13 @@ def run_step(place, inputs):
     told["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
     return subprocess.run(
-        command, cwd=place, env=environment(**told, **filled), capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        command,
+        cwd=place,
+        env=environment(**told, **filled),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
 
 

@@ -22,7 +22,9 @@ from tests.integration.conftest import TINY, told
 from tests.run_builder import RunBuilder
 
 ANSWERS = {ExitCode.PASSED, ExitCode.USAGE, ExitCode.INVALID, ExitCode.FAILED}
-RULES = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+RULES = settings(
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 SHIPPED = sorted(path.read_text("utf-8") for path in SCENARIO_FOLDER.iterdir() if path.name.endswith(".toml"))
 VALUES = st.sampled_from(

@@ -79,7 +79,7 @@ def lead(hosts, started, *options):
 
 def serve(hosts, started, number, *python, **more):
     """`harness worker` on another host; `python` is code to run first, in its process."""
-    words = ["worker", "--master", hosts[0].address, "--join-timeout", "20s"]
+    words = ["worker", "--master", hosts[0].address, "--join-timeout", "60s"]
     if not python:
         return started(hosts[number].harness(*words, **more))
     code = "\n".join([*python, "from harness.__main__ import main", "main()"])
