@@ -44,6 +44,7 @@ async def test_a_fault_may_be_scheduled(tmp_path):
         now = (await mock.admin("GET", "/faults")).json["now"]
         await mock.admin("POST", "/faults", {"kind": "abort", "start": f"{now + 1000:.3f}s", "duration": "500s"})
         t0, statuses = mock.server._t0, []
+        assert t0 is not None
         for page, later_s in ((1, 900), (2, 1100), (3, 1600)):
             mock.server._t0 = t0 - later_s
             statuses.append((await mock.upload(page=page)).status)
