@@ -112,6 +112,7 @@ def test_bytes_that_are_no_region_are_refused(content):
                 raise
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(("stations", "fits"), [(1_000_000, True), (3_000_000, False)])
 def test_a_region_of_a_million_stations_is_loaded_in_seconds_and_one_of_three_million_refused(tmp_path, stations, fits):
     path = tmp_path / "nation.csv"

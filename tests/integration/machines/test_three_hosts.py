@@ -119,6 +119,7 @@ def check_invalid(hosts, output, code, host, why):
     return record
 
 
+@pytest.mark.timed
 @pytest.mark.peers
 def test_three_machines_make_one_run_and_every_sum_agrees(hosts, started):
     run, b, c = lead(hosts, started), serve(hosts, started, 1), serve(hosts, started, 2)
