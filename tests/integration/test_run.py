@@ -235,6 +235,7 @@ def test_a_signal_before_the_first_upload_ends_at_once(start, tiny):
     assert "Traceback" not in output
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(
     ("said", "number", "code"), [("Draining", signal.SIGINT, 130), ("Counting", signal.SIGTERM, 143)]
 )
