@@ -212,7 +212,8 @@ class Broken:
         self._content, self._pause_s = content, pause_s
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/metrics"
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     def _serve(self) -> None:
         try:
@@ -236,6 +237,8 @@ class Broken:
             return
 
     def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)  # else it would wait for the next connection for ever
+        self._thread.join()
         self._socket.close()
 
 
