@@ -13,14 +13,17 @@ def made(monkeypatch):
     """Makes a test that fails so many times on a machine that is busy so many times: how it ended, how often it was made."""
 
     def make(failures, busy):
-        times, machine = [], iter([True] * busy + [False] * 10)
+        times: list[None] = []
+        machine = iter([True] * busy + [False] * 10)
 
         def run(_item, log, nextitem):
             times.append(None)
             return [SimpleNamespace(failed=len(times) <= failures)]
 
         class Watched(timed.Watch):
-            was_busy = property(lambda _: next(machine))  # type: ignore[assignment]
+            @property
+            def was_busy(self):
+                return next(machine)
 
         monkeypatch.setattr(timed, "runtestprotocol", run)
         monkeypatch.setattr(timed, "Watch", Watched)
