@@ -40,7 +40,7 @@ class Watch:
         self._thread.join()
         after = psutil.cpu_times()
         spent = sum(after) - sum(self._before)
-        self.busy_ratio = 1 - (after.idle - self._before.idle) / spent if spent else 0.0
+        self.busy_ratio = max(0.0, 1 - (after.idle - self._before.idle) / spent) if spent else 0.0
 
     @property
     def was_busy(self) -> bool:

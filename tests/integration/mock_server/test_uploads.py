@@ -251,7 +251,7 @@ async def test_photos_are_kept_only_if_the_profile_says_so(tmp_path):
 
 @pytest.mark.timed
 async def test_asynchronous_reading_answers_202_and_tells_the_rest_later(tmp_path):
-    async with running(tmp_path, reading="asynchronous", reading_time="250ms", workers=1) as mock:
+    async with running(tmp_path, reading="asynchronous", reading_time="500ms", workers=1) as mock:
         first, second = await mock.upload(page=1), await mock.upload(page=2)
         assert (first.status, second.status) == (202, 202)
         assert first.headers["location"] == path_of(page=1) + "/status"
