@@ -44,4 +44,4 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         for report in terminalreporter.stats.get(word, []):
             for name, seen in getattr(report, "user_properties", ()) if report.when == "call" else ():
                 if name == timed.AGAIN:
-                    terminalreporter.write_line(f"{name}: {report.nodeid} (the machine was {seen})")
+                    terminalreporter.write_line(f"{name}: {report.nodeid}: {seen}")

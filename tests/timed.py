@@ -60,8 +60,15 @@ def make(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestRep
     for left in reversed(range(MOST)):
         with Watch() as machine:
             reports = runtestprotocol(item, log=False, nextitem=nextitem)
-        if not (left and machine.was_busy and any(report.failed for report in reports)):
+        failed = [report for report in reports if report.failed]
+        if not (left and machine.was_busy and failed):
             break
         seen = f"{machine.busy_ratio:.0%} busy, {1000 * machine.latest_s:.0f} ms late"
-        item.user_properties.append((AGAIN, seen))
+        item.user_properties.append((AGAIN, f"{seen}: {_said(failed[0])}"))
     return reports
+
+
+def _said(report: pytest.TestReport) -> str:
+    """Why it failed, in a line: who reads it sees whether that is the machine's doing."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(crash.message).splitlines()[0] if crash is not None else f"in its {report.when}"

@@ -18,7 +18,8 @@ def made(monkeypatch):
 
         def run(_item, log, nextitem):
             times.append(None)
-            return [SimpleNamespace(failed=len(times) <= failures)]
+            crash = SimpleNamespace(message="assert 2.0 < 1.0\n  where 2.0 is what it took")
+            return [SimpleNamespace(failed=len(times) <= failures, longrepr=SimpleNamespace(reprcrash=crash))]
 
         class Watched(timed.Watch):
             @property
@@ -29,6 +30,7 @@ def made(monkeypatch):
         monkeypatch.setattr(timed, "Watch", Watched)
         item: Any = SimpleNamespace(user_properties=[])
         (report,) = timed.make(item, None)
+        assert all(told.endswith("ms late: assert 2.0 < 1.0") for _, told in item.user_properties)
         return report.failed, len(times), len(item.user_properties)
 
     return make
