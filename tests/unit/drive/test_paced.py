@@ -75,6 +75,7 @@ def test_an_outage_holds_the_upload_up(sink):
     assert sent_s == pytest.approx(0.4 + 0.5, abs=0.1)
 
 
+@pytest.mark.timed
 @pytest.mark.models
 def test_a_thousand_stations_at_once_have_their_rates(sink):
     """Real rates, so nothing may run beside it; the bench measures what it is on a quiet one."""
