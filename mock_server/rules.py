@@ -120,7 +120,9 @@ class Rules:
 
     def strength(self, rule: Rule) -> float:
         """How strong a rule is right now: 0 when off."""
-        now = self._clock()
+        return self._strength_at(self._clock(), rule)
+
+    def _strength_at(self, now: float | None, rule: Rule) -> float:
         if now is None or rule.healed or not self._comes(rule.fault):
             return 0.0
         return rule.fault.strength(now)
@@ -195,15 +197,18 @@ class Rules:
         for rule in self._rules.values():
             rule.late = rule.fault.start < now - grace_s
 
-    def tell_edges(self) -> None:
-        """Tells the server what began and what ended since it was told last."""
+    def tell_edges(self) -> float | None:
+        """Tells the server what began and what ended since it was told last; seconds until the next edge that is known.
+
+        By one look at the clock: an edge that came between two looks would be neither told nor waited for.
+        """
         now = self._clock()
         for rule in tuple(self._rules.values()):
             if rule.healed or (now is not None and rule.fault.end is not None and now >= rule.fault.end):
                 rule.over.set()
             if self._server is None:
                 continue
-            is_on = self.strength(rule) > 0
+            is_on = self._strength_at(now, rule) > 0
             if is_on and not rule.is_on:
                 rule.is_on = True
                 if rule.fault.reach == "server" and not rule.late:
@@ -212,10 +217,9 @@ class Rules:
             elif rule.is_on and not is_on:
                 rule.is_on = False
                 rule.fault.on_end(self._server)
+        return self._next_edge_s(now)
 
-    def next_edge_s(self) -> float | None:
-        """Seconds until a rule begins or ends, as far as it is known."""
-        now = self._clock()
+    def _next_edge_s(self, now: float | None) -> float | None:
         if now is None:
             return None
         edges = [rule.fault.start for rule in self._rules.values() if not rule.healed]
@@ -269,8 +273,7 @@ class Rules:
         """Tells the edges as they come, until cancelled."""
         while True:
             self.changed.clear()
-            self.tell_edges()
-            delay = self.next_edge_s()
+            delay = self.tell_edges()
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):
                     await self.changed.wait()

@@ -1,8 +1,47 @@
 """What holds for all tests."""
 
-from hypothesis import settings
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests import leftovers, timed
 
 settings.register_profile(
-    "shared machine", deadline=None
+    "shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )  # how long an example takes tells of the machine's other users
 settings.load_profile("shared machine")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_behind() -> Iterator[None]:
+    """Fails a test that leaves something in its process which could strike the tests after it."""
+    before = leftovers.Before()
+    yield
+    left = before.left()
+    if left:
+        pytest.fail(f"left behind: {', '.join(left)}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Make a test whose limits are times again where the machine was busy."""
+    if item.get_closest_marker("timed") is None:
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for report in timed.make(item, nextitem):
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say which tests were made more than once, so that one which always needs it is seen."""
+    for word in ("passed", "failed"):
+        for report in terminalreporter.stats.get(word, []):
+            for name, seen in getattr(report, "user_properties", ()) if report.when == "call" else ():
+                if name == timed.AGAIN:
+                    terminalreporter.write_line(f"{name}: {report.nodeid}: {seen}")

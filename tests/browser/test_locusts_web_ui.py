@@ -16,6 +16,7 @@ import pytest
 
 from tests.browser.devtools import Page, page
 from tests.integration.conftest import wait_for
+from tests.integration.ports import free_port
 
 pytestmark = pytest.mark.browser
 
@@ -36,9 +37,7 @@ def children_of(pid: int) -> list[str]:
 def locust(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Any]]:
     """Stock Locust on our locustfile: the address of its web UI, and the process."""
     place = tmp_path_factory.mktemp("locust")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("LOCUST_", "HARNESS_"))}
     command = [sys.executable, "-P", "-m", "locust", "-f", str(LOCUSTFILE), "--web-port", str(port)]
     log = (place / "locust.log").open("wb")

@@ -2,21 +2,15 @@
 
 import contextlib
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 from harness.measure.prometheus import Prometheus, PrometheusError
+from tests.integration.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def deployed(folder):
@@ -41,11 +35,11 @@ def prometheus(config, data, *options):
         yield url
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def wait_until_ready(process, url, log):
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < until:
         with contextlib.suppress(PrometheusError):
             Prometheus(url).now()

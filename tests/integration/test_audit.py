@@ -21,7 +21,7 @@ from harness.scenario import Scenario
 from harness.signals import Signals
 from reports.junit import SAFETY
 from reports.terminal import QuietView
-from tests.integration.conftest import harness
+from tests.integration.conftest import harness, told
 from tests.planted import CATCHES, DEDUPES, SPOKEN
 
 BASE = {
@@ -210,7 +210,7 @@ def test_audit_prints_the_table_again_and_exits_99(several):
     folder, _, _ = several
     before = folder.audit.read_text()
     folder.audit.unlink()
-    code, output = harness("audit", folder.path, cwd=folder.path)
+    code, output = told("audit", folder.path, cwd=folder.path)
     assert code == ExitCode.FAILED
     assert folder.audit.read_text() == before
     assert output.startswith("Not safe: ")

@@ -11,7 +11,7 @@ from harness.errors import ExitCode
 from harness.figures.summarise import load_summary
 from harness.judge.audit import load_audit
 from harness.runfolder import RunFolder
-from tests.integration.conftest import family_of, harness, wait_for
+from tests.integration.conftest import assert_passed_or_late, family_of, harness, told, wait_for
 
 LONG = ["--set", "arrivals.over=6s", "--set", "server.service_time=200ms"]
 
@@ -91,12 +91,12 @@ def test_if_the_harness_itself_is_killed_its_children_find_out_and_the_folder_st
     run = start(tiny, *LONG, "--workers", str(workers)).uploading()
     run.process.kill()
     run.end()
-    wait_for(lambda: family_of(run.folder) == [] or None, timeout_s=10)
-    code, output = harness("report", run.folder, cwd=tmp_path)
+    wait_for(lambda: not family_of(run.folder), timeout_s=30)
+    code, output = told("report", run.folder, cwd=tmp_path)
     assert code == 0, output
     assert_accounted_for(run.folder)
     assert (run.folder / "report" / "index.html").exists()
-    assert harness("gate", run.folder, cwd=tmp_path)[0] != 0
+    assert told("gate", run.folder, cwd=tmp_path)[0] != 0
 
 
 def test_workers_that_were_still_starting_find_out_too(start, tiny):
@@ -104,7 +104,7 @@ def test_workers_that_were_still_starting_find_out_too(start, tiny):
     wait_for(lambda: process_named(run.folder, "--worker"))
     run.process.kill()
     run.end()
-    wait_for(lambda: family_of(run.folder) == [] or None, timeout_s=15)
+    wait_for(lambda: not family_of(run.folder), timeout_s=30)
 
 
 def test_what_lies_in_the_current_folder_or_at_home_does_not_steer_a_run(tiny, tmp_path):
@@ -114,8 +114,7 @@ def test_what_lies_in_the_current_folder_or_at_home_does_not_steer_a_run(tiny, t
     (tmp_path / "locust.conf").write_text("users = many\n", "utf-8")
     (tmp_path / ".locust.conf").write_text("run-time = 1s\n", "utf-8")
     code, output = harness("run", tiny, "--out", "run", cwd=tmp_path, HOME=str(tmp_path))
-    late = code == ExitCode.INVALID and "the generator was late" in output  # the machine may be too busy to measure
-    assert late or code == ExitCode.PASSED, output
+    assert_passed_or_late(code, tmp_path / "run", output)
     assert load_summary(RunFolder(tmp_path / "run")).pages.delivered == 36, output
 
 

@@ -18,7 +18,7 @@ from harness.figures.tables import read_plan
 from harness.plan import make_plan
 from harness.runfolder import RunFolder
 from harness.scenario import from_resolved
-from tests.integration.conftest import TINY, harness, wait_for
+from tests.integration.conftest import PATIENCE_S, TINY, assert_passed_or_late, harness, wait_for
 
 LOCUSTFILE = Path(__file__).parents[2] / "harness" / "drive" / "locustfile.py"
 CLOSED = TINY.replace('kind = "constant"\nover = "2s"', 'kind = "closed"\nphones = 3\nthink = { distribution = "exponential", mean = "20ms" }')  # fmt: skip
@@ -30,7 +30,7 @@ def finished(tmp_path_factory):
     place = tmp_path_factory.mktemp("closed")
     (place / "closed.toml").write_text(CLOSED, "utf-8")
     code, output = harness("run", "closed.toml", "--workers", "2", "--out", "run", cwd=place)
-    assert code in {ExitCode.PASSED, ExitCode.INVALID}, output  # the machine may be too busy to measure
+    assert_passed_or_late(code, place / "run", output)
     folder = RunFolder(place / "run")
     return folder, make_plan(from_resolved(folder.read_run().scenario)), load_rows(folder)
 
@@ -101,9 +101,9 @@ def test_stock_locust_with_two_processes_loads_a_mock_server_of_its_own_until_it
         [*LOCUST, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
         cwd=tmp_path, env=stock_environment(),
     ) as process:  # fmt: skip
-        wait_for(lambda: uploads_so_far(tmp_path) > 20, timeout_s=90)
+        wait_for(lambda: uploads_so_far(tmp_path) > 20)
         process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=PATIENCE_S)
     # the scenario's own fault may answer 503 (unavailable); nothing refused or cut: the server outlived its users
     assert set(re.findall(r"\d+\s+POST upload: (\w+)", output)) <= {"unavailable"}, output
     assert "Traceback" not in output
@@ -113,7 +113,7 @@ def test_stock_locust_with_two_processes_loads_a_mock_server_of_its_own_until_it
 def test_stock_locust_refuses_a_host_elsewhere_before_anything_starts(tmp_path):
     done = subprocess.run(
         [*LOCUST, "--host", "http://198.51.100.7"], capture_output=True, text=True, cwd=tmp_path, env=stock_environment(),
-        timeout=60, check=False,
+        timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert done.returncode == ExitCode.USAGE
     assert done.stderr.splitlines()[-1].startswith("--host http://198.51.100.7: only servers on this machine")

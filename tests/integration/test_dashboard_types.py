@@ -19,7 +19,13 @@ def types(tmp_path_factory):
     """A folder where Grafana's types and a TypeScript compiler are installed."""
     folder = tmp_path_factory.mktemp("types") / "grafana"
     shutil.copytree(Path(__file__).parent / "grafana", folder)
-    subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, check=True, capture_output=True, timeout=300)
+    subprocess.run(
+        ["npm", "ci", "--prefer-offline", "--no-audit", "--no-fund"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
     return folder
 
 

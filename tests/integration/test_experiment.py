@@ -5,7 +5,7 @@ import signal
 import subprocess
 
 from harness.errors import ExitCode
-from tests.integration.conftest import HARNESS, environment, harness, wait_for
+from tests.integration.conftest import HARNESS, PATIENCE_S, environment, harness, told, wait_for
 from tests.run_builder import RunBuilder
 
 MATRIX = """
@@ -29,9 +29,9 @@ def test_a_matrix_is_run_interrupted_and_resumed_without_repeating_a_finished_ce
     with subprocess.Popen(
         [*HARNESS, "experiment", "matrix.toml"], stdout=subprocess.PIPE, text=True, env=environment(), cwd=tmp_path
     ) as process:
-        wait_for(lambda: list((runs / "two-workers-5" / "journal").glob("*.journal")), timeout_s=90)
+        wait_for(lambda: list((runs / "two-workers-5" / "journal").glob("*.journal")))
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == ExitCode.INTERRUPTED, output
     assert "the same command goes on where it stopped" in output
     finished = (runs / "one-worker-5" / "run.json").stat().st_mtime_ns
@@ -55,7 +55,7 @@ def test_a_folder_of_another_experiment_is_not_touched(tmp_path, tiny):
     foreign = tmp_path / "runs" / "experiments" / "small" / "runs" / "one-worker-5"
     RunBuilder(foreign).finish("completed", at_s=1.0)
     before = sorted(path.stat().st_mtime_ns for path in foreign.rglob("*"))
-    code, output = harness("experiment", "matrix.toml", cwd=tmp_path)
+    code, output = told("experiment", "matrix.toml", cwd=tmp_path)
     assert code == ExitCode.USAGE
     assert "is a run of another scenario" in output
     assert sorted(path.stat().st_mtime_ns for path in foreign.rglob("*")) == before

@@ -21,8 +21,8 @@ THIRD = [  # metastable with its times a third and three of its eight workers: 7
 ]  # fmt: skip
 
 
-TRIES = 2
-"""A run that is INVALID for a neighbour on the machine is made once more; one that is wrong is not."""
+TRIES = 3
+"""A run that is INVALID for a neighbour on the machine is made again; one that is wrong is not."""
 
 
 def figures(place, *arguments):

@@ -11,7 +11,7 @@ from harness.drive.upload.http import Progress
 from harness.model import Outcome
 from harness.plan import make_plan
 from harness.scenario_files import load
-from tests.integration.conftest import TINY, harness
+from tests.integration.conftest import TINY, in_time
 from tests.integration.driving import drive, target_of
 from tests.integration.mock_server.process import process
 
@@ -206,12 +206,12 @@ def test_a_whole_run_over_tls_with_resumable_uploads_among_faults(tmp_path):
         + '[[faults]]\nkind = "ack_lost"\nprobability = "20%"\n',
         "utf-8",
     )
-    code, said = harness("run", scenario, "--out", tmp_path / "run", cwd=tmp_path)
+    code, said, folder = in_time(scenario, cwd=tmp_path)
     assert code == 0, said
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    summary = json.loads((folder / "summary.json").read_text())
     assert summary["pages"]["delivered"] == summary["pages"]["planned"] == 36
     assert summary["attempts"]["by_outcome"]["replayed"] > 0
     assert 0 < summary["attempts"]["resent_ratio"] < 0.5
-    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    record = json.loads((folder / "run.json").read_text())
     assert record["target"].startswith("https://127.0.0.1:")
-    assert "BEGIN CERTIFICATE" in (tmp_path / "run" / "server" / "certificate.pem").read_text()
+    assert "BEGIN CERTIFICATE" in (folder / "server" / "certificate.pem").read_text()

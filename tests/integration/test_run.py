@@ -12,7 +12,18 @@ from harness.errors import ExitCode
 from harness.figures.summarise import load_summary
 from harness.judge.audit import load_audit
 from harness.runfolder import RunFolder
-from tests.integration.conftest import TINY, family_of, harness, told, wait_for
+from tests.integration.conftest import (
+    PATIENCE_S,
+    TINY,
+    TRIES,
+    assert_passed_or_late,
+    family_of,
+    harness,
+    in_time,
+    told,
+    wait_for,
+    was_late,
+)
 
 FILES = [
     "run.json", "plan.parquet", "attempts.parquet", "stored.parquet", "summary.json", "audit.json", "verdict.json", "junit.xml", "summary.md",
@@ -34,13 +45,13 @@ def assert_accounted_for(folder):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """One finished run of the tiny scenario: where it was started, its folder, exit code and output."""
-    for _ in range(3):  # a machine may be too busy to measure once, not three times
+    for _ in range(TRIES):
         place = tmp_path_factory.mktemp("finished")
         (place / "tiny.toml").write_text(TINY, "utf-8")
         code, output = harness("run", "tiny.toml", cwd=place)
-        if code != ExitCode.INVALID:
+        (folder,) = (place / "runs").iterdir()
+        if code != ExitCode.INVALID or not was_late(folder):
             break
-    (folder,) = (place / "runs").iterdir()
     return place, folder, code, output
 
 
@@ -67,7 +78,7 @@ def test_a_clean_run_is_audited_safe_and_live_and_audit_says_so_again(finished):
     audit = load_audit(RunFolder(folder))
     assert audit is not None
     assert (audit.safety, audit.liveness, audit.counts.ok, audit.doubts) == (True, True, 36, [])
-    code, output = harness("audit", folder.name, cwd=place)
+    code, output = told("audit", folder.name, cwd=place)
     assert code == ExitCode.PASSED
     assert output.startswith("Safe: what was acknowledged (36 pages) is held once, as sent.")
 
@@ -112,8 +123,7 @@ def test_two_workers_have_the_same_plan_and_the_same_totals(finished, start, tin
     _, folder, _, _ = finished
     run = start(tiny, "--workers", "2")
     code, output = run.end()
-    late = code == ExitCode.INVALID and "the generator was late" in output  # the machine may be too busy to measure
-    assert late or code == ExitCode.PASSED, output
+    assert_passed_or_late(code, run.folder, output)
     assert (run.folder / "plan.parquet").read_bytes() == (folder / "plan.parquet").read_bytes()
     assert {path.name for path in (run.folder / "journal").iterdir()} == {"worker-0000.journal", "worker-0001.journal"}
     assert assert_accounted_for(run.folder).delivered == 36
@@ -124,16 +134,14 @@ def test_two_workers_have_the_same_plan_and_the_same_totals(finished, start, tin
 
 
 def test_a_breached_threshold_exits_99_and_says_by_how_much(tmp_path, tiny):
-    code, output = harness(
-        "run", tiny, "--set", "server.service_time=1s", "--set", "server.workers=1", "--set", "deadline=3s", "--out", "run",
-        cwd=tmp_path,
-    )  # fmt: skip
+    slow = ["--set", "server.service_time=1s", "--set", "server.workers=1", "--set", "deadline=3s"]
+    code, output, folder = in_time(tiny, *slow, cwd=tmp_path)
     assert code == ExitCode.FAILED, output
     assert "FAIL" in output
     assert "BREACHED" in output
     assert "percentage points below the limit" in output
-    assert json.loads((tmp_path / "run" / "verdict.json").read_text())["verdict"] == "fail"
-    assert_accounted_for(tmp_path / "run")
+    assert json.loads((folder / "verdict.json").read_text())["verdict"] == "fail"
+    assert_accounted_for(folder)
 
 
 def test_report_and_gate_need_the_folder_alone(finished, tmp_path):
@@ -142,7 +150,7 @@ def test_report_and_gate_need_the_folder_alone(finished, tmp_path):
     shutil.copytree(folder, moved)
     shutil.rmtree(moved / "report")
     (moved / "summary.json").unlink()
-    code, output = harness("report", moved, cwd=tmp_path)
+    code, output = told("report", moved, cwd=tmp_path)
     assert code == 0, output
     assert (moved / "report" / "index.html").stat().st_size > 0
     assert load_summary(RunFolder(moved)) == load_summary(RunFolder(folder))
@@ -151,14 +159,14 @@ def test_report_and_gate_need_the_folder_alone(finished, tmp_path):
     own = {
         name: (moved / name).read_bytes() for name in ("verdict.json", "summary.json", "junit.xml", "report/index.html")
     }
-    code, output = harness("gate", moved, "--thresholds", strict, cwd=tmp_path)
+    code, output = told("gate", moved, "--thresholds", strict, cwd=tmp_path)
     assert code in {ExitCode.FAILED, ExitCode.INVALID}
     assert "p50(delivery_seconds) < 1ms" in output
     assert "verdict and report are as they were" in output
     assert own == {name: (moved / name).read_bytes() for name in own}
     lax = tmp_path / "lax.toml"
     lax.write_text('[[thresholds]]\nassert = "pages.delivered == 36"\n', "utf-8")
-    assert harness("gate", moved, "--thresholds", lax, cwd=tmp_path)[0] == ExitCode.PASSED
+    assert told("gate", moved, "--thresholds", lax, cwd=tmp_path)[0] == ExitCode.PASSED
 
 
 def test_gate_without_thresholds_judges_by_the_runs_own(finished, tmp_path):
@@ -170,24 +178,29 @@ def test_gate_without_thresholds_judges_by_the_runs_own(finished, tmp_path):
 
 def test_list_shows_the_run_with_its_verdict(finished):
     place, folder, _, _ = finished
-    code, output = harness("list", cwd=place, COLUMNS="160")
+    code, output = told("list", cwd=place, COLUMNS="160")
     assert code == 0
     assert folder.name in output
     assert "PASS" in output
 
 
+@pytest.mark.slow  # four processes run these tests: each run that passes here has others at its side
 def test_two_runs_side_by_side_do_not_disturb_each_other(start, tiny):
     first, second = start(tiny, out="first"), start(tiny, out="second")
     for run in (first, second):
         code, output = run.end()
-        assert code in {ExitCode.PASSED, ExitCode.INVALID}, output  # two at once may be too much for the cores
+        assert_passed_or_late(code, run.folder, output)
         assert assert_accounted_for(run.folder).delivered == 36
         assert load_summary(RunFolder(run.folder)).audit.unsafe == 0
 
 
 @pytest.mark.parametrize(
     ("number", "code", "workers"),
-    [(signal.SIGINT, ExitCode.INTERRUPTED, 1), (signal.SIGTERM, ExitCode.TERMINATED, 1), (signal.SIGINT, ExitCode.INTERRUPTED, 2)],
+    [
+        pytest.param(signal.SIGINT, ExitCode.INTERRUPTED, 1, marks=pytest.mark.slow),  # one that was inherited as ignored is its twin
+        (signal.SIGTERM, ExitCode.TERMINATED, 1),
+        (signal.SIGINT, ExitCode.INTERRUPTED, 2),
+    ],
 )  # fmt: skip
 def test_a_signal_to_the_process_alone_stops_the_run_with_a_report(start, tiny, number, code, workers):
     run = start(
@@ -223,6 +236,7 @@ def test_a_signal_before_the_first_upload_ends_at_once(start, tiny):
     assert "Traceback" not in output
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(
     ("said", "number", "code"), [("Draining", signal.SIGINT, 130), ("Counting", signal.SIGTERM, 143)]
 )
@@ -264,8 +278,7 @@ def test_a_run_goes_on_to_its_verdict_when_the_reader_of_its_output_has_gone(sta
     run = start(tiny)
     run.process.stdout.readline()
     run.process.stdout.close()
-    assert run.process.wait(60) in {ExitCode.PASSED, ExitCode.INVALID}
-    assert (run.folder / "verdict.json").exists()
+    assert_passed_or_late(run.process.wait(PATIENCE_S), run.folder, "")
 
 
 def test_an_upload_server_of_the_users_is_driven_without_the_mock(start, tiny, tmp_path):

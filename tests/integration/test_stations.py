@@ -86,6 +86,7 @@ def test_each_strategy_brings_its_pages_through_a_server_that_refuses_six_times(
 LINK = '{ upload = "2Mbit/s", rtt = "40ms" }'  # 250 KB/s: 40 KB take 160 ms
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("connection", ["new", "each", "reuse"])
 def test_over_a_link_each_page_takes_its_time(connection, server, plan, drive):
     first = 100 + EACH * ["new", "each", "reuse"].index(connection)
@@ -99,6 +100,7 @@ def test_over_a_link_each_page_takes_its_time(connection, server, plan, drive):
     assert (ends["body_sent_s"] <= ends["first_byte_s"]).all()
 
 
+@pytest.mark.timed
 def test_a_line_too_slow_for_the_timeout_times_out_while_sending(drive):
     ends, gave_up = drive(
         200, 'client.link={ upload = "0.5Mbit/s" }', "client.timeout=300ms", 'client.retry={strategy="none"}'

@@ -35,7 +35,13 @@ def installed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("peers")
     for name in ("package.json", "package-lock.json", "tus-server.mjs"):
         shutil.copy(Path(__file__).parent / "peers" / name, folder / name)
-    subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, check=True, capture_output=True, timeout=120)
+    subprocess.run(
+        ["npm", "ci", "--prefer-offline", "--no-audit", "--no-fund"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
     return folder
 
 

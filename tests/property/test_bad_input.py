@@ -22,7 +22,9 @@ from tests.integration.conftest import TINY, told
 from tests.run_builder import RunBuilder
 
 ANSWERS = {ExitCode.PASSED, ExitCode.USAGE, ExitCode.INVALID, ExitCode.FAILED}
-RULES = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+RULES = settings(
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 SHIPPED = sorted(path.read_text("utf-8") for path in SCENARIO_FOLDER.iterdir() if path.name.endswith(".toml"))
 VALUES = st.sampled_from(
@@ -110,6 +112,7 @@ def test_bytes_that_are_no_region_are_refused(content):
                 raise
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(("stations", "fits"), [(1_000_000, True), (3_000_000, False)])
 def test_a_region_of_a_million_stations_is_loaded_in_seconds_and_one_of_three_million_refused(tmp_path, stations, fits):
     path = tmp_path / "nation.csv"
@@ -209,7 +212,8 @@ class Broken:
         self._content, self._pause_s = content, pause_s
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/metrics"
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     def _serve(self) -> None:
         try:
@@ -233,6 +237,8 @@ class Broken:
             return
 
     def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)  # else it would wait for the next connection for ever
+        self._thread.join()
         self._socket.close()
 
 

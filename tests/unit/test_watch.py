@@ -81,6 +81,7 @@ def test_a_prometheus_that_does_not_scrape_the_run_ends_it_before_the_first_uplo
     assert list(order.prometheus_sd.iterdir()) == []
 
 
+@pytest.mark.timed
 def test_it_is_read_once_every_worker_was_scraped_after_the_end(order):
     source = Answers(scraped=[[-1.0, -1.0], PrometheusError("busy"), [1.0, -1.0], [2.0, 3.0]])
     end(order, source)

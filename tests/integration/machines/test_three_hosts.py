@@ -79,7 +79,7 @@ def lead(hosts, started, *options):
 
 def serve(hosts, started, number, *python, **more):
     """`harness worker` on another host; `python` is code to run first, in its process."""
-    words = ["worker", "--master", hosts[0].address, "--join-timeout", "20s"]
+    words = ["worker", "--master", hosts[0].address, "--join-timeout", "60s"]
     if not python:
         return started(hosts[number].harness(*words, **more))
     code = "\n".join([*python, "from harness.__main__ import main", "main()"])
@@ -119,6 +119,7 @@ def check_invalid(hosts, output, code, host, why):
     return record
 
 
+@pytest.mark.timed
 @pytest.mark.peers
 def test_three_machines_make_one_run_and_every_sum_agrees(hosts, started):
     run, b, c = lead(hosts, started), serve(hosts, started, 1), serve(hosts, started, 2)

@@ -1,13 +1,25 @@
 """These tests run the server on the event loop that it has in production."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import uvloop
+
+from tests.integration.mock_server import process
 
 
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(autouse=True)
+def _no_server_is_left() -> Iterator[None]:
+    """Ends the servers of a test that failed: they are nothing for the tests after it."""
+    before = set(process.STARTED)
+    yield
+    for left in process.STARTED - before:
+        left.popen.kill()
+        left.end()

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, Queue
@@ -18,6 +18,12 @@ from threading import Thread
 from typing import Any
 
 ADMIN_TOKEN = "let me in"
+LONGEST_S = 60.0
+"""For what takes a second or less on a machine that has nothing else to do."""
+
+
+STARTED: set[Process] = set()
+"""Those that have not been ended yet."""
 
 
 class Process:
@@ -34,6 +40,7 @@ class Process:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
             env={**os.environ, "MOCK_SERVER_ADMIN_TOKEN": ADMIN_TOKEN},
         )  # fmt: skip
+        STARTED.add(self)
         self.events: Queue[dict[str, Any]] = Queue()
         Thread(target=self._listen, daemon=True).start()
         self.ready = self.wait_for("ready")
@@ -44,7 +51,7 @@ class Process:
         for line in self.popen.stdout or ():
             self.events.put(json.loads(line))
 
-    def wait_for(self, event: str, longest_s: float = 20.0) -> dict[str, Any]:
+    def wait_for(self, event: str, longest_s: float = LONGEST_S) -> dict[str, Any]:
         """The next event of this kind; others are dropped."""
         while True:
             try:
@@ -75,7 +82,7 @@ class Process:
         if admin:
             request.add_header("Authorization", f"Bearer {ADMIN_TOKEN}")
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=LONGEST_S) as answer:  # noqa: S310
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -96,12 +103,20 @@ class Process:
                 return float(line.rsplit(" ", 1)[1])
         return 0.0
 
+    def until(self, condition: Callable[[], object]) -> None:
+        """Wait until a condition holds; fails after a while, with the log."""
+        end = time.monotonic() + LONGEST_S
+        while not condition():
+            assert time.monotonic() < end, (self.folder / "log.txt").read_text()
+            time.sleep(0.01)
+
     def end(self) -> int:
         """Stops it by the end of its input; its exit code."""
+        STARTED.discard(self)
         if self.popen.stdin is not None and not self.popen.stdin.closed:
             self.popen.stdin.close()
         try:
-            return self.popen.wait(10)
+            return self.popen.wait(LONGEST_S)
         except subprocess.TimeoutExpired:
             self.popen.send_signal(signal.SIGKILL)
             raise

@@ -237,7 +237,7 @@ async def running(
         await server.stop()
 
 
-async def until(condition: Any, longest_s: float = 5.0) -> None:
+async def until(condition: Any, longest_s: float = 30.0) -> None:
     """Waits until a condition holds; fails after a while."""
     end = time.monotonic() + longest_s
     while not condition():

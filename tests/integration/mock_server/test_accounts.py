@@ -109,6 +109,7 @@ async def test_of_attempts_at_pages_that_cannot_be_no_text_is_remembered(tmp_pat
     assert counted[-1] == (f"upload {STATION}", "ppwp", 1)
 
 
+@pytest.mark.timed
 async def test_wrong_pins_are_throttled_for_their_station_only(tmp_path):
     async with running(tmp_path, pin_attempts=3, pin_window="600ms") as mock:
         assert [(await login(mock, STATION, "wrong")).status for _ in range(4)] == [401, 401, 401, 429]

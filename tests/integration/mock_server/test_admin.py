@@ -24,6 +24,7 @@ async def test_a_fault_is_added_listed_changed_and_removed(tmp_path):
         assert (await mock.admin("DELETE", "/faults/x")).status == 404
 
 
+@pytest.mark.timed
 async def test_a_forgotten_fault_ends_after_its_time_to_live(tmp_path):
     async with running(tmp_path) as mock:
         await mock.admin("POST", "/faults", {"kind": "abort", "ttl": "400ms"})
@@ -41,11 +42,12 @@ async def test_a_fault_without_a_time_to_live_lives_an_hour(tmp_path):
 async def test_a_fault_may_be_scheduled(tmp_path):
     async with running(tmp_path) as mock:
         now = (await mock.admin("GET", "/faults")).json["now"]
-        await mock.admin("POST", "/faults", {"kind": "abort", "start": f"{now + 0.5:.3f}s", "duration": "500ms"})
-        statuses = []
-        for page in (1, 2, 3):
+        await mock.admin("POST", "/faults", {"kind": "abort", "start": f"{now + 1000:.3f}s", "duration": "500s"})
+        t0, statuses = mock.server._t0, []
+        assert t0 is not None
+        for page, later_s in ((1, 900), (2, 1100), (3, 1600)):
+            mock.server._t0 = t0 - later_s
             statuses.append((await mock.upload(page=page)).status)
-            await asyncio.sleep(0.6)
         assert statuses == [201, 503, 201]
 
 

@@ -1,7 +1,7 @@
 """Every fault as a client sees it: bytes, status, time, and how the connection ends; and that it is off again.
 
 Tolerances: what a fault delays must not come earlier than said (a timer's millisecond less), and may come later by what
-a busy machine of two cores takes to schedule us: half a second.
+a busy machine of two cores takes to schedule us: half a second. Where it takes more, the test is made again (`timed`).
 """
 
 import asyncio
@@ -49,6 +49,7 @@ async def struck(tmp_path, kind: str, **keys: object) -> tuple[Answer, list[dict
         return answer, stored
 
 
+@pytest.mark.timed
 async def test_latency_delays_the_answer(tmp_path):
     answer, stored = await struck(tmp_path, "latency", delay="300ms")
     assert answer.status == 201
@@ -84,6 +85,7 @@ async def test_down_refuses_connections_and_resets_open_ones_then_listens_again(
         await line.close()
 
 
+@pytest.mark.timed
 async def test_down_comes_and_goes_by_its_schedule(tmp_path):
     async with running(tmp_path, faults=[fault("down", start="300ms", duration="400ms")]) as mock:
         begun = time.monotonic()
@@ -105,13 +107,14 @@ async def test_down_with_a_ramp_closes_the_port_at_its_start(tmp_path):
     async with running(tmp_path) as mock:
         line = await mock.line()
         await mock.admin("POST", "/faults", fault("down", ramp="1h"))
-        assert (await asyncio.wait_for(line.rest(), 2)).end == "rst"
+        assert (await asyncio.wait_for(line.rest(), 30)).end == "rst"
         with pytest.raises(ConnectionRefusedError):
             await mock.line()
         assert await mock.metric('mock_server_fault_active{fault="down"}') == 1
         await line.close()
 
 
+@pytest.mark.timed
 async def test_reset_peer_ends_in_rst_without_a_byte(tmp_path):
     answer, stored = await struck(tmp_path, "reset_peer", after="100ms")
     assert (answer.raw, answer.end) == (b"", "rst")
@@ -119,6 +122,7 @@ async def test_reset_peer_ends_in_rst_without_a_byte(tmp_path):
     assert stored == []
 
 
+@pytest.mark.timed
 async def test_timeout_holds_without_a_byte_and_closes_in_the_end(tmp_path):
     answer, stored = await struck(tmp_path, "timeout", after="300ms")
     assert answer.raw == b""
@@ -132,9 +136,10 @@ async def test_timeout_without_an_end_holds_until_it_is_healed(tmp_path):
         await asyncio.sleep(0.4)
         assert not upload.done()
         await mock.admin("DELETE", "/faults")
-        assert (await asyncio.wait_for(upload, 2)).raw == b""
+        assert (await asyncio.wait_for(upload, 30)).raw == b""
 
 
+@pytest.mark.timed
 async def test_slow_close_answers_at_once_and_closes_later(tmp_path):
     answer, stored = await struck(tmp_path, "slow_close", delay="400ms")
     assert (answer.status, answer.end) == (201, "fin")
@@ -143,6 +148,7 @@ async def test_slow_close_answers_at_once_and_closes_later(tmp_path):
     assert len(stored) == 1
 
 
+@pytest.mark.timed
 async def test_bandwidth_takes_an_upload_no_faster_than_its_rate(tmp_path):
     async with running(tmp_path, faults=[fault("bandwidth", rate="1MB/s")]) as mock:
         picture = photo(size=800_000)
@@ -206,6 +212,7 @@ async def test_random_data_then_close_is_no_answer_at_all(tmp_path):
     assert len(stored) == 1
 
 
+@pytest.mark.timed
 async def test_chunked_dribble_spreads_a_whole_answer(tmp_path):
     async with running(tmp_path, faults=[fault("chunked_dribble", chunks=5, total="400ms")]) as mock:
         answer = await mock.upload()
@@ -230,6 +237,7 @@ async def test_truncate_body_ends_before_the_promised_length(tmp_path):
     assert len(stored) == 1
 
 
+@pytest.mark.timed
 async def test_capacity_slows_the_workers_down(tmp_path):
     faults = [fault("capacity", factor=0.1)]
     async with running(tmp_path, service_time="30ms", faults=faults) as mock:
@@ -258,12 +266,10 @@ async def test_rate_limit_asks_for_no_longer_pause_than_its_own_end(tmp_path):
 
 
 async def test_rate_limit_begins_anew_with_each_window(tmp_path):
-    async with running(tmp_path, faults=[fault("rate_limit", limit=1, window="500ms")]) as mock:
-        await asyncio.sleep(0.55)  # just inside the second window
-        statuses = [(await mock.upload(page=page)).status for page in (1, 2)]
-        assert statuses == [201, 429]
-        await asyncio.sleep(0.6)
-        assert (await mock.upload(page=3)).status == 201
+    async with running(tmp_path, faults=[fault("rate_limit", limit=1, window="1h")]) as mock:
+        for hours, pages, expected in ((1.5, (1, 2), [201, 429]), (2.1, (3, 1), [201, 429]), (3.0, (2,), [201])):
+            mock.server._t0 = time.monotonic() - hours * 3600
+            assert [(await mock.upload(page=page)).status for page in pages] == expected
 
 
 async def test_unreadable_takes_the_photo_and_answers_422(tmp_path):
@@ -295,11 +301,12 @@ async def test_false_ack_sends_a_receipt_for_nothing(tmp_path):
     assert stored == []
 
 
+@pytest.mark.timed
 async def test_lose_after_ack_loses_after_a_while(tmp_path):
     async with running(tmp_path, faults=[fault("lose_after_ack", after="300ms")]) as mock:
         assert (await mock.upload()).status == 201
         assert len(await mock.stored()) == 1
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(0.4)
         assert await mock.stored() == []
 
 

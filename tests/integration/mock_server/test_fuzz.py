@@ -27,6 +27,7 @@ from tests.integration.mock_server.running import (
     photo,
     running,
     station,
+    until,
 )
 from tests.integration.mock_server.test_tus import metadata
 
@@ -58,10 +59,7 @@ async def leakproof(folder: Path, **keys: Any) -> AsyncIterator[Mock]:
 
 
 async def settled(mock: Mock) -> None:
-    for _ in range(400):
-        if len(mock.server.connections) == 0 and mock.server.metrics.active == 0:
-            break
-        await asyncio.sleep(0.005)
+    await until(lambda: len(mock.server.connections) == 0 and mock.server.metrics.active == 0)
     await asyncio.sleep(0.01)
     assert len(mock.server.connections) == 0
 
@@ -71,7 +69,7 @@ async def status_of(mock: Mock, data: bytes) -> int:
     line = await mock.line()
     try:
         await line.send(data)
-        raw = await asyncio.wait_for(line.reader.readuntil(b"\r\n\r\n"), 10)
+        raw = await asyncio.wait_for(line.reader.readuntil(b"\r\n\r\n"), 60)
         return Answer(raw, "open", 0.0).status
     except (asyncio.IncompleteReadError, ConnectionResetError):
         return 0
@@ -106,7 +104,7 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
     return bytes(changed)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))])
 async def test_mutated_requests_are_never_answered_5xx(tmp_path, seed):
     rng = random.Random(seed)
     async with leakproof(tmp_path) as mock:
@@ -287,10 +285,7 @@ async def test_clients_that_leave_at_any_point_leave_nothing_behind(tmp_path):
             *(rng.randrange(len(whole)) for _ in range(60)),
         ]
         await asyncio.gather(*(leave(at, abruptly=at % 2 == 0) for at in cuts))
-        for _ in range(200):
-            if mock.server.pool.busy == mock.server.metrics.active == 0:
-                break
-            await asyncio.sleep(0.01)
+        await until(lambda: mock.server.pool.busy == mock.server.metrics.active == 0)
 
 
 async def test_pipelined_requests_are_answered_in_order(tmp_path):

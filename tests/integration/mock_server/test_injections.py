@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mock_server.injection_log import InjectionLog
-from tests.integration.mock_server.running import READING, STATION, form, head, path_of, photo, running, station
+from tests.integration.mock_server.running import READING, STATION, form, head, path_of, photo, running, station, until
 
 
 def lines(folder: Path) -> list[tuple[str, int]]:
@@ -79,6 +79,7 @@ async def test_an_answer_without_a_body_is_neither_truncated_nor_dribbled(tmp_pa
     assert lines(tmp_path) == []
 
 
+@pytest.mark.timed
 async def test_a_fault_behind_one_that_refuses_is_not_logged(tmp_path):
     async with running(tmp_path, faults=[{"kind": "abort"}, {"kind": "latency", "delay": "1s"}]) as mock:
         assert (await mock.upload()).took_s < 0.9
@@ -111,6 +112,7 @@ async def test_another_faults_coming_and_going_releases_nobody(tmp_path):
         assert (await waiting).took_s > 0.55
 
 
+@pytest.mark.timed
 async def test_a_fault_lets_go_what_it_holds_at_its_end(tmp_path):
     async with running(tmp_path, faults=[{"kind": "timeout", "duration": "1500ms"}]) as mock:
         answer = await asyncio.wait_for(mock.upload(), 10)
@@ -176,7 +178,7 @@ async def test_an_acknowledgement_that_reading_is_asynchronous_for_is_lost_too(t
         answer = await mock.upload()
         assert (answer.raw, answer.end) == (b"", "rst")
         assert (await mock.upload(page=2)).status == 202
-        await asyncio.sleep(0.3)
+        await until(lambda: mock.server.pool.busy == mock.server.pool.depth == mock.server.store.waiting == 0)
         assert sorted(row["page"] for row in await mock.stored()) == [1, 2]
     assert lines(tmp_path) == [("ack_lost", 1)]
 
@@ -212,12 +214,13 @@ async def test_a_client_that_left_before_its_answer_saw_no_status(tmp_path):
     async with running(tmp_path, service_time="300ms") as mock:
         line, body = await mock.line(), form(photo())
         await line.send(head("POST", path_of(), await mock.form_headers(), len(body)) + body)
-        await asyncio.sleep(0.1)
+        await until(lambda: mock.server.pool.busy == 1)
         await line.close()
-        await asyncio.sleep(0.5)
+        await until(lambda: mock.server.metrics.active == 0)
         assert await mock.metric(duration("POST", "none") % "count") == 1
 
 
+@pytest.mark.timed
 async def test_the_duration_ends_with_the_answer_not_with_what_comes_after_it(tmp_path):
     faults = [{"kind": "slow_close", "delay": "600ms", "match": {"method": "POST"}}]
     async with running(tmp_path, faults=faults, max_body="1KB") as mock:

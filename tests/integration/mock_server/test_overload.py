@@ -8,8 +8,11 @@ import pytest
 from tests.integration.mock_server.running import STATION, Line, form, head, path_of, photo, running, station, until
 
 
+@pytest.mark.timed
 async def test_what_finds_neither_worker_nor_place_is_refused_with_a_pause(tmp_path):
     async with running(tmp_path, workers=2, queue_capacity=3, service_time="600ms") as mock:
+        for number in range(1, 13):
+            await mock.token(station(number))
         answers = await asyncio.gather(*(mock.upload(station(number)) for number in range(1, 13)))
         statuses = [answer.status for answer in answers]
         assert (statuses.count(201), statuses.count(503)) == (5, 7)
@@ -23,7 +26,7 @@ async def test_what_finds_neither_worker_nor_place_is_refused_with_a_pause(tmp_p
 async def test_retry_after_is_left_out_if_the_profile_says_so(tmp_path):
     async with running(tmp_path, workers=1, queue_capacity=0, service_time="400ms", retry_after="none") as mock:
         busy = asyncio.create_task(mock.upload())
-        await asyncio.sleep(0.15)
+        await until(lambda: mock.server.pool.busy == 1)
         answer = await mock.upload(page=2)
         assert answer.status == 503
         assert "retry-after" not in answer.headers
@@ -33,7 +36,7 @@ async def test_retry_after_is_left_out_if_the_profile_says_so(tmp_path):
 async def test_an_upload_is_refused_before_its_body_is_sent(tmp_path):
     async with running(tmp_path, workers=1, queue_capacity=0, service_time="700ms") as mock:
         busy = asyncio.create_task(mock.upload())
-        await asyncio.sleep(0.15)
+        await until(lambda: mock.server.pool.busy == 1)
         line = await mock.line()
         headers = await mock.form_headers()
         await line.send(head("POST", path_of(page=2), {**headers, "Expect": "100-continue"}, 5_000_000))
@@ -47,7 +50,7 @@ async def test_an_upload_is_refused_before_its_body_is_sent(tmp_path):
 async def test_a_refused_client_that_goes_on_sending_reads_its_answer_and_may_ask_again(tmp_path):
     async with running(tmp_path, workers=1, queue_capacity=0, service_time="700ms") as mock:
         busy = asyncio.create_task(mock.upload())
-        await asyncio.sleep(0.15)
+        await until(lambda: mock.server.pool.busy == 1)
         line = await mock.line()
         body = form(photo(size=3_000_000))
         headers = await mock.form_headers()
@@ -65,20 +68,21 @@ async def test_work_goes_on_after_the_client_has_left_and_is_counted(tmp_path):
         line = await mock.line()
         body = form(photo())
         await line.send(head("POST", path_of(), await mock.form_headers(), len(body)) + body)
-        await asyncio.sleep(0.1)
+        await until(lambda: mock.server.pool.busy == 1)
         await line.close()
-        await asyncio.sleep(0.5)
+        await until(lambda: mock.server.metrics.active == mock.server.pool.busy == mock.server.store.waiting == 0)
         assert len(await mock.stored()) == 1
         assert await mock.metric("mock_server_wasted_work_total") == 1
 
 
+@pytest.mark.timed
 async def test_cancel_on_disconnect_stops_the_work(tmp_path):
     async with running(tmp_path, workers=1, service_time="300ms", cancel_on_disconnect=True) as mock:
         lines = [await mock.line() for _ in range(3)]
         for page, line in enumerate(lines, 1):
             body = form(photo(page))
             await line.send(head("POST", path_of(page=page), await mock.form_headers(), len(body)) + body)
-        await asyncio.sleep(0.1)
+        await until(lambda: (mock.server.pool.busy, mock.server.pool.depth) == (1, 2))
         for line in lines:
             await line.close()
         await until(lambda: mock.server.pool.busy == mock.server.pool.depth == 0, 0.5)
@@ -90,7 +94,7 @@ async def test_cancel_on_disconnect_stops_the_work(tmp_path):
 async def test_drain_drops_what_nobody_waits_for_and_finishes_the_rest(tmp_path):
     async with running(tmp_path, workers=1, service_time="300ms", faults=[{"kind": "capacity", "factor": 0.5}]) as mock:
         served = asyncio.create_task(mock.upload(station(1)))
-        await asyncio.sleep(0.1)
+        await until(lambda: mock.server.pool.busy == 1)
         lines = [await mock.line() for _ in range(4)]
         for number, line in enumerate(lines, 2):
             body = form(photo(number))
@@ -102,7 +106,7 @@ async def test_drain_drops_what_nobody_waits_for_and_finishes_the_rest(tmp_path)
         await until(lambda: mock.server.pool.depth == 5)
         for line in lines:
             await line.close()
-        await asyncio.sleep(0.05)
+        await until(lambda: len(mock.server.connections) == 2)
         drained = (await mock.admin("POST", "/drain")).json
         assert (drained["idle"], drained["dropped"], drained["queued"], drained["busy"]) == (True, 4, 0, 0)
         assert ((await served).status, (await waiting).status) == (201, 201)
@@ -120,6 +124,7 @@ async def test_drain_waits_for_an_upload_that_a_fault_held_until_it_was_healed(t
         assert (await upload).status == 201
 
 
+@pytest.mark.timed
 async def test_drain_waits_for_a_body_only_while_its_client_is_there(tmp_path):
     async with running(tmp_path) as mock:
         line = await mock.line()
@@ -142,10 +147,11 @@ async def test_drain_is_bounded(tmp_path, monkeypatch):
         assert (await upload).status == 503
 
 
+@pytest.mark.timed
 async def test_an_upload_that_waits_too_long_for_a_worker_is_refused(tmp_path):
     async with running(tmp_path, workers=1, service_time="900ms", queue_timeout="200ms") as mock:
         first = asyncio.create_task(mock.upload())
-        await asyncio.sleep(0.1)
+        await until(lambda: mock.server.pool.busy == 1)
         second = await mock.upload(page=2)
         assert second.status == 503
         assert 0.2 - 0.002 <= second.took_s < 0.7
@@ -153,6 +159,7 @@ async def test_an_upload_that_waits_too_long_for_a_worker_is_refused(tmp_path):
         assert await mock.metric('mock_server_shed_total{reason="queue_timeout"}') == 1
 
 
+@pytest.mark.timed
 async def test_a_request_that_takes_too_long_is_given_up(tmp_path):
     async with running(tmp_path, service_time="1h", handler_timeout="300ms") as mock:
         answer = await mock.upload()
@@ -161,10 +168,11 @@ async def test_a_request_that_takes_too_long_is_given_up(tmp_path):
         assert mock.server.pool.busy == 0
 
 
+@pytest.mark.timed
 async def test_deadline_shedding_reads_upload_timeout(tmp_path):
     async with running(tmp_path, workers=1, service_time="500ms", shed="deadline") as mock:
         first = asyncio.create_task(mock.upload())
-        await asyncio.sleep(0.1)
+        await until(lambda: mock.server.pool.busy == 1)
         assert (await mock.upload(page=2, Upload_Timeout="0.6")).status == 503
         assert (await mock.upload(page=3, Upload_Timeout="30")).status == 201
         assert (await first).status == 201
@@ -181,6 +189,7 @@ async def test_a_body_that_takes_too_long_is_answered_408(tmp_path):
         await line.close()
 
 
+@pytest.mark.timed
 async def test_a_client_below_the_least_rate_is_cut_off(tmp_path, monkeypatch):
     monkeypatch.setattr("mock_server.body._RATE_WINDOW_S", 0.4)
     async with running(tmp_path, min_upload_rate="10KB/s") as mock:
@@ -206,6 +215,7 @@ async def _drip(line, body: bytes, pause_s: float) -> None:
         await asyncio.sleep(pause_s)
 
 
+@pytest.mark.timed
 async def test_a_connection_without_a_header_is_closed_in_time(tmp_path):
     async with running(tmp_path, header_timeout="300ms") as mock:
         silent, slow = await mock.line(), await mock.line()
@@ -217,6 +227,7 @@ async def test_a_connection_without_a_header_is_closed_in_time(tmp_path):
             await line.close()
 
 
+@pytest.mark.timed
 async def test_a_header_behind_an_answered_request_is_timed_from_its_first_byte(tmp_path):
     async with running(tmp_path, header_timeout="300ms") as mock:
         line = await mock.line()
@@ -229,6 +240,7 @@ async def test_a_header_behind_an_answered_request_is_timed_from_its_first_byte(
         await line.close()
 
 
+@pytest.mark.timed
 async def test_a_header_behind_a_request_that_is_worked_on_is_timed_from_its_answer(tmp_path):
     async with running(tmp_path, header_timeout="300ms", service_time="600ms") as mock:
         line, body = await mock.line(), form(photo())
@@ -240,6 +252,7 @@ async def test_a_header_behind_a_request_that_is_worked_on_is_timed_from_its_ans
         await line.close()
 
 
+@pytest.mark.timed
 async def test_pipelined_requests_and_slow_bodies_have_no_header_to_wait_for(tmp_path):
     async with running(tmp_path, header_timeout="200ms", service_time="150ms", workers=1) as mock:
         line, body = await mock.line(), form(photo())
@@ -287,13 +300,14 @@ async def test_connections_above_the_limit_are_closed_at_once(tmp_path):
         above = await mock.line()
         assert (await above.rest()).raw == b""
         await lines.pop().close()
-        await asyncio.sleep(0.1)
+        await until(lambda: len(mock.server.connections) == 2)
         another = await mock.line()
         assert (await another.ask("GET", "/healthz")).status == 200
         for line in (*lines, above, another):
             await line.close()
 
 
+@pytest.mark.timed
 async def test_the_size_of_a_photo_lengthens_its_service(tmp_path):
     async with running(tmp_path, bytes_per_s="1MB/s", max_body="1MB") as mock:
         small, large = await mock.upload(page=1), await mock.upload(page=2, picture=photo(size=400_000))
@@ -307,20 +321,22 @@ async def test_the_size_of_a_photo_lengthens_its_service(tmp_path):
 @pytest.mark.parametrize("discipline", ["fifo", "lifo"])
 async def test_the_discipline_decides_who_is_served_first(tmp_path, discipline):
     done: list[int] = []
-    async with running(tmp_path, workers=1, service_time="120ms", discipline=discipline) as mock:
+    async with running(tmp_path, workers=1, service_time="250ms", discipline=discipline) as mock:
 
         async def one(page: int) -> None:
             await mock.upload(STATION, page)
             done.append(page)
 
+        await mock.token()
         tasks = []
         for page in (1, 2, 3):
             tasks.append(asyncio.create_task(one(page)))
-            await asyncio.sleep(0.03)
+            await until(lambda page=page: mock.server.pool.busy + mock.server.pool.depth == page)
         await asyncio.gather(*tasks)
     assert done == ([1, 2, 3] if discipline == "fifo" else [1, 3, 2])
 
 
+@pytest.mark.timed
 async def test_the_metrics_show_queue_and_workers(tmp_path):
     async with running(tmp_path, workers=2, service_time="600ms") as mock:
         uploads = [asyncio.create_task(mock.upload(station(number))) for number in range(1, 6)]
@@ -338,6 +354,7 @@ async def test_the_metrics_show_queue_and_workers(tmp_path):
         assert await mock.metric(route) == 5
 
 
+@pytest.mark.timed
 async def test_the_admin_port_answers_while_the_data_port_is_overloaded(tmp_path):
     async with running(tmp_path, workers=1, service_time="500ms", faults=[{"kind": "latency", "delay": "5s"}]) as mock:
         uploads = [asyncio.create_task(mock.upload(station(number))) for number in range(1, 20)]

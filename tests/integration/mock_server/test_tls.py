@@ -25,7 +25,7 @@ async def test_a_handshake_that_is_not_begun_or_not_finished_is_cut_off_in_time(
         silent, half = await mock.line(), await mock.line()
         await half.send(client_hello()[:40])
         for line in (silent, half):
-            assert (await asyncio.wait_for(line.rest(), 3)).raw == b""
+            assert (await asyncio.wait_for(line.rest(), 30)).raw == b""
             await line.close()
         assert len(mock.server.connections) == 0
 
@@ -55,6 +55,7 @@ async def test_what_is_no_tls_is_not_counted_any_more(tmp_path, contexts):
         await until(lambda: len(mock.server.connections) == 0)
 
 
+@pytest.mark.timed
 async def test_the_handshake_is_part_of_the_headers_time(tmp_path, contexts):
     async with running(tmp_path, tls=contexts[0], header_timeout="800ms") as mock:
         plain = await mock.line()
@@ -72,7 +73,7 @@ async def test_a_closed_port_resets_handshakes_too(tmp_path, contexts):
         line = await mock.line()
         await until(lambda: len(mock.server.connections) == 1)
         await mock.admin("POST", "/faults", {"kind": "down"})
-        assert (await asyncio.wait_for(line.rest(), 2)).end == "rst"
+        assert (await asyncio.wait_for(line.rest(), 30)).end == "rst"
         await mock.admin("DELETE", "/faults")
         again = await secure_line(mock.port, contexts[1])
         assert (await again.ask("GET", "/healthz")).status == 200

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import json
 import time
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +41,11 @@ def path_in(answer: Answer) -> str:
 async def patch(mock: Mock, path: str, offset: int, data: bytes, code: str = STATION, **more: str):
     headers = {**await mock.bearer(code), **VERSION, **BYTES, "Upload-Offset": str(offset)}
     return await mock.ask("PATCH", path, {**headers, **{k.replace("_", "-"): v for k, v in more.items()}}, data)
+
+
+def arrived(folder: Path) -> int:
+    """How many bytes of unfinished uploads a server has written down."""
+    return sum(path.stat().st_size for path in (folder / "uploads").glob("*.part"))
 
 
 async def offset_of(mock: Mock, path: str):
@@ -108,9 +114,9 @@ async def test_what_arrived_before_the_connection_broke_is_kept(tmp_path):
         line = await mock.line()
         headers = {**await mock.bearer(), **VERSION, **BYTES, "Upload-Offset": "0"}
         await line.send(head("PATCH", path, headers, len(picture)) + picture[:120_000])
-        await asyncio.sleep(0.3)
+        await until(lambda: arrived(tmp_path) > 0)
         await line.close()
-        await asyncio.sleep(0.2)
+        await until(lambda: mock.server.metrics.active == 0)
         offset = int((await offset_of(mock, path)).headers["upload-offset"])
         assert 0 < offset <= 120_000
         assert (await patch(mock, path, offset, picture[offset:])).status == 204
@@ -125,7 +131,7 @@ async def test_two_patches_at_once_never_write_a_range_twice(tmp_path):
         line = await mock.line()
         headers = {**await mock.bearer(), **VERSION, **BYTES, "Upload-Offset": "0"}
         await line.send(head("PATCH", path, headers, len(picture)) + picture[:1000])
-        await asyncio.sleep(0.2)
+        await until(lambda: arrived(tmp_path) > 0)
         others = await asyncio.gather(*(patch(mock, path, offset, picture[offset:]) for offset in (0, 1000, 1000)))
         assert {answer.status for answer in others} <= {409, 423}
         assert 423 in {answer.status for answer in others}
@@ -178,6 +184,7 @@ async def test_an_upload_can_be_given_up(tmp_path):
         assert list((tmp_path / "uploads").iterdir()) == []
 
 
+@pytest.mark.timed
 async def test_an_upload_expires(tmp_path):
     async with running(tmp_path, upload_lifetime="300ms") as mock:
         path = await create(mock, photo())
@@ -264,9 +271,9 @@ async def test_an_upload_that_is_shed_at_its_end_goes_back_to_where_it_was(tmp_p
         line = await mock.line()
         headers = {**await mock.bearer(), **VERSION, **BYTES, "Upload-Offset": "1000"}
         await line.send(head("PATCH", path, headers, 2000) + picture[1000:2000])
-        await asyncio.sleep(0.1)
+        await until(lambda: arrived(tmp_path) > 1000)
         busy = asyncio.create_task(mock.upload(station(2)))
-        await asyncio.sleep(0.2)
+        await until(lambda: mock.server.pool.busy == 1)
         await line.send(picture[2000:])
         assert (await line.answer()).status == 503
         await line.close()
@@ -280,7 +287,7 @@ async def test_while_the_page_is_worked_on_its_upload_is_not_called_complete(tmp
     async with running(tmp_path, service_time="500ms") as mock:
         path = await create(mock, photo())
         finishing = asyncio.create_task(patch(mock, path, 0, photo()))
-        await asyncio.sleep(0.2)
+        await until(lambda: mock.server.pool.busy == 1)
         assert (await offset_of(mock, path)).status == 423
         assert (await finishing).status == 204
         assert (await offset_of(mock, path)).headers["upload-offset"] == "3000"
@@ -366,7 +373,7 @@ async def test_an_upload_in_use_is_not_touched_by_a_fault_that_strikes_another_r
         line = await mock.line()
         headers = {**await mock.bearer(), **VERSION, **BYTES, "Upload-Offset": "0"}
         await line.send(head("PATCH", path, headers, len(picture)) + picture[:100_000])
-        await asyncio.sleep(0.2)
+        await until(lambda: arrived(tmp_path) > 0)
         assert (await offset_of(mock, path)).status == 423
         await line.send(picture[100_000:])
         assert (await line.answer()).status == 204
@@ -412,7 +419,7 @@ async def test_an_upload_given_up_while_a_patch_waits_is_not_stored(tmp_path):
     async with running(tmp_path, faults=[latency]) as mock:
         path = await create(mock, photo())
         waiting = asyncio.create_task(patch(mock, path, 0, photo()))
-        await asyncio.sleep(0.2)
+        await until(lambda: mock.server.metrics.active == 1)
         assert (await mock.ask("DELETE", path, {**await mock.bearer(), **VERSION})).status == 204
         assert (await waiting).status == 410
         assert await mock.stored() == []
@@ -424,7 +431,7 @@ async def test_an_upload_does_not_expire_while_its_page_is_worked_on(tmp_path):
     async with running(tmp_path, service_time="500ms", faults=[expiry]) as mock:
         path = await create(mock, photo())
         finishing = asyncio.create_task(patch(mock, path, 0, photo()))
-        await asyncio.sleep(0.2)
+        await until(lambda: mock.server.pool.busy == 1)
         assert (await offset_of(mock, path)).status == 423
         assert (await finishing).status == 204
         assert (await offset_of(mock, path)).status == 200
@@ -458,6 +465,7 @@ async def test_an_empty_upload_is_refused_when_it_is_created(tmp_path):
         assert (await mock.ask("POST", "/v1/files", headers)).status == 400
 
 
+@pytest.mark.timed
 async def test_a_request_that_is_cut_short_leaves_no_write_behind(tmp_path, monkeypatch):
     append = Resumable.append
 

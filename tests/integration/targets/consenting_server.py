@@ -2,6 +2,8 @@
 
     python consenting_server.py ADDRESS PORT FOLDER
 
+Says "ready" and its port, which is one of the kernel's choice for PORT 0.
+
 PUT keeps the photo's digest and answers 201. FOLDER/consent is what /.well-known/load-test-consent answers: a status in the
 first line, headers until an empty line, then the body; without it 404, and "silent" answers nothing. FOLDER/consent-CLIENT goes
 before it for a client with that address. FOLDER/redirect makes uploads answer 307 to its content. FOLDER/requests gets a line a
@@ -91,6 +93,6 @@ class Server(ThreadingHTTPServer):
 
 if __name__ == "__main__":
     server = Server((sys.argv[1], int(sys.argv[2])), Handler)
-    sys.stdout.write("ready\n")
+    sys.stdout.write(f"ready {server.server_port}\n")
     sys.stdout.flush()
     server.serve_forever()

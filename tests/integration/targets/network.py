@@ -1,9 +1,7 @@
 """A network of two ends with real addresses, neither of them loopback: a veth pair into a namespace of its own. Needs root."""
 
 import contextlib
-import os
 import secrets
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,13 +27,6 @@ class Place:
         beside.replace(self.folder / "consent")
 
 
-def free_port() -> int:
-    """A port on loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
 
@@ -44,7 +35,8 @@ def ip(*words: str) -> None:
 def namespace() -> Iterator[tuple[str, str]]:
     """(name of a namespace, address of its end)."""
     tag = secrets.token_hex(3)
-    near, far = f"10.213.{os.getpid() % 250}.{1}", f"10.213.{os.getpid() % 250}.{2}"
+    net = 4 * secrets.randbelow(2**14)  # one of the networks of four addresses in 10.213.0.0/16
+    near, far = (f"10.213.{net // 256}.{net % 256 + host}" for host in (1, 2))
     name, here, there = f"lt{tag}", f"ltn{tag}", f"ltf{tag}"
     ip("netns", "add", name)
     try:
@@ -69,7 +61,7 @@ def place(name: str, address: str, folder: Path, port: int = 8080) -> Iterator[P
     )  # fmt: skip
     try:
         assert server.stdout is not None
-        assert server.stdout.readline() == "ready\n"
+        assert server.stdout.readline() == f"ready {port}\n"
         yield Place(f"http://{address}:{port}", address, folder)
     finally:
         server.kill()

@@ -21,7 +21,7 @@ from harness.measure.consent_document import machine_secret
 from harness.plan import make_plan
 from harness.processes import LOCUSTFILE
 from harness.runfolder import RunFolder
-from tests.integration.conftest import HARNESS, environment, wait_for
+from tests.integration.conftest import HARNESS, PATIENCE_S, environment, wait_for
 from tests.integration.targets.network import namespace, place
 
 SCENARIO = """
@@ -83,7 +83,7 @@ def run(tmp_path, server):
 
 
 def finish(process):
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_S)
     return process.returncode, output
 
 
@@ -126,6 +126,7 @@ def look(tmp_path, server):
     return say
 
 
+@pytest.mark.timed
 def test_a_document_that_is_not_this_consent_is_none(look, server, token):
     assert f'"token": "{token}"' in look()
     assert f'"token": "{token}"' in look()  # stable for this machine and target
@@ -154,6 +155,7 @@ def test_a_document_that_is_not_this_consent_is_none(look, server, token):
     assert {path for _, _, path in asked(server)} == {"/.well-known/load-test-consent"}
 
 
+@pytest.mark.timed
 def test_the_command_asks_for_consent_and_sends_nothing_without_it(run, server, token, tmp_path):
     code, output = finish(run())
     assert code == ExitCode.USAGE, output
@@ -173,11 +175,12 @@ def test_with_consent_two_workers_deliver_everything_and_the_store_is_read(run, 
     assert load_verdict(RunFolder(tmp_path / "run")).safety is True
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("end", ["withdrawn", pytest.param("silent", marks=pytest.mark.slow), pytest.param("elsewhere", marks=pytest.mark.slow)])  # fmt: skip
 def test_a_run_stops_within_two_seconds_when_the_consent_ends(run, server, token, tmp_path, end):
     server.consents(document(token))
     process = run("--set", "arrivals.over=15s")
-    wait_for(lambda: len(uploads(server)) > 20 or process.poll() is not None, 90)
+    wait_for(lambda: len(uploads(server)) > 20 or process.poll() is not None)
     assert process.poll() is None, process.stdout.read()
     if end == "withdrawn":
         (server.folder / "consent").unlink()

@@ -17,8 +17,8 @@ from harness.errors import ExitCode
 from harness.figures.summarise import load_summary
 from harness.judge.verdict import load_verdict
 from harness.runfolder import RunFolder
-from tests.integration.conftest import harness, wait_for
-from tests.integration.targets.network import free_port
+from tests.integration.conftest import PATIENCE_S, harness, wait_for
+from tests.integration.ports import free_port
 
 pytestmark = pytest.mark.peers
 
@@ -39,7 +39,7 @@ def serving(argv, port, cwd):
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def listens(port):
@@ -96,7 +96,7 @@ def test_a_photo_that_nginx_lost_after_its_answer_fails_the_run(nginx, tmp_path)
     first.unlink()
     second.unlink()
     third.write_bytes(third.read_bytes()[:-1] + b"!")
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == ExitCode.FAILED, output
     counts = load_summary(RunFolder(tmp_path / "run")).audit
     assert (counts.lost, counts.corrupted, counts.unsafe) == (2, 1, 3)
@@ -124,7 +124,13 @@ def test_a_tus_server_is_resumed_over_lines_that_break_and_every_photo_is_whole(
     for name in ("package.json", "package-lock.json"):
         shutil.copy(Path(__file__).parents[1] / "peers" / name, tmp_path / name)
     shutil.copy(TARGETS / "tus-server.mjs", tmp_path / "tus-server.mjs")
-    subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    subprocess.run(
+        ["npm", "ci", "--prefer-offline", "--no-audit", "--no-fund"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
     files = tmp_path / "files"
     files.mkdir()
     port = free_port()

@@ -33,14 +33,14 @@ def reset(connection):
 def scripted(script, connections=1):
     """A listening server; `script(connection, number)` is called for each connection in turn. Yields its address."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-    listener.settimeout(20)
+    listener.settimeout(60)
     errors = []
 
     def serve():
         try:
             for number in range(connections):
                 connection, _ = listener.accept()
-                connection.settimeout(20)
+                connection.settimeout(60)
                 with connection:
                     script(connection, number)
         except Exception as error:  # noqa: BLE001 - told to the test
@@ -51,7 +51,7 @@ def scripted(script, connections=1):
     try:
         yield listener.getsockname()
     finally:
-        thread.join(20)
+        thread.join(60)
         listener.close()
     assert not errors, errors
     assert not thread.is_alive()

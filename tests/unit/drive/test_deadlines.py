@@ -20,6 +20,7 @@ def attempt(deadlines, seconds, ended):
         deadline.met()
 
 
+@pytest.mark.timed
 def test_an_attempt_that_waits_too_long_is_ended_and_one_that_does_not_is_left_alone():
     ended: list[tuple[str, float]] = []
     deadlines = Deadlines(0.2)

@@ -7,6 +7,7 @@ import pytest
 
 from harness.drive import homeward as homeward_module
 from harness.drive.homeward import UNDER_WAY, Homeward
+from tests import leftovers
 
 
 class Master:
@@ -28,6 +29,13 @@ class Master:
     def answer(self, why_not=""):
         self.unanswered -= 1
         self.homeward.taken(why_not)
+
+
+@pytest.fixture(autouse=True)
+def _its_greenlets_end():
+    """Else they would go on in other tests: rows are carried as long as their process lives."""
+    yield
+    leftovers.end_greenlets()
 
 
 @pytest.fixture

@@ -52,12 +52,14 @@ def timed(address, line, size=50_000):
         made.close()
 
 
+@pytest.mark.timed
 def test_an_upload_takes_as_long_as_its_line_needs(sink):
     _, sent_s, _, progress = timed(sink, Line(100_000))
     assert progress.sent_bytes == 50_000 + len(request(50_000)[0])
     assert sent_s == pytest.approx(progress.sent_bytes / 100_000, abs=0.1)
 
 
+@pytest.mark.timed
 def test_a_round_trip_is_paid_for_connecting_and_another_for_the_answer(sink):
     connecting_s, sent_s, whole_s, progress = timed(sink, Line(1e9, rtt_s=0.2), size=100)
     assert connecting_s == pytest.approx(0.2, abs=0.1)
@@ -66,12 +68,14 @@ def test_a_round_trip_is_paid_for_connecting_and_another_for_the_answer(sink):
     assert progress.first_byte_s - progress.body_sent_s >= 0.1
 
 
+@pytest.mark.timed
 def test_an_outage_holds_the_upload_up(sink):
     now = time.monotonic()
     _, sent_s, _, _ = timed(sink, Line(100_000, outages=iter([(now + 0.2, now + 0.7)])), size=40_000)
     assert sent_s == pytest.approx(0.4 + 0.5, abs=0.1)
 
 
+@pytest.mark.timed
 @pytest.mark.models
 def test_a_thousand_stations_at_once_have_their_rates(sink):
     """Real rates, so nothing may run beside it; the bench measures what it is on a quiet one."""
@@ -84,6 +88,7 @@ def test_a_thousand_stations_at_once_have_their_rates(sink):
     assert np.quantile(off, 0.99) < 0.15
 
 
+@pytest.mark.timed
 def test_an_early_refusal_is_heard_in_the_middle_of_a_step():
     def refuse(accepted, _number):
         accepted.recv(20_000)

@@ -67,6 +67,7 @@ def test_each_station_is_due_its_think_time_after_the_end_of_the_one_before(desk
         over_s = ended_s
 
 
+@pytest.mark.timed
 def test_no_station_begins_after_the_deadline_and_none_after_an_evening_that_was_cut_short(desk):
     one = desk(think='"50ms"', deadline_s=0.2)
     seen = played(one)
@@ -75,6 +76,7 @@ def test_no_station_begins_after_the_deadline_and_none_after_an_evening_that_was
     assert len(played(desk(), breaks_at=3)) == 4
 
 
+@pytest.mark.timed
 def test_little_s_law_holds_for_as_many_phones_as_were_asked_for(desk):
     """N = X·(R + Z): phones = stations a second x (evening + think), over a time in which every phone goes round."""
     one = desk(phones=5, stations=100)

@@ -11,6 +11,7 @@ from harness.drive import reception as reception_module
 from harness.drive.reception import SILENT_S, Reception
 from harness.machines.joining import PROTOCOL, Candidate
 from harness.measure.journal import file_name
+from tests import leftovers
 
 
 class Post:
@@ -62,6 +63,13 @@ class Scene:
 
     def heard(self, event):
         return [more for told, more in self.told if told == event]
+
+
+@pytest.fixture(autouse=True)
+def _its_greenlets_end():
+    """Else they would go on in other tests: a reception waits and listens as long as its process lives."""
+    yield
+    leftovers.end_greenlets()
 
 
 @pytest.fixture

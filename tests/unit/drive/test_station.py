@@ -123,6 +123,7 @@ def test_a_page_rejected_for_good_is_not_tried_again(evening, tmp_path):
     assert [r["status"] for r in journal(desk, tmp_path) if r["kind"] == Kind.GAVE_UP] == [GaveUp.REJECTED_FOR_GOOD]
 
 
+@pytest.mark.timed
 def test_at_the_deadline_no_attempt_starts_and_a_running_one_ends(evening, tmp_path):
     run, desk, uploader = evening([U] * 50, deadline_s=0.15, takes_s=0.04)
     run.run()

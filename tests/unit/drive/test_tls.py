@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import threading
 import time
 from contextlib import suppress
 
@@ -141,11 +142,11 @@ def test_a_server_that_closes_or_resets_during_the_handshake_has_closed_or_reset
 
 
 def test_a_handshake_that_is_never_answered_times_out_while_connecting(make):
-    def script(connection, _number):
-        time.sleep(0.5)
-
-    with scripted(script) as address, pytest.raises(DeadlineError) as caught, gevent.Timeout(0.2, DeadlineError):
-        make(address).connect()
+    struck = threading.Event()
+    with scripted(lambda _connection, _number: struck.wait(60)) as address:
+        with pytest.raises(DeadlineError) as caught, gevent.Timeout(0.2, DeadlineError):
+            make(address).connect()
+        struck.set()
     assert outcome_of(caught.value, Progress().stage) is Outcome.TIMEOUT_CONNECT
 
 
@@ -258,10 +259,12 @@ def test_an_answer_without_length_ends_with_the_connection(make, certificate, ra
 
 
 def test_an_idle_connection_with_a_late_ticket_lives_and_one_that_the_server_closed_is_stale(make, secure):
+    seen = threading.Event()
+
     def script(connection, _number):
         read_request(connection)
         connection.sendall(OK)
-        time.sleep(0.3)
+        seen.wait(60)
 
     with scripted(secure(script, ssl.TLSVersion.TLSv1_3)) as address:
         connection = make(address)
@@ -270,8 +273,8 @@ def test_an_idle_connection_with_a_late_ticket_lives_and_one_that_the_server_clo
         assert not connection.stale()  # the tickets came behind the handshake
         connection.exchange(REQUEST, Progress())
         assert not connection.stale()
-        time.sleep(0.5)
-        assert connection.stale()
+        seen.set()
+    assert connection.stale()
 
 
 @pytest.mark.parametrize(("version", "round_trips"), [(ssl.TLSVersion.TLSv1_2, 3), (ssl.TLSVersion.TLSv1_3, 2)])

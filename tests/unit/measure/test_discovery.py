@@ -49,11 +49,12 @@ def test_a_server_on_another_machine_is_not_given_to_a_prometheus(tmp_path):
 
 
 def test_what_a_killed_run_left_is_swept_away_and_nothing_else(tmp_path, listener):
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        gone = f"127.0.0.1:{listening.getsockname()[1]}"
-    write(tmp_path, "harness-killed.json", gone)
-    write(tmp_path, "harness-alive.json", gone, listener)
-    write(tmp_path, "mine.json", gone)
-    (tmp_path / "harness-broken.json").write_text("{", "utf-8")
-    sweep(tmp_path)
+    with socket.socket() as bound:  # so that nobody listens there
+        bound.bind(("127.0.0.1", 0))
+        gone = f"127.0.0.1:{bound.getsockname()[1]}"
+        write(tmp_path, "harness-killed.json", gone)
+        write(tmp_path, "harness-alive.json", gone, listener)
+        write(tmp_path, "mine.json", gone)
+        (tmp_path / "harness-broken.json").write_text("{", "utf-8")
+        sweep(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"harness-alive.json", "mine.json", "harness-broken.json"}

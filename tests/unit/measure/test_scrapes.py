@@ -4,7 +4,6 @@ import gzip
 import http.server
 import os
 import threading
-import time
 import tracemalloc
 
 import pytest
@@ -67,6 +66,18 @@ class Exporter(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Waited(threading.Event):
+    """A clock that waiting moves, and the end of the waiting at a time of its own."""
+
+    def __init__(self, until_s):
+        super().__init__()
+        self.now_s, self._until_s = 0.0, until_s
+
+    def wait(self, timeout=None):
+        self.now_s = min(self.now_s + (timeout or 0.0), self._until_s)
+        return self.now_s >= self._until_s
+
+
 @pytest.fixture
 def exporter():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Exporter)
@@ -79,16 +90,16 @@ def exporter():
 
 
 def test_the_collector_scrapes_every_second_and_once_more_when_told(tmp_path, exporter):
-    t0 = time.monotonic()
+    clock = Waited(until_s=2.5)
     seen: list[Scrape] = []
-    collector = Collector(tmp_path, {"server": exporter}, lambda: time.monotonic() - t0, seen.append)
+    collector = Collector(tmp_path, {"server": exporter}, lambda: clock.now_s, seen.append)
+    collector._stopped = clock
     collector.start()
-    time.sleep(2.5)
+    collector._threads[0].join(60)
     collector.stop()
     collector.take()
     found = list(scrapes.read(tmp_path, "server"))
-    assert [scrape.text for scrape in found] == ["up 1\n"] * 4
-    assert [round(scrape.t_s) for scrape in found[:3]] == [0, 1, 2]
+    assert [(scrape.t_s, scrape.text) for scrape in found] == [(t_s, "up 1\n") for t_s in (0.0, 1.0, 2.0, 2.5)]
     assert seen == found
 
 

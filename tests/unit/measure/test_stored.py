@@ -38,7 +38,7 @@ def door(answers, sent=None, environment=None):
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=[0.02])
     thread.start()
     try:
         origin = Origin("http", "photos.example", server.server_port)  # no such name: only the address is used
@@ -129,11 +129,11 @@ def test_a_command_gets_its_words_as_they_are_and_no_shell_reads_them(plan, tmp_
     source = StoredCommand.model_validate({"kind": "command", "command": words[:3], "name": NAME})
     (row,) = told(source, {"TARGET_ROOT": "/data; touch never"}, plan)
     assert (row["station"], row["page"]) == (page.station, 1)
-    for command, why in [
-        (["false"], "exit code 1"),
-        (["/no/such/program"], "No such file"),
-        (["sleep", "9"], "too long"),
+    for command, timeout, why in [
+        (["false"], "60s", "exit code 1"),
+        (["/no/such/program"], "60s", "No such file"),
+        (["sleep", "9"], "300ms", "too long"),
     ]:
-        source = StoredCommand.model_validate({"kind": "command", "command": command, "timeout": "300ms"})
+        source = StoredCommand.model_validate({"kind": "command", "command": command, "timeout": timeout})
         with pytest.raises(UnreadStockError, match=why):
             list(told(source, {}, plan))

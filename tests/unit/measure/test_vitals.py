@@ -20,11 +20,19 @@ def look(name: str, pid: int, t_s: float) -> Any:
     return vitals.look(name, pid, t_s)
 
 
+def until(condition):
+    """Wait for what the watching thread does."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
 @pytest.fixture
 def busy():
     process = subprocess.Popen([sys.executable, "-c", BUSY], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     yield process
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
 
 
 def test_a_process_is_seen_with_its_cpu_its_memory_and_its_descriptors(busy):
@@ -53,7 +61,7 @@ def test_samples_come_back_as_they_were_written_and_a_torn_tail_is_dropped(tmp_p
     began = time.monotonic()
     watch = Vitals(path, {HARNESS: os.getpid(), "gone": 2**22 + 1}, lambda: time.monotonic() - began)
     watch.start()
-    time.sleep(0.05)
+    until(lambda: vitals.read(path))
     watch.stop()
     kept: list[Any] = vitals.read(path)
     first, last = kept[0], kept[-1]
@@ -83,7 +91,7 @@ def test_a_machine_without_descriptors_is_told_and_ends_nothing(tmp_path, monkey
     with monkeypatch.context() as patch:
         patch.setattr("harness.measure.vitals.psutil.Process", refuse)
         watch.start()
-        time.sleep(0.05)
+        until(lambda: watch.unwritten)
         assert watch._thread.is_alive()
     watch.stop()
     assert watch.unwritten == "what the processes use could not be looked at: Too many open files"

@@ -191,8 +191,29 @@ def test_the_next_edge_is_known():
     scene = Scene({"kind": "down", "start": "2s", "duration": "3s"}, {"kind": "abort", "start": "4s"})
     seen = []
     for scene.now in (0.0, 2.0, 4.5, 6.0):
-        seen.append(scene.rules.next_edge_s())
+        seen.append(scene.rules.tell_edges())
     assert seen == [2.0, 2.0, 0.5, None]
+
+
+@pytest.mark.parametrize("phase_s", [0.0002 * number for number in range(20)])
+def test_an_edge_is_told_whatever_looks_at_the_clock_it_comes_between(phase_s):
+    """Who sleeps may be woken a moment too early, and comes near the edge by small steps."""
+    now = 2.5
+
+    def clock() -> float:
+        nonlocal now
+        now += 0.001
+        return now
+
+    rules = Rules(
+        Profile.model_validate({"faults": [{"kind": "down", "start": "2s", "duration": "3s"}]}).faults, 1, clock, print
+    )
+    server = _Server()
+    rules.attach(server)
+    now = 4.98 + phase_s
+    while rules.tell_edges() is not None:
+        assert now < 5.1
+    assert server.told == ["close", "open"]
 
 
 def test_a_reset_does_not_crash_again_what_came_back_from_the_crash():

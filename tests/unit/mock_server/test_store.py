@@ -112,7 +112,7 @@ async def test_the_event_loop_runs_on_while_the_disk_is_slow(store):
     begun = asyncio.get_running_loop().time()
     for _ in range(10):
         await asyncio.sleep(0.01)
-    assert asyncio.get_running_loop().time() - begun < 1.0
+    assert asyncio.get_running_loop().time() - begun < 4.0, "it does not wait for the gate"
     assert not slow.done()
     gate.set()
     assert await slow is True

@@ -48,6 +48,12 @@ def texts(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
 
 
+@cache
+def once_saved(name: str) -> str:
+    """The chart of the usual evening as an SVG file, drawn once for all tests that only read it."""
+    return saved(name)
+
+
 def saved(name: str) -> str:
     """The chart of the usual evening as an SVG file, drawn anew."""
     with rc_context(palette.STYLE):

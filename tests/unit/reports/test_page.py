@@ -57,14 +57,17 @@ class Outline(HTMLParser):
             self.text += data
 
 
-def write(
-    tmp_path: Path, verdict: Verdict | None = None, *, record: dict[str, Any] | None = None, **summary: Any
-) -> RunFolder:
-    folder = RunFolder(tmp_path / "run")
+def write(path: Path) -> tuple[RunFolder, list[str]]:
+    """A folder with the usual evening's report, and the findings that `render` gave."""
+    folder = RunFolder(path / "run")
     folder.create()
-    folder.write_run(evening.record(**(record or {})))
-    render(folder, evening.summary(**summary), evening.series(), verdict)
-    return folder
+    folder.write_run(evening.record())
+    return folder, render(folder, evening.summary(), evening.series(), evening.verdict("pass"))
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, list[str]]:
+    return write(tmp_path_factory.mktemp("written"))
 
 
 @cache
@@ -82,24 +85,21 @@ def words(html: str) -> str:
     return " ".join(Outline(html).text.split())
 
 
-def test_render_writes_every_file_of_the_report(tmp_path: Path) -> None:
-    folder = write(tmp_path, evening.verdict("pass"))
+def test_render_writes_every_file_of_the_report(written: tuple[RunFolder, list[str]]) -> None:
+    folder, _ = written
     names = {path.name for path in folder.report.iterdir()}
     assert names == {"index.html"} | {f"{chart.name}.{kind}" for chart in CHARTS for kind in ("svg", "png")}
     for path in (folder.junit, folder.markdown, folder.metrics):
         assert path.stat().st_size > 100
 
 
-def test_render_gives_the_findings_in_the_order_of_the_charts(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path / "run")
-    folder.create()
-    folder.write_run(evening.record())
-    findings = render(folder, evening.summary(), evening.series(), None)
+def test_render_gives_the_findings_in_the_order_of_the_charts(written: tuple[RunFolder, list[str]]) -> None:
+    _, findings = written
     assert findings == [chart.finding(evening.series(), evening.summary()) for chart in CHARTS]
 
 
-def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
-    first, second = write(tmp_path / "a", evening.verdict()), write(tmp_path / "b", evening.verdict())
+def test_the_same_run_gives_the_same_bytes(written: tuple[RunFolder, list[str]], tmp_path: Path) -> None:
+    first, (second, _) = written[0], write(tmp_path)
     for one in sorted(path for path in first.path.rglob("*") if path.is_file()):
         assert one.read_bytes() == (second.path / one.relative_to(first.path)).read_bytes(), one.name
 
