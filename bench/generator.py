@@ -21,8 +21,10 @@ def drive(
 
     Raises ChildError where it doesn't come up, breaks off or doesn't end.
     """
-    with tempfile.TemporaryDirectory(prefix="bench-") as path:
-        with Generator(scenario, target, RunFolder(Path(path) / "run"), workers) as generator:
-            with on_cores(cpus) if cpus else contextlib.nullcontext():
-                generator.start()
-            return generator.drive(watch)
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as path,
+        Generator(scenario, target, RunFolder(Path(path) / "run"), workers) as generator,
+    ):
+        with on_cores(cpus) if cpus else contextlib.nullcontext():
+            generator.start()
+        return generator.drive(watch)
