@@ -207,6 +207,11 @@ def path_of(station: str = STATION, page: int = 1, form_name: str = "ppwp") -> s
     return f"/v1/stations/{station}/forms/{form_name}/pages/{page}"
 
 
+def fault(kind: str, **keys: object) -> dict[str, object]:
+    """A rule of a profile."""
+    return {"kind": kind, **keys}
+
+
 def station(number: int) -> str:
     """The code of a station of Mangli."""
     return f"3509191001{number:03d}"
