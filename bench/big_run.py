@@ -3,8 +3,7 @@
 Nothing is driven: stations turn up along the kaliwates scenario's curve, the server sheds, times out and answers with a heavy
 tail, worst while it is overloaded and in a brownout, and the stations try again with full jitter, at most 12 times. The files
 are those of a real run, in its formats: run.json, plan, the journals (a BEGIN and an END an attempt), a scrape a second of
-every worker and of the server with all their series, and what the server holds. The histograms and process figures in the
-scrapes are only of the right size; no chart is drawn from them.
+every worker and of the server with all their series, and what the server holds.
 """
 
 from __future__ import annotations
@@ -14,70 +13,32 @@ import hashlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.big_evening import BROWNOUT, MOST_TRIES, PAGES_EACH, Tried, evening
-from harness import machine
+from bench.big_evening import PAGES_EACH, Tried, evening
+from bench.big_record import T0_EPOCH, record_of
+from bench.big_scrapes import write_scrapes
 from harness.figures.parquet import copy_to, database
 from harness.figures.tables import PLAN_COLUMNS, write_plan
-from harness.measure import journal, scrapes
+from harness.measure import journal
 from harness.measure.journal import RECORD, Kind
-from harness.measure.telemetry import Telemetry
 from harness.model import DELIVERED, OUTCOMES, Outcome, Station
 from harness.plan.regions import load_region
-from harness.runfolder import Ended, FaultRecord, PhaseRecord, RunFolder, RunRecord, StockRecord, WorkerRecord
-from harness.scenario_files import load
-from mock_server.metrics import Metrics
+from harness.runfolder import RunFolder
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from mock_server.rules import Rules
-    from mock_server.service import Pool
-
     FloatArray = npt.NDArray[np.float64]
     IntArray = npt.NDArray[np.int64]
 
-T0_EPOCH = 1_707_901_200.0
 SEED = 20240214
 _STATUS = {
     Outcome.ACCEPTED: 201, Outcome.REPLAYED: 200, Outcome.UNAVAILABLE: 503, Outcome.THROTTLED: 429, Outcome.SERVER_ERROR: 500,
 }  # fmt: skip
 _STATUS_OF = np.array([_STATUS.get(outcome, 0) for outcome in OUTCOMES], dtype=np.uint16)
-_SCENARIO = """
-name = "big"
-title = "Election night for {stations} stations and one overloaded server"
-seed = {seed}
-deadline = "{deadline}s"
-time_scale = {time_scale}
-[stations]
-region = "{region}"
-count = {stations}
-[arrivals]
-kind = "curve"
-points = [["0s", 0.0], ["{half}s", 0.5], ["{last}s", 1.0]]
-[client]
-timeout = "10s"
-retry = {{ strategy = "full_jitter", base = "1s", cap = "30s", max_attempts = {tries} }}
-[server]
-[[faults]]
-name = "brownout"
-kind = "capacity"
-start = "{start}s"
-duration = "{duration}s"
-factor = 0.2
-[[thresholds]]
-assert = "p95(delivery_seconds) < 600"
-[[thresholds]]
-assert = 'p99(response_seconds{{outcome="accepted"}}) < 10'
-[[thresholds]]
-assert = 'ratio(attempts{{outcome="unavailable"}}) < 90% during "brownout"'
-[[thresholds]]
-assert = "stations.completed_by_deadline_ratio >= 50%"
-"""
 
 
 @dataclass(frozen=True)
@@ -109,8 +70,8 @@ def make(folder: RunFolder, attempts: int, seed: int = SEED) -> int:
     delivered = _plan_and_stock(folder, stations, due_s, tried, rng)
     for rank in range(size.workers):
         _journal(folder, rank, size.workers, tried, rng)
-    _scrapes(folder, size, due_s, tried)
-    folder.write_run(_record(folder, size, region, len(stations), tried, seed))
+    write_scrapes(folder, size.workers, due_s, tried)
+    folder.write_run(record_of(folder, region, len(stations), size.deadline_s, size.workers, tried, seed))
     sys.stdout.write(
         f"{folder.path}: {len(tried.page):,} attempts, {len(stations) * PAGES_EACH:,} pages, {delivered:,} delivered\n"
     )
@@ -201,91 +162,6 @@ def _ended(end: npt.NDArray[np.void], tried: Tried, mine: IntArray, rng: np.rand
     end["login_s"] = np.where((tried.page[mine] % PAGES_EACH == 0) & (attempt == 1), 0.05 * took_s, np.nan)
     end["queue_s"] = np.where(answered, 0.2 * took_s, np.nan)
     end["server_s"] = np.where(answered, 0.4 * took_s, np.nan)
-
-
-def _scrapes(folder: RunFolder, size: Size, due_s: FloatArray, tried: Tried) -> None:
-    """A scrape a second of every worker and of the server."""
-    seconds = int(np.ceil(tried.done_s.max())) + 1
-
-    def in_seconds(moments_s: FloatArray) -> IntArray:
-        return np.bincount(moments_s.astype(np.int64), minlength=seconds + 1)
-
-    ended = [in_seconds(tried.done_s[tried.outcome == number]) for number in range(len(OUTCOMES))]
-    due = in_seconds(np.repeat(due_s, PAGES_EACH))
-    in_flight = np.cumsum(in_seconds(tried.sent_s)) - np.cumsum(in_seconds(tried.done_s))
-    for rank in range(size.workers):
-        worker = Telemetry([], {"run": "big", "scenario": "big"})
-        for second in range(seconds + 1):
-            counts = [_dealt(int(of[second]), rank, size.workers) for of in ended]
-            records = np.zeros(sum(counts), dtype=RECORD)
-            records["kind"], records["outcome"] = Kind.END, np.repeat(np.arange(len(OUTCOMES)), counts)
-            records["due_s"], records["sent_s"], records["done_s"] = second, second + 3e-4, second + 0.4
-            records["sent_bytes"] = 1_600_600
-            worker.count(records)
-            worker.pages_due += _dealt(int(due[second]), rank, size.workers)
-            worker.in_flight = int(in_flight[second]) // size.workers
-            text = worker.exposition().decode()
-            scrapes.append(folder.scrapes, scrapes.Scrape(f"worker-{rank}", second + 1.02, text))
-    _server_scrapes(folder, seconds, ended)
-
-
-def _dealt(count: int, rank: int, workers: int) -> int:
-    return count // workers + (rank < count % workers)
-
-
-def _server_scrapes(folder: RunFolder, seconds: int, ended: list[IntArray]) -> None:
-    server, pool = Metrics(), SimpleNamespace(depth=0, busy=0)
-    server.watch(cast("Pool", pool), cast("Rules", SimpleNamespace(injected={"brownout": 0}, all=[])))
-    shed, accepted = ended[OUTCOMES.index(Outcome.UNAVAILABLE)], ended[OUTCOMES.index(Outcome.ACCEPTED)]
-    route = "/v1/stations/{code}/forms/{form}/pages/{n}"
-    for second in range(seconds + 1):
-        pool.depth, pool.busy = min(64, int(shed[second])), min(8, int(accepted[second]))
-        server.shed.labels("queue_full").inc(int(shed[second]))
-        server.stored.inc(int(accepted[second]))
-        for status in (201, 429, 500, 503):
-            server.request("POST", route, status, 0.4)
-        scrapes.append(folder.scrapes, scrapes.Scrape("server", second + 1.03, server.text().decode()))
-
-
-def _record(folder: RunFolder, size: Size, region: str, stations: int, tried: Tried, seed: int) -> RunRecord:
-    deadline_s = size.deadline_s
-    start_s, end_s = (round(share * deadline_s) for share in BROWNOUT)
-    toml = folder.path / "big.toml"
-    toml.write_text(
-        _SCENARIO.format(
-            stations=stations, seed=seed, deadline=deadline_s, region=region, time_scale=259_200 / deadline_s,
-            half=deadline_s / 9, last=deadline_s / 2, tries=MOST_TRIES, start=start_s, duration=end_s - start_s,
-        ), encoding="utf-8",
-    )  # fmt: skip
-    scenario = load(str(toml))
-    toml.unlink()
-    ended_s = float(tried.done_s.max()) + 0.2
-    made = np.bincount(tried.page // PAGES_EACH % size.workers, minlength=size.workers).tolist()
-    return RunRecord(
-        id=folder.path.name,
-        name=scenario.name,
-        title=scenario.title,
-        scenario=scenario.resolved(),
-        seed=seed,
-        target="http://127.0.0.1:8080",
-        own_server=True,
-        deadline_s=deadline_s,
-        time_scale=scenario.time_scale,
-        client_timeout_s=10.0,
-        workers=[WorkerRecord(rank=rank, attempts=count) for rank, count in enumerate(made)],
-        versions=machine.versions(),
-        host=machine.host(),
-        command=["python", "-m", "bench.big_run"],
-        t0_epoch=T0_EPOCH,
-        phases=[
-            PhaseRecord(name="clear", start_s=0.0, end_s=start_s),
-            PhaseRecord(name="brownout", start_s=start_s, end_s=end_s),
-            PhaseRecord(name="clear", start_s=end_s, end_s=max(ended_s, deadline_s)),
-        ],
-        faults=[FaultRecord(name="brownout", kind="capacity", start_s=start_s, end_s=end_s)],
-        ended=Ended(how="deadline", at_s=max(ended_s, deadline_s)),
-        stock=StockRecord(),
-    )
 
 
 def main() -> None:

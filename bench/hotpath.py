@@ -13,37 +13,39 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench.generator import Measured, drive, scenario_of
-from bench.sink import nginx
+import numpy as np
+
+from bench.generator import drive
+from harness.alone import PAGES_EACH, Driven, made_up
+from harness.bench.sink import UNREAD, running
 from harness.scenario import Scenario
 
-_PAGES = 3
 _SECONDS = 8.0
+_PATH = "/{station}/{form}/{page}"
+_SMALL = UNREAD + "{station}/{form}/{page}"
 
 
 def small(folder: Path, seconds: float, rate: float = 3000.0, connection: str = "reuse") -> Scenario:
     """1 KB bodies, open loop."""
-    return _scenario(folder, seconds, rate, "1KB", connection, "/small/{station}/{form}/{page}")
+    return _scenario(folder, seconds, rate, "1KB", connection, _SMALL)
 
 
 def photos(folder: Path, seconds: float, rate: float = 500.0) -> Scenario:
     """500 KB bodies, open loop."""
-    return _scenario(folder, seconds, rate, "500KB", "reuse", "/whole/{station}/{form}/{page}")
+    return _scenario(folder, seconds, rate, "500KB", "reuse", _PATH)
 
 
 def saturated(folder: Path, seconds: float, phones: int = 64, rate: float = 16_000.0) -> Scenario:
     """1 KB bodies, as fast as 64 phones can."""
-    stations = int(rate * seconds / _PAGES)
+    stations = int(rate * seconds / PAGES_EACH)
     closed = {"kind": "closed", "phones": phones, "think": {"distribution": "fixed", "value": "0s"}}
-    return scenario_of(
-        folder, stations, {**_content(seconds, "1KB", "reuse", "/small/{station}/{form}/{page}"), "arrivals": closed}
-    )
+    return made_up(folder, stations, {**_content(seconds, "1KB", "reuse", _SMALL), "arrivals": closed})
 
 
 def _scenario(folder: Path, seconds: float, rate: float, size: str, connection: str, path: str) -> Scenario:
     arrivals = {"kind": "constant", "over": f"{seconds:g}s"}
-    stations = int(rate * seconds / _PAGES)
-    return scenario_of(folder, stations, {**_content(seconds, size, connection, path), "arrivals": arrivals})
+    stations = int(rate * seconds / PAGES_EACH)
+    return made_up(folder, stations, {**_content(seconds, size, connection, path), "arrivals": arrivals})
 
 
 def _content(seconds: float, size: str, connection: str, path: str) -> dict[str, Any]:
@@ -63,12 +65,13 @@ CASES = {
 }
 
 
-def said(name: str, seen: Measured) -> str:
+def said(name: str, seen: Driven) -> str:
     """A line."""
+    p50, p99, most = np.quantile(seen.lateness_s, [0.5, 0.99, 1.0]) * 1e3 if len(seen.lateness_s) else [np.nan] * 3
     return (
-        f"{name:10} {seen.attempts:7,} attempts, {seen.rate:8,.0f}/s, {seen.cpu_us:6.1f} us of CPU each, "
-        f"{100 * seen.cpu_s / seen.over_s:3.0f} % of a core; late p50 {seen.late_ms(0.5):.2f} p99 {seen.late_ms(0.99):.2f} "
-        f"max {seen.late_ms(1.0):.2f} ms; {seen.resident_bytes['peak'] / 1e6:.0f} MB; {seen.outcomes}"
+        f"{name:10} {seen.attempts:7,} attempts, {seen.per_s:8,.0f}/s, {1e6 * seen.cpu_s / max(1, seen.attempts):6.1f} us of "
+        f"CPU each, {100 * seen.cpu_s / seen.over_s:3.0f} % of a core; late p50 {p50:.2f} p99 {p99:.2f} max {most:.2f} ms; "
+        f"{seen.peak_bytes / 1e6:.0f} MB; {seen.outcomes}"
     )
 
 
@@ -80,31 +83,20 @@ def main() -> None:
     parser.add_argument("--perf", type=Path)
     options = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
-    with nginx(cores[-1]) as url, tempfile.TemporaryDirectory(prefix="bench-") as path:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as path,
+        running(Path(path) / "nginx", frozenset(cores[-1:])) as sink,
+    ):
         for name in options.cases or CASES:
 
             def watch(pids: list[int]) -> None:
                 if options.perf:
-                    command = [
-                        "perf",
-                        "record",
-                        "-q",
-                        "-g",
-                        "-F",
-                        "999",
-                        "-o",
-                        str(options.perf),
-                        "-p",
-                        str(pids[-1]),
-                        "--",
-                        "sleep",
-                        f"{options.seconds}",
-                    ]
-                    subprocess.Popen(command, stderr=subprocess.DEVNULL)
+                    profile = ["perf", "record", "-q", "-g", "-F", "999", "-o", str(options.perf), "-p", str(pids[-1])]
+                    subprocess.Popen([*profile, "--", "sleep", f"{options.seconds}"], stderr=subprocess.DEVNULL)
 
-            sys.stdout.write(
-                said(name, drive(CASES[name](Path(path), options.seconds), url, cpus={cores[0]}, watch=watch)) + "\n"
-            )
+            scenario = CASES[name](Path(path), options.seconds)
+            seen = drive(scenario, sink.url, cpus=frozenset(cores[:1]), watch=watch)
+            sys.stdout.write(said(name, seen) + "\n")
             sys.stdout.flush()
 
 

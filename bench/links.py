@@ -6,6 +6,7 @@ time from connected to all sent. CPU: of this process, per step of 16 KB; for un
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -18,22 +19,6 @@ from harness.drive.link import Line
 from harness.drive.upload.http import Connection, Progress, Target
 from harness.drive.upload.paced import STEP_BYTES, PacedConnection
 
-_SINK = """
-import asyncio, re, sys
-async def serve(reader, writer):
-    head = await reader.readuntil(b"\\r\\n\\r\\n")
-    left = int(re.search(rb"content-length: (\\d+)", head, re.IGNORECASE)[1])
-    while left:
-        left -= len(await reader.read(min(left, 65536)))
-    writer.write(b"HTTP/1.1 201 Created\\r\\nContent-Length: 0\\r\\n\\r\\n")
-    await writer.drain()
-    writer.close()
-async def main():
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=4096)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-asyncio.run(main())
-"""
 _LASTS_S = 8.0
 
 
@@ -63,9 +48,10 @@ def measure(port: int, rates: list[float] | None, sizes: list[int]) -> tuple[lis
 
 def main(stations: int) -> None:
     """Measure and say."""
-    sink = subprocess.Popen([sys.executable, "-c", _SINK], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "harness.doctor.sink"]
+    sink = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert sink.stdout is not None  # noqa: S101
-    port = int(sink.stdout.readline())
+    port = json.loads(sink.stdout.readline())["port"]
     for mbit in (0.2, 0.5, 1.0):
         rates = (np.random.default_rng(1).lognormal(0, 0.3, stations) * mbit * 125_000).tolist()
         sizes = [int(rate * _LASTS_S) for rate in rates]

@@ -73,32 +73,34 @@ def started(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], dict[st
             server.kill()
 
 
+@contextlib.contextmanager
+def mock(stations: int) -> Iterator[tuple[int, dict[str, int], Path]]:
+    """The mock server without a service time: its process id, its ports, and a file with a token for each of its stations."""
+    with tempfile.TemporaryDirectory() as name:
+        profile, tokens = Path(name) / "profile.toml", Path(name) / "tokens"
+        profile.write_text('service_time = "0s"\nworkers = 64\nqueue_capacity = 1000\n')
+        command = [sys.executable, "-m", "mock_server", "--profile", str(profile), "--data", name]
+        with started([*command, "--port", "0", "--admin-port", "0", "--supervised"]) as (server, said):
+            logged_in(said["port"], tokens, stations)
+            yield server.pid, said, tokens
+
+
 def mock_round(seconds: int, connections: int) -> Round:
     """The mock server under wrk."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "profile.toml").write_text('service_time = "0s"\nworkers = 64\nqueue_capacity = 1000\n')
-        command = [sys.executable, "-m", "mock_server", "--profile", str(folder / "profile.toml"), "--data", name]
-        with started([*command, "--port", "0", "--admin-port", "0", "--supervised"]) as (server, said):
-            logged_in(said["port"], folder / "tokens", stations=seconds * 3000 // _PAGES)
-            measured = hammered(server.pid, said["port"], folder / "tokens", seconds, connections)
-            return Round(*measured, metric(said["admin_port"], "mock_server_loop_lag_p99_seconds"))
+    with mock(seconds * 3000 // _PAGES) as (pid, ports, tokens):
+        measured = hammered(pid, ports["port"], tokens, seconds, connections)
+        return Round(*measured, metric(ports["admin_port"], "mock_server_loop_lag_p99_seconds"))
 
 
 def memory_growth_mb(uploads: int, connections: int) -> tuple[int, float]:
     """How many small uploads were made, and by how many MB the second half of them made the server grow."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "profile.toml").write_text('service_time = "0s"\nworkers = 64\nqueue_capacity = 1000\n')
-        command = [sys.executable, "-m", "mock_server", "--profile", str(folder / "profile.toml"), "--data", name]
-        with started([*command, "--port", "0", "--admin-port", "0", "--supervised"]) as (server, said):
-            logged_in(said["port"], folder / "tokens", stations=2 * uploads // _PAGES + 500)
-            made, sizes = 0, [0.0]
-            while made < uploads or len(sizes) < 3:
-                hammered(server.pid, said["port"], folder / "tokens", 10, connections, 3000, made + 100 * len(sizes))
-                made = int(metric(said["admin_port"], "mock_server_pages_stored_total"))
-                sizes.append(psutil.Process(server.pid).memory_info().rss / 1e6)
-            return made, round(sizes[-1] - sizes[len(sizes) // 2], 1)
+    with mock(2 * uploads // _PAGES + 500) as (pid, ports, tokens):
+        made, sizes = 0, [0.0]
+        while made < uploads or len(sizes) < 3:
+            hammered(pid, ports["port"], tokens, 10, connections, 3000, made + 100 * len(sizes))
+            made = int(metric(ports["admin_port"], "mock_server_pages_stored_total"))
+            sizes.append(psutil.Process(pid).memory_info().rss / 1e6)
+        return made, round(sizes[-1] - sizes[len(sizes) // 2], 1)
 
 
 def metric(port: int, name: str) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-import os
 import subprocess
 import sys
 import time
@@ -15,10 +14,11 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from bench.slopes import WARM_UP_RATIO, Slope, slope_of
+from harness.measure import vitals
+from harness.runfolder import RunFolder
 
 SCENARIO = Path(__file__).with_name("soak.toml")
 STATIONS_PER_S = 5
-PERIOD_S = 1.0
 SHORTEST_S = 60
 FEWEST_SAMPLES = 20
 MEMORY_FLOOR_BYTES = 1e6
@@ -34,7 +34,7 @@ Samples = dict[str, list[tuple[float, float, float]]]
 
 
 def main() -> int:
-    """Run, watch, judge and draw."""
+    """Run, judge and draw."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=600)
     parser.add_argument("--out", type=Path, default=Path("runs") / f"soak-{int(time.time())}")
@@ -45,12 +45,9 @@ def main() -> int:
     command = [sys.executable, "-m", "harness", "run", str(SCENARIO), "--out", str(folder), "--workers", "2"]
     length = {"deadline": f"{options.seconds + 10}s", "arrivals.over": f"{options.seconds}s"}
     sets = {**length, "stations.count": str(options.seconds * STATIONS_PER_S)}
-    samples: Samples = {}
-    with subprocess.Popen(
-        [*command, *(part for key, value in sets.items() for part in ("--set", f"{key}={value}"))]
-    ) as run:
-        watch(run, folder, samples)
-    problems = [*objections(folder, run.returncode), *judged(samples, options.seconds * STATIONS_PER_S)]
+    code = subprocess.call([*command, *(part for key, value in sets.items() for part in ("--set", f"{key}={value}"))])
+    samples = samples_of(RunFolder(folder))
+    problems = [*objections(folder, code), *judged(samples, options.seconds * STATIONS_PER_S)]
     (folder / "soak.json").write_text(json.dumps({"samples": samples, "problems": problems}), "utf-8")
     draw(samples).savefig(folder / "soak.png", dpi=120)
     say(f"Chart: {folder / 'soak.png'}")
@@ -61,16 +58,12 @@ def main() -> int:
     return 1 if problems else 0
 
 
-def watch(run: subprocess.Popen[bytes], folder: Path, samples: Samples) -> None:
-    """Sample every process of the run once a second while uploads are made."""
-    began = time.monotonic()
-    while run.poll() is None:
-        if _under_way(folder):
-            for name, pid in {"harness": run.pid, **_children(folder)}.items():
-                seen = _sample(pid)
-                if seen is not None:
-                    samples.setdefault(name, []).append((time.monotonic() - began, *seen))
-        time.sleep(PERIOD_S)
+def samples_of(folder: RunFolder) -> Samples:
+    """What the run saw of its processes, from T0 until the server's stock is read: memory rises once then."""
+    samples: Samples = {}
+    for one in vitals.read(folder.processes):
+        samples.setdefault(one.process, []).append((one.t_s, float(one.resident_bytes), float(one.descriptors)))
+    return samples
 
 
 def memory_floor(name: str, stations: float) -> float:
@@ -145,38 +138,6 @@ def _said(name: str, what: str, slope: Slope, unit: float) -> str:
         f"{name} {what}: {slope.rise / unit:+.2f} over the time looked at (allowed {slope.allowed / unit:.2f}), "
         f"{slope.per_s * 3600 / unit:+.2f} an hour"
     )
-
-
-def _under_way(folder: Path) -> bool:
-    """From the first attempt in the journal to the end of uploads: when the server's stock is read, memory rises once."""
-    return (
-        any(path.stat().st_size for path in folder.glob("journal/*.journal"))
-        and not (folder / "stored.parquet").exists()
-    )
-
-
-def _children(folder: Path) -> dict[str, int]:
-    wanted, found = f"HARNESS_RUN={folder}".encode(), {}
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            variables = path.read_bytes().split(b"\0")
-            line = (path.parent / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if wanted in variables:
-            number = next((v.decode().partition("=")[2] for v in variables if v.startswith(b"HARNESS_WORKER=")), "")
-            found["server" if b"mock_server" in line else f"worker {number}" if number else "master"] = int(
-                path.parent.name
-            )
-    return found
-
-
-def _sample(pid: int) -> tuple[float, float] | None:
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
-        return float(pages * os.sysconf("SC_PAGE_SIZE")), float(len(list(Path(f"/proc/{pid}/fd").iterdir())))
-    except OSError:
-        return None
 
 
 if __name__ == "__main__":

@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.generator import drive, scenario_of
+from bench.generator import drive
 from bench.marked import written
-from bench.sink import nginx
+from harness.alone import PAGES_EACH, made_up
+from harness.bench.sink import UNREAD, running
 from harness.children import Family
 from harness.model import Outcome
 from harness.order import Order
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 STATIONS = 10_000
 PLANNED = 100_000
-_PAGES = 3
 _TURN_UP_S = 3.0
 _HOLD_S = 12.0
 """How long the mock holds a photo that comes within the first seconds: until every station is at it."""
@@ -73,7 +73,7 @@ class Crowd:
     @property
     def is_exact(self) -> bool:
         """Whether every page was acknowledged once, by the journal, and is stored once."""
-        pages = self.stations * _PAGES
+        pages = self.stations * PAGES_EACH
         return self.outcomes == {Outcome.ACCEPTED: pages} and self.pages_noted == self.pages_stored == pages
 
 
@@ -100,10 +100,10 @@ class Planned:
 
 
 def crowd(stations: int = STATIONS) -> Crowd:
-    """Stations at once against the mock. Raises RuntimeError where the generator breaks off."""
+    """Stations at once against the mock. Raises ChildError where the generator breaks off."""
     _raise_descriptor_limit()
     with tempfile.TemporaryDirectory(prefix="bench-") as path:
-        scenario = scenario_of(Path(path), stations, _held(stations))
+        scenario = made_up(Path(path), stations, _held(stations))
         folder = RunFolder(Path(path) / "server")
         folder.create()
         order = Order(scenario, make_plan(scenario), folder, "bench", [], [])
@@ -113,14 +113,14 @@ def crowd(stations: int = STATIONS) -> Crowd:
             stored = {(row["station"], row["form"], row["page"]) for row in admin.stored()}
             rows = sum(1 for _ in admin.stored())
     accepted = np.unique(seen.ends["page"])
-    first = seen.ends[seen.ends["page"] % _PAGES == 0]
+    first = seen.ends[seen.ends["page"] % PAGES_EACH == 0]
     return Crowd(
         stations=stations,
         prepared_s=seen.prepared_s,
         connected_s=float(np.nanmax(first["connected_s"])),
         at_once=most_at_once(seen.ends["sent_s"], seen.ends["done_s"]),
-        base_bytes=seen.resident_bytes["base"],
-        peak_bytes=seen.resident_bytes["peak"],
+        base_bytes=seen.base_bytes,
+        peak_bytes=seen.peak_bytes,
         outcomes=seen.outcomes,
         pages_noted=len(accepted),
         pages_stored=rows if rows == len(stored) else -rows,
@@ -159,26 +159,27 @@ def planned(stations: int = PLANNED, workers: int = 2) -> Planned:
         "deadline": "3s",
         "photos": {"size": {"distribution": "fixed", "value": "4KB"}, "bank": 4},
         "arrivals": {"kind": "constant", "over": f"{stations / 100:g}s"},
-        "target": {"path": "/small/{station}/{form}/{page}"},
+        "target": {"path": UNREAD + "{station}/{form}/{page}"},
     }
-    with tempfile.TemporaryDirectory(prefix="bench-") as path, nginx() as url:
-        scenario = scenario_of(Path(path), stations, content)
+    cores = frozenset(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory(prefix="bench-") as path, running(Path(path) / "nginx", cores) as sink:
+        scenario = made_up(Path(path), stations, content)
         began = time.monotonic()
         plan = make_plan(scenario)
         made = time.monotonic()
         for rank in range(workers):
             plan.shard(rank, workers)
         dealt = time.monotonic()
-        seen = drive(scenario, url, workers)
+        seen = drive(scenario, sink.url, workers)
     return Planned(
         stations=stations,
         plan_s=made - began,
         shard_s=dealt - made,
         prepared_s=seen.prepared_s,
         begun_s=float(np.nanmin(seen.ends["sent_s"])),
-        base_bytes=seen.resident_bytes["base"],
-        peak_bytes=seen.resident_bytes["peak"],
-        active=len(np.unique(seen.ends["page"] // _PAGES)),
+        base_bytes=seen.base_bytes,
+        peak_bytes=seen.peak_bytes,
+        active=len(np.unique(seen.ends["page"] // PAGES_EACH)),
     )
 
 
@@ -201,7 +202,7 @@ def _raise_descriptor_limit() -> None:
 
 def table(many: Crowd, most: Planned) -> str:
     """The figures in Markdown."""
-    pages = many.stations * _PAGES
+    pages = many.stations * PAGES_EACH
     exact = f"{pages:,} planned, {many.pages_noted:,} acknowledged, {many.pages_stored:,} stored"
     lines = [
         "| what | measured | wanted |",

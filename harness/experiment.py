@@ -7,18 +7,17 @@ same service times, in every variant (common random numbers), so that variants a
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from harness.confine import LARGEST_TEXT_BYTES, content_of, inside
+from harness.confine import inside
 from harness.errors import ConfigurationError
 from harness.scenario import Scenario
 from harness.scenario_files import PlannedDue, load, shipped
-from mock_server.problems import explain
+from harness.toml_files import model_of
 from mock_server.units import Duration, Frozen
 
 
@@ -88,15 +87,7 @@ def load_experiment(path: Path, planned_due: PlannedDue | None = None) -> tuple[
 
     Raises ConfigurationError with every problem of the file and of every variant.
     """
-    try:
-        content = tomllib.loads(content_of(path, LARGEST_TEXT_BYTES).decode("utf-8"))
-        experiment = Experiment.model_validate(content)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(str(path), [f"can't be read: {error}"]) from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(str(path), [f"is not TOML: {error}"]) from None
-    except ValidationError as error:
-        raise ConfigurationError(str(path), explain(error, Experiment, content)) from None
+    experiment = model_of(path, Experiment)
     base = _base(experiment.base, path)
     cells: list[Cell] = []
     problems: list[str] = []

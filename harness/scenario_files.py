@@ -13,12 +13,13 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from harness.confine import LARGEST_TEXT_BYTES, content_of, inside
+from harness.confine import inside
 from harness.errors import BrokenRunError, ConfigurationError, UsageError
 from harness.runfolder import PLAN
 from harness.scenario import REGIONS, Scenario, Threshold
 from harness.scenario_arrivals import Replay
-from mock_server.problems import explain, path_in, suggestion
+from harness.toml_files import model_of, parsed, text_of, validated
+from mock_server.problems import path_in, suggestion
 from mock_server.units import Frozen
 
 SCENARIO_FOLDER = resources.files("harness") / "scenarios"
@@ -55,10 +56,7 @@ def load(
     problem of the file, or UsageError where there is no such scenario.
     """
     label, text, folder = _read(source)
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(label, [f"is not TOML: {error}"]) from None
+    content = parsed(label, text)
     switched = _Switched()
     for override in overrides:
         _override(content, override, switched)
@@ -91,15 +89,7 @@ def load_thresholds(path: Path) -> list[str]:
 
     Raises ConfigurationError with every problem of the file.
     """
-    try:
-        content = tomllib.loads(content_of(path, LARGEST_TEXT_BYTES).decode("utf-8"))
-        return [threshold.assertion for threshold in _ThresholdsFile.model_validate(content).thresholds]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(str(path), [f"can't be read: {error}"]) from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(str(path), [f"is not TOML: {error}"]) from None
-    except ValidationError as error:
-        raise ConfigurationError(str(path), explain(error, _ThresholdsFile, content)) from None
+    return [threshold.assertion for threshold in model_of(path, _ThresholdsFile).thresholds]
 
 
 def _read(source: str) -> tuple[str, str, Path | None]:
@@ -112,10 +102,7 @@ def _read(source: str) -> tuple[str, str, Path | None]:
         what = "file" if path.suffix == ".toml" else "scenario"
         message = f'there is no {what} "{source}"{near}'
         raise UsageError(message)
-    try:
-        return source, content_of(path, LARGEST_TEXT_BYTES).decode("utf-8-sig"), path.parent
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(source, [f"can't be read: {error}"]) from None
+    return source, text_of(path), path.parent
 
 
 @dataclass(frozen=True)
@@ -140,11 +127,7 @@ class _Folder:
 
 
 def _validated(label: str, content: dict[str, Any], folder: _Folder) -> Scenario:
-    try:
-        scenario = Scenario.model_validate(content)
-    except ValidationError as error:
-        raise ConfigurationError(label, explain(error, Scenario, content)) from None
-    scenario = _with_authority(label, scenario, folder)
+    scenario = _with_authority(label, validated(label, content, Scenario), folder)
     region = scenario.stations.region
     if region in REGIONS:
         return scenario

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.bench.peers.tool import Job, Reading, Tool, tail
-from harness.bench.tally import Tally, Watch, tree
+from harness.bench.tally import Tally, Watch
 from harness.errors import ChildError
+from harness.measure.usage import tree
 
 _OVERTIME_S = 90.0
 _STEERING = ("LOCUST_", "K6_", "HARNESS_", "GOMAXPROCS", "GOGC")

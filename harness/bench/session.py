@@ -16,6 +16,7 @@ from harness.bench import chart, cost, results, sink, tables, truth
 from harness.bench.peers import TOOLS
 from harness.bench.results import Peer, Results
 from harness.bench.rounds import cores_here
+from harness.bench.turns import Turns
 from reports import palette, svg
 
 PARTS = ("truth", "cost")
@@ -48,9 +49,9 @@ def hold(parts: Sequence[str], rounds: int, seconds: float, say: Callable[[str],
 
     load, at = os.getloadavg()[0], datetime.now(UTC).isoformat(timespec="seconds")
     with tempfile.TemporaryDirectory(prefix="harness-bench-") as name:
-        spent = (binaries, rounds, seconds)
-        told = truth.measure(*spent, Path(name) / "truth", cores, say, fail) if "truth" in parts else []
-        costs = cost.measure(*spent, Path(name) / "cost", cores, say, fail) if "cost" in parts else []
+        turns = {part: Turns(binaries, rounds, seconds, Path(name) / part, cores, say, fail) for part in parts}
+        told = truth.measure(turns["truth"]) if "truth" in parts else []
+        costs = cost.measure(turns["cost"]) if "cost" in parts else []
     return Results(
         at=at,
         host={key: value for key, value in machine.host().items() if key in {"cpu", "cores", "system", "memory_bytes"}},

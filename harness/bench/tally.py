@@ -13,11 +13,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Self
 
+from harness.measure.usage import PROC, cpu_seconds, peak_bytes, tree
+
 PERIOD_S = 0.1
-_PROC = Path("/proc")
 
 
 @dataclass
@@ -91,7 +91,7 @@ class Watch:
             try:
                 used_s = cpu_seconds(pid)
                 if not self._sends.get(pid):  # a child is its parent's image until it has exec'd
-                    sends = self._marker in (_PROC / str(pid) / "cmdline").read_bytes()
+                    sends = self._marker in (PROC / str(pid) / "cmdline").read_bytes()
                     if self._sends.get(pid) is not sends:
                         self._place(pid, sends)
                     self._sends[pid] = sends
@@ -104,27 +104,3 @@ class Watch:
         self.tally.cpu_s.append(sum(self._cpu_s.values()))
         self.tally.beside_cpu_s.append(sum(self._beside_cpu_s.values()))
         self.tally.peak_bytes = sum(peak for pid, peak in self._peaks.items() if self._sends.get(pid))
-
-
-def tree(pid: int) -> list[int]:
-    """A process and all its descendants."""
-    found = [pid]
-    for parent in found:
-        for task in (_PROC / str(parent) / "task").glob("*/children"):
-            try:
-                found += map(int, task.read_text("ascii").split())
-            except OSError:
-                continue
-    return found
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU that the living threads of a process have used. Raises OSError, ValueError when it has gone."""
-    used = [int(task.read_text("ascii").split()[0]) for task in (_PROC / str(pid) / "task").glob("*/schedstat")]
-    return sum(used) / 1e9
-
-
-def peak_bytes(pid: int) -> int:
-    """Most resident memory that a process has had. Raises OSError, ValueError when it has gone."""
-    status = (_PROC / str(pid) / "status").read_text("ascii")
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 if "VmHWM:" in status else 0

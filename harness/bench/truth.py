@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
 from harness.bench.known_server import Seen, read_log
-from harness.bench.peers import TOOLS, Tool, ours
-from harness.bench.peers.tool import Job, Reading, UnreadableOutputError
-from harness.bench.rounds import Cores, on_cores, play
+from harness.bench.peers import Tool, ours
+from harness.bench.peers.tool import Job, Reading
+from harness.bench.rounds import on_cores
 from harness.bench.truth_figures import (
     FREEZE_S,
     Truth,
@@ -27,6 +26,7 @@ from harness.bench.truth_figures import (
     rate_of,
     scheduled,
 )
+from harness.bench.turns import Turn, Turns
 from harness.errors import ChildError
 
 MEDIAN_S, SIGMA = 0.020, 0.5
@@ -47,6 +47,11 @@ class Case:
     rate_per_s: float
     freeze_after_s: float | None = None
 
+    @property
+    def title(self) -> str:
+        """Its name says it."""
+        return self.name
+
     def connections(self, tool: Tool) -> int:
         """So many as the tool needs to keep the rate; through a freeze one that opens more has to have them."""
         if not tool.keeps_rate:
@@ -63,59 +68,37 @@ CASES = (
 )
 
 
-def measure(
-    binaries: Mapping[str, str],
-    rounds: int,
-    seconds: float,
-    folder: Path,
-    cores: Cores,
-    say: Callable[[str], None],
-    fail: Callable[[str], None],
-    cases: Sequence[Case] = CASES,
-) -> list[Truth]:
-    """Every tool in every case, ours `rounds` times, the others at most `PEERS_ROUNDS` times: what is judged is ours.
+def measure(turns: Turns, cases: Sequence[Case] = CASES) -> list[Truth]:
+    """What every tool tells in every case, and what is true: ours in every round, the others in at most `PEERS_ROUNDS`.
 
-    A tool that fails in a round is told to `fail`, and its round is missing.
+    What is judged is ours.
     """
     found: list[Truth] = []
-    for number in range(rounds):
-        for case in cases:
-            for tool in TOOLS:
-                if tool.name not in binaries or (tool.name != "ours" and number >= PEERS_ROUNDS):
-                    continue
-                where = (
-                    folder
-                    / f"{case.name.translate({ord(c): '-' for c in '/, '})}-{number}-{tool.name.replace(' ', '-')}"
-                )
-                try:
-                    truth = _one(tool, binaries[tool.name], case, seconds, number, where, cores)
-                except (ChildError, UnreadableOutputError, ValueError) as error:
-                    fail(f"{case.name}, round {number + 1}: {tool.name}: {error}")
-                    continue
-                say(f"{case.name}: {tool.name}: {truth.per_s:,.0f}/s, {_errors(truth)}")
-                found.append(truth)
+    for case, truth in turns.take(cases, _plays, _one):
+        turns.say(f"{case.name}: {truth.tool}: {truth.per_s:,.0f}/s, {_errors(truth)}")
+        found.append(truth)
     return found
 
 
-def _one(tool: Tool, binary: str, case: Case, seconds: float, number: int, folder: Path, cores: Cores) -> Truth:
-    folder.mkdir(parents=True)
-    body = folder / "body"
-    body.write_bytes(os.urandom(_BODY_BYTES))
-    rate = case.rate_per_s if tool.keeps_rate else None
-    length_s = seconds if case.freeze_after_s is None else seconds + FREEZE_S
+def _plays(tool: Tool, _case: Case, number: int) -> bool:
+    return tool.name == "ours" or number < PEERS_ROUNDS
+
+
+def _one(turn: Turn, case: Case) -> Truth:
+    tool, log = turn.tool, turn.folder / "seen.csv"
+    length_s = turn.seconds if case.freeze_after_s is None else turn.seconds + FREEZE_S
     offset_s = time.time() - time.monotonic()
-    with known_server(folder / "seen.csv", case.freeze_after_s, number + 1, cores.server) as url:
-        job = Job(url, body, length_s, case.connections(tool), folder, rate)
-        reading = play(tool, binary, job, cores).reading
+    with known_server(log, case.freeze_after_s, turn.number + 1, turn.cores.server) as url:
+        job, played = turn.play(url, case, _BODY_BYTES, length_s, case.connections(tool))
     if abs(time.time() - time.monotonic() - offset_s) > _MOST_CLOCK_DRIFT_S:
         message = "the clock was set while it was running"
         raise ValueError(message)
-    seen = read_log(folder / "seen.csv")
+    seen = read_log(log)
     if len(seen) < 2:
         message = "the server has seen no request"
         raise ValueError(message)
     until_s = float("inf") if case.freeze_after_s is None else seen[0].arrived_s + case.freeze_after_s
-    told, true, service = _compared(tool, job, reading, seen, case.freeze_after_s, offset_s)
+    told, true, service = _compared(tool, job, played.reading, seen, case.freeze_after_s, offset_s)
     return Truth(
         tool.name, case.name, len(seen), rate_of(seen, until_s), told, percentiles(true), service, lag_p99_s(seen)
     )

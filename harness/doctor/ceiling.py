@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from harness.alone import Driven
 from harness.doctor.finding import Finding, Verdict, at_least, at_most
-from harness.doctor.generator import LOADS, PACED_PER_S, Driven
+from harness.doctor.generator import LOADS, PACED_PER_S, PHOTO_BYTES
 from harness.judge.validity import LATENESS_S
 from reports.quantities import count, per_second, seconds, size_per_second
 
@@ -53,7 +54,7 @@ def _small(small: Driven) -> Finding:
 
 
 def _photos(photos: Driven) -> Finding:
-    ceiling, reached = (rate * photos.photo_bytes for rate in (photos.per_cpu_s, photos.per_s))
+    ceiling, reached = (rate * PHOTO_BYTES for rate in (photos.per_cpu_s, photos.per_s))
     verdict = at_least(ceiling, PHOTOS_BYTES_PER_S, TOO_LITTLE_BYTES_PER_S)
     change = "" if verdict is Verdict.OK else _FASTER
     measured = f"{size_per_second(ceiling)} a core, {size_per_second(reached)} beside its sink"

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.alone import Driven
 from harness.capacity import LOOPBACK, Limits
 from harness.doctor.cores import Cores
-from harness.doctor.generator import PACED_PER_S, Driven
+from harness.doctor.generator import PACED_PER_S, PHOTO_BYTES
 from harness.doctor.ports import ELSEWHERE
 from reports.quantities import count, plural, size_per_second
 
@@ -61,7 +62,7 @@ def claim_of(limits: Limits, cores: Cores, driven: Mapping[str, Driven], loopbac
         workers=max(1, whole - 1),
         workers_alone=whole,
         small_per_s=int(rounded_down(min(SHARE * small.per_cpu_s, small.per_s))),
-        bytes_per_s=int(rounded_down(min(photos_per_s * photos.photo_bytes, loopback_bytes_per_s))),
+        bytes_per_s=int(rounded_down(min(photos_per_s * PHOTO_BYTES, loopback_bytes_per_s))),
         lateness_s=-rounded_down(-float(np.quantile(driven["paced"].lateness_s, 0.99))),
         stations_at_once=min(limits.a_process, limits.a_pair),
         connections_per_s=int(limits.a_pair / limits.port_kept_s(LOOPBACK)),

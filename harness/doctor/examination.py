@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.alone import Driven
 from harness.capacity import Limits, limits_here
 from harness.children import Family
 from harness.doctor import ceiling, clock, cores, descriptors, disk, loopback, ports, timer
 from harness.doctor.claim import Claim, claim_of
 from harness.doctor.finding import Finding, Verdict, content_of, worst
-from harness.doctor.generator import LOADS, Driven, generators
+from harness.doctor.generator import LOADS, generators
 from harness.errors import ChildError, ExitCode
 
 _READY_WITHIN_S = 20.0

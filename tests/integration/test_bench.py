@@ -7,6 +7,7 @@ from harness.bench.known_server import read_log
 from harness.bench.peers import TOOLS, ours
 from harness.bench.peers.tool import Job
 from harness.bench.rounds import cores_here, play
+from harness.bench.turns import Turns
 
 SLACK_S = 0.1
 """What a busy machine may add; the delays are 20 ms at the median, the freeze is 2 s."""
@@ -17,7 +18,7 @@ def test_ours_tells_what_a_server_that_knows_the_truth_knows_and_a_freeze_in_ful
     failures: list[str] = []
     cases = [case for case in truth.CASES if case.rate_per_s == 200]
     binaries = {"ours": str(ours.TOOL.find())}
-    well, frozen = truth.measure(binaries, 1, 3.0, tmp_path, cores_here(), print, failures.append, cases)
+    well, frozen = truth.measure(Turns(binaries, 1, 3.0, tmp_path, cores_here(), print, failures.append), cases)
     assert not failures
     assert well.requests == 600
     for name in ("p50", "p90", "p99"):

@@ -6,7 +6,9 @@ import json
 
 import pytest
 
-from bench.soak import judged, objections
+from bench.soak import judged, objections, samples_of
+from harness.measure.vitals import COLUMNS
+from harness.runfolder import RunFolder
 
 
 def run_of(path, *, verdict="pass", reasons=(), safety=True, delivered=10, breached=False):
@@ -38,6 +40,17 @@ def test_whatever_the_run_itself_says_against_it_fails_the_soak(tmp_path, code, 
 def test_a_run_without_a_verdict_fails_it_in_words(tmp_path):
     (said,) = objections(tmp_path, 1)
     assert said.startswith("the run ended with exit code 1 and without a verdict: ")
+
+
+def test_what_is_judged_is_what_the_run_saw_of_each_process(tmp_path):
+    folder = RunFolder(tmp_path)
+    rows = ["0.5,harness,7,0.1,1000,20,0.0", "0.5,worker 0,8,0.1,2000,30,", "1.5,harness,7,0.2,1100,21,0.0"]
+    folder.processes.parent.mkdir(parents=True, exist_ok=True)
+    folder.processes.write_text("\n".join([",".join(COLUMNS), *rows, ""]))
+    assert samples_of(folder) == {
+        "harness": [(0.5, 1000.0, 20.0), (1.5, 1100.0, 21.0)],
+        "worker 0": [(0.5, 2000.0, 30.0)],
+    }
 
 
 def sampled(per_s, level=60e6, seconds=180):

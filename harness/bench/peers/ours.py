@@ -1,17 +1,16 @@
 """Our own generator, as `harness run` drives it: Locust on our locustfile, journal, histograms and metrics on.
 
-The only thing left out is the drawing of the report, which comes when all is measured.
+An open workload: a station's first page when it turns up, the next when the one before has ended. The only thing left out is
+the drawing of the report, which comes when all is measured.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import sys
-from dataclasses import dataclass
 
 from harness import __version__
-from harness.bench.peers.tool import PERCENTILES, Job, Reading, UnreadableOutputError, tail
+from harness.bench.peers.tool import PERCENTILES, Job, Reading, Tool
 from harness.runfolder import RunFolder
 
 PAGES = 3
@@ -21,44 +20,21 @@ _FASTEST_PER_S = 40_000
 """More than one core can do: so many uploads a second are planned where there is no rate."""
 
 
-@dataclass(frozen=True)
-class Ours:
-    """An open workload: a station's first page when it turns up, the next when the one before has ended."""
+def _command(binary: str, job: Job) -> list[str]:
+    """Writes the scenario into the job's folder."""
+    file = job.folder / "scenario.toml"
+    file.write_text(scenario(job), "utf-8")
+    return [binary, "-P", "-m", "harness.bench.peers.ours_run", str(file), job.url, str(folder_of(job).path)]
 
-    name: str = "ours"
-    advice: str = ""
-    keeps_rate: bool = True
-    marker: bytes = b"locustfile.py"
 
-    def find(self) -> str | None:
-        """Always there."""
-        return sys.executable
-
-    def version(self, binary: str) -> str:  # noqa: ARG002 - the interface's
-        """The package's."""
-        return __version__
-
-    def command(self, binary: str, job: Job) -> list[str]:
-        """Writes the scenario into the job's folder."""
-        file = job.folder / "scenario.toml"
-        file.write_text(scenario(job), "utf-8")
-        return [binary, "-P", "-m", "harness.bench.peers.ours_run", str(file), job.url, str(folder_of(job).path)]
-
-    def environment(self, job: Job) -> dict[str, str]:  # noqa: ARG002 - the interface's
-        """None."""
-        return {}
-
-    def read(self, output: str, job: Job) -> Reading:
-        """The run's own summary.json; a percentile that the sample can't bear is missing there, and so here."""
-        try:
-            summary = json.loads(folder_of(job).summary.read_bytes())
-            answered = summary["response_seconds"]
-            seconds = {name: answered[name] for name in (*PERCENTILES, "max") if answered[name] is not None}
-            by_outcome = {name: spread["count"] for name, spread in answered["by_outcome"].items()}
-            made = int(summary["attempts"]["total"])
-            return Reading(made, made - by_outcome.get("accepted", 0), seconds)
-        except (OSError, ValueError, KeyError, TypeError):
-            raise UnreadableOutputError(tail(output)) from None
+def _told(_: str, job: Job) -> Reading:
+    """The run's own summary.json; a percentile that the sample can't bear is missing there, and so here."""
+    summary = json.loads(folder_of(job).summary.read_bytes())
+    answered = summary["response_seconds"]
+    seconds = {name: answered[name] for name in (*PERCENTILES, "max") if answered[name] is not None}
+    by_outcome = {name: spread["count"] for name, spread in answered["by_outcome"].items()}
+    made = int(summary["attempts"]["total"])
+    return Reading(made, made - by_outcome.get("accepted", 0), seconds)
 
 
 def folder_of(job: Job) -> RunFolder:
@@ -115,4 +91,12 @@ def page_path(station: str, form: str, page: int) -> str:
     return _PATH.format(station=station, form=form, page=page)
 
 
-TOOL = Ours()
+TOOL = Tool(
+    name="ours",
+    advice="",
+    keeps_rate=True,
+    version=lambda _: __version__,
+    command=_command,
+    told=_told,
+    marker=b"locustfile.py",
+)

@@ -6,10 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
 """The percentiles that are compared, by the names that summary.json uses."""
@@ -55,45 +54,42 @@ class UnreadableOutputError(ValueError):
     """A tool's output is not what its version should print; the text is its tail."""
 
 
-class Tool(Protocol):
-    """A load generator."""
+@dataclass(frozen=True)
+class Tool:
+    """A load generator: what is its own stands here as data, how it is found, asked and understood is the same for all."""
 
-    @property
-    def name(self) -> str:
-        """What tables call it."""
-
-    @property
-    def advice(self) -> str:
-        """How to get it."""
-
-    @property
-    def keeps_rate(self) -> bool:
-        """Whether it can be told a rate; one that can't is always run at saturation."""
-
-    @property
-    def marker(self) -> bytes:
-        """What stands in the command line of those of its processes that send; b"": all of them do."""
+    name: str
+    """What tables call it."""
+    advice: str
+    """How to get it."""
+    keeps_rate: bool
+    """Whether it can be told a rate; one that can't is always run at saturation."""
+    command: Callable[[str, Job], list[str]]
+    """Of its binary: the command line for a job; may write files into the job's folder."""
+    told: Callable[[str, Job], Reading]
+    """What its stdout, or the job's folder, says of a job that is over; may raise what reading something else raises."""
+    version: Callable[[str], str]
+    """Of its binary."""
+    program: str = ""
+    """Its binary's name; "": it is a package of this environment, and its binary is Python."""
+    environment: Callable[[Job], dict[str, str]] = lambda _: {}
+    """Variables that the command needs beside our own."""
+    marker: bytes = b""
+    """What stands in the command line of those of its processes that send; b"": all of them do."""
 
     def find(self) -> str | None:
-        """Path of its binary, None if it isn't installed."""
-
-    def version(self, binary: str) -> str:
-        """Its version."""
-
-    def command(self, binary: str, job: Job) -> list[str]:
-        """The command line for a job; may write files into the job's folder."""
-
-    def environment(self, job: Job) -> dict[str, str]:
-        """Variables that the command needs beside our own."""
+        """Path of its binary, in this environment or on the path; None if it isn't installed."""
+        if not self.program:
+            return sys.executable
+        own = Path(sys.executable).with_name(self.program)
+        return str(own) if own.exists() else shutil.which(self.program)
 
     def read(self, output: str, job: Job) -> Reading:
         """What it says of a job that is over, from its stdout or the job's folder. Raises UnreadableOutputError."""
-
-
-def beside_python(name: str) -> str | None:
-    """A program of this environment or of the path."""
-    own = Path(sys.executable).with_name(name)
-    return str(own) if own.exists() else shutil.which(name)
+        try:
+            return self.told(output, job)
+        except (LookupError, ValueError, TypeError, AttributeError, OSError):
+            raise UnreadableOutputError(tail(output)) from None
 
 
 def first_match(pattern: str, text: str) -> str:

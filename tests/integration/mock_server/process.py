@@ -17,6 +17,8 @@ from queue import Empty, Queue
 from threading import Thread
 from typing import Any
 
+from tests.integration.mock_server.running import STATION, path_of, photo
+
 ADMIN_TOKEN = "let me in"
 LONGEST_S = 60.0
 """For what takes a second or less on a machine that has nothing else to do."""
@@ -142,3 +144,9 @@ def is_alive(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z"
+
+
+def put(server: Process, token: str, code: str = STATION, page: int = 1) -> int:
+    """Put a page; the status of the answer."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "image/jpeg"}
+    return server.ask("PUT", path_of(code, page), headers, photo((code, page)))[0]

@@ -207,6 +207,11 @@ def path_of(station: str = STATION, page: int = 1, form_name: str = "ppwp") -> s
     return f"/v1/stations/{station}/forms/{form_name}/pages/{page}"
 
 
+def fault(kind: str, **keys: object) -> dict[str, object]:
+    """A rule of a profile."""
+    return {"kind": kind, **keys}
+
+
 def station(number: int) -> str:
     """The code of a station of Mangli."""
     return f"3509191001{number:03d}"
@@ -243,3 +248,8 @@ async def until(condition: Any, longest_s: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         await asyncio.sleep(0.005)
+
+
+async def read(mock: Mock) -> None:
+    """Wait until every page that was taken has been read, and stored if it could be."""
+    await until(lambda: mock.server.pool.busy == mock.server.pool.depth == mock.server.store.waiting == 0)

@@ -15,6 +15,7 @@ import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.integration.mock_server.resuming import metadata
 from tests.integration.mock_server.running import (
     BOUNDARY,
     READING,
@@ -29,7 +30,6 @@ from tests.integration.mock_server.running import (
     station,
     until,
 )
-from tests.integration.mock_server.test_tus import metadata
 
 GOOD_BODY = form(photo(), READING)
 TUS = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}

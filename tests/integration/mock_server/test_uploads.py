@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import sqlite3
 import threading
 
 import pytest
@@ -22,11 +21,6 @@ from tests.integration.mock_server.running import (
     station,
     until,
 )
-
-
-async def read(mock):
-    """Wait until every page that was taken has been read, and stored if it could be."""
-    await until(lambda: mock.server.pool.busy == mock.server.pool.depth == mock.server.store.waiting == 0)
 
 
 async def test_a_new_page_is_stored_and_answered_with_its_receipt(tmp_path):
@@ -249,52 +243,6 @@ async def test_photos_are_kept_only_if_the_profile_says_so(tmp_path):
             assert row[0] == (photo((STATION, 1)) if keep else None)
 
 
-@pytest.mark.timed
-async def test_asynchronous_reading_answers_202_and_tells_the_rest_later(tmp_path):
-    async with running(tmp_path, reading="asynchronous", reading_time="500ms", workers=1) as mock:
-        first, second = await mock.upload(page=1), await mock.upload(page=2)
-        assert (first.status, second.status) == (202, 202)
-        assert first.headers["location"] == path_of(page=1) + "/status"
-        states = [await mock.ask("GET", path_of(page=page) + "/status", await mock.bearer()) for page in (1, 2)]
-        assert [state.json["status"] for state in states] == ["reading", "queued"]
-        assert await mock.stored() == []
-        await read(mock)
-        status = await mock.ask("GET", path_of(page=2) + "/status", await mock.bearer())
-        assert status.json["status"] == "stored"
-        assert len(await mock.stored()) == 2
-
-
-async def test_asynchronous_reading_finds_out_later_what_is_unreadable(tmp_path):
-    async with running(tmp_path, reading="asynchronous", reading_time="10ms") as mock:
-        assert (await mock.upload(picture=b"not a photo")).status == 202
-        await read(mock)
-        status = await mock.ask("GET", path_of() + "/status", await mock.bearer())
-        assert status.json["status"] == "unreadable"
-        assert await mock.stored() == []
-
-
-async def test_a_page_that_is_held_is_called_stored_when_another_photo_of_it_was_refused(tmp_path):
-    async with running(tmp_path, reading="asynchronous", reading_time="10ms") as mock:
-        for picture in (photo(1), photo(2), b"not a photo"):
-            assert (await mock.upload(picture=picture)).status == 202
-            await read(mock)
-            status = (await mock.ask("GET", path_of() + "/status", await mock.bearer())).json
-            assert (status["status"], status["sha256"]) == ("stored", hashlib.sha256(photo(1)).hexdigest())
-
-
-async def test_an_asynchronous_upload_that_the_store_fails_is_called_refused(tmp_path, monkeypatch):
-    async with running(tmp_path, reading="asynchronous", reading_time="10ms") as mock:
-
-        async def fails(*_arguments):
-            raise sqlite3.OperationalError
-
-        monkeypatch.setattr(mock.server.store, "put", fails)
-        assert (await mock.upload()).status == 202
-        await read(mock)
-        status = await mock.ask("GET", path_of() + "/status", await mock.bearer())
-        assert status.json == {"status": "refused", "detail": "The store failed"}
-
-
 async def test_what_is_committed_after_its_request_was_given_up_is_counted_as_stored(tmp_path):
     async with running(tmp_path, handler_timeout="200ms") as mock:
         await mock.token()
@@ -306,11 +254,6 @@ async def test_what_is_committed_after_its_request_was_given_up_is_counted_as_st
         await until(lambda: mock.server.store.waiting == 0)
         assert await mock.metric("mock_server_pages_stored_total") == len(await mock.stored()) == 1
         assert await mock.metric("mock_server_stored_bytes_total") == len(photo((STATION, 1)))
-
-
-async def test_nothing_is_known_of_a_page_that_never_came(tmp_path):
-    async with running(tmp_path) as mock:
-        assert (await mock.ask("GET", path_of() + "/status", await mock.bearer())).status == 404
 
 
 @pytest.mark.timed

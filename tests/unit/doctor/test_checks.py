@@ -5,12 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from harness.alone import Driven
 from harness.capacity import RESERVED_PORTS, Limits
 from harness.doctor import clock, cores, descriptors, disk, loopback, ports, timer
 from harness.doctor.claim import claim_of
 from harness.doctor.examination import Seen, judged
-from harness.doctor.generator import PHOTO_BYTES, Driven
+from harness.doctor.generator import PHOTO_BYTES
 from harness.judge.validity import LATENESS_S
+from harness.measure.journal import RECORD
+from harness.model import OUTCOMES, Outcome
 
 LIMITS = Limits(descriptors=100_000, first_port=32_768, last_port=60_999, withheld_ports=0, tw_reuse=2, timestamps=1)
 CORES = cores.Cores(usable=4, quota=None, busy_ratio=0.02, stolen_ratio=0.0, governors=("performance",))
@@ -18,11 +21,13 @@ CLOCK = clock.Clock(source="tsc", step_s=40e-9, read_s=70e-9, synchronised=True)
 DISK = disk.Disk(folder="runs", free_bytes=10**10, bytes_per_s=5e8, commit_s=0.001)
 
 
-def driven(attempts=15_000, over_s=1.5, cpu_s=1.5, late_s=0.0005, photo_bytes=1_000):
-    return Driven(attempts, attempts, over_s, cpu_s, np.full(1_000, late_s), photo_bytes)
+def driven(attempts=15_000, over_s=1.5, cpu_s=1.5, late_s=0.0005, outcome=Outcome.ACCEPTED):
+    ends = np.zeros(attempts, dtype=RECORD)
+    ends["outcome"], ends["sent_s"], ends["done_s"] = OUTCOMES.index(outcome), late_s, over_s
+    return Driven(ends, cpu_s)
 
 
-DRIVEN = {"paced": driven(1_500), "small": driven(), "photos": driven(1_500, photo_bytes=PHOTO_BYTES)}
+DRIVEN = {"paced": driven(1_500), "small": driven(), "photos": driven(1_500)}
 SEEN = Seen(LIMITS, 1_024, CORES, CLOCK, [0.0001] * 100, DISK, 2e9, DRIVEN)
 
 
@@ -78,9 +83,9 @@ PLANTED = [
     ("lateness", with_load("paced", driven(1_500, late_s=0.006)), "unfit", "INVALID above 5 ms"),
     ("small attempts", with_load("small", driven(3_000, cpu_s=1.5)), "warn", "--workers"),
     ("small attempts", with_load("small", driven(300, cpu_s=1.5)), "unfit", "--workers"),
-    ("photos", with_load("photos", driven(200, cpu_s=1.5, photo_bytes=PHOTO_BYTES)), "warn", "--workers"),
-    ("photos", with_load("photos", driven(20, cpu_s=1.5, photo_bytes=PHOTO_BYTES)), "unfit", "--workers"),
-    ("generator", with_load("small", replace(driven(64), accepted=0)), "unfit", "nft list ruleset"),
+    ("photos", with_load("photos", driven(200, cpu_s=1.5)), "warn", "--workers"),
+    ("photos", with_load("photos", driven(20, cpu_s=1.5)), "unfit", "--workers"),
+    ("generator", with_load("small", driven(64, outcome=Outcome.REFUSED)), "unfit", "nft list ruleset"),
     ("generator", {"driven": None, "trouble": "generator ended with exit code 1\nits log"}, "unfit", "its log"),
 ]  # fmt: skip
 
@@ -120,7 +125,7 @@ def test_an_unsynchronised_time_of_day_is_told_and_held_against_no_machine():
 def test_a_claim_is_eighty_percent_of_the_core_and_never_more_than_was_reached():
     claim = claim_of(LIMITS, CORES, DRIVEN, 2e9)
     assert (claim.small_per_s, claim.bytes_per_s) == (8_000, 400_000_000)
-    slow = {**DRIVEN, "small": driven(7_100), "photos": driven(1_500, over_s=3.0, cpu_s=0.3, photo_bytes=PHOTO_BYTES)}
+    slow = {**DRIVEN, "small": driven(7_100), "photos": driven(1_500, over_s=3.0, cpu_s=0.3)}
     claim = claim_of(LIMITS, CORES, {**slow, "small": driven(7_100, cpu_s=0.5)}, 2e9)
     assert (claim.small_per_s, claim.bytes_per_s) == (4_700, 250_000_000)
     assert claim_of(LIMITS, CORES, DRIVEN, 1e8).bytes_per_s == 100_000_000

@@ -5,6 +5,9 @@ import struct
 import threading
 from contextlib import contextmanager
 
+REQUEST = [b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"]
+OK = b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\nX-Name: value\r\n\r\nok"
+
 
 def read_request(connection, limit=10_000_000):
     """Head and body of one request with a Content-Length."""

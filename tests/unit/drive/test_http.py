@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import gevent
 import pytest
 
-from harness.drive.connections import Connections
 from harness.drive.upload.http import Connection, Progress, Target
 from harness.drive.upload.outcomes import (
     ConnectionClosedError,
@@ -19,13 +18,9 @@ from harness.drive.upload.outcomes import (
     MalformedAnswerError,
     Stage,
     outcome_of,
-    outcome_of_status,
 )
 from harness.model import Outcome
-from tests.unit.drive.scripted import read_request, reset, scripted
-
-REQUEST = [b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"]
-OK = b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\nX-Name: value\r\n\r\nok"
+from tests.unit.drive.scripted import OK, REQUEST, read_request, reset, scripted
 
 
 @pytest.fixture
@@ -329,80 +324,3 @@ def test_running_out_of_descriptors_is_our_fault(monkeypatch):
     with pytest.raises(GeneratorLimitError) as caught:
         Connection(Target(socket.AF_INET, ("127.0.0.1", 1), "x"), None, time.monotonic)
     assert outcome_of(caught.value, Stage.CONNECT) is Outcome.GENERATOR_ERROR
-
-
-@pytest.mark.parametrize(
-    ("number", "outcome"),
-    [
-        (errno.ECONNREFUSED, Outcome.REFUSED),
-        (errno.ECONNRESET, Outcome.RESET),
-        (errno.EPIPE, Outcome.RESET),
-        (errno.ETIMEDOUT, Outcome.TIMEOUT_CONNECT),
-        (errno.EADDRNOTAVAIL, Outcome.GENERATOR_ERROR),
-        (errno.ENOBUFS, Outcome.GENERATOR_ERROR),
-    ],
-)
-def test_every_error_of_the_kernel_has_its_outcome(number, outcome):
-    assert outcome_of(OSError(number, ""), Stage.CONNECT) is outcome
-
-
-def test_an_error_that_nobody_thought_of_is_a_bug_and_is_raised():
-    with pytest.raises(ZeroDivisionError):
-        outcome_of(ZeroDivisionError(), Stage.SEND)
-    with pytest.raises(OSError, match="odd"):
-        outcome_of(OSError(errno.EISDIR, "odd"), Stage.SEND)
-
-
-@pytest.mark.parametrize(
-    ("status", "outcome"),
-    [
-        (200, "replayed"), (201, "accepted"), (202, "pending"), (204, "malformed"), (301, "malformed"), (400, "rejected"),
-        (401, "rejected"), (409, "rejected"), (422, "unreadable"), (429, "throttled"), (500, "server_error"),
-        (502, "server_error"), (503, "unavailable"),
-    ],
-)  # fmt: skip
-def test_every_status_has_its_outcome(status, outcome):
-    assert outcome_of_status(status) == outcome
-
-
-def test_source_addresses_are_taken_in_turn():
-    peers = []
-
-    def script(connection, _number):
-        peers.append(connection.getpeername()[0])
-        connection.close()
-
-    with scripted(script, connections=3) as address:
-        connections = Connections(
-            Target(socket.AF_INET, address, "x", ("127.0.0.1", "127.0.0.2")), "each", time.monotonic
-        )
-        for _ in range(3):
-            connection = connections.lane().lease()
-            connection.connect()
-            connection.close()
-            time.sleep(0.05)
-    assert peers == ["127.0.0.1", "127.0.0.2", "127.0.0.1"]
-
-
-@pytest.mark.parametrize(("policy", "opened"), [("new", 2), ("each", 4), ("reuse", 1)])
-def test_the_connection_policy_decides_how_many_connections_two_stations_with_two_pages_open(policy, opened):
-    def script(connection, _number):
-        while read_request(connection)[0]:
-            connection.sendall(OK)
-        connection.close()
-
-    with scripted(script, connections=opened) as address:
-        connections = Connections(Target(socket.AF_INET, address, "x"), policy, time.monotonic)
-        seen = []
-        for _station in range(2):
-            lane = connections.lane()
-            for _page in range(2):
-                connection = lane.lease()
-                if not connection.used:
-                    connection.connect()
-                    seen.append(connection)
-                answer = connection.exchange(REQUEST, Progress())
-                lane.back(connection, alive=answer.keep_alive)
-            lane.close()
-        connections.close()
-    assert len(seen) == opened

@@ -18,10 +18,8 @@ from harness.drive.upload.paced import PacedConnection
 from harness.drive.upload.tls import Tls
 from harness.model import Outcome
 from mock_server import tls as server_tls
-from tests.unit.drive.scripted import read_request, reset, scripted
+from tests.unit.drive.scripted import OK, REQUEST, read_request, reset, scripted
 
-REQUEST = [b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"]
-OK = b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok"
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
 

@@ -9,9 +9,8 @@ from harness.drive.connections import Connections
 from harness.drive.upload.http import Progress, Target
 from harness.drive.upload.outcomes import ConnectionClosedError
 from harness.drive.upload.wire import Wire
-from tests.unit.drive.scripted import read_request, scripted
+from tests.unit.drive.scripted import REQUEST, read_request, scripted
 
-REQUEST = [b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"]
 STAYS = b"HTTP/1.1 204 No Content\r\n\r\n"
 ENDS = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
 

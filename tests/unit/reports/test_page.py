@@ -1,88 +1,25 @@
-"""The page's text and structure; how it looks in a browser is in tests/browser/."""
+"""What the page says: verdict, key figures, tables, how the run ended; its structure is in test_page_structure.py."""
 
 from __future__ import annotations
 
 import json
 import re
-from functools import cache
-from html.parser import HTMLParser
-from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
-import numpy as np
 import pytest
 
-from harness.figures.series import Completion, Line, ProcessHealth, Rates, Responses, ServerHealth
-from harness.judge.results import Verdict
+from harness.figures.series import Completion, ProcessHealth
 from harness.runfolder import RunFolder
 from reports.charts import CHARTS
-from reports.page import DrawnChart, page
-from reports.render import draw_charts, render
+from reports.page import page
+from reports.render import render
 from tests.unit.reports import evening
-
-
-class Outline(HTMLParser):
-    """Headings, ids, links and text of a page, in order."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.headings: list[int] = []
-        self.ids: list[str] = []
-        self.targets: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self._hidden = 0
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        attributes = dict(attrs)
-        self.tags.append((tag, attributes))
-        if re.fullmatch(r"h[1-6]", tag):
-            self.headings.append(int(tag[1]))
-        if attributes.get("id"):
-            self.ids.append(str(attributes["id"]))
-        href = attributes.get("href") or ""
-        if tag == "a" and href.startswith("#"):
-            self.targets.append(href[1:])
-        self.text += " "
-        self._hidden += tag in {"style", "svg", "script"}
-
-    def handle_endtag(self, tag: str) -> None:
-        self._hidden -= tag in {"style", "svg", "script"}
-
-    def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self.text += data
-
-
-def write(path: Path) -> tuple[RunFolder, list[str]]:
-    """A folder with the usual evening's report, and the findings that `render` gave."""
-    folder = RunFolder(path / "run")
-    folder.create()
-    folder.write_run(evening.record())
-    return folder, render(folder, evening.summary(), evening.series(), evening.verdict("pass"))
+from tests.unit.reports.paged import Outline, drawn, read, words, write
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, list[str]]:
     return write(tmp_path_factory.mktemp("written"))
-
-
-@cache
-def drawn() -> list[DrawnChart]:
-    """The evening's charts, drawn once for all tests of the page's text."""
-    with TemporaryDirectory() as folder:
-        return draw_charts(Path(folder), evening.series(), evening.summary())
-
-
-def read(verdict: Verdict | None = None, record: dict[str, Any] | None = None, **summary: Any) -> str:
-    return page(evening.record(**(record or {})), evening.summary(**summary), evening.series(), verdict, drawn())
-
-
-def words(html: str) -> str:
-    return " ".join(Outline(html).text.split())
 
 
 def test_render_writes_every_file_of_the_report(written: tuple[RunFolder, list[str]]) -> None:
@@ -164,92 +101,6 @@ def test_a_name_with_dollars_is_drawn_as_it_is(tmp_path: Path) -> None:
     folder.write_run(evening.record())
     render(folder, evening.summary(), series, None)
     assert r"$\frac{$ 40 %" in (folder.report / "completion.svg").read_text(encoding="utf-8")
-
-
-def test_the_page_is_one_file_that_fetches_nothing() -> None:
-    html = read(evening.verdict())
-    for tag, attributes in Outline(html).tags:
-        assert tag not in {"link", "img", "iframe"}
-        assert not str(attributes.get("src", "")).strip()
-        assert "@import" not in html
-        assert str(attributes.get("href", "#")).startswith("#")
-    assert "url(http" not in html
-
-
-def test_the_page_needs_no_inline_styles_nor_scripts_to_be_read() -> None:
-    for tag, attributes in Outline(read(evening.verdict())).tags:
-        assert "style" not in attributes, tag
-        assert not [name for name in attributes if name.startswith("on")], tag
-
-
-def test_the_page_stays_well_below_two_megabytes() -> None:
-    assert len(read(evening.verdict())) < 500_000
-
-
-def test_the_page_of_a_run_of_two_hours_stays_below_two_megabytes(tmp_path: Path) -> None:
-    random = np.random.default_rng(3)
-    t = np.arange(7200) + 0.5
-
-    def noise(name: str) -> Line:
-        return evening.line(name, random.poisson(90, 7200), t)
-
-    outcomes = [noise(name) for name in ("accepted", "unavailable", "timeout_response", "reset", "refused", "closed")]
-    usual = evening.series()
-    long = evening.series(
-        rates=Rates(noise("offered"), noise("goodput"), noise("throughput"), outcomes),
-        server=ServerHealth(*(noise(name) for name in ("queue", "busy", "open", "shed", "wasted"))),
-        responses=Responses(
-            usual.responses.percentiles,
-            24 * np.arange(301, dtype=np.float64),
-            np.logspace(-3, 1, 33).astype(np.float64),
-            random.poisson(2, (32, 300)),
-        ),
-        deadline_s=7200.0,
-        end_s=7200.0,
-    )
-    made = draw_charts(tmp_path, long, evening.summary())
-    assert len(page(evening.record(), evening.summary(), long, evening.verdict(), made)) < 1_500_000
-
-
-def test_headings_descend_one_step_at_a_time_from_a_single_h1() -> None:
-    levels = Outline(read(evening.verdict())).headings
-    assert levels[0] == 1
-    assert levels.count(1) == 1
-    assert all(after - before <= 1 for before, after in pairwise(levels))
-
-
-def test_ids_are_unique_and_every_link_has_its_target() -> None:
-    outline = Outline(read(evening.verdict()))
-    assert len(outline.ids) == len(set(outline.ids))
-    assert outline.targets
-    assert set(outline.targets) <= set(outline.ids)
-
-
-def test_every_chart_is_an_image_named_by_its_finding() -> None:
-    tags = Outline(read(evening.verdict())).tags
-    names = [attributes["aria-label"] for tag, attributes in tags if tag == "svg" and attributes.get("role") == "img"]
-    assert names == [chart.finding(evening.series(), evening.summary()) for chart in CHARTS]
-
-
-def test_every_reference_inside_a_chart_finds_its_shape() -> None:
-    html = read(evening.verdict())
-    ids = set(Outline(html).ids)
-    used = set(re.findall(r'(?:url\(#|<use href="#)([^)"]+)', html))
-    assert used
-    assert used <= ids
-
-
-def test_every_table_header_has_a_scope() -> None:
-    headers = [attributes for tag, attributes in Outline(read(evening.verdict())).tags if tag == "th"]
-    assert len(headers) > 30
-    assert {header.get("scope") for header in headers} == {"col", "row"}
-
-
-def test_the_page_names_its_language_and_its_run() -> None:
-    html = read(evening.verdict())
-    assert html.startswith('<!DOCTYPE html>\n<html lang="en">')
-    assert "<title>FAIL: kaliwates, 20240214T120000Z-kaliwates-1a2b</title>" in html
-    assert "14 February 2024, 12:00:00 UTC" in html
 
 
 def test_the_page_names_the_machines_of_the_workers_and_their_clocks() -> None:
