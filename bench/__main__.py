@@ -9,6 +9,10 @@ code = mock_server_bench.main()
 if len(sys.argv) == 1:
     links.main(1000)
     code = max(code, report.main([]))
-    for module in (["bench.stations", "--write"], ["bench.docs"]):  # links' gevent is not to be in their processes
+    for module in (
+        ["bench.stations", "--write"],
+        ["bench.surge", "--write"],
+        ["bench.docs"],
+    ):  # links' gevent is not to be in their processes
         code = subprocess.call([sys.executable, "-m", *module]) or code
 sys.exit(code)

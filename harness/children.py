@@ -180,6 +180,16 @@ class Family:
         self._children[name] = child
         return child
 
+    def note(self, event: str, **content: Any) -> None:
+        """Put something into the inbox that no child told."""
+        self.inbox.put(Message("harness", event, content))
+
+    def kill(self, pid: int | None) -> None:
+        """Kill the child with this id, as `Child.kill` does; where none has it, nothing happens."""
+        for child in self._children.values():
+            if child.pid == pid and child.exit_code is None:
+                child.kill()
+
     def end_all(self, *names: str) -> None:
         """End every child whose name begins so, and wait for it: none of them sends anything after this."""
         for child in [it for it in self._children.values() if it.name.startswith(names)]:

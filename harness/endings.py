@@ -56,3 +56,10 @@ def stopped_by(number: signal.Signals, at_s: float, when: str = "") -> Ended:
     """How a run ended that a signal stopped."""
     how: How = "terminated" if number is signal.SIGTERM else "interrupted"
     return Ended(how=how, at_s=at_s, message=f"{number.name} {when or f'after {at_s:.1f} s'}")
+
+
+def unless_stopped(ended: Ended, heard: signal.Signals | None) -> Ended:
+    """How a run ended: interrupted, if a signal was heard that came after its last upload."""
+    if heard is None or ended.how not in {"completed", "deadline", "aborted"}:
+        return ended
+    return stopped_by(heard, ended.at_s, "while winding down")

@@ -66,7 +66,7 @@ class RemoteWorker:
             Line(address, self._port, identity, self._token) as line,
         ):
             self._line = line
-            self._signals.listener = lambda number: family.inbox.put(Message("worker", "signal", {"number": number}))
+            self._signals.listener = lambda number: family.note("signal", number=number)
             self._find(until, join_timeout_s)
             offset = offset_of(self._trips)
             ticket = self._join(offset)

@@ -43,6 +43,10 @@ class Roster:
         """The worker that this process is; None for any other process."""
         return self._pids.get(pid)
 
+    def pid_of(self, rank: int) -> int | None:
+        """The process that a worker is; None for one on another machine."""
+        return next((pid for pid, found in self._pids.items() if found == rank), None)
+
     def lose(self, rank: int, text: str) -> str:
         """A worker is gone, as `text` tells; that with the stations it held."""
         self._change(rank, lost=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.children import Family, Interruption, Message
-from harness.endings import stopped_by, told_of, was_killed
+from harness.endings import stopped_by, told_of, unless_stopped, was_killed
 from harness.errors import SHORTAGES, ChildError, KilledError, StarvedError, starved
 from harness.figures.tables import write_plan
 from harness.foreign import ConsentThread
@@ -29,6 +29,7 @@ from harness.reserve import Reserve
 from harness.runfolder import Ended
 from harness.scenario import REGIONS
 from harness.signals import Signals, Stopped
+from harness.silent_workers import SilentWorkers
 from harness.stocktaking import drain, take_stock
 from harness.watch import Watcher
 
@@ -73,9 +74,8 @@ class Run:
             shutil.copyfile(self._scenario.stations.region, self._folder.region)
         self._log.open("")  # a folder with a run.json can be drawn from
         with Family(self._folder.logs) as family, private_folder() as private, self._consent, self._prometheus:
-            note = family.inbox.put
-            self._signals.listener = lambda number: note(Message("harness", "signal", {"number": number}))
-            self._consent.listener = lambda reason: note(Message("consent", "withdrawn", {"reason": reason}))
+            self._signals.listener = lambda number: family.note("signal", number=number)
+            self._consent.listener = lambda reason: family.note("withdrawn", reason=reason)
             if self._signals.heard is not None:
                 raise Interruption(self._signals.heard)
             try:
@@ -94,7 +94,7 @@ class Run:
                 told = starved(error) if isinstance(error, OSError) else str(error)
                 ended = Ended(how="starved", at_s=self._clock(), message=told)
                 self._view.say(ended.message)
-        self._write_end(self._unless_stopped(ended))
+        self._write_end(unless_stopped(ended, self._signals.heard))
 
     def _clock(self) -> float:
         """Seconds since T0; 0 where there is none yet."""
@@ -126,6 +126,9 @@ class Run:
         self._log.begin(self._t0_epoch)
         self._live = LiveFigures(self._log.record, len(self._order.plan.stations), self._order.plan.pages)
         self._watch = Watch(self._order.watched, self._log.record, self._order.plan.pages)
+        here = [f"worker-{worker['rank']}" for worker in ready["workers"] if worker["pid"]]
+        silent = SilentWorkers(here, lambda rank, why: family.note("lost", rank=rank, reason=why))
+        self._watchers = [self._live.see, self._watch.see, silent.see]
         secure = foreign.secure if foreign else None
         self._collector = Collector(self._folder.scrapes, targets, self._clock, self._see, secure)
         for name in ["generator"] if self._admin is None else ["server", "generator"]:
@@ -136,9 +139,8 @@ class Run:
         self._view.say(": ".join(filter(None, [self._scenario.name, self._scenario.title])))
 
     def _see(self, scrape: Scrape) -> None:
-        for watcher in (self._live, self._watch):
-            if watcher is not None:
-                watcher.see(scrape)
+        for see in self._watchers:
+            see(scrape)
 
     # --- drive
 
@@ -201,10 +203,10 @@ class Run:
             told = self._roster.fail(message.content["rank"], str(message.content["reason"]))
             self._view.say(f"{told}: stopping")
             return Ended(how="starved", at_s=now, message=told)
-        if message.event == "ended":
+        if message.event == "ended" and not family[message.sender].killed:
             return self._child_lost(family, message, now)
-        if message.event == "lost":
-            return self._guest_lost(message.content, now)
+        if message.event == "lost" and not self._roster.records[message.content["rank"]].lost:
+            return self._worker_lost(family, message.content, now)
         return None
 
     def _withdrawn(self, reason: str, now: float) -> Ended:
@@ -224,10 +226,12 @@ class Run:
         self._view.say(explained)
         return self._reserve.told(explained, now, killed=was_killed(code))
 
-    def _guest_lost(self, told: dict[str, Any], now: float) -> Ended:
-        """A worker of another machine died or fell silent: nothing that is still measured would be the plan's load."""
-        text = f"worker {told['rank']} on {told['host']} was lost after {now:.1f} s: {told['reason']}"
+    def _worker_lost(self, family: Family, told: dict[str, Any], now: float) -> Ended:
+        """A worker fell silent, or died elsewhere: nothing that is still measured would be the plan's load."""
+        where = f" on {told['host']}" if "host" in told else ""
+        text = f"worker {told['rank']}{where} was lost after {now:.1f} s: {told['reason']}"
         text = self._roster.lose(told["rank"], text)
+        family.kill(self._roster.pid_of(told["rank"]))  # one of ours that came to again would send on
         self._view.say(text)
         return self._reserve.told(text, now, killed=True)
 
@@ -274,12 +278,6 @@ class Run:
             code = message.content.get("exit_code")
             if message.event == "ended" and code not in {0, None} and not family[message.sender].killed:
                 self._log.note_problem(told_of(message.sender, code, "while the run was wound down"))
-
-    def _unless_stopped(self, ended: Ended) -> Ended:
-        """A signal that came after the last upload still makes it an interrupted run."""
-        if self._signals.heard is None or ended.how not in {"completed", "deadline", "aborted"}:
-            return ended
-        return stopped_by(self._signals.heard, ended.at_s, "while winding down")
 
     def _await_faults(self, family: Family, ended: Ended) -> Ended:
         """Everything is delivered, but a fault still to come may lose some of it: wait for its end."""

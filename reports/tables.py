@@ -112,7 +112,8 @@ def processes(series: Series) -> Table:
     note = (
         "Looked at once a second. CPU is a share of one core, memory and descriptors are the most that were seen; a "
         "process that others run under counts with them. The lag of an event loop is how late it was at worst, by its "
-        "own exporter; the harness's is how late its own look was; a master of several workers tells none."
+        "own exporter; the harness's is how late its own look was; a master of several workers tells none. A "
+        "worker on another machine is told of by its exporter alone."
     )
     return Table("processes", "Processes of the run", headers, rows, note)
 

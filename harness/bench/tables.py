@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.bench import cost, cost_figures, truth_lines
 from harness.bench.results import Peer, Results
 from harness.bench.spread import Spread
-from harness.bench.truth_lines import Said, TruthLine
+from harness.bench.truth_lines import LATENESS_GOAL, Said, TruthLine
 
 _SHOWN = {"p50": "p50", "p90": "p90", "p95": "p95", "p99": "p99", "p99_9": "p99.9"}
 _FROZEN = {**_SHOWN, "max": "max"}
@@ -62,9 +63,17 @@ def machine(results: Results) -> str:
     return (
         f"{results.at[:10]}, {host['cpu'] or 'unknown CPU'}, {host['cores']} cores, {host['system']}; "
         f"load average {results.load_average:.1f} before it began. {versions}. "
-        f"{_plural(results.rounds, 'round')} of {results.seconds:g} s, the tools taking turns; generators on core "
+        f"{_plural(results.rounds, 'round')} of {results.seconds:g} s{_fewer(results)}, the tools taking turns; generators on core "
         f"{_cores(results.generator_cores)}, servers on {_cores(results.server_cores)}."
     )
+
+
+def _fewer(results: Results) -> str:
+    """How many rounds of truth the other tools had, where those were fewer: what is judged there is ours."""
+    of_others = [truth for truth in results.truth if truth.tool != "ours"]
+    counts = Counter((truth.case, truth.tool) for truth in of_others)
+    most = max(counts.values(), default=results.rounds)
+    return "" if most >= results.rounds else f" ({most} of truth for the others)"
 
 
 def missing(peer: Peer) -> str:
@@ -73,7 +82,10 @@ def missing(peer: Peer) -> str:
 
 
 def _goals(told: Sequence[TruthLine], costs: Sequence[cost_figures.Line]) -> Section:
-    rows = [_truth_goal(line) for line in told if line.tool == "ours"]
+    ours = [line for line in told if line.tool == "ours"]
+    rows = [_truth_goal(line) for line in ours] + [
+        _lateness_goal(line) for line in ours if line.case == LATENESS_GOAL[0]
+    ]
     judged = cost_figures.judged(costs) if costs else []
     rows += [_cost_goal(one) for one in judged]
     return Section("Goals", ("goal", "measured", ""), rows)
@@ -85,6 +97,13 @@ def _truth_goal(line: TruthLine) -> list[str]:
     )
     goal = f"truth at {line.case}: p50 to p99 within max(2 ms, 2 %), p99.9 within max(10 ms, 5 %)"
     return [goal, f"farthest {worst.far_s * 1e3:.1f} of {worst.allowed_s * 1e3:.1f} ms", _met(line.holds)]
+
+
+def _lateness_goal(line: TruthLine) -> list[str]:
+    limit_s, late_s = LATENESS_GOAL[1], line.lateness.get("p99")
+    measured = "not measured" if late_s is None else f"{late_s * 1e3:.1f} ms"
+    goal = f"lateness at {line.case} from one core: p99 at most {limit_s * 1e3:g} ms"
+    return [goal, measured, _met(None if late_s is None else late_s <= limit_s)]
 
 
 def _cost_goal(judged: cost_figures.Judged) -> list[str]:

@@ -100,7 +100,15 @@ def _one(turn: Turn, case: Case) -> Truth:
     until_s = float("inf") if case.freeze_after_s is None else seen[0].arrived_s + case.freeze_after_s
     told, true, service = _compared(tool, job, played.reading, seen, case.freeze_after_s, offset_s)
     return Truth(
-        tool.name, case.name, len(seen), rate_of(seen, until_s), told, percentiles(true), service, lag_p99_s(seen)
+        tool.name,
+        case.name,
+        len(seen),
+        rate_of(seen, until_s),
+        told,
+        percentiles(true),
+        service,
+        lag_p99_s(seen),
+        _late(tool, job),
     )
 
 
@@ -121,6 +129,14 @@ def _compared(
     due_s = {ours.page_path(station, form, page): t0_s + due for station, form, page, due, *_ in rows}
     told = {**percentiles([done - due for *_, due, _, done in rows]), **reading.seconds}
     return told, own_due(seen, due_s), percentiles([done - sent for *_, sent, done in rows])
+
+
+def _late(tool: Tool, job: Job) -> dict[str, float]:
+    """How late ours was with sending, after its rows; {} for a tool that doesn't tell."""
+    if tool.name != "ours":
+        return {}
+    query = "SELECT sent_s - due_s FROM read_parquet(?) WHERE sent_s IS NOT NULL"
+    return percentiles([late for (late,) in duckdb.execute(query, [str(ours.folder_of(job).attempts)]).fetchall()])
 
 
 @contextlib.contextmanager

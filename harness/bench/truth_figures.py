@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.bench.known_server import Seen
 from harness.bench.peers.tool import PERCENTILES
@@ -37,6 +37,8 @@ class Truth:
     """Ours alone: from sending to the answer."""
     lag_p99_s: float
     """How late the server itself was with its answers."""
+    lateness: Mapping[str, float] = field(default_factory=dict)
+    """Ours alone: how late it was with sending, of which its response times have their part."""
 
     def error_s(self, name: str) -> float | None:
         """Told - true; None where it isn't told."""

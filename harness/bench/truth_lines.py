@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from harness.bench.truth_figures import Truth, allowed_s
 
+LATENESS_GOAL = ("3,000/s", 0.002)
+"""At this load our p99 lateness is to be at most so many seconds."""
+
 
 @dataclass(frozen=True)
 class Said:
@@ -40,6 +43,8 @@ class TruthLine:
     """Ours alone: medians, seconds."""
     lag_p99_s: float
     """The worst round's."""
+    lateness: Mapping[str, float]
+    """Ours alone: medians, seconds; {} where it was not recorded."""
 
     @property
     def holds(self) -> bool:
@@ -57,16 +62,22 @@ def lines(truths: Sequence[Truth]) -> list[TruthLine]:
 
 def _line(case: str, tool: str, rounds: Sequence[Truth]) -> TruthLine:
     told = [name for name in rounds[0].told if all(name in one.told and name in one.true for one in rounds)]
-    service = [name for name in rounds[0].service if all(name in one.service for one in rounds)]
     return TruthLine(
         case=case,
         tool=tool,
         rounds=len(rounds),
         per_s=statistics.median(one.per_s for one in rounds),
         said={name: _said(name, rounds) for name in told},
-        service={name: statistics.median(one.service[name] for one in rounds) for name in service},
+        service=_medians([one.service for one in rounds]),
         lag_p99_s=max(one.lag_p99_s for one in rounds),
+        lateness=_medians([one.lateness for one in rounds]),
     )
+
+
+def _medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Of each figure that every round has."""
+    names = [name for name in rounds[0] if all(name in one for one in rounds)]
+    return {name: statistics.median(one[name] for one in rounds) for name in names}
 
 
 def _said(name: str, rounds: Sequence[Truth]) -> Said:

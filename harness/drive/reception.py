@@ -24,6 +24,8 @@ from harness.measure.ledger import Ledger
 SILENT_S = 3.0
 """A worker that says nothing for so long is lost. It says something every half second."""
 _LOOK_S = 0.25
+_OVERSLEPT_S = 1.5
+"""A look that comes so long after the one before finds messages that were not read in time."""
 
 
 class Post(Protocol):
@@ -186,11 +188,16 @@ class Reception:
             self._lose(rank, reason)
 
     def _listen_for_silence(self) -> None:
+        """What we slept through ourselves (stopped, starved, a slow disk) is nobody's silence: its pulses still wait to be read."""
+        looked_s = self._clock()
         while True:
             gevent.sleep(_LOOK_S)
             now = self._clock()
+            slept_s, looked_s = now - looked_s, now
             for rank, heard_s in list(self._heard_s.items()):
-                if now - heard_s > SILENT_S:
+                if slept_s > _OVERSLEPT_S:
+                    self._heard_s[rank] = heard_s + slept_s
+                elif now - heard_s > SILENT_S:
                     self._lose(rank, f"nothing was heard of it for {SILENT_S:g} s")
 
     def _lose(self, rank: int, reason: str) -> None:

@@ -1,4 +1,7 @@
-"""What each process of a run used, from the samples of harness/measure/vitals.py and the exporters' word on their loops."""
+"""What each process of a run used, from the samples of harness/measure/vitals.py and the exporters' word on their loops.
+
+A worker of another machine can't be looked at from outside: of it stands what its own exporter told, once a second too.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.figures.exporters import BUSY_RATIO, GENERATOR_LAG, SERVER, SERVER_LAG, Exporters
+from harness.figures.exporters import (
+    BUSY_RATIO,
+    CPU,
+    DESCRIPTORS,
+    GENERATOR_LAG,
+    MEMORY,
+    SERVER,
+    SERVER_LAG,
+    Exporters,
+)
+from harness.figures.scraped import Curves
 from harness.figures.series import ProcessHealth
 from harness.measure import vitals
 from harness.measure.vitals import Sample
@@ -19,15 +32,43 @@ _TOLD_FROM_S = 1.0
 """A loop's gauge tells of the second before the scrape: what was before T0 (planning) is no part of the run."""
 
 
+_ELSEWHERE = 0
+"""Stands for the id of a process on another machine."""
+
+
 def processes_of(path: Path, exporters: Exporters) -> list[ProcessHealth]:
-    """A row a process, in the order in which they were first seen."""
+    """A row a process, in the order in which they were first seen; then the workers that were on other machines."""
     samples = sorted(vitals.read(path), key=lambda one: one.process)
+    if not samples:
+        return []
     seen = {name: list(group) for name, group in groupby(samples, key=lambda one: one.process)}
-    lags = {
-        curves.target.replace("-", " "): curves.greatest(GENERATOR_LAG, _TOLD_FROM_S) for curves in exporters.workers
-    }
+    lags = {_name(curves): curves.greatest(GENERATOR_LAG, _TOLD_FROM_S) for curves in exporters.workers}
     lags[SERVER] = exporters.server.greatest(SERVER_LAG, _TOLD_FROM_S)
-    return [_health(name, seen[name], lags.get(name)) for name in sorted(seen, key=lambda name: seen[name][0].t_s)]
+    for curves in exporters.workers:
+        if (name := _name(curves)) not in seen and (told := _told(name, curves)):
+            seen[name] = told
+    return [_health(name, seen[name], lags.get(name)) for name in sorted(seen, key=lambda name: _place(seen[name]))]
+
+
+def _name(curves: Curves) -> str:
+    return curves.target.replace("-", " ")
+
+
+def _place(samples: list[Sample]) -> tuple[bool, float]:
+    return samples[0].pid == _ELSEWHERE, samples[0].t_s
+
+
+def _told(name: str, curves: Curves) -> list[Sample]:
+    """What an exporter said of its own process, as samples; none where it never told all of it."""
+    columns = [curves.total(series) for series in (CPU, MEMORY, DESCRIPTORS)]
+    known = [column for column in columns if column is not None]
+    if len(known) < len(columns):
+        return []
+    rows = np.column_stack([curves.t_s, *known])
+    return [
+        Sample(float(t_s), name, _ELSEWHERE, float(cpu_s), int(memory), int(descriptors), None)
+        for t_s, cpu_s, memory, descriptors in rows[~np.isnan(rows).any(axis=1)]
+    ]
 
 
 def _health(name: str, samples: list[Sample], told_lag_s: float | None) -> ProcessHealth:

@@ -13,6 +13,7 @@ import msgpack
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from harness.errors import UsageError
 from harness.machines.clocks import RoundTrip
 from harness.machines.keys import seal
 
@@ -74,8 +75,8 @@ class Line:
 
 
 def round_trip(answer: Any, received_s: float) -> RoundTrip:
-    """What a `time` answer tells that was heard at this moment."""
+    """What a `time` answer tells that was heard at this moment. Raises UsageError for what another version might say."""
     with contextlib.suppress(TypeError):
         return RoundTrip(received_s=received_s, **answer)
-    message = f"the master's answer is no time: {answer!r}"
-    raise ValueError(message)
+    message = f"the master's answer is no time: {answer!r}: install the same version of upload-harness on every machine"
+    raise UsageError(message)

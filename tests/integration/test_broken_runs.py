@@ -57,6 +57,26 @@ def test_a_lost_worker_makes_the_run_invalid_and_names_its_stations(start, tiny)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_that_stands_still_makes_the_run_invalid_at_once(start, tiny, workers):
+    long = ["--set", "deadline=60s", "--set", "arrivals.over=50s"]
+    run = start(tiny, *long, "--workers", str(workers)).uploading()
+    os.kill(process_named(run.folder, *(["--worker"] if workers == 2 else ["--headless"])), signal.SIGSTOP)
+    code, output = run.end()
+    assert code == ExitCode.INVALID, output
+    told = " ".join(output.split())
+    assert re.search(
+        rf"worker \d was lost after [\d.]+ s: it answered nothing for .*; it held {12 // workers} st", told
+    )
+    record = RunFolder(run.folder).read_run()
+    assert record.ended is not None
+    assert record.ended.at_s < 30  # it had 50 s to go; it is told some seconds after
+    assert [worker.lost for worker in record.workers].count(True) == 1
+    assert family_of(run.folder) == []
+    assert_accounted_for(run.folder)
+
+
+@pytest.mark.slow
 def test_one_worker_that_cannot_write_its_journal_ends_the_run_at_once_and_is_named(start, tiny):
     run = start(tiny, "--set", "deadline=60s", "--set", "arrivals.over=50s", "--workers", "2").uploading()
     victim = process_named(run.folder, "--worker")

@@ -116,6 +116,8 @@ def check_invalid(hosts, output, code, host, why):
     assert record.workers[rank].host == host
     assert re.search(rf"worker {rank} on {host} was lost after [\d.]+ s: {why}", text), text
     assert "it held 40 stations: 3509" in text
+    assert record.ended is not None
+    assert record.ended.at_s < 18  # at once: arrivals go on for 20 s, the deadline is at 30 s
     return record
 
 
@@ -156,7 +158,6 @@ def test_a_worker_whose_process_is_killed_makes_the_run_invalid_at_once(hosts, s
     code, output = end_of(run)
     assert time.monotonic() - killed_s < 15  # of the 18 s that were left and the report
     record = check_invalid(hosts, output, code, "c", "its process was killed by SIGKILL")
-    assert record.ended is not None
     assert record.ended.how == "killed"
     assert end_of(c)[0] == ExitCode.INVALID  # nobody's bug
 

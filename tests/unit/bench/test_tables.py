@@ -44,6 +44,26 @@ def test_every_goal_stands_with_what_was_measured_and_a_missing_peer_is_not_a_go
     assert truth == ["farthest 1.9 of 2.0 ms", "met"]
 
 
+@pytest.mark.parametrize(
+    ("lateness", "said"),
+    [({"p99": 0.0019}, ["1.9 ms", "met"]), ({"p99": 0.0021}, ["2.1 ms", "not met"]), ({}, ["not measured"] * 2)],
+)
+def test_lateness_at_3000_a_second_is_a_goal_of_ours_alone(lateness, said):
+    figures = {"p50": 0.021, "p99": 0.060}
+    truths = [Truth(tool, "3,000/s", 1000, 3000.0, figures, figures, {}, 0.0005, lateness) for tool in ("ours", "k6")]
+    goals = [row for row in rows_of(measured(truth=truths), "Goals") if row[0].startswith("lateness")]
+    assert goals == [["lateness at 3,000/s from one core: p99 at most 2 ms", *said]]
+
+
+def test_fewer_rounds_of_the_others_are_told():
+    told = {"p50": 0.02}
+    rounds = [Truth("ours", "200/s", 9, 1.0, told, told, {}, 0.0)] * 5 + [
+        Truth("k6", "200/s", 9, 1.0, told, told, {}, 0.0)
+    ] * 3
+    assert "5 rounds of 5 s (3 of truth for the others), the tools taking turns" in markdown(measured(truth=rounds, rounds=5))  # fmt: skip
+    assert "5 rounds of 5 s, the tools" in markdown(measured(truth=rounds[:5] * 2, rounds=5))
+
+
 def test_what_is_too_far_from_the_truth_is_marked_whoever_told_it():
     ours, k6 = rows_of(measured(), "Response times")
     assert ours[3] == "21.0 (+1.0)"

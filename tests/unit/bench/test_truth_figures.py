@@ -13,8 +13,8 @@ def seen(arrived_s, took_s=0.01, path="/x"):
     return Seen(path, arrived_s, arrived_s + took_s, arrived_s + took_s)
 
 
-def truth(told, tool="ours", service=None):
-    return Truth(tool, "200/s", 1000, 200.0, told, TRUE, service or {}, 0.001)
+def truth(told, tool="ours", service=None, lateness=None):
+    return Truth(tool, "200/s", 1000, 200.0, told, TRUE, service or {}, 0.001, lateness or {})
 
 
 def test_a_true_response_counts_from_the_due_time_not_from_the_arrival():
@@ -67,3 +67,9 @@ def test_rounds_that_are_off_to_either_side_do_not_cancel():
 def test_one_bad_round_of_five_does_not_decide():
     (line,) = lines([truth({"p50": 0.020 + off}) for off in (0.0, 0.001, 0.001, 0.0, 0.5)])
     assert line.said["p50"].holds
+
+
+def test_lateness_is_the_median_of_the_rounds_and_unknown_where_one_has_none():
+    late = [{"p99": 0.001}, {"p99": 0.009}, {"p99": 0.002}]
+    assert lines([truth({}, lateness=one) for one in late])[0].lateness == {"p99": 0.002}
+    assert lines([truth({}, lateness=one) for one in [*late, {}]])[0].lateness == {}

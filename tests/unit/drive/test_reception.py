@@ -146,6 +146,21 @@ def test_one_that_falls_silent_is_lost_and_one_that_speaks_is_not(scene, monkeyp
     assert scene.heard("lost") == [{"rank": 0, "host": "b", "reason": f"nothing was heard of it for {SILENT_S:g} s"}]
 
 
+def test_a_master_that_slept_itself_takes_nobody_for_silent_and_listens_on(scene, monkeypatch):
+    monkeypatch.setattr(reception_module, "_LOOK_S", 0.005)
+    scene.seat()
+    scene.reception.begin()
+    gevent.sleep(0.02)
+    scene.now += 10 * SILENT_S  # nothing was read meanwhile, whatever was said
+    gevent.sleep(0.02)
+    assert scene.heard("lost") == []
+    for _ in range(4):
+        scene.now += SILENT_S / 3
+        scene.post.hear("pulse", 1)
+        gevent.sleep(0.02)
+    assert [told["rank"] for told in scene.heard("lost")] == [0]
+
+
 def test_one_that_has_finished_may_go(scene):
     scene.seat()
     scene.reception.begin()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from harness.figures.exporters import GENERATOR_LAG, SERVER_LAG, Exporters
+from harness.figures.exporters import CPU, DESCRIPTORS, GENERATOR_LAG, MEMORY, SERVER_LAG, Exporters
 from harness.figures.processes import processes_of
 from harness.figures.scraped import Curves
 from harness.measure.vitals import COLUMNS
@@ -58,3 +58,14 @@ def test_a_process_that_was_seen_once_has_no_share_of_a_core(tmp_path):
 
 def test_a_folder_of_before_has_none(tmp_path):
     assert processes_of(tmp_path / "processes.csv", TOLD) == []
+
+
+def test_a_worker_of_another_machine_stands_beside_the_others_by_its_own_exporter_s_word(tmp_path):
+    columns = {CPU: (2.0, np.nan, 3.8, 4.7), MEMORY: (100, np.nan, 300, 200), DESCRIPTORS: (20, np.nan, 22, 21)}
+    far = Curves("worker-0", np.arange(4.0), {name: {frozenset(): np.array(values, dtype=float)} for name, values in columns.items()})  # fmt: skip
+    dumb = curves("worker-1", GENERATOR_LAG, 0.1, 0.2)
+    path = written(tmp_path / "processes.csv", "1.0,harness,1,1.0,100,5,0.0", "2.0,harness,1,1.2,100,5,0.0")
+    harness, worker = processes_of(path, Exporters(server=TOLD.server, workers=[far, dumb]))
+    assert (harness.name, worker.name) == ("harness", "worker 0")
+    assert [worker.cpu_mean_ratio, worker.cpu_max_ratio] == pytest.approx([0.9, 0.9])
+    assert (worker.memory_max_bytes, worker.descriptors_max, worker.samples) == (300, 22, 3)

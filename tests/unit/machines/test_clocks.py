@@ -4,7 +4,9 @@ import random
 
 import pytest
 
+from harness.errors import UsageError
 from harness.machines.clocks import Offset, RoundTrip, drift_s, offset_of
+from harness.machines.line import round_trip
 
 MONOTONIC_S, WALL_S = 1_234.5, -0.08
 """Our clocks less theirs."""
@@ -49,3 +51,9 @@ def test_only_what_the_uncertainties_do_not_explain_is_drift():
     assert drift_s(first, Offset(5.02, 0.0, 0.01)) == pytest.approx(0.0)
     assert drift_s(first, Offset(5.05, 0.0, 0.01)) == pytest.approx(0.03)
     assert drift_s(first, Offset(4.95, 0.0, 0.01)) == pytest.approx(-0.03)
+
+
+@pytest.mark.parametrize("answer", [None, "now", {"theirs_s": 1.0}, {"sent_s": 1.0, "zone": "WIB"}])
+def test_an_answer_of_another_version_is_told_as_such_and_is_no_bug(answer):
+    with pytest.raises(UsageError, match="install the same version of upload-harness on every machine"):
+        round_trip(answer, 2.0)
