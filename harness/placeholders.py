@@ -84,8 +84,10 @@ class Template:
         pieces.append((plain + text[position:], ""))
         self.words = frozenset(word for _, word in pieces if word)
         """The words to fill in."""
-        self._format = "".join(plain.replace("%", "%%") + ("%s" if word else "") for plain, word in pieces)
-        self._order = tuple(word for _, word in pieces if word)
+        self.format = "".join(plain.replace("%", "%%") + ("%s" if word else "") for plain, word in pieces)
+        """The text as a format of `%`."""
+        self.order = tuple(word for _, word in pieces if word)
+        """The word of each of the format's places."""
 
     def fill(self, values: Mapping[str, str]) -> str:
         """The text with its words filled in.
@@ -93,7 +95,7 @@ class Template:
         >>> Template('{"who": "{station}"}').fill({"station": "3509191001001"})
         '{"who": "3509191001001"}'
         """
-        return self._format % tuple([values[word] for word in self._order])
+        return self.format % tuple([values[word] for word in self.order])
 
 
 def _value(variable: str, environment: Mapping[str, str]) -> str:

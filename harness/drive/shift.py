@@ -11,18 +11,19 @@ import platform
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gevent
 import numpy as np
 import PIL
-from gevent.pool import Group
 
 from harness.capacity import limits_here
 from harness.drive.connections import Connections
 from harness.drive.deadlines import Deadlines
 from harness.drive.exporter import Exporter
+from harness.drive.hands import Hands
 from harness.drive.link import line_of
 from harness.drive.orders import Orders, target_of
 from harness.drive.phone import go_round
@@ -84,12 +85,13 @@ class Shift:
             hold=(lambda: None) if self._guard is None else self._guard.hold,
         )
         self._api = None if scenario.target is None else api_of(scenario.target, {**os.environ, **orders.environment})
+        self._logs_in = self._api is None or self._api.logs_in
         self._stations = plan.shard(orders.rank, orders.workers)
         self._connections = Connections(target, scenario.client.connection, self._clock)
         self._most = min(scenario.client.max_in_flight, limits_here().a_process)
         """Stations at once: beyond the descriptors nothing would get through any more, not even our own scrapes."""
         self._deadlines = Deadlines(scenario.client.timeout)
-        self._evenings = Group()
+        self._evenings = Hands(self._note_broken)
         self._broken = 0
         self._unwritten = ""
         self._driver: gevent.Greenlet | None = None
@@ -159,9 +161,7 @@ class Shift:
             self._drive_open()
             return
         for stations in rounds.of_worker(self.orders.rank, self.orders.workers):
-            self._evenings.spawn(go_round, self._desk, stations.tolist(), self._evening).link_exception(
-                self._note_broken
-            )
+            self._evenings.begin(partial(go_round, self._desk, stations.tolist(), self._evening))
 
     def _drive_open(self) -> None:
         desk = self._desk
@@ -170,23 +170,22 @@ class Shift:
             due_s = float(desk.plan.due_s[station])
             if due_s >= desk.deadline_s:
                 return
-            wait_until(self._clock, due_s)
-            if self._clock() >= desk.deadline_s:
+            if wait_until(self._clock, due_s) >= desk.deadline_s:
                 return
             self._telemetry.pages_due += pages
             if len(self._evenings) >= self._most:
                 self._refuse(int(station))
                 continue
-            self._evenings.spawn(self._evening(int(station)).run).link_exception(self._note_broken)
+            self._evenings.begin(self._evening(int(station)).run)
 
-    def _note_broken(self, _evening: gevent.Greenlet) -> None:
+    def _note_broken(self) -> None:
         """An error that nobody thought of ended an evening: gevent has logged it, the account must tell it."""
         self._broken += 1
 
     def _evening(self, station: int, due_s: float | None = None) -> Evening:
         plan, client = self._desk.plan, self._desk.client
         host = self._connections.target.host_header
-        pin = pin_of(plan.stations[station].code, self.orders.pin_secret)
+        pin = pin_of(plan.stations[station].code, self.orders.pin_secret) if self._logs_in else ""
         line = line_of(client.link, self._desk.seed, plan.stations[station].code)
         uploader = Uploader(
             plan, client, self._connections.lane(line), host, pin, self._clock, self._api, self._deadlines

@@ -138,8 +138,7 @@ class Evening:
         desk = self._desk
         tries = _Tries(page, due_s)
         while True:
-            wait_until(desk.clock, tries.due_s)
-            tries.now_s = desk.clock()
+            tries.now_s = wait_until(desk.clock, tries.due_s)
             again = GaveUp.DEADLINE if tries.now_s >= desk.deadline_s else self._try(tries)
             if again is None:
                 return (None, False) if tries.killed else (tries.now_s, True)
@@ -207,8 +206,10 @@ def _failure(attempts: int, result: Result) -> Failure:
     return Failure(attempts, result.outcome, result.status, asked)
 
 
-def wait_until(clock: Callable[[], float], moment_s: float) -> None:
-    """Sleep until the clock shows that moment; not at all if it has passed."""
-    remaining = moment_s - clock()
-    if remaining > 0:
-        gevent.sleep(remaining)
+def wait_until(clock: Callable[[], float], moment_s: float) -> float:
+    """Sleep until the clock shows that moment, not at all if it has passed; what it shows then."""
+    now_s = clock()
+    if now_s < moment_s:
+        gevent.sleep(moment_s - now_s)
+        now_s = clock()
+    return now_s

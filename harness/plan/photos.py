@@ -25,6 +25,8 @@ TAIL_BYTES = 64
 """Length of every tail: the comment is padded with spaces."""
 SMALLEST_PHOTO_BYTES = 1_000
 _COMMENT, _END = b"\xff\xfe", b"\xff\xd9"
+_COMMENT_BYTES = TAIL_BYTES - 6
+_TAIL = _COMMENT + (_COMMENT_BYTES + 2).to_bytes(2, "big") + b"%b" + _END
 _NOISE = 12.0
 _QUALITY = 90
 _TRIAL_SIDE = 400
@@ -44,6 +46,11 @@ class Body:
         return len(self.data) + TAIL_BYTES
 
     @cached_property
+    def view(self) -> memoryview:
+        """The data, not copied."""
+        return memoryview(self.data)
+
+    @cached_property
     def _hash(self) -> hashlib._Hash:
         return hashlib.sha256(self.data)
 
@@ -60,8 +67,7 @@ def tail_of(key: PageKey) -> bytes:
     >>> len(tail_of(PageKey("3509191001001", "ppwp", 2)))
     64
     """
-    text = f"{key.station}/{key.form}/{key.page}".encode().ljust(TAIL_BYTES - 6)
-    return _COMMENT + (len(text) + 2).to_bytes(2, "big") + text + _END
+    return _TAIL % f"{key.station}/{key.form}/{key.page}".encode().ljust(_COMMENT_BYTES)
 
 
 def photo_bank(size: Distribution, bodies: int, seed: int) -> tuple[Body, ...]:

@@ -66,7 +66,8 @@ class Plan:
     def key(self, index: int) -> PageKey:
         """Key of a page."""
         station, slot = divmod(index, len(self.slots))
-        return PageKey(self.stations[station].code, *self.slots[slot])
+        form, page = self.slots[slot]
+        return PageKey(self.stations[station].code, form, page)
 
     def page(self, index: int) -> Page:
         """A page, with digest and reading worked out."""
@@ -83,14 +84,17 @@ class Plan:
             reading=reading_of(key, self.seed),
         )
 
-    def sent(self, index: int) -> tuple[PageKey, memoryview, bytes, str, str]:
+    def sent(self, index: int, *, claims: bool = True) -> tuple[PageKey, memoryview, bytes, str, str]:
         """What is sent of a page: its key, its photo's body (shared, not copied) and tail, the photo's digest, its reading.
 
-        The same as `page` and `photo` say, worked out once: it is asked in the middle of a run, for each page.
+        The same as `page` and `photo` say, worked out once: it is asked in the middle of a run, for each page. Where nobody
+        is told digest and reading (no `claims`), they are "".
         """
         key = self.key(index)
         body, tail = self.bank[self.body_of_page[index]], tail_of(key)
-        return key, memoryview(body.data), tail, body.sha256(tail), reading_of(key, self.seed)
+        if not claims:
+            return key, body.view, tail, "", ""
+        return key, body.view, tail, body.sha256(tail), reading_of(key, self.seed)
 
     def pages_of(self, station: int) -> range:
         """Page numbers of a station."""
@@ -98,7 +102,7 @@ class Plan:
 
     def photo(self, index: int) -> tuple[memoryview, bytes]:
         """Body (shared, not copied) and tail of a page's photo."""
-        return memoryview(self.bank[self.body_of_page[index]].data), tail_of(self.key(index))
+        return self.bank[self.body_of_page[index]].view, tail_of(self.key(index))
 
     def shard(self, rank: int, workers: int) -> npt.NDArray[np.int64]:
         """Station numbers of one of `workers` equal shares, in the order of their due times.

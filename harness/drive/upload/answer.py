@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import httptools
@@ -13,14 +13,32 @@ _LARGEST_ANSWER_BYTES = 1_048_576
 _FIRST_FINAL_STATUS = 200
 
 
-@dataclass(slots=True)
 class Answer:
-    """A whole HTTP answer. Header names are in lower case; of a repeated header the last counts."""
+    """A whole HTTP answer."""
 
-    status: int
-    headers: dict[str, str]
-    body: bytes
-    keep_alive: bool
+    __slots__ = ("_headers", "body", "keep_alive", "raw_headers", "status")
+
+    def __init__(
+        self, status: int, raw_headers: Sequence[tuple[bytes, bytes]], body: bytes, *, keep_alive: bool
+    ) -> None:
+        self.status = status
+        self.raw_headers = raw_headers
+        """As they came."""
+        self.body = body
+        self.keep_alive = keep_alive
+        self._headers: dict[str, str] | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """By name in lower case; of a repeated header the last counts. Made when they are first asked for: few answers are."""
+        if self._headers is None:
+            self._headers = decoded(self.raw_headers)
+        return self._headers
+
+
+def decoded(raw_headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by name in lower case; of a repeated header the last counts."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw_headers}
 
 
 class Parser:
@@ -65,7 +83,7 @@ class Parser:
         self.has_headers = True
         if self.bodiless:  # the parser doesn't know what was asked, and would wait for a body
             is_old = self._feed.get_http_version() == "1.0"
-            self.keep_alive = not is_old and "close" not in self._decoded().get("connection", "").lower()
+            self.keep_alive = not is_old and "close" not in decoded(self._headers).get("connection", "").lower()
             self.complete = True
         else:
             self.keep_alive = bool(self._feed.should_keep_alive())  # only true while the parser is within the message
@@ -108,14 +126,11 @@ class Parser:
     def answer(self, *, reusable: bool) -> Answer:
         """What came; `reusable` if the connection may be used again as far as the sender knows."""
         body = b"".join(self._body)
-        return Answer(self._feed.get_status_code(), self._decoded(), body, reusable and self.keep_alive)
-
-    def _decoded(self) -> dict[str, str]:
-        return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self._headers}
+        return Answer(self._feed.get_status_code(), self._headers, body, keep_alive=reusable and self.keep_alive)
 
     def _end_of_stream(self) -> None:
         """The server closed: the end of an answer without a length, else it broke off."""
-        if not self.has_headers or self._decoded().keys() & {"content-length", "transfer-encoding"}:
+        if not self.has_headers or decoded(self._headers).keys() & {"content-length", "transfer-encoding"}:
             raise ConnectionClosedError
         self.keep_alive = False
         self.complete = True

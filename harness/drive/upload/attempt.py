@@ -64,7 +64,7 @@ class Uploader:
     """Makes the attempts of one station over its lane, keeps its token, and remembers its page's delivery."""
 
     __slots__ = (
-        "_api", "_client", "_clock", "_deadlines", "_delivery", "_host", "_lane", "_page", "_pin", "_plan", "_token",
+        "_api", "_claims", "_client", "_clock", "_deadlines", "_delivery", "_host", "_lane", "_page", "_pin", "_plan", "_sender",
     )  # fmt: skip
 
     def __init__(
@@ -74,13 +74,15 @@ class Uploader:
         """`api` is how a server of the user's is spoken to; None the mock's way. `deadlines` are shared by a worker's stations."""
         self._deadlines = deadlines or Deadlines(client.timeout)
         self._api = api
+        self._claims = api is None or client.protocol == "tus" or api.makes_claims
         self._plan = plan
         self._client = client
         self._lane = lane
         self._host = host_header
         self._pin = pin
         self._clock = clock
-        self._token = ""
+        own = (host_header, "", 0, client.timeout, client.retry.idempotency_key)
+        self._sender = Sender(*own) if api is None else TargetSender(*own, api=api)
         self._page = -1
         self._delivery: Delivery | None = None
 
@@ -90,13 +92,15 @@ class Uploader:
         delivery = self._delivery_of(page)
         resent_bytes = delivery.mark.resent_bytes
         result = Result(Outcome.CENSORED, 0, due_s, sent_s, progress, _NAN, _NAN, _NAN, _NAN, _NAN)
-        wire = Wire(self._lane, self._clock, progress, client.connect_timeout, self._clock() + client.timeout)
+        wire = Wire(self._lane, self._clock, progress, client.connect_timeout, sent_s + client.timeout)
         deadline = self._deadlines.begin()
         try:
             wire.open()
-            if not self._token:
+            sender = self._sender
+            sender.attempt = number
+            if not sender.token:
                 self._log_in(page, wire, result)
-            ending = delivery.attempt(wire, self._sender(number))
+            ending = delivery.attempt(wire, sender)
         except LoginRefusedError as refused:
             ending = Ending(self._refusal(refused.answer.status), refused.answer)
         except FOREIGN as error:
@@ -113,7 +117,7 @@ class Uploader:
         result.done_s = self._clock()
         _note(result, ending)
         if ending.answer.status == HTTPStatus.UNAUTHORIZED:
-            self._token = ""
+            self._sender.token = ""
         return result
 
     def close(self) -> None:
@@ -122,15 +126,10 @@ class Uploader:
 
     def _delivery_of(self, page: int) -> Delivery:
         if self._delivery is None or page != self._page:
-            key, body, tail, sha256, reading = self._plan.sent(page)
+            key, body, tail, sha256, reading = self._plan.sent(page, claims=self._claims)
             photo = Photo(key.station, key.form, key.page, body, tail, sha256, reading)
             self._page, self._delivery = page, delivery_of(self._client, photo, self._api)
         return self._delivery
-
-    def _sender(self, number: int) -> Sender:
-        client = self._client
-        own = (self._host, self._token, number, client.timeout, client.retry.idempotency_key)
-        return Sender(*own) if self._api is None else TargetSender(*own, api=self._api)
 
     def _refusal(self, status: int) -> Outcome:
         """What the refusal of a login means: never an acknowledgement, whatever a scenario says of its status."""
@@ -145,7 +144,7 @@ class Uploader:
         answer = wire.ask([self._login_request(self._plan.key(page).station)])
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise LoginRefusedError(answer)
-        self._token = _token_in(answer) if self._api is None else self._api.token_in(answer)
+        self._sender.token = _token_in(answer) if self._api is None else self._api.token_in(answer)
         result.login_s = self._clock() - began
 
     def _login_request(self, station: str) -> bytes:
@@ -181,13 +180,12 @@ def delivery_of(client: Client, photo: Photo, api: Api | None = None) -> Deliver
 def _note(result: Result, ending: Ending) -> None:
     answer = ending.answer
     result.outcome, result.status = ending.outcome, answer.status
-    asked = answer.headers.get("retry-after")
-    if asked is not None:
-        result.retry_after_s = retry_after_s(asked, datetime.now(UTC))
-    told = answer.headers.get("server-timing")
-    if told is None:
-        return
-    timing = server_timing_s(told)
-    result.queue_s = timing.get("queue", _NAN)
-    if "service" in timing or "store" in timing:
-        result.server_s = timing.get("service", 0.0) + timing.get("store", 0.0)
+    for name, value in answer.raw_headers:
+        wanted = name.lower()
+        if wanted == b"retry-after":
+            result.retry_after_s = retry_after_s(value.decode("latin-1"), datetime.now(UTC))
+        elif wanted == b"server-timing":
+            timing = server_timing_s(value.decode("latin-1"))
+            result.queue_s = timing.get("queue", _NAN)
+            if "service" in timing or "store" in timing:
+                result.server_s = timing.get("service", 0.0) + timing.get("store", 0.0)

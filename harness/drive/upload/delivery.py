@@ -10,6 +10,8 @@ from harness.drive.upload.answer import Answer
 from harness.drive.upload.wire import Wire
 from harness.model import Outcome
 
+Buffer = bytes | memoryview
+
 # What is made anew for each attempt is not frozen: that would cost a microsecond or three each.
 
 
@@ -36,12 +38,20 @@ class Photo:
         """Where a page is posted or put."""
         return f"/v1/stations/{self.station}/forms/{self.form}/pages/{self.page}"
 
-    def part(self, start: int, end: int) -> list[memoryview]:
+    @property
+    def whole(self) -> list[Buffer]:
+        """All of the photo's bytes, not copied."""
+        return [self.body, self.tail]
+
+    def part(self, start: int, end: int) -> list[Buffer]:
         """The photo's bytes from `start` to before `end`, not copied."""
         split = len(self.body)
         if start == 0 and end == split + len(self.tail):
-            return [self.body, memoryview(self.tail)]
-        parts = (self.body[start:end], memoryview(self.tail)[max(0, start - split) : max(0, end - split)])
+            return self.whole
+        parts: tuple[Buffer, ...] = (
+            self.body[start:end],
+            memoryview(self.tail)[max(0, start - split) : max(0, end - split)],
+        )
         return [part for part in parts if len(part)]
 
 
@@ -101,19 +111,21 @@ class HighWaterMark:
 
     def sent(self, start: int, size: int) -> None:
         """Note that the photo's bytes from `start` on were sent."""
-        fresh = min(size, max(0, start + size - self.reached))
-        self.reached = max(self.reached, start + size)
-        self.resent_bytes += size - fresh
+        end = start + size
+        if start < self.reached:
+            self.resent_bytes += min(end, self.reached) - start
+        self.reached = max(self.reached, end)
 
 
-def send(wire: Wire, head: bytes, parts: list[memoryview], trailer: bytes, start: int, mark: HighWaterMark) -> Answer:
+def send(wire: Wire, head: bytes, parts: list[Buffer], trailer: bytes, start: int, mark: HighWaterMark) -> Answer:
     """Send a request that carries the photo's bytes from `start` on; also one that breaks off moves the mark."""
-    before = wire.progress.sent_bytes
+    progress = wire.progress
+    before = progress.sent_bytes + len(head)
     size = sum(map(len, parts))
     try:
-        return wire.ask([head, *parts, trailer])
+        return wire.ask([head, *parts, trailer] if trailer else [head, *parts])
     finally:
-        mark.sent(start, min(size, max(0, wire.progress.sent_bytes - before - len(head))))
+        mark.sent(start, min(size, max(0, progress.sent_bytes - before)))
 
 
 def repr_digest(sha256: str) -> str:

@@ -13,6 +13,8 @@ _TRAILER = f"\r\n--{_BOUNDARY}--\r\n".encode()
 class Delivery:
     """A page as a form: every attempt sends it from the beginning."""
 
+    __slots__ = ("_photo", "mark")
+
     def __init__(self, photo: Photo) -> None:
         self._photo = photo
         self.mark = HighWaterMark()
@@ -20,7 +22,7 @@ class Delivery:
     def attempt(self, wire: Wire, sender: Sender) -> Ending:
         """Post the form."""
         photo = self._photo
-        answer = send(wire, head(photo, sender), photo.part(0, photo.size_bytes), _TRAILER, 0, self.mark)
+        answer = send(wire, head(photo, sender), photo.whole, _TRAILER, 0, self.mark)
         return Ending(outcome_of_status(answer.status), answer)
 
 

@@ -10,6 +10,8 @@ from harness.drive.upload.wire import Wire
 class Delivery:
     """A page as a raw photo: every attempt sends it from the beginning."""
 
+    __slots__ = ("_photo", "mark")
+
     def __init__(self, photo: Photo) -> None:
         self._photo = photo
         self.mark = HighWaterMark()
@@ -17,7 +19,7 @@ class Delivery:
     def attempt(self, wire: Wire, sender: Sender) -> Ending:
         """Put the photo."""
         photo = self._photo
-        answer = send(wire, head(photo, sender), photo.part(0, photo.size_bytes), b"", 0, self.mark)
+        answer = send(wire, head(photo, sender), photo.whole, b"", 0, self.mark)
         return Ending(outcome_of_status(answer.status), answer)
 
 

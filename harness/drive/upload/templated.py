@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import quote
 
@@ -33,18 +33,24 @@ class _Request:
     method: str
     path: Template
     headers: list[tuple[str, Template]]
+    _formats: dict[str, str] = field(default_factory=dict)
 
     def head(self, host: str, values: Mapping[str, str], length: int, content_type: str) -> bytes:
         """The head of a request with a body of so many bytes."""
-        in_path = {name: values[name] if name in _PLAIN else quote(values[name], safe="") for name in self.path.words}
-        lines = [f"{self.method} {self.path.fill(in_path)} HTTP/1.1", f"Host: {host}", *self.lines(values)]
-        if content_type and not self._says_content_type:
-            lines.append(f"Content-Type: {content_type}")
-        return "\r\n".join([*lines, f"Content-Length: {length}", "", ""]).encode()
+        in_path = [values[name] if name in _PLAIN else quote(values[name], safe="") for name in self.path.order]
+        in_headers = [values[name] for _, template in self.headers for name in template.order]
+        return (self._format(content_type) % (*in_path, host, *in_headers, length)).encode()
 
-    @cached_property
-    def _says_content_type(self) -> bool:
-        return any(name.lower() == "content-type" for name, _ in self.headers)
+    def _format(self, content_type: str) -> str:
+        """The head as a format of `%`: made once, not for each request."""
+        known = self._formats.get(content_type)
+        if known is None:
+            lines = [f"{_plain(self.method)} {self.path.format} HTTP/1.1", "Host: %s"]
+            lines += [f"{_plain(name)}: {template.format}" for name, template in self.headers]
+            if content_type and not any(name.lower() == "content-type" for name, _ in self.headers):
+                lines.append(f"Content-Type: {_plain(content_type)}")
+            known = self._formats[content_type] = "\r\n".join([*lines, "Content-Length: %d", "", ""])
+        return known
 
     @property
     def words(self) -> frozenset[str]:
@@ -54,6 +60,11 @@ class _Request:
     def lines(self, values: Mapping[str, str]) -> list[str]:
         """The headers, filled in."""
         return [f"{name}: {template.fill(values)}" for name, template in self.headers]
+
+
+def _plain(text: str) -> str:
+    """As it stands in a format of `%`."""
+    return text.replace("%", "%%")
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,11 @@ class Api:
     def logs_in(self) -> bool:
         """Whether a token is needed."""
         return self.login is not None
+
+    @cached_property
+    def makes_claims(self) -> bool:
+        """Whether uploads tell a photo's digest or its page's reading."""
+        return not self._words.isdisjoint({"sha256", "digest", "reading"})
 
     @property
     def path(self) -> str:
@@ -147,6 +163,8 @@ class Api:
 class Delivery:
     """A page on its way to a server of the user's: every attempt sends it from the beginning."""
 
+    __slots__ = ("_api", "_photo", "mark")
+
     def __init__(self, photo: Photo, api: Api) -> None:
         self._photo = photo
         self._api = api
@@ -156,7 +174,7 @@ class Delivery:
         """Send the photo as the scenario says, and read the answer as it says."""
         photo = self._photo
         before, after = self._api.around(photo, sender)
-        answer = send(wire, before, photo.part(0, photo.size_bytes), after, 0, self.mark)
+        answer = send(wire, before, photo.whole, after, 0, self.mark)
         return Ending(self._api.outcome_of(answer.status), answer)
 
 

@@ -63,7 +63,7 @@ class Wire:
 
     def ask(self, buffers: Sequence[bytes | memoryview], *, bodiless: bool = False) -> Answer:
         """Send a request and take its answer (`bodiless`: to a HEAD). The times are those of the latest request."""
-        connection = self.open()
+        connection = self._connection or self.open()
         self._alive = False
         progress = self.progress
         progress.body_sent_s = progress.first_byte_s = _NAN

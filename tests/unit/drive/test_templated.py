@@ -84,7 +84,7 @@ LOGIN = {
 
 
 def answer(body=b"", status=200, **headers):
-    return Answer(status, headers, body, keep_alive=True)
+    return Answer(status, [(name.encode(), value.encode()) for name, value in headers.items()], body, keep_alive=True)
 
 
 def test_a_login_is_filled_in_and_its_token_found_where_the_scenario_says():
@@ -107,6 +107,27 @@ def test_a_status_that_the_scenario_does_not_mention_is_never_an_acknowledgement
     assert [target.outcome_of(status) for status in (201, 409, 200, 302, 404)] == [
         Outcome.ACCEPTED, Outcome.REPLAYED, Outcome.MALFORMED, Outcome.MALFORMED, Outcome.REJECTED,
     ]  # fmt: skip
+
+
+def test_percent_signs_of_a_scenario_stay_as_they_are():
+    target = api(
+        {"TARGET_KEY": "100%s"},
+        method="PUT",
+        path="/a%20b/{page}",
+        headers={"X-Rate%": "5%d {station}", "X": "${TARGET_KEY}"},
+    )
+    head, _ = target.around(PHOTO, SENDER)
+    assert b"PUT /a%20b/2 HTTP/1.1\r\n" in head
+    assert b"X-Rate%: 5%d 3509191001001\r\n" in head
+    assert b"X: 100%s\r\n" in head
+
+
+@pytest.mark.parametrize(
+    ("told", "makes"),
+    [({"path": "/{station}/{page}"}, False), ({"path": "/{sha256}"}, True), ({"headers": {"Content-Digest": "sha-256=:{digest}:"}}, True), ({"headers": {"Votes": "{reading}"}}, True)],
+)  # fmt: skip
+def test_a_target_that_is_told_neither_digest_nor_reading_is_known(told, makes):
+    assert api(**told).makes_claims is makes
 
 
 def test_a_variable_that_is_not_set_is_named_before_anything_is_sent():

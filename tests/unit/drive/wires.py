@@ -23,7 +23,8 @@ def photo(content: bytes = CONTENT, tail: int = 100, reading: str = "") -> Photo
 
 def answer(status: int, **headers: str) -> Answer:
     """An answer with these headers; underscores are hyphens."""
-    return Answer(status, {name.replace("_", "-"): value for name, value in headers.items()}, b"", keep_alive=True)
+    raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return Answer(status, raw, b"", keep_alive=True)
 
 
 @dataclass
