@@ -35,7 +35,7 @@ def draw(results: Results) -> Figure:
 
 
 def _of(case: cost.Case, lines: Sequence[cost_figures.Line]) -> list[cost_figures.Line]:
-    return [] if case.only_ours else [line for line in lines if line.case == case.name]
+    return [] if case.of_ours else [line for line in lines if line.case == case.name]
 
 
 def _finding(lines: Sequence[cost_figures.Line]) -> str:

@@ -20,13 +20,14 @@ class Case:
     size_bytes: int
     rate_per_s: float | None
     connections: int
-    only_ours: bool = False
+    of_ours: bool = False
+    """It is about ours, and how far it is from the floor; the others don't take part."""
 
 
 CASES = (
     Case("small", "1 KB, 3,000/s", 1_000, 3_000, 50),
     Case("photos", "500 KB, 500/s", 500_000, 500, 25),
-    Case("saturation", "1 KB, as fast as it can", 1_000, None, 64, only_ours=True),
+    Case("saturation", "1 KB, as fast as it can", 1_000, None, 64, of_ours=True),
 )
 
 
@@ -38,14 +39,15 @@ def measure(turns: Turns) -> list[Cost]:
             if not sink.reads_bodies(case.size_bytes):
                 message = f"nginx answered before it had read {case.size_bytes:,} bytes: what it costs to send them can't be told"
                 raise ChildError(message)
-        for case, cost in turns.take(CASES, _plays, lambda turn, case: _one(turn, case, sink)):
+        for case, cost in turns.take(CASES, plays, lambda turn, case: _one(turn, case, sink)):
             costs.append(cost)
             turns.say(_said(case, cost))
     return costs
 
 
-def _plays(tool: Tool, case: Case, _number: int) -> bool:
-    return tool.name == "ours" or not case.only_ours
+def plays(tool: Tool, case: Case, _number: int) -> bool:
+    """Whether a tool has a turn."""
+    return tool.name == "ours" or tool.is_floor or not case.of_ours
 
 
 def _one(turn: Turn, case: Case, sink: sinks.Sink) -> Cost:

@@ -85,8 +85,9 @@ def write(folder: Path, measured: Results) -> list[Path]:
 def minutes(parts: Sequence[str], rounds: int, seconds: float) -> float:
     """About how long `hold` takes with all tools there: each adds some seconds of starting and ending to a round."""
     starting_s = 3.0
-    of_truth = rounds * len(truth.CASES) + min(rounds, truth.PEERS_ROUNDS) * len(truth.CASES) * (len(TOOLS) - 1)
-    of_cost = rounds * sum(1 if case.only_ours else len(TOOLS) for case in cost.CASES)
+    turns = [(tool, number) for tool in TOOLS for number in range(rounds)]
+    of_truth = sum(truth.plays(tool, case, number) for case in truth.CASES for tool, number in turns)
+    of_cost = sum(cost.plays(tool, case, number) for case in cost.CASES for tool, number in turns)
     played = ("truth" in parts) * of_truth + ("cost" in parts) * of_cost
     return played * (seconds + starting_s) / 60
 

@@ -40,7 +40,7 @@ def sections(results: Results) -> list[Section]:
     for case in cost.CASES:
         of_case = [line for line in costs if line.case == case.name]
         if of_case:
-            found.append(_cost(case, of_case, [] if case.only_ours else absent))
+            found.append(_cost(case, of_case, [] if case.of_ours else absent))
     return found
 
 

@@ -74,14 +74,15 @@ def measure(turns: Turns, cases: Sequence[Case] = CASES) -> list[Truth]:
     What is judged is ours.
     """
     found: list[Truth] = []
-    for case, truth in turns.take(cases, _plays, _one):
+    for case, truth in turns.take(cases, plays, _one):
         turns.say(f"{case.name}: {truth.tool}: {truth.per_s:,.0f}/s, {_errors(truth)}")
         found.append(truth)
     return found
 
 
-def _plays(tool: Tool, _case: Case, number: int) -> bool:
-    return tool.name == "ours" or number < PEERS_ROUNDS
+def plays(tool: Tool, _case: Case, number: int) -> bool:
+    """Whether a tool has a turn in the round of that number."""
+    return tool.name == "ours" or (number < PEERS_ROUNDS and not tool.is_floor)
 
 
 def _one(turn: Turn, case: Case) -> Truth:

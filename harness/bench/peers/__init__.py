@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.bench.peers import hey, k6, ours, stock_locust, wrk
+from harness.bench.peers import bare, hey, k6, ours, stock_locust, wrk
 from harness.bench.peers.tool import Tool
 
-TOOLS: tuple[Tool, ...] = (ours.TOOL, k6.TOOL, wrk.TOOL, hey.TOOL, stock_locust.TOOL)
+TOOLS: tuple[Tool, ...] = (ours.TOOL, k6.TOOL, wrk.TOOL, hey.TOOL, stock_locust.TOOL, bare.TOOL)
 
 __all__ = ["TOOLS", "Tool"]

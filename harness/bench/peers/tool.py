@@ -74,6 +74,8 @@ class Tool:
     """Its binary's name; "": it is a package of this environment, and its binary is Python."""
     environment: Callable[[Job], dict[str, str]] = lambda _: {}
     """Variables that the command needs beside our own."""
+    is_floor: bool = False
+    """It measures nothing itself: only what it costs can be compared."""
     marker: bytes = b""
     """What stands in the command line of those of its processes that send; b"": all of them do."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.bench import cost, truth
 from harness.bench.peers import TOOLS, hey, k6, ours, stock_locust, wrk
 from harness.bench.peers.tool import Job, UnreadableOutputError
 from harness.scenario_files import load
@@ -93,6 +94,7 @@ def test_the_rate_of_a_job_reaches_the_command_of_a_tool_that_keeps_one(tool, jo
         "hey": "-q 10 ",
         "stock Locust": "'BENCH_RATE_OF_ONE': '10'",
         "ours": "count = 334",
+        "bare gevent socket": " 20 200 5",
     }
     assert tool.keeps_rate is (tool.name in wanted)
     assert wanted.get(tool.name, "-c20") in given
@@ -106,3 +108,12 @@ def test_the_scenario_of_ours_is_one_that_harness_run_takes(job, rate, tmp_path)
     assert loaded.arrivals.kind == ("closed" if rate is None else "constant")
     assert loaded.stations.count is not None
     assert loaded.stations.count * ours.PAGES >= (200 if rate else 40_000) * job.duration_s
+
+
+def test_the_floor_is_held_against_ours_by_cost_alone():
+    floors = [tool for tool in TOOLS if tool.is_floor]
+    assert [tool.name for tool in floors] == ["bare gevent socket"]
+    assert all(cost.plays(tool, case, 0) for tool in floors for case in cost.CASES)
+    assert not any(truth.plays(tool, case, 0) for tool in floors for case in truth.CASES)
+    (alone,) = (case for case in cost.CASES if case.of_ours)
+    assert [tool.name for tool in TOOLS if cost.plays(tool, alone, 0)] == ["ours", "bare gevent socket"]

@@ -23,7 +23,7 @@ class Load:
 
 
 LOADS = [Load("1,000/s"), Load("slow")]
-NAMES = ["ours", "k6", "wrk", "hey", "stock Locust"]
+NAMES = ["ours", "k6", "wrk", "hey", "stock Locust", "bare gevent socket"]
 
 
 def turns(tmp_path, failures, binaries=NAMES, rounds=2):
