@@ -274,8 +274,7 @@ class TargetApi(Frozen):
         if self.login is None and any("token" in placeholders.words(value) for value in self.headers.values()):
             message = "{token} in a header needs [target.login], which gets one"
             raise ValueError(message)
-        names = [endpoint.name for endpoint in self.metrics]
-        if len(set(names)) < len(names):
+        if len({endpoint.name for endpoint in self.metrics}) < len(self.metrics):
             message = "metrics: a name stands twice"
             raise ValueError(message)
         return self

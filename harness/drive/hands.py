@@ -28,6 +28,8 @@ class Hands:
         self._busy: dict[Any, Callable[[], object]] = {}
         """Each greenlet's job."""
         self._idle: list[Any] = []
+        self._ending = False
+        """All jobs are being ended: one that has not begun doesn't begin any more."""
         self._none_busy = Event()
         self._none_busy.set()
 
@@ -51,10 +53,12 @@ class Hands:
         self._none_busy.wait()
 
     def kill(self) -> None:
-        """Raise GreenletExit in every job, and wait until they are over."""
+        """Raise GreenletExit in every job that is under way, begin none that is not, and wait until they are over."""
+        self._ending = True
         for hand, job in self._busy.items():
             self._hub.loop.run_callback(self._end, hand, job)
         self.join()
+        self._ending = False
 
     def _end(self, hand: Any, job: Callable[[], object]) -> None:
         """Unless the job is over by now."""
@@ -65,7 +69,8 @@ class Hands:
         me, hub = getcurrent(), self._hub
         while True:
             try:
-                job()
+                if not self._ending:
+                    job()
             except gevent.GreenletExit:
                 pass
             except BaseException:  # noqa: BLE001 - whatever it is, the next job is not to suffer for it

@@ -7,6 +7,7 @@ from harness.drive.hands import Hands
 class Seen:
     def __init__(self):
         self.broken = 0
+        self.begun: list[object] = []
         self.ended: list[object] = []
         self.greenlets: set[int] = set()
 
@@ -15,6 +16,7 @@ class Seen:
 
     def job(self, name, seconds=0.0):
         def work():
+            self.begun.append(name)
             self.greenlets.add(id(gevent.getcurrent()))
             gevent.sleep(seconds)
             self.ended.append(name)
@@ -79,7 +81,7 @@ def test_to_kill_ends_what_waits_and_what_has_not_begun_and_is_no_error(seen, ha
     gevent.sleep(0)
     hands.begin(seen.job("never", 60))
     hands.kill()
-    assert (seen.ended, seen.broken, len(hands)) == ([], 0, 0)
+    assert (seen.begun, seen.ended, seen.broken, len(hands)) == (["long"], [], 0, 0)
     hands.begin(seen.job("again"))
     hands.join()
     assert seen.ended == ["again"]
