@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import gevent.monkey
+import json
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
 
-gevent.monkey.patch_all()
-
-import json  # noqa: E402
-import socket  # noqa: E402
-import sys  # noqa: E402
-import time  # noqa: E402
-from pathlib import Path  # noqa: E402
-from urllib.parse import urlsplit  # noqa: E402
-
-import gevent  # noqa: E402
+import gevent
+from gevent import socket
 
 _HEAD_START_S = 0.3
 
