@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.bench import cost, truth
-from harness.bench.peers import TOOLS, hey, k6, ours, stock_locust, wrk
+from harness.bench.peers import TOOLS, bare, hey, k6, ours, stock_locust, wrk
 from harness.bench.peers.tool import Job, UnreadableOutputError
 from harness.scenario_files import load
 
@@ -117,3 +117,8 @@ def test_the_floor_is_held_against_ours_by_cost_alone():
     assert not any(truth.plays(tool, case, 0) for tool in floors for case in truth.CASES)
     (alone,) = (case for case in cost.CASES if case.of_ours)
     assert [tool.name for tool in TOOLS if cost.plays(tool, alone, 0)] == ["ours", "bare gevent socket"]
+
+
+def test_the_floor_tells_what_it_sent_and_no_times(job):
+    reading = bare.TOOL.read('{"requests": 300, "errors": 1}', job)
+    assert (reading.count, reading.errors, reading.seconds) == (300, 1, {})
