@@ -15,11 +15,11 @@ from harness.plan import Plan
 from harness.plan.forecast import Forecast, forecast
 from harness.scenario import Scenario
 
-UPLOAD_CPU_S = 145e-6
+UPLOAD_CPU_S = 110e-6
 """CPU seconds of an upload of a few bytes on a connection that is there already."""
-CONNECTION_CPU_S = 90e-6
+CONNECTION_CPU_S = 70e-6
 """CPU seconds more of one that opens a connection for itself."""
-BYTE_CPU_S = 0.32e-9
+BYTE_CPU_S = 0.31e-9
 """CPU seconds more a byte of its body: the kernel's copy to a socket, mostly."""
 SHARE = 0.6
 """Of its core a worker is to use that much in the plan's busiest second: above 0.9 its figures are not to be trusted."""

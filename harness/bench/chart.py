@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _WIDTH_IN, _BAR_IN, _HEADING_IN, _FOOT_IN, _TITLE_IN = 9.0, 0.34, 0.62, 0.25, 0.3
+_NAME_LETTERS = 13
+"""What there is room for beside a bar."""
 
 
 def draw(results: Results) -> Figure:
@@ -59,7 +62,7 @@ def _panel(axes: Axes, case: cost.Case, lines: Sequence[cost_figures.Line]) -> N
         weight = "bold" if line.tool == "ours" else "normal"
         beyond = (line.cpu_us.greatest, place)
         axes.annotate(said, beyond, (7, 0), textcoords="offset points", va="center", size=9, weight=weight)
-    names = [line.tool + _pace(case, line) for line in lines]
+    names = [textwrap.fill(line.tool, _NAME_LETTERS) + _pace(case, line) for line in lines]
     axes.set_yticks(places, names, color=palette.INK)
     axes.set_xlim(0, max(line.cpu_us.greatest for line in lines))
     axes.grid(visible=False, axis="y")
