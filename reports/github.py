@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.judge.results import Audit, ThresholdResult, Verdict
-from reports.keyfigures import meaning, window_of
-from reports.nothing_lost import safety_sentence
-from reports.quantities import quantity
+from reports.audit import safety_sentence
+from reports.key_figures import meaning, window_of
+from reports.number_format import quantity
 
 LARGEST_SUMMARY_BYTES = 1_000_000
 """GitHub drops a step's summary above 1 MiB, all of it."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from harness.figures.summary import Summary
+from harness.analysis.summary import Summary
 from harness.judge.results import Audit, ThresholdResult, Verdict
-from reports import nothing_lost
-from reports.keyfigures import window_of
-from reports.quantities import quantity
+from reports import audit as nothing_lost
+from reports.key_figures import window_of
+from reports.number_format import quantity
 
 VALIDITY = "the measurement is valid"
 ANSWERS = "the server answers to the end"

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from harness.figures.summary import Summary
+from harness.analysis.summary import Summary
 from harness.judge.results import Audit, Verdict
-from reports import nothing_lost, quantities
-from reports.keyfigures import by_how_much, headline, key_figures, meaning, window_of
+from reports import audit as nothing_lost
+from reports import number_format
+from reports.key_figures import by_how_much, headline, key_figures, meaning, window_of
 
 MARKS = {"PASS": "✅", "FAIL": "❌", "INVALID": "⚠️", "NOT JUDGED": "⚠️"}
 LABELLED = {
@@ -34,8 +35,8 @@ def markdown(summary: Summary, verdict: Verdict | None, findings: Sequence[str],
                 [
                     "not judged" if word == "INVALID" else "held" if threshold.passed else "**breached**",
                     escaped(threshold.assertion),
-                    quantities.quantity(threshold.observed, threshold.unit),
-                    quantities.quantity(threshold.limit, threshold.unit),
+                    number_format.quantity(threshold.observed, threshold.unit),
+                    number_format.quantity(threshold.limit, threshold.unit),
                     window_of(threshold),
                     escaped(by_how_much(threshold)),
                 ]
@@ -58,7 +59,7 @@ def _audited(audit: Audit) -> list[str]:
     """The two verdicts, every category that occurred, and the first unsafe pages."""
     said = f"{nothing_lost.safety_sentence(audit)} {nothing_lost.liveness_sentence(audit)}"
     rows = [
-        [escaped(name), quantities.count(number), against, escaped(means)]
+        [escaped(name), number_format.count(number), against, escaped(means)]
         for name, number, against, means in nothing_lost.category_rows(audit)
         if number
     ]

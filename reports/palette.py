@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.model import Outcome
+from harness.base.model import Outcome
 
 PAPER = "#ffffff"
 INK = "#1b1b1b"

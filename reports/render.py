@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from matplotlib import rc_context
 
-from harness.figures.series import Series
-from harness.figures.summary import Summary
-from harness.judge.comparison import load_comparison
+from harness.analysis.chart_types import Series
+from harness.analysis.summary import Summary
+from harness.judge.compare.results import load_comparison
 from harness.judge.results import Audit, Verdict
-from harness.runfolder import RunFolder
+from harness.run_folder.layout import RunFolder
 from reports import palette, svg
 from reports.charts import CHARTS
+from reports.html import DrawnChart, link_comparison, page
 from reports.junit import junit
 from reports.markdown import markdown, metrics
-from reports.page import DrawnChart, link_comparison, page
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from harness.figures.series import Series
-from harness.figures.summary import Summary
-from reports import quantities
+from harness.analysis.chart_types import Series
+from harness.analysis.summary import Summary
+from reports import number_format
 from reports.charts.failures import failed
-from reports.quantities import count, quantity
+from reports.number_format import count, quantity
 
 NEVER_S = 1e9
 """Sorts behind every time that something took."""
@@ -40,13 +40,16 @@ def phases(summary: Summary) -> Table:
     rows = [
         [
             Cell(phase.name),
-            Cell(f"{quantities.seconds(phase.start_s)} to {quantities.seconds(phase.end_s)}", phase.start_s),
+            Cell(
+                f"{number_format.seconds(phase.start_s)} to {number_format.seconds(phase.end_s)}",
+                phase.start_s,
+            ),
             counted(phase.attempts),
             counted(sum(failed(phase.by_outcome).values())),
             Cell(quantity(phase.offered_per_s, "per_s"), phase.offered_per_s or 0.0),
             Cell(quantity(phase.goodput_per_s, "per_s"), phase.goodput_per_s or 0.0),
-            Cell(quantities.percentile(phase.response_seconds, "p50"), phase.response_seconds.p50 or 0.0),
-            Cell(quantities.percentile(phase.response_seconds, "p95"), phase.response_seconds.p95 or 0.0),
+            Cell(number_format.percentile(phase.response_seconds, "p50"), phase.response_seconds.p50 or 0.0),
+            Cell(number_format.percentile(phase.response_seconds, "p95"), phase.response_seconds.p95 or 0.0),
         ]
         for phase in summary.phases
     ]
@@ -59,9 +62,9 @@ def kelurahan(summary: Summary) -> Table:
     rows = []
     for place in summary.kelurahan:
         ratio = place.completed_by_deadline / place.stations if place.stations else 0.0
-        share = Cell(quantities.share(ratio) if place.stations else quantities.MISSING, ratio)
+        share = Cell(number_format.share(ratio) if place.stations else number_format.MISSING, ratio)
         counts = counted(place.stations), counted(place.completed_by_deadline)
-        rows.append([Cell(quantities.place(place.name)), Cell(place.code), *counts, share])
+        rows.append([Cell(number_format.place(place.name)), Cell(place.code), *counts, share])
     rows.sort(key=lambda row: row[-1].key or 0.0)
     headers = ["Kelurahan", "Code", "Stations", "Complete by the deadline", "Share"]
     return Table("kelurahan", "Kelurahan", headers, rows)
@@ -75,8 +78,8 @@ def worst(series: Series, summary: Summary) -> Table:
         rows.append(
             [
                 Cell(station.code),
-                Cell(quantities.place(station.kelurahan)),
-                Cell(quantities.seconds(station.due_s), station.due_s),
+                Cell(number_format.place(station.kelurahan)),
+                Cell(number_format.seconds(station.due_s), station.due_s),
                 Cell(f"{count(station.delivered)} of {count(station.pages)}", station.delivered),
                 counted(station.attempts),
                 Cell(quantity(took_s, "s"), min(took_s, NEVER_S)),
@@ -103,7 +106,7 @@ def processes(series: Series) -> Table:
             _known(one.cpu_max_ratio, "ratio"),
             _known(one.cpu_above_90_s, "s"),
             _known(one.loop_lag_max_s, "s"),
-            Cell(quantities.size(one.memory_max_bytes), one.memory_max_bytes),
+            Cell(number_format.size(one.memory_max_bytes), one.memory_max_bytes),
             counted(one.descriptors_max),
         ]
         for one in series.processes
@@ -119,7 +122,7 @@ def processes(series: Series) -> Table:
 
 
 def _known(value: float | None, unit: str) -> Cell:
-    return Cell(quantities.MISSING if value is None else quantity(value, unit), -1.0 if value is None else value)
+    return Cell(number_format.MISSING if value is None else quantity(value, unit), -1.0 if value is None else value)
 
 
 def counted(number: int) -> Cell:

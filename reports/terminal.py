@@ -19,13 +19,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from harness.figures.summary import Summary
+from harness.analysis.summary import Summary
 from harness.judge.results import Audit, Verdict
-from reports import nothing_lost
-from reports.keyfigures import by_how_much, headline, key_figures, meaning
-from reports.live import Snapshot, panel, plain_line
+from reports import audit as nothing_lost
+from reports.key_figures import by_how_much, headline, key_figures, meaning
+from reports.live_view import Snapshot, panel, plain_line
+from reports.number_format import glue, quantity, visible
 from reports.places import place
-from reports.quantities import glue, quantity, visible
 
 __all__ = [
     "LiveView",

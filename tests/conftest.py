@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import leftovers, timed
+from tests.support import leak_check, retry_when_busy
 
 settings.register_profile(
     "shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -19,7 +19,7 @@ settings.load_profile("shared machine")
 @pytest.fixture(autouse=True)
 def _nothing_is_left_behind() -> Iterator[None]:
     """Fails a test that leaves something in its process which could strike the tests after it."""
-    before = leftovers.Before()
+    before = leak_check.Before()
     yield
     left = before.left()
     if left:
@@ -32,7 +32,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if item.get_closest_marker("timed") is None:
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    for report in timed.make(item, nextitem):
+    for report in retry_when_busy.make(item, nextitem):
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
@@ -43,5 +43,5 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for word in ("passed", "failed"):
         for report in terminalreporter.stats.get(word, []):
             for name, seen in getattr(report, "user_properties", ()) if report.when == "call" else ():
-                if name == timed.AGAIN:
+                if name == retry_when_busy.AGAIN:
                     terminalreporter.write_line(f"{name}: {report.nodeid}: {seen}")

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.alone import Driven
-from harness.capacity import LOOPBACK, Limits
+from harness.base.host_limits import Limits
 from harness.doctor.cores import Cores
-from harness.doctor.generator import PACED_PER_S, PHOTO_BYTES
+from harness.doctor.generator_load import PACED_PER_S, PHOTO_BYTES
 from harness.doctor.ports import ELSEWHERE
-from reports.quantities import count, plural, size_per_second
+from harness.plan.capacity import LOOPBACK
+from harness.runner.generator import Driven
+from reports.number_format import count, plural, size_per_second
 
 SHARE = 0.8
 """Of a worker's ceiling: a run whose generator stands above 90 % of its core is INVALID, and load comes in bursts."""

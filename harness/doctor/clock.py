@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.doctor.finding import Finding, Read, Verdict, at_most, worst
-from reports.quantities import seconds
+from reports.number_format import seconds
 
 _READS = 20_000
 _SOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource"

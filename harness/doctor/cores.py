@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from harness.doctor.finding import Finding, Read, Verdict, at_least, at_most
-from reports.quantities import share
+from reports.number_format import share
 
 LOOK_S = 1.0
 """How long the machine is watched: /proc/stat counts in hundredths of a second."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from harness.capacity import RESERVED_DESCRIPTORS, Limits
+from harness.base.host_limits import RESERVED_DESCRIPTORS, Limits
 from harness.doctor.finding import Finding, at_least
-from harness.scenario import Client
-from reports.quantities import count
+from harness.scenario.scenario import Client
+from reports.number_format import count
 
 ENOUGH = int(Client.model_fields["max_in_flight"].default) + RESERVED_DESCRIPTORS
 """For the stations that a worker may have at it at once unless a scenario says otherwise."""

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from harness.doctor.finding import Finding, Verdict, at_least, at_most
-from harness.measure.journal import RECORD
-from reports.quantities import seconds, size, size_per_second
+from harness.run_folder.journal import RECORD
+from reports.number_format import seconds, size, size_per_second
 
 ROOM_BYTES, TOO_LITTLE_ROOM_BYTES = 2e9, 200e6
 """A run of a million attempts takes about 300 MB; charts and page some more."""

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 
 from harness.doctor.finding import Finding, Verdict, at_least
-from reports.quantities import size_per_second
+from reports.number_format import size_per_second
 
 FOR_S = 0.5
 ENOUGH_BYTES_PER_S, TOO_LITTLE_BYTES_PER_S = 500e6, 50e6

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from harness.capacity import LOOPBACK, TIME_WAIT_S, Limits
+from harness.base.host_limits import TIME_WAIT_S, Limits
 from harness.doctor.finding import Finding, Read, Verdict, at_least
-from reports.quantities import count
+from harness.plan.capacity import LOOPBACK
+from reports.number_format import count
 
 _SYSCTL = "/proc/sys/net/"
 ENOUGH, TOO_FEW = 20_000, 1_000

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from harness.doctor.finding import Finding, Verdict, at_most
-from reports.quantities import seconds
+from reports.number_format import seconds
 
 ASKED_S = 0.001
 SLEEPS = 500

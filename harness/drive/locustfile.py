@@ -8,7 +8,7 @@ Talk with the parent: we say `listening` (master's port), `ready` (workers with 
 we hear `t0`, `stop`, and `scraped` (the last scrape is taken: quit).
 
 Under stock Locust (`locust -f` this file: web UI, `--headless`, `--master`, `--worker`, `--processes`) its users are
-`StationUser`s: a closed workload that nobody judges, see harness/drive/stock.py.
+`StationUser`s: a closed workload that nobody judges, see harness/drive/locust_mode/test.py.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from locust.rpc.zmqrpc import BaseSocket
 from locust.runners import STATE_SPAWNING, LocalRunner, MasterRunner, WorkerRunner
 from locust.stats import StatsEntry
 
-from harness.drive.batches import told_in_batches
-from harness.drive.control import listen, say, unprepared, watch_for_orphans
-from harness.drive.dealing import Dealer
-from harness.drive.orders import Orders
-from harness.drive.outpost import Outpost
-from harness.drive.reception import Reception
-from harness.drive.sealing import seal_locust
-from harness.drive.shift import Shift
-from harness.drive.stock import Stock, add_options, problem_with
-from harness.drive.upload.attempt import Result
-from harness.errors import ExitCode, UsageError
-from harness.machines.keys import JOIN_TOKEN
-from harness.machines.variables import CLOCK_OFFSET, PLACES
-from harness.model import DELIVERED
-from harness.runfolder import RunFolder
+from harness.base.errors import ExitCode, UsageError
+from harness.base.model import DELIVERED
+from harness.drive.assignment import Orders
+from harness.drive.assignments import Dealer
+from harness.drive.client.uploader import Result
+from harness.drive.control_channel import listen, say, unprepared, watch_for_orphans
+from harness.drive.distributed.auth import JOIN_TOKEN
+from harness.drive.distributed.env import CLOCK_OFFSET, PLACES
+from harness.drive.distributed.leader_session import Reception
+from harness.drive.distributed.locust_encryption import seal_locust
+from harness.drive.distributed.worker_session import Outpost
+from harness.drive.locust_mode.test import Stock, add_options, problem_with
+from harness.drive.locust_stats import told_in_batches
+from harness.drive.worker import Shift
+from harness.run_folder.layout import RunFolder
 
 _LOOPBACK = "127.0.0.1"
 _NUMBERS_TIMEOUT_S = 5.0

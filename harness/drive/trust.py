@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.runfolder import RunFolder, RunRecord
-from harness.scenario import from_resolved
+from harness.run_folder.layout import RunFolder, RunRecord
+from harness.scenario.scenario import from_resolved
 
 
 def trusted_authority(folder: RunFolder, record: RunRecord) -> str | None:

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from harness.confine import content_of, why_unread
-from harness.errors import BrokenRunError
-from harness.figures.fates import CATEGORIES, UNSAFE, Category, Fates, InTime
-from harness.figures.held import copies_in_words, pages_in_words
+from harness.analysis.page_status import CATEGORIES, UNSAFE, Category, Fates, InTime
+from harness.analysis.stored_match import copies_in_words, pages_in_words
+from harness.base.errors import BrokenRunError
+from harness.base.safe_files import content_of, why_unread
 from harness.judge.results import Audit, AuditedPage, AuditSets, Copy, Planned, Tristate
-from harness.runfolder import RunFolder
+from harness.run_folder.layout import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy.typing as npt
 
-    from harness.figures.rows import Rows
+    from harness.analysis.rows import Rows
 
     BoolArray = npt.NDArray[np.bool_]
     IntArray = npt.NDArray[np.int64]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.figures.summary import AuditCounts
+from harness.analysis.summary import AuditCounts
 
 Tristate = bool | Literal["unknown"]
 """True, false, or not known: never true for want of evidence."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from harness.model import Shortage
-from harness.runfolder import RunRecord
+from harness.base.model import Shortage
+from harness.run_folder.layout import RunRecord
 
 _WHAT = {
     Shortage.DESCRIPTORS: (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.figures.summary import Summary
-from harness.runfolder import RunRecord
+from harness.analysis.summary import Summary
+from harness.run_folder.layout import RunRecord
 
 _OUTCOMES_NAMED = 3
 

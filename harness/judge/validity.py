@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from harness.figures.evidence import Evidence
-from harness.figures.labels import but
-from harness.figures.percentile import order_statistic
-from harness.figures.spreads import Samples
-from harness.figures.summarise import BROKEN_OFF
-from harness.figures.summary import Summary
-from harness.judge.condition import Condition, understood
-from harness.judge.quantity import shown
+from harness.analysis.durations import Samples
+from harness.analysis.label_matchers import but
+from harness.analysis.percentile import order_statistic
+from harness.analysis.run_data import Evidence
+from harness.analysis.summarise import BROKEN_OFF
+from harness.analysis.summary import Summary
+from harness.base.model import Outcome
 from harness.judge.results import ThresholdResult, Validity
 from harness.judge.shortages import own_failures
-from harness.judge.thresholds import COMPARE, figures_in
-from harness.model import Outcome
-from harness.runfolder import RunRecord
+from harness.judge.thresholds.condition import Condition, understood
+from harness.judge.thresholds.evaluate import COMPARE, figures_in
+from harness.judge.thresholds.units import shown
+from harness.run_folder.layout import RunRecord
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -245,4 +245,4 @@ RULES: Mapping[str, Callable[[_Measurement], list[str]]] = {
     "limit": lambda it: _limits(it.thresholds, it.evidence),
     "problem": lambda it: _problems(it.record),
 }
-"""Each rule by the name that docs/measuring.md gives it; what it returns are the reasons, none where it is kept."""
+"""Each rule by the name that docs/explanation/measuring.md gives it; what it returns are the reasons, none where it is kept."""

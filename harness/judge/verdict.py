@@ -7,19 +7,19 @@ from typing import Literal, NamedTuple
 
 from pydantic import ValidationError
 
-from harness.confine import content_of, why_unread
-from harness.errors import BrokenRunError, ExitCode
-from harness.figures.evidence import Evidence
-from harness.figures.fates import fates_of
-from harness.figures.rows import load_rows
-from harness.figures.summarise import BROKEN_OFF, figures_of
-from harness.figures.summary import Summary
+from harness.analysis.page_status import fates_of
+from harness.analysis.rows import load_rows
+from harness.analysis.run_data import Evidence
+from harness.analysis.summarise import BROKEN_OFF, figures_of
+from harness.analysis.summary import Summary
+from harness.base.errors import BrokenRunError, ExitCode
+from harness.base.safe_files import content_of, why_unread
 from harness.judge.audit import audit_of
 from harness.judge.results import Audit, ThresholdResult, Validity, Verdict
 from harness.judge.silence import gone
-from harness.judge.thresholds import check_all, evaluate_all
+from harness.judge.thresholds.evaluate import check_all, evaluate_all
 from harness.judge.validity import assess
-from harness.runfolder import RunFolder, RunRecord, write_json
+from harness.run_folder.layout import RunFolder, RunRecord, write_json
 
 Word = Literal["pass", "fail", "invalid"]
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from harness.measure import scrapes
-from harness.measure.discovery import target_labels
+from harness.measure.prometheus_sd import target_labels
+from harness.run_folder import scrape_log
 
 _DECLARED = re.compile(r"# (TYPE|HELP) (\S+) ?(.*)")
 _SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? +(\S+)(?: +-?\d+)?")
@@ -35,7 +35,7 @@ def openmetrics(folder: Path, labels: Mapping[str, str], t0_epoch: float) -> Ite
     with tempfile.TemporaryFile("w+b") as file:
         families = _Families(file)
         families.declare(_UP, "gauge", "1 where the scrape succeeded")
-        for target in scrapes.targets(folder):
+        for target in scrape_log.targets(folder):
             own = target_labels(target, labels) | {"instance": f"{labels['run']}/{target}"}
             _add(families, folder, target, own, t0_epoch)
         yield from families.text()
@@ -137,7 +137,7 @@ def _add(families: _Families, folder: Path, target: str, labels: dict[str, str],
     """Add all scrapes of a target; of two in one millisecond the first."""
     before = float("-inf")
     labelled = _Labels(labels)
-    for scrape in scrapes.read(folder, target):
+    for scrape in scrape_log.read(folder, target):
         at = round(t0_epoch + scrape.t_s, 3)
         if at <= before:
             continue

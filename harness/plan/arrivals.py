@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.errors import ConfigurationError
-from harness.model import Station
+from harness.base.errors import ConfigurationError
+from harness.base.model import Station
 from harness.plan.bursts import uneven_times
-from harness.plan.shapes import shape_of
-from harness.scenario_arrivals import Burst, Constant, Drawn, Open, Poisson, Replay, Surge
+from harness.plan.rate_shapes import shape_of
+from harness.scenario.arrivals import Burst, Constant, Drawn, Open, Poisson, Replay, Surge
 
 if TYPE_CHECKING:
     import numpy.typing as npt

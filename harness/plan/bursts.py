@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.plan.shapes import Shape, inverted
-from harness.scenario_arrivals import Burst
+from harness.plan.rate_shapes import Shape, inverted
+from harness.scenario.arrivals import Burst
 
 if TYPE_CHECKING:
     import numpy.typing as npt

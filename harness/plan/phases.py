@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from harness.model import Phase
+from harness.base.model import Phase
 
 
 def phases(windows: Sequence[tuple[str, float, float]], warm_up_s: float, end_s: float) -> list[Phase]:

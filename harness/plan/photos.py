@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from harness.model import PageKey
+from harness.base.model import PageKey
 
 if TYPE_CHECKING:
-    from mock_server.units import Distribution
+    from mock_server.profile.units import Distribution
 
 TAIL_BYTES = 64
 """Length of every tail: the comment is padded with spaces."""

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.errors import ConfigurationError
-from harness.model import Page, PageKey, Station
+from harness.base.errors import ConfigurationError
+from harness.base.model import Page, PageKey, Station
 from harness.plan.arrivals import due_of
+from harness.plan.closed_loop import Rounds, first_due, rounds_of, soonest_of
 from harness.plan.photos import Body, photo_bank, tail_of
 from harness.plan.regions import load_region
-from harness.plan.rounds import Rounds, first_due, rounds_of, soonest_of
-from harness.scenario import PAGES_OF_FORM, Scenario, Stations
-from harness.scenario_arrivals import Closed
+from harness.scenario.arrivals import Closed
+from harness.scenario.scenario import PAGES_OF_FORM, Scenario, Stations
 
 if TYPE_CHECKING:
     import numpy.typing as npt

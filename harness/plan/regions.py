@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
-from harness.confine import content_of
-from harness.errors import ConfigurationError
-from harness.model import Station
-from harness.scenario import REGIONS
+from harness.base.errors import ConfigurationError
+from harness.base.model import Station
+from harness.base.safe_files import content_of
+from harness.scenario.scenario import REGIONS
 
 MAX_STATIONS = 2_000_000
 """More than twice the nation; a file that asks for more is refused."""

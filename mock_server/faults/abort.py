@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from mock_server.faults.base import Exchange, Fault
-from mock_server.units import Duration, Frozen
+from mock_server.profile.units import Duration, Frozen
 
 Status = Annotated[int, Field(ge=400, le=599)]
 

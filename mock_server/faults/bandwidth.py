@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mock_server.faults.base import Exchange, Fault
-from mock_server.units import Rate
+from mock_server.profile.units import Rate
 
 _PIECES_PER_S = 20
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple,
 
 from pydantic import Field, model_validator
 
-from mock_server.units import Duration, Frozen, Probability
+from mock_server.profile.units import Duration, Frozen, Probability
 
 if TYPE_CHECKING:
-    from mock_server.resumable import Resumable
-    from mock_server.rows import Row
+    from mock_server.storage.records import Row
+    from mock_server.storage.resumable import Resumable
 
 Reach = Literal["request", "rows", "acknowledgement", "resumable", "work", "server"]
 """Any request, rows about to be stored, an upload about to be acknowledged (201, 200, or 202), a resumable upload asked

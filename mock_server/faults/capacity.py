@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from mock_server.faults.base import Fault, Reach
-from mock_server.units import Ratio
+from mock_server.profile.units import Ratio
 
 
 class Capacity(Fault):

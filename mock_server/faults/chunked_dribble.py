@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mock_server.faults.base import Exchange, Fault
-from mock_server.units import Duration
+from mock_server.profile.units import Duration
 
 _FRAMING = (b"content-length:", b"transfer-encoding:")
 

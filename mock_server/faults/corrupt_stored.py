@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from mock_server.faults.base import Exchange, Fault, Reach
 
 if TYPE_CHECKING:
-    from mock_server.rows import Row
+    from mock_server.storage.records import Row
 
 
 class CorruptStored(Fault):

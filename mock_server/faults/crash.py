@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from mock_server.faults.base import Fault, Reach, Server
-from mock_server.units import Duration
+from mock_server.profile.units import Duration
 
 
 class Crash(Fault):

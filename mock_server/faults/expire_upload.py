@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from mock_server.faults.base import Exchange, Fault, Reach
 
 if TYPE_CHECKING:
-    from mock_server.resumable import Resumable
+    from mock_server.storage.resumable import Resumable
 
 
 class ExpireUpload(Fault):

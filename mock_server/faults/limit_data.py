@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mock_server.faults.base import Exchange, Fault
-from mock_server.units import Size
+from mock_server.profile.units import Size
 
 
 class LimitData(Fault):

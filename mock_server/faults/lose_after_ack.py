@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mock_server.faults.base import Exchange, Fault, Reach
-from mock_server.units import Duration
+from mock_server.profile.units import Duration
 
 if TYPE_CHECKING:
-    from mock_server.rows import Row
+    from mock_server.storage.records import Row
 
 
 class LoseAfterAck(Fault):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from mock_server.faults.base import Exchange, Fault, Reach
 
 if TYPE_CHECKING:
-    from mock_server.rows import Row
+    from mock_server.storage.records import Row
 
 _CONFUSED = str.maketrans("0123456789", "9748591306")
 """Digits and what they are taken for: never for themselves."""

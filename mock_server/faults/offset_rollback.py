@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from mock_server.faults.base import Exchange, Fault, Reach
-from mock_server.units import Probability
+from mock_server.profile.units import Probability
 
 if TYPE_CHECKING:
-    from mock_server.resumable import Resumable
+    from mock_server.storage.resumable import Resumable
 
 
 class OffsetRollback(Fault):

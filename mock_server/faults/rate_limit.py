@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from mock_server.faults.base import Exchange, Fault, Target
-from mock_server.units import Duration
+from mock_server.profile.units import Duration
 
 
 class RateLimit(Fault):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from mock_server.faults.base import Exchange, Fault
-from mock_server.units import Duration
+from mock_server.profile.units import Duration
 
 
 class Timeout(Fault):

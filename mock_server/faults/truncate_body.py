@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from mock_server.faults.base import Exchange, Fault
-from mock_server.units import Probability
+from mock_server.profile.units import Probability
 
 
 class TruncateBody(Fault):

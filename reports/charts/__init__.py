@@ -15,7 +15,7 @@ from reports.charts import (
     timespent,
     tries,
 )
-from reports.charts.frame import Chart
+from reports.charts.style import Chart
 
 CHARTS: tuple[Chart, ...] = (
     throughput.CHART,

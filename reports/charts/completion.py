@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from harness.figures.series import Line, Series
-from harness.figures.summary import Summary
-from reports import palette, quantities
-from reports.charts.frame import Chart, EndLabel, Frame, Panel, draw_line, end_of, frame, label_ends, sampled, silent
-from reports.charts.multiples import Multiple, draw_multiples, room_in
+from harness.analysis.chart_types import Line, Series
+from harness.analysis.summary import Summary
+from reports import number_format, palette
+from reports.charts.small_multiples import Multiple, draw_multiples, room_in
+from reports.charts.style import Chart, EndLabel, Frame, Panel, draw_line, end_of, frame, label_ends, sampled, silent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,22 +32,22 @@ def finding(series: Series, summary: Summary) -> str:
     done = stations.completed_by_deadline
     if done == stations.planned:
         reached = np.flatnonzero(series.completion.total.value >= 1 - 1e-9)
-        said = f"All {quantities.plural(done, 'station')} were complete"
+        said = f"All {number_format.plural(done, 'station')} were complete"
         if not len(reached) or series.deadline_s <= 0:
             return said + " by the deadline"
         spare = series.deadline_s - float(series.completion.total.t_s[reached[0]])
         villages = series.completion.kelurahan
         slowest = min(villages, key=lambda line: _reached(line, series.deadline_s), default=None)
         named = len(villages) > 1 and slowest is not None
-        ending = f"; {quantities.place(slowest.label)} was last" if named and slowest else ""
-        return f"{said} {quantities.seconds(max(spare, 0.0))} before the deadline{ending}"
-    ratio = quantities.share(done / stations.planned)
-    said = f"{done:,} of {quantities.plural(stations.planned, 'station')} ({ratio}) were complete by the deadline"
+        ending = f"; {number_format.place(slowest.label)} was last" if named and slowest else ""
+        return f"{said} {number_format.seconds(max(spare, 0.0))} before the deadline{ending}"
+    ratio = number_format.share(done / stations.planned)
+    said = f"{done:,} of {number_format.plural(stations.planned, 'station')} ({ratio}) were complete by the deadline"
     behind = [place for place in summary.kelurahan if place.stations]
     if len(behind) < 2:
         return said
     last = min(behind, key=lambda place: place.completed_by_deadline / place.stations)
-    return f"{said}; {quantities.place(last.name)} was last with {quantities.share(last.completed_by_deadline / last.stations)}"
+    return f"{said}; {number_format.place(last.name)} was last with {number_format.share(last.completed_by_deadline / last.stations)}"
 
 
 def draw(series: Series, summary: Summary) -> Figure:
@@ -87,7 +87,7 @@ def _one_by_one(kelurahan: list[Line], deadline_s: float) -> list[Multiple]:
     return [
         Multiple(
             sampled(line),
-            f"{quantities.place(line.label)} {_progress(line, deadline_s)}",
+            f"{number_format.place(line.label)} {_progress(line, deadline_s)}",
             palette.VERMILION if place == 0 else palette.GREY,
         )
         for place, line in enumerate(order)
@@ -106,7 +106,7 @@ def _villages(axes: Axes, kelurahan: list[Line], deadline_s: float) -> list[EndL
         colour = palette.VERMILION if slowest else palette.GREY
         draw_line(axes, sampled(line), colour, width=1.4 if slowest else 0.9)
         if place < len(named):
-            labels.append(end_of(line, f"{quantities.place(line.label)} {_progress(line, deadline_s)}", colour))
+            labels.append(end_of(line, f"{number_format.place(line.label)} {_progress(line, deadline_s)}", colour))
     return labels
 
 
@@ -130,7 +130,7 @@ def _reached(line: Line, deadline_s: float) -> tuple[float, float]:
 def _progress(line: Line, deadline_s: float) -> str:
     """What it reached by the deadline; where that is everything, when."""
     share, minus_t_s = _reached(line, deadline_s)
-    return f"at {quantities.seconds(-minus_t_s)}" if share >= 1 - 1e-9 else quantities.share(share)
+    return f"at {number_format.seconds(-minus_t_s)}" if share >= 1 - 1e-9 else number_format.share(share)
 
 
 def _election_axis(drawn: Frame, series: Series) -> None:
@@ -147,7 +147,7 @@ def _election_axis(drawn: Frame, series: Series) -> None:
     steps = [1, 2, 2.5, 3, 5, 6, 10] if name != "hours" else [1, 1.2, 2.4, 6, 10]
     second.xaxis.set_major_locator(MaxNLocator(12, steps=steps))
     second.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    second.set_xlabel(f"{name} of the election, at {quantities.seconds(scale)} a second", loc="left")
+    second.set_xlabel(f"{name} of the election, at {number_format.seconds(scale)} a second", loc="left")
 
 
 CHART = Chart("completion", "Completion", "Will every station be done by the deadline?", finding, draw)

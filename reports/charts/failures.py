@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from harness.figures.series import Line, Series
-from harness.figures.summary import Summary
-from harness.model import NOT_FAILURES, Outcome
-from reports import palette, quantities
-from reports.charts.frame import Chart, Panel, draw_line, end_of, frame, label_ends, silent, thinned
+from harness.analysis.chart_types import Line, Series
+from harness.analysis.summary import Summary
+from harness.base.model import NOT_FAILURES, Outcome
+from reports import number_format, palette
+from reports.charts.style import Chart, Panel, draw_line, end_of, frame, label_ends, silent, thinned
 
 MOST_PANELS = 6
 OTHERS = "other failures"
@@ -30,12 +30,12 @@ def finding(summary: Summary) -> str:
     if not sent:
         return "No attempt was made"
     if not total:
-        return f"None of {quantities.plural(sent, 'attempt')} failed"
+        return f"None of {number_format.plural(sent, 'attempt')} failed"
     worst, number = next(iter(failures.items()))
-    said = f"{quantities.share(total / sent)} of {quantities.plural(sent, 'attempt')} failed"
+    said = f"{number_format.share(total / sent)} of {number_format.plural(sent, 'attempt')} failed"
     words = palette.outcome_words(worst)
     said += (
-        f", all of them: {words}" if len(failures) == 1 else f", {quantities.share(number / total)} of them: {words}"
+        f", all of them: {words}" if len(failures) == 1 else f", {number_format.share(number / total)} of them: {words}"
     )
     during: dict[str, int] = {}
     for phase in summary.phases:
@@ -43,7 +43,7 @@ def finding(summary: Summary) -> str:
             during[phase.name] = during.get(phase.name, 0) + sum(failed(phase.by_outcome).values())
     name = max(during, key=lambda phase: during[phase], default="")
     if name and during[name]:
-        said += f"; {quantities.share(min(during[name] / total, 1.0))} fell due during the {name}"
+        said += f"; {number_format.share(min(during[name] / total, 1.0))} fell due during the {name}"
     return said
 
 
@@ -79,7 +79,7 @@ def draw(series: Series, summary: Summary) -> Figure:
         axes.fill_between(line.t_s, line.value, color=colour, alpha=0.25, linewidth=0)
         draw_line(axes, line, colour, width=1.4)
         axes.set_ylim(0, top)
-        text = f"{palette.outcome_words(line.label)}\n{quantities.count(counts.get(line.label, 0))}"
+        text = f"{palette.outcome_words(line.label)}\n{number_format.count(counts.get(line.label, 0))}"
         label_ends(axes, [end_of(line, text, colour)])
     return drawn.figure
 

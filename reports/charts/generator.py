@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFormatter
 
-from harness.figures.series import Line, Series
-from harness.figures.summary import Summary
-from reports import palette, quantities
-from reports.charts.frame import (
+from harness.analysis.chart_types import Line, Series
+from harness.analysis.summary import Summary
+from reports import number_format, palette
+from reports.charts.style import (
     Chart,
     EndLabel,
     Panel,
@@ -40,15 +40,15 @@ def finding(summary: Summary) -> str:
     parts = []
     if own.workers_lost:
         parts.append(
-            f"{quantities.plural(own.workers_lost, 'worker')} of the generator {'was' if own.workers_lost == 1 else 'were'} lost"
+            f"{number_format.plural(own.workers_lost, 'worker')} of the generator {'was' if own.workers_lost == 1 else 'were'} lost"
         )
     if late.p99 is not None:
-        parts.append(f"99 % of attempts left within {quantities.seconds(max(late.p99, 0.0))} of their time")
+        parts.append(f"99 % of attempts left within {number_format.seconds(max(late.p99, 0.0))} of their time")
     elif late.max is not None:
-        parts.append(f"every attempt left within {quantities.seconds(max(late.max, 0.0))} of its time")
+        parts.append(f"every attempt left within {number_format.seconds(max(late.max, 0.0))} of its time")
     if own.cpu_max_ratio is not None:
         who = "the busiest worker" if own.workers > 1 else "the generator"
-        parts.append(f"{who} used at most {quantities.share(own.cpu_max_ratio)} of a core")
+        parts.append(f"{who} used at most {number_format.share(own.cpu_max_ratio)} of a core")
     said = "; ".join(parts) or "nothing is known about the generator's own health"
     return said[0].upper() + said[1:]
 
@@ -73,8 +73,8 @@ def draw(series: Series, summary: Summary) -> Figure:
     )
     _lateness(drawn.panels[0], late)
     _cpu(drawn.panels[1], cpu)
-    _amount(drawn.panels[2], health.memory, quantities.size)
-    _amount(drawn.panels[3], [health.in_flight], quantities.count)
+    _amount(drawn.panels[2], health.memory, number_format.size)
+    _amount(drawn.panels[3], [health.in_flight], number_format.count)
     return drawn.figure
 
 
@@ -109,7 +109,7 @@ def _lateness(axes: Axes, lines: list[Line]) -> None:
     axes.set_ylim(min(low, 1e-4) * 0.8, max(top, 1e-2) * 1.3)
     axes.yaxis.set_major_locator(LogLocator(10))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: quantities.seconds(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number_format.seconds(value)))
     label_ends(axes, [end_of(line, line.label, COLOURS.get(line.label, palette.GREY)) for line in drawn])
 
 

@@ -10,12 +10,12 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from harness.figures.series import Responses, Series
-from harness.figures.summary import PhaseFigures, SplitSpread, Summary
-from harness.model import Outcome
-from reports import palette, quantities
+from harness.analysis.chart_types import Responses, Series
+from harness.analysis.summary import PhaseFigures, SplitSpread, Summary
+from harness.base.model import Outcome
+from reports import number_format, palette
 from reports.charts.failures import failed
-from reports.charts.frame import Chart, EndLabel, Panel, draw_line, end_of, frame, label_ends, say_nothing, silent
+from reports.charts.style import Chart, EndLabel, Panel, draw_line, end_of, frame, label_ends, say_nothing, silent
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -44,9 +44,9 @@ def finding(summary: Summary) -> str:
             return f"{share} came within {compared}"
     for name, share in (("p95", "95 % of responses"), ("p50", "Half of the responses")):
         if getattr(whole, name) is not None:
-            return f"{share} came within {quantities.percentile(whole, name)}, over the whole run"
-    longest = quantities.quantity(whole.max, "s")
-    return f"{quantities.plural(whole.count, 'response')}: too few for percentiles; the longest took {longest}"
+            return f"{share} came within {number_format.percentile(whole, name)}, over the whole run"
+    longest = number_format.quantity(whole.max, "s")
+    return f"{number_format.plural(whole.count, 'response')}: too few for percentiles; the longest took {longest}"
 
 
 def failed_share(whole: SplitSpread) -> float:
@@ -58,16 +58,16 @@ def _told_apart(whole: SplitSpread) -> str:
     """Where quick refusals would make any percentile look well: the accepted beside the most frequent failure."""
     counts = failed({name: spread.count for name, spread in whole.by_outcome.items()})
     often, number = next(iter(counts.items()))
-    said = f"{quantities.share(number / whole.count)} of responses: {palette.outcome_words(often)}"
+    said = f"{number_format.share(number / whole.count)} of responses: {palette.outcome_words(often)}"
     refused, accepted = whole.by_outcome[often], whole.by_outcome.get(Outcome.ACCEPTED)
     if refused.p50 is not None:
-        said += f", half of them within {quantities.seconds(refused.p50)}"
+        said += f", half of them within {number_format.seconds(refused.p50)}"
     if accepted is None or not accepted.count:
         return f"{said}; none was accepted"
     for name, share in (("p95", "95 %"), ("p50", "half")):
         if getattr(accepted, name) is not None:
-            return f"{said}; {share} of the accepted came within {quantities.percentile(accepted, name)}"
-    return f"{said}; {quantities.count(accepted.count)} were accepted"
+            return f"{said}; {share} of the accepted came within {number_format.percentile(accepted, name)}"
+    return f"{said}; {number_format.count(accepted.count)} were accepted"
 
 
 def _compared(summary: Summary, name: str) -> str:
@@ -82,7 +82,7 @@ def _compared(summary: Summary, name: str) -> str:
     if clear is None or not faulty:
         return ""
     worst = max(faulty, key=of)
-    before, during = (quantities.seconds(of(phase)) for phase in (clear, worst))
+    before, during = (number_format.seconds(of(phase)) for phase in (clear, worst))
     if of(worst) < of(clear) / 1.2:
         return f"{before} at first, and even within {during} during the {worst.name}"
     if of(worst) < 1.2 * of(clear):
@@ -128,7 +128,7 @@ def draw(series: Series, summary: Summary) -> Figure:
 def _label(responses: Responses, index: int, summary: Summary) -> EndLabel | None:
     line = responses.percentiles[index]
     colour, _ = LINES.get(line.label, (palette.MUTED, 1.2))
-    overall = quantities.percentile(summary.response_seconds, line.label)
+    overall = number_format.percentile(summary.response_seconds, line.label)
     return end_of(line, f"{line.label}, overall {overall}", colour, bold=line.label == "p95")
 
 
@@ -137,7 +137,7 @@ def _scale(axes: Axes, low: float, high: float) -> None:
     axes.set_ylim(low, high)
     axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0,) if high / low > 10_000 else (1.0, 3.0)))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: quantities.seconds(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number_format.seconds(value)))
 
 
 def _heat(axes: Axes, responses: Responses) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from harness.figures.series import Line, Series
-from harness.figures.summary import Summary
-from reports import palette, quantities
-from reports.charts.frame import Chart, Panel, draw_line, end_of, frame, label_ends, silent, thinned
+from harness.analysis.chart_types import Line, Series
+from harness.analysis.summary import Summary
+from reports import number_format, palette
+from reports.charts.style import Chart, Panel, draw_line, end_of, frame, label_ends, silent, thinned
 
 COUNTS = {"shed", "wasted"}
 """What hopefully never happens; the finding says so in words when it did not."""
@@ -22,18 +22,18 @@ def finding(series: Series, summary: Summary) -> str:
     parts = []
     if server.queue_depth_max is not None:
         parts.append(
-            f"the queue reached {quantities.count(server.queue_depth_max)}{_full_for(series.server.queue_depth)}"
+            f"the queue reached {number_format.count(server.queue_depth_max)}{_full_for(series.server.queue_depth)}"
         )
     if server.shed is not None:
         parts.append(
-            f"{quantities.plural(server.shed, 'upload')} {'was' if server.shed == 1 else 'were'} shed"
+            f"{number_format.plural(server.shed, 'upload')} {'was' if server.shed == 1 else 'were'} shed"
             if server.shed
             else "nothing was shed"
         )
     if server.wasted_work is not None:
         wasted = server.wasted_work
         parts.append(
-            f"{quantities.plural(wasted, 'job')} ran for clients that had gone" if wasted else "no work was wasted"
+            f"{number_format.plural(wasted, 'job')} ran for clients that had gone" if wasted else "no work was wasted"
         )
     said = ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
     return said[0].upper() + said[1:]
@@ -45,7 +45,7 @@ def _full_for(queue: Line) -> str:
     if len(value) < 3 or value.max() < 8:
         return ""
     held = float(np.diff(queue.t_s)[value[1:] >= 0.95 * value.max()].sum())
-    return f" (and stayed there for {quantities.seconds(held)})" if held >= 3 else ""
+    return f" (and stayed there for {number_format.seconds(held)})" if held >= 3 else ""
 
 
 def draw(series: Series, summary: Summary) -> Figure:
@@ -72,9 +72,9 @@ def draw(series: Series, summary: Summary) -> Figure:
         axes.set_ylim(0, max(float(np.nanmax(shown.value)) * 1.08, 1.0))
         total = totals.get(name)
         text = (
-            f"at most {quantities.quantity(round(peak, 1), '')}"
+            f"at most {number_format.quantity(round(peak, 1), '')}"
             if total is None
-            else f"{quantities.count(total)} {name}"
+            else f"{number_format.count(total)} {name}"
         )
         label_ends(axes, [end_of(shown, text, colour)])
     return drawn.figure

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from harness.figures.series import Series
-from harness.figures.summary import SplitSpread, Spread, Summary
-from harness.model import Outcome
-from reports import palette, quantities
+from harness.analysis.chart_types import Series
+from harness.analysis.summary import SplitSpread, Spread, Summary
+from harness.base.model import Outcome
+from reports import number_format, palette
 from reports.charts.failures import failed
-from reports.charts.frame import Chart, EndLabel, Panel, label_ends, say_nothing, sheet
 from reports.charts.responses import MIXED, failed_share
+from reports.charts.style import Chart, EndLabel, Panel, label_ends, say_nothing, sheet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,12 +62,12 @@ def finding(summary: Summary) -> str:
     name = next((name for name in RARELY if getattr(spread, name) is not None), None)
     if name is None or not spread.p50:
         if spread.never:
-            return f"{spread.never:,} of {quantities.plural(spread.count, 'page')} were never delivered"
-        return f"{quantities.plural(spread.count, 'page')} are too few to say how long the unlucky waited"
+            return f"{spread.never:,} of {number_format.plural(spread.count, 'page')} were never delivered"
+        return f"{number_format.plural(spread.count, 'page')} are too few to say how long the unlucky waited"
     slow: float = getattr(spread, name)
     times = slow / spread.p50
-    said = f"{RARELY[name]} took more than {quantities.seconds(slow)} to be delivered"
-    said += f", {quantities.count(times)} times the median" if times >= 2 else ", little more than the median"
+    said = f"{RARELY[name]} took more than {number_format.seconds(slow)} to be delivered"
+    said += f", {number_format.count(times)} times the median" if times >= 2 else ", little more than the median"
     return f"{said}; {spread.never:,} never were" if spread.never else said
 
 
@@ -124,7 +124,13 @@ def draw(_: Series, summary: Summary) -> Figure:
             gid=curve.name,
         )
         labels.append(
-            EndLabel(places[-1], seconds[-1], f"{curve.name}, {quantities.seconds(seconds[-1])}", curve.colour, bold)
+            EndLabel(
+                places[-1],
+                seconds[-1],
+                f"{curve.name}, {number_format.seconds(seconds[-1])}",
+                curve.colour,
+                bold,
+            )
         )
     _scale(axes, [points(curve.spread) for curve in found])
     label_ends(axes, labels)
@@ -138,10 +144,10 @@ def _scale(axes: Axes, drawn: list[tuple[list[float], list[float]]]) -> None:
     axes.set_ylim(low, high)
     axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0,) if high / low > 10_000 else (1.0, 3.0)))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: quantities.seconds(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number_format.seconds(value)))
     last = max(place for places, _ in drawn for place in places)
     ticks = [share for share in PERCENTILES.values() if nines(share) <= last]
-    axes.set_xticks([nines(share) for share in ticks], [quantities.share(share) for share in ticks])
+    axes.set_xticks([nines(share) for share in ticks], [number_format.share(share) for share in ticks])
     axes.set_xlim(nines(0.5), last + 0.02)
     axes.set_xlabel("of those who waited", loc="left")
 

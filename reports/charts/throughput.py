@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from harness.figures.series import Line, Series
-from harness.figures.summary import Recovery, Summary
-from reports import palette, quantities
-from reports.charts.frame import Chart, Panel, draw_line, end_of, frame, label_ends, silent, thinned
+from harness.analysis.chart_types import Line, Series
+from harness.analysis.summary import Recovery, Summary
+from reports import number_format, palette
+from reports.charts.style import Chart, Panel, draw_line, end_of, frame, label_ends, silent, thinned
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -83,15 +83,17 @@ def finding(series: Series, summary: Summary) -> str:
         return "The generator was not scraped, so its rates over time are not known"
     falls = shortfalls(rates.offered, rates.goodput)
     if not falls:
-        delivered = f"{quantities.count(pages.delivered)} of {quantities.plural(pages.planned, 'page')} were delivered"
+        delivered = (
+            f"{number_format.count(pages.delivered)} of {number_format.plural(pages.planned, 'page')} were delivered"
+        )
         return f"Goodput kept up with what was offered; {delivered}"
     fall = next((fall for fall in falls if _causes(series, fall)), falls[0])
-    lasted = quantities.seconds(fall.end_s - fall.start_s)
-    said = f"Goodput fell to {quantities.share(fall.ratio)} of offered for {lasted}"
+    lasted = number_format.seconds(fall.end_s - fall.start_s)
+    said = f"Goodput fell to {number_format.share(fall.ratio)} of offered for {lasted}"
     causes = _causes(series, fall)
     if not causes:
         later = next((window.label for window in series.windows if fall.start_s < window.start_s < fall.end_s), None)
-        since = f"{said}, from {'the start' if fall.start_s < 0.5 else quantities.seconds(fall.start_s)} on"
+        since = f"{said}, from {'the start' if fall.start_s < 0.5 else number_format.seconds(fall.start_s)} on"
         return f"{since}, before the {later} began" if later else f"{since}, while no fault was active"
     return said + _recovered([recovery for recovery in summary.recovery if recovery.fault in causes])
 
@@ -105,7 +107,7 @@ def _recovered(recoveries: list[Recovery]) -> str:
         return f" and never recovered after the {last.fault} ended" + (": metastable" if last.metastable else "")
     if last.recovered_after_s < 0.5:
         return f" and was back as soon as the {last.fault} ended"
-    return f" and recovered {quantities.seconds(last.recovered_after_s)} after the {last.fault} ended"
+    return f" and recovered {number_format.seconds(last.recovered_after_s)} after the {last.fault} ended"
 
 
 def draw(series: Series, summary: Summary) -> Figure:
@@ -124,7 +126,7 @@ def draw(series: Series, summary: Summary) -> Figure:
     mean = summary.rates
 
     def named(name: str, value: float | None) -> str:
-        return name if value is None else f"{name}, mean {quantities.per_second(value)}"
+        return name if value is None else f"{name}, mean {number_format.per_second(value)}"
 
     label_ends(
         axes,

@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from harness.figures.series import Series, TimeSpent
-from harness.figures.summary import Summary
-from reports import palette, quantities
-from reports.charts.frame import Chart, EndLabel, Panel, frame, label_ends, silent
+from harness.analysis.chart_types import Series, TimeSpent
+from harness.analysis.summary import Summary
+from reports import number_format, palette
+from reports.charts.style import Chart, EndLabel, Panel, frame, label_ends, silent
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -43,7 +43,7 @@ def finding(series: Series) -> str:
     overall = shares(spent) if spent else {}
     if spent is None or not overall:
         return "No attempt was delivered, so it is not known where the time went"
-    parts = [f"{quantities.share(share)} {DOING[name]}" for name, share in overall.items() if share >= 0.1][:2]
+    parts = [f"{number_format.share(share)} {DOING[name]}" for name, share in overall.items() if share >= 0.1][:2]
     first, *second = parts
     said = f"Delivered attempts spent {first.replace(' % ', ' % of their time ', 1)}" + "".join(
         f" and {part}" for part in second
@@ -58,7 +58,7 @@ def finding(series: Series) -> str:
         return said
     _, name, chosen = max(costs, key=lambda cost: cost[0])
     part, share = next(iter(shares(spent, chosen).items()))
-    return f"{said}; during the {name} {quantities.share(share)} {DOING[part]}"
+    return f"{said}; during the {name} {number_format.share(share)} {DOING[part]}"
 
 
 def draw(series: Series, _: Summary) -> Figure:
@@ -80,11 +80,11 @@ def draw(series: Series, _: Summary) -> Figure:
         colour = palette.PART[line.label]
         axes.stairs(high, edges, baseline=low, fill=True, color=colour, alpha=0.6, linewidth=0, gid=line.label)
         if overall[line.label] >= 0.005:
-            text = f"{line.label} {quantities.share(overall[line.label])}"
+            text = f"{line.label} {number_format.share(overall[line.label])}"
             labels.append(EndLabel(float(line.t_s[last]), float(low[last] + high[last]) / 2, text, colour))
         low = high
     axes.set_ylim(0, float(np.nanmax(low)) * 1.05)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: quantities.seconds(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number_format.seconds(value)))
     label_ends(axes, labels)
     return drawn.figure
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from harness.figures.series import Series, Tries
-from harness.figures.summary import Summary
-from reports import palette, quantities
-from reports.charts.frame import Chart, Panel, say_nothing, sheet
+from harness.analysis.chart_types import Series, Tries
+from harness.analysis.summary import Summary
+from reports import number_format, palette
+from reports.charts.style import Chart, Panel, say_nothing, sheet
 
 MOST_ROWS = 10
 
@@ -21,14 +21,12 @@ def finding(series: Series) -> str:
         return "No page was planned"
     most = int(np.flatnonzero(tries.delivered + tries.not_delivered)[-1])
     if not most:
-        return f"None of {quantities.plural(pages, 'page')} was attempted"
+        return f"None of {number_format.plural(pages, 'page')} was attempted"
     first = int(tries.delivered[1])
     if first == pages:
-        return f"All {quantities.plural(pages, 'page')} were delivered at the first attempt"
-    said = (
-        f"{quantities.share(first / pages)} of {quantities.plural(pages, 'page')} were delivered at the first attempt"
-    )
-    said += f", the most stubborn one was tried {quantities.plural(most, 'time')}" if most > 1 else ""
+        return f"All {number_format.plural(pages, 'page')} were delivered at the first attempt"
+    said = f"{number_format.share(first / pages)} of {number_format.plural(pages, 'page')} were delivered at the first attempt"
+    said += f", the most stubborn one was tried {number_format.plural(most, 'time')}" if most > 1 else ""
     never = int(tries.not_delivered[0])
     return f"{said}; {never:,} were never attempted" if never else said
 

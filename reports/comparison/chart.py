@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from harness.judge.comparison import Comparison, FigureComparison, signed
+from harness.judge.compare.results import Comparison, FigureComparison, signed
 from reports import palette
-from reports.charts.frame import Panel, say_nothing, sheet
+from reports.charts.style import Panel, say_nothing, sheet
 from reports.comparison.table import WORDS, change_of
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ import os
 from collections.abc import Mapping
 from xml.etree.ElementTree import Element, SubElement
 
-from harness.judge.comparison import Comparison, FigureComparison, percent
+from harness.judge.compare.results import Comparison, FigureComparison, percent
 from reports import github
 from reports.comparison import table
 from reports.junit import say, written
 from reports.markdown import escaped, table_of
-from reports.quantities import quantity
+from reports.number_format import quantity
 
 MARKS = {"pass": "✅", "fail": "❌", "inconclusive": "⚠️"}
 SUITE = "harness.compare"

@@ -7,11 +7,11 @@ from pathlib import Path
 from markupsafe import Markup
 from matplotlib import rc_context
 
-from harness.judge.comparison import Comparison
+from harness.judge.compare.results import Comparison
 from reports import palette, svg
 from reports.comparison import table
 from reports.comparison.chart import draw_changes
-from reports.page import stylesheet, templates
+from reports.html import stylesheet, templates
 from reports.render import PNG_DPI
 
 TONES = {"pass": ("good", "✓"), "fail": ("bad", "✗"), "inconclusive": ("unsure", "?")}

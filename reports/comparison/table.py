@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from harness.figures.comparable import GATED
-from harness.judge.comparison import Comparison, FigureComparison, percent, signed
-from harness.judge.noise import ALPHA, Noise
-from reports.quantities import quantity
+from harness.analysis.comparable import GATED
+from harness.judge.compare.noise import ALPHA, Noise
+from harness.judge.compare.results import Comparison, FigureComparison, percent, signed
+from reports.number_format import quantity
 
 HEADERS = ("", "figure", "base", "run", "change", "95 % interval", "may be worse by", "why")
 WORDS = {

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from harness.figures.matrix import CellFigures, ExperimentFigures, VariantFigures
-from reports import palette, quantities
-from reports.charts.frame import Panel, sheet
+from harness.analysis.experiment import CellFigures, ExperimentFigures, VariantFigures
+from reports import number_format, palette
+from reports.charts.style import Panel, sheet
 from reports.experiment.table import finding, moment_label, ranked
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _draw_panel(figures: ExperimentFigures, axes: Axes, variant: VariantFigures)
     axes.plot(seconds, median, color=palette.GOODPUT, linewidth=2.0, gid=variant.name)
     axes.set_title(variant.name, loc="left", size=9.5, color=palette.INK, pad=4)
     axes.text(
-        0.98, 0.06, quantities.share(float(median[-1])), transform=axes.transAxes, ha="right", size=9.5,
+        0.98, 0.06, number_format.share(float(median[-1])), transform=axes.transAxes, ha="right", size=9.5,
         color=palette.GOODPUT, weight="bold",
     )  # fmt: skip
     axes.set_ylim(0, 1.03)
@@ -108,7 +108,7 @@ def _draw_variant(figures: ExperimentFigures, axes: Axes, place: int, variant: V
     axes.plot(shares, [place] * len(shares), "o", color=colour, markersize=4, alpha=0.6, gid=variant.name)
     axes.plot([mean, mean], [place - 0.3, place + 0.3], color=colour, linewidth=2.4)
     axes.annotate(
-        quantities.share(mean), (1.0, place), (12, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+        number_format.share(mean), (1.0, place), (12, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
         va="center", size=9, color=colour, weight="bold",
     )  # fmt: skip
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from markupsafe import Markup
 from matplotlib import rc_context
 
-from harness.figures.matrix import ExperimentFigures
+from harness.analysis.experiment import ExperimentFigures
 from reports import palette, svg
 from reports.experiment import charts, table
-from reports.page import stylesheet, templates
+from reports.html import stylesheet, templates
 from reports.render import PNG_DPI
 
 CHARTS = (

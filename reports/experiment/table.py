@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.figures.matrix import CellFigures, Difference, ExperimentFigures, VariantFigures
-from reports.quantities import quantity
+from harness.analysis.experiment import CellFigures, Difference, ExperimentFigures, VariantFigures
+from reports.number_format import quantity
 
 HEADERS = ("variant", "delivery p50", "p95", "amplification", "sent again", "wasted work", "recovery", "safety")
 

@@ -14,9 +14,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.browser.devtools import Page, page
 from tests.integration.conftest import wait_for
-from tests.integration.ports import free_port
+from tests.support.devtools import Page, page
+from tests.support.free_port import free_port
 
 pytestmark = pytest.mark.browser
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.runfolder import RunFolder
+from harness.run_folder.layout import RunFolder
 from reports import palette
 from reports.charts import CHARTS
 from reports.render import render
-from tests.browser.chromium import Site, evaluate, run, screenshot, site
-from tests.unit.reports import evening
-from tests.unit.reports.evening_audited import unsafe
+from tests.support import made_up_run
+from tests.support.chromium import Site, evaluate, run, screenshot, site
+from tests.support.made_up_audits import unsafe
 
 pytestmark = pytest.mark.browser
 
@@ -28,8 +28,8 @@ DARK = "--blink-settings=preferredColorScheme=0"
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = RunFolder(tmp_path_factory.mktemp("run") / "run")
     folder.create()
-    folder.write_run(evening.record())
-    render(folder, evening.summary(), evening.series(), evening.verdict("fail"), unsafe())
+    folder.write_run(made_up_run.record())
+    render(folder, made_up_run.summary(), made_up_run.series(), made_up_run.verdict("fail"), unsafe())
     return folder.page
 
 
@@ -116,7 +116,7 @@ def test_without_styles_it_reads_in_the_order_of_importance(html: str, served: S
     script = """d => [...d.querySelectorAll('h1, h2, figure svg')].map(e => e.tagName == 'svg' ?
         e.getAttribute('aria-label') : e.innerText.trim())"""
     order = evaluate(served, bare, script)
-    findings = [chart.finding(evening.series(), evening.summary()) for chart in CHARTS]
+    findings = [chart.finding(made_up_run.series(), made_up_run.summary()) for chart in CHARTS]
     assert order == [
         "✗ FAIL",
         "Thresholds",

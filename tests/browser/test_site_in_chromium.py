@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser.devtools import Page, page
-from tests.documents import ROOT
+from tests.support.devtools import Page, page
+from tests.support.documents import ROOT
 
 pytestmark = pytest.mark.browser
 

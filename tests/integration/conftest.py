@@ -14,10 +14,10 @@ from unittest import mock
 
 import pytest
 
-from harness.cli import main
-from harness.errors import ExitCode
+from harness.base.errors import ExitCode
+from harness.cli.app import main
 from harness.judge.verdict import load_verdict
-from harness.runfolder import RunFolder
+from harness.run_folder.layout import RunFolder
 
 HARNESS = [sys.executable, "-P", "-m", "harness"]
 PATIENCE_S = 120.0

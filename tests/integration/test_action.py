@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import yaml  # type: ignore[import-untyped]
 
-from harness.errors import ExitCode
+from harness.base.errors import ExitCode
 from tests.integration.conftest import PATIENCE_S, TRIES, environment, was_late
 
 ROOT = Path(__file__).parents[2]

@@ -8,21 +8,21 @@ from xml.etree import ElementTree as ET
 import duckdb
 import pytest
 
-from harness.errors import ExitCode
-from harness.figures.fates import CATEGORIES, UNSAFE, Category, fates_of
-from harness.figures.rows import load_rows
+from harness.analysis.page_status import CATEGORIES, UNSAFE, Category, fates_of
+from harness.analysis.rows import load_rows
+from harness.base.errors import ExitCode
+from harness.base.signals import Signals
 from harness.judge.audit import load_audit
 from harness.judge.verdict import judge
-from harness.order import Order
 from harness.plan import make_plan
-from harness.run import Run
-from harness.runfolder import RunFolder
-from harness.scenario import Scenario
-from harness.signals import Signals
+from harness.run_folder.layout import RunFolder
+from harness.runner.run import Run
+from harness.runner.run_spec import Order
+from harness.scenario.scenario import Scenario
 from reports.junit import SAFETY
 from reports.terminal import QuietView
 from tests.integration.conftest import harness, told
-from tests.planted import CATCHES, DEDUPES, SPOKEN
+from tests.support.fault_runs import CATCHES, DEDUPES, SPOKEN
 
 BASE = {
     "name": "planted", "seed": 7, "deadline": "12s", "stations": {"count": 100}, "photos": {"size": "4KB", "bank": 2},

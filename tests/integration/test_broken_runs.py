@@ -7,10 +7,10 @@ import signal
 
 import pytest
 
-from harness.errors import ExitCode
-from harness.figures.summarise import load_summary
+from harness.analysis.summarise import load_summary
+from harness.base.errors import ExitCode
 from harness.judge.audit import load_audit
-from harness.runfolder import RunFolder
+from harness.run_folder.layout import RunFolder
 from tests.integration.conftest import assert_passed_or_late, family_of, harness, told, wait_for
 
 LONG = ["--set", "arrivals.over=6s", "--set", "server.service_time=200ms"]
@@ -162,7 +162,7 @@ def test_an_error_of_ours_in_one_stations_evening_makes_the_run_invalid_and_is_c
 
 
 _BROKEN_EVENING = """
-from harness.measure.journal import JournalWriter
+from harness.run_folder.journal import JournalWriter
 _begin = JournalWriter.begin
 def _breaking(self, page, *arguments, **times):
     if page // 3 == 4:

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.errors import ExitCode
-from harness.figures.rows import load_rows
-from harness.figures.summarise import load_summary
-from harness.figures.tables import read_plan
+from harness.analysis.rows import load_rows
+from harness.analysis.summarise import load_summary
+from harness.base.errors import ExitCode
 from harness.plan import make_plan
-from harness.runfolder import RunFolder
-from harness.scenario import from_resolved
+from harness.run_folder.layout import RunFolder
+from harness.run_folder.tables import read_plan
+from harness.scenario.scenario import from_resolved
 from tests.integration.conftest import PATIENCE_S, TINY, assert_passed_or_late, harness, wait_for
 
 LOCUSTFILE = Path(__file__).parents[2] / "harness" / "drive" / "locustfile.py"

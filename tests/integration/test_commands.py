@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.errors import ExitCode
-from harness.scenario_files import shipped
+from harness.base.errors import ExitCode
+from harness.scenario.loader import shipped
 from tests.integration.conftest import harness, told
 
 

@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from harness import machine
-from harness.comparisons import Question, answer
-from harness.errors import ExitCode, UsageError
-from harness.judge.tolerances import Tolerances
-from harness.past import runs_in
-from harness.scenario_files import load
+from harness.base import host_info
+from harness.base.errors import ExitCode, UsageError
+from harness.judge.compare.tolerances import Tolerances
+from harness.runner.compare import Question, answer
+from harness.runner.history import runs_in
+from harness.scenario.loader import load
 from tests.integration.conftest import harness, told
-from tests.run_builder import RunBuilder
+from tests.support.run_builder import RunBuilder
 
 
 def made_run(path, *, slower=1.0, lost=(), **record):
@@ -112,7 +112,7 @@ def test_a_baseline_that_cannot_be_compared_is_refused_before_anything_starts(tm
 def test_a_run_is_compared_with_its_baseline_in_the_end(tmp_path, tiny):
     """The baseline is made up, of a server that took ten times as long; the run is real."""
     scenario = load(str(tiny)).resolved()
-    alike = {"scenario": scenario, "seed": 5, "versions": machine.versions(), "host": machine.host()}
+    alike = {"scenario": scenario, "seed": 5, "versions": host_info.versions(), "host": host_info.host()}
     base = RunBuilder(tmp_path / "before", due_s=[number / 18 for number in range(36)])
     base.record = base.record.model_copy(update=alike)
     for page in range(36):

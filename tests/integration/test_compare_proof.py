@@ -7,12 +7,12 @@ import subprocess
 
 import pytest
 
-from harness.figures.comparable import GATED
-from harness.judge.compare import compare
-from harness.judge.figure_change import Sides
-from harness.judge.side import read_run
-from harness.judge.tolerances import Tolerances
-from harness.runfolder import RunFolder
+from harness.analysis.comparable import GATED
+from harness.judge.compare.compare import compare
+from harness.judge.compare.figure import Sides
+from harness.judge.compare.run import read_run
+from harness.judge.compare.tolerances import Tolerances
+from harness.run_folder.layout import RunFolder
 from tests.integration.conftest import HARNESS, environment
 
 pytestmark = pytest.mark.slow

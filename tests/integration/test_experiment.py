@@ -4,9 +4,9 @@ import json
 import signal
 import subprocess
 
-from harness.errors import ExitCode
+from harness.base.errors import ExitCode
 from tests.integration.conftest import HARNESS, PATIENCE_S, environment, harness, told, wait_for
-from tests.run_builder import RunBuilder
+from tests.support.run_builder import RunBuilder
 
 MATRIX = """
 name = "small"

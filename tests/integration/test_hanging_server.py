@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import ExitCode
-from harness.figures.summarise import load_summary
+from harness.analysis.summarise import load_summary
+from harness.base.errors import ExitCode
 from harness.judge.verdict import load_verdict
-from harness.runfolder import RunFolder
+from harness.run_folder.layout import RunFolder
 from tests.integration.conftest import HARNESS, environment, family_of
 
 pytestmark = pytest.mark.slow
 
-SERVER = Path(__file__).with_name("hanging_server.py")
+SERVER = Path(__file__).parents[1] / "support" / "hanging_server.py"
 SCENARIO = """
 name = "hanging"
 seed = 5

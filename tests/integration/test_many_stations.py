@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from bench import stations, surge
-from harness.figures.summarise import load_summary
+from benchmarks import stations, surge
+from harness.analysis.summarise import load_summary
 from harness.judge.results import Verdict
-from harness.runfolder import RunFolder
+from harness.run_folder.layout import RunFolder
 
 
 @pytest.mark.slow

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import ExitCode
-from harness.figures.rows import load_rows
-from harness.figures.summarise import load_summary
-from harness.runfolder import RunFolder
+from harness.analysis.rows import load_rows
+from harness.analysis.summarise import load_summary
+from harness.base.errors import ExitCode
+from harness.run_folder.layout import RunFolder
 from tests.integration.conftest import harness
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+EXPERIMENTS = Path(__file__).parents[2] / "harness" / "experiments"
 THIRD = [  # metastable with its times a third and three of its eight workers: 77 of 102 pages a second
     "deadline=22s", "stations.count=540", "arrivals.over=21s", "client.timeout=1s", "server.workers=3",
     "server.service_time.median=26.7ms", "faults.trigger.start=10s", "faults.trigger.duration=3.33s",

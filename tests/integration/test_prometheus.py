@@ -12,15 +12,15 @@ import numpy as np
 import promql_parser
 import pytest
 
-from harness.errors import ExitCode
-from harness.figures.collect import series
-from harness.figures.exporters import ATTEMPTS, DELIVERED, DUE, read_exporters, read_remote
-from harness.figures.summarise import load_summary
-from harness.measure import scrapes
-from harness.measure.prometheus import Prometheus
-from harness.runfolder import RunFolder
+from harness.analysis.chart_data import series
+from harness.analysis.scraped_metrics import ATTEMPTS, DELIVERED, DUE, read_exporters, read_remote
+from harness.analysis.summarise import load_summary
+from harness.base.errors import ExitCode
+from harness.measure.prometheus_api import Prometheus
+from harness.run_folder import scrape_log
+from harness.run_folder.layout import RunFolder
 from tests.integration.conftest import harness, told
-from tests.integration.prometheus_server import DEPLOY, deployed, prometheus
+from tests.support.prometheus_server import DEPLOY, deployed, prometheus
 
 pytestmark = pytest.mark.peers
 
@@ -159,7 +159,7 @@ def test_an_export_becomes_blocks_that_give_the_same_charts(watched, tmp_path):
         code, output = told("report", folder.path, "--prometheus", url, cwd=tmp_path)
         assert code == 0, output
         (up,) = Prometheus(url).query(f'sum(count_over_time(up{{run="{watched.run.id}"}}[1h]))')
-    scraped = sum(len(list(scrapes.read(folder.scrapes, target))) for target in scrapes.targets(folder.scrapes))
+    scraped = sum(len(list(scrape_log.read(folder.scrapes, target))) for target in scrape_log.targets(folder.scrapes))
     assert up.value == scraped
     again = rates_of(folder)
     assert again.keys() == own.keys()
@@ -170,7 +170,7 @@ def test_an_export_becomes_blocks_that_give_the_same_charts(watched, tmp_path):
 
 @pytest.mark.parametrize("target", ["worker-0", "server"])
 def test_promtool_has_nothing_to_say_about_an_exporter(watched, target):
-    *_, last = scrapes.read(watched.folder.scrapes, target)
+    *_, last = scrape_log.read(watched.folder.scrapes, target)
     code, output = promtool("check", "metrics", input=last.text)
     assert (code, output) == (0, "")
 
@@ -244,7 +244,7 @@ def test_every_expression_of_a_dashboard_gives_values_of_a_real_run(watched, pat
 def test_a_dashboard_names_only_series_that_exporters_show(watched, path):
     shown = {"up", "ALERTS"}
     for target in ("worker-0", "server"):
-        *_, last = scrapes.read(watched.folder.scrapes, target)
+        *_, last = scrape_log.read(watched.folder.scrapes, target)
         shown |= {line.split("{")[0].split(" ")[0] for line in last.text.splitlines() if not line.startswith("#")}
     named = set().union(*(series_in(promql_parser.parse(filled_in(text, "x"))) for _, text in expressions(path)))
     assert named - shown == set()

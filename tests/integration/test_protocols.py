@@ -6,14 +6,14 @@ from itertools import count
 
 import pytest
 
-from harness.drive.connections import Connections
-from harness.drive.upload.http import Progress
-from harness.model import Outcome
+from harness.base.model import Outcome
+from harness.drive.client.connection import Progress
+from harness.drive.client.pool import Connections
 from harness.plan import make_plan
-from harness.scenario_files import load
+from harness.scenario.loader import load
 from tests.integration.conftest import TINY, in_time
-from tests.integration.driving import drive, target_of
-from tests.integration.mock_server.process import process
+from tests.support.mock_process import process
+from tests.support.upload_driver import drive, target_of
 
 EACH = 4
 """Stations a test: 12 pages."""

@@ -8,10 +8,10 @@ import socket
 import duckdb
 import pytest
 
-from harness.errors import ExitCode
-from harness.figures.summarise import load_summary
+from harness.analysis.summarise import load_summary
+from harness.base.errors import ExitCode
 from harness.judge.audit import load_audit
-from harness.runfolder import RunFolder
+from harness.run_folder.layout import RunFolder
 from tests.integration.conftest import (
     PATIENCE_S,
     TINY,

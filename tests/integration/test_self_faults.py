@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import ExitCode
-from harness.figures.summarise import load_summary
+from harness.analysis.summarise import load_summary
+from harness.base.errors import ExitCode
 from harness.judge.verdict import load_verdict
-from harness.runfolder import RunFolder
-from tests.integration import self_faults
+from harness.run_folder.layout import RunFolder
 from tests.integration.conftest import family_of, told, wait_for, was_late
+from tests.support import self_faults
 
 USAGE, INVALID, FAILED = ExitCode.USAGE, ExitCode.INVALID, ExitCode.FAILED
 EXPECTED: dict[Callable[[Path, str], self_faults.Told], tuple[int, str]] = {

@@ -5,13 +5,13 @@ from collections import Counter
 
 import pytest
 
-from harness.measure.journal import GaveUp
-from harness.model import OUTCOMES, Outcome
+from harness.base.model import OUTCOMES, Outcome
 from harness.plan import make_plan
-from harness.scenario_files import load
-from tests.integration import driving
-from tests.integration.driving import target_of
-from tests.integration.mock_server.process import process
+from harness.run_folder.journal import GaveUp
+from harness.scenario.loader import load
+from tests.support import upload_driver
+from tests.support.mock_process import process
+from tests.support.upload_driver import target_of
 
 EACH = 4
 """Stations a test: 12 pages."""
@@ -47,7 +47,7 @@ def drive(server, plan, tmp_path):
     """Drives `EACH` stations at once from station number `first` on; what the journal says, as END and GAVE_UP records."""
 
     def go(first, *overrides):
-        driven = driving.drive(target_of(server.ready), plan, range(first, first + EACH), tmp_path, *overrides)
+        driven = upload_driver.drive(target_of(server.ready), plan, range(first, first + EACH), tmp_path, *overrides)
         return driven.ends, driven.gave_up
 
     return go

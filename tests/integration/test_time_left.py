@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from harness.errors import ExitCode
+from harness.base.errors import ExitCode
 from tests.integration.conftest import HARNESS, TINY, environment
 
 BASE = TINY.replace('"8s"', '"4s"').replace('timeout = "4s"', 'timeout = "2s"').replace('over = "2s"', 'over = "1s"')

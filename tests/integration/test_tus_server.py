@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from harness.drive.connections import Connections
-from harness.drive.upload import tus
-from harness.drive.upload.delivery import Photo, Sender
-from harness.drive.upload.http import Progress
-from harness.drive.upload.wire import Wire
-from harness.model import Outcome
+from harness.base.model import Outcome
+from harness.drive.client.connection import Progress
+from harness.drive.client.pool import Connections
+from harness.drive.client.protocols import tus
+from harness.drive.client.protocols.base import Photo, Sender
+from harness.drive.client.session import Wire
 from harness.plan import make_plan
-from harness.scenario_files import load
-from harness.scenario_protocol import Tus
-from tests.integration.driving import drive, target_of
+from harness.scenario.loader import load
+from harness.scenario.protocol import Tus
+from tests.support.upload_driver import drive, target_of
 
 pytestmark = pytest.mark.peers
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.figures.rows import load_rows
-from harness.figures.summarise import figures_of
-from harness.measure.journal import GaveUp, file_name
-from harness.model import Outcome
-from tests.run_builder import RunBuilder
+from harness.analysis.rows import load_rows
+from harness.analysis.summarise import figures_of
+from harness.base.model import Outcome
+from harness.run_folder.journal import GaveUp, file_name
+from tests.support.run_builder import RunBuilder
 
 STATIONS, EACH = 3, 2
 outcomes = st.sampled_from([*Outcome, None])

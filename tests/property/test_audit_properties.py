@@ -9,11 +9,11 @@ from pathlib import Path
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from harness.figures.fates import CATEGORIES, UNSAFE, Category, fates_of
-from harness.figures.rows import load_rows
+from harness.analysis.page_status import CATEGORIES, UNSAFE, Category, fates_of
+from harness.analysis.rows import load_rows
+from harness.base.model import Outcome
 from harness.judge.audit import audit_of
-from harness.model import Outcome
-from tests.run_builder import RunBuilder, make_pages
+from tests.support.run_builder import RunBuilder, make_pages
 
 STATIONS, EACH = 3, 2
 PAGES = make_pages([0.0] * STATIONS, EACH)

@@ -4,11 +4,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.figures.percentile import interval, needed, percentile
-from harness.figures.recovery import Curves, recovery
-from harness.figures.scraped import counted, restarts_joined
-from harness.figures.spreads import spread
-from harness.runfolder import FaultRecord
+from harness.analysis.durations import spread
+from harness.analysis.percentile import interval, needed, percentile
+from harness.analysis.recovery import Curves, recovery
+from harness.analysis.time_series import counted, restarts_joined
+from harness.run_folder.layout import FaultRecord
 
 values = st.lists(st.floats(0, 1e6), min_size=20, max_size=400)
 moments = st.lists(st.floats(0, 100), max_size=60).map(sorted).map(lambda found: np.array(found, dtype=np.float64))

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.figures.evidence import Evidence
-from harness.figures.rows import load_rows
-from harness.figures.summarise import summarise
-from harness.figures.summary import Summary
-from harness.judge.condition import understood
-from harness.judge.grammar import (
+from harness.analysis.rows import load_rows
+from harness.analysis.run_data import Evidence
+from harness.analysis.summarise import summarise
+from harness.analysis.summary import Summary
+from harness.base.model import OUTCOMES, Outcome
+from harness.judge.thresholds.condition import understood
+from harness.judge.thresholds.evaluate import COMPARE, evaluate
+from harness.judge.thresholds.parser import (  # fmt: skip
     MATCHERS,
     OPERATORS,
     WINDOWS,
@@ -27,10 +29,8 @@ from harness.judge.grammar import (
     parse,
     quoted,
     written,
-)  # fmt: skip
-from harness.judge.thresholds import COMPARE, evaluate
-from harness.model import OUTCOMES, Outcome
-from tests.run_builder import RunBuilder, brownout, make_pages
+)
+from tests.support.run_builder import RunBuilder, brownout, make_pages
 
 words = st.from_regex(r"[a-z_][a-z0-9_.]{0,8}", fullmatch=True).filter(lambda word: word not in {*WINDOWS, "of", "p"})
 strings = st.text(max_size=8)

@@ -1,9 +1,9 @@
-"""The tables of the bench in docs/measuring.md come from the rounds that were measured, and from nothing else."""
+"""The tables of the bench in docs/explanation/measuring.md come from the rounds that were measured, and from nothing else."""
 
-from bench.docs import CHART, DATA, PAGE, ROOT, with_tables
-from harness.bench import results
-from harness.bench.cost import CASES, plays
-from harness.bench.peers import TOOLS
+from benchmarks.peers import results
+from benchmarks.peers.cost import CASES, plays
+from benchmarks.peers.tools import TOOLS
+from benchmarks.publish import CHART, DATA, PAGE, ROOT, with_tables
 
 
 def test_the_documented_tables_are_those_of_the_recorded_rounds():

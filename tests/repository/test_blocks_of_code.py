@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from handbook.commands import parser
-from harness.experiment import Experiment
-from harness.judge.condition import understood
-from harness.judge.grammar import WrongAssertionError
-from harness.scenario import Scenario
+from docs._generate.cli_page import parser
+from harness.judge.thresholds.condition import understood
+from harness.judge.thresholds.parser import WrongAssertionError
+from harness.scenario.experiment import Experiment
+from harness.scenario.scenario import Scenario
 from mock_server.__main__ import _parser
-from mock_server.profile import Profile, ServerProfile
-from tests.documents import DOCUMENTS, ROOT, Block, blocks, prose
+from mock_server.profile.profile import Profile, ServerProfile
+from tests.support.documents import DOCUMENTS, ROOT, Block, blocks, prose
 
 LANGUAGES = {"sh", "toml", "json", "yaml", "python", "text", "ebnf"}
 FOREIGN = {

@@ -13,17 +13,17 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from harness.figures.chosen import PLACES, ROW_LABELS
-from harness.judge.condition import AGGREGATIONS, understood
-from harness.judge.grammar import MATCHERS, OPERATORS, WINDOWS
+from harness.analysis.selection import PLACES, ROW_LABELS
 from harness.judge.results import ThresholdResult, Verdict, Window
-from harness.scenario import Threshold
+from harness.judge.thresholds.condition import AGGREGATIONS, understood
+from harness.judge.thresholds.parser import MATCHERS, OPERATORS, WINDOWS
+from harness.scenario.scenario import Threshold
 from reports.junit import VALIDITY
-from tests.documents import prose
+from tests.support.documents import prose
 
 ROOT = Path(__file__).parents[2]
-CI = (ROOT / "docs" / "ci.md").read_text("utf-8")
-THRESHOLDS = (ROOT / "docs" / "thresholds.md").read_text("utf-8")
+CI = (ROOT / "docs" / "how-to" / "ci.md").read_text("utf-8")
+THRESHOLDS = (ROOT / "docs" / "reference" / "thresholds.md").read_text("utf-8")
 GITHUB, GITLAB = re.findall(r"```yaml\n(.*?)```", CI, re.DOTALL)
 WORKFLOW = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
 
@@ -65,13 +65,13 @@ def test_this_repositorys_own_ci_is_gated_by_the_smoke_scenario_through_the_acti
     assert step["with"]["scenario"] == "smoke"
 
 
-SCHEMA: dict[str, Any] = json.loads((ROOT / "docs" / "verdict.schema.json").read_text("utf-8"))
+SCHEMA: dict[str, Any] = json.loads((ROOT / "docs" / "reference" / "verdict.schema.json").read_text("utf-8"))
 
 
 def test_the_schema_of_the_verdict_is_that_of_the_code():
     made = Verdict.model_json_schema(mode="serialization")
     assert {**SCHEMA, "title": made["title"]} == {"$schema": SCHEMA["$schema"], **made}, (
-        "write Verdict.model_json_schema(mode='serialization') to docs/verdict.schema.json"
+        "write Verdict.model_json_schema(mode='serialization') to docs/reference/verdict.schema.json"
     )
 
 

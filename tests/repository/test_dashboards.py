@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.model import OUTCOMES
+from harness.base.model import OUTCOMES
 from reports import palette
 
 ROOT = Path(__file__).parents[2]
@@ -18,7 +18,7 @@ def board(path):
 
 
 def test_there_are_three_and_each_is_documented():
-    said = (ROOT / "docs" / "prometheus.md").read_text("utf-8")
+    said = (ROOT / "docs" / "how-to" / "prometheus.md").read_text("utf-8")
     assert [path.name for path in DASHBOARDS] == ["generator.json", "run.json", "server.json"]
     assert all(f"`{path.name}`" in said for path in DASHBOARDS)
     assert len({board(path)["uid"] for path in DASHBOARDS}) == 3
@@ -59,7 +59,7 @@ def test_an_outcome_has_its_colour_of_the_report(path):
 
 
 def test_every_rule_is_documented():
-    said = (ROOT / "docs" / "prometheus.md").read_text("utf-8")
+    said = (ROOT / "docs" / "how-to" / "prometheus.md").read_text("utf-8")
     for line in (ROOT / "deploy" / "rules" / "harness.yml").read_text("utf-8").splitlines():
         key, _, name = line.strip().removeprefix("- ").partition(": ")
         if key in {"alert", "record"}:

@@ -8,10 +8,10 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from handbook.commands import parser
-from harness.machines.joining import PORT
-from harness.machines.keys import JOIN_TOKEN
-from tests.documents import ROOT
+from docs._generate.cli_page import parser
+from harness.drive.distributed.auth import JOIN_TOKEN
+from harness.drive.distributed.join import PORT
+from tests.support.documents import ROOT
 
 DEPLOY = ROOT / "deploy"
 KUSTOMIZATION = yaml.safe_load((DEPLOY / "kustomization.yaml").read_text("utf-8"))

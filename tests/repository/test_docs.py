@@ -8,27 +8,29 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from harness import consent, scenario, scenario_target
-from harness.drive.stock import MOCK, add_options
-from harness.errors import ExitCode
-from harness.experiment import Experiment, Variant, load_experiment
-from harness.figures.comparable import COMPARABLE, GATED, SHOWN
-from harness.figures.fates import CATEGORIES, UNSAFE
-from harness.figures.spreads import METRICS
-from harness.judge.comparison import Change, Comparison, FigureComparison, RunFacts
+from harness.analysis.comparable import COMPARABLE, GATED, SHOWN
+from harness.analysis.durations import METRICS
+from harness.analysis.page_status import CATEGORIES, UNSAFE
+from harness.base.errors import ExitCode
+from harness.base.model import OUTCOMES
+from harness.drive.locust_mode.test import MOCK, add_options
+from harness.judge.compare.results import Change, Comparison, FigureComparison, RunFacts
 from harness.judge.results import Audit, AuditSets
 from harness.judge.validity import RULES
-from harness.measure.telemetry import BUCKETS_S, Telemetry
-from harness.model import OUTCOMES
-from harness.runfolder import RunFolder
-from harness.scenario_arrivals import Arrivals, Burst
-from harness.scenario_files import load, shipped
-from harness.scenario_link import Link, Outages, Quality
-from harness.scenario_protocol import Tls, Tus
-from harness.scenario_retry import Retry
+from harness.measure.metrics import BUCKETS_S, Telemetry
+from harness.run_folder.layout import RunFolder
+from harness.scenario import scenario
+from harness.scenario import target as scenario_target
+from harness.scenario.arrivals import Arrivals, Burst
+from harness.scenario.experiment import Experiment, Variant, load_experiment
+from harness.scenario.link import Link, Outages, Quality
+from harness.scenario.loader import load, shipped
+from harness.scenario.protocol import Tls, Tus
+from harness.scenario.retry import Retry
+from harness.target import consent
 from reports.charts import CHARTS
-from tests.documents import DOCUMENTS, ROOT, anchors, codes, links
-from tests.planted import CATCHES, DEDUPES
+from tests.support.documents import DOCUMENTS, ROOT, anchors, codes, links
+from tests.support.fault_runs import CATCHES, DEDUPES
 
 TABLES: dict[str, type[BaseModel]] = {
     "": scenario.Scenario,
@@ -44,7 +46,8 @@ TABLES: dict[str, type[BaseModel]] = {
 
 
 def doc(name):
-    return (ROOT / "docs" / f"{name}.md").read_text("utf-8")
+    (path,) = (ROOT / "docs").rglob(f"{name}.md")
+    return path.read_text("utf-8")
 
 
 @pytest.mark.parametrize("prefix", list(TABLES))
@@ -205,7 +208,7 @@ def test_nothing_of_one_machine_is_in_the_lock_file():
         assert re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.+!-]+", line) or line.startswith("#"), line
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "harness" / "experiments").glob("*.toml")), ids=lambda path: path.stem)
 def test_every_experiment_that_ships_is_valid_in_every_cell_and_documented(path):
     experiment, cells = load_experiment(path)
     assert len(cells) == len(experiment.variants) * len(experiment.seeds)

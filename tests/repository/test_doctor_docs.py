@@ -3,13 +3,13 @@
 import re
 
 from harness.doctor import cores, descriptors, ports
-from harness.doctor.examination import judged
-from reports.quantities import count, share
-from tests.documents import ROOT
+from harness.doctor.examine import judged
+from reports.number_format import count, share
+from tests.support.documents import ROOT
 from tests.unit.doctor.test_checks import SEEN, nothing
 
 ROW = re.compile(r"^\| `([^`]+)` \| .* \| (.*) \| (.*) \|$", re.MULTILINE)
-TABLE = {name: (enough, unfit) for name, enough, unfit in ROW.findall((ROOT / "docs" / "doctor.md").read_text("utf-8"))}
+TABLE = {name: (enough, unfit) for name, enough, unfit in ROW.findall((ROOT / "docs" / "reference" / "doctor.md").read_text("utf-8"))}
 
 
 def test_every_check_is_documented_in_the_order_of_the_table_and_no_other():

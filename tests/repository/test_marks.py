@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.documents import ROOT
+from tests.support.documents import ROOT
 
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 

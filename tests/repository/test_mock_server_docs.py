@@ -1,4 +1,4 @@
-"""docs/mock-server.md names every fault, key, policy, endpoint and metric of the mock server, and no others."""
+"""docs/reference/mock-server.md names every fault, key, policy, endpoint and metric of the mock server, and no others."""
 
 import asyncio
 import importlib
@@ -9,15 +9,15 @@ from typing import get_args
 import pytest
 
 from mock_server.__main__ import _parser
-from mock_server.accounts import Stations
 from mock_server.faults.base import Fault
 from mock_server.faults.registry import KINDS
-from mock_server.openapi import document
-from mock_server.profile import Profile, ServerProfile
+from mock_server.http.auth import Stations
+from mock_server.http.openapi import document
+from mock_server.profile.profile import Profile, ServerProfile
 from mock_server.server import MockServer
 
 ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "docs/mock-server.md").read_text(encoding="utf-8")
+TEXT = (ROOT / "docs/reference/mock-server.md").read_text(encoding="utf-8")
 
 
 def first_cells(title: str) -> list[str]:
@@ -103,13 +103,13 @@ def test_every_flag_is_documented():
 
 
 def test_the_guide_to_adding_a_fault_names_every_place_where_one_can_act():
-    guide = (ROOT / "docs/adding-a-fault.md").read_text(encoding="utf-8")
+    guide = (ROOT / "docs/how-to/adding-a-fault.md").read_text(encoding="utf-8")
     places = {name for name in vars(Fault) if name.startswith("on_") or name in {"applies", "capacity_factor"}}
     assert {place for place in places if f"`{place}`" not in guide} == set()
 
 
 def test_the_guides_example_works(tmp_path, monkeypatch):
-    guide = (ROOT / "docs/adding-a-fault.md").read_text(encoding="utf-8")
+    guide = (ROOT / "docs/how-to/adding-a-fault.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
     (tmp_path / "klingon.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
@@ -127,7 +127,7 @@ def test_each_fault_is_a_module_of_its_own_of_at_most_90_lines():
 
 
 def test_the_tests_that_the_promises_are_held_by_are_there():
-    promised = set(re.findall(r"`(test_\w+)`", (ROOT / "docs/mock-server-tests.md").read_text(encoding="utf-8")))
+    promised = set(re.findall(r"`(test_\w+)`", (ROOT / "docs/explanation/mock-server-tests.md").read_text(encoding="utf-8")))
     there = {
         name
         for path in (ROOT / "tests").rglob("test_*.py")

@@ -13,15 +13,15 @@ from typing import Any, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from handbook.__main__ import DOCS, pages
-from handbook.tables import prose
-from harness.experiment import Experiment
-from harness.scenario import Scenario
+from docs._generate.__main__ import DOCS, pages
+from docs._generate.markdown import prose
+from harness.scenario.experiment import Experiment
+from harness.scenario.scenario import Scenario
 from mock_server.faults.registry import KINDS
-from mock_server.profile import Profile
-from mock_server.units import Fixed
-from tests.documents import DOCUMENTS, ROOT
-from tests.documents import prose as without_code
+from mock_server.profile.profile import Profile
+from mock_server.profile.units import Fixed
+from tests.support.documents import DOCUMENTS, ROOT
+from tests.support.documents import prose as without_code
 
 MADE = pages()
 REFERENCE = "".join(MADE.values())

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from harness.address import Origin
-from harness.consent import token_of
-from harness.errors import ExitCode
-from harness.figures.rows import load_rows
-from harness.figures.summarise import load_summary
+from harness.analysis.rows import load_rows
+from harness.analysis.summarise import load_summary
+from harness.base.address import Origin
+from harness.base.errors import ExitCode
 from harness.judge.verdict import load_verdict
-from harness.measure.consent_document import machine_secret
-from harness.runfolder import RunFolder
+from harness.run_folder.layout import RunFolder
+from harness.target.consent import token_of
+from harness.target.consent_reader import machine_secret
 from tests.integration.conftest import wait_for
-from tests.integration.machines.hosts import DELAY_S, end_of, three_hosts
-from tests.integration.targets.network import place
+from tests.support.three_hosts import DELAY_S, end_of, three_hosts
+from tests.support.veth_network import place
 
 SCENARIO = """
 name = "three-hosts"

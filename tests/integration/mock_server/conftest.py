@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import uvloop
 
-from tests.integration.mock_server import process
+from tests.support import mock_process
 
 
 def pytest_asyncio_loop_factories(
@@ -18,8 +18,8 @@ def pytest_asyncio_loop_factories(
 @pytest.fixture(autouse=True)
 def _no_server_is_left() -> Iterator[None]:
     """Ends the servers of a test that failed: they are nothing for the tests after it."""
-    before = set(process.STARTED)
+    before = set(mock_process.STARTED)
     yield
-    for left in process.STARTED - before:
+    for left in mock_process.STARTED - before:
         left.popen.kill()
         left.end()

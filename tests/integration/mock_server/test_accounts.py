@@ -7,13 +7,13 @@ from urllib.parse import quote
 
 import pytest
 
-from mock_server import accounts
-from mock_server.accounts import Accounts, Stations
-from mock_server.answers import Problem
-from mock_server.exchange import AttemptCounts
-from mock_server.profile import ServerProfile
-from mock_server.store import Store
-from tests.integration.mock_server.running import STATION, form, path_of, photo, running, station
+from mock_server.http import auth as accounts
+from mock_server.http.auth import Accounts, Stations
+from mock_server.http.request_context import AttemptCounts
+from mock_server.http.responses import Problem
+from mock_server.profile.profile import ServerProfile
+from mock_server.storage.store import Store
+from tests.support.mock_in_process import STATION, form, path_of, photo, running, station
 
 CSV = "code,name,pin\n3509191001001,TPS 001 Mangli,4711\n3509191001002,TPS 002 Mangli,0815\n"
 

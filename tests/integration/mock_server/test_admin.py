@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.integration.mock_server.running import running, station
+from tests.support.mock_in_process import running, station
 
 
 async def test_a_fault_is_added_listed_changed_and_removed(tmp_path):

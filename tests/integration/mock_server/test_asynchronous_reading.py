@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from tests.integration.mock_server.running import path_of, photo, read, running
+from tests.support.mock_in_process import path_of, photo, read, running
 
 
 @pytest.mark.timed

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.mock_server.process import LONGEST_S, Process, is_alive, process, put
-from tests.integration.mock_server.running import READING, STATION, photo
+from tests.support.mock_in_process import READING, STATION, photo
+from tests.support.mock_process import LONGEST_S, Process, is_alive, process, put
 
 
 def acknowledged_until_killed(server: Process, codes: list[str], least: int) -> set[tuple[str, int]]:

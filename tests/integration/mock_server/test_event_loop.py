@@ -13,10 +13,10 @@ from typing import Self
 import pytest
 import uvloop
 
-from mock_server.accounts import Stations
-from mock_server.profile import Profile
+from mock_server.http.auth import Stations
+from mock_server.profile.profile import Profile
 from mock_server.server import Addresses, MockServer
-from tests.integration.mock_server.running import ADMIN_TOKEN, BOUNDARY, READING, form, head, path_of, photo, station
+from tests.support.mock_in_process import ADMIN_TOKEN, BOUNDARY, READING, form, head, path_of, photo, station
 
 LONGEST_S = 0.050
 

@@ -14,18 +14,7 @@ from typing import Any, get_args
 import pytest
 
 from mock_server.faults.registry import KINDS
-from tests.integration.mock_server.running import (
-    READING,
-    STATION,
-    Answer,
-    fault,
-    form,
-    head,
-    path_of,
-    photo,
-    running,
-    station,
-)
+from tests.support.mock_in_process import READING, STATION, Answer, fault, form, head, path_of, photo, running, station
 
 LATE_S = 0.5
 EARLY_S = 0.002

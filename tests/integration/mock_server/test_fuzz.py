@@ -15,8 +15,7 @@ import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.integration.mock_server.resuming import metadata
-from tests.integration.mock_server.running import (
+from tests.support.mock_in_process import (
     BOUNDARY,
     READING,
     STATION,
@@ -30,6 +29,7 @@ from tests.integration.mock_server.running import (
     station,
     until,
 )
+from tests.support.tus_requests import metadata
 
 GOOD_BODY = form(photo(), READING)
 TUS = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}

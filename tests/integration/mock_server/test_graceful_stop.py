@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from tests.integration.mock_server.process import LONGEST_S, Process, put
-from tests.integration.mock_server.running import STATION, head, path_of, photo
+from tests.support.mock_in_process import STATION, head, path_of, photo
+from tests.support.mock_process import LONGEST_S, Process, put
 
 
 @pytest.mark.timed

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mock_server.injection_log import InjectionLog
-from tests.integration.mock_server.running import READING, STATION, form, head, path_of, photo, running, station, until
+from mock_server.faults.injection_log import InjectionLog
+from tests.support.mock_in_process import READING, STATION, form, head, path_of, photo, running, station, until
 
 
 def lines(folder: Path) -> list[tuple[str, int]]:

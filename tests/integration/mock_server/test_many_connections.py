@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.mock_server.process import Process, process
-from tests.integration.mock_server.running import head, path_of, photo, station
+from tests.support.mock_in_process import head, path_of, photo, station
+from tests.support.mock_process import Process, process
 
 IDLE = 5000
 SLOW = 500

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mock_server.openapi import document
-from tests.integration.mock_server.process import process
-from tests.integration.mock_server.running import STATION, form, head, path_of, photo, running
+from mock_server.http.openapi import document
+from tests.support.mock_in_process import STATION, form, head, path_of, photo, running
+from tests.support.mock_process import process
 
 _METHODS = {"get", "put", "post", "delete", "options", "head", "patch"}
 
@@ -50,7 +50,7 @@ async def test_the_answers_of_an_upload_are_all_described(tmp_path):
 def test_schemathesis_finds_no_5xx_and_no_undocumented_answer(tmp_path):
     with process(tmp_path) as server:
         token = server.token(STATION)
-        hooks = "tests.integration.mock_server.schemathesis_hooks"
+        hooks = "tests.support.schemathesis_hooks"
         done = subprocess.run(
             [
                 str(Path(sys.executable).with_name("schemathesis")), "run",

@@ -12,8 +12,8 @@ import aiotus
 import pytest
 from tusclient import client as tuspy
 
-from tests.integration.mock_server.process import Process, process
-from tests.integration.mock_server.running import READING, STATION, path_of, photo
+from tests.support.mock_in_process import READING, STATION, path_of, photo
+from tests.support.mock_process import Process, process
 
 pytestmark = pytest.mark.peers
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from mock_server.tls import make_certificate
-from tests.integration.mock_server.process import ADMIN_TOKEN, LONGEST_S, Process, process, put
-from tests.integration.mock_server.running import BOUNDARY, STATION, form, head, path_of, photo, station
+from mock_server.net.tls import make_certificate
+from tests.support.mock_in_process import BOUNDARY, STATION, form, head, path_of, photo, station
+from tests.support.mock_process import ADMIN_TOKEN, LONGEST_S, Process, process, put
 
 
 def test_it_tells_its_ports_takes_uploads_and_stops_when_told(tmp_path):
@@ -53,7 +53,7 @@ def test_it_ends_with_its_input_even_if_the_event_loop_is_busy(tmp_path):
 
 
 def test_a_process_that_computes_without_end_ends_with_its_input_too():
-    code = "import sys; from mock_server.supervision import listen; listen(sys.stdin, print); print('busy', flush=True)\nwhile True: pass"
+    code = "import sys; from mock_server.control_channel import listen; listen(sys.stdin, print); print('busy', flush=True)\nwhile True: pass"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as busy:

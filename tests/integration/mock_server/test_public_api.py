@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from mock_server.accounts import Stations
-from tests.integration.mock_server.running import READING, Mock, photo, running, station
+from mock_server.http.auth import Stations
+from tests.support.mock_in_process import READING, Mock, photo, running, station
 
 CODES = ("3509191001001", "3509191001002", "3509191002001", "3510011001001", "1101012001001")
 VOTES = ("100025", "100026", "100027")

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.integration.mock_server.running import Line, form, head, path_of, photo, running, until
+from tests.support.mock_in_process import Line, form, head, path_of, photo, running, until
 
 
 async def test_a_body_that_takes_too_long_is_answered_408(tmp_path):
@@ -20,7 +20,7 @@ async def test_a_body_that_takes_too_long_is_answered_408(tmp_path):
 
 @pytest.mark.timed
 async def test_a_client_below_the_least_rate_is_cut_off(tmp_path, monkeypatch):
-    monkeypatch.setattr("mock_server.body._RATE_WINDOW_S", 0.4)
+    monkeypatch.setattr("mock_server.upload.body._RATE_WINDOW_S", 0.4)
     async with running(tmp_path, min_upload_rate="10KB/s") as mock:
         picture = photo(size=30_000)
         body = form(picture)

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from mock_server.tls import context_of, make_certificate
-from tests.integration.mock_server.running import Line, photo, running, until
+from mock_server.net.tls import context_of, make_certificate
+from tests.support.mock_in_process import Line, photo, running, until
 
 
 @pytest.fixture

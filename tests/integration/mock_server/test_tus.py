@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from mock_server.resumable import Resumable
-from tests.integration.mock_server.resuming import BYTES, VERSION, arrived, create, metadata, offset_of, patch, path_in
-from tests.integration.mock_server.running import READING, head, photo, running, station, until
+from mock_server.storage.resumable import Resumable
+from tests.support.mock_in_process import READING, head, photo, running, station, until
+from tests.support.tus_requests import BYTES, VERSION, arrived, create, metadata, offset_of, patch, path_in
 
 
 async def test_an_upload_in_three_pieces_becomes_a_page(tmp_path):

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from mock_server import uploads
-from tests.integration.mock_server.resuming import BYTES, VERSION, arrived, create, offset_of, patch
-from tests.integration.mock_server.running import STATION, head, photo, running, station, until
+from mock_server.storage import resumable_store
+from tests.support.mock_in_process import STATION, head, photo, running, station, until
+from tests.support.tus_requests import BYTES, VERSION, arrived, create, offset_of, patch
 
 
 async def test_an_upload_can_be_given_up(tmp_path):
@@ -140,7 +140,7 @@ async def test_an_upload_does_not_expire_while_its_page_is_worked_on(tmp_path):
 
 
 async def test_expired_bytes_are_swept_though_nothing_is_created(tmp_path, monkeypatch):
-    monkeypatch.setattr(uploads, "_SWEEP_EVERY_S", 0.1)
+    monkeypatch.setattr(resumable_store, "_SWEEP_EVERY_S", 0.1)
     async with running(tmp_path, upload_lifetime="400ms") as mock:
         path = await create(mock, photo())
         await patch(mock, path, 0, photo()[:2000])
@@ -168,7 +168,7 @@ async def test_a_sweep_leaves_alone_what_is_in_use_or_not_expired_and_takes_what
 
 
 async def test_a_sweep_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(uploads, "_MOST_AT_ONCE", 3)
+    monkeypatch.setattr(resumable_store, "_MOST_AT_ONCE", 3)
     folder = tmp_path / "uploads"
     async with running(tmp_path) as mock:
         folder.mkdir()

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from mock_server.dice import uniform
-from tests.integration.mock_server.resuming import BYTES, VERSION, arrived, create, offset_of, patch
-from tests.integration.mock_server.running import Answer, head, photo, running, station, until
+from mock_server.faults.keyed_random import uniform
+from tests.support.mock_in_process import Answer, head, photo, running, station, until
+from tests.support.tus_requests import BYTES, VERSION, arrived, create, offset_of, patch
 
 
 async def test_offset_rollback_loses_half_of_what_was_sent(tmp_path):

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from mock_server.answers import phrase
-from tests.integration.mock_server.running import (
+from mock_server.http.responses import phrase
+from tests.support.mock_in_process import (
     BOUNDARY,
     READING,
     STATION,

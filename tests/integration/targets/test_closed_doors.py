@@ -13,15 +13,15 @@ import duckdb
 import pytest
 from typer.testing import CliRunner
 
-from harness.cli import app
-from harness.errors import ExitCode, UsageError
-from harness.figures.summarise import load_summary
-from harness.measure import scrapes
+from harness.analysis.summarise import load_summary
+from harness.base.errors import ExitCode, UsageError
+from harness.cli.app import app
 from harness.plan.pins import pin_of
-from harness.processes import LOCUSTFILE
-from harness.runfolder import RunFolder
+from harness.run_folder import scrape_log
+from harness.run_folder.layout import RunFolder
+from harness.runner.launch import LOCUSTFILE
 from tests.integration.conftest import assert_passed_or_late, environment, family_of, harness, wait_for
-from tests.integration.targets.network import SERVER
+from tests.support.veth_network import SERVER
 
 SECRETS = ["sesame-in-a-header", "sesame-in-a-part", "given-at-the-login"]
 HOSTILE = "<script>alert(1)</script><b>$\\frac{1}$|[x](y)&"
@@ -124,7 +124,7 @@ def test_nothing_that_a_run_leaves_behind_has_a_value_from_the_environment_or_a_
 
 def test_a_targets_own_metrics_have_their_own_file_and_are_never_taken_for_ours(guarded):
     folder, _, _, _ = guarded
-    own = list(scrapes.read(RunFolder(folder).scrapes, "own"))
+    own = list(scrape_log.read(RunFolder(folder).scrapes, "own"))
     assert any("own_uploads_total" in scrape.text for scrape in own)
     assert load_summary(RunFolder(folder)).generator.scraped["delivered"] == 6  # and not the 1e9 that the target claims
 

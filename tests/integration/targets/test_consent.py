@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from harness import scenario_files
-from harness.address import Origin
-from harness.consent import token_of
-from harness.errors import ExitCode, UsageError
-from harness.figures.summarise import load_summary
-from harness.foreign import examine
+from harness.analysis.summarise import load_summary
+from harness.base.address import Origin
+from harness.base.errors import ExitCode, UsageError
 from harness.judge.verdict import load_verdict
-from harness.measure.consent_document import machine_secret
 from harness.plan import make_plan
-from harness.processes import LOCUSTFILE
-from harness.runfolder import RunFolder
+from harness.run_folder.layout import RunFolder
+from harness.runner.launch import LOCUSTFILE
+from harness.scenario import loader
+from harness.target.consent import token_of
+from harness.target.consent_reader import machine_secret
+from harness.target.external import examine
 from tests.integration.conftest import HARNESS, PATIENCE_S, environment, wait_for
-from tests.integration.targets.network import namespace, place
+from tests.support.veth_network import namespace, place
 
 SCENARIO = """
 name = "away"
@@ -114,7 +114,7 @@ def token(tmp_path, server):
 def look(tmp_path, server):
     """Looks at the far server as the command does before a run: what it says against loading it."""
     (tmp_path / "away.toml").write_text(SCENARIO, "utf-8")
-    scenario = scenario_files.load(str(tmp_path / "away.toml"))
+    scenario = loader.load(str(tmp_path / "away.toml"))
     plan = make_plan(scenario)
     variables = {"XDG_STATE_HOME": str(tmp_path / "state")}
 

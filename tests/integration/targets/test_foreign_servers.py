@@ -13,12 +13,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from harness.errors import ExitCode
-from harness.figures.summarise import load_summary
+from harness.analysis.summarise import load_summary
+from harness.base.errors import ExitCode
 from harness.judge.verdict import load_verdict
-from harness.runfolder import RunFolder
+from harness.run_folder.layout import RunFolder
 from tests.integration.conftest import PATIENCE_S, harness, wait_for
-from tests.integration.ports import free_port
+from tests.support.free_port import free_port
 
 pytestmark = pytest.mark.peers
 

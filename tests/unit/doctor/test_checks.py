@@ -5,15 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.alone import Driven
-from harness.capacity import RESERVED_PORTS, Limits
+from harness.base.host_limits import RESERVED_PORTS, Limits
+from harness.base.model import OUTCOMES, Outcome
 from harness.doctor import clock, cores, descriptors, disk, loopback, ports, timer
 from harness.doctor.claim import claim_of
-from harness.doctor.examination import Seen, judged
-from harness.doctor.generator import PHOTO_BYTES
+from harness.doctor.examine import Seen, judged
+from harness.doctor.generator_load import PHOTO_BYTES
 from harness.judge.validity import LATENESS_S
-from harness.measure.journal import RECORD
-from harness.model import OUTCOMES, Outcome
+from harness.run_folder.journal import RECORD
+from harness.runner.generator import Driven
 
 LIMITS = Limits(descriptors=100_000, first_port=32_768, last_port=60_999, withheld_ports=0, tw_reuse=2, timestamps=1)
 CORES = cores.Cores(usable=4, quota=None, busy_ratio=0.02, stolen_ratio=0.0, governors=("performance",))

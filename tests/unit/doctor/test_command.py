@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from harness.cli import app
-from harness.commands import examining
+from harness.cli import doctor as examining
+from harness.cli.app import app
 from tests.unit.doctor.test_checks import CORES, LIMITS, SEEN
 
 

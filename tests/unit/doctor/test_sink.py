@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from harness.doctor.sink import Sink
+from harness.doctor.sink_server import Sink
 
 SMALL = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nabcde"
 BODILESS = b"GET /b HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -6,17 +6,17 @@ import json
 
 import pytest
 
-from harness.errors import BrokenRunError
-from harness.figures.fates import fates_of
-from harness.figures.rows import load_rows
+from harness.analysis.page_status import fates_of
+from harness.analysis.rows import load_rows
+from harness.base.errors import BrokenRunError
+from harness.base.model import Outcome
 from harness.judge import audit as audit_module
 from harness.judge.audit import audit_of, load_audit
 from harness.judge.verdict import judge
-from harness.measure.journal import file_name
-from harness.model import Outcome
-from harness.runfolder import StockRecord, WorkerRecord
-from reports.nothing_lost import safety_sentence
-from tests.run_builder import RunBuilder
+from harness.run_folder.journal import file_name
+from harness.run_folder.layout import StockRecord, WorkerRecord
+from reports.audit import safety_sentence
+from tests.support.run_builder import RunBuilder
 
 
 def audited(folder):

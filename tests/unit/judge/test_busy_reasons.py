@@ -2,10 +2,10 @@
 
 import pytest
 
-from harness.errors import ExitCode
+from harness.base.errors import ExitCode
 from tests.integration import conftest
 from tests.integration.conftest import TOO_BUSY, TRIES, in_time
-from tests.run_builder import RunBuilder
+from tests.support.run_builder import RunBuilder
 from tests.unit.judge.test_validity import LATE, assessed, only_reason, run_of
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
+from harness.base.model import Shortage
 from harness.judge.shortages import own_failures
-from harness.model import Shortage
-from harness.runfolder import WorkerRecord
-from tests.run_builder import RunBuilder
+from harness.run_folder.layout import WorkerRecord
+from tests.support.run_builder import RunBuilder
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from harness.figures.summarise import load_summary
+from harness.analysis.summarise import load_summary
+from harness.base.model import Outcome
 from harness.judge.verdict import judge
-from harness.model import Outcome
-from harness.runfolder import FaultRecord, StockRecord
-from reports.keyfigures import meaning
-from tests.run_builder import RunBuilder
+from harness.run_folder.layout import FaultRecord, StockRecord
+from reports.key_figures import meaning
+from tests.support.run_builder import RunBuilder
 
 HOLDS = "attempts.total > 0"
 

@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.figures.evidence import Evidence
-from harness.figures.rows import load_rows
-from harness.figures.summarise import figures_of
-from harness.judge.thresholds import evaluate_all
+from harness.analysis.rows import load_rows
+from harness.analysis.run_data import Evidence
+from harness.analysis.summarise import figures_of
+from harness.base.model import Outcome
+from harness.judge.thresholds.evaluate import evaluate_all
 from harness.judge.validity import assess
-from harness.model import Outcome
-from harness.runfolder import WorkerRecord
-from tests.run_builder import RunBuilder, brownout, make_pages
+from harness.run_folder.layout import WorkerRecord
+from tests.support.run_builder import RunBuilder, brownout, make_pages
 
 
 def assessed(folder, assertions=()):

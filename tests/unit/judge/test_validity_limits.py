@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.base.model import Outcome, Shortage
 from harness.judge.validity import RULES
-from harness.model import Outcome, Shortage
-from harness.runfolder import WorkerRecord
-from tests.run_builder import RunBuilder
+from harness.run_folder.layout import WorkerRecord
+from tests.support.run_builder import RunBuilder
 from tests.unit.judge.test_validity import assessed, late_ones, run_of
 
 BUSY = ("process_cpu_seconds_total", ())

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from harness.errors import BrokenRunError, ConfigurationError, ExitCode
+from harness.base.errors import BrokenRunError, ConfigurationError, ExitCode
+from harness.base.model import Outcome
 from harness.judge.verdict import judge, load_verdict
-from harness.model import Outcome
-from harness.runfolder import StockRecord, WorkerRecord
-from tests.run_builder import RunBuilder
-from tests.synthetic_evening import kaliwates_run
+from harness.run_folder.layout import StockRecord, WorkerRecord
+from tests.support.run_builder import RunBuilder
+from tests.support.synthetic_run import kaliwates_run
 
 PASSING = "p50(response_seconds) < 2s"
 FAILING = "p50(response_seconds) < 10ms"

@@ -7,7 +7,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from harness.measure import openmetrics as module
 from harness.measure.openmetrics import openmetrics
-from harness.measure.scrapes import Scrape, append
+from harness.run_folder.scrape_log import Scrape, append
 
 T0 = 1_700_000_000.25
 LABELS = {"run": "2026-tiny", "scenario": 'a "b"\\'}

@@ -5,11 +5,11 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from scipy import stats
 
-from harness.errors import ConfigurationError
-from harness.model import Station
+from harness.base.errors import ConfigurationError
+from harness.base.model import Station
 from harness.plan.arrivals import due_of, due_times
-from harness.plan.shapes import inverted, shape_of
-from harness.scenario_arrivals import Arrivals
+from harness.plan.rate_shapes import inverted, shape_of
+from harness.scenario.arrivals import Arrivals
 
 STATIONS = 5_000
 

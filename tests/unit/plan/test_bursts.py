@@ -7,12 +7,12 @@ import pytest
 from pydantic import TypeAdapter
 from scipy import stats
 
-from harness.model import Station
+from harness.base.model import Station
 from harness.plan import make_plan
 from harness.plan.arrivals import due_of
 from harness.plan.bursts import gamma_ar1
-from harness.scenario_arrivals import Arrivals
-from harness.scenario_files import load
+from harness.scenario.arrivals import Arrivals
+from harness.scenario.loader import load
 
 BURST = {"cv": 0.8, "correlation": "2s", "step": "1s"}
 EACH, VILLAGES = 900, 40

@@ -4,7 +4,7 @@ import pytest
 
 from harness.plan import make_plan
 from harness.plan.digest import digest_of
-from harness.scenario_files import load
+from harness.scenario.loader import load
 
 BASE = ["photos.size=2KB", "photos.bank=1", "stations.count=30", 'arrivals={kind="poisson", over="5s"}']
 

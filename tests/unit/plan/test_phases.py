@@ -1,6 +1,6 @@
 """Phases: the intervals between fault edges."""
 
-from harness.model import Phase
+from harness.base.model import Phase
 from harness.plan.phases import phases
 
 INFINITE = float("inf")

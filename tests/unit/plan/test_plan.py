@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.figures.tables import write_plan
-from harness.model import PageKey
+from harness.base.model import PageKey
 from harness.plan import make_plan
-from harness.plan.forecast import forecast
+from harness.plan.peak_load import forecast
 from harness.plan.photos import TAIL_BYTES, photo_bank, tail_of
 from harness.plan.plan import reading_of
-from harness.scenario_files import load
+from harness.run_folder.tables import write_plan
+from harness.scenario.loader import load
 
 SMALL = ["photos.size=40KB", "photos.bank=3"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.errors import ConfigurationError
+from harness.base.errors import ConfigurationError
 from harness.plan.regions import load_names, load_region, parse_region
 
 

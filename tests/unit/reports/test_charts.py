@@ -9,15 +9,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch, Rectangle, StepPatch
 from matplotlib.text import Text
 
-from harness.figures.series import Completion, Line, Rates, ServerHealth, Tries
-from harness.model import Outcome
+from harness.analysis.chart_types import Completion, Line, Rates, ServerHealth, Tries
+from harness.base.model import Outcome
 from reports import palette
 from reports.charts.failures import MOST_PANELS, OTHERS
-from reports.charts.frame import sampled, thinned
 from reports.charts.responses import levels
+from reports.charts.style import sampled, thinned
 from reports.charts.tries import rows
-from tests.unit.reports import evening
-from tests.unit.reports.drawn import draw, lines, texts
+from tests.support import made_up_run
+from tests.support.drawn_charts import draw, lines, texts
 
 
 def assert_drawn(figure: Figure, *wanted: Line) -> None:
@@ -28,7 +28,7 @@ def assert_drawn(figure: Figure, *wanted: Line) -> None:
 
 
 def test_the_throughput_chart_draws_exactly_the_three_rates() -> None:
-    rates = evening.series().rates
+    rates = made_up_run.series().rates
     figure = draw("throughput")
     assert_drawn(figure, rates.offered, rates.goodput, rates.throughput)
     assert len(lines(figure)) == 3
@@ -42,7 +42,7 @@ def test_the_throughput_chart_labels_its_lines_with_the_means_of_the_summary() -
 
 def test_the_failures_chart_draws_a_panel_for_each_failure_and_none_for_what_was_accepted() -> None:
     figure = draw("failures")
-    _, unavailable, timeout, reset = evening.series().rates.outcomes
+    _, unavailable, timeout, reset = made_up_run.series().rates.outcomes
     assert_drawn(figure, unavailable, timeout, reset)
     assert "accepted" not in lines(figure)
 
@@ -55,10 +55,10 @@ def test_failures_beyond_six_kinds_are_summed_into_the_last_panel() -> None:
     kinds = [
         outcome for outcome in Outcome if outcome not in {"accepted", "replayed", "pending", "censored", "withheld"}
     ]
-    outcomes = [evening.line(kind, np.full(72, float(number + 1))) for number, kind in enumerate(reversed(kinds))]
-    rates = evening.rates()
+    outcomes = [made_up_run.line(kind, np.full(72, float(number + 1))) for number, kind in enumerate(reversed(kinds))]
+    rates = made_up_run.rates()
     drawn = lines(
-        draw("failures", evening.series(rates=Rates(rates.offered, rates.goodput, rates.throughput, outcomes)))
+        draw("failures", made_up_run.series(rates=Rates(rates.offered, rates.goodput, rates.throughput, outcomes)))
     )
     assert len(drawn) == MOST_PANELS
     assert drawn[OTHERS][0][1][0] == sum(range(MOST_PANELS, len(kinds) + 1))
@@ -66,17 +66,17 @@ def test_failures_beyond_six_kinds_are_summed_into_the_last_panel() -> None:
 
 def test_the_responses_chart_draws_the_percentiles_with_their_gaps() -> None:
     figure = draw("responses")
-    assert_drawn(figure, *evening.series().responses.percentiles)
+    assert_drawn(figure, *made_up_run.series().responses.percentiles)
 
 
 def test_the_heat_map_covers_every_cell_with_a_count_and_none_without() -> None:
     covered = np.zeros((42, 72), dtype=int)
-    edges = evening.responses().edges_response_s
+    edges = made_up_run.responses().edges_response_s
     for patch in _patches(draw("responses")):
         for box in np.asarray(patch.get_path().vertices).reshape(-1, 5, 2):
             row = int(np.searchsorted(edges, box[0, 1] * 1.0001)) - 1
             covered[row, int(box[0, 0]) : int(box[1, 0])] += 1
-    assert np.array_equal(covered, (evening.responses().counts > 0).astype(int))
+    assert np.array_equal(covered, (made_up_run.responses().counts > 0).astype(int))
 
 
 def test_the_heat_map_is_darker_where_more_responses_are() -> None:
@@ -85,7 +85,7 @@ def test_the_heat_map_is_darker_where_more_responses_are() -> None:
 
 
 def test_shades_of_the_heat_map_begin_with_one_and_stay_below_the_fullest_cell() -> None:
-    responses = evening.responses()
+    responses = made_up_run.responses()
     least = levels(responses)
     assert least[0] == 1
     assert least == sorted(set(least))
@@ -93,25 +93,25 @@ def test_shades_of_the_heat_map_begin_with_one_and_stay_below_the_fullest_cell()
 
 
 def test_the_completion_chart_draws_the_total_what_was_due_and_every_kelurahan() -> None:
-    completion = evening.series().completion
+    completion = made_up_run.series().completion
     assert_drawn(draw("completion"), completion.total, completion.planned, *completion.kelurahan)
 
 
 def test_the_completion_chart_names_every_kelurahan_at_its_end_and_colours_the_slowest() -> None:
     figure = draw("completion")
     named = " ".join(texts(figure))
-    for name, _ in evening.KELURAHAN.values():
+    for name, _ in made_up_run.KELURAHAN.values():
         assert name in named
     assert lines(figure)["Tegalbesar"][0][2] == palette.VERMILION
     assert lines(figure)["Mangli"][0][2] == palette.GREY
 
 
 def test_a_few_kelurahan_have_a_small_chart_each_the_slowest_first_and_all_stations_beside_it() -> None:
-    figure, completion = draw("completion"), evening.series().completion
+    figure, completion = draw("completion"), made_up_run.series().completion
     small = [axes for axes in figure.axes if any(line.get_gid() == "Mangli" for line in axes.lines)]
     assert len(small) == 1
     named = [text.get_text() for axes in figure.axes[2:] for text in axes.texts]
-    assert len(named) == len(evening.KELURAHAN)
+    assert len(named) == len(made_up_run.KELURAHAN)
     assert named[0].startswith("Tegalbesar")
     (beside,) = (line for line in small[0].lines if to_hex(line.get_color()) == palette.GOODPUT)
     assert np.array_equal(beside.get_ydata(), completion.total.value)
@@ -126,30 +126,32 @@ def test_the_completion_chart_has_a_second_axis_in_the_elections_own_time() -> N
 
 def test_a_kelurahan_is_named_with_what_it_reached_by_the_deadline_and_not_after() -> None:
     late = np.where(np.arange(91) < 80, 0.5, 1.0)
-    made = evening.series().completion
-    completion = Completion(made.total, made.planned, [evening.line("Mangli", late, np.arange(91))])
-    named = texts(draw("completion", evening.series(completion=completion, end_s=90.0)))
+    made = made_up_run.series().completion
+    completion = Completion(made.total, made.planned, [made_up_run.line("Mangli", late, np.arange(91))])
+    named = texts(draw("completion", made_up_run.series(completion=completion, end_s=90.0)))
     assert "Mangli 50 %" in named
     assert "stations complete; named: by the deadline" in named
 
 
 def test_a_run_in_its_own_time_has_no_second_axis() -> None:
-    assert not [child for axes in draw("completion", evening.series(time_scale=1.0)).axes for child in axes.child_axes]
+    assert not [
+        child for axes in draw("completion", made_up_run.series(time_scale=1.0)).axes for child in axes.child_axes
+    ]
 
 
 def test_of_many_kelurahan_only_the_slowest_three_are_named() -> None:
-    completion = evening.series().completion
-    many = [evening.line(f"village {n}", np.linspace(0, (n + 1) / 40, 73), np.arange(73)) for n in range(40)]
-    figure = draw("completion", evening.series(completion=Completion(completion.total, completion.planned, many)))
+    completion = made_up_run.series().completion
+    many = [made_up_run.line(f"village {n}", np.linspace(0, (n + 1) / 40, 73), np.arange(73)) for n in range(40)]
+    figure = draw("completion", made_up_run.series(completion=Completion(completion.total, completion.planned, many)))
     named = [text for text in texts(figure) if text.startswith("village")]
     assert sorted(named) == ["village 0 2.5 %", "village 1 5 %", "village 2 7.5 %"]
     assert len([name for name in lines(figure) if name.startswith("village")]) == 40
 
 
 def test_of_two_kelurahan_of_one_name_only_the_slower_is_coloured() -> None:
-    completion = evening.series().completion
-    twins = [evening.line("Sukorejo", np.linspace(0, share, 73), np.arange(73)) for share in (0.9, 0.4)]
-    figure = draw("completion", evening.series(completion=Completion(completion.total, completion.planned, twins)))
+    completion = made_up_run.series().completion
+    twins = [made_up_run.line("Sukorejo", np.linspace(0, share, 73), np.arange(73)) for share in (0.9, 0.4)]
+    figure = draw("completion", made_up_run.series(completion=Completion(completion.total, completion.planned, twins)))
     assert [(values[-1], colour) for _, values, colour in lines(figure)["Sukorejo"]] == [
         (0.4, palette.VERMILION),
         (0.9, palette.GREY),
@@ -157,30 +159,30 @@ def test_of_two_kelurahan_of_one_name_only_the_slower_is_coloured() -> None:
 
 
 def test_more_kelurahan_than_an_eye_can_follow_become_a_band_with_the_slowest_three() -> None:
-    completion = evening.series().completion
-    many = [evening.line(f"village {n}", np.linspace(0, (n + 1) / 100, 73), np.arange(73)) for n in range(100)]
-    figure = draw("completion", evening.series(completion=Completion(completion.total, completion.planned, many)))
+    completion = made_up_run.series().completion
+    many = [made_up_run.line(f"village {n}", np.linspace(0, (n + 1) / 100, 73), np.arange(73)) for n in range(100)]
+    figure = draw("completion", made_up_run.series(completion=Completion(completion.total, completion.planned, many)))
     assert len([name for name in lines(figure) if name.startswith("village")]) == 3
     (band,) = (artist for axes in figure.axes[1:] for artist in axes.collections if artist.get_gid() == "nine tenths")
     assert band.get_datalim(figure.axes[1].transData).y1 == pytest.approx(0.9505)
 
 
 def test_the_server_chart_draws_each_of_its_series_in_a_panel_of_its_own() -> None:
-    health = evening.series().server
+    health = made_up_run.series().server
     figure = draw("server")
     assert_drawn(figure, health.queue_depth, health.workers_busy, health.active_requests, health.shed, health.wasted)
     assert {"216 shed", "31 wasted", "at most 64"} <= set(texts(figure))
 
 
 def test_the_server_chart_leaves_out_what_the_server_does_not_publish() -> None:
-    health = evening.series().server
-    nothing = evening.empty()
+    health = made_up_run.series().server
+    nothing = made_up_run.empty()
     part = ServerHealth(nothing, nothing, health.active_requests, nothing, nothing)
-    assert set(lines(draw("server", evening.series(server=part)))) == {"active_requests"}
+    assert set(lines(draw("server", made_up_run.series(server=part)))) == {"active_requests"}
 
 
 def test_the_generator_chart_draws_lateness_cpu_memory_and_requests_in_flight() -> None:
-    health = evening.series().generator
+    health = made_up_run.series().generator
     assert_drawn(draw("generator"), *health.lateness, *health.cpu, *health.memory, health.in_flight)
 
 
@@ -202,8 +204,8 @@ def test_where_many_attempts_fail_the_spectrum_shows_the_failures_each_by_itself
 
 
 def test_where_few_attempts_fail_the_spectrum_shows_the_phases() -> None:
-    whole = evening.spread(1365, 0.41, by_outcome={"accepted": evening.spread(1360, 0.41)})
-    figure = draw("spectrum", evening.series(), evening.summary(response_seconds=whole))
+    whole = made_up_run.spread(1365, 0.41, by_outcome={"accepted": made_up_run.spread(1360, 0.41)})
+    figure = draw("spectrum", made_up_run.series(), made_up_run.summary(response_seconds=whole))
     assert set(lines(figure)) == {"while clear", "during brownout", "accepted", "delivery"}
 
 
@@ -219,7 +221,7 @@ def bands(figure: Figure) -> dict[str, StepPatch]:
 
 def test_the_time_chart_stacks_the_parts_to_their_sum() -> None:
     drawn = bands(draw("timespent"))
-    spent = evening.time_spent()
+    spent = made_up_run.time_spent()
     low = np.zeros(72)
     for part in spent.parts:
         top, edges, base = drawn[part.label].get_data()
@@ -249,11 +251,11 @@ def test_exactly_ten_tries_are_called_ten() -> None:
 
 
 def test_a_run_that_ended_early_has_its_labels_beside_the_lines_and_not_in_the_far_margin() -> None:
-    made = evening.rates()
+    made = made_up_run.rates()
     offered, goodput, throughput = (
         Line(line.label, line.t_s[:36], line.value[:36]) for line in (made.offered, made.goodput, made.throughput)
     )
-    figure = draw("throughput", evening.series(rates=Rates(offered, goodput, throughput, [])))
+    figure = draw("throughput", made_up_run.series(rates=Rates(offered, goodput, throughput, [])))
     figure.draw_without_rendering()
     (label,) = (text for text in figure.findobj(Text) if text.get_text().startswith("goodput"))
     panel = figure.axes[1]
@@ -262,7 +264,7 @@ def test_a_run_that_ended_early_has_its_labels_beside_the_lines_and_not_in_the_f
 
 def test_a_long_run_is_drawn_with_at_most_four_hundred_points_whose_means_are_the_lines() -> None:
     t = np.arange(7200) + 0.5
-    line = evening.line("offered", np.arange(7200.0), t)
+    line = made_up_run.line("offered", np.arange(7200.0), t)
     shown = thinned(line)
     assert len(shown.t_s) == 400
     assert shown.value.mean() == pytest.approx(line.value.mean())
@@ -273,24 +275,25 @@ def test_a_long_run_is_drawn_with_at_most_four_hundred_points_whose_means_are_th
 def test_thinning_leaves_out_gaps_and_keeps_a_gap_that_is_nothing_else() -> None:
     value = np.ones(800)
     value[[0, 2, 3]] = np.nan
-    shown = thinned(evening.line("x", value))
+    shown = thinned(made_up_run.line("x", value))
     assert shown.value[0] == 1.0
     assert np.isnan(shown.value[1])
 
 
 def test_a_rising_curve_is_sampled_with_its_last_point() -> None:
-    shown = sampled(evening.line("x", np.arange(1000.0)))
+    shown = sampled(made_up_run.line("x", np.arange(1000.0)))
     assert len(shown.t_s) <= 401
     assert shown.value[-1] == 999.0
     assert set(shown.value) <= set(range(1000))
 
 
 def test_a_point_between_two_gaps_is_drawn_as_a_dot() -> None:
-    made = evening.rates()
+    made = made_up_run.rates()
     value = np.full(72, np.nan)
     value[[5, 20, 21]] = 3.0
     figure = draw(
-        "throughput", evening.series(rates=Rates(made.offered, made.goodput, evening.line("throughput", value), []))
+        "throughput",
+        made_up_run.series(rates=Rates(made.offered, made.goodput, made_up_run.line("throughput", value), [])),
     )
     (line,) = (line for line in figure.axes[1].lines if line.get_gid() == "throughput")
     assert line.get_marker() == "o"

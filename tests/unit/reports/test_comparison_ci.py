@@ -4,11 +4,11 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from harness.judge.compare import compare
-from harness.judge.figure_change import Sides
-from harness.judge.tolerances import Tolerances
+from harness.judge.compare.compare import compare
+from harness.judge.compare.figure import Sides
+from harness.judge.compare.tolerances import Tolerances
 from reports.comparison.ci import VALID, announce_comparison, comparison_junit, comparison_markdown
-from tests.unit.judge.compared import compared, pages
+from tests.support.compared_runs import compared, pages
 
 
 def found(slower=1.0, own=0.01, **run):

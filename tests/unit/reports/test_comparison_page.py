@@ -1,15 +1,15 @@
 import pytest
 from matplotlib import rc_context
 
-from harness.judge.compare import compare
-from harness.judge.figure_change import Sides
-from harness.judge.tolerances import Tolerances
+from harness.judge.compare.compare import compare
+from harness.judge.compare.figure import Sides
+from harness.judge.compare.tolerances import Tolerances
 from reports import palette
 from reports.comparison import table
 from reports.comparison.chart import draw_changes
 from reports.comparison.render import render_comparison
-from tests.unit.judge.compared import compared, pages
-from tests.unit.reports.drawn import lines, texts
+from tests.support.compared_runs import compared, pages
+from tests.support.drawn_charts import lines, texts
 
 
 @pytest.fixture(scope="module")

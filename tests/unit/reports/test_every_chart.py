@@ -12,17 +12,17 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.text import Annotation, Text
 
-from harness.figures.series import Completion, GeneratorHealth, Line, Rates, ServerHealth, Window
+from harness.analysis.chart_types import Completion, GeneratorHealth, Line, Rates, ServerHealth, Window
 from reports import palette, svg
 from reports.charts import CHARTS, Chart
-from tests.unit.reports import evening
-from tests.unit.reports.drawn import BY_NAME, draw, lines, once_saved, saved, texts
+from tests.support import made_up_run
+from tests.support.drawn_charts import BY_NAME, draw, lines, once_saved, saved, texts
 
 
 @pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.name)
 class TestEveryChart:
     def test_is_titled_with_its_finding(self, chart: Chart) -> None:
-        finding = chart.finding(evening.series(), evening.summary())
+        finding = chart.finding(made_up_run.series(), made_up_run.summary())
         assert finding == " ".join(draw(chart.name).texts[0].get_text().split())
         assert not finding.endswith(".")
 
@@ -45,16 +45,16 @@ class TestEveryChart:
         assert "deadline" in [text.get_text() for text in back.texts]
 
     def test_says_in_words_that_there_is_nothing_to_draw(self, chart: Chart) -> None:
-        empty = evening.summary(
+        empty = made_up_run.summary(
             attempts={"total": 0, "by_outcome": {}},
-            response_seconds=evening.spread(0, by_outcome={}),
-            lateness_seconds=evening.spread(0),
-            delivery_seconds=evening.spread(0),
+            response_seconds=made_up_run.spread(0, by_outcome={}),
+            lateness_seconds=made_up_run.spread(0),
+            delivery_seconds=made_up_run.spread(0),
             phases=[],
             generator={"cpu_max_ratio": None},
             server={"queue_depth_max": None, "shed": None, "wasted_work": None},
         )
-        figure = draw(chart.name, evening.no_series(), empty)
+        figure = draw(chart.name, made_up_run.no_series(), empty)
         assert not lines(figure)
         assert len([text for text in texts(figure) if text.startswith("no ")]) == 1
         svg.to_svg(figure)
@@ -90,9 +90,9 @@ class TestEveryChart:
         def holes(line: Line) -> Line:
             return Line(line.label, line.t_s, np.full(len(line.t_s), np.nan))
 
-        full = evening.series()
+        full = made_up_run.series()
         rates, completion, server, own = full.rates, full.completion, full.server, full.generator
-        series = evening.series(
+        series = made_up_run.series(
             rates=Rates(
                 holes(rates.offered), holes(rates.goodput), holes(rates.throughput), [*map(holes, rates.outcomes)]
             ),
@@ -108,11 +108,11 @@ class TestEveryChart:
 
 
 def test_two_fault_windows_that_overlap_are_both_named_in_rows_of_their_own() -> None:
-    series = evening.series(
+    series = made_up_run.series(
         windows=[Window("brownout", 20, 30), Window("latency", 24, 34), Window("down", 60, float("inf"))]
     )
     with rc_context(palette.STYLE):
-        back = BY_NAME["throughput"].draw(series, evening.summary()).axes[0]
+        back = BY_NAME["throughput"].draw(series, made_up_run.summary()).axes[0]
     heights = {text.get_text(): text.get_position()[1] for text in back.texts}
     assert heights["brownout"] > heights["latency"]
     assert set(heights) == {"brownout", "latency", "down", "deadline"}

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.figures.series import Completion, ProcessHealth
-from harness.runfolder import RunFolder
+from harness.analysis.chart_types import Completion, ProcessHealth
+from harness.run_folder.layout import RunFolder
 from reports.charts import CHARTS
-from reports.page import page
+from reports.html import page
 from reports.render import render
-from tests.unit.reports import evening
-from tests.unit.reports.paged import Outline, drawn, read, words, write
+from tests.support import made_up_run
+from tests.support.drawn_page import Outline, drawn, read, words, write
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_render_writes_every_file_of_the_report(written: tuple[RunFolder, list[s
 
 def test_render_gives_the_findings_in_the_order_of_the_charts(written: tuple[RunFolder, list[str]]) -> None:
     _, findings = written
-    assert findings == [chart.finding(evening.series(), evening.summary()) for chart in CHARTS]
+    assert findings == [chart.finding(made_up_run.series(), made_up_run.summary()) for chart in CHARTS]
 
 
 def test_the_same_run_gives_the_same_bytes(written: tuple[RunFolder, list[str]], tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_the_same_run_gives_the_same_bytes(written: tuple[RunFolder, list[str]],
 
 
 def test_a_failed_run_says_so_first_and_by_how_much() -> None:
-    text = words(read(evening.verdict("fail")))
+    text = words(read(made_up_run.verdict("fail")))
     assert text.index("✗ FAIL") < text.index("2 thresholds of 3 breached.") < text.index("Key figures")
     assert "stations.completed_by_deadline_ratio >= 95% breached 93 % 95 % 2.5 points below the limit" in text
     assert "p95(delivery_seconds) < 10 held 1.8 s 10 s 82 % to spare" in text
@@ -50,13 +50,13 @@ def test_a_failed_run_says_so_first_and_by_how_much() -> None:
 
 
 def test_a_passed_run_says_that_its_thresholds_hold() -> None:
-    text = words(read(evening.verdict("pass")))
+    text = words(read(made_up_run.verdict("pass")))
     assert "✓ PASS Nothing is lost; the threshold holds." in text
     assert "FAIL" not in text
 
 
 def test_an_invalid_run_is_never_shown_as_a_pass_or_a_fail() -> None:
-    html = read(evening.verdict("invalid", ("p99 lateness of 800 ms is above 5 % of response",)))
+    html = read(made_up_run.verdict("invalid", ("p99 lateness of 800 ms is above 5 % of response",)))
     text = words(html)
     assert "? INVALID The measurement can't be trusted, so it is neither a pass nor a fail." in text
     assert "p99 lateness of 800 ms is above 5 % of response" in text
@@ -76,30 +76,32 @@ def test_a_run_without_a_verdict_is_not_judged() -> None:
 def test_names_from_outside_are_text_and_never_markup(tmp_path: Path) -> None:
     evil = "<script>alert('x')</script>"
     places = [{"code": "3509191001", "name": evil, "stations": 5, "completed_by_deadline": 2}]
-    phases = [evening.summary_json()["phases"][0] | {"name": evil}]
-    made = evening.series().completion
-    series = evening.series(completion=Completion(made.total, made.planned, [evening.line(evil, [0.1, 0.4])]))
-    verdict = evening.verdict("fail", (evil,))
+    phases = [made_up_run.summary_json()["phases"][0] | {"name": evil}]
+    made = made_up_run.series().completion
+    series = made_up_run.series(completion=Completion(made.total, made.planned, [made_up_run.line(evil, [0.1, 0.4])]))
+    verdict = made_up_run.verdict("fail", (evil,))
     folder = RunFolder(tmp_path / "run")
     folder.create()
-    folder.write_run(evening.record(title=evil, target=evil, command=["harness", evil], problems=[evil]))
-    render(folder, evening.summary(kelurahan=places, phases=phases), series, verdict)
+    folder.write_run(made_up_run.record(title=evil, target=evil, command=["harness", evil], problems=[evil]))
+    render(folder, made_up_run.summary(kelurahan=places, phases=phases), series, verdict)
     html = folder.page.read_text(encoding="utf-8")
     assert html.lower().count("<script") == 1
     assert html.index("<script>") > html.index("</footer>")
     assert words(html).count(evil) >= 5
     for path in folder.report.glob("*.svg"):
-        evening.parsed(path.read_text(encoding="utf-8"))
+        made_up_run.parsed(path.read_text(encoding="utf-8"))
     assert not re.search(r"(?<!\\)<script", folder.markdown.read_text(encoding="utf-8"))
 
 
 def test_a_name_with_dollars_is_drawn_as_it_is(tmp_path: Path) -> None:
-    made = evening.series().completion
-    series = evening.series(completion=Completion(made.total, made.planned, [evening.line(r"$\frac{$", [0.1, 0.4])]))
+    made = made_up_run.series().completion
+    series = made_up_run.series(
+        completion=Completion(made.total, made.planned, [made_up_run.line(r"$\frac{$", [0.1, 0.4])])
+    )
     folder = RunFolder(tmp_path / "run")
     folder.create()
-    folder.write_run(evening.record())
-    render(folder, evening.summary(), series, None)
+    folder.write_run(made_up_run.record())
+    render(folder, made_up_run.summary(), series, None)
     assert r"$\frac{$ 40 %" in (folder.report / "completion.svg").read_text(encoding="utf-8")
 
 
@@ -116,7 +118,7 @@ def test_the_page_names_the_machines_of_the_workers_and_their_clocks() -> None:
 
 def test_the_page_gives_the_exact_command_and_the_environment() -> None:
     command = ["harness", "run", "kaliwates", "--name", "with space"]
-    text = words(read(evening.verdict(), record={"command": command}))
+    text = words(read(made_up_run.verdict(), record={"command": command}))
     assert "harness run kaliwates --name 'with space'" in text
     assert "Seed 20240214" in text
     assert "Version of locust 2.47.0" in text
@@ -125,7 +127,7 @@ def test_the_page_gives_the_exact_command_and_the_environment() -> None:
 
 
 def test_key_figures_carry_their_units() -> None:
-    text = words(read(evening.verdict()))
+    text = words(read(made_up_run.verdict()))
     assert "Pages delivered 1,049 of 1,086 31 undelivered, 6 never attempted" in text
     assert "Delivery of a page p50 600 ms, p95 1.8 s 37 of 1,086 never arrived" in text
     assert "Sent 2.2 GB 22 % of it again" in text
@@ -133,18 +135,18 @@ def test_key_figures_carry_their_units() -> None:
 
 
 def test_a_sample_too_small_for_a_percentile_says_what_it_needs() -> None:
-    few = evening.spread(12, by_outcome={})
+    few = made_up_run.spread(12, by_outcome={})
     assert "p50 n/a (needs 20), p95 n/a (needs 200)" in words(read(None, response_seconds=few))
 
 
 def test_the_worst_kelurahan_comes_first() -> None:
-    text = words(read(evening.verdict()))
+    text = words(read(made_up_run.verdict()))
     order = [text.rindex(name) for name in ("Tegalbesar 3509191007", "Kepatihan 3509191006", "Mangli 3509191001")]
     assert order == sorted(order)
 
 
 def test_undelivered_stations_come_before_the_slowest() -> None:
-    text = words(read(evening.verdict()))
+    text = words(read(made_up_run.verdict()))
     assert "Undelivered and slowest stations" in text
     assert "1 of 27 stations that turned up and were never complete, then the 1 that took longest." in text
     assert "3509191007044 Tegalbesar 12 s 1 of 3 9 never 3509191003002 Kebonagung 20 s 3 of 3 7 41 s" in text
@@ -153,9 +155,9 @@ def test_undelivered_stations_come_before_the_slowest() -> None:
 def test_what_is_missing_from_the_folder_is_said(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.create()
-    folder.write_run(evening.record(problems=["the clock stepped by 2 s"]))
-    empty = evening.summary(phases=[], kelurahan=[], recovery=[])
-    render(folder, empty, evening.no_series(), None)
+    folder.write_run(made_up_run.record(problems=["the clock stepped by 2 s"]))
+    empty = made_up_run.summary(phases=[], kelurahan=[], recovery=[])
+    render(folder, empty, made_up_run.no_series(), None)
     text = words(folder.page.read_text(encoding="utf-8"))
     assert "The scrapes are missing" in text
     assert "the clock stepped by 2 s" in text
@@ -173,7 +175,7 @@ def test_every_process_of_the_run_is_told_with_what_it_used() -> None:
     master = ProcessHealth("master", 0.01, None, None, None, 96_000_000, 14, 1)
     told = words(
         page(
-            evening.record(), evening.summary(), evening.series(processes=[worker, master]), None, drawn()
+            made_up_run.record(), made_up_run.summary(), made_up_run.series(processes=[worker, master]), None, drawn()
         )
     )  # fmt: skip
     assert "worker 0 41 % 97 % 14 s 12 ms 131 MB 612" in told.replace("\xa0", " ")

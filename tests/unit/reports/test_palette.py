@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.model import Outcome
+from harness.base.model import Outcome
 from reports import palette
-from reports.charts.placing import nudge, rows
+from reports.charts.label_placement import nudge, rows
 
 
 def test_nudged_labels_keep_their_gap_their_order_and_their_bounds() -> None:

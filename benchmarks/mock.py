@@ -1,0 +1,210 @@
+"""How many uploads a CPU-second of the mock server is worth, beside aiohttp alone reading the same bodies.
+
+Run by `make bench`; needs wrk. Multipart uploads of 500 KB with SHA-256 and group commit, a different page each time,
+service time zero. What counts is CPU time of the server's process (all threads, user and system), so that a busy
+machine does not make the server look slow; rounds alternate, and the best of each is compared. Of the event loop's lag the
+worst round counts. The memory is watched over many small uploads, whose number is what could make it grow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+WANTED_PER_CPU_S = 1000.0
+MOST_LAG_S = 0.020
+_MOST_GROWTH_MB = 8.0
+_PAGES = 63
+_BARE = """
+import asyncio, json, sys, uvloop
+from aiohttp import web
+
+async def read(request):
+    async for _ in request.content.iter_any():
+        pass
+    return web.json_response({}, status=201)
+
+async def main():
+    app = web.Application()
+    app.router.add_post("/v1/stations/{code}/forms/{form}/pages/{page}", read)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    print(json.dumps({"port": runner.addresses[0][1]}), flush=True)
+    await asyncio.Event().wait()
+
+uvloop.run(main())
+"""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One measurement."""
+
+    requests: int
+    per_cpu_s: float
+    per_s: float
+    p99_lag_s: float | None = None
+
+
+@contextlib.contextmanager
+def started(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], dict[str, int]]]:
+    """A server and what it said of its ports."""
+    environment = {**os.environ, "MOCK_SERVER_ADMIN_TOKEN": "bench"}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as server:
+        if server.stdout is None:
+            raise RuntimeError
+        try:
+            yield server, json.loads(server.stdout.readline())
+        finally:
+            server.kill()
+
+
+@contextlib.contextmanager
+def mock(stations: int) -> Iterator[tuple[int, dict[str, int], Path]]:
+    """The mock server without a service time: its process id, its ports, and a file with a token for each of its stations."""
+    with tempfile.TemporaryDirectory() as name:
+        profile, tokens = Path(name) / "profile.toml", Path(name) / "tokens"
+        profile.write_text('service_time = "0s"\nworkers = 64\nqueue_capacity = 1000\n')
+        command = [sys.executable, "-m", "mock_server", "--profile", str(profile), "--data", name]
+        with started([*command, "--port", "0", "--admin-port", "0", "--supervised"]) as (server, said):
+            logged_in(said["port"], tokens, stations)
+            yield server.pid, said, tokens
+
+
+def mock_round(seconds: int, connections: int) -> Round:
+    """The mock server under wrk."""
+    with mock(seconds * 3000 // _PAGES) as (pid, ports, tokens):
+        measured = hammered(pid, ports["port"], tokens, seconds, connections)
+        return Round(*measured, metric(ports["admin_port"], "mock_server_loop_lag_p99_seconds"))
+
+
+def memory_growth_mb(uploads: int, connections: int) -> tuple[int, float]:
+    """How many small uploads were made, and by how many MB the second half of them made the server grow."""
+    with mock(2 * uploads // _PAGES + 500) as (pid, ports, tokens):
+        made, sizes = 0, [0.0]
+        while made < uploads or len(sizes) < 3:
+            hammered(pid, ports["port"], tokens, 10, connections, 3000, made + 100 * len(sizes))
+            made = int(metric(ports["admin_port"], "mock_server_pages_stored_total"))
+            sizes.append(psutil.Process(pid).memory_info().rss / 1e6)
+        return made, round(sizes[-1] - sizes[len(sizes) // 2], 1)
+
+
+def metric(port: int, name: str) -> float:
+    """A sample of the server's metrics."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        found = re.search(rf"^{name} (\S+)", answer.read().decode(), re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def bare_round(seconds: int, connections: int) -> Round:
+    """Aiohttp alone, reading the same bodies and doing nothing with them."""
+    with tempfile.TemporaryDirectory() as name:
+        tokens = Path(name) / "tokens"
+        tokens.write_text("".join(f"{code(number)} x\n" for number in range(1, 100)))
+        with started([sys.executable, "-c", _BARE]) as (server, said):
+            return Round(*hammered(server.pid, said["port"], tokens, seconds, connections))
+
+
+def code(number: int) -> str:
+    """The code of a made-up station."""
+    return f"3509{number // 900 + 191001:06d}{number % 900 + 1:03d}"
+
+
+def logged_in(port: int, path: Path, stations: int) -> None:
+    """Writes a token for each of so many stations."""
+    with path.open("w") as file:
+        for number in range(1, stations + 1):
+            login = json.dumps({"station": code(number), "pin": code(number)[-6:]}).encode()
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/login", login) as answer:
+                file.write(f"{code(number)} {json.load(answer)['token']}\n")
+
+
+def hammered(
+    pid: int, port: int, tokens: Path, seconds: int, connections: int, size: int = 500_000, first: int = 0
+) -> tuple[int, float, float]:
+    """Requests answered 201, how many that is for a CPU-second of the server, and for a second."""
+    server = psutil.Process(pid)
+    before = sum(server.cpu_times()[:2])
+    script = Path(__file__).with_name("mock.lua")
+    wrk = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s", "-s", str(script)]
+    done = subprocess.run(
+        [*wrk, f"http://127.0.0.1:{port}", "--", str(tokens), str(size), str(first)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    spent = sum(server.cpu_times()[:2]) - before
+    if "unexpected status" in done.stdout or "Socket errors" in done.stdout:
+        raise RuntimeError(done.stdout)
+    requests = int(re.search(r"(\d+) requests in", done.stdout)[1])  # type: ignore[index]
+    rate = float(re.search(r"Requests/sec:\s+([0-9.]+)", done.stdout)[1])  # type: ignore[index]
+    return requests, round(requests / spent, 1), rate
+
+
+def table(rounds: list[tuple[str, Round]], memory: tuple[int, float] | None) -> tuple[str, bool]:
+    """What was measured beside what is wanted, a line each, and whether all of it is as wanted."""
+    best = {name: max((r for n, r in rounds if n == name), key=lambda r: r.per_cpu_s) for name, _ in rounds}
+    mock, bare = best["mock server"], best["aiohttp alone"]
+    lag_s = max(r.p99_lag_s for _, r in rounds if r.p99_lag_s is not None)
+    is_good = mock.per_cpu_s >= WANTED_PER_CPU_S and lag_s < MOST_LAG_S
+    lines = [
+        ("500 KB multipart uploads", "mock server", "aiohttp alone", "wanted"),
+        (
+            "per CPU-second, best round",
+            f"{mock.per_cpu_s:,.0f}",
+            f"{bare.per_cpu_s:,.0f}",
+            f">= {WANTED_PER_CPU_S:,.0f}",
+        ),
+        ("per second, same round", f"{mock.per_s:,.0f}", f"{bare.per_s:,.0f}", ""),
+        ("p99 lag of the loop, worst round", f"{lag_s * 1000:.1f} ms", "", f"< {MOST_LAG_S * 1000:.0f} ms"),
+    ]
+    if memory is not None:
+        made, growth = memory
+        is_good = is_good and growth < _MOST_GROWTH_MB
+        name = f"memory, 2nd half of {made:,} uploads"
+        lines.append((name, f"{growth:+.1f} MB", "", f"< {_MOST_GROWTH_MB:+.0f} MB"))
+    return "".join(f"{a:40}{b:>14}{c:>16}{d:>12}".rstrip() + "\n" for a, b, c, d in lines), is_good
+
+
+def main() -> int:
+    """Prints a table (or JSON); 1 if the mock is slower, or grows more, than it should."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--seconds", type=int, default=5, help="length of a round (default: %(default)s)")
+    add("--rounds", type=int, default=3, help="rounds of each server (default: %(default)s)")
+    add("--connections", type=int, default=16)
+    add("--memory", type=int, metavar="N", default=100_000, help="small uploads to watch the memory over; 0: none")
+    add("--json", action="store_true")
+    options = parser.parse_args()
+    if shutil.which("wrk") is None:
+        sys.stderr.write("wrk is missing: apt-get install wrk\n")
+        return 2
+    rounds: list[tuple[str, Round]] = []
+    for _ in range(options.rounds):
+        rounds.append(("mock server", mock_round(options.seconds, options.connections)))
+        rounds.append(("aiohttp alone", bare_round(options.seconds, options.connections)))
+    memory = memory_growth_mb(options.memory, options.connections) if options.memory else None
+    text, is_good = table(rounds, memory)
+    if options.json:
+        content = {"rounds": [{"server": n, **asdict(r)} for n, r in rounds], "memory": memory}
+        text = json.dumps(content, indent=1) + "\n"
+    sys.stdout.write(text)
+    return 0 if is_good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

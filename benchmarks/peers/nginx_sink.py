@@ -1,0 +1,168 @@
+"""The sink that costs are measured against: an nginx that reads every body to its end before it answers, and forgets it.
+
+Plain `return 201` answers when it has read the head, and throws the body away later: a generator that hears it stops
+sending, or is charged for an answer in the middle of its upload. So each request goes on, without its body, to a server of the
+same nginx over a Unix socket: nginx asks that one only when it holds the whole body (`proxy_request_buffering`), in memory.
+`reads_bodies` proves it on the running server. Its log tells when each upload was answered, and how many bytes it had.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.peers.round import on_cores
+from harness.base.errors import ChildError, UsageError
+
+UNREAD = "/unread/"
+"""Paths below it are answered as soon as the head is there, and not logged: for small bodies, which come with it, where the sink
+is to cost as little as it can."""
+_CONFIGURATION = """\
+{user}worker_processes 1;
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+worker_rlimit_nofile {descriptors};
+events {{ worker_connections {connections}; }}
+http {{
+  log_format answered '$msec $status $request_length';
+  access_log off;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  keepalive_requests 1000000000;
+  keepalive_timeout 600s;
+  client_max_body_size 16m;
+  client_body_buffer_size 1m;
+  upstream answer {{ server unix:{folder}/answer.sock; keepalive 64; keepalive_requests 1000000000; }}
+  server {{ listen unix:{folder}/answer.sock; location / {{ return 201; }} }}
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    access_log {folder}/answered.log answered buffer=256k flush=200ms;
+    location / {{
+      proxy_pass http://answer;
+      proxy_http_version 1.1;
+      proxy_method GET;
+      proxy_pass_request_body off;
+      proxy_pass_request_headers off;
+      proxy_set_header Connection "";
+      proxy_set_header Content-Length "";
+    }}
+    location {unread} {{ access_log off; return 201 "ok"; }}
+  }}
+}}
+"""
+_FLUSH_S = 0.5
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An upload that the sink has read and answered."""
+
+    at_s: float
+    """Epoch."""
+    status: int
+    bytes_read: int
+    """Head and body."""
+
+
+class Sink:
+    """A running nginx."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self._log = folder / "answered.log"
+        self.url = f"http://127.0.0.1:{port}"
+        self._address = ("127.0.0.1", port)
+
+    def forget(self) -> None:
+        """Empty the log: nginx appends, so it goes on at its start."""
+        time.sleep(_FLUSH_S)
+        self._log.write_bytes(b"")
+
+    def answered(self) -> list[Answered]:
+        """Everything since `forget`, in order."""
+        time.sleep(_FLUSH_S)
+        return parse_log(self._log.read_text("ascii"))
+
+    def reads_bodies(self, size_bytes: int) -> bool:
+        """Whether it keeps silent until it has a body's last byte, and answers then."""
+        with socket.create_connection(self._address, timeout=5) as connection:
+            connection.sendall(b"PUT / HTTP/1.1\r\nHost: sink\r\nContent-Length: %d\r\n\r\n" % size_bytes)
+            connection.sendall(bytes(size_bytes - 1))
+            connection.settimeout(0.3)
+            with contextlib.suppress(TimeoutError):
+                connection.recv(100)
+                return False  # an answer, or an end, came too early
+            connection.settimeout(5)
+            connection.sendall(b"\0")
+            return connection.recv(100).startswith(b"HTTP/1.1 201")
+
+
+def parse_log(text: str) -> list[Answered]:
+    r"""The lines of the sink's log.
+
+    >>> parse_log("1795479237.423 201 1126\n")
+    [Answered(at_s=1795479237.423, status=201, bytes_read=1126)]
+    """
+    return [Answered(float(at), int(status), int(size)) for at, status, size in map(str.split, text.splitlines())]
+
+
+def find_nginx() -> str:
+    """Path of nginx. Raises UsageError where it is missing."""
+    found = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
+    if found is None:
+        message = "the cost of an upload is measured against nginx, which is not installed: apt-get install nginx"
+        raise UsageError(message)
+    return found
+
+
+@contextlib.contextmanager
+def running(folder: Path, cores: frozenset[int]) -> Iterator[Sink]:
+    """An nginx on these cores. Raises ChildError if it doesn't come up."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    text = _CONFIGURATION.format(
+        user="" if os.geteuid() else "user root;\n",  # else root's nginx works as another, who may not see the folder
+        folder=folder,
+        port=port,
+        descriptors=descriptors,
+        connections=descriptors // 3,
+        unread=UNREAD,
+    )
+    (folder / "nginx.conf").write_text(text, "utf-8")
+    command = [find_nginx(), "-p", str(folder), "-c", str(folder / "nginx.conf")]
+    with on_cores(cores), (folder / "nginx.out").open("wb") as out:
+        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    try:
+        _await(server, port, folder)
+        yield Sink(folder, port)
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def _await(server: subprocess.Popen[bytes], port: int, folder: Path) -> None:
+    until = time.monotonic() + 10
+    while server.poll() is None and time.monotonic() < until:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    said = (folder / "nginx.out").read_text("utf-8", "replace")
+    message = f"nginx did not come up: {said.strip()[-500:]}"
+    raise ChildError(message)

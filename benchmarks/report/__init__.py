@@ -1,0 +1,1 @@
+"""How quickly reports are made, on synthetic runs."""

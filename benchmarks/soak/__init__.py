@@ -1,0 +1,1 @@
+"""The soak test: memory and descriptors stay flat."""

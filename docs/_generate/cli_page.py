@@ -1,0 +1,54 @@
+"""The page of commands, from the parsers themselves."""
+
+from __future__ import annotations
+
+from argparse import SUPPRESS, Action
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from docs._generate.markdown import NOTICE, markdown, prose
+from harness.cli.app import app
+from mock_server.__main__ import _parser
+
+
+def commands() -> str:
+    """Every command of `harness`, and the mock server's own."""
+    group = parser()
+    about = "What each ends with: [exit codes](thresholds.md#exit-codes). `harness COMMAND --help` says the same.\n"
+    parts = [f"{NOTICE}\n# Commands\n\n{prose(group.help or '')} {about}"]
+    parts += [_command(f"harness {name}", command) for name, command in group.commands.items()]
+    parts.append(_mock_server())
+    return "\n".join(parts)
+
+
+def parser() -> TyperGroup:
+    """The parser of the `harness` command."""
+    group = typer.main.get_command(app)
+    if not isinstance(group, TyperGroup):  # with a single command it would be none
+        raise TypeError(type(group))
+    return group
+
+
+def _command(name: str, command: Any) -> str:
+    context = command.context_class(command)
+    usage = " ".join([name, *command.collect_usage_pieces(context)]).replace("{", "").replace("}", "")
+    rows = [
+        [f"`{name}`", prose(told)]
+        for name, told in filter(None, (one.get_help_record(context) for one in command.params))
+    ]
+    options = f"\n{markdown(['', 'what it is'], rows)}" if rows else ""
+    return f"## {name}\n\n{prose(command.help or '')}\n\n```text\n{usage}\n```\n{options}"
+
+
+def _mock_server() -> str:
+    parser = _parser()
+    rows = [_action(action) for action in parser._actions if action.help != SUPPRESS]  # noqa: SLF001 - argparse has no other way to list them
+    told = prose((parser.description or "").strip())
+    return f"## python -m mock_server\n\n{told}\n\n{markdown(['', 'what it is'], rows)}"
+
+
+def _action(action: Action) -> list[str]:
+    metavar = "" if action.nargs == 0 else f" {action.metavar or action.dest.upper()}"
+    return [f"`{', '.join(action.option_strings)}{metavar}`", prose((action.help or "") % {"default": action.default})]

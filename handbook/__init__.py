@@ -1,4 +1,0 @@
-"""The pages of docs/ that are made from the code: `python -m handbook` writes them, and a test holds them against it.
-
-It stands apart from the harness: it reads models, commands and modules, and nothing of it is shipped.
-"""

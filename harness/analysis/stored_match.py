@@ -1,0 +1,150 @@
+"""What the server holds, held against the plan: to which page every stored copy belongs.
+
+A copy belongs to the page whose key and bytes it has; else to the page whose bytes it has, wherever it stands; else to the
+page under whose key it stands; else to none. So each copy is explained once.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.base.errors import BrokenRunError
+from harness.run_folder.parquet import database, fetch, let_go, load
+
+if TYPE_CHECKING:
+    import duckdb
+    import numpy.typing as npt
+
+    from harness.run_folder.layout import RunFolder, RunRecord
+    from harness.run_folder.parquet import Column
+
+    BoolArray = npt.NDArray[np.bool_]
+    FloatArray = npt.NDArray[np.float64]
+    IntArray = npt.NDArray[np.int64]
+
+_OWN = """
+    CREATE TEMP TABLE own AS
+    SELECT stored.row_number AS copy, plan.row_number AS page, stored.sha256 AS sha256,
+        coalesce(plan.sha256 = stored.sha256, false) AS intact, plan.reading AS sent, stored.reading AS reading, stored_at
+    FROM stored LEFT JOIN plan ON stored.station = plan.station AND stored.form = plan.form AND stored.page = plan.page
+"""
+_ELSEWHERE = """
+    CREATE TEMP TABLE elsewhere AS
+    SELECT sha256, min(row_number) AS page FROM plan
+    WHERE sha256 IN (SELECT sha256 FROM own WHERE NOT intact) GROUP BY sha256
+"""
+_COPIES = """
+    SELECT
+        CASE WHEN intact THEN own.page ELSE coalesce(elsewhere.page, own.page, -1) END AS page,
+        CASE WHEN intact THEN 0 WHEN elsewhere.page IS NOT NULL THEN 1 WHEN own.page IS NOT NULL THEN 2 ELSE 3 END AS place,
+        stored_at
+    FROM own LEFT JOIN elsewhere USING (sha256) ORDER BY copy
+"""
+_READINGS = "SELECT copy, reading, sent FROM own WHERE intact AND reading <> sent"
+_TELLS_READINGS = """
+    SELECT coalesce(bool_or(reading IS NOT NULL), true) AS tells FROM own WHERE intact AND sent <> ''
+"""
+_COPY = """
+    SELECT copies.page AS plan_page, stored.station, stored.form, stored.page, stored.sha256, stored.size_bytes,
+        stored.reading, stored.stored_at
+    FROM copies JOIN read_parquet(?, file_row_number = true) AS stored ON stored.file_row_number = copies.copy
+    ORDER BY copies.copy
+"""
+_PLANNED = """
+    SELECT plan.station, plan.form, plan.page, plan.sha256, plan.size_bytes, plan.reading
+    FROM pages JOIN read_parquet(?, file_row_number = true) AS plan ON plan.file_row_number = pages.page
+    ORDER BY pages.number
+"""
+
+
+class Place(IntEnum):
+    """Where a copy stands."""
+
+    OWN = 0
+    """Under the key of the page whose bytes it has."""
+    FOREIGN = 1
+    """A planned page's bytes under another key."""
+    SPOILT = 2
+    """Under a planned page's key, with bytes that are no planned page's."""
+    NOWHERE = 3
+    """No planned page's key, no planned page's bytes."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """Copies in the order of stored.parquet. Shapes (copies,)."""
+
+    page: IntArray
+    """Row in the plan of the page that it belongs to; -1 for none."""
+    place: IntArray
+    altered: BoolArray
+    """Stands in its own place, with another reading than was sent."""
+    tells_readings: bool
+    """Whether there is a copy whose reading the server tells, or none that should have one."""
+    stored_at: FloatArray
+    """By the server's clock, Unix seconds; NaN where it doesn't say."""
+
+
+def read_held(folder: RunFolder, record: RunRecord) -> tuple[Held | None, str]:
+    """The copies, or None and why what the server holds isn't known. Raises BrokenRunError where the plan is broken."""
+    if not folder.stored.exists():
+        stock = record.stock
+        broken_off = "the run was broken off before what the server holds was read"
+        return None, broken_off if stock is None else stock.reason or "what the server holds was not read"
+    with database() as connection:
+        columns = "station, form, page, sha256"
+        try:
+            load(connection, "stored", f"{columns}, reading, stored_at", folder.stored)
+        except BrokenRunError as error:
+            return None, str(error)
+        load(connection, "plan", f"{columns}, reading", folder.plan)
+        connection.execute(_OWN)
+        connection.execute(_ELSEWHERE)
+        found = fetch(connection, _COPIES, folder.stored)
+        altered = np.zeros(len(found["page"]), dtype=np.bool_)
+        altered[_altered(connection, folder)] = True
+        tells = bool(fetch(connection, _TELLS_READINGS, folder.stored)["tells"][0])
+    let_go(len(altered))
+    page, place = found["page"].astype(np.int64), found["place"].astype(np.int64)
+    return Held(page, place, altered, tells, found["stored_at"].astype(np.float64)), ""
+
+
+def _altered(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> IntArray:
+    """Copies whose reading says something else than the one that was sent; another spelling says the same."""
+    found = fetch(connection, _READINGS, folder.stored)
+    differs = [
+        canonical(reading) != canonical(sent) for reading, sent in zip(found["reading"], found["sent"], strict=True)
+    ]
+    chosen: IntArray = found["copy"].astype(np.int64)[np.array(differs, dtype=np.bool_)]
+    return chosen
+
+
+def canonical(reading: str) -> str:
+    """A reading in one spelling: sorted keys, no blanks. What is no JSON stays as it is.
+
+    >>> canonical('{"b": 2, "a": {"y":1, "x" : 2}}')
+    '{"a":{"x":2,"y":1},"b":2}'
+    """
+    try:
+        return json.dumps(json.loads(reading), sort_keys=True, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        return reading
+
+
+def copies_in_words(folder: RunFolder, held: Held, copies: IntArray) -> dict[str, Column]:
+    """Columns of these rows of stored.parquet, and `plan_page`: the page that each belongs to. In their order there."""
+    chosen = {"copy": copies, "page": held.page[copies]}
+    with database(copies=chosen) as connection:
+        return fetch(connection, _COPY, folder.stored)
+
+
+def pages_in_words(folder: RunFolder, pages: IntArray) -> dict[str, Column]:
+    """Columns of these rows of plan.parquet, in the order given."""
+    chosen = {"page": pages, "number": np.arange(len(pages))}
+    with database(pages=chosen) as connection:
+        return fetch(connection, _PLANNED, folder.plan)

@@ -1,0 +1,1 @@
+"""Errors and exit codes, domain types, safe files, signals, addresses, host facts. Imports nothing else of the harness."""

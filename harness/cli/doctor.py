@@ -1,0 +1,39 @@
+"""`harness doctor`: whether this machine is fit to measure."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import RUNS
+from harness.doctor.examine import judged, look
+from reports import terminal
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="The findings as JSON, for a machine.")] = False,
+) -> None:
+    """Examine this machine: is it fit to measure, what to change, what may a run claim? Exit code 0 fit, 3 unfit."""
+
+    def say(what: str) -> None:
+        if not as_json and sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{what} …" if what else "\r\x1b[K")
+            sys.stderr.flush()
+
+    seen = look(RUNS if RUNS.is_dir() else Path.cwd(), say)
+    say("")
+    examination = judged(seen)
+    if as_json:
+        terminal.print_lines([json.dumps(examination.document(), indent=2)])
+        raise typer.Exit(examination.exit_code)
+    findings = examination.findings
+    terminal.print_findings(
+        [(str(one.verdict), one.name, one.measured, one.needed) for one in findings],
+        [(one.name, one.change) for one in findings if one.change],
+        [] if examination.claim is None else examination.claim.sentences,
+    )
+    raise typer.Exit(examination.exit_code)

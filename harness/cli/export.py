@@ -1,0 +1,36 @@
+"""`harness export`: a run in another program's format."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.base.errors import UsageError
+from harness.cli.options import RunPath, check_name, run_folder
+from harness.measure.openmetrics import openmetrics
+
+
+def export(
+    path: RunPath,
+    as_openmetrics: Annotated[bool, typer.Option("--openmetrics", help="Every scrape, as one OpenMetrics text for promtool.")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write it; default: standard output.")] = None,
+) -> None:  # fmt: skip
+    """Write a run's scrapes for another program."""
+    if not as_openmetrics:
+        message = "say in which format: --openmetrics"
+        raise UsageError(message)
+    folder = run_folder(path)
+    record = folder.read_run()
+    if record.t0_epoch is None or not any(folder.scrapes.glob("*.gz")):
+        message = f"{folder.path} has no scrapes to export"
+        raise UsageError(message)
+    pieces = openmetrics(folder.scrapes, {"run": record.id, "scenario": record.name}, record.t0_epoch)
+    if out is None:
+        sys.stdout.writelines(pieces)
+        return
+    check_name(out)
+    with out.open("w", encoding="utf-8") as file:
+        file.writelines(pieces)

@@ -1,0 +1,1 @@
+"""Upload protocols: multipart, put, tus and templated."""

@@ -1,0 +1,1 @@
+"""Running under stock Locust: its options, users and mock server."""

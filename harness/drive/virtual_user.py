@@ -1,0 +1,215 @@
+"""One station's evening: turn up, log in, upload the pages one after another, try again by the strategy."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import gevent
+
+from harness.base.model import DELIVERED, Outcome
+from harness.drive.client.uploader import Result
+from harness.measure.metrics import Telemetry
+from harness.plan import Plan
+from harness.run_folder.journal import GaveUp, JournalWriter
+from harness.scenario.scenario import Client
+from harness.station.retry import Failure, strategy_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+@dataclass(slots=True)
+class Desk:
+    """What all evenings of one worker share: clock, journal, instruments, deadline."""
+
+    plan: Plan
+    client: Client
+    clock: Callable[[], float]
+    """Seconds since T0."""
+    deadline_s: float
+    journal: JournalWriter
+    telemetry: Telemetry
+    seed: int
+    on_attempt: Callable[[Result], None] | None = None
+    """Called after every attempt (Locust's own statistics)."""
+    on_records: Callable[[npt.NDArray[np.void]], None] = lambda _: None
+    """Called with what the journal has noted, dtype journal.RECORD, whenever it is written down."""
+    hold: Callable[[], None] = lambda: None
+    """Called before every attempt: waits for the rate that the target consents to."""
+    attempts: int = 0
+    stations_begun: int = 0
+    shortages: Counter[str] = field(default_factory=Counter)
+    """Attempts that the generator could not make, by what it had too little of."""
+
+    def flush(self) -> None:
+        """Feed the instruments and write the journal."""
+        records = self.journal.noted()
+        self.telemetry.count(records)
+        self.on_records(records)
+        self.journal.flush()
+
+    def note(self, page: int, number: int, result: Result) -> None:
+        """Record an attempt that is over."""
+        progress = result.progress
+        self.attempts += 1
+        if result.shortage is not None:
+            self.shortages[result.shortage] += 1
+        self.journal.end(
+            page,
+            number,
+            result.outcome,
+            status=result.status,
+            sent_bytes=progress.sent_bytes,
+            resent_bytes=result.resent_bytes,
+            due_s=result.due_s,
+            sent_s=result.sent_s,
+            connected_s=progress.connected_s,
+            body_sent_s=progress.body_sent_s,
+            first_byte_s=progress.first_byte_s,
+            done_s=result.done_s,
+            retry_after_s=result.retry_after_s,
+            login_s=result.login_s,
+            queue_s=result.queue_s,
+            server_s=result.server_s,
+        )
+        if self.on_attempt is not None:
+            self.on_attempt(result)
+
+    def withhold(self, page: int, number: int, due_s: float) -> None:
+        """Record an attempt that the strategy held back: it has a due time and nothing else."""
+        self.attempts += 1
+        self.journal.end(page, number, Outcome.WITHHELD, due_s=due_s)
+
+
+class Attempts(Protocol):
+    """Makes one station's attempts; harness.drive.client.uploader.Uploader does."""
+
+    def attempt(self, page: int, number: int, due_s: float, sent_s: float) -> Result:
+        """Try to deliver a page once."""
+
+    def close(self) -> None:
+        """The station is done."""
+
+
+class Evening:
+    """The evening of one station."""
+
+    __slots__ = ("_desk", "_due_s", "_station", "_strategy", "_uploader")
+
+    def __init__(self, desk: Desk, station: int, uploader: Attempts, due_s: float | None = None) -> None:
+        """`station` is its number in the plan; `due_s` is when it turns up, where the plan can't know."""
+        self._desk = desk
+        self._station = station
+        self._due_s = float(desk.plan.due_s[station]) if due_s is None else due_s
+        self._uploader = uploader
+        self._strategy = strategy_of(desk.client.retry, desk.seed, desk.plan.stations[station].code)
+
+    def run(self) -> float | None:
+        """Deliver every page, in their order, as far as strategy and deadline allow.
+
+        When the last one was over; None if the deadline or the end of the run came before.
+        """
+        self._desk.stations_begun += 1
+        try:
+            return self._upload_all()
+        finally:
+            self._uploader.close()
+
+    def _upload_all(self) -> float | None:
+        desk = self._desk
+        due_s = self._due_s
+        delivered = 0
+        for page in desk.plan.pages_of(self._station):
+            done_s, arrived = self._deliver(page, due_s)
+            if done_s is None:
+                return None
+            due_s = done_s
+            delivered += arrived
+        if delivered == len(desk.plan.slots):
+            desk.telemetry.stations_completed += 1
+        return due_s
+
+    def _deliver(self, page: int, due_s: float) -> tuple[float | None, bool]:
+        """When the page was over and whether it was delivered; no time if the evening is over too."""
+        desk = self._desk
+        tries = _Tries(page, due_s)
+        while True:
+            tries.now_s = wait_until(desk.clock, tries.due_s)
+            again = GaveUp.DEADLINE if tries.now_s >= desk.deadline_s else self._try(tries)
+            if again is None:
+                return (None, False) if tries.killed else (tries.now_s, True)
+            if isinstance(again, GaveUp):
+                desk.journal.gave_up(page, tries.attempts, tries.now_s, again)
+                return None if again is GaveUp.DEADLINE else tries.now_s, False
+            tries.due_s = again
+
+    def _try(self, tries: _Tries) -> float | GaveUp | None:
+        """When to go on with the page or why it is given up; None if it was delivered or the run broken off."""
+        desk = self._desk
+        tries.rows += 1
+        again = self._strategy.before(tries.now_s, tries.attempts)
+        if again is None:
+            result = self._attempt(tries)
+            if result.killed or result.outcome in DELIVERED:
+                return None
+            again = self._strategy.pause(_failure(tries.attempts, result))
+            if isinstance(again, GaveUp):
+                return again
+            again += result.done_s
+            if again < desk.deadline_s:
+                desk.telemetry.retry(result.outcome)
+        elif not isinstance(again, GaveUp):
+            desk.withhold(tries.page, tries.rows, tries.due_s)
+        return again if isinstance(again, GaveUp) or again < desk.deadline_s else GaveUp.DEADLINE
+
+    def _attempt(self, tries: _Tries) -> Result:
+        desk = self._desk
+        tries.attempts += 1
+        desk.hold()
+        sent_s = desk.clock()
+        desk.journal.begin(tries.page, tries.rows, tries.due_s, sent_s)
+        desk.telemetry.in_flight += 1
+        try:
+            result = self._uploader.attempt(tries.page, tries.attempts, tries.due_s, sent_s)
+        finally:
+            desk.telemetry.in_flight -= 1
+        desk.note(tries.page, tries.rows, result)
+        tries.killed = result.killed
+        if not result.killed:
+            tries.now_s = result.done_s
+            self._strategy.ended(result.outcome, result.done_s)
+        return result
+
+
+@dataclass(slots=True)
+class _Tries:
+    """What has been tried with one page."""
+
+    page: int
+    due_s: float
+    """When to try next."""
+    now_s: float = 0.0
+    rows: int = 0
+    """Rows of the journal, also of attempts that the strategy withheld: what the journal numbers attempts by."""
+    attempts: int = 0
+    """Attempts sent: what the server is told, and what max_attempts counts."""
+    killed: bool = False
+    """The run was broken off during an attempt."""
+
+
+def _failure(attempts: int, result: Result) -> Failure:
+    asked = result.retry_after_s if result.retry_after_s == result.retry_after_s else None
+    return Failure(attempts, result.outcome, result.status, asked)
+
+
+def wait_until(clock: Callable[[], float], moment_s: float) -> float:
+    """Sleep until the clock shows that moment, not at all if it has passed; what it shows then."""
+    now_s = clock()
+    if now_s < moment_s:
+        gevent.sleep(moment_s - now_s)
+        now_s = clock()
+    return now_s

@@ -1,0 +1,108 @@
+"""Base against run: every figure, and the verdict over all of them. Pure.
+
+The intervals of all judged figures hold together with 95 % confidence (Bonferroni), so that more figures mean no more
+false alarms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.base.errors import ExitCode
+from harness.judge.compare.comparability import differences
+from harness.judge.compare.figure import Sides, compare_figure, missing
+from harness.judge.compare.noise import Noise
+from harness.judge.compare.results import Comparison, FigureComparison, Word, percent, signed
+from harness.judge.compare.run import ComparedRun
+from harness.judge.compare.tolerances import Tolerances
+from harness.run_folder.layout import RunRecord
+
+CONFIDENCE = 0.95
+_NAMED = 2
+"""Figures that a finding names; the others it counts."""
+_CODES: dict[Word, ExitCode] = {
+    "pass": ExitCode.PASSED,
+    "fail": ExitCode.FAILED,
+    "inconclusive": ExitCode.INVALID,
+}
+
+
+def unlike(base: Sequence[RunRecord], run: Sequence[RunRecord]) -> list[str]:
+    """In what the runs are unlike, a line each; empty where they can be compared. At least one run a side."""
+    first, *others = [*base, *run]
+    lines = [line for other in others for line in differences(first, other)]
+    seeds = [sorted({record.seed for record in side}) for side in (base, run)]
+    if seeds[0] != seeds[1]:
+        lines.append(f"seed: {', '.join(map(str, seeds[0]))} against {', '.join(map(str, seeds[1]))}")
+    return list(dict.fromkeys(lines))
+
+
+def compare(sides: Sides, tolerances: Tolerances, noise: Noise | None = None) -> Comparison:
+    """The judgement on base and run; `noise` is what calibration found out about this machine and scenario."""
+    there = [key for key in tolerances.judged if missing(key, sides) is None]
+    alpha = (1 - CONFIDENCE) / max(1, len(there))
+    figures = [compare_figure(key, sides, tolerances, noise, alpha) for key in tolerances.shown]
+    unsafe, invalid = _unsafe(sides.run), _invalid(sides)
+    if invalid:
+        figures = [figure.model_copy(update={"verdict": "not judged", "reason": ""}) for figure in figures]
+    word = _word(figures, unsafe=bool(unsafe), invalid=bool(invalid))
+    return Comparison(
+        verdict=word,
+        exit_code=_CODES[word],
+        finding=_finding(figures, unsafe=bool(unsafe), invalid=bool(invalid)),
+        reasons=[*unsafe, *invalid],
+        unlike=unlike([one.record for one in sides.base], [one.record for one in sides.run]),
+        confidence=CONFIDENCE,
+        calibration="" if noise is None else f"{noise.runs} runs, {noise.made_at}",
+        base=[one.facts for one in sides.base],
+        run=[one.facts for one in sides.run],
+        figures=figures,
+    )
+
+
+def _unsafe(side: Sequence[ComparedRun]) -> list[str]:
+    return [
+        f"{one.path} is not safe: its audit holds {one.unsafe:,} {'page' if one.unsafe == 1 else 'pages'} against the server"
+        for one in side
+        if one.unsafe
+    ]
+
+
+def _invalid(sides: Sides) -> list[str]:
+    return [f"{one.path} is no measurement to compare: {reason}" for one in sides.runs for reason in one.reasons]
+
+
+def _word(figures: Sequence[FigureComparison], *, unsafe: bool, invalid: bool) -> Word:
+    judged = [figure.verdict for figure in figures]
+    if unsafe:
+        return "fail"
+    if invalid:
+        return "inconclusive"
+    if "fail" in judged:
+        return "fail"
+    return "pass" if "pass" in judged and "inconclusive" not in judged else "inconclusive"
+
+
+def _finding(figures: Sequence[FigureComparison], *, unsafe: bool, invalid: bool) -> str:
+    """The comparison in a sentence."""
+    if unsafe:
+        return "The server of the run did not keep what it acknowledged"
+    if invalid:
+        return "Nothing can be said: not every run is a measurement to be trusted"
+    worse = [figure for figure in figures if figure.verdict == "fail"]
+    if worse:
+        named = "; ".join(_in_words(figure) for figure in worse[:_NAMED])
+        return f"Worse: {named}{f'; and {len(worse) - _NAMED} more' if len(worse) > _NAMED else ''}"
+    unsure = [figure.key for figure in figures if figure.verdict == "inconclusive"]
+    if unsure:
+        return f"Inconclusive: {', '.join(unsure)}"
+    held = [figure for figure in figures if figure.verdict == "pass"]
+    if not held:
+        return "Nothing could be compared: the runs are too small for every figure"
+    return f"No figure of {len(held)} is worse by more than {percent(max(figure.tolerance or 0.0 for figure in held))}"
+
+
+def _in_words(figure: FigureComparison) -> str:
+    if figure.change is None or figure.change.change is None:
+        return f"{figure.key} without end"
+    return f"{figure.key} {signed(figure.change.change)}"

@@ -1,0 +1,128 @@
+"""The comparison's results as frozen types: the content of comparison.json."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from harness.base.errors import BrokenRunError
+from harness.base.safe_files import content_of, why_unread
+from harness.run_folder.layout import RunFolder
+
+Word = Literal["pass", "fail", "inconclusive"]
+FigureVerdict = Literal["pass", "fail", "inconclusive", "not compared", "not judged"]
+How = Literal["blocks of time", "pairs of seeds", "runs", ""]
+
+
+class _Result(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class RunFacts(_Result):
+    """One run of a side."""
+
+    path: str
+    id: str
+    seed: int
+    valid: bool
+    reasons: list[str]
+    """Why it is no measurement to compare; empty where it is."""
+
+
+FAR = 10.0
+"""A bound so many times the change itself, or so small a part of it, tells nothing but that nothing is known."""
+
+
+class Change(_Result):
+    """From base to run, relative: 0.2 is 20 % more. None is without bound, or no figure."""
+
+    change: float | None
+    low: float | None
+    high: float | None
+    how: How
+    """What the interval is drawn from; empty where there is none."""
+    drawn_from: str
+    """The same in words, with numbers."""
+
+    @property
+    def telling(self) -> tuple[float | None, float | None]:
+        """`low` and `high`; None also where one is so far from the change that it tells nothing."""
+        if self.change is None:
+            return None, None
+        middle = 1 + self.change
+        low = None if self.low is None or (1 + self.low) * FAR < middle else self.low
+        return low, None if self.high is None or 1 + self.high > FAR * middle else self.high
+
+
+class FigureComparison(_Result):
+    """One figure of both sides."""
+
+    key: str
+    unit: Literal["s", "ratio", "per_s", ""]
+    better: Literal["lower", "higher"]
+    base: float | None
+    """In base units; the geometric mean of several runs. None where there is no such figure, or it is infinite."""
+    run: float | None
+    change: Change | None
+    tolerance: float | None
+    """How much worse it may be; None where it is shown and not judged."""
+    detectable: float | None
+    """The smallest change that this machine can tell from none, as calibrated; None without a calibration."""
+    verdict: FigureVerdict
+    reason: str
+    """Why, in words."""
+
+
+class Comparison(_Result):
+    """Base against run."""
+
+    format: int = 1
+    verdict: Word
+    exit_code: int
+    finding: str
+    """In a sentence."""
+    reasons: list[str]
+    """What stands above the figures: invalid runs, lost pages."""
+    unlike: list[str]
+    """What differs beside the figures; not empty only with --force."""
+    confidence: float
+    """Of all intervals of judged figures together."""
+    calibration: str
+    """Which calibration was used, in words; empty for none."""
+    base: list[RunFacts]
+    run: list[RunFacts]
+    figures: list[FigureComparison]
+
+
+def load_comparison(folder: RunFolder) -> Comparison | None:
+    """How a run compared with its baseline; None where it wasn't. Raises BrokenRunError where the file is none of ours."""
+    try:
+        return Comparison.model_validate_json(content_of(folder.comparison))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        message = f"{folder.comparison} can't be read: {why_unread(error)}"
+        raise BrokenRunError(message) from None
+
+
+def percent(ratio: float) -> str:
+    """A change or a tolerance as people write it.
+
+    >>> percent(0.05), percent(0.1234), percent(-0.2), percent(0.0004), percent(30.0)
+    ('5 %', '12 %', '-20 %', '0.04 %', '3,000 %')
+    """
+    size = abs(ratio) * 100
+    text = f"{size:,.{0 if size >= 9.95 else 1 if size >= 0.095 else 2}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return f"{'-' if ratio < 0 and text != '0' else ''}{text} %"
+
+
+def signed(ratio: float) -> str:
+    """A change with its sign.
+
+    >>> signed(0.2), signed(-0.0312), signed(0.0), signed(-0.000001)
+    ('+20 %', '-3.1 %', '0 %', '0 %')
+    """
+    text = percent(ratio)
+    return f"+{text}" if ratio > 0 and text != "0 %" else text

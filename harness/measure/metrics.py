@@ -1,0 +1,129 @@
+"""The generator's Prometheus instruments: a live view, fed in batches from the journal; the journal's rows are the truth.
+
+An instrument of prometheus-client takes a lock for every observation, which under gevent is Python code: at thousands of attempts a
+second that cost more than sending them. So plain numbers are counted here, and made into families when someone looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from harness.base.model import ANSWERED, DELIVERED, OUTCOMES, TIMED_OUT, Outcome
+from harness.run_folder.journal import Kind
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+BUCKETS_S = (
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 30.0, 60.0,
+)  # fmt: skip
+"""Upper bounds of the histograms' buckets, seconds; a run adds the limits of its thresholds."""
+
+_LATENESS_BUCKETS_S = (0.0005, 0.001, 0.002, *BUCKETS_S)
+
+
+def _are(outcomes: Iterable[Outcome]) -> npt.NDArray[np.bool_]:
+    """By an outcome's number, whether it is one of these."""
+    wanted = frozenset(outcomes)
+    return np.array([outcome in wanted for outcome in OUTCOMES])
+
+
+_TIMED = _are(ANSWERED | TIMED_OUT)
+_SENT = ~_are({Outcome.WITHHELD, Outcome.GENERATOR_ERROR})
+_DELIVERED = _are(DELIVERED)
+
+
+class Telemetry(Collector):
+    """Instruments of one worker, named as in docs/reference/metrics.md, in a registry of their own."""
+
+    def __init__(self, limits_s: Sequence[float], run: dict[str, str]) -> None:
+        """`limits_s` become bucket bounds too; `run` are the labels of harness_run_info."""
+        bounds = sorted({*BUCKETS_S, *limits_s})
+        self.pages_due = 0
+        self.stations_completed = 0
+        self.in_flight = 0
+        self.loop_lag_s = 0.0
+        self._by_outcome = np.zeros(len(OUTCOMES), dtype=np.int64)
+        self._sent_bytes = 0
+        self._retries: dict[Outcome, int] = {}
+        self._response = _Distribution("harness_response_seconds", "From due to the answer's end", bounds)
+        self._service = _Distribution("harness_service_seconds", "From connecting to the answer's end", bounds)
+        self._lateness = _Distribution("harness_lateness_seconds", "From due to connecting", _LATENESS_BUCKETS_S)
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.registry.register(self)
+        Gauge("harness_run_info", "The run", list(run), registry=self.registry).labels(**run).set(1)
+
+    def count(self, records: npt.NDArray[np.void]) -> None:
+        """Count the attempts that are over, of what the journal has noted. Shape (n,), dtype journal.RECORD."""
+        ends = records[records["kind"] == Kind.END]
+        if not len(ends):
+            return
+        outcome = ends["outcome"]
+        self._by_outcome += np.bincount(outcome, minlength=len(OUTCOMES))
+        self._sent_bytes += int(ends["sent_bytes"].sum())
+        timed, sent = ends[_TIMED[outcome]], ends[_SENT[outcome]]
+        self._response.observe(timed["done_s"] - timed["due_s"])
+        self._service.observe(timed["done_s"] - timed["sent_s"])
+        self._lateness.observe(sent["sent_s"] - sent["due_s"])
+
+    def retry(self, reason: Outcome) -> None:
+        """Count a retry."""
+        self._retries[reason] = self._retries.get(reason, 0) + 1
+
+    def collect(self) -> Iterable[Metric]:
+        """The families as they stand now."""
+        attempts = CounterMetricFamily("harness_attempts", "Attempts that are over", labels=["outcome"])
+        for outcome, count in zip(OUTCOMES, self._by_outcome.tolist(), strict=True):
+            attempts.add_metric([outcome.value], count)
+        retries = CounterMetricFamily("harness_retries", "Retries decided upon, by what went wrong", labels=["reason"])
+        for reason, count in self._retries.items():
+            retries.add_metric([reason.value], count)
+        delivered = int(self._by_outcome[_DELIVERED].sum())
+        yield attempts
+        yield CounterMetricFamily("harness_pages_due", "Pages whose station has turned up", self.pages_due)
+        yield CounterMetricFamily("harness_pages_delivered", "Pages acknowledged", delivered)
+        yield CounterMetricFamily(
+            "harness_stations_completed", "Stations whose every page is acknowledged", self.stations_completed
+        )
+        yield CounterMetricFamily("harness_sent_bytes", "Bytes of requests sent", self._sent_bytes)
+        yield retries
+        yield GaugeMetricFamily("harness_attempts_in_flight", "Attempts under way", self.in_flight)
+        yield from (one.family() for one in (self._response, self._service, self._lateness))
+        yield GaugeMetricFamily(
+            "harness_loop_lag_seconds", "Worst delay of the event loop in a second", self.loop_lag_s
+        )
+
+    def exposition(self) -> bytes:
+        """All instruments in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class _Distribution:
+    """A histogram."""
+
+    def __init__(self, name: str, says: str, bounds: Sequence[float]) -> None:
+        self._name = name
+        self._says = says
+        self._bounds = np.array(bounds)
+        self._counts = np.zeros(len(bounds) + 1, dtype=np.int64)
+        self._sum = 0.0
+
+    def observe(self, values: npt.NDArray[np.float64]) -> None:
+        """Count values; one on a bound belongs below it."""
+        self._counts += np.bincount(np.searchsorted(self._bounds, values), minlength=len(self._counts))
+        self._sum += float(values.sum())
+
+    def family(self) -> HistogramMetricFamily:
+        """As Prometheus wants it: counts up to each bound."""
+        names = [*map(floatToGoString, self._bounds.tolist()), "+Inf"]
+        buckets = list(zip(names, np.cumsum(self._counts).tolist(), strict=True))
+        return HistogramMetricFamily(self._name, self._says, buckets=buckets, sum_value=self._sum)

@@ -1,0 +1,138 @@
+"""Scrapes every target once a second into the run folder, each in a thread of its own.
+
+A target that doesn't answer is recorded as such and stops nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from harness.run_folder.scrape_log import Scrape, append
+from harness.target.tls import Secure
+
+INTERVAL_S = 1.0
+_TIMEOUT_S = 2.0
+_WHOLE_ANSWER_S = 5.0
+"""For all of an answer: one that drips would never run into the socket's own time limit."""
+_LATE = f"not whole within {_WHOLE_ANSWER_S:g} s"
+_LARGEST_BYTES = 16 * 1024 * 1024
+
+
+class Collector:
+    """Scrapes from `start` to `stop`; `take` scrapes everything once more, at once."""
+
+    def __init__(
+        self,
+        folder: Path,
+        targets: Mapping[str, str],
+        clock: Callable[[], float],
+        on_scrape: Callable[[Scrape], None] = lambda _: None,
+        secure: Secure | None = None,
+    ) -> None:
+        """`targets` maps a name to the URL of its metrics; `clock` gives seconds since T0.
+
+        `on_scrape` is called from the target's thread. `secure` is for https URLs.
+        """
+        self._folder = folder
+        self._targets = dict(targets)
+        self._clock = clock
+        self._on_scrape = on_scrape
+        self._secure = secure
+        self._stopped = threading.Event()
+        self.unwritten = ""
+        """Why a scrape could not be written down; empty if all could."""
+        self._locks = {name: threading.Lock() for name in targets}
+        self._threads = [
+            threading.Thread(target=self._run, args=(name,), name=f"scrape-{name}", daemon=True) for name in targets
+        ]
+
+    def start(self) -> None:
+        """Begin to scrape, a second apart."""
+        for thread in self._threads:
+            thread.start()
+
+    def take(self) -> None:
+        """Scrape every target now; returns when all have answered or failed."""
+        for name in list(self._targets):
+            self._scrape(name)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Scrape these targets no more."""
+        for name in names:
+            self._targets.pop(name, None)
+
+    def stop(self) -> None:
+        """End the threads."""
+        self._stopped.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(_TIMEOUT_S + INTERVAL_S)
+
+    def _run(self, name: str) -> None:
+        due = self._clock()
+        while not self._stopped.wait(max(0.0, due - self._clock())):
+            self._scrape(name)
+            due = max(due + INTERVAL_S, self._clock())
+
+    def _scrape(self, name: str) -> None:
+        url = self._targets.get(name)
+        if url is None:
+            return
+        with self._locks[name]:
+            text, error = _get(url, self._secure)
+            scrape = Scrape(name, self._clock(), text, error)
+            try:
+                append(self._folder, scrape)
+            except OSError as lack:  # the run goes on, and says in the end what is missing
+                self.unwritten = f"a scrape of {name} could not be written: {lack.strerror}"
+        self._on_scrape(scrape)
+
+
+def _get(url: str, secure: Secure | None) -> tuple[str, str]:
+    """The exposition and "", or "" and what went wrong. Bounded in bytes and in time."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
+    late = threading.Event()
+    try:
+        connection.connect()
+        if parts.scheme == "https" and secure is not None:
+            connection.sock = secure.context.wrap_socket(connection.sock, server_hostname=secure.server_name)
+        with _hung_up_after(connection.sock, _WHOLE_ANSWER_S, late):
+            connection.request("GET", parts.path or "/metrics")
+            answer = connection.getresponse()
+            body = answer.read(_LARGEST_BYTES + 1)
+    except (OSError, http.client.HTTPException, ValueError, RuntimeError) as error:  # RuntimeError: no more threads
+        return "", _LATE if late.is_set() else f"{type(error).__name__}: {str(error)[:200]}"
+    finally:
+        connection.close()
+    if late.is_set():
+        return "", _LATE
+    if answer.status != http.HTTPStatus.OK:
+        return "", f"HTTP status {answer.status}"
+    if len(body) > _LARGEST_BYTES:
+        return "", f"more than {_LARGEST_BYTES:,} bytes"
+    return body.decode("utf-8", "replace"), ""
+
+
+@contextlib.contextmanager
+def _hung_up_after(connection: socket.socket, seconds: float, late: threading.Event) -> Iterator[None]:
+    """Cut the connection (and say so in `late`) unless the block is left in time."""
+
+    def hang_up() -> None:
+        late.set()
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, hang_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -1,0 +1,140 @@
+"""The Parquet tables of a run folder: plan, attempts, stored. See docs of the run folder for their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.base.errors import BrokenRunError
+from harness.base.model import Page
+from harness.run_folder.layout import RunFolder
+from harness.run_folder.parquet import copy_to, database, fetch
+
+if TYPE_CHECKING:
+    from harness.run_folder.parquet import Column
+
+PLAN_COLUMNS = ("station", "form", "page", "due_s", "size_bytes", "sha256", "reading")
+STORED_COLUMNS = ("station", "form", "page", "sha256", "size_bytes", "reading", "stored_at")
+
+_PLAN_QUERY = "SELECT station, form, page, due_s, size_bytes, sha256, reading FROM "
+_STORED_QUERY = "SELECT station, form, page, sha256, size_bytes, reading, stored_at FROM "
+_DUE_QUERY = "SELECT station, min(due_s) AS due_s FROM read_parquet(?) WHERE isfinite(due_s) GROUP BY 1 ORDER BY 1"
+_PLAN_TYPES: dict[str, np.dtype[Any]] = {
+    "page": np.dtype("<i4"),
+    "due_s": np.dtype("<f8"),
+    "size_bytes": np.dtype("<i8"),
+}
+_STORED_TYPES: dict[str, np.dtype[Any]] = {
+    "page": np.dtype("<i4"),
+    "size_bytes": np.dtype("<i8"),
+    "stored_at": np.dtype("<f8"),
+}
+_TEXT: np.dtype[Any] = np.dtype(object)
+_STORED_TABLE = """
+    CREATE TEMP TABLE stored (
+        station VARCHAR, form VARCHAR, page INTEGER, sha256 VARCHAR, size_bytes BIGINT, reading VARCHAR, stored_at DOUBLE
+    )
+"""
+_MAY_MISS = frozenset({"reading", "stored_at"})
+_ROWS_AT_ONCE = 50_000
+
+
+def write_plan(path: Path, pages: Iterable[Page] | Mapping[str, Sequence[Any] | Column]) -> None:
+    """Write plan.parquet: a row a page, in the order given, which the journal names pages by.
+
+    `pages` are Page objects in the order of their index, or the columns `PLAN_COLUMNS`, each of shape (n,): the way for
+    a million pages. The same pages give the same bytes.
+    """
+    columns = pages if isinstance(pages, Mapping) else _columns_of(pages)
+    typed = _typed(columns, PLAN_COLUMNS, _PLAN_TYPES)
+    with database(plan=typed) as connection:
+        copy_to(connection, _PLAN_QUERY + "plan", path)
+
+
+def read_plan(path: Path) -> dict[str, Column]:
+    """Columns of plan.parquet in the order of the pages' indices.
+
+    Raises BrokenRunError where it is missing or no plan: without a plan there are no figures.
+    """
+    with database() as connection:
+        return fetch(connection, _PLAN_QUERY + "read_parquet(?)", path)
+
+
+def planned_due(folder: Path) -> dict[str, float]:
+    """Station code -> due time, seconds, as a run's folder planned it: what another run can replay.
+
+    Of a closed run only each phone's first station has one.
+
+    Raises BrokenRunError where the folder has no plan.
+    """
+    plan = RunFolder(folder).plan
+    must_exist(plan)
+    with database() as connection:
+        rows = fetch(connection, _DUE_QUERY, plan)
+    return dict(zip(rows["station"].tolist(), rows["due_s"].tolist(), strict=True))
+
+
+def write_stored(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write stored.parquet from what the server says it holds, a mapping with `STORED_COLUMNS` a row; nothing if `rows` raises.
+
+    Sorted by key, then time. A page stored twice has two rows. `reading` and `stored_at` (Unix seconds by the server's
+    clock) may be missing or None: then the server doesn't tell. Rows are taken as they come, so that a million fit. Raises
+    KeyError where a row has no station, form, page, sha256 or size_bytes.
+    """
+    with database() as connection:
+        connection.execute(_STORED_TABLE)
+        source = iter(rows)
+        while listed := list(islice(source, _ROWS_AT_ONCE)):
+            columns = {
+                name: [row.get(name) if name in _MAY_MISS else row[name] for row in listed] for name in STORED_COLUMNS
+            }
+            columns["stored_at"] = [float("nan") if at is None else at for at in columns["stored_at"]]
+            connection.register("batch", _typed(columns, STORED_COLUMNS, _STORED_TYPES))
+            connection.execute("INSERT INTO stored SELECT * FROM batch")
+        copy_to(connection, _STORED_QUERY + "stored ORDER BY station, form, page, stored_at, sha256", path)
+
+
+def read_stored(path: Path) -> dict[str, Column] | None:
+    """Columns of stored.parquet, or None where the server's store was never read."""
+    if not path.exists():
+        return None
+    with database() as connection:
+        return fetch(connection, _STORED_QUERY + "read_parquet(?)", path)
+
+
+def _columns_of(pages: Iterable[Page]) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {name: [] for name in PLAN_COLUMNS}
+    for number, page in enumerate(pages):
+        if page.index != number:
+            message = f"page {page.index} stands at row {number} of the plan"
+            raise ValueError(message)
+        for name, column in columns.items():
+            column.append(getattr(page, name))
+    return columns
+
+
+def _typed(
+    columns: Mapping[str, Sequence[Any] | Column], names: Sequence[str], types: Mapping[str, np.dtype[Any]]
+) -> dict[str, Column]:
+    typed = {}
+    for name in names:
+        dtype = types.get(name, _TEXT)
+        column = columns[name]
+        if dtype == _TEXT and isinstance(column, np.ndarray) and column.dtype != _TEXT:
+            column = column.tolist()
+        typed[name] = np.asarray(column, dtype=dtype)
+    if len({len(column) for column in typed.values()}) > 1:
+        message = f"columns of unlike lengths: { {name: len(column) for name, column in typed.items()} }"
+        raise ValueError(message)
+    return typed
+
+
+def must_exist(path: Path) -> None:
+    """Raise BrokenRunError where a file that nothing can be done without is missing."""
+    if not path.exists():
+        message = f"{path} is missing: without it there are no figures"
+        raise BrokenRunError(message)

@@ -1,0 +1,1 @@
+"""The leader: one run, experiments, calibration, remote workers."""

@@ -1,0 +1,144 @@
+"""Runs an experiment's cells one after another: with progress and time left, and without repeating what is finished."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from harness.analysis.experiment import CellFigures, ExperimentFigures, cell_figures, variant_figures
+from harness.base.errors import BrokenRunError, UsageError
+from harness.base.signals import Signals
+from harness.judge.thresholds.evaluate import limits_s
+from harness.judge.verdict import load_verdict
+from harness.plan import make_plan
+from harness.run_folder.layout import RunFolder, RunRecord, write_json
+from harness.runner.eta import Pace
+from harness.runner.finish import draw
+from harness.runner.live_stats import View
+from harness.runner.run import Run
+from harness.runner.run_spec import Order
+from harness.runner.subprocesses import Interruption
+from harness.scenario.experiment import Cell, Experiment
+
+_COMPARING_S = 2.0
+"""Comparing the cells and drawing them takes about so long (measured, 30 cells)."""
+_FINISHED = {"completed", "deadline"}
+
+
+class Matrix:
+    """The cells of one experiment and their folder."""
+
+    def __init__(self, experiment: Experiment, cells: Sequence[Cell], folder: Path, command: list[str]) -> None:
+        self._experiment = experiment
+        self._cells = cells
+        self._folder = folder
+        self._command = command
+        self._pace = Pace()
+
+    def check_folder(self) -> None:
+        """Raise UsageError if the folder holds cells of another experiment."""
+        for cell in self._cells:
+            record = _record(self._run_folder(cell))
+            if record is not None and record.scenario != cell.scenario.resolved():
+                message = f"{self._run_folder(cell).path} is a run of another scenario: choose another --out"
+                raise UsageError(message)
+
+    def run(self, view: Callable[[str], View], say: Callable[[str], None], signals: Signals) -> bool:
+        """Run every cell that isn't finished; False if it was interrupted. `view` makes a view of a cell's title."""
+        waiting = [cell for cell in self._cells if not self._is_finished(cell)]
+        done = len(self._cells) - len(waiting)
+        if done:
+            say(f"{done} of {len(self._cells)} cells are finished already")
+        while waiting:
+            cell = waiting[0]
+            left = f"{'about' if self._pace.is_known else 'at most'} {_clock(self._pace.left_s(waiting) + _COMPARING_S)} left"
+            say(f"cell {done + 1} of {len(self._cells)}: {cell.variant.name}, seed {cell.seed}; {left}")
+            began = time.monotonic()
+            if not self._run_cell(cell, view(f"{cell.variant.name}, seed {cell.seed}"), signals):
+                return False
+            self._pace.finished(cell, time.monotonic() - began)
+            waiting.pop(0)
+            done += 1
+        return True
+
+    def figures(self) -> ExperimentFigures:
+        """What the finished cells say; also written to experiment.json."""
+        by_variant = {variant.name: self._cells_of(variant.name) for variant in self._experiment.variants}
+        first = next(iter(by_variant.values()))
+        base = self._cells[0].scenario
+        found = ExperimentFigures(
+            name=self._experiment.name,
+            title=self._experiment.title,
+            base=self._experiment.base,
+            seeds=list(self._experiment.seeds),
+            at_s=list(self._experiment.at),
+            deadline_s=base.deadline,
+            time_scale=base.time_scale,
+            variants=[
+                variant_figures(variant.name, variant.set, by_variant[variant.name], first)
+                for variant in self._experiment.variants
+            ],
+            planned_cells=len(self._cells),
+        )
+        write_json(self._folder / "experiment.json", found.model_dump(mode="json"))
+        return found
+
+    def _run_cell(self, cell: Cell, view: View, signals: Signals) -> bool:
+        folder = self._run_folder(cell)
+        if folder.path.exists():
+            shutil.rmtree(folder.path)  # an unfinished cell of ours: check_folder has seen to that
+        assertions = assertions_of(cell)
+        order = Order(
+            scenario=cell.scenario,
+            plan=make_plan(cell.scenario),
+            folder=folder,
+            run_id=f"{self._experiment.name}/{cell.name}",
+            command=self._command,
+            limits_s=limits_s(assertions),
+        )
+        try:
+            Run(order, view, signals).execute()
+        except Interruption:
+            return False
+        ended = folder.read_run().ended
+        if ended is not None and ended.how in {"interrupted", "terminated"}:
+            return False
+        draw(folder, assertions)
+        return signals.heard is None
+
+    def _cells_of(self, variant: str) -> list[CellFigures]:
+        found = []
+        for cell in self._cells:
+            if cell.variant.name == variant and self._is_finished(cell):
+                folder = self._run_folder(cell)
+                verdict = draw(folder, assertions_of(cell)) if not folder.page.exists() else load_verdict(folder)
+                valid, safety = verdict.validity.valid, None if verdict.safety == "unknown" else verdict.safety
+                at_s = self._experiment.at
+                found.append(cell_figures(folder, variant, cell.seed, at_s, valid=valid, safety=safety))
+        return found
+
+    def _run_folder(self, cell: Cell) -> RunFolder:
+        return RunFolder(self._folder / "runs" / cell.name)
+
+    def _is_finished(self, cell: Cell) -> bool:
+        record = _record(self._run_folder(cell))
+        return record is not None and record.ended is not None and record.ended.how in _FINISHED
+
+
+def assertions_of(cell: Cell) -> list[str]:
+    """The thresholds of a cell's scenario."""
+    return [threshold.assertion for threshold in cell.scenario.thresholds]
+
+
+def _record(folder: RunFolder) -> RunRecord | None:
+    try:
+        return folder.read_run()
+    except BrokenRunError:
+        return None
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -1,0 +1,43 @@
+"""Workers of this machine that live and say nothing: stopped, starved of their core, or stuck. One that dies is told by its end.
+
+What a worker is heard by are its scrapes. Workers of other machines have pulses of their own (harness/drive/distributed/leader_session.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from harness.run_folder.scrape_log import Scrape
+
+SILENT_S = 5.0
+"""A worker that has answered no scrape for so long is lost: its stations' times pass meanwhile."""
+_LEAST_FAILED = 2
+"""Scrapes that must have failed by then, so that a harness which slept itself takes nobody for silent."""
+_OUR_OWN = ("OSError:", "RuntimeError:")
+"""Errors of a scrape that the harness's own want of descriptors, ports or threads makes; what a worker does has other names."""
+
+
+class SilentWorkers:
+    """Of one run, from T0 on."""
+
+    def __init__(self, targets: Iterable[str], tell: Callable[[int, str], None]) -> None:
+        """`targets` are scraped by these names (`worker-0`, …); `tell` hears, once each, the rank that is silent and why."""
+        self._heard_s = dict.fromkeys(targets, 0.0)
+        self._failed = dict.fromkeys(self._heard_s, 0)
+        self._tell = tell
+
+    def see(self, scrape: Scrape) -> None:
+        """Note whether a worker answered. A target's scrapes come one after another, each target's from a thread of its own."""
+        name = scrape.target
+        if name not in self._heard_s:
+            return
+        if scrape.error.startswith(_OUR_OWN):
+            return
+        if not scrape.error:
+            self._heard_s[name], self._failed[name] = scrape.t_s, 0
+            return
+        self._failed[name] += 1
+        silent_s = scrape.t_s - self._heard_s[name]
+        if silent_s >= SILENT_S and self._failed[name] >= _LEAST_FAILED:
+            del self._heard_s[name]
+            self._tell(int(name.rpartition("-")[2]), f"it answered nothing for {silent_s:.1f} s ({scrape.error})")

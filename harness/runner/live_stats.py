@@ -1,0 +1,176 @@
+"""Where a run stands, from the latest scrapes: what the live view shows. A view: the rows are the truth."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from harness.base.model import NOT_FAILURES, Outcome
+from harness.run_folder.layout import RunRecord
+from harness.run_folder.scrape_log import Scrape
+from reports.terminal import Snapshot
+
+_WANTED = re.compile(
+    r"^(?:harness_(?:attempts_total|attempts_in_flight|pages_due_total|pages_delivered_total|stations_completed_total"
+    r"|response_seconds_bucket)|mock_server_(?:queue_depth|workers_busy))(?=[{ ]).*$",
+    re.MULTILINE,
+)
+_WINDOW_S = 5.0
+_QUIET = {str(outcome) for outcome in NOT_FAILURES}
+
+
+class View(Protocol):
+    """Who watches a run."""
+
+    def say(self, text: str) -> None:
+        """Hear what is being done."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """See where the run stands; called several times a second."""
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """Sums over the generator's workers at one time."""
+
+    t_s: float
+    due: float
+    delivered: float
+    answered: float
+    buckets: dict[float, float]
+    """Responses up to each bound, cumulative."""
+
+
+@dataclass
+class _Target:
+    sums: dict[str, float] = field(default_factory=dict)
+    outcomes: dict[str, float] = field(default_factory=dict)
+    buckets: dict[float, float] = field(default_factory=dict)
+
+
+class LiveFigures:
+    """Takes scrapes from the collector's threads, gives a snapshot to the view."""
+
+    def __init__(self, record: RunRecord, stations: int, pages: int) -> None:
+        self._record = record
+        self._stations = stations
+        self._pages = pages
+        self._targets: dict[str, _Target] = {}
+        self._history: deque[_Moment] = deque()
+        self._lock = threading.Lock()
+
+    def see(self, scrape: Scrape) -> None:
+        """Take a scrape; one that failed changes nothing."""
+        if not scrape.text or not scrape.target.startswith(("server", "worker-")):
+            return  # what a target of the user's tells of itself stays in its own file
+        try:
+            target = _read(scrape.text)
+        except (ValueError, KeyError, IndexError):
+            return  # no exposition: the scrape is kept as it came, the view shows the one before
+        with self._lock:
+            self._targets[scrape.target] = target
+            self._history.append(self._moment(scrape.t_s))
+            while len(self._history) > 2 and self._history[1].t_s < scrape.t_s - _WINDOW_S:
+                self._history.popleft()
+
+    def snapshot(self, now_s: float) -> Snapshot:
+        """Where the run stands now."""
+        with self._lock:
+            first = self._history[0] if self._history else _Moment(now_s, 0, 0, 0, {})
+            last = self._history[-1] if self._history else first
+            outcomes = self._outcomes()
+            sums = {name: self._sum(name) for name in ("stations", "in_flight", "queue_depth", "workers_busy")}
+        span = max(last.t_s - first.t_s, 1.0)
+        recent = {bound: last.buckets[bound] - first.buckets.get(bound, 0.0) for bound in last.buckets}
+        return Snapshot(
+            t_s=max(0.0, now_s),
+            deadline_s=self._record.deadline_s,
+            phase=self._phase(now_s),
+            stations_planned=self._stations,
+            stations_completed=int(sums["stations"] or 0),
+            pages_planned=self._pages,
+            pages_delivered=int(last.delivered),
+            pages_due=int(last.due),
+            offered_per_s=(last.due - first.due) / span,
+            goodput_per_s=(last.delivered - first.delivered) / span,
+            throughput_per_s=(last.answered - first.answered) / span,
+            failures={name: int(number) for name, number in outcomes.items() if name not in _QUIET},
+            p50_s=_bucket_quantile(recent, 0.5),
+            p95_s=_bucket_quantile(recent, 0.95),
+            queue_depth=sums["queue_depth"],
+            workers_busy=sums["workers_busy"],
+            in_flight=None if sums["in_flight"] is None else int(sums["in_flight"]),
+        )
+
+    def _phase(self, now_s: float) -> str:
+        return next((phase.name for phase in self._record.phases if phase.start_s <= now_s < phase.end_s), "clear")
+
+    def _sum(self, name: str) -> float | None:
+        found = [target.sums[name] for target in self._targets.values() if name in target.sums]
+        return sum(found) if found else None
+
+    def _outcomes(self) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for target in self._targets.values():
+            for name, number in target.outcomes.items():
+                found[name] = found.get(name, 0.0) + number
+        return found
+
+    def _moment(self, t_s: float) -> _Moment:
+        buckets: dict[float, float] = {}
+        for target in self._targets.values():
+            for bound, number in target.buckets.items():
+                buckets[bound] = buckets.get(bound, 0.0) + number
+        unanswered = {str(outcome) for outcome in (Outcome.CENSORED, Outcome.WITHHELD, Outcome.GENERATOR_ERROR)}
+        answered = sum(number for name, number in self._outcomes().items() if name not in unanswered)
+        return _Moment(t_s, self._sum("due") or 0.0, self._sum("delivered") or 0.0, answered, buckets)
+
+
+_NAMES = {
+    "harness_pages_due_total": "due",
+    "harness_pages_delivered_total": "delivered",
+    "harness_stations_completed_total": "stations",
+    "harness_attempts_in_flight": "in_flight",
+    "mock_server_queue_depth": "queue_depth",
+    "mock_server_workers_busy": "workers_busy",
+}
+
+
+def _read(text: str) -> _Target:
+    target = _Target()
+    lines = "\n".join([*_WANTED.findall(text), ""])
+    for family in text_string_to_metric_families(lines):
+        for sample in family.samples:
+            if sample.name in _NAMES:
+                target.sums[_NAMES[sample.name]] = sample.value
+            elif sample.name == "harness_attempts_total":
+                target.outcomes[sample.labels["outcome"]] = sample.value
+            elif sample.name == "harness_response_seconds_bucket":
+                target.buckets[float(sample.labels["le"])] = sample.value
+    return target
+
+
+def _bucket_quantile(cumulative: dict[float, float], quantile: float) -> float | None:
+    """Quantile from cumulative bucket counts, linear within a bucket; None without a count.
+
+    >>> _bucket_quantile({1.0: 5.0, 2.0: 10.0, float("inf"): 10.0}, 0.75)
+    1.5
+    """
+    bounds = sorted(cumulative)
+    total = cumulative[bounds[-1]] if bounds else 0.0
+    if total <= 0:
+        return None
+    rank, below, low = quantile * total, 0.0, 0.0
+    for bound in bounds:
+        if cumulative[bound] >= rank:
+            if bound == float("inf"):
+                return low
+            inside = cumulative[bound] - below
+            return low + (bound - low) * ((rank - below) / inside if inside else 1.0)
+        below, low = cumulative[bound], bound
+    return low

@@ -1,0 +1,1 @@
+"""Requests and responses: routes, authentication, admin and public APIs, metrics."""

@@ -1,0 +1,169 @@
+"""Who may upload: stations, their PINs, and the tokens that stand for them."""
+
+from __future__ import annotations
+
+import csv
+import hmac
+import secrets
+import sqlite3
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from mock_server.http.responses import Problem, retry_after
+from mock_server.profile.profile import ServerProfile
+from mock_server.storage.store import Store
+from mock_server.upload.forms import is_station
+
+_TOKENS_A_STATION = 8
+_REMEMBERED_STATIONS = 50_000
+_MOST_TOKENS = 1_000_000
+"""Without a file of stations any code may log in: more tokens than an election needs are not kept."""
+_FORGOTTEN_A_LOGIN = 4
+
+
+class Stations:
+    """The stations that may log in; without a file any well-formed code may, with its last six digits as PIN."""
+
+    def __init__(self, pins: dict[str, str] | None = None, names: dict[str, str] | None = None) -> None:
+        self._pins = pins
+        self.names = names or {}
+
+    @classmethod
+    def read(cls, path: Path) -> Stations:
+        """The stations of a CSV file with the columns code, name and pin.
+
+        Raises ValueError naming the line that is wrong.
+        """
+        pins: dict[str, str] = {}
+        names: dict[str, str] = {}
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = csv.DictReader(file)
+            if not {"code", "pin"} <= set(rows.fieldnames or ()):
+                message = f"{path}: needs the columns code, name, pin"
+                raise ValueError(message)
+            for row in rows:
+                if not is_station(row["code"] or "") or not row["pin"]:
+                    message = f"{path}:{rows.line_num}: needs a code of 13 digits and a pin"
+                    raise ValueError(message)
+                pins[row["code"]] = row["pin"]
+                names[row["code"]] = row.get("name") or f"TPS {row['code'][-3:]}"
+        return cls(pins, names)
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The codes of the file, or nothing."""
+        return tuple(self._pins or ())
+
+    def pin(self, code: str) -> str | None:
+        """The PIN of a station, None if there is no such station."""
+        if self._pins is not None:
+            return self._pins.get(code)
+        return code[-6:] if is_station(code) else None
+
+
+class Accounts:
+    """Logins and tokens. Only digests of tokens are kept, and of a station's tokens only the latest eight."""
+
+    def __init__(
+        self, stations: Stations, profile: ServerProfile, store: Store, wall_clock: Callable[[], float] = time.time
+    ) -> None:
+        self._stations = stations
+        self._profile = profile
+        self._store = store
+        self._now = wall_clock
+        self._tokens: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
+        """In the order in which they were given, which is that in which they expire."""
+        self._of_station: dict[str, deque[bytes]] = {}
+        self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    async def load(self) -> None:
+        """Takes over the tokens of an earlier life, if the profile says so."""
+        if not self._profile.tokens_survive_restart:
+            await self._store.run("DELETE FROM tokens")
+            return
+        await self._store.run("DELETE FROM tokens WHERE expires_at <= ?", (self._now(),))
+        query = "SELECT digest, station, expires_at FROM tokens ORDER BY expires_at"
+        for key, station, expires_at in await self._store.run(query):
+            self._remember(bytes(key), station, expires_at)
+
+    async def login(self, station: str, pin: str) -> tuple[str, float]:
+        """A new token and the epoch at which it expires.
+
+        Raises Problem 401 for a wrong station or PIN, 429 after too many.
+        """
+        now = self._now()
+        count, until = self._wrong.get(station, (0, 0.0))
+        if now >= until:
+            count = 0
+        if count >= self._profile.pin_attempts:
+            raise Problem(429, "Too many wrong PINs", headers=retry_after(until - now))
+        expected = self._stations.pin(station)
+        right = hmac.compare_digest((expected or "\0").encode(), pin.encode("utf-8", "surrogatepass"))
+        if expected is None or not right:
+            if is_station(station):  # throttled whether it exists or not: who is asked must not tell
+                self._note_wrong(station, count + 1, now + self._profile.pin_window)
+            raise Problem(401, "Wrong station or PIN", headers={"WWW-Authenticate": "Bearer"})
+        self._wrong.pop(station, None)
+        token = secrets.token_urlsafe(24)
+        expires = now + self._profile.token_lifetime
+        forgotten = [*self._remember(digest(token), station, expires), *self._forget_old(now)]
+        if self._profile.tokens_survive_restart:
+            await self._store.do(lambda connection: _keep(connection, (digest(token), station, expires), forgotten))
+        return token, expires
+
+    def _note_wrong(self, station: str, count: int, until: float) -> None:
+        self._wrong.pop(station, None)
+        self._wrong[station] = (count, until)
+        if len(self._wrong) > _REMEMBERED_STATIONS:
+            self._wrong.popitem(last=False)
+
+    def _remember(self, token_digest: bytes, station: str, expires_at: float) -> list[bytes]:
+        """Lets a token count; the digests of those that are forgotten for it."""
+        self._tokens[token_digest] = (station, expires_at)
+        mine = self._of_station.setdefault(station, deque())
+        mine.append(token_digest)
+        return [self._forget(mine[0])] if len(mine) > _TOKENS_A_STATION else []
+
+    def _forget_old(self, now: float) -> Iterator[bytes]:
+        """Forgets what has expired, and the oldest of what is too much; a few at a time, each login its share."""
+        for _ in range(_FORGOTTEN_A_LOGIN):
+            oldest = next(iter(self._tokens))
+            if now < self._tokens[oldest][1] and len(self._tokens) <= _MOST_TOKENS:
+                return
+            yield self._forget(oldest)
+
+    def _forget(self, token_digest: bytes) -> bytes:
+        station, _ = self._tokens.pop(token_digest)
+        mine = self._of_station[station]
+        mine.remove(token_digest)
+        if not mine:
+            del self._of_station[station]
+        return token_digest
+
+    def station_of(self, authorization: str | None) -> str:
+        """The station whose token an Authorization header carries; raises Problem 401."""
+        scheme, _, token = (authorization or "").partition(" ")
+        known = self._tokens.get(digest(token.strip())) if scheme.lower() == "bearer" else None
+        if known is None:
+            raise Problem(401, "A token is needed", headers={"WWW-Authenticate": "Bearer"})
+        if self._now() >= known[1]:
+            raise Problem(401, "The token has expired", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+        return known[0]
+
+    def authorise(self, authorization: str | None, station: str) -> None:
+        """Raises Problem 401 without a good token, 403 with another station's."""
+        if self.station_of(authorization) != station:
+            raise Problem(403, "The token is another station's")
+
+
+def _keep(connection: sqlite3.Connection, token: tuple[bytes, str, float], forgotten: list[bytes]) -> None:
+    connection.execute("INSERT INTO tokens VALUES (?, ?, ?)", token)
+    connection.executemany("DELETE FROM tokens WHERE digest = ?", ((key,) for key in forgotten))
+
+
+def digest(token: str) -> bytes:
+    """What is kept of a token: looking it up by digest leaks nothing of the token by its timing."""
+    return sha256(token.encode("utf-8", "surrogatepass")).digest()

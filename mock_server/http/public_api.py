@@ -1,0 +1,214 @@
+"""The public read side, in the shape of KPU's: regions, sums at every level, stations.
+
+Everything is computed from what is stored, at most once in the profile's `public_cache`; between two computations
+everybody sees the same snapshot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import NamedTuple, TypeVar
+
+from aiohttp import web
+
+from mock_server.http.middleware import EXCHANGE, Handler
+from mock_server.http.responses import Problem, json_answer
+from mock_server.storage.aggregates import LEVELS, Region, Tally, region_path, with_rows, with_stations
+from mock_server.storage.store import Store
+from mock_server.upload.forms import PAGES, VOTES_PAGE
+
+_ROWS = """
+SELECT id, station, CASE page WHEN ? THEN reading ELSE '' END FROM pages
+WHERE form = 'ppwp' AND id > ? ORDER BY id
+"""
+_IMAGES = """
+SELECT page, stored_at, receipt FROM pages WHERE station = ? AND form = 'ppwp' AND id <= ? ORDER BY id
+"""
+_ITEMS_BETWEEN_PAUSES = 250
+_PAUSE_S = 0.0002
+_WARM_UP_AFTER_S = 2.0
+"""A restart has other things to do first: to be ready for uploads."""
+Item = TypeVar("Item")
+_CANDIDATES = ("100025", "100026", "100027")
+
+
+class Image(NamedTuple):
+    """A photo that is held."""
+
+    stored_at: float
+    receipt: str
+
+
+class PublicApi:
+    """The handlers, and the snapshot that they answer from."""
+
+    def __init__(self, store: Store, names: dict[str, str], codes: Iterable[str], cache_s: float) -> None:
+        self._store = store
+        self._names = names
+        self._codes = tuple(codes)
+        self._empty: Tally | None = None
+        self._tally = Tally()
+        self._deletions = 0
+        self._cache_s = cache_s
+        self._computed_s = float("-inf")
+        self._ts = ""
+        self._lock = asyncio.Lock()
+
+    def routes(self) -> dict[str, Handler]:
+        """Paths and their handlers."""
+        return {
+            "/wilayah/pemilu/ppwp/{path:.+}.json": self.children,
+            "/pemilu/hhcw/ppwp.json": self.nation,
+            "/pemilu/hhcw/ppwp/{path:.+}.json": self.result,
+            "/images/{name}": self.image,
+        }
+
+    async def warm_up(self) -> None:
+        """Adds up what an earlier process has stored, so that the first to ask need not wait for it."""
+        await asyncio.sleep(_WARM_UP_AFTER_S)
+        await self._latest()
+
+    async def _now(self, request: web.Request) -> Tally:
+        await request[EXCHANGE].begin("public")
+        return await self._latest()
+
+    async def _latest(self) -> Tally:
+        async with self._lock:
+            if time.monotonic() - self._computed_s >= self._cache_s:
+                self._tally = await asyncio.to_thread(self._computed)
+                self._computed_s = time.monotonic()
+                self._ts = _written(time.time())
+        return self._tally
+
+    def _computed(self) -> Tally:
+        deletions = self._store.deletions  # before the rows are read: a later deletion is noticed the next time
+        if self._empty is None:
+            self._tally = self._empty = with_stations(Tally(), _gently(self._codes))
+        known = self._tally if deletions == self._deletions else self._empty
+        self._deletions = deletions
+        return with_rows(known, _gently(self._store.read(_ROWS, (VOTES_PAGE, known.last_id))))
+
+    async def children(self, request: web.Request) -> web.Response:
+        """The regions (or stations) right below one."""
+        tally = await self._now(request)
+        code = _code_of(request.match_info["path"])
+        region = tally.regions.get(code) or (Region() if not code else None)
+        if region is None:
+            raise Problem(404, "No such region")
+        return json_answer([self._child(child) for child in sorted(region.children)])
+
+    def _child(self, code: str) -> dict[str, object]:
+        name = f"TPS {code[-3:]}" if len(code) == LEVELS[-1] else code
+        return {"nama": self._names.get(code, name), "id": int(code), "kode": code, "tingkat": LEVELS.index(len(code))}
+
+    async def nation(self, request: web.Request) -> web.Response:
+        """The sums of everything."""
+        tally = await self._now(request)
+        return json_answer(self._sums(tally, tally.regions.get("", Region())))
+
+    async def result(self, request: web.Request) -> web.Response:
+        """The sums of a region, or a station's own figures."""
+        tally = await self._now(request)
+        code = _code_of(request.match_info["path"])
+        if len(code) == LEVELS[-1]:
+            if code not in tally.votes:
+                raise Problem(404, "No such station")
+            return json_answer(self._station(tally, code, await self._images(tally, code)))
+        region = tally.regions.get(code)
+        if region is None or not code:
+            raise Problem(404, "No such region")
+        return json_answer(self._sums(tally, region))
+
+    def _sums(self, tally: Tally, region: Region) -> dict[str, object]:
+        table: dict[str, object] = {}
+        for child in sorted(region.children):
+            below = _as_region(tally, child)
+            table[child] = {
+                **_votes(below.votes), "psu": None, "persen": _percent(below.published, below.stations),
+                "status_progress": below.published > 0,
+            }  # fmt: skip
+        persen = _percent(region.published, region.stations)
+        return {
+            "ts": self._ts, "mode": "hhcw", "psu": None, "chart": {**_votes(region.votes), "persen": persen},
+            "table": table, "progres": {"total": region.stations, "progres": region.published},
+        }  # fmt: skip
+
+    def _station(self, tally: Tally, code: str, images: dict[int, Image]) -> dict[str, object]:
+        votes, administration = tally.votes[code], tally.administration.get(code)
+        names = [image_name(code, images[page]) if page in images else None for page in range(1, PAGES["ppwp"] + 1)]
+        return {
+            "ts": self._ts, "mode": "hhcw", "psu": None, "chart": votes or None,
+            "images": [None if name is None else f"/images/{name}" for name in names],
+            "administrasi": administration or None, "status_suara": bool(votes), "status_adm": bool(administration),
+        }  # fmt: skip
+
+    async def _images(self, tally: Tally, code: str) -> dict[int, Image]:
+        """The photos of a station by page; of several copies the first one."""
+        if code not in tally.votes:
+            return {}
+        rows = await asyncio.to_thread(lambda: list(self._store.read(_IMAGES, (code, tally.last_id))))
+        return {page: Image(stored_at, receipt) for page, stored_at, receipt in reversed(rows)}
+
+    async def image(self, request: web.Request) -> web.Response:
+        """A photo, if photos are kept."""
+        tally = await self._now(request)
+        name = request.match_info["name"]
+        for image in (await self._images(tally, name[:13])).values():
+            if image_name(name[:13], image) == name:
+                photo = await asyncio.to_thread(self._photo, image.receipt)
+                if photo is not None:
+                    return web.Response(body=photo, content_type="image/jpeg")
+        raise Problem(404, "No such image")
+
+    def _photo(self, receipt: str) -> bytes | None:
+        for (photo,) in self._store.read("SELECT photo FROM pages WHERE receipt = ?", (receipt,)):
+            return bytes(photo) if photo is not None else None
+        return None
+
+
+def _gently(items: Iterable[Item]) -> Iterator[Item]:
+    """The items, with pauses in which the event loop gets the interpreter without having to ask for it."""
+    for number, item in enumerate(items):
+        if number % _ITEMS_BETWEEN_PAUSES == _ITEMS_BETWEEN_PAUSES - 1:
+            time.sleep(_PAUSE_S)
+        yield item
+
+
+def image_name(code: str, image: Image) -> str:
+    """The last part of an image's address: code, time, and an id that does not give the receipt away."""
+    at = datetime.fromtimestamp(image.stored_at, UTC)
+    return f"{code}-{at:%Y%m%d-%H%M%S}--{uuid.uuid5(uuid.NAMESPACE_OID, image.receipt)}.jpg"
+
+
+def _code_of(path: str) -> str:
+    """The deepest code of a path such as "35/3509/350919", "" for "0"; raises Problem 404 if it is no path."""
+    parts = path.split("/")
+    if parts == ["0"]:
+        return ""
+    if parts != region_path(parts[-1])[1:]:
+        raise Problem(404, "No such region")
+    return parts[-1]
+
+
+def _as_region(tally: Tally, code: str) -> Region:
+    """A child as a region: a station is one of a single station."""
+    if len(code) < LEVELS[-1]:
+        return tally.regions[code]
+    votes = tally.votes[code]
+    return Region(stations=1, published=int(bool(votes)), votes=votes)
+
+
+def _votes(votes: dict[str, int]) -> dict[str, int]:
+    return {**dict.fromkeys(_CANDIDATES, 0), **votes}
+
+
+def _percent(part: int, whole: int) -> float:
+    return round(100 * part / whole, 2) if whole else 0.0
+
+
+def _written(epoch: float) -> str:
+    return f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d %H:%M:%S}"

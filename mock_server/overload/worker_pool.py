@@ -1,0 +1,186 @@
+"""A bounded queue and W workers, driven by an injected clock: the part of the server that can be overloaded.
+
+Nothing here knows HTTP. A job waits, is served, and reports how it ended; it goes on when its client has gone, unless
+it is cancelled. Tests run it in simulated time against M/M/c.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from mock_server.profile.profile import ServerProfile
+
+
+class Timer(Protocol):
+    """Something that can be called off."""
+
+    def cancel(self) -> object:
+        """Stop it."""
+
+
+class Clock(Protocol):
+    """Time, and a way to be called later: the event loop's, or a simulation's."""
+
+    def now(self) -> float:
+        """Seconds on a monotonic clock."""
+
+    def call_later(self, delay_s: float, callback: Callable[[], object]) -> Timer:
+        """Calls back after a delay."""
+
+
+class End(StrEnum):
+    """How a job left."""
+
+    SERVED = "served"
+    TIMED_OUT = "queue_timeout"
+    EXPIRED = "deadline"
+    DROPPED = "dropped"
+    CANCELLED = "cancelled"
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """An upload whose body is read and that needs a worker."""
+
+    service_s: Callable[[], float]
+    """How long the worker will need, asked when the work begins."""
+    on_end: Callable[[Job, End], None]
+    is_gone: Callable[[], bool] = lambda: False
+    """Whether nobody waits for the answer any more."""
+    latest_start_s: float | None = None
+    """When the work must have begun to be of use; None: whenever."""
+    enqueued_s: float = 0.0
+    started_s: float | None = None
+    ended_s: float = 0.0
+    expected_s: float = 0.0
+    timer: Timer | None = field(default=None, repr=False)
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds in the queue."""
+        return (self.ended_s if self.started_s is None else self.started_s) - self.enqueued_s
+
+
+class Pool:
+    """The queue and the workers."""
+
+    def __init__(self, profile: ServerProfile, clock: Clock) -> None:
+        self._profile = profile
+        self._clock = clock
+        self._queue: OrderedDict[Job, None] = OrderedDict()
+        """In the order of arrival; any job can leave at once, however many wait."""
+        self._busy: set[Job] = set()
+        self.on_start: Callable[[Job], None] = lambda _job: None
+        self.on_served: Callable[[Job], None] = lambda _job: None
+        self.mean_service_s: float = profile.service_time.quantile(0.5)
+        """Mean of the recent services, the latest counting most."""
+
+    def now(self) -> float:
+        """Seconds on the pool's clock."""
+        return self._clock.now()
+
+    @property
+    def depth(self) -> int:
+        """Jobs that wait."""
+        return len(self._queue)
+
+    @property
+    def busy(self) -> int:
+        """Workers at work."""
+        return len(self._busy)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a job that came now would find no worker and no place in the queue."""
+        return self.busy >= self._profile.workers and self.depth >= self._profile.queue_capacity
+
+    def expected_wait_s(self) -> float:
+        """Seconds that a job arriving now would wait, as far as the mean of the recent services tells."""
+        free = self._profile.workers - self.busy
+        return 0.0 if free > 0 else (self.depth + 1) * self.mean_service_s / self._profile.workers
+
+    def submit(self, job: Job) -> None:
+        """Starts a job, or lets it wait."""
+        job.enqueued_s = self._clock.now()
+        if self.busy < self._profile.workers and not self._queue:
+            self._start(job)
+            return
+        self._queue[job] = None
+        if self._profile.queue_timeout is not None:
+            job.timer = self._clock.call_later(self._profile.queue_timeout, lambda: self._leave(job, End.TIMED_OUT))
+
+    def cancel(self, job: Job) -> None:
+        """Takes a job out; if it is being served, its worker is free at once."""
+        if job in self._busy:
+            self._finish(job, End.CANCELLED)
+        else:
+            self._leave(job, End.CANCELLED)
+
+    def drop_gone(self) -> int:
+        """Drops the waiting jobs whose client has gone; how many."""
+        gone = [job for job in self._queue if job.is_gone()]
+        for job in gone:
+            self._leave(job, End.DROPPED)
+        return len(gone)
+
+    def refuse_all(self) -> None:
+        """Drops everything that waits or is being served."""
+        for job in tuple(self._queue):
+            self._leave(job, End.DROPPED)
+        for job in tuple(self._busy):
+            self._finish(job, End.DROPPED)
+
+    def _leave(self, job: Job, end: End) -> None:
+        if job in self._queue:
+            del self._queue[job]
+            self._end(job, end)
+
+    def _end(self, job: Job, end: End) -> None:
+        if job.timer is not None:
+            job.timer.cancel()
+            job.timer = None
+        job.ended_s = self._clock.now()
+        if end is End.SERVED:
+            self.on_served(job)
+        job.on_end(job, end)
+
+    def _start(self, job: Job) -> None:
+        if job.timer is not None:
+            job.timer.cancel()
+        job.started_s = self._clock.now()
+        self._busy.add(job)
+        self.on_start(job)
+        job.expected_s = job.service_s() * self._contention()
+        if job.expected_s <= 0:
+            self._finish(job, End.SERVED)
+        else:
+            job.timer = self._clock.call_later(job.expected_s, lambda: self._finish(job, End.SERVED))
+
+    def _contention(self) -> float:
+        knee = self._profile.contention_knee
+        return 1.0 if knee is None else 1.0 + self._profile.contention_slope * max(0, self.busy - knee)
+
+    def _finish(self, job: Job, end: End) -> None:
+        self._busy.discard(job)
+        if end is End.SERVED:
+            self.mean_service_s += 0.1 * (job.expected_s - self.mean_service_s)
+        self._end(job, end)
+        while self._queue and self.busy < self._profile.workers:
+            self._start_or_expire(self._next())
+
+    def _start_or_expire(self, job: Job) -> None:
+        if job.latest_start_s is not None and self._clock.now() > job.latest_start_s:
+            self._end(job, End.EXPIRED)
+        else:
+            self._start(job)
+
+    def _next(self) -> Job:
+        discipline = self._profile.discipline
+        overloaded = 2 * len(self._queue) > self._profile.queue_capacity
+        if discipline == "lifo" or (discipline == "adaptive_lifo" and overloaded):
+            return self._queue.popitem()[0]
+        return self._queue.popitem(last=False)[0]

@@ -1,0 +1,1 @@
+"""The server's configuration: units, distributions, schema, validation messages. Pure and public."""

@@ -1,0 +1,1 @@
+"""What is kept: the SQLite store, resumable uploads, aggregates."""

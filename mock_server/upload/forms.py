@@ -1,0 +1,45 @@
+"""Forms and pages: what may be uploaded."""
+
+from __future__ import annotations
+
+import re
+
+from mock_server.http.responses import Problem
+
+PAGES = {"ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17}
+"""Forms, and how many pages each has (only PPWP's count is published; the others are assumed)."""
+
+VOTES_PAGE = 2
+"""The page of PPWP that carries the votes."""
+
+
+_STATION = re.compile(r"[0-9]{13}")
+
+
+def is_station(code: str) -> bool:
+    """Whether a text has the form of a station's code."""
+    return _STATION.fullmatch(code) is not None
+
+
+def named(station: str, form: str) -> tuple[str, str]:
+    """A station and a form as far as they can be: nothing else is remembered, logged or counted.
+
+    >>> named("3509191001001", "ppwp"), named("x" * 60_000, "y")
+    (('3509191001001', 'ppwp'), ('', ''))
+    """
+    return station if is_station(station) else "", form if form in PAGES else ""
+
+
+def page_number(text: str) -> int:
+    """The number that a text is, 0 if it is none.
+
+    >>> page_number("12"), page_number("1e9")
+    (12, 0)
+    """
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
+
+
+def check_page(form: str, page: int) -> None:
+    """Raises Problem 404 if there is no such page."""
+    if not 1 <= page <= PAGES.get(form, 0):
+        raise Problem(404, "No such page; forms and their pages: " + ", ".join(f"{k} {v}" for k, v in PAGES.items()))

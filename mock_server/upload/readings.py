@@ -1,0 +1,96 @@
+"""The figures that the officers confirmed, sent beside the photo as JSON with the names of KPU's public API."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from mock_server.http.responses import Problem
+
+MAX_READING_BYTES = 65_536
+_DEEPEST = 32
+_MOST_FIGURES = 64
+_CANDIDATE = re.compile(r"[0-9]{1,9}")
+_COUNT = re.compile(r"[a-z0-9_]{1,40}")
+_UNCOUNTED = (
+    f"chart and administrasi should hold at most {_MOST_FIGURES} whole numbers from 0 to 999999999, chart under numbers"
+)
+
+
+class Reading(NamedTuple):
+    """The figures of a page: as they were sent, and what does not add up in them; stored all the same, as in the real app."""
+
+    text: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def checked(text: bytes) -> Reading:
+    """The reading, if it is a JSON object; an empty one if there is none. Raises Problem 400."""
+    if not text.strip():
+        return Reading()
+    try:
+        content = json.loads(text)
+        written = text.decode()
+        written.encode().decode()
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, "The reading is not JSON") from error
+    if not isinstance(content, dict):
+        raise Problem(400, "The reading is not a JSON object")
+    if _is_deeper_than(_DEEPEST, content):
+        raise Problem(400, f"The reading is more than {_DEEPEST} levels deep")
+    return Reading(written, tuple(_warnings(content)))
+
+
+def _warnings(content: dict[str, Any]) -> list[str]:
+    votes, counts = _figures(content.get("chart"), _CANDIDATE), _figures(content.get("administrasi"), _COUNT)
+    found: list[str] = []
+    if votes is None or counts is None:
+        return [_UNCOUNTED]
+    valid, invalid, total = (counts.get(name) for name in ("suara_sah", "suara_tidak_sah", "suara_total"))
+    if votes and valid is not None and sum(votes.values()) != valid:
+        found.append(f"the votes add up to {sum(votes.values())}, but suara_sah = {valid}")
+    if valid is not None and invalid is not None and total is not None and valid + invalid != total:
+        found.append(f"suara_sah + suara_tidak_sah = {valid + invalid}, but suara_total = {total}")
+    return found
+
+
+def figures(reading: str) -> tuple[dict[str, int], dict[str, int]]:
+    """The votes by candidate, and the administration's counts; empty where the reading has none that can be counted.
+
+    >>> figures('{"chart":{"100025":105},"administrasi":{"suara_sah":1000000000}}')
+    ({'100025': 105}, {})
+    """
+    content = json.loads(reading) if reading else {}
+    return _figures(content.get("chart"), _CANDIDATE) or {}, _figures(content.get("administrasi"), _COUNT) or {}
+
+
+def _figures(table: Any, name: re.Pattern[str]) -> dict[str, int] | None:
+    """The table if all of it can be added up and published, nothing if it is left out, else None."""
+    if table is None:
+        return {}
+    if not isinstance(table, dict) or len(table) > _MOST_FIGURES:
+        return None
+    good = all(name.fullmatch(key) and _is_figure(value) for key, value in table.items())
+    return table if good else None
+
+
+def _is_figure(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9
+
+
+def _is_deeper_than(most: int, content: object) -> bool:
+    """Whether lists and tables stand in each other more than `most` deep.
+
+    >>> _is_deeper_than(1, {"a": 1}), _is_deeper_than(1, {"a": []})
+    (False, True)
+    """
+    level = [content]
+    for _ in range(most):
+        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
+    return bool(level)
+
+
+def _inside(content: object) -> Iterable[object]:
+    return content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()

@@ -1,0 +1,256 @@
+"""report/index.html: one file that says first whether the run passed, then why, then everything else."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.analysis.chart_types import Series
+from harness.analysis.summary import Summary
+from harness.judge.compare.results import Comparison
+from harness.judge.results import Audit, Verdict
+from harness.run_folder.layout import RunRecord, WorkerRecord
+from reports import audit as nothing_lost
+from reports import number_format, palette, svg
+from reports.key_figures import by_how_much, headline, key_figures, meaning
+from reports.number_format import count, quantity
+from reports.tables import Cell, Table, kelurahan, phases, processes, worst
+
+TONES = {"PASS": ("good", "✓"), "FAIL": ("bad", "✗"), "INVALID": ("unsure", "?"), "NOT JUDGED": ("unsure", "?")}
+ENDINGS = {
+    "completed": "everything was delivered",
+    "deadline": "the deadline came",
+    "interrupted": "it was interrupted",
+    "terminated": "it was terminated",
+    "aborted": "a threshold could not hold any more",
+    "crashed": "a process crashed",
+    "killed": "a process was killed",
+    "withdrawn": "the target's consent ended",
+    "starved": "this machine ran out of what the run needs",
+}
+
+COMPARISON_LINK = "<!-- not compared with a baseline -->"
+"""Stands in a page until its run is compared: that comes after the page is drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnChart:
+    """A chart as the page shows it. `svg` is a whole SVG file; the page makes an inline form of it."""
+
+    name: str
+    title: str
+    question: str
+    finding: str
+    svg: str
+
+
+def page(
+    record: RunRecord, summary: Summary, series: Series, verdict: Verdict | None, charts: Sequence[DrawnChart],
+    audit: Audit | None = None,
+) -> str:  # fmt: skip
+    """The whole page. Everything that comes from the run is escaped; only our own charts go in as markup."""
+    environment = templates()
+    word = headline(verdict)
+    tone, mark = TONES[word]
+    tables = [phases(summary), kelurahan(summary), worst(series, summary), processes(series)]
+    tables = [table for table in tables if table.rows]
+    return environment.get_template("index.html.j2").render(
+        record=record,
+        headline=word,
+        tone=tone,
+        mark=mark,
+        meaning=meaning(verdict),
+        reasons=verdict.validity.reasons if verdict else [],
+        when=_when(record, summary),
+        sections=[
+            *_sections(audit),
+            *((table.anchor, table.title) for table in tables),
+            ("again", "How to run it again"),
+        ],
+        thresholds=_thresholds(verdict),
+        audit=_audit_tables(audit),
+        charts=[_embedded(chart) for chart in charts],
+        notes=[*series.notes, *record.problems],
+        figures=key_figures(summary),
+        tables=tables,
+        not_compared=Markup(COMPARISON_LINK),  # noqa: S704 - ours alone
+        command=shlex.join(again(record)),
+        environment=_environment(record),
+        scenario=json.dumps(record.scenario, indent=2, ensure_ascii=False),
+        css=stylesheet(environment),
+        script=Markup(environment.get_template("sort.js").render()),  # noqa: S704 - ours alone
+    )
+
+
+def link_comparison(page: Path, comparison: Comparison) -> None:
+    """Let a run's page say how it compares with its baseline, and link the comparison beside it."""
+    said = Markup('<p class="when">Compared with its baseline: <a href="comparison.html">{}</a>. {}.</p>').format(
+        comparison.verdict.upper(), number_format.glue(comparison.finding)
+    )
+    page.write_text(page.read_text("utf-8").replace(COMPARISON_LINK, said, 1), encoding="utf-8")
+
+
+def templates() -> Environment:
+    """The pages' templates, with everything that goes into them escaped."""
+    environment = Environment(
+        loader=PackageLoader("reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["glue"] = number_format.glue
+    return environment
+
+
+def stylesheet(environment: Environment) -> Markup:
+    """The style of all pages, light and dark."""
+    css = environment.get_template("page.css.j2").render(
+        {name: (light, palette.DARK[light]) for name, light in _COLOURS.items()}, twins=sorted(palette.DARK.items())
+    )
+    return Markup(css)  # noqa: S704 - made of our own colours
+
+
+_SECTIONS = [
+    ("thresholds", "Thresholds"),
+    ("findings", "What happened"),
+    ("figures", "Key figures"),
+    ("charts", "Charts"),
+]
+_AUDIT = "audit"
+_COLOURS = {
+    "paper": palette.PAPER,
+    "ink": palette.INK,
+    "muted": palette.MUTED,
+    "rule": palette.RULE,
+    "shade": palette.SHADE,
+    "good": palette.GOOD,
+    "bad": palette.BAD,
+    "unsure": palette.UNSURE,
+    "link": palette.BLUE,
+}
+
+
+def _embedded(chart: DrawnChart) -> dict[str, str]:
+    drawing = svg.inline(chart.svg, chart.name, chart.finding)
+    return {
+        "name": chart.name,
+        "title": chart.title,
+        "question": chart.question,
+        "finding": chart.finding,
+        "svg": Markup(drawing),  # noqa: S704 - matplotlib escapes the texts that it draws
+    }
+
+
+def _sections(audit: Audit | None) -> list[tuple[str, str]]:
+    return [*_SECTIONS[:1], *([(_AUDIT, nothing_lost.TITLE)] if audit else []), *_SECTIONS[1:]]
+
+
+def _audit_tables(audit: Audit | None) -> list[Table]:
+    """Every category with its number, and the first unsafe pages; nothing for a run that was not audited."""
+    if audit is None:
+        return []
+    said = f"{nothing_lost.safety_sentence(audit)} {nothing_lost.liveness_sentence(audit)}"
+    rows = [
+        [Cell(name), Cell(quantity(number, ""), -1.0 if number is None else number), Cell(against), Cell(means)]
+        for name, number, against, means in nothing_lost.category_rows(audit)
+    ]
+    tables = [Table(_AUDIT, nothing_lost.TITLE, nothing_lost.HEADERS, rows, said)]
+    unsafe, more = nothing_lost.unsafe_rows(audit, each=25)
+    if unsafe:
+        cells = [[Cell(text) for text in row] for row in unsafe]
+        tables.append(Table("unsafe", "Pages that are not safe", nothing_lost.UNSAFE_HEADERS, cells, more))
+    return tables
+
+
+def _thresholds(verdict: Verdict | None) -> list[dict[str, str]]:
+    if verdict is None:
+        return []
+    judged = verdict.verdict != "invalid"
+    rows = []
+    for threshold in verdict.thresholds:
+        result, tone = ("held", "good") if threshold.passed else ("breached", "bad")
+        rows.append(
+            {
+                "assertion": threshold.assertion,
+                "result": result if judged else "not judged",
+                "tone": tone if judged else "unsure",
+                "observed": quantity(threshold.observed, threshold.unit),
+                "limit": quantity(threshold.limit, threshold.unit),
+                "by": by_how_much(threshold),
+            }
+        )
+    return rows
+
+
+def again(record: RunRecord) -> list[str]:
+    """The command that makes this run again: into a new folder, as that of this run is taken, and with its seed by number.
+
+    >>> from types import SimpleNamespace as Run
+    >>> again(Run(command=["harness", "run", "kaliwates", "--out", "runs/one", "--workers=2"], seed=7))
+    ['harness', 'run', 'kaliwates', '--workers=2', '--seed', '7']
+    """
+    kept, words = [], iter(record.command)
+    for word in words:
+        if word in {"--out", "--seed"}:
+            next(words, None)
+        elif not word.startswith(("--out=", "--seed=")):
+            kept.append(word)
+    return [*kept, "--seed", str(record.seed)] if kept[:2] == ["harness", "run"] else list(record.command)
+
+
+def _when(record: RunRecord, summary: Summary) -> str:
+    parts = [f"Run {record.id}"]
+    if record.t0_epoch is not None:
+        parts.append(f"{datetime.fromtimestamp(record.t0_epoch, UTC):%d %B %Y, %H:%M:%S} UTC")
+    how = record.ended.how if record.ended else ""
+    ending = ENDINGS.get(how, "it was broken off")
+    if how == "completed" and summary.pages.delivered < summary.pages.planned:
+        ending = "nothing was left to try"
+    parts.append(f"it ended after {number_format.seconds(summary.duration_s)}: {ending}")
+    if record.ended and record.ended.message:
+        parts.append(record.ended.message)
+    return "; ".join(parts)
+
+
+def _environment(record: RunRecord) -> list[tuple[str, str]]:
+    """What the run ran on and against."""
+    own = "the harness's own mock server" if record.own_server else "a server from outside"
+    pairs = [
+        ("Target", f"{record.target} ({own})"),
+        ("Seed", str(record.seed)),
+        ("Workers", count(len(record.workers))),
+        ("Client's timeout", number_format.seconds(record.client_timeout_s)),
+    ]
+    pairs += _machines(record)
+    pairs += [(f"Version of {name}", version) for name, version in record.versions.items()]
+    return pairs + [(f"Host: {name}", _host(name, value)) for name, value in record.host.items()]
+
+
+def _machines(record: RunRecord) -> list[tuple[str, str]]:
+    """The other machines that workers ran on, and what is known of their clocks."""
+    hosts = dict.fromkeys(worker.host for worker in record.workers if worker.host)
+    return [(f"Machine {host}", _machine([one for one in record.workers if one.host == host])) for host in hosts]
+
+
+def _machine(workers: Sequence[WorkerRecord]) -> str:
+    ranks = ", ".join(str(worker.rank) for worker in workers)
+    worst = max(workers, key=lambda worker: worker.clock_uncertainty_s)
+    apart = max((worker.clock_drift_s for worker in workers), key=abs)
+    return (
+        f"worker{'s' if len(workers) > 1 else ''} {ranks}; its clock {1000 * worst.wall_offset_s:+.1f} ms beside the leader's "
+        f"(± {1000 * worst.clock_uncertainty_s:.1f} ms), went apart by {1000 * apart:+.1f} ms during the run"
+    )
+
+
+def _host(name: str, value: object) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool) and name.endswith("_bytes"):
+        return number_format.size(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,161 @@
+"""The figures that everyone reads first, in words and units: the same on the page, in Markdown and on the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.analysis.summary import Spread, Summary
+from harness.base.model import Outcome
+from harness.judge.results import ThresholdResult, Verdict
+from reports import number_format
+from reports.audit import unsafe_in_words
+from reports.number_format import count, quantity, share
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFigure:
+    """One line: what it is, its value, and what helps to read it (may be empty)."""
+
+    name: str
+    value: str
+    note: str = ""
+
+
+HEADLINES = {"pass": "PASS", "fail": "FAIL", "invalid": "INVALID", None: "NOT JUDGED"}
+
+
+_METASTABLE = {
+    True: "metastable: the load was bearable, yet goodput stayed down",
+    False: "",
+    None: "too little was seen to tell whether it is metastable",
+}
+
+
+def headline(verdict: Verdict | None) -> str:
+    """The verdict in a word or two; a run without one is "NOT JUDGED"."""
+    return HEADLINES[verdict.verdict if verdict else None]
+
+
+def meaning(verdict: Verdict | None) -> str:
+    """The verdict in a sentence."""
+    if verdict is None:
+        return "The run was broken off before it was judged."
+    held = sum(threshold.passed for threshold in verdict.thresholds)
+    total = len(verdict.thresholds)
+    if verdict.verdict == "invalid":
+        return f"The measurement can't be trusted, so it is neither a pass nor a fail.{_also(verdict.gone)}"
+    if verdict.verdict == "pass":
+        kept = "Nothing is lost" if verdict.safety is True else "Whether anything is lost is not known"
+        return f"{kept}; {_hold(total)}."
+    unsafe = ["the server is not safe: see what was lost"] if verdict.safety is False else []
+    silent = [verdict.gone] if verdict.gone else []
+    breached = [f"{number_format.plural(total - held, 'threshold')} of {total} breached"] if held < total else []
+    said = "; ".join([*unsafe, *silent, *breached])
+    also = "" if verdict.validity.valid else " The measurement is invalid as well, but the breach stands without it."
+    return f"{said[:1].upper()}{said[1:]}.{also}"
+
+
+def _also(sentence: str) -> str:
+    return f" {sentence[:1].upper()}{sentence[1:]}." if sentence else ""
+
+
+def _hold(total: int) -> str:
+    return {0: "no threshold was set", 1: "the threshold holds"}.get(total, f"all {total} thresholds hold")
+
+
+def by_how_much(threshold: ThresholdResult) -> str:
+    """How far a threshold is from its limit: the judge's words where breached, else the room that is left."""
+    if not threshold.passed:
+        return threshold.reason or "breached"
+    if threshold.observed is None or threshold.limit in {0, threshold.observed}:
+        return ""
+    return f"{share(min(abs(threshold.observed - threshold.limit) / abs(threshold.limit), 9.99))} to spare"
+
+
+def window_of(threshold: ThresholdResult) -> str:
+    """The stretch of the run in which a threshold's figure was observed: of several windows the worst.
+
+    >>> window_of(ThresholdResult(assertion="", observed=1, limit=2, unit="", passed=True, reason=""))
+    'the whole run'
+    """
+    window = threshold.window
+    return "the whole run" if window is None else f"{window.from_s:,.4g} s to {window.to_s:,.4g} s"
+
+
+def key_figures(summary: Summary) -> list[KeyFigure]:
+    """Stations, pages, waiting times, attempts, rates and how the system came back."""
+    return [*_counts(summary), *_waits(summary), *_effort(summary), *_recoveries(summary)]
+
+
+def _counts(summary: Summary) -> list[KeyFigure]:
+    stations, pages = summary.stations, summary.pages
+    rest = [
+        f"{count(number)} {name}"
+        for name, number in (
+            ("undelivered", pages.undelivered),
+            ("in flight at the end", pages.censored),
+            ("never attempted", pages.unattempted),
+        )
+        if number
+    ]
+    figures = [
+        KeyFigure(
+            "Stations by the deadline",
+            f"{count(stations.completed_by_deadline)} of {count(stations.planned)}",
+            quantity(stations.completed_by_deadline_ratio, "ratio"),
+        ),
+        KeyFigure("Pages delivered", f"{count(pages.delivered)} of {count(pages.planned)}", ", ".join(rest)),
+    ]
+    unsafe = summary.audit.unsafe
+    found = unsafe_in_words(summary.audit) or "lost, spoilt, misfiled, altered, doubled or unasked"
+    note = "what the server holds could not be read" if unsafe is None else found
+    return [*figures, KeyFigure("Pages not safe", quantity(unsafe, ""), note)]
+
+
+def _waits(summary: Summary) -> list[KeyFigure]:
+    nothing = Spread(count=0, mean=None, p50=None, p90=None, p95=None, p99=None, p99_9=None, max=None)
+    accepted = summary.response_seconds.by_outcome.get(Outcome.ACCEPTED, nothing)
+    return [
+        _middle_and_tail("Delivery of a page", summary.delivery_seconds, "from due to acknowledged"),
+        _middle_and_tail("Completion of a station", summary.completion_seconds, "from its time to its last page"),
+        _middle_and_tail("Response, accepted", accepted, f"of all answers: {_percentiles(summary.response_seconds)}"),
+    ]
+
+
+def _middle_and_tail(name: str, spread: Spread, note: str) -> KeyFigure:
+    """p50 and p95; what never arrived is said in the note."""
+    missing = f"{count(spread.never)} of {count(spread.count)} never arrived" if spread.never else ""
+    return KeyFigure(name, _percentiles(spread), missing or note)
+
+
+def _percentiles(spread: Spread) -> str:
+    known = [number_format.percentile(spread, percentile).partition(" (") for percentile in ("p50", "p95")]
+    return ", ".join(
+        f"{percentile} {value}{f' ({why}' if why and value != 'never' else ''}"
+        for percentile, (value, _, why) in zip(("p50", "p95"), known, strict=True)
+    )
+
+
+def _effort(summary: Summary) -> list[KeyFigure]:
+    attempts, rates = summary.attempts, summary.rates
+    withheld = attempts.by_outcome.get(Outcome.WITHHELD, 0)
+    held_back = f"; {count(withheld)} more the strategy withheld" if withheld else ""
+    amplification = "n/a" if attempts.amplification is None else f"{attempts.amplification:.2f}"
+    sent = number_format.size(attempts.sent_bytes)
+    again = f"{share(attempts.resent_ratio)} of it again" if attempts.resent_ratio else ""
+    pages_per_s = f"{quantity(rates.goodput_per_s, 'per_s')} of {quantity(rates.offered_per_s, 'per_s')}"
+    return [
+        KeyFigure("Attempts", count(attempts.total - withheld), f"{amplification} for each page attempted{held_back}"),
+        KeyFigure("Sent", sent, again),
+        KeyFigure("Goodput of offered", pages_per_s, f"mean over {number_format.seconds(rates.over_s)}"),
+    ]
+
+
+def _recoveries(summary: Summary) -> list[KeyFigure]:
+    figures = []
+    for recovery in summary.recovery:
+        back = recovery.recovered_after_s
+        note = _METASTABLE[recovery.metastable] if back is None else ""
+        value = "never" if back is None else f"{number_format.seconds(back)} after its end"
+        figures.append(KeyFigure(f"Recovery from {recovery.fault}", value, note))
+    return figures

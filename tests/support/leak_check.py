@@ -1,0 +1,114 @@
+"""What a test leaves behind in its process, where it would strike the tests that come after it."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+import weakref
+from pathlib import Path
+from typing import Any
+
+GRACE_S = 5.0
+"""For threads and greenlets that are about to end."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD, signal.SIGALRM)
+_spawned: weakref.WeakSet[Any] = weakref.WeakSet()
+_deadlines: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def _has_children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _settings() -> dict[str, Any]:
+    """What holds for the whole process, by name."""
+    environment = dict(os.environ)
+    environment.pop("PYTEST_CURRENT_TEST", None)
+    return {
+        "environment": environment, "current folder": Path.cwd(), "sys.path": list(sys.path),
+        "signal handlers": [signal.getsignal(number) for number in SIGNALS],
+        "limit of descriptors": resource.getrlimit(resource.RLIMIT_NOFILE),
+        "garbage collector": (gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()),
+    }  # fmt: skip
+
+
+class Before:
+    """A process as it is before a test."""
+
+    def __init__(self) -> None:
+        _note_greenlets()
+        self._threads = set(threading.enumerate())
+        self._children = _has_children()
+        self._settings = _settings()
+
+    def left(self) -> list[str]:
+        """What is there now and was not before, or is otherwise than it was; in words."""
+        now = _settings()
+        found = [f"another {name}" for name, value in self._settings.items() if now[name] != value]
+        if not self._children and _has_children():
+            found.append("a child process")
+        found += [f"the thread {thread.name}" for thread in self._running()]
+        return [*found, *_waiting_greenlets(), *_unmet_deadlines()]
+
+    def _running(self) -> list[threading.Thread]:
+        until = time.monotonic() + GRACE_S
+        while threads := [one for one in threading.enumerate() if one not in self._threads]:
+            if time.monotonic() > until:
+                return threads
+            threads[0].join(0.05)
+        return []
+
+
+def _note_greenlets() -> None:
+    """From now on every greenlet and every timer of deadlines is known; to be called again when more is imported."""
+    if "gevent" in sys.modules and not hasattr(_note_greenlets, "done"):
+        sys.modules["gevent"].Greenlet.add_spawn_callback(_spawned.add)
+        _note_greenlets.done = True  # type: ignore[attr-defined]
+    deadlines = getattr(sys.modules.get("harness.drive.client.timeouts"), "Deadlines", None)
+    if deadlines is not None and not hasattr(deadlines._wait, "__wrapped__"):
+        wait = deadlines._wait
+
+        @functools.wraps(wait)
+        def noted(self: Any, seconds: float) -> None:
+            _deadlines.add(self)
+            wait(self, seconds)
+
+        deadlines._wait = noted
+
+
+def end_greenlets() -> None:
+    """End what a test has spawned, for objects of ours that live as long as their process does and have no end of their own."""
+    if _spawned:
+        sys.modules["gevent"].killall([one for one in _spawned if not one.ready()], timeout=GRACE_S)
+
+
+def _waiting_greenlets() -> list[str]:
+    """Greenlets that have not ended and may go on whenever a later test waits; they are ended here."""
+    if not _spawned:
+        return []
+    gevent = sys.modules["gevent"]
+    until = time.monotonic() + GRACE_S
+    while any(not one.ready() for one in _spawned) and time.monotonic() < until:
+        gevent.sleep(0.01)
+    waiting = [repr(one) for one in _spawned if not one.ready()]
+    end_greenlets()
+    _spawned.clear()
+    return [f"the greenlet {one}" for one in waiting]
+
+
+def _unmet_deadlines() -> list[str]:
+    """Deadlines that would strike whatever this process waits for when their time has come; they are met here."""
+    unmet = [one for made in _deadlines for one in made._queue if not one.is_met]
+    _deadlines.clear()
+    for one in unmet:
+        one.met()
+    return ["a deadline that was not met"] * bool(unmet)

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from harness.analysis import time_bins
+from harness.analysis.chart_data import series
+from harness.analysis.chart_types import Line
+from harness.analysis.summarise import summarise
+from harness.analysis.time_bins import binned_percentile, greatest_in_bins, response_grid
+from harness.run_folder.journal import file_name
+from harness.run_folder.layout import FaultRecord
+from tests.support.run_builder import RunBuilder
+from tests.support.synthetic_run import kaliwates_run
+
+NAN = float("nan")
+
+
+@pytest.fixture(scope="module")
+def evening(tmp_path_factory):
+    return kaliwates_run(tmp_path_factory.mktemp("evening") / "run")
+
+
+@pytest.fixture(scope="module")
+def drawn(evening):
+    return series(evening)
+
+
+def totals(line):
+    widths = np.ones(len(line.t_s))
+    widths[-1] = 2 * (line.t_s[-1] - (len(widths) - 1))
+    return (line.value * widths).sum()
+
+
+def lines_in(part):
+    if isinstance(part, Line):
+        return [part]
+    if isinstance(part, list):
+        return [line for inner in part for line in lines_in(inner)]
+    if dataclasses.is_dataclass(part):
+        return [line for field in dataclasses.fields(part) for line in lines_in(getattr(part, field.name))]
+    return []
+
+
+def test_charts_and_figures_agree(evening, drawn):
+    found = summarise(evening)
+    assert totals(drawn.rates.offered) == pytest.approx(found.pages.planned)
+    assert totals(drawn.rates.goodput) == pytest.approx(found.pages.delivered)
+    assert {line.label: round(totals(line)) for line in drawn.rates.outcomes} == found.attempts.by_outcome
+    assert drawn.responses.counts.sum() == found.response_seconds.count
+    assert drawn.completion.total.value[-1] == found.stations.completed_ratio
+    assert round(totals(drawn.server.shed)) == found.server.shed
+    assert np.nanmax(drawn.generator.in_flight.value) == found.generator.in_flight_max
+
+
+def test_every_line_has_a_time_for_each_value(drawn):
+    lines = lines_in(drawn)
+    assert len(lines) > 20
+    assert all(line.t_s.shape == line.value.shape for line in lines)
+    assert all((np.diff(line.t_s) > 0).all() for line in lines)
+
+
+def test_the_most_frequent_outcome_stands_first(drawn):
+    assert [line.label for line in drawn.rates.outcomes] == ["accepted", "unavailable"]
+
+
+def test_a_line_a_kelurahan_ends_at_its_share(drawn):
+    assert len(drawn.completion.kelurahan) == 7
+    assert {line.value[-1] for line in drawn.completion.kelurahan} == {1.0}
+    assert drawn.completion.planned.value[0] == 0.0
+
+
+def test_fault_windows_end_with_the_run_at_the_latest(tmp_path):
+    faults = [
+        FaultRecord(name="long", kind="capacity", start_s=1.0, end_s=90.0),
+        FaultRecord(name="endless", kind="capacity", start_s=2.0, end_s=None),
+        FaultRecord(name="later", kind="capacity", start_s=20.0, end_s=30.0),
+    ]
+    found = series(RunBuilder(tmp_path / "run", faults=faults).finish(at_s=10.0))
+    assert [(window.label, window.start_s, window.end_s) for window in found.windows] == [
+        ("long", 1.0, 10.0),
+        ("endless", 2.0, 10.0),
+    ]
+
+
+def test_a_run_killed_at_once_gives_empty_lines_and_says_what_is_missing(tmp_path):
+    found = series(RunBuilder(tmp_path / "run", stations=2).break_off())
+    assert found.rates.offered.t_s.tolist() == []
+    assert found.rates.outcomes == []
+    assert found.responses.counts.sum() == 0
+    assert (found.generator.cpu, found.server.queue_depth.t_s.tolist()) == ([], [])
+    assert len(found.notes) == 4
+    assert "broken off" in found.notes[0]
+    assert "no attempt" in found.notes[1]
+    assert "scrapes of the generator" in found.notes[2]
+    assert "scrapes of the server" in found.notes[3]
+
+
+def test_a_whole_run_has_nothing_to_note(drawn):
+    assert drawn.notes == []
+
+
+def test_failed_scrapes_are_noted(tmp_path):
+    run = RunBuilder(tmp_path / "run")
+    run.attempt(0)
+    run.scrape("worker-0", 0.0, {("process_cpu_seconds_total", ()): 1.0})
+    run.scrape("server", 0.0, {("mock_server_queue_depth", ()): 1.0})
+    run.scrape("server", 1.0, error="refused")
+    assert series(run.finish(at_s=2.0)).notes == ["1 of 2 scrapes of server failed."]
+
+
+def test_a_worker_that_never_wrote_is_no_matter(tmp_path):
+    run = RunBuilder(tmp_path / "run", workers=2)
+    run.attempt(0)
+    folder = run.finish(at_s=2.0)
+    (folder.journal / file_name(1)).write_bytes(b"")
+    assert series(folder).completion.total.value[-1] == 1.0
+
+
+def test_a_second_with_enough_values_has_its_own_percentile():
+    due = np.concatenate([np.linspace(0, 0.9, 20), np.linspace(1, 1.9, 20)])
+    value = np.concatenate([np.arange(1.0, 21.0), np.arange(101.0, 121.0)])
+    line = binned_percentile(due, value, 0.5, "p50", 2.0)
+    assert line.t_s.tolist() == [0.5, 1.5]
+    assert line.value.tolist() == [10.0, 110.0]
+
+
+def test_seconds_with_too_few_values_are_joined():
+    due = np.linspace(0, 3.99, 40)
+    line = binned_percentile(due, np.arange(1.0, 41.0), 0.5, "p50", 4.0)
+    assert line.t_s.tolist() == [1.0, 3.0]
+    assert line.value.tolist() == [10.0, 30.0]
+
+
+def test_more_than_ten_seconds_are_never_joined():
+    due = np.arange(0.0, 30.0)
+    line = binned_percentile(due, due, 0.5, "p50", 30.0)
+    assert len(line.t_s) == 30
+    assert np.isnan(line.value).all()
+
+
+def test_an_empty_second_is_a_gap():
+    due = np.concatenate([np.full(20, 0.5), np.full(20, 2.5)])
+    line = binned_percentile(due, np.ones(40), 0.5, "p50", 3.0)
+    np.testing.assert_array_equal(line.value, [1.0, NAN, 1.0])
+
+
+def test_the_greatest_of_each_second():
+    line = greatest_in_bins(np.array([0.1, 0.2, 2.5]), np.array([3.0, 5.0, 4.0]), "max", 3.0)
+    np.testing.assert_array_equal(line.value, [5.0, NAN, 4.0])
+
+
+@pytest.mark.parametrize("response_s", [0.0, 1e-4, 1e-3, 0.1, 9.99, 10.0, 1000.0])
+def test_every_response_has_its_place_in_the_grid(response_s):
+    edges_t_s, edges_response_s, counts = response_grid(np.array([0.0, 3.0]), np.array([response_s, 0.5]), 3.0)
+    assert counts.sum() == 2
+    assert counts.shape == (len(edges_response_s) - 1, len(edges_t_s) - 1)
+    assert (np.diff(edges_response_s) > 0).all()
+
+
+def test_a_long_run_has_wider_columns():
+    edges_t_s, _, counts = response_grid(np.array([10.0, 3599.0]), np.array([1.0, 1.0]), 3600.0)
+    assert len(edges_t_s) == 301
+    assert edges_t_s[1] == 12.0
+    assert counts.sum() == 2
+
+
+def test_a_heat_map_counted_in_slices_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    due_s, response_s = np.sort(rng.uniform(0, 50, 100)), rng.lognormal(-1, 1, 100)
+    whole = response_grid(due_s, response_s, 50.0)
+    monkeypatch.setattr(time_bins, "ROWS_AT_ONCE", 7)
+    for one, other in zip(whole, response_grid(due_s, response_s, 50.0), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert whole[2].sum() == 100

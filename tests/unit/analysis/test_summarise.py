@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import duckdb
+import numpy as np
+import pytest
+
+from harness.analysis.attempts_table import write_attempts
+from harness.analysis.rows import load_rows
+from harness.analysis.summarise import load_summary, summarise
+from harness.base.errors import BrokenRunError
+from harness.base.model import Outcome
+from harness.run_folder.journal import file_name
+from tests.support.run_builder import RunBuilder, brownout
+from tests.support.synthetic_run import kaliwates_run
+
+
+@pytest.fixture(scope="module")
+def evening(tmp_path_factory):
+    return kaliwates_run(tmp_path_factory.mktemp("evening") / "run")
+
+
+@pytest.fixture
+def copied(evening, tmp_path):
+    shutil.copytree(evening.path, tmp_path / "run")
+    return type(evening)(tmp_path / "run")
+
+
+def test_a_whole_evening_is_summarised(evening):
+    found = summarise(evening)
+    assert (found.name, found.seed, found.ended) == ("kaliwates", 1, "completed")
+    assert (found.stations.planned, found.stations.completed_by_deadline_ratio) == (362, 1.0)
+    assert (found.pages.planned, found.pages.delivered, found.audit.lost) == (1_086, 1_086, 0)
+    assert found.attempts.total == sum(found.attempts.by_outcome.values()) == 1_106
+    assert found.delivery_seconds.count == 1_086
+    assert found.completion_seconds.count == 362
+    assert [phase.name for phase in found.phases] == ["clear", "brownout", "clear"]
+    assert sum(phase.attempts for phase in found.phases) == found.attempts.total
+    assert [one.fault for one in found.recovery] == ["brownout"]
+    assert sum(one.stations for one in found.kelurahan) == 362
+
+
+def test_rows_and_scrapes_agree(evening):
+    found = summarise(evening)
+    assert found.generator.scraped["attempts"] == found.attempts.total
+    assert found.generator.scraped["delivered"] == found.pages.delivered
+    assert found.generator.scraped["due"] == found.pages.planned
+    assert found.generator.scraped["stations_completed"] == found.stations.completed
+    assert found.server.stored == found.pages.delivered
+    assert found.server.shed == found.attempts.by_outcome["unavailable"]
+
+
+def test_the_server_that_is_too_small_for_the_load_never_recovers(tmp_path):
+    found = summarise(kaliwates_run(tmp_path / "run", workers=1))
+    (recovery,) = found.recovery
+    assert (recovery.recovered_after_s, recovery.metastable) == (None, True)
+    assert found.ended == "deadline"
+    pages = found.pages
+    assert pages.planned == pages.delivered + pages.undelivered + pages.censored + pages.unattempted
+    assert found.delivery_seconds.never == pages.planned - pages.delivered
+    assert found.delivery_seconds.p95 is None
+
+
+def test_every_figure_agrees_with_sql_over_the_rows(evening):
+    found = summarise(evening)
+    rows = duckdb.connect()
+    rows.execute(f"CREATE VIEW attempts AS FROM '{evening.attempts}'")
+    query = (
+        "SELECT count(*), quantile_disc(done_s - due_s, [0.5, 0.95]), quantile_disc(sent_s - due_s, 0.99) FROM attempts"
+    )
+    count, (p50, p95), lateness = rows.sql(query).fetchall()[0]
+    assert (count, p50, p95, lateness) == (
+        found.attempts.total,
+        found.response_seconds.p50,
+        found.response_seconds.p95,
+        found.lateness_seconds.p99,
+    )
+
+
+def test_what_is_written_is_what_is_given(copied):
+    written = summarise(copied)
+    assert load_summary(copied) == written
+    assert json.loads(copied.summary.read_text())["delivery_seconds"]["p95"] == written.delivery_seconds.p95
+
+
+def test_a_second_summary_of_the_same_folder_is_the_same(copied):
+    assert summarise(copied).model_dump_json() == summarise(copied).model_dump_json()
+
+
+def test_two_workers_give_the_figures_of_one(tmp_path):
+    def run_of(workers):
+        run = RunBuilder(tmp_path / str(workers), stations=60, pages_each=2, workers=workers)
+        rng = np.random.default_rng(7)
+        for page in range(120):
+            run.attempt(page, due_s=page / 10, done_s=page / 10 + rng.exponential(), worker=(page // 2) % workers)
+        return summarise(run.finish(at_s=20.0))
+
+    one, two = run_of(1), run_of(2)
+    assert one.response_seconds == two.response_seconds
+    assert one.pages == two.pages
+    assert one.completion_seconds == two.completion_seconds
+    assert (one.generator.workers, two.generator.workers) == (1, 2)
+
+
+def test_a_run_killed_at_once_still_has_a_summary(tmp_path):
+    found = summarise(RunBuilder(tmp_path / "run", stations=2).break_off())
+    assert (found.ended, found.duration_s) == ("broken_off", 0.0)
+    assert (found.attempts.total, found.pages.unattempted, found.stations.due) == (0, 2, 0)
+    assert (found.delivery_seconds.count, found.delivery_seconds.p50) == (0, None)
+    assert (found.server.scrapes, found.generator.scrapes) == (0, 0)
+    assert found.audit.unsafe is None
+
+
+def test_a_run_killed_in_the_middle_keeps_what_was_flushed(tmp_path):
+    run = RunBuilder(tmp_path / "run", stations=3, **brownout(20.0, 30.0, 72.0))
+    run.attempt(0, due_s=0.0, done_s=1.0)
+    run.begin(1, due_s=2.0, sent_s=2.0)
+    run.scrape("server", 1.0, {("mock_server_queue_depth", ()): 4.0})
+    folder = run.break_off()
+    journal = folder.journal / file_name(0)
+    journal.write_bytes(journal.read_bytes() + b"\x01torn")
+    scrapes = folder.scrapes / "server.gz"
+    scrapes.write_bytes(scrapes.read_bytes() + b"\x1f\x8btorn")
+    found = summarise(folder)
+    assert (found.pages.delivered, found.pages.censored, found.pages.unattempted) == (1, 1, 1)
+    assert found.duration_s == 2.0
+    assert found.server.queue_depth_max == 4.0
+    assert found.recovery == []
+    assert [phase.attempts for phase in found.phases] == [2, 0, 0]
+    assert [phase.offered_per_s for phase in found.phases] == [1.5, None, None]
+
+
+def test_phases_have_their_own_figures(tmp_path):
+    run = RunBuilder(tmp_path / "run", due_s=[10.0, 25.0, 29.0, 35.0], **brownout(20.0, 30.0, 40.0))
+    run.attempt(0, due_s=10.0, done_s=11.0)
+    run.attempt(1, attempt=1, outcome=Outcome.UNAVAILABLE, due_s=25.0, done_s=25.5)
+    run.attempt(1, attempt=2, due_s=28.0, done_s=32.0)
+    run.attempt(2, due_s=29.0, done_s=29.5)
+    run.attempt(3, due_s=35.0, done_s=36.0)
+    before, during, after = summarise(run.finish(at_s=40.0)).phases
+    assert (before.attempts, during.attempts, after.attempts) == (1, 3, 1)
+    assert during.by_outcome == {"accepted": 2, "unavailable": 1}
+    assert during.response_seconds.max == 4.0
+    assert (before.offered_per_s, during.offered_per_s, after.offered_per_s) == (0.05, 0.2, 0.1)
+    assert (before.goodput_per_s, during.goodput_per_s, after.goodput_per_s) == (0.05, 0.1, 0.2)
+
+
+def test_a_run_without_phases_is_one_clear_phase(tmp_path):
+    run = RunBuilder(tmp_path / "run")
+    run.attempt(0)
+    (phase,) = summarise(run.finish(at_s=4.0)).phases
+    assert (phase.name, phase.start_s, phase.end_s, phase.attempts) == ("clear", 0.0, 4.0, 1)
+
+
+@pytest.mark.parametrize("name", ["run.json", "plan.parquet"])
+def test_without_run_json_or_plan_there_is_no_summary(tmp_path, name):
+    folder = RunBuilder(tmp_path / "run").finish(at_s=1.0)
+    (folder.path / name).unlink()
+    with pytest.raises(BrokenRunError, match=name.split(".")[0]):
+        summarise(folder)
+
+
+def test_a_torn_attempts_table_is_made_again(copied):
+    write_attempts(copied)
+    copied.attempts.write_bytes(copied.attempts.read_bytes()[:200])
+    assert summarise(copied).attempts.total == 1_106
+
+
+def test_rows_without_a_journal_are_taken_from_the_table(copied):
+    before = summarise(copied)
+    for journal in copied.journal.iterdir():
+        journal.unlink()
+    after = summarise(copied)
+    assert after.attempts == before.attempts
+    assert after.delivery_seconds == before.delivery_seconds
+
+
+def test_a_table_of_another_run_is_a_broken_run(tmp_path, copied):
+    summarise(copied)
+    other = RunBuilder(tmp_path / "other").finish(at_s=1.0)
+    shutil.copy(copied.attempts, other.attempts)
+    (other.journal / file_name(0)).unlink()
+    with pytest.raises(BrokenRunError, match="belong to different runs"):
+        load_rows(other)
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"format": 1}'])
+def test_a_summary_that_is_missing_or_torn_is_a_broken_run(tmp_path, content):
+    folder = RunBuilder(tmp_path / "run").finish(at_s=1.0)
+    if content is not None:
+        folder.summary.write_text(content)
+    with pytest.raises(BrokenRunError, match=r"summary\.json"):
+        load_summary(folder)

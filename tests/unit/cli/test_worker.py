@@ -1,0 +1,96 @@
+"""What `harness run` and `harness worker` say of workers on other machines: which options go together, and in what form."""
+
+import socket
+
+import pytest
+
+from harness.base.errors import UsageError
+from harness.cli import worker
+from harness.cli.worker import check_reachable, host_and_port, invitation, patience
+from harness.drive.distributed.join import PORT
+from harness.runner.run_spec import Invitation
+
+TOKEN = "a-join-token-for-tests-only"
+CHECK = worker._check_can_listen
+
+
+@pytest.fixture(autouse=True)
+def _here(monkeypatch):
+    """A token, and a machine that has every address and port."""
+    monkeypatch.setenv("HARNESS_JOIN_TOKEN", TOKEN)
+    monkeypatch.setattr(worker, "_check_can_listen", lambda _: None)
+
+
+def invited(*, remote=2, workers=None, bind=None, timeout="60s", target=None):
+    return invitation(remote, workers, bind, timeout, target)
+
+
+def test_without_remote_workers_nobody_is_invited():
+    assert invited(remote=None) is None
+
+
+def test_a_run_listens_on_loopback_unless_told():
+    found = invited()
+    assert (found.host, found.port, found.timeout_s, found.reachable) == ("127.0.0.1", PORT, 60.0, False)
+    found = invited(bind="10.0.0.1:6000", timeout="2m")
+    assert (found.host, found.port, found.timeout_s, found.reachable) == ("10.0.0.1", 6000, 120.0, True)
+    assert TOKEN not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"remote": None, "bind": "10.0.0.1"}, "--bind needs --remote-workers"),
+        ({"workers": "2"}, "--workers and --remote-workers don't go together"),
+        ({"bind": "leader.example"}, '--bind "leader.example" should be an address of this machine'),
+        ({"bind": "0.0.0.0"}, "name the one that they reach"),  # noqa: S104
+        ({"bind": "10.0.0.1:x"}, "should be HOST or HOST:PORT"),
+        ({"timeout": "soon"}, '--join-timeout "soon"'),
+        ({"timeout": "0s"}, "should be longer than 0"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(options, told):
+    with pytest.raises(UsageError) as caught:
+        invited(**options)
+    assert told in str(caught.value)
+
+
+def test_without_a_token_nobody_is_invited_and_the_refusal_says_how_to_make_one(monkeypatch):
+    monkeypatch.delenv("HARNESS_JOIN_TOKEN")
+    with pytest.raises(UsageError, match="HARNESS_JOIN_TOKEN is not set"):
+        invited()
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_an_address_that_can_not_be_had_is_refused_before_anything_starts(taken):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host, port = (
+            ("127.0.0.1", server.getsockname()[1]) if taken else ("192.0.2.1", PORT)
+        )  # of no machine (RFC 5737)
+        with pytest.raises(UsageError, match=rf"--bind: {host}, port {port}, can't be had"):
+            CHECK(Invitation(host, port, TOKEN, 60.0))
+    CHECK(Invitation("127.0.0.1", 0, TOKEN, 60.0))
+
+
+def test_every_address_may_be_listened_on_where_the_target_is_elsewhere():
+    assert invited(bind="0.0.0.0", target="http://10.0.0.9").host == "0.0.0.0"  # noqa: S104
+
+
+def test_a_target_on_loopback_is_another_on_every_machine():
+    with pytest.raises(UsageError, match=r"--target leads to 127\.0\.0\.1, which is another machine on every machine"):
+        check_reachable(invited(bind="10.0.0.1"), "127.0.0.1")
+    check_reachable(invited(), "127.0.0.1")  # workers that join on loopback are on this machine
+    check_reachable(invited(bind="10.0.0.1"), None)
+    check_reachable(None, "127.0.0.1")
+
+
+@pytest.mark.parametrize("text", ["", ":1", "a:", "a:b", "a:65536", "a:-1", "[::1]x"])
+def test_what_is_no_host_and_port_is_refused(text):
+    with pytest.raises(UsageError, match="should be HOST or HOST:PORT"):
+        host_and_port("--master", text)
+
+
+def test_a_duration_carries_its_unit():
+    assert patience("--join-timeout", "90s") == 90.0
+    with pytest.raises(UsageError, match='--join-timeout "90"'):
+        patience("--join-timeout", "90")

@@ -1,0 +1,326 @@
+"""The HTTP client: what becomes of every way in which a server can answer, or not."""
+
+import errno
+import math
+import socket
+import threading
+import time
+from typing import Any, ClassVar
+
+import gevent
+import pytest
+
+from harness.base.model import Outcome
+from harness.drive.client.connection import Connection, Progress, Target
+from harness.drive.client.outcomes import (
+    ConnectionClosedError,
+    DeadlineError,
+    GeneratorLimitError,
+    MalformedAnswerError,
+    Stage,
+    outcome_of,
+)
+from tests.support.scripted_server import OK, REQUEST, read_request, reset, scripted
+
+
+@pytest.fixture
+def connect():
+    opened = []
+
+    def to(address):
+        connection = Connection(Target(socket.AF_INET, address, "x"), None, time.monotonic)
+        opened.append(connection)
+        connection.connect()
+        return connection
+
+    yield to
+    for connection in opened:
+        connection.close()
+
+
+def answering(*pieces, pause_s=0.0, close=True):
+    def script(connection, _number):
+        read_request(connection)
+        for piece in pieces:
+            connection.sendall(piece)
+            time.sleep(pause_s)
+        if close:
+            connection.close()
+
+    return script
+
+
+def test_an_answer_is_taken_whole_with_its_headers_and_phases_in_order(connect):
+    with scripted(answering(OK)) as address:
+        progress = Progress()
+        before = time.monotonic()
+        answer = connect(address).exchange(REQUEST, progress)
+    assert (answer.status, answer.body, answer.headers["x-name"], answer.keep_alive) == (201, b"ok", "value", True)
+    assert before <= progress.body_sent_s <= progress.first_byte_s <= time.monotonic()
+    assert progress.sent_bytes == len(REQUEST[0])
+
+
+def test_an_answer_in_single_bytes_is_the_same_answer(connect):
+    pieces = [OK[number : number + 1] for number in range(len(OK))]
+    with scripted(answering(*pieces, pause_s=0.0005)) as address:
+        assert connect(address).exchange(REQUEST, Progress()).body == b"ok"
+
+
+def test_a_chunked_answer_is_put_together(connect):
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n"
+    with scripted(answering(chunked)) as address:
+        assert connect(address).exchange(REQUEST, Progress()).body == b"abcde"
+
+
+def test_an_interim_answer_is_passed_over(connect):
+    with scripted(answering(b"HTTP/1.1 100 Continue\r\n\r\n", OK)) as address:
+        assert connect(address).exchange(REQUEST, Progress()).status == 201
+    with scripted(answering(b"HTTP/1.1 100 Continue\r\n\r\n" + OK)) as address:
+        assert connect(address).exchange(REQUEST, Progress()).status == 201
+
+
+@pytest.mark.parametrize("more", [b"", b"Content-Length: 500\r\n", b"Transfer-Encoding: chunked\r\n"])
+def test_the_answer_to_a_head_ends_with_its_headers_and_the_connection_can_be_used_again(connect, more):
+    def script(connection, _number):
+        for _ in range(2):
+            read_request(connection)
+            connection.sendall(
+                b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nUpload-Offset: 7\r\n" + more + b"\r\n"
+            )
+
+    with scripted(script) as address:
+        connection = connect(address)
+        for _ in range(2):
+            answer = connection.exchange([b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"], Progress(), bodiless=True)
+            assert (answer.status, answer.headers["upload-offset"], answer.keep_alive) == (200, "7", True)
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.1 200 OK\r\nConnection: Close\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n"])
+def test_the_answer_to_a_head_can_end_the_connection_too(connect, said):
+    with scripted(answering(said)) as address:
+        assert not connect(address).exchange(REQUEST, Progress(), bodiless=True).keep_alive
+
+
+def test_an_answer_without_length_ends_with_the_connection(connect):
+    with scripted(answering(b"HTTP/1.1 200 OK\r\n\r\nall of it")) as address:
+        answer = connect(address).exchange(REQUEST, Progress())
+    assert (answer.body, answer.keep_alive) == (b"all of it", False)
+
+
+def test_connection_close_means_it_is_not_used_again(connect):
+    with scripted(answering(OK.replace(b"X-Name: value", b"Connection: close"))) as address:
+        assert not connect(address).exchange(REQUEST, Progress()).keep_alive
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 201 Cre", b"HTTP/1.1 201 Created\r\nContent-Length: 9\r\n\r\nok"])
+def test_a_server_that_closes_before_its_answer_is_whole_has_closed(connect, said):
+    with scripted(answering(said)) as address, pytest.raises(ConnectionClosedError):
+        connect(address).exchange(REQUEST, Progress())
+
+
+@pytest.mark.parametrize("said", [b"SSH-2.0-OpenSSH\r\n", b"\x00\x01\x02garbage\r\n\r\n", b"HTTP/1.1 2x1 Hm\r\n\r\n"])
+def test_what_is_no_http_is_malformed(connect, said):
+    with scripted(answering(said)) as address, pytest.raises(MalformedAnswerError):
+        connect(address).exchange(REQUEST, Progress())
+
+
+def test_an_answer_without_end_is_malformed_not_a_memory_leak(connect):
+    def script(connection, _number):
+        read_request(connection)
+        try:
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            for _ in range(64):
+                connection.sendall(b"x" * 65_536)
+        except OSError:
+            pass
+        connection.close()
+
+    with scripted(script) as address:
+        connection = connect(address)
+        with pytest.raises(MalformedAnswerError):
+            connection.exchange(REQUEST, Progress())
+        connection.close()
+
+
+def test_a_reset_is_a_reset(connect):
+    def script(connection, _number):
+        read_request(connection)
+        reset(connection)
+
+    with scripted(script) as address, pytest.raises(ConnectionResetError) as caught:
+        connect(address).exchange(REQUEST, Progress())
+    assert outcome_of(caught.value, Stage.RESPONSE) is Outcome.RESET
+
+
+def test_a_port_where_nobody_listens_refuses(connect):
+    with socket.socket() as bound:  # so that nobody else may listen there
+        bound.bind(("127.0.0.1", 0))
+        with pytest.raises(OSError, match="connect") as caught:
+            connect(bound.getsockname())
+    assert outcome_of(caught.value, Stage.CONNECT) is Outcome.REFUSED
+
+
+def big_request(size=8_000_000):
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size
+    return [head, memoryview(bytes(size))]
+
+
+def test_a_body_larger_than_every_buffer_arrives_whole(connect):
+    got = []
+
+    def script(connection, _number):
+        got.append(read_request(connection)[1])
+        connection.sendall(OK)
+        connection.close()
+
+    body = bytes(range(256)) * 20_000
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with scripted(script) as address:
+        progress = Progress()
+        connect(address).exchange([head, memoryview(body[:-1000]), body[-1000:]], progress)
+    assert got == [body]
+    assert progress.sent_bytes == len(head) + len(body)
+
+
+def test_an_answer_that_comes_before_the_body_is_sent_is_heard_and_the_sending_stops(connect):
+    busy = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 7\r\n\r\n"
+
+    def script(connection, _number):
+        read_request(connection, limit=0)
+        connection.sendall(busy)
+        time.sleep(0.3)
+        connection.close()
+
+    request = big_request(50_000_000)
+    with scripted(script) as address:
+        progress = Progress()
+        answer = connect(address).exchange(request, progress)
+    assert (answer.status, answer.headers["retry-after"], answer.keep_alive) == (503, "7", False)
+    assert progress.sent_bytes < 50_000_000
+    assert math.isnan(progress.body_sent_s)
+
+
+def test_an_interim_answer_in_mid_body_does_not_stop_the_sending(connect):
+    got = []
+
+    def script(connection, _number):
+        received = len(read_request(connection, limit=0)[1])
+        connection.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+        time.sleep(0.2)
+        while received < 31_000_000:
+            received += len(connection.recv(1_000_000))
+        got.append(received)
+        connection.sendall(OK)
+
+    with scripted(script) as address:
+        progress = Progress()
+        assert connect(address).exchange(big_request(31_000_000), progress).status == 201
+    assert got
+    assert progress.sent_bytes > 31_000_000
+
+
+def test_a_switch_to_another_protocol_is_malformed(connect):
+    said = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+    with scripted(answering(said)) as address, pytest.raises(MalformedAnswerError):
+        connect(address).exchange(REQUEST, Progress())
+
+
+def test_an_answer_right_behind_an_interim_one_is_heard_at_once():
+    """With TLS both may lie in the channel already: the socket would not say again that there is something to read."""
+
+    class Channel:
+        waiting: ClassVar = [b"HTTP/1.1 102 Processing\r\n\r\n", b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"]
+
+        def recv(self, _size):
+            if not self.waiting:
+                raise BlockingIOError
+            return self.waiting.pop(0)
+
+    connection = Connection(Target(socket.AF_INET, ("127.0.0.1", 1), "x"), None, time.monotonic)
+    channel: Any = Channel()
+    connection._channel = channel
+    assert connection._heard(Progress(), bodiless=False)
+    assert connection._parser is not None
+    assert connection._parser.answer(reusable=True).status == 503
+    connection.close()
+
+
+def test_an_answer_followed_by_a_reset_in_mid_body_is_still_heard(connect):
+    busy = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+
+    def script(connection, _number):
+        read_request(connection, limit=0)
+        connection.sendall(busy)
+        connection.close()  # with unread data in its buffer: the kernel sends RST after the answer
+
+    with scripted(script) as address:
+        assert connect(address).exchange(big_request(50_000_000), Progress()).status == 503
+
+
+@pytest.mark.parametrize(
+    ("stage", "outcome"),
+    [("send", Outcome.TIMEOUT_SEND), ("response", Outcome.TIMEOUT_RESPONSE)],
+)
+def test_a_deadline_is_named_after_the_phase_in_which_it_struck(connect, stage, outcome):
+    struck = threading.Event()
+
+    def script(connection, _number):
+        if stage == "response":
+            read_request(connection)
+        assert struck.wait(60), "it waits for the server"
+        connection.close()
+
+    request = big_request(50_000_000) if stage == "send" else REQUEST
+    with scripted(script) as address:
+        progress = Progress()
+        connection = connect(address)
+        began = time.monotonic()
+        with pytest.raises(DeadlineError) as caught, gevent.Timeout(0.2, DeadlineError):
+            connection.exchange(request, progress)
+        assert time.monotonic() - began > 0.15
+        struck.set()
+        connection.close()
+    assert outcome_of(caught.value, progress.stage) is outcome
+
+
+def test_a_connection_that_is_not_taken_times_out_while_connecting():
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        address = full.getsockname()
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(address)
+        connection = Connection(Target(socket.AF_INET, address, "x"), None, time.monotonic)
+        with pytest.raises(DeadlineError), gevent.Timeout(0.2, DeadlineError):
+            connection.connect()
+        connection.close()
+        for filler in fillers:
+            filler.close()
+
+
+def test_an_idle_connection_that_the_server_closed_is_stale_and_a_living_one_is_not(connect):
+    seen = threading.Event()
+
+    def script(connection, _number):
+        read_request(connection)
+        connection.sendall(OK)
+        seen.wait(60)
+
+    with scripted(script) as address:
+        connection = connect(address)
+        connection.exchange(REQUEST, Progress())
+        assert not connection.stale()
+        seen.set()
+    assert connection.stale()
+
+
+def test_running_out_of_descriptors_is_our_fault(monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr("harness.drive.client.connection._native_socket", refuse)
+    with pytest.raises(GeneratorLimitError) as caught:
+        Connection(Target(socket.AF_INET, ("127.0.0.1", 1), "x"), None, time.monotonic)
+    assert outcome_of(caught.value, Stage.CONNECT) is Outcome.GENERATOR_ERROR

@@ -1,0 +1,42 @@
+"""Every error and every status has its outcome."""
+
+import errno
+
+import pytest
+
+from harness.base.model import Outcome
+from harness.drive.client.outcomes import Stage, outcome_of, outcome_of_status
+
+
+@pytest.mark.parametrize(
+    ("number", "outcome"),
+    [
+        (errno.ECONNREFUSED, Outcome.REFUSED),
+        (errno.ECONNRESET, Outcome.RESET),
+        (errno.EPIPE, Outcome.RESET),
+        (errno.ETIMEDOUT, Outcome.TIMEOUT_CONNECT),
+        (errno.EADDRNOTAVAIL, Outcome.GENERATOR_ERROR),
+        (errno.ENOBUFS, Outcome.GENERATOR_ERROR),
+    ],
+)
+def test_every_error_of_the_kernel_has_its_outcome(number, outcome):
+    assert outcome_of(OSError(number, ""), Stage.CONNECT) is outcome
+
+
+def test_an_error_that_nobody_thought_of_is_a_bug_and_is_raised():
+    with pytest.raises(ZeroDivisionError):
+        outcome_of(ZeroDivisionError(), Stage.SEND)
+    with pytest.raises(OSError, match="odd"):
+        outcome_of(OSError(errno.EISDIR, "odd"), Stage.SEND)
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (200, "replayed"), (201, "accepted"), (202, "pending"), (204, "malformed"), (301, "malformed"), (400, "rejected"),
+        (401, "rejected"), (409, "rejected"), (422, "unreadable"), (429, "throttled"), (500, "server_error"),
+        (502, "server_error"), (503, "unavailable"),
+    ],
+)  # fmt: skip
+def test_every_status_has_its_outcome(status, outcome):
+    assert outcome_of_status(status) == outcome

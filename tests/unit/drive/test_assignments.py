@@ -1,0 +1,91 @@
+"""What a worker is told: here it shares files and environment with its master, elsewhere it gets what it needs and no more."""
+
+import zlib
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.base.errors import UsageError
+from harness.drive import assignments as dealing_module
+from harness.drive.assignment import Orders, target_of
+from harness.drive.assignments import Dealer, unpacked
+from harness.drive.distributed.env import MASTER_ADDRESS
+from harness.scenario.loader import load
+
+ENVIRONMENT = {
+    "HARNESS_PIN_SECRET": "pins", "HARNESS_CONSENT_TOKEN": "ltc1-x", "TARGET_KEY": "hush-77", "PASSWORD": "not theirs",
+    "HARNESS_METRICS_PORT": "9700",
+}  # fmt: skip
+SCENARIO = 'name = "far"\ndeadline = "9s"\narrivals = { kind = "poisson", over = "1s" }\n'
+TARGET = ["target.path=/{station}/{form}/{page}", 'target.headers={Authorization="Bearer ${TARGET_KEY}"}']
+
+
+def dealer(tmp_path, monkeypatch, *overrides, region="kaliwates"):
+    (tmp_path / "far.toml").write_text(SCENARIO, "utf-8")
+    scenario = load(str(tmp_path / "far.toml"), [f"stations.region={region}", *overrides])
+    record = SimpleNamespace(
+        id="r", scenario=scenario.resolved(), target="http://10.0.0.9", address="10.0.0.9", limits_s=[], own_server=False,
+        plan_sha256="ab" * 32,
+    )  # fmt: skip
+    (tmp_path / "region.csv").write_text("code,name,stations\n1,A,5\n", "utf-8")
+    folder: Any = SimpleNamespace(read_run=lambda: record, journal=tmp_path, region=tmp_path / "region.csv")
+    monkeypatch.setattr(dealing_module, "trusted_authority", lambda _folder, _record: None)
+    return Dealer(folder, 2, ENVIRONMENT)
+
+
+def test_a_worker_elsewhere_gets_the_variables_that_the_scenario_names_and_no_other(tmp_path, monkeypatch):
+    there = dealer(tmp_path, monkeypatch, *TARGET).common(away=True)
+    assert there.environment == {"HARNESS_CONSENT_TOKEN": "ltc1-x", "TARGET_KEY": "hush-77"}
+    assert (there.pin_secret, there.plan_sha256, there.journal) == ("pins", "ab" * 32, "")
+    assert "hush-77" not in repr(there)
+    assert "pins" not in repr(there)
+
+
+def test_a_worker_here_gets_a_folder_instead(tmp_path, monkeypatch):
+    made = dealer(tmp_path, monkeypatch, *TARGET)
+    here = made.common(away=False)
+    assert (here.environment, here.plan_sha256, here.journal) == ({}, "", str(tmp_path))
+    assert [made.order(here, rank).metrics_port for rank in (0, 1)] == [9700, 9701]
+    assert made.order(made.common(away=True), 1).metrics_port == 0
+
+
+def test_a_station_list_of_the_users_own_travels_along(tmp_path, monkeypatch):
+    own = tmp_path / "own.csv"
+    own.write_text("code,name,stations\n3509191001,A,5\n", "utf-8")
+    made = dealer(tmp_path, monkeypatch, region=own).common(away=True)
+    assert zlib.decompress(made.region) == (tmp_path / "region.csv").read_bytes()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    orders = unpacked(made, elsewhere)
+    assert orders.scenario["stations"]["region"] == str(elsewhere / "region.csv")
+    assert (elsewhere / "region.csv").read_bytes() == (tmp_path / "region.csv").read_bytes()
+    assert orders.region == b""
+
+
+def orders(target, address, *, own_server=False):
+    scenario = load("kaliwates", []).resolved()
+    return Orders(0, 1, "r", scenario, target, address, "", 0, [], "", own_server=own_server)
+
+
+def test_a_worker_elsewhere_sends_without_a_consent_only_to_its_masters_own_server(monkeypatch):
+    read: list[str] = []
+
+    def guard(_origin, address, *_):
+        read.append(address)
+
+    monkeypatch.setattr("harness.drive.assignment.Guard", guard)
+    monkeypatch.setenv(MASTER_ADDRESS, "10.0.0.1")
+    target_of(orders("http://10.0.0.1:80", "10.0.0.1", own_server=True))
+    assert read == []
+    target_of(orders("http://10.0.0.1:80", "10.0.0.1"))  # somebody else's server on the master's machine
+    target_of(orders("http://10.0.0.2:80", "10.0.0.2", own_server=True))  # called the master's own, elsewhere
+    assert read == ["10.0.0.1", "10.0.0.2"]
+
+
+def test_a_worker_elsewhere_does_not_load_its_own_machine(monkeypatch):
+    monkeypatch.setenv(MASTER_ADDRESS, "10.0.0.1")
+    with pytest.raises(UsageError, match=r"leads to 127\.0\.0\.1: that is this worker's own machine"):
+        target_of(orders("http://127.0.0.1:80", "127.0.0.1"))
+    monkeypatch.setenv(MASTER_ADDRESS, "127.0.0.1")
+    assert target_of(orders("http://127.0.0.1:80", "127.0.0.1")).guard is None

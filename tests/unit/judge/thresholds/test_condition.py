@@ -1,0 +1,139 @@
+"""What an assertion may say: every label, window and aggregation, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.analysis.label_matchers import LabelRule
+from harness.analysis.selection import ROW_LABELS
+from harness.base.errors import ConfigurationError
+from harness.judge.thresholds.condition import AGGREGATIONS, Span, understood
+from harness.judge.thresholds.evaluate import check_all
+from harness.judge.thresholds.parser import WrongAssertionError
+
+
+def test_labels_windows_and_units_are_understood_together():
+    found = understood('p(99.9)(delivery_seconds{phase="brownout", form!~"pd.*"}) <= 1.5m during "brownout" over 10s')
+    assert (found.source, found.metric, found.aggregation, found.quantile) == ("rows", "delivery_seconds", "p", 0.999)
+    assert found.rules == (LabelRule("phase", "=", "brownout"), LabelRule("form", "!~", "pd.*"))
+    assert (found.operator, found.limit, found.unit) == ("<=", 90.0, "s")
+    assert (found.span, found.over_s) == (Span("during", "brownout"), 10.0)
+
+
+@pytest.mark.parametrize(
+    ("window", "span", "over_s"),
+    [
+        ('during "a b"', Span("during", "a b"), None),
+        ("after 'brownout'", Span("after", "brownout"), None),
+        ("over 1m", None, 60.0),
+        ('within 30s of end of "brownout"', Span("within", "brownout", 30.0), None),
+        ('within 500ms of end of "brownout" over 2 s', Span("within", "brownout", 0.5), 2.0),
+        ('over 2s within 30 s of  end of"brownout"', Span("within", "brownout", 30.0), 2.0),
+    ],
+)
+def test_every_window_is_understood(window, span, over_s):
+    found = understood(f"max(response_seconds) < 1s {window}")
+    assert (found.span, found.over_s) == (span, over_s)
+
+
+@pytest.mark.parametrize(
+    ("subject", "unit"),
+    [
+        ("count(attempts)", ""), ("rate(attempts)", "per_s"), ('ratio(attempts{outcome="reset"})', "ratio"),
+        ("count(deliveries)", ""), ("rate(deliveries)", "per_s"), ("ratio(delivery_seconds)", "ratio"),
+        ("last(response_seconds)", "s"), ("max(mock_server_queue_depth)", ""), ("count(mock_server_queue_depth)", ""),
+        ("rate(mock_server_wasted_work_total)", "per_s"), ("rate(harness_sent_bytes_total)", "B/s"),
+        ("count(mock_server_stored_bytes_total)", "B"), ("rate(process_cpu_seconds_total)", "ratio"),
+        ("max(process_resident_memory_bytes)", "B"), ("max(harness_loop_lag_seconds)", "s"),
+        ("avg(mock_server_service_seconds)", "s"), ("rate(mock_server_service_seconds)", "per_s"),
+        ("count(mock_server_service_seconds_sum)", "s"), ("count(harness_response_seconds_bucket)", ""),
+        ('ratio(harness_response_seconds_bucket{le="1"})', "ratio"),
+    ],
+)  # fmt: skip
+def test_the_unit_follows_from_the_metric_and_the_aggregation(subject, unit):
+    assert understood(f"{subject} < 1").unit == unit
+
+
+@pytest.mark.parametrize(
+    ("subject", "source"),
+    [
+        ('max(nginx_connections_active{target="nginx"})', "gauge"),
+        ('rate(nginx_http_requests_total{outcome="any", target=~"ngin."})', "counter"),
+        ('ratio(s3_seconds_bucket{le="1", target="s3"})', "counter"),
+    ],
+)
+def test_any_series_of_a_server_that_is_not_ours_can_be_named_with_its_target(subject, source):
+    assert understood(f"{subject} < 1").source == source
+    without = subject.replace("target", "tarket")
+    with pytest.raises(WrongAssertionError, match="there is no metric"):
+        understood(f"{without} < 1")
+
+
+WRONG = [
+    ('max(response_seconds{phase="x}) < 1', 27, "this text has no closing quote"),
+    ("max(response_seconds{phase=x}) < 1", 27, "a text in quotes should stand here"),
+    ('max(response_seconds{phase ? "x"}) < 1', 27, "one of != !~ = =~ should stand here"),
+    ('max(response_seconds{="x"}) < 1', 21, "the name of a label should stand here"),
+    ('max(response_seconds{phase="x" form="y"}) < 1', 31, 'a "," or "}" should stand here'),
+    (r'max(response_seconds{phase="\d"}) < 1', 28, "this is no escape"),
+    ('max(response_seconds{fase="x"}) < 1', 21, 'response_seconds has no label "fase"; did you mean "phase"?'),
+    ('max(completion_seconds{form="x"}) < 1', 23, 'completion_seconds has no label "form"'),
+    ('count(attempts{outcome="acepted"}) < 1', 23, 'no outcome is chosen by this; did you mean "accepted"?'),
+    ('count(attempts{outcome!="acepted"}) < 1', 24, 'there is no outcome "acepted"'),
+    ('count(attempts{outcome=~"4.."}) < 1', 24, "no outcome is chosen by this; there are accepted"),
+    ('count(attempts{station=~"("}) < 1', 24, "this is no regular expression"),
+    ('pages.delivered{form="ppwp"} > 1', 15, "labels need an aggregation"),
+    ("ratio(attempts) > 1%", 6, "a ratio needs a label that says which share"),
+    ('ratio(mock_server_shed_total{target="server"}) > 1%', 6, "a ratio needs a label that says which share"),
+    ("rate(response_seconds) > 1", 0, "rate can't be taken of response_seconds: take one of pN, avg, min, max, last, count"),
+    ("max(attempts) > 1", 0, "max can't be taken of attempts, which has no value: take one of count, rate, ratio"),
+    ("max(harness_attempts_total) > 1", 0, "a counter, which only rises: take one of rate, count, ratio, last"),
+    ("p95(mock_server_service_seconds) > 1", 0, "a histogram, whose buckets are too coarse"),
+    ("ratio(deliveries) > 1", 0, "ratio can't be taken of deliveries"),
+    ("max(mock_server_queue_dept) < 1", 4, 'there is no metric "mock_server_queue_dept"; did you mean "mock_server_queue_depth"?'),
+    ('max(mock_server_queue_depth{reason="x"}) < 1', 28, 'mock_server_queue_depth has no label "reason"'),
+    ("max(pages.delivered) < 1", 4, "a key of the summary stands alone, without an aggregation"),
+    ("mock_server_queue_depth < 1", 0, "it needs an aggregation"),
+    ("max(response_seconds) < 1s by 10s", 24, '"1s by 10s" is not a duration'),
+    ('max(response_seconds) < 1s during "a" by 10s', 38, "nothing but a window may follow: during, after, over, within"),
+    ("max(response_seconds) < 1s during brownout", 34, "a text in quotes should stand here"),
+    ("max(response_seconds) < 1s over ten", 32, "a duration is missing here"),
+    ("max(response_seconds) < 1s over 10", 32, '"10" is not a duration'),
+    ("max(response_seconds) < 1s over 500ms", 27, "a window of less than 1 s is too short"),
+    ("max(response_seconds) < 1s over 2s over 3s", 35, '"over" stands twice'),
+    ('max(response_seconds) < 1s during "a" after "b"', 38, "\"after\" can't stand beside \"during\""),
+    ('max(response_seconds) < 1s within 5s of "a"', 40, '"end" should stand here: within 5s of end of "fault"'),
+    ("max(response_seconds) < during 5s", 24, "a value is missing here"),
+    ('pages.delivered > 1 during "a"', 20, "pages.delivered is a figure of the whole run: it has no windows"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("assertion", "place", "message"), WRONG)
+def test_what_is_wrong_is_said_with_a_caret_under_the_place(assertion, place, message):
+    with pytest.raises(WrongAssertionError) as caught:
+        understood(assertion)
+    assert message in str(caught.value)
+    assert caught.value.place == place
+    assert str(caught.value).splitlines()[-2:] == [f"    {assertion}", f"    {' ' * place}^"]
+
+
+def test_a_window_can_name_the_scenarios_faults_only():
+    assertion = 'max(response_seconds) < 1s after "brownou"'
+    understood(assertion)  # a finished run is asked when it is judged
+    with pytest.raises(ConfigurationError, match='no fault "brownou"; did you mean "brownout"'):
+        check_all([assertion], "mine.toml", ["brownout"])
+    with pytest.raises(ConfigurationError, match='no fault "brownou"; there are none'):
+        check_all([assertion], "mine.toml", [])
+
+
+def test_every_aggregation_can_be_taken_of_some_rows():
+    possible = set()
+    for metric in ROW_LABELS:
+        for name in ("p50", *AGGREGATIONS[1:]):
+            label = '{outcome="accepted"}' if metric == "attempts" else ""
+            try:
+                understood(f"{name}({metric}{label}) < 1")
+            except WrongAssertionError:
+                continue
+            possible.add(name)
+    assert possible == {"p50", *AGGREGATIONS[1:]}

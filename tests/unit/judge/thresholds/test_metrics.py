@@ -1,0 +1,43 @@
+"""The list of series against what both exporters publish."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+from prometheus_client.metrics import MetricWrapperBase
+
+from harness.judge.thresholds.metrics import KNOWN, Series, names_behind, series
+from harness.measure.metrics import Telemetry
+from mock_server.http.metrics import Metrics
+
+
+def published(registry):
+    """Series of an exporter by the names that its samples have, those of a histogram by its own."""
+    found = {}
+    for collector in registry._collector_to_names:
+        wrapped = isinstance(collector, MetricWrapperBase)
+        for family in collector.collect():
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            labels = tuple(collector._labelnames) if wrapped else tuple(getattr(family, "_labelnames", ()))
+            found[name] = Series(cast("Any", family.type), labels)
+    return found
+
+
+def test_every_series_of_both_exporters_is_known_with_its_kind_and_labels_and_no_other():
+    generator = Telemetry([], {"run": "", "scenario": "", "worker": ""})
+    server = Metrics()
+    rules = SimpleNamespace(injected={}, all=[], strength=lambda _: 0.0)
+    server.watch(cast("Any", SimpleNamespace(depth=0, busy=0)), cast("Any", rules))
+    assert {**published(generator.registry), **published(server.registry)} == KNOWN
+
+
+def test_the_counters_of_a_histogram_can_be_named():
+    assert series("harness_response_seconds_bucket") == Series("counter", ("le",))
+    assert series("harness_response_seconds_sum") == Series("counter", ())
+    assert series("mock_server_queue_depth_sum") is None
+    assert names_behind("harness_response_seconds") == [
+        "harness_response_seconds_sum",
+        "harness_response_seconds_count",
+    ]
+    assert names_behind("mock_server_queue_depth") == ["mock_server_queue_depth"]

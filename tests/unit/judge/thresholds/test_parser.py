@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+
+from harness.judge.thresholds.parser import Parsed, Word, WrongAssertionError, parse
+
+
+def test_an_aggregation_of_a_sample():
+    text = "p95(delivery_seconds) < 10s"
+    assert parse(text) == Parsed(text, Word("p95", 0), Word("delivery_seconds", 4), (), "<", Word("10s", 24))
+
+
+def test_a_dotted_key():
+    text = "stations.completed_by_deadline_ratio >= 95%"
+    assert parse(text) == Parsed(text, None, Word("stations.completed_by_deadline_ratio", 0), (), ">=", Word("95%", 40))
+
+
+@pytest.mark.parametrize("operator", ["<", "<=", ">", ">=", "==", "!="])
+@pytest.mark.parametrize("form", ["max(lateness_seconds){}50 ms", "  max ( lateness_seconds )  {}  50 ms  "])
+def test_blanks_may_stand_anywhere_and_every_operator_is_known(operator, form):
+    found = parse(form.format(operator))
+    assert found.aggregation is not None
+    assert (found.aggregation.text, found.metric.text) == ("max", "lateness_seconds")
+    assert (found.operator, found.value.text) == (operator, "50 ms")
+
+
+@pytest.mark.parametrize("text", ["p(95)(delivery_seconds) < 1", "p95(delivery_seconds) < 1"])
+def test_a_percentile_may_be_written_both_ways(text):
+    found = parse(text)
+    assert found.aggregation is not None
+    assert (found.aggregation.text, found.metric.text) == ("p95", "delivery_seconds")
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ("", 0, "a metric or a key is missing here"),
+        ("< 3", 0, "a metric or a key is missing here"),
+        ("p95() < 3", 4, "the name of a metric is missing here"),
+        ("p95(delivery_seconds < 10", 21, r'"\)" should stand here'),
+        ("p(95) < 10", 6, r'"\(" should stand here'),
+        ("p95(delivery_seconds) 10", 22, "an operator should stand here"),
+        ("pages.planned = 10", 14, "an operator should stand here"),
+        ("pages.planned", 13, "an operator should stand here"),
+        ("pages.planned ==", 16, "a value is missing here"),
+        ("pages.planned ==   ", 19, "a value is missing here"),
+    ],
+)
+def test_what_is_wrong_is_said_with_a_caret_under_the_place(text, place, message):
+    with pytest.raises(WrongAssertionError, match=message) as caught:
+        parse(text)
+    assert caught.value.place == place
+    _, shown, caret = str(caught.value).split("\n")
+    assert shown == f"    {text}"
+    assert caret == f"    {' ' * place}^"

@@ -1,0 +1,144 @@
+"""When uploads are refused, and what pause they are asked to make."""
+
+import pytest
+
+from mock_server.overload.admission import Admission
+from mock_server.overload.concurrency_limits import Gradient2, Vegas
+from mock_server.overload.worker_pool import Job, Pool
+from mock_server.profile.profile import ServerProfile
+from tests.support.simulated_clock import SimulatedClock
+
+
+class Desk:
+    """An admission with its pool; uploads arrive and are refused or submitted."""
+
+    def __init__(self, **keys: object) -> None:
+        self.clock = SimulatedClock()
+        profile = ServerProfile.model_validate({"workers": 1, "service_time": "1s", **keys})
+        self.pool = Pool(profile, self.clock)
+        self.admission = Admission(profile, self.pool)
+
+    def arrive(self, service_s: float = 1.0, timeout_s: float | None = None) -> str | None:
+        reason = self.admission.refusal(timeout_s)
+        if reason is None:
+            self.pool.submit(Job(lambda: service_s, lambda _job, _end: None))
+        return reason
+
+
+def test_none_lets_everything_wait():
+    desk = Desk(shed="none", queue_capacity=1)
+    assert [desk.arrive() for _ in range(500)] == [None] * 500
+    assert desk.pool.depth == 499
+
+
+def test_queue_full_refuses_when_the_queue_is_full():
+    desk = Desk(shed="queue_full", queue_capacity=2)
+    assert [desk.arrive() for _ in range(5)] == [None, None, None, "queue_full", "queue_full"]
+    desk.clock.run(1.0)
+    assert desk.arrive() is None
+
+
+def test_deadline_refuses_what_could_not_be_answered_in_time():
+    desk = Desk(shed="deadline", queue_capacity=100)
+    assert [desk.arrive(timeout_s=3.5) for _ in range(5)] == [None, None, None, "deadline", "deadline"]
+    assert desk.arrive(timeout_s=60.0) is None
+    assert desk.arrive(timeout_s=None) is None, "who says nothing can wait"
+
+
+def test_codel_refuses_while_even_the_luckiest_waits_longer_than_the_target():
+    desk = Desk(shed="codel", codel_target="2s", codel_interval="10s", queue_capacity=1000)
+    refused_at = []
+    while desk.clock.now() < 80:
+        rate = 2 if desk.clock.now() < 40 else 0  # twice the capacity at first, nothing later
+        refused_at += [desk.clock.now() for _ in range(rate) if desk.arrive() == "codel"]
+        desk.clock.run(desk.clock.now() + 1.0)
+    assert 10 <= min(refused_at) <= 25, "a whole interval must be bad first"
+    assert desk.arrive() is None, "the queue is gone"
+
+
+def test_codel_lets_a_burst_pass_that_is_worked_off_within_the_interval():
+    desk = Desk(shed="codel", codel_target="2s", codel_interval="10s", queue_capacity=1000)
+    refusals: list[str | None] = []
+    for second in range(100):
+        refusals += [desk.arrive() for _ in range(6 if second % 10 == 0 else 0)]
+        desk.clock.run(second + 1.0)
+    assert set(refusals) == {None}
+
+
+def test_the_adaptive_policies_refuse_above_their_limit():
+    for shed in ("vegas", "gradient2"):
+        desk = Desk(shed=shed, queue_capacity=1000)
+        reasons = [desk.arrive() for _ in range(40)]
+        assert reasons[:20] == [None] * 20, "the first limit"
+        assert set(reasons[20:]) == {shed}
+
+
+def test_every_policy_but_none_has_a_bounded_queue():
+    for shed in ("codel", "deadline", "vegas", "gradient2"):
+        desk = Desk(shed=shed, queue_capacity=3)
+        assert [desk.arrive() for _ in range(6)][4:] == ["queue_full", "queue_full"]
+
+
+def test_vegas_follows_its_formula():
+    vegas = Vegas(1000)
+    vegas.sample(0.1, 20)
+    assert vegas.value == 20, "the first sample only tells the shortest time"
+    vegas.sample(0.1, 20)  # q = 0 <= log10 L: L + beta = 20 + 6 * 1.301
+    assert vegas.value == 27
+    before = vegas._limit
+    vegas.sample(0.2, 27)  # q = ceil(L / 2) = 14 > beta: L - log10 L
+    assert vegas._limit == pytest.approx(before - 1.444, abs=0.01)
+
+
+def test_vegas_shrinks_under_queueing_and_grows_without():
+    vegas = Vegas(1000)
+    vegas.sample(0.1, 20)
+    for _ in range(100):
+        vegas.sample(1.0, 1000)
+    assert vegas.value <= 10
+    for _ in range(5):
+        vegas.sample(0.1, 1000)
+    assert vegas.value > 15
+
+
+def test_vegas_does_not_learn_from_an_idle_server():
+    vegas = Vegas(1000)
+    vegas.sample(0.1, 20)
+    vegas.sample(0.1, 9)
+    assert vegas.value == 20
+
+
+def test_gradient2_follows_its_formula():
+    gradient = Gradient2(1000)
+    gradient.sample(0.1, 20)  # long = short: g = 1: L = .8 * 20 + .2 * (20 + 4)
+    assert gradient._limit == pytest.approx(20.8)
+    gradient.sample(0.1, 20)
+    gradient._long_s, gradient._samples = 0.1, 10_000
+    gradient.sample(0.4, 30)  # long / short = .25, clamped to .5
+    assert gradient._limit == pytest.approx(0.8 * 21.6 + 0.2 * (0.5 * 21.6 + 4), rel=0.01)
+
+
+def test_limits_stay_between_one_and_the_greatest():
+    for limit in (Vegas(50), Gradient2(50)):
+        limit.sample(0.1, 20)
+        for _ in range(1000):
+            limit.sample(0.1, 1000)
+        assert 45 <= limit.value <= 50
+        for factor in range(1, 300):
+            limit.sample(0.2 * 1.05**factor, 1000)
+            assert 1 <= limit.value <= 50
+
+
+@pytest.mark.parametrize(
+    ("policy", "draw", "seconds"),
+    [("none", 0.5, None), ("fixed", 0.5, 8.0), ("jittered", 0.25, 10.0), ("jittered", 0.75, 14.0)],
+)
+def test_the_pause_that_is_asked_for(policy, draw, seconds):
+    assert Desk(retry_after=policy, retry_after_time="8s").admission.retry_after_s(draw) == seconds
+
+
+def test_the_queue_estimate_is_the_wait_of_somebody_who_came_now():
+    desk = Desk(retry_after="queue_estimate", shed="none")
+    for _ in range(7):
+        desk.arrive()
+    assert desk.admission.retry_after_s(0.5) == pytest.approx(7.0)

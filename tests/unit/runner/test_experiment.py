@@ -1,0 +1,159 @@
+"""What an experiment says: pairing, intervals, pace, table and charts."""
+
+import numpy as np
+import pytest
+
+from harness.analysis.experiment import CellFigures, ExperimentFigures, paired, variant_figures
+from harness.runner.eta import Pace, longest_s
+from harness.scenario.experiment import load_experiment
+from reports.experiment import table
+from reports.experiment.charts import band, draw_curves, draw_rank
+
+
+def cell(variant, seed, share, **changed):
+    figures = {
+        "run": f"{variant}-{seed}", "valid": True, "completed_at": {"48": share / 2}, "completed_by_deadline_ratio": share,
+        "delivery_p50_s": 1.0, "delivery_p95_s": None, "never_arrived": 5, "amplification": 2.0, "resent_ratio": 0.5,
+        "wasted_work": 7, "recovered_after_s": None, "never_recovered": False, "safety": True, "curve_t_s": [0.0, 36.0, 72.0],
+        "curve": [0.0, share / 2, share],
+    }  # fmt: skip
+    return CellFigures(variant=variant, seed=seed, **{**figures, **changed})
+
+
+def experiment(**shares):
+    first = [cell("was", seed, share) for seed, share in enumerate(shares["was"])]
+    variants = [
+        variant_figures(name, {}, [cell(name, seed, share) for seed, share in enumerate(values)], first)
+        for name, values in shares.items()
+    ]
+    return ExperimentFigures(
+        name="x", title="", base="kaliwates", seeds=[0, 1, 2], at_s=[48.0], deadline_s=72.0, time_scale=3600.0,
+        variants=variants, planned_cells=6,
+    )  # fmt: skip
+
+
+def test_a_paired_difference_has_students_interval():
+    found = paired([0.1, 0.2, 0.3])
+    assert found.mean == pytest.approx(0.2)
+    # t(0.975, 2) = 4.3027; s = 0.1; 4.3027 * 0.1 / sqrt(3) = 0.24842
+    assert [found.low, found.high] == pytest.approx([0.2 - 0.24842, 0.2 + 0.24842], abs=1e-4)
+
+
+def test_one_seed_has_no_interval():
+    found = paired([0.1])
+    assert found.mean == pytest.approx(0.1)
+    assert (found.low, found.high, found.seeds) == (None, None, 1)
+
+
+def test_differences_are_paired_by_seed_not_by_mean():
+    figures = experiment(was=[0.1, 0.5, 0.9], better=[0.3, 0.7, 1.0])
+    found = figures.variants[1].difference["completed_by_deadline_ratio"]
+    assert found.mean == pytest.approx(0.5 / 3)
+    assert found.low > 0  # the seeds differ far more among themselves than each differs from its twin
+
+
+def test_a_figure_that_a_seed_lacks_has_neither_mean_nor_difference():
+    figures = experiment(was=[0.1, 0.5, 0.9], better=[0.3, 0.7, 1.0])
+    assert figures.variants[1].mean["delivery_p95_s"] is None
+    assert figures.variants[1].difference["delivery_p95_s"] is None
+
+
+def test_the_table_speaks_in_election_hours_and_names_what_never_came():
+    figures = experiment(was=[0.2, 0.2], better=[0.8, 0.9])
+    assert table.headers(figures)[1] == "complete at 48 h"
+    was, better = (dict(zip(table.headers(figures), row, strict=True)) for row in table.rows(figures))
+    assert (was["complete at 48 h"], was["at the deadline"], was["p95"], was["against the first"]) == (
+        "10 %",
+        "20 %",
+        "never",
+        "",
+    )
+    assert better["against the first"].startswith("+65 points (")
+    assert better["safety"] == "nothing lost"
+
+
+def test_a_lost_page_and_an_invalid_run_are_not_hidden():
+    lost = [cell("was", 0, 0.5, safety=False), cell("was", 1, 0.5, valid=False)]
+    figures = experiment(was=[0.5, 0.5])
+    figures = figures.model_copy(update={"variants": [variant_figures("was", {}, lost, lost)]})
+    assert table.rows(figures)[0][-1] == "LOST; 1 of 2 INVALID"
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ([(False, False, 3.0), (False, False, 5.0)], "5 s"),
+        ([(True, False, None), (True, None, None)], "never"),
+        ([(True, True, None), (True, True, None)], "never (metastable)"),
+        ([(True, True, None), (True, False, None)], "never (metastable in 1)"),
+        ([(True, True, None), (False, False, 5.0)], "never in 1 of 2 (metastable)"),
+    ],
+)
+def test_the_table_says_how_often_a_variant_never_recovered_and_stayed_down(told, said):
+    cells = [
+        cell("was", seed, 0.5, never_recovered=never, metastable=metastable, recovered_after_s=after_s)
+        for seed, (never, metastable, after_s) in enumerate(told)
+    ]
+    figures = experiment(was=[0.5, 0.5])
+    figures = figures.model_copy(update={"variants": [variant_figures("was", {}, cells, cells)]})
+    assert said in table.rows(figures)[0]
+
+
+def test_the_finding_names_the_best_against_the_first():
+    assert table.finding(experiment(was=[0.2, 0.2], better=[0.8, 0.9])) == (
+        "“better” brought 85 % of stations home by the deadline, “was” 20 %"
+    )
+    assert table.finding(experiment(was=[0.2, 0.2], worse=[0.1, 0.1])).startswith("Nothing did better than “was”")
+    assert table.finding(experiment(was=[])) == "No cell has finished yet"
+
+
+def test_a_band_spans_the_seeds_and_a_run_that_ended_early_stays_where_it_was():
+    early = cell("a", 0, 1.0, curve_t_s=[0.0, 10.0], curve=[0.0, 1.0])
+    seconds, least, median, most = band([early, cell("a", 1, 0.5)], 72.0)
+    assert seconds[-1] == 72.0
+    assert (least[-1], median[-1], most[-1]) == (0.5, 0.75, 1.0)
+    assert (least <= median).all()
+    assert (median <= most).all()
+
+
+def test_the_charts_draw_every_variant_with_its_values():
+    figures = experiment(was=[0.2, 0.2], better=[0.8, 0.9], best=[1.0, 1.0])
+    drawn = {line.get_gid(): line for axes in draw_curves(figures).axes for line in axes.lines}
+    assert set(drawn) == {"first", "was", "better", "best"}
+    assert np.asarray(drawn["better"].get_ydata())[-1] == pytest.approx(0.85)
+    dots = {
+        line.get_gid(): line.get_xdata() for axes in draw_rank(figures).axes for line in axes.lines if line.get_gid()
+    }
+    assert np.asarray(dots["better"]).tolist() == [0.8, 0.9]
+
+
+def test_an_experiment_without_a_finished_cell_is_drawn_in_words():
+    figures = experiment(was=[])
+    assert draw_curves(figures).texts[0].get_text() == "No cell has finished yet"
+    assert draw_rank(figures).texts[0].get_text() == "No cell has finished yet"
+
+
+def matrix_cells(tmp_path):
+    path = tmp_path / "m.toml"
+    variants = "".join(f'[[variants]]\nname = "v{number}"\nset = {{ "deadline" = "{deadline}s" }}\n' for number, deadline in enumerate((20, 20, 60)))  # fmt: skip
+    path.write_text(f'name = "m"\nbase = "smoke"\nseeds = {list(range(10))}\n{variants}', "utf-8")
+    return load_experiment(path)[1]
+
+
+def test_before_the_first_cell_the_time_left_is_the_longest_that_they_can_take(tmp_path):
+    cells = matrix_cells(tmp_path)
+    assert Pace().left_s(cells) == pytest.approx(sum(map(longest_s, cells)))
+    assert not Pace().is_known
+
+
+def test_the_time_left_of_thirty_cells_comes_within_a_fifth_once_each_variant_has_run(tmp_path):
+    """Cells of one variant differ by up to a tenth from seed to seed; two variants end long before their deadlines."""
+    cells = matrix_cells(tmp_path)
+    rng = np.random.default_rng(4)
+    typical = {"v0": 14.0, "v1": 31.0, "v2": 71.0}
+    took = [typical[cell.variant.name] * rng.uniform(0.9, 1.1) for cell in cells]
+    pace = Pace()
+    for done, (each, seconds) in enumerate(zip(cells, took, strict=True)):
+        if done >= 3:
+            assert pace.left_s(cells[done:]) == pytest.approx(sum(took[done:]), rel=0.2)
+        pace.finished(each, seconds)
