@@ -71,7 +71,7 @@ def format_result(name: str, seen: GeneratorResult) -> str:
     return (
         f"{name:10} {seen.attempts:7,} attempts, {seen.per_s:8,.0f}/s, {1e6 * seen.cpu_s / max(1, seen.attempts):6.1f} us of "
         f"CPU each, {100 * seen.cpu_s / seen.over_s:3.0f} % of a core; late p50 {p50:.2f} p99 {p99:.2f} max {most:.2f} ms; "
-        f"{seen.peak_bytes / 1e6:.0f} MB; {seen.outcomes}"
+        f"{seen.resident_peak_bytes / 1e6:.0f} MB; {seen.outcomes}"
     )
 
 

@@ -29,8 +29,9 @@ from harness.base.model import Outcome
 from harness.plan import make_plan
 from harness.run_folder.layout import RunFolder
 from harness.runner.generator import PAGES_PER_STATION, synthetic_scenario
-from harness.runner.launch import private_folder, start_server
+from harness.runner.launch import private_folder
 from harness.runner.run_spec import RunSpec
+from harness.runner.server import start_server
 from harness.runner.subprocesses import ProcessGroup
 
 if TYPE_CHECKING:
@@ -106,10 +107,12 @@ def measure_concurrency(stations: int = STATIONS) -> ConcurrencyResult:
         scenario = synthetic_scenario(Path(path), stations, _holding_server(stations))
         folder = RunFolder(Path(path) / "server")
         folder.create()
-        order = RunSpec(scenario, make_plan(scenario), folder, "bench", [], [])
-        with ProcessGroup(folder.logs) as family, private_folder() as private:
-            url, admin = start_server(family, order, private, "")
-            seen = run_generator(scenario, url, watch=lambda _: family["server"].tell("t0", monotonic=time.monotonic()))
+        spec = RunSpec(scenario, make_plan(scenario), folder, "bench", [], [])
+        with ProcessGroup(folder.logs) as processes, private_folder() as private:
+            url, admin = start_server(processes, spec, private, "")
+            seen = run_generator(
+                scenario, url, watch=lambda _: processes["server"].send("t0", monotonic=time.monotonic())
+            )
             stored = {(row["station"], row["form"], row["page"]) for row in admin.stored()}
             rows = sum(1 for _ in admin.stored())
     accepted = np.unique(seen.ends["page"])
@@ -119,8 +122,8 @@ def measure_concurrency(stations: int = STATIONS) -> ConcurrencyResult:
         prepared_s=seen.prepared_s,
         connected_s=float(np.nanmax(first["connected_s"])),
         at_once=max_concurrent(seen.ends["sent_s"], seen.ends["done_s"]),
-        base_bytes=seen.base_bytes,
-        peak_bytes=seen.peak_bytes,
+        base_bytes=seen.resident_before_bytes,
+        peak_bytes=seen.resident_peak_bytes,
         outcomes=seen.outcomes,
         pages_noted=len(accepted),
         pages_stored=rows if rows == len(stored) else -rows,
@@ -177,8 +180,8 @@ def measure_large_plan(stations: int = PLANNED_STATIONS, workers: int = 2) -> La
         shard_s=dealt - made,
         prepared_s=seen.prepared_s,
         begun_s=float(np.nanmin(seen.ends["sent_s"])),
-        base_bytes=seen.base_bytes,
-        peak_bytes=seen.peak_bytes,
+        base_bytes=seen.resident_before_bytes,
+        peak_bytes=seen.resident_peak_bytes,
         active=len(np.unique(seen.ends["page"] // PAGES_PER_STATION)),
     )
 

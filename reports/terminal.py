@@ -22,6 +22,7 @@ from rich.text import Text
 from harness.analysis.summary import Summary
 from harness.judge.results import Audit, Verdict
 from reports import audit as nothing_lost
+from reports.broken_pipe import BrokenPipeGuard
 from reports.key_figures import describe_margin, describe_verdict, list_key_figures, verdict_label
 from reports.live_view import Snapshot, render_line, render_panel
 from reports.number_format import escape_control_characters, format_quantity, non_breaking
@@ -43,50 +44,6 @@ __all__ = [
 PIPE_WIDTH = 120
 VERDICT_STYLES = {"PASS": "bold green", "FAIL": "bold red", "INVALID": "bold yellow", "NOT JUDGED": "bold yellow"}
 FINDING_STYLES = {"ok": "green", "warn": "yellow", "unfit": "bold red"}
-
-
-class BrokenPipeGuard(io.TextIOBase):
-    """A stream that goes silent when its reader has gone (`harness run … | head`): the run goes on to its verdict."""
-
-    def __init__(self, stream: TextIO) -> None:
-        """`stream` is wrapped, not copied."""
-        self.stream = stream
-        self._broken = False
-
-    def write(self, text: str) -> int:
-        """Write, or nothing any more."""
-        if not self._broken:
-            try:
-                self.stream.write(text)
-            except BrokenPipeError:
-                self._give_up()
-        return len(text)
-
-    def flush(self) -> None:
-        """Flush, or nothing any more."""
-        if not self._broken:
-            try:
-                self.stream.flush()
-            except BrokenPipeError:
-                self._give_up()
-
-    def isatty(self) -> bool:
-        """As the stream says."""
-        return self.stream.isatty()
-
-    def fileno(self) -> int:
-        """As the stream says."""
-        return self.stream.fileno()
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        """As the stream says."""
-        return self.stream.encoding
-
-    def _give_up(self) -> None:
-        """Python flushes the real stream at exit: let that go nowhere."""
-        self._broken = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
 
 
 def make_console(file: TextIO | None = None) -> Console:
@@ -127,7 +84,7 @@ class LiveView:
     ) -> None:
         self.close()
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Print a line; a panel that is shown stays below it."""
         self._console.print(Text(text), soft_wrap=True)
         self._console.file.flush()
@@ -165,7 +122,7 @@ class QuietView:
         self._console = output or make_console()
         self._next_s = 15.0
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Nothing: the matrix says which cell it is at."""
 
     def show(self, snapshot: Snapshot) -> None:

@@ -6,9 +6,9 @@ import pytest
 
 from harness.base import host_info
 from harness.base.errors import ExitCode, UsageError
+from harness.cli.options import runs_in
 from harness.judge.compare.tolerances import Tolerances
-from harness.runner.compare import ComparisonRequest, compare_runs
-from harness.runner.history import runs_in
+from harness.runner.finish import ComparisonRequest, compare_runs
 from harness.scenario.loader import load_scenario
 from tests.integration.conftest import harness, told
 from tests.support.run_builder import RunBuilder

@@ -23,14 +23,14 @@ def main(source: str, url: str, path: str) -> None:
     """Run and sum up. Raises UsageError if the plan doesn't fit this machine, ChildError if the run was broken off."""
     loaded = loader.load_scenario(source, [], None, read_planned_due)
     plan = make_plan(loaded)
-    foreign = admit_target(url, loaded, plan, 1, os.environ, allow_command=False)
-    misfits = capacity.find_capacity_problems(loaded, plan, 1, foreign.address)
+    external = admit_target(url, loaded, plan, 1, os.environ, allow_command=False)
+    misfits = capacity.find_capacity_problems(loaded, plan, 1, external.address)
     if misfits:
         raise UsageError("\n".join(misfits))
     folder = RunFolder(Path(path))
-    order = RunSpec(loaded, plan, folder, "bench", ["harness", "bench"], [], foreign=foreign)
+    spec = RunSpec(loaded, plan, folder, "bench", ["harness", "bench"], [], external=external)
     with SignalHandler() as signals:
-        Run(order, QuietView("bench"), signals).execute()
+        Run(spec, QuietView("bench"), signals).execute()
     ended = folder.read_run().ended
     if ended is None or ended.how not in {"completed", "deadline"}:
         raise ProcessFailedError("the run was broken off" if ended is None else f"{ended.how}: {ended.message}")

@@ -9,7 +9,7 @@ from harness.analysis.experiment import (
     compute_paired_difference,
     compute_variant_figures,
 )
-from harness.runner.eta import TimeLeftEstimator, max_cell_s
+from harness.runner.experiment import TimeLeftEstimator, max_cell_s
 from harness.scenario.experiment import load_experiment
 from reports.experiment import table
 from reports.experiment.charts import completion_band, draw_curves, draw_rank
@@ -161,4 +161,4 @@ def test_the_time_left_of_thirty_cells_comes_within_a_fifth_once_each_variant_ha
     for done, (each, seconds) in enumerate(zip(cells, took, strict=True)):
         if done >= 3:
             assert pace.left_s(cells[done:]) == pytest.approx(sum(took[done:]), rel=0.2)
-        pace.finished(each, seconds)
+        pace.add(each, seconds)

@@ -13,7 +13,7 @@ import pytest
 
 from harness.run_folder.layout import RunFolder
 from harness.run_folder.tables import read_stored
-from harness.runner.collect_stored import NO_STORE_ACCESS, collect_stored, drain
+from harness.runner.server import NO_STORE_ACCESS, collect_stored, drain
 from harness.target.mock_admin import MockAdmin
 
 ROW = {
@@ -58,11 +58,11 @@ def stored(*pieces, rows, last=b"0\r\n\r\n"):
 
 
 def stock(folder, admin, *, exit_code=None):
-    order: Any = SimpleNamespace(
-        folder=folder, foreign=None, scenario=SimpleNamespace(audit=SimpleNamespace(kill_server=False))
+    spec: Any = SimpleNamespace(
+        folder=folder, external=None, scenario=SimpleNamespace(audit=SimpleNamespace(kill_server=False))
     )
-    family: Any = defaultdict(lambda: SimpleNamespace(exit_code=exit_code))
-    return collect_stored(family, order, admin)
+    processes: Any = defaultdict(lambda: SimpleNamespace(exit_code=exit_code))
+    return collect_stored(processes, spec, admin)
 
 
 @pytest.fixture
