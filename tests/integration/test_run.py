@@ -291,7 +291,7 @@ def test_an_upload_server_of_the_users_is_driven_without_the_mock(start, tiny, t
     code, output = run.end()
     assert code == ExitCode.INVALID, output
     assert load_summary(RunFolder(run.folder)).attempts.by_outcome.keys() == {"refused"}
-    assert "nothing says how to read what a server from outside holds" in " ".join(output.split())
+    assert "no way to read the server's store is configured" in " ".join(output.split())
     assert "nothing was acknowledged, so nothing is proved" in " ".join(output.split())
     assert not (run.folder / "server" / "store.sqlite").exists()
 

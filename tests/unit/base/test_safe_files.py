@@ -92,7 +92,7 @@ def test_a_run_folder_with_a_link_is_not_read_and_nothing_is_written_through_it(
     folder = tmp_path / "run"
     (folder / "report").mkdir(parents=True)
     (folder / "report" / "index.html").symlink_to(tmp_path / "precious")
-    with pytest.raises(RunFolderError, match="is a link"):
+    with pytest.raises(RunFolderError, match="is a symbolic link"):
         run_folder(folder)
 
 
