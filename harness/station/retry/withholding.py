@@ -78,14 +78,14 @@ class RetryBudget(RetryStrategy):
 
     def balance(self, now_s: float) -> float:
         """How many retries could be made now."""
-        since_s = now_s - self._config.window
-        earned = self._config.ratio * _count_after(self._first_attempts, since_s)
-        return self._reserve + earned - _count_after(self._retries, since_s)
+        window_s = self._config.window
+        earned = self._config.ratio * _count_recent(self._first_attempts, window_s, now_s)
+        return self._reserve + earned - _count_recent(self._retries, window_s, now_s)
 
     def before_attempt(self, now_s: float, attempts: int) -> float | GiveUpReason | None:
         """A first attempt is always sent, a retry once the budget allows it, which may be never."""
-        _expire(self._first_attempts, now_s - self._config.window)
-        _expire(self._retries, now_s - self._config.window)
+        _expire(self._first_attempts, self._config.window, now_s)
+        _expire(self._retries, self._config.window, now_s)
         if attempts == 0:
             self._first_attempts.append(now_s)
             return None
@@ -122,8 +122,8 @@ class AdaptiveThrottle(RetryStrategy):
 
     def probability(self, now_s: float) -> float:
         """How likely an attempt is to be withheld now."""
-        _expire(self._requests, now_s - self._config.window)
-        _expire(self._accepts, now_s - self._config.window)
+        _expire(self._requests, self._config.window, now_s)
+        _expire(self._accepts, self._config.window, now_s)
         requests, accepts = len(self._requests), len(self._accepts)
         return max(0.0, (requests - self._config.k * accepts) / (requests + 1))
 
@@ -188,12 +188,16 @@ class CircuitBreaker(RetryStrategy):
         return full_jitter_s(self._config, failure.attempts - 1, self._rng)
 
 
-def _expire(times_s: deque[float], until_s: float) -> None:
-    """Drop the times up to `until_s`; they rise, so those are at the left."""
-    while times_s and times_s[0] <= until_s:
+def _expire(times_s: deque[float], window_s: float, now_s: float) -> None:
+    """Drop the times whose window is over; they rise, so those are at the left.
+
+    Everywhere `time + window` is what is compared: `now - window` can differ from it by a rounding error, and a retry
+    that waits for an expiry would find at that very time that it has not come.
+    """
+    while times_s and times_s[0] + window_s <= now_s:
         times_s.popleft()
 
 
-def _count_after(times_s: deque[float], since_s: float) -> int:
-    """How many of the rising times lie after `since_s`."""
-    return len(times_s) - sum(1 for _ in takewhile(lambda at_s: at_s <= since_s, times_s))
+def _count_recent(times_s: deque[float], window_s: float, now_s: float) -> int:
+    """How many of the rising times are within their window."""
+    return len(times_s) - sum(1 for _ in takewhile(lambda at_s: at_s + window_s <= now_s, times_s))

@@ -149,6 +149,16 @@ def test_a_budget_that_is_spent_withholds_the_retry_until_an_earlier_one_is_forg
     assert tried.before_attempt(11.0, 3) == 21.0
 
 
+@pytest.mark.parametrize("retried_s", [0.15056396382022555, 0.1, 0.3, 1.1, 123.456])
+def test_a_retry_that_waits_for_the_end_of_a_window_is_allowed_then_whatever_the_rounding(retried_s):
+    tried = bare("retry_budget", ratio=0.2, window="10s", reserve_per_s=0.1)
+    assert tried.before_attempt(retried_s - 0.05, 0) is None
+    assert tried.before_attempt(retried_s, 1) is None
+    until_s = tried.before_attempt(retried_s + 1.0, 2)
+    assert until_s == retried_s + 10.0
+    assert tried.before_attempt(until_s, 2) is None
+
+
 def test_a_budget_that_can_never_allow_a_retry_gives_the_page_up():
     tried = bare("retry_budget", ratio=0.2, reserve_per_s=0.0)
     assert tried.before_attempt(0.0, 0) is None
