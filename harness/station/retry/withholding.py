@@ -131,7 +131,7 @@ class AdaptiveThrottle(RetryStrategy):
         """Send, or withhold for U(0, v), where n counts the attempts withheld in a row."""
         probability = self.probability(now_s)
         self._requests.append(now_s)
-        # Drawn even at probability 0, so that the number of draws does not depend on what the server did.
+        # Drawn even at probability 0: every attempt takes one number, whatever the server did before.
         if self._rng.random() >= probability:
             self._withheld = 0
             return None
