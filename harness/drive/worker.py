@@ -91,6 +91,7 @@ class Worker:
         self._api = (
             None if scenario.target is None else build_api(scenario.target, {**os.environ, **assignment.environment})
         )
+        # Deriving a PIN hashes: not for a server that asks for none.
         self._logs_in = self._api is None or self._api.logs_in
         self._stations = plan.shard(assignment.rank, assignment.workers)
         self._connections = ConnectionPool(endpoint, scenario.client.connection, self._clock)
@@ -133,6 +134,7 @@ class Worker:
 
     def abort(self) -> None:
         """Stop: attempts in flight are censored, no new one starts."""
+        # First what starts stations, or it would go on filling the pool that is being emptied.
         if self._driver is not None:
             self._driver.kill()
         self._greenlets.kill()
@@ -172,6 +174,7 @@ class Worker:
             self._greenlets.start(partial(run_closed_user, self._context, stations.tolist(), self._make_user))
 
     def _start_open(self) -> None:
+        """Start stations at their due times whatever the server does: one that is slow gets as many as one that is fast."""
         context = self._context
         pages = len(context.plan.slots)
         for station in self._stations:
@@ -179,7 +182,7 @@ class Worker:
             if due_s >= context.deadline_s:
                 return
             if sleep_until(self._clock, due_s) >= context.deadline_s:
-                return  # woken too late, as after a suspend
+                return  # asleep past the deadline, as after a suspend
             self._metrics.pages_due += pages
             if len(self._greenlets) >= self._max_stations:
                 self._turn_down(int(station))
@@ -194,18 +197,18 @@ class Worker:
         plan, client = self._context.plan, self._context.client
         host = self._connections.target.host_header
         pin = derive_pin(plan.stations[station].code, self.assignment.pin_secret) if self._logs_in else ""
-        line = draw_link_model(client.link, self._context.seed, plan.stations[station].code)
+        link = draw_link_model(client.link, self._context.seed, plan.stations[station].code)
         uploader = Uploader(
-            plan, client, self._connections.lane(line), host, pin, self._clock, self._api, self._timeouts
+            plan, client, self._connections.lane(link), host, pin, self._clock, self._api, self._timeouts
         )
         return VirtualUser(self._context, station, uploader, due_s)
 
     def _turn_down(self, station: int) -> None:
         """Record a station that exceeds what this worker may hold as an error of the generator, not of the server."""
-        now = self._clock()
-        due = float(self._context.plan.due_s[station])
+        now_s = self._clock()
+        due_s = float(self._context.plan.due_s[station])
         page = self._context.plan.pages_of(station).start
-        result = AttemptResult(Outcome.GENERATOR_ERROR, 0, due, _NAN, Progress(), now, _NAN, _NAN, _NAN, _NAN)
+        result = AttemptResult(Outcome.GENERATOR_ERROR, 0, due_s, _NAN, Progress(), now_s, _NAN, _NAN, _NAN, _NAN)
         configured = self._context.client.max_in_flight
         result.shortage = Shortage.MAX_IN_FLIGHT if self._max_stations == configured else Shortage.DESCRIPTORS
         self._context.record_attempt(page, 1, result)
@@ -214,9 +217,8 @@ class Worker:
         while True:
             gevent.sleep(_FLUSH_INTERVAL_S)
             self.flush()
-            if (
-                self._unwritten
-            ):  # an attempt without a record is not measured, so sending more would only load the server
+            if self._unwritten:
+                # An attempt without a record is not measured: sending more would only load the server.
                 self.abort()
                 return
 
