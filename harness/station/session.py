@@ -51,9 +51,18 @@ _READY, _IN_FLIGHT, _WITHHELD, _GIVING_UP, _GIVEN_UP, _OVER = _State
 class Session:
     """One station's part in a run: its pages in order, each until it is delivered or given up.
 
-    The loop of every caller, with `now_s` never decreasing (seconds since T0):
+    `now_s` (seconds since T0) never decreases. In a run without failures:
 
-        while (action := session.next(now_s)) is not Action.DONE: ...
+    >>> from harness.scenario.retry import NoRetry
+    >>> session = Session(range(7, 9), 2.0, 60.0, RetryPolicy(NoRetry(), 1, "3509191001001"))
+    >>> session.next(0.0), session.due_s
+    (<Action.WAIT: 1>, 2.0)
+    >>> session.next(2.0), session.page, session.attempts
+    (<Action.ATTEMPT: 2>, 7, 1)
+    >>> session.attempt_ended(Outcome.ACCEPTED, 201, None, 2.5)
+    False
+    >>> session.next(2.5), session.page, session.due_s
+    (<Action.ATTEMPT: 2>, 8, 2.5)
 
     A failed page holds up the pages behind it: a station uploads with one phone, in the order of its forms.
     No attempt starts at or after the deadline; one that is under way then may end. The deadline ends the whole session:
@@ -100,6 +109,7 @@ class Session:
         if now_s < self.due_s:
             return _WAIT
         if now_s >= self._deadline_s:
+            # The caller was late, or the page before took until after the deadline.
             return self._give_up(GiveUpReason.DEADLINE, now_s)
         self.row += 1
         decision = self._policy.before_attempt(now_s, self.attempts)
@@ -115,7 +125,7 @@ class Session:
         return _WITHHOLD
 
     def attempt_ended(self, outcome: Outcome, status: int, retry_after_s: float | None, done_s: float) -> bool:
-        """Take in how the attempt ended at `done_s`; whether the page will be tried again.
+        """Report how the attempt ended at `done_s`; returns whether the page will be tried again.
 
         `status` is 0 without an HTTP response, `retry_after_s` None without the header.
         Raises RuntimeError if none is in flight.
@@ -135,7 +145,8 @@ class Session:
             self.due_s = done_s + pause_s
             self._state = _READY
             return True
-        else:  # known now: waiting for it would only keep the worker from ending early
+        else:
+            # Given up now, not at the deadline: waiting for it would only keep the run from ending early.
             reason = GiveUpReason.DEADLINE
         self.reason = reason
         self.decided_s = done_s
@@ -150,11 +161,13 @@ class Session:
             self._state = _READY
             return None
         if state is _WITHHELD:
+            # It would be asked again after the deadline only; the row that says so has been written by now.
             return self._give_up(GiveUpReason.DEADLINE, self.decided_s)
         if state is _GIVING_UP:
             return self._give_up(self.reason, self.decided_s)
         if state is _GIVEN_UP:
             if self.reason is GiveUpReason.DEADLINE:
+                # `ended_s` stays None and the pages behind get no record: they count as never attempted.
                 self._state = _OVER
                 return _DONE
             self._next_page(self.decided_s)
