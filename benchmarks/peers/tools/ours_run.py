@@ -16,7 +16,7 @@ from harness.runner.run import Run
 from harness.runner.run_spec import RunSpec
 from harness.scenario import loader
 from harness.target.external import admit_target
-from reports.terminal import QuietView
+from reports.live_view import QuietView
 
 
 def main(source: str, url: str, path: str) -> None:

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from reports.live_view import render_line, render_panel
-from reports.places import display_path
-from reports.terminal import LiveView, Snapshot, make_console, print_runs, print_table, print_verdict
+from reports.live_view import LiveView, Snapshot, render_line, render_panel
+from reports.terminal import display_path, make_console, print_runs, print_table, print_verdict
 from tests.support import made_up_run
 
 NOW = Snapshot(
@@ -195,7 +194,7 @@ def test_an_invalid_verdict_gives_its_reasons_and_judges_no_threshold() -> None:
     verdict = made_up_run.verdict("invalid", ("a worker was lost [bold]",))
     print_verdict(verdict, made_up_run.summary(), REPORT, make_console(stream))
     text = stream.getvalue()
-    assert text.startswith("INVALID  The measurement can't be trusted, so it is neither a pass nor a fail.\n")
+    assert text.startswith("INVALID  The measurement cannot be trusted, so it is neither a pass nor a fail.\n")
     assert "- a worker was lost [bold]" in text
     assert text.count("not judged") == 3
     assert "PASS" not in text
@@ -205,7 +204,7 @@ def test_an_invalid_verdict_gives_its_reasons_and_judges_no_threshold() -> None:
 def test_a_run_that_was_not_judged_says_so() -> None:
     stream = io.StringIO()
     print_verdict(None, made_up_run.summary(), REPORT, make_console(stream))
-    assert stream.getvalue().startswith("NOT JUDGED  The run was broken off before it was judged.\n")
+    assert stream.getvalue().startswith("NOT JUDGED  The run stopped before it was judged.\n")
 
 
 @pytest.mark.parametrize("word", ["pass", "fail", "invalid"])
@@ -257,7 +256,7 @@ def test_runs_are_listed_with_their_verdicts() -> None:
 def test_no_runs_say_how_to_make_one() -> None:
     stream = io.StringIO()
     print_runs([], make_console(stream))
-    assert stream.getvalue() == "No runs yet: `harness run kaliwates` makes one.\n"
+    assert stream.getvalue() == "No runs yet. Start one with `harness run kaliwates`.\n"
 
 
 def test_a_table_shows_cells_as_they_are() -> None:
