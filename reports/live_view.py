@@ -77,7 +77,7 @@ class LiveView:
     ) -> None:
         self.close()
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Print a line; the panel, if one is shown, stays below it."""
         self._console.print(Text(text), soft_wrap=True)
         self._console.file.flush()
@@ -116,7 +116,7 @@ class QuietView:
         self._console = output or make_console()
         self._next_s = QUIET_EVERY_S
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Print nothing: the experiment reports which of its runs is under way."""
 
     def show(self, snapshot: Snapshot) -> None:

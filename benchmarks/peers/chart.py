@@ -44,8 +44,8 @@ def _of(case: CostCase, lines: Sequence[CostSummary]) -> list[CostSummary]:
 def _finding(lines: Sequence[CostSummary]) -> str:
     k6 = [line for line in lines if line.tool == "k6" and line.ratio is not None]
     titles = {case.name: case.title for case in COST_CASES}
-    ratios = [f"{line.ratio.median:.2f} of k6's CPU ({titles[line.case]})" for line in k6 if line.ratio is not None]
-    return "An upload with our generator costs " + " and ".join(ratios) if ratios else "CPU per upload"
+    ratios = [f"{line.ratio.median:.2f} of k6's ({titles[line.case]})" for line in k6 if line.ratio is not None]
+    return "Our CPU per upload: " + ", ".join(ratios) if ratios else "CPU per upload"
 
 
 def _panel(axes: Axes, case: CostCase, lines: Sequence[CostSummary]) -> None:
@@ -57,7 +57,7 @@ def _panel(axes: Axes, case: CostCase, lines: Sequence[CostSummary]) -> None:
         _whiskers(axes, places, lines)
     for place, line in zip(places, lines, strict=True):
         text = f"{line.cpu_us.median:,.0f} µs"
-        text += "" if line.ratio is None else f" · ours costs {line.ratio.median:.2f} of it"
+        text += "" if line.ratio is None else f" · ours costs {line.ratio.median:.2f} ×"
         text += f" · {line.peak_mb.median:,.0f} MB"
         weight = "bold" if line.tool == "ours" else "normal"
         beyond = (line.cpu_us.greatest, place)

@@ -10,11 +10,11 @@ from typing import Protocol, TypeVar
 
 from benchmarks.peers.round import CoreSplit, ToolRun, run_tool
 from benchmarks.peers.tools import bare, ours
-from benchmarks.peers.tools.others import HEY, K6, STOCK_LOCUST, WRK
+from benchmarks.peers.tools.others import HEY, K6, PLAIN_LOCUST, WRK
 from benchmarks.peers.tools.tool import Tool, ToolJob, UnreadableOutputError
 from harness.base.errors import ProcessFailedError
 
-TOOLS: tuple[Tool, ...] = (ours.TOOL, K6, WRK, HEY, STOCK_LOCUST, bare.TOOL)
+TOOLS: tuple[Tool, ...] = (ours.TOOL, K6, WRK, HEY, PLAIN_LOCUST, bare.TOOL)
 
 
 class LoadCase(Protocol):

@@ -27,7 +27,7 @@ _NOT_FAILURES = {str(outcome) for outcome in NOT_FAILURES}
 class RunView(Protocol):
     """Who watches a run."""
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Hear what is being done."""
 
     def show(self, snapshot: Snapshot) -> None:

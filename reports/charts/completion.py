@@ -52,8 +52,8 @@ def finding(chart_data: ChartData, summary: Summary) -> str:
         kelurahan = chart_data.completion.kelurahan
         slowest = min(kelurahan, key=lambda line: _reached(line, chart_data.deadline_s), default=None)
         named = len(kelurahan) > 1 and slowest is not None
-        ending = f"; {number_format.format_place_name(slowest.label)} was last" if named and slowest else ""
-        return f"{sentence} {number_format.format_duration(max(spare, 0.0))} before the deadline{ending}"
+        last_text = f"; {number_format.format_place_name(slowest.label)} was last" if named and slowest else ""
+        return f"{sentence} {number_format.format_duration(max(spare, 0.0))} before the deadline{last_text}"
     ratio = number_format.format_ratio(done / stations.planned)
     sentence = (
         f"{done:,} of {number_format.plural(stations.planned, 'station')} ({ratio}) were complete by the deadline"

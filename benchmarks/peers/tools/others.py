@@ -60,7 +60,7 @@ def _locust_report(output: str, _: ToolJob) -> ToolReport:
     return ToolReport(count, int(entry["num_failures"]), {**seconds, "max": entry["max_response_time"] / 1e3})
 
 
-STOCK_LOCUST = Tool(
+PLAIN_LOCUST = Tool(
     name="stock Locust",
     advice="pip install locust",  # always installed: ours is built on it
     keeps_rate=True,

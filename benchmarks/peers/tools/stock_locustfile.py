@@ -6,7 +6,7 @@ from pathlib import Path
 from locust import FastHttpUser, constant_throughput, task
 
 
-class StockUser(FastHttpUser):
+class PlainUser(FastHttpUser):
     """Puts the same body again and again, at a rate or as fast as possible."""
 
     if float(os.environ["BENCH_RATE_OF_ONE"]):

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.peers import accuracy, cost
 from benchmarks.peers.schedule import TOOLS
 from benchmarks.peers.tools import bare, ours
-from benchmarks.peers.tools.others import HEY, K6, STOCK_LOCUST, WRK
+from benchmarks.peers.tools.others import HEY, K6, PLAIN_LOCUST, WRK
 from benchmarks.peers.tools.tool import ToolJob, UnreadableOutputError
 from harness.scenario.loader import load_scenario
 
@@ -33,7 +33,7 @@ def recorded(name):
         (K6, "k6", 201, {"p50": 0.020467, "p90": 0.032244, "p95": 0.039603, "p99": 0.05865, "p99_9": 0.081875, "max": 0.084375}),
         (WRK, "wrk", 437, {"p50": 0.021, "p90": 0.036835, "p95": 0.048463, "p99": 0.062528, "p99_9": 0.094717, "max": 0.094717}),
         (HEY, "hey", 200, {"p50": 0.0189, "p90": 0.0366, "p95": 0.0431, "p99": 0.0502, "max": 0.0551}),
-        (STOCK_LOCUST, "stock-locust", 166, {"p50": 0.022, "p90": 0.042, "p95": 0.052, "p99": 0.097, "p99_9": 0.14, "max": 0.136149}),
+        (PLAIN_LOCUST, "stock-locust", 166, {"p50": 0.022, "p90": 0.042, "p95": 0.052, "p99": 0.097, "p99_9": 0.14, "max": 0.136149}),
     ],
 )  # fmt: skip
 def test_a_tools_percentiles_are_read_in_seconds(tool, name, count, seconds, job):
@@ -48,10 +48,10 @@ def test_a_tools_percentiles_are_read_in_seconds(tool, name, count, seconds, job
         (K6, "k6-503", 201, 50),
         (WRK, "wrk-503", 29_552, 7_388),
         (HEY, "hey-503", 200, 50),
-        (STOCK_LOCUST, "stock-locust-503", 180, 45),
+        (PLAIN_LOCUST, "stock-locust-503", 180, 45),
         (K6, "k6-refused", 201, 201),
         (HEY, "hey-refused", 200, 200),
-        (STOCK_LOCUST, "stock-locust-refused", 165, 165),
+        (PLAIN_LOCUST, "stock-locust-refused", 165, 165),
     ],
 )
 def test_every_fourth_answer_that_was_a_503_and_every_refused_connection_is_an_error(tool, name, count, errors, job):
