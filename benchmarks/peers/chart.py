@@ -57,7 +57,7 @@ def _panel(axes: Axes, case: CostCase, lines: Sequence[CostSummary]) -> None:
         _whiskers(axes, places, lines)
     for place, line in zip(places, lines, strict=True):
         text = f"{line.cpu_us.median:,.0f} µs"
-        text += "" if line.ratio is None else f" · ours costs {line.ratio.median:.2f} ×"
+        text += "" if line.ratio is None else f" · ours ÷ this: {line.ratio.median:.2f}"
         text += f" · {line.peak_mb.median:,.0f} MB"
         weight = "bold" if line.tool == "ours" else "normal"
         beyond = (line.cpu_us.greatest, place)

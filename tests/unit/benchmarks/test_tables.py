@@ -100,7 +100,7 @@ def test_results_come_back_as_they_were_written_with_a_chart_beside_them(tmp_pat
         "cost.png",
     ]
     assert results.read(tmp_path / "new" / "results.json") == found
-    assert "ours costs 0.50 ×" in (tmp_path / "new" / "cost.svg").read_text("utf-8")
+    assert "ours ÷ this: 0.50" in (tmp_path / "new" / "cost.svg").read_text("utf-8")
 
 
 def test_a_file_that_holds_no_results_is_refused(tmp_path):

@@ -117,9 +117,7 @@ def test_attempts_that_the_strategy_withheld_were_not_sent() -> None:
 
 
 def test_responses_compare_the_fault_with_the_time_before_it() -> None:
-    assert responses.finding(calm()) == (
-        "95 % of responses came within 1.2 s before, but 7.2 s during the brownout"
-    )
+    assert responses.finding(calm()) == ("95 % of responses came within 1.2 s before, but 7.2 s during the brownout")
 
 
 def test_responses_without_a_fault_give_the_whole_run() -> None:

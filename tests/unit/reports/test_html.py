@@ -112,9 +112,7 @@ def test_the_page_names_the_machines_of_the_workers_and_their_clocks() -> None:
     workers = [{"rank": 0, "host": "b"}, {"rank": 1, "host": "c", **clock}, {"rank": 2, "host": "c"}]
     text = words(read(None, record={"workers": workers}))
     assert "Machine b" in text
-    assert (
-        "workers 1, 2; clock +12.0 ms from the leader's (± 20.5 ms), drifted by -3.0 ms during the run" in text
-    )
+    assert "workers 1, 2; clock +12.0 ms from the leader's (± 20.5 ms), drifted by -3.0 ms during the run" in text
     assert "Machine" not in words(read(None))
 
 
