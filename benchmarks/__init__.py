@@ -1,1 +1,1 @@
-"""Benchmarks: measurements of ourselves and of others. They report figures and are no tests; `make bench` runs them."""
+"""Benchmarks: measurements of ourselves and of others. They report figures and test nothing; `make bench` runs them."""

@@ -114,13 +114,13 @@ def _digest(sha256: str) -> str:
     return f"{sha256[:12]}…"
 
 
-def _differences(sent: str, held: str) -> tuple[str, str]:
+def _differences(sent: str, stored: str) -> tuple[str, str]:
     """The figures in which two readings (JSON) differ: as sent, as stored.
 
     >>> _differences('{"chart":{"100025":105,"100026":7}}', '{"chart":{"100025":705,"100026":7}}')
     ('chart.100025 105', 'chart.100025 705')
     """
-    sides = [dict(_leaves(_parsed(text))) for text in (sent, held)]
+    sides = [dict(_leaves(_parsed(text))) for text in (sent, stored)]
     names = [name for name in sides[0] | sides[1] if sides[0].get(name) != sides[1].get(name)]
     one, other = (", ".join(f"{name} {side[name]}".strip() for name in names if name in side) for side in sides)
     return one or "nothing", other or "nothing"

@@ -150,7 +150,7 @@ def _effort(summary: Summary) -> list[KeyFigure]:
     held_back = f"; {format_count(withheld)} more the strategy withheld" if withheld else ""
     amplification = "n/a" if attempts.amplification is None else f"{attempts.amplification:.2f}"
     sent = number_format.format_bytes(attempts.sent_bytes)
-    again = f"{format_ratio(attempts.resent_ratio)} of it again" if attempts.resent_ratio else ""
+    again = f"{format_ratio(attempts.resent_ratio)} of it resent" if attempts.resent_ratio else ""
     pages_per_s = f"{format_quantity(rates.goodput_per_s, 'per_s')} of {format_quantity(rates.offered_per_s, 'per_s')}"
     return [
         KeyFigure(

@@ -215,7 +215,7 @@ def lag_p99_s(requests: Sequence[ObservedRequest]) -> float:
 def _measure_trial(trial: Trial, case: AccuracyCase) -> AccuracyRound:
     tool, log = trial.tool, trial.folder / "observed.csv"
     length_s = trial.seconds if case.freeze_after_s is None else trial.seconds + FREEZE_S
-    # the server logs the monotonic clock, attempts.parquet the wall clock: a step between the two would be an error of ours
+    # the server logs the monotonic clock, attempts.parquet the wall clock: a step between the two would look like an error
     offset_s = time.time() - time.monotonic()
     with running_reference_server(log, case.freeze_after_s, trial.number + 1, trial.cores.server) as url:
         job, run = trial.run(url, case, _BODY_BYTES, length_s, case.connections(tool))

@@ -43,7 +43,7 @@ class Goal:
 
     case: str
     against: str
-    """A tool; "" for a rate of ours."""
+    """A tool; "" if the value is a rate of our generator."""
     value: float
 
 

@@ -121,7 +121,7 @@ def find_nginx() -> str:
     """Path of nginx. Raises UsageError if it is not installed."""
     found = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
     if found is None:
-        message = "nginx is not installed, which the cost of an upload is measured against: apt-get install nginx"
+        message = "measuring the cost of an upload needs nginx, which is not installed: apt-get install nginx"
         raise UsageError(message)
     return found
 

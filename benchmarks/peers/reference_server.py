@@ -2,7 +2,7 @@
 
 It answers each request after a delay drawn from a seed, and logs when each arrived and was answered, on the monotonic clock
 that all processes of this machine share. It may freeze once: it goes on reading, but answers nothing until it thaws. It is a
-process of its own on uvloop, so that it is no bottleneck at 3,000 requests/s; its own lag is part of the results.
+process of its own on uvloop, so that it does not become the bottleneck at 3,000 requests/s; its own lag is part of the results.
 
 It prints {"port": …} on stdout; when its stdin ends, it writes the log and exits.
 """

@@ -33,9 +33,13 @@ def finding(summary: Summary) -> str:
             f"{number_format.plural(own.workers_lost, 'worker')} of the generator {'was' if own.workers_lost == 1 else 'were'} lost"
         )
     if late.p99 is not None:
-        parts.append(f"99 % of attempts left within {number_format.format_duration(max(late.p99, 0.0))} of their time")
+        parts.append(
+            f"99 % of attempts were sent within {number_format.format_duration(max(late.p99, 0.0))} of their due time"
+        )
     elif late.max is not None:
-        parts.append(f"every attempt left within {number_format.format_duration(max(late.max, 0.0))} of its time")
+        parts.append(
+            f"every attempt was sent within {number_format.format_duration(max(late.max, 0.0))} of its due time"
+        )
     if own.cpu_max_ratio is not None:
         who = "the busiest worker" if own.workers > 1 else "the generator"
         parts.append(f"{who} used at most {number_format.format_ratio(own.cpu_max_ratio)} of a core")
@@ -55,7 +59,7 @@ def draw(chart_data: ChartData, summary: Summary) -> Figure:
         chart_data,
         sentence,
         [
-            Panel("lateness: from falling due to being sent", 1.5),
+            Panel("lateness: from due to sent", 1.5),
             Panel("CPU, share of one core", 1.1),
             Panel("memory", 0.8),
             Panel("requests in flight", 0.8),

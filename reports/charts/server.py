@@ -47,8 +47,8 @@ def _full_for(queue: ChartLine) -> str:
     value = np.nan_to_num(queue.value)
     if len(value) < 3 or value.max() < 8:
         return ""
-    held = float(np.diff(queue.t_s)[value[1:] >= 0.95 * value.max()].sum())
-    return f" (and stayed there for {number_format.format_duration(held)})" if held >= 3 else ""
+    stayed_s = float(np.diff(queue.t_s)[value[1:] >= 0.95 * value.max()].sum())
+    return f" (and stayed there for {number_format.format_duration(stayed_s)})" if stayed_s >= 3 else ""
 
 
 def draw(chart_data: ChartData, summary: Summary) -> Figure:

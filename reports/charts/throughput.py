@@ -43,20 +43,20 @@ def find_shortfalls(offered: ChartLine, goodput: ChartLine) -> list[Shortfall]:
     t_s = offered.t_s
     if len(t_s) < 3:
         return []
-    asked = np.nan_to_num(offered.value)
-    given = np.nan_to_num(np.interp(t_s, goodput.t_s, goodput.value))
-    asked_smooth = _smooth(t_s, asked)
-    short = np.concatenate([[False], _smooth(t_s, given) < SHORTFALL_RATIO * asked_smooth, [False]])
+    offered_per_s = np.nan_to_num(offered.value)
+    goodput_per_s = np.nan_to_num(np.interp(t_s, goodput.t_s, goodput.value))
+    offered_smooth = _smooth(t_s, offered_per_s)
+    short = np.concatenate([[False], _smooth(t_s, goodput_per_s) < SHORTFALL_RATIO * offered_smooth, [False]])
     edges = np.flatnonzero(short[1:] != short[:-1])
     halves = np.diff(t_s) / 2
     begins, ends = t_s - np.append(halves[:1], halves), t_s + np.append(halves, halves[-1:])
     found = []
     for first, stop in zip(edges[::2], edges[1::2], strict=True):
-        low = first + np.flatnonzero(given[first:stop] < SHORTFALL_RATIO * asked_smooth[first:stop])
+        low = first + np.flatnonzero(goodput_per_s[first:stop] < SHORTFALL_RATIO * offered_smooth[first:stop])
         if not len(low):
             continue
         start_s, end_s = float(begins[low[0]]), float(ends[low[-1]])
-        due, delivered = (float(rate[low[0] : low[-1] + 1].sum()) for rate in (asked, given))
+        due, delivered = (float(rate[low[0] : low[-1] + 1].sum()) for rate in (offered_per_s, goodput_per_s))
         if end_s - start_s >= MIN_SHORTFALL_S and due > delivered:
             found.append((due - delivered, Shortfall(start_s, end_s, delivered / due)))
     return [fall for _, fall in sorted(found, key=lambda pair: -pair[0])]
@@ -152,11 +152,11 @@ def draw(chart_data: ChartData, summary: Summary) -> Figure:
 
 def _gap(axes: Axes, offered: ChartLine, goodput: ChartLine) -> None:
     """Shade the time in which fewer pages were delivered than fell due: the backlog grows."""
-    given = np.interp(offered.t_s, goodput.t_s, goodput.value)
-    short = given < offered.value
+    goodput_per_s = np.interp(offered.t_s, goodput.t_s, goodput.value)
+    short = goodput_per_s < offered.value
     axes.fill_between(
         offered.t_s,
-        given,
+        goodput_per_s,
         offered.value,
         where=short,
         interpolate=True,

@@ -44,7 +44,7 @@ TOOL = Tool(
 
 def main(url: str, body: str, connections: str, rate: str, seconds: str) -> None:
     """Send with one greenlet per connection; `rate` is that of all together, 0: each as fast as it is answered."""
-    # only in the process that is measured: importing gevent is no business of the benchmark's own process
+    # only the process that is measured needs gevent; the benchmark's own process stays free of it
     import gevent  # noqa: PLC0415
     from gevent import socket  # noqa: PLC0415
 

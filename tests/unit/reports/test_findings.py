@@ -182,7 +182,7 @@ def test_a_server_that_publishes_nothing_is_said_to() -> None:
 
 def test_the_generators_finding_gives_lateness_and_cpu() -> None:
     assert generator.finding(made_up_run.summary()) == (
-        "99 % of attempts left within 2.6 ms of their time; the generator used at most 45 % of a core"
+        "99 % of attempts were sent within 2.6 ms of their due time; the generator used at most 45 % of a core"
     )
 
 

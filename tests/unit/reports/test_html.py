@@ -130,7 +130,7 @@ def test_key_figures_carry_their_units() -> None:
     text = words(read(made_up_run.verdict()))
     assert "Pages delivered 1,049 of 1,086 31 undelivered, 6 never attempted" in text
     assert "Delivery of a page p50 600 ms, p95 1.8 s 37 of 1,086 never arrived" in text
-    assert "Sent 2.2 GB 22 % of it again" in text
+    assert "Sent 2.2 GB 22 % of it resent" in text
     assert "Recovery from brownout 6 s after its end" in text
 
 
