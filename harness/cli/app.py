@@ -72,6 +72,6 @@ def main(application: typer.Typer = app) -> None:
 
 def _fail(text: str, code: int) -> None:
     sys.stderr.write(
-        escape_control_characters(text, leave="\n\t") + "\n"
+        escape_control_characters(text, keep="\n\t") + "\n"
     )  # a file's own words may hold what steers a terminal
     sys.exit(code)

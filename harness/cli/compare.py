@@ -44,9 +44,8 @@ from harness.runner.noise_store import noise_folder, save_noise
 from harness.runner.run_spec import RunSpec
 from harness.scenario import loader
 from reports import terminal
-from reports.comparison import table
-from reports.comparison.ci import publish_comparison
-from reports.places import display_path
+from reports.live_view import QuietView
+from reports.terminal import display_path
 
 COMPARISONS, CALIBRATIONS = RUNS / "comparisons", RUNS / "calibrations"
 
@@ -126,7 +125,7 @@ def calibrate(
         f"{runs} runs of {loaded.name}, at most {loaded.deadline:g} s each and some seconds around it, into {display_path(folder)}"
     )
     with SignalHandler() as signals:
-        made = calibration.execute(terminal.QuietView, lambda text: print(text, flush=True), signals)
+        made = calibration.execute(QuietView, lambda text: print(text, flush=True), signals)
     if signals.heard is not None:
         print("Interrupted: nothing is kept of this calibration but its runs.")
         raise typer.Exit(128 + signals.heard)
@@ -140,14 +139,16 @@ def calibrate(
 
 def print_comparison(comparison: Comparison, page: Path) -> None:
     """Print a comparison: verdict, reasons, table, where the page is."""
-    print(f"\n{table.COMPARISON_LABELS[comparison.verdict]}  {comparison.finding}.")
+    from reports.comparison import COMPARISON_LABELS, HEADERS, publish_comparison, rows_of  # noqa: PLC0415 - as above
+
+    print(f"\n{COMPARISON_LABELS[comparison.verdict]}  {comparison.finding}.")
     for line in comparison.reasons:
         print(f"  - {line}")
     for line in comparison.unlike:
         print(f"  - unlike, compared by force: {line}")
     print()
-    rows = table.rows(comparison)
-    terminal.print_table(list(table.HEADERS[:-1]), [row[:-1] for row in rows])
+    rows = rows_of(comparison)
+    terminal.print_table(list(HEADERS[:-1]), [row[:-1] for row in rows])
     for _, key, *_, reason in rows:
         if reason:
             print(f"  - {key}: {reason}")
@@ -156,8 +157,10 @@ def print_comparison(comparison: Comparison, page: Path) -> None:
 
 
 def _show_noise(noise: Noise, path: Path) -> None:
+    from reports.comparison import NOISE_HEADERS, noise_rows  # noqa: PLC0415 - as above
+
     print("\nThe smallest change that can be told from none (95 % confidence over all of these, 90 % power):\n")
-    terminal.print_table(table.NOISE_HEADERS, table.noise_rows(noise))
+    terminal.print_table(NOISE_HEADERS, noise_rows(noise))
     blind = [
         key
         for key in JUDGED_FIGURES

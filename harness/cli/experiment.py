@@ -15,7 +15,8 @@ from harness.judge.thresholds.evaluate import check_assertions
 from harness.run_folder.tables import read_planned_due
 from harness.scenario.experiment import load_experiment
 from reports import terminal
-from reports.places import display_path
+from reports.live_view import QuietView
+from reports.terminal import display_path
 
 EXPERIMENTS = RUNS / "experiments"
 
@@ -28,8 +29,7 @@ def experiment(
 ) -> None:
     """Run a matrix of scenarios and compare them; resumable."""
     from harness.runner.experiment import ExperimentRunner, assertions_of  # noqa: PLC0415 - drawing takes most of a second to import
-    from reports.experiment import table  # noqa: PLC0415
-    from reports.experiment.render import render_experiment  # noqa: PLC0415
+    from reports.experiment import brief_table, finding, render_experiment  # noqa: PLC0415 - as above
 
     loaded, cells = load_experiment(file, read_planned_due)
     for cell in cells:
@@ -43,11 +43,11 @@ def experiment(
         flush=True,
     )
     with SignalHandler() as signals:
-        finished = matrix.run(terminal.QuietView, lambda text: print(text, flush=True), signals)
+        finished = matrix.run(QuietView, lambda text: print(text, flush=True), signals)
     figures = matrix.figures()
     page = render_experiment(folder, figures)
-    terminal.print_table(*table.brief_table(figures))
-    print(f"\n{table.finding(figures)}.\nReport: {display_path(page)}")
+    terminal.print_table(*brief_table(figures))
+    print(f"\n{finding(figures)}.\nReport: {display_path(page)}")
     if not finished:
         print("Interrupted; the same command goes on where it stopped.")
         raise typer.Exit(ExitCode.INTERRUPTED)

@@ -49,6 +49,7 @@ from harness.runner.run import Run
 from harness.runner.run_spec import RunSpec, initial_record
 from harness.scenario import loader
 from reports import terminal
+from reports.live_view import LiveView
 
 
 def run(
@@ -117,7 +118,7 @@ def run(
     )
     base = _baseline(baseline, tolerance, order)
     with SignalHandler() as signals:
-        with terminal.LiveView(loaded.name) as view:
+        with LiveView(loaded.name) as view:
             Run(order, view, signals).execute()
         print("Counting, judging, drawing", flush=True)
         code = finish_run(folder, assertions_of(loaded))

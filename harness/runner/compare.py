@@ -16,8 +16,7 @@ from harness.judge.compare.run import ComparedRun, load_compared_run
 from harness.judge.compare.tolerances import Tolerances
 from harness.run_folder.layout import RunFolder, RunRecord, write_json
 from harness.runner.noise_store import load_noise
-from reports.comparison.ci import comparison_junit, comparison_markdown
-from reports.comparison.render import render_comparison
+from reports.comparison import comparison_junit, comparison_markdown, render_comparison
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from harness.judge.audit import load_audit
 from harness.judge.results import Verdict
 from harness.judge.verdict import evaluate_run, judge_run
 from harness.run_folder.layout import RunFolder
-from reports.github import publish_run
+from reports.ci import publish_run
 from reports.markdown import summary_markdown
 from reports.render import render_run
 from reports.terminal import print_lines, print_verdict

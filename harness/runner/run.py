@@ -99,7 +99,7 @@ class Run:
                     raise
                 told = describe_exhaustion(error) if isinstance(error, OSError) else str(error)
                 ended = RunEnd(how="starved", at_s=self._clock(), message=told)
-                self._view.say(ended.message)
+                self._view.log(ended.message)
         self._write_end(ended_or_interrupted(ended, self._signals.heard))
 
     def _clock(self) -> float:
@@ -112,21 +112,21 @@ class Run:
         foreign = self._order.foreign
         if foreign is None:
             secret = secrets.token_hex(16)
-            self._view.say("Starting the mock server")
+            self._view.log("Starting the mock server")
             target, self._admin = start_server(family, self._order, private, secret)
         else:
             secret, target = "", str(foreign.origin)  # nobody told that server our PINs: the last six digits
         self._log.open(target)
         if self._order.invitation is None:
-            self._view.say(f"Starting the generator ({self._order.counted})")
-        ready = start_generator(family, self._order, private, secret, self._view.say)
+            self._view.log(f"Starting the generator ({self._order.counted})")
+        ready = start_generator(family, self._order, private, secret, self._view.log)
         self._roster.meet(ready.get("hosts", []))
         targets = {f"worker-{w['rank']}": f"http://127.0.0.1:{w['metrics_port']}/metrics" for w in ready["workers"]}
         self._roster.seat(ready["workers"])
         if self._admin is not None:
             targets["server"] = self._admin.metrics_url
         targets.update(foreign.metrics() if foreign else {})
-        self._prometheus.begin(targets, family, self._view.say)
+        self._prometheus.begin(targets, family, self._view.log)
         self._t0 = time.monotonic() + _T0_DELAY_S
         self._t0_epoch = time.time() + _T0_DELAY_S
         self._log.begin(self._t0_epoch)
@@ -142,7 +142,7 @@ class Run:
         self._vitals = ProcessMonitor(self._folder.processes, process_ids(family, ready["workers"]), self._clock)
         self._collector.start()
         self._vitals.start()
-        self._view.say(": ".join(filter(None, [self._scenario.name, self._scenario.title])))
+        self._view.log(": ".join(filter(None, [self._scenario.name, self._scenario.title])))
 
     def _see(self, scrape: Scrape) -> None:
         for see in self._watchers:
@@ -193,7 +193,7 @@ class Run:
         why = self._watch.hopeless() if self._watch is not None else ""
         if not why:
             return None
-        self._view.say(f"Aborting: {why}")
+        self._view.log(f"Aborting: {why}")
         return RunEnd(how="aborted", at_s=now, message=why)
 
     def _halted_by(self, family: ProcessGroup, message: Message) -> RunEnd | None:
@@ -201,13 +201,13 @@ class Run:
         now = self._clock()
         if message.event == "signal":
             number = signal.Signals(message.content["number"])
-            self._view.say(f"{number.name}: stopping; what is in flight is censored")
+            self._view.log(f"{number.name}: stopping; what is in flight is censored")
             return ended_by_signal(number, now)
         if message.event == "withdrawn":
             return self._withdrawn(str(message.content["reason"]), now)
         if message.event == "unwritten":
             told = self._roster.fail(message.content["rank"], str(message.content["reason"]))
-            self._view.say(f"{told}: stopping")
+            self._view.log(f"{told}: stopping")
             return RunEnd(how="starved", at_s=now, message=told)
         if message.event == "ended" and not family[message.sender].killed:
             return self._child_lost(family, message, now)
@@ -219,7 +219,7 @@ class Run:
         """The target doesn't consent any more: nothing is sent there from here on."""
         self._collector.forget(self._order.foreign.metrics() if self._order.foreign else ())
         self._log.note_problem(f"the target's consent ended, and the run with it: {reason}")
-        self._view.say(f"The target's consent ended: {reason}: stopping")
+        self._view.log(f"The target's consent ended: {reason}: stopping")
         return RunEnd(how="withdrawn", at_s=now, message=reason)
 
     def _child_lost(self, family: ProcessGroup, message: Message, now: float) -> RunEnd:
@@ -229,7 +229,7 @@ class Run:
         if rank is not None:
             text = self._roster.lose(rank, text)
         explained = family.explained(message.sender, text)
-        self._view.say(explained)
+        self._view.log(explained)
         return self._reserve.told(explained, now, killed=was_killed(code))
 
     def _worker_lost(self, family: ProcessGroup, told: dict[str, Any], now: float) -> RunEnd:
@@ -238,7 +238,7 @@ class Run:
         text = f"worker {told['rank']}{where} was lost after {now:.1f} s: {told['reason']}"
         text = self._roster.lose(told["rank"], text)
         family.kill(self._roster.pid_of(told["rank"]))  # one of ours that came to again would send on
-        self._view.say(text)
+        self._view.log(text)
         return self._reserve.told(text, now, killed=True)
 
     def _natural_end(self) -> RunEnd:
@@ -258,7 +258,7 @@ class Run:
         if ended.how == "completed":
             ended = self._await_faults(family, ended)
         if self._admin is not None and family["server"].exit_code is None:
-            self._view.say("Draining the server")
+            self._view.log("Draining the server")
             self._log.note_problem(drain(self._admin))
         self._vitals.stop()
         self._collector.stop()
@@ -266,10 +266,10 @@ class Run:
         self._log.note_problem(self._collector.unwritten, self._vitals.unwritten)
         self._look()
         self._prometheus.end(
-            self._t0_epoch, self._view.say, patient=ended.how not in {"interrupted", "terminated", "withdrawn"}
+            self._t0_epoch, self._view.log, patient=ended.how not in {"interrupted", "terminated", "withdrawn"}
         )
         family["generator"].tell("scraped")
-        self._view.say("Reading what the server holds")
+        self._view.log("Reading what the server holds")
         self._log.stock = collect_stored(family, self._order, self._admin, self._consent.halted)
         if self._admin is not None:
             family["server"].tell("stop")
