@@ -174,5 +174,5 @@ def _fail(text: str, code: int) -> None:
     from reports.number_format import escape_control_characters  # noqa: PLC0415 - imports pydantic
 
     # The text may quote a file or a server, which must not steer the terminal.
-    sys.stderr.write(escape_control_characters(text, leave="\n\t") + "\n")
+    sys.stderr.write(escape_control_characters(text, keep="\n\t") + "\n")
     sys.exit(code)

@@ -42,8 +42,9 @@ from harness.runner.finish import noise_folder, save_noise
 from harness.runner.run_spec import RunSpec
 from harness.scenario import loader
 from reports import terminal
-from reports.comparison import table
-from reports.places import display_path
+from reports.comparison import NOISE_HEADERS, noise_rows
+from reports.live_view import QuietView
+from reports.terminal import display_path
 
 CALIBRATIONS = RUNS / "calibrations"
 
@@ -80,7 +81,7 @@ def calibrate(
         f"{runs} runs of {loaded.name}, each up to {loaded.deadline:g} s plus some seconds, into {display_path(folder)}"
     )
     with SignalHandler() as signals:
-        finished = calibration.execute(terminal.QuietView, lambda text: print(text, flush=True), signals)
+        finished = calibration.execute(QuietView, lambda text: print(text, flush=True), signals)
     if signals.heard is not None:
         print("Interrupted: the finished runs are kept, but no calibration was saved.")
         raise typer.Exit(128 + signals.heard)
@@ -94,7 +95,7 @@ def calibrate(
 
 def _print_noise(noise: Noise, path: Path) -> None:
     print("\nThe smallest detectable change (95 % confidence over all of these, 90 % power):\n")
-    terminal.print_table(table.NOISE_HEADERS, table.noise_rows(noise))
+    terminal.print_table(NOISE_HEADERS, noise_rows(noise))
     blind = [
         key
         for key in JUDGED_FIGURES

@@ -12,7 +12,7 @@ from harness.judge.compare.results import Comparison
 from harness.judge.compare.tolerances import parse_tolerances
 from harness.run_folder.layout import RunFolder
 from reports import terminal
-from reports.places import display_path
+from reports.terminal import display_path
 
 COMPARISONS = RUNS / "comparisons"
 
@@ -60,18 +60,17 @@ def compare_with_baseline(baseline: RunFolder, folder: RunFolder, tolerance: lis
 
 def print_comparison(comparison: Comparison, page: Path) -> None:
     """Print a comparison: verdict, reasons, the table of figures, and where the page is."""
-    from reports.comparison import table  # noqa: PLC0415 - as above
-    from reports.comparison.ci import publish_comparison  # noqa: PLC0415 - as above
+    from reports.comparison import COMPARISON_LABELS, HEADERS, publish_comparison, rows_of  # noqa: PLC0415 - as above
 
-    print(f"\n{table.COMPARISON_LABELS[comparison.verdict]}  {comparison.finding}.")
+    print(f"\n{COMPARISON_LABELS[comparison.verdict]}  {comparison.finding}.")
     for line in comparison.reasons:
         print(f"  - {line}")
     for line in comparison.unlike:
         print(f"  - not comparable, compared because of --force: {line}")
     print()
-    rows = table.rows(comparison)
+    rows = rows_of(comparison)
     # The last column is long where it is not empty: it follows as lines below the table.
-    terminal.print_table(list(table.HEADERS[:-1]), [row[:-1] for row in rows])
+    terminal.print_table(list(HEADERS[:-1]), [row[:-1] for row in rows])
     for _, key, *_, reason in rows:
         if reason:
             print(f"  - {key}: {reason}")

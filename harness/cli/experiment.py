@@ -16,9 +16,9 @@ from harness.run_folder.tables import read_planned_due
 from harness.runner.experiment import ExperimentRunner, assertions_of
 from harness.scenario.experiment import load_experiment
 from reports import terminal
-from reports.experiment import table
-from reports.experiment.render import render_experiment
-from reports.places import display_path
+from reports.experiment import brief_table, finding, render_experiment
+from reports.live_view import QuietView
+from reports.terminal import display_path
 
 EXPERIMENTS = RUNS / "experiments"
 
@@ -42,11 +42,11 @@ def experiment(
         flush=True,
     )
     with SignalHandler() as signals:
-        finished = runner.run(terminal.QuietView, lambda text: print(text, flush=True), signals)
+        finished = runner.run(QuietView, lambda text: print(text, flush=True), signals)
     figures = runner.figures()
     page = render_experiment(folder, figures)
-    terminal.print_table(*table.brief_table(figures))
-    print(f"\n{table.finding(figures)}.\nReport: {display_path(page)}")
+    terminal.print_table(*brief_table(figures))
+    print(f"\n{finding(figures)}.\nReport: {display_path(page)}")
     if not finished:
         print("Interrupted. Run the same command again to resume.")
         raise typer.Exit(ExitCode.INTERRUPTED)

@@ -48,6 +48,7 @@ from harness.runner.run_record import initial_record
 from harness.runner.run_spec import RunSpec
 from harness.scenario import loader
 from reports import terminal
+from reports.live_view import LiveView
 
 
 def run(
@@ -116,7 +117,7 @@ def run(
     )
     base = _baseline(baseline, tolerance, spec)
     with SignalHandler() as signals:
-        with terminal.LiveView(loaded.name) as view:
+        with LiveView(loaded.name) as view:
             Run(spec, view, signals).execute()
         print("Analysing the results and writing the report", flush=True)
         from harness.runner.finish import finish_run  # noqa: PLC0415 - Matplotlib takes half a second to import: not before the load

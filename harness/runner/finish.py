@@ -24,9 +24,8 @@ from harness.judge.compare.tolerances import Tolerances
 from harness.judge.results import Verdict
 from harness.judge.verdict import evaluate_run, judge_run
 from harness.run_folder.layout import RunFolder, RunRecord, write_json
-from reports.comparison.ci import comparison_junit, comparison_markdown
-from reports.comparison.render import render_comparison
-from reports.github import publish_run
+from reports.ci import publish_run
+from reports.comparison import comparison_junit, comparison_markdown, render_comparison
 from reports.markdown import summary_markdown
 from reports.render import render_run
 from reports.terminal import print_lines, print_verdict

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from harness.base.model import NOT_FAILURES, Outcome
 from harness.run_folder.layout import RunRecord
 from harness.run_folder.scrape_log import Scrape
-from reports.terminal import Snapshot
+from reports.live_view import Snapshot
 
 _SHOWN_SAMPLES = re.compile(
     r"^(?:harness_(?:attempts_total|attempts_in_flight|pages_due_total|pages_delivered_total|stations_completed_total"

@@ -80,7 +80,7 @@ def test_a_clean_run_is_audited_safe_and_live_and_audit_says_so_again(finished):
     assert (audit.safety, audit.liveness, audit.counts.ok, audit.doubts) == (True, True, 36, [])
     code, output = told("audit", folder.name, cwd=place)
     assert code == ExitCode.PASSED
-    assert output.startswith("Safe: what was acknowledged (36 pages) is held once, as sent.")
+    assert output.startswith("Safe: every acknowledged page (36 pages) is stored once, as sent.")
 
 
 def test_totals_from_scrapes_and_rows_agree(finished):
