@@ -21,7 +21,7 @@ from mock_server.http.metrics import ServerMetrics
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from mock_server.faults.scheduler import FaultScheduler
+    from mock_server.http.fault_scheduler import FaultScheduler
     from mock_server.overload.worker_pool import WorkerPool
 
     FloatArray = npt.NDArray[np.float64]

@@ -19,7 +19,8 @@ from mock_server.faults.abort import WeightedStatus
 from mock_server.faults.base import Fault, Match
 from mock_server.faults.registry import KINDS
 from mock_server.profile import units
-from mock_server.profile.profile import Profile, ServerProfile
+from mock_server.profile.server_profile import ServerProfile
+from mock_server.profile_file import Profile
 
 QUANTITIES = (
     "Durations, sizes, rates and ratios are [written with their units](scenario.md#quantities). A key without a "
@@ -113,7 +114,7 @@ def faults() -> str:
     parts = [_head("Faults", about), _section("All of them", Fault, ""), _section("match", Match, "match.")]
     for kind in KINDS:
         parts.append(
-            f"## {_tag(kind, 'kind')}\n\n{_what_happens(kind)} {sentence(kind)} It strikes {STRUCK[kind.reach]}.\n"
+            f"## {_tag(kind, 'kind')}\n\n{_what_happens(kind)} {sentence(kind)} It strikes {STRUCK[kind.scope]}.\n"
         )
         own = [*Fault.model_fields]
         if set(kind.model_fields) - set(own):

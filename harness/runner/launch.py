@@ -22,7 +22,7 @@ from harness.runner.remote_join import await_remote_workers
 from harness.runner.run_spec import RunSpec
 from harness.runner.subprocesses import ProcessGroup
 from harness.target.mock_admin import MockAdmin
-from mock_server.profile.profile import CRASH_KINDS
+from mock_server.faults.registry import CRASH_KINDS
 
 READY_TIMEOUT_S = 60.0
 RESTARTED_SERVER = "server-restarted"

@@ -9,11 +9,12 @@ from typing import get_args
 import pytest
 
 from mock_server.__main__ import _parser
+from mock_server.api.openapi import openapi_document
 from mock_server.faults.base import Fault
 from mock_server.faults.registry import KINDS
 from mock_server.http.auth import StationCredentials
-from mock_server.http.openapi import openapi_document
-from mock_server.profile.profile import Profile, ServerProfile
+from mock_server.profile.server_profile import ServerProfile
+from mock_server.profile_file import Profile
 from mock_server.server import MockServer
 
 ROOT = Path(__file__).parents[2]

@@ -53,7 +53,7 @@ def test_it_ends_with_its_input_even_if_the_event_loop_is_busy(tmp_path):
 
 
 def test_a_process_that_computes_without_end_ends_with_its_input_too():
-    code = "import sys; from mock_server.control_channel import listen; listen(sys.stdin, print); print('busy', flush=True)\nwhile True: pass"
+    code = "import sys; from mock_server.supervisor import listen; listen(sys.stdin, print); print('busy', flush=True)\nwhile True: pass"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as busy:

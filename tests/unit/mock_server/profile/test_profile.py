@@ -4,7 +4,8 @@ from typing import get_args
 import pytest
 
 from mock_server.faults.registry import KINDS
-from mock_server.profile.profile import Profile, ProfileError, ServerProfile, load_profile
+from mock_server.profile.server_profile import ServerProfile
+from mock_server.profile_file import Profile, ProfileError, load_profile
 
 NEEDED: dict[str, dict[str, object]] = {
     "latency": {"delay": "20ms"},

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from mock_server.profile.profile import Profile
 from mock_server.profile.validation_messages import explain
+from mock_server.profile_file import Profile
 
 
 def lines(content: dict[str, object]) -> list[str]:

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mock_server.net.framing import RequestFraming
+from mock_server.net.connection import RequestFraming
 
 bodies = st.binary(max_size=40).map(lambda body: body + b"\r\n\r\nGET / HTTP/1.1\r\n\r\n")
 """Bodies that look like requests: only their lengths tell where they end."""
