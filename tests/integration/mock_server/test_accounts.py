@@ -90,7 +90,7 @@ async def test_nothing_is_remembered_of_what_cannot_be_a_station(tmp_path):
         assert {(key.station, key.form) for key in keys} == {("", "")}
         assert mock.server.authenticator._wrong == {}
         assert (await login(mock, STATION, STATION[-6:])).status == 200
-        assert targets[-1].station == STATION
+        assert keys[-1].station == STATION
 
 
 async def test_of_attempts_at_pages_that_cannot_be_no_text_is_remembered(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from mock_server.faults.base import RequestKey, ServerActions
+from mock_server.faults.matching import Injection
 from mock_server.http.fault_scheduler import FaultScheduler
 from mock_server.profile_file import Profile
 
@@ -12,11 +13,11 @@ from mock_server.profile_file import Profile
 class Scene:
     """A scheduler under a clock that is set by hand."""
 
-    def __init__(self, *faults: dict[str, object]) -> None:
+    def __init__(self, *faults: dict[str, object], seed: int = 1) -> None:
         self.now: float | None = 0.0
-        self.faults = FaultScheduler(
-            Profile.model_validate({"faults": list(faults)}).faults, 1, lambda: self.now, lambda _injection: None
-        )
+        self.log: list[Injection] = []
+        specs = Profile.model_validate({"faults": list(faults)}).faults
+        self.faults = FaultScheduler(specs, seed, lambda: self.now, self.log.append)
 
     def is_hit(self, key: RequestKey) -> bool:
         return bool(self.faults.hits(key))
@@ -86,7 +87,7 @@ def test_a_crash_that_lies_before_this_process_does_not_happen_again():
     reborn = Scene({"kind": "crash", "start": "5s"})
     server = _Server()
     reborn.now = 7.0
-    reborn.rules.attach(server)
+    reborn.faults.attach(server)
     assert server.calls == []
 
 

@@ -124,7 +124,7 @@ async def test_an_order_without_rows_is_answered_as_new_and_stores_nothing(store
 
 async def test_ids_are_not_used_again(store):
     await store.put(order(1))
-    await store.lose(order(1).sent.receipt)
+    await store.delete(order(1).sent.receipt)
     assert store.deletions == 1
     await store.put(order(2))
     assert await store.run("SELECT id FROM pages") == [(2,)]
