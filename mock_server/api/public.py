@@ -129,12 +129,12 @@ class PublicApi:
         for child in sorted(region.children):
             below = _as_region(aggregates, child)
             table[child] = {
-                **_votes_per_candidate(below.votes), "psu": None, "persen": _percent(below.published, below.stations),
+                **_votes_per_nominee(below.votes), "psu": None, "persen": _percent(below.published, below.stations),
                 "status_progress": below.published > 0,
             }  # fmt: skip
         persen = _percent(region.published, region.stations)
         return {
-            "ts": self._ts, "mode": "hhcw", "psu": None, "chart": {**_votes_per_candidate(region.votes), "persen": persen},
+            "ts": self._ts, "mode": "hhcw", "psu": None, "chart": {**_votes_per_nominee(region.votes), "persen": persen},
             "table": table, "progres": {"total": region.stations, "progres": region.published},
         }  # fmt: skip
 
@@ -205,7 +205,7 @@ def _as_region(aggregates: VoteAggregates, code: str) -> Region:
     return Region(stations=1, published=int(bool(votes)), votes=votes)
 
 
-def _votes_per_candidate(votes: dict[str, int]) -> dict[str, int]:
+def _votes_per_nominee(votes: dict[str, int]) -> dict[str, int]:
     return {**dict.fromkeys(_NOMINEES, 0), **votes}
 
 

@@ -8,7 +8,7 @@ from mock_server.faults.base import Fault, Scope, ServerActions
 
 
 class Down(Fault):
-    """The data port is closed for every client: match, count and ramp do not apply."""
+    """It is closed for every client: match, count and ramp do not apply."""
 
     scope: ClassVar[Scope] = "server"
     kind: Literal["down"]

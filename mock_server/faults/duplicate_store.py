@@ -1,4 +1,4 @@
-"""duplicate_store: one upload is stored twice."""
+"""duplicate_store: one upload is stored as two copies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mock_server.faults.base import Fault, RequestActions, Row, Scope
 
 
 class DuplicateStore(Fault):
-    """The page is stored twice, whatever `dedupe` says."""
+    """The second copy is stored whatever `dedupe` says."""
 
     scope: ClassVar[Scope] = "rows"
     kind: Literal["duplicate_store"]

@@ -1,4 +1,4 @@
-"""empty_response: the upload is stored, and the connection closed without a byte."""
+"""empty_response: the connection is closed without a byte of a response."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mock_server.faults.base import Fault, RequestActions
 
 
 class EmptyResponse(Fault):
-    """The upload is stored; its client gets FIN instead of a response."""
+    """The upload is stored; its client gets FIN only."""
 
     replaces_response: ClassVar[bool] = True
     kind: Literal["empty_response"]

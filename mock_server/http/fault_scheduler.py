@@ -80,7 +80,7 @@ class FaultScheduler:
     def update(self) -> float | None:
         """Tells the server what began and ended since the last update; seconds until the next known edge.
 
-        Reads the clock once: an edge between two readings would neither be told nor waited for.
+        Reads the clock once: an edge between two readings would be neither reported nor waited for.
         """
         now = self._clock()
         self._matcher.finish_elapsed(now)
@@ -115,7 +115,7 @@ class FaultScheduler:
         if state is None:
             return False
         state.is_healed = True
-        self._update_and_wake()  # while it is still known, so that its end is told
+        self._update_and_wake()  # while it is still known, so that its end is reported
         self._matcher.discard(name)
         return True
 

@@ -90,9 +90,9 @@ def test_the_schedule_counts_from_t0(tmp_path):
     ("arguments", "says"),
     [
         (["--profile", "missing.toml"], "can't be read"),
-        (["--profile", "wrong.toml"], 'wrokers is not a key; did you mean "workers"?'),
+        (["--profile", "wrong.toml"], 'wrokers is not a known key; did you mean "workers"?'),
         (["--stations", "wrong.csv"], "needs the columns code, name, pin"),
-        (["--host", "192.0.2.1", "--port", "0", "--admin-port", "0"], "can't listen"),
+        (["--host", "192.0.2.1", "--port", "0", "--admin-port", "0"], "cannot listen"),
     ],
 )
 def test_what_cannot_be_used_ends_it_with_code_2(tmp_path, arguments, says):

@@ -99,7 +99,7 @@ def test_toml_and_json_files_are_read(tmp_path):
     [
         ("a.toml", "workers = ", "is not TOML"),
         ("a.json", "{", "is not JSON"),
-        ("a.toml", "wrokers = 1", "wrokers is not a key"),
+        ("a.toml", "wrokers = 1", "wrokers is not a known key"),
         ("missing.toml", None, "can't be read"),
     ],
 )
