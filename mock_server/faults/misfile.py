@@ -21,7 +21,7 @@ class Misfile(Fault):
 def unused_station(station: str) -> str:
     """A code that no station uploads for: at a real one the right page would later be refused as a conflict.
 
-    >>> nowhere("3509191001999")
+    >>> unused_station("3509191001999")
     '3509191001000'
     """
     return f"{station[:-3]}000"

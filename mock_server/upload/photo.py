@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 from mock_server.http.responses import Problem
@@ -17,6 +18,7 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SEGMENTS = frozenset(range(0xC0, 0xFF)) - frozenset(range(0xD0, 0xDA))
 """Markers followed by a length; the others (restarts, start and end of the image) may not come before a scan."""
 _END_OF_IMAGE = b"\xff\xd9"
+_READ_BYTES = 2**18
 
 
 class JpegHeader:
@@ -116,6 +118,15 @@ class PhotoSink:
         whole = self._header.is_good and self._tail == _END_OF_IMAGE
         photo = None if self._kept is None else b"".join(self._kept)
         return ReceivedUpload(self._hash.hexdigest(), self.size_bytes, whole, reading, photo)
+
+
+def read_file(path: Path, reading: Reading, *, keep: bool) -> ReceivedUpload:
+    """The page whose photo is in a file; blocks, so call it in a thread."""
+    sink = PhotoSink(keep=keep)
+    with path.open("rb") as file:
+        while piece := file.read(_READ_BYTES):
+            sink.feed(piece)
+    return sink.upload(reading)
 
 
 # Repr-Digest (RFC 9530) is a structured field: a dictionary of byte sequences (RFC 8941, 3.2).

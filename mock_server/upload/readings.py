@@ -58,7 +58,7 @@ def _warnings(content: dict[str, Any]) -> list[str]:
 def reading_figures(reading: str) -> tuple[dict[str, int], dict[str, int]]:
     """The votes by candidate, and the administrative counts; empty if the reading has none that can be counted.
 
-    >>> figures('{"chart":{"100025":105},"administrasi":{"suara_sah":1000000000}}')
+    >>> reading_figures('{"chart":{"100025":105},"administrasi":{"suara_sah":1000000000}}')
     ({'100025': 105}, {})
     """
     content = json.loads(reading) if reading else {}

@@ -18,7 +18,7 @@ from mock_server.http.responses import Problem
 from mock_server.profile_file import Profile
 from mock_server.storage.resumable import ResumableStore, ResumableUpload, UploadExpiredError, UploadNotFoundError
 from mock_server.upload import body
-from mock_server.upload.photo import PhotoSink, ReceivedUpload
+from mock_server.upload.photo import read_file
 from mock_server.upload.pipeline import UploadPipeline
 from mock_server.upload.readings import parse_reading
 
@@ -26,7 +26,6 @@ VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-with-upload,expiration,checksum,termination"
 ALGORITHMS = ("sha1", "sha256")
 _MEDIA_TYPE = "application/offset+octet-stream"
-_READ_BYTES = 2**18
 _FATAL_STATUSES = {400, 409, 422}
 """Problems that sending the last bytes again cannot cure: the upload is removed."""
 
@@ -200,7 +199,8 @@ class TusHandlers:
         would tell the client that the page is stored.
         """
         try:
-            content = await asyncio.to_thread(_read_upload, upload, keep=self._profile.keep_photos)
+            reading = parse_reading(upload.reading.encode("utf-8", "surrogateescape"))
+            content = await asyncio.to_thread(read_file, upload.path, reading, keep=self._profile.keep_photos)
             response = await self._pipeline.process(context, content, upload.id)
         except Problem as problem:
             if problem.status in _FATAL_STATUSES:
@@ -214,15 +214,6 @@ class TusHandlers:
                 upload.truncate(before)
         headers = {"Upload-Offset": str(upload.length)}
         return headers | {name: response.headers[name] for name in ("Server-Timing",) if name in response.headers}
-
-
-def _read_upload(upload: ResumableUpload, *, keep: bool) -> ReceivedUpload:
-    """The page that an upload's bytes are; blocks, so call it in a thread."""
-    sink = PhotoSink(keep=keep)
-    with upload.path.open("rb") as file:
-        while piece := file.read(_READ_BYTES):
-            sink.feed(piece)
-    return sink.upload(parse_reading(upload.reading.encode("utf-8", "surrogateescape")))
 
 
 def _chunk_checksum(algorithm: str, data: bytes) -> bytes:
@@ -250,7 +241,7 @@ async def _append_chunk(upload: ResumableUpload, data: bytes) -> None:
 def parse_metadata(header: str) -> dict[str, str]:
     """The pairs of an Upload-Metadata header. Raises Problem 400.
 
-    >>> metadata_of("form cHB3cA==, empty")
+    >>> parse_metadata("form cHB3cA==, empty")
     {'form': 'ppwp', 'empty': ''}
     """
     found: dict[str, str] = {}
