@@ -17,7 +17,7 @@ from harness.runner.run_spec import RunSpec
 from harness.runner.subprocesses import ProcessGroup
 from harness.target.mock_admin import AdminError, MockAdmin
 from harness.target.stored_pages import StoreUnreadableError
-from mock_server.profile.profile import CRASH_KINDS
+from mock_server.faults.registry import CRASH_KINDS
 
 RESTARTED_SERVER = "server-restarted"
 """Name of the mock's process (and log) after it was killed and started again."""

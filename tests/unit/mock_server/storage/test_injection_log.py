@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from mock_server.faults.base import RequestKey
-from mock_server.faults.injection_log import InjectionLog, injection_line
-from mock_server.faults.scheduler import Injection
-from mock_server.storage.records import PageRow, StoreRequest
-from mock_server.storage.store import Store
+from mock_server.faults.matching import Injection
+from mock_server.storage.injection_log import InjectionLog, injection_line
+from mock_server.storage.store import PageRow, Store, StoreRequest
 
 
 class Killed(InjectionLog):
@@ -119,8 +118,8 @@ async def test_a_file_that_cannot_be_written_for_a_while_gets_each_line_once(tmp
 async def test_a_loss_is_logged_when_it_happens_and_not_if_there_is_nothing_to_lose(tmp_path):
     store = await store_in(tmp_path, log_in(tmp_path))
     await store.put(order(1, is_struck=False))
-    await store.lose("receipt 9", (line(9),))
+    await store.delete("receipt 9", (line(9),))
     assert logged(tmp_path) == []
-    await store.lose("receipt 1", (line(1),))
+    await store.delete("receipt 1", (line(1),))
     assert logged(tmp_path) == [line(1)]
     await store.close()

@@ -6,9 +6,9 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mock_server.storage import aggregates
-from mock_server.storage.aggregates import Region, VoteAggregates, region_path, with_rows, with_stations
-from mock_server.upload.forms import VOTES_PAGE
+from mock_server.api import aggregates
+from mock_server.api.aggregates import Region, VoteAggregates, region_path, with_rows, with_stations
+from mock_server.http.forms import VOTES_PAGE
 
 
 def row(row_id: int, code: str, page: int, votes: dict[str, int]) -> tuple[int, str, str]:

@@ -1,7 +1,7 @@
-"""The public read side, in the shape of KPU's: regions, sums at every level, stations.
+"""The public read API, in the format of KPU's: regions, sums at every level, stations.
 
-Everything is computed from what is stored, at most once in the profile's `public_cache`; between two computations
-everybody sees the same snapshot.
+Everything is computed from what is stored, at most once per `public_cache` of the profile; between two computations
+every response comes from the same snapshot.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import NamedTuple, TypeVar
 
 from aiohttp import web
 
+from mock_server.api.aggregates import LEVELS, Region, VoteAggregates, region_path, with_rows, with_stations
+from mock_server.http.forms import PAGES_PER_FORM, VOTES_PAGE
 from mock_server.http.middleware import REQUEST_CONTEXT, Handler
 from mock_server.http.responses import Problem, json_response
-from mock_server.storage.aggregates import LEVELS, Region, VoteAggregates, region_path, with_rows, with_stations
 from mock_server.storage.store import Store
-from mock_server.upload.forms import PAGES_PER_FORM, VOTES_PAGE
 
 _ROWS = """
 SELECT id, station, CASE page WHEN ? THEN reading ELSE '' END FROM pages
@@ -31,27 +31,27 @@ SELECT page, stored_at, receipt FROM pages WHERE station = ? AND form = 'ppwp' A
 _ITEMS_BETWEEN_PAUSES = 250
 _PAUSE_S = 0.0002
 _WARM_UP_AFTER_S = 2.0
-"""A restart has other things to do first: to be ready for uploads."""
+"""After a restart, uploads come first."""
 Item = TypeVar("Item")
-_CANDIDATES = ("100025", "100026", "100027")
+_NOMINEES = ("100025", "100026", "100027")
 
 
 class StoredImage(NamedTuple):
-    """A photo that is held."""
+    """A stored photo."""
 
     stored_at: float
     receipt: str
 
 
 class PublicApi:
-    """The handlers, and the snapshot that they answer from."""
+    """The handlers, and the snapshot that they respond from."""
 
     def __init__(self, store: Store, names: dict[str, str], codes: Iterable[str], cache_s: float) -> None:
         self._store = store
         self._names = names
         self._codes = tuple(codes)
         self._empty: VoteAggregates | None = None
-        self._tally = VoteAggregates()
+        self._aggregates = VoteAggregates()
         self._deletions = 0
         self._cache_s = cache_s
         self._computed_s = float("-inf")
@@ -68,7 +68,7 @@ class PublicApi:
         }
 
     async def warm_up(self) -> None:
-        """Adds up what an earlier process has stored, so that the first to ask need not wait for it."""
+        """Sums up what an earlier process has stored, so that the first request need not wait for it."""
         await asyncio.sleep(_WARM_UP_AFTER_S)
         await self._latest()
 
@@ -79,24 +79,25 @@ class PublicApi:
     async def _latest(self) -> VoteAggregates:
         async with self._lock:
             if time.monotonic() - self._computed_s >= self._cache_s:
-                self._tally = await asyncio.to_thread(self._computed)
+                self._aggregates = await asyncio.to_thread(self._computed)
                 self._computed_s = time.monotonic()
                 self._ts = _timestamp_text(time.time())
-        return self._tally
+        return self._aggregates
 
     def _computed(self) -> VoteAggregates:
-        deletions = self._store.deletions  # before the rows are read: a later deletion is noticed the next time
+        deletions = self._store.deletions  # read before the rows: a deletion meanwhile is noticed the next time
         if self._empty is None:
-            self._tally = self._empty = with_stations(VoteAggregates(), _with_pauses(self._codes))
-        known = self._tally if deletions == self._deletions else self._empty
+            self._aggregates = self._empty = with_stations(VoteAggregates(), _with_pauses(self._codes))
+        # Sums can only grow: after a deletion they have to be made again from the first row.
+        known = self._aggregates if deletions == self._deletions else self._empty
         self._deletions = deletions
         return with_rows(known, _with_pauses(self._store.read(_ROWS, (VOTES_PAGE, known.last_id))))
 
     async def children(self, request: web.Request) -> web.Response:
-        """The regions (or stations) right below one."""
-        tally = await self._now(request)
+        """The regions (or stations) directly below one."""
+        aggregates = await self._now(request)
         code = _region_code(request.match_info["path"])
-        region = tally.regions.get(code) or (Region() if not code else None)
+        region = aggregates.regions.get(code) or (Region() if not code else None)
         if region is None:
             raise Problem(404, "No such region")
         return json_response([self._child(child) for child in sorted(region.children)])
@@ -107,38 +108,38 @@ class PublicApi:
 
     async def nation(self, request: web.Request) -> web.Response:
         """The sums of everything."""
-        tally = await self._now(request)
-        return json_response(self._sums(tally, tally.regions.get("", Region())))
+        aggregates = await self._now(request)
+        return json_response(self._sums(aggregates, aggregates.regions.get("", Region())))
 
     async def result(self, request: web.Request) -> web.Response:
-        """The sums of a region, or a station's own figures."""
-        tally = await self._now(request)
+        """The sums of a region, or the figures of a station."""
+        aggregates = await self._now(request)
         code = _region_code(request.match_info["path"])
         if len(code) == LEVELS[-1]:
-            if code not in tally.votes:
+            if code not in aggregates.votes:
                 raise Problem(404, "No such station")
-            return json_response(self._station(tally, code, await self._images(tally, code)))
-        region = tally.regions.get(code)
+            return json_response(self._station(aggregates, code, await self._images(aggregates, code)))
+        region = aggregates.regions.get(code)
         if region is None or not code:
             raise Problem(404, "No such region")
-        return json_response(self._sums(tally, region))
+        return json_response(self._sums(aggregates, region))
 
-    def _sums(self, tally: VoteAggregates, region: Region) -> dict[str, object]:
+    def _sums(self, aggregates: VoteAggregates, region: Region) -> dict[str, object]:
         table: dict[str, object] = {}
         for child in sorted(region.children):
-            below = _as_region(tally, child)
+            below = _as_region(aggregates, child)
             table[child] = {
-                **_votes_per_candidate(below.votes), "psu": None, "persen": _percent(below.published, below.stations),
+                **_votes_per_nominee(below.votes), "psu": None, "persen": _percent(below.published, below.stations),
                 "status_progress": below.published > 0,
             }  # fmt: skip
         persen = _percent(region.published, region.stations)
         return {
-            "ts": self._ts, "mode": "hhcw", "psu": None, "chart": {**_votes_per_candidate(region.votes), "persen": persen},
+            "ts": self._ts, "mode": "hhcw", "psu": None, "chart": {**_votes_per_nominee(region.votes), "persen": persen},
             "table": table, "progres": {"total": region.stations, "progres": region.published},
         }  # fmt: skip
 
-    def _station(self, tally: VoteAggregates, code: str, images: dict[int, StoredImage]) -> dict[str, object]:
-        votes, administration = tally.votes[code], tally.administration.get(code)
+    def _station(self, aggregates: VoteAggregates, code: str, images: dict[int, StoredImage]) -> dict[str, object]:
+        votes, administration = aggregates.votes[code], aggregates.administration.get(code)
         names = [
             image_name(code, images[page]) if page in images else None for page in range(1, PAGES_PER_FORM["ppwp"] + 1)
         ]
@@ -148,18 +149,18 @@ class PublicApi:
             "administrasi": administration or None, "status_suara": bool(votes), "status_adm": bool(administration),
         }  # fmt: skip
 
-    async def _images(self, tally: VoteAggregates, code: str) -> dict[int, StoredImage]:
-        """The photos of a station by page; of several copies the first one."""
-        if code not in tally.votes:
+    async def _images(self, aggregates: VoteAggregates, code: str) -> dict[int, StoredImage]:
+        """The photos of a station by page; of several copies the first."""
+        if code not in aggregates.votes:
             return {}
-        rows = await asyncio.to_thread(lambda: list(self._store.read(_IMAGES, (code, tally.last_id))))
+        rows = await asyncio.to_thread(lambda: list(self._store.read(_IMAGES, (code, aggregates.last_id))))
         return {page: StoredImage(stored_at, receipt) for page, stored_at, receipt in reversed(rows)}
 
     async def image(self, request: web.Request) -> web.Response:
         """A photo, if photos are kept."""
-        tally = await self._now(request)
+        aggregates = await self._now(request)
         name = request.match_info["name"]
-        for image in (await self._images(tally, name[:13])).values():
+        for image in (await self._images(aggregates, name[:13])).values():
             if image_name(name[:13], image) == name:
                 photo = await asyncio.to_thread(self._photo, image.receipt)
                 if photo is not None:
@@ -173,7 +174,7 @@ class PublicApi:
 
 
 def _with_pauses(items: Iterable[Item]) -> Iterator[Item]:
-    """The items, with pauses in which the event loop gets the interpreter without having to ask for it."""
+    """The items, with pauses: in a thread, this lets the event loop run without waiting for the interpreter lock."""
     for number, item in enumerate(items):
         if number % _ITEMS_BETWEEN_PAUSES == _ITEMS_BETWEEN_PAUSES - 1:
             time.sleep(_PAUSE_S)
@@ -181,13 +182,13 @@ def _with_pauses(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def image_name(code: str, image: StoredImage) -> str:
-    """The last part of an image's address: code, time, and an id that does not give the receipt away."""
+    """The last part of an image's path: code, time, and an id that does not reveal the receipt."""
     at = datetime.fromtimestamp(image.stored_at, UTC)
     return f"{code}-{at:%Y%m%d-%H%M%S}--{uuid.uuid5(uuid.NAMESPACE_OID, image.receipt)}.jpg"
 
 
 def _region_code(path: str) -> str:
-    """The deepest code of a path such as "35/3509/350919", "" for "0"; raises Problem 404 if it is no path."""
+    """The deepest code of a path such as "35/3509/350919", "" for "0"; raises Problem 404 for any other text."""
     parts = path.split("/")
     if parts == ["0"]:
         return ""
@@ -196,16 +197,16 @@ def _region_code(path: str) -> str:
     return parts[-1]
 
 
-def _as_region(tally: VoteAggregates, code: str) -> Region:
-    """A child as a region: a station is one of a single station."""
+def _as_region(aggregates: VoteAggregates, code: str) -> Region:
+    """A child as a region; a station is a region of one station."""
     if len(code) < LEVELS[-1]:
-        return tally.regions[code]
-    votes = tally.votes[code]
+        return aggregates.regions[code]
+    votes = aggregates.votes[code]
     return Region(stations=1, published=int(bool(votes)), votes=votes)
 
 
-def _votes_per_candidate(votes: dict[str, int]) -> dict[str, int]:
-    return {**dict.fromkeys(_CANDIDATES, 0), **votes}
+def _votes_per_nominee(votes: dict[str, int]) -> dict[str, int]:
+    return {**dict.fromkeys(_NOMINEES, 0), **votes}
 
 
 def _percent(part: int, whole: int) -> float:

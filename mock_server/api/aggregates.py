@@ -1,8 +1,8 @@
-"""What the stored pages of PPWP add up to, at every level from the nation to the station. Pure.
+"""The sums of the stored PPWP pages, at every level from the nation to the station. Pure.
 
-A snapshot is never changed: the next one is made from it and the rows that came since, so that whoever reads one sees
-sums that agree. It holds a hundred thousand stations in a few objects: the garbage collector, which stops everything,
-has nothing to look through.
+A snapshot is never changed: the next one is made from it and the rows that came since, so that all sums of a response
+agree. It holds a hundred thousand stations in few objects: a full garbage collection, which stops the process, stays
+short.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FigureCounts = dict[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """What is known of a region: sums over its stations."""
+    """The sums over the stations of a region."""
 
     children: frozenset[str] = frozenset()
     stations: int = 0
@@ -34,9 +34,9 @@ class VoteAggregates:
     """All stations and regions, up to a row of the store."""
 
     votes: dict[str, FigureCounts] = field(default_factory=dict)
-    """Of each station that is known, empty until they are published."""
+    """By station; empty until its votes are published."""
     administration: dict[str, FigureCounts] = field(default_factory=dict)
-    """Of each station whose votes are published with it."""
+    """By station: the other figures that its votes were published with."""
     regions: dict[str, Region] = field(default_factory=dict)
     last_id: int = 0
 
@@ -50,33 +50,33 @@ def region_path(code: str) -> list[str]:
     return [code[:digits] for digits in LEVELS if digits <= len(code)]
 
 
-def with_stations(tally: VoteAggregates, codes: Iterable[str]) -> VoteAggregates:
-    """The tally that knows these stations too, though nothing of theirs is held."""
-    growth = _AggregatesBuilder(tally)
+def with_stations(aggregates: VoteAggregates, codes: Iterable[str]) -> VoteAggregates:
+    """The aggregates with these stations added, though nothing is stored for them."""
+    builder = _AggregatesBuilder(aggregates)
     for code in codes:
-        growth.know(code)
-    return growth.tally(tally.last_id)
+        builder.add_station(code)
+    return builder.build(aggregates.last_id)
 
 
-def with_rows(tally: VoteAggregates, rows: Iterable[tuple[int, str, str]]) -> VoteAggregates:
-    """The tally with more rows (id, station, reading), in the order of their ids; "" is a page without a reading.
+def with_rows(aggregates: VoteAggregates, rows: Iterable[tuple[int, str, str]]) -> VoteAggregates:
+    """The aggregates with more rows (id, station, reading), in the order of their ids; "" is a page without a reading.
 
     Of several readings of a station the first one with votes counts.
     """
-    growth: _AggregatesBuilder | None = None
-    last_id = tally.last_id
+    builder: _AggregatesBuilder | None = None
+    last_id = aggregates.last_id
     for row_id, code, reading in rows:
-        growth = growth or _AggregatesBuilder(tally)
+        builder = builder or _AggregatesBuilder(aggregates)
         last_id = row_id
-        growth.know(code)
+        builder.add_station(code)
         if reading:
-            growth.add(code, reading)
-    return tally if growth is None else growth.tally(last_id)
+            builder.add_reading(code, reading)
+    return aggregates if builder is None else builder.build(last_id)
 
 
 @dataclass(slots=True)
 class _RegionBuilder:
-    """A region that is being added to: changed in place, where a frozen one would be copied for every station."""
+    """A region under construction: changed in place, where a frozen one would be copied for every station."""
 
     children: set[str]
     stations: int
@@ -85,22 +85,22 @@ class _RegionBuilder:
 
 
 class _AggregatesBuilder:
-    """A tally's successor while it is made; what did not change is shared with it."""
+    """The successor of a snapshot under construction; what does not change is shared between the two."""
 
-    def __init__(self, tally: VoteAggregates) -> None:
-        self._votes = dict(tally.votes)
-        self._administration = dict(tally.administration)
-        self._regions = dict(tally.regions)
-        self._growing: dict[str, _RegionBuilder] = {}
+    def __init__(self, aggregates: VoteAggregates) -> None:
+        self._votes = dict(aggregates.votes)
+        self._administration = dict(aggregates.administration)
+        self._regions = dict(aggregates.regions)
+        self._builders: dict[str, _RegionBuilder] = {}
 
-    def tally(self, last_id: int) -> VoteAggregates:
-        """What it has become."""
-        for code, region in self._growing.items():
+    def build(self, last_id: int) -> VoteAggregates:
+        """The new snapshot."""
+        for code, region in self._builders.items():
             self._regions[code] = Region(frozenset(region.children), region.stations, region.published, region.votes)
         return VoteAggregates(self._votes, self._administration, self._regions, last_id)
 
-    def know(self, code: str) -> None:
-        """Puts a station into its regions."""
+    def add_station(self, code: str) -> None:
+        """Adds a station to its regions, unless it is there."""
         if code in self._votes:
             return
         self._votes[code] = {}
@@ -110,15 +110,15 @@ class _AggregatesBuilder:
             region.children.add(below)
 
     def _region(self, code: str) -> _RegionBuilder:
-        found = self._growing.get(code)
+        found = self._builders.get(code)
         if found is None:
             known = self._regions.get(code, Region())
             found = _RegionBuilder(set(known.children), known.stations, known.published, dict(known.votes))
-            self._growing[code] = found
+            self._builders[code] = found
         return found
 
-    def add(self, code: str, reading: str) -> None:
-        """Adds a station's votes, at every level, unless there are some."""
+    def add_reading(self, code: str, reading: str) -> None:
+        """Adds a station's votes at every level, unless it already has some."""
         if self._votes[code]:
             return
         votes, administration = reading_figures(reading)
@@ -128,5 +128,5 @@ class _AggregatesBuilder:
         for above in region_path(code)[:-1]:
             region = self._region(above)
             region.published += 1
-            for candidate, count in votes.items():
-                region.votes[candidate] = region.votes.get(candidate, 0) + count
+            for nominee, count in votes.items():
+                region.votes[nominee] = region.votes.get(nominee, 0) + count

@@ -4,7 +4,8 @@ from typing import get_args
 import pytest
 
 from mock_server.faults.registry import KINDS
-from mock_server.profile.profile import Profile, ProfileError, ServerProfile, load_profile
+from mock_server.profile.server_profile import ServerProfile
+from mock_server.profile_file import Profile, ProfileError, load_profile
 
 NEEDED: dict[str, dict[str, object]] = {
     "latency": {"delay": "20ms"},
@@ -98,7 +99,7 @@ def test_toml_and_json_files_are_read(tmp_path):
     [
         ("a.toml", "workers = ", "is not TOML"),
         ("a.json", "{", "is not JSON"),
-        ("a.toml", "wrokers = 1", "wrokers is not a key"),
+        ("a.toml", "wrokers = 1", "wrokers is not a known key"),
         ("missing.toml", None, "can't be read"),
     ],
 )

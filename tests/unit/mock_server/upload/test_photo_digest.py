@@ -3,8 +3,7 @@
 import pytest
 
 from mock_server.http.responses import Problem
-from mock_server.upload.digests import check_digest
-from mock_server.upload.photo import PhotoSink, ReceivedUpload
+from mock_server.upload.photo import PhotoSink, ReceivedUpload, check_digest
 from mock_server.upload.readings import Reading
 from tests.support.mock_in_process import photo, repr_digest
 

@@ -1,19 +1,19 @@
-"""The API's description: OpenAPI 3.1, held against the routes and against real answers by tests."""
+"""The API's description: OpenAPI 3.1; tests compare it with the routes and with real responses."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from mock_server.upload.forms import PAGES_PER_FORM
+from mock_server.http.forms import PAGES_PER_FORM
 
 _Json = dict[str, Any]
 
 _REASONS = {
-    400: "The request is malformed", 401: "No token, or one that does not count", 403: "The token is another station's",
-    404: "No such thing", 405: "Not with this method", 408: "The body took too long", 409: "Held otherwise already",
-    410: "The upload has expired", 411: "The length is missing", 412: "Another version of tus is needed",
-    413: "Too large", 415: "Another media type is needed", 417: "The expectation cannot be met",
+    400: "The request is malformed", 401: "No token, or an invalid one", 403: "The token belongs to another station",
+    404: "Not found", 405: "Method not allowed", 408: "The body took too long", 409: "Another photo is stored already",
+    410: "The upload has expired", 411: "The length is missing", 412: "Another version of tus is required",
+    413: "Too large", 415: "Another media type is required", 417: "The expectation cannot be met",
     422: "The photo is unreadable", 423: "The upload is in use", 429: "Too many requests or wrong PINs",
     431: "The header is too large", 460: "The checksum does not match", 500: "The store failed", 503: "Overloaded, or stopping",
 }  # fmt: skip
@@ -52,7 +52,7 @@ _FORM: _Json = {
     "required": ["photo"],
     "properties": {
         "photo": {"type": "string", "contentMediaType": "image/jpeg"},
-        "reading": {"type": "object", "description": "The figures, with the names of the public read side"},
+        "reading": {"type": "object", "description": "The figures, with the names of the public read API"},
     },
 }
 _STATE: _Json = {
@@ -111,7 +111,7 @@ def _page_paths() -> _Json:
     reading = [*_UPLOAD, ("Reading", "string", "The figures as JSON")]
     put = _operation("Upload a page as the photo alone", answers, (*_UPLOAD_ERRORS, 409), reading, secure=True)
     put["requestBody"] = {"required": True, "content": {"image/jpeg": {"schema": {}}}}
-    status = _operation("What became of a page", {200: _STATE}, (401, 403, 404), _ATTEMPT, secure=True)
+    status = _operation("Status of a page", {200: _STATE}, (401, 403, 404), _ATTEMPT, secure=True)
     path = "/v1/stations/{code}/forms/{form}/pages/{page}"
     return {
         path: {"parameters": where, "post": post, "put": put},
@@ -122,30 +122,36 @@ def _page_paths() -> _Json:
 def _tus_paths() -> _Json:
     body: _Json = {"content": {"application/offset+octet-stream": {"schema": {}}}}
     creating = [
-        ("Upload-Length", "integer", "Bytes in all"),
+        ("Upload-Length", "integer", "Total bytes"),
         ("Upload-Metadata", "string", "station, form, page, reading"),
     ]
     create = _operation(
         "Begin a resumable upload", {201: None}, (*_UPLOAD_ERRORS, 409, 412, 460), [*_TUS, *creating], secure=True
     )
     create["requestBody"] = body
-    going_on = [
-        ("Upload-Offset", "integer", "Where the bytes belong"),
+    resuming = [
+        ("Upload-Offset", "integer", "Where the bytes begin"),
         ("Upload-Checksum", "string", "sha1 or sha256, base64"),
     ]
     patch = _operation(
-        "Send more of it", {204: None}, (*_UPLOAD_ERRORS, 409, 410, 412, 423, 460), [*_TUS, *going_on], secure=True
+        "Send more bytes of a resumable upload",
+        {204: None},
+        (*_UPLOAD_ERRORS, 409, 410, 412, 423, 460),
+        [*_TUS, *resuming],
+        secure=True,
     )
     patch["requestBody"] = {"required": True, **body}
-    head = _operation("How far it is", {200: None}, (401, 403, 404, 410, 412, 423), _TUS, secure=True)
-    delete = _operation("Give it up", {204: None}, (400, 401, 403, 404, 410, 412, 423), _TUS, secure=True)
-    override = [*_TUS, *going_on, ("X-HTTP-Method-Override", "string", "HEAD, PATCH or DELETE")]
+    head = _operation("Offset of a resumable upload", {200: None}, (401, 403, 404, 410, 412, 423), _TUS, secure=True)
+    delete = _operation(
+        "Terminate a resumable upload", {204: None}, (400, 401, 403, 404, 410, 412, 423), _TUS, secure=True
+    )
+    override = [*_TUS, *resuming, ("X-HTTP-Method-Override", "string", "HEAD, PATCH or DELETE")]
     instead = _operation(
-        "The above, for clients that can only POST", {200: None, 204: None}, (*_UPLOAD_ERRORS, 405, 409, 410, 412, 423, 460),
+        "The methods above, for clients that can only POST", {200: None, 204: None}, (*_UPLOAD_ERRORS, 405, 409, 410, 412, 423, 460),
         override, secure=True,
     )  # fmt: skip
     instead["requestBody"] = body
-    options = _operation("What tus is spoken", {204: None}, ())
+    options = _operation("Supported version and extensions of tus", {204: None}, ())
     one = [_path_parameter("id", {"type": "string"})]
     return {
         "/v1/files": {"post": create, "options": options},
@@ -159,14 +165,14 @@ def _public_paths() -> _Json:
     path = [_path_parameter("path", {"type": "string"})]
     regions = {"type": "array", "items": {"type": "object", "required": ["nama", "id", "kode", "tingkat"]}}
     sums = {"type": "object", "required": ["ts", "chart"]}
-    image = _operation("A photo, if photos are kept", {200: None}, (404,))
+    image = _operation("A photo, if photos are stored", {200: None}, (404,))
     image["responses"]["200"]["content"] = {"image/jpeg": {"schema": {}}}
     return {
         "/wilayah/pemilu/ppwp/{path}.json": {
             "parameters": path,
             "get": _operation("Regions below one: 0, 35, 35/3509, …", {200: regions}, (404,)),
         },
-        "/pemilu/hhcw/ppwp.json": {"get": _operation("Sums of everything", {200: sums}, ())},
+        "/pemilu/hhcw/ppwp.json": {"get": _operation("National sums", {200: sums}, ())},
         "/pemilu/hhcw/ppwp/{path}.json": {
             "parameters": path,
             "get": _operation("Sums of a region, or a station's figures", {200: sums}, (404,)),
@@ -181,9 +187,9 @@ def _service_paths() -> _Json:
     metrics["responses"]["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
     return {
         "/metrics": {"get": metrics},
-        "/healthz": {"get": _operation("Whether the process lives", {200: status}, ())},
-        "/readyz": {"get": _operation("Whether it takes uploads", {200: status}, (503,))},
-        "/openapi.json": {"get": _operation("This", {200: {"type": "object"}}, ())},
+        "/healthz": {"get": _operation("Liveness", {200: status}, ())},
+        "/readyz": {"get": _operation("Readiness for uploads", {200: status}, (503,))},
+        "/openapi.json": {"get": _operation("This description", {200: {"type": "object"}}, ())},
     }
 
 
@@ -198,7 +204,10 @@ def _operation(
     responses: _Json = {}
     for status, schema in good.items():
         content = {} if schema is None else {"content": {"application/json": {"schema": schema}}}
-        responses[str(status)] = {"description": "Done" if status != 202 else "Taken, to be asked for later", **content}
+        responses[str(status)] = {
+            "description": "Done" if status != 202 else "Accepted; its status can be polled",
+            **content,
+        }
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     for status in (*bad, 400):
         responses[str(status)] = {"description": _REASONS[status], "content": problem}

@@ -2,10 +2,11 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mock_server.net.framing import RequestFraming
+from mock_server.net.connection import RequestFraming
 
 bodies = st.binary(max_size=40).map(lambda body: body + b"\r\n\r\nGET / HTTP/1.1\r\n\r\n")
 """Bodies that look like requests: only their lengths tell where they end."""
@@ -69,3 +70,24 @@ def test_a_long_header_is_not_looked_through_again_with_every_byte():
         framing.feed(b"x")
     framing.feed(b"\r\n\r\n")
     assert framing.headers == 1
+
+
+UPGRADES = [
+    b"GET / HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
+    b"POST / HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 5\r\n\r\nGET /",
+    b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n5\r\nGET /\r\n0\r\n\r\n",
+    b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("request_bytes", UPGRADES)
+@pytest.mark.parametrize("piece_bytes", [1, 7, 1000])
+def test_a_request_that_asks_for_an_upgrade_is_followed_like_any_other(request_bytes, piece_bytes):
+    stream = request_bytes * 2 + b"GET / HT"
+    framing = fed([stream[at : at + piece_bytes] for at in range(0, len(stream), piece_bytes)])
+    assert (framing.headers, framing.is_in_header) == (2, True)
+
+
+def test_a_malformed_header_is_still_timed():
+    framing = fed([b"GET / HTTP/1.1\r\nno colon\r\n", b"Host: x"])
+    assert (framing.headers, framing.is_in_header) == (0, True)

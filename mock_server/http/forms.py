@@ -1,4 +1,4 @@
-"""Forms and pages: what may be uploaded."""
+"""Stations, forms and pages: what a request may name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from mock_server.http.responses import Problem
 
 PAGES_PER_FORM = {"ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17}
-"""Forms, and how many pages each has (only PPWP's count is published; the others are assumed)."""
+"""Forms and their numbers of pages (only PPWP's is published; the others are assumptions)."""
 
 VOTES_PAGE = 2
 """The page of PPWP that carries the votes."""
@@ -22,16 +22,16 @@ def is_station(code: str) -> bool:
 
 
 def known_station_and_form(station: str, form: str) -> tuple[str, str]:
-    """A station and a form as far as they can be: nothing else is remembered, logged or counted.
+    """The two as they are, each "" if it is malformed: nothing else is remembered, logged or counted.
 
-    >>> named("3509191001001", "ppwp"), named("x" * 60_000, "y")
+    >>> known_station_and_form("3509191001001", "ppwp"), known_station_and_form("x" * 60_000, "y")
     (('3509191001001', 'ppwp'), ('', ''))
     """
     return station if is_station(station) else "", form if form in PAGES_PER_FORM else ""
 
 
 def page_number(text: str) -> int:
-    """The number that a text is, 0 if it is none.
+    """The page number in a text, 0 if it is not one.
 
     >>> page_number("12"), page_number("1e9")
     (12, 0)
@@ -40,8 +40,7 @@ def page_number(text: str) -> int:
 
 
 def check_page(form: str, page: int) -> None:
-    """Raises Problem 404 if there is no such page."""
+    """Raises Problem 404 if the form has no such page."""
     if not 1 <= page <= PAGES_PER_FORM.get(form, 0):
-        raise Problem(
-            404, "No such page; forms and their pages: " + ", ".join(f"{k} {v}" for k, v in PAGES_PER_FORM.items())
-        )
+        known = ", ".join(f"{name} {pages}" for name, pages in PAGES_PER_FORM.items())
+        raise Problem(404, f"No such page; forms and their pages: {known}")
