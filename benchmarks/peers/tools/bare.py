@@ -58,7 +58,9 @@ def main(url: str, body: str, connections: str, rate: str, seconds: str) -> None
 
     def send(number: int) -> None:
         connection = socket.create_connection((str(host), int(port or 80)))
+        # as in our client; with Nagle the second segment of a request would wait for an ACK
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # connections are staggered evenly, so that the sum of their rates is even
         due_s = begin_s + every_s * number / int(connections)
         while due_s < end_s:
             now_s = time.monotonic()
