@@ -22,7 +22,7 @@ EXPECTED: dict[Callable[[Path, str], self_faults.Told], tuple[int, str]] = {
     self_faults.master_killed: (INVALID, r"generator was killed by SIGKILL"),
     self_faults.harness_killed: (-9, r""),
     self_faults.disk_full: (INVALID, r"No space left on device|File too large"),
-    self_faults.port_taken: (USAGE, r"--metrics-port.* can't be had: Address already in use"),
+    self_faults.port_taken: (USAGE, r"--metrics-port.* is not available: Address already in use"),
     self_faults.clock_steps: (INVALID, r"the clock stepped by"),
     self_faults.descriptors_exhausted: (INVALID, r"Too many open files"),
     self_faults.target_vanishes: (
