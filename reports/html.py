@@ -215,12 +215,12 @@ def rerun_command(record: RunRecord) -> list[str]:
     >>> rerun_command(Run(command=["harness", "run", "kaliwates", "--out", "runs/one", "--workers=2"], seed=7))
     ['harness', 'run', 'kaliwates', '--workers=2', '--seed', '7']
     """
-    kept, words = [], iter(record.command)
-    for word in words:
-        if word in {"--out", "--seed"}:
-            next(words, None)
-        elif not word.startswith(("--out=", "--seed=")):
-            kept.append(word)
+    kept, arguments = [], iter(record.command)
+    for argument in arguments:
+        if argument in {"--out", "--seed"}:
+            next(arguments, None)
+        elif not argument.startswith(("--out=", "--seed=")):
+            kept.append(argument)
     # a run started through the API or `harness experiment` has another command: show that one as it is
     return [*kept, "--seed", str(record.seed)] if kept[:2] == ["harness", "run"] else list(record.command)
 

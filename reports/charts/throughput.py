@@ -41,7 +41,7 @@ def find_shortfalls(offered: ChartLine, goodput: ChartLine) -> list[Shortfall]:
     are taken from the raw rates. A rate is placed in the middle of its interval between two scrapes.
     """
     t_s = offered.t_s
-    # two scrapes have one rate: no stretch of time can be told from it
+    # two scrapes have a single rate, and a single rate has no beginning and no end
     if len(t_s) < 3:
         return []
     offered_per_s = np.nan_to_num(offered.value)

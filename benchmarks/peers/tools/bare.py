@@ -1,7 +1,7 @@
 """A bare gevent socket: one request prepared once, sent and answered again and again; no plan, journal or metrics.
 
-Not a tool that anybody would use, but the floor: what a generator in Python costs that does nothing else. The distance of
-ours from it is the price of planning, checking and recording every attempt.
+Not a tool that anybody would use, but the floor: what a generator in Python costs that does nothing else. What our
+generator costs beyond it is the price of planning, checking and recording every attempt.
 `python -m benchmarks.peers.tools.bare URL BODY CONNECTIONS RATE SECONDS` is the process that is measured.
 """
 

@@ -122,15 +122,15 @@ def main(source: str, url: str, path: str) -> None:
     """Run and summarise. Raises UsageError if the plan does not fit this machine, ProcessFailedError if the run was aborted."""
     loaded = loader.load_scenario(source, [], None, read_planned_due)
     plan = make_plan(loaded)
-    foreign = admit_target(url, loaded, plan, 1, os.environ, allow_command=False)
+    external = admit_target(url, loaded, plan, 1, os.environ, allow_command=False)
     # as `harness run` does: a plan that exceeds the ports or descriptors would fail halfway
-    problems = capacity.find_capacity_problems(loaded, plan, 1, foreign.address)
+    problems = capacity.find_capacity_problems(loaded, plan, 1, external.address)
     if problems:
         raise UsageError("\n".join(problems))
     folder = RunFolder(Path(path))
-    order = RunSpec(loaded, plan, folder, "bench", ["harness", "bench"], [], foreign=foreign)
+    spec = RunSpec(loaded, plan, folder, "bench", ["harness", "bench"], [], foreign=external)
     with SignalHandler() as signals:
-        Run(order, QuietView("bench"), signals).execute()
+        Run(spec, QuietView("bench"), signals).execute()
     ended = folder.read_run().ended
     if ended is None or ended.how not in {"completed", "deadline"}:
         raise ProcessFailedError("the run has no end" if ended is None else f"{ended.how}: {ended.message}")
