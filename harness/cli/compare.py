@@ -31,9 +31,9 @@ from harness.cli.options import (
     own_assertions,
     run_folder,
 )
+from harness.judge.compare.figure import DEFAULT_TOLERANCE, parse_tolerances
 from harness.judge.compare.noise import ALPHA, MIN_RUNS, Noise
 from harness.judge.compare.results import Comparison, format_percent
-from harness.judge.compare.tolerances import DEFAULT_TOLERANCE, parse_tolerances
 from harness.judge.thresholds.evaluate import limits_s
 from harness.plan import capacity, make_plan
 from harness.plan.worker_count import parse_worker_count

@@ -12,7 +12,7 @@ from harness.base.errors import UsageError
 from harness.base.signals import SignalHandler
 from harness.judge.compare.noise import Noise, compute_noise
 from harness.judge.compare.run import ComparedRun, load_compared_run
-from harness.judge.verdict import judge_verdict
+from harness.judge.verdict import judge_run
 from harness.run_folder.layout import RunFolder
 from harness.runner.live_stats import RunView
 from harness.runner.run import Run
@@ -52,7 +52,7 @@ class Calibration:
                 return made
             if signals.heard is not None:
                 return made
-            judge_verdict(folder, self.assertions)
+            judge_run(folder, self.assertions)
             made.append(load_compared_run(folder, self.assertions, list(COMPARABLE_FIGURES)))
             for reason in made[-1].reasons:
                 say(f"  left out, INVALID: {reason}")

@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 from harness.base.errors import UsageError
 from harness.judge.compare.compare import compare_sides, list_differences
-from harness.judge.compare.figure import Sides
+from harness.judge.compare.figure import Sides, Tolerances
 from harness.judge.compare.noise import noise_key
 from harness.judge.compare.results import Comparison
 from harness.judge.compare.run import ComparedRun, load_compared_run
-from harness.judge.compare.tolerances import Tolerances
 from harness.run_folder.layout import RunFolder, RunRecord, write_json
 from harness.runner.noise_store import load_noise
 from reports.comparison.ci import comparison_junit, comparison_markdown

@@ -30,7 +30,7 @@ def finish_run(folder: RunFolder, assertions: Sequence[str], *, to_ci: bool = Tr
 def judge_and_report(folder: RunFolder, assertions: Sequence[str]) -> Verdict:
     """Summarise, audit, judge and draw, without a word; the verdict."""
     judged = judge_run(folder, assertions)
-    render_run(folder, judged.summary, load_chart_data(folder, judged.evidence), judged.verdict, judged.audit)
+    render_run(folder, judged.summary, load_chart_data(folder, judged.run_data), judged.verdict, judged.audit)
     return judged.verdict
 
 

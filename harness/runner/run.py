@@ -134,7 +134,7 @@ class Run:
         self._watch = AbortMonitor(self._order.watched, self._log.record, self._order.plan.pages)
         here = [f"worker-{worker['rank']}" for worker in ready["workers"] if worker["pid"]]
         silent = HeartbeatMonitor(here, lambda rank, why: family.note("lost", rank=rank, reason=why))
-        self._watchers = [self._live.see, self._watch.see, silent.see]
+        self._watchers = [self._live.see, self._watch.add_scrape, silent.see]
         secure = foreign.secure if foreign else None
         self._collector = Scraper(self._folder.scrapes, targets, self._clock, self._see, secure)
         for name in ["generator"] if self._admin is None else ["server", "generator"]:
@@ -190,7 +190,7 @@ class Run:
 
     def _hopeless(self, now: float) -> RunEnd | None:
         """How the run ends if a threshold that it is to be aborted for can't be passed any more."""
-        why = self._watch.hopeless() if self._watch is not None else ""
+        why = self._watch.find_failed() if self._watch is not None else ""
         if not why:
             return None
         self._view.say(f"Aborting: {why}")

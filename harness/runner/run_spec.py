@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.base import host_info
 from harness.base.address import is_loopback
-from harness.judge.thresholds.abortable import AbortThreshold
+from harness.judge.thresholds.abort_on_fail import AbortThreshold
 from harness.plan import Plan
 from harness.plan.digest import digest_plan
 from harness.plan.phases import compute_phases

@@ -70,7 +70,7 @@ def _value(value: float | None, figure: FigureComparison) -> str:
 def _interval(figure: FigureComparison) -> str:
     if figure.change is None or not figure.change.how:
         return ""
-    low, high = figure.change.telling
+    low, high = figure.change.informative_bounds
     least = "?" if low is None else format_signed_percent(low).removesuffix(" %")
     most = "?" if high is None else format_signed_percent(high)
     return f"{least} to {most}"

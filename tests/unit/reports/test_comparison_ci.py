@@ -5,8 +5,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from harness.judge.compare.compare import compare_sides
-from harness.judge.compare.figure import Sides
-from harness.judge.compare.tolerances import Tolerances
+from harness.judge.compare.figure import Sides, Tolerances
 from reports.comparison.ci import VALID, comparison_junit, comparison_markdown, publish_comparison
 from tests.support.compared_runs import compared, pages
 

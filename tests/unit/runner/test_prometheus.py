@@ -102,7 +102,7 @@ def test_one_that_breaks_down_is_told_and_written_down_and_raises_nothing(order,
     said = end(order, Answers(scraped=[PrometheusError("it is gone")]))
     assert said[-1] == f"{URL}: it is gone"
     remote: Any = read_prometheus_series(order.folder.prometheus)
-    assert remote.taken.problem == "it is gone"
+    assert remote.record.problem == "it is gone"
 
 
 def test_without_a_prometheus_nothing_is_done_but_the_targets_told(order):
