@@ -1,4 +1,4 @@
-"""Certificates for --tls: given, or made at start."""
+"""The TLS context and the self-signed certificate of --tls."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """A server's TLS context. Raises OSError (ssl.SSLError too) if the files are of no use."""
+    """A server's TLS context; raises OSError (ssl.SSLError is one) if the files cannot be used."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
     return context
 
 
 def make_certificate(folder: Path, host: str) -> tuple[Path, Path]:
-    """A certificate for `host` and localhost that vouches for itself, valid for 30 days, and its key (mode 0600)."""
+    """A self-signed certificate for `host` and localhost, valid for 30 days, and its key (mode 0600)."""
     from cryptography import x509  # noqa: PLC0415 - only --tls needs it
     from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415

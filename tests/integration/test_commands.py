@@ -29,7 +29,7 @@ def test_init_writes_a_scenario_that_validates_and_never_overwrites_one(tmp_path
     assert code == 0
     assert "180" in output  # 60 stations, 3 pages each
     code, output = told("init", "mine", cwd=tmp_path)
-    assert (code, "exists already" in output) == (ExitCode.USAGE, True)
+    assert (code, "already exists" in output) == (ExitCode.USAGE, True)
     assert (tmp_path / "mine.toml").read_bytes() == before
 
 
@@ -68,7 +68,7 @@ def test_a_plan_that_does_not_fit_this_machine_is_refused_with_the_arithmetic(tm
         (["run"], "Missing"),
         (["frobnicate"], "No such command"),
         (["run", "kaliwats"], 'did you mean "kaliwates"?'),
-        (["run", "smoke", "--set", "server.wrokers=3"], 'server.wrokers is not a key; did you mean "workers"?'),
+        (["run", "smoke", "--set", "server.wrokers=3"], 'server.wrokers is not a known key; did you mean "workers"?'),
         (["run", "smoke", "--set", "deadline=10"], "deadline = 10 is not a duration"),
         (["run", "smoke", "--set", "thresholds.0.assert=p95(delivry_seconds) < 1"], 'did you mean "delivery_seconds"?'),
         (["run", "smoke", "--workers", "0"], "--workers"),

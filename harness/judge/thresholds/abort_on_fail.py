@@ -137,7 +137,7 @@ class AbortMonitor:
         self._lock = threading.Lock()
         self._has_new = False
 
-    def add_scrape(self, scrape: Scrape) -> None:
+    def add(self, scrape: Scrape) -> None:
         """Take a scrape, whether it was answered or failed."""
         with self._lock:
             builder = self._builders.setdefault(scrape.target, SeriesBuilder(scrape.target, self._names))

@@ -298,8 +298,8 @@ def test_what_the_way_to_the_store_cannot_show_is_unknown_and_named_never_nought
     assert (found.safety, found.counts.unexpected, found.counts.altered) == (True, None, None)
     assert (found.counts.lost, found.counts.unsafe) == (0, 0)
     assert describe_safety(found) == (
-        "Safe: what was acknowledged (8 pages) is held once, as sent; not known, as the way to the store doesn't show it: "
-        "the readings, what stands under other names."
+        "Safe: every acknowledged page (8 pages) is stored once, as sent; unknown, because the store does not expose it: "
+        "the readings, pages under unplanned keys."
     )
 
 

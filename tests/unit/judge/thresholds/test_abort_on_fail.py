@@ -30,7 +30,7 @@ def watching(assertion, texts, grace_s=0.0, target="worker-0", **record):
     """What is said once all scrapes, one a second, have come; None is one that failed."""
     watch = AbortMonitor([AbortThreshold(assertion, grace_s)], RECORD.model_copy(update=record), PAGES)
     for second, text in enumerate(texts):
-        watch.add_scrape(Scrape(target, float(second), text or "", "" if text else "refused"))
+        watch.add(Scrape(target, float(second), text or "", "" if text else "refused"))
     return watch.find_failed()
 
 
@@ -65,11 +65,11 @@ def test_rows_are_hopeless_when_even_the_best_that_can_come_is_not_enough(assert
 
 def test_workers_are_summed():
     watch = AbortMonitor([AbortThreshold('count(attempts{outcome="reset"}) < 2')], RECORD, PAGES)
-    watch.add_scrape(Scrape("worker-0", 0.0, generator(0, 0)))
-    watch.add_scrape(Scrape("worker-1", 0.0, generator(0, 0)))
-    watch.add_scrape(Scrape("worker-0", 1.0, generator(0, 1)))
+    watch.add(Scrape("worker-0", 0.0, generator(0, 0)))
+    watch.add(Scrape("worker-1", 0.0, generator(0, 0)))
+    watch.add(Scrape("worker-0", 1.0, generator(0, 1)))
     assert watch.find_failed() == ""
-    watch.add_scrape(Scrape("worker-1", 1.0, generator(0, 1)))
+    watch.add(Scrape("worker-1", 1.0, generator(0, 1)))
     assert "2 already at 1 s" in watch.find_failed()
 
 
