@@ -101,8 +101,8 @@ def _value(value: float | None, figure: FigureComparison) -> str:
 def _interval(figure: FigureComparison) -> str:
     if figure.change is None or not figure.change.how:
         return ""
-    # `telling` is None at an end so far out that it would only pretend to know something
-    low, high = figure.change.telling
+    # a bound so far out that it would only pretend to be informative is None
+    low, high = figure.change.informative_bounds
     least = "?" if low is None else format_signed_percent(low).removesuffix(" %")
     most = "?" if high is None else format_signed_percent(high)
     return f"{least} to {most}"

@@ -66,11 +66,12 @@ def test_a_worker_that_stands_still_makes_the_run_invalid_at_once(start, tiny, w
     assert code == ExitCode.INVALID, output
     told = " ".join(output.split())
     assert re.search(
-        rf"worker \d was lost after [\d.]+ s: no answer to scrapes for .*; it was responsible for {12 // workers} st", told
+        rf"worker \d was lost after [\d.]+ s: no answer to scrapes for .*; it was responsible for {12 // workers} st",
+        told,
     )
     record = RunFolder(run.folder).read_run()
     assert record.ended is not None
-    assert record.ended.at_s < 30  # it had 50 s to go; it is told some seconds after
+    assert record.ended.at_s < 30  # it had 50 s to go; it is reported some seconds after
     assert [worker.lost for worker in record.workers].count(True) == 1
     assert family_of(run.folder) == []
     assert_accounted_for(run.folder)
@@ -84,7 +85,10 @@ def test_one_worker_that_cannot_write_its_journal_ends_the_run_at_once_and_is_na
     code, output = run.end()
     told = " ".join(output.split())
     assert code == ExitCode.INVALID, output
-    assert re.search(r"worker \d stopped because it could not write its journal: File too large; it was responsible for 6 stations", told)
+    assert re.search(
+        r"worker \d stopped because it could not write its journal: File too large; it was responsible for 6 stations",
+        told,
+    )
     ended = RunFolder(run.folder).read_run().ended
     assert ended is not None
     assert ended.how == "starved"

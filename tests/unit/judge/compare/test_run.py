@@ -1,7 +1,7 @@
 import pytest
 
-from harness.judge.compare.comparability import find_differences
 from harness.judge.compare.compare import list_differences
+from harness.judge.compare.run import find_differences
 from harness.run_folder.layout import WorkerRecord
 from tests.support.compared_runs import record
 
@@ -25,7 +25,7 @@ def test_runs_of_one_scenario_on_one_machine_are_alike_whatever_they_are_called(
         ({"host": {**record().host, "memory_bytes": 2**33}}, "host.memory_bytes: 17179869184 against 8589934592"),
         ({"workers": [WorkerRecord(rank=0), WorkerRecord(rank=1)]}, "workers: 1 against 2"),
         ({"workers": [WorkerRecord(rank=0, host="b")]}, 'workers.hosts: [] against ["b"]'),
-        ({"own_server": False}, 'target: "the harness\'s own mock server" against "a server from outside"'),
+        ({"own_server": False}, 'target: "the harness\'s own mock server" against "an external server"'),
     ],
 )
 def test_what_could_make_a_difference_is_told_with_both_values(changes, line):

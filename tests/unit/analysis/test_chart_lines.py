@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.analysis.breakdown import ATTEMPT_PARTS, count_attempts_per_page, find_worst_stations
 from harness.analysis.chart_data import load_chart_data
+from harness.analysis.chart_lines import ATTEMPT_PARTS, count_attempts_per_page, find_worst_stations
 from harness.analysis.rows import load_rows
 from harness.base.model import Outcome
 from tests.support.run_builder import RunBuilder

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.judge.thresholds.sample_size import find_undersized
+from harness.judge.thresholds.evaluate import find_undersized
 from harness.plan import make_plan
 from harness.scenario.loader import load_scenario
 
@@ -17,14 +17,14 @@ def plan():
 @pytest.mark.parametrize(
     ("assertion", "said"),
     [
-        ("p99.9(delivery_seconds) < 10s", "will fail for want of data: it needs 10,000 pages, the plan has 1,086"),
-        ("p(0.5)(delivery_seconds) < 10s", "will fail for want of data: it needs 2,000 pages, the plan has 1,086"),
+        ("p99.9(delivery_seconds) < 10s", "will fail for lack of data: it needs 10,000 pages, the plan has 1,086"),
+        ("p(0.5)(delivery_seconds) < 10s", "will fail for lack of data: it needs 2,000 pages, the plan has 1,086"),
         ("delivery_seconds.p99_9 < 10s", "it needs 10,000 pages, the plan has 1,086"),
         ("p99(completion_seconds) < 10s", "it needs 1,000 stations, the plan has 362"),
         ('p95(delivery_seconds{kelurahan="3509191001"}) < 10s', "it needs 200 pages, the plan has 150"),
         ('p95(delivery_seconds{kelurahan="9999999999"}) < 10s', "it needs 200 pages, the plan has 0"),
-        ("p99.9(response_seconds) < 10s", "unless retries make them more: it needs 10,000 pages, the plan has 1,086"),
-        ("response_seconds.by_outcome.accepted.p99_9 < 1s", "unless retries make them more: it needs 10,000"),
+        ("p99.9(response_seconds) < 10s", "unless retries add to them: it needs 10,000 pages, the plan has 1,086"),
+        ("response_seconds.by_outcome.accepted.p99_9 < 1s", "unless retries add to them: it needs 10,000"),
     ],
 )
 def test_a_percentile_that_the_plan_can_not_bear_is_told_with_the_size_it_needs(plan, assertion, said):

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.base.model import Shortage
-from harness.judge.shortages import shortage_reasons
+from harness.judge.validity import shortage_reasons
 from harness.run_folder.layout import WorkerRecord
 from tests.support.run_builder import RunBuilder
 
@@ -27,10 +27,10 @@ def test_no_failure_no_reason(record):
 @pytest.mark.parametrize(
     ("shortage", "said"),
     [
-        ("descriptors", ("descriptors (at most 1,024 a process)", "ulimit -Hn")),
-        ("ports", ("ports (28,232 for a pair", "client.source_addresses")),
+        ("descriptors", ("descriptors (limit: 1,024 per process)", "ulimit -Hn")),
+        ("ports", ("ports (28,232 per source address", "client.source_addresses")),
         ("memory", ("memory for sockets", "lighter plan")),
-        ("max_in_flight", ("client.max_in_flight lets a worker hold (50)", "more workers")),
+        ("max_in_flight", ("client.max_in_flight allows per worker (50)", "more workers")),
     ],
 )
 def test_each_shortage_is_named_with_its_count_over_all_workers_and_its_remedy(record, shortage, said):
@@ -47,4 +47,4 @@ def test_several_shortages_are_several_reasons(record):
 def test_what_a_lost_worker_had_too_little_of_is_told_without_its_cause(record):
     first, second = shortage_reasons(5, record({"ports": 2}))
     assert first.startswith("2 attempts")
-    assert second.startswith("3 attempts failed on the generator's side")
+    assert second.startswith("3 attempts failed in the generator")

@@ -3,8 +3,15 @@
 import numpy as np
 import pytest
 
-from harness.analysis.processes import load_process_health
-from harness.analysis.scraped_metrics import CPU, DESCRIPTORS, GENERATOR_LAG, MEMORY, SERVER_LAG, RunSeries
+from harness.analysis.scraped_metrics import (
+    CPU,
+    DESCRIPTORS,
+    GENERATOR_LAG,
+    MEMORY,
+    SERVER_LAG,
+    RunSeries,
+    load_process_health,
+)
 from harness.analysis.time_series import TargetSeries
 from harness.measure.process_monitor import COLUMNS
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.analysis.counts import count_attempts, count_kelurahan, count_pages, count_stations, mean_rates
 from harness.analysis.rows import load_rows
+from harness.analysis.summarise import count_attempts, count_kelurahan, count_pages, count_stations, mean_rates
 from harness.base.model import DELIVERED, Outcome
 from harness.run_folder.journal import GiveUpReason
 from tests.support.run_builder import RunBuilder, make_pages
