@@ -19,7 +19,7 @@ def run_generator(
 ) -> GeneratorResult:  # fmt: skip
     """Run the generator from start to end. `cpus`: the cores that it may use. `watch` is called with the processes' ids at T0.
 
-    Raises ChildError where it doesn't come up, breaks off or doesn't end.
+    Raises ProcessFailedError where it doesn't come up, breaks off or doesn't end.
     """
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as path,

@@ -100,7 +100,7 @@ class LargePlanResult:
 
 
 def measure_concurrency(stations: int = STATIONS) -> ConcurrencyResult:
-    """Stations at once against the mock. Raises ChildError where the generator breaks off."""
+    """Stations at once against the mock. Raises ProcessFailedError where the generator breaks off."""
     _raise_descriptor_limit()
     with tempfile.TemporaryDirectory(prefix="bench-") as path:
         scenario = synthetic_scenario(Path(path), stations, _holding_server(stations))

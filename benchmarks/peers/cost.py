@@ -32,7 +32,7 @@ COST_CASES = (
 
 
 def measure_cost(turns: TrialSchedule) -> list[CostRound]:
-    """What every tool costs in every case. Raises ChildError if the sink doesn't do what it has to."""
+    """What every tool costs in every case. Raises ProcessFailedError if the sink doesn't do what it has to."""
     costs: list[CostRound] = []
     with sinks.running_nginx(turns.folder / "nginx", turns.cores.server) as sink:
         for case in COST_CASES:

@@ -128,7 +128,7 @@ def find_nginx() -> str:
 
 @contextlib.contextmanager
 def running_nginx(folder: Path, cores: frozenset[int]) -> Iterator[NginxSink]:
-    """An nginx on these cores. Raises ChildError if it doesn't come up."""
+    """An nginx on these cores. Raises ProcessFailedError if it doesn't come up."""
     folder.mkdir(parents=True, exist_ok=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -61,7 +61,7 @@ class ToolRun:
 def run_tool(tool: Tool, binary: str, job: ToolJob, cores: CoreSplit) -> ToolRun:
     """Let a tool do a job: what sends on the generator's core, what doesn't beside the server.
 
-    Raises ChildError if it fails or doesn't end, UnreadableOutputError if it can't be understood.
+    Raises ProcessFailedError if it fails or doesn't end, UnreadableOutputError if it can't be understood.
     """
     job.folder.mkdir(parents=True, exist_ok=True)
     log = job.folder / "stderr.log"

@@ -16,7 +16,7 @@ from benchmarks.peers.results import Peer, Results
 from benchmarks.peers.round import split_cores
 from benchmarks.peers.schedule import TrialSchedule
 from benchmarks.peers.tools import TOOLS
-from harness.base import host_info
+from harness.base import host
 from reports import palette, svg
 
 PARTS = ("truth", "cost")
@@ -24,7 +24,7 @@ PNG_DPI = 150
 
 
 def run_session(parts: Sequence[str], rounds: int, seconds: float, say: Callable[[str], None]) -> Results:
-    """Measure these parts. Raises UsageError where the sink is missing, ChildError where a server of ours fails.
+    """Measure these parts. Raises UsageError where the sink is missing, ProcessFailedError where a server of ours fails.
 
     A tool that is not installed or fails in a round is in the results by its name. Rounds' files are kept nowhere.
     """
@@ -56,7 +56,7 @@ def run_session(parts: Sequence[str], rounds: int, seconds: float, say: Callable
         at=at,
         host={
             key: value
-            for key, value in host_info.describe_host().items()
+            for key, value in host.describe_host().items()
             if key in {"cpu", "cores", "system", "memory_bytes"}
         },
         load_average=load,

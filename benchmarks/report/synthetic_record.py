@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.report.synthetic_rows import BROWNOUT_RATIOS, MAX_ATTEMPTS, PAGES_PER_STATION, SyntheticAttempts
-from harness.base import host_info
+from harness.base import host
 from harness.run_folder.layout import (
     FaultRecord,
     PhaseRecord,
@@ -79,8 +79,8 @@ def make_run_record(
         time_scale=scenario.time_scale,
         client_timeout_s=10.0,
         workers=[WorkerRecord(rank=rank, attempts=count) for rank, count in enumerate(made)],
-        versions=host_info.package_versions(),
-        host=host_info.describe_host(),
+        versions=host.package_versions(),
+        host=host.describe_host(),
         command=["python", "-m", "benchmarks.report.synthetic_run"],
         t0_epoch=T0_EPOCH,
         phases=[

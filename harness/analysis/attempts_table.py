@@ -51,7 +51,7 @@ def write_attempts(folder: RunFolder) -> int:
     """Make attempts.parquet from the journals; gives the number of its rows.
 
     Sorted by due time, page's row in the plan, attempt. An attempt that began and never ended is censored. Where an
-    attempt has ended more than once, the last record counts. The phase is that of the due time. Raises BrokenRunError
+    attempt has ended more than once, the last record counts. The phase is that of the due time. Raises RunFolderError
     where run.json or plan.parquet is missing, or the journal names a page or an outcome that there is not.
     """
     record = folder.read_run()

@@ -47,7 +47,7 @@ MAX_UNDELIVERED_STATIONS = 1000
 def load_chart_data(folder: RunFolder, evidence: RunData | None = None) -> ChartData:
     """Everything that the charts of a run draw; `evidence` is what was read of it, where that was done already.
 
-    What is missing from the folder gives empty lines and a note. Raises BrokenRunError as `summarise` does.
+    What is missing from the folder gives empty lines and a note. Raises RunFolderError as `summarise` does.
     """
     seen = evidence or RunData(folder, load_rows(folder))
     drawn = build_chart_data(seen.rows, replace(seen.exporters, remote=read_prometheus_series(folder.prometheus)))

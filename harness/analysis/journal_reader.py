@@ -61,7 +61,7 @@ class JournalReader:
     """The journals of a folder as one row of records, worker after worker. Shapes (n,)."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder` need not have any. Raises BrokenRunError for a file whose name has no worker's rank."""
+        """`folder` need not have any. Raises RunFolderError for a file whose name has no worker's rank."""
         self._folder = folder
         self._paths = journal_files(folder)
         self._ranks = [_worker_rank(path) for path in self._paths]
@@ -71,7 +71,7 @@ class JournalReader:
     def attempts(self) -> tuple[IntArray, int]:
         """Where the record of each attempt stands that counts, by due time, page and attempt; and the greatest page.
 
-        The last END counts, else the last BEGIN. The greatest page is -1 without attempts. Raises BrokenRunError for an
+        The last END counts, else the last BEGIN. The greatest page is -1 without attempts. Raises RunFolderError for an
         outcome that there is not.
         """
         key, due_s, where = self._heads()

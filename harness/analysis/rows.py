@@ -190,7 +190,7 @@ class Rows:
 def load_rows(folder: RunFolder) -> Rows:
     """Rows of a run folder, with attempts.parquet made from the journal where it is missing or behind.
 
-    Raises BrokenRunError where run.json or plan.parquet is missing, or files contradict each other. A folder without
+    Raises RunFolderError where run.json or plan.parquet is missing, or files contradict each other. A folder without
     journal and attempts is a run that has made none.
     """
     record = folder.read_run()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.base.errors import RunFolderError
+from harness.base.safe_files import parse_json
 from harness.run_folder.parquet import database, fetch_columns, load_table, release_memory
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class StoredCopies:
 
 
 def load_stored_copies(folder: RunFolder, record: RunRecord) -> tuple[StoredCopies | None, str]:
-    """The copies, or None and why what the server holds isn't known. Raises BrokenRunError where the plan is broken."""
+    """The copies, or None and why what the server holds isn't known. Raises RunFolderError where the plan is broken."""
     if not folder.stored.exists():
         stock = record.stock
         broken_off = "the run was broken off before what the server holds was read"
@@ -132,8 +133,8 @@ def canonical_reading(reading: str) -> str:
     '{"a":{"x":2,"y":1},"b":2}'
     """
     try:
-        return json.dumps(json.loads(reading), sort_keys=True, separators=(",", ":"))
-    except (ValueError, RecursionError):
+        return json.dumps(parse_json(reading), sort_keys=True, separators=(",", ":"))
+    except ValueError:
         return reading
 
 

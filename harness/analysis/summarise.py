@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from pydantic import ValidationError
 
 from harness.analysis import counts
 from harness.analysis.by_phase import compute_phase_figures
@@ -16,8 +15,8 @@ from harness.analysis.run_data import RunData
 from harness.analysis.scraped_metrics import compute_generator_figures, compute_server_figures
 from harness.analysis.summary import Summary
 from harness.base.errors import RunFolderError
-from harness.base.safe_files import explain_unreadable, read_bounded
-from harness.run_folder.layout import RunFolder, write_json
+from harness.base.safe_files import load_json, write_json
+from harness.run_folder.layout import RunFolder
 
 BROKEN_OFF = "broken_off"
 """How a run ended that never said so."""
@@ -26,7 +25,7 @@ BROKEN_OFF = "broken_off"
 def summarise(folder: RunFolder) -> Summary:
     """Every figure of a run; writes attempts.parquet (from the journal) and summary.json.
 
-    Works on a run that was broken off at any moment: what can't be known is None. Raises BrokenRunError where run.json
+    Works on a run that was broken off at any moment: what can't be known is None. Raises RunFolderError where run.json
     or plan.parquet is missing or unreadable, or the journal contradicts the plan.
     """
     summary = compute_summary(folder, load_rows(folder))
@@ -35,15 +34,12 @@ def summarise(folder: RunFolder) -> Summary:
 
 
 def load_summary(folder: RunFolder) -> Summary:
-    """The content of summary.json. Raises BrokenRunError where it is missing or no summary."""
-    try:
-        return Summary.model_validate_json(read_bounded(folder.summary))
-    except FileNotFoundError:
+    """The content of summary.json. Raises RunFolderError where it is missing or no summary."""
+    found = load_json(folder.summary, Summary)
+    if found is None:
         message = f"{folder.path} has no summary.json yet"
-        raise RunFolderError(message) from None
-    except (OSError, ValidationError) as error:
-        message = f"{folder.summary} can't be read: {explain_unreadable(error)}"
-        raise RunFolderError(message) from None
+        raise RunFolderError(message)
+    return found
 
 
 def compute_summary(

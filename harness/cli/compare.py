@@ -36,7 +36,7 @@ from harness.judge.compare.results import Comparison, format_percent
 from harness.judge.compare.tolerances import DEFAULT_TOLERANCE, parse_tolerances
 from harness.judge.thresholds.evaluate import limits_s
 from harness.plan import capacity, make_plan
-from harness.plan.worker_count import parse_worker_count
+from harness.plan.demand import parse_worker_count
 from harness.run_folder.layout import RunFolder
 from harness.run_folder.tables import read_planned_due
 from harness.runner.history import runs_in
@@ -127,9 +127,9 @@ def calibrate(
     )
     with SignalHandler() as signals:
         made = calibration.execute(terminal.QuietView, lambda text: print(text, flush=True), signals)
-    if signals.heard is not None:
+    if signals.received is not None:
         print("Interrupted: nothing is kept of this calibration but its runs.")
-        raise typer.Exit(128 + signals.heard)
+        raise typer.Exit(128 + signals.received)
     valid = sum(not run.reasons for run in made)
     if valid < MIN_RUNS:
         print(f"INVALID: {valid} of {len(made)} runs are measurements to be trusted, {MIN_RUNS} are needed.")

@@ -21,7 +21,12 @@ EXPERIMENTS = RUNS / "experiments"
 
 
 def experiment(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A matrix: base scenario, variants, seeds.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="EXPERIMENT", help="A shipped experiment's name, or a .toml file with base, variants, seeds."
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Folder; the same again resumes. Default: runs/experiments/<name>.")
     ] = None,
@@ -31,10 +36,10 @@ def experiment(
     from reports.experiment import table  # noqa: PLC0415
     from reports.experiment.render import render_experiment  # noqa: PLC0415
 
-    loaded, cells = load_experiment(file, read_planned_due)
+    loaded, cells = load_experiment(source, read_planned_due)
     for cell in cells:
-        check_assertions(assertions_of(cell), str(file), [fault.name for fault in cell.scenario.faults])
-        check_target_given(str(file), cell.scenario)
+        check_assertions(assertions_of(cell), source, [fault.name for fault in cell.scenario.faults])
+        check_target_given(source, cell.scenario)
     folder = (out or EXPERIMENTS / loaded.name).absolute()
     matrix = ExperimentRunner(loaded, cells, folder, command_line())
     matrix.check_folder()

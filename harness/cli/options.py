@@ -9,14 +9,14 @@ from typing import Annotated
 
 import typer
 
-from harness.base import host_info
+from harness.base import host
 from harness.base.errors import ConfigurationError, RunFolderError, UsageError
 from harness.base.safe_files import find_symlinks
 from harness.judge.thresholds.abortable import AbortThreshold, check_abortable
 from harness.judge.thresholds.evaluate import check_assertions
 from harness.judge.thresholds.sample_size import find_undersized
 from harness.plan import Plan
-from harness.plan.worker_count import choose_worker_count
+from harness.plan.demand import choose_worker_count
 from harness.run_folder.layout import RunFolder
 from harness.scenario.scenario import Scenario
 from harness.target.connect import check_reachable
@@ -70,7 +70,7 @@ def judge_run_with(folder: RunFolder, assertions: list[str]) -> int:
 
 
 def own_assertions(folder: RunFolder) -> list[str]:
-    """The assertions that a run came with. Raises BrokenRunError where they can't be read."""
+    """The assertions that a run came with. Raises RunFolderError where they can't be read."""
     try:
         return [str(threshold["assert"]) for threshold in folder.read_run().scenario.get("thresholds", [])]
     except (TypeError, KeyError, AttributeError):
@@ -86,7 +86,7 @@ def check_thresholds(source: str, loaded: Scenario) -> None:
 
 def auto_workers(loaded: Scenario, plan: Plan) -> int:
     """The processes that `--workers auto` means on this machine; says how many, and why."""
-    crew = choose_worker_count(loaded, plan, host_info.available_cores())
+    crew = choose_worker_count(loaded, plan, host.available_cores())
     print(crew, flush=True)
     return crew.workers
 

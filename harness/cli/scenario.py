@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.base.errors import UsageError
-from harness.base.host_limits import read_host_limits
+from harness.base.host import read_host_limits
 from harness.cli.options import (
     Overrides,
     ScenarioName,
@@ -20,10 +20,10 @@ from harness.cli.options import (
     warnings_of,
 )
 from harness.plan import capacity, make_plan
-from harness.plan.peak_load import forecast_load
-from harness.plan.worker_count import parse_worker_count
+from harness.plan.demand import forecast_load, parse_worker_count
 from harness.run_folder.tables import read_planned_due
 from harness.scenario import loader
+from harness.scenario.experiment import shipped_experiments
 from reports import terminal
 from reports.number_format import format_bytes, format_count
 
@@ -31,6 +31,8 @@ from reports.number_format import format_bytes, format_count
 def scenarios() -> None:
     """Say what ships, one line each."""
     terminal.print_table(["scenario", "what it shows"], list(loader.shipped_scenarios().items()))
+    print("\nExperiments, which compare variants of a scenario (harness experiment NAME):\n")
+    terminal.print_table(["experiment", "what it compares"], list(shipped_experiments().items()))
 
 
 def init(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new scenario.")]) -> None:
@@ -53,7 +55,9 @@ def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None,
     number, plan = parse_worker_count(workers), make_plan(loaded)
     senders = number or auto_workers(loaded, plan)
     numbers = forecast_load(plan, loaded.deadline)
-    closed = "" if plan.rounds is None else f" at the earliest ({format_count(len(plan.rounds.phones))} phones)"
+    closed = (
+        "" if plan.closed_loop is None else f" at the earliest ({format_count(len(plan.closed_loop.phones))} phones)"
+    )
     rows = [
         [
             "stations",
@@ -81,9 +85,9 @@ def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None,
 
 
 def _connections(room: capacity.PortUsage) -> list[str]:
-    most = "open at once if the server hangs" if room.why == "open" else f"made within {room.kept_s:g} s"
+    most = "open at once if the server hangs" if room.cause == "open" else f"made within {room.kept_s:g} s"
     spare = f"retries have {format_count(int(room.spare_per_s))} a second left"
-    return ["connections", format_count(room.taken), f"{most}, of {format_count(room.there)} ports; {spare}"]
+    return ["connections", format_count(room.needed), f"{most}, of {format_count(room.available)} ports; {spare}"]
 
 
 def _after_deadline(stations: int) -> str:

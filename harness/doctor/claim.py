@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.base.host_limits import HostLimits
+from harness.base.host import HostLimits
 from harness.doctor.cores import CpuMeasurement
 from harness.doctor.generator_load import PACED_PER_S, PHOTO_BYTES
 from harness.doctor.ports import REMOTE_ADDRESS
@@ -67,9 +67,9 @@ def claim_of(
         small_per_s=int(rounded_down(min(CLAIMED_RATIO * small.per_cpu_s, small.per_s))),
         bytes_per_s=int(rounded_down(min(photos_per_s * PHOTO_BYTES, loopback_bytes_per_s))),
         lateness_s=-rounded_down(-float(np.quantile(driven["paced"].lateness_s, 0.99))),
-        stations_at_once=min(limits.a_process, limits.a_pair),
-        connections_per_s=int(limits.a_pair / limits.port_kept_s(LOOPBACK)),
-        connections_elsewhere_per_s=int(limits.a_pair / limits.port_kept_s(REMOTE_ADDRESS)),
+        stations_at_once=min(limits.connections_per_process, limits.ports_per_source),
+        connections_per_s=int(limits.ports_per_source / limits.port_kept_s(LOOPBACK)),
+        connections_elsewhere_per_s=int(limits.ports_per_source / limits.port_kept_s(REMOTE_ADDRESS)),
     )
 
 

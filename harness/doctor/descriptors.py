@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.base.host_limits import RESERVED_DESCRIPTORS, HostLimits
+from harness.base.host import RESERVED_DESCRIPTORS, HostLimits
 from harness.doctor.finding import Finding, at_least
-from harness.scenario.scenario import ClientOptions
+from harness.scenario.client import ClientOptions
 from reports.number_format import format_count
 
 ENOUGH_DESCRIPTORS = int(ClientOptions.model_fields["max_in_flight"].default) + RESERVED_DESCRIPTORS
@@ -19,7 +19,7 @@ def check_descriptors(limits: HostLimits, soft: int) -> list[Finding]:
     change = ""
     if hard < ENOUGH_DESCRIPTORS:
         change = f"ulimit -Hn {ENOUGH_DESCRIPTORS} (as root, or nofile in /etc/security/limits.conf; docker run --ulimit nofile={ENOUGH_DESCRIPTORS})"
-    measured = f"hard {format_count(hard)}, soft {format_count(soft)} (raised to it): {format_count(limits.a_process)} stations at once"
+    measured = f"hard {format_count(hard)}, soft {format_count(soft)} (raised to it): {format_count(limits.connections_per_process)} stations at once"
     return [
         Finding(
             "descriptors",

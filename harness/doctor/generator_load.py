@@ -44,7 +44,7 @@ LOADS = (
 def started_generators(folder: Path, port: int) -> Iterator[dict[str, LoadGenerator]]:
     """A generator for each load, all prepared side by side; they wait until they are told to begin.
 
-    Raises ChildError if one doesn't come up.
+    Raises ProcessFailedError if one doesn't come up.
     """
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(len(LOADS)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.base.host_limits import TIME_WAIT_S, HostLimits
+from harness.base.host import TIME_WAIT_S, HostLimits
 from harness.doctor.finding import Finding, Fitness, ReadText, at_least
 from harness.plan.capacity import LOOPBACK
 from reports.number_format import format_count
@@ -22,7 +22,7 @@ def check_ports(limits: HostLimits, read: ReadText) -> list[Finding]:
 
 
 def _port_range(limits: HostLimits) -> Finding:
-    there = limits.a_pair
+    there = limits.ports_per_source
     verdict = at_least(there, ENOUGH_PORTS, TOO_FEW_PORTS)
     change = "" if verdict is Fitness.OK else "sysctl -w net.ipv4.ip_local_port_range='32768 60999'"
     span = f"{limits.first_port} to {limits.last_port}"

@@ -13,7 +13,7 @@ from harness.drive.client.connection import Endpoint
 from harness.drive.client.consent_guard import ConsentGuard
 from harness.drive.client.tls import TlsConfig
 from harness.drive.distributed.env import LEADER_ADDRESS
-from harness.target.tls import make_tls_context
+from harness.target.connect import make_tls_context
 
 CONSENT_TOKEN = "HARNESS_CONSENT_TOKEN"  # noqa: S105 - a variable's name
 """Of the environment: the token that the target's consent must name; a worker of another machine hears it with its orders."""

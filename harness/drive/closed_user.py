@@ -12,7 +12,7 @@ def run_closed_user(desk: WorkerContext, stations: Sequence[int], evening: Calla
 
     `evening` makes the evening of a station (its number in the plan) that is due at a moment.
     """
-    rounds = desk.plan.rounds
+    rounds = desk.plan.closed_loop
     if rounds is None:
         message = "an open workload has no rounds"
         raise ValueError(message)

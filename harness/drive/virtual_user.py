@@ -14,7 +14,7 @@ from harness.drive.client.uploader import AttemptResult
 from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan
 from harness.run_folder.journal import GiveUpReason, JournalWriter
-from harness.scenario.scenario import ClientOptions
+from harness.scenario.client import ClientOptions
 from harness.station.retry import FailedAttempt, make_strategy
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ import numpy as np
 import PIL
 
 from harness.base.errors import UsageError
-from harness.base.host_limits import read_host_limits
+from harness.base.host import read_host_limits
 from harness.base.model import Outcome, Shortage
 from harness.drive.assignment import Assignment, resolve_target
 from harness.drive.client.connection import Progress
@@ -34,8 +34,7 @@ from harness.drive.metrics_server import MetricsServer
 from harness.drive.virtual_user import VirtualUser, WorkerContext, sleep_until
 from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan, make_plan
-from harness.plan.digest import digest_plan
-from harness.plan.pins import derive_pin
+from harness.plan.plan import derive_pin, digest_plan
 from harness.run_folder.journal import JournalWriter
 from harness.scenario.scenario import Scenario, parse_resolved
 from harness.station.link import draw_link_model
@@ -90,7 +89,7 @@ class Worker:
         self._logs_in = self._api is None or self._api.logs_in
         self._stations = plan.shard(orders.rank, orders.workers)
         self._connections = ConnectionPool(target, scenario.client.connection, self._clock)
-        self._most = min(scenario.client.max_in_flight, read_host_limits().a_process)
+        self._most = min(scenario.client.max_in_flight, read_host_limits().connections_per_process)
         """Stations at once: beyond the descriptors nothing would get through any more, not even our own scrapes."""
         self._deadlines = TimeoutQueue(scenario.client.timeout)
         self._evenings = GreenletPool(self._note_broken)
@@ -158,7 +157,7 @@ class Worker:
         return time.monotonic() - self._t0
 
     def _drive(self) -> None:
-        rounds = self._desk.plan.rounds
+        rounds = self._desk.plan.closed_loop
         if rounds is None:
             self._drive_open()
             return

@@ -50,7 +50,7 @@ class Calibration:
                 Run(order, view(title), signals).execute()
             except Interruption:
                 return made
-            if signals.heard is not None:
+            if signals.received is not None:
                 return made
             judge_verdict(folder, self.assertions)
             made.append(load_compared_run(folder, self.assertions, list(COMPARABLE_FIGURES)))

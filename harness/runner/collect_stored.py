@@ -51,7 +51,7 @@ def collect_stored(
 def _collect_from_external(order: RunSpec, halted: Callable[[], str]) -> StoreReadRecord:
     foreign = order.foreign
     accepted = foreign is not None and foreign.api is not None and foreign.api.accept_unknown_safety
-    if foreign is None or not foreign.tells:
+    if foreign is None or not foreign.has_readable_store:
         return StoreReadRecord(reason=NO_STORE_ACCESS, accepted=accepted)
     try:
         write_stored(order.folder.stored, foreign.stored(order.plan, halted))

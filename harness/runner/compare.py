@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.base.errors import UsageError
+from harness.base.safe_files import write_json
 from harness.judge.compare.compare import compare_sides, list_differences
 from harness.judge.compare.figure import Sides
 from harness.judge.compare.noise import noise_key
 from harness.judge.compare.results import Comparison
 from harness.judge.compare.run import ComparedRun, load_compared_run
 from harness.judge.compare.tolerances import Tolerances
-from harness.run_folder.layout import RunFolder, RunRecord, write_json
+from harness.run_folder.layout import RunFolder, RunRecord
 from harness.runner.noise_store import load_noise
 from reports.comparison.ci import comparison_junit, comparison_markdown
 from reports.comparison.render import render_comparison
@@ -36,7 +37,7 @@ class ComparisonRequest:
 def compare_runs(question: ComparisonRequest, assertions: Callable[[RunFolder], list[str]]) -> Comparison:
     """The comparison; `assertions` gives a run's own.
 
-    Raises UsageError for runs that are unlike (without `force`) or that stand twice, BrokenRunError for a folder that is no
+    Raises UsageError for runs that are unlike (without `force`) or that stand twice, RunFolderError for a folder that is no
     run.
     """
     _refuse_duplicates([*question.base, *question.run])

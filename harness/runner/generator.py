@@ -128,7 +128,7 @@ class LoadGenerator:
         self._stack.close()
 
     def start(self) -> None:
-        """Have its processes up and ready for T0. Raises ChildError if one doesn't come up."""
+        """Have its processes up and ready for T0. Raises ProcessFailedError if one doesn't come up."""
         order = RunSpec(
             self._scenario, make_plan(self._scenario), self._folder, self._scenario.name, [], _LIMITS_S,
             workers=self._workers,
@@ -144,7 +144,7 @@ class LoadGenerator:
     def drive(self, watch: Callable[[list[int]], None] = lambda _: None) -> GeneratorResult:
         """Let it do its load, once. `watch` is called with its processes' ids at T0.
 
-        Raises ChildError if it breaks off or doesn't finish.
+        Raises ProcessFailedError if it breaks off or doesn't finish.
         """
         generator, base = self._family["generator"], self._resident_bytes()
         t0 = time.monotonic() + _T0_DELAY_S

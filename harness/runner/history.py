@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.base.errors import RunFolderError
-from harness.base.safe_files import read_bounded
+from harness.base.safe_files import read_json
 from harness.run_folder.layout import RunFolder
 
 
@@ -47,8 +46,8 @@ def _row(folder: RunFolder) -> list[str] | None:
 def _from_json(path: Path, *keys: str) -> object:
     """A value deep in a JSON file, or None where file or key isn't there."""
     try:
-        content: object = json.loads(read_bounded(path))
-    except (OSError, ValueError, RecursionError):
+        content: object = read_json(path)
+    except (OSError, ValueError):
         return None
     for key in keys:
         content = content.get(key) if isinstance(content, dict) else None

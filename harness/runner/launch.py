@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.base.safe_files import write_json
 from harness.drive.distributed.auth import JOIN_TOKEN
 from harness.drive.distributed.env import JOIN_TIMEOUT, REMOTE_WORKERS
 from harness.measure.process_monitor import HARNESS
-from harness.plan.pins import derive_pin
-from harness.run_folder.layout import write_json
+from harness.plan.plan import derive_pin
 from harness.runner.remote_join import await_remote_workers
 from harness.runner.run_spec import RunSpec
 from harness.runner.subprocesses import ProcessGroup
@@ -36,7 +36,7 @@ def start_server(family: ProcessGroup, order: RunSpec, private: Path, secret: st
     """Start the mock with the scenario's profile; its address and its admin port.
 
     The stations' PINs go into `private`, the admin token into the environment: neither into the run folder. Raises
-    ChildError if it doesn't come up, Interruption on a signal.
+    ProcessFailedError if it doesn't come up, Interruption on a signal.
     """
     scenario = order.scenario
     write_json(_profile(order), scenario.mock_profile())
@@ -58,7 +58,7 @@ def start_server(family: ProcessGroup, order: RunSpec, private: Path, secret: st
 def restart_server(family: ProcessGroup, order: RunSpec) -> MockAdmin:
     """Kill the mock as kill -9 does, and start it again on the same data, to be read only; its new admin port.
 
-    T0 is not told to it, so that no fault is on. Raises ChildError if it doesn't come back.
+    T0 is not told to it, so that no fault is on. Raises ProcessFailedError if it doesn't come back.
     """
     family["server"].kill()
     token = _launch_server(family, order, RESTARTED_SERVER)
@@ -93,7 +93,7 @@ def start_generator(
 
     Its home is the empty folder `private`: a ~/.locust.conf must not steer a run.
 
-    Raises ChildError if one doesn't come up, Interruption on a signal.
+    Raises ProcessFailedError if one doesn't come up, Interruption on a signal.
     """
     workers, locust = order.workers, locust_command()
     ports = {"HARNESS_METRICS_PORT": str(order.metrics_port)}

@@ -5,12 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from harness.base.errors import RunFolderError
-from harness.base.safe_files import explain_unreadable, read_bounded
+from harness.base.safe_files import load_json, write_json
 from harness.judge.compare.noise import Noise
-from harness.run_folder.layout import write_json
 
 
 def noise_folder() -> Path:
@@ -23,16 +19,9 @@ def noise_folder() -> Path:
 def load_noise(folder: Path, key: str) -> Noise | None:
     """The calibration that is kept under a key; None where there is none.
 
-    Raises BrokenRunError for a file that can't be read: a gate must not lose its calibration in silence.
+    Raises RunFolderError for a file that can't be read: a gate must not lose its calibration in silence.
     """
-    path = folder / f"{key}.json"
-    try:
-        return Noise.model_validate_json(read_bounded(path))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError) as error:
-        message = f"{path} can't be read: {explain_unreadable(error)}; remove it or calibrate again"
-        raise RunFolderError(message) from None
+    return load_json(folder / f"{key}.json", Noise, advice="; remove it or calibrate again")
 
 
 def save_noise(folder: Path, noise: Noise) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.base.errors import ConfigurationError
-from harness.base.host_limits import HostLimits
+from harness.base.host import HostLimits
 from harness.plan.capacity import WorkerShare, find_share_problems
 from harness.runner.run_spec import JoinPolicy, RunSpec
 from harness.runner.subprocesses import Message, ProcessGroup
@@ -20,7 +20,7 @@ def await_remote_workers(family: ProcessGroup, order: RunSpec, port: int, say: C
     """Wait until all workers have joined and are ready; what `ready` tells, with each worker's machine in `hosts`.
 
     Raises UsageError where not enough came in time or one refused the plan, ConfigurationError where the plan doesn't fit one
-    of the machines, ChildError where one died.
+    of the machines, ProcessFailedError where one died.
     """
     invitation = order.invitation
     if invitation is None:

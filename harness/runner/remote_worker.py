@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__
-from harness.base import host_info
+from harness.base import host
 from harness.base.errors import (
     ExitCode,
     HarnessError,
@@ -26,7 +26,7 @@ from harness.base.errors import (
     ProcessFailedError,
     UsageError,
 )
-from harness.base.host_limits import read_host_limits
+from harness.base.host import read_host_limits
 from harness.base.signals import SignalHandler
 from harness.drive.distributed.auth import JOIN_TOKEN
 from harness.drive.distributed.clock_sync import ClockOffset, RoundTrip, estimate_offset
@@ -67,7 +67,7 @@ class RemoteWorker:
     def work(self, join_timeout_s: float) -> ExitCode:
         """Join and work to the end.
 
-        Raises UsageError where nobody is there in time or the master refuses; ChildError where the work could not be done.
+        Raises UsageError where nobody is there in time or the master refuses; ProcessFailedError where the work could not be done.
         """
         until = time.monotonic() + join_timeout_s
         address = self._look_up(until)
@@ -97,16 +97,16 @@ class RemoteWorker:
                 if time.monotonic() > until:
                     message = f"--master {self._host}: its address can't be found: {error.strerror or error}"
                     raise UsageError(message) from None
-            if self._signals.heard is not None:
-                raise Interruption(self._signals.heard)
+            if self._signals.received is not None:
+                raise Interruption(self._signals.received)
             time.sleep(_LOOKUP_INTERVAL_S)
 
     def _find(self, until: float, timeout_s: float) -> None:
         """Wait for the master, and ask it the time until that is known well."""
         self._say(f"Looking for the master at {self._host}:{self._port} ({timeout_s:g} s)")
         while len(self._trips) < _CLOCK_SAMPLES:
-            if self._signals.heard is not None:
-                raise Interruption(self._signals.heard)
+            if self._signals.received is not None:
+                raise Interruption(self._signals.received)
             if time.monotonic() > until:
                 raise UsageError(self._unheard(timeout_s))
             self._line.ask_the_time()
@@ -121,7 +121,7 @@ class RemoteWorker:
         return f"{where} did not answer within {timeout_s:g} s"
 
     def _join(self, offset: ClockOffset) -> int:
-        facts = host_info.describe_host()
+        facts = host.describe_host()
         candidate = JoinRequest(
             name=facts["name"], package=__version__, protocol=PROTOCOL_VERSION, cores=facts["cores"],
             limits=asdict(read_host_limits()), offset_s=offset.monotonic_s,

@@ -36,7 +36,7 @@ from harness.runner.run_record import RunRecorder
 from harness.runner.run_spec import RunSpec
 from harness.runner.subprocesses import Interruption, Message, ProcessGroup
 from harness.scenario.scenario import REGIONS
-from harness.target.external import ConsentPoller
+from harness.target.external import poll_consent
 from harness.target.mock_admin import MockAdmin
 
 _T0_DELAY_S = 0.5
@@ -62,11 +62,11 @@ class Run:
         self._live: LiveStats | None = None
         self._watch: AbortMonitor | None = None
         self._told_lost, self._finished = 0, False
-        self._consent = ConsentPoller(order.foreign)
+        self._consent = poll_consent(order.foreign)
         self._prometheus = PrometheusSession(order)
 
     def execute(self) -> None:
-        """Run to the end. Raises ChildError if a process did not start; Interruption if stopped before T0."""
+        """Run to the end. Raises ProcessFailedError if a process did not start; Interruption if stopped before T0."""
         self._folder.create()
         self._reserve = ReservedResources(self._folder.reserve)
         try:
@@ -82,8 +82,8 @@ class Run:
         with ProcessGroup(self._folder.logs) as family, private_folder() as private, self._consent, self._prometheus:
             self._signals.listener = lambda number: family.note("signal", number=number)
             self._consent.listener = lambda reason: family.note("withdrawn", reason=reason)
-            if self._signals.heard is not None:
-                raise Interruption(self._signals.heard)
+            if self._signals.received is not None:
+                raise Interruption(self._signals.received)
             try:
                 self._start(family, private)
                 ended = self._wind_down(family, self._drive(family))
@@ -100,7 +100,7 @@ class Run:
                 told = describe_exhaustion(error) if isinstance(error, OSError) else str(error)
                 ended = RunEnd(how="starved", at_s=self._clock(), message=told)
                 self._view.say(ended.message)
-        self._write_end(ended_or_interrupted(ended, self._signals.heard))
+        self._write_end(ended_or_interrupted(ended, self._signals.received))
 
     def _clock(self) -> float:
         """Seconds since T0; 0 where there is none yet."""

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.base import host_info
+from harness.base import host
 from harness.base.address import is_loopback
 from harness.judge.thresholds.abortable import AbortThreshold
 from harness.plan import Plan
-from harness.plan.digest import digest_plan
-from harness.plan.phases import compute_phases
+from harness.plan.plan import compute_phases, digest_plan
 from harness.run_folder.layout import FaultRecord, PhaseRecord, RunFolder, RunRecord, WorkerRecord
 from harness.scenario.scenario import Scenario
 from harness.target.external import ExternalTarget
@@ -86,8 +85,8 @@ def initial_record(order: RunSpec, target: str, workers: Sequence[WorkerRecord])
         client_timeout_s=scenario.client.timeout,
         limits_s=order.limits_s,
         workers=list(workers),
-        versions=host_info.package_versions(),
-        host=host_info.describe_host(),
+        versions=host.package_versions(),
+        host=host.describe_host(),
         command=order.command,
         phases=phase_records(order, scenario.deadline),
         faults=[

@@ -201,7 +201,7 @@ class ProcessGroup:
     ) -> dict[str, Any]:
         """Wait until `sender` tells `event`; `other` hears what else is said meanwhile.
 
-        Raises ChildError with the log's tail if any child ends instead, or nothing comes in time; Interruption on a
+        Raises ProcessFailedError with the log's tail if any child ends instead, or nothing comes in time; Interruption on a
         signal.
         """
         until = time.monotonic() + timeout_s
@@ -217,7 +217,7 @@ class ProcessGroup:
     def hear(self, sender: str, event: str, timeout_s: float) -> dict[str, Any]:
         """Wait until `sender` tells `event`; what others say meanwhile is left in the inbox, signals too.
 
-        Raises ChildError with the log's tail if it ends instead, or doesn't say it in time.
+        Raises ProcessFailedError with the log's tail if it ends instead, or doesn't say it in time.
         """
         until, others, code = time.monotonic() + timeout_s, [], None
         text = f"{sender} did not say “{event}” within {timeout_s:g} s"
@@ -247,7 +247,7 @@ class ProcessGroup:
             return None
 
     def _good(self, timeout_s: float) -> Message | None:
-        """The next message, if it lets a run begin. Raises ChildError, UsageError, StarvedError or Interruption otherwise."""
+        """The next message, if it lets a run begin. Raises ProcessFailedError, UsageError, OutOfResourcesError or Interruption otherwise."""
         message = self.next(timeout_s)
         if message is None:
             return None

@@ -6,7 +6,7 @@ import random
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from harness.scenario.link import LinkChoice, Outages, resolve_link
+from harness.scenario.client import LinkChoice, Outages, resolve_link
 
 _QUANTILE_BITS = 52
 _NEVER = float("inf")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness.base import host_info
+from harness.base import host
 from harness.base.errors import ExitCode, UsageError
 from harness.judge.compare.tolerances import Tolerances
 from harness.runner.compare import ComparisonRequest, compare_runs
@@ -115,8 +115,8 @@ def test_a_run_is_compared_with_its_baseline_in_the_end(tmp_path, tiny):
     alike = {
         "scenario": scenario,
         "seed": 5,
-        "versions": host_info.package_versions(),
-        "host": host_info.describe_host(),
+        "versions": host.package_versions(),
+        "host": host.describe_host(),
     }
     base = RunBuilder(tmp_path / "before", due_s=[number / 18 for number in range(36)])
     base.record = base.record.model_copy(update=alike)

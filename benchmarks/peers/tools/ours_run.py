@@ -20,7 +20,7 @@ from reports.terminal import QuietView
 
 
 def main(source: str, url: str, path: str) -> None:
-    """Run and sum up. Raises UsageError if the plan doesn't fit this machine, ChildError if the run was broken off."""
+    """Run and sum up. Raises UsageError if the plan doesn't fit this machine, ProcessFailedError if the run was broken off."""
     loaded = loader.load_scenario(source, [], None, read_planned_due)
     plan = make_plan(loaded)
     foreign = admit_target(url, loaded, plan, 1, os.environ, allow_command=False)

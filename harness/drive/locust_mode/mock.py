@@ -19,7 +19,7 @@ from pathlib import Path
 import gevent
 
 from harness.base.errors import ProcessFailedError
-from harness.run_folder.layout import write_json
+from harness.base.safe_files import write_json
 from harness.scenario.scenario import Scenario
 
 _READY_TIMEOUT_S = 30.0
@@ -30,7 +30,7 @@ class MockProcess:
     """A running mock server with a scenario's profile and faults; their schedule begins at once."""
 
     def __init__(self, scenario: Scenario) -> None:
-        """Start it, on a port of the kernel's choice. Raises ChildError if it doesn't come up."""
+        """Start it, on a port of the kernel's choice. Raises ProcessFailedError if it doesn't come up."""
         self._folder = Path(tempfile.mkdtemp(prefix="mock-server-"))
         self._log = self._folder / "server.log"
         profile = self._folder / "profile.json"

@@ -14,7 +14,7 @@ from harness.drive.locust_mode.mock import MockProcess
 from harness.drive.locust_mode.users import StockLocustUsers
 from harness.scenario import loader
 from harness.scenario.scenario import Scenario
-from harness.target.loopback import parse_loopback_origin
+from harness.target.connect import parse_loopback_origin
 from mock_server.profile.units import duration_s
 
 MOCK = "mock"

@@ -44,7 +44,7 @@ class ComparedRun:
 def load_compared_run(folder: RunFolder, assertions: Sequence[str], keys: Sequence[str]) -> ComparedRun:
     """What a comparison by `keys` needs of a run; `assertions` are the run's own. Writes nothing but attempts.parquet.
 
-    Raises BrokenRunError where the folder is no run.
+    Raises RunFolderError where the folder is no run.
     """
     rows = load_rows(folder)
     fates, evidence = load_page_statuses(folder, rows), RunData(folder, rows)

@@ -54,9 +54,9 @@ def _percentile_of(condition: Condition) -> tuple[str, float, Sequence[LabelMatc
 
 def _chosen(plan: Plan, rules: Sequence[LabelMatcher], warm_up_s: float, deadline_s: float) -> tuple[int, int]:
     """How many stations of the places that are chosen turn up in time at most, and pages each of the forms that are."""
-    due_s = plan.soonest_s
+    due_s = plan.earliest_due_s
     in_time = due_s < deadline_s
-    if plan.rounds is None:  # phones that go round are later than their soonest: the warm-up leaves out fewer
+    if plan.closed_loop is None:  # phones that go round are later than their soonest: the warm-up leaves out fewer
         in_time &= due_s >= warm_up_s
     places, forms = matchers_on(rules, *PLACE_DIGITS), matchers_on(rules, "form")
     numbers = np.flatnonzero(in_time).tolist()

@@ -53,7 +53,9 @@ def played(desk, breaks_at=None):
         seen.append(entry)
         return Evening(desk.clock, entry, breaks=len(seen) - 1 == breaks_at)
 
-    phones = [gevent.spawn(run_closed_user, desk, stations.tolist(), evening) for stations in desk.plan.rounds.phones]
+    phones = [
+        gevent.spawn(run_closed_user, desk, stations.tolist(), evening) for stations in desk.plan.closed_loop.phones
+    ]
     gevent.joinall(phones, raise_error=True)
     return seen
 
@@ -61,10 +63,10 @@ def played(desk, breaks_at=None):
 def test_each_station_is_due_its_think_time_after_the_end_of_the_one_before(desk):
     one = desk()
     seen = played(one)
-    assert [station for station, *_ in seen] == one.plan.rounds.phones[0].tolist()
+    assert [station for station, *_ in seen] == one.plan.closed_loop.phones[0].tolist()
     over_s = 0.0
     for station, due_s, began_s, ended_s in seen:
-        assert due_s == pytest.approx(over_s + one.plan.rounds.think_s[station], abs=1e-9)
+        assert due_s == pytest.approx(over_s + one.plan.closed_loop.think_s[station], abs=1e-9)
         assert began_s >= due_s
         over_s = ended_s
 
@@ -83,8 +85,8 @@ def test_little_s_law_holds_for_as_many_phones_as_were_asked_for(desk):
     """N = X·(R + Z): phones = stations a second x (evening + think), over a time in which every phone goes round."""
     one = desk(phones=5, stations=100)
     seen = played(one)
-    until_s = min(max(e for s, _, _, e in seen if s in stations) for stations in one.plan.rounds.phones)
-    whole = [(due_s, ended_s, one.plan.rounds.think_s[s]) for s, due_s, _, ended_s in seen if ended_s <= until_s]
+    until_s = min(max(e for s, _, _, e in seen if s in stations) for stations in one.plan.closed_loop.phones)
+    whole = [(due_s, ended_s, one.plan.closed_loop.think_s[s]) for s, due_s, _, ended_s in seen if ended_s <= until_s]
     mean_s = sum(ended_s - due_s + think_s for due_s, ended_s, think_s in whole) / len(whole)
     assert len(whole) / until_s * mean_s == pytest.approx(5, rel=0.05)  # a round under way at the end is missing
 

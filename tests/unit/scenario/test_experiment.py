@@ -21,7 +21,7 @@ set = { "server.workers" = 1, "client.retry" = { strategy = "none" }, "client.ti
 def load(tmp_path, text):
     path = tmp_path / "mine.toml"
     path.write_text(text, "utf-8")
-    return load_experiment(path)
+    return load_experiment(str(path))
 
 
 def problems_of(tmp_path, text):
@@ -68,8 +68,8 @@ def test_a_wrong_key_of_a_variant_is_told_with_the_variant_before_anything_runs(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("seeds = [1, 2]", "seeds = [1, 1]"), "seeds: 1 stands twice"),
-        (('name = "One Worker, no retries"', 'name = "As it was!"'), "as-it-was stands twice"),
+        (("seeds = [1, 2]", "seeds = [1, 1]"), "seeds: duplicate 1"),
+        (('name = "One Worker, no retries"', 'name = "As it was!"'), "variants: duplicate as-it-was"),
         (("seeds = [1, 2]", "seeds = []"), "seeds"),
         (("seeds = [1, 2]", "sedes = [1, 2]"), 'did you mean "seeds"'),
         (('at = ["4s"]', "at = [4]"), "is not a duration"),
