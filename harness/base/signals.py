@@ -21,6 +21,14 @@ class ImmediateExit(BaseException):
         self.number = signal.Signals(number)
 
 
+class Interruption(Exception):  # noqa: N818 - it is not an error
+    """The first signal stopped the command before there was anything to wind down, so it unwinds like an error."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(number.name)
+        self.number = number
+
+
 class SignalHandler:
     """While entered: records the first signal and passes it to `listener`; the second raises `ImmediateExit`."""
 

@@ -25,8 +25,8 @@ PATIENCE_S = 120.0
 TRIES = 3
 """A run whose generator was late is made so often at the most."""
 TOO_BUSY = re.compile(
-    r"the generator was late|the generator stood above|whose time had come were never begun|the generator's CPU is not known"
-    r"|the generator's .* lateness, .* (?:is more than a tenth of the limit|may be all that breaches)"
+    r"the generator was late|the generator was above|stations that were due were never begun|the generator's CPU is not known"
+    r"|the generator's .* lateness, .* (?:is more than a tenth of the limit|alone may be what breaches)"
 )
 """Reasons that a machine which is busy with other things gives for INVALID."""
 TINY = """

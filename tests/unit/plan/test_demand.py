@@ -98,7 +98,7 @@ def test_one_core_is_left_to_the_server_and_to_the_harness_and_the_shortfall_is_
     assert wants.workers == wants.needed > 2
     short = crew(300, *overrides, cores=3)
     assert (short.workers, short.needed) == (2, wants.needed)
-    assert f"It needs {wants.needed}: expect INVALID, or add other machines (--remote-workers {wants.needed})" in str(short)  # fmt: skip
+    assert f"The plan needs {wants.needed}: expect INVALID, or add other machines (--remote-workers {wants.needed})" in str(short)  # fmt: skip
     assert [crew(300, *overrides, cores=cores).workers for cores in (1, 2)] == [1, 1]
 
 
