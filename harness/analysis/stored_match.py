@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.base.errors import RunFolderError
+from harness.base.safe_files import parse_json
 from harness.run_folder.parquet import database, fetch_columns, load_table, release_memory
 
 if TYPE_CHECKING:
@@ -133,8 +134,8 @@ def canonical_reading(reading: str) -> str:
     '{"a":{"x":2,"y":1},"b":2}'
     """
     try:
-        return json.dumps(json.loads(reading), sort_keys=True, separators=(",", ":"))
-    except (ValueError, RecursionError):
+        return json.dumps(parse_json(reading), sort_keys=True, separators=(",", ":"))
+    except ValueError:
         return reading
 
 

@@ -23,7 +23,7 @@ from harness.drive.client.tls import TlsConfig
 from harness.drive.distributed.env import LEADER_ADDRESS
 from harness.run_folder.layout import RunFolder, RunRecord
 from harness.scenario.scenario import REGIONS, parse_resolved
-from harness.target.tls import make_tls_context
+from harness.target.connect import make_tls_context
 
 CONSENT_TOKEN = "HARNESS_CONSENT_TOKEN"  # noqa: S105 - a variable's name
 """Environment variable: the token that the target's consent must name. A remote worker gets it in its assignment."""

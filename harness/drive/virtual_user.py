@@ -17,7 +17,7 @@ from harness.drive.client.uploader import AttemptResult
 from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan
 from harness.run_folder.journal import JournalWriter
-from harness.scenario.scenario import ClientOptions
+from harness.scenario.client import ClientOptions
 from harness.station.retry import RetryPolicy
 from harness.station.session import Action, ClosedLoop, Session
 
@@ -181,7 +181,7 @@ def run_closed_user(
     `make_user` makes the virtual user of a station (its number in the plan) that turns up at a time.
     Raises ValueError if the plan is of an open workload.
     """
-    rounds = context.plan.rounds
+    rounds = context.plan.closed_loop
     if rounds is None:
         message = "an open workload has no rounds"
         raise ValueError(message)

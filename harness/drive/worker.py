@@ -20,7 +20,7 @@ import numpy as np
 import PIL
 
 from harness.base.errors import UsageError
-from harness.base.host_limits import read_host_limits
+from harness.base.host import read_host_limits
 from harness.base.model import Outcome, Shortage
 from harness.drive.assignment import Assignment, resolve_endpoint
 from harness.drive.client.connection import Progress
@@ -33,8 +33,7 @@ from harness.drive.metrics_server import MetricsServer
 from harness.drive.virtual_user import VirtualUser, WorkerContext, run_closed_user, sleep_until
 from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan, make_plan
-from harness.plan.digest import digest_plan
-from harness.plan.pins import derive_pin
+from harness.plan.plan import derive_pin, digest_plan
 from harness.run_folder.journal import JournalWriter
 from harness.scenario.scenario import Scenario, parse_resolved
 from harness.station.link import draw_link_model
@@ -95,7 +94,7 @@ class Worker:
         self._logs_in = self._api is None or self._api.logs_in
         self._stations = plan.shard(assignment.rank, assignment.workers)
         self._connections = ConnectionPool(endpoint, scenario.client.connection, self._clock)
-        self._max_stations = min(scenario.client.max_in_flight, read_host_limits().a_process)
+        self._max_stations = min(scenario.client.max_in_flight, read_host_limits().connections_per_process)
         """Stations at once. Beyond the descriptors nothing would get through any more, not even a scrape of the metrics."""
         self._timeouts = TimeoutQueue(scenario.client.timeout)
         self._greenlets = GreenletPool(self._count_abandoned)
@@ -166,7 +165,7 @@ class Worker:
 
     def _start_stations(self) -> None:
         """Start every station of the shard when it is due (open), or every phone at once (closed)."""
-        rounds = self._context.plan.rounds
+        rounds = self._context.plan.closed_loop
         if rounds is None:
             self._start_open()
             return

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from harness.base.safe_files import parse_json
+
 _TIMEOUT_S = 10.0
 _MAX_BYTES = 256 * 1024 * 1024
 
@@ -104,11 +106,11 @@ def quote_promql(text: str) -> str:
 def _parse_data(status: int, body: bytes) -> Any:
     """The `data` of an answer. Raises PrometheusError with the server's own words where it refused."""
     try:
-        content = json.loads(body)
+        content = parse_json(body)
         if content["status"] == "success":
             return content["data"]
         message = f"HTTP status {status}: {content['error']}"
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError):
         message = f"HTTP status {status}, not the answer of a Prometheus"
     raise PrometheusError(message)
 

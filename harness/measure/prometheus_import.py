@@ -6,7 +6,6 @@ there with its own time, not what was known at the steps of a grid.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,10 +13,9 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-from harness.base.safe_files import read_bounded
+from harness.base.safe_files import read_json, write_json
 from harness.measure.prometheus_api import PrometheusClient, PrometheusError, PrometheusSample, quote_promql
 from harness.run_folder import scrape_log as scrapes
-from harness.run_folder.layout import write_json
 
 SERIES = {
     "harness_attempts_total": ("outcome",),
@@ -124,8 +122,8 @@ def write_import_problem(folder: Path, url: str, problem: str) -> None:
 def read_import(folder: Path) -> ImportRecord | None:
     """What was taken from a Prometheus; None where none was asked, or its note can't be read."""
     try:
-        return ImportRecord(**json.loads(read_bounded(folder / "taken.json")))
-    except (OSError, ValueError, TypeError, RecursionError):
+        return ImportRecord(**read_json(folder / "taken.json"))
+    except (OSError, ValueError, TypeError):
         return None
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from harness.base.address import is_loopback
-from harness.run_folder.layout import write_json
+from harness.base.safe_files import read_json, write_json
 
 _CONNECT_S = 0.2
 EXTERNAL_TARGET_JOB = "target"
@@ -48,7 +47,7 @@ def remove_stale_files(folder: Path) -> None:
     """
     for path in folder.glob("harness-*.json"):
         try:
-            addresses = [address for group in json.loads(path.read_bytes()) for address in group["targets"]]
+            addresses = [address for group in read_json(path) for address in group["targets"]]
         except (OSError, ValueError, LookupError, TypeError):
             continue  # not ours, or just being removed by its own run
         if not any(map(_accepts_connections, addresses)):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.base.errors import ConfigurationError
-from harness.base.host_limits import HostLimits
+from harness.base.host import HostLimits
 from harness.drive.distributed.auth import JOIN_TOKEN
 from harness.drive.distributed.env import JOIN_TIMEOUT, REMOTE_WORKERS
 from harness.measure.process_monitor import HARNESS

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__
-from harness.base import host_info
 from harness.base.errors import (
     ExitCode,
     HarnessError,
@@ -27,7 +26,7 @@ from harness.base.errors import (
     ProcessFailedError,
     UsageError,
 )
-from harness.base.host_limits import read_host_limits
+from harness.base.host import describe_host, read_host_limits
 from harness.base.signals import Interruption, SignalHandler
 from harness.drive.distributed.auth import JOIN_TOKEN
 from harness.drive.distributed.clock_sync import ClockOffset, RoundTrip, estimate_offset
@@ -100,16 +99,16 @@ class RemoteWorker:
                 if time.monotonic() > until:
                     message = f"--master {self._host}: the name can't be resolved: {error.strerror or error}"
                     raise UsageError(message) from None
-            if self._signals.heard is not None:
-                raise Interruption(self._signals.heard)
+            if self._signals.received is not None:
+                raise Interruption(self._signals.received)
             time.sleep(_LOOKUP_INTERVAL_S)
 
     def _synchronise(self, until: float, timeout_s: float) -> None:
         """Wait for the leader, then measure its clock: the best of several round trips bounds the error."""
         self._log(f"Connecting to the leader at {self._host}:{self._port} (up to {timeout_s:g} s)")
         while len(self._round_trips) < _CLOCK_SAMPLES:
-            if self._signals.heard is not None:
-                raise Interruption(self._signals.heard)
+            if self._signals.received is not None:
+                raise Interruption(self._signals.received)
             if time.monotonic() > until:
                 raise UsageError(self._why_unreachable(timeout_s))
             self._leader.ask_the_time()
@@ -128,7 +127,7 @@ class RemoteWorker:
 
     def _join(self, offset: ClockOffset) -> int:
         """Ask to join; the number that the leader gives this worker. Raises UsageError if it rejects us or does not answer."""
-        facts = host_info.describe_host()
+        facts = describe_host()
         request = JoinRequest(
             name=facts["name"], package=__version__, protocol=PROTOCOL_VERSION, cores=facts["cores"],
             limits=asdict(read_host_limits()), offset_s=offset.monotonic_s,

@@ -33,7 +33,7 @@ from harness.runner.run_spec import RunSpec
 from harness.runner.server import collect_stored, drain, start_server
 from harness.runner.subprocesses import ProcessGroup
 from harness.scenario.scenario import REGIONS
-from harness.target.external import ConsentPoller
+from harness.target.external import poll_consent
 from harness.target.mock_admin import MockAdmin
 
 _T0_DELAY_S = 0.5
@@ -59,7 +59,7 @@ class Run:
         self._workers = self._recorder.workers
         self._live_stats: LiveStats | None = None
         self._reported_lost, self._finished = 0, False
-        self._consent = ConsentPoller(spec.external)
+        self._consent = poll_consent(spec.external)
         self._prometheus = PrometheusSession(spec)
 
     def execute(self) -> None:
@@ -84,8 +84,8 @@ class Run:
         with ProcessGroup(self._folder.logs) as processes, private_folder() as private, self._consent, self._prometheus:
             self._signals.listener = lambda number: processes.post("signal", number=number)
             self._consent.listener = lambda reason: processes.post("withdrawn", reason=reason)
-            if self._signals.heard is not None:
-                raise Interruption(self._signals.heard)
+            if self._signals.received is not None:
+                raise Interruption(self._signals.received)
             try:
                 self._start(processes, private)
                 ended = self._wind_down(processes, self._drive(processes))
@@ -102,7 +102,7 @@ class Run:
                 reason = describe_exhaustion(error) if isinstance(error, OSError) else str(error)
                 ended = RunEnd(how="starved", at_s=self._now_s(), message=reason)
                 self._view.log(ended.message)
-        self._write_end(ended_or_interrupted(ended, self._signals.heard))
+        self._write_end(ended_or_interrupted(ended, self._signals.received))
 
     def _now_s(self) -> float:
         """Seconds since T0; 0 before T0 is known."""

@@ -18,8 +18,8 @@ from harness.drive.client.protocols import tus
 from harness.drive.client.protocols.base import Photo, UploadContext
 from harness.drive.client.session import AttemptConnection
 from harness.plan import make_plan
+from harness.scenario.client import TusOptions
 from harness.scenario.loader import load_scenario
-from harness.scenario.protocol import TusOptions
 from tests.support.upload_driver import drive, target_of
 
 pytestmark = pytest.mark.peers

@@ -16,11 +16,11 @@ from harness.drive.client.uploader import Uploader
 from harness.drive.virtual_user import VirtualUser, WorkerContext
 from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan
-from harness.plan.pins import derive_pin
+from harness.plan.plan import derive_pin
 from harness.run_folder.journal import JournalWriter, RecordKind, journal_file_name, read_journal
 from harness.scenario.loader import load_scenario
 from harness.station.link import draw_link_model
-from harness.target.tls import make_tls_context
+from harness.target.connect import make_tls_context
 
 
 def target_of(ready: dict[str, Any], *, resumption: bool = True) -> Endpoint:

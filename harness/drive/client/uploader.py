@@ -23,8 +23,7 @@ from harness.drive.client.session import AttemptConnection
 from harness.drive.client.shortage import classify_shortage
 from harness.drive.client.timeouts import TimeoutQueue
 from harness.plan import Plan
-from harness.scenario.protocol import TusOptions
-from harness.scenario.scenario import ClientOptions
+from harness.scenario.client import ClientOptions, TusOptions
 
 _NAN = float("nan")
 _ACKNOWLEDGING = DELIVERED | {Outcome.PENDING}

@@ -20,12 +20,12 @@ from typing import Any
 import gevent
 
 from harness.base.errors import ProcessFailedError, UsageError
+from harness.base.safe_files import write_json
 from harness.drive.client.uploader import AttemptResult
 from harness.drive.locust_mode.users import LocustUsers
-from harness.run_folder.layout import write_json
 from harness.scenario import loader
 from harness.scenario.scenario import Scenario
-from harness.target.loopback import parse_loopback_origin
+from harness.target.connect import parse_loopback_origin
 from mock_server.profile.units import duration_s
 
 MOCK = "mock"

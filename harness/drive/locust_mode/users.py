@@ -25,12 +25,12 @@ from harness.drive.virtual_user import VirtualUser, WorkerContext
 from harness.drive.worker import raise_descriptor_limit
 from harness.measure.metrics import WorkerMetrics
 from harness.plan import make_plan
-from harness.plan.pins import derive_pin
+from harness.plan.plan import derive_pin
 from harness.run_folder.journal import JournalWriter
 from harness.scenario.arrivals import ClosedArrivals
 from harness.scenario.scenario import Scenario
 from harness.station.link import draw_link_model
-from harness.target.loopback import parse_loopback_origin
+from harness.target.connect import parse_loopback_origin
 
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 _SMALLEST_SHARE = 1e-12

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from harness.base.errors import RunFolderError
-from harness.base.safe_files import explain_unreadable, read_bounded
+from harness.base.safe_files import load_json
 from harness.run_folder.layout import RunFolder
 
 ComparisonVerdict = Literal["pass", "fail", "inconclusive"]
@@ -100,13 +99,7 @@ def load_comparison(folder: RunFolder) -> Comparison | None:
 
     Raises RunFolderError if the file is not a valid comparison.
     """
-    try:
-        return Comparison.model_validate_json(read_bounded(folder.comparison))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError) as error:
-        message = f"{folder.comparison} can't be read: {explain_unreadable(error)}"
-        raise RunFolderError(message) from None
+    return load_json(folder.comparison, Comparison)
 
 
 def format_percent(ratio: float) -> str:

@@ -23,9 +23,9 @@ from harness.runner.server import collect_stored
 from harness.scenario.loader import load_scenario
 from harness.scenario.target import TargetApi
 from harness.target import consent
+from harness.target.connect import TlsPeer, make_tls_context
 from harness.target.consent_reader import ConsentUnreadableError, load_machine_secret, read_consent, state_folder
 from harness.target.external import ExternalTarget, admit_target
-from harness.target.tls import TlsPeer, make_tls_context
 from mock_server.net import tls as server_tls
 
 TOKEN = "ltc1-" + "0" * 40

@@ -13,7 +13,7 @@ from harness.base.model import Outcome
 from harness.drive.client.location import resolve_location
 from harness.drive.client.outcomes import MalformedResponseError
 from harness.drive.client.protocols import tus
-from harness.scenario.protocol import TusOptions
+from harness.scenario.client import TusOptions
 from tests.support.fake_session import CONTENT, SENDER, STATION, CutError, Wire, answer, photo
 
 SIZE = len(CONTENT)
