@@ -152,7 +152,9 @@ def experiment_keys() -> str:
     """Every key of an experiment's file."""
     return "\n".join(
         [
-            _head("The keys of an experiment", "How one is run and read: [experiments](../explanation/experiments.md)."),
+            _head(
+                "The keys of an experiment", "How one is run and read: [experiments](../explanation/experiments.md)."
+            ),
             _section("Top level", Experiment, ""),
             _section("[[variants]]", Variant, ""),
         ]

