@@ -17,7 +17,11 @@ from benchmarks.peers import results, session, tables
 from harness.base.errors import HarnessError
 
 ROOT = Path(__file__).parents[1]
-PAGE, DATA, CHART = ROOT / "docs" / "explanation" / "measuring.md", ROOT / "docs" / "data" / "bench.json", "generator-cost.png"
+PAGE, DATA, CHART = (
+    ROOT / "docs" / "explanation" / "measuring.md",
+    ROOT / "docs" / "data" / "bench.json",
+    "generator-cost.png",
+)
 BEGIN, END = "<!-- generator bench: begin -->", "<!-- generator bench: end -->"
 
 

@@ -91,7 +91,9 @@ def checked(option: str, url: str) -> Prometheus:
 def checked_folder(option: str, folder: Path) -> Path:
     """A folder that targets can be written to. Raises UsageError."""
     if not folder.is_dir():
-        message = f"{option} {folder}: should be a folder that a Prometheus watches (file_sd); see docs/how-to/prometheus.md"
+        message = (
+            f"{option} {folder}: should be a folder that a Prometheus watches (file_sd); see docs/how-to/prometheus.md"
+        )
         raise UsageError(message)
     return folder.absolute()
 

@@ -9,7 +9,10 @@ from tests.support.documents import ROOT
 from tests.unit.doctor.test_checks import SEEN, nothing
 
 ROW = re.compile(r"^\| `([^`]+)` \| .* \| (.*) \| (.*) \|$", re.MULTILINE)
-TABLE = {name: (enough, unfit) for name, enough, unfit in ROW.findall((ROOT / "docs" / "reference" / "doctor.md").read_text("utf-8"))}
+TABLE = {
+    name: (enough, unfit)
+    for name, enough, unfit in ROW.findall((ROOT / "docs" / "reference" / "doctor.md").read_text("utf-8"))
+}
 
 
 def test_every_check_is_documented_in_the_order_of_the_table_and_no_other():

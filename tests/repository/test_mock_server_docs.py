@@ -127,7 +127,9 @@ def test_each_fault_is_a_module_of_its_own_of_at_most_90_lines():
 
 
 def test_the_tests_that_the_promises_are_held_by_are_there():
-    promised = set(re.findall(r"`(test_\w+)`", (ROOT / "docs/explanation/mock-server-tests.md").read_text(encoding="utf-8")))
+    promised = set(
+        re.findall(r"`(test_\w+)`", (ROOT / "docs/explanation/mock-server-tests.md").read_text(encoding="utf-8"))
+    )
     there = {
         name
         for path in (ROOT / "tests").rglob("test_*.py")
