@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.generator import drive
-from benchmarks.peers.nginx_sink import UNREAD, running
-from harness.runner.generator import PAGES_EACH, Driven, made_up
+from benchmarks.generator import run_generator
+from benchmarks.peers.nginx_sink import UNREAD, running_nginx
+from harness.runner.generator import PAGES_PER_STATION, GeneratorResult, synthetic_scenario
 from harness.scenario.scenario import Scenario
 
-_SECONDS = 8.0
+_DURATION_S = 8.0
 _PATH = "/{station}/{form}/{page}"
 _SMALL = UNREAD + "{station}/{form}/{page}"
 
@@ -37,15 +37,15 @@ def photos(folder: Path, seconds: float, rate: float = 500.0) -> Scenario:
 
 def saturated(folder: Path, seconds: float, phones: int = 64, rate: float = 16_000.0) -> Scenario:
     """1 KB bodies, as fast as 64 phones can."""
-    stations = int(rate * seconds / PAGES_EACH)
+    stations = int(rate * seconds / PAGES_PER_STATION)
     closed = {"kind": "closed", "phones": phones, "think": {"distribution": "fixed", "value": "0s"}}
-    return made_up(folder, stations, {**_content(seconds, "1KB", "reuse", _SMALL), "arrivals": closed})
+    return synthetic_scenario(folder, stations, {**_content(seconds, "1KB", "reuse", _SMALL), "arrivals": closed})
 
 
 def _scenario(folder: Path, seconds: float, rate: float, size: str, connection: str, path: str) -> Scenario:
     arrivals = {"kind": "constant", "over": f"{seconds:g}s"}
-    stations = int(rate * seconds / PAGES_EACH)
-    return made_up(folder, stations, {**_content(seconds, size, connection, path), "arrivals": arrivals})
+    stations = int(rate * seconds / PAGES_PER_STATION)
+    return synthetic_scenario(folder, stations, {**_content(seconds, size, connection, path), "arrivals": arrivals})
 
 
 def _content(seconds: float, size: str, connection: str, path: str) -> dict[str, Any]:
@@ -65,7 +65,7 @@ CASES = {
 }
 
 
-def said(name: str, seen: Driven) -> str:
+def format_result(name: str, seen: GeneratorResult) -> str:
     """A line."""
     p50, p99, most = np.quantile(seen.lateness_s, [0.5, 0.99, 1.0]) * 1e3 if len(seen.lateness_s) else [np.nan] * 3
     return (
@@ -79,13 +79,13 @@ def main() -> None:
     """Measure and say."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cases", nargs="*", choices=[*CASES, []], default=[])
-    parser.add_argument("--seconds", type=float, default=_SECONDS)
+    parser.add_argument("--seconds", type=float, default=_DURATION_S)
     parser.add_argument("--perf", type=Path)
     options = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as path,
-        running(Path(path) / "nginx", frozenset(cores[-1:])) as sink,
+        running_nginx(Path(path) / "nginx", frozenset(cores[-1:])) as sink,
     ):
         for name in options.cases or CASES:
 
@@ -95,8 +95,8 @@ def main() -> None:
                     subprocess.Popen([*profile, "--", "sleep", f"{options.seconds}"], stderr=subprocess.DEVNULL)
 
             scenario = CASES[name](Path(path), options.seconds)
-            seen = drive(scenario, sink.url, cpus=frozenset(cores[:1]), watch=watch)
-            sys.stdout.write(said(name, seen) + "\n")
+            seen = run_generator(scenario, sink.url, cpus=frozenset(cores[:1]), watch=watch)
+            sys.stdout.write(format_result(name, seen) + "\n")
             sys.stdout.flush()
 
 

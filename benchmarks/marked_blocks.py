@@ -1,7 +1,7 @@
 """A document of which a program writes a part: what stands between two markers."""
 
 
-def written(document: str, text: str, begin: str, end: str) -> str:
+def replace_block(document: str, text: str, begin: str, end: str) -> str:
     r"""The document with this text between its markers. Raises ValueError where it has none.
 
     >>> written("a <!-- b --> old <!-- e --> z", "new", "<!-- b -->", "<!-- e -->")

@@ -24,11 +24,11 @@ from pathlib import Path
 
 import psutil
 
-WANTED_PER_CPU_S = 1000.0
-MOST_LAG_S = 0.020
-_MOST_GROWTH_MB = 8.0
-_PAGES = 63
-_BARE = """
+MIN_UPLOADS_PER_CPU_S = 1000.0
+MAX_LAG_S = 0.020
+_MAX_GROWTH_MB = 8.0
+_PAGES_PER_STATION = 63
+_BARE_SERVER = """
 import asyncio, json, sys, uvloop
 from aiohttp import web
 
@@ -51,7 +51,7 @@ uvloop.run(main())
 
 
 @dataclass(frozen=True)
-class Round:
+class MockRound:
     """One measurement."""
 
     requests: int
@@ -61,7 +61,7 @@ class Round:
 
 
 @contextlib.contextmanager
-def started(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], dict[str, int]]]:
+def running_server(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], dict[str, int]]]:
     """A server and what it said of its ports."""
     environment = {**os.environ, "MOCK_SERVER_ADMIN_TOKEN": "bench"}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as server:
@@ -74,66 +74,66 @@ def started(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], dict[st
 
 
 @contextlib.contextmanager
-def mock(stations: int) -> Iterator[tuple[int, dict[str, int], Path]]:
+def running_mock(stations: int) -> Iterator[tuple[int, dict[str, int], Path]]:
     """The mock server without a service time: its process id, its ports, and a file with a token for each of its stations."""
     with tempfile.TemporaryDirectory() as name:
         profile, tokens = Path(name) / "profile.toml", Path(name) / "tokens"
         profile.write_text('service_time = "0s"\nworkers = 64\nqueue_capacity = 1000\n')
         command = [sys.executable, "-m", "mock_server", "--profile", str(profile), "--data", name]
-        with started([*command, "--port", "0", "--admin-port", "0", "--supervised"]) as (server, said):
-            logged_in(said["port"], tokens, stations)
+        with running_server([*command, "--port", "0", "--admin-port", "0", "--supervised"]) as (server, said):
+            log_in_stations(said["port"], tokens, stations)
             yield server.pid, said, tokens
 
 
-def mock_round(seconds: int, connections: int) -> Round:
+def measure_mock(seconds: int, connections: int) -> MockRound:
     """The mock server under wrk."""
-    with mock(seconds * 3000 // _PAGES) as (pid, ports, tokens):
-        measured = hammered(pid, ports["port"], tokens, seconds, connections)
-        return Round(*measured, metric(ports["admin_port"], "mock_server_loop_lag_p99_seconds"))
+    with running_mock(seconds * 3000 // _PAGES_PER_STATION) as (pid, ports, tokens):
+        measured = run_wrk(pid, ports["port"], tokens, seconds, connections)
+        return MockRound(*measured, read_metric(ports["admin_port"], "mock_server_loop_lag_p99_seconds"))
 
 
 def memory_growth_mb(uploads: int, connections: int) -> tuple[int, float]:
     """How many small uploads were made, and by how many MB the second half of them made the server grow."""
-    with mock(2 * uploads // _PAGES + 500) as (pid, ports, tokens):
+    with running_mock(2 * uploads // _PAGES_PER_STATION + 500) as (pid, ports, tokens):
         made, sizes = 0, [0.0]
         while made < uploads or len(sizes) < 3:
-            hammered(pid, ports["port"], tokens, 10, connections, 3000, made + 100 * len(sizes))
-            made = int(metric(ports["admin_port"], "mock_server_pages_stored_total"))
+            run_wrk(pid, ports["port"], tokens, 10, connections, 3000, made + 100 * len(sizes))
+            made = int(read_metric(ports["admin_port"], "mock_server_pages_stored_total"))
             sizes.append(psutil.Process(pid).memory_info().rss / 1e6)
         return made, round(sizes[-1] - sizes[len(sizes) // 2], 1)
 
 
-def metric(port: int, name: str) -> float:
+def read_metric(port: int, name: str) -> float:
     """A sample of the server's metrics."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         found = re.search(rf"^{name} (\S+)", answer.read().decode(), re.MULTILINE)
     return float(found[1]) if found else 0.0
 
 
-def bare_round(seconds: int, connections: int) -> Round:
+def measure_bare_aiohttp(seconds: int, connections: int) -> MockRound:
     """Aiohttp alone, reading the same bodies and doing nothing with them."""
     with tempfile.TemporaryDirectory() as name:
         tokens = Path(name) / "tokens"
-        tokens.write_text("".join(f"{code(number)} x\n" for number in range(1, 100)))
-        with started([sys.executable, "-c", _BARE]) as (server, said):
-            return Round(*hammered(server.pid, said["port"], tokens, seconds, connections))
+        tokens.write_text("".join(f"{station_code(number)} x\n" for number in range(1, 100)))
+        with running_server([sys.executable, "-c", _BARE_SERVER]) as (server, said):
+            return MockRound(*run_wrk(server.pid, said["port"], tokens, seconds, connections))
 
 
-def code(number: int) -> str:
+def station_code(number: int) -> str:
     """The code of a made-up station."""
     return f"3509{number // 900 + 191001:06d}{number % 900 + 1:03d}"
 
 
-def logged_in(port: int, path: Path, stations: int) -> None:
+def log_in_stations(port: int, path: Path, stations: int) -> None:
     """Writes a token for each of so many stations."""
     with path.open("w") as file:
         for number in range(1, stations + 1):
-            login = json.dumps({"station": code(number), "pin": code(number)[-6:]}).encode()
+            login = json.dumps({"station": station_code(number), "pin": station_code(number)[-6:]}).encode()
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/login", login) as answer:
-                file.write(f"{code(number)} {json.load(answer)['token']}\n")
+                file.write(f"{station_code(number)} {json.load(answer)['token']}\n")
 
 
-def hammered(
+def run_wrk(
     pid: int, port: int, tokens: Path, seconds: int, connections: int, size: int = 500_000, first: int = 0
 ) -> tuple[int, float, float]:
     """Requests answered 201, how many that is for a CPU-second of the server, and for a second."""
@@ -155,28 +155,28 @@ def hammered(
     return requests, round(requests / spent, 1), rate
 
 
-def table(rounds: list[tuple[str, Round]], memory: tuple[int, float] | None) -> tuple[str, bool]:
+def format_table(rounds: list[tuple[str, MockRound]], memory: tuple[int, float] | None) -> tuple[str, bool]:
     """What was measured beside what is wanted, a line each, and whether all of it is as wanted."""
     best = {name: max((r for n, r in rounds if n == name), key=lambda r: r.per_cpu_s) for name, _ in rounds}
     mock, bare = best["mock server"], best["aiohttp alone"]
     lag_s = max(r.p99_lag_s for _, r in rounds if r.p99_lag_s is not None)
-    is_good = mock.per_cpu_s >= WANTED_PER_CPU_S and lag_s < MOST_LAG_S
+    is_good = mock.per_cpu_s >= MIN_UPLOADS_PER_CPU_S and lag_s < MAX_LAG_S
     lines = [
         ("500 KB multipart uploads", "mock server", "aiohttp alone", "wanted"),
         (
             "per CPU-second, best round",
             f"{mock.per_cpu_s:,.0f}",
             f"{bare.per_cpu_s:,.0f}",
-            f">= {WANTED_PER_CPU_S:,.0f}",
+            f">= {MIN_UPLOADS_PER_CPU_S:,.0f}",
         ),
         ("per second, same round", f"{mock.per_s:,.0f}", f"{bare.per_s:,.0f}", ""),
-        ("p99 lag of the loop, worst round", f"{lag_s * 1000:.1f} ms", "", f"< {MOST_LAG_S * 1000:.0f} ms"),
+        ("p99 lag of the loop, worst round", f"{lag_s * 1000:.1f} ms", "", f"< {MAX_LAG_S * 1000:.0f} ms"),
     ]
     if memory is not None:
         made, growth = memory
-        is_good = is_good and growth < _MOST_GROWTH_MB
+        is_good = is_good and growth < _MAX_GROWTH_MB
         name = f"memory, 2nd half of {made:,} uploads"
-        lines.append((name, f"{growth:+.1f} MB", "", f"< {_MOST_GROWTH_MB:+.0f} MB"))
+        lines.append((name, f"{growth:+.1f} MB", "", f"< {_MAX_GROWTH_MB:+.0f} MB"))
     return "".join(f"{a:40}{b:>14}{c:>16}{d:>12}".rstrip() + "\n" for a, b, c, d in lines), is_good
 
 
@@ -193,12 +193,12 @@ def main() -> int:
     if shutil.which("wrk") is None:
         sys.stderr.write("wrk is missing: apt-get install wrk\n")
         return 2
-    rounds: list[tuple[str, Round]] = []
+    rounds: list[tuple[str, MockRound]] = []
     for _ in range(options.rounds):
-        rounds.append(("mock server", mock_round(options.seconds, options.connections)))
-        rounds.append(("aiohttp alone", bare_round(options.seconds, options.connections)))
+        rounds.append(("mock server", measure_mock(options.seconds, options.connections)))
+        rounds.append(("aiohttp alone", measure_bare_aiohttp(options.seconds, options.connections)))
     memory = memory_growth_mb(options.memory, options.connections) if options.memory else None
-    text, is_good = table(rounds, memory)
+    text, is_good = format_table(rounds, memory)
     if options.json:
         content = {"rounds": [{"server": n, **asdict(r)} for n, r in rounds], "memory": memory}
         text = json.dumps(content, indent=1) + "\n"

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.marked_blocks import written
+from benchmarks.marked_blocks import replace_block
 from benchmarks.peers import results, session, tables
 from harness.base.errors import HarnessError
 
@@ -25,10 +25,10 @@ PAGE, DATA, CHART = (
 BEGIN, END = "<!-- generator bench: begin -->", "<!-- generator bench: end -->"
 
 
-def with_tables(page: str, measured: results.Results) -> str:
+def insert_tables(page: str, measured: results.Results) -> str:
     """The page with the tables of these results. Raises ValueError where the markers are missing."""
     chart = f"![CPU an upload of every tool, as bars](../images/{CHART})\n\n" if measured.cost else ""
-    return written(page, f"\n{chart}{tables.markdown(measured)}\n", BEGIN, END)
+    return replace_block(page, f"\n{chart}{tables.markdown(measured)}\n", BEGIN, END)
 
 
 def main() -> int:
@@ -44,7 +44,12 @@ def main() -> int:
         if told.source:
             measured = results.read(told.source)
         else:
-            measured = session.hold(session.PARTS, told.rounds, told.seconds, lambda text: print(text, flush=True))  # noqa: T201
+            measured = session.run_session(
+                session.PARTS,
+                told.rounds,
+                told.seconds,
+                lambda text: print(text, flush=True),  # noqa: T201
+            )
     except HarnessError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
@@ -53,7 +58,7 @@ def main() -> int:
         if measured.cost:
             shutil.copyfile(Path(name) / "cost.png", ROOT / "docs" / "images" / CHART)
     results.write(DATA, measured)
-    PAGE.write_text(with_tables(PAGE.read_text("utf-8"), measured), "utf-8")
+    PAGE.write_text(insert_tables(PAGE.read_text("utf-8"), measured), "utf-8")
     return 0
 
 

@@ -15,22 +15,22 @@ import time
 import gevent
 import numpy as np
 
-from harness.drive.client.connection import Connection, Progress, Target
-from harness.drive.client.shaped_connection import STEP_BYTES, PacedConnection
-from harness.station.link import Line
+from harness.drive.client.connection import Connection, Endpoint, Progress
+from harness.drive.client.shaped_connection import CHUNK_BYTES, ShapedConnection
+from harness.station.link import LinkModel
 
 _LASTS_S = 8.0
 
 
 def measure(port: int, rates: list[float] | None, sizes: list[int]) -> tuple[list[float], float]:
     """Achieved rates in bytes a second, and CPU seconds of this process; `rates` None: unlimited."""
-    target = Target(socket.AF_INET, ("127.0.0.1", port), "x")
+    target = Endpoint(socket.AF_INET, ("127.0.0.1", port), "x")
 
     def send(number: int) -> float:
         plain = rates is None
-        line = Line(1.0 if rates is None else rates[number])
+        line = LinkModel(1.0 if rates is None else rates[number])
         made = (
-            Connection(target, None, time.monotonic) if plain else PacedConnection(target, None, time.monotonic, line)
+            Connection(target, None, time.monotonic) if plain else ShapedConnection(target, None, time.monotonic, line)
         )
         head = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {sizes[number]}\r\n\r\n".encode()
         progress = Progress()
@@ -58,7 +58,7 @@ def main(stations: int) -> None:
         achieved, cpu_s = measure(port, rates, sizes)
         off = np.abs(np.array(achieved) / np.array(rates) - 1) * 100
         _, plain_s = measure(port, None, sizes)
-        steps = sum(sizes) / STEP_BYTES
+        steps = sum(sizes) / CHUNK_BYTES
         sys.stdout.write(
             f"{stations} stations, median {mbit:g} Mbit/s each, {sum(rates) * 8e-6:,.0f} Mbit/s in all: off by "
             f"{np.median(off):.2f} % (median), {np.quantile(off, 0.99):.2f} % (p99), {off.max():.2f} % (worst); "

@@ -22,23 +22,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.generator import drive
-from benchmarks.marked_blocks import written
-from benchmarks.peers.nginx_sink import UNREAD, running
+from benchmarks.generator import run_generator
+from benchmarks.marked_blocks import replace_block
+from benchmarks.peers.nginx_sink import UNREAD, running_nginx
 from harness.base.model import Outcome
 from harness.plan import make_plan
 from harness.run_folder.layout import RunFolder
-from harness.runner.generator import PAGES_EACH, made_up
+from harness.runner.generator import PAGES_PER_STATION, synthetic_scenario
 from harness.runner.launch import private_folder, start_server
-from harness.runner.run_spec import Order
-from harness.runner.subprocesses import Family
+from harness.runner.run_spec import RunSpec
+from harness.runner.subprocesses import ProcessGroup
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 STATIONS = 10_000
-PLANNED = 100_000
-_TURN_UP_S = 3.0
+PLANNED_STATIONS = 100_000
+_ARRIVAL_S = 3.0
 _HOLD_S = 12.0
 """How long the mock holds a photo that comes within the first seconds: until every station is at it."""
 DOCUMENT = Path(__file__).parents[1] / "docs" / "explanation" / "measuring.md"
@@ -46,7 +46,7 @@ BEGIN, END = "<!-- stations: begin -->", "<!-- stations: end -->"
 
 
 @dataclass(frozen=True)
-class Crowd:
+class ConcurrencyResult:
     """What so many stations at once took."""
 
     stations: int
@@ -73,12 +73,12 @@ class Crowd:
     @property
     def is_exact(self) -> bool:
         """Whether every page was acknowledged once, by the journal, and is stored once."""
-        pages = self.stations * PAGES_EACH
+        pages = self.stations * PAGES_PER_STATION
         return self.outcomes == {Outcome.ACCEPTED: pages} and self.pages_noted == self.pages_stored == pages
 
 
 @dataclass(frozen=True)
-class Planned:
+class LargePlanResult:
     """What so many stations in a plan took."""
 
     stations: int
@@ -99,26 +99,26 @@ class Planned:
         return self.plan_s + self.shard_s + self.prepared_s + self.begun_s
 
 
-def crowd(stations: int = STATIONS) -> Crowd:
+def measure_concurrency(stations: int = STATIONS) -> ConcurrencyResult:
     """Stations at once against the mock. Raises ChildError where the generator breaks off."""
     _raise_descriptor_limit()
     with tempfile.TemporaryDirectory(prefix="bench-") as path:
-        scenario = made_up(Path(path), stations, _held(stations))
+        scenario = synthetic_scenario(Path(path), stations, _holding_server(stations))
         folder = RunFolder(Path(path) / "server")
         folder.create()
-        order = Order(scenario, make_plan(scenario), folder, "bench", [], [])
-        with Family(folder.logs) as family, private_folder() as private:
+        order = RunSpec(scenario, make_plan(scenario), folder, "bench", [], [])
+        with ProcessGroup(folder.logs) as family, private_folder() as private:
             url, admin = start_server(family, order, private, "")
-            seen = drive(scenario, url, watch=lambda _: family["server"].tell("t0", monotonic=time.monotonic()))
+            seen = run_generator(scenario, url, watch=lambda _: family["server"].tell("t0", monotonic=time.monotonic()))
             stored = {(row["station"], row["form"], row["page"]) for row in admin.stored()}
             rows = sum(1 for _ in admin.stored())
     accepted = np.unique(seen.ends["page"])
-    first = seen.ends[seen.ends["page"] % PAGES_EACH == 0]
-    return Crowd(
+    first = seen.ends[seen.ends["page"] % PAGES_PER_STATION == 0]
+    return ConcurrencyResult(
         stations=stations,
         prepared_s=seen.prepared_s,
         connected_s=float(np.nanmax(first["connected_s"])),
-        at_once=most_at_once(seen.ends["sent_s"], seen.ends["done_s"]),
+        at_once=max_concurrent(seen.ends["sent_s"], seen.ends["done_s"]),
         base_bytes=seen.base_bytes,
         peak_bytes=seen.peak_bytes,
         outcomes=seen.outcomes,
@@ -128,12 +128,12 @@ def crowd(stations: int = STATIONS) -> Crowd:
     )
 
 
-def _held(stations: int) -> dict[str, Any]:
+def _holding_server(stations: int) -> dict[str, Any]:
     """A server with a place for everybody, which is slow as long as they come."""
     return {
         "deadline": "90s",
         "photos": {"size": {"distribution": "fixed", "value": "4KB"}, "bank": 4},
-        "arrivals": {"kind": "constant", "over": f"{_TURN_UP_S:g}s"},
+        "arrivals": {"kind": "constant", "over": f"{_ARRIVAL_S:g}s"},
         "client": {"timeout": "60s", "retry": {"strategy": "none"}},
         "server": {
             "workers": stations,
@@ -153,7 +153,7 @@ def _held(stations: int) -> dict[str, Any]:
     }
 
 
-def planned(stations: int = PLANNED, workers: int = 2) -> Planned:
+def measure_large_plan(stations: int = PLANNED_STATIONS, workers: int = 2) -> LargePlanResult:
     """Stations in a plan of which few have their turn, against nginx as a sink."""
     content = {
         "deadline": "3s",
@@ -162,16 +162,16 @@ def planned(stations: int = PLANNED, workers: int = 2) -> Planned:
         "target": {"path": UNREAD + "{station}/{form}/{page}"},
     }
     cores = frozenset(os.sched_getaffinity(0))
-    with tempfile.TemporaryDirectory(prefix="bench-") as path, running(Path(path) / "nginx", cores) as sink:
-        scenario = made_up(Path(path), stations, content)
+    with tempfile.TemporaryDirectory(prefix="bench-") as path, running_nginx(Path(path) / "nginx", cores) as sink:
+        scenario = synthetic_scenario(Path(path), stations, content)
         began = time.monotonic()
         plan = make_plan(scenario)
         made = time.monotonic()
         for rank in range(workers):
             plan.shard(rank, workers)
         dealt = time.monotonic()
-        seen = drive(scenario, sink.url, workers)
-    return Planned(
+        seen = run_generator(scenario, sink.url, workers)
+    return LargePlanResult(
         stations=stations,
         plan_s=made - began,
         shard_s=dealt - made,
@@ -179,11 +179,11 @@ def planned(stations: int = PLANNED, workers: int = 2) -> Planned:
         begun_s=float(np.nanmin(seen.ends["sent_s"])),
         base_bytes=seen.base_bytes,
         peak_bytes=seen.peak_bytes,
-        active=len(np.unique(seen.ends["page"] // PAGES_EACH)),
+        active=len(np.unique(seen.ends["page"] // PAGES_PER_STATION)),
     )
 
 
-def most_at_once(begun_s: npt.NDArray[np.float64], ended_s: npt.NDArray[np.float64]) -> int:
+def max_concurrent(begun_s: npt.NDArray[np.float64], ended_s: npt.NDArray[np.float64]) -> int:
     """The most intervals that have a moment in common.
 
     >>> most_at_once(np.array([0.0, 1.0, 2.0]), np.array([1.5, 3.0, 2.5]))
@@ -200,14 +200,14 @@ def _raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def table(many: Crowd, most: Planned) -> str:
+def stations_table(many: ConcurrencyResult, most: LargePlanResult) -> str:
     """The figures in Markdown."""
-    pages = many.stations * PAGES_EACH
+    pages = many.stations * PAGES_PER_STATION
     exact = f"{pages:,} planned, {many.pages_noted:,} acknowledged, {many.pages_stored:,} stored"
     lines = [
         "| what | measured | wanted |",
         "| --- | ---: | ---: |",
-        f"| {many.stations:,} stations turn up within {_TURN_UP_S:g} s: at it at the same moment | {many.at_once:,} | {many.stations:,} |",
+        f"| {many.stations:,} stations turn up within {_ARRIVAL_S:g} s: at it at the same moment | {many.at_once:,} | {many.stations:,} |",
         f"| resident memory of a station beyond the base, one page under way | {many.bytes_each / 1000:.1f} KB | 20 KB |",
         f"| the base: the generator with its plan, before T0 | {many.base_bytes / 1e6:.0f} MB | |",
         f"| generator ready after | {many.prepared_s:.1f} s | 3 s |",
@@ -227,10 +227,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    many, most = crowd(), planned()
-    sys.stdout.write(table(many, most))
+    many, most = measure_concurrency(), measure_large_plan()
+    sys.stdout.write(stations_table(many, most))
     if options.write:
-        DOCUMENT.write_text(written(DOCUMENT.read_text("utf-8"), f"\n{table(many, most)}\n", BEGIN, END), "utf-8")
+        DOCUMENT.write_text(
+            replace_block(DOCUMENT.read_text("utf-8"), f"\n{stations_table(many, most)}\n", BEGIN, END), "utf-8"
+        )
     return 0 if many.is_exact else 1
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks.marked_blocks import written
+from benchmarks.marked_blocks import replace_block
 from harness.base.errors import ExitCode
 from harness.run_folder.layout import RunFolder
 
@@ -58,7 +58,7 @@ assert = "stations.completed_by_deadline_ratio >= 100%"
 
 
 @dataclass(frozen=True)
-class Surge:
+class SurgeResult:
     """What became of it. Times in seconds from T0, lateness in seconds."""
 
     stations: int
@@ -75,7 +75,7 @@ class Surge:
     """Lateness of all attempts."""
 
 
-def surge(folder: Path, stations: int = STATIONS) -> Surge:
+def measure_surge(folder: Path, stations: int = STATIONS) -> SurgeResult:
     """Let them come; the run is in `folder`/run. Raises OSError where it left no rows."""
     shares = (f"{3509000000 + number},Village,{stations // _KELURAHAN}\n" for number in range(_KELURAHAN))
     (folder / "stations.csv").write_text("".join(shares), "utf-8")
@@ -87,8 +87,8 @@ def surge(folder: Path, stations: int = STATIONS) -> Surge:
     rows = str(RunFolder(folder / "run").attempts)
     if not Path(rows).exists():
         raise FileNotFoundError(rows, done.stdout + done.stderr)
-    first, every = _late(rows, upto_page=1), _late(rows, upto_page=_PAGES)
-    return Surge(
+    first, every = _lateness(rows, upto_page=1), _lateness(rows, upto_page=_PAGES)
+    return SurgeResult(
         stations=stations,
         exit_code=done.returncode,
         said=done.stdout + done.stderr,
@@ -99,13 +99,13 @@ def surge(folder: Path, stations: int = STATIONS) -> Surge:
     )
 
 
-def _late(rows: str, upto_page: int) -> tuple[float, ...]:
+def _lateness(rows: str, upto_page: int) -> tuple[float, ...]:
     """Lateness of attempts at the first pages of every station (p50, p99, the greatest), the last due time, the last connection."""
     found = duckdb.execute(_LATE, [rows, upto_page]).fetchone()
     return found or ()
 
 
-def table(seen: Surge) -> str:
+def surge_table(seen: SurgeResult) -> str:
     """The figures in Markdown."""
     judged = {ExitCode.PASSED: "valid, passed", ExitCode.INVALID: "INVALID, with the reason on its report"}
     lines = [
@@ -128,10 +128,10 @@ def main() -> int:
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as path:
-        seen = surge(Path(path))
-    sys.stdout.write(table(seen))
+        seen = measure_surge(Path(path))
+    sys.stdout.write(surge_table(seen))
     if options.write:
-        DOCUMENT.write_text(written(DOCUMENT.read_text("utf-8"), f"\n{table(seen)}\n", BEGIN, END), "utf-8")
+        DOCUMENT.write_text(replace_block(DOCUMENT.read_text("utf-8"), f"\n{surge_table(seen)}\n", BEGIN, END), "utf-8")
     return int(seen.exit_code not in {ExitCode.PASSED, ExitCode.INVALID})
 
 

@@ -3,18 +3,18 @@
 import signal
 import sys
 
-from harness.base.signals import NUMBERS, Stopped, stop_at_once
+from harness.base.signals import HANDLED_SIGNALS, ImmediateExit, exit_at_once
 
 
 def main() -> None:
     """Entry point of the console script too."""
-    for number in NUMBERS:
-        signal.signal(number, stop_at_once)
+    for number in HANDLED_SIGNALS:
+        signal.signal(number, exit_at_once)
     try:
         from harness.cli.app import main as run_command  # noqa: PLC0415 - takes a second: a signal may come
 
         run_command()
-    except Stopped as stopped:
+    except ImmediateExit as stopped:
         sys.exit(128 + stopped.number)
 
 

@@ -22,14 +22,14 @@ from typing import Any
 
 import uvloop
 
-from mock_server.control_channel import listen, say
+from mock_server.control_channel import receive_commands, send_event
 from mock_server.http.admin_token import token_file
-from mock_server.http.auth import Stations
+from mock_server.http.auth import StationCredentials
 from mock_server.net.malloc import keep_freed_memory
-from mock_server.net.tls import context_of, make_certificate
-from mock_server.profile.profile import CRASHES, Profile, ProfileError, load_profile
-from mock_server.server import Addresses, MockServer
-from mock_server.supervisor import TOKEN_VARIABLE, Keeper
+from mock_server.net.tls import make_certificate, server_context
+from mock_server.profile.profile import CRASH_KINDS, Profile, ProfileError, load_profile
+from mock_server.server import ListenAddresses, MockServer
+from mock_server.supervisor import TOKEN_VARIABLE, Supervisor
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,12 +58,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 @dataclass(frozen=True)
-class _Setting:
+class _Settings:
     """Everything that is known before the event loop starts."""
 
     options: argparse.Namespace
     profile: Profile
-    stations: Stations
+    stations: StationCredentials
     folder: Path
     token: str
     token_file: Path | None
@@ -79,13 +79,13 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with ExitStack() as stack:
         try:
-            setting = _setting(options, stack)
+            setting = _load_settings(options, stack)
         except (ProfileError, ValueError, OSError) as error:
             sys.stderr.write(f"{error}\n")
             return 2
-        crashes = options.kept or any(fault.kind in CRASHES for fault in setting.profile.faults)
+        crashes = options.kept or any(fault.kind in CRASH_KINDS for fault in setting.profile.faults)
         if crashes and not options.in_keeper:
-            return _keep(setting)
+            return _run_supervised(setting)
         _raise_descriptor_limit()
         keep_freed_memory()
         try:
@@ -96,21 +96,21 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _setting(options: argparse.Namespace, stack: ExitStack) -> _Setting:
+def _load_settings(options: argparse.Namespace, stack: ExitStack) -> _Settings:
     profile = load_profile(options.profile) if options.profile else Profile()
-    stations = Stations.read(options.stations) if options.stations else Stations()
+    stations = StationCredentials.read(options.stations) if options.stations else StationCredentials()
     folder = options.data or Path(tempfile.mkdtemp(prefix="mock-server-"))
     folder.mkdir(parents=True, exist_ok=True)
     certificate, key = options.certificate, options.key
     options.tls = options.tls or profile.tls
     if options.tls and (certificate is None or key is None):
         certificate, key = make_certificate(Path(stack.enter_context(tempfile.TemporaryDirectory())), options.host)
-    tls = context_of(certificate, key) if options.tls else None
+    tls = server_context(certificate, key) if options.tls else None
     token, token_file = _admin_token(options.supervised, stack)
-    return _Setting(options, profile, stations, folder, token, token_file, tls, certificate, key)
+    return _Settings(options, profile, stations, folder, token, token_file, tls, certificate, key)
 
 
-def _keep(setting: _Setting) -> int:
+def _run_supervised(setting: _Settings) -> int:
     """Runs the server in a child that may be killed."""
     options = setting.options
     command = [sys.executable, "-m", "mock_server", "--supervised", "--in-keeper", "--data", str(setting.folder)]
@@ -123,16 +123,16 @@ def _keep(setting: _Setting) -> int:
 
     def introduce(said: dict[str, Any]) -> None:
         if said["event"] == "ready":
-            _introduce(setting, said["port"], said["admin_port"])
+            _print_addresses(setting, said["port"], said["admin_port"])
 
     if not options.supervised:
-        return Keeper(command, setting.token, introduce, {"event": "t0", "monotonic": time.monotonic()}).run()
-    keeper = Keeper(command, setting.token, say)
+        return Supervisor(command, setting.token, introduce, {"event": "t0", "monotonic": time.monotonic()}).run()
+    keeper = Supervisor(command, setting.token, send_event)
     keeper.listen()
     return keeper.run()
 
 
-async def _serve(setting: _Setting) -> None:
+async def _serve(setting: _Settings) -> None:
     options = setting.options
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
@@ -141,7 +141,7 @@ async def _serve(setting: _Setting) -> None:
 
     def announce_crash(restart_after_s: float | None) -> None:
         if options.in_keeper:
-            say({"event": "crash", "restart_after": restart_after_s})
+            send_event({"event": "crash", "restart_after": restart_after_s})
 
     def obey(command: dict[str, Any]) -> None:
         if command.get("event") == "t0":
@@ -151,22 +151,22 @@ async def _serve(setting: _Setting) -> None:
             loop.call_soon_threadsafe(stopping.set)
 
     server = MockServer(setting.profile, setting.stations, setting.folder, setting.token, setting.tls, announce_crash)
-    addresses = Addresses(options.host, options.port, options.admin_host, options.admin_port)
+    addresses = ListenAddresses(options.host, options.port, options.admin_host, options.admin_port)
     port, admin_port = await server.start(addresses)
     if options.supervised:
-        listen(sys.stdin, obey)
+        receive_commands(sys.stdin, obey)
         trusted = {"certificate": str(setting.certificate)} if options.tls else {}
-        say({"event": "ready", "port": port, "admin_port": admin_port, "pid": os.getpid(), **trusted})
+        send_event({"event": "ready", "port": port, "admin_port": admin_port, "pid": os.getpid(), **trusted})
     else:
         server.begin_schedule(time.monotonic())
-        _introduce(setting, port, admin_port)
+        _print_addresses(setting, port, admin_port)
     gc.collect()
     gc.freeze()  # what was made at start stays: looking through it again and again would only hold the loop up
     await stopping.wait()
     await server.stop()
 
 
-def _introduce(setting: _Setting, port: int, admin_port: int) -> None:
+def _print_addresses(setting: _Settings, port: int, admin_port: int) -> None:
     """Tells a person where everything is."""
     options = setting.options
     scheme = "https" if options.tls else "http"

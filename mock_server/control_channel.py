@@ -10,18 +10,18 @@ from collections.abc import Callable
 from typing import IO, Any
 
 
-def say(content: dict[str, Any]) -> None:
+def send_event(content: dict[str, Any]) -> None:
     """Writes an event to whoever started this process."""
     sys.stdout.write(json.dumps(content) + "\n")
     sys.stdout.flush()
 
 
-def listen(source: IO[str], on_command: Callable[[dict[str, Any]], None]) -> None:
+def receive_commands(source: IO[str], on_command: Callable[[dict[str, Any]], None]) -> None:
     """Reads commands in a thread of its own, so that their end is noticed while the event loop is busy."""
-    threading.Thread(target=_listen, args=(source, on_command), name="supervision", daemon=True).start()
+    threading.Thread(target=_receive_commands, args=(source, on_command), name="supervision", daemon=True).start()
 
 
-def _listen(source: IO[str], on_command: Callable[[dict[str, Any]], None]) -> None:
+def _receive_commands(source: IO[str], on_command: Callable[[dict[str, Any]], None]) -> None:
     for line in source:
         try:
             command = json.loads(line)

@@ -15,27 +15,27 @@ from pathlib import Path
 from aiohttp import web
 
 from mock_server.faults.injection_log import InjectionLog
-from mock_server.faults.scheduler import Rules
-from mock_server.http.admin_api import AdminParts, admin_app
-from mock_server.http.auth import Accounts, Stations
-from mock_server.http.metrics import Metrics
-from mock_server.http.middleware import handler_factory
+from mock_server.faults.scheduler import FaultScheduler
+from mock_server.http.admin_api import AdminServices, admin_app
+from mock_server.http.auth import Authenticator, StationCredentials
+from mock_server.http.metrics import ServerMetrics
+from mock_server.http.middleware import protocol_factory
 from mock_server.http.public_api import PublicApi
-from mock_server.http.routes import Parts, data_app
-from mock_server.net.connection_tracker import Connections
+from mock_server.http.routes import DataPortServices, data_app
+from mock_server.net.connection_tracker import ConnectionTracker
 from mock_server.net.listener import Listener
 from mock_server.overload.drain import Drain
-from mock_server.overload.worker_pool import Pool, Timer
+from mock_server.overload.worker_pool import Timer, WorkerPool
 from mock_server.profile.profile import Profile
-from mock_server.storage.resumable_store import Uploads
+from mock_server.storage.resumable_store import ResumableStore
 from mock_server.storage.store import Store
-from mock_server.upload.pipeline import Intake
+from mock_server.upload.pipeline import UploadPipeline
 
 _ADMIN_CONNECTIONS = 1000
-_FINAL_S = 1.0
+_SHUTDOWN_RESERVE_S = 1.0
 
 
-class LoopClock:
+class EventLoopClock:
     """The event loop's time, as the pool wants it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -51,7 +51,7 @@ class LoopClock:
 
 
 @dataclass(frozen=True)
-class Addresses:
+class ListenAddresses:
     """Where to listen; port 0 is chosen by the kernel."""
 
     host: str = "127.0.0.1"
@@ -66,7 +66,7 @@ class MockServer:
     def __init__(
         self,
         profile: Profile,
-        stations: Stations,
+        stations: StationCredentials,
         folder: Path,
         admin_token: str,
         tls: ssl.SSLContext | None = None,
@@ -76,20 +76,20 @@ class MockServer:
         self._t0: float | None = None
         self._announce_crash = announce_crash
         self._log = InjectionLog(folder / "injections.jsonl")
-        self.metrics = Metrics()
-        self.rules = Rules(profile.faults, profile.seed, self._since_t0, self._log.add, self._log.flush)
-        self.pool = Pool(profile, LoopClock(asyncio.get_running_loop()))
+        self.metrics = ServerMetrics()
+        self.rules = FaultScheduler(profile.faults, profile.seed, self._since_t0, self._log.add, self._log.flush)
+        self.pool = WorkerPool(profile, EventLoopClock(asyncio.get_running_loop()))
         self.store = Store(folder / "store.sqlite", profile.dedupe, self._log)
-        self.accounts = Accounts(stations, profile, self.store)
-        self.intake = Intake(profile, self.pool, self.store, self.rules, self.metrics)
+        self.accounts = Authenticator(stations, profile, self.store)
+        self.intake = UploadPipeline(profile, self.pool, self.store, self.rules, self.metrics)
         self.drain = Drain(self.rules, self.pool, self.store, self.intake, self.metrics)
         self.metrics.watch(self.pool, self.rules)
-        self.uploads = uploads = Uploads(self.store, folder / "uploads", profile.upload_lifetime, time.time)
+        self.uploads = uploads = ResumableStore(self.store, folder / "uploads", profile.upload_lifetime, time.time)
         self._public = public = PublicApi(self.store, stations.names, stations.codes, profile.public_cache)
-        parts = Parts(profile, self.accounts, self.intake, self.rules, self.metrics, uploads, public)
-        admin = AdminParts(profile, self.rules, self.store, self.drain, self.metrics, admin_token)
-        self._runners = (_runner(data_app(parts)), _runner(admin_app(admin)))
-        self.connections = Connections(profile.max_connections, profile.header_timeout)
+        parts = DataPortServices(profile, self.accounts, self.intake, self.rules, self.metrics, uploads, public)
+        admin = AdminServices(profile, self.rules, self.store, self.drain, self.metrics, admin_token)
+        self._runners = (_app_runner(data_app(parts)), _app_runner(admin_app(admin)))
+        self.connections = ConnectionTracker(profile.max_connections, profile.header_timeout)
         self._tls = tls
         self._closers = 0
         self._listeners: list[Listener] = []
@@ -104,16 +104,16 @@ class MockServer:
         self.rules.attach(self, again=again)
         self._tasks.append(asyncio.create_task(self.rules.watch()))
 
-    async def start(self, addresses: Addresses) -> tuple[int, int]:
+    async def start(self, addresses: ListenAddresses) -> tuple[int, int]:
         """Listens; the data port and the admin port."""
         await self.store.open()
         await self.accounts.load()
         for runner in self._runners:
             await runner.setup()
-        admin_connections = Connections(_ADMIN_CONNECTIONS, self.profile.header_timeout)
+        admin_connections = ConnectionTracker(_ADMIN_CONNECTIONS, self.profile.header_timeout)
         self._listeners = [
-            Listener(handler_factory(self._runners[0], self.profile, self.metrics), self.connections, self._tls),
-            Listener(handler_factory(self._runners[1], self.profile), admin_connections, None),
+            Listener(protocol_factory(self._runners[0], self.profile, self.metrics), self.connections, self._tls),
+            Listener(protocol_factory(self._runners[1], self.profile), admin_connections, None),
         ]
         port = await self._listeners[0].open(addresses.host, addresses.port)
         admin_port = await self._listeners[1].open(addresses.admin_host, addresses.admin_port)
@@ -142,7 +142,7 @@ class MockServer:
     async def stop(self) -> None:
         """Refuses new work, finishes what is under way within the grace time, refuses the rest, and closes."""
         self.intake.is_closing = True
-        await self.drain.run(max(0.0, self.profile.grace - _FINAL_S), wait_for_clients=True)
+        await self.drain.run(max(0.0, self.profile.grace - _SHUTDOWN_RESERVE_S), wait_for_clients=True)
         self.pool.refuse_all()
         self.intake.refuse_bodies()
         for task in self._tasks:
@@ -157,5 +157,5 @@ class MockServer:
         await asyncio.to_thread(self._log.flush)
 
 
-def _runner(app: web.Application) -> web.AppRunner:
-    return web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_FINAL_S / 4)
+def _app_runner(app: web.Application) -> web.AppRunner:
+    return web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_RESERVE_S / 4)

@@ -17,7 +17,7 @@ from typing import Any
 TOKEN_VARIABLE = "MOCK_SERVER_ADMIN_TOKEN"  # noqa: S105
 
 
-class Keeper:
+class Supervisor:
     """One server, kept alive."""
 
     def __init__(

@@ -12,19 +12,19 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.analysis.chart_types import Series
+from harness.analysis.chart_types import ChartData
 from harness.analysis.summary import Summary
 from harness.judge.compare.results import Comparison
 from harness.judge.results import Audit, Verdict
 from harness.run_folder.layout import RunRecord, WorkerRecord
 from reports import audit as nothing_lost
 from reports import number_format, palette, svg
-from reports.key_figures import by_how_much, headline, key_figures, meaning
-from reports.number_format import count, quantity
-from reports.tables import Cell, Table, kelurahan, phases, processes, worst
+from reports.key_figures import describe_margin, describe_verdict, list_key_figures, verdict_label
+from reports.number_format import format_count, format_quantity
+from reports.tables import PageTable, TableCell, kelurahan_table, phases_table, processes_table, worst_stations_table
 
 TONES = {"PASS": ("good", "✓"), "FAIL": ("bad", "✗"), "INVALID": ("unsure", "?"), "NOT JUDGED": ("unsure", "?")}
-ENDINGS = {
+END_REASON_TEXTS = {
     "completed": "everything was delivered",
     "deadline": "the deadline came",
     "interrupted": "it was interrupted",
@@ -51,22 +51,27 @@ class DrawnChart:
     svg: str
 
 
-def page(
-    record: RunRecord, summary: Summary, series: Series, verdict: Verdict | None, charts: Sequence[DrawnChart],
+def render_page(
+    record: RunRecord, summary: Summary, series: ChartData, verdict: Verdict | None, charts: Sequence[DrawnChart],
     audit: Audit | None = None,
 ) -> str:  # fmt: skip
     """The whole page. Everything that comes from the run is escaped; only our own charts go in as markup."""
-    environment = templates()
-    word = headline(verdict)
+    environment = template_environment()
+    word = verdict_label(verdict)
     tone, mark = TONES[word]
-    tables = [phases(summary), kelurahan(summary), worst(series, summary), processes(series)]
+    tables = [
+        phases_table(summary),
+        kelurahan_table(summary),
+        worst_stations_table(series, summary),
+        processes_table(series),
+    ]
     tables = [table for table in tables if table.rows]
     return environment.get_template("index.html.j2").render(
         record=record,
         headline=word,
         tone=tone,
         mark=mark,
-        meaning=meaning(verdict),
+        meaning=describe_verdict(verdict),
         reasons=verdict.validity.reasons if verdict else [],
         when=_when(record, summary),
         sections=[
@@ -78,10 +83,10 @@ def page(
         audit=_audit_tables(audit),
         charts=[_embedded(chart) for chart in charts],
         notes=[*series.notes, *record.problems],
-        figures=key_figures(summary),
+        figures=list_key_figures(summary),
         tables=tables,
         not_compared=Markup(COMPARISON_LINK),  # noqa: S704 - ours alone
-        command=shlex.join(again(record)),
+        command=shlex.join(rerun_command(record)),
         environment=_environment(record),
         scenario=json.dumps(record.scenario, indent=2, ensure_ascii=False),
         css=stylesheet(environment),
@@ -92,12 +97,12 @@ def page(
 def link_comparison(page: Path, comparison: Comparison) -> None:
     """Let a run's page say how it compares with its baseline, and link the comparison beside it."""
     said = Markup('<p class="when">Compared with its baseline: <a href="comparison.html">{}</a>. {}.</p>').format(
-        comparison.verdict.upper(), number_format.glue(comparison.finding)
+        comparison.verdict.upper(), number_format.non_breaking(comparison.finding)
     )
     page.write_text(page.read_text("utf-8").replace(COMPARISON_LINK, said, 1), encoding="utf-8")
 
 
-def templates() -> Environment:
+def template_environment() -> Environment:
     """The pages' templates, with everything that goes into them escaped."""
     environment = Environment(
         loader=PackageLoader("reports"),
@@ -106,7 +111,7 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["glue"] = number_format.glue
+    environment.filters["glue"] = number_format.non_breaking
     return environment
 
 
@@ -139,7 +144,7 @@ _COLOURS = {
 
 
 def _embedded(chart: DrawnChart) -> dict[str, str]:
-    drawing = svg.inline(chart.svg, chart.name, chart.finding)
+    drawing = svg.inline_svg(chart.svg, chart.name, chart.finding)
     return {
         "name": chart.name,
         "title": chart.title,
@@ -153,20 +158,25 @@ def _sections(audit: Audit | None) -> list[tuple[str, str]]:
     return [*_SECTIONS[:1], *([(_AUDIT, nothing_lost.TITLE)] if audit else []), *_SECTIONS[1:]]
 
 
-def _audit_tables(audit: Audit | None) -> list[Table]:
+def _audit_tables(audit: Audit | None) -> list[PageTable]:
     """Every category with its number, and the first unsafe pages; nothing for a run that was not audited."""
     if audit is None:
         return []
-    said = f"{nothing_lost.safety_sentence(audit)} {nothing_lost.liveness_sentence(audit)}"
+    said = f"{nothing_lost.describe_safety(audit)} {nothing_lost.describe_liveness(audit)}"
     rows = [
-        [Cell(name), Cell(quantity(number, ""), -1.0 if number is None else number), Cell(against), Cell(means)]
+        [
+            TableCell(name),
+            TableCell(format_quantity(number, ""), -1.0 if number is None else number),
+            TableCell(against),
+            TableCell(means),
+        ]
         for name, number, against, means in nothing_lost.category_rows(audit)
     ]
-    tables = [Table(_AUDIT, nothing_lost.TITLE, nothing_lost.HEADERS, rows, said)]
+    tables = [PageTable(_AUDIT, nothing_lost.TITLE, nothing_lost.HEADERS, rows, said)]
     unsafe, more = nothing_lost.unsafe_rows(audit, each=25)
     if unsafe:
-        cells = [[Cell(text) for text in row] for row in unsafe]
-        tables.append(Table("unsafe", "Pages that are not safe", nothing_lost.UNSAFE_HEADERS, cells, more))
+        cells = [[TableCell(text) for text in row] for row in unsafe]
+        tables.append(PageTable("unsafe", "Pages that are not safe", nothing_lost.UNSAFE_HEADERS, cells, more))
     return tables
 
 
@@ -182,15 +192,15 @@ def _thresholds(verdict: Verdict | None) -> list[dict[str, str]]:
                 "assertion": threshold.assertion,
                 "result": result if judged else "not judged",
                 "tone": tone if judged else "unsure",
-                "observed": quantity(threshold.observed, threshold.unit),
-                "limit": quantity(threshold.limit, threshold.unit),
-                "by": by_how_much(threshold),
+                "observed": format_quantity(threshold.observed, threshold.unit),
+                "limit": format_quantity(threshold.limit, threshold.unit),
+                "by": describe_margin(threshold),
             }
         )
     return rows
 
 
-def again(record: RunRecord) -> list[str]:
+def rerun_command(record: RunRecord) -> list[str]:
     """The command that makes this run again: into a new folder, as that of this run is taken, and with its seed by number.
 
     >>> from types import SimpleNamespace as Run
@@ -211,10 +221,10 @@ def _when(record: RunRecord, summary: Summary) -> str:
     if record.t0_epoch is not None:
         parts.append(f"{datetime.fromtimestamp(record.t0_epoch, UTC):%d %B %Y, %H:%M:%S} UTC")
     how = record.ended.how if record.ended else ""
-    ending = ENDINGS.get(how, "it was broken off")
+    ending = END_REASON_TEXTS.get(how, "it was broken off")
     if how == "completed" and summary.pages.delivered < summary.pages.planned:
         ending = "nothing was left to try"
-    parts.append(f"it ended after {number_format.seconds(summary.duration_s)}: {ending}")
+    parts.append(f"it ended after {number_format.format_duration(summary.duration_s)}: {ending}")
     if record.ended and record.ended.message:
         parts.append(record.ended.message)
     return "; ".join(parts)
@@ -226,8 +236,8 @@ def _environment(record: RunRecord) -> list[tuple[str, str]]:
     pairs = [
         ("Target", f"{record.target} ({own})"),
         ("Seed", str(record.seed)),
-        ("Workers", count(len(record.workers))),
-        ("Client's timeout", number_format.seconds(record.client_timeout_s)),
+        ("Workers", format_count(len(record.workers))),
+        ("Client's timeout", number_format.format_duration(record.client_timeout_s)),
     ]
     pairs += _machines(record)
     pairs += [(f"Version of {name}", version) for name, version in record.versions.items()]
@@ -252,5 +262,5 @@ def _machine(workers: Sequence[WorkerRecord]) -> str:
 
 def _host(name: str, value: object) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool) and name.endswith("_bytes"):
-        return number_format.size(value)
+        return number_format.format_bytes(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.analysis.summary import Spread, Summary
+from harness.analysis.summary import Distribution, Summary
 from harness.base.model import Outcome
 from harness.judge.results import ThresholdResult, Verdict
 from reports import number_format
-from reports.audit import unsafe_in_words
-from reports.number_format import count, quantity, share
+from reports.audit import describe_unsafe
+from reports.number_format import format_count, format_quantity, format_ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class KeyFigure:
     note: str = ""
 
 
-HEADLINES = {"pass": "PASS", "fail": "FAIL", "invalid": "INVALID", None: "NOT JUDGED"}
+VERDICT_LABELS = {"pass": "PASS", "fail": "FAIL", "invalid": "INVALID", None: "NOT JUDGED"}
 
 
 _METASTABLE = {
@@ -31,12 +31,12 @@ _METASTABLE = {
 }
 
 
-def headline(verdict: Verdict | None) -> str:
+def verdict_label(verdict: Verdict | None) -> str:
     """The verdict in a word or two; a run without one is "NOT JUDGED"."""
-    return HEADLINES[verdict.verdict if verdict else None]
+    return VERDICT_LABELS[verdict.verdict if verdict else None]
 
 
-def meaning(verdict: Verdict | None) -> str:
+def describe_verdict(verdict: Verdict | None) -> str:
     """The verdict in a sentence."""
     if verdict is None:
         return "The run was broken off before it was judged."
@@ -63,16 +63,16 @@ def _hold(total: int) -> str:
     return {0: "no threshold was set", 1: "the threshold holds"}.get(total, f"all {total} thresholds hold")
 
 
-def by_how_much(threshold: ThresholdResult) -> str:
+def describe_margin(threshold: ThresholdResult) -> str:
     """How far a threshold is from its limit: the judge's words where breached, else the room that is left."""
     if not threshold.passed:
         return threshold.reason or "breached"
     if threshold.observed is None or threshold.limit in {0, threshold.observed}:
         return ""
-    return f"{share(min(abs(threshold.observed - threshold.limit) / abs(threshold.limit), 9.99))} to spare"
+    return f"{format_ratio(min(abs(threshold.observed - threshold.limit) / abs(threshold.limit), 9.99))} to spare"
 
 
-def window_of(threshold: ThresholdResult) -> str:
+def format_window(threshold: ThresholdResult) -> str:
     """The stretch of the run in which a threshold's figure was observed: of several windows the worst.
 
     >>> window_of(ThresholdResult(assertion="", observed=1, limit=2, unit="", passed=True, reason=""))
@@ -82,7 +82,7 @@ def window_of(threshold: ThresholdResult) -> str:
     return "the whole run" if window is None else f"{window.from_s:,.4g} s to {window.to_s:,.4g} s"
 
 
-def key_figures(summary: Summary) -> list[KeyFigure]:
+def list_key_figures(summary: Summary) -> list[KeyFigure]:
     """Stations, pages, waiting times, attempts, rates and how the system came back."""
     return [*_counts(summary), *_waits(summary), *_effort(summary), *_recoveries(summary)]
 
@@ -90,7 +90,7 @@ def key_figures(summary: Summary) -> list[KeyFigure]:
 def _counts(summary: Summary) -> list[KeyFigure]:
     stations, pages = summary.stations, summary.pages
     rest = [
-        f"{count(number)} {name}"
+        f"{format_count(number)} {name}"
         for name, number in (
             ("undelivered", pages.undelivered),
             ("in flight at the end", pages.censored),
@@ -101,19 +101,21 @@ def _counts(summary: Summary) -> list[KeyFigure]:
     figures = [
         KeyFigure(
             "Stations by the deadline",
-            f"{count(stations.completed_by_deadline)} of {count(stations.planned)}",
-            quantity(stations.completed_by_deadline_ratio, "ratio"),
+            f"{format_count(stations.completed_by_deadline)} of {format_count(stations.planned)}",
+            format_quantity(stations.completed_by_deadline_ratio, "ratio"),
         ),
-        KeyFigure("Pages delivered", f"{count(pages.delivered)} of {count(pages.planned)}", ", ".join(rest)),
+        KeyFigure(
+            "Pages delivered", f"{format_count(pages.delivered)} of {format_count(pages.planned)}", ", ".join(rest)
+        ),
     ]
     unsafe = summary.audit.unsafe
-    found = unsafe_in_words(summary.audit) or "lost, spoilt, misfiled, altered, doubled or unasked"
+    found = describe_unsafe(summary.audit) or "lost, spoilt, misfiled, altered, doubled or unasked"
     note = "what the server holds could not be read" if unsafe is None else found
-    return [*figures, KeyFigure("Pages not safe", quantity(unsafe, ""), note)]
+    return [*figures, KeyFigure("Pages not safe", format_quantity(unsafe, ""), note)]
 
 
 def _waits(summary: Summary) -> list[KeyFigure]:
-    nothing = Spread(count=0, mean=None, p50=None, p90=None, p95=None, p99=None, p99_9=None, max=None)
+    nothing = Distribution(count=0, mean=None, p50=None, p90=None, p95=None, p99=None, p99_9=None, max=None)
     accepted = summary.response_seconds.by_outcome.get(Outcome.ACCEPTED, nothing)
     return [
         _middle_and_tail("Delivery of a page", summary.delivery_seconds, "from due to acknowledged"),
@@ -122,14 +124,14 @@ def _waits(summary: Summary) -> list[KeyFigure]:
     ]
 
 
-def _middle_and_tail(name: str, spread: Spread, note: str) -> KeyFigure:
+def _middle_and_tail(name: str, spread: Distribution, note: str) -> KeyFigure:
     """p50 and p95; what never arrived is said in the note."""
-    missing = f"{count(spread.never)} of {count(spread.count)} never arrived" if spread.never else ""
+    missing = f"{format_count(spread.never)} of {format_count(spread.count)} never arrived" if spread.never else ""
     return KeyFigure(name, _percentiles(spread), missing or note)
 
 
-def _percentiles(spread: Spread) -> str:
-    known = [number_format.percentile(spread, percentile).partition(" (") for percentile in ("p50", "p95")]
+def _percentiles(spread: Distribution) -> str:
+    known = [number_format.format_percentile(spread, percentile).partition(" (") for percentile in ("p50", "p95")]
     return ", ".join(
         f"{percentile} {value}{f' ({why}' if why and value != 'never' else ''}"
         for percentile, (value, _, why) in zip(("p50", "p95"), known, strict=True)
@@ -139,15 +141,17 @@ def _percentiles(spread: Spread) -> str:
 def _effort(summary: Summary) -> list[KeyFigure]:
     attempts, rates = summary.attempts, summary.rates
     withheld = attempts.by_outcome.get(Outcome.WITHHELD, 0)
-    held_back = f"; {count(withheld)} more the strategy withheld" if withheld else ""
+    held_back = f"; {format_count(withheld)} more the strategy withheld" if withheld else ""
     amplification = "n/a" if attempts.amplification is None else f"{attempts.amplification:.2f}"
-    sent = number_format.size(attempts.sent_bytes)
-    again = f"{share(attempts.resent_ratio)} of it again" if attempts.resent_ratio else ""
-    pages_per_s = f"{quantity(rates.goodput_per_s, 'per_s')} of {quantity(rates.offered_per_s, 'per_s')}"
+    sent = number_format.format_bytes(attempts.sent_bytes)
+    again = f"{format_ratio(attempts.resent_ratio)} of it again" if attempts.resent_ratio else ""
+    pages_per_s = f"{format_quantity(rates.goodput_per_s, 'per_s')} of {format_quantity(rates.offered_per_s, 'per_s')}"
     return [
-        KeyFigure("Attempts", count(attempts.total - withheld), f"{amplification} for each page attempted{held_back}"),
+        KeyFigure(
+            "Attempts", format_count(attempts.total - withheld), f"{amplification} for each page attempted{held_back}"
+        ),
         KeyFigure("Sent", sent, again),
-        KeyFigure("Goodput of offered", pages_per_s, f"mean over {number_format.seconds(rates.over_s)}"),
+        KeyFigure("Goodput of offered", pages_per_s, f"mean over {number_format.format_duration(rates.over_s)}"),
     ]
 
 
@@ -156,6 +160,6 @@ def _recoveries(summary: Summary) -> list[KeyFigure]:
     for recovery in summary.recovery:
         back = recovery.recovered_after_s
         note = _METASTABLE[recovery.metastable] if back is None else ""
-        value = "never" if back is None else f"{number_format.seconds(back)} after its end"
+        value = "never" if back is None else f"{number_format.format_duration(back)} after its end"
         figures.append(KeyFigure(f"Recovery from {recovery.fault}", value, note))
     return figures

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import re
 
-from harness.analysis.summary import Spread
+from harness.analysis.summary import Distribution
 
-NEEDS = {"p50": 20, "p90": 100, "p95": 200, "p99": 1_000, "p99_9": 10_000, "p99_99": 100_000}
+PERCENTILE_MIN_SAMPLES = {"p50": 20, "p90": 100, "p95": 200, "p99": 1_000, "p99_9": 10_000, "p99_99": 100_000}
 """Sample that a percentile needs for ten values beyond it (methods.md, 1)."""
 
-MISSING = "n/a"
+NOT_AVAILABLE = "n/a"
 
 
-def count(value: float) -> str:
+def format_count(value: float) -> str:
     """A whole number with thousands apart.
 
     >>> count(1086)
@@ -31,7 +31,7 @@ def plural(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-def _figures(value: float, digits: int = 2) -> str:
+def _significant(value: float, digits: int = 2) -> str:
     """A positive number with at least `digits` significant figures, without zeros that say nothing.
 
     >>> _figures(1.849), _figures(18.49), _figures(1849.2), _figures(0.0123), _figures(6.0)
@@ -45,44 +45,44 @@ def _figures(value: float, digits: int = 2) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def seconds(value: float) -> str:
+def format_duration(value: float) -> str:
     """A duration: µs and ms below a second, minutes and hours from two minutes on.
 
     >>> [seconds(s) for s in (0, 0.00007, 0.35, 0.9996, 7.25, 72, 150, 7200)]
     ['0 s', '70 µs', '350 ms', '1 s', '7.2 s', '72 s', '2 min 30 s', '2 h']
     """
     if value < 0:
-        return "-" + seconds(-value)
+        return "-" + format_duration(-value)
     if value == 0:
         return "0 s"
     if value < 0.000_999_5:
-        return f"{_figures(value * 1e6)} µs"
+        return f"{_significant(value * 1e6)} µs"
     if value < 0.999_5:
-        return f"{_figures(value * 1e3)} ms"
+        return f"{_significant(value * 1e3)} ms"
     if value < 120:
-        return f"{_figures(value)} s"
+        return f"{_significant(value)} s"
     whole = round(value)
     hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
     parts = [(hours, "h"), (minutes, "min"), (rest if not hours else 0, "s")]
     return " ".join(f"{number} {unit}" for number, unit in parts if number)
 
 
-def size(value: float) -> str:
+def format_bytes(value: float) -> str:
     """Bytes, in powers of ten.
 
     >>> [size(b) for b in (0, 512, 1_600_000, 1.8e9)]
     ['0 B', '512 B', '1.6 MB', '1.8 GB']
     """
     if value < 0:
-        return "-" + size(-value)
+        return "-" + format_bytes(-value)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 999.5:
-            return f"{count(value) if unit == 'B' else _figures(value)} {unit}"
+            return f"{format_count(value) if unit == 'B' else _significant(value)} {unit}"
         value /= 1000
-    return f"{_figures(value)} TB"
+    return f"{_significant(value)} TB"
 
 
-def share(value: float) -> str:
+def format_ratio(value: float) -> str:
     """A ratio as a percentage; never rounded up to 100 % or down to 0 %.
 
     >>> [share(r) for r in (0, 0.0004, 0.0312, 0.05, 0.314, 0.9996, 1)]
@@ -97,41 +97,47 @@ def share(value: float) -> str:
     return "< 0.01 %" if value < 0.5 else "> 99.99 %"
 
 
-def per_second(value: float) -> str:
+def format_rate(value: float) -> str:
     """A rate.
 
     >>> per_second(15.1), per_second(0), per_second(1240.4)
     ('15.1/s', '0/s', '1,240/s')
     """
-    return f"{_figures(value, 3)}/s"
+    return f"{_significant(value, 3)}/s"
 
 
-def size_per_second(value: float) -> str:
+def format_byte_rate(value: float) -> str:
     """Bytes a second.
 
     >>> size_per_second(25_000_000)
     '25 MB/s'
     """
-    return f"{size(value)}/s"
+    return f"{format_bytes(value)}/s"
 
 
-def quantity(value: float | None, unit: str) -> str:
+def format_quantity(value: float | None, unit: str) -> str:
     """A value with the unit of a threshold: "s", "B", "ratio", "per_s", "B/s" or "" (a number).
 
     >>> quantity(0.35, "s"), quantity(0.95, "ratio"), quantity(None, "s"), quantity(1.5, "")
     ('350 ms', '95 %', 'n/a', '1.5')
     """
     if value is None:
-        return MISSING
+        return NOT_AVAILABLE
     if not math.isfinite(value):
         return "never" if value > 0 else "-∞"
     if unit == "":
-        return count(value) if float(value).is_integer() else f"{value:,.3g}"
-    show = {"s": seconds, "B": size, "ratio": share, "per_s": per_second, "B/s": size_per_second}
+        return format_count(value) if float(value).is_integer() else f"{value:,.3g}"
+    show = {
+        "s": format_duration,
+        "B": format_bytes,
+        "ratio": format_ratio,
+        "per_s": format_rate,
+        "B/s": format_byte_rate,
+    }
     return show[unit](value)
 
 
-def percentile(spread: Spread, name: str) -> str:
+def format_percentile(spread: Distribution, name: str) -> str:
     """A percentile of a spread ("p50" … "p99_9"), or why there is none.
 
     >>> percentile(Spread(count=12, mean=1, p50=None, p90=None, p95=None, p99=None, p99_9=None, max=2), "p95")
@@ -139,13 +145,13 @@ def percentile(spread: Spread, name: str) -> str:
     """
     value: float | None = getattr(spread, name)
     if value is not None:
-        return seconds(value)
-    if spread.count < NEEDS[name]:
-        return f"{MISSING} (needs {NEEDS[name]:,})"
-    return f"never ({spread.never:,} of {spread.count:,} did not arrive)" if spread.never else MISSING
+        return format_duration(value)
+    if spread.count < PERCENTILE_MIN_SAMPLES[name]:
+        return f"{NOT_AVAILABLE} (needs {PERCENTILE_MIN_SAMPLES[name]:,})"
+    return f"never ({spread.never:,} of {spread.count:,} did not arrive)" if spread.never else NOT_AVAILABLE
 
 
-def place(name: str) -> str:
+def format_place_name(name: str) -> str:
     """A place's name as one writes it; the public lists have capitals only.
 
     >>> place("JEMBERKIDUL"), place("Tegalbesar"), place("3509191001")
@@ -157,7 +163,7 @@ def place(name: str) -> str:
 _UNIT = re.compile(r"(?<=\d) (?=(?:s|ms|µs|min|h|B|kB|MB|GB|TB)\b|%)")
 
 
-def visible(text: str, leave: str = "") -> str:
+def escape_control_characters(text: str, leave: str = "") -> str:
     r"""A text from somebody else's file, its control characters but those to `leave` in words: it can't steer a terminal.
 
     >>> visible("a\x1b[2Jb")
@@ -166,7 +172,7 @@ def visible(text: str, leave: str = "") -> str:
     return "".join(one if one.isprintable() or one in leave else repr(one)[1:-1] for one in text)
 
 
-def glue(text: str) -> str:
+def non_breaking(text: str) -> str:
     r"""Words in which no line breaks between a number and its unit.
 
     >>> glue("after 36 s, 51 % of 5 pages")

@@ -65,7 +65,7 @@ DARK = {
 
 OFFERED, GOODPUT, THROUGHPUT = MUTED, BLUE, ORANGE
 
-OUTCOME = {
+OUTCOME_COLOURS = {
     Outcome.ACCEPTED: BLUE,
     Outcome.REPLAYED: SKY,
     Outcome.PENDING: GREY,
@@ -88,10 +88,17 @@ OUTCOME = {
 }
 """Kin share a hue (timeouts, broken connections); a label always says which."""
 
-PART = {"connect": GREY, "log in": OLIVE, "send": ORANGE, "queue": PURPLE, "service": BLUE, "answer": GREEN}
+TIME_PART_COLOURS = {
+    "connect": GREY,
+    "log in": OLIVE,
+    "send": ORANGE,
+    "queue": PURPLE,
+    "service": BLUE,
+    "answer": GREEN,
+}
 """What an attempt spends its time on; the queue and the work have their colours of the server's chart."""
 
-WORDS = {
+OUTCOME_LABELS = {
     Outcome.ACCEPTED: "accepted",
     Outcome.REPLAYED: "accepted again (same page)",
     Outcome.PENDING: "taken, not read yet (202)",
@@ -150,9 +157,9 @@ STYLE: dict[Any, Any] = {
 
 def outcome_colour(name: str) -> str:
     """Colour of an outcome by its value; grey for a sum of several."""
-    return OUTCOME[Outcome(name)] if name in OUTCOME else GREY
+    return OUTCOME_COLOURS[Outcome(name)] if name in OUTCOME_COLOURS else GREY
 
 
-def outcome_words(name: str) -> str:
+def outcome_label(name: str) -> str:
     """An outcome in words; a name that is no outcome stays as it is."""
-    return WORDS[Outcome(name)] if name in WORDS else name
+    return OUTCOME_LABELS[Outcome(name)] if name in OUTCOME_LABELS else name

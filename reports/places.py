@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 
-def place(path: Path) -> str:
+def display_path(path: Path) -> str:
     """The path relative to the current folder where it lies below it, else absolute.
 
     >>> place(Path.cwd() / "runs" / "a"), place(Path("runs/../runs/a")), place(Path("/nowhere/a"))

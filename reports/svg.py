@@ -26,7 +26,7 @@ def to_svg(figure: Figure) -> str:
     return _PATH.sub(lambda match: _NUMBER.sub(_rounded, match.group(0)), buffer.getvalue().decode())
 
 
-def inline(svg: str, name: str, text: str) -> str:
+def inline_svg(svg: str, name: str, text: str) -> str:
     """The SVG to put into HTML: attributes instead of styles, ids that don't clash, `text` for those who can't see it.
 
     Jenkins serves reports under `default-src 'none'; style-src 'self'`: that drops style elements, style attributes

@@ -22,16 +22,16 @@ from rich.text import Text
 from harness.analysis.summary import Summary
 from harness.judge.results import Audit, Verdict
 from reports import audit as nothing_lost
-from reports.key_figures import by_how_much, headline, key_figures, meaning
-from reports.live_view import Snapshot, panel, plain_line
-from reports.number_format import glue, quantity, visible
-from reports.places import place
+from reports.key_figures import describe_margin, describe_verdict, list_key_figures, verdict_label
+from reports.live_view import Snapshot, render_line, render_panel
+from reports.number_format import escape_control_characters, format_quantity, non_breaking
+from reports.places import display_path
 
 __all__ = [
     "LiveView",
     "QuietView",
     "Snapshot",
-    "console",
+    "make_console",
     "print_audit",
     "print_findings",
     "print_lines",
@@ -41,11 +41,11 @@ __all__ = [
 ]
 
 PIPE_WIDTH = 120
-STYLES = {"PASS": "bold green", "FAIL": "bold red", "INVALID": "bold yellow", "NOT JUDGED": "bold yellow"}
+VERDICT_STYLES = {"PASS": "bold green", "FAIL": "bold red", "INVALID": "bold yellow", "NOT JUDGED": "bold yellow"}
 FINDING_STYLES = {"ok": "green", "warn": "yellow", "unfit": "bold red"}
 
 
-class Steady(io.TextIOBase):
+class BrokenPipeGuard(io.TextIOBase):
     """A stream that goes silent when its reader has gone (`harness run … | head`): the run goes on to its verdict."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -89,10 +89,10 @@ class Steady(io.TextIOBase):
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
 
 
-def console(file: TextIO | None = None) -> Console:
+def make_console(file: TextIO | None = None) -> Console:
     """A console for this output: colours only on a terminal and without NO_COLOR; 120 columns on a pipe."""
     stream = file or sys.stdout
-    inner = stream.stream if isinstance(stream, Steady) else stream
+    inner = stream.stream if isinstance(stream, BrokenPipeGuard) else stream
     if isinstance(inner, io.TextIOWrapper):
         inner.reconfigure(errors="replace")  # an ASCII pipe is no reason to lose a run
     terminal = stream.isatty()
@@ -110,7 +110,7 @@ class LiveView:
     def __init__(self, title: str, output: Console | None = None, plain_every_s: float = 5.0) -> None:
         """`title` names the run; `output` is the standard output if not given."""
         self._title = title
-        self._console = output or console()
+        self._console = output or make_console()
         self._plain_every_s = plain_every_s
         self._next_plain_s = 0.0
         self._last: Snapshot | None = None
@@ -137,7 +137,7 @@ class LiveView:
         self._last = snapshot
         if self._live:
             self._live.start()
-            self._live.update(panel(snapshot, self._title), refresh=True)
+            self._live.update(render_panel(snapshot, self._title), refresh=True)
         elif snapshot.t_s >= self._next_plain_s:
             self._print_plain(snapshot)
 
@@ -152,7 +152,7 @@ class LiveView:
     def _print_plain(self, snapshot: Snapshot) -> None:
         self._printed = snapshot
         self._next_plain_s = (snapshot.t_s // self._plain_every_s + 1) * self._plain_every_s
-        self._console.print(plain_line(snapshot), soft_wrap=True)
+        self._console.print(render_line(snapshot), soft_wrap=True)
         self._console.file.flush()
 
 
@@ -162,7 +162,7 @@ class QuietView:
     def __init__(self, title: str, output: Console | None = None) -> None:
         """`title` names the run."""
         self._title = title
-        self._console = output or console()
+        self._console = output or make_console()
         self._next_s = 15.0
 
     def say(self, text: str) -> None:
@@ -172,7 +172,7 @@ class QuietView:
         """A line every 15 s."""
         if snapshot.t_s >= self._next_s:
             self._next_s = (snapshot.t_s // 15 + 1) * 15
-            self._console.print(Text(f"  {self._title} | {plain_line(snapshot)}"), soft_wrap=True)
+            self._console.print(Text(f"  {self._title} | {render_line(snapshot)}"), soft_wrap=True)
             self._console.file.flush()
 
 
@@ -180,9 +180,9 @@ def print_verdict(
     verdict: Verdict | None, summary: Summary, report_path: Path | None, output: Console | None = None
 ) -> None:
     """The verdict with its reasons, every threshold with what was observed, the key figures, the report's path if any."""
-    out = output or console()
-    word = headline(verdict)
-    out.print(Text.assemble((word, STYLES[word]), f"  {meaning(verdict)}"))
+    out = output or make_console()
+    word = verdict_label(verdict)
+    out.print(Text.assemble((word, VERDICT_STYLES[word]), f"  {describe_verdict(verdict)}"))
     for reason in verdict.validity.reasons if verdict else []:
         out.print(Text(f"  - {reason}"), soft_wrap=False)
     if verdict and verdict.thresholds:
@@ -190,25 +190,27 @@ def print_verdict(
         _print_thresholds(out, verdict)
     out.print()
     figures = _table(["figure", "value", ""])
-    for figure in key_figures(summary):
+    for figure in list_key_figures(summary):
         figures.add_row(Text(figure.name), Text(figure.value), Text(figure.note, style="dim"))
     out.print(figures)
     out.print()
     if report_path is not None:
-        out.print(Text(f"Report: {place(report_path)}"), soft_wrap=True)
+        out.print(Text(f"Report: {display_path(report_path)}"), soft_wrap=True)
 
 
 def print_audit(audit: Audit, output: Console | None = None) -> None:
     """The nothing-lost table: both verdicts, every category, and the first pages of the unsafe ones."""
-    out = output or console()
-    style = STYLES["INVALID" if audit.safety == "unknown" else "PASS" if audit.safety else "FAIL"]
-    out.print(Text(nothing_lost.safety_sentence(audit), style=style))
-    out.print(Text(nothing_lost.liveness_sentence(audit)))
+    out = output or make_console()
+    style = VERDICT_STYLES["INVALID" if audit.safety == "unknown" else "PASS" if audit.safety else "FAIL"]
+    out.print(Text(nothing_lost.describe_safety(audit), style=style))
+    out.print(Text(nothing_lost.describe_liveness(audit)))
     out.print()
     table = _table([header.lower() for header in nothing_lost.HEADERS])
     for name, number, against, means in nothing_lost.category_rows(audit):
-        style = STYLES["FAIL"] if number and against == nothing_lost.SAFETY else ""
-        table.add_row(Text(name, style=style), Text(quantity(number, ""), style=style), Text(against), Text(means))
+        style = VERDICT_STYLES["FAIL"] if number and against == nothing_lost.SAFETY else ""
+        table.add_row(
+            Text(name, style=style), Text(format_quantity(number, ""), style=style), Text(against), Text(means)
+        )
     out.print(table)
     rows, more = nothing_lost.unsafe_rows(audit)
     if rows:
@@ -223,12 +225,12 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], output: C
     table = _table(headers)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    (output or console()).print(table)
+    (output or make_console()).print(table)
 
 
 def print_lines(lines: Sequence[str], output: Console | None = None) -> None:
     """Lines as they are, for a machine: never wrapped or cut."""
-    out = output or console()
+    out = output or make_console()
     for line in lines:
         out.file.write(line + "\n")
     out.file.flush()
@@ -236,14 +238,17 @@ def print_lines(lines: Sequence[str], output: Console | None = None) -> None:
 
 def print_runs(rows: Sequence[Sequence[str]], output: Console | None = None) -> None:
     """Past runs: each row is verdict ("pass", "fail", "invalid" or ""), run, scenario, started, stations complete."""
-    out = output or console()
+    out = output or make_console()
     if not rows:
         out.print("No runs yet: `harness run kaliwates` makes one.")
         return
     table = _table(["verdict", "run", "scenario", "started", "complete"])
     for verdict, *rest in rows:
-        word = visible(verdict.upper()) or "NOT JUDGED"
-        table.add_row(Text(word, style=STYLES.get(word, "")), *(Text(visible(cell), overflow="fold") for cell in rest))
+        word = escape_control_characters(verdict.upper()) or "NOT JUDGED"
+        table.add_row(
+            Text(word, style=VERDICT_STYLES.get(word, "")),
+            *(Text(escape_control_characters(cell), overflow="fold") for cell in rest),
+        )
     out.print(table)
 
 
@@ -254,11 +259,14 @@ def print_findings(
     output: Console | None = None,
 ) -> None:
     """What an examination of the machine found: verdict, check, measured, needed; (check, what to change); what a run may claim."""
-    out = output or console()
+    out = output or make_console()
     table = _table(["", "check", "measured", "needed"])
     for verdict, name, measured, needed in rows:
         table.add_row(
-            Text(verdict, style=FINDING_STYLES[verdict]), Text(name), Text(glue(measured)), Text(glue(needed))
+            Text(verdict, style=FINDING_STYLES[verdict]),
+            Text(name),
+            Text(non_breaking(measured)),
+            Text(non_breaking(needed)),
         )
     out.print(table)
     if changes:
@@ -273,7 +281,7 @@ def print_findings(
     out.print(Text.assemble(("Fit to measure", "bold green"), ". A run on this machine may claim"))
     for claim in claims:
         bullet = Table.grid(padding=(0, 1))
-        bullet.add_row(Text("  -"), Text(glue(claim)))
+        bullet.add_row(Text("  -"), Text(non_breaking(claim)))
         out.print(bullet)
 
 
@@ -284,9 +292,15 @@ def _print_thresholds(out: Console, verdict: Verdict) -> None:
             result = Text("not judged", style="yellow")
         else:
             result = Text("held", style="green") if threshold.passed else Text("BREACHED", style="bold red")
-        observed, limit = (Text(quantity(value, threshold.unit)) for value in (threshold.observed, threshold.limit))
+        observed, limit = (
+            Text(format_quantity(value, threshold.unit)) for value in (threshold.observed, threshold.limit)
+        )
         table.add_row(
-            result, Text(visible(threshold.assertion), overflow="fold"), observed, limit, Text(by_how_much(threshold))
+            result,
+            Text(escape_control_characters(threshold.assertion), overflow="fold"),
+            observed,
+            limit,
+            Text(describe_margin(threshold)),
         )
     out.print(table)
 

@@ -36,15 +36,15 @@ def bench(
     parts = session.PARTS if only is None else (only,)
     held = 1 if quick else rounds
     terminal.print_lines(
-        [f"This takes about {session.minutes(parts, held, seconds):.0f} minutes; leave the machine alone."]
+        [f"This takes about {session.estimate_minutes(parts, held, seconds):.0f} minutes; leave the machine alone."]
     )
-    measured = session.hold(parts, held, seconds, lambda text: terminal.print_lines([text]))
+    measured = session.run_session(parts, held, seconds, lambda text: terminal.print_lines([text]))
     for section in tables.sections(measured):
         terminal.print_lines(["", section.title])
         terminal.print_table(section.headers, section.rows)
         terminal.print_lines(section.notes)
     terminal.print_lines(
-        ["", tables.machine(measured), *(f"Written: {path}" for path in session.write(folder, measured))]
+        ["", tables.describe_machine(measured), *(f"Written: {path}" for path in session.write(folder, measured))]
     )
 
 

@@ -13,26 +13,34 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks.peers.accuracy_figures import FREEZE_S, Truth, lag_p99_s, own_due, percentiles, rate_of, scheduled
-from benchmarks.peers.reference_server import Seen, read_log
-from benchmarks.peers.round import on_cores
-from benchmarks.peers.schedule import Turn, Turns
+from benchmarks.peers.accuracy_figures import (
+    FREEZE_S,
+    AccuracyRound,
+    arrival_rate,
+    lag_p99_s,
+    percentiles,
+    responses_from_due,
+    scheduled_responses,
+)
+from benchmarks.peers.reference_server import ObservedRequest, read_log
+from benchmarks.peers.round import pinned_to
+from benchmarks.peers.schedule import Trial, TrialSchedule
 from benchmarks.peers.tools import Tool, ours
-from benchmarks.peers.tools.tool import Job, Reading
-from harness.base.errors import ChildError
+from benchmarks.peers.tools.tool import ToolJob, ToolReport
+from harness.base.errors import ProcessFailedError
 
 MEDIAN_S, SIGMA = 0.020, 0.5
 MEAN_S = 0.0227
 """Of that lognormal distribution: as many connections as rate · mean keep a rate by themselves (wrk)."""
-PEERS_ROUNDS = 3
+MAX_PEER_ROUNDS = 3
 _BODY_BYTES = 1_000
 _PACED_PER_S = 10.0
 """Rate of one connection of tools that pace each by itself: it has 100 ms, which only one answer in a thousand takes."""
-_MOST_CLOCK_DRIFT_S = 0.0005
+_MAX_CLOCK_DRIFT_S = 0.0005
 
 
 @dataclass(frozen=True)
-class Case:
+class AccuracyCase:
     """A load on the known server."""
 
     name: str
@@ -52,38 +60,38 @@ class Case:
         return round(max(self.rate_per_s / _PACED_PER_S, in_flight))
 
 
-CASES = (
-    Case("200/s", 200),
-    Case("1,000/s", 1_000),
-    Case("3,000/s", 3_000),
-    Case("200/s, frozen for 2 s", 200, freeze_after_s=2.0),
+ACCURACY_CASES = (
+    AccuracyCase("200/s", 200),
+    AccuracyCase("1,000/s", 1_000),
+    AccuracyCase("3,000/s", 3_000),
+    AccuracyCase("200/s, frozen for 2 s", 200, freeze_after_s=2.0),
 )
 
 
-def measure(turns: Turns, cases: Sequence[Case] = CASES) -> list[Truth]:
-    """What every tool tells in every case, and what is true: ours in every round, the others in at most `PEERS_ROUNDS`.
+def measure_accuracy(turns: TrialSchedule, cases: Sequence[AccuracyCase] = ACCURACY_CASES) -> list[AccuracyRound]:
+    """What every tool tells in every case, and what is true: ours in every round, the others in at most `MAX_PEER_ROUNDS`.
 
     What is judged is ours.
     """
-    found: list[Truth] = []
-    for case, truth in turns.take(cases, plays, _one):
-        turns.say(f"{case.name}: {truth.tool}: {truth.per_s:,.0f}/s, {_errors(truth)}")
+    found: list[AccuracyRound] = []
+    for case, truth in turns.take(cases, takes_part, _measure_trial):
+        turns.say(f"{case.name}: {truth.tool}: {truth.per_s:,.0f}/s, {_format_errors(truth)}")
         found.append(truth)
     return found
 
 
-def plays(tool: Tool, _case: Case, number: int) -> bool:
+def takes_part(tool: Tool, _case: AccuracyCase, number: int) -> bool:
     """Whether a tool has a turn in the round of that number."""
-    return tool.name == "ours" or (number < PEERS_ROUNDS and not tool.is_floor)
+    return tool.name == "ours" or (number < MAX_PEER_ROUNDS and not tool.is_floor)
 
 
-def _one(turn: Turn, case: Case) -> Truth:
+def _measure_trial(turn: Trial, case: AccuracyCase) -> AccuracyRound:
     tool, log = turn.tool, turn.folder / "seen.csv"
     length_s = turn.seconds if case.freeze_after_s is None else turn.seconds + FREEZE_S
     offset_s = time.time() - time.monotonic()
-    with known_server(log, case.freeze_after_s, turn.number + 1, turn.cores.server) as url:
+    with running_reference_server(log, case.freeze_after_s, turn.number + 1, turn.cores.server) as url:
         job, played = turn.play(url, case, _BODY_BYTES, length_s, case.connections(tool))
-    if abs(time.time() - time.monotonic() - offset_s) > _MOST_CLOCK_DRIFT_S:
+    if abs(time.time() - time.monotonic() - offset_s) > _MAX_CLOCK_DRIFT_S:
         message = "the clock was set while it was running"
         raise ValueError(message)
     seen = read_log(log)
@@ -91,22 +99,27 @@ def _one(turn: Turn, case: Case) -> Truth:
         message = "the server has seen no request"
         raise ValueError(message)
     until_s = float("inf") if case.freeze_after_s is None else seen[0].arrived_s + case.freeze_after_s
-    told, true, service = _compared(tool, job, played.reading, seen, case.freeze_after_s, offset_s)
-    return Truth(
+    told, true, service = _compare(tool, job, played.reading, seen, case.freeze_after_s, offset_s)
+    return AccuracyRound(
         tool.name,
         case.name,
         len(seen),
-        rate_of(seen, until_s),
+        arrival_rate(seen, until_s),
         told,
         percentiles(true),
         service,
         lag_p99_s(seen),
-        _late(tool, job),
+        _lateness(tool, job),
     )
 
 
-def _compared(
-    tool: Tool, job: Job, reading: Reading, seen: Sequence[Seen], freeze_after_s: float | None, offset_s: float
+def _compare(
+    tool: Tool,
+    job: ToolJob,
+    reading: ToolReport,
+    seen: Sequence[ObservedRequest],
+    freeze_after_s: float | None,
+    offset_s: float,
 ) -> tuple[Mapping[str, float], list[float], dict[str, float]]:
     """What was told, the true responses, and (ours alone) the service.
 
@@ -114,17 +127,17 @@ def _compared(
     is compared with the truth about the same attempts, so that no sample is too small.
     """
     if tool.name != "ours":
-        return reading.seconds, scheduled(seen, freeze_after_s), {}
+        return reading.seconds, scheduled_responses(seen, freeze_after_s), {}
     folder = ours.folder_of(job)
     query = "SELECT station, form, page, due_s, sent_s, done_s FROM read_parquet(?)"
     rows = duckdb.execute(query, [str(folder.attempts)]).fetchall()
     t0_s = (folder.read_run().t0_epoch or 0.0) - offset_s
     due_s = {ours.page_path(station, form, page): t0_s + due for station, form, page, due, *_ in rows}
     told = {**percentiles([done - due for *_, due, _, done in rows]), **reading.seconds}
-    return told, own_due(seen, due_s), percentiles([done - sent for *_, sent, done in rows])
+    return told, responses_from_due(seen, due_s), percentiles([done - sent for *_, sent, done in rows])
 
 
-def _late(tool: Tool, job: Job) -> dict[str, float]:
+def _lateness(tool: Tool, job: ToolJob) -> dict[str, float]:
     """How late ours was with sending, after its rows; {} for a tool that doesn't tell."""
     if tool.name != "ours":
         return {}
@@ -133,7 +146,9 @@ def _late(tool: Tool, job: Job) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def known_server(log: Path, freeze_after_s: float | None, seed: int, cores: frozenset[int]) -> Iterator[str]:
+def running_reference_server(
+    log: Path, freeze_after_s: float | None, seed: int, cores: frozenset[int]
+) -> Iterator[str]:
     """Its URL; its log is written when the block has been left."""
     freeze = (
         [] if freeze_after_s is None else ["--freeze-after-s", f"{freeze_after_s:g}", "--freeze-s", f"{FREEZE_S:g}"]
@@ -141,7 +156,7 @@ def known_server(log: Path, freeze_after_s: float | None, seed: int, cores: froz
     delays = ["--median-s", f"{MEDIAN_S:g}", "--sigma", f"{SIGMA:g}", "--seed", str(seed), *freeze]
     command = [sys.executable, "-P", "-m", "benchmarks.peers.reference_server", "--log", str(log), *delays]
     with (
-        on_cores(cores),
+        pinned_to(cores),
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server,
     ):
         if server.stdout is None or server.stdin is None:
@@ -150,7 +165,7 @@ def known_server(log: Path, freeze_after_s: float | None, seed: int, cores: froz
             said = server.stdout.readline()
             if not said:
                 message = f"the known server ended with exit code {server.wait(10)}"
-                raise ChildError(message)
+                raise ProcessFailedError(message)
             yield f"http://127.0.0.1:{json.loads(said)['port']}"
             server.stdin.close()
             server.wait(30)
@@ -158,6 +173,6 @@ def known_server(log: Path, freeze_after_s: float | None, seed: int, cores: froz
             server.kill()
 
 
-def _errors(truth: Truth) -> str:
+def _format_errors(truth: AccuracyRound) -> str:
     parts = [f"{name} {truth.error_s(name) or 0:+.4f} s" for name in truth.told if name in truth.true]
     return "told - true: " + ", ".join(parts)

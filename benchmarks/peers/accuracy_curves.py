@@ -6,14 +6,14 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.peers.accuracy_figures import Truth, allowed_s
+from benchmarks.peers.accuracy_figures import AccuracyRound, tolerance_s
 
 LATENESS_GOAL = ("3,000/s", 0.002)
 """At this load our p99 lateness is to be at most so many seconds."""
 
 
 @dataclass(frozen=True)
-class Said:
+class PercentileError:
     """A percentile: medians over the rounds. Seconds."""
 
     told_s: float
@@ -31,14 +31,14 @@ class Said:
 
 
 @dataclass(frozen=True)
-class TruthLine:
+class AccuracySummary:
     """A tool at a load over all rounds."""
 
     case: str
     tool: str
     rounds: int
     per_s: float
-    said: Mapping[str, Said]
+    said: Mapping[str, PercentileError]
     service: Mapping[str, float]
     """Ours alone: medians, seconds."""
     lag_p99_s: float
@@ -52,22 +52,22 @@ class TruthLine:
         return all(said.holds for name, said in self.said.items() if name != "max")
 
 
-def lines(truths: Sequence[Truth]) -> list[TruthLine]:
+def summarise_accuracy(truths: Sequence[AccuracyRound]) -> list[AccuracySummary]:
     """Every tool at every load, in the order of the first round."""
-    by_key: dict[tuple[str, str], list[Truth]] = {}
+    by_key: dict[tuple[str, str], list[AccuracyRound]] = {}
     for truth in truths:
         by_key.setdefault((truth.case, truth.tool), []).append(truth)
-    return [_line(case, tool, rounds) for (case, tool), rounds in by_key.items()]
+    return [_summarise(case, tool, rounds) for (case, tool), rounds in by_key.items()]
 
 
-def _line(case: str, tool: str, rounds: Sequence[Truth]) -> TruthLine:
+def _summarise(case: str, tool: str, rounds: Sequence[AccuracyRound]) -> AccuracySummary:
     told = [name for name in rounds[0].told if all(name in one.told and name in one.true for one in rounds)]
-    return TruthLine(
+    return AccuracySummary(
         case=case,
         tool=tool,
         rounds=len(rounds),
         per_s=statistics.median(one.per_s for one in rounds),
-        said={name: _said(name, rounds) for name in told},
+        said={name: _percentile_error(name, rounds) for name in told},
         service=_medians([one.service for one in rounds]),
         lag_p99_s=max(one.lag_p99_s for one in rounds),
         lateness=_medians([one.lateness for one in rounds]),
@@ -80,13 +80,13 @@ def _medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: statistics.median(one[name] for one in rounds) for name in names}
 
 
-def _said(name: str, rounds: Sequence[Truth]) -> Said:
+def _percentile_error(name: str, rounds: Sequence[AccuracyRound]) -> PercentileError:
     true_s = statistics.median(one.true[name] for one in rounds)
     off = [one.told[name] - one.true[name] for one in rounds]
-    return Said(
+    return PercentileError(
         told_s=statistics.median(one.told[name] for one in rounds),
         true_s=true_s,
         off_s=statistics.median(off),
         far_s=statistics.median(map(abs, off)),
-        allowed_s=allowed_s(name, true_s),
+        allowed_s=tolerance_s(name, true_s),
     )

@@ -15,14 +15,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.peers.reference_server import Seen
+from benchmarks.peers.reference_server import ObservedRequest
 from benchmarks.peers.tools.tool import PERCENTILES
 
 FREEZE_S = 2.0
 
 
 @dataclass(frozen=True)
-class Truth:
+class AccuracyRound:
     """One round of one tool. Seconds, by the names of `PERCENTILES` and `max`."""
 
     tool: str
@@ -45,7 +45,7 @@ class Truth:
         return self.told[name] - self.true[name] if name in self.told else None
 
 
-def allowed_s(name: str, true_s: float) -> float:
+def tolerance_s(name: str, true_s: float) -> float:
     """How far a percentile may be off.
 
     >>> allowed_s("p50", 0.02), allowed_s("p99", 0.5), allowed_s("p99_9", 0.09)
@@ -67,13 +67,13 @@ def percentiles(sample: Sequence[float]) -> dict[str, float]:
     return {**found, "max": ordered[-1]}
 
 
-def rate_of(seen: Sequence[Seen], until_s: float = math.inf) -> float:
+def arrival_rate(seen: Sequence[ObservedRequest], until_s: float = math.inf) -> float:
     """Requests that arrived a second, up to a moment."""
     arrived = [one.arrived_s for one in seen if one.arrived_s < until_s]
     return (len(arrived) - 1) / (arrived[-1] - arrived[0]) if len(arrived) > 1 else 0.0
 
 
-def scheduled(seen: Sequence[Seen], freeze_after_s: float | None) -> list[float]:
+def scheduled_responses(seen: Sequence[ObservedRequest], freeze_after_s: float | None) -> list[float]:
     """True responses for a tool that tells no due times.
 
     `seen` in the order of arrival; `freeze_after_s` counts from the first arrival.
@@ -84,16 +84,16 @@ def scheduled(seen: Sequence[Seen], freeze_after_s: float | None) -> list[float]
     thaw_s = begin_s + FREEZE_S
     well = [one.answered_s - one.arrived_s for one in seen if not begin_s <= one.arrived_s < thaw_s]
     usual = [one.answered_s - one.arrived_s for one in seen if one.answered_s < begin_s] or [0.0]
-    rate = rate_of(seen, begin_s)
+    rate = arrival_rate(seen, begin_s)
     due_s = (begin_s + number / rate for number in range(math.floor(FREEZE_S * rate)))
     return well + [thaw_s - due + usual[number % len(usual)] for number, due in enumerate(due_s)]
 
 
-def own_due(seen: Sequence[Seen], due_s: Mapping[str, float]) -> list[float]:
+def responses_from_due(seen: Sequence[ObservedRequest], due_s: Mapping[str, float]) -> list[float]:
     """True responses for due times that are known, by path (on the server's clock)."""
     return [one.answered_s - due_s[one.path] for one in seen]
 
 
-def lag_p99_s(seen: Sequence[Seen]) -> float:
+def lag_p99_s(seen: Sequence[ObservedRequest]) -> float:
     """How late the server answered what was to be answered at a certain moment."""
     return percentiles([one.answered_s - one.scheduled_s for one in seen])["p99"]

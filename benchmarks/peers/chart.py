@@ -22,8 +22,8 @@ _NAME_LETTERS = 13
 
 def draw(results: Results) -> Figure:
     """A panel a load that all tools take part in; needs palette.STYLE."""
-    lines = cost_figures.lines(results.cost)
-    panels = [(case, of_case) for case in cost.CASES if (of_case := _of(case, lines))]
+    lines = cost_figures.summarise_costs(results.cost)
+    panels = [(case, of_case) for case in cost.COST_CASES if (of_case := _of(case, lines))]
     heights = [_BAR_IN * len(of_case) for _, of_case in panels]
     height = _TITLE_IN + _FOOT_IN + sum(heights) + _HEADING_IN * len(panels)
     figure = Figure(figsize=(_WIDTH_IN, height))
@@ -37,18 +37,18 @@ def draw(results: Results) -> Figure:
     return figure
 
 
-def _of(case: cost.Case, lines: Sequence[cost_figures.Line]) -> list[cost_figures.Line]:
+def _of(case: cost.CostCase, lines: Sequence[cost_figures.CostSummary]) -> list[cost_figures.CostSummary]:
     return [] if case.of_ours else [line for line in lines if line.case == case.name]
 
 
-def _finding(lines: Sequence[cost_figures.Line]) -> str:
+def _finding(lines: Sequence[cost_figures.CostSummary]) -> str:
     k6 = [line for line in lines if line.tool == "k6" and line.ratio is not None]
-    titles = {case.name: case.title for case in cost.CASES}
+    titles = {case.name: case.title for case in cost.COST_CASES}
     said = [f"{line.ratio.median:.2f} of k6's CPU ({titles[line.case]})" for line in k6 if line.ratio is not None]
     return "An upload of ours costs " + " and ".join(said) if said else "What an upload costs"
 
 
-def _panel(axes: Axes, case: cost.Case, lines: Sequence[cost_figures.Line]) -> None:
+def _panel(axes: Axes, case: cost.CostCase, lines: Sequence[cost_figures.CostSummary]) -> None:
     places = list(range(len(lines)))[::-1]
     medians = [line.cpu_us.median for line in lines]
     colours = [palette.BLUE if line.tool == "ours" else palette.GREY for line in lines]
@@ -70,14 +70,14 @@ def _panel(axes: Axes, case: cost.Case, lines: Sequence[cost_figures.Line]) -> N
     axes.set_title(f"CPU an upload, µs: {case.title}", loc="left", size=9.5, color=palette.INK)
 
 
-def _whiskers(axes: Axes, places: Sequence[int], lines: Sequence[cost_figures.Line]) -> None:
+def _whiskers(axes: Axes, places: Sequence[int], lines: Sequence[cost_figures.CostSummary]) -> None:
     medians = [line.cpu_us.median for line in lines]
     below = [line.cpu_us.median - line.cpu_us.least for line in lines]
     above = [line.cpu_us.greatest - line.cpu_us.median for line in lines]
     axes.errorbar(medians, places, xerr=[below, above], fmt="none", ecolor=palette.INK, elinewidth=1.2, capsize=3)
 
 
-def _pace(case: cost.Case, line: cost_figures.Line) -> str:
+def _pace(case: cost.CostCase, line: cost_figures.CostSummary) -> str:
     """What a tool that knows no rate does a second."""
     far = case.rate_per_s is not None and line.per_s.median > 1.2 * case.rate_per_s
     return f"\n({line.per_s.median:,.0f}/s)" if far else ""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.peers.process_cost import Tally
-from benchmarks.peers.spread import Spread, ratios, spread_of
+from benchmarks.peers.process_cost import ProcessCost
+from benchmarks.peers.spread import RoundStats, paired_ratios, round_stats
 
-_SETTLING_S = 1.0
+_WARM_UP_S = 1.0
 """After the first answer: connections are made, caches fill, a just-in-time compiler warms up."""
-_ENDING_S = 0.5
+_WIND_DOWN_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ GOALS = (
 
 
 @dataclass(frozen=True)
-class Cost:
+class CostRound:
     """One round of one tool, between a second after its first upload and half a second before its last one."""
 
     tool: str
@@ -58,7 +58,9 @@ class Cost:
         return self.uploads / self.seconds
 
 
-def cost_of(tool: str, case: str, number: int, answered_at_s: Sequence[float], tally: Tally, errors: int) -> Cost:
+def compute_cost(
+    tool: str, case: str, number: int, answered_at_s: Sequence[float], tally: ProcessCost, errors: int
+) -> CostRound:
     """Raises ValueError where a round was too short to be measured.
 
     `answered_at_s`: when the sink answered each upload, upwards.
@@ -66,14 +68,14 @@ def cost_of(tool: str, case: str, number: int, answered_at_s: Sequence[float], t
     if len(answered_at_s) < 2:
         message = "the sink has seen no upload"
         raise ValueError(message)
-    begin_s, end_s = answered_at_s[0] + _SETTLING_S, answered_at_s[-1] - _ENDING_S
+    begin_s, end_s = answered_at_s[0] + _WARM_UP_S, answered_at_s[-1] - _WIND_DOWN_S
     if end_s - begin_s < 1.0:
         message = f"the uploads lasted {answered_at_s[-1] - answered_at_s[0]:.1f} s: too short to measure"
         raise ValueError(message)
     uploads = sum(begin_s <= at_s < end_s for at_s in answered_at_s)
     cpu_s = tally.cpu_between(begin_s, end_s)
     beside_s = tally.cpu_between(begin_s, end_s, beside=True)
-    return Cost(
+    return CostRound(
         tool,
         case,
         number,
@@ -88,51 +90,51 @@ def cost_of(tool: str, case: str, number: int, answered_at_s: Sequence[float], t
 
 
 @dataclass(frozen=True)
-class Line:
+class CostSummary:
     """A tool in a case over all rounds."""
 
     case: str
     tool: str
-    per_s: Spread
-    cpu_us: Spread
-    beside_cpu_us: Spread
-    core_ratio: Spread
-    peak_mb: Spread
-    ratio: Spread | None
+    per_s: RoundStats
+    cpu_us: RoundStats
+    beside_cpu_us: RoundStats
+    core_ratio: RoundStats
+    peak_mb: RoundStats
+    ratio: RoundStats | None
     """Ours ÷ this tool's CPU an upload; None for ours."""
     errors: int
 
 
-def lines(costs: Sequence[Cost]) -> list[Line]:
+def summarise_costs(costs: Sequence[CostRound]) -> list[CostSummary]:
     """Every tool in every case, in the order of the first round."""
-    by_key: dict[tuple[str, str], list[Cost]] = {}
+    by_key: dict[tuple[str, str], list[CostRound]] = {}
     for cost in costs:
         by_key.setdefault((cost.case, cost.tool), []).append(cost)
-    return [_line(case, tool, rounds, by_key.get((case, "ours"), [])) for (case, tool), rounds in by_key.items()]
+    return [_summarise(case, tool, rounds, by_key.get((case, "ours"), [])) for (case, tool), rounds in by_key.items()]
 
 
-def _line(case: str, tool: str, rounds: Sequence[Cost], ours: Sequence[Cost]) -> Line:
+def _summarise(case: str, tool: str, rounds: Sequence[CostRound], ours: Sequence[CostRound]) -> CostSummary:
     by_round = {cost.round: cost.cpu_us for cost in ours}
     both = [(by_round[cost.round], cost.cpu_us) for cost in rounds if tool != "ours" and cost.round in by_round]
-    return Line(
+    return CostSummary(
         case=case,
         tool=tool,
-        per_s=spread_of([cost.per_s for cost in rounds]),
-        cpu_us=spread_of([cost.cpu_us for cost in rounds]),
-        beside_cpu_us=spread_of([cost.beside_cpu_us for cost in rounds]),
-        core_ratio=spread_of([cost.core_ratio for cost in rounds]),
-        peak_mb=spread_of([cost.peak_mb for cost in rounds]),
-        ratio=ratios(both),
+        per_s=round_stats([cost.per_s for cost in rounds]),
+        cpu_us=round_stats([cost.cpu_us for cost in rounds]),
+        beside_cpu_us=round_stats([cost.beside_cpu_us for cost in rounds]),
+        core_ratio=round_stats([cost.core_ratio for cost in rounds]),
+        peak_mb=round_stats([cost.peak_mb for cost in rounds]),
+        ratio=paired_ratios(both),
         errors=sum(cost.errors for cost in rounds),
     )
 
 
 @dataclass(frozen=True)
-class Judged:
+class GoalResult:
     """A goal, and what was measured."""
 
     goal: Goal
-    measured: Spread | None
+    measured: RoundStats | None
     """None: the peer is not there."""
 
     @property
@@ -145,12 +147,12 @@ class Judged:
         return self.measured.median >= self.goal.value
 
 
-def judged(found: Sequence[Line]) -> list[Judged]:
+def evaluate_goals(found: Sequence[CostSummary]) -> list[GoalResult]:
     """Every goal."""
     by_key = {(line.case, line.tool): line for line in found}
     answers = []
     for goal in GOALS:
         line = by_key.get((goal.case, goal.against or "ours"))
         measured = None if line is None else line.ratio if goal.against else line.per_s
-        answers.append(Judged(goal, measured))
+        answers.append(GoalResult(goal, measured))
     return answers

@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.peers.round import on_cores
-from harness.base.errors import ChildError, UsageError
+from benchmarks.peers.round import pinned_to
+from harness.base.errors import ProcessFailedError, UsageError
 
 UNREAD = "/unread/"
 """Paths below it are answered as soon as the head is there, and not logged: for small bodies, which come with it, where the sink
@@ -66,7 +66,7 @@ _FLUSH_S = 0.5
 
 
 @dataclass(frozen=True)
-class Answered:
+class LoggedRequest:
     """An upload that the sink has read and answered."""
 
     at_s: float
@@ -76,7 +76,7 @@ class Answered:
     """Head and body."""
 
 
-class Sink:
+class NginxSink:
     """A running nginx."""
 
     def __init__(self, folder: Path, port: int) -> None:
@@ -89,7 +89,7 @@ class Sink:
         time.sleep(_FLUSH_S)
         self._log.write_bytes(b"")
 
-    def answered(self) -> list[Answered]:
+    def answered(self) -> list[LoggedRequest]:
         """Everything since `forget`, in order."""
         time.sleep(_FLUSH_S)
         return parse_log(self._log.read_text("ascii"))
@@ -108,13 +108,13 @@ class Sink:
             return connection.recv(100).startswith(b"HTTP/1.1 201")
 
 
-def parse_log(text: str) -> list[Answered]:
+def parse_log(text: str) -> list[LoggedRequest]:
     r"""The lines of the sink's log.
 
     >>> parse_log("1795479237.423 201 1126\n")
     [Answered(at_s=1795479237.423, status=201, bytes_read=1126)]
     """
-    return [Answered(float(at), int(status), int(size)) for at, status, size in map(str.split, text.splitlines())]
+    return [LoggedRequest(float(at), int(status), int(size)) for at, status, size in map(str.split, text.splitlines())]
 
 
 def find_nginx() -> str:
@@ -127,7 +127,7 @@ def find_nginx() -> str:
 
 
 @contextlib.contextmanager
-def running(folder: Path, cores: frozenset[int]) -> Iterator[Sink]:
+def running_nginx(folder: Path, cores: frozenset[int]) -> Iterator[NginxSink]:
     """An nginx on these cores. Raises ChildError if it doesn't come up."""
     folder.mkdir(parents=True, exist_ok=True)
     with socket.socket() as probe:
@@ -144,17 +144,17 @@ def running(folder: Path, cores: frozenset[int]) -> Iterator[Sink]:
     )
     (folder / "nginx.conf").write_text(text, "utf-8")
     command = [find_nginx(), "-p", str(folder), "-c", str(folder / "nginx.conf")]
-    with on_cores(cores), (folder / "nginx.out").open("wb") as out:
+    with pinned_to(cores), (folder / "nginx.out").open("wb") as out:
         server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
     try:
-        _await(server, port, folder)
-        yield Sink(folder, port)
+        _wait_until_listening(server, port, folder)
+        yield NginxSink(folder, port)
     finally:
         server.terminate()
         server.wait(10)
 
 
-def _await(server: subprocess.Popen[bytes], port: int, folder: Path) -> None:
+def _wait_until_listening(server: subprocess.Popen[bytes], port: int, folder: Path) -> None:
     until = time.monotonic() + 10
     while server.poll() is None and time.monotonic() < until:
         try:
@@ -165,4 +165,4 @@ def _await(server: subprocess.Popen[bytes], port: int, folder: Path) -> None:
             return
     said = (folder / "nginx.out").read_text("utf-8", "replace")
     message = f"nginx did not come up: {said.strip()[-500:]}"
-    raise ChildError(message)
+    raise ProcessFailedError(message)

@@ -15,13 +15,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
-from harness.measure.procfs import PROC, cpu_seconds, peak_bytes, tree
+from harness.measure.procfs import PROC, cpu_seconds, peak_bytes, process_tree
 
 PERIOD_S = 0.1
 
 
 @dataclass
-class Tally:
+class ProcessCost:
     """CPU seconds over time, and memory, of the processes that send; and of those beside them."""
 
     at_s: list[float] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Tally:
         return values[before] + share * (values[after] - values[before])
 
 
-class Watch:
+class ProcessSampler:
     """Samples a process and all it started, within its `with` block."""
 
     def __init__(
@@ -63,7 +63,7 @@ class Watch:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Those whose command line has `marker` send; b"": all do. `place` is told once of each whether it does."""
-        self.tally = Tally()
+        self.tally = ProcessCost()
         self._place = place
         self._pid, self._marker, self._clock = pid, marker, clock
         self._stopped = threading.Event()
@@ -87,7 +87,7 @@ class Watch:
 
     def _sample(self) -> None:
         """A process that has gone keeps what it had used."""
-        for pid in tree(self._pid):
+        for pid in process_tree(self._pid):
             try:
                 used_s = cpu_seconds(pid)
                 if not self._sends.get(pid):  # a child is its parent's image until it has exec'd

@@ -28,7 +28,7 @@ _ANSWER = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
 _DRAWN = 1_000_000
 
 
-class Seen(NamedTuple):
+class ObservedRequest(NamedTuple):
     """A request as the server knows it. Seconds on the monotonic clock."""
 
     path: str
@@ -40,7 +40,7 @@ class Seen(NamedTuple):
     """The answer was handed to the kernel."""
 
 
-class Delays:
+class AnswerDelays:
     """When each request is to be answered."""
 
     def __init__(self, median_s: float, sigma: float, seed: int, freeze_after_s: float, freeze_s: float) -> None:
@@ -69,10 +69,10 @@ class Delays:
         return arrived_s + delay_s
 
 
-class Exchange(asyncio.Protocol):
+class ReferenceConnection(asyncio.Protocol):
     """One connection: requests one after another, each answered in its time."""
 
-    def __init__(self, delays: Delays, log: list[Seen]) -> None:
+    def __init__(self, delays: AnswerDelays, log: list[ObservedRequest]) -> None:
         self._delays, self._log = delays, log
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
@@ -107,14 +107,14 @@ class Exchange(asyncio.Protocol):
 
     def _answer(self, path: str, arrived_s: float, scheduled_s: float) -> None:
         if self._transport is not None:
-            self._log.append(Seen(path, arrived_s, scheduled_s, time.monotonic()))
+            self._log.append(ObservedRequest(path, arrived_s, scheduled_s, time.monotonic()))
             self._transport.write(_ANSWER)
 
 
-async def serve(delays: Delays, log: list[Seen]) -> None:
+async def serve(delays: AnswerDelays, log: list[ObservedRequest]) -> None:
     """Until stdin ends."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Exchange(delays, log), "127.0.0.1", 0, backlog=4096)
+    server = await loop.create_server(lambda: ReferenceConnection(delays, log), "127.0.0.1", 0, backlog=4096)
     print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)  # noqa: T201 - what the parent waits for
     gc.collect()
     gc.freeze()
@@ -122,18 +122,21 @@ async def serve(delays: Delays, log: list[Seen]) -> None:
     await loop.run_in_executor(None, sys.stdin.read)
 
 
-def write_log(path: Path, log: Sequence[Seen]) -> None:
+def write_log(path: Path, log: Sequence[ObservedRequest]) -> None:
     """As CSV."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(Seen._fields)
+        writer.writerow(ObservedRequest._fields)
         writer.writerows(log)
 
 
-def read_log(path: Path) -> list[Seen]:
+def read_log(path: Path) -> list[ObservedRequest]:
     """What `write_log` wrote, in the order of arrival."""
     with path.open(newline="") as file:
-        rows = [Seen(row["path"], *(float(row[name]) for name in Seen._fields[1:])) for row in csv.DictReader(file)]
+        rows = [
+            ObservedRequest(row["path"], *(float(row[name]) for name in ObservedRequest._fields[1:]))
+            for row in csv.DictReader(file)
+        ]
     return sorted(rows, key=lambda row: row.arrived_s)
 
 
@@ -147,8 +150,8 @@ def main() -> None:
     parser.add_argument("--freeze-after-s", type=float, default=0.0)
     parser.add_argument("--freeze-s", type=float, default=0.0)
     told = parser.parse_args()
-    log: list[Seen] = []
-    uvloop.run(serve(Delays(told.median_s, told.sigma, told.seed, told.freeze_after_s, told.freeze_s), log))
+    log: list[ObservedRequest] = []
+    uvloop.run(serve(AnswerDelays(told.median_s, told.sigma, told.seed, told.freeze_after_s, told.freeze_s), log))
     write_log(told.log, log)
 
 

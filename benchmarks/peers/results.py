@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmarks.peers.accuracy_figures import Truth
-from benchmarks.peers.cost_figures import Cost
+from benchmarks.peers.accuracy_figures import AccuracyRound
+from benchmarks.peers.cost_figures import CostRound
 from harness.base.errors import UsageError
 
 FORMAT = 1
@@ -43,8 +43,8 @@ class Results(BaseModel):
     seconds: float
     """Length of a round."""
     peers: list[Peer]
-    truth: list[Truth]
-    cost: list[Cost]
+    truth: list[AccuracyRound]
+    cost: list[CostRound]
     failures: list[str]
     """Rounds that are missing, and why."""
 

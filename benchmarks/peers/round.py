@@ -10,18 +10,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.peers.process_cost import Tally, Watch
-from benchmarks.peers.tools.tool import Job, Reading, Tool, tail
-from harness.base.errors import ChildError
-from harness.measure.procfs import tree
+from benchmarks.peers.process_cost import ProcessCost, ProcessSampler
+from benchmarks.peers.tools.tool import Tool, ToolJob, ToolReport, tail
+from harness.base.errors import ProcessFailedError
+from harness.measure.procfs import process_tree
 
 _OVERTIME_S = 90.0
-_STEERING = ("LOCUST_", "K6_", "HARNESS_", "GOMAXPROCS", "GOGC")
+_TOOL_VARIABLES = ("LOCUST_", "K6_", "HARNESS_", "GOMAXPROCS", "GOGC")
 """Variables of the user's that would make a tool another one."""
 
 
 @dataclass(frozen=True)
-class Cores:
+class CoreSplit:
     """Who runs where: the server and whoever watches on the one, the generator on the other."""
 
     server: frozenset[int]
@@ -33,14 +33,14 @@ class Cores:
             os.sched_setaffinity(int(thread.name), self.generator if sends else self.server)
 
 
-def cores_here() -> Cores:
+def split_cores() -> CoreSplit:
     """The generator gets the last core of those that we may use, alone; on a machine of one core they share it."""
     allowed = sorted(os.sched_getaffinity(0))
-    return Cores(frozenset(allowed[:-1] or allowed), frozenset(allowed[-1:]))
+    return CoreSplit(frozenset(allowed[:-1] or allowed), frozenset(allowed[-1:]))
 
 
 @contextlib.contextmanager
-def on_cores(cores: frozenset[int]) -> Iterator[None]:
+def pinned_to(cores: frozenset[int]) -> Iterator[None]:
     """What this thread starts within the block runs on these cores."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
@@ -51,22 +51,22 @@ def on_cores(cores: frozenset[int]) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Round:
+class ToolRun:
     """What a tool said of a job, and what was seen of it."""
 
-    reading: Reading
-    tally: Tally
+    reading: ToolReport
+    tally: ProcessCost
 
 
-def play(tool: Tool, binary: str, job: Job, cores: Cores) -> Round:
+def run_tool(tool: Tool, binary: str, job: ToolJob, cores: CoreSplit) -> ToolRun:
     """Let a tool do a job: what sends on the generator's core, what doesn't beside the server.
 
     Raises ChildError if it fails or doesn't end, UnreadableOutputError if it can't be understood.
     """
     job.folder.mkdir(parents=True, exist_ok=True)
     log = job.folder / "stderr.log"
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_STEERING)}
-    with log.open("wb") as errors, on_cores(cores.generator):
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_TOOL_VARIABLES)}
+    with log.open("wb") as errors, pinned_to(cores.generator):
         process = subprocess.Popen(
             tool.command(binary, job),
             stdin=subprocess.DEVNULL,
@@ -76,27 +76,27 @@ def play(tool: Tool, binary: str, job: Job, cores: Cores) -> Round:
             env={**inherited, **tool.environment(job)},
             start_new_session=True,
         )
-    with Watch(process.pid, tool.marker, cores.place) as watch:
+    with ProcessSampler(process.pid, tool.marker, cores.place) as watch:
         try:
             output, _ = process.communicate(timeout=job.duration_s + _OVERTIME_S)
         except subprocess.TimeoutExpired:
             message = f"{tool.name} did not end within {job.duration_s + _OVERTIME_S:.0f} s"
-            raise ChildError(message) from None
+            raise ProcessFailedError(message) from None
         finally:
-            _end(process)
+            _kill_tree(process)
     if process.returncode not in {0, 1} or (
         process.returncode and not output.strip()
     ):  # 1: Locust's "some have failed"
         said = tail(log.read_text("utf-8", "replace"))
         message = f"{tool.name} ended with exit code {process.returncode}: {said}"
-        raise ChildError(message)
-    return Round(tool.read(output, job), watch.tally)
+        raise ProcessFailedError(message)
+    return ToolRun(tool.read(output, job), watch.tally)
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _kill_tree(process: subprocess.Popen[str]) -> None:
     """Nothing of it is left, whatever has happened."""
     if process.poll() is None:
-        for pid in reversed(tree(process.pid)):
+        for pid in reversed(process_tree(process.pid)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.wait()

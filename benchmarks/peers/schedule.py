@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from benchmarks.peers.round import Cores, Round, play
+from benchmarks.peers.round import CoreSplit, ToolRun, run_tool
 from benchmarks.peers.tools import TOOLS, Tool
-from benchmarks.peers.tools.tool import Job, UnreadableOutputError
-from harness.base.errors import ChildError
+from benchmarks.peers.tools.tool import ToolJob, UnreadableOutputError
+from harness.base.errors import ProcessFailedError
 
 
-class Load(Protocol):
+class LoadCase(Protocol):
     """What tools are held against each other by."""
 
     @property
@@ -30,12 +30,12 @@ class Load(Protocol):
         """Attempts that fall due a second; None: as fast as a tool can."""
 
 
-SomeLoad = TypeVar("SomeLoad", bound=Load)
-Seen = TypeVar("Seen")
+CaseT = TypeVar("CaseT", bound=LoadCase)
+MeasuredT = TypeVar("MeasuredT")
 
 
 @dataclass(frozen=True)
-class Turn:
+class Trial:
     """One tool's turn in a round."""
 
     tool: Tool
@@ -45,19 +45,21 @@ class Turn:
     seconds: float
     folder: Path
     """Its own."""
-    cores: Cores
+    cores: CoreSplit
 
-    def play(self, url: str, load: Load, size_bytes: int, seconds: float, connections: int) -> tuple[Job, Round]:
+    def play(
+        self, url: str, load: LoadCase, size_bytes: int, seconds: float, connections: int
+    ) -> tuple[ToolJob, ToolRun]:
         """Let the tool send that load to a server, in bodies of random bytes. Raises as `benchmarks.peers.round.play` does."""
         body = self.folder / "body"
         body.write_bytes(os.urandom(size_bytes))
         rate = load.rate_per_s if self.tool.keeps_rate else None
-        job = Job(url, body, seconds, connections, self.folder, rate)
-        return job, play(self.tool, self.binary, job, self.cores)
+        job = ToolJob(url, body, seconds, connections, self.folder, rate)
+        return job, run_tool(self.tool, self.binary, job, self.cores)
 
 
 @dataclass(frozen=True)
-class Turns:
+class TrialSchedule:
     """What all turns have in common."""
 
     binaries: Mapping[str, str]
@@ -66,17 +68,17 @@ class Turns:
     seconds: float
     """Length of a turn."""
     folder: Path
-    cores: Cores
+    cores: CoreSplit
     say: Callable[[str], None]
     fail: Callable[[str], None]
     """Hears of a tool that failed in a round."""
 
     def take(
         self,
-        loads: Sequence[SomeLoad],
-        plays: Callable[[Tool, SomeLoad, int], bool],
-        one: Callable[[Turn, SomeLoad], Seen],
-    ) -> Iterator[tuple[SomeLoad, Seen]]:
+        loads: Sequence[CaseT],
+        plays: Callable[[Tool, CaseT, int], bool],
+        one: Callable[[Trial, CaseT], MeasuredT],
+    ) -> Iterator[tuple[CaseT, MeasuredT]]:
         """What `one` makes of each turn; the turn of a tool that fails is missing.
 
         `plays`: whether a tool has a turn at a load, in the round of that number.
@@ -86,18 +88,18 @@ class Turns:
                 for tool in TOOLS:
                     if tool.name not in self.binaries or not plays(tool, load, number):
                         continue
-                    folder = self.folder / f"{_plain(load.name)}-{number}-{_plain(tool.name)}"
+                    folder = self.folder / f"{_file_name(load.name)}-{number}-{_file_name(tool.name)}"
                     folder.mkdir(parents=True)
-                    turn = Turn(tool, self.binaries[tool.name], number, self.seconds, folder, self.cores)
+                    turn = Trial(tool, self.binaries[tool.name], number, self.seconds, folder, self.cores)
                     try:
                         seen = one(turn, load)
-                    except (ChildError, UnreadableOutputError, ValueError) as error:
+                    except (ProcessFailedError, UnreadableOutputError, ValueError) as error:
                         self.fail(f"{load.title}, round {number + 1}: {tool.name}: {error}")
                         continue
                     yield load, seen
 
 
-def _plain(name: str) -> str:
+def _file_name(name: str) -> str:
     """A name as part of a file's.
 
     >>> _plain("3,000/s, frozen")

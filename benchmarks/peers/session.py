@@ -13,8 +13,8 @@ from matplotlib import rc_context
 
 from benchmarks.peers import accuracy, chart, cost, nginx_sink, results, tables
 from benchmarks.peers.results import Peer, Results
-from benchmarks.peers.round import cores_here
-from benchmarks.peers.schedule import Turns
+from benchmarks.peers.round import split_cores
+from benchmarks.peers.schedule import TrialSchedule
 from benchmarks.peers.tools import TOOLS
 from harness.base import host_info
 from reports import palette, svg
@@ -23,7 +23,7 @@ PARTS = ("truth", "cost")
 PNG_DPI = 150
 
 
-def hold(parts: Sequence[str], rounds: int, seconds: float, say: Callable[[str], None]) -> Results:
+def run_session(parts: Sequence[str], rounds: int, seconds: float, say: Callable[[str], None]) -> Results:
     """Measure these parts. Raises UsageError where the sink is missing, ChildError where a server of ours fails.
 
     A tool that is not installed or fails in a round is in the results by its name. Rounds' files are kept nowhere.
@@ -40,8 +40,8 @@ def hold(parts: Sequence[str], rounds: int, seconds: float, say: Callable[[str],
         for tool in TOOLS
     ]
     for peer in peers:
-        say(f"{peer.name} {peer.version}" if peer.version else tables.missing(peer))
-    cores, failures = cores_here(), list[str]()
+        say(f"{peer.name} {peer.version}" if peer.version else tables.missing_tool(peer))
+    cores, failures = split_cores(), list[str]()
 
     def fail(text: str) -> None:
         failures.append(text)
@@ -49,13 +49,15 @@ def hold(parts: Sequence[str], rounds: int, seconds: float, say: Callable[[str],
 
     load, at = os.getloadavg()[0], datetime.now(UTC).isoformat(timespec="seconds")
     with tempfile.TemporaryDirectory(prefix="harness-bench-") as name:
-        turns = {part: Turns(binaries, rounds, seconds, Path(name) / part, cores, say, fail) for part in parts}
-        told = accuracy.measure(turns["truth"]) if "truth" in parts else []
-        costs = cost.measure(turns["cost"]) if "cost" in parts else []
+        turns = {part: TrialSchedule(binaries, rounds, seconds, Path(name) / part, cores, say, fail) for part in parts}
+        told = accuracy.measure_accuracy(turns["truth"]) if "truth" in parts else []
+        costs = cost.measure_cost(turns["cost"]) if "cost" in parts else []
     return Results(
         at=at,
         host={
-            key: value for key, value in host_info.host().items() if key in {"cpu", "cores", "system", "memory_bytes"}
+            key: value
+            for key, value in host_info.describe_host().items()
+            if key in {"cpu", "cores", "system", "memory_bytes"}
         },
         load_average=load,
         generator_cores=sorted(cores.generator),
@@ -84,12 +86,14 @@ def write(folder: Path, measured: Results) -> list[Path]:
     return written
 
 
-def minutes(parts: Sequence[str], rounds: int, seconds: float) -> float:
-    """About how long `hold` takes with all tools there: each adds some seconds of starting and ending to a round."""
+def estimate_minutes(parts: Sequence[str], rounds: int, seconds: float) -> float:
+    """About how long `run_session` takes with all tools there: each adds some seconds of starting and ending to a round."""
     starting_s = 3.0
     turns = [(tool, number) for tool in TOOLS for number in range(rounds)]
-    of_truth = sum(accuracy.plays(tool, case, number) for case in accuracy.CASES for tool, number in turns)
-    of_cost = sum(cost.plays(tool, case, number) for case in cost.CASES for tool, number in turns)
+    of_truth = sum(
+        accuracy.takes_part(tool, case, number) for case in accuracy.ACCURACY_CASES for tool, number in turns
+    )
+    of_cost = sum(cost.takes_part_in_cost(tool, case, number) for case in cost.COST_CASES for tool, number in turns)
     played = ("truth" in parts) * of_truth + ("cost" in parts) * of_cost
     return played * (seconds + starting_s) / 60
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Spread:
+class RoundStats:
     """The median of some rounds, and the least and the greatest of them."""
 
     median: float
@@ -17,7 +17,7 @@ class Spread:
     rounds: int
 
 
-def spread_of(values: Sequence[float]) -> Spread:
+def round_stats(values: Sequence[float]) -> RoundStats:
     """Raises ValueError if there is none.
 
     >>> spread_of([3.0, 1.0, 2.0])
@@ -26,13 +26,13 @@ def spread_of(values: Sequence[float]) -> Spread:
     if not values:
         message = "no round has been measured"
         raise ValueError(message)
-    return Spread(statistics.median(values), min(values), max(values), len(values))
+    return RoundStats(statistics.median(values), min(values), max(values), len(values))
 
 
-def ratios(rounds: Sequence[tuple[float, float]]) -> Spread | None:
+def paired_ratios(rounds: Sequence[tuple[float, float]]) -> RoundStats | None:
     """Ours to theirs, round by round: what disturbed a round disturbed both sides of it. None if there is no round of both.
 
     >>> ratios([(1.0, 2.0), (2.0, 2.0), (3.0, 2.0)])
     Spread(median=1.0, least=0.5, greatest=1.5, rounds=3)
     """
-    return spread_of([one / other for one, other in rounds]) if rounds else None
+    return round_stats([one / other for one, other in rounds]) if rounds else None

@@ -18,19 +18,19 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.marked_blocks import written
+from benchmarks.marked_blocks import replace_block
 
 SIZES = (10_000, 100_000, 1_000_000)
-WANTED = {1_000_000: (10.0, 1_000.0), 10_000_000: (60.0, 2_000.0)}
+LIMITS = {1_000_000: (10.0, 1_000.0), 10_000_000: (60.0, 2_000.0)}
 """Attempts: at most so many seconds and MB."""
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "charts.md"
 BEGIN, END = "<!-- report speed: begin -->", "<!-- report speed: end -->"
-_JUDGED = (0, 3, 99)
+_JUDGED_EXIT_CODES = (0, 3, 99)
 """Exit codes of a run that was judged, whatever the verdict; `harness report` itself gives 0."""
 
 
 @dataclass(frozen=True)
-class Measured:
+class ReportCost:
     """One run of the command."""
 
     attempts: int
@@ -45,11 +45,11 @@ class Measured:
     @property
     def is_good(self) -> bool:
         """Whether it is as quick and as small as it should be; sizes without a limit are."""
-        near = [limits for size, limits in WANTED.items() if abs(self.attempts / size - 1) < 0.1]
+        near = [limits for size, limits in LIMITS.items() if abs(self.attempts / size - 1) < 0.1]
         return all(self.wall_s < seconds and self.peak_mb < megabytes for seconds, megabytes in near)
 
 
-def measure(folder: Path, attempts: int, pages: int) -> Measured:
+def measure(folder: Path, attempts: int, pages: int) -> ReportCost:
     """Draw the folder once. Raises RuntimeError where that fails."""
     first = not (folder / "attempts.parquet").exists()
     command = [sys.executable, "-m", "harness", "report", str(folder)]
@@ -59,10 +59,10 @@ def measure(folder: Path, attempts: int, pages: int) -> Measured:
         _, status, used = os.wait4(process.pid, 0)
         wall_s = time.monotonic() - begun
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode not in _JUDGED:
+        if process.returncode not in _JUDGED_EXIT_CODES:
             said.seek(0)
             raise RuntimeError(said.read().decode())
-    return Measured(
+    return ReportCost(
         attempts=attempts,
         pages=pages,
         first=first,
@@ -73,7 +73,7 @@ def measure(folder: Path, attempts: int, pages: int) -> Measured:
     )
 
 
-def measured(sizes: list[int], keep: Path | None) -> list[Measured]:
+def measure_sizes(sizes: list[int], keep: Path | None) -> list[ReportCost]:
     """Both ways for each size; the folders go below `keep`, if they are to stay."""
     rows = []
     with tempfile.TemporaryDirectory() as name:
@@ -83,19 +83,19 @@ def measured(sizes: list[int], keep: Path | None) -> list[Measured]:
                 make = [sys.executable, "-m", "benchmarks.report.synthetic_run", str(folder), "--attempts", str(size)]
                 subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
             (folder / "attempts.parquet").unlink(missing_ok=True)
-            attempts, pages = _counted(folder)
+            attempts, pages = _count_rows(folder)
             rows += [measure(folder, attempts, pages) for _ in range(2)]
     return rows
 
 
-def _counted(folder: Path) -> tuple[int, int]:
+def _count_rows(folder: Path) -> tuple[int, int]:
     """How many attempts and pages a folder has."""
     record = json.loads((folder / "run.json").read_bytes())
     attempts = sum(worker["attempts"] for worker in record["workers"])
     return attempts, 3 * record["scenario"]["stations"]["count"]
 
 
-def table(rows: list[Measured]) -> str:
+def format_table(rows: list[ReportCost]) -> str:
     """The measurements in Markdown."""
     lines = [
         "| attempts | pages | attempts.parquet | seconds | CPU-seconds | peak memory | page |",
@@ -118,10 +118,10 @@ def main(arguments: list[str] | None = None) -> int:
     add("--write", action="store_true", help=f"put the table into {DOCUMENT.name}")
     add("--json", action="store_true")
     options = parser.parse_args(arguments)
-    rows = measured(options.attempts, options.keep)
-    text = table(rows)
+    rows = measure_sizes(options.attempts, options.keep)
+    text = format_table(rows)
     if options.write:
-        DOCUMENT.write_text(written(DOCUMENT.read_text("utf-8"), text, BEGIN, END), encoding="utf-8")
+        DOCUMENT.write_text(replace_block(DOCUMENT.read_text("utf-8"), text, BEGIN, END), encoding="utf-8")
     sys.stdout.write(json.dumps([asdict(row) for row in rows], indent=1) + "\n" if options.json else text)
     return 0 if all(row.is_good for row in rows) else 1
 

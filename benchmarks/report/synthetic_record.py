@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.report.synthetic_rows import BROWNOUT, MOST_TRIES, PAGES_EACH, Tried
+from benchmarks.report.synthetic_rows import BROWNOUT_RATIOS, MAX_ATTEMPTS, PAGES_PER_STATION, SyntheticAttempts
 from harness.base import host_info
-from harness.run_folder.layout import Ended, FaultRecord, PhaseRecord, RunFolder, RunRecord, StockRecord, WorkerRecord
-from harness.scenario.loader import load
+from harness.run_folder.layout import (
+    FaultRecord,
+    PhaseRecord,
+    RunEnd,
+    RunFolder,
+    RunRecord,
+    StoreReadRecord,
+    WorkerRecord,
+)
+from harness.scenario.loader import load_scenario
 
 T0_EPOCH = 1_707_901_200.0
 _SCENARIO = """
@@ -43,22 +51,22 @@ assert = "stations.completed_by_deadline_ratio >= 50%"
 """
 
 
-def record_of(
-    folder: RunFolder, region: str, stations: int, deadline_s: int, workers: int, tried: Tried, seed: int
+def make_run_record(
+    folder: RunFolder, region: str, stations: int, deadline_s: int, workers: int, tried: SyntheticAttempts, seed: int
 ) -> RunRecord:
     """What run.json says of an evening of so many stations of a region, sent by so many workers."""
-    start_s, end_s = (round(share * deadline_s) for share in BROWNOUT)
+    start_s, end_s = (round(share * deadline_s) for share in BROWNOUT_RATIOS)
     toml = folder.path / "big.toml"
     toml.write_text(
         _SCENARIO.format(
             stations=stations, seed=seed, deadline=deadline_s, region=region, time_scale=259_200 / deadline_s,
-            half=deadline_s / 9, last=deadline_s / 2, tries=MOST_TRIES, start=start_s, duration=end_s - start_s,
+            half=deadline_s / 9, last=deadline_s / 2, tries=MAX_ATTEMPTS, start=start_s, duration=end_s - start_s,
         ), encoding="utf-8",
     )  # fmt: skip
-    scenario = load(str(toml))
+    scenario = load_scenario(str(toml))
     toml.unlink()
     ended_s = float(tried.done_s.max()) + 0.2
-    made = np.bincount(tried.page // PAGES_EACH % workers, minlength=workers).tolist()
+    made = np.bincount(tried.page // PAGES_PER_STATION % workers, minlength=workers).tolist()
     return RunRecord(
         id=folder.path.name,
         name=scenario.name,
@@ -71,8 +79,8 @@ def record_of(
         time_scale=scenario.time_scale,
         client_timeout_s=10.0,
         workers=[WorkerRecord(rank=rank, attempts=count) for rank, count in enumerate(made)],
-        versions=host_info.versions(),
-        host=host_info.host(),
+        versions=host_info.package_versions(),
+        host=host_info.describe_host(),
         command=["python", "-m", "benchmarks.report.synthetic_run"],
         t0_epoch=T0_EPOCH,
         phases=[
@@ -81,6 +89,6 @@ def record_of(
             PhaseRecord(name="clear", start_s=end_s, end_s=max(ended_s, deadline_s)),
         ],
         faults=[FaultRecord(name="brownout", kind="capacity", start_s=start_s, end_s=end_s)],
-        ended=Ended(how="deadline", at_s=max(ended_s, deadline_s)),
-        stock=StockRecord(),
+        ended=RunEnd(how="deadline", at_s=max(ended_s, deadline_s)),
+        stock=StoreReadRecord(),
     )

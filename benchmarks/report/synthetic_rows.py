@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.base.model import DELIVERED, OUTCOMES, Outcome
-from harness.run_folder.journal import GaveUp
+from harness.run_folder.journal import GiveUpReason
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     FloatArray = npt.NDArray[np.float64]
     IntArray = npt.NDArray[np.int64]
 
-PAGES_EACH = 3
-MOST_TRIES = 12
-BROWNOUT = (0.28, 0.42)
+PAGES_PER_STATION = 3
+MAX_ATTEMPTS = 12
+BROWNOUT_RATIOS = (0.28, 0.42)
 """Share of the time to the deadline."""
 _FAILURES = {
     Outcome.UNAVAILABLE: 0.70, Outcome.TIMEOUT_RESPONSE: 0.19, Outcome.THROTTLED: 0.06, Outcome.RESET: 0.03,
@@ -27,7 +27,7 @@ _FAILURES = {
 
 
 @dataclass(frozen=True)
-class Tried:
+class SyntheticAttempts:
     """Attempts in no order. Shapes (attempts,); of `gave_up` (pages given up,)."""
 
     page: IntArray
@@ -42,47 +42,51 @@ class Tried:
     gave_up_reason: IntArray
 
 
-def evening(station_due_s: FloatArray, deadline_s: float, rng: np.random.Generator) -> Tried:
+def make_attempts(station_due_s: FloatArray, deadline_s: float, rng: np.random.Generator) -> SyntheticAttempts:
     """Every attempt of stations that turn up then: page after page, each tried until it is through or given up."""
     rounds: list[tuple[npt.NDArray[np.generic], ...]] = []
     given_up: list[tuple[npt.NDArray[np.generic], ...]] = []
     station, due_s = np.arange(len(station_due_s)), station_due_s.copy()
-    for number in range(PAGES_EACH):
+    for number in range(PAGES_PER_STATION):
         through_s = np.full(len(station_due_s), np.nan)
         trying, now_s = station, due_s[station]
-        for attempt in range(1, MOST_TRIES + 1):
+        for attempt in range(1, MAX_ATTEMPTS + 1):
             late = now_s >= deadline_s
-            given_up.append(_give_up(trying[late], number, attempt - 1, deadline_s, GaveUp.DEADLINE))
+            given_up.append(_give_up(trying[late], number, attempt - 1, deadline_s, GiveUpReason.DEADLINE))
             trying, now_s = trying[~late], now_s[~late]
-            sent_s, done_s, outcome = _tried(now_s, deadline_s, rng)
-            page = trying * PAGES_EACH + number
+            sent_s, done_s, outcome = _attempt_round(now_s, deadline_s, rng)
+            page = trying * PAGES_PER_STATION + number
             rounds.append((page, np.full(len(page), attempt), now_s, sent_s, done_s, outcome))
             through = np.isin(outcome, [OUTCOMES.index(one) for one in DELIVERED])
             through_s[trying[through]] = done_s[through]
             trying, now_s = trying[~through], done_s[~through]
             now_s = now_s + rng.uniform(0.0, min(30.0, 2.0 ** (attempt - 1)), len(now_s))
         at_s = float(now_s.max(initial=0.0))
-        given_up.append(_give_up(trying, number, MOST_TRIES, min(at_s, deadline_s), GaveUp.ATTEMPTS_USED_UP))
+        given_up.append(_give_up(trying, number, MAX_ATTEMPTS, min(at_s, deadline_s), GiveUpReason.ATTEMPTS_USED_UP))
         station = np.flatnonzero(np.isfinite(through_s))
         due_s = through_s
     columns = [np.concatenate(column) for column in zip(*rounds, strict=True)]
-    return Tried(*columns, *(np.concatenate(column) for column in zip(*given_up, strict=True)))
+    return SyntheticAttempts(*columns, *(np.concatenate(column) for column in zip(*given_up, strict=True)))
 
 
 def _give_up(
-    station: IntArray, number: int, attempts: int, at_s: float, reason: GaveUp
+    station: IntArray, number: int, attempts: int, at_s: float, reason: GiveUpReason
 ) -> tuple[npt.NDArray[np.generic], ...]:
     count = len(station)
     return (
-        station * PAGES_EACH + number, np.full(count, at_s), np.full(count, attempts), np.full(count, int(reason)),
+        station * PAGES_PER_STATION + number, np.full(count, at_s), np.full(count, attempts), np.full(count, int(reason)),
     )  # fmt: skip
 
 
-def _tried(due_s: FloatArray, deadline_s: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray, IntArray]:
+def _attempt_round(
+    due_s: FloatArray, deadline_s: float, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray, IntArray]:
     """When attempts were sent and done, and how they ended."""
     count, share = len(due_s), due_s / deadline_s
     fails = np.select(
-        [share < 0.03, (share >= BROWNOUT[0]) & (share < BROWNOUT[1]), share < 0.55], [0.15, 0.93, 0.80], 0.4
+        [share < 0.03, (share >= BROWNOUT_RATIOS[0]) & (share < BROWNOUT_RATIOS[1]), share < 0.55],
+        [0.15, 0.93, 0.80],
+        0.4,
     )
     sent_s = due_s + rng.exponential(3e-4, count)
     kinds = list(_FAILURES)

@@ -13,14 +13,14 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from benchmarks.soak.slopes import WARM_UP_RATIO, Slope, slope_of
+from benchmarks.soak.slopes import WARM_UP_RATIO, Slope, fit_slope
 from harness.measure import process_monitor
 from harness.run_folder.layout import RunFolder
 
 SCENARIO = Path(__file__).with_name("soak.toml")
 STATIONS_PER_S = 5
-SHORTEST_S = 60
-FEWEST_SAMPLES = 20
+MIN_DURATION_S = 60
+MIN_SAMPLES = 20
 MEMORY_FLOOR_BYTES = 1e6
 """Of any process: allocators keep pages. Over ten minutes that is 8 MB an hour; the harness itself was seen to take 2 to 3."""
 SESSION_BYTES = 2_000.0
@@ -28,7 +28,7 @@ SESSION_BYTES = 2_000.0
 STORE_CACHE_BYTES = 2_048_000.0
 """SQLite's page cache (its default, 2,000 KiB) fills with the first few thousand pages and is then full."""
 DESCRIPTORS_FLOOR = 2.0
-say = functools.partial(print, flush=True)
+log = functools.partial(print, flush=True)
 Samples = dict[str, list[tuple[float, float, float]]]
 """Process -> (seconds, resident bytes, descriptors) a sample."""
 
@@ -39,29 +39,29 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=600)
     parser.add_argument("--out", type=Path, default=Path("runs") / f"soak-{int(time.time())}")
     options = parser.parse_args()
-    if options.seconds < SHORTEST_S:
-        parser.error(f"--seconds {options.seconds} should be at least {SHORTEST_S}: less tells no slope from noise")
+    if options.seconds < MIN_DURATION_S:
+        parser.error(f"--seconds {options.seconds} should be at least {MIN_DURATION_S}: less tells no slope from noise")
     folder: Path = options.out.absolute()
     command = [sys.executable, "-m", "harness", "run", str(SCENARIO), "--out", str(folder), "--workers", "2"]
     length = {"deadline": f"{options.seconds + 10}s", "arrivals.over": f"{options.seconds}s"}
     sets = {**length, "stations.count": str(options.seconds * STATIONS_PER_S)}
     code = subprocess.call([*command, *(part for key, value in sets.items() for part in ("--set", f"{key}={value}"))])
-    samples = samples_of(RunFolder(folder))
-    problems = [*objections(folder, code), *judged(samples, options.seconds * STATIONS_PER_S)]
+    samples = read_samples(RunFolder(folder))
+    problems = [*verdict_problems(folder, code), *find_growth(samples, options.seconds * STATIONS_PER_S)]
     (folder / "soak.json").write_text(json.dumps({"samples": samples, "problems": problems}), "utf-8")
-    draw(samples).savefig(folder / "soak.png", dpi=120)
-    say(f"Chart: {folder / 'soak.png'}")
-    say(
+    draw_samples(samples).savefig(folder / "soak.png", dpi=120)
+    log(f"Chart: {folder / 'soak.png'}")
+    log(
         "\n".join(problems)
         or f"Flat: memory and descriptors of {len(samples)} processes over {options.seconds} s; nothing lost."
     )
     return 1 if problems else 0
 
 
-def samples_of(folder: RunFolder) -> Samples:
+def read_samples(folder: RunFolder) -> Samples:
     """What the run saw of its processes, from T0 until the server's stock is read: memory rises once then."""
     samples: Samples = {}
-    for one in process_monitor.read(folder.processes):
+    for one in process_monitor.read_samples(folder.processes):
         samples.setdefault(one.process, []).append((one.t_s, float(one.resident_bytes), float(one.descriptors)))
     return samples
 
@@ -76,32 +76,32 @@ def memory_floor(name: str, stations: float) -> float:
     return MEMORY_FLOOR_BYTES + kept
 
 
-def judged(samples: Samples, stations: float) -> list[str]:
+def find_growth(samples: Samples, stations: float) -> list[str]:
     """What grew, in words; prints a line for each process. `stations` turned up, evenly, in the whole time."""
     problems = [] if samples else ["no process was seen"]
     for name, rows in samples.items():
         times, memory, descriptors = (list(column) for column in zip(*rows, strict=True))
-        if len(times) < FEWEST_SAMPLES:
+        if len(times) < MIN_SAMPLES:
             problems.append(f"{name} was seen {len(times)} times: too few to tell whether it grows")
             continue
         floor = memory_floor(name, stations * (1 - WARM_UP_RATIO))
         for what, values, least, unit in (("memory", memory, floor, 1e6), ("descriptors", descriptors, DESCRIPTORS_FLOOR, 1.0)):  # fmt: skip
-            slope = slope_of(times, values, least)
-            line = _said(name, what, slope, unit)
-            say(line)
+            slope = fit_slope(times, values, least)
+            line = _format_slope(name, what, slope, unit)
+            log(line)
             if not slope.is_flat:
                 problems.append(f"grows: {line}")
     return problems
 
 
-def objections(folder: Path, code: int) -> list[str]:
+def verdict_problems(folder: Path, code: int) -> list[str]:
     """What the run's own verdict has against it: a page that was lost or not delivered, a measurement that is invalid."""
     try:
         verdict, summary = (json.loads((folder / name).read_text("utf-8")) for name in ("verdict.json", "summary.json"))
     except (OSError, ValueError) as error:
         return [f"the run ended with exit code {code} and without a verdict: {error}"]
     pages = summary["pages"]
-    say(
+    log(
         f"pages: {pages['delivered']:,} of {pages['planned']:,} delivered; safety {verdict['safety']}; "
         f"verdict {verdict['verdict']}, exit code {code}"
     )
@@ -115,7 +115,7 @@ def objections(folder: Path, code: int) -> list[str]:
     return problems
 
 
-def draw(samples: Samples) -> Figure:
+def draw_samples(samples: Samples) -> Figure:
     """Memory and descriptors of every process over time."""
     mpl.use("Agg")
     figure = Figure(figsize=(10, 6), layout="constrained")
@@ -133,7 +133,7 @@ def draw(samples: Samples) -> Figure:
     return figure
 
 
-def _said(name: str, what: str, slope: Slope, unit: float) -> str:
+def _format_slope(name: str, what: str, slope: Slope, unit: float) -> str:
     return (
         f"{name} {what}: {slope.rise / unit:+.2f} over the time looked at (allowed {slope.allowed / unit:.2f}), "
         f"{slope.per_s * 3600 / unit:+.2f} an hour"

@@ -28,7 +28,7 @@ class Slope:
         return self.rise <= self.allowed
 
 
-def slope_of(t_s: Sequence[float], values: Sequence[float], floor: float) -> Slope:
+def fit_slope(t_s: Sequence[float], values: Sequence[float], floor: float) -> Slope:
     """The median of the slopes between all pairs of samples (Sen 1968): a third of them may be outliers.
 
     `floor` is a rise that is never held against anything, in the values' unit. Raises ValueError below ten samples.

@@ -10,10 +10,10 @@ from pydantic import BaseModel
 from docs._generate.markdown import NOTICE, markdown, sentence, table
 from docs._generate.value_text import default
 from harness.scenario import scenario, target
-from harness.scenario.arrivals import ArrivalsConfig, Burst
+from harness.scenario.arrivals import ArrivalsConfig, BurstOptions
 from harness.scenario.experiment import Experiment, Variant
-from harness.scenario.link import Link, Outages, Quality
-from harness.scenario.protocol import Tls, Tus
+from harness.scenario.link import Link, LinkQuality, Outages
+from harness.scenario.protocol import TlsOptions, TusOptions
 from harness.scenario.retry import NoRetry, RetryConfig
 from mock_server.faults.abort import WeightedStatus
 from mock_server.faults.base import Fault, Match
@@ -41,13 +41,13 @@ def scenario_keys() -> str:
     """Every key of a scenario that has no page of its own."""
     sections: list[tuple[str, type[BaseModel], str]] = [
         ("Top level", scenario.Scenario, ""),
-        ("[stations]", scenario.Stations, "stations."),
-        ("[photos]", scenario.Photos, "photos."),
-        ("[client]", scenario.Client, "client."),
-        ("[client.tus]", Tus, "client.tus."),
-        ("[client.tls]", Tls, "client.tls."),
+        ("[stations]", scenario.StationOptions, "stations."),
+        ("[photos]", scenario.PhotoOptions, "photos."),
+        ("[client]", scenario.ClientOptions, "client."),
+        ("[client.tus]", TusOptions, "client.tus."),
+        ("[client.tls]", TlsOptions, "client.tls."),
         ("[client.link]", Link, "client.link."),
-        ("[client.link.poor]", Quality, "client.link.poor."),
+        ("[client.link.poor]", LinkQuality, "client.link.poor."),
         ("[client.link.outages]", Outages, "client.link.outages."),
         ("[audit]", scenario.AuditOptions, "audit."),
         ("[[thresholds]]", scenario.Threshold, ""),
@@ -69,7 +69,7 @@ def arrivals() -> str:
         f"## {_tag(kind, 'kind')}\n\n{sentence(kind)}\n\n{table(kind, 'arrivals.', without=['kind'])}"
         for kind in _kinds(ArrivalsConfig)
     ]
-    parts.append(_section("[arrivals.burst]", Burst, "arrivals.burst."))
+    parts.append(_section("[arrivals.burst]", BurstOptions, "arrivals.burst."))
     return "\n".join(parts)
 
 
@@ -131,20 +131,20 @@ def target_keys() -> str:
         )
     ]
     parts.append(_section("[target]", target.TargetApi, "target."))
-    parts.append(_section("[[target.parts]]", target.Part, ""))
-    parts.append(_section("[target.login]", target.Login, "target.login."))
+    parts.append(_section("[[target.parts]]", target.MultipartPart, ""))
+    parts.append(_section("[target.login]", target.LoginRequest, "target.login."))
     parts.append(_meanings())
     for kind in _kinds(target.Stored):
         keys = table(kind, "target.stored.", without=["kind"]) if len(kind.model_fields) > 1 else ""
         parts.append(f"## [target.stored], kind {_tag(kind, 'kind')}\n\n{sentence(kind)}\n\n{keys}")
-    parts.append(_section("[[target.metrics]]", target.Metrics, ""))
+    parts.append(_section("[[target.metrics]]", target.MetricsEndpoint, ""))
     return "\n".join(parts)
 
 
 def _meanings() -> str:
-    told = f"{sentence(target.Meanings)} What each stands for: [outcomes](../explanation/measuring.md#outcomes)."
-    keys = target.Meanings.model_fields
-    rows = [[f"`target.statuses.{key}`", default(target.Meanings, key) or "none"] for key in keys]
+    told = f"{sentence(target.StatusMeanings)} What each stands for: [outcomes](../explanation/measuring.md#outcomes)."
+    keys = target.StatusMeanings.model_fields
+    rows = [[f"`target.statuses.{key}`", default(target.StatusMeanings, key) or "none"] for key in keys]
     return f"## [target.statuses]\n\n{told}\n\n{markdown(['list of statuses', 'default'], rows)}"
 
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.analysis.journal_reader import Journals, journals
-from harness.base.errors import BrokenRunError, StarvedError
+from harness.analysis.journal_reader import JournalReader, journal_files
+from harness.base.errors import OutOfResourcesError, RunFolderError
 from harness.base.model import OUTCOMES, Outcome
-from harness.run_folder.journal import Kind
+from harness.run_folder.journal import RecordKind
 from harness.run_folder.layout import PhaseRecord, RunFolder, RunRecord
-from harness.run_folder.parquet import ZSTD, copy_to, database, fetch, made_from, texts
-from harness.run_folder.tables import must_exist
+from harness.run_folder.parquet import COMPRESSION, database, fetch_columns, read_made_from, sql_list, write_parquet
+from harness.run_folder.tables import require_file
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     FloatArray = npt.NDArray[np.float64]
     IntArray = npt.NDArray[np.int64]
 
-CLEAR = "clear"
+CLEAR_PHASE = "clear"
 """Name of the phase in which no fault is active."""
-ROWS_AT_ONCE = 1_000_000
+ROWS_PER_PART = 1_000_000
 """Attempts sorted and written at once: what a slice needs of memory, a run of any length needs."""
-ROWS_FOR_TWO = 200_000
+PARALLEL_FROM_ROWS = 200_000
 """From so many attempts on two slices at a time, of the same size: below that there is nothing to gain."""
 
 _TIMES = ("due_s", "sent_s", "connected_s", "body_sent_s", "first_byte_s", "done_s")
@@ -55,32 +55,32 @@ def write_attempts(folder: RunFolder) -> int:
     where run.json or plan.parquet is missing, or the journal names a page or an outcome that there is not.
     """
     record = folder.read_run()
-    must_exist(folder.plan)
+    require_file(folder.plan)
     stamp = _stamp(folder, record)
-    written = Journals(folder.journal)
+    written = JournalReader(folder.journal)
     where, greatest = written.attempts()
     with database() as connection:
-        pages = int(fetch(connection, "SELECT count(*) AS pages FROM read_parquet(?)", folder.plan)["pages"][0])
+        pages = int(fetch_columns(connection, "SELECT count(*) AS pages FROM read_parquet(?)", folder.plan)["pages"][0])
     if greatest >= pages:
         message = f"{folder.journal} names page {greatest}, but the plan has {pages} pages"
-        raise BrokenRunError(message)
-    pairs = -(-len(where) // (2 * ROWS_AT_ONCE))
-    if len(where) < ROWS_FOR_TWO:
+        raise RunFolderError(message)
+    pairs = -(-len(where) // (2 * ROWS_PER_PART))
+    if len(where) < PARALLEL_FROM_ROWS:
         _write(folder, record, written, where, folder.attempts, stamp)
     else:
         _write_in_parts(folder, record, written, np.array_split(where, 2 * pairs), stamp)
     return len(where)
 
 
-def up_to_date(folder: RunFolder, record: RunRecord) -> bool:
+def is_up_to_date(folder: RunFolder, record: RunRecord) -> bool:
     """Whether attempts.parquet is what `write_attempts` would make; true where there is nothing to make it from."""
-    if not journals(folder.journal):
+    if not journal_files(folder.journal):
         return folder.attempts.exists()
-    return made_from(folder.attempts) == _stamp(folder, record)
+    return read_made_from(folder.attempts) == _stamp(folder, record)
 
 
 def _write_in_parts(
-    folder: RunFolder, record: RunRecord, written: Journals, slices: Sequence[IntArray], stamp: str
+    folder: RunFolder, record: RunRecord, written: JournalReader, slices: Sequence[IntArray], stamp: str
 ) -> None:
     """Slice after slice, two at a time, then all of them into one file."""
     try:
@@ -94,36 +94,36 @@ def _write_in_parts(
                 for part_written in writing:
                     part_written.result()
             with database() as connection:
-                listed = texts(str(part) for part in parts)
-                copy_to(connection, f"SELECT * FROM read_parquet({listed})", folder.attempts, made_from=stamp)  # noqa: S608 - quoted
+                listed = sql_list(str(part) for part in parts)
+                write_parquet(connection, f"SELECT * FROM read_parquet({listed})", folder.attempts, made_from=stamp)  # noqa: S608 - quoted
     except OSError as error:
         message = f"{folder.attempts} can't be written: {error}"
-        raise StarvedError(message) from None
+        raise OutOfResourcesError(message) from None
 
 
 def _write(
-    folder: RunFolder, record: RunRecord, written: Journals, where: IntArray, into: Path, made_from: str = "",
-    compression: str = ZSTD,
+    folder: RunFolder, record: RunRecord, written: JournalReader, where: IntArray, into: Path, made_from: str = "",
+    compression: str = COMPRESSION,
 ) -> None:  # fmt: skip
     """Write the attempts whose records stand there."""
     rows = _columns(*written.take(where))
-    phases = [phase.name for phase in record.phases] or [CLEAR]
+    phases = [phase.name for phase in record.phases] or [CLEAR_PHASE]
     rows["phase"] = _phases_at(rows["due_s"], record.phases) + 1
-    query = _ROWS.format(phases=texts(phases), outcomes=texts(OUTCOMES), plan=texts([str(folder.plan)]))
+    query = _ROWS.format(phases=sql_list(phases), outcomes=sql_list(OUTCOMES), plan=sql_list([str(folder.plan)]))
     with database(journal=rows) as connection:
-        copy_to(connection, query, into, made_from=made_from, compression=compression)
+        write_parquet(connection, query, into, made_from=made_from, compression=compression)
 
 
 def _stamp(folder: RunFolder, record: RunRecord) -> str:
     """What attempts.parquet depends on: how far the journals reach (they only grow), the plan, and the phases."""
-    sizes = [f"{path.name} {path.stat().st_size}" for path in [*journals(folder.journal), folder.plan]]
+    sizes = [f"{path.name} {path.stat().st_size}" for path in [*journal_files(folder.journal), folder.plan]]
     phases = [f"{phase.name} {phase.start_s} {phase.end_s}" for phase in record.phases]
     return "; ".join([*sizes, *phases])
 
 
 def _columns(records: npt.NDArray[np.void], worker: npt.NDArray[np.int32]) -> dict[str, Column]:
     """Records as columns for the query: texts as numbers from 1, what is not known masked or NaN."""
-    unfinished = records["kind"] == Kind.BEGIN
+    unfinished = records["kind"] == RecordKind.BEGIN
     columns: dict[str, Column] = {
         "row_number": np.arange(len(records)),
         "page": records["page"].astype(np.int64),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     FloatArray = npt.NDArray[np.float64]
 
-_LONGER = 2.0
+_LENGTH_FACTOR = 2.0
 """Times the length that makes the variance's squared error least: intervals want longer blocks, which err less on the side
 of claiming too much; for the certainty that fewer blocks lack, Student's t makes up."""
 
@@ -41,7 +41,7 @@ def block_length(series: FloatArray) -> float:
     longest = min(3 * math.sqrt(n), n / 3)
     if s <= 0:
         return max(1.0, min(longest, n / 8))  # neighbours make up for each other, which only long blocks show
-    return max(1.0, min(longest, _LONGER * float(np.cbrt(g * g / (s * s) * n))))
+    return max(1.0, min(longest, _LENGTH_FACTOR * float(np.cbrt(g * g / (s * s) * n))))
 
 
 def _last_before_quiet(significant: npt.NDArray[np.bool_], quiet: int) -> int:

@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     IntArray = npt.NDArray[np.int64]
 
 REPLICATES = 2_000
-MOST_BLOCKS = 100
+MAX_BLOCKS = 100
 """More blocks than this add time and no certainty."""
-FEWEST_UNITS = 20
+MIN_UNITS = 20
 """Below so many stations a pair of runs has no interval."""
-_GRID = 512
+_GRID_POINTS = 512
 """Values among which a resampled percentile is looked for; all of them in a smaller sample."""
-_LAST = (20, 10)
+_LAST_STATIONS = (20, 10)
 """A run may end with any of its last 20 stations, or the last tenth where that is more."""
 _NORMAL_975 = 1.959963984540054
-_MOST_NEEDED = 10_000
+_MAX_BLOCKS_NEEDED = 10_000
 """Blocks: nobody makes a run as large as would take more."""
 
 
@@ -59,7 +59,7 @@ class Statistic(Protocol):
 
 
 @dataclass(frozen=True)
-class Ratio:
+class RatioStatistic:
     """Sum of one thing ÷ sum of another: attempts a page, completed stations of all. Shapes (units,)."""
 
     above: FloatArray
@@ -91,7 +91,7 @@ class Ratio:
 
 
 @dataclass(frozen=True)
-class Rate:
+class RateStatistic:
     """Things a second until the run's last end: pages delivered by each station ÷ how long the run went on.
 
     What is chance in it is which pages came through, and when the last station was done: a replicate ends with another
@@ -124,7 +124,7 @@ class Rate:
         share = (weights @ np.bincount(block, self.amount, minlength=blocks)) / (
             weights @ np.bincount(block, minlength=blocks)
         )
-        last = self.took_s[-min(self.units, max(_LAST[0], self.units // _LAST[1])) :]
+        last = self.took_s[-min(self.units, max(_LAST_STATIONS[0], self.units // _LAST_STATIONS[1])) :]
         known = np.where(np.isfinite(last), last, np.nan)
         shift = np.nan_to_num(known - np.nanmean(known)) if np.isfinite(known).any() else np.zeros(len(last))
         over_s = self.over_s + shift[np.arange(len(weights)) % len(shift)]
@@ -133,7 +133,7 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Quantile:
+class QuantileStatistic:
     """A percentile by nearest rank, of rows that belong to units. Shapes (rows,); values may be +infinity."""
 
     values: FloatArray
@@ -171,8 +171,8 @@ class Quantile:
     def _grid(self) -> FloatArray:
         """Finite values, rising, the greatest one included; in a large sample the closer, the nearer the percentile."""
         finite = self._rising[np.isfinite(self._rising)]
-        if len(finite) > _GRID:
-            odds = math.log(self.quantile / (1 - self.quantile)) + np.linspace(-3.0, 3.0, _GRID)
+        if len(finite) > _GRID_POINTS:
+            odds = math.log(self.quantile / (1 - self.quantile)) + np.linspace(-3.0, 3.0, _GRID_POINTS)
             ranks = np.ceil(len(self._rising) / (1 + np.exp(-odds))).astype(np.int64) - 1
             mine = math.ceil(self.quantile * len(self._rising)) - 1
             ranks = np.append(ranks, [mine, len(finite) - 1])
@@ -181,7 +181,7 @@ class Quantile:
 
 
 @dataclass(frozen=True, slots=True)
-class Spreading:
+class BootstrapResult:
     """The change that one pair of runs shows, on the log scale, and the same in every replicate."""
 
     log_ratio: float
@@ -212,7 +212,7 @@ class Spreading:
         distance = max(self._distances)
         if not math.isfinite(self.log_ratio) or not math.isfinite(distance):
             return None
-        for blocks in range(self.blocks, _MOST_NEEDED):
+        for blocks in range(self.blocks, _MAX_BLOCKS_NEEDED):
             if distance * math.sqrt(self.blocks / blocks) * self._widened(blocks, alpha) <= furthest:
                 return math.ceil(blocks * self.block_units)
         return None
@@ -233,24 +233,26 @@ class Spreading:
         return student_t(blocks - 1, 1 - alpha / 2) / _NORMAL_975 * math.sqrt(blocks / (blocks - 1))
 
 
-def resample(base: Statistic, run: Statistic, *, paired: bool, rng: np.random.Generator) -> Spreading | None:
+def bootstrap_change(
+    base: Statistic, run: Statistic, *, paired: bool, rng: np.random.Generator
+) -> BootstrapResult | None:
     """The change from base to run with its bootstrap; None where there are too few units to draw from.
 
     `paired`: both have the same units in the same order, and each replicate draws the same blocks of both.
     """
-    if min(base.units, run.units) < FEWEST_UNITS:
+    if min(base.units, run.units) < MIN_UNITS:
         return None
     length = block_length(run.influence() - base.influence()) if paired else max(map(_own_length, (base, run)))
     sides = []
     weights: FloatArray | None = None
     for side in (base, run):
-        blocks = max(2, min(MOST_BLOCKS, math.floor(side.units / length)))
+        blocks = max(2, min(MAX_BLOCKS, math.floor(side.units / length)))
         if weights is None or not paired:
             weights = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=REPLICATES).astype(np.float64)
         sides.append((side.resampled(np.arange(side.units) * blocks // side.units, weights), blocks))
     (before, first), (after, second) = sides
     fewest = min(first, second)
-    return Spreading(log_ratio(base.value(), run.value()), log_ratios(before, after), fewest, base.units / first)
+    return BootstrapResult(log_ratio(base.value(), run.value()), log_ratios(before, after), fewest, base.units / first)
 
 
 def log_ratio(base: float, run: float) -> float:

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.analysis.chart_types import Line, StationEvening, TimeSpent, Tries
+from harness.analysis.chart_types import AttemptsPerPage, ChartLine, StationProgress, TimeBreakdown
 from harness.analysis.counts import kelurahan_names
 from harness.analysis.rows import Rows
 from harness.base.model import DELIVERED, Outcome
 from harness.run_folder.layout import RunFolder
-from harness.run_folder.parquet import database, fetch
+from harness.run_folder.parquet import database, fetch_columns
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     IntArray = npt.NDArray[np.int64]
 
-MOST_BINS = 120
-PARTS = ("connect", "log in", "send", "queue", "service", "answer")
+MAX_TIME_BINS = 120
+ATTEMPT_PARTS = ("connect", "log in", "send", "queue", "service", "answer")
 """In the order in which an attempt goes through them."""
-_SPENT = """
+_TIME_BY_PART = """
     WITH delivered AS (
         SELECT floor(due_s / {step})::BIGINT AS bin, done_s - sent_s AS whole, connected_s - sent_s AS "connect",
             least(coalesce(login_s, 0), body_sent_s - connected_s) AS "log in", body_sent_s - connected_s AS sending,
@@ -39,18 +39,18 @@ _SPENT = """
 """
 
 
-def time_spent(folder: RunFolder, rows: Rows) -> TimeSpent:
+def compute_time_breakdown(folder: RunFolder, rows: Rows) -> TimeBreakdown:
     """Mean seconds that delivered attempts spent on each part, by due time; the parts add up to their service time.
 
     Queue and service (with storing) are what the server says in `Server-Timing`. The answer is what is left of the
     time after the body was sent: the way there and back, and all of it where the server says nothing.
     """
     bins = max(1, math.ceil(rows.end_s))
-    step = math.ceil(bins / MOST_BINS)
+    step = math.ceil(bins / MAX_TIME_BINS)
     outcomes = ", ".join(f"'{outcome}'" for outcome in sorted(DELIVERED))
-    query = _SPENT.format(step=step, outcomes=outcomes, warm_up=float(rows.record.warm_up_s))
+    query = _TIME_BY_PART.format(step=step, outcomes=outcomes, warm_up=float(rows.record.warm_up_s))
     with database() as connection:
-        found = fetch(connection, query, folder.attempts)
+        found = fetch_columns(connection, query, folder.attempts)
     count = math.ceil(bins / step)
     known = found["bin"].astype(np.int64)
     count = max(count, int(known.max(initial=-1)) + 1)
@@ -58,24 +58,24 @@ def time_spent(folder: RunFolder, rows: Rows) -> TimeSpent:
     attempts = np.zeros(count, dtype=np.int64)
     attempts[known] = found["attempts"]
     parts = []
-    for part in PARTS:
-        line = Line(part, t_s, np.full(count, np.nan))
+    for part in ATTEMPT_PARTS:
+        line = ChartLine(part, t_s, np.full(count, np.nan))
         line.value[known] = found[part]
         parts.append(line)
-    return TimeSpent(parts, attempts)
+    return TimeBreakdown(parts, attempts)
 
 
-def tries(rows: Rows) -> Tries:
+def count_attempts_per_page(rows: Rows) -> AttemptsPerPage:
     """How many pages took how many attempts; attempts that the strategy withheld were not made."""
     made = np.bincount(rows.attempts.page[~rows.attempts.ended_as({Outcome.WITHHELD})], minlength=rows.pages)
     most = int(made.max(initial=0)) + 1
-    return Tries(
+    return AttemptsPerPage(
         delivered=np.bincount(made[rows.delivered], minlength=most).astype(np.int64),
         not_delivered=np.bincount(made[~rows.delivered], minlength=most).astype(np.int64),
     )
 
 
-def worst_evenings(rows: Rows, undelivered: int, slowest: int) -> list[StationEvening]:
+def find_worst_stations(rows: Rows, undelivered: int, slowest: int) -> list[StationProgress]:
     """At most so many stations that missed pages, those that missed most first, then so many of those that took longest.
 
     Only stations that turned up.
@@ -92,7 +92,7 @@ def worst_evenings(rows: Rows, undelivered: int, slowest: int) -> list[StationEv
     missed = int((missing[order] > 0).sum())
     order = np.concatenate([order[: min(missed, undelivered)], order[missed : missed + slowest]])
     return [
-        StationEvening(
+        StationProgress(
             code=str(rows.stations.code[number]),
             kelurahan=names.get(str(rows.stations.code[number])[:10], str(rows.stations.code[number])[:10]),
             due_s=float(rows.stations.due_s[number]),

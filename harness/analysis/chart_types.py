@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ChartLine:
     """A named curve: `t_s` and `value` of one shape (n,); gaps are NaN."""
 
     label: str
@@ -23,21 +23,21 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
+class RateLines:
     """Pages and answers per second between scrapes, from the Prometheus scrapes of the generator, workers summed."""
 
-    offered: Line
-    goodput: Line
-    throughput: Line
-    outcomes: list[Line]
+    offered: ChartLine
+    goodput: ChartLine
+    throughput: ChartLine
+    outcomes: list[ChartLine]
     """Attempts per second, a line an outcome that occurred (labels are Outcome values), most frequent first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Responses:
+class ResponseCharts:
     """Responses over time, from the rows of answered and timed-out attempts, binned by due time."""
 
-    percentiles: list[Line]
+    percentiles: list[ChartLine]
     """p50, p95, p99 over the due time: bins of a second, joined up to 10 s where a second can't bear the percentile; NaN
     where ten can't either. So each line has its own `t_s`, the middles of its bins."""
     edges_t_s: FloatArray
@@ -49,25 +49,25 @@ class Responses:
 
 
 @dataclass(frozen=True, slots=True)
-class Completion:
+class CompletionLines:
     """Share of stations complete over time, from the rows."""
 
-    total: Line
-    planned: Line
+    total: ChartLine
+    planned: ChartLine
     """Share of stations whose time had come."""
-    kelurahan: list[Line]
+    kelurahan: list[ChartLine]
 
 
 @dataclass(frozen=True, slots=True)
 class ServerHealth:
     """The server's own view, from its scrapes; empty lines where it publishes no such series."""
 
-    queue_depth: Line
-    workers_busy: Line
-    active_requests: Line
-    shed: Line
+    queue_depth: ChartLine
+    workers_busy: ChartLine
+    active_requests: ChartLine
+    shed: ChartLine
     """Refusals per second."""
-    wasted: Line
+    wasted: ChartLine
     """Units of wasted work per second."""
 
 
@@ -75,13 +75,13 @@ class ServerHealth:
 class GeneratorHealth:
     """The generator's own health: lateness from the rows, the rest from its scrapes, a line a worker."""
 
-    lateness: list[Line]
-    """p50, p99 (bins as in `Responses.percentiles`) and max (a bin a second) over the due time, in seconds."""
-    cpu: list[Line]
+    lateness: list[ChartLine]
+    """p50, p99 (bins as in `ResponseCharts.percentiles`) and max (a bin a second) over the due time, in seconds."""
+    cpu: list[ChartLine]
     """Share of one core, a line a worker."""
-    memory: list[Line]
+    memory: list[ChartLine]
     """Resident bytes, a line a worker."""
-    in_flight: Line
+    in_flight: ChartLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +101,17 @@ class ProcessHealth:
 
 
 @dataclass(frozen=True, slots=True)
-class TimeSpent:
+class TimeBreakdown:
     """Where the time of delivered attempts went, by due time."""
 
-    parts: list[Line]
+    parts: list[ChartLine]
     """Mean seconds of an attempt, in the order of the attempt: connect, log in, send, queue, service, answer."""
     attempts: IntArray
     """How many attempts each mean stands for. Shape of each part's."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tries:
+class AttemptsPerPage:
     """Pages by the number of attempts made: index 0 is none. Both of one shape."""
 
     delivered: IntArray
@@ -119,7 +119,7 @@ class Tries:
 
 
 @dataclass(frozen=True, slots=True)
-class StationEvening:
+class StationProgress:
     """How one station fared."""
 
     code: str
@@ -133,7 +133,7 @@ class StationEvening:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class FaultWindow:
     """A fault's interval, to shade and name."""
 
     label: str
@@ -142,21 +142,21 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class ChartData:
     """Everything that the charts of one run draw."""
 
-    rates: Rates
-    responses: Responses
-    completion: Completion
+    rates: RateLines
+    responses: ResponseCharts
+    completion: CompletionLines
     server: ServerHealth
     generator: GeneratorHealth
-    windows: list[Window]
+    windows: list[FaultWindow]
     deadline_s: float
     end_s: float
     time_scale: float
-    time_spent: TimeSpent | None = None
-    tries: Tries | None = None
-    worst: list[StationEvening] = field(default_factory=list)
+    time_spent: TimeBreakdown | None = None
+    tries: AttemptsPerPage | None = None
+    worst: list[StationProgress] = field(default_factory=list)
     """Stations that missed pages, then those that took longest; not all of them."""
     processes: list[ProcessHealth] = field(default_factory=list)
     """Every process of the run on the master's machine; empty where nobody looked."""

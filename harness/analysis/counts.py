@@ -10,8 +10,8 @@ from harness.analysis.rows import Rows
 from harness.analysis.summary import Attempts, KelurahanFigures, Pages, Rates, Stations
 from harness.base.errors import ConfigurationError
 from harness.base.model import ANSWERED, OUTCOMES, Outcome
-from harness.plan.regions import load_names
-from harness.run_folder.journal import GaveUp
+from harness.plan.regions import load_kelurahan_names
+from harness.run_folder.journal import GiveUpReason
 from harness.scenario.scenario import REGIONS
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def count_pages(rows: Rows) -> Pages:
     given_up = rows.given_up
     known = given_up.page < rows.pages
     open_still = known & ~rows.delivered[np.where(known, given_up.page, 0)]
-    reasons = {reason: int((given_up.reason[open_still] == reason).sum()) for reason in GaveUp}
+    reasons = {reason: int((given_up.reason[open_still] == reason).sum()) for reason in GiveUpReason}
     return Pages(
         planned=rows.pages,
         attempted=attempted,
@@ -64,7 +64,7 @@ def count_attempts(rows: Rows) -> Attempts:
     sent, resent = int(attempts.sent_bytes.sum()), int(attempts.resent_bytes.sum())
     return Attempts(
         total=len(attempts.page),
-        by_outcome=outcomes_among(rows, np.ones(len(attempts.page), dtype=np.bool_)),
+        by_outcome=count_outcomes(rows, np.ones(len(attempts.page), dtype=np.bool_)),
         amplification=made / attempted if attempted else None,
         resent_bytes=resent,
         sent_bytes=sent,
@@ -72,7 +72,7 @@ def count_attempts(rows: Rows) -> Attempts:
     )
 
 
-def outcomes_among(rows: Rows, chosen: BoolArray) -> dict[str, int]:
+def count_outcomes(rows: Rows, chosen: BoolArray) -> dict[str, int]:
     """How many of the chosen attempts had each outcome that occurred, most frequent first."""
     counts = np.bincount(rows.attempts.outcome[chosen], minlength=len(OUTCOMES))
     order = sorted(range(len(OUTCOMES)), key=lambda number: (-counts[number], number))
@@ -121,6 +121,6 @@ def kelurahan_names(rows: Rows) -> dict[str, str]:
     if name is None:
         return {}
     try:
-        return load_names(name)
+        return load_kelurahan_names(name)
     except (OSError, ConfigurationError):
         return {}

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.analysis.percentile import QUANTILES, interval, percentile
+from harness.analysis.percentile import QUANTILES, percentile, percentile_interval
 from harness.analysis.rows import Rows
-from harness.analysis.summary import SplitSpread, Spread
+from harness.analysis.summary import Distribution, DistributionByOutcome
 from harness.base.model import ANSWERED, OUTCOMES, TIMED_OUT
 
 if TYPE_CHECKING:
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     FloatArray = npt.NDArray[np.float64]
     IntArray = npt.NDArray[np.int64]
 
-SORTERS = 2
+SORT_THREADS = 2
 """Samples sorted side by side: numpy lets go of the interpreter while it sorts."""
-METRICS = ("response_seconds", "service_seconds", "delivery_seconds", "completion_seconds", "lateness_seconds")
+DURATION_METRICS = ("response_seconds", "service_seconds", "delivery_seconds", "completion_seconds", "lateness_seconds")
 """Names of the samples."""
 
 
 @dataclass(frozen=True)
-class Samples:
+class DurationSamples:
     """The samples of a run: seconds, sorted upwards, +infinity for what never arrived."""
 
     rows: Rows
 
     def of(self, metric: str) -> FloatArray:
-        """A sample by its name. Raises KeyError for a name that is not in `METRICS`."""
-        if metric not in METRICS:
+        """A sample by its name. Raises KeyError for a name that is not in `DURATION_METRICS`."""
+        if metric not in DURATION_METRICS:
             raise KeyError(metric)
         sample: FloatArray = getattr(self, metric.removesuffix("_seconds"))
         return sample
@@ -68,7 +68,7 @@ class Samples:
     def lateness(self) -> FloatArray:
         """All attempts that were sent: from due to just before connecting."""
         attempts = self.rows.attempts
-        return _known(attempts.sent_s[self.counted] - attempts.due_s[self.counted])
+        return _sorted_finite(attempts.sent_s[self.counted] - attempts.due_s[self.counted])
 
     @cached_property
     def delivery(self) -> FloatArray:
@@ -111,34 +111,36 @@ class Samples:
 
     def responses_of(self, attempts: BoolArray) -> FloatArray:
         """Responses of the chosen attempts, as far as they have an end."""
-        return _known(self.rows.attempts.done_s[attempts] - self.rows.attempts.due_s[attempts])
+        return _sorted_finite(self.rows.attempts.done_s[attempts] - self.rows.attempts.due_s[attempts])
 
     def services_of(self, attempts: BoolArray) -> FloatArray:
         """Service times of the chosen attempts, as far as they have an end."""
-        return _known(self.rows.attempts.done_s[attempts] - self.rows.attempts.sent_s[attempts])
+        return _sorted_finite(self.rows.attempts.done_s[attempts] - self.rows.attempts.sent_s[attempts])
 
-    def split(self, metric: str) -> SplitSpread:
+    def split(self, metric: str) -> DistributionByOutcome:
         """Response or service in figures, with every outcome whose attempts have an end beside the whole."""
         of = {"response_seconds": self.responses_of, "service_seconds": self.services_of}[metric]
         occurred = np.flatnonzero(np.bincount(self.rows.attempts.outcome, self.counted, minlength=len(OUTCOMES)))
 
-        def ended_so(number: int) -> Spread:
-            return spread(of(self.counted & (self.rows.attempts.outcome == number)))
+        def ended_so(number: int) -> Distribution:
+            return compute_distribution(of(self.counted & (self.rows.attempts.outcome == number)))
 
-        with ThreadPoolExecutor(SORTERS) as pool:
-            whole = pool.submit(lambda: spread(self.of(metric)))
+        with ThreadPoolExecutor(SORT_THREADS) as pool:
+            whole = pool.submit(lambda: compute_distribution(self.of(metric)))
             found = dict(zip(occurred.tolist(), pool.map(ended_so, occurred.tolist()), strict=True))
         by_outcome = {str(OUTCOMES[number]): one for number, one in found.items() if one.count}
-        return SplitSpread(**dict(whole.result()), by_outcome=by_outcome)
+        return DistributionByOutcome(**dict(whole.result()), by_outcome=by_outcome)
 
 
-def spread(rising: FloatArray) -> Spread:
+def compute_distribution(rising: FloatArray) -> Distribution:
     """A sample, sorted upwards, in figures: None where it can't bear a percentile or the figure is +infinity."""
     never = len(rising) - int(np.searchsorted(rising, np.inf))
     arrived = len(rising) > 0 and never == 0
     figures = {name: _finite(percentile(rising, quantile)) for name, quantile in QUANTILES.items()}
-    intervals = {name: interval(rising, quantile) for name, quantile in QUANTILES.items() if figures[name] is not None}
-    return Spread(
+    intervals = {
+        name: percentile_interval(rising, quantile) for name, quantile in QUANTILES.items() if figures[name] is not None
+    }
+    return Distribution(
         count=len(rising),
         mean=float(rising.mean()) if arrived else None,
         max=float(rising[-1]) if arrived else None,
@@ -148,7 +150,7 @@ def spread(rising: FloatArray) -> Spread:
     )
 
 
-def _known(values: FloatArray) -> FloatArray:
+def _sorted_finite(values: FloatArray) -> FloatArray:
     known: FloatArray = values[np.isfinite(values)]
     known.sort()  # in its place: a long run's sample is large
     return known

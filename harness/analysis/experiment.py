@@ -9,24 +9,24 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from harness.analysis.chart_data import series_of
+from harness.analysis.chart_data import build_chart_data
 from harness.analysis.rows import load_rows
-from harness.analysis.scraped_metrics import read_exporters
+from harness.analysis.scraped_metrics import read_run_series
 from harness.analysis.student import student_t
 from harness.analysis.summarise import load_summary
 from harness.analysis.summary import Recovery
 from harness.run_folder.layout import RunFolder
 
-COMPARED = (
+COMPARED_FIGURES = (
     "completed_by_deadline_ratio", "delivery_p50_s", "delivery_p95_s", "amplification", "resent_ratio", "wasted_work",
 )  # fmt: skip
 
 
-class _Figures(BaseModel):
+class _ExperimentModel(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class CellFigures(_Figures):
+class CellFigures(_ExperimentModel):
     """One run of the matrix in figures. None: there is no such figure (never, or nothing to count)."""
 
     variant: str
@@ -56,7 +56,7 @@ class CellFigures(_Figures):
     """Share of stations complete, a value a second."""
 
 
-class Difference(_Figures):
+class PairedDifference(_ExperimentModel):
     """A variant minus the first one, over the seeds that both have."""
 
     mean: float
@@ -66,7 +66,7 @@ class Difference(_Figures):
     seeds: int
 
 
-class VariantFigures(_Figures):
+class VariantFigures(_ExperimentModel):
     """A variant over its seeds."""
 
     name: str
@@ -74,11 +74,11 @@ class VariantFigures(_Figures):
     cells: list[CellFigures]
     mean: dict[str, float | None]
     """Mean over seeds of each compared figure; None where a seed has none."""
-    difference: dict[str, Difference | None]
+    difference: dict[str, PairedDifference | None]
     """Against the first variant, paired by seed; None where a pair lacks the figure."""
 
 
-class ExperimentFigures(_Figures):
+class ExperimentFigures(_ExperimentModel):
     """The content of experiment.json."""
 
     format: int = 1
@@ -93,12 +93,12 @@ class ExperimentFigures(_Figures):
     planned_cells: int
 
 
-def cell_figures(
+def compute_cell_figures(
     folder: RunFolder, variant: str, seed: int, at_s: Sequence[float], *, valid: bool, safety: bool | None
 ) -> CellFigures:
     """The figures of a finished run; `valid` and `safety` (None if unknown) are its verdict's."""
     summary, rows = load_summary(folder), load_rows(folder)
-    completion = series_of(rows, read_exporters(folder.scrapes)).completion.total
+    completion = build_chart_data(rows, read_run_series(folder.scrapes)).completion.total
     stations = len(rows.completed_s)
     recoveries = summary.recovery
     never = any(recovery.recovered_after_s is None for recovery in recoveries)
@@ -131,7 +131,7 @@ def _any_metastable(recoveries: Sequence[Recovery]) -> bool | None:
     return None if None in told else False
 
 
-def variant_figures(
+def compute_variant_figures(
     name: str, changed: dict[str, Any], cells: Sequence[CellFigures], first: Sequence[CellFigures]
 ) -> VariantFigures:
     """A variant's means, and its differences from the first variant's cells."""
@@ -139,8 +139,8 @@ def variant_figures(
         name=name,
         set=changed,
         cells=list(cells),
-        mean={figure: _mean([getattr(cell, figure) for cell in cells]) for figure in COMPARED},
-        difference={figure: _difference(figure, cells, first) for figure in COMPARED},
+        mean={figure: _mean([getattr(cell, figure) for cell in cells]) for figure in COMPARED_FIGURES},
+        difference={figure: _difference(figure, cells, first) for figure in COMPARED_FIGURES},
     )
 
 
@@ -149,15 +149,15 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known and len(known) == len(values) else None
 
 
-def _difference(figure: str, cells: Sequence[CellFigures], first: Sequence[CellFigures]) -> Difference | None:
+def _difference(figure: str, cells: Sequence[CellFigures], first: Sequence[CellFigures]) -> PairedDifference | None:
     base = {cell.seed: getattr(cell, figure) for cell in first}
     pairs = [(getattr(cell, figure), base[cell.seed]) for cell in cells if cell.seed in base]
     if not pairs or any(value is None for pair in pairs for value in pair):
         return None
-    return paired([float(ours - theirs) for ours, theirs in pairs])
+    return compute_paired_difference([float(ours - theirs) for ours, theirs in pairs])
 
 
-def paired(differences: Sequence[float]) -> Difference:
+def compute_paired_difference(differences: Sequence[float]) -> PairedDifference:
     """Mean of paired differences with its 95 % interval (Student's t with n - 1 degrees of freedom).
 
     >>> paired([1.0, 2.0, 3.0]).mean
@@ -166,6 +166,6 @@ def paired(differences: Sequence[float]) -> Difference:
     values = np.array(differences)
     mean = float(values.mean())
     if len(values) < 2:
-        return Difference(mean=mean, low=None, high=None, seeds=len(values))
+        return PairedDifference(mean=mean, low=None, high=None, seeds=len(values))
     half = student_t(len(values) - 1, 0.975) * float(values.std(ddof=1)) / math.sqrt(len(values))
-    return Difference(mean=mean, low=mean - half, high=mean + half, seeds=len(values))
+    return PairedDifference(mean=mean, low=mean - half, high=mean + half, seeds=len(values))

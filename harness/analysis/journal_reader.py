@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.base.errors import BrokenRunError
+from harness.base.errors import RunFolderError
 from harness.base.model import OUTCOMES
 from harness.run_folder import journal
-from harness.run_folder.journal import RECORD, GaveUp, Kind
+from harness.run_folder.journal import RECORD, GiveUpReason, RecordKind
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -24,47 +24,47 @@ if TYPE_CHECKING:
     IntArray = npt.NDArray[np.int64]
     Records = npt.NDArray[np.void]
 
-SLICE = 500_000
+RECORDS_PER_READ = 500_000
 """Records read at once."""
-_WORDS = RECORD.itemsize // 8
+_WORDS_PER_RECORD = RECORD.itemsize // 8
 """A record as plain words is copied ten times as fast as by its fields. The first is kind, outcome, status, page (1, 1, 2, 4 bytes),
 the second the attempt (4 bytes)."""
 
 
 @dataclass(frozen=True, slots=True)
-class GivenUp:
-    """Pages that will not be tried again, each once: index in the plan, when, and why (a `GaveUp`). Shape (n,)."""
+class GivenUpPages:
+    """Pages that will not be tried again, each once: index in the plan, when, and why (a `GiveUpReason`). Shape (n,)."""
 
     page: IntArray
     at_s: FloatArray
     reason: IntArray
 
 
-def journals(folder: Path) -> list[Path]:
+def journal_files(folder: Path) -> list[Path]:
     """Journal files in a folder, sorted by the worker's rank."""
     return sorted(folder.glob("worker-*.journal"))
 
 
-def read_given_up(folder: Path) -> GivenUp:
+def read_given_up(folder: Path) -> GivenUpPages:
     """What the journals in `folder` say of pages that were given up; nothing where there is no journal."""
     found = [np.empty(0, dtype=RECORD)]
-    for path in journals(folder):
-        found += [records[records["kind"] == Kind.GAVE_UP] for records in _slices(path)]
+    for path in journal_files(folder):
+        found += [records[records["kind"] == RecordKind.GAVE_UP] for records in _read_in_parts(path)]
     together = np.concatenate(found)
-    together = together[np.isin(together["status"], [int(reason) for reason in GaveUp])]
+    together = together[np.isin(together["status"], [int(reason) for reason in GiveUpReason])]
     page, first = np.unique(together["page"], return_index=True)
     chosen = together[first]
-    return GivenUp(page.astype(np.int64), chosen["done_s"].astype(np.float64), chosen["status"].astype(np.int64))
+    return GivenUpPages(page.astype(np.int64), chosen["done_s"].astype(np.float64), chosen["status"].astype(np.int64))
 
 
-class Journals:
+class JournalReader:
     """The journals of a folder as one row of records, worker after worker. Shapes (n,)."""
 
     def __init__(self, folder: Path) -> None:
         """`folder` need not have any. Raises BrokenRunError for a file whose name has no worker's rank."""
         self._folder = folder
-        self._paths = journals(folder)
-        self._ranks = [_rank(path) for path in self._paths]
+        self._paths = journal_files(folder)
+        self._ranks = [_worker_rank(path) for path in self._paths]
         sizes = [path.stat().st_size // RECORD.itemsize for path in self._paths]
         self._firsts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
 
@@ -87,14 +87,16 @@ class Journals:
 
     def take(self, where: IntArray) -> tuple[Records, npt.NDArray[np.int32]]:
         """The records that stand there, in the order given, and the rank of the worker that wrote each."""
-        taken = np.empty((len(where), _WORDS), dtype=np.uint64)
+        taken = np.empty((len(where), _WORDS_PER_RECORD), dtype=np.uint64)
         worker = np.empty(len(where), dtype=np.int32)
         for number, path in enumerate(self._paths):
             of_file = np.flatnonzero((where >= self._firsts[number]) & (where < self._firsts[number + 1]))
             places = where[of_file] - self._firsts[number]
-            for chosen in _near_each_other(places):
+            for chosen in _grouped_by_read(places):
                 first, last = int(places[chosen].min()), int(places[chosen].max())
-                read = journal.read(path, first, last - first + 1).view(np.uint64).reshape(-1, _WORDS)
+                read = (
+                    journal.read_journal(path, first, last - first + 1).view(np.uint64).reshape(-1, _WORDS_PER_RECORD)
+                )
                 taken[of_file[chosen]] = read[places[chosen] - first]
             worker[of_file] = self._ranks[number]
         return taken.reshape(-1).view(RECORD), worker
@@ -104,14 +106,14 @@ class Journals:
         keys, dues, places = [np.empty(0, dtype=np.uint64)], [np.empty(0)], [np.empty(0, dtype=np.uint32)]
         for path, first in zip(self._paths, self._firsts.tolist(), strict=False):
             seen = first
-            for records in _slices(path):
-                words = records.view(np.uint64).reshape(-1, _WORDS)
+            for records in _read_in_parts(path):
+                words = records.view(np.uint64).reshape(-1, _WORDS_PER_RECORD)
                 head, attempt = words[:, 0].copy(), words[:, 1] & np.uint64(0xFFFFFFFF)
                 kind = head & np.uint64(0xFF)
                 self._check(int(((head >> np.uint64(8)) & np.uint64(0xFF)).max(initial=0)))
-                key = head >> np.uint64(32) << np.uint64(33) | attempt << np.uint64(1) | (kind == Kind.END)
+                key = head >> np.uint64(32) << np.uint64(33) | attempt << np.uint64(1) | (kind == RecordKind.END)
                 due_s, which = records["due_s"].copy(), np.arange(seen, seen + len(records), dtype=np.uint32)
-                made = (kind == Kind.BEGIN) | (kind == Kind.END)
+                made = (kind == RecordKind.BEGIN) | (kind == RecordKind.END)
                 keys.append(key if made.all() else key[made])
                 dues.append(due_s if made.all() else due_s[made])
                 places.append(which if made.all() else which[made])
@@ -121,25 +123,25 @@ class Journals:
     def _check(self, greatest: int) -> None:
         if greatest >= len(OUTCOMES):
             message = f"{self._folder} has an outcome number {greatest} that this program doesn't know"
-            raise BrokenRunError(message)
+            raise RunFolderError(message)
 
 
-def _near_each_other(places: IntArray) -> Iterator[IntArray]:
+def _grouped_by_read(places: IntArray) -> Iterator[IntArray]:
     """The places in groups that lie in one slice of the file each: usually a few, as records are written in time's order."""
-    number = places // SLICE
+    number = places // RECORDS_PER_READ
     for one in np.unique(number):
         yield np.flatnonzero(number == one)
 
 
-def _slices(path: Path) -> Iterator[Records]:
+def _read_in_parts(path: Path) -> Iterator[Records]:
     whole = path.stat().st_size // RECORD.itemsize
-    for first in range(0, whole, SLICE):
-        yield journal.read(path, first, SLICE)
+    for first in range(0, whole, RECORDS_PER_READ):
+        yield journal.read_journal(path, first, RECORDS_PER_READ)
 
 
-def _rank(path: Path) -> int:
+def _worker_rank(path: Path) -> int:
     try:
         return int(path.stem.removeprefix("worker-"))
     except ValueError:
         message = f"{path} is no journal: its name has no worker's rank"
-        raise BrokenRunError(message) from None
+        raise RunFolderError(message) from None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class LabelRule:
+class LabelMatcher:
     """One matcher. A regular expression must match the whole value (Prometheus anchors it too).
 
     >>> LabelRule("outcome", "=~", "timeout_.*").holds("timeout_send")
@@ -36,17 +36,17 @@ class LabelRule:
         return matched != self.operator.startswith("!")
 
 
-def about(rules: Iterable[LabelRule], *labels: str) -> list[LabelRule]:
+def matchers_on(rules: Iterable[LabelMatcher], *labels: str) -> list[LabelMatcher]:
     """Those of the rules that are about one of these labels."""
     return [rule for rule in rules if rule.label in labels]
 
 
-def but(rules: Iterable[LabelRule], *labels: str) -> list[LabelRule]:
+def matchers_except(rules: Iterable[LabelMatcher], *labels: str) -> list[LabelMatcher]:
     """Those of the rules that are about another label than these."""
     return [rule for rule in rules if rule.label not in labels]
 
 
-def all_hold(rules: Sequence[LabelRule], labels: Iterable[tuple[str, str]]) -> bool:
+def all_match(rules: Sequence[LabelMatcher], labels: Iterable[tuple[str, str]]) -> bool:
     """Whether a series with these labels is chosen; a label that it lacks is empty, as in PromQL."""
     known = dict(labels)
     return all(rule.holds(known.get(rule.label, "")) for rule in rules)

@@ -12,14 +12,14 @@ from harness.base.model import ANSWERED, OUTCOMES, TIMED_OUT, Outcome
 if TYPE_CHECKING:
     from harness.analysis.rows import Rows
 
-LEAST_ATTEMPTS = 3
-LEAST_S = 1.0
+MIN_UNANSWERED_ATTEMPTS = 3
+MIN_SILENCE_S = 1.0
 """Fewer attempts, or a shorter stretch, is how any run with a failure or two can end."""
 UNANSWERED = TIMED_OUT | {Outcome.REFUSED, Outcome.RESET, Outcome.CLOSED, Outcome.MALFORMED, Outcome.TLS_FAILED}
 """The attempt is over, and no answer came. What was in flight, held back or failed on our side tells nothing."""
 
 
-def silence_of(rows: Rows) -> Silence | None:
+def find_silence(rows: Rows) -> Silence | None:
     """The silence that a run ended in; None where answers came to the end.
 
     Counts attempts that were sent after the last answer of any kind, an error included, had come: one that times out says
@@ -29,11 +29,11 @@ def silence_of(rows: Rows) -> Silence | None:
     answered = attempts.ended_as(ANSWERED)
     since_s = float(attempts.done_s[answered].max()) if answered.any() else None
     after = attempts.ended_as(UNANSWERED) & (attempts.sent_s >= (0.0 if since_s is None else since_s))
-    if int(after.sum()) < LEAST_ATTEMPTS:
+    if int(after.sum()) < MIN_UNANSWERED_ATTEMPTS:
         return None
     until_s = float(attempts.done_s[after].max())
     lasted_s = until_s - (float(attempts.sent_s[after].min()) if since_s is None else since_s)
-    if lasted_s < LEAST_S:
+    if lasted_s < MIN_SILENCE_S:
         return None
     counts = np.bincount(attempts.outcome[after], minlength=len(OUTCOMES))
     found = {str(outcome): int(count) for outcome, count in zip(OUTCOMES, counts, strict=True) if count}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.analysis.stored_match import Held, Place, read_held
+from harness.analysis.stored_match import CopyMatch, StoredCopies, load_stored_copies
 from harness.analysis.summary import AuditCounts
 from harness.base.model import Outcome
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     IntArray = npt.NDArray[np.int64]
 
 
-class Category(StrEnum):
+class PageStatus(StrEnum):
     """What became of a page, in the order of precedence: a page has the first that fits."""
 
     MISFILED = "misfiled"
@@ -55,17 +55,17 @@ class Category(StrEnum):
     """Never attempted, and not held."""
 
 
-CATEGORIES = tuple(Category)
-UNSAFE = CATEGORIES[: CATEGORIES.index(Category.OK)]
+ALL_STATUSES = tuple(PageStatus)
+UNSAFE_STATUSES = ALL_STATUSES[: ALL_STATUSES.index(PageStatus.OK)]
 """Categories that no server may bring about."""
 
 REFUSALS = frozenset({Outcome.REJECTED, Outcome.UNREADABLE, Outcome.THROTTLED})
 """A 4xx status: the server says that it has not taken the page."""
-NEVER_THERE = frozenset({Outcome.REFUSED, Outcome.TIMEOUT_CONNECT, Outcome.WITHHELD})
+NEVER_REACHED_SERVER = frozenset({Outcome.REFUSED, Outcome.TIMEOUT_CONNECT, Outcome.WITHHELD})
 """Not a byte of the page has left the client."""
 
 
-class InTime(IntEnum):
+class StoredByDeadline(IntEnum):
     """Whether a page was held by the deadline."""
 
     NO = 0
@@ -75,7 +75,7 @@ class InTime(IntEnum):
 
 
 @dataclass(frozen=True)
-class Fates:
+class PageStatuses:
     """What the client knows of each page, and what the server holds. Arrays over pages have the plan's order."""
 
     attempted: BoolArray
@@ -83,7 +83,7 @@ class Fates:
     """A final 2xx came; a 202 is none."""
     refused: BoolArray
     """Every attempt that reached the server was answered with a refusal: it must not be held."""
-    held: Held | None
+    held: StoredCopies | None
     """None where what the server holds could not be read."""
     unread: str
     """Why it could not be read, in words; else empty."""
@@ -100,43 +100,43 @@ class Fates:
     @cached_property
     def as_planned(self) -> BoolArray:
         """Pages of which a copy is held under their key, with their bytes."""
-        return self._count(self._held.place == Place.OWN) > 0
+        return self._count(self._held.place == CopyMatch.OWN) > 0
 
     @cached_property
     def category(self) -> IntArray:
-        """Number in `CATEGORIES` of each page. Raises ValueError where the store could not be read."""
+        """Number in `ALL_STATUSES` of each page. Raises ValueError where the store could not be read."""
         held = self._held
         stands = self.copies > 0
         fits = {
-            Category.MISFILED: self._count(held.place == Place.FOREIGN) > 0,
-            Category.CORRUPTED: self._count(held.place == Place.SPOILT) > 0,
-            Category.ALTERED: self._count(held.altered) > 0,
-            Category.DUPLICATED: self.copies > 1,
-            Category.RESURRECTED: stands & self.refused,
-            Category.LOST: self.acknowledged & ~stands,
-            Category.OK: self.acknowledged,
-            Category.RECOVERED: stands,
-            Category.UNDELIVERED: self.attempted,
+            PageStatus.MISFILED: self._count(held.place == CopyMatch.FOREIGN) > 0,
+            PageStatus.CORRUPTED: self._count(held.place == CopyMatch.SPOILT) > 0,
+            PageStatus.ALTERED: self._count(held.altered) > 0,
+            PageStatus.DUPLICATED: self.copies > 1,
+            PageStatus.RESURRECTED: stands & self.refused,
+            PageStatus.LOST: self.acknowledged & ~stands,
+            PageStatus.OK: self.acknowledged,
+            PageStatus.RECOVERED: stands,
+            PageStatus.UNDELIVERED: self.attempted,
         }
-        numbers = [CATEGORIES.index(category) for category in fits]
-        chosen: IntArray = np.select(list(fits.values()), numbers, CATEGORIES.index(Category.UNATTEMPTED))
+        numbers = [ALL_STATUSES.index(category) for category in fits]
+        chosen: IntArray = np.select(list(fits.values()), numbers, ALL_STATUSES.index(PageStatus.UNATTEMPTED))
         return chosen
 
     @property
-    def unseen(self) -> list[Category]:
+    def unseen(self) -> list[PageStatus]:
         """Unsafe categories of which nothing was found and nothing could be: the store doesn't tell what they need."""
-        blind = self.blind | (frozenset() if self._held.tells_readings else {Category.ALTERED})
-        found = {Category.UNEXPECTED: len(self.unexpected) > 0}
-        return [one for one in UNSAFE if one in blind and not found.get(one, len(self.pages(one)) > 0)]
+        blind = self.blind | (frozenset() if self._held.tells_readings else {PageStatus.ALTERED})
+        found = {PageStatus.UNEXPECTED: len(self.unexpected) > 0}
+        return [one for one in UNSAFE_STATUSES if one in blind and not found.get(one, len(self.pages(one)) > 0)]
 
     @property
     def unexpected(self) -> IntArray:
         """Rows of stored.parquet that belong to no planned page."""
         return np.flatnonzero(self._held.page < 0)
 
-    def pages(self, category: Category) -> IntArray:
+    def pages(self, category: PageStatus) -> IntArray:
         """Rows in the plan of the pages of a category."""
-        return np.flatnonzero(self.category == CATEGORIES.index(category))
+        return np.flatnonzero(self.category == ALL_STATUSES.index(category))
 
     @cached_property
     def counts(self) -> AuditCounts:
@@ -146,33 +146,33 @@ class Fates:
         way to the store can't see is unknown too, and not in `unsafe`.
         """
         if self.held is None:
-            unknown: dict[str, int | None] = dict.fromkeys(CATEGORIES)
+            unknown: dict[str, int | None] = dict.fromkeys(ALL_STATUSES)
             never = int((~self.attempted).sum())
-            return AuditCounts(**{**unknown, Category.UNATTEMPTED: never}, unsafe=None)
-        numbers = np.bincount(self.category, minlength=len(CATEGORIES))
-        found = {str(category): int(numbers[number]) for number, category in enumerate(CATEGORIES)}
-        found[Category.UNEXPECTED] = len(self.unexpected)
-        unsafe = sum(found[category] for category in UNSAFE)
+            return AuditCounts(**{**unknown, PageStatus.UNATTEMPTED: never}, unsafe=None)
+        numbers = np.bincount(self.category, minlength=len(ALL_STATUSES))
+        found = {str(category): int(numbers[number]) for number, category in enumerate(ALL_STATUSES)}
+        found[PageStatus.UNEXPECTED] = len(self.unexpected)
+        unsafe = sum(found[category] for category in UNSAFE_STATUSES)
         hidden: dict[str, int | None] = dict.fromkeys(self.unseen)
         return AuditCounts(**{**found, **hidden}, unsafe=unsafe)
 
     def in_time(self, acknowledged_s: FloatArray, deadline_s: float, t0_epoch: float | None) -> IntArray:
-        """Whether each page was held as planned by the deadline, as `InTime`.
+        """Whether each page was held as planned by the deadline, as `StoredByDeadline`.
 
         An acknowledgement in time tells; where there was none, the server's own clock does.
         """
         first_at = np.full(len(self.attempted), np.inf)
-        own = self._held.place == Place.OWN
+        own = self._held.place == CopyMatch.OWN
         np.fmin.at(first_at, self._held.page[own], self._held.stored_at[own])
         early = first_at - (np.nan if t0_epoch is None else t0_epoch) <= deadline_s
         told = np.isfinite(first_at) & (t0_epoch is not None)
         states = [~self.as_planned, acknowledged_s <= deadline_s, ~told, early]
-        answers = [InTime.NO, InTime.YES, InTime.UNKNOWN, InTime.YES]
-        chosen: IntArray = np.select(states, answers, InTime.NO)
+        answers = [StoredByDeadline.NO, StoredByDeadline.YES, StoredByDeadline.UNKNOWN, StoredByDeadline.YES]
+        chosen: IntArray = np.select(states, answers, StoredByDeadline.NO)
         return chosen
 
     @property
-    def _held(self) -> Held:
+    def _held(self) -> StoredCopies:
         if self.held is None:
             raise ValueError(self.unread)
         return self.held
@@ -183,15 +183,15 @@ class Fates:
         return np.bincount(pages, minlength=len(self.attempted))
 
 
-def fates_of(folder: RunFolder, rows: Rows) -> Fates:
+def load_page_statuses(folder: RunFolder, rows: Rows) -> PageStatuses:
     """What became of every page of a run."""
-    held, unread = read_held(folder, rows.record)
+    held, unread = load_stored_copies(folder, rows.record)
     blind = frozenset(rows.record.stock.unseen if rows.record.stock else ())
-    refused = refused_for_certain(rows)
-    return Fates(rows.attempted, rows.delivered, refused, held, unread, blind, journal_gaps(rows))
+    refused = find_refused_pages(rows)
+    return PageStatuses(rows.attempted, rows.delivered, refused, held, unread, blind, find_journal_gaps(rows))
 
 
-def journal_gaps(rows: Rows) -> tuple[str, ...]:
+def find_journal_gaps(rows: Rows) -> tuple[str, ...]:
     """Why there may have been attempts that the journal doesn't have; nothing where it is whole."""
     record = rows.record
     torn = (
@@ -208,17 +208,17 @@ def journal_gaps(rows: Rows) -> tuple[str, ...]:
     return tuple(gaps)
 
 
-def refused_for_certain(rows: Rows) -> BoolArray:
+def find_refused_pages(rows: Rows) -> BoolArray:
     """Pages that were refused and can't have been stored unnoticed. Shape (pages,).
 
     One attempt that ended without an answer, or with a 5xx or a 202, leaves open whether the server took the page; so does
     one that the journal may lack.
     """
-    if journal_gaps(rows):
+    if find_journal_gaps(rows):
         return np.zeros(rows.pages, dtype=np.bool_)
     attempts = rows.attempts
     said_no = attempts.ended_as(REFUSALS)
-    left_open = ~said_no & ~attempts.ended_as(NEVER_THERE)
+    left_open = ~said_no & ~attempts.ended_as(NEVER_REACHED_SERVER)
     refused = np.zeros(rows.pages, dtype=np.bool_)
     refused[attempts.page[said_no]] = True
     refused[attempts.page[left_open]] = False

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     FloatArray = npt.NDArray[np.float64]
 
-BEYOND = 10
+MIN_VALUES_BEYOND = 10
 """Values that must lie beyond a percentile for it to be quoted."""
 CONFIDENCE = 0.95
 
@@ -27,7 +27,7 @@ QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999, "
 
 
 @cache
-def needed(quantile: float) -> int:
+def min_sample_size(quantile: float) -> int:
     """How many values it takes to quote a percentile: so many that 10 lie beyond it, on its nearer side.
 
     Raises ValueError for a quantile that is not between 0 and 1.
@@ -35,12 +35,12 @@ def needed(quantile: float) -> int:
     >>> needed(0.5), needed(0.9), needed(0.99), needed(0.999)
     (20, 100, 1000, 10000)
     """
-    share = _exact(quantile)
-    return math.ceil(BEYOND / min(share, 1 - share))
+    share = _exact_fraction(quantile)
+    return math.ceil(MIN_VALUES_BEYOND / min(share, 1 - share))
 
 
 def percentile(rising: FloatArray, quantile: float) -> float | None:
-    """The percentile of values sorted upwards, or None where the sample is smaller than `needed`.
+    """The percentile of values sorted upwards, or None where the sample is smaller than `min_sample_size`.
 
     Shape (n,). May be +infinity. Nearest rank: the value at rank ⌈q·n⌉, so always one that was seen.
 
@@ -49,7 +49,7 @@ def percentile(rising: FloatArray, quantile: float) -> float | None:
     >>> percentile(np.arange(1.0, 200.0), 0.95) is None
     True
     """
-    return None if len(rising) < needed(quantile) else order_statistic(rising, quantile)
+    return None if len(rising) < min_sample_size(quantile) else order_statistic(rising, quantile)
 
 
 def order_statistic(rising: FloatArray, quantile: float) -> float:
@@ -63,19 +63,19 @@ def order_statistic(rising: FloatArray, quantile: float) -> float:
     return float(rising[_rank(len(rising), quantile)])
 
 
-def percentile_of(values: FloatArray, quantile: float) -> float | None:
+def percentile_of_unsorted(values: FloatArray, quantile: float) -> float | None:
     """As `percentile`, of values in any order: in a time proportional to their number.
 
     >>> percentile_of(np.arange(200.0, 0.0, -1.0), 0.95)
     190.0
     """
-    if len(values) < needed(quantile):
+    if len(values) < min_sample_size(quantile):
         return None
     rank = _rank(len(values), quantile)
     return float(np.partition(values, rank)[rank])
 
 
-def interval(rising: FloatArray, quantile: float) -> tuple[float | None, float | None] | None:
+def percentile_interval(rising: FloatArray, quantile: float) -> tuple[float | None, float | None] | None:
     """Bounds that hold the true percentile with at least 95 % confidence; None where the percentile is refused.
 
     With X the order statistics, X[j] to X[k] for the largest j and smallest k with
@@ -84,7 +84,7 @@ def interval(rising: FloatArray, quantile: float) -> tuple[float | None, float |
     beyond the sample or at +infinity is None.
     """
     n = len(rising)
-    if n < needed(quantile):
+    if n < min_sample_size(quantile):
         return None
     j, k = _ranks(n, quantile)
     return (
@@ -95,7 +95,7 @@ def interval(rising: FloatArray, quantile: float) -> tuple[float | None, float |
 
 def _rank(n: int, quantile: float) -> int:
     """Where the percentile stands among n values sorted upwards, from 0."""
-    return math.ceil(_exact(quantile) * n) - 1
+    return math.ceil(_exact_fraction(quantile) * n) - 1
 
 
 def _ranks(n: int, quantile: float) -> tuple[int, int]:
@@ -128,7 +128,7 @@ def _cdf(successes: npt.NDArray[np.int64], n: int, quantile: float) -> FloatArra
 
 
 @cache
-def _exact(quantile: float) -> Fraction:
+def _exact_fraction(quantile: float) -> Fraction:
     """The quantile as it was written, so that 0.9 of 100 is 90 and not 90.00000000000001."""
     share = Fraction(repr(float(quantile)))
     if not 0 < share < 1:

@@ -17,48 +17,48 @@ from harness.analysis.scraped_metrics import (
     DESCRIPTORS,
     GENERATOR_LAG,
     MEMORY,
-    SERVER,
     SERVER_LAG,
-    Exporters,
+    SERVER_TARGET,
+    RunSeries,
 )
-from harness.analysis.time_series import Curves
+from harness.analysis.time_series import TargetSeries
 from harness.measure import process_monitor
-from harness.measure.process_monitor import Sample
+from harness.measure.process_monitor import ProcessSample
 
 _SHORTEST_SPAN_S = 0.5
 """CPU over less than this is mostly the kernel's rounding (a clock tick is 10 ms)."""
 
-_TOLD_FROM_S = 1.0
+_LAG_FROM_S = 1.0
 """A loop's gauge tells of the second before the scrape: what was before T0 (planning) is no part of the run."""
 
 
-_ELSEWHERE = 0
+_REMOTE_PID = 0
 """Stands for the id of a process on another machine."""
 
 
-def processes_of(path: Path, exporters: Exporters) -> list[ProcessHealth]:
+def load_process_health(path: Path, exporters: RunSeries) -> list[ProcessHealth]:
     """A row a process, in the order in which they were first seen; then the workers that were on other machines."""
-    samples = sorted(process_monitor.read(path), key=lambda one: one.process)
+    samples = sorted(process_monitor.read_samples(path), key=lambda one: one.process)
     if not samples:
         return []
     seen = {name: list(group) for name, group in groupby(samples, key=lambda one: one.process)}
-    lags = {_name(curves): curves.greatest(GENERATOR_LAG, _TOLD_FROM_S) for curves in exporters.workers}
-    lags[SERVER] = exporters.server.greatest(SERVER_LAG, _TOLD_FROM_S)
+    lags = {_name(curves): curves.greatest(GENERATOR_LAG, _LAG_FROM_S) for curves in exporters.workers}
+    lags[SERVER_TARGET] = exporters.server.greatest(SERVER_LAG, _LAG_FROM_S)
     for curves in exporters.workers:
-        if (name := _name(curves)) not in seen and (told := _told(name, curves)):
+        if (name := _name(curves)) not in seen and (told := _exporter_samples(name, curves)):
             seen[name] = told
-    return [_health(name, seen[name], lags.get(name)) for name in sorted(seen, key=lambda name: _place(seen[name]))]
+    return [_health(name, seen[name], lags.get(name)) for name in sorted(seen, key=lambda name: _sort_key(seen[name]))]
 
 
-def _name(curves: Curves) -> str:
+def _name(curves: TargetSeries) -> str:
     return curves.target.replace("-", " ")
 
 
-def _place(samples: list[Sample]) -> tuple[bool, float]:
-    return samples[0].pid == _ELSEWHERE, samples[0].t_s
+def _sort_key(samples: list[ProcessSample]) -> tuple[bool, float]:
+    return samples[0].pid == _REMOTE_PID, samples[0].t_s
 
 
-def _told(name: str, curves: Curves) -> list[Sample]:
+def _exporter_samples(name: str, curves: TargetSeries) -> list[ProcessSample]:
     """What an exporter said of its own process, as samples; none where it never told all of it."""
     columns = [curves.total(series) for series in (CPU, MEMORY, DESCRIPTORS)]
     known = [column for column in columns if column is not None]
@@ -66,12 +66,12 @@ def _told(name: str, curves: Curves) -> list[Sample]:
         return []
     rows = np.column_stack([curves.t_s, *known])
     return [
-        Sample(float(t_s), name, _ELSEWHERE, float(cpu_s), int(memory), int(descriptors), None)
+        ProcessSample(float(t_s), name, _REMOTE_PID, float(cpu_s), int(memory), int(descriptors), None)
         for t_s, cpu_s, memory, descriptors in rows[~np.isnan(rows).any(axis=1)]
     ]
 
 
-def _health(name: str, samples: list[Sample], told_lag_s: float | None) -> ProcessHealth:
+def _health(name: str, samples: list[ProcessSample], told_lag_s: float | None) -> ProcessHealth:
     t_s, cpu_s = np.array([one.t_s for one in samples]), np.array([one.cpu_s for one in samples])
     own = [one.lag_s for one in samples if one.lag_s is not None]
     kept = [0]

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.analysis.chart_types import Line
-from harness.analysis.time_series import Curves
+from harness.analysis.chart_types import ChartLine
+from harness.analysis.time_series import TargetSeries
 
-LAST_RATIO = 0.6
+TAIL_GAP_RATIO = 0.6
 """How long after its last scrape, as a share of the longest gap, a target counts as having counted nothing more."""
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     FloatArray = npt.NDArray[np.float64]
 
 
-def rate_line(targets: list[Curves], name: str, label: str, *, only: tuple[str, Collection[str]] | None = None) -> Line:
+def rate_line(
+    targets: list[TargetSeries], name: str, label: str, *, only: tuple[str, Collection[str]] | None = None
+) -> ChartLine:
     """Counts per second of a counter, summed over targets and labels (`only` those with one of a label's values).
 
     A bin a second from T0, drawn at its middle, the last one up to two seconds wide so that it ends with the last scrape.
@@ -31,20 +33,20 @@ def rate_line(targets: list[Curves], name: str, label: str, *, only: tuple[str, 
         (curves, values) for curves in targets if (values := curves.counter(name, only)) is not None and len(values)
     ]
     if not known:
-        return empty(label)
+        return empty_line(label)
     edges = _edges(max(float(curves.t_s[-1]) for curves, _ in known))
     if len(edges) < 2:
-        return empty(label)
+        return empty_line(label)
     middles = (edges[:-1] + edges[1:]) / 2
     counts = np.zeros(len(middles))
     for curves, values in known:
         counts += _in_bins(edges, curves.t_s, values, curves.longest_gap_s)
-    return Line(label, middles, counts / np.diff(edges))
+    return ChartLine(label, middles, counts / np.diff(edges))
 
 
-def empty(label: str) -> Line:
+def empty_line(label: str) -> ChartLine:
     """A line without points."""
-    return Line(label, np.empty(0), np.empty(0))
+    return ChartLine(label, np.empty(0), np.empty(0))
 
 
 def _edges(last_s: float) -> FloatArray:
@@ -64,7 +66,7 @@ def _in_bins(edges: FloatArray, times: FloatArray, values: FloatArray, longest_g
     counts = np.diff(np.interp(edges, times, values))
     after = np.searchsorted(times, middles)
     left = np.where(after > 0, times[np.clip(after - 1, 0, None)], -np.inf)
-    quiet_s = longest_gap_s * LAST_RATIO
+    quiet_s = longest_gap_s * TAIL_GAP_RATIO
     right = np.where(after < len(times), times[np.clip(after, None, len(times) - 1)], middles + longest_gap_s - quiet_s)
     return np.where(right - left > longest_gap_s, np.nan, counts)
 

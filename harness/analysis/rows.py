@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.analysis.attempts_table import up_to_date, write_attempts
-from harness.analysis.journal_reader import GivenUp, read_given_up
-from harness.base.errors import BrokenRunError
+from harness.analysis.attempts_table import is_up_to_date, write_attempts
+from harness.analysis.journal_reader import GivenUpPages, read_given_up
+from harness.base.errors import RunFolderError
 from harness.base.model import DELIVERED, OUTCOMES, Outcome
-from harness.run_folder.journal import GaveUp
+from harness.run_folder.journal import GiveUpReason
 from harness.run_folder.layout import RunFolder, RunRecord
-from harness.run_folder.parquet import database, fetch, let_go, texts
-from harness.run_folder.tables import must_exist
+from harness.run_folder.parquet import database, fetch_columns, release_memory, sql_list
+from harness.run_folder.tables import require_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,12 +47,12 @@ _ATTEMPTS = """
     ) AS plan USING (station, form, page)
     WHERE attempts.file_row_number BETWEEN {first} AND {last} ORDER BY attempts.file_row_number
 """
-_ROWS_AT_ONCE = 1_000_000
-_SLICES_AT_ONCE = 2
+_ROWS_PER_PART = 1_000_000
+_PARALLEL_PARTS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Stations:
+class StationColumns:
     """Stations in the order of their codes. Shapes (stations,)."""
 
     code: npt.NDArray[np.object_]
@@ -63,7 +63,7 @@ class Stations:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempts:
+class AttemptColumns:
     """Attempts in the order of attempts.parquet. Shapes (attempts,); a time that was not reached is NaN."""
 
     page: npt.NDArray[np.integer]
@@ -89,11 +89,11 @@ class Rows:
     """The rows of one run, and what became of each page. Arrays over pages have shape (pages,), in the plan's order."""
 
     record: RunRecord
-    stations: Stations
+    stations: StationColumns
     station_of_page: IntArray
     """Number of each page's station in `stations`."""
-    attempts: Attempts
-    given_up: GivenUp
+    attempts: AttemptColumns
+    given_up: GivenUpPages
     region: Path | None = None
     """The run folder's copy of the region that isn't a shipped one: where the names of kelurahan stand."""
 
@@ -181,7 +181,7 @@ class Rows:
     def abandoned_s(self) -> FloatArray:
         """When pages that had fallen due were given up, rising; those whose time was up at the deadline aside."""
         pages = self.given_up.page
-        chosen = (self.given_up.reason != GaveUp.DEADLINE) & (pages < self.pages)
+        chosen = (self.given_up.reason != GiveUpReason.DEADLINE) & (pages < self.pages)
         pages = np.where(chosen, pages, 0)
         chosen &= ~self.delivered[pages] & (self.station_due_s[pages] < self.stop_s)
         return np.sort(self.given_up.at_s[chosen])
@@ -194,18 +194,18 @@ def load_rows(folder: RunFolder) -> Rows:
     journal and attempts is a run that has made none.
     """
     record = folder.read_run()
-    must_exist(folder.plan)
-    if not up_to_date(folder, record):
+    require_file(folder.plan)
+    if not is_up_to_date(folder, record):
         write_attempts(folder)
     with database() as connection:
-        stations = fetch(connection, _STATIONS, folder.plan)
-        station_of_page = fetch(connection, _PAGES, folder.plan)["station"]
+        stations = fetch_columns(connection, _STATIONS, folder.plan)
+        station_of_page = fetch_columns(connection, _PAGES, folder.plan)["station"]
         attempts = _load_attempts(connection, folder)
-    let_go(len(attempts.page))
+    release_memory(len(attempts.page))
     return Rows(
         record=record,
-        stations=Stations(
-            stations["code"], _turned_up(stations["due_s"], attempts, station_of_page), stations["pages"]
+        stations=StationColumns(
+            stations["code"], _arrival_times(stations["due_s"], attempts, station_of_page), stations["pages"]
         ),
         station_of_page=station_of_page,
         attempts=attempts,
@@ -214,7 +214,7 @@ def load_rows(folder: RunFolder) -> Rows:
     )
 
 
-def _turned_up(planned_s: FloatArray, attempts: Attempts, station_of_page: IntArray) -> FloatArray:
+def _arrival_times(planned_s: FloatArray, attempts: AttemptColumns, station_of_page: IntArray) -> FloatArray:
     """When each station turned up: as planned, or where that couldn't be known beforehand, when its first attempt was due."""
     if np.isfinite(planned_s).all():
         return planned_s
@@ -223,9 +223,9 @@ def _turned_up(planned_s: FloatArray, attempts: Attempts, station_of_page: IntAr
     return np.where(np.isfinite(planned_s), planned_s, first)
 
 
-def _load_attempts(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> Attempts:
-    rows = int(fetch(connection, "SELECT count(*) AS rows FROM read_parquet(?)", folder.attempts)["rows"][0])
-    made = Attempts(
+def _load_attempts(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> AttemptColumns:
+    rows = int(fetch_columns(connection, "SELECT count(*) AS rows FROM read_parquet(?)", folder.attempts)["rows"][0])
+    made = AttemptColumns(
         page=np.empty(rows, dtype=np.uint32),
         attempt=np.empty(rows, dtype=np.int32),
         due_s=np.empty(rows),
@@ -235,20 +235,20 @@ def _load_attempts(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> 
         sent_bytes=np.empty(rows, dtype=np.int64),
         resent_bytes=np.empty(rows, dtype=np.int64),
     )
-    with ThreadPoolExecutor(_SLICES_AT_ONCE) as pool:
-        firsts = range(0, rows, _ROWS_AT_ONCE)
-        list(pool.map(lambda first: _load_slice(folder, made, first, min(first + _ROWS_AT_ONCE, rows)), firsts))
+    with ThreadPoolExecutor(_PARALLEL_PARTS) as pool:
+        firsts = range(0, rows, _ROWS_PER_PART)
+        list(pool.map(lambda first: _load_part(folder, made, first, min(first + _ROWS_PER_PART, rows)), firsts))
     return made
 
 
-def _load_slice(folder: RunFolder, made: Attempts, first: int, stop: int) -> None:
+def _load_part(folder: RunFolder, made: AttemptColumns, first: int, stop: int) -> None:
     """Fill in the attempts in [first, stop)."""
-    outcomes, plan = texts(OUTCOMES)[1:-1], texts([str(folder.plan)])
+    outcomes, plan = sql_list(OUTCOMES)[1:-1], sql_list([str(folder.plan)])
     query = _ATTEMPTS.format(outcomes=outcomes, plan=plan, first=first, last=stop - 1)
     with database() as connection:
-        found: Columns = fetch(connection, query, folder.attempts)
+        found: Columns = fetch_columns(connection, query, folder.attempts)
     if len(found["page"]) != stop - first:
         message = f"{folder.attempts} and {folder.plan} belong to different runs: not every attempt has its page"
-        raise BrokenRunError(message)
+        raise RunFolderError(message)
     for name, column in found.items():
         getattr(made, name)[first:stop] = column

@@ -10,8 +10,8 @@ import numpy as np
 
 from harness.analysis.rows import Rows
 from harness.analysis.summary import Generator, Server
-from harness.analysis.time_series import LONGEST_GAP_S, Curves, per_second, read_curves
-from harness.measure.prometheus_import import SERIES, Taken, read_taken
+from harness.analysis.time_series import MAX_GAP_S, TargetSeries, rates_between_scrapes, read_series
+from harness.measure.prometheus_import import SERIES, ImportRecord, read_import
 from harness.run_folder import scrape_log
 
 if TYPE_CHECKING:
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
     FloatArray = npt.NDArray[np.float64]
 
-SERVER = "server"
-GAP_RATIO = 2.5
+SERVER_TARGET = "server"
+MAX_GAP_INTERVALS = 2.5
 """Scrapes of a Prometheus further apart than this many of its intervals leave a gap in a chart."""
 BUSY_RATIO = 0.9
 """A generator above this share of its core can't be trusted to be on time."""
-GRACE_S = 0.05
+NEVER_BEGUN_GRACE_S = 0.05
 """A station that fell due less than this before the run stopped may be missing."""
-UNFLUSHED_S = 0.5
+JOURNAL_UNFLUSHED_S = 0.5
 """A killed worker's journal lacks up to this much."""
 
-ANSWERED = "http_server_request_duration_seconds_count"
+ANSWERED_REQUESTS = "http_server_request_duration_seconds_count"
 SHED = "mock_server_shed_total"
 WASTED = "mock_server_wasted_work_total"
 STORED = "mock_server_pages_stored_total"
@@ -38,7 +38,7 @@ QUEUE = "mock_server_queue_depth"
 BUSY = "mock_server_workers_busy"
 ACTIVE = "http_server_active_requests"
 SERVER_LAG = "mock_server_loop_lag_seconds"
-SERVER_SERIES = (ANSWERED, SHED, WASTED, STORED, INJECTED, QUEUE, BUSY, ACTIVE, SERVER_LAG)
+SERVER_SERIES = (ANSWERED_REQUESTS, SHED, WASTED, STORED, INJECTED, QUEUE, BUSY, ACTIVE, SERVER_LAG)
 
 ATTEMPTS = "harness_attempts_total"
 DUE = "harness_pages_due_total"
@@ -60,54 +60,57 @@ _TOTALS = {
 
 
 @dataclass(frozen=True)
-class Exporters:
+class RunSeries:
     """The curves of all targets of a run."""
 
-    server: Curves
-    workers: list[Curves]
-    remote: Remote | None = None
+    server: TargetSeries
+    workers: list[TargetSeries]
+    remote: PrometheusSeries | None = None
     """What a Prometheus scraped of the workers, where one was asked."""
 
     @property
-    def rated(self) -> list[Curves]:
+    def rated(self) -> list[TargetSeries]:
         """The workers' curves that rates over time are taken from."""
         return self.remote.workers if self.remote is not None and self.remote.workers else self.workers
 
 
 @dataclass(frozen=True)
-class Remote:
+class PrometheusSeries:
     """What was taken from a Prometheus server: see harness/measure/prometheus_import.py."""
 
-    taken: Taken
-    workers: list[Curves]
+    taken: ImportRecord
+    workers: list[TargetSeries]
 
 
-def read_remote(folder: Path) -> Remote | None:
+def read_prometheus_series(folder: Path) -> PrometheusSeries | None:
     """A Prometheus server's own scrapes of the workers; None where none was asked for them."""
-    taken = read_taken(folder)
+    taken = read_import(folder)
     if taken is None:
         return None
-    gap_s = max(LONGEST_GAP_S, GAP_RATIO * taken.interval_s)
-    found = [read_curves(folder, target, tuple(SERIES)) for target in sorted(scrape_log.targets(folder), key=_rank)]
-    return Remote(taken, [] if taken.problem else [replace(curves, longest_gap_s=gap_s) for curves in found])
+    gap_s = max(MAX_GAP_S, MAX_GAP_INTERVALS * taken.interval_s)
+    found = [
+        read_series(folder, target, tuple(SERIES))
+        for target in sorted(scrape_log.list_targets(folder), key=_target_sort_key)
+    ]
+    return PrometheusSeries(taken, [] if taken.problem else [replace(curves, longest_gap_s=gap_s) for curves in found])
 
 
-def read_exporters(folder: Path) -> Exporters:
+def read_run_series(folder: Path) -> RunSeries:
     """Curves of the server and of every worker that was scraped."""
-    workers = [target for target in scrape_log.targets(folder) if target.startswith("worker-")]
-    return Exporters(
-        server=read_curves(folder, SERVER, SERVER_SERIES),
-        workers=[read_curves(folder, target, GENERATOR_SERIES) for target in sorted(workers, key=_rank)],
+    workers = [target for target in scrape_log.list_targets(folder) if target.startswith("worker-")]
+    return RunSeries(
+        server=read_series(folder, SERVER_TARGET, SERVER_SERIES),
+        workers=[read_series(folder, target, GENERATOR_SERIES) for target in sorted(workers, key=_target_sort_key)],
     )
 
 
-def server_figures(server: Curves) -> Server:
+def compute_server_figures(server: TargetSeries) -> Server:
     """The server's figures; None for a series that it does not publish."""
     return Server(
         wasted_work=_count(server, WASTED),
         shed=_count(server, SHED),
         shed_by_reason=server.counted_by(SHED, "reason"),
-        answered=_count(server, ANSWERED),
+        answered=_count(server, ANSWERED_REQUESTS),
         stored=_count(server, STORED),
         queue_depth_max=server.greatest(QUEUE),
         workers_busy_max=server.greatest(BUSY),
@@ -118,9 +121,9 @@ def server_figures(server: Curves) -> Server:
     )
 
 
-def generator_figures(rows: Rows, workers: list[Curves]) -> Generator:
+def compute_generator_figures(rows: Rows, workers: list[TargetSeries]) -> Generator:
     """The generator's health, of the worst worker; None for what no worker published."""
-    busy = [found for found in (_busy(curves, rows.end_s) for curves in workers) if found is not None]
+    busy = [found for found in (_cpu_load(curves, rows.end_s) for curves in workers) if found is not None]
     in_flight = in_flight_total(workers)[1]
     return Generator(
         workers=len(rows.record.workers),
@@ -132,31 +135,31 @@ def generator_figures(rows: Rows, workers: list[Curves]) -> Generator:
         memory_max_bytes=_worst(workers, MEMORY),
         descriptors_max=_worst(workers, DESCRIPTORS),
         in_flight_max=float(np.nanmax(in_flight)) if np.isfinite(in_flight).any() else None,
-        never_begun=never_begun(rows),
+        never_begun=count_never_begun(rows),
         scraped=scraped_totals(workers),
         scrapes=sum(len(curves.t_s) for curves in workers),
         scrapes_failed=sum(curves.failed for curves in workers),
     )
 
 
-def never_begun(rows: Rows) -> int:
+def count_never_begun(rows: Rows) -> int:
     """Stations whose time had come, with a grace for the very end, and of which there is no row."""
-    grace_s = GRACE_S + (UNFLUSHED_S if rows.record.ended is None else 0.0)
+    grace_s = NEVER_BEGUN_GRACE_S + (JOURNAL_UNFLUSHED_S if rows.record.ended is None else 0.0)
     due = rows.stations.due_s < rows.stop_s - grace_s
     return int((due & ~rows.begun).sum())
 
 
-def cpu_of(curves: Curves, until_s: float) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+def cpu_ratios(curves: TargetSeries, until_s: float) -> tuple[FloatArray, FloatArray, FloatArray] | None:
     """Share of one core between scrapes from T0 to `until_s`: starts, ends, shares; None where nothing is known."""
     seconds = curves.total(CPU)
     if seconds is None:
         return None
-    starts, ends, share = per_second(curves.t_s, seconds)
+    starts, ends, share = rates_between_scrapes(curves.t_s, seconds)
     within = (starts >= 0) & (starts < until_s)
     return (starts[within], ends[within], share[within]) if within.any() else None
 
 
-def in_flight_total(workers: list[Curves]) -> tuple[FloatArray, FloatArray]:
+def in_flight_total(workers: list[TargetSeries]) -> tuple[FloatArray, FloatArray]:
     """Attempts in flight, all workers together, at the scrapes of the first: times and values, shapes (n,)."""
     known = [(curves.t_s, values) for curves in workers if (values := curves.total(IN_FLIGHT)) is not None]
     if not known:
@@ -165,7 +168,7 @@ def in_flight_total(workers: list[Curves]) -> tuple[FloatArray, FloatArray]:
     return times, np.sum([_last_before(times, *curve) for curve in known], axis=0)
 
 
-def scraped_totals(workers: list[Curves]) -> dict[str, int]:
+def scraped_totals(workers: list[TargetSeries]) -> dict[str, int]:
     """What all workers have counted by their last scrapes; series that none published are left out."""
     totals = {}
     for word, name in _TOTALS.items():
@@ -175,9 +178,9 @@ def scraped_totals(workers: list[Curves]) -> dict[str, int]:
     return totals
 
 
-def _busy(curves: Curves, until_s: float) -> tuple[float, float, float] | None:
+def _cpu_load(curves: TargetSeries, until_s: float) -> tuple[float, float, float] | None:
     """Greatest share of its core, seconds above 90 % of it, and seconds seen, of one worker."""
-    cpu = cpu_of(curves, until_s)
+    cpu = cpu_ratios(curves, until_s)
     if cpu is None:
         return None
     starts, ends, share = cpu
@@ -191,16 +194,16 @@ def _last_before(at_s: FloatArray, times: FloatArray, values: FloatArray) -> Flo
     return np.where(place >= 0, values[np.clip(place, 0, None)], np.nan)
 
 
-def _worst(workers: list[Curves], name: str) -> float | None:
+def _worst(workers: list[TargetSeries], name: str) -> float | None:
     found = [value for curves in workers if (value := curves.greatest(name)) is not None]
     return max(found, default=None)
 
 
-def _count(curves: Curves, name: str) -> int | None:
+def _count(curves: TargetSeries, name: str) -> int | None:
     found = curves.counted(name)
     return None if found is None else round(found)
 
 
-def _rank(target: str) -> tuple[int, str]:
+def _target_sort_key(target: str) -> tuple[int, str]:
     digits = target.rpartition("-")[2]
     return (int(digits) if digits.isdigit() else 0, target)

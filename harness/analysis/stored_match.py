@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.base.errors import BrokenRunError
-from harness.run_folder.parquet import database, fetch, let_go, load
+from harness.base.errors import RunFolderError
+from harness.run_folder.parquet import database, fetch_columns, load_table, release_memory
 
 if TYPE_CHECKING:
     import duckdb
@@ -62,7 +62,7 @@ _PLANNED = """
 """
 
 
-class Place(IntEnum):
+class CopyMatch(IntEnum):
     """Where a copy stands."""
 
     OWN = 0
@@ -76,7 +76,7 @@ class Place(IntEnum):
 
 
 @dataclass(frozen=True)
-class Held:
+class StoredCopies:
     """Copies in the order of stored.parquet. Shapes (copies,)."""
 
     page: IntArray
@@ -90,7 +90,7 @@ class Held:
     """By the server's clock, Unix seconds; NaN where it doesn't say."""
 
 
-def read_held(folder: RunFolder, record: RunRecord) -> tuple[Held | None, str]:
+def load_stored_copies(folder: RunFolder, record: RunRecord) -> tuple[StoredCopies | None, str]:
     """The copies, or None and why what the server holds isn't known. Raises BrokenRunError where the plan is broken."""
     if not folder.stored.exists():
         stock = record.stock
@@ -99,32 +99,33 @@ def read_held(folder: RunFolder, record: RunRecord) -> tuple[Held | None, str]:
     with database() as connection:
         columns = "station, form, page, sha256"
         try:
-            load(connection, "stored", f"{columns}, reading, stored_at", folder.stored)
-        except BrokenRunError as error:
+            load_table(connection, "stored", f"{columns}, reading, stored_at", folder.stored)
+        except RunFolderError as error:
             return None, str(error)
-        load(connection, "plan", f"{columns}, reading", folder.plan)
+        load_table(connection, "plan", f"{columns}, reading", folder.plan)
         connection.execute(_OWN)
         connection.execute(_ELSEWHERE)
-        found = fetch(connection, _COPIES, folder.stored)
+        found = fetch_columns(connection, _COPIES, folder.stored)
         altered = np.zeros(len(found["page"]), dtype=np.bool_)
         altered[_altered(connection, folder)] = True
-        tells = bool(fetch(connection, _TELLS_READINGS, folder.stored)["tells"][0])
-    let_go(len(altered))
+        tells = bool(fetch_columns(connection, _TELLS_READINGS, folder.stored)["tells"][0])
+    release_memory(len(altered))
     page, place = found["page"].astype(np.int64), found["place"].astype(np.int64)
-    return Held(page, place, altered, tells, found["stored_at"].astype(np.float64)), ""
+    return StoredCopies(page, place, altered, tells, found["stored_at"].astype(np.float64)), ""
 
 
 def _altered(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> IntArray:
     """Copies whose reading says something else than the one that was sent; another spelling says the same."""
-    found = fetch(connection, _READINGS, folder.stored)
+    found = fetch_columns(connection, _READINGS, folder.stored)
     differs = [
-        canonical(reading) != canonical(sent) for reading, sent in zip(found["reading"], found["sent"], strict=True)
+        canonical_reading(reading) != canonical_reading(sent)
+        for reading, sent in zip(found["reading"], found["sent"], strict=True)
     ]
     chosen: IntArray = found["copy"].astype(np.int64)[np.array(differs, dtype=np.bool_)]
     return chosen
 
 
-def canonical(reading: str) -> str:
+def canonical_reading(reading: str) -> str:
     """A reading in one spelling: sorted keys, no blanks. What is no JSON stays as it is.
 
     >>> canonical('{"b": 2, "a": {"y":1, "x" : 2}}')
@@ -136,15 +137,15 @@ def canonical(reading: str) -> str:
         return reading
 
 
-def copies_in_words(folder: RunFolder, held: Held, copies: IntArray) -> dict[str, Column]:
+def fetch_copies(folder: RunFolder, held: StoredCopies, copies: IntArray) -> dict[str, Column]:
     """Columns of these rows of stored.parquet, and `plan_page`: the page that each belongs to. In their order there."""
     chosen = {"copy": copies, "page": held.page[copies]}
     with database(copies=chosen) as connection:
-        return fetch(connection, _COPY, folder.stored)
+        return fetch_columns(connection, _COPY, folder.stored)
 
 
-def pages_in_words(folder: RunFolder, pages: IntArray) -> dict[str, Column]:
+def fetch_pages(folder: RunFolder, pages: IntArray) -> dict[str, Column]:
     """Columns of these rows of plan.parquet, in the order given."""
     chosen = {"page": pages, "number": np.arange(len(pages))}
     with database(pages=chosen) as connection:
-        return fetch(connection, _PLANNED, folder.plan)
+        return fetch_columns(connection, _PLANNED, folder.plan)

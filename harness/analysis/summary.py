@@ -9,11 +9,11 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 
-class _Figures(BaseModel):
+class _SummaryModel(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Spread(_Figures):
+class Distribution(_SummaryModel):
     """A distribution in figures, seconds. Percentiles are order statistics of every row; n/a is None.
 
     In delivery and completion what never arrived counts as +infinity: a percentile that falls there is None and
@@ -35,13 +35,13 @@ class Spread(_Figures):
     """Bounds that hold each percentile with 95 % confidence, by its name; None is a bound beyond what was seen."""
 
 
-class SplitSpread(Spread):
+class DistributionByOutcome(Distribution):
     """A distribution, also split by outcome, so that quick refusals can't improve a figure unseen."""
 
-    by_outcome: dict[str, Spread]
+    by_outcome: dict[str, Distribution]
 
 
-class Stations(_Figures):
+class Stations(_SummaryModel):
     """Stations, counted. `begun` made at least one attempt; `completed` have every page acknowledged."""
 
     planned: int
@@ -54,7 +54,7 @@ class Stations(_Figures):
     completed_by_deadline_ratio: float | None
 
 
-class Pages(_Figures):
+class Pages(_SummaryModel):
     """Pages, counted: planned = delivered + undelivered + censored + unattempted, exactly."""
 
     planned: int
@@ -70,7 +70,7 @@ class Pages(_Figures):
     gave_up_by_reason: dict[str, int]
 
 
-class AuditCounts(_Figures):
+class AuditCounts(_SummaryModel):
     """What became of every planned page: exactly one category each, the first that fits, in this order.
 
     So all but `unexpected` and `unsafe` add up to the pages planned. What needs the server's store is None where it could
@@ -93,7 +93,7 @@ class AuditCounts(_Figures):
     """The first seven together: what no server may bring about."""
 
 
-class Attempts(_Figures):
+class Attempts(_SummaryModel):
     """Attempts, counted. Those withheld by the strategy were not sent and are not in the amplification."""
 
     total: int
@@ -106,7 +106,7 @@ class Attempts(_Figures):
     """Bytes sent again ÷ bytes sent."""
 
 
-class Rates(_Figures):
+class Rates(_SummaryModel):
     """Means over the time from T0 (or the end of the warm-up) to the last attempt's end, per second."""
 
     over_s: float
@@ -119,7 +119,7 @@ class Rates(_Figures):
     sent_bytes_per_s: float | None
 
 
-class Silence(_Figures):
+class Silence(_SummaryModel):
     """The stretch at the end of the run in which the server answered nothing any more."""
 
     since_s: float | None
@@ -132,7 +132,7 @@ class Silence(_Figures):
     """The most frequent first."""
 
 
-class Recovery(_Figures):
+class Recovery(_SummaryModel):
     """How the system came back after one fault."""
 
     fault: str
@@ -143,7 +143,7 @@ class Recovery(_Figures):
     """Whether it stays down under a load that it could bear; None where there is no telling."""
 
 
-class PhaseFigures(_Figures):
+class PhaseFigures(_SummaryModel):
     """The main figures of one phase (attempts belong to the phase of their due time)."""
 
     name: str
@@ -151,12 +151,12 @@ class PhaseFigures(_Figures):
     end_s: float
     attempts: int
     by_outcome: dict[str, int]
-    response_seconds: Spread
+    response_seconds: Distribution
     offered_per_s: float | None
     goodput_per_s: float | None
 
 
-class KelurahanFigures(_Figures):
+class KelurahanFigures(_SummaryModel):
     """Completion of one kelurahan."""
 
     code: str
@@ -165,7 +165,7 @@ class KelurahanFigures(_Figures):
     completed_by_deadline: int
 
 
-class Server(_Figures):
+class Server(_SummaryModel):
     """What the server says of itself (last scrape); None where it has no such series."""
 
     wasted_work: int | None
@@ -181,7 +181,7 @@ class Server(_Figures):
     scrapes_failed: int
 
 
-class Generator(_Figures):
+class Generator(_SummaryModel):
     """The generator's own health, from its exporters, worst worker."""
 
     workers: int
@@ -203,7 +203,7 @@ class Generator(_Figures):
     scrapes_failed: int
 
 
-class Summary(_Figures):
+class Summary(_SummaryModel):
     """Everything. See each part."""
 
     format: int = 1
@@ -218,11 +218,11 @@ class Summary(_Figures):
     audit: AuditCounts
     attempts: Attempts
     rates: Rates
-    response_seconds: SplitSpread
-    service_seconds: SplitSpread
-    delivery_seconds: Spread
-    completion_seconds: Spread
-    lateness_seconds: Spread
+    response_seconds: DistributionByOutcome
+    service_seconds: DistributionByOutcome
+    delivery_seconds: Distribution
+    completion_seconds: Distribution
+    lateness_seconds: Distribution
     silence: Silence | None = None
     """None where answers came to the end."""
     recovery: list[Recovery]

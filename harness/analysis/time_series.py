@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     BoolArray = npt.NDArray[np.bool_]
     FloatArray = npt.NDArray[np.float64]
 
-LONGEST_GAP_S = 2.5
+MAX_GAP_S = 2.5
 """Scrapes further apart than this (one a second is usual) leave a gap in a chart."""
-SHORTEST_SPAN_S = 0.5
+MIN_RATE_INTERVAL_S = 0.5
 """A rate over less than this is mostly rounding: such a scrape is passed over."""
 
 _DECLARED = re.compile(r"^# TYPE (\S+) ", re.MULTILINE)
@@ -30,7 +30,7 @@ Labels = frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Curves:
+class TargetSeries:
     """What one target published. `t_s` has shape (n,): a row a scrape, failed ones with NaN in every series."""
 
     target: str
@@ -41,7 +41,7 @@ class Curves:
     A name without labels is of a family that was declared and has had no member: a counter that never counted.
     """
     failed: int = 0
-    longest_gap_s: float = LONGEST_GAP_S
+    longest_gap_s: float = MAX_GAP_S
     """Longer gaps between scrapes are gaps in a chart too."""
     up: BoolArray = field(default_factory=lambda: np.empty(0, dtype=np.bool_))
     """Scrapes that were answered in a format that can be read. Shape (n,)."""
@@ -65,7 +65,7 @@ class Curves:
             return None
         answered = self.up
         chosen = [
-            restarts_joined(np.where(answered & np.isnan(values), 0.0, values))
+            without_resets(np.where(answered & np.isnan(values), 0.0, values))
             for labels, values in self.series.get(name, {}).items()
             if only is None or dict(labels).get(only[0]) in only[1]
         ]
@@ -80,18 +80,18 @@ class Curves:
     def counted(self, name: str) -> float | None:
         """All that a counter has counted, over every restart of its process; None where there is none."""
         labelled = self.series.get(name)
-        return None if labelled is None else sum((counted(values) for values in labelled.values()), 0.0)
+        return None if labelled is None else sum((counter_total(values) for values in labelled.values()), 0.0)
 
     def counted_by(self, name: str, label: str) -> dict[str, int]:
         """The same, by the values of a label."""
         found: dict[str, int] = {}
         for labels, values in self.series.get(name, {}).items():
             key = dict(labels).get(label, "")
-            found[key] = found.get(key, 0) + round(counted(values))
+            found[key] = found.get(key, 0) + round(counter_total(values))
         return found
 
 
-class CurveBuilder:
+class SeriesBuilder:
     """Curves of the named series from scrapes that come one after another.
 
     Only lines of the asked-for series are parsed: an hour of scrapes would take a minute otherwise. A scrape that can't
@@ -130,15 +130,15 @@ class CurveBuilder:
         samples = {}
         try:
             for line in self._wanted.findall(text):
-                series, value = _apart(line)
+                series, value = _split_sample(line)
                 if series not in self._parsed:
-                    self._parsed[series] = _key_of(series)
+                    self._parsed[series] = _parse_series(series)
                 samples[self._parsed[series]] = float(value)
         except (ValueError, IndexError):
             return None
         return samples
 
-    def curves(self) -> Curves:
+    def curves(self) -> TargetSeries:
         """All that was taken so far."""
         series: dict[str, dict[Labels, FloatArray]] = {name: {} for name in self._names if name in self._families}
         for (name, labels), known in self._values.items():
@@ -146,31 +146,31 @@ class CurveBuilder:
             column[list(known)] = list(known.values())
             series.setdefault(name, {})[labels] = column
         up = np.array(self._up, dtype=np.bool_)
-        return Curves(self._target, np.array(self._times), series, self._failed, up=up)
+        return TargetSeries(self._target, np.array(self._times), series, self._failed, up=up)
 
 
-def read_curves(folder: Path, target: str, names: Collection[str]) -> Curves:
+def read_series(folder: Path, target: str, names: Collection[str]) -> TargetSeries:
     """Curves of the named series from a target's scrapes; without any where it was never scraped."""
-    if target not in scrape_log.targets(folder):
-        return Curves(target, np.empty(0))
-    builder = CurveBuilder(target, names)
-    for scrape in scrape_log.read(folder, target):
+    if target not in scrape_log.list_targets(folder):
+        return TargetSeries(target, np.empty(0))
+    builder = SeriesBuilder(target, names)
+    for scrape in scrape_log.read_scrapes(folder, target):
         builder.add(scrape.t_s, scrape.text)
     return builder.curves()
 
 
-def counted(values: FloatArray) -> float:
+def counter_total(values: FloatArray) -> float:
     """What a counter has counted: its last value, plus what it had before each fall back to the start.
 
     >>> counted(np.array([3.0, 5.0, np.nan, 1.0, 2.0]))
     7.0
     """
-    unbroken = restarts_joined(values)
+    unbroken = without_resets(values)
     seen = unbroken[~np.isnan(unbroken)]
     return float(seen[-1]) if len(seen) else 0.0
 
 
-def restarts_joined(values: FloatArray) -> FloatArray:
+def without_resets(values: FloatArray) -> FloatArray:
     """A counter as if its process had never restarted: no falls. NaN stays NaN."""
     known = ~np.isnan(values)
     seen = values[known]
@@ -181,14 +181,14 @@ def restarts_joined(values: FloatArray) -> FloatArray:
     return joined
 
 
-def per_second(t_s: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def rates_between_scrapes(t_s: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Rates of a counter between consecutive scrapes that have it: starts, ends and rates, shapes (m,).
 
     A failed scrape makes the interval longer, not the rate wrong; a scrape less than half a second after the one before
     is passed over; a restart counts from nothing.
     """
     known = ~np.isnan(values)
-    times, seen = t_s[known], restarts_joined(values)[known]
+    times, seen = t_s[known], without_resets(values)[known]
     kept = _spaced(times)
     times, seen = times[kept], seen[kept]
     return times[:-1], times[1:], np.diff(seen) / np.diff(times)
@@ -197,12 +197,12 @@ def per_second(t_s: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatAr
 def _spaced(times: FloatArray) -> list[int]:
     kept: list[int] = []
     for place, time_s in enumerate(times):
-        if not kept or time_s - times[kept[-1]] >= SHORTEST_SPAN_S:
+        if not kept or time_s - times[kept[-1]] >= MIN_RATE_INTERVAL_S:
             kept.append(place)
     return kept
 
 
-def _apart(line: str) -> tuple[str, str]:
+def _split_sample(line: str) -> tuple[str, str]:
     """A sample's series, as it stands there, and its value. Raises IndexError where there is none.
 
     >>> _apart('shed_total{reason="a } b"} 3.0 1700000000')
@@ -212,7 +212,7 @@ def _apart(line: str) -> tuple[str, str]:
     return line[:end], line[end:].split(maxsplit=1)[0]
 
 
-def _key_of(series: str) -> tuple[str, Labels]:
+def _parse_series(series: str) -> tuple[str, Labels]:
     """Name and labels. Raises ValueError where they can't be read."""
     for family in text_string_to_metric_families(f"{series} 1\n"):
         for sample in family.samples:

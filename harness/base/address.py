@@ -10,7 +10,7 @@ from urllib.parse import urljoin, urlsplit
 
 from harness.base.errors import UsageError
 
-_PORTS = {"http": 80, "https": 443}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,10 @@ class Origin:
     def host_header(self) -> str:
         """What the Host header says: without the scheme's own port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
-def origin_of(url: str) -> Origin | None:
+def parse_origin(url: str) -> Origin | None:
     """The origin of an http or https URL; None if it is no such URL.
 
     >>> str(origin_of("http://LOCALHOST/x"))
@@ -46,10 +46,10 @@ def origin_of(url: str) -> Origin | None:
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
         return None
     scheme: Literal["http", "https"] = "https" if parts.scheme == "https" else "http"
-    return Origin(scheme, parts.hostname.rstrip(".").lower(), _PORTS[scheme] if port is None else port)
+    return Origin(scheme, parts.hostname.rstrip(".").lower(), _DEFAULT_PORTS[scheme] if port is None else port)
 
 
-def redirect_of(origin: Origin, status: int, location: str) -> str:
+def cross_origin_redirect(origin: Origin, status: int, location: str) -> str:
     """Where an answer sends us, if that is not the origin itself; else "".
 
     >>> redirect_of(Origin("http", "a", 80), 302, "//b/x"), redirect_of(Origin("http", "a", 80), 302, "/x")
@@ -61,10 +61,10 @@ def redirect_of(origin: Origin, status: int, location: str) -> str:
         url = urljoin(f"{origin}/", location)
     except ValueError:
         url = location
-    return "" if origin_of(url) == origin else url
+    return "" if parse_origin(url) == origin else url
 
 
-def pinned(origin: Origin) -> str:
+def resolve_address(origin: Origin) -> str:
     """The address that a run keeps to, looked up once: nothing is resolved again, so that no name server can move the load.
 
     Raises UsageError where there is none.

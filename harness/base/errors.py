@@ -56,39 +56,39 @@ class ConfigurationError(UsageError):
         super().__init__("\n".join([f"{source}:", *(f"  {problem}" for problem in problems)]))
 
 
-class BrokenRunError(HarnessError):
+class RunFolderError(HarnessError):
     """A folder that is not a run, or of which too little is left."""
 
     exit_code = ExitCode.USAGE
 
 
-class ChildError(HarnessError):
+class ProcessFailedError(HarnessError):
     """A process that the run needs did not start, or ended too early."""
 
 
-class KilledError(ChildError):
+class ProcessKilledError(ProcessFailedError):
     """A process that the run needs was killed, by hand or by the kernel: no bug of ours, and no measurement either."""
 
     exit_code = ExitCode.INVALID
 
 
-SHORTAGES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+RESOURCE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """Disk, quota, file size, descriptors, memory: what a measurement can't go on without, and nobody's mistake in it."""
 
 
-class StarvedError(HarnessError):
+class OutOfResourcesError(HarnessError):
     """This machine ran out of disk, descriptors or memory: what was measured could not be written down or drawn."""
 
     exit_code = ExitCode.INVALID
 
 
-class LeaderlessError(HarnessError):
+class LeaderLostError(HarnessError):
     """The master of a run that this machine works for fell silent: what was measured here is of no use."""
 
     exit_code = ExitCode.INVALID
 
 
-def starved(error: OSError) -> str:
+def describe_exhaustion(error: OSError) -> str:
     """In words, what ran out and what to do."""
     where = f"{error.filename}: " if error.filename else ""
     return f"this machine ran out of what the run needs: {where}{error.strerror}"

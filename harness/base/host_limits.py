@@ -19,7 +19,7 @@ _TW_REUSE_NEVER, _TW_REUSE_ALWAYS = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class HostLimits:
     """What this machine has for connections."""
 
     descriptors: int
@@ -50,22 +50,22 @@ class Limits:
         return self.tw_reuse_after_s if applies and self.timestamps else TIME_WAIT_S
 
 
-def limits_here(read: Callable[[str], str] | None = None) -> Limits:
+def read_host_limits(read: Callable[[str], str] | None = None) -> HostLimits:
     """This machine's limits; `read` gives the content of a file of /proc, "" for one that isn't there."""
-    read = read or _content
+    read = read or _read_proc
     low, high = (read(_SYSCTL + "ip_local_port_range") or "32768 60999").split()
-    return Limits(
+    return HostLimits(
         descriptors=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         first_port=int(low),
         last_port=int(high),
-        withheld_ports=_withheld(read(_SYSCTL + "ip_local_reserved_ports"), int(low), int(high)),
+        withheld_ports=_count_reserved(read(_SYSCTL + "ip_local_reserved_ports"), int(low), int(high)),
         tw_reuse=int(read(_SYSCTL + "tcp_tw_reuse") or 0),
         timestamps=int(read(_SYSCTL + "tcp_timestamps") or 0),
         tw_reuse_after_s=int(read(_SYSCTL + "tcp_tw_reuse_delay") or 1000) / 1000,
     )
 
 
-def _withheld(ranges: str, low: int, high: int) -> int:
+def _count_reserved(ranges: str, low: int, high: int) -> int:
     """How many ports from `low` to `high` a list such as "8080,32800-32809" has.
 
     >>> _withheld("8080,32800-32809", 32768, 60999)
@@ -76,7 +76,7 @@ def _withheld(ranges: str, low: int, high: int) -> int:
     return sum(max(0, min(last, high) - max(first, low) + 1) for first, last in spans)
 
 
-def _content(path: str) -> str:
+def _read_proc(path: str) -> str:
     try:
         return Path(path).read_text("ascii")
     except OSError:

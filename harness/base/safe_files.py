@@ -10,13 +10,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-LARGEST_BYTES = 256_000_000
+MAX_FILE_BYTES = 256_000_000
 """A region of two million stations, each on a line of its own, is a quarter of that."""
-LARGEST_TEXT_BYTES = 16_000_000
+MAX_TEXT_BYTES = 16_000_000
 """Of a file that people write."""
 
 
-def content_of(path: Path, most_bytes: int = LARGEST_BYTES) -> bytes:
+def read_bounded(path: Path, most_bytes: int = MAX_FILE_BYTES) -> bytes:
     """What a file holds; never more than `most_bytes`, however large it says it is.
 
     Raises OSError, for one that is larger too.
@@ -29,7 +29,7 @@ def content_of(path: Path, most_bytes: int = LARGEST_BYTES) -> bytes:
     return content
 
 
-def why_unread(error: OSError | ValidationError) -> str:
+def explain_unreadable(error: OSError | ValidationError) -> str:
     """Why a file of JSON is of no use, in a line: what the system says, or the first key that is wrong, and how.
 
     >>> why_unread(NotADirectoryError(20, "Not a directory", "a/b"))
@@ -44,7 +44,7 @@ def why_unread(error: OSError | ValidationError) -> str:
     return f"{told} (and {more} more)" if more else told
 
 
-def inside(folder: Path, name: str) -> Path:
+def resolve_inside(folder: Path, name: str) -> Path:
     """The place that `name` is within `folder`, links followed.
 
     Raises ValueError where it leads out of the folder: from the root, by "..", or through a link.
@@ -60,6 +60,6 @@ def inside(folder: Path, name: str) -> Path:
     return place
 
 
-def links_in(folder: Path) -> list[Path]:
+def find_symlinks(folder: Path) -> list[Path]:
     """Every link in a folder and below: something is read or written elsewhere through them."""
     return sorted(path for path in folder.rglob("*") if path.is_symlink())

@@ -10,10 +10,10 @@ import signal
 from collections.abc import Callable
 from typing import Any, Self
 
-NUMBERS = (signal.SIGINT, signal.SIGTERM)
+HANDLED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stopped(BaseException):
+class ImmediateExit(BaseException):
     """A signal ended the command at once. A BaseException, so that nothing on the way takes it for an error."""
 
     def __init__(self, number: int) -> None:
@@ -21,7 +21,7 @@ class Stopped(BaseException):
         self.number = signal.Signals(number)
 
 
-class Signals:
+class SignalHandler:
     """While it is entered, the first signal is noted (and told to `listener`), and the second raises Stopped."""
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Signals:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._handle) for number in NUMBERS}
+        self._before = {number: signal.signal(number, self._handle) for number in HANDLED_SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -43,12 +43,12 @@ class Signals:
             return  # on the way out already: a third one can't make it faster, only dirtier
         if self.heard is not None:
             self._ending = True
-            raise Stopped(number)
+            raise ImmediateExit(number)
         self.heard = signal.Signals(number)
         if self.listener is not None:
             self.listener(self.heard)
 
 
-def stop_at_once(number: int, _frame: object) -> None:
+def exit_at_once(number: int, _frame: object) -> None:
     """A handler for times when there is nothing to wind down."""
-    raise Stopped(number)
+    raise ImmediateExit(number)

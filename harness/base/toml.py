@@ -9,21 +9,21 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from harness.base.errors import ConfigurationError
-from harness.base.safe_files import LARGEST_TEXT_BYTES, content_of
+from harness.base.safe_files import MAX_TEXT_BYTES, read_bounded
 from mock_server.profile.validation_messages import explain
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def text_of(path: Path) -> str:
+def read_text(path: Path) -> str:
     """A file's text, without the mark that some editors put before it. Raises ConfigurationError where it can't be read."""
     try:
-        return content_of(path, LARGEST_TEXT_BYTES).decode("utf-8-sig")
+        return read_bounded(path, MAX_TEXT_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(str(path), [f"can't be read: {error}"]) from None
 
 
-def parsed(label: str, text: str) -> dict[str, Any]:
+def parse_toml(label: str, text: str) -> dict[str, Any]:
     """The content of a text; `label` names it in messages. Raises ConfigurationError for what is no TOML."""
     try:
         return tomllib.loads(text)
@@ -31,7 +31,7 @@ def parsed(label: str, text: str) -> dict[str, Any]:
         raise ConfigurationError(label, [f"is not TOML: {error}"]) from None
 
 
-def validated(label: str, content: dict[str, Any], model: type[Model]) -> Model:
+def validate_content(label: str, content: dict[str, Any], model: type[Model]) -> Model:
     """The content as a model; `label` names it in messages. Raises ConfigurationError with every problem."""
     try:
         return model.model_validate(content)
@@ -39,6 +39,6 @@ def validated(label: str, content: dict[str, Any], model: type[Model]) -> Model:
         raise ConfigurationError(label, explain(error, model, content)) from None
 
 
-def model_of(path: Path, model: type[Model]) -> Model:
+def load_toml(path: Path, model: type[Model]) -> Model:
     """A file's content as a model. Raises ConfigurationError with every problem."""
-    return validated(str(path), parsed(str(path), text_of(path)), model)
+    return validate_content(str(path), parse_toml(str(path), read_text(path)), model)

@@ -8,14 +8,14 @@ import sys
 
 import typer
 
-from harness.base.errors import SHORTAGES, ExitCode, HarnessError, starved
-from harness.base.signals import Stopped
+from harness.base.errors import RESOURCE_ERRNOS, ExitCode, HarnessError, describe_exhaustion
+from harness.base.signals import ImmediateExit
 from harness.cli import audit, compare, doctor, experiment, export, report, run, scenario, worker
 from harness.runner.subprocesses import Interruption
 from reports import terminal
-from reports.number_format import visible
+from reports.number_format import escape_control_characters
 
-_USERS_ERRNOS = frozenset(
+_USAGE_ERRNOS = frozenset(
     {
         errno.EACCES,
         errno.EPERM,
@@ -50,23 +50,28 @@ app.command("list")(report.list_runs)
 
 def main(application: typer.Typer = app) -> None:
     """The only place where an exception becomes an exit code; harness/__main__.py has set the signals."""
-    sys.stdout = terminal.Steady(sys.stdout)
+    sys.stdout = terminal.BrokenPipeGuard(sys.stdout)
     try:
         application()
-    except Stopped as stopped:
+    except ImmediateExit as stopped:
         _fail(f"{stopped}: stopped", 128 + stopped.number)
     except Interruption as interruption:
         _fail(f"{interruption}: stopped before the first upload", 128 + interruption.number)
     except HarnessError as error:
         _fail(str(error), error.exit_code)
     except OSError as error:
-        if error.errno in SHORTAGES:
-            _fail(f"{starved(error)}\nMake room; harness report RUN then draws what is known.", ExitCode.INVALID)
-        if error.filename is None or error.errno not in _USERS_ERRNOS:
+        if error.errno in RESOURCE_ERRNOS:
+            _fail(
+                f"{describe_exhaustion(error)}\nMake room; harness report RUN then draws what is known.",
+                ExitCode.INVALID,
+            )
+        if error.filename is None or error.errno not in _USAGE_ERRNOS:
             raise
         _fail(f"{os.fsdecode(error.filename)}: {error.strerror}", ExitCode.USAGE)
 
 
 def _fail(text: str, code: int) -> None:
-    sys.stderr.write(visible(text, leave="\n\t") + "\n")  # a file's own words may hold what steers a terminal
+    sys.stderr.write(
+        escape_control_characters(text, leave="\n\t") + "\n"
+    )  # a file's own words may hold what steers a terminal
     sys.exit(code)

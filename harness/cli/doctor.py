@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.options import RUNS
-from harness.doctor.examine import judged, look
+from harness.doctor.examine import evaluate_machine, measure_machine
 from reports import terminal
 
 
@@ -24,9 +24,9 @@ def doctor(
             sys.stderr.write(f"\r\x1b[K{what} …" if what else "\r\x1b[K")
             sys.stderr.flush()
 
-    seen = look(RUNS if RUNS.is_dir() else Path.cwd(), say)
+    seen = measure_machine(RUNS if RUNS.is_dir() else Path.cwd(), say)
     say("")
-    examination = judged(seen)
+    examination = evaluate_machine(seen)
     if as_json:
         terminal.print_lines([json.dumps(examination.document(), indent=2)])
         raise typer.Exit(examination.exit_code)

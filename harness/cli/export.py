@@ -10,7 +10,7 @@ import typer
 
 from harness.base.errors import UsageError
 from harness.cli.options import RunPath, check_name, run_folder
-from harness.measure.openmetrics import openmetrics
+from harness.measure.openmetrics import export_openmetrics
 
 
 def export(
@@ -27,7 +27,7 @@ def export(
     if record.t0_epoch is None or not any(folder.scrapes.glob("*.gz")):
         message = f"{folder.path} has no scrapes to export"
         raise UsageError(message)
-    pieces = openmetrics(folder.scrapes, {"run": record.id, "scenario": record.name}, record.t0_epoch)
+    pieces = export_openmetrics(folder.scrapes, {"run": record.id, "scenario": record.name}, record.t0_epoch)
     if out is None:
         sys.stdout.writelines(pieces)
         return

@@ -10,18 +10,18 @@ from typing import Annotated
 import typer
 
 from harness.base import host_info
-from harness.base.errors import BrokenRunError, ConfigurationError, UsageError
-from harness.base.safe_files import links_in
-from harness.judge.thresholds.abortable import Watched, check_watched
-from harness.judge.thresholds.evaluate import check_all
-from harness.judge.thresholds.sample_size import too_small
+from harness.base.errors import ConfigurationError, RunFolderError, UsageError
+from harness.base.safe_files import find_symlinks
+from harness.judge.thresholds.abortable import AbortThreshold, check_abortable
+from harness.judge.thresholds.evaluate import check_assertions
+from harness.judge.thresholds.sample_size import find_undersized
 from harness.plan import Plan
-from harness.plan.worker_count import crew_for
+from harness.plan.worker_count import choose_worker_count
 from harness.run_folder.layout import RunFolder
 from harness.scenario.scenario import Scenario
-from harness.target.connect import check_listens
-from harness.target.external import Foreign, examine
-from reports.number_format import visible
+from harness.target.connect import check_reachable
+from harness.target.external import ExternalTarget, admit_target
+from reports.number_format import escape_control_characters
 
 RUNS = Path("runs")
 
@@ -50,23 +50,23 @@ def assertions_of(loaded: Scenario) -> list[str]:
     return [threshold.assertion for threshold in loaded.thresholds]
 
 
-def watched_in(loaded: Scenario) -> list[Watched]:
+def abortable_thresholds(loaded: Scenario) -> list[AbortThreshold]:
     """The thresholds of a scenario that end a run early."""
-    return [Watched(one.assertion, one.grace) for one in loaded.thresholds if one.abort]
+    return [AbortThreshold(one.assertion, one.grace) for one in loaded.thresholds if one.abort]
 
 
-def conclude_run(folder: RunFolder, assertions: list[str], *, to_ci: bool = True) -> int:
+def finish_run(folder: RunFolder, assertions: list[str], *, to_ci: bool = True) -> int:
     """Summarise, judge, draw and print; the exit code. With `to_ci`, GitHub hears of it where it listens."""
-    from harness.runner.finish import conclude  # noqa: PLC0415 - drawing takes most of a second to import
+    from harness.runner.finish import finish_run  # noqa: PLC0415 - drawing takes most of a second to import
 
-    return conclude(folder, assertions, to_ci=to_ci)
+    return finish_run(folder, assertions, to_ci=to_ci)
 
 
-def second_opinion(folder: RunFolder, assertions: list[str]) -> int:
+def judge_run_with(folder: RunFolder, assertions: list[str]) -> int:
     """Judge by other assertions and print, without a trace in the folder; the exit code."""
     from harness.runner import finish  # noqa: PLC0415 - drawing takes most of a second to import
 
-    return finish.second_opinion(folder, assertions)
+    return finish.judge_with(folder, assertions)
 
 
 def own_assertions(folder: RunFolder) -> list[str]:
@@ -75,26 +75,26 @@ def own_assertions(folder: RunFolder) -> list[str]:
         return [str(threshold["assert"]) for threshold in folder.read_run().scenario.get("thresholds", [])]
     except (TypeError, KeyError, AttributeError):
         message = f"{folder.run_json}: its scenario's thresholds can't be read"
-        raise BrokenRunError(message) from None
+        raise RunFolderError(message) from None
 
 
 def check_thresholds(source: str, loaded: Scenario) -> None:
     """Raise ConfigurationError for assertions that can't be judged."""
-    check_all(assertions_of(loaded), source, [fault.name for fault in loaded.faults])
-    check_watched([watched.assertion for watched in watched_in(loaded)], source)
+    check_assertions(assertions_of(loaded), source, [fault.name for fault in loaded.faults])
+    check_abortable([watched.assertion for watched in abortable_thresholds(loaded)], source)
 
 
-def crew_size(loaded: Scenario, plan: Plan) -> int:
+def auto_workers(loaded: Scenario, plan: Plan) -> int:
     """The processes that `--workers auto` means on this machine; says how many, and why."""
-    crew = crew_for(loaded, plan, host_info.cores())
+    crew = choose_worker_count(loaded, plan, host_info.available_cores())
     print(crew, flush=True)
     return crew.workers
 
 
 def warnings_of(loaded: Scenario, plan: Plan) -> list[str]:
     """What can be told of a plan before it is run, and stops nothing: a line each."""
-    found = too_small(assertions_of(loaded), plan, loaded.warm_up, loaded.deadline)
-    return [f"Warning: {visible(line)}" for line in found]
+    found = find_undersized(assertions_of(loaded), plan, loaded.warm_up, loaded.deadline)
+    return [f"Warning: {escape_control_characters(line)}" for line in found]
 
 
 def check_fits(source: str, misfits: list[str]) -> None:
@@ -104,23 +104,23 @@ def check_fits(source: str, misfits: list[str]) -> None:
         raise ConfigurationError(label, misfits)
 
 
-def foreign_of(
+def external_target_of(
     url: str | None, source: str, loaded: Scenario, plan: Plan, workers: int, *, allow_command: bool
-) -> Foreign | None:
+) -> ExternalTarget | None:
     """The server of the user's that a run is for, looked at; None for the mock."""
     if url is None:
-        check_mock_is_meant(source, loaded)
+        check_target_given(source, loaded)
         return None
-    return examine(url, loaded, plan, workers, os.environ, allow_command=allow_command)
+    return admit_target(url, loaded, plan, workers, os.environ, allow_command=allow_command)
 
 
-def check_listening(foreign: Foreign | None) -> None:
+def check_listening(foreign: ExternalTarget | None) -> None:
     """Raise UsageError where a server of the user's takes no connection. The last check: it is the one that the server sees."""
     if foreign is not None:
-        check_listens(foreign.origin, foreign.address, foreign.context)
+        check_reachable(foreign.origin, foreign.address, foreign.context)
 
 
-def check_mock_is_meant(source: str, loaded: Scenario) -> None:
+def check_target_given(source: str, loaded: Scenario) -> None:
     """Raise ConfigurationError where a scenario is for a server of the user's, and nobody has said where that is."""
     if loaded.target is not None:
         problem = "[target] describes a server of yours: say where it is with harness run --target URL"
@@ -131,10 +131,10 @@ def run_folder(path: Path) -> RunFolder:
     """The run folder that the user names: a path, or a name below runs/."""
     check_name(path)
     found = path if path.exists() or len(path.parts) > 1 else RUNS / path
-    links = links_in(found)
+    links = find_symlinks(found)
     if links:
         message = f"{links[0]} is a link: a run folder has none, and what is read or written through it lies elsewhere"
-        raise BrokenRunError(message)
+        raise RunFolderError(message)
     return RunFolder(found)
 
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from harness.base.errors import ConfigurationError, UsageError
-from harness.base.signals import Signals
+from harness.base.signals import SignalHandler
 from harness.cli.compare import ToleranceOption, compare_with_baseline
 from harness.cli.options import (
     RUNS,
@@ -23,30 +23,30 @@ from harness.cli.options import (
     Seed,
     Target,
     Workers,
+    abortable_thresholds,
     assertions_of,
+    auto_workers,
     check_fits,
     check_listening,
     check_name,
     check_thresholds,
     command_line,
-    conclude_run,
-    crew_size,
-    foreign_of,
+    external_target_of,
+    finish_run,
     run_folder,
     warnings_of,
-    watched_in,
 )
-from harness.cli.worker import JOIN_TIMEOUT, Bind, JoinTimeout, RemoteWorkers, check_reachable, invitation
-from harness.judge.compare.compare import unlike
+from harness.cli.worker import JOIN_TIMEOUT, Bind, JoinTimeout, RemoteWorkers, check_reachable, join_policy
+from harness.judge.compare.compare import list_differences
 from harness.judge.compare.tolerances import parse_tolerances
 from harness.judge.thresholds.evaluate import limits_s
 from harness.plan import capacity, make_plan
-from harness.plan.worker_count import workers_of
+from harness.plan.worker_count import parse_worker_count
 from harness.run_folder.layout import RunFolder, WorkerRecord
-from harness.run_folder.tables import planned_due
-from harness.runner.prometheus import checked, checked_folder
+from harness.run_folder.tables import read_planned_due
+from harness.runner.prometheus import discovery_folder, reachable_prometheus
 from harness.runner.run import Run
-from harness.runner.run_spec import Order, describe
+from harness.runner.run_spec import RunSpec, initial_record
 from harness.scenario import loader
 from reports import terminal
 
@@ -70,19 +70,19 @@ def run(
     tolerance: ToleranceOption = [],
 ) -> None:  # fmt: skip
     """Run a scenario: drive the load, judge it, draw the report."""
-    loaded = loader.load(source, overrides, seed, planned_due)
+    loaded = loader.load_scenario(source, overrides, seed, read_planned_due)
     check_thresholds(source, loaded)
-    number = workers_of(workers)
-    invited = invitation(remote_workers, workers, bind, join_timeout, target)
+    number = parse_worker_count(workers)
+    invited = join_policy(remote_workers, workers, bind, join_timeout, target)
     if prometheus is not None:
-        checked("--prometheus", prometheus)
+        reachable_prometheus("--prometheus", prometheus)
     plan = make_plan(loaded)
-    count = remote_workers or number or crew_size(loaded, plan)
+    count = remote_workers or number or auto_workers(loaded, plan)
     _check_ports(metrics_port, count)
-    foreign = foreign_of(target, source, loaded, plan, count, allow_command=allow_command)
+    foreign = external_target_of(target, source, loaded, plan, count, allow_command=allow_command)
     address = None if foreign is None else foreign.address
     check_reachable(invited, address)
-    fits = capacity.misfits if invited is None else capacity.misfits_of_leader
+    fits = capacity.find_capacity_problems if invited is None else capacity.find_leader_problems
     check_fits(source, fits(loaded, plan, count, address))
     run_id = _run_id(name or loaded.name)
     check_name(out or RUNS)
@@ -93,20 +93,20 @@ def run(
     if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
         message = f"{folder.path} is not an empty folder: nothing is overwritten"
         raise UsageError(message)
-    order = Order(
+    order = RunSpec(
         scenario=loaded,
         plan=plan,
         folder=folder,
         run_id=run_id,
         command=command_line(),
         limits_s=limits_s(assertions_of(loaded)),
-        watched=watched_in(loaded),
+        watched=abortable_thresholds(loaded),
         workers=count,
         invitation=invited,
         foreign=foreign,
         metrics_port=metrics_port,
         prometheus=prometheus,
-        prometheus_sd=prometheus_sd and checked_folder("--prometheus-sd", prometheus_sd),
+        prometheus_sd=prometheus_sd and discovery_folder("--prometheus-sd", prometheus_sd),
     )
     terminal.print_lines(warnings_of(loaded, plan))
     check_listening(foreign)
@@ -116,18 +116,18 @@ def run(
         flush=True,
     )
     base = _baseline(baseline, tolerance, order)
-    with Signals() as signals:
+    with SignalHandler() as signals:
         with terminal.LiveView(loaded.name) as view:
             Run(order, view, signals).execute()
         print("Counting, judging, drawing", flush=True)
-        code = conclude_run(folder, assertions_of(loaded))
+        code = finish_run(folder, assertions_of(loaded))
         if base is not None and signals.heard is None:
             compared = compare_with_baseline(base, folder, tolerance)
             code = code or compared  # what the run itself has come to weighs more than what it is beside another
         raise typer.Exit(code if signals.heard is None else 128 + signals.heard)
 
 
-def _baseline(path: Path | None, tolerance: list[str], order: Order) -> RunFolder | None:
+def _baseline(path: Path | None, tolerance: list[str], order: RunSpec) -> RunFolder | None:
     """The run to compare with. Raises UsageError, before anything starts, where it can't be compared with what is ordered."""
     if path is None and tolerance:
         message = "--tolerance needs --baseline: it says how much worse than that the run may be"
@@ -137,7 +137,7 @@ def _baseline(path: Path | None, tolerance: list[str], order: Order) -> RunFolde
     parse_tolerances(tolerance)
     folder = run_folder(path)
     workers = [WorkerRecord(rank=rank) for rank in range(order.workers)]
-    differing = unlike([folder.read_run()], [describe(order, "", workers)])
+    differing = list_differences([folder.read_run()], [initial_record(order, "", workers)])
     if differing:
         label = f"--baseline {path} can't be compared with this run; baseline against run"
         raise ConfigurationError(label, differing)

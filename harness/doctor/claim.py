@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.base.host_limits import Limits
-from harness.doctor.cores import Cores
+from harness.base.host_limits import HostLimits
+from harness.doctor.cores import CpuMeasurement
 from harness.doctor.generator_load import PACED_PER_S, PHOTO_BYTES
-from harness.doctor.ports import ELSEWHERE
+from harness.doctor.ports import REMOTE_ADDRESS
 from harness.plan.capacity import LOOPBACK
-from harness.runner.generator import Driven
-from reports.number_format import count, plural, size_per_second
+from harness.runner.generator import GeneratorResult
+from reports.number_format import format_byte_rate, format_count, plural
 
-SHARE = 0.8
+CLAIMED_RATIO = 0.8
 """Of a worker's ceiling: a run whose generator stands above 90 % of its core is INVALID, and load comes in bursts."""
 
 
@@ -41,33 +41,35 @@ class Claim:
     @property
     def sentences(self) -> list[str]:
         """In words."""
-        elsewhere = count(self.connections_elsewhere_per_s)
+        elsewhere = format_count(self.connections_elsewhere_per_s)
         return [
-            f"up to {count(self.small_per_s)} small attempts/s a worker, and {size_per_second(self.bytes_per_s)} of photos (at most 80 % of its core)",
+            f"up to {format_count(self.small_per_s)} small attempts/s a worker, and {format_byte_rate(self.bytes_per_s)} of photos (at most 80 % of its core)",
             f"{plural(self.workers, 'worker')} with the server on this machine, {self.workers_alone} with the server elsewhere",
-            f"response times and their percentiles to ± {self.lateness_s * 1e3:g} ms (p99 lateness at {count(PACED_PER_S)} attempts/s)",
-            f"up to {count(self.stations_at_once)} stations at once a worker",
-            f"{count(self.connections_per_s)} new connections/s on loopback, {elsewhere}/s to a server elsewhere, for each source address",
+            f"response times and their percentiles to ± {self.lateness_s * 1e3:g} ms (p99 lateness at {format_count(PACED_PER_S)} attempts/s)",
+            f"up to {format_count(self.stations_at_once)} stations at once a worker",
+            f"{format_count(self.connections_per_s)} new connections/s on loopback, {elsewhere}/s to a server elsewhere, for each source address",
         ]
 
 
-def claim_of(limits: Limits, cores: Cores, driven: Mapping[str, Driven], loopback_bytes_per_s: float) -> Claim:
+def claim_of(
+    limits: HostLimits, cores: CpuMeasurement, driven: Mapping[str, GeneratorResult], loopback_bytes_per_s: float
+) -> Claim:
     """What follows from the measurements; rates rounded down and the lateness up, to two digits.
 
     No rate is claimed that was not reached.
     """
     whole = max(1, int(cores.there))
     small, photos = driven["small"], driven["photos"]
-    photos_per_s = min(SHARE * photos.per_cpu_s, photos.per_s)
+    photos_per_s = min(CLAIMED_RATIO * photos.per_cpu_s, photos.per_s)
     return Claim(
         workers=max(1, whole - 1),
         workers_alone=whole,
-        small_per_s=int(rounded_down(min(SHARE * small.per_cpu_s, small.per_s))),
+        small_per_s=int(rounded_down(min(CLAIMED_RATIO * small.per_cpu_s, small.per_s))),
         bytes_per_s=int(rounded_down(min(photos_per_s * PHOTO_BYTES, loopback_bytes_per_s))),
         lateness_s=-rounded_down(-float(np.quantile(driven["paced"].lateness_s, 0.99))),
         stations_at_once=min(limits.a_process, limits.a_pair),
         connections_per_s=int(limits.a_pair / limits.port_kept_s(LOOPBACK)),
-        connections_elsewhere_per_s=int(limits.a_pair / limits.port_kept_s(ELSEWHERE)),
+        connections_elsewhere_per_s=int(limits.a_pair / limits.port_kept_s(REMOTE_ADDRESS)),
     )
 
 

@@ -7,20 +7,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from harness.doctor.finding import Finding, Read, Verdict, at_least, at_most
-from reports.number_format import share
+from harness.doctor.finding import Finding, Fitness, ReadText, at_least, at_most
+from reports.number_format import format_ratio
 
-LOOK_S = 1.0
+SAMPLE_S = 1.0
 """How long the machine is watched: /proc/stat counts in hundredths of a second."""
-WANTED, TOO_FEW = 2.0, 1.0
+ENOUGH_CORES, TOO_FEW_CORES = 2.0, 1.0
 """One for the generator and one for the server."""
 BUSY_RATIO, TOO_BUSY_RATIO = 0.1, 0.5
 STOLEN_RATIO, TOO_STOLEN_RATIO = 0.01, 0.05
-_GROUPS = "/sys/fs/cgroup"
+_CGROUP_ROOT = "/sys/fs/cgroup"
 
 
 @dataclass(frozen=True, slots=True)
-class Cores:
+class CpuMeasurement:
     """What was seen of them."""
 
     usable: int
@@ -39,29 +39,29 @@ class Cores:
         return min(float(self.usable), self.quota or float("inf"))
 
 
-def look(read: Read, sleep: Callable[[float], None], usable: int) -> Cores:
-    """Watch the machine for `LOOK_S`."""
-    before = _times(read)
-    sleep(LOOK_S)
-    busy, stolen, whole = (after - first for after, first in zip(_times(read), before, strict=True))
+def measure_cores(read: ReadText, sleep: Callable[[float], None], usable: int) -> CpuMeasurement:
+    """Watch the machine for `SAMPLE_S`."""
+    before = _cpu_ticks(read)
+    sleep(SAMPLE_S)
+    busy, stolen, whole = (after - first for after, first in zip(_cpu_ticks(read), before, strict=True))
     names = {
         read(f"/sys/devices/system/cpu/cpu{number}/cpufreq/scaling_governor").strip() for number in range(usable)
     } - {""}
-    return Cores(
+    return CpuMeasurement(
         usable=usable,
-        quota=quota(read),
+        quota=cgroup_quota(read),
         busy_ratio=busy / max(1, whole),
         stolen_ratio=stolen / max(1, whole),
         governors=tuple(sorted(names)),
     )
 
 
-def check(seen: Cores) -> list[Finding]:
+def check_cores(seen: CpuMeasurement) -> list[Finding]:
     """Number, what else runs, steal time, governor."""
-    return [_number(seen), _busy(seen), _stolen(seen), _governor(seen)]
+    return [_core_count(seen), _busy(seen), _stolen(seen), _governor(seen)]
 
 
-def quota(read: Read) -> float | None:
+def cgroup_quota(read: ReadText) -> float | None:
     """Cores' worth of time that the narrowest of this process's control groups (version 1 or 2) grants; None without a limit."""
     granted = []
     for line in read("/proc/self/cgroup").splitlines():
@@ -69,26 +69,26 @@ def quota(read: Read) -> float | None:
         folder = PurePosixPath(path)
         for group in (str(one).rstrip("/") for one in (folder, *folder.parents)):
             if controllers == "":
-                roots = (_GROUPS, f"{_GROUPS}/unified")
-                granted += [_granted(*_words(read(f"{root}{group}/cpu.max"))) for root in roots]
+                roots = (_CGROUP_ROOT, f"{_CGROUP_ROOT}/unified")
+                granted += [_quota_cores(*_quota_fields(read(f"{root}{group}/cpu.max"))) for root in roots]
             elif "cpu" in controllers.split(","):
-                for root in (f"{_GROUPS}/cpu", f"{_GROUPS}/{controllers}"):
+                for root in (f"{_CGROUP_ROOT}/cpu", f"{_CGROUP_ROOT}/{controllers}"):
                     both = [read(f"{root}{group}/cpu.cfs_{name}_us") for name in ("quota", "period")]
-                    granted.append(_granted(*_words(" ".join(both))))
+                    granted.append(_quota_cores(*_quota_fields(" ".join(both))))
     return min((cores for cores in granted if cores is not None), default=None)
 
 
-def _words(text: str) -> tuple[str, str]:
+def _quota_fields(text: str) -> tuple[str, str]:
     words = text.split()
     return (words[0], words[1]) if len(words) == 2 else ("max", "0")
 
 
-def _granted(quota_us: str, period_us: str) -> float | None:
+def _quota_cores(quota_us: str, period_us: str) -> float | None:
     """Quota over period; "max" and -1 mean no limit."""
     return None if quota_us == "max" or int(quota_us) < 0 else int(quota_us) / int(period_us)
 
 
-def _times(read: Read) -> tuple[int, int, int]:
+def _cpu_ticks(read: ReadText) -> tuple[int, int, int]:
     """Of all cores since boot, in ticks: busy, stolen, all."""
     found = re.search(r"^cpu +(.*)$", read("/proc/stat"), re.MULTILINE)
     if found is None:
@@ -98,26 +98,31 @@ def _times(read: Read) -> tuple[int, int, int]:
     return busy, stolen, busy + stolen + idle + waiting
 
 
-def _number(seen: Cores) -> Finding:
+def _core_count(seen: CpuMeasurement) -> Finding:
     of = "" if seen.quota is None else f"; the control group grants {seen.quota:g}"
     change = ""
-    if seen.there < WANTED:
+    if seen.there < ENOUGH_CORES:
         change = (
             "give it a second core, or put the server on another machine (docker run --cpus=2; kubernetes: limits.cpu)"
         )
-    verdict = at_least(seen.there, WANTED, TOO_FEW)
+    verdict = at_least(seen.there, ENOUGH_CORES, TOO_FEW_CORES)
     return Finding(
-        "cores", f"{seen.usable}{of}", f"{WANTED:g}", verdict, change, {"usable": seen.usable, "quota": seen.quota}
+        "cores",
+        f"{seen.usable}{of}",
+        f"{ENOUGH_CORES:g}",
+        verdict,
+        change,
+        {"usable": seen.usable, "quota": seen.quota},
     )
 
 
-def _busy(seen: Cores) -> Finding:
+def _busy(seen: CpuMeasurement) -> Finding:
     verdict = at_most(seen.busy_ratio, BUSY_RATIO, TOO_BUSY_RATIO)
-    change = "" if verdict is Verdict.OK else "stop what else runs: ps -eo pcpu,pid,args --sort=-pcpu | head"
-    needed = f"at most {share(BUSY_RATIO)}"
+    change = "" if verdict is Fitness.OK else "stop what else runs: ps -eo pcpu,pid,args --sort=-pcpu | head"
+    needed = f"at most {format_ratio(BUSY_RATIO)}"
     return Finding(
         "load now",
-        f"others keep {share(seen.busy_ratio)} of the cores busy",
+        f"others keep {format_ratio(seen.busy_ratio)} of the cores busy",
         needed,
         verdict,
         change,
@@ -125,18 +130,20 @@ def _busy(seen: Cores) -> Finding:
     )
 
 
-def _stolen(seen: Cores) -> Finding:
+def _stolen(seen: CpuMeasurement) -> Finding:
     verdict = at_most(seen.stolen_ratio, STOLEN_RATIO, TOO_STOLEN_RATIO)
     change = (
-        "" if verdict is Verdict.OK else "other virtual machines take this one's time: use one with cores of its own"
+        "" if verdict is Fitness.OK else "other virtual machines take this one's time: use one with cores of its own"
     )
-    needed = f"at most {share(STOLEN_RATIO)}"
-    return Finding("steal time", share(seen.stolen_ratio), needed, verdict, change, {"stolen_ratio": seen.stolen_ratio})
+    needed = f"at most {format_ratio(STOLEN_RATIO)}"
+    return Finding(
+        "steal time", format_ratio(seen.stolen_ratio), needed, verdict, change, {"stolen_ratio": seen.stolen_ratio}
+    )
 
 
-def _governor(seen: Cores) -> Finding:
+def _governor(seen: CpuMeasurement) -> Finding:
     slow = [name for name in seen.governors if name != "performance"]
     change = "cpupower frequency-set -g performance" if slow else ""
     measured = ", ".join(seen.governors) or "none (the host sees to it)"
-    verdict = Verdict.WARN if slow else Verdict.OK
+    verdict = Fitness.WARN if slow else Fitness.OK
     return Finding("governor", measured, "performance", verdict, change, {"governors": ", ".join(seen.governors)})

@@ -11,24 +11,24 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.doctor.finding import Finding, Verdict, at_least, at_most
+from harness.doctor.finding import Finding, Fitness, at_least, at_most
 from harness.run_folder.journal import RECORD
-from reports.number_format import seconds, size, size_per_second
+from reports.number_format import format_byte_rate, format_bytes, format_duration
 
-ROOM_BYTES, TOO_LITTLE_ROOM_BYTES = 2e9, 200e6
+ENOUGH_FREE_BYTES, TOO_LITTLE_FREE_BYTES = 2e9, 200e6
 """A run of a million attempts takes about 300 MB; charts and page some more."""
 JOURNAL_BYTES_PER_S = 10_000 * 2 * RECORD.itemsize
 """Ten thousand attempts a second, each with a record of its begin and one of its end."""
-ROOMY = 5
+SPEED_RESERVE = 5
 """How many times as fast the disk should be: others write too, and a scrape must not wait."""
-COMMIT_S = 0.02
+SLOW_COMMIT_S = 0.02
 """The mock server commits in groups: an acknowledgement waits for one."""
-_CHUNK_BYTES, _MOST_BYTES, _FOR_S = 1 << 20, 64 << 20, 1.0
+_CHUNK_BYTES, _MAX_WRITTEN_BYTES, _WRITE_FOR_S = 1 << 20, 64 << 20, 1.0
 _COMMITS = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Disk:
+class DiskMeasurement:
     """What was seen of it."""
 
     folder: str
@@ -42,28 +42,28 @@ class Disk:
     """Why nothing could be written; empty if it could."""
 
 
-def look(folder: Path, clock: Callable[[], float]) -> Disk:
+def measure_disk(folder: Path, clock: Callable[[], float]) -> DiskMeasurement:
     """Write up to 64 MB into a nameless file of that folder, and forget it."""
     free = shutil.disk_usage(folder).free
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             commits = [_commit(file.fileno(), clock) for _ in range(_COMMITS)]
-            written = _fill(file.fileno(), min(_MOST_BYTES, free // 4), clock)
+            written = _fill(file.fileno(), min(_MAX_WRITTEN_BYTES, free // 4), clock)
     except OSError as error:
-        return Disk(str(folder), free, 0.0, float("inf"), error.strerror or str(error))
-    return Disk(str(folder), free, written, float(np.median(commits)))
+        return DiskMeasurement(str(folder), free, 0.0, float("inf"), error.strerror or str(error))
+    return DiskMeasurement(str(folder), free, written, float(np.median(commits)))
 
 
-def check(seen: Disk) -> list[Finding]:
+def check_disk(seen: DiskMeasurement) -> list[Finding]:
     """Room, throughput, and what a commit takes."""
     if seen.problem:
         told = f"{seen.folder} can't be written: {seen.problem}"
         return [
             Finding(
-                "disk", told, "writable", Verdict.UNFIT, "run the harness where you may write", {"folder": seen.folder}
+                "disk", told, "writable", Fitness.UNFIT, "run the harness where you may write", {"folder": seen.folder}
             )
         ]
-    return [_room(seen), _speed(seen), _commits(seen)]
+    return [_free_space(seen), _write_rate(seen), _commits(seen)]
 
 
 def _commit(file: int, clock: Callable[[], float]) -> float:
@@ -76,35 +76,45 @@ def _commit(file: int, clock: Callable[[], float]) -> float:
 def _fill(file: int, most_bytes: int, clock: Callable[[], float]) -> float:
     chunk = os.urandom(_CHUNK_BYTES)  # nothing that a file system could fold up
     began, written = clock(), 0
-    while written < most_bytes and clock() - began < _FOR_S:
+    while written < most_bytes and clock() - began < _WRITE_FOR_S:
         written += os.write(file, chunk)
     os.fsync(file)
     return written / (clock() - began)
 
 
-def _room(seen: Disk) -> Finding:
-    verdict = at_least(seen.free_bytes, ROOM_BYTES, TOO_LITTLE_ROOM_BYTES)
-    change = "" if verdict is Verdict.OK else "remove old runs (harness list), or use --out on another disk"
+def _free_space(seen: DiskMeasurement) -> Finding:
+    verdict = at_least(seen.free_bytes, ENOUGH_FREE_BYTES, TOO_LITTLE_FREE_BYTES)
+    change = "" if verdict is Fitness.OK else "remove old runs (harness list), or use --out on another disk"
     return Finding(
-        "disk, free", size(seen.free_bytes), size(ROOM_BYTES), verdict, change, {"free_bytes": seen.free_bytes}
+        "disk, free",
+        format_bytes(seen.free_bytes),
+        format_bytes(ENOUGH_FREE_BYTES),
+        verdict,
+        change,
+        {"free_bytes": seen.free_bytes},
     )
 
 
-def _speed(seen: Disk) -> Finding:
-    verdict = at_least(seen.bytes_per_s, ROOMY * JOURNAL_BYTES_PER_S, JOURNAL_BYTES_PER_S)
-    change = "" if verdict is Verdict.OK else "use --out on a faster disk (tmpfs: --out /dev/shm/run)"
-    needed = size_per_second(ROOMY * JOURNAL_BYTES_PER_S)
+def _write_rate(seen: DiskMeasurement) -> Finding:
+    verdict = at_least(seen.bytes_per_s, SPEED_RESERVE * JOURNAL_BYTES_PER_S, JOURNAL_BYTES_PER_S)
+    change = "" if verdict is Fitness.OK else "use --out on a faster disk (tmpfs: --out /dev/shm/run)"
+    needed = format_byte_rate(SPEED_RESERVE * JOURNAL_BYTES_PER_S)
     return Finding(
-        "disk, writing", size_per_second(seen.bytes_per_s), needed, verdict, change, {"bytes_per_s": seen.bytes_per_s}
+        "disk, writing", format_byte_rate(seen.bytes_per_s), needed, verdict, change, {"bytes_per_s": seen.bytes_per_s}
     )
 
 
-def _commits(seen: Disk) -> Finding:
-    verdict = at_most(seen.commit_s, COMMIT_S, float("inf"))
+def _commits(seen: DiskMeasurement) -> Finding:
+    verdict = at_most(seen.commit_s, SLOW_COMMIT_S, float("inf"))
     change = (
-        "" if verdict is Verdict.OK else "the mock server's acknowledgements wait for it: use --out on a faster disk"
+        "" if verdict is Fitness.OK else "the mock server's acknowledgements wait for it: use --out on a faster disk"
     )
-    needed = f"at most {seconds(COMMIT_S)}"
+    needed = f"at most {format_duration(SLOW_COMMIT_S)}"
     return Finding(
-        "disk, commits", f"{seconds(seen.commit_s)} (fsync, p50)", needed, verdict, change, {"commit_s": seen.commit_s}
+        "disk, commits",
+        f"{format_duration(seen.commit_s)} (fsync, p50)",
+        needed,
+        verdict,
+        change,
+        {"commit_s": seen.commit_s},
     )

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-Read = Callable[[str], str]
+ReadText = Callable[[str], str]
 """Gives the content of a file of /proc or /sys; "" for one that isn't there."""
 
 
-class Verdict(StrEnum):
+class Fitness(StrEnum):
     """How a machine does by one check, the best first."""
 
     OK = "ok"
@@ -28,42 +28,42 @@ class Finding:
     name: str
     measured: str
     needed: str
-    verdict: Verdict
+    verdict: Fitness
     change: str = ""
     """What to do about it, with the exact command; empty where nothing is to be done."""
     figures: Mapping[str, float | str | None] = field(default_factory=dict)
     """What was measured, for a machine; units are in the names."""
 
 
-def at_least(value: float, enough: float, too_little: float) -> Verdict:
+def at_least(value: float, enough: float, too_little: float) -> Fitness:
     """By a value that is better the greater it is.
 
     >>> [at_least(value, 10, 5).value for value in (10, 9.9, 5, 4.9)]
     ['ok', 'warn', 'warn', 'unfit']
     """
-    return Verdict.OK if value >= enough else Verdict.WARN if value >= too_little else Verdict.UNFIT
+    return Fitness.OK if value >= enough else Fitness.WARN if value >= too_little else Fitness.UNFIT
 
 
-def at_most(value: float, little: float, too_much: float) -> Verdict:
+def at_most(value: float, little: float, too_much: float) -> Fitness:
     """By a value that is better the smaller it is.
 
     >>> [at_most(value, 1, 5).value for value in (1, 1.1, 5, 5.1)]
     ['ok', 'warn', 'warn', 'unfit']
     """
-    return Verdict.OK if value <= little else Verdict.WARN if value <= too_much else Verdict.UNFIT
+    return Fitness.OK if value <= little else Fitness.WARN if value <= too_much else Fitness.UNFIT
 
 
-def worst(verdicts: Iterable[Verdict]) -> Verdict:
+def worst(verdicts: Iterable[Fitness]) -> Fitness:
     """The worst of them; ok for none.
 
     >>> worst([Verdict.WARN, Verdict.OK]), worst([])
     (<Verdict.WARN: 'warn'>, <Verdict.OK: 'ok'>)
     """
-    return max(verdicts, key=list(Verdict).index, default=Verdict.OK)
+    return max(verdicts, key=list(Fitness).index, default=Fitness.OK)
 
 
-def content_of(path: str) -> str:
-    """A `Read` of this machine's own files."""
+def read_system_file(path: str) -> str:
+    """A `ReadText` of this machine's own files."""
     try:
         return Path(path).read_text("utf-8", "replace")
     except OSError:

@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from harness.run_folder.layout import RunFolder
-from harness.runner.generator import PAGES_EACH, Generator, made_up
+from harness.runner.generator import PAGES_PER_STATION, LoadGenerator, synthetic_scenario
 
 PACED_PER_S = 1_000
 SMALL_BYTES, PHOTO_BYTES = 1_000, 500_000
 PHONES = 64
-_FOR_S = 1.5
-_CLOSED = {"kind": "closed", "phones": PHONES, "think": {"distribution": "fixed", "value": "0s"}}
-_PACED = {"kind": "constant", "over": f"{_FOR_S:g}s"}
+_LOAD_FOR_S = 1.5
+_CLOSED_ARRIVALS = {"kind": "closed", "phones": PHONES, "think": {"distribution": "fixed", "value": "0s"}}
+_PACED_ARRIVALS = {"kind": "constant", "over": f"{_LOAD_FOR_S:g}s"}
 
 
 @dataclass(frozen=True)
-class Load:
+class GeneratorLoad:
     """What one generator is told to do."""
 
     name: str
@@ -34,14 +34,14 @@ class Load:
 
 
 LOADS = (
-    Load("paced", SMALL_BYTES, _PACED, int(PACED_PER_S * _FOR_S / PAGES_EACH)),
-    Load("small", SMALL_BYTES, _CLOSED, 20_000),  # more than it can in that time
-    Load("photos", PHOTO_BYTES, _CLOSED, 5_000),
+    GeneratorLoad("paced", SMALL_BYTES, _PACED_ARRIVALS, int(PACED_PER_S * _LOAD_FOR_S / PAGES_PER_STATION)),
+    GeneratorLoad("small", SMALL_BYTES, _CLOSED_ARRIVALS, 20_000),  # more than it can in that time
+    GeneratorLoad("photos", PHOTO_BYTES, _CLOSED_ARRIVALS, 5_000),
 )
 
 
 @contextmanager
-def generators(folder: Path, port: int) -> Iterator[dict[str, Generator]]:
+def started_generators(folder: Path, port: int) -> Iterator[dict[str, LoadGenerator]]:
     """A generator for each load, all prepared side by side; they wait until they are told to begin.
 
     Raises ChildError if one doesn't come up.
@@ -54,14 +54,16 @@ def generators(folder: Path, port: int) -> Iterator[dict[str, Generator]]:
         yield prepared
 
 
-def _generator(folder: Path, port: int, load: Load) -> Generator:
+def _generator(folder: Path, port: int, load: GeneratorLoad) -> LoadGenerator:
     folder.mkdir()
     content = {
         "name": f"doctor-{load.name}",
-        "deadline": f"{_FOR_S:g}s",
+        "deadline": f"{_LOAD_FOR_S:g}s",
         "photos": {"size": {"distribution": "fixed", "value": f"{load.photo_bytes}B"}, "bank": 2},
         "arrivals": load.arrivals,
         "client": {"connection": "reuse", "timeout": "3s"},
         "target": {"path": "/{station}/{form}/{page}"},
     }
-    return Generator(made_up(folder, load.stations, content), f"http://127.0.0.1:{port}", RunFolder(folder / "run"))
+    return LoadGenerator(
+        synthetic_scenario(folder, load.stations, content), f"http://127.0.0.1:{port}", RunFolder(folder / "run")
+    )

@@ -13,13 +13,13 @@ from typing import cast
 
 import uvloop
 
-_ANSWER = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_END = b"\r\n\r\n"
+_RESPONSE = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
+_CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_HEAD_END = b"\r\n\r\n"
 _BUFFER_BYTES = 1 << 18
 
 
-class Sink(asyncio.BufferedProtocol):
+class DiscardProtocol(asyncio.BufferedProtocol):
     """One connection."""
 
     def __init__(self) -> None:
@@ -47,11 +47,11 @@ class Sink(asyncio.BufferedProtocol):
             self._answer()
         self._head, self._left_bytes = b"", 0
         while rest:
-            head, end, rest = rest.partition(_END)
+            head, end, rest = rest.partition(_HEAD_END)
             if not end:
                 self._head = head
                 return
-            found = _LENGTH.search(head)
+            found = _CONTENT_LENGTH.search(head)
             length = int(found[1]) if found else 0
             if len(rest) < length:
                 self._left_bytes = length - len(rest)
@@ -60,13 +60,13 @@ class Sink(asyncio.BufferedProtocol):
             self._answer()
 
     def _answer(self) -> None:
-        self._transport.write(_ANSWER)
+        self._transport.write(_RESPONSE)
 
 
 async def serve() -> None:
     """Until stdin ends."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Sink, "127.0.0.1", 0, backlog=4096)
+    server = await loop.create_server(DiscardProtocol, "127.0.0.1", 0, backlog=4096)
     port = server.sockets[0].getsockname()[1]
     sys.stdout.write(json.dumps({"event": "ready", "port": port}) + "\n")
     sys.stdout.flush()

@@ -8,24 +8,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.drive.assignment import CONSENT_TOKEN, Orders
-from harness.drive.trust import trusted_authority
+from harness.drive.assignment import CONSENT_TOKEN, Assignment
+from harness.drive.trust import read_trusted_authority
 from harness.run_folder.layout import RunFolder
-from harness.scenario.scenario import REGIONS, from_resolved
+from harness.scenario.scenario import REGIONS, parse_resolved
 
 
 @dataclass(frozen=True)
-class Dealer:
+class AssignmentBuilder:
     """Makes the orders of one run."""
 
     folder: RunFolder
     workers: int
     environment: Mapping[str, str]
 
-    def common(self, *, away: bool) -> Orders:
+    def common(self, *, away: bool) -> Assignment:
         """What every worker is told; `away` for workers of other machines, who share neither files nor environment with us."""
         record = self.folder.read_run()
-        orders = Orders(
+        orders = Assignment(
             rank=0,
             workers=self.workers,
             run=record.id,
@@ -36,7 +36,7 @@ class Dealer:
             metrics_port=0,
             limits_s=record.limits_s,
             pin_secret=self.environment.get("HARNESS_PIN_SECRET", ""),
-            authority=trusted_authority(self.folder, record),
+            authority=read_trusted_authority(self.folder, record),
         )
         if not away:
             return orders
@@ -49,7 +49,7 @@ class Dealer:
             plan_sha256=record.plan_sha256,
         )
 
-    def order(self, common: Orders, rank: int) -> Orders:
+    def order(self, common: Assignment, rank: int) -> Assignment:
         """What one worker is told."""
         base_port = int(self.environment.get("HARNESS_METRICS_PORT", "0"))
         local = bool(common.journal) and base_port > 0
@@ -57,7 +57,7 @@ class Dealer:
 
     def _needed(self, scenario: dict[str, Any]) -> dict[str, str]:
         """The variables that a worker reads: the consent's token, and those that [target] names."""
-        target = from_resolved(scenario).target
+        target = parse_resolved(scenario).target
         names = [CONSENT_TOKEN, *(() if target is None else target.variables())]
         return {name: self.environment[name] for name in names if name in self.environment}
 
@@ -68,7 +68,7 @@ class Dealer:
         return zlib.compress(self.folder.region.read_bytes(), 1)
 
 
-def unpacked(orders: Orders, folder: Path) -> Orders:
+def unpack_assignment(orders: Assignment, folder: Path) -> Assignment:
     """Orders from another machine with the station list in a file here."""
     if not orders.region:
         return orders

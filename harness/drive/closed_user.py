@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness.drive.virtual_user import Desk, Evening, wait_until
+from harness.drive.virtual_user import VirtualUser, WorkerContext, sleep_until
 
 
-def go_round(desk: Desk, stations: Sequence[int], evening: Callable[[int, float], Evening]) -> None:
+def run_closed_user(desk: WorkerContext, stations: Sequence[int], evening: Callable[[int, float], VirtualUser]) -> None:
     """Take the stations one after another, each due a think time after the end of the one before, until the deadline.
 
     `evening` makes the evening of a station (its number in the plan) that is due at a moment.
@@ -21,7 +21,7 @@ def go_round(desk: Desk, stations: Sequence[int], evening: Callable[[int, float]
         due_s = over_s + float(rounds.think_s[station])
         if due_s >= desk.deadline_s:
             return
-        wait_until(desk.clock, due_s)
+        sleep_until(desk.clock, due_s)
         desk.telemetry.pages_due += len(desk.plan.slots)
         ended_s = evening(station, due_s).run()
         if ended_s is None:

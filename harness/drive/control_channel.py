@@ -12,12 +12,12 @@ import gevent
 import gevent.monkey
 from gevent.os import make_nonblocking, nb_read
 
-from harness.base.errors import SHORTAGES, starved
+from harness.base.errors import RESOURCE_ERRNOS, describe_exhaustion
 
 _STDIN, _STDOUT = 0, 1
 
 
-def say(event: str, **content: Any) -> None:
+def send_event(event: str, **content: Any) -> None:
     """Tell the parent something."""
     line = json.dumps({"event": event, **content}).encode() + b"\n"
     while line:
@@ -27,19 +27,19 @@ def say(event: str, **content: Any) -> None:
             gevent.sleep(0.01)
 
 
-def unprepared(error: OSError, metrics_port: int) -> tuple[str, str]:
+def preparation_failure(error: OSError, metrics_port: int) -> tuple[str, str]:
     """The event and the reason that tell the parent why a worker could not prepare.
 
     A port that another has taken is for the user to change, a machine without room is nobody's mistake.
     """
-    if error.errno in SHORTAGES:
-        return "starved", starved(error)
+    if error.errno in RESOURCE_ERRNOS:
+        return "starved", describe_exhaustion(error)
     if error.errno in {errno.EADDRINUSE, errno.EACCES} and metrics_port:
         return "refused", f"--metrics-port: port {metrics_port} can't be had: {os.strerror(error.errno)}"
     return "failed", f"a worker could not prepare: {error}"
 
 
-def listen(handle: Callable[[dict[str, Any]], None], on_end: Callable[[], None]) -> gevent.Greenlet:
+def start_receiving(handle: Callable[[dict[str, Any]], None], on_end: Callable[[], None]) -> gevent.Greenlet:
     """Call `handle` for every line that comes, and `on_end` once the parent has gone."""
     make_nonblocking(_STDIN)
 
@@ -54,10 +54,10 @@ def listen(handle: Callable[[dict[str, Any]], None], on_end: Callable[[], None])
     return gevent.spawn(read)
 
 
-def watch_for_orphans(grace_s: float = 2.0) -> None:
+def exit_with_parent(grace_s: float = 2.0) -> None:
     """End this process if the parent goes, also while nobody listens (or the loop is stuck): from a native thread.
 
-    `listen` has `grace_s` to write down what is known; this is for the times before and besides it. Watches for the hang-up
+    `start_receiving` has `grace_s` to write down what is known; this is for the times before and besides it. Watches for the hang-up
     of stdin without reading from it.
     """
     poll = gevent.monkey.get_original("select", "poll")()

@@ -14,11 +14,11 @@ import gevent
 from gevent import get_hub, getcurrent
 from gevent.event import Event
 
-_MOST_IDLE = 256
+_MAX_IDLE = 256
 """Greenlets kept for the next jobs; more of them end, so that a crowd's memory is given back."""
 
 
-class Hands:
+class GreenletPool:
     """Does jobs side by side, each in a greenlet of its own."""
 
     def __init__(self, on_error: Callable[[], None]) -> None:
@@ -79,7 +79,7 @@ class Hands:
             del job, self._busy[me]
             if not self._busy:
                 self._none_busy.set()
-            if len(self._idle) >= _MOST_IDLE:
+            if len(self._idle) >= _MAX_IDLE:
                 return
             self._idle.append(me)
             job = hub.switch()

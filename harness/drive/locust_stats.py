@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.base.model import DELIVERED, OUTCOMES
-from harness.run_folder.journal import Kind
+from harness.run_folder.journal import RecordKind
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-def told_in_batches(stats: Any, entry: Callable[..., Any]) -> Callable[[npt.NDArray[np.void]], None]:
+def make_stats_listener(stats: Any, entry: Callable[..., Any]) -> Callable[[npt.NDArray[np.void]], None]:
     """Feeds Locust's own statistics from the journal, as its master adds up its workers' (under a fixed name).
 
     To fire its event for each attempt would cost more than the sending; nobody but its statistics listens in a run.
@@ -23,7 +23,9 @@ def told_in_batches(stats: Any, entry: Callable[..., Any]) -> Callable[[npt.NDAr
     delivered = [OUTCOMES.index(outcome) for outcome in DELIVERED]
 
     def tell(records: npt.NDArray[np.void]) -> None:
-        ends = records[(records["kind"] == Kind.END) & np.isfinite(records["sent_s"]) & np.isfinite(records["done_s"])]
+        ends = records[
+            (records["kind"] == RecordKind.END) & np.isfinite(records["sent_s"]) & np.isfinite(records["done_s"])
+        ]
         if not len(ends):
             return
         delta: Any = entry(stats, "upload", "POST")  # it says int where Locust itself adds floats

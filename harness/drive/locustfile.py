@@ -34,26 +34,26 @@ from locust.stats import StatsEntry
 
 from harness.base.errors import ExitCode, UsageError
 from harness.base.model import DELIVERED
-from harness.drive.assignment import Orders
-from harness.drive.assignments import Dealer
-from harness.drive.client.uploader import Result
-from harness.drive.control_channel import listen, say, unprepared, watch_for_orphans
+from harness.drive.assignment import Assignment
+from harness.drive.assignments import AssignmentBuilder
+from harness.drive.client.uploader import AttemptResult
+from harness.drive.control_channel import exit_with_parent, preparation_failure, send_event, start_receiving
 from harness.drive.distributed.auth import JOIN_TOKEN
-from harness.drive.distributed.env import CLOCK_OFFSET, PLACES
-from harness.drive.distributed.leader_session import Reception
-from harness.drive.distributed.locust_encryption import seal_locust
-from harness.drive.distributed.worker_session import Outpost
-from harness.drive.locust_mode.test import Stock, add_options, problem_with
-from harness.drive.locust_stats import told_in_batches
-from harness.drive.worker import Shift
+from harness.drive.distributed.env import CLOCK_OFFSET, REMOTE_WORKERS
+from harness.drive.distributed.leader_session import LeaderSession
+from harness.drive.distributed.locust_encryption import encrypt_locust
+from harness.drive.distributed.worker_session import WorkerSession
+from harness.drive.locust_mode.test import StockLocustTest, add_options, find_option_problem
+from harness.drive.locust_stats import make_stats_listener
+from harness.drive.worker import Worker
 from harness.run_folder.layout import RunFolder
 
 _LOOPBACK = "127.0.0.1"
-_NUMBERS_TIMEOUT_S = 5.0
+_WORKER_NUMBERS_TIMEOUT_S = 5.0
 _UNDER_HARNESS = "HARNESS_RUN" in os.environ
 
 
-class Master:
+class MasterNode:
     """Deals out the shards and gathers the accounts; also in a run of one process."""
 
     def __init__(self, environment: Environment) -> None:
@@ -63,7 +63,7 @@ class Master:
         self._accounts: dict[int, dict[str, Any]] = {}
         self._expected = 1
         self._numbers: dict[str, int] = {}
-        self._reception = _reception_of(self._runner, self._folder)
+        self._reception = _make_leader_session(self._runner, self._folder)
         self._runner.register_message("number", self._on_number)
         self._runner.register_message("prepared", self._on_prepared)
         self._runner.register_message("final", self._on_final)
@@ -75,14 +75,14 @@ class Master:
         self._expected = len(clients)
         if self._reception is not None:
             self._reception.seat(cast("list[str]", clients), self._numbers)
-        dealer = Dealer(self._folder, self._expected, os.environ)
+        dealer = AssignmentBuilder(self._folder, self._expected, os.environ)
         common = dealer.common(away=self._reception is not None)
         for rank, client in enumerate(clients):
             self._runner.send_message("orders", asdict(dealer.order(common, rank)), client_id=client)
 
     def _in_order(self) -> list[str]:
         """Client ids in the order of the workers' own numbers (those of their logs); numberless ones last."""
-        until = time.monotonic() + _NUMBERS_TIMEOUT_S
+        until = time.monotonic() + _WORKER_NUMBERS_TIMEOUT_S
         while len(self._numbers) < len(self._runner.clients) and time.monotonic() < until:
             gevent.sleep(0.02)
         return sorted(self._runner.clients, key=lambda client: (self._numbers.get(client, sys.maxsize), client))
@@ -110,7 +110,7 @@ class Master:
         if self._reception is not None:
             self._workers[rank] |= {"metrics_port": self._reception.relay_port(rank), "pid": 0}
         if len(self._workers) == self._expected:
-            say("ready", workers=[self._workers[rank] for rank in sorted(self._workers)])
+            send_event("ready", workers=[self._workers[rank] for rank in sorted(self._workers)])
 
     def _on_final(self, environment: Environment, msg: Any, **_: Any) -> None:  # noqa: ARG002
         account = msg.data if self._reception is None else self._reception.account(msg.data)
@@ -119,21 +119,21 @@ class Master:
 
     def _tell_when_finished(self) -> None:
         if len(self._accounts) >= self._expected:
-            say("finished", workers=[self._accounts[rank] for rank in sorted(self._accounts)])
+            send_event("finished", workers=[self._accounts[rank] for rank in sorted(self._accounts)])
 
 
-class Worker:
+class WorkerNode:
     """Holds this process's shift and reports to the master."""
 
     def __init__(self, environment: Environment) -> None:
-        self._on_records = told_in_batches(environment.stats, StatsEntry)
+        self._on_records = make_stats_listener(environment.stats, StatsEntry)
         self._runner = cast("Any", environment.runner)
         self._orders: AsyncResult = AsyncResult()
         self._t0: AsyncResult = AsyncResult()
-        self._shift: Shift | None = None
-        self._outpost = Outpost(self._runner, os.environ) if CLOCK_OFFSET in os.environ else None
+        self._shift: Worker | None = None
+        self._outpost = WorkerSession(self._runner, os.environ) if CLOCK_OFFSET in os.environ else None
         offset_s = 0.0 if self._outpost is None else self._outpost.clock_offset_s
-        self._runner.register_message("orders", lambda msg, **_: self._orders.set(Orders(**msg.data)))
+        self._runner.register_message("orders", lambda msg, **_: self._orders.set(Assignment(**msg.data)))
         self._runner.register_message("t0", lambda msg, **_: self._t0.set(msg.data["monotonic"] + offset_s))
         self._runner.register_message("break_off", lambda **_: gevent.spawn(self._break_off))
         if "HARNESS_WORKER" in os.environ:
@@ -144,15 +144,15 @@ class Worker:
         orders = self._orders.get()
         try:
             if self._outpost is None:
-                self._shift = Shift(orders, self._on_records)
+                self._shift = Worker(orders, self._on_records)
             else:
                 self._shift = self._outpost.shift(orders, self._on_records)
         except UsageError as error:
-            say("refused", reason=str(error))
+            send_event("refused", reason=str(error))
             raise
         except OSError as error:
-            event, reason = unprepared(error, orders.metrics_port)
-            say(event, reason=reason)
+            event, reason = preparation_failure(error, orders.metrics_port)
+            send_event(event, reason=reason)
             raise
         port = self._shift.metrics_port
         self._runner.send_message("prepared", {"rank": orders.rank, "metrics_port": port, "pid": os.getpid()})
@@ -161,7 +161,7 @@ class Worker:
         if self._outpost is not None:
             account |= self._outpost.settle()
         if account["unwritten"]:  # the parent hears it at once: other workers may have hours to go
-            say("unwritten", rank=orders.rank, reason=account["unwritten"])
+            send_event("unwritten", rank=orders.rank, reason=account["unwritten"])
         self._runner.send_message("final", account)
 
     def flush(self) -> None:
@@ -176,16 +176,16 @@ class Worker:
             self._shift.break_off()
 
 
-def _reception_of(runner: Any, folder: RunFolder) -> Reception | None:
+def _make_leader_session(runner: Any, folder: RunFolder) -> LeaderSession | None:
     """Who receives the workers of other machines; None where there are none."""
-    return Reception(runner, folder.journal, os.environ, say) if PLACES in os.environ else None
+    return LeaderSession(runner, folder.journal, os.environ, send_event) if REMOTE_WORKERS in os.environ else None
 
 
-def _feed(environment: Environment) -> Callable[[Result], None]:
+def _make_attempt_listener(environment: Environment) -> Callable[[AttemptResult], None]:
     """Feeds Locust's own statistics with attempts that came to an end, under a fixed name."""
     fire: Callable[..., None] = environment.events.request.fire
 
-    def on_attempt(result: Result) -> None:
+    def on_attempt(result: AttemptResult) -> None:
         if result.killed:
             return
         seconds = result.done_s - result.sent_s
@@ -205,7 +205,7 @@ class ArrivalDriver(User):
     """Works through this process's shard of the plan: one a worker."""
 
     abstract = not _UNDER_HARNESS
-    worker: ClassVar[Worker]
+    worker: ClassVar[WorkerNode]
 
     @task
     def drive(self) -> None:
@@ -214,15 +214,15 @@ class ArrivalDriver(User):
         Event().wait()
 
 
-def _set_up(environment: Environment, runner: Any, **_: Any) -> None:
+def _set_up_run(environment: Environment, runner: Any, **_: Any) -> None:
     environment.process_exit_code = 0
     master = worker = None
     if isinstance(runner, MasterRunner | LocalRunner):
-        master = Master(environment)
+        master = MasterNode(environment)
         on_start: Any = environment.events.test_start
         on_start.add_listener(lambda **_: master.deal())
     if isinstance(runner, WorkerRunner | LocalRunner):
-        worker = Worker(environment)
+        worker = WorkerNode(environment)
         ArrivalDriver.worker = worker
 
     def orphaned() -> None:
@@ -230,16 +230,16 @@ def _set_up(environment: Environment, runner: Any, **_: Any) -> None:
             worker.flush()
         os._exit(ExitCode.BUG)
 
-    listen(master.hear if master else lambda _: None, orphaned)
+    start_receiving(master.hear if master else lambda _: None, orphaned)
     if isinstance(runner, MasterRunner):
-        say("listening", port=runner.server.port)
+        send_event("listening", port=runner.server.port)
 
 
 class StationUser(User):
     """A phone of stock Locust's: a station's evening, a pause to think, the next station's."""
 
     abstract = _UNDER_HARNESS
-    stock: ClassVar[Stock]
+    stock: ClassVar[StockLocustTest]
 
     def wait_time(self) -> float:
         """Seconds to think."""
@@ -256,12 +256,14 @@ class StationUser(User):
 
 def _set_up_stock(environment: Environment, runner: Any, web_ui: Any, **_: Any) -> None:
     worker = isinstance(runner, WorkerRunner)
-    problem = None if worker else problem_with(vars(cast("Any", environment.parsed_options)))
+    problem = None if worker else find_option_problem(vars(cast("Any", environment.parsed_options)))
     if problem is not None:
         sys.stderr.write(f"{problem}\n")
         sys.exit(ExitCode.USAGE)
     drives = not isinstance(runner, MasterRunner)
-    stock = StationUser.stock = Stock(environment, serves=not worker, drives=drives, on_attempt=_feed(environment))
+    stock = StationUser.stock = StockLocustTest(
+        environment, serves=not worker, drives=drives, on_attempt=_make_attempt_listener(environment)
+    )
     on: Any = environment.events
     if not worker:
         # while server and photos are made: the web UI stops watching a test that it finds "stopped" right after its start
@@ -270,30 +272,30 @@ def _set_up_stock(environment: Environment, runner: Any, web_ui: Any, **_: Any) 
     on.test_stop.add_listener(lambda **_: stock.end(keep_server=runner.user_count > 0))
     on.quit.add_listener(lambda **_: stock.end())
     if web_ui is not None:
-        web_ui.app.before_request(_refuse_bad_form)
+        web_ui.app.before_request(_reject_invalid_form)
 
 
-def _refuse_bad_form() -> Any:
+def _reject_invalid_form() -> Any:
     """What the web UI answers to a start that can't be; None lets it go on."""
     if request.method != "POST" or not request.path.endswith("/swarm"):
         return None
-    problem = problem_with(request.form.to_dict())
+    problem = find_option_problem(request.form.to_dict())
     return None if problem is None else jsonify({"success": False, "message": problem})
 
 
-def _keep_to_loopback(parser: Any, **_: Any) -> None:
+def _bind_to_loopback(parser: Any, **_: Any) -> None:
     """Locust's own defaults listen everywhere; its protocol knows no passwords."""
     parser.set_defaults(master_bind_host=_LOOPBACK, web_host=_LOOPBACK)
 
 
 _on_init: Any = events.init
 _on_options: Any = events.init_command_line_parser
-_on_options.add_listener(_keep_to_loopback)
+_on_options.add_listener(_bind_to_loopback)
 if _UNDER_HARNESS:
     if JOIN_TOKEN in os.environ:
-        seal_locust(BaseSocket, os.environ[JOIN_TOKEN])
-    watch_for_orphans()
-    _on_init.add_listener(_set_up)
+        encrypt_locust(BaseSocket, os.environ[JOIN_TOKEN])
+    exit_with_parent()
+    _on_init.add_listener(_set_up_run)
 else:
     _on_options.add_listener(lambda parser, **_: add_options(parser))
     _on_init.add_listener(_set_up_stock)

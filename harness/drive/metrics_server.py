@@ -9,16 +9,16 @@ import gevent
 from gevent.pywsgi import WSGIServer
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from harness.measure.metrics import Telemetry
+from harness.measure.metrics import WorkerMetrics
 
-_LAG_STEP_S = 0.02
+_LAG_PROBE_S = 0.02
 _LAG_WINDOW_S = 1.0
 
 
-class Exporter:
+class MetricsServer:
     """An HTTP server for /metrics on loopback, with a probe of the loop's lag."""
 
-    def __init__(self, telemetry: Telemetry, port: int, clock: Callable[[], float]) -> None:
+    def __init__(self, telemetry: WorkerMetrics, port: int, clock: Callable[[], float]) -> None:
         """`port` 0 lets the kernel choose."""
         self._telemetry = telemetry
         self._clock = clock
@@ -43,9 +43,9 @@ class Exporter:
         worst, until = 0.0, self._clock() + _LAG_WINDOW_S
         while True:
             before = self._clock()
-            gevent.sleep(_LAG_STEP_S)
+            gevent.sleep(_LAG_PROBE_S)
             now = self._clock()
-            worst = max(worst, now - before - _LAG_STEP_S)
+            worst = max(worst, now - before - _LAG_PROBE_S)
             if now >= until:
                 self._telemetry.loop_lag_s = worst
                 worst, until = 0.0, now + _LAG_WINDOW_S

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 import gevent
 
 from harness.base.model import DELIVERED, Outcome
-from harness.drive.client.uploader import Result
-from harness.measure.metrics import Telemetry
+from harness.drive.client.uploader import AttemptResult
+from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan
-from harness.run_folder.journal import GaveUp, JournalWriter
-from harness.scenario.scenario import Client
-from harness.station.retry import Failure, strategy_of
+from harness.run_folder.journal import GiveUpReason, JournalWriter
+from harness.scenario.scenario import ClientOptions
+from harness.station.retry import FailedAttempt, make_strategy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Desk:
+class WorkerContext:
     """What all evenings of one worker share: clock, journal, instruments, deadline."""
 
     plan: Plan
-    client: Client
+    client: ClientOptions
     clock: Callable[[], float]
     """Seconds since T0."""
     deadline_s: float
     journal: JournalWriter
-    telemetry: Telemetry
+    telemetry: WorkerMetrics
     seed: int
-    on_attempt: Callable[[Result], None] | None = None
+    on_attempt: Callable[[AttemptResult], None] | None = None
     """Called after every attempt (Locust's own statistics)."""
     on_records: Callable[[npt.NDArray[np.void]], None] = lambda _: None
     """Called with what the journal has noted, dtype journal.RECORD, whenever it is written down."""
@@ -52,7 +52,7 @@ class Desk:
         self.on_records(records)
         self.journal.flush()
 
-    def note(self, page: int, number: int, result: Result) -> None:
+    def note(self, page: int, number: int, result: AttemptResult) -> None:
         """Record an attempt that is over."""
         progress = result.progress
         self.attempts += 1
@@ -85,28 +85,28 @@ class Desk:
         self.journal.end(page, number, Outcome.WITHHELD, due_s=due_s)
 
 
-class Attempts(Protocol):
+class AttemptSender(Protocol):
     """Makes one station's attempts; harness.drive.client.uploader.Uploader does."""
 
-    def attempt(self, page: int, number: int, due_s: float, sent_s: float) -> Result:
+    def attempt(self, page: int, number: int, due_s: float, sent_s: float) -> AttemptResult:
         """Try to deliver a page once."""
 
     def close(self) -> None:
         """The station is done."""
 
 
-class Evening:
+class VirtualUser:
     """The evening of one station."""
 
     __slots__ = ("_desk", "_due_s", "_station", "_strategy", "_uploader")
 
-    def __init__(self, desk: Desk, station: int, uploader: Attempts, due_s: float | None = None) -> None:
+    def __init__(self, desk: WorkerContext, station: int, uploader: AttemptSender, due_s: float | None = None) -> None:
         """`station` is its number in the plan; `due_s` is when it turns up, where the plan can't know."""
         self._desk = desk
         self._station = station
         self._due_s = float(desk.plan.due_s[station]) if due_s is None else due_s
         self._uploader = uploader
-        self._strategy = strategy_of(desk.client.retry, desk.seed, desk.plan.stations[station].code)
+        self._strategy = make_strategy(desk.client.retry, desk.seed, desk.plan.stations[station].code)
 
     def run(self) -> float | None:
         """Deliver every page, in their order, as far as strategy and deadline allow.
@@ -136,18 +136,18 @@ class Evening:
     def _deliver(self, page: int, due_s: float) -> tuple[float | None, bool]:
         """When the page was over and whether it was delivered; no time if the evening is over too."""
         desk = self._desk
-        tries = _Tries(page, due_s)
+        tries = _PageAttempts(page, due_s)
         while True:
-            tries.now_s = wait_until(desk.clock, tries.due_s)
-            again = GaveUp.DEADLINE if tries.now_s >= desk.deadline_s else self._try(tries)
+            tries.now_s = sleep_until(desk.clock, tries.due_s)
+            again = GiveUpReason.DEADLINE if tries.now_s >= desk.deadline_s else self._try(tries)
             if again is None:
                 return (None, False) if tries.killed else (tries.now_s, True)
-            if isinstance(again, GaveUp):
+            if isinstance(again, GiveUpReason):
                 desk.journal.gave_up(page, tries.attempts, tries.now_s, again)
-                return None if again is GaveUp.DEADLINE else tries.now_s, False
+                return None if again is GiveUpReason.DEADLINE else tries.now_s, False
             tries.due_s = again
 
-    def _try(self, tries: _Tries) -> float | GaveUp | None:
+    def _try(self, tries: _PageAttempts) -> float | GiveUpReason | None:
         """When to go on with the page or why it is given up; None if it was delivered or the run broken off."""
         desk = self._desk
         tries.rows += 1
@@ -156,17 +156,17 @@ class Evening:
             result = self._attempt(tries)
             if result.killed or result.outcome in DELIVERED:
                 return None
-            again = self._strategy.pause(_failure(tries.attempts, result))
-            if isinstance(again, GaveUp):
+            again = self._strategy.pause(_failed_attempt(tries.attempts, result))
+            if isinstance(again, GiveUpReason):
                 return again
             again += result.done_s
             if again < desk.deadline_s:
                 desk.telemetry.retry(result.outcome)
-        elif not isinstance(again, GaveUp):
+        elif not isinstance(again, GiveUpReason):
             desk.withhold(tries.page, tries.rows, tries.due_s)
-        return again if isinstance(again, GaveUp) or again < desk.deadline_s else GaveUp.DEADLINE
+        return again if isinstance(again, GiveUpReason) or again < desk.deadline_s else GiveUpReason.DEADLINE
 
-    def _attempt(self, tries: _Tries) -> Result:
+    def _attempt(self, tries: _PageAttempts) -> AttemptResult:
         desk = self._desk
         tries.attempts += 1
         desk.hold()
@@ -186,7 +186,7 @@ class Evening:
 
 
 @dataclass(slots=True)
-class _Tries:
+class _PageAttempts:
     """What has been tried with one page."""
 
     page: int
@@ -201,12 +201,12 @@ class _Tries:
     """The run was broken off during an attempt."""
 
 
-def _failure(attempts: int, result: Result) -> Failure:
+def _failed_attempt(attempts: int, result: AttemptResult) -> FailedAttempt:
     asked = result.retry_after_s if result.retry_after_s == result.retry_after_s else None
-    return Failure(attempts, result.outcome, result.status, asked)
+    return FailedAttempt(attempts, result.outcome, result.status, asked)
 
 
-def wait_until(clock: Callable[[], float], moment_s: float) -> float:
+def sleep_until(clock: Callable[[], float], moment_s: float) -> float:
     """Sleep until the clock shows that moment, not at all if it has passed; what it shows then."""
     now_s = clock()
     if now_s < moment_s:

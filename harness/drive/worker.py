@@ -20,41 +20,41 @@ import numpy as np
 import PIL
 
 from harness.base.errors import UsageError
-from harness.base.host_limits import limits_here
+from harness.base.host_limits import read_host_limits
 from harness.base.model import Outcome, Shortage
-from harness.drive.assignment import Orders, target_of
+from harness.drive.assignment import Assignment, resolve_target
 from harness.drive.client.connection import Progress
-from harness.drive.client.pool import Connections
-from harness.drive.client.protocols.templated import api_of
-from harness.drive.client.timeouts import Deadlines
-from harness.drive.client.uploader import Result, Uploader
-from harness.drive.closed_user import go_round
-from harness.drive.greenlet_pool import Hands
-from harness.drive.metrics_server import Exporter
-from harness.drive.virtual_user import Desk, Evening, wait_until
-from harness.measure.metrics import Telemetry
+from harness.drive.client.pool import ConnectionPool
+from harness.drive.client.protocols.templated import build_api
+from harness.drive.client.timeouts import TimeoutQueue
+from harness.drive.client.uploader import AttemptResult, Uploader
+from harness.drive.closed_user import run_closed_user
+from harness.drive.greenlet_pool import GreenletPool
+from harness.drive.metrics_server import MetricsServer
+from harness.drive.virtual_user import VirtualUser, WorkerContext, sleep_until
+from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan, make_plan
-from harness.plan.digest import digest_of
-from harness.plan.pins import pin_of
+from harness.plan.digest import digest_plan
+from harness.plan.pins import derive_pin
 from harness.run_folder.journal import JournalWriter
-from harness.scenario.scenario import Scenario, from_resolved
-from harness.station.link import line_of
+from harness.scenario.scenario import Scenario, parse_resolved
+from harness.station.link import draw_link_model
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-_GC_AFTER = 50_000
+_GC_THRESHOLD = 50_000
 """Objects that may come into being before the garbage collector looks: attempts leave no cycles behind."""
-_FLUSH_S = 0.25
+_FLUSH_INTERVAL_S = 0.25
 _NAN = float("nan")
 
 
-class Shift:
+class Worker:
     """The work of one worker in one run."""
 
     def __init__(
         self,
-        orders: Orders,
+        orders: Assignment,
         on_records: Callable[[npt.NDArray[np.void]], None] = lambda _: None,
         write: Callable[[memoryview], int] | None = None,
     ) -> None:
@@ -64,16 +64,16 @@ class Shift:
         """
         raise_descriptor_limit()
         self.orders = orders
-        target = target_of(orders)
+        target = resolve_target(orders)
         self._guard = target.guard
-        scenario = from_resolved(orders.scenario)
+        scenario = parse_resolved(orders.scenario)
         self._scenario = scenario
         self._t0 = float("inf")
         # the photos take seconds of pure CPU: in a real thread, so that heartbeats go on
-        plan = gevent.get_hub().threadpool.apply(_planned, (scenario, orders.plan_sha256))
+        plan = gevent.get_hub().threadpool.apply(_make_checked_plan, (scenario, orders.plan_sha256))
         labels = {"run": orders.run, "scenario": scenario.name, "worker": str(orders.rank)}
-        self._telemetry = Telemetry(orders.limits_s, labels)
-        self._desk = Desk(
+        self._telemetry = WorkerMetrics(orders.limits_s, labels)
+        self._desk = WorkerContext(
             plan=plan,
             client=scenario.client,
             clock=self._clock,
@@ -84,24 +84,26 @@ class Shift:
             on_records=on_records,
             hold=(lambda: None) if self._guard is None else self._guard.hold,
         )
-        self._api = None if scenario.target is None else api_of(scenario.target, {**os.environ, **orders.environment})
+        self._api = (
+            None if scenario.target is None else build_api(scenario.target, {**os.environ, **orders.environment})
+        )
         self._logs_in = self._api is None or self._api.logs_in
         self._stations = plan.shard(orders.rank, orders.workers)
-        self._connections = Connections(target, scenario.client.connection, self._clock)
-        self._most = min(scenario.client.max_in_flight, limits_here().a_process)
+        self._connections = ConnectionPool(target, scenario.client.connection, self._clock)
+        self._most = min(scenario.client.max_in_flight, read_host_limits().a_process)
         """Stations at once: beyond the descriptors nothing would get through any more, not even our own scrapes."""
-        self._deadlines = Deadlines(scenario.client.timeout)
-        self._evenings = Hands(self._note_broken)
+        self._deadlines = TimeoutQueue(scenario.client.timeout)
+        self._evenings = GreenletPool(self._note_broken)
         self._broken = 0
         self._unwritten = ""
         self._driver: gevent.Greenlet | None = None
-        self._exporter = Exporter(self._telemetry, orders.metrics_port, time.monotonic)
+        self._exporter = MetricsServer(self._telemetry, orders.metrics_port, time.monotonic)
         self._flusher = gevent.spawn(self._flush_often)
         if self._guard is not None:
             self._guard.start(self.break_off)
         gc.collect()
         gc.freeze()
-        gc.set_threshold(_GC_AFTER, 20, 20)
+        gc.set_threshold(_GC_THRESHOLD, 20, 20)
 
     @property
     def metrics_port(self) -> int:
@@ -161,7 +163,7 @@ class Shift:
             self._drive_open()
             return
         for stations in rounds.of_worker(self.orders.rank, self.orders.workers):
-            self._evenings.begin(partial(go_round, self._desk, stations.tolist(), self._evening))
+            self._evenings.begin(partial(run_closed_user, self._desk, stations.tolist(), self._evening))
 
     def _drive_open(self) -> None:
         desk = self._desk
@@ -170,7 +172,7 @@ class Shift:
             due_s = float(desk.plan.due_s[station])
             if due_s >= desk.deadline_s:
                 return
-            if wait_until(self._clock, due_s) >= desk.deadline_s:
+            if sleep_until(self._clock, due_s) >= desk.deadline_s:
                 return
             self._telemetry.pages_due += pages
             if len(self._evenings) >= self._most:
@@ -182,39 +184,39 @@ class Shift:
         """An error that nobody thought of ended an evening: gevent has logged it, the account must tell it."""
         self._broken += 1
 
-    def _evening(self, station: int, due_s: float | None = None) -> Evening:
+    def _evening(self, station: int, due_s: float | None = None) -> VirtualUser:
         plan, client = self._desk.plan, self._desk.client
         host = self._connections.target.host_header
-        pin = pin_of(plan.stations[station].code, self.orders.pin_secret) if self._logs_in else ""
-        line = line_of(client.link, self._desk.seed, plan.stations[station].code)
+        pin = derive_pin(plan.stations[station].code, self.orders.pin_secret) if self._logs_in else ""
+        line = draw_link_model(client.link, self._desk.seed, plan.stations[station].code)
         uploader = Uploader(
             plan, client, self._connections.lane(line), host, pin, self._clock, self._api, self._deadlines
         )
-        return Evening(self._desk, station, uploader, due_s)
+        return VirtualUser(self._desk, station, uploader, due_s)
 
     def _refuse(self, station: int) -> None:
         """More stations at once than this worker may hold: our limit, noted as such."""
         now = self._clock()
         due = float(self._desk.plan.due_s[station])
         page = self._desk.plan.pages_of(station).start
-        result = Result(Outcome.GENERATOR_ERROR, 0, due, _NAN, Progress(), now, _NAN, _NAN, _NAN, _NAN)
+        result = AttemptResult(Outcome.GENERATOR_ERROR, 0, due, _NAN, Progress(), now, _NAN, _NAN, _NAN, _NAN)
         held_to = self._desk.client.max_in_flight
         result.shortage = Shortage.MAX_IN_FLIGHT if self._most == held_to else Shortage.DESCRIPTORS
         self._desk.note(page, 1, result)
 
     def _flush_often(self) -> None:
         while True:
-            gevent.sleep(_FLUSH_S)
+            gevent.sleep(_FLUSH_INTERVAL_S)
             self.flush()
             if self._unwritten:  # what is not written down was not measured: nothing more is sent
                 self.break_off()
                 return
 
 
-def _planned(scenario: Scenario, sha256: str) -> Plan:
+def _make_checked_plan(scenario: Scenario, sha256: str) -> Plan:
     """The plan. Raises UsageError where it has another digest than expected."""
     plan = make_plan(scenario)
-    if sha256 and digest_of(plan) != sha256:
+    if sha256 and digest_plan(plan) != sha256:
         message = (
             "the plan comes out otherwise here than on the master, with the same scenario and seed: install the same "
             f"versions (here: python {platform.python_version()}, numpy {np.__version__}, pillow {PIL.__version__}) on the "

@@ -12,18 +12,18 @@ Tristate = bool | Literal["unknown"]
 """True, false, or not known: never true for want of evidence."""
 
 
-class _Result(BaseModel):
+class _JudgeModel(BaseModel):
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
 
-class Window(_Result):
+class Window(_JudgeModel):
     """A stretch of the run, in seconds since T0."""
 
     from_s: float
     to_s: float
 
 
-class ThresholdResult(_Result):
+class ThresholdResult(_JudgeModel):
     """One threshold, held against the figures."""
 
     assertion: str = Field(alias="assert", serialization_alias="assert")
@@ -39,7 +39,7 @@ class ThresholdResult(_Result):
     """Empty when passed; else by how much it is breached, or why there is no figure, in words."""
 
 
-class Validity(_Result):
+class Validity(_JudgeModel):
     """Whether the measurement is to be trusted."""
 
     valid: bool
@@ -47,7 +47,7 @@ class Validity(_Result):
     """In words and figures, with what to change."""
 
 
-class Planned(_Result):
+class PlannedPage(_JudgeModel):
     """What a page had to be."""
 
     sha256: str
@@ -56,7 +56,7 @@ class Planned(_Result):
     """"" where the page carries no votes."""
 
 
-class Copy(_Result):
+class StoredCopy(_JudgeModel):
     """One copy that the server holds, as it says."""
 
     station: str
@@ -70,7 +70,7 @@ class Copy(_Result):
     """By the server's clock, Unix seconds."""
 
 
-class AuditedPage(_Result):
+class AuditedPage(_JudgeModel):
     """A page of an unsafe category, by its key, with what was expected and what was found."""
 
     station: str
@@ -78,13 +78,13 @@ class AuditedPage(_Result):
     page: int
     acknowledged_s: float | None
     """When it was first acknowledged; None if it never was."""
-    expected: Planned | None
+    expected: PlannedPage | None
     """None for a copy that is no planned page."""
-    found: list[Copy]
+    found: list[StoredCopy]
     """Every copy that belongs to it, wherever it is held."""
 
 
-class AuditSets(_Result):
+class AuditSets(_JudgeModel):
     """How large the sets are that the audit compares."""
 
     planned: int
@@ -96,7 +96,7 @@ class AuditSets(_Result):
     """Copies that the server holds; None where that could not be read."""
 
 
-class Audit(_Result):
+class Audit(_JudgeModel):
     """Whether the server kept what it acknowledged, and whether everything arrived: the content of audit.json."""
 
     format: int = 1
@@ -117,7 +117,7 @@ class Audit(_Result):
     """How many of each unsafe category are not in `pages`, for their number."""
 
 
-class Verdict(_Result):
+class Verdict(_JudgeModel):
     """The judgement of one run."""
 
     format: int = 1

@@ -7,7 +7,7 @@ from collections import Counter
 from harness.base.model import Shortage
 from harness.run_folder.layout import RunRecord
 
-_WHAT = {
+_CAUSES = {
     Shortage.DESCRIPTORS: (
         "a worker ran out of descriptors (at most {descriptors:,} a process)",
         "raise the hard limit (ulimit -Hn), use more workers, or lower client.max_in_flight",
@@ -24,7 +24,7 @@ _WHAT = {
 }
 
 
-def own_failures(failed: int, record: RunRecord) -> list[str]:
+def shortage_reasons(failed: int, record: RunRecord) -> list[str]:
     """A reason for each thing that ran out, of `failed` attempts that were a generator_error.
 
     What a lost worker had too little of is not known: it is told without its cause.
@@ -45,7 +45,7 @@ def own_failures(failed: int, record: RunRecord) -> list[str]:
 
 
 def _reason(shortage: Shortage, count: int, record: RunRecord) -> str:
-    what, remedy = _WHAT[shortage]
+    what, remedy = _CAUSES[shortage]
     client = record.scenario.get("client", {})
     known = {
         "descriptors": record.host.get("descriptors", 0),

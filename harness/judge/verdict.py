@@ -7,64 +7,64 @@ from typing import Literal, NamedTuple
 
 from pydantic import ValidationError
 
-from harness.analysis.page_status import fates_of
+from harness.analysis.page_status import load_page_statuses
 from harness.analysis.rows import load_rows
-from harness.analysis.run_data import Evidence
-from harness.analysis.summarise import BROKEN_OFF, figures_of
+from harness.analysis.run_data import RunData
+from harness.analysis.summarise import BROKEN_OFF, compute_summary
 from harness.analysis.summary import Summary
-from harness.base.errors import BrokenRunError, ExitCode
-from harness.base.safe_files import content_of, why_unread
-from harness.judge.audit import audit_of
+from harness.base.errors import ExitCode, RunFolderError
+from harness.base.safe_files import explain_unreadable, read_bounded
+from harness.judge.audit import audit_run
 from harness.judge.results import Audit, ThresholdResult, Validity, Verdict
-from harness.judge.silence import gone
-from harness.judge.thresholds.evaluate import check_all, evaluate_all
-from harness.judge.validity import assess
+from harness.judge.silence import describe_silence
+from harness.judge.thresholds.evaluate import check_assertions, evaluate_thresholds
+from harness.judge.validity import check_validity
 from harness.run_folder.layout import RunFolder, RunRecord, write_json
 
-Word = Literal["pass", "fail", "invalid"]
+VerdictWord = Literal["pass", "fail", "invalid"]
 
 
-def judge(folder: RunFolder, assertions: Sequence[str]) -> Verdict:
+def judge_verdict(folder: RunFolder, assertions: Sequence[str]) -> Verdict:
     """The verdict on a run, from its folder alone; writes summary.json, audit.json and verdict.json.
 
     Raises ConfigurationError for wrong assertions, BrokenRunError where run.json or plan.parquet is missing.
     """
-    return settle(folder, assertions).verdict
+    return judge_run(folder, assertions).verdict
 
 
-def settle(folder: RunFolder, assertions: Sequence[str]) -> Judged:
-    """As `judge`: the judgement with all that it rests on, so that a report need not read a long run twice."""
-    judged = weigh(folder, assertions)
+def judge_run(folder: RunFolder, assertions: Sequence[str]) -> Judgement:
+    """As `judge_verdict`: the judgement with all that it rests on, so that a report need not read a long run twice."""
+    judged = evaluate_run(folder, assertions)
     write_json(folder.summary, judged.summary.model_dump(mode="json"))
     write_json(folder.audit, judged.audit.model_dump(mode="json"))
     write_json(folder.verdict, judged.verdict.model_dump(mode="json", by_alias=True))
     return judged
 
 
-class Judged(NamedTuple):
+class Judgement(NamedTuple):
     """A judgement with everything that it rests on."""
 
     summary: Summary
     audit: Audit
     verdict: Verdict
-    evidence: Evidence
+    evidence: RunData
 
 
-def weigh(folder: RunFolder, assertions: Sequence[str]) -> Judged:
-    """As `judge`, without a trace in the folder's own judgement."""
-    check_all(assertions)
+def evaluate_run(folder: RunFolder, assertions: Sequence[str]) -> Judgement:
+    """As `judge_verdict`, without a trace in the folder's own judgement."""
+    check_assertions(assertions)
     rows = load_rows(folder)
-    fates, evidence = fates_of(folder, rows), Evidence(folder, rows)
-    summary, audit = figures_of(folder, rows, fates, evidence), audit_of(folder, rows, fates)
-    return Judged(summary, audit, judge_figures(summary, audit, evidence, assertions), evidence)
+    fates, evidence = load_page_statuses(folder, rows), RunData(folder, rows)
+    summary, audit = compute_summary(folder, rows, fates, evidence), audit_run(folder, rows, fates)
+    return Judgement(summary, audit, compute_verdict(summary, audit, evidence, assertions), evidence)
 
 
-def judge_figures(summary: Summary, audit: Audit, evidence: Evidence, assertions: Sequence[str]) -> Verdict:
+def compute_verdict(summary: Summary, audit: Audit, evidence: RunData, assertions: Sequence[str]) -> Verdict:
     """The verdict from figures that are computed already. Writes nothing."""
     record = evidence.record
-    thresholds = evaluate_all(assertions, summary, evidence)
-    validity = _with_doubts(assess(summary, record, evidence, thresholds), audit, record)
-    silent = gone(summary, record)
+    thresholds = evaluate_thresholds(assertions, summary, evidence)
+    validity = _with_doubts(check_validity(summary, record, evidence, thresholds), audit, record)
+    silent = describe_silence(summary, record)
     word = _word(audit, validity, thresholds, silent)
     return Verdict(
         verdict=word,
@@ -81,16 +81,16 @@ def judge_figures(summary: Summary, audit: Audit, evidence: Evidence, assertions
 def load_verdict(folder: RunFolder) -> Verdict:
     """The content of verdict.json. Raises BrokenRunError where it is missing or no verdict."""
     try:
-        return Verdict.model_validate_json(content_of(folder.verdict))
+        return Verdict.model_validate_json(read_bounded(folder.verdict))
     except FileNotFoundError:
         message = f"{folder.path} has no verdict.json yet"
-        raise BrokenRunError(message) from None
+        raise RunFolderError(message) from None
     except (OSError, ValidationError) as error:
-        message = f"{folder.verdict} can't be read: {why_unread(error)}"
-        raise BrokenRunError(message) from None
+        message = f"{folder.verdict} can't be read: {explain_unreadable(error)}"
+        raise RunFolderError(message) from None
 
 
-def exit_code(word: Word, audit: Audit, record: RunRecord) -> ExitCode:
+def exit_code(word: VerdictWord, audit: Audit, record: RunRecord) -> ExitCode:
     """What the shell is told. Where several hold: 130 or 143, a bug, an unsafe server, invalid, a threshold or a server that is gone.
 
     A process that died of an error is a bug of ours; one that was killed, and a lost worker, leave an invalid run.
@@ -107,14 +107,14 @@ def exit_code(word: Word, audit: Audit, record: RunRecord) -> ExitCode:
     return {"invalid": ExitCode.INVALID, "fail": ExitCode.FAILED, "pass": ExitCode.PASSED}[word]
 
 
-def safety_code(audit: Audit) -> ExitCode:
+def audit_exit_code(audit: Audit) -> ExitCode:
     """What the shell is told of an audit alone."""
     if audit.safety is True:
         return ExitCode.PASSED
     return ExitCode.FAILED if audit.safety is False else ExitCode.INVALID
 
 
-def _word(audit: Audit, validity: Validity, thresholds: Sequence[ThresholdResult], silent: str) -> Word:
+def _word(audit: Audit, validity: Validity, thresholds: Sequence[ThresholdResult], silent: str) -> VerdictWord:
     """The gates on safety and on a server that is gone are always on: no thresholds can pass such a run."""
     if audit.safety is False:
         return "fail"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 
-class ClockWatch:
+class ClockMonitor:
     """Compares two clocks, e.g. time.time and time.monotonic."""
 
     def __init__(self, wall: Callable[[], float], monotonic: Callable[[], float]) -> None:

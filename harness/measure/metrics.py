@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from harness.base.model import ANSWERED, DELIVERED, OUTCOMES, TIMED_OUT, Outcome
-from harness.run_folder.journal import Kind
+from harness.run_folder.journal import RecordKind
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -30,18 +30,18 @@ BUCKETS_S = (
 _LATENESS_BUCKETS_S = (0.0005, 0.001, 0.002, *BUCKETS_S)
 
 
-def _are(outcomes: Iterable[Outcome]) -> npt.NDArray[np.bool_]:
+def _mask(outcomes: Iterable[Outcome]) -> npt.NDArray[np.bool_]:
     """By an outcome's number, whether it is one of these."""
     wanted = frozenset(outcomes)
     return np.array([outcome in wanted for outcome in OUTCOMES])
 
 
-_TIMED = _are(ANSWERED | TIMED_OUT)
-_SENT = ~_are({Outcome.WITHHELD, Outcome.GENERATOR_ERROR})
-_DELIVERED = _are(DELIVERED)
+_TIMED = _mask(ANSWERED | TIMED_OUT)
+_SENT = ~_mask({Outcome.WITHHELD, Outcome.GENERATOR_ERROR})
+_DELIVERED = _mask(DELIVERED)
 
 
-class Telemetry(Collector):
+class WorkerMetrics(Collector):
     """Instruments of one worker, named as in docs/reference/metrics.md, in a registry of their own."""
 
     def __init__(self, limits_s: Sequence[float], run: dict[str, str]) -> None:
@@ -54,9 +54,9 @@ class Telemetry(Collector):
         self._by_outcome = np.zeros(len(OUTCOMES), dtype=np.int64)
         self._sent_bytes = 0
         self._retries: dict[Outcome, int] = {}
-        self._response = _Distribution("harness_response_seconds", "From due to the answer's end", bounds)
-        self._service = _Distribution("harness_service_seconds", "From connecting to the answer's end", bounds)
-        self._lateness = _Distribution("harness_lateness_seconds", "From due to connecting", _LATENESS_BUCKETS_S)
+        self._response = _Histogram("harness_response_seconds", "From due to the answer's end", bounds)
+        self._service = _Histogram("harness_service_seconds", "From connecting to the answer's end", bounds)
+        self._lateness = _Histogram("harness_lateness_seconds", "From due to connecting", _LATENESS_BUCKETS_S)
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.registry.register(self)
@@ -64,7 +64,7 @@ class Telemetry(Collector):
 
     def count(self, records: npt.NDArray[np.void]) -> None:
         """Count the attempts that are over, of what the journal has noted. Shape (n,), dtype journal.RECORD."""
-        ends = records[records["kind"] == Kind.END]
+        ends = records[records["kind"] == RecordKind.END]
         if not len(ends):
             return
         outcome = ends["outcome"]
@@ -107,7 +107,7 @@ class Telemetry(Collector):
         return generate_latest(self.registry)
 
 
-class _Distribution:
+class _Histogram:
     """A histogram."""
 
     def __init__(self, name: str, says: str, bounds: Sequence[float]) -> None:

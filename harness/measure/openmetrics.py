@@ -20,24 +20,24 @@ from harness.run_folder import scrape_log
 _DECLARED = re.compile(r"# (TYPE|HELP) (\S+) ?(.*)")
 _SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? +(\S+)(?: +-?\d+)?")
 _LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="(?:[^"\\]|\\.)*"')
-_OF_A_SAMPLE = re.compile(r'\b(?:le|quantile)="[^"]*",?')
+_SAMPLE_LABELS = re.compile(r'\b(?:le|quantile)="[^"]*",?')
 _SUFFIXES = {"histogram": ("_bucket", "_count", "_sum"), "summary": ("_count", "_sum")}
 _BUFFERED_BYTES = 32 * 1024 * 1024
 _UP = "up"
 
 
-def openmetrics(folder: Path, labels: Mapping[str, str], t0_epoch: float) -> Iterator[str]:
+def export_openmetrics(folder: Path, labels: Mapping[str, str], t0_epoch: float) -> Iterator[str]:
     """Pieces of the text of all scrapes in a folder, whole lines each; the last is `# EOF`.
 
     Every series gets `labels`, which have `run`, and the `job`, `target` and `instance` that a Prometheus would have given it;
     `up` says which scrapes failed. Times are to the millisecond, as Prometheus keeps them.
     """
     with tempfile.TemporaryFile("w+b") as file:
-        families = _Families(file)
+        families = _MetricFamilies(file)
         families.declare(_UP, "gauge", "1 where the scrape succeeded")
-        for target in scrape_log.targets(folder):
+        for target in scrape_log.list_targets(folder):
             own = target_labels(target, labels) | {"instance": f"{labels['run']}/{target}"}
-            _add(families, folder, target, own, t0_epoch)
+            _add_target(families, folder, target, own, t0_epoch)
         yield from families.text()
         yield "# EOF\n"
 
@@ -48,7 +48,7 @@ class _Segment(NamedTuple):
 
 
 @dataclass
-class _Metric:
+class _MetricSamples:
     """The samples of one set of labels: the latest in memory, those before them in the file."""
 
     lines: list[str] = field(default_factory=list)
@@ -56,18 +56,18 @@ class _Metric:
 
 
 @dataclass
-class _Family:
+class _MetricFamily:
     type: str
     help: str
-    metrics: dict[str, _Metric] = field(default_factory=dict)
+    metrics: dict[str, _MetricSamples] = field(default_factory=dict)
 
 
-class _Families:
+class _MetricFamilies:
     """Families by name, in the order of their coming. What a long run's samples take is memory of the file, not ours."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._found: dict[str, _Family] = {}
+        self._found: dict[str, _MetricFamily] = {}
         self._family_of: dict[str, str] = {}
         self._buffered = 0
 
@@ -78,7 +78,7 @@ class _Families:
             members, name = [name], name.removesuffix("_total")
         elif kind in {"counter", "untyped"}:
             kind = "unknown"  # OpenMetrics wants counters to end in _total
-        self._found.setdefault(name, _Family(kind, text))
+        self._found.setdefault(name, _MetricFamily(kind, text))
         for member in (name, *members):
             self._family_of.setdefault(member, name)
 
@@ -88,7 +88,7 @@ class _Families:
         if name is None:
             self.declare(sample, "untyped", "")
             name = sample
-        self._found[name].metrics.setdefault(metric, _Metric()).lines.append(line)
+        self._found[name].metrics.setdefault(metric, _MetricSamples()).lines.append(line)
         self._buffered += len(line)
         if self._buffered > _BUFFERED_BYTES:
             self._write_out()
@@ -116,11 +116,11 @@ class _Families:
         self._buffered = 0
 
 
-class _Labels:
+class _SeriesLabels:
     """The labels of a series with those of its target; its own win, as with `honor_labels`."""
 
     def __init__(self, labels: Mapping[str, str]) -> None:
-        self._labels = {label: f'{label}="{_escaped(text)}"' for label, text in labels.items()}
+        self._labels = {label: f'{label}="{_escape(text)}"' for label, text in labels.items()}
         self._known: dict[str, tuple[str, str]] = {}
 
     def __call__(self, inner: str) -> tuple[str, str]:
@@ -129,24 +129,24 @@ class _Labels:
             own = set(_LABEL.findall(inner))
             more = ",".join(text for label, text in self._labels.items() if label not in own)
             joined = f"{{{inner.rstrip(', ')},{more}}}" if inner else f"{{{more}}}"
-            self._known[inner] = (_OF_A_SAMPLE.sub("", joined), joined)
+            self._known[inner] = (_SAMPLE_LABELS.sub("", joined), joined)
         return self._known[inner]
 
 
-def _add(families: _Families, folder: Path, target: str, labels: dict[str, str], t0_epoch: float) -> None:
+def _add_target(families: _MetricFamilies, folder: Path, target: str, labels: dict[str, str], t0_epoch: float) -> None:
     """Add all scrapes of a target; of two in one millisecond the first."""
     before = float("-inf")
-    labelled = _Labels(labels)
-    for scrape in scrape_log.read(folder, target):
+    labelled = _SeriesLabels(labels)
+    for scrape in scrape_log.read_scrapes(folder, target):
         at = round(t0_epoch + scrape.t_s, 3)
         if at <= before:
             continue
         before = at
-        families.add(_UP, *_line(_UP, labelled(""), str(int(bool(scrape.text))), at))
+        families.add(_UP, *_format_line(_UP, labelled(""), str(int(bool(scrape.text))), at))
         _add_text(families, scrape.text, labelled, at)
 
 
-def _add_text(families: _Families, text: str, labelled: _Labels, at: float) -> None:
+def _add_text(families: _MetricFamilies, text: str, labelled: _SeriesLabels, at: float) -> None:
     helps: dict[str, str] = {}
     for line in text.splitlines():
         if line.startswith("#"):
@@ -156,13 +156,13 @@ def _add_text(families: _Families, text: str, labelled: _Labels, at: float) -> N
             elif declared is not None:
                 families.declare(declared[2], declared[3], helps.get(declared[2], ""))
         elif sample := _SAMPLE.fullmatch(line):
-            families.add(sample[1], *_line(sample[1], labelled(sample[2] or ""), sample[3], at))
+            families.add(sample[1], *_format_line(sample[1], labelled(sample[2] or ""), sample[3], at))
 
 
-def _line(name: str, labels: tuple[str, str], value: str, at: float) -> tuple[str, str]:
+def _format_line(name: str, labels: tuple[str, str], value: str, at: float) -> tuple[str, str]:
     metric, joined = labels
     return metric, f"{name}{joined} {value} {at:.3f}\n"
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")

@@ -21,7 +21,7 @@ HARNESS = "harness"
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ProcessSample:
     """A process at one moment, with all that it has started itself where it was asked so."""
 
     t_s: float
@@ -36,7 +36,7 @@ class Sample:
     """How late our own look was: of the harness alone; the others' loops are told by their exporters."""
 
 
-class Vitals:
+class ProcessMonitor:
     """Looks from `start` to `stop` at processes by their ids."""
 
     def __init__(self, path: Path, processes: Mapping[str, int], clock: Callable[[], float]) -> None:
@@ -77,7 +77,7 @@ class Vitals:
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
         for name, pid in self._processes.items():
-            sample = look(name, pid, self._clock(), lag_s if name == HARNESS else None)
+            sample = sample_process(name, pid, self._clock(), lag_s if name == HARNESS else None)
             if sample is not None:
                 shown = "" if sample.lag_s is None else f"{sample.lag_s:.6f}"
                 rows.writerow(
@@ -93,21 +93,21 @@ class Vitals:
             self.unwritten = f"what the processes use could not be written: {lack.strerror}"
 
 
-def look(name: str, pid: int, t_s: float, lag_s: float | None = None) -> Sample | None:
+def sample_process(name: str, pid: int, t_s: float, lag_s: float | None = None) -> ProcessSample | None:
     """A process now; None where it has gone. Of all but the harness, what they have started themselves is added."""
     try:
         process = psutil.Process(pid)
         family = [process, *([] if name == HARNESS else process.children(recursive=True))]
-        seen = [found for one in family if (found := _of(one)) is not None]
+        seen = [found for one in family if (found := _measure(one)) is not None]
     except psutil.Error:
         return None
     if not seen:
         return None
     cpu_s, resident, descriptors = (sum(column) for column in zip(*seen, strict=True))
-    return Sample(t_s, name, pid, float(cpu_s), int(resident), int(descriptors), lag_s)
+    return ProcessSample(t_s, name, pid, float(cpu_s), int(resident), int(descriptors), lag_s)
 
 
-def _of(process: psutil.Process) -> tuple[float, int, int] | None:
+def _measure(process: psutil.Process) -> tuple[float, int, int] | None:
     """CPU seconds, resident bytes, descriptors; None where it has just gone."""
     try:
         with process.oneshot():
@@ -117,7 +117,7 @@ def _of(process: psutil.Process) -> tuple[float, int, int] | None:
         return None
 
 
-def read(path: Path) -> list[Sample]:
+def read_samples(path: Path) -> list[ProcessSample]:
     """All samples of a run, in the order of their time; none where there is no such file. A torn tail is dropped."""
     if not path.exists():
         return []
@@ -127,7 +127,7 @@ def read(path: Path) -> list[Sample]:
             try:
                 lag_s = float(row["lag_s"]) if row["lag_s"] else None
                 found.append(
-                    Sample(
+                    ProcessSample(
                         float(row["t_s"]), row["process"], int(row["pid"]), float(row["cpu_s"]),
                         int(row["resident_bytes"]), int(row["descriptors"]), lag_s,
                     )

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 _TIMEOUT_S = 10.0
-_LARGEST_BYTES = 256 * 1024 * 1024
+_MAX_BYTES = 256 * 1024 * 1024
 
 
 class PrometheusError(Exception):
@@ -17,7 +17,7 @@ class PrometheusError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class PrometheusSample:
     """A value of one series: its labels, when it was evaluated (Unix time), and the value."""
 
     labels: dict[str, str]
@@ -25,7 +25,7 @@ class Sample:
     value: float
 
 
-class Prometheus:
+class PrometheusClient:
     """The server at a URL, which may have a path in front of `/api/v1`."""
 
     def __init__(self, url: str) -> None:
@@ -51,15 +51,15 @@ class Prometheus:
         except (LookupError, TypeError, ValueError):
             raise self._strange(result) from None
 
-    def query(self, expression: str) -> list[Sample]:
+    def query(self, expression: str) -> list[PrometheusSample]:
         """What an expression that gives a vector is worth now. Raises PrometheusError."""
         result = self._ask("query", query=expression)
         try:
-            return [_sample(one["metric"], *one["value"]) for one in result["result"]]
+            return [_parse_sample(one["metric"], *one["value"]) for one in result["result"]]
         except (LookupError, TypeError, ValueError):
             raise self._strange(result) from None
 
-    def query_range(self, expression: str, start: float, end: float, step_s: float) -> list[Sample]:
+    def query_range(self, expression: str, start: float, end: float, step_s: float) -> list[PrometheusSample]:
         """What it was worth at `start`, and every `step_s` on until `end` (Unix time). Raises PrometheusError.
 
         A server refuses more than 11,000 steps.
@@ -67,7 +67,7 @@ class Prometheus:
         span = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step_s:g}"}
         result = self._ask("query_range", query=expression, **span)
         try:
-            return [_sample(one["metric"], *pair) for one in result["result"] for pair in one["values"]]
+            return [_parse_sample(one["metric"], *pair) for one in result["result"] for pair in one["values"]]
         except (LookupError, TypeError, ValueError):
             raise self._strange(result) from None
 
@@ -81,27 +81,27 @@ class Prometheus:
         try:
             connection.request("GET", f"{self._path}/api/v1/{what}?{urlencode(parameters)}")
             answer = connection.getresponse()
-            body = answer.read(_LARGEST_BYTES + 1)
+            body = answer.read(_MAX_BYTES + 1)
         except (OSError, http.client.HTTPException) as error:
             message = f"{type(error).__name__}: {error}"
             raise PrometheusError(message) from error
         finally:
             connection.close()
-        if len(body) > _LARGEST_BYTES:
-            message = f"more than {_LARGEST_BYTES:,} bytes"
+        if len(body) > _MAX_BYTES:
+            message = f"more than {_MAX_BYTES:,} bytes"
             raise PrometheusError(message)
-        return _data(answer.status, body)
+        return _parse_data(answer.status, body)
 
     def _strange(self, result: object) -> PrometheusError:
         return PrometheusError(f"not the answer of a Prometheus: {str(result)[:200]}")
 
 
-def quoted(text: str) -> str:
+def quote_promql(text: str) -> str:
     """A text as a string of PromQL."""
     return json.dumps(text, ensure_ascii=False)
 
 
-def _data(status: int, body: bytes) -> Any:
+def _parse_data(status: int, body: bytes) -> Any:
     """The `data` of an answer. Raises PrometheusError with the server's own words where it refused."""
     try:
         content = json.loads(body)
@@ -113,5 +113,5 @@ def _data(status: int, body: bytes) -> Any:
     raise PrometheusError(message)
 
 
-def _sample(labels: dict[str, str], at: float, value: str) -> Sample:
-    return Sample(dict(labels), float(at), float(value))
+def _parse_sample(labels: dict[str, str], at: float, value: str) -> PrometheusSample:
+    return PrometheusSample(dict(labels), float(at), float(value))

@@ -14,8 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-from harness.base.safe_files import content_of
-from harness.measure.prometheus_api import Prometheus, PrometheusError, Sample, quoted
+from harness.base.safe_files import read_bounded
+from harness.measure.prometheus_api import PrometheusClient, PrometheusError, PrometheusSample, quote_promql
 from harness.run_folder import scrape_log as scrapes
 from harness.run_folder.layout import write_json
 
@@ -34,7 +34,7 @@ _CLOCKS_APART_S = 0.5
 
 
 @dataclass(frozen=True)
-class Taken:
+class ImportRecord:
     """What prometheus/taken.json holds."""
 
     url: str
@@ -46,12 +46,12 @@ class Taken:
     """Why there is nothing, if there is nothing."""
 
 
-class Source:
+class PrometheusSource:
     """A Prometheus server, asked about one run. Every method raises PrometheusError."""
 
-    def __init__(self, prometheus: Prometheus, run: str) -> None:
+    def __init__(self, prometheus: PrometheusClient, run: str) -> None:
         self._prometheus = prometheus
-        self._info = f"harness_run_info{{run={quoted(run)}}}"
+        self._info = f"harness_run_info{{run={quote_promql(run)}}}"
 
     def workers(self) -> set[str]:
         """Workers of the run that it has scraped at least once, and scrapes still."""
@@ -61,7 +61,7 @@ class Source:
         """When it last scraped each worker that still answers: Unix times."""
         return [sample.value for sample in self._prometheus.query(f"timestamp({self._info})")]
 
-    def take(self, folder: Path, start: float, end: float, clock: Callable[[float], float]) -> Taken:
+    def take(self, folder: Path, start: float, end: float, clock: Callable[[float], float]) -> ImportRecord:
         """Write its scrapes of the generator from `start` to `end` (Unix time) into `folder`, one file a worker.
 
         `clock` makes seconds since T0 of a Unix time. What was taken before is replaced.
@@ -81,10 +81,10 @@ class Source:
             old.unlink()
         for worker, texts in found.items():
             for at in sorted(texts):
-                scrapes.append(folder, scrapes.Scrape(f"worker-{worker}", clock(at), texts[at]))
+                scrapes.append_scrape(folder, scrapes.Scrape(f"worker-{worker}", clock(at), texts[at]))
         gaps = [later - at for texts in found.values() for at, later in pairwise(sorted(texts))]
         interval_s = round(median(gaps), 3) if gaps else 0.0
-        taken = Taken(self._prometheus.url, sum(map(len, found.values())), interval_s)
+        taken = ImportRecord(self._prometheus.url, sum(map(len, found.values())), interval_s)
         write_json(folder / "taken.json", asdict(taken))
         return taken
 
@@ -92,9 +92,9 @@ class Source:
         """A series of this run only, whatever labels the server's configuration puts on it: the exporter says its run."""
         return f"{name} * on (job, instance) group_left (worker) {self._info}"
 
-    def _values(self, expression: str, start: float, end: float) -> list[Sample]:
+    def _values(self, expression: str, start: float, end: float) -> list[PrometheusSample]:
         """Its values at steps of which the last is `end`: what is scraped later can't make two answers differ."""
-        found: list[Sample] = []
+        found: list[PrometheusSample] = []
         left = math.ceil((end - start) / STEP_S)
         while left >= 0:
             last = max(0, left - _STEPS_AT_ONCE + 1)
@@ -103,7 +103,7 @@ class Source:
         return found
 
 
-def check(prometheus: Prometheus, clock: Callable[[], float]) -> None:
+def check_prometheus(prometheus: PrometheusClient, clock: Callable[[], float]) -> None:
     """Raise PrometheusError if it can't be asked, or its clock and ours (`clock`, Unix time) are half a second apart."""
     before = clock()
     theirs = prometheus.now()
@@ -115,21 +115,23 @@ def check(prometheus: Prometheus, clock: Callable[[], float]) -> None:
         raise PrometheusError(message)
 
 
-def note_problem(folder: Path, url: str, problem: str) -> None:
+def write_import_problem(folder: Path, url: str, problem: str) -> None:
     """Write down why there is nothing from a Prometheus."""
     folder.mkdir(exist_ok=True)
-    write_json(folder / "taken.json", asdict(Taken(url, problem=problem)))
+    write_json(folder / "taken.json", asdict(ImportRecord(url, problem=problem)))
 
 
-def read_taken(folder: Path) -> Taken | None:
+def read_import(folder: Path) -> ImportRecord | None:
     """What was taken from a Prometheus; None where none was asked, or its note can't be read."""
     try:
-        return Taken(**json.loads(content_of(folder / "taken.json")))
+        return ImportRecord(**json.loads(read_bounded(folder / "taken.json")))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
 
 
-def _expositions(times: list[Sample], values: dict[str, list[Sample]]) -> dict[str, dict[float, str]]:
+def _expositions(
+    times: list[PrometheusSample], values: dict[str, list[PrometheusSample]]
+) -> dict[str, dict[float, str]]:
     """Worker -> when it was scraped -> what it said then."""
     scraped = {(sample.labels.get("worker", ""), sample.at): sample.value for sample in times}
     lines: dict[tuple[str, float], dict[str, str]] = {}
@@ -137,7 +139,7 @@ def _expositions(times: list[Sample], values: dict[str, list[Sample]]) -> dict[s
         for sample in samples:
             key = (sample.labels.get("worker", ""), sample.at)
             if key in scraped and not math.isnan(sample.value):
-                labels = ",".join(f"{label}={quoted(sample.labels.get(label, ''))}" for label in SERIES[name])
+                labels = ",".join(f"{label}={quote_promql(sample.labels.get(label, ''))}" for label in SERIES[name])
                 series = f"{name}{{{labels}}}" if labels else name
                 lines.setdefault((key[0], scraped[key]), {})[series] = f"{sample.value!r}"
     found: dict[str, dict[float, str]] = {}

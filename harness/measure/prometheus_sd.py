@@ -12,11 +12,11 @@ from harness.base.address import is_loopback
 from harness.run_folder.layout import write_json
 
 _CONNECT_S = 0.2
-FOREIGN_JOB = "target"
+EXTERNAL_TARGET_JOB = "target"
 """The label `job` of what an upload server of the user's publishes itself."""
 
 
-class Discovery:
+class ServiceDiscoveryFile:
     """The file of one run in a folder that a Prometheus watches."""
 
     def __init__(self, folder: Path, run: str) -> None:
@@ -27,8 +27,8 @@ class Discovery:
 
         What a server on another machine publishes is left out: it has consented to us, not to a Prometheus as well.
         """
-        sweep(self._path.parent)
-        named = {name: url for name, url in targets.items() if _job(name) != FOREIGN_JOB or _is_here(url)}
+        remove_stale_files(self._path.parent)
+        named = {name: url for name, url in targets.items() if _job(name) != EXTERNAL_TARGET_JOB or _is_local(url)}
         write_json(self._path, [_group(name, url, labels) for name, url in named.items()])
 
     def withdraw(self) -> None:
@@ -41,7 +41,7 @@ def target_labels(name: str, labels: Mapping[str, str]) -> dict[str, str]:
     return {"job": _job(name), "target": name, **labels}
 
 
-def sweep(folder: Path) -> None:
+def remove_stale_files(folder: Path) -> None:
     """Remove files of runs that were killed: those at none of whose targets anybody listens.
 
     The next process on such a port would be scraped otherwise.
@@ -51,17 +51,17 @@ def sweep(folder: Path) -> None:
             addresses = [address for group in json.loads(path.read_bytes()) for address in group["targets"]]
         except (OSError, ValueError, LookupError, TypeError):
             continue  # not ours, or just being removed by its own run
-        if not any(map(_listens, addresses)):
+        if not any(map(_accepts_connections, addresses)):
             path.unlink(missing_ok=True)
 
 
 def _job(name: str) -> str:
     if name.startswith("worker-"):
         return "harness"
-    return "mock_server" if name == "server" else FOREIGN_JOB
+    return "mock_server" if name == "server" else EXTERNAL_TARGET_JOB
 
 
-def _is_here(url: str) -> bool:
+def _is_local(url: str) -> bool:
     return is_loopback(urlsplit(url).hostname or "")
 
 
@@ -73,7 +73,7 @@ def _group(name: str, url: str, labels: Mapping[str, str]) -> dict[str, object]:
     return {"targets": [parts.netloc], "labels": {**target_labels(name, labels), **path}}
 
 
-def _listens(address: str) -> bool:
+def _accepts_connections(address: str) -> bool:
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S):

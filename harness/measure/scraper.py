@@ -13,18 +13,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from harness.run_folder.scrape_log import Scrape, append
-from harness.target.tls import Secure
+from harness.run_folder.scrape_log import Scrape, append_scrape
+from harness.target.tls import TlsPeer
 
 INTERVAL_S = 1.0
 _TIMEOUT_S = 2.0
-_WHOLE_ANSWER_S = 5.0
+_RESPONSE_TIMEOUT_S = 5.0
 """For all of an answer: one that drips would never run into the socket's own time limit."""
-_LATE = f"not whole within {_WHOLE_ANSWER_S:g} s"
-_LARGEST_BYTES = 16 * 1024 * 1024
+_LATE = f"not whole within {_RESPONSE_TIMEOUT_S:g} s"
+_MAX_BYTES = 16 * 1024 * 1024
 
 
-class Collector:
+class Scraper:
     """Scrapes from `start` to `stop`; `take` scrapes everything once more, at once."""
 
     def __init__(
@@ -33,7 +33,7 @@ class Collector:
         targets: Mapping[str, str],
         clock: Callable[[], float],
         on_scrape: Callable[[Scrape], None] = lambda _: None,
-        secure: Secure | None = None,
+        secure: TlsPeer | None = None,
     ) -> None:
         """`targets` maps a name to the URL of its metrics; `clock` gives seconds since T0.
 
@@ -85,16 +85,16 @@ class Collector:
         if url is None:
             return
         with self._locks[name]:
-            text, error = _get(url, self._secure)
+            text, error = _fetch(url, self._secure)
             scrape = Scrape(name, self._clock(), text, error)
             try:
-                append(self._folder, scrape)
+                append_scrape(self._folder, scrape)
             except OSError as lack:  # the run goes on, and says in the end what is missing
                 self.unwritten = f"a scrape of {name} could not be written: {lack.strerror}"
         self._on_scrape(scrape)
 
 
-def _get(url: str, secure: Secure | None) -> tuple[str, str]:
+def _fetch(url: str, secure: TlsPeer | None) -> tuple[str, str]:
     """The exposition and "", or "" and what went wrong. Bounded in bytes and in time."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
@@ -103,10 +103,10 @@ def _get(url: str, secure: Secure | None) -> tuple[str, str]:
         connection.connect()
         if parts.scheme == "https" and secure is not None:
             connection.sock = secure.context.wrap_socket(connection.sock, server_hostname=secure.server_name)
-        with _hung_up_after(connection.sock, _WHOLE_ANSWER_S, late):
+        with _disconnect_after(connection.sock, _RESPONSE_TIMEOUT_S, late):
             connection.request("GET", parts.path or "/metrics")
             answer = connection.getresponse()
-            body = answer.read(_LARGEST_BYTES + 1)
+            body = answer.read(_MAX_BYTES + 1)
     except (OSError, http.client.HTTPException, ValueError, RuntimeError) as error:  # RuntimeError: no more threads
         return "", _LATE if late.is_set() else f"{type(error).__name__}: {str(error)[:200]}"
     finally:
@@ -115,13 +115,13 @@ def _get(url: str, secure: Secure | None) -> tuple[str, str]:
         return "", _LATE
     if answer.status != http.HTTPStatus.OK:
         return "", f"HTTP status {answer.status}"
-    if len(body) > _LARGEST_BYTES:
-        return "", f"more than {_LARGEST_BYTES:,} bytes"
+    if len(body) > _MAX_BYTES:
+        return "", f"more than {_MAX_BYTES:,} bytes"
     return body.decode("utf-8", "replace"), ""
 
 
 @contextlib.contextmanager
-def _hung_up_after(connection: socket.socket, seconds: float, late: threading.Event) -> Iterator[None]:
+def _disconnect_after(connection: socket.socket, seconds: float, late: threading.Event) -> Iterator[None]:
     """Cut the connection (and say so in `late`) unless the block is left in time."""
 
     def hang_up() -> None:

@@ -11,56 +11,58 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.base.address import is_loopback
-from harness.base.host_limits import RESERVED_DESCRIPTORS, TIME_WAIT_S, Limits, limits_here
+from harness.base.host_limits import RESERVED_DESCRIPTORS, TIME_WAIT_S, HostLimits, read_host_limits
 from harness.plan import Plan
-from harness.plan.connection_demand import Demand, demand_of
+from harness.plan.connection_demand import ConnectionDemand, estimate_connections
 from harness.scenario.scenario import Scenario
 
-MOST_SOURCES = 250
+MAX_SOURCE_ADDRESSES = 250
 LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class WorkerShare:
     """What one of several machines has of a run's workers."""
 
     here: int
     of: int
 
 
-def misfits(
-    scenario: Scenario, plan: Plan, workers: int, address: str | None = None, limits: Limits | None = None
+def find_capacity_problems(
+    scenario: Scenario, plan: Plan, workers: int, address: str | None = None, limits: HostLimits | None = None
 ) -> list[str]:
     """Why this machine can't carry the plan, each with its arithmetic; empty if it can.
 
     `address` is the target's (None: our own mock, on loopback), `limits` are this machine's if left out.
     """
-    check = _Check(scenario, plan, workers, address, limits or limits_here())
+    check = _CapacityCheck(scenario, plan, workers, address, limits or read_host_limits())
     return [problem for problem in (check.phones(), check.sources(), check.descriptors(), check.ports()) if problem]
 
 
-def misfits_of_share(scenario: Scenario, plan: Plan, share: Share, address: str, limits: Limits) -> list[str]:
-    """Why a machine with these limits can't carry its share of the plan, as `misfits` says it.
+def find_share_problems(
+    scenario: Scenario, plan: Plan, share: WorkerShare, address: str, limits: HostLimits
+) -> list[str]:
+    """Why a machine with these limits can't carry its share of the plan, as `find_capacity_problems` says it.
 
     `address` is where the target is, seen from there; a mock server at it is a process of another machine.
     """
-    check = _Check(scenario, plan, share.here, address, limits, share)
+    check = _CapacityCheck(scenario, plan, share.here, address, limits, share)
     return [problem for problem in (check.sources(), check.descriptors(), check.ports()) if problem]
 
 
-def misfits_of_leader(
-    scenario: Scenario, plan: Plan, workers: int, address: str | None = None, limits: Limits | None = None
+def find_leader_problems(
+    scenario: Scenario, plan: Plan, workers: int, address: str | None = None, limits: HostLimits | None = None
 ) -> list[str]:
     """Why a run whose workers are all on other machines doesn't fit: what this machine's own part of it lacks.
 
     Ports are the workers' machines' matter; our own mock (`address` None) holds all connections in one process here.
     """
-    check = _Check(scenario, plan, workers, address, limits or limits_here())
+    check = _CapacityCheck(scenario, plan, workers, address, limits or read_host_limits())
     return [problem for problem in (check.phones(), check.descriptors() if address is None else "") if problem]
 
 
 @dataclass(frozen=True)
-class Room:
+class PortUsage:
     """Ports that a plan takes at its worst, and those that there are."""
 
     taken: int
@@ -75,12 +77,14 @@ class Room:
         return max(0, self.there - self.taken) / self.kept_s
 
 
-def room_of(scenario: Scenario, plan: Plan, workers: int, address: str | None, limits: Limits) -> Room:
+def estimate_port_usage(
+    scenario: Scenario, plan: Plan, workers: int, address: str | None, limits: HostLimits
+) -> PortUsage:
     """What a plan takes of this machine's ports."""
-    return _Check(scenario, plan, workers, address, limits).room
+    return _CapacityCheck(scenario, plan, workers, address, limits).room
 
 
-class _Check:
+class _CapacityCheck:
     """One plan held against one machine."""
 
     def __init__(
@@ -89,17 +93,17 @@ class _Check:
         plan: Plan,
         workers: int,
         address: str | None,
-        limits: Limits,
-        share: Share | None = None,
+        limits: HostLimits,
+        share: WorkerShare | None = None,
     ) -> None:
         self._client = scenario.client
         self._workers = workers
-        self._share = share or Share(workers, workers)
+        self._share = share or WorkerShare(workers, workers)
         self._limits = limits
         self._address = address or LOOPBACK
         self._ours = address is None
         self._phones = 0 if plan.rounds is None else len(plan.rounds.phones)
-        self._demand: Demand = demand_of(plan, scenario.client, scenario.deadline)
+        self._demand: ConnectionDemand = estimate_connections(plan, scenario.client, scenario.deadline)
         self._held_to = scenario.client.max_in_flight * self._workers
         self._at_once = min(self._here(self._demand.stations_at_once), self._held_to)
 
@@ -112,12 +116,12 @@ class _Check:
         return is_loopback(self._address) and ":" not in self._address
 
     @property
-    def room(self) -> Room:
+    def room(self) -> PortUsage:
         kept_s = self._limits.port_kept_s(self._address)
         made = self._here(self._demand.made_within(kept_s))
         sources = self._client.source_addresses if self._several_sources else 1
         there = self._limits.a_pair * sources
-        return Room(max(made, self._at_once), there, kept_s, "made" if made > self._at_once else "open")
+        return PortUsage(max(made, self._at_once), there, kept_s, "made" if made > self._at_once else "open")
 
     def phones(self) -> str:
         """Closed arrivals with more phones than may be at it."""
@@ -177,7 +181,7 @@ class _Check:
     def _at_once_ports(self) -> str:
         return f"{self._at_once_said} need as many ports"
 
-    def _made_ports(self, room: Room) -> str:
+    def _made_ports(self, room: PortUsage) -> str:
         peak, made = (self._here(self._demand.made_within(window_s)) for window_s in (1.0, room.kept_s))
         each = "attempt" if self._client.connection == "each" else "station"
         reuse = f"net.ipv4.tcp_tw_reuse = {self._limits.tw_reuse}"
@@ -187,10 +191,10 @@ class _Check:
             f"keeps its port for {room.kept_s:g} s after its end (TIME_WAIT; {reuse}), so that {made:,} ports are needed"
         )
 
-    def _remedy(self, room: Room) -> str:
+    def _remedy(self, room: PortUsage) -> str:
         sources = -(-room.taken // max(1, self._limits.a_pair))
         fits = []
-        if self._several_sources and sources <= MOST_SOURCES:
+        if self._several_sources and sources <= MAX_SOURCE_ADDRESSES:
             fits.append(f"client.source_addresses = {sources}")
         if room.why == "made":
             fits.append('client.connection = "reuse"')

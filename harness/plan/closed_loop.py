@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.base.errors import ConfigurationError
 from harness.base.model import Station
-from harness.scenario.arrivals import Closed
+from harness.scenario.arrivals import ClosedArrivals
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     FloatArray = npt.NDArray[np.float64]
     IntArray = npt.NDArray[np.int64]
 
-_PHONES = "arrivals.phones"
+_PHONES_KEY = "arrivals.phones"
 
 
 @dataclass(frozen=True, slots=True)
-class Rounds:
+class ClosedLoop:
     """What every phone does."""
 
     phones: tuple[IntArray, ...]
@@ -40,21 +40,21 @@ class Rounds:
         return self.phones[rank::workers]
 
 
-def rounds_of(arrivals: Closed, stations: Sequence[Station], seed: int) -> Rounds:
+def plan_closed_loop(arrivals: ClosedArrivals, stations: Sequence[Station], seed: int) -> ClosedLoop:
     """Stations dealt out to the phones like cards, and a pause before each drawn from `think`.
 
     Raises ConfigurationError where there are fewer stations than phones.
     """
     if arrivals.phones > len(stations):
-        problem = f"{_PHONES} = {arrivals.phones:,}: there are {len(stations):,} stations, and each phone needs one"
-        raise ConfigurationError(_PHONES, [problem])
+        problem = f"{_PHONES_KEY} = {arrivals.phones:,}: there are {len(stations):,} stations, and each phone needs one"
+        raise ConfigurationError(_PHONES_KEY, [problem])
     order = np.random.default_rng([seed, 0xC105]).permutation(len(stations))
     shares = np.random.default_rng([seed, 0x7417]).uniform(size=len(stations))
     think_s = np.array([arrivals.think.quantile(max(share, np.finfo(float).tiny)) for share in shares.tolist()])
-    return Rounds(tuple(order[phone :: arrivals.phones] for phone in range(arrivals.phones)), think_s)
+    return ClosedLoop(tuple(order[phone :: arrivals.phones] for phone in range(arrivals.phones)), think_s)
 
 
-def first_due(arrivals: Closed, rounds: Rounds) -> FloatArray:
+def first_due_times(arrivals: ClosedArrivals, rounds: ClosedLoop) -> FloatArray:
     """When each station is due, as far as that is known beforehand: each phone's first, +infinity for all others."""
     due = np.full(len(rounds.think_s), np.inf)
     first = np.array([stations[0] for stations in rounds.phones])
@@ -62,7 +62,7 @@ def first_due(arrivals: Closed, rounds: Rounds) -> FloatArray:
     return due
 
 
-def soonest_of(rounds: Rounds, due_s: FloatArray) -> FloatArray:
+def earliest_due_times(rounds: ClosedLoop, due_s: FloatArray) -> FloatArray:
     """When each station would be due if its phone's uploads took no time: shape (stations,)."""
     soonest = due_s.copy()
     for stations in rounds.phones:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.plan.plan import Plan
-from harness.scenario.scenario import Client
+from harness.scenario.scenario import ClientOptions
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -29,7 +29,7 @@ _ROUNDING_S = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class ConnectionDemand:
     """What a plan needs. `turned_up_s` are the stations that turn up before the deadline, sorted, in seconds from T0."""
 
     turned_up_s: FloatArray
@@ -40,21 +40,21 @@ class Demand:
 
     def made_within(self, window_s: float) -> int:
         """The most connections made within any stretch of so many seconds."""
-        return most_within(self.turned_up_s, window_s) * self.each_opens
+        return max_within(self.turned_up_s, window_s) * self.each_opens
 
 
-def demand_of(plan: Plan, client: Client, deadline_s: float) -> Demand:
+def estimate_connections(plan: Plan, client: ClientOptions, deadline_s: float) -> ConnectionDemand:
     """What a plan needs; with closed arrivals the most that it could come to, if the server takes no time."""
     soonest_s = plan.soonest_s
     turned_up_s = np.sort(soonest_s[soonest_s < deadline_s])
     opens = {"new": 1, "each": len(plan.slots), "reuse": 0}[client.connection]
-    at_once = most_within(turned_up_s, _at_it_s(plan, client, deadline_s))
+    at_once = max_within(turned_up_s, _max_station_s(plan, client, deadline_s))
     if plan.rounds is not None:
         at_once = len(plan.rounds.phones)
-    return Demand(turned_up_s, opens, at_once)
+    return ConnectionDemand(turned_up_s, opens, at_once)
 
 
-def most_within(sorted_s: FloatArray, window_s: float) -> int:
+def max_within(sorted_s: FloatArray, window_s: float) -> int:
     """The most moments that lie within any stretch of so many seconds, its end not included.
 
     >>> most_within(np.array([0.0, 0.5, 1.0, 1.2]), 1.0), most_within(np.array([]), 1.0)
@@ -64,7 +64,7 @@ def most_within(sorted_s: FloatArray, window_s: float) -> int:
     return int((upto - np.arange(len(sorted_s))).max(initial=0))
 
 
-def _at_it_s(plan: Plan, client: Client, deadline_s: float) -> float:
+def _max_station_s(plan: Plan, client: ClientOptions, deadline_s: float) -> float:
     """How long a station is at it while nothing is answered."""
     retry = client.retry
     if retry.strategy == "none" or retry.max_attempts == 1:

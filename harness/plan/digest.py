@@ -7,7 +7,7 @@ import hashlib
 from harness.plan.plan import Plan
 
 
-def digest_of(plan: Plan) -> str:
+def digest_plan(plan: Plan) -> str:
     """SHA-256 (hex) over everything that is to be sent, and when: stations, due times, photos, and who goes round with whom."""
     state = hashlib.sha256()
     for station in plan.stations:

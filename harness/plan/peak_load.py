@@ -12,7 +12,7 @@ _WINDOW_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
+class LoadForecast:
     """Numbers of a plan."""
 
     stations: int
@@ -28,14 +28,14 @@ class Forecast:
     """Stations that turn up after the deadline."""
 
 
-def forecast(plan: Plan, deadline_s: float) -> Forecast:
+def forecast_load(plan: Plan, deadline_s: float) -> LoadForecast:
     """The plan in numbers; peaks are over whole seconds. Of a closed workload the most that it could come to."""
     due = plan.soonest_s
     last = float(due.max())
     each = len(plan.slots)
     busiest = int(np.bincount((due / _WINDOW_S).astype(np.int64)).max()) * each
     mean_bytes = plan.total_bytes / plan.pages
-    return Forecast(
+    return LoadForecast(
         stations=len(plan.stations),
         pages=plan.pages,
         total_bytes=plan.total_bytes,

@@ -8,7 +8,7 @@ from itertools import pairwise
 from harness.base.model import Phase
 
 
-def phases(windows: Sequence[tuple[str, float, float]], warm_up_s: float, end_s: float) -> list[Phase]:
+def compute_phases(windows: Sequence[tuple[str, float, float]], warm_up_s: float, end_s: float) -> list[Phase]:
     """Phases from T0 to `end_s`, without gaps; `windows` are (fault, start, end), `end` may be infinite.
 
     Faults that are on together are joined with "+" in the order of their starts; none is "clear". A warm-up comes first.

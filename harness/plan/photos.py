@@ -19,11 +19,11 @@ from PIL import Image, ImageDraw
 from harness.base.model import PageKey
 
 if TYPE_CHECKING:
-    from mock_server.profile.units import Distribution
+    from mock_server.profile.units import AnyDistribution
 
 TAIL_BYTES = 64
 """Length of every tail: the comment is padded with spaces."""
-SMALLEST_PHOTO_BYTES = 1_000
+MIN_PHOTO_BYTES = 1_000
 _COMMENT, _END = b"\xff\xfe", b"\xff\xd9"
 _COMMENT_BYTES = TAIL_BYTES - 6
 _TAIL = _COMMENT + (_COMMENT_BYTES + 2).to_bytes(2, "big") + b"%b" + _END
@@ -35,7 +35,7 @@ _GROWTH = 1.86
 
 
 @dataclass(frozen=True)
-class Body:
+class PhotoBody:
     """The shared part of many photos."""
 
     data: bytes
@@ -61,7 +61,7 @@ class Body:
         return state.hexdigest()
 
 
-def tail_of(key: PageKey) -> bytes:
+def make_tail(key: PageKey) -> bytes:
     """The bytes that end the photo of this page: a comment segment with its key, and the end marker.
 
     >>> len(tail_of(PageKey("3509191001001", "ppwp", 2)))
@@ -70,33 +70,35 @@ def tail_of(key: PageKey) -> bytes:
     return _TAIL % f"{key.station}/{key.form}/{key.page}".encode().ljust(_COMMENT_BYTES)
 
 
-def photo_bank(size: Distribution, bodies: int, seed: int) -> tuple[Body, ...]:
+def make_photo_bank(size: AnyDistribution, bodies: int, seed: int) -> tuple[PhotoBody, ...]:
     """Bodies whose photos have the sizes at the middle of `bodies` equally likely parts of the distribution.
 
     A pure function: the same arguments give the same bytes (with the same Pillow; its version is in run.json).
     """
     sizes = [round(size.quantile((number + 0.5) / bodies)) for number in range(bodies)]
     return tuple(
-        Body(_jpeg_body(max(wanted, SMALLEST_PHOTO_BYTES) - TAIL_BYTES, np.random.default_rng([seed, 0xF070, number])))
+        PhotoBody(
+            _make_jpeg_body(max(wanted, MIN_PHOTO_BYTES) - TAIL_BYTES, np.random.default_rng([seed, 0xF070, number]))
+        )
         for number, wanted in enumerate(sizes)
     )
 
 
-def _jpeg_body(size_bytes: int, rng: np.random.Generator) -> bytes:
+def _make_jpeg_body(size_bytes: int, rng: np.random.Generator) -> bytes:
     """A JPEG without its end marker, of exactly this size: drawn a little too small, the rest a comment of noise."""
-    trial = len(_encoded(_TRIAL_SIDE, _TRIAL_SIDE * 4 // 3, rng))
+    trial = len(_encode_jpeg(_TRIAL_SIDE, _TRIAL_SIDE * 4 // 3, rng))
     side = _TRIAL_SIDE * (0.98 * size_bytes / trial) ** (1 / _GROWTH)
     body = b""
     while True:
         width, height = max(8, int(side)), max(8, int(side * 4 / 3))
-        body = _encoded(width, height, rng)[: -len(_END)]
+        body = _encode_jpeg(width, height, rng)[: -len(_END)]
         if len(body) + 4 <= size_bytes or (width == 8 and height <= 10):
             break
         side *= 0.97
-    return body + _filler(size_bytes - len(body), rng)
+    return body + _make_filler(size_bytes - len(body), rng)
 
 
-def _filler(missing: int, rng: np.random.Generator) -> bytes:
+def _make_filler(missing: int, rng: np.random.Generator) -> bytes:
     """Comment segments of random bytes, `missing` bytes in all (nothing below the four bytes of a segment's head)."""
     segments = b""
     while missing >= 4:
@@ -107,8 +109,8 @@ def _filler(missing: int, rng: np.random.Generator) -> bytes:
     return segments
 
 
-def _encoded(width: int, height: int, rng: np.random.Generator) -> bytes:
-    page = np.asarray(_drawn(width, height), dtype=np.float32)
+def _encode_jpeg(width: int, height: int, rng: np.random.Generator) -> bytes:
+    page = np.asarray(_draw_page(width, height), dtype=np.float32)
     light = np.linspace(1.0, 0.82, height, dtype=np.float32)[:, None, None]
     noise = rng.standard_normal((height, width, 1), dtype=np.float32) * _NOISE
     tint = rng.standard_normal((1, 1, 3), dtype=np.float32) * 3.0
@@ -118,7 +120,7 @@ def _encoded(width: int, height: int, rng: np.random.Generator) -> bytes:
     return out.getvalue()
 
 
-def _drawn(width: int, height: int) -> Image.Image:
+def _draw_page(width: int, height: int) -> Image.Image:
     """A C.Hasil page as a phone sees it: title, grid of tally boxes, figures, signatures."""
     image = Image.new("RGB", (width, height), (236, 233, 222))
     if width < 240:  # too small to hold the grid

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 
-def pin_of(code: str, secret: str) -> str:
+def derive_pin(code: str, secret: str) -> str:
     """A station's PIN: six digits from the run's secret; without a secret its last six digits.
 
     >>> pin_of("3509191001001", "")

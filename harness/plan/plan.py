@@ -15,19 +15,19 @@ import numpy as np
 
 from harness.base.errors import ConfigurationError
 from harness.base.model import Page, PageKey, Station
-from harness.plan.arrivals import due_of
-from harness.plan.closed_loop import Rounds, first_due, rounds_of, soonest_of
-from harness.plan.photos import Body, photo_bank, tail_of
+from harness.plan.arrivals import assign_due_times
+from harness.plan.closed_loop import ClosedLoop, earliest_due_times, first_due_times, plan_closed_loop
+from harness.plan.photos import PhotoBody, make_photo_bank, make_tail
 from harness.plan.regions import load_region
-from harness.scenario.arrivals import Closed
-from harness.scenario.scenario import PAGES_OF_FORM, Scenario, Stations
+from harness.scenario.arrivals import ClosedArrivals
+from harness.scenario.scenario import PAGES_OF_FORM, Scenario, StationOptions
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-CANDIDATES = ("100025", "100026", "100027")
+PAIR_IDS = ("100025", "100026", "100027")
 """KPU's ids of the three pairs."""
-VOTES_PAGE = {"ppwp": 2}
+VOTES_PAGE_OF_FORM = {"ppwp": 2}
 """The page of a form that carries the votes; only PPWP's is published."""
 
 
@@ -40,11 +40,11 @@ class Plan:
     """Shape (stations,): when each turns up; +infinity where that depends on the server (all but a phone's first)."""
     slots: tuple[tuple[str, int], ...]
     """(form, page number) of each page of a station, in the order of sending."""
-    bank: tuple[Body, ...]
+    bank: tuple[PhotoBody, ...]
     body_of_page: npt.NDArray[np.uint8]
     """Shape (pages,): which body of the bank."""
     seed: int
-    rounds: Rounds | None = None
+    rounds: ClosedLoop | None = None
     """What each phone of a closed workload does; None for an open one."""
 
     @property
@@ -61,7 +61,7 @@ class Plan:
     @property
     def soonest_s(self) -> npt.NDArray[np.float64]:
         """Shape (stations,): when each turns up if the server takes no time; with open arrivals it turns up just then."""
-        return self.due_s if self.rounds is None else soonest_of(self.rounds, self.due_s)
+        return self.due_s if self.rounds is None else earliest_due_times(self.rounds, self.due_s)
 
     def key(self, index: int) -> PageKey:
         """Key of a page."""
@@ -80,8 +80,8 @@ class Plan:
             page=key.page,
             due_s=float(self.due_s[index // len(self.slots)]),
             size_bytes=body.size_bytes,
-            sha256=body.sha256(tail_of(key)),
-            reading=reading_of(key, self.seed),
+            sha256=body.sha256(make_tail(key)),
+            reading=make_reading(key, self.seed),
         )
 
     def sent(self, index: int, *, claims: bool = True) -> tuple[PageKey, memoryview, bytes, str, str]:
@@ -91,10 +91,10 @@ class Plan:
         is told digest and reading (no `claims`), they are "".
         """
         key = self.key(index)
-        body, tail = self.bank[self.body_of_page[index]], tail_of(key)
+        body, tail = self.bank[self.body_of_page[index]], make_tail(key)
         if not claims:
             return key, body.view, tail, "", ""
-        return key, body.view, tail, body.sha256(tail), reading_of(key, self.seed)
+        return key, body.view, tail, body.sha256(tail), make_reading(key, self.seed)
 
     def pages_of(self, station: int) -> range:
         """Page numbers of a station."""
@@ -102,7 +102,7 @@ class Plan:
 
     def photo(self, index: int) -> tuple[memoryview, bytes]:
         """Body (shared, not copied) and tail of a page's photo."""
-        return self.bank[self.body_of_page[index]].view, tail_of(self.key(index))
+        return self.bank[self.body_of_page[index]].view, make_tail(self.key(index))
 
     def shard(self, rank: int, workers: int) -> npt.NDArray[np.int64]:
         """Station numbers of one of `workers` equal shares, in the order of their due times.
@@ -126,28 +126,28 @@ def make_plan(scenario: Scenario) -> Plan:
     Raises ConfigurationError where the region file is wrong, a replayed run doesn't know a station, or there are more phones
     than stations.
     """
-    stations = _chosen(load_region(scenario.stations.region), scenario.stations)
+    stations = _select_stations(load_region(scenario.stations.region), scenario.stations)
     rng = np.random.default_rng([scenario.seed, 0xA221])
     slots = tuple((form, page + 1) for form in scenario.stations.forms for page in range(PAGES_OF_FORM[form]))
     rounds = None
-    if isinstance(scenario.arrivals, Closed):
-        rounds = rounds_of(scenario.arrivals, stations, scenario.seed)
-        due = first_due(scenario.arrivals, rounds)
+    if isinstance(scenario.arrivals, ClosedArrivals):
+        rounds = plan_closed_loop(scenario.arrivals, stations, scenario.seed)
+        due = first_due_times(scenario.arrivals, rounds)
     else:
-        due = due_of(scenario.arrivals, stations, rng, scenario.seed)
+        due = assign_due_times(scenario.arrivals, stations, rng, scenario.seed)
     bodies = scenario.photos.bank
     return Plan(
         stations=stations,
         due_s=due,
         slots=slots,
-        bank=photo_bank(scenario.photos.size, bodies, scenario.seed),
+        bank=make_photo_bank(scenario.photos.size, bodies, scenario.seed),
         body_of_page=rng.integers(0, bodies, len(stations) * len(slots), dtype=np.uint8),
         seed=scenario.seed,
         rounds=rounds,
     )
 
 
-def _chosen(stations: list[Station], wanted: Stations) -> list[Station]:
+def _select_stations(stations: list[Station], wanted: StationOptions) -> list[Station]:
     """All stations, or `count` of them spread evenly. Raises ConfigurationError where there aren't as many."""
     count = wanted.count
     if count is None:
@@ -158,19 +158,19 @@ def _chosen(stations: list[Station], wanted: Stations) -> list[Station]:
     return [stations[number * len(stations) // count] for number in range(count)]
 
 
-def reading_of(key: PageKey, seed: int) -> str:
+def make_reading(key: PageKey, seed: int) -> str:
     """The figures that the officers confirmed, as canonical JSON; "" for a page without votes. They add up.
 
     Names of the parts as in KPU's public API.
     """
-    if VOTES_PAGE.get(key.form) != key.page:
+    if VOTES_PAGE_OF_FORM.get(key.form) != key.page:
         return ""
     # Numbers out of a digest: to seed a generator for each station costs ten times as much, in the middle of a run.
     draws = struct.unpack("<5I", hashlib.blake2b(f"{seed}/{key.station}".encode(), digest_size=20).digest())
-    votes = [5 + draw % 106 for draw in draws[: len(CANDIDATES)]]
+    votes = [5 + draw % 106 for draw in draws[: len(PAIR_IDS)]]
     invalid = draws[3] % 13
     valid = sum(votes)
-    chart = ",".join(f'"{candidate}":{count}' for candidate, count in zip(CANDIDATES, votes, strict=True))
+    chart = ",".join(f'"{candidate}":{count}' for candidate, count in zip(PAIR_IDS, votes, strict=True))
     return (
         f'{{"administrasi":{{"pemilih_dpt_j":{valid + invalid + draws[4] % 61},"suara_sah":{valid},'
         f'"suara_tidak_sah":{invalid},"suara_total":{valid + invalid}}},"chart":{{{chart}}}}}'

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from harness.scenario.arrivals import Curve, DeadlineRush, Drawn, Poisson, Ramp, Steps, Surge
+from harness.scenario.arrivals import (
+    CurveArrivals,
+    DeadlineRushArrivals,
+    DrawnArrivals,
+    PoissonArrivals,
+    RampArrivals,
+    StepArrivals,
+    SurgeArrivals,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -19,7 +27,7 @@ if TYPE_CHECKING:
     FloatArray = npt.NDArray[np.float64]
 
 
-class Shape(Protocol):
+class RateShape(Protocol):
     """A cumulative curve from 0 at `start_s` to 1 at `end_s`."""
 
     @property
@@ -38,7 +46,7 @@ class Shape(Protocol):
 
 
 @dataclass(frozen=True)
-class Linear:
+class PiecewiseLinearShape:
     """Piecewise linear: times rise, shares rise from 0 to 1."""
 
     times: FloatArray
@@ -60,11 +68,11 @@ class Linear:
 
     def moment_of(self, shares: FloatArray) -> FloatArray:
         """When each of these shares has turned up."""
-        return inverted(self.times, self.shares, shares)
+        return invert_curve(self.times, self.shares, shares)
 
 
 @dataclass(frozen=True)
-class Quadratic:
+class RampShape:
     """A rate that goes from `first` to `last` in a straight line: F(x) = (first·x + (last - first)·x²/2) / mean, x in 0..1."""
 
     start_s: float
@@ -86,7 +94,7 @@ class Quadratic:
 
 
 @dataclass(frozen=True)
-class Rush:
+class DeadlineRushShape:
     """N(t) = A·ln(T/(T - t)), t from `start_s`, T to `until_s`, cut off at `end_s`."""
 
     start_s: float
@@ -104,25 +112,27 @@ class Rush:
         return np.asarray(self.until_s - whole * ((self.until_s - self.end_s) / whole) ** shares)
 
 
-def shape_of(arrivals: Drawn) -> Shape:
+def make_shape(arrivals: DrawnArrivals) -> RateShape:
     """The cumulative curve that these arrivals follow."""
     match arrivals:
-        case Poisson() | Surge():
-            return Linear(np.array([arrivals.start, arrivals.start + arrivals.over]), np.array([0.0, 1.0]))
-        case Ramp():
-            return Quadratic(arrivals.start, arrivals.start + arrivals.over, arrivals.first, arrivals.last)
-        case Steps():
+        case PoissonArrivals() | SurgeArrivals():
+            return PiecewiseLinearShape(
+                np.array([arrivals.start, arrivals.start + arrivals.over]), np.array([0.0, 1.0])
+            )
+        case RampArrivals():
+            return RampShape(arrivals.start, arrivals.start + arrivals.over, arrivals.first, arrivals.last)
+        case StepArrivals():
             times, rates = np.array(arrivals.rates, dtype=np.float64).T
             risen = np.concatenate([[0.0], np.cumsum(np.diff(times) * rates[:-1])])
-            return Linear(times, risen / risen[-1])
-        case DeadlineRush():
-            return Rush(arrivals.start, arrivals.until - arrivals.cut_off, arrivals.until)
-        case Curve():
+            return PiecewiseLinearShape(times, risen / risen[-1])
+        case DeadlineRushArrivals():
+            return DeadlineRushShape(arrivals.start, arrivals.until - arrivals.cut_off, arrivals.until)
+        case CurveArrivals():
             times, shares = np.array(arrivals.points, dtype=np.float64).T
-            return Linear(times, shares)
+            return PiecewiseLinearShape(times, shares)
 
 
-def inverted(times: FloatArray, shares: FloatArray, at: FloatArray) -> FloatArray:
+def invert_curve(times: FloatArray, shares: FloatArray, at: FloatArray) -> FloatArray:
     """Moments at which a rising piecewise-linear cumulative curve reaches the shares `at`.
 
     Where the curve is flat, no one turns up: the moment is the flat part's end.

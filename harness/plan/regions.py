@@ -14,16 +14,16 @@ from pathlib import Path
 
 from harness.base.errors import ConfigurationError
 from harness.base.model import Station
-from harness.base.safe_files import content_of
+from harness.base.safe_files import read_bounded
 from harness.scenario.scenario import REGIONS
 
 MAX_STATIONS = 2_000_000
 """More than twice the nation; a file that asks for more is refused."""
 
-MOST_PROBLEMS = 50
+MAX_PROBLEMS = 50
 """Wrong lines after which nobody reads on."""
-LONGEST_NAME = 120
-_LARGEST_KELURAHAN = 999
+MAX_NAME_LENGTH = 120
+_MAX_STATIONS_PER_KELURAHAN = 999
 
 
 def load_region(name: str) -> list[Station]:
@@ -31,21 +31,21 @@ def load_region(name: str) -> list[Station]:
 
     Raises ConfigurationError with every wrong line.
     """
-    return parse_region(_text_of(name), name)
+    return parse_region(_read_region_text(name), name)
 
 
-def load_names(name: str) -> dict[str, str]:
+def load_kelurahan_names(name: str) -> dict[str, str]:
     """Names of a region's kelurahan by their codes: what a report needs, without a nation's stations.
 
     Raises as `load_region` does.
     """
-    return {code: title for code, (title, _) in _kelurahan_in(_text_of(name), name).items()}
+    return {code: title for code, (title, _) in _parse_kelurahan(_read_region_text(name), name).items()}
 
 
-def _text_of(name: str) -> str:
+def _read_region_text(name: str) -> str:
     if name.endswith(".csv"):
         try:
-            return content_of(Path(name)).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+            return read_bounded(Path(name)).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(name, [f"can't be read: {error}"]) from None
     if name not in REGIONS:
@@ -57,30 +57,30 @@ def parse_region(text: str, source: str) -> list[Station]:
     """Stations that a region file's text lists, in the order of their codes."""
     return [
         Station(f"{code}{number:03d}", name)
-        for code, (name, stations) in sorted(_kelurahan_in(text, source).items())
+        for code, (name, stations) in sorted(_parse_kelurahan(text, source).items())
         for number in range(1, stations + 1)
     ]
 
 
-def _kelurahan_in(text: str, source: str) -> dict[str, tuple[str, int]]:
+def _parse_kelurahan(text: str, source: str) -> dict[str, tuple[str, int]]:
     """Code -> name and number of stations. Raises ConfigurationError with every wrong line."""
     problems: list[str] = []
     kelurahan: dict[str, tuple[str, int]] = {}
     total = 0
-    for line, row in enumerate(_rows(text, source), start=1):
+    for line, row in enumerate(_csv_rows(text, source), start=1):
         if not row or (line == 1 and row[0] == "code"):
             continue
-        wrong = _wrong(row)
+        wrong = _row_problem(row)
         if wrong:
             problems.append(f"line {line}: {wrong}")
-            if len(problems) == MOST_PROBLEMS:
+            if len(problems) == MAX_PROBLEMS:
                 raise ConfigurationError(source, [*problems, "and perhaps more: this is no region file"])
             continue
         code, title, count = row[0], row[1], int(row[2])
         total += count
         if total > MAX_STATIONS:
             raise ConfigurationError(source, [f"line {line}: more than {MAX_STATIONS:,} stations in all"])
-        for village, label, stations in _kelurahan_of(code, title, count):
+        for village, label, stations in _expand_row(code, title, count):
             if village in kelurahan:
                 problems.append(f"line {line}: code {code} stands twice")
                 break
@@ -92,7 +92,7 @@ def _kelurahan_in(text: str, source: str) -> dict[str, tuple[str, int]]:
     return kelurahan
 
 
-def _rows(text: str, source: str) -> Iterator[list[str]]:
+def _csv_rows(text: str, source: str) -> Iterator[list[str]]:
     """Rows of CSV text. Raises ConfigurationError where it is none: a bare carriage return, a field without end."""
     reader = csv.reader(io.StringIO(text))
     try:
@@ -101,26 +101,26 @@ def _rows(text: str, source: str) -> Iterator[list[str]]:
         raise ConfigurationError(source, [f"line {reader.line_num}: is no CSV: {error}"]) from None
 
 
-def _wrong(row: list[str]) -> str:
+def _row_problem(row: list[str]) -> str:
     if len(row) != 3:
         return f"has {len(row)} fields; it should read code,name,stations"
     code, title, stations = row
-    if not title.isprintable() or len(title) > LONGEST_NAME:
-        return f"the name {title[:40]!r} should have at most {LONGEST_NAME} characters, all of them printable"
+    if not title.isprintable() or len(title) > MAX_NAME_LENGTH:
+        return f"the name {title[:40]!r} should have at most {MAX_NAME_LENGTH} characters, all of them printable"
     if not (code.isascii() and code.isdigit() and len(code) in {2, 6, 10}):
         return f'code "{code}" should have 10 digits (a kelurahan), 6 (a kecamatan) or 2 (a province)'
     if not (stations.isascii() and stations.isdigit() and 1 <= len(stations) <= 7 and int(stations) >= 1):
         return f'stations "{stations}" should be a number from 1'
-    if len(code) == 10 and int(stations) > _LARGEST_KELURAHAN:
-        return f"stations {stations}: a kelurahan has at most {_LARGEST_KELURAHAN}"
+    if len(code) == 10 and int(stations) > _MAX_STATIONS_PER_KELURAHAN:
+        return f"stations {stations}: a kelurahan has at most {_MAX_STATIONS_PER_KELURAHAN}"
     return ""
 
 
-def _kelurahan_of(code: str, name: str, stations: int) -> list[tuple[str, str, int]]:
+def _expand_row(code: str, name: str, stations: int) -> list[tuple[str, str, int]]:
     """(10-digit code, name, stations) that a row stands for."""
     if len(code) == 10:
         return [(code, name, stations)]
-    parts = -(-stations // _LARGEST_KELURAHAN)
+    parts = -(-stations // _MAX_STATIONS_PER_KELURAHAN)
     prefix = code.ljust(6, "9")
     sizes = [stations // parts + (number < stations % parts) for number in range(parts)]
     return [(f"{prefix}{9001 + number}", f"{name} (synthetic {number + 1})", size) for number, size in enumerate(sizes)]

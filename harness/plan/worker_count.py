@@ -12,22 +12,22 @@ from dataclasses import dataclass
 
 from harness.base.errors import UsageError
 from harness.plan import Plan
-from harness.plan.peak_load import Forecast, forecast
+from harness.plan.peak_load import LoadForecast, forecast_load
 from harness.scenario.scenario import Scenario
 
-UPLOAD_CPU_S = 110e-6
+CPU_S_PER_UPLOAD = 110e-6
 """CPU seconds of an upload of a few bytes on a connection that is there already."""
-CONNECTION_CPU_S = 70e-6
+CPU_S_PER_CONNECTION = 70e-6
 """CPU seconds more of one that opens a connection for itself."""
-BYTE_CPU_S = 0.31e-9
+CPU_S_PER_BYTE = 0.31e-9
 """CPU seconds more a byte of its body: the kernel's copy to a socket, mostly."""
-SHARE = 0.6
+TARGET_CORE_RATIO = 0.6
 """Of its core a worker is to use that much in the plan's busiest second: above 0.9 its figures are not to be trusted."""
-MOST = 64
+MAX_WORKERS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
+class WorkerCount:
     """How many workers, and why."""
 
     workers: int
@@ -35,7 +35,7 @@ class Crew:
     """How many the plan needs, however many cores there are."""
     cpu_s: float
     """CPU seconds that the plan's busiest second takes."""
-    peak: Forecast
+    peak: LoadForecast
     cores: int
 
     def __str__(self) -> str:
@@ -50,21 +50,21 @@ class Crew:
         return text
 
 
-def crew_for(scenario: Scenario, plan: Plan, cores: int) -> Crew:
+def choose_worker_count(scenario: Scenario, plan: Plan, cores: int) -> WorkerCount:
     """The workers that keep each within its share of a core in the plan's busiest second.
 
     At most one a core but one, which is the server's and the harness's own; at least one.
     """
-    peak = forecast(plan, scenario.deadline)
+    peak = forecast_load(plan, scenario.deadline)
     pages = len(plan.slots)
     opened = {"new": 1 / pages, "each": 1.0, "reuse": 0.0}[scenario.client.connection]
-    each_s = UPLOAD_CPU_S + CONNECTION_CPU_S * opened
-    cpu_s = peak.peak_uploads_per_s * each_s + peak.peak_bytes_per_s * BYTE_CPU_S
-    needed = min(MOST, max(1, math.ceil(cpu_s / SHARE)))
-    return Crew(min(needed, max(1, cores - 1)), needed, cpu_s, peak, cores)
+    each_s = CPU_S_PER_UPLOAD + CPU_S_PER_CONNECTION * opened
+    cpu_s = peak.peak_uploads_per_s * each_s + peak.peak_bytes_per_s * CPU_S_PER_BYTE
+    needed = min(MAX_WORKERS, max(1, math.ceil(cpu_s / TARGET_CORE_RATIO)))
+    return WorkerCount(min(needed, max(1, cores - 1)), needed, cpu_s, peak, cores)
 
 
-def workers_of(text: str | None) -> int | None:
+def parse_worker_count(text: str | None) -> int | None:
     """The number that `--workers` says, 1 where it isn't given, None for `auto`. Raises UsageError.
 
     >>> workers_of("auto"), workers_of(None), workers_of("3")
@@ -74,7 +74,7 @@ def workers_of(text: str | None) -> int | None:
         return 1
     if text == "auto":
         return None
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= MOST:
-        message = f'--workers "{text}" should be a number from 1 to {MOST}, or auto'
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= MAX_WORKERS:
+        message = f'--workers "{text}" should be a number from 1 to {MAX_WORKERS}, or auto'
         raise UsageError(message)
     return int(text)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-class Kind(IntEnum):
+class RecordKind(IntEnum):
     """What a record says."""
 
     BEGIN = 1
@@ -34,7 +34,7 @@ class Kind(IntEnum):
     """A page will not be tried again: page, attempt (the number made), done_s, reason in `status`."""
 
 
-class GaveUp(IntEnum):
+class GiveUpReason(IntEnum):
     """Why a page is not tried again."""
 
     ATTEMPTS_USED_UP = 1
@@ -73,12 +73,12 @@ _BEGIN = struct.Struct("<B3xII20xdd48s")
 """The same record with nothing but what a BEGIN knows: packing all of it takes twice as long."""
 assert _BEGIN.size == RECORD.itemsize  # noqa: S101
 _NOT_YET = struct.pack("<ddddffff", *[float("nan")] * 8)
-_KIND_BEGIN, _KIND_END = int(Kind.BEGIN), int(Kind.END)
+_KIND_BEGIN, _KIND_END = int(RecordKind.BEGIN), int(RecordKind.END)
 _NUMBER = {outcome: number for number, outcome in enumerate(OUTCOMES)}
 _NAN = float("nan")
 
 
-def file_name(rank: int) -> str:
+def journal_file_name(rank: int) -> str:
     """Name of a worker's file in the run's journal folder."""
     return f"worker-{rank:04d}.journal"
 
@@ -91,7 +91,7 @@ class JournalWriter:
 
         `write` takes the records instead, and tells how many bytes it took (OSError: none): they are kept somewhere else.
         """
-        path = os.devnull if folder is None else folder / file_name(rank)
+        path = os.devnull if folder is None else folder / journal_file_name(rank)
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self._write = functools.partial(os.write, self._fd) if write is None else write
         self._pending = bytearray()
@@ -116,14 +116,31 @@ class JournalWriter:
             connected_s, body_sent_s, first_byte_s, done_s, retry_after_s, login_s, queue_s, server_s,
         )  # fmt: skip
 
-    def gave_up(self, page: int, attempts: int, at_s: float, reason: GaveUp) -> None:
+    def gave_up(self, page: int, attempts: int, at_s: float, reason: GiveUpReason) -> None:
         """Note that a page will not be tried again."""
         self._pending += self._pack(
-            Kind.GAVE_UP, 0, reason, page, attempts, 0, 0, 0, _NAN, _NAN, _NAN, _NAN, _NAN, at_s, _NAN, _NAN, _NAN, _NAN
+            RecordKind.GAVE_UP,
+            0,
+            reason,
+            page,
+            attempts,
+            0,
+            0,
+            0,
+            _NAN,
+            _NAN,
+            _NAN,
+            _NAN,
+            _NAN,
+            at_s,
+            _NAN,
+            _NAN,
+            _NAN,
+            _NAN,
         )
 
     def noted(self) -> npt.NDArray[np.void]:
-        """Records since the last call (or `flush`), as `read` would give them; to be called before `flush`."""
+        """Records since the last call (or `flush`), as `read_journal` would give them; to be called before `flush`."""
         fresh = bytes(memoryview(self._pending)[self._seen :])
         self._seen = len(self._pending)
         return np.frombuffer(fresh, dtype=RECORD)
@@ -148,7 +165,7 @@ class JournalWriter:
         os.close(self._fd)
 
 
-def read(path: Path, first: int = 0, count: int | None = None) -> npt.NDArray[np.void]:
+def read_journal(path: Path, first: int = 0, count: int | None = None) -> npt.NDArray[np.void]:
     """Records of one journal file, in the order of writing, without the torn tail; from `first` on, at most `count`.
 
     Shape (n,), dtype `RECORD`.

@@ -9,25 +9,25 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.base.errors import BrokenRunError
-from harness.base.safe_files import content_of, why_unread
+from harness.base.errors import RunFolderError
+from harness.base.safe_files import explain_unreadable, read_bounded
 
-PLAN = "plan.parquet"
-FORMAT = 1
+PLAN_FILE = "plan.parquet"
+RUN_FORMAT = 1
 """Number of the folder's format; a reader refuses a higher one."""
 
 
-How = Literal[
+EndReason = Literal[
     "completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "killed", "withdrawn", "starved"
 ]
-"""How a run can end: see `Ended`."""
+"""How a run can end: see `RunEnd`."""
 
 
-class _Record(BaseModel):
+class _FrozenRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class PhaseRecord(_Record):
+class PhaseRecord(_FrozenRecord):
     """A phase of the run as it was: see harness.base.model.Phase."""
 
     name: str
@@ -35,7 +35,7 @@ class PhaseRecord(_Record):
     end_s: float
 
 
-class FaultRecord(_Record):
+class FaultRecord(_FrozenRecord):
     """A planned fault window. `end_s` is None for one that outlasts the run."""
 
     name: str
@@ -44,7 +44,7 @@ class FaultRecord(_Record):
     end_s: float | None
 
 
-class WorkerRecord(_Record):
+class WorkerRecord(_FrozenRecord):
     """What a worker of the generator said when it finished; `lost` if it never did."""
 
     rank: int
@@ -72,7 +72,7 @@ class WorkerRecord(_Record):
     """Attempts that it could not make (generator_error), by what it had too little of."""
 
 
-class StockRecord(_Record):
+class StoreReadRecord(_FrozenRecord):
     """How taking stock of what the server holds went: after the run, by another door than the uploads took."""
 
     after_kill: bool = False
@@ -85,10 +85,10 @@ class StockRecord(_Record):
     """The scenario accepts that there is no way to read it: safety stays unknown, the run is judged all the same."""
 
 
-class Ended(_Record):
+class RunEnd(_FrozenRecord):
     """How the run ended."""
 
-    how: How
+    how: EndReason
     """completed: nothing was left to try. deadline: time was up. aborted: a threshold could not hold any more.
 
     crashed: a process of ours died of an error. killed: another killed one. withdrawn: the target's consent ended.
@@ -98,10 +98,10 @@ class Ended(_Record):
     message: str = ""
 
 
-class RunRecord(_Record):
+class RunRecord(_FrozenRecord):
     """The content of run.json. Written at the start and again at the end (`ended` is None if broken off)."""
 
-    format: int = FORMAT
+    format: int = RUN_FORMAT
     id: str
     name: str
     title: str
@@ -129,8 +129,8 @@ class RunRecord(_Record):
     """Unix time of T0: a label only, all figures count on the monotonic clock."""
     phases: list[PhaseRecord] = []
     faults: list[FaultRecord] = []
-    ended: Ended | None = None
-    stock: StockRecord | None = None
+    ended: RunEnd | None = None
+    stock: StoreReadRecord | None = None
     """None where the run was broken off before."""
     clock_step_s: float = 0.0
     """How far wall clock and monotonic clock drifted apart during the run."""
@@ -145,7 +145,7 @@ class RunFolder:
         """`path` need not exist yet."""
         self.path = path
         self.run_json = path / "run.json"
-        self.plan = path / PLAN
+        self.plan = path / PLAN_FILE
         self.region = path / "region.csv"
         self.journal = path / "journal"
         self.attempts = path / "attempts.parquet"
@@ -188,16 +188,16 @@ class RunFolder:
         Raises BrokenRunError where the folder is no run of ours or is newer than this program.
         """
         try:
-            record = RunRecord.model_validate_json(content_of(self.run_json))
+            record = RunRecord.model_validate_json(read_bounded(self.run_json))
         except FileNotFoundError:
             message = f"{self.path} is not a run folder: it has no run.json"
-            raise BrokenRunError(message) from None
+            raise RunFolderError(message) from None
         except (OSError, ValidationError) as error:
-            message = f"{self.run_json} can't be read: {why_unread(error)}"
-            raise BrokenRunError(message) from None
-        if record.format > FORMAT:
-            message = f"{self.path} has format {record.format}; this program reads up to {FORMAT}: update it"
-            raise BrokenRunError(message)
+            message = f"{self.run_json} can't be read: {explain_unreadable(error)}"
+            raise RunFolderError(message) from None
+        if record.format > RUN_FORMAT:
+            message = f"{self.path} has format {record.format}; this program reads up to {RUN_FORMAT}: update it"
+            raise RunFolderError(message)
         return record
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import numpy as np
 
-from harness.base.errors import BrokenRunError, StarvedError
+from harness.base.errors import OutOfResourcesError, RunFolderError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     Column = npt.NDArray[Any]
     Columns = Mapping[str, Column]
 
-MEMORY = "600MB"
+MEMORY_LIMIT = "600MB"
 """What queries may take; what they need beyond it goes to a temporary folder."""
-ZSTD = "zstd, COMPRESSION_LEVEL 1"
+COMPRESSION = "zstd, COMPRESSION_LEVEL 1"
 """The usual third level takes half as long again for a twentieth less."""
-_MANY_ROWS = 1_000_000
+_RELEASE_FROM_ROWS = 1_000_000
 """Below these a new engine costs more than it gives back."""
 _SETTINGS: dict[str, str | int] = {
     "threads": 1,
-    "memory_limit": MEMORY,
+    "memory_limit": MEMORY_LIMIT,
     "preserve_insertion_order": True,
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -49,9 +49,9 @@ def _engine() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(":memory:", config={**_SETTINGS, "temp_directory": str(overflow)})
 
 
-def let_go(rows: int) -> None:
+def release_memory(rows: int) -> None:
     """Give back what queries over so many rows took, if they are many: the engine keeps hundreds of megabytes otherwise."""
-    if rows >= _MANY_ROWS:
+    if rows >= _RELEASE_FROM_ROWS:
         _engine().close()
         _engine.cache_clear()
 
@@ -72,27 +72,32 @@ def database(**tables: Columns) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.close()
 
 
-def copy_to(
-    connection: duckdb.DuckDBPyConnection, query: str, path: Path, *, made_from: str = "", compression: str = ZSTD
+def write_parquet(
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    path: Path,
+    *,
+    made_from: str = "",
+    compression: str = COMPRESSION,
 ) -> None:
     """Write what a query gives as a Parquet file, in one step: a reader never sees half of it.
 
-    `made_from` says what the file was made from, for `made_from` to read; kept in the file's metadata. Raises StarvedError
+    `read_made_from` says what the file was made from, for `read_made_from` to read; kept in the file's metadata. Raises StarvedError
     where the disk doesn't take it.
     """
     beside = path.with_name(path.name + ".new")
-    stamp = f", KV_METADATA {{made_from: {_quoted(made_from)}}}" if made_from else ""
+    stamp = f", KV_METADATA {{made_from: {_quote(made_from)}}}" if made_from else ""
     try:
         connection.execute(
-            f"COPY ({query}) TO {_quoted(str(beside))} (FORMAT parquet, COMPRESSION {compression}{stamp})"
+            f"COPY ({query}) TO {_quote(str(beside))} (FORMAT parquet, COMPRESSION {compression}{stamp})"
         )
     except duckdb.IOException as error:
         message = f"{path} can't be written: {str(error).splitlines()[0]}"
-        raise StarvedError(message) from None
+        raise OutOfResourcesError(message) from None
     os.replace(beside, path)
 
 
-def made_from(path: Path) -> str:
+def read_made_from(path: Path) -> str:
     """What a file says it was made from; nothing where it is missing, torn or doesn't say."""
     with database() as connection:
         try:
@@ -102,7 +107,7 @@ def made_from(path: Path) -> str:
             return ""
 
 
-def load(connection: duckdb.DuckDBPyConnection, table: str, columns: str, path: Path) -> None:
+def load_table(connection: duckdb.DuckDBPyConnection, table: str, columns: str, path: Path) -> None:
     """Make a temporary table in the session from columns of a file, with `row_number` (from 0) beside them.
 
     Raises BrokenRunError where the file is missing, no Parquet or lacks a column.
@@ -113,10 +118,10 @@ def load(connection: duckdb.DuckDBPyConnection, table: str, columns: str, path: 
         connection.execute(query, [str(path)])
     except duckdb.Error as error:
         message = f"{path} can't be read: {str(error).splitlines()[0]}"
-        raise BrokenRunError(message) from None
+        raise RunFolderError(message) from None
 
 
-def fetch(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> dict[str, Column]:
+def fetch_columns(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> dict[str, Column]:
     """Columns that a query over the file `path` gives: NULL is NaN among numbers, None among texts.
 
     The path is the query's parameter, where it has one.
@@ -127,24 +132,24 @@ def fetch(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> dict
         found = connection.execute(query, [str(path)] if "?" in query else None).fetchnumpy()
     except duckdb.Error as error:
         message = f"{path} can't be read: {str(error).splitlines()[0]}"
-        raise BrokenRunError(message) from None
-    return {name: _plain(column) for name, column in found.items()}
+        raise RunFolderError(message) from None
+    return {name: _unmask(column) for name, column in found.items()}
 
 
-def texts(words: Iterable[str]) -> str:
+def sql_list(words: Iterable[str]) -> str:
     """A list of texts as a query has it.
 
     >>> texts(["a", "it's"])
     "['a', 'it''s']"
     """
-    return "[" + ", ".join(_quoted(word) for word in words) + "]"
+    return "[" + ", ".join(_quote(word) for word in words) + "]"
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _plain(column: Column) -> Column:
+def _unmask(column: Column) -> Column:
     if not isinstance(column, np.ma.MaskedArray):
         return column
     whole: Column = column.data.copy()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _CHUNK_BYTES = 16_384
-_LARGEST_BYTES = 6 * 16 * 1024 * 1024 + 65_536
+_MAX_SCRAPE_BYTES = 6 * 16 * 1024 * 1024 + 65_536
 """A scrape of the greatest answer that is taken (16 MiB), each of its characters escaped."""
 
 
@@ -27,19 +27,19 @@ class Scrape:
     error: str = ""
 
 
-def append(folder: Path, scrape: Scrape) -> None:
+def append_scrape(folder: Path, scrape: Scrape) -> None:
     """Add a scrape to its target's file."""
     member = gzip.compress(json.dumps(asdict(scrape)).encode(), compresslevel=3, mtime=0)
     with (folder / f"{scrape.target}.gz").open("ab") as file:
         file.write(member)
 
 
-def targets(folder: Path) -> list[str]:
+def list_targets(folder: Path) -> list[str]:
     """Names of the targets that were scraped, sorted."""
     return sorted(path.stem for path in folder.glob("*.gz"))
 
 
-def read(folder: Path, target: str) -> Iterator[Scrape]:
+def read_scrapes(folder: Path, target: str) -> Iterator[Scrape]:
     """Scrapes of a target in the order of their time; a torn or broken tail is dropped.
 
     Holds one scrape at a time, and none that no exporter's answer can be: a small file may stand for very much.
@@ -47,7 +47,7 @@ def read(folder: Path, target: str) -> Iterator[Scrape]:
     with (folder / f"{target}.gz").open("rb") as file:
         rest = b""
         while True:
-            content, rest = _member(file, rest)
+            content, rest = _read_member(file, rest)
             if content is None:
                 return
             try:
@@ -57,15 +57,15 @@ def read(folder: Path, target: str) -> Iterator[Scrape]:
             yield scrape
 
 
-def _member(file: BinaryIO, begun: bytes) -> tuple[bytes | None, bytes]:
+def _read_member(file: BinaryIO, begun: bytes) -> tuple[bytes | None, bytes]:
     """The content of the next gzip member, of which `begun` is read already, and what was read beyond; None if there is none."""
     member, content, chunk = zlib.decompressobj(wbits=31), bytearray(), begun or file.read(_CHUNK_BYTES)
     while chunk:
         try:
-            content += member.decompress(chunk, _LARGEST_BYTES - len(content) + 1)
+            content += member.decompress(chunk, _MAX_SCRAPE_BYTES - len(content) + 1)
         except zlib.error:
             break
-        if len(content) > _LARGEST_BYTES:
+        if len(content) > _MAX_SCRAPE_BYTES:
             break
         if member.eof:
             return bytes(content), member.unused_data

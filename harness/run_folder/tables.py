@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.base.errors import BrokenRunError
+from harness.base.errors import RunFolderError
 from harness.base.model import Page
 from harness.run_folder.layout import RunFolder
-from harness.run_folder.parquet import copy_to, database, fetch
+from harness.run_folder.parquet import database, fetch_columns, write_parquet
 
 if TYPE_CHECKING:
     from harness.run_folder.parquet import Column
@@ -39,8 +39,8 @@ _STORED_TABLE = """
         station VARCHAR, form VARCHAR, page INTEGER, sha256 VARCHAR, size_bytes BIGINT, reading VARCHAR, stored_at DOUBLE
     )
 """
-_MAY_MISS = frozenset({"reading", "stored_at"})
-_ROWS_AT_ONCE = 50_000
+_OPTIONAL_COLUMNS = frozenset({"reading", "stored_at"})
+_ROWS_PER_BATCH = 50_000
 
 
 def write_plan(path: Path, pages: Iterable[Page] | Mapping[str, Sequence[Any] | Column]) -> None:
@@ -50,9 +50,9 @@ def write_plan(path: Path, pages: Iterable[Page] | Mapping[str, Sequence[Any] | 
     a million pages. The same pages give the same bytes.
     """
     columns = pages if isinstance(pages, Mapping) else _columns_of(pages)
-    typed = _typed(columns, PLAN_COLUMNS, _PLAN_TYPES)
+    typed = _to_typed_columns(columns, PLAN_COLUMNS, _PLAN_TYPES)
     with database(plan=typed) as connection:
-        copy_to(connection, _PLAN_QUERY + "plan", path)
+        write_parquet(connection, _PLAN_QUERY + "plan", path)
 
 
 def read_plan(path: Path) -> dict[str, Column]:
@@ -61,10 +61,10 @@ def read_plan(path: Path) -> dict[str, Column]:
     Raises BrokenRunError where it is missing or no plan: without a plan there are no figures.
     """
     with database() as connection:
-        return fetch(connection, _PLAN_QUERY + "read_parquet(?)", path)
+        return fetch_columns(connection, _PLAN_QUERY + "read_parquet(?)", path)
 
 
-def planned_due(folder: Path) -> dict[str, float]:
+def read_planned_due(folder: Path) -> dict[str, float]:
     """Station code -> due time, seconds, as a run's folder planned it: what another run can replay.
 
     Of a closed run only each phone's first station has one.
@@ -72,9 +72,9 @@ def planned_due(folder: Path) -> dict[str, float]:
     Raises BrokenRunError where the folder has no plan.
     """
     plan = RunFolder(folder).plan
-    must_exist(plan)
+    require_file(plan)
     with database() as connection:
-        rows = fetch(connection, _DUE_QUERY, plan)
+        rows = fetch_columns(connection, _DUE_QUERY, plan)
     return dict(zip(rows["station"].tolist(), rows["due_s"].tolist(), strict=True))
 
 
@@ -88,14 +88,15 @@ def write_stored(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     with database() as connection:
         connection.execute(_STORED_TABLE)
         source = iter(rows)
-        while listed := list(islice(source, _ROWS_AT_ONCE)):
+        while listed := list(islice(source, _ROWS_PER_BATCH)):
             columns = {
-                name: [row.get(name) if name in _MAY_MISS else row[name] for row in listed] for name in STORED_COLUMNS
+                name: [row.get(name) if name in _OPTIONAL_COLUMNS else row[name] for row in listed]
+                for name in STORED_COLUMNS
             }
             columns["stored_at"] = [float("nan") if at is None else at for at in columns["stored_at"]]
-            connection.register("batch", _typed(columns, STORED_COLUMNS, _STORED_TYPES))
+            connection.register("batch", _to_typed_columns(columns, STORED_COLUMNS, _STORED_TYPES))
             connection.execute("INSERT INTO stored SELECT * FROM batch")
-        copy_to(connection, _STORED_QUERY + "stored ORDER BY station, form, page, stored_at, sha256", path)
+        write_parquet(connection, _STORED_QUERY + "stored ORDER BY station, form, page, stored_at, sha256", path)
 
 
 def read_stored(path: Path) -> dict[str, Column] | None:
@@ -103,7 +104,7 @@ def read_stored(path: Path) -> dict[str, Column] | None:
     if not path.exists():
         return None
     with database() as connection:
-        return fetch(connection, _STORED_QUERY + "read_parquet(?)", path)
+        return fetch_columns(connection, _STORED_QUERY + "read_parquet(?)", path)
 
 
 def _columns_of(pages: Iterable[Page]) -> dict[str, list[Any]]:
@@ -117,7 +118,7 @@ def _columns_of(pages: Iterable[Page]) -> dict[str, list[Any]]:
     return columns
 
 
-def _typed(
+def _to_typed_columns(
     columns: Mapping[str, Sequence[Any] | Column], names: Sequence[str], types: Mapping[str, np.dtype[Any]]
 ) -> dict[str, Column]:
     typed = {}
@@ -133,8 +134,8 @@ def _typed(
     return typed
 
 
-def must_exist(path: Path) -> None:
+def require_file(path: Path) -> None:
     """Raise BrokenRunError where a file that nothing can be done without is missing."""
     if not path.exists():
         message = f"{path} is missing: without it there are no figures"
-        raise BrokenRunError(message)
+        raise RunFolderError(message)

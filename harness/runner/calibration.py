@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from harness.analysis.comparable import COMPARABLE, Missing
+from harness.analysis.comparable import COMPARABLE_FIGURES, MissingFigure
 from harness.base.errors import UsageError
-from harness.base.signals import Signals
-from harness.judge.compare.noise import Noise, noise_of
-from harness.judge.compare.run import ComparedRun, read_run
-from harness.judge.verdict import judge
+from harness.base.signals import SignalHandler
+from harness.judge.compare.noise import Noise, compute_noise
+from harness.judge.compare.run import ComparedRun, load_compared_run
+from harness.judge.verdict import judge_verdict
 from harness.run_folder.layout import RunFolder
-from harness.runner.live_stats import View
+from harness.runner.live_stats import RunView
 from harness.runner.run import Run
-from harness.runner.run_spec import Order
+from harness.runner.run_spec import RunSpec
 from harness.runner.subprocesses import Interruption
 
 
@@ -24,7 +24,7 @@ from harness.runner.subprocesses import Interruption
 class Calibration:
     """Runs of one order, each in a folder of its own below `folder`."""
 
-    order: Order
+    order: RunSpec
     """Its folder and id are replaced by each run's."""
     assertions: Sequence[str]
     folder: Path
@@ -36,7 +36,9 @@ class Calibration:
             message = f"{self.folder} is not an empty folder: nothing is overwritten"
             raise UsageError(message)
 
-    def execute(self, view: Callable[[str], View], say: Callable[[str], None], signals: Signals) -> list[ComparedRun]:
+    def execute(
+        self, view: Callable[[str], RunView], say: Callable[[str], None], signals: SignalHandler
+    ) -> list[ComparedRun]:
         """The runs that were made; fewer than planned where it was interrupted. `view` makes a view of a run's title."""
         made: list[ComparedRun] = []
         for number in range(1, self.runs + 1):
@@ -50,8 +52,8 @@ class Calibration:
                 return made
             if signals.heard is not None:
                 return made
-            judge(folder, self.assertions)
-            made.append(read_run(folder, self.assertions, list(COMPARABLE)))
+            judge_verdict(folder, self.assertions)
+            made.append(load_compared_run(folder, self.assertions, list(COMPARABLE_FIGURES)))
             for reason in made[-1].reasons:
                 say(f"  left out, INVALID: {reason}")
         return made
@@ -61,9 +63,9 @@ def noise_from(made: Sequence[ComparedRun], now: datetime) -> Noise:
     """The noise of the valid runs among those that were made; at least one."""
     valid = [run for run in made if not run.reasons]
     values: dict[str, list[float]] = {}
-    for key in COMPARABLE:
+    for key in COMPARABLE_FIGURES:
         found = [run.figures[key] for run in valid]
-        known = [statistic.value() for statistic in found if not isinstance(statistic, Missing)]
+        known = [statistic.value() for statistic in found if not isinstance(statistic, MissingFigure)]
         if len(known) == len(found):
             values[key] = known
-    return noise_of(valid[0].record, values, f"{now:%Y-%m-%d %H:%M:%S} UTC")
+    return compute_noise(valid[0].record, values, f"{now:%Y-%m-%d %H:%M:%S} UTC")

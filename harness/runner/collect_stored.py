@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from harness.base.errors import ChildError, StarvedError
-from harness.run_folder.layout import StockRecord
+from harness.base.errors import OutOfResourcesError, ProcessFailedError
+from harness.run_folder.layout import StoreReadRecord
 from harness.run_folder.tables import write_stored
-from harness.runner.exit_reason import told_of
+from harness.runner.exit_reason import describe_exit
 from harness.runner.launch import restart_server
-from harness.runner.run_spec import Order
-from harness.runner.subprocesses import Family
-from harness.target.mock_admin import AdminError, ServerAdmin
-from harness.target.stored_pages import UnreadStockError
+from harness.runner.run_spec import RunSpec
+from harness.runner.subprocesses import ProcessGroup
+from harness.target.mock_admin import AdminError, MockAdmin
+from harness.target.stored_pages import StoreUnreadableError
 
-NO_WAY_IN = "nothing says how to read what a server from outside holds: give [target.stored], or [audit] accept_unknown_safety = true"
+NO_STORE_ACCESS = "nothing says how to read what a server from outside holds: give [target.stored], or [audit] accept_unknown_safety = true"
 
 
-def drain(admin: ServerAdmin) -> str:
+def drain(admin: MockAdmin) -> str:
     """Heal the server and let it finish; what was wrong with that, or nothing."""
     try:
         drained = admin.drain()
@@ -27,32 +27,34 @@ def drain(admin: ServerAdmin) -> str:
     return "" if drained.get("idle", True) else f"the server was not idle after its drain: {json.dumps(drained)}"
 
 
-def take_stock(family: Family, order: Order, admin: ServerAdmin | None, halted: Callable[[], str] = str) -> StockRecord:
+def collect_stored(
+    family: ProcessGroup, order: RunSpec, admin: MockAdmin | None, halted: Callable[[], str] = str
+) -> StoreReadRecord:
     """Write stored.parquet from what the server says it holds, and how that went. Never raises for the server's sake.
 
     `halted` says why a server of the user's must not be asked any more.
     """
     if order.foreign is not None or admin is None:
-        return _foreign_stock(order, halted)
+        return _collect_from_external(order, halted)
     after_kill = order.scenario.audit.kill_server
     exit_code = family["server"].exit_code
     if exit_code is not None and not after_kill:
-        return StockRecord(reason=f"it could not be asked: {told_of('server', exit_code)}")
+        return StoreReadRecord(reason=f"it could not be asked: {describe_exit('server', exit_code)}")
     try:
         reachable = restart_server(family, order) if after_kill else admin
         write_stored(order.folder.stored, reachable.stored())
-    except (AdminError, ChildError, StarvedError) as error:
-        return StockRecord(after_kill=after_kill, reason=str(error))
-    return StockRecord(after_kill=after_kill)
+    except (AdminError, ProcessFailedError, OutOfResourcesError) as error:
+        return StoreReadRecord(after_kill=after_kill, reason=str(error))
+    return StoreReadRecord(after_kill=after_kill)
 
 
-def _foreign_stock(order: Order, halted: Callable[[], str]) -> StockRecord:
+def _collect_from_external(order: RunSpec, halted: Callable[[], str]) -> StoreReadRecord:
     foreign = order.foreign
     accepted = foreign is not None and foreign.api is not None and foreign.api.accept_unknown_safety
     if foreign is None or not foreign.tells:
-        return StockRecord(reason=NO_WAY_IN, accepted=accepted)
+        return StoreReadRecord(reason=NO_STORE_ACCESS, accepted=accepted)
     try:
         write_stored(order.folder.stored, foreign.stored(order.plan, halted))
-    except (UnreadStockError, StarvedError) as error:
-        return StockRecord(reason=str(error))
-    return StockRecord(unseen=foreign.unseen)
+    except (StoreUnreadableError, OutOfResourcesError) as error:
+        return StoreReadRecord(reason=str(error))
+    return StoreReadRecord(unseen=foreign.unseen)

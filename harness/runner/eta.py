@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from harness.scenario.experiment import Cell
 
-AROUND_A_RUN_S = 12.0
+RUN_OVERHEAD_S = 12.0
 """Starting, draining, judging and drawing a run take about so long, less for a small one (measured: 4 to 12 s)."""
 
 
 @dataclass
-class Pace:
+class TimeLeftEstimator:
     """What is known of how long cells take."""
 
     took_s: dict[str, list[float]] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class Pace:
     def finished(self, cell: Cell, seconds: float) -> None:
         """Learn from a cell."""
         self.took_s.setdefault(cell.variant.name, []).append(seconds)
-        self.ratios.append(seconds / longest_s(cell))
+        self.ratios.append(seconds / max_cell_s(cell))
 
     def expects_s(self, cell: Cell) -> float:
         """Seconds that a cell will take: as its variant's others did, else as far below the longest as all others were."""
@@ -36,13 +36,13 @@ class Pace:
         if known:
             return sum(known) / len(known)
         share = sum(self.ratios) / len(self.ratios) if self.ratios else 1.0
-        return longest_s(cell) * share
+        return max_cell_s(cell) * share
 
     def left_s(self, cells: Sequence[Cell]) -> float:
         """Seconds that all these cells will take, on a machine that stays as fast as it was."""
         return sum(self.expects_s(cell) for cell in cells)
 
 
-def longest_s(cell: Cell) -> float:
+def max_cell_s(cell: Cell) -> float:
     """Seconds that a cell takes if it runs to its deadline and all attempts then time out."""
-    return cell.scenario.longest_s + AROUND_A_RUN_S
+    return cell.scenario.longest_s + RUN_OVERHEAD_S

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import signal
 
-from harness.base.errors import ChildError, KilledError
-from harness.run_folder.layout import Ended, How
+from harness.base.errors import ProcessFailedError, ProcessKilledError
+from harness.run_folder.layout import EndReason, RunEnd
 
-_OWN_DOING = frozenset(
+_CRASH_SIGNALS = frozenset(
     {signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, signal.SIGSYS, signal.SIGTRAP}
 )
 """Signals that a process brings on itself: an error of the program, as an exit code above 0 is."""
-_BY_WHOM = {signal.SIGKILL: ": by hand, or by the kernel for want of memory"}
+_LIKELY_CAUSE = {signal.SIGKILL: ": by hand, or by the kernel for want of memory"}
 
 
 def was_killed(exit_code: int | None) -> bool:
@@ -22,10 +22,10 @@ def was_killed(exit_code: int | None) -> bool:
     >>> was_killed(-9), was_killed(0), was_killed(-11), was_killed(1)
     (True, True, False, False)
     """
-    return exit_code is not None and exit_code <= 0 and -exit_code not in _OWN_DOING
+    return exit_code is not None and exit_code <= 0 and -exit_code not in _CRASH_SIGNALS
 
 
-def told_of(name: str, exit_code: int | None, when: str = "") -> str:
+def describe_exit(name: str, exit_code: int | None, when: str = "") -> str:
     """The end of a process in a clause: who, by which signal or exit code, when.
 
     >>> told_of("server", -9, "after 3.4 s")
@@ -42,24 +42,24 @@ def told_of(name: str, exit_code: int | None, when: str = "") -> str:
         number = signal.Signals(-exit_code)
     except ValueError:  # a real-time signal has no name of its own
         return f"{name} was killed by signal {-exit_code}{when}"
-    if number in _OWN_DOING:
+    if number in _CRASH_SIGNALS:
         return f"{name} died of {number.name}{when}"
-    return f"{name} was killed by {number.name}{when}{_BY_WHOM.get(number, '')}"
+    return f"{name} was killed by {number.name}{when}{_LIKELY_CAUSE.get(number, '')}"
 
 
-def lost_child(exit_code: int | None, text: str) -> ChildError:
+def child_error(exit_code: int | None, text: str) -> ProcessFailedError:
     """The error for a process that ended before the run could begin."""
-    return (KilledError if was_killed(exit_code) else ChildError)(text)
+    return (ProcessKilledError if was_killed(exit_code) else ProcessFailedError)(text)
 
 
-def stopped_by(number: signal.Signals, at_s: float, when: str = "") -> Ended:
+def ended_by_signal(number: signal.Signals, at_s: float, when: str = "") -> RunEnd:
     """How a run ended that a signal stopped."""
-    how: How = "terminated" if number is signal.SIGTERM else "interrupted"
-    return Ended(how=how, at_s=at_s, message=f"{number.name} {when or f'after {at_s:.1f} s'}")
+    how: EndReason = "terminated" if number is signal.SIGTERM else "interrupted"
+    return RunEnd(how=how, at_s=at_s, message=f"{number.name} {when or f'after {at_s:.1f} s'}")
 
 
-def unless_stopped(ended: Ended, heard: signal.Signals | None) -> Ended:
+def ended_or_interrupted(ended: RunEnd, heard: signal.Signals | None) -> RunEnd:
     """How a run ended: interrupted, if a signal was heard that came after its last upload."""
     if heard is None or ended.how not in {"completed", "deadline", "aborted"}:
         return ended
-    return stopped_by(heard, ended.at_s, "while winding down")
+    return ended_by_signal(heard, ended.at_s, "while winding down")

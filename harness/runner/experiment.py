@@ -7,27 +7,27 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.analysis.experiment import CellFigures, ExperimentFigures, cell_figures, variant_figures
-from harness.base.errors import BrokenRunError, UsageError
-from harness.base.signals import Signals
+from harness.analysis.experiment import CellFigures, ExperimentFigures, compute_cell_figures, compute_variant_figures
+from harness.base.errors import RunFolderError, UsageError
+from harness.base.signals import SignalHandler
 from harness.judge.thresholds.evaluate import limits_s
 from harness.judge.verdict import load_verdict
 from harness.plan import make_plan
 from harness.run_folder.layout import RunFolder, RunRecord, write_json
-from harness.runner.eta import Pace
-from harness.runner.finish import draw
-from harness.runner.live_stats import View
+from harness.runner.eta import TimeLeftEstimator
+from harness.runner.finish import judge_and_report
+from harness.runner.live_stats import RunView
 from harness.runner.run import Run
-from harness.runner.run_spec import Order
+from harness.runner.run_spec import RunSpec
 from harness.runner.subprocesses import Interruption
 from harness.scenario.experiment import Cell, Experiment
 
-_COMPARING_S = 2.0
+_COMPARISON_S = 2.0
 """Comparing the cells and drawing them takes about so long (measured, 30 cells)."""
 _FINISHED = {"completed", "deadline"}
 
 
-class Matrix:
+class ExperimentRunner:
     """The cells of one experiment and their folder."""
 
     def __init__(self, experiment: Experiment, cells: Sequence[Cell], folder: Path, command: list[str]) -> None:
@@ -35,7 +35,7 @@ class Matrix:
         self._cells = cells
         self._folder = folder
         self._command = command
-        self._pace = Pace()
+        self._pace = TimeLeftEstimator()
 
     def check_folder(self) -> None:
         """Raise UsageError if the folder holds cells of another experiment."""
@@ -45,7 +45,7 @@ class Matrix:
                 message = f"{self._run_folder(cell).path} is a run of another scenario: choose another --out"
                 raise UsageError(message)
 
-    def run(self, view: Callable[[str], View], say: Callable[[str], None], signals: Signals) -> bool:
+    def run(self, view: Callable[[str], RunView], say: Callable[[str], None], signals: SignalHandler) -> bool:
         """Run every cell that isn't finished; False if it was interrupted. `view` makes a view of a cell's title."""
         waiting = [cell for cell in self._cells if not self._is_finished(cell)]
         done = len(self._cells) - len(waiting)
@@ -53,7 +53,7 @@ class Matrix:
             say(f"{done} of {len(self._cells)} cells are finished already")
         while waiting:
             cell = waiting[0]
-            left = f"{'about' if self._pace.is_known else 'at most'} {_clock(self._pace.left_s(waiting) + _COMPARING_S)} left"
+            left = f"{'about' if self._pace.is_known else 'at most'} {_minutes_and_seconds(self._pace.left_s(waiting) + _COMPARISON_S)} left"
             say(f"cell {done + 1} of {len(self._cells)}: {cell.variant.name}, seed {cell.seed}; {left}")
             began = time.monotonic()
             if not self._run_cell(cell, view(f"{cell.variant.name}, seed {cell.seed}"), signals):
@@ -77,7 +77,7 @@ class Matrix:
             deadline_s=base.deadline,
             time_scale=base.time_scale,
             variants=[
-                variant_figures(variant.name, variant.set, by_variant[variant.name], first)
+                compute_variant_figures(variant.name, variant.set, by_variant[variant.name], first)
                 for variant in self._experiment.variants
             ],
             planned_cells=len(self._cells),
@@ -85,12 +85,12 @@ class Matrix:
         write_json(self._folder / "experiment.json", found.model_dump(mode="json"))
         return found
 
-    def _run_cell(self, cell: Cell, view: View, signals: Signals) -> bool:
+    def _run_cell(self, cell: Cell, view: RunView, signals: SignalHandler) -> bool:
         folder = self._run_folder(cell)
         if folder.path.exists():
             shutil.rmtree(folder.path)  # an unfinished cell of ours: check_folder has seen to that
         assertions = assertions_of(cell)
-        order = Order(
+        order = RunSpec(
             scenario=cell.scenario,
             plan=make_plan(cell.scenario),
             folder=folder,
@@ -105,7 +105,7 @@ class Matrix:
         ended = folder.read_run().ended
         if ended is not None and ended.how in {"interrupted", "terminated"}:
             return False
-        draw(folder, assertions)
+        judge_and_report(folder, assertions)
         return signals.heard is None
 
     def _cells_of(self, variant: str) -> list[CellFigures]:
@@ -113,10 +113,12 @@ class Matrix:
         for cell in self._cells:
             if cell.variant.name == variant and self._is_finished(cell):
                 folder = self._run_folder(cell)
-                verdict = draw(folder, assertions_of(cell)) if not folder.page.exists() else load_verdict(folder)
+                verdict = (
+                    judge_and_report(folder, assertions_of(cell)) if not folder.page.exists() else load_verdict(folder)
+                )
                 valid, safety = verdict.validity.valid, None if verdict.safety == "unknown" else verdict.safety
                 at_s = self._experiment.at
-                found.append(cell_figures(folder, variant, cell.seed, at_s, valid=valid, safety=safety))
+                found.append(compute_cell_figures(folder, variant, cell.seed, at_s, valid=valid, safety=safety))
         return found
 
     def _run_folder(self, cell: Cell) -> RunFolder:
@@ -135,10 +137,10 @@ def assertions_of(cell: Cell) -> list[str]:
 def _record(folder: RunFolder) -> RunRecord | None:
     try:
         return folder.read_run()
-    except BrokenRunError:
+    except RunFolderError:
         return None
 
 
-def _clock(seconds: float) -> str:
+def _minutes_and_seconds(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

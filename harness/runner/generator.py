@@ -15,34 +15,34 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from harness.base.errors import ChildError
+from harness.base.errors import ProcessFailedError
 from harness.base.model import OUTCOMES, Outcome
 from harness.measure.procfs import cpu_seconds, resident_bytes
 from harness.plan import make_plan
-from harness.run_folder.journal import Kind, read
+from harness.run_folder.journal import RecordKind, read_journal
 from harness.run_folder.layout import RunFolder, WorkerRecord
 from harness.runner.launch import private_folder, start_generator
-from harness.runner.run_spec import Order, describe
-from harness.runner.subprocesses import Family
-from harness.scenario.scenario import Scenario, from_resolved
+from harness.runner.run_spec import RunSpec, initial_record
+from harness.runner.subprocesses import ProcessGroup
+from harness.scenario.scenario import Scenario, parse_resolved
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     FloatArray = npt.NDArray[np.float64]
 
-PAGES_EACH = 3
+PAGES_PER_STATION = 3
 """Uploads of a station, one after another: those of the form ppwp."""
-_HEAD_START_S = 0.3
-_MARGIN_S = 30.0
-_LOOKS_EVERY_S = 0.1
+_T0_DELAY_S = 0.3
+_FINISH_GRACE_S = 30.0
+_POLL_S = 0.1
 _LIMITS_S = [0.5, 2.0]
 """Buckets as a scenario's thresholds would add them."""
-_LARGEST_VILLAGE = 500
+_MAX_STATIONS_PER_VILLAGE = 500
 
 
 @dataclass(frozen=True)
-class Driven:
+class GeneratorResult:
     """What a generator did, and what it cost."""
 
     ends: npt.NDArray[np.void]
@@ -94,19 +94,21 @@ class Driven:
         return self.attempts / max(self.cpu_s, 1e-9)
 
 
-def made_up(folder: Path, stations: int, content: Mapping[str, Any]) -> Scenario:
+def synthetic_scenario(folder: Path, stations: int, content: Mapping[str, Any]) -> Scenario:
     """A scenario over so many made-up stations; `content` is what a file would hold beside them.
 
     The stations' list is put into the folder.
     """
     region = folder / "stations.csv"
-    sizes = [min(_LARGEST_VILLAGE, stations - first) for first in range(0, stations, _LARGEST_VILLAGE)]
+    sizes = [
+        min(_MAX_STATIONS_PER_VILLAGE, stations - first) for first in range(0, stations, _MAX_STATIONS_PER_VILLAGE)
+    ]
     region.write_text("".join(f"{3509000000 + number},Made Up,{size}\n" for number, size in enumerate(sizes)), "utf-8")
     more = {"name": "alone", "stations": {"region": str(region), "forms": ["ppwp"]}}
-    return from_resolved({**more, **content})
+    return parse_resolved({**more, **content})
 
 
-class Generator:
+class LoadGenerator:
     """The generator of one scenario. Leaving its `with` block ends its processes."""
 
     def __init__(self, scenario: Scenario, target: str, folder: RunFolder, workers: int = 1) -> None:
@@ -118,7 +120,7 @@ class Generator:
 
     def __enter__(self) -> Self:
         self._folder.create()
-        self._family = self._stack.enter_context(Family(self._folder.logs))
+        self._family = self._stack.enter_context(ProcessGroup(self._folder.logs))
         self._private = self._stack.enter_context(private_folder())
         return self
 
@@ -127,47 +129,47 @@ class Generator:
 
     def start(self) -> None:
         """Have its processes up and ready for T0. Raises ChildError if one doesn't come up."""
-        order = Order(
+        order = RunSpec(
             self._scenario, make_plan(self._scenario), self._folder, self._scenario.name, [], _LIMITS_S,
             workers=self._workers,
         )  # fmt: skip
         self._folder.write_run(
-            describe(order, self._target, [WorkerRecord(rank=rank) for rank in range(self._workers)])
+            initial_record(order, self._target, [WorkerRecord(rank=rank) for rank in range(self._workers)])
         )
         began = time.monotonic()
         ready = start_generator(self._family, order, self._private, "", lambda _: None)
         self._prepared_s = time.monotonic() - began
         self._pids = sorted({self._family["generator"].pid, *(worker["pid"] for worker in ready["workers"])})
 
-    def drive(self, watch: Callable[[list[int]], None] = lambda _: None) -> Driven:
+    def drive(self, watch: Callable[[list[int]], None] = lambda _: None) -> GeneratorResult:
         """Let it do its load, once. `watch` is called with its processes' ids at T0.
 
         Raises ChildError if it breaks off or doesn't finish.
         """
         generator, base = self._family["generator"], self._resident_bytes()
-        t0 = time.monotonic() + _HEAD_START_S
+        t0 = time.monotonic() + _T0_DELAY_S
         generator.tell("t0", monotonic=t0)
-        time.sleep(_HEAD_START_S)
+        time.sleep(_T0_DELAY_S)
         before_s = self._cpu_s()
         watch(self._pids)
-        peak = max(base, self._await(t0 + self._scenario.longest_s + _MARGIN_S))
+        peak = max(base, self._await(t0 + self._scenario.longest_s + _FINISH_GRACE_S))
         spent_s = self._cpu_s() - before_s
         generator.tell("scraped")
         generator.wait(10)
-        rows = np.concatenate([read(file) for file in sorted(self._folder.journal.iterdir())])
-        return Driven(rows[rows["kind"] == Kind.END], spent_s, self._prepared_s, base, peak)
+        rows = np.concatenate([read_journal(file) for file in sorted(self._folder.journal.iterdir())])
+        return GeneratorResult(rows[rows["kind"] == RecordKind.END], spent_s, self._prepared_s, base, peak)
 
     def _await(self, until: float) -> int:
         """Wait until it has finished; the most resident memory that was seen meanwhile."""
         peak = 0
         while time.monotonic() < until:
-            message = self._family.next(_LOOKS_EVERY_S)
+            message = self._family.next(_POLL_S)
             if message is not None and message.event == "finished":
                 return max(peak, self._resident_bytes())
             if message is not None and message.event == "ended":
                 break
             peak = max(peak, self._resident_bytes())
-        raise ChildError(self._family.explained("generator", "the generator did not finish"))
+        raise ProcessFailedError(self._family.explained("generator", "the generator did not finish"))
 
     def _cpu_s(self) -> float:
         return self._of_all(cpu_seconds)
@@ -179,4 +181,6 @@ class Generator:
         try:
             return sum(map(look, self._pids))
         except (OSError, ValueError):
-            raise ChildError(self._family.explained("generator", "a process of the generator has gone")) from None
+            raise ProcessFailedError(
+                self._family.explained("generator", "a process of the generator has gone")
+            ) from None

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable
 
 from harness.run_folder.scrape_log import Scrape
 
-SILENT_S = 5.0
+SCRAPE_TIMEOUT_S = 5.0
 """A worker that has answered no scrape for so long is lost: its stations' times pass meanwhile."""
-_LEAST_FAILED = 2
+_MIN_FAILED_SCRAPES = 2
 """Scrapes that must have failed by then, so that a harness which slept itself takes nobody for silent."""
-_OUR_OWN = ("OSError:", "RuntimeError:")
+_LOCAL_ERRORS = ("OSError:", "RuntimeError:")
 """Errors of a scrape that the harness's own want of descriptors, ports or threads makes; what a worker does has other names."""
 
 
-class SilentWorkers:
+class HeartbeatMonitor:
     """Of one run, from T0 on."""
 
     def __init__(self, targets: Iterable[str], tell: Callable[[int, str], None]) -> None:
@@ -31,13 +31,13 @@ class SilentWorkers:
         name = scrape.target
         if name not in self._heard_s:
             return
-        if scrape.error.startswith(_OUR_OWN):
+        if scrape.error.startswith(_LOCAL_ERRORS):
             return
         if not scrape.error:
             self._heard_s[name], self._failed[name] = scrape.t_s, 0
             return
         self._failed[name] += 1
         silent_s = scrape.t_s - self._heard_s[name]
-        if silent_s >= SILENT_S and self._failed[name] >= _LEAST_FAILED:
+        if silent_s >= SCRAPE_TIMEOUT_S and self._failed[name] >= _MIN_FAILED_SCRAPES:
             del self._heard_s[name]
             self._tell(int(name.rpartition("-")[2]), f"it answered nothing for {silent_s:.1f} s ({scrape.error})")

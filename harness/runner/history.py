@@ -6,12 +6,12 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.base.errors import BrokenRunError
-from harness.base.safe_files import content_of
+from harness.base.errors import RunFolderError
+from harness.base.safe_files import read_bounded
 from harness.run_folder.layout import RunFolder
 
 
-def past_runs(folder: Path) -> list[list[str]]:
+def earlier_runs(folder: Path) -> list[list[str]]:
     """A row a run below the folder, the newest first: verdict, run, scenario, started, share of stations complete.
 
     What a broken-off run doesn't have is "".
@@ -36,7 +36,7 @@ def runs_in(path: Path) -> list[RunFolder]:
 def _row(folder: RunFolder) -> list[str] | None:
     try:
         record = folder.read_run()
-    except BrokenRunError:
+    except RunFolderError:
         return None
     started = f"{datetime.fromtimestamp(record.t0_epoch, UTC):%Y-%m-%d %H:%M:%S}" if record.t0_epoch else ""
     ratio = _from_json(folder.summary, "stations", "completed_by_deadline_ratio")
@@ -47,7 +47,7 @@ def _row(folder: RunFolder) -> list[str] | None:
 def _from_json(path: Path, *keys: str) -> object:
     """A value deep in a JSON file, or None where file or key isn't there."""
     try:
-        content: object = json.loads(content_of(path))
+        content: object = json.loads(read_bounded(path))
     except (OSError, ValueError, RecursionError):
         return None
     for key in keys:

@@ -15,16 +15,16 @@ from harness.run_folder.layout import RunRecord
 from harness.run_folder.scrape_log import Scrape
 from reports.terminal import Snapshot
 
-_WANTED = re.compile(
+_SHOWN_SAMPLES = re.compile(
     r"^(?:harness_(?:attempts_total|attempts_in_flight|pages_due_total|pages_delivered_total|stations_completed_total"
     r"|response_seconds_bucket)|mock_server_(?:queue_depth|workers_busy))(?=[{ ]).*$",
     re.MULTILINE,
 )
 _WINDOW_S = 5.0
-_QUIET = {str(outcome) for outcome in NOT_FAILURES}
+_NOT_FAILURES = {str(outcome) for outcome in NOT_FAILURES}
 
 
-class View(Protocol):
+class RunView(Protocol):
     """Who watches a run."""
 
     def say(self, text: str) -> None:
@@ -35,7 +35,7 @@ class View(Protocol):
 
 
 @dataclass(frozen=True)
-class _Moment:
+class _Totals:
     """Sums over the generator's workers at one time."""
 
     t_s: float
@@ -47,21 +47,21 @@ class _Moment:
 
 
 @dataclass
-class _Target:
+class _TargetStats:
     sums: dict[str, float] = field(default_factory=dict)
     outcomes: dict[str, float] = field(default_factory=dict)
     buckets: dict[float, float] = field(default_factory=dict)
 
 
-class LiveFigures:
+class LiveStats:
     """Takes scrapes from the collector's threads, gives a snapshot to the view."""
 
     def __init__(self, record: RunRecord, stations: int, pages: int) -> None:
         self._record = record
         self._stations = stations
         self._pages = pages
-        self._targets: dict[str, _Target] = {}
-        self._history: deque[_Moment] = deque()
+        self._targets: dict[str, _TargetStats] = {}
+        self._history: deque[_Totals] = deque()
         self._lock = threading.Lock()
 
     def see(self, scrape: Scrape) -> None:
@@ -69,7 +69,7 @@ class LiveFigures:
         if not scrape.text or not scrape.target.startswith(("server", "worker-")):
             return  # what a target of the user's tells of itself stays in its own file
         try:
-            target = _read(scrape.text)
+            target = _parse(scrape.text)
         except (ValueError, KeyError, IndexError):
             return  # no exposition: the scrape is kept as it came, the view shows the one before
         with self._lock:
@@ -81,7 +81,7 @@ class LiveFigures:
     def snapshot(self, now_s: float) -> Snapshot:
         """Where the run stands now."""
         with self._lock:
-            first = self._history[0] if self._history else _Moment(now_s, 0, 0, 0, {})
+            first = self._history[0] if self._history else _Totals(now_s, 0, 0, 0, {})
             last = self._history[-1] if self._history else first
             outcomes = self._outcomes()
             sums = {name: self._sum(name) for name in ("stations", "in_flight", "queue_depth", "workers_busy")}
@@ -99,7 +99,7 @@ class LiveFigures:
             offered_per_s=(last.due - first.due) / span,
             goodput_per_s=(last.delivered - first.delivered) / span,
             throughput_per_s=(last.answered - first.answered) / span,
-            failures={name: int(number) for name, number in outcomes.items() if name not in _QUIET},
+            failures={name: int(number) for name, number in outcomes.items() if name not in _NOT_FAILURES},
             p50_s=_bucket_quantile(recent, 0.5),
             p95_s=_bucket_quantile(recent, 0.95),
             queue_depth=sums["queue_depth"],
@@ -121,17 +121,17 @@ class LiveFigures:
                 found[name] = found.get(name, 0.0) + number
         return found
 
-    def _moment(self, t_s: float) -> _Moment:
+    def _moment(self, t_s: float) -> _Totals:
         buckets: dict[float, float] = {}
         for target in self._targets.values():
             for bound, number in target.buckets.items():
                 buckets[bound] = buckets.get(bound, 0.0) + number
         unanswered = {str(outcome) for outcome in (Outcome.CENSORED, Outcome.WITHHELD, Outcome.GENERATOR_ERROR)}
         answered = sum(number for name, number in self._outcomes().items() if name not in unanswered)
-        return _Moment(t_s, self._sum("due") or 0.0, self._sum("delivered") or 0.0, answered, buckets)
+        return _Totals(t_s, self._sum("due") or 0.0, self._sum("delivered") or 0.0, answered, buckets)
 
 
-_NAMES = {
+_KEY_OF_METRIC = {
     "harness_pages_due_total": "due",
     "harness_pages_delivered_total": "delivered",
     "harness_stations_completed_total": "stations",
@@ -141,13 +141,13 @@ _NAMES = {
 }
 
 
-def _read(text: str) -> _Target:
-    target = _Target()
-    lines = "\n".join([*_WANTED.findall(text), ""])
+def _parse(text: str) -> _TargetStats:
+    target = _TargetStats()
+    lines = "\n".join([*_SHOWN_SAMPLES.findall(text), ""])
     for family in text_string_to_metric_families(lines):
         for sample in family.samples:
-            if sample.name in _NAMES:
-                target.sums[_NAMES[sample.name]] = sample.value
+            if sample.name in _KEY_OF_METRIC:
+                target.sums[_KEY_OF_METRIC[sample.name]] = sample.value
             elif sample.name == "harness_attempts_total":
                 target.outcomes[sample.labels["outcome"]] = sample.value
             elif sample.name == "harness_response_seconds_bucket":

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.base.errors import BrokenRunError
-from harness.base.safe_files import content_of, why_unread
+from harness.base.errors import RunFolderError
+from harness.base.safe_files import explain_unreadable, read_bounded
 from harness.judge.compare.noise import Noise
 from harness.run_folder.layout import write_json
 
@@ -27,12 +27,12 @@ def load_noise(folder: Path, key: str) -> Noise | None:
     """
     path = folder / f"{key}.json"
     try:
-        return Noise.model_validate_json(content_of(path))
+        return Noise.model_validate_json(read_bounded(path))
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        message = f"{path} can't be read: {why_unread(error)}; remove it or calibrate again"
-        raise BrokenRunError(message) from None
+        message = f"{path} can't be read: {explain_unreadable(error)}; remove it or calibrate again"
+        raise RunFolderError(message) from None
 
 
 def save_noise(folder: Path, noise: Noise) -> Path:

@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.base.errors import ConfigurationError
-from harness.base.host_limits import Limits
-from harness.plan.capacity import Share, misfits_of_share
-from harness.runner.run_spec import Invitation, Order
-from harness.runner.subprocesses import Family, Message
+from harness.base.host_limits import HostLimits
+from harness.plan.capacity import WorkerShare, find_share_problems
+from harness.runner.run_spec import JoinPolicy, RunSpec
+from harness.runner.subprocesses import Message, ProcessGroup
 
-_AFTER_JOINING_S = 90.0
+_START_AFTER_JOIN_S = 90.0
 """For what comes after the limit for joining: Locust's start, and the plan made again on every machine."""
 
 
-def await_guests(family: Family, order: Order, port: int, say: Callable[[str], None]) -> dict[str, Any]:
+def await_remote_workers(family: ProcessGroup, order: RunSpec, port: int, say: Callable[[str], None]) -> dict[str, Any]:
     """Wait until all workers have joined and are ready; what `ready` tells, with each worker's machine in `hosts`.
 
     Raises UsageError where not enough came in time or one refused the plan, ConfigurationError where the plan doesn't fit one
@@ -29,14 +29,16 @@ def await_guests(family: Family, order: Order, port: int, say: Callable[[str], N
     say(
         f"Waiting for {order.counted} at {invitation.host}:{port} ({invitation.timeout_s:g} s): harness worker --master HOST:{port}"
     )
-    joined = family.expect("generator", "joined", invitation.timeout_s + _AFTER_JOINING_S, lambda it: _tell(it, say))
+    joined = family.expect(
+        "generator", "joined", invitation.timeout_s + _START_AFTER_JOIN_S, lambda it: _report_join(it, say)
+    )
     hosts = {facts["rank"]: facts for facts in joined["workers"]}
     _check_fits(order, invitation, hosts)
-    ready = family.expect("generator", "ready", _AFTER_JOINING_S)
+    ready = family.expect("generator", "ready", _START_AFTER_JOIN_S)
     return {**ready, "hosts": joined["workers"]}
 
 
-def _tell(message: Message, say: Callable[[str], None]) -> None:
+def _report_join(message: Message, say: Callable[[str], None]) -> None:
     """Tell who came, and who was turned away."""
     event, it = message.event, message.content
     if event == "let_in":
@@ -46,16 +48,16 @@ def _tell(message: Message, say: Callable[[str], None]) -> None:
         say(f"Refused: {it['name']}: {it['reason']}")
 
 
-def _check_fits(order: Order, invited: Invitation, hosts: Mapping[int, dict[str, Any]]) -> None:
+def _check_fits(order: RunSpec, invited: JoinPolicy, hosts: Mapping[int, dict[str, Any]]) -> None:
     """Raise ConfigurationError if a worker's machine can't carry what its workers have of the plan."""
     address = invited.host if order.foreign is None else order.foreign.address
     workers_of = Counter(facts["host"] for facts in hosts.values())
-    limits_of = {facts["host"]: Limits(**facts["limits"]) for facts in hosts.values()}
+    limits_of = {facts["host"]: HostLimits(**facts["limits"]) for facts in hosts.values()}
     problems = [
         f"{host} ({number} of {order.workers} workers): {problem}"
         for host, number in workers_of.items()
-        for problem in misfits_of_share(
-            order.scenario, order.plan, Share(number, order.workers), address, limits_of[host]
+        for problem in find_share_problems(
+            order.scenario, order.plan, WorkerShare(number, order.workers), address, limits_of[host]
         )
     ]
     if problems:

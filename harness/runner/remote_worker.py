@@ -18,39 +18,50 @@ from typing import Any
 
 from harness import __version__
 from harness.base import host_info
-from harness.base.errors import ChildError, ExitCode, HarnessError, LeaderlessError, StarvedError, UsageError
-from harness.base.host_limits import limits_here
-from harness.base.signals import Signals
+from harness.base.errors import (
+    ExitCode,
+    HarnessError,
+    LeaderLostError,
+    OutOfResourcesError,
+    ProcessFailedError,
+    UsageError,
+)
+from harness.base.host_limits import read_host_limits
+from harness.base.signals import SignalHandler
 from harness.drive.distributed.auth import JOIN_TOKEN
-from harness.drive.distributed.clock_sync import Offset, RoundTrip, offset_of
-from harness.drive.distributed.env import CLOCK_OFFSET, MASTER_ADDRESS
-from harness.drive.distributed.join import PROTOCOL, Candidate
-from harness.drive.distributed.leader_client import Line, round_trip
-from harness.runner.exit_reason import lost_child, told_of
+from harness.drive.distributed.clock_sync import ClockOffset, RoundTrip, estimate_offset
+from harness.drive.distributed.env import CLOCK_OFFSET, LEADER_ADDRESS
+from harness.drive.distributed.join import PROTOCOL_VERSION, JoinRequest
+from harness.drive.distributed.leader_client import LeaderClient, parse_clock_reply
+from harness.runner.exit_reason import child_error, describe_exit
 from harness.runner.launch import locust_command, private_folder, worker_environment
-from harness.runner.subprocesses import Family, Interruption, Message
+from harness.runner.subprocesses import Interruption, Message, ProcessGroup
 
-SILENT_S = 4.0
+LEADER_TIMEOUT_S = 4.0
 """A master that says nothing for so long is gone: the load stops."""
-_CANNOT: dict[str, type[HarnessError]] = {"refused": UsageError, "failed": ChildError, "starved": StarvedError}
+_ERROR_OF_EVENT: dict[str, type[HarnessError]] = {
+    "refused": UsageError,
+    "failed": ProcessFailedError,
+    "starved": OutOfResourcesError,
+}
 """What a child says that can't begin, and what that is here."""
-_TRIPS = 16
-_ASK_EVERY_S = 0.5
-_LOOK_UP_EVERY_S = 0.5
-_STEP_S = 0.05
+_CLOCK_SAMPLES = 16
+_CLOCK_INTERVAL_S = 0.5
+_LOOKUP_INTERVAL_S = 0.5
+_POLL_S = 0.05
 
 
 class RemoteWorker:
     """One worker process's guardian, for one run."""
 
-    def __init__(self, host: str, port: int, token: str, signals: Signals, say: Callable[[str], None]) -> None:
-        """The master is at `host` (looked up once: what it leads to is kept to) and `port`."""
+    def __init__(self, host: str, port: int, token: str, signals: SignalHandler, say: Callable[[str], None]) -> None:
+        """The master is at `describe_host` (looked up once: what it leads to is kept to) and `port`."""
         self._host = host
         self._port = port
         self._token = token
         self._signals = signals
         self._say = say
-        self._trips: deque[RoundTrip] = deque(maxlen=_TRIPS)
+        self._trips: deque[RoundTrip] = deque(maxlen=_CLOCK_SAMPLES)
         self._heard_s = time.monotonic()
 
     def work(self, join_timeout_s: float) -> ExitCode:
@@ -63,13 +74,13 @@ class RemoteWorker:
         identity = f"{socket.gethostname()}_{secrets.token_hex(8)}"
         with (
             private_folder() as folder,
-            Family(folder) as family,
-            Line(address, self._port, identity, self._token) as line,
+            ProcessGroup(folder) as family,
+            LeaderClient(address, self._port, identity, self._token) as line,
         ):
             self._line = line
             self._signals.listener = lambda number: family.note("signal", number=number)
             self._find(until, join_timeout_s)
-            offset = offset_of(self._trips)
+            offset = estimate_offset(self._trips)
             ticket = self._join(offset)
             self._say(f"Joined as worker {ticket}; waiting for the run")
             self._start(family, folder, address, ticket, offset)
@@ -88,18 +99,18 @@ class RemoteWorker:
                     raise UsageError(message) from None
             if self._signals.heard is not None:
                 raise Interruption(self._signals.heard)
-            time.sleep(_LOOK_UP_EVERY_S)
+            time.sleep(_LOOKUP_INTERVAL_S)
 
     def _find(self, until: float, timeout_s: float) -> None:
         """Wait for the master, and ask it the time until that is known well."""
         self._say(f"Looking for the master at {self._host}:{self._port} ({timeout_s:g} s)")
-        while len(self._trips) < _TRIPS:
+        while len(self._trips) < _CLOCK_SAMPLES:
             if self._signals.heard is not None:
                 raise Interruption(self._signals.heard)
             if time.monotonic() > until:
                 raise UsageError(self._unheard(timeout_s))
             self._line.ask_the_time()
-            self._hear(_STEP_S if self._trips else 0.2)
+            self._hear(_POLL_S if self._trips else 0.2)
 
     def _unheard(self, timeout_s: float) -> str:
         where = f"the master at {self._host}:{self._port}"
@@ -109,18 +120,18 @@ class RemoteWorker:
             return f"{where} is locked with another {JOIN_TOKEN} than ours: set the same one on both machines"
         return f"{where} did not answer within {timeout_s:g} s"
 
-    def _join(self, offset: Offset) -> int:
-        facts = host_info.host()
-        candidate = Candidate(
-            name=facts["name"], package=__version__, protocol=PROTOCOL, cores=facts["cores"],
-            limits=asdict(limits_here()), offset_s=offset.monotonic_s,
+    def _join(self, offset: ClockOffset) -> int:
+        facts = host_info.describe_host()
+        candidate = JoinRequest(
+            name=facts["name"], package=__version__, protocol=PROTOCOL_VERSION, cores=facts["cores"],
+            limits=asdict(read_host_limits()), offset_s=offset.monotonic_s,
             wall_offset_s=offset.wall_s, uncertainty_s=offset.uncertainty_s,
         )  # fmt: skip
         self._say(
-            f"Clocks: {1000 * offset.wall_s:+.1f} ms beside the master's, ± {1000 * offset.uncertainty_s:.1f} ms (best of {_TRIPS})"
+            f"Clocks: {1000 * offset.wall_s:+.1f} ms beside the master's, ± {1000 * offset.uncertainty_s:.1f} ms (best of {_CLOCK_SAMPLES})"
         )
         self._line.say("join", candidate.told())
-        until = time.monotonic() + SILENT_S
+        until = time.monotonic() + LEADER_TIMEOUT_S
         while (left_s := until - time.monotonic()) > 0:
             kind, content = self._hear(left_s)
             if kind == "welcome":
@@ -138,63 +149,63 @@ class RemoteWorker:
             return "", None
         self._heard_s = time.monotonic()
         if message[0] == "time":
-            self._trips.append(round_trip(message[1], self._heard_s))
+            self._trips.append(parse_clock_reply(message[1], self._heard_s))
         return message
 
     # --- working
 
-    def _start(self, family: Family, folder: Path, address: str, ticket: int, offset: Offset) -> None:
+    def _start(self, family: ProcessGroup, folder: Path, address: str, ticket: int, offset: ClockOffset) -> None:
         more = {
             "HARNESS_WORKER": str(ticket),
             CLOCK_OFFSET: repr(offset.monotonic_s),
-            MASTER_ADDRESS: address,
+            LEADER_ADDRESS: address,
             JOIN_TOKEN: self._token,
         }
         argv = [*locust_command(), "--worker", "--master-host", address, "--master-port", str(self._port)]
         family.start("worker", argv, worker_environment(folder, more))
 
-    def _watch(self, family: Family, ticket: int) -> ExitCode:
+    def _watch(self, family: ProcessGroup, ticket: int) -> ExitCode:
         """Until the child has ended, the master has gone, or a signal came."""
         asked_s, first = 0.0, list(self._trips)
         self._trips.clear()
         while True:
             now = time.monotonic()
-            if now - asked_s > _ASK_EVERY_S:
+            if now - asked_s > _CLOCK_INTERVAL_S:
                 asked_s = now
                 self._tell_clocks(ticket, first)
                 self._line.ask_the_time()
-            kind, content = self._hear(_STEP_S)
+            kind, content = self._hear(_POLL_S)
             if kind == "over":
                 text = f"there is no run: {content}"
                 raise UsageError(text)
-            if now - self._heard_s > SILENT_S:
-                text = f"the master fell silent for {SILENT_S:g} s: the load is stopped"
-                raise LeaderlessError(text)
+            if now - self._heard_s > LEADER_TIMEOUT_S:
+                text = f"the master fell silent for {LEADER_TIMEOUT_S:g} s: the load is stopped"
+                raise LeaderLostError(text)
             said = family.next(0.0)
             if said is not None and (code := self._heard_of(family, ticket, said)) is not None:
                 return code
 
     def _tell_clocks(self, ticket: int, first: list[RoundTrip]) -> None:
         trips = list(self._trips) or first
-        self._line.say("clock", {"ticket": ticket, "offset": asdict(offset_of(trips))})
+        self._line.say("clock", {"ticket": ticket, "offset": asdict(estimate_offset(trips))})
 
-    def _heard_of(self, family: Family, ticket: int, said: Message) -> ExitCode | None:
+    def _heard_of(self, family: ProcessGroup, ticket: int, said: Message) -> ExitCode | None:
         if said.event == "signal":
             self._leave(ticket, "it was stopped there by a signal")
             return ExitCode.INTERRUPTED if said.content["number"] == signal.SIGINT else ExitCode.TERMINATED
-        if said.event in _CANNOT:
+        if said.event in _ERROR_OF_EVENT:
             reason = str(said.content["reason"])
             self._leave(ticket, reason, said.event)
-            raise _CANNOT[said.event](reason)
+            raise _ERROR_OF_EVENT[said.event](reason)
         if said.event != "ended":
             return None
         code = said.content["exit_code"]
         if code == 0:
             self._say("The run is over")
             return ExitCode.PASSED
-        text = told_of("its process", code)
+        text = describe_exit("its process", code)
         self._leave(ticket, text)
-        raise lost_child(code, family.explained("worker", text))
+        raise child_error(code, family.explained("worker", text))
 
     def _leave(self, ticket: int, reason: str, event: str = "failed") -> None:
         """Tell the master why we go; `event` as our child would have told it on the master's own machine."""

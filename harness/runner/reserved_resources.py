@@ -10,16 +10,16 @@ import errno
 import os
 from pathlib import Path
 
-from harness.base.errors import UsageError, starved
-from harness.run_folder.layout import Ended
+from harness.base.errors import UsageError, describe_exhaustion
+from harness.run_folder.layout import RunEnd
 
 RESERVED_BYTES = 4 * 1024 * 1024
 """Several times what the figures and the report of an ordinary run take (1 MB)."""
 RESERVED_DESCRIPTORS = 24
-_FULL_BYTES = 64 * 1024
+_DISK_FULL_BELOW_BYTES = 64 * 1024
 
 
-class Reserve:
+class ReservedResources:
     """Held from its making to `release`: a file of that size, and some descriptors."""
 
     def __init__(self, path: Path, size_bytes: int = RESERVED_BYTES) -> None:
@@ -37,13 +37,13 @@ class Reserve:
             )
             raise UsageError(message) from None
 
-    def told(self, text: str, at_s: float, *, killed: bool) -> Ended:
+    def told(self, text: str, at_s: float, *, killed: bool) -> RunEnd:
         """How a run ended of which a child died: starved while the disk is full, whatever its log could still say."""
         disk = os.statvfs(self._path.parent)
-        if disk.f_bavail * disk.f_frsize >= _FULL_BYTES:
-            return Ended(how="killed" if killed else "crashed", at_s=at_s, message=text)
-        lack = starved(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path.parent)))
-        return Ended(how="starved", at_s=at_s, message=f"{lack}\n{text}")
+        if disk.f_bavail * disk.f_frsize >= _DISK_FULL_BELOW_BYTES:
+            return RunEnd(how="killed" if killed else "crashed", at_s=at_s, message=text)
+        lack = describe_exhaustion(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path.parent)))
+        return RunEnd(how="starved", at_s=at_s, message=f"{lack}\n{text}")
 
     def release(self) -> None:
         """Give it all back; a second time does nothing."""

@@ -9,39 +9,45 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness.base.errors import SHORTAGES, ChildError, KilledError, StarvedError, starved
-from harness.base.signals import Signals, Stopped
-from harness.judge.thresholds.abort_on_fail import Watch
-from harness.measure.clock_monitor import ClockWatch
-from harness.measure.process_monitor import Vitals
-from harness.measure.scraper import Collector
-from harness.run_folder.layout import Ended
+from harness.base.errors import (
+    RESOURCE_ERRNOS,
+    OutOfResourcesError,
+    ProcessFailedError,
+    ProcessKilledError,
+    describe_exhaustion,
+)
+from harness.base.signals import ImmediateExit, SignalHandler
+from harness.judge.thresholds.abort_on_fail import AbortMonitor
+from harness.measure.clock_monitor import ClockMonitor
+from harness.measure.process_monitor import ProcessMonitor
+from harness.measure.scraper import Scraper
+from harness.run_folder.layout import RunEnd
 from harness.run_folder.scrape_log import Scrape
 from harness.run_folder.tables import write_plan
-from harness.runner.collect_stored import drain, take_stock
-from harness.runner.exit_reason import stopped_by, told_of, unless_stopped, was_killed
-from harness.runner.heartbeat import SilentWorkers
-from harness.runner.launch import private_folder, processes_in, start_generator, start_server
-from harness.runner.live_stats import LiveFigures, View
-from harness.runner.prometheus import Watcher
-from harness.runner.remote_worker import SILENT_S
-from harness.runner.reserved_resources import Reserve
-from harness.runner.run_record import Logbook
-from harness.runner.run_spec import Order
-from harness.runner.subprocesses import Family, Interruption, Message
+from harness.runner.collect_stored import collect_stored, drain
+from harness.runner.exit_reason import describe_exit, ended_by_signal, ended_or_interrupted, was_killed
+from harness.runner.heartbeat import HeartbeatMonitor
+from harness.runner.launch import private_folder, process_ids, start_generator, start_server
+from harness.runner.live_stats import LiveStats, RunView
+from harness.runner.prometheus import PrometheusSession
+from harness.runner.remote_worker import LEADER_TIMEOUT_S
+from harness.runner.reserved_resources import ReservedResources
+from harness.runner.run_record import RunRecorder
+from harness.runner.run_spec import RunSpec
+from harness.runner.subprocesses import Interruption, Message, ProcessGroup
 from harness.scenario.scenario import REGIONS
-from harness.target.external import ConsentThread
-from harness.target.mock_admin import ServerAdmin
+from harness.target.external import ConsentPoller
+from harness.target.mock_admin import MockAdmin
 
-_HEAD_START_S = 0.5
-_OVERTIME_S = 20.0
-_STEP_S = 0.25
+_T0_DELAY_S = 0.5
+_FINISH_GRACE_S = 20.0
+_POLL_S = 0.25
 
 
 class Run:
     """One run. `execute` leaves a folder that figures, judgement and report can be made from."""
 
-    def __init__(self, order: Order, view: View, signals: Signals) -> None:
+    def __init__(self, order: RunSpec, view: RunView, signals: SignalHandler) -> None:
         self._order = order
         self._signals = signals
         self._scenario = order.scenario
@@ -49,20 +55,20 @@ class Run:
         self._view = view
         self._t0 = float("inf")
         self._t0_epoch = 0.0
-        self._admin: ServerAdmin | None = None
-        self._clock_watch = ClockWatch(time.time, time.monotonic)
-        self._log = Logbook(order)
+        self._admin: MockAdmin | None = None
+        self._clock_watch = ClockMonitor(time.time, time.monotonic)
+        self._log = RunRecorder(order)
         self._roster = self._log.roster
-        self._live: LiveFigures | None = None
-        self._watch: Watch | None = None
+        self._live: LiveStats | None = None
+        self._watch: AbortMonitor | None = None
         self._told_lost, self._finished = 0, False
-        self._consent = ConsentThread(order.foreign)
-        self._prometheus = Watcher(order)
+        self._consent = ConsentPoller(order.foreign)
+        self._prometheus = PrometheusSession(order)
 
     def execute(self) -> None:
         """Run to the end. Raises ChildError if a process did not start; Interruption if stopped before T0."""
         self._folder.create()
-        self._reserve = Reserve(self._folder.reserve)
+        self._reserve = ReservedResources(self._folder.reserve)
         try:
             self._execute()
         finally:
@@ -73,7 +79,7 @@ class Run:
         if self._scenario.stations.region not in REGIONS:
             shutil.copyfile(self._scenario.stations.region, self._folder.region)
         self._log.open("")  # a folder with a run.json can be drawn from
-        with Family(self._folder.logs) as family, private_folder() as private, self._consent, self._prometheus:
+        with ProcessGroup(self._folder.logs) as family, private_folder() as private, self._consent, self._prometheus:
             self._signals.listener = lambda number: family.note("signal", number=number)
             self._consent.listener = lambda reason: family.note("withdrawn", reason=reason)
             if self._signals.heard is not None:
@@ -81,20 +87,20 @@ class Run:
             try:
                 self._start(family, private)
                 ended = self._wind_down(family, self._drive(family))
-            except Stopped as stopped:
-                self._write_end(stopped_by(stopped.number, self._clock(), "twice"))
+            except ImmediateExit as stopped:
+                self._write_end(ended_by_signal(stopped.number, self._clock(), "twice"))
                 raise
-            except ChildError as error:
-                ended = self._reserve.told(str(error), 0.0, killed=isinstance(error, KilledError))
+            except ProcessFailedError as error:
+                ended = self._reserve.told(str(error), 0.0, killed=isinstance(error, ProcessKilledError))
                 self._write_end(ended)
-                raise (StarvedError(ended.message) if ended.how == "starved" else error) from None
-            except (StarvedError, OSError) as error:
-                if isinstance(error, OSError) and error.errno not in SHORTAGES:
+                raise (OutOfResourcesError(ended.message) if ended.how == "starved" else error) from None
+            except (OutOfResourcesError, OSError) as error:
+                if isinstance(error, OSError) and error.errno not in RESOURCE_ERRNOS:
                     raise
-                told = starved(error) if isinstance(error, OSError) else str(error)
-                ended = Ended(how="starved", at_s=self._clock(), message=told)
+                told = describe_exhaustion(error) if isinstance(error, OSError) else str(error)
+                ended = RunEnd(how="starved", at_s=self._clock(), message=told)
                 self._view.say(ended.message)
-        self._write_end(unless_stopped(ended, self._signals.heard))
+        self._write_end(ended_or_interrupted(ended, self._signals.heard))
 
     def _clock(self) -> float:
         """Seconds since T0; 0 where there is none yet."""
@@ -102,7 +108,7 @@ class Run:
 
     # --- start
 
-    def _start(self, family: Family, private: Path) -> None:
+    def _start(self, family: ProcessGroup, private: Path) -> None:
         foreign = self._order.foreign
         if foreign is None:
             secret = secrets.token_hex(16)
@@ -121,19 +127,19 @@ class Run:
             targets["server"] = self._admin.metrics_url
         targets.update(foreign.metrics() if foreign else {})
         self._prometheus.begin(targets, family, self._view.say)
-        self._t0 = time.monotonic() + _HEAD_START_S
-        self._t0_epoch = time.time() + _HEAD_START_S
+        self._t0 = time.monotonic() + _T0_DELAY_S
+        self._t0_epoch = time.time() + _T0_DELAY_S
         self._log.begin(self._t0_epoch)
-        self._live = LiveFigures(self._log.record, len(self._order.plan.stations), self._order.plan.pages)
-        self._watch = Watch(self._order.watched, self._log.record, self._order.plan.pages)
+        self._live = LiveStats(self._log.record, len(self._order.plan.stations), self._order.plan.pages)
+        self._watch = AbortMonitor(self._order.watched, self._log.record, self._order.plan.pages)
         here = [f"worker-{worker['rank']}" for worker in ready["workers"] if worker["pid"]]
-        silent = SilentWorkers(here, lambda rank, why: family.note("lost", rank=rank, reason=why))
+        silent = HeartbeatMonitor(here, lambda rank, why: family.note("lost", rank=rank, reason=why))
         self._watchers = [self._live.see, self._watch.see, silent.see]
         secure = foreign.secure if foreign else None
-        self._collector = Collector(self._folder.scrapes, targets, self._clock, self._see, secure)
+        self._collector = Scraper(self._folder.scrapes, targets, self._clock, self._see, secure)
         for name in ["generator"] if self._admin is None else ["server", "generator"]:
             family[name].tell("t0", monotonic=self._t0)
-        self._vitals = Vitals(self._folder.processes, processes_in(family, ready["workers"]), self._clock)
+        self._vitals = ProcessMonitor(self._folder.processes, process_ids(family, ready["workers"]), self._clock)
         self._collector.start()
         self._vitals.start()
         self._view.say(": ".join(filter(None, [self._scenario.name, self._scenario.title])))
@@ -144,24 +150,24 @@ class Run:
 
     # --- drive
 
-    def _drive(self, family: Family) -> Ended:
+    def _drive(self, family: ProcessGroup) -> RunEnd:
         """Watch until the generator has finished; how the run ended."""
-        limit_s = self._scenario.deadline + self._scenario.client.timeout + _OVERTIME_S
-        ended: Ended | None = None
+        limit_s = self._scenario.deadline + self._scenario.client.timeout + _FINISH_GRACE_S
+        ended: RunEnd | None = None
         while True:
-            message = family.next(_STEP_S)
+            message = family.next(_POLL_S)
             self._look()
             now = self._clock()
             if ended is None and (hopeless := self._hopeless(now)) is not None:
                 ended = hopeless
                 family["generator"].tell("stop", lost=0)
-                limit_s = now + _OVERTIME_S
+                limit_s = now + _FINISH_GRACE_S
             if message is None:
                 if now > limit_s:
                     text = f"the generator did not finish within {limit_s:.0f} s: killed"
                     if ended is not None:  # it has said nothing of its workers: their journals may not be whole
                         self._roster.lose_all()
-                    return ended or Ended(how="crashed", at_s=now, message=family.explained("generator", text))
+                    return ended or RunEnd(how="crashed", at_s=now, message=family.explained("generator", text))
                 continue
             if message.event == "finished":
                 self._finished = True
@@ -175,58 +181,58 @@ class Run:
                 return ended
             family["generator"].tell("stop", lost=self._roster.lost - self._told_lost)
             self._told_lost = self._roster.lost
-            limit_s = now + _OVERTIME_S
+            limit_s = now + _FINISH_GRACE_S
 
     def _look(self) -> None:
         self._clock_watch.look()
         if self._live is not None:
             self._view.show(self._live.snapshot(self._clock()))
 
-    def _hopeless(self, now: float) -> Ended | None:
+    def _hopeless(self, now: float) -> RunEnd | None:
         """How the run ends if a threshold that it is to be aborted for can't be passed any more."""
         why = self._watch.hopeless() if self._watch is not None else ""
         if not why:
             return None
         self._view.say(f"Aborting: {why}")
-        return Ended(how="aborted", at_s=now, message=why)
+        return RunEnd(how="aborted", at_s=now, message=why)
 
-    def _halted_by(self, family: Family, message: Message) -> Ended | None:
+    def _halted_by(self, family: ProcessGroup, message: Message) -> RunEnd | None:
         """How the run ends if this message ends it early."""
         now = self._clock()
         if message.event == "signal":
             number = signal.Signals(message.content["number"])
             self._view.say(f"{number.name}: stopping; what is in flight is censored")
-            return stopped_by(number, now)
+            return ended_by_signal(number, now)
         if message.event == "withdrawn":
             return self._withdrawn(str(message.content["reason"]), now)
         if message.event == "unwritten":
             told = self._roster.fail(message.content["rank"], str(message.content["reason"]))
             self._view.say(f"{told}: stopping")
-            return Ended(how="starved", at_s=now, message=told)
+            return RunEnd(how="starved", at_s=now, message=told)
         if message.event == "ended" and not family[message.sender].killed:
             return self._child_lost(family, message, now)
         if message.event == "lost" and not self._roster.records[message.content["rank"]].lost:
             return self._worker_lost(family, message.content, now)
         return None
 
-    def _withdrawn(self, reason: str, now: float) -> Ended:
+    def _withdrawn(self, reason: str, now: float) -> RunEnd:
         """The target doesn't consent any more: nothing is sent there from here on."""
         self._collector.forget(self._order.foreign.metrics() if self._order.foreign else ())
         self._log.note_problem(f"the target's consent ended, and the run with it: {reason}")
         self._view.say(f"The target's consent ended: {reason}: stopping")
-        return Ended(how="withdrawn", at_s=now, message=reason)
+        return RunEnd(how="withdrawn", at_s=now, message=reason)
 
-    def _child_lost(self, family: Family, message: Message, now: float) -> Ended:
+    def _child_lost(self, family: ProcessGroup, message: Message, now: float) -> RunEnd:
         rank, code = self._roster.rank_of(family[message.sender].pid), message.content["exit_code"]
         name = message.sender if rank is None or message.sender == "generator" else f"worker {rank}"
-        text = told_of(name, code, f"after {now:.1f} s")
+        text = describe_exit(name, code, f"after {now:.1f} s")
         if rank is not None:
             text = self._roster.lose(rank, text)
         explained = family.explained(message.sender, text)
         self._view.say(explained)
         return self._reserve.told(explained, now, killed=was_killed(code))
 
-    def _worker_lost(self, family: Family, told: dict[str, Any], now: float) -> Ended:
+    def _worker_lost(self, family: ProcessGroup, told: dict[str, Any], now: float) -> RunEnd:
         """A worker fell silent, or died elsewhere: nothing that is still measured would be the plan's load."""
         where = f" on {told['host']}" if "host" in told else ""
         text = f"worker {told['rank']}{where} was lost after {now:.1f} s: {told['reason']}"
@@ -235,20 +241,20 @@ class Run:
         self._view.say(text)
         return self._reserve.told(text, now, killed=True)
 
-    def _natural_end(self) -> Ended:
+    def _natural_end(self) -> RunEnd:
         now, withdrawn = self._clock(), self._consent.halted()
         if withdrawn:  # a worker has seen it before us
             return self._withdrawn(withdrawn, now)
         if self._roster.unwritten:
-            return Ended(how="starved", at_s=now, message=self._roster.unwritten)
-        return Ended(how="completed" if now < self._scenario.deadline else "deadline", at_s=now)
+            return RunEnd(how="starved", at_s=now, message=self._roster.unwritten)
+        return RunEnd(how="completed" if now < self._scenario.deadline else "deadline", at_s=now)
 
-    def _wind_down(self, family: Family, ended: Ended) -> Ended:
+    def _wind_down(self, family: ProcessGroup, ended: RunEnd) -> RunEnd:
         """Let the last faults pass, heal, drain, take the last scrape, read what is stored, end the children."""
         if not self._finished:  # whoever still sends would have acknowledged what was read too early
             family.end_all("generator", "worker-")
             if self._order.invitation is not None:  # they stop when they miss their master
-                time.sleep(SILENT_S)
+                time.sleep(LEADER_TIMEOUT_S)
         if ended.how == "completed":
             ended = self._await_faults(family, ended)
         if self._admin is not None and family["server"].exit_code is None:
@@ -264,7 +270,7 @@ class Run:
         )
         family["generator"].tell("scraped")
         self._view.say("Reading what the server holds")
-        self._log.stock = take_stock(family, self._order, self._admin, self._consent.halted)
+        self._log.stock = collect_stored(family, self._order, self._admin, self._consent.halted)
         if self._admin is not None:
             family["server"].tell("stop")
             family["server"].wait(self._scenario.server.grace + 5)
@@ -272,26 +278,26 @@ class Run:
         self._note_late_deaths(family)
         return ended
 
-    def _note_late_deaths(self, family: Family) -> None:
+    def _note_late_deaths(self, family: ProcessGroup) -> None:
         """A child that should have ended well, and did not."""
         while (message := family.next(0.0)) is not None:
             code = message.content.get("exit_code")
             if message.event == "ended" and code not in {0, None} and not family[message.sender].killed:
-                self._log.note_problem(told_of(message.sender, code, "while the run was wound down"))
+                self._log.note_problem(describe_exit(message.sender, code, "while the run was wound down"))
 
-    def _await_faults(self, family: Family, ended: Ended) -> Ended:
+    def _await_faults(self, family: ProcessGroup, ended: RunEnd) -> RunEnd:
         """Everything is delivered, but a fault still to come may lose some of it: wait for its end."""
         faults = self._scenario.faults if self._order.foreign is None else ()
         to_come = [fault for fault in faults if self._clock() < fault.start < self._scenario.deadline]
         until = min(self._scenario.deadline, max((fault.end or float("inf") for fault in to_come), default=0.0))
         while self._clock() < until:
-            message = family.next(_STEP_S)
+            message = family.next(_POLL_S)
             self._look()
             halt = self._halted_by(family, message) if message is not None else None
             if halt is not None:
                 return halt
         return ended.model_copy(update={"at_s": self._clock()})
 
-    def _write_end(self, ended: Ended) -> None:
+    def _write_end(self, ended: RunEnd) -> None:
         self._reserve.release()
         self._log.end(ended, self._clock_watch.step_s)

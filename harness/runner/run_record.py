@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from harness.run_folder.layout import Ended, StockRecord
-from harness.runner.run_spec import Order, describe, phase_records
-from harness.runner.worker_registry import Roster
+from harness.run_folder.layout import RunEnd, StoreReadRecord
+from harness.runner.run_spec import RunSpec, initial_record, phase_records
+from harness.runner.worker_registry import WorkerRegistry
 
 
-class Logbook:
+class RunRecorder:
     """One run's. Every change that a reader of a broken-off run needs is written at once."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: RunSpec) -> None:
         """Nothing is written before `open`."""
         self._order = order
-        self.roster = Roster(order)
+        self.roster = WorkerRegistry(order)
         self.problems: list[str] = []
         """What went wrong with the measurement itself, in words, beside what the workers told."""
-        self.stock: StockRecord | None = None
+        self.stock: StoreReadRecord | None = None
 
     def open(self, target: str) -> None:
         """Write how the run is meant: how it ended is not known yet."""
-        self.record = describe(self._order, target, self.roster.records)
+        self.record = initial_record(self._order, target, self.roster.records)
         self._write()
 
     def begin(self, t0_epoch: float) -> None:
@@ -28,7 +28,7 @@ class Logbook:
         self.record = self.record.model_copy(update={"t0_epoch": t0_epoch, "workers": self.roster.records})
         self._write()
 
-    def end(self, ended: Ended, clock_step_s: float) -> None:
+    def end(self, ended: RunEnd, clock_step_s: float) -> None:
         """Write how it ended."""
         self.record = self.record.model_copy(
             update={

@@ -8,21 +8,21 @@ from pathlib import Path
 
 from harness.base import host_info
 from harness.base.address import is_loopback
-from harness.judge.thresholds.abortable import Watched
+from harness.judge.thresholds.abortable import AbortThreshold
 from harness.plan import Plan
-from harness.plan.digest import digest_of
-from harness.plan.phases import phases
+from harness.plan.digest import digest_plan
+from harness.plan.phases import compute_phases
 from harness.run_folder.layout import FaultRecord, PhaseRecord, RunFolder, RunRecord, WorkerRecord
 from harness.scenario.scenario import Scenario
-from harness.target.external import Foreign
+from harness.target.external import ExternalTarget
 
-LARGEST_DRIFT_S = 0.05
+MAX_CLOCK_DRIFT_S = 0.05
 """Beyond that rows of one machine could not be held beside those of another any more."""
 _INFINITE = float("inf")
 
 
 @dataclass(frozen=True)
-class Invitation:
+class JoinPolicy:
     """Where workers of other machines can join, and until when."""
 
     host: str
@@ -39,7 +39,7 @@ class Invitation:
 
 
 @dataclass(frozen=True)
-class Order:
+class RunSpec:
     """What is to be run."""
 
     scenario: Scenario
@@ -48,12 +48,12 @@ class Order:
     run_id: str
     command: list[str]
     limits_s: list[float]
-    watched: Sequence[Watched] = ()
+    watched: Sequence[AbortThreshold] = ()
     """Thresholds that end the run early once they can't be passed any more."""
     workers: int = 1
-    invitation: Invitation | None = None
+    invitation: JoinPolicy | None = None
     """All workers are those of other machines that join; None: all run here."""
-    foreign: Foreign | None = None
+    foreign: ExternalTarget | None = None
     """An upload server of the user's; None starts the mock."""
     metrics_port: int = 0
     prometheus: str | None = None
@@ -67,7 +67,7 @@ class Order:
         return f"{self.workers} worker{'s' if self.workers > 1 else ''}"
 
 
-def describe(order: Order, target: str, workers: Sequence[WorkerRecord]) -> RunRecord:
+def initial_record(order: RunSpec, target: str, workers: Sequence[WorkerRecord]) -> RunRecord:
     """The content of run.json before the run: how it ended is not known yet."""
     scenario = order.scenario
     return RunRecord(
@@ -79,32 +79,32 @@ def describe(order: Order, target: str, workers: Sequence[WorkerRecord]) -> RunR
         target=target,
         address=order.foreign.address if order.foreign else "",
         own_server=order.foreign is None,
-        plan_sha256="" if order.invitation is None else digest_of(order.plan),
+        plan_sha256="" if order.invitation is None else digest_plan(order.plan),
         deadline_s=scenario.deadline,
         time_scale=scenario.time_scale,
         warm_up_s=scenario.warm_up,
         client_timeout_s=scenario.client.timeout,
         limits_s=order.limits_s,
         workers=list(workers),
-        versions=host_info.versions(),
-        host=host_info.host(),
+        versions=host_info.package_versions(),
+        host=host_info.describe_host(),
         command=order.command,
         phases=phase_records(order, scenario.deadline),
         faults=[
             FaultRecord(name=name, kind=kind, start_s=start, end_s=None if end == _INFINITE else end)
-            for name, kind, start, end in _windows(order)
+            for name, kind, start, end in _fault_windows(order)
         ],
     )
 
 
-def phase_records(order: Order, end_s: float) -> list[PhaseRecord]:
+def phase_records(order: RunSpec, end_s: float) -> list[PhaseRecord]:
     """The phases of a run that ends then."""
-    windows = [(name, start, end) for name, _, start, end in _windows(order)]
-    found = phases(windows, order.scenario.warm_up, end_s)
+    windows = [(name, start, end) for name, _, start, end in _fault_windows(order)]
+    found = compute_phases(windows, order.scenario.warm_up, end_s)
     return [PhaseRecord(name=phase.name, start_s=phase.start_s, end_s=phase.end_s) for phase in found]
 
 
-def troubles(worker: WorkerRecord) -> list[str]:
+def worker_problems(worker: WorkerRecord) -> list[str]:
     """What a worker's account tells against the measurement, in words."""
     found = []
     if worker.held_back:
@@ -116,7 +116,7 @@ def troubles(worker: WorkerRecord) -> list[str]:
         found.append(
             f"an error of ours broke off {worker.evenings_broken:,} stations' evenings: see logs/ of worker {worker.rank}"
         )
-    if abs(worker.clock_drift_s) > LARGEST_DRIFT_S:
+    if abs(worker.clock_drift_s) > MAX_CLOCK_DRIFT_S:
         found.append(
             f"the clocks of worker {worker.rank} on {worker.host} and of this machine went apart by "
             f"{1000 * worker.clock_drift_s:+,.0f} ms during the run: its times are not those of the others"
@@ -126,7 +126,7 @@ def troubles(worker: WorkerRecord) -> list[str]:
     return found
 
 
-def _windows(order: Order) -> list[tuple[str, str, float, float]]:
+def _fault_windows(order: RunSpec) -> list[tuple[str, str, float, float]]:
     """(name, kind, start, end) of each fault; a server of the user's has none of ours."""
     if order.foreign is not None:
         return []

@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
 
-from harness.base.errors import ChildError, StarvedError, UsageError
-from harness.runner.exit_reason import lost_child, told_of
+from harness.base.errors import OutOfResourcesError, ProcessFailedError, UsageError
+from harness.runner.exit_reason import child_error, describe_exit
 
 _TAIL_LINES = 12
 _TAIL_BYTES = 65_536
@@ -33,7 +33,7 @@ class Message(NamedTuple):
     content: dict[str, Any]
 
 
-class Child:
+class ManagedProcess:
     """One process of the run."""
 
     def __init__(
@@ -119,7 +119,7 @@ class Child:
     def _pipe(self) -> BinaryIO:
         if self._process.stdin is None:
             message = f"{self.name} has no stdin"
-            raise ChildError(message)
+            raise ProcessFailedError(message)
         return self._process.stdin  # type: ignore[return-value]
 
     def _kill(self, number: signal.Signals) -> None:
@@ -153,13 +153,13 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     return message if isinstance(message, dict) else None
 
 
-class Family:
+class ProcessGroup:
     """All children of a run, and the inbox for what they say. Leaving the `with` block ends every one of them."""
 
     def __init__(self, logs: Path) -> None:
         self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._logs = logs
-        self._children: dict[str, Child] = {}
+        self._children: dict[str, ManagedProcess] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -171,12 +171,12 @@ class Family:
     def __contains__(self, name: str) -> bool:
         return name in self._children
 
-    def __getitem__(self, name: str) -> Child:
+    def __getitem__(self, name: str) -> ManagedProcess:
         return self._children[name]
 
-    def start(self, name: str, argv: Sequence[str], env: Mapping[str, str]) -> Child:
+    def start(self, name: str, argv: Sequence[str], env: Mapping[str, str]) -> ManagedProcess:
         """Start a child; its log is logs/<name>.log."""
-        child = Child(name, argv, env, self._logs / f"{name}.log", self.inbox)
+        child = ManagedProcess(name, argv, env, self._logs / f"{name}.log", self.inbox)
         self._children[name] = child
         return child
 
@@ -185,7 +185,7 @@ class Family:
         self.inbox.put(Message("harness", event, content))
 
     def kill(self, pid: int | None) -> None:
-        """Kill the child with this id, as `Child.kill` does; where none has it, nothing happens."""
+        """Kill the child with this id, as `ManagedProcess.kill` does; where none has it, nothing happens."""
         for child in self._children.values():
             if child.pid == pid and child.exit_code is None:
                 child.kill()
@@ -209,7 +209,7 @@ class Family:
             message = self._good(until - time.monotonic())
             if message is None:
                 text = f"{sender} did not say “{event}” within {timeout_s:g} s"
-                raise ChildError(self.explained(sender, text))
+                raise ProcessFailedError(self.explained(sender, text))
             if (message.sender, message.event) == (sender, event):
                 return message.content
             other(message)
@@ -227,13 +227,13 @@ class Family:
                     return message.content
                 if (message.sender, message.event) == (sender, "ended"):
                     code = message.content["exit_code"]
-                    text = told_of(sender, code)
+                    text = describe_exit(sender, code)
                     break
                 others.append(message)
         finally:
             for message in others:
                 self.inbox.put(message)
-        raise lost_child(code, self.explained(sender, text))
+        raise child_error(code, self.explained(sender, text))
 
     def pause(self, timeout_s: float) -> None:
         """Wait as long, or until anything is said. Raises as `expect` does if a child ends or a signal comes."""
@@ -256,12 +256,12 @@ class Family:
         if message.event in {"refused", "withdrawn"}:
             raise UsageError(str(message.content.get("reason", "")))
         if message.event == "starved":
-            raise StarvedError(str(message.content.get("reason", "")))
+            raise OutOfResourcesError(str(message.content.get("reason", "")))
         if message.event == "failed":
-            raise ChildError(self.explained(message.sender, str(message.content.get("reason", ""))))
+            raise ProcessFailedError(self.explained(message.sender, str(message.content.get("reason", ""))))
         if message.event == "ended":
             code = message.content["exit_code"]
-            raise lost_child(code, self.explained(message.sender, told_of(message.sender, code)))
+            raise child_error(code, self.explained(message.sender, describe_exit(message.sender, code)))
         return message
 
     def explained(self, name: str, text: str) -> str:

@@ -6,16 +6,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.run_folder.layout import WorkerRecord
-from harness.runner.run_spec import Order, troubles
+from harness.runner.run_spec import RunSpec, worker_problems
 
-_NAMED = 5
+_MAX_STATIONS_NAMED = 5
 """How many stations are named; the others are counted."""
 
 
-class Roster:
+class WorkerRegistry:
     """All workers of one run. What tells against the measurement is gathered in `problems`."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: RunSpec) -> None:
         """Nobody has said anything yet."""
         self._order = order
         self._pids: dict[int, int] = {}
@@ -62,7 +62,7 @@ class Roster:
     def fail(self, rank: int, reason: str) -> str:
         """A worker can't write its journal any more and has stopped; in words, with the stations it held."""
         self._change(rank, unwritten=reason)
-        self.unwritten = self.unwritten or f"{troubles(self.records[rank])[-1]}; {self._held(rank)}"
+        self.unwritten = self.unwritten or f"{worker_problems(self.records[rank])[-1]}; {self._held(rank)}"
         return self.unwritten
 
     def note(self, accounts: Iterable[Mapping[str, Any]]) -> str:
@@ -74,13 +74,15 @@ class Roster:
             self.records[rank] = WorkerRecord.model_validate({**known, **account, "lost": known["lost"]})
             if account["unwritten"]:
                 self.fail(rank, account["unwritten"])
-            self.problems += [text for text in troubles(self.records[rank]) if not self.unwritten.startswith(text)]
+            self.problems += [
+                text for text in worker_problems(self.records[rank]) if not self.unwritten.startswith(text)
+            ]
             halted = halted or account.get("halted", "")
         return halted
 
     def _held(self, rank: int) -> str:
         shard = self._order.plan.shard(rank, self._order.workers)
-        codes = [self._order.plan.stations[number].code for number in shard[:_NAMED]]
+        codes = [self._order.plan.stations[number].code for number in shard[:_MAX_STATIONS_NAMED]]
         more = ", …" if len(shard) > len(codes) else ""
         return f"it held {len(shard):,} station{'' if len(shard) == 1 else 's'}: {', '.join(codes)}{more}"
 

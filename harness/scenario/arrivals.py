@@ -7,16 +7,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, model_validator
 
-from mock_server.profile.units import Duration, DurationDistribution, Frozen, Probability
+from mock_server.profile.units import Duration, DurationDistribution, FrozenModel, Probability
 
 NonNegative = Annotated[float, Field(ge=0)]
 
 
-def _listed(value: object) -> object:
+def _list_as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-class Burst(Frozen):
+class BurstOptions(FrozenModel):
     """How unevenly the stations of one kelurahan turn up: their rate is multiplied by a gamma AR(1) process."""
 
     cv: Annotated[float, Field(gt=0, le=10)]
@@ -27,37 +27,37 @@ class Burst(Frozen):
     """How long the factor stays the same."""
 
 
-class _Uneven(Frozen):
-    burst: Burst | None = None
+class _BurstyArrivals(FrozenModel):
+    burst: BurstOptions | None = None
     """Makes the rate of each kelurahan uneven in its own way; the same for all if left out."""
 
 
-class _Window(Frozen):
+class _TimedArrivals(FrozenModel):
     start: Duration = 0.0
     """When the first station may turn up."""
     over: Annotated[Duration, Field(gt=0)]
     """How long it takes until all have turned up."""
 
 
-class Constant(_Window):
+class ConstantArrivals(_TimedArrivals):
     """Stations turn up one after another in equal steps."""
 
     kind: Literal["constant"]
 
 
-class Poisson(_Window, _Uneven):
+class PoissonArrivals(_TimedArrivals, _BurstyArrivals):
     """Stations turn up independently of each other: exponential gaps with mean over ÷ stations."""
 
     kind: Literal["poisson"]
 
 
-class Surge(_Window, _Uneven):
+class SurgeArrivals(_TimedArrivals, _BurstyArrivals):
     """All stations turn up at random moments of a short window."""
 
     kind: Literal["surge"]
 
 
-class Ramp(_Window, _Uneven):
+class RampArrivals(_TimedArrivals, _BurstyArrivals):
     """The rate grows (or falls) in a straight line. Only the ratio of `first` to `last` counts: the stations are given."""
 
     kind: Literal["ramp"]
@@ -74,14 +74,14 @@ class Ramp(_Window, _Uneven):
         return self
 
 
-Step = Annotated[tuple[Duration, NonNegative], BeforeValidator(_listed)]
+Step = Annotated[tuple[Duration, NonNegative], BeforeValidator(_list_as_tuple)]
 
 
-class Steps(_Uneven):
+class StepArrivals(_BurstyArrivals):
     """The rate is constant from step to step."""
 
     kind: Literal["steps"]
-    rates: Annotated[tuple[Step, ...], BeforeValidator(_listed), Field(min_length=2)]
+    rates: Annotated[tuple[Step, ...], BeforeValidator(_list_as_tuple), Field(min_length=2)]
     """[moment, rate from then on]; only the rates' ratios count; the last rate is 0: the end."""
 
     @model_validator(mode="after")
@@ -93,7 +93,7 @@ class Steps(_Uneven):
         return self
 
 
-class DeadlineRush(_Uneven):
+class DeadlineRushArrivals(_BurstyArrivals):
     """Ever more stations turn up as the end draws near: the hazard is proportional to 1/(until - t)."""
 
     kind: Literal["deadline_rush"]
@@ -114,14 +114,14 @@ class DeadlineRush(_Uneven):
         return self
 
 
-Point = Annotated[tuple[Duration, Probability], BeforeValidator(_listed)]
+Point = Annotated[tuple[Duration, Probability], BeforeValidator(_list_as_tuple)]
 
 
-class Curve(_Uneven):
+class CurveArrivals(_BurstyArrivals):
     """Stations turn up along a piecewise-linear cumulative curve."""
 
     kind: Literal["curve"]
-    points: Annotated[tuple[Point, ...], BeforeValidator(_listed), Field(min_length=2)]
+    points: Annotated[tuple[Point, ...], BeforeValidator(_list_as_tuple), Field(min_length=2)]
     """[moment, share of all stations that have turned up by then]; rising, from 0 to 1."""
 
     @model_validator(mode="after")
@@ -134,7 +134,7 @@ class Curve(_Uneven):
         return self
 
 
-class Replay(Frozen):
+class ReplayArrivals(FrozenModel):
     """Every station turns up when it did in an earlier run."""
 
     kind: Literal["replay"]
@@ -151,7 +151,7 @@ class Replay(Frozen):
         return self
 
 
-class Closed(Frozen):
+class ClosedArrivals(FrozenModel):
     """A fixed number of phones, each going round: a station's pages, a pause to think, the next station's pages."""
 
     kind: Literal["closed"]
@@ -163,7 +163,7 @@ class Closed(Frozen):
     """When the phones begin, each with a pause."""
 
 
-Drawn = Poisson | Surge | Ramp | Steps | DeadlineRush | Curve
-Open = Constant | Drawn | Replay
-ArrivalsConfig = Open | Closed
+DrawnArrivals = PoissonArrivals | SurgeArrivals | RampArrivals | StepArrivals | DeadlineRushArrivals | CurveArrivals
+OpenArrivals = ConstantArrivals | DrawnArrivals | ReplayArrivals
+ArrivalsConfig = OpenArrivals | ClosedArrivals
 Arrivals = Annotated[ArrivalsConfig, Discriminator("kind")]

@@ -14,18 +14,18 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from harness.base.errors import ConfigurationError
-from harness.base.safe_files import inside
-from harness.base.toml import model_of
-from harness.scenario.loader import PlannedDue, load, shipped
+from harness.base.safe_files import resolve_inside
+from harness.base.toml import load_toml
+from harness.scenario.loader import PlannedDueReader, load_scenario, shipped_scenarios
 from harness.scenario.scenario import Scenario
-from mock_server.profile.units import Duration, Frozen
+from mock_server.profile.units import Duration, FrozenModel
 
 
-def _listed(value: object) -> object:
+def _list_as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-class Variant(Frozen):
+class Variant(FrozenModel):
     """One column of the matrix: what is changed in the base scenario."""
 
     name: Annotated[str, Field(min_length=1, max_length=60)]
@@ -39,7 +39,7 @@ class Variant(Frozen):
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-") or "variant"
 
 
-class Experiment(Frozen):
+class Experiment(FrozenModel):
     """A matrix of runs and one comparison."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
@@ -48,11 +48,15 @@ class Experiment(Frozen):
     """A line for people."""
     base: str
     """A shipped scenario's name, or a file beside this one."""
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_listed), Field(min_length=1)] = (1, 2, 3)
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_list_as_tuple), Field(min_length=1)] = (
+        1,
+        2,
+        3,
+    )
     """Every variant runs once with each."""
-    at: Annotated[tuple[Duration, ...], BeforeValidator(_listed)] = ()
+    at: Annotated[tuple[Duration, ...], BeforeValidator(_list_as_tuple)] = ()
     """Moments at which completion is reported, beside the deadline."""
-    variants: Annotated[tuple[Variant, ...], BeforeValidator(_listed), Field(min_length=1)]
+    variants: Annotated[tuple[Variant, ...], BeforeValidator(_list_as_tuple), Field(min_length=1)]
     """The first one is what the others are compared with."""
 
     @model_validator(mode="after")
@@ -80,22 +84,22 @@ class Cell:
         return f"{self.variant.slug}-{self.seed}"
 
 
-def load_experiment(path: Path, planned_due: PlannedDue | None = None) -> tuple[Experiment, list[Cell]]:
+def load_experiment(path: Path, planned_due: PlannedDueReader | None = None) -> tuple[Experiment, list[Cell]]:
     """The experiment in a TOML file and its cells: all variants of the first seed, then of the next.
 
     `planned_due` reads an earlier run's due times, where the base replays one.
 
     Raises ConfigurationError with every problem of the file and of every variant.
     """
-    experiment = model_of(path, Experiment)
-    base = _base(experiment.base, path)
+    experiment = load_toml(path, Experiment)
+    base = _resolve_base(experiment.base, path)
     cells: list[Cell] = []
     problems: list[str] = []
     for variant in experiment.variants:
-        overrides = [f"{key}={_toml(value)}" for key, value in variant.set.items()]
+        overrides = [f"{key}={_to_toml(value)}" for key, value in variant.set.items()]
         try:
             cells += [
-                Cell(variant, seed, load(base, overrides, seed, planned_due, own_words=False))
+                Cell(variant, seed, load_scenario(base, overrides, seed, planned_due, own_words=False))
                 for seed in experiment.seeds
             ]
         except ConfigurationError as error:
@@ -106,19 +110,19 @@ def load_experiment(path: Path, planned_due: PlannedDue | None = None) -> tuple[
     return experiment, sorted(cells, key=lambda cell: order[cell.seed])
 
 
-def _base(name: str, path: Path) -> str:
-    """The base as `load` takes it. Raises ConfigurationError for a file outside the experiment's folder."""
+def _resolve_base(name: str, path: Path) -> str:
+    """The base as `load_scenario` takes it. Raises ConfigurationError for a file outside the experiment's folder."""
     if not name.endswith(".toml"):
-        if name in shipped():
+        if name in shipped_scenarios():
             return name
         raise ConfigurationError(str(path), [f'base = "{name}" is neither a shipped scenario nor a .toml file'])
     try:
-        return str(inside(path.parent, name))
+        return str(resolve_inside(path.parent, name))
     except ValueError as error:
         raise ConfigurationError(str(path), [f'base = "{name}" {error}']) from None
 
 
-def _toml(value: Any) -> str:
+def _to_toml(value: Any) -> str:
     """A value as TOML writes it (what `--set` reads)."""
     match value:
         case bool():
@@ -126,8 +130,8 @@ def _toml(value: Any) -> str:
         case str():
             return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
         case dict():
-            return "{" + ", ".join(f'"{key}" = {_toml(inner)}' for key, inner in value.items()) + "}"
+            return "{" + ", ".join(f'"{key}" = {_to_toml(inner)}' for key, inner in value.items()) + "}"
         case list():
-            return "[" + ", ".join(map(_toml, value)) + "]"
+            return "[" + ", ".join(map(_to_toml, value)) + "]"
         case _:
             return repr(value)

@@ -7,21 +7,21 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from mock_server.profile.units import (
-    Distribution,
+    AnyDistribution,
     Duration,
     DurationDistribution,
     Fixed,
-    Frozen,
+    FrozenModel,
     Probability,
     RateDistribution,
 )
 
-_LOWEST = 1e-6
+_LOWEST_QUANTILE = 1e-6
 """A draw below this quantile will not come up."""
 
 
-def _moves(distribution: Distribution) -> Distribution:
-    if distribution.quantile(_LOWEST) <= 0:
+def _check_above_zero(distribution: AnyDistribution) -> AnyDistribution:
+    if distribution.quantile(_LOWEST_QUANTILE) <= 0:
         message = "must be above 0: nothing would ever arrive"
         raise ValueError(message)
     return distribution
@@ -31,19 +31,19 @@ def _no_delay() -> Fixed[Duration]:
     return Fixed[Duration].model_validate({"value": "0s"})
 
 
-class Outages(Frozen):
+class Outages(FrozenModel):
     """Times in which nothing gets through; a station's are its own."""
 
-    every: Annotated[DurationDistribution, AfterValidator(_moves)]
+    every: Annotated[DurationDistribution, AfterValidator(_check_above_zero)]
     """From T0 or the end of one outage to the beginning of the next."""
     lasting: DurationDistribution
     """How long one lasts."""
 
 
-class Quality(Frozen):
+class LinkQuality(FrozenModel):
     """What a connection is like; each station draws its own."""
 
-    upload: Annotated[RateDistribution, AfterValidator(_moves)]
+    upload: Annotated[RateDistribution, AfterValidator(_check_above_zero)]
     """Bytes a second towards the server."""
     rtt: DurationDistribution = Field(default_factory=_no_delay)
     """Round trip: one to connect, one a request."""
@@ -51,12 +51,12 @@ class Quality(Frozen):
     """None if left out."""
 
 
-class Link(Quality):
+class Link(LinkQuality):
     """Good connections, and a share of poor ones."""
 
     poor_share: Probability = 0.0
     """Share of the stations whose connection is `poor`."""
-    poor: Quality | None = None
+    poor: LinkQuality | None = None
     """What theirs is like."""
 
     @model_validator(mode="after")
@@ -67,7 +67,7 @@ class Link(Quality):
         return self
 
 
-PHONE = Link.model_validate(
+PHONE_LINK = Link.model_validate(
     {
         "upload": {"distribution": "lognormal", "median": "8Mbit/s", "sigma": 1.0},
         "rtt": {"distribution": "lognormal", "median": "50ms", "sigma": 0.6},
@@ -94,8 +94,8 @@ LinkChoice = Annotated[
 ]
 
 
-def link_of(choice: LinkChoice) -> Link | None:
+def resolve_link(choice: LinkChoice) -> Link | None:
     """The table that a choice stands for; None if nothing limits."""
     if isinstance(choice, Link):
         return choice
-    return PHONE if choice == "phone" else None
+    return PHONE_LINK if choice == "phone" else None

@@ -13,22 +13,22 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from harness.base.errors import BrokenRunError, ConfigurationError, UsageError
-from harness.base.safe_files import inside
-from harness.base.toml import model_of, parsed, text_of, validated
-from harness.run_folder.layout import PLAN
-from harness.scenario.arrivals import Replay
+from harness.base.errors import ConfigurationError, RunFolderError, UsageError
+from harness.base.safe_files import resolve_inside
+from harness.base.toml import load_toml, parse_toml, read_text, validate_content
+from harness.run_folder.layout import PLAN_FILE
+from harness.scenario.arrivals import ReplayArrivals
 from harness.scenario.scenario import REGIONS, Scenario, Threshold
-from mock_server.profile.units import Frozen
-from mock_server.profile.validation_messages import path_in, suggestion
+from mock_server.profile.units import FrozenModel
+from mock_server.profile.validation_messages import key_path, suggestion
 
 SCENARIO_FOLDER = resources.files("harness") / "scenarios"
-TEMPLATE = "template.toml.txt"
-_OVERRIDE = "--set"
+TEMPLATE_FILE = "template.toml.txt"
+_SET_OPTION = "--set"
 _DISCRIMINATORS = {"strategy", "kind", "distribution"}
 
 
-def shipped() -> dict[str, str]:
+def shipped_scenarios() -> dict[str, str]:
     """Name -> title of every scenario that comes with the package."""
     found = {}
     for entry in sorted(SCENARIO_FOLDER.iterdir(), key=lambda path: path.name):
@@ -37,15 +37,15 @@ def shipped() -> dict[str, str]:
     return found
 
 
-PlannedDue = Callable[[Path], dict[str, float]]
+PlannedDueReader = Callable[[Path], dict[str, float]]
 """Run folder -> station code -> due time, seconds; raises BrokenRunError where there is no plan to read."""
 
 
-def load(
+def load_scenario(
     source: str,
     overrides: Sequence[str] = (),
     seed: int | None = None,
-    planned_due: PlannedDue | None = None,
+    planned_due: PlannedDueReader | None = None,
     *,
     own_words: bool = True,
 ) -> Scenario:
@@ -55,20 +55,20 @@ def load(
     those in overrides go anywhere if they are the user's `own_words` (and not from another file). Raises ConfigurationError with every
     problem of the file, or UsageError where there is no such scenario.
     """
-    label, text, folder = _read(source)
-    content = parsed(label, text)
-    switched = _Switched()
+    label, text, folder = _read_source(source)
+    content = parse_toml(label, text)
+    switched = _Overridden()
     for override in overrides:
-        _override(content, override, switched)
+        _apply_override(content, override, switched)
     if seed is not None:
         content["seed"] = seed
-    _drop_strangers(content, switched)
+    _drop_replaced_keys(content, switched)
     words = {override.partition("=")[0].strip() for override in overrides} if own_words else set()
-    place = _Folder(folder, label, frozenset(words))
-    return _replaying(_validated(label, content, place), planned_due, place)
+    place = _ScenarioFolder(folder, label, frozenset(words))
+    return _resolve_replay(_validate_scenario(label, content, place), planned_due, place)
 
 
-def template(name: str) -> str:
+def scenario_template(name: str) -> str:
     """The text of a commented scenario of that name.
 
     Raises UsageError for a name that can't be one.
@@ -77,10 +77,10 @@ def template(name: str) -> str:
     if not re.match(pattern, name):
         message = f'"{name}" can\'t be a name: small letters, digits, "-" and "_", beginning with a letter or digit'
         raise UsageError(message)
-    return (SCENARIO_FOLDER / TEMPLATE).read_text("utf-8").replace("@NAME@", name)
+    return (SCENARIO_FOLDER / TEMPLATE_FILE).read_text("utf-8").replace("@NAME@", name)
 
 
-class _ThresholdsFile(Frozen):
+class _ThresholdsFile(FrozenModel):
     thresholds: Annotated[tuple[Threshold, ...], Field(strict=False)]
 
 
@@ -89,11 +89,11 @@ def load_thresholds(path: Path) -> list[str]:
 
     Raises ConfigurationError with every problem of the file.
     """
-    return [threshold.assertion for threshold in model_of(path, _ThresholdsFile).thresholds]
+    return [threshold.assertion for threshold in load_toml(path, _ThresholdsFile).thresholds]
 
 
-def _read(source: str) -> tuple[str, str, Path | None]:
-    names = shipped()
+def _read_source(source: str) -> tuple[str, str, Path | None]:
+    names = shipped_scenarios()
     if source in names:
         return f"{source} (shipped)", (SCENARIO_FOLDER / f"{source}.toml").read_text("utf-8"), None
     path = Path(source)
@@ -102,11 +102,11 @@ def _read(source: str) -> tuple[str, str, Path | None]:
         what = "file" if path.suffix == ".toml" else "scenario"
         message = f'there is no {what} "{source}"{near}'
         raise UsageError(message)
-    return source, text_of(path), path.parent
+    return source, read_text(path), path.parent
 
 
 @dataclass(frozen=True)
-class _Folder:
+class _ScenarioFolder:
     """Where a path of a scenario is looked for."""
 
     path: Path | None
@@ -121,13 +121,13 @@ class _Folder:
         if any(key == word or key.startswith(f"{word}.") for word in self.words):
             return (folder / name).resolve()
         try:
-            return inside(folder, name)
+            return resolve_inside(folder, name)
         except ValueError as error:
             raise ConfigurationError(self.label, [f'{key} = "{name}" {error}']) from None
 
 
-def _validated(label: str, content: dict[str, Any], folder: _Folder) -> Scenario:
-    scenario = _with_authority(label, validated(label, content, Scenario), folder)
+def _validate_scenario(label: str, content: dict[str, Any], folder: _ScenarioFolder) -> Scenario:
+    scenario = _resolve_authority(label, validate_content(label, content, Scenario), folder)
     region = scenario.stations.region
     if region in REGIONS:
         return scenario
@@ -141,7 +141,7 @@ def _validated(label: str, content: dict[str, Any], folder: _Folder) -> Scenario
     return scenario.model_copy(update={"stations": stations})
 
 
-def _with_authority(label: str, scenario: Scenario, folder: _Folder) -> Scenario:
+def _resolve_authority(label: str, scenario: Scenario, folder: _ScenarioFolder) -> Scenario:
     """The scenario with the whole path of the certificates that it trusts, once they are seen to be there."""
     tls = scenario.client.tls
     if tls.authority is None:
@@ -156,15 +156,15 @@ def _with_authority(label: str, scenario: Scenario, folder: _Folder) -> Scenario
     return scenario.model_copy(update={"client": client})
 
 
-def _replaying(scenario: Scenario, planned_due: PlannedDue | None, folder: _Folder) -> Scenario:
+def _resolve_replay(scenario: Scenario, planned_due: PlannedDueReader | None, folder: _ScenarioFolder) -> Scenario:
     """The scenario with an earlier run's due times in it, so that it needs that run no more."""
     arrivals = scenario.arrivals
-    if not isinstance(arrivals, Replay) or arrivals.due is not None or planned_due is None:
+    if not isinstance(arrivals, ReplayArrivals) or arrivals.due is not None or planned_due is None:
         return scenario
     try:
-        folder.place("arrivals.run", f"{arrivals.run}/{PLAN}")  # nor may the plan be a link that leads out
+        folder.place("arrivals.run", f"{arrivals.run}/{PLAN_FILE}")  # nor may the plan be a link that leads out
         due = planned_due(folder.place("arrivals.run", arrivals.run))
-    except BrokenRunError as error:
+    except RunFolderError as error:
         raise ConfigurationError(
             folder.label, [f'arrivals.run = "{arrivals.run}" can\'t be replayed: {error}']
         ) from None
@@ -172,7 +172,7 @@ def _replaying(scenario: Scenario, planned_due: PlannedDue | None, folder: _Fold
 
 
 @dataclass
-class _Switched:
+class _Overridden:
     """What the overrides have changed: tables whose kind is another now, and keys that were set by hand."""
 
     tables: list[dict[str, Any]] = field(default_factory=list)
@@ -180,7 +180,7 @@ class _Switched:
     """(id of the table, key)."""
 
 
-def _drop_strangers(content: dict[str, Any], switched: _Switched) -> None:
+def _drop_replaced_keys(content: dict[str, Any], switched: _Overridden) -> None:
     """Drop what a file says for the strategy (kind, distribution) that an override has replaced by another.
 
     So that `--set client.retry.strategy=none` works on a file that gives the base and the cap of a backoff. A key that an
@@ -192,7 +192,7 @@ def _drop_strangers(content: dict[str, Any], switched: _Switched) -> None:
         Scenario.model_validate(content)
     except ValidationError as error:
         for detail in error.errors(include_url=False):
-            *path, last = path_in(detail["loc"], content)
+            *path, last = key_path(detail["loc"], content)
             place: Any = content
             for part in path:
                 place = place[part]
@@ -201,35 +201,35 @@ def _drop_strangers(content: dict[str, Any], switched: _Switched) -> None:
                 del place[last]
 
 
-def _override(content: dict[str, Any], override: str, switched: _Switched) -> None:
+def _apply_override(content: dict[str, Any], override: str, switched: _Overridden) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
-        raise ConfigurationError(_OVERRIDE, [f'"{override}" should be KEY=VALUE, as in client.retry.strategy=none'])
+        raise ConfigurationError(_SET_OPTION, [f'"{override}" should be KEY=VALUE, as in client.retry.strategy=none'])
     *path, last = key.strip().split(".")
     place: Any = content
     for part in path:
-        place = _inside(place, part, override)
+        place = _enter(place, part, override)
     if isinstance(place, list):
-        index = _index(place, last, override)
-        place[index] = _value(text)
+        index = _list_index(place, last, override)
+        place[index] = _parse_value(text)
     else:
-        value = _value(text)
+        value = _parse_value(text)
         if last in _DISCRIMINATORS and place.get(last, value) != value:
             switched.tables.append(place)
         switched.keys.add((id(place), last))
         place[last] = value
 
 
-def _inside(place: Any, part: str, override: str) -> Any:
+def _enter(place: Any, part: str, override: str) -> Any:
     if isinstance(place, list):
-        return place[_index(place, part, override)]
+        return place[_list_index(place, part, override)]
     inner = place.setdefault(part, {})
     if not isinstance(inner, dict | list):
-        raise ConfigurationError(_OVERRIDE, [f'"{override}": {part} is {inner!r}, not a table'])
+        raise ConfigurationError(_SET_OPTION, [f'"{override}": {part} is {inner!r}, not a table'])
     return inner
 
 
-def _index(place: Sequence[Any], part: str, override: str) -> int:
+def _list_index(place: Sequence[Any], part: str, override: str) -> int:
     names = [
         str(item.get("name", number)) if isinstance(item, dict) else str(number) for number, item in enumerate(place)
     ]
@@ -238,10 +238,10 @@ def _index(place: Sequence[Any], part: str, override: str) -> int:
         return names.index(part)
     if part in numbers:
         return int(part)
-    raise ConfigurationError(_OVERRIDE, [f'"{override}": "{part}" is none of {", ".join(names) or "an empty list"}'])
+    raise ConfigurationError(_SET_OPTION, [f'"{override}": "{part}" is none of {", ".join(names) or "an empty list"}'])
 
 
-def _value(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     """A TOML value where it is one, else plain text (so that quotes needn't be quoted for the shell)."""
     try:
         return tomllib.loads(f"value = {text}")["value"]

@@ -6,15 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mock_server.profile.units import Frozen, Size
+from mock_server.profile.units import FrozenModel, Size
 
-SMALLEST_CHUNK_BYTES = 1000
+MIN_CHUNK_BYTES = 1000
 
 
-class Tus(Frozen):
+class TusOptions(FrozenModel):
     """Resumable uploads."""
 
-    chunk_size: Annotated[Size, Field(ge=SMALLEST_CHUNK_BYTES)] | None = None
+    chunk_size: Annotated[Size, Field(ge=MIN_CHUNK_BYTES)] | None = None
     """Bytes a PATCH carries; all that is missing if left out."""
     checksum: Literal["none", "sha1", "sha256"] = "none"
     """What each chunk is checked by; a server that checks keeps nothing of a chunk that was cut."""
@@ -22,7 +22,7 @@ class Tus(Frozen):
     """Whether the first chunk comes with the creation."""
 
 
-class Tls(Frozen):
+class TlsOptions(FrozenModel):
     """TLS, where the server speaks it. Its certificate is always verified."""
 
     resumption: bool = True

@@ -6,13 +6,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, model_validator
 
-from mock_server.profile.units import Duration, Frozen, Probability, Ratio
+from mock_server.profile.units import Duration, FrozenModel, Probability, Ratio
 
-SHORTEST_PAUSE_S = 0.02
+MIN_PAUSE_S = 0.02
 """Nobody tries again sooner: a refused connection fails within a millisecond, and an evening must not spin."""
 
 
-class _Options(Frozen):
+class _RetryOptions(FrozenModel):
     max_attempts: Annotated[int, Field(ge=1)] | None = None
     """After so many attempts a page is given up; without it only the deadline ends the trying."""
     honour_retry_after: bool = True
@@ -23,28 +23,28 @@ class _Options(Frozen):
     """An evening's first attempt is held back for U(0, spread)."""
 
 
-class _Growing(_Options):
+class _BackoffOptions(_RetryOptions):
     base: Annotated[Duration, Field(gt=0)] = 1.0
     """The first pause, v for n = 0."""
     cap: Annotated[Duration, Field(gt=0)] = 30.0
     """The longest pause."""
 
 
-class NoRetry(_Options):
+class NoRetry(_RetryOptions):
     """One attempt a page."""
 
     strategy: Literal["none"] = "none"
 
 
-class ImmediateRetry(_Options):
+class ImmediateRetry(_RetryOptions):
     """Again at once, without end: what an impatient thumb does."""
 
     strategy: Literal["immediate"]
-    pause: Annotated[Duration, Field(ge=SHORTEST_PAUSE_S)] = SHORTEST_PAUSE_S
+    pause: Annotated[Duration, Field(ge=MIN_PAUSE_S)] = MIN_PAUSE_S
     """Between attempts; at least 20 ms."""
 
 
-class FixedRetry(_Options):
+class FixedRetry(_RetryOptions):
     """A constant pause between attempts."""
 
     strategy: Literal["fixed"]
@@ -52,31 +52,31 @@ class FixedRetry(_Options):
     """The pause."""
 
 
-class ExponentialRetry(_Growing):
+class ExponentialRetry(_BackoffOptions):
     """v = min(cap, base·2^n), n from 0."""
 
     strategy: Literal["exponential"]
 
 
-class EqualJitterRetry(_Growing):
+class EqualJitterRetry(_BackoffOptions):
     """v/2 + U(0, v/2)."""
 
     strategy: Literal["equal_jitter"]
 
 
-class FullJitterRetry(_Growing):
+class FullJitterRetry(_BackoffOptions):
     """U(0, v)."""
 
     strategy: Literal["full_jitter"]
 
 
-class DecorrelatedJitterRetry(_Growing):
+class DecorrelatedJitterRetry(_BackoffOptions):
     """s = min(cap, U(base, 3s)), s = base to begin with."""
 
     strategy: Literal["decorrelated_jitter"]
 
 
-class TokenBucketRetry(_Growing):
+class TokenBucketRetry(_BackoffOptions):
     """A retry costs a token, a delivery earns part of one. Without a token the page is given up."""
 
     strategy: Literal["token_bucket"]
@@ -86,7 +86,7 @@ class TokenBucketRetry(_Growing):
     """Tokens that a delivery earns."""
 
 
-class RetryBudgetRetry(_Growing):
+class RetryBudgetRetry(_BackoffOptions):
     """Retries may be a share of the first attempts within a window, plus a reserve; beyond it they are withheld."""
 
     strategy: Literal["retry_budget"]
@@ -98,7 +98,7 @@ class RetryBudgetRetry(_Growing):
     """Retries a second that are always allowed, all at once if need be."""
 
 
-class AdaptiveThrottleRetry(_Growing):
+class AdaptiveThrottleRetry(_BackoffOptions):
     """An attempt is withheld with probability max(0, (requests - k·accepts)/(requests + 1))."""
 
     strategy: Literal["adaptive_throttle"]
@@ -108,7 +108,7 @@ class AdaptiveThrottleRetry(_Growing):
     """How long requests and accepts count."""
 
 
-class CircuitBreakerRetry(_Growing):
+class CircuitBreakerRetry(_BackoffOptions):
     """After too many failures nothing is sent for a while; then one attempt is a trial."""
 
     strategy: Literal["circuit_breaker"]
@@ -129,7 +129,7 @@ class CircuitBreakerRetry(_Growing):
         return self
 
 
-class OutboxRetry(_Growing):
+class OutboxRetry(_BackoffOptions):
     """Photos wait on the phone: spread, full jitter, Retry-After obeyed, nothing given up before the deadline."""
 
     strategy: Literal["outbox"]

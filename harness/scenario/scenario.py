@@ -11,11 +11,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from harness.scenario.arrivals import Arrivals
 from harness.scenario.link import LinkChoice
-from harness.scenario.protocol import Tls, Tus
+from harness.scenario.protocol import TlsOptions, TusOptions
 from harness.scenario.retry import FullJitterRetry, Retry
 from harness.scenario.target import TargetApi
-from mock_server.profile.profile import AnyFault, ServerProfile, check_distinct
-from mock_server.profile.units import Duration, Frozen, Lognormal, Size, SizeDistribution
+from mock_server.profile.profile import AnyFault, ServerProfile, check_distinct_names
+from mock_server.profile.units import Duration, FrozenModel, Lognormal, Size, SizeDistribution
 
 PAGES_OF_FORM = {"ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17}
 """Pages a form has. Only PPWP's three are published; the others are assumptions (docs/explanation/domain.md)."""
@@ -23,18 +23,18 @@ PAGES_OF_FORM = {"ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17}
 REGIONS = ("kaliwates", "jember", "provinces")
 
 
-def _printable(text: str) -> str:
+def _check_printable(text: str) -> str:
     if not text.isprintable():
         message = "should be one line without control characters"
         raise ValueError(message)
     return text
 
 
-def _listed(value: object) -> object:
+def _list_as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-class Stations(Frozen):
+class StationOptions(FrozenModel):
     """Which stations take part, and what each has to send."""
 
     region: str = "kaliwates"
@@ -42,7 +42,9 @@ class Stations(Frozen):
     count: Annotated[int, Field(ge=1)] | None = None
     """Only so many stations, spread evenly over the region; all of them if left out."""
     forms: Annotated[
-        tuple[Literal["ppwp", "pdpr", "pdpd", "pdprdp", "pdprdk"], ...], BeforeValidator(_listed), Field(min_length=1)
+        tuple[Literal["ppwp", "pdpr", "pdpd", "pdprdp", "pdprdk"], ...],
+        BeforeValidator(_list_as_tuple),
+        Field(min_length=1),
     ] = ("ppwp",)
     """What each station has to send: ppwp has 3 pages, pdpr 18, pdpd 8, pdprdp 17, pdprdk 17 (all but ppwp's are assumed)."""
 
@@ -51,7 +53,7 @@ def _median_photo() -> Lognormal[Size]:
     return Lognormal[Size].model_validate({"median": "1.6MB", "sigma": 0.2, "max": "4MB"})
 
 
-class Photos(Frozen):
+class PhotoOptions(FrozenModel):
     """The photos: a bank of shared bodies in the sizes of the distribution, each page with a tail of its own."""
 
     size: SizeDistribution = Field(default_factory=_median_photo)
@@ -60,14 +62,14 @@ class Photos(Frozen):
     """How many different bodies there are."""
 
 
-class Client(Frozen):
+class ClientOptions(FrozenModel):
     """What an officer's phone does."""
 
     protocol: Literal["multipart", "put", "tus"] = "multipart"
     """multipart: a form a page; put: the photo alone; tus: resumable."""
-    tus: Tus | None = None
+    tus: TusOptions | None = None
     """How resumable uploads are made; only with protocol = "tus"."""
-    tls: Tls = Field(default_factory=Tls)
+    tls: TlsOptions = Field(default_factory=TlsOptions)
     """Where the server speaks TLS."""
     connection: Literal["new", "each", "reuse"] = "new"
     """new: a connection a station; each: a connection an attempt; reuse: a pool shared by the worker's stations."""
@@ -86,21 +88,21 @@ class Client(Frozen):
 
     @field_validator("tus")
     @classmethod
-    def _tus_is_chosen(cls, tus: Tus | None, known: ValidationInfo) -> Tus | None:
+    def _tus_is_chosen(cls, tus: TusOptions | None, known: ValidationInfo) -> TusOptions | None:
         if tus is not None and known.data.get("protocol", "tus") != "tus":
             message = f'goes with client.protocol = "tus", not with "{known.data["protocol"]}": leave it out'
             raise ValueError(message)
         return tus
 
 
-class AuditOptions(Frozen):
+class AuditOptions(FrozenModel):
     """How what the server holds is read in the end."""
 
     kill_server: bool = False
     """Kill the mock as by kill -9 after its drain, and read what it holds once it is back: see run-folder.md."""
 
 
-class Threshold(Frozen):
+class Threshold(FrozenModel):
     """A condition that the run must meet."""
 
     assertion: str = Field(alias="assert", serialization_alias="assert")
@@ -118,12 +120,12 @@ class Threshold(Frozen):
         return self
 
 
-class Scenario(Frozen):
+class Scenario(FrozenModel):
     """One load test: who uploads what, when, to which server, with which faults, and what must hold."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
     """What the run folder and the reports call it: small letters, digits, - and _."""
-    title: Annotated[str, Field(max_length=200), AfterValidator(_printable)] = ""
+    title: Annotated[str, Field(max_length=200), AfterValidator(_check_printable)] = ""
     """A line for people."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     """The same scenario and seed plan the same photos, digests and due times, byte for byte."""
@@ -133,28 +135,28 @@ class Scenario(Frozen):
     """Election seconds per test second: for labels only."""
     warm_up: Annotated[Duration, Field(ge=0)] = 0.0
     """Attempts due before this are kept in the rows and left out of the figures."""
-    stations: Stations = Field(default_factory=Stations)
+    stations: StationOptions = Field(default_factory=StationOptions)
     """Who uploads."""
-    photos: Photos = Field(default_factory=Photos)
+    photos: PhotoOptions = Field(default_factory=PhotoOptions)
     """What."""
     arrivals: Arrivals
     """When stations turn up."""
-    client: Client = Field(default_factory=Client)
+    client: ClientOptions = Field(default_factory=ClientOptions)
     """How a phone uploads, and what it does when that fails."""
     server: ServerProfile = Field(default_factory=ServerProfile)
     """The mock server's ordinary day; not used with --target."""
-    faults: Annotated[tuple[AnyFault, ...], BeforeValidator(_listed)] = ()
+    faults: Annotated[tuple[AnyFault, ...], BeforeValidator(_list_as_tuple)] = ()
     """The mock server's bad day."""
     audit: AuditOptions = Field(default_factory=AuditOptions)
     """How what is held is read in the end."""
     target: TargetApi | None = None
     """How an upload server that isn't the mock is spoken to; `--target` says where it is. None: the mock's own API."""
-    thresholds: Annotated[tuple[Threshold, ...], BeforeValidator(_listed)] = ()
+    thresholds: Annotated[tuple[Threshold, ...], BeforeValidator(_list_as_tuple)] = ()
     """What must hold, beside that nothing acknowledged is lost."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        check_distinct(self.faults)
+        check_distinct_names(self.faults)
         if self.warm_up >= self.deadline:
             message = f"warm_up ({self.warm_up:g}s) must be shorter than the deadline ({self.deadline:g}s)"
             raise ValueError(message)
@@ -181,11 +183,11 @@ class Scenario(Frozen):
         return {**self.server.model_dump(mode="json"), "seed": self.seed, "faults": faults}
 
     def resolved(self) -> dict[str, Any]:
-        """Every key with its value and unit, as run.json keeps it; `from_resolved` reads it back."""
+        """Every key with its value and unit, as run.json keeps it; `parse_resolved` reads it back."""
         left_out = {"target"} if self.target is None else {"server", "faults"}
         return self.model_dump(mode="json", by_alias=True, exclude=left_out)
 
 
-def from_resolved(content: dict[str, Any]) -> Scenario:
+def parse_resolved(content: dict[str, Any]) -> Scenario:
     """The scenario that `Scenario.resolved` wrote."""
     return Scenario.model_validate(content)

@@ -22,15 +22,16 @@ _HEADER = re.compile(
 _FIELD_NAME = r"(?:password|passwd|secret|token|pin|api_?key)"
 _PART = re.compile(rf"(?i)[\w.-]*{_FIELD_NAME}")
 _FIELD = re.compile(
-    rf"""["']?\b[\w-]*{_FIELD_NAME}["']?\s*[:=]\s*["']?((?:{templating.ANY}|[^"'&,}}\s])+)""", re.IGNORECASE
+    rf"""["']?\b[\w-]*{_FIELD_NAME}["']?\s*[:=]\s*["']?((?:{templating.PLACEHOLDER_PATTERN}|[^"'&,}}\s])+)""",
+    re.IGNORECASE,
 )
 _SCHEME = re.compile(r"(?i)^(?:basic|bearer|token|apikey|api-key|key|dpop|ssws|vapid) +")
 _SCHEME_WITH_NAMES = re.compile(r"(?i)^(?:digest|oauth|token|vapid|signature|sharedaccesssignature) +")
-_NAME = re.compile(rf"[\w.-]+=(?=\"?{templating.ANY})")
+_NAME = re.compile(rf"[\w.-]+=(?=\"?{templating.PLACEHOLDER_PATTERN})")
 _NOT_A_SEPARATOR = re.compile(r"""[^\s"',;:/.|&_{}()\[\]-]""")
 
 
-def in_header(name: str, value: str) -> bool:
+def header_has_secret(name: str, value: str) -> bool:
     """Whether a header that is called like a secret has one written out.
 
     Beside placeholders there may stand separators, the usual schemes, and the names of a cookie or of a scheme's parameters.
@@ -47,27 +48,27 @@ def in_header(name: str, value: str) -> bool:
     rest = _SCHEME.sub("", value)
     if name.lower() == "cookie" or _SCHEME_WITH_NAMES.match(value):
         rest = _NAME.sub("", _SCHEME_WITH_NAMES.sub("", value))
-    return _is_written_out(rest)
+    return _has_literal_text(rest)
 
 
-def in_fields(text: str) -> bool:
+def fields_have_secret(text: str) -> bool:
     """Whether a text, JSON or a form, has a field that is called like a secret with its value written out.
 
     >>> in_fields('{"who": "{station}", "pin": "{pin}"}'), in_fields("user=a&password=s3cret{pin}")
     (False, True)
     """
-    return any(_is_written_out(value) for value in _FIELD.findall(text))
+    return any(_has_literal_text(value) for value in _FIELD.findall(text))
 
 
-def in_part(name: str, value: str) -> bool:
+def part_has_secret(name: str, value: str) -> bool:
     """Whether a part of a multipart body is called like a secret and has it written out.
 
     >>> in_part("api_key", "${TARGET_KEY}"), in_part("api_key", "s3cret{page}")
     (False, True)
     """
-    return _PART.fullmatch(name) is not None and _is_written_out(value)
+    return _PART.fullmatch(name) is not None and _has_literal_text(value)
 
 
-def _is_written_out(text: str) -> bool:
+def _has_literal_text(text: str) -> bool:
     """Whether anything but separators stands beside the placeholders."""
-    return _NOT_A_SEPARATOR.search(templating.without(text)) is not None
+    return _NOT_A_SEPARATOR.search(templating.strip_placeholders(text)) is not None

@@ -13,107 +13,111 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, mode
 
 from harness.base.model import Outcome
 from harness.scenario import secrets, templating
-from mock_server.profile.units import Duration, Frozen
+from mock_server.profile.units import Duration, FrozenModel
 
-PAGE_WORDS = frozenset({"station", "form", "page", "sha256", "digest", "size", "attempt", "reading"})
+PAGE_PLACEHOLDERS = frozenset({"station", "form", "page", "sha256", "digest", "size", "attempt", "reading"})
 """What a request can tell of a page; `digest` is the SHA-256 in base64."""
-KEY_WORDS = frozenset({"station", "form", "page", "sha256"})
+KEY_PLACEHOLDERS = frozenset({"station", "form", "page", "sha256"})
 """What a page's own address is made of: what is known without the photo's plan."""
-LOGIN_WORDS = frozenset({"station", "pin"})
+LOGIN_PLACEHOLDERS = frozenset({"station", "pin"})
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect", "upgrade", "trailer", "te"})
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CLIENT_HEADERS = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "expect", "upgrade", "trailer", "te"}
+)
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]*")
 _PATH = re.compile(r"/[!-\[\]-~]*")
 
 
-def _listed(value: object) -> object:
+def _list_as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _path(words: frozenset[str]) -> AfterValidator:
+def _path_validator(words: frozenset[str]) -> AfterValidator:
     def check(text: str) -> str:
         if not _PATH.fullmatch(text) or "#" in text or text.startswith("//"):
             message = 'should be a path on the target such as "/photos/{station}/{form}/{page}"'
             raise ValueError(message)
-        if templating.variables(text):
+        if templating.variables_in(text):
             message = "can't hold ${…}: paths are written to logs everywhere; use a header"
             raise ValueError(message)
-        return templating.check(text, words)
+        return templating.check_placeholders(text, words)
 
     return AfterValidator(check)
 
 
-def _text(words: frozenset[str]) -> AfterValidator:
+def _text_validator(words: frozenset[str]) -> AfterValidator:
     def check(text: str) -> str:
-        return templating.check(text, words)
+        return templating.check_placeholders(text, words)
 
     return AfterValidator(check)
 
 
-def _headers(words: frozenset[str]) -> AfterValidator:
+def _headers_validator(words: frozenset[str]) -> AfterValidator:
     def check(headers: dict[str, str]) -> dict[str, str]:
         for name, value in headers.items():
-            if not _TOKEN.fullmatch(name) or name.lower() in _OURS:
+            if not _HEADER_NAME.fullmatch(name) or name.lower() in _CLIENT_HEADERS:
                 message = f"\"{name}\" can't be set: it is no header name, or the client's own"
                 raise ValueError(message)
             if not _PRINTABLE.fullmatch(value):
                 message = f"{name} has control characters"
                 raise ValueError(message)
-            if secrets.in_header(name, value):
+            if secrets.header_has_secret(name, value):
                 message = f"{name}: {secrets.ADVICE}"
                 raise ValueError(message)
-            templating.check(value, words)
+            templating.check_placeholders(value, words)
         return headers
 
     return AfterValidator(check)
 
 
-PagePath = Annotated[str, _path(PAGE_WORDS)]
-KeyPath = Annotated[str, _path(KEY_WORDS)]
-PageHeaders = Annotated[dict[str, str], _headers(PAGE_WORDS | {"token"})]
+PagePath = Annotated[str, _path_validator(PAGE_PLACEHOLDERS)]
+KeyPath = Annotated[str, _path_validator(KEY_PLACEHOLDERS)]
+PageHeaders = Annotated[dict[str, str], _headers_validator(PAGE_PLACEHOLDERS | {"token"})]
 Method = Literal["PUT", "POST", "PATCH"]
 
 
-class Part(Frozen):
+class MultipartPart(FrozenModel):
     """One part of a multipart body."""
 
     name: Annotated[str, Field(pattern=r"^[\w.\[\]-]{1,100}$")]
     """Of the form's field."""
-    value: Annotated[str, _text(PAGE_WORDS)] | None = None
+    value: Annotated[str, _text_validator(PAGE_PLACEHOLDERS)] | None = None
     """A text; the photo if left out."""
-    filename: Annotated[str, Field(pattern=r'^[^"\\/\x00-\x1f\x7f]{1,200}$'), _text(PAGE_WORDS)] | None = None
+    filename: (
+        Annotated[str, Field(pattern=r'^[^"\\/\x00-\x1f\x7f]{1,200}$'), _text_validator(PAGE_PLACEHOLDERS)] | None
+    ) = None
     """What the part says its file is called."""
     content_type: Annotated[str, Field(pattern=r"^[\x21-\x7e ]{1,100}$")] | None = None
     """image/jpeg for the photo if left out, nothing for a text."""
 
     @model_validator(mode="after")
     def _has_no_literal_secret(self) -> Self:
-        if self.value is not None and secrets.in_part(self.name, self.value):
+        if self.value is not None and secrets.part_has_secret(self.name, self.value):
             message = f"{self.name}: {secrets.ADVICE}"
             raise ValueError(message)
         return self
 
 
-class Login(Frozen):
+class LoginRequest(FrozenModel):
     """A request that gets a token; one a station, and again after a 401."""
 
     method: Method = "POST"
     """Of the login."""
-    path: Annotated[str, _path(LOGIN_WORDS)]
+    path: Annotated[str, _path_validator(LOGIN_PLACEHOLDERS)]
     """Where it goes, with {station} and {pin}."""
-    headers: Annotated[dict[str, str], _headers(LOGIN_WORDS)] = Field(
+    headers: Annotated[dict[str, str], _headers_validator(LOGIN_PLACEHOLDERS)] = Field(
         default_factory=lambda: {"Content-Type": "application/json"}
     )
     """What it carries, with ${TARGET_…} from the environment."""
-    body: Annotated[str, Field(max_length=10_000), _text(LOGIN_WORDS)] = ""
+    body: Annotated[str, Field(max_length=10_000), _text_validator(LOGIN_PLACEHOLDERS)] = ""
     """The same."""
     token: Annotated[str, Field(pattern=r"^(/[^/]+)+$|^header:[A-Za-z0-9-]+$")]
     """Where the token is in the answer: a JSON pointer such as "/access_token", or "header:X-Token"."""
 
     @model_validator(mode="after")
     def _has_no_literal_secret(self) -> Self:
-        if secrets.in_fields(self.body):  # told of the table, not of the body: a body would be repeated
+        if secrets.fields_have_secret(self.body):  # told of the table, not of the body: a body would be repeated
             message = secrets.ADVICE_ON_BODY
             raise ValueError(message)
         return self
@@ -123,10 +127,10 @@ Statuses = Annotated[
     tuple[str, ...], BeforeValidator(lambda value: tuple(map(str, value)) if isinstance(value, list) else value)
 ]
 _STATUS = re.compile(r"[2-5](?:\d\d|xx)")
-_MAY_BE = {"accepted": "2", "pending": "2"}
+_STATUS_CLASS = {"accepted": "2", "pending": "2"}
 
 
-class Meanings(Frozen):
+class StatusMeanings(FrozenModel):
     """Which status means what: numbers, or whole classes such as "4xx"; a number goes before its class."""
 
     accepted: Statuses = ("200", "201", "204")
@@ -149,7 +153,7 @@ class Meanings(Frozen):
                 if status in seen:
                     message = f"{status} means both {seen[status]} and {name}"
                     raise ValueError(message)
-                if not status.startswith(_MAY_BE.get(name, status[0])):
+                if not status.startswith(_STATUS_CLASS.get(name, status[0])):
                     message = f"{name}: {status} is no success: it can't acknowledge anything"
                     raise ValueError(message)
                 seen[status] = name
@@ -168,18 +172,18 @@ class Meanings(Frozen):
         return found
 
 
-class _Read(Frozen):
+class _StoreReading(FrozenModel):
     timeout: Annotated[Duration, Field(gt=0)] = 60.0
     """For reading all of it."""
 
 
-class StoredUrl(_Read):
+class StoredUrl(_StoreReading):
     """A path that lists what is stored."""
 
     kind: Literal["url"]
-    path: Annotated[str, _path(frozenset())]
+    path: Annotated[str, _path_validator(frozenset())]
     """On the target."""
-    headers: Annotated[dict[str, str], _headers(frozenset())] = Field(default_factory=dict)
+    headers: Annotated[dict[str, str], _headers_validator(frozenset())] = Field(default_factory=dict)
     """With ${TARGET_…} from the environment."""
     format: Literal["sha256sum", "digests", "json"] = "json"
     """What a line of it looks like."""
@@ -187,11 +191,11 @@ class StoredUrl(_Read):
     """For `sha256sum`: what a file's name looks like, from its last common folder on."""
 
 
-class StoredCommand(_Read):
+class StoredCommand(_StoreReading):
     """A command that lists what is stored; runs only with --allow-command."""
 
     kind: Literal["command"]
-    command: Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
+    command: Annotated[tuple[str, ...], BeforeValidator(_list_as_tuple), Field(min_length=1)]
     """Program and arguments; no shell reads them."""
     format: Literal["sha256sum", "digests", "json"] = "sha256sum"
     """What a line of its output looks like."""
@@ -199,17 +203,17 @@ class StoredCommand(_Read):
     """As with `url`."""
 
 
-class StoredFetch(_Read):
+class StoredFetch(_StoreReading):
     """Every planned page is fetched again, and its bytes are hashed."""
 
     kind: Literal["fetch"]
     path: KeyPath
     """Of one page: 200 is there, 404 and 410 are not."""
-    headers: Annotated[dict[str, str], _headers(KEY_WORDS)] = Field(default_factory=dict)
+    headers: Annotated[dict[str, str], _headers_validator(KEY_PLACEHOLDERS)] = Field(default_factory=dict)
     """With ${TARGET_…} from the environment."""
 
 
-class StoredNone(Frozen):
+class StoredNone(FrozenModel):
     """There is no way to read what is stored: safety is unknown."""
 
     kind: Literal["none"] = "none"
@@ -218,27 +222,27 @@ class StoredNone(Frozen):
 Stored = Annotated[StoredUrl | StoredCommand | StoredFetch | StoredNone, Discriminator("kind")]
 
 
-def _not_ours(name: str) -> str:
+def _check_not_reserved(name: str) -> str:
     if name.startswith(("worker", "server", "generator")):
         message = "is what our own scrapes are called: choose another"
         raise ValueError(message)
     return name
 
 
-class Metrics(Frozen):
+class MetricsEndpoint(FrozenModel):
     """A Prometheus endpoint of the target, at the target's own address."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$"), AfterValidator(_not_ours)]
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$"), AfterValidator(_check_not_reserved)]
     """What its scrapes are called: not server, generator or worker…, which are ours."""
     port: Annotated[int, Field(ge=1, le=65_535)]
     """Where it listens."""
-    path: Annotated[str, _path(frozenset())] = "/metrics"
+    path: Annotated[str, _path_validator(frozenset())] = "/metrics"
     """Scraped once a second."""
     tls: bool = False
     """Whether that port speaks TLS; its certificate is held against the target's name."""
 
 
-class TargetApi(Frozen):
+class TargetApi(FrozenModel):
     """How a server of the user's takes uploads."""
 
     method: Method = "PUT"
@@ -249,17 +253,17 @@ class TargetApi(Frozen):
     """raw: the photo is the body. multipart: the parts are."""
     headers: PageHeaders = Field(default_factory=dict)
     """What each upload carries; no others are sent but Host, Content-Length and Content-Type."""
-    parts: Annotated[tuple[Part, ...], BeforeValidator(_listed)] = ()
+    parts: Annotated[tuple[MultipartPart, ...], BeforeValidator(_list_as_tuple)] = ()
     """Of a multipart body: exactly one without a value, the photo."""
-    login: Login | None = None
+    login: LoginRequest | None = None
     """How a station's token is got, if one is needed."""
-    statuses: Meanings = Field(default_factory=Meanings)
+    statuses: StatusMeanings = Field(default_factory=StatusMeanings)
     """Which status means what."""
     stored: Stored = Field(default_factory=StoredNone)
     """How what the server holds is read in the end."""
     accept_unknown_safety: bool = False
     """Whether a run may pass although nobody knows what the server holds."""
-    metrics: Annotated[tuple[Metrics, ...], BeforeValidator(_listed)] = ()
+    metrics: Annotated[tuple[MetricsEndpoint, ...], BeforeValidator(_list_as_tuple)] = ()
     """What is scraped beside our own metrics."""
 
     @model_validator(mode="after")
@@ -271,7 +275,7 @@ class TargetApi(Frozen):
         if self.body == "raw" and self.parts:
             message = 'parts belong to body = "multipart"'
             raise ValueError(message)
-        if self.login is None and any("token" in templating.words(value) for value in self.headers.values()):
+        if self.login is None and any("token" in templating.placeholders_in(value) for value in self.headers.values()):
             message = "{token} in a header needs [target.login], which gets one"
             raise ValueError(message)
         if len({endpoint.name for endpoint in self.metrics}) < len(self.metrics):
@@ -282,7 +286,7 @@ class TargetApi(Frozen):
     @property
     def takes_tus(self) -> bool:
         """Whether there is nothing in it that the tus protocol says itself: uploads are created at the one path."""
-        return not templating.words(self.path) and self.body == "raw" and self.method in {"PUT", "POST"}
+        return not templating.placeholders_in(self.path) and self.body == "raw" and self.method in {"PUT", "POST"}
 
     def texts(self) -> Iterator[str]:
         """Every text that may ask for the environment."""
@@ -297,4 +301,4 @@ class TargetApi(Frozen):
 
     def variables(self) -> set[str]:
         """Names of the environment's variables that are asked for."""
-        return {name for text in self.texts() for name in templating.variables(text)}
+        return {name for text in self.texts() for name in templating.variables_in(text)}

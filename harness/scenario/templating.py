@@ -13,14 +13,14 @@ from harness.base.errors import UsageError
 
 ENVIRONMENT_PREFIX = "TARGET_"
 """Only such variables can be asked for: a scenario from a stranger can't send AWS_SECRET_ACCESS_KEY anywhere."""
-ANY = r"(?:\$\{[^{}]*\}|\{\w+\})"
+PLACEHOLDER_PATTERN = r"(?:\$\{[^{}]*\}|\{\w+\})"
 """What a placeholder looks like, for patterns around one."""
 _PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}|\{(\w+)\}")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def check(text: str, allowed: Collection[str]) -> str:
+def check_placeholders(text: str, allowed: Collection[str]) -> str:
     """The text itself, if all its placeholders can be filled in: words among `allowed`, and ${TARGET_…}.
 
     Raises ValueError with what is allowed.
@@ -36,12 +36,12 @@ def check(text: str, allowed: Collection[str]) -> str:
     return text
 
 
-def words(text: str) -> set[str]:
+def placeholders_in(text: str) -> set[str]:
     """The words in braces."""
     return {word for _, word in _PLACEHOLDER.findall(text) if word}
 
 
-def variables(text: str) -> set[str]:
+def variables_in(text: str) -> set[str]:
     """Names of the environment's variables that a text asks for."""
     return {variable for variable, word in _PLACEHOLDER.findall(text) if not word}
 
@@ -51,7 +51,7 @@ def is_literal(text: str) -> bool:
     return _PLACEHOLDER.search(text) is None
 
 
-def without(text: str) -> str:
+def strip_placeholders(text: str) -> str:
     """What stands in it as it is, beside its placeholders.
 
     >>> without("Bearer ${TARGET_A}-{page}")
@@ -77,7 +77,7 @@ class Template:
             plain += text[position : match.start()]
             position = match.end()
             if match[2] is None:
-                plain += _value(match[1], environment or {})
+                plain += _environment_value(match[1], environment or {})
             else:
                 pieces.append((plain, match[2]))
                 plain = ""
@@ -98,7 +98,7 @@ class Template:
         return self.format % tuple([values[word] for word in self.order])
 
 
-def _value(variable: str, environment: Mapping[str, str]) -> str:
+def _environment_value(variable: str, environment: Mapping[str, str]) -> str:
     value = environment.get(variable)
     if not value:
         message = f"the environment variable {variable}, which [target] asks for, is not set"
@@ -109,7 +109,7 @@ def _value(variable: str, environment: Mapping[str, str]) -> str:
     return value
 
 
-def pattern(text: str) -> re.Pattern[str]:
+def match_pattern(text: str) -> re.Pattern[str]:
     """What finds a template's words in a text that was made with it: one named group a word (its first place counts).
 
     >>> pattern("{station}-{form}-{page}.jpg").fullmatch("3509191001001-ppwp-2.jpg").groupdict()
@@ -119,10 +119,10 @@ def pattern(text: str) -> re.Pattern[str]:
     for match in _PLACEHOLDER.finditer(text):
         shape += re.escape(text[position : match.start()])
         word = match[2]
-        shape += f"(?P={word})" if word in seen else f"(?P<{word}>{_SHAPES[word]})"
+        shape += f"(?P={word})" if word in seen else f"(?P<{word}>{_VALUE_PATTERNS[word]})"
         seen.add(word)
         position = match.end()
     return re.compile(shape + re.escape(text[position:]))
 
 
-_SHAPES = {"station": "[0-9]{13}", "form": "[a-z]{4,6}", "page": "[0-9]{1,2}", "sha256": "[0-9a-f]{64}"}
+_VALUE_PATTERNS = {"station": "[0-9]{13}", "form": "[a-z]{4,6}", "page": "[0-9]{1,2}", "sha256": "[0-9a-f]{64}"}

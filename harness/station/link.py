@@ -6,13 +6,13 @@ import random
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from harness.scenario.link import LinkChoice, Outages, link_of
+from harness.scenario.link import LinkChoice, Outages, resolve_link
 
-_DIGITS = 52
+_QUANTILE_BITS = 52
 _NEVER = float("inf")
 
 
-class Line:
+class LinkModel:
     """One station's way to the server: a rate, a round trip, and outages in which nothing moves.
 
     All answers are absolute moments, counted from the moment that the caller names. Who sends step after step names the
@@ -59,30 +59,30 @@ class Line:
             number += 1
 
 
-def line_of(choice: LinkChoice, seed: int, station: str) -> Line | None:
+def draw_link_model(choice: LinkChoice, seed: int, station: str) -> LinkModel | None:
     """A station's own line; None if nothing limits. The same seed and station code draw the same line.
 
     Every station draws the same numbers of luck whatever the table says, so that stations keep their rank when it changes.
     """
-    link = link_of(choice)
+    link = resolve_link(choice)
     if link is None:
         return None
     rng = random.Random(f"{seed}/link/{station}")
-    poor, upload, rtt = _luck(rng), _luck(rng), _luck(rng)
+    poor, upload, rtt = _draw_quantile(rng), _draw_quantile(rng), _draw_quantile(rng)
     quality = link.poor if link.poor is not None and poor < link.poor_share else link
-    outages = None if quality.outages is None else outages_of(quality.outages, rng)
-    return Line(float(quality.upload.quantile(upload)), float(quality.rtt.quantile(rtt)), outages)
+    outages = None if quality.outages is None else generate_outages(quality.outages, rng)
+    return LinkModel(float(quality.upload.quantile(upload)), float(quality.rtt.quantile(rtt)), outages)
 
 
-def outages_of(outages: Outages, rng: random.Random) -> Iterator[tuple[float, float]]:
+def generate_outages(outages: Outages, rng: random.Random) -> Iterator[tuple[float, float]]:
     """(begin, end) of one outage after another, seconds since T0, without end."""
     end = 0.0
     while True:
-        begin = end + float(outages.every.quantile(_luck(rng)))
-        end = begin + float(outages.lasting.quantile(_luck(rng)))
+        begin = end + float(outages.every.quantile(_draw_quantile(rng)))
+        end = begin + float(outages.lasting.quantile(_draw_quantile(rng)))
         yield begin, end
 
 
-def _luck(rng: random.Random) -> float:
+def _draw_quantile(rng: random.Random) -> float:
     """A uniform number strictly between 0 and 1, as a quantile wants it."""
-    return (rng.getrandbits(_DIGITS) + 0.5) / 2.0**_DIGITS
+    return (rng.getrandbits(_QUANTILE_BITS) + 0.5) / 2.0**_QUANTILE_BITS

@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 from harness.base.address import Origin
 from harness.base.errors import UsageError
-from harness.target.tls import context_of
+from harness.target.tls import make_tls_context
 
-PATIENCE_S = 5.0
+CONNECT_TIMEOUT_S = 5.0
 """For a target to take one connection before a run, the TLS handshake included."""
 
 
-def connected(
+def open_connection(
     origin: Origin,
     address: str,
     context: ssl.SSLContext | None,
@@ -32,7 +32,7 @@ def connected(
         return plain
     try:
         plain.settimeout(max(0.01, until_s - clock()))  # for the handshake as a whole
-        secured = (context or context_of(None)).wrap_socket(plain, server_hostname=origin.host)
+        secured = (context or make_tls_context(None)).wrap_socket(plain, server_hostname=origin.host)
     except (OSError, ValueError):
         plain.close()
         raise
@@ -40,14 +40,16 @@ def connected(
     return secured
 
 
-def check_listens(origin: Origin, address: str, context: ssl.SSLContext | None, timeout_s: float = PATIENCE_S) -> None:
+def check_reachable(
+    origin: Origin, address: str, context: ssl.SSLContext | None, timeout_s: float = CONNECT_TIMEOUT_S
+) -> None:
     """Raise UsageError where nobody takes a connection there: a whole evening of refused attempts would prove nothing.
 
     One connection is made, with the TLS handshake of an https target, and closed again; nothing is asked.
     """
     where = str(origin) if origin.host == address else f"{origin} ({address})"
     try:
-        connected(origin, address, context, timeout_s).close()
+        open_connection(origin, address, context, timeout_s).close()
     except ConnectionRefusedError:
         message = f"nobody listens at {where}: start the server, or check the address"
     except ssl.SSLCertVerificationError as error:

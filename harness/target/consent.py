@@ -20,17 +20,17 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from harness.base.address import Origin
 from harness.base.errors import UsageError
 
-PATH = "/.well-known/load-test-consent"
-LARGEST_BYTES = 4_096
-EVERY_S = 0.5
+CONSENT_PATH = "/.well-known/load-test-consent"
+MAX_CONSENT_BYTES = 4_096
+POLL_INTERVAL_S = 0.5
 """A read begins so long after the one before has ended."""
 READ_TIMEOUT_S = 1.0
 """For the whole document, from connecting on."""
-LONGEST_UNREAD_S = 1.75
+MAX_UNREAD_S = 1.75
 """A consent that nobody could read for so long is none any more: with what stopping takes, that keeps within 2 s."""
-LONGEST_AHEAD_S = 31 * 86_400.0
+MAX_AHEAD_S = 31 * 86_400.0
 """A consent that ends later is refused: one that was forgotten must not stand for ever."""
-WINDOW_S = 1.0
+RATE_WINDOW_S = 1.0
 
 
 class ConsentError(UsageError):
@@ -50,41 +50,39 @@ class Consent(BaseModel):
     """Requests of any kind in any second, over all workers. A number: `true` and "10" are none, and nobody's rate."""
 
 
-def token_of(secret: bytes, origin: Origin) -> str:
+def derive_token(secret: bytes, origin: Origin) -> str:
     """The token for a target: the same for this machine and this origin, and no other can be worked out from it."""
     digest = hmac.new(secret, f"load-test-consent/1\n{origin}".encode(), hashlib.sha256)
     return f"ltc1-{digest.hexdigest()[:40]}"
 
 
-def parse(body: bytes, token: str, now: datetime) -> Consent:
+def parse_consent(body: bytes, token: str, now: datetime) -> Consent:
     """The consent in a document's body, if it is one, names our token and holds now.
 
     Raises ConsentError with what is wrong.
     """
-    if len(body) > LARGEST_BYTES:
-        message = f"{PATH} is larger than {LARGEST_BYTES:,} bytes"
+    if len(body) > MAX_CONSENT_BYTES:
+        message = f"{CONSENT_PATH} is larger than {MAX_CONSENT_BYTES:,} bytes"
         raise ConsentError(message)
     try:
         consent = Consent.model_validate(json.loads(body))
     except ValidationError as error:
         detail = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in detail["loc"]) or "the document"
-        message = f"{PATH}: {key}: {detail['msg']}"
+        message = f"{CONSENT_PATH}: {key}: {detail['msg']}"
         raise ConsentError(message) from None
     except (ValueError, RecursionError):
-        message = f"{PATH} is no JSON"
+        message = f"{CONSENT_PATH} is no JSON"
         raise ConsentError(message) from None
     if not hmac.compare_digest(consent.token.encode(), token.encode()):
-        message = f"{PATH} names another token than this machine's"
+        message = f"{CONSENT_PATH} names another token than this machine's"
         raise ConsentError(message)
     left_s = (consent.until - now).total_seconds()
     if left_s <= 0:
         message = f"the consent ended at {consent.until:%Y-%m-%d %H:%M:%S %Z}"
         raise ConsentError(message)
-    if left_s > LONGEST_AHEAD_S:
-        message = (
-            f"the consent ends more than {LONGEST_AHEAD_S / 86_400:.0f} days ahead: it must be renewed now and then"
-        )
+    if left_s > MAX_AHEAD_S:
+        message = f"the consent ends more than {MAX_AHEAD_S / 86_400:.0f} days ahead: it must be renewed now and then"
         raise ConsentError(message)
     return consent
 
@@ -99,12 +97,12 @@ def check_covers(consent: Consent, now: datetime, longest_s: float, peak_per_s: 
     if peak_per_s > rate:
         message = f"the plan has {peak_per_s:,.0f} requests in its busiest second, and the target consents to {rate:g} a second"
         raise ConsentError(message)
-    if share_of(rate, workers) < 1:
+    if rate_per_worker(rate, workers) < 1:
         message = f"{rate:g} requests a second can't be shared by {workers} workers: use fewer"
         raise ConsentError(message)
 
 
-def share_of(rate_per_s: float, workers: int) -> int:
+def rate_per_worker(rate_per_s: float, workers: int) -> int:
     """How many requests each of the workers may send in any second: together never more than the rate.
 
     >>> share_of(10, 3)
@@ -113,7 +111,7 @@ def share_of(rate_per_s: float, workers: int) -> int:
     return math.floor(rate_per_s / workers)
 
 
-class Watch:
+class ConsentMonitor:
     """Knows whether the consent still stands. Give it every reading; ask it before every request.
 
     All times are seconds on one monotonic clock, the caller's.
@@ -142,13 +140,13 @@ class Watch:
 
     def halted(self, now_s: float) -> str:
         """Why the run must stop now; "" while it may go on."""
-        if not self._ended and now_s - self._good_s > LONGEST_UNREAD_S:
-            self._ended = f"{PATH} could not be read for {LONGEST_UNREAD_S:g} s: {self._unread or 'no answer'}"
+        if not self._ended and now_s - self._good_s > MAX_UNREAD_S:
+            self._ended = f"{CONSENT_PATH} could not be read for {MAX_UNREAD_S:g} s: {self._unread or 'no answer'}"
         return self._ended
 
 
 @dataclass(slots=True)
-class Limit:
+class RateLimiter:
     """Lets through so many requests in any second, in the order of asking; the rest wait.
 
     A sliding window over the moments at which requests were let through: a burst costs nothing until the second is full, and
@@ -165,7 +163,7 @@ class Limit:
 
     def free_s(self) -> float:
         """From when on there is room for a request; -inf if there always was."""
-        return self._let[0] + WINDOW_S if len(self._let) == self.most else -math.inf
+        return self._let[0] + RATE_WINDOW_S if len(self._let) == self.most else -math.inf
 
     def take(self, now_s: float) -> float:
         """Take the next place; the moment at which it may be used, at or after now."""

@@ -15,16 +15,16 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.base.address import Origin, redirect_of
+from harness.base.address import Origin, cross_origin_redirect
 from harness.base.errors import UsageError
 from harness.target import consent
-from harness.target.connect import connected
+from harness.target.connect import open_connection
 
 _SECRET_BYTES = 32
-_LARGEST_ANSWER_BYTES = consent.LARGEST_BYTES + 8_192
+_MAX_RESPONSE_BYTES = consent.MAX_CONSENT_BYTES + 8_192
 
 
-class UnreadableError(Exception):
+class ConsentUnreadableError(Exception):
     """No whole answer came in time: it may be a moment's trouble."""
 
 
@@ -35,7 +35,7 @@ def state_folder(environment: Mapping[str, str]) -> Path:
     return root / "upload-harness"
 
 
-def machine_secret(folder: Path) -> bytes:
+def load_machine_secret(folder: Path) -> bytes:
     """The secret that all tokens of this user on this machine come from; made (mode 0600) where there is none.
 
     Raises UsageError where others can read it, or it is none.
@@ -73,17 +73,17 @@ def read_consent(
     Raises ConsentError where the answer is none, UnreadableError where there was no whole answer within a second.
     """
     status, headers, body = _get(origin, address, context, clock() + consent.READ_TIMEOUT_S, clock)
-    elsewhere = redirect_of(origin, status, headers.get("location", ""))
+    elsewhere = cross_origin_redirect(origin, status, headers.get("location", ""))
     if elsewhere:
         message = f"the target redirects elsewhere: {elsewhere[:200]!r}"
         raise consent.ConsentError(message)
     if status == 429 or status >= 500:
-        message = f"GET {consent.PATH}: HTTP status {status}"
-        raise UnreadableError(message)
+        message = f"GET {consent.CONSENT_PATH}: HTTP status {status}"
+        raise ConsentUnreadableError(message)
     if status != 200:
-        message = f"GET {consent.PATH}: HTTP status {status}"
+        message = f"GET {consent.CONSENT_PATH}: HTTP status {status}"
         raise consent.ConsentError(message)
-    return consent.parse(body, token, datetime.now(UTC))
+    return consent.parse_consent(body, token, datetime.now(UTC))
 
 
 def _get(
@@ -91,59 +91,59 @@ def _get(
 ) -> tuple[int, dict[str, str], bytes]:
     """Status, headers (names in lower case) and body."""
     request = (
-        f"GET {consent.PATH} HTTP/1.0\r\nHost: {origin.host_header}\r\nAccept: application/json\r\n"
+        f"GET {consent.CONSENT_PATH} HTTP/1.0\r\nHost: {origin.host_header}\r\nAccept: application/json\r\n"
         "User-Agent: upload-harness\r\nConnection: close\r\n\r\n"
     )
     try:
-        with connected(origin, address, context, max(0.01, until_s - clock()), clock) as connection:
+        with open_connection(origin, address, context, max(0.01, until_s - clock()), clock) as connection:
             connection.sendall(request.encode())
-            data = _until_closed(connection, until_s, clock)
+            data = _receive_response(connection, until_s, clock)
     except (OSError, ValueError) as error:
-        message = f"GET {consent.PATH}: {type(error).__name__}: {error}"
-        raise UnreadableError(message) from None
-    return _parsed(data)
+        message = f"GET {consent.CONSENT_PATH}: {type(error).__name__}: {error}"
+        raise ConsentUnreadableError(message) from None
+    return _parse_response(data)
 
 
-def _until_closed(connection: socket.socket, until_s: float, clock: Callable[[], float]) -> bytes:
+def _receive_response(connection: socket.socket, until_s: float, clock: Callable[[], float]) -> bytes:
     """Everything that comes, at most a document's worth, until the whole time is up or the message is whole."""
     data = b""
-    while len(data) <= _LARGEST_ANSWER_BYTES:
+    while len(data) <= _MAX_RESPONSE_BYTES:
         left_s = until_s - clock()
         if left_s <= 0:
             message = "not whole in time"
             raise TimeoutError(message)
         connection.settimeout(left_s)
         piece = connection.recv(4_096)
-        if not piece or _is_whole(data + piece):
+        if not piece or _is_complete(data + piece):
             return data + piece
         data += piece
     return data
 
 
-def _is_whole(data: bytes) -> bool:
+def _is_complete(data: bytes) -> bool:
     """Whether a server that keeps the connection open has said all that it announced."""
     head, end, body = data.partition(b"\r\n\r\n")
-    length = _headers(head).get("content-length", "") if end else ""
+    length = _parse_headers(head).get("content-length", "") if end else ""
     return length.isdigit() and len(length) < 8 and len(body) >= int(length)
 
 
-def _parsed(data: bytes) -> tuple[int, dict[str, str], bytes]:
+def _parse_response(data: bytes) -> tuple[int, dict[str, str], bytes]:
     head, end, body = data.partition(b"\r\n\r\n")
     words = head.split(b"\r\n", 1)[0].split()
     if not end or len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():
-        message = f"GET {consent.PATH}: the answer is no HTTP"
-        raise UnreadableError(message)
-    headers = _headers(head)
+        message = f"GET {consent.CONSENT_PATH}: the answer is no HTTP"
+        raise ConsentUnreadableError(message)
+    headers = _parse_headers(head)
     if "transfer-encoding" in headers:
-        message = f"GET {consent.PATH}: the answer is chunked, although HTTP/1.0 asked for it"
-        raise UnreadableError(message)
+        message = f"GET {consent.CONSENT_PATH}: the answer is chunked, although HTTP/1.0 asked for it"
+        raise ConsentUnreadableError(message)
     length = headers.get("content-length", "")
-    if length.isdigit() and len(body) < min(int(length[:8]), consent.LARGEST_BYTES + 1):
-        message = f"GET {consent.PATH}: the answer broke off"
-        raise UnreadableError(message)
+    if length.isdigit() and len(body) < min(int(length[:8]), consent.MAX_CONSENT_BYTES + 1):
+        message = f"GET {consent.CONSENT_PATH}: the answer broke off"
+        raise ConsentUnreadableError(message)
     return int(words[1][:4]), headers, body
 
 
-def _headers(head: bytes) -> dict[str, str]:
+def _parse_headers(head: bytes) -> dict[str, str]:
     pairs = (line.partition(":") for line in head.decode("latin-1").split("\r\n")[1:])
     return {name.strip().lower(): value.strip() for name, _, value in pairs}

@@ -11,23 +11,29 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from harness.base.address import Origin, is_loopback, origin_of, pinned
+from harness.base.address import Origin, is_loopback, parse_origin, resolve_address
 from harness.base.errors import UsageError
 from harness.plan import Plan
-from harness.plan.peak_load import forecast
+from harness.plan.peak_load import forecast_load
 from harness.scenario.scenario import Scenario
 from harness.scenario.target import StoredCommand, StoredFetch, StoredNone, StoredUrl, TargetApi
 from harness.target import consent
-from harness.target.consent_reader import UnreadableError, machine_secret, read_consent, state_folder
-from harness.target.stored_pages import Door, UnreadStockError, fetched, listed, told
-from harness.target.tls import Secure, context_of
+from harness.target.consent_reader import ConsentUnreadableError, load_machine_secret, read_consent, state_folder
+from harness.target.stored_pages import (
+    StoreClient,
+    StoreUnreadableError,
+    fetch_planned_pages,
+    read_listing,
+    run_listing_command,
+)
+from harness.target.tls import TlsPeer, make_tls_context
 
-_AROUND_THE_DEADLINE_S = 30.0
+_RUN_OVERHEAD_S = 30.0
 """Starting, winding down and reading what is stored."""
 
 
 @dataclass(frozen=True)
-class Foreign:
+class ExternalTarget:
     """A target that has been looked at: it may be loaded."""
 
     origin: Origin
@@ -51,9 +57,9 @@ class Foreign:
         }
 
     @property
-    def secure(self) -> Secure | None:
+    def secure(self) -> TlsPeer | None:
         """How https is spoken with its metrics."""
-        return None if self.context is None else Secure(self.context, self.origin.host)
+        return None if self.context is None else TlsPeer(self.context, self.origin.host)
 
     @property
     def tells(self) -> bool:
@@ -75,25 +81,25 @@ class Foreign:
         """What it holds. Raises UnreadStockError with the reason where nobody can tell."""
         if halted():
             message = f"the target must not be asked any more: {halted()}"
-            raise UnreadStockError(message)
+            raise StoreUnreadableError(message)
         source = StoredNone() if self.api is None else self.api.stored
-        door = Door(self.origin, self.address, self.environment, self._leave(halted), self.context)
+        door = StoreClient(self.origin, self.address, self.environment, self._leave(halted), self.context)
         match source:
             case StoredUrl():
-                return listed(source, door, plan)
+                return read_listing(source, door, plan)
             case StoredCommand():
-                return told(source, self.environment, plan)
+                return run_listing_command(source, self.environment, plan)
             case StoredFetch():
-                return fetched(source, door, plan)
+                return fetch_planned_pages(source, door, plan)
             case StoredNone():
                 message = "nothing says how to read it"
-                raise UnreadStockError(message)
+                raise StoreUnreadableError(message)
 
     def _leave(self, halted: Callable[[], str]) -> Callable[[], None]:
         """Waits for the consented rate before a request; says no once the consent has ended."""
         if self.consent is None:
             return lambda: None
-        limit, lock = consent.Limit(consent.share_of(self.consent.max_requests_per_s, 1)), threading.Lock()
+        limit, lock = consent.RateLimiter(consent.rate_per_worker(self.consent.max_requests_per_s, 1)), threading.Lock()
 
         def leave() -> None:
             with lock:
@@ -101,44 +107,44 @@ class Foreign:
             time.sleep(max(0.0, moment - time.monotonic()))
             if halted():
                 message = f"the target must not be asked any more: {halted()}"
-                raise UnreadStockError(message)
+                raise StoreUnreadableError(message)
 
         return leave
 
 
-def examine(
+def admit_target(
     url: str, scenario: Scenario, plan: Plan, workers: int, environment: Mapping[str, str], *, allow_command: bool
-) -> Foreign:
+) -> ExternalTarget:
     """The target, if it may be loaded by this scenario. Nothing but its consent is asked for.
 
     Raises UsageError: no such address, no consent or less than the plan needs, a variable that isn't set, a command that
     nobody allowed.
     """
-    origin = origin_of(url)
+    origin = parse_origin(url)
     if origin is None or url.rstrip("/") not in _spellings(url, origin):
         message = f'--target "{url}" should be an address such as http://127.0.0.1:8080'
         raise UsageError(message)
     _check_api(scenario.target, environment, allow_command=allow_command)
-    address, context = pinned(origin), _context(origin, scenario)
+    address, context = resolve_address(origin), _make_context(origin, scenario)
     if is_loopback(address):
-        return Foreign(origin, address, scenario.target, environment, context=context)
-    token = consent.token_of(machine_secret(state_folder(environment)), origin)
+        return ExternalTarget(origin, address, scenario.target, environment, context=context)
+    token = consent.derive_token(load_machine_secret(state_folder(environment)), origin)
     try:
         found = read_consent(origin, address, token, context)
-        longest_s = scenario.deadline + scenario.client.timeout + _AROUND_THE_DEADLINE_S
+        longest_s = scenario.deadline + scenario.client.timeout + _RUN_OVERHEAD_S
         consent.check_covers(found, datetime.now(UTC), longest_s, peak_requests_per_s(scenario, plan), workers)
-    except (consent.ConsentError, UnreadableError) as error:
-        raise UsageError(_how_to_consent(origin, address, token, str(error))) from None
-    return Foreign(origin, address, scenario.target, environment, token, found, context)
+    except (consent.ConsentError, ConsentUnreadableError) as error:
+        raise UsageError(_consent_instructions(origin, address, token, str(error))) from None
+    return ExternalTarget(origin, address, scenario.target, environment, token, found, context)
 
 
-def _context(origin: Origin, scenario: Scenario) -> ssl.SSLContext | None:
+def _make_context(origin: Origin, scenario: Scenario) -> ssl.SSLContext | None:
     """Whom uploads trust, for everything else that is asked there; None where nothing speaks TLS."""
     api = scenario.target
     if origin.scheme == "http" and not (api and any(endpoint.tls for endpoint in api.metrics)):
         return None
     named = scenario.client.tls.authority
-    return context_of(None if named is None else Path(named).read_text("utf-8"))
+    return make_tls_context(None if named is None else Path(named).read_text("utf-8"))
 
 
 def peak_requests_per_s(scenario: Scenario, plan: Plan) -> float:
@@ -149,7 +155,7 @@ def peak_requests_per_s(scenario: Scenario, plan: Plan) -> float:
         largest = max(body.size_bytes for body in plan.bank)
         chunk = scenario.client.tus.chunk_size if scenario.client.tus is not None else None
         each = 1 + (1 if chunk is None else -(-largest // chunk))
-    return forecast(plan, scenario.deadline).peak_uploads_per_s * (pages * each + logs_in) / pages
+    return forecast_load(plan, scenario.deadline).peak_uploads_per_s * (pages * each + logs_in) / pages
 
 
 def _spellings(url: str, origin: Origin) -> set[str]:
@@ -173,33 +179,33 @@ def _check_api(api: TargetApi | None, environment: Mapping[str, str], *, allow_c
         raise UsageError(message)
 
 
-def _how_to_consent(origin: Origin, address: str, token: str, why: str) -> str:
+def _consent_instructions(origin: Origin, address: str, token: str, why: str) -> str:
     end = datetime.fromtimestamp(time.time() + 7_200, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return (
         f"--target {origin} ({address}) is not this machine, and it has not consented to this: {why}\n"
-        f"Whoever runs it can consent by answering GET {consent.PATH} there with\n"
+        f"Whoever runs it can consent by answering GET {consent.CONSENT_PATH} there with\n"
         f'  {{"token": "{token}", "contact": "you@example.org", "until": "{end}", "max_requests_per_s": 100}}\n'
         "No option switches this off; see docs/how-to/consent.md."
     )
 
 
-class ConsentThread:
+class ConsentPoller:
     """Reads the consent again and again within its `with` block, beside the workers, which do so themselves.
 
     Does nothing where none is needed.
     """
 
-    def __init__(self, foreign: Foreign | None) -> None:
+    def __init__(self, foreign: ExternalTarget | None) -> None:
         """Nothing is read before the block."""
         self._foreign = foreign
         self._stopped = threading.Event()
-        self._watch: consent.Watch | None = None
+        self._watch: consent.ConsentMonitor | None = None
         self.listener: Callable[[str], None] = lambda _: None
         """Called once, from a thread, with the reason why the consent has ended."""
 
     def __enter__(self) -> Self:
         if self._foreign is not None and self._foreign.consent is not None:
-            self._watch = consent.Watch(self._foreign.consent, time.monotonic())
+            self._watch = consent.ConsentMonitor(self._foreign.consent, time.monotonic())
             for work in (self._read, self._look):
                 threading.Thread(target=work, daemon=True, name="consent").start()
         return self
@@ -219,12 +225,15 @@ class ConsentThread:
     def _read(self) -> None:
         foreign, watch = self._foreign, self._watch
         while (
-            foreign is not None and watch is not None and not self._stopped.wait(consent.EVERY_S) and not self.halted()
+            foreign is not None
+            and watch is not None
+            and not self._stopped.wait(consent.POLL_INTERVAL_S)
+            and not self.halted()
         ):
             began_s = time.monotonic()
             try:
                 watch.read(read_consent(foreign.origin, foreign.address, foreign.token, foreign.context), began_s)
-            except UnreadableError as error:
+            except ConsentUnreadableError as error:
                 watch.unreadable(str(error))
             except consent.ConsentError as error:
                 watch.withdraw(str(error))

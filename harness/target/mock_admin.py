@@ -32,7 +32,7 @@ def _as_admin_error(what: str) -> Iterator[None]:
         raise AdminError(message) from error
 
 
-class ServerAdmin:
+class MockAdmin:
     """The mock's admin port on loopback."""
 
     def __init__(self, port: int, token: str) -> None:
@@ -58,7 +58,7 @@ class ServerAdmin:
         with self._request("GET", "/stored", STORED_TIMEOUT_S) as answer, _as_admin_error("GET /stored"):
             announced = missing = int(answer.headers.get("Stored-Rows", "no number of rows"))
             for line in answer:
-                yield _checked(json.loads(line))
+                yield _check_stored_row(json.loads(line))
                 missing -= 1
             if missing:
                 message = f"{announced - missing:,} of {announced:,} rows came"
@@ -79,7 +79,7 @@ class ServerAdmin:
                 yield answer
 
 
-def _checked(row: Any) -> dict[str, Any]:
+def _check_stored_row(row: Any) -> dict[str, Any]:
     """A row that is one. Raises ValueError for any other content."""
     if isinstance(row, dict) and row.keys() >= _COLUMNS.keys():
         fits = all(isinstance(row[name], kind) and not isinstance(row[name], bool) for name, kind in _COLUMNS.items())

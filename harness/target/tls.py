@@ -6,14 +6,14 @@ import ssl
 from typing import NamedTuple
 
 
-class Secure(NamedTuple):
+class TlsPeer(NamedTuple):
     """How https is spoken with an address: whom to trust, and the name that the certificate must be made out to."""
 
     context: ssl.SSLContext
     server_name: str
 
 
-def context_of(authority: str | None) -> ssl.SSLContext:
+def make_tls_context(authority: str | None) -> ssl.SSLContext:
     """A client's context that trusts one authority (PEM text), or the system's if None. Certificates are always verified.
 
     Raises ssl.SSLError (an OSError) where the text holds no certificate.

@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from mock_server.faults.base import Exchange, Fault
-from mock_server.profile.units import Duration, Frozen
+from mock_server.faults.base import Fault, RequestActions
+from mock_server.profile.units import Duration, FrozenModel
 
 Status = Annotated[int, Field(ge=400, le=599)]
 
 
-class WeightedStatus(Frozen):
+class WeightedStatus(FrozenModel):
     """One status of a list, drawn in proportion to its weight."""
 
     status: Status
@@ -21,18 +21,20 @@ class WeightedStatus(Frozen):
     """How often, relative to the others."""
 
 
-def _one_is_a_list(value: object) -> object:
+def _single_status_as_list(value: object) -> object:
     return [{"status": value}] if isinstance(value, int) else value
 
 
-Choices = Annotated[tuple[WeightedStatus, ...], BeforeValidator(_one_is_a_list), Field(strict=False, min_length=1)]
+StatusChoices = Annotated[
+    tuple[WeightedStatus, ...], BeforeValidator(_single_status_as_list), Field(strict=False, min_length=1)
+]
 
 
 class Abort(Fault):
     """The server answers with an error instead of doing the work."""
 
     kind: Literal["abort"]
-    status: Choices = (WeightedStatus(status=503),)
+    status: StatusChoices = (WeightedStatus(status=503),)
     """One status from 400 to 599, or a list of {status, weight}."""
     retry_after: Duration | None = None
     """Sent as Retry-After, rounded up to whole seconds."""
@@ -50,6 +52,6 @@ class Abort(Fault):
                 return choice.status
         return self.status[-1].status
 
-    async def on_request(self, exchange: Exchange, draw: float) -> None:
+    async def on_request(self, exchange: RequestActions, draw: float) -> None:
         """Answers with the chosen status."""
         raise exchange.refuse(self.chosen(draw), f'fault "{self.name}"', self.retry_after)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mock_server.faults.base import Exchange, Fault
+from mock_server.faults.base import Fault, RequestActions
 from mock_server.profile.units import Rate
 
 _PIECES_PER_S = 20
@@ -19,12 +19,12 @@ class Bandwidth(Fault):
     rate: Annotated[Rate, Field(gt=0)]
     """Bytes per second, as in "64KB/s"."""
 
-    async def on_body(self, exchange: Exchange, size_bytes: int, total_bytes: int) -> bool:  # noqa: ARG002
+    async def on_body(self, exchange: RequestActions, size_bytes: int, total_bytes: int) -> bool:  # noqa: ARG002
         """Reads the next piece only when this one's time is over."""
         await exchange.sleep(size_bytes / self.rate)
         return True
 
-    async def on_answer(self, exchange: Exchange, answer: bytes, draw: float) -> bool:  # noqa: ARG002
+    async def on_answer(self, exchange: RequestActions, answer: bytes, draw: float) -> bool:  # noqa: ARG002
         """Sends in pieces at the rate."""
         piece = max(1, int(self.rate / _PIECES_PER_S))
         for begin in range(0, len(answer), piece):

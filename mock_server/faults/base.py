@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple,
 
 from pydantic import Field, model_validator
 
-from mock_server.profile.units import Duration, Frozen, Probability
+from mock_server.profile.units import Duration, FrozenModel, Probability
 
 if TYPE_CHECKING:
-    from mock_server.storage.records import Row
-    from mock_server.storage.resumable import Resumable
+    from mock_server.storage.records import PageRow
+    from mock_server.storage.resumable import ResumableUpload
 
-Reach = Literal["request", "rows", "acknowledgement", "resumable", "work", "server"]
+Scope = Literal["request", "rows", "acknowledgement", "resumable", "work", "server"]
 """Any request, rows about to be stored, an upload about to be acknowledged (201, 200, or 202), a resumable upload asked
 for or going on, the work on an upload, the server."""
 
@@ -24,7 +24,7 @@ PHASES = ("login", "upload", "status", "public")
 """Which part of an evening a request belongs to: `status` asks after an upload, `public` reads the results."""
 
 
-class Target(NamedTuple):
+class RequestKey(NamedTuple):
     """What a request is about: what faults match on, and what their dice are keyed on."""
 
     station: str
@@ -35,7 +35,7 @@ class Target(NamedTuple):
     phase: str
 
 
-class Match(Frozen):
+class Match(FrozenModel):
     """Which requests a fault may hit. What is left out matches everything."""
 
     station: str | None = None
@@ -54,7 +54,7 @@ class Match(Frozen):
             raise ValueError(message)
         return self
 
-    def fits(self, target: Target) -> bool:
+    def fits(self, target: RequestKey) -> bool:
         """Whether a request about `target` is one of those."""
         return (
             (self.station is None or target.station.startswith(self.station))
@@ -64,10 +64,10 @@ class Match(Frozen):
         )
 
 
-class Exchange(Protocol):
+class RequestActions(Protocol):
     """A request and its answer, as far as a fault may touch them."""
 
-    target: Target
+    target: RequestKey
     struck_s: float
     """Seconds since T0 at which the fault that acts now struck."""
 
@@ -96,7 +96,7 @@ class Exchange(Protocol):
         """Ends the process at once, as `kill -9` would; it is started again after a while, or never."""
 
 
-class Server(Protocol):
+class ServerActions(Protocol):
     """The server as a whole, as far as a fault may touch it."""
 
     def close_port(self) -> None:
@@ -109,10 +109,10 @@ class Server(Protocol):
         """Ends the process at once, as `kill -9` would; it is started again after a while, or never."""
 
 
-class Fault(Frozen):
+class Fault(FrozenModel):
     """A rule that makes the server misbehave for a while."""
 
-    reach: ClassVar[Reach] = "request"
+    reach: ClassVar[Scope] = "request"
     """What it strikes: its dice are thrown (and its hits counted) when such a thing comes up."""
     ends_answers: ClassVar[bool] = False
     """Whether it ends the connection in the place of an answer: such faults come before those that send it slowly."""
@@ -164,7 +164,7 @@ class Fault(Frozen):
     # Places where a fault can act; a hit is counted and logged if one of them answers True or ends the request
     # (on_request: if the kind has one; on_rows: if other rows are stored, or a loss is promised). `draw` is a uniform number in (0, 1), the same for a rule, page and attempt.
 
-    def applies(self, target: Target, now_s: float, memory: dict[str, Any]) -> bool:  # noqa: ARG002
+    def applies(self, target: RequestKey, now_s: float, memory: dict[str, Any]) -> bool:  # noqa: ARG002
         """Whether a matching request is hit, asked before the dice; `memory` is the rule's own to keep."""
         return True
 
@@ -172,27 +172,27 @@ class Fault(Frozen):
         """What the workers' speed is multiplied with at this strength."""
         return 1.0
 
-    async def on_request(self, exchange: Exchange, draw: float) -> None:
+    async def on_request(self, exchange: RequestActions, draw: float) -> None:
         """The header is read, the body is not."""
 
-    async def on_body(self, exchange: Exchange, size_bytes: int, total_bytes: int) -> bool:  # noqa: ARG002
+    async def on_body(self, exchange: RequestActions, size_bytes: int, total_bytes: int) -> bool:  # noqa: ARG002
         """Another `size_bytes` of the body have come, `total_bytes` in all; whether it did anything."""
         return False
 
-    def on_rows(self, exchange: Exchange, rows: tuple[Row, ...], draw: float) -> tuple[Row, ...]:  # noqa: ARG002
+    def on_rows(self, exchange: RequestActions, rows: tuple[PageRow, ...], draw: float) -> tuple[PageRow, ...]:  # noqa: ARG002
         """The work is done: what shall be stored instead of `rows`."""
         return rows
 
-    def on_resumable(self, exchange: Exchange, upload: Resumable, draw: float) -> bool:  # noqa: ARG002
+    def on_resumable(self, exchange: RequestActions, upload: ResumableUpload, draw: float) -> bool:  # noqa: ARG002
         """A resumable upload that is in nobody's use is asked for or goes on; whether it did anything."""
         return False
 
-    async def on_answer(self, exchange: Exchange, answer: bytes, draw: float) -> bool:  # noqa: ARG002
+    async def on_answer(self, exchange: RequestActions, answer: bytes, draw: float) -> bool:  # noqa: ARG002
         """The answer is ready as it would go on the wire: True if it was sent, or not sent, here."""
         return False
 
-    def on_begin(self, server: Server, *, late: bool) -> None:
+    def on_begin(self, server: ServerActions, *, late: bool) -> None:
         """It sets in; `late` if that was before this process could know."""
 
-    def on_end(self, server: Server) -> None:
+    def on_end(self, server: ServerActions) -> None:
         """It is over."""

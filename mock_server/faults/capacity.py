@@ -6,14 +6,14 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from mock_server.faults.base import Fault, Reach
+from mock_server.faults.base import Fault, Scope
 from mock_server.profile.units import Ratio
 
 
 class Capacity(Fault):
     """Service takes 1/factor of its time: 0.2 is a loss of four fifths of the capacity."""
 
-    reach: ClassVar[Reach] = "work"
+    reach: ClassVar[Scope] = "work"
     kind: Literal["capacity"]
     factor: Annotated[Ratio, Field(gt=0)]
     """What the workers' speed is multiplied with."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mock_server.faults.base import Exchange, Fault
+from mock_server.faults.base import Fault, RequestActions
 from mock_server.profile.units import Duration
 
 _FRAMING = (b"content-length:", b"transfer-encoding:")
@@ -21,7 +21,7 @@ class ChunkedDribble(Fault):
     total: Duration
     """Time from the first chunk to the last."""
 
-    async def on_answer(self, exchange: Exchange, answer: bytes, draw: float) -> bool:  # noqa: ARG002
+    async def on_answer(self, exchange: RequestActions, answer: bytes, draw: float) -> bool:  # noqa: ARG002
         """Sends head, chunks with pauses, and the last chunk."""
         head, _, body = answer.partition(b"\r\n\r\n")
         if not body:  # of a HEAD, or 204: chunks would be taken for the next answer

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from mock_server.faults.base import Fault, Reach, Server
+from mock_server.faults.base import Fault, Scope, ServerActions
 
 
 class Down(Fault):
     """The data port is closed for everybody, from its start: match, count and ramp do not apply."""
 
-    reach: ClassVar[Reach] = "server"
+    reach: ClassVar[Scope] = "server"
     kind: Literal["down"]
 
-    def on_begin(self, server: Server, *, late: bool) -> None:  # noqa: ARG002
+    def on_begin(self, server: ServerActions, *, late: bool) -> None:  # noqa: ARG002
         """Closes the port."""
         server.close_port()
 
-    def on_end(self, server: Server) -> None:
+    def on_end(self, server: ServerActions) -> None:
         """Opens it again."""
         server.open_port()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from mock_server.faults.base import Exchange, Fault
+from mock_server.faults.base import Fault, RequestActions
 
 
 class EmptyResponse(Fault):
@@ -13,6 +13,6 @@ class EmptyResponse(Fault):
     ends_answers: ClassVar[bool] = True
     kind: Literal["empty_response"]
 
-    async def on_answer(self, exchange: Exchange, answer: bytes, draw: float) -> bool:  # noqa: ARG002
+    async def on_answer(self, exchange: RequestActions, answer: bytes, draw: float) -> bool:  # noqa: ARG002
         """Closes."""
         exchange.close()

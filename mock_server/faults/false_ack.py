@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from mock_server.faults.base import Exchange, Fault, Reach
+from mock_server.faults.base import Fault, RequestActions, Scope
 
 if TYPE_CHECKING:
-    from mock_server.storage.records import Row
+    from mock_server.storage.records import PageRow
 
 
 class FalseAck(Fault):
     """201 with a receipt for nothing."""
 
-    reach: ClassVar[Reach] = "rows"
+    reach: ClassVar[Scope] = "rows"
     kind: Literal["false_ack"]
 
-    def on_rows(self, exchange: Exchange, rows: tuple[Row, ...], draw: float) -> tuple[Row, ...]:  # noqa: ARG002
+    def on_rows(self, exchange: RequestActions, rows: tuple[PageRow, ...], draw: float) -> tuple[PageRow, ...]:  # noqa: ARG002
         """Stores nothing."""
         return ()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mock_server.faults.scheduler import Injection
 
-_EVERY_S = 0.25
+_WRITE_INTERVAL_S = 0.25
 _LONGEST_LINE_BYTES = 4096
 
 
@@ -31,14 +31,14 @@ class InjectionLog:
     async def write(self) -> None:
         """Writes every quarter of a second until cancelled."""
         while True:
-            await asyncio.sleep(_EVERY_S)
+            await asyncio.sleep(_WRITE_INTERVAL_S)
             if self._waiting:
                 await asyncio.to_thread(self.flush)
 
     def flush(self) -> None:
         """Writes what has gathered; what another thread is writing is written too when it returns."""
         with self._lock:
-            self._append([line_of(self._waiting.popleft()) for _ in range(len(self._waiting))])
+            self._append([injection_line(self._waiting.popleft()) for _ in range(len(self._waiting))])
 
     def publish(self, lines: Sequence[str]) -> None:
         """Writes lines that the store has committed; blocks, so call it in a thread."""
@@ -70,7 +70,7 @@ class InjectionLog:
                 file.write("".join(f"{line}\n" for line in lines))
 
 
-def line_of(injection: Injection) -> str:
+def injection_line(injection: Injection) -> str:
     """The line of an injection, without its end.
 
     >>> from mock_server.faults.base import Target

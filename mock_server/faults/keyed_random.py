@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 
 
-def uniform(*key: object) -> float:
+def keyed_uniform(*key: object) -> float:
     """The number in (0, 1) that belongs to this key: the same in every process, whatever was drawn before.
 
     >>> uniform(1, "service", "3509191001001", "ppwp", 2, 1) == uniform(1, "service", "3509191001001", "ppwp", 2, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mock_server.faults.base import Exchange, Fault
+from mock_server.faults.base import Fault, RequestActions
 from mock_server.profile.units import DurationDistribution
 
 
@@ -15,6 +15,6 @@ class Latency(Fault):
     delay: DurationDistribution
     """How long: a duration, or a distribution of durations."""
 
-    async def on_request(self, exchange: Exchange, draw: float) -> None:
+    async def on_request(self, exchange: RequestActions, draw: float) -> None:
         """Waits for a drawn delay."""
         await exchange.sleep(self.delay.quantile(draw))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mock_server.faults.base import Exchange, Fault
+from mock_server.faults.base import Fault, RequestActions
 from mock_server.profile.units import Size
 
 
@@ -19,7 +19,7 @@ class LimitData(Fault):
     ending: Literal["fin", "rst"] = "fin"
     """How the connection ends; what was not read yet turns a FIN into an RST in most systems."""
 
-    async def on_body(self, exchange: Exchange, size_bytes: int, total_bytes: int) -> bool:  # noqa: ARG002
+    async def on_body(self, exchange: RequestActions, size_bytes: int, total_bytes: int) -> bool:  # noqa: ARG002
         """Closes at the limit."""
         if total_bytes > self.limit:
             if self.ending == "rst":

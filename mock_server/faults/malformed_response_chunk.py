@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from mock_server.faults.base import Exchange, Fault
+from mock_server.faults.base import Fault, RequestActions
 
 
 class MalformedResponseChunk(Fault):
@@ -13,7 +13,7 @@ class MalformedResponseChunk(Fault):
     ends_answers: ClassVar[bool] = True
     kind: Literal["malformed_response_chunk"]
 
-    async def on_answer(self, exchange: Exchange, answer: bytes, draw: float) -> bool:  # noqa: ARG002
+    async def on_answer(self, exchange: RequestActions, answer: bytes, draw: float) -> bool:  # noqa: ARG002
         """Sends the answer's status line, a chunked header, garbage, and closes."""
         status_line = answer.split(b"\r\n", 1)[0]
         await exchange.write(status_line + b"\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\n")

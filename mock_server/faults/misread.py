@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from mock_server.faults.base import Exchange, Fault, Reach
+from mock_server.faults.base import Fault, RequestActions, Scope
 
 if TYPE_CHECKING:
-    from mock_server.storage.records import Row
+    from mock_server.storage.records import PageRow
 
-_CONFUSED = str.maketrans("0123456789", "9748591306")
+_CONFUSED_DIGITS = str.maketrans("0123456789", "9748591306")
 """Digits and what they are taken for: never for themselves."""
 
 
 class Misread(Fault):
     """One figure of the reading changes its first digit; a page without figures is stored as it is."""
 
-    reach: ClassVar[Reach] = "rows"
+    reach: ClassVar[Scope] = "rows"
     kind: Literal["misread"]
 
-    def on_rows(self, exchange: Exchange, rows: tuple[Row, ...], draw: float) -> tuple[Row, ...]:  # noqa: ARG002
+    def on_rows(self, exchange: RequestActions, rows: tuple[PageRow, ...], draw: float) -> tuple[PageRow, ...]:  # noqa: ARG002
         """Changes the readings."""
         return tuple(row._replace(reading=misread(row.reading, draw)) for row in rows)
 
@@ -37,7 +37,7 @@ def misread(reading: str, draw: float) -> str:
         return reading
     table, key = places[int(draw * len(places))]
     text = str(table[key])
-    table[key] = int(text[0].translate(_CONFUSED) + text[1:])
+    table[key] = int(text[0].translate(_CONFUSED_DIGITS) + text[1:])
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from mock_server.faults.base import Exchange, Fault, Reach
+from mock_server.faults.base import Fault, RequestActions, Scope
 from mock_server.profile.units import Probability
 
 if TYPE_CHECKING:
-    from mock_server.storage.resumable import Resumable
+    from mock_server.storage.resumable import ResumableUpload
 
 
 class OffsetRollback(Fault):
@@ -19,12 +19,12 @@ class OffsetRollback(Fault):
     It strikes an attempt at most once, or a client that keeps its X-Attempt while it resumes would never come to an end.
     """
 
-    reach: ClassVar[Reach] = "resumable"
+    reach: ClassVar[Scope] = "resumable"
     kind: Literal["offset_rollback"]
     lose: Annotated[Probability, Field(gt=0)] = 0.5
     """Share of the bytes received that is lost."""
 
-    def on_resumable(self, exchange: Exchange, upload: Resumable, draw: float) -> bool:  # noqa: ARG002
+    def on_resumable(self, exchange: RequestActions, upload: ResumableUpload, draw: float) -> bool:  # noqa: ARG002
         """Goes back."""
         once = (self.name, exchange.target.attempt)
         kept = int(upload.offset * (1 - self.lose))

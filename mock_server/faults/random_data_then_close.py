@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from mock_server.faults.base import Exchange, Fault
+from mock_server.faults.base import Fault, RequestActions
 from mock_server.profile.units import Size
 
 
@@ -19,7 +19,7 @@ class RandomDataThenClose(Fault):
     size: Annotated[Size, Field(ge=1)] = 256
     """Bytes of garbage."""
 
-    async def on_answer(self, exchange: Exchange, answer: bytes, draw: float) -> bool:  # noqa: ARG002
+    async def on_answer(self, exchange: RequestActions, answer: bytes, draw: float) -> bool:  # noqa: ARG002
         """Sends garbage and closes."""
         await exchange.write(random.Random(draw).randbytes(self.size))
         exchange.close()

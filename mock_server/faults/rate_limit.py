@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mock_server.faults.base import Exchange, Fault, Target
+from mock_server.faults.base import Fault, RequestActions, RequestKey
 from mock_server.profile.units import Duration
 
 
@@ -19,7 +19,7 @@ class RateLimit(Fault):
     window: Annotated[Duration, Field(gt=0)]
     """Length of the windows, counted from the fault's start."""
 
-    def applies(self, target: Target, now_s: float, memory: dict[str, Any]) -> bool:
+    def applies(self, target: RequestKey, now_s: float, memory: dict[str, Any]) -> bool:
         """Whether the station's window is used up."""
         number = (now_s - self.start) // self.window
         if memory.get("window") != number:
@@ -37,6 +37,6 @@ class RateLimit(Fault):
         left = self.window - (now_s - self.start) % self.window
         return left if self.end is None else min(left, self.end - now_s)
 
-    async def on_request(self, exchange: Exchange, draw: float) -> None:  # noqa: ARG002
+    async def on_request(self, exchange: RequestActions, draw: float) -> None:  # noqa: ARG002
         """Answers 429 with the rest of the window as Retry-After."""
         raise exchange.refuse(429, "The station's requests of this window are used up", self.left_s(exchange.struck_s))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mock_server.faults.base import Exchange, Fault
+from mock_server.faults.base import Fault, RequestActions
 from mock_server.profile.units import Duration
 
 
@@ -15,7 +15,7 @@ class ResetPeer(Fault):
     after: Duration = 0.0
     """Time from the request's header to the reset."""
 
-    async def on_request(self, exchange: Exchange, draw: float) -> None:  # noqa: ARG002
+    async def on_request(self, exchange: RequestActions, draw: float) -> None:  # noqa: ARG002
         """Resets."""
         await exchange.sleep(self.after)
         exchange.reset()

@@ -12,15 +12,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from mock_server.faults.base import Fault, Reach, Server, Target
-from mock_server.faults.keyed_random import uniform
+from mock_server.faults.base import Fault, RequestKey, Scope, ServerActions
+from mock_server.faults.keyed_random import keyed_uniform
 
-Clock = Callable[[], float | None]
+T0Clock = Callable[[], float | None]
 """Seconds since T0; None while T0 is not known yet."""
 
 
 @dataclass(slots=True)
-class Rule:
+class FaultState:
     """A fault and its counts."""
 
     fault: Fault
@@ -44,7 +44,7 @@ class Injection(NamedTuple):
 
     time_s: float
     fault: str
-    target: Target
+    target: RequestKey
 
 
 class Hit:
@@ -52,7 +52,7 @@ class Hit:
 
     __slots__ = ("_rule", "_rules", "_settled", "_target", "draw", "fault", "over", "time_s")
 
-    def __init__(self, rules: Rules, rule: Rule, target: Target, time_s: float, draw: float) -> None:
+    def __init__(self, rules: FaultScheduler, rule: FaultState, target: RequestKey, time_s: float, draw: float) -> None:
         self.fault = rule.fault
         self.draw = draw
         """The number to draw its details from."""
@@ -84,18 +84,18 @@ class Hit:
         return True
 
 
-_NOBODY = Target("", "", 0, 0, "", "")
-_LATE_S = 0.5
+_NO_REQUEST = RequestKey("", "", 0, 0, "", "")
+_LATE_GRACE_S = 0.5
 
 
-class Rules:
+class FaultScheduler:
     """The rules in force, by name; every question about faults is asked here."""
 
     def __init__(
         self,
         faults: Iterable[Fault],
         seed: int,
-        clock: Clock,
+        clock: T0Clock,
         log: Callable[[Injection], None],
         write_log: Callable[[], None] = lambda: None,
     ) -> None:
@@ -104,13 +104,13 @@ class Rules:
         self._clock = clock
         self._log = log
         self._write_log = write_log
-        self._rules = {fault.name: Rule(fault) for fault in self._original}
+        self._rules = {fault.name: FaultState(fault) for fault in self._original}
         self.injected: dict[str, int] = {fault.name: 0 for fault in self._original}
         self.changed = asyncio.Event()
-        self._server: Server | None = None
+        self._server: ServerActions | None = None
 
     @property
-    def all(self) -> tuple[Rule, ...]:
+    def all(self) -> tuple[FaultState, ...]:
         """Every rule, on or off."""
         return tuple(self._rules.values())
 
@@ -118,11 +118,11 @@ class Rules:
         """Seconds since T0, or None before it."""
         return self._clock()
 
-    def strength(self, rule: Rule) -> float:
+    def strength(self, rule: FaultState) -> float:
         """How strong a rule is right now: 0 when off."""
         return self._strength_at(self._clock(), rule)
 
-    def _strength_at(self, now: float | None, rule: Rule) -> float:
+    def _strength_at(self, now: float | None, rule: FaultState) -> float:
         if now is None or rule.healed or not self._comes(rule.fault):
             return 0.0
         return rule.fault.strength(now)
@@ -131,9 +131,9 @@ class Rules:
         """Whether a fault of the whole server happens: its dice are thrown once, for nobody in particular."""
         if fault.reach != "server" or fault.probability >= 1:
             return True
-        return self._uniform(fault, "hit", _NOBODY) < fault.probability
+        return self._uniform(fault, "hit", _NO_REQUEST) < fault.probability
 
-    def hits(self, target: Target, reach: Reach = "request") -> tuple[Hit, ...]:
+    def hits(self, target: RequestKey, reach: Scope = "request") -> tuple[Hit, ...]:
         """The faults of this reach that strike now, in the order of the profile; they count once they act."""
         if not self._rules:
             return ()
@@ -144,7 +144,7 @@ class Rules:
             if rule.fault.reach == reach and self._strikes(rule, target)
         )
 
-    def capacity_factor(self, target: Target) -> float:
+    def capacity_factor(self, target: RequestKey) -> float:
         """What the workers' speed is multiplied with for this upload."""
         factor = 1.0
         for rule in self._rules.values():
@@ -153,7 +153,7 @@ class Rules:
                 factor *= rule.fault.capacity_factor(self.strength(rule))
         return factor
 
-    def _strikes(self, rule: Rule, target: Target) -> bool:
+    def _strikes(self, rule: FaultState, target: RequestKey) -> bool:
         strength = self.strength(rule)
         fault = rule.fault
         if strength <= 0 or not fault.match.fits(target) or (rule.late and fault.ends_process):
@@ -166,7 +166,7 @@ class Rules:
         chance = fault.probability * (1.0 if fault.reach == "work" else strength)
         return chance >= 1 or self._uniform(fault, "hit", target) < chance
 
-    def count(self, rule: Rule, injection: Injection, *, is_logged: bool = False) -> None:
+    def count(self, rule: FaultState, injection: Injection, *, is_logged: bool = False) -> None:
         """Counts and logs that a rule acted; if it was changed meanwhile, for what is now in its place."""
         name = injection.fault
         self._rules.get(name, rule).injected += 1
@@ -178,21 +178,21 @@ class Rules:
         """Returns once every injection so far is in the log."""
         await asyncio.to_thread(self._write_log)
 
-    def _uniform(self, fault: Fault, what: str, target: Target) -> float:
-        return uniform(self._seed, fault.seed, fault.name, what, *target[:4])
+    def _uniform(self, fault: Fault, what: str, target: RequestKey) -> float:
+        return keyed_uniform(self._seed, fault.seed, fault.name, what, *target[:4])
 
     def kill(self, restart_after_s: float | None) -> None:
         """Ends the server's process, if there is one that knows of these rules."""
         if self._server is not None:
             self._server.kill(restart_after_s)
 
-    def attach(self, server: Server, *, again: bool = False) -> None:
+    def attach(self, server: ServerActions, *, again: bool = False) -> None:
         """From now on this server is told what begins and ends; called when T0 is known, `again` after a crash."""
         self._server = server
-        self._look_what_is_late(0.0 if again else _LATE_S)
+        self._look_what_is_late(0.0 if again else _LATE_GRACE_S)
         self.tell_edges()
 
-    def _look_what_is_late(self, grace_s: float = _LATE_S) -> None:
+    def _look_what_is_late(self, grace_s: float = _LATE_GRACE_S) -> None:
         now = self._clock() or 0.0
         for rule in self._rules.values():
             rule.late = rule.fault.start < now - grace_s
@@ -212,7 +212,7 @@ class Rules:
             if is_on and not rule.is_on:
                 rule.is_on = True
                 if rule.fault.reach == "server" and not rule.late:
-                    self.count(rule, Injection(now or 0.0, rule.fault.name, _NOBODY))
+                    self.count(rule, Injection(now or 0.0, rule.fault.name, _NO_REQUEST))
                 rule.fault.on_begin(self._server, late=rule.late)
             elif rule.is_on and not is_on:
                 rule.is_on = False
@@ -237,10 +237,10 @@ class Rules:
         known = self._rules.get(fault.name)
         self.injected.setdefault(fault.name, 0)
         if known is None:
-            self._rules[fault.name] = Rule(fault)
+            self._rules[fault.name] = FaultState(fault)
             self._look_again()
             return True
-        self._rules[fault.name] = Rule(fault, known.seen, known.injected)
+        self._rules[fault.name] = FaultState(fault, known.seen, known.injected)
         self._look_again()
         known.over.set()
         if known.is_on and self._server is not None:  # after the beginning of the new one: a port stays closed
@@ -261,7 +261,7 @@ class Rules:
         """Back to the profile's faults, their counts at nothing."""
         for name in tuple(self._rules):
             self.remove(name)
-        self._rules = {fault.name: Rule(fault) for fault in self._original}
+        self._rules = {fault.name: FaultState(fault) for fault in self._original}
         self._look_what_is_late()
         self._look_again()
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mock_server.faults.base import Exchange, Fault
+from mock_server.faults.base import Fault, RequestActions
 from mock_server.profile.units import Duration, Size
 
 
@@ -19,7 +19,7 @@ class Slicer(Fault):
     delay: Duration = 0.001
     """Pause between two slices."""
 
-    async def on_answer(self, exchange: Exchange, answer: bytes, draw: float) -> bool:  # noqa: ARG002
+    async def on_answer(self, exchange: RequestActions, answer: bytes, draw: float) -> bool:  # noqa: ARG002
         """Sends slice by slice."""
         for begin in range(0, len(answer), self.size):
             if begin:

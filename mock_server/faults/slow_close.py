@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mock_server.faults.base import Exchange, Fault
+from mock_server.faults.base import Fault, RequestActions
 from mock_server.profile.units import Duration
 
 
@@ -15,7 +15,7 @@ class SlowClose(Fault):
     delay: Duration
     """Time from the answer to the FIN."""
 
-    async def on_answer(self, exchange: Exchange, answer: bytes, draw: float) -> bool:  # noqa: ARG002
+    async def on_answer(self, exchange: RequestActions, answer: bytes, draw: float) -> bool:  # noqa: ARG002
         """Answers, waits, closes."""
         await exchange.write(answer)
         await exchange.sleep(self.delay)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mock_server.faults.base import Exchange, Fault
+from mock_server.faults.base import Fault, RequestActions
 from mock_server.profile.units import Duration
 
 
@@ -15,7 +15,7 @@ class Timeout(Fault):
     after: Duration | None = None
     """When the connection is closed; left out: never, until the client leaves or the fault is healed."""
 
-    async def on_request(self, exchange: Exchange, draw: float) -> None:  # noqa: ARG002
+    async def on_request(self, exchange: RequestActions, draw: float) -> None:  # noqa: ARG002
         """Holds, then closes without an answer."""
         await exchange.hold(self.after)
         exchange.close()

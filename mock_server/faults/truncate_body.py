@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from mock_server.faults.base import Exchange, Fault
+from mock_server.faults.base import Fault, RequestActions
 from mock_server.profile.units import Probability
 
 
@@ -18,7 +18,7 @@ class TruncateBody(Fault):
     keep: Annotated[Probability, Field(lt=1)] = 0.5
     """Share of the body that still comes."""
 
-    async def on_answer(self, exchange: Exchange, answer: bytes, draw: float) -> bool:  # noqa: ARG002
+    async def on_answer(self, exchange: RequestActions, answer: bytes, draw: float) -> bool:  # noqa: ARG002
         """Sends the part and closes."""
         head, divider, body = answer.partition(b"\r\n\r\n")
         if body:

@@ -14,24 +14,24 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 from pydantic import ValidationError
 
-from mock_server.faults.scheduler import Rule, Rules
-from mock_server.http.metrics import Metrics
-from mock_server.http.middleware import Handler, answered, in_request
-from mock_server.http.responses import Problem, json_answer
+from mock_server.faults.scheduler import FaultScheduler, FaultState
+from mock_server.http.metrics import ServerMetrics
+from mock_server.http.middleware import Handler, request_in_progress, respond_with_problems
+from mock_server.http.responses import Problem, json_response
 from mock_server.http.routes import health_routes
 from mock_server.overload.drain import Drain
 from mock_server.profile.profile import AnyFault, Profile
-from mock_server.profile.units import Duration, Frozen
+from mock_server.profile.units import Duration, FrozenModel
 from mock_server.profile.validation_messages import explain
 from mock_server.storage.store import Store
 
-_OPEN = frozenset({"/metrics", "/healthz", "/readyz"})
-_STORED = "SELECT station, form, page, sha256, size_bytes, reading, stored_at FROM pages ORDER BY id"
+_UNGUARDED_PATHS = frozenset({"/metrics", "/healthz", "/readyz"})
+_SELECT_STORED = "SELECT station, form, page, sha256, size_bytes, reading, stored_at FROM pages ORDER BY id"
 _DEFAULT_TTL_S = 3600.0
-_ROWS_AT_ONCE = 2000
+_ROWS_PER_WRITE = 2000
 
 
-class _OneFault(Frozen):
+class _PostedFault(FrozenModel):
     """A fault as it is posted, with how long it may live."""
 
     fault: AnyFault
@@ -39,20 +39,20 @@ class _OneFault(Frozen):
 
 
 @dataclass(frozen=True)
-class AdminParts:
+class AdminServices:
     """What the admin routes need."""
 
     profile: Profile
-    rules: Rules
+    rules: FaultScheduler
     store: Store
     drain: Drain
-    metrics: Metrics
+    metrics: ServerMetrics
     token: str
 
 
-def admin_app(parts: AdminParts) -> web.Application:
+def admin_app(parts: AdminServices) -> web.Application:
     """The application of the admin port."""
-    app = web.Application(middlewares=[_guarded(parts.token)], client_max_size=1_000_000)
+    app = web.Application(middlewares=[_require_token(parts.token)], client_max_size=1_000_000)
     routes = AdminRoutes(parts)
     app.router.add_get("/profile", routes.profile)
     app.router.add_get("/stored", routes.stored)
@@ -68,16 +68,16 @@ def admin_app(parts: AdminParts) -> web.Application:
     return app
 
 
-def _guarded(token: str) -> Middleware:
+def _require_token(token: str) -> Middleware:
     expected = f"Bearer {token}".encode()
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogatepass")
-        if request.path not in _OPEN and not hmac.compare_digest(given, expected):
+        if request.path not in _UNGUARDED_PATHS and not hmac.compare_digest(given, expected):
             return Problem(401, "The admin token is needed", headers={"WWW-Authenticate": "Bearer"}).answer()
-        with in_request(request):
-            return await answered(request, handler)
+        with request_in_progress(request):
+            return await respond_with_problems(request, handler)
 
     return guard
 
@@ -85,27 +85,27 @@ def _guarded(token: str) -> Middleware:
 class AdminRoutes:
     """The handlers of the admin port."""
 
-    def __init__(self, parts: AdminParts) -> None:
+    def __init__(self, parts: AdminServices) -> None:
         self._parts = parts
 
     async def profile(self, _request: web.Request) -> web.Response:
         """The profile in force."""
-        return json_answer(self._parts.profile.model_dump(mode="json"))
+        return json_response(self._parts.profile.model_dump(mode="json"))
 
     async def faults(self, _request: web.Request) -> web.Response:
         """Every rule with its counts."""
-        return json_answer(
+        return json_response(
             {"now": self._parts.rules.now(), "faults": [self._shown(rule) for rule in self._parts.rules.all]}
         )
 
-    def _shown(self, rule: Rule) -> dict[str, object]:
+    def _shown(self, rule: FaultState) -> dict[str, object]:
         strength = self._parts.rules.strength(rule)
         counts = {"active": strength > 0, "strength": strength, "seen": rule.seen, "injected": rule.injected}
         return {**rule.fault.model_dump(mode="json"), **counts}
 
     async def add_fault(self, request: web.Request) -> web.Response:
         """Puts a new fault in force."""
-        content = await _content(request)
+        content = await _json_object(request)
         fault = self._fault(content)
         if any(rule.fault.name == fault.name for rule in self._parts.rules.all):
             raise Problem(409, f'There is a fault called "{fault.name}" already')
@@ -113,12 +113,12 @@ class AdminRoutes:
 
     async def change_fault(self, request: web.Request) -> web.Response:
         """Replaces the fault of this name, or adds it."""
-        fault = self._fault({**await _content(request), "name": request.match_info["name"]})
+        fault = self._fault({**await _json_object(request), "name": request.match_info["name"]})
         return self._put(fault)
 
     def _put(self, fault: AnyFault) -> web.Response:
         is_new = self._parts.rules.put(fault)
-        return json_answer(fault.model_dump(mode="json"), 201 if is_new else 200)
+        return json_response(fault.model_dump(mode="json"), 201 if is_new else 200)
 
     def _fault(self, content: dict[str, Any]) -> AnyFault:
         """The fault described; without a start it begins now, and it never outlives its time to live."""
@@ -126,9 +126,9 @@ class AdminRoutes:
         ttl = {"ttl": content["ttl"]} if "ttl" in content else {}
         wrapped = {"fault": described, **ttl}
         try:
-            posted = _OneFault.model_validate(wrapped)
+            posted = _PostedFault.model_validate(wrapped)
         except ValidationError as error:
-            lines = [line.removeprefix("fault.") for line in explain(error, _OneFault, wrapped)]
+            lines = [line.removeprefix("fault.") for line in explain(error, _PostedFault, wrapped)]
             raise Problem(400, "; ".join(lines), problems=lines) from error
         now = self._parts.rules.now() or 0.0
         fault = posted.fault
@@ -157,18 +157,18 @@ class AdminRoutes:
         """Heals, drops what nobody waits for, and answers when the server is idle (or after 15 s), its log on disk."""
         drained = await self._parts.drain.run()
         await self._parts.rules.logged()
-        return json_answer(drained)
+        return json_response(drained)
 
     async def stored(self, request: web.Request) -> web.StreamResponse:
         """A line of JSON for each copy held, streamed; `Stored-Rows` says how many, so that a torn answer shows."""
-        count, rows = await asyncio.to_thread(self._parts.store.snapshot, _STORED)
+        count, rows = await asyncio.to_thread(self._parts.store.snapshot, _SELECT_STORED)
         answer = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Stored-Rows": str(count)})
         await answer.prepare(request)
         lock = threading.Lock()
 
         def lines() -> bytes:
             with lock:
-                return b"".join(_line(row) for row in islice(rows, _ROWS_AT_ONCE))
+                return b"".join(_stored_line(row) for row in islice(rows, _ROWS_PER_WRITE))
 
         while text := await asyncio.to_thread(lines):
             await answer.write(text)
@@ -179,11 +179,11 @@ class AdminRoutes:
 _COLUMNS = ("station", "form", "page", "sha256", "size_bytes", "reading", "stored_at")
 
 
-def _line(row: tuple[Any, ...]) -> bytes:
+def _stored_line(row: tuple[Any, ...]) -> bytes:
     return json.dumps(dict(zip(_COLUMNS, row, strict=True)), separators=(",", ":")).encode() + b"\n"
 
 
-async def _content(request: web.Request) -> dict[str, Any]:
+async def _json_object(request: web.Request) -> dict[str, Any]:
     try:
         content = json.loads(await request.read())
     except (ValueError, RecursionError) as error:

@@ -15,17 +15,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PREFIX = "mock-server-token-"
-_UNFINISHED = "mock-server-making-"
+_UNFINISHED_PREFIX = "mock-server-making-"
 
 
 @contextmanager
 def token_file(folder: Path | None = None) -> Iterator[tuple[str, Path]]:
     """A new token and the file that holds it (mode 0600, in the system's folder for temporary files)."""
     folder = folder or Path(tempfile.gettempdir())
-    clear_stale(folder)
+    remove_stale_files(folder)
     token = secrets.token_urlsafe(24)
-    descriptor, name = tempfile.mkstemp(prefix=_UNFINISHED, dir=folder)  # mkstemp gives it mode 0600
-    path = folder / (PREFIX + name.rpartition(_UNFINISHED)[2])
+    descriptor, name = tempfile.mkstemp(prefix=_UNFINISHED_PREFIX, dir=folder)  # mkstemp gives it mode 0600
+    path = folder / (PREFIX + name.rpartition(_UNFINISHED_PREFIX)[2])
     with os.fdopen(descriptor, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.write(token)
@@ -37,7 +37,7 @@ def token_file(folder: Path | None = None) -> Iterator[tuple[str, Path]]:
             path.unlink(missing_ok=True)
 
 
-def clear_stale(folder: Path) -> None:
+def remove_stale_files(folder: Path) -> None:
     """Removes the files that servers of ours have left which were killed."""
     for path in folder.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):  # of somebody else, locked, or gone meanwhile

@@ -12,19 +12,19 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from mock_server.http.responses import Problem, retry_after
+from mock_server.http.responses import Problem, retry_after_header
 from mock_server.profile.profile import ServerProfile
 from mock_server.storage.store import Store
 from mock_server.upload.forms import is_station
 
-_TOKENS_A_STATION = 8
+_TOKENS_PER_STATION = 8
 _REMEMBERED_STATIONS = 50_000
-_MOST_TOKENS = 1_000_000
+_MAX_TOKENS = 1_000_000
 """Without a file of stations any code may log in: more tokens than an election needs are not kept."""
-_FORGOTTEN_A_LOGIN = 4
+_EVICTIONS_PER_LOGIN = 4
 
 
-class Stations:
+class StationCredentials:
     """The stations that may log in; without a file any well-formed code may, with its last six digits as PIN."""
 
     def __init__(self, pins: dict[str, str] | None = None, names: dict[str, str] | None = None) -> None:
@@ -32,7 +32,7 @@ class Stations:
         self.names = names or {}
 
     @classmethod
-    def read(cls, path: Path) -> Stations:
+    def read(cls, path: Path) -> StationCredentials:
         """The stations of a CSV file with the columns code, name and pin.
 
         Raises ValueError naming the line that is wrong.
@@ -64,11 +64,15 @@ class Stations:
         return code[-6:] if is_station(code) else None
 
 
-class Accounts:
+class Authenticator:
     """Logins and tokens. Only digests of tokens are kept, and of a station's tokens only the latest eight."""
 
     def __init__(
-        self, stations: Stations, profile: ServerProfile, store: Store, wall_clock: Callable[[], float] = time.time
+        self,
+        stations: StationCredentials,
+        profile: ServerProfile,
+        store: Store,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._stations = stations
         self._profile = profile
@@ -99,7 +103,7 @@ class Accounts:
         if now >= until:
             count = 0
         if count >= self._profile.pin_attempts:
-            raise Problem(429, "Too many wrong PINs", headers=retry_after(until - now))
+            raise Problem(429, "Too many wrong PINs", headers=retry_after_header(until - now))
         expected = self._stations.pin(station)
         right = hmac.compare_digest((expected or "\0").encode(), pin.encode("utf-8", "surrogatepass"))
         if expected is None or not right:
@@ -109,9 +113,11 @@ class Accounts:
         self._wrong.pop(station, None)
         token = secrets.token_urlsafe(24)
         expires = now + self._profile.token_lifetime
-        forgotten = [*self._remember(digest(token), station, expires), *self._forget_old(now)]
+        forgotten = [*self._remember(hash_token(token), station, expires), *self._forget_old(now)]
         if self._profile.tokens_survive_restart:
-            await self._store.do(lambda connection: _keep(connection, (digest(token), station, expires), forgotten))
+            await self._store.do(
+                lambda connection: _store_token(connection, (hash_token(token), station, expires), forgotten)
+            )
         return token, expires
 
     def _note_wrong(self, station: str, count: int, until: float) -> None:
@@ -125,13 +131,13 @@ class Accounts:
         self._tokens[token_digest] = (station, expires_at)
         mine = self._of_station.setdefault(station, deque())
         mine.append(token_digest)
-        return [self._forget(mine[0])] if len(mine) > _TOKENS_A_STATION else []
+        return [self._forget(mine[0])] if len(mine) > _TOKENS_PER_STATION else []
 
     def _forget_old(self, now: float) -> Iterator[bytes]:
         """Forgets what has expired, and the oldest of what is too much; a few at a time, each login its share."""
-        for _ in range(_FORGOTTEN_A_LOGIN):
+        for _ in range(_EVICTIONS_PER_LOGIN):
             oldest = next(iter(self._tokens))
-            if now < self._tokens[oldest][1] and len(self._tokens) <= _MOST_TOKENS:
+            if now < self._tokens[oldest][1] and len(self._tokens) <= _MAX_TOKENS:
                 return
             yield self._forget(oldest)
 
@@ -146,7 +152,7 @@ class Accounts:
     def station_of(self, authorization: str | None) -> str:
         """The station whose token an Authorization header carries; raises Problem 401."""
         scheme, _, token = (authorization or "").partition(" ")
-        known = self._tokens.get(digest(token.strip())) if scheme.lower() == "bearer" else None
+        known = self._tokens.get(hash_token(token.strip())) if scheme.lower() == "bearer" else None
         if known is None:
             raise Problem(401, "A token is needed", headers={"WWW-Authenticate": "Bearer"})
         if self._now() >= known[1]:
@@ -159,11 +165,11 @@ class Accounts:
             raise Problem(403, "The token is another station's")
 
 
-def _keep(connection: sqlite3.Connection, token: tuple[bytes, str, float], forgotten: list[bytes]) -> None:
+def _store_token(connection: sqlite3.Connection, token: tuple[bytes, str, float], forgotten: list[bytes]) -> None:
     connection.execute("INSERT INTO tokens VALUES (?, ?, ?)", token)
     connection.executemany("DELETE FROM tokens WHERE digest = ?", ((key,) for key in forgotten))
 
 
-def digest(token: str) -> bytes:
+def hash_token(token: str) -> bytes:
     """What is kept of a token: looking it up by digest leaks nothing of the token by its timing."""
     return sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -20,18 +20,18 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from mock_server.faults.scheduler import Rules
-    from mock_server.overload.worker_pool import Pool
+    from mock_server.faults.scheduler import FaultScheduler
+    from mock_server.overload.worker_pool import WorkerPool
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = (
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 30, 60,
 )  # fmt: skip
-_LAG_EVERY_S = 0.02
+_LAG_INTERVAL_S = 0.02
 _LAGS_KEPT = 1000
 
 
-class Metrics:
+class ServerMetrics:
     """The instruments, in a registry of their own."""
 
     def __init__(self) -> None:
@@ -66,13 +66,13 @@ class Metrics:
         self.stored = Counter("mock_server_pages_stored", "Copies of pages stored", registry=registry)
         self.stored_bytes = Counter("mock_server_stored_bytes", "Bytes of the photos stored", registry=registry)
 
-    def watch(self, pool: Pool, rules: Rules) -> None:
+    def watch(self, pool: WorkerPool, rules: FaultScheduler) -> None:
         """Adds what is read off the pool and the rules at each scrape."""
         depth = Gauge("mock_server_queue_depth", "Uploads that wait for a worker", registry=self.registry)
         depth.set_function(lambda: pool.depth)
         busy = Gauge("mock_server_workers_busy", "Workers at work", registry=self.registry)
         busy.set_function(lambda: pool.busy)
-        self.registry.register(_Faults(rules))
+        self.registry.register(_FaultCollector(rules))
 
     def request(self, method: str, route: str, status: int | None, duration_s: float) -> None:
         """Records one request and the status that its client could see, None if no status line was sent."""
@@ -89,8 +89,8 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-class _Faults(Collector):
-    def __init__(self, rules: Rules) -> None:
+class _FaultCollector(Collector):
+    def __init__(self, rules: FaultScheduler) -> None:
         self._rules = rules
 
     def collect(self) -> Iterator[Metric]:
@@ -128,7 +128,7 @@ class LoopLag:
             self._previous_s, self._current_s = self._current_s, 0.0
             end = loop.time() + 0.5
             while (begun := loop.time()) < end:
-                await asyncio.sleep(_LAG_EVERY_S)
-                lag = max(0.0, loop.time() - begun - _LAG_EVERY_S)
+                await asyncio.sleep(_LAG_INTERVAL_S)
+                lag = max(0.0, loop.time() - begun - _LAG_INTERVAL_S)
                 self._latest.append(lag)
                 self._current_s = max(self._current_s, lag)

@@ -14,21 +14,21 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
 
-from mock_server.faults.scheduler import Rules
-from mock_server.http.metrics import Metrics
-from mock_server.http.request_context import AttemptCounts, Cut, Exchange
+from mock_server.faults.scheduler import FaultScheduler
+from mock_server.http.metrics import ServerMetrics
+from mock_server.http.request_context import AttemptCounter, ConnectionEnded, RequestContext
 from mock_server.http.responses import Problem
-from mock_server.net.connection import Connection
+from mock_server.net.connection import ServerConnection
 from mock_server.profile.profile import ServerProfile
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-EXCHANGE = web.RequestKey("EXCHANGE", Exchange)
+REQUEST_CONTEXT = web.RequestKey("EXCHANGE", RequestContext)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OTHER = "_OTHER"
 _UNMATCHED = "unmatched"
-_OF_STORING = ("acknowledgement", "rows")
+_STORAGE_SCOPES = ("acknowledgement", "rows")
 _LINGER_S = 10.0
-_SILENCE_S = 1.0
+_LINGER_IDLE_S = 1.0
 _KEEP_ALIVE_S = 75.0
 _READ_BUFFER_BYTES = 2**18
 _log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ _no_log = logging.getLogger(f"{__name__}.access")
 _no_log.disabled = True
 
 
-class Sent(web.Response):
+class AlreadySent(web.Response):
     """Stands for an answer that is on the wire already, or never will be."""
 
     async def prepare(self, request: web.BaseRequest) -> None:  # noqa: ARG002
@@ -48,12 +48,12 @@ class Sent(web.Response):
         return
 
 
-class _Handler(web.RequestHandler):
+class _ProblemRequestHandler(web.RequestHandler):
     """The library's protocol, whose own errors are problems too."""
 
     __slots__ = ("_metrics",)
 
-    def __init__(self, *arguments: Any, metrics: Metrics | None, **options: Any) -> None:
+    def __init__(self, *arguments: Any, metrics: ServerMetrics | None, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._metrics = metrics
 
@@ -77,8 +77,8 @@ class _Handler(web.RequestHandler):
         return answer
 
 
-def handler_factory(
-    runner: web.AppRunner, profile: ServerProfile, metrics: Metrics | None = None
+def protocol_factory(
+    runner: web.AppRunner, profile: ServerProfile, metrics: ServerMetrics | None = None
 ) -> Callable[[], asyncio.Protocol]:
     """Makes the protocols of a port's connections; what cannot be parsed is counted in `metrics`."""
     server = runner.server
@@ -88,7 +88,7 @@ def handler_factory(
     loop = asyncio.get_running_loop()
 
     def make() -> asyncio.Protocol:
-        return _Handler(
+        return _ProblemRequestHandler(
             server, metrics=metrics, loop=loop, access_log=_no_log, keepalive_timeout=_KEEP_ALIVE_S, lingering_time=0,
             read_bufsize=_READ_BUFFER_BYTES, max_line_size=profile.max_header, max_field_size=profile.max_header,
         )  # fmt: skip
@@ -96,21 +96,21 @@ def handler_factory(
     return make
 
 
-def gateway(rules: Rules, metrics: Metrics) -> Middleware:
+def data_port_middleware(rules: FaultScheduler, metrics: ServerMetrics) -> Middleware:
     """The middleware of the data port."""
-    attempts = AttemptCounts()
+    attempts = AttemptCounter()
 
     @web.middleware
     async def go_through(request: web.Request, handler: Handler) -> web.StreamResponse:
         begun = time.monotonic()
         answer: web.StreamResponse | None = None
         metrics.active += 1
-        exchange = Exchange(request, rules, attempts)
+        exchange = RequestContext(request, rules, attempts)
         exchange.continues = request.headers.get("Expect", "").lower() != "100-continue"
-        request[EXCHANGE] = exchange
+        request[REQUEST_CONTEXT] = exchange
         try:
-            with in_request(request):
-                answer = await _finished(exchange, await answered(request, handler))
+            with request_in_progress(request):
+                answer = await _finish_response(exchange, await respond_with_problems(request, handler))
                 return answer
         finally:
             metrics.active -= 1
@@ -118,27 +118,27 @@ def gateway(rules: Rules, metrics: Metrics) -> Middleware:
             resource = request.match_info.route.resource
             route = resource.canonical if resource is not None else _UNMATCHED
             method = request.method if request.method in _METHODS else _OTHER
-            status, ended = _seen(exchange, answer)
+            status, ended = _observed_status(exchange, answer)
             metrics.request(method, route, status, ended - begun)
 
     return go_through
 
 
-def _seen(exchange: Exchange, answer: web.StreamResponse | None) -> tuple[int | None, float]:
+def _observed_status(exchange: RequestContext, answer: web.StreamResponse | None) -> tuple[int | None, float]:
     """The status that the client can see of an answer (None: nothing), and when its last byte was sent."""
     connection, now = exchange.connection, time.monotonic()
     if connection is not None and connection.sent_s is not None:  # sent already; what came after it was lingering
         return connection.sent_status, connection.sent_s
-    if exchange.is_gone or isinstance(answer, Sent):
+    if exchange.is_gone or isinstance(answer, AlreadySent):
         return None, now
     return (500 if answer is None else answer.status), now
 
 
 @contextlib.contextmanager
-def in_request(request: web.Request) -> Iterator[None]:
+def request_in_progress(request: web.Request) -> Iterator[None]:
     """Tells a request's connection when it is busy with it: the time for the next header begins afterwards."""
     connection = request.transport
-    if not isinstance(connection, Connection):
+    if not isinstance(connection, ServerConnection):
         yield
         return
     connection.begin_request()
@@ -148,19 +148,19 @@ def in_request(request: web.Request) -> Iterator[None]:
         connection.end_request()
 
 
-async def _finished(exchange: Exchange, answer: web.StreamResponse) -> web.StreamResponse:
+async def _finish_response(exchange: RequestContext, answer: web.StreamResponse) -> web.StreamResponse:
     """The answer after its faults, and after what is left of the request's body is out of the way."""
     try:
-        if exchange.hits and not isinstance(answer, Sent):
-            answer = await _through_faults(exchange, answer)
-    except Cut:
-        answer = _sent(answer)
+        if exchange.hits and not isinstance(answer, AlreadySent):
+            answer = await _apply_response_faults(exchange, answer)
+    except ConnectionEnded:
+        answer = _already_sent(answer)
     if not exchange.request.content.is_eof() and not exchange.is_gone:
-        await _answer_and_discard(exchange, answer)
+        await _respond_and_discard_body(exchange, answer)
     return answer
 
 
-async def _through_faults(exchange: Exchange, answer: web.StreamResponse) -> web.StreamResponse:
+async def _apply_response_faults(exchange: RequestContext, answer: web.StreamResponse) -> web.StreamResponse:
     connection = exchange.connection
     if connection is None or answer.prepared:
         return answer
@@ -171,14 +171,16 @@ async def _through_faults(exchange: Exchange, answer: web.StreamResponse) -> web
     finally:
         wire = connection.caught()
     # Who ends the connection comes first, a lost ack before all: behind one that sends the answer it could not any more.
-    for hit in sorted(exchange.hits, key=lambda hit: (not hit.fault.ends_answers, hit.fault.reach not in _OF_STORING)):
+    for hit in sorted(
+        exchange.hits, key=lambda hit: (not hit.fault.ends_answers, hit.fault.reach not in _STORAGE_SCOPES)
+    ):
         if await exchange.act(hit, hit.fault.on_answer(exchange, wire, hit.draw)):
             return answer
     await exchange.write(wire)
     return answer
 
 
-async def _answer_and_discard(exchange: Exchange, answer: web.StreamResponse) -> None:
+async def _respond_and_discard_body(exchange: RequestContext, answer: web.StreamResponse) -> None:
     """Answers before the body is whole; reads on for a while, so that a client still sending is not reset."""
     if not exchange.continues:
         answer.force_close()
@@ -189,27 +191,27 @@ async def _answer_and_discard(exchange: Exchange, answer: web.StreamResponse) ->
     if exchange.request.content.exception() is not None:  # too late, or the server stops: nobody reads it any more
         answer.force_close()
         if exchange.connection is not None:
-            await exchange.connection.linger(_LINGER_S, _SILENCE_S)
+            await exchange.connection.linger(_LINGER_S, _LINGER_IDLE_S)
         return
     end = time.monotonic() + _LINGER_S
     with contextlib.suppress(TimeoutError, ConnectionError, web.RequestPayloadError, HttpProcessingError):
         while not exchange.request.content.at_eof() and time.monotonic() < end:
-            async with asyncio.timeout(_SILENCE_S):
+            async with asyncio.timeout(_LINGER_IDLE_S):
                 await exchange.request.content.readany()
 
 
-def _sent(answer: web.StreamResponse) -> Sent:
-    sent = Sent(status=answer.status)
+def _already_sent(answer: web.StreamResponse) -> AlreadySent:
+    sent = AlreadySent(status=answer.status)
     sent.force_close()
     return sent
 
 
-async def answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def respond_with_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """What the handler answers, everything that goes wrong turned into a problem."""
     try:
         return await handler(request)
-    except Cut:
-        return _sent(web.Response(status=499))
+    except ConnectionEnded:
+        return _already_sent(web.Response(status=499))
     except Problem as problem:
         return problem.answer()
     except web.HTTPException as error:

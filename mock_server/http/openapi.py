@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mock_server.upload.forms import PAGES
+from mock_server.upload.forms import PAGES_PER_FORM
 
 _Json = dict[str, Any]
 
@@ -72,10 +72,10 @@ _UPLOAD = [
     ("Upload-Timeout", "number", "Seconds that the client will wait"),
 ]
 _TUS = [("Tus-Resumable", "string", "1.0.0"), *_UPLOAD]
-_TAKING = (400, 401, 403, 404, 408, 411, 413, 415, 417, 422, 429, 503)
+_UPLOAD_ERRORS = (400, 401, 403, 404, 408, 411, 413, 415, 417, 422, 429, 503)
 
 
-def document() -> _Json:
+def openapi_document() -> _Json:
     """The whole description."""
     return {
         "openapi": "3.1.0",
@@ -85,7 +85,7 @@ def document() -> _Json:
             "description": "The upload side is this project's own design, for want of a public one; the read side follows "
             "what public scrapers documented. Under a profile with faults any answer may be missing, late or wrong.",
         },
-        "paths": {**_accounts(), **_pages(), **_files(), **_public(), **_service()},
+        "paths": {**_login_paths(), **_page_paths(), **_tus_paths(), **_public_paths(), **_service_paths()},
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             "schemas": {"Problem": _PROBLEM},
@@ -93,23 +93,23 @@ def document() -> _Json:
     }
 
 
-def _accounts() -> _Json:
+def _login_paths() -> _Json:
     login = _operation("Log in", {200: _TOKEN}, (400, 401, 408, 413, 417, 429))
     login["requestBody"] = {"required": True, "content": {"application/json": {"schema": _LOGIN}}}
     return {"/v1/login": {"post": login}}
 
 
-def _pages() -> _Json:
+def _page_paths() -> _Json:
     where = [
-        _in_path("code", {"type": "string", "pattern": "^[0-9]{13}$"}),
-        _in_path("form", {"enum": list(PAGES)}),
-        _in_path("page", {"type": "integer", "minimum": 1, "maximum": max(PAGES.values())}),
+        _path_parameter("code", {"type": "string", "pattern": "^[0-9]{13}$"}),
+        _path_parameter("form", {"enum": list(PAGES_PER_FORM)}),
+        _path_parameter("page", {"type": "integer", "minimum": 1, "maximum": max(PAGES_PER_FORM.values())}),
     ]
     answers = {200: _RECEIPT, 201: _RECEIPT, 202: _STATE}
-    post = _operation("Upload a page as a form", answers, (*_TAKING, 409), _UPLOAD, secure=True)
+    post = _operation("Upload a page as a form", answers, (*_UPLOAD_ERRORS, 409), _UPLOAD, secure=True)
     post["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}
     reading = [*_UPLOAD, ("Reading", "string", "The figures as JSON")]
-    put = _operation("Upload a page as the photo alone", answers, (*_TAKING, 409), reading, secure=True)
+    put = _operation("Upload a page as the photo alone", answers, (*_UPLOAD_ERRORS, 409), reading, secure=True)
     put["requestBody"] = {"required": True, "content": {"image/jpeg": {"schema": {}}}}
     status = _operation("What became of a page", {200: _STATE}, (401, 403, 404), _ATTEMPT, secure=True)
     path = "/v1/stations/{code}/forms/{form}/pages/{page}"
@@ -119,14 +119,14 @@ def _pages() -> _Json:
     }
 
 
-def _files() -> _Json:
+def _tus_paths() -> _Json:
     body: _Json = {"content": {"application/offset+octet-stream": {"schema": {}}}}
     creating = [
         ("Upload-Length", "integer", "Bytes in all"),
         ("Upload-Metadata", "string", "station, form, page, reading"),
     ]
     create = _operation(
-        "Begin a resumable upload", {201: None}, (*_TAKING, 409, 412, 460), [*_TUS, *creating], secure=True
+        "Begin a resumable upload", {201: None}, (*_UPLOAD_ERRORS, 409, 412, 460), [*_TUS, *creating], secure=True
     )
     create["requestBody"] = body
     going_on = [
@@ -134,19 +134,19 @@ def _files() -> _Json:
         ("Upload-Checksum", "string", "sha1 or sha256, base64"),
     ]
     patch = _operation(
-        "Send more of it", {204: None}, (*_TAKING, 409, 410, 412, 423, 460), [*_TUS, *going_on], secure=True
+        "Send more of it", {204: None}, (*_UPLOAD_ERRORS, 409, 410, 412, 423, 460), [*_TUS, *going_on], secure=True
     )
     patch["requestBody"] = {"required": True, **body}
     head = _operation("How far it is", {200: None}, (401, 403, 404, 410, 412, 423), _TUS, secure=True)
     delete = _operation("Give it up", {204: None}, (400, 401, 403, 404, 410, 412, 423), _TUS, secure=True)
     override = [*_TUS, *going_on, ("X-HTTP-Method-Override", "string", "HEAD, PATCH or DELETE")]
     instead = _operation(
-        "The above, for clients that can only POST", {200: None, 204: None}, (*_TAKING, 405, 409, 410, 412, 423, 460),
+        "The above, for clients that can only POST", {200: None, 204: None}, (*_UPLOAD_ERRORS, 405, 409, 410, 412, 423, 460),
         override, secure=True,
     )  # fmt: skip
     instead["requestBody"] = body
     options = _operation("What tus is spoken", {204: None}, ())
-    one = [_in_path("id", {"type": "string"})]
+    one = [_path_parameter("id", {"type": "string"})]
     return {
         "/v1/files": {"post": create, "options": options},
         "/v1/files/{id}": {
@@ -155,8 +155,8 @@ def _files() -> _Json:
     }  # fmt: skip
 
 
-def _public() -> _Json:
-    path = [_in_path("path", {"type": "string"})]
+def _public_paths() -> _Json:
+    path = [_path_parameter("path", {"type": "string"})]
     regions = {"type": "array", "items": {"type": "object", "required": ["nama", "id", "kode", "tingkat"]}}
     sums = {"type": "object", "required": ["ts", "chart"]}
     image = _operation("A photo, if photos are kept", {200: None}, (404,))
@@ -171,11 +171,11 @@ def _public() -> _Json:
             "parameters": path,
             "get": _operation("Sums of a region, or a station's figures", {200: sums}, (404,)),
         },
-        "/images/{name}": {"parameters": [_in_path("name", {"type": "string"})], "get": image},
+        "/images/{name}": {"parameters": [_path_parameter("name", {"type": "string"})], "get": image},
     }
 
 
-def _service() -> _Json:
+def _service_paths() -> _Json:
     status = {"type": "object", "required": ["status"]}
     metrics = _operation("Metrics for Prometheus", {200: None}, ())
     metrics["responses"]["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
@@ -213,5 +213,5 @@ def _operation(
     return operation
 
 
-def _in_path(name: str, schema: _Json) -> _Json:
+def _path_parameter(name: str, schema: _Json) -> _Json:
     return {"name": name, "in": "path", "required": True, "schema": schema}

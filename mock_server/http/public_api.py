@@ -15,11 +15,11 @@ from typing import NamedTuple, TypeVar
 
 from aiohttp import web
 
-from mock_server.http.middleware import EXCHANGE, Handler
-from mock_server.http.responses import Problem, json_answer
-from mock_server.storage.aggregates import LEVELS, Region, Tally, region_path, with_rows, with_stations
+from mock_server.http.middleware import REQUEST_CONTEXT, Handler
+from mock_server.http.responses import Problem, json_response
+from mock_server.storage.aggregates import LEVELS, Region, VoteAggregates, region_path, with_rows, with_stations
 from mock_server.storage.store import Store
-from mock_server.upload.forms import PAGES, VOTES_PAGE
+from mock_server.upload.forms import PAGES_PER_FORM, VOTES_PAGE
 
 _ROWS = """
 SELECT id, station, CASE page WHEN ? THEN reading ELSE '' END FROM pages
@@ -36,7 +36,7 @@ Item = TypeVar("Item")
 _CANDIDATES = ("100025", "100026", "100027")
 
 
-class Image(NamedTuple):
+class StoredImage(NamedTuple):
     """A photo that is held."""
 
     stored_at: float
@@ -50,8 +50,8 @@ class PublicApi:
         self._store = store
         self._names = names
         self._codes = tuple(codes)
-        self._empty: Tally | None = None
-        self._tally = Tally()
+        self._empty: VoteAggregates | None = None
+        self._tally = VoteAggregates()
         self._deletions = 0
         self._cache_s = cache_s
         self._computed_s = float("-inf")
@@ -72,34 +72,34 @@ class PublicApi:
         await asyncio.sleep(_WARM_UP_AFTER_S)
         await self._latest()
 
-    async def _now(self, request: web.Request) -> Tally:
-        await request[EXCHANGE].begin("public")
+    async def _now(self, request: web.Request) -> VoteAggregates:
+        await request[REQUEST_CONTEXT].begin("public")
         return await self._latest()
 
-    async def _latest(self) -> Tally:
+    async def _latest(self) -> VoteAggregates:
         async with self._lock:
             if time.monotonic() - self._computed_s >= self._cache_s:
                 self._tally = await asyncio.to_thread(self._computed)
                 self._computed_s = time.monotonic()
-                self._ts = _written(time.time())
+                self._ts = _timestamp_text(time.time())
         return self._tally
 
-    def _computed(self) -> Tally:
+    def _computed(self) -> VoteAggregates:
         deletions = self._store.deletions  # before the rows are read: a later deletion is noticed the next time
         if self._empty is None:
-            self._tally = self._empty = with_stations(Tally(), _gently(self._codes))
+            self._tally = self._empty = with_stations(VoteAggregates(), _with_pauses(self._codes))
         known = self._tally if deletions == self._deletions else self._empty
         self._deletions = deletions
-        return with_rows(known, _gently(self._store.read(_ROWS, (VOTES_PAGE, known.last_id))))
+        return with_rows(known, _with_pauses(self._store.read(_ROWS, (VOTES_PAGE, known.last_id))))
 
     async def children(self, request: web.Request) -> web.Response:
         """The regions (or stations) right below one."""
         tally = await self._now(request)
-        code = _code_of(request.match_info["path"])
+        code = _region_code(request.match_info["path"])
         region = tally.regions.get(code) or (Region() if not code else None)
         if region is None:
             raise Problem(404, "No such region")
-        return json_answer([self._child(child) for child in sorted(region.children)])
+        return json_response([self._child(child) for child in sorted(region.children)])
 
     def _child(self, code: str) -> dict[str, object]:
         name = f"TPS {code[-3:]}" if len(code) == LEVELS[-1] else code
@@ -108,50 +108,52 @@ class PublicApi:
     async def nation(self, request: web.Request) -> web.Response:
         """The sums of everything."""
         tally = await self._now(request)
-        return json_answer(self._sums(tally, tally.regions.get("", Region())))
+        return json_response(self._sums(tally, tally.regions.get("", Region())))
 
     async def result(self, request: web.Request) -> web.Response:
         """The sums of a region, or a station's own figures."""
         tally = await self._now(request)
-        code = _code_of(request.match_info["path"])
+        code = _region_code(request.match_info["path"])
         if len(code) == LEVELS[-1]:
             if code not in tally.votes:
                 raise Problem(404, "No such station")
-            return json_answer(self._station(tally, code, await self._images(tally, code)))
+            return json_response(self._station(tally, code, await self._images(tally, code)))
         region = tally.regions.get(code)
         if region is None or not code:
             raise Problem(404, "No such region")
-        return json_answer(self._sums(tally, region))
+        return json_response(self._sums(tally, region))
 
-    def _sums(self, tally: Tally, region: Region) -> dict[str, object]:
+    def _sums(self, tally: VoteAggregates, region: Region) -> dict[str, object]:
         table: dict[str, object] = {}
         for child in sorted(region.children):
             below = _as_region(tally, child)
             table[child] = {
-                **_votes(below.votes), "psu": None, "persen": _percent(below.published, below.stations),
+                **_votes_per_candidate(below.votes), "psu": None, "persen": _percent(below.published, below.stations),
                 "status_progress": below.published > 0,
             }  # fmt: skip
         persen = _percent(region.published, region.stations)
         return {
-            "ts": self._ts, "mode": "hhcw", "psu": None, "chart": {**_votes(region.votes), "persen": persen},
+            "ts": self._ts, "mode": "hhcw", "psu": None, "chart": {**_votes_per_candidate(region.votes), "persen": persen},
             "table": table, "progres": {"total": region.stations, "progres": region.published},
         }  # fmt: skip
 
-    def _station(self, tally: Tally, code: str, images: dict[int, Image]) -> dict[str, object]:
+    def _station(self, tally: VoteAggregates, code: str, images: dict[int, StoredImage]) -> dict[str, object]:
         votes, administration = tally.votes[code], tally.administration.get(code)
-        names = [image_name(code, images[page]) if page in images else None for page in range(1, PAGES["ppwp"] + 1)]
+        names = [
+            image_name(code, images[page]) if page in images else None for page in range(1, PAGES_PER_FORM["ppwp"] + 1)
+        ]
         return {
             "ts": self._ts, "mode": "hhcw", "psu": None, "chart": votes or None,
             "images": [None if name is None else f"/images/{name}" for name in names],
             "administrasi": administration or None, "status_suara": bool(votes), "status_adm": bool(administration),
         }  # fmt: skip
 
-    async def _images(self, tally: Tally, code: str) -> dict[int, Image]:
+    async def _images(self, tally: VoteAggregates, code: str) -> dict[int, StoredImage]:
         """The photos of a station by page; of several copies the first one."""
         if code not in tally.votes:
             return {}
         rows = await asyncio.to_thread(lambda: list(self._store.read(_IMAGES, (code, tally.last_id))))
-        return {page: Image(stored_at, receipt) for page, stored_at, receipt in reversed(rows)}
+        return {page: StoredImage(stored_at, receipt) for page, stored_at, receipt in reversed(rows)}
 
     async def image(self, request: web.Request) -> web.Response:
         """A photo, if photos are kept."""
@@ -170,7 +172,7 @@ class PublicApi:
         return None
 
 
-def _gently(items: Iterable[Item]) -> Iterator[Item]:
+def _with_pauses(items: Iterable[Item]) -> Iterator[Item]:
     """The items, with pauses in which the event loop gets the interpreter without having to ask for it."""
     for number, item in enumerate(items):
         if number % _ITEMS_BETWEEN_PAUSES == _ITEMS_BETWEEN_PAUSES - 1:
@@ -178,13 +180,13 @@ def _gently(items: Iterable[Item]) -> Iterator[Item]:
         yield item
 
 
-def image_name(code: str, image: Image) -> str:
+def image_name(code: str, image: StoredImage) -> str:
     """The last part of an image's address: code, time, and an id that does not give the receipt away."""
     at = datetime.fromtimestamp(image.stored_at, UTC)
     return f"{code}-{at:%Y%m%d-%H%M%S}--{uuid.uuid5(uuid.NAMESPACE_OID, image.receipt)}.jpg"
 
 
-def _code_of(path: str) -> str:
+def _region_code(path: str) -> str:
     """The deepest code of a path such as "35/3509/350919", "" for "0"; raises Problem 404 if it is no path."""
     parts = path.split("/")
     if parts == ["0"]:
@@ -194,7 +196,7 @@ def _code_of(path: str) -> str:
     return parts[-1]
 
 
-def _as_region(tally: Tally, code: str) -> Region:
+def _as_region(tally: VoteAggregates, code: str) -> Region:
     """A child as a region: a station is one of a single station."""
     if len(code) < LEVELS[-1]:
         return tally.regions[code]
@@ -202,7 +204,7 @@ def _as_region(tally: Tally, code: str) -> Region:
     return Region(stations=1, published=int(bool(votes)), votes=votes)
 
 
-def _votes(votes: dict[str, int]) -> dict[str, int]:
+def _votes_per_candidate(votes: dict[str, int]) -> dict[str, int]:
     return {**dict.fromkeys(_CANDIDATES, 0), **votes}
 
 
@@ -210,5 +212,5 @@ def _percent(part: int, whole: int) -> float:
     return round(100 * part / whole, 2) if whole else 0.0
 
 
-def _written(epoch: float) -> str:
+def _timestamp_text(epoch: float) -> str:
     return f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d %H:%M:%S}"

@@ -10,22 +10,22 @@ from typing import Any, NoReturn
 
 from aiohttp import web
 
-from mock_server.faults.base import Fault, Reach, Target
-from mock_server.faults.scheduler import Hit, Rules
-from mock_server.http.responses import Problem, retry_after
-from mock_server.net.connection import Connection
-from mock_server.storage.records import Row
-from mock_server.storage.resumable import Resumable
-from mock_server.upload.forms import named
+from mock_server.faults.base import Fault, RequestKey, Scope
+from mock_server.faults.scheduler import FaultScheduler, Hit
+from mock_server.http.responses import Problem, retry_after_header
+from mock_server.net.connection import ServerConnection
+from mock_server.storage.records import PageRow
+from mock_server.storage.resumable import ResumableUpload
+from mock_server.upload.forms import known_station_and_form
 
 _REMEMBERED_PAGES = 50_000
 
 
-class Cut(Exception):  # noqa: N818
+class ConnectionEnded(Exception):  # noqa: N818
     """The connection was ended on purpose: there is nothing left to answer."""
 
 
-class Killed(Cut):
+class ProcessKilled(ConnectionEnded):
     """The process is to die before anything else happens."""
 
     def __init__(self, restart_after_s: float | None) -> None:
@@ -33,7 +33,7 @@ class Killed(Cut):
         self.restart_after_s = restart_after_s
 
 
-class AttemptCounts:
+class AttemptCounter:
     """Counts the attempts at each page, for clients that send no X-Attempt; remembers the latest pages only."""
 
     def __init__(self) -> None:
@@ -48,15 +48,15 @@ class AttemptCounts:
         return count
 
 
-class Exchange:
+class RequestContext:
     """A request under way."""
 
-    def __init__(self, request: web.Request, rules: Rules, attempts: AttemptCounts) -> None:
+    def __init__(self, request: web.Request, rules: FaultScheduler, attempts: AttemptCounter) -> None:
         self.request = request
         self._rules = rules
         self._attempts = attempts
-        self.connection = request.transport if isinstance(request.transport, Connection) else None
-        self.target = Target("", "", 0, 0, request.method, "public")
+        self.connection = request.transport if isinstance(request.transport, ServerConnection) else None
+        self.target = RequestKey("", "", 0, 0, request.method, "public")
         self.hits: tuple[Hit, ...] = ()
         self.struck_s = 0.0
         """Seconds since T0 at which the fault that acts now struck."""
@@ -70,7 +70,7 @@ class Exchange:
 
     async def begin(self, phase: str, station: str = "", form: str = "", page: int = 0) -> None:
         """Says what the request is about; faults that act before the body do so now."""
-        station, form = named(station, form)
+        station, form = known_station_and_form(station, form)
         text = self.request.headers.get("X-Attempt", "")
         attempt = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
         method = self._method()
@@ -79,7 +79,7 @@ class Exchange:
             what = "status" if method == "HEAD" else phase
             page_key = (station, form, page) if station else ("", "", hash(self.request.path))
             attempt = self._attempts.next((f"{what} {page_key[0]}", *page_key[1:]))
-        self.target = Target(station, form, page, attempt, method, phase)
+        self.target = RequestKey(station, form, page, attempt, method, phase)
         self.hits = self._rules.hits(self.target)
         for hit in self.hits:
             if type(hit.fault).on_request is not Fault.on_request:
@@ -98,14 +98,14 @@ class Exchange:
         self._over, self.struck_s = hit.over, hit.time_s
         try:
             acted = await place
-        except (Cut, Problem) as end:
+        except (ConnectionEnded, Problem) as end:
             self._end(hit, end)
             raise
         if acted:
             hit.act()
         return acted
 
-    def strike_upload(self, upload: Resumable) -> None:
+    def strike_upload(self, upload: ResumableUpload) -> None:
         """Lets the faults of resumable uploads act on this one."""
         for hit in self.strike("resumable"):
             try:
@@ -116,14 +116,14 @@ class Exchange:
             if acted:
                 hit.act()
 
-    def strike_rows(self, rows: tuple[Row, ...]) -> tuple[tuple[Row, ...], tuple[Hit, ...]]:
+    def strike_rows(self, rows: tuple[PageRow, ...]) -> tuple[tuple[PageRow, ...], tuple[Hit, ...]]:
         """The rows that faults make of these, and the faults to be counted if they are stored like that."""
         acting: list[Hit] = []
         for hit in self.strike("rows"):
             loss_before, self.lose_after_s = self.lose_after_s, None
             try:
                 changed = hit.fault.on_rows(self, rows, hit.draw)
-            except (Cut, Problem) as end:
+            except (ConnectionEnded, Problem) as end:
                 self._end(hit, end)
                 raise
             if self.lose_after_s is None:
@@ -140,7 +140,7 @@ class Exchange:
     def _end(self, hit: Hit, end: Exception) -> None:
         """Counts a fault that ended the request, and the process where it was that."""
         hit.act()
-        if isinstance(end, Killed):
+        if isinstance(end, ProcessKilled):
             self._rules.kill(end.restart_after_s)
 
     def let_go(self) -> None:
@@ -148,7 +148,7 @@ class Exchange:
         for hit in self.hits:
             hit.let_go()
 
-    def strike(self, reach: Reach) -> tuple[Hit, ...]:
+    def strike(self, reach: Scope) -> tuple[Hit, ...]:
         """The faults that strike what has come up now; they may act on the answer too."""
         hits = self._rules.hits(self.target, reach)
         self.hits += hits
@@ -190,19 +190,19 @@ class Exchange:
 
     def refuse(self, status: int, detail: str, retry_after_s: float | None = None) -> Problem:
         """An exception to raise: the request is answered with this problem."""
-        return Problem(status, detail, headers=retry_after(retry_after_s))
+        return Problem(status, detail, headers=retry_after_header(retry_after_s))
 
     def reset(self) -> NoReturn:
         """Ends the connection with RST, and the request with it."""
         if self.connection is not None:
             self.connection.reset()
-        raise Cut
+        raise ConnectionEnded
 
     def close(self) -> NoReturn:
         """Ends the connection with FIN, and the request with it."""
         if self.connection is not None:
             self.connection.close()
-        raise Cut
+        raise ConnectionEnded
 
     def forget_later(self, delay_s: float) -> None:
         """Deletes what this request stored, after a while."""
@@ -210,4 +210,4 @@ class Exchange:
 
     def kill(self, restart_after_s: float | None) -> NoReturn:
         """Ends the process at once, as `kill -9` would; it is started again after a while, or never."""
-        raise Killed(restart_after_s)
+        raise ProcessKilled(restart_after_s)

@@ -9,12 +9,12 @@ from typing import Any
 
 from aiohttp import web
 
-_HTTP = {
+_HTTP_PHRASES = {
     **{status.value: status.phrase for status in HTTPStatus},
     413: "Content Too Large", 422: "Unprocessable Content",  # RFC 9110's names, which older Pythons do not know
 }  # fmt: skip
 """The phrases that RFC 9110 recommends."""
-_ADDED = {460: "Checksum Mismatch"}
+_TUS_PHRASES = {460: "Checksum Mismatch"}
 """Of tus."""
 
 
@@ -35,26 +35,26 @@ class Problem(Exception):  # noqa: N818
 
     def answer(self) -> web.Response:
         """The problem as a response."""
-        body: dict[str, object] = {"type": "about:blank", "title": phrase(self.status), "status": self.status}
+        body: dict[str, object] = {"type": "about:blank", "title": reason_phrase(self.status), "status": self.status}
         if self.detail:
             body["detail"] = self.detail
-        answer = json_answer(
+        answer = json_response(
             {**body, **self.members}, self.status, headers=self.headers, content_type="application/problem+json"
         )
-        answer.set_status(self.status, phrase(self.status))
+        answer.set_status(self.status, reason_phrase(self.status))
         return answer
 
 
-def phrase(status: int) -> str:
+def reason_phrase(status: int) -> str:
     """The phrase of a status: HTTP's, or that of the protocol that adds it.
 
     >>> phrase(413), phrase(460)
     ('Content Too Large', 'Checksum Mismatch')
     """
-    return _ADDED.get(status) or _HTTP.get(status) or f"Status {status}"
+    return _TUS_PHRASES.get(status) or _HTTP_PHRASES.get(status) or f"Status {status}"
 
 
-def json_answer(
+def json_response(
     content: Any, status: int = 200, *, headers: dict[str, str] | None = None, content_type: str = "application/json"
 ) -> web.Response:
     """A response with this content as compact JSON."""
@@ -62,7 +62,7 @@ def json_answer(
     return web.Response(status=status, body=body, content_type=content_type, headers=headers)
 
 
-def retry_after(seconds: float | None) -> dict[str, str]:
+def retry_after_header(seconds: float | None) -> dict[str, str]:
     """The Retry-After header for a pause, in whole seconds and at least one.
 
     >>> retry_after(1.2), retry_after(None)

@@ -11,118 +11,118 @@ from datetime import UTC, datetime
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from mock_server.faults.scheduler import Rules
+from mock_server.faults.scheduler import FaultScheduler
 from mock_server.http import metrics as exposition
-from mock_server.http.auth import Accounts
-from mock_server.http.headers import checked_headers
-from mock_server.http.metrics import Metrics
-from mock_server.http.middleware import EXCHANGE, Handler, gateway
-from mock_server.http.openapi import document
+from mock_server.http.auth import Authenticator
+from mock_server.http.headers import check_headers
+from mock_server.http.metrics import ServerMetrics
+from mock_server.http.middleware import REQUEST_CONTEXT, Handler, data_port_middleware
+from mock_server.http.openapi import openapi_document
 from mock_server.http.public_api import PublicApi
-from mock_server.http.request_context import Exchange
-from mock_server.http.responses import Problem, json_answer
+from mock_server.http.request_context import RequestContext
+from mock_server.http.responses import Problem, json_response
 from mock_server.profile.profile import Profile
-from mock_server.storage.resumable_store import Uploads
+from mock_server.storage.resumable_store import ResumableStore
 from mock_server.upload.forms import check_page, page_number
-from mock_server.upload.photo import PhotoSink, Upload
-from mock_server.upload.pipeline import Intake
+from mock_server.upload.photo import PhotoSink, ReceivedUpload
+from mock_server.upload.pipeline import UploadPipeline
 from mock_server.upload.protocols import multipart, put
-from mock_server.upload.protocols.tus import Tus, sign
+from mock_server.upload.protocols.tus import TusHandlers, add_version_header
 
-_LARGEST_LOGIN_BYTES = 1024
-_PAGE = "/v1/stations/{code}/forms/{form}/pages/{page}"
+_MAX_LOGIN_BYTES = 1024
+_PAGE_PATH = "/v1/stations/{code}/forms/{form}/pages/{page}"
 
 
 @dataclass(frozen=True)
-class Parts:
+class DataPortServices:
     """What the routes need."""
 
     profile: Profile
-    accounts: Accounts
-    intake: Intake
-    rules: Rules
-    metrics: Metrics
-    uploads: Uploads
+    accounts: Authenticator
+    intake: UploadPipeline
+    rules: FaultScheduler
+    metrics: ServerMetrics
+    uploads: ResumableStore
     public: PublicApi
 
 
-def data_app(parts: Parts) -> web.Application:
+def data_app(parts: DataPortServices) -> web.Application:
     """The application of the data port."""
     app = web.Application(
-        middlewares=[gateway(parts.rules, parts.metrics), checked_headers, _presence(parts.intake)],
-        client_max_size=_LARGEST_LOGIN_BYTES,
+        middlewares=[data_port_middleware(parts.rules, parts.metrics), check_headers, _track_in_flight(parts.intake)],
+        client_max_size=_MAX_LOGIN_BYTES,
     )
-    routes = Routes(parts)
-    tus = Tus(parts.profile, parts.accounts, parts.intake, parts.uploads)
+    routes = UploadRoutes(parts)
+    tus = TusHandlers(parts.profile, parts.accounts, parts.intake, parts.uploads)
     add = app.router.add_route
-    app.on_response_prepare.append(sign)
-    app.router.add_resource("/v1/login").add_route("POST", routes.login, expect_handler=_expected_later)
-    page = app.router.add_resource(_PAGE)
-    page.add_route("POST", routes.multipart, expect_handler=_expected_later)
-    page.add_route("PUT", routes.put, expect_handler=_expected_later)
-    add("GET", _PAGE + "/status", routes.status)
+    app.on_response_prepare.append(add_version_header)
+    app.router.add_resource("/v1/login").add_route("POST", routes.login, expect_handler=_defer_continue)
+    page = app.router.add_resource(_PAGE_PATH)
+    page.add_route("POST", routes.multipart, expect_handler=_defer_continue)
+    page.add_route("PUT", routes.put, expect_handler=_defer_continue)
+    add("GET", _PAGE_PATH + "/status", routes.status)
     files = app.router.add_resource("/v1/files")
     files.add_route("OPTIONS", tus.options)
-    files.add_route("POST", tus.create, expect_handler=_expected_later)
+    files.add_route("POST", tus.create, expect_handler=_defer_continue)
     file = app.router.add_resource("/v1/files/{id}")
     file.add_route("HEAD", tus.head)
-    file.add_route("PATCH", tus.patch, expect_handler=_expected_later)
+    file.add_route("PATCH", tus.patch, expect_handler=_defer_continue)
     file.add_route("DELETE", tus.delete)
-    file.add_route("POST", tus.overridden, expect_handler=_expected_later)
+    file.add_route("POST", tus.overridden, expect_handler=_defer_continue)
     file.add_route("OPTIONS", tus.options)
     for path, handler in parts.public.routes().items():
         app.router.add_get(path, handler)
     for path, handler in health_routes(parts.metrics, lambda: not parts.intake.is_closing).items():
         app.router.add_get(path, handler)
-    app.router.add_get("/openapi.json", _described)
+    app.router.add_get("/openapi.json", _openapi)
     return app
 
 
-def _presence(intake: Intake) -> Middleware:
+def _track_in_flight(intake: UploadPipeline) -> Middleware:
     """Lets the intake know who is in the house."""
 
     @web.middleware
     async def stay(request: web.Request, handler: Handler) -> web.StreamResponse:
-        with intake.present(request[EXCHANGE]):
+        with intake.present(request[REQUEST_CONTEXT]):
             return await handler(request)
 
     return stay
 
 
-async def _described(_request: web.Request) -> web.Response:
-    return json_answer(document())
+async def _openapi(_request: web.Request) -> web.Response:
+    return json_response(openapi_document())
 
 
-async def _expected_later(_request: web.Request) -> None:
+async def _defer_continue(_request: web.Request) -> None:
     """Leaves `Expect: 100-continue` to the handler: a refused upload is refused before its body comes."""
 
 
-def health_routes(metrics: Metrics, is_ready: Callable[[], bool]) -> dict[str, Handler]:
+def health_routes(metrics: ServerMetrics, is_ready: Callable[[], bool]) -> dict[str, Handler]:
     """What both ports answer about the server itself."""
 
     async def exposed(_request: web.Request) -> web.Response:
         return web.Response(body=metrics.text(), headers={"Content-Type": exposition.CONTENT_TYPE})
 
     async def healthy(_request: web.Request) -> web.Response:
-        return json_answer({"status": "ok"})
+        return json_response({"status": "ok"})
 
     async def ready(_request: web.Request) -> web.Response:
         if not is_ready():
             raise Problem(503, "The server is stopping")
-        return json_answer({"status": "ready"})
+        return json_response({"status": "ready"})
 
     return {"/metrics": exposed, "/healthz": healthy, "/readyz": ready}
 
 
-class Routes:
+class UploadRoutes:
     """The handlers of logins and of uploads in one request."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: DataPortServices) -> None:
         self._parts = parts
 
     async def login(self, request: web.Request) -> web.Response:
         """{station, pin} -> {token, expires_at}."""
-        exchange = request[EXCHANGE]
+        exchange = request[REQUEST_CONTEXT]
         exchange.ask_for_body()
         try:
             async with asyncio.timeout(self._parts.profile.body_timeout):
@@ -137,15 +137,15 @@ class Routes:
         await exchange.begin("login", station)
         token, expires = await self._parts.accounts.login(station, pin)
         expires_at = datetime.fromtimestamp(expires, UTC).isoformat(timespec="seconds")
-        return json_answer({"token": token, "expires_at": expires_at})
+        return json_response({"token": token, "expires_at": expires_at})
 
     async def multipart(self, request: web.Request) -> web.Response:
         """A page as a multipart form."""
         exchange = await self._begun(request, "upload")
-        boundary = multipart.boundary_of(request.headers.get("Content-Type", ""))
+        boundary = multipart.multipart_boundary(request.headers.get("Content-Type", ""))
         largest = self._parts.profile.max_body
 
-        async def read_body(chunks: AsyncIterator[bytes], sink: PhotoSink) -> Upload:
+        async def read_body(chunks: AsyncIterator[bytes], sink: PhotoSink) -> ReceivedUpload:
             return await multipart.read(chunks, boundary, sink, largest)
 
         return await self._parts.intake.take(exchange, read_body)
@@ -156,7 +156,7 @@ class Routes:
         put.check_type(request.headers.get("Content-Type", ""))
         reading = request.headers.get("Reading", "")
 
-        async def read_body(chunks: AsyncIterator[bytes], sink: PhotoSink) -> Upload:
+        async def read_body(chunks: AsyncIterator[bytes], sink: PhotoSink) -> ReceivedUpload:
             return await put.read(chunks, reading, sink)
 
         return await self._parts.intake.take(exchange, read_body)
@@ -166,8 +166,8 @@ class Routes:
         exchange = await self._begun(request, "status")
         return await self._parts.intake.status(exchange)
 
-    async def _begun(self, request: web.Request, phase: str) -> Exchange:
-        exchange = request[EXCHANGE]
+    async def _begun(self, request: web.Request, phase: str) -> RequestContext:
+        exchange = request[REQUEST_CONTEXT]
         code, form = request.match_info["code"], request.match_info["form"]
         page = page_number(request.match_info["page"])
         await exchange.begin(phase, code, form, page)

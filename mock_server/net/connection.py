@@ -14,21 +14,21 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from mock_server.http.responses import phrase
-from mock_server.net.framing import Framing
+from mock_server.http.responses import reason_phrase
+from mock_server.net.framing import RequestFraming
 
-_RESET = struct.pack("ii", 1, 0)
-_STATUS_BYTES = len(b"HTTP/1.1 200")
-_TOO_LATE = json.dumps(
-    {"type": "about:blank", "title": phrase(408), "status": 408, "detail": "The header took too long"}
+_LINGER_ZERO = struct.pack("ii", 1, 0)
+_STATUS_LINE_BYTES = len(b"HTTP/1.1 200")
+_HEADER_TIMEOUT_BODY = json.dumps(
+    {"type": "about:blank", "title": reason_phrase(408), "status": 408, "detail": "The header took too long"}
 ).encode()
-_TOO_LATE_ANSWER = (
+_HEADER_TIMEOUT_RESPONSE = (
     b"HTTP/1.1 408 %s\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
-    b"Content-Length: %d\r\n\r\n%s" % (phrase(408).encode(), len(_TOO_LATE), _TOO_LATE)
+    b"Content-Length: %d\r\n\r\n%s" % (reason_phrase(408).encode(), len(_HEADER_TIMEOUT_BODY), _HEADER_TIMEOUT_BODY)
 )
 
 
-class Connection(asyncio.Transport):
+class ServerConnection(asyncio.Transport):
     """The transport that the HTTP library writes to."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -38,7 +38,7 @@ class Connection(asyncio.Transport):
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._header_timeout_s = 0.0
-        self._framing = Framing()
+        self._framing = RequestFraming()
         self._begun_requests = 0
         self._in_request = False
         self._first_sent = b""
@@ -115,7 +115,7 @@ class Connection(asyncio.Transport):
 
     def _give_up(self) -> None:
         self._timer = None
-        self._transport.write(_TOO_LATE_ANSWER)
+        self._transport.write(_HEADER_TIMEOUT_RESPONSE)
         self._transport.close()
 
     def catch(self) -> None:
@@ -141,8 +141,8 @@ class Connection(asyncio.Transport):
     def _note(self, data: Any) -> None:
         if not self._transport.is_closing():
             self.sent_s = time.monotonic()
-            if len(self._first_sent) < _STATUS_BYTES:
-                self._first_sent += bytes(data[: _STATUS_BYTES - len(self._first_sent)])
+            if len(self._first_sent) < _STATUS_LINE_BYTES:
+                self._first_sent += bytes(data[: _STATUS_LINE_BYTES - len(self._first_sent)])
 
     def write(self, data: Any) -> None:
         """Sends, or keeps back."""
@@ -221,4 +221,4 @@ class Connection(asyncio.Transport):
 
 def reset_when_closed(line: socket.socket) -> None:
     """Makes a socket's end an RST instead of a FIN."""
-    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)

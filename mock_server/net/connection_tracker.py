@@ -8,31 +8,31 @@ import ssl
 from collections.abc import Callable
 from typing import NamedTuple, cast
 
-from mock_server.net.connection import Connection, reset_when_closed
+from mock_server.net.connection import ServerConnection, reset_when_closed
 
 
-class Connections:
+class ConnectionTracker:
     """All open connections of a port."""
 
     def __init__(self, most: int, header_timeout_s: float) -> None:
         self._most = most
         self.header_timeout_s = header_timeout_s
-        self._open: set[Connection] = set()
-        self._handshakes: dict[asyncio.Protocol, _Handshake] = {}
+        self._open: set[ServerConnection] = set()
+        self._handshakes: dict[asyncio.Protocol, _TlsHandshake] = {}
 
     def __len__(self) -> int:
         return len(self._open) + len(self._handshakes)
 
     def factory(self, inner: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
         """Makes the protocol of a new connection."""
-        return lambda: _Guard(inner(), self)
+        return lambda: _TrackedProtocol(inner(), self)
 
-    def add(self, connection: Connection) -> bool:
+    def add(self, connection: ServerConnection) -> bool:
         """Counts a connection in; whether there is room for it."""
         self._open.add(connection)
         return len(self) <= self._most
 
-    def discard(self, connection: Connection) -> None:
+    def discard(self, connection: ServerConnection) -> None:
         """Counts a connection out."""
         self._open.discard(connection)
 
@@ -53,7 +53,7 @@ class Connections:
             lambda: guard, line, ssl=context, ssl_handshake_timeout=max(0.001, self.header_timeout_s)
         )
         task = asyncio.ensure_future(handshake)
-        self._handshakes[guard] = _Handshake(line, task)
+        self._handshakes[guard] = _TlsHandshake(line, task)
 
         def over(_task: object) -> None:
             self.shook_hands(guard)
@@ -74,23 +74,23 @@ class Connections:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class _Handshake(NamedTuple):
+class _TlsHandshake(NamedTuple):
     line: socket.socket
     task: asyncio.Future[tuple[asyncio.Transport, asyncio.Protocol]]
 
 
-class _Guard(asyncio.Protocol):
+class _TrackedProtocol(asyncio.Protocol):
     """Hands a connection's events on to the HTTP library, and watches the time that headers take."""
 
-    def __init__(self, inner: asyncio.Protocol, connections: Connections) -> None:
+    def __init__(self, inner: asyncio.Protocol, connections: ConnectionTracker) -> None:
         self._inner = inner
         self._connections = connections
-        self._connection: Connection | None = None
+        self._connection: ServerConnection | None = None
         self.begun_s = asyncio.get_running_loop().time()
         """When the connection was taken: the first header's time counts from then, a TLS handshake is part of it."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._connection = Connection(cast("asyncio.Transport", transport))
+        self._connection = ServerConnection(cast("asyncio.Transport", transport))
         self._connections.shook_hands(self)
         self._inner.connection_made(self._connection)
         if not self._connections.add(self._connection):

@@ -21,7 +21,7 @@ class _Place(Enum):
     LOST = auto()
 
 
-class Framing:
+class RequestFraming:
     """Follows the bytes of a connection."""
 
     def __init__(self) -> None:

@@ -8,10 +8,10 @@ import socket
 import ssl
 from collections.abc import Callable
 
-from mock_server.net.connection_tracker import Connections
+from mock_server.net.connection_tracker import ConnectionTracker
 
 BACKLOG = 4096
-_AT_ONCE = 100
+_ACCEPTS_PER_EVENT = 100
 _RETRY_S = 0.1
 _RECEIVE_BUFFER_BYTES = 2**20
 """So that a photo comes in few large pieces instead of many small ones; the kernel takes what it allows of it."""
@@ -21,7 +21,7 @@ class Listener:
     """Listens on one address."""
 
     def __init__(
-        self, factory: Callable[[], asyncio.Protocol], connections: Connections, tls: ssl.SSLContext | None
+        self, factory: Callable[[], asyncio.Protocol], connections: ConnectionTracker, tls: ssl.SSLContext | None
     ) -> None:
         self._factory = connections.factory(factory)
         self._connections = connections
@@ -32,7 +32,7 @@ class Listener:
 
     async def open(self, host: str, port: int) -> int:
         """Begins to listen; the port (chosen by the kernel if 0 was asked for)."""
-        self._anchor = _bound(host, port)
+        self._anchor = _bound_socket(host, port)
         await self._listen()
         chosen: int = self._anchor.getsockname()[1]
         return chosen
@@ -41,7 +41,7 @@ class Listener:
         if self._anchor is None or self._server is not None:
             return
         address = self._anchor.getsockname()
-        listening = _bound(address[0], address[1])
+        listening = _bound_socket(address[0], address[1])
         if self._tls is None:
             loop = asyncio.get_running_loop()
             self._server = await loop.create_server(self._factory, sock=listening, backlog=BACKLOG)
@@ -83,7 +83,7 @@ class _TlsServer:
         self,
         listening: socket.socket,
         factory: Callable[[], asyncio.Protocol],
-        connections: Connections,
+        connections: ConnectionTracker,
         context: ssl.SSLContext,
     ) -> None:
         self._listening = listening
@@ -99,7 +99,7 @@ class _TlsServer:
         self._loop.add_reader(self._listening.fileno(), self._take)
 
     def _take(self) -> None:
-        for _ in range(_AT_ONCE):
+        for _ in range(_ACCEPTS_PER_EVENT):
             try:
                 line, _address = self._listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -119,7 +119,7 @@ class _TlsServer:
         self._listening.close()
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _bound_socket(host: str, port: int) -> socket.socket:
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     bound = socket.socket(family, kind, protocol)
     try:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-FIRST_LIMIT = 20
+INITIAL_LIMIT = 20
 _PROBE_EVERY = 30
 
 
-class Limit(Protocol):
+class ConcurrencyLimit(Protocol):
     """A limit that learns."""
 
     @property
@@ -23,7 +23,7 @@ class Limit(Protocol):
         """Learns from an upload that took `rtt_s` while so many were in the server."""
 
 
-class Vegas:
+class VegasLimit:
     """TCP Vegas' rule: the queue that there must be is guessed from the time above the shortest time ever seen.
 
     q = ceil(L * (1 - rtt0 / rtt)); L grows while q is below alpha = 3 log10 L and shrinks above beta = 6 log10 L.
@@ -31,7 +31,7 @@ class Vegas:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._limit = float(min(FIRST_LIMIT, most))
+        self._limit = float(min(INITIAL_LIMIT, most))
         self._shortest_s = math.inf
         self._samples = 0
 
@@ -61,7 +61,7 @@ class Vegas:
         self._limit = min(float(self._most), max(1.0, self._limit))
 
 
-class Gradient2:
+class Gradient2Limit:
     """The limit shrinks by the ratio of the long-term to the latest time, and always tries four more.
 
     g = clamp(long / short, 0.5, 1); L = 0.8 L + 0.2 (g L + 4).
@@ -71,7 +71,7 @@ class Gradient2:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._limit = float(min(FIRST_LIMIT, most))
+        self._limit = float(min(INITIAL_LIMIT, most))
         self._long_s = 0.0
         self._samples = 0
 

@@ -6,28 +6,30 @@ import asyncio
 import logging
 import time
 
-from mock_server.faults.scheduler import Rules
-from mock_server.http.metrics import Metrics
-from mock_server.overload.worker_pool import Pool
+from mock_server.faults.scheduler import FaultScheduler
+from mock_server.http.metrics import ServerMetrics
+from mock_server.overload.worker_pool import WorkerPool
 from mock_server.storage.store import Store
-from mock_server.upload.pipeline import Intake
+from mock_server.upload.pipeline import UploadPipeline
 
-LONGEST_S = 15.0
-_LOOK_EVERY_S = 0.02
+MAX_DRAIN_S = 15.0
+_POLL_INTERVAL_S = 0.02
 _log = logging.getLogger(__name__)
 
 
 class Drain:
     """Heals the faults, drops the jobs whose client has gone, and waits for the others."""
 
-    def __init__(self, rules: Rules, pool: Pool, store: Store, intake: Intake, metrics: Metrics) -> None:
+    def __init__(
+        self, rules: FaultScheduler, pool: WorkerPool, store: Store, intake: UploadPipeline, metrics: ServerMetrics
+    ) -> None:
         self._rules = rules
         self._pool = pool
         self._store = store
         self._intake = intake
         self._metrics = metrics
 
-    async def run(self, longest_s: float = LONGEST_S, *, wait_for_clients: bool = False) -> dict[str, object]:
+    async def run(self, longest_s: float = MAX_DRAIN_S, *, wait_for_clients: bool = False) -> dict[str, object]:
         """Counts: jobs dropped, what is still there after at most `longest_s`, and how long it took.
 
         Uploads whose client is still there are waited for, their bodies too: what healing let go is yet to be stored.
@@ -47,7 +49,7 @@ class Drain:
             took = time.monotonic() - begun
             if idle or took >= longest_s:
                 break
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await asyncio.sleep(_POLL_INTERVAL_S)
         self._metrics.dropped.inc(dropped)
         _log.info(
             "drained in %.3f s: %d dropped, %d queued, %d at work", took, dropped, self._pool.depth, self._pool.busy

@@ -32,7 +32,7 @@ class Clock(Protocol):
         """Calls back after a delay."""
 
 
-class End(StrEnum):
+class JobEnd(StrEnum):
     """How a job left."""
 
     SERVED = "served"
@@ -48,7 +48,7 @@ class Job:
 
     service_s: Callable[[], float]
     """How long the worker will need, asked when the work begins."""
-    on_end: Callable[[Job, End], None]
+    on_end: Callable[[Job, JobEnd], None]
     is_gone: Callable[[], bool] = lambda: False
     """Whether nobody waits for the answer any more."""
     latest_start_s: float | None = None
@@ -65,7 +65,7 @@ class Job:
         return (self.ended_s if self.started_s is None else self.started_s) - self.enqueued_s
 
 
-class Pool:
+class WorkerPool:
     """The queue and the workers."""
 
     def __init__(self, profile: ServerProfile, clock: Clock) -> None:
@@ -111,40 +111,40 @@ class Pool:
             return
         self._queue[job] = None
         if self._profile.queue_timeout is not None:
-            job.timer = self._clock.call_later(self._profile.queue_timeout, lambda: self._leave(job, End.TIMED_OUT))
+            job.timer = self._clock.call_later(self._profile.queue_timeout, lambda: self._leave(job, JobEnd.TIMED_OUT))
 
     def cancel(self, job: Job) -> None:
         """Takes a job out; if it is being served, its worker is free at once."""
         if job in self._busy:
-            self._finish(job, End.CANCELLED)
+            self._finish(job, JobEnd.CANCELLED)
         else:
-            self._leave(job, End.CANCELLED)
+            self._leave(job, JobEnd.CANCELLED)
 
     def drop_gone(self) -> int:
         """Drops the waiting jobs whose client has gone; how many."""
         gone = [job for job in self._queue if job.is_gone()]
         for job in gone:
-            self._leave(job, End.DROPPED)
+            self._leave(job, JobEnd.DROPPED)
         return len(gone)
 
     def refuse_all(self) -> None:
         """Drops everything that waits or is being served."""
         for job in tuple(self._queue):
-            self._leave(job, End.DROPPED)
+            self._leave(job, JobEnd.DROPPED)
         for job in tuple(self._busy):
-            self._finish(job, End.DROPPED)
+            self._finish(job, JobEnd.DROPPED)
 
-    def _leave(self, job: Job, end: End) -> None:
+    def _leave(self, job: Job, end: JobEnd) -> None:
         if job in self._queue:
             del self._queue[job]
             self._end(job, end)
 
-    def _end(self, job: Job, end: End) -> None:
+    def _end(self, job: Job, end: JobEnd) -> None:
         if job.timer is not None:
             job.timer.cancel()
             job.timer = None
         job.ended_s = self._clock.now()
-        if end is End.SERVED:
+        if end is JobEnd.SERVED:
             self.on_served(job)
         job.on_end(job, end)
 
@@ -156,17 +156,17 @@ class Pool:
         self.on_start(job)
         job.expected_s = job.service_s() * self._contention()
         if job.expected_s <= 0:
-            self._finish(job, End.SERVED)
+            self._finish(job, JobEnd.SERVED)
         else:
-            job.timer = self._clock.call_later(job.expected_s, lambda: self._finish(job, End.SERVED))
+            job.timer = self._clock.call_later(job.expected_s, lambda: self._finish(job, JobEnd.SERVED))
 
     def _contention(self) -> float:
         knee = self._profile.contention_knee
         return 1.0 if knee is None else 1.0 + self._profile.contention_slope * max(0, self.busy - knee)
 
-    def _finish(self, job: Job, end: End) -> None:
+    def _finish(self, job: Job, end: JobEnd) -> None:
         self._busy.discard(job)
-        if end is End.SERVED:
+        if end is JobEnd.SERVED:
             self.mean_service_s += 0.1 * (job.expected_s - self.mean_service_s)
         self._end(job, end)
         while self._queue and self.busy < self._profile.workers:
@@ -174,7 +174,7 @@ class Pool:
 
     def _start_or_expire(self, job: Job) -> None:
         if job.latest_start_s is not None and self._clock.now() > job.latest_start_s:
-            self._end(job, End.EXPIRED)
+            self._end(job, JobEnd.EXPIRED)
         else:
             self._start(job)
 

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from mock_server.faults.base import Fault
 from mock_server.faults.registry import KINDS
-from mock_server.profile.units import Duration, DurationDistribution, Frozen, Rate, Size, lognormal_duration
+from mock_server.profile.units import Duration, DurationDistribution, FrozenModel, Rate, Size, lognormal_duration
 from mock_server.profile.validation_messages import explain
 
 if TYPE_CHECKING:
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 else:
     AnyFault = Annotated[reduce(or_, KINDS), Field(discriminator="kind")]
 
-CRASHES = frozenset(get_args(kind.model_fields["kind"].annotation)[0] for kind in KINDS if kind.ends_process)
+CRASH_KINDS = frozenset(get_args(kind.model_fields["kind"].annotation)[0] for kind in KINDS if kind.ends_process)
 """Kinds of faults that kill the server: a profile with one of them needs a keeper."""
 
-AtLeastOne = Annotated[int, Field(ge=1)]
+PositiveInt = Annotated[int, Field(ge=1)]
 
 
-class ServerProfile(Frozen):
+class ServerProfile(FrozenModel):
     """How the server behaves on an ordinary day."""
 
-    workers: AtLeastOne = 8
+    workers: PositiveInt = 8
     """Uploads that are worked on at once."""
     queue_capacity: Annotated[int, Field(ge=0)] = 64
     """Uploads that may wait for a worker; without bound if shed = "none"."""
@@ -43,7 +43,7 @@ class ServerProfile(Frozen):
     """How long a worker is busy with an upload, apart from its size."""
     bytes_per_s: Rate | None = None
     """Adds size/rate to the service time."""
-    contention_knee: AtLeastOne | None = None
+    contention_knee: PositiveInt | None = None
     """Busy workers above which each one slows all of them down; left out: they don't."""
     contention_slope: Annotated[float, Field(ge=0)] = 0.1
     """Share by which each worker above the knee lengthens a service that starts."""
@@ -53,7 +53,7 @@ class ServerProfile(Frozen):
     """Least wait in the queue that is thought a standing queue (shed = "codel")."""
     codel_interval: Duration = 10.0
     """How long the least wait must stay above the target before uploads are refused (shed = "codel")."""
-    concurrency_limit: AtLeastOne = 1000
+    concurrency_limit: PositiveInt = 1000
     """Greatest limit that vegas and gradient2 may find."""
     retry_after: Literal["none", "fixed", "jittered", "queue_estimate"] = "queue_estimate"
     """What Retry-After a refusal carries: nothing, retry_after_time, that plus up to as much again, or the wait now."""
@@ -73,7 +73,7 @@ class ServerProfile(Frozen):
     """How long a login lasts; short ones show forced logouts."""
     tokens_survive_restart: bool = True
     """Whether who was logged in before a crash still is after it."""
-    pin_attempts: AtLeastOne = 5
+    pin_attempts: PositiveInt = 5
     """Wrong PINs of a station before its logins are refused for pin_window."""
     pin_window: Duration = 30.0
     """How long logins of such a station are answered 429."""
@@ -92,7 +92,7 @@ class ServerProfile(Frozen):
     """Largest body, compressed or not; 413 above."""
     max_header: Size = 16_384
     """Longest line of a header; 400 above."""
-    max_connections: AtLeastOne = 20_000
+    max_connections: PositiveInt = 20_000
     """Connections above are closed at once; a TLS handshake that is not finished counts as one."""
     public_cache: Duration = 5.0
     """How old an answer of the public read side may be."""
@@ -114,11 +114,11 @@ class Profile(ServerProfile):
 
     @model_validator(mode="after")
     def _has_distinct_faults(self) -> Profile:
-        check_distinct(self.faults)
+        check_distinct_names(self.faults)
         return self
 
 
-def check_distinct(faults: tuple[Fault, ...]) -> None:
+def check_distinct_names(faults: tuple[Fault, ...]) -> None:
     """Raises ValueError if two faults have one name: metrics and reports tell them apart by it."""
     names = [fault.name for fault in faults]
     twice = sorted({name for name in names if names.count(name) > 1})

@@ -84,21 +84,21 @@ def ratio(value: object) -> float:
     return float(value)
 
 
-def _written(unit: str) -> PlainSerializer:
+def _with_unit(unit: str) -> PlainSerializer:
     def write(value: float) -> str:
         return f"{int(value) if float(value).is_integer() else value!r}{unit}"
 
     return PlainSerializer(write, return_type=str)
 
 
-Duration = Annotated[float, BeforeValidator(duration_s), _written("s")]
-Size = Annotated[int, BeforeValidator(size_bytes), _written("B")]
-Rate = Annotated[float, BeforeValidator(rate_bytes_per_s), _written("B/s")]
+Duration = Annotated[float, BeforeValidator(duration_s), _with_unit("s")]
+Size = Annotated[int, BeforeValidator(size_bytes), _with_unit("B")]
+Rate = Annotated[float, BeforeValidator(rate_bytes_per_s), _with_unit("B/s")]
 Ratio = Annotated[float, BeforeValidator(ratio), Field(ge=0)]
 Probability = Annotated[float, BeforeValidator(ratio), Field(ge=0, le=1)]
 
 
-class Frozen(BaseModel):
+class FrozenModel(BaseModel):
     """Base of everything that is read from a file: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
@@ -107,7 +107,7 @@ class Frozen(BaseModel):
 U = TypeVar("U")
 
 
-class _Distribution(Frozen, Generic[U]):
+class _BoundedDistribution(FrozenModel, Generic[U]):
     max: U | None = None
     """Values above are cut to this one."""
 
@@ -124,7 +124,7 @@ class _Distribution(Frozen, Generic[U]):
         return value if self.max is None else min(value, float(self.max))  # type: ignore[arg-type]
 
 
-class Fixed(_Distribution[U], Generic[U]):
+class Fixed(_BoundedDistribution[U], Generic[U]):
     """Always the same value."""
 
     distribution: Literal["fixed"] = "fixed"
@@ -134,7 +134,7 @@ class Fixed(_Distribution[U], Generic[U]):
         return float(self.value)  # type: ignore[arg-type]
 
 
-class Uniform(_Distribution[U], Generic[U]):
+class Uniform(_BoundedDistribution[U], Generic[U]):
     """Equally likely anywhere between `low` and `high`."""
 
     distribution: Literal["uniform"] = "uniform"
@@ -146,7 +146,7 @@ class Uniform(_Distribution[U], Generic[U]):
         return low + p * (high - low)
 
 
-class Exponential(_Distribution[U], Generic[U]):
+class Exponential(_BoundedDistribution[U], Generic[U]):
     """Memoryless, with the given mean."""
 
     distribution: Literal["exponential"] = "exponential"
@@ -156,7 +156,7 @@ class Exponential(_Distribution[U], Generic[U]):
         return -float(self.mean) * math.log1p(-p)  # type: ignore[arg-type]
 
 
-class Lognormal(_Distribution[U], Generic[U]):
+class Lognormal(_BoundedDistribution[U], Generic[U]):
     """exp(Normal(log(median), sigma)): what service times and photo sizes look like."""
 
     distribution: Literal["lognormal"] = "lognormal"
@@ -173,7 +173,7 @@ def _kind_of(value: object) -> str | None:
     return getattr(value, "distribution", None)
 
 
-def _plain_is_fixed(value: object) -> object:
+def _text_as_fixed(value: object) -> object:
     return {"distribution": "fixed", "value": value} if isinstance(value, str) else value
 
 
@@ -184,10 +184,10 @@ def _distribution_of(unit: Any) -> Any:
         | Annotated[Exponential[unit], Tag("exponential")]
         | Annotated[Lognormal[unit], Tag("lognormal")]
     )
-    return Annotated[union, Discriminator(_kind_of), BeforeValidator(_plain_is_fixed)]
+    return Annotated[union, Discriminator(_kind_of), BeforeValidator(_text_as_fixed)]
 
 
-Distribution = Fixed[Any] | Uniform[Any] | Exponential[Any] | Lognormal[Any]
+AnyDistribution = Fixed[Any] | Uniform[Any] | Exponential[Any] | Lognormal[Any]
 DurationDistribution = _distribution_of(Duration)
 SizeDistribution = _distribution_of(Size)
 RateDistribution = _distribution_of(Rate)

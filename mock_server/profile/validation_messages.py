@@ -26,7 +26,7 @@ def explain(error: ValidationError, model: type[BaseModel], content: object) -> 
 
 
 def _line(detail: dict[str, Any], model: type[BaseModel], content: object) -> str:
-    path = path_in(detail["loc"], content)
+    path = key_path(detail["loc"], content)
     key = ".".join(str(part) for part in path) or "the file"
     kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
     if kind == "extra_forbidden":
@@ -36,31 +36,33 @@ def _line(detail: dict[str, Any], model: type[BaseModel], content: object) -> st
     if kind == "missing":
         return f"{key} is missing"
     if kind in {"union_tag_invalid", "union_tag_not_found"}:
-        return _union(key, context, value)
+        return _union_line(key, context, value)
     if kind == "literal_error":
         allowed_words = str(context["expected"]).replace("'", '"')
         words = [word.strip(' "') for word in allowed_words.replace(" or ", ",").split(",")]
-        return f"{key} = {_shown(value)} is not one of {allowed_words}{suggestion(str(value), words)}"
+        return f"{key} = {_value_text(value)} is not one of {allowed_words}{suggestion(str(value), words)}"
     message = str(detail["msg"])
     message = message.removeprefix("Value error, ").removeprefix("Input should be ")
     if kind == "value_error":
-        told = ":" if isinstance(value, dict) else f" = {_shown(value)}"  # a table may hold what is not for a log
+        told = ":" if isinstance(value, dict) else f" = {_value_text(value)}"  # a table may hold what is not for a log
         return f"{key}{told} {message}" if path else message
-    return f"{key} = {_shown(value)} should be {message}"
+    return f"{key} = {_value_text(value)} should be {message}"
 
 
-def _union(key: str, context: dict[str, Any], value: object) -> str:
+def _union_line(key: str, context: dict[str, Any], value: object) -> str:
     name = str(context.get("discriminator", "kind")).strip("'")
     name = "distribution" if name.endswith("()") else name
     if "tag" not in context:
         allowed = "needs a table with a key" if isinstance(value, dict) else "should be a table with a key"
-        return f'{key} = {_shown(value)} {allowed} "{name}"'
+        return f'{key} = {_value_text(value)} {allowed} "{name}"'
     words = [word.strip(" '") for word in str(context["expected_tags"]).split(",")]
     listed = ", ".join(words)
-    return f"{key}.{name} = {_shown(context['tag'])} is not one of {listed}{suggestion(str(context['tag']), words)}"
+    return (
+        f"{key}.{name} = {_value_text(context['tag'])} is not one of {listed}{suggestion(str(context['tag']), words)}"
+    )
 
 
-def path_in(loc: tuple[int | str, ...], content: object) -> list[int | str]:
+def key_path(loc: tuple[int | str, ...], content: object) -> list[int | str]:
     """The parts of `loc` that are keys of the content (pydantic puts union tags between them)."""
     path: list[int | str] = []
     place = content
@@ -85,7 +87,7 @@ def _keys_beside(path: list[int | str], loc: tuple[int | str, ...], model: type[
     for part in path:
         if isinstance(part, int):
             continue
-        found = [inner for outer in found for inner in _models_in(_annotation(outer, part))]
+        found = [inner for outer in found for inner in _models_in(_annotation_of(outer, part))]
     tags = {str(part) for part in loc}
     tagged = [candidate for candidate in found if tags & _tags_of(candidate)]
     return [field.alias or key for candidate in tagged or found for key, field in candidate.model_fields.items()]
@@ -100,7 +102,7 @@ def _tags_of(model: type[BaseModel]) -> set[str]:
     }
 
 
-def _annotation(model: type[BaseModel], key: str) -> object:
+def _annotation_of(model: type[BaseModel], key: str) -> object:
     field = model.model_fields.get(key)
     return None if field is None else field.annotation
 
@@ -115,7 +117,7 @@ def _listing(allowed: list[str]) -> str:
     return f"; there are {', '.join(sorted(dict.fromkeys(allowed)))}" if allowed else ""
 
 
-def _shown(value: object) -> str:
+def _value_text(value: object) -> str:
     text = (
         f'"{value}"'
         if isinstance(value, str)

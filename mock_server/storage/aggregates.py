@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from mock_server.upload.readings import figures
+from mock_server.upload.readings import reading_figures
 
 LEVELS = (0, 2, 4, 6, 10, 13)
 """Digits of a code at each level: nation, province, regency, district, village, station."""
 
-Figures = dict[str, int]
+FigureCounts = dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +26,16 @@ class Region:
     children: frozenset[str] = frozenset()
     stations: int = 0
     published: int = 0
-    votes: Figures = field(default_factory=dict)
+    votes: FigureCounts = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class VoteAggregates:
     """All stations and regions, up to a row of the store."""
 
-    votes: dict[str, Figures] = field(default_factory=dict)
+    votes: dict[str, FigureCounts] = field(default_factory=dict)
     """Of each station that is known, empty until they are published."""
-    administration: dict[str, Figures] = field(default_factory=dict)
+    administration: dict[str, FigureCounts] = field(default_factory=dict)
     """Of each station whose votes are published with it."""
     regions: dict[str, Region] = field(default_factory=dict)
     last_id: int = 0
@@ -50,23 +50,23 @@ def region_path(code: str) -> list[str]:
     return [code[:digits] for digits in LEVELS if digits <= len(code)]
 
 
-def with_stations(tally: Tally, codes: Iterable[str]) -> Tally:
+def with_stations(tally: VoteAggregates, codes: Iterable[str]) -> VoteAggregates:
     """The tally that knows these stations too, though nothing of theirs is held."""
-    growth = _Growth(tally)
+    growth = _AggregatesBuilder(tally)
     for code in codes:
         growth.know(code)
     return growth.tally(tally.last_id)
 
 
-def with_rows(tally: Tally, rows: Iterable[tuple[int, str, str]]) -> Tally:
+def with_rows(tally: VoteAggregates, rows: Iterable[tuple[int, str, str]]) -> VoteAggregates:
     """The tally with more rows (id, station, reading), in the order of their ids; "" is a page without a reading.
 
     Of several readings of a station the first one with votes counts.
     """
-    growth: _Growth | None = None
+    growth: _AggregatesBuilder | None = None
     last_id = tally.last_id
     for row_id, code, reading in rows:
-        growth = growth or _Growth(tally)
+        growth = growth or _AggregatesBuilder(tally)
         last_id = row_id
         growth.know(code)
         if reading:
@@ -75,29 +75,29 @@ def with_rows(tally: Tally, rows: Iterable[tuple[int, str, str]]) -> Tally:
 
 
 @dataclass(slots=True)
-class _Growing:
+class _RegionBuilder:
     """A region that is being added to: changed in place, where a frozen one would be copied for every station."""
 
     children: set[str]
     stations: int
     published: int
-    votes: Figures
+    votes: FigureCounts
 
 
-class _Growth:
+class _AggregatesBuilder:
     """A tally's successor while it is made; what did not change is shared with it."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: VoteAggregates) -> None:
         self._votes = dict(tally.votes)
         self._administration = dict(tally.administration)
         self._regions = dict(tally.regions)
-        self._growing: dict[str, _Growing] = {}
+        self._growing: dict[str, _RegionBuilder] = {}
 
-    def tally(self, last_id: int) -> Tally:
+    def tally(self, last_id: int) -> VoteAggregates:
         """What it has become."""
         for code, region in self._growing.items():
             self._regions[code] = Region(frozenset(region.children), region.stations, region.published, region.votes)
-        return Tally(self._votes, self._administration, self._regions, last_id)
+        return VoteAggregates(self._votes, self._administration, self._regions, last_id)
 
     def know(self, code: str) -> None:
         """Puts a station into its regions."""
@@ -109,11 +109,11 @@ class _Growth:
             region.stations += 1
             region.children.add(below)
 
-    def _region(self, code: str) -> _Growing:
+    def _region(self, code: str) -> _RegionBuilder:
         found = self._growing.get(code)
         if found is None:
             known = self._regions.get(code, Region())
-            found = _Growing(set(known.children), known.stations, known.published, dict(known.votes))
+            found = _RegionBuilder(set(known.children), known.stations, known.published, dict(known.votes))
             self._growing[code] = found
         return found
 
@@ -121,7 +121,7 @@ class _Growth:
         """Adds a station's votes, at every level, unless there are some."""
         if self._votes[code]:
             return
-        votes, administration = figures(reading)
+        votes, administration = reading_figures(reading)
         if not votes:
             return
         self._votes[code], self._administration[code] = votes, administration

@@ -7,7 +7,7 @@ import asyncio
 from mock_server.storage.store import Store
 
 
-class Losses:
+class DelayedDeletes:
     """Deletes rows when their time has come, or all that are promised when the server is brought to rest."""
 
     def __init__(self, store: Store) -> None:

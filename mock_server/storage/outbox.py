@@ -10,7 +10,7 @@ from typing import Protocol
 _log = logging.getLogger(__name__)
 
 
-class Publisher(Protocol):
+class LinePublisher(Protocol):
     """Who writes the lines to the file."""
 
     def publish(self, lines: Sequence[str]) -> None:
@@ -28,7 +28,7 @@ class Outbox:
     them with the file.
     """
 
-    def __init__(self, publisher: Publisher | None) -> None:
+    def __init__(self, publisher: LinePublisher | None) -> None:
         self._publisher = publisher
         self._published = self._clearing = self._cleared = 0
         """Greatest ids: in the file, taken out by the running transaction, and taken out for good."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 
 PageKey = tuple[str, str, int]
-_REMEMBERED = 100_000
+_MAX_REMEMBERED = 100_000
 
 
-class Pending:
+class PendingUploads:
     """The state of each page's latest upload, the oldest forgotten first.
 
     Not kept over a restart: nothing of it is acknowledged until it is stored.
@@ -21,7 +21,7 @@ class Pending:
         """Notes a page's state."""
         self._states.pop(page, None)
         self._states[page] = {"status": status, **members}
-        if len(self._states) > _REMEMBERED:
+        if len(self._states) > _MAX_REMEMBERED:
             self._states.popitem(last=False)
 
     def forget(self, page: PageKey) -> None:

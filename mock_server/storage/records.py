@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 
-class Row(NamedTuple):
+class PageRow(NamedTuple):
     """A page to be stored."""
 
     station: str
@@ -23,7 +23,7 @@ class Row(NamedTuple):
     photo: bytes | None = None
 
 
-class Verdict(NamedTuple):
+class StoreResult(NamedTuple):
     """What became of an upload: `new`, `replay` of a page already held, or `conflict` with another photo of it."""
 
     kind: Literal["new", "replay", "conflict"]
@@ -32,11 +32,11 @@ class Verdict(NamedTuple):
     size_bytes: int
 
 
-class Order(NamedTuple):
+class StoreRequest(NamedTuple):
     """An upload as it came, and the rows to hold for it (one, unless a fault is at work)."""
 
-    sent: Row
-    rows: tuple[Row, ...]
+    sent: PageRow
+    rows: tuple[PageRow, ...]
     upload_id: str = ""
     """The resumable upload that it completes."""
     injections: tuple[str, ...] = ()

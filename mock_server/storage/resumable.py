@@ -7,14 +7,14 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mock_server.upload.photo import PhotoSink, Upload
-from mock_server.upload.readings import checked
+from mock_server.upload.photo import PhotoSink, ReceivedUpload
+from mock_server.upload.readings import parse_reading
 
 _READ_BYTES = 2**18
 
 
 @dataclass(slots=True)
-class Resumable:
+class ResumableUpload:
     """An upload in progress. Only one request at a time may change it: it takes `is_locked`."""
 
     id: str
@@ -63,16 +63,16 @@ class Resumable:
         """Makes it gone for good."""
         self.is_expired = True
 
-    def upload(self, *, keep: bool) -> Upload:
+    def upload(self, *, keep: bool) -> ReceivedUpload:
         """The page that its bytes are; blocks, so call it in a thread."""
         sink = PhotoSink(keep=keep)
         with self.path.open("rb") as file:
             while chunk := file.read(_READ_BYTES):
                 sink.feed(chunk)
-        return sink.upload(checked(self.reading.encode("utf-8", "surrogateescape")))
+        return sink.upload(parse_reading(self.reading.encode("utf-8", "surrogateescape")))
 
 
-def checksum_of(algorithm: str, data: bytes) -> bytes:
+def chunk_checksum(algorithm: str, data: bytes) -> bytes:
     """The digest of a chunk by one of the algorithms that are offered; blocks, so call it in a thread.
 
     >>> checksum_of("sha1", b"").hex()[:8]

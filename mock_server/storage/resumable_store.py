@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from mock_server.http.responses import Problem
-from mock_server.storage.resumable import Resumable
+from mock_server.storage.resumable import ResumableUpload
 from mock_server.storage.store import Store
 
 _COLUMNS = "id, station, form, page, reading, length, metadata, expires_at, receipt"
-_SWEEP_EVERY_S = 30.0
-_MOST_AT_ONCE = 500
+_SWEEP_INTERVAL_S = 30.0
+_MAX_PER_SWEEP = 500
 """What a sweep removes at most; the rest waits for the next one."""
 
 
@@ -26,7 +26,7 @@ DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE expires_at < ? LIM
 _log = logging.getLogger(__name__)
 
 
-class Uploads:
+class ResumableStore:
     """All of them, by id; their bytes are files in a folder, their offset is a file's size."""
 
     def __init__(self, store: Store, folder: Path, lifetime_s: float, wall_clock: Callable[[], float]) -> None:
@@ -34,14 +34,14 @@ class Uploads:
         self._folder = folder
         self._lifetime_s = lifetime_s
         self._now = wall_clock
-        self._open: dict[str, Resumable] = {}
+        self._open: dict[str, ResumableUpload] = {}
 
-    async def create(self, page: tuple[str, str, int], reading: str, length: int, metadata: str) -> Resumable:
+    async def create(self, page: tuple[str, str, int], reading: str, length: int, metadata: str) -> ResumableUpload:
         """A new upload, on disk."""
         await asyncio.to_thread(self._folder.mkdir, exist_ok=True)
         name = secrets.token_urlsafe(18)
         expires = self._now() + self._lifetime_s
-        upload = Resumable(name, *page, reading, length, metadata, expires, "", self._path(name))
+        upload = ResumableUpload(name, *page, reading, length, metadata, expires, "", self._path(name))
         row = (name, *page, reading, length, metadata, expires, "")
         await self._store.run(f"INSERT INTO uploads ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
         await asyncio.to_thread(upload.path.touch)
@@ -51,7 +51,7 @@ class Uploads:
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.part"
 
-    async def find(self, name: str) -> Resumable:
+    async def find(self, name: str) -> ResumableUpload:
         """The upload of this id; raises Problem 404, or 410 if its time is over."""
         upload = self._open.get(name)
         if upload is None:
@@ -65,11 +65,11 @@ class Uploads:
             raise Problem(410, "The upload has expired")
         return upload
 
-    def _found(self, row: tuple[Any, ...]) -> Resumable:
+    def _found(self, row: tuple[Any, ...]) -> ResumableUpload:
         """An upload as a restart finds it: what is not stored is not complete, its last byte has to come again."""
         name, station, form, page, reading, length, metadata, expires_at, receipt = row
         path = self._path(name)
-        upload = Resumable(name, station, form, page, reading, length, metadata, expires_at, receipt, path)
+        upload = ResumableUpload(name, station, form, page, reading, length, metadata, expires_at, receipt, path)
         if upload.receipt:
             upload.offset = upload.length
             return upload
@@ -79,12 +79,12 @@ class Uploads:
             upload.truncate(max(0, upload.length - 1))
         return upload
 
-    async def forget_bytes(self, upload: Resumable) -> None:
+    async def forget_bytes(self, upload: ResumableUpload) -> None:
         """Removes the file of an upload that became a page; its record stays until it expires."""
         self._open.pop(upload.id, None)
         await asyncio.to_thread(upload.path.unlink, missing_ok=True)
 
-    async def remove(self, upload: Resumable) -> None:
+    async def remove(self, upload: ResumableUpload) -> None:
         """Removes an upload altogether. Found by its id until that is on disk, else it would be read in again."""
         upload.is_expired = True
         await asyncio.to_thread(upload.path.unlink, missing_ok=True)
@@ -98,7 +98,7 @@ class Uploads:
                 await self.sweep()
             except (sqlite3.Error, OSError):
                 _log.exception("expired uploads can't be removed")
-            await asyncio.sleep(min(_SWEEP_EVERY_S, self._lifetime_s))
+            await asyncio.sleep(min(_SWEEP_INTERVAL_S, self._lifetime_s))
 
     async def sweep(self) -> None:
         """Removes bytes that have expired, or whose upload nobody knows any more, and records long after that.
@@ -108,11 +108,11 @@ class Uploads:
         now = self._now()
         bytes_of = {path.stem: path for path in await asyncio.to_thread(self._files)}
         known = await self._store.do(lambda connection: _expiries(connection, bytes_of))
-        gone = [name for name in bytes_of if known.get(name, 0.0) <= now and not self._is_in_use(name)][:_MOST_AT_ONCE]
+        gone = [name for name in bytes_of if known.get(name, 0.0) <= now and not self._is_in_use(name)][:_MAX_PER_SWEEP]
         for name in gone:
             self._open.pop(name, None)
         await asyncio.to_thread(_unlink, [bytes_of[name] for name in gone])
-        for (name,) in await self._store.run(_DELETE_LONG_GONE, (now - self._lifetime_s, _MOST_AT_ONCE)):
+        for (name,) in await self._store.run(_DELETE_LONG_GONE, (now - self._lifetime_s, _MAX_PER_SWEEP)):
             self._open.pop(name, None)
 
     def _files(self) -> list[Path]:

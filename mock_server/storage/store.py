@@ -16,8 +16,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Literal, NamedTuple
 
-from mock_server.storage.outbox import Outbox, Publisher
-from mock_server.storage.records import Order, Row, Verdict
+from mock_server.storage.outbox import LinePublisher, Outbox
+from mock_server.storage.records import PageRow, StoreRequest, StoreResult
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pages (
@@ -35,24 +35,24 @@ CREATE TABLE IF NOT EXISTS uploads (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS injections (id INTEGER PRIMARY KEY AUTOINCREMENT, line TEXT NOT NULL);
 """
-_INSERT = f"INSERT INTO pages ({', '.join(Row._fields)}) VALUES ({', '.join('?' * len(Row._fields))})"  # noqa: S608
-_MOST_AT_ONCE = 512
+_INSERT = f"INSERT INTO pages ({', '.join(PageRow._fields)}) VALUES ({', '.join('?' * len(PageRow._fields))})"  # noqa: S608
+_MAX_BATCH = 512
 _GATHER_S, _GATHER_BUSY_S = 0.002, 0.010
 """Least time between two commits, alone and while uploads come side by side: one costs much the same for one or fifty."""
 
-Work = Callable[[sqlite3.Connection], Any]
+WriteWork = Callable[[sqlite3.Connection], Any]
 
 
-class Job(NamedTuple):
+class WriteJob(NamedTuple):
     """Work for the writing thread, and who is told of it."""
 
-    work: Work
+    work: WriteWork
     future: asyncio.Future[Any]
     on_done: Callable[[Any], None]
     """Called with the answer once it is on disk, even if nobody waits for the future any more."""
 
 
-class Failure(NamedTuple):
+class WriteFailure(NamedTuple):
     """Stands for the answer of work that raised."""
 
     error: Exception
@@ -65,11 +65,11 @@ class Store:
     anybody is answered: a process that is killed in between leaves it to the next one.
     """
 
-    def __init__(self, path: Path, dedupe: Literal["page", "key", "none"], log: Publisher | None = None) -> None:
+    def __init__(self, path: Path, dedupe: Literal["page", "key", "none"], log: LinePublisher | None = None) -> None:
         self._path = path
         self._dedupe = dedupe
         self._outbox = Outbox(log)
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[WriteJob | None] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self.waiting = 0
@@ -98,14 +98,14 @@ class Store:
         self._outbox.recover(connection)
         return connection
 
-    async def do(self, work: Work, on_done: Callable[[Any], None] = lambda _answer: None) -> Any:
+    async def do(self, work: WriteWork, on_done: Callable[[Any], None] = lambda _answer: None) -> Any:
         """What `work` answers, once the transaction that it was part of is on disk.
 
         Who waits may be cancelled; the work is done all the same, and `on_done` is told of it.
         """
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.waiting += 1
-        self._jobs.put(Job(work, future, on_done))
+        self._jobs.put(WriteJob(work, future, on_done))
         return await future
 
     async def run(self, statement: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
@@ -115,9 +115,11 @@ class Store:
         )
         return rows
 
-    async def put(self, order: Order, on_done: Callable[[Verdict], None] = lambda _verdict: None) -> Verdict:
+    async def put(
+        self, order: StoreRequest, on_done: Callable[[StoreResult], None] = lambda _verdict: None
+    ) -> StoreResult:
         """Stores an upload's rows unless it repeats or contradicts what is held."""
-        verdict: Verdict = await self.do(lambda connection: self._put(connection, order), on_done)
+        verdict: StoreResult = await self.do(lambda connection: self._put(connection, order), on_done)
         return verdict
 
     async def lose(self, receipt: str, injections: tuple[str, ...] = ()) -> None:
@@ -132,18 +134,18 @@ class Store:
 
         await self.do(delete, lost)
 
-    def _put(self, connection: sqlite3.Connection, order: Order) -> Verdict:
+    def _put(self, connection: sqlite3.Connection, order: StoreRequest) -> StoreResult:
         held = self.held(connection, order.sent)
         if held is None:
             connection.executemany(_INSERT, order.rows)
             self._outbox.add(connection, order.injections)
         sent = order.sent
-        verdict = held or Verdict("new", sent.receipt, sent.sent_sha256, sent.size_bytes)
+        verdict = held or StoreResult("new", sent.receipt, sent.sent_sha256, sent.size_bytes)
         if order.upload_id and verdict.kind != "conflict":
             connection.execute("UPDATE uploads SET receipt = ? WHERE id = ?", (verdict.receipt, order.upload_id))
         return verdict
 
-    def held(self, connection: sqlite3.Connection, sent: Row) -> Verdict | None:
+    def held(self, connection: sqlite3.Connection, sent: PageRow) -> StoreResult | None:
         """How an upload stands to what is held already, or None if it is new."""
         if self._dedupe == "none" or (self._dedupe == "key" and not sent.idempotency_key):
             return None
@@ -155,7 +157,7 @@ class Store:
         found = connection.execute(query, key).fetchone()
         if found is None:
             return None
-        return Verdict("replay" if found[1] == sent.sent_sha256 else "conflict", *found)
+        return StoreResult("replay" if found[1] == sent.sent_sha256 else "conflict", *found)
 
     def _write(self, connection: sqlite3.Connection) -> None:
         while batch := self._gathered():
@@ -164,13 +166,13 @@ class Store:
         self._outbox.clear(connection)
         connection.close()
 
-    def _gathered(self) -> list[Job]:
+    def _gathered(self) -> list[WriteJob]:
         """The jobs that wait, at least one; nothing when it is time to end."""
-        batch: list[Job] = []
+        batch: list[WriteJob] = []
         job = self._jobs.get()
         while job is not None:
             batch.append(job)
-            if len(batch) == _MOST_AT_ONCE:
+            if len(batch) == _MAX_BATCH:
                 return batch
             try:
                 job = self._jobs.get_nowait()
@@ -180,7 +182,7 @@ class Store:
             self._jobs.put(None)  # the end is asked for: come back to it when these are done
         return batch
 
-    def _commit(self, connection: sqlite3.Connection, batch: list[Job]) -> None:
+    def _commit(self, connection: sqlite3.Connection, batch: list[WriteJob]) -> None:
         """Does the jobs of a batch in one transaction; if one of them fails, each in a transaction of its own."""
         has_begun = False
         answers: list[object]
@@ -198,16 +200,16 @@ class Store:
                 for job in batch:
                     self._commit(connection, [job])
                 return
-            answers = [Failure(error)] * len(batch)
+            answers = [WriteFailure(error)] * len(batch)
         else:
             self._outbox.publish(connection)
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._deliver, batch, answers)
 
-    def _deliver(self, batch: list[Job], answers: list[object]) -> None:
+    def _deliver(self, batch: list[WriteJob], answers: list[object]) -> None:
         self.waiting -= len(batch)
         for job, answer in zip(batch, answers, strict=True):
-            if isinstance(answer, Failure):
+            if isinstance(answer, WriteFailure):
                 if not job.future.done():
                     job.future.set_exception(answer.error)
                 continue

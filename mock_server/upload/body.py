@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from mock_server.http.request_context import Exchange
+from mock_server.http.request_context import RequestContext
 from mock_server.http.responses import Problem
 from mock_server.profile.profile import ServerProfile
 
@@ -13,7 +13,7 @@ _CLOSE = {"Connection": "close"}
 _RATE_WINDOW_S = 5.0
 
 
-def check_length(exchange: Exchange, most_bytes: int) -> None:
+def check_length(exchange: RequestContext, most_bytes: int) -> None:
     """Raises Problem 411 if the length is not told, 413 if it is too much."""
     request = exchange.request
     length = request.content_length
@@ -23,7 +23,7 @@ def check_length(exchange: Exchange, most_bytes: int) -> None:
         raise Problem(413, f"At most {most_bytes} bytes", headers=_CLOSE)
 
 
-async def chunks(exchange: Exchange, profile: ServerProfile) -> AsyncIterator[bytes]:
+async def chunks(exchange: RequestContext, profile: ServerProfile) -> AsyncIterator[bytes]:
     """The body's pieces as they come.
 
     Raises Problem 413 when they are too much and 408 when they come too slowly.
@@ -39,13 +39,13 @@ async def chunks(exchange: Exchange, profile: ServerProfile) -> AsyncIterator[by
         yield chunk
 
 
-async def _pieces(exchange: Exchange, profile: ServerProfile) -> AsyncIterator[bytes]:
+async def _pieces(exchange: RequestContext, profile: ServerProfile) -> AsyncIterator[bytes]:
     content = exchange.request.content
     loop = asyncio.get_running_loop()
     too_late = TimeoutError("The body took too long")
     # One timer for the whole body, not one a piece: this is the busiest loop of the server.
     timer = loop.call_later(profile.body_timeout, content.set_exception, too_late)
-    pace = None if profile.min_upload_rate is None else _Pace(profile.min_upload_rate)
+    pace = None if profile.min_upload_rate is None else _UploadRateCheck(profile.min_upload_rate)
     try:
         while not content.at_eof():
             if pace is None:
@@ -62,7 +62,7 @@ async def _pieces(exchange: Exchange, profile: ServerProfile) -> AsyncIterator[b
         timer.cancel()
 
 
-class _Pace:
+class _UploadRateCheck:
     """Watches that a body keeps above a rate in every window."""
 
     def __init__(self, least_bytes_per_s: float) -> None:

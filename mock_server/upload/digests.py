@@ -7,7 +7,7 @@ import binascii
 import re
 
 from mock_server.http.responses import Problem
-from mock_server.upload.photo import Upload
+from mock_server.upload.photo import ReceivedUpload
 
 _KEY = r"[a-z*][a-z0-9_.*-]*"
 _BYTES = r":[A-Za-z0-9+/=]*:"
@@ -24,19 +24,19 @@ _MEMBER = re.compile(rf"({_KEY})(?:=({_ITEM}|{_INNER_LIST}))?{_PARAMETERS}")
 _COMMA = re.compile(r"[ \t]*,[ \t]*")
 
 
-def check_digest(header: str | None, upload: Upload) -> None:
+def check_digest(header: str | None, upload: ReceivedUpload) -> None:
     """Raises Problem 400 if the header is malformed or names a SHA-256 that is not the photo's.
 
     Other algorithms are not looked at.
     """
-    claimed = members(header or "").get("sha-256")
+    claimed = dictionary_members(header or "").get("sha-256")
     if claimed is None:
         return
-    if _digest(claimed) != upload.sha256:
+    if _decode_digest(claimed) != upload.sha256:
         raise Problem(400, "The photo does not match its Repr-Digest", sha256=upload.sha256)
 
 
-def members(header: str) -> dict[str, str]:
+def dictionary_members(header: str) -> dict[str, str]:
     """The members of a structured field's dictionary, unread; of several with one key the last. Raises Problem 400.
 
     >>> members("sha-512=:AAAA:, sha-256=:AA==:;p=1, sha-256=:AQ==:")
@@ -55,7 +55,7 @@ def members(header: str) -> dict[str, str]:
     return found
 
 
-def _digest(member: str) -> str:
+def _decode_digest(member: str) -> str:
     """The digest that a byte sequence carries, in hexadecimal. Raises Problem 400."""
     if not re.fullmatch(_BYTES, member):
         raise Problem(400, "Malformed Repr-Digest: a digest is a byte sequence, as in sha-256=:…:")

@@ -6,7 +6,7 @@ import re
 
 from mock_server.http.responses import Problem
 
-PAGES = {"ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17}
+PAGES_PER_FORM = {"ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17}
 """Forms, and how many pages each has (only PPWP's count is published; the others are assumed)."""
 
 VOTES_PAGE = 2
@@ -21,13 +21,13 @@ def is_station(code: str) -> bool:
     return _STATION.fullmatch(code) is not None
 
 
-def named(station: str, form: str) -> tuple[str, str]:
+def known_station_and_form(station: str, form: str) -> tuple[str, str]:
     """A station and a form as far as they can be: nothing else is remembered, logged or counted.
 
     >>> named("3509191001001", "ppwp"), named("x" * 60_000, "y")
     (('3509191001001', 'ppwp'), ('', ''))
     """
-    return station if is_station(station) else "", form if form in PAGES else ""
+    return station if is_station(station) else "", form if form in PAGES_PER_FORM else ""
 
 
 def page_number(text: str) -> int:
@@ -41,5 +41,7 @@ def page_number(text: str) -> int:
 
 def check_page(form: str, page: int) -> None:
     """Raises Problem 404 if there is no such page."""
-    if not 1 <= page <= PAGES.get(form, 0):
-        raise Problem(404, "No such page; forms and their pages: " + ", ".join(f"{k} {v}" for k, v in PAGES.items()))
+    if not 1 <= page <= PAGES_PER_FORM.get(form, 0):
+        raise Problem(
+            404, "No such page; forms and their pages: " + ", ".join(f"{k} {v}" for k, v in PAGES_PER_FORM.items())
+        )

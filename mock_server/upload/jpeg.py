@@ -9,7 +9,7 @@ _SEGMENTS = frozenset(range(0xC0, 0xFF)) - frozenset(range(0xD0, 0xDA))
 """Markers with a length behind them; the others (restarts, start and end of the image) may not come before a scan."""
 
 
-class Head:
+class JpegHeader:
     """Walks a photo's segments until its first scan; what follows is not looked at."""
 
     def __init__(self) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import NamedTuple
 
-from mock_server.upload.jpeg import Head
+from mock_server.upload.jpeg import JpegHeader
 from mock_server.upload.readings import Reading
 
 _END_OF_IMAGE = b"\xff\xd9"
 
 
-class Upload(NamedTuple):
+class ReceivedUpload(NamedTuple):
     """A page as it arrived."""
 
     sha256: str
@@ -27,7 +27,7 @@ class PhotoSink:
     def __init__(self, *, keep: bool) -> None:
         self._hash = hashlib.sha256()
         self._kept: list[bytes] | None = [] if keep else None
-        self._head = Head()
+        self._head = JpegHeader()
         self._tail = b""
         self._is_padded = False
         self.size_bytes = 0
@@ -52,8 +52,8 @@ class PhotoSink:
         self._tail = end[-2:] if len(end) > 1 else (before + end)[-2:]
         self._is_padded = len(end) < len(piece)
 
-    def upload(self, reading: Reading) -> Upload:
+    def upload(self, reading: Reading) -> ReceivedUpload:
         """What arrived, with the reading that came beside it."""
         whole = self._head.is_good and self._tail == _END_OF_IMAGE
         photo = None if self._kept is None else b"".join(self._kept)
-        return Upload(self._hash.hexdigest(), self.size_bytes, whole, reading, photo)
+        return ReceivedUpload(self._hash.hexdigest(), self.size_bytes, whole, reading, photo)

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 from mock_server.http.responses import Problem
 
 MAX_READING_BYTES = 65_536
-_DEEPEST = 32
-_MOST_FIGURES = 64
+_MAX_DEPTH = 32
+_MAX_FIGURES = 64
 _CANDIDATE = re.compile(r"[0-9]{1,9}")
 _COUNT = re.compile(r"[a-z0-9_]{1,40}")
 _UNCOUNTED = (
-    f"chart and administrasi should hold at most {_MOST_FIGURES} whole numbers from 0 to 999999999, chart under numbers"
+    f"chart and administrasi should hold at most {_MAX_FIGURES} whole numbers from 0 to 999999999, chart under numbers"
 )
 
 
@@ -26,7 +26,7 @@ class Reading(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def checked(text: bytes) -> Reading:
+def parse_reading(text: bytes) -> Reading:
     """The reading, if it is a JSON object; an empty one if there is none. Raises Problem 400."""
     if not text.strip():
         return Reading()
@@ -38,8 +38,8 @@ def checked(text: bytes) -> Reading:
         raise Problem(400, "The reading is not JSON") from error
     if not isinstance(content, dict):
         raise Problem(400, "The reading is not a JSON object")
-    if _is_deeper_than(_DEEPEST, content):
-        raise Problem(400, f"The reading is more than {_DEEPEST} levels deep")
+    if _is_deeper_than(_MAX_DEPTH, content):
+        raise Problem(400, f"The reading is more than {_MAX_DEPTH} levels deep")
     return Reading(written, tuple(_warnings(content)))
 
 
@@ -56,7 +56,7 @@ def _warnings(content: dict[str, Any]) -> list[str]:
     return found
 
 
-def figures(reading: str) -> tuple[dict[str, int], dict[str, int]]:
+def reading_figures(reading: str) -> tuple[dict[str, int], dict[str, int]]:
     """The votes by candidate, and the administration's counts; empty where the reading has none that can be counted.
 
     >>> figures('{"chart":{"100025":105},"administrasi":{"suara_sah":1000000000}}')
@@ -70,7 +70,7 @@ def _figures(table: Any, name: re.Pattern[str]) -> dict[str, int] | None:
     """The table if all of it can be added up and published, nothing if it is left out, else None."""
     if table is None:
         return {}
-    if not isinstance(table, dict) or len(table) > _MOST_FIGURES:
+    if not isinstance(table, dict) or len(table) > _MAX_FIGURES:
         return None
     good = all(name.fullmatch(key) and _is_figure(value) for key, value in table.items())
     return table if good else None
@@ -88,9 +88,9 @@ def _is_deeper_than(most: int, content: object) -> bool:
     """
     level = [content]
     for _ in range(most):
-        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
+        level = [inner for outer in level for inner in _children(outer) if isinstance(inner, dict | list)]
     return bool(level)
 
 
-def _inside(content: object) -> Iterable[object]:
+def _children(content: object) -> Iterable[object]:
     return content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()

@@ -9,20 +9,20 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFormatter
 
-from harness.analysis.chart_types import Line, Series
+from harness.analysis.chart_types import ChartData, ChartLine
 from harness.analysis.summary import Summary
 from reports import number_format, palette
 from reports.charts.style import (
     Chart,
     EndLabel,
     Panel,
+    downsample_means,
+    draw_end_labels,
     draw_line,
-    end_of,
-    frame,
-    label_ends,
-    say_nothing,
-    silent,
-    thinned,
+    empty_chart,
+    end_label,
+    time_figure,
+    write_placeholder,
 )
 
 if TYPE_CHECKING:
@@ -43,25 +43,25 @@ def finding(summary: Summary) -> str:
             f"{number_format.plural(own.workers_lost, 'worker')} of the generator {'was' if own.workers_lost == 1 else 'were'} lost"
         )
     if late.p99 is not None:
-        parts.append(f"99 % of attempts left within {number_format.seconds(max(late.p99, 0.0))} of their time")
+        parts.append(f"99 % of attempts left within {number_format.format_duration(max(late.p99, 0.0))} of their time")
     elif late.max is not None:
-        parts.append(f"every attempt left within {number_format.seconds(max(late.max, 0.0))} of its time")
+        parts.append(f"every attempt left within {number_format.format_duration(max(late.max, 0.0))} of its time")
     if own.cpu_max_ratio is not None:
         who = "the busiest worker" if own.workers > 1 else "the generator"
-        parts.append(f"{who} used at most {number_format.share(own.cpu_max_ratio)} of a core")
+        parts.append(f"{who} used at most {number_format.format_ratio(own.cpu_max_ratio)} of a core")
     said = "; ".join(parts) or "nothing is known about the generator's own health"
     return said[0].upper() + said[1:]
 
 
-def draw(series: Series, summary: Summary) -> Figure:
+def draw(series: ChartData, summary: Summary) -> Figure:
     """Lateness on a logarithmic scale, CPU with its limit, memory, requests in flight."""
     said, health = finding(summary), series.generator
     cpu = [line for line in health.cpu if np.isfinite(line.value).any()]
     late = [line for line in health.lateness if np.isfinite(line.value).any()]
     in_flight = bool(np.isfinite(health.in_flight.value).any())
     if not cpu and not late and not in_flight:
-        return silent(series, said, "no attempts and no scrapes of the generator")
-    drawn = frame(
+        return empty_chart(series, said, "no attempts and no scrapes of the generator")
+    drawn = time_figure(
         series,
         said,
         [
@@ -73,34 +73,34 @@ def draw(series: Series, summary: Summary) -> Figure:
     )
     _lateness(drawn.panels[0], late)
     _cpu(drawn.panels[1], cpu)
-    _amount(drawn.panels[2], health.memory, number_format.size)
-    _amount(drawn.panels[3], [health.in_flight], number_format.count)
+    _amount(drawn.panels[2], health.memory, number_format.format_bytes)
+    _amount(drawn.panels[3], [health.in_flight], number_format.format_count)
     return drawn.figure
 
 
-def _amount(axes: Axes, lines: list[Line], show: Callable[[float], str]) -> None:
+def _amount(axes: Axes, lines: list[ChartLine], show: Callable[[float], str]) -> None:
     """Lines from zero, each named with its peak."""
     lines = [line for line in lines if np.isfinite(line.value).any()]
     if not lines:
-        say_nothing(axes, "no scrapes of the generator")
+        write_placeholder(axes, "no scrapes of the generator")
         return
     peaks = [float(np.nanmax(line.value)) for line in lines]
     labels = []
     for number, (line, peak) in enumerate(zip(lines, peaks, strict=True)):
         colour = WORKERS[number % len(WORKERS)]
-        draw_line(axes, thinned(line), colour, width=1.5)
+        draw_line(axes, downsample_means(line), colour, width=1.5)
         name = f"{line.label}, peak" if len(lines) > 1 else "peak"
-        labels.append(end_of(line, f"{name} {show(peak)}", colour) if len(lines) <= len(WORKERS) else None)
+        labels.append(end_label(line, f"{name} {show(peak)}", colour) if len(lines) <= len(WORKERS) else None)
     axes.set_ylim(0, max(1.0, max(peaks) * 1.08))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: show(value)))
-    label_ends(axes, labels)
+    draw_end_labels(axes, labels)
 
 
-def _lateness(axes: Axes, lines: list[Line]) -> None:
+def _lateness(axes: Axes, lines: list[ChartLine]) -> None:
     if not lines:
-        say_nothing(axes, "no attempt was sent")
+        write_placeholder(axes, "no attempt was sent")
         return
-    drawn = [Line(line.label, line.t_s, np.maximum(line.value, FLOOR_S)) for line in lines]
+    drawn = [ChartLine(line.label, line.t_s, np.maximum(line.value, FLOOR_S)) for line in lines]
     for line in drawn:
         draw_line(axes, line, COLOURS.get(line.label, palette.GREY), width=1.5)
     top = max(float(np.nanmax(line.value)) for line in drawn)
@@ -109,24 +109,24 @@ def _lateness(axes: Axes, lines: list[Line]) -> None:
     axes.set_ylim(min(low, 1e-4) * 0.8, max(top, 1e-2) * 1.3)
     axes.yaxis.set_major_locator(LogLocator(10))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number_format.seconds(value)))
-    label_ends(axes, [end_of(line, line.label, COLOURS.get(line.label, palette.GREY)) for line in drawn])
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number_format.format_duration(value)))
+    draw_end_labels(axes, [end_label(line, line.label, COLOURS.get(line.label, palette.GREY)) for line in drawn])
 
 
-def _cpu(axes: Axes, lines: list[Line]) -> None:
+def _cpu(axes: Axes, lines: list[ChartLine]) -> None:
     if not lines:
-        say_nothing(axes, "no scrapes of the generator")
+        write_placeholder(axes, "no scrapes of the generator")
         return
     labels = []
     for number, line in enumerate(lines):
         colour = WORKERS[number % len(WORKERS)]
-        draw_line(axes, thinned(line), colour, width=1.5)
+        draw_line(axes, downsample_means(line), colour, width=1.5)
         peak = f"{float(np.nanmax(line.value)):.0%}".replace("%", " %")
-        labels.append(end_of(line, f"{line.label}, peak {peak}", colour) if len(lines) <= len(WORKERS) else None)
+        labels.append(end_label(line, f"{line.label}, peak {peak}", colour) if len(lines) <= len(WORKERS) else None)
     axes.axhline(0.9, color=palette.MUTED, linewidth=0.9, linestyle=(0, (1, 2)), gid="limit")
     axes.set_ylim(0, max(1.0, *(float(np.nanmax(line.value)) for line in lines)))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
-    label_ends(axes, [*labels, EndLabel(axes.get_xlim()[1], 0.9, "limit 90 %", palette.MUTED)])
+    draw_end_labels(axes, [*labels, EndLabel(axes.get_xlim()[1], 0.9, "limit 90 %", palette.MUTED)])
 
 
 CHART = Chart("generator", "Generator", "Can these figures be trusted?", lambda _, summary: finding(summary), draw)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def nudge(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+def place_labels(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Positions as near to `wanted` as they can be, at least `gap` apart and within low..high where they fit.
 
     The order of the positions is the order of `wanted`; equal ones keep the order they came in.
@@ -32,7 +32,7 @@ def nudge(wanted: Sequence[float], gap: float, low: float, high: float) -> list[
     return result
 
 
-def rows(spans: Sequence[tuple[float, float]]) -> list[int]:
+def assign_rows(spans: Sequence[tuple[float, float]]) -> list[int]:
     """The row of each span, the lowest in which it touches none that came before it.
 
     >>> rows([(0, 10), (5, 12), (11, 20)])

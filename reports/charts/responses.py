@@ -10,12 +10,22 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from harness.analysis.chart_types import Responses, Series
-from harness.analysis.summary import PhaseFigures, SplitSpread, Summary
+from harness.analysis.chart_types import ChartData, ResponseCharts
+from harness.analysis.summary import DistributionByOutcome, PhaseFigures, Summary
 from harness.base.model import Outcome
 from reports import number_format, palette
-from reports.charts.failures import failed
-from reports.charts.style import Chart, EndLabel, Panel, draw_line, end_of, frame, label_ends, say_nothing, silent
+from reports.charts.failures import failure_counts
+from reports.charts.style import (
+    Chart,
+    EndLabel,
+    Panel,
+    draw_end_labels,
+    draw_line,
+    empty_chart,
+    end_label,
+    time_figure,
+    write_placeholder,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,7 +37,7 @@ if TYPE_CHECKING:
 LINES = {"p50": (palette.SKY, 1.4), "p95": (palette.BLUE, 2.2), "p99": (palette.VERMILION, 1.4)}
 
 
-MIXED = 0.1
+MIXED_FAILURE_RATIO = 0.1
 """From this share of failures on, percentiles over all responses say more of refusals than of waiting."""
 
 
@@ -36,38 +46,40 @@ def finding(summary: Summary) -> str:
     whole = summary.response_seconds
     if not whole.count:
         return "There were no responses"
-    if failed_share(whole) >= MIXED:
-        return _told_apart(whole)
+    if failure_ratio(whole) >= MIXED_FAILURE_RATIO:
+        return _compare_failures(whole)
     for name, share in (("p95", "95 % of responses"), ("p50", "Half of the responses")):
         compared = _compared(summary, name)
         if compared:
             return f"{share} came within {compared}"
     for name, share in (("p95", "95 % of responses"), ("p50", "Half of the responses")):
         if getattr(whole, name) is not None:
-            return f"{share} came within {number_format.percentile(whole, name)}, over the whole run"
-    longest = number_format.quantity(whole.max, "s")
+            return f"{share} came within {number_format.format_percentile(whole, name)}, over the whole run"
+    longest = number_format.format_quantity(whole.max, "s")
     return f"{number_format.plural(whole.count, 'response')}: too few for percentiles; the longest took {longest}"
 
 
-def failed_share(whole: SplitSpread) -> float:
+def failure_ratio(whole: DistributionByOutcome) -> float:
     """Share of the responses that were failures."""
-    return sum(failed({name: spread.count for name, spread in whole.by_outcome.items()}).values()) / max(whole.count, 1)
+    return sum(failure_counts({name: spread.count for name, spread in whole.by_outcome.items()}).values()) / max(
+        whole.count, 1
+    )
 
 
-def _told_apart(whole: SplitSpread) -> str:
+def _compare_failures(whole: DistributionByOutcome) -> str:
     """Where quick refusals would make any percentile look well: the accepted beside the most frequent failure."""
-    counts = failed({name: spread.count for name, spread in whole.by_outcome.items()})
+    counts = failure_counts({name: spread.count for name, spread in whole.by_outcome.items()})
     often, number = next(iter(counts.items()))
-    said = f"{number_format.share(number / whole.count)} of responses: {palette.outcome_words(often)}"
+    said = f"{number_format.format_ratio(number / whole.count)} of responses: {palette.outcome_label(often)}"
     refused, accepted = whole.by_outcome[often], whole.by_outcome.get(Outcome.ACCEPTED)
     if refused.p50 is not None:
-        said += f", half of them within {number_format.seconds(refused.p50)}"
+        said += f", half of them within {number_format.format_duration(refused.p50)}"
     if accepted is None or not accepted.count:
         return f"{said}; none was accepted"
     for name, share in (("p95", "95 %"), ("p50", "half")):
         if getattr(accepted, name) is not None:
-            return f"{said}; {share} of the accepted came within {number_format.percentile(accepted, name)}"
-    return f"{said}; {number_format.count(accepted.count)} were accepted"
+            return f"{said}; {share} of the accepted came within {number_format.format_percentile(accepted, name)}"
+    return f"{said}; {number_format.format_count(accepted.count)} were accepted"
 
 
 def _compared(summary: Summary, name: str) -> str:
@@ -82,7 +94,7 @@ def _compared(summary: Summary, name: str) -> str:
     if clear is None or not faulty:
         return ""
     worst = max(faulty, key=of)
-    before, during = (number_format.seconds(of(phase)) for phase in (clear, worst))
+    before, during = (number_format.format_duration(of(phase)) for phase in (clear, worst))
     if of(worst) < of(clear) / 1.2:
         return f"{before} at first, and even within {during} during the {worst.name}"
     if of(worst) < 1.2 * of(clear):
@@ -90,7 +102,7 @@ def _compared(summary: Summary, name: str) -> str:
     return f"{before} at first, but only within {during} during the {worst.name}"
 
 
-def levels(responses: Responses) -> list[int]:
+def shade_levels(responses: ResponseCharts) -> list[int]:
     """Least count of each shade of the heat map: powers of a step that reaches the fullest cell."""
     fullest = int(responses.counts.max(initial=0))
     shades = len(palette.HEAT)
@@ -100,12 +112,12 @@ def levels(responses: Responses) -> list[int]:
     return sorted({max(1, round(step**power)) for power in range(shades)})
 
 
-def draw(series: Series, summary: Summary) -> Figure:
+def draw(series: ChartData, summary: Summary) -> Figure:
     """Two panels on the same scale: what most waited, and every response as a dark or pale cell."""
     said, responses = finding(summary), series.responses
     if not responses.counts.size or not responses.counts.any():
-        return silent(series, said, "no responses")
-    drawn = frame(
+        return empty_chart(series, said, "no responses")
+    drawn = time_figure(
         series, said, [Panel("response: from falling due to the answer's end", 1.9), Panel("all responses", 2.3)]
     )
     above, below = drawn.panels
@@ -118,18 +130,18 @@ def draw(series: Series, summary: Summary) -> Figure:
         colour, width = LINES.get(line.label, (palette.MUTED, 1.2))
         draw_line(above, line, colour, width=width)
         drawn_any = drawn_any or bool(np.isfinite(line.value).any())
-    label_ends(above, [_label(responses, index, summary) for index in range(len(responses.percentiles))])
+    draw_end_labels(above, [_label(responses, index, summary) for index in range(len(responses.percentiles))])
     if not drawn_any:
-        say_nothing(above, "too few responses in each interval for percentiles over time")
+        write_placeholder(above, "too few responses in each interval for percentiles over time")
     _heat(below, responses)
     return drawn.figure
 
 
-def _label(responses: Responses, index: int, summary: Summary) -> EndLabel | None:
+def _label(responses: ResponseCharts, index: int, summary: Summary) -> EndLabel | None:
     line = responses.percentiles[index]
     colour, _ = LINES.get(line.label, (palette.MUTED, 1.2))
-    overall = number_format.percentile(summary.response_seconds, line.label)
-    return end_of(line, f"{line.label}, overall {overall}", colour, bold=line.label == "p95")
+    overall = number_format.format_percentile(summary.response_seconds, line.label)
+    return end_label(line, f"{line.label}, overall {overall}", colour, bold=line.label == "p95")
 
 
 def _scale(axes: Axes, low: float, high: float) -> None:
@@ -137,17 +149,17 @@ def _scale(axes: Axes, low: float, high: float) -> None:
     axes.set_ylim(low, high)
     axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0,) if high / low > 10_000 else (1.0, 3.0)))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number_format.seconds(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number_format.format_duration(value)))
 
 
-def _heat(axes: Axes, responses: Responses) -> None:
+def _heat(axes: Axes, responses: ResponseCharts) -> None:
     """One shape a shade, no image: it stays sharp, small, and readable where a page may not embed images."""
-    least = levels(responses)
+    least = shade_levels(responses)
     shades = palette.HEAT[-len(least) :] if len(least) < len(palette.HEAT) else palette.HEAT
     t_s, response_s, counts = responses.edges_t_s, responses.edges_response_s, responses.counts
     bounds = [*least, int(counts.max()) + 1]
     for number, shade in enumerate(shades):
-        row, first, last = _runs((counts >= bounds[number]) & (counts < bounds[number + 1]))
+        row, first, last = _horizontal_runs((counts >= bounds[number]) & (counts < bounds[number + 1]))
         if len(row):
             left, right, low, high = t_s[first], t_s[last], response_s[row], response_s[row + 1]
             corners = np.stack([left, low, right, low, right, high, left, high, left, low], axis=1).reshape(-1, 2)
@@ -156,12 +168,12 @@ def _heat(axes: Axes, responses: Responses) -> None:
     for number, shade in enumerate(shades):
         fewest, most = bounds[number], bounds[number + 1] - 1
         text = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
-        _beside(axes, "■", 8, number, shade)
-        _beside(axes, text, 20, number, palette.MUTED)
-    _beside(axes, "responses in a cell", 8, len(shades), palette.MUTED)
+        _write_key(axes, "■", 8, number, shade)
+        _write_key(axes, text, 20, number, palette.MUTED)
+    _write_key(axes, "responses in a cell", 8, len(shades), palette.MUTED)
 
 
-def _runs(cells: BoolArray) -> tuple[IntArray, IntArray, IntArray]:
+def _horizontal_runs(cells: BoolArray) -> tuple[IntArray, IntArray, IntArray]:
     """Neighbouring cells of a row as one: the row, the first column and the column after the last, of each run."""
     edge = np.zeros((len(cells), 1), dtype=np.int8)
     steps = np.diff(np.hstack([edge, cells.astype(np.int8), edge]), axis=1)
@@ -169,7 +181,7 @@ def _runs(cells: BoolArray) -> tuple[IntArray, IntArray, IntArray]:
     return row, first, np.nonzero(steps == -1)[1]
 
 
-def _beside(axes: Axes, text: str, right_pt: float, row: int, colour: str) -> None:
+def _write_key(axes: Axes, text: str, right_pt: float, row: int, colour: str) -> None:
     """A piece of the key, right of the panel."""
     place = (right_pt, 2 + 13 * row)
     axes.annotate(text, (1, 0), place, "axes fraction", "offset points", color=colour, size=9, annotation_clip=False)

@@ -5,32 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.analysis.chart_types import Line, Series
+from harness.analysis.chart_types import ChartData, ChartLine
 from reports import palette
-from reports.charts.style import LEFT_IN, WIDTH_IN, Frame, draw_line
+from reports.charts.style import LEFT_IN, WIDTH_IN, ChartFigure, draw_line
 
 ACROSS, HIGH_IN, NAME_IN, ASIDE_IN, HEAD_IN, FOOT_IN = 4, 0.72, 0.24, 0.22, 0.3, 0.12
 
 
 @dataclass(frozen=True, slots=True)
-class Multiple:
+class SmallMultiple:
     """One of them: its line, what stands above it, its colour."""
 
-    line: Line
+    line: ChartLine
     name: str
     colour: str
 
 
-def room_in(count: int) -> float:
+def multiples_height_in(count: int) -> float:
     """Inches that so many take at the foot of a chart."""
     return HEAD_IN + -(-count // ACROSS) * (HIGH_IN + NAME_IN) + FOOT_IN
 
 
-def draw_multiples(drawn: Frame, series: Series, multiples: Sequence[Multiple], beside: Line, heading: str) -> None:
+def draw_multiples(
+    drawn: ChartFigure, series: ChartData, multiples: Sequence[SmallMultiple], beside: ChartLine, heading: str
+) -> None:
     """Draw shares at the foot of a chart over its elapsed time, each beside one and the same line; four in a row."""
     height = drawn.figure.get_figheight()
     wide = (WIDTH_IN - LEFT_IN - 0.3 - (ACROSS - 1) * ASIDE_IN) / ACROSS
-    top = room_in(len(multiples)) - HEAD_IN
+    top = multiples_height_in(len(multiples)) - HEAD_IN
     drawn.figure.text(LEFT_IN / WIDTH_IN, (top + 0.08) / height, heading, color=palette.INK, size=9.5, va="bottom")
     end_s = max(series.end_s, series.deadline_s, 1e-9)
     for number, one in enumerate(multiples):

@@ -9,32 +9,32 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from harness.analysis.chart_types import Series
-from harness.analysis.summary import SplitSpread, Spread, Summary
+from harness.analysis.chart_types import ChartData
+from harness.analysis.summary import Distribution, DistributionByOutcome, Summary
 from harness.base.model import Outcome
 from reports import number_format, palette
-from reports.charts.failures import failed
-from reports.charts.responses import MIXED, failed_share
-from reports.charts.style import Chart, EndLabel, Panel, label_ends, say_nothing, sheet
+from reports.charts.failures import failure_counts
+from reports.charts.responses import MIXED_FAILURE_RATIO, failure_ratio
+from reports.charts.style import Chart, EndLabel, Panel, draw_end_labels, titled_figure, write_placeholder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999, "p99_99": 0.9999}
-RARELY = {
+TAIL_PHRASES = {
     "p99_99": "One in ten thousand pages", "p99_9": "One in a thousand pages", "p99": "One in a hundred pages",
     "p95": "One in twenty pages",
 }  # fmt: skip
-MOST_FAILURES = 3
+MAX_FAILURES = 3
 FAULTS = (palette.VERMILION, palette.PURPLE, palette.ORANGE, palette.BROWN)
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class SpectrumCurve:
     """A distribution to draw: its name, its figures, its colour."""
 
     name: str
-    spread: Spread
+    spread: Distribution
     colour: str
 
 
@@ -47,7 +47,7 @@ def nines(share: float) -> float:
     return -math.log10(1 - share)
 
 
-def points(spread: Spread) -> tuple[list[float], list[float]]:
+def points(spread: Distribution) -> tuple[list[float], list[float]]:
     """Places on the axis and seconds of the percentiles that the sample can bear."""
     known = [(nines(share), getattr(spread, name)) for name, share in PERCENTILES.items()]
     kept = [(place, value) for place, value in known if value is not None and value > 0]
@@ -59,55 +59,58 @@ def finding(summary: Summary) -> str:
     spread = summary.delivery_seconds
     if not spread.count:
         return "No page fell due"
-    name = next((name for name in RARELY if getattr(spread, name) is not None), None)
+    name = next((name for name in TAIL_PHRASES if getattr(spread, name) is not None), None)
     if name is None or not spread.p50:
         if spread.never:
             return f"{spread.never:,} of {number_format.plural(spread.count, 'page')} were never delivered"
         return f"{number_format.plural(spread.count, 'page')} are too few to say how long the unlucky waited"
     slow: float = getattr(spread, name)
     times = slow / spread.p50
-    said = f"{RARELY[name]} took more than {number_format.seconds(slow)} to be delivered"
-    said += f", {number_format.count(times)} times the median" if times >= 2 else ", little more than the median"
+    said = f"{TAIL_PHRASES[name]} took more than {number_format.format_duration(slow)} to be delivered"
+    said += f", {number_format.format_count(times)} times the median" if times >= 2 else ", little more than the median"
     return f"{said}; {spread.never:,} never were" if spread.never else said
 
 
-def curves(summary: Summary) -> list[Curve]:
+def curves(summary: Summary) -> list[SpectrumCurve]:
     """Delivery, accepted responses, and what they are to be seen beside.
 
     That is the phases, each kind by the one with most attempts, as long as few attempts fail. Where many do, quick
     refusals would make a phase look well: then the failures stand there, each by itself.
     """
     whole = summary.response_seconds
-    found = _phases(summary) if failed_share(whole) < MIXED else _failures(whole)
+    found = _phases(summary) if failure_ratio(whole) < MIXED_FAILURE_RATIO else _failures(whole)
     accepted = whole.by_outcome.get(Outcome.ACCEPTED)
     if accepted:
-        found.append(Curve("accepted", accepted, palette.INK))
-    found.append(Curve("delivery", summary.delivery_seconds, palette.GOODPUT))
+        found.append(SpectrumCurve("accepted", accepted, palette.INK))
+    found.append(SpectrumCurve("delivery", summary.delivery_seconds, palette.GOODPUT))
     return [curve for curve in found if points(curve.spread)[0]]
 
 
-def _phases(summary: Summary) -> list[Curve]:
+def _phases(summary: Summary) -> list[SpectrumCurve]:
     longest = {phase.name: phase for phase in sorted(summary.phases, key=lambda phase: phase.attempts)}
     faults = [phase for phase in longest.values() if phase.name not in {"clear", "warm_up"}]
     found = [
-        Curve(f"during {phase.name}", phase.response_seconds, FAULTS[number % len(FAULTS)])
+        SpectrumCurve(f"during {phase.name}", phase.response_seconds, FAULTS[number % len(FAULTS)])
         for number, phase in enumerate(faults)
     ]
     clear = longest.get("clear")
-    return [Curve("while clear", clear.response_seconds, palette.GREY), *found] if clear else found
+    return [SpectrumCurve("while clear", clear.response_seconds, palette.GREY), *found] if clear else found
 
 
-def _failures(whole: SplitSpread) -> list[Curve]:
-    often = list(failed({name: spread.count for name, spread in whole.by_outcome.items()}))[:MOST_FAILURES]
-    return [Curve(palette.outcome_words(name), whole.by_outcome[name], palette.outcome_colour(name)) for name in often]
+def _failures(whole: DistributionByOutcome) -> list[SpectrumCurve]:
+    often = list(failure_counts({name: spread.count for name, spread in whole.by_outcome.items()}))[:MAX_FAILURES]
+    return [
+        SpectrumCurve(palette.outcome_label(name), whole.by_outcome[name], palette.outcome_colour(name))
+        for name in often
+    ]
 
 
-def draw(_: Series, summary: Summary) -> Figure:
+def draw(_: ChartData, summary: Summary) -> Figure:
     """The curves, each cut where its sample ends; a page's delivery counts all its attempts and the pauses between them."""
-    drawn = sheet(finding(summary), [Panel("this long at most", 3.2)])
+    drawn = titled_figure(finding(summary), [Panel("this long at most", 3.2)])
     axes, found = drawn.panels[0], curves(summary)
     if not found:
-        say_nothing(axes, "no page was delivered and no attempt answered, or too few for a percentile")
+        write_placeholder(axes, "no page was delivered and no attempt answered, or too few for a percentile")
         axes.set_xticks([])
         return drawn.figure
     labels: list[EndLabel | None] = []
@@ -127,13 +130,13 @@ def draw(_: Series, summary: Summary) -> Figure:
             EndLabel(
                 places[-1],
                 seconds[-1],
-                f"{curve.name}, {number_format.seconds(seconds[-1])}",
+                f"{curve.name}, {number_format.format_duration(seconds[-1])}",
                 curve.colour,
                 bold,
             )
         )
     _scale(axes, [points(curve.spread) for curve in found])
-    label_ends(axes, labels)
+    draw_end_labels(axes, labels)
     return drawn.figure
 
 
@@ -144,10 +147,10 @@ def _scale(axes: Axes, drawn: list[tuple[list[float], list[float]]]) -> None:
     axes.set_ylim(low, high)
     axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0,) if high / low > 10_000 else (1.0, 3.0)))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number_format.seconds(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number_format.format_duration(value)))
     last = max(place for places, _ in drawn for place in places)
     ticks = [share for share in PERCENTILES.values() if nines(share) <= last]
-    axes.set_xticks([nines(share) for share in ticks], [number_format.share(share) for share in ticks])
+    axes.set_xticks([nines(share) for share in ticks], [number_format.format_ratio(share) for share in ticks])
     axes.set_xlim(nines(0.5), last + 0.02)
     axes.set_xlabel("of those who waited", loc="left")
 

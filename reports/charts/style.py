@@ -14,17 +14,17 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
-from harness.analysis.chart_types import Line, Series
+from harness.analysis.chart_types import ChartData, ChartLine
 from harness.analysis.summary import Summary
 from reports import number_format, palette
-from reports.charts.label_placement import nudge, rows
+from reports.charts.label_placement import assign_rows, place_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDTH_IN, LEFT_IN, RIGHT_IN, BOTTOM_IN = 9.0, 0.62, 1.85, 0.5
 TITLE_LINE_IN, ROW_IN, HEADING_IN, GAP_IN, LABEL_GAP_IN = 0.22, 0.18, 0.24, 0.16, 0.165
-MOST_POINTS = 400
+MAX_POINTS = 400
 """As many as a chart of this width can show."""
 TITLE_WIDTH = 98
 """Characters of the title that fit on a line."""
@@ -37,8 +37,8 @@ class Chart:
     name: str
     title: str
     question: str
-    finding: Callable[[Series, Summary], str]
-    draw: Callable[[Series, Summary], Figure]
+    finding: Callable[[ChartData, Summary], str]
+    draw: Callable[[ChartData, Summary], Figure]
     over_time: bool = True
     """Whether x is elapsed time, with fault windows and the deadline."""
 
@@ -63,7 +63,7 @@ class EndLabel:
 
 
 @dataclass(slots=True)
-class Frame:
+class ChartFigure:
     """A figure with its panels, one above another, over the same elapsed time."""
 
     figure: Figure
@@ -72,9 +72,11 @@ class Frame:
     panels: list[Axes] = field(default_factory=list)
 
 
-def sheet(finding: str, panels: Sequence[Panel], *, above_in: float = 0.0, below_in: float = 0.0) -> Frame:
+def titled_figure(
+    finding: str, panels: Sequence[Panel], *, above_in: float = 0.0, below_in: float = 0.0
+) -> ChartFigure:
     """A figure titled with its finding, with empty panels one above another; more room above or at the foot."""
-    title = textwrap.wrap(number_format.glue(finding), TITLE_WIDTH)
+    title = textwrap.wrap(number_format.non_breaking(finding), TITLE_WIDTH)
     body = sum(panel.height_in + HEADING_IN for panel in panels) + GAP_IN * (len(panels) - 1)
     bottom = BOTTOM_IN + below_in
     height = bottom + body + above_in + 0.06 + TITLE_LINE_IN * len(title) + 0.12
@@ -86,7 +88,7 @@ def sheet(finding: str, panels: Sequence[Panel], *, above_in: float = 0.0, below
         axes: Axes = figure.add_axes((LEFT_IN / WIDTH_IN, low / height, across, (high - low) / height))
         return axes
 
-    drawn = Frame(figure, place(bottom, bottom + body + above_in))
+    drawn = ChartFigure(figure, place(bottom, bottom + body + above_in))
     drawn.back.set_axis_off()
     top = bottom + body
     for panel in panels:
@@ -101,12 +103,12 @@ def sheet(finding: str, panels: Sequence[Panel], *, above_in: float = 0.0, below
     return drawn
 
 
-def frame(series: Series, finding: str, panels: Sequence[Panel], *, below_in: float = 0.0) -> Frame:
+def time_figure(series: ChartData, finding: str, panels: Sequence[Panel], *, below_in: float = 0.0) -> ChartFigure:
     """A sheet over elapsed time, with the run's fault windows and its deadline."""
     end_s = max(series.end_s, series.deadline_s, 1e-9)
     marks = _marks(series, end_s)
     names_in = (max((row for _, _, row, _ in marks), default=-1) + 1) * ROW_IN
-    drawn = sheet(finding, panels, above_in=names_in, below_in=below_in)
+    drawn = titled_figure(finding, panels, above_in=names_in, below_in=below_in)
     drawn.back.set_xlim(0, end_s)
     _draw_marks(drawn.back, marks, drawn.back.get_window_extent().height / drawn.figure.dpi)
     for axes in drawn.panels:
@@ -114,25 +116,25 @@ def frame(series: Series, finding: str, panels: Sequence[Panel], *, below_in: fl
     return drawn
 
 
-def silent(series: Series, finding: str, reason: str) -> Figure:
+def empty_chart(series: ChartData, finding: str, reason: str) -> Figure:
     """A chart without data: it says so in words, in the place where the data would be."""
-    drawn = frame(series, finding, [Panel("", 1.2)])
-    say_nothing(drawn.panels[0], reason)
+    drawn = time_figure(series, finding, [Panel("", 1.2)])
+    write_placeholder(drawn.panels[0], reason)
     return drawn.figure
 
 
-def say_nothing(axes: Axes, reason: str) -> None:
+def write_placeholder(axes: Axes, reason: str) -> None:
     """Write in an empty panel why it is empty."""
     axes.set_yticks([])
     axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center", color=palette.MUTED, wrap=True)
 
 
-def thinned(line: Line) -> Line:
+def downsample_means(line: ChartLine) -> ChartLine:
     """The line itself, or in a long run the means of as many neighbours as it takes to have at most 400 points.
 
     For rates and levels, whose means are what they seem; percentiles come thinned from the figures, by their rows.
     """
-    each = -(-len(line.t_s) // MOST_POINTS)
+    each = -(-len(line.t_s) // MAX_POINTS)
     if each <= 1:
         return line
     starts = np.arange(0, len(line.t_s), each)
@@ -140,17 +142,17 @@ def thinned(line: Line) -> Line:
     sums = np.add.reduceat(np.where(known, line.value, 0.0), starts)
     counts = np.add.reduceat(known.astype(np.float64), starts)
     times = np.add.reduceat(line.t_s, starts) / np.diff(np.append(starts, len(line.t_s)))
-    return Line(line.label, times, np.divide(sums, counts, out=np.full(len(starts), np.nan), where=counts > 0))
+    return ChartLine(line.label, times, np.divide(sums, counts, out=np.full(len(starts), np.nan), where=counts > 0))
 
 
-def sampled(line: Line) -> Line:
+def downsample_points(line: ChartLine) -> ChartLine:
     """The line at no more than 400 of its points, the last one included: for curves that only rise."""
-    each = -(-len(line.t_s) // MOST_POINTS)
+    each = -(-len(line.t_s) // MAX_POINTS)
     kept = np.unique(np.append(np.arange(0, len(line.t_s), max(each, 1)), max(len(line.t_s) - 1, 0)))
-    return line if each <= 1 else Line(line.label, line.t_s[kept], line.value[kept])
+    return line if each <= 1 else ChartLine(line.label, line.t_s[kept], line.value[kept])
 
 
-def draw_line(axes: Axes, line: Line, colour: str, *, width: float = 1.8, dashed: bool = False) -> None:
+def draw_line(axes: Axes, line: ChartLine, colour: str, *, width: float = 1.8, dashed: bool = False) -> None:
     """Draw a line as it is; its label is kept as the artist's gid, for tests and for the SVG.
 
     A point between two gaps has no line to show it: it gets a dot.
@@ -163,7 +165,7 @@ def draw_line(axes: Axes, line: Line, colour: str, *, width: float = 1.8, dashed
         drawn.set(marker="o", markersize=2 * width, markevery=alone.tolist())
 
 
-def end_of(line: Line, text: str, colour: str, *, bold: bool = False) -> EndLabel | None:
+def end_label(line: ChartLine, text: str, colour: str, *, bold: bool = False) -> EndLabel | None:
     """The label for a line's last finite point; None where it has none."""
     finite = np.flatnonzero(np.isfinite(line.value))
     if not len(finite):
@@ -172,7 +174,7 @@ def end_of(line: Line, text: str, colour: str, *, bold: bool = False) -> EndLabe
     return EndLabel(float(line.t_s[last]), float(line.value[last]), text, colour, bold)
 
 
-def label_ends(axes: Axes, labels: Sequence[EndLabel | None]) -> None:
+def draw_end_labels(axes: Axes, labels: Sequence[EndLabel | None]) -> None:
     """Write each label right of its line's end, as near as the others let it. Limits must be set.
 
     The labels stand in the margin, or in the panel where all lines end early enough to leave room there.
@@ -190,7 +192,7 @@ def label_ends(axes: Axes, labels: Sequence[EndLabel | None]) -> None:
     lowest = (
         LABEL_GAP_IN * 0.6 * max((label.text.count("\n") + 1 for label in wanted), default=1) if start < wide else 0
     )
-    placed = nudge(heights, LABEL_GAP_IN, lowest - slack, high + slack)
+    placed = place_labels(heights, LABEL_GAP_IN, lowest - slack, high + slack)
     for label, height, target, end in zip(wanted, placed, heights, ends_in, strict=True):
         moved = abs(height - target) > 0.03 or start - end > 0.06
         line = {"arrowstyle": "-", "color": label.colour, "lw": 0.8, "ls": (0, (1, 1.5)), "shrinkA": 0, "shrinkB": 1}
@@ -214,7 +216,7 @@ def _fitting_size(label: EndLabel) -> float:
     return 9 * min(1.0, (RIGHT_IN - 0.22) / wide_in)
 
 
-def _marks(series: Series, end_s: float) -> list[tuple[float, float, int, str]]:
+def _marks(series: ChartData, end_s: float) -> list[tuple[float, float, int, str]]:
     """Fault windows and the deadline as (start, end, row of the name, name); the deadline has start = end."""
     marks = [(window.start_s, min(window.end_s, end_s), window.label) for window in series.windows]
     marks = [mark for mark in marks if mark[0] < end_s]
@@ -226,7 +228,7 @@ def _marks(series: Series, end_s: float) -> list[tuple[float, float, int, str]]:
         half = (len(name) * 0.085 + 0.1) / per_s / 2
         centre = (start + end) / 2
         spans.append((centre - half, centre + half))
-    return [(start, end, row, name) for (start, end, name), row in zip(marks, rows(spans), strict=True)]
+    return [(start, end, row, name) for (start, end, name), row in zip(marks, assign_rows(spans), strict=True)]
 
 
 def _draw_marks(axes: Axes, marks: list[tuple[float, float, int, str]], height_in: float) -> None:

@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from harness.analysis.chart_types import Line, Series
+from harness.analysis.chart_types import ChartData, ChartLine
 from harness.analysis.summary import Recovery, Summary
 from reports import number_format, palette
-from reports.charts.style import Chart, Panel, draw_line, end_of, frame, label_ends, silent, thinned
+from reports.charts.style import (
+    Chart,
+    Panel,
+    downsample_means,
+    draw_end_labels,
+    draw_line,
+    empty_chart,
+    end_label,
+    time_figure,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -19,9 +28,9 @@ if TYPE_CHECKING:
 
     FloatArray = npt.NDArray[np.float64]
 
-SHORT_OF = 0.8
+SHORTFALL_RATIO = 0.8
 """Goodput below this share of offered counts as fallen; smaller gaps are the noise of arrivals."""
-SMOOTH_S, LEAST_S = 5.0, 3.0
+SMOOTHING_S, MIN_SHORTFALL_S = 5.0, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +42,7 @@ class Shortfall:
     ratio: float
 
 
-def shortfalls(offered: Line, goodput: Line) -> list[Shortfall]:
+def find_shortfalls(offered: ChartLine, goodput: ChartLine) -> list[Shortfall]:
     """Every such stretch of at least 3 s; the one with most missing pages first.
 
     Rates are smoothed over 5 s, so that noise neither makes a stretch nor cuts one in two; its ends are those of the
@@ -45,55 +54,55 @@ def shortfalls(offered: Line, goodput: Line) -> list[Shortfall]:
     asked = np.nan_to_num(offered.value)
     given = np.nan_to_num(np.interp(t_s, goodput.t_s, goodput.value))
     asked_smooth = _smooth(t_s, asked)
-    short = np.concatenate([[False], _smooth(t_s, given) < SHORT_OF * asked_smooth, [False]])
+    short = np.concatenate([[False], _smooth(t_s, given) < SHORTFALL_RATIO * asked_smooth, [False]])
     edges = np.flatnonzero(short[1:] != short[:-1])
     halves = np.diff(t_s) / 2
     begins, ends = t_s - np.append(halves[:1], halves), t_s + np.append(halves, halves[-1:])
     found = []
     for first, stop in zip(edges[::2], edges[1::2], strict=True):
-        low = first + np.flatnonzero(given[first:stop] < SHORT_OF * asked_smooth[first:stop])
+        low = first + np.flatnonzero(given[first:stop] < SHORTFALL_RATIO * asked_smooth[first:stop])
         if not len(low):
             continue
         start_s, end_s = float(begins[low[0]]), float(ends[low[-1]])
         due, delivered = (float(rate[low[0] : low[-1] + 1].sum()) for rate in (asked, given))
-        if end_s - start_s >= LEAST_S and due > delivered:
+        if end_s - start_s >= MIN_SHORTFALL_S and due > delivered:
             found.append((due - delivered, Shortfall(start_s, end_s, delivered / due)))
     return [fall for _, fall in sorted(found, key=lambda pair: -pair[0])]
 
 
 def _smooth(t_s: FloatArray, value: FloatArray) -> FloatArray:
     """Mean over 5 s around each point."""
-    first = np.searchsorted(t_s, t_s - SMOOTH_S / 2, side="left")
-    last = np.searchsorted(t_s, t_s + SMOOTH_S / 2, side="right")
+    first = np.searchsorted(t_s, t_s - SMOOTHING_S / 2, side="left")
+    last = np.searchsorted(t_s, t_s + SMOOTHING_S / 2, side="right")
     sums = np.concatenate([[0.0], np.cumsum(value)])
     mean: FloatArray = (sums[last] - sums[first]) / (last - first)
     return mean
 
 
-def _causes(series: Series, fall: Shortfall) -> set[str]:
+def _causes(series: ChartData, fall: Shortfall) -> set[str]:
     """Names of the faults that were active when it began, or had just ended; not of those that came later."""
-    near = [w for w in series.windows if w.end_s > fall.start_s - SMOOTH_S and w.start_s < fall.start_s + SMOOTH_S / 2]
+    near = [
+        w for w in series.windows if w.end_s > fall.start_s - SMOOTHING_S and w.start_s < fall.start_s + SMOOTHING_S / 2
+    ]
     return {window.label for window in near}
 
 
-def finding(series: Series, summary: Summary) -> str:
+def finding(series: ChartData, summary: Summary) -> str:
     """How far goodput fell below what was asked, for how long, and how it came back."""
     rates, pages = series.rates, summary.pages
     if not np.isfinite(rates.offered.value).any():
         return "The generator was not scraped, so its rates over time are not known"
-    falls = shortfalls(rates.offered, rates.goodput)
+    falls = find_shortfalls(rates.offered, rates.goodput)
     if not falls:
-        delivered = (
-            f"{number_format.count(pages.delivered)} of {number_format.plural(pages.planned, 'page')} were delivered"
-        )
+        delivered = f"{number_format.format_count(pages.delivered)} of {number_format.plural(pages.planned, 'page')} were delivered"
         return f"Goodput kept up with what was offered; {delivered}"
     fall = next((fall for fall in falls if _causes(series, fall)), falls[0])
-    lasted = number_format.seconds(fall.end_s - fall.start_s)
-    said = f"Goodput fell to {number_format.share(fall.ratio)} of offered for {lasted}"
+    lasted = number_format.format_duration(fall.end_s - fall.start_s)
+    said = f"Goodput fell to {number_format.format_ratio(fall.ratio)} of offered for {lasted}"
     causes = _causes(series, fall)
     if not causes:
         later = next((window.label for window in series.windows if fall.start_s < window.start_s < fall.end_s), None)
-        since = f"{said}, from {'the start' if fall.start_s < 0.5 else number_format.seconds(fall.start_s)} on"
+        since = f"{said}, from {'the start' if fall.start_s < 0.5 else number_format.format_duration(fall.start_s)} on"
         return f"{since}, before the {later} began" if later else f"{since}, while no fault was active"
     return said + _recovered([recovery for recovery in summary.recovery if recovery.fault in causes])
 
@@ -107,17 +116,23 @@ def _recovered(recoveries: list[Recovery]) -> str:
         return f" and never recovered after the {last.fault} ended" + (": metastable" if last.metastable else "")
     if last.recovered_after_s < 0.5:
         return f" and was back as soon as the {last.fault} ended"
-    return f" and recovered {number_format.seconds(last.recovered_after_s)} after the {last.fault} ended"
+    return f" and recovered {number_format.format_duration(last.recovered_after_s)} after the {last.fault} ended"
 
 
-def draw(series: Series, summary: Summary) -> Figure:
+def draw(series: ChartData, summary: Summary) -> Figure:
     """Three lines; the gap between offered and goodput is what officers wait for."""
     rates, said = series.rates, finding(series, summary)
     if not np.isfinite(rates.offered.value).any():
-        return silent(series, said, "no scrapes of the generator")
-    drawn = frame(series, said, [Panel("pages falling due, pages delivered and answers of any kind, per second", 2.9)])
+        return empty_chart(series, said, "no scrapes of the generator")
+    drawn = time_figure(
+        series, said, [Panel("pages falling due, pages delivered and answers of any kind, per second", 2.9)]
+    )
     axes = drawn.panels[0]
-    offered, goodput, answers = thinned(rates.offered), thinned(rates.goodput), thinned(rates.throughput)
+    offered, goodput, answers = (
+        downsample_means(rates.offered),
+        downsample_means(rates.goodput),
+        downsample_means(rates.throughput),
+    )
     _gap(axes, offered, goodput)
     draw_line(axes, answers, palette.THROUGHPUT, width=1.2)
     draw_line(axes, offered, palette.OFFERED, width=1.4, dashed=True)
@@ -126,20 +141,20 @@ def draw(series: Series, summary: Summary) -> Figure:
     mean = summary.rates
 
     def named(name: str, value: float | None) -> str:
-        return name if value is None else f"{name}, mean {number_format.per_second(value)}"
+        return name if value is None else f"{name}, mean {number_format.format_rate(value)}"
 
-    label_ends(
+    draw_end_labels(
         axes,
         [
-            end_of(goodput, named("goodput", mean.goodput_per_s), palette.GOODPUT, bold=True),
-            end_of(offered, named("offered", mean.offered_per_s), palette.OFFERED),
-            end_of(answers, named("all answers", mean.throughput_per_s), palette.THROUGHPUT),
+            end_label(goodput, named("goodput", mean.goodput_per_s), palette.GOODPUT, bold=True),
+            end_label(offered, named("offered", mean.offered_per_s), palette.OFFERED),
+            end_label(answers, named("all answers", mean.throughput_per_s), palette.THROUGHPUT),
         ],
     )
     return drawn.figure
 
 
-def _gap(axes: Axes, offered: Line, goodput: Line) -> None:
+def _gap(axes: Axes, offered: ChartLine, goodput: ChartLine) -> None:
     """Shade what was asked and not delivered at once: pages that wait."""
     given = np.interp(offered.t_s, goodput.t_s, goodput.value)
     short = given < offered.value

@@ -8,17 +8,17 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from harness.analysis.chart_types import Series, TimeSpent
+from harness.analysis.chart_types import ChartData, TimeBreakdown
 from harness.analysis.summary import Summary
 from reports import number_format, palette
-from reports.charts.style import Chart, EndLabel, Panel, frame, label_ends, silent
+from reports.charts.style import Chart, EndLabel, Panel, draw_end_labels, empty_chart, time_figure
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     BoolArray = npt.NDArray[np.bool_]
 
-DOING = {
+PART_PHRASES = {
     "connect": "connecting",
     "log in": "logging in",
     "send": "sending",
@@ -28,7 +28,7 @@ DOING = {
 }
 
 
-def shares(spent: TimeSpent, chosen: BoolArray | None = None) -> dict[str, float]:
+def shares(spent: TimeBreakdown, chosen: BoolArray | None = None) -> dict[str, float]:
     """Each part's share of all the time that the attempts of the chosen bins spent, greatest first."""
     weights = spent.attempts if chosen is None else np.where(chosen, spent.attempts, 0)
     sums = {line.label: float(np.nansum(line.value * weights)) for line in spent.parts}
@@ -37,13 +37,15 @@ def shares(spent: TimeSpent, chosen: BoolArray | None = None) -> dict[str, float
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-def finding(series: Series) -> str:
+def finding(series: ChartData) -> str:
     """Where most of the time went, and where it went in the fault that cost most."""
     spent = series.time_spent
     overall = shares(spent) if spent else {}
     if spent is None or not overall:
         return "No attempt was delivered, so it is not known where the time went"
-    parts = [f"{number_format.share(share)} {DOING[name]}" for name, share in overall.items() if share >= 0.1][:2]
+    parts = [
+        f"{number_format.format_ratio(share)} {PART_PHRASES[name]}" for name, share in overall.items() if share >= 0.1
+    ][:2]
     first, *second = parts
     said = f"Delivered attempts spent {first.replace(' % ', ' % of their time ', 1)}" + "".join(
         f" and {part}" for part in second
@@ -58,15 +60,15 @@ def finding(series: Series) -> str:
         return said
     _, name, chosen = max(costs, key=lambda cost: cost[0])
     part, share = next(iter(shares(spent, chosen).items()))
-    return f"{said}; during the {name} {number_format.share(share)} {DOING[part]}"
+    return f"{said}; during the {name} {number_format.format_ratio(share)} {PART_PHRASES[part]}"
 
 
-def draw(series: Series, _: Summary) -> Figure:
+def draw(series: ChartData, _: Summary) -> Figure:
     """Bands, one on another: their sum is the mean service time of those that fell due then."""
     said, spent = finding(series), series.time_spent
     if spent is None or not spent.attempts.any():
-        return silent(series, said, "no attempt was delivered")
-    drawn = frame(series, said, [Panel("mean time of a delivered attempt", 2.9)])
+        return empty_chart(series, said, "no attempt was delivered")
+    drawn = time_figure(series, said, [Panel("mean time of a delivered attempt", 2.9)])
     axes = drawn.panels[0]
     low = np.where(spent.attempts > 0, 0.0, np.nan)
     last = int(np.flatnonzero(spent.attempts)[-1])
@@ -77,15 +79,15 @@ def draw(series: Series, _: Summary) -> Figure:
     edges = np.append(t_s - width_s / 2, t_s[-1] + width_s / 2)
     for line in spent.parts:
         high = low + line.value
-        colour = palette.PART[line.label]
+        colour = palette.TIME_PART_COLOURS[line.label]
         axes.stairs(high, edges, baseline=low, fill=True, color=colour, alpha=0.6, linewidth=0, gid=line.label)
         if overall[line.label] >= 0.005:
-            text = f"{line.label} {number_format.share(overall[line.label])}"
+            text = f"{line.label} {number_format.format_ratio(overall[line.label])}"
             labels.append(EndLabel(float(line.t_s[last]), float(low[last] + high[last]) / 2, text, colour))
         low = high
     axes.set_ylim(0, float(np.nanmax(low)) * 1.05)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number_format.seconds(value)))
-    label_ends(axes, labels)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number_format.format_duration(value)))
+    draw_end_labels(axes, labels)
     return drawn.figure
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from harness.analysis.chart_types import Series, Tries
+from harness.analysis.chart_types import AttemptsPerPage, ChartData
 from harness.analysis.summary import Summary
 from reports import number_format, palette
-from reports.charts.style import Chart, Panel, say_nothing, sheet
+from reports.charts.style import Chart, Panel, titled_figure, write_placeholder
 
-MOST_ROWS = 10
+MAX_ROWS = 10
 
 
-def finding(series: Series) -> str:
+def finding(series: ChartData) -> str:
     """How many pages arrived at once, and how often the most stubborn one was tried."""
     tries = series.tries
     pages = int(tries.delivered.sum() + tries.not_delivered.sum()) if tries else 0
@@ -25,16 +25,16 @@ def finding(series: Series) -> str:
     first = int(tries.delivered[1])
     if first == pages:
         return f"All {number_format.plural(pages, 'page')} were delivered at the first attempt"
-    said = f"{number_format.share(first / pages)} of {number_format.plural(pages, 'page')} were delivered at the first attempt"
+    said = f"{number_format.format_ratio(first / pages)} of {number_format.plural(pages, 'page')} were delivered at the first attempt"
     said += f", the most stubborn one was tried {number_format.plural(most, 'time')}" if most > 1 else ""
     never = int(tries.not_delivered[0])
     return f"{said}; {never:,} were never attempted" if never else said
 
 
-def rows(tries: Tries) -> list[tuple[str, int, int]]:
+def attempt_bars(tries: AttemptsPerPage) -> list[tuple[str, int, int]]:
     """A bar each: attempts in words, pages delivered, pages not delivered; many attempts are put together."""
     most = len(tries.delivered) - 1
-    last = most if most < MOST_ROWS else MOST_ROWS - 1
+    last = most if most < MAX_ROWS else MAX_ROWS - 1
     found = [
         ("none" if not number else f"{number}", int(tries.delivered[number]), int(tries.not_delivered[number]))
         for number in range(last + 1)
@@ -46,16 +46,16 @@ def rows(tries: Tries) -> list[tuple[str, int, int]]:
     return found if found[0][1] + found[0][2] else found[1:]
 
 
-def draw(series: Series, _summary: Summary) -> Figure:
+def draw(series: ChartData, _summary: Summary) -> Figure:
     """Bars with their numbers beside them: delivered, and after it what was not."""
     tries, said = series.tries, finding(series)
-    found = rows(tries) if tries else []
+    found = attempt_bars(tries) if tries else []
     if not sum(delivered + missing for _, delivered, missing in found):
-        drawn = sheet(said, [Panel("", 1.2)], below_in=-0.35)
-        say_nothing(drawn.panels[0], "no page was planned")
+        drawn = titled_figure(said, [Panel("", 1.2)], below_in=-0.35)
+        write_placeholder(drawn.panels[0], "no page was planned")
         drawn.panels[0].set_xticks([])
         return drawn.figure
-    drawn = sheet(said, [Panel("pages, by the attempts they took", 0.27 * len(found))], below_in=-0.35)
+    drawn = titled_figure(said, [Panel("pages, by the attempts they took", 0.27 * len(found))], below_in=-0.35)
     axes = drawn.panels[0]
     places = np.arange(len(found))[::-1]
     delivered, missing = (np.array([row[number] for row in found]) for number in (1, 2))

@@ -9,28 +9,30 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from harness.judge.compare.results import Comparison, FigureComparison, signed
+from harness.judge.compare.results import Comparison, FigureComparison, format_signed_percent
 from reports import palette
-from reports.charts.style import Panel, say_nothing, sheet
-from reports.comparison.table import WORDS, change_of
+from reports.charts.style import Panel, titled_figure, write_placeholder
+from reports.comparison.table import RESULT_LABELS, format_change
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _COLOURS = {"pass": palette.GOOD, "fail": palette.BAD, "inconclusive": palette.UNSURE}
 _LEFT_IN, _ROW_IN = 2.9, 0.34
-_LEAST_REACH = 0.02
-_MOST_REACH = 3.0
+_MIN_REACH = 0.02
+_MAX_REACH = 3.0
 """Changes beyond 300 % are drawn as arrows at the edge."""
 
 
 def draw_changes(comparison: Comparison) -> Figure:
     """A line a figure: a dot at its change, a bar over its interval, shade as far as it may go; right is worse."""
     known = [figure for figure in comparison.figures if figure.change is not None]
-    drawn = sheet(comparison.finding, [Panel("how much worse the run is than the base", _ROW_IN * max(len(known), 2))])
+    drawn = titled_figure(
+        comparison.finding, [Panel("how much worse the run is than the base", _ROW_IN * max(len(known), 2))]
+    )
     axes = drawn.panels[0]
     if not known:
-        say_nothing(axes, "No figure could be compared.")
+        write_placeholder(axes, "No figure could be compared.")
         return drawn.figure
     box = axes.get_position()
     left = _LEFT_IN / drawn.figure.get_figwidth()
@@ -45,21 +47,21 @@ def draw_changes(comparison: Comparison) -> Figure:
     axes.grid(visible=True, axis="x")
     axes.set_xlim(-reach, reach)
     axes.set_ylim(-0.6, len(known) - 0.4)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda change, _: signed(change)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda change, _: format_signed_percent(change)))
     axes.set_xlabel("further right is worse; bar: interval; shade: what it may be", loc="left")
     return drawn.figure
 
 
 def _reach(figures: Sequence[FigureComparison]) -> float:
     """How far the axis goes to both sides: over all finite bounds and tolerances, and no further."""
-    ends = [abs(end) for figure in figures for end in _ends(figure) if math.isfinite(end)]
+    ends = [abs(end) for figure in figures for end in _interval_towards_worse(figure) if math.isfinite(end)]
     ends += [figure.tolerance for figure in figures if figure.tolerance is not None]
-    return min(_MOST_REACH, max([_LEAST_REACH, *ends]) * 1.08)
+    return min(_MAX_REACH, max([_MIN_REACH, *ends]) * 1.08)
 
 
 def _draw_figure(axes: Axes, place: int, figure: FigureComparison, reach: float) -> None:
     colour = _COLOURS.get(figure.verdict, palette.GREY)
-    low, middle, high = (max(-reach, min(reach, end)) for end in _ends(figure))
+    low, middle, high = (max(-reach, min(reach, end)) for end in _interval_towards_worse(figure))
     if figure.tolerance is not None:
         axes.fill_between(
             [-reach, min(figure.tolerance, reach)], place - 0.4, place + 0.4, color=palette.SHADE, linewidth=0
@@ -71,13 +73,13 @@ def _draw_figure(axes: Axes, place: int, figure: FigureComparison, reach: float)
         if abs(end) >= reach:
             axes.plot([end], [place], marker, color=colour, markersize=6, clip_on=False)
     axes.annotate(
-        f"{change_of(figure)}  {WORDS[figure.verdict]}", (1.0, place), (10, 0), xycoords=("axes fraction", "data"),
+        f"{format_change(figure)}  {RESULT_LABELS[figure.verdict]}", (1.0, place), (10, 0), xycoords=("axes fraction", "data"),
         textcoords="offset points", va="center", size=9, color=colour,
         weight="bold" if figure.verdict == "fail" else "normal",
     )  # fmt: skip
 
 
-def _ends(figure: FigureComparison) -> tuple[float, float, float]:
+def _interval_towards_worse(figure: FigureComparison) -> tuple[float, float, float]:
     """Low end, change and high end, rising towards worse; infinite for no bound."""
     change = figure.change
     if change is None:

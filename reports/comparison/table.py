@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from harness.analysis.comparable import GATED
+from harness.analysis.comparable import JUDGED_FIGURES
 from harness.judge.compare.noise import ALPHA, Noise
-from harness.judge.compare.results import Comparison, FigureComparison, percent, signed
-from reports.number_format import quantity
+from harness.judge.compare.results import Comparison, FigureComparison, format_percent, format_signed_percent
+from reports.number_format import format_quantity
 
 HEADERS = ("", "figure", "base", "run", "change", "95 % interval", "may be worse by", "why")
-WORDS = {
+RESULT_LABELS = {
     "pass": "held",
     "fail": "WORSE",
     "inconclusive": "inconclusive",
     "not compared": "not compared",
     "not judged": "not judged",
 }
-HEADLINES = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
-WITHOUT_END = "without end"
+COMPARISON_LABELS = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
+UNBOUNDED = "without end"
 
 
 NOISE_HEADERS = ("figure", "differs by", "1 run a side", "3 runs a side", "5 runs a side")
@@ -25,8 +25,12 @@ NOISE_HEADERS = ("figure", "differs by", "1 run a side", "3 runs a side", "5 run
 def noise_rows(noise: Noise) -> list[list[str]]:
     """A row a judged figure: how much it differs from run to run, and the smallest change that so many runs show."""
     return [
-        [key, percent(found.log_sd), *(percent(found.detectable(ALPHA, runs, runs)) for runs in (1, 3, 5))]
-        for key in GATED
+        [
+            key,
+            format_percent(found.log_sd),
+            *(format_percent(found.detectable(ALPHA, runs, runs)) for runs in (1, 3, 5)),
+        ]
+        for key in JUDGED_FIGURES
         if (found := noise.figures.get(key)) is not None
     ]
 
@@ -37,22 +41,22 @@ def rows(comparison: Comparison) -> list[list[str]]:
     return [_row(figure) for figure in wanted]
 
 
-def change_of(figure: FigureComparison) -> str:
+def format_change(figure: FigureComparison) -> str:
     """The change in words, with its sign; nothing where there is none."""
     if figure.change is None:
         return ""
-    return WITHOUT_END if figure.change.change is None else signed(figure.change.change)
+    return UNBOUNDED if figure.change.change is None else format_signed_percent(figure.change.change)
 
 
 def _row(figure: FigureComparison) -> list[str]:
     return [
-        WORDS[figure.verdict],
+        RESULT_LABELS[figure.verdict],
         figure.key,
         _value(figure.base, figure),
         _value(figure.run, figure),
-        change_of(figure),
+        format_change(figure),
         _interval(figure),
-        "" if figure.tolerance is None else percent(figure.tolerance),
+        "" if figure.tolerance is None else format_percent(figure.tolerance),
         "" if figure.verdict == "fail" else figure.reason,
     ]
 
@@ -60,13 +64,13 @@ def _row(figure: FigureComparison) -> list[str]:
 def _value(value: float | None, figure: FigureComparison) -> str:
     if value is None and figure.change is not None:
         return "never"
-    return quantity(value, figure.unit)
+    return format_quantity(value, figure.unit)
 
 
 def _interval(figure: FigureComparison) -> str:
     if figure.change is None or not figure.change.how:
         return ""
     low, high = figure.change.telling
-    least = "?" if low is None else signed(low).removesuffix(" %")
-    most = "?" if high is None else signed(high)
+    least = "?" if low is None else format_signed_percent(low).removesuffix(" %")
+    most = "?" if high is None else format_signed_percent(high)
     return f"{least} to {most}"

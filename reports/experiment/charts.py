@@ -11,7 +11,7 @@ from matplotlib.ticker import PercentFormatter
 
 from harness.analysis.experiment import CellFigures, ExperimentFigures, VariantFigures
 from reports import number_format, palette
-from reports.charts.style import Panel, sheet
+from reports.charts.style import Panel, titled_figure
 from reports.experiment.table import finding, moment_label, ranked
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ _COLUMNS = 3
 _PERCENT = PercentFormatter(1.0, symbol=" %")
 
 
-def band(cells: Sequence[CellFigures], end_s: float) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+def completion_band(
+    cells: Sequence[CellFigures], end_s: float
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Seconds, least, median and greatest share complete over the seeds; a run that ended early stays where it was.
 
     Shapes (n,), a value a second up to `end_s`.
@@ -38,7 +40,7 @@ def draw_curves(figures: ExperimentFigures) -> Figure:
     """A small panel a variant, best first; the first variant's median stands grey in every one."""
     order = ranked(figures)
     if not order:
-        return _silent(figures)
+        return _empty_chart(figures)
     lines = -(-len(order) // _COLUMNS)
     figure = Figure(figsize=(9.0, 0.7 + 2.05 * lines))
     figure.text(0.013, 1 - 0.1 / figure.get_figheight(), finding(figures), va="top", weight="bold", size=11)
@@ -63,14 +65,14 @@ def draw_curves(figures: ExperimentFigures) -> Figure:
 def _draw_panel(figures: ExperimentFigures, axes: Axes, variant: VariantFigures) -> None:
     first = figures.variants[0]
     if first.cells:
-        seconds, _, median, _ = band(first.cells, figures.deadline_s)
+        seconds, _, median, _ = completion_band(first.cells, figures.deadline_s)
         axes.plot(seconds, median, color=palette.GREY, linewidth=1.2, linestyle=(0, (4, 2)), gid="first")
-    seconds, least, median, most = band(variant.cells, figures.deadline_s)
+    seconds, least, median, most = completion_band(variant.cells, figures.deadline_s)
     axes.fill_between(seconds, least, most, color=palette.SKY, alpha=0.25, linewidth=0)
     axes.plot(seconds, median, color=palette.GOODPUT, linewidth=2.0, gid=variant.name)
     axes.set_title(variant.name, loc="left", size=9.5, color=palette.INK, pad=4)
     axes.text(
-        0.98, 0.06, number_format.share(float(median[-1])), transform=axes.transAxes, ha="right", size=9.5,
+        0.98, 0.06, number_format.format_ratio(float(median[-1])), transform=axes.transAxes, ha="right", size=9.5,
         color=palette.GOODPUT, weight="bold",
     )  # fmt: skip
     axes.set_ylim(0, 1.03)
@@ -83,8 +85,8 @@ def draw_rank(figures: ExperimentFigures) -> Figure:
     """Variants by the share of stations complete by the deadline: a dot a seed, a bar at the mean."""
     order = [variant for variant in ranked(figures) if variant.mean["completed_by_deadline_ratio"] is not None]
     if not order:
-        return _silent(figures)
-    drawn = sheet(finding(figures), [Panel("stations complete by the deadline", 0.3 * len(order) + 0.1)])
+        return _empty_chart(figures)
+    drawn = titled_figure(finding(figures), [Panel("stations complete by the deadline", 0.3 * len(order) + 0.1)])
     axes = drawn.panels[0]
     box = axes.get_position()
     axes.set_position((0.27, box.y0, 0.62, box.height))
@@ -108,12 +110,12 @@ def _draw_variant(figures: ExperimentFigures, axes: Axes, place: int, variant: V
     axes.plot(shares, [place] * len(shares), "o", color=colour, markersize=4, alpha=0.6, gid=variant.name)
     axes.plot([mean, mean], [place - 0.3, place + 0.3], color=colour, linewidth=2.4)
     axes.annotate(
-        number_format.share(mean), (1.0, place), (12, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+        number_format.format_ratio(mean), (1.0, place), (12, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
         va="center", size=9, color=colour, weight="bold",
     )  # fmt: skip
 
 
-def _silent(figures: ExperimentFigures) -> Figure:
-    drawn = sheet(finding(figures), [Panel("", 1.0)])
+def _empty_chart(figures: ExperimentFigures) -> Figure:
+    drawn = titled_figure(finding(figures), [Panel("", 1.0)])
     drawn.panels[0].set_axis_off()
     return drawn.figure

@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from harness.analysis.experiment import ExperimentFigures
 from reports import palette, svg
 from reports.experiment import charts, table
-from reports.html import stylesheet, templates
+from reports.html import stylesheet, template_environment
 from reports.render import PNG_DPI
 
 CHARTS = (
@@ -30,8 +30,9 @@ def render_experiment(folder: Path, figures: ExperimentFigures) -> Path:
             picture = svg.to_svg(figure)
             (into / f"{name}.svg").write_text(picture, encoding="utf-8")
             figure.savefig(into / f"{name}.png", format="png", dpi=PNG_DPI, metadata={"Software": None})
-            pictures.append({"name": name, "question": question, "svg": Markup(svg.inline(picture, name, question))})  # noqa: S704
-    environment = templates()
+            inline = Markup(svg.inline_svg(picture, name, question))  # noqa: S704
+            pictures.append({"name": name, "question": question, "svg": inline})
+    environment = template_environment()
     page = into / "index.html"
     page.write_text(
         environment.get_template("experiment.html.j2").render(

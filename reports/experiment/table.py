@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.analysis.experiment import CellFigures, Difference, ExperimentFigures, VariantFigures
-from reports.number_format import quantity
+from harness.analysis.experiment import CellFigures, ExperimentFigures, PairedDifference, VariantFigures
+from reports.number_format import format_quantity
 
 HEADERS = ("variant", "delivery p50", "p95", "amplification", "sent again", "wasted work", "recovery", "safety")
 
@@ -24,14 +24,14 @@ def rows(figures: ExperimentFigures) -> list[list[str]]:
     return [_row(figures, variant) for variant in figures.variants]
 
 
-BRIEF = ("variant", "at the deadline", "against the first", "amplification", "wasted work", "safety")
+BRIEF_COLUMNS = ("variant", "at the deadline", "against the first", "amplification", "wasted work", "safety")
 
 
-def brief(figures: ExperimentFigures) -> tuple[list[str], list[list[str]]]:
+def brief_table(figures: ExperimentFigures) -> tuple[list[str], list[list[str]]]:
     """The columns that fit a terminal: headers and rows."""
     names = headers(figures)
     moments = names[1 : 1 + len(figures.at_s)]
-    chosen = [number for number, name in enumerate(names) if name in BRIEF or name in moments]
+    chosen = [number for number, name in enumerate(names) if name in BRIEF_COLUMNS or name in moments]
     return [names[number] for number in chosen], [[row[number] for number in chosen] for row in rows(figures)]
 
 
@@ -48,9 +48,9 @@ def finding(figures: ExperimentFigures) -> str:
         return "No cell has finished yet"
     best, base = order[0], first.mean["completed_by_deadline_ratio"]
     if best.name == first.name:
-        return f"Nothing did better than “{first.name}”: {_share(base)} of stations complete by the deadline"
-    share = _share(best.mean["completed_by_deadline_ratio"])
-    return f"“{best.name}” brought {share} of stations home by the deadline, “{first.name}” {_share(base)}"
+        return f"Nothing did better than “{first.name}”: {_format_ratio(base)} of stations complete by the deadline"
+    share = _format_ratio(best.mean["completed_by_deadline_ratio"])
+    return f"“{best.name}” brought {share} of stations home by the deadline, “{first.name}” {_format_ratio(base)}"
 
 
 def _row(figures: ExperimentFigures, variant: VariantFigures) -> list[str]:
@@ -60,20 +60,20 @@ def _row(figures: ExperimentFigures, variant: VariantFigures) -> list[str]:
     is_first = variant.name == figures.variants[0].name
     return [
         variant.name,
-        *(_share(_mean([cell.completed_at[f"{moment:g}"] for cell in cells])) for moment in figures.at_s),
-        _share(variant.mean["completed_by_deadline_ratio"]),
-        "" if is_first else difference(variant.difference["completed_by_deadline_ratio"]),
-        _wait(variant, "delivery_p50_s"),
-        _wait(variant, "delivery_p95_s"),
-        quantity(variant.mean["amplification"], ""),
-        _share(variant.mean["resent_ratio"]),
-        quantity(variant.mean["wasted_work"], ""),
+        *(_format_ratio(_mean([cell.completed_at[f"{moment:g}"] for cell in cells])) for moment in figures.at_s),
+        _format_ratio(variant.mean["completed_by_deadline_ratio"]),
+        "" if is_first else format_difference(variant.difference["completed_by_deadline_ratio"]),
+        _format_wait(variant, "delivery_p50_s"),
+        _format_wait(variant, "delivery_p95_s"),
+        format_quantity(variant.mean["amplification"], ""),
+        _format_ratio(variant.mean["resent_ratio"]),
+        format_quantity(variant.mean["wasted_work"], ""),
         _recovery(cells),
         _safety(cells),
     ]
 
 
-def difference(found: Difference | None) -> str:
+def format_difference(found: PairedDifference | None) -> str:
     """A paired difference of shares in percentage points, with its interval."""
     if found is None:
         return ""
@@ -83,9 +83,9 @@ def difference(found: Difference | None) -> str:
     return f"{mean} ({found.low * 100:+.0f} to {found.high * 100:+.0f})"
 
 
-def _wait(variant: VariantFigures, figure: str) -> str:
+def _format_wait(variant: VariantFigures, figure: str) -> str:
     if variant.mean[figure] is not None:
-        return quantity(variant.mean[figure], "s")
+        return format_quantity(variant.mean[figure], "s")
     return "never" if any(cell.never_arrived for cell in variant.cells) else "n/a"
 
 
@@ -93,8 +93,8 @@ def _mean(values: list[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _share(value: float | None) -> str:
-    return "" if value is None else quantity(value, "ratio")
+def _format_ratio(value: float | None) -> str:
+    return "" if value is None else format_quantity(value, "ratio")
 
 
 def _recovery(cells: list[CellFigures]) -> str:
@@ -104,7 +104,7 @@ def _recovery(cells: list[CellFigures]) -> str:
         said = "never" if never == len(cells) else f"never in {never} of {len(cells)}"
         return f"{said} (metastable{'' if metastable == never else f' in {metastable}'})" if metastable else said
     known = [cell.recovered_after_s for cell in cells if cell.recovered_after_s is not None]
-    return quantity(max(known), "s") if known else ""
+    return format_quantity(max(known), "s") if known else ""
 
 
 def _safety(cells: list[CellFigures]) -> str:

@@ -13,7 +13,7 @@ from PIL import Image
 from harness.run_folder.layout import RunFolder
 from reports import palette
 from reports.charts import CHARTS
-from reports.render import render
+from reports.render import render_run
 from tests.support import made_up_run
 from tests.support.chromium import Site, evaluate, run, screenshot, site
 from tests.support.made_up_audits import unsafe
@@ -29,7 +29,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = RunFolder(tmp_path_factory.mktemp("run") / "run")
     folder.create()
     folder.write_run(made_up_run.record())
-    render(folder, made_up_run.summary(), made_up_run.series(), made_up_run.verdict("fail"), unsafe())
+    render_run(folder, made_up_run.summary(), made_up_run.series(), made_up_run.verdict("fail"), unsafe())
     return folder.page
 
 

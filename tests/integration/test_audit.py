@@ -8,16 +8,16 @@ from xml.etree import ElementTree as ET
 import duckdb
 import pytest
 
-from harness.analysis.page_status import CATEGORIES, UNSAFE, Category, fates_of
+from harness.analysis.page_status import ALL_STATUSES, UNSAFE_STATUSES, PageStatus, load_page_statuses
 from harness.analysis.rows import load_rows
 from harness.base.errors import ExitCode
-from harness.base.signals import Signals
+from harness.base.signals import SignalHandler
 from harness.judge.audit import load_audit
-from harness.judge.verdict import judge
+from harness.judge.verdict import judge_verdict
 from harness.plan import make_plan
 from harness.run_folder.layout import RunFolder
 from harness.runner.run import Run
-from harness.runner.run_spec import Order
+from harness.runner.run_spec import RunSpec
 from harness.scenario.scenario import Scenario
 from reports.junit import SAFETY
 from reports.terminal import QuietView
@@ -42,10 +42,10 @@ def driven(path, dedupe, faults, settings=()):
             table = table.setdefault(name, {})
         table[last] = value
     scenario = Scenario.model_validate(content)
-    order = Order(scenario, make_plan(scenario), RunFolder(path), "planted", ["pytest"], [])
-    with Signals() as signals:
+    order = RunSpec(scenario, make_plan(scenario), RunFolder(path), "planted", ["pytest"], [])
+    with SignalHandler() as signals:
         Run(order, QuietView("planted"), signals).execute()
-    return order.folder, judge(order.folder, [])
+    return order.folder, judge_verdict(order.folder, [])
 
 
 def struck(folder, *faults):
@@ -57,11 +57,11 @@ def struck(folder, *faults):
 def by_category(folder):
     """Pages of every category that occurred, and None -> how many copies are no page's."""
     rows = load_rows(folder)
-    fates = fates_of(folder, rows)
+    fates = load_page_statuses(folder, rows)
     keys = rows_of("SELECT station, form, page FROM {}", folder.plan)
-    found: dict[Category, set[tuple[str, str, int]]] = {}
+    found: dict[PageStatus, set[tuple[str, str, int]]] = {}
     for key, number in zip(keys, fates.category.tolist(), strict=True):
-        found.setdefault(CATEGORIES[number], set()).add(key)
+        found.setdefault(ALL_STATUSES[number], set()).add(key)
     assert len(fates.unexpected) == 0
     return found
 
@@ -83,20 +83,20 @@ def test_each_fault_has_its_category_on_the_pages_it_hit_and_on_no_other(tmp_pat
     hit, found, becomes = struck(folder), by_category(folder), planted.becomes[dedupe]
     pages = sum(map(len, found.values()))
     assert 1 <= len(hit) <= 0.12 * pages
-    if becomes is Category.OK:
-        assert found.keys() == {Category.OK}
+    if becomes is PageStatus.OK:
+        assert found.keys() == {PageStatus.OK}
     else:
         assert found[becomes] == hit
-        assert found.keys() == {becomes, Category.OK}
+        assert found.keys() == {becomes, PageStatus.OK}
     if "ack_lost" in planted.name or "crash" in planted.name:
-        again = set() if becomes is Category.RECOVERED else hit
+        again = set() if becomes is PageStatus.RECOVERED else hit
         assert again <= tried_again(folder) if "crash" in planted.name else again == tried_again(folder)
-    assert verdict.safety is (becomes not in UNSAFE)
-    assert (verdict.exit_code == ExitCode.FAILED) is (becomes in UNSAFE)
+    assert verdict.safety is (becomes not in UNSAFE_STATUSES)
+    assert (verdict.exit_code == ExitCode.FAILED) is (becomes in UNSAFE_STATUSES)
     audit = load_audit(folder)
     assert audit is not None
     listed = {(page.station, page.form, page.page) for of in audit.pages.values() for page in of}
-    assert listed == (hit if becomes in UNSAFE else set())
+    assert listed == (hit if becomes in UNSAFE_STATUSES else set())
 
 
 @pytest.mark.slow
@@ -105,7 +105,7 @@ def test_each_fault_has_its_category_on_the_pages_it_hit_and_on_no_other(tmp_pat
 def test_a_clean_twin_stays_green_through_a_kill(tmp_path, dedupe, protocol):
     settings = {"client.protocol": protocol, "audit.kill_server": True}
     folder, verdict = driven(tmp_path / "run", dedupe, [], settings)
-    assert by_category(folder).keys() == {Category.OK}
+    assert by_category(folder).keys() == {PageStatus.OK}
     assert (verdict.safety, verdict.liveness) == (True, True)
     assert verdict.exit_code in {ExitCode.PASSED, ExitCode.INVALID}  # a busy machine may spoil the measurement
 
@@ -132,10 +132,10 @@ service_time = "4ms"
 kill_server = true
 """
 PLANTED = {
-    "false_ack": ("3509191001", Category.LOST),
-    "duplicate_store": ("3509191004", Category.DUPLICATED),
-    "misread": ("3509191005", Category.ALTERED),
-    "misfile": ("3509191007", Category.MISFILED),
+    "false_ack": ("3509191001", PageStatus.LOST),
+    "duplicate_store": ("3509191004", PageStatus.DUPLICATED),
+    "misread": ("3509191005", PageStatus.ALTERED),
+    "misfile": ("3509191007", PageStatus.MISFILED),
 }
 """Each in a kelurahan of its own, so that they don't meet."""
 
@@ -161,7 +161,7 @@ def test_four_faults_at_once_are_told_apart_page_by_page_through_a_kill(several)
         hit = struck(folder, kind)
         assert len(hit) > 1
         assert found[category] == hit, kind
-    assert found.keys() == {category for _, category in PLANTED.values()} | {Category.OK}
+    assert found.keys() == {category for _, category in PLANTED.values()} | {PageStatus.OK}
 
 
 def test_the_server_was_killed_before_it_was_read(several):

@@ -4,10 +4,10 @@ import pytest
 
 from benchmarks.peers import accuracy, cost, nginx_sink
 from benchmarks.peers.reference_server import read_log
-from benchmarks.peers.round import cores_here, play
-from benchmarks.peers.schedule import Turns
+from benchmarks.peers.round import run_tool, split_cores
+from benchmarks.peers.schedule import TrialSchedule
 from benchmarks.peers.tools import TOOLS, ours
-from benchmarks.peers.tools.tool import Job
+from benchmarks.peers.tools.tool import ToolJob
 
 SLACK_S = 0.1
 """What a busy machine may add; the delays are 20 ms at the median, the freeze is 2 s."""
@@ -16,9 +16,11 @@ SLACK_S = 0.1
 @pytest.mark.slow
 def test_ours_tells_what_a_server_that_knows_the_truth_knows_and_a_freeze_in_full(tmp_path):
     failures: list[str] = []
-    cases = [case for case in accuracy.CASES if case.rate_per_s == 200]
+    cases = [case for case in accuracy.ACCURACY_CASES if case.rate_per_s == 200]
     binaries = {"ours": str(ours.TOOL.find())}
-    well, frozen = accuracy.measure(Turns(binaries, 1, 3.0, tmp_path, cores_here(), print, failures.append), cases)
+    well, frozen = accuracy.measure_accuracy(
+        TrialSchedule(binaries, 1, 3.0, tmp_path, split_cores(), print, failures.append), cases
+    )
     assert not failures
     assert well.requests == 600
     for name in ("p50", "p90", "p99"):
@@ -31,8 +33,8 @@ def test_ours_tells_what_a_server_that_knows_the_truth_knows_and_a_freeze_in_ful
 
 @pytest.mark.peers
 def test_nginx_reads_every_body_before_it_answers_and_logs_what_it_read(tmp_path):
-    with nginx_sink.running(tmp_path / "nginx", cores_here().server) as running:
-        for case in cost.CASES:
+    with nginx_sink.running_nginx(tmp_path / "nginx", split_cores().server) as running:
+        for case in cost.COST_CASES:
             assert running.reads_bodies(case.size_bytes), case
         running.forget()
         assert running.reads_bodies(500_000)
@@ -49,9 +51,9 @@ def test_every_tool_does_a_job_and_its_output_is_understood(tool, tmp_path):
     body = tmp_path / "body"
     body.write_bytes(bytes(1000))
     assert tool.version(binary)
-    with accuracy.known_server(tmp_path / "seen.csv", None, 1, cores_here().server) as url:
-        done = play(
-            tool, binary, Job(url, body, 3.0, 5, tmp_path / "job", 50.0 if tool.keeps_rate else None), cores_here()
+    with accuracy.running_reference_server(tmp_path / "seen.csv", None, 1, split_cores().server) as url:
+        done = run_tool(
+            tool, binary, ToolJob(url, body, 3.0, 5, tmp_path / "job", 50.0 if tool.keeps_rate else None), split_cores()
         )
     seen = len(read_log(tmp_path / "seen.csv"))
     assert done.reading.count == pytest.approx(seen, abs=10)  # those in flight when it ended

@@ -17,7 +17,7 @@ from harness.base.errors import ExitCode
 from harness.plan import make_plan
 from harness.run_folder.layout import RunFolder
 from harness.run_folder.tables import read_plan
-from harness.scenario.scenario import from_resolved
+from harness.scenario.scenario import parse_resolved
 from tests.integration.conftest import PATIENCE_S, TINY, assert_passed_or_late, harness, wait_for
 
 LOCUSTFILE = Path(__file__).parents[2] / "harness" / "drive" / "locustfile.py"
@@ -32,7 +32,7 @@ def finished(tmp_path_factory):
     code, output = harness("run", "closed.toml", "--workers", "2", "--out", "run", cwd=place)
     assert_passed_or_late(code, place / "run", output)
     folder = RunFolder(place / "run")
-    return folder, make_plan(from_resolved(folder.read_run().scenario)), load_rows(folder)
+    return folder, make_plan(parse_resolved(folder.read_run().scenario)), load_rows(folder)
 
 
 def test_each_phone_s_next_station_is_due_its_think_time_after_the_end_of_the_one_before(finished):

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.base.errors import ExitCode
-from harness.scenario.loader import shipped
+from harness.scenario.loader import shipped_scenarios
 from tests.integration.conftest import harness, told
 
 
@@ -17,7 +17,7 @@ def test_help_lists_every_command(tmp_path):
 def test_scenarios_lists_what_ships_with_its_title(tmp_path):
     code, output = told("scenarios", cwd=tmp_path)
     assert code == 0
-    for name, title in shipped().items():
+    for name, title in shipped_scenarios().items():
         assert name in output
         assert title[:40] in output
 

@@ -7,9 +7,9 @@ import pytest
 from harness.base import host_info
 from harness.base.errors import ExitCode, UsageError
 from harness.judge.compare.tolerances import Tolerances
-from harness.runner.compare import Question, answer
+from harness.runner.compare import ComparisonRequest, compare_runs
 from harness.runner.history import runs_in
-from harness.scenario.loader import load
+from harness.scenario.loader import load_scenario
 from tests.integration.conftest import harness, told
 from tests.support.run_builder import RunBuilder
 
@@ -28,7 +28,7 @@ def made_run(path, *, slower=1.0, lost=(), **record):
 def compared(tmp_path, base, run, *, force=False):
     """The comparison of folders below `tmp_path`, without a process of its own."""
     before, after = ([folder for name in names for folder in runs_in(tmp_path / name)] for names in (base, run))
-    return answer(Question(before, after, Tolerances(), tmp_path / "noise", force), lambda _: [])
+    return compare_runs(ComparisonRequest(before, after, Tolerances(), tmp_path / "noise", force), lambda _: [])
 
 
 def test_a_slower_run_ends_the_command_with_99_and_leaves_a_page(tmp_path):
@@ -111,8 +111,13 @@ def test_a_baseline_that_cannot_be_compared_is_refused_before_anything_starts(tm
 
 def test_a_run_is_compared_with_its_baseline_in_the_end(tmp_path, tiny):
     """The baseline is made up, of a server that took ten times as long; the run is real."""
-    scenario = load(str(tiny)).resolved()
-    alike = {"scenario": scenario, "seed": 5, "versions": host_info.versions(), "host": host_info.host()}
+    scenario = load_scenario(str(tiny)).resolved()
+    alike = {
+        "scenario": scenario,
+        "seed": 5,
+        "versions": host_info.package_versions(),
+        "host": host_info.describe_host(),
+    }
     base = RunBuilder(tmp_path / "before", due_s=[number / 18 for number in range(36)])
     base.record = base.record.model_copy(update=alike)
     for page in range(36):

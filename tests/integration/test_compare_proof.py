@@ -7,10 +7,10 @@ import subprocess
 
 import pytest
 
-from harness.analysis.comparable import GATED
-from harness.judge.compare.compare import compare
+from harness.analysis.comparable import JUDGED_FIGURES
+from harness.judge.compare.compare import compare_sides
 from harness.judge.compare.figure import Sides
-from harness.judge.compare.run import read_run
+from harness.judge.compare.run import load_compared_run
 from harness.judge.compare.tolerances import Tolerances
 from harness.run_folder.layout import RunFolder
 from tests.integration.conftest import HARNESS, environment
@@ -50,7 +50,7 @@ def runs(folder, scenario, wanted, *overrides):
     )  # fmt: skip
     print(done.stdout)  # noqa: T201 - the machine's noise, which a closing note quotes
     assert done.returncode == 0, done.stdout + done.stderr
-    made = [read_run(RunFolder(path), [], Tolerances().shown) for path in sorted(folder.iterdir())]
+    made = [load_compared_run(RunFolder(path), [], Tolerances().shown) for path in sorted(folder.iterdir())]
     valid = [run for run in made if not run.reasons]
     if len(valid) < wanted:
         pytest.fail(f"only {len(valid)} of {len(made)} runs are valid: this machine is too busy to prove anything")
@@ -58,7 +58,7 @@ def runs(folder, scenario, wanted, *overrides):
 
 
 def told(comparison):
-    (p50,) = [figure.change for figure in comparison.figures if figure.key == GATED[0]]
+    (p50,) = [figure.change for figure in comparison.figures if figure.key == JUDGED_FIGURES[0]]
     return f"{comparison.verdict}: p50 {p50.change:+.1%} ({p50.low:+.1%} to {p50.high:+.1%}). {comparison.finding}"
 
 
@@ -67,8 +67,10 @@ def test_twenty_pairs_of_the_same_raise_at_most_one_alarm_and_a_slower_server_is
     scenario.write_text(SCENARIO, "utf-8")
     same = runs(tmp_path / "same", scenario, 2 * PAIRS)
     slower = runs(tmp_path / "slower", scenario, SLOWER, "--set", "server.service_time.median=480ms")
-    pairs = [compare(Sides([one], [other]), Tolerances()) for one, other in zip(same[::2], same[1::2], strict=True)]
-    planted = [compare(Sides([one], [other]), Tolerances()) for one, other in zip(same, slower, strict=False)]
+    pairs = [
+        compare_sides(Sides([one], [other]), Tolerances()) for one, other in zip(same[::2], same[1::2], strict=True)
+    ]
+    planted = [compare_sides(Sides([one], [other]), Tolerances()) for one, other in zip(same, slower, strict=False)]
     for comparison in [*pairs, *planted]:
         print(told(comparison))  # noqa: T201 - as above
     assert sum(comparison.verdict == "fail" for comparison in pairs) <= 1

@@ -13,7 +13,7 @@ from harness.run_folder.layout import RunFolder
 
 @pytest.mark.slow
 def test_ten_thousand_stations_are_at_it_at_once_and_not_a_page_is_miscounted():
-    seen = stations.crowd(10_000)
+    seen = stations.measure_concurrency(10_000)
     assert seen.is_exact, seen
     assert seen.at_once == 10_000
     assert seen.bytes_each < 20_000
@@ -21,14 +21,14 @@ def test_ten_thousand_stations_are_at_it_at_once_and_not_a_page_is_miscounted():
 
 @pytest.mark.slow
 def test_a_hundred_thousand_stations_in_a_plan_cost_the_memory_of_those_that_have_their_turn():
-    seen = stations.planned(100_000)
+    seen = stations.measure_large_plan(100_000)
     assert 250 <= seen.active <= 301
     assert seen.peak_bytes - seen.base_bytes < 20_000_000
 
 
 @pytest.mark.slow
 def test_the_lateness_of_five_thousand_stations_within_a_second_is_reported_whatever_it_is(tmp_path):
-    seen = surge.surge(tmp_path)
+    seen = surge.measure_surge(tmp_path)
     code, said = seen.exit_code, seen.said
     folder = RunFolder(tmp_path / "run")
     summary, verdict = load_summary(folder), Verdict.model_validate_json(folder.verdict.read_bytes())

@@ -12,11 +12,11 @@ import numpy as np
 import promql_parser
 import pytest
 
-from harness.analysis.chart_data import series
-from harness.analysis.scraped_metrics import ATTEMPTS, DELIVERED, DUE, read_exporters, read_remote
+from harness.analysis.chart_data import load_chart_data
+from harness.analysis.scraped_metrics import ATTEMPTS, DELIVERED, DUE, read_prometheus_series, read_run_series
 from harness.analysis.summarise import load_summary
 from harness.base.errors import ExitCode
-from harness.measure.prometheus_api import Prometheus
+from harness.measure.prometheus_api import PrometheusClient
 from harness.run_folder import scrape_log
 from harness.run_folder.layout import RunFolder
 from tests.integration.conftest import harness, told
@@ -83,17 +83,22 @@ def watched(tmp_path_factory):
         assert code in {ExitCode.PASSED, ExitCode.INVALID}, output
         folder = RunFolder(place / "run")
         yield SimpleNamespace(
-            place=place, folder=folder, url=url, prometheus=Prometheus(url), targets=targets, run=folder.read_run()
+            place=place,
+            folder=folder,
+            url=url,
+            prometheus=PrometheusClient(url),
+            targets=targets,
+            run=folder.read_run(),
         )
 
 
 def rates_of(folder):
-    rates = series(folder).rates
+    rates = load_chart_data(folder).rates
     return {line.label: line for line in (rates.offered, rates.goodput, rates.throughput, *rates.outcomes)}
 
 
 def remote_of(folder) -> Any:
-    return read_remote(folder.prometheus)
+    return read_prometheus_series(folder.prometheus)
 
 
 def assert_adds_up_to(line, number):
@@ -104,7 +109,7 @@ def assert_adds_up_to(line, number):
 
 
 def test_every_count_that_prometheus_scraped_lies_between_our_scrapes_around_it(watched):
-    own, remote = read_exporters(watched.folder.scrapes).workers, remote_of(watched.folder)
+    own, remote = read_run_series(watched.folder.scrapes).workers, remote_of(watched.folder)
     ours: Any
     assert remote.taken.url == watched.url
     assert [curves.target for curves in remote.workers] == [curves.target for curves in own] == ["worker-0", "worker-1"]
@@ -120,7 +125,7 @@ def test_every_count_that_prometheus_scraped_lies_between_our_scrapes_around_it(
 
 def test_throughput_and_failures_are_drawn_from_prometheus_and_add_up_to_the_rows(watched, tmp_path):
     summary = load_summary(watched.folder)
-    assert f"drawn from what {watched.url} scraped" in " ".join(series(watched.folder).notes)
+    assert f"drawn from what {watched.url} scraped" in " ".join(load_chart_data(watched.folder).notes)
     assert watched.url in watched.folder.page.read_text("utf-8")
     lines = rates_of(watched.folder)
     shutil.copytree(watched.folder.path, tmp_path / "own")
@@ -158,8 +163,10 @@ def test_an_export_becomes_blocks_that_give_the_same_charts(watched, tmp_path):
     with prometheus("/dev/null", tmp_path / "blocks", "--storage.tsdb.retention.time=10y") as url:
         code, output = told("report", folder.path, "--prometheus", url, cwd=tmp_path)
         assert code == 0, output
-        (up,) = Prometheus(url).query(f'sum(count_over_time(up{{run="{watched.run.id}"}}[1h]))')
-    scraped = sum(len(list(scrape_log.read(folder.scrapes, target))) for target in scrape_log.targets(folder.scrapes))
+        (up,) = PrometheusClient(url).query(f'sum(count_over_time(up{{run="{watched.run.id}"}}[1h]))')
+    scraped = sum(
+        len(list(scrape_log.read_scrapes(folder.scrapes, target))) for target in scrape_log.list_targets(folder.scrapes)
+    )
     assert up.value == scraped
     again = rates_of(folder)
     assert again.keys() == own.keys()
@@ -170,7 +177,7 @@ def test_an_export_becomes_blocks_that_give_the_same_charts(watched, tmp_path):
 
 @pytest.mark.parametrize("target", ["worker-0", "server"])
 def test_promtool_has_nothing_to_say_about_an_exporter(watched, target):
-    *_, last = scrape_log.read(watched.folder.scrapes, target)
+    *_, last = scrape_log.read_scrapes(watched.folder.scrapes, target)
     code, output = promtool("check", "metrics", input=last.text)
     assert (code, output) == (0, "")
 
@@ -244,7 +251,7 @@ def test_every_expression_of_a_dashboard_gives_values_of_a_real_run(watched, pat
 def test_a_dashboard_names_only_series_that_exporters_show(watched, path):
     shown = {"up", "ALERTS"}
     for target in ("worker-0", "server"):
-        *_, last = scrape_log.read(watched.folder.scrapes, target)
+        *_, last = scrape_log.read_scrapes(watched.folder.scrapes, target)
         shown |= {line.split("{")[0].split(" ")[0] for line in last.text.splitlines() if not line.startswith("#")}
     named = set().union(*(series_in(promql_parser.parse(filled_in(text, "x"))) for _, text in expressions(path)))
     assert named - shown == set()

@@ -8,9 +8,9 @@ import pytest
 
 from harness.base.model import Outcome
 from harness.drive.client.connection import Progress
-from harness.drive.client.pool import Connections
+from harness.drive.client.pool import ConnectionPool
 from harness.plan import make_plan
-from harness.scenario.loader import load
+from harness.scenario.loader import load_scenario
 from tests.integration.conftest import TINY, in_time
 from tests.support.mock_process import process
 from tests.support.upload_driver import drive, target_of
@@ -24,7 +24,7 @@ ACCEPTED, REPLAYED = str(Outcome.ACCEPTED), str(Outcome.REPLAYED)
 
 @pytest.fixture(scope="module")
 def plan():
-    return make_plan(load("kaliwates", ["photos.size=300KB", "photos.bank=2", 'arrivals={kind="constant", over="1ms"}']))  # fmt: skip
+    return make_plan(load_scenario("kaliwates", ["photos.size=300KB", "photos.bank=2", 'arrivals={kind="constant", over="1ms"}']))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ def test_faults_are_the_same_over_tls_as_in_the_clear(secure, plan, tmp_path):
 
 @pytest.mark.parametrize("resumption", [True, False])
 def test_the_mock_lets_a_session_be_taken_up_and_the_client_does_so_only_if_told(secure, resumption):
-    connections = Connections(target_of(secure.ready, resumption=resumption), "each", time.monotonic)
+    connections = ConnectionPool(target_of(secure.ready, resumption=resumption), "each", time.monotonic)
     lane, seen = connections.lane(), []
     for _ in range(3):
         connection = lane.lease()

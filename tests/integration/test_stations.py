@@ -7,8 +7,8 @@ import pytest
 
 from harness.base.model import OUTCOMES, Outcome
 from harness.plan import make_plan
-from harness.run_folder.journal import GaveUp
-from harness.scenario.loader import load
+from harness.run_folder.journal import GiveUpReason
+from harness.scenario.loader import load_scenario
 from tests.support import upload_driver
 from tests.support.mock_process import process
 from tests.support.upload_driver import target_of
@@ -39,7 +39,9 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def plan():
-    return make_plan(load("kaliwates", ["photos.size=40KB", "photos.bank=1", 'arrivals={kind="constant", over="1ms"}']))
+    return make_plan(
+        load_scenario("kaliwates", ["photos.size=40KB", "photos.bank=1", 'arrivals={kind="constant", over="1ms"}'])
+    )
 
 
 @pytest.fixture
@@ -73,7 +75,7 @@ def test_each_strategy_brings_its_pages_through_a_server_that_refuses_six_times(
     lost = 6 if strategy == "none" else len(gave_up)
     assert outcomes[Outcome.UNAVAILABLE] == 6
     assert outcomes[Outcome.ACCEPTED] == 12 - lost == held(server, plan, first)
-    reasons = {"none": [GaveUp.ATTEMPTS_USED_UP] * 6, "token_bucket": [GaveUp.WITHHELD] * lost}
+    reasons = {"none": [GiveUpReason.ATTEMPTS_USED_UP] * 6, "token_bucket": [GiveUpReason.WITHHELD] * lost}
     assert gave_up["status"].tolist() == reasons.get(strategy, [])
     if strategy in {"circuit_breaker", "outbox"}:
         assert outcomes[Outcome.WITHHELD] >= EACH

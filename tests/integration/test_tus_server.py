@@ -13,13 +13,13 @@ import pytest
 
 from harness.base.model import Outcome
 from harness.drive.client.connection import Progress
-from harness.drive.client.pool import Connections
+from harness.drive.client.pool import ConnectionPool
 from harness.drive.client.protocols import tus
-from harness.drive.client.protocols.base import Photo, Sender
-from harness.drive.client.session import Wire
+from harness.drive.client.protocols.base import Photo, UploadContext
+from harness.drive.client.session import AttemptConnection
 from harness.plan import make_plan
-from harness.scenario.loader import load
-from harness.scenario.protocol import Tus
+from harness.scenario.loader import load_scenario
+from harness.scenario.protocol import TusOptions
 from tests.support.upload_driver import drive, target_of
 
 pytestmark = pytest.mark.peers
@@ -47,7 +47,7 @@ def installed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def plan():
-    return make_plan(load("kaliwates", ["photos.size=300KB", "photos.bank=2", 'arrivals={kind="constant", over="1ms"}']))  # fmt: skip
+    return make_plan(load_scenario("kaliwates", ["photos.size=300KB", "photos.bank=2", 'arrivals={kind="constant", over="1ms"}']))  # fmt: skip
 
 
 @contextmanager
@@ -120,12 +120,12 @@ def test_a_creation_path_of_its_own_can_be_told(installed, tmp_path):
     photo = Photo("3509191001001", "ppwp", 1, memoryview(content)[:-9], content[-9:], "", "")
     with running(installed, tmp_path / "files", "/another/place") as ready:
         target = target_of(ready)
-        connections = Connections(target, "new", time.monotonic)
+        connections = ConnectionPool(target, "new", time.monotonic)
         lane = connections.lane()
         host = f"127.0.0.1:{ready['port']}"
-        wire = Wire(lane, time.monotonic, Progress(), None, time.monotonic() + 10)
-        sender = Sender(host, "anyone", 1, 10.0, idempotency_key=False)
-        ending = tus.Delivery(photo, Tus(), "/another/place").attempt(wire, sender)
+        wire = AttemptConnection(lane, time.monotonic, Progress(), None, time.monotonic() + 10)
+        sender = UploadContext(host, "anyone", 1, 10.0, idempotency_key=False)
+        ending = tus.TusUpload(photo, TusOptions(), "/another/place").attempt(wire, sender)
         wire.let_go()
         lane.close()
     assert (ending.outcome, target.family) == (Outcome.ACCEPTED, socket.AF_INET)

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.analysis.rows import load_rows
-from harness.analysis.summarise import figures_of
+from harness.analysis.summarise import compute_summary
 from harness.base.model import Outcome
-from harness.run_folder.journal import GaveUp, file_name
+from harness.run_folder.journal import GiveUpReason, journal_file_name
 from tests.support.run_builder import RunBuilder
 
 STATIONS, EACH = 3, 2
@@ -34,9 +34,9 @@ def played(path, events, how, torn):
         else:
             run.attempt(page, outcome=outcome, done_s=due_s + took_s, **rest)
         if attempt == 4:
-            run.gave_up(page, attempts=4, at_s=due_s + took_s, reason=GaveUp.ATTEMPTS_USED_UP, worker=page % 2)
+            run.gave_up(page, attempts=4, at_s=due_s + took_s, reason=GiveUpReason.ATTEMPTS_USED_UP, worker=page % 2)
     folder = run.break_off() if how is None else run.finish(how, at_s=90.0)
-    journal = folder.journal / file_name(0)
+    journal = folder.journal / journal_file_name(0)
     content = journal.read_bytes()
     journal.write_bytes(content[: len(content) - min(torn, len(content))])
     return folder
@@ -48,7 +48,7 @@ def test_every_planned_page_and_every_attempt_is_counted_once(events, how, torn)
     with tempfile.TemporaryDirectory() as place:
         folder = played(Path(place) / "run", events, how, torn)
         rows = load_rows(folder)
-        found = figures_of(folder, rows)
+        found = compute_summary(folder, rows)
     pages = found.pages
     assert pages.planned == STATIONS * EACH
     assert pages.planned == pages.delivered + pages.undelivered + pages.censored + pages.unattempted

@@ -9,10 +9,10 @@ from pathlib import Path
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from harness.analysis.page_status import CATEGORIES, UNSAFE, Category, fates_of
+from harness.analysis.page_status import ALL_STATUSES, UNSAFE_STATUSES, PageStatus, load_page_statuses
 from harness.analysis.rows import load_rows
 from harness.base.model import Outcome
-from harness.judge.audit import audit_of
+from harness.judge.audit import audit_run
 from tests.support.run_builder import RunBuilder, make_pages
 
 STATIONS, EACH = 3, 2
@@ -57,14 +57,14 @@ def one(page, outcomes, copies):
     kinds = [kind for kind, _ in copies]
     altered = any(kind == "own" and reading is not None and reading != page.reading for kind, reading in copies)
     for fits, category in (
-        ("foreign" in kinds, Category.MISFILED), ("spoilt" in kinds, Category.CORRUPTED), (altered, Category.ALTERED),
-        (len(copies) > 1, Category.DUPLICATED), (copies and refused, Category.RESURRECTED),
-        (acknowledged and not copies, Category.LOST), (acknowledged, Category.OK), (copies, Category.RECOVERED),
-        (sent, Category.UNDELIVERED),
+        ("foreign" in kinds, PageStatus.MISFILED), ("spoilt" in kinds, PageStatus.CORRUPTED), (altered, PageStatus.ALTERED),
+        (len(copies) > 1, PageStatus.DUPLICATED), (copies and refused, PageStatus.RESURRECTED),
+        (acknowledged and not copies, PageStatus.LOST), (acknowledged, PageStatus.OK), (copies, PageStatus.RECOVERED),
+        (sent, PageStatus.UNDELIVERED),
     ):  # fmt: skip
         if fits:
             return category
-    return Category.UNATTEMPTED
+    return PageStatus.UNATTEMPTED
 
 
 def recorded(path, history, copies):
@@ -95,10 +95,10 @@ def test_every_page_has_the_category_that_a_plain_checker_gives_it(history, copi
     with tempfile.TemporaryDirectory() as place:
         folder = recorded(Path(place) / "run", history, copies)
         rows = load_rows(folder)
-        fates = fates_of(folder, rows)
-        audit = audit_of(folder, rows, fates)
+        fates = load_page_statuses(folder, rows)
+        audit = audit_run(folder, rows, fates)
     expected, unexpected = naive(history, copies)
-    assert {index: CATEGORIES[number] for index, number in enumerate(fates.category.tolist())} == expected
+    assert {index: ALL_STATUSES[number] for index, number in enumerate(fates.category.tolist())} == expected
     assert len(fates.unexpected) == unexpected
     counts = audit.counts.model_dump()
     intact = [(PAGES[KEYS.index(key)], digest, reading) for key, digest, reading in copies if key in KEYS]
@@ -106,11 +106,11 @@ def test_every_page_has_the_category_that_a_plain_checker_gives_it(history, copi
     if told and not any(reading is not None for reading in told):  # the store tells no readings
         assert counts["altered"] is None
         counts["altered"] = 0
-    assert {name: counts[name] for name in CATEGORIES} == {
-        name: Counter(expected.values())[name] + (unexpected if name == "unexpected" else 0) for name in CATEGORIES
+    assert {name: counts[name] for name in ALL_STATUSES} == {
+        name: Counter(expected.values())[name] + (unexpected if name == "unexpected" else 0) for name in ALL_STATUSES
     }
-    assert sum(counts[name] for name in CATEGORIES) == len(PAGES) + unexpected
-    assert counts["unsafe"] == sum(counts[name] for name in UNSAFE)
+    assert sum(counts[name] for name in ALL_STATUSES) == len(PAGES) + unexpected
+    assert counts["unsafe"] == sum(counts[name] for name in UNSAFE_STATUSES)
     assert_verdicts(audit, expected, copies)
     assert_listed(audit, expected)
 
@@ -119,7 +119,7 @@ def assert_verdicts(audit, expected, copies):
     unsafe = audit.counts.unsafe > 0
     assert (audit.safety is False) is unsafe
     if not unsafe:
-        acknowledged = Category.OK in expected.values()
+        acknowledged = PageStatus.OK in expected.values()
         assert audit.safety == (True if acknowledged else "unknown")
     held = {
         DIGESTS.index(digest) for key, digest, _ in copies if digest in DIGESTS and KEYS[DIGESTS.index(digest)] == key
@@ -130,9 +130,9 @@ def assert_verdicts(audit, expected, copies):
 
 def assert_listed(audit, expected):
     """Every unsafe page is listed once, under its category, with all copies that are its."""
-    for category in UNSAFE:
+    for category in UNSAFE_STATUSES:
         listed = [(page.station, page.form, page.page) for page in audit.pages[category]]
-        if category is Category.UNEXPECTED:
+        if category is PageStatus.UNEXPECTED:
             assert len(listed) == audit.counts.unexpected
         else:
             assert listed == [KEYS[index] for index, found in expected.items() if found is category]

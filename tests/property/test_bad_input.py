@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.base.errors import ConfigurationError, ExitCode
-from harness.measure.scraper import Collector
+from harness.measure.scraper import Scraper
 from harness.plan.regions import load_region, parse_region
 from harness.run_folder import scrape_log
 from harness.scenario.loader import SCENARIO_FOLDER
@@ -246,10 +246,10 @@ def scraped(content: bytes, pause_s: float = 0.0) -> scrape_log.Scrape:
     with tempfile.TemporaryDirectory() as folder:
         server = Broken(content, pause_s)
         try:
-            Collector(Path(folder), {"server": server.url}, lambda: 1.0).take()
+            Scraper(Path(folder), {"server": server.url}, lambda: 1.0).take()
         finally:
             server.close()
-        (scrape,) = scrape_log.read(Path(folder), "server")
+        (scrape,) = scrape_log.read_scrapes(Path(folder), "server")
     return scrape
 
 
@@ -271,7 +271,7 @@ def test_a_huge_answer_of_an_exporter_is_cut_off_at_16_mib():
 
 
 def test_an_answer_that_drips_is_given_up_although_every_drop_is_in_time(monkeypatch):
-    monkeypatch.setattr("harness.measure.scraper._WHOLE_ANSWER_S", 0.5)
+    monkeypatch.setattr("harness.measure.scraper._RESPONSE_TIMEOUT_S", 0.5)
     began = time.monotonic()
     scrape = scraped(b"HTTP/1.1 200 OK\r\n\r\n" + b"up 1\n" * 400, pause_s=0.05)
     assert scrape.text == ""

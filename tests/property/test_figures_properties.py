@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.analysis.durations import spread
-from harness.analysis.percentile import interval, needed, percentile
-from harness.analysis.recovery import Curves, recovery
-from harness.analysis.time_series import counted, restarts_joined
+from harness.analysis.durations import compute_distribution
+from harness.analysis.percentile import min_sample_size, percentile, percentile_interval
+from harness.analysis.recovery import PageEvents, compute_recovery
+from harness.analysis.time_series import counter_total, without_resets
 from harness.run_folder.layout import FaultRecord
 
 values = st.lists(st.floats(0, 1e6), min_size=20, max_size=400)
@@ -19,14 +19,14 @@ def test_merging_the_rows_of_workers_gives_the_percentile_of_the_whole(sample, d
     cut = data.draw(st.integers(0, len(sample)))
     workers = np.sort(sample[:cut]), np.sort(sample[cut:])
     whole = np.sort(sample)
-    assert spread(np.sort(np.concatenate(workers))) == spread(whole)
+    assert compute_distribution(np.sort(np.concatenate(workers))) == compute_distribution(whole)
 
 
 @given(values, st.sampled_from([0.5, 0.9, 0.95, 0.25]))
 def test_at_most_a_share_q_lies_below_a_percentile_and_at_most_the_rest_above(sample, quantile):
     rising = np.sort(np.array(sample))
     value = percentile(rising, quantile)
-    if len(rising) < needed(quantile):
+    if len(rising) < min_sample_size(quantile):
         assert value is None
         return
     assert (rising < value).sum() < quantile * len(rising) + 1e-9
@@ -36,7 +36,7 @@ def test_at_most_a_share_q_lies_below_a_percentile_and_at_most_the_rest_above(sa
 @given(values, st.sampled_from([0.5, 0.9, 0.95]))
 def test_a_percentile_lies_in_its_interval(sample, quantile):
     rising = np.sort(np.array(sample))
-    bounds, value = interval(rising, quantile), percentile(rising, quantile)
+    bounds, value = percentile_interval(rising, quantile), percentile(rising, quantile)
     if bounds is None or value is None:
         assert bounds is None
         assert value is None
@@ -50,7 +50,7 @@ def test_a_percentile_lies_in_its_interval(sample, quantile):
 def test_what_never_arrives_only_makes_percentiles_worse(sample, lost):
     arrived = np.sort(np.array(sample))
     all_of_them = np.append(arrived, np.full(lost, np.inf))
-    before, after = spread(arrived), spread(all_of_them)
+    before, after = compute_distribution(arrived), compute_distribution(all_of_them)
     assert after.never == lost
     assert after.count == before.count + lost
     if before.p50 is not None and after.p50 is not None:
@@ -65,18 +65,18 @@ def test_a_counter_counts_all_its_steps_whatever_restarts_between(steps, restart
         level = step if place in restarts else level + step
         seen.append(float(level))
     known = np.array(seen)
-    joined = restarts_joined(known)
+    joined = without_resets(known)
     assert (np.diff(joined) >= 0).all()
-    assert counted(known) == joined[-1] >= known[-1]
-    assert counted(known) <= sum(steps)
+    assert counter_total(known) == joined[-1] >= known[-1]
+    assert counter_total(known) <= sum(steps)
 
 
 @settings(max_examples=60)
 @given(moments, moments)
 def test_recovery_is_found_within_the_run_or_not_at_all(due_s, delays):
     delivered_s = np.sort(due_s[: len(delays)] + delays[: len(due_s)])
-    curves = Curves(due_s, delivered_s, np.empty(0), 100.0)
-    found = recovery(FaultRecord(name="f", kind="capacity", start_s=20.0, end_s=30.0), curves)
+    curves = PageEvents(due_s, delivered_s, np.empty(0), 100.0)
+    found = compute_recovery(FaultRecord(name="f", kind="capacity", start_s=20.0, end_s=30.0), curves)
     if found.recovered_after_s is None:
         return
     assert 0 <= found.recovered_after_s <= 70.0

@@ -11,24 +11,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.analysis.rows import load_rows
-from harness.analysis.run_data import Evidence
+from harness.analysis.run_data import RunData
 from harness.analysis.summarise import summarise
 from harness.analysis.summary import Summary
 from harness.base.model import OUTCOMES, Outcome
-from harness.judge.thresholds.condition import understood
-from harness.judge.thresholds.evaluate import COMPARE, evaluate
+from harness.judge.thresholds.condition import parse_condition
+from harness.judge.thresholds.evaluate import COMPARISONS, evaluate_assertion
 from harness.judge.thresholds.parser import (  # fmt: skip
     MATCHERS,
     OPERATORS,
     WINDOWS,
-    Matcher,
-    Parsed,
-    Window,
-    Word,
-    WrongAssertionError,
-    parse,
-    quoted,
-    written,
+    InvalidAssertionError,
+    ParsedAssertion,
+    ParsedMatcher,
+    Token,
+    WindowClause,
+    format_assertion,
+    parse_assertion,
+    quote_string,
 )
 from tests.support.run_builder import RunBuilder, brownout, make_pages
 
@@ -39,7 +39,7 @@ PLACELESS = 0
 
 
 def word(text):
-    return Word(text, PLACELESS)
+    return Token(text, PLACELESS)
 
 
 @st.composite
@@ -47,15 +47,17 @@ def windows(draw):
     keyword = draw(st.sampled_from(WINDOWS))
     fault = None if keyword == "over" else word(draw(strings))
     length = word(draw(durations)) if keyword in {"over", "within"} else None
-    return Window(word(keyword), fault, length)
+    return WindowClause(word(keyword), fault, length)
 
 
 @st.composite
 def assertions(draw):
     aggregation = draw(st.none() | words)
     labels = st.lists(st.tuples(words, st.sampled_from(MATCHERS), strings), max_size=3)
-    matchers = [Matcher(word(label), how, word(value)) for label, how, value in draw(labels)] if aggregation else []
-    return Parsed(
+    matchers = (
+        [ParsedMatcher(word(label), how, word(value)) for label, how, value in draw(labels)] if aggregation else []
+    )
+    return ParsedAssertion(
         text="", aggregation=None if aggregation is None else word(aggregation), metric=word(draw(words)),
         matchers=tuple(matchers), operator=draw(st.sampled_from(OPERATORS)),
         value=word(draw(st.from_regex(r"[0-9]{1,4}(\.[0-9])?( ?(ms|s|%|MB/s))?", fullmatch=True))),
@@ -65,9 +67,9 @@ def assertions(draw):
 
 @given(assertions())
 def test_what_is_written_reads_back_as_the_same(assertion):
-    text = written(assertion)
-    assert written(parse(text)) == text
-    assert shape(parse(text)) == shape(assertion)
+    text = format_assertion(assertion)
+    assert format_assertion(parse_assertion(text)) == text
+    assert shape(parse_assertion(text)) == shape(assertion)
 
 
 def shape(parsed):
@@ -100,8 +102,8 @@ def test_nothing_but_its_own_error_leaves_the_parser_and_its_caret_is_within_the
 
 def problem_with(text):
     try:
-        understood(text)
-    except WrongAssertionError as error:
+        parse_condition(text)
+    except InvalidAssertionError as error:
         return error
     return None
 
@@ -113,7 +115,7 @@ SOME = (Outcome.ACCEPTED, Outcome.UNAVAILABLE, Outcome.TIMEOUT_RESPONSE, Outcome
 class Evening:
     """A run and its rows: due time, response, outcome, station. No dataclass: Hypothesis would print all of it."""
 
-    def __init__(self, summary: Summary, evidence: Evidence, rows: list[tuple[float, float, Outcome, str]]) -> None:
+    def __init__(self, summary: Summary, evidence: RunData, rows: list[tuple[float, float, Outcome, str]]) -> None:
         self.summary, self.evidence, self.rows = summary, evidence, rows
 
 
@@ -141,7 +143,7 @@ def evening(tmp_path_factory):
             if outcome is Outcome.ACCEPTED or at_s >= STOP_S - 1:
                 break
     folder = made.finish("deadline", at_s=STOP_S)
-    return Evening(summarise(folder), Evidence(folder, load_rows(folder)), rows)
+    return Evening(summarise(folder), RunData(folder, load_rows(folder)), rows)
 
 
 def naive(aggregation, values, among, seconds):
@@ -192,10 +194,10 @@ def test_labels_and_windows_give_what_a_plain_look_at_the_rows_gives(
     )
     aggregation = allowed[which % len(allowed)]
     labels = [f'kelurahan="{kelurahan}"'] if kelurahan else []
-    labels += [f"outcome=~{quoted('|'.join(outcomes))}"] if outcomes else []
+    labels += [f"outcome=~{quote_string('|'.join(outcomes))}"] if outcomes else []
     window = (f' {span} "brownout"' if span else "") + (f" over {over_s}s" if over_s else "")
     value = f"{limit:.6f}" if aggregation != "ratio" else f"{limit:.6f}%"
-    found = evaluate(
+    found = evaluate_assertion(
         f"{aggregation}({metric}{{{','.join(labels)}}}) {compare} {value}{window}", evening.summary, evening.evidence
     )
 
@@ -209,7 +211,7 @@ def test_labels_and_windows_give_what_a_plain_look_at_the_rows_gives(
         chosen = [row[1] for row in among if row[2] in wanted]
         seen.append(naive(aggregation, chosen, among, to_s - from_s))
     expected_limit = float(f"{limit:.6f}") / (100 if aggregation == "ratio" else 1)
-    breaches = [one for one in seen if one is not None and not COMPARE[compare](one, expected_limit)]
+    breaches = [one for one in seen if one is not None and not COMPARISONS[compare](one, expected_limit)]
     assert found.passed == (not breaches and None not in seen)
     if breaches or None not in seen:
         known = breaches or seen

@@ -13,8 +13,8 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from docs._generate.cli_page import parser
-from harness.judge.thresholds.condition import understood
-from harness.judge.thresholds.parser import WrongAssertionError
+from harness.judge.thresholds.condition import parse_condition
+from harness.judge.thresholds.parser import InvalidAssertionError
 from harness.scenario.experiment import Experiment
 from harness.scenario.scenario import Scenario
 from mock_server.__main__ import _parser
@@ -61,7 +61,7 @@ def test_every_toml_is_a_scenario_an_experiment_or_a_profile_or_a_part_of_one(bl
     else:
         Scenario.model_validate(NEEDED | content)
         for threshold in content.get("thresholds", []):
-            understood(threshold["assert"])
+            parse_condition(threshold["assert"])
 
 
 @pytest.mark.parametrize("block", blocks("json"), ids=named)
@@ -167,5 +167,5 @@ def test_a_mistyped_command_would_be_found(words: list[str], error: type[BaseExc
 
 
 def test_a_mistyped_threshold_would_be_found() -> None:
-    with pytest.raises(WrongAssertionError, match="did you mean"):
-        understood("p95(delivery_second) < 10s")
+    with pytest.raises(InvalidAssertionError, match="did you mean"):
+        parse_condition("p95(delivery_second) < 10s")

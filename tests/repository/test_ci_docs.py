@@ -13,9 +13,9 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from harness.analysis.selection import PLACES, ROW_LABELS
+from harness.analysis.selection import PLACE_DIGITS, ROW_LABELS
 from harness.judge.results import ThresholdResult, Verdict, Window
-from harness.judge.thresholds.condition import AGGREGATIONS, understood
+from harness.judge.thresholds.condition import AGGREGATIONS, parse_condition
 from harness.judge.thresholds.parser import MATCHERS, OPERATORS, WINDOWS
 from harness.scenario.scenario import Threshold
 from reports.junit import VALIDITY
@@ -129,14 +129,14 @@ def test_every_example_of_a_threshold_is_one():
     examples = re.findall(r"^(?:    \{ )?assert = (['\"])(.*)\1(?: \},)?$", THRESHOLDS, re.MULTILINE)
     assert len(examples) >= 8
     for _, example in examples:
-        understood(example)
+        parse_condition(example)
 
 
 def test_every_metric_label_aggregation_window_and_key_of_thresholds_is_documented():
     named = set(re.findall(r"`([^`]+)`", prose(THRESHOLDS)))
     keys = {field.alias or name for name, field in Threshold.model_fields.items()}
     labels = {label for labels in ROW_LABELS.values() for label in labels}
-    wanted = {*ROW_LABELS, *labels, *PLACES, *AGGREGATIONS, *keys, "target"}
+    wanted = {*ROW_LABELS, *labels, *PLACE_DIGITS, *AGGREGATIONS, *keys, "target"}
     assert wanted <= named
     for window in WINDOWS:
         assert any(code.startswith(f"{window} ") for code in named), window

@@ -10,7 +10,7 @@ import yaml  # type: ignore[import-untyped]
 
 from docs._generate.cli_page import parser
 from harness.drive.distributed.auth import JOIN_TOKEN
-from harness.drive.distributed.join import PORT
+from harness.drive.distributed.join import DEFAULT_PORT
 from tests.support.documents import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -77,7 +77,7 @@ def test_the_commands_are_ours_and_leader_and_workers_agree():
     (service,) = [resource for resource in RESOURCES if resource["kind"] == "Service"]
     assert works["master"] == service["metadata"]["name"]
     assert service["spec"]["clusterIP"] == "None"  # a virtual address is not where the mock is
-    assert service["spec"]["ports"][0]["port"] == PORT
+    assert service["spec"]["ports"][0]["port"] == DEFAULT_PORT
     assert service["spec"]["selector"] == JOBS["harness-leader"]["template"]["metadata"]["labels"]
     assert led["remote_workers"] == JOBS["harness-worker"]["completions"] == JOBS["harness-worker"]["parallelism"]
     assert led["bind"] == "$(POD_IP)"

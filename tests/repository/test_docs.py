@@ -8,24 +8,24 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from harness.analysis.comparable import COMPARABLE, GATED, SHOWN
-from harness.analysis.durations import METRICS
-from harness.analysis.page_status import CATEGORIES, UNSAFE
+from harness.analysis.comparable import COMPARABLE_FIGURES, JUDGED_FIGURES, SHOWN_FIGURES
+from harness.analysis.durations import DURATION_METRICS
+from harness.analysis.page_status import ALL_STATUSES, UNSAFE_STATUSES
 from harness.base.errors import ExitCode
 from harness.base.model import OUTCOMES
 from harness.drive.locust_mode.test import MOCK, add_options
-from harness.judge.compare.results import Change, Comparison, FigureComparison, RunFacts
+from harness.judge.compare.results import Comparison, FigureComparison, RelativeChange, RunFacts
 from harness.judge.results import Audit, AuditSets
-from harness.judge.validity import RULES
-from harness.measure.metrics import BUCKETS_S, Telemetry
+from harness.judge.validity import VALIDITY_RULES
+from harness.measure.metrics import BUCKETS_S, WorkerMetrics
 from harness.run_folder.layout import RunFolder
 from harness.scenario import scenario
 from harness.scenario import target as scenario_target
-from harness.scenario.arrivals import Arrivals, Burst
+from harness.scenario.arrivals import Arrivals, BurstOptions
 from harness.scenario.experiment import Experiment, Variant, load_experiment
-from harness.scenario.link import Link, Outages, Quality
-from harness.scenario.loader import load, shipped
-from harness.scenario.protocol import Tls, Tus
+from harness.scenario.link import Link, LinkQuality, Outages
+from harness.scenario.loader import load_scenario, shipped_scenarios
+from harness.scenario.protocol import TlsOptions, TusOptions
 from harness.scenario.retry import Retry
 from harness.target import consent
 from reports.charts import CHARTS
@@ -34,13 +34,13 @@ from tests.support.fault_runs import CATCHES, DEDUPES
 
 TABLES: dict[str, type[BaseModel]] = {
     "": scenario.Scenario,
-    "stations.": scenario.Stations,
-    "photos.": scenario.Photos,
-    "client.": scenario.Client,
+    "stations.": scenario.StationOptions,
+    "photos.": scenario.PhotoOptions,
+    "client.": scenario.ClientOptions,
     "client.link.": Link,
     "target.": scenario_target.TargetApi,
-    "client.tls.": Tls,
-    "client.tus.": Tus,
+    "client.tls.": TlsOptions,
+    "client.tus.": TusOptions,
     "audit.": scenario.AuditOptions,
 }
 
@@ -60,7 +60,7 @@ def test_every_key_of_a_scenario_is_documented(prefix):
 
 def test_every_rule_under_which_a_run_is_invalid_is_documented_and_none_that_is_not():
     section = doc("measuring").partition("\n## INVALID\n")[2].partition("\n## ")[0]
-    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(RULES)
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(VALIDITY_RULES)
 
 
 def test_every_key_of_an_experiment_is_documented():
@@ -85,8 +85,8 @@ def test_every_kind_of_arrival_and_every_strategy_is_documented_with_its_keys(an
 
 
 INNER = [
-    Burst, Outages, Quality, scenario_target.Part, scenario_target.Login, scenario_target.Meanings, scenario_target.StoredUrl,
-    scenario_target.StoredCommand, scenario_target.StoredFetch, scenario_target.Metrics,
+    BurstOptions, Outages, LinkQuality, scenario_target.MultipartPart, scenario_target.LoginRequest, scenario_target.StatusMeanings, scenario_target.StoredUrl,
+    scenario_target.StoredCommand, scenario_target.StoredFetch, scenario_target.MetricsEndpoint,
 ]  # fmt: skip
 
 
@@ -112,18 +112,18 @@ def test_every_option_that_we_add_to_locust_is_documented_with_its_default():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs" / "targets").glob("*.toml")), ids=lambda path: path.stem)
 def test_every_scenario_for_a_foreign_server_is_valid_and_documented(path):
-    assert load(str(path)).target is not None
+    assert load_scenario(str(path)).target is not None
     assert path.name in codes(doc("targets/README"))
 
 
 def test_the_documented_consent_is_one():
     (written,) = re.findall(r"^(\{.*\})$", doc("consent"), re.MULTILINE)
     assert set(json.loads(written)) == set(consent.Consent.model_fields)
-    assert f"GET {consent.PATH}" in doc("consent")
+    assert f"GET {consent.CONSENT_PATH}" in doc("consent")
 
 
 def test_every_shipped_scenario_is_documented():
-    assert set(shipped()) <= codes(doc("scenario"))
+    assert set(shipped_scenarios()) <= codes(doc("scenario"))
 
 
 def test_every_outcome_is_documented():
@@ -136,19 +136,19 @@ def test_every_chart_is_documented_and_no_other():
 
 
 def test_every_sample_of_a_threshold_is_documented():
-    assert set(METRICS) <= codes(doc("thresholds"))
+    assert set(DURATION_METRICS) <= codes(doc("thresholds"))
 
 
 def test_every_figure_that_can_be_compared_is_documented():
     named = codes(doc("compare"))
-    assert set(GATED) | set(SHOWN) <= named
-    for key in COMPARABLE:
+    assert set(JUDGED_FIGURES) | set(SHOWN_FIGURES) <= named
+    for key in COMPARABLE_FIGURES:
         assert key in named or set(key.split(".")) <= named, key
 
 
 def test_every_field_of_a_comparison_is_documented():
     named = codes(doc("compare"))
-    for record in (Comparison, FigureComparison, Change, RunFacts):
+    for record in (Comparison, FigureComparison, RelativeChange, RunFacts):
         assert set(record.model_fields) <= named, record
 
 
@@ -158,7 +158,7 @@ def test_every_exit_code_is_documented_and_no_other():
 
 
 def test_every_metric_of_the_generator_is_documented_with_its_labels_and_no_other():
-    telemetry = Telemetry([], {"run": "", "scenario": "", "worker": ""})
+    telemetry = WorkerMetrics([], {"run": "", "scenario": "", "worker": ""})
     there = set()
     for family in telemetry.registry.collect():
         if family.name.startswith("harness_"):
@@ -218,9 +218,9 @@ def test_the_table_of_what_the_audit_catches_is_the_one_that_is_proved():
 
 
 def shown(category):
-    return f"**{category}**" if category in UNSAFE else str(category)
+    return f"**{category}**" if category in UNSAFE_STATUSES else str(category)
 
 
 def test_every_category_of_the_audit_and_every_key_of_its_file_is_documented():
     named = codes(doc("run-folder"))
-    assert set(CATEGORIES) | set(Audit.model_fields) | set(AuditSets.model_fields) <= named
+    assert set(ALL_STATUSES) | set(Audit.model_fields) | set(AuditSets.model_fields) <= named

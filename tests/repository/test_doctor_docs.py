@@ -3,8 +3,8 @@
 import re
 
 from harness.doctor import cores, descriptors, ports
-from harness.doctor.examine import judged
-from reports.number_format import count, share
+from harness.doctor.examine import evaluate_machine
+from reports.number_format import format_count, format_ratio
 from tests.support.documents import ROOT
 from tests.unit.doctor.test_checks import SEEN, nothing
 
@@ -16,13 +16,16 @@ TABLE = {
 
 
 def test_every_check_is_documented_in_the_order_of_the_table_and_no_other():
-    assert list(TABLE) == [finding.name for finding in judged(SEEN, nothing).findings]
+    assert list(TABLE) == [finding.name for finding in evaluate_machine(SEEN, nothing).findings]
 
 
 def test_the_documented_limits_are_those_of_the_checks():
-    assert TABLE["descriptors"] == (count(descriptors.ENOUGH), f"below {count(descriptors.TOO_FEW)}")
-    assert TABLE["ports"] == (count(ports.ENOUGH), f"below {count(ports.TOO_FEW)}")
-    assert TABLE["load now"] == (share(cores.BUSY_RATIO), f"above {share(cores.TOO_BUSY_RATIO)}")
-    needed = {finding.name: finding.needed for finding in judged(SEEN, nothing).findings}
+    assert TABLE["descriptors"] == (
+        format_count(descriptors.ENOUGH_DESCRIPTORS),
+        f"below {format_count(descriptors.TOO_FEW_DESCRIPTORS)}",
+    )
+    assert TABLE["ports"] == (format_count(ports.ENOUGH_PORTS), f"below {format_count(ports.TOO_FEW_PORTS)}")
+    assert TABLE["load now"] == (format_ratio(cores.BUSY_RATIO), f"above {format_ratio(cores.TOO_BUSY_RATIO)}")
+    needed = {finding.name: finding.needed for finding in evaluate_machine(SEEN, nothing).findings}
     for name in ("cores", "ports", "disk, free", "loopback", "small attempts", "photos", "lateness", "timers"):
         assert TABLE[name][0] in needed[name].replace(" a core", ""), name

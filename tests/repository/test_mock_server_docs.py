@@ -11,8 +11,8 @@ import pytest
 from mock_server.__main__ import _parser
 from mock_server.faults.base import Fault
 from mock_server.faults.registry import KINDS
-from mock_server.http.auth import Stations
-from mock_server.http.openapi import document
+from mock_server.http.auth import StationCredentials
+from mock_server.http.openapi import openapi_document
 from mock_server.profile.profile import Profile, ServerProfile
 from mock_server.server import MockServer
 
@@ -65,7 +65,7 @@ def test_every_fault_and_its_keys_are_documented_and_no_other():
 
 @pytest.fixture
 async def server(tmp_path):
-    return MockServer(Profile(), Stations(), tmp_path, "token")
+    return MockServer(Profile(), StationCredentials(), tmp_path, "token")
 
 
 async def test_every_metric_is_documented_and_no_other(server):
@@ -83,7 +83,7 @@ def test_every_endpoint_of_the_data_port_is_documented_and_no_other():
         methods, _, path = cell.rpartition(" ")
         documented.add((methods or "several", path))
     paths = {path for _, path in documented if path.startswith("/")}
-    assert paths == set(document()["paths"])
+    assert paths == set(openapi_document()["paths"])
 
 
 async def test_every_endpoint_of_the_admin_port_is_documented_and_no_other(server):

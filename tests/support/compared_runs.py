@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis.bootstrap import Quantile, Rate, Ratio, Statistic
-from harness.analysis.comparable import COMPARABLE, Missing
+from harness.analysis.bootstrap import QuantileStatistic, RateStatistic, RatioStatistic, Statistic
+from harness.analysis.comparable import COMPARABLE_FIGURES, MissingFigure
 from harness.judge.compare.run import ComparedRun
 from harness.run_folder.layout import RunRecord, WorkerRecord
 
@@ -35,22 +35,22 @@ def pages(seed: int, *, slower: float = 1.0, own: float = 0.01) -> np.ndarray[An
 
 def compared(
     took_s: np.ndarray[Any, np.dtype[np.float64]], *, seed: int = 1, reasons: Sequence[str] = (), unsafe: int = 0, name: str = "run",
-    figures: dict[str, Statistic | Missing] | None = None, **changes: Any,
+    figures: dict[str, Statistic | MissingFigure] | None = None, **changes: Any,
 ) -> ComparedRun:  # fmt: skip
     """A run in which every page took so long and arrived, unless it took for ever."""
     stations = len(took_s) // 3
     unit = np.repeat(np.arange(stations), 3)
     every = np.ones(stations)
     arrived = np.bincount(unit, np.isfinite(took_s)).astype(np.float64)
-    made: dict[str, Statistic | Missing] = {key: Missing("n/a (needs more)") for key in COMPARABLE}
+    made: dict[str, Statistic | MissingFigure] = {key: MissingFigure("n/a (needs more)") for key in COMPARABLE_FIGURES}
     for sample in ("delivery_seconds", "response_seconds", "service_seconds"):
         for word, quantile in (("p50", 0.5), ("p95", 0.95)):
-            made[f"{sample}.{word}"] = Quantile(took_s, unit, stations, quantile)
-    made["rates.goodput_per_s"] = Rate(
+            made[f"{sample}.{word}"] = QuantileStatistic(took_s, unit, stations, quantile)
+    made["rates.goodput_per_s"] = RateStatistic(
         arrived, np.bincount(unit, np.where(np.isfinite(took_s), took_s, 0.0)).astype(np.float64), 10.0
     )
-    made["attempts.amplification"] = Ratio(3 * every, 3 * every)
-    made["stations.completed_by_deadline_ratio"] = Ratio((arrived == 3).astype(np.float64), every)
+    made["attempts.amplification"] = RatioStatistic(3 * every, 3 * every)
+    made["stations.completed_by_deadline_ratio"] = RatioStatistic((arrived == 3).astype(np.float64), every)
     return ComparedRun(
         path=f"runs/{name}",
         record=record(seed=seed, **changes),

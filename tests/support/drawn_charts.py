@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from harness.analysis.chart_types import Series
+from harness.analysis.chart_types import ChartData
 from harness.analysis.summary import Summary
 from reports import palette, svg
 from reports.charts import CHARTS
@@ -26,7 +26,7 @@ def usual(name: str) -> Figure:
         return BY_NAME[name].draw(made_up_run.series(), made_up_run.summary())
 
 
-def draw(name: str, series: Series | None = None, summary: Summary | None = None) -> Figure:
+def draw(name: str, series: ChartData | None = None, summary: Summary | None = None) -> Figure:
     if series is None and summary is None:
         return usual(name)
     with rc_context(palette.STYLE):

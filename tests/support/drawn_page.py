@@ -11,8 +11,8 @@ from typing import Any
 
 from harness.judge.results import Verdict
 from harness.run_folder.layout import RunFolder
-from reports.html import DrawnChart, page
-from reports.render import draw_charts, render
+from reports.html import DrawnChart, render_page
+from reports.render import draw_charts, render_run
 from tests.support import made_up_run
 
 
@@ -51,11 +51,11 @@ class Outline(HTMLParser):
 
 
 def write(path: Path) -> tuple[RunFolder, list[str]]:
-    """A folder with the usual evening's report, and the findings that `render` gave."""
+    """A folder with the usual evening's report, and the findings that `render_run` gave."""
     folder = RunFolder(path / "run")
     folder.create()
     folder.write_run(made_up_run.record())
-    return folder, render(folder, made_up_run.summary(), made_up_run.series(), made_up_run.verdict("pass"))
+    return folder, render_run(folder, made_up_run.summary(), made_up_run.series(), made_up_run.verdict("pass"))
 
 
 @cache
@@ -66,7 +66,7 @@ def drawn() -> list[DrawnChart]:
 
 
 def read(verdict: Verdict | None = None, record: dict[str, Any] | None = None, **summary: Any) -> str:
-    return page(
+    return render_page(
         made_up_run.record(**(record or {})), made_up_run.summary(**summary), made_up_run.series(), verdict, drawn()
     )
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.drive.client.connection import Progress
-from harness.drive.client.protocols.base import Photo, Sender
-from harness.drive.client.response import Answer
+from harness.drive.client.protocols.base import Photo, UploadContext
+from harness.drive.client.response import HttpResponse
 
 STATION = "3509191001001"
 CONTENT = bytes(range(256)) * 4
-SENDER = Sender("mock:1", "secret", 3, 10.0, idempotency_key=True)
+SENDER = UploadContext("mock:1", "secret", 3, 10.0, idempotency_key=True)
 
 
 def photo(content: bytes = CONTENT, tail: int = 100, reading: str = "") -> Photo:
@@ -21,10 +21,10 @@ def photo(content: bytes = CONTENT, tail: int = 100, reading: str = "") -> Photo
     return Photo(STATION, "ppwp", 2, memoryview(content[:split]), content[split:], "ab" * 32, reading)
 
 
-def answer(status: int, **headers: str) -> Answer:
+def answer(status: int, **headers: str) -> HttpResponse:
     """An answer with these headers; underscores are hyphens."""
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    return Answer(status, raw, b"", keep_alive=True)
+    return HttpResponse(status, raw, b"", keep_alive=True)
 
 
 @dataclass
@@ -41,12 +41,12 @@ class Asked:
 class Wire:
     """Hands every request to `server`, which answers or raises; an exception may tell how much was `taken` of the body."""
 
-    server: Callable[[Asked], Answer]
+    server: Callable[[Asked], HttpResponse]
     progress: Progress = field(default_factory=Progress)
     remaining_s: float = 7.5
     asked: list[Asked] = field(default_factory=list)
 
-    def ask(self, buffers: Any, *, bodiless: bool = False) -> Answer:
+    def ask(self, buffers: Any, *, bodiless: bool = False) -> HttpResponse:
         whole = b"".join(bytes(buffer) for buffer in buffers)
         head, _, body = whole.partition(b"\r\n\r\n")
         line, *lines = head.decode().split("\r\n")

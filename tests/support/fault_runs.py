@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from harness.analysis.page_status import Category
-from harness.scenario.scenario import Client
+from harness.analysis.page_status import PageStatus
+from harness.scenario.scenario import ClientOptions
 from mock_server.profile.profile import ServerProfile
 
 DEDUPES: tuple[str, ...] = get_args(ServerProfile.model_fields["dedupe"].annotation)
@@ -22,19 +22,19 @@ class Planted:
 
     name: str
     fault: dict[str, Any]
-    becomes: dict[str, Category]
+    becomes: dict[str, PageStatus]
     """By `dedupe`."""
     settings: dict[str, Any] = field(default_factory=dict)
     """What else the scenario needs, by dotted key."""
 
 
-def always(category: Category) -> dict[str, Category]:
+def always(category: PageStatus) -> dict[str, PageStatus]:
     return dict.fromkeys(DEDUPES, category)
 
 
-def twice_unless_recognised() -> dict[str, Category]:
+def twice_unless_recognised() -> dict[str, PageStatus]:
     """A page is sent again, and only a server that knows it again does not hold it twice."""
-    return {**always(Category.OK), "none": Category.DUPLICATED}
+    return {**always(PageStatus.OK), "none": PageStatus.DUPLICATED}
 
 
 A_FEW = {"probability": 0.04}
@@ -43,21 +43,21 @@ SERIAL = {"stations.count": 20, "arrivals.over": "3s", "deadline": "20s"}
 ONE_CRASH = {"kind": "crash_at_commit", "count": 1, "skip_first": 20, "restart_after": "200ms"}
 TUS = {"client.protocol": "tus"}
 CATCHES = (
-    Planted("false_ack", {"kind": "false_ack", **A_FEW}, always(Category.LOST)),
-    Planted("lose_after_ack", {"kind": "lose_after_ack", "after": "300ms", **A_FEW}, always(Category.LOST)),
-    Planted("corrupt_stored", {"kind": "corrupt_stored", **A_FEW}, always(Category.CORRUPTED)),
-    Planted("misfile", {"kind": "misfile", **A_FEW}, always(Category.MISFILED)),
-    Planted("duplicate_store", {"kind": "duplicate_store", **A_FEW}, always(Category.DUPLICATED)),
-    Planted("misread", {"kind": "misread", "probability": 0.1}, always(Category.ALTERED)),
+    Planted("false_ack", {"kind": "false_ack", **A_FEW}, always(PageStatus.LOST)),
+    Planted("lose_after_ack", {"kind": "lose_after_ack", "after": "300ms", **A_FEW}, always(PageStatus.LOST)),
+    Planted("corrupt_stored", {"kind": "corrupt_stored", **A_FEW}, always(PageStatus.CORRUPTED)),
+    Planted("misfile", {"kind": "misfile", **A_FEW}, always(PageStatus.MISFILED)),
+    Planted("duplicate_store", {"kind": "duplicate_store", **A_FEW}, always(PageStatus.DUPLICATED)),
+    Planted("misread", {"kind": "misread", "probability": 0.1}, always(PageStatus.ALTERED)),
     Planted("ack_lost", {"kind": "ack_lost", **A_FEW}, twice_unless_recognised()),
     Planted(
-        "ack_lost, never tried again", {"kind": "ack_lost", **A_FEW}, always(Category.RECOVERED),
+        "ack_lost, never tried again", {"kind": "ack_lost", **A_FEW}, always(PageStatus.RECOVERED),
         {"client.retry": {"strategy": "none"}},
     ),
-    Planted("crash before the commit", {**ONE_CRASH, "moment": "before"}, always(Category.OK), SERIAL),
+    Planted("crash before the commit", {**ONE_CRASH, "moment": "before"}, always(PageStatus.OK), SERIAL),
     Planted("crash after the commit", {**ONE_CRASH, "moment": "after"}, twice_unless_recognised(), SERIAL),
-    Planted("offset_rollback", {"kind": "offset_rollback", **A_FEW}, always(Category.OK), {**TUS, "client.tus": {"chunk_size": "1KB"}}),
-    Planted("false_complete", {"kind": "false_complete", **A_FEW}, always(Category.LOST), TUS),
+    Planted("offset_rollback", {"kind": "offset_rollback", **A_FEW}, always(PageStatus.OK), {**TUS, "client.tus": {"chunk_size": "1KB"}}),
+    Planted("false_complete", {"kind": "false_complete", **A_FEW}, always(PageStatus.LOST), TUS),
 )  # fmt: skip
-SPOKEN = set(get_args(Client.model_fields["protocol"].annotation))
+SPOKEN = set(get_args(ClientOptions.model_fields["protocol"].annotation))
 """Protocols that the client speaks."""

@@ -8,17 +8,17 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from harness.analysis.chart_types import (
-    Completion,
+    AttemptsPerPage,
+    ChartData,
+    ChartLine,
+    CompletionLines,
+    FaultWindow,
     GeneratorHealth,
-    Line,
-    Rates,
-    Responses,
-    Series,
+    RateLines,
+    ResponseCharts,
     ServerHealth,
-    StationEvening,
-    TimeSpent,
-    Tries,
-    Window,
+    StationProgress,
+    TimeBreakdown,
 )
 from tests.support.made_up_verdicts import KELURAHAN, record, spread, summary, summary_json, verdict
 
@@ -35,20 +35,20 @@ def parsed(xml: str) -> ET.Element:
     return ET.fromstring(xml)  # noqa: S314 - nothing from outside
 
 
-def line(label: str, value: Any, t_s: Any = None) -> Line:
+def line(label: str, value: Any, t_s: Any = None) -> ChartLine:
     """A line over whole seconds from 1, or over `t_s`."""
     value = np.asarray(value, dtype=float)
-    return Line(
+    return ChartLine(
         label, np.arange(1, len(value) + 1, dtype=float) if t_s is None else np.asarray(t_s, dtype=float), value
     )
 
 
-def empty(label: str = "") -> Line:
+def empty(label: str = "") -> ChartLine:
     """A line without a point."""
-    return Line(label, NOTHING, NOTHING)
+    return ChartLine(label, NOTHING, NOTHING)
 
 
-def rates() -> Rates:
+def rates() -> RateLines:
     """1,086 pages on a curve; a server that does 45 a second, a fifth of it from 20 s to 30 s."""
     random = np.random.default_rng(7)
     t = np.arange(1, 73)
@@ -63,7 +63,7 @@ def rates() -> Rates:
     shed = np.where((t > 21) & (t <= 33), random.poisson(18, 72), 0).astype(float)
     waited = np.where((t > 22) & (t <= 35), random.poisson(6, 72), 0).astype(float)
     broken = np.where((t > 23) & (t <= 26), 2.0, 0.0)
-    return Rates(
+    return RateLines(
         offered=line("offered", offered),
         goodput=line("goodput", good),
         throughput=line("throughput", np.array(good) + shed),
@@ -76,7 +76,7 @@ def rates() -> Rates:
     )
 
 
-def responses() -> Responses:
+def responses() -> ResponseCharts:
     """Cells of one second by a twelfth of a decade."""
     random = np.random.default_rng(8)
     edges = np.logspace(-2, 1.5, 43)
@@ -91,10 +91,10 @@ def responses() -> Responses:
     t = np.arange(72) + 0.5
     nothing = np.full(72, np.nan)
     percentiles = [line("p50", p50, t), line("p95", p95, t), line("p99", nothing, t)]
-    return Responses(percentiles, np.arange(73, dtype=float), edges, counts)
+    return ResponseCharts(percentiles, np.arange(73, dtype=float), edges, counts)
 
 
-def completion() -> Completion:
+def completion() -> CompletionLines:
     """Seven kelurahan that differ; the total is their weighted mean."""
     t = np.arange(0, 73, dtype=float)
     places, total = [], np.zeros(73)
@@ -106,10 +106,10 @@ def completion() -> Completion:
         places.append(line(name, share, t))
         total += share * stations / 362
     planned = np.clip(np.interp(t, [0, 8, 36], [0, 0.5, 1.0]), 0, 1)
-    return Completion(line("all", total, t), line("planned", planned, t), places)
+    return CompletionLines(line("all", total, t), line("planned", planned, t), places)
 
 
-def time_spent() -> TimeSpent:
+def time_spent() -> TimeBreakdown:
     """Half a second of service, and a queue of five seconds while the brownout lasts."""
     t = np.arange(72) + 0.5
     attempts = np.where(t < 50, 15, 0)
@@ -117,10 +117,10 @@ def time_spent() -> TimeSpent:
     parts = {name: np.where(attempts > 0, mean, np.nan) for name, mean in means.items()}
     parts["queue"] = np.where(attempts > 0, np.where((t > 20) & (t < 30), 5.0, 0.1), np.nan)
     order = ("connect", "log in", "send", "queue", "service", "answer")
-    return TimeSpent([line(name, parts[name], t) for name in order], attempts)
+    return TimeBreakdown([line(name, parts[name], t) for name in order], attempts)
 
 
-def series(**changed: Any) -> Series:
+def series(**changed: Any) -> ChartData:
     """The evening's lines; `changed` replaces fields."""
     t = np.arange(1, 73)
     queue = np.where((t > 20) & (t <= 33), np.minimum(64, (t - 20) * 16), np.where(t <= 8, 12, 3))
@@ -147,26 +147,26 @@ def series(**changed: Any) -> Series:
             in_flight=line("in_flight", queue + 10),
         ),
         "time_spent": time_spent(),
-        "tries": Tries(np.array([0, 900, 120, 20, 9]), np.array([6, 0, 4, 12, 15])),
+        "tries": AttemptsPerPage(np.array([0, 900, 120, 20, 9]), np.array([6, 0, 4, 12, 15])),
         "worst": [
-            StationEvening("3509191007044", "TEGALBESAR", 12.5, None, 3, 1, 9),
-            StationEvening("3509191003002", "KEBONAGUNG", 20.0, 61.0, 3, 3, 7),
+            StationProgress("3509191007044", "TEGALBESAR", 12.5, None, 3, 1, 9),
+            StationProgress("3509191003002", "KEBONAGUNG", 20.0, 61.0, 3, 3, 7),
         ],
-        "windows": [Window("brownout", 20.0, 30.0)],
+        "windows": [FaultWindow("brownout", 20.0, 30.0)],
         "deadline_s": 72.0,
         "end_s": 72.0,
         "time_scale": 3600.0,
     }
-    return Series(**{**made, **changed})
+    return ChartData(**{**made, **changed})
 
 
-def no_series() -> Series:
+def no_series() -> ChartData:
     """A run of which nothing is left but its times."""
     nothing = empty()
-    return Series(
-        rates=Rates(nothing, nothing, nothing, []),
-        responses=Responses([], NOTHING, NOTHING, np.zeros((0, 0), dtype=np.int64)),
-        completion=Completion(nothing, nothing, []),
+    return ChartData(
+        rates=RateLines(nothing, nothing, nothing, []),
+        responses=ResponseCharts([], NOTHING, NOTHING, np.zeros((0, 0), dtype=np.int64)),
+        completion=CompletionLines(nothing, nothing, []),
         server=ServerHealth(nothing, nothing, nothing, nothing, nothing),
         generator=GeneratorHealth([], [], [], nothing),
         windows=[],

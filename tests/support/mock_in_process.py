@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mock_server.http.auth import Stations
+from mock_server.http.auth import StationCredentials
 from mock_server.profile.profile import Profile
-from mock_server.server import Addresses, MockServer
+from mock_server.server import ListenAddresses, MockServer
 
 STATION = "3509191001001"
 BOUNDARY = "----------------------------5f1c0ffee"
@@ -229,12 +229,12 @@ def dechunked(body: bytes) -> bytes:
 
 @asynccontextmanager
 async def running(
-    folder: Path, stations: Stations | None = None, *, tls: ssl.SSLContext | None = None, **keys: Any
+    folder: Path, stations: StationCredentials | None = None, *, tls: ssl.SSLContext | None = None, **keys: Any
 ) -> AsyncIterator[Mock]:
     """A server whose profile has these keys; quick and healthy if nothing else is said."""
     content = {"service_time": "0s", "grace": "1s", **keys}
-    server = MockServer(Profile.model_validate(content), stations or Stations(), folder, ADMIN_TOKEN, tls)
-    ports = await server.start(Addresses())
+    server = MockServer(Profile.model_validate(content), stations or StationCredentials(), folder, ADMIN_TOKEN, tls)
+    ports = await server.start(ListenAddresses())
     server.begin_schedule(time.monotonic())
     try:
         yield Mock(server, ports)

@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from harness.measure.prometheus_api import Prometheus, PrometheusError
+from harness.measure.prometheus_api import PrometheusClient, PrometheusError
 from tests.support.free_port import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ def wait_until_ready(process, url, log):
     until = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < until:
         with contextlib.suppress(PrometheusError):
-            Prometheus(url).now()
+            PrometheusClient(url).now()
             return
         time.sleep(0.05)
     raise AssertionError(log.read_text("utf-8"))

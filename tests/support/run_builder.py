@@ -16,8 +16,8 @@ from typing import Any
 
 from harness.base.model import Outcome, Page
 from harness.run_folder import scrape_log
-from harness.run_folder.journal import GaveUp, JournalWriter
-from harness.run_folder.layout import Ended, FaultRecord, How, PhaseRecord, RunFolder, RunRecord, WorkerRecord
+from harness.run_folder.journal import GiveUpReason, JournalWriter
+from harness.run_folder.layout import EndReason, FaultRecord, PhaseRecord, RunEnd, RunFolder, RunRecord, WorkerRecord
 from harness.run_folder.tables import write_plan, write_stored
 
 Labels = tuple[tuple[str, str], ...]
@@ -85,7 +85,7 @@ class RunBuilder:
         """Note an attempt that the strategy held back."""
         self._writers[worker].end(page, attempt, Outcome.WITHHELD, due_s=due_s)
 
-    def gave_up(self, page: int, *, attempts: int, at_s: float, reason: GaveUp, worker: int = 0) -> None:
+    def gave_up(self, page: int, *, attempts: int, at_s: float, reason: GiveUpReason, worker: int = 0) -> None:
         """Note that a page will not be tried again."""
         self._writers[worker].gave_up(page, attempts, at_s, reason)
 
@@ -94,7 +94,7 @@ class RunBuilder:
     ) -> None:
         """Add a scrape; without samples one that failed."""
         text = "" if samples is None else exposition(samples)
-        scrape_log.append(
+        scrape_log.append_scrape(
             self.folder.scrapes, scrape_log.Scrape(target, t_s, text, error or ("" if samples else "refused"))
         )
 
@@ -126,9 +126,9 @@ class RunBuilder:
         self.folder.write_run(self.record.model_copy(update=record))
         return self.folder
 
-    def finish(self, how: How = "completed", *, at_s: float, message: str = "", **record: Any) -> RunFolder:
+    def finish(self, how: EndReason = "completed", *, at_s: float, message: str = "", **record: Any) -> RunFolder:
         """Close the journal and write how the run ended."""
-        return self.break_off(ended=Ended(how=how, at_s=at_s, message=message), **record)
+        return self.break_off(ended=RunEnd(how=how, at_s=at_s, message=message), **record)
 
 
 def _record(workers: int) -> dict[str, Any]:

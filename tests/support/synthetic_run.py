@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.base.model import Attempt, Outcome
-from harness.run_folder.journal import GaveUp
+from harness.run_folder.journal import GiveUpReason
 from harness.run_folder.layout import RunFolder
 from tests.support.run_builder import Labels, RunBuilder, brownout, make_pages
 
@@ -54,7 +54,7 @@ class _Evening:
         while self.events:
             due_s, page, attempt = heapq.heappop(self.events)
             if due_s >= DEADLINE_S:
-                self.run.gave_up(page, attempts=attempt - 1, at_s=DEADLINE_S, reason=GaveUp.DEADLINE)
+                self.run.gave_up(page, attempts=attempt - 1, at_s=DEADLINE_S, reason=GiveUpReason.DEADLINE)
                 continue
             self._attempt(due_s, page, attempt)
 

@@ -9,26 +9,26 @@ from typing import Any
 import gevent
 
 from harness.base.model import OUTCOMES
-from harness.drive.client.connection import Target
-from harness.drive.client.pool import Connections
-from harness.drive.client.tls import Tls
+from harness.drive.client.connection import Endpoint
+from harness.drive.client.pool import ConnectionPool
+from harness.drive.client.tls import TlsConfig
 from harness.drive.client.uploader import Uploader
-from harness.drive.virtual_user import Desk, Evening
-from harness.measure.metrics import Telemetry
+from harness.drive.virtual_user import VirtualUser, WorkerContext
+from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan
-from harness.plan.pins import pin_of
-from harness.run_folder.journal import JournalWriter, Kind, file_name, read
-from harness.scenario.loader import load
-from harness.station.link import line_of
-from harness.target.tls import context_of
+from harness.plan.pins import derive_pin
+from harness.run_folder.journal import JournalWriter, RecordKind, journal_file_name, read_journal
+from harness.scenario.loader import load_scenario
+from harness.station.link import draw_link_model
+from harness.target.tls import make_tls_context
 
 
-def target_of(ready: dict[str, Any], *, resumption: bool = True) -> Target:
+def target_of(ready: dict[str, Any], *, resumption: bool = True) -> Endpoint:
     """Where a mock server is, by what it said when it was ready."""
     tls = None
     if "certificate" in ready:
-        tls = Tls(context_of(Path(ready["certificate"]).read_text()), "127.0.0.1", resumption)
-    return Target(socket.AF_INET, ("127.0.0.1", ready["port"]), "x", (), tls)
+        tls = TlsConfig(make_tls_context(Path(ready["certificate"]).read_text()), "127.0.0.1", resumption)
+    return Endpoint(socket.AF_INET, ("127.0.0.1", ready["port"]), "x", (), tls)
 
 
 @dataclass(frozen=True)
@@ -43,24 +43,24 @@ class Driven:
         return [str(OUTCOMES[record["outcome"]]) for record in self.ends]
 
 
-def drive(target: Target, plan: Plan, stations: range, folder: Path, *overrides: str) -> Driven:
+def drive(target: Endpoint, plan: Plan, stations: range, folder: Path, *overrides: str) -> Driven:
     """Drive these stations at once to their end, with the client of `kaliwates` and overrides."""
-    client = load("kaliwates", overrides).client
+    client = load_scenario("kaliwates", overrides).client
     t0 = time.monotonic()
 
     def clock():
         return time.monotonic() - t0
 
     journal = JournalWriter(folder, 0)
-    desk = Desk(plan, client, clock, 20.0, journal, Telemetry([], {"run": "x"}), seed=1)
-    connections = Connections(target, client.connection, clock)
+    desk = WorkerContext(plan, client, clock, 20.0, journal, WorkerMetrics([], {"run": "x"}), seed=1)
+    connections = ConnectionPool(target, client.connection, clock)
     evenings = []
     for station in stations:
         code = plan.stations[station].code
-        lane = connections.lane(line_of(client.link, 1, code))
-        evenings.append(Evening(desk, station, Uploader(plan, client, lane, "x", pin_of(code, ""), clock)).run)
+        lane = connections.lane(draw_link_model(client.link, 1, code))
+        evenings.append(VirtualUser(desk, station, Uploader(plan, client, lane, "x", derive_pin(code, ""), clock)).run)
     gevent.joinall([gevent.spawn(evening) for evening in evenings], raise_error=True)
     connections.close()
     journal.close()
-    records = read(folder / file_name(0))
-    return Driven(records[records["kind"] == Kind.END], records[records["kind"] == Kind.GAVE_UP])
+    records = read_journal(folder / journal_file_name(0))
+    return Driven(records[records["kind"] == RecordKind.END], records[records["kind"] == RecordKind.GAVE_UP])

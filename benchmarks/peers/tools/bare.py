@@ -9,18 +9,18 @@ from __future__ import annotations
 import json
 from importlib.metadata import version as installed_version
 
-from benchmarks.peers.tools.tool import Job, Reading, Tool
+from benchmarks.peers.tools.tool import Tool, ToolJob, ToolReport
 
 
-def _command(binary: str, job: Job) -> list[str]:
+def _command(binary: str, job: ToolJob) -> list[str]:
     rate = f"{job.rate_per_s or 0:g}"
     module = "benchmarks.peers.tools.bare_sender"
     return [binary, "-P", "-m", module, job.url, str(job.body), str(job.connections), rate, f"{job.duration_s:g}"]
 
 
-def _told(output: str, _: Job) -> Reading:
+def _told(output: str, _: ToolJob) -> ToolReport:
     counts = json.loads(output)
-    return Reading(counts["requests"], counts["errors"])
+    return ToolReport(counts["requests"], counts["errors"])
 
 
 TOOL = Tool(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 
-from benchmarks.peers.tools.tool import Job, Reading, Tool, asked, first_match
+from benchmarks.peers.tools.tool import Tool, ToolJob, ToolReport, capture_output, first_match
 
 _QUANTILE = re.compile(r"^\s*(50|90|95|99)% in ([\d.]+) secs", re.MULTILINE)
 _SLOWEST = r"(?m)^\s*Slowest:\s+([\d.]+) secs"
@@ -18,18 +18,20 @@ _ERROR = re.compile(r"^\s*\[(\d+)\]\s+\S+ \S*https?:", re.MULTILINE)
 
 def _version(binary: str) -> str:
     """It tells none itself: its Debian package does."""
-    found = re.search(r"^Version: (\S+)", asked("dpkg", "-s", "hey") if shutil.which("dpkg") else "", re.MULTILINE)
+    found = re.search(
+        r"^Version: (\S+)", capture_output("dpkg", "-s", "hey") if shutil.which("dpkg") else "", re.MULTILINE
+    )
     return found[1] if found and binary == "/usr/bin/hey" else "unknown"
 
 
-def _command(binary: str, job: Job) -> list[str]:
+def _command(binary: str, job: ToolJob) -> list[str]:
     """`-q` is the rate of one worker."""
     rate = [] if job.rate_per_s is None else ["-q", f"{job.rate_of_one:g}"]
     length = ["-z", f"{job.duration_s:g}s", "-c", str(job.connections), *rate]
     return [binary, *length, "-m", "PUT", "-D", str(job.body), f"{job.url}/"]
 
 
-def _told(output: str, _: Job) -> Reading:
+def _told(output: str, _: ToolJob) -> ToolReport:
     """Its summary."""
     statuses = [(int(status), int(count)) for status, count in _STATUS.findall(output)]
     broken = sum(int(count) for count in _ERROR.findall(output))
@@ -41,7 +43,7 @@ def _told(output: str, _: Job) -> Reading:
     seconds = {f"p{percent}": float(value) for percent, value in _QUANTILE.findall(output)}
     if statuses:  # else its greatest is a zero that nobody has measured
         seconds["max"] = slowest_s
-    return Reading(broken + sum(count for _, count in statuses), failed, seconds)
+    return ToolReport(broken + sum(count for _, count in statuses), failed, seconds)
 
 
 TOOL = Tool(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 
-from benchmarks.peers.tools.tool import PERCENTILES, Job, Reading, Tool
+from benchmarks.peers.tools.tool import PERCENTILES, Tool, ToolJob, ToolReport
 from harness import __version__
 from harness.run_folder.layout import RunFolder
 
@@ -20,29 +20,29 @@ _FASTEST_PER_S = 40_000
 """More than one core can do: so many uploads a second are planned where there is no rate."""
 
 
-def _command(binary: str, job: Job) -> list[str]:
+def _command(binary: str, job: ToolJob) -> list[str]:
     """Writes the scenario into the job's folder."""
     file = job.folder / "scenario.toml"
     file.write_text(scenario(job), "utf-8")
     return [binary, "-P", "-m", "benchmarks.peers.tools.ours_run", str(file), job.url, str(folder_of(job).path)]
 
 
-def _told(_: str, job: Job) -> Reading:
+def _told(_: str, job: ToolJob) -> ToolReport:
     """The run's own summary.json; a percentile that the sample can't bear is missing there, and so here."""
     summary = json.loads(folder_of(job).summary.read_bytes())
     answered = summary["response_seconds"]
     seconds = {name: answered[name] for name in (*PERCENTILES, "max") if answered[name] is not None}
     by_outcome = {name: spread["count"] for name, spread in answered["by_outcome"].items()}
     made = int(summary["attempts"]["total"])
-    return Reading(made, made - by_outcome.get("accepted", 0), seconds)
+    return ToolReport(made, made - by_outcome.get("accepted", 0), seconds)
 
 
-def folder_of(job: Job) -> RunFolder:
+def folder_of(job: ToolJob) -> RunFolder:
     """Where a job's run is."""
     return RunFolder(job.folder / "run")
 
 
-def scenario(job: Job) -> str:
+def scenario(job: ToolJob) -> str:
     """The scenario of a job: the same number of uploads, due a second, of bodies of the same size.
 
     Stations turn up in equal steps. At saturation phones go round without a pause (closed arrivals).

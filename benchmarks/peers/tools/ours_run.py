@@ -7,33 +7,33 @@ import sys
 from pathlib import Path
 
 from harness.analysis.summarise import summarise
-from harness.base.errors import ChildError, HarnessError, UsageError
-from harness.base.signals import Signals
+from harness.base.errors import HarnessError, ProcessFailedError, UsageError
+from harness.base.signals import SignalHandler
 from harness.plan import capacity, make_plan
 from harness.run_folder.layout import RunFolder
-from harness.run_folder.tables import planned_due
+from harness.run_folder.tables import read_planned_due
 from harness.runner.run import Run
-from harness.runner.run_spec import Order
+from harness.runner.run_spec import RunSpec
 from harness.scenario import loader
-from harness.target.external import examine
+from harness.target.external import admit_target
 from reports.terminal import QuietView
 
 
 def main(source: str, url: str, path: str) -> None:
     """Run and sum up. Raises UsageError if the plan doesn't fit this machine, ChildError if the run was broken off."""
-    loaded = loader.load(source, [], None, planned_due)
+    loaded = loader.load_scenario(source, [], None, read_planned_due)
     plan = make_plan(loaded)
-    foreign = examine(url, loaded, plan, 1, os.environ, allow_command=False)
-    misfits = capacity.misfits(loaded, plan, 1, foreign.address)
+    foreign = admit_target(url, loaded, plan, 1, os.environ, allow_command=False)
+    misfits = capacity.find_capacity_problems(loaded, plan, 1, foreign.address)
     if misfits:
         raise UsageError("\n".join(misfits))
     folder = RunFolder(Path(path))
-    order = Order(loaded, plan, folder, "bench", ["harness", "bench"], [], foreign=foreign)
-    with Signals() as signals:
+    order = RunSpec(loaded, plan, folder, "bench", ["harness", "bench"], [], foreign=foreign)
+    with SignalHandler() as signals:
         Run(order, QuietView("bench"), signals).execute()
     ended = folder.read_run().ended
     if ended is None or ended.how not in {"completed", "deadline"}:
-        raise ChildError("the run was broken off" if ended is None else f"{ended.how}: {ended.message}")
+        raise ProcessFailedError("the run was broken off" if ended is None else f"{ended.how}: {ended.message}")
     summarise(folder)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from locust import FastHttpUser, constant_throughput, task
 
 
-class Uploader(FastHttpUser):
+class StockUser(FastHttpUser):
     """Puts the same body again and again, so often a second, or as fast as it can."""
 
     if float(os.environ["BENCH_RATE_OF_ONE"]):

@@ -15,7 +15,7 @@ PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
 
 
 @dataclass(frozen=True)
-class Job:
+class ToolJob:
     """One round's work, the same for every tool: PUT this body to this URL."""
 
     url: str
@@ -39,7 +39,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ToolReport:
     """What a tool says of its round. Seconds; what it doesn't tell is missing."""
 
     count: int
@@ -64,15 +64,15 @@ class Tool:
     """How to get it."""
     keeps_rate: bool
     """Whether it can be told a rate; one that can't is always run at saturation."""
-    command: Callable[[str, Job], list[str]]
+    command: Callable[[str, ToolJob], list[str]]
     """Of its binary: the command line for a job; may write files into the job's folder."""
-    told: Callable[[str, Job], Reading]
+    told: Callable[[str, ToolJob], ToolReport]
     """What its stdout, or the job's folder, says of a job that is over; may raise what reading something else raises."""
     version: Callable[[str], str]
     """Of its binary."""
     program: str = ""
     """Its binary's name; "": it is a package of this environment, and its binary is Python."""
-    environment: Callable[[Job], dict[str, str]] = lambda _: {}
+    environment: Callable[[ToolJob], dict[str, str]] = lambda _: {}
     """Variables that the command needs beside our own."""
     is_floor: bool = False
     """It measures nothing itself: only what it costs can be compared."""
@@ -86,7 +86,7 @@ class Tool:
         own = Path(sys.executable).with_name(self.program)
         return str(own) if own.exists() else shutil.which(self.program)
 
-    def read(self, output: str, job: Job) -> Reading:
+    def read(self, output: str, job: ToolJob) -> ToolReport:
         """What it says of a job that is over, from its stdout or the job's folder. Raises UnreadableOutputError."""
         try:
             return self.told(output, job)
@@ -107,7 +107,7 @@ def tail(text: str) -> str:
     return text[-600:].strip() or "it printed nothing"
 
 
-def asked(*command: str) -> str:
+def capture_output(*command: str) -> str:
     """What a tool prints when it is asked who it is, on either stream."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     return done.stdout + done.stderr

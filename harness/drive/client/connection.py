@@ -16,10 +16,10 @@ from typing import Any, Protocol
 import gevent.monkey
 from gevent import get_hub, getcurrent
 
-from harness.drive.client.consent_guard import Guard
+from harness.drive.client.consent_guard import ConsentGuard
 from harness.drive.client.outcomes import RESET_ERRNOS, ConnectionClosedError, GeneratorLimitError, Stage
-from harness.drive.client.response import Answer, Parser
-from harness.drive.client.tls import Tls, TlsChannel
+from harness.drive.client.response import HttpResponse, ResponseParser
+from harness.drive.client.tls import TlsConfig, TlsTransport
 
 _READ, _WRITE = 1, 2
 _RECEIVE_BYTES = 65_536
@@ -41,20 +41,20 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Endpoint:
     """Where to connect: a resolved address, and what the Host header says."""
 
     family: socket.AddressFamily
     address: tuple[str, int]
     host_header: str
     source_addresses: tuple[str, ...] = ()
-    tls: Tls | None = None
+    tls: TlsConfig | None = None
     """None speaks plain TCP."""
-    guard: Guard | None = None
+    guard: ConsentGuard | None = None
     """Asked before every request; None on loopback, which needs no consent."""
 
 
-class Channel(Protocol):
+class Transport(Protocol):
     """What carries the bytes: a non-blocking socket, or TLS over one. Raises BlockingIOError where it would have to wait."""
 
     def sendmsg(self, buffers: Sequence[bytes | memoryview], /) -> int:
@@ -70,7 +70,7 @@ class Connection:
     __slots__ = ("_channel", "_clock", "_fd", "_hub", "_parser", "_reader", "_socket", "_target", "tls", "used")
 
     def __init__(
-        self, target: Target, source: str | None, clock: Callable[[], float], session: SSLSession | None = None
+        self, target: Endpoint, source: str | None, clock: Callable[[], float], session: SSLSession | None = None
     ) -> None:
         """Make the socket, not the connection. Raises GeneratorLimitError where this machine can't.
 
@@ -86,13 +86,13 @@ class Connection:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._hub = get_hub()
         self._fd = self._socket.fileno()
-        self._channel: Channel = self._socket
-        self._parser: Parser | None = None
+        self._channel: Transport = self._socket
+        self._parser: ResponseParser | None = None
         self._reader: Any = None
         """Watches for bytes to read; made when they are first waited for, kept for the next time."""
-        self.tls: TlsChannel | None = None
+        self.tls: TlsTransport | None = None
         if target.tls is not None:
-            self._channel = self.tls = TlsChannel(target.tls, self._socket, session)
+            self._channel = self.tls = TlsTransport(target.tls, self._socket, session)
         if source is not None:
             self._socket.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
             self._socket.bind((source, 0))
@@ -108,7 +108,7 @@ class Connection:
         if self.tls is not None:
             self._shake_hands(self.tls)
 
-    def _shake_hands(self, tls: TlsChannel) -> None:
+    def _shake_hands(self, tls: TlsTransport) -> None:
         while not tls.shake_hands():
             self._wait_for(_WRITE if tls.has_unsent else _READ)
 
@@ -135,7 +135,9 @@ class Connection:
             return True
         return True
 
-    def exchange(self, buffers: Sequence[bytes | memoryview], progress: Progress, *, bodiless: bool = False) -> Answer:
+    def exchange(
+        self, buffers: Sequence[bytes | memoryview], progress: Progress, *, bodiless: bool = False
+    ) -> HttpResponse:
         """Send a request and take its answer (`bodiless`: to a HEAD), noting the phases in `progress`."""
         guard = self._target.guard
         if guard is not None:
@@ -168,7 +170,7 @@ class Connection:
                     return False
                 raise
             progress.sent_bytes += sent
-            pending = unsent(pending, sent)
+            pending = remaining_buffers(pending, sent)
             if not pending:
                 return True
 
@@ -189,7 +191,7 @@ class Connection:
         except (OSError, ConnectionClosedError):
             return False
 
-    def _receive(self, progress: Progress, bodiless: bool) -> Parser:
+    def _receive(self, progress: Progress, bodiless: bool) -> ResponseParser:
         parser = self._parser
         if self.tls is None and (parser is None or not parser.complete):
             self._wait_to_read()  # it can't be there yet: to look first would cost a call and an exception
@@ -202,12 +204,12 @@ class Connection:
             parser = self._take(data, progress, bodiless)
         return parser
 
-    def _take(self, data: bytes, progress: Progress, bodiless: bool) -> Parser:
+    def _take(self, data: bytes, progress: Progress, bodiless: bool) -> ResponseParser:
         if data and progress.first_byte_s != progress.first_byte_s:  # NaN: nothing has come yet
             progress.first_byte_s = self._clock()
         parser = self._parser
         if parser is None:
-            parser = self._parser = Parser()
+            parser = self._parser = ResponseParser()
             parser.expect(bodiless=bodiless)
         parser.take(data)
         return parser
@@ -242,7 +244,7 @@ class Connection:
             watcher.close()
 
 
-def unsent(buffers: Sequence[bytes | memoryview], sent: int) -> Sequence[bytes | memoryview]:
+def remaining_buffers(buffers: Sequence[bytes | memoryview], sent: int) -> Sequence[bytes | memoryview]:
     """What is left of the buffers when so many bytes of them are gone, not copied; nothing where only empty ones are.
 
     >>> [bytes(part) for part in unsent([b"abc", b"de", b""], 2)], unsent([b"abc", b""], 3)

@@ -11,16 +11,16 @@ from collections.abc import Callable
 
 import gevent
 
-from harness.base.address import Origin, redirect_of
-from harness.target.consent import EVERY_S, ConsentError, Limit, Watch, share_of
-from harness.target.consent_reader import UnreadableError, read_consent
+from harness.base.address import Origin, cross_origin_redirect
+from harness.target.consent import POLL_INTERVAL_S, ConsentError, ConsentMonitor, RateLimiter, rate_per_worker
+from harness.target.consent_reader import ConsentUnreadableError, read_consent
 
-_LOOK_S = 0.05
-NOTED_S = 0.001
+_POLL_S = 0.05
+REPORTED_WAIT_S = 0.001
 """A shorter wait for the rate is not worth telling."""
 
 
-class Guard:
+class ConsentGuard:
     """Lets requests through while the target consents. Its clock is the monotonic one, as nothing counts from T0 here."""
 
     def __init__(
@@ -41,14 +41,14 @@ class Guard:
         began_s = clock()
         try:
             consent = read_consent(origin, address, token, context)
-        except UnreadableError as error:
+        except ConsentUnreadableError as error:
             raise ConsentError(str(error)) from None
-        share = share_of(consent.max_requests_per_s, workers)
+        share = rate_per_worker(consent.max_requests_per_s, workers)
         if share < 1:
             message = f"{consent.max_requests_per_s:g} requests a second can't be shared by {workers} workers"
             raise ConsentError(message)
-        self._watch = Watch(consent, began_s)
-        self._limit = Limit(share)
+        self._watch = ConsentMonitor(consent, began_s)
+        self._limit = RateLimiter(share)
         self._loops: list[gevent.Greenlet] = []
         self.held_back = 0
         """How often an attempt or a request had to wait for the rate."""
@@ -67,20 +67,20 @@ class Guard:
         began_s = self._clock()
         while (left_s := self._limit.free_s() - self._clock()) > 0:
             gevent.sleep(left_s)
-        self.held_back += self._clock() - began_s > NOTED_S
+        self.held_back += self._clock() - began_s > REPORTED_WAIT_S
 
     def before_request(self) -> None:
         """Take a place within the rate and wait for it. Ends the greenlet where the consent has ended."""
         self._stop_if_halted()
         left_s = self._limit.take(now := self._clock()) - now
         if left_s > 0:
-            self.held_back += left_s > NOTED_S
+            self.held_back += left_s > REPORTED_WAIT_S
             gevent.sleep(left_s)
             self._stop_if_halted()
 
     def heard(self, status: int, location: str) -> None:
         """Look at an answer: a redirect to somewhere else ends the consent, which was for this place alone."""
-        elsewhere = redirect_of(self._origin, status, location)
+        elsewhere = cross_origin_redirect(self._origin, status, location)
         if elsewhere:
             self._watch.withdraw(f"the target redirects elsewhere: {elsewhere[:200]!r}")
 
@@ -93,13 +93,13 @@ class Guard:
             began_s = self._clock()
             try:
                 self._watch.read(read_consent(self._origin, self._address, self._token, self._context), began_s)
-            except UnreadableError as error:
+            except ConsentUnreadableError as error:
                 self._watch.unreadable(str(error))
             except ConsentError as error:
                 self._watch.withdraw(str(error))
-            gevent.sleep(EVERY_S)
+            gevent.sleep(POLL_INTERVAL_S)
 
     def _look(self, on_halt: Callable[[], None]) -> None:
         while not self.halted:
-            gevent.sleep(_LOOK_S)
+            gevent.sleep(_POLL_S)
         on_halt()

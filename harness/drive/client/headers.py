@@ -7,27 +7,27 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 _NAN = float("nan")
-_LONGEST_S = 1e9
+_MAX_SPAN_S = 1e9
 """Longest span that a header may claim: 31 years."""
 
 
-def _seconds(text: str) -> float:
+def _parse_seconds(text: str) -> float:
     """Seconds in a number; NaN for anything else, and no more than the journal can hold."""
     try:
         value = float(text)
     except ValueError:
         return _NAN
-    return value if math.isnan(value) else min(max(0.0, value), _LONGEST_S)
+    return value if math.isnan(value) else min(max(0.0, value), _MAX_SPAN_S)
 
 
-def retry_after_s(header: str, now: datetime) -> float:
+def parse_retry_after(header: str, now: datetime) -> float:
     """Seconds that a Retry-After header asks to wait: a number or an HTTP date (RFC 9110, 10.2.3); NaN for anything else.
 
     >>> from datetime import UTC
     >>> retry_after_s("Wed, 14 Feb 2024 17:00:30 GMT", datetime(2024, 2, 14, 17, 0, tzinfo=UTC))
     30.0
     """
-    seconds = _seconds(header)
+    seconds = _parse_seconds(header)
     if not math.isnan(seconds):
         return seconds
     try:
@@ -36,7 +36,7 @@ def retry_after_s(header: str, now: datetime) -> float:
         return _NAN
 
 
-def server_timing_s(header: str) -> dict[str, float]:
+def parse_server_timing(header: str) -> dict[str, float]:
     """Seconds by name in a Server-Timing header (W3C; durations there are milliseconds).
 
     >>> server_timing_s("queue;dur=12.5, service;dur=100")
@@ -48,5 +48,5 @@ def server_timing_s(header: str) -> dict[str, float]:
         for parameter in parameters:
             key, _, value = parameter.partition("=")
             if key == "dur":
-                timing[name] = _seconds(value.strip('"')) / 1000
+                timing[name] = _parse_seconds(value.strip('"')) / 1000
     return timing

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from urllib.parse import urljoin, urlsplit
 
-from harness.drive.client.outcomes import MalformedAnswerError
+from harness.drive.client.outcomes import MalformedResponseError
 
 _PRINTABLE = re.compile(r"[!-~]+")
 
 
-def path_in(location: str, host: str, asked: str) -> str:
+def resolve_location(location: str, host: str, asked: str) -> str:
     """Path and query of a Location, absolute or relative to the path that was `asked` for.
 
     `host` is what the Host header said. Raises MalformedAnswerError for another host: an upload is never taken elsewhere. The
@@ -25,5 +25,5 @@ def path_in(location: str, host: str, asked: str) -> str:
         parts = None
     if parts is None or not _PRINTABLE.fullmatch(location) or parts.netloc.lower() != host.lower():
         message = f'Location "{location}" is no place on {host}'
-        raise MalformedAnswerError(message)
+        raise MalformedResponseError(message)
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

@@ -27,7 +27,7 @@ class ConnectionClosedError(Exception):
     """The server closed before its answer was whole."""
 
 
-class MalformedAnswerError(Exception):
+class MalformedResponseError(Exception):
     """What came is not HTTP, or no answer to what was asked."""
 
 
@@ -35,11 +35,11 @@ class GeneratorLimitError(Exception):
     """This machine has no more descriptors, ports or memory for us."""
 
 
-class DeadlineError(BaseException):
+class AttemptTimeoutError(BaseException):
     """The attempt's time is up. A BaseException, so that no handler on the way takes it for something else."""
 
 
-_NAMED = {
+_OUTCOME_BY_STATUS = {
     200: Outcome.REPLAYED,
     201: Outcome.ACCEPTED,
     202: Outcome.PENDING,
@@ -47,13 +47,13 @@ _NAMED = {
     429: Outcome.THROTTLED,
     503: Outcome.UNAVAILABLE,
 }
-FOREIGN = (
-    DeadlineError, ConnectionClosedError, MalformedAnswerError, GeneratorLimitError, MemoryError, gevent.GreenletExit, OSError,
+EXPECTED_ERRORS = (
+    AttemptTimeoutError, ConnectionClosedError, MalformedResponseError, GeneratorLimitError, MemoryError, gevent.GreenletExit, OSError,
 )  # fmt: skip
-"""Everything that `outcome_of` knows; ssl.SSLError is an OSError."""
-_MEANING: dict[type[BaseException], Outcome] = {
+"""Everything that `classify_error` knows; ssl.SSLError is an OSError."""
+_OUTCOME_BY_ERROR: dict[type[BaseException], Outcome] = {
     ConnectionClosedError: Outcome.CLOSED,
-    MalformedAnswerError: Outcome.MALFORMED,
+    MalformedResponseError: Outcome.MALFORMED,
     GeneratorLimitError: Outcome.GENERATOR_ERROR,
     MemoryError: Outcome.GENERATOR_ERROR,
     gevent.GreenletExit: Outcome.CENSORED,
@@ -61,23 +61,23 @@ _MEANING: dict[type[BaseException], Outcome] = {
 }
 
 
-def outcome_of(error: BaseException, stage: Stage) -> Outcome:
+def classify_error(error: BaseException, stage: Stage) -> Outcome:
     """What an error on the way means; anything that is not known is a bug of ours and is raised again.
 
     >>> outcome_of(OSError(errno.ECONNREFUSED, ""), Stage.CONNECT)
     <Outcome.REFUSED: 'refused'>
     """
-    if isinstance(error, DeadlineError):
+    if isinstance(error, AttemptTimeoutError):
         return stage.value
-    for kind, outcome in _MEANING.items():
+    for kind, outcome in _OUTCOME_BY_ERROR.items():
         if isinstance(error, kind):
             return outcome
     if isinstance(error, OSError):
-        return _outcome_of_errno(error, stage)
+        return _classify_errno(error, stage)
     raise error
 
 
-def _outcome_of_errno(error: OSError, stage: Stage) -> Outcome:
+def _classify_errno(error: OSError, stage: Stage) -> Outcome:
     if error.errno == errno.ECONNREFUSED:
         return Outcome.REFUSED
     if error.errno in RESET_ERRNOS:
@@ -89,14 +89,14 @@ def _outcome_of_errno(error: OSError, stage: Stage) -> Outcome:
     raise error
 
 
-def outcome_of_status(status: int) -> Outcome:
+def classify_status(status: int) -> Outcome:
     """What an answer's status means.
 
     >>> outcome_of_status(201), outcome_of_status(503)
     (<Outcome.ACCEPTED: 'accepted'>, <Outcome.UNAVAILABLE: 'unavailable'>)
     """
-    if status in _NAMED:
-        return _NAMED[status]
+    if status in _OUTCOME_BY_STATUS:
+        return _OUTCOME_BY_STATUS[status]
     if status < 400:
         return Outcome.MALFORMED  # no answer to an upload: never to be taken for an acknowledgement
     return Outcome.SERVER_ERROR if status >= 500 else Outcome.REJECTED

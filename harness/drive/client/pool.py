@@ -7,15 +7,15 @@ from collections.abc import Callable
 from ssl import SSLSession
 from typing import Literal
 
-from harness.drive.client.connection import Connection, Target
-from harness.drive.client.shaped_connection import PacedConnection
-from harness.station.link import Line
+from harness.drive.client.connection import Connection, Endpoint
+from harness.drive.client.shaped_connection import ShapedConnection
+from harness.station.link import LinkModel
 
 
-class Connections:
+class ConnectionPool:
     """Hands out connections of one worker. `lease` gives one, `back` takes it back while it can still be used."""
 
-    def __init__(self, target: Target, policy: Literal["new", "each", "reuse"], clock: Callable[[], float]) -> None:
+    def __init__(self, target: Endpoint, policy: Literal["new", "each", "reuse"], clock: Callable[[], float]) -> None:
         """`new` keeps a connection with its station's lane, `reuse` in a pool, `each` not at all."""
         self.target = target
         self._policy = policy
@@ -23,30 +23,36 @@ class Connections:
         self._sources = itertools.cycle(target.source_addresses or (None,))
         self._pool: list[Connection] = []
 
-    def lane(self, line: Line | None = None) -> Lane:
+    def lane(self, line: LinkModel | None = None) -> ConnectionSource:
         """A station's own way to the server; without a `line` nothing limits it. All stations have one, or none."""
         if self._policy == "reuse":
-            return Lane(self, self._pool, line, keeps=True, shared=True)
-        return Lane(self, [], line, keeps=self._policy == "new", shared=False)
+            return ConnectionSource(self, self._pool, line, keeps=True, shared=True)
+        return ConnectionSource(self, [], line, keeps=self._policy == "new", shared=False)
 
     def close(self) -> None:
         """Close what lies in the pool."""
         while self._pool:
             self._pool.pop().close()
 
-    def fresh(self, line: Line | None = None, session: SSLSession | None = None) -> Connection:
+    def fresh(self, line: LinkModel | None = None, session: SSLSession | None = None) -> Connection:
         """A connection that isn't connected yet; with TLS it will take up the `session` of an earlier one."""
         source = next(self._sources)
         if line is None:
             return Connection(self.target, source, self._clock, session)
-        return PacedConnection(self.target, source, self._clock, line, session)
+        return ShapedConnection(self.target, source, self._clock, line, session)
 
 
-class Lane:
+class ConnectionSource:
     """Where one station gets its connections from."""
 
     def __init__(
-        self, connections: Connections, idle: list[Connection], line: Line | None = None, *, keeps: bool, shared: bool
+        self,
+        connections: ConnectionPool,
+        idle: list[Connection],
+        line: LinkModel | None = None,
+        *,
+        keeps: bool,
+        shared: bool,
     ) -> None:
         """`idle` may be shared with other lanes; a lane that keeps nothing connects for every attempt."""
         self._connections = connections
@@ -62,7 +68,7 @@ class Lane:
         while self._idle:
             connection = self._idle.pop()
             if not connection.stale():
-                if self._line is not None and isinstance(connection, PacedConnection):
+                if self._line is not None and isinstance(connection, ShapedConnection):
                     connection.line = self._line
                 return connection
             connection.close()

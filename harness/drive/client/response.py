@@ -7,13 +7,13 @@ from typing import Any
 
 import httptools
 
-from harness.drive.client.outcomes import ConnectionClosedError, MalformedAnswerError
+from harness.drive.client.outcomes import ConnectionClosedError, MalformedResponseError
 
-_LARGEST_ANSWER_BYTES = 1_048_576
+_MAX_BODY_BYTES = 1_048_576
 _FIRST_FINAL_STATUS = 200
 
 
-class Answer:
+class HttpResponse:
     """A whole HTTP answer."""
 
     __slots__ = ("_headers", "body", "keep_alive", "raw_headers", "status")
@@ -32,16 +32,16 @@ class Answer:
     def headers(self) -> dict[str, str]:
         """By name in lower case; of a repeated header the last counts. Made when they are first asked for: few answers are."""
         if self._headers is None:
-            self._headers = decoded(self.raw_headers)
+            self._headers = decode_headers(self.raw_headers)
         return self._headers
 
 
-def decoded(raw_headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+def decode_headers(raw_headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     """Headers by name in lower case; of a repeated header the last counts."""
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw_headers}
 
 
-class Parser:
+class ResponseParser:
     """Collects one answer after another from httptools' callbacks: one a connection, made when the first bytes come.
 
     `drop` it with the connection: httptools and this object refer to each other, and would wait for the garbage collector.
@@ -83,7 +83,7 @@ class Parser:
         self.has_headers = True
         if self.bodiless:  # the parser doesn't know what was asked, and would wait for a body
             is_old = self._feed.get_http_version() == "1.0"
-            self.keep_alive = not is_old and "close" not in decoded(self._headers).get("connection", "").lower()
+            self.keep_alive = not is_old and "close" not in decode_headers(self._headers).get("connection", "").lower()
             self.complete = True
         else:
             self.keep_alive = bool(self._feed.should_keep_alive())  # only true while the parser is within the message
@@ -96,8 +96,8 @@ class Parser:
         """A piece of the body."""
         self._body.append(body)
         self._body_bytes += len(body)
-        if self._body_bytes > _LARGEST_ANSWER_BYTES:
-            raise MalformedAnswerError
+        if self._body_bytes > _MAX_BODY_BYTES:
+            raise MalformedResponseError
 
     def on_message_complete(self) -> None:
         """The answer is whole."""
@@ -119,18 +119,18 @@ class Parser:
         try:
             self._feed.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            raise MalformedAnswerError(str(error)) from error
+            raise MalformedResponseError(str(error)) from error
         if self.complete and self._feed.get_status_code() < _FIRST_FINAL_STATUS:  # the real one follows
             self.complete = False
 
-    def answer(self, *, reusable: bool) -> Answer:
+    def answer(self, *, reusable: bool) -> HttpResponse:
         """What came; `reusable` if the connection may be used again as far as the sender knows."""
         body = b"".join(self._body)
-        return Answer(self._feed.get_status_code(), self._headers, body, keep_alive=reusable and self.keep_alive)
+        return HttpResponse(self._feed.get_status_code(), self._headers, body, keep_alive=reusable and self.keep_alive)
 
     def _end_of_stream(self) -> None:
         """The server closed: the end of an answer without a length, else it broke off."""
-        if not self.has_headers or decoded(self._headers).keys() & {"content-length", "transfer-encoding"}:
+        if not self.has_headers or decode_headers(self._headers).keys() & {"content-length", "transfer-encoding"}:
             raise ConnectionClosedError
         self.keep_alive = False
         self.complete = True

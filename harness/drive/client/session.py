@@ -7,21 +7,21 @@ from collections.abc import Callable, Sequence
 import gevent
 
 from harness.drive.client.connection import Connection, Progress
-from harness.drive.client.outcomes import DeadlineError, Stage
-from harness.drive.client.pool import Lane
-from harness.drive.client.response import Answer
+from harness.drive.client.outcomes import AttemptTimeoutError, Stage
+from harness.drive.client.pool import ConnectionSource
+from harness.drive.client.response import HttpResponse
 
 _NAN = float("nan")
 
 
-class Wire:
+class AttemptConnection:
     """Carries the requests of one attempt, one after another. `let_go` must be called at its end, however it ends."""
 
     __slots__ = ("_alive", "_clock", "_connect_timeout_s", "_connection", "_lane", "_until_s", "progress")
 
     def __init__(
         self,
-        lane: Lane,
+        lane: ConnectionSource,
         clock: Callable[[], float],
         progress: Progress,
         connect_timeout_s: float | None,
@@ -58,10 +58,10 @@ class Wire:
         if self._connect_timeout_s is None:
             connection.connect()
             return
-        with gevent.Timeout(self._connect_timeout_s, DeadlineError):
+        with gevent.Timeout(self._connect_timeout_s, AttemptTimeoutError):
             connection.connect()
 
-    def ask(self, buffers: Sequence[bytes | memoryview], *, bodiless: bool = False) -> Answer:
+    def ask(self, buffers: Sequence[bytes | memoryview], *, bodiless: bool = False) -> HttpResponse:
         """Send a request and take its answer (`bodiless`: to a HEAD). The times are those of the latest request."""
         connection = self._connection or self.open()
         self._alive = False

@@ -11,28 +11,28 @@ from ssl import SSLSession
 import gevent
 from gevent.socket import wait_read
 
-from harness.drive.client.connection import Connection, Progress, Target
+from harness.drive.client.connection import Connection, Endpoint, Progress
 from harness.drive.client.outcomes import Stage
-from harness.drive.client.response import Answer
-from harness.drive.client.tls import TlsChannel
-from harness.station.link import Line
+from harness.drive.client.response import HttpResponse
+from harness.drive.client.tls import TlsTransport
+from harness.station.link import LinkModel
 
-STEP_BYTES = 16_384
+CHUNK_BYTES = 16_384
 """Small enough that the server sees a steady stream, large enough to cost little."""
 _ONE_WAY = 0.5
 
 
-class PacedConnection(Connection):
+class ShapedConnection(Connection):
     """A connection whose bytes take as long as the station's line needs."""
 
     __slots__ = ("line",)
 
     def __init__(
         self,
-        target: Target,
+        target: Endpoint,
         source: str | None,
         clock: Callable[[], float],
-        line: Line,
+        line: LinkModel,
         session: SSLSession | None = None,
     ) -> None:
         """Make the socket, not the connection. Raises GeneratorLimitError where this machine can't."""
@@ -45,11 +45,13 @@ class PacedConnection(Connection):
         self._hold(1.0)
         super().connect()
 
-    def _shake_hands(self, tls: TlsChannel) -> None:
+    def _shake_hands(self, tls: TlsTransport) -> None:
         super()._shake_hands(tls)
         self._hold(tls.round_trips)
 
-    def exchange(self, buffers: Sequence[bytes | memoryview], progress: Progress, *, bodiless: bool = False) -> Answer:
+    def exchange(
+        self, buffers: Sequence[bytes | memoryview], progress: Progress, *, bodiless: bool = False
+    ) -> HttpResponse:
         """Send a request and take its answer: each way takes half a round trip longer."""
         progress.stage = Stage.SEND
         self._hold(_ONE_WAY)
@@ -61,7 +63,7 @@ class PacedConnection(Connection):
     def _send(self, buffers: Sequence[bytes | memoryview], progress: Progress, bodiless: bool) -> bool:
         """Send step by step; False if the server answered before everything was sent."""
         through_s = self._clock()
-        for step in steps(buffers):
+        for step in split_into_chunks(buffers):
             through_s = self.line.through(sum(map(len, step)), through_s)
             while self._listen_until(through_s):
                 if self._heard(progress, bodiless):
@@ -70,7 +72,7 @@ class PacedConnection(Connection):
             if not super()._send(step, progress, bodiless):
                 return False
             waited_s = self._clock() - before_s
-            if waited_s > STEP_BYTES / self.line.upload_bytes_per_s:  # the server took no more: the line stood idle
+            if waited_s > CHUNK_BYTES / self.line.upload_bytes_per_s:  # the server took no more: the line stood idle
                 through_s += waited_s
         return True
 
@@ -94,10 +96,10 @@ class PacedConnection(Connection):
         return takes_s
 
 
-def steps(buffers: Sequence[bytes | memoryview]) -> Iterator[list[memoryview]]:
+def split_into_chunks(buffers: Sequence[bytes | memoryview]) -> Iterator[list[memoryview]]:
     """The buffers' bytes in steps of 16 KB (the last one shorter), without copying them."""
     step: list[memoryview] = []
-    room = STEP_BYTES
+    room = CHUNK_BYTES
     for buffer in buffers:
         view = memoryview(buffer)
         start = 0
@@ -108,6 +110,6 @@ def steps(buffers: Sequence[bytes | memoryview]) -> Iterator[list[memoryview]]:
             room -= len(part)
             if not room:
                 yield step
-                step, room = [], STEP_BYTES
+                step, room = [], CHUNK_BYTES
     if step:
         yield step

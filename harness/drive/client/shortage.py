@@ -6,7 +6,7 @@ import errno
 
 from harness.base.model import Shortage
 
-_OF_ERRNO = {
+_SHORTAGE_BY_ERRNO = {
     errno.EMFILE: Shortage.DESCRIPTORS,
     errno.ENFILE: Shortage.DESCRIPTORS,
     errno.EADDRNOTAVAIL: Shortage.PORTS,
@@ -14,11 +14,11 @@ _OF_ERRNO = {
     errno.ENOBUFS: Shortage.MEMORY,
     errno.ENOMEM: Shortage.MEMORY,
 }
-GENERATOR_ERRNOS = frozenset(_OF_ERRNO)
+GENERATOR_ERRNOS = frozenset(_SHORTAGE_BY_ERRNO)
 """Descriptors, ports and memory: ours, never the server's."""
 
 
-def shortage_of(error: BaseException) -> Shortage:
+def classify_shortage(error: BaseException) -> Shortage:
     """What ran out; follows the causes of an error that wraps the kernel's.
 
     >>> shortage_of(OSError(errno.EADDRNOTAVAIL, "connect"))
@@ -26,7 +26,7 @@ def shortage_of(error: BaseException) -> Shortage:
     """
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in _OF_ERRNO:
-            return _OF_ERRNO[cause.errno]
+        if isinstance(cause, OSError) and cause.errno in _SHORTAGE_BY_ERRNO:
+            return _SHORTAGE_BY_ERRNO[cause.errno]
         cause = cause.__cause__
     return Shortage.MEMORY if isinstance(error, MemoryError) else Shortage.DESCRIPTORS

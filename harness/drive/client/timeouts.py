@@ -13,10 +13,10 @@ from typing import Any
 
 from gevent import get_hub, getcurrent
 
-from harness.drive.client.outcomes import DeadlineError
+from harness.drive.client.outcomes import AttemptTimeoutError
 
 
-class Deadline:
+class AttemptTimeout:
     """Of one attempt. Call `met` when it is over."""
 
     __slots__ = ("_greenlet", "moment_s")
@@ -37,25 +37,25 @@ class Deadline:
     def strike(self) -> None:
         """Raise DeadlineError where the attempt waits. To be called by the hub alone, when nothing else runs."""
         greenlet, self._greenlet = self._greenlet, None
-        greenlet.throw(DeadlineError)
+        greenlet.throw(AttemptTimeoutError)
 
 
-class Deadlines:
+class TimeoutQueue:
     """Ends attempts whose time is up, by a DeadlineError in their greenlet."""
 
     def __init__(self, lasts_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         """`lasts_s` is every attempt's time."""
         self._lasts_s = lasts_s
         self._clock = clock
-        self._queue: deque[Deadline] = deque()
+        self._queue: deque[AttemptTimeout] = deque()
         self._timer: Any = None
 
-    def begin(self) -> Deadline:
+    def begin(self) -> AttemptTimeout:
         """The deadline of the current greenlet, from now on."""
         queue = self._queue
         while queue and queue[0].is_met:
             queue.popleft()
-        deadline = Deadline(self._clock() + self._lasts_s, getcurrent())
+        deadline = AttemptTimeout(self._clock() + self._lasts_s, getcurrent())
         queue.append(deadline)
         if self._timer is None:
             self._wait(self._lasts_s)

@@ -20,7 +20,7 @@ _RECEIVE_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
-class Tls:
+class TlsConfig:
     """How to speak TLS with a target."""
 
     context: ssl.SSLContext
@@ -30,10 +30,10 @@ class Tls:
     """Whether a station's later connections take up the session of its earlier ones."""
 
 
-class TlsChannel:
+class TlsTransport:
     """TLS over a non-blocking socket. Raises BlockingIOError where it would have to wait, ssl.SSLError where TLS fails."""
 
-    def __init__(self, tls: Tls, plain: socket.socket, session: ssl.SSLSession | None) -> None:
+    def __init__(self, tls: TlsConfig, plain: socket.socket, session: ssl.SSLSession | None) -> None:
         """`plain` need not be connected yet; `session` is taken up again if the server still knows it."""
         self._socket = plain
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()

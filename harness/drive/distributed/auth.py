@@ -18,21 +18,21 @@ from harness.base.errors import UsageError
 
 JOIN_TOKEN = "HARNESS_JOIN_TOKEN"  # noqa: S105 - a variable's name
 """Of the environment, on both sides: the secret that lets a worker join."""
-LEAST_CHARACTERS = 24
+MIN_TOKEN_CHARACTERS = 24
 
 
-class Keys(NamedTuple):
+class CurveKeys(NamedTuple):
     """One side's pair, as pyzmq takes them (Z85)."""
 
     public: bytes
     secret: bytes
 
 
-def join_token(environment: Mapping[str, str]) -> str:
+def read_join_token(environment: Mapping[str, str]) -> str:
     """The join token of the environment. Raises UsageError where there is none, or one that could be guessed."""
     token = environment.get(JOIN_TOKEN, "")
-    if len(token) < LEAST_CHARACTERS:
-        found = f"has {len(token)} characters: {LEAST_CHARACTERS} at least" if token else "is not set"
+    if len(token) < MIN_TOKEN_CHARACTERS:
+        found = f"has {len(token)} characters: {MIN_TOKEN_CHARACTERS} at least" if token else "is not set"
         message = (
             f"{JOIN_TOKEN} {found}. Workers of other machines join by a secret, the same on every machine; make one with\n"
             f'  export {JOIN_TOKEN}="$(head -c 32 /dev/urandom | base64)"'
@@ -42,18 +42,18 @@ def join_token(environment: Mapping[str, str]) -> str:
 
 
 @lru_cache(maxsize=8)
-def keys_of(token: str, side: Literal["master", "worker"]) -> Keys:
+def derive_keys(token: str, side: Literal["master", "worker"]) -> CurveKeys:
     """The pair that a token gives a side. scrypt, so that a token which a person made up is dear to guess."""
     salt = f"upload-harness/join/1/{side}".encode()
     secret = z85.encode(hashlib.scrypt(token.encode(), salt=salt, n=2**14, r=8, p=1, dklen=32))
-    return Keys(zmq.curve_public(secret), secret)
+    return CurveKeys(zmq.curve_public(secret), secret)
 
 
-def seal(socket: Any, token: str, *, master: bool) -> None:
+def encrypt_socket(socket: Any, token: str, *, master: bool) -> None:
     """Lock a ZeroMQ socket, before it is bound or connected: only who knows the token can talk to it."""
-    ours = keys_of(token, "master" if master else "worker")
+    ours = derive_keys(token, "master" if master else "worker")
     socket.curve_publickey, socket.curve_secretkey = ours
     if master:
         socket.curve_server = True
     else:
-        socket.curve_serverkey = keys_of(token, "master").public
+        socket.curve_serverkey = derive_keys(token, "master").public

@@ -30,7 +30,7 @@ class RoundTrip:
 
 
 @dataclass(frozen=True, slots=True)
-class Offset:
+class ClockOffset:
     """Our clocks less theirs."""
 
     monotonic_s: float
@@ -40,7 +40,7 @@ class Offset:
     """Both are that exact at worst: half the delay of the round trip they come from."""
 
 
-def offset_of(trips: Sequence[RoundTrip]) -> Offset:
+def estimate_offset(trips: Sequence[RoundTrip]) -> ClockOffset:
     """The offset by the round trip with the least delay, of at least one.
 
     >>> offset_of([RoundTrip(10.0, 10.2, 500.0, 3.1, 499.9), RoundTrip(11.0, 12.0, 501.0, 4.9, 501.0)])
@@ -48,14 +48,14 @@ def offset_of(trips: Sequence[RoundTrip]) -> Offset:
     """
     best = min(trips, key=lambda trip: trip.delay_s)
     half_s = best.delay_s / 2
-    return Offset(
+    return ClockOffset(
         monotonic_s=round(best.sent_s + half_s - best.theirs_s, 9),
         wall_s=round(best.sent_wall_s + half_s - best.theirs_wall_s, 6),
         uncertainty_s=round(half_s, 9),
     )
 
 
-def drift_s(first: Offset, last: Offset) -> float:
+def clock_drift_s(first: ClockOffset, last: ClockOffset) -> float:
     """By how much the monotonic clocks went apart between two offsets, beyond what the two may err by; signed.
 
     >>> round(drift_s(Offset(5.0, 0, 0.001), Offset(5.01, 0, 0.002)), 6)

@@ -1,10 +1,10 @@
 """Names of the environment's variables by which a run's processes know that their workers are on other machines."""
 
-MASTER_ADDRESS = "HARNESS_MASTER_ADDRESS"
+LEADER_ADDRESS = "HARNESS_MASTER_ADDRESS"
 """A worker's: the address at which it joined its master."""
 CLOCK_OFFSET = "HARNESS_CLOCK_OFFSET"
 """A worker's: seconds of this machine's monotonic clock less the master's."""
-PLACES = "HARNESS_REMOTE_WORKERS"
+REMOTE_WORKERS = "HARNESS_REMOTE_WORKERS"
 """The master's: how many workers of other machines it waits for."""
 JOIN_TIMEOUT = "HARNESS_JOIN_TIMEOUT"
 """The master's: for how many seconds."""

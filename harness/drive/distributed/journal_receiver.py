@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from harness.run_folder.journal import file_name
+from harness.run_folder.journal import journal_file_name
 
 
-class Ledger:
+class JournalReceiver:
     """One run's. Holds nothing back: a chunk is in the kernel when `enter` returns."""
 
     def __init__(self, folder: Path) -> None:
@@ -31,7 +31,7 @@ class Ledger:
             return f"rows were lost on the way: {at - self.received(rank):,} bytes are missing"
         try:
             if rank not in self._files:
-                path = self._folder / file_name(rank)
+                path = self._folder / journal_file_name(rank)
                 self._files[rank] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             view = memoryview(rows)
             while view:

@@ -14,13 +14,13 @@ import gevent
 from gevent.event import Event
 
 CHUNK_BYTES = 256 * 1024
-UNDER_WAY = 16
+MAX_UNCONFIRMED_CHUNKS = 16
 """Chunks that the master has not confirmed yet: 4 MB, which at 100 ms there and back still carry 400,000 rows a second."""
-MOST_WAITING_BYTES = 64 * 1024 * 1024
+MAX_BUFFERED_BYTES = 64 * 1024 * 1024
 """Rows of some 350,000 attempts."""
 
 
-class Homeward:
+class JournalSender:
     """Takes a journal's bytes and sends them home in order."""
 
     def __init__(self, rank: int, send: Callable[[str, Any], None]) -> None:
@@ -41,7 +41,7 @@ class Homeward:
 
         Raises OSError (ENOBUFS) where the master doesn't take what waits already.
         """
-        if self._failed or len(self._waiting) + len(data) > MOST_WAITING_BYTES:
+        if self._failed or len(self._waiting) + len(data) > MAX_BUFFERED_BYTES:
             why = self._failed or f"the master does not take its rows: {len(self._waiting):,} bytes wait"
             raise OSError(errno.ENOBUFS, why)
         self._waiting += data
@@ -68,7 +68,7 @@ class Homeward:
         while True:
             self._moved.wait()
             self._moved.clear()
-            while self._waiting and self._under_way < UNDER_WAY and not self._failed:
+            while self._waiting and self._under_way < MAX_UNCONFIRMED_CHUNKS and not self._failed:
                 chunk = bytes(self._waiting[:CHUNK_BYTES])
                 del self._waiting[:CHUNK_BYTES]
                 self._under_way += 1

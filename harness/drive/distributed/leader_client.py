@@ -14,13 +14,13 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from harness.base.errors import UsageError
-from harness.drive.distributed.auth import seal
+from harness.drive.distributed.auth import encrypt_socket
 from harness.drive.distributed.clock_sync import RoundTrip
 
 _LINGER_MS = 1_000
 
 
-class Line:
+class LeaderClient:
     """Messages as Locust writes them: (type, content, identity), msgpack."""
 
     def __init__(self, host: str, port: int, identity: str, token: str) -> None:
@@ -31,7 +31,7 @@ class Line:
         self._socket.setsockopt(zmq.LINGER, _LINGER_MS)
         self._socket.setsockopt(zmq.IPV6, int(":" in host))
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
-        seal(self._socket, token, master=False)
+        encrypt_socket(self._socket, token, master=False)
         self._monitor: Any = self._socket.get_monitor_socket()
         self._socket.connect(f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}")
         self.reached = False
@@ -74,7 +74,7 @@ class Line:
         self.say("time", {"sent_s": time.monotonic(), "sent_wall_s": time.time()})
 
 
-def round_trip(answer: Any, received_s: float) -> RoundTrip:
+def parse_clock_reply(answer: Any, received_s: float) -> RoundTrip:
     """What a `time` answer tells that was heard at this moment. Raises UsageError for what another version might say."""
     with contextlib.suppress(TypeError):
         return RoundTrip(received_s=received_s, **answer)

@@ -15,20 +15,20 @@ from typing import Any, Protocol
 import gevent
 
 from harness import __version__
-from harness.drive.distributed.clock_sync import Offset, drift_s
-from harness.drive.distributed.env import JOIN_TIMEOUT, PLACES
-from harness.drive.distributed.join import Candidate, refusal
-from harness.drive.distributed.journal_receiver import Ledger
-from harness.drive.distributed.metrics_proxy import Relay
+from harness.drive.distributed.clock_sync import ClockOffset, clock_drift_s
+from harness.drive.distributed.env import JOIN_TIMEOUT, REMOTE_WORKERS
+from harness.drive.distributed.join import JoinRequest, rejection_reason
+from harness.drive.distributed.journal_receiver import JournalReceiver
+from harness.drive.distributed.metrics_proxy import MetricsProxy
 
 SILENT_S = 3.0
 """A worker that says nothing for so long is lost. It says something every half second."""
-_LOOK_S = 0.25
-_OVERSLEPT_S = 1.5
+_POLL_S = 0.25
+_STALLED_S = 1.5
 """A look that comes so long after the one before finds messages that were not read in time."""
 
 
-class Post(Protocol):
+class Messenger(Protocol):
     """What a master sends and hears messages by: Locust's runner."""
 
     def send_message(self, msg_type: str, data: Any, client_id: str | None = None) -> None:
@@ -38,30 +38,30 @@ class Post(Protocol):
         """Hear messages of a kind."""
 
 
-class Reception:
+class LeaderSession:
     """Of one run's master process."""
 
     def __init__(
-        self, post: Post, journal: Path, environment: Mapping[str, str], say: Callable[..., None],
+        self, post: Messenger, journal: Path, environment: Mapping[str, str], say: Callable[..., None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         """The environment says how many are let in, and for how long; `say` tells the parent; `clock` is the monotonic one."""
-        self._places = int(environment[PLACES])
+        self._places = int(environment[REMOTE_WORKERS])
         self._timeout_s = float(environment[JOIN_TIMEOUT])
         self._base_port = int(environment.get("HARNESS_METRICS_PORT", "0"))
         self._post = post
         self._say = say
         self._clock = clock
-        self._ledger = Ledger(journal)
-        self._candidates: dict[int, Candidate] = {}
+        self._ledger = JournalReceiver(journal)
+        self._candidates: dict[int, JoinRequest] = {}
         self._lines: dict[int, str] = {}
-        self._clocks: dict[int, Offset] = {}
+        self._clocks: dict[int, ClockOffset] = {}
         self._refusals: list[str] = []
         self._next_ticket = 0
         self._ranks: dict[int, int] = {}
         self._clients: dict[int, str] = {}
         self._heard_s: dict[int, float] = {}
-        self._relays: dict[int, Relay] = {}
+        self._relays: dict[int, MetricsProxy] = {}
         self._over: set[int] = set()
         self._begun = False
         for kind in ("time", "join", "clock", "gone", "rows", "pulse", "instruments"):
@@ -75,7 +75,7 @@ class Reception:
         self._post.send_message("time", answer, client_id=msg.node_id)
 
     def _on_join(self, msg: Any, **_: Any) -> None:
-        reason = refusal(msg.data, __version__, free=self._places - len(self._candidates))
+        reason = rejection_reason(msg.data, __version__, free=self._places - len(self._candidates))
         if reason:
             name = msg.data.get("name") if isinstance(msg.data, dict) else None
             self._refusals.append(f"{name or 'a worker'}: {reason}")
@@ -83,8 +83,8 @@ class Reception:
             self._post.send_message("refused", reason, client_id=msg.node_id)
             return
         ticket, self._next_ticket = self._next_ticket, self._next_ticket + 1
-        candidate = self._candidates[ticket] = Candidate(**msg.data)
-        self._clocks[ticket] = Offset(candidate.offset_s, candidate.wall_offset_s, candidate.uncertainty_s)
+        candidate = self._candidates[ticket] = JoinRequest(**msg.data)
+        self._clocks[ticket] = ClockOffset(candidate.offset_s, candidate.wall_offset_s, candidate.uncertainty_s)
         self._lines[ticket] = msg.node_id
         self._say("let_in", **candidate.told())
         self._post.send_message("welcome", ticket, client_id=msg.node_id)
@@ -111,7 +111,7 @@ class Reception:
         self._ranks = {tickets[client]: rank for rank, client in enumerate(clients)}
         self._clients = dict(enumerate(clients))
         for rank, client in self._clients.items():
-            self._relays[rank] = Relay(self._asking(client))
+            self._relays[rank] = MetricsProxy(self._asking(client))
         self._say("joined", workers=[self.facts(rank) for rank in sorted(self._clients)])
 
     def _asking(self, client: str) -> Callable[[int], None]:
@@ -125,14 +125,14 @@ class Reception:
         """What run.json says of a worker's machine."""
         ticket = self._ticket_of(rank)
         candidate = self._candidates[ticket]
-        first = Offset(candidate.offset_s, candidate.wall_offset_s, candidate.uncertainty_s)
+        first = ClockOffset(candidate.offset_s, candidate.wall_offset_s, candidate.uncertainty_s)
         return {
             "rank": rank,
             "host": candidate.name,
             "clock_offset_s": first.monotonic_s,
             "wall_offset_s": first.wall_s,
             "clock_uncertainty_s": first.uncertainty_s,
-            "clock_drift_s": drift_s(first, self._clocks[ticket]),
+            "clock_drift_s": clock_drift_s(first, self._clocks[ticket]),
             "limits": candidate.limits,
         }
 
@@ -157,7 +157,7 @@ class Reception:
     # --- at work
 
     def _on_clock(self, msg: Any, **_: Any) -> None:
-        self._clocks[msg.data["ticket"]] = Offset(**msg.data["offset"])
+        self._clocks[msg.data["ticket"]] = ClockOffset(**msg.data["offset"])
 
     def _on_pulse(self, msg: Any, **_: Any) -> None:
         self._heard_s[msg.data] = self._clock()
@@ -191,11 +191,11 @@ class Reception:
         """What we slept through ourselves (stopped, starved, a slow disk) is nobody's silence: its pulses still wait to be read."""
         looked_s = self._clock()
         while True:
-            gevent.sleep(_LOOK_S)
+            gevent.sleep(_POLL_S)
             now = self._clock()
             slept_s, looked_s = now - looked_s, now
             for rank, heard_s in list(self._heard_s.items()):
-                if slept_s > _OVERSLEPT_S:
+                if slept_s > _STALLED_S:
                     self._heard_s[rank] = heard_s + slept_s
                 elif now - heard_s > SILENT_S:
                     self._lose(rank, f"nothing was heard of it for {SILENT_S:g} s")

@@ -1,7 +1,7 @@
 """Locks Locust's own connection between master and workers with the run's join token.
 
 Locust makes its ZeroMQ sockets itself and binds them at once, so the lock goes in where it makes them. If another version of
-Locust makes them otherwise, `seal_locust` says so rather than leave the door open.
+Locust makes them otherwise, `encrypt_locust` says so rather than leave the door open.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from typing import Any
 
 import zmq
 
-from harness.drive.distributed.auth import seal
+from harness.drive.distributed.auth import encrypt_socket
 
 
-def seal_locust(base_socket: type[Any], token: str) -> None:
+def encrypt_locust(base_socket: type[Any], token: str) -> None:
     """From now on every socket that Locust makes is locked. `base_socket` is locust.rpc.zmqrpc.BaseSocket.
 
     Raises RuntimeError where that doesn't make sockets as it is known to.
@@ -25,6 +25,6 @@ def seal_locust(base_socket: type[Any], token: str) -> None:
 
     def locked(self: Any, sock_type: int, ipv4_only: bool) -> None:
         plain(self, sock_type, ipv4_only)
-        seal(self.socket, token, master=sock_type == zmq.ROUTER)
+        encrypt_socket(self.socket, token, master=sock_type == zmq.ROUTER)
 
     base_socket.__init__ = locked

@@ -12,11 +12,11 @@ from gevent.event import AsyncResult
 from gevent.pywsgi import WSGIServer
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-_PATIENCE_S = 1.8
+_TIMEOUT_S = 1.8
 """A little less than the collector's own."""
 
 
-class Relay:
+class MetricsProxy:
     """Of one worker."""
 
     def __init__(self, ask: Callable[[int], None]) -> None:
@@ -46,7 +46,7 @@ class Relay:
         number = self._asked
         waiting = self._waiting[number] = AsyncResult()
         self._ask(number)
-        body = waiting.wait(_PATIENCE_S)
+        body = waiting.wait(_TIMEOUT_S)
         self._waiting.pop(number, None)
         if body is None:
             start_response("504 Gateway Timeout", [("Content-Type", "text/plain")])

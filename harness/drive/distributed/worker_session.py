@@ -8,37 +8,37 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
-from harness.drive.assignment import Orders
-from harness.drive.assignments import unpacked
+from harness.drive.assignment import Assignment
+from harness.drive.assignments import unpack_assignment
 from harness.drive.distributed.env import CLOCK_OFFSET
-from harness.drive.distributed.journal_sender import Homeward
-from harness.drive.distributed.leader_session import Post
-from harness.drive.worker import Shift
+from harness.drive.distributed.journal_sender import JournalSender
+from harness.drive.distributed.leader_session import Messenger
+from harness.drive.worker import Worker
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-_PULSE_S = 0.5
-_SETTLE_S = 30.0
+_HEARTBEAT_S = 0.5
+_JOURNAL_TIMEOUT_S = 30.0
 
 
-class Outpost:
+class WorkerSession:
     """Of one worker process."""
 
-    def __init__(self, post: Post, environment: Mapping[str, str]) -> None:
+    def __init__(self, post: Messenger, environment: Mapping[str, str]) -> None:
         """Nothing is sent before there are orders."""
         self._post = post
         self.clock_offset_s = float(environment[CLOCK_OFFSET])
         self._folder = Path(environment["HARNESS_RUN"])
-        self._homeward: Homeward | None = None
+        self._homeward: JournalSender | None = None
 
-    def shift(self, orders: Orders, on_records: Callable[[npt.NDArray[np.void]], None]) -> Shift:
-        """The shift of these orders, with its rows going home. Raises as `Shift` does."""
-        homeward = self._homeward = Homeward(orders.rank, self._send)
+    def shift(self, orders: Assignment, on_records: Callable[[npt.NDArray[np.void]], None]) -> Worker:
+        """The shift of these orders, with its rows going home. Raises as `Worker` does."""
+        homeward = self._homeward = JournalSender(orders.rank, self._send)
         self._post.register_message("taken", lambda msg, **_: homeward.taken(msg.data))
         gevent.spawn(self._live, orders.rank)
-        shift = Shift(unpacked(orders, self._folder), on_records, homeward.write)
+        shift = Worker(unpack_assignment(orders, self._folder), on_records, homeward.write)
 
         def show(msg: Any, **_: Any) -> None:
             content = {"rank": orders.rank, "number": msg.data, "text": shift.instruments()}
@@ -51,7 +51,7 @@ class Outpost:
         """Wait until all rows are home; what the master is to check that by."""
         if self._homeward is None:
             return {}
-        self._homeward.settle(_SETTLE_S)
+        self._homeward.settle(_JOURNAL_TIMEOUT_S)
         return {"rows_bytes": self._homeward.sent_bytes}
 
     def _send(self, kind: str, content: Any) -> None:
@@ -60,4 +60,4 @@ class Outpost:
     def _live(self, rank: int) -> None:
         while True:
             self._send("pulse", rank)
-            gevent.sleep(_PULSE_S)
+            gevent.sleep(_HEARTBEAT_S)

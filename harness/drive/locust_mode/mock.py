@@ -18,12 +18,12 @@ from pathlib import Path
 
 import gevent
 
-from harness.base.errors import ChildError
+from harness.base.errors import ProcessFailedError
 from harness.run_folder.layout import write_json
 from harness.scenario.scenario import Scenario
 
-_READY_S = 30.0
-_END_S = 5.0
+_READY_TIMEOUT_S = 30.0
+_EXIT_TIMEOUT_S = 5.0
 
 
 class MockProcess:
@@ -69,7 +69,7 @@ class MockProcess:
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
-            self._process.wait(_END_S)
+            self._process.wait(_EXIT_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -79,13 +79,13 @@ class MockProcess:
 
     def _ready_port(self) -> int:
         output = self._process.stdout
-        with gevent.Timeout(_READY_S, False):
+        with gevent.Timeout(_READY_TIMEOUT_S, False):
             for line in output or ():
                 said = json.loads(line)
                 if said.get("event") == "ready":
                     return int(said["port"])
         message = f"the mock server did not come up:\n{self._log.read_text('utf-8', 'replace')[-2000:]}"
-        raise ChildError(message)
+        raise ProcessFailedError(message)
 
     def _tell(self, content: dict[str, object]) -> None:
         if self._process.stdin is not None:

@@ -15,30 +15,30 @@ from collections.abc import Callable
 
 import gevent
 
-from harness.base.address import pinned
-from harness.drive.assignment import target_at
-from harness.drive.client.pool import Connections
-from harness.drive.client.timeouts import Deadlines
-from harness.drive.client.uploader import Result, Uploader
-from harness.drive.virtual_user import Desk, Evening
+from harness.base.address import resolve_address
+from harness.drive.assignment import make_target
+from harness.drive.client.pool import ConnectionPool
+from harness.drive.client.timeouts import TimeoutQueue
+from harness.drive.client.uploader import AttemptResult, Uploader
+from harness.drive.virtual_user import VirtualUser, WorkerContext
 from harness.drive.worker import raise_descriptor_limit
-from harness.measure.metrics import Telemetry
+from harness.measure.metrics import WorkerMetrics
 from harness.plan import make_plan
-from harness.plan.pins import pin_of
+from harness.plan.pins import derive_pin
 from harness.run_folder.journal import JournalWriter
-from harness.scenario.arrivals import Closed
+from harness.scenario.arrivals import ClosedArrivals
 from harness.scenario.scenario import Scenario
-from harness.station.link import line_of
-from harness.target.loopback import loopback_origin
+from harness.station.link import draw_link_model
+from harness.target.loopback import parse_loopback_origin
 
-_GOLDEN = (math.sqrt(5) - 1) / 2
+_GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
 
-class FreePlay:
+class StockLocustUsers:
     """One process's part of one test."""
 
     def __init__(
-        self, scenario: Scenario, target: str, rank: int, think_s: float, on_attempt: Callable[[Result], None]
+        self, scenario: Scenario, target: str, rank: int, think_s: float, on_attempt: Callable[[AttemptResult], None]
     ) -> None:
         """Plan the photos. `think_s` is the mean pause (exponential), unless the scenario's own load is closed and says it."""
         raise_descriptor_limit()
@@ -47,18 +47,18 @@ class FreePlay:
         self._think_s = think_s
         self._random = random.Random(f"{scenario.seed}/{rank}")
         self._t0 = time.monotonic()
-        self._stations = itertools.cycle(_from(len(plan.stations), rank))
-        origin = loopback_origin("target", target)
-        where = target_at(origin, pinned(origin), scenario.client.source_addresses)
-        self._connections = Connections(where, scenario.client.connection, self._clock)
-        self._deadlines = Deadlines(scenario.client.timeout)
-        self._desk = Desk(
+        self._stations = itertools.cycle(_rotated_stations(len(plan.stations), rank))
+        origin = parse_loopback_origin("target", target)
+        where = make_target(origin, resolve_address(origin), scenario.client.source_addresses)
+        self._connections = ConnectionPool(where, scenario.client.connection, self._clock)
+        self._deadlines = TimeoutQueue(scenario.client.timeout)
+        self._desk = WorkerContext(
             plan=plan,
             client=scenario.client,
             clock=self._clock,
             deadline_s=float("inf"),
             journal=JournalWriter(None, rank),
-            telemetry=Telemetry([], {"run": "free", "scenario": scenario.name, "worker": str(rank)}),
+            telemetry=WorkerMetrics([], {"run": "free", "scenario": scenario.name, "worker": str(rank)}),
             seed=scenario.seed,
             on_attempt=on_attempt,
         )
@@ -74,7 +74,7 @@ class FreePlay:
         """Seconds until a user's next evening."""
         share = self._random.random()
         arrivals = self._scenario.arrivals
-        if isinstance(arrivals, Closed):
+        if isinstance(arrivals, ClosedArrivals):
             return float(arrivals.think.quantile(max(share, 1e-12)))
         return -self._think_s * math.log1p(-share)
 
@@ -86,22 +86,22 @@ class FreePlay:
     def _clock(self) -> float:
         return time.monotonic() - self._t0
 
-    def _evening(self, station: int) -> Evening:
+    def _evening(self, station: int) -> VirtualUser:
         desk = self._desk
         code = desk.plan.stations[station].code
-        lane = self._connections.lane(line_of(desk.client.link, desk.seed, code))
+        lane = self._connections.lane(draw_link_model(desk.client.link, desk.seed, code))
         host = self._connections.target.host_header
         uploader = Uploader(
-            desk.plan, desk.client, lane, host, pin_of(code, ""), self._clock, deadlines=self._deadlines
+            desk.plan, desk.client, lane, host, derive_pin(code, ""), self._clock, deadlines=self._deadlines
         )
-        return Evening(desk, station, uploader, due_s=self._clock())
+        return VirtualUser(desk, station, uploader, due_s=self._clock())
 
 
-def _from(stations: int, rank: int) -> list[int]:
+def _rotated_stations(stations: int, rank: int) -> list[int]:
     """All stations, beginning somewhere else in every process, far from where the others begin.
 
     >>> [_from(10, rank)[0] for rank in range(4)]
     [0, 6, 2, 8]
     """
-    first = int(stations * (rank * _GOLDEN % 1.0))
+    first = int(stations * (rank * _GOLDEN_RATIO % 1.0))
     return [(first + number) % stations for number in range(stations)]

@@ -9,23 +9,31 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.analysis.bootstrap import FEWEST_UNITS, Quantile, Rate, Spreading, Statistic, log_ratio, resample
+from harness.analysis.bootstrap import (
+    MIN_UNITS,
+    BootstrapResult,
+    QuantileStatistic,
+    RateStatistic,
+    Statistic,
+    bootstrap_change,
+    log_ratio,
+)
 from harness.analysis.student import student_t
-from harness.judge.compare.results import FAR, How
+from harness.judge.compare.results import UNINFORMATIVE_FACTOR, IntervalMethod
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     FloatArray = npt.NDArray[np.float64]
 
-_FAR_LOG = math.log(FAR)
+_UNINFORMATIVE_LOG = math.log(UNINFORMATIVE_FACTOR)
 _LAST_ONE = (
     "it hangs on when the last station is done, which differs too much for an interval: compare more runs a side"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class RunStatistic:
     """A figure in one run: its seed, what plan it played, the figure."""
 
     seed: int
@@ -40,7 +48,7 @@ class LogChange:
     estimate: float
     low: float
     high: float
-    how: How
+    how: IntervalMethod
     drawn_from: str
     vague: str = ""
     """Why a bound is missing or too far to tell anything, and how many it needs; empty where neither is so."""
@@ -51,7 +59,9 @@ class LogChange:
         return replace(self, low=low, high=high)
 
 
-def change(base: Sequence[Seen], run: Sequence[Seen], alpha: float, rng: np.random.Generator) -> LogChange:
+def compute_change(
+    base: Sequence[RunStatistic], run: Sequence[RunStatistic], alpha: float, rng: np.random.Generator
+) -> LogChange:
     """The change between two sides of at least one run each.
 
     One run a side: a bootstrap over blocks of time. The same two or more seeds on both sides: Student's t over seeds, of
@@ -78,31 +88,31 @@ def geometric_mean(values: Sequence[float]) -> float:
     return math.exp(sum(map(math.log, values)) / len(values))
 
 
-def _over_blocks(base: Seen, run: Seen, alpha: float, rng: np.random.Generator) -> LogChange:
+def _over_blocks(base: RunStatistic, run: RunStatistic, alpha: float, rng: np.random.Generator) -> LogChange:
     paired = base.plan == run.plan and base.statistic.units == run.statistic.units
-    found = resample(base.statistic, run.statistic, paired=paired, rng=rng)
+    found = bootstrap_change(base.statistic, run.statistic, paired=paired, rng=rng)
     if found is None:
         estimate = log_ratio(base.statistic.value(), run.statistic.value())
-        few = f"fewer than {FEWEST_UNITS} stations: no interval"
+        few = f"fewer than {MIN_UNITS} stations: no interval"
         return LogChange(estimate, -math.inf, math.inf, "", few, f"{few}; compare more runs, or larger ones")
     low, high = found.interval(alpha)
     together = "the same of both runs" if paired else "of each run by itself"
     text = f"{found.blocks} blocks of {found.block_units:.1f} neighbours in time, {together}"
     vague = ""
-    if low != high and max(found.log_ratio - low, high - found.log_ratio) > _FAR_LOG:
-        vague = _too_few(found, base.statistic, alpha)
+    if low != high and max(found.log_ratio - low, high - found.log_ratio) > _UNINFORMATIVE_LOG:
+        vague = _why_uninformative(found, base.statistic, alpha)
     return LogChange(found.log_ratio, low, high, "blocks of time", text, vague)
 
 
-def _too_few(found: Spreading, statistic: Statistic, alpha: float) -> str:
+def _why_uninformative(found: BootstrapResult, statistic: Statistic, alpha: float) -> str:
     """Why one pair of runs can't tell how much has changed, and how many stations could, in words."""
-    if isinstance(statistic, Rate):  # no number of stations mends that: it ends with one of them
+    if isinstance(statistic, RateStatistic):  # no number of stations mends that: it ends with one of them
         return (
             f"{found.blocks} blocks that wait together, and when the last station is done, differ too much for an interval: "
             "compare more runs a side"
         )
-    enough = found.units_for(alpha, _FAR_LOG)
-    if enough is None and isinstance(statistic, Quantile):
+    enough = found.units_for(alpha, _UNINFORMATIVE_LOG)
+    if enough is None and isinstance(statistic, QuantileStatistic):
         return (
             "an interval can't leave out that it never arrives: compare a lower percentile, more stations, or more runs"
         )
@@ -115,7 +125,7 @@ def _too_few(found: Spreading, statistic: Statistic, alpha: float) -> str:
     )
 
 
-def _over_seeds(base: Sequence[Seen], run: Sequence[Seen], alpha: float) -> LogChange:
+def _over_seeds(base: Sequence[RunStatistic], run: Sequence[RunStatistic], alpha: float) -> LogChange:
     seeds = sorted({seen.seed for seen in base})
     logs = np.array([_logs(run, seed).mean() - _logs(base, seed).mean() for seed in seeds])
     if not np.isfinite(logs).all():
@@ -125,7 +135,7 @@ def _over_seeds(base: Sequence[Seen], run: Sequence[Seen], alpha: float) -> LogC
     return _student(float(logs.mean()), error, len(logs) - 1, alpha, "pairs of seeds", text)
 
 
-def _over_runs(base: Sequence[Seen], run: Sequence[Seen], alpha: float) -> LogChange:
+def _over_runs(base: Sequence[RunStatistic], run: Sequence[RunStatistic], alpha: float) -> LogChange:
     before, after = _logs(base), _logs(run)
     n, m = len(before), len(after)
     if not (np.isfinite(before).all() and np.isfinite(after).all()):
@@ -142,13 +152,15 @@ def _over_runs(base: Sequence[Seen], run: Sequence[Seen], alpha: float) -> LogCh
     return _student(float(after.mean() - before.mean()), error, freedom, alpha, "runs", text)
 
 
-def _student(estimate: float, error: float, freedom: float, alpha: float, how: How, text: str) -> LogChange:
+def _student(estimate: float, error: float, freedom: float, alpha: float, how: IntervalMethod, text: str) -> LogChange:
     half = student_t(freedom, 1 - alpha / 2) * error
-    vague = f"{text}: too few for how much they differ; five a side are a good number" if half > _FAR_LOG else ""
+    vague = (
+        f"{text}: too few for how much they differ; five a side are a good number" if half > _UNINFORMATIVE_LOG else ""
+    )
     return LogChange(estimate, estimate - half, estimate + half, how, text, vague)
 
 
-def _without_bounds(logs: FloatArray, how: How) -> LogChange:
+def _without_bounds(logs: FloatArray, how: IntervalMethod) -> LogChange:
     """Where a figure is 0 or never in some runs: certain only if it is so in all of one side and none of the other."""
     with np.errstate(invalid="ignore"):
         same = float(logs[0]) if (logs == logs[0]).all() else math.nan
@@ -158,7 +170,7 @@ def _without_bounds(logs: FloatArray, how: How) -> LogChange:
     return LogChange(0.0, -math.inf, math.inf, how, why, f"{why}: compare a lower percentile, or more runs")
 
 
-def _logs(side: Sequence[Seen], seed: int | None = None) -> FloatArray:
+def _logs(side: Sequence[RunStatistic], seed: int | None = None) -> FloatArray:
     values = [seen.statistic.value() for seen in side if seed is None or seen.seed == seed]
     with np.errstate(divide="ignore"):
         logs: FloatArray = np.log(np.array(values))

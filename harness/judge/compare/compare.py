@@ -9,37 +9,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.base.errors import ExitCode
-from harness.judge.compare.comparability import differences
-from harness.judge.compare.figure import Sides, compare_figure, missing
+from harness.judge.compare.comparability import find_differences
+from harness.judge.compare.figure import Sides, compare_figure, why_missing
 from harness.judge.compare.noise import Noise
-from harness.judge.compare.results import Comparison, FigureComparison, Word, percent, signed
+from harness.judge.compare.results import (
+    Comparison,
+    ComparisonVerdict,
+    FigureComparison,
+    format_percent,
+    format_signed_percent,
+)
 from harness.judge.compare.run import ComparedRun
 from harness.judge.compare.tolerances import Tolerances
 from harness.run_folder.layout import RunRecord
 
 CONFIDENCE = 0.95
-_NAMED = 2
+_MAX_NAMED_FIGURES = 2
 """Figures that a finding names; the others it counts."""
-_CODES: dict[Word, ExitCode] = {
+_CODES: dict[ComparisonVerdict, ExitCode] = {
     "pass": ExitCode.PASSED,
     "fail": ExitCode.FAILED,
     "inconclusive": ExitCode.INVALID,
 }
 
 
-def unlike(base: Sequence[RunRecord], run: Sequence[RunRecord]) -> list[str]:
+def list_differences(base: Sequence[RunRecord], run: Sequence[RunRecord]) -> list[str]:
     """In what the runs are unlike, a line each; empty where they can be compared. At least one run a side."""
     first, *others = [*base, *run]
-    lines = [line for other in others for line in differences(first, other)]
+    lines = [line for other in others for line in find_differences(first, other)]
     seeds = [sorted({record.seed for record in side}) for side in (base, run)]
     if seeds[0] != seeds[1]:
         lines.append(f"seed: {', '.join(map(str, seeds[0]))} against {', '.join(map(str, seeds[1]))}")
     return list(dict.fromkeys(lines))
 
 
-def compare(sides: Sides, tolerances: Tolerances, noise: Noise | None = None) -> Comparison:
+def compare_sides(sides: Sides, tolerances: Tolerances, noise: Noise | None = None) -> Comparison:
     """The judgement on base and run; `noise` is what calibration found out about this machine and scenario."""
-    there = [key for key in tolerances.judged if missing(key, sides) is None]
+    there = [key for key in tolerances.judged if why_missing(key, sides) is None]
     alpha = (1 - CONFIDENCE) / max(1, len(there))
     figures = [compare_figure(key, sides, tolerances, noise, alpha) for key in tolerances.shown]
     unsafe, invalid = _unsafe(sides.run), _invalid(sides)
@@ -51,7 +57,7 @@ def compare(sides: Sides, tolerances: Tolerances, noise: Noise | None = None) ->
         exit_code=_CODES[word],
         finding=_finding(figures, unsafe=bool(unsafe), invalid=bool(invalid)),
         reasons=[*unsafe, *invalid],
-        unlike=unlike([one.record for one in sides.base], [one.record for one in sides.run]),
+        unlike=list_differences([one.record for one in sides.base], [one.record for one in sides.run]),
         confidence=CONFIDENCE,
         calibration="" if noise is None else f"{noise.runs} runs, {noise.made_at}",
         base=[one.facts for one in sides.base],
@@ -72,7 +78,7 @@ def _invalid(sides: Sides) -> list[str]:
     return [f"{one.path} is no measurement to compare: {reason}" for one in sides.runs for reason in one.reasons]
 
 
-def _word(figures: Sequence[FigureComparison], *, unsafe: bool, invalid: bool) -> Word:
+def _word(figures: Sequence[FigureComparison], *, unsafe: bool, invalid: bool) -> ComparisonVerdict:
     judged = [figure.verdict for figure in figures]
     if unsafe:
         return "fail"
@@ -91,18 +97,18 @@ def _finding(figures: Sequence[FigureComparison], *, unsafe: bool, invalid: bool
         return "Nothing can be said: not every run is a measurement to be trusted"
     worse = [figure for figure in figures if figure.verdict == "fail"]
     if worse:
-        named = "; ".join(_in_words(figure) for figure in worse[:_NAMED])
-        return f"Worse: {named}{f'; and {len(worse) - _NAMED} more' if len(worse) > _NAMED else ''}"
+        named = "; ".join(_in_words(figure) for figure in worse[:_MAX_NAMED_FIGURES])
+        return f"Worse: {named}{f'; and {len(worse) - _MAX_NAMED_FIGURES} more' if len(worse) > _MAX_NAMED_FIGURES else ''}"
     unsure = [figure.key for figure in figures if figure.verdict == "inconclusive"]
     if unsure:
         return f"Inconclusive: {', '.join(unsure)}"
     held = [figure for figure in figures if figure.verdict == "pass"]
     if not held:
         return "Nothing could be compared: the runs are too small for every figure"
-    return f"No figure of {len(held)} is worse by more than {percent(max(figure.tolerance or 0.0 for figure in held))}"
+    return f"No figure of {len(held)} is worse by more than {format_percent(max(figure.tolerance or 0.0 for figure in held))}"
 
 
 def _in_words(figure: FigureComparison) -> str:
     if figure.change is None or figure.change.change is None:
         return f"{figure.key} without end"
-    return f"{figure.key} {signed(figure.change.change)}"
+    return f"{figure.key} {format_signed_percent(figure.change.change)}"

@@ -11,14 +11,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from harness.analysis.bootstrap import log_ratio
-from harness.analysis.comparable import GATED
+from harness.analysis.comparable import JUDGED_FIGURES
 from harness.analysis.student import student_t
-from harness.judge.compare.comparability import FREE, host_facts
+from harness.judge.compare.comparability import IGNORED_KEYS, host_facts
 from harness.run_folder.layout import RunRecord
 
-FEWEST_RUNS = 3
+MIN_RUNS = 3
 """Runs that a calibration needs at least."""
-ALPHA = 0.05 / len(GATED)
+ALPHA = 0.05 / len(JUDGED_FIGURES)
 """With which probability the interval of a single figure may miss, so that those of all judged ones hold with 95 %."""
 POWER = 0.9
 """With which probability the smallest detectable change is found."""
@@ -78,12 +78,12 @@ def noise_key(record: RunRecord) -> str:
 
     The harness's versions are not in it: an update would silently forget the calibration.
     """
-    scenario = {key: value for key, value in record.scenario.items() if key not in FREE}
+    scenario = {key: value for key, value in record.scenario.items() if key not in IGNORED_KEYS}
     parts = [scenario, host_facts(record.host), len(record.workers), record.own_server]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def noise_of(record: RunRecord, values: Mapping[str, Sequence[float]], made_at: str) -> Noise:
+def compute_noise(record: RunRecord, values: Mapping[str, Sequence[float]], made_at: str) -> Noise:
     """The noise of runs that were the same; figures that are infinite or nothing in one of them are left out."""
     usable = {key: list(seen) for key, seen in values.items() if all(0 < value < math.inf for value in seen)}
     return Noise(
@@ -95,9 +95,7 @@ def noise_of(record: RunRecord, values: Mapping[str, Sequence[float]], made_at: 
         versions=record.versions,
         host=record.host,
         figures={
-            key: FigureNoise(values=seen, log_sd=_log_sd(seen))
-            for key, seen in usable.items()
-            if len(seen) >= FEWEST_RUNS
+            key: FigureNoise(values=seen, log_sd=_log_sd(seen)) for key, seen in usable.items() if len(seen) >= MIN_RUNS
         },
     )
 

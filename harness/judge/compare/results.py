@@ -6,20 +6,20 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from harness.base.errors import BrokenRunError
-from harness.base.safe_files import content_of, why_unread
+from harness.base.errors import RunFolderError
+from harness.base.safe_files import explain_unreadable, read_bounded
 from harness.run_folder.layout import RunFolder
 
-Word = Literal["pass", "fail", "inconclusive"]
+ComparisonVerdict = Literal["pass", "fail", "inconclusive"]
 FigureVerdict = Literal["pass", "fail", "inconclusive", "not compared", "not judged"]
-How = Literal["blocks of time", "pairs of seeds", "runs", ""]
+IntervalMethod = Literal["blocks of time", "pairs of seeds", "runs", ""]
 
 
-class _Result(BaseModel):
+class _ComparisonModel(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class RunFacts(_Result):
+class RunFacts(_ComparisonModel):
     """One run of a side."""
 
     path: str
@@ -30,17 +30,17 @@ class RunFacts(_Result):
     """Why it is no measurement to compare; empty where it is."""
 
 
-FAR = 10.0
+UNINFORMATIVE_FACTOR = 10.0
 """A bound so many times the change itself, or so small a part of it, tells nothing but that nothing is known."""
 
 
-class Change(_Result):
+class RelativeChange(_ComparisonModel):
     """From base to run, relative: 0.2 is 20 % more. None is without bound, or no figure."""
 
     change: float | None
     low: float | None
     high: float | None
-    how: How
+    how: IntervalMethod
     """What the interval is drawn from; empty where there is none."""
     drawn_from: str
     """The same in words, with numbers."""
@@ -51,11 +51,11 @@ class Change(_Result):
         if self.change is None:
             return None, None
         middle = 1 + self.change
-        low = None if self.low is None or (1 + self.low) * FAR < middle else self.low
-        return low, None if self.high is None or 1 + self.high > FAR * middle else self.high
+        low = None if self.low is None or (1 + self.low) * UNINFORMATIVE_FACTOR < middle else self.low
+        return low, None if self.high is None or 1 + self.high > UNINFORMATIVE_FACTOR * middle else self.high
 
 
-class FigureComparison(_Result):
+class FigureComparison(_ComparisonModel):
     """One figure of both sides."""
 
     key: str
@@ -64,7 +64,7 @@ class FigureComparison(_Result):
     base: float | None
     """In base units; the geometric mean of several runs. None where there is no such figure, or it is infinite."""
     run: float | None
-    change: Change | None
+    change: RelativeChange | None
     tolerance: float | None
     """How much worse it may be; None where it is shown and not judged."""
     detectable: float | None
@@ -74,11 +74,11 @@ class FigureComparison(_Result):
     """Why, in words."""
 
 
-class Comparison(_Result):
+class Comparison(_ComparisonModel):
     """Base against run."""
 
     format: int = 1
-    verdict: Word
+    verdict: ComparisonVerdict
     exit_code: int
     finding: str
     """In a sentence."""
@@ -98,15 +98,15 @@ class Comparison(_Result):
 def load_comparison(folder: RunFolder) -> Comparison | None:
     """How a run compared with its baseline; None where it wasn't. Raises BrokenRunError where the file is none of ours."""
     try:
-        return Comparison.model_validate_json(content_of(folder.comparison))
+        return Comparison.model_validate_json(read_bounded(folder.comparison))
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        message = f"{folder.comparison} can't be read: {why_unread(error)}"
-        raise BrokenRunError(message) from None
+        message = f"{folder.comparison} can't be read: {explain_unreadable(error)}"
+        raise RunFolderError(message) from None
 
 
-def percent(ratio: float) -> str:
+def format_percent(ratio: float) -> str:
     """A change or a tolerance as people write it.
 
     >>> percent(0.05), percent(0.1234), percent(-0.2), percent(0.0004), percent(30.0)
@@ -118,11 +118,11 @@ def percent(ratio: float) -> str:
     return f"{'-' if ratio < 0 and text != '0' else ''}{text} %"
 
 
-def signed(ratio: float) -> str:
+def format_signed_percent(ratio: float) -> str:
     """A change with its sign.
 
     >>> signed(0.2), signed(-0.0312), signed(0.0), signed(-0.000001)
     ('+20 %', '-3.1 %', '0 %', '0 %')
     """
-    text = percent(ratio)
+    text = format_percent(ratio)
     return f"+{text}" if ratio > 0 and text != "0 %" else text

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.analysis.comparable import COMPARABLE, GATED, SHOWN
+from harness.analysis.comparable import COMPARABLE_FIGURES, JUDGED_FIGURES, SHOWN_FIGURES
 from harness.base.errors import UsageError
-from harness.judge.thresholds.units import limit_of
+from harness.judge.thresholds.units import parse_limit
 from mock_server.profile.validation_messages import suggestion
 
 DEFAULT_TOLERANCE = 0.05
@@ -23,12 +23,12 @@ class Tolerances:
     @property
     def judged(self) -> list[str]:
         """The figures that are judged: the usual ones, and those that were given a tolerance of their own."""
-        return list(dict.fromkeys([*GATED, *self.by_key]))
+        return list(dict.fromkeys([*JUDGED_FIGURES, *self.by_key]))
 
     @property
     def shown(self) -> list[str]:
         """The figures that are judged, and those that are only shown."""
-        return list(dict.fromkeys([*self.judged, *SHOWN]))
+        return list(dict.fromkeys([*self.judged, *SHOWN_FIGURES]))
 
     def of(self, key: str) -> float | None:
         """The tolerance of a figure; None where it is not judged."""
@@ -46,8 +46,8 @@ def parse_tolerances(texts: Sequence[str]) -> Tolerances:
     default, by_key = DEFAULT_TOLERANCE, {}
     for text in texts:
         key, equals, value = text.rpartition("=")
-        if equals and key not in COMPARABLE:
-            near = suggestion(key, list(COMPARABLE)) or f": there are {', '.join(COMPARABLE)}"
+        if equals and key not in COMPARABLE_FIGURES:
+            near = suggestion(key, list(COMPARABLE_FIGURES)) or f": there are {', '.join(COMPARABLE_FIGURES)}"
             message = f'--tolerance "{text}": {key} is no figure that can be compared{near}'
             raise UsageError(message)
         if equals:
@@ -59,7 +59,7 @@ def parse_tolerances(texts: Sequence[str]) -> Tolerances:
 
 def _ratio(text: str, value: str) -> float:
     try:
-        tolerance = limit_of(value.strip(), "ratio")
+        tolerance = parse_limit(value.strip(), "ratio")
     except ValueError as error:
         message = f'--tolerance "{text}": {error}'
         raise UsageError(message) from None

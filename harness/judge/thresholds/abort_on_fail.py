@@ -15,31 +15,37 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from harness.analysis.label_matchers import LabelRule, all_hold
-from harness.analysis.run_data import Counted, CurvesSoFar, SeriesSource, counter
-from harness.analysis.time_series import CurveBuilder
-from harness.judge.thresholds.abortable import KEY, LIVE_ROWS, Watched, chooses_accepted, why_not_series
-from harness.judge.thresholds.aggregate import of_series
-from harness.judge.thresholds.condition import Condition, Span, understood
-from harness.judge.thresholds.evaluate import COMPARE, judged
-from harness.judge.thresholds.metrics import names_behind
-from harness.judge.thresholds.units import shown
-from harness.judge.thresholds.windows import ROUNDING_S, NoWindowError, Stretch, stretches
+from harness.analysis.label_matchers import LabelMatcher, all_match
+from harness.analysis.run_data import CounterSum, LiveSeries, SeriesSource, select_counter
+from harness.analysis.time_series import SeriesBuilder
+from harness.judge.thresholds.abortable import (
+    LIVE_HISTOGRAMS,
+    LIVE_KEY,
+    AbortThreshold,
+    selects_accepted,
+    why_series_not_abortable,
+)
+from harness.judge.thresholds.aggregate import aggregate_series
+from harness.judge.thresholds.condition import Condition, FaultSpan, parse_condition
+from harness.judge.thresholds.evaluate import COMPARISONS, evaluate_windows
+from harness.judge.thresholds.metrics import scraped_names
+from harness.judge.thresholds.units import format_value
+from harness.judge.thresholds.windows import ROUNDING_TOLERANCE_S, NoWindowError, TimeWindow, find_windows
 from harness.run_folder.layout import RunRecord
 from harness.run_folder.scrape_log import Scrape
 
 ATTEMPTS, DELIVERED = "harness_attempts_total", "harness_pages_delivered_total"
 
 
-class Watch:
+class AbortMonitor:
     """Takes scrapes as they come, and says which of the watched thresholds is hopeless."""
 
-    def __init__(self, watched: Sequence[Watched], record: RunRecord, pages: int) -> None:
+    def __init__(self, watched: Sequence[AbortThreshold], record: RunRecord, pages: int) -> None:
         """`record` is run.json at the start; `pages` are all that are planned. They must have passed `check_watched`."""
         self._record = record
         self._pages = pages
-        self._watched = [(understood(one.assertion), record.warm_up_s + one.grace_s) for one in watched]
-        self._builders: dict[str, CurveBuilder] = {}
+        self._watched = [(parse_condition(one.assertion), record.warm_up_s + one.grace_s) for one in watched]
+        self._builders: dict[str, SeriesBuilder] = {}
         self._last_s: dict[str, float] = {}
         needed = [name for condition, _ in self._watched for name in _series_of(condition)]
         self._names = list(dict.fromkeys([*needed, DELIVERED]))
@@ -49,7 +55,7 @@ class Watch:
     def see(self, scrape: Scrape) -> None:
         """Take a scrape, also one that failed."""
         with self._lock:
-            builder = self._builders.setdefault(scrape.target, CurveBuilder(scrape.target, self._names))
+            builder = self._builders.setdefault(scrape.target, SeriesBuilder(scrape.target, self._names))
             builder.add(scrape.t_s, scrape.text)
             self._last_s[scrape.target] = scrape.t_s
             self._is_new = True
@@ -62,7 +68,7 @@ class Watch:
             if not (self._is_new and due):
                 return ""
             self._is_new = False
-            source = CurvesSoFar({target: builder.curves() for target, builder in self._builders.items()})
+            source = LiveSeries({target: builder.curves() for target, builder in self._builders.items()})
         for condition in due:
             why = self._why(condition, source, seen_s)
             if why:
@@ -73,36 +79,36 @@ class Watch:
         if condition.source in {"key", "rows"}:
             return self._of_rows(condition, source, seen_s)
         try:
-            found = stretches(condition, self._record, min(seen_s, self._record.deadline_s), to_the_end=False)
+            found = find_windows(condition, self._record, min(seen_s, self._record.deadline_s), to_the_end=False)
         except NoWindowError:
             return ""
         over = [one for one in found if self._is_over(condition, one, seen_s)]
-        figures = [one for one in of_series(condition, source, over) if one.observed is not None]
-        if figures and not (result := judged(condition, figures)).passed:
-            return f"{shown(result.observed or 0.0, result.unit)}, {result.reason}"
+        figures = [one for one in aggregate_series(condition, source, over) if one.observed is not None]
+        if figures and not (result := evaluate_windows(condition, figures)).passed:
+            return f"{format_value(result.observed or 0.0, result.unit)}, {result.reason}"
         return "" if over else self._risen(condition, source, found[0], seen_s)
 
-    def _is_over(self, condition: Condition, one: Stretch, seen_s: float) -> bool:
+    def _is_over(self, condition: Condition, one: TimeWindow, seen_s: float) -> bool:
         """Whether nothing can change what was seen in a stretch."""
         span = condition.span
         if span is not None and span.kind == "within":
-            return one.to_s <= seen_s and one.from_s >= self._end_of(span) + span.within_s - ROUNDING_S
+            return one.to_s <= seen_s and one.from_s >= self._end_of(span) + span.within_s - ROUNDING_TOLERANCE_S
         if condition.over_s is not None:
             return one.to_s <= seen_s
         return span is not None and span.kind == "during" and one.to_s >= self._end_of(span)
 
-    def _end_of(self, span: Span) -> float:
+    def _end_of(self, span: FaultSpan) -> float:
         """When the fault that a span names ends."""
         ends = [fault.end_s for fault in self._record.faults if fault.name == span.fault]
         return ends[0] if ends and ends[0] is not None else math.inf
 
-    def _risen(self, condition: Condition, source: SeriesSource, so_far: Stretch, seen_s: float) -> str:
+    def _risen(self, condition: Condition, source: SeriesSource, so_far: TimeWindow, seen_s: float) -> str:
         """What only rises (or, for min, falls) and is past its limit already."""
         within = condition.span is not None and condition.span.kind == "within"
-        if within or condition.over_s is not None or why_not_series(replace(condition, span=None)):
+        if within or condition.over_s is not None or why_series_not_abortable(replace(condition, span=None)):
             return ""
         stretch = replace(so_far, is_whole=False)
-        (figure,) = of_series(condition, source, [stretch])
+        (figure,) = aggregate_series(condition, source, [stretch])
         if figure.observed is None:
             return ""
         observed = figure.observed
@@ -110,7 +116,7 @@ class Watch:
             observed *= stretch.seconds / self._longest_s(condition, so_far)
         return _past(condition, observed, seen_s)
 
-    def _longest_s(self, condition: Condition, so_far: Stretch) -> float:
+    def _longest_s(self, condition: Condition, so_far: TimeWindow) -> float:
         """The longest that the stretch can get: until the fault ends, or the deadline."""
         until_s = self._record.deadline_s
         if condition.span is not None and condition.span.kind == "during":
@@ -124,9 +130,9 @@ class Watch:
         counts = _Counts(source, from_s, seen_s)
         to_come = max(0.0, self._pages - counts.of(DELIVERED, ()))
         if condition.source == "key":
-            match = KEY.fullmatch(condition.metric)
+            match = LIVE_KEY.fullmatch(condition.metric)
             word = match[1] if match else None
-            rules = (LabelRule("outcome", "=", word),) if word else ()
+            rules = (LabelMatcher("outcome", "=", word),) if word else ()
             return _past(condition, counts.of(ATTEMPTS, rules), seen_s)
         if condition.metric == "attempts":
             best = "at best " if condition.aggregation == "ratio" else ""
@@ -140,26 +146,26 @@ class Watch:
         if condition.aggregation == "rate":
             return chosen / max(self._record.deadline_s - self._record.warm_up_s, 1e-9)
         among = counts.of(ATTEMPTS, ()) + to_come
-        best = chosen + (to_come if chooses_accepted(condition) else 0.0)
+        best = chosen + (to_come if selects_accepted(condition) else 0.0)
         return best / among if among else condition.limit
 
     def _durations(self, condition: Condition, counts: _Counts, to_come: float, seen_s: float) -> str:
-        name = LIVE_ROWS[condition.metric]
+        name = LIVE_HISTOGRAMS[condition.metric]
         number = counts.of(f"{name}_count", ())
         among = number + to_come
         if not number or not among:
             return ""
         if condition.aggregation == "avg":
             return _past(condition, counts.of(f"{name}_sum", ()) / among, seen_s, "at best ")
-        at_most = LabelRule("le", "=", repr(condition.limit))
+        at_most = LabelMatcher("le", "=", repr(condition.limit))
         if not counts.has(f"{name}_bucket", at_most):
             return ""
         above = number - counts.of(f"{name}_bucket", (at_most,))
         beyond = 1 - (condition.quantile or 1.0)
-        if above <= math.floor(beyond * among + ROUNDING_S):
+        if above <= math.floor(beyond * among + ROUNDING_TOLERANCE_S):
             return ""
-        limit = shown(condition.limit, condition.unit)
-        return f"{above:,.0f} of {number:,.0f} are above {limit} already at {shown(seen_s, 's')}"
+        limit = format_value(condition.limit, condition.unit)
+        return f"{above:,.0f} of {number:,.0f} are above {limit} already at {format_value(seen_s, 's')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,15 +176,15 @@ class _Counts:
     from_s: float
     to_s: float
 
-    def of(self, name: str, rules: Sequence[LabelRule]) -> float:
+    def of(self, name: str, rules: Sequence[LabelMatcher]) -> float:
         """What the counters that the rules choose have counted since."""
-        found: Counted | None = counter(self.source, name, rules)
+        found: CounterSum | None = select_counter(self.source, name, rules)
         return 0.0 if found is None else max(0.0, found.between(self.from_s, self.to_s))
 
-    def has(self, name: str, rule: LabelRule) -> bool:
+    def has(self, name: str, rule: LabelMatcher) -> bool:
         """Whether there is a series that the rule chooses."""
         every = (labels for curves in self.source.targets(name) for labels in curves.series.get(name, ()))
-        return any(all_hold([rule], labels) for labels in every)
+        return any(all_match([rule], labels) for labels in every)
 
 
 def _past(condition: Condition, observed: float, seen_s: float, best: str = "") -> str:
@@ -186,8 +192,8 @@ def _past(condition: Condition, observed: float, seen_s: float, best: str = "") 
         falls = condition.aggregation == "min"
         hopeless = observed < condition.limit if falls else observed > condition.limit
     else:
-        hopeless = not COMPARE[condition.operator](observed, condition.limit)
-    return f"{best}{shown(observed, condition.unit)} already at {shown(seen_s, 's')}" if hopeless else ""
+        hopeless = not COMPARISONS[condition.operator](observed, condition.limit)
+    return f"{best}{format_value(observed, condition.unit)} already at {format_value(seen_s, 's')}" if hopeless else ""
 
 
 def _series_of(condition: Condition) -> list[str]:
@@ -195,6 +201,6 @@ def _series_of(condition: Condition) -> list[str]:
     if condition.source == "key" or condition.metric == "attempts":
         return [ATTEMPTS]
     if condition.source == "rows":
-        name = LIVE_ROWS[condition.metric]
+        name = LIVE_HISTOGRAMS[condition.metric]
         return [f"{name}_bucket", f"{name}_sum", f"{name}_count"]
-    return names_behind(condition.metric)
+    return scraped_names(condition.metric)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from harness.analysis.label_matchers import LabelRule, about, but
-from harness.analysis.percentile import percentile_of
-from harness.analysis.run_data import Counted, SeriesSource, counter, gauge
-from harness.analysis.selection import Chosen
-from harness.judge.thresholds.condition import ARRIVING, Condition
+from harness.analysis.label_matchers import LabelMatcher, matchers_except, matchers_on
+from harness.analysis.percentile import percentile_of_unsorted
+from harness.analysis.run_data import CounterSum, SeriesSource, select_counter, select_gauge
+from harness.analysis.selection import Selection
+from harness.judge.thresholds.condition import MAY_NEVER_ARRIVE, Condition
 from harness.judge.thresholds.summary_keys import why_no_percentile
-from harness.judge.thresholds.units import shown
-from harness.judge.thresholds.windows import Stretch
+from harness.judge.thresholds.units import format_value
+from harness.judge.thresholds.windows import TimeWindow
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -26,54 +26,54 @@ if TYPE_CHECKING:
 class RowSource(Protocol):
     """Where rows come from: `harness.analysis.run_data.Evidence`."""
 
-    def chosen(self, metric: str, rules: Sequence[LabelRule]) -> Chosen:
+    def chosen(self, metric: str, rules: Sequence[LabelMatcher]) -> Selection:
         """The rows of a metric that the rules choose."""
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class WindowValue:
     """What was observed in a stretch; None with the reason in words."""
 
-    stretch: Stretch
+    stretch: TimeWindow
     observed: float | None
     missing: str = ""
 
 
-def of_rows(condition: Condition, source: RowSource, stretches: Sequence[Stretch]) -> list[Figure]:
+def aggregate_rows(condition: Condition, source: RowSource, stretches: Sequence[TimeWindow]) -> list[WindowValue]:
     """A figure for each stretch, from the rows."""
     return _of_chosen(condition, source.chosen(condition.metric, condition.rules), stretches)
 
 
-def of_series(condition: Condition, source: SeriesSource, stretches: Sequence[Stretch]) -> list[Figure]:
+def aggregate_series(condition: Condition, source: SeriesSource, stretches: Sequence[TimeWindow]) -> list[WindowValue]:
     """A figure for each stretch, from the scrapes."""
     name = condition.metric
     if condition.source == "gauge":
-        found = gauge(source, name, condition.rules)
+        found = select_gauge(source, name, condition.rules)
         if not len(found.t_s):
-            return [Figure(one, None, _never_scraped(condition)) for one in stretches]
+            return [WindowValue(one, None, _never_scraped(condition)) for one in stretches]
         return _of_chosen(condition, found, stretches)
     if condition.source == "histogram":
-        above = counter(source, f"{name}_sum", condition.rules)
-        below = counter(source, f"{name}_count", condition.rules)
+        above = select_counter(source, f"{name}_sum", condition.rules)
+        below = select_counter(source, f"{name}_count", condition.rules)
         if condition.aggregation != "avg":
             above, below = below, None
     else:
-        above, below = counter(source, name, condition.rules), None
+        above, below = select_counter(source, name, condition.rules), None
         if condition.aggregation == "ratio":
-            below = counter(source, name, _undivided(condition))
+            below = select_counter(source, name, _undivided(condition))
     if above is None:
-        return [Figure(one, None, _never_scraped(condition)) for one in stretches]
+        return [WindowValue(one, None, _never_scraped(condition)) for one in stretches]
     return [_counted(condition.aggregation, above, below, one) for one in stretches]
 
 
-def _undivided(condition: Condition) -> list[LabelRule]:
+def _undivided(condition: Condition) -> list[LabelMatcher]:
     """The rules for the whole that a ratio is a share of: of a histogram's buckets, the one that holds all."""
-    if about(condition.rules, "le"):
-        return [*but(condition.rules, "le"), LabelRule("le", "=", "+Inf")]
-    return about(condition.rules, "target")
+    if matchers_on(condition.rules, "le"):
+        return [*matchers_except(condition.rules, "le"), LabelMatcher("le", "=", "+Inf")]
+    return matchers_on(condition.rules, "target")
 
 
-def _of_chosen(condition: Condition, rows: Chosen, stretches: Sequence[Stretch]) -> list[Figure]:
+def _of_chosen(condition: Condition, rows: Selection, stretches: Sequence[TimeWindow]) -> list[WindowValue]:
     bounds = np.array([_bounds(condition, one) for one in stretches]).reshape(-1, 2)
     first, last = np.searchsorted(rows.t_s, bounds.T)
     if condition.metric == "deliveries":
@@ -86,36 +86,38 @@ def _of_chosen(condition: Condition, rows: Chosen, stretches: Sequence[Stretch])
     ]
 
 
-def _bounds(condition: Condition, stretch: Stretch) -> tuple[float, float]:
+def _bounds(condition: Condition, stretch: TimeWindow) -> tuple[float, float]:
     """From when and up to when rows belong to a stretch: all of them to the whole run, for the warm-up's are left out."""
     if not stretch.is_whole or condition.source != "rows" or condition.aggregation == "rate":
         return stretch.from_s, stretch.to_s
     return (-np.inf if condition.span is None else stretch.from_s), np.inf
 
 
-def _aggregated(condition: Condition, values: FloatArray, among: int, stretch: Stretch) -> Figure:
+def _aggregated(condition: Condition, values: FloatArray, among: int, stretch: TimeWindow) -> WindowValue:
     """`among` is the number of rows that these were chosen from."""
     name, count = condition.aggregation, len(values)
     if among == 0:
-        return Figure(stretch, None, why_no_percentile(0, 0, None))
+        return WindowValue(stretch, None, why_no_percentile(0, 0, None))
     if name == "count":
-        return Figure(stretch, float(count))
+        return WindowValue(stretch, float(count))
     if name == "rate":
         return (
-            Figure(stretch, count / stretch.seconds) if stretch.seconds > 0 else Figure(stretch, None, "no time passed")
+            WindowValue(stretch, count / stretch.seconds)
+            if stretch.seconds > 0
+            else WindowValue(stretch, None, "no time passed")
         )
     if name == "ratio":
-        arrived = int(np.isfinite(values).sum()) if condition.metric in ARRIVING else count
-        return Figure(stretch, arrived / among)
+        arrived = int(np.isfinite(values).sum()) if condition.metric in MAY_NEVER_ARRIVE else count
+        return WindowValue(stretch, arrived / among)
     value: float | None = None
     if count and name == "p":
-        value = percentile_of(values, condition.quantile or 0.0)
+        value = percentile_of_unsorted(values, condition.quantile or 0.0)
     elif count:
         value = _simple(name, values)
     if value is None or np.isinf(value):
         never = int(np.isinf(values).sum())
-        return Figure(stretch, None, why_no_percentile(count, never, condition.quantile))
-    return Figure(stretch, value)
+        return WindowValue(stretch, None, why_no_percentile(count, never, condition.quantile))
+    return WindowValue(stretch, value)
 
 
 def _simple(name: str, values: FloatArray) -> float:
@@ -126,22 +128,26 @@ def _simple(name: str, values: FloatArray) -> float:
     return float(values.min() if name == "min" else values.max())
 
 
-def _counted(name: str, above: Counted, below: Counted | None, stretch: Stretch) -> Figure:
+def _counted(name: str, above: CounterSum, below: CounterSum | None, stretch: TimeWindow) -> WindowValue:
     """A figure of counters; the whole run's totals reach to the last scrape, when the server has been drained."""
     total = stretch.is_whole and name != "rate"
     to_s = max(above.last_s, stretch.to_s) if total else stretch.to_s
     if not above.seen(stretch.from_s, to_s):
-        text = f"no data: nothing was scraped from {shown(stretch.from_s, 's')} to {shown(to_s, 's')}"
-        return Figure(stretch, None, text)
+        text = f"no data: nothing was scraped from {format_value(stretch.from_s, 's')} to {format_value(to_s, 's')}"
+        return WindowValue(stretch, None, text)
     if name == "last":
-        return Figure(stretch, above.at(to_s))
+        return WindowValue(stretch, above.at(to_s))
     counted = above.between(stretch.from_s, to_s)
     if name == "count":
-        return Figure(stretch, counted)
+        return WindowValue(stretch, counted)
     if name == "rate":
-        return Figure(stretch, counted / stretch.seconds)
+        return WindowValue(stretch, counted / stretch.seconds)
     whole = below.between(stretch.from_s, to_s) if below is not None else 0.0
-    return Figure(stretch, counted / whole) if whole > 0 else Figure(stretch, None, why_no_percentile(0, 0, None))
+    return (
+        WindowValue(stretch, counted / whole)
+        if whole > 0
+        else WindowValue(stretch, None, why_no_percentile(0, 0, None))
+    )
 
 
 def _never_scraped(condition: Condition) -> str:

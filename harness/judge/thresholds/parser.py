@@ -28,7 +28,7 @@ _ESCAPES = {"\\": "\\", '"': '"', "'": "'", "n": "\n", "t": "\t", "r": "\r"}
 _ESCAPED = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
-class WrongAssertionError(ValueError):
+class InvalidAssertionError(ValueError):
     """What is wrong with an assertion and where; its text has a caret under the place."""
 
     def __init__(self, text: str, place: int, message: str) -> None:
@@ -40,7 +40,7 @@ class WrongAssertionError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class Token:
     """A piece of an assertion and the place where it starts."""
 
     text: str
@@ -48,41 +48,41 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
-class Matcher:
+class ParsedMatcher:
     """What a label must be. `value` is without its quotes and escapes."""
 
-    label: Word
+    label: Token
     operator: str
-    value: Word
+    value: Token
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class WindowClause:
     """A stretch of time: its keyword, the fault it names (not for `over`) and its length (`over` and `within`)."""
 
-    keyword: Word
-    fault: Word | None = None
-    length: Word | None = None
+    keyword: Token
+    fault: Token | None = None
+    length: Token | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
+class ParsedAssertion:
     """An assertion in its parts. `aggregation` is None where the subject is a dotted key."""
 
     text: str
-    aggregation: Word | None
-    metric: Word
-    matchers: tuple[Matcher, ...]
+    aggregation: Token | None
+    metric: Token
+    matchers: tuple[ParsedMatcher, ...]
     operator: str
-    value: Word
-    windows: tuple[Window, ...] = ()
+    value: Token
+    windows: tuple[WindowClause, ...] = ()
 
-    def problem(self, word: Word, message: str) -> WrongAssertionError:
+    def problem(self, word: Token, message: str) -> InvalidAssertionError:
         """What is wrong with one of the parts, to raise."""
-        return WrongAssertionError(self.text, word.place, message)
+        return InvalidAssertionError(self.text, word.place, message)
 
 
-def parse(text: str) -> Parsed:
+def parse_assertion(text: str) -> ParsedAssertion:
     """An assertion in its parts.
 
     Raises WrongAssertionError where it doesn't follow the grammar.
@@ -90,10 +90,10 @@ def parse(text: str) -> Parsed:
     >>> parse("p95(delivery_seconds) < 10s").metric
     Word(text='delivery_seconds', place=4)
     """
-    return _Parser(text).assertion()
+    return _AssertionParser(text).assertion()
 
 
-def written(parsed: Parsed) -> str:
+def format_assertion(parsed: ParsedAssertion) -> str:
     """The assertion in its plain form, one blank between its parts: it parses to the same.
 
     >>> written(parse("p(95) ( delivery_seconds{ form='ppwp' } )<10s   over 5s"))
@@ -101,43 +101,43 @@ def written(parsed: Parsed) -> str:
     """
     metric = parsed.metric.text
     if parsed.matchers:
-        labels = (f"{one.label.text}{one.operator}{quoted(one.value.text)}" for one in parsed.matchers)
+        labels = (f"{one.label.text}{one.operator}{quote_string(one.value.text)}" for one in parsed.matchers)
         metric = f"{metric}{{{', '.join(labels)}}}"
     subject = metric if parsed.aggregation is None else f"{parsed.aggregation.text}({metric})"
     return " ".join([subject, parsed.operator, parsed.value.text, *map(_written_window, parsed.windows)])
 
 
-def quoted(text: str) -> str:
+def quote_string(text: str) -> str:
     """A text as a string of the grammar."""
     return '"' + "".join(_ESCAPED.get(character, character) for character in text) + '"'
 
 
-def _written_window(window: Window) -> str:
+def _written_window(window: WindowClause) -> str:
     parts = [window.keyword.text]
     if window.length is not None:
         parts.append(window.length.text)
     if window.fault is not None:
         parts += ["of end of"] if window.length is not None else []
-        parts.append(quoted(window.fault.text))
+        parts.append(quote_string(window.fault.text))
     return " ".join(parts)
 
 
-class _Parser:
+class _AssertionParser:
     def __init__(self, text: str) -> None:
         self.text = text
         self.place = 0
 
-    def assertion(self) -> Parsed:
+    def assertion(self) -> ParsedAssertion:
         aggregation, metric, matchers = self._subject()
         operator = self._operator()
         value = self._match(_VALUE, "a value is missing here")
-        value = Word(value.text.strip(), value.place)
-        windows: list[Window] = []
+        value = Token(value.text.strip(), value.place)
+        windows: list[WindowClause] = []
         while self._more():
             windows.append(self._window())
-        return Parsed(self.text, aggregation, metric, tuple(matchers), operator, value, tuple(windows))
+        return ParsedAssertion(self.text, aggregation, metric, tuple(matchers), operator, value, tuple(windows))
 
-    def _subject(self) -> tuple[Word | None, Word, list[Matcher]]:
+    def _subject(self) -> tuple[Token | None, Token, list[ParsedMatcher]]:
         first = self._word('a metric or a key is missing here, as in "p95(delivery_seconds) < 10s"')
         if not self._taken("("):
             if self._taken("{"):
@@ -148,14 +148,14 @@ class _Parser:
             inner = self._word('a percentage is missing here, as in "p(95)(delivery_seconds)"')
             self._expect(")")
             self._expect("(")
-            first = Word(f"p{inner.text}", first.place)
+            first = Token(f"p{inner.text}", first.place)
         metric = self._word("the name of a metric is missing here")
         matchers = self._matchers()
         self._expect(")")
         return first, metric, matchers
 
-    def _matchers(self) -> list[Matcher]:
-        found: list[Matcher] = []
+    def _matchers(self) -> list[ParsedMatcher]:
+        found: list[ParsedMatcher] = []
         if not self._taken("{"):
             return found
         while not self._taken("}"):
@@ -163,7 +163,7 @@ class _Parser:
             operator = next((one for one in MATCHERS if self._taken(one)), None)
             if operator is None:
                 self._fail(f"one of {' '.join(sorted(MATCHERS))} should stand here")
-            found.append(Matcher(label, operator, self._string()))
+            found.append(ParsedMatcher(label, operator, self._string()))
             if not self._taken(","):
                 self._expect("}", 'a "," or "}" should stand here')
                 break
@@ -175,16 +175,16 @@ class _Parser:
                 return operator
         return self._fail(f"an operator should stand here: one of {' '.join(sorted(OPERATORS))}")
 
-    def _window(self) -> Window:
+    def _window(self) -> WindowClause:
         keyword = self._word("")
         if keyword.text in {"during", "after"}:
-            return Window(keyword, fault=self._string())
+            return WindowClause(keyword, fault=self._string())
         length = self._match(_DURATION, 'a duration is missing here, as in "10s"')
         if keyword.text == "over":
-            return Window(keyword, length=length)
+            return WindowClause(keyword, length=length)
         for word in ("of", "end", "of"):
             self._expect(word, f'"{word}" should stand here: within {length.text} of end of "fault"')
-        return Window(keyword, fault=self._string(), length=length)
+        return WindowClause(keyword, fault=self._string(), length=length)
 
     def _more(self) -> bool:
         """Whether a window follows; raises where something else does."""
@@ -195,7 +195,7 @@ class _Parser:
             self._fail(f"nothing but a window may follow: {', '.join(WINDOWS)}")
         return True
 
-    def _string(self) -> Word:
+    def _string(self) -> Token:
         self._skip_blanks()
         start, quote = self.place, self.text[self.place : self.place + 1]
         if quote not in {'"', "'"}:
@@ -204,7 +204,7 @@ class _Parser:
         self.place += 1
         while (character := self.text[self.place : self.place + 1]) != quote:
             if not character:
-                raise WrongAssertionError(self.text, start, "this text has no closing quote")
+                raise InvalidAssertionError(self.text, start, "this text has no closing quote")
             if character == "\\":
                 self.place += 1
                 character = _ESCAPES.get(self.text[self.place : self.place + 1], "")
@@ -214,17 +214,17 @@ class _Parser:
             found.append(character)
             self.place += 1
         self.place += 1
-        return Word("".join(found), start)
+        return Token("".join(found), start)
 
-    def _word(self, missing: str) -> Word:
+    def _word(self, missing: str) -> Token:
         return self._match(_WORD, missing)
 
-    def _match(self, pattern: re.Pattern[str], missing: str) -> Word:
+    def _match(self, pattern: re.Pattern[str], missing: str) -> Token:
         self._skip_blanks()
         match = pattern.match(self.text, self.place)
         if match is None:
             self._fail(missing)
-        word = Word(match[0], self.place)
+        word = Token(match[0], self.place)
         self.place = match.end()
         return word
 
@@ -243,4 +243,4 @@ class _Parser:
             self.place += 1
 
     def _fail(self, message: str) -> NoReturn:
-        raise WrongAssertionError(self.text, self.place, message)
+        raise InvalidAssertionError(self.text, self.place, message)

@@ -7,18 +7,18 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from harness.analysis.percentile import QUANTILES, needed
-from harness.analysis.summary import Spread, Summary
+from harness.analysis.percentile import QUANTILES, min_sample_size
+from harness.analysis.summary import Distribution, Summary
 from harness.base.model import OUTCOMES
-from harness.judge.thresholds.units import Unit, unit_of
-from harness.run_folder.journal import GaveUp
+from harness.judge.thresholds.units import Unit, unit_from_name
+from harness.run_folder.journal import GiveUpReason
 from mock_server.profile.validation_messages import suggestion
 
 _NAMED_BY = {"recovery": "fault", "kelurahan": "code"}
 """Lists whose entries a key can name, and by which of their fields."""
 _WORDS = {
     "by_outcome": [str(outcome) for outcome in OUTCOMES],
-    "gave_up_by_reason": [reason.name.lower() for reason in GaveUp],
+    "gave_up_by_reason": [reason.name.lower() for reason in GiveUpReason],
 }
 """Tables whose keys are fixed lists."""
 _WITHOUT_UNIT = {"count", "never"}
@@ -37,8 +37,8 @@ def unit_of_key(key: str) -> Unit:
             holder: type[BaseModel] = kind
             kind = _field(holder, part, inside)
             if place == len(parts) - 1 and _is_number(kind):
-                in_seconds = issubclass(holder, Spread) and part not in _WITHOUT_UNIT
-                return "s" if in_seconds else unit_of(part)
+                in_seconds = issubclass(holder, Distribution) and part not in _WITHOUT_UNIT
+                return "s" if in_seconds else unit_from_name(part)
         else:
             kind = _entry(kind, part, parts[place - 1], inside)
             if place == len(parts) - 1 and _is_number(kind):
@@ -47,7 +47,7 @@ def unit_of_key(key: str) -> Unit:
     raise ValueError(message)
 
 
-def value_of(summary: Summary, key: str) -> float | None:
+def summary_value(summary: Summary, key: str) -> float | None:
     """What a key holds; None where there is no such figure. The key must have passed `unit_of_key`.
 
     A word that a table of counts lacks has counted nothing, unless the table is empty for want of anything to count.
@@ -65,7 +65,7 @@ def value_of(summary: Summary, key: str) -> float | None:
     return None if place is None or isinstance(place, BaseModel) else float(place)
 
 
-def why_none(summary: Summary, key: str) -> str:
+def why_no_value(summary: Summary, key: str) -> str:
     """Why a key holds no figure, in words."""
     parts = key.split(".")
     if parts[0] == "audit":
@@ -76,7 +76,7 @@ def why_none(summary: Summary, key: str) -> str:
             holder = next((entry for entry in holder if str(getattr(entry, _name_field(entry))) == part), None)
         else:
             holder = holder.get(part) if isinstance(holder, dict) else getattr(holder, part, None)
-    if isinstance(holder, Spread):
+    if isinstance(holder, Distribution):
         return why_no_percentile(holder.count, holder.never, QUANTILES.get(parts[-1]))
     if parts[0] == "recovery" and holder is not None and parts[-1] == "metastable":
         return "there is no telling: too little was delivered before the fault, or seen after it"
@@ -89,8 +89,8 @@ def why_no_percentile(count: int, never: int, quantile: float | None) -> str:
     """Why a sample of `count` has no such percentile (`quantile` None: no mean or greatest value), in words."""
     if count == 0:
         return "there is nothing to count"
-    if quantile is not None and count < needed(quantile):
-        return f"n/a (needs {needed(quantile):,}; there are {count:,})"
+    if quantile is not None and count < min_sample_size(quantile):
+        return f"n/a (needs {min_sample_size(quantile):,}; there are {count:,})"
     return f"it never arrived: {never:,} of {count:,} did not"
 
 

@@ -20,7 +20,7 @@ _SUFFIXES: tuple[tuple[str, Unit], ...] = (
 _LARGEST_PLAIN_RATIO = 2.0
 
 
-def unit_of(name: str) -> Unit:
+def unit_from_name(name: str) -> Unit:
     """The unit that a figure's name tells.
 
     >>> unit_of("recovered_after_s"), unit_of("completed_ratio"), unit_of("undelivered")
@@ -29,7 +29,7 @@ def unit_of(name: str) -> Unit:
     return next((unit for suffix, unit in _SUFFIXES if name.endswith(suffix)), "")
 
 
-def limit_of(text: str, unit: Unit) -> float:
+def parse_limit(text: str, unit: Unit) -> float:
     """The value of a limit in base units; a bare number is in base units already.
 
     As exact as it was written: 238 ms is 0.238, not 0.23800000000000002.
@@ -55,7 +55,7 @@ def limit_of(text: str, unit: Unit) -> float:
     return plain
 
 
-def shown(value: float, unit: Unit) -> str:
+def format_value(value: float, unit: Unit) -> str:
     """A figure for people, with its unit, to three significant digits (counts are exact).
 
     >>> shown(0.0123, "s"), shown(12.345, "s"), shown(0.9214, "ratio"), shown(1086.0, "")
@@ -85,7 +85,7 @@ def _with_unit(text: str, unit: Unit) -> float:
     elif unit == "ratio":
         parsed = units.ratio(text)
     elif unit == "per_s" and text.endswith("/s"):
-        parsed = limit_of(text.removesuffix("/s").strip(), "per_s")
+        parsed = parse_limit(text.removesuffix("/s").strip(), "per_s")
     elif text in {"true", "false"}:
         parsed = float(text == "true")
     else:

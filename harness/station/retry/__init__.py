@@ -12,22 +12,22 @@ from harness.scenario import retry as configs
 from harness.station.retry.adaptive_throttle import AdaptiveThrottle
 from harness.station.retry.circuit_breaker import CircuitBreaker
 from harness.station.retry.decorrelated_jitter import DecorrelatedJitter
-from harness.station.retry.growing import EqualJitter, Exponential, FullJitter
-from harness.station.retry.none import Never
-from harness.station.retry.policy import Rules
+from harness.station.retry.growing import EqualJitter, ExponentialBackoff, FullJitter
+from harness.station.retry.none import NeverRetry
+from harness.station.retry.policy import RetryPolicy
 from harness.station.retry.retry_budget import RetryBudget
-from harness.station.retry.rng import LateLuck, Luck
-from harness.station.retry.steady import Steady
-from harness.station.retry.strategy import Failure, Strategy
+from harness.station.retry.rng import LazyRandom, RandomSource
+from harness.station.retry.steady import FixedPause
+from harness.station.retry.strategy import FailedAttempt, RetryStrategy
 from harness.station.retry.token_bucket import TokenBucket
 
-__all__ = ["STRATEGIES", "Failure", "Strategy", "strategy_of"]
+__all__ = ["STRATEGIES", "FailedAttempt", "RetryStrategy", "make_strategy"]
 
-STRATEGIES: dict[type[configs.RetryConfig], Callable[[Any, Luck], Strategy]] = {
-    configs.NoRetry: Never,
-    configs.ImmediateRetry: Steady,
-    configs.FixedRetry: Steady,
-    configs.ExponentialRetry: Exponential,
+STRATEGIES: dict[type[configs.RetryConfig], Callable[[Any, RandomSource], RetryStrategy]] = {
+    configs.NoRetry: NeverRetry,
+    configs.ImmediateRetry: FixedPause,
+    configs.FixedRetry: FixedPause,
+    configs.ExponentialRetry: ExponentialBackoff,
     configs.EqualJitterRetry: EqualJitter,
     configs.FullJitterRetry: FullJitter,
     configs.DecorrelatedJitterRetry: DecorrelatedJitter,
@@ -40,7 +40,7 @@ STRATEGIES: dict[type[configs.RetryConfig], Callable[[Any, Luck], Strategy]] = {
 """What decides, by the table of the scenario that it reads."""
 
 
-def strategy_of(config: configs.RetryConfig, seed: int, station: str) -> Strategy:
+def make_strategy(config: configs.RetryConfig, seed: int, station: str) -> RetryStrategy:
     """A station's strategy, within the options that all have. The same seed and station code have the same luck."""
-    luck = LateLuck(f"{seed}/retry/{station}")
-    return Rules(config, STRATEGIES[type(config)](config, luck), luck, LateLuck(f"{seed}/spread/{station}"))
+    luck = LazyRandom(f"{seed}/retry/{station}")
+    return RetryPolicy(config, STRATEGIES[type(config)](config, luck), luck, LazyRandom(f"{seed}/spread/{station}"))

@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections import deque
 
 from harness.base.model import Outcome
-from harness.scenario.retry import SHORTEST_PAUSE_S, AdaptiveThrottleRetry
+from harness.scenario.retry import MIN_PAUSE_S, AdaptiveThrottleRetry
 from harness.station.retry.backoff import full_jitter_s
-from harness.station.retry.rng import Luck
-from harness.station.retry.strategy import SERVED, Failure, Strategy
+from harness.station.retry.rng import RandomSource
+from harness.station.retry.strategy import SERVED, FailedAttempt, RetryStrategy
 
 
-class AdaptiveThrottle(Strategy):
+class AdaptiveThrottle(RetryStrategy):
     """Asks less of a server that takes less, and retries after U(0, v)."""
 
-    def __init__(self, config: AdaptiveThrottleRetry, rng: Luck) -> None:
+    def __init__(self, config: AdaptiveThrottleRetry, rng: RandomSource) -> None:
         """`rng` is the station's own, so that stations don't share their luck."""
         self._config = config
         self._rng = rng
@@ -43,13 +43,13 @@ class AdaptiveThrottle(Strategy):
             self._withheld = 0
             return None
         self._withheld += 1
-        return now_s + max(SHORTEST_PAUSE_S, full_jitter_s(self._config, self._withheld - 1, self._rng))
+        return now_s + max(MIN_PAUSE_S, full_jitter_s(self._config, self._withheld - 1, self._rng))
 
     def ended(self, outcome: Outcome, now_s: float) -> None:
         """Count what the server took; one that answers with a rejection has taken the request all the same."""
         if outcome in SERVED:
             self._accepts.append(now_s)
 
-    def pause(self, failure: Failure) -> float:
+    def pause(self, failure: FailedAttempt) -> float:
         """Between nothing and v."""
         return full_jitter_s(self._config, failure.attempts - 1, self._rng)

@@ -12,14 +12,14 @@ from collections import deque
 from harness.base.model import Outcome
 from harness.scenario.retry import CircuitBreakerRetry
 from harness.station.retry.backoff import full_jitter_s
-from harness.station.retry.rng import Luck
-from harness.station.retry.strategy import SERVED, Failure, Strategy
+from harness.station.retry.rng import RandomSource
+from harness.station.retry.strategy import SERVED, FailedAttempt, RetryStrategy
 
 
-class CircuitBreaker(Strategy):
+class CircuitBreaker(RetryStrategy):
     """Withholds while open; while closed it retries after U(0, v)."""
 
-    def __init__(self, config: CircuitBreakerRetry, rng: Luck) -> None:
+    def __init__(self, config: CircuitBreakerRetry, rng: RandomSource) -> None:
         """`rng` is the station's own, so that stations don't share their luck."""
         self._config = config
         self._rng = rng
@@ -44,6 +44,6 @@ class CircuitBreaker(Strategy):
             self._open_until_s = now_s + self._config.open_for
             self._failures.clear()
 
-    def pause(self, failure: Failure) -> float:
+    def pause(self, failure: FailedAttempt) -> float:
         """Between nothing and v."""
         return full_jitter_s(self._config, failure.attempts - 1, self._rng)

@@ -11,20 +11,20 @@ from __future__ import annotations
 from collections import deque
 from itertools import takewhile
 
-from harness.run_folder.journal import GaveUp
+from harness.run_folder.journal import GiveUpReason
 from harness.scenario.retry import RetryBudgetRetry
 from harness.station.retry.backoff import full_jitter_s
-from harness.station.retry.rng import Luck
-from harness.station.retry.strategy import Failure, Strategy
+from harness.station.retry.rng import RandomSource
+from harness.station.retry.strategy import FailedAttempt, RetryStrategy
 
-_TINY = 1e-9
+_EPSILON = 1e-9
 """Five fifths are a whole retry, whatever binary fractions make of them."""
 
 
-class RetryBudget(Strategy):
+class RetryBudget(RetryStrategy):
     """Retries after U(0, v), as far as the budget reaches."""
 
-    def __init__(self, config: RetryBudgetRetry, rng: Luck) -> None:
+    def __init__(self, config: RetryBudgetRetry, rng: RandomSource) -> None:
         """`rng` is the station's own, so that stations don't share their luck."""
         self._config = config
         self._rng = rng
@@ -35,21 +35,25 @@ class RetryBudget(Strategy):
     def balance(self, now_s: float) -> float:
         """How many retries could be made now."""
         since = now_s - self._config.window
-        return self._reserve + self._config.ratio * _later(self._first_attempts, since) - _later(self._retries, since)
+        return (
+            self._reserve
+            + self._config.ratio * _count_after(self._first_attempts, since)
+            - _count_after(self._retries, since)
+        )
 
-    def before(self, now_s: float, attempts: int) -> float | GaveUp | None:
+    def before(self, now_s: float, attempts: int) -> float | GiveUpReason | None:
         """A first attempt is always sent; a retry once the budget has room for it, which may be never."""
         self._forget(now_s)
         if attempts == 0:
             self._first_attempts.append(now_s)
             return None
-        if self.balance(now_s) >= 1 - _TINY:
+        if self.balance(now_s) >= 1 - _EPSILON:
             self._retries.append(now_s)
             return None
         freed = [moment + self._config.window for moment in dict.fromkeys(self._retries)]
-        return next((moment for moment in freed if self.balance(moment) >= 1 - _TINY), GaveUp.WITHHELD)
+        return next((moment for moment in freed if self.balance(moment) >= 1 - _EPSILON), GiveUpReason.WITHHELD)
 
-    def pause(self, failure: Failure) -> float:
+    def pause(self, failure: FailedAttempt) -> float:
         """Between nothing and v; whether the retry may be sent then, `before` says."""
         return full_jitter_s(self._config, failure.attempts - 1, self._rng)
 
@@ -59,6 +63,6 @@ class RetryBudget(Strategy):
                 moments.popleft()
 
 
-def _later(moments: deque[float], since: float) -> int:
+def _count_after(moments: deque[float], since: float) -> int:
     """How many of the rising moments lie after `since`."""
     return len(moments) - sum(1 for _ in takewhile(lambda moment: moment <= since, moments))

@@ -9,7 +9,7 @@ from random import Random
 from typing import Protocol
 
 
-class Luck(Protocol):
+class RandomSource(Protocol):
     """What a strategy draws from; `random.Random` is one."""
 
     def random(self) -> float:
@@ -19,7 +19,7 @@ class Luck(Protocol):
         """From `a` to `b`."""
 
 
-class LateLuck:
+class LazyRandom:
     """Draws as `random.Random(seed)` would."""
 
     __slots__ = ("_rng", "_seed")

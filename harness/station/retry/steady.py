@@ -7,17 +7,17 @@ what simple upload clients do (tuspy's retry_delay).
 from __future__ import annotations
 
 from harness.scenario.retry import FixedRetry, ImmediateRetry
-from harness.station.retry.rng import Luck
-from harness.station.retry.strategy import Failure, Strategy
+from harness.station.retry.rng import RandomSource
+from harness.station.retry.strategy import FailedAttempt, RetryStrategy
 
 
-class Steady(Strategy):
+class FixedPause(RetryStrategy):
     """Waits the same time each time, without end."""
 
-    def __init__(self, config: FixedRetry | ImmediateRetry, rng: Luck) -> None:  # noqa: ARG002
+    def __init__(self, config: FixedRetry | ImmediateRetry, rng: RandomSource) -> None:  # noqa: ARG002
         """The pause is all it knows."""
         self._pause_s = config.pause if isinstance(config, ImmediateRetry) else config.base
 
-    def pause(self, failure: Failure) -> float:  # noqa: ARG002
+    def pause(self, failure: FailedAttempt) -> float:  # noqa: ARG002
         """The pause."""
         return self._pause_s

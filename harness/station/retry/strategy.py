@@ -10,14 +10,14 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from harness.base.model import DELIVERED, Outcome
-from harness.run_folder.journal import GaveUp
+from harness.run_folder.journal import GiveUpReason
 
 SERVED = DELIVERED | {Outcome.PENDING, Outcome.REJECTED, Outcome.UNREADABLE}
 """The server did its work, whatever it thought of the page: no sign that it is overloaded."""
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedAttempt:
     """An attempt that was sent and didn't deliver."""
 
     attempts: int
@@ -27,12 +27,12 @@ class Failure:
     retry_after_s: float | None = None
 
 
-class Strategy(ABC):
+class RetryStrategy(ABC):
     """How one station behaves. An attempt is asked for, sent and over before the next one is asked for."""
 
     __slots__ = ()
 
-    def before(self, now_s: float, attempts: int) -> float | GaveUp | None:  # noqa: ARG002
+    def before(self, now_s: float, attempts: int) -> float | GiveUpReason | None:  # noqa: ARG002
         """None: send. A moment: withhold the attempt, ask again then. A reason: give the page up.
 
         `attempts` is how many this page has had, so 0 is its first. Unless a strategy says otherwise, all are sent.
@@ -43,5 +43,5 @@ class Strategy(ABC):
         """Hear how an attempt that was sent ended. Unless a strategy says otherwise, that changes nothing."""
 
     @abstractmethod
-    def pause(self, failure: Failure) -> float | GaveUp:
+    def pause(self, failure: FailedAttempt) -> float | GiveUpReason:
         """Seconds to wait before the next attempt at the page, or why there is none. Asked after `ended`."""

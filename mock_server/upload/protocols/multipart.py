@@ -8,14 +8,14 @@ from functools import lru_cache
 import multipart
 
 from mock_server.http.responses import Problem
-from mock_server.upload.photo import PhotoSink, Upload
-from mock_server.upload.readings import MAX_READING_BYTES, checked
+from mock_server.upload.photo import PhotoSink, ReceivedUpload
+from mock_server.upload.readings import MAX_READING_BYTES, parse_reading
 
 _PARTS = ("photo", "reading")
 
 
 @lru_cache(maxsize=1024)
-def boundary_of(content_type: str) -> str:
+def multipart_boundary(content_type: str) -> str:
     """The boundary that a Content-Type header names; raises Problem 415 or 400."""
     kind, options = multipart.parse_options_header(content_type)
     if kind != "multipart/form-data":
@@ -26,7 +26,7 @@ def boundary_of(content_type: str) -> str:
     return boundary
 
 
-async def read(chunks: AsyncIterator[bytes], boundary: str, sink: PhotoSink, max_bytes: int) -> Upload:
+async def read(chunks: AsyncIterator[bytes], boundary: str, sink: PhotoSink, max_bytes: int) -> ReceivedUpload:
     """The upload in a stream of multipart chunks; nothing is kept of the photo but what `sink` keeps.
 
     Raises Problem 400 for a malformed form and 413 for parts that are too large.
@@ -34,7 +34,7 @@ async def read(chunks: AsyncIterator[bytes], boundary: str, sink: PhotoSink, max
     parser = multipart.PushMultipartParser(
         boundary, max_segment_size=max_bytes, max_segment_count=8, max_header_size=4096, max_header_count=16
     )
-    form = _Form(sink)
+    form = _MultipartForm(sink)
     try:
         async for chunk in chunks:
             for event in parser.parse(chunk):
@@ -50,7 +50,7 @@ async def read(chunks: AsyncIterator[bytes], boundary: str, sink: PhotoSink, max
     return form.upload()
 
 
-class _Form:
+class _MultipartForm:
     """The parts as they come."""
 
     def __init__(self, sink: PhotoSink) -> None:
@@ -73,7 +73,7 @@ class _Form:
         if len(self._reading) > MAX_READING_BYTES:
             raise Problem(413, "The reading is too large")
 
-    def upload(self) -> Upload:
+    def upload(self) -> ReceivedUpload:
         if "photo" not in self._seen:
             raise Problem(400, "The form has no part called photo")
-        return self._sink.upload(checked(bytes(self._reading)))
+        return self._sink.upload(parse_reading(bytes(self._reading)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from mock_server.http.responses import Problem
-from mock_server.upload.photo import PhotoSink, Upload
-from mock_server.upload.readings import MAX_READING_BYTES, checked
+from mock_server.upload.photo import PhotoSink, ReceivedUpload
+from mock_server.upload.readings import MAX_READING_BYTES, parse_reading
 
 
 def check_type(content_type: str) -> None:
@@ -16,12 +16,12 @@ def check_type(content_type: str) -> None:
         raise Problem(415, "Send image/jpeg")
 
 
-async def read(chunks: AsyncIterator[bytes], reading: str, sink: PhotoSink) -> Upload:
+async def read(chunks: AsyncIterator[bytes], reading: str, sink: PhotoSink) -> ReceivedUpload:
     """The upload in a stream of the photo's bytes. Raises Problem 400 for a reading that is not JSON."""
     text = reading.encode("utf-8", "surrogateescape")
     if len(text) > MAX_READING_BYTES:
         raise Problem(413, "The reading is too large")
-    checked_reading = checked(text)
+    checked_reading = parse_reading(text)
     async for chunk in chunks:
         sink.feed(chunk)
     return sink.upload(checked_reading)

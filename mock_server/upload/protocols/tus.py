@@ -9,29 +9,31 @@ from email.utils import formatdate
 
 from aiohttp import web
 
-from mock_server.http.auth import Accounts
-from mock_server.http.middleware import EXCHANGE
-from mock_server.http.request_context import Exchange
+from mock_server.http.auth import Authenticator
+from mock_server.http.middleware import REQUEST_CONTEXT
+from mock_server.http.request_context import RequestContext
 from mock_server.http.responses import Problem
 from mock_server.profile.profile import Profile
-from mock_server.storage.resumable import Resumable, checksum_of
-from mock_server.storage.resumable_store import Uploads
+from mock_server.storage.resumable import ResumableUpload, chunk_checksum
+from mock_server.storage.resumable_store import ResumableStore
 from mock_server.upload import body
 from mock_server.upload.forms import check_page, page_number
-from mock_server.upload.pipeline import Intake
-from mock_server.upload.readings import checked
+from mock_server.upload.pipeline import UploadPipeline
+from mock_server.upload.readings import parse_reading
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-with-upload,expiration,checksum,termination"
 ALGORITHMS = ("sha1", "sha256")
 _MEDIA_TYPE = "application/offset+octet-stream"
-_TAIL = {400, 409, 422}
+_FATAL_STATUSES = {400, 409, 422}
 
 
-class Tus:
+class TusHandlers:
     """The handlers under /v1/files."""
 
-    def __init__(self, profile: Profile, accounts: Accounts, intake: Intake, uploads: Uploads) -> None:
+    def __init__(
+        self, profile: Profile, accounts: Authenticator, intake: UploadPipeline, uploads: ResumableStore
+    ) -> None:
         self._profile = profile
         self._accounts = accounts
         self._intake = intake
@@ -48,22 +50,22 @@ class Tus:
             "Tus-Version": VERSION, "Tus-Extension": EXTENSIONS, "Tus-Max-Size": str(self._profile.max_body),
             "Tus-Checksum-Algorithm": ",".join(ALGORITHMS),
         }  # fmt: skip
-        return _answer(204, headers)
+        return _response(204, headers)
 
     async def create(self, request: web.Request) -> web.Response:
         """A new upload; its first bytes may come along."""
         _check_version(request)
-        exchange = request[EXCHANGE]
+        exchange = request[REQUEST_CONTEXT]
         length = _whole_number(request, "Upload-Length")
         if length == 0:
             raise Problem(400, "An empty upload is no photo")
         if length > self._profile.max_body:
             raise Problem(413, f"At most {self._profile.max_body} bytes", headers={"Connection": "close"})
         header = request.headers.get("Upload-Metadata", "")
-        metadata = metadata_of(header)
+        metadata = parse_metadata(header)
         station, form = metadata.get("station", ""), metadata.get("form", "")
         page = page_number(metadata.get("page", ""))
-        reading = checked(metadata.get("reading", "").encode("utf-8", "surrogateescape")).text
+        reading = parse_reading(metadata.get("reading", "").encode("utf-8", "surrogateescape")).text
         await exchange.begin("upload", station, form, page)
         self._accounts.authorise(request.headers.get("Authorization"), station)
         check_page(form, page)
@@ -71,10 +73,10 @@ class Tus:
         upload = await self._uploads.create((station, form, page), reading, length, header)
         # Absolute, though a path would do: there are clients that do not resolve one.
         place = f"{request.scheme}://{request.host}/v1/files/{upload.id}"
-        headers = {"Location": place, "Upload-Expires": _date(upload)}
+        headers = {"Location": place, "Upload-Expires": _http_date(upload)}
         if request.content_type == _MEDIA_TYPE and request.body_exists:
             headers.update(await self._receive(exchange, upload))
-        return _answer(201, headers)
+        return _response(201, headers)
 
     async def overridden(self, request: web.Request) -> web.StreamResponse:
         """A POST that says in X-HTTP-Method-Override what it would be if its client were free to choose."""
@@ -88,11 +90,11 @@ class Tus:
         upload = await self._found(request, "upload")
         headers = {
             "Upload-Offset": str(upload.told_offset), "Upload-Length": str(upload.length),
-            "Cache-Control": "no-store", "Upload-Expires": _date(upload),
+            "Cache-Control": "no-store", "Upload-Expires": _http_date(upload),
         }  # fmt: skip
         if upload.metadata:
             headers["Upload-Metadata"] = upload.metadata
-        return _answer(200, headers)
+        return _response(200, headers)
 
     async def patch(self, request: web.Request) -> web.Response:
         """More bytes of an upload, from where it stands."""
@@ -103,20 +105,20 @@ class Tus:
         upload = await self._found(request, "upload")
         if offset != upload.told_offset and not upload.is_pretended:
             raise Problem(409, "The upload stands elsewhere", headers={"Upload-Offset": str(upload.told_offset)})
-        headers = {"Upload-Expires": _date(upload)}
+        headers = {"Upload-Expires": _http_date(upload)}
         if upload.told_offset == upload.length:
-            return _answer(204, {**headers, "Upload-Offset": str(upload.length)})
-        exchange = request[EXCHANGE]
+            return _response(204, {**headers, "Upload-Offset": str(upload.length)})
+        exchange = request[REQUEST_CONTEXT]
         self._intake.admit(exchange)
-        return _answer(204, {**headers, **await self._receive(exchange, upload)})
+        return _response(204, {**headers, **await self._receive(exchange, upload)})
 
     async def delete(self, request: web.Request) -> web.Response:
         """Gives an upload up."""
         upload = await self._found(request, "upload")
         await self._uploads.remove(upload)
-        return _answer(204, {})
+        return _response(204, {})
 
-    async def _found(self, request: web.Request, phase: str) -> Resumable:
+    async def _found(self, request: web.Request, phase: str) -> ResumableUpload:
         """The upload that a request is about, once its faults have struck; nothing is awaited after the last look.
 
         A fault may have held the request: meanwhile the upload can have been given up, or be in use. What is in use
@@ -127,7 +129,7 @@ class Tus:
         upload = await self._uploads.find(request.match_info["id"])
         if upload.station != station:
             raise Problem(403, "The upload is another station's")
-        exchange = request[EXCHANGE]
+        exchange = request[REQUEST_CONTEXT]
         await exchange.begin(phase, upload.station, upload.form, upload.page)
         if upload.is_locked:
             raise Problem(423, "The upload is in use by another request")
@@ -137,7 +139,7 @@ class Tus:
             exchange.strike_upload(upload)
         return upload
 
-    async def _receive(self, exchange: Exchange, upload: Resumable) -> dict[str, str]:
+    async def _receive(self, exchange: RequestContext, upload: ResumableUpload) -> dict[str, str]:
         """Takes the body in; headers that tell how it went."""
         algorithm, claimed = _checksum(exchange.request)
         upload.is_locked = True
@@ -148,19 +150,21 @@ class Tus:
             upload.is_locked = False
 
     async def _append(
-        self, exchange: Exchange, upload: Resumable, algorithm: str, claimed: bytes, before: int
+        self, exchange: RequestContext, upload: ResumableUpload, algorithm: str, claimed: bytes, before: int
     ) -> dict[str, str]:
         if algorithm:
             await self._append_checked(exchange, upload, algorithm, claimed)
         else:
             async for chunk in body.chunks(exchange, self._profile):
                 _check_room(upload, len(chunk))
-                await _keep(upload, chunk)
+                await _append_chunk(upload, chunk)
         if upload.offset == upload.length:
             return await self._finish(exchange, upload, before)
         return {"Upload-Offset": str(upload.offset)}
 
-    async def _append_checked(self, exchange: Exchange, upload: Resumable, algorithm: str, claimed: bytes) -> None:
+    async def _append_checked(
+        self, exchange: RequestContext, upload: ResumableUpload, algorithm: str, claimed: bytes
+    ) -> None:
         """Keeps the bytes back until their checksum is seen to be right; raises Problem 460."""
         pieces: list[bytes] = []
         size = 0
@@ -169,11 +173,11 @@ class Tus:
             _check_room(upload, size)
             pieces.append(chunk)
         data = b"".join(pieces)
-        if await asyncio.to_thread(checksum_of, algorithm, data) != claimed:
+        if await asyncio.to_thread(chunk_checksum, algorithm, data) != claimed:
             raise Problem(460, "Nothing of this request was kept")
-        await _keep(upload, data)
+        await _append_chunk(upload, data)
 
-    async def _finish(self, exchange: Exchange, upload: Resumable, before: int) -> dict[str, str]:
+    async def _finish(self, exchange: RequestContext, upload: ResumableUpload, before: int) -> dict[str, str]:
         """Makes the page of it; headers that tell how it went.
 
         If it is refused for now, the upload goes back to where this request found it: an offset equal to the length
@@ -183,7 +187,7 @@ class Tus:
             content = await asyncio.to_thread(upload.upload, keep=self._profile.keep_photos)
             answer = await self._intake.finish(exchange, content, upload.id)
         except Problem as problem:
-            if problem.status in _TAIL:
+            if problem.status in _FATAL_STATUSES:
                 await self._uploads.remove(upload)
             raise
         else:
@@ -196,7 +200,7 @@ class Tus:
         return headers | {name: answer.headers[name] for name in ("Server-Timing",) if name in answer.headers}
 
 
-async def _keep(upload: Resumable, data: bytes) -> None:
+async def _append_chunk(upload: ResumableUpload, data: bytes) -> None:
     """Adds bytes; a request that is cut short waits for that, or they would come after the next request's first."""
     writing = asyncio.ensure_future(asyncio.to_thread(upload.append, data))
     try:
@@ -206,7 +210,7 @@ async def _keep(upload: Resumable, data: bytes) -> None:
         raise
 
 
-def metadata_of(header: str) -> dict[str, str]:
+def parse_metadata(header: str) -> dict[str, str]:
     """The pairs of an Upload-Metadata header. Raises Problem 400.
 
     >>> metadata_of("form cHB3cA==, empty")
@@ -224,13 +228,13 @@ def metadata_of(header: str) -> dict[str, str]:
     return found
 
 
-async def sign(request: web.Request, answer: web.StreamResponse) -> None:
+async def add_version_header(request: web.Request, answer: web.StreamResponse) -> None:
     """Says the version in every answer under /v1/files, errors included; a hook of the application."""
     if request.path.startswith("/v1/files"):
         answer.headers["Tus-Resumable"] = VERSION
 
 
-def _answer(status: int, headers: dict[str, str]) -> web.Response:
+def _response(status: int, headers: dict[str, str]) -> web.Response:
     return web.Response(status=status, headers=headers)
 
 
@@ -246,7 +250,7 @@ def _whole_number(request: web.Request, name: str) -> int:
     return int(text)
 
 
-def _check_room(upload: Resumable, size: int) -> None:
+def _check_room(upload: ResumableUpload, size: int) -> None:
     if upload.offset + size > upload.length:
         raise Problem(413, "More bytes than Upload-Length", headers={"Connection": "close"})
 
@@ -264,5 +268,5 @@ def _checksum(request: web.Request) -> tuple[str, bytes]:
         raise Problem(400, "Malformed Upload-Checksum") from error
 
 
-def _date(upload: Resumable) -> str:
+def _http_date(upload: ResumableUpload) -> str:
     return formatdate(upload.expires_at, usegmt=True)

@@ -17,8 +17,8 @@ from harness.base.address import Origin
 from harness.base.errors import ExitCode
 from harness.judge.verdict import load_verdict
 from harness.run_folder.layout import RunFolder
-from harness.target.consent import token_of
-from harness.target.consent_reader import machine_secret
+from harness.target.consent import derive_token
+from harness.target.consent_reader import load_machine_secret
 from tests.integration.conftest import wait_for
 from tests.support.three_hosts import DELAY_S, end_of, three_hosts
 from tests.support.veth_network import place
@@ -247,7 +247,7 @@ def target(hosts):
 
 
 def consent_for(hosts, target):
-    token = token_of(machine_secret(hosts[0].folder / "upload-harness"), Origin("http", target.address, 8080))
+    token = derive_token(load_machine_secret(hosts[0].folder / "upload-harness"), Origin("http", target.address, 8080))
     until = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
     return json.dumps({"token": token, "contact": "t@example.org", "until": until, "max_requests_per_s": 2000})
 

@@ -8,8 +8,8 @@ from urllib.parse import quote
 import pytest
 
 from mock_server.http import auth as accounts
-from mock_server.http.auth import Accounts, Stations
-from mock_server.http.request_context import AttemptCounts
+from mock_server.http.auth import Authenticator, StationCredentials
+from mock_server.http.request_context import AttemptCounter
 from mock_server.http.responses import Problem
 from mock_server.profile.profile import ServerProfile
 from mock_server.storage.store import Store
@@ -41,7 +41,7 @@ async def test_tokens_are_random(tmp_path):
 async def test_the_stations_of_a_file_have_their_own_pins(tmp_path):
     path = tmp_path / "stations.csv"
     path.write_text(CSV)
-    async with running(tmp_path, Stations.read(path)) as mock:
+    async with running(tmp_path, StationCredentials.read(path)) as mock:
         assert (await login(mock, "3509191001001", "4711")).status == 200
         assert (await login(mock, "3509191001001", "001001")).status == 401
         assert (await login(mock, "3509191001003", "001003")).status == 401
@@ -52,7 +52,7 @@ def test_a_wrong_stations_file_is_refused_with_its_line(tmp_path, text):
     path = tmp_path / "stations.csv"
     path.write_text(text)
     with pytest.raises(ValueError, match="needs"):
-        Stations.read(path)
+        StationCredentials.read(path)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ async def test_a_login_above_1_kib_is_refused(tmp_path, size):
 async def test_stations_that_do_not_exist_are_throttled_like_those_that_do(tmp_path):
     path = tmp_path / "stations.csv"
     path.write_text(CSV)
-    async with running(tmp_path, Stations.read(path), pin_attempts=2) as mock:
+    async with running(tmp_path, StationCredentials.read(path), pin_attempts=2) as mock:
         for code in ("3509191001001", "3509191001999"):
             assert [(await login(mock, code, "wrong")).status for _ in range(4)] == [401, 401, 429, 429]
 
@@ -100,7 +100,7 @@ async def test_of_attempts_at_pages_that_cannot_be_no_text_is_remembered(tmp_pat
         counted.append(page)
         return 1
 
-    monkeypatch.setattr(AttemptCounts, "next", count)
+    monkeypatch.setattr(AttemptCounter, "next", count)
     async with running(tmp_path) as mock:
         for code in ("x" * 5000, STATION + "0", "٣" * 13):
             await mock.ask("PUT", path_of(quote(code)), {}, photo())
@@ -131,7 +131,9 @@ async def test_a_token_expires(tmp_path):
     now = 1_000_000.0
     store = Store(tmp_path / "store.sqlite", "page")
     await store.open()
-    accounts = Accounts(Stations(), ServerProfile.model_validate({"token_lifetime": "1h"}), store, lambda: now)
+    accounts = Authenticator(
+        StationCredentials(), ServerProfile.model_validate({"token_lifetime": "1h"}), store, lambda: now
+    )
     token, expires = await accounts.login(STATION, STATION[-6:])
     assert expires == now + 3600
     accounts.authorise(f"Bearer {token}", STATION)

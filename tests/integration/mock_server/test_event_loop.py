@@ -13,9 +13,9 @@ from typing import Self
 import pytest
 import uvloop
 
-from mock_server.http.auth import Stations
+from mock_server.http.auth import StationCredentials
 from mock_server.profile.profile import Profile
-from mock_server.server import Addresses, MockServer
+from mock_server.server import ListenAddresses, MockServer
 from tests.support.mock_in_process import ADMIN_TOKEN, BOUNDARY, READING, form, head, path_of, photo, station
 
 LONGEST_S = 0.050
@@ -44,8 +44,8 @@ class Served(threading.Thread):
 
     async def _serve(self) -> None:
         self.loop, self.stopping = asyncio.get_running_loop(), asyncio.Event()
-        server = MockServer(self.profile, Stations(), self.folder, ADMIN_TOKEN)
-        self.ports = await server.start(Addresses())
+        server = MockServer(self.profile, StationCredentials(), self.folder, ADMIN_TOKEN)
+        self.ports = await server.start(ListenAddresses())
         server.begin_schedule(time.monotonic())
         probe = asyncio.create_task(self._probe())
         self.ready.set()

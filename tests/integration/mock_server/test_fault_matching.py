@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from mock_server.faults.keyed_random import uniform
+from mock_server.faults.keyed_random import keyed_uniform
 from mock_server.faults.registry import KINDS
 from tests.support.mock_in_process import READING, STATION, fault, form, head, path_of, photo, running, station
 
@@ -111,7 +111,9 @@ async def test_each_kind_hits_by_its_dice_in_its_window_and_nobody_else(tmp_path
         assert await mock.metric(f'mock_server_faults_injected_total{{fault="{kind}"}}') == 0, "before its window"
         mock.server._t0 = time.monotonic() - 3600  # an hour later
         await asyncio.gather(*(mock.upload(station(number), reading=READING, X_Attempt="1") for number in numbers))
-        expected = {code for code in map(station, numbers) if uniform(11, 3, kind, "hit", code, "ppwp", 1, 1) < 0.5}
+        expected = {
+            code for code in map(station, numbers) if keyed_uniform(11, 3, kind, "hit", code, "ppwp", 1, 1) < 0.5
+        }
         assert 6 <= len(expected) <= 18
         assert await mock.metric(f'mock_server_faults_injected_total{{fault="{kind}"}}') == len(expected)
         mock.server._t0 = time.monotonic() - 7200

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mock_server.http.openapi import document
+from mock_server.http.openapi import openapi_document
 from tests.support.mock_in_process import STATION, form, head, path_of, photo, running
 from tests.support.mock_process import process
 
@@ -23,15 +23,18 @@ async def test_every_route_is_described_and_every_description_is_a_route(tmp_pat
             for route in resource
         }
         described = {
-            (method, path) for path, item in document()["paths"].items() for method in item if method in _METHODS
+            (method, path)
+            for path, item in openapi_document()["paths"].items()
+            for method in item
+            if method in _METHODS
         }
         automatic = {("head", path) for method, path in described if method == "get"}
         assert routes - automatic == described - (automatic - routes)
-        assert (await mock.ask("GET", "/openapi.json")).json == document()
+        assert (await mock.ask("GET", "/openapi.json")).json == openapi_document()
 
 
 async def test_the_answers_of_an_upload_are_all_described(tmp_path):
-    operation = document()["paths"]["/v1/stations/{code}/forms/{form}/pages/{page}"]["post"]
+    operation = openapi_document()["paths"]["/v1/stations/{code}/forms/{form}/pages/{page}"]["post"]
     described = set(operation["responses"])
     async with running(tmp_path, workers=1, queue_capacity=0) as mock:
         seen = {str((await mock.upload(page=page)).status) for page in (1, 1, 9)}

@@ -137,7 +137,7 @@ async def test_drain_waits_for_a_body_only_while_its_client_is_there(tmp_path):
 
 
 async def test_drain_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr("mock_server.overload.drain.LONGEST_S", 0.3)
+    monkeypatch.setattr("mock_server.overload.drain.MAX_DRAIN_S", 0.3)
     async with running(tmp_path, service_time="1h") as mock:
         upload = asyncio.create_task(mock.upload())
         await until(lambda: mock.server.pool.busy == 1)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from mock_server.http.auth import Stations
+from mock_server.http.auth import StationCredentials
 from tests.support.mock_in_process import READING, Mock, photo, running, station
 
 CODES = ("3509191001001", "3509191001002", "3509191002001", "3510011001001", "1101012001001")
@@ -27,8 +27,8 @@ def reading(*votes: int) -> str:
     return json.dumps({"administrasi": counts, "chart": dict(zip(VOTES, votes, strict=True))})
 
 
-def stations() -> Stations:
-    return Stations({code: code[-6:] for code in CODES}, {CODES[0]: "TPS 001 Mangli"})
+def stations() -> StationCredentials:
+    return StationCredentials({code: code[-6:] for code in CODES}, {CODES[0]: "TPS 001 Mangli"})
 
 
 async def get(mock: Mock, path: str):

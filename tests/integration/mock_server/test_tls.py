@@ -6,14 +6,14 @@ import time
 
 import pytest
 
-from mock_server.net.tls import context_of, make_certificate
+from mock_server.net.tls import make_certificate, server_context
 from tests.support.mock_in_process import Line, photo, running, until
 
 
 @pytest.fixture
 def contexts(tmp_path):
     certificate, key = make_certificate(tmp_path, "127.0.0.1")
-    return context_of(certificate, key), ssl.create_default_context(cafile=str(certificate))
+    return server_context(certificate, key), ssl.create_default_context(cafile=str(certificate))
 
 
 async def secure_line(port: int, context: ssl.SSLContext) -> Line:

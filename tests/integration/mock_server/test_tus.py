@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from mock_server.storage.resumable import Resumable
+from mock_server.storage.resumable import ResumableUpload
 from tests.support.mock_in_process import READING, head, photo, running, station, until
 from tests.support.tus_requests import BYTES, VERSION, arrived, create, metadata, offset_of, patch, path_in
 
@@ -225,18 +225,18 @@ async def test_an_empty_upload_is_refused_when_it_is_created(tmp_path):
 
 @pytest.mark.timed
 async def test_a_request_that_is_cut_short_leaves_no_write_behind(tmp_path, monkeypatch):
-    append = Resumable.append
+    append = ResumableUpload.append
 
-    def slowly(upload: Resumable, chunk: bytes) -> None:
+    def slowly(upload: ResumableUpload, chunk: bytes) -> None:
         time.sleep(0.6)
         append(upload, chunk)
 
     picture = photo()
     async with running(tmp_path, handler_timeout="300ms") as mock:
         path = await create(mock, picture)
-        monkeypatch.setattr(Resumable, "append", slowly)
+        monkeypatch.setattr(ResumableUpload, "append", slowly)
         assert (await patch(mock, path, 0, picture[:1000])).status == 503
-        monkeypatch.setattr(Resumable, "append", append)
+        monkeypatch.setattr(ResumableUpload, "append", append)
         offset = int((await offset_of(mock, path)).headers["upload-offset"])
         assert (await patch(mock, path, offset, picture[offset:2000])).status == 204
         await asyncio.sleep(0.5)

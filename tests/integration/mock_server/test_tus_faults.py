@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from mock_server.faults.keyed_random import uniform
+from mock_server.faults.keyed_random import keyed_uniform
 from tests.support.mock_in_process import Answer, head, photo, running, station, until
 from tests.support.tus_requests import BYTES, VERSION, arrived, create, offset_of, patch
 
@@ -111,7 +111,7 @@ async def test_each_fault_of_resumable_uploads_hits_by_its_dice_in_its_window_an
         assert await asked(paths[codes[0]], codes[0], 1) == (200, "2000"), "before its window"
         mock.server._t0 = time.monotonic() - 3600  # an hour later
         seen = {code: await asked(path, code, 1) for code, path in paths.items()}
-        expected = {code for code in codes if uniform(11, 3, kind, "hit", code, "ppwp", 1, 1) < 0.5}
+        expected = {code for code in codes if keyed_uniform(11, 3, kind, "hit", code, "ppwp", 1, 1) < 0.5}
         assert 6 <= len(expected) <= 18
         assert {code for code, answer in seen.items() if answer == STRUCK[kind]} == expected
         assert {code for code, answer in seen.items() if answer == (200, "2000")} == set(codes) - expected

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from mock_server.http.responses import phrase
+from mock_server.http.responses import reason_phrase
 from tests.support.mock_in_process import (
     BOUNDARY,
     READING,
@@ -175,7 +175,7 @@ async def test_wrong_requests_get_a_problem(tmp_path, method, path, headers, sta
         assert answer.status == status
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json["status"] == status
-        assert (answer.json["type"], answer.json["title"]) == ("about:blank", phrase(status))
+        assert (answer.json["type"], answer.json["title"]) == ("about:blank", reason_phrase(status))
 
 
 async def test_a_body_without_a_length_is_refused(tmp_path):

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from harness.analysis.summarise import load_summary
 from harness.base.errors import ExitCode, UsageError
 from harness.cli.app import app
-from harness.plan.pins import pin_of
+from harness.plan.pins import derive_pin
 from harness.run_folder import scrape_log
 from harness.run_folder.layout import RunFolder
 from harness.runner.launch import LOCUSTFILE
@@ -124,7 +124,7 @@ def test_nothing_that_a_run_leaves_behind_has_a_value_from_the_environment_or_a_
 
 def test_a_targets_own_metrics_have_their_own_file_and_are_never_taken_for_ours(guarded):
     folder, _, _, _ = guarded
-    own = list(scrape_log.read(RunFolder(folder).scrapes, "own"))
+    own = list(scrape_log.read_scrapes(RunFolder(folder).scrapes, "own"))
     assert any("own_uploads_total" in scrape.text for scrape in own)
     assert load_summary(RunFolder(folder)).generator.scraped["delivered"] == 6  # and not the 1e9 that the target claims
 
@@ -166,7 +166,7 @@ def test_no_token_and_no_pin_of_a_run_with_the_mock_is_left_behind(start, tiny):
     stations = duckdb.execute(
         "SELECT DISTINCT station FROM read_parquet(?)", [str(run.folder / "plan.parquet")]
     ).fetchall()
-    pins = "|".join(pin_of(station, secret) for (station,) in stations)
+    pins = "|".join(derive_pin(station, secret) for (station,) in stations)
     for path in [run.folder / "run.json", *run.folder.glob("logs/*"), *run.folder.glob("server/*.json*")]:
         assert not re.search(rf'"(?:{pins})"|\b(?:pin|PIN)\W+(?:{pins})\b', path.read_text("utf-8")), path
 

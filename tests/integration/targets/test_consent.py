@@ -18,9 +18,9 @@ from harness.plan import make_plan
 from harness.run_folder.layout import RunFolder
 from harness.runner.launch import LOCUSTFILE
 from harness.scenario import loader
-from harness.target.consent import token_of
-from harness.target.consent_reader import machine_secret
-from harness.target.external import examine
+from harness.target.consent import derive_token
+from harness.target.consent_reader import load_machine_secret
+from harness.target.external import admit_target
 from tests.integration.conftest import HARNESS, PATIENCE_S, environment, wait_for
 from tests.support.veth_network import namespace, place
 
@@ -107,20 +107,22 @@ def uploads(server):
 @pytest.fixture
 def token(tmp_path, server):
     """What the harness tells the far server's owner to publish."""
-    return token_of(machine_secret(tmp_path / "state" / "upload-harness"), Origin("http", server.address, 8080))
+    return derive_token(
+        load_machine_secret(tmp_path / "state" / "upload-harness"), Origin("http", server.address, 8080)
+    )
 
 
 @pytest.fixture
 def look(tmp_path, server):
     """Looks at the far server as the command does before a run: what it says against loading it."""
     (tmp_path / "away.toml").write_text(SCENARIO, "utf-8")
-    scenario = loader.load(str(tmp_path / "away.toml"))
+    scenario = loader.load_scenario(str(tmp_path / "away.toml"))
     plan = make_plan(scenario)
     variables = {"XDG_STATE_HOME": str(tmp_path / "state")}
 
     def say():
         with pytest.raises(UsageError) as caught:
-            examine(server.url, scenario, plan, 1, variables, allow_command=False)
+            admit_target(server.url, scenario, plan, 1, variables, allow_command=False)
         return str(caught.value)
 
     return say

@@ -4,12 +4,12 @@ import duckdb
 import pytest
 
 from harness.analysis import attempts_table, journal_reader, rows
-from harness.analysis.attempts_table import up_to_date, write_attempts
+from harness.analysis.attempts_table import is_up_to_date, write_attempts
 from harness.analysis.journal_reader import read_given_up
-from harness.analysis.summarise import figures_of
-from harness.base.errors import BrokenRunError
+from harness.analysis.summarise import compute_summary
+from harness.base.errors import RunFolderError
 from harness.base.model import Outcome
-from harness.run_folder.journal import RECORD, GaveUp, file_name
+from harness.run_folder.journal import RECORD, GiveUpReason, journal_file_name
 from tests.support.run_builder import RunBuilder, brownout
 
 COLUMNS = [
@@ -109,7 +109,7 @@ def test_a_torn_tail_costs_the_last_record_only(tmp_path):
     run.attempt(0, due_s=1.0)
     run.attempt(1, due_s=2.0)
     folder = run.break_off()
-    path = folder.journal / file_name(0)
+    path = folder.journal / journal_file_name(0)
     path.write_bytes(path.read_bytes()[:-3])
     write_attempts(folder)
     assert rows_of(folder, "outcome") == [("accepted",), ("censored",)]
@@ -119,7 +119,7 @@ def test_a_page_that_is_not_in_the_plan_is_a_broken_run(tmp_path):
     run = RunBuilder(tmp_path / "run", stations=2)
     run.begin(2)
     folder = run.break_off()
-    with pytest.raises(BrokenRunError, match="names page 2, but the plan has 2 pages"):
+    with pytest.raises(RunFolderError, match="names page 2, but the plan has 2 pages"):
         write_attempts(folder)
 
 
@@ -127,25 +127,25 @@ def test_an_outcome_that_this_program_does_not_know_is_a_broken_run(tmp_path):
     run = RunBuilder(tmp_path / "run")
     run.attempt(0)
     folder = run.break_off()
-    path = folder.journal / file_name(0)
+    path = folder.journal / journal_file_name(0)
     content = bytearray(path.read_bytes())
     content[RECORD.itemsize + 1] = 200
     path.write_bytes(content)
-    with pytest.raises(BrokenRunError, match="outcome number 200"):
+    with pytest.raises(RunFolderError, match="outcome number 200"):
         write_attempts(folder)
 
 
 def test_a_journal_that_is_not_a_worker_s_is_a_broken_run(tmp_path):
     folder = RunBuilder(tmp_path / "run").break_off()
     (folder.journal / "worker-x.journal").write_bytes(b"")
-    with pytest.raises(BrokenRunError, match="no worker's rank"):
+    with pytest.raises(RunFolderError, match="no worker's rank"):
         write_attempts(folder)
 
 
 def test_a_run_without_a_plan_is_a_broken_run(tmp_path):
     folder = RunBuilder(tmp_path / "run").break_off()
     folder.plan.unlink()
-    with pytest.raises(BrokenRunError, match=r"plan.parquet is missing"):
+    with pytest.raises(RunFolderError, match=r"plan.parquet is missing"):
         write_attempts(folder)
 
 
@@ -159,12 +159,12 @@ def test_the_table_is_behind_as_soon_as_the_journal_grows(tmp_path):
     run = RunBuilder(tmp_path / "run", stations=2)
     run.attempt(0)
     folder = run.break_off()
-    assert not up_to_date(folder, run.record)
+    assert not is_up_to_date(folder, run.record)
     write_attempts(folder)
-    assert up_to_date(folder, run.record)
-    with (folder.journal / file_name(0)).open("ab") as journal:
+    assert is_up_to_date(folder, run.record)
+    with (folder.journal / journal_file_name(0)).open("ab") as journal:
         journal.write(bytes(RECORD.itemsize))
-    assert not up_to_date(folder, run.record)
+    assert not is_up_to_date(folder, run.record)
 
 
 def test_the_table_is_behind_when_the_phases_have_changed(tmp_path):
@@ -172,7 +172,7 @@ def test_the_table_is_behind_when_the_phases_have_changed(tmp_path):
     folder = run.break_off()
     write_attempts(folder)
     later = run.record.model_copy(update=brownout(1.0, 2.0, 3.0))
-    assert not up_to_date(folder, later.model_validate(later.model_dump()))
+    assert not is_up_to_date(folder, later.model_validate(later.model_dump()))
 
 
 def test_a_table_whose_journal_is_gone_is_taken_as_it_is(tmp_path):
@@ -180,10 +180,10 @@ def test_a_table_whose_journal_is_gone_is_taken_as_it_is(tmp_path):
     run.attempt(0)
     folder = run.break_off()
     write_attempts(folder)
-    (folder.journal / file_name(0)).unlink()
-    assert up_to_date(folder, run.record)
+    (folder.journal / journal_file_name(0)).unlink()
+    assert is_up_to_date(folder, run.record)
     folder.attempts.unlink()
-    assert not up_to_date(folder, run.record)
+    assert not is_up_to_date(folder, run.record)
 
 
 def test_a_run_read_in_slices_is_the_same_as_in_one_piece(tmp_path, monkeypatch):
@@ -195,10 +195,10 @@ def test_a_run_read_in_slices_is_the_same_as_in_one_piece(tmp_path, monkeypatch)
         if number % 5:
             outcome = Outcome.ACCEPTED if number % 3 else Outcome.RESET
             run.attempt(page, attempt=1 + number // 15, outcome=outcome, due_s=due_s, worker=number % 3)
-        run.gave_up(page, attempts=1, at_s=due_s, reason=GaveUp.ATTEMPTS_USED_UP, worker=number % 3)
+        run.gave_up(page, attempts=1, at_s=due_s, reason=GiveUpReason.ATTEMPTS_USED_UP, worker=number % 3)
     folder = run.break_off()
     assert write_attempts(folder) == 40
-    whole, figures = rows_of(folder), figures_of(folder, rows.load_rows(folder))
+    whole, figures = rows_of(folder), compute_summary(folder, rows.load_rows(folder))
     folder.attempts.unlink()
     monkeypatch.setattr(journal_reader, "SLICE", 4)
     monkeypatch.setattr(attempts_table, "ROWS_AT_ONCE", 7)
@@ -206,21 +206,21 @@ def test_a_run_read_in_slices_is_the_same_as_in_one_piece(tmp_path, monkeypatch)
     monkeypatch.setattr(rows, "_ROWS_AT_ONCE", 6)
     assert write_attempts(folder) == 40
     assert rows_of(folder) == whole
-    assert up_to_date(folder, run.record)
-    assert figures_of(folder, rows.load_rows(folder)) == figures
+    assert is_up_to_date(folder, run.record)
+    assert compute_summary(folder, rows.load_rows(folder)) == figures
     assert not [path for path in folder.path.iterdir() if path.name.startswith("attempts.") and path.is_dir()]
 
 
 def test_a_page_is_given_up_once(tmp_path):
     run = RunBuilder(tmp_path / "run", stations=3)
-    run.gave_up(2, attempts=3, at_s=9.0, reason=GaveUp.ATTEMPTS_USED_UP)
-    run.gave_up(0, attempts=0, at_s=5.0, reason=GaveUp.WITHHELD)
-    run.gave_up(0, attempts=0, at_s=72.0, reason=GaveUp.DEADLINE)
+    run.gave_up(2, attempts=3, at_s=9.0, reason=GiveUpReason.ATTEMPTS_USED_UP)
+    run.gave_up(0, attempts=0, at_s=5.0, reason=GiveUpReason.WITHHELD)
+    run.gave_up(0, attempts=0, at_s=72.0, reason=GiveUpReason.DEADLINE)
     folder = run.break_off()
     found = read_given_up(folder.journal)
     assert found.page.tolist() == [0, 2]
     assert found.at_s.tolist() == [5.0, 9.0]
-    assert found.reason.tolist() == [GaveUp.WITHHELD, GaveUp.ATTEMPTS_USED_UP]
+    assert found.reason.tolist() == [GiveUpReason.WITHHELD, GiveUpReason.ATTEMPTS_USED_UP]
 
 
 def test_without_a_journal_nothing_was_given_up(tmp_path):

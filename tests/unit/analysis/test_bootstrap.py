@@ -5,7 +5,7 @@ import pytest
 
 from harness.analysis import bootstrap
 from harness.analysis.blocks import block_length
-from harness.analysis.bootstrap import Quantile, Rate, Ratio, resample
+from harness.analysis.bootstrap import QuantileStatistic, RateStatistic, RatioStatistic, bootstrap_change
 
 TRUE = math.log(1.1)
 
@@ -29,17 +29,17 @@ def two_runs(rng, stations, correlation):
 
 def as_quantile(values, quantile=0.95):
     stations = len(values) // 3
-    return Quantile(values, np.repeat(np.arange(stations), 3), stations, quantile)
+    return QuantileStatistic(values, np.repeat(np.arange(stations), 3), stations, quantile)
 
 
 def as_mean(values):
     stations = len(values) // 3
-    return Ratio(values.reshape(stations, 3).sum(axis=1), np.full(stations, 3.0))
+    return RatioStatistic(values.reshape(stations, 3).sum(axis=1), np.full(stations, 3.0))
 
 
 def drawn(base, run, *, paired, rng):
-    """What `resample` finds, where there is enough to find."""
-    found = resample(base, run, paired=paired, rng=rng)
+    """What `bootstrap_change` finds, where there is enough to find."""
+    found = bootstrap_change(base, run, paired=paired, rng=rng)
     assert found is not None
     return found
 
@@ -95,7 +95,7 @@ def test_a_replicate_that_draws_every_block_once_is_the_figure_itself():
     values = rng.lognormal(size=9_000)
     values[rng.choice(9_000, 30)] = np.inf
     every_block_once = np.ones((1, 10))
-    rate = Rate(np.full(3_000, 3.0), np.ones(3_000), 25.0)
+    rate = RateStatistic(np.full(3_000, 3.0), np.ones(3_000), 25.0)
     for statistic in (as_quantile(values), as_quantile(values, 0.5), as_mean(np.minimum(values, 9.0)), rate):
         block = np.arange(statistic.units) * 10 // statistic.units
         assert statistic.resampled(block, every_block_once)[0] == pytest.approx(statistic.value(), rel=1e-12)
@@ -139,14 +139,14 @@ def test_a_series_that_never_changes_needs_no_blocks():
 
 def test_a_handful_of_stations_has_no_interval():
     few = as_mean(np.arange(1.0, 58.0))
-    assert resample(few, few, paired=True, rng=np.random.default_rng(1)) is None
+    assert bootstrap_change(few, few, paired=True, rng=np.random.default_rng(1)) is None
 
 
 def test_a_rate_is_as_sure_as_the_end_of_the_run():
     stations, took = 100, np.random.default_rng(8).uniform(0.5, 1.0, 100)
-    base = Rate(np.full(stations, 3.0), took, 10.0)
-    same = Rate(np.full(stations, 3.0), took + np.random.default_rng(9).normal(size=100) * 0.01, 10.02)
-    slow = Rate(np.full(stations, 3.0), took * 3, 12.0)
+    base = RateStatistic(np.full(stations, 3.0), took, 10.0)
+    same = RateStatistic(np.full(stations, 3.0), took + np.random.default_rng(9).normal(size=100) * 0.01, 10.02)
+    slow = RateStatistic(np.full(stations, 3.0), took * 3, 12.0)
     low, high = drawn(base, same, paired=True, rng=np.random.default_rng(1)).interval(0.05)
     assert low < math.log(10 / 10.02) < high
     assert high - low < 0.02

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from harness.analysis import time_bins
-from harness.analysis.chart_data import series
-from harness.analysis.chart_types import Line
+from harness.analysis.chart_data import load_chart_data
+from harness.analysis.chart_types import ChartLine
 from harness.analysis.summarise import summarise
-from harness.analysis.time_bins import binned_percentile, greatest_in_bins, response_grid
-from harness.run_folder.journal import file_name
+from harness.analysis.time_bins import binned_maximum, binned_percentile, response_heatmap
+from harness.run_folder.journal import journal_file_name
 from harness.run_folder.layout import FaultRecord
 from tests.support.run_builder import RunBuilder
 from tests.support.synthetic_run import kaliwates_run
@@ -25,7 +25,7 @@ def evening(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def drawn(evening):
-    return series(evening)
+    return load_chart_data(evening)
 
 
 def totals(line):
@@ -35,7 +35,7 @@ def totals(line):
 
 
 def lines_in(part):
-    if isinstance(part, Line):
+    if isinstance(part, ChartLine):
         return [part]
     if isinstance(part, list):
         return [line for inner in part for line in lines_in(inner)]
@@ -78,7 +78,7 @@ def test_fault_windows_end_with_the_run_at_the_latest(tmp_path):
         FaultRecord(name="endless", kind="capacity", start_s=2.0, end_s=None),
         FaultRecord(name="later", kind="capacity", start_s=20.0, end_s=30.0),
     ]
-    found = series(RunBuilder(tmp_path / "run", faults=faults).finish(at_s=10.0))
+    found = load_chart_data(RunBuilder(tmp_path / "run", faults=faults).finish(at_s=10.0))
     assert [(window.label, window.start_s, window.end_s) for window in found.windows] == [
         ("long", 1.0, 10.0),
         ("endless", 2.0, 10.0),
@@ -86,7 +86,7 @@ def test_fault_windows_end_with_the_run_at_the_latest(tmp_path):
 
 
 def test_a_run_killed_at_once_gives_empty_lines_and_says_what_is_missing(tmp_path):
-    found = series(RunBuilder(tmp_path / "run", stations=2).break_off())
+    found = load_chart_data(RunBuilder(tmp_path / "run", stations=2).break_off())
     assert found.rates.offered.t_s.tolist() == []
     assert found.rates.outcomes == []
     assert found.responses.counts.sum() == 0
@@ -108,15 +108,15 @@ def test_failed_scrapes_are_noted(tmp_path):
     run.scrape("worker-0", 0.0, {("process_cpu_seconds_total", ()): 1.0})
     run.scrape("server", 0.0, {("mock_server_queue_depth", ()): 1.0})
     run.scrape("server", 1.0, error="refused")
-    assert series(run.finish(at_s=2.0)).notes == ["1 of 2 scrapes of server failed."]
+    assert load_chart_data(run.finish(at_s=2.0)).notes == ["1 of 2 scrapes of server failed."]
 
 
 def test_a_worker_that_never_wrote_is_no_matter(tmp_path):
     run = RunBuilder(tmp_path / "run", workers=2)
     run.attempt(0)
     folder = run.finish(at_s=2.0)
-    (folder.journal / file_name(1)).write_bytes(b"")
-    assert series(folder).completion.total.value[-1] == 1.0
+    (folder.journal / journal_file_name(1)).write_bytes(b"")
+    assert load_chart_data(folder).completion.total.value[-1] == 1.0
 
 
 def test_a_second_with_enough_values_has_its_own_percentile():
@@ -148,20 +148,20 @@ def test_an_empty_second_is_a_gap():
 
 
 def test_the_greatest_of_each_second():
-    line = greatest_in_bins(np.array([0.1, 0.2, 2.5]), np.array([3.0, 5.0, 4.0]), "max", 3.0)
+    line = binned_maximum(np.array([0.1, 0.2, 2.5]), np.array([3.0, 5.0, 4.0]), "max", 3.0)
     np.testing.assert_array_equal(line.value, [5.0, NAN, 4.0])
 
 
 @pytest.mark.parametrize("response_s", [0.0, 1e-4, 1e-3, 0.1, 9.99, 10.0, 1000.0])
 def test_every_response_has_its_place_in_the_grid(response_s):
-    edges_t_s, edges_response_s, counts = response_grid(np.array([0.0, 3.0]), np.array([response_s, 0.5]), 3.0)
+    edges_t_s, edges_response_s, counts = response_heatmap(np.array([0.0, 3.0]), np.array([response_s, 0.5]), 3.0)
     assert counts.sum() == 2
     assert counts.shape == (len(edges_response_s) - 1, len(edges_t_s) - 1)
     assert (np.diff(edges_response_s) > 0).all()
 
 
 def test_a_long_run_has_wider_columns():
-    edges_t_s, _, counts = response_grid(np.array([10.0, 3599.0]), np.array([1.0, 1.0]), 3600.0)
+    edges_t_s, _, counts = response_heatmap(np.array([10.0, 3599.0]), np.array([1.0, 1.0]), 3600.0)
     assert len(edges_t_s) == 301
     assert edges_t_s[1] == 12.0
     assert counts.sum() == 2
@@ -170,8 +170,8 @@ def test_a_long_run_has_wider_columns():
 def test_a_heat_map_counted_in_slices_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     due_s, response_s = np.sort(rng.uniform(0, 50, 100)), rng.lognormal(-1, 1, 100)
-    whole = response_grid(due_s, response_s, 50.0)
+    whole = response_heatmap(due_s, response_s, 50.0)
     monkeypatch.setattr(time_bins, "ROWS_AT_ONCE", 7)
-    for one, other in zip(whole, response_grid(due_s, response_s, 50.0), strict=True):
+    for one, other in zip(whole, response_heatmap(due_s, response_s, 50.0), strict=True):
         np.testing.assert_array_equal(one, other)
     assert whole[2].sum() == 100

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.analysis.rows import load_rows
-from harness.analysis.summarise import figures_of
+from harness.analysis.summarise import compute_summary
 from harness.base.model import Outcome
 from tests.support.run_builder import RunBuilder
 
@@ -19,7 +19,7 @@ def figures(tmp_path):
     made.withhold(4, due_s=6.0)
     made.attempt(4, attempt=2, outcome=Outcome.TIMEOUT_RESPONSE, due_s=7.0, done_s=11.0)
     folder = made.finish("deadline", at_s=11.0)
-    return figures_of(folder, load_rows(folder))
+    return compute_summary(folder, load_rows(folder))
 
 
 def test_due_are_the_stations_that_the_phone_came_to_and_no_others(figures):

@@ -5,7 +5,7 @@ import pytest
 from harness.analysis.counts import count_attempts, count_kelurahan, count_pages, count_stations, mean_rates
 from harness.analysis.rows import load_rows
 from harness.base.model import DELIVERED, Outcome
-from harness.run_folder.journal import GaveUp
+from harness.run_folder.journal import GiveUpReason
 from tests.support.run_builder import RunBuilder, make_pages
 
 
@@ -106,10 +106,10 @@ def test_a_station_is_due_once_its_time_came_before_the_run_stopped(tmp_path):
 def test_reasons_for_giving_up_are_counted_but_for_pages_that_arrived_all_the_same(tmp_path):
     run = RunBuilder(tmp_path / "run", stations=4)
     run.attempt(0)
-    run.gave_up(0, attempts=1, at_s=2.0, reason=GaveUp.DEADLINE)
-    run.gave_up(1, attempts=0, at_s=2.0, reason=GaveUp.DEADLINE)
-    run.gave_up(2, attempts=5, at_s=2.0, reason=GaveUp.ATTEMPTS_USED_UP)
-    run.gave_up(3, attempts=5, at_s=2.0, reason=GaveUp.ATTEMPTS_USED_UP)
+    run.gave_up(0, attempts=1, at_s=2.0, reason=GiveUpReason.DEADLINE)
+    run.gave_up(1, attempts=0, at_s=2.0, reason=GiveUpReason.DEADLINE)
+    run.gave_up(2, attempts=5, at_s=2.0, reason=GiveUpReason.ATTEMPTS_USED_UP)
+    run.gave_up(3, attempts=5, at_s=2.0, reason=GiveUpReason.ATTEMPTS_USED_UP)
     assert pages_of(run.finish(at_s=5.0)).gave_up_by_reason == {"attempts_used_up": 2, "deadline": 1}
 
 

@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.analysis.durations import METRICS, Samples, spread
+from harness.analysis.durations import DURATION_METRICS, DurationSamples, compute_distribution
 from harness.analysis.rows import load_rows
 from harness.base.model import ANSWERED, TIMED_OUT, Outcome
 from tests.support.run_builder import RunBuilder
 
 
 def samples_of(folder):
-    return Samples(load_rows(folder))
+    return DurationSamples(load_rows(folder))
 
 
 def test_a_late_attempt_counts_from_its_due_time(tmp_path):
@@ -105,7 +105,7 @@ def test_the_warm_up_is_in_no_sample(tmp_path):
     run.attempt(0, due_s=1.0, done_s=5.5)
     run.attempt(1, due_s=6.0, done_s=6.25)
     found = samples_of(run.finish(at_s=7.0))
-    assert [found.of(metric).tolist() for metric in METRICS] == [[0.25], [0.25], [0.25], [0.25], [0.0]]
+    assert [found.of(metric).tolist() for metric in DURATION_METRICS] == [[0.25], [0.25], [0.25], [0.25], [0.0]]
     assert list(found.split("response_seconds").by_outcome) == ["accepted"]
     assert found.split("response_seconds").by_outcome["accepted"].count == 1
 
@@ -123,7 +123,7 @@ def test_there_is_no_sample_by_another_name(tmp_path):
 
 
 def test_a_spread_has_the_figures_that_its_sample_bears():
-    found = spread(np.arange(1.0, 201.0))
+    found = compute_distribution(np.arange(1.0, 201.0))
     assert (found.count, found.mean, found.max, found.never) == (200, 100.5, 200.0, 0)
     assert (found.p50, found.p90, found.p95, found.p99, found.p99_9) == (100.0, 180.0, 190.0, None, None)
     assert set(found.intervals) == {"p50", "p90", "p95"}
@@ -131,12 +131,12 @@ def test_a_spread_has_the_figures_that_its_sample_bears():
 
 
 def test_a_percentile_that_never_arrived_is_none_and_says_how_many():
-    found = spread(np.append(np.arange(1.0, 151.0), np.full(50, np.inf)))
+    found = compute_distribution(np.append(np.arange(1.0, 151.0), np.full(50, np.inf)))
     assert (found.count, found.never, found.mean, found.max) == (200, 50, None, None)
     assert (found.p50, found.p90, found.p95) == (100.0, None, None)
     assert set(found.intervals) == {"p50"}
 
 
 def test_an_empty_sample_has_no_figures():
-    found = spread(np.empty(0))
+    found = compute_distribution(np.empty(0))
     assert (found.count, found.never, found.mean, found.p50, found.max) == (0, 0, None, None, None)

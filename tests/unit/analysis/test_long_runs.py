@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.analysis.time_bins import binned_percentile, greatest_in_bins
+from harness.analysis.time_bins import binned_maximum, binned_percentile
 
 
 def test_a_percentile_of_an_hour_is_taken_over_wider_bins_from_the_rows_themselves() -> None:
@@ -25,7 +25,7 @@ def test_the_greatest_of_a_long_run_is_not_lost_in_its_bins() -> None:
     due_s = np.arange(3600.0)
     value = np.zeros(3600)
     value[1234] = 7.5
-    line = greatest_in_bins(due_s, value, "max", 3600.0)
+    line = binned_maximum(due_s, value, "max", 3600.0)
     assert len(line.t_s) <= 301
     assert np.nanmax(line.value) == 7.5
     assert line.t_s[int(np.nanargmax(line.value))] == pytest.approx(1234, abs=12)

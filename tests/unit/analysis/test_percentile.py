@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from harness.analysis.percentile import QUANTILES, interval, needed, order_statistic, percentile
+from harness.analysis.percentile import QUANTILES, min_sample_size, order_statistic, percentile, percentile_interval
 
 
 def rising(n):
@@ -16,7 +16,7 @@ def rising(n):
     [(0.5, 20), (0.9, 100), (0.95, 200), (0.99, 1_000), (0.999, 10_000), (0.05, 200), (0.25, 40)],
 )
 def test_a_percentile_is_refused_until_ten_values_lie_beyond_it(quantile, least):
-    assert needed(quantile) == least
+    assert min_sample_size(quantile) == least
     assert percentile(rising(least - 1), quantile) is None
     assert percentile(rising(least), quantile) == np.ceil(quantile * least)
 
@@ -35,7 +35,7 @@ def test_it_is_the_inverted_cdf_that_numpy_gives(n, quantile):
 
 def test_a_share_is_taken_as_written_not_as_a_float_has_it():
     assert percentile(rising(100), 0.9) == 90.0
-    assert needed(0.9) == 100
+    assert min_sample_size(0.9) == 100
 
 
 def test_infinity_is_a_value_like_any_other():
@@ -57,19 +57,19 @@ def test_no_values_have_no_order_statistic():
 @pytest.mark.parametrize("quantile", [0.0, 1.0, 1.5, -0.1])
 def test_a_share_that_is_no_quantile_is_refused(quantile):
     with pytest.raises(ValueError, match="between 0 and 1"):
-        needed(quantile)
+        min_sample_size(quantile)
 
 
 @pytest.mark.parametrize(("n", "quantile", "bounds"), [(100, 0.5, (41.0, 61.0)), (20, 0.5, (6.0, 15.0))])
 def test_the_interval_of_a_median_is_the_one_in_the_tables(n, quantile, bounds):
-    assert interval(rising(n), quantile) == bounds
+    assert percentile_interval(rising(n), quantile) == bounds
 
 
 @pytest.mark.parametrize("quantile", QUANTILES.values())
 @pytest.mark.parametrize("factor", [1, 3, 50])
 def test_the_interval_covers_with_95_percent_and_no_rank_can_be_spared(quantile, factor):
-    n = needed(quantile) * factor
-    bounds = interval(rising(n), quantile)
+    n = min_sample_size(quantile) * factor
+    bounds = percentile_interval(rising(n), quantile)
     assert bounds is not None
     j, k = bounds
     assert j is not None
@@ -84,11 +84,11 @@ def test_the_interval_covers_with_95_percent_and_no_rank_can_be_spared(quantile,
 
 
 def test_a_refused_percentile_has_no_interval():
-    assert interval(rising(199), 0.95) is None
+    assert percentile_interval(rising(199), 0.95) is None
 
 
 def test_a_bound_at_infinity_is_no_bound():
     values = np.append(rising(192), np.full(8, np.inf))
-    bounds = interval(values, 0.95)
+    bounds = percentile_interval(values, 0.95)
     assert percentile(values, 0.95) == 190.0
     assert bounds == (184.0, None)

@@ -3,18 +3,20 @@
 import numpy as np
 import pytest
 
-from harness.analysis.processes import processes_of
-from harness.analysis.scraped_metrics import CPU, DESCRIPTORS, GENERATOR_LAG, MEMORY, SERVER_LAG, Exporters
-from harness.analysis.time_series import Curves
+from harness.analysis.processes import load_process_health
+from harness.analysis.scraped_metrics import CPU, DESCRIPTORS, GENERATOR_LAG, MEMORY, SERVER_LAG, RunSeries
+from harness.analysis.time_series import TargetSeries
 from harness.measure.process_monitor import COLUMNS
 
 
 def curves(target, name, *values):
     column = np.array(values, dtype=float)
-    return Curves(target, np.arange(len(column), dtype=float), {name: {frozenset(): column}}, up=np.isfinite(column))
+    return TargetSeries(
+        target, np.arange(len(column), dtype=float), {name: {frozenset(): column}}, up=np.isfinite(column)
+    )
 
 
-TOLD = Exporters(
+TOLD = RunSeries(
     server=curves("server", SERVER_LAG, 0.002, 0.09), workers=[curves("worker-0", GENERATOR_LAG, 0.3, 0.004, 0.001)]
 )
 
@@ -31,7 +33,7 @@ def found(tmp_path):
         rows.append(f"{second},harness,1,{cpu / 100},5000,40,0.00{second}")
         rows.append(f"{second},worker 0,2,{cpu},{1000 * (3 - second)},{10 + second},")
         rows.append(f"{second},server,3,0.5,700,9,")
-    return {one.name: one for one in processes_of(written(tmp_path / "processes.csv", *rows), TOLD)}
+    return {one.name: one for one in load_process_health(written(tmp_path / "processes.csv", *rows), TOLD)}
 
 
 def test_cpu_is_the_share_of_a_core_between_samples(found):
@@ -52,20 +54,20 @@ def test_a_loop_s_lag_is_what_its_exporter_told_and_the_harness_s_own_what_its_l
 
 def test_a_process_that_was_seen_once_has_no_share_of_a_core(tmp_path):
     path = written(tmp_path / "processes.csv", "0.0,master,7,1.0,100,5,", "0.2,master,7,1.2,100,5,")
-    (only,) = processes_of(path, TOLD)
+    (only,) = load_process_health(path, TOLD)
     assert (only.cpu_mean_ratio, only.cpu_max_ratio, only.loop_lag_max_s) == (None, None, None)
 
 
 def test_a_folder_of_before_has_none(tmp_path):
-    assert processes_of(tmp_path / "processes.csv", TOLD) == []
+    assert load_process_health(tmp_path / "processes.csv", TOLD) == []
 
 
 def test_a_worker_of_another_machine_stands_beside_the_others_by_its_own_exporter_s_word(tmp_path):
     columns = {CPU: (2.0, np.nan, 3.8, 4.7), MEMORY: (100, np.nan, 300, 200), DESCRIPTORS: (20, np.nan, 22, 21)}
-    far = Curves("worker-0", np.arange(4.0), {name: {frozenset(): np.array(values, dtype=float)} for name, values in columns.items()})  # fmt: skip
+    far = TargetSeries("worker-0", np.arange(4.0), {name: {frozenset(): np.array(values, dtype=float)} for name, values in columns.items()})  # fmt: skip
     dumb = curves("worker-1", GENERATOR_LAG, 0.1, 0.2)
     path = written(tmp_path / "processes.csv", "1.0,harness,1,1.0,100,5,0.0", "2.0,harness,1,1.2,100,5,0.0")
-    harness, worker = processes_of(path, Exporters(server=TOLD.server, workers=[far, dumb]))
+    harness, worker = load_process_health(path, RunSeries(server=TOLD.server, workers=[far, dumb]))
     assert (harness.name, worker.name) == ("harness", "worker 0")
     assert [worker.cpu_mean_ratio, worker.cpu_max_ratio] == pytest.approx([0.9, 0.9])
     assert (worker.memory_max_bytes, worker.descriptors_max, worker.samples) == (300, 22, 3)

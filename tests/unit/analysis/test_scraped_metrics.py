@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from harness.analysis.rows import load_rows
-from harness.analysis.scraped_metrics import generator_figures, read_exporters, server_figures
+from harness.analysis.scraped_metrics import compute_generator_figures, compute_server_figures, read_run_series
 from harness.run_folder.layout import WorkerRecord
 from tests.support.run_builder import RunBuilder
 
@@ -11,11 +11,11 @@ CPU = ("process_cpu_seconds_total", ())
 
 
 def figures_of(folder):
-    return generator_figures(load_rows(folder), read_exporters(folder.scrapes).workers)
+    return compute_generator_figures(load_rows(folder), read_run_series(folder.scrapes).workers)
 
 
 def server_of(folder):
-    return server_figures(read_exporters(folder.scrapes).server)
+    return compute_server_figures(read_run_series(folder.scrapes).server)
 
 
 def test_the_share_of_a_core_is_taken_over_the_scrapes_own_times(tmp_path):

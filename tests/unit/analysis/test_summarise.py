@@ -10,9 +10,9 @@ import pytest
 from harness.analysis.attempts_table import write_attempts
 from harness.analysis.rows import load_rows
 from harness.analysis.summarise import load_summary, summarise
-from harness.base.errors import BrokenRunError
+from harness.base.errors import RunFolderError
 from harness.base.model import Outcome
-from harness.run_folder.journal import file_name
+from harness.run_folder.journal import journal_file_name
 from tests.support.run_builder import RunBuilder, brownout
 from tests.support.synthetic_run import kaliwates_run
 
@@ -119,7 +119,7 @@ def test_a_run_killed_in_the_middle_keeps_what_was_flushed(tmp_path):
     run.begin(1, due_s=2.0, sent_s=2.0)
     run.scrape("server", 1.0, {("mock_server_queue_depth", ()): 4.0})
     folder = run.break_off()
-    journal = folder.journal / file_name(0)
+    journal = folder.journal / journal_file_name(0)
     journal.write_bytes(journal.read_bytes() + b"\x01torn")
     scrapes = folder.scrapes / "server.gz"
     scrapes.write_bytes(scrapes.read_bytes() + b"\x1f\x8btorn")
@@ -158,7 +158,7 @@ def test_a_run_without_phases_is_one_clear_phase(tmp_path):
 def test_without_run_json_or_plan_there_is_no_summary(tmp_path, name):
     folder = RunBuilder(tmp_path / "run").finish(at_s=1.0)
     (folder.path / name).unlink()
-    with pytest.raises(BrokenRunError, match=name.split(".")[0]):
+    with pytest.raises(RunFolderError, match=name.split(".")[0]):
         summarise(folder)
 
 
@@ -181,8 +181,8 @@ def test_a_table_of_another_run_is_a_broken_run(tmp_path, copied):
     summarise(copied)
     other = RunBuilder(tmp_path / "other").finish(at_s=1.0)
     shutil.copy(copied.attempts, other.attempts)
-    (other.journal / file_name(0)).unlink()
-    with pytest.raises(BrokenRunError, match="belong to different runs"):
+    (other.journal / journal_file_name(0)).unlink()
+    with pytest.raises(RunFolderError, match="belong to different runs"):
         load_rows(other)
 
 
@@ -191,5 +191,5 @@ def test_a_summary_that_is_missing_or_torn_is_a_broken_run(tmp_path, content):
     folder = RunBuilder(tmp_path / "run").finish(at_s=1.0)
     if content is not None:
         folder.summary.write_text(content)
-    with pytest.raises(BrokenRunError, match=r"summary\.json"):
+    with pytest.raises(RunFolderError, match=r"summary\.json"):
         load_summary(folder)

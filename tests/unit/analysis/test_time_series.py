@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from harness.analysis.rates import rate_line
-from harness.analysis.time_series import counted, per_second, read_curves, restarts_joined
-from harness.run_folder.scrape_log import Scrape, append
+from harness.analysis.time_series import counter_total, rates_between_scrapes, read_series, without_resets
+from harness.run_folder.scrape_log import Scrape, append_scrape
 
 NAN = float("nan")
 
@@ -14,8 +14,8 @@ def scraped(folder, texts, target="worker-0", names=("x_total", "depth")):
     """Curves of one scrape a second; None is a scrape that failed, a pair has its own time."""
     for second, text in enumerate(texts):
         t_s, text = text if isinstance(text, tuple) else (float(second), text)  # noqa: PLW2901
-        append(folder, Scrape(target, t_s, text or "", "" if text else "refused"))
-    return read_curves(folder, target, names)
+        append_scrape(folder, Scrape(target, t_s, text or "", "" if text else "refused"))
+    return read_series(folder, target, names)
 
 
 def test_a_series_is_a_curve_over_the_scrapes(tmp_path):
@@ -38,7 +38,7 @@ def test_an_answer_in_no_format_of_ours_is_a_failed_scrape(tmp_path):
 
 
 def test_a_target_that_was_never_scraped_has_no_curves(tmp_path):
-    curves = read_curves(tmp_path, "server", ["depth"])
+    curves = read_series(tmp_path, "server", ["depth"])
     assert curves.t_s.tolist() == []
     assert curves.total("depth") is None
     assert curves.greatest("depth") is None
@@ -89,8 +89,8 @@ def test_a_restart_loses_nothing_that_was_counted(tmp_path):
 
 
 def test_a_counter_without_a_value_has_counted_nothing():
-    assert counted(np.array([NAN, NAN])) == 0.0
-    assert restarts_joined(np.empty(0)).tolist() == []
+    assert counter_total(np.array([NAN, NAN])) == 0.0
+    assert without_resets(np.empty(0)).tolist() == []
 
 
 def test_a_gauge_is_looked_at_from_the_start_of_the_run_on(tmp_path):
@@ -99,22 +99,22 @@ def test_a_gauge_is_looked_at_from_the_start_of_the_run_on(tmp_path):
 
 
 def test_a_rate_is_over_the_scrapes_own_times():
-    starts, ends, rates = per_second(np.array([0.0, 1.0, 3.0]), np.array([1.0, 2.0, 8.0]))
+    starts, ends, rates = rates_between_scrapes(np.array([0.0, 1.0, 3.0]), np.array([1.0, 2.0, 8.0]))
     assert (starts.tolist(), ends.tolist(), rates.tolist()) == ([0.0, 1.0], [1.0, 3.0], [1.0, 3.0])
 
 
 def test_a_missing_scrape_makes_the_interval_longer_not_the_rate_wrong():
-    _, ends, rates = per_second(np.array([0.0, 1.0, 2.0]), np.array([1.0, NAN, 5.0]))
+    _, ends, rates = rates_between_scrapes(np.array([0.0, 1.0, 2.0]), np.array([1.0, NAN, 5.0]))
     assert (ends.tolist(), rates.tolist()) == ([2.0], [2.0])
 
 
 def test_a_restart_is_no_negative_rate():
-    _, _, rates = per_second(np.array([0.0, 1.0, 2.0]), np.array([7.0, 9.0, 0.5]))
+    _, _, rates = rates_between_scrapes(np.array([0.0, 1.0, 2.0]), np.array([7.0, 9.0, 0.5]))
     assert rates.tolist() == [2.0, 0.5]
 
 
 def test_a_scrape_right_after_another_is_passed_over():
-    starts, ends, _ = per_second(np.array([0.0, 1.0, 1.1, 2.0]), np.array([0.0, 1.0, 1.1, 2.0]))
+    starts, ends, _ = rates_between_scrapes(np.array([0.0, 1.0, 1.1, 2.0]), np.array([0.0, 1.0, 1.1, 2.0]))
     assert (starts.tolist(), ends.tolist()) == ([0.0, 1.0], [1.0, 2.0])
 
 

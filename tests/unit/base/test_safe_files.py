@@ -2,16 +2,16 @@
 
 import pytest
 
-from harness.base.errors import BrokenRunError, ConfigurationError
-from harness.base.safe_files import content_of, inside
+from harness.base.errors import ConfigurationError, RunFolderError
+from harness.base.safe_files import read_bounded, resolve_inside
 from harness.cli.options import run_folder
 from harness.judge.compare.results import load_comparison
 from harness.plan.regions import load_region
 from harness.run_folder.layout import RunFolder, RunRecord
 from harness.run_folder.tables import write_plan
-from harness.runner.history import past_runs
+from harness.runner.history import earlier_runs
 from harness.scenario.experiment import load_experiment
-from harness.scenario.loader import load
+from harness.scenario.loader import load_scenario
 from tests.support.run_builder import make_pages
 
 MINIMAL = 'name = "a"\ndeadline = "9s"\n[arrivals]\nkind = "surge"\nover = "1s"\n'
@@ -48,24 +48,24 @@ def scenario(home, text):
 def test_a_region_outside_the_scenarios_folder_is_refused_unless_the_user_names_it(home, name):
     path = scenario(home, MINIMAL + f'[stations]\nregion = "{name}"\n')
     with pytest.raises(ConfigurationError, match=r"stations\.region = .* leads out of the file's own folder"):
-        load(path)
+        load_scenario(path)
     outside = home.parent / "outside.csv"
-    assert load(path, ["stations.region=../outside.csv"]).stations.region == str(outside)
-    assert load(path, ["stations.region=inside.csv"]).stations.region == str(home / "inside.csv")
+    assert load_scenario(path, ["stations.region=../outside.csv"]).stations.region == str(outside)
+    assert load_scenario(path, ["stations.region=inside.csv"]).stations.region == str(home / "inside.csv")
 
 
 @pytest.mark.parametrize("name", ["../elsewhere", "linked", "run", "/elsewhere"])
 def test_a_run_outside_the_scenarios_folder_is_not_replayed_unless_the_user_names_it(home, name):
     path = scenario(home, MINIMAL.replace('"surge"\nover = "1s"', f'"replay"\nrun = "{name}"'))
     with pytest.raises(ConfigurationError, match=r"arrivals\.run = .* leads out of the file's own folder"):
-        load(path, planned_due=lambda _: {"3509191001001": 0.0})
+        load_scenario(path, planned_due=lambda _: {"3509191001001": 0.0})
     asked = []
 
     def planned_due(folder):
         asked.append(folder)
         return {"3509191001001": 0.0}
 
-    load(path, ["arrivals.run=../elsewhere"], planned_due=planned_due)
+    load_scenario(path, ["arrivals.run=../elsewhere"], planned_due=planned_due)
     assert asked == [home.parent / "elsewhere"]
 
 
@@ -85,14 +85,14 @@ def test_an_experiment_reads_no_base_outside_its_folder_and_its_variants_are_not
 
 def test_a_name_with_control_characters_is_no_path(tmp_path):
     with pytest.raises(ValueError, match="no path"):
-        inside(tmp_path, "a\x1b[2Jb.csv")
+        resolve_inside(tmp_path, "a\x1b[2Jb.csv")
 
 
 def test_a_run_folder_with_a_link_is_not_read_and_nothing_is_written_through_it(tmp_path):
     folder = tmp_path / "run"
     (folder / "report").mkdir(parents=True)
     (folder / "report" / "index.html").symlink_to(tmp_path / "precious")
-    with pytest.raises(BrokenRunError, match="is a link"):
+    with pytest.raises(RunFolderError, match="is a link"):
         run_folder(folder)
 
 
@@ -105,9 +105,9 @@ def test_a_region_name_that_steers_a_terminal_is_refused(home):
 def test_a_file_is_read_whole_up_to_its_limit_and_one_byte_more_is_refused(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"abc")
-    assert content_of(path, 3) == b"abc"
+    assert read_bounded(path, 3) == b"abc"
     with pytest.raises(OSError, match=r"is larger than 0 MB"):
-        content_of(path, 2)
+        read_bounded(path, 2)
 
 
 def test_a_file_that_says_it_is_huge_is_refused_at_once(tmp_path):
@@ -117,23 +117,23 @@ def test_a_file_that_says_it_is_huge_is_refused_at_once(tmp_path):
     with pytest.raises(ConfigurationError, match=r"five\.csv(.|\n)*larger than 256 MB"):
         load_region(str(tmp_path / "five.csv"))
     with pytest.raises(ConfigurationError, match=r"evening\.toml(.|\n)*larger than 16 MB"):
-        load(str(tmp_path / "evening.toml"))
-    with pytest.raises(BrokenRunError, match=r"run\.json can't be read: .*larger than 256 MB"):
+        load_scenario(str(tmp_path / "evening.toml"))
+    with pytest.raises(RunFolderError, match=r"run\.json can't be read: .*larger than 256 MB"):
         RunFolder(tmp_path).read_run()
     with (tmp_path / "comparison.json").open("wb") as file:
         file.truncate(20_000_000_000)
-    with pytest.raises(BrokenRunError, match=r"comparison\.json can't be read: .*larger than 256 MB"):
+    with pytest.raises(RunFolderError, match=r"comparison\.json can't be read: .*larger than 256 MB"):
         load_comparison(RunFolder(tmp_path))
 
 
 def test_what_is_wrong_with_a_file_of_json_is_told_by_its_key(tmp_path):
     (tmp_path / "run.json").write_text('{"id": 5}', "utf-8")
-    with pytest.raises(BrokenRunError, match=r"run\.json can't be read: id: .*string \(and \d+ more\)"):
+    with pytest.raises(RunFolderError, match=r"run\.json can't be read: id: .*string \(and \d+ more\)"):
         RunFolder(tmp_path).read_run()
     (tmp_path / "run.json").write_text('{"id"', "utf-8")
-    with pytest.raises(BrokenRunError, match=r"run\.json can't be read: Invalid JSON"):
+    with pytest.raises(RunFolderError, match=r"run\.json can't be read: Invalid JSON"):
         RunFolder(tmp_path).read_run()
-    with pytest.raises(BrokenRunError, match=r"can't be read: Not a directory$"):
+    with pytest.raises(RunFolderError, match=r"can't be read: Not a directory$"):
         RunFolder(tmp_path / "run.json").read_run()
 
 
@@ -142,4 +142,4 @@ def test_a_past_run_whose_verdict_is_brackets_without_end_is_still_listed(tmp_pa
     run.create()
     run.write_run(RUN)
     run.verdict.write_text("[" * 100_000, "utf-8")
-    assert [row[:3] for row in past_runs(tmp_path)] == [["", "run", RUN.name]]
+    assert [row[:3] for row in earlier_runs(tmp_path)] == [["", "run", RUN.name]]

@@ -4,7 +4,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from harness.base.errors import ConfigurationError
-from harness.base.toml import model_of
+from harness.base.toml import load_toml
 
 
 class Settings(BaseModel):
@@ -18,7 +18,7 @@ class Settings(BaseModel):
 def test_a_file_is_its_model_with_or_without_the_mark_of_an_editor(encoding, tmp_path):
     file = tmp_path / "a.toml"
     file.write_text('size = 3\nname = "ä"\n', encoding)
-    assert model_of(file, Settings) == Settings(size=3, name="ä")
+    assert load_toml(file, Settings) == Settings(size=3, name="ä")
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_what_is_wrong_with_a_file_is_said_all_at_once_with_its_name(content, sa
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(ConfigurationError) as caught:
-        model_of(file, Settings)
+        load_toml(file, Settings)
     assert str(file) in str(caught.value)
     assert len(caught.value.problems) == len(says)
     for problem, said in zip(sorted(caught.value.problems), sorted(says), strict=True):

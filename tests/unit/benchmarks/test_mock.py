@@ -2,16 +2,16 @@
 
 import pytest
 
-from benchmarks.mock import Round, table
+from benchmarks.mock import MockRound, format_table
 
 
-def rounds(per_cpu_s: float = 1200.0, lags: tuple[float, ...] = (0.003, 0.004)) -> list[tuple[str, Round]]:
-    mine = [("mock server", Round(5000, per_cpu_s, 900.0, lag)) for lag in lags]
-    return [*mine, ("aiohttp alone", Round(6000, 1365.0, 1000.0))]
+def rounds(per_cpu_s: float = 1200.0, lags: tuple[float, ...] = (0.003, 0.004)) -> list[tuple[str, MockRound]]:
+    mine = [("mock server", MockRound(5000, per_cpu_s, 900.0, lag)) for lag in lags]
+    return [*mine, ("aiohttp alone", MockRound(6000, 1365.0, 1000.0))]
 
 
 def test_everything_that_was_measured_stands_in_one_table():
-    text, is_good = table(rounds(), (100_000, 1.5))
+    text, is_good = format_table(rounds(), (100_000, 1.5))
     assert is_good
     for word in ("1,200", "1,365", ">= 1,000", "4.0 ms", "< 20 ms", "+1.5 MB", "100,000"):
         assert word in text
@@ -26,4 +26,4 @@ def test_everything_that_was_measured_stands_in_one_table():
     ],
 )
 def test_too_slow_too_late_once_or_growing_is_not_good(found, memory):
-    assert table(found, memory)[1] is False
+    assert format_table(found, memory)[1] is False

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from benchmarks.peers.nginx_sink import Sink
+from benchmarks.peers.nginx_sink import NginxSink
 
 BODY = 1000
 OK = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
@@ -65,4 +65,4 @@ def answers_with_an_error(connection):
 )
 def test_a_sink_that_answers_early_leaves_or_fails_is_found_out(act, reads, tmp_path):
     with server(act) as port:
-        assert Sink(tmp_path, port).reads_bodies(BODY) is reads
+        assert NginxSink(tmp_path, port).reads_bodies(BODY) is reads

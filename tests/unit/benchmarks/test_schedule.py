@@ -5,11 +5,11 @@ from itertools import product
 
 import pytest
 
-from benchmarks.peers.round import Cores
-from benchmarks.peers.schedule import Turns
+from benchmarks.peers.round import CoreSplit
+from benchmarks.peers.schedule import TrialSchedule
 from benchmarks.peers.tools import TOOLS
 from benchmarks.peers.tools.tool import UnreadableOutputError
-from harness.base.errors import ChildError
+from harness.base.errors import ProcessFailedError
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ NAMES = ["ours", "k6", "wrk", "hey", "stock Locust", "bare gevent socket"]
 
 
 def turns(tmp_path, failures, binaries=NAMES, rounds=2):
-    cores = Cores(frozenset(), frozenset())
-    return Turns(dict.fromkeys(binaries, "binary"), rounds, 1.0, tmp_path, cores, print, failures.append)
+    cores = CoreSplit(frozenset(), frozenset())
+    return TrialSchedule(dict.fromkeys(binaries, "binary"), rounds, 1.0, tmp_path, cores, print, failures.append)
 
 
 def always(*_):
@@ -52,7 +52,7 @@ def test_a_tool_that_is_not_there_or_not_to_play_has_no_turn(tmp_path):
     assert [name for _, name in taken] == ["ours", "hey"] * 2 + ["ours"] * 2
 
 
-@pytest.mark.parametrize("error", [ChildError("gone"), UnreadableOutputError("gone"), ValueError("gone")])
+@pytest.mark.parametrize("error", [ProcessFailedError("gone"), UnreadableOutputError("gone"), ValueError("gone")])
 def test_a_turn_that_fails_is_missing_and_told(error, tmp_path):
     failures: list[str] = []
 

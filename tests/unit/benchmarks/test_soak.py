@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks.soak.__main__ import judged, objections, samples_of
+from benchmarks.soak.__main__ import find_growth, read_samples, verdict_problems
 from harness.measure.process_monitor import COLUMNS
 from harness.run_folder.layout import RunFolder
 
@@ -20,7 +20,7 @@ def run_of(path, *, verdict="pass", reasons=(), safety=True, delivered=10, breac
 
 
 def test_a_run_that_passed_with_every_page_has_nothing_against_it(tmp_path):
-    assert objections(run_of(tmp_path), 0) == []
+    assert verdict_problems(run_of(tmp_path), 0) == []
 
 
 @pytest.mark.parametrize(
@@ -34,11 +34,11 @@ def test_a_run_that_passed_with_every_page_has_nothing_against_it(tmp_path):
     ],
 )  # fmt: skip
 def test_whatever_the_run_itself_says_against_it_fails_the_soak(tmp_path, code, run, told):
-    assert objections(run_of(tmp_path, **run), code) == told
+    assert verdict_problems(run_of(tmp_path, **run), code) == told
 
 
 def test_a_run_without_a_verdict_fails_it_in_words(tmp_path):
-    (said,) = objections(tmp_path, 1)
+    (said,) = verdict_problems(tmp_path, 1)
     assert said.startswith("the run ended with exit code 1 and without a verdict: ")
 
 
@@ -47,7 +47,7 @@ def test_what_is_judged_is_what_the_run_saw_of_each_process(tmp_path):
     rows = ["0.5,harness,7,0.1,1000,20,0.0", "0.5,worker 0,8,0.1,2000,30,", "1.5,harness,7,0.2,1100,21,0.0"]
     folder.processes.parent.mkdir(parents=True, exist_ok=True)
     folder.processes.write_text("\n".join([",".join(COLUMNS), *rows, ""]))
-    assert samples_of(folder) == {
+    assert read_samples(folder) == {
         "harness": [(0.5, 1000.0, 20.0), (1.5, 1100.0, 21.0)],
         "worker 0": [(0.5, 2000.0, 30.0)],
     }
@@ -59,17 +59,17 @@ def sampled(per_s, level=60e6, seconds=180):
 
 @pytest.mark.parametrize(("name", "per_s"), [("server", 13_600), ("worker 0", 5_000), ("harness", 0)])
 def test_what_a_process_is_there_to_keep_is_no_growth(name, per_s):
-    assert judged({name: sampled(per_s)}, 900) == []
+    assert find_growth({name: sampled(per_s)}, 900) == []
 
 
 @pytest.mark.parametrize(("name", "per_s"), [("server", 40_000), ("worker 0", 10_000), ("harness", 10_000)])
 def test_more_than_that_is(name, per_s):
-    (problem,) = judged({name: sampled(per_s)}, 900)
+    (problem,) = find_growth({name: sampled(per_s)}, 900)
     assert problem.startswith(f"grows: {name} memory")
 
 
 def test_a_process_that_was_hardly_seen_is_not_called_flat():
-    assert judged({"worker 1": sampled(0, seconds=5)}, 900) == [
+    assert find_growth({"worker 1": sampled(0, seconds=5)}, 900) == [
         "worker 1 was seen 5 times: too few to tell whether it grows"
     ]
-    assert judged({}, 900) == ["no process was seen"]
+    assert find_growth({}, 900) == ["no process was seen"]

@@ -3,25 +3,29 @@
 import pytest
 
 from benchmarks.peers import results
-from benchmarks.peers.accuracy_figures import Truth
-from benchmarks.peers.cost_figures import Cost
+from benchmarks.peers.accuracy_figures import AccuracyRound
+from benchmarks.peers.cost_figures import CostRound
 from benchmarks.peers.results import Peer, Results
 from benchmarks.peers.session import write
 from benchmarks.peers.tables import markdown, sections
-from benchmarks.publish import BEGIN, END, with_tables
+from benchmarks.publish import BEGIN, END, insert_tables
 from harness.base.errors import UsageError
 
 
 def measured(**changed):
     frozen = {"p50": 0.022, "p99": 2.0, "max": 2.03}
     told = [
-        Truth("ours", "200/s", 1000, 199.0, {"p50": 0.021, "p99": 0.0619}, {"p50": 0.020, "p99": 0.060}, {}, 0.0005),
-        Truth("k6", "200/s", 1000, 200.0, {"p50": 0.021, "p99": 0.070}, {"p50": 0.020, "p99": 0.060}, {}, 0.0005),
-        Truth("ours", "200/s, frozen for 2 s", 1000, 199.0, frozen, frozen, {"p50": 0.0218}, 0.0005),
+        AccuracyRound(
+            "ours", "200/s", 1000, 199.0, {"p50": 0.021, "p99": 0.0619}, {"p50": 0.020, "p99": 0.060}, {}, 0.0005
+        ),
+        AccuracyRound(
+            "k6", "200/s", 1000, 200.0, {"p50": 0.021, "p99": 0.070}, {"p50": 0.020, "p99": 0.060}, {}, 0.0005
+        ),
+        AccuracyRound("ours", "200/s, frozen for 2 s", 1000, 199.0, frozen, frozen, {"p50": 0.0218}, 0.0005),
     ]
     costs = [
-        Cost("ours", "small", 0, 15_000, 5.0, 66.0, 5.0, 0.2, 90.0, 0),
-        Cost("k6", "small", 0, 15_000, 5.0, 132.0, 0.0, 0.4, 150.0, 3),
+        CostRound("ours", "small", 0, 15_000, 5.0, 66.0, 5.0, 0.2, 90.0, 0),
+        CostRound("k6", "small", 0, 15_000, 5.0, 132.0, 0.0, 0.4, 150.0, 3),
     ]
     peers = [Peer(name="ours", version="0.1", advice=""), Peer(name="hey", version=None, advice="apt-get install hey")]
     fixed = {
@@ -50,15 +54,17 @@ def test_every_goal_stands_with_what_was_measured_and_a_missing_peer_is_not_a_go
 )
 def test_lateness_at_3000_a_second_is_a_goal_of_ours_alone(lateness, said):
     figures = {"p50": 0.021, "p99": 0.060}
-    truths = [Truth(tool, "3,000/s", 1000, 3000.0, figures, figures, {}, 0.0005, lateness) for tool in ("ours", "k6")]
+    truths = [
+        AccuracyRound(tool, "3,000/s", 1000, 3000.0, figures, figures, {}, 0.0005, lateness) for tool in ("ours", "k6")
+    ]
     goals = [row for row in rows_of(measured(truth=truths), "Goals") if row[0].startswith("lateness")]
     assert goals == [["lateness at 3,000/s from one core: p99 at most 2 ms", *said]]
 
 
 def test_fewer_rounds_of_the_others_are_told():
     told = {"p50": 0.02}
-    rounds = [Truth("ours", "200/s", 9, 1.0, told, told, {}, 0.0)] * 5 + [
-        Truth("k6", "200/s", 9, 1.0, told, told, {}, 0.0)
+    rounds = [AccuracyRound("ours", "200/s", 9, 1.0, told, told, {}, 0.0)] * 5 + [
+        AccuracyRound("k6", "200/s", 9, 1.0, told, told, {}, 0.0)
     ] * 3
     assert "5 rounds of 5 s (3 of truth for the others), the tools taking turns" in markdown(measured(truth=rounds, rounds=5))  # fmt: skip
     assert "5 rounds of 5 s, the tools" in markdown(measured(truth=rounds[:5] * 2, rounds=5))
@@ -107,10 +113,10 @@ def test_a_file_that_holds_no_results_is_refused(tmp_path):
 
 def test_only_what_stands_between_the_markers_is_written():
     page = f"before\n{BEGIN}\nwhat nobody measured\n{END}\nafter\n"
-    written = with_tables(page, measured())
+    written = insert_tables(page, measured())
     assert written.startswith(f"before\n{BEGIN}")
     assert written.endswith(f"{END}\nafter\n")
     assert "nobody measured" not in written
-    assert with_tables(written, measured()) == written
+    assert insert_tables(written, measured()) == written
     with pytest.raises(ValueError, match="no <!-- generator bench"):
-        with_tables("no markers", measured())
+        insert_tables("no markers", measured())

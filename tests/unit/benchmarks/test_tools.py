@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks.peers import accuracy, cost
 from benchmarks.peers.tools import TOOLS, bare, hey, k6, ours, stock_locust, wrk
-from benchmarks.peers.tools.tool import Job, UnreadableOutputError
-from harness.scenario.loader import load
+from benchmarks.peers.tools.tool import ToolJob, UnreadableOutputError
+from harness.scenario.loader import load_scenario
 
 RECORDED = Path(__file__).with_name("recorded")
 
@@ -18,7 +18,7 @@ RECORDED = Path(__file__).with_name("recorded")
 def job(tmp_path):
     body = tmp_path / "body"
     body.write_bytes(bytes(1000))
-    return Job("http://127.0.0.1:1", body, 5.0, 20, tmp_path, 200.0)
+    return ToolJob("http://127.0.0.1:1", body, 5.0, 20, tmp_path, 200.0)
 
 
 def recorded(name):
@@ -104,7 +104,7 @@ def test_the_rate_of_a_job_reaches_the_command_of_a_tool_that_keeps_one(tool, jo
 def test_the_scenario_of_ours_is_one_that_harness_run_takes(job, rate, tmp_path):
     file = tmp_path / "scenario.toml"
     file.write_text(ours.scenario(replace(job, rate_per_s=rate)))
-    loaded = load(str(file))
+    loaded = load_scenario(str(file))
     assert loaded.arrivals.kind == ("closed" if rate is None else "constant")
     assert loaded.stations.count is not None
     assert loaded.stations.count * ours.PAGES >= (200 if rate else 40_000) * job.duration_s
@@ -113,10 +113,10 @@ def test_the_scenario_of_ours_is_one_that_harness_run_takes(job, rate, tmp_path)
 def test_the_floor_is_held_against_ours_by_cost_alone():
     floors = [tool for tool in TOOLS if tool.is_floor]
     assert [tool.name for tool in floors] == ["bare gevent socket"]
-    assert all(cost.plays(tool, case, 0) for tool in floors for case in cost.CASES)
-    assert not any(accuracy.plays(tool, case, 0) for tool in floors for case in accuracy.CASES)
-    (alone,) = (case for case in cost.CASES if case.of_ours)
-    assert [tool.name for tool in TOOLS if cost.plays(tool, alone, 0)] == ["ours", "bare gevent socket"]
+    assert all(cost.takes_part_in_cost(tool, case, 0) for tool in floors for case in cost.COST_CASES)
+    assert not any(accuracy.takes_part(tool, case, 0) for tool in floors for case in accuracy.ACCURACY_CASES)
+    (alone,) = (case for case in cost.COST_CASES if case.of_ours)
+    assert [tool.name for tool in TOOLS if cost.takes_part_in_cost(tool, alone, 0)] == ["ours", "bare gevent socket"]
 
 
 def test_the_floor_tells_what_it_sent_and_no_times(job):

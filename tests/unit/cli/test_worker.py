@@ -6,9 +6,9 @@ import pytest
 
 from harness.base.errors import UsageError
 from harness.cli import worker
-from harness.cli.worker import check_reachable, host_and_port, invitation, patience
-from harness.drive.distributed.join import PORT
-from harness.runner.run_spec import Invitation
+from harness.cli.worker import check_reachable, host_and_port, join_policy, positive_duration_s
+from harness.drive.distributed.join import DEFAULT_PORT
+from harness.runner.run_spec import JoinPolicy
 
 TOKEN = "a-join-token-for-tests-only"
 CHECK = worker._check_can_listen
@@ -22,7 +22,7 @@ def _here(monkeypatch):
 
 
 def invited(*, remote=2, workers=None, bind=None, timeout="60s", target=None):
-    return invitation(remote, workers, bind, timeout, target)
+    return join_policy(remote, workers, bind, timeout, target)
 
 
 def test_without_remote_workers_nobody_is_invited():
@@ -31,7 +31,7 @@ def test_without_remote_workers_nobody_is_invited():
 
 def test_a_run_listens_on_loopback_unless_told():
     found = invited()
-    assert (found.host, found.port, found.timeout_s, found.reachable) == ("127.0.0.1", PORT, 60.0, False)
+    assert (found.host, found.port, found.timeout_s, found.reachable) == ("127.0.0.1", DEFAULT_PORT, 60.0, False)
     found = invited(bind="10.0.0.1:6000", timeout="2m")
     assert (found.host, found.port, found.timeout_s, found.reachable) == ("10.0.0.1", 6000, 120.0, True)
     assert TOKEN not in repr(found)
@@ -65,11 +65,11 @@ def test_without_a_token_nobody_is_invited_and_the_refusal_says_how_to_make_one(
 def test_an_address_that_can_not_be_had_is_refused_before_anything_starts(taken):
     with socket.create_server(("127.0.0.1", 0)) as server:
         host, port = (
-            ("127.0.0.1", server.getsockname()[1]) if taken else ("192.0.2.1", PORT)
+            ("127.0.0.1", server.getsockname()[1]) if taken else ("192.0.2.1", DEFAULT_PORT)
         )  # of no machine (RFC 5737)
         with pytest.raises(UsageError, match=rf"--bind: {host}, port {port}, can't be had"):
-            CHECK(Invitation(host, port, TOKEN, 60.0))
-    CHECK(Invitation("127.0.0.1", 0, TOKEN, 60.0))
+            CHECK(JoinPolicy(host, port, TOKEN, 60.0))
+    CHECK(JoinPolicy("127.0.0.1", 0, TOKEN, 60.0))
 
 
 def test_every_address_may_be_listened_on_where_the_target_is_elsewhere():
@@ -91,6 +91,6 @@ def test_what_is_no_host_and_port_is_refused(text):
 
 
 def test_a_duration_carries_its_unit():
-    assert patience("--join-timeout", "90s") == 90.0
+    assert positive_duration_s("--join-timeout", "90s") == 90.0
     with pytest.raises(UsageError, match='--join-timeout "90"'):
-        patience("--join-timeout", "90")
+        positive_duration_s("--join-timeout", "90")

@@ -5,30 +5,32 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.base.host_limits import RESERVED_PORTS, Limits
+from harness.base.host_limits import RESERVED_PORTS, HostLimits
 from harness.base.model import OUTCOMES, Outcome
 from harness.doctor import clock, cores, descriptors, disk, loopback, ports, timer
 from harness.doctor.claim import claim_of
-from harness.doctor.examine import Seen, judged
+from harness.doctor.examine import Measurements, evaluate_machine
 from harness.doctor.generator_load import PHOTO_BYTES
-from harness.judge.validity import LATENESS_S
+from harness.judge.validity import ALLOWED_LATENESS_S
 from harness.run_folder.journal import RECORD
-from harness.runner.generator import Driven
+from harness.runner.generator import GeneratorResult
 
-LIMITS = Limits(descriptors=100_000, first_port=32_768, last_port=60_999, withheld_ports=0, tw_reuse=2, timestamps=1)
-CORES = cores.Cores(usable=4, quota=None, busy_ratio=0.02, stolen_ratio=0.0, governors=("performance",))
-CLOCK = clock.Clock(source="tsc", step_s=40e-9, read_s=70e-9, synchronised=True)
-DISK = disk.Disk(folder="runs", free_bytes=10**10, bytes_per_s=5e8, commit_s=0.001)
+LIMITS = HostLimits(
+    descriptors=100_000, first_port=32_768, last_port=60_999, withheld_ports=0, tw_reuse=2, timestamps=1
+)
+CORES = cores.CpuMeasurement(usable=4, quota=None, busy_ratio=0.02, stolen_ratio=0.0, governors=("performance",))
+CLOCK = clock.ClockMeasurement(source="tsc", step_s=40e-9, read_s=70e-9, synchronised=True)
+DISK = disk.DiskMeasurement(folder="runs", free_bytes=10**10, bytes_per_s=5e8, commit_s=0.001)
 
 
 def driven(attempts=15_000, over_s=1.5, cpu_s=1.5, late_s=0.0005, outcome=Outcome.ACCEPTED):
     ends = np.zeros(attempts, dtype=RECORD)
     ends["outcome"], ends["sent_s"], ends["done_s"] = OUTCOMES.index(outcome), late_s, over_s
-    return Driven(ends, cpu_s)
+    return GeneratorResult(ends, cpu_s)
 
 
 DRIVEN = {"paced": driven(1_500), "small": driven(), "photos": driven(1_500)}
-SEEN = Seen(LIMITS, 1_024, CORES, CLOCK, [0.0001] * 100, DISK, 2e9, DRIVEN)
+SEEN = Measurements(LIMITS, 1_024, CORES, CLOCK, [0.0001] * 100, DISK, 2e9, DRIVEN)
 
 
 def nothing(_path):
@@ -36,11 +38,11 @@ def nothing(_path):
 
 
 def findings(**changed):
-    return {one.name: one for one in judged(replace(SEEN, **changed), nothing).findings}
+    return {one.name: one for one in evaluate_machine(replace(SEEN, **changed), nothing).findings}
 
 
 def test_a_fit_machine_has_nothing_to_change():
-    found = judged(SEEN, nothing)
+    found = evaluate_machine(SEEN, nothing)
     assert {str(one.verdict) for one in found.findings} == {"ok"}
     assert [one.change for one in found.findings if one.change] == []
     assert found.exit_code == 0
@@ -100,25 +102,25 @@ def test_each_planted_trouble_is_found_by_its_check_alone_and_told_what_to_chang
 
 @pytest.mark.parametrize("planted", [planted for _, planted, verdict, _ in PLANTED if verdict == "unfit"])
 def test_an_unfit_machine_may_claim_nothing_and_ends_with_3(planted):
-    found = judged(replace(SEEN, **planted), nothing)
+    found = evaluate_machine(replace(SEEN, **planted), nothing)
     assert found.claim is None
     assert found.exit_code == 3
     assert found.document()["fit"] is False
 
 
 def test_a_machine_with_warnings_is_fit_and_ends_with_0():
-    found = judged(replace(SEEN, limits=replace(LIMITS, tw_reuse=0)), nothing)
+    found = evaluate_machine(replace(SEEN, limits=replace(LIMITS, tw_reuse=0)), nothing)
     assert (found.exit_code, found.document()["verdict"]) == (0, "warn")
     assert found.claim is not None
 
 
 def test_a_short_backlog_is_told():
-    _, _, backlog = ports.check(LIMITS, {"/proc/sys/net/core/somaxconn": "128\n"}.__getitem__)
+    _, _, backlog = ports.check_ports(LIMITS, {"/proc/sys/net/core/somaxconn": "128\n"}.__getitem__)
     assert (backlog.verdict, backlog.change) == ("warn", "sysctl -w net.core.somaxconn=4096")
 
 
 def test_an_unsynchronised_time_of_day_is_told_and_held_against_no_machine():
-    _, day = clock.check(replace(CLOCK, synchronised=False))
+    _, day = clock.check_clock(replace(CLOCK, synchronised=False))
     assert (day.measured, day.verdict) == ("synchronised: no", "ok")
 
 
@@ -153,15 +155,15 @@ GROUPS = [
 
 @pytest.mark.parametrize(("files", "granted"), GROUPS)
 def test_the_narrowest_control_group_says_how_much_time_there_is(files, granted):
-    assert cores.quota(lambda path: files.get(path, "")) == granted
+    assert cores.cgroup_quota(lambda path: files.get(path, "")) == granted
 
 
 def test_what_keeps_the_cores_busy_and_what_is_stolen_is_the_difference_of_two_looks():
     texts = iter(["cpu  100 0 50 800 40 0 10 0 0 0\ncpu0 1\n", "cpu  130 0 60 850 40 0 10 10 0 0\n"])
     slept: list[float] = []
-    seen = cores.look(lambda path: next(texts) if path == "/proc/stat" else "", slept.append, 2)
+    seen = cores.measure_cores(lambda path: next(texts) if path == "/proc/stat" else "", slept.append, 2)
     assert (seen.busy_ratio, seen.stolen_ratio, seen.governors) == (0.4, 0.1, ())
-    assert slept == [cores.LOOK_S]
+    assert slept == [cores.SAMPLE_S]
 
 
 def test_a_sleep_overshoots_by_what_it_takes_beyond_what_was_asked():
@@ -170,19 +172,19 @@ def test_a_sleep_overshoots_by_what_it_takes_beyond_what_was_asked():
     def sleep(seconds):
         now[0] += seconds + 0.25
 
-    assert timer.look(lambda: now[0], sleep) == pytest.approx([0.25] * timer.SLEEPS)
+    assert timer.measure_timer(lambda: now[0], sleep) == pytest.approx([0.25] * timer.SLEEPS)
 
 
 def test_the_clocks_smallest_step_and_cost_come_from_its_readings():
     readings = iter(range(10**6))
-    seen = clock.look(lambda: next(readings) // 4, lambda _: "acpi_pm\n", lambda: None)
+    seen = clock.measure_clock(lambda: next(readings) // 4, lambda _: "acpi_pm\n", lambda: None)
     assert (seen.source, seen.step_s) == ("acpi_pm", 1)
     assert seen.read_s == pytest.approx(0.25, rel=1e-3)
 
 
 def test_the_disk_is_measured_by_writing_and_nothing_stays(tmp_path):
     ticks = iter(range(10**6))
-    seen = disk.look(tmp_path, lambda: next(ticks) / 10)  # each look at the clock takes a tenth of a second
+    seen = disk.measure_disk(tmp_path, lambda: next(ticks) / 10)  # each look at the clock takes a tenth of a second
     assert seen.commit_s == pytest.approx(0.1)
     assert seen.bytes_per_s == pytest.approx(9 * (1 << 20) / 1.1)  # nine pieces begin within a second; then fsync
     assert seen.problem == ""
@@ -194,10 +196,10 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("tempfile.TemporaryFile", refuse)
-    assert disk.look(tmp_path, float).problem == "Permission denied"
+    assert disk.measure_disk(tmp_path, float).problem == "Permission denied"
 
 
 def test_needs_are_those_of_the_harness_itself():
-    assert descriptors.ENOUGH == 20_200  # client.max_in_flight as it comes, and the harness's own
-    assert timer.TOO_LATE_S == LATENESS_S
-    assert loopback.ENOUGH_BYTES_PER_S == 2 * 500 * PHOTO_BYTES
+    assert descriptors.ENOUGH_DESCRIPTORS == 20_200  # client.max_in_flight as it comes, and the harness's own
+    assert timer.LATE_SLEEP_S == ALLOWED_LATENESS_S
+    assert loopback.ENOUGH_LOOPBACK_BYTES_PER_S == 2 * 500 * PHOTO_BYTES

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from harness.doctor.sink_server import Sink
+from harness.doctor.sink_server import DiscardProtocol
 
 SMALL = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nabcde"
 BODILESS = b"GET /b HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -21,7 +21,7 @@ class Transport(asyncio.Transport):
 
 
 def answered(stream, piece_bytes):
-    sink, transport = Sink(), Transport()
+    sink, transport = DiscardProtocol(), Transport()
     sink.connection_made(transport)
     while stream:
         buffer = sink.get_buffer(-1)

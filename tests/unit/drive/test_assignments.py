@@ -8,10 +8,10 @@ import pytest
 
 from harness.base.errors import UsageError
 from harness.drive import assignments as dealing_module
-from harness.drive.assignment import Orders, target_of
-from harness.drive.assignments import Dealer, unpacked
-from harness.drive.distributed.env import MASTER_ADDRESS
-from harness.scenario.loader import load
+from harness.drive.assignment import Assignment, resolve_target
+from harness.drive.assignments import AssignmentBuilder, unpack_assignment
+from harness.drive.distributed.env import LEADER_ADDRESS
+from harness.scenario.loader import load_scenario
 
 ENVIRONMENT = {
     "HARNESS_PIN_SECRET": "pins", "HARNESS_CONSENT_TOKEN": "ltc1-x", "TARGET_KEY": "hush-77", "PASSWORD": "not theirs",
@@ -23,7 +23,7 @@ TARGET = ["target.path=/{station}/{form}/{page}", 'target.headers={Authorization
 
 def dealer(tmp_path, monkeypatch, *overrides, region="kaliwates"):
     (tmp_path / "far.toml").write_text(SCENARIO, "utf-8")
-    scenario = load(str(tmp_path / "far.toml"), [f"stations.region={region}", *overrides])
+    scenario = load_scenario(str(tmp_path / "far.toml"), [f"stations.region={region}", *overrides])
     record = SimpleNamespace(
         id="r", scenario=scenario.resolved(), target="http://10.0.0.9", address="10.0.0.9", limits_s=[], own_server=False,
         plan_sha256="ab" * 32,
@@ -31,7 +31,7 @@ def dealer(tmp_path, monkeypatch, *overrides, region="kaliwates"):
     (tmp_path / "region.csv").write_text("code,name,stations\n1,A,5\n", "utf-8")
     folder: Any = SimpleNamespace(read_run=lambda: record, journal=tmp_path, region=tmp_path / "region.csv")
     monkeypatch.setattr(dealing_module, "trusted_authority", lambda _folder, _record: None)
-    return Dealer(folder, 2, ENVIRONMENT)
+    return AssignmentBuilder(folder, 2, ENVIRONMENT)
 
 
 def test_a_worker_elsewhere_gets_the_variables_that_the_scenario_names_and_no_other(tmp_path, monkeypatch):
@@ -57,15 +57,15 @@ def test_a_station_list_of_the_users_own_travels_along(tmp_path, monkeypatch):
     assert zlib.decompress(made.region) == (tmp_path / "region.csv").read_bytes()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    orders = unpacked(made, elsewhere)
+    orders = unpack_assignment(made, elsewhere)
     assert orders.scenario["stations"]["region"] == str(elsewhere / "region.csv")
     assert (elsewhere / "region.csv").read_bytes() == (tmp_path / "region.csv").read_bytes()
     assert orders.region == b""
 
 
 def orders(target, address, *, own_server=False):
-    scenario = load("kaliwates", []).resolved()
-    return Orders(0, 1, "r", scenario, target, address, "", 0, [], "", own_server=own_server)
+    scenario = load_scenario("kaliwates", []).resolved()
+    return Assignment(0, 1, "r", scenario, target, address, "", 0, [], "", own_server=own_server)
 
 
 def test_a_worker_elsewhere_sends_without_a_consent_only_to_its_masters_own_server(monkeypatch):
@@ -75,17 +75,17 @@ def test_a_worker_elsewhere_sends_without_a_consent_only_to_its_masters_own_serv
         read.append(address)
 
     monkeypatch.setattr("harness.drive.assignment.Guard", guard)
-    monkeypatch.setenv(MASTER_ADDRESS, "10.0.0.1")
-    target_of(orders("http://10.0.0.1:80", "10.0.0.1", own_server=True))
+    monkeypatch.setenv(LEADER_ADDRESS, "10.0.0.1")
+    resolve_target(orders("http://10.0.0.1:80", "10.0.0.1", own_server=True))
     assert read == []
-    target_of(orders("http://10.0.0.1:80", "10.0.0.1"))  # somebody else's server on the master's machine
-    target_of(orders("http://10.0.0.2:80", "10.0.0.2", own_server=True))  # called the master's own, elsewhere
+    resolve_target(orders("http://10.0.0.1:80", "10.0.0.1"))  # somebody else's server on the master's machine
+    resolve_target(orders("http://10.0.0.2:80", "10.0.0.2", own_server=True))  # called the master's own, elsewhere
     assert read == ["10.0.0.1", "10.0.0.2"]
 
 
 def test_a_worker_elsewhere_does_not_load_its_own_machine(monkeypatch):
-    monkeypatch.setenv(MASTER_ADDRESS, "10.0.0.1")
+    monkeypatch.setenv(LEADER_ADDRESS, "10.0.0.1")
     with pytest.raises(UsageError, match=r"leads to 127\.0\.0\.1: that is this worker's own machine"):
-        target_of(orders("http://127.0.0.1:80", "127.0.0.1"))
-    monkeypatch.setenv(MASTER_ADDRESS, "127.0.0.1")
-    assert target_of(orders("http://127.0.0.1:80", "127.0.0.1")).guard is None
+        resolve_target(orders("http://127.0.0.1:80", "127.0.0.1"))
+    monkeypatch.setenv(LEADER_ADDRESS, "127.0.0.1")
+    assert resolve_target(orders("http://127.0.0.1:80", "127.0.0.1")).guard is None

@@ -6,12 +6,12 @@ from typing import Any
 import gevent
 import pytest
 
-from harness.drive.closed_user import go_round
-from harness.drive.virtual_user import Desk
-from harness.measure.metrics import Telemetry
+from harness.drive.closed_user import run_closed_user
+from harness.drive.virtual_user import WorkerContext
+from harness.measure.metrics import WorkerMetrics
 from harness.plan import make_plan
 from harness.run_folder.journal import JournalWriter
-from harness.scenario.loader import load
+from harness.scenario.loader import load_scenario
 
 EVENING_S = 0.02
 
@@ -32,11 +32,13 @@ class Evening:
 def desk(tmp_path):
     def make(phones=1, think='{distribution="exponential", mean="30ms"}', deadline_s=60.0, stations=12):
         arrivals = f'arrivals={{kind="closed", phones={phones}, think={think}}}'
-        scenario = load("kaliwates", ["photos.size=2KB", "photos.bank=1", f"stations.count={stations}", arrivals])
+        scenario = load_scenario(
+            "kaliwates", ["photos.size=2KB", "photos.bank=1", f"stations.count={stations}", arrivals]
+        )
         t0 = time.monotonic()
-        return Desk(
+        return WorkerContext(
             make_plan(scenario), scenario.client, lambda: time.monotonic() - t0, deadline_s, JournalWriter(None, 0),
-            Telemetry([], {"run": "x"}), seed=1,
+            WorkerMetrics([], {"run": "x"}), seed=1,
         )  # fmt: skip
 
     return make
@@ -51,7 +53,7 @@ def played(desk, breaks_at=None):
         seen.append(entry)
         return Evening(desk.clock, entry, breaks=len(seen) - 1 == breaks_at)
 
-    phones = [gevent.spawn(go_round, desk, stations.tolist(), evening) for stations in desk.plan.rounds.phones]
+    phones = [gevent.spawn(run_closed_user, desk, stations.tolist(), evening) for stations in desk.plan.rounds.phones]
     gevent.joinall(phones, raise_error=True)
     return seen
 
@@ -89,6 +91,6 @@ def test_little_s_law_holds_for_as_many_phones_as_were_asked_for(desk):
 
 def test_an_open_workload_has_no_rounds(desk):
     one = desk()
-    one.plan = make_plan(load("kaliwates", ["photos.size=2KB", "photos.bank=1", "stations.count=2"]))
+    one.plan = make_plan(load_scenario("kaliwates", ["photos.size=2KB", "photos.bank=1", "stations.count=2"]))
     with pytest.raises(ValueError, match="no rounds"):
-        go_round(one, [0], lambda _station, _due_s: pytest.fail("nothing may begin"))
+        run_closed_user(one, [0], lambda _station, _due_s: pytest.fail("nothing may begin"))

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from harness.drive.control_channel import unprepared
+from harness.drive.control_channel import preparation_failure
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,6 @@ from harness.drive.control_channel import unprepared
     ],
 )
 def test_a_taken_port_is_the_users_a_lack_is_nobodys_and_the_rest_is_ours(number, port, event, words):
-    told, reason = unprepared(OSError(number, os.strerror(number)), port)
+    told, reason = preparation_failure(OSError(number, os.strerror(number)), port)
     assert told == event
     assert reason.startswith(words)

@@ -1,7 +1,7 @@
 import gevent
 import pytest
 
-from harness.drive.greenlet_pool import Hands
+from harness.drive.greenlet_pool import GreenletPool
 
 
 class Seen:
@@ -31,7 +31,7 @@ def seen():
 
 @pytest.fixture
 def hands(seen):
-    made = Hands(seen.note_broken)
+    made = GreenletPool(seen.note_broken)
     yield made
     made.kill()
 

@@ -10,12 +10,12 @@ import pytest
 
 from harness.base.model import OUTCOMES, Outcome
 from harness.drive.client.connection import Progress
-from harness.drive.client.uploader import Result
-from harness.drive.virtual_user import Desk, Evening
-from harness.measure.metrics import Telemetry
+from harness.drive.client.uploader import AttemptResult
+from harness.drive.virtual_user import VirtualUser, WorkerContext
+from harness.measure.metrics import WorkerMetrics
 from harness.plan import make_plan
-from harness.run_folder.journal import GaveUp, JournalWriter, Kind, file_name, read
-from harness.scenario.loader import load
+from harness.run_folder.journal import GiveUpReason, JournalWriter, RecordKind, journal_file_name, read_journal
+from harness.scenario.loader import load_scenario
 
 NAN = float("nan")
 A, U = Outcome.ACCEPTED, Outcome.UNAVAILABLE
@@ -23,7 +23,7 @@ A, U = Outcome.ACCEPTED, Outcome.UNAVAILABLE
 
 @pytest.fixture(scope="module")
 def plan():
-    return make_plan(load("kaliwates", ["stations.count=1", "photos.size=2KB", "photos.bank=1", 'arrivals={kind="constant", over="1ms"}']))  # fmt: skip
+    return make_plan(load_scenario("kaliwates", ["stations.count=1", "photos.size=2KB", "photos.bank=1", 'arrivals={kind="constant", over="1ms"}']))  # fmt: skip
 
 
 @dataclass
@@ -40,7 +40,7 @@ class ScriptedUploader:
         self.asked.append((page, number))
         outcome = self.script.pop(0)
         status = {A: 201, U: 503, Outcome.REJECTED: 409}.get(outcome, 0)
-        result = Result(outcome, status, due_s, sent_s, Progress(sent_bytes=100), NAN, NAN, NAN, NAN, NAN)
+        result = AttemptResult(outcome, status, due_s, sent_s, Progress(sent_bytes=100), NAN, NAN, NAN, NAN, NAN)
         try:
             gevent.sleep(self.takes_s)
         except gevent.GreenletExit:
@@ -56,24 +56,24 @@ class ScriptedUploader:
 @pytest.fixture
 def evening(plan, tmp_path):
     def make(script, retry='{strategy="fixed", base="20ms"}', deadline_s=30.0, takes_s=0.01):
-        client = load("kaliwates", [f"client.retry={retry}"]).client
+        client = load_scenario("kaliwates", [f"client.retry={retry}"]).client
         t0 = time.monotonic()
         uploader = ScriptedUploader(script, takes_s, clock=lambda: time.monotonic() - t0)
-        desk = Desk(
-            plan, client, uploader.clock, deadline_s, JournalWriter(tmp_path, 0), Telemetry([], {"run": "x"}), seed=1
+        desk = WorkerContext(
+            plan, client, uploader.clock, deadline_s, JournalWriter(tmp_path, 0), WorkerMetrics([], {"run": "x"}), seed=1
         )  # fmt: skip
-        return Evening(desk, 0, uploader), desk, uploader
+        return VirtualUser(desk, 0, uploader), desk, uploader
 
     return make
 
 
 def journal(desk, tmp_path):
     desk.flush()
-    return read(tmp_path / file_name(0))
+    return read_journal(tmp_path / journal_file_name(0))
 
 
 def ends(records):
-    return [record for record in records if record["kind"] == Kind.END]
+    return [record for record in records if record["kind"] == RecordKind.END]
 
 
 def metric(desk, name, **labels):
@@ -85,7 +85,7 @@ def test_pages_are_uploaded_one_after_another_each_due_when_the_one_before_was_o
     run.run()
     records = journal(desk, tmp_path)
     assert uploader.asked == [(0, 1), (1, 1), (2, 1)]
-    assert [record["kind"] for record in records] == [Kind.BEGIN, Kind.END] * 3
+    assert [record["kind"] for record in records] == [RecordKind.BEGIN, RecordKind.END] * 3
     finished = ends(records)
     assert finished[0]["due_s"] == 0.0
     assert finished[1]["due_s"] == finished[0]["done_s"]
@@ -108,9 +108,9 @@ def test_a_page_whose_attempts_are_used_up_is_given_up_and_the_next_one_begins(e
     run, desk, uploader = evening([U, A, A], retry='{strategy="none"}')
     run.run()
     records = journal(desk, tmp_path)
-    given_up = [record for record in records if record["kind"] == Kind.GAVE_UP]
+    given_up = [record for record in records if record["kind"] == RecordKind.GAVE_UP]
     assert [(record["page"], record["attempt"], record["status"]) for record in given_up] == [
-        (0, 1, GaveUp.ATTEMPTS_USED_UP)
+        (0, 1, GiveUpReason.ATTEMPTS_USED_UP)
     ]
     assert uploader.asked == [(0, 1), (1, 1), (2, 1)]
     assert metric(desk, "harness_stations_completed_total") == 0
@@ -120,7 +120,9 @@ def test_a_page_rejected_for_good_is_not_tried_again(evening, tmp_path):
     run, desk, uploader = evening([Outcome.REJECTED, A, A])
     run.run()
     assert uploader.asked == [(0, 1), (1, 1), (2, 1)]
-    assert [r["status"] for r in journal(desk, tmp_path) if r["kind"] == Kind.GAVE_UP] == [GaveUp.REJECTED_FOR_GOOD]
+    assert [r["status"] for r in journal(desk, tmp_path) if r["kind"] == RecordKind.GAVE_UP] == [
+        GiveUpReason.REJECTED_FOR_GOOD
+    ]
 
 
 @pytest.mark.timed
@@ -131,7 +133,7 @@ def test_at_the_deadline_no_attempt_starts_and_a_running_one_ends(evening, tmp_p
     finished = ends(records)
     assert len(uploader.asked) == len(finished) > 1
     assert max(record["sent_s"] for record in finished) < 0.15
-    assert [r["status"] for r in records if r["kind"] == Kind.GAVE_UP] == [GaveUp.DEADLINE]
+    assert [r["status"] for r in records if r["kind"] == RecordKind.GAVE_UP] == [GiveUpReason.DEADLINE]
     assert {page for page, _ in uploader.asked} == {0}  # the others stay unattempted
 
 
@@ -159,7 +161,7 @@ def test_a_withheld_attempt_leaves_a_row_that_was_not_sent_and_does_not_count_as
     assert uploader.asked == [(0, 1), (0, 2), (0, 3), (1, 1), (2, 1)]  # the third of three: withheld ones don't count
     assert math.isnan(finished[2]["sent_s"])
     assert math.isnan(finished[2]["done_s"])
-    assert [record["kind"] for record in records].count(Kind.BEGIN) == 5
+    assert [record["kind"] for record in records].count(RecordKind.BEGIN) == 5
     assert finished[3]["due_s"] == pytest.approx(finished[1]["done_s"] + 0.06)
     assert metric(desk, "harness_attempts_total", outcome="withheld") == 1
     assert metric(desk, "harness_lateness_seconds_count") == 5
@@ -180,10 +182,10 @@ def test_a_page_without_a_token_is_given_up_and_says_why(evening, tmp_path):
     bucket = '{strategy="token_bucket", capacity=1.0, base="1ms", cap="1ms"}'
     run, desk, uploader = evening([U, U, U, A], retry=bucket)
     run.run()
-    given_up = [record for record in journal(desk, tmp_path) if record["kind"] == Kind.GAVE_UP]
+    given_up = [record for record in journal(desk, tmp_path) if record["kind"] == RecordKind.GAVE_UP]
     assert [(r["page"], r["attempt"], r["status"]) for r in given_up] == [
-        (0, 2, GaveUp.WITHHELD),
-        (1, 1, GaveUp.WITHHELD),
+        (0, 2, GiveUpReason.WITHHELD),
+        (1, 1, GiveUpReason.WITHHELD),
     ]
     assert uploader.asked == [(0, 1), (0, 2), (1, 1), (2, 1)]
 
@@ -195,7 +197,7 @@ def test_a_page_withheld_until_after_the_deadline_is_given_up_at_once(evening, t
     run.run()
     assert time.monotonic() - began < 5
     records = journal(desk, tmp_path)
-    assert [r["status"] for r in records if r["kind"] == Kind.GAVE_UP] == [GaveUp.DEADLINE]
+    assert [r["status"] for r in records if r["kind"] == RecordKind.GAVE_UP] == [GiveUpReason.DEADLINE]
     assert [OUTCOMES[r["outcome"]] for r in ends(records)] == [U, Outcome.WITHHELD]
 
 

@@ -6,22 +6,22 @@ import json
 
 import pytest
 
-from harness.analysis.page_status import fates_of
+from harness.analysis.page_status import load_page_statuses
 from harness.analysis.rows import load_rows
-from harness.base.errors import BrokenRunError
+from harness.base.errors import RunFolderError
 from harness.base.model import Outcome
 from harness.judge import audit as audit_module
-from harness.judge.audit import audit_of, load_audit
-from harness.judge.verdict import judge
-from harness.run_folder.journal import file_name
-from harness.run_folder.layout import StockRecord, WorkerRecord
-from reports.audit import safety_sentence
+from harness.judge.audit import audit_run, load_audit
+from harness.judge.verdict import judge_verdict
+from harness.run_folder.journal import journal_file_name
+from harness.run_folder.layout import StoreReadRecord, WorkerRecord
+from reports.audit import describe_safety
 from tests.support.run_builder import RunBuilder
 
 
 def audited(folder):
     rows = load_rows(folder)
-    return audit_of(folder, rows, fates_of(folder, rows))
+    return audit_run(folder, rows, load_page_statuses(folder, rows))
 
 
 def delivered(path, stations=4, **record):
@@ -101,7 +101,7 @@ def test_another_reading_is_altered(tmp_path, reading):
 def test_a_store_that_was_not_read_is_unknown_and_says_why(tmp_path, reason):
     made = delivered(tmp_path / "run")
     made.folder.stored.unlink()
-    found = audited(made.finish(at_s=5.0, stock=StockRecord(reason=reason)))
+    found = audited(made.finish(at_s=5.0, stock=StoreReadRecord(reason=reason)))
     assert (found.safety, found.liveness, found.missed, found.sets.held) == ("unknown", "unknown", None, None)
     assert found.doubts == [f"what the server holds is not known: {reason or 'what the server holds was not read'}"]
     assert (found.counts.lost, found.counts.unsafe, found.counts.unattempted) == (None, None, 0)
@@ -208,7 +208,7 @@ def test_a_journal_with_fewer_attempts_than_were_made_is_never_called_safe(tmp_p
     made = delivered(tmp_path / "run")
     folder = made.finish(at_s=5.0, workers=[WorkerRecord(rank=0, attempts=8)])
     assert audited(folder).safety is True
-    journal = folder.journal / file_name(0)
+    journal = folder.journal / journal_file_name(0)
     journal.write_bytes(journal.read_bytes()[:-200])
     found = audited(folder)
     assert found.safety == "unknown"
@@ -257,7 +257,7 @@ def test_liveness_is_unknown_where_no_clock_tells(tmp_path, stored_at, t0):
 def test_a_page_that_was_never_attempted_is_known_to_be_missing_without_looking(tmp_path):
     made = RunBuilder(tmp_path / "run", stations=2)
     made.attempt(0)
-    found = audited(made.finish("deadline", at_s=72.0, stock=StockRecord(reason="gone")))
+    found = audited(made.finish("deadline", at_s=72.0, stock=StoreReadRecord(reason="gone")))
     assert (found.safety, found.liveness, found.counts.unattempted) == ("unknown", False, 1)
 
 
@@ -278,7 +278,7 @@ def test_a_long_list_is_cut_and_says_so_while_the_counts_stay_exact(tmp_path, mo
 def test_judging_writes_the_audit_as_documented(tmp_path):
     folder = delivered(tmp_path / "run").finish(at_s=5.0)
     assert load_audit(folder) is None
-    judge(folder, [])
+    judge_verdict(folder, [])
     written = json.loads(folder.audit.read_text())
     assert (written["format"], written["safety"], written["liveness"]) == (1, True, True)
     assert load_audit(folder) == audited(folder)
@@ -287,17 +287,17 @@ def test_judging_writes_the_audit_as_documented(tmp_path):
 def test_what_is_no_audit_is_a_broken_run(tmp_path):
     folder = delivered(tmp_path / "run").finish(at_s=5.0)
     folder.audit.write_text('{"safety": "yes"}')
-    with pytest.raises(BrokenRunError, match=r"audit\.json"):
+    with pytest.raises(RunFolderError, match=r"audit\.json"):
         load_audit(folder)
 
 
 def test_what_the_way_to_the_store_cannot_show_is_unknown_and_named_never_nought(tmp_path):
     made = delivered(tmp_path / "run")
     made.store([made.stored_row(page, reading=None) for page in range(8)])
-    found = audited(made.finish(at_s=5.0, stock=StockRecord(unseen=["unexpected"])))
+    found = audited(made.finish(at_s=5.0, stock=StoreReadRecord(unseen=["unexpected"])))
     assert (found.safety, found.counts.unexpected, found.counts.altered) == (True, None, None)
     assert (found.counts.lost, found.counts.unsafe) == (0, 0)
-    assert safety_sentence(found) == (
+    assert describe_safety(found) == (
         "Safe: what was acknowledged (8 pages) is held once, as sent; not known, as the way to the store doesn't show it: "
         "the readings, what stands under other names."
     )
@@ -307,5 +307,5 @@ def test_what_a_way_to_the_store_cannot_show_and_yet_did_counts(tmp_path):
     made = delivered(tmp_path / "run")
     rows = [made.stored_row(page) for page in range(8)]
     made.store([*rows, made.stored_row(0, station="x", form="", page=0, sha256="f" * 64)])
-    found = audited(made.finish(at_s=5.0, stock=StockRecord(unseen=["unexpected", "misfiled"])))
+    found = audited(made.finish(at_s=5.0, stock=StoreReadRecord(unseen=["unexpected", "misfiled"])))
     assert (found.safety, found.counts.unexpected, found.counts.misfiled, found.counts.altered) == (False, 1, None, 0)

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.base.model import Shortage
-from harness.judge.shortages import own_failures
+from harness.judge.shortages import shortage_reasons
 from harness.run_folder.layout import WorkerRecord
 from tests.support.run_builder import RunBuilder
 
@@ -21,7 +21,7 @@ def record(tmp_path):
 
 
 def test_no_failure_no_reason(record):
-    assert own_failures(0, record({})) == []
+    assert shortage_reasons(0, record({})) == []
 
 
 @pytest.mark.parametrize(
@@ -34,17 +34,17 @@ def test_no_failure_no_reason(record):
     ],
 )
 def test_each_shortage_is_named_with_its_count_over_all_workers_and_its_remedy(record, shortage, said):
-    (reason,) = own_failures(5, record({shortage: 2}, {shortage: 3}))
+    (reason,) = shortage_reasons(5, record({shortage: 2}, {shortage: 3}))
     assert reason.startswith("5 attempts could not be made (generator_error)")
     for words in said:
         assert words in reason
 
 
 def test_several_shortages_are_several_reasons(record):
-    assert len(own_failures(3, record({name.value: 1 for name in list(Shortage)[:3]}))) == 3
+    assert len(shortage_reasons(3, record({name.value: 1 for name in list(Shortage)[:3]}))) == 3
 
 
 def test_what_a_lost_worker_had_too_little_of_is_told_without_its_cause(record):
-    first, second = own_failures(5, record({"ports": 2}))
+    first, second = shortage_reasons(5, record({"ports": 2}))
     assert first.startswith("2 attempts")
     assert second.startswith("3 attempts failed on the generator's side")

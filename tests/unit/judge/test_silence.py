@@ -6,9 +6,9 @@ import pytest
 
 from harness.analysis.summarise import load_summary
 from harness.base.model import Outcome
-from harness.judge.verdict import judge
-from harness.run_folder.layout import FaultRecord, StockRecord
-from reports.key_figures import meaning
+from harness.judge.verdict import judge_verdict
+from harness.run_folder.layout import FaultRecord, StoreReadRecord
+from reports.key_figures import describe_verdict
 from tests.support.run_builder import RunBuilder
 
 HOLDS = "attempts.total > 0"
@@ -23,7 +23,7 @@ def run_of(path, *, answered=20, after=(), own_server=False, **record):
     for number, (outcome, at_s) in enumerate(after):
         made.attempt(answered, attempt=number + 1, outcome=outcome, due_s=at_s, done_s=at_s + 0.001)
     made.scrape_idle_generator(6)
-    accepted = StockRecord(reason="nobody can tell", accepted=True)
+    accepted = StoreReadRecord(reason="nobody can tell", accepted=True)
     return made.finish("deadline", at_s=6.0, stock=accepted)
 
 
@@ -33,33 +33,33 @@ def refused(*seconds):
 
 def test_a_target_that_is_gone_is_told_with_the_moment_and_the_outcomes_and_does_not_pass(tmp_path):
     folder = run_of(tmp_path / "run", answered=10, after=[(Outcome.RESET, 1.5), *refused(2, 3, 4)])
-    verdict = judge(folder, [HOLDS])
+    verdict = judge_verdict(folder, [HOLDS])
     assert (verdict.verdict, verdict.exit_code) == ("fail", 99)
     assert [threshold.passed for threshold in verdict.thresholds] == [True]
     assert verdict.gone == "the target has not answered since t = 1.0 s, to 4.0 s (refused \u00d7 3, reset \u00d7 1)"
-    assert meaning(verdict) == f"T{verdict.gone[1:]}."
+    assert describe_verdict(verdict) == f"T{verdict.gone[1:]}."
 
 
 def test_a_target_that_answers_to_the_end_is_not_gone_whatever_failed_before(tmp_path):
     folder = run_of(tmp_path / "run", answered=20, after=())
-    assert (judge(folder, [HOLDS]).gone, judge(folder, [HOLDS]).exit_code) == ("", 0)
+    assert (judge_verdict(folder, [HOLDS]).gone, judge_verdict(folder, [HOLDS]).exit_code) == ("", 0)
     assert load_summary(folder).silence is None
 
 
 def test_an_answer_of_any_kind_at_the_end_breaks_the_silence(tmp_path):
     folder = run_of(tmp_path / "run", answered=10, after=[*refused(2, 3, 4, 5), (Outcome.UNAVAILABLE, 5.5)])
-    assert judge(folder, [HOLDS]).gone == ""
+    assert judge_verdict(folder, [HOLDS]).gone == ""
 
 
 @pytest.mark.parametrize(
     "after", [refused(2, 4), refused(1.2, 1.4, 1.6), [(Outcome.CENSORED, 2 + n) for n in range(4)]]
 )
 def test_two_failures_or_less_than_a_second_or_attempts_in_flight_are_no_silence(tmp_path, after):
-    assert judge(run_of(tmp_path / "run", answered=10, after=after), [HOLDS]).gone == ""
+    assert judge_verdict(run_of(tmp_path / "run", answered=10, after=after), [HOLDS]).gone == ""
 
 
 def test_a_target_that_never_answered_is_told_as_such(tmp_path):
-    verdict = judge(run_of(tmp_path / "run", answered=0, after=refused(0.5, 2, 4)), [HOLDS])
+    verdict = judge_verdict(run_of(tmp_path / "run", answered=0, after=refused(0.5, 2, 4)), [HOLDS])
     assert verdict.gone == "the target has never answered, to 4.0 s (refused \u00d7 3)"
     assert verdict.exit_code != 0
 
@@ -68,13 +68,13 @@ def test_a_target_that_never_answered_is_told_as_such(tmp_path):
 def test_a_fault_of_the_scenario_that_is_still_on_is_why_and_one_that_is_over_is_not(tmp_path, end_s, told):
     down = FaultRecord(name="gone", kind="down", start_s=1.0, end_s=end_s)
     folder = run_of(tmp_path / "run", answered=10, after=refused(2, 3, 4), own_server=True, faults=[down])
-    verdict = judge(folder, [HOLDS])
+    verdict = judge_verdict(folder, [HOLDS])
     assert verdict.gone.startswith("the mock server has not answered since t = 1.0 s") is told
     assert (verdict.verdict == "pass") is not told
 
 
 def test_an_invalid_run_tells_it_too_and_is_invalid_all_the_same(tmp_path):
     folder = run_of(tmp_path / "run", answered=10, after=refused(2, 3, 4), problems=["the clock was odd"])
-    verdict = judge(folder, [HOLDS])
+    verdict = judge_verdict(folder, [HOLDS])
     assert (verdict.verdict, verdict.exit_code) == ("invalid", 3)
-    assert "The target has not answered since t = 1.0 s" in meaning(verdict)
+    assert "The target has not answered since t = 1.0 s" in describe_verdict(verdict)

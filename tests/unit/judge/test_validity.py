@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 
 from harness.analysis.rows import load_rows
-from harness.analysis.run_data import Evidence
-from harness.analysis.summarise import figures_of
+from harness.analysis.run_data import RunData
+from harness.analysis.summarise import compute_summary
 from harness.base.model import Outcome
-from harness.judge.thresholds.evaluate import evaluate_all
-from harness.judge.validity import assess
+from harness.judge.thresholds.evaluate import evaluate_thresholds
+from harness.judge.validity import check_validity
 from harness.run_folder.layout import WorkerRecord
 from tests.support.run_builder import RunBuilder, brownout, make_pages
 
 
 def assessed(folder, assertions=()):
     rows = load_rows(folder)
-    summary, evidence = figures_of(folder, rows), Evidence(folder, rows)
-    return assess(summary, rows.record, evidence, evaluate_all(assertions, summary, evidence))
+    summary, evidence = compute_summary(folder, rows), RunData(folder, rows)
+    return check_validity(summary, rows.record, evidence, evaluate_thresholds(assertions, summary, evidence))
 
 
 def run_of(path, *, attempts=30, late_s=0.001, response_s=0.1, cpu=0.2, **record):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from harness.base.model import Outcome, Shortage
-from harness.judge.validity import RULES
+from harness.judge.validity import VALIDITY_RULES
 from harness.run_folder.layout import WorkerRecord
 from tests.support.run_builder import RunBuilder
 from tests.unit.judge.test_validity import assessed, late_ones, run_of
@@ -145,7 +145,7 @@ SIDES = [
 
 
 def test_every_rule_is_held_at_its_limit():
-    assert {sides.rule for sides in SIDES} == set(RULES)
+    assert {sides.rule for sides in SIDES} == set(VALIDITY_RULES)
 
 
 @pytest.mark.parametrize("sides", SIDES, ids=[f"{one.make.__name__}-{one.beyond}" for one in SIDES])

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from harness.base.errors import BrokenRunError, ConfigurationError, ExitCode
+from harness.base.errors import ConfigurationError, ExitCode, RunFolderError
 from harness.base.model import Outcome
-from harness.judge.verdict import judge, load_verdict
-from harness.run_folder.layout import StockRecord, WorkerRecord
+from harness.judge.verdict import judge_verdict, load_verdict
+from harness.run_folder.layout import StoreReadRecord, WorkerRecord
 from tests.support.run_builder import RunBuilder
 from tests.support.synthetic_run import kaliwates_run
 
@@ -28,13 +28,13 @@ def run_of(path, *, lost=(), errors=0, **record):
 
 
 def judged(folder, *assertions):
-    verdict = judge(folder, assertions)
+    verdict = judge_verdict(folder, assertions)
     return verdict.verdict, verdict.exit_code
 
 
 def test_a_run_whose_every_threshold_holds_passes(tmp_path):
     folder = run_of(tmp_path / "run").finish(at_s=5.0)
-    verdict = judge(folder, [PASSING])
+    verdict = judge_verdict(folder, [PASSING])
     assert (verdict.verdict, verdict.exit_code, verdict.ended) == ("pass", 0, "completed")
     assert [threshold.passed for threshold in verdict.thresholds] == [True]
     assert (verdict.safety, verdict.liveness) == (True, True)
@@ -60,7 +60,7 @@ def test_a_lost_acknowledgement_comes_before_an_invalid_measurement(tmp_path):
     assert judged(run_of(tmp_path / "run", errors=1, lost=[7]).finish(at_s=5.0), PASSING) == ("fail", 99)
 
 
-UNREAD = StockRecord(reason="GET /stored: HTTP status 500")
+UNREAD = StoreReadRecord(reason="GET /stored: HTTP status 500")
 
 
 def unread(path, **record):
@@ -71,7 +71,7 @@ def unread(path, **record):
 
 @pytest.mark.parametrize("assertion", [PASSING, FAILING])
 def test_a_store_that_could_not_be_read_is_neither_pass_nor_fail_and_says_why(tmp_path, assertion):
-    verdict = judge(unread(tmp_path / "run").finish(at_s=5.0, stock=UNREAD), [assertion])
+    verdict = judge_verdict(unread(tmp_path / "run").finish(at_s=5.0, stock=UNREAD), [assertion])
     assert (verdict.verdict, verdict.exit_code, verdict.safety) == ("invalid", 3, "unknown")
     assert verdict.validity.reasons == [
         "safety is unknown: what the server holds is not known: GET /stored: HTTP status 500"
@@ -80,9 +80,9 @@ def test_a_store_that_could_not_be_read_is_neither_pass_nor_fail_and_says_why(tm
 
 def test_a_scenario_may_accept_that_nobody_can_read_the_store_but_then_nothing_is_called_safe(tmp_path):
     accepted = UNREAD.model_copy(update={"accepted": True})
-    verdict = judge(unread(tmp_path / "run").finish(at_s=5.0, stock=accepted), [PASSING])
+    verdict = judge_verdict(unread(tmp_path / "run").finish(at_s=5.0, stock=accepted), [PASSING])
     assert (verdict.verdict, verdict.exit_code, verdict.safety) == ("pass", 0, "unknown")
-    breached = judge(unread(tmp_path / "breached").finish(at_s=5.0, stock=accepted), [FAILING])
+    breached = judge_verdict(unread(tmp_path / "breached").finish(at_s=5.0, stock=accepted), [FAILING])
     assert (breached.verdict, breached.exit_code) == ("fail", 99)
 
 
@@ -90,8 +90,8 @@ def test_a_run_in_which_nothing_was_acknowledged_proves_nothing_even_if_that_is_
     made = RunBuilder(tmp_path / "run")
     made.attempt(0, outcome=Outcome.RESET)
     made.store([])
-    accepted = StockRecord(accepted=True)
-    verdict = judge(made.finish("deadline", at_s=72.0, stock=accepted), [])
+    accepted = StoreReadRecord(accepted=True)
+    verdict = judge_verdict(made.finish("deadline", at_s=72.0, stock=accepted), [])
     assert (verdict.exit_code, verdict.safety) == (3, "unknown")
     assert "safety is unknown: nothing was acknowledged, so nothing is proved" in verdict.validity.reasons
 
@@ -104,7 +104,7 @@ def test_an_interrupted_run_is_judged_and_exits_by_its_signal(tmp_path, how, cod
 
 @pytest.mark.parametrize("trouble", [{}, {"lost": [7]}])
 def test_a_crash_of_ours_is_a_bug_whatever_else_holds(tmp_path, trouble):
-    verdict = judge(run_of(tmp_path / "run", **trouble).finish("crashed", at_s=5.0, message="boom"), [PASSING])
+    verdict = judge_verdict(run_of(tmp_path / "run", **trouble).finish("crashed", at_s=5.0, message="boom"), [PASSING])
     assert verdict.exit_code == ExitCode.BUG
     assert verdict.validity.reasons[0] == "the run crashed: boom"
 
@@ -116,7 +116,7 @@ def test_a_crash_for_a_lost_worker_is_invalid(tmp_path):
 
 
 def test_a_run_that_was_broken_off_is_invalid(tmp_path):
-    verdict = judge(run_of(tmp_path / "run").break_off(), [PASSING])
+    verdict = judge_verdict(run_of(tmp_path / "run").break_off(), [PASSING])
     assert (verdict.verdict, verdict.exit_code, verdict.ended) == ("invalid", 3, "broken_off")
 
 
@@ -130,7 +130,7 @@ def test_a_run_that_was_aborted_fails_by_its_threshold(tmp_path):
 
 def test_the_verdict_is_written_as_documented(tmp_path):
     folder = run_of(tmp_path / "run").finish(at_s=5.0)
-    verdict = judge(folder, [FAILING])
+    verdict = judge_verdict(folder, [FAILING])
     written = json.loads(folder.verdict.read_text())
     assert list(written) == [
         "format",
@@ -159,7 +159,7 @@ def test_the_verdict_is_written_as_documented(tmp_path):
 
 def test_judging_writes_the_summary_that_it_judges(tmp_path):
     folder = run_of(tmp_path / "run").finish(at_s=5.0)
-    judge(folder, [])
+    judge_verdict(folder, [])
     assert json.loads(folder.summary.read_text())["pages"]["delivered"] == 30
 
 
@@ -173,7 +173,7 @@ def test_judging_again_by_other_thresholds_needs_the_folder_alone(tmp_path):
 def test_wrong_assertions_stop_before_anything_is_written(tmp_path):
     folder = run_of(tmp_path / "run").finish(at_s=5.0)
     with pytest.raises(ConfigurationError, match="did you mean"):
-        judge(folder, ["p95(delivery_second) < 10"])
+        judge_verdict(folder, ["p95(delivery_second) < 10"])
     assert not folder.verdict.exists()
 
 
@@ -182,7 +182,7 @@ def test_a_verdict_that_is_missing_or_torn_is_a_broken_run(tmp_path, content):
     folder = run_of(tmp_path / "run").finish(at_s=5.0)
     if content is not None:
         folder.verdict.write_text(content)
-    with pytest.raises(BrokenRunError, match=r"verdict\.json"):
+    with pytest.raises(RunFolderError, match=r"verdict\.json"):
         load_verdict(folder)
 
 

@@ -6,8 +6,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from harness.measure import openmetrics as module
-from harness.measure.openmetrics import openmetrics
-from harness.run_folder.scrape_log import Scrape, append
+from harness.measure.openmetrics import export_openmetrics
+from harness.run_folder.scrape_log import Scrape, append_scrape
 
 T0 = 1_700_000_000.25
 LABELS = {"run": "2026-tiny", "scenario": 'a "b"\\'}
@@ -15,8 +15,8 @@ LABELS = {"run": "2026-tiny", "scenario": 'a "b"\\'}
 
 def exported(folder, *scrapes):
     for scrape in scrapes:
-        append(folder, scrape)
-    return "".join(openmetrics(folder, LABELS, T0))
+        append_scrape(folder, scrape)
+    return "".join(export_openmetrics(folder, LABELS, T0))
 
 
 def families(text):
@@ -98,5 +98,5 @@ def test_what_does_not_fit_into_memory_gives_the_same_text(tmp_path, monkeypatch
     kept = [Scrape("server", float(n), f'# TYPE a_total counter\na_total{{x="é"}} {n}\nb {n}\n') for n in range(50)]
     whole = exported(tmp_path, *kept)
     monkeypatch.setattr(module, "_BUFFERED_BYTES", 500)
-    assert "".join(openmetrics(tmp_path, LABELS, T0)) == whole
+    assert "".join(export_openmetrics(tmp_path, LABELS, T0)) == whole
     assert len(families(whole)["a"].samples) == 50

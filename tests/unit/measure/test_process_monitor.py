@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from harness.measure import process_monitor
-from harness.measure.process_monitor import HARNESS, Sample, Vitals
+from harness.measure.process_monitor import HARNESS, ProcessMonitor, ProcessSample
 
 BUSY = "import time, sys; held = bytearray(60_000_000); until = time.process_time() + 0.3\nwhile time.process_time() < until: pass\nprint('spent', flush=True); sys.stdin.read()"
 
 
 def look(name: str, pid: int, t_s: float) -> Any:
-    return process_monitor.look(name, pid, t_s)
+    return process_monitor.sample_process(name, pid, t_s)
 
 
 def until(condition):
@@ -59,24 +59,24 @@ def test_a_process_that_has_gone_is_passed_over():
 def test_samples_come_back_as_they_were_written_and_a_torn_tail_is_dropped(tmp_path):
     path = tmp_path / "processes.csv"
     began = time.monotonic()
-    watch = Vitals(path, {HARNESS: os.getpid(), "gone": 2**22 + 1}, lambda: time.monotonic() - began)
+    watch = ProcessMonitor(path, {HARNESS: os.getpid(), "gone": 2**22 + 1}, lambda: time.monotonic() - began)
     watch.start()
-    until(lambda: process_monitor.read(path))
+    until(lambda: process_monitor.read_samples(path))
     watch.stop()
-    kept: list[Any] = process_monitor.read(path)
+    kept: list[Any] = process_monitor.read_samples(path)
     first, last = kept[0], kept[-1]
     assert {one.process for one in kept} == {HARNESS}
-    assert isinstance(first, Sample)
+    assert isinstance(first, ProcessSample)
     assert first.lag_s is not None
     assert 0.0 <= first.lag_s < 5.0
     assert last.lag_s is None  # the last look was not due: it is no measure of lag
     with path.open("a") as file:
         file.write("3.000,harness,1")
-    assert process_monitor.read(path) == kept
+    assert process_monitor.read_samples(path) == kept
 
 
 def test_a_full_disk_is_told_and_stops_nothing():
-    watch = Vitals(Path("/dev/full"), {HARNESS: os.getpid()}, lambda: 0.0)
+    watch = ProcessMonitor(Path("/dev/full"), {HARNESS: os.getpid()}, lambda: 0.0)
     watch.start()
     watch.stop()
     assert watch.unwritten == "what the processes use could not be written: No space left on device"
@@ -87,7 +87,7 @@ def test_a_machine_without_descriptors_is_told_and_ends_nothing(tmp_path, monkey
         raise OSError(errno.EMFILE, "Too many open files")
 
     began = time.monotonic()
-    watch = Vitals(tmp_path / "processes.csv", {HARNESS: os.getpid()}, lambda: time.monotonic() - began)
+    watch = ProcessMonitor(tmp_path / "processes.csv", {HARNESS: os.getpid()}, lambda: time.monotonic() - began)
     with monkeypatch.context() as patch:
         patch.setattr("harness.measure.process_monitor.psutil.Process", refuse)
         watch.start()
@@ -95,6 +95,6 @@ def test_a_machine_without_descriptors_is_told_and_ends_nothing(tmp_path, monkey
         assert watch._thread.is_alive()
     watch.stop()
     assert watch.unwritten == "what the processes use could not be looked at: Too many open files"
-    assert [one.process for one in process_monitor.read(tmp_path / "processes.csv")] == [HARNESS], (
+    assert [one.process for one in process_monitor.read_samples(tmp_path / "processes.csv")] == [HARNESS], (
         "the last look saw it again"
     )

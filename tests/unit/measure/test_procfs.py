@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from harness.measure.procfs import cpu_seconds, peak_bytes, resident_bytes, tree
+from harness.measure.procfs import cpu_seconds, peak_bytes, process_tree, resident_bytes
 
 STAT = "7 (a (b) c) S " + " ".join(str(number) for number in range(4, 14)) + " 250 50 0 0 20 0 1 0"
 
@@ -43,7 +43,7 @@ def test_of_a_real_process_its_children_are_found_and_what_they_hold():
     ) as parent:
         assert parent.stdout is not None
         parent.stdout.readline()
-        found = tree(parent.pid)
+        found = process_tree(parent.pid)
         assert (len(found), found[0]) == (2, parent.pid)
         for pid in found:
             assert cpu_seconds(pid) > 0

@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from harness.measure.prometheus_api import Prometheus, PrometheusError, Sample, quoted
-from harness.measure.prometheus_import import check
+from harness.measure.prometheus_api import PrometheusClient, PrometheusError, PrometheusSample, quote_promql
+from harness.measure.prometheus_import import check_prometheus
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def test_a_query_gives_every_series_with_its_labels(server):
     server.answer = success(
         [{"metric": {"a": "1"}, "value": [12.5, "3"]}, {"metric": {"a": "2"}, "value": [12.5, "NaN"]}]
     )
-    first, second = Prometheus(server.url).query('x{a!=""}')
-    assert first == Sample({"a": "1"}, 12.5, 3.0)
+    first, second = PrometheusClient(server.url).query('x{a!=""}')
+    assert first == PrometheusSample({"a": "1"}, 12.5, 3.0)
     assert math.isnan(second.value)
     parts = urlsplit(server.asked[0])
     assert (parts.path, parse_qs(parts.query)) == ("/api/v1/query", {"query": ['x{a!=""}']})
@@ -58,7 +58,7 @@ def test_a_query_gives_every_series_with_its_labels(server):
 
 def test_a_range_is_asked_for_with_its_ends_and_step_below_the_servers_own_path(server):
     server.answer = success([{"metric": {}, "values": [[1.0, "1"], [1.5, "2"]]}], "matrix")
-    found = Prometheus(server.url + "/prom/").query_range("x", 1.0, 1.5, 0.5)
+    found = PrometheusClient(server.url + "/prom/").query_range("x", 1.0, 1.5, 0.5)
     assert [(sample.at, sample.value) for sample in found] == [(1.0, 1.0), (1.5, 2.0)]
     parts = urlsplit(server.asked[0])
     assert parts.path == "/prom/api/v1/query_range"
@@ -68,7 +68,7 @@ def test_a_range_is_asked_for_with_its_ends_and_step_below_the_servers_own_path(
 def test_its_own_words_are_told_where_it_refuses(server):
     server.answer = (400, b'{"status":"error","errorType":"bad_data","error":"exceeded maximum resolution"}')
     with pytest.raises(PrometheusError, match="HTTP status 400: exceeded maximum resolution"):
-        Prometheus(server.url).query("x")
+        PrometheusClient(server.url).query("x")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_its_own_words_are_told_where_it_refuses(server):
 )  # fmt: skip
 def test_what_is_no_answer_of_a_prometheus_is_an_error_in_words(server, answer):
     server.answer = answer
-    prometheus = Prometheus(server.url)
+    prometheus = PrometheusClient(server.url)
     for ask in (lambda: prometheus.query("x"), lambda: prometheus.query_range("x", 0, 1, 1), prometheus.now):
         with pytest.raises(PrometheusError, match="not the answer of a Prometheus"):
             ask()
@@ -90,7 +90,7 @@ def test_a_server_that_is_not_there_is_an_error_too(server):
     server.shutdown()
     server.server_close()
     with pytest.raises(PrometheusError, match="refused"):
-        Prometheus(server.url).now()
+        PrometheusClient(server.url).now()
 
 
 @pytest.mark.parametrize(
@@ -98,24 +98,24 @@ def test_a_server_that_is_not_there_is_an_error_too(server):
 )
 def test_an_address_that_cannot_be_used_or_kept_is_refused(url):
     with pytest.raises(ValueError, match=r".+"):
-        Prometheus(url)
+        PrometheusClient(url)
 
 
 @pytest.mark.parametrize(("theirs", "said"), [(103.0, "3.0 s ahead of"), (97.0, "3.0 s behind")])
 def test_clocks_that_are_apart_are_refused_as_the_charts_would_be(server, theirs, said):
     server.answer = success([theirs, str(theirs)], "scalar")
     with pytest.raises(PrometheusError, match=said):
-        check(Prometheus(server.url), lambda: 100.0)
-    check(Prometheus(server.url), lambda: theirs + 0.4)
+        check_prometheus(PrometheusClient(server.url), lambda: 100.0)
+    check_prometheus(PrometheusClient(server.url), lambda: theirs + 0.4)
 
 
 def test_a_slow_answer_is_not_a_wrong_clock(server):
     server.answer = success([103.0, "103.0"], "scalar")
     clock = iter([100.0, 106.0, 100.0, 101.0])  # asked at 100, answered at 106: 103 may well be right
-    check(Prometheus(server.url), lambda: next(clock))
+    check_prometheus(PrometheusClient(server.url), lambda: next(clock))
     with pytest.raises(PrometheusError, match=r"2\.5 s ahead"):
-        check(Prometheus(server.url), lambda: next(clock))
+        check_prometheus(PrometheusClient(server.url), lambda: next(clock))
 
 
 def test_text_becomes_a_string_of_promql():
-    assert quoted('a"b\\c') == r'"a\"b\\c"'
+    assert quote_promql('a"b\\c') == r'"a\"b\\c"'

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from harness.analysis.rates import rate_line
-from harness.analysis.scraped_metrics import ATTEMPTS, DELIVERED, DUE, read_remote
+from harness.analysis.scraped_metrics import ATTEMPTS, DELIVERED, DUE, read_prometheus_series
 from harness.measure import prometheus_import
-from harness.measure.prometheus_api import PrometheusError, Sample
-from harness.measure.prometheus_import import Source, note_problem, read_taken
+from harness.measure.prometheus_api import PrometheusError, PrometheusSample
+from harness.measure.prometheus_import import PrometheusSource, read_import, write_import_problem
 
 T0 = 1_000_000.0
 LOOKBACK_S = 300.0
@@ -37,16 +37,16 @@ class Kept:
                 if known:
                     value = T0 + times[known[-1]] if expression.startswith("timestamp(") else 10.0 * known[-1]
                     labels = {"worker": worker} | ({"outcome": "accepted"} if "outcome" in expression else {})
-                    found.append(Sample(labels, at, value))
+                    found.append(PrometheusSample(labels, at, value))
         return found
 
 
 def remote(tmp_path) -> Any:
-    return read_remote(tmp_path / "p")
+    return read_prometheus_series(tmp_path / "p")
 
 
 def take(kept: Any, folder, until_s):
-    return Source(kept, "run-1").take(folder, T0, T0 + until_s, lambda at: at - T0)
+    return PrometheusSource(kept, "run-1").take(folder, T0, T0 + until_s, lambda at: at - T0)
 
 
 def test_every_scrape_comes_home_once_with_its_own_time(tmp_path):
@@ -91,7 +91,7 @@ def test_only_this_run_is_asked_for_whatever_the_servers_labels_are(tmp_path):
             return super().query_range(expression, start, end, step_s)
 
     kept: Any = Listening(worker_0=[1.0])
-    Source(kept, 'a"b').take(tmp_path / "p", T0, T0 + 2, lambda at: at - T0)
+    PrometheusSource(kept, 'a"b').take(tmp_path / "p", T0, T0 + 2, lambda at: at - T0)
     assert all(re.search(r'harness_run_info\{run="a\\"b"\}', expression) for expression in asked)
 
 
@@ -106,8 +106,8 @@ def test_where_nothing_is_found_what_was_taken_before_stays(tmp_path):
 
 def test_why_there_is_nothing_is_kept_too(tmp_path):
     assert remote(tmp_path) is None
-    note_problem(tmp_path / "p", "http://x:9090", "refused")
+    write_import_problem(tmp_path / "p", "http://x:9090", "refused")
     found = remote(tmp_path)
     assert (found.taken.url, found.taken.problem, found.workers) == ("http://x:9090", "refused", [])
     (tmp_path / "p" / "taken.json").write_text("{", "utf-8")
-    assert read_taken(tmp_path / "p") is None
+    assert read_import(tmp_path / "p") is None

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from harness.measure.prometheus_sd import Discovery, sweep
+from harness.measure.prometheus_sd import ServiceDiscoveryFile, remove_stale_files
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def write(folder, name, *addresses):
 
 
 def test_every_target_has_its_job_its_name_and_the_runs_labels(tmp_path):
-    discovery = Discovery(tmp_path, "2026-smoke")
+    discovery = ServiceDiscoveryFile(tmp_path, "2026-smoke")
     discovery.announce(
         {"worker-0": "http://127.0.0.1:1234/metrics", "server": "http://127.0.0.1:5678/other"}, {"run": "2026-smoke"}
     )
@@ -42,7 +42,7 @@ def test_every_target_has_its_job_its_name_and_the_runs_labels(tmp_path):
 
 def test_a_server_on_another_machine_is_not_given_to_a_prometheus(tmp_path):
     own = {"worker-0": "http://10.0.0.7:1/metrics", "nginx": "http://127.0.0.1:2/metrics"}
-    Discovery(tmp_path, "run").announce({**own, "app": "http://10.0.0.9:3/metrics"}, {})
+    ServiceDiscoveryFile(tmp_path, "run").announce({**own, "app": "http://10.0.0.9:3/metrics"}, {})
     (path,) = tmp_path.iterdir()
     found = [(group["labels"]["job"], group["targets"]) for group in json.loads(path.read_text("utf-8"))]
     assert found == [("harness", ["10.0.0.7:1"]), ("target", ["127.0.0.1:2"])]
@@ -56,5 +56,5 @@ def test_what_a_killed_run_left_is_swept_away_and_nothing_else(tmp_path, listene
         write(tmp_path, "harness-alive.json", gone, listener)
         write(tmp_path, "mine.json", gone)
         (tmp_path / "harness-broken.json").write_text("{", "utf-8")
-        sweep(tmp_path)
+        remove_stale_files(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"harness-alive.json", "mine.json", "harness-broken.json"}

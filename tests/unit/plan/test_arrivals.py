@@ -7,8 +7,8 @@ from scipy import stats
 
 from harness.base.errors import ConfigurationError
 from harness.base.model import Station
-from harness.plan.arrivals import due_of, due_times
-from harness.plan.rate_shapes import inverted, shape_of
+from harness.plan.arrivals import assign_due_times, draw_due_times
+from harness.plan.rate_shapes import invert_curve, make_shape
 from harness.scenario.arrivals import Arrivals
 
 STATIONS = 5_000
@@ -30,7 +30,7 @@ KINDS = {
 
 
 def drawn(kind, seed=7):
-    return due_times(KINDS[kind], STATIONS, np.random.default_rng(seed))
+    return draw_due_times(KINDS[kind], STATIONS, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
@@ -82,13 +82,13 @@ def test_arrivals_follow_their_cumulative_curve(kind):
 def test_counts_are_as_dispersed_as_a_poisson_process_s(kind):
     """In bins of equal expected counts the index of dispersion is 1: nothing clusters, nothing is spaced out."""
     times = drawn(kind)
-    counts = np.histogram(shape_of(KINDS[kind]).share_by(np.minimum(times, 36.0)), bins=200, range=(0.0, 1.0))[0]
+    counts = np.histogram(make_shape(KINDS[kind]).share_by(np.minimum(times, 36.0)), bins=200, range=(0.0, 1.0))[0]
     assert counts.var() / counts.mean() == pytest.approx(1.0, abs=0.35)  # 3 standard errors of 200 counts
 
 
 @pytest.mark.parametrize("kind", list(CDF))
 def test_a_shape_and_its_inverse_are_each_other_s(kind):
-    shape = shape_of(KINDS[kind])
+    shape = make_shape(KINDS[kind])
     shares = np.linspace(0.001, 0.999, 500)
     assert shape.share_by(shape.moment_of(shares)) == pytest.approx(shares, abs=1e-9)
     ends = shape.moment_of(np.array([0.0, 1.0]))
@@ -97,14 +97,14 @@ def test_a_shape_and_its_inverse_are_each_other_s(kind):
 
 
 def test_a_ramp_from_nothing_and_a_ramp_to_nothing_are_mirrored():
-    up = shape_of(arrivals("ramp", over="10s")).moment_of(np.array([0.25]))
-    down = shape_of(arrivals("ramp", over="10s", first=1.0, last=0.0)).moment_of(np.array([0.75]))
+    up = make_shape(arrivals("ramp", over="10s")).moment_of(np.array([0.25]))
+    down = make_shape(arrivals("ramp", over="10s", first=1.0, last=0.0)).moment_of(np.array([0.75]))
     assert up == pytest.approx([5.0])  # x² = 1/4
     assert down == pytest.approx([5.0])
 
 
 def test_a_ramp_that_does_not_rise_is_uniform():
-    shape = shape_of(arrivals("ramp", over="10s", first=3.0, last=3.0))
+    shape = make_shape(arrivals("ramp", over="10s", first=3.0, last=3.0))
     assert shape.moment_of(np.array([0.2, 0.9])) == pytest.approx([2.0, 9.0])
 
 
@@ -123,7 +123,7 @@ def test_a_curve_is_half_done_at_its_middle_point():
 
 
 def test_nobody_turns_up_where_the_curve_is_flat():
-    times = inverted(np.array([0.0, 1.0, 5.0, 6.0]), np.array([0.0, 0.5, 0.5, 1.0]), np.linspace(0.001, 0.999, 999))
+    times = invert_curve(np.array([0.0, 1.0, 5.0, 6.0]), np.array([0.0, 0.5, 0.5, 1.0]), np.linspace(0.001, 0.999, 999))
     assert not ((times > 1.0) & (times < 5.0)).any()
     assert not ((drawn("steps") > 4.0) & (drawn("steps") < 6.0)).any()
 
@@ -148,11 +148,11 @@ VILLAGE = [Station(f"3509191001{number:03d}", "MANGLI") for number in range(1, 4
 
 def test_a_replay_gives_each_station_its_own_time():
     due = {"3509191001003": 1.5, "3509191001001": 7.0, "3509191001002": 0.0, "3509191009001": 3.0}
-    times = due_of(arrivals("replay", due=due), VILLAGE, np.random.default_rng(1), seed=1)
+    times = assign_due_times(arrivals("replay", due=due), VILLAGE, np.random.default_rng(1), seed=1)
     assert times.tolist() == [7.0, 0.0, 1.5]
 
 
 def test_a_replay_that_lacks_a_station_is_refused_by_its_name():
     replayed = arrivals("replay", run="runs/earlier", due={"3509191001001": 1.0})
     with pytest.raises(ConfigurationError, match=r"runs/earlier has no due time for 2 of 3 stations: 3509191001002, "):
-        due_of(replayed, VILLAGE, np.random.default_rng(1), seed=1)
+        assign_due_times(replayed, VILLAGE, np.random.default_rng(1), seed=1)

@@ -9,10 +9,10 @@ from scipy import stats
 
 from harness.base.model import Station
 from harness.plan import make_plan
-from harness.plan.arrivals import due_of
+from harness.plan.arrivals import assign_due_times
 from harness.plan.bursts import gamma_ar1
 from harness.scenario.arrivals import Arrivals
-from harness.scenario.loader import load
+from harness.scenario.loader import load_scenario
 
 BURST = {"cv": 0.8, "correlation": "2s", "step": "1s"}
 EACH, VILLAGES = 900, 40
@@ -25,7 +25,7 @@ STATIONS = [
 
 def due(burst, seed=5, kind="surge", **keys):
     table: Any = TypeAdapter(Arrivals).validate_python({"kind": kind, "burst": burst, **(keys or {"over": "30s"})})
-    return due_of(table, STATIONS, np.random.default_rng(seed), seed)
+    return assign_due_times(table, STATIONS, np.random.default_rng(seed), seed)
 
 
 def dispersion(times):
@@ -98,7 +98,7 @@ def test_stations_keep_their_luck_when_the_burst_changes():
 
 def test_a_burst_changes_when_stations_turn_up_and_nothing_else_of_the_plan():
     even = ["photos.size=2KB", "photos.bank=3"]
-    plain, uneven = make_plan(load("kaliwates", even)), make_plan(load("kaliwates", [*even, 'arrivals.burst={cv=1.0, correlation="3s"}']))  # fmt: skip
+    plain, uneven = make_plan(load_scenario("kaliwates", even)), make_plan(load_scenario("kaliwates", [*even, 'arrivals.burst={cv=1.0, correlation="3s"}']))  # fmt: skip
     assert (plain.body_of_page == uneven.body_of_page).all()
     assert [page.sha256 for page in plain][:20] == [page.sha256 for page in uneven][:20]
     assert not (plain.due_s == uneven.due_s).any()

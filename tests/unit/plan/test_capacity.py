@@ -4,12 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from harness.base.host_limits import RESERVED_DESCRIPTORS, RESERVED_PORTS, Limits, limits_here
+from harness.base.host_limits import RESERVED_DESCRIPTORS, RESERVED_PORTS, HostLimits, read_host_limits
 from harness.plan import make_plan
-from harness.plan.capacity import Share, misfits, misfits_of_leader, misfits_of_share, room_of
-from harness.scenario.loader import load
+from harness.plan.capacity import (
+    WorkerShare,
+    estimate_port_usage,
+    find_capacity_problems,
+    find_leader_problems,
+    find_share_problems,
+)
+from harness.scenario.loader import load_scenario
 
-ROOMY = Limits(
+ROOMY = HostLimits(
     descriptors=1_000_000, first_port=32_768, last_port=60_999, withheld_ports=0, tw_reuse=2, timestamps=1
 )  # fmt: skip
 SMALL = ["photos.size=2KB", "photos.bank=1", "stations.count=300", 'arrivals={kind="constant", over="30s"}']
@@ -26,8 +32,8 @@ def descriptors(number):
 
 
 def problems(*overrides, limits=ROOMY, workers=1, address=None):
-    scenario = load("kaliwates", [*SMALL, *overrides])
-    return misfits(scenario, make_plan(scenario), workers, address, limits)
+    scenario = load_scenario("kaliwates", [*SMALL, *overrides])
+    return find_capacity_problems(scenario, make_plan(scenario), workers, address, limits)
 
 
 def only_problem(*overrides, **machine):
@@ -121,8 +127,8 @@ def test_max_in_flight_bounds_what_a_hanging_server_can_hold():
 
 
 def test_what_is_left_for_retries_is_told_as_connections_a_second():
-    scenario = load("kaliwates", [*SMALL, "client.connection=each", *WITHOUT_REUSE])
-    room = room_of(scenario, make_plan(scenario), 1, None, replace(ports(960), tw_reuse=0))
+    scenario = load_scenario("kaliwates", [*SMALL, "client.connection=each", *WITHOUT_REUSE])
+    room = estimate_port_usage(scenario, make_plan(scenario), 1, None, replace(ports(960), tw_reuse=0))
     assert (room.taken, room.there, room.kept_s, room.spare_per_s) == (900, 960, 60.0, 1.0)
 
 
@@ -131,15 +137,15 @@ def test_this_machines_limits_are_read_from_the_kernel():
         "/proc/sys/net/ipv4/ip_local_port_range": "10000\t19999\n", "/proc/sys/net/ipv4/ip_local_reserved_ports": "9999-10008,20000\n",
         "/proc/sys/net/ipv4/tcp_tw_reuse": "1\n", "/proc/sys/net/ipv4/tcp_timestamps": "1\n",
     }  # fmt: skip
-    found = limits_here(lambda path: content.get(path, ""))
+    found = read_host_limits(lambda path: content.get(path, ""))
     assert (found.first_port, found.last_port, found.withheld_ports, found.tw_reuse) == (10_000, 19_999, 9, 1)
     assert found.a_pair == 10_000 - 9 - RESERVED_PORTS
-    assert limits_here(lambda _: "").last_port == 60_999  # where /proc is not to be had: Linux's own default
+    assert read_host_limits(lambda _: "").last_port == 60_999  # where /proc is not to be had: Linux's own default
 
 
 def share_problems(*overrides, limits, here=1, of=3, address=ELSEWHERE):
-    scenario = load("kaliwates", [*SMALL, *overrides])
-    return misfits_of_share(scenario, make_plan(scenario), Share(here, of), address, limits)
+    scenario = load_scenario("kaliwates", [*SMALL, *overrides])
+    return find_share_problems(scenario, make_plan(scenario), WorkerShare(here, of), address, limits)
 
 
 @pytest.mark.parametrize(("here", "of", "needed"), [(1, 3, 100), (2, 3, 200), (3, 3, 300), (1, 7, 43)])
@@ -177,16 +183,16 @@ def test_only_where_the_target_is_on_its_loopback_has_a_worker_elsewhere_several
 
 
 def test_who_leads_workers_elsewhere_needs_descriptors_for_its_own_server_alone():
-    scenario = load("kaliwates", SMALL)
+    scenario = load_scenario("kaliwates", SMALL)
     plan = make_plan(scenario)
-    assert misfits_of_leader(scenario, plan, 3, limits=replace(descriptors(300), last_port=ROOMY.first_port)) == []
-    (told,) = misfits_of_leader(scenario, plan, 3, limits=descriptors(299))
+    assert find_leader_problems(scenario, plan, 3, limits=replace(descriptors(300), last_port=ROOMY.first_port)) == []
+    (told,) = find_leader_problems(scenario, plan, 3, limits=descriptors(299))
     assert "need 300 descriptors in the mock server, one process" in told
-    assert misfits_of_leader(scenario, plan, 3, ELSEWHERE, descriptors(0)) == []
+    assert find_leader_problems(scenario, plan, 3, ELSEWHERE, descriptors(0)) == []
 
 
 def test_more_phones_than_the_workers_may_hold_are_refused_before_anybody_joins():
     overrides = [*SMALL[:3], 'arrivals={kind="closed", phones=30, think={distribution="fixed", value="1s"}}']
-    scenario = load("kaliwates", [*overrides, "client.max_in_flight=9"])
-    (told,) = misfits_of_leader(scenario, make_plan(scenario), 3, ELSEWHERE, ROOMY)
+    scenario = load_scenario("kaliwates", [*overrides, "client.max_in_flight=9"])
+    (told,) = find_leader_problems(scenario, make_plan(scenario), 3, ELSEWHERE, ROOMY)
     assert "30 phones are more than client.max_in_flight (9) allows 3 worker(s)" in told

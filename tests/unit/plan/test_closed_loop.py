@@ -6,18 +6,18 @@ from scipy import stats
 
 from harness.base.errors import ConfigurationError
 from harness.plan import make_plan
-from harness.plan.capacity import misfits
-from harness.plan.peak_load import forecast
+from harness.plan.capacity import find_capacity_problems
+from harness.plan.peak_load import forecast_load
 from harness.run_folder.layout import RunFolder
-from harness.run_folder.tables import planned_due, write_plan
-from harness.scenario.loader import load
+from harness.run_folder.tables import read_planned_due, write_plan
+from harness.scenario.loader import load_scenario
 
 SMALL = ["photos.size=2KB", "photos.bank=1"]
 
 
 def scenario(phones=10, think='{distribution="exponential", mean="2s"}', *more):
     closed = f'arrivals={{kind="closed", phones={phones}, think={think}, start="1s"}}'
-    return load("kaliwates", [*SMALL, closed, *more])
+    return load_scenario("kaliwates", [*SMALL, closed, *more])
 
 
 def planned(made):
@@ -87,14 +87,14 @@ def test_phones_that_no_worker_may_hold_do_not_fit():
     crowded = scenario(10, '"1s"', "client.max_in_flight=4")
     assert (
         "10 phones are more than client.max_in_flight (4) allows 2 worker(s)"
-        in misfits(crowded, make_plan(crowded), 2)[0]
+        in find_capacity_problems(crowded, make_plan(crowded), 2)[0]
     )
-    assert misfits(crowded, make_plan(crowded), 3) == []
+    assert find_capacity_problems(crowded, make_plan(crowded), 3) == []
 
 
 def test_the_forecast_is_what_a_server_that_takes_no_time_would_be_asked():
     plan, _ = closed(10, '"2s"')
-    numbers = forecast(plan, deadline_s=30.0)
+    numbers = forecast_load(plan, deadline_s=30.0)
     assert (numbers.first_s, numbers.last_s) == (3.0, 1.0 + 2.0 * 37)
     assert numbers.peak_uploads_per_s == 30  # ten phones in step, three pages each
     assert numbers.beyond_deadline == 362 - 10 * 14  # due at 3, 5, … 29 s
@@ -103,5 +103,5 @@ def test_the_forecast_is_what_a_server_that_takes_no_time_would_be_asked():
 def test_a_replay_of_a_closed_run_takes_the_times_that_were_planned_and_no_others(tmp_path):
     plan, _ = closed(10)
     write_plan(RunFolder(tmp_path).plan, plan)
-    due = planned_due(tmp_path)
+    due = read_planned_due(tmp_path)
     assert due == {plan.stations[i].code: plan.due_s[i] for i in np.flatnonzero(np.isfinite(plan.due_s))}

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from harness.plan import make_plan
-from harness.plan.connection_demand import demand_of
-from harness.scenario.loader import load
+from harness.plan.connection_demand import estimate_connections
+from harness.scenario.loader import load_scenario
 
 SMALL = ["photos.size=2KB", "photos.bank=1", "stations.count=100"]
 ONE_EACH_100_MS = 'arrivals={kind="constant", over="10s"}'
 
 
 def demand(*overrides, arrivals=ONE_EACH_100_MS):
-    scenario = load("kaliwates", [*SMALL, arrivals, *overrides])
-    return demand_of(make_plan(scenario), scenario.client, scenario.deadline)
+    scenario = load_scenario("kaliwates", [*SMALL, arrivals, *overrides])
+    return estimate_connections(make_plan(scenario), scenario.client, scenario.deadline)
 
 
 @pytest.mark.parametrize(("connection", "made"), [("new", 20), ("each", 60), ("reuse", 0)])

@@ -3,14 +3,14 @@
 import pytest
 
 from harness.plan import make_plan
-from harness.plan.digest import digest_of
-from harness.scenario.loader import load
+from harness.plan.digest import digest_plan
+from harness.scenario.loader import load_scenario
 
 BASE = ["photos.size=2KB", "photos.bank=1", "stations.count=30", 'arrivals={kind="poisson", over="5s"}']
 
 
 def digest(*overrides, seed=3):
-    return digest_of(make_plan(load("kaliwates", [*BASE, *overrides], seed)))
+    return digest_plan(make_plan(load_scenario("kaliwates", [*BASE, *overrides], seed)))
 
 
 PLAIN = digest()

@@ -11,18 +11,18 @@ from PIL import Image
 
 from harness.base.model import PageKey
 from harness.plan import make_plan
-from harness.plan.peak_load import forecast
-from harness.plan.photos import TAIL_BYTES, photo_bank, tail_of
-from harness.plan.plan import reading_of
+from harness.plan.peak_load import forecast_load
+from harness.plan.photos import TAIL_BYTES, make_photo_bank, make_tail
+from harness.plan.plan import make_reading
 from harness.run_folder.tables import write_plan
-from harness.scenario.loader import load
+from harness.scenario.loader import load_scenario
 
 SMALL = ["photos.size=40KB", "photos.bank=3"]
 
 
 @pytest.fixture(scope="module")
 def plan():
-    return make_plan(load("kaliwates", SMALL))
+    return make_plan(load_scenario("kaliwates", SMALL))
 
 
 def test_kaliwates_has_its_362_real_stations_in_seven_kelurahan(plan):
@@ -38,8 +38,8 @@ def test_kaliwates_has_its_362_real_stations_in_seven_kelurahan(plan):
 
 
 def test_the_same_seed_plans_the_same_bytes_and_another_seed_others(plan, tmp_path):
-    again = make_plan(load("kaliwates", SMALL))
-    other = make_plan(load("kaliwates", SMALL, seed=2))
+    again = make_plan(load_scenario("kaliwates", SMALL))
+    other = make_plan(load_scenario("kaliwates", SMALL, seed=2))
     assert [body.data for body in again.bank] == [body.data for body in plan.bank]
     assert list(again) == list(plan)
     assert {page.sha256 for page in other}.isdisjoint(page.sha256 for page in plan)
@@ -66,14 +66,14 @@ def test_every_page_is_a_whole_jpeg_of_its_own_with_the_planned_digest(plan):
 
 
 def test_photos_have_the_sizes_of_the_distribution():
-    size = load("kaliwates").photos.size
-    bank = photo_bank(size, 8, seed=1)
+    size = load_scenario("kaliwates").photos.size
+    bank = make_photo_bank(size, 8, seed=1)
     assert [body.size_bytes for body in bank] == [round(size.quantile((n + 0.5) / 8)) for n in range(8)]
     assert 1_100_000 < bank[0].size_bytes < bank[-1].size_bytes < 2_400_000
 
 
 def test_a_photo_compresses_like_a_photo():
-    body = photo_bank(load("kaliwates").photos.size, 1, seed=1)[0].data
+    body = make_photo_bank(load_scenario("kaliwates").photos.size, 1, seed=1)[0].data
     counts = np.bincount(np.frombuffer(body, dtype=np.uint8), minlength=256) / len(body)
     entropy_bits = -(counts[counts > 0] * np.log2(counts[counts > 0])).sum()
     assert entropy_bits > 7.5  # of 8: nothing that a proxy could shrink
@@ -84,7 +84,7 @@ def test_a_photo_compresses_like_a_photo():
 
 @pytest.mark.parametrize("size_bytes", [1_000, 2_000, 5_000, 20_000, 70_000])
 def test_small_photos_are_pictures_too(size_bytes):
-    plan = make_plan(load("kaliwates", [f"photos.size={size_bytes}B", "photos.bank=1"]))
+    plan = make_plan(load_scenario("kaliwates", [f"photos.size={size_bytes}B", "photos.bank=1"]))
     body, tail = plan.photo(0)
     assert len(body) + len(tail) == size_bytes
     with Image.open(io.BytesIO(bytes(body) + tail)) as image:
@@ -92,7 +92,7 @@ def test_small_photos_are_pictures_too(size_bytes):
 
 
 def test_the_tail_is_a_comment_with_the_key_and_the_end_marker():
-    tail = tail_of(PageKey("3509191001001", "ppwp", 2))
+    tail = make_tail(PageKey("3509191001001", "ppwp", 2))
     assert len(tail) == TAIL_BYTES
     assert tail[:2] == b"\xff\xfe"
     assert int.from_bytes(tail[2:4], "big") == TAIL_BYTES - 4  # counts itself, not the marker
@@ -127,23 +127,23 @@ def test_the_votes_page_has_a_reading_that_adds_up_and_no_other_has_one(plan):
     assert administration["suara_sah"] + administration["suara_tidak_sah"] == administration["suara_total"]
     assert administration["suara_total"] <= administration["pemilih_dpt_j"]
     assert json.dumps(content, sort_keys=True, separators=(",", ":")) == readings[2]
-    assert reading_of(PageKey("3509191001001", "pdpr", 2), 1) == ""
+    assert make_reading(PageKey("3509191001001", "pdpr", 2), 1) == ""
 
 
 def test_a_count_spreads_the_stations_over_the_region():
-    plan = make_plan(load("kaliwates", [*SMALL, "stations.count=20"]))
+    plan = make_plan(load_scenario("kaliwates", [*SMALL, "stations.count=20"]))
     assert len(plan.stations) == 20
     assert len({station.kelurahan for station in plan.stations}) == 7
 
 
 def test_all_five_forms_are_63_pages_a_station():
-    plan = make_plan(load("kaliwates", [*SMALL, 'stations.forms=["ppwp","pdpr","pdpd","pdprdp","pdprdk"]']))
+    plan = make_plan(load_scenario("kaliwates", [*SMALL, 'stations.forms=["ppwp","pdpr","pdpd","pdprdp","pdprdk"]']))
     assert len(plan.slots) == 63
     assert plan.pages == 362 * 63
 
 
 def test_the_forecast_counts_the_busiest_second(plan):
-    numbers = forecast(plan, deadline_s=30.0)
+    numbers = forecast_load(plan, deadline_s=30.0)
     seconds = np.floor(plan.due_s).astype(int)
     assert numbers.peak_uploads_per_s == np.bincount(seconds).max() * 3
     assert numbers.total_bytes == sum(page.size_bytes for page in plan)

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.base.errors import ConfigurationError
-from harness.plan.regions import load_names, load_region, parse_region
+from harness.plan.regions import load_kelurahan_names, load_region, parse_region
 
 
 @pytest.mark.parametrize(("region", "stations"), [("kaliwates", 362), ("jember", 7_706), ("provinces", 823_332)])
@@ -17,7 +17,9 @@ def test_a_shipped_region_has_its_published_number_of_stations(region, stations)
 
 @pytest.mark.parametrize("region", ["kaliwates", "provinces"])
 def test_names_are_those_of_the_stations(region):
-    assert load_names(region) == {station.kelurahan: station.kelurahan_name for station in load_region(region)}
+    assert load_kelurahan_names(region) == {
+        station.kelurahan: station.kelurahan_name for station in load_region(region)
+    }
 
 
 def test_where_only_totals_are_known_stations_sit_in_synthetic_kelurahan_of_at_most_999():

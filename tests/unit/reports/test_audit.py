@@ -5,28 +5,28 @@ from __future__ import annotations
 import io
 
 from harness.judge.results import Audit
-from reports.audit import category_rows, liveness_sentence, safety_sentence, unsafe_rows
-from reports.html import page
-from reports.junit import SAFETY, junit
-from reports.markdown import markdown
-from reports.terminal import console, print_audit
+from reports.audit import category_rows, describe_liveness, describe_safety, unsafe_rows
+from reports.html import render_page
+from reports.junit import SAFETY, junit_xml
+from reports.markdown import summary_markdown
+from reports.terminal import make_console, print_audit
 from tests.support import made_up_run
 from tests.support.made_up_audits import audit, unknown, unsafe
 
 
 def test_each_verdict_has_its_sentence() -> None:
-    assert safety_sentence(audit()) == "Safe: what was acknowledged (1,086 pages) is held once, as sent."
-    assert liveness_sentence(audit()) == "Live: all 1,086 pages were held by the deadline."
-    assert safety_sentence(audit(recovered=2)).endswith("; 2 more whose acknowledgement never arrived.")
-    assert safety_sentence(unsafe()) == "Not safe: 1 altered, 30 lost, 1 unexpected."
+    assert describe_safety(audit()) == "Safe: what was acknowledged (1,086 pages) is held once, as sent."
+    assert describe_liveness(audit()) == "Live: all 1,086 pages were held by the deadline."
+    assert describe_safety(audit(recovered=2)).endswith("; 2 more whose acknowledgement never arrived.")
+    assert describe_safety(unsafe()) == "Not safe: 1 altered, 30 lost, 1 unexpected."
     parts = {"late": 25, "lost": 1, "undelivered": 213, "unattempted": 410}
-    assert liveness_sentence(audit(liveness=False, missed=649, missed_by=parts)) == (
+    assert describe_liveness(audit(liveness=False, missed=649, missed_by=parts)) == (
         "Not live: 649 of 1,086 pages not held as planned by the deadline (410 unattempted, 213 undelivered, 25 late, 1 lost)."
     )
-    assert liveness_sentence(unsafe()) == "Not live: 30 of 1,086 pages not held as planned by the deadline."
-    assert safety_sentence(unknown()) == "Safety is unknown: what the server holds is not known: gone."
-    assert liveness_sentence(unknown()).startswith("Liveness is unknown")
-    assert liveness_sentence(audit(liveness=False, missed=None, unattempted=5)) == "Not live: 5 unattempted."
+    assert describe_liveness(unsafe()) == "Not live: 30 of 1,086 pages not held as planned by the deadline."
+    assert describe_safety(unknown()) == "Safety is unknown: what the server holds is not known: gone."
+    assert describe_liveness(unknown()).startswith("Liveness is unknown")
+    assert describe_liveness(audit(liveness=False, missed=None, unattempted=5)) == "Not live: 5 unattempted."
 
 
 def test_every_category_has_a_row_and_the_verdict_that_it_counts_against() -> None:
@@ -53,7 +53,7 @@ def test_a_reading_that_is_no_json_is_shown_as_it_is() -> None:
 
 def test_the_page_shows_the_audit_and_escapes_what_the_server_said() -> None:
     def html(found: Audit | None) -> str:
-        return page(
+        return render_page(
             made_up_run.record(), made_up_run.summary(), made_up_run.series(), made_up_run.verdict("fail"), [], found
         )
 
@@ -67,7 +67,7 @@ def test_the_page_shows_the_audit_and_escapes_what_the_server_said() -> None:
 
 
 def test_markdown_shows_the_categories_that_occurred() -> None:
-    text = markdown(made_up_run.summary(), made_up_run.verdict("fail"), [], unsafe())
+    text = summary_markdown(made_up_run.summary(), made_up_run.verdict("fail"), [], unsafe())
     assert "### Is anything lost?" in text
     assert "| lost | 30 | safety | acknowledged, and not held |" in text
     assert "| misfiled |" not in text
@@ -75,7 +75,7 @@ def test_markdown_shows_the_categories_that_occurred() -> None:
 
 
 def safety_case(word: str, found: Audit):
-    root = made_up_run.parsed(junit(made_up_run.summary(), made_up_run.verdict(word), found))
+    root = made_up_run.parsed(junit_xml(made_up_run.summary(), made_up_run.verdict(word), found))
     (case,) = [case for case in root.iter("testcase") if case.get("name") == SAFETY]
     return case
 
@@ -93,7 +93,7 @@ def test_junit_has_one_testcase_for_safety_that_fails_errs_or_is_skipped() -> No
 def test_the_terminal_shows_the_whole_table() -> None:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, "utf-8")
-    print_audit(unsafe(), console(stream))
+    print_audit(unsafe(), make_console(stream))
     stream.flush()
     text = raw.getvalue().decode()
     assert text.startswith("Not safe: 1 altered")

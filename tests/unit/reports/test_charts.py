@@ -9,18 +9,18 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch, Rectangle, StepPatch
 from matplotlib.text import Text
 
-from harness.analysis.chart_types import Completion, Line, Rates, ServerHealth, Tries
+from harness.analysis.chart_types import AttemptsPerPage, ChartLine, CompletionLines, RateLines, ServerHealth
 from harness.base.model import Outcome
 from reports import palette
-from reports.charts.failures import MOST_PANELS, OTHERS
-from reports.charts.responses import levels
-from reports.charts.style import sampled, thinned
-from reports.charts.tries import rows
+from reports.charts.failures import MAX_PANELS, OTHER_FAILURES
+from reports.charts.responses import shade_levels
+from reports.charts.style import downsample_means, downsample_points
+from reports.charts.tries import attempt_bars
 from tests.support import made_up_run
 from tests.support.drawn_charts import draw, lines, texts
 
 
-def assert_drawn(figure: Figure, *wanted: Line) -> None:
+def assert_drawn(figure: Figure, *wanted: ChartLine) -> None:
     drawn = lines(figure)
     for line in wanted:
         candidates = [(x, y) for x, y, _ in drawn[line.label]]
@@ -58,10 +58,10 @@ def test_failures_beyond_six_kinds_are_summed_into_the_last_panel() -> None:
     outcomes = [made_up_run.line(kind, np.full(72, float(number + 1))) for number, kind in enumerate(reversed(kinds))]
     rates = made_up_run.rates()
     drawn = lines(
-        draw("failures", made_up_run.series(rates=Rates(rates.offered, rates.goodput, rates.throughput, outcomes)))
+        draw("failures", made_up_run.series(rates=RateLines(rates.offered, rates.goodput, rates.throughput, outcomes)))
     )
-    assert len(drawn) == MOST_PANELS
-    assert drawn[OTHERS][0][1][0] == sum(range(MOST_PANELS, len(kinds) + 1))
+    assert len(drawn) == MAX_PANELS
+    assert drawn[OTHER_FAILURES][0][1][0] == sum(range(MAX_PANELS, len(kinds) + 1))
 
 
 def test_the_responses_chart_draws_the_percentiles_with_their_gaps() -> None:
@@ -86,7 +86,7 @@ def test_the_heat_map_is_darker_where_more_responses_are() -> None:
 
 def test_shades_of_the_heat_map_begin_with_one_and_stay_below_the_fullest_cell() -> None:
     responses = made_up_run.responses()
-    least = levels(responses)
+    least = shade_levels(responses)
     assert least[0] == 1
     assert least == sorted(set(least))
     assert least[-1] <= responses.counts.max()
@@ -127,7 +127,7 @@ def test_the_completion_chart_has_a_second_axis_in_the_elections_own_time() -> N
 def test_a_kelurahan_is_named_with_what_it_reached_by_the_deadline_and_not_after() -> None:
     late = np.where(np.arange(91) < 80, 0.5, 1.0)
     made = made_up_run.series().completion
-    completion = Completion(made.total, made.planned, [made_up_run.line("Mangli", late, np.arange(91))])
+    completion = CompletionLines(made.total, made.planned, [made_up_run.line("Mangli", late, np.arange(91))])
     named = texts(draw("completion", made_up_run.series(completion=completion, end_s=90.0)))
     assert "Mangli 50 %" in named
     assert "stations complete; named: by the deadline" in named
@@ -142,7 +142,9 @@ def test_a_run_in_its_own_time_has_no_second_axis() -> None:
 def test_of_many_kelurahan_only_the_slowest_three_are_named() -> None:
     completion = made_up_run.series().completion
     many = [made_up_run.line(f"village {n}", np.linspace(0, (n + 1) / 40, 73), np.arange(73)) for n in range(40)]
-    figure = draw("completion", made_up_run.series(completion=Completion(completion.total, completion.planned, many)))
+    figure = draw(
+        "completion", made_up_run.series(completion=CompletionLines(completion.total, completion.planned, many))
+    )
     named = [text for text in texts(figure) if text.startswith("village")]
     assert sorted(named) == ["village 0 2.5 %", "village 1 5 %", "village 2 7.5 %"]
     assert len([name for name in lines(figure) if name.startswith("village")]) == 40
@@ -151,7 +153,9 @@ def test_of_many_kelurahan_only_the_slowest_three_are_named() -> None:
 def test_of_two_kelurahan_of_one_name_only_the_slower_is_coloured() -> None:
     completion = made_up_run.series().completion
     twins = [made_up_run.line("Sukorejo", np.linspace(0, share, 73), np.arange(73)) for share in (0.9, 0.4)]
-    figure = draw("completion", made_up_run.series(completion=Completion(completion.total, completion.planned, twins)))
+    figure = draw(
+        "completion", made_up_run.series(completion=CompletionLines(completion.total, completion.planned, twins))
+    )
     assert [(values[-1], colour) for _, values, colour in lines(figure)["Sukorejo"]] == [
         (0.4, palette.VERMILION),
         (0.9, palette.GREY),
@@ -161,7 +165,9 @@ def test_of_two_kelurahan_of_one_name_only_the_slower_is_coloured() -> None:
 def test_more_kelurahan_than_an_eye_can_follow_become_a_band_with_the_slowest_three() -> None:
     completion = made_up_run.series().completion
     many = [made_up_run.line(f"village {n}", np.linspace(0, (n + 1) / 100, 73), np.arange(73)) for n in range(100)]
-    figure = draw("completion", made_up_run.series(completion=Completion(completion.total, completion.planned, many)))
+    figure = draw(
+        "completion", made_up_run.series(completion=CompletionLines(completion.total, completion.planned, many))
+    )
     assert len([name for name in lines(figure) if name.startswith("village")]) == 3
     (band,) = (artist for axes in figure.axes[1:] for artist in axes.collections if artist.get_gid() == "nine tenths")
     assert band.get_datalim(figure.axes[1].transData).y1 == pytest.approx(0.9505)
@@ -200,7 +206,7 @@ def test_the_spectrum_draws_each_percentile_that_the_sample_can_bear() -> None:
 def test_where_many_attempts_fail_the_spectrum_shows_the_failures_each_by_itself() -> None:
     drawn = lines(draw("spectrum"))
     assert set(drawn) == {"unavailable (503)", "timed out waiting", "accepted", "delivery"}
-    assert drawn["unavailable (503)"][0][2] == palette.OUTCOME[Outcome.UNAVAILABLE]
+    assert drawn["unavailable (503)"][0][2] == palette.OUTCOME_COLOURS[Outcome.UNAVAILABLE]
 
 
 def test_where_few_attempts_fail_the_spectrum_shows_the_phases() -> None:
@@ -240,22 +246,22 @@ def test_the_tries_chart_has_a_bar_for_every_number_of_attempts_split_by_deliver
 
 
 def test_many_tries_are_put_together_without_losing_a_page() -> None:
-    many = Tries(np.arange(30), np.zeros(30, dtype=np.int64))
-    found = rows(many)
+    many = AttemptsPerPage(np.arange(30), np.zeros(30, dtype=np.int64))
+    found = attempt_bars(many)
     assert found[-1] == ("10 to 29", sum(range(10, 30)), 0)
     assert sum(delivered for _, delivered, _ in found) == sum(range(30))
 
 
 def test_exactly_ten_tries_are_called_ten() -> None:
-    assert rows(Tries(np.ones(11, dtype=np.int64), np.zeros(11, dtype=np.int64)))[-1][0] == "10"
+    assert attempt_bars(AttemptsPerPage(np.ones(11, dtype=np.int64), np.zeros(11, dtype=np.int64)))[-1][0] == "10"
 
 
 def test_a_run_that_ended_early_has_its_labels_beside_the_lines_and_not_in_the_far_margin() -> None:
     made = made_up_run.rates()
     offered, goodput, throughput = (
-        Line(line.label, line.t_s[:36], line.value[:36]) for line in (made.offered, made.goodput, made.throughput)
+        ChartLine(line.label, line.t_s[:36], line.value[:36]) for line in (made.offered, made.goodput, made.throughput)
     )
-    figure = draw("throughput", made_up_run.series(rates=Rates(offered, goodput, throughput, [])))
+    figure = draw("throughput", made_up_run.series(rates=RateLines(offered, goodput, throughput, [])))
     figure.draw_without_rendering()
     (label,) = (text for text in figure.findobj(Text) if text.get_text().startswith("goodput"))
     panel = figure.axes[1]
@@ -265,7 +271,7 @@ def test_a_run_that_ended_early_has_its_labels_beside_the_lines_and_not_in_the_f
 def test_a_long_run_is_drawn_with_at_most_four_hundred_points_whose_means_are_the_lines() -> None:
     t = np.arange(7200) + 0.5
     line = made_up_run.line("offered", np.arange(7200.0), t)
-    shown = thinned(line)
+    shown = downsample_means(line)
     assert len(shown.t_s) == 400
     assert shown.value.mean() == pytest.approx(line.value.mean())
     assert shown.value[0] == pytest.approx(line.value[:18].mean())
@@ -275,13 +281,13 @@ def test_a_long_run_is_drawn_with_at_most_four_hundred_points_whose_means_are_th
 def test_thinning_leaves_out_gaps_and_keeps_a_gap_that_is_nothing_else() -> None:
     value = np.ones(800)
     value[[0, 2, 3]] = np.nan
-    shown = thinned(made_up_run.line("x", value))
+    shown = downsample_means(made_up_run.line("x", value))
     assert shown.value[0] == 1.0
     assert np.isnan(shown.value[1])
 
 
 def test_a_rising_curve_is_sampled_with_its_last_point() -> None:
-    shown = sampled(made_up_run.line("x", np.arange(1000.0)))
+    shown = downsample_points(made_up_run.line("x", np.arange(1000.0)))
     assert len(shown.t_s) <= 401
     assert shown.value[-1] == 999.0
     assert set(shown.value) <= set(range(1000))
@@ -293,7 +299,7 @@ def test_a_point_between_two_gaps_is_drawn_as_a_dot() -> None:
     value[[5, 20, 21]] = 3.0
     figure = draw(
         "throughput",
-        made_up_run.series(rates=Rates(made.offered, made.goodput, made_up_run.line("throughput", value), [])),
+        made_up_run.series(rates=RateLines(made.offered, made.goodput, made_up_run.line("throughput", value), [])),
     )
     (line,) = (line for line in figure.axes[1].lines if line.get_gid() == "throughput")
     assert line.get_marker() == "o"

@@ -6,13 +6,13 @@ import re
 from xml.etree import ElementTree as ET
 
 from harness.judge.results import Verdict
-from reports.junit import VALIDITY, junit
-from reports.markdown import markdown, metrics
+from reports.junit import VALIDITY, junit_xml
+from reports.markdown import metrics_text, summary_markdown
 from tests.support import made_up_run
 
 
 def suite(verdict: Verdict | None) -> ET.Element:
-    found = made_up_run.parsed(junit(made_up_run.summary(), verdict)).find("testsuite")
+    found = made_up_run.parsed(junit_xml(made_up_run.summary(), verdict)).find("testsuite")
     assert found is not None
     return found
 
@@ -62,18 +62,18 @@ def test_a_run_without_verdict_is_an_error() -> None:
 
 def test_junit_stays_xml_whatever_the_names_hold() -> None:
     verdict = made_up_run.verdict("invalid", ("<script> & \x00 \x1b[31m ]]>",))
-    root = made_up_run.parsed(junit(made_up_run.summary(name="<b>&\x00"), verdict))
+    root = made_up_run.parsed(junit_xml(made_up_run.summary(name="<b>&\x00"), verdict))
     assert root.find("testsuite") is not None
     assert next(iter(root)).get("name") == "harness.<b>&"
 
 
 def test_junit_counts_are_repeated_on_the_root() -> None:
-    root = made_up_run.parsed(junit(made_up_run.summary(), made_up_run.verdict("fail")))
+    root = made_up_run.parsed(junit_xml(made_up_run.summary(), made_up_run.verdict("fail")))
     assert counts(root) == counts(root[0])
 
 
 def test_markdown_says_the_verdict_first_and_holds_a_row_for_each_threshold() -> None:
-    text = markdown(made_up_run.summary(), made_up_run.verdict("fail"), ["Goodput fell"])
+    text = summary_markdown(made_up_run.summary(), made_up_run.verdict("fail"), ["Goodput fell"])
     assert text.startswith("## ❌ FAIL: kaliwates\n\n2 thresholds of 3 breached.\n")
     assert "| held | p95(delivery\\_seconds) \\< 10 | 1.8 s | 10 s | the whole run | 82 % to spare |" in text
     assert "| **breached** | stations.completed\\_by\\_deadline\\_ratio \\>= 95% | 93 % | 95 % |" in text
@@ -81,7 +81,7 @@ def test_markdown_says_the_verdict_first_and_holds_a_row_for_each_threshold() ->
 
 
 def test_markdown_shows_an_invalid_run_as_neither() -> None:
-    text = markdown(made_up_run.summary(), made_up_run.verdict("invalid", ("a worker was lost",)), [])
+    text = summary_markdown(made_up_run.summary(), made_up_run.verdict("invalid", ("a worker was lost",)), [])
     assert text.startswith("## ⚠️ INVALID: kaliwates\n")
     assert "- a worker was lost" in text
     assert "held" not in text
@@ -92,13 +92,13 @@ def test_markdown_shows_an_invalid_run_as_neither() -> None:
 def test_a_pipe_in_a_name_does_not_break_a_markdown_table() -> None:
     verdict = made_up_run.verdict("pass")
     odd = verdict.thresholds[0].model_copy(update={"assertion": 'p95(x{a="|"}) < 1'})
-    text = markdown(made_up_run.summary(), verdict.model_copy(update={"thresholds": [odd]}), [])
+    text = summary_markdown(made_up_run.summary(), verdict.model_copy(update={"thresholds": [odd]}), [])
     row = next(line for line in text.splitlines() if "p95(x" in line)
     assert len(re.findall(r"(?<!\\)\|", row)) == 7
 
 
 def test_metrics_flatten_dotted_keys_and_keep_labels() -> None:
-    lines = metrics(made_up_run.summary(), made_up_run.verdict("fail")).splitlines()
+    lines = metrics_text(made_up_run.summary(), made_up_run.verdict("fail")).splitlines()
     assert "pages_delivered 1049" in lines
     assert "stations_completed_by_deadline_ratio 0.9254" in lines
     assert 'attempts_by_outcome{outcome="unavailable"} 230' in lines
@@ -111,13 +111,13 @@ def test_metrics_flatten_dotted_keys_and_keep_labels() -> None:
 
 def test_metrics_leave_out_what_does_not_exist() -> None:
     assert not [
-        line for line in metrics(made_up_run.summary(), made_up_run.verdict("fail")).splitlines() if "None" in line
+        line for line in metrics_text(made_up_run.summary(), made_up_run.verdict("fail")).splitlines() if "None" in line
     ]
-    assert "response_seconds_p99_9" not in metrics(made_up_run.summary(), made_up_run.verdict("fail"))
+    assert "response_seconds_p99_9" not in metrics_text(made_up_run.summary(), made_up_run.verdict("fail"))
 
 
 def test_every_metric_is_a_name_its_labels_and_a_number_and_stands_once() -> None:
-    lines = metrics(made_up_run.summary(), made_up_run.verdict("fail")).splitlines()[:-1]
+    lines = metrics_text(made_up_run.summary(), made_up_run.verdict("fail")).splitlines()[:-1]
     pattern = re.compile(r'^[a-zA-Z_][a-zA-Z0-9_]*(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? -?[\d.e+-]+$')
     assert [line for line in lines if not pattern.match(line)] == []
     keys = [line.rsplit(" ", 1)[0] for line in lines]

@@ -4,15 +4,15 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from harness.judge.compare.compare import compare
+from harness.judge.compare.compare import compare_sides
 from harness.judge.compare.figure import Sides
 from harness.judge.compare.tolerances import Tolerances
-from reports.comparison.ci import VALID, announce_comparison, comparison_junit, comparison_markdown
+from reports.comparison.ci import VALID, comparison_junit, comparison_markdown, publish_comparison
 from tests.support.compared_runs import compared, pages
 
 
 def found(slower=1.0, own=0.01, **run):
-    return compare(Sides([compared(pages(1))], [compared(pages(2, slower=slower, own=own), **run)]), Tolerances())
+    return compare_sides(Sides([compared(pages(1))], [compared(pages(2, slower=slower, own=own), **run)]), Tolerances())
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_the_summary_says_the_verdict_the_table_and_nothing_of_markup(worse, uns
 def test_github_hears_of_it_where_it_listens(tmp_path, slower, own, kind):
     job = tmp_path / "job.md"
     comparison = found(slower, own)
-    (said,) = announce_comparison(comparison, {"GITHUB_STEP_SUMMARY": str(job), "GITHUB_ACTIONS": "true"})
+    (said,) = publish_comparison(comparison, {"GITHUB_STEP_SUMMARY": str(job), "GITHUB_ACTIONS": "true"})
     assert said.startswith(f"::{kind} title=")
     assert job.read_text() == comparison_markdown(comparison) + "\n"
-    assert announce_comparison(comparison, {}) == []
+    assert publish_comparison(comparison, {}) == []

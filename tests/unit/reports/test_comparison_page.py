@@ -1,7 +1,7 @@
 import pytest
 from matplotlib import rc_context
 
-from harness.judge.compare.compare import compare
+from harness.judge.compare.compare import compare_sides
 from harness.judge.compare.figure import Sides
 from harness.judge.compare.tolerances import Tolerances
 from reports import palette
@@ -15,7 +15,7 @@ from tests.support.drawn_charts import lines, texts
 @pytest.fixture(scope="module")
 def slower():
     nasty = compared(pages(2, slower=1.2), name="<script>alert(1)</script>")
-    return compare(Sides([compared(pages(1))], [nasty]), Tolerances())
+    return compare_sides(Sides([compared(pages(1))], [nasty]), Tolerances())
 
 
 @pytest.fixture(scope="module")

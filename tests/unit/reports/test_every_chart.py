@@ -12,7 +12,14 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.text import Annotation, Text
 
-from harness.analysis.chart_types import Completion, GeneratorHealth, Line, Rates, ServerHealth, Window
+from harness.analysis.chart_types import (
+    ChartLine,
+    CompletionLines,
+    FaultWindow,
+    GeneratorHealth,
+    RateLines,
+    ServerHealth,
+)
 from reports import palette, svg
 from reports.charts import CHARTS, Chart
 from tests.support import made_up_run
@@ -87,16 +94,16 @@ class TestEveryChart:
         assert used <= set(palette.DARK)
 
     def test_survives_lines_of_gaps_only(self, chart: Chart) -> None:
-        def holes(line: Line) -> Line:
-            return Line(line.label, line.t_s, np.full(len(line.t_s), np.nan))
+        def holes(line: ChartLine) -> ChartLine:
+            return ChartLine(line.label, line.t_s, np.full(len(line.t_s), np.nan))
 
         full = made_up_run.series()
         rates, completion, server, own = full.rates, full.completion, full.server, full.generator
         series = made_up_run.series(
-            rates=Rates(
+            rates=RateLines(
                 holes(rates.offered), holes(rates.goodput), holes(rates.throughput), [*map(holes, rates.outcomes)]
             ),
-            completion=Completion(
+            completion=CompletionLines(
                 holes(completion.total), holes(completion.planned), [*map(holes, completion.kelurahan)]
             ),
             server=ServerHealth(*(holes(getattr(server, name)) for name in server.__slots__)),
@@ -109,7 +116,7 @@ class TestEveryChart:
 
 def test_two_fault_windows_that_overlap_are_both_named_in_rows_of_their_own() -> None:
     series = made_up_run.series(
-        windows=[Window("brownout", 20, 30), Window("latency", 24, 34), Window("down", 60, float("inf"))]
+        windows=[FaultWindow("brownout", 20, 30), FaultWindow("latency", 24, 34), FaultWindow("down", 60, float("inf"))]
     )
     with rc_context(palette.STYLE):
         back = BY_NAME["throughput"].draw(series, made_up_run.summary()).axes[0]

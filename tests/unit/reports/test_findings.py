@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis.chart_types import Completion, Rates, ServerHealth, Tries, Window
+from harness.analysis.chart_types import AttemptsPerPage, CompletionLines, FaultWindow, RateLines, ServerHealth
 from harness.analysis.summary import Summary
 from reports.charts import completion, failures, generator, responses, server, spectrum, throughput, timespent, tries
 from tests.support import made_up_run
@@ -27,7 +27,9 @@ def flat(value: float, seconds: int = 60) -> np.ndarray:
 def rates(offered: np.ndarray, goodput: np.ndarray):
     made = made_up_run.rates()
     t = np.arange(len(offered)) + 0.5
-    return Rates(made_up_run.line("offered", offered, t), made_up_run.line("goodput", goodput, t), made.throughput, [])
+    return RateLines(
+        made_up_run.line("offered", offered, t), made_up_run.line("goodput", goodput, t), made.throughput, []
+    )
 
 
 def dipped(to: float, start: int = 20, end: int = 34) -> np.ndarray:
@@ -70,7 +72,7 @@ def test_a_fall_that_began_before_the_fault_is_not_blamed_on_it() -> None:
 def test_a_fall_during_a_fault_is_told_before_a_deeper_one_without_cause() -> None:
     goodput = dipped(2.0, 2, 15)
     goodput[21:27] = 5.0
-    series = made_up_run.series(rates=rates(flat(10.0), goodput), windows=[Window("brownout", 22.0, 28.0)])
+    series = made_up_run.series(rates=rates(flat(10.0), goodput), windows=[FaultWindow("brownout", 22.0, 28.0)])
     assert throughput.finding(series, made_up_run.summary()).startswith("Goodput fell to 5")
 
 
@@ -82,7 +84,9 @@ def test_goodput_that_keeps_up_is_said_to() -> None:
 
 
 def test_noise_of_two_seconds_is_no_fall() -> None:
-    assert throughput.shortfalls(made_up_run.line("o", flat(10.0)), made_up_run.line("g", dipped(5.0, 20, 22))) == []
+    assert (
+        throughput.find_shortfalls(made_up_run.line("o", flat(10.0)), made_up_run.line("g", dipped(5.0, 20, 22))) == []
+    )
 
 
 def test_without_scrapes_the_rates_are_not_known() -> None:
@@ -151,7 +155,7 @@ def test_too_few_responses_in_a_fault_for_p95_compare_the_medians() -> None:
 
 def test_completion_of_all_says_how_much_time_was_left() -> None:
     made = made_up_run.series().completion
-    full = Completion(made_up_run.line("all", np.linspace(0, 1, 61), np.arange(61)), made.planned, made.kelurahan)
+    full = CompletionLines(made_up_run.line("all", np.linspace(0, 1, 61), np.arange(61)), made.planned, made.kelurahan)
     summary = made_up_run.summary(stations={"completed_by_deadline": 362, "completed_by_deadline_ratio": 1.0})
     said = completion.finding(made_up_run.series(completion=full), summary)
     assert said == "All 362 stations were complete 12 s before the deadline; Tegalbesar was last"
@@ -257,10 +261,10 @@ def test_tries_tell_the_share_of_first_attempts_and_the_most_stubborn_page() -> 
 
 
 def test_tries_of_a_perfect_evening() -> None:
-    perfect = Tries(np.array([0, 7]), np.array([0, 0]))
+    perfect = AttemptsPerPage(np.array([0, 7]), np.array([0, 0]))
     assert tries.finding(made_up_run.series(tries=perfect)) == "All 7 pages were delivered at the first attempt"
 
 
 def test_tries_of_an_evening_that_never_began() -> None:
-    nothing = Tries(np.array([0]), np.array([9]))
+    nothing = AttemptsPerPage(np.array([0]), np.array([9]))
     assert tries.finding(made_up_run.series(tries=nothing)) == "None of 9 pages was attempted"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from harness.judge.results import ThresholdResult, Window
-from reports.github import LARGEST_SUMMARY_BYTES, annotated, announce
-from reports.junit import junit
-from reports.markdown import markdown, metrics
+from reports.github import MAX_SUMMARY_BYTES, publish_run, run_annotations
+from reports.junit import junit_xml
+from reports.markdown import metrics_text, summary_markdown
 from tests.support import made_up_audits, made_up_run
 
 
@@ -27,14 +27,14 @@ def test_every_breach_is_an_error_with_observed_limit_and_window():
     verdict = made_up_run.verdict("fail").model_copy(
         update={"thresholds": [breach(), breach(assertion="fine", passed=True)]}
     )
-    (line,) = annotated("kaliwates", verdict, made_up_audits.audit())
+    (line,) = run_annotations("kaliwates", verdict, made_up_audits.audit())
     assert line == (
         "::error title=FAIL%3A kaliwates::p95(x) < 1s over 10s%0Aobserved 2 s, limit 1 s, window 20 s to 30 s%0A1 s above"
     )
 
 
 def test_an_invalid_run_is_one_warning_with_its_reasons_and_nothing_of_its_thresholds():
-    (line,) = annotated(
+    (line,) = run_annotations(
         "kaliwates", made_up_run.verdict("invalid", ("a worker was lost", "100% busy")), made_up_audits.audit()
     )
     assert line.startswith("::warning title=INVALID%3A kaliwates::")
@@ -42,13 +42,13 @@ def test_an_invalid_run_is_one_warning_with_its_reasons_and_nothing_of_its_thres
 
 
 def test_a_pass_is_a_notice():
-    (line,) = annotated("kaliwates", made_up_run.verdict("pass"), made_up_audits.audit())
+    (line,) = run_annotations("kaliwates", made_up_run.verdict("pass"), made_up_audits.audit())
     assert line.startswith("::notice title=PASS%3A kaliwates::")
 
 
 def test_a_server_that_is_not_safe_is_an_error_whatever_the_thresholds_say():
     verdict = made_up_run.verdict("pass").model_copy(update={"verdict": "fail", "safety": False})
-    (line,) = annotated("kaliwates", verdict, made_up_audits.unsafe())
+    (line,) = run_annotations("kaliwates", verdict, made_up_audits.unsafe())
     assert line.startswith("::error title=FAIL%3A kaliwates::Not safe: ")
 
 
@@ -56,32 +56,32 @@ def test_the_summary_is_added_to_the_jobs_where_there_is_one(tmp_path):
     job = tmp_path / "summary"
     job.write_text("before\n")
     said = "## PASS\n", "x", made_up_run.verdict("pass"), made_up_audits.audit()
-    assert announce(*said, {"GITHUB_STEP_SUMMARY": str(job)}) == []
+    assert publish_run(*said, {"GITHUB_STEP_SUMMARY": str(job)}) == []
     assert job.read_text() == "before\n## PASS\n\n"
-    assert len(announce(*said, {"GITHUB_ACTIONS": "true"})) == 1
-    assert announce(*said, {}) == []
+    assert len(publish_run(*said, {"GITHUB_ACTIONS": "true"})) == 1
+    assert publish_run(*said, {}) == []
 
 
 def test_a_summary_that_github_would_drop_is_cut(tmp_path):
-    said = "é" * LARGEST_SUMMARY_BYTES, "x", made_up_run.verdict("pass"), made_up_audits.audit()
-    announce(*said, {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary")})
-    assert len((tmp_path / "summary").read_text("utf-8")) == LARGEST_SUMMARY_BYTES // 2 + 1
+    said = "é" * MAX_SUMMARY_BYTES, "x", made_up_run.verdict("pass"), made_up_audits.audit()
+    publish_run(*said, {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary")})
+    assert len((tmp_path / "summary").read_text("utf-8")) == MAX_SUMMARY_BYTES // 2 + 1
 
 
 def test_junit_and_markdown_say_in_which_window_it_was():
     verdict = made_up_run.verdict("fail").model_copy(update={"thresholds": [breach()]})
-    failure = made_up_run.parsed(junit(made_up_run.summary(), verdict)).find("testsuite/testcase/failure")
+    failure = made_up_run.parsed(junit_xml(made_up_run.summary(), verdict)).find("testsuite/testcase/failure")
     assert failure is not None
     assert str(failure.text).splitlines() == [
         "p95(x) < 1s over 10s", "observed 2 s", "limit 1 s", "window 20 s to 30 s", "1 s above",
     ]  # fmt: skip
-    assert "| 2 s | 1 s | 20 s to 30 s | 1 s above |" in markdown(made_up_run.summary(), verdict, [])
+    assert "| 2 s | 1 s | 20 s to 30 s | 1 s above |" in summary_markdown(made_up_run.summary(), verdict, [])
 
 
 @pytest.mark.parametrize("word", ["pass", "fail", "invalid"])
 def test_metrics_say_the_verdict_in_its_own_word(word):
     verdict = made_up_run.verdict(word, ("late",) if word == "invalid" else ())
-    lines = metrics(made_up_run.summary(), verdict).splitlines()
+    lines = metrics_text(made_up_run.summary(), verdict).splitlines()
     assert [line for line in lines if line.startswith("verdict{") and line.endswith(" 1")] == [
         f'verdict{{verdict="{word}"}} 1'
     ]
@@ -90,4 +90,4 @@ def test_metrics_say_the_verdict_in_its_own_word(word):
 
 
 def test_metrics_of_a_run_that_was_not_judged_say_so():
-    assert 'verdict{verdict="not judged"} 1' in metrics(made_up_run.summary(), None).splitlines()
+    assert 'verdict{verdict="not judged"} 1' in metrics_text(made_up_run.summary(), None).splitlines()

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.analysis.chart_types import Completion, ProcessHealth
+from harness.analysis.chart_types import CompletionLines, ProcessHealth
 from harness.run_folder.layout import RunFolder
 from reports.charts import CHARTS
-from reports.html import page
-from reports.render import render
+from reports.html import render_page
+from reports.render import render_run
 from tests.support import made_up_run
 from tests.support.drawn_page import Outline, drawn, read, words, write
 
@@ -78,12 +78,14 @@ def test_names_from_outside_are_text_and_never_markup(tmp_path: Path) -> None:
     places = [{"code": "3509191001", "name": evil, "stations": 5, "completed_by_deadline": 2}]
     phases = [made_up_run.summary_json()["phases"][0] | {"name": evil}]
     made = made_up_run.series().completion
-    series = made_up_run.series(completion=Completion(made.total, made.planned, [made_up_run.line(evil, [0.1, 0.4])]))
+    series = made_up_run.series(
+        completion=CompletionLines(made.total, made.planned, [made_up_run.line(evil, [0.1, 0.4])])
+    )
     verdict = made_up_run.verdict("fail", (evil,))
     folder = RunFolder(tmp_path / "run")
     folder.create()
     folder.write_run(made_up_run.record(title=evil, target=evil, command=["harness", evil], problems=[evil]))
-    render(folder, made_up_run.summary(kelurahan=places, phases=phases), series, verdict)
+    render_run(folder, made_up_run.summary(kelurahan=places, phases=phases), series, verdict)
     html = folder.page.read_text(encoding="utf-8")
     assert html.lower().count("<script") == 1
     assert html.index("<script>") > html.index("</footer>")
@@ -96,12 +98,12 @@ def test_names_from_outside_are_text_and_never_markup(tmp_path: Path) -> None:
 def test_a_name_with_dollars_is_drawn_as_it_is(tmp_path: Path) -> None:
     made = made_up_run.series().completion
     series = made_up_run.series(
-        completion=Completion(made.total, made.planned, [made_up_run.line(r"$\frac{$", [0.1, 0.4])])
+        completion=CompletionLines(made.total, made.planned, [made_up_run.line(r"$\frac{$", [0.1, 0.4])])
     )
     folder = RunFolder(tmp_path / "run")
     folder.create()
     folder.write_run(made_up_run.record())
-    render(folder, made_up_run.summary(), series, None)
+    render_run(folder, made_up_run.summary(), series, None)
     assert r"$\frac{$ 40 %" in (folder.report / "completion.svg").read_text(encoding="utf-8")
 
 
@@ -157,7 +159,7 @@ def test_what_is_missing_from_the_folder_is_said(tmp_path: Path) -> None:
     folder.create()
     folder.write_run(made_up_run.record(problems=["the clock stepped by 2 s"]))
     empty = made_up_run.summary(phases=[], kelurahan=[], recovery=[])
-    render(folder, empty, made_up_run.no_series(), None)
+    render_run(folder, empty, made_up_run.no_series(), None)
     text = words(folder.page.read_text(encoding="utf-8"))
     assert "The scrapes are missing" in text
     assert "the clock stepped by 2 s" in text
@@ -174,7 +176,7 @@ def test_every_process_of_the_run_is_told_with_what_it_used() -> None:
     worker = ProcessHealth("worker 0", 0.41, 0.97, 14.0, 0.012, 131_000_000, 612, 70)
     master = ProcessHealth("master", 0.01, None, None, None, 96_000_000, 14, 1)
     told = words(
-        page(
+        render_page(
             made_up_run.record(), made_up_run.summary(), made_up_run.series(processes=[worker, master]), None, drawn()
         )
     )  # fmt: skip

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.analysis.chart_types import Line, Rates, Responses, ServerHealth
+from harness.analysis.chart_types import ChartLine, RateLines, ResponseCharts, ServerHealth
 from reports.charts import CHARTS
-from reports.html import page
+from reports.html import render_page
 from reports.render import draw_charts
 from tests.support import made_up_run
 from tests.support.drawn_page import Outline, read
@@ -40,15 +40,15 @@ def test_the_page_of_a_run_of_two_hours_stays_below_two_megabytes(tmp_path: Path
     random = np.random.default_rng(3)
     t = np.arange(7200) + 0.5
 
-    def noise(name: str) -> Line:
+    def noise(name: str) -> ChartLine:
         return made_up_run.line(name, random.poisson(90, 7200), t)
 
     outcomes = [noise(name) for name in ("accepted", "unavailable", "timeout_response", "reset", "refused", "closed")]
     usual = made_up_run.series()
     long = made_up_run.series(
-        rates=Rates(noise("offered"), noise("goodput"), noise("throughput"), outcomes),
+        rates=RateLines(noise("offered"), noise("goodput"), noise("throughput"), outcomes),
         server=ServerHealth(*(noise(name) for name in ("queue", "busy", "open", "shed", "wasted"))),
-        responses=Responses(
+        responses=ResponseCharts(
             usual.responses.percentiles,
             24 * np.arange(301, dtype=np.float64),
             np.logspace(-3, 1, 33).astype(np.float64),
@@ -58,7 +58,7 @@ def test_the_page_of_a_run_of_two_hours_stays_below_two_megabytes(tmp_path: Path
         end_s=7200.0,
     )
     made = draw_charts(tmp_path, long, made_up_run.summary())
-    assert len(page(made_up_run.record(), made_up_run.summary(), long, made_up_run.verdict(), made)) < 1_500_000
+    assert len(render_page(made_up_run.record(), made_up_run.summary(), long, made_up_run.verdict(), made)) < 1_500_000
 
 
 def test_headings_descend_one_step_at_a_time_from_a_single_h1() -> None:

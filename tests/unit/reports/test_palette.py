@@ -6,26 +6,26 @@ import pytest
 
 from harness.base.model import Outcome
 from reports import palette
-from reports.charts.label_placement import nudge, rows
+from reports.charts.label_placement import assign_rows, place_labels
 
 
 def test_nudged_labels_keep_their_gap_their_order_and_their_bounds() -> None:
-    placed = nudge([0.0, 0.1, 0.1, 5.0], gap=1.0, low=0.0, high=5.0)
+    placed = place_labels([0.0, 0.1, 0.1, 5.0], gap=1.0, low=0.0, high=5.0)
     assert placed == pytest.approx([0.0, 1.0, 2.0, 5.0])
 
 
 def test_a_label_with_room_stays_where_it_is() -> None:
-    assert nudge([3.0, 1.0], gap=1.0, low=0.0, high=5.0) == [3.0, 1.0]
+    assert place_labels([3.0, 1.0], gap=1.0, low=0.0, high=5.0) == [3.0, 1.0]
 
 
 def test_names_that_touch_go_into_different_rows() -> None:
-    assert rows([(0, 2), (1, 3), (2, 4)]) == [0, 1, 0]
+    assert assign_rows([(0, 2), (1, 3), (2, 4)]) == [0, 1, 0]
 
 
 def test_every_outcome_has_a_colour_and_words() -> None:
-    assert set(palette.OUTCOME) == set(Outcome)
-    assert set(palette.WORDS) == set(Outcome)
-    assert len(set(palette.WORDS.values())) == len(Outcome)
+    assert set(palette.OUTCOME_COLOURS) == set(Outcome)
+    assert set(palette.OUTCOME_LABELS) == set(Outcome)
+    assert len(set(palette.OUTCOME_LABELS.values())) == len(Outcome)
 
 
 def _luminance(colour: str) -> float:
@@ -40,7 +40,8 @@ def _contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize(
-    "colour", sorted({palette.INK, palette.MUTED, *palette.OUTCOME.values(), palette.GOOD, palette.BAD, palette.UNSURE})
+    "colour",
+    sorted({palette.INK, palette.MUTED, *palette.OUTCOME_COLOURS.values(), palette.GOOD, palette.BAD, palette.UNSURE}),
 )
 def test_every_colour_of_text_has_a_contrast_of_four_and_a_half_on_a_light_and_a_dark_page(colour: str) -> None:
     assert _contrast(colour, palette.PAPER) >= 4.5

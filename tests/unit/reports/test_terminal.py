@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from reports.live_view import panel, plain_line
-from reports.places import place
-from reports.terminal import LiveView, Snapshot, console, print_runs, print_table, print_verdict
+from reports.live_view import render_line, render_panel
+from reports.places import display_path
+from reports.terminal import LiveView, Snapshot, make_console, print_runs, print_table, print_verdict
 from tests.support import made_up_run
 
 NOW = Snapshot(
@@ -62,7 +62,7 @@ def lines(stream: io.StringIO) -> list[str]:
 
 def shown(now: Snapshot, title: str = "kaliwates") -> list[str]:
     stream, out = screen()
-    out.print(panel(now, title))
+    out.print(render_panel(now, title))
     return lines(stream)
 
 
@@ -121,7 +121,7 @@ def test_on_a_terminal_the_panel_is_redrawn_in_place() -> None:
 
 def test_on_a_pipe_there_is_a_line_every_five_seconds_and_a_last_one() -> None:
     stream = io.StringIO()
-    with LiveView("kaliwates", console(stream)) as view:
+    with LiveView("kaliwates", make_console(stream)) as view:
         for tenth in range(123):
             view.show(replace(NOW, t_s=tenth / 10))
     assert [line.split(" |")[0] for line in lines(stream)] == [
@@ -133,7 +133,7 @@ def test_on_a_pipe_there_is_a_line_every_five_seconds_and_a_last_one() -> None:
 
 
 def test_a_line_says_what_the_panel_says() -> None:
-    assert plain_line(NOW) == (
+    assert render_line(NOW) == (
         "25 s of 72 s | brownout | stations 126/362 | pages 354/1,086 | offered 15.1/s | goodput 4.2/s | p50 410 ms"
         " | p95 6.2 s | queue 64 | failures 100: unavailable (503) 75, timed out waiting 25"
     )
@@ -141,30 +141,30 @@ def test_a_line_says_what_the_panel_says() -> None:
 
 def test_a_line_on_a_pipe_is_not_broken_and_has_no_escape_codes() -> None:
     stream = io.StringIO()
-    with LiveView("kaliwates", console(stream)) as view:
+    with LiveView("kaliwates", make_console(stream)) as view:
         view.show(NOW)
-    assert stream.getvalue() == plain_line(NOW) + "\n"
+    assert stream.getvalue() == render_line(NOW) + "\n"
 
 
 @pytest.mark.parametrize(("name", "value"), [("CI", "true"), ("TERM", "dumb")])
 def test_in_ci_and_on_a_dumb_terminal_lines_are_written(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     stream = Screen()
-    with LiveView("kaliwates", console(stream)) as view:
+    with LiveView("kaliwates", make_console(stream)) as view:
         view.show(NOW)
-    assert stream.getvalue().strip() == plain_line(NOW)
+    assert stream.getvalue().strip() == render_line(NOW)
 
 
 def test_a_view_that_showed_nothing_says_nothing() -> None:
     stream = io.StringIO()
-    with LiveView("kaliwates", console(stream)):
+    with LiveView("kaliwates", make_console(stream)):
         pass
     assert stream.getvalue() == ""
 
 
 def test_the_verdict_names_every_threshold_with_observed_limit_and_breach() -> None:
     stream = io.StringIO()
-    print_verdict(made_up_run.verdict("fail"), made_up_run.summary(), REPORT, console(stream))
+    print_verdict(made_up_run.verdict("fail"), made_up_run.summary(), REPORT, make_console(stream))
     rows = [re.sub(r" {2,}", "  ", line.strip()) for line in lines(stream)]
     assert rows[0] == "FAIL  2 thresholds of 3 breached."
     assert "held  p95(delivery_seconds) < 10  1.8 s  10 s  82 % to spare" in rows
@@ -179,21 +179,21 @@ def test_every_command_says_in_one_way_where_the_report_is(
     monkeypatch.chdir(tmp_path)
     told = {"run": REPORT.absolute(), "report": REPORT}[command]
     stream = io.StringIO()
-    print_verdict(made_up_run.verdict("pass"), made_up_run.summary(), told, console(stream))
+    print_verdict(made_up_run.verdict("pass"), made_up_run.summary(), told, make_console(stream))
     assert f"Report: {REPORT}" in lines(stream)
 
 
 def test_a_report_elsewhere_is_told_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    assert place(Path("../there/index.html")) == str(tmp_path / "there" / "index.html")
-    assert place(tmp_path / "here" / "runs") == "runs"
+    assert display_path(Path("../there/index.html")) == str(tmp_path / "there" / "index.html")
+    assert display_path(tmp_path / "here" / "runs") == "runs"
 
 
 def test_an_invalid_verdict_gives_its_reasons_and_judges_no_threshold() -> None:
     stream = io.StringIO()
     verdict = made_up_run.verdict("invalid", ("a worker was lost [bold]",))
-    print_verdict(verdict, made_up_run.summary(), REPORT, console(stream))
+    print_verdict(verdict, made_up_run.summary(), REPORT, make_console(stream))
     text = stream.getvalue()
     assert text.startswith("INVALID  The measurement can't be trusted, so it is neither a pass nor a fail.\n")
     assert "- a worker was lost [bold]" in text
@@ -204,7 +204,7 @@ def test_an_invalid_verdict_gives_its_reasons_and_judges_no_threshold() -> None:
 
 def test_a_run_that_was_not_judged_says_so() -> None:
     stream = io.StringIO()
-    print_verdict(None, made_up_run.summary(), REPORT, console(stream))
+    print_verdict(None, made_up_run.summary(), REPORT, make_console(stream))
     assert stream.getvalue().startswith("NOT JUDGED  The run was broken off before it was judged.\n")
 
 
@@ -232,7 +232,7 @@ def test_colours_need_a_terminal_and_no_no_color(
     if no_colour:
         monkeypatch.setenv("NO_COLOR", "1")
     stream = Screen() if terminal else io.StringIO()
-    print_verdict(made_up_run.verdict("fail"), made_up_run.summary(), REPORT, console(stream))
+    print_verdict(made_up_run.verdict("fail"), made_up_run.summary(), REPORT, make_console(stream))
     assert bool(re.search(r"\x1b\[(1;)?3[0-9]", stream.getvalue())) is coloured
 
 
@@ -240,7 +240,7 @@ def test_an_ascii_pipe_loses_signs_but_not_the_verdict() -> None:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, "ascii")
     summary = made_up_run.summary(response_seconds=made_up_run.spread(400, 0.00007, by_outcome={}))
-    print_verdict(made_up_run.verdict("pass"), summary, REPORT, console(stream))
+    print_verdict(made_up_run.verdict("pass"), summary, REPORT, make_console(stream))
     stream.flush()
     assert raw.getvalue().startswith(b"PASS  Nothing is lost; the threshold holds.")
     assert b"p50 70 ?s" in raw.getvalue()
@@ -249,20 +249,20 @@ def test_an_ascii_pipe_loses_signs_but_not_the_verdict() -> None:
 def test_runs_are_listed_with_their_verdicts() -> None:
     stream = io.StringIO()
     rows = [("pass", "a-run", "kaliwates", "2024-02-14 12:00", "335 of 362"), ("", "b-run", "smoke", "", "")]
-    print_runs(rows, console(stream))
+    print_runs(rows, make_console(stream))
     text = [re.sub(r" {2,}", "  ", line.strip()) for line in lines(stream)]
     assert text[1:] == ["PASS  a-run  kaliwates  2024-02-14 12:00  335 of 362", "NOT JUDGED  b-run  smoke"]
 
 
 def test_no_runs_say_how_to_make_one() -> None:
     stream = io.StringIO()
-    print_runs([], console(stream))
+    print_runs([], make_console(stream))
     assert stream.getvalue() == "No runs yet: `harness run kaliwates` makes one.\n"
 
 
 def test_a_table_shows_cells_as_they_are() -> None:
     stream = io.StringIO()
-    print_table(["scenario", "title"], [("smoke", "[bold]20 stations[/bold]")], console(stream))
+    print_table(["scenario", "title"], [("smoke", "[bold]20 stations[/bold]")], make_console(stream))
     assert "[bold]20 stations[/bold]" in stream.getvalue()
 
 

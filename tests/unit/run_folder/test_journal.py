@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from harness.base.model import OUTCOMES, Outcome
-from harness.run_folder.journal import RECORD, GaveUp, JournalWriter, Kind, file_name, read
+from harness.run_folder.journal import RECORD, GiveUpReason, JournalWriter, RecordKind, journal_file_name, read_journal
 
 
 def test_what_a_full_disk_does_not_take_is_kept_whole_for_the_next_time(tmp_path, monkeypatch):
@@ -32,7 +32,7 @@ def test_what_a_full_disk_does_not_take_is_kept_whole_for_the_next_time(tmp_path
             writer.flush()
     writer.begin(3, 1, due_s=0.0, sent_s=0.0)
     writer.close()
-    assert [int(page) for page in read(tmp_path / file_name(0))["page"]] == [0, 1, 2, 3]
+    assert [int(page) for page in read_journal(tmp_path / journal_file_name(0))["page"]] == [0, 1, 2, 3]
 
 
 def test_what_is_written_is_read_back(tmp_path):
@@ -42,11 +42,11 @@ def test_what_is_written_is_read_back(tmp_path):
         7, 2, Outcome.TIMEOUT_SEND, status=0, sent_bytes=2**40, resent_bytes=5, due_s=1.5, sent_s=1.6, connected_s=1.7,
         body_sent_s=1.8, first_byte_s=1.9, done_s=2.0, retry_after_s=3.0, login_s=0.25, queue_s=0.5, server_s=0.125,
     )  # fmt: skip
-    writer.gave_up(8, 4, 9.0, GaveUp.DEADLINE)
+    writer.gave_up(8, 4, 9.0, GiveUpReason.DEADLINE)
     writer.close()
-    begin, end, gave_up = read(tmp_path / "worker-0003.journal")
+    begin, end, gave_up = read_journal(tmp_path / "worker-0003.journal")
     assert (begin["kind"], begin["page"], begin["attempt"], begin["due_s"], begin["sent_s"]) == (
-        Kind.BEGIN,
+        RecordKind.BEGIN,
         7,
         2,
         1.5,
@@ -58,10 +58,10 @@ def test_what_is_written_is_read_back(tmp_path):
     assert [float(end[name]) for name in named] == [1.5, 1.6, 1.7, 1.8, 1.9, 2.0, 3.0, 0.25]
     assert (float(end["queue_s"]), float(end["server_s"]), int(end["sent_bytes"])) == (0.5, 0.125, 2**40)
     assert (gave_up["kind"], gave_up["page"], gave_up["attempt"], gave_up["status"]) == (
-        Kind.GAVE_UP,
+        RecordKind.GAVE_UP,
         8,
         4,
-        GaveUp.DEADLINE,
+        GiveUpReason.DEADLINE,
     )
     assert gave_up["done_s"] == 9.0
 
@@ -71,7 +71,7 @@ def test_every_outcome_has_a_number_of_its_own(tmp_path, outcome):
     writer = JournalWriter(tmp_path, 0)
     writer.end(0, 1, outcome, due_s=0.0)
     writer.close()
-    assert OUTCOMES[read(tmp_path / file_name(0))[0]["outcome"]] is outcome
+    assert OUTCOMES[read_journal(tmp_path / journal_file_name(0))[0]["outcome"]] is outcome
 
 
 @pytest.mark.parametrize("torn", [1, 50, RECORD.itemsize - 1])
@@ -80,9 +80,9 @@ def test_a_torn_tail_is_dropped(tmp_path, torn):
     for page in range(3):
         writer.begin(page, 1, 0.0, 0.0)
     writer.close()
-    path = tmp_path / file_name(0)
+    path = tmp_path / journal_file_name(0)
     os.truncate(path, path.stat().st_size - torn)
-    assert list(read(path)["page"]) == [0, 1]
+    assert list(read_journal(path)["page"]) == [0, 1]
 
 
 def test_nothing_is_lost_of_what_was_flushed_when_the_process_is_killed(tmp_path):
@@ -102,4 +102,4 @@ time.sleep(60)
         assert process.stdout.readline() == b"flushed\n"
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert list(read(tmp_path / file_name(0))["page"]) == list(range(1000))
+    assert list(read_journal(tmp_path / journal_file_name(0))["page"]) == list(range(1000))

@@ -4,14 +4,14 @@ import duckdb
 import numpy as np
 import pytest
 
-from harness.base.errors import BrokenRunError
-from harness.run_folder.parquet import copy_to, database, fetch, load, made_from
+from harness.base.errors import RunFolderError
+from harness.run_folder.parquet import database, fetch_columns, load_table, read_made_from, write_parquet
 
 
 def test_a_session_leaves_nothing_to_the_next(tmp_path):
     with database(numbers={"v": np.arange(3)}) as session:
-        copy_to(session, "SELECT v FROM numbers", tmp_path / "numbers.parquet")
-        load(session, "kept", "v", tmp_path / "numbers.parquet")
+        write_parquet(session, "SELECT v FROM numbers", tmp_path / "numbers.parquet")
+        load_table(session, "kept", "v", tmp_path / "numbers.parquet")
         with database() as other, pytest.raises(duckdb.CatalogException):
             other.execute("FROM numbers")
     with database() as later, pytest.raises(duckdb.CatalogException):
@@ -25,13 +25,15 @@ def test_nan_and_masked_values_are_null_and_come_back_as_nan_or_none(tmp_path):
         "text": np.array(["a", None], dtype=object),
     }
     with database(rows=columns) as session:
-        copy_to(session, "SELECT * FROM rows", tmp_path / "rows.parquet")
+        write_parquet(session, "SELECT * FROM rows", tmp_path / "rows.parquet")
         nulls = "SELECT count(*) - count(time) AS t, count(*) - count(status) AS s FROM read_parquet(?)"
-        assert {name: int(count[0]) for name, count in fetch(session, nulls, tmp_path / "rows.parquet").items()} == {
+        assert {
+            name: int(count[0]) for name, count in fetch_columns(session, nulls, tmp_path / "rows.parquet").items()
+        } == {
             "t": 1,
             "s": 1,
         }
-        found = fetch(session, "SELECT * FROM read_parquet(?)", tmp_path / "rows.parquet")
+        found = fetch_columns(session, "SELECT * FROM read_parquet(?)", tmp_path / "rows.parquet")
     np.testing.assert_array_equal(found["time"], [1.0, np.nan])
     np.testing.assert_array_equal(found["status"], [201.0, np.nan])
     assert found["text"].tolist() == ["a", None]
@@ -39,25 +41,25 @@ def test_nan_and_masked_values_are_null_and_come_back_as_nan_or_none(tmp_path):
 
 def test_a_file_says_what_it_was_made_from(tmp_path):
     with database(rows={"v": np.arange(3)}) as session:
-        copy_to(session, "SELECT v FROM rows", tmp_path / "said.parquet", made_from="it's the journal")
-        copy_to(session, "SELECT v FROM rows", tmp_path / "unsaid.parquet")
+        write_parquet(session, "SELECT v FROM rows", tmp_path / "said.parquet", made_from="it's the journal")
+        write_parquet(session, "SELECT v FROM rows", tmp_path / "unsaid.parquet")
     (tmp_path / "torn.parquet").write_bytes((tmp_path / "said.parquet").read_bytes()[:-9])
     names = ("said", "unsaid", "torn", "missing")
-    assert [made_from(tmp_path / f"{name}.parquet") for name in names] == ["it's the journal", "", "", ""]
+    assert [read_made_from(tmp_path / f"{name}.parquet") for name in names] == ["it's the journal", "", "", ""]
 
 
 def test_a_file_without_the_column_is_a_broken_run(tmp_path):
     with database(rows={"v": np.arange(3)}) as session:
-        copy_to(session, "SELECT v FROM rows", tmp_path / "rows.parquet")
-        with pytest.raises(BrokenRunError, match="can't be read"):
-            load(session, "rows_of", "w", tmp_path / "rows.parquet")
+        write_parquet(session, "SELECT v FROM rows", tmp_path / "rows.parquet")
+        with pytest.raises(RunFolderError, match="can't be read"):
+            load_table(session, "rows_of", "w", tmp_path / "rows.parquet")
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "rows.parquet"
     with database(rows={"v": np.arange(3)}) as session:
-        copy_to(session, "SELECT v FROM rows", path)
+        write_parquet(session, "SELECT v FROM rows", path)
         before = path.read_bytes()
         with pytest.raises(duckdb.Error):
-            copy_to(session, "SELECT error('no') FROM rows", path)
+            write_parquet(session, "SELECT error('no') FROM rows", path)
     assert path.read_bytes() == before

@@ -6,7 +6,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from harness.base.errors import BrokenRunError
+from harness.base.errors import RunFolderError
 from harness.run_folder.tables import PLAN_COLUMNS, STORED_COLUMNS, read_plan, read_stored, write_plan, write_stored
 from tests.support.run_builder import make_pages
 
@@ -77,7 +77,7 @@ def test_other_programs_read_the_documented_columns_and_types(tmp_path):
 
 
 def test_a_missing_plan_is_a_broken_run(tmp_path):
-    with pytest.raises(BrokenRunError, match=r"plan\.parquet can't be read"):
+    with pytest.raises(RunFolderError, match=r"plan\.parquet can't be read"):
         read_plan(tmp_path / "plan.parquet")
 
 
@@ -85,7 +85,7 @@ def test_a_torn_plan_is_a_broken_run(tmp_path):
     write_plan(tmp_path / "plan.parquet", PAGES)
     whole = (tmp_path / "plan.parquet").read_bytes()
     (tmp_path / "plan.parquet").write_bytes(whole[:-20])
-    with pytest.raises(BrokenRunError, match="can't be read"):
+    with pytest.raises(RunFolderError, match="can't be read"):
         read_plan(tmp_path / "plan.parquet")
 
 

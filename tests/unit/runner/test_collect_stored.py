@@ -13,8 +13,8 @@ import pytest
 
 from harness.run_folder.layout import RunFolder
 from harness.run_folder.tables import read_stored
-from harness.runner.collect_stored import NO_WAY_IN, drain, take_stock
-from harness.target.mock_admin import ServerAdmin
+from harness.runner.collect_stored import NO_STORE_ACCESS, collect_stored, drain
+from harness.target.mock_admin import MockAdmin
 
 ROW = {
     "station": "3509191001001", "form": "ppwp", "page": 1, "sha256": "ab" * 32, "size_bytes": 10, "reading": "", "stored_at": 1.5,
@@ -43,7 +43,7 @@ def answering():
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         servers.append(server)
-        return ServerAdmin(server.server_port, "token")
+        return MockAdmin(server.server_port, "token")
 
     yield start
     for server in servers:
@@ -62,7 +62,7 @@ def stock(folder, admin, *, exit_code=None):
         folder=folder, foreign=None, scenario=SimpleNamespace(audit=SimpleNamespace(kill_server=False))
     )
     family: Any = defaultdict(lambda: SimpleNamespace(exit_code=exit_code))
-    return take_stock(family, order, admin)
+    return collect_stored(family, order, admin)
 
 
 @pytest.fixture
@@ -114,11 +114,11 @@ def test_an_answer_that_is_not_whole_or_no_stock_list_gives_a_reason_and_no_file
 
 def test_a_server_that_is_gone_gives_a_reason(folder, answering):
     assert "server was killed by SIGKILL" in stock(folder, answering(b""), exit_code=-9).reason
-    assert "ConnectionRefusedError" in stock(folder, ServerAdmin(9, "token")).reason
+    assert "ConnectionRefusedError" in stock(folder, MockAdmin(9, "token")).reason
 
 
 def test_a_server_from_outside_that_nobody_knows_how_to_read_gives_a_reason(folder):
-    assert stock(folder, None).reason == NO_WAY_IN
+    assert stock(folder, None).reason == NO_STORE_ACCESS
 
 
 def test_a_drain_that_fails_or_leaves_work_is_told(answering):

@@ -3,11 +3,16 @@
 import numpy as np
 import pytest
 
-from harness.analysis.experiment import CellFigures, ExperimentFigures, paired, variant_figures
-from harness.runner.eta import Pace, longest_s
+from harness.analysis.experiment import (
+    CellFigures,
+    ExperimentFigures,
+    compute_paired_difference,
+    compute_variant_figures,
+)
+from harness.runner.eta import TimeLeftEstimator, max_cell_s
 from harness.scenario.experiment import load_experiment
 from reports.experiment import table
-from reports.experiment.charts import band, draw_curves, draw_rank
+from reports.experiment.charts import completion_band, draw_curves, draw_rank
 
 
 def cell(variant, seed, share, **changed):
@@ -23,7 +28,7 @@ def cell(variant, seed, share, **changed):
 def experiment(**shares):
     first = [cell("was", seed, share) for seed, share in enumerate(shares["was"])]
     variants = [
-        variant_figures(name, {}, [cell(name, seed, share) for seed, share in enumerate(values)], first)
+        compute_variant_figures(name, {}, [cell(name, seed, share) for seed, share in enumerate(values)], first)
         for name, values in shares.items()
     ]
     return ExperimentFigures(
@@ -33,14 +38,14 @@ def experiment(**shares):
 
 
 def test_a_paired_difference_has_students_interval():
-    found = paired([0.1, 0.2, 0.3])
+    found = compute_paired_difference([0.1, 0.2, 0.3])
     assert found.mean == pytest.approx(0.2)
     # t(0.975, 2) = 4.3027; s = 0.1; 4.3027 * 0.1 / sqrt(3) = 0.24842
     assert [found.low, found.high] == pytest.approx([0.2 - 0.24842, 0.2 + 0.24842], abs=1e-4)
 
 
 def test_one_seed_has_no_interval():
-    found = paired([0.1])
+    found = compute_paired_difference([0.1])
     assert found.mean == pytest.approx(0.1)
     assert (found.low, found.high, found.seeds) == (None, None, 1)
 
@@ -75,7 +80,7 @@ def test_the_table_speaks_in_election_hours_and_names_what_never_came():
 def test_a_lost_page_and_an_invalid_run_are_not_hidden():
     lost = [cell("was", 0, 0.5, safety=False), cell("was", 1, 0.5, valid=False)]
     figures = experiment(was=[0.5, 0.5])
-    figures = figures.model_copy(update={"variants": [variant_figures("was", {}, lost, lost)]})
+    figures = figures.model_copy(update={"variants": [compute_variant_figures("was", {}, lost, lost)]})
     assert table.rows(figures)[0][-1] == "LOST; 1 of 2 INVALID"
 
 
@@ -95,7 +100,7 @@ def test_the_table_says_how_often_a_variant_never_recovered_and_stayed_down(told
         for seed, (never, metastable, after_s) in enumerate(told)
     ]
     figures = experiment(was=[0.5, 0.5])
-    figures = figures.model_copy(update={"variants": [variant_figures("was", {}, cells, cells)]})
+    figures = figures.model_copy(update={"variants": [compute_variant_figures("was", {}, cells, cells)]})
     assert said in table.rows(figures)[0]
 
 
@@ -109,7 +114,7 @@ def test_the_finding_names_the_best_against_the_first():
 
 def test_a_band_spans_the_seeds_and_a_run_that_ended_early_stays_where_it_was():
     early = cell("a", 0, 1.0, curve_t_s=[0.0, 10.0], curve=[0.0, 1.0])
-    seconds, least, median, most = band([early, cell("a", 1, 0.5)], 72.0)
+    seconds, least, median, most = completion_band([early, cell("a", 1, 0.5)], 72.0)
     assert seconds[-1] == 72.0
     assert (least[-1], median[-1], most[-1]) == (0.5, 0.75, 1.0)
     assert (least <= median).all()
@@ -142,8 +147,8 @@ def matrix_cells(tmp_path):
 
 def test_before_the_first_cell_the_time_left_is_the_longest_that_they_can_take(tmp_path):
     cells = matrix_cells(tmp_path)
-    assert Pace().left_s(cells) == pytest.approx(sum(map(longest_s, cells)))
-    assert not Pace().is_known
+    assert TimeLeftEstimator().left_s(cells) == pytest.approx(sum(map(max_cell_s, cells)))
+    assert not TimeLeftEstimator().is_known
 
 
 def test_the_time_left_of_thirty_cells_comes_within_a_fifth_once_each_variant_has_run(tmp_path):
@@ -152,7 +157,7 @@ def test_the_time_left_of_thirty_cells_comes_within_a_fifth_once_each_variant_ha
     rng = np.random.default_rng(4)
     typical = {"v0": 14.0, "v1": 31.0, "v2": 71.0}
     took = [typical[cell.variant.name] * rng.uniform(0.9, 1.1) for cell in cells]
-    pace = Pace()
+    pace = TimeLeftEstimator()
     for done, (each, seconds) in enumerate(zip(cells, took, strict=True)):
         if done >= 3:
             assert pace.left_s(cells[done:]) == pytest.approx(sum(took[done:]), rel=0.2)

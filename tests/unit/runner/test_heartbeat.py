@@ -3,7 +3,7 @@
 import pytest
 
 from harness.run_folder.scrape_log import Scrape
-from harness.runner.heartbeat import SILENT_S, SilentWorkers
+from harness.runner.heartbeat import SCRAPE_TIMEOUT_S, HeartbeatMonitor
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def told():
 
 @pytest.fixture
 def silent(told):
-    return SilentWorkers(["worker-0", "worker-1"], lambda rank, why: told.append((rank, why)))
+    return HeartbeatMonitor(["worker-0", "worker-1"], lambda rank, why: told.append((rank, why)))
 
 
 def heard(silent, target, *at_s):
@@ -30,7 +30,7 @@ def test_a_worker_that_answers_nothing_any_more_is_told_once_with_how_long(silen
     heard(silent, "worker-1", 0.0, 1.0)
     unheard(silent, "worker-1", 3.9, 5.9)
     assert told == []
-    unheard(silent, "worker-1", 1.0 + SILENT_S, 8.0, 10.0)
+    unheard(silent, "worker-1", 1.0 + SCRAPE_TIMEOUT_S, 8.0, 10.0)
     assert told == [(1, "it answered nothing for 5.0 s (TimeoutError: timed out)")]
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from harness.run_folder.layout import PhaseRecord, RunRecord
 from harness.run_folder.scrape_log import Scrape
-from harness.runner.live_stats import LiveFigures
+from harness.runner.live_stats import LiveStats
 
 RECORD = RunRecord(
     id="x", name="x", title="", scenario={}, seed=1, target="", own_server=True, deadline_s=60, time_scale=1, client_timeout_s=5,
@@ -24,7 +24,7 @@ def worker(due, delivered, refused, fast, slow):
 
 
 def test_workers_are_summed_and_rates_are_over_the_last_seconds():
-    live = LiveFigures(RECORD, stations=10, pages=30)
+    live = LiveStats(RECORD, stations=10, pages=30)
     for second in range(12):
         for name in ("worker-0", "worker-1"):
             live.see(Scrape(name, float(second), worker(2 * second, second, 1, second, 0)))
@@ -40,12 +40,12 @@ def test_workers_are_summed_and_rates_are_over_the_last_seconds():
 
 
 def test_before_the_first_scrape_nothing_is_made_up():
-    shown = LiveFigures(RECORD, stations=10, pages=30).snapshot(0.0)
+    shown = LiveStats(RECORD, stations=10, pages=30).snapshot(0.0)
     assert (shown.pages_delivered, shown.p50_s, shown.queue_depth, shown.in_flight) == (0, None, None, None)
 
 
 def test_a_failed_scrape_changes_nothing():
-    live = LiveFigures(RECORD, stations=10, pages=30)
+    live = LiveStats(RECORD, stations=10, pages=30)
     live.see(Scrape("worker-0", 1.0, worker(5, 4, 0, 4, 0)))
     live.see(Scrape("worker-0", 2.0, "", "refused"))
     assert live.snapshot(2.5).pages_delivered == 4

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from harness.analysis.scraped_metrics import read_remote
+from harness.analysis.scraped_metrics import read_prometheus_series
 from harness.base.errors import UsageError
 from harness.measure.prometheus_api import PrometheusError
 from harness.run_folder.layout import RunFolder
 from harness.runner import prometheus
-from harness.runner.prometheus import Watcher, checked_folder
+from harness.runner.prometheus import PrometheusSession, discovery_folder
 
 URL = "http://127.0.0.1:9"
 
@@ -51,7 +51,7 @@ class Answers:
 
 
 def begin(order, source, pauses):
-    with Watcher(order) as it:
+    with PrometheusSession(order) as it:
         it._source = source
         family: Any = SimpleNamespace(pause=pauses.append)
         it.begin({"worker-0": "http://127.0.0.1:1/metrics"}, family, lambda _: None)
@@ -60,7 +60,7 @@ def begin(order, source, pauses):
 
 def end(order, source, *, patient=True):
     said: list[str] = []
-    it = Watcher(order)
+    it = PrometheusSession(order)
     it._source = source
     it.end(1000.0, said.append, patient=patient)
     return said
@@ -101,13 +101,13 @@ def test_one_that_breaks_down_is_told_and_written_down_and_raises_nothing(order,
     monkeypatch.setattr(prometheus, "LAST_SCRAPE_TIMEOUT_S", 0.3)
     said = end(order, Answers(scraped=[PrometheusError("it is gone")]))
     assert said[-1] == f"{URL}: it is gone"
-    remote: Any = read_remote(order.folder.prometheus)
+    remote: Any = read_prometheus_series(order.folder.prometheus)
     assert remote.taken.problem == "it is gone"
 
 
 def test_without_a_prometheus_nothing_is_done_but_the_targets_told(order):
     order.prometheus = None
-    with Watcher(order) as it:
+    with PrometheusSession(order) as it:
         family: Any = SimpleNamespace()
         it.begin({"server": "http://127.0.0.1:1/metrics"}, family, lambda _: None)
         (path,) = order.prometheus_sd.iterdir()
@@ -118,4 +118,4 @@ def test_without_a_prometheus_nothing_is_done_but_the_targets_told(order):
 
 def test_a_folder_that_is_none_is_refused(tmp_path):
     with pytest.raises(UsageError, match="should be a folder"):
-        checked_folder("--prometheus-sd", tmp_path / "none")
+        discovery_folder("--prometheus-sd", tmp_path / "none")

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from harness.base.errors import ChildError
-from harness.runner.subprocesses import Family, Message
+from harness.base.errors import ProcessFailedError
+from harness.runner.subprocesses import Message, ProcessGroup
 
 
 def speaking(family, name, *lines, then="import sys; sys.stdin.read()"):
@@ -20,7 +20,7 @@ def speaking(family, name, *lines, then="import sys; sys.stdin.read()"):
 
 @pytest.fixture
 def family(tmp_path):
-    with Family(tmp_path) as made:
+    with ProcessGroup(tmp_path) as made:
         yield made
 
 
@@ -34,13 +34,13 @@ def test_what_others_say_while_one_is_waited_for_is_still_there_afterwards(famil
 
 def test_a_child_that_ends_instead_of_speaking_is_an_error_with_the_end_of_its_log(family):
     speaking(family, "one", "no such luck", then="raise SystemExit(5)")
-    with pytest.raises(ChildError, match=r"one ended with exit code 5(.|\n)*no such luck"):
+    with pytest.raises(ProcessFailedError, match=r"one ended with exit code 5(.|\n)*no such luck"):
         family.hear("one", "ready", 30)
 
 
 def test_a_child_that_says_nothing_in_time_is_an_error(family):
     speaking(family, "one")
-    with pytest.raises(ChildError, match=r"did not say “ready” within 0\.05 s"):
+    with pytest.raises(ProcessFailedError, match=r"did not say “ready” within 0\.05 s"):
         family.hear("one", "ready", 0.05)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from harness.run_folder.layout import WorkerRecord
-from harness.runner.run_spec import troubles
-from harness.runner.worker_registry import Roster
+from harness.runner.run_spec import worker_problems
+from harness.runner.worker_registry import WorkerRegistry
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def roster():
     stations = [SimpleNamespace(code=f"3509191001{number:03d}") for number in range(1, 14)]
     plan = SimpleNamespace(stations=stations, shard=lambda rank, workers: range(rank, len(stations), workers))
     order: Any = SimpleNamespace(plan=plan, workers=2)
-    return Roster(order)
+    return WorkerRegistry(order)
 
 
 def account(rank, **fields):
@@ -62,7 +62,7 @@ def test_a_generator_that_says_nothing_has_lost_all(roster):
 
 @pytest.mark.parametrize(("drift_s", "told"), [(0.05, False), (-0.05, False), (0.051, True), (-0.3, True)])
 def test_clocks_that_went_apart_in_the_run_tell_against_it(drift_s, told):
-    found = troubles(WorkerRecord(rank=1, host="c", clock_drift_s=drift_s))
+    found = worker_problems(WorkerRecord(rank=1, host="c", clock_drift_s=drift_s))
     assert bool(found) == told
     if told:
         assert f"worker 1 on c and of this machine went apart by {1000 * drift_s:+,.0f} ms during the run" in found[0]

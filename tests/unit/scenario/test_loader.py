@@ -8,10 +8,10 @@ import pytest
 from harness.base.errors import ConfigurationError, ExitCode, UsageError
 from harness.plan import make_plan
 from harness.run_folder.layout import RunFolder
-from harness.run_folder.tables import planned_due, write_plan
-from harness.scenario.loader import load, load_thresholds, shipped, template
+from harness.run_folder.tables import read_planned_due, write_plan
+from harness.scenario.loader import load_scenario, load_thresholds, scenario_template, shipped_scenarios
 from harness.scenario.retry import RetryConfig
-from harness.scenario.scenario import Scenario, from_resolved
+from harness.scenario.scenario import Scenario, parse_resolved
 
 MINIMAL = 'name = "mine"\ndeadline = "10s"\n[arrivals]\nkind = "surge"\nover = "1s"\n'
 
@@ -24,31 +24,31 @@ def write(tmp_path, text, name="mine.toml"):
 
 def problems_of(tmp_path, text, overrides=()):
     with pytest.raises(ConfigurationError) as caught:
-        load(write(tmp_path, text), overrides)
+        load_scenario(write(tmp_path, text), overrides)
     assert caught.value.exit_code == ExitCode.USAGE
     return caught.value.problems
 
 
-@pytest.mark.parametrize("name", list(shipped()))
+@pytest.mark.parametrize("name", list(shipped_scenarios()))
 def test_every_shipped_scenario_is_valid_and_named_after_its_file(name):
-    assert load(name).name == name
-    assert load(name).title
+    assert load_scenario(name).name == name
+    assert load_scenario(name).title
 
 
-@pytest.mark.parametrize("name", list(shipped()))
+@pytest.mark.parametrize("name", list(shipped_scenarios()))
 def test_a_resolved_scenario_reads_back_the_same_through_json(name):
-    scenario = load(name)
-    assert from_resolved(json.loads(json.dumps(scenario.resolved()))) == scenario
+    scenario = load_scenario(name)
+    assert parse_resolved(json.loads(json.dumps(scenario.resolved()))) == scenario
 
 
 def test_a_newcomer_needs_to_decide_name_deadline_and_arrivals_only(tmp_path):
-    scenario = load(write(tmp_path, MINIMAL))
+    scenario = load_scenario(write(tmp_path, MINIMAL))
     assert (scenario.stations.region, scenario.client.timeout, scenario.server.workers) == ("kaliwates", 10.0, 8)
 
 
 def test_quantities_carry_units(tmp_path):
     text = MINIMAL + '[client]\ntimeout = "1500ms"\n[photos]\nsize = "64KiB"\n'
-    scenario = load(write(tmp_path, text))
+    scenario = load_scenario(write(tmp_path, text))
     assert scenario.client.timeout == 1.5
     assert scenario.photos.size.quantile(0.3) == 65_536
 
@@ -81,7 +81,7 @@ def test_a_key_inside_the_retry_table_is_named_without_the_strategy_in_its_path(
 def test_a_curve_rises_from_nobody_to_everybody(tmp_path, points, right):
     text = f'name = "mine"\ndeadline = "40s"\n[arrivals]\nkind = "curve"\npoints = {points}\n'
     if right:
-        load(write(tmp_path, text))
+        load_scenario(write(tmp_path, text))
     else:
         assert "points must rise" in problems_of(tmp_path, text)[0]
 
@@ -109,7 +109,7 @@ def test_a_warm_up_must_end_before_the_deadline(tmp_path):
 )
 def test_any_key_can_be_overridden(override, path, value):
     overrides = ['client.retry={strategy="none"}', override] if "strategy" in override else [override]
-    place: Any = load("kaliwates", overrides)
+    place: Any = load_scenario("kaliwates", overrides)
     for part in path:
         place = place[part] if isinstance(part, int) else getattr(place, part)
     assert place == value
@@ -126,18 +126,18 @@ def test_any_key_can_be_overridden(override, path, value):
 )
 def test_a_wrong_override_says_what_is_wrong(override, said):
     with pytest.raises(ConfigurationError) as caught:
-        load("kaliwates", [override])
+        load_scenario("kaliwates", [override])
     assert said in str(caught.value)
 
 
 def test_an_unknown_scenario_gets_a_suggestion():
     with pytest.raises(UsageError, match='did you mean "kaliwates"'):
-        load("kaliwate")
+        load_scenario("kaliwate")
 
 
 def test_a_file_that_is_no_toml_is_named_with_the_line(tmp_path):
     with pytest.raises(ConfigurationError, match="line 2"):
-        load(write(tmp_path, 'name = "mine"\ndeadline 10s\n'))
+        load_scenario(write(tmp_path, 'name = "mine"\ndeadline 10s\n'))
 
 
 def test_an_unknown_region_gets_a_suggestion(tmp_path):
@@ -147,7 +147,9 @@ def test_an_unknown_region_gets_a_suggestion(tmp_path):
 
 def test_a_region_file_lies_beside_the_scenario(tmp_path):
     (tmp_path / "mine.csv").write_text("code,name,stations\n3509191001,MANGLI,5\n", "utf-8")
-    scenario = load(write(tmp_path, MINIMAL + '[stations]\nregion = "mine.csv"\n[photos]\nsize = "2KB"\nbank = 1\n'))
+    scenario = load_scenario(
+        write(tmp_path, MINIMAL + '[stations]\nregion = "mine.csv"\n[photos]\nsize = "2KB"\nbank = 1\n')
+    )
     assert [station.code[-3:] for station in make_plan(scenario).stations] == ["001", "002", "003", "004", "005"]
 
 
@@ -159,12 +161,12 @@ REPLAY = (
 
 def test_a_replay_takes_the_earlier_run_s_times_into_the_scenario(tmp_path):
     """run.json alone tells the whole scenario: workers plan from it without the earlier run."""
-    first = make_plan(load("kaliwates", ["photos.size=2KB", "photos.bank=1"]))
+    first = make_plan(load_scenario("kaliwates", ["photos.size=2KB", "photos.bank=1"]))
     folder = RunFolder(tmp_path / "earlier")
     folder.create()
     write_plan(folder.plan, first)
-    scenario = load(write(tmp_path, REPLAY.replace("earlier", str(folder.path))), planned_due=planned_due)
-    again = make_plan(from_resolved(json.loads(json.dumps(scenario.resolved()))))
+    scenario = load_scenario(write(tmp_path, REPLAY.replace("earlier", str(folder.path))), planned_due=read_planned_due)
+    again = make_plan(parse_resolved(json.loads(json.dumps(scenario.resolved()))))
     assert (again.due_s == first.due_s).all()
     assert len(again.due_s) == 362
 
@@ -173,14 +175,14 @@ def test_a_run_that_is_not_there_can_t_be_replayed(tmp_path):
     with pytest.raises(
         ConfigurationError, match=r'arrivals.run = "earlier" can.t be replayed: .*plan.parquet is missing'
     ):
-        load(write(tmp_path, REPLAY), planned_due=planned_due)
+        load_scenario(write(tmp_path, REPLAY), planned_due=read_planned_due)
 
 
 @pytest.mark.parametrize("strategy", [get_args(table.model_fields["strategy"].annotation)[0] for table in get_args(RetryConfig)])  # fmt: skip
 def test_every_strategy_reads_back_the_same_through_json(strategy):
-    scenario = load("smoke", [f'client.retry={{strategy="{strategy}"}}'])
+    scenario = load_scenario("smoke", [f'client.retry={{strategy="{strategy}"}}'])
     assert scenario.client.retry.strategy == strategy
-    assert from_resolved(json.loads(json.dumps(scenario.resolved()))) == scenario
+    assert parse_resolved(json.loads(json.dumps(scenario.resolved()))) == scenario
 
 
 @pytest.mark.parametrize(
@@ -192,14 +194,14 @@ def test_every_strategy_reads_back_the_same_through_json(strategy):
     ],
 )
 def test_links_read_back_the_same_through_json(link):
-    scenario = load("smoke", [f"client.link={link}"])
+    scenario = load_scenario("smoke", [f"client.link={link}"])
     assert scenario.client.link != "unlimited"
-    assert from_resolved(json.loads(json.dumps(scenario.resolved()))) == scenario
+    assert parse_resolved(json.loads(json.dumps(scenario.resolved()))) == scenario
 
 
 def test_a_link_that_is_no_link_gets_a_suggestion():
     with pytest.raises(ConfigurationError, match=r'client.link = "unlimted" is not one of .* did you mean "unlimited"'):
-        load("smoke", ["client.link=unlimted"])
+        load_scenario("smoke", ["client.link=unlimted"])
 
 
 @pytest.mark.parametrize(
@@ -211,26 +213,26 @@ def test_a_link_that_is_no_link_gets_a_suggestion():
     ],
 )
 def test_arrivals_read_back_the_same_through_json(arrivals):
-    scenario = load("smoke", [f"arrivals={arrivals}"])
-    assert from_resolved(json.loads(json.dumps(scenario.resolved()))) == scenario
+    scenario = load_scenario("smoke", [f"arrivals={arrivals}"])
+    assert parse_resolved(json.loads(json.dumps(scenario.resolved()))) == scenario
     assert len(make_plan(scenario).due_s) == 20
 
 
 def test_the_template_is_a_valid_scenario(tmp_path):
-    scenario = load(write(tmp_path, template("my-own")))
+    scenario = load_scenario(write(tmp_path, scenario_template("my-own")))
     assert scenario.name == "my-own"
 
 
 def test_a_name_that_would_leave_the_folder_is_refused():
     with pytest.raises(UsageError, match="can't be a name"):
-        template("../evil")
+        scenario_template("../evil")
 
 
 def test_a_threshold_that_ends_a_run_early_may_wait_and_no_other_does(tmp_path):
     threshold = '[[thresholds]]\nassert = "count(attempts) < 9"\n'
-    scenario = load(write(tmp_path, f'{MINIMAL}{threshold}abort = true\ngrace = "2s"\n'))
+    scenario = load_scenario(write(tmp_path, f'{MINIMAL}{threshold}abort = true\ngrace = "2s"\n'))
     assert (scenario.thresholds[0].abort, scenario.thresholds[0].grace) == (True, 2.0)
-    assert from_resolved(json.loads(json.dumps(scenario.resolved()))) == scenario
+    assert parse_resolved(json.loads(json.dumps(scenario.resolved()))) == scenario
     (problem,) = problems_of(tmp_path, f'{MINIMAL}{threshold}grace = "2s"\n')
     assert "grace says how long abort = true waits: set abort too" in problem
 
@@ -246,7 +248,7 @@ def test_a_thresholds_file_gives_its_assertions_and_its_problems(tmp_path):
 
 
 def test_a_scenario_is_frozen():
-    scenario = load("smoke")
+    scenario = load_scenario("smoke")
     with pytest.raises(ValueError, match="frozen"):
         scenario.seed = 3  # type: ignore[misc]
     assert isinstance(scenario, Scenario)
@@ -260,30 +262,30 @@ def test_a_scenario_is_frozen():
     ],
 )
 def test_another_strategy_needs_no_more_than_its_name(override, place, kind):
-    assert getattr(load("kaliwates", [override]).client, place).strategy == kind
+    assert getattr(load_scenario("kaliwates", [override]).client, place).strategy == kind
 
 
 def test_another_kind_of_arrivals_drops_what_the_file_says_of_the_old_one():
-    arrivals: Any = load("kaliwates", ["arrivals.kind=surge", "arrivals.over=2s"]).arrivals
+    arrivals: Any = load_scenario("kaliwates", ["arrivals.kind=surge", "arrivals.over=2s"]).arrivals
     assert (arrivals.kind, arrivals.over) == ("surge", 2.0)
 
 
 def test_another_distribution_too():
-    size = load("kaliwates", ["photos.size.distribution=fixed", "photos.size.value=2KB"]).photos.size
+    size = load_scenario("kaliwates", ["photos.size.distribution=fixed", "photos.size.value=2KB"]).photos.size
     assert size.quantile(0.5) == 2000
 
 
 def test_a_key_set_by_hand_that_does_not_fit_is_still_an_error():
     with pytest.raises(ConfigurationError, match=r"client\.retry\.cap is not a key"):
-        load("kaliwates", ["client.retry.strategy=none", "client.retry.cap=3s"])
+        load_scenario("kaliwates", ["client.retry.strategy=none", "client.retry.cap=3s"])
 
 
 def test_a_quantity_without_bounds_is_refused():
     with pytest.raises(ConfigurationError, match="too large for a duration"):
-        load("kaliwates", ["deadline=1e400s"])
+        load_scenario("kaliwates", ["deadline=1e400s"])
 
 
 def test_a_file_may_begin_with_a_byte_order_mark(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(MINIMAL, "utf-8-sig")
-    assert load(str(path)).name == "mine"
+    assert load_scenario(str(path)).name == "mine"

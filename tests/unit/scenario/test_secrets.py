@@ -22,7 +22,7 @@ from harness.scenario import secrets
     ],
 )
 def test_a_secret_beside_a_placeholder_is_one_that_is_written_out(name, value):
-    assert secrets.in_header(name, value)
+    assert secrets.header_has_secret(name, value)
 
 
 @pytest.mark.parametrize(
@@ -41,18 +41,18 @@ def test_a_secret_beside_a_placeholder_is_one_that_is_written_out(name, value):
     ],
 )
 def test_schemes_separators_and_names_of_parameters_are_no_secrets(name, value):
-    assert not secrets.in_header(name, value)
+    assert not secrets.header_has_secret(name, value)
 
 
 @pytest.mark.parametrize(
     "text", ['{"pin": "{pin}s3cret"}', '{"pin": 123456}', "a=b&password=${TARGET_P}s3cret&c=d", "api_key: s3cret"]
 )
 def test_a_field_that_is_called_like_a_secret_must_not_hold_one(text):
-    assert secrets.in_fields(text)
+    assert secrets.fields_have_secret(text)
 
 
 @pytest.mark.parametrize(
     "text", ['{"pin":"{pin}","who":"s3cret"}', "token=${TARGET_T}&x=y", "grant_type=password&password={station}-{pin}"]
 )
 def test_a_field_that_is_filled_in_holds_none(text):
-    assert not secrets.in_fields(text)
+    assert not secrets.fields_have_secret(text)

@@ -4,9 +4,9 @@ import pytest
 
 from harness.base.errors import ConfigurationError
 from harness.base.model import Outcome
-from harness.scenario.loader import load
-from harness.scenario.scenario import from_resolved
-from harness.scenario.target import Meanings
+from harness.scenario.loader import load_scenario
+from harness.scenario.scenario import parse_resolved
+from harness.scenario.target import StatusMeanings
 
 MINIMAL = 'name = "a"\ndeadline = "9s"\n[arrivals]\nkind = "surge"\nover = "1s"\n'
 
@@ -14,7 +14,7 @@ MINIMAL = 'name = "a"\ndeadline = "9s"\n[arrivals]\nkind = "surge"\nover = "1s"\
 def scenario(tmp_path, table, head=MINIMAL):
     path = tmp_path / "mine.toml"
     path.write_text(f"{head}[target]\n{table}\n", "utf-8")
-    return load(str(path))
+    return load_scenario(str(path))
 
 
 def problem(tmp_path, table, head=MINIMAL):
@@ -29,7 +29,7 @@ def test_a_target_survives_run_json_with_its_templates_as_they_were_written(tmp_
     assert resolved["target"]["headers"] == {"X-Api-Key": "${TARGET_KEY}"}
     assert "server" not in resolved
     assert "faults" not in resolved
-    assert from_resolved(resolved) == loaded
+    assert parse_resolved(resolved) == loaded
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_tus_takes_one_path_for_all(tmp_path):
 
 
 def test_a_number_goes_before_its_class_and_what_stands_nowhere_means_nothing():
-    meanings = Meanings(replayed=("409", "412"), throttled=("429", "503"), unavailable=()).outcomes()
+    meanings = StatusMeanings(replayed=("409", "412"), throttled=("429", "503"), unavailable=()).outcomes()
     assert meanings[201 - 1] is Outcome.ACCEPTED
     assert (meanings[409], meanings[404], meanings[503], meanings[500]) == (
         Outcome.REPLAYED, Outcome.REJECTED, Outcome.THROTTLED, Outcome.SERVER_ERROR,

@@ -9,9 +9,9 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from scipy import stats
 
-from harness.drive.client.shaped_connection import STEP_BYTES, steps
-from harness.scenario.link import PHONE, LinkChoice
-from harness.station.link import Line, line_of, outages_of
+from harness.drive.client.shaped_connection import CHUNK_BYTES, split_into_chunks
+from harness.scenario.link import PHONE_LINK, LinkChoice
+from harness.station.link import LinkModel, draw_link_model, generate_outages
 
 STATIONS = [f"3509{number:09d}" for number in range(2000)]
 MBIT = 125_000
@@ -24,22 +24,22 @@ def choice(value):
 def lines(value, seed=1):
     """Every station's line."""
     table = choice(value)
-    return [line for code in STATIONS if (line := line_of(table, seed, code)) is not None]
+    return [line for code in STATIONS if (line := draw_link_model(table, seed, code)) is not None]
 
 
 def test_bytes_take_their_size_by_the_rate():
-    assert Line(1_000_000).through(250_000, 3.0) == 3.25
+    assert LinkModel(1_000_000).through(250_000, 3.0) == 3.25
 
 
 def test_steps_follow_each_other_from_moment_to_moment_whatever_the_clock_shows():
-    line, moment = Line(100_000), 0.0
+    line, moment = LinkModel(100_000), 0.0
     for _ in range(10):
         moment = line.through(16_384, moment)
     assert moment == pytest.approx(1.6384)
 
 
 def test_in_an_outage_nothing_moves():
-    line = Line(100, outages=iter([(2.0, 5.0), (6.0, 7.0)]))
+    line = LinkModel(100, outages=iter([(2.0, 5.0), (6.0, 7.0)]))
     assert line.through(100, 0.0) == 1.0
     assert line.through(100, 1.5) == 5.5  # half before, half after
     assert line.through(300, 1.0) == 8.0  # one before, one between, one after both
@@ -49,14 +49,14 @@ def test_in_an_outage_nothing_moves():
 
 
 def test_a_signal_waits_for_the_outage_s_end_too():
-    line = Line(100, rtt_s=0.4, outages=iter([(2.0, 5.0)]))
+    line = LinkModel(100, rtt_s=0.4, outages=iter([(2.0, 5.0)]))
     assert line.across(0.5, 1.0) == 1.2
     assert line.across(1.0, 2.5) == 5.4
-    assert Line(100).across(1.0, 2.5) == 2.5
+    assert LinkModel(100).across(1.0, 2.5) == 2.5
 
 
 def test_unlimited_is_no_line_at_all():
-    assert line_of("unlimited", 1, STATIONS[0]) is None
+    assert draw_link_model("unlimited", 1, STATIONS[0]) is None
 
 
 def test_phones_upload_lognormally_but_for_one_in_twenty():
@@ -75,9 +75,9 @@ def test_only_poor_phones_have_outages():
 
 
 def test_outages_come_and_last_as_distributed_and_never_overlap():
-    assert PHONE.poor is not None
-    assert PHONE.poor.outages is not None
-    times = list(itertools.islice(outages_of(PHONE.poor.outages, random.Random(3)), 3000))
+    assert PHONE_LINK.poor is not None
+    assert PHONE_LINK.poor.outages is not None
+    times = list(itertools.islice(generate_outages(PHONE_LINK.poor.outages, random.Random(3)), 3000))
     gaps = np.diff([0.0, *(moment for outage in times for moment in outage)])
     assert (gaps > 0).all()
     assert stats.kstest(gaps[0::2], stats.expon(scale=60).cdf).pvalue > 0.01
@@ -122,9 +122,9 @@ def test_a_table_that_makes_no_sense_is_refused(table, problem):
 def test_steps_are_16_kib_across_the_buffers_borders_and_nothing_is_copied_or_lost():
     body = bytes(range(256)) * 200
     buffers: list[bytes | memoryview] = [b"head" * 10, memoryview(body), b"", b"tail"]
-    taken = list(steps(buffers))
+    taken = list(split_into_chunks(buffers))
     sizes = [sum(map(len, step)) for step in taken]
-    assert sizes == [STEP_BYTES] * 3 + [sum(map(len, buffers)) - 3 * STEP_BYTES]
+    assert sizes == [CHUNK_BYTES] * 3 + [sum(map(len, buffers)) - 3 * CHUNK_BYTES]
     assert b"".join(bytes(part) for step in taken for part in step) == b"".join(map(bytes, buffers))
     assert taken[0][1].obj is body
-    assert list(steps([b""])) == []
+    assert list(split_into_chunks([b""])) == []

@@ -7,9 +7,9 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from harness.base.model import Outcome
-from harness.run_folder.journal import GaveUp
+from harness.run_folder.journal import GiveUpReason
 from harness.scenario.retry import Retry, RetryConfig
-from harness.station.retry import STRATEGIES, Failure, strategy_of
+from harness.station.retry import STRATEGIES, FailedAttempt, make_strategy
 
 BUSY, OK = Outcome.UNAVAILABLE, Outcome.ACCEPTED
 AWS = {"base": "5ms", "cap": "2s"}  # the simulator's own: backoff_cls(5, 2000), in milliseconds
@@ -20,7 +20,7 @@ def config(strategy, **options):
 
 
 def strategy(name, seed=1, **options):
-    return strategy_of(config(name, **options), seed, "3509191001001")
+    return make_strategy(config(name, **options), seed, "3509191001001")
 
 
 def bare(name, seed=1, **options):
@@ -32,7 +32,7 @@ def bare(name, seed=1, **options):
 def fail(tried, attempts=1, now_s=0.0, outcome=BUSY):
     """An attempt was sent and failed: what the strategy makes of it."""
     tried.ended(outcome, now_s)
-    return tried.pause(Failure(attempts, outcome))
+    return tried.pause(FailedAttempt(attempts, outcome))
 
 
 def test_every_strategy_of_a_scenario_has_its_decider():
@@ -40,7 +40,7 @@ def test_every_strategy_of_a_scenario_has_its_decider():
 
 
 def test_none_gives_up_after_one_attempt():
-    assert fail(strategy("none")) is GaveUp.ATTEMPTS_USED_UP
+    assert fail(strategy("none")) is GiveUpReason.ATTEMPTS_USED_UP
 
 
 def test_immediate_tries_again_after_20_ms_for_ever_and_never_sooner():
@@ -102,10 +102,10 @@ def test_ten_deliveries_earn_one_retry():
     assert [isinstance(fail(tried), float) for _ in range(11)] == [True] * 10 + [False]
     for _ in range(9):
         tried.ended(OK, 0.0)
-    assert fail(tried) is GaveUp.WITHHELD
+    assert fail(tried) is GiveUpReason.WITHHELD
     tried.ended(OK, 0.0)
     assert isinstance(fail(tried), float)
-    assert fail(tried) is GaveUp.WITHHELD
+    assert fail(tried) is GiveUpReason.WITHHELD
 
 
 def test_when_half_fail_the_token_bucket_retries_a_tenth_of_what_is_delivered():
@@ -151,7 +151,7 @@ def test_a_budget_that_is_spent_withholds_the_retry_until_an_earlier_one_is_forg
 def test_a_budget_that_can_never_allow_a_retry_gives_the_page_up():
     tried = bare("retry_budget", ratio=0.2, reserve_per_s=0.0)
     assert tried.before(0.0, 0) is None
-    assert tried.before(1.0, 1) is GaveUp.WITHHELD
+    assert tried.before(1.0, 1) is GiveUpReason.WITHHELD
 
 
 def test_nothing_is_throttled_while_the_server_takes_at_least_one_of_k():
@@ -290,39 +290,39 @@ def test_the_spread_does_not_shift_the_luck_of_the_pauses():
 def test_stations_do_not_share_their_luck():
     table = config("full_jitter")
     codes = [f"35091910010{number:02d}" for number in range(20)]
-    assert len({fail(strategy_of(table, 1, code)) for code in codes}) == 20
-    assert fail(strategy_of(table, 1, codes[0])) == fail(strategy_of(table, 1, codes[0]))
+    assert len({fail(make_strategy(table, 1, code)) for code in codes}) == 20
+    assert fail(make_strategy(table, 1, codes[0])) == fail(make_strategy(table, 1, codes[0]))
 
 
 def test_max_attempts_ends_the_trying():
     assert fail(strategy("fixed", max_attempts=3), 2) == 1.0
-    assert fail(strategy("fixed", max_attempts=3), 3) is GaveUp.ATTEMPTS_USED_UP
+    assert fail(strategy("fixed", max_attempts=3), 3) is GiveUpReason.ATTEMPTS_USED_UP
 
 
 def test_a_rejection_is_final_but_a_lost_login_is_not():
     tried = strategy("fixed")
-    assert tried.pause(Failure(1, Outcome.REJECTED, 409)) is GaveUp.REJECTED_FOR_GOOD
+    assert tried.pause(FailedAttempt(1, Outcome.REJECTED, 409)) is GiveUpReason.REJECTED_FOR_GOOD
     for status in (401, 408, 423, 425):
-        assert tried.pause(Failure(1, Outcome.REJECTED, status)) == 1.0
-    assert tried.pause(Failure(1, Outcome.UNREADABLE, 422)) == 1.0
+        assert tried.pause(FailedAttempt(1, Outcome.REJECTED, status)) == 1.0
+    assert tried.pause(FailedAttempt(1, Outcome.UNREADABLE, 422)) == 1.0
 
 
 def test_a_rejection_for_good_costs_no_token():
     tried = strategy("token_bucket", capacity=1.0)
-    assert tried.pause(Failure(1, Outcome.REJECTED, 409)) is GaveUp.REJECTED_FOR_GOOD
+    assert tried.pause(FailedAttempt(1, Outcome.REJECTED, 409)) is GiveUpReason.REJECTED_FOR_GOOD
     assert isinstance(fail(tried), float)
-    assert fail(tried) is GaveUp.WITHHELD
+    assert fail(tried) is GiveUpReason.WITHHELD
 
 
 def test_retry_after_is_honoured_with_a_spread_of_as_much_again():
-    waits = [strategy("fixed", seed, base="1s").pause(Failure(1, BUSY, 503, 5.0)) for seed in range(300)]
+    waits = [strategy("fixed", seed, base="1s").pause(FailedAttempt(1, BUSY, 503, 5.0)) for seed in range(300)]
     assert 5.0 <= min(waits) < 5.1
     assert 9.9 < max(waits) <= 10.0
 
 
 def test_a_backoff_longer_than_retry_after_counts():
-    assert 60.0 <= strategy("fixed", base="60s").pause(Failure(1, BUSY, 503, 1.0)) <= 61.0
+    assert 60.0 <= strategy("fixed", base="60s").pause(FailedAttempt(1, BUSY, 503, 1.0)) <= 61.0
 
 
 def test_retry_after_can_be_ignored():
-    assert strategy("fixed", base="1s", honour_retry_after=False).pause(Failure(1, BUSY, 503, 500.0)) == 1.0
+    assert strategy("fixed", base="1s", honour_retry_after=False).pause(FailedAttempt(1, BUSY, 503, 500.0)) == 1.0

@@ -10,8 +10,8 @@ import pytest
 
 from harness.base.address import Origin
 from harness.base.errors import UsageError
-from harness.target.connect import check_listens, connected
-from harness.target.tls import context_of
+from harness.target.connect import check_reachable, open_connection
+from harness.target.tls import make_tls_context
 from mock_server.net import tls as server_tls
 
 HERE = "127.0.0.1"
@@ -47,7 +47,7 @@ def closed_port():
 
 def problem(scheme, port, context=None, timeout_s=5.0):
     with pytest.raises(UsageError) as caught:
-        check_listens(Origin(scheme, "localhost", port), HERE, context, timeout_s)
+        check_reachable(Origin(scheme, "localhost", port), HERE, context, timeout_s)
     return str(caught.value)
 
 
@@ -63,8 +63,10 @@ def test_a_port_where_nobody_listens_is_told_with_what_to_do(scheme):
 def test_a_server_that_listens_is_connected_to_once_and_asked_nothing():
     heard = []
     with listening(lambda taken: heard.append(taken.recv(100))) as port:
-        check_listens(Origin("http", "localhost", port), HERE, None)
-        with connected(Origin("http", "localhost", port), HERE, None, 5.0):  # taken after the first one was done with
+        check_reachable(Origin("http", "localhost", port), HERE, None)
+        with open_connection(
+            Origin("http", "localhost", port), HERE, None, 5.0
+        ):  # taken after the first one was done with
             pass
         for _ in range(500):
             if len(heard) == 2:
@@ -98,12 +100,12 @@ def test_a_server_that_hangs_up_in_the_handshake_is_told_so():
 
 
 def test_a_certificate_counts_only_under_its_authority(certificate):
-    context = server_tls.context_of(*certificate)
+    context = server_tls.server_context(*certificate)
 
     def shake_hands(taken):
         with context.wrap_socket(taken, server_side=True) as secured:
             secured.recv(1)
 
     with listening(shake_hands) as port:
-        check_listens(Origin("https", HERE, port), HERE, context_of(certificate[0].read_text()))
+        check_reachable(Origin("https", HERE, port), HERE, make_tls_context(certificate[0].read_text()))
         assert "name its authority with client.tls.authority" in problem("https", port)

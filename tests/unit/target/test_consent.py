@@ -7,14 +7,22 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from harness.base.address import Origin, is_loopback, origin_of, pinned, redirect_of
+from harness.base.address import Origin, cross_origin_redirect, is_loopback, parse_origin, resolve_address
 from harness.base.errors import UsageError
 from harness.plan import make_plan
-from harness.scenario.loader import load
+from harness.scenario.loader import load_scenario
 from harness.target import consent
-from harness.target.consent import ConsentError, Limit, Watch, check_covers, parse, share_of, token_of
-from harness.target.consent_reader import machine_secret, state_folder
-from harness.target.external import ConsentThread, Foreign, examine
+from harness.target.consent import (
+    ConsentError,
+    ConsentMonitor,
+    RateLimiter,
+    check_covers,
+    derive_token,
+    parse_consent,
+    rate_per_worker,
+)
+from harness.target.consent_reader import load_machine_secret, state_folder
+from harness.target.external import ConsentPoller, ExternalTarget, admit_target
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 TOKEN = "ltc1-0123456789abcdef0123"
@@ -27,15 +35,15 @@ def document(**more):
 
 def test_a_token_is_stable_for_a_machine_and_an_origin_and_for_no_other():
     origin = Origin("http", "upload.example", 80)
-    assert token_of(b"a" * 32, origin) == token_of(b"a" * 32, origin)
-    assert origin_of("http://UPLOAD.example/") == origin
+    assert derive_token(b"a" * 32, origin) == derive_token(b"a" * 32, origin)
+    assert parse_origin("http://UPLOAD.example/") == origin
     others = [
-        token_of(b"b" * 32, origin),
-        token_of(b"a" * 32, Origin("https", "upload.example", 80)),
-        token_of(b"a" * 32, Origin("http", "upload.example", 81)),
-        token_of(b"a" * 32, Origin("http", "upload.example.org", 80)),
+        derive_token(b"b" * 32, origin),
+        derive_token(b"a" * 32, Origin("https", "upload.example", 80)),
+        derive_token(b"a" * 32, Origin("http", "upload.example", 81)),
+        derive_token(b"a" * 32, Origin("http", "upload.example.org", 80)),
     ]  # fmt: skip
-    assert len({token_of(b"a" * 32, origin), *others}) == 5
+    assert len({derive_token(b"a" * 32, origin), *others}) == 5
 
 
 @pytest.mark.parametrize(
@@ -62,13 +70,13 @@ def test_a_token_is_stable_for_a_machine_and_an_origin_and_for_no_other():
     ],
 )
 def test_what_is_not_exactly_a_consent_to_us_now_is_none(body, why):
-    assert parse(document(), TOKEN, NOW).max_requests_per_s == 50
+    assert parse_consent(document(), TOKEN, NOW).max_requests_per_s == 50
     with pytest.raises(ConsentError, match=why):
-        parse(body, TOKEN, NOW)
+        parse_consent(body, TOKEN, NOW)
 
 
 def test_a_consent_must_cover_the_whole_run_its_peak_and_its_workers():
-    given = parse(document(), TOKEN, NOW)
+    given = parse_consent(document(), TOKEN, NOW)
     check_covers(given, NOW, longest_s=3600, peak_per_s=50, workers=50)
     for more, why in [
         ({"longest_s": 3601}, "may take"),
@@ -80,32 +88,32 @@ def test_a_consent_must_cover_the_whole_run_its_peak_and_its_workers():
 
 
 def test_a_consent_stands_while_it_is_read_and_ends_in_time_when_it_can_not_be():
-    given = parse(document(), TOKEN, NOW)
-    watch = Watch(given, 0.0)
+    given = parse_consent(document(), TOKEN, NOW)
+    watch = ConsentMonitor(given, 0.0)
     for began in range(1, 100):
         watch.read(given, float(began))
         assert watch.halted(began + 1.5) == ""
     watch.unreadable("connection refused")
-    assert watch.halted(99 + consent.LONGEST_UNREAD_S - 0.01) == ""
-    assert "connection refused" in watch.halted(99 + consent.LONGEST_UNREAD_S + 0.01)
+    assert watch.halted(99 + consent.MAX_UNREAD_S - 0.01) == ""
+    assert "connection refused" in watch.halted(99 + consent.MAX_UNREAD_S + 0.01)
     watch.read(given, 200.0)
     assert watch.halted(200.0)  # what has ended doesn't begin again
 
 
 def test_a_withdrawal_or_a_lower_rate_ends_it_at_once_and_the_first_reason_is_told():
-    given = parse(document(), TOKEN, NOW)
-    watch = Watch(given, 0.0)
+    given = parse_consent(document(), TOKEN, NOW)
+    watch = ConsentMonitor(given, 0.0)
     watch.withdraw("HTTP status 404")
     watch.withdraw("later")
     assert watch.halted(0.1) == "HTTP status 404"
-    watch = Watch(given, 0.0)
-    watch.read(parse(document(max_requests_per_s=49), TOKEN, NOW), 0.5)
+    watch = ConsentMonitor(given, 0.0)
+    watch.read(parse_consent(document(max_requests_per_s=49), TOKEN, NOW), 0.5)
     assert "lowered to 49" in watch.halted(0.6)
 
 
 @pytest.mark.parametrize("most", [1, 7, 50])
 def test_no_second_wherever_it_begins_has_more_than_the_limit_and_nobody_waits_needlessly(most):
-    rng, limit, now = random.Random(most), Limit(most), 0.0
+    rng, limit, now = random.Random(most), RateLimiter(most), 0.0
     let: list[float] = []
     for _ in range(1_000):
         now = max(now, let[-1] if let else 0.0) + rng.expovariate(1.5 * most) * rng.choice([0, 1, 4])
@@ -119,21 +127,21 @@ def test_no_second_wherever_it_begins_has_more_than_the_limit_and_nobody_waits_n
 def test_shares_of_all_workers_never_add_up_to_more_than_the_rate():
     for rate in (1, 9.9, 60, 1000):
         for workers in (1, 2, 7, 64):
-            assert share_of(rate, workers) * workers <= rate
+            assert rate_per_worker(rate, workers) * workers <= rate
 
 
 def test_a_machines_secret_is_made_once_for_its_user_alone(tmp_path):
     folder = tmp_path / "state"
-    secret = machine_secret(folder)
-    assert machine_secret(folder) == secret
+    secret = load_machine_secret(folder)
+    assert load_machine_secret(folder) == secret
     assert (folder / "consent-secret").stat().st_mode & 0o777 == 0o600
     (folder / "consent-secret").chmod(0o644)
     with pytest.raises(UsageError, match="can be read by others"):
-        machine_secret(folder)
+        load_machine_secret(folder)
     (folder / "consent-secret").chmod(0o600)
     (folder / "consent-secret").write_bytes(b"short")
     with pytest.raises(UsageError, match="32 bytes"):
-        machine_secret(folder)
+        load_machine_secret(folder)
     assert state_folder({"XDG_STATE_HOME": "/x"}).parts[-2:] == ("x", "upload-harness")
     assert state_folder({"XDG_STATE_HOME": "relative"}).is_absolute()
 
@@ -159,14 +167,14 @@ def test_only_loopback_addresses_are_loopback(address, is_ours):
     ],
 )
 def test_a_redirect_to_anything_but_the_origin_leads_elsewhere(status, location, elsewhere):
-    assert redirect_of(Origin("http", "a", 80), status, location) == elsewhere
+    assert cross_origin_redirect(Origin("http", "a", 80), status, location) == elsewhere
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:80", "ftp://127.0.0.1", "http://u:p@127.0.0.1", "http://127.0.0.1/path", "http://127.0.0.1?x", "http://127.0.0.1:99999", "http://", "http://127.0.0.1#x", "file:///etc/passwd"])  # fmt: skip
 def test_a_target_is_scheme_host_and_port_and_nothing_else(url):
-    plan = make_plan(load("smoke", ["photos.size=2KB", "photos.bank=1"]))
+    plan = make_plan(load_scenario("smoke", ["photos.size=2KB", "photos.bank=1"]))
     with pytest.raises(UsageError, match="--target"):
-        examine(url, load("smoke"), plan, 1, {}, allow_command=False)
+        admit_target(url, load_scenario("smoke"), plan, 1, {}, allow_command=False)
 
 
 def test_a_name_is_looked_up_once_and_loopback_goes_first(monkeypatch):
@@ -177,12 +185,14 @@ def test_a_name_is_looked_up_once_and_loopback_goes_first(monkeypatch):
         return [(None, None, None, "", ("10.0.0.9", port)), (None, None, None, "", ("127.0.0.1", port))]
 
     monkeypatch.setattr("socket.getaddrinfo", lookup)
-    assert pinned(Origin("http", "here.example", 80)) == "127.0.0.1"
+    assert resolve_address(Origin("http", "here.example", 80)) == "127.0.0.1"
     assert asked == ["here.example"]
 
 
 def test_the_harness_itself_hears_of_a_withdrawal_within_its_own_readings(monkeypatch):
-    given = parse(document(until=(datetime.now(UTC) + timedelta(hours=1)).isoformat()), TOKEN, datetime.now(UTC))
+    given = parse_consent(
+        document(until=(datetime.now(UTC) + timedelta(hours=1)).isoformat()), TOKEN, datetime.now(UTC)
+    )
     told, heard = [], threading.Event()
 
     def read(*_):
@@ -195,7 +205,7 @@ def test_the_harness_itself_hears_of_a_withdrawal_within_its_own_readings(monkey
         told.append(why)
         heard.set()
 
-    thread = ConsentThread(Foreign(Origin("http", "a", 80), "10.0.0.1", None, {}, TOKEN, given))
+    thread = ConsentPoller(ExternalTarget(Origin("http", "a", 80), "10.0.0.1", None, {}, TOKEN, given))
     thread.listener = listen
     with thread:
         assert heard.wait(5)

@@ -6,17 +6,17 @@ from typing import Any
 import pytest
 
 from harness.base.address import Origin
-from harness.runner.collect_stored import NO_WAY_IN, take_stock
+from harness.runner.collect_stored import NO_STORE_ACCESS, collect_stored
 from harness.scenario.target import TargetApi
-from harness.target.external import Foreign
+from harness.target.external import ExternalTarget
 
 
 def stock(tmp_path, halted="", **table):
     api = TargetApi.model_validate({"path": "/x", **table}) if table else None
-    foreign = Foreign(Origin("http", "127.0.0.1", 9), "127.0.0.1", api)
+    foreign = ExternalTarget(Origin("http", "127.0.0.1", 9), "127.0.0.1", api)
     order: Any = SimpleNamespace(foreign=foreign, plan=None, folder=SimpleNamespace(stored=tmp_path / "stored.parquet"))
     nobody: Any = None
-    record = take_stock(nobody, order, None, lambda: halted)
+    record = collect_stored(nobody, order, None, lambda: halted)
     assert not (tmp_path / "stored.parquet").exists()
     return record
 
@@ -24,12 +24,12 @@ def stock(tmp_path, halted="", **table):
 @pytest.mark.parametrize("accepted", [False, True])
 def test_a_store_that_there_is_no_way_into_is_unread_and_the_scenario_says_if_that_is_accepted(tmp_path, accepted):
     record = stock(tmp_path, accept_unknown_safety=accepted)
-    assert (record.reason, record.accepted) == (NO_WAY_IN, accepted)
+    assert (record.reason, record.accepted) == (NO_STORE_ACCESS, accepted)
 
 
 def test_a_target_without_a_table_is_unread_and_that_is_not_accepted(tmp_path):
     record = stock(tmp_path)
-    assert (record.reason, record.accepted) == (NO_WAY_IN, False)
+    assert (record.reason, record.accepted) == (NO_STORE_ACCESS, False)
 
 
 def test_a_way_in_that_fails_is_not_accepted_whatever_the_scenario_says(tmp_path):
@@ -55,4 +55,4 @@ def test_a_target_that_does_not_consent_any_more_is_not_asked(tmp_path):
 )
 def test_what_a_way_in_cannot_see_is_known_beforehand(source, unseen):
     api = TargetApi.model_validate({"path": "/x", "stored": source})
-    assert Foreign(Origin("http", "127.0.0.1", 9), "127.0.0.1", api).unseen == unseen
+    assert ExternalTarget(Origin("http", "127.0.0.1", 9), "127.0.0.1", api).unseen == unseen

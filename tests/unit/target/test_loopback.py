@@ -7,7 +7,7 @@ from harness.target import loopback
 
 
 def test_a_localhost_that_leads_elsewhere_is_refused(monkeypatch):
-    assert str(loopback.loopback_origin("--host", "http://localhost:8080")) == "http://localhost:8080"
+    assert str(loopback.parse_loopback_origin("--host", "http://localhost:8080")) == "http://localhost:8080"
     monkeypatch.setattr(loopback, "pinned", lambda _: "192.0.2.1")
     with pytest.raises(UsageError, match="only servers on this machine"):
-        loopback.loopback_origin("--host", "http://localhost:8080")
+        loopback.parse_loopback_origin("--host", "http://localhost:8080")

@@ -16,16 +16,16 @@ import pytest
 
 from harness.base.address import Origin
 from harness.base.errors import UsageError
-from harness.measure.scraper import Collector
+from harness.measure.scraper import Scraper
 from harness.plan import make_plan
 from harness.run_folder import scrape_log
-from harness.runner.collect_stored import take_stock
-from harness.scenario.loader import load
+from harness.runner.collect_stored import collect_stored
+from harness.scenario.loader import load_scenario
 from harness.scenario.target import TargetApi
 from harness.target import consent
-from harness.target.consent_reader import UnreadableError, machine_secret, read_consent, state_folder
-from harness.target.external import Foreign, examine
-from harness.target.tls import Secure, context_of
+from harness.target.consent_reader import ConsentUnreadableError, load_machine_secret, read_consent, state_folder
+from harness.target.external import ExternalTarget, admit_target
+from harness.target.tls import TlsPeer, make_tls_context
 from mock_server.net import tls as server_tls
 
 TOKEN = "ltc1-" + "0" * 40
@@ -34,7 +34,7 @@ NAME = "/{station}/{form}/{page}.jpg"
 
 @pytest.fixture(scope="module")
 def plan():
-    return make_plan(load("smoke", ["photos.size=2KB", "photos.bank=1", "stations.count=2"]))
+    return make_plan(load_scenario("smoke", ["photos.size=2KB", "photos.bank=1", "stations.count=2"]))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def serving(certificate, answers):
             """A handshake that the other side gives up is what this is about."""
 
     server = Server(("127.0.0.1", 0), Handler)
-    server.socket = server_tls.context_of(*certificate).wrap_socket(
+    server.socket = server_tls.server_context(*certificate).wrap_socket(
         server.socket, server_side=True, do_handshake_on_connect=False
     )
     thread = threading.Thread(target=server.serve_forever, args=[0.02])
@@ -89,10 +89,10 @@ def serving(certificate, answers):
 
 def contexts(authority):
     """(what is trusted, the name that is asked for, what is wrong with it)."""
-    ours = context_of(authority.read_text())
+    ours = make_tls_context(authority.read_text())
     return [
         (ours, "127.0.0.1", ""),
-        (context_of(None), "127.0.0.1", "CERTIFICATE_VERIFY_FAILED.*self.signed certificate"),
+        (make_tls_context(None), "127.0.0.1", "CERTIFICATE_VERIFY_FAILED.*self.signed certificate"),
         (None, "127.0.0.1", "CERTIFICATE_VERIFY_FAILED.*self.signed certificate"),
         (ours, "photos.example", "CERTIFICATE_VERIFY_FAILED.*Hostname mismatch"),
     ]
@@ -101,10 +101,10 @@ def contexts(authority):
 @pytest.mark.parametrize("case", range(4))
 def test_a_consent_is_read_over_tls_and_one_behind_a_wrong_certificate_is_none(certificate, authority, case):
     context, name, wrong = contexts(authority)[case]
-    with serving(certificate, {consent.PATH: document()}) as port:
+    with serving(certificate, {consent.CONSENT_PATH: document()}) as port:
         origin = Origin("https", name, port)
         if wrong:
-            with pytest.raises(UnreadableError, match=wrong):
+            with pytest.raises(ConsentUnreadableError, match=wrong):
                 read_consent(origin, "127.0.0.1", TOKEN, context)
         else:
             assert read_consent(origin, "127.0.0.1", TOKEN, context).contact == "me@example.org"
@@ -113,7 +113,7 @@ def test_a_consent_is_read_over_tls_and_one_behind_a_wrong_certificate_is_none(c
 def test_a_target_that_never_ends_its_handshake_is_given_up_in_time():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
-        with pytest.raises(UnreadableError, match="TimeoutError"):
+        with pytest.raises(ConsentUnreadableError, match="TimeoutError"):
             read_consent(Origin("https", "127.0.0.1", silent.getsockname()[1]), "127.0.0.1", TOKEN)
         assert time.monotonic() - began < 10 * consent.READ_TIMEOUT_S
 
@@ -125,18 +125,18 @@ def test_a_target_elsewhere_is_examined_over_tls_and_refused_where_its_certifica
     monkeypatch.setattr("harness.target.external.is_loopback", lambda _: False)
     environment = {"XDG_STATE_HOME": str(tmp_path)}
     sets = [f"client.tls.authority={authority}"] if trusted else []
-    scenario = load("smoke", ["photos.size=2KB", "photos.bank=1", "stations.count=2", *sets])
+    scenario = load_scenario("smoke", ["photos.size=2KB", "photos.bank=1", "stations.count=2", *sets])
     answers: dict[str, bytes] = {}
     with serving(certificate, answers) as port:
         origin = Origin("https", "127.0.0.1", port)
-        token = consent.token_of(machine_secret(state_folder(environment)), origin)
-        answers[consent.PATH] = document(token)
+        token = consent.derive_token(load_machine_secret(state_folder(environment)), origin)
+        answers[consent.CONSENT_PATH] = document(token)
         if trusted:
-            found = examine(str(origin), scenario, plan, 1, environment, allow_command=False)
+            found = admit_target(str(origin), scenario, plan, 1, environment, allow_command=False)
             assert (found.token, found.consent is not None, found.context is not None) == (token, True, True)
         else:
             with pytest.raises(UsageError, match=r"it has not consented to this.*CERTIFICATE_VERIFY_FAILED"):
-                examine(str(origin), scenario, plan, 1, environment, allow_command=False)
+                admit_target(str(origin), scenario, plan, 1, environment, allow_command=False)
 
 
 @pytest.mark.parametrize(
@@ -151,11 +151,11 @@ def test_what_is_stored_is_read_over_tls_and_unread_with_the_reason_behind_a_wro
     listing = "".join(f"{page.sha256}\n" for page in plan).encode()
     with serving(certificate, {"/list": listing, **files}) as port:
         api = TargetApi.model_validate({"path": "/x", "stored": stored})
-        foreign = Foreign(Origin("https", name, port), "127.0.0.1", api, context=context)
+        foreign = ExternalTarget(Origin("https", name, port), "127.0.0.1", api, context=context)
         folder = SimpleNamespace(stored=tmp_path / "stored.parquet")
         order: Any = SimpleNamespace(foreign=foreign, plan=plan, folder=folder)
         nobody: Any = None
-        record = take_stock(nobody, order, None)
+        record = collect_stored(nobody, order, None)
     assert folder.stored.exists() is not bool(wrong)
     if wrong:
         assert "CERTIFICATE_VERIFY_FAILED" in record.reason
@@ -171,13 +171,13 @@ def test_metrics_are_scraped_over_tls_and_a_wrong_certificate_is_a_scrape_that_f
     context, name, wrong = contexts(authority)[case]
     api = TargetApi.model_validate({"path": "/x", "metrics": [{"name": "app", "port": 1, "tls": True}]})
     with serving(certificate, {"/metrics": b"up 1\n"}) as port:
-        foreign = Foreign(Origin("https", name, 443), "127.0.0.1", api, context=context)
+        foreign = ExternalTarget(Origin("https", name, 443), "127.0.0.1", api, context=context)
         assert foreign.metrics() == {"app": "https://127.0.0.1:1/metrics"}
         secure = foreign.secure
-        assert secure == Secure(context, name)
+        assert secure == TlsPeer(context, name)
         targets = {"app": f"https://127.0.0.1:{port}/metrics"}
-        Collector(tmp_path, targets, lambda: 1.0, secure=secure).take()
-    (scrape,) = scrape_log.read(tmp_path, "app")
+        Scraper(tmp_path, targets, lambda: 1.0, secure=secure).take()
+    (scrape,) = scrape_log.read_scrapes(tmp_path, "app")
     if wrong:
         assert scrape.text == ""
         assert "CERTIFICATE_VERIFY_FAILED" in scrape.error

@@ -8,16 +8,22 @@ import pytest
 
 from harness.base.address import Origin
 from harness.plan import make_plan
-from harness.scenario.loader import load
+from harness.scenario.loader import load_scenario
 from harness.scenario.target import StoredCommand, StoredFetch, StoredUrl
-from harness.target.stored_pages import Door, UnreadStockError, fetched, listed, told
+from harness.target.stored_pages import (
+    StoreClient,
+    StoreUnreadableError,
+    fetch_planned_pages,
+    read_listing,
+    run_listing_command,
+)
 
 NAME = "/{station}/{form}/{page}.jpg"
 
 
 @pytest.fixture(scope="module")
 def plan():
-    return make_plan(load("smoke", ["photos.size=2KB", "photos.bank=1", "stations.count=2"]))
+    return make_plan(load_scenario("smoke", ["photos.size=2KB", "photos.bank=1", "stations.count=2"]))
 
 
 @contextlib.contextmanager
@@ -42,7 +48,7 @@ def door(answers, sent=None, environment=None):
     thread.start()
     try:
         origin = Origin("http", "photos.example", server.server_port)  # no such name: only the address is used
-        yield Door(origin, "127.0.0.1", environment or {}, lambda: None)
+        yield StoreClient(origin, "127.0.0.1", environment or {}, lambda: None)
     finally:
         server.shutdown()
         server.server_close()
@@ -55,7 +61,7 @@ def url(**more):
 
 def rows_of(plan, text, **more):
     with door(lambda _: (200, text.encode(), None)) as way:
-        return list(listed(url(**more), way, plan))
+        return list(read_listing(url(**more), way, plan))
 
 
 def test_names_are_split_by_the_template_that_made_them_wherever_they_lie(plan):
@@ -82,7 +88,7 @@ def test_an_object_a_line_says_everything_itself(plan):
 
 @pytest.mark.parametrize(("form", "text"), [("digests", "abc"), ("digests", "A" * 64), ("sha256sum", "hello world"), ("json", "[1]"), ("json", "{}"), ("json", '{"station": "1"'), ("json", "x" * 70_000), ("json", f'{{"station": 1, "form": 2, "page": 1e400, "sha256": "{"a" * 64}"}}'), ("json", f'{{"station": 1, "form": 2, "page": 2147483648, "sha256": "{"a" * 64}"}}'), ("json", "[" * 50_000)])  # fmt: skip
 def test_a_line_that_is_none_of_the_format_leaves_the_store_unread(plan, form, text):
-    with pytest.raises(UnreadStockError, match="the list"):
+    with pytest.raises(StoreUnreadableError, match="the list"):
         rows_of(plan, text, format=form)
 
 
@@ -91,14 +97,14 @@ def test_a_line_that_is_none_of_the_format_leaves_the_store_unread(plan, form, t
 )  # fmt: skip
 def test_a_list_that_is_refused_or_torn_leaves_the_store_unread(plan, status, length, why):
     answer = (status, f"{plan.page(0).sha256}\n".encode(), length)
-    with door(lambda _: answer) as way, pytest.raises(UnreadStockError, match=why):
-        list(listed(url(format="digests", timeout="2s"), way, plan))
+    with door(lambda _: answer) as way, pytest.raises(StoreUnreadableError, match=why):
+        list(read_listing(url(format="digests", timeout="2s"), way, plan))
 
 
 def test_headers_come_from_the_environment_and_the_host_is_the_targets(plan):
     sent: list[tuple[str, dict[str, str]]] = []
     with door(lambda _: (200, b"", None), sent, {"TARGET_KEY": "sesame"}) as way:
-        assert list(listed(url(headers={"X-Api-Key": "${TARGET_KEY}"}), way, plan)) == []
+        assert list(read_listing(url(headers={"X-Api-Key": "${TARGET_KEY}"}), way, plan)) == []
     ((path, headers),) = sent
     assert (path, headers["X-Api-Key"], headers["Host"]) == ("/stored", "sesame", way.origin.host_header)
 
@@ -111,7 +117,7 @@ def test_fetching_hashes_what_comes_back_and_leaves_out_what_is_not_there(plan):
     content[first] = b"spoilt"
     source = StoredFetch.model_validate({"kind": "fetch", "path": NAME})
     with door(lambda path: (200, content[path], None) if path in content else (404, b"", None)) as way:
-        rows = list(fetched(source, way, plan))
+        rows = list(fetch_planned_pages(source, way, plan))
     assert [(row["station"], row["form"], row["page"]) for row in rows] == [plan.key(number) for number in range(4)]
     assert [row["sha256"] == plan.page(number).sha256 for number, row in enumerate(rows)] == [False, True, True, True]
 
@@ -119,15 +125,15 @@ def test_fetching_hashes_what_comes_back_and_leaves_out_what_is_not_there(plan):
 @pytest.mark.parametrize("answer", [(500, b"", None), (302, b"", None), (200, b"torn", 99)])
 def test_a_page_that_is_neither_there_nor_not_there_leaves_the_store_unread(plan, answer):
     source = StoredFetch.model_validate({"kind": "fetch", "path": NAME, "timeout": "2s"})
-    with door(lambda _: answer) as way, pytest.raises(UnreadStockError):
-        list(fetched(source, way, plan))
+    with door(lambda _: answer) as way, pytest.raises(StoreUnreadableError):
+        list(fetch_planned_pages(source, way, plan))
 
 
 def test_a_command_gets_its_words_as_they_are_and_no_shell_reads_them(plan, tmp_path):
     page = plan.page(0)
     words = ["printf", "%s\\n", f"{page.sha256}  ${{TARGET_ROOT}}/{page.station}/ppwp/1.jpg", "; touch never"]
     source = StoredCommand.model_validate({"kind": "command", "command": words[:3], "name": NAME})
-    (row,) = told(source, {"TARGET_ROOT": "/data; touch never"}, plan)
+    (row,) = run_listing_command(source, {"TARGET_ROOT": "/data; touch never"}, plan)
     assert (row["station"], row["page"]) == (page.station, 1)
     for command, timeout, why in [
         (["false"], "60s", "exit code 1"),
@@ -135,5 +141,5 @@ def test_a_command_gets_its_words_as_they_are_and_no_shell_reads_them(plan, tmp_
         (["sleep", "9"], "300ms", "too long"),
     ]:
         source = StoredCommand.model_validate({"kind": "command", "command": command, "timeout": timeout})
-        with pytest.raises(UnreadStockError, match=why):
-            list(told(source, {}, plan))
+        with pytest.raises(StoreUnreadableError, match=why):
+            list(run_listing_command(source, {}, plan))

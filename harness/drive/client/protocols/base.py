@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness.base.model import Outcome
-from harness.drive.client.response import Answer
-from harness.drive.client.session import Wire
+from harness.drive.client.response import HttpResponse
+from harness.drive.client.session import AttemptConnection
 
 Buffer = bytes | memoryview
 
@@ -56,7 +56,7 @@ class Photo:
 
 
 @dataclass(slots=True)
-class Sender:
+class UploadContext:
     """Who sends, and how: the headers that all protocols have."""
 
     host: str
@@ -81,19 +81,19 @@ class Sender:
 
 
 @dataclass(slots=True)
-class Ending:
+class UploadResult:
     """How an attempt ended: with an answer, and what it means."""
 
     outcome: Outcome
-    answer: Answer
+    answer: HttpResponse
 
 
-class Delivery(Protocol):
+class PageUpload(Protocol):
     """One page on its way. Remembers from attempt to attempt what the protocol needs to go on."""
 
     mark: HighWaterMark
 
-    def attempt(self, wire: Wire, sender: Sender) -> Ending:
+    def attempt(self, wire: AttemptConnection, sender: UploadContext) -> UploadResult:
         """Try once to bring the page through. Raises what outcomes.outcome_of knows."""
 
 
@@ -117,7 +117,9 @@ class HighWaterMark:
         self.reached = max(self.reached, end)
 
 
-def send(wire: Wire, head: bytes, parts: list[Buffer], trailer: bytes, start: int, mark: HighWaterMark) -> Answer:
+def send_photo(
+    wire: AttemptConnection, head: bytes, parts: list[Buffer], trailer: bytes, start: int, mark: HighWaterMark
+) -> HttpResponse:
     """Send a request that carries the photo's bytes from `start` on; also one that breaks off moves the mark."""
     progress = wire.progress
     before = progress.sent_bytes + len(head)
@@ -137,6 +139,6 @@ def repr_digest(sha256: str) -> str:
     return f"Repr-Digest: sha-256=:{base64.b64encode(bytes.fromhex(sha256)).decode()}:"
 
 
-def head_of(request_line: str, headers: list[str]) -> bytes:
+def format_head(request_line: str, headers: list[str]) -> bytes:
     """A request's head as it goes on the wire."""
     return "\r\n".join([f"{request_line} HTTP/1.1", *headers, "", ""]).encode("latin-1")

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from harness.drive.client.outcomes import outcome_of_status
-from harness.drive.client.protocols.base import Ending, HighWaterMark, Photo, Sender, head_of, repr_digest, send
-from harness.drive.client.session import Wire
+from harness.drive.client.outcomes import classify_status
+from harness.drive.client.protocols.base import (
+    HighWaterMark,
+    Photo,
+    UploadContext,
+    UploadResult,
+    format_head,
+    repr_digest,
+    send_photo,
+)
+from harness.drive.client.session import AttemptConnection
 
 _BOUNDARY = "----station-photo-6f0c1a"
 _TRAILER = f"\r\n--{_BOUNDARY}--\r\n".encode()
 
 
-class Delivery:
+class MultipartUpload:
     """A page as a form: every attempt sends it from the beginning."""
 
     __slots__ = ("_photo", "mark")
@@ -19,14 +27,14 @@ class Delivery:
         self._photo = photo
         self.mark = HighWaterMark()
 
-    def attempt(self, wire: Wire, sender: Sender) -> Ending:
+    def attempt(self, wire: AttemptConnection, sender: UploadContext) -> UploadResult:
         """Post the form."""
         photo = self._photo
-        answer = send(wire, head(photo, sender), photo.whole, _TRAILER, 0, self.mark)
-        return Ending(outcome_of_status(answer.status), answer)
+        answer = send_photo(wire, build_head(photo, sender), photo.whole, _TRAILER, 0, self.mark)
+        return UploadResult(classify_status(answer.status), answer)
 
 
-def head(photo: Photo, sender: Sender) -> bytes:
+def build_head(photo: Photo, sender: UploadContext) -> bytes:
     """Everything that goes before the photo."""
     parts = b""
     if photo.reading:
@@ -44,4 +52,4 @@ def head(photo: Photo, sender: Sender) -> bytes:
         f"Content-Length: {len(parts) + photo.size_bytes + len(_TRAILER)}",
         repr_digest(photo.sha256),
     ]
-    return head_of(f"POST {photo.path}", headers) + parts
+    return format_head(f"POST {photo.path}", headers) + parts

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from harness.drive.client.outcomes import outcome_of_status
-from harness.drive.client.protocols.base import Ending, HighWaterMark, Photo, Sender, head_of, repr_digest, send
-from harness.drive.client.session import Wire
+from harness.drive.client.outcomes import classify_status
+from harness.drive.client.protocols.base import (
+    HighWaterMark,
+    Photo,
+    UploadContext,
+    UploadResult,
+    format_head,
+    repr_digest,
+    send_photo,
+)
+from harness.drive.client.session import AttemptConnection
 
 
-class Delivery:
+class PutUpload:
     """A page as a raw photo: every attempt sends it from the beginning."""
 
     __slots__ = ("_photo", "mark")
@@ -16,14 +24,14 @@ class Delivery:
         self._photo = photo
         self.mark = HighWaterMark()
 
-    def attempt(self, wire: Wire, sender: Sender) -> Ending:
+    def attempt(self, wire: AttemptConnection, sender: UploadContext) -> UploadResult:
         """Put the photo."""
         photo = self._photo
-        answer = send(wire, head(photo, sender), photo.whole, b"", 0, self.mark)
-        return Ending(outcome_of_status(answer.status), answer)
+        answer = send_photo(wire, build_head(photo, sender), photo.whole, b"", 0, self.mark)
+        return UploadResult(classify_status(answer.status), answer)
 
 
-def head(photo: Photo, sender: Sender) -> bytes:
+def build_head(photo: Photo, sender: UploadContext) -> bytes:
     """Everything that goes before the photo."""
     headers = [
         *sender.headers(photo),
@@ -33,4 +41,4 @@ def head(photo: Photo, sender: Sender) -> bytes:
     ]
     if photo.reading:
         headers.append(f"Reading: {photo.reading}")
-    return head_of(f"PUT {photo.path}", headers)
+    return format_head(f"PUT {photo.path}", headers)

@@ -13,21 +13,21 @@ from functools import cached_property
 from urllib.parse import quote
 
 from harness.base.model import Outcome
-from harness.drive.client.outcomes import MalformedAnswerError
-from harness.drive.client.protocols.base import Ending, HighWaterMark, Photo, Sender, send
-from harness.drive.client.response import Answer
-from harness.drive.client.session import Wire
-from harness.scenario.target import Part, TargetApi
+from harness.drive.client.outcomes import MalformedResponseError
+from harness.drive.client.protocols.base import HighWaterMark, Photo, UploadContext, UploadResult, send_photo
+from harness.drive.client.response import HttpResponse
+from harness.drive.client.session import AttemptConnection
+from harness.scenario.target import MultipartPart, TargetApi
 from harness.scenario.templating import Template
 
 _BOUNDARY = "----station-photo-6f0c1a"
-_LONGEST_TOKEN = 16_384
-_PLAIN = frozenset({"station", "form", "page", "sha256", "size", "attempt"})
+_MAX_TOKEN_CHARACTERS = 16_384
+_URL_SAFE = frozenset({"station", "form", "page", "sha256", "size", "attempt"})
 """Letters and digits: nothing in them that a path would have to escape."""
 
 
 @dataclass(frozen=True)
-class _Request:
+class _RequestTemplate:
     """A request line and headers to fill in."""
 
     method: str
@@ -37,7 +37,7 @@ class _Request:
 
     def head(self, host: str, values: Mapping[str, str], length: int, content_type: str) -> bytes:
         """The head of a request with a body of so many bytes."""
-        in_path = [values[name] if name in _PLAIN else quote(values[name], safe="") for name in self.path.order]
+        in_path = [values[name] if name in _URL_SAFE else quote(values[name], safe="") for name in self.path.order]
         in_headers = [values[name] for _, template in self.headers for name in template.order]
         return (self._format(content_type) % (*in_path, host, *in_headers, length)).encode()
 
@@ -45,10 +45,10 @@ class _Request:
         """The head as a format of `%`: made once, not for each request."""
         known = self._formats.get(content_type)
         if known is None:
-            lines = [f"{_plain(self.method)} {self.path.format} HTTP/1.1", "Host: %s"]
-            lines += [f"{_plain(name)}: {template.format}" for name, template in self.headers]
+            lines = [f"{_escape_percent(self.method)} {self.path.format} HTTP/1.1", "Host: %s"]
+            lines += [f"{_escape_percent(name)}: {template.format}" for name, template in self.headers]
             if content_type and not any(name.lower() == "content-type" for name, _ in self.headers):
-                lines.append(f"Content-Type: {_plain(content_type)}")
+                lines.append(f"Content-Type: {_escape_percent(content_type)}")
             known = self._formats[content_type] = "\r\n".join([*lines, "Content-Length: %d", "", ""])
         return known
 
@@ -62,19 +62,19 @@ class _Request:
         return [f"{name}: {template.fill(values)}" for name, template in self.headers]
 
 
-def _plain(text: str) -> str:
+def _escape_percent(text: str) -> str:
     """As it stands in a format of `%`."""
     return text.replace("%", "%%")
 
 
 @dataclass(frozen=True)
-class Api:
+class TemplatedApi:
     """A target's API, ready to send: templates with the environment's values in them."""
 
-    upload: _Request
-    parts: list[tuple[Part, Template | None, Template | None]]
+    upload: _RequestTemplate
+    parts: list[tuple[MultipartPart, Template | None, Template | None]]
     """(as written, its text or None for the photo, its file's name)."""
-    login: _Request | None
+    login: _RequestTemplate | None
     login_body: Template | None
     token_at: str
     outcomes: dict[int, Outcome]
@@ -99,7 +99,7 @@ class Api:
         """Where uploads go, where that is one path for all: tus creates them there."""
         return self.upload.path.fill({})
 
-    def around(self, photo: Photo, sender: Sender) -> tuple[bytes, bytes]:
+    def around(self, photo: Photo, sender: UploadContext) -> tuple[bytes, bytes]:
         """What goes before the photo, and what behind it."""
         values = self._values(photo, sender)
         before, after, kind = b"", b"", "image/jpeg"
@@ -108,7 +108,7 @@ class Api:
         length = len(before) + photo.size_bytes + len(after)
         return self.upload.head(sender.host, values, length, kind) + before, after
 
-    def _values(self, photo: Photo, sender: Sender) -> Mapping[str, str]:
+    def _values(self, photo: Photo, sender: UploadContext) -> Mapping[str, str]:
         """What the templates' words stand for, as far as they are in any."""
         values: dict[str, str] = {}
         for word in self._words:
@@ -120,7 +120,7 @@ class Api:
         in_parts = [template.words for _, *both in self.parts for template in both if template is not None]
         return self.upload.words.union(*in_parts)
 
-    def headers(self, photo: Photo, sender: Sender) -> list[str]:
+    def headers(self, photo: Photo, sender: UploadContext) -> list[str]:
         """The headers alone, for a protocol that has requests of its own."""
         values = self._values(photo, sender)
         return [f"Host: {sender.host}", *self.upload.lines(values)]
@@ -133,15 +133,15 @@ class Api:
         body = self.login_body.fill(values).encode()
         return self.login.head(host, values, len(body), "") + body
 
-    def token_in(self, answer: Answer) -> str:
+    def token_in(self, answer: HttpResponse) -> str:
         """The token in the answer to a login. Raises MalformedAnswerError where there is none that a header can hold."""
         if self.token_at.startswith("header:"):
             found: object = answer.headers.get(self.token_at.removeprefix("header:").lower())
         else:
-            found = _pointed(answer.body, self.token_at)
-        if not isinstance(found, str) or not 0 < len(found) <= _LONGEST_TOKEN or not found.isprintable():
+            found = _resolve_pointer(answer.body, self.token_at)
+        if not isinstance(found, str) or not 0 < len(found) <= _MAX_TOKEN_CHARACTERS or not found.isprintable():
             message = f"there is no token at {self.token_at} in the login's answer"
-            raise MalformedAnswerError(message)
+            raise MalformedResponseError(message)
         return found
 
     def _parts(self, values: Mapping[str, str]) -> tuple[bytes, bytes]:
@@ -160,36 +160,36 @@ class Api:
         return before, after
 
 
-class Delivery:
+class TemplatedUpload:
     """A page on its way to a server of the user's: every attempt sends it from the beginning."""
 
     __slots__ = ("_api", "_photo", "mark")
 
-    def __init__(self, photo: Photo, api: Api) -> None:
+    def __init__(self, photo: Photo, api: TemplatedApi) -> None:
         self._photo = photo
         self._api = api
         self.mark = HighWaterMark()
 
-    def attempt(self, wire: Wire, sender: Sender) -> Ending:
+    def attempt(self, wire: AttemptConnection, sender: UploadContext) -> UploadResult:
         """Send the photo as the scenario says, and read the answer as it says."""
         photo = self._photo
         before, after = self._api.around(photo, sender)
-        answer = send(wire, before, photo.whole, after, 0, self.mark)
-        return Ending(self._api.outcome_of(answer.status), answer)
+        answer = send_photo(wire, before, photo.whole, after, 0, self.mark)
+        return UploadResult(self._api.outcome_of(answer.status), answer)
 
 
 @dataclass(slots=True)
-class TargetSender(Sender):
+class TemplatedContext(UploadContext):
     """Who sends to a server of the user's: with the scenario's headers and no others."""
 
-    api: Api
+    api: TemplatedApi
 
     def headers(self, photo: Photo, timeout_s: float | None = None) -> list[str]:  # noqa: ARG002
         """The scenario's headers; what is the mock's alone is left out."""
         return self.api.headers(photo, self)
 
 
-_VALUES: dict[str, Callable[[Photo, Sender], str]] = {
+_VALUES: dict[str, Callable[[Photo, UploadContext], str]] = {
     "station": lambda photo, _: photo.station,
     "form": lambda photo, _: photo.form,
     "page": lambda photo, _: str(photo.page),
@@ -203,7 +203,7 @@ _VALUES: dict[str, Callable[[Photo, Sender], str]] = {
 """What the words of an upload's templates stand for."""
 
 
-def api_of(target: TargetApi, environment: Mapping[str, str]) -> Api:
+def build_api(target: TargetApi, environment: Mapping[str, str]) -> TemplatedApi:
     """The API that a scenario describes. Raises UsageError where a variable that it asks for isn't set."""
 
     def template(text: str) -> Template:
@@ -213,8 +213,8 @@ def api_of(target: TargetApi, environment: Mapping[str, str]) -> Api:
         return [(name, template(value)) for name, value in pairs.items()]
 
     login = target.login
-    return Api(
-        upload=_Request(target.method, Template(target.path), headers(target.headers)),
+    return TemplatedApi(
+        upload=_RequestTemplate(target.method, Template(target.path), headers(target.headers)),
         parts=[
             (
                 part,
@@ -223,7 +223,7 @@ def api_of(target: TargetApi, environment: Mapping[str, str]) -> Api:
             )
             for part in target.parts
         ],
-        login=None if login is None else _Request(login.method, Template(login.path), headers(login.headers)),
+        login=None if login is None else _RequestTemplate(login.method, Template(login.path), headers(login.headers)),
         login_body=None if login is None else template(login.body),
         token_at="" if login is None else login.token,
         outcomes=target.statuses.outcomes(),
@@ -231,7 +231,7 @@ def api_of(target: TargetApi, environment: Mapping[str, str]) -> Api:
     )
 
 
-def _pointed(body: bytes, pointer: str) -> object:
+def _resolve_pointer(body: bytes, pointer: str) -> object:
     """What a JSON pointer leads to (RFC 6901); None where it leads nowhere."""
     try:
         place: object = json.loads(body)

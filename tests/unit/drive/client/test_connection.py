@@ -11,14 +11,14 @@ import gevent
 import pytest
 
 from harness.base.model import Outcome
-from harness.drive.client.connection import Connection, Progress, Target
+from harness.drive.client.connection import Connection, Endpoint, Progress
 from harness.drive.client.outcomes import (
+    AttemptTimeoutError,
     ConnectionClosedError,
-    DeadlineError,
     GeneratorLimitError,
-    MalformedAnswerError,
+    MalformedResponseError,
     Stage,
-    outcome_of,
+    classify_error,
 )
 from tests.support.scripted_server import OK, REQUEST, read_request, reset, scripted
 
@@ -28,7 +28,7 @@ def connect():
     opened = []
 
     def to(address):
-        connection = Connection(Target(socket.AF_INET, address, "x"), None, time.monotonic)
+        connection = Connection(Endpoint(socket.AF_INET, address, "x"), None, time.monotonic)
         opened.append(connection)
         connection.connect()
         return connection
@@ -120,7 +120,7 @@ def test_a_server_that_closes_before_its_answer_is_whole_has_closed(connect, sai
 
 @pytest.mark.parametrize("said", [b"SSH-2.0-OpenSSH\r\n", b"\x00\x01\x02garbage\r\n\r\n", b"HTTP/1.1 2x1 Hm\r\n\r\n"])
 def test_what_is_no_http_is_malformed(connect, said):
-    with scripted(answering(said)) as address, pytest.raises(MalformedAnswerError):
+    with scripted(answering(said)) as address, pytest.raises(MalformedResponseError):
         connect(address).exchange(REQUEST, Progress())
 
 
@@ -137,7 +137,7 @@ def test_an_answer_without_end_is_malformed_not_a_memory_leak(connect):
 
     with scripted(script) as address:
         connection = connect(address)
-        with pytest.raises(MalformedAnswerError):
+        with pytest.raises(MalformedResponseError):
             connection.exchange(REQUEST, Progress())
         connection.close()
 
@@ -149,7 +149,7 @@ def test_a_reset_is_a_reset(connect):
 
     with scripted(script) as address, pytest.raises(ConnectionResetError) as caught:
         connect(address).exchange(REQUEST, Progress())
-    assert outcome_of(caught.value, Stage.RESPONSE) is Outcome.RESET
+    assert classify_error(caught.value, Stage.RESPONSE) is Outcome.RESET
 
 
 def test_a_port_where_nobody_listens_refuses(connect):
@@ -157,7 +157,7 @@ def test_a_port_where_nobody_listens_refuses(connect):
         bound.bind(("127.0.0.1", 0))
         with pytest.raises(OSError, match="connect") as caught:
             connect(bound.getsockname())
-    assert outcome_of(caught.value, Stage.CONNECT) is Outcome.REFUSED
+    assert classify_error(caught.value, Stage.CONNECT) is Outcome.REFUSED
 
 
 def big_request(size=8_000_000):
@@ -221,7 +221,7 @@ def test_an_interim_answer_in_mid_body_does_not_stop_the_sending(connect):
 
 def test_a_switch_to_another_protocol_is_malformed(connect):
     said = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
-    with scripted(answering(said)) as address, pytest.raises(MalformedAnswerError):
+    with scripted(answering(said)) as address, pytest.raises(MalformedResponseError):
         connect(address).exchange(REQUEST, Progress())
 
 
@@ -236,7 +236,7 @@ def test_an_answer_right_behind_an_interim_one_is_heard_at_once():
                 raise BlockingIOError
             return self.waiting.pop(0)
 
-    connection = Connection(Target(socket.AF_INET, ("127.0.0.1", 1), "x"), None, time.monotonic)
+    connection = Connection(Endpoint(socket.AF_INET, ("127.0.0.1", 1), "x"), None, time.monotonic)
     channel: Any = Channel()
     connection._channel = channel
     assert connection._heard(Progress(), bodiless=False)
@@ -275,12 +275,12 @@ def test_a_deadline_is_named_after_the_phase_in_which_it_struck(connect, stage, 
         progress = Progress()
         connection = connect(address)
         began = time.monotonic()
-        with pytest.raises(DeadlineError) as caught, gevent.Timeout(0.2, DeadlineError):
+        with pytest.raises(AttemptTimeoutError) as caught, gevent.Timeout(0.2, AttemptTimeoutError):
             connection.exchange(request, progress)
         assert time.monotonic() - began > 0.15
         struck.set()
         connection.close()
-    assert outcome_of(caught.value, progress.stage) is outcome
+    assert classify_error(caught.value, progress.stage) is outcome
 
 
 def test_a_connection_that_is_not_taken_times_out_while_connecting():
@@ -292,8 +292,8 @@ def test_a_connection_that_is_not_taken_times_out_while_connecting():
         for filler in fillers:
             filler.setblocking(False)
             filler.connect_ex(address)
-        connection = Connection(Target(socket.AF_INET, address, "x"), None, time.monotonic)
-        with pytest.raises(DeadlineError), gevent.Timeout(0.2, DeadlineError):
+        connection = Connection(Endpoint(socket.AF_INET, address, "x"), None, time.monotonic)
+        with pytest.raises(AttemptTimeoutError), gevent.Timeout(0.2, AttemptTimeoutError):
             connection.connect()
         connection.close()
         for filler in fillers:
@@ -322,5 +322,5 @@ def test_running_out_of_descriptors_is_our_fault(monkeypatch):
 
     monkeypatch.setattr("harness.drive.client.connection._native_socket", refuse)
     with pytest.raises(GeneratorLimitError) as caught:
-        Connection(Target(socket.AF_INET, ("127.0.0.1", 1), "x"), None, time.monotonic)
-    assert outcome_of(caught.value, Stage.CONNECT) is Outcome.GENERATOR_ERROR
+        Connection(Endpoint(socket.AF_INET, ("127.0.0.1", 1), "x"), None, time.monotonic)
+    assert classify_error(caught.value, Stage.CONNECT) is Outcome.GENERATOR_ERROR

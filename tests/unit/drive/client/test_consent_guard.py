@@ -8,9 +8,9 @@ import pytest
 
 from harness.base.address import Origin
 from harness.drive.client import consent_guard as guard_module
-from harness.drive.client.consent_guard import Guard
-from harness.target.consent import ConsentError, parse
-from harness.target.consent_reader import UnreadableError
+from harness.drive.client.consent_guard import ConsentGuard
+from harness.target.consent import ConsentError, parse_consent
+from harness.target.consent_reader import ConsentUnreadableError
 
 TOKEN = "ltc1-0123456789abcdef0123"
 ORIGIN = Origin("http", "upload.example", 80)
@@ -28,7 +28,7 @@ class Site:
             raise self.error
         until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
         content = {"token": TOKEN, "contact": "t@example.org", "until": until, "max_requests_per_s": self.rate}
-        return parse(json.dumps(content).encode(), token, datetime.now(UTC))
+        return parse_consent(json.dumps(content).encode(), token, datetime.now(UTC))
 
     def sleep(self, seconds=0.0):
         self.now += seconds
@@ -43,10 +43,10 @@ def site(monkeypatch):
 
 
 def guard(site, workers=1, token=TOKEN):
-    return Guard(ORIGIN, "10.0.0.1", token, workers, clock=lambda: site.now)
+    return ConsentGuard(ORIGIN, "10.0.0.1", token, workers, clock=lambda: site.now)
 
 
-@pytest.mark.parametrize("error", [ConsentError("HTTP status 404"), UnreadableError("no answer")])
+@pytest.mark.parametrize("error", [ConsentError("HTTP status 404"), ConsentUnreadableError("no answer")])
 def test_a_worker_does_not_begin_without_having_read_the_consent_itself(site, error):
     site.error = error
     with pytest.raises(ConsentError):

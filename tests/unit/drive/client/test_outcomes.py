@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from harness.base.model import Outcome
-from harness.drive.client.outcomes import Stage, outcome_of, outcome_of_status
+from harness.drive.client.outcomes import Stage, classify_error, classify_status
 
 
 @pytest.mark.parametrize(
@@ -20,14 +20,14 @@ from harness.drive.client.outcomes import Stage, outcome_of, outcome_of_status
     ],
 )
 def test_every_error_of_the_kernel_has_its_outcome(number, outcome):
-    assert outcome_of(OSError(number, ""), Stage.CONNECT) is outcome
+    assert classify_error(OSError(number, ""), Stage.CONNECT) is outcome
 
 
 def test_an_error_that_nobody_thought_of_is_a_bug_and_is_raised():
     with pytest.raises(ZeroDivisionError):
-        outcome_of(ZeroDivisionError(), Stage.SEND)
+        classify_error(ZeroDivisionError(), Stage.SEND)
     with pytest.raises(OSError, match="odd"):
-        outcome_of(OSError(errno.EISDIR, "odd"), Stage.SEND)
+        classify_error(OSError(errno.EISDIR, "odd"), Stage.SEND)
 
 
 @pytest.mark.parametrize(
@@ -39,4 +39,4 @@ def test_an_error_that_nobody_thought_of_is_a_bug_and_is_raised():
     ],
 )  # fmt: skip
 def test_every_status_has_its_outcome(status, outcome):
-    assert outcome_of_status(status) == outcome
+    assert classify_status(status) == outcome

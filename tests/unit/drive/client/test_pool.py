@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from harness.drive.client.connection import Progress, Target
-from harness.drive.client.pool import Connections
+from harness.drive.client.connection import Endpoint, Progress
+from harness.drive.client.pool import ConnectionPool
 from tests.support.scripted_server import OK, REQUEST, read_request, scripted
 
 
@@ -18,8 +18,8 @@ def test_source_addresses_are_taken_in_turn():
         connection.close()
 
     with scripted(script, connections=3) as address:
-        connections = Connections(
-            Target(socket.AF_INET, address, "x", ("127.0.0.1", "127.0.0.2")), "each", time.monotonic
+        connections = ConnectionPool(
+            Endpoint(socket.AF_INET, address, "x", ("127.0.0.1", "127.0.0.2")), "each", time.monotonic
         )
         for _ in range(3):
             connection = connections.lane().lease()
@@ -37,7 +37,7 @@ def test_the_connection_policy_decides_how_many_connections_two_stations_with_tw
         connection.close()
 
     with scripted(script, connections=opened) as address:
-        connections = Connections(Target(socket.AF_INET, address, "x"), policy, time.monotonic)
+        connections = ConnectionPool(Endpoint(socket.AF_INET, address, "x"), policy, time.monotonic)
         seen = []
         for _station in range(2):
             lane = connections.lane()

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from harness.base.model import Outcome
-from harness.drive.client.headers import retry_after_s, server_timing_s
-from harness.run_folder.journal import JournalWriter, file_name, read
+from harness.drive.client.headers import parse_retry_after, parse_server_timing
+from harness.run_folder.journal import JournalWriter, journal_file_name, read_journal
 
 NOW = datetime(2024, 2, 14, 17, 0, tzinfo=UTC)
 
@@ -23,22 +23,22 @@ NOW = datetime(2024, 2, 14, 17, 0, tzinfo=UTC)
     ],
 )
 def test_retry_after_is_a_number_or_a_date(header, seconds):
-    assert retry_after_s(header, NOW) == seconds
+    assert parse_retry_after(header, NOW) == seconds
 
 
 @pytest.mark.parametrize("header", ["", "soon", "nan", "Wed, 99 Feb 2024"])
 def test_a_retry_after_that_is_neither_asks_for_nothing(header):
-    assert math.isnan(retry_after_s(header, NOW))
+    assert math.isnan(parse_retry_after(header, NOW))
 
 
 def test_absurd_headers_fit_into_the_journal(tmp_path):
     writer = JournalWriter(tmp_path, 0)
-    asked = retry_after_s("9" * 45, NOW)
-    queue = server_timing_s("queue;dur=1e60, service;dur=inf")
+    asked = parse_retry_after("9" * 45, NOW)
+    queue = parse_server_timing("queue;dur=1e60, service;dur=inf")
     writer.end(
         0, 1, Outcome.ACCEPTED, due_s=0.0, retry_after_s=asked, queue_s=queue["queue"], server_s=queue["service"]
     )
     writer.close()
-    (record,) = read(tmp_path / file_name(0))
+    (record,) = read_journal(tmp_path / journal_file_name(0))
     assert record["retry_after_s"] == pytest.approx(1e9)
     assert record["queue_s"] == pytest.approx(1e6)

@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from harness.drive.client.connection import Progress, Target
+from harness.drive.client.connection import Endpoint, Progress
 from harness.drive.client.outcomes import ConnectionClosedError
-from harness.drive.client.pool import Connections
-from harness.drive.client.session import Wire
+from harness.drive.client.pool import ConnectionPool
+from harness.drive.client.session import AttemptConnection
 from tests.support.scripted_server import REQUEST, read_request, scripted
 
 STAYS = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -16,9 +16,9 @@ ENDS = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
 
 
 def wire_to(address, policy="new"):
-    connections = Connections(Target(socket.AF_INET, address, "x"), policy, time.monotonic)
+    connections = ConnectionPool(Endpoint(socket.AF_INET, address, "x"), policy, time.monotonic)
     lane = connections.lane()
-    return lane, Wire(lane, time.monotonic, Progress(), None, time.monotonic() + 10)
+    return lane, AttemptConnection(lane, time.monotonic, Progress(), None, time.monotonic() + 10)
 
 
 @pytest.mark.parametrize(("said", "opened"), [(STAYS, [0, 0, 0]), (ENDS, [0, 1, 2])])
@@ -73,7 +73,7 @@ def test_a_connection_whose_request_broke_off_is_not_used_again():
         with pytest.raises(ConnectionClosedError):
             wire.ask(REQUEST)
         wire.let_go()
-        again = Wire(lane, time.monotonic, Progress(), None, time.monotonic() + 10)
+        again = AttemptConnection(lane, time.monotonic, Progress(), None, time.monotonic() + 10)
         assert again.ask(REQUEST).status == 204
         again.let_go()
         lane.close()
@@ -82,7 +82,7 @@ def test_a_connection_whose_request_broke_off_is_not_used_again():
 def test_the_time_that_is_left_runs_out_and_does_not_go_below_nothing():
     now = [1.0]
     _, template = wire_to(("127.0.0.1", 1))
-    wire = Wire(template._lane, lambda: now[0], Progress(), None, 3.0)
+    wire = AttemptConnection(template._lane, lambda: now[0], Progress(), None, 3.0)
     assert wire.remaining_s == 2.0
     now[0] = 9.0
     assert wire.remaining_s == 0.0

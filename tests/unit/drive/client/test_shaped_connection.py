@@ -10,11 +10,11 @@ import gevent
 import numpy as np
 import pytest
 
-from harness.drive.client.connection import Connection, Progress, Target
-from harness.drive.client.outcomes import DeadlineError, Stage
-from harness.drive.client.pool import Connections
-from harness.drive.client.shaped_connection import PacedConnection
-from harness.station.link import Line
+from harness.drive.client.connection import Connection, Endpoint, Progress
+from harness.drive.client.outcomes import AttemptTimeoutError, Stage
+from harness.drive.client.pool import ConnectionPool
+from harness.drive.client.shaped_connection import ShapedConnection
+from harness.station.link import LinkModel
 from tests.support.scripted_server import scripted
 
 OK = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
@@ -23,7 +23,7 @@ OK = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
 @pytest.fixture(scope="module")
 def sink():
     process = subprocess.Popen(
-        [sys.executable, Path(__file__).parents[4] / "support" / "accepting_server.py"],
+        [sys.executable, Path(__file__).parents[3] / "support" / "accepting_server.py"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -34,7 +34,7 @@ def sink():
 
 
 def connection(address, line):
-    return PacedConnection(Target(socket.AF_INET, address, "x"), None, time.monotonic, line)
+    return ShapedConnection(Endpoint(socket.AF_INET, address, "x"), None, time.monotonic, line)
 
 
 def request(size):
@@ -57,14 +57,14 @@ def timed(address, line, size=50_000):
 
 @pytest.mark.timed
 def test_an_upload_takes_as_long_as_its_line_needs(sink):
-    _, sent_s, _, progress = timed(sink, Line(100_000))
+    _, sent_s, _, progress = timed(sink, LinkModel(100_000))
     assert progress.sent_bytes == 50_000 + len(request(50_000)[0])
     assert sent_s == pytest.approx(progress.sent_bytes / 100_000, abs=0.1)
 
 
 @pytest.mark.timed
 def test_a_round_trip_is_paid_for_connecting_and_another_for_the_answer(sink):
-    connecting_s, sent_s, whole_s, progress = timed(sink, Line(1e9, rtt_s=0.2), size=100)
+    connecting_s, sent_s, whole_s, progress = timed(sink, LinkModel(1e9, rtt_s=0.2), size=100)
     assert connecting_s == pytest.approx(0.2, abs=0.1)
     assert sent_s == pytest.approx(0.1, abs=0.08)
     assert whole_s == pytest.approx(0.2, abs=0.15)
@@ -74,7 +74,7 @@ def test_a_round_trip_is_paid_for_connecting_and_another_for_the_answer(sink):
 @pytest.mark.timed
 def test_an_outage_holds_the_upload_up(sink):
     now = time.monotonic()
-    _, sent_s, _, _ = timed(sink, Line(100_000, outages=iter([(now + 0.2, now + 0.7)])), size=40_000)
+    _, sent_s, _, _ = timed(sink, LinkModel(100_000, outages=iter([(now + 0.2, now + 0.7)])), size=40_000)
     assert sent_s == pytest.approx(0.4 + 0.5, abs=0.1)
 
 
@@ -83,7 +83,7 @@ def test_an_outage_holds_the_upload_up(sink):
 def test_a_thousand_stations_at_once_have_their_rates(sink):
     """Real rates, so nothing may run beside it; the bench measures what it is on a quiet one."""
     rates = np.random.default_rng(1).uniform(15_000, 40_000, 1000)
-    jobs = [gevent.spawn(timed, sink, Line(rate)) for rate in rates]
+    jobs = [gevent.spawn(timed, sink, LinkModel(rate)) for rate in rates]
     gevent.joinall(jobs, raise_error=True)
     achieved = np.array([job.value[3].sent_bytes / job.value[1] for job in jobs])
     off = np.abs(achieved / rates - 1)
@@ -99,7 +99,7 @@ def test_an_early_refusal_is_heard_in_the_middle_of_a_step():
         time.sleep(0.1)
 
     with scripted(refuse) as address:
-        made, progress = connection(address, Line(16_384)), Progress()
+        made, progress = connection(address, LinkModel(16_384)), Progress()
         made.connect()
         began = time.monotonic()
         answer = made.exchange(request(200_000), progress)
@@ -112,9 +112,9 @@ def test_an_early_refusal_is_heard_in_the_middle_of_a_step():
 
 def test_the_deadline_strikes_while_the_line_is_slow():
     with scripted(lambda accepted, _: accepted.recv(1)) as address:
-        made, progress = connection(address, Line(10_000)), Progress()
+        made, progress = connection(address, LinkModel(10_000)), Progress()
         made.connect()
-        with pytest.raises(DeadlineError), gevent.Timeout(0.3, DeadlineError):
+        with pytest.raises(AttemptTimeoutError), gevent.Timeout(0.3, AttemptTimeoutError):
             made.exchange(request(100_000), progress)
         assert progress.stage is Stage.SEND
         made.close()
@@ -134,7 +134,7 @@ def test_a_line_that_the_server_held_up_does_not_catch_up_afterwards():
         accepted.sendall(OK)
 
     with scripted(pause_then_read) as address:
-        made, progress = connection(address, Line(40_000_000)), Progress()  # a second's worth
+        made, progress = connection(address, LinkModel(40_000_000)), Progress()  # a second's worth
         made.connect()
         began = time.monotonic()
         made.exchange(request(40_000_000), progress)
@@ -143,14 +143,14 @@ def test_a_line_that_the_server_held_up_does_not_catch_up_afterwards():
 
 
 def test_unlimited_connections_are_plain_ones_and_a_pooled_one_takes_the_line_of_its_user(sink):
-    pool = Connections(Target(socket.AF_INET, sink, "x"), "reuse", time.monotonic)
+    pool = ConnectionPool(Endpoint(socket.AF_INET, sink, "x"), "reuse", time.monotonic)
     plain = pool.lane().lease()
     assert type(plain) is Connection
     plain.close()
-    first, second = Line(1e6), Line(2e6)
+    first, second = LinkModel(1e6), LinkModel(2e6)
     lane = pool.lane(first)
     made = lane.lease()
-    assert isinstance(made, PacedConnection)
+    assert isinstance(made, ShapedConnection)
     made.connect()
     lane.back(made, alive=True)
     again = pool.lane(second).lease()

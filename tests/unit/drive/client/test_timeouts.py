@@ -3,8 +3,8 @@ import time
 import gevent
 import pytest
 
-from harness.drive.client.outcomes import DeadlineError
-from harness.drive.client.timeouts import Deadlines
+from harness.drive.client.outcomes import AttemptTimeoutError
+from harness.drive.client.timeouts import TimeoutQueue
 
 
 def attempt(deadlines, seconds, ended):
@@ -14,7 +14,7 @@ def attempt(deadlines, seconds, ended):
     try:
         gevent.sleep(seconds)
         ended.append(("answered", time.monotonic() - begun_s))
-    except DeadlineError:
+    except AttemptTimeoutError:
         ended.append(("late", time.monotonic() - begun_s))
     finally:
         deadline.met()
@@ -23,7 +23,7 @@ def attempt(deadlines, seconds, ended):
 @pytest.mark.timed
 def test_an_attempt_that_waits_too_long_is_ended_and_one_that_does_not_is_left_alone():
     ended: list[tuple[str, float]] = []
-    deadlines = Deadlines(0.2)
+    deadlines = TimeoutQueue(0.2)
     gevent.joinall([gevent.spawn(attempt, deadlines, seconds, ended) for seconds in (0.01, 5.0, 5.0)], timeout=4)
     assert sorted(how for how, _ in ended) == ["answered", "late", "late"]
     assert all(0.2 <= took_s < 3 for how, took_s in ended if how == "late")
@@ -31,7 +31,7 @@ def test_an_attempt_that_waits_too_long_is_ended_and_one_that_does_not_is_left_a
 
 def test_who_was_struck_may_begin_again_at_once_and_is_struck_again():
     ended: list[tuple[str, float]] = []
-    deadlines = Deadlines(0.05)
+    deadlines = TimeoutQueue(0.05)
 
     def again_and_again():
         for _ in range(4):
@@ -43,7 +43,7 @@ def test_who_was_struck_may_begin_again_at_once_and_is_struck_again():
 
 def test_a_deadline_that_was_met_in_time_never_strikes():
     ended: list[str] = []
-    deadlines = Deadlines(0.05)
+    deadlines = TimeoutQueue(0.05)
 
     def meet_and_stay():
         deadlines.begin().met()
@@ -56,7 +56,7 @@ def test_a_deadline_that_was_met_in_time_never_strikes():
 
 def test_one_timer_serves_many_attempts(monkeypatch):
     waits: list[float] = []
-    deadlines = Deadlines(30.0)
+    deadlines = TimeoutQueue(30.0)
     wait = deadlines._wait
 
     def counted(seconds):

@@ -10,13 +10,13 @@ import gevent
 import pytest
 
 from harness.base.model import Outcome
-from harness.drive.client.connection import Connection, Progress, Target
-from harness.drive.client.outcomes import ConnectionClosedError, DeadlineError, Stage, outcome_of
-from harness.drive.client.pool import Connections
-from harness.drive.client.shaped_connection import PacedConnection
-from harness.drive.client.tls import Tls
-from harness.station.link import Line
-from harness.target.tls import context_of
+from harness.drive.client.connection import Connection, Endpoint, Progress
+from harness.drive.client.outcomes import AttemptTimeoutError, ConnectionClosedError, Stage, classify_error
+from harness.drive.client.pool import ConnectionPool
+from harness.drive.client.shaped_connection import ShapedConnection
+from harness.drive.client.tls import TlsConfig
+from harness.station.link import LinkModel
+from harness.target.tls import make_tls_context
 from mock_server.net import tls as server_tls
 from tests.support.scripted_server import OK, REQUEST, read_request, reset, scripted
 
@@ -33,7 +33,7 @@ def secure(certificate):
     """Makes a script speak TLS: it gets the wrapped connection."""
 
     def wrap(script, version=None):
-        context = server_tls.context_of(*certificate)
+        context = server_tls.server_context(*certificate)
         if version is not None:
             context.minimum_version = context.maximum_version = version
 
@@ -49,10 +49,10 @@ def secure(certificate):
 @pytest.fixture
 def make(certificate):
     opened = []
-    context = context_of(certificate[0].read_text())
+    context = make_tls_context(certificate[0].read_text())
 
     def to(address, name="127.0.0.1", authority=context, session=None):
-        target = Target(socket.AF_INET, address, "x", (), Tls(authority, name))
+        target = Endpoint(socket.AF_INET, address, "x", (), TlsConfig(authority, name))
         opened.append(Connection(target, None, time.monotonic, session))
         return opened[-1]
 
@@ -97,11 +97,11 @@ def test_a_body_larger_than_every_buffer_arrives_whole_and_is_counted_exactly(ma
 @pytest.mark.parametrize(("name", "trusted"), [("127.0.0.1", False), ("localhost.example", True), ("127.0.0.2", True)])
 def test_a_certificate_that_nobody_vouches_for_or_of_another_name_fails(make, secure, name, trusted):
     with scripted(tolerant(secure(answers(OK)))) as address:
-        connection = make(address, name) if trusted else make(address, name, context_of(None))
+        connection = make(address, name) if trusted else make(address, name, make_tls_context(None))
         with pytest.raises(ssl.SSLCertVerificationError) as caught:
             connection.connect()
         connection.close()
-    assert outcome_of(caught.value, Stage.CONNECT) is Outcome.TLS_FAILED
+    assert classify_error(caught.value, Stage.CONNECT) is Outcome.TLS_FAILED
 
 
 def tolerant(script):
@@ -123,7 +123,7 @@ def test_a_server_that_speaks_no_tls_fails(make):
 
     with scripted(script) as address, pytest.raises(ssl.SSLError) as caught:
         make(address).connect()
-    assert outcome_of(caught.value, Stage.CONNECT) is Outcome.TLS_FAILED
+    assert classify_error(caught.value, Stage.CONNECT) is Outcome.TLS_FAILED
 
 
 def test_a_server_that_closes_or_resets_during_the_handshake_has_closed_or_reset(make):
@@ -136,20 +136,20 @@ def test_a_server_that_closes_or_resets_during_the_handshake_has_closed_or_reset
             make(address).connect()
         with pytest.raises(ConnectionResetError) as caught:
             make(address).connect()
-    assert outcome_of(caught.value, Stage.CONNECT) is Outcome.RESET
+    assert classify_error(caught.value, Stage.CONNECT) is Outcome.RESET
 
 
 def test_a_handshake_that_is_never_answered_times_out_while_connecting(make):
     struck = threading.Event()
     with scripted(lambda _connection, _number: struck.wait(60)) as address:
-        with pytest.raises(DeadlineError) as caught, gevent.Timeout(0.2, DeadlineError):
+        with pytest.raises(AttemptTimeoutError) as caught, gevent.Timeout(0.2, AttemptTimeoutError):
             make(address).connect()
         struck.set()
-    assert outcome_of(caught.value, Progress().stage) is Outcome.TIMEOUT_CONNECT
+    assert classify_error(caught.value, Progress().stage) is Outcome.TIMEOUT_CONNECT
 
 
 def test_garbage_in_the_middle_of_a_connection_is_a_failure_of_tls(make, secure, certificate):
-    context = server_tls.context_of(*certificate)
+    context = server_tls.server_context(*certificate)
 
     def script(connection, _number):
         raw = connection.dup()
@@ -164,13 +164,13 @@ def test_garbage_in_the_middle_of_a_connection_is_a_failure_of_tls(make, secure,
         connection.connect()
         with pytest.raises(ssl.SSLError) as caught:
             connection.exchange(REQUEST, Progress())
-    assert outcome_of(caught.value, Stage.RESPONSE) is Outcome.TLS_FAILED
+    assert classify_error(caught.value, Stage.RESPONSE) is Outcome.TLS_FAILED
 
 
 @pytest.mark.parametrize("resumption", [True, False])
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_station_takes_its_session_up_again_if_that_is_wanted_and_no_other_station_does(certificate, version, resumption):  # fmt: skip
-    context = server_tls.context_of(*certificate)
+    context = server_tls.server_context(*certificate)
     context.minimum_version = context.maximum_version = version
     reused = []
 
@@ -181,8 +181,8 @@ def test_a_station_takes_its_session_up_again_if_that_is_wanted_and_no_other_sta
             wrapped.sendall(OK)
 
     with scripted(script, connections=4) as address:
-        tls = Tls(context_of(certificate[0].read_text()), "127.0.0.1", resumption)
-        connections = Connections(Target(socket.AF_INET, address, "x", (), tls), "each", time.monotonic)
+        tls = TlsConfig(make_tls_context(certificate[0].read_text()), "127.0.0.1", resumption)
+        connections = ConnectionPool(Endpoint(socket.AF_INET, address, "x", (), tls), "each", time.monotonic)
         here = []
         for pages in (3, 1):  # of two stations
             lane = connections.lane()
@@ -207,7 +207,7 @@ def test_an_answer_that_comes_before_the_body_is_sent_is_heard_also_behind_an_in
     with scripted(secure(script)) as address:
         connection, progress = make(address), Progress()
         connection.connect()
-        with gevent.Timeout(10, DeadlineError):
+        with gevent.Timeout(10, AttemptTimeoutError):
             answer = connection.exchange(big_request(bytes(50_000_000)), progress)
     assert (answer.status, answer.headers["retry-after"], answer.keep_alive) == (503, "7", False)
     assert progress.sent_bytes < 50_000_000
@@ -229,7 +229,7 @@ def test_of_a_body_that_is_cut_what_counts_as_sent_is_what_the_server_can_read(m
     with scripted(secure(script)) as address:
         connection, progress = make(address), Progress()
         connection.connect()
-        with pytest.raises(DeadlineError), gevent.Timeout(0.2, DeadlineError):
+        with pytest.raises(AttemptTimeoutError), gevent.Timeout(0.2, AttemptTimeoutError):
             connection.exchange(big_request(bytes(50_000_000)), progress)
         connection.close()
     assert 0 < progress.sent_bytes <= got[0] < progress.sent_bytes + 16_384
@@ -237,7 +237,7 @@ def test_of_a_body_that_is_cut_what_counts_as_sent_is_what_the_server_can_read(m
 
 @pytest.mark.parametrize("ragged", [True, False])
 def test_an_answer_without_length_ends_with_the_connection(make, certificate, ragged):
-    context = server_tls.context_of(*certificate)
+    context = server_tls.server_context(*certificate)
 
     def script(connection, _number):
         wrapped = context.wrap_socket(connection, server_side=True)
@@ -277,10 +277,10 @@ def test_an_idle_connection_with_a_late_ticket_lives_and_one_that_the_server_clo
 
 @pytest.mark.parametrize(("version", "round_trips"), [(ssl.TLSVersion.TLSv1_2, 3), (ssl.TLSVersion.TLSv1_3, 2)])
 def test_over_a_line_a_handshake_costs_its_round_trips(certificate, secure, version, round_trips):
-    tls = Tls(context_of(certificate[0].read_text()), "127.0.0.1")
+    tls = TlsConfig(make_tls_context(certificate[0].read_text()), "127.0.0.1")
     with scripted(secure(answers(OK), version)) as address:
-        target = Target(socket.AF_INET, address, "x", (), tls)
-        connection = PacedConnection(target, None, time.monotonic, Line(1e9, 0.1))
+        target = Endpoint(socket.AF_INET, address, "x", (), tls)
+        connection = ShapedConnection(target, None, time.monotonic, LinkModel(1e9, 0.1))
         began = time.monotonic()
         connection.connect()
         took_s = time.monotonic() - began

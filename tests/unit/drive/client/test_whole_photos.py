@@ -15,7 +15,7 @@ READING = '{"a":1}'
 
 def test_a_put_carries_the_photo_as_it_is_and_the_reading_in_a_header():
     wire: Any = Wire(lambda _: answer(201))
-    ending = put.Delivery(photo(reading=READING)).attempt(wire, SENDER)
+    ending = put.PutUpload(photo(reading=READING)).attempt(wire, SENDER)
     (asked,) = wire.asked
     assert (ending.outcome, asked.method) == (Outcome.ACCEPTED, "PUT")
     assert asked.path == f"/v1/stations/{STATION}/forms/ppwp/pages/2"
@@ -26,15 +26,15 @@ def test_a_put_carries_the_photo_as_it_is_and_the_reading_in_a_header():
 
 def test_a_page_without_votes_has_no_reading():
     wire: Any = Wire(lambda _: answer(201))
-    put.Delivery(photo()).attempt(wire, SENDER)
-    multipart.Delivery(photo()).attempt(wire, SENDER)
+    put.PutUpload(photo()).attempt(wire, SENDER)
+    multipart.MultipartUpload(photo()).attempt(wire, SENDER)
     assert "reading" not in wire.asked[0].headers
     assert b'name="reading"' not in wire.asked[1].body
 
 
 def test_a_form_has_the_parts_photo_and_reading():
     wire: Any = Wire(lambda _: answer(201))
-    multipart.Delivery(photo(reading=READING)).attempt(wire, SENDER)
+    multipart.MultipartUpload(photo(reading=READING)).attempt(wire, SENDER)
     (asked,) = wire.asked
     boundary = form.parse_options_header(asked.headers["content-type"])[1]["boundary"]
     assert int(asked.headers["content-length"]) == len(asked.body)
@@ -72,7 +72,7 @@ def test_only_bytes_of_the_photo_that_were_sent_before_count_as_sent_again(proto
     delivery = protocol.Delivery(photo())
     before = 0
     if protocol is multipart:  # the part's own head is no byte of the photo
-        before = len(multipart.head(photo(), SENDER).split(b"\r\n\r\n", 1)[1])
+        before = len(multipart.build_head(photo(), SENDER).split(b"\r\n\r\n", 1)[1])
     for taken, resent in ((0, 0), (before + 600, 0), (before + 400, 400), (before + 900, 1000)):
         with pytest.raises(CutError):
             delivery.attempt(cut(taken), SENDER)

@@ -8,31 +8,33 @@ import pytest
 import zmq
 
 from harness.base.errors import UsageError
-from harness.drive.distributed.auth import LEAST_CHARACTERS, join_token, keys_of, seal
-from harness.drive.distributed.leader_client import Line
+from harness.drive.distributed.auth import MIN_TOKEN_CHARACTERS, derive_keys, encrypt_socket, read_join_token
+from harness.drive.distributed.leader_client import LeaderClient
 
 TOKEN = "a-join-token-for-tests-only"
 
 
-@pytest.mark.parametrize(("token", "found"), [("", "is not set"), ("x" * (LEAST_CHARACTERS - 1), "has 23 characters")])
+@pytest.mark.parametrize(
+    ("token", "found"), [("", "is not set"), ("x" * (MIN_TOKEN_CHARACTERS - 1), "has 23 characters")]
+)
 def test_a_token_that_is_missing_or_short_is_refused_with_the_way_to_make_one(token, found):
     with pytest.raises(UsageError) as caught:
-        join_token({"HARNESS_JOIN_TOKEN": token})
+        read_join_token({"HARNESS_JOIN_TOKEN": token})
     assert found in str(caught.value)
     assert "head -c 32 /dev/urandom" in str(caught.value)
     assert token == "" or token not in str(caught.value)
 
 
 def test_the_keys_come_from_the_token_and_the_side_alone():
-    assert keys_of(TOKEN, "master") == keys_of(TOKEN, "master")
-    assert len({keys_of(TOKEN, "master"), keys_of(TOKEN, "worker"), keys_of(TOKEN + "x", "master")}) == 3
+    assert derive_keys(TOKEN, "master") == derive_keys(TOKEN, "master")
+    assert len({derive_keys(TOKEN, "master"), derive_keys(TOKEN, "worker"), derive_keys(TOKEN + "x", "master")}) == 3
 
 
 @pytest.fixture
 def master():
     context = zmq.Context()
     socket = context.socket(zmq.ROUTER)
-    seal(socket, TOKEN, master=True)
+    encrypt_socket(socket, TOKEN, master=True)
     port = socket.bind_to_random_port("tcp://127.0.0.1")
     yield socket, port
     socket.close(linger=0)
@@ -41,7 +43,7 @@ def master():
 
 def test_who_knows_the_token_is_heard_and_answered(master):
     socket, port = master
-    with Line("127.0.0.1", port, "b_1", TOKEN) as line:
+    with LeaderClient("127.0.0.1", port, "b_1", TOKEN) as line:
         until = time.monotonic() + 60
         while not line.say("join", {"name": "b"}) and time.monotonic() < until:
             line.hear(0.05)
@@ -56,7 +58,7 @@ def test_who_knows_the_token_is_heard_and_answered(master):
 
 def test_who_has_another_token_is_not_heard_and_can_tell_why(master):
     socket, port = master
-    with Line("127.0.0.1", port, "b_1", secrets.token_hex(32)) as line:
+    with LeaderClient("127.0.0.1", port, "b_1", secrets.token_hex(32)) as line:
         until = time.monotonic() + 60
         while not line.reached and time.monotonic() < until:
             line.hear(0.02)

@@ -6,7 +6,7 @@ import gevent
 import pytest
 
 from harness.drive.distributed import journal_sender as homeward_module
-from harness.drive.distributed.journal_sender import UNDER_WAY, Homeward
+from harness.drive.distributed.journal_sender import MAX_UNCONFIRMED_CHUNKS, JournalSender
 from tests.support import leak_check
 
 
@@ -15,7 +15,7 @@ class Master:
 
     def __init__(self, *, answers=True):
         self.chunks, self.answers, self.most = [], answers, 0
-        self.homeward = Homeward(3, self.take)
+        self.homeward = JournalSender(3, self.take)
         self.unanswered = 0
 
     def take(self, kind, content):
@@ -63,14 +63,16 @@ def test_everything_comes_home_in_order_each_chunk_with_its_place():
 @pytest.mark.usefixtures("small_chunks")
 def test_no_more_chunks_are_under_way_than_agreed():
     master = Master(answers=False)
-    master.homeward.write(memoryview(bytes(10 * (UNDER_WAY + 5))))
+    master.homeward.write(memoryview(bytes(10 * (MAX_UNCONFIRMED_CHUNKS + 5))))
     gevent.sleep(0.01)
-    assert len(master.chunks) == UNDER_WAY
+    assert len(master.chunks) == MAX_UNCONFIRMED_CHUNKS
     master.answer()
     gevent.sleep(0.01)
-    assert len(master.chunks) == UNDER_WAY + 1
+    assert len(master.chunks) == MAX_UNCONFIRMED_CHUNKS + 1
     assert not master.homeward.settle(0.01)
-    assert master.homeward.sent_bytes == 10 * (UNDER_WAY + 5), "what waits is missing at the master, and it must know"
+    assert master.homeward.sent_bytes == 10 * (MAX_UNCONFIRMED_CHUNKS + 5), (
+        "what waits is missing at the master, and it must know"
+    )
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -80,7 +82,7 @@ def test_rows_that_the_master_does_not_take_are_refused_before_memory_runs_out()
     for _ in range(2):
         master.homeward.write(memoryview(bytes(250)))
     gevent.sleep(0.01)  # the first ones are under way
-    master.homeward.write(memoryview(bytes(10 * UNDER_WAY)))
+    master.homeward.write(memoryview(bytes(10 * MAX_UNCONFIRMED_CHUNKS)))
     with pytest.raises(OSError, match="the master does not take its rows: 500 bytes wait") as caught:
         master.homeward.write(memoryview(b"x"))
     assert caught.value.errno == errno.ENOBUFS

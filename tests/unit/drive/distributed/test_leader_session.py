@@ -8,9 +8,9 @@ import pytest
 
 from harness import __version__
 from harness.drive.distributed import leader_session as reception_module
-from harness.drive.distributed.join import PROTOCOL, Candidate
-from harness.drive.distributed.leader_session import SILENT_S, Reception
-from harness.run_folder.journal import file_name
+from harness.drive.distributed.join import PROTOCOL_VERSION, JoinRequest
+from harness.drive.distributed.leader_session import SILENT_S, LeaderSession
+from harness.run_folder.journal import journal_file_name
 from tests.support import leak_check
 
 
@@ -40,20 +40,20 @@ class Scene:
         self.now, self.post = 0.0, Post()
         self.told: list[tuple[str, dict[str, Any]]] = []
         environment = {"HARNESS_REMOTE_WORKERS": "2", "HARNESS_JOIN_TIMEOUT": repr(timeout_s)}
-        self.reception = Reception(
+        self.reception = LeaderSession(
             self.post, folder, environment, lambda event, **more: self.told.append((event, more)), lambda: self.now
         )
 
     def join(self, name, **more):
         facts = {
             "package": __version__,
-            "protocol": PROTOCOL,
+            "protocol": PROTOCOL_VERSION,
             "cores": 2,
             "limits": {},
             "offset_s": 5.0,
             "wall_offset_s": 0.01,
         }
-        self.post.hear("join", Candidate(**{"name": name, "uncertainty_s": 0.001, **facts, **more}).told(), f"line-{name}")  # fmt: skip
+        self.post.hear("join", JoinRequest(**{"name": name, "uncertainty_s": 0.001, **facts, **more}).told(), f"line-{name}")  # fmt: skip
 
     def seat(self):
         """B as worker 0, c as worker 1: the other way round than they came."""
@@ -98,7 +98,7 @@ def test_the_place_of_one_that_went_before_the_run_is_free_again(scene):
 def test_if_too_few_come_in_time_everybody_is_told_who_was_there_and_who_was_refused(tmp_path):
     scene = Scene(tmp_path, timeout_s=0.05)
     scene.join("b")
-    scene.join("c", protocol=PROTOCOL + 1)
+    scene.join("c", protocol=PROTOCOL_VERSION + 1)
     gevent.sleep(0.4)
     (told,) = scene.heard("refused")
     assert told["reason"].startswith("1 of 2 workers joined within 0.05 s (b); refused: c: it has upload-harness")
@@ -172,7 +172,7 @@ def test_one_that_has_finished_may_go(scene):
 def test_rows_are_written_down_and_acknowledged(scene, tmp_path):
     scene.seat()
     scene.post.hear("rows", {"rank": 0, "at": 0, "rows": b"abc"}, "locust-b")
-    assert (tmp_path / file_name(0)).read_bytes() == b"abc"
+    assert (tmp_path / journal_file_name(0)).read_bytes() == b"abc"
     assert scene.post.said_to("locust-b") == [("taken", "")]
     account = scene.reception.account({"rank": 0, "unwritten": "", "rows_bytes": 3})
     assert (account["unwritten"], account["host"]) == ("", "b")

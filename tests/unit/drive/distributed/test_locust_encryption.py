@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import zmq
 
-from harness.drive.distributed.locust_encryption import seal_locust
+from harness.drive.distributed.locust_encryption import encrypt_locust
 
 TOKEN = "a-join-token-for-tests-only"
 
@@ -23,7 +23,7 @@ def test_every_socket_is_locked_as_its_side_of_the_line_is(kind, master):
     class Locked(LikeLocusts):
         __init__ = LikeLocusts.__init__
 
-    seal_locust(Locked, TOKEN)
+    encrypt_locust(Locked, TOKEN)
     made = Locked(kind, True)
     assert made.socket.mechanism == zmq.CURVE
     assert made.socket.curve_server == master
@@ -36,4 +36,4 @@ def test_a_locust_that_makes_its_sockets_otherwise_is_refused_rather_than_left_o
             self.sock_type = sock_type
 
     with pytest.raises(RuntimeError, match="can't be locked"):
-        seal_locust(Changed, TOKEN)
+        encrypt_locust(Changed, TOKEN)

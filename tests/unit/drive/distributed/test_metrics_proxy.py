@@ -8,7 +8,7 @@ import gevent
 import pytest
 
 from harness.drive.distributed import metrics_proxy as relay_module
-from harness.drive.distributed.metrics_proxy import Relay
+from harness.drive.distributed.metrics_proxy import MetricsProxy
 
 
 def scrape(port, path="/metrics"):
@@ -31,7 +31,7 @@ def scrape(port, path="/metrics"):
 
 def test_a_scrape_shows_what_the_worker_answers_to_it_and_not_to_an_earlier_one():
     asked: list[int] = []
-    relay = Relay(asked.append)
+    relay = MetricsProxy(asked.append)
     port = relay.listen(0)
 
     def answer():
@@ -47,7 +47,7 @@ def test_a_scrape_shows_what_the_worker_answers_to_it_and_not_to_an_earlier_one(
 
 def test_a_worker_that_does_not_answer_is_a_scrape_that_failed(monkeypatch):
     monkeypatch.setattr(relay_module, "_PATIENCE_S", 0.05)
-    relay = Relay(lambda _: None)
+    relay = MetricsProxy(lambda _: None)
     port = relay.listen(0)
     assert scrape(port) == (504, b"the worker did not answer\n")
     relay.answer(1, b"too late")
@@ -56,7 +56,9 @@ def test_a_worker_that_does_not_answer_is_a_scrape_that_failed(monkeypatch):
 
 @pytest.mark.parametrize("answers", [3])
 def test_scrapes_side_by_side_get_each_their_own_answer(answers):
-    relay = Relay(lambda number: gevent.spawn_later(0.02 * (answers - number), relay.answer, number, b"%d" % number))
+    relay = MetricsProxy(
+        lambda number: gevent.spawn_later(0.02 * (answers - number), relay.answer, number, b"%d" % number)
+    )
     port = relay.listen(0)
     seen = [gevent.spawn(scrape, port) for _ in range(answers)]
     assert sorted(one.get()[1] for one in seen) == [b"1", b"2", b"3"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.drive.locust_mode.test import problem_with
+from harness.drive.locust_mode.test import find_option_problem
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from harness.drive.locust_mode.test import problem_with
     ],
 )
 def test_what_can_not_be_is_refused_in_words(options, problem):
-    assert problem in (problem_with(options) or "")
+    assert problem in (find_option_problem(options) or "")
 
 
 @pytest.mark.parametrize(
@@ -33,4 +33,4 @@ def test_what_can_not_be_is_refused_in_words(options, problem):
     ],
 )
 def test_what_can_be_has_no_problem(options):
-    assert problem_with(options) is None
+    assert find_option_problem(options) is None

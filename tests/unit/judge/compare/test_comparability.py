@@ -1,7 +1,7 @@
 import pytest
 
-from harness.judge.compare.comparability import differences
-from harness.judge.compare.compare import unlike
+from harness.judge.compare.comparability import find_differences
+from harness.judge.compare.compare import list_differences
 from harness.run_folder.layout import WorkerRecord
 from tests.support.compared_runs import record
 
@@ -10,7 +10,9 @@ SCENARIO = record().scenario
 
 def test_runs_of_one_scenario_on_one_machine_are_alike_whatever_they_are_called():
     other = {**SCENARIO, "name": "other", "title": "Another", "thresholds": [{"assert": "pages.undelivered == 0"}]}
-    assert differences(record(), record(scenario=other, name="other", command=["harness", "run"], id="other")) == []
+    assert (
+        find_differences(record(), record(scenario=other, name="other", command=["harness", "run"], id="other")) == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -27,27 +29,28 @@ def test_runs_of_one_scenario_on_one_machine_are_alike_whatever_they_are_called(
     ],
 )
 def test_what_could_make_a_difference_is_told_with_both_values(changes, line):
-    assert differences(record(), record(**changes)) == [line]
+    assert find_differences(record(), record(**changes)) == [line]
 
 
 def test_a_host_is_known_by_what_it_is_not_by_its_name_or_a_few_pages_of_memory():
     host = record().host
-    assert differences(record(), record(host={**host, "name": "two", "memory_bytes": 2**34 - 70_000})) == []
+    assert find_differences(record(), record(host={**host, "name": "two", "memory_bytes": 2**34 - 70_000})) == []
 
 
 def test_how_the_mock_would_behave_does_not_matter_where_neither_run_used_it():
     other = {**SCENARIO, "server": {"workers": 4}}
     assert (
-        differences(record(own_server=False), record(own_server=False, scenario=other, target="http://[::1]:2")) == []
+        find_differences(record(own_server=False), record(own_server=False, scenario=other, target="http://[::1]:2"))
+        == []
     )
 
 
 def test_sides_need_the_same_seeds_in_any_order():
     one, two = record(seed=1), record(seed=2)
-    assert unlike([one, two], [two, one]) == []
-    assert unlike([one], [two]) == ["seed: 1 against 2"]
+    assert list_differences([one, two], [two, one]) == []
+    assert list_differences([one], [two]) == ["seed: 1 against 2"]
 
 
 def test_runs_of_one_side_are_held_against_each_other_too():
     other = record(versions={"harness": "0.2.0"})
-    assert unlike([record(), other], [record()]) == ['versions.harness: "0.1.0" against "0.2.0"']
+    assert list_differences([record(), other], [record()]) == ['versions.harness: "0.1.0" against "0.2.0"']

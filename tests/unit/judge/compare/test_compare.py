@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from harness.analysis import bootstrap
-from harness.analysis.bootstrap import Ratio, Statistic
-from harness.analysis.comparable import GATED, SHOWN, Missing
+from harness.analysis.bootstrap import RatioStatistic, Statistic
+from harness.analysis.comparable import JUDGED_FIGURES, SHOWN_FIGURES, MissingFigure
 from harness.base.errors import ExitCode, UsageError
-from harness.judge.compare.compare import compare
+from harness.judge.compare.compare import compare_sides
 from harness.judge.compare.figure import Sides
-from harness.judge.compare.noise import FigureNoise, noise_of
+from harness.judge.compare.noise import FigureNoise, compute_noise
 from harness.judge.compare.tolerances import Tolerances, parse_tolerances
 from tests.support.compared_runs import STATIONS, compared, pages, record
 
@@ -25,7 +25,7 @@ def _quick(monkeypatch):
 
 def answer(base, run, tolerances=None, noise=None):
     sides = [[side] if not isinstance(side, list) else side for side in (base, run)]
-    return compare(Sides(*sides), tolerances or Tolerances(), noise)
+    return compare_sides(Sides(*sides), tolerances or Tolerances(), noise)
 
 
 def figure(comparison, key):
@@ -35,8 +35,8 @@ def figure(comparison, key):
 
 def noise(log_sd, runs=10):
     values = [1.0] * runs
-    made = noise_of(record(), dict.fromkeys(GATED, values), "2026-11-23 12:00:00 UTC")
-    figures = {key: FigureNoise(values=values, log_sd=log_sd) for key in GATED}
+    made = compute_noise(record(), dict.fromkeys(JUDGED_FIGURES, values), "2026-11-23 12:00:00 UTC")
+    figures = {key: FigureNoise(values=values, log_sd=log_sd) for key in JUDGED_FIGURES}
     return made.model_copy(update={"figures": figures})
 
 
@@ -44,7 +44,7 @@ def test_two_runs_that_differ_by_noise_alone_pass():
     found = answer(compared(pages(1)), compared(pages(2)))
     assert (found.verdict, found.exit_code) == ("pass", ExitCode.PASSED)
     assert found.finding == "No figure of 6 is worse by more than 5 %"
-    assert {figure.verdict for figure in found.figures if figure.key in GATED} == {"pass"}
+    assert {figure.verdict for figure in found.figures if figure.key in JUDGED_FIGURES} == {"pass"}
 
 
 def test_a_run_that_is_slower_by_a_fifth_fails_and_says_by_how_much():
@@ -156,13 +156,13 @@ def test_a_percentile_that_arrives_on_neither_side_is_not_compared_unless_it_was
 
 
 def test_a_figure_that_only_one_side_has_is_inconclusive():
-    few = compared(pages(2), figures={P95: Missing("n/a (needs 200; there are 3)")})
+    few = compared(pages(2), figures={P95: MissingFigure("n/a (needs 200; there are 3)")})
     found = answer(compared(pages(1)), few)
     assert (found.verdict, figure(found, P95).reason) == ("inconclusive", "run: n/a (needs 200; there are 3)")
 
 
 def test_runs_without_any_figure_are_inconclusive_never_a_pass():
-    nothing = {key: Missing("there is nothing to count") for key in GATED}
+    nothing = {key: MissingFigure("there is nothing to count") for key in JUDGED_FIGURES}
     found = answer(compared(pages(1), figures=dict(nothing)), compared(pages(2), figures=dict(nothing)))
     assert found.verdict == "inconclusive"
 
@@ -187,14 +187,14 @@ def test_what_the_base_lost_is_not_held_against_the_run():
 
 
 def test_the_same_raises_few_alarms_even_where_nothing_may_be_worse():
-    unseen: dict[str, Statistic | Missing] = {key: Missing("n/a") for key in SHOWN}
+    unseen: dict[str, Statistic | MissingFigure] = {key: MissingFigure("n/a") for key in SHOWN_FIGURES}
     runs = [compared(pages(number), figures=unseen) for number in range(40)]
     alarms = sum(answer(*pair, Tolerances(0.0)).verdict == "fail" for pair in zip(runs[::2], runs[1::2], strict=True))
     assert alarms <= 3  # one-sided 2.5 % of 20 is 0.5; 4 or more come in 1 of 600 series
 
 
 def test_more_judged_figures_make_every_interval_wider():
-    few = {key: Missing("n/a") for key in GATED if key != P95}
+    few = {key: MissingFigure("n/a") for key in JUDGED_FIGURES if key != P95}
     alone = answer(compared(pages(1), figures=dict(few)), compared(pages(2), figures=dict(few)))
     among = answer(compared(pages(1)), compared(pages(2)))
     widths = [figure(found, P95).change.high - figure(found, P95).change.low for found in (alone, among)]
@@ -252,11 +252,15 @@ def test_a_change_beyond_all_noise_fails_a_gate_that_is_too_tight_to_pass():
 
 
 def test_a_figure_that_was_nothing_and_still_is_has_not_changed():
-    nothing: dict[str, Statistic | Missing] = {"attempts.resent_ratio": Ratio(np.zeros(STATIONS), np.ones(STATIONS))}
+    nothing: dict[str, Statistic | MissingFigure] = {
+        "attempts.resent_ratio": RatioStatistic(np.zeros(STATIONS), np.ones(STATIONS))
+    }
     tolerances = Tolerances(0.05, {"attempts.resent_ratio": 0.05})
     found = answer(compared(pages(1), figures=dict(nothing)), compared(pages(2), figures=dict(nothing)), tolerances)
     assert figure(found, "attempts.resent_ratio").verdict == "pass"
-    some: dict[str, Statistic | Missing] = {"attempts.resent_ratio": Ratio(np.full(STATIONS, 0.1), np.ones(STATIONS))}
+    some: dict[str, Statistic | MissingFigure] = {
+        "attempts.resent_ratio": RatioStatistic(np.full(STATIONS, 0.1), np.ones(STATIONS))
+    }
     found = answer(compared(pages(1), figures=dict(nothing)), compared(pages(2), figures=some), tolerances)
     assert figure(found, "attempts.resent_ratio").verdict == "fail"
 

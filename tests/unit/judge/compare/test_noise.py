@@ -3,8 +3,8 @@ import math
 import pytest
 from scipy.stats import t
 
-from harness.base.errors import BrokenRunError
-from harness.judge.compare.noise import noise_key, noise_of
+from harness.base.errors import RunFolderError
+from harness.judge.compare.noise import compute_noise, noise_key
 from harness.run_folder.layout import WorkerRecord
 from harness.runner.noise_store import load_noise, noise_folder, save_noise
 from tests.support.compared_runs import record
@@ -13,7 +13,7 @@ KEY = "delivery_seconds.p95"
 
 
 def made(*values):
-    return noise_of(record(), {KEY: list(values)}, "2026-11-23 12:00:00 UTC")
+    return compute_noise(record(), {KEY: list(values)}, "2026-11-23 12:00:00 UTC")
 
 
 def test_the_smallest_change_that_is_seen_follows_from_the_runs():
@@ -47,7 +47,7 @@ def test_what_is_kept_is_read_again_and_a_file_that_is_none_is_said_to_be_none(t
     assert load_noise(path.parent, noise.key) == noise
     assert load_noise(path.parent, "other") is None
     path.write_text("{}")
-    with pytest.raises(BrokenRunError, match="calibrate again"):
+    with pytest.raises(RunFolderError, match="calibrate again"):
         load_noise(path.parent, noise.key)
 
 

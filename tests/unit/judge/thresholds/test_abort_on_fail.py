@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.base.errors import ConfigurationError
-from harness.judge.thresholds.abort_on_fail import Watch
-from harness.judge.thresholds.abortable import Watched, check_watched
+from harness.judge.thresholds.abort_on_fail import AbortMonitor
+from harness.judge.thresholds.abortable import AbortThreshold, check_abortable
 from harness.run_folder.layout import FaultRecord, RunRecord
 from harness.run_folder.scrape_log import Scrape
 
@@ -29,7 +29,7 @@ def generator(accepted=0, reset=0, within=0, above=0, seconds=0.0):
 
 def watching(assertion, texts, grace_s=0.0, target="worker-0", **record):
     """What is said once all scrapes, one a second, have come; None is one that failed."""
-    watch = Watch([Watched(assertion, grace_s)], RECORD.model_copy(update=record), PAGES)
+    watch = AbortMonitor([AbortThreshold(assertion, grace_s)], RECORD.model_copy(update=record), PAGES)
     for second, text in enumerate(texts):
         watch.see(Scrape(target, float(second), text or "", "" if text else "refused"))
     return watch.hopeless()
@@ -57,7 +57,7 @@ def queue(*depths):
     ],
 )
 def test_rows_are_hopeless_when_even_the_best_that_can_come_is_not_enough(assertion, fine, hopeless):
-    check_watched([assertion], "mine.toml")
+    check_abortable([assertion], "mine.toml")
     assert watching(assertion, [generator(), fine]) == ""
     said = watching(assertion, [generator(), hopeless])
     assert said.startswith(f"{assertion} can't be passed any more: ")
@@ -65,7 +65,7 @@ def test_rows_are_hopeless_when_even_the_best_that_can_come_is_not_enough(assert
 
 
 def test_workers_are_summed():
-    watch = Watch([Watched('count(attempts{outcome="reset"}) < 2')], RECORD, PAGES)
+    watch = AbortMonitor([AbortThreshold('count(attempts{outcome="reset"}) < 2')], RECORD, PAGES)
     watch.see(Scrape("worker-0", 0.0, generator(0, 0)))
     watch.see(Scrape("worker-1", 0.0, generator(0, 0)))
     watch.see(Scrape("worker-0", 1.0, generator(0, 1)))
@@ -150,9 +150,9 @@ def test_a_percentile_without_a_bucket_at_its_limit_is_left_to_the_end():
 )
 def test_what_nothing_can_rule_out_before_the_end_can_not_be_watched(assertion):
     with pytest.raises(ConfigurationError, match="nothing that is known during a run can rule this out"):
-        check_watched([assertion], "mine.toml")
+        check_abortable([assertion], "mine.toml")
 
 
 @pytest.mark.parametrize("window", ["over 10s", 'during "brownout"', 'within 5s of end of "brownout"'])
 def test_every_series_can_be_watched_in_windows(window):
-    check_watched([f"avg(mock_server_queue_depth) < 10 {window}"], "mine.toml")
+    check_abortable([f"avg(mock_server_queue_depth) < 10 {window}"], "mine.toml")

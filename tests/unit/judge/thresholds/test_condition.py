@@ -4,35 +4,37 @@ from __future__ import annotations
 
 import pytest
 
-from harness.analysis.label_matchers import LabelRule
+from harness.analysis.label_matchers import LabelMatcher
 from harness.analysis.selection import ROW_LABELS
 from harness.base.errors import ConfigurationError
-from harness.judge.thresholds.condition import AGGREGATIONS, Span, understood
-from harness.judge.thresholds.evaluate import check_all
-from harness.judge.thresholds.parser import WrongAssertionError
+from harness.judge.thresholds.condition import AGGREGATIONS, FaultSpan, parse_condition
+from harness.judge.thresholds.evaluate import check_assertions
+from harness.judge.thresholds.parser import InvalidAssertionError
 
 
 def test_labels_windows_and_units_are_understood_together():
-    found = understood('p(99.9)(delivery_seconds{phase="brownout", form!~"pd.*"}) <= 1.5m during "brownout" over 10s')
+    found = parse_condition(
+        'p(99.9)(delivery_seconds{phase="brownout", form!~"pd.*"}) <= 1.5m during "brownout" over 10s'
+    )
     assert (found.source, found.metric, found.aggregation, found.quantile) == ("rows", "delivery_seconds", "p", 0.999)
-    assert found.rules == (LabelRule("phase", "=", "brownout"), LabelRule("form", "!~", "pd.*"))
+    assert found.rules == (LabelMatcher("phase", "=", "brownout"), LabelMatcher("form", "!~", "pd.*"))
     assert (found.operator, found.limit, found.unit) == ("<=", 90.0, "s")
-    assert (found.span, found.over_s) == (Span("during", "brownout"), 10.0)
+    assert (found.span, found.over_s) == (FaultSpan("during", "brownout"), 10.0)
 
 
 @pytest.mark.parametrize(
     ("window", "span", "over_s"),
     [
-        ('during "a b"', Span("during", "a b"), None),
-        ("after 'brownout'", Span("after", "brownout"), None),
+        ('during "a b"', FaultSpan("during", "a b"), None),
+        ("after 'brownout'", FaultSpan("after", "brownout"), None),
         ("over 1m", None, 60.0),
-        ('within 30s of end of "brownout"', Span("within", "brownout", 30.0), None),
-        ('within 500ms of end of "brownout" over 2 s', Span("within", "brownout", 0.5), 2.0),
-        ('over 2s within 30 s of  end of"brownout"', Span("within", "brownout", 30.0), 2.0),
+        ('within 30s of end of "brownout"', FaultSpan("within", "brownout", 30.0), None),
+        ('within 500ms of end of "brownout" over 2 s', FaultSpan("within", "brownout", 0.5), 2.0),
+        ('over 2s within 30 s of  end of"brownout"', FaultSpan("within", "brownout", 30.0), 2.0),
     ],
 )
 def test_every_window_is_understood(window, span, over_s):
-    found = understood(f"max(response_seconds) < 1s {window}")
+    found = parse_condition(f"max(response_seconds) < 1s {window}")
     assert (found.span, found.over_s) == (span, over_s)
 
 
@@ -51,7 +53,7 @@ def test_every_window_is_understood(window, span, over_s):
     ],
 )  # fmt: skip
 def test_the_unit_follows_from_the_metric_and_the_aggregation(subject, unit):
-    assert understood(f"{subject} < 1").unit == unit
+    assert parse_condition(f"{subject} < 1").unit == unit
 
 
 @pytest.mark.parametrize(
@@ -63,10 +65,10 @@ def test_the_unit_follows_from_the_metric_and_the_aggregation(subject, unit):
     ],
 )
 def test_any_series_of_a_server_that_is_not_ours_can_be_named_with_its_target(subject, source):
-    assert understood(f"{subject} < 1").source == source
+    assert parse_condition(f"{subject} < 1").source == source
     without = subject.replace("target", "tarket")
-    with pytest.raises(WrongAssertionError, match="there is no metric"):
-        understood(f"{without} < 1")
+    with pytest.raises(InvalidAssertionError, match="there is no metric"):
+        parse_condition(f"{without} < 1")
 
 
 WRONG = [
@@ -110,8 +112,8 @@ WRONG = [
 
 @pytest.mark.parametrize(("assertion", "place", "message"), WRONG)
 def test_what_is_wrong_is_said_with_a_caret_under_the_place(assertion, place, message):
-    with pytest.raises(WrongAssertionError) as caught:
-        understood(assertion)
+    with pytest.raises(InvalidAssertionError) as caught:
+        parse_condition(assertion)
     assert message in str(caught.value)
     assert caught.value.place == place
     assert str(caught.value).splitlines()[-2:] == [f"    {assertion}", f"    {' ' * place}^"]
@@ -119,11 +121,11 @@ def test_what_is_wrong_is_said_with_a_caret_under_the_place(assertion, place, me
 
 def test_a_window_can_name_the_scenarios_faults_only():
     assertion = 'max(response_seconds) < 1s after "brownou"'
-    understood(assertion)  # a finished run is asked when it is judged
+    parse_condition(assertion)  # a finished run is asked when it is judged
     with pytest.raises(ConfigurationError, match='no fault "brownou"; did you mean "brownout"'):
-        check_all([assertion], "mine.toml", ["brownout"])
+        check_assertions([assertion], "mine.toml", ["brownout"])
     with pytest.raises(ConfigurationError, match='no fault "brownou"; there are none'):
-        check_all([assertion], "mine.toml", [])
+        check_assertions([assertion], "mine.toml", [])
 
 
 def test_every_aggregation_can_be_taken_of_some_rows():
@@ -132,8 +134,8 @@ def test_every_aggregation_can_be_taken_of_some_rows():
         for name in ("p50", *AGGREGATIONS[1:]):
             label = '{outcome="accepted"}' if metric == "attempts" else ""
             try:
-                understood(f"{name}({metric}{label}) < 1")
-            except WrongAssertionError:
+                parse_condition(f"{name}({metric}{label}) < 1")
+            except InvalidAssertionError:
                 continue
             possible.add(name)
     assert possible == {"p50", *AGGREGATIONS[1:]}

@@ -3,24 +3,24 @@ from __future__ import annotations
 import pytest
 
 from harness.analysis.rows import load_rows
-from harness.analysis.run_data import Evidence
+from harness.analysis.run_data import RunData
 from harness.analysis.summarise import summarise
 from harness.base.errors import ConfigurationError
 from harness.base.model import Outcome
-from harness.judge.thresholds.evaluate import check, check_all, evaluate, evaluate_all
-from harness.judge.thresholds.parser import WrongAssertionError
+from harness.judge.thresholds.evaluate import check_assertion, check_assertions, evaluate_assertion, evaluate_thresholds
+from harness.judge.thresholds.parser import InvalidAssertionError
 from harness.run_folder.layout import FaultRecord
 from tests.support.run_builder import RunBuilder
 
 
 def figures_of(folder):
     """Summary and samples, as after a run."""
-    return summarise(folder), Evidence(folder, load_rows(folder))
+    return summarise(folder), RunData(folder, load_rows(folder))
 
 
 def held(figures, assertion):
     """The assertion held against the figures."""
-    return evaluate(assertion, *figures)
+    return evaluate_assertion(assertion, *figures)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_a_fault_that_was_never_recovered_from_is_a_breach(tmp_path):
 
 
 def test_an_assertion_given_twice_is_judged_once(run):
-    found = evaluate_all(["pages.planned == 250", "audit.lost == 0", "pages.planned == 250"], *run)
+    found = evaluate_thresholds(["pages.planned == 250", "audit.lost == 0", "pages.planned == 250"], *run)
     assert [one.assertion for one in found] == ["pages.planned == 250", "audit.lost == 0"]
 
 
@@ -207,7 +207,7 @@ WRONG = [
 @pytest.mark.parametrize(("assertion", "message"), WRONG)
 def test_a_wrong_assertion_is_refused_with_what_is_allowed(assertion, message):
     with pytest.raises(ConfigurationError) as caught:
-        check(assertion)
+        check_assertion(assertion)
     assert message in str(caught.value)
     assert assertion in str(caught.value)
 
@@ -215,18 +215,18 @@ def test_a_wrong_assertion_is_refused_with_what_is_allowed(assertion, message):
 def test_everything_that_is_wrong_is_said_at_once():
     assertions = ["p95(delivery_seconds) < 10", *(assertion for assertion, _ in WRONG)]
     with pytest.raises(ConfigurationError) as caught:
-        check_all(assertions, "evening.toml")
+        check_assertions(assertions, "evening.toml")
     assert str(caught.value).startswith("evening.toml:\n  thresholds[1].assert: ")
     assert len(caught.value.problems) == len(WRONG)
 
 
 @pytest.mark.parametrize("assertion", [assertion for pair in PASSING_AND_FAILING for assertion in pair[:2]])
 def test_what_can_be_evaluated_passes_the_check(assertion):
-    check(assertion)
+    check_assertion(assertion)
 
 
 def test_a_wrong_assertion_can_not_be_evaluated(run):
-    with pytest.raises(WrongAssertionError, match="no metric"):
+    with pytest.raises(InvalidAssertionError, match="no metric"):
         held(run, "p95(delivery) < 10")
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from harness.analysis.rows import load_rows
-from harness.analysis.run_data import Evidence
+from harness.analysis.run_data import RunData
 from harness.analysis.summarise import summarise
 from harness.base.model import Outcome
-from harness.judge.thresholds.evaluate import evaluate
+from harness.judge.thresholds.evaluate import evaluate_assertion
 from tests.support.run_builder import Labels, RunBuilder, brownout, make_pages
 
 END_S = 60.0
@@ -64,7 +64,7 @@ def made_run(path):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = made_run(tmp_path_factory.mktemp("run") / "run")
-    return summarise(folder), Evidence(folder, load_rows(folder))
+    return summarise(folder), RunData(folder, load_rows(folder))
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +72,11 @@ def nothing(tmp_path_factory):
     folder = RunBuilder(tmp_path_factory.mktemp("nothing") / "run", due_s=[99.0], **brownout(20.0, 30.0, END_S)).finish(
         at_s=END_S
     )
-    return summarise(folder), Evidence(folder, load_rows(folder))
+    return summarise(folder), RunData(folder, load_rows(folder))
 
 
 def held(figures, assertion):
-    return evaluate(assertion, *figures)
+    return evaluate_assertion(assertion, *figures)
 
 
 ROWS = [
@@ -212,7 +212,7 @@ def test_a_server_that_answered_no_scrape_in_a_window_has_no_figure_there(tmp_pa
         }
         made.scrape("server", float(second), None if 10 < second < 20 else samples)
     folder = made.finish(at_s=30.0)
-    figures = summarise(folder), Evidence(folder, load_rows(folder))
+    figures = summarise(folder), RunData(folder, load_rows(folder))
     for subject in ("max(mock_server_queue_depth)", "rate(mock_server_wasted_work_total)"):
         assert held(figures, f"{subject} < 9").passed
         assert held(figures, f"{subject} < 9 over 15s").passed
@@ -231,8 +231,8 @@ def test_a_restart_of_the_server_loses_nothing_that_it_had_counted(tmp_path):
             {("mock_server_wasted_work_total", ()): float(second if second < 6 else second - 6)},
         )
     folder = made.finish(at_s=10.0)
-    found = evaluate(
-        "count(mock_server_wasted_work_total) == 9", summarise(folder), Evidence(folder, load_rows(folder))
+    found = evaluate_assertion(
+        "count(mock_server_wasted_work_total) == 9", summarise(folder), RunData(folder, load_rows(folder))
     )
     assert found.observed == pytest.approx(9.0)
 
@@ -256,7 +256,7 @@ def test_the_warm_up_is_in_no_threshold(tmp_path):
     for page, due_s in enumerate((0.0, 5.0, 6.0)):
         made.attempt(page, due_s=due_s, done_s=due_s + (9.0 if page == 0 else 0.1))
     folder = made.finish(at_s=20.0)
-    figures = summarise(folder), Evidence(folder, load_rows(folder))
+    figures = summarise(folder), RunData(folder, load_rows(folder))
     assert held(figures, "count(attempts) == 2").passed
     assert held(figures, "max(response_seconds) < 1s").passed
     assert held(figures, "rate(attempts) > 0").observed == pytest.approx(2 / 15)

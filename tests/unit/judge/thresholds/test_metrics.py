@@ -7,9 +7,9 @@ from typing import Any, cast
 
 from prometheus_client.metrics import MetricWrapperBase
 
-from harness.judge.thresholds.metrics import KNOWN, Series, names_behind, series
-from harness.measure.metrics import Telemetry
-from mock_server.http.metrics import Metrics
+from harness.judge.thresholds.metrics import KNOWN_METRICS, MetricFamily, find_metric, scraped_names
+from harness.measure.metrics import WorkerMetrics
+from mock_server.http.metrics import ServerMetrics
 
 
 def published(registry):
@@ -20,24 +20,24 @@ def published(registry):
         for family in collector.collect():
             name = f"{family.name}_total" if family.type == "counter" else family.name
             labels = tuple(collector._labelnames) if wrapped else tuple(getattr(family, "_labelnames", ()))
-            found[name] = Series(cast("Any", family.type), labels)
+            found[name] = MetricFamily(cast("Any", family.type), labels)
     return found
 
 
 def test_every_series_of_both_exporters_is_known_with_its_kind_and_labels_and_no_other():
-    generator = Telemetry([], {"run": "", "scenario": "", "worker": ""})
-    server = Metrics()
+    generator = WorkerMetrics([], {"run": "", "scenario": "", "worker": ""})
+    server = ServerMetrics()
     rules = SimpleNamespace(injected={}, all=[], strength=lambda _: 0.0)
     server.watch(cast("Any", SimpleNamespace(depth=0, busy=0)), cast("Any", rules))
-    assert {**published(generator.registry), **published(server.registry)} == KNOWN
+    assert {**published(generator.registry), **published(server.registry)} == KNOWN_METRICS
 
 
 def test_the_counters_of_a_histogram_can_be_named():
-    assert series("harness_response_seconds_bucket") == Series("counter", ("le",))
-    assert series("harness_response_seconds_sum") == Series("counter", ())
-    assert series("mock_server_queue_depth_sum") is None
-    assert names_behind("harness_response_seconds") == [
+    assert find_metric("harness_response_seconds_bucket") == MetricFamily("counter", ("le",))
+    assert find_metric("harness_response_seconds_sum") == MetricFamily("counter", ())
+    assert find_metric("mock_server_queue_depth_sum") is None
+    assert scraped_names("harness_response_seconds") == [
         "harness_response_seconds_sum",
         "harness_response_seconds_count",
     ]
-    assert names_behind("mock_server_queue_depth") == ["mock_server_queue_depth"]
+    assert scraped_names("mock_server_queue_depth") == ["mock_server_queue_depth"]

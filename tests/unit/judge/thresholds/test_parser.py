@@ -2,23 +2,27 @@ from __future__ import annotations
 
 import pytest
 
-from harness.judge.thresholds.parser import Parsed, Word, WrongAssertionError, parse
+from harness.judge.thresholds.parser import InvalidAssertionError, ParsedAssertion, Token, parse_assertion
 
 
 def test_an_aggregation_of_a_sample():
     text = "p95(delivery_seconds) < 10s"
-    assert parse(text) == Parsed(text, Word("p95", 0), Word("delivery_seconds", 4), (), "<", Word("10s", 24))
+    assert parse_assertion(text) == ParsedAssertion(
+        text, Token("p95", 0), Token("delivery_seconds", 4), (), "<", Token("10s", 24)
+    )
 
 
 def test_a_dotted_key():
     text = "stations.completed_by_deadline_ratio >= 95%"
-    assert parse(text) == Parsed(text, None, Word("stations.completed_by_deadline_ratio", 0), (), ">=", Word("95%", 40))
+    assert parse_assertion(text) == ParsedAssertion(
+        text, None, Token("stations.completed_by_deadline_ratio", 0), (), ">=", Token("95%", 40)
+    )
 
 
 @pytest.mark.parametrize("operator", ["<", "<=", ">", ">=", "==", "!="])
 @pytest.mark.parametrize("form", ["max(lateness_seconds){}50 ms", "  max ( lateness_seconds )  {}  50 ms  "])
 def test_blanks_may_stand_anywhere_and_every_operator_is_known(operator, form):
-    found = parse(form.format(operator))
+    found = parse_assertion(form.format(operator))
     assert found.aggregation is not None
     assert (found.aggregation.text, found.metric.text) == ("max", "lateness_seconds")
     assert (found.operator, found.value.text) == (operator, "50 ms")
@@ -26,7 +30,7 @@ def test_blanks_may_stand_anywhere_and_every_operator_is_known(operator, form):
 
 @pytest.mark.parametrize("text", ["p(95)(delivery_seconds) < 1", "p95(delivery_seconds) < 1"])
 def test_a_percentile_may_be_written_both_ways(text):
-    found = parse(text)
+    found = parse_assertion(text)
     assert found.aggregation is not None
     assert (found.aggregation.text, found.metric.text) == ("p95", "delivery_seconds")
 
@@ -47,8 +51,8 @@ def test_a_percentile_may_be_written_both_ways(text):
     ],
 )
 def test_what_is_wrong_is_said_with_a_caret_under_the_place(text, place, message):
-    with pytest.raises(WrongAssertionError, match=message) as caught:
-        parse(text)
+    with pytest.raises(InvalidAssertionError, match=message) as caught:
+        parse_assertion(text)
     assert caught.value.place == place
     _, shown, caret = str(caught.value).split("\n")
     assert shown == f"    {text}"

@@ -2,16 +2,16 @@
 
 import pytest
 
-from harness.judge.thresholds.sample_size import too_small
+from harness.judge.thresholds.sample_size import find_undersized
 from harness.plan import make_plan
-from harness.scenario.loader import load
+from harness.scenario.loader import load_scenario
 
 DEADLINE_S = 72.0
 
 
 @pytest.fixture(scope="module")
 def plan():
-    return make_plan(load("kaliwates", ["photos.size=40KB", "photos.bank=1"]))
+    return make_plan(load_scenario("kaliwates", ["photos.size=40KB", "photos.bank=1"]))
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def plan():
     ],
 )
 def test_a_percentile_that_the_plan_can_not_bear_is_told_with_the_size_it_needs(plan, assertion, said):
-    (line,) = too_small([assertion, assertion], plan, 0.0, DEADLINE_S)
+    (line,) = find_undersized([assertion, assertion], plan, 0.0, DEADLINE_S)
     assert line.startswith(assertion)
     assert said in line
 
@@ -48,11 +48,11 @@ def test_a_percentile_that_the_plan_can_not_bear_is_told_with_the_size_it_needs(
     ],
 )
 def test_what_the_plan_can_bear_or_does_not_know_is_not_warned_of(plan, assertion):
-    assert too_small([assertion], plan, 0.0, DEADLINE_S) == []
+    assert find_undersized([assertion], plan, 0.0, DEADLINE_S) == []
 
 
 def test_stations_of_the_warm_up_and_beyond_the_deadline_are_in_no_sample(plan):
     assertion = "p99(delivery_seconds) < 10s"
     for warm_up_s, deadline_s in ((8.0, DEADLINE_S), (0.0, 8.0)):
-        (line,) = too_small([assertion], plan, warm_up_s, deadline_s)
+        (line,) = find_undersized([assertion], plan, warm_up_s, deadline_s)
         assert "it needs 1,000 pages, the plan has 5" in line  # about half of them turn up in the first 8 s

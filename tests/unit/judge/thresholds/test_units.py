@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.judge.thresholds.units import limit_of, shown, unit_of
+from harness.judge.thresholds.units import format_value, parse_limit, unit_from_name
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from harness.judge.thresholds.units import limit_of, shown, unit_of
     ],
 )
 def test_a_limit_is_read_in_the_unit_of_its_figure(text, unit, value):
-    assert limit_of(text, unit) == value
+    assert parse_limit(text, unit) == value
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_limit_is_read_in_the_unit_of_its_figure(text, unit, value):
 )
 def test_a_limit_in_another_unit_is_refused_with_what_is_allowed(text, unit, message):
     with pytest.raises(ValueError, match=message):
-        limit_of(text, unit)
+        parse_limit(text, unit)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_limit_in_another_unit_is_refused_with_what_is_allowed(text, unit, mes
     ],
 )
 def test_a_name_tells_its_unit(name, unit):
-    assert unit_of(name) == unit
+    assert unit_from_name(name) == unit
 
 
 @pytest.mark.parametrize(
@@ -83,4 +83,4 @@ def test_a_name_tells_its_unit(name, unit):
     ],
 )
 def test_figures_are_shown_to_three_digits_with_their_unit(value, unit, text):
-    assert shown(value, unit) == text
+    assert format_value(value, unit) == text

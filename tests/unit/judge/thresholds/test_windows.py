@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.judge.thresholds.condition import understood
-from harness.judge.thresholds.windows import NoWindowError, stretches
+from harness.judge.thresholds.condition import parse_condition
+from harness.judge.thresholds.windows import NoWindowError, find_windows
 from harness.run_folder.layout import FaultRecord, RunRecord
 
 RECORD = RunRecord(
@@ -20,8 +20,8 @@ RECORD = RunRecord(
 
 
 def found(window, stop_s=60.0, **record):
-    condition = understood(f"max(response_seconds) < 1s {window}")
-    return [(one.from_s, one.to_s) for one in stretches(condition, RECORD.model_copy(update=record), stop_s)]
+    condition = parse_condition(f"max(response_seconds) < 1s {window}")
+    return [(one.from_s, one.to_s) for one in find_windows(condition, RECORD.model_copy(update=record), stop_s)]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from mock_server.faults.base import Server, Target
-from mock_server.faults.scheduler import Injection, Rules
+from mock_server.faults.base import RequestKey, ServerActions
+from mock_server.faults.scheduler import FaultScheduler, Injection
 from mock_server.profile.profile import Profile
 
 
@@ -16,9 +16,9 @@ class Scene:
         self.now: float | None = 0.0
         self.log: list[Injection] = []
         specs = Profile.model_validate({"faults": list(faults)}).faults
-        self.rules = Rules(specs, seed, lambda: self.now, self.log.append)
+        self.rules = FaultScheduler(specs, seed, lambda: self.now, self.log.append)
 
-    def is_hit(self, target: Target) -> bool:
+    def is_hit(self, target: RequestKey) -> bool:
         hits = self.rules.hits(target) or self.rules.hits(target, "rows")
         for hit in hits:
             hit.act()
@@ -28,8 +28,8 @@ class Scene:
         return {page for page in pages if self.is_hit(about(page))}
 
 
-def about(page: int = 1, attempt: int = 1, **changes: object) -> Target:
-    return Target("3509191001001", "ppwp", page, attempt, "POST", "upload")._replace(**changes)  # type: ignore[arg-type]
+def about(page: int = 1, attempt: int = 1, **changes: object) -> RequestKey:
+    return RequestKey("3509191001001", "ppwp", page, attempt, "POST", "upload")._replace(**changes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("now", "hit"), [(None, False), (1.9, False), (2.0, True), (4.9, True), (5.0, False)])
@@ -129,7 +129,7 @@ class _Server:
 
 
 def told(scene: Scene, times: Iterator[float]) -> list[str]:
-    server: Server = _Server()
+    server: ServerActions = _Server()
     scene.now = 0.0
     scene.rules.attach(server)
     for scene.now in times:
@@ -205,7 +205,7 @@ def test_an_edge_is_told_whatever_looks_at_the_clock_it_comes_between(phase_s):
         now += 0.001
         return now
 
-    rules = Rules(
+    rules = FaultScheduler(
         Profile.model_validate({"faults": [{"kind": "down", "start": "2s", "duration": "3s"}]}).faults, 1, clock, print
     )
     server = _Server()

@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 
-from mock_server.http.admin_token import PREFIX, clear_stale, token_file
+from mock_server.http.admin_token import PREFIX, remove_stale_files, token_file
 
 
 def test_the_file_holds_the_token_for_its_owner_only_and_is_gone_at_the_end(tmp_path):
@@ -38,5 +38,5 @@ def test_what_is_no_file_of_a_server_is_left_alone(tmp_path):
     (tmp_path / "other").write_text("x")
     (tmp_path / f"{PREFIX}link").symlink_to(tmp_path / "other")
     (tmp_path / f"{PREFIX}folder").mkdir()
-    clear_stale(tmp_path)
+    remove_stale_files(tmp_path)
     assert len(list(tmp_path.iterdir())) == 3

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mock_server.net.framing import Framing
+from mock_server.net.framing import RequestFraming
 
 bodies = st.binary(max_size=40).map(lambda body: body + b"\r\n\r\nGET / HTTP/1.1\r\n\r\n")
 """Bodies that look like requests: only their lengths tell where they end."""
@@ -28,8 +28,8 @@ requests = st.one_of(
 )
 
 
-def fed(pieces: list[bytes]) -> Framing:
-    framing = Framing()
+def fed(pieces: list[bytes]) -> RequestFraming:
+    framing = RequestFraming()
     for piece in pieces:
         framing.feed(piece)
     return framing
@@ -63,7 +63,7 @@ def test_what_is_no_chunk_is_not_followed_any_further():
 
 
 def test_a_long_header_is_not_looked_through_again_with_every_byte():
-    framing = Framing()
+    framing = RequestFraming()
     framing.feed(b"GET / HTTP/1.1\r\nX: ")
     for _ in range(200_000):  # a second or so; looked through again each time it would be minutes
         framing.feed(b"x")

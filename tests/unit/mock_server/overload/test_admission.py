@@ -3,8 +3,8 @@
 import pytest
 
 from mock_server.overload.admission import Admission
-from mock_server.overload.concurrency_limits import Gradient2, Vegas
-from mock_server.overload.worker_pool import Job, Pool
+from mock_server.overload.concurrency_limits import Gradient2Limit, VegasLimit
+from mock_server.overload.worker_pool import Job, WorkerPool
 from mock_server.profile.profile import ServerProfile
 from tests.support.simulated_clock import SimulatedClock
 
@@ -15,7 +15,7 @@ class Desk:
     def __init__(self, **keys: object) -> None:
         self.clock = SimulatedClock()
         profile = ServerProfile.model_validate({"workers": 1, "service_time": "1s", **keys})
-        self.pool = Pool(profile, self.clock)
+        self.pool = WorkerPool(profile, self.clock)
         self.admission = Admission(profile, self.pool)
 
     def arrive(self, service_s: float = 1.0, timeout_s: float | None = None) -> str | None:
@@ -80,7 +80,7 @@ def test_every_policy_but_none_has_a_bounded_queue():
 
 
 def test_vegas_follows_its_formula():
-    vegas = Vegas(1000)
+    vegas = VegasLimit(1000)
     vegas.sample(0.1, 20)
     assert vegas.value == 20, "the first sample only tells the shortest time"
     vegas.sample(0.1, 20)  # q = 0 <= log10 L: L + beta = 20 + 6 * 1.301
@@ -91,7 +91,7 @@ def test_vegas_follows_its_formula():
 
 
 def test_vegas_shrinks_under_queueing_and_grows_without():
-    vegas = Vegas(1000)
+    vegas = VegasLimit(1000)
     vegas.sample(0.1, 20)
     for _ in range(100):
         vegas.sample(1.0, 1000)
@@ -102,14 +102,14 @@ def test_vegas_shrinks_under_queueing_and_grows_without():
 
 
 def test_vegas_does_not_learn_from_an_idle_server():
-    vegas = Vegas(1000)
+    vegas = VegasLimit(1000)
     vegas.sample(0.1, 20)
     vegas.sample(0.1, 9)
     assert vegas.value == 20
 
 
 def test_gradient2_follows_its_formula():
-    gradient = Gradient2(1000)
+    gradient = Gradient2Limit(1000)
     gradient.sample(0.1, 20)  # long = short: g = 1: L = .8 * 20 + .2 * (20 + 4)
     assert gradient._limit == pytest.approx(20.8)
     gradient.sample(0.1, 20)
@@ -119,7 +119,7 @@ def test_gradient2_follows_its_formula():
 
 
 def test_limits_stay_between_one_and_the_greatest():
-    for limit in (Vegas(50), Gradient2(50)):
+    for limit in (VegasLimit(50), Gradient2Limit(50)):
         limit.sample(0.1, 20)
         for _ in range(1000):
             limit.sample(0.1, 1000)

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from mock_server.overload.worker_pool import End, Job, Pool
+from mock_server.overload.worker_pool import Job, JobEnd, WorkerPool
 from mock_server.profile.profile import ServerProfile
 from tests.support.simulated_clock import SimulatedClock
 
@@ -16,15 +16,15 @@ class Bench:
 
     def __init__(self, **keys: object) -> None:
         self.clock = SimulatedClock()
-        self.pool = Pool(ServerProfile.model_validate({"shed": "none", **keys}), self.clock)
-        self.ends: dict[str, tuple[End, float]] = {}
+        self.pool = WorkerPool(ServerProfile.model_validate({"shed": "none", **keys}), self.clock)
+        self.ends: dict[str, tuple[JobEnd, float]] = {}
         self.order: list[str] = []
         self.jobs: dict[str, Job] = {}
 
     def submit(self, name: str, service_s: float = 1.0, *, gone: bool = False, latest: float | None = None) -> None:
-        def on_end(job: Job, end: End) -> None:
+        def on_end(job: Job, end: JobEnd) -> None:
             self.ends[name] = (end, self.clock.now())
-            if end is End.SERVED:
+            if end is JobEnd.SERVED:
                 self.order.append(name)
 
         job = Job(lambda: service_s, on_end, lambda: gone, latest_start_s=latest)
@@ -38,7 +38,7 @@ def test_workers_serve_side_by_side_and_the_rest_waits():
         bench.submit(name)
     assert (bench.pool.busy, bench.pool.depth) == (2, 1)
     bench.clock.run()
-    assert bench.ends == {"a": (End.SERVED, 1.0), "b": (End.SERVED, 1.0), "c": (End.SERVED, 2.0)}
+    assert bench.ends == {"a": (JobEnd.SERVED, 1.0), "b": (JobEnd.SERVED, 1.0), "c": (JobEnd.SERVED, 2.0)}
     assert bench.jobs["c"].wait_s == 1.0
 
 
@@ -64,7 +64,7 @@ def test_a_job_that_waits_too_long_leaves_the_queue():
     for name in "abc":
         bench.submit(name)
     bench.clock.run()
-    assert bench.ends == {"a": (End.SERVED, 1.0), "b": (End.SERVED, 2.0), "c": (End.TIMED_OUT, 1.5)}
+    assert bench.ends == {"a": (JobEnd.SERVED, 1.0), "b": (JobEnd.SERVED, 2.0), "c": (JobEnd.TIMED_OUT, 1.5)}
 
 
 def test_a_job_whose_latest_start_has_passed_is_not_begun():
@@ -73,7 +73,7 @@ def test_a_job_whose_latest_start_has_passed_is_not_begun():
     bench.submit("b", latest=2.0)
     bench.submit("c", latest=3.5)
     bench.clock.run()
-    assert bench.ends == {"a": (End.SERVED, 3.0), "b": (End.EXPIRED, 3.0), "c": (End.SERVED, 4.0)}
+    assert bench.ends == {"a": (JobEnd.SERVED, 3.0), "b": (JobEnd.EXPIRED, 3.0), "c": (JobEnd.SERVED, 4.0)}
 
 
 def test_cancelling_a_job_frees_its_worker_at_once():
@@ -84,7 +84,7 @@ def test_cancelling_a_job_frees_its_worker_at_once():
     bench.pool.cancel(bench.jobs["a"])
     bench.pool.cancel(bench.jobs["c"])
     bench.clock.run()
-    assert bench.ends == {"a": (End.CANCELLED, 0.5), "c": (End.CANCELLED, 0.5), "b": (End.SERVED, 1.5)}
+    assert bench.ends == {"a": (JobEnd.CANCELLED, 0.5), "c": (JobEnd.CANCELLED, 0.5), "b": (JobEnd.SERVED, 1.5)}
 
 
 def test_only_waiting_jobs_whose_client_has_gone_are_dropped():
@@ -95,7 +95,7 @@ def test_only_waiting_jobs_whose_client_has_gone_are_dropped():
     assert bench.pool.drop_gone() == 1
     bench.clock.run()
     assert {name: end for name, (end, _) in bench.ends.items()} == {
-        "served": End.SERVED, "gone": End.DROPPED, "there": End.SERVED,
+        "served": JobEnd.SERVED, "gone": JobEnd.DROPPED, "there": JobEnd.SERVED,
     }  # fmt: skip
 
 
@@ -120,7 +120,7 @@ def test_refusing_all_leaves_nothing_behind():
     for name in "abc":
         bench.submit(name)
     bench.pool.refuse_all()
-    assert {end for end, _ in bench.ends.values()} == {End.DROPPED}
+    assert {end for end, _ in bench.ends.values()} == {JobEnd.DROPPED}
     assert (bench.pool.busy, bench.pool.depth) == (0, 0)
 
 
@@ -170,10 +170,10 @@ def waits_of(servers: int, utilisation: float, customers: int, seed: int) -> np.
     gaps = rng.exponential(1 / (utilisation * servers), customers).tolist()
     services = iter(rng.exponential(1.0, customers).tolist())
     clock = SimulatedClock()
-    pool = Pool(ServerProfile.model_validate({"workers": servers, "shed": "none"}), clock)
+    pool = WorkerPool(ServerProfile.model_validate({"workers": servers, "shed": "none"}), clock)
     waits: list[float] = []
 
-    def on_end(job: Job, _end: End) -> None:
+    def on_end(job: Job, _end: JobEnd) -> None:
         waits.append(job.wait_s)
 
     def arrive() -> None:

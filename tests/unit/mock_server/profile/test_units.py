@@ -1,7 +1,7 @@
 import pytest
 
 from mock_server.profile import units
-from mock_server.profile.units import DurationDistribution, Frozen, SizeDistribution
+from mock_server.profile.units import DurationDistribution, FrozenModel, SizeDistribution
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_ratio_is_a_percentage_or_a_number(wrong):
         units.ratio(wrong)
 
 
-class _Holder(Frozen):
+class _Holder(FrozenModel):
     wait: DurationDistribution
     size: SizeDistribution = None
 

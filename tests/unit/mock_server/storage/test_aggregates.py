@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mock_server.storage import aggregates
-from mock_server.storage.aggregates import Region, Tally, region_path, with_rows, with_stations
+from mock_server.storage.aggregates import Region, VoteAggregates, region_path, with_rows, with_stations
 from mock_server.upload.forms import VOTES_PAGE
 
 
@@ -29,7 +29,7 @@ uploads = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(uploads)
 def test_at_every_level_the_sums_of_the_children_are_the_sum_of_the_region(drawn):
-    found = with_rows(Tally(), [row(n, code, page, votes) for n, (code, page, votes) in enumerate(drawn, 1)])
+    found = with_rows(VoteAggregates(), [row(n, code, page, votes) for n, (code, page, votes) in enumerate(drawn, 1)])
     for code, region in found.regions.items():
         below = [found.regions.get(child) for child in region.children]
         if len(code) == 10:
@@ -48,7 +48,7 @@ def test_at_every_level_the_sums_of_the_children_are_the_sum_of_the_region(drawn
 @given(uploads, st.integers(0, 40))
 def test_going_on_from_a_snapshot_gives_the_same_as_beginning_anew(drawn, cut):
     rows = [row(n, code, page, votes) for n, (code, page, votes) in enumerate(drawn, 1)]
-    assert with_rows(with_rows(Tally(), rows[:cut]), rows[cut:]) == with_rows(Tally(), rows)
+    assert with_rows(with_rows(VoteAggregates(), rows[:cut]), rows[cut:]) == with_rows(VoteAggregates(), rows)
 
 
 MANY = [row(n, f"35{n:011d}", 2, {"100025": 1}) for n in range(1, 5001)]
@@ -62,7 +62,7 @@ def test_a_region_is_made_once_however_many_stations_it_has(monkeypatch):
         return Region(*fields)  # type: ignore[arg-type]
 
     monkeypatch.setattr(aggregates, "Region", counted)
-    found = with_rows(Tally(), MANY)
+    found = with_rows(VoteAggregates(), MANY)
     assert len(made) == 2 * len(found.regions), "once to begin with, once in the end"
     assert found.regions["35"].votes == {"100025": 5000}
 
@@ -70,18 +70,18 @@ def test_a_region_is_made_once_however_many_stations_it_has(monkeypatch):
 def test_the_garbage_collector_has_nothing_to_do_with_the_stations():
     gc.collect()
     before = len(gc.get_objects())
-    found = with_rows(Tally(), MANY)
+    found = with_rows(VoteAggregates(), MANY)
     assert len(gc.get_objects()) - before < 200, "a few for each region, none for a station"
     assert len(found.votes) == 5000
 
 
 def test_what_is_asked_for_again_without_news_is_the_same_snapshot():
-    found = with_rows(Tally(), MANY)
+    found = with_rows(VoteAggregates(), MANY)
     assert with_rows(found, []) is found
 
 
 def test_a_snapshot_is_not_changed_by_the_next_one():
-    first = with_stations(Tally(), ["3509191001001"])
+    first = with_stations(VoteAggregates(), ["3509191001001"])
     with_rows(first, [row(1, "3509191001001", 2, {"100025": 7})])
     assert first.regions["35"].votes == {}
     assert first.votes["3509191001001"] == {}

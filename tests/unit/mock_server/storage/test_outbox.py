@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from mock_server.faults.base import Target
-from mock_server.faults.injection_log import InjectionLog, line_of
+from mock_server.faults.base import RequestKey
+from mock_server.faults.injection_log import InjectionLog, injection_line
 from mock_server.faults.scheduler import Injection
-from mock_server.storage.records import Order, Row
+from mock_server.storage.records import PageRow, StoreRequest
 from mock_server.storage.store import Store
 
 
@@ -20,12 +20,14 @@ class Killed(InjectionLog):
 
 
 def line(page: int) -> str:
-    return line_of(Injection(page / 8, "misfile", Target("3509191001001", "ppwp", page, 1, "POST", "upload")))
+    return injection_line(
+        Injection(page / 8, "misfile", RequestKey("3509191001001", "ppwp", page, 1, "POST", "upload"))
+    )
 
 
-def order(page: int, *, is_struck: bool = True) -> Order:
-    row = Row("3509191001001", "ppwp", page, "d", 1, "", 0.0, "d", "", f"receipt {page}")
-    return Order(row, (row,), injections=(line(page),) if is_struck else ())
+def order(page: int, *, is_struck: bool = True) -> StoreRequest:
+    row = PageRow("3509191001001", "ppwp", page, "d", 1, "", 0.0, "d", "", f"receipt {page}")
+    return StoreRequest(row, (row,), injections=(line(page),) if is_struck else ())
 
 
 def logged(folder: Path) -> list[str]:

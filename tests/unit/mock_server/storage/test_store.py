@@ -6,13 +6,13 @@ import threading
 
 import pytest
 
-from mock_server.storage.records import Order, Row, Verdict
+from mock_server.storage.records import PageRow, StoreRequest, StoreResult
 from mock_server.storage.store import Store
 
 
-def order(page: int = 1, sha256: str = "a", key: str = "") -> Order:
-    row = Row("3509191001001", "ppwp", page, sha256, 10, "", 1.0, sha256, key, f"receipt {page} {sha256}")
-    return Order(row, (row,))
+def order(page: int = 1, sha256: str = "a", key: str = "") -> StoreRequest:
+    row = PageRow("3509191001001", "ppwp", page, sha256, 10, "", 1.0, sha256, key, f"receipt {page} {sha256}")
+    return StoreRequest(row, (row,))
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ async def test_of_a_group_only_the_job_that_fails_is_told_so(store):
 
     results = await asyncio.gather(store.put(order(1)), store.do(fails), store.put(order(2)), return_exceptions=True)
     assert isinstance(results[1], sqlite3.OperationalError)
-    assert all(isinstance(result, Verdict) and result.kind == "new" for result in (results[0], results[2]))
+    assert all(isinstance(result, StoreResult) and result.kind == "new" for result in (results[0], results[2]))
     assert await held(store) == 2
 
 
@@ -66,7 +66,7 @@ async def test_a_value_that_cannot_be_bound_fails_its_own_upload_only(store):
         asyncio.gather(store.put(unbindable), store.put(order(2)), return_exceptions=True), 5
     )
     assert isinstance(results[0], UnicodeEncodeError)
-    assert isinstance(results[1], Verdict)
+    assert isinstance(results[1], StoreResult)
     assert results[1].kind == "new"
     assert (await asyncio.wait_for(store.put(order(3)), 5)).kind == "new", "it goes on afterwards"
 

@@ -4,7 +4,7 @@ import pytest
 
 from mock_server.http.responses import Problem
 from mock_server.upload.digests import check_digest
-from mock_server.upload.photo import PhotoSink, Upload
+from mock_server.upload.photo import PhotoSink, ReceivedUpload
 from mock_server.upload.readings import Reading
 from tests.support.mock_in_process import photo, repr_digest
 
@@ -12,7 +12,7 @@ RIGHT, WRONG = repr_digest(photo()), repr_digest(b"another")
 
 
 @pytest.fixture(name="upload")
-def _upload() -> Upload:
+def _upload() -> ReceivedUpload:
     sink = PhotoSink(keep=False)
     sink.feed(photo())
     return sink.upload(Reading())

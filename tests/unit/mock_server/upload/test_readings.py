@@ -4,22 +4,22 @@ import pytest
 
 from mock_server.faults.misread import misread
 from mock_server.http.responses import Problem
-from mock_server.upload.readings import checked, figures
+from mock_server.upload.readings import parse_reading, reading_figures
 
 
 def test_a_reading_is_kept_as_it_was_sent():
     text = '{ "chart": {"100025": 1} }'
-    assert checked(text.encode()).text == text
+    assert parse_reading(text.encode()).text == text
 
 
 def test_no_reading_is_an_empty_one():
-    assert checked(b"  \r\n") == ("", ())
+    assert parse_reading(b"  \r\n") == ("", ())
 
 
 @pytest.mark.parametrize("text", [b"{", b"[]", b"1", b"null", b"\xff{}", b'{"a":' * 5000, b"nan"])
 def test_what_is_no_json_object_is_refused(text):
     with pytest.raises(Problem) as caught:
-        checked(text)
+        parse_reading(text)
     assert caught.value.status == 400
 
 
@@ -28,10 +28,10 @@ def reading_of(depth: int) -> bytes:
 
 
 def test_a_reading_is_at_most_32_levels_deep():
-    assert checked(reading_of(32)).warnings == ()
+    assert parse_reading(reading_of(32)).warnings == ()
     for depth in (33, 480, 975):
         with pytest.raises(Problem) as caught:
-            checked(reading_of(depth))
+            parse_reading(reading_of(depth))
         assert caught.value.status == 400
 
 
@@ -55,19 +55,19 @@ def test_a_reading_is_at_most_32_levels_deep():
 )
 def test_figures_that_cannot_be_counted_get_a_warning(content):
     text = json.dumps(content)
-    (warning,) = checked(text.encode()).warnings
+    (warning,) = parse_reading(text.encode()).warnings
     assert "whole numbers from 0 to 999999999" in warning
-    assert figures(text) == ({}, {})
+    assert reading_figures(text) == ({}, {})
 
 
 def test_figures_that_add_up_get_none():
     adding_up = b'{"chart":{"1":2,"2":3},"administrasi":{"suara_sah":5,"suara_tidak_sah":1,"suara_total":6}}'
-    assert checked(adding_up).warnings == checked(b"{}").warnings == ()
+    assert parse_reading(adding_up).warnings == parse_reading(b"{}").warnings == ()
 
 
 def test_sums_that_disagree_get_a_warning_each():
     text = b'{"chart":{"1":2,"2":2},"administrasi":{"suara_sah":5,"suara_tidak_sah":1,"suara_total":7}}'
-    assert checked(text).warnings == (
+    assert parse_reading(text).warnings == (
         "the votes add up to 4, but suara_sah = 5",
         "suara_sah + suara_tidak_sah = 6, but suara_total = 7",
     )

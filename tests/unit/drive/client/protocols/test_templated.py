@@ -8,20 +8,20 @@ import pytest
 
 from harness.base.errors import UsageError
 from harness.base.model import Outcome
-from harness.drive.client.outcomes import MalformedAnswerError
-from harness.drive.client.protocols.base import Photo, Sender
-from harness.drive.client.protocols.templated import TargetSender, api_of
-from harness.drive.client.response import Answer
+from harness.drive.client.outcomes import MalformedResponseError
+from harness.drive.client.protocols.base import Photo, UploadContext
+from harness.drive.client.protocols.templated import TemplatedContext, build_api
+from harness.drive.client.response import HttpResponse
 from harness.scenario.target import TargetApi
 
 BODY, TAIL = b"\xff\xd8 a photo \r\n--", b"its tail\xff\xd9"
 READING = '{"chart":{"100025":7}}'
 PHOTO = Photo("3509191001001", "ppwp", 2, memoryview(BODY), TAIL, hashlib.sha256(BODY + TAIL).hexdigest(), READING)
-SENDER = Sender("127.0.0.1:80", "t0ken", 3, 10.0, idempotency_key=True)
+SENDER = UploadContext("127.0.0.1:80", "t0ken", 3, 10.0, idempotency_key=True)
 
 
 def api(environment=None, **table):
-    return api_of(TargetApi.model_validate({"path": "/x", **table}), environment or {})
+    return build_api(TargetApi.model_validate({"path": "/x", **table}), environment or {})
 
 
 def sent(target, sender=SENDER):
@@ -71,7 +71,7 @@ def test_a_multipart_upload_has_its_parts_in_their_order_around_the_photo():
 
 def test_tus_gets_the_scenarios_headers_and_nothing_of_the_mocks():
     target = api({"TARGET_KEY": "k"}, path="/files", headers={"X-Api-Key": "${TARGET_KEY}"})
-    sender = TargetSender("h", "", 1, 10.0, idempotency_key=True, api=target)
+    sender = TemplatedContext("h", "", 1, 10.0, idempotency_key=True, api=target)
     assert sender.headers(PHOTO, 3.0) == ["Host: h", "X-Api-Key: k"]
     assert target.path == "/files"
 
@@ -84,7 +84,9 @@ LOGIN = {
 
 
 def answer(body=b"", status=200, **headers):
-    return Answer(status, [(name.encode(), value.encode()) for name, value in headers.items()], body, keep_alive=True)
+    return HttpResponse(
+        status, [(name.encode(), value.encode()) for name, value in headers.items()], body, keep_alive=True
+    )
 
 
 def test_a_login_is_filled_in_and_its_token_found_where_the_scenario_says():
@@ -98,7 +100,7 @@ def test_a_login_is_filled_in_and_its_token_found_where_the_scenario_says():
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"data": []}', b'{"data": [{"token": 7}]}', b'{"data": [{"token": "a\\r\\nX: y"}]}', b'{"data": [{"token": ""}]}', b"[" * 100_000])  # fmt: skip
 def test_a_token_that_is_none_or_would_break_a_header_is_malformed(body):
-    with pytest.raises(MalformedAnswerError):
+    with pytest.raises(MalformedResponseError):
         api({"TARGET_APP": "a"}, login=LOGIN).token_in(answer(body))
 
 

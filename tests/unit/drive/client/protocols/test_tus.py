@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.base.model import Outcome
-from harness.drive.client.location import path_in
-from harness.drive.client.outcomes import MalformedAnswerError
+from harness.drive.client.location import resolve_location
+from harness.drive.client.outcomes import MalformedResponseError
 from harness.drive.client.protocols import tus
-from harness.scenario.protocol import Tus
+from harness.scenario.protocol import TusOptions
 from tests.support.fake_session import CONTENT, SENDER, STATION, CutError, Wire, answer, photo
 
 SIZE = len(CONTENT)
 
 
 def options(**keys):
-    return Tus.model_validate({"chunk_size": "1KB", **keys})
+    return TusOptions.model_validate({"chunk_size": "1KB", **keys})
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Server:
 
 def attempt(server, delivery=None, **keys):
     """One attempt: ending, wire, delivery."""
-    delivery = delivery or tus.Delivery(photo(reading='{"a":1}'), options(**keys))
+    delivery = delivery or tus.TusUpload(photo(reading='{"a":1}'), options(**keys))
     wire: Any = Wire(server)
     return delivery.attempt(wire, SENDER), wire, delivery
 
@@ -93,7 +93,7 @@ def test_every_request_says_who_asks_which_version_is_spoken_and_how_long_an_ans
 
 
 def test_without_a_chunk_size_all_that_is_missing_goes_at_once():
-    _, wire, _ = attempt(Server(), tus.Delivery(photo(), Tus()))
+    _, wire, _ = attempt(Server(), tus.TusUpload(photo(), TusOptions()))
     assert [len(asked.body) for asked in wire.asked] == [0, SIZE]
     assert "reading" not in wire.asked[0].headers["upload-metadata"]
 
@@ -129,7 +129,7 @@ def test_a_server_that_leaves_the_bytes_of_a_creation_alone_gets_them_again_and_
 
 def test_after_a_cut_the_next_attempt_asks_and_goes_on_at_the_right_byte():
     server = Server([None, None, cut_at(7, taken=15)])
-    delivery = tus.Delivery(photo(), options())
+    delivery = tus.TusUpload(photo(), options())
     with pytest.raises(CutError):
         attempt(server, delivery)
     ending, wire, _ = attempt(server, delivery)
@@ -143,7 +143,7 @@ def test_after_a_cut_the_next_attempt_asks_and_goes_on_at_the_right_byte():
 
 def test_a_page_whose_last_answer_was_lost_is_replayed_when_the_server_says_that_it_has_all():
     server = Server([None, None, cut_at(24)])
-    delivery = tus.Delivery(photo(), options())
+    delivery = tus.TusUpload(photo(), options())
     with pytest.raises(CutError):
         attempt(server, delivery)
     ending, wire, _ = attempt(server, delivery)
@@ -155,7 +155,7 @@ def test_a_page_whose_last_answer_was_lost_is_replayed_when_the_server_says_that
 @pytest.mark.parametrize("status", [403, 404, 410])
 def test_an_upload_that_is_gone_when_asked_for_is_created_anew(status):
     server = Server([None, cut_at(600)])
-    delivery = tus.Delivery(photo(), options())
+    delivery = tus.TusUpload(photo(), options())
     with pytest.raises(CutError):
         attempt(server, delivery)
     server.trouble = [answer(status)]
@@ -200,7 +200,7 @@ def test_a_chunk_whose_checksum_was_wrong_is_sent_again():
 
 
 def test_a_locked_upload_is_left_to_the_strategy_and_kept():
-    delivery = tus.Delivery(photo(), options())
+    delivery = tus.TusUpload(photo(), options())
     server = Server([None, answer(423, retry_after="2")])
     ending, _, _ = attempt(server, delivery)
     assert (ending.outcome, ending.answer.status) == (Outcome.REJECTED, 423)
@@ -231,7 +231,7 @@ def test_no_other_answer_to_a_patch_is_taken_for_a_success(status, outcome):
 @pytest.mark.parametrize("method", ["PATCH", "HEAD"])
 def test_an_offset_that_is_none_is_malformed(method, offset):
     said = answer(204 if method == "PATCH" else 200, **({} if offset is None else {"upload_offset": offset}))
-    with pytest.raises(MalformedAnswerError):
+    with pytest.raises(MalformedResponseError):
         attempt(Server([None, said] if method == "PATCH" else [None, answer(409), said]))
 
 
@@ -249,11 +249,11 @@ def test_a_server_that_takes_everything_back_is_not_asked_for_ever(said):
 
     ending, wire, _ = attempt(contrary)
     assert (ending.outcome, ending.answer.status) == (Outcome.SERVER_ERROR, said.status)
-    assert len([asked for asked in wire.asked if asked.method == "PATCH"]) == tus.MOST_CORRECTIONS + 1
+    assert len([asked for asked in wire.asked if asked.method == "PATCH"]) == tus.MAX_CORRECTIONS + 1
 
 
 def test_another_place_of_creation_can_be_told():
-    _, wire, _ = attempt(Server([answer(201, location="abc")]), tus.Delivery(photo(), options(), "/files/"))
+    _, wire, _ = attempt(Server([answer(201, location="abc")]), tus.TusUpload(photo(), options(), "/files/"))
     assert [asked.path for asked in wire.asked] == ["/files/", "/files/abc", "/files/abc"]
 
 
@@ -271,7 +271,7 @@ def test_another_place_of_creation_can_be_told():
     ],
 )
 def test_a_location_may_be_absolute_or_relative(location, path):
-    assert path_in(location, "mock:1", "/v1/files") == path
+    assert resolve_location(location, "mock:1", "/v1/files") == path
 
 
 @pytest.mark.parametrize(
@@ -279,13 +279,13 @@ def test_a_location_may_be_absolute_or_relative(location, path):
     ["", "http://other:1/x", "http://mock:2/x", "http://mock/x", "//other/x", "http://mock:1@other/x", "http://[x", "/a b", "/\u00e9", "ftp:x", "/x\ty"],
 )  # fmt: skip
 def test_a_location_that_leads_elsewhere_or_nowhere_is_malformed(location):
-    with pytest.raises(MalformedAnswerError):
-        path_in(location, "mock:1", "/v1/files")
+    with pytest.raises(MalformedResponseError):
+        resolve_location(location, "mock:1", "/v1/files")
 
 
 def test_an_upload_whose_place_is_elsewhere_is_never_followed():
-    delivery = tus.Delivery(photo(), options())
-    with pytest.raises(MalformedAnswerError):
+    delivery = tus.TusUpload(photo(), options())
+    with pytest.raises(MalformedResponseError):
         attempt(Server([answer(201, location="http://other/x")]), delivery)
     _, wire, _ = attempt(Server(), delivery)
     assert wire.asked[0].method == "POST"
@@ -294,7 +294,7 @@ def test_an_upload_whose_place_is_elsewhere_is_never_followed():
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1000), st.integers(0, 1000)), max_size=12))
 def test_whatever_is_cut_the_server_gets_every_byte_and_what_was_sent_again_is_counted_exactly(cuts):
     """Each cut: after so many requests; the server keeps so many bytes of a PATCH, and more were sent in vain."""
-    server, delivery, payload = Server(), tus.Delivery(photo(), options()), 0
+    server, delivery, payload = Server(), tus.TusUpload(photo(), options()), 0
     wire: Any
     for before, kept, more in cuts:
         server.trouble = [*[None] * before, cut_at(kept, taken=kept + more)]
