@@ -17,8 +17,8 @@ import pytest
 from playwright.async_api import Page
 
 from tests.browser.conftest import Open
-from tests.integration.conftest import wait_for
 from tests.support.free_port import free_port
+from tests.support.real_runs import wait_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 

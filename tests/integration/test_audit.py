@@ -21,8 +21,8 @@ from harness.runner.run_spec import RunSpec
 from harness.scenario.scenario import Scenario
 from reports.junit import SAFETY
 from reports.terminal import QuietView
-from tests.integration.conftest import harness, told
 from tests.support.fault_runs import CATCHES, DEDUPES, SPOKEN
+from tests.support.real_runs import harness, told
 
 BASE = {
     "name": "planted", "seed": 7, "deadline": "12s", "stations": {"count": 100}, "photos": {"size": "4KB", "bank": 2},

@@ -10,7 +10,7 @@ from harness.judge.compare.tolerances import Tolerances
 from harness.runner.compare import ComparisonRequest, compare_runs
 from harness.runner.history import runs_in
 from harness.scenario.loader import load_scenario
-from tests.integration.conftest import harness, told
+from tests.support.real_runs import harness, told
 from tests.support.run_builder import RunBuilder
 
 

@@ -19,8 +19,8 @@ from harness.base.errors import ExitCode
 from harness.measure.prometheus_api import PrometheusClient
 from harness.run_folder import scrape_log
 from harness.run_folder.layout import RunFolder
-from tests.integration.conftest import harness, told
 from tests.support.prometheus_server import DEPLOY, deployed, prometheus
+from tests.support.real_runs import harness, told
 
 pytestmark = pytest.mark.peers
 

@@ -19,7 +19,7 @@ from harness.judge.verdict import load_verdict
 from harness.run_folder.layout import RunFolder
 from harness.target.consent import derive_token
 from harness.target.consent_reader import load_machine_secret
-from tests.integration.conftest import wait_for
+from tests.support.real_runs import wait_for
 from tests.support.three_hosts import DELAY_S, end_of, three_hosts
 from tests.support.veth_network import place
 
