@@ -21,6 +21,14 @@ class ImmediateExit(BaseException):
         self.number = signal.Signals(number)
 
 
+class Interruption(Exception):  # noqa: N818 - it is not an error
+    """The first signal stopped the command before there was anything to wind down, so it unwinds like an error."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(number.name)
+        self.number = number
+
+
 class SignalHandler:
     """While it is entered, the first signal is noted (and told to `listener`), and the second raises Stopped."""
 

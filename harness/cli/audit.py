@@ -14,7 +14,7 @@ from reports import terminal
 
 
 def audit(path: RunPath) -> None:
-    """Audit a run: the nothing-lost table. Exit code 0 safe, 99 not safe, 3 unknown."""
+    """Audit what became of every page of a run. Exit code 0 safe, 99 not safe, 3 unknown."""
     folder = run_folder(path)
     rows = load_rows(folder)
     found = audit_run(folder, rows, load_page_statuses(folder, rows))

@@ -1,4 +1,4 @@
-"""Generator: lateness, CPU, memory and requests in flight. If these are not well, no other chart is to be believed."""
+"""Generator: its lateness, CPU, memory and requests in flight. If it was overloaded, no other chart can be trusted."""
 
 from __future__ import annotations
 
@@ -12,18 +12,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFor
 from harness.analysis.chart_types import ChartData, ChartLine
 from harness.analysis.summary import Summary
 from reports import number_format, palette
-from reports.charts.style import (
-    Chart,
-    EndLabel,
-    Panel,
-    downsample_means,
-    draw_end_labels,
-    draw_line,
-    empty_chart,
-    end_label,
-    time_figure,
-    write_placeholder,
-)
+from reports.charts.labels import EndLabel, draw_end_labels, end_label
+from reports.charts.style import Chart, Panel, downsample_means, draw_line, empty_chart, time_figure, write_placeholder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,11 +21,11 @@ if TYPE_CHECKING:
 COLOURS = {"p50": palette.SKY, "p99": palette.BLUE, "max": palette.VERMILION}
 WORKERS = (palette.BLUE, palette.GREEN, palette.ORANGE, palette.PURPLE, palette.BROWN, palette.OLIVE)
 FLOOR_S = 1e-5
-"""Lateness below 10 µs is drawn there: a logarithm has no zero."""
+"""Smaller lateness (an attempt may be 0 s late) is drawn at 10 µs: a logarithmic axis has no zero."""
 
 
 def finding(summary: Summary) -> str:
-    """How punctual attempts left, and how near the generator came to its limit."""
+    """How late attempts left, and how near the generator came to the limit of one core."""
     late, own = summary.lateness_seconds, summary.generator
     parts = []
     if own.workers_lost:
@@ -43,29 +33,33 @@ def finding(summary: Summary) -> str:
             f"{number_format.plural(own.workers_lost, 'worker')} of the generator {'was' if own.workers_lost == 1 else 'were'} lost"
         )
     if late.p99 is not None:
-        parts.append(f"99 % of attempts left within {number_format.format_duration(max(late.p99, 0.0))} of their time")
+        parts.append(
+            f"99 % of attempts were sent within {number_format.format_duration(max(late.p99, 0.0))} of their due time"
+        )
     elif late.max is not None:
-        parts.append(f"every attempt left within {number_format.format_duration(max(late.max, 0.0))} of its time")
+        parts.append(
+            f"every attempt was sent within {number_format.format_duration(max(late.max, 0.0))} of its due time"
+        )
     if own.cpu_max_ratio is not None:
         who = "the busiest worker" if own.workers > 1 else "the generator"
         parts.append(f"{who} used at most {number_format.format_ratio(own.cpu_max_ratio)} of a core")
-    said = "; ".join(parts) or "nothing is known about the generator's own health"
-    return said[0].upper() + said[1:]
+    sentence = "; ".join(parts) or "the health of the generator is not known"
+    return sentence[0].upper() + sentence[1:]
 
 
-def draw(series: ChartData, summary: Summary) -> Figure:
+def draw(chart_data: ChartData, summary: Summary) -> Figure:
     """Lateness on a logarithmic scale, CPU with its limit, memory, requests in flight."""
-    said, health = finding(summary), series.generator
+    sentence, health = finding(summary), chart_data.generator
     cpu = [line for line in health.cpu if np.isfinite(line.value).any()]
     late = [line for line in health.lateness if np.isfinite(line.value).any()]
     in_flight = bool(np.isfinite(health.in_flight.value).any())
     if not cpu and not late and not in_flight:
-        return empty_chart(series, said, "no attempts and no scrapes of the generator")
+        return empty_chart(chart_data, sentence, "no attempts and no scrapes of the generator")
     drawn = time_figure(
-        series,
-        said,
+        chart_data,
+        sentence,
         [
-            Panel("lateness: from falling due to being sent", 1.5),
+            Panel("lateness: from due to sent", 1.5),
             Panel("CPU, share of one core", 1.1),
             Panel("memory", 0.8),
             Panel("requests in flight", 0.8),
@@ -79,7 +73,7 @@ def draw(series: ChartData, summary: Summary) -> Figure:
 
 
 def _amount(axes: Axes, lines: list[ChartLine], show: Callable[[float], str]) -> None:
-    """Lines from zero, each named with its peak."""
+    """Draw lines from zero, each labelled with its peak."""
     lines = [line for line in lines if np.isfinite(line.value).any()]
     if not lines:
         write_placeholder(axes, "no scrapes of the generator")

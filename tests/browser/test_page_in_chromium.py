@@ -148,7 +148,7 @@ async def test_without_styles_it_reads_in_the_order_of_importance(html: str, ser
         "✗ FAIL",
         "Thresholds",
         "Is anything lost?",
-        "Pages that are not safe",
+        "Unsafe pages",
         "What happened",
         "Key figures",
         "Charts",

@@ -19,8 +19,8 @@ from harness.run_folder.layout import RunFolder
 from harness.runner.run import Run
 from harness.runner.run_spec import RunSpec
 from harness.scenario.scenario import Scenario
-from reports.junit import SAFETY
-from reports.terminal import QuietView
+from reports.ci import SAFETY
+from reports.live_view import QuietView
 from tests.support.fault_runs import CATCHES, DEDUPES, SPOKEN
 from tests.support.real_runs import harness, told
 

@@ -29,7 +29,7 @@ def test_init_writes_a_scenario_that_validates_and_never_overwrites_one(tmp_path
     assert code == 0
     assert "180" in output  # 60 stations, 3 pages each
     code, output = told("init", "mine", cwd=tmp_path)
-    assert (code, "exists already" in output) == (ExitCode.USAGE, True)
+    assert (code, "already exists" in output) == (ExitCode.USAGE, True)
     assert (tmp_path / "mine.toml").read_bytes() == before
 
 

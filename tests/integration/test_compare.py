@@ -6,9 +6,9 @@ import pytest
 
 from harness.base import host_info
 from harness.base.errors import ExitCode, UsageError
+from harness.cli.options import runs_in
 from harness.judge.compare.tolerances import Tolerances
-from harness.runner.compare import ComparisonRequest, compare_runs
-from harness.runner.history import runs_in
+from harness.runner.finish import ComparisonRequest, compare_runs
 from harness.scenario.loader import load_scenario
 from tests.support.real_runs import harness, told
 from tests.support.run_builder import RunBuilder
@@ -83,7 +83,7 @@ def test_folders_of_runs_are_sides_of_several_runs(tmp_path):
 
 def test_a_run_is_not_compared_with_itself(tmp_path):
     made_run(tmp_path / "before")
-    with pytest.raises(UsageError, match="stands twice"):
+    with pytest.raises(UsageError, match="duplicate run"):
         compared(tmp_path, ["before"], ["before"])
 
 
@@ -151,7 +151,7 @@ def test_a_calibrated_machine_refuses_a_gate_that_is_tighter_than_its_noise(tmp_
         assert "runs are measurements to be trusted, 3 are needed" in output  # the machine may be too busy to measure
         return
     assert code == ExitCode.PASSED, output
-    assert "The smallest change that can be told from none" in output
+    assert "The smallest detectable change" in output
     (kept,) = (tmp_path / "upload-harness" / "noise").iterdir()
     assert len(json.loads(kept.read_text())["figures"]["delivery_seconds.mean"]["values"]) == 3
     tolerance = "delivery_seconds.mean=0.001%"

@@ -64,7 +64,7 @@ class ShapedConnection(Connection):
         """Send step by step; False if the server answered before everything was sent."""
         through_s = self._clock()
         for step in split_into_chunks(buffers):
-            through_s = self.line.through(sum(map(len, step)), through_s)
+            through_s = self.line.transfer_end_s(sum(map(len, step)), through_s)
             while self._listen_until(through_s):
                 if self._heard(progress, bodiless):
                     return False
@@ -90,7 +90,7 @@ class ShapedConnection(Connection):
     def _hold(self, round_trips: float) -> float:
         """Wait until a signal has crossed; the seconds that it takes."""
         now_s = self._clock()
-        takes_s = self.line.across(round_trips, now_s) - now_s
+        takes_s = self.line.signal_end_s(round_trips, now_s) - now_s
         if takes_s > 0:
             gevent.sleep(takes_s)
         return takes_s

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
-from harness.drive.assignment import Assignment
-from harness.drive.assignments import unpack_assignment
+from harness.drive.assignment import Assignment, unpack_assignment
 from harness.drive.distributed.env import CLOCK_OFFSET
 from harness.drive.distributed.journal_sender import JournalSender
 from harness.drive.distributed.leader_session import Messenger
@@ -41,7 +40,7 @@ class WorkerSession:
         shift = Worker(unpack_assignment(orders, self._folder), on_records, homeward.write)
 
         def show(msg: Any, **_: Any) -> None:
-            content = {"rank": orders.rank, "number": msg.data, "text": shift.instruments()}
+            content = {"rank": orders.rank, "number": msg.data, "text": shift.exposition()}
             self._send("instruments", content)
 
         self._post.register_message("instruments?", show)

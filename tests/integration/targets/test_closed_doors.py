@@ -178,7 +178,7 @@ def test_no_token_and_no_pin_of_a_run_with_the_mock_is_left_behind(start, tiny):
         (["--name", "a/b"], "--name"),
         (["--name", "é"], "--name"),
         (["--name", "-x"], "--name"),
-        (["--out", "linked"], "is a link"),
+        (["--out", "linked"], "is a symbolic link"),
         (["--out", "a\x1b[2Jb"], "control characters"),
         (["--out", "full"], "nothing is overwritten"),
         (["--set", "stations.region=../../x.tar.gz"], "is not a region"),

@@ -4,12 +4,12 @@ import pytest
 
 from harness.base.errors import ConfigurationError, RunFolderError
 from harness.base.safe_files import read_bounded, resolve_inside
+from harness.cli.list import earlier_runs
 from harness.cli.options import run_folder
 from harness.judge.compare.results import load_comparison
 from harness.plan.regions import load_region
 from harness.run_folder.layout import RunFolder, RunRecord
 from harness.run_folder.tables import write_plan
-from harness.runner.history import earlier_runs
 from harness.scenario.experiment import load_experiment
 from harness.scenario.loader import load_scenario
 from tests.support.run_builder import make_pages
@@ -92,7 +92,7 @@ def test_a_run_folder_with_a_link_is_not_read_and_nothing_is_written_through_it(
     folder = tmp_path / "run"
     (folder / "report").mkdir(parents=True)
     (folder / "report" / "index.html").symlink_to(tmp_path / "precious")
-    with pytest.raises(RunFolderError, match="is a link"):
+    with pytest.raises(RunFolderError, match="is a symbolic link"):
         run_folder(folder)
 
 

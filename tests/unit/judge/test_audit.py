@@ -268,7 +268,7 @@ def test_the_warm_up_is_audited_too(tmp_path):
 
 
 def test_a_long_list_is_cut_and_says_so_while_the_counts_stay_exact(tmp_path, monkeypatch):
-    monkeypatch.setattr(audit_module, "LISTED", 3)
+    monkeypatch.setattr(audit_module, "MAX_LISTED_PAGES", 3)
     made = delivered(tmp_path / "run")
     made.store([])
     found = audited(made.finish(at_s=5.0))
@@ -298,8 +298,8 @@ def test_what_the_way_to_the_store_cannot_show_is_unknown_and_named_never_nought
     assert (found.safety, found.counts.unexpected, found.counts.altered) == (True, None, None)
     assert (found.counts.lost, found.counts.unsafe) == (0, 0)
     assert describe_safety(found) == (
-        "Safe: what was acknowledged (8 pages) is held once, as sent; not known, as the way to the store doesn't show it: "
-        "the readings, what stands under other names."
+        "Safe: every acknowledged page (8 pages) is stored once, as sent; unknown, because the store does not expose it: "
+        "the readings, pages under unplanned keys."
     )
 
 
