@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -127,25 +128,46 @@ class Started:
 
 
 @contextlib.contextmanager
-def runs_in_background(place):
-    """A function that starts `harness run SCENARIO …` in this folder; what still runs at the end is killed."""
-    started: list[Any] = []
+def killed_at_the_end():
+    """A function that notes a started process; those that still run when the block ends are killed, with their process group."""
+    noted: list[Any] = []
 
-    def start(scenario, *arguments, out="run", **options):
-        folder = place / out
-        process = subprocess.Popen(
-            [*HARNESS, "run", str(scenario), "--out", str(folder), *arguments],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(), cwd=place, **options,
-        )  # fmt: skip
-        started.append(process)
-        return Started(process, folder)
+    def note(process):
+        noted.append(process)
+        return process
 
-    yield start
-    for process in started:
+    yield note
+    for process in noted:
         if process.poll() is None:
-            process.kill()
+            if os.getpgid(process.pid) == process.pid:
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()  # in our own group
         process.wait()
         process.stdout.close()
+
+
+@contextlib.contextmanager
+def runs_in_background(place):
+    """A function that starts `harness run SCENARIO …` in this folder; what still runs at the end is killed."""
+    with killed_at_the_end() as note:
+
+        def start(scenario, *arguments, out="run", **options):
+            folder = place / out
+            process = subprocess.Popen(
+                [*HARNESS, "run", str(scenario), "--out", str(folder), *arguments],
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(), cwd=place, **options,
+            )  # fmt: skip
+            return Started(note(process), folder)
+
+        yield start
+
+
+def run_to_end(place, scenario, *arguments, **more):
+    """Run a scenario (TOML text) in this folder, to its end: the run folder, exit code and output."""
+    (place / "scenario.toml").write_text(scenario, "utf-8")
+    code, output = harness("run", "scenario.toml", "--out", "run", *arguments, cwd=place, **more)
+    return RunFolder(place / "run"), code, output
 
 
 def harness(*arguments, cwd, timeout_s=PATIENCE_S, **more):
