@@ -58,7 +58,9 @@ def photos(folder: Path, seconds: float, rate: float = 500.0) -> Scenario:
 
 def saturated(folder: Path, seconds: float, phones: int = 64, rate: float = 16_000.0) -> Scenario:
     """1 KB bodies, as fast as 64 connections can (closed loop)."""
+    # more stations than can be served, so that the phones never run out of work
     stations = int(rate * seconds / PAGES_PER_STATION)
+    # without thinking time a closed loop is as fast as the server and the generator together
     closed = {"kind": "closed", "phones": phones, "think": {"distribution": "fixed", "value": "0s"}}
     return synthetic_scenario(folder, stations, {**_content(seconds, "1KB", "reuse", _SMALL), "arrivals": closed})
 
@@ -112,9 +114,11 @@ def main() -> None:
 
             def profile_worker(pids: list[int]) -> None:
                 if options.perf:
+                    # with one worker the last process is the one that sends; 999 Hz, because 1000 would sample in step with timers
                     profile = ["perf", "record", "-q", "-g", "-F", "999", "-o", str(options.perf), "-p", str(pids[-1])]
                     subprocess.Popen([*profile, "--", "sleep", f"{options.seconds}"], stderr=subprocess.DEVNULL)
 
+            # the generator and nginx on different cores: sharing one would measure the scheduler
             scenario = CASES[name](Path(path), options.seconds)
             result = run_generator(scenario, sink.url, cpus=frozenset(cores[:1]), on_t0=profile_worker)
             sys.stdout.write(format_result(name, result) + "\n")

@@ -70,6 +70,7 @@ def running_server(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], 
         try:
             yield server, json.loads(server.stdout.readline())
         finally:
+            # nothing it holds is worth an orderly shutdown
             server.kill()
 
 
@@ -99,6 +100,7 @@ def memory_growth_mb(uploads: int, connections: int) -> tuple[int, float]:
     """
     with running_mock(2 * uploads // _PAGES_PER_STATION + 500) as (pid, ports, tokens):
         made, sizes = 0, [0.0]
+        # at least three samples, so that there is a second half
         while made < uploads or len(sizes) < 3:
             run_wrk(pid, ports["port"], tokens, 10, connections, 3000, made + 100 * len(sizes))
             made = int(read_metric(ports["admin_port"], "mock_server_pages_stored_total"))
@@ -141,7 +143,9 @@ def run_wrk(
 ) -> tuple[int, float, float]:
     """Run wrk; the number of requests answered 201, and that number per CPU-second of the server and per second."""
     server = psutil.Process(pid)
+    # user and system time of all threads; children would be the fields after these two
     before = sum(server.cpu_times()[:2])
+    # the Lua script gives every request a page of its own: a repeated page would take the short path of a duplicate
     script = Path(__file__).with_name("mock.lua")
     wrk = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s", "-s", str(script)]
     done = subprocess.run(
@@ -151,6 +155,7 @@ def run_wrk(
         check=True,
     )
     spent = sum(server.cpu_times()[:2]) - before
+    # a server that answers errors would look fast
     if "unexpected status" in done.stdout or "Socket errors" in done.stdout:
         raise RuntimeError(done.stdout)
     requests = int(re.search(r"(\d+) requests in", done.stdout)[1])  # type: ignore[index]
@@ -160,8 +165,10 @@ def run_wrk(
 
 def format_table(rounds: list[tuple[str, MockRound]], memory: tuple[int, float] | None) -> tuple[str, bool]:
     """The results beside the wanted values, one line each, and whether all of them are met."""
+    # other load can only make a round slower, so the best round is the least disturbed
     best = {name: max((r for n, r in rounds if n == name), key=lambda r: r.per_cpu_s) for name, _ in rounds}
     mock, bare = best["mock server"], best["aiohttp alone"]
+    # a lag that occurred once is real, whatever the other rounds show
     lag_s = max(r.p99_lag_s for _, r in rounds if r.p99_lag_s is not None)
     is_good = mock.per_cpu_s >= MIN_UPLOADS_PER_CPU_S and lag_s < MAX_LAG_S
     lines = [

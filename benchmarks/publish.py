@@ -73,6 +73,7 @@ def main() -> int:
         session.write(Path(name), measured)
         if measured.cost:
             shutil.copyfile(Path(name) / "cost.png", ROOT / "docs" / "images" / CHART)
+    # last: if drawing the chart fails, the published data stays that of the published chart
     results.write(DATA, measured)
     MEASURING.write_text(insert_tables(MEASURING.read_text("utf-8"), measured), "utf-8")
     return 0

@@ -117,9 +117,8 @@ class SurgeResult:
     exit_code: int
     output: str
     arrived_s: float
-    """When the last station was due."""
+    """When the last station was due; `connected_s`: when the last one had its connection."""
     connected_s: float
-    """When the last station had its connection."""
     first: tuple[float, ...]
     """Lateness of the stations' first attempts, which open the connections: p50, p99, maximum."""
     all: tuple[float, ...]
@@ -128,8 +127,7 @@ class SurgeResult:
 
 def measure_concurrency(stations: int = STATIONS) -> ConcurrencyResult:
     """Run stations at once against the mock. Raises ProcessFailedError if the generator fails."""
-    # for the mock, which inherits the limit: each connection is a descriptor
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # for the mock, which inherits it: a descriptor per connection
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with tempfile.TemporaryDirectory(prefix="bench-") as path:
         scenario = synthetic_scenario(Path(path), stations, _holding_server(stations))
@@ -141,6 +139,7 @@ def measure_concurrency(stations: int = STATIONS) -> ConcurrencyResult:
             result = run_generator(
                 scenario, url, on_t0=lambda _: group["server"].send("t0", monotonic=time.monotonic())
             )
+            # a set and a count: a page stored twice shows as more rows than keys
             stored = {(row["station"], row["form"], row["page"]) for row in admin.stored()}
             rows = sum(1 for _ in admin.stored())
     ends = result.ends
@@ -183,7 +182,7 @@ def measure_large_plan(stations: int = PLANNED_STATIONS, workers: int = 2) -> La
         "arrivals": {"kind": "constant", "over": f"{stations / 100:g}s"},
         "target": {"path": UNREAD + "{station}/{form}/{page}"},
     }
-    cores = frozenset(os.sched_getaffinity(0))
+    cores = frozenset(os.sched_getaffinity(0))  # all of them: this measures memory and start-up, not throughput
     with tempfile.TemporaryDirectory(prefix="bench-") as path, running_nginx(Path(path) / "nginx", cores) as sink:
         scenario = synthetic_scenario(Path(path), stations, content)
         begin_s = time.monotonic()
@@ -231,6 +230,7 @@ def max_concurrent(begun_s: npt.NDArray[np.float64], ended_s: npt.NDArray[np.flo
     2
     """
     moments = np.concatenate([begun_s, ended_s])
+    # sort ends before begins at the same moment: an interval that ends does not overlap one that starts then
     steps = np.concatenate([np.ones(len(begun_s)), -np.ones(len(ended_s))])
     return int(np.cumsum(steps[np.lexsort((steps, moments))]).max(initial=0))
 

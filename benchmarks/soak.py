@@ -52,6 +52,7 @@ def main() -> int:
     folder: Path = options.out.absolute()
     command = [sys.executable, "-m", "harness", "run", str(SCENARIO), "--out", str(folder), "--workers", "2"]
     length = {"deadline": f"{options.seconds + 10}s", "arrivals.over": f"{options.seconds}s"}
+    # stations grow with the length, so the load per second stays the same
     sets = {**length, "stations.count": str(options.seconds * STATIONS_PER_S)}
     code = subprocess.call([*command, *(part for key, value in sets.items() for part in ("--set", f"{key}={value}"))])
     samples = read_samples(RunFolder(folder))
@@ -89,6 +90,7 @@ def find_growth(samples: Samples, stations: float) -> list[str]:
     problems = [] if samples else ["no process was sampled"]
     for name, rows in samples.items():
         times, memory, descriptors = (list(column) for column in zip(*rows, strict=True))
+        # too few to tell is a problem, not a pass: a process that died early would look flat
         if len(times) < MIN_SAMPLES:
             problems.append(f"{name} was sampled {len(times)} times: too few to tell whether it grows")
             continue

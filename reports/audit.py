@@ -62,6 +62,7 @@ def describe_liveness(audit: Audit) -> str:
     if audit.missed is None:
         return f"Not live: {format_count(audit.counts.unattempted or 0)} unattempted."
     missed = f"{format_count(audit.missed)} of {number_format.plural(audit.sets.planned, 'page')}"
+    # the most frequent cause first
     parts = sorted(audit.missed_by.items(), key=lambda part: -part[1])
     named = ", ".join(f"{format_count(number)} {word}" for word, number in parts)
     return f"Not live: {missed} not stored as planned by the deadline{f' ({named})' if named else ''}."
@@ -89,6 +90,7 @@ def unsafe_rows(audit: Audit, each: int = MAX_PAGES_SHOWN) -> tuple[list[Sequenc
         for category, pages in audit.pages.items()
         for page in pages[:each]
     ]
+    # audit.json may be cut as well; the counts never are
     left = (audit.counts.unsafe or 0) - len(rows)
     return rows, f"{format_count(left)} more in audit.json." if left > 0 else ""
 
@@ -96,6 +98,7 @@ def unsafe_rows(audit: Audit, each: int = MAX_PAGES_SHOWN) -> tuple[list[Sequenc
 def _describe_page(page: AuditedPage, *, readings: bool) -> tuple[str, str, str, str]:
     when = "never" if page.acknowledged_s is None else f"at {number_format.format_duration(page.acknowledged_s)}"
     name = f"{page.station} {page.form} {page.page}"
+    # for an altered reading digests would only say "different": show the figures that differ
     if readings and page.expected is not None:
         expected, found = _differences(page.expected.reading, page.found[0].reading or "")
     else:
@@ -129,6 +132,7 @@ def _differences(sent: str, stored: str) -> tuple[str, str]:
 def _parsed(text: str) -> object:
     try:
         return json.loads(text or "{}")
+    # the server may return anything as a reading: show it as text
     except (ValueError, RecursionError):
         return text
 

@@ -101,8 +101,8 @@ def _value(value: float | None, figure: FigureComparison) -> str:
 def _interval(figure: FigureComparison) -> str:
     if figure.change is None or not figure.change.how:
         return ""
-    # `telling` is None at an end so far out that it would only pretend to know something
-    low, high = figure.change.telling
+    # a bound so far out that it would only pretend to be informative is None
+    low, high = figure.change.informative_bounds
     least = "?" if low is None else format_signed_percent(low).removesuffix(" %")
     most = "?" if high is None else format_signed_percent(high)
     return f"{least} to {most}"
@@ -142,12 +142,14 @@ def draw_changes(comparison: Comparison) -> Figure:
 
 def _reach(figures: Sequence[FigureComparison]) -> float:
     """Half the width of the axis: it covers every finite bound and tolerance."""
+    # infinite ends are drawn as arrows and must not stretch the axis
     ends = [abs(end) for figure in figures for end in _interval_towards_worse(figure) if math.isfinite(end)]
     ends += [figure.tolerance for figure in figures if figure.tolerance is not None]
     return min(_MAX_REACH, max([_MIN_REACH, *ends]) * 1.08)
 
 
 def _draw_figure(axes: Axes, place: int, figure: FigureComparison, reach: float) -> None:
+    # figures that are only shown, not judged, stay grey
     colour = _COLOURS.get(figure.verdict, palette.GREY)
     low, middle, high = (max(-reach, min(reach, end)) for end in _interval_towards_worse(figure))
     if figure.tolerance is not None:
@@ -157,6 +159,7 @@ def _draw_figure(axes: Axes, place: int, figure: FigureComparison, reach: float)
         axes.plot([figure.tolerance] * 2, [place - 0.4, place + 0.4], color=palette.MUTED, linewidth=1)
     axes.plot([low, high], [place, place], color=colour, linewidth=2.4, gid=f"{figure.key} interval")
     axes.plot([middle], [place], "o", color=colour, markersize=6, gid=figure.key)
+    # an end at the edge of the axis lies beyond it
     for end, marker in ((low, "<"), (high, ">")):
         if abs(end) >= reach:
             axes.plot([end], [place], marker, color=colour, markersize=6, clip_on=False)
@@ -209,6 +212,7 @@ def comparison_junit(comparison: Comparison) -> str:
     suite = SubElement(suites, "testsuite", name=SUITE, time="0")
     runs = add_testcase(suite, SUITE, VALID)
     if comparison.reasons:
+        # a lost page is a failure of the server, an invalid run says nothing about it
         kind = "failure" if comparison.verdict == "fail" else "error"
         add_result(runs, kind, comparison.reasons[0], "\n".join(comparison.reasons))
     for figure in comparison.figures:

@@ -66,6 +66,7 @@ def finding(figures: ExperimentFigures) -> str:
     if not order or not first.cells:
         return "No run has finished yet"
     best, base = order[0], first.mean["completed_by_deadline_ratio"]
+    # the first variant is the baseline of the experiment
     if best.name == first.name:
         return f"No variant did better than “{first.name}”: {_format_ratio(base)} of stations complete by the deadline"
     ratio = _format_ratio(best.mean["completed_by_deadline_ratio"])
@@ -185,6 +186,7 @@ def _draw_panel(figures: ExperimentFigures, axes: Axes, variant: VariantFigures)
     if first.cells:
         seconds, _, median, _ = completion_band(first.cells, figures.deadline_s)
         axes.plot(seconds, median, color=palette.GREY, linewidth=1.2, linestyle=(0, (4, 2)), gid="first")
+    # a band of minimum to maximum, not of a percentile: experiments have three to ten seeds
     seconds, least, median, most = completion_band(variant.cells, figures.deadline_s)
     axes.fill_between(seconds, least, most, color=palette.SKY, alpha=0.25, linewidth=0)
     axes.plot(seconds, median, color=palette.GOODPUT, linewidth=2.0, gid=variant.name)
@@ -224,6 +226,7 @@ def draw_rank(figures: ExperimentFigures) -> Figure:
 def _draw_variant(figures: ExperimentFigures, axes: Axes, place: int, variant: VariantFigures) -> None:
     ratios = [cell.completed_by_deadline_ratio or 0.0 for cell in variant.cells]
     mean = sum(ratios) / len(ratios)
+    # the baseline is grey in both charts
     colour = palette.GREY if variant.name == figures.variants[0].name else palette.GOODPUT
     axes.plot(ratios, [place] * len(ratios), "o", color=colour, markersize=4, alpha=0.6, gid=variant.name)
     axes.plot([mean, mean], [place - 0.3, place + 0.3], color=colour, linewidth=2.4)

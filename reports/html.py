@@ -69,6 +69,7 @@ def render_page(
         worst_stations_table(chart_data, summary),
         processes_table(chart_data),
     ]
+    # a run that stopped early may have no kelurahan and no processes
     tables = [table for table in tables if table.rows]
     return environment.get_template("index.html.j2").render(
         record=record,
@@ -111,6 +112,7 @@ def template_environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("reports"),
         autoescape=True,
+        # a misspelt name in a template must fail in the tests, not leave a hole in a page
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -148,6 +150,7 @@ _COLOURS = {
 
 
 def _embedded(chart: DrawnChart) -> dict[str, str]:
+    # inline, not as an image file: the page must work when it is mailed or archived alone
     drawing = svg.inline_svg(chart.svg, chart.name, chart.finding)
     return {
         "name": chart.name,
@@ -177,6 +180,7 @@ def _audit_tables(audit: Audit | None) -> list[PageTable]:
         for name, number, against, means in audit_text.category_rows(audit)
     ]
     tables = [PageTable(_AUDIT, audit_text.TITLE, audit_text.HEADERS, rows, sentences)]
+    # a page has room for more examples than a terminal
     unsafe, more = audit_text.unsafe_rows(audit, each=25)
     if unsafe:
         cells = [[TableCell(text) for text in row] for row in unsafe]
@@ -211,12 +215,13 @@ def rerun_command(record: RunRecord) -> list[str]:
     >>> rerun_command(Run(command=["harness", "run", "kaliwates", "--out", "runs/one", "--workers=2"], seed=7))
     ['harness', 'run', 'kaliwates', '--workers=2', '--seed', '7']
     """
-    kept, words = [], iter(record.command)
-    for word in words:
-        if word in {"--out", "--seed"}:
-            next(words, None)
-        elif not word.startswith(("--out=", "--seed=")):
-            kept.append(word)
+    kept, arguments = [], iter(record.command)
+    for argument in arguments:
+        if argument in {"--out", "--seed"}:
+            next(arguments, None)
+        elif not argument.startswith(("--out=", "--seed=")):
+            kept.append(argument)
+    # a run started through the API or `harness experiment` has another command: show that one as it is
     return [*kept, "--seed", str(record.seed)] if kept[:2] == ["harness", "run"] else list(record.command)
 
 
@@ -259,6 +264,7 @@ def _machines(record: RunRecord) -> list[tuple[str, str]]:
 
 def _machine(workers: Sequence[WorkerRecord]) -> str:
     ranks = ", ".join(str(worker.rank) for worker in workers)
+    # workers of one machine share its clock; the least certain comparison bounds the error
     worst = max(workers, key=lambda worker: worker.clock_uncertainty_s)
     drift_s = max((worker.clock_drift_s for worker in workers), key=abs)
     return (

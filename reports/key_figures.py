@@ -42,6 +42,7 @@ def describe_verdict(verdict: Verdict | None) -> str:
         return "The run stopped before it was judged."
     held = sum(threshold.passed for threshold in verdict.thresholds)
     total = len(verdict.thresholds)
+    # INVALID wins over breaches, except those that stand on their own: the judge has decided that already
     if verdict.verdict == "invalid":
         return f"The measurement cannot be trusted, so it is neither a pass nor a fail.{_as_sentence(verdict.gone)}"
     if verdict.verdict == "pass":
@@ -51,6 +52,7 @@ def describe_verdict(verdict: Verdict | None) -> str:
     unresponsive = [verdict.gone] if verdict.gone else []
     breached = [f"{number_format.plural(total - held, 'threshold')} of {total} breached"] if held < total else []
     causes = "; ".join([*unsafe, *unresponsive, *breached])
+    # a lost acknowledgement is a failure however late the generator was
     also = "" if verdict.validity.valid else " The measurement is also invalid, but this breach does not depend on it."
     return f"{causes[:1].upper()}{causes[1:]}.{also}"
 
@@ -67,6 +69,7 @@ def describe_margin(threshold: ThresholdResult) -> str:
     """How far a threshold is from its limit: the judge's reason if breached, else the headroom that is left."""
     if not threshold.passed:
         return threshold.reason or "breached"
+    # no ratio to a limit of 0, and nothing "to spare" at the limit itself
     if threshold.observed is None or threshold.limit in {0, threshold.observed}:
         return ""
     return f"{format_ratio(min(abs(threshold.observed - threshold.limit) / abs(threshold.limit), 9.99))} to spare"
@@ -112,12 +115,14 @@ def _counts(summary: Summary) -> list[KeyFigure]:
     found = (
         describe_unsafe(summary.audit) or "lost, corrupted, misfiled, altered, duplicated, resurrected or unexpected"
     )
+    # None means unknown, not 0
     note = "the server's store could not be read" if unsafe is None else found
     return [*figures, KeyFigure("Pages not safe", format_quantity(unsafe, ""), note)]
 
 
 def _waits(summary: Summary) -> list[KeyFigure]:
     empty = Distribution(count=0, mean=None, p50=None, p90=None, p95=None, p99=None, p99_9=None, max=None)
+    # refusals are quick: a percentile over all answers flatters an overloaded server, so accepted comes first
     accepted = summary.response_seconds.by_outcome.get(Outcome.ACCEPTED, empty)
     return [
         _median_and_tail("Delivery of a page", summary.delivery_seconds, "from due to acknowledged"),
@@ -137,6 +142,7 @@ def _median_and_tail(name: str, distribution: Distribution, note: str) -> KeyFig
 
 
 def _percentiles(distribution: Distribution) -> str:
+    # a percentile may come with its reason in brackets, "n/a (needs 200)": split it off
     known = [number_format.format_percentile(distribution, percentile).partition(" (") for percentile in ("p50", "p95")]
     return ", ".join(
         f"{percentile} {value}{f' ({why}' if why and value != 'never' else ''}"
@@ -146,6 +152,7 @@ def _percentiles(distribution: Distribution) -> str:
 
 def _effort(summary: Summary) -> list[KeyFigure]:
     attempts, rates = summary.attempts, summary.rates
+    # withheld attempts were never sent, but stand in the totals of the journal
     withheld = attempts.by_outcome.get(Outcome.WITHHELD, 0)
     held_back = f"; {format_count(withheld)} more the strategy withheld" if withheld else ""
     amplification = "n/a" if attempts.amplification is None else f"{attempts.amplification:.2f}"

@@ -35,6 +35,7 @@ def summary_markdown(
             ["", "threshold", "observed", "limit", "window", "by how much"],
             [
                 [
+                    # an invalid run must not show green thresholds
                     "not judged" if word == "INVALID" else "held" if threshold.passed else "**breached**",
                     escape_markdown(threshold.assertion),
                     number_format.format_quantity(threshold.observed, threshold.unit),
@@ -104,6 +105,7 @@ def _verdict_metrics(verdict: Verdict | None) -> Iterator[tuple[str, str]]:
 
 def _flatten(prefix: str, content: dict[str, Any], labels: str = "") -> Iterator[tuple[str, str]]:
     for key, value in content.items():
+        # names of metrics allow nothing else
         name = re.sub(r"[^a-zA-Z0-9_]", "_", f"{prefix}_{key}" if prefix else key)
         if isinstance(value, dict) and key in LABELLED:
             for label, figure in value.items():
@@ -119,11 +121,13 @@ def _flatten(prefix: str, content: dict[str, Any], labels: str = "") -> Iterator
                 # phases repeat ("clear" before and after a fault), so only faults and kelurahan have a name of their own
                 which = item.get("fault") or item.get("code") or f"{number}-{item.get('name')}"
                 yield from _flatten(name, item, f'{labels},{key}="{_escape(str(which))}"'.strip(","))
+        # texts (name, run, ended) and nulls are left out
         elif isinstance(value, int | float):
             yield f"{name}{{{labels}}}" if labels else name, _number(value)
 
 
 def _number(value: float) -> str:
+    # bool is an int in Python: repr would print True
     return str(int(value)) if isinstance(value, bool) else repr(value)
 
 

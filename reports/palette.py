@@ -65,6 +65,7 @@ DARK = {
 }
 """Light colour → its twin in dark mode."""
 
+# the same three colours in every chart that shows load
 OFFERED, GOODPUT, THROUGHPUT = MUTED, BLUE, ORANGE
 
 OUTCOME_COLOURS = {
@@ -125,6 +126,7 @@ OUTCOME_LABELS = {
 
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
+    # the first is shipped with matplotlib; the others are what browsers fall back to, as texts in SVG stay texts
     "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"],
     "font.size": 9.5,
     "text.color": INK,
@@ -147,9 +149,11 @@ STYLE: dict[Any, Any] = {
     "ytick.minor.size": 0,
     "lines.solid_capstyle": "round",
     "figure.facecolor": PAPER,
+    # transparent, so that fault bands on the axes behind show through
     "axes.facecolor": "none",
     "savefig.facecolor": PAPER,
     "text.parse_math": False,
+    # texts stay texts: smaller files, searchable, and readable for screen readers
     "svg.fonttype": "none",
     "svg.hashsalt": "harness",
     "path.simplify": True,

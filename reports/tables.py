@@ -65,10 +65,12 @@ def kelurahan_table(summary: Summary) -> PageTable:
     """One row per kelurahan, the least complete first."""
     rows = []
     for place in summary.kelurahan:
+        # a kelurahan can have no station if the scenario takes only a sample
         ratio = place.completed_by_deadline / place.stations if place.stations else 0.0
         share = TableCell(number_format.format_ratio(ratio) if place.stations else number_format.NOT_AVAILABLE, ratio)
         counts = count_cell(place.stations), count_cell(place.completed_by_deadline)
         rows.append([TableCell(number_format.format_place_name(place.name)), TableCell(place.code), *counts, share])
+    # the reader looks for the worst place first
     rows.sort(key=lambda row: row[-1].key or 0.0)
     headers = ["Kelurahan", "Code", "Stations", "Complete by the deadline", "Share"]
     return PageTable("kelurahan", "Kelurahan", headers, rows)
@@ -78,6 +80,7 @@ def worst_stations_table(chart_data: ChartData, summary: Summary) -> PageTable:
     """The stations that were never complete, then those that took longest."""
     rows = []
     for station in chart_data.worst:
+        # an infinite duration is shown as "never" and sorts last
         took_s = float("inf") if station.completed_s is None else station.completed_s - station.due_s
         rows.append(
             [
@@ -91,6 +94,7 @@ def worst_stations_table(chart_data: ChartData, summary: Summary) -> PageTable:
         )
     headers = ["Station", "Kelurahan", "Arrived at", "Pages delivered", "Attempts", "Took"]
     shown = sum(station.completed_s is None for station in chart_data.worst)
+    # the list is cut, the summary counts all; a run that stopped early may count fewer as due
     missed = max(summary.stations.due - summary.stations.completed, shown)
     if not shown:
         return PageTable("stations", "Slowest stations", headers, rows)

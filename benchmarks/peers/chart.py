@@ -23,6 +23,7 @@ _NAME_LETTERS = 13
 def draw(results: Results) -> Figure:
     """One panel per case that all tools take part in. Draw it within `rc_context(palette.STYLE)`."""
     lines = summarise_costs(results.cost)
+    # the saturation case has only ours and the floor: there is nothing to compare
     panels = [(case, of_case) for case in COST_CASES if (of_case := _of(case, lines))]
     heights = [_BAR_IN * len(of_case) for _, of_case in panels]
     height = _TITLE_IN + _FOOT_IN + sum(heights) + _HEADING_IN * len(panels)
@@ -53,6 +54,7 @@ def _panel(axes: Axes, case: CostCase, lines: Sequence[CostSummary]) -> None:
     medians = [line.cpu_us.median for line in lines]
     colours = [palette.BLUE if line.tool == "ours" else palette.GREY for line in lines]
     axes.barh(places, medians, height=0.62, color=colours)
+    # a single round has no range
     if lines[0].cpu_us.rounds > 1:
         _whiskers(axes, places, lines)
     for place, line in zip(places, lines, strict=True):

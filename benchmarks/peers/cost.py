@@ -104,7 +104,7 @@ class CostSummary:
     core_ratio: RoundStats
     peak_mb: RoundStats
     ratio: RoundStats | None
-    """CPU per upload of ours ÷ that of this tool; None for ours."""
+    """CPU per upload of our generator ÷ that of this tool; None for our own."""
     errors: int
 
 
@@ -212,7 +212,7 @@ def round_stats(values: Sequence[float]) -> RoundStats:
 
 
 def paired_ratios(rounds: Sequence[tuple[float, float]]) -> RoundStats | None:
-    """Statistics of the ratio of ours to theirs, taken round by round; None without a round of both.
+    """Statistics of ratios (ours, theirs) taken round by round; None without a round of both.
 
     Whatever disturbed the machine in a round disturbed both tools, so the ratio varies less than either cost.
 

@@ -66,6 +66,7 @@ def read(path: Path) -> Results:
     except OSError as error:
         message = f"{path}: {error.strerror}"
         raise UsageError(message) from None
+    # the first error is enough: results of another format fail in every field
     except ValidationError as error:
         message = f"{path}: not a results.json of the benchmark: {error.errors()[0]['msg']}"
         raise UsageError(message) from None

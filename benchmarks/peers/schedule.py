@@ -55,7 +55,9 @@ class Trial:
     ) -> tuple[ToolJob, ToolRun]:
         """Let the tool send bodies of random bytes to a server. Raises as `run_tool` does."""
         body = self.folder / "body"
+        # random bytes: nothing on the way can compress them
         body.write_bytes(os.urandom(size_bytes))
+        # a tool without a rate runs as fast as it can, with a number of connections that keeps about the rate
         rate = case.rate_per_s if self.tool.keeps_rate else None
         job = ToolJob(url, body, seconds, connections, self.folder, rate)
         return job, run_tool(self.tool, self.binary, job, self.cores)

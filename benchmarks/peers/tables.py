@@ -92,6 +92,7 @@ def _fewer_rounds(results: Results) -> str:
 def _goals(accuracies: Sequence[AccuracySummary], costs: Sequence[CostSummary]) -> Section:
     ours = [summary for summary in accuracies if summary.tool == "ours"]
     rows = [_accuracy_goal(summary) for summary in ours]
+    # only the case of the goal: at low rates lateness is near 0 anyway
     rows += [_lateness_goal(summary) for summary in ours if summary.case == LATENESS_GOAL[0]]
     rows += [_cost_goal(result) for result in evaluate_goals(costs)] if costs else []
     return Section("Goals", ("goal", "measured", ""), rows)
@@ -99,6 +100,7 @@ def _goals(accuracies: Sequence[AccuracySummary], costs: Sequence[CostSummary]) 
 
 def _accuracy_goal(summary: AccuracySummary) -> list[str]:
     errors = [error for name, error in summary.percentiles.items() if name != "max"]
+    # relative to its tolerance: 1 ms of 2 is worse than 5 of 10
     worst = max(errors, key=lambda error: error.abs_error_s / error.allowed_s)
     goal = f"accuracy at {summary.case}: p50 to p99 within max(2 ms, 2 %), p99.9 within max(10 ms, 5 %)"
     return [
@@ -175,6 +177,7 @@ def _format_error(error: PercentileError | None) -> str:
 
 
 def _format_range(stats: RoundStats, form: str, unit: str) -> str:
+    # a range of one value would look like certainty
     if stats.rounds == 1:
         return f"{stats.median:{form}}{unit}"
     return f"{stats.median:{form}}{unit} ({stats.least:{form}} to {stats.greatest:{form}})"

@@ -46,6 +46,7 @@ class ReportCost:
     @property
     def is_good(self) -> bool:
         """Whether it is within the limits for its size; sizes without a limit always are."""
+        # the synthetic run hits the wanted number of attempts only to within a few percent
         near = [limits for size, limits in LIMITS.items() if abs(self.attempts / size - 1) < 0.1]
         return all(self.wall_s < seconds and self.peak_mb < megabytes for seconds, megabytes in near)
 
@@ -57,6 +58,7 @@ def measure(folder: Path, attempts: int, pages: int) -> ReportCost:
     begin_s = time.monotonic()
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        # wait4 has the rusage of this child alone; getrusage(RUSAGE_CHILDREN) has the maximum over all of them
         _, status, used = os.wait4(process.pid, 0)
         wall_s = time.monotonic() - begin_s
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -83,8 +85,10 @@ def measure_sizes(sizes: list[int], keep: Path | None) -> list[ReportCost]:
             if not folder.exists():
                 make = [sys.executable, "-m", "benchmarks.report.synthetic_run", str(folder), "--attempts", str(size)]
                 subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
+            # a run that was killed has no attempts.parquet
             (folder / "attempts.parquet").unlink(missing_ok=True)
             attempts, pages = _count_rows(folder)
+            # the second time attempts.parquet is there
             rows += [measure(folder, attempts, pages) for _ in range(2)]
     return rows
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     FloatArray = npt.NDArray[np.float64]
     IntArray = npt.NDArray[np.int64]
-    from mock_server.faults.scheduler import FaultScheduler
+    from mock_server.http.fault_scheduler import FaultScheduler
     from mock_server.overload.worker_pool import WorkerPool
 
 

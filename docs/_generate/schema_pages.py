@@ -19,21 +19,22 @@ from mock_server.faults.abort import WeightedStatus
 from mock_server.faults.base import Fault, Match
 from mock_server.faults.registry import KINDS
 from mock_server.profile import units
-from mock_server.profile.profile import Profile, ServerProfile
+from mock_server.profile.server_profile import ServerProfile
+from mock_server.profile_file import Profile
 
 QUANTITIES = (
     "Durations, sizes, rates and ratios are [written with their units](scenario.md#quantities). A key without a "
     "default may be left out unless it is needed.\n"
 )
-STRUCK = {
+HIT_BY_SCOPE = {
     "request": "any request that matches",
-    "rows": "what is about to be stored",
-    "acknowledgement": "an upload that is about to be acknowledged",
-    "resumable": "a resumable upload that is asked for or goes on",
+    "rows": "rows about to be stored",
+    "acknowledgement": "an upload about to be acknowledged",
+    "resumable": "a resumable upload that is queried or continued",
     "work": "the work on an upload",
     "server": "the server as a whole",
 }
-"""What a fault's reach means (mock_server/faults/base.py)."""
+"""What a fault of each scope hits (mock_server/faults/base.py)."""
 DISTRIBUTIONS = (units.Fixed, units.Uniform, units.Exponential, units.Lognormal)
 
 
@@ -113,7 +114,7 @@ def faults() -> str:
     parts = [_head("Faults", about), _section("All of them", Fault, ""), _section("match", Match, "match.")]
     for kind in KINDS:
         parts.append(
-            f"## {_tag(kind, 'kind')}\n\n{_what_happens(kind)} {sentence(kind)} It strikes {STRUCK[kind.reach]}.\n"
+            f"## {_tag(kind, 'kind')}\n\n{_what_happens(kind)} {sentence(kind)} It hits {HIT_BY_SCOPE[kind.scope]}.\n"
         )
         own = [*Fault.model_fields]
         if set(kind.model_fields) - set(own):

@@ -29,9 +29,9 @@ from harness.cli.options import (
     external_target_of,
     stamp,
 )
+from harness.judge.compare.figure import DEFAULT_TOLERANCE
 from harness.judge.compare.noise import ALPHA, MIN_RUNS, Noise
 from harness.judge.compare.results import format_percent
-from harness.judge.compare.tolerances import DEFAULT_TOLERANCE
 from harness.judge.thresholds.evaluate import limits_s
 from harness.plan import capacity, make_plan
 from harness.plan.worker_count import parse_worker_count

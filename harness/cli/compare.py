@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from harness.cli.options import RUNS, check_name, own_assertions, run_folder, runs_in, stamp
+from harness.judge.compare.figure import parse_tolerances
 from harness.judge.compare.results import Comparison
-from harness.judge.compare.tolerances import parse_tolerances
 from harness.run_folder.layout import RunFolder
 from reports import terminal
 from reports.terminal import display_path

@@ -14,9 +14,8 @@ import typer
 from harness.base import host_info
 from harness.base.errors import ConfigurationError, RunFolderError, UsageError
 from harness.base.safe_files import find_symlinks
-from harness.judge.thresholds.abortable import AbortThreshold, check_abortable
-from harness.judge.thresholds.evaluate import check_assertions
-from harness.judge.thresholds.sample_size import find_undersized
+from harness.judge.thresholds.abort_on_fail import AbortThreshold, check_abortable
+from harness.judge.thresholds.evaluate import check_assertions, find_undersized
 from harness.plan import Plan
 from harness.plan.worker_count import choose_worker_count
 from harness.run_folder.layout import RunFolder

@@ -36,7 +36,7 @@ from harness.cli.options import (
 )
 from harness.cli.worker import JOIN_TIMEOUT, Bind, JoinTimeout, RemoteWorkers, check_target_for_remote, join_policy
 from harness.judge.compare.compare import list_differences
-from harness.judge.compare.tolerances import parse_tolerances
+from harness.judge.compare.figure import parse_tolerances
 from harness.judge.thresholds.evaluate import limits_s
 from harness.plan import capacity, make_plan
 from harness.plan.worker_count import parse_worker_count

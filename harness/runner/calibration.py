@@ -12,7 +12,7 @@ from harness.base.errors import UsageError
 from harness.base.signals import Interruption, SignalHandler
 from harness.judge.compare.noise import Noise, compute_noise
 from harness.judge.compare.run import ComparedRun, load_compared_run
-from harness.judge.verdict import judge_verdict
+from harness.judge.verdict import judge_run
 from harness.run_folder.layout import RunFolder
 from harness.runner.live_stats import RunView
 from harness.runner.run import Run
@@ -51,7 +51,7 @@ class Calibration:
                 return finished
             if signals.heard is not None:
                 return finished
-            judge_verdict(folder, self.assertions)
+            judge_run(folder, self.assertions)
             finished.append(load_compared_run(folder, self.assertions, list(COMPARABLE_FIGURES)))
             for reason in finished[-1].reasons:
                 log(f"  not used, INVALID: {reason}")

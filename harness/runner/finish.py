@@ -16,11 +16,10 @@ from harness.base.errors import RunFolderError, UsageError
 from harness.base.safe_files import explain_unreadable, read_bounded
 from harness.judge.audit import load_audit
 from harness.judge.compare.compare import compare_sides, list_differences
-from harness.judge.compare.figure import Sides
+from harness.judge.compare.figure import Sides, Tolerances
 from harness.judge.compare.noise import Noise, noise_key
 from harness.judge.compare.results import Comparison
 from harness.judge.compare.run import ComparedRun, load_compared_run
-from harness.judge.compare.tolerances import Tolerances
 from harness.judge.results import Verdict
 from harness.judge.verdict import evaluate_run, judge_run
 from harness.run_folder.layout import RunFolder, RunRecord, write_json
@@ -45,7 +44,7 @@ def finish_run(folder: RunFolder, assertions: Sequence[str], *, to_ci: bool = Tr
 def judge_and_report(folder: RunFolder, assertions: Sequence[str]) -> Verdict:
     """Analyse, judge and report a run without printing anything; the verdict."""
     judged = judge_run(folder, assertions)
-    render_run(folder, judged.summary, load_chart_data(folder, judged.evidence), judged.verdict, judged.audit)
+    render_run(folder, judged.summary, load_chart_data(folder, judged.run_data), judged.verdict, judged.audit)
     return judged.verdict
 
 

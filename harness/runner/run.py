@@ -149,7 +149,7 @@ class Run:
         self._live_stats = LiveStats(record, len(self._spec.plan.stations), self._spec.plan.pages)
         self._abort_monitor = AbortMonitor(self._spec.abort_thresholds, record, self._spec.plan.pages)
         heartbeats = HeartbeatMonitor(local_workers, lambda rank, why: processes.post("lost", rank=rank, reason=why))
-        listeners = [self._live_stats.add, self._abort_monitor.see, heartbeats.add]
+        listeners = [self._live_stats.add, self._abort_monitor.add, heartbeats.add]
 
         def on_scrape(scrape: Scrape) -> None:
             for add in listeners:
@@ -171,7 +171,7 @@ class Run:
             message = processes.next(_POLL_S)
             self._update_view()
             now_s = self._now_s()
-            if ended is None and (aborted := self._end_conditions.aborted(self._abort_monitor.hopeless(), now_s)):
+            if ended is None and (aborted := self._end_conditions.aborted(self._abort_monitor.find_failed(), now_s)):
                 ended = aborted
                 processes["generator"].send("stop", lost=0)
                 limit_s = now_s + _FINISH_GRACE_S
@@ -197,7 +197,7 @@ class Run:
 
     def _give_up(self, processes: ProcessGroup, ended: RunEnd | None, limit_s: float) -> RunEnd:
         """The end of a run whose generator did not finish `limit_s` after T0."""
-        if ended is not None:  # it was told to stop and has not reported: any journal may be incomplete
+        if ended is not None:  # it was asked to stop and has not reported: any journal may be incomplete
             self._workers.mark_all_lost()
             return ended
         text = f"the generator did not finish within {limit_s:.0f} s and was killed"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.base.address import is_loopback
-from harness.judge.thresholds.abortable import AbortThreshold
+from harness.judge.thresholds.abort_on_fail import AbortThreshold
 from harness.plan import Plan
 from harness.run_folder.layout import RunFolder
 from harness.scenario.scenario import Scenario
@@ -22,7 +22,7 @@ class JoinPolicy:
     port: int
     """0 lets the kernel choose."""
     token: str = field(repr=False)
-    """Shared secret: whoever knows it may join."""
+    """Shared secret: anyone who knows it may join."""
     timeout_s: float
 
     @property

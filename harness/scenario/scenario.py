@@ -14,7 +14,8 @@ from harness.scenario.link import LinkChoice
 from harness.scenario.protocol import TlsOptions, TusOptions
 from harness.scenario.retry import FullJitterRetry, Retry
 from harness.scenario.target import TargetApi
-from mock_server.profile.profile import AnyFault, ServerProfile, check_distinct_names
+from mock_server.faults.registry import AnyFault, check_distinct_names
+from mock_server.profile.server_profile import ServerProfile
 from mock_server.profile.units import Duration, FrozenModel, Lognormal, Size, SizeDistribution
 
 PAGES_OF_FORM = {"ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17}

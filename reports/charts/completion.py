@@ -44,6 +44,7 @@ def finding(chart_data: ChartData, summary: Summary) -> str:
         return "No station was planned"
     done = stations.completed_by_deadline
     if done == stations.planned:
+        # the curve is a ratio of sums: 1.0 may be off by a rounding error
         reached = np.flatnonzero(chart_data.completion.total.value >= 1 - 1e-9)
         sentence = f"All {number_format.plural(done, 'station')} were complete"
         if not len(reached) or chart_data.deadline_s <= 0:
@@ -51,6 +52,7 @@ def finding(chart_data: ChartData, summary: Summary) -> str:
         spare = chart_data.deadline_s - float(chart_data.completion.total.t_s[reached[0]])
         kelurahan = chart_data.completion.kelurahan
         slowest = min(kelurahan, key=lambda line: _reached(line, chart_data.deadline_s), default=None)
+        # with a single kelurahan "was last" would be no information
         named = len(kelurahan) > 1 and slowest is not None
         last_text = f"; {number_format.format_place_name(slowest.label)} was last" if named and slowest else ""
         return f"{sentence} {number_format.format_duration(max(spare, 0.0))} before the deadline{last_text}"
@@ -58,6 +60,7 @@ def finding(chart_data: ChartData, summary: Summary) -> str:
     sentence = (
         f"{done:,} of {number_format.plural(stations.planned, 'station')} ({ratio}) were complete by the deadline"
     )
+    # kelurahan without stations in this run have no ratio
     behind = [place for place in summary.kelurahan if place.stations]
     if len(behind) < 2:
         return sentence
@@ -70,6 +73,7 @@ def draw(chart_data: ChartData, summary: Summary) -> Figure:
     sentence, completion = finding(chart_data, summary), chart_data.completion
     if not np.isfinite(completion.total.value).any():
         return empty_chart(chart_data, sentence, "no station had started")
+    # only a run in compressed time has an election time that differs from its own
     scaled = chart_data.time_scale > 1
     heading = (
         "stations complete"
@@ -83,6 +87,7 @@ def draw(chart_data: ChartData, summary: Summary) -> Figure:
     drawn = time_figure(chart_data, sentence, [Panel(heading, 3.3)], below_in=room + (0.47 if scaled else 0.0))
     axes = drawn.panels[0]
     planned, whole = downsample_points(completion.planned), downsample_points(completion.total)
+    # with small charts below, lines of single kelurahan in the big chart would only hide the total
     labels = [] if few else _draw_kelurahan(axes, completion.kelurahan, chart_data.deadline_s)
     draw_line(axes, planned, palette.OFFERED, width=1.4, dashed=True)
     draw_line(axes, whole, palette.GOODPUT, width=2.6)
@@ -143,6 +148,7 @@ def _draw_band(axes: Axes, places: list[ChartLine]) -> None:
 
 def _reached(line: ChartLine, deadline_s: float) -> tuple[float, float]:
     """Sort key: the ratio reached by the deadline, and minus the time it was reached, so that the slowest comes first."""
+    # what a kelurahan reaches after the deadline does not count
     known = np.isfinite(line.value) & (line.t_s <= deadline_s)
     if not known.any():
         return 0.0, 0.0
@@ -161,8 +167,10 @@ def _election_axis(drawn: ChartFigure, chart_data: ChartData) -> None:
     axes, scale = drawn.panels[0], chart_data.time_scale
     whole = max(chart_data.end_s, chart_data.deadline_s) * scale
     unit_s, name = next((pair for pair in SCALES if whole >= 2 * pair[0]), SCALES[-1])
+    # below five days, an axis in days would have hardly any ticks
     if name == "days" and whole < 5 * unit_s:
         unit_s, name = SCALES[1]
+    # half an inch below the first axis, in units of the height of the panel
     below = -0.5 / (axes.get_window_extent().height / axes.figure.dpi)
     second = axes.secondary_xaxis(
         below, functions=(lambda t: np.asarray(t) * scale / unit_s, lambda u: np.asarray(u) * unit_s / scale)
@@ -201,6 +209,7 @@ def draw_multiples(
     wide = (WIDTH_IN - LEFT_IN - 0.3 - (ACROSS - 1) * ASIDE_IN) / ACROSS
     top = multiples_height_in(len(multiples)) - HEAD_IN
     drawn.figure.text(LEFT_IN / WIDTH_IN, (top + 0.08) / height, heading, color=palette.INK, size=9.5, va="bottom")
+    # the same x range as the big chart, so that fault bands stand at the same place in each
     end_s = max(chart_data.end_s, chart_data.deadline_s, 1e-9)
     for number, one in enumerate(multiples):
         row, column = divmod(number, ACROSS)

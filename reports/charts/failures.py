@@ -18,6 +18,7 @@ OTHER_FAILURES = "other failures"
 
 def failure_counts(by_outcome: dict[str, int]) -> dict[str, int]:
     """The failures among counts by outcome, the most frequent first."""
+    # sums of several counts may lack an outcome or have it with 0
     kept = {name: number for name, number in by_outcome.items() if number and name not in NOT_FAILURES}
     return dict(sorted(kept.items(), key=lambda item: -item[1]))
 
@@ -25,6 +26,7 @@ def failure_counts(by_outcome: dict[str, int]) -> dict[str, int]:
 def finding(summary: Summary) -> str:
     """The ratio of attempts that failed, the most frequent outcome among them, and the fault with most of them."""
     by_outcome = summary.attempts.by_outcome
+    # a withheld attempt is one that the retry strategy did not send
     sent = sum(by_outcome.values()) - by_outcome.get(Outcome.WITHHELD, 0)
     failures = failure_counts(by_outcome)
     total = sum(failures.values())
@@ -40,6 +42,7 @@ def finding(summary: Summary) -> str:
         if len(failures) == 1
         else f", {number_format.format_ratio(number / total)} of them: {words}"
     )
+    # phases repeat (a fault may come twice): add up by name
     during: dict[str, int] = {}
     for phase in summary.phases:
         if phase.name not in {"clear", "warm_up"}:
@@ -57,6 +60,7 @@ def failure_panels(outcomes: list[ChartLine]) -> list[ChartLine]:
     ]
     if len(lines) <= MAX_PANELS:
         return lines
+    # lines may have different times of scraping, so they are interpolated to those of the first
     rest = lines[MAX_PANELS - 1 :]
     t_s = rest[0].t_s
     value = np.sum([np.interp(t_s, line.t_s, np.nan_to_num(line.value)) for line in rest], axis=0)
@@ -70,11 +74,13 @@ def draw(chart_data: ChartData, summary: Summary) -> Figure:
     if not lines:
         scraped = bool(chart_data.rates.outcomes)
         return empty_chart(chart_data, sentence, "no failures" if scraped else "no scrapes of the generator")
+    # fewer panels may be higher, so that charts of different runs take about the same room
     heights = {1: 2.6, 2: 1.6, 3: 1.2}
     height = heights.get(len(lines), 0.8)
     drawn = time_figure(
         chart_data, sentence, [Panel("failed attempts per second" if not n else "", height) for n in range(len(lines))]
     )
+    # one y scale for all panels: with a scale each, 2 resets would look like 200 timeouts
     top = max(float(np.nanmax(line.value)) for line in lines) * 1.05
     counts = failure_counts(summary.attempts.by_outcome)
     named = {line.label for line in lines}

@@ -28,6 +28,7 @@ def finding(summary: Summary) -> str:
     """How late attempts left, and how near the generator came to the limit of one core."""
     late, own = summary.lateness_seconds, summary.generator
     parts = []
+    # a lost worker comes first: without its stations every other figure is about less load than planned
     if own.workers_lost:
         parts.append(
             f"{number_format.plural(own.workers_lost, 'worker')} of the generator {'was' if own.workers_lost == 1 else 'were'} lost"
@@ -36,6 +37,7 @@ def finding(summary: Summary) -> str:
         parts.append(
             f"99 % of attempts were sent within {number_format.format_duration(max(late.p99, 0.0))} of their due time"
         )
+    # too few attempts for a p99: then the maximum is a statement about all of them
     elif late.max is not None:
         parts.append(
             f"every attempt was sent within {number_format.format_duration(max(late.max, 0.0))} of its due time"
@@ -84,6 +86,7 @@ def _amount(axes: Axes, lines: list[ChartLine], show: Callable[[float], str]) ->
         colour = WORKERS[number % len(WORKERS)]
         draw_line(axes, downsample_means(line), colour, width=1.5)
         name = f"{line.label}, peak" if len(lines) > 1 else "peak"
+        # with more workers than colours, labels could not be matched to lines
         labels.append(end_label(line, f"{name} {show(peak)}", colour) if len(lines) <= len(WORKERS) else None)
     axes.set_ylim(0, max(1.0, max(peaks) * 1.08))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: show(value)))
@@ -94,12 +97,14 @@ def _lateness(axes: Axes, lines: list[ChartLine]) -> None:
     if not lines:
         write_placeholder(axes, "no attempt was sent")
         return
+    # an attempt that left early by clock resolution has a lateness of 0 or below
     drawn = [ChartLine(line.label, line.t_s, np.maximum(line.value, FLOOR_S)) for line in lines]
     for line in drawn:
         draw_line(axes, line, COLOURS.get(line.label, palette.GREY), width=1.5)
     top = max(float(np.nanmax(line.value)) for line in drawn)
     low = min(float(np.nanmin(line.value)) for line in drawn)
     axes.set_yscale("log")
+    # at least 100 µs to 10 ms, or the noise of an idle generator would fill the panel and look alarming
     axes.set_ylim(min(low, 1e-4) * 0.8, max(top, 1e-2) * 1.3)
     axes.yaxis.set_major_locator(LogLocator(10))
     axes.yaxis.set_minor_locator(NullLocator())
@@ -117,6 +122,7 @@ def _cpu(axes: Axes, lines: list[ChartLine]) -> None:
         draw_line(axes, downsample_means(line), colour, width=1.5)
         peak = f"{float(np.nanmax(line.value)):.0%}".replace("%", " %")
         labels.append(end_label(line, f"{line.label}, peak {peak}", colour) if len(lines) <= len(WORKERS) else None)
+    # above 90 % of a core an event loop starts to queue: validity.py counts the time spent there
     axes.axhline(0.9, color=palette.MUTED, linewidth=0.9, linestyle=(0, (1, 2)), gid="limit")
     axes.set_ylim(0, max(1.0, *(float(np.nanmax(line.value)) for line in lines)))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))

@@ -42,6 +42,7 @@ def finding(summary: Summary) -> str:
         return "There were no responses"
     if failure_ratio(whole) >= MIXED_FAILURE_RATIO:
         return _compare_failures(whole)
+    # small samples have no p95, still smaller ones no p50: take the highest that is known
     for name, share in (("p95", "95 % of responses"), ("p50", "Half of the responses")):
         compared = _compared(summary, name)
         if compared:
@@ -66,6 +67,7 @@ def _compare_failures(whole: DistributionByOutcome) -> str:
     A refusal takes milliseconds: mixed in, it would make an overloaded server look fast.
     """
     counts = failure_counts({name: distribution.count for name, distribution in whole.by_outcome.items()})
+    # failures are ordered, so this is the most frequent one
     often, number = next(iter(counts.items()))
     sentence = f"{number_format.format_ratio(number / whole.count)} of responses: {palette.outcome_label(often)}"
     refused, accepted = whole.by_outcome[often], whole.by_outcome.get(Outcome.ACCEPTED)
@@ -92,8 +94,10 @@ def _compared(summary: Summary, name: str) -> str:
         return ""
     worst = max(faulty, key=of)
     before, during = (number_format.format_duration(of(phase)) for phase in (clear, worst))
+    # a refusal is faster than an upload: a fault can make responses quicker
     if of(worst) < of(clear) / 1.2:
         return f"{before} before, and even within {during} during the {worst.name}"
+    # percentiles of a few hundred responses vary by 10 % from run to run
     if of(worst) < 1.2 * of(clear):
         return f"{before}, and the {worst.name} hardly changed that ({during})"
     return f"{before} before, but {during} during the {worst.name}"
@@ -106,6 +110,7 @@ def shade_levels(responses: ResponseCharts) -> list[int]:
     """
     fullest = int(responses.counts.max(initial=0))
     shades = len(palette.HEAT)
+    # with few counts every count gets a shade of its own
     if fullest <= shades:
         return list(range(1, fullest + 1))
     step = fullest ** (1 / shades)
@@ -121,6 +126,7 @@ def draw(chart_data: ChartData, summary: Summary) -> Figure:
         chart_data, sentence, [Panel("response: from due to the end of the answer", 1.9), Panel("all responses", 2.3)]
     )
     above, below = drawn.panels
+    # cut the scale to the bins in use: they cover far more decades than a run has
     rows = np.flatnonzero(responses.counts.any(axis=1))
     low, high = responses.edges_response_s[rows[0]], responses.edges_response_s[rows[-1] + 1]
     for axes in drawn.panels:
@@ -147,6 +153,7 @@ def _label(responses: ResponseCharts, index: int, summary: Summary) -> EndLabel 
 def _scale(axes: Axes, low: float, high: float) -> None:
     axes.set_yscale("log")
     axes.set_ylim(low, high)
+    # over many decades a tick at each 3 would crowd the axis
     axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0,) if high / low > 10_000 else (1.0, 3.0)))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number_format.format_duration(value)))
@@ -155,6 +162,7 @@ def _scale(axes: Axes, low: float, high: float) -> None:
 def _heat(axes: Axes, responses: ResponseCharts) -> None:
     """Draw one path per shade. An image would be blurred, and pages under Jenkins' policy may not embed one."""
     least = shade_levels(responses)
+    # few shades: take the darkest, which differ most from the background
     shades = palette.HEAT[-len(least) :] if len(least) < len(palette.HEAT) else palette.HEAT
     t_s, response_s, counts = responses.edges_t_s, responses.edges_response_s, responses.counts
     bounds = [*least, int(counts.max()) + 1]
@@ -164,6 +172,7 @@ def _heat(axes: Axes, responses: ResponseCharts) -> None:
             left, right, low, high = t_s[first], t_s[last], response_s[row], response_s[row + 1]
             corners = np.stack([left, low, right, low, right, high, left, high, left, low], axis=1).reshape(-1, 2)
             codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY] * len(row)
+            # all cells of a shade in one path: thousands of single patches take seconds to draw and megabytes in SVG
             axes.add_patch(PathPatch(Path(corners, codes), facecolor=shade, edgecolor=shade, linewidth=0.2))
     for number, shade in enumerate(shades):
         fewest, most = bounds[number], bounds[number + 1] - 1

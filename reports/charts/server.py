@@ -18,6 +18,7 @@ COUNTS = {"shed", "wasted"}
 def finding(chart_data: ChartData, summary: Summary) -> str:
     """How long the queue grew, how many uploads were shed and how much work was wasted."""
     server = summary.server
+    # an external server may publish none of these series
     if server.queue_depth_max is None and server.shed is None and server.wasted_work is None:
         return "The server publishes no queue, shedding or wasted work"
     parts = []
@@ -45,6 +46,7 @@ def finding(chart_data: ChartData, summary: Summary) -> str:
 def _full_for(queue: ChartLine) -> str:
     """The time that the queue stayed within 5 % of its peak, in brackets; empty below 3 s."""
     value = np.nan_to_num(queue.value)
+    # a queue of a few uploads is at its "peak" all the time
     if len(value) < 3 or value.max() < 8:
         return ""
     stayed_s = float(np.diff(queue.t_s)[value[1:] >= 0.95 * value.max()].sum())
@@ -62,16 +64,21 @@ def draw(chart_data: ChartData, summary: Summary) -> Figure:
         (health.wasted, "jobs finished after their client had left, per second", "wasted", palette.VERMILION),
     ]
     rows = [
-        row for row in rows if np.isfinite(row[0].value).any() and (row[2] not in COUNTS or np.nansum(row[0].value))
+        # a panel of zeros would say less than the finding does
+        row
+        for row in rows
+        if np.isfinite(row[0].value).any() and (row[2] not in COUNTS or np.nansum(row[0].value))
     ]
     if not rows:
         return empty_chart(chart_data, sentence, "no scrapes of the server, or none with these series")
     drawn = time_figure(chart_data, sentence, [Panel(heading, 0.85) for _, heading, _, _ in rows])
+    # totals come from the summary: the integral of a downsampled line would differ from the figure that is judged
     totals = {"shed": summary.server.shed, "wasted": summary.server.wasted_work}
     for axes, (line, _, name, colour) in zip(drawn.panels, rows, strict=True):
         shown, peak = downsample_means(line), float(np.nanmax(line.value))
         axes.fill_between(shown.t_s, shown.value, color=colour, alpha=0.2, linewidth=0)
         draw_line(axes, shown, colour, width=1.5)
+        # at least up to 1, or a flat zero line would be drawn in the middle of the panel
         axes.set_ylim(0, max(float(np.nanmax(shown.value)) * 1.08, 1.0))
         total = totals.get(name)
         text = (

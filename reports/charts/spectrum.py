@@ -51,6 +51,7 @@ def nines(share: float) -> float:
 def points(distribution: Distribution) -> tuple[list[float], list[float]]:
     """Positions on the axis and seconds of the percentiles for which the sample is large enough."""
     known = [(nines(share), getattr(distribution, name)) for name, share in PERCENTILES.items()]
+    # a logarithmic axis has no place for 0 s
     kept = [(place, value) for place, value in known if value is not None and value > 0]
     return [place for place, _ in kept], [value for _, value in kept]
 
@@ -66,6 +67,7 @@ def finding(summary: Summary) -> str:
             return f"{distribution.never:,} of {number_format.plural(distribution.count, 'page')} were never delivered"
         return f"{number_format.plural(distribution.count, 'page')} are too few to tell how long the slowest took"
     slow: float = getattr(distribution, name)
+    # one decimal would pretend precision: percentiles of the tail vary by tens of percent
     times = slow / distribution.p50
     sentence = f"{TAIL_PHRASES[name]} took more than {number_format.format_duration(slow)} to be delivered"
     sentence += (
@@ -81,6 +83,7 @@ def curves(summary: Summary) -> list[SpectrumCurve]:
     phase look fast; then the most frequent failures are drawn instead, each by itself.
     """
     whole = summary.response_seconds
+    # the same limit as the responses chart, so that both tell the same story
     found = _phases(summary) if failure_ratio(whole) < MIXED_FAILURE_RATIO else _failures(whole)
     accepted = whole.by_outcome.get(Outcome.ACCEPTED)
     if accepted:
@@ -90,6 +93,7 @@ def curves(summary: Summary) -> list[SpectrumCurve]:
 
 
 def _phases(summary: Summary) -> list[SpectrumCurve]:
+    # a dict keeps the last of a name: sorted by attempts, that is the largest phase
     longest = {phase.name: phase for phase in sorted(summary.phases, key=lambda phase: phase.attempts)}
     faults = [phase for phase in longest.values() if phase.name not in {"clear", "warm_up"}]
     found = [
@@ -124,6 +128,7 @@ def draw(_: ChartData, summary: Summary) -> Figure:
     labels: list[EndLabel | None] = []
     for curve in found:
         places, seconds = points(curve.distribution)
+        # delivery is what a station experiences; the rest is shown to explain it
         bold = curve.name.startswith("delivery")
         axes.plot(
             places,
@@ -150,6 +155,7 @@ def draw(_: ChartData, summary: Summary) -> Figure:
 
 def _scale(axes: Axes, drawn: list[tuple[list[float], list[float]]]) -> None:
     seconds = [value for _, values in drawn for value in values]
+    # room for the markers, which lie on the frame otherwise
     low, high = min(seconds) / 1.3, max(seconds) * 1.3
     axes.set_yscale("log")
     axes.set_ylim(low, high)
@@ -157,6 +163,7 @@ def _scale(axes: Axes, drawn: list[tuple[list[float], list[float]]]) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number_format.format_duration(value)))
     last = max(place for places, _ in drawn for place in places)
+    # ticks only where some sample is large enough
     ticks = [share for share in PERCENTILES.values() if nines(share) <= last]
     axes.set_xticks([nines(share) for share in ticks], [number_format.format_ratio(share) for share in ticks])
     axes.set_xlim(nines(0.5), last + 0.02)

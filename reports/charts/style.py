@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 WIDTH_IN, LEFT_IN, BOTTOM_IN = 9.0, 0.62, 0.5
 TITLE_LINE_IN, ROW_IN, HEADING_IN, GAP_IN = 0.22, 0.18, 0.24, 0.16
 MAX_POINTS = 400
-"""More points than this cannot be told apart at the width of a chart."""
+"""At the width of a chart, more points than this merge into each other."""
 TITLE_WIDTH = 98
 """Characters of the title that fit on a line."""
 

@@ -41,18 +41,22 @@ def find_shortfalls(offered: ChartLine, goodput: ChartLine) -> list[Shortfall]:
     are taken from the raw rates. A rate is placed in the middle of its interval between two scrapes.
     """
     t_s = offered.t_s
+    # two scrapes have a single rate, and a single rate has no beginning and no end
     if len(t_s) < 3:
         return []
     offered_per_s = np.nan_to_num(offered.value)
     goodput_per_s = np.nan_to_num(np.interp(t_s, goodput.t_s, goodput.value))
     offered_smooth = _smooth(t_s, offered_per_s)
+    # False at both ends, so that a shortfall at the start or end of the run has two edges, too
     short = np.concatenate([[False], _smooth(t_s, goodput_per_s) < SHORTFALL_RATIO * offered_smooth, [False]])
     edges = np.flatnonzero(short[1:] != short[:-1])
+    # a rate holds from halfway to its neighbour on the left to halfway on the right
     halves = np.diff(t_s) / 2
     begins, ends = t_s - np.append(halves[:1], halves), t_s + np.append(halves, halves[-1:])
     found = []
     for first, stop in zip(edges[::2], edges[1::2], strict=True):
         low = first + np.flatnonzero(goodput_per_s[first:stop] < SHORTFALL_RATIO * offered_smooth[first:stop])
+        # only the smoothed rate fell short, next to a deeper gap
         if not len(low):
             continue
         start_s, end_s = float(begins[low[0]]), float(ends[low[-1]])
@@ -84,12 +88,14 @@ def _causes(chart_data: ChartData, fall: Shortfall) -> set[str]:
 def finding(chart_data: ChartData, summary: Summary) -> str:
     """How far goodput fell below the offered load, for how long, and how it recovered."""
     rates, pages = chart_data.rates, summary.pages
+    # without scrapes the lines are empty
     if not np.isfinite(rates.offered.value).any():
         return "The generator was not scraped, so its rates over time are not known"
     falls = find_shortfalls(rates.offered, rates.goodput)
     if not falls:
         delivered = f"{number_format.format_count(pages.delivered)} of {number_format.plural(pages.planned, 'page')} were delivered"
         return f"Goodput kept up with the offered load; {delivered}"
+    # a shortfall with a cause explains more than a deeper one without
     fall = next((fall for fall in falls if _causes(chart_data, fall)), falls[0])
     lasted = number_format.format_duration(fall.end_s - fall.start_s)
     sentence = f"Goodput fell to {number_format.format_ratio(fall.ratio)} of offered for {lasted}"
@@ -112,6 +118,7 @@ def _recovered(recoveries: list[Recovery]) -> str:
     last = max(recoveries, key=lambda recovery: recovery.ended_s)
     if last.recovered_after_s is None:
         return f" and never recovered after the {last.fault} ended" + (": metastable" if last.metastable else "")
+    # scrapes are a second apart: below half of that there was no delay
     if last.recovered_after_s < 0.5:
         return f" and was back as soon as the {last.fault} ended"
     return f" and recovered {number_format.format_duration(last.recovered_after_s)} after the {last.fault} ended"

@@ -31,6 +31,7 @@ PART_PHRASES = {
 
 def shares(spent: TimeBreakdown, chosen: BoolArray | None = None) -> dict[str, float]:
     """Each part's ratio of all the time that attempts spent, the greatest first; of the chosen bins only, if given."""
+    # bins hold means: weighted by attempts they add up to the time really spent
     weights = spent.attempts if chosen is None else np.where(chosen, spent.attempts, 0)
     sums = {line.label: float(np.nansum(line.value * weights)) for line in spent.parts}
     whole = sum(sums.values())
@@ -56,6 +57,7 @@ def finding(chart_data: ChartData) -> str:
     for window in chart_data.windows:
         chosen = (t_s >= window.start_s) & (t_s < window.end_s) & (spent.attempts > 0)
         if chosen.any():
+            # the cost of a fault is the mean time of its attempts, not their sum: a long fault is not a slow one
             costs.append((float(np.average(whole[chosen], weights=spent.attempts[chosen])), window.label, chosen))
     if not costs:
         return sentence
@@ -71,17 +73,20 @@ def draw(chart_data: ChartData, _: Summary) -> Figure:
         return empty_chart(chart_data, sentence, "no attempt was delivered")
     drawn = time_figure(chart_data, sentence, [Panel("mean time of a delivered attempt", 2.9)])
     axes = drawn.panels[0]
+    # NaN where nothing was delivered: a band at 0 would mean "no time at all"
     low = np.where(spent.attempts > 0, 0.0, np.nan)
     last = int(np.flatnonzero(spent.attempts)[-1])
     overall = shares(spent)
     labels = []
     t_s = spent.parts[0].t_s
+    # bins are equally wide and start at 0, so a single bin is twice as wide as its centre
     width_s = t_s[1] - t_s[0] if len(t_s) > 1 else 2 * t_s[0]
     edges = np.append(t_s - width_s / 2, t_s[-1] + width_s / 2)
     for line in spent.parts:
         high = low + line.value
         colour = palette.TIME_PART_COLOURS[line.label]
         axes.stairs(high, edges, baseline=low, fill=True, color=colour, alpha=0.6, linewidth=0, gid=line.label)
+        # a band below half a percent is thinner than a line
         if overall[line.label] >= 0.005:
             text = f"{line.label} {number_format.format_ratio(overall[line.label])}"
             labels.append(EndLabel(float(line.t_s[last]), float(low[last] + high[last]) / 2, text, colour))

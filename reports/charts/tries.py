@@ -19,7 +19,9 @@ def finding(chart_data: ChartData) -> str:
     pages = int(tries.delivered.sum() + tries.not_delivered.sum()) if tries else 0
     if tries is None or not pages:
         return "No page was planned"
+    # index 0 counts pages that were never attempted
     most = int(np.flatnonzero(tries.delivered + tries.not_delivered)[-1])
+    # every page is at index 0
     if not most:
         return f"None of {number_format.plural(pages, 'page')} was attempted"
     first = int(tries.delivered[1])
@@ -37,6 +39,7 @@ def attempt_bars(tries: AttemptsPerPage) -> list[tuple[str, int, int]]:
     From `MAX_ROWS` on, numbers of attempts share one bar: a strategy without a limit may try a page hundreds of times.
     """
     most = len(tries.delivered) - 1
+    # a combined bar for exactly one number of attempts would need a misleading name
     last = most if most < MAX_ROWS else MAX_ROWS - 1
     found = [
         ("none" if not number else f"{number}", int(tries.delivered[number]), int(tries.not_delivered[number]))
@@ -71,8 +74,10 @@ def draw(chart_data: ChartData, _summary: Summary) -> Figure:
         for words, colour in text:
             point = (float(arrived + not_arrived), float(place))
             axes.annotate(words, point, (right_pt, 0), "data", "offset points", color=colour, va="center", size=9)
+            # about the width of a character at 9 points: measuring it would need a draw
             right_pt += 5.8 * len(words) + 6
     axes.set_yticks(places, [name for name, _, _ in found])
+    # room for the numbers right of the longest bar
     axes.set_xlim(0, float((delivered + missing).max()) * 1.25)
     axes.set_ylim(-0.6, len(found) - 0.4)
     axes.grid(visible=False)

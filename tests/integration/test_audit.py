@@ -13,7 +13,7 @@ from harness.analysis.rows import load_rows
 from harness.base.errors import ExitCode
 from harness.base.signals import SignalHandler
 from harness.judge.audit import load_audit
-from harness.judge.verdict import judge_verdict
+from harness.judge.verdict import judge_run
 from harness.plan import make_plan
 from harness.run_folder.layout import RunFolder
 from harness.runner.run import Run
@@ -45,7 +45,7 @@ def driven(path, dedupe, faults, settings=()):
     order = RunSpec(scenario, make_plan(scenario), RunFolder(path), "planted", ["pytest"], [])
     with SignalHandler() as signals:
         Run(order, QuietView("planted"), signals).execute()
-    return order.folder, judge_verdict(order.folder, [])
+    return order.folder, judge_run(order.folder, []).verdict
 
 
 def struck(folder, *faults):
@@ -60,7 +60,7 @@ def by_category(folder):
     fates = load_page_statuses(folder, rows)
     keys = rows_of("SELECT station, form, page FROM {}", folder.plan)
     found: dict[PageStatus, set[tuple[str, str, int]]] = {}
-    for key, number in zip(keys, fates.category.tolist(), strict=True):
+    for key, number in zip(keys, fates.status_number.tolist(), strict=True):
         found.setdefault(ALL_STATUSES[number], set()).add(key)
     assert len(fates.unexpected) == 0
     return found

@@ -7,7 +7,7 @@ import pytest
 from harness.base import host_info
 from harness.base.errors import ExitCode, UsageError
 from harness.cli.options import runs_in
-from harness.judge.compare.tolerances import Tolerances
+from harness.judge.compare.figure import Tolerances
 from harness.runner.finish import ComparisonRequest, compare_runs
 from harness.scenario.loader import load_scenario
 from tests.support.real_runs import harness, told
@@ -56,7 +56,7 @@ def test_a_run_that_lost_a_page_fails_though_it_was_as_fast(tmp_path):
     made_run(tmp_path / "after", lost=[7])
     found = compared(tmp_path, ["before"], ["after"])
     assert (found.verdict, found.finding) == ("fail", "The server of the run did not keep what it acknowledged")
-    assert found.reasons[0].endswith("is not safe: its audit holds 1 page against the server")
+    assert found.reasons[0].endswith("is not safe: its audit found 1 unsafe page")
 
 
 def test_unlike_runs_are_refused_with_what_differs_and_compared_by_force(tmp_path):
@@ -174,4 +174,4 @@ def test_a_calibrated_machine_refuses_a_gate_that_is_tighter_than_its_noise(tmp_
     assert (tmp_path / "after" / "report" / "comparison.html").exists()
     (mean,) = [figure for figure in content["figures"] if figure["key"] == "delivery_seconds.mean"]
     if content["verdict"] == "inconclusive" and not content["reasons"]:
-        assert "tighter than this machine can see" in mean["reason"]
+        assert "less than this machine can detect" in mean["reason"]

@@ -1,4 +1,4 @@
-"""As many stations at once as the design promises, over real sockets: exact totals, bounded memory, lateness that is told."""
+"""As many stations at once as the design promises, over real sockets: exact totals, bounded memory, reported lateness."""
 
 import re
 from typing import Any

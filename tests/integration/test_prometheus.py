@@ -108,7 +108,7 @@ def assert_adds_up_to(line, number):
 def test_every_count_that_prometheus_scraped_lies_between_our_scrapes_around_it(watched):
     own, remote = read_run_series(watched.folder.scrapes).workers, remote_of(watched.folder)
     ours: Any
-    assert remote.taken.url == watched.url
+    assert remote.record.url == watched.url
     assert [curves.target for curves in remote.workers] == [curves.target for curves in own] == ["worker-0", "worker-1"]
     for ours, theirs in zip(own, remote.workers, strict=True):
         assert len(theirs.t_s) >= 4

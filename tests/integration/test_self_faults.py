@@ -27,7 +27,7 @@ EXPECTED: dict[Callable[[Path, str], self_faults.Told], tuple[int, str]] = {
     self_faults.descriptors_exhausted: (INVALID, r"Too many open files"),
     self_faults.target_vanishes: (
         FAILED,
-        r"The target has not answered since t = \d+\.\d s, to \d+\.\d s \(.*refused \u00d7 \d+",
+        r"The target has not answered since t = \d+\.\d s; last unanswered attempt at \d+\.\d s \(.*refused \u00d7 \d+",
     ),
 }
 """What is done -> the exit code, and the words that tell of it."""

@@ -26,8 +26,8 @@ PATIENCE_S = 120.0
 TRIES = 3
 """A run whose generator was late is repeated until there were this many."""
 TOO_BUSY = re.compile(
-    r"the generator was late|the generator stood above|whose time had come were never begun|the generator's CPU is not known"
-    r"|the generator's .* lateness, .* (?:is more than a tenth of the limit|may be all that breaches)"
+    r"the generator was late|the generator was above|stations that were due were never begun|the generator's CPU is not known"
+    r"|the generator's .* lateness, .* (?:is more than a tenth of the limit|alone may be what breaches)"
 )
 """Reasons for INVALID that a busy machine causes."""
 TINY = """

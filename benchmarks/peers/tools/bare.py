@@ -1,7 +1,7 @@
 """A bare gevent socket: one request prepared once, sent and answered again and again; no plan, journal or metrics.
 
-Not a tool that anybody would use, but the floor: what a generator in Python costs that does nothing else. The distance of
-ours from it is the price of planning, checking and recording every attempt.
+Not a tool that anybody would use, but the floor: what a generator in Python costs that does nothing else. What our
+generator costs beyond it is the price of planning, checking and recording every attempt.
 `python -m benchmarks.peers.tools.bare URL BODY CONNECTIONS RATE SECONDS` is the process that is measured.
 """
 
@@ -58,7 +58,9 @@ def main(url: str, body: str, connections: str, rate: str, seconds: str) -> None
 
     def send(number: int) -> None:
         connection = socket.create_connection((str(host), int(port or 80)))
+        # as in our client; with Nagle the second segment of a request would wait for an ACK
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # connections are staggered evenly, so that the sum of their rates is even
         due_s = begin_s + every_s * number / int(connections)
         while due_s < end_s:
             now_s = time.monotonic()

@@ -31,6 +31,7 @@ def percentile_ms(times: dict[int, int], count: int, ratio: float) -> int:
     (2, 300)
     """
     wanted, above = int(count * ratio), 0
+    # locust.stats.calculate_response_time_percentile, Locust 2.47
     for ms in sorted(times, reverse=True):
         above += times[ms]
         if count - above <= wanted:
@@ -132,6 +133,7 @@ def _hey_report(output: str, _: ToolJob) -> ToolReport:
     if not (statuses or broken):
         message = "the output has neither answers nor errors"
         raise ValueError(message)
+    # hey lists answers by status and connection errors separately
     failed = broken + sum(count for status, count in statuses if status >= 300)
     seconds = {f"p{percent}": float(value) for percent, value in _HEY_QUANTILE.findall(output)}
     if statuses:  # without an answer its "slowest" is 0, which nothing measured

@@ -42,6 +42,7 @@ def _command(binary: str, job: ToolJob) -> list[str]:
 
 def _parse(_: str, job: ToolJob) -> ToolReport:
     """From the run's summary.json; a percentile for which the sample is too small is null there and missing here."""
+    # stdout is ignored: the run folder has exact figures
     summary = json.loads(folder_of(job).summary.read_bytes())
     answered = summary["response_seconds"]
     seconds = {name: answered[name] for name in (*PERCENTILES, "max") if answered[name] is not None}
@@ -60,11 +61,13 @@ def scenario(job: ToolJob) -> str:
 
     Stations arrive at equal intervals. Without a rate the workload is closed: phones that never pause.
     """
+    # a closed workload needs a plan, too: more stations than can be served within the duration
     rate = job.rate_per_s or _FASTEST_PER_S
     stations = math.ceil(rate * job.duration_s / PAGES)
     if job.rate_per_s is None:
         deadline_s, arrivals = job.duration_s, f'kind = "closed"\nphones = {job.connections}\nthink = "0s"'
     else:
+        # the last stations still need time for their second and third page
         deadline_s, arrivals = job.duration_s + 4, f'kind = "constant"\nover = "{job.duration_s:g}s"'
     return _SCENARIO.format(
         deadline_s=f"{deadline_s:g}",
@@ -119,12 +122,13 @@ def main(source: str, url: str, path: str) -> None:
     """Run and summarise. Raises UsageError if the plan does not fit this machine, ProcessFailedError if the run was aborted."""
     loaded = loader.load_scenario(source, [], None, read_planned_due)
     plan = make_plan(loaded)
-    foreign = admit_target(url, loaded, plan, 1, os.environ, allow_command=False)
-    problems = capacity.find_capacity_problems(loaded, plan, 1, foreign.address)
+    external = admit_target(url, loaded, plan, 1, os.environ, allow_command=False)
+    # as `harness run` does: a plan that exceeds the ports or descriptors would fail halfway
+    problems = capacity.find_capacity_problems(loaded, plan, 1, external.address)
     if problems:
         raise UsageError("\n".join(problems))
     folder = RunFolder(Path(path))
-    spec = RunSpec(loaded, plan, folder, "bench", ["harness", "bench"], [], external=foreign)
+    spec = RunSpec(loaded, plan, folder, "bench", ["python", "-m", "benchmarks.peers"], [], external=external)
     with SignalHandler() as signals:
         Run(spec, QuietView("bench"), signals).execute()
     ended = folder.read_run().ended

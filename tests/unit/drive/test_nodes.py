@@ -57,7 +57,7 @@ def master(events, monkeypatch):
         assert not remote
         return ASSIGNMENT
 
-    monkeypatch.setattr(nodes.AssignmentBuilder, "common", common)
+    monkeypatch.setattr("harness.drive.nodes.AssignmentBuilder.common", common)
     node = MasterNode(Runner(["a", "b"]), distributed=True)
     node._runner.deliver("worker_number", 1, "a")
     node._runner.deliver("worker_number", 0, "b")
@@ -116,7 +116,7 @@ class FakeWorker:
 def worker_node(monkeypatch, worker=FakeWorker):
     monkeypatch.setattr(nodes, "Worker", worker)
     runner = Runner()
-    node = WorkerNode(runner, None, None)
+    node = WorkerNode(runner, None, lambda *_: None)
     runner.deliver("assignment", vars(ASSIGNMENT))
     return node, runner
 

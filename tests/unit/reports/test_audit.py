@@ -1,4 +1,4 @@
-"""The audit in words: on the page, in Markdown, in JUnit and on the terminal."""
+"""The audit as text: on the page, in Markdown, in JUnit and on the terminal."""
 
 from __future__ import annotations
 

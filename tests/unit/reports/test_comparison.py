@@ -8,8 +8,7 @@ import pytest
 from matplotlib import rc_context
 
 from harness.judge.compare.compare import compare_sides
-from harness.judge.compare.figure import Sides
-from harness.judge.compare.tolerances import Tolerances
+from harness.judge.compare.figure import Sides, Tolerances
 from reports import palette
 from reports.comparison import (
     VALID,

@@ -29,7 +29,7 @@ def spec(tmp_path):
 
 
 class Answers:
-    """A source that tells of its workers and of its last scrapes as it is told to, the last answer again and again."""
+    """A source that tells of its workers and of its last scrapes as it is asked to, the last answer again and again."""
 
     def __init__(self, workers=(), scraped=()):
         self._workers, self._scraped, self.taken = list(workers), list(scraped), []
@@ -102,7 +102,7 @@ def test_one_that_breaks_down_is_told_and_written_down_and_raises_nothing(spec, 
     logged = end(spec, Answers(scraped=[PrometheusError("it is gone")]))
     assert logged[-1] == f"{URL}: it is gone"
     remote: Any = read_prometheus_series(spec.folder.prometheus)
-    assert remote.taken.problem == "it is gone"
+    assert remote.record.problem == "it is gone"
 
 
 def test_without_a_prometheus_nothing_is_done_but_the_targets_told(spec):

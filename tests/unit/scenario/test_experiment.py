@@ -62,7 +62,7 @@ def test_a_base_file_lies_beside_the_experiment(tmp_path):
 
 def test_a_wrong_key_of_a_variant_is_told_with_the_variant_before_anything_runs(tmp_path):
     said = problems_of(tmp_path, RIGHT.replace("server.workers", "server.wrokers"))
-    assert 'variant "One Worker, no retries": server.wrokers is not a key; did you mean "workers"?' in said
+    assert 'variant "One Worker, no retries": server.wrokers is not a known key; did you mean "workers"?' in said
 
 
 @pytest.mark.parametrize(

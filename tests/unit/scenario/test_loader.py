@@ -57,7 +57,7 @@ def test_all_problems_of_a_file_are_shown_at_once_with_key_value_and_what_is_all
     text = MINIMAL.replace('"10s"', "10") + '[client]\ntimout = "5s"\nconnection = "nwe"\n[server]\nworkers = 0\n'
     problems = "\n".join(problems_of(tmp_path, text))
     assert 'deadline = 10 is not a duration: write a number and a unit, as in "150ms"' in problems
-    assert 'client.timout is not a key; did you mean "timeout"?' in problems
+    assert 'client.timout is not a known key; did you mean "timeout"?' in problems
     assert 'client.connection = "nwe"' in problems
     assert 'did you mean "new"?' in problems
     assert "server.workers = 0 should be greater than or equal to 1" in problems
@@ -65,7 +65,7 @@ def test_all_problems_of_a_file_are_shown_at_once_with_key_value_and_what_is_all
 
 def test_a_key_inside_the_retry_table_is_named_without_the_strategy_in_its_path(tmp_path):
     text = MINIMAL + '[client]\nretry = { strategy = "fixed", bse = "1s" }\n'
-    assert problems_of(tmp_path, text) == ['client.retry.bse is not a key; did you mean "base"?']
+    assert problems_of(tmp_path, text) == ['client.retry.bse is not a known key; did you mean "base"?']
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_any_key_can_be_overridden(override, path, value):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("server.wrokers=3", 'server.wrokers is not a key; did you mean "workers"?'),
+        ("server.wrokers=3", 'server.wrokers is not a known key; did you mean "workers"?'),
         ("server.workers", "KEY=VALUE"),
         ("faults.blackout.factor=1", '"blackout" is none of brownout'),
         ("name.first=1", "name is 'kaliwates', not a table"),
@@ -276,7 +276,7 @@ def test_another_distribution_too():
 
 
 def test_a_key_set_by_hand_that_does_not_fit_is_still_an_error():
-    with pytest.raises(ConfigurationError, match=r"client\.retry\.cap is not a key"):
+    with pytest.raises(ConfigurationError, match=r"client\.retry\.cap is not a known key"):
         load_scenario("kaliwates", ["client.retry.strategy=none", "client.retry.cap=3s"])
 
 
