@@ -104,7 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stderr.write(f"{error}\n")
             return 2
         crashes = options.kept or any(fault.kind in CRASH_KINDS for fault in settings.profile.faults)
-        if crashes and not options.in_supervisor:
+        if crashes and not options.in_supervisor:  # the supervisor's child has the same profile
             return _run_supervised(settings)
         _raise_descriptor_limit()
         keep_freed_memory()
@@ -182,7 +182,7 @@ async def _serve(settings: _Settings) -> None:
     else:
         server.begin_schedule(time.monotonic())
         _print_addresses(settings, port, admin_port)
-    gc.collect()
+    gc.collect()  # before the freeze, or garbage would be frozen too
     gc.freeze()  # what was made at start stays: examining it in every collection would only pause the event loop
     await stopping.wait()
     await server.stop()
@@ -206,6 +206,7 @@ def _print_addresses(settings: _Settings, port: int, admin_port: int) -> None:
 
 def _admin_token(supervised: bool, stack: ExitStack) -> tuple[str, Path | None]:
     """The token, and the file (mode 0600, removed at exit) that holds it unless it came from the environment."""
+    # Removed from the environment: children and /proc/self/environ readers of them must not get it.
     given = os.environ.pop(TOKEN_VARIABLE, "")
     if given or supervised:
         return given or secrets.token_urlsafe(24), None
@@ -213,6 +214,7 @@ def _admin_token(supervised: bool, stack: ExitStack) -> tuple[str, Path | None]:
 
 
 def _raise_descriptor_limit() -> None:
+    # The soft limit is often 1024, far below the connections of one surge.
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

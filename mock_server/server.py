@@ -148,7 +148,7 @@ class MockServer:
 
     def kill(self, restart_after_s: float | None) -> None:
         """Ends the process at once, as `kill -9` would."""
-        self._log.flush()
+        self._log.flush()  # lines in memory would die with the process
         self._announce_crash(restart_after_s)
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -158,6 +158,7 @@ class MockServer:
         await self.drain.run(max(0.0, self.profile.grace - _SHUTDOWN_RESERVE_S), wait_for_clients=True)
         self.pool.refuse_all()
         self.in_flight.refuse_bodies()
+        # Background tasks before the store: they write to it.
         for task in self._tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -56,8 +56,8 @@ def _variables(parameter: Any) -> list[str]:
 def _mock_server() -> str:
     parser = _parser()
     rows = [_action(action) for action in parser._actions if action.help != SUPPRESS]  # noqa: SLF001 - argparse has no other way to list them
-    told = prose((parser.description or "").strip())
-    return f"## python -m mock_server\n\n{told}\n\n{markdown(['', 'what it is'], rows)}"
+    about = prose((parser.description or "").strip())
+    return f"## python -m mock_server\n\n{about}\n\n{markdown(['', 'what it is'], rows)}"
 
 
 def _action(action: Action) -> list[str]:

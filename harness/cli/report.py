@@ -12,5 +12,5 @@ def report(path: RunPath, prometheus: PrometheusUrl = None) -> None:
     folder = run_folder(path)
     if prometheus is not None:
         reimport_scrapes(folder, folder.read_run(), reachable_prometheus("--prometheus", prometheus))
-    # An earlier run is no result of the CI job that looks at it.
+    # Not to CI: the job that looks at an earlier run has not made it.
     finish_run(folder, own_assertions(folder), to_ci=False)

@@ -29,7 +29,7 @@ _LIKELY_CAUSE = {signal.SIGKILL: ": by a user or by the kernel's OOM killer"}
 def was_killed(exit_code: int | None) -> bool:
     """Whether something outside the harness ended a process: not a bug, but its measurement is lost.
 
-    To be asked only of a process that was not told to stop. Exit code 0 counts as killed: workers and server exit with 0 on
+    To be asked only of a process that was not asked to stop. Exit code 0 counts as killed: workers and server exit with 0 on
     SIGTERM, so an unexpected 0 means that somebody else sent one.
 
     >>> was_killed(-9), was_killed(0), was_killed(-11), was_killed(1)

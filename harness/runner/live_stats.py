@@ -20,7 +20,7 @@ _SHOWN_SAMPLES = re.compile(
     r"|response_seconds_bucket)|mock_server_(?:queue_depth|workers_busy))(?=[{ ]).*$",
     re.MULTILINE,
 )
-"""Only these lines of a scrape are parsed: parsing all of it would cost the leader a core with many workers."""
+"""Only these lines of a scrape are parsed: the leader parses a scrape of every worker each second."""
 _WINDOW_S = 5.0
 """Rates are averages over this long: shorter ones jump with each scrape, longer ones hide a fault's start."""
 _NOT_FAILURES = {str(outcome) for outcome in NOT_FAILURES}
@@ -130,7 +130,7 @@ class LiveStats:
         for target in self._targets.values():
             for bound, number in target.buckets.items():
                 buckets[bound] = buckets.get(bound, 0.0) + number
-        # neither sent to their end nor answered: they are no throughput
+        # not answered by the server, so not part of its throughput
         unanswered = {str(outcome) for outcome in (Outcome.CENSORED, Outcome.WITHHELD, Outcome.GENERATOR_ERROR)}
         answered = sum(number for name, number in self._outcomes().items() if name not in unanswered)
         return _Totals(t_s, self._sum("due") or 0.0, self._sum("delivered") or 0.0, answered, buckets)

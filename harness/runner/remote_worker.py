@@ -1,7 +1,7 @@
 """`harness worker`: one worker process on this machine for a run that `harness run --remote-workers` leads on another.
 
 It finds the leader, compares clocks, asks to join, then runs Locust's worker as a child process and supervises both sides: the
-leader is told at once when the child ends, and the child is stopped when the leader goes silent, so that no load goes on that
+leader learns at once when the child ends, and the child is stopped when the leader goes silent, so that no load goes on that
 nobody controls.
 """
 

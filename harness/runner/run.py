@@ -197,7 +197,7 @@ class Run:
 
     def _give_up(self, processes: ProcessGroup, ended: RunEnd | None, limit_s: float) -> RunEnd:
         """The end of a run whose generator did not finish `limit_s` after T0."""
-        if ended is not None:  # it was told to stop and has not reported: any journal may be incomplete
+        if ended is not None:  # it was asked to stop and has not reported: any journal may be incomplete
             self._workers.mark_all_lost()
             return ended
         text = f"the generator did not finish within {limit_s:.0f} s and was killed"

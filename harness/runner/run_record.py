@@ -213,7 +213,7 @@ def phase_records(spec: RunSpec, end_s: float) -> list[PhaseRecord]:
 
 
 def _fault_windows(spec: RunSpec) -> list[tuple[str, str, float, float]]:
-    """(name, kind, start, end) of each fault; none for an external target, which no fault of ours can reach."""
+    """(name, kind, start, end) of each fault; none for an external target, which our faults cannot reach."""
     if spec.external is not None:
         return []
     return [

@@ -22,7 +22,7 @@ class JoinPolicy:
     port: int
     """0 lets the kernel choose."""
     token: str = field(repr=False)
-    """Shared secret: whoever knows it may join."""
+    """Shared secret: anyone who knows it may join."""
     timeout_s: float
 
     @property

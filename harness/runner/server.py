@@ -41,7 +41,7 @@ def start_server(processes: ProcessGroup, spec: RunSpec, private: Path, secret: 
     # Once ready, the server has read the file; only a server that restarts during the run reads it again.
     if not any(fault.kind in CRASH_KINDS for fault in scenario.faults):
         stations.unlink()
-    # The server deletes its certificate when it exits: keep a copy for whoever inspects the run with TLS tools.
+    # The server deletes its certificate when it exits: keep a copy for anyone who inspects the run with TLS tools.
     if "certificate" in ready:
         spec.folder.certificate.write_bytes(Path(ready["certificate"]).read_bytes())
     scheme = "https" if scenario.server.tls else "http"

@@ -77,7 +77,7 @@ class ManagedProcess:
         return self._process.poll()
 
     def send(self, event: str, **content: Any) -> None:
-        """Send it an event; one that has ended already gets nothing, which is no error: its `ended` is in the inbox."""
+        """Send it an event; one that has ended already gets nothing, and nothing is raised: its `ended` is in the inbox."""
         try:
             self._pipe.write(json.dumps({"event": event, **content}).encode() + b"\n")
             self._pipe.flush()
@@ -194,7 +194,7 @@ class ProcessGroup:
         self.inbox.put(Message("harness", event, content))
 
     def kill(self, pid: int | None) -> None:
-        """Kill the process with this id if it is one of ours and still runs."""
+        """Kill the process with this id if it belongs to this group and still runs."""
         for process in self._processes.values():
             if process.pid == pid and process.exit_code is None:
                 process.kill()

@@ -83,6 +83,7 @@ def _require_token(token: str) -> Middleware:
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        # A header may contain surrogates for bytes that are not UTF-8, which a plain encode would refuse.
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogatepass")
         if request.path not in _UNGUARDED_PATHS and not hmac.compare_digest(given, expected):
             return Problem(401, "The admin token is required", headers={"WWW-Authenticate": "Bearer"}).response()

@@ -119,7 +119,7 @@ class _AggregatesBuilder:
 
     def add_reading(self, code: str, reading: str) -> None:
         """Adds a station's votes at every level, unless it already has some."""
-        if self._votes[code]:
+        if self._votes[code]:  # a later copy, stored by a fault or without dedupe, must not count twice
             return
         votes, administration = reading_figures(reading)
         if not votes:

@@ -82,8 +82,8 @@ def openapi_document() -> _Json:
         "info": {
             "title": "Mock of an election's photo upload",
             "version": "1",
-            "description": "The upload side is this project's own design, for want of a public one; the read side follows "
-            "what public scrapers documented. Under a profile with faults any answer may be missing, late or wrong.",
+            "description": "The upload API is this project's own design, because no real one is public; the read API follows "
+            "what public scrapers documented. Under a profile with faults any response may be missing, late or wrong.",
         },
         "paths": {**_login_paths(), **_page_paths(), **_tus_paths(), **_public_paths(), **_service_paths()},
         "components": {
@@ -105,11 +105,11 @@ def _page_paths() -> _Json:
         _path_parameter("form", {"enum": list(PAGES_PER_FORM)}),
         _path_parameter("page", {"type": "integer", "minimum": 1, "maximum": max(PAGES_PER_FORM.values())}),
     ]
-    answers = {200: _RECEIPT, 201: _RECEIPT, 202: _STATE}
-    post = _operation("Upload a page as a form", answers, (*_UPLOAD_ERRORS, 409), _UPLOAD, secure=True)
+    good = {200: _RECEIPT, 201: _RECEIPT, 202: _STATE}
+    post = _operation("Upload a page as a form", good, (*_UPLOAD_ERRORS, 409), _UPLOAD, secure=True)
     post["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}
     reading = [*_UPLOAD, ("Reading", "string", "The figures as JSON")]
-    put = _operation("Upload a page as the photo alone", answers, (*_UPLOAD_ERRORS, 409), reading, secure=True)
+    put = _operation("Upload a page as the photo alone", good, (*_UPLOAD_ERRORS, 409), reading, secure=True)
     put["requestBody"] = {"required": True, "content": {"image/jpeg": {"schema": {}}}}
     status = _operation("Status of a page", {200: _STATE}, (401, 403, 404), _ATTEMPT, secure=True)
     path = "/v1/stations/{code}/forms/{form}/pages/{page}"

@@ -77,10 +77,10 @@ class PublicApi:
         return await self._latest()
 
     async def _latest(self) -> VoteAggregates:
-        async with self._lock:
+        async with self._lock:  # one computation at a time; the others wait for its result
             if time.monotonic() - self._computed_s >= self._cache_s:
                 self._aggregates = await asyncio.to_thread(self._computed)
-                self._computed_s = time.monotonic()
+                self._computed_s = time.monotonic()  # its end: a slow computation must not be repeated at once
                 self._ts = _timestamp_text(time.time())
         return self._aggregates
 
@@ -192,7 +192,7 @@ def _region_code(path: str) -> str:
     parts = path.split("/")
     if parts == ["0"]:
         return ""
-    if parts != region_path(parts[-1])[1:]:
+    if parts != region_path(parts[-1])[1:]:  # each part must be the prefix that its level demands
         raise Problem(404, "No such region")
     return parts[-1]
 

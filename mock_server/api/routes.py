@@ -132,7 +132,7 @@ class UploadRoutes:
                 content = json.loads(await request.read())
         except TimeoutError as error:
             raise Problem(408, "The body took too long", headers={"Connection": "close"}) from error
-        except (ValueError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # deeply nested JSON exhausts the parser's stack
             raise Problem(400, "The body is not JSON") from error
         station, pin = (content.get("station"), content.get("pin")) if isinstance(content, dict) else (None, None)
         if not isinstance(station, str) or not isinstance(pin, str):

@@ -45,6 +45,7 @@ class Abort(Fault):
         >>> Abort(kind="abort", status=[{"status": 500, "weight": 3}, {"status": 503}]).status_for(0.8)
         503
         """
+        # Walks through the weights until the draw is used up; rounding may leave a rest, then the last one is it.
         left = draw * sum(choice.weight for choice in self.status)
         for choice in self.status:
             left -= choice.weight

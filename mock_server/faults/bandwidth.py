@@ -9,7 +9,7 @@ from pydantic import Field
 from mock_server.faults.base import Fault, RequestActions
 from mock_server.profile.units import Rate
 
-_PIECES_PER_S = 20
+_PIECES_PER_S = 20  # small enough for a smooth rate, large enough that timers cost little
 
 
 class Bandwidth(Fault):

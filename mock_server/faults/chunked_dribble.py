@@ -28,6 +28,7 @@ class ChunkedDribble(Fault):
             return False
         lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(_FRAMING)]
         await request.write(b"\r\n".join([*lines, b"Transfer-Encoding: chunked", b"", b""]))
+        # Rounded up, so that there are at most `chunks` pieces; the last one may be shorter.
         size = -(-len(body) // self.chunks) or 1
         pieces = [body[begin : begin + size] for begin in range(0, len(body), size)]
         for number, piece in enumerate(pieces):

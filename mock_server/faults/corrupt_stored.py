@@ -20,8 +20,9 @@ class CorruptStored(Fault):
 
 
 def _corrupted(row: Row) -> Row:
-    if row.photo is None:
+    if row.photo is None:  # only the digest is kept: it has to look like a digest of other bytes
         return row._replace(sha256=hashlib.sha256(row.sha256.encode()).hexdigest())
+    # One bit in the middle: the photo's start and end stay a JPEG's.
     middle = len(row.photo) // 2
     photo = row.photo[:middle] + bytes([row.photo[middle] ^ 0x40]) + row.photo[middle + 1 :]
     return row._replace(photo=photo, sha256=hashlib.sha256(photo).hexdigest())

@@ -35,6 +35,7 @@ def misread(reading: str, draw: float) -> str:
     table, key = places[int(draw * len(places))]
     text = str(table[key])
     table[key] = int(text[0].translate(_CONFUSED_DIGITS) + text[1:])
+    # Compact and sorted, as the harness sends readings: only the figure may differ.
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 

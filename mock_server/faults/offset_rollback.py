@@ -23,6 +23,7 @@ class OffsetRollback(Fault):
 
     def on_resumable(self, request: RequestActions, upload: ResumableState, draw: float) -> bool:  # noqa: ARG002
         """Truncates the upload."""
+        # `kept` is less than the offset only if there is something to lose; a pretended upload has no bytes.
         once = (self.name, request.key.attempt)
         kept = int(upload.offset * (1 - self.lose))
         if kept >= upload.offset or once in upload.rollbacks or upload.is_pretended:

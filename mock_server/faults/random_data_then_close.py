@@ -21,5 +21,6 @@ class RandomDataThenClose(Fault):
 
     async def on_response(self, request: RequestActions, response: bytes, draw: float) -> bool:  # noqa: ARG002
         """Sends garbage and closes."""
+        # Seeded with the draw: the same run sends the same garbage.
         await request.write(random.Random(draw).randbytes(self.size))
         request.close()

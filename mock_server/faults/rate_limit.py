@@ -21,7 +21,7 @@ class RateLimit(Fault):
 
     def applies(self, key: RequestKey, now_s: float, memory: dict[str, Any]) -> bool:
         """Counts the request; whether the station has exceeded its window's limit."""
-        number = (now_s - self.start) // self.window
+        number = (now_s - self.start) // self.window  # windows are counted from the fault's start, not from a station's
         if memory.get("window") != number:
             memory["window"], memory["used"] = number, {}
         used: dict[str, int] = memory["used"]

@@ -73,6 +73,7 @@ KINDS: tuple[type[Fault], ...] = (
     CrashAtCommit,
 )
 
+# A type checker cannot read a union that is built at run time; for it every kind is a Fault.
 if TYPE_CHECKING:
     AnyFault = Fault
 else:

@@ -103,11 +103,12 @@ class Authenticator:
         """
         now = self._now()
         count, until = self._wrong.get(station, (0, 0.0))
-        if now >= until:
+        if now >= until:  # the window of the earlier failures is over
             count = 0
         if count >= self._profile.pin_attempts:
             raise Problem(429, "Too many wrong PINs", headers=retry_after_header(until - now))
         expected = self._stations.pin(station)
+        # In constant time, and also for unknown stations (no PIN contains a NUL): the time must not reveal either.
         right = hmac.compare_digest((expected or "\0").encode(), pin.encode("utf-8", "surrogatepass"))
         if expected is None or not right:
             if is_station(station):  # throttled whether it exists or not: a 429 must not reveal which stations exist
@@ -117,14 +118,14 @@ class Authenticator:
         token = secrets.token_urlsafe(24)
         expires = now + self._profile.token_lifetime
         forgotten = [*self._remember(hash_token(token), station, expires), *self._forget_old(now)]
-        if self._profile.tokens_survive_restart:
+        if self._profile.tokens_survive_restart:  # on disk before the response: the client's token outlives a crash
             await self._store.do(
                 lambda connection: _store_token(connection, (hash_token(token), station, expires), forgotten)
             )
         return token, expires
 
     def _note_wrong(self, station: str, count: int, until: float) -> None:
-        self._wrong.pop(station, None)
+        self._wrong.pop(station, None)  # so that it becomes the latest, and the oldest is evicted
         self._wrong[station] = (count, until)
         if len(self._wrong) > _REMEMBERED_STATIONS:
             self._wrong.popitem(last=False)

@@ -35,7 +35,9 @@ class ServerMetrics:
     """The instruments, in a registry of their own."""
 
     def __init__(self) -> None:
+        # Otherwise every counter exports a second series, _created, that scrapes would carry along.
         disable_created_metrics()  # type: ignore[no-untyped-call]
+        # Not the global registry: tests run several servers in one process.
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         registry = self.registry
@@ -130,7 +132,7 @@ class LoopLag:
         loop = asyncio.get_running_loop()
         while True:
             self._previous_s, self._current_s = self._current_s, 0.0
-            end = loop.time() + 0.5
+            end = loop.time() + 0.5  # two halves: a scrape in the middle still covers a second or so
             while (begun := loop.time()) < end:
                 await asyncio.sleep(_LAG_INTERVAL_S)
                 lag = max(0.0, loop.time() - begun - _LAG_INTERVAL_S)

@@ -72,7 +72,7 @@ class _ProblemRequestHandler(web.RequestHandler):
             _log.error("a request handler raised", exc_info=exc)
         elif self._metrics is not None:  # it reached no handler, so the middleware has not counted it
             self._metrics.request(_OTHER, _UNMATCHED, status, 0.0)
-        if request.writer.output_size > 0:
+        if request.writer.output_size > 0:  # part of a response is sent: a second one would corrupt it
             raise ConnectionError
         detail = "" if message is None or status >= 500 else message.partition("\n")[0].strip(" :")
         response = Problem(status, detail).response()
@@ -92,6 +92,7 @@ def protocol_factory(
 
     def make() -> asyncio.Protocol:
         return _ProblemRequestHandler(
+            # lingering_time=0: `_respond_and_discard_body` lingers, and knows when to stop.
             server, metrics=metrics, loop=loop, access_log=_no_log, keepalive_timeout=_KEEP_ALIVE_S, lingering_time=0,
             read_bufsize=_READ_BUFFER_BYTES, max_line_size=profile.max_header, max_field_size=profile.max_header,
         )  # fmt: skip
@@ -241,10 +242,11 @@ async def respond_with_problems(request: web.Request, handler: Handler) -> web.S
     try:
         return await handler(request)
     except ConnectionEnded:
-        return _already_sent(web.Response(status=499))
+        return _already_sent(web.Response(status=499))  # nginx's status for a client that closed the request
     except Problem as problem:
         return problem.response()
     except web.HTTPException as error:
+        # Of aiohttp's headers only Allow is part of the API; its Content-Type would contradict the problem's.
         headers: dict[str, Any] | None = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         return Problem(error.status, headers=headers).response()
     except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:

@@ -77,6 +77,7 @@ class RequestContext:
         """
         station, form = known_station_and_form(station, form)
         text = self.request.headers.get("X-Attempt", "")
+        # A malformed number is ignored, not refused: the header is a hint for faults and metrics.
         attempt = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
         method = self._method()
         if attempt == 0:
@@ -87,7 +88,7 @@ class RequestContext:
         self.key = RequestKey(station, form, page, attempt, method, phase)
         self.hits = self._faults.hits(self.key)
         for hit in self.hits:
-            if type(hit.fault).on_request is not Fault.on_request:
+            if type(hit.fault).on_request is not Fault.on_request:  # counted before it acts: it may hold for minutes
                 hit.act()
                 self._acting, self.hit_at_s = hit, hit.time_s
                 await hit.fault.on_request(self, hit.draw)
@@ -155,7 +156,7 @@ class RequestContext:
     def match(self, scope: Scope) -> tuple[Hit, ...]:
         """The faults that hit what has come up now; they may act on the response too."""
         hits = self._faults.hits(self.key, scope)
-        self.hits += hits
+        self.hits += hits  # for the response, and so that what does not act is released
         return hits
 
     def ask_for_body(self) -> None:
@@ -200,7 +201,7 @@ class RequestContext:
         """Sends bytes as they are."""
         if self.connection is not None and not self.is_disconnected:
             self.connection.write(data)
-            with suppress(ConnectionError):
+            with suppress(ConnectionError):  # the client may leave meanwhile: `is_disconnected` says so
                 await self.request.writer.drain()
 
     def refuse(self, status: int, detail: str, retry_after_s: float | None = None) -> Problem:

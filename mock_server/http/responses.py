@@ -42,6 +42,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
         response = json_response(
             {**body, **self.members}, self.status, headers=self.headers, content_type="application/problem+json"
         )
+        # aiohttp would take the phrase from this Python's http module, which may not know the status.
         response.set_status(self.status, reason_phrase(self.status))
         return response
 
@@ -59,6 +60,7 @@ def json_response(
     content: Any, status: int = 200, *, headers: dict[str, str] | None = None, content_type: str = "application/json"
 ) -> web.Response:
     """A response with this content as compact JSON."""
+    # A body of bytes: with `text` aiohttp would add a charset, which JSON does not have (RFC 8259, 11).
     body = json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
     return web.Response(status=status, body=body, content_type=content_type, headers=headers)
 

@@ -36,7 +36,7 @@ class ConnectionTracker:
 
     def add(self, connection: ServerConnection) -> bool:
         """Counts a connection; False if that is one too many."""
-        self._open.add(connection)
+        self._open.add(connection)  # even if it is one too many: `discard` follows when it is lost
         return len(self) <= self._max_connections
 
     def discard(self, connection: ServerConnection) -> None:
@@ -49,7 +49,7 @@ class ConnectionTracker:
             connection.reset()
         for handshake in tuple(self._handshakes.values()):
             reset_when_closed(handshake.raw)
-            handshake.task.cancel()
+            handshake.task.cancel()  # its done callback closes the socket
 
     def begin_handshake(self, raw: socket.socket, protocol: asyncio.Protocol, context: ssl.SSLContext) -> None:
         """Begins TLS on an accepted socket: it counts as a connection, and has no more time than a header."""
@@ -99,6 +99,7 @@ class _TrackedProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._connection = ServerConnection(cast("asyncio.Transport", transport))
         self._tracker.end_handshake(self)
+        # The library's protocol first: it must have had `connection_made` before it is told of the loss.
         self._inner.connection_made(self._connection)
         if not self._tracker.add(self._connection):
             self._connection.abort()
@@ -152,6 +153,7 @@ class Listener:
     async def _listen(self) -> None:
         if self._anchor is None or self._server is not None:
             return
+        # A second socket on the anchor's address: a socket cannot stop listening and stay bound.
         address = self._anchor.getsockname()
         listening = _bound_socket(address[0], address[1])
         if self._tls is None:
@@ -177,7 +179,7 @@ class Listener:
     async def close(self) -> None:
         """Stops listening for good; open connections stay."""
         if self._opening is not None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # the port could not be opened again; there is nothing to close then
                 await self._opening
         if self._server is not None:
             self._server.close()
@@ -235,6 +237,7 @@ def _bound_socket(host: str, port: int) -> socket.socket:
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     bound = socket.socket(family, kind, protocol)
     try:
+        # Lets the anchor and the listening socket share the port, and a restart use it despite TIME_WAIT.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
         bound.bind(address)

@@ -51,11 +51,11 @@ class VegasLimit:
         if self._samples >= _PROBE_EVERY * self.value:
             self._samples, self._shortest_s = 0, math.inf  # the shortest time may be outdated: measure it again
         if rtt_s < self._shortest_s:
-            self._shortest_s = rtt_s
+            self._shortest_s = rtt_s  # a new minimum shows no queue: nothing to adapt
             return
         if in_flight * 2 < self._limit:
             return
-        step = max(1.0, math.log10(self._limit))
+        step = max(1.0, math.log10(self._limit))  # at least 1, or a limit below 10 could never grow
         queue = math.ceil(self._limit * (1 - self._shortest_s / rtt_s))
         if queue <= step:
             self._limit += 6 * step
@@ -88,7 +88,7 @@ class Gradient2Limit:
     def sample(self, rtt_s: float, in_flight: int) -> None:
         """Adapts; an upload of a server less than half full changes the long-term time only."""
         self._samples += 1
-        share = 1 / min(self._samples, self._WINDOW)
+        share = 1 / min(self._samples, self._WINDOW)  # a plain mean at first, then an exponential one
         self._long_s += share * (rtt_s - self._long_s)
         if rtt_s > 0 and self._long_s / rtt_s > 2:
             self._long_s *= 0.95  # the load has gone: forget its times faster
@@ -174,12 +174,13 @@ class AdaptiveLimitPolicy(SheddingPolicy):
 
     def refusal(self, pool: WorkerPool, client_timeout_s: float | None) -> str | None:
         """Refuses above the limit."""
+        # What waits counts too: the limit is on uploads in the server, as seen by their client.
         above = pool.depth + pool.busy >= self.limit.value
         return self._name if above else super().refusal(pool, client_timeout_s)
 
     def served(self, pool: WorkerPool, job: Job) -> None:
         """Adapts the limit."""
-        self.limit.sample(job.ended_s - job.enqueued_s, pool.depth + pool.busy + 1)
+        self.limit.sample(job.ended_s - job.enqueued_s, pool.depth + pool.busy + 1)  # + 1: the job itself has left
 
 
 def shedding_policy(profile: ServerProfile) -> SheddingPolicy:
@@ -222,6 +223,6 @@ class Admission:
         profile = self._profile
         if profile.retry_after == "none":
             return None
-        if profile.retry_after == "queue_estimate":
+        if profile.retry_after == "queue_estimate":  # when a place will be free, if no one else comes
             return self._pool.expected_wait_s()
         return profile.retry_after_time * (1 + (draw if profile.retry_after == "jittered" else 0))

@@ -104,12 +104,13 @@ class WorkerPool:
     def expected_wait_s(self) -> float:
         """Seconds that a job submitted now would wait, estimated from the mean of the recent service times."""
         free = self._profile.workers - self.busy
+        # Each departure, one per mean / workers on average, brings the job one place forward.
         return 0.0 if free > 0 else (self.depth + 1) * self.mean_service_s / self._profile.workers
 
     def submit(self, job: Job) -> None:
         """Starts a job, or queues it; the queue is not bounded here (see `Admission`)."""
         job.enqueued_s = self._clock.now()
-        if self.busy < self._profile.workers and not self._queue:
+        if self.busy < self._profile.workers and not self._queue:  # no overtaking while a worker picks the next
             self._start(job)
             return
         self._queue[job] = None
@@ -170,9 +171,10 @@ class WorkerPool:
 
     def _finish(self, job: Job, end: JobEnd) -> None:
         self._busy.discard(job)
-        if end is JobEnd.SERVED:
+        if end is JobEnd.SERVED:  # a cancelled job says nothing about how long services take
             self.mean_service_s += 0.1 * (job.expected_s - self.mean_service_s)
         self._end(job, end)
+        # A loop: expired jobs at the head do not take the worker.
         while self._queue and self.busy < self._profile.workers:
             self._start_or_expire(self._next())
 
@@ -184,6 +186,8 @@ class WorkerPool:
 
     def _next(self) -> Job:
         discipline = self._profile.discipline
+        # As in Facebook's adaptive LIFO ("Fail at Scale", 2015): FIFO normally, LIFO while the queue builds up,
+        # because the latest client is the likeliest to be still waiting.
         overloaded = 2 * len(self._queue) > self._profile.queue_capacity
         if discipline == "lifo" or (discipline == "adaptive_lifo" and overloaded):
             return self._queue.popitem()[0]

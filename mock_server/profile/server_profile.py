@@ -44,7 +44,7 @@ class ServerProfile(FrozenModel):
     retry_after_time: Duration = 5.0
     """The pause that retry_after = "fixed" asks for, and the shortest one of "jittered"."""
     cancel_on_disconnect: bool = False
-    """Whether work stops when its client disconnects; most servers finish it, for nobody."""
+    """Whether work stops when its client disconnects; most servers finish it and waste it."""
     dedupe: Literal["page", "key", "none"] = "page"
     """What makes an upload a duplicate: its page, its Idempotency-Key, or nothing."""
     keep_photos: bool = False
@@ -69,7 +69,7 @@ class ServerProfile(FrozenModel):
     queue_timeout: Duration | None = None
     """Longest wait for a worker."""
     handler_timeout: Duration | None = None
-    """Longest time from the header to the answer."""
+    """Longest time from the header to the response."""
     min_upload_rate: Rate | None = None
     """Uploads slower than this over 5 s are ended with 408."""
     max_body: Size = 20_000_000

@@ -75,6 +75,7 @@ class GroupCommitWriter:
     def _run(self, connection: sqlite3.Connection) -> None:
         while batch := self._next_batch():
             self._commit(connection, batch)
+            # Not before the commit: a lone upload must not wait for company that may never come.
             time.sleep(_GATHER_S if len(batch) == 1 else _GATHER_BUSY_S)
         self._outbox.clear(connection)
         connection.close()
@@ -117,7 +118,7 @@ class GroupCommitWriter:
             results = [WriteFailure(error)] * len(batch)
         else:
             self._outbox.publish(connection)
-        if self._loop is not None and not self._loop.is_closed():
+        if self._loop is not None and not self._loop.is_closed():  # the thread is a daemon and may outlive the loop
             self._loop.call_soon_threadsafe(self._deliver, batch, results)
 
     def _deliver(self, batch: list[WriteJob], results: list[object]) -> None:

@@ -45,6 +45,7 @@ class InjectionLog:
     def flush(self) -> None:
         """Writes what has gathered, and waits for what another thread is writing; blocks."""
         with self._lock:
+            # As many as there are now: the event loop may add more meanwhile.
             self._append([injection_line(self._waiting.popleft()) for _ in range(len(self._waiting))])
 
     def publish(self, lines: Sequence[str]) -> None:
@@ -57,7 +58,7 @@ class InjectionLog:
         with self._lock:
             if self._path.exists():
                 self._drop_torn_line()
-                missing = dict.fromkeys(lines)
+                missing = dict.fromkeys(lines)  # a dict keeps their order
                 with self._path.open(encoding="utf-8") as file:
                     for line in file if missing else ():
                         missing.pop(line.rstrip("\n"), None)
@@ -66,7 +67,7 @@ class InjectionLog:
 
     def _drop_torn_line(self) -> None:
         with self._path.open("rb+") as file:
-            size = file.seek(0, os.SEEK_END)
+            size = file.seek(0, os.SEEK_END)  # a line ends in a newline: what is behind the last one was torn by a kill
             begin = file.seek(max(0, size - _LONGEST_LINE_BYTES))
             rest = file.read()
             file.truncate(begin + rest.rfind(b"\n") + 1)

@@ -106,6 +106,7 @@ class ResumableStore:
         expires = self._now() + self._lifetime_s
         upload = ResumableUpload(name, *page, reading, length, metadata, expires, "", self._path(name))
         row = (name, *page, reading, length, metadata, expires, "")
+        # The record before the file: a file without a record is swept.
         await self._store.run(f"INSERT INTO uploads ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
         await asyncio.to_thread(upload.path.touch)
         self._open[name] = upload

@@ -102,7 +102,7 @@ class Store:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA journal_mode = WAL")  # readers on connections of their own do not block the writer
         connection.execute("PRAGMA synchronous = FULL")  # NORMAL may lose the last commits in a power cut
         connection.executescript(_SCHEMA)
         self._outbox.recover(connection)
@@ -149,6 +149,7 @@ class Store:
         sent = request.sent
         result = stored or StoreResult("new", sent.receipt, sent.sent_sha256, sent.size_bytes)
         if request.upload_id and result.kind != "conflict":
+            # In the same transaction: after a crash the upload is either complete and stored, or neither.
             connection.execute("UPDATE uploads SET receipt = ? WHERE id = ?", (result.receipt, request.upload_id))
         return result
 
@@ -210,7 +211,7 @@ class DelayedDeletes:
         return len(self._running)
 
     def _begin(self, receipt: str) -> None:
-        timer, line = self._scheduled.pop(receipt)
+        timer, line = self._scheduled.pop(receipt)  # once: `begin_all` may come before the timer
         timer.cancel()
         task: asyncio.Task[object] = asyncio.create_task(self._store.delete(receipt, (line,)))
         self._running.add(task)

@@ -34,7 +34,7 @@ async def chunks(context: RequestContext, profile: ServerProfile) -> AsyncIterat
 
     Raises Problem 413 when they are too many bytes and 408 when they come too slowly.
     """
-    context.ask_for_body()
+    context.ask_for_body()  # only now: an upload refused before this has sent no body
     total = 0
     async for chunk in _pieces(context, profile):
         total += len(chunk)

@@ -109,6 +109,7 @@ class PhotoSink:
         if not end:
             self._is_padded = self._is_padded or bool(piece)
             return
+        # Zeros that were followed by more are part of the photo, not padding.
         before = b"\0" if self._is_padded else self._tail
         self._tail = end[-2:] if len(end) > 1 else (before + end)[-2:]
         self._is_padded = len(end) < len(piece)

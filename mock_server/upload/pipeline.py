@@ -124,7 +124,7 @@ class UploadPipeline:
             return None
         with contextlib.suppress(ValueError):
             seconds = float(context.request.headers.get("Upload-Timeout", "nan"))
-            return seconds if 0 < seconds < 1e9 else None
+            return seconds if 0 < seconds < 1e9 else None  # also excludes nan and inf, which float() accepts
         return None
 
     def _overloaded(self, context: RequestContext, reason: str) -> Problem:
@@ -214,6 +214,7 @@ class UploadPipeline:
             if not waits:
                 self._pending.set(context.key[:3], "reading")
             seconds += profile.reading_time.quantile(keyed_uniform(profile.seed, "reading", *key))
+        # When the work begins, not when it is queued: the fault may have begun meanwhile.
         return seconds / self._faults.capacity_factor(context.key)
 
     async def _work(
@@ -232,6 +233,7 @@ class UploadPipeline:
         job.latest_start_s = self._admission.latest_start_s(self._client_timeout_s(context))
         self._pool.submit(job)
         try:
+            # Otherwise the work goes on for a client that has left, as on most servers, and is counted as wasted.
             if waits and self._profile.cancel_on_disconnect and context.connection is not None:
                 both: set[asyncio.Future[Any]] = {ended, context.connection.lost}
                 await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)

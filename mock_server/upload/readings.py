@@ -69,13 +69,14 @@ def _figures(table: Any, name: re.Pattern[str]) -> dict[str, int] | None:
     """The table if all of it can be summed and published, empty if it is left out, else None."""
     if table is None:
         return {}
-    if not isinstance(table, dict) or len(table) > _MAX_FIGURES:
+    if not isinstance(table, dict) or len(table) > _MAX_FIGURES:  # bounds what one page adds to the public sums
         return None
     good = all(name.fullmatch(key) and _is_figure(value) for key, value in table.items())
     return table if good else None
 
 
 def _is_figure(value: object) -> bool:
+    # In Python True is an int; in the JSON of a reading it is not a figure.
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9
 
 

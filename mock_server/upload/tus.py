@@ -59,7 +59,7 @@ class TusHandlers:
         _check_version(request)
         context = request[REQUEST_CONTEXT]
         length = _whole_number(request, "Upload-Length")
-        if length == 0:
+        if length == 0:  # tus allows it, but there is no photo without bytes
             raise Problem(400, "An empty upload is not a photo")
         if length > self._profile.max_body:
             raise Problem(413, f"At most {self._profile.max_body} bytes", headers={"Connection": "close"})
@@ -112,7 +112,7 @@ class TusHandlers:
                 headers={"Upload-Offset": str(upload.reported_offset)},
             )
         headers = {"Upload-Expires": _http_date(upload)}
-        if upload.reported_offset == upload.length:
+        if upload.reported_offset == upload.length:  # complete: a repeated last PATCH succeeds and stores nothing
             return _response(204, {**headers, "Upload-Offset": str(upload.length)})
         context = request[REQUEST_CONTEXT]
         self._pipeline.admit(context)
@@ -141,8 +141,8 @@ class TusHandlers:
         if upload.is_locked:
             raise Problem(423, "The upload is in use by another request")
         if upload.is_expired:
-            raise Problem(410, "The upload is gone")
-        if not upload.receipt:
+            raise Problem(410, "The upload has expired")
+        if not upload.receipt:  # a page that is stored is not resumable any more
             context.hit_upload(upload)
         return upload
 
@@ -157,6 +157,7 @@ class TusHandlers:
     async def _receive(self, context: RequestContext, upload: ResumableUpload) -> dict[str, str]:
         """Appends the body; the headers of the response."""
         algorithm, claimed = _checksum(context.request)
+        # Nothing is awaited between the check in `_found` and here, so two requests cannot both get the lock.
         upload.is_locked = True
         before = upload.offset
         try:
@@ -212,8 +213,7 @@ class TusHandlers:
         finally:
             if not (upload.receipt or upload.is_expired):
                 upload.truncate(before)
-        headers = {"Upload-Offset": str(upload.length)}
-        return headers | {name: response.headers[name] for name in ("Server-Timing",) if name in response.headers}
+        return {"Upload-Offset": str(upload.length), "Server-Timing": response.headers["Server-Timing"]}
 
 
 def _chunk_checksum(algorithm: str, data: bytes) -> bytes:
@@ -279,7 +279,7 @@ def _whole_number(request: web.Request, name: str) -> int:
 
 
 def _check_room(upload: ResumableUpload, size: int) -> None:
-    if upload.offset + size > upload.length:
+    if upload.offset + size > upload.length:  # checked per piece: a chunked body announces no length
         raise Problem(413, "More bytes than Upload-Length", headers={"Connection": "close"})
 
 

@@ -71,7 +71,7 @@ def test_a_worker_that_stands_still_makes_the_run_invalid_at_once(start, tiny, w
     )
     record = RunFolder(run.folder).read_run()
     assert record.ended is not None
-    assert record.ended.at_s < 30  # it had 50 s to go; it is told some seconds after
+    assert record.ended.at_s < 30  # it had 50 s to go; it is reported some seconds after
     assert [worker.lost for worker in record.workers].count(True) == 1
     assert family_of(run.folder) == []
     assert_accounted_for(run.folder)

@@ -1,4 +1,4 @@
-"""What the commands say, and that a mistake is told where it was made, with exit code 2 and nothing started."""
+"""What the commands print, and that a mistake is reported where it was made, with exit code 2 and nothing started."""
 
 import pytest
 

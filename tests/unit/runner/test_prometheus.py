@@ -29,7 +29,7 @@ def spec(tmp_path):
 
 
 class Answers:
-    """A source that tells of its workers and of its last scrapes as it is told to, the last answer again and again."""
+    """A source that tells of its workers and of its last scrapes as it is asked to, the last answer again and again."""
 
     def __init__(self, workers=(), scraped=()):
         self._workers, self._scraped, self.taken = list(workers), list(scraped), []
