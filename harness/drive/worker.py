@@ -26,8 +26,7 @@ from harness.drive.assignment import Assignment, resolve_target
 from harness.drive.client.connection import Progress
 from harness.drive.client.pool import ConnectionPool
 from harness.drive.client.protocols.templated import build_api
-from harness.drive.client.timeouts import TimeoutQueue
-from harness.drive.client.uploader import AttemptResult, Uploader
+from harness.drive.client.uploader import AttemptResult, TimeoutQueue, Uploader
 from harness.drive.closed_user import run_closed_user
 from harness.drive.greenlet_pool import GreenletPool
 from harness.drive.metrics_server import MetricsServer
@@ -82,17 +81,17 @@ class Worker:
             telemetry=self._telemetry,
             seed=scenario.seed,
             on_records=on_records,
-            hold=(lambda: None) if self._guard is None else self._guard.hold,
+            hold=(lambda: None) if self._guard is None else self._guard.wait_for_rate,
         )
         self._api = (
             None if scenario.target is None else build_api(scenario.target, {**os.environ, **orders.environment})
         )
-        self._logs_in = self._api is None or self._api.logs_in
+        self._logs_in = self._api is None or self._api.requires_login
         self._stations = plan.shard(orders.rank, orders.workers)
         self._connections = ConnectionPool(target, scenario.client.connection, self._clock)
         self._most = min(scenario.client.max_in_flight, read_host_limits().a_process)
         """Stations at once: beyond the descriptors nothing would get through any more, not even our own scrapes."""
-        self._deadlines = TimeoutQueue(scenario.client.timeout)
+        self._timeouts = TimeoutQueue(scenario.client.timeout)
         self._evenings = GreenletPool(self._note_broken)
         self._broken = 0
         self._unwritten = ""
@@ -190,7 +189,7 @@ class Worker:
         pin = derive_pin(plan.stations[station].code, self.orders.pin_secret) if self._logs_in else ""
         line = draw_link_model(client.link, self._desk.seed, plan.stations[station].code)
         uploader = Uploader(
-            plan, client, self._connections.lane(line), host, pin, self._clock, self._api, self._deadlines
+            plan, client, self._connections.source(line), host, pin, self._clock, self._api, self._timeouts
         )
         return VirtualUser(self._desk, station, uploader, due_s)
 

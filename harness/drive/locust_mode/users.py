@@ -18,8 +18,7 @@ import gevent
 from harness.base.address import resolve_address
 from harness.drive.assignment import make_target
 from harness.drive.client.pool import ConnectionPool
-from harness.drive.client.timeouts import TimeoutQueue
-from harness.drive.client.uploader import AttemptResult, Uploader
+from harness.drive.client.uploader import AttemptResult, TimeoutQueue, Uploader
 from harness.drive.virtual_user import VirtualUser, WorkerContext
 from harness.drive.worker import raise_descriptor_limit
 from harness.measure.metrics import WorkerMetrics
@@ -51,7 +50,7 @@ class StockLocustUsers:
         origin = parse_loopback_origin("target", target)
         where = make_target(origin, resolve_address(origin), scenario.client.source_addresses)
         self._connections = ConnectionPool(where, scenario.client.connection, self._clock)
-        self._deadlines = TimeoutQueue(scenario.client.timeout)
+        self._timeouts = TimeoutQueue(scenario.client.timeout)
         self._desk = WorkerContext(
             plan=plan,
             client=scenario.client,
@@ -89,10 +88,10 @@ class StockLocustUsers:
     def _evening(self, station: int) -> VirtualUser:
         desk = self._desk
         code = desk.plan.stations[station].code
-        lane = self._connections.lane(draw_link_model(desk.client.link, desk.seed, code))
+        lane = self._connections.source(draw_link_model(desk.client.link, desk.seed, code))
         host = self._connections.target.host_header
         uploader = Uploader(
-            desk.plan, desk.client, lane, host, derive_pin(code, ""), self._clock, deadlines=self._deadlines
+            desk.plan, desk.client, lane, host, derive_pin(code, ""), self._clock, timeouts=self._timeouts
         )
         return VirtualUser(desk, station, uploader, due_s=self._clock())
 

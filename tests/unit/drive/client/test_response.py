@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from harness.base.model import Outcome
-from harness.drive.client.headers import parse_retry_after, parse_server_timing
+from harness.drive.client.response import parse_retry_after, parse_server_timing
 from harness.run_folder.journal import JournalWriter, journal_file_name, read_journal
 
 NOW = datetime(2024, 2, 14, 17, 0, tzinfo=UTC)
