@@ -12,7 +12,7 @@ from harness.base.errors import UsageError
 from harness.drive.client.connection import Endpoint
 from harness.drive.client.consent_guard import ConsentGuard
 from harness.drive.client.tls import TlsConfig
-from harness.drive.distributed.env import LEADER_ADDRESS
+from harness.drive.distributed.join import LEADER_ADDRESS
 from harness.target.tls import make_tls_context
 
 CONSENT_TOKEN = "HARNESS_CONSENT_TOKEN"  # noqa: S105 - a variable's name

@@ -38,10 +38,9 @@ from harness.drive.assignment import Assignment
 from harness.drive.assignments import AssignmentBuilder
 from harness.drive.client.uploader import AttemptResult
 from harness.drive.control_channel import exit_with_parent, preparation_failure, send_event, start_receiving
-from harness.drive.distributed.auth import JOIN_TOKEN
-from harness.drive.distributed.env import CLOCK_OFFSET, REMOTE_WORKERS
+from harness.drive.distributed.auth import JOIN_TOKEN, encrypt_locust
+from harness.drive.distributed.join import CLOCK_OFFSET, REMOTE_WORKERS
 from harness.drive.distributed.leader_session import LeaderSession
-from harness.drive.distributed.locust_encryption import encrypt_locust
 from harness.drive.distributed.worker_session import WorkerSession
 from harness.drive.locust_mode.test import StockLocustTest, add_options, find_option_problem
 from harness.drive.locust_stats import make_stats_listener
@@ -74,7 +73,7 @@ class MasterNode:
         clients = self._in_order() if distributed else [None]
         self._expected = len(clients)
         if self._reception is not None:
-            self._reception.seat(cast("list[str]", clients), self._numbers)
+            self._reception.assign_ranks(cast("list[str]", clients), self._numbers)
         dealer = AssignmentBuilder(self._folder, self._expected, os.environ)
         common = dealer.common(away=self._reception is not None)
         for rank, client in enumerate(clients):
@@ -93,7 +92,7 @@ class MasterNode:
             case "t0":
                 self._runner.send_message("t0", {"monotonic": order["monotonic"]})
                 if self._reception is not None:
-                    self._reception.begin()
+                    self._reception.start()
             case "stop":
                 self._expected -= order.get("lost", 0)
                 self._runner.send_message("break_off", None)
@@ -108,12 +107,12 @@ class MasterNode:
         rank = msg.data["rank"]
         self._workers[rank] = msg.data
         if self._reception is not None:
-            self._workers[rank] |= {"metrics_port": self._reception.relay_port(rank), "pid": 0}
+            self._workers[rank] |= {"metrics_port": self._reception.start_metrics_proxy(rank), "pid": 0}
         if len(self._workers) == self._expected:
             send_event("ready", workers=[self._workers[rank] for rank in sorted(self._workers)])
 
     def _on_final(self, environment: Environment, msg: Any, **_: Any) -> None:  # noqa: ARG002
-        account = msg.data if self._reception is None else self._reception.account(msg.data)
+        account = msg.data if self._reception is None else self._reception.complete_account(msg.data)
         self._accounts[account["rank"]] = account
         self._tell_when_finished()
 
@@ -146,7 +145,7 @@ class WorkerNode:
             if self._outpost is None:
                 self._shift = Worker(orders, self._on_records)
             else:
-                self._shift = self._outpost.shift(orders, self._on_records)
+                self._shift = self._outpost.make_worker(orders, self._on_records)
         except UsageError as error:
             send_event("refused", reason=str(error))
             raise
@@ -159,7 +158,7 @@ class WorkerNode:
         t0 = self._t0.get()
         account = self._shift.account() if t0 is None else self._shift.work(t0)
         if self._outpost is not None:
-            account |= self._outpost.settle()
+            account |= self._outpost.finish_journal()
         if account["unwritten"]:  # the parent hears it at once: other workers may have hours to go
             send_event("unwritten", rank=orders.rank, reason=account["unwritten"])
         self._runner.send_message("final", account)

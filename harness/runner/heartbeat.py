@@ -1,16 +1,16 @@
 """Workers of this machine that live and say nothing: stopped, starved of their core, or stuck. One that dies is told by its end.
 
-What a worker is heard by are its scrapes. Workers of other machines have pulses of their own (harness/drive/distributed/leader_session.py).
+A worker of this machine is known to live by its scrapes; those of other machines send heartbeats
+(harness/drive/distributed/leader_session.py). The time limit is the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from harness.drive.distributed.join import HEARTBEAT_TIMEOUT_S
 from harness.run_folder.scrape_log import Scrape
 
-SCRAPE_TIMEOUT_S = 5.0
-"""A worker that has answered no scrape for so long is lost: its stations' times pass meanwhile."""
 _MIN_FAILED_SCRAPES = 2
 """Scrapes that must have failed by then, so that a harness which slept itself takes nobody for silent."""
 _LOCAL_ERRORS = ("OSError:", "RuntimeError:")
@@ -38,6 +38,6 @@ class HeartbeatMonitor:
             return
         self._failed[name] += 1
         silent_s = scrape.t_s - self._heard_s[name]
-        if silent_s >= SCRAPE_TIMEOUT_S and self._failed[name] >= _MIN_FAILED_SCRAPES:
+        if silent_s >= HEARTBEAT_TIMEOUT_S and self._failed[name] >= _MIN_FAILED_SCRAPES:
             del self._heard_s[name]
             self._tell(int(name.rpartition("-")[2]), f"it answered nothing for {silent_s:.1f} s ({scrape.error})")

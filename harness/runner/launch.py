@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.drive.distributed.auth import JOIN_TOKEN
-from harness.drive.distributed.env import JOIN_TIMEOUT, REMOTE_WORKERS
+from harness.drive.distributed.join import JOIN_TIMEOUT, REMOTE_WORKERS
 from harness.measure.process_monitor import HARNESS
 from harness.plan.pins import derive_pin
 from harness.run_folder.layout import write_json

@@ -41,10 +41,10 @@ def await_remote_workers(family: ProcessGroup, order: RunSpec, port: int, say: C
 def _report_join(message: Message, say: Callable[[str], None]) -> None:
     """Tell who came, and who was turned away."""
     event, it = message.event, message.content
-    if event == "let_in":
+    if event == "join_accepted":
         offset, sure = 1000 * it["wall_offset_s"], 1000 * it["uncertainty_s"]
         say(f"Joined: {it['name']} ({it['cores']} cores, clock {offset:+.1f} ms ± {sure:.1f} ms)")
-    elif event == "turned_away":
+    elif event == "join_rejected":
         say(f"Refused: {it['name']}: {it['reason']}")
 
 

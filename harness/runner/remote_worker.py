@@ -29,16 +29,24 @@ from harness.base.errors import (
 from harness.base.host_limits import read_host_limits
 from harness.base.signals import SignalHandler
 from harness.drive.distributed.auth import JOIN_TOKEN
-from harness.drive.distributed.clock_sync import ClockOffset, RoundTrip, estimate_offset
-from harness.drive.distributed.env import CLOCK_OFFSET, LEADER_ADDRESS
-from harness.drive.distributed.join import PROTOCOL_VERSION, JoinRequest
-from harness.drive.distributed.leader_client import LeaderClient, parse_clock_reply
+from harness.drive.distributed.join import (
+    CLOCK_OFFSET,
+    HEARTBEAT_TIMEOUT_S,
+    LEADER_ADDRESS,
+    PROTOCOL_VERSION,
+    JoinRequest,
+)
+from harness.drive.distributed.leader_client import (
+    ClockOffset,
+    LeaderClient,
+    RoundTrip,
+    estimate_offset,
+    parse_clock_reply,
+)
 from harness.runner.exit_reason import child_error, describe_exit
 from harness.runner.launch import locust_command, private_folder, worker_environment
 from harness.runner.subprocesses import Interruption, Message, ProcessGroup
 
-LEADER_TIMEOUT_S = 4.0
-"""A master that says nothing for so long is gone: the load stops."""
 _ERROR_OF_EVENT: dict[str, type[HarnessError]] = {
     "refused": UsageError,
     "failed": ProcessFailedError,
@@ -109,14 +117,14 @@ class RemoteWorker:
                 raise Interruption(self._signals.heard)
             if time.monotonic() > until:
                 raise UsageError(self._unheard(timeout_s))
-            self._line.ask_the_time()
+            self._line.request_time()
             self._hear(_POLL_S if self._trips else 0.2)
 
     def _unheard(self, timeout_s: float) -> str:
         where = f"the master at {self._host}:{self._port}"
-        if not self._line.reached:
+        if not self._line.connected:
             return f"nobody listens at {self._host}:{self._port}: within {timeout_s:g} s there was no connection. Is harness run --remote-workers … --bind … under way there?"
-        if not self._line.trusted:
+        if not self._line.authenticated:
             return f"{where} is locked with another {JOIN_TOKEN} than ours: set the same one on both machines"
         return f"{where} did not answer within {timeout_s:g} s"
 
@@ -130,8 +138,8 @@ class RemoteWorker:
         self._say(
             f"Clocks: {1000 * offset.wall_s:+.1f} ms beside the master's, ± {1000 * offset.uncertainty_s:.1f} ms (best of {_CLOCK_SAMPLES})"
         )
-        self._line.say("join", candidate.told())
-        until = time.monotonic() + LEADER_TIMEOUT_S
+        self._line.send("join", candidate.to_message())
+        until = time.monotonic() + HEARTBEAT_TIMEOUT_S
         while (left_s := until - time.monotonic()) > 0:
             kind, content = self._hear(left_s)
             if kind == "welcome":
@@ -144,7 +152,7 @@ class RemoteWorker:
 
     def _hear(self, timeout_s: float) -> tuple[str, Any]:
         """The next message, ("", None) if none came in time. What it tells of the time is noted."""
-        message = self._line.hear(timeout_s)
+        message = self._line.receive(timeout_s)
         if message is None:
             return "", None
         self._heard_s = time.monotonic()
@@ -173,13 +181,13 @@ class RemoteWorker:
             if now - asked_s > _CLOCK_INTERVAL_S:
                 asked_s = now
                 self._tell_clocks(ticket, first)
-                self._line.ask_the_time()
+                self._line.request_time()
             kind, content = self._hear(_POLL_S)
             if kind == "over":
                 text = f"there is no run: {content}"
                 raise UsageError(text)
-            if now - self._heard_s > LEADER_TIMEOUT_S:
-                text = f"the master fell silent for {LEADER_TIMEOUT_S:g} s: the load is stopped"
+            if now - self._heard_s > HEARTBEAT_TIMEOUT_S:
+                text = f"the master fell silent for {HEARTBEAT_TIMEOUT_S:g} s: the load is stopped"
                 raise LeaderLostError(text)
             said = family.next(0.0)
             if said is not None and (code := self._heard_of(family, ticket, said)) is not None:
@@ -187,7 +195,7 @@ class RemoteWorker:
 
     def _tell_clocks(self, ticket: int, first: list[RoundTrip]) -> None:
         trips = list(self._trips) or first
-        self._line.say("clock", {"ticket": ticket, "offset": asdict(estimate_offset(trips))})
+        self._line.send("clock", {"ticket": ticket, "offset": asdict(estimate_offset(trips))})
 
     def _heard_of(self, family: ProcessGroup, ticket: int, said: Message) -> ExitCode | None:
         if said.event == "signal":
@@ -209,4 +217,4 @@ class RemoteWorker:
 
     def _leave(self, ticket: int, reason: str, event: str = "failed") -> None:
         """Tell the master why we go; `event` as our child would have told it on the master's own machine."""
-        self._line.say("gone", {"ticket": ticket, "reason": reason, "event": event})
+        self._line.send("gone", {"ticket": ticket, "reason": reason, "event": event})

@@ -17,6 +17,7 @@ from harness.base.errors import (
     describe_exhaustion,
 )
 from harness.base.signals import ImmediateExit, SignalHandler
+from harness.drive.distributed.join import HEARTBEAT_TIMEOUT_S
 from harness.judge.thresholds.abort_on_fail import AbortMonitor
 from harness.measure.clock_monitor import ClockMonitor
 from harness.measure.process_monitor import ProcessMonitor
@@ -30,7 +31,6 @@ from harness.runner.heartbeat import HeartbeatMonitor
 from harness.runner.launch import private_folder, process_ids, start_generator, start_server
 from harness.runner.live_stats import LiveStats, RunView
 from harness.runner.prometheus import PrometheusSession
-from harness.runner.remote_worker import LEADER_TIMEOUT_S
 from harness.runner.reserved_resources import ReservedResources
 from harness.runner.run_record import RunRecorder
 from harness.runner.run_spec import RunSpec
@@ -254,7 +254,7 @@ class Run:
         if not self._finished:  # whoever still sends would have acknowledged what was read too early
             family.end_all("generator", "worker-")
             if self._order.invitation is not None:  # they stop when they miss their master
-                time.sleep(LEADER_TIMEOUT_S)
+                time.sleep(HEARTBEAT_TIMEOUT_S)
         if ended.how == "completed":
             ended = self._await_faults(family, ended)
         if self._admin is not None and family["server"].exit_code is None:

@@ -10,7 +10,7 @@ from harness.base.errors import UsageError
 from harness.drive import assignments as dealing_module
 from harness.drive.assignment import Assignment, resolve_target
 from harness.drive.assignments import AssignmentBuilder, unpack_assignment
-from harness.drive.distributed.env import LEADER_ADDRESS
+from harness.drive.distributed.join import LEADER_ADDRESS
 from harness.scenario.loader import load_scenario
 
 ENVIRONMENT = {
