@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
-from harness.measure.procfs import PROC, cpu_seconds, peak_bytes, process_tree
+from harness.measure.process_monitor import PROC, cpu_seconds, peak_bytes, process_tree
 
 PERIOD_S = 0.1
 

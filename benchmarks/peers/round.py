@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.peers.process_cost import ProcessCost, ProcessSampler
 from benchmarks.peers.tools.tool import Tool, ToolJob, ToolReport, tail
 from harness.base.errors import ProcessFailedError
-from harness.measure.procfs import process_tree
+from harness.measure.process_monitor import process_tree
 
 _OVERTIME_S = 90.0
 _TOOL_VARIABLES = ("LOCUST_", "K6_", "HARNESS_", "GOMAXPROCS", "GOGC")

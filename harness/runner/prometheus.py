@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from harness.base.errors import UsageError
-from harness.measure.prometheus_api import PrometheusClient, PrometheusError
+from harness.measure.prometheus import PrometheusClient, PrometheusError, ServiceDiscoveryFile
 from harness.measure.prometheus_import import PrometheusSource, check_prometheus, write_import_problem
-from harness.measure.prometheus_sd import ServiceDiscoveryFile
 from harness.run_folder.layout import RunFolder, RunRecord
 from harness.runner.run_spec import RunSpec
 from harness.runner.subprocesses import ProcessGroup
@@ -41,7 +40,7 @@ class PrometheusSession:
 
     def __exit__(self, *_: object) -> None:
         if self._discovery is not None:
-            self._discovery.withdraw()
+            self._discovery.remove()
 
     def begin(self, targets: Mapping[str, str], family: ProcessGroup, say: Callable[[str], None]) -> None:
         """Name the targets, and wait until each worker has been scraped: what comes before that is not seen.
@@ -49,7 +48,7 @@ class PrometheusSession:
         Raises UsageError if that doesn't happen; as `ProcessGroup.expect` if a child ends or a signal comes.
         """
         if self._discovery is not None:
-            self._discovery.announce(targets, self._labels)
+            self._discovery.write(targets, self._labels)
         if self._source is None or self._prometheus is None:
             return
         say(f"Waiting for {self._prometheus.url} to scrape the generator")
@@ -73,7 +72,7 @@ class PrometheusSession:
         say(f"Reading the rates from {self._prometheus.url}")
         try:
             end = _last_scrape(self._source, LAST_SCRAPE_TIMEOUT_S if patient else 0.0)
-            self._source.take(self._folder.prometheus, t0_epoch, end, lambda at: at - t0_epoch)
+            self._source.import_scrapes(self._folder.prometheus, t0_epoch, end, lambda at: at - t0_epoch)
         except PrometheusError as error:
             write_import_problem(self._folder.prometheus, self._prometheus.url, str(error))
             say(f"{self._prometheus.url}: {error}")
@@ -109,7 +108,7 @@ def reimport_scrapes(folder: RunFolder, record: RunRecord, prometheus: Prometheu
     last_s = record.deadline_s + record.client_timeout_s if record.ended is None else record.ended.at_s
     end = t0_epoch + last_s + LAST_SCRAPE_TIMEOUT_S
     source = PrometheusSource(prometheus, record.id)
-    _query(prometheus.url, lambda: source.take(folder.prometheus, t0_epoch, end, lambda at: at - t0_epoch))
+    _query(prometheus.url, lambda: source.import_scrapes(folder.prometheus, t0_epoch, end, lambda at: at - t0_epoch))
 
 
 def _scraped_workers(source: PrometheusSource) -> set[str]:

@@ -19,8 +19,7 @@ from harness.base.errors import (
 from harness.base.signals import ImmediateExit, SignalHandler
 from harness.drive.distributed.join import HEARTBEAT_TIMEOUT_S
 from harness.judge.thresholds.abort_on_fail import AbortMonitor
-from harness.measure.clock_monitor import ClockMonitor
-from harness.measure.process_monitor import ProcessMonitor
+from harness.measure.process_monitor import ClockMonitor, ProcessMonitor
 from harness.measure.scraper import Scraper
 from harness.run_folder.layout import RunEnd
 from harness.run_folder.scrape_log import Scrape
@@ -56,7 +55,7 @@ class Run:
         self._t0 = float("inf")
         self._t0_epoch = 0.0
         self._admin: MockAdmin | None = None
-        self._clock_watch = ClockMonitor(time.time, time.monotonic)
+        self._clock_monitor = ClockMonitor(time.time, time.monotonic)
         self._log = RunRecorder(order)
         self._roster = self._log.roster
         self._live: LiveStats | None = None
@@ -136,11 +135,11 @@ class Run:
         silent = HeartbeatMonitor(here, lambda rank, why: family.note("lost", rank=rank, reason=why))
         self._watchers = [self._live.see, self._watch.see, silent.see]
         secure = foreign.secure if foreign else None
-        self._collector = Scraper(self._folder.scrapes, targets, self._clock, self._see, secure)
+        self._scraper = Scraper(self._folder.scrapes, targets, self._clock, self._see, secure)
         for name in ["generator"] if self._admin is None else ["server", "generator"]:
             family[name].tell("t0", monotonic=self._t0)
         self._vitals = ProcessMonitor(self._folder.processes, process_ids(family, ready["workers"]), self._clock)
-        self._collector.start()
+        self._scraper.start()
         self._vitals.start()
         self._view.say(": ".join(filter(None, [self._scenario.name, self._scenario.title])))
 
@@ -184,7 +183,7 @@ class Run:
             limit_s = now + _FINISH_GRACE_S
 
     def _look(self) -> None:
-        self._clock_watch.look()
+        self._clock_monitor.check()
         if self._live is not None:
             self._view.show(self._live.snapshot(self._clock()))
 
@@ -217,7 +216,7 @@ class Run:
 
     def _withdrawn(self, reason: str, now: float) -> RunEnd:
         """The target doesn't consent any more: nothing is sent there from here on."""
-        self._collector.forget(self._order.foreign.metrics() if self._order.foreign else ())
+        self._scraper.remove_targets(self._order.foreign.metrics() if self._order.foreign else ())
         self._log.note_problem(f"the target's consent ended, and the run with it: {reason}")
         self._view.say(f"The target's consent ended: {reason}: stopping")
         return RunEnd(how="withdrawn", at_s=now, message=reason)
@@ -261,9 +260,9 @@ class Run:
             self._view.say("Draining the server")
             self._log.note_problem(drain(self._admin))
         self._vitals.stop()
-        self._collector.stop()
-        self._collector.take()
-        self._log.note_problem(self._collector.unwritten, self._vitals.unwritten)
+        self._scraper.stop()
+        self._scraper.scrape_now()
+        self._log.note_problem(self._scraper.unwritten, self._vitals.unwritten)
         self._look()
         self._prometheus.end(
             self._t0_epoch, self._view.say, patient=ended.how not in {"interrupted", "terminated", "withdrawn"}
@@ -300,4 +299,4 @@ class Run:
 
     def _write_end(self, ended: RunEnd) -> None:
         self._reserve.release()
-        self._log.end(ended, self._clock_watch.step_s)
+        self._log.end(ended, self._clock_monitor.step_s)
