@@ -13,7 +13,7 @@ from harness.base.model import DELIVERED, Outcome
 from harness.drive.client.uploader import AttemptResult
 from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan
-from harness.run_folder.journal import GiveUpReason, JournalWriter
+from harness.run_folder.journal import AttemptRecord, GiveUpReason, JournalWriter
 from harness.scenario.scenario import ClientOptions
 from harness.station.retry import FailedAttempt, make_strategy
 
@@ -54,35 +54,18 @@ class WorkerContext:
 
     def note(self, page: int, number: int, result: AttemptResult) -> None:
         """Record an attempt that is over."""
-        progress = result.progress
         self.attempts += 1
         if result.shortage is not None:
             self.shortages[result.shortage] += 1
-        self.journal.end(
-            page,
-            number,
-            result.outcome,
-            status=result.status,
-            sent_bytes=progress.sent_bytes,
-            resent_bytes=result.resent_bytes,
-            due_s=result.due_s,
-            sent_s=result.sent_s,
-            connected_s=progress.connected_s,
-            body_sent_s=progress.body_sent_s,
-            first_byte_s=progress.first_byte_s,
-            done_s=result.done_s,
-            retry_after_s=result.retry_after_s,
-            login_s=result.login_s,
-            queue_s=result.queue_s,
-            server_s=result.server_s,
-        )
+        result.page, result.attempt = page, number
+        self.journal.end(result)
         if self.on_attempt is not None:
             self.on_attempt(result)
 
     def withhold(self, page: int, number: int, due_s: float) -> None:
         """Record an attempt that the strategy held back: it has a due time and nothing else."""
         self.attempts += 1
-        self.journal.end(page, number, Outcome.WITHHELD, due_s=due_s)
+        self.journal.end(AttemptRecord(Outcome.WITHHELD, page=page, attempt=number, due_s=due_s))
 
 
 class AttemptSender(Protocol):

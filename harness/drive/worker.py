@@ -23,7 +23,6 @@ from harness.base.errors import UsageError
 from harness.base.host_limits import read_host_limits
 from harness.base.model import Outcome, Shortage
 from harness.drive.assignment import Assignment, resolve_target
-from harness.drive.client.connection import Progress
 from harness.drive.client.pool import ConnectionPool
 from harness.drive.client.protocols.templated import build_api
 from harness.drive.client.uploader import AttemptResult, TimeoutQueue, Uploader
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
 _GC_THRESHOLD = 50_000
 """Objects that may come into being before the garbage collector looks: attempts leave no cycles behind."""
 _FLUSH_INTERVAL_S = 0.25
-_NAN = float("nan")
 
 
 class Worker:
@@ -198,7 +196,7 @@ class Worker:
         now = self._clock()
         due = float(self._desk.plan.due_s[station])
         page = self._desk.plan.pages_of(station).start
-        result = AttemptResult(Outcome.GENERATOR_ERROR, 0, due, _NAN, Progress(), now, _NAN, _NAN, _NAN, _NAN)
+        result = AttemptResult(Outcome.GENERATOR_ERROR, due_s=due, done_s=now)
         held_to = self._desk.client.max_in_flight
         result.shortage = Shortage.MAX_IN_FLIGHT if self._most == held_to else Shortage.DESCRIPTORS
         self._desk.note(page, 1, result)

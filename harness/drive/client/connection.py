@@ -21,6 +21,7 @@ from harness.drive.client.consent_guard import ConsentGuard
 from harness.drive.client.outcomes import RESET_ERRNOS, ConnectionClosedError, GeneratorLimitError, Stage
 from harness.drive.client.response import HttpResponse, ResponseParser
 from harness.drive.client.tls import TlsConfig, TlsTransport
+from harness.run_folder.journal import AttemptRecord
 
 _READ, _WRITE = 1, 2
 _RECEIVE_BYTES = 65_536
@@ -32,15 +33,11 @@ ports for all targets together (Linux 4.2; ip(7))."""
 
 
 @dataclass(slots=True)
-class Progress:
-    """How far an attempt has come, and when. Times are seconds since T0, NaN where not reached."""
+class Progress(AttemptRecord):
+    """An attempt's record while the attempt is under way: the connection fills in its times and bytes."""
 
     stage: Stage = Stage.CONNECT
-    connected_s: float = float("nan")
-    body_sent_s: float = float("nan")
-    first_byte_s: float = float("nan")
-    sent_bytes: int = 0
-    """Bytes that the kernel has accepted, including headers and logins; with TLS, counted before encryption."""
+    """How far it has come: decides what a timeout is called."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,23 +37,14 @@ _ACKNOWLEDGING = DELIVERED | {Outcome.PENDING}
 
 
 @dataclass(slots=True)
-class AttemptResult:
-    """How an attempt ended, as the journal records it. Times are seconds since T0, NaN where not reached."""
+class AttemptResult(Progress):
+    """An attempt that is over: its record, and what the worker needs to know beyond it.
 
-    outcome: Outcome
-    status: int
-    due_s: float
-    sent_s: float
-    progress: Progress
-    done_s: float
-    login_s: float
-    retry_after_s: float
-    queue_s: float
-    server_s: float
-    resent_bytes: int = 0
-    """How many of the photo's bytes had been sent before, in this or an earlier attempt."""
+    Its number in `attempt` and its `page` are set by the recorder: the journal also counts withheld attempts.
+    """
+
     killed: bool = False
-    """The run was stopped during the attempt."""
+    """The run was stopped during the attempt: `done_s` is NaN."""
     shortage: Shortage | None = None
     """The resource that this machine ran out of; None unless the outcome is generator_error."""
 
@@ -167,12 +158,12 @@ class Uploader:
 
         The result's `done_s` is NaN if the run was stopped during the attempt.
         """
-        client, progress = self._client, Progress()
+        client = self._client
         upload = self._upload_of(page)
         resent_bytes = upload.high_water.resent_bytes
-        result = AttemptResult(Outcome.CENSORED, 0, due_s, sent_s, progress, _NAN, _NAN, _NAN, _NAN, _NAN)
+        result = AttemptResult(due_s=due_s, sent_s=sent_s)
         connection = AttemptConnection(
-            self._source, self._clock, progress, client.connect_timeout, sent_s + client.timeout
+            self._source, self._clock, result, client.connect_timeout, sent_s + client.timeout
         )
         timeout = self._timeouts.start()
         try:
@@ -185,7 +176,7 @@ class Uploader:
         except LoginRefusedError as refused:
             uploaded = UploadResult(self._classify_refusal(refused.response.status), refused.response)
         except EXPECTED_ERRORS as error:
-            result.outcome = classify_error(error, progress.stage)
+            result.outcome = classify_error(error, result.stage)
             result.killed = isinstance(error, gevent.GreenletExit)
             result.done_s = _NAN if result.killed else self._clock()
             if result.outcome is Outcome.GENERATOR_ERROR:
