@@ -20,7 +20,7 @@ from harness.base.errors import UsageError
 from harness.drive.client.connection import Endpoint
 from harness.drive.client.consent_guard import ConsentGuard
 from harness.drive.client.tls import TlsConfig
-from harness.drive.distributed.env import LEADER_ADDRESS
+from harness.drive.distributed.join import LEADER_ADDRESS
 from harness.run_folder.layout import RunFolder, RunRecord
 from harness.scenario.scenario import REGIONS, parse_resolved
 from harness.target.connect import make_tls_context

@@ -25,8 +25,7 @@ from locust.stats import StatsEntry
 
 from harness.base.errors import ExitCode
 from harness.drive.control_channel import exit_with_parent, send_event, start_receiving
-from harness.drive.distributed.auth import JOIN_TOKEN
-from harness.drive.distributed.locust_encryption import encrypt_locust
+from harness.drive.distributed.auth import JOIN_TOKEN, encrypt_locust
 from harness.drive.locust_mode.test import LocustTest, add_options, find_option_problem
 from harness.drive.locust_mode.users import make_attempt_listener
 from harness.drive.nodes import MasterNode, WorkerNode

@@ -15,9 +15,9 @@ from harness.base.errors import (
     describe_exhaustion,
 )
 from harness.base.signals import ImmediateExit, Interruption, SignalHandler
+from harness.drive.distributed.join import HEARTBEAT_TIMEOUT_S
 from harness.judge.thresholds.abort_on_fail import AbortMonitor
-from harness.measure.clock_monitor import ClockMonitor
-from harness.measure.process_monitor import ProcessMonitor
+from harness.measure.process_monitor import ClockMonitor, ProcessMonitor
 from harness.measure.scraper import Scraper
 from harness.run_folder.layout import RunEnd
 from harness.run_folder.scrape_log import Scrape
@@ -27,7 +27,6 @@ from harness.runner.exit_reason import ReservedResources, describe_exit, ended_b
 from harness.runner.launch import private_folder, process_ids, start_generator
 from harness.runner.live_stats import LiveStats, RunView
 from harness.runner.prometheus import PrometheusSession
-from harness.runner.remote_worker import LEADER_TIMEOUT_S
 from harness.runner.run_record import RunRecorder
 from harness.runner.run_spec import RunSpec
 from harness.runner.server import collect_stored, drain, start_server
@@ -158,7 +157,11 @@ class Run:
         peer, external_metrics = (external.secure, external.metrics()) if external else (None, {})
         self._scraper = Scraper(self._folder.scrapes, targets, self._now_s, on_scrape, peer)
         self._end_conditions = EndConditions(
-            processes, self._recorder, self._reserve, self._view.log, lambda: self._scraper.forget(external_metrics)
+            processes,
+            self._recorder,
+            self._reserve,
+            self._view.log,
+            lambda: self._scraper.remove_targets(external_metrics),
         )
 
     # --- drive
@@ -204,7 +207,7 @@ class Run:
         return RunEnd(how="crashed", at_s=self._now_s(), message=processes.with_log_tail("generator", text))
 
     def _update_view(self) -> None:
-        self._clock_monitor.look()
+        self._clock_monitor.check()
         if self._live_stats is not None:
             self._view.show(self._live_stats.snapshot(self._now_s()))
 
@@ -229,7 +232,7 @@ class Run:
             processes.stop_all("generator", "worker-")
             # Remote workers are not our processes: they stop by themselves once they miss the leader.
             if self._spec.join_policy is not None:
-                time.sleep(LEADER_TIMEOUT_S)
+                time.sleep(HEARTBEAT_TIMEOUT_S)
         if ended.how == "completed":
             ended = self._await_faults(processes, ended)
         if self._admin is not None and processes["server"].exit_code is None:
@@ -237,7 +240,7 @@ class Run:
             self._recorder.add_problems(drain(self._admin))
         self._process_monitor.stop()
         self._scraper.stop()
-        self._scraper.take()
+        self._scraper.scrape_now()
         self._recorder.add_problems(self._scraper.unwritten, self._process_monitor.unwritten)
         self._update_view()
         patient = ended.how not in {"interrupted", "terminated", "withdrawn"}

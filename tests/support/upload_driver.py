@@ -57,8 +57,10 @@ def drive(target: Endpoint, plan: Plan, stations: range, folder: Path, *override
     users = []
     for station in stations:
         code = plan.stations[station].code
-        lane = connections.lane(draw_link_model(client.link, 1, code))
-        users.append(VirtualUser(context, station, Uploader(plan, client, lane, "x", derive_pin(code, ""), clock)).run)
+        source = connections.source(draw_link_model(client.link, 1, code))
+        users.append(
+            VirtualUser(context, station, Uploader(plan, client, source, "x", derive_pin(code, ""), clock)).run
+        )
     gevent.joinall([gevent.spawn(user) for user in users], raise_error=True)
     connections.close()
     journal.close()

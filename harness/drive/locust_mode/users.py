@@ -19,8 +19,7 @@ from harness.base.address import resolve_address
 from harness.base.model import DELIVERED
 from harness.drive.assignment import make_endpoint
 from harness.drive.client.pool import ConnectionPool
-from harness.drive.client.timeouts import TimeoutQueue
-from harness.drive.client.uploader import AttemptResult, Uploader
+from harness.drive.client.uploader import AttemptResult, TimeoutQueue, Uploader
 from harness.drive.virtual_user import VirtualUser, WorkerContext
 from harness.drive.worker import raise_descriptor_limit
 from harness.measure.metrics import WorkerMetrics
@@ -98,10 +97,10 @@ class LocustUsers:
     def _make_user(self, station: int) -> VirtualUser:
         context = self._context
         code = context.plan.stations[station].code
-        source = self._connections.lane(draw_link_model(context.client.link, context.seed, code))
+        source = self._connections.source(draw_link_model(context.client.link, context.seed, code))
         host = self._connections.target.host_header
         uploader = Uploader(
-            context.plan, context.client, source, host, derive_pin(code, ""), self._clock, deadlines=self._timeouts
+            context.plan, context.client, source, host, derive_pin(code, ""), self._clock, timeouts=self._timeouts
         )  # fmt: skip
         return VirtualUser(context, station, uploader, due_s=self._clock())
 

@@ -10,7 +10,6 @@ import gevent
 import pytest
 
 from harness.base.model import OUTCOMES, Outcome
-from harness.drive.client.connection import Progress
 from harness.drive.client.uploader import AttemptResult
 from harness.drive.virtual_user import VirtualUser, WorkerContext, run_closed_user
 from harness.measure.metrics import WorkerMetrics
@@ -42,7 +41,7 @@ class ScriptedSender:
         self.requested.append((page, number))
         outcome = self.script.pop(0)
         status = {A: 201, U: 503, Outcome.REJECTED: 409}.get(outcome, 0)
-        result = AttemptResult(outcome, status, due_s, sent_s, Progress(sent_bytes=100), NAN, NAN, NAN, NAN, NAN)
+        result = AttemptResult(outcome, status, due_s=due_s, sent_s=sent_s, sent_bytes=100)
         try:
             gevent.sleep(self.takes_s)
         except gevent.GreenletExit:

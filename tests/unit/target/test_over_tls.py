@@ -176,7 +176,7 @@ def test_metrics_are_scraped_over_tls_and_a_wrong_certificate_is_a_scrape_that_f
         secure = foreign.secure
         assert secure == TlsPeer(context, name)
         targets = {"app": f"https://127.0.0.1:{port}/metrics"}
-        Scraper(tmp_path, targets, lambda: 1.0, secure=secure).take()
+        Scraper(tmp_path, targets, lambda: 1.0, secure=secure).scrape_now()
     (scrape,) = scrape_log.read_scrapes(tmp_path, "app")
     if wrong:
         assert scrape.text == ""
