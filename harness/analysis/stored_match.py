@@ -130,7 +130,7 @@ def _altered(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> IntArr
 def canonical_reading(reading: str) -> str:
     """A reading in canonical form: sorted keys, no blanks. Text that is not JSON stays as it is.
 
-    >>> canonical('{"b": 2, "a": {"y":1, "x" : 2}}')
+    >>> canonical_reading('{"b": 2, "a": {"y":1, "x" : 2}}')
     '{"a":{"x":2,"y":1},"b":2}'
     """
     try:

@@ -18,7 +18,7 @@ from harness.plan import make_plan
 from harness.run_folder.layout import RunFolder
 from harness.run_folder.tables import read_plan
 from harness.scenario.scenario import parse_resolved
-from tests.integration.conftest import PATIENCE_S, TINY, assert_passed_or_late, harness, wait_for
+from tests.support.real_runs import PATIENCE_S, TINY, assert_passed_or_late, harness, wait_for
 
 LOCUSTFILE = Path(__file__).parents[2] / "harness" / "drive" / "locustfile.py"
 CLOSED = TINY.replace('kind = "constant"\nover = "2s"', 'kind = "closed"\nphones = 3\nthink = { distribution = "exponential", mean = "20ms" }')  # fmt: skip

@@ -4,7 +4,7 @@ import pytest
 
 from harness.base.errors import ExitCode
 from harness.scenario.loader import shipped_scenarios
-from tests.integration.conftest import harness, told
+from tests.support.real_runs import harness, told
 
 
 def test_help_lists_every_command(tmp_path):

@@ -10,7 +10,7 @@ from harness.cli.options import runs_in
 from harness.judge.compare.figure import Tolerances
 from harness.runner.finish import ComparisonRequest, compare_runs
 from harness.scenario.loader import load_scenario
-from tests.integration.conftest import harness, told
+from tests.support.real_runs import harness, told
 from tests.support.run_builder import RunBuilder
 
 

@@ -18,7 +18,7 @@ from harness.measure.scraper import Scraper
 from harness.plan.regions import load_region, parse_region
 from harness.run_folder import scrape_log
 from harness.scenario.loader import SCENARIO_FOLDER
-from tests.integration.conftest import TINY, told
+from tests.support.real_runs import TINY, told
 from tests.support.run_builder import RunBuilder
 
 ANSWERS = {ExitCode.PASSED, ExitCode.USAGE, ExitCode.INVALID, ExitCode.FAILED}

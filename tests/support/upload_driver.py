@@ -1,4 +1,4 @@
-"""Stations' evenings in this process, against any server, and what their journal says."""
+"""Virtual users in this process, against any server, and the records of their journal."""
 
 import socket
 import time
@@ -52,14 +52,14 @@ def drive(target: Endpoint, plan: Plan, stations: range, folder: Path, *override
         return time.monotonic() - t0
 
     journal = JournalWriter(folder, 0)
-    desk = WorkerContext(plan, client, clock, 20.0, journal, WorkerMetrics([], {"run": "x"}), seed=1)
+    context = WorkerContext(plan, client, clock, 20.0, journal, WorkerMetrics([], {"run": "x"}), seed=1)
     connections = ConnectionPool(target, client.connection, clock)
-    evenings = []
+    users = []
     for station in stations:
         code = plan.stations[station].code
         lane = connections.lane(draw_link_model(client.link, 1, code))
-        evenings.append(VirtualUser(desk, station, Uploader(plan, client, lane, "x", derive_pin(code, ""), clock)).run)
-    gevent.joinall([gevent.spawn(evening) for evening in evenings], raise_error=True)
+        users.append(VirtualUser(context, station, Uploader(plan, client, lane, "x", derive_pin(code, ""), clock)).run)
+    gevent.joinall([gevent.spawn(user) for user in users], raise_error=True)
     connections.close()
     journal.close()
     records = read_journal(folder / journal_file_name(0))

@@ -37,7 +37,7 @@ _SMALLEST_SHARE = 1e-12
 """Quantiles are asked for strictly above 0."""
 
 
-class StockLocustUsers:
+class LocustUsers:
     """What all users of one process share in one test: plan, connections, and the station that is next."""
 
     def __init__(

@@ -19,7 +19,7 @@ from harness.judge.verdict import load_verdict
 from harness.run_folder.layout import RunFolder
 from harness.target.consent import derive_token
 from harness.target.consent_reader import load_machine_secret
-from tests.integration.conftest import wait_for
+from tests.support.real_runs import killed_at_the_end, wait_for
 from tests.support.three_hosts import DELAY_S, end_of, three_hosts
 from tests.support.veth_network import place
 
@@ -56,18 +56,8 @@ def hosts(tmp_path):
 
 @pytest.fixture
 def started():
-    processes = []
-
-    def note(process):
-        processes.append(process)
-        return process
-
-    yield note
-    for process in processes:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
+    with killed_at_the_end() as note:
+        yield note
 
 
 def lead(hosts, started, *options):
