@@ -31,6 +31,7 @@ from harness.drive.metrics_server import MetricsServer
 from harness.drive.virtual_user import VirtualUser, WorkerContext, run_closed_user, sleep_until
 from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan, make_plan
+from harness.plan.photos import load_photo_bank
 from harness.plan.plan import derive_pin, digest_plan
 from harness.run_folder.journal import JournalWriter
 from harness.scenario.scenario import Scenario, parse_resolved
@@ -71,7 +72,9 @@ class Worker:
         scenario = parse_resolved(assignment.scenario)
         self._t0 = float("inf")
         # Making the photos takes seconds of CPU: in a native thread, so that heartbeats go on.
-        plan = gevent.get_hub().threadpool.apply(_make_checked_plan, (scenario, assignment.plan_sha256))
+        plan = gevent.get_hub().threadpool.apply(
+            _make_checked_plan, (scenario, assignment.plan_sha256, assignment.photo_bank)
+        )
         labels = {"run": assignment.run, "scenario": scenario.name, "worker": str(assignment.rank)}
         self._metrics = WorkerMetrics(assignment.limits_s, labels)
         self._context = WorkerContext(
@@ -220,9 +223,12 @@ class Worker:
                 return
 
 
-def _make_checked_plan(scenario: Scenario, sha256: str) -> Plan:
-    """The plan. Raises UsageError if its digest is not `sha256` ("" accepts any)."""
-    plan = make_plan(scenario)
+def _make_checked_plan(scenario: Scenario, sha256: str, photo_bank: str) -> Plan:
+    """The plan, with the photos of the file `photo_bank` ("" makes them again).
+
+    Raises UsageError if its digest is not `sha256` ("" accepts any).
+    """
+    plan = make_plan(scenario, load_photo_bank(Path(photo_bank)) if photo_bank else None)
     if sha256 and digest_plan(plan) != sha256:
         message = (
             "the plan made here differs from the leader's, with the same scenario and seed: install the same versions "

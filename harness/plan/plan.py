@@ -124,7 +124,7 @@ def make_plan(scenario: Scenario, bank: tuple[PhotoBody, ...] | None = None) -> 
     """The plan of a scenario: the same scenario and seed give the same bytes, digests and due times.
 
     `bank` are the photo bodies if another process has already made them from the same scenario: drawing them is nine tenths of
-    the work (2.6 of 2.8 s of CPU for `kaliwates`).
+    the work (of 3 s of CPU for `kaliwates`; 7 ms are left without it).
 
     Raises ConfigurationError if the region file is wrong, a replayed run lacks a station, or there are more phones than
     stations.

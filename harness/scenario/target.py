@@ -44,10 +44,7 @@ def _path_validator(words: frozenset[str]) -> AfterValidator:
 
 
 def _text_validator(words: frozenset[str]) -> AfterValidator:
-    def check(text: str) -> str:
-        return templating.check_placeholders(text, words)
-
-    return AfterValidator(check)
+    return AfterValidator(lambda text: templating.check_placeholders(text, words))
 
 
 def _headers_validator(words: frozenset[str]) -> AfterValidator:

@@ -3,6 +3,7 @@
 import pytest
 
 from harness.base.errors import ExitCode
+from harness.scenario.experiment import shipped_experiments
 from harness.scenario.loader import shipped_scenarios
 from tests.support.real_runs import harness, told
 
@@ -17,7 +18,7 @@ def test_help_lists_every_command(tmp_path):
 def test_scenarios_lists_what_ships_with_its_title(tmp_path):
     code, output = told("scenarios", cwd=tmp_path)
     assert code == 0
-    for name, title in shipped_scenarios().items():
+    for name, title in {**shipped_scenarios(), **shipped_experiments()}.items():
         assert name in output
         assert title[:40] in output
 
