@@ -142,10 +142,10 @@ def target_keys() -> str:
 
 
 def _meanings() -> str:
-    told = f"{sentence(target.StatusMeanings)} What each stands for: [outcomes](../explanation/measuring.md#outcomes)."
+    intro = f"{sentence(target.StatusMeanings)} What each stands for: [outcomes](../explanation/measuring.md#outcomes)."
     keys = target.StatusMeanings.model_fields
     rows = [[f"`target.statuses.{key}`", default(target.StatusMeanings, key) or "none"] for key in keys]
-    return f"## [target.statuses]\n\n{told}\n\n{markdown(['list of statuses', 'default'], rows)}"
+    return f"## [target.statuses]\n\n{intro}\n\n{markdown(['list of statuses', 'default'], rows)}"
 
 
 def experiment_keys() -> str:

@@ -52,7 +52,7 @@ def test_every_key_of_every_table_is_in_the_reference_with_its_own_words(model: 
         name = field.alias or key
         if get_origin(field.annotation) is not None and key in tag:
             assert re.search(rf"^## .*\b{get_args(field.annotation)[0]}$", REFERENCE, re.MULTILINE), model
-        elif model.__name__ == "Meanings":
+        elif model.__name__ == "StatusMeanings":
             assert f"`target.statuses.{name}`" in REFERENCE
         else:
             assert field.description, f"{model.__name__}.{key} has no text below it"
