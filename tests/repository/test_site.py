@@ -77,10 +77,31 @@ def test_a_scenario_with_every_default_of_the_reference_written_out_is_the_one_w
     assert full == Scenario.model_validate(tomllib.loads(needed))
 
 
-OLD_PAGES = (
-    "adding-a-chart adding-a-fault adding-a-protocol adding-a-strategy charts ci compare consent doctor domain experiments locust many-machines measuring "
-    "metrics mock-server mock-server-tests prometheus run-folder scenario security thresholds what-the-audit-catches"
-).split()
+OLD_PAGES = [
+    "adding-a-chart",
+    "adding-a-fault",
+    "adding-a-protocol",
+    "adding-a-strategy",
+    "charts",
+    "ci",
+    "compare",
+    "consent",
+    "doctor",
+    "domain",
+    "experiments",
+    "locust",
+    "many-machines",
+    "measuring",
+    "metrics",
+    "mock-server",
+    "mock-server-tests",
+    "prometheus",
+    "run-folder",
+    "scenario",
+    "security",
+    "thresholds",
+    "what-the-audit-catches",
+]
 """Pages that were at the root of the site before they moved into folders."""
 
 
