@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -75,20 +76,88 @@ def test_a_scenario_with_every_default_of_the_reference_written_out_is_the_one_w
     assert full == Scenario.model_validate(tomllib.loads(needed))
 
 
-def test_the_site_builds_without_a_warning_with_every_page_and_fetches_nothing_from_elsewhere(tmp_path: Path) -> None:
+OLD_PAGES = [
+    "adding-a-chart",
+    "adding-a-fault",
+    "adding-a-protocol",
+    "adding-a-strategy",
+    "charts",
+    "ci",
+    "compare",
+    "consent",
+    "doctor",
+    "domain",
+    "experiments",
+    "locust",
+    "many-machines",
+    "measuring",
+    "metrics",
+    "mock-server",
+    "mock-server-tests",
+    "prometheus",
+    "run-folder",
+    "scenario",
+    "security",
+    "thresholds",
+    "what-the-audit-catches",
+]
+"""Pages that were at the root of the site before they moved into folders."""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the built site."""
+    folder = tmp_path_factory.mktemp("site")
     built = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert built.returncode == 0, built.stderr
-    written = {str(path.relative_to(tmp_path)): path.read_text("utf-8") for path in tmp_path.rglob("*.html")}
+    return folder
+
+
+def test_the_site_builds_without_a_warning_with_every_page_and_fetches_nothing_from_elsewhere(site: Path) -> None:
+    written = {str(path.relative_to(site)): path.read_text("utf-8") for path in site.rglob("*.html")}
     for path in DOCS.rglob("*.md"):
         assert str(path.relative_to(DOCS).with_suffix(".html")).replace("README", "index") in written
+    redirects = {f"{page}.html" for page in OLD_PAGES}
+    assert redirects <= set(written)
     for name, html in written.items():
-        assert fetched_from_elsewhere(html) == [], name
-        assert left_unread(html) == [], name
-    for sheet in tmp_path.rglob("*.css"):
+        if name not in redirects:
+            assert fetched_from_elsewhere(html) == [], name
+            assert left_unread(html) == [], name
+    for sheet in site.rglob("*.css"):
         assert not re.search(r"url\(\s*[\"']?(?:https?:)?//", sheet.read_text("utf-8")), sheet
+
+
+@pytest.mark.parametrize("page", OLD_PAGES)
+def test_an_old_address_leads_to_the_page_and_keeps_the_anchor(site: Path, page: str) -> None:
+    html = (site / f"{page}.html").read_text("utf-8")
+    (address,) = re.findall(r'http-equiv="refresh" content="0; url=([^"]+)"', html)
+    assert Path(address).name == f"{page}.html"
+    assert "<article" in (site / address).read_text("utf-8")
+    assert f'location.replace("{address}" + location.hash)' in html
+    assert f'<link rel="canonical" href="{address}">' in html
+    assert f'<a href="{address}">' in html
+
+
+def test_the_old_address_of_the_verdicts_schema_still_has_it(site: Path) -> None:
+    assert (site / "verdict.schema.json").read_bytes() == (DOCS / "reference" / "verdict.schema.json").read_bytes()
+
+
+def test_old_addresses_are_in_neither_search_nor_navigation(site: Path) -> None:
+    index = json.loads((site / "search" / "search_index.json").read_text("utf-8"))
+    found = {entry["location"].partition("#")[0] for entry in index["docs"]}
+    assert "reference/scenario.html" in found
+    nav = (site / "index.html").read_text("utf-8")
+    assert 'href="reference/scenario.html"' in nav
+    for page in OLD_PAGES:
+        assert f"{page}.html" not in found
+        assert f'href="{page}.html"' not in nav
+
+
+def test_the_site_has_no_source_files(site: Path) -> None:
+    assert [path for path in site.rglob("*") if path.suffix in {".py", ".pyc"}] == []
 
 
 def fetched_from_elsewhere(html: str) -> list[str]:
