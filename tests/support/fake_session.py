@@ -1,4 +1,4 @@
-"""A wire without a network: answers come from a function, and everything that was asked is kept."""
+"""A session without a network: a function gives the responses, and every request is kept."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def answer(status: int, **headers: str) -> HttpResponse:
 
 @dataclass
 class Asked:
-    """A request as it came."""
+    """A request as it was sent."""
 
     method: str
     path: str
@@ -39,7 +39,7 @@ class Asked:
 
 @dataclass
 class Wire:
-    """Hands every request to `server`, which answers or raises; an exception may tell how much was `taken` of the body."""
+    """Passes every request to `server`, which returns a response or raises; an exception may carry how much of the body was `taken`."""
 
     server: Callable[[Asked], HttpResponse]
     progress: Progress = field(default_factory=Progress)
@@ -64,7 +64,7 @@ class Wire:
 
 
 class CutError(ConnectionResetError):
-    """The connection broke when so many bytes of the body were sent."""
+    """The connection broke after this many bytes of the body."""
 
     def __init__(self, taken: int) -> None:
         super().__init__()
