@@ -11,9 +11,8 @@ from docs._generate.markdown import NOTICE, markdown, sentence, table
 from docs._generate.value_text import default
 from harness.scenario import scenario, target
 from harness.scenario.arrivals import ArrivalsConfig, BurstOptions
+from harness.scenario.client import ClientOptions, Link, LinkQuality, Outages, TlsOptions, TusOptions
 from harness.scenario.experiment import Experiment, Variant
-from harness.scenario.link import Link, LinkQuality, Outages
-from harness.scenario.protocol import TlsOptions, TusOptions
 from harness.scenario.retry import NoRetry, RetryConfig
 from mock_server.faults.abort import WeightedStatus
 from mock_server.faults.base import Fault, Match
@@ -44,7 +43,7 @@ def scenario_keys() -> str:
         ("Top level", scenario.Scenario, ""),
         ("[stations]", scenario.StationOptions, "stations."),
         ("[photos]", scenario.PhotoOptions, "photos."),
-        ("[client]", scenario.ClientOptions, "client."),
+        ("[client]", ClientOptions, "client."),
         ("[client.tus]", TusOptions, "client.tus."),
         ("[client.tls]", TlsOptions, "client.tls."),
         ("[client.link]", Link, "client.link."),

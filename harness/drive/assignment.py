@@ -20,10 +20,10 @@ from harness.base.errors import UsageError
 from harness.drive.client.connection import Endpoint
 from harness.drive.client.consent_guard import ConsentGuard
 from harness.drive.client.tls import TlsConfig
-from harness.drive.distributed.env import LEADER_ADDRESS
+from harness.drive.distributed.join import LEADER_ADDRESS
 from harness.run_folder.layout import RunFolder, RunRecord
 from harness.scenario.scenario import REGIONS, parse_resolved
-from harness.target.tls import make_tls_context
+from harness.target.connect import make_tls_context
 
 CONSENT_TOKEN = "HARNESS_CONSENT_TOKEN"  # noqa: S105 - a variable's name
 """Environment variable: the token that the target's consent must name. A remote worker gets it in its assignment."""

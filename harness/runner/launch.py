@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.base.errors import ConfigurationError
-from harness.base.host_limits import HostLimits
+from harness.base.host import HostLimits
 from harness.drive.distributed.auth import JOIN_TOKEN
-from harness.drive.distributed.env import JOIN_TIMEOUT, REMOTE_WORKERS
+from harness.drive.distributed.join import JOIN_TIMEOUT, REMOTE_WORKERS
 from harness.measure.process_monitor import HARNESS
 from harness.plan.capacity import WorkerShare, find_share_problems
 from harness.runner.run_spec import JoinPolicy, RunSpec

@@ -49,7 +49,7 @@ def test_a_percentile_that_the_plan_can_not_bear_is_warned_of_and_stops_nothing(
         "run", *unbearable, "--target", "http://127.0.0.1:1", cwd=tmp_path
     )  # which stops it, all else is well
     assert (code, warning in output.splitlines()) == (ExitCode.USAGE, True), output
-    assert "--target: nobody listens at http://127.0.0.1:1: start the server" in output
+    assert "--target: connection refused by http://127.0.0.1:1: start the server" in output
     assert list(tmp_path.iterdir()) == []
 
 

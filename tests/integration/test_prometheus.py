@@ -16,7 +16,7 @@ from harness.analysis.chart_data import load_chart_data
 from harness.analysis.scraped_metrics import ATTEMPTS, DELIVERED, DUE, read_prometheus_series, read_run_series
 from harness.analysis.summarise import load_summary
 from harness.base.errors import ExitCode
-from harness.measure.prometheus_api import PrometheusClient
+from harness.measure.prometheus import PrometheusClient
 from harness.run_folder import scrape_log
 from harness.run_folder.layout import RunFolder
 from tests.support.prometheus_server import DEPLOY, deployed, prometheus

@@ -18,7 +18,7 @@ GRACE_S = 5.0
 """Time for threads and greenlets that are about to end."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD, signal.SIGALRM)
 _spawned: weakref.WeakSet[Any] = weakref.WeakSet()
-_deadlines: weakref.WeakSet[Any] = weakref.WeakSet()
+_timeout_queues: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def _has_children() -> bool:
@@ -57,7 +57,7 @@ class Before:
         if not self._children and _has_children():
             found.append("a child process")
         found += [f"the thread {thread.name}" for thread in self._running()]
-        return [*found, *_waiting_greenlets(), *_unmet_deadlines()]
+        return [*found, *_waiting_greenlets(), *_pending_timeouts()]
 
     def _running(self) -> list[threading.Thread]:
         until = time.monotonic() + GRACE_S
@@ -69,23 +69,23 @@ class Before:
 
 
 def _note_greenlets() -> None:
-    """Record every greenlet and every timer of timeouts from now on.
+    """Record every greenlet and every queue of attempt timeouts from now on.
 
     Called before each test, because gevent and the client may be imported only by then.
     """
     if "gevent" in sys.modules and not hasattr(_note_greenlets, "done"):
         sys.modules["gevent"].Greenlet.add_spawn_callback(_spawned.add)
         _note_greenlets.done = True  # type: ignore[attr-defined]
-    deadlines = getattr(sys.modules.get("harness.drive.client.timeouts"), "Deadlines", None)
-    if deadlines is not None and not hasattr(deadlines._wait, "__wrapped__"):
-        wait = deadlines._wait
+    queues = getattr(sys.modules.get("harness.drive.client.uploader"), "TimeoutQueue", None)
+    if queues is not None and not hasattr(queues._start_timer, "__wrapped__"):
+        start_timer = queues._start_timer
 
-        @functools.wraps(wait)
+        @functools.wraps(start_timer)
         def noted(self: Any, seconds: float) -> None:
-            _deadlines.add(self)
-            wait(self, seconds)
+            _timeout_queues.add(self)
+            start_timer(self, seconds)
 
-        deadlines._wait = noted
+        queues._start_timer = noted
 
 
 def end_greenlets() -> None:
@@ -108,10 +108,10 @@ def _waiting_greenlets() -> list[str]:
     return [f"the greenlet {one}" for one in waiting]
 
 
-def _unmet_deadlines() -> list[str]:
-    """Timeouts that would interrupt whatever this process waits for later. Cancels them."""
-    unmet = [one for made in _deadlines for one in made._queue if not one.is_met]
-    _deadlines.clear()
-    for one in unmet:
-        one.met()
-    return ["a deadline that was not met"] * bool(unmet)
+def _pending_timeouts() -> list[str]:
+    """Attempt timeouts that would interrupt whatever this process does later. Cancels them."""
+    pending = [one for made in _timeout_queues for one in made._queue if not one.cancelled]
+    _timeout_queues.clear()
+    for one in pending:
+        one.cancel()
+    return ["an attempt timeout that was not cancelled"] * bool(pending)

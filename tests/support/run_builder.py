@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.base.model import Outcome, Page
 from harness.run_folder import scrape_log
-from harness.run_folder.journal import GiveUpReason, JournalWriter
+from harness.run_folder.journal import AttemptRecord, GiveUpReason, JournalWriter
 from harness.run_folder.layout import EndReason, FaultRecord, PhaseRecord, RunEnd, RunFolder, RunRecord, WorkerRecord
 from harness.run_folder.tables import write_plan, write_stored
 
@@ -75,7 +75,8 @@ class RunBuilder:
         times = {"connected_s": sent_s, "body_sent_s": done_s, "first_byte_s": done_s} if outcome in STATUS else {}
         fields = {"status": STATUS.get(outcome, 0), "sent_bytes": self.pages[page].size_bytes, **times, **rest}
         self._writers[worker].begin(page, attempt, due_s, sent_s)
-        self._writers[worker].end(page, attempt, outcome, due_s=due_s, sent_s=sent_s, done_s=done_s, **fields)
+        record = AttemptRecord(outcome, page=page, attempt=attempt, due_s=due_s, sent_s=sent_s, done_s=done_s, **fields)
+        self._writers[worker].end(record)
 
     def begin(self, page: int, *, attempt: int = 1, due_s: float = 0.0, sent_s: float = 0.0, worker: int = 0) -> None:
         """Add an attempt that never ended."""
@@ -83,7 +84,7 @@ class RunBuilder:
 
     def withhold(self, page: int, *, attempt: int = 1, due_s: float = 0.0, worker: int = 0) -> None:
         """Add an attempt that the strategy held back."""
-        self._writers[worker].end(page, attempt, Outcome.WITHHELD, due_s=due_s)
+        self._writers[worker].end(AttemptRecord(Outcome.WITHHELD, page=page, attempt=attempt, due_s=due_s))
 
     def gave_up(self, page: int, *, attempts: int, at_s: float, reason: GiveUpReason, worker: int = 0) -> None:
         """Add that a page was given up."""

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from harness.analysis.summarise import load_summary
 from harness.base.errors import ExitCode, UsageError
 from harness.cli.app import app
-from harness.plan.pins import derive_pin
+from harness.plan.plan import derive_pin
 from harness.run_folder import scrape_log
 from harness.run_folder.layout import RunFolder
 from harness.runner.launch import LOCUSTFILE

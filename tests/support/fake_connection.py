@@ -1,4 +1,4 @@
-"""A session without a network: a function gives the responses, and every request is kept."""
+"""A connection without a network: responses come from a function, and every request is kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.drive.client.response import HttpResponse
 
 STATION = "3509191001001"
 CONTENT = bytes(range(256)) * 4
-SENDER = UploadContext("mock:1", "secret", 3, 10.0, idempotency_key=True)
+CONTEXT = UploadContext("mock:1", "secret", 3, 10.0, idempotency_key=True)
 
 
 def photo(content: bytes = CONTENT, tail: int = 100, reading: str = "") -> Photo:
@@ -22,14 +22,14 @@ def photo(content: bytes = CONTENT, tail: int = 100, reading: str = "") -> Photo
 
 
 def answer(status: int, **headers: str) -> HttpResponse:
-    """An answer with these headers; underscores are hyphens."""
+    """A response with these headers; underscores become hyphens."""
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     return HttpResponse(status, raw, b"", keep_alive=True)
 
 
 @dataclass
-class Asked:
-    """A request as it was sent."""
+class Request:
+    """A request as it was received."""
 
     method: str
     path: str
@@ -38,33 +38,33 @@ class Asked:
 
 
 @dataclass
-class Wire:
-    """Passes every request to `server`, which returns a response or raises; an exception may carry how much of the body was `taken`."""
+class FakeConnection:
+    """Hands every request to `server`, which responds or raises; a CutError says how much of the body was sent before."""
 
-    server: Callable[[Asked], HttpResponse]
+    server: Callable[[Request], HttpResponse]
     progress: Progress = field(default_factory=Progress)
     remaining_s: float = 7.5
-    asked: list[Asked] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
 
-    def ask(self, buffers: Any, *, bodiless: bool = False) -> HttpResponse:
+    def request(self, buffers: Any, *, bodiless: bool = False) -> HttpResponse:
         whole = b"".join(bytes(buffer) for buffer in buffers)
         head, _, body = whole.partition(b"\r\n\r\n")
         line, *lines = head.decode().split("\r\n")
         method, path, _version = line.split(" ")
         headers = {name.lower(): value for name, _, value in (text.partition(": ") for text in lines)}
         assert bodiless == (method == "HEAD")
-        self.asked.append(Asked(method, path, headers, body))
+        self.requests.append(Request(method, path, headers, body))
         try:
-            said = self.server(self.asked[-1])
+            response = self.server(self.requests[-1])
         except CutError as cut:
             self.progress.sent_bytes += len(head) + 4 + cut.taken
             raise
         self.progress.sent_bytes += len(whole)
-        return said
+        return response
 
 
 class CutError(ConnectionResetError):
-    """The connection broke after this many bytes of the body."""
+    """The connection broke after `taken` bytes of the body were sent."""
 
     def __init__(self, taken: int) -> None:
         super().__init__()

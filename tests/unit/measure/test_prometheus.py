@@ -1,15 +1,23 @@
-"""What a Prometheus server is asked, and every way in which its answer can be none."""
+"""An external Prometheus: what it is asked, every way in which its response can be unusable, and the file that lists targets."""
 
 import http.server
 import json
 import math
+import socket
 import threading
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from harness.measure.prometheus_api import PrometheusClient, PrometheusError, PrometheusSample, quote_promql
+from harness.measure.prometheus import (
+    PrometheusClient,
+    PrometheusError,
+    PrometheusSample,
+    ServiceDiscoveryFile,
+    quote_promql,
+    remove_stale_files,
+)
 from harness.measure.prometheus_import import check_prometheus
 
 
@@ -78,11 +86,11 @@ def test_its_own_words_are_told_where_it_refuses(server):
         success("text"), success([{"metric": {}, "value": [1, "one"]}]), (200, b'{"status":"success","data":null}'),
     ],
 )  # fmt: skip
-def test_what_is_no_answer_of_a_prometheus_is_an_error_in_words(server, answer):
+def test_what_is_not_a_response_of_prometheus_is_an_error(server, answer):
     server.answer = answer
     prometheus = PrometheusClient(server.url)
     for ask in (lambda: prometheus.query("x"), lambda: prometheus.query_range("x", 0, 1, 1), prometheus.now):
-        with pytest.raises(PrometheusError, match="not the answer of a Prometheus"):
+        with pytest.raises(PrometheusError, match="not a response of Prometheus"):
             ask()
 
 
@@ -119,3 +127,58 @@ def test_a_slow_answer_is_not_a_wrong_clock(server):
 
 def test_text_becomes_a_string_of_promql():
     assert quote_promql('a"b\\c') == r'"a\"b\\c"'
+
+
+# --- the file for service discovery
+
+
+@pytest.fixture
+def listener():
+    """An address that accepts connections."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+
+
+def write(folder, name, *addresses):
+    (folder / name).write_text(json.dumps([{"targets": list(addresses), "labels": {}}]), "utf-8")
+
+
+def test_every_target_has_its_job_its_name_and_the_runs_labels(tmp_path):
+    discovery = ServiceDiscoveryFile(tmp_path, "2026-smoke")
+    discovery.write(
+        {"worker-0": "http://127.0.0.1:1234/metrics", "server": "http://127.0.0.1:5678/other"}, {"run": "2026-smoke"}
+    )
+    (path,) = tmp_path.iterdir()
+    assert path.name == "harness-2026-smoke.json"
+    assert json.loads(path.read_text("utf-8")) == [
+        {"targets": ["127.0.0.1:1234"], "labels": {"job": "harness", "target": "worker-0", "run": "2026-smoke"}},
+        {
+            "targets": ["127.0.0.1:5678"],
+            "labels": {
+                "job": "mock_server", "target": "server", "run": "2026-smoke", "__metrics_path__": "/other",
+            },
+        },
+    ]  # fmt: skip
+    discovery.remove()
+    discovery.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_on_another_machine_is_not_given_to_a_prometheus(tmp_path):
+    own = {"worker-0": "http://10.0.0.7:1/metrics", "nginx": "http://127.0.0.1:2/metrics"}
+    ServiceDiscoveryFile(tmp_path, "run").write({**own, "app": "http://10.0.0.9:3/metrics"}, {})
+    (path,) = tmp_path.iterdir()
+    found = [(group["labels"]["job"], group["targets"]) for group in json.loads(path.read_text("utf-8"))]
+    assert found == [("harness", ["10.0.0.7:1"]), ("target", ["127.0.0.1:2"])]
+
+
+def test_only_the_files_of_killed_runs_are_removed(tmp_path, listener):
+    with socket.socket() as bound:  # so that nothing else can listen there
+        bound.bind(("127.0.0.1", 0))
+        gone = f"127.0.0.1:{bound.getsockname()[1]}"
+        write(tmp_path, "harness-killed.json", gone)
+        write(tmp_path, "harness-alive.json", gone, listener)
+        write(tmp_path, "mine.json", gone)
+        (tmp_path / "harness-broken.json").write_text("{", "utf-8")
+        remove_stale_files(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"harness-alive.json", "mine.json", "harness-broken.json"}

@@ -10,7 +10,7 @@ from scipy import stats
 from harness.base.model import Station
 from harness.plan import make_plan
 from harness.plan.arrivals import assign_due_times
-from harness.plan.bursts import gamma_ar1
+from harness.plan.rate_shapes import gamma_ar1
 from harness.scenario.arrivals import Arrivals
 from harness.scenario.loader import load_scenario
 

@@ -5,8 +5,13 @@ import random
 import pytest
 
 from harness.base.errors import UsageError
-from harness.drive.distributed.clock_sync import ClockOffset, RoundTrip, clock_drift_s, estimate_offset
-from harness.drive.distributed.leader_client import parse_clock_reply
+from harness.drive.distributed.leader_client import (
+    ClockOffset,
+    RoundTrip,
+    clock_drift_s,
+    estimate_offset,
+    parse_clock_reply,
+)
 
 MONOTONIC_S, WALL_S = 1_234.5, -0.08
 """Our clocks less theirs."""
@@ -54,6 +59,6 @@ def test_only_what_the_uncertainties_do_not_explain_is_drift():
 
 
 @pytest.mark.parametrize("answer", [None, "now", {"theirs_s": 1.0}, {"sent_s": 1.0, "zone": "WIB"}])
-def test_an_answer_of_another_version_is_told_as_such_and_is_no_bug(answer):
+def test_a_reply_of_another_version_is_a_usage_error_and_not_a_bug(answer):
     with pytest.raises(UsageError, match="install the same version of upload-harness on every machine"):
         parse_clock_reply(answer, 2.0)
