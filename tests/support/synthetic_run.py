@@ -1,4 +1,4 @@
-"""A synthetic evening in Kaliwates: 362 stations, three pages each, and a brownout of the server from 20 s to 30 s.
+"""A synthetic run in Kaliwates: 362 stations, three pages each, and a brownout of the server from 20 s to 30 s.
 
 A small event simulation, so that rows and scrapes agree with each other as in a real run.
 """
@@ -173,7 +173,7 @@ class _Evening:
 
 
 def kaliwates_run(path: Path, *, workers: int = 8, seed: int = 1) -> RunFolder:
-    """A finished run of the whole evening; with `workers=1` a server that is far too small (the deadline passes).
+    """A finished run; with `workers=1` a server that is far too small (the deadline passes).
 
     Everything the harness leaves behind, but for the stages after the driving: no attempts.parquet, no summary.json.
     """

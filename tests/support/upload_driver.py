@@ -24,7 +24,7 @@ from harness.target.connect import make_tls_context
 
 
 def target_of(ready: dict[str, Any], *, resumption: bool = True) -> Endpoint:
-    """Where a mock server is, by what it said when it was ready."""
+    """The target of a mock server, from its `ready` event."""
     tls = None
     if "certificate" in ready:
         tls = TlsConfig(make_tls_context(Path(ready["certificate"]).read_text()), "127.0.0.1", resumption)
@@ -33,7 +33,7 @@ def target_of(ready: dict[str, Any], *, resumption: bool = True) -> Endpoint:
 
 @dataclass(frozen=True)
 class Driven:
-    """What the journal says."""
+    """The records of the journal."""
 
     ends: Any
     gave_up: Any
@@ -44,7 +44,7 @@ class Driven:
 
 
 def drive(target: Endpoint, plan: Plan, stations: range, folder: Path, *overrides: str) -> Driven:
-    """Drive these stations at once to their end, with the client of `kaliwates` and overrides."""
+    """Play these stations at once, to their end, with the client of `kaliwates` and overrides."""
     client = load_scenario("kaliwates", overrides).client
     t0 = time.monotonic()
 
