@@ -1,4 +1,4 @@
-"""Whatever a file holds, the command answers in words and with exit code 2 or 3 (or does its work): never a traceback."""
+"""Whatever a file holds, the command answers with a sentence and exit code 2 or 3 (or does its work): never a traceback."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def folder_of(hosts):
 
 
 def uploading(hosts):
-    """Wait until rows of both workers have come home."""
+    """Wait until rows of both workers have reached the leader."""
     journal = folder_of(hosts).journal
     wait_for(lambda: sum(path.stat().st_size > 3_000 for path in journal.glob("*.journal")) == 2, 60)
 

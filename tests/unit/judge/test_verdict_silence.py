@@ -1,4 +1,4 @@
-"""A server that stops answering for good is told, and no run passes against it."""
+"""A server that stops answering for good is reported, and no run passes against it."""
 
 from __future__ import annotations
 
