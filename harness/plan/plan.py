@@ -16,7 +16,7 @@ import numpy as np
 
 from harness.base.errors import ConfigurationError
 from harness.base.model import Page, PageKey, Phase, Station
-from harness.plan.arrivals import ClosedLoop, assign_due_times, earliest_due_times, first_due_times, plan_closed_loop
+from harness.plan.arrivals import ClosedRounds, assign_due_times, earliest_due_times, first_due_times, plan_closed_loop
 from harness.plan.photos import PhotoBody, make_photo_bank, make_tail
 from harness.plan.regions import load_region
 from harness.scenario.arrivals import ClosedArrivals
@@ -44,7 +44,7 @@ class Plan:
     body_of_page: npt.NDArray[np.uint8]
     """Shape (pages,): index into `bank`."""
     seed: int
-    closed_loop: ClosedLoop | None = None
+    closed_loop: ClosedRounds | None = None
     """What each phone does, for closed arrivals; None for open ones."""
 
     @property

@@ -31,7 +31,7 @@ stored = st.lists(st.one_of(as_planned, foreign), max_size=8)
 
 
 def naive(history, copies):
-    """Category of every page by its index, and the number of copies that are no page's; straight from the definitions."""
+    """Category of every page by its index, and the number of copies that belong to no page; straight from the definitions."""
     mine: dict[int, list[tuple[str, str | None]]] = {index: [] for index in range(len(PAGES))}
     unexpected = 0
     for key, digest, reading in copies:

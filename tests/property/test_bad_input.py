@@ -178,7 +178,7 @@ def apply(folder: Path, where: float, kind: str, at: float, noise: bytes) -> str
 
 
 def survives(whole: Path, wounds: list[tuple[float, str, float, bytes]], *commands: str) -> None:
-    """A copy of a run folder with these wounds is judged or refused in words by each of the commands."""
+    """A copy of a run folder with these wounds is judged or refused with a message by each of the commands."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "run"
         shutil.copytree(whole, folder)

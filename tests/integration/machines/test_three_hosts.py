@@ -249,7 +249,7 @@ def uploads(target):
 
 @pytest.mark.slow
 def test_a_worker_refuses_a_target_that_does_not_consent_when_it_asks_itself(hosts, started, target):
-    """The master was told yes; the same question from the third host is answered with no."""
+    """The master accepts; the same request from the third host is rejected."""
     target.consents(consent_for(hosts, target))
     (target.folder / f"consent-{hosts[2].address}").write_text("404\n\n", "utf-8")
     run, b, c = lead(hosts, started, "--target", target.url), serve(hosts, started, 1), serve(hosts, started, 2)

@@ -72,7 +72,7 @@ def test_a_fault_of_the_scenario_that_is_still_on_is_why_and_one_that_is_over_is
     down = FaultRecord(name="gone", kind="down", start_s=1.0, end_s=end_s)
     folder = run_of(tmp_path / "run", answered=10, after=refused(2, 3, 4), own_server=True, faults=[down])
     verdict = judge_run(folder, [HOLDS]).verdict
-    assert verdict.gone.startswith("the mock server has not answered since t = 1.0 s") is told
+    assert verdict.gone.startswith("the mock server has not answered since t = 1.0 s") is reported
     assert (verdict.verdict == "pass") is not told
 
 
