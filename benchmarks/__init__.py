@@ -1,1 +1,1 @@
-"""Measurements; not tests: they say what is, and fail nothing. Each module is one that `make bench` runs."""
+"""Benchmarks: measurements of ourselves and of others. They report figures and test nothing; `make bench` runs them."""

@@ -3,17 +3,16 @@
 import subprocess
 import sys
 
-from benchmarks import mock, shaping
-from benchmarks.report import __main__
+from benchmarks import mock
 
 code = mock.main()
 if len(sys.argv) == 1:
-    shaping.main(1000)
-    code = max(code, __main__.main([]))
+    # each in a process of its own: memory and CPU of one must not be counted in another, and shaping imports gevent
     for module in (
-        ["benchmarks.stations", "--write"],
-        ["benchmarks.surge", "--write"],
+        ["benchmarks.shaping"],
+        ["benchmarks.report"],
+        ["benchmarks.scale", "--write"],
         ["benchmarks.publish"],
-    ):  # links' gevent is not to be in their processes
+    ):
         code = subprocess.call([sys.executable, "-m", *module]) or code
 sys.exit(code)

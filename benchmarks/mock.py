@@ -1,9 +1,9 @@
-"""How many uploads a CPU-second of the mock server is worth, beside aiohttp alone reading the same bodies.
+"""Uploads per CPU-second of the mock server, compared with aiohttp alone reading the same bodies.
 
 Run by `make bench`; needs wrk. Multipart uploads of 500 KB with SHA-256 and group commit, a different page each time,
-service time zero. What counts is CPU time of the server's process (all threads, user and system), so that a busy
-machine does not make the server look slow; rounds alternate, and the best of each is compared. Of the event loop's lag the
-worst round counts. The memory is watched over many small uploads, whose number is what could make it grow.
+service time zero. The CPU time of the server's process counts (all threads, user and system), so that a busy machine does
+not make it look slow. Rounds alternate and the best of each server is compared; for the lag of the event loop the worst
+round counts. Memory is sampled over many small uploads, because a leak per upload grows with their number.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ uvloop.run(main())
 
 @dataclass(frozen=True)
 class MockRound:
-    """One measurement."""
+    """One measurement of a server."""
 
     requests: int
     per_cpu_s: float
@@ -62,7 +62,7 @@ class MockRound:
 
 @contextlib.contextmanager
 def running_server(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], dict[str, int]]]:
-    """A server and what it said of its ports."""
+    """Start a server; yields its process and the ports that it prints."""
     environment = {**os.environ, "MOCK_SERVER_ADMIN_TOKEN": "bench"}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as server:
         if server.stdout is None:
@@ -70,32 +70,37 @@ def running_server(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], 
         try:
             yield server, json.loads(server.stdout.readline())
         finally:
+            # nothing it holds is worth an orderly shutdown
             server.kill()
 
 
 @contextlib.contextmanager
 def running_mock(stations: int) -> Iterator[tuple[int, dict[str, int], Path]]:
-    """The mock server without a service time: its process id, its ports, and a file with a token for each of its stations."""
+    """Start the mock server without service time; yields its process id, its ports, and a file with a token per station."""
     with tempfile.TemporaryDirectory() as name:
         profile, tokens = Path(name) / "profile.toml", Path(name) / "tokens"
         profile.write_text('service_time = "0s"\nworkers = 64\nqueue_capacity = 1000\n')
         command = [sys.executable, "-m", "mock_server", "--profile", str(profile), "--data", name]
-        with running_server([*command, "--port", "0", "--admin-port", "0", "--supervised"]) as (server, said):
-            log_in_stations(said["port"], tokens, stations)
-            yield server.pid, said, tokens
+        with running_server([*command, "--port", "0", "--admin-port", "0", "--supervised"]) as (server, ports):
+            log_in_stations(ports["port"], tokens, stations)
+            yield server.pid, ports, tokens
 
 
 def measure_mock(seconds: int, connections: int) -> MockRound:
-    """The mock server under wrk."""
+    """Measure the mock server under wrk."""
     with running_mock(seconds * 3000 // _PAGES_PER_STATION) as (pid, ports, tokens):
         measured = run_wrk(pid, ports["port"], tokens, seconds, connections)
         return MockRound(*measured, read_metric(ports["admin_port"], "mock_server_loop_lag_p99_seconds"))
 
 
 def memory_growth_mb(uploads: int, connections: int) -> tuple[int, float]:
-    """How many small uploads were made, and by how many MB the second half of them made the server grow."""
+    """The number of small uploads made, and the MB by which the server grew during the second half of them.
+
+    The first half is left out, because caches and pools fill once.
+    """
     with running_mock(2 * uploads // _PAGES_PER_STATION + 500) as (pid, ports, tokens):
         made, sizes = 0, [0.0]
+        # at least three samples, so that there is a second half
         while made < uploads or len(sizes) < 3:
             run_wrk(pid, ports["port"], tokens, 10, connections, 3000, made + 100 * len(sizes))
             made = int(read_metric(ports["admin_port"], "mock_server_pages_stored_total"))
@@ -104,19 +109,19 @@ def memory_growth_mb(uploads: int, connections: int) -> tuple[int, float]:
 
 
 def read_metric(port: int, name: str) -> float:
-    """A sample of the server's metrics."""
+    """The value of a metric of the server; 0 if it has none of that name."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         found = re.search(rf"^{name} (\S+)", answer.read().decode(), re.MULTILINE)
     return float(found[1]) if found else 0.0
 
 
 def measure_bare_aiohttp(seconds: int, connections: int) -> MockRound:
-    """Aiohttp alone, reading the same bodies and doing nothing with them."""
+    """Measure aiohttp alone, reading the same bodies and discarding them."""
     with tempfile.TemporaryDirectory() as name:
         tokens = Path(name) / "tokens"
         tokens.write_text("".join(f"{station_code(number)} x\n" for number in range(1, 100)))
-        with running_server([sys.executable, "-c", _BARE_SERVER]) as (server, said):
-            return MockRound(*run_wrk(server.pid, said["port"], tokens, seconds, connections))
+        with running_server([sys.executable, "-c", _BARE_SERVER]) as (server, ports):
+            return MockRound(*run_wrk(server.pid, ports["port"], tokens, seconds, connections))
 
 
 def station_code(number: int) -> str:
@@ -125,7 +130,7 @@ def station_code(number: int) -> str:
 
 
 def log_in_stations(port: int, path: Path, stations: int) -> None:
-    """Writes a token for each of so many stations."""
+    """Log in stations and write their tokens into a file for wrk's script."""
     with path.open("w") as file:
         for number in range(1, stations + 1):
             login = json.dumps({"station": station_code(number), "pin": station_code(number)[-6:]}).encode()
@@ -136,9 +141,11 @@ def log_in_stations(port: int, path: Path, stations: int) -> None:
 def run_wrk(
     pid: int, port: int, tokens: Path, seconds: int, connections: int, size: int = 500_000, first: int = 0
 ) -> tuple[int, float, float]:
-    """Requests answered 201, how many that is for a CPU-second of the server, and for a second."""
+    """Run wrk; the number of requests answered 201, and that number per CPU-second of the server and per second."""
     server = psutil.Process(pid)
+    # user and system time of all threads; children would be the fields after these two
     before = sum(server.cpu_times()[:2])
+    # the Lua script gives every request a page of its own: a repeated page would take the short path of a duplicate
     script = Path(__file__).with_name("mock.lua")
     wrk = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s", "-s", str(script)]
     done = subprocess.run(
@@ -148,6 +155,7 @@ def run_wrk(
         check=True,
     )
     spent = sum(server.cpu_times()[:2]) - before
+    # a server that answers errors would look fast
     if "unexpected status" in done.stdout or "Socket errors" in done.stdout:
         raise RuntimeError(done.stdout)
     requests = int(re.search(r"(\d+) requests in", done.stdout)[1])  # type: ignore[index]
@@ -156,9 +164,11 @@ def run_wrk(
 
 
 def format_table(rounds: list[tuple[str, MockRound]], memory: tuple[int, float] | None) -> tuple[str, bool]:
-    """What was measured beside what is wanted, a line each, and whether all of it is as wanted."""
+    """The results beside the wanted values, one line each, and whether all of them are met."""
+    # other load can only make a round slower, so the best round is the least disturbed
     best = {name: max((r for n, r in rounds if n == name), key=lambda r: r.per_cpu_s) for name, _ in rounds}
     mock, bare = best["mock server"], best["aiohttp alone"]
+    # a lag that occurred once is real, whatever the other rounds show
     lag_s = max(r.p99_lag_s for _, r in rounds if r.p99_lag_s is not None)
     is_good = mock.per_cpu_s >= MIN_UPLOADS_PER_CPU_S and lag_s < MAX_LAG_S
     lines = [
@@ -181,13 +191,13 @@ def format_table(rounds: list[tuple[str, MockRound]], memory: tuple[int, float] 
 
 
 def main() -> int:
-    """Prints a table (or JSON); 1 if the mock is slower, or grows more, than it should."""
+    """Print a table (or JSON); 1 if the mock is too slow, late or grows too much."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--seconds", type=int, default=5, help="length of a round (default: %(default)s)")
     add("--rounds", type=int, default=3, help="rounds of each server (default: %(default)s)")
     add("--connections", type=int, default=16)
-    add("--memory", type=int, metavar="N", default=100_000, help="small uploads to watch the memory over; 0: none")
+    add("--memory", type=int, metavar="N", default=100_000, help="small uploads over which memory is sampled; 0: none")
     add("--json", action="store_true")
     options = parser.parse_args()
     if shutil.which("wrk") is None:

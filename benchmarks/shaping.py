@@ -1,7 +1,7 @@
-"""How well many lines at once keep their rates, and what pacing costs: `python -m benchmarks.shaping [STATIONS]`.
+"""How accurately many shaped connections at once keep their rates, and what pacing costs: `python -m benchmarks.shaping [STATIONS]`.
 
-Every station sends one photo over a line of its own to a sink in another process. Achieved rate: bytes of the request by the
-time from connected to all sent. CPU: of this process, per step of 16 KB; for unlimited lines the same bytes as fast as they go.
+Every station sends one photo over its own link to a sink in another process. Achieved rate: bytes of the request ÷ the time
+from connected to completely sent. CPU: of this process, per step of 16 KB; without shaping the same bytes as fast as possible.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ _LASTS_S = 8.0
 
 
 def measure(port: int, rates: list[float] | None, sizes: list[int]) -> tuple[list[float], float]:
-    """Achieved rates in bytes a second, and CPU seconds of this process; `rates` None: unlimited."""
+    """Achieved rates in bytes per second, and CPU seconds of this process; `rates` None: not shaped."""
     target = Endpoint(socket.AF_INET, ("127.0.0.1", port), "x")
 
     def send(number: int) -> float:
+        # an unshaped connection is the baseline of the CPU cost
         plain = rates is None
-        line = LinkModel(1.0 if rates is None else rates[number])
+        link = LinkModel(1.0 if rates is None else rates[number])
         made = (
-            Connection(target, None, time.monotonic) if plain else ShapedConnection(target, None, time.monotonic, line)
+            Connection(target, None, time.monotonic) if plain else ShapedConnection(target, None, time.monotonic, link)
         )
         head = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {sizes[number]}\r\n\r\n".encode()
         progress = Progress()
@@ -47,7 +48,7 @@ def measure(port: int, rates: list[float] | None, sizes: list[int]) -> tuple[lis
 
 
 def main(stations: int) -> None:
-    """Measure and say."""
+    """Measure and print a line per bandwidth."""
     command = [sys.executable, "-m", "harness.doctor.sink_server"]
     sink = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert sink.stdout is not None  # noqa: S101
@@ -60,9 +61,9 @@ def main(stations: int) -> None:
         _, plain_s = measure(port, None, sizes)
         steps = sum(sizes) / CHUNK_BYTES
         sys.stdout.write(
-            f"{stations} stations, median {mbit:g} Mbit/s each, {sum(rates) * 8e-6:,.0f} Mbit/s in all: off by "
+            f"{stations} stations, median {mbit:g} Mbit/s each, {sum(rates) * 8e-6:,.0f} Mbit/s in total: rate error "
             f"{np.median(off):.2f} % (median), {np.quantile(off, 0.99):.2f} % (p99), {off.max():.2f} % (worst); "
-            f"{100 * cpu_s / _LASTS_S:.0f} % of a core, {cpu_s / steps * 1e6:.0f} us a step (unlimited {plain_s / steps * 1e6:.0f})\n"
+            f"{100 * cpu_s / _LASTS_S:.0f} % of a core, {cpu_s / steps * 1e6:.0f} us per step (unlimited {plain_s / steps * 1e6:.0f})\n"
         )
     sink.communicate()
 

@@ -1,1 +1,1 @@
-"""A mock of a Sirekap-like upload server that can have a bad day."""
+"""A mock of an election's upload server (Sirekap) whose overload, faults and data losses are configured."""

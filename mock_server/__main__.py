@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import gc
 import logging
 import os
@@ -22,38 +23,57 @@ from typing import Any
 
 import uvloop
 
-from mock_server.control_channel import receive_commands, send_event
-from mock_server.http.admin_token import token_file
+from mock_server.api.admin import token_file
+from mock_server.faults.registry import CRASH_KINDS
 from mock_server.http.auth import StationCredentials
-from mock_server.net.malloc import keep_freed_memory
 from mock_server.net.tls import make_certificate, server_context
-from mock_server.profile.profile import CRASH_KINDS, Profile, ProfileError, load_profile
+from mock_server.profile_file import Profile, ProfileError, load_profile
 from mock_server.server import ListenAddresses, MockServer
-from mock_server.supervisor import TOKEN_VARIABLE, Supervisor
+from mock_server.supervisor import TOKEN_VARIABLE, Supervisor, receive_commands, send_event
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_LARGEST_CHUNK_BYTES = 32 * 2**20
+_KEPT_BYTES = 64 * 2**20
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m mock_server",
-        description="A photo-upload server that misbehaves as told: overload, faults, losses.",
-        epilog="Without a profile it is a healthy server with 8 workers of 150 ms each. docs/reference/mock-server.md explains all.",
+        description="A photo-upload server that misbehaves as configured: overload, faults, data loss.",
+        epilog="Without a profile it is a healthy server with 8 workers of 150 ms each. Reference: docs/reference/mock-server.md.",
     )
     add = parser.add_argument
-    add("--profile", type=Path, metavar="FILE", help="TOML (or .json): how the server behaves, and its [[faults]]")
-    add("--stations", type=Path, metavar="FILE", help="CSV: code,name,pin; left out: any code, PIN = its last 6 digits")
-    add("--data", type=Path, metavar="DIR", help="where the store and the injection log live (default: a new folder)")
-    add("--host", default="127.0.0.1", help="address of the data port (default: %(default)s)")
-    add("--port", type=int, default=8080, help="data port, 0: the kernel chooses (default: %(default)s)")
-    add("--admin-host", default="127.0.0.1", help="address of the admin port (default: %(default)s)")
-    add("--admin-port", type=int, default=8081, help="admin port, 0: the kernel chooses (default: %(default)s)")
+    add("--profile", type=Path, metavar="FILE", help="TOML (or .json): the server's keys and its [[faults]]")
     add(
-        "--tls", action="store_true", help="speak TLS on the data port, with a certificate made now unless one is given"
+        "--stations",
+        type=Path,
+        metavar="FILE",
+        help="CSV: code,name,pin (default: any code may log in, its PIN is its last 6 digits)",
+    )
+    add(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="folder of the store and the injection log (default: a new temporary folder)",
+    )
+    add("--host", default="127.0.0.1", help="address of the data port (default: %(default)s)")
+    add("--port", type=int, default=8080, help="data port; 0: any free port (default: %(default)s)")
+    add("--admin-host", default="127.0.0.1", help="address of the admin port (default: %(default)s)")
+    add("--admin-port", type=int, default=8081, help="admin port; 0: any free port (default: %(default)s)")
+    add(
+        "--tls",
+        action="store_true",
+        help="speak TLS on the data port, with a self-signed certificate unless one is given",
     )
     add("--certificate", type=Path, metavar="FILE", help="PEM certificate for --tls")
     add("--key", type=Path, metavar="FILE", help="PEM key of the certificate")
-    add("--supervised", action="store_true", help="talk JSON lines over stdin and stdout; end with stdin")
-    add("--kept", action="store_true", help="start again after a fault that crashes it (as if the profile had one)")
-    add("--in-keeper", action="store_true", help=argparse.SUPPRESS)
+    add(
+        "--supervised",
+        action="store_true",
+        help="exchange JSON lines with the parent over stdin and stdout; exit when stdin is closed",
+    )
+    add("--kept", action="store_true", help="restart after a crash fault, even if the profile has none yet")
+    add("--in-supervisor", action="store_true", help=argparse.SUPPRESS)
     return parser
 
 
@@ -73,25 +93,25 @@ class _Settings:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the server until it is told to stop; the exit code: 0, or 2 for what cannot be used."""
+    """Runs the server until it is stopped; the exit code: 0, or 2 for a configuration or address that cannot be used."""
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(given)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with ExitStack() as stack:
         try:
-            setting = _load_settings(options, stack)
+            settings = _load_settings(options, stack)
         except (ProfileError, ValueError, OSError) as error:
             sys.stderr.write(f"{error}\n")
             return 2
-        crashes = options.kept or any(fault.kind in CRASH_KINDS for fault in setting.profile.faults)
-        if crashes and not options.in_keeper:
-            return _run_supervised(setting)
+        crashes = options.kept or any(fault.kind in CRASH_KINDS for fault in settings.profile.faults)
+        if crashes and not options.in_supervisor:  # the supervisor's child has the same profile
+            return _run_supervised(settings)
         _raise_descriptor_limit()
         keep_freed_memory()
         try:
-            uvloop.run(_serve(setting))
+            uvloop.run(_serve(settings))
         except OSError as error:
-            sys.stderr.write(f"can't listen: {error}\n")
+            sys.stderr.write(f"cannot listen: {error}\n")
             return 2
     return 0
 
@@ -110,72 +130,74 @@ def _load_settings(options: argparse.Namespace, stack: ExitStack) -> _Settings:
     return _Settings(options, profile, stations, folder, token, token_file, tls, certificate, key)
 
 
-def _run_supervised(setting: _Settings) -> int:
-    """Runs the server in a child that may be killed."""
-    options = setting.options
-    command = [sys.executable, "-m", "mock_server", "--supervised", "--in-keeper", "--data", str(setting.folder)]
+def _run_supervised(settings: _Settings) -> int:
+    """Runs the server in a child process, so that a fault may kill it."""
+    options = settings.options
+    command = [sys.executable, "-m", "mock_server", "--supervised", "--in-supervisor", "--data", str(settings.folder)]
     for name in ("profile", "stations", "host", "port", "admin_host", "admin_port"):
         value = getattr(options, name)
         if value is not None:
             command += [f"--{name.replace('_', '-')}", str(value)]
-    if options.tls and setting.certificate is not None:
-        command += ["--tls", "--certificate", str(setting.certificate), "--key", str(setting.key)]
+    if options.tls and settings.certificate is not None:
+        command += ["--tls", "--certificate", str(settings.certificate), "--key", str(settings.key)]
 
-    def introduce(said: dict[str, Any]) -> None:
-        if said["event"] == "ready":
-            _print_addresses(setting, said["port"], said["admin_port"])
+    def on_event(event: dict[str, Any]) -> None:
+        if event["event"] == "ready":
+            _print_addresses(settings, event["port"], event["admin_port"])
 
     if not options.supervised:
-        return Supervisor(command, setting.token, introduce, {"event": "t0", "monotonic": time.monotonic()}).run()
-    keeper = Supervisor(command, setting.token, send_event)
-    keeper.listen()
-    return keeper.run()
+        return Supervisor(command, settings.token, on_event, {"event": "t0", "monotonic": time.monotonic()}).run()
+    supervisor = Supervisor(command, settings.token, send_event)
+    supervisor.receive_commands()
+    return supervisor.run()
 
 
-async def _serve(setting: _Settings) -> None:
-    options = setting.options
+async def _serve(settings: _Settings) -> None:
+    options = settings.options
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
 
     def announce_crash(restart_after_s: float | None) -> None:
-        if options.in_keeper:
+        if options.in_supervisor:
             send_event({"event": "crash", "restart_after": restart_after_s})
 
-    def obey(command: dict[str, Any]) -> None:
+    def execute(command: dict[str, Any]) -> None:
         if command.get("event") == "t0":
             begin = partial(server.begin_schedule, again=bool(command.get("again")))
             loop.call_soon_threadsafe(begin, float(command["monotonic"]))
         elif command.get("event") == "stop":
             loop.call_soon_threadsafe(stopping.set)
 
-    server = MockServer(setting.profile, setting.stations, setting.folder, setting.token, setting.tls, announce_crash)
+    server = MockServer(
+        settings.profile, settings.stations, settings.folder, settings.token, settings.tls, announce_crash
+    )
     addresses = ListenAddresses(options.host, options.port, options.admin_host, options.admin_port)
     port, admin_port = await server.start(addresses)
     if options.supervised:
-        receive_commands(sys.stdin, obey)
-        trusted = {"certificate": str(setting.certificate)} if options.tls else {}
-        send_event({"event": "ready", "port": port, "admin_port": admin_port, "pid": os.getpid(), **trusted})
+        receive_commands(sys.stdin, execute)
+        certificate = {"certificate": str(settings.certificate)} if options.tls else {}
+        send_event({"event": "ready", "port": port, "admin_port": admin_port, "pid": os.getpid(), **certificate})
     else:
         server.begin_schedule(time.monotonic())
-        _print_addresses(setting, port, admin_port)
-    gc.collect()
-    gc.freeze()  # what was made at start stays: looking through it again and again would only hold the loop up
+        _print_addresses(settings, port, admin_port)
+    gc.collect()  # before the freeze, or garbage would be frozen too
+    gc.freeze()  # what was made at start stays: examining it in every collection would only pause the event loop
     await stopping.wait()
     await server.stop()
 
 
-def _print_addresses(setting: _Settings, port: int, admin_port: int) -> None:
-    """Tells a person where everything is."""
-    options = setting.options
+def _print_addresses(settings: _Settings, port: int, admin_port: int) -> None:
+    """Prints where everything is, for a user at the terminal."""
+    options = settings.options
     scheme = "https" if options.tls else "http"
     lines = [
         f"uploads      {scheme}://{options.host}:{port}",
         f"admin        http://{options.admin_host}:{admin_port}",
-        f"admin token  {setting.token_file or 'from ' + TOKEN_VARIABLE}",
-        f"data         {setting.folder}",
-        *([f"certificate  {setting.certificate}"] if options.tls else []),
+        f"admin token  {settings.token_file or 'from ' + TOKEN_VARIABLE}",
+        f"data         {settings.folder}",
+        *([f"certificate  {settings.certificate}"] if options.tls else []),
         "Ctrl-C stops.",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
@@ -183,7 +205,8 @@ def _print_addresses(setting: _Settings, port: int, admin_port: int) -> None:
 
 
 def _admin_token(supervised: bool, stack: ExitStack) -> tuple[str, Path | None]:
-    """The token, and the file (mode 0600, gone at the end) that holds it unless it came from the environment."""
+    """The token, and the file (mode 0600, removed at exit) that holds it unless it came from the environment."""
+    # Removed from the environment: children and /proc/self/environ readers of them must not get it.
     given = os.environ.pop(TOKEN_VARIABLE, "")
     if given or supervised:
         return given or secrets.token_urlsafe(24), None
@@ -191,8 +214,23 @@ def _admin_token(supervised: bool, stack: ExitStack) -> tuple[str, Path | None]:
 
 
 def _raise_descriptor_limit() -> None:
+    # The soft limit is often 1024, far below the connections of one surge.
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def keep_freed_memory() -> bool:
+    """Keeps glibc from returning memory to the system between two photos; False if the C library is another one.
+
+    Chunks of photos are just large enough to be mapped and unmapped one by one, or trimmed off the heap, which costs
+    more page faults than reading them costs otherwise: a fifth of the server's time (docs/decisions/0007). At most
+    64 MiB are kept.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return False
+    return bool(mallopt(_M_MMAP_THRESHOLD, _LARGEST_CHUNK_BYTES) and mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES))
 
 
 if __name__ == "__main__":

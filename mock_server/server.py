@@ -14,29 +14,29 @@ from pathlib import Path
 
 from aiohttp import web
 
-from mock_server.faults.injection_log import InjectionLog
-from mock_server.faults.scheduler import FaultScheduler
-from mock_server.http.admin_api import AdminServices, admin_app
+from mock_server.api.admin import AdminServices, admin_app
+from mock_server.api.public import PublicApi
+from mock_server.api.routes import DataPortServices, data_app
 from mock_server.http.auth import Authenticator, StationCredentials
+from mock_server.http.fault_scheduler import FaultScheduler
 from mock_server.http.metrics import ServerMetrics
 from mock_server.http.middleware import protocol_factory
-from mock_server.http.public_api import PublicApi
-from mock_server.http.routes import DataPortServices, data_app
-from mock_server.net.connection_tracker import ConnectionTracker
-from mock_server.net.listener import Listener
-from mock_server.overload.drain import Drain
+from mock_server.net.listener import ConnectionTracker, Listener
 from mock_server.overload.worker_pool import Timer, WorkerPool
-from mock_server.profile.profile import Profile
-from mock_server.storage.resumable_store import ResumableStore
+from mock_server.profile_file import Profile
+from mock_server.storage.injection_log import InjectionLog
+from mock_server.storage.resumable import ResumableStore
 from mock_server.storage.store import Store
+from mock_server.upload.drain import Drain, InFlightRequests
 from mock_server.upload.pipeline import UploadPipeline
 
-_ADMIN_CONNECTIONS = 1000
+_MAX_ADMIN_CONNECTIONS = 1000
 _SHUTDOWN_RESERVE_S = 1.0
+"""What is kept of the grace time for refusing the rest and closing."""
 
 
 class EventLoopClock:
-    """The event loop's time, as the pool wants it."""
+    """The event loop's time, as the worker pool expects it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -52,7 +52,7 @@ class EventLoopClock:
 
 @dataclass(frozen=True)
 class ListenAddresses:
-    """Where to listen; port 0 is chosen by the kernel."""
+    """Where to listen; the kernel chooses port 0."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -61,7 +61,11 @@ class ListenAddresses:
 
 
 class MockServer:
-    """The server behind its two ports."""
+    """The server behind its two ports. Made inside a running event loop.
+
+    `folder` gets the store, the injection log and the bytes of resumable uploads; what an earlier process left there is
+    taken up. `announce_crash` is called just before a fault kills the process, with the time until it is restarted.
+    """
 
     def __init__(
         self,
@@ -77,21 +81,25 @@ class MockServer:
         self._announce_crash = announce_crash
         self._log = InjectionLog(folder / "injections.jsonl")
         self.metrics = ServerMetrics()
-        self.rules = FaultScheduler(profile.faults, profile.seed, self._since_t0, self._log.add, self._log.flush)
+        self.faults = FaultScheduler(profile.faults, profile.seed, self._since_t0, self._log.add, self._log.flush)
         self.pool = WorkerPool(profile, EventLoopClock(asyncio.get_running_loop()))
         self.store = Store(folder / "store.sqlite", profile.dedupe, self._log)
-        self.accounts = Authenticator(stations, profile, self.store)
-        self.intake = UploadPipeline(profile, self.pool, self.store, self.rules, self.metrics)
-        self.drain = Drain(self.rules, self.pool, self.store, self.intake, self.metrics)
-        self.metrics.watch(self.pool, self.rules)
-        self.uploads = uploads = ResumableStore(self.store, folder / "uploads", profile.upload_lifetime, time.time)
-        self._public = public = PublicApi(self.store, stations.names, stations.codes, profile.public_cache)
-        parts = DataPortServices(profile, self.accounts, self.intake, self.rules, self.metrics, uploads, public)
-        admin = AdminServices(profile, self.rules, self.store, self.drain, self.metrics, admin_token)
-        self._runners = (_app_runner(data_app(parts)), _app_runner(admin_app(admin)))
+        self.authenticator = Authenticator(stations, profile, self.store)
+        self.pipeline = UploadPipeline(profile, self.pool, self.store, self.faults, self.metrics)
+        self.in_flight = in_flight = InFlightRequests()
+        self.drain = Drain(self.faults, self.pool, self.store, self.pipeline, in_flight, self.metrics)
+        self.metrics.watch(self.pool, self.faults)
+        self.resumable = ResumableStore(self.store, folder / "uploads", profile.upload_lifetime, time.time)
+        self._public = PublicApi(self.store, stations.names, stations.codes, profile.public_cache)
+        services = DataPortServices(
+            profile, self.authenticator, self.pipeline, in_flight, self.faults, self.metrics, self.resumable,
+            self._public,
+        )  # fmt: skip
+        admin = AdminServices(profile, self.faults, self.store, self.drain.run, self.metrics, admin_token)
+        self._runners = (_app_runner(data_app(services)), _app_runner(admin_app(admin)))
         self.connections = ConnectionTracker(profile.max_connections, profile.header_timeout)
         self._tls = tls
-        self._closers = 0
+        self._port_closers = 0
         self._listeners: list[Listener] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -99,52 +107,58 @@ class MockServer:
         return None if self._t0 is None else time.monotonic() - self._t0
 
     def begin_schedule(self, t0_monotonic: float, *, again: bool = False) -> None:
-        """Sets the zero of the fault schedule, on the monotonic clock; `again` after a crash, which is not to be repeated."""
+        """Sets the zero of the fault schedule, on the monotonic clock; `again` after a crash that must not repeat."""
         self._t0 = t0_monotonic
-        self.rules.attach(self, again=again)
-        self._tasks.append(asyncio.create_task(self.rules.watch()))
+        self.faults.attach(self, again=again)
+        self._tasks.append(asyncio.create_task(self.faults.watch()))
 
     async def start(self, addresses: ListenAddresses) -> tuple[int, int]:
-        """Listens; the data port and the admin port."""
+        """Begins to listen; returns the data port and the admin port."""
         await self.store.open()
-        await self.accounts.load()
+        await self.authenticator.load()
         for runner in self._runners:
             await runner.setup()
-        admin_connections = ConnectionTracker(_ADMIN_CONNECTIONS, self.profile.header_timeout)
+        admin_connections = ConnectionTracker(_MAX_ADMIN_CONNECTIONS, self.profile.header_timeout)
         self._listeners = [
             Listener(protocol_factory(self._runners[0], self.profile, self.metrics), self.connections, self._tls),
             Listener(protocol_factory(self._runners[1], self.profile), admin_connections, None),
         ]
         port = await self._listeners[0].open(addresses.host, addresses.port)
         admin_port = await self._listeners[1].open(addresses.admin_host, addresses.admin_port)
-        lasting = (self.metrics.lag.measure(), self._log.write(), self.uploads.keep_clean(), self._public.warm_up())
-        self._tasks += [asyncio.create_task(work) for work in lasting]
+        background = (
+            self.metrics.lag.measure(),
+            self._log.write(),
+            self.resumable.keep_clean(),
+            self._public.warm_up(),
+        )
+        self._tasks += [asyncio.create_task(work) for work in background]
         return port, admin_port
 
     def close_port(self) -> None:
-        """Stops to listen on the data port and resets every connection."""
-        self._closers += 1
-        if self._closers == 1:
+        """Stops listening on the data port and resets every connection."""
+        self._port_closers += 1  # faults may overlap: the port opens when the last one is over
+        if self._port_closers == 1:
             self._listeners[0].close_port()
 
     def open_port(self) -> None:
         """Listens again once everything that closed the port is over."""
-        self._closers -= 1
-        if self._closers == 0:
+        self._port_closers -= 1
+        if self._port_closers == 0:
             self._listeners[0].open_port()
 
     def kill(self, restart_after_s: float | None) -> None:
         """Ends the process at once, as `kill -9` would."""
-        self._log.flush()
+        self._log.flush()  # lines in memory would die with the process
         self._announce_crash(restart_after_s)
         os.kill(os.getpid(), signal.SIGKILL)
 
     async def stop(self) -> None:
-        """Refuses new work, finishes what is under way within the grace time, refuses the rest, and closes."""
-        self.intake.is_closing = True
+        """Refuses new work, finishes what is in progress within the grace time, refuses the rest, and closes."""
+        self.pipeline.is_closing = True
         await self.drain.run(max(0.0, self.profile.grace - _SHUTDOWN_RESERVE_S), wait_for_clients=True)
         self.pool.refuse_all()
-        self.intake.refuse_bodies()
+        self.in_flight.refuse_bodies()
+        # Background tasks before the store: they write to it.
         for task in self._tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -1,6 +1,7 @@
-"""Starts the server as a child and starts it again after the fault `crash` has killed it.
+"""The processes around the server: its parent, to which it talks in JSON lines, and the supervisor that restarts it.
 
-To whoever started it the keeper speaks as the server does: JSON lines in and out, an end with the end of its input.
+The supervisor starts the server as a child, and again after a crash fault has killed it. To its own parent it speaks as
+the server does: JSON lines on stdin and stdout; end of file on stdin means exit.
 """
 
 from __future__ import annotations
@@ -12,20 +13,46 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
 TOKEN_VARIABLE = "MOCK_SERVER_ADMIN_TOKEN"  # noqa: S105
 
 
+def send_event(content: dict[str, Any]) -> None:
+    """Writes an event to the parent, as a line of JSON on stdout."""
+    sys.stdout.write(json.dumps(content) + "\n")
+    sys.stdout.flush()
+
+
+def receive_commands(source: IO[str], on_command: Callable[[dict[str, Any]], None]) -> None:
+    """Reads commands, one JSON object per line, in a thread; exits the process at end of file.
+
+    In a thread, so that the parent's end is noticed even while the event loop is busy.
+    """
+    threading.Thread(target=_receive_commands, args=(source, on_command), name="commands", daemon=True).start()
+
+
+def _receive_commands(source: IO[str], on_command: Callable[[dict[str, Any]], None]) -> None:
+    for line in source:
+        try:
+            command = json.loads(line)
+        except ValueError:
+            sys.stderr.write(f"ignored a line on stdin that is not JSON: {line!r}\n")
+            continue
+        if isinstance(command, dict):
+            on_command(command)
+    os._exit(0)  # from a thread, sys.exit would end only the thread
+
+
 class Supervisor:
-    """One server, kept alive."""
+    """Keeps one server running. `t0` is the command that starts the fault schedule, if no parent will send it."""
 
     def __init__(
-        self, command: list[str], token: str, say: Callable[[dict[str, Any]], None], t0: dict[str, Any] | None = None
+        self, command: list[str], token: str, send: Callable[[dict[str, Any]], None], t0: dict[str, Any] | None = None
     ) -> None:
         self._command = command
         self._token = token
-        self._say = say
+        self._send = send
         self._ports: dict[str, int] = {}
         self._t0 = t0
         self._child: subprocess.Popen[str] | None = None
@@ -33,25 +60,26 @@ class Supervisor:
         self._stopping = threading.Event()
 
     def run(self) -> int:
-        """Keeps the server until it is told to stop; the exit code."""
+        """Restarts the server until it exits by itself or is stopped; the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop())
         while True:
-            restart_after_s, was_crash = self._one_life()
+            restart_after_s, was_crash = self._run_child()
             if not was_crash or self._stopping.is_set():
-                return self._code()
-            if restart_after_s is None:
+                return self._exit_code()
+            if restart_after_s is None:  # a fault that kills it for good: stay, so that the parent sees no exit
                 self._stopping.wait()
                 return 0
             if self._stopping.wait(restart_after_s):
                 return 0
 
-    def _code(self) -> int:
+    def _exit_code(self) -> int:
         code = 0 if self._child is None else self._child.wait()
         return code if code >= 0 else 1
 
-    def _one_life(self) -> tuple[float | None, bool]:
-        """Starts the server and follows it to its end: when to restart it, and whether it crashed on purpose."""
+    def _run_child(self) -> tuple[float | None, bool]:
+        """Starts the server and follows it to its end: when to restart it, and whether a fault killed it."""
+        # After a restart the clients expect the same ports, though the kernel chose them the first time.
         port, admin_port = self._ports.get("port"), self._ports.get("admin_port")
         again = ["--port", str(port), "--admin-port", str(admin_port)] if self._ports else []
         with self._lock:
@@ -61,30 +89,30 @@ class Supervisor:
             )  # fmt: skip
         crash: dict[str, Any] | None = None
         for line in child.stdout or ():
-            said = json.loads(line)
-            if said["event"] == "crash":
-                crash = said
-            if said["event"] == "ready":
-                self._ready(said)
+            event = json.loads(line)
+            if event["event"] == "crash":
+                crash = event
+            if event["event"] == "ready":
+                self._ready(event)
                 continue
-            self._say(said)
+            self._send(event)
         child.wait()
         return (None if crash is None else crash["restart_after"]), crash is not None
 
-    def _ready(self, said: dict[str, Any]) -> None:
+    def _ready(self, event: dict[str, Any]) -> None:
         with self._lock:
             first = not self._ports
-            self._ports = said
+            self._ports = event
             if self._t0 is not None:
-                self._tell(self._t0 if first else {**self._t0, "again": True})
-        self._say({**said, "event": "ready" if first else "restarted"})
+                self._forward(self._t0 if first else {**self._t0, "again": True})
+        self._send({**event, "event": "ready" if first else "restarted"})
 
-    def _tell(self, command: dict[str, Any]) -> None:
+    def _forward(self, command: dict[str, Any]) -> None:
         if self._child is not None and self._child.stdin is not None and self._child.poll() is None:
             try:
                 self._child.stdin.write(json.dumps(command) + "\n")
                 self._child.stdin.flush()
-            except BrokenPipeError:
+            except BrokenPipeError:  # it has just been killed; after the restart `_ready` sends T0 again
                 return
 
     def _stop(self) -> None:
@@ -92,11 +120,11 @@ class Supervisor:
         if self._child is not None and self._child.poll() is None:
             self._child.terminate()
 
-    def listen(self) -> None:
-        """Passes commands on, in a thread of its own; when they end, so does everything."""
-        threading.Thread(target=self._listen, name="keeper", daemon=True).start()
+    def receive_commands(self) -> None:
+        """Forwards the parent's commands to the server, in a thread; at end of file kills it and exits."""
+        threading.Thread(target=self._receive_commands, name="commands", daemon=True).start()
 
-    def _listen(self) -> None:
+    def _receive_commands(self) -> None:
         for line in sys.stdin:
             command = json.loads(line)
             if command.get("event") == "stop":
@@ -105,7 +133,7 @@ class Supervisor:
             with self._lock:
                 if command.get("event") == "t0":
                     self._t0 = command
-                self._tell(command)
+                self._forward(command)
         if self._child is not None:
             self._child.kill()
         os._exit(0)

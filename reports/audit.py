@@ -1,4 +1,4 @@
-"""The audit in words: the same on the page, in Markdown, in JUnit and on the terminal."""
+"""The audit as text: the same sentences and rows for the HTML page, Markdown, JUnit and the terminal."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from reports.number_format import format_count
 
 TITLE = "Is anything lost?"
 MAX_PAGES_SHOWN = 5
-"""How many pages of each unsafe category are shown; audit.json has the others."""
+"""How many pages of each unsafe category are listed; audit.json has the rest."""
 MEANINGS = {
-    PageStatus.MISFILED: "its bytes are held under another key",
-    PageStatus.CORRUPTED: "other bytes are held than were sent",
-    PageStatus.ALTERED: "another reading is held than was sent",
-    PageStatus.DUPLICATED: "held more than once",
-    PageStatus.RESURRECTED: "held, although every answer was a refusal",
-    PageStatus.LOST: "acknowledged, and not held",
-    PageStatus.UNEXPECTED: "held, and no planned page",
-    PageStatus.OK: "acknowledged, and held as it was sent",
-    PageStatus.RECOVERED: "held as it was sent, never acknowledged",
-    PageStatus.UNDELIVERED: "attempted, neither acknowledged nor held",
-    PageStatus.UNATTEMPTED: "never attempted, and not held",
+    PageStatus.MISFILED: "stored under another page's key",
+    PageStatus.CORRUPTED: "stored bytes differ from those sent",
+    PageStatus.ALTERED: "stored reading differs from the one sent",
+    PageStatus.DUPLICATED: "stored more than once",
+    PageStatus.RESURRECTED: "stored although every answer was a refusal",
+    PageStatus.LOST: "acknowledged but not stored",
+    PageStatus.UNEXPECTED: "stored but not a planned page",
+    PageStatus.OK: "acknowledged and stored as sent",
+    PageStatus.RECOVERED: "stored as sent but never acknowledged",
+    PageStatus.UNDELIVERED: "attempted, neither acknowledged nor stored",
+    PageStatus.UNATTEMPTED: "never attempted and not stored",
 }
 _UNKNOWN_CATEGORIES = {
     **{category: f"what is {category}" for category in UNSAFE_STATUSES},
-    PageStatus.UNEXPECTED: "what stands under other names",
+    PageStatus.UNEXPECTED: "pages under unplanned keys",
     PageStatus.ALTERED: "the readings",
-    PageStatus.MISFILED: "under which names the photos stand",
+    PageStatus.MISFILED: "the keys of the stored photos",
 }
 HEADERS = ("Category", "Pages", "Counts against", "What it means")
 UNSAFE_HEADERS = ("Category", "Page", "Acknowledged", "Expected", "Found")
@@ -39,40 +39,43 @@ SAFETY, LIVENESS = "safety", "liveness"
 
 
 def describe_safety(audit: Audit) -> str:
-    """Whether the server kept what it acknowledged, in a sentence."""
+    """A sentence: whether the server has stored every page it acknowledged, once and unchanged."""
     if audit.safety is False:
         return f"Not safe: {describe_unsafe(audit.counts)}."
     if audit.safety == "unknown":
         return f"Safety is unknown: {'; '.join(audit.doubts)}."
     more = audit.counts.recovered or 0
-    also = f"; {format_count(more)} more whose acknowledgement never arrived" if more else ""
-    unseen = [_UNKNOWN_CATEGORIES[category] for category in UNSAFE_STATUSES if getattr(audit.counts, category) is None]
-    but = f"; not known, as the way to the store doesn't show it: {', '.join(unseen)}" if unseen else ""
-    return f"Safe: what was acknowledged ({number_format.plural(audit.sets.acknowledged, 'page')}) is held once, as sent{also}{but}."
+    also = f"; so are {format_count(more)} more whose acknowledgement never arrived" if more else ""
+    # a category is None where the configured store check cannot see it: say so, or "safe" would promise too much
+    unknown = [_UNKNOWN_CATEGORIES[category] for category in UNSAFE_STATUSES if getattr(audit.counts, category) is None]
+    but = f"; unknown, because the store does not expose it: {', '.join(unknown)}" if unknown else ""
+    acknowledged = number_format.plural(audit.sets.acknowledged, "page")
+    return f"Safe: every acknowledged page ({acknowledged}) is stored once, as sent{also}{but}."
 
 
 def describe_liveness(audit: Audit) -> str:
-    """Whether everything was held by the deadline, in a sentence."""
+    """A sentence: whether every planned page was stored by the deadline."""
     if audit.liveness is True:
-        return f"Live: all {format_count(audit.sets.planned)} pages were held by the deadline."
+        return f"Live: all {format_count(audit.sets.planned)} pages were stored by the deadline."
     if audit.liveness == "unknown":
-        return "Liveness is unknown: it can't be told whether every page was held by the deadline."
+        return "Liveness is unknown: the store does not show whether every page was stored by the deadline."
     if audit.missed is None:
         return f"Not live: {format_count(audit.counts.unattempted or 0)} unattempted."
     missed = f"{format_count(audit.missed)} of {number_format.plural(audit.sets.planned, 'page')}"
+    # the most frequent cause first
     parts = sorted(audit.missed_by.items(), key=lambda part: -part[1])
     named = ", ".join(f"{format_count(number)} {word}" for word, number in parts)
-    return f"Not live: {missed} not held as planned by the deadline{f' ({named})' if named else ''}."
+    return f"Not live: {missed} not stored as planned by the deadline{f' ({named})' if named else ''}."
 
 
 def describe_unsafe(counts: AuditCounts) -> str:
-    """The unsafe categories that occurred: "3 lost, 1 corrupted"."""
+    """The unsafe categories that occurred with their counts, as in "3 lost, 1 corrupted"; empty if there are none."""
     found = [(getattr(counts, category) or 0, category) for category in UNSAFE_STATUSES]
     return ", ".join(f"{format_count(number)} {category}" for number, category in found if number)
 
 
 def category_rows(audit: Audit) -> Iterator[tuple[str, int | None, str, str]]:
-    """Category, number of pages (None if not known), which verdict it counts against, and what it means."""
+    """Rows of `HEADERS`: category, number of pages (None if not known), the verdict it counts against, its meaning."""
     against = dict.fromkeys(UNSAFE_STATUSES, SAFETY) | dict.fromkeys(
         (PageStatus.UNDELIVERED, PageStatus.UNATTEMPTED), LIVENESS
     )
@@ -81,12 +84,13 @@ def category_rows(audit: Audit) -> Iterator[tuple[str, int | None, str, str]]:
 
 
 def unsafe_rows(audit: Audit, each: int = MAX_PAGES_SHOWN) -> tuple[list[Sequence[str]], str]:
-    """The first pages of each unsafe category, a row each as `UNSAFE_HEADERS`, and a note on those left out (if any)."""
+    """Rows of `UNSAFE_HEADERS` for the first `each` pages of each unsafe category, and a note on how many are left out."""
     rows: list[Sequence[str]] = [
         (category, *_describe_page(page, readings=category == PageStatus.ALTERED))
         for category, pages in audit.pages.items()
         for page in pages[:each]
     ]
+    # audit.json may be cut as well; the counts never are
     left = (audit.counts.unsafe or 0) - len(rows)
     return rows, f"{format_count(left)} more in audit.json." if left > 0 else ""
 
@@ -94,6 +98,7 @@ def unsafe_rows(audit: Audit, each: int = MAX_PAGES_SHOWN) -> tuple[list[Sequenc
 def _describe_page(page: AuditedPage, *, readings: bool) -> tuple[str, str, str, str]:
     when = "never" if page.acknowledged_s is None else f"at {number_format.format_duration(page.acknowledged_s)}"
     name = f"{page.station} {page.form} {page.page}"
+    # for an altered reading digests would only say "different": show the figures that differ
     if readings and page.expected is not None:
         expected, found = _differences(page.expected.reading, page.found[0].reading or "")
     else:
@@ -103,7 +108,7 @@ def _describe_page(page: AuditedPage, *, readings: bool) -> tuple[str, str, str,
 
 
 def _describe_copy(copy: StoredCopy, page: AuditedPage) -> str:
-    """What is held, and where if not under the page's key."""
+    """The digest of a stored copy, with its key if that is not the page's own."""
     elsewhere = (copy.station, copy.form, copy.page) != (page.station, page.form, page.page)
     return f"{copy.station} {copy.form} {copy.page}: {_digest(copy.sha256)}" if elsewhere else _digest(copy.sha256)
 
@@ -112,13 +117,13 @@ def _digest(sha256: str) -> str:
     return f"{sha256[:12]}…"
 
 
-def _differences(sent: str, held: str) -> tuple[str, str]:
-    """The figures of two readings that are not the same, on either side.
+def _differences(sent: str, stored: str) -> tuple[str, str]:
+    """The figures in which two readings (JSON) differ: as sent, as stored.
 
     >>> _differences('{"chart":{"100025":105,"100026":7}}', '{"chart":{"100025":705,"100026":7}}')
     ('chart.100025 105', 'chart.100025 705')
     """
-    sides = [dict(_leaves(_parsed(text))) for text in (sent, held)]
+    sides = [dict(_leaves(_parsed(text))) for text in (sent, stored)]
     names = [name for name in sides[0] | sides[1] if sides[0].get(name) != sides[1].get(name)]
     one, other = (", ".join(f"{name} {side[name]}".strip() for name in names if name in side) for side in sides)
     return one or "nothing", other or "nothing"
@@ -127,12 +132,13 @@ def _differences(sent: str, held: str) -> tuple[str, str]:
 def _parsed(text: str) -> object:
     try:
         return json.loads(text or "{}")
+    # the server may return anything as a reading: show it as text
     except (ValueError, RecursionError):
         return text
 
 
 def _leaves(content: object, name: str = "") -> Iterator[tuple[str, str]]:
-    """The single values of a reading by their dotted names."""
+    """The values of a reading with their dotted names."""
     if isinstance(content, dict | list):
         entries = content.items() if isinstance(content, dict) else enumerate(content)
         for key, value in entries:

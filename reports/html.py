@@ -1,4 +1,4 @@
-"""report/index.html: one file that says first whether the run passed, then why, then everything else."""
+"""report/index.html, one self-contained file: first whether the run passed, then why, then everything else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.analysis.summary import Summary
 from harness.judge.compare.results import Comparison
 from harness.judge.results import Audit, Verdict
 from harness.run_folder.layout import RunRecord, WorkerRecord
-from reports import audit as nothing_lost
+from reports import audit as audit_text
 from reports import number_format, palette, svg
 from reports.key_figures import describe_margin, describe_verdict, list_key_figures, verdict_label
 from reports.number_format import format_count, format_quantity
@@ -25,24 +25,24 @@ from reports.tables import PageTable, TableCell, kelurahan_table, phases_table, 
 
 TONES = {"PASS": ("good", "✓"), "FAIL": ("bad", "✗"), "INVALID": ("unsure", "?"), "NOT JUDGED": ("unsure", "?")}
 END_REASON_TEXTS = {
-    "completed": "everything was delivered",
-    "deadline": "the deadline came",
+    "completed": "every page was delivered",
+    "deadline": "the deadline was reached",
     "interrupted": "it was interrupted",
     "terminated": "it was terminated",
-    "aborted": "a threshold could not hold any more",
+    "aborted": "a threshold could no longer hold",
     "crashed": "a process crashed",
     "killed": "a process was killed",
-    "withdrawn": "the target's consent ended",
-    "starved": "this machine ran out of what the run needs",
+    "withdrawn": "the target withdrew its consent",
+    "starved": "this machine ran out of a resource that the run needs",
 }
 
 COMPARISON_LINK = "<!-- not compared with a baseline -->"
-"""Stands in a page until its run is compared: that comes after the page is drawn."""
+"""Placeholder in a page for the link to a comparison: `harness compare` runs after the page was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnChart:
-    """A chart as the page shows it. `svg` is a whole SVG file; the page makes an inline form of it."""
+    """A chart as the page needs it. `svg` is the text of an SVG file; the page embeds it with `inline_svg`."""
 
     name: str
     title: str
@@ -52,19 +52,24 @@ class DrawnChart:
 
 
 def render_page(
-    record: RunRecord, summary: Summary, series: ChartData, verdict: Verdict | None, charts: Sequence[DrawnChart],
+    record: RunRecord, summary: Summary, chart_data: ChartData, verdict: Verdict | None, charts: Sequence[DrawnChart],
     audit: Audit | None = None,
 ) -> str:  # fmt: skip
-    """The whole page. Everything that comes from the run is escaped; only our own charts go in as markup."""
+    """The HTML of a run's page.
+
+    Everything that comes from the run is escaped (names, reasons, messages of the server); only charts, CSS and script go
+    in as markup.
+    """
     environment = template_environment()
     word = verdict_label(verdict)
     tone, mark = TONES[word]
     tables = [
         phases_table(summary),
         kelurahan_table(summary),
-        worst_stations_table(series, summary),
-        processes_table(series),
+        worst_stations_table(chart_data, summary),
+        processes_table(chart_data),
     ]
+    # a run that stopped early may have no kelurahan and no processes
     tables = [table for table in tables if table.rows]
     return environment.get_template("index.html.j2").render(
         record=record,
@@ -82,45 +87,46 @@ def render_page(
         thresholds=_thresholds(verdict),
         audit=_audit_tables(audit),
         charts=[_embedded(chart) for chart in charts],
-        notes=[*series.notes, *record.problems],
+        notes=[*chart_data.notes, *record.problems],
         figures=list_key_figures(summary),
         tables=tables,
-        not_compared=Markup(COMPARISON_LINK),  # noqa: S704 - ours alone
+        not_compared=Markup(COMPARISON_LINK),  # noqa: S704 - a constant
         command=shlex.join(rerun_command(record)),
         environment=_environment(record),
         scenario=json.dumps(record.scenario, indent=2, ensure_ascii=False),
         css=stylesheet(environment),
-        script=Markup(environment.get_template("sort.js").render()),  # noqa: S704 - ours alone
+        script=Markup(environment.get_template("sort.js").render()),  # noqa: S704 - a constant
     )
 
 
 def link_comparison(page: Path, comparison: Comparison) -> None:
-    """Let a run's page say how it compares with its baseline, and link the comparison beside it."""
-    said = Markup('<p class="when">Compared with its baseline: <a href="comparison.html">{}</a>. {}.</p>').format(
+    """Replace the placeholder in a run's page with the verdict of its comparison and a link to it."""
+    text = Markup('<p class="when">Compared with its baseline: <a href="comparison.html">{}</a>. {}.</p>').format(
         comparison.verdict.upper(), number_format.non_breaking(comparison.finding)
     )
-    page.write_text(page.read_text("utf-8").replace(COMPARISON_LINK, said, 1), encoding="utf-8")
+    page.write_text(page.read_text("utf-8").replace(COMPARISON_LINK, text, 1), encoding="utf-8")
 
 
 def template_environment() -> Environment:
-    """The pages' templates, with everything that goes into them escaped."""
+    """The Jinja environment of the pages: it escapes every value and fails on undefined names."""
     environment = Environment(
         loader=PackageLoader("reports"),
         autoescape=True,
+        # a misspelt name in a template must fail in the tests, not leave a hole in a page
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["glue"] = number_format.non_breaking
+    environment.filters["nbsp"] = number_format.non_breaking
     return environment
 
 
 def stylesheet(environment: Environment) -> Markup:
-    """The style of all pages, light and dark."""
+    """The CSS of all pages, for light and dark mode."""
     css = environment.get_template("page.css.j2").render(
         {name: (light, palette.DARK[light]) for name, light in _COLOURS.items()}, twins=sorted(palette.DARK.items())
     )
-    return Markup(css)  # noqa: S704 - made of our own colours
+    return Markup(css)  # noqa: S704 - made of constant colours
 
 
 _SECTIONS = [
@@ -144,6 +150,7 @@ _COLOURS = {
 
 
 def _embedded(chart: DrawnChart) -> dict[str, str]:
+    # inline, not as an image file: the page must work when it is mailed or archived alone
     drawing = svg.inline_svg(chart.svg, chart.name, chart.finding)
     return {
         "name": chart.name,
@@ -155,14 +162,14 @@ def _embedded(chart: DrawnChart) -> dict[str, str]:
 
 
 def _sections(audit: Audit | None) -> list[tuple[str, str]]:
-    return [*_SECTIONS[:1], *([(_AUDIT, nothing_lost.TITLE)] if audit else []), *_SECTIONS[1:]]
+    return [*_SECTIONS[:1], *([(_AUDIT, audit_text.TITLE)] if audit else []), *_SECTIONS[1:]]
 
 
 def _audit_tables(audit: Audit | None) -> list[PageTable]:
-    """Every category with its number, and the first unsafe pages; nothing for a run that was not audited."""
+    """The table of all categories, and that of the first unsafe pages if there are any; none without an audit."""
     if audit is None:
         return []
-    said = f"{nothing_lost.describe_safety(audit)} {nothing_lost.describe_liveness(audit)}"
+    sentences = f"{audit_text.describe_safety(audit)} {audit_text.describe_liveness(audit)}"
     rows = [
         [
             TableCell(name),
@@ -170,13 +177,14 @@ def _audit_tables(audit: Audit | None) -> list[PageTable]:
             TableCell(against),
             TableCell(means),
         ]
-        for name, number, against, means in nothing_lost.category_rows(audit)
+        for name, number, against, means in audit_text.category_rows(audit)
     ]
-    tables = [PageTable(_AUDIT, nothing_lost.TITLE, nothing_lost.HEADERS, rows, said)]
-    unsafe, more = nothing_lost.unsafe_rows(audit, each=25)
+    tables = [PageTable(_AUDIT, audit_text.TITLE, audit_text.HEADERS, rows, sentences)]
+    # a page has room for more examples than a terminal
+    unsafe, more = audit_text.unsafe_rows(audit, each=25)
     if unsafe:
         cells = [[TableCell(text) for text in row] for row in unsafe]
-        tables.append(PageTable("unsafe", "Pages that are not safe", nothing_lost.UNSAFE_HEADERS, cells, more))
+        tables.append(PageTable("unsafe", "Unsafe pages", audit_text.UNSAFE_HEADERS, cells, more))
     return tables
 
 
@@ -201,18 +209,19 @@ def _thresholds(verdict: Verdict | None) -> list[dict[str, str]]:
 
 
 def rerun_command(record: RunRecord) -> list[str]:
-    """The command that makes this run again: into a new folder, as that of this run is taken, and with its seed by number.
+    """The command that repeats this run: without --out, because that folder exists now, and with the seed that was drawn.
 
     >>> from types import SimpleNamespace as Run
-    >>> again(Run(command=["harness", "run", "kaliwates", "--out", "runs/one", "--workers=2"], seed=7))
+    >>> rerun_command(Run(command=["harness", "run", "kaliwates", "--out", "runs/one", "--workers=2"], seed=7))
     ['harness', 'run', 'kaliwates', '--workers=2', '--seed', '7']
     """
-    kept, words = [], iter(record.command)
-    for word in words:
-        if word in {"--out", "--seed"}:
-            next(words, None)
-        elif not word.startswith(("--out=", "--seed=")):
-            kept.append(word)
+    kept, arguments = [], iter(record.command)
+    for argument in arguments:
+        if argument in {"--out", "--seed"}:
+            next(arguments, None)
+        elif not argument.startswith(("--out=", "--seed=")):
+            kept.append(argument)
+    # a run started through the API or `harness experiment` has another command: show that one as it is
     return [*kept, "--seed", str(record.seed)] if kept[:2] == ["harness", "run"] else list(record.command)
 
 
@@ -221,23 +230,24 @@ def _when(record: RunRecord, summary: Summary) -> str:
     if record.t0_epoch is not None:
         parts.append(f"{datetime.fromtimestamp(record.t0_epoch, UTC):%d %B %Y, %H:%M:%S} UTC")
     how = record.ended.how if record.ended else ""
-    ending = END_REASON_TEXTS.get(how, "it was broken off")
+    reason = END_REASON_TEXTS.get(how, "it stopped")
     if how == "completed" and summary.pages.delivered < summary.pages.planned:
-        ending = "nothing was left to try"
-    parts.append(f"it ended after {number_format.format_duration(summary.duration_s)}: {ending}")
+        # the worker ends as soon as every page is delivered or given up
+        reason = "nothing was left to try"
+    parts.append(f"it ended after {number_format.format_duration(summary.duration_s)}: {reason}")
     if record.ended and record.ended.message:
         parts.append(record.ended.message)
     return "; ".join(parts)
 
 
 def _environment(record: RunRecord) -> list[tuple[str, str]]:
-    """What the run ran on and against."""
-    own = "the harness's own mock server" if record.own_server else "a server from outside"
+    """Target, seed, workers, versions and host, as (name, value)."""
+    kind = "the mock server" if record.own_server else "an external server"
     pairs = [
-        ("Target", f"{record.target} ({own})"),
+        ("Target", f"{record.target} ({kind})"),
         ("Seed", str(record.seed)),
         ("Workers", format_count(len(record.workers))),
-        ("Client's timeout", number_format.format_duration(record.client_timeout_s)),
+        ("Client timeout", number_format.format_duration(record.client_timeout_s)),
     ]
     pairs += _machines(record)
     pairs += [(f"Version of {name}", version) for name, version in record.versions.items()]
@@ -245,18 +255,21 @@ def _environment(record: RunRecord) -> list[tuple[str, str]]:
 
 
 def _machines(record: RunRecord) -> list[tuple[str, str]]:
-    """The other machines that workers ran on, and what is known of their clocks."""
+    """The remote machines of workers, with the offset and drift of their clocks."""
     hosts = dict.fromkeys(worker.host for worker in record.workers if worker.host)
-    return [(f"Machine {host}", _machine([one for one in record.workers if one.host == host])) for host in hosts]
+    return [
+        (f"Machine {host}", _machine([worker for worker in record.workers if worker.host == host])) for host in hosts
+    ]
 
 
 def _machine(workers: Sequence[WorkerRecord]) -> str:
     ranks = ", ".join(str(worker.rank) for worker in workers)
+    # workers of one machine share its clock; the least certain comparison bounds the error
     worst = max(workers, key=lambda worker: worker.clock_uncertainty_s)
-    apart = max((worker.clock_drift_s for worker in workers), key=abs)
+    drift_s = max((worker.clock_drift_s for worker in workers), key=abs)
     return (
-        f"worker{'s' if len(workers) > 1 else ''} {ranks}; its clock {1000 * worst.wall_offset_s:+.1f} ms beside the leader's "
-        f"(± {1000 * worst.clock_uncertainty_s:.1f} ms), went apart by {1000 * apart:+.1f} ms during the run"
+        f"worker{'s' if len(workers) > 1 else ''} {ranks}; clock {1000 * worst.wall_offset_s:+.1f} ms from the leader's "
+        f"(± {1000 * worst.clock_uncertainty_s:.1f} ms), drifted by {1000 * drift_s:+.1f} ms during the run"
     )
 
 

@@ -1,4 +1,4 @@
-"""The figures that everyone reads first, in words and units: the same on the page, in Markdown and on the terminal."""
+"""The verdict and the key figures as text with units: the same on the HTML page, in Markdown and on the terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reports.number_format import format_count, format_quantity, format_ratio
 
 @dataclass(frozen=True, slots=True)
 class KeyFigure:
-    """One line: what it is, its value, and what helps to read it (may be empty)."""
+    """One line of the table: the name, the value with its unit, and a note that may be empty."""
 
     name: str
     value: str
@@ -25,57 +25,60 @@ VERDICT_LABELS = {"pass": "PASS", "fail": "FAIL", "invalid": "INVALID", None: "N
 
 
 _METASTABLE = {
-    True: "metastable: the load was bearable, yet goodput stayed down",
+    True: "metastable: the load was sustainable again, but goodput stayed low",
     False: "",
-    None: "too little was seen to tell whether it is metastable",
+    None: "not enough data to tell whether it is metastable",
 }
 
 
 def verdict_label(verdict: Verdict | None) -> str:
-    """The verdict in a word or two; a run without one is "NOT JUDGED"."""
+    """The verdict in capitals; "NOT JUDGED" for a run without one."""
     return VERDICT_LABELS[verdict.verdict if verdict else None]
 
 
 def describe_verdict(verdict: Verdict | None) -> str:
-    """The verdict in a sentence."""
+    """The verdict as a sentence: what was breached or lost, or that nothing was."""
     if verdict is None:
-        return "The run was broken off before it was judged."
+        return "The run stopped before it was judged."
     held = sum(threshold.passed for threshold in verdict.thresholds)
     total = len(verdict.thresholds)
+    # INVALID wins over breaches, except those that stand on their own: the judge has decided that already
     if verdict.verdict == "invalid":
-        return f"The measurement can't be trusted, so it is neither a pass nor a fail.{_also(verdict.gone)}"
+        return f"The measurement cannot be trusted, so it is neither a pass nor a fail.{_as_sentence(verdict.gone)}"
     if verdict.verdict == "pass":
-        kept = "Nothing is lost" if verdict.safety is True else "Whether anything is lost is not known"
+        kept = "Nothing is lost" if verdict.safety is True else "It is not known whether anything is lost"
         return f"{kept}; {_hold(total)}."
-    unsafe = ["the server is not safe: see what was lost"] if verdict.safety is False else []
-    silent = [verdict.gone] if verdict.gone else []
+    unsafe = ["the server is not safe: see the audit"] if verdict.safety is False else []
+    unresponsive = [verdict.gone] if verdict.gone else []
     breached = [f"{number_format.plural(total - held, 'threshold')} of {total} breached"] if held < total else []
-    said = "; ".join([*unsafe, *silent, *breached])
-    also = "" if verdict.validity.valid else " The measurement is invalid as well, but the breach stands without it."
-    return f"{said[:1].upper()}{said[1:]}.{also}"
+    causes = "; ".join([*unsafe, *unresponsive, *breached])
+    # a lost acknowledgement is a failure however late the generator was
+    also = "" if verdict.validity.valid else " The measurement is also invalid, but this breach does not depend on it."
+    return f"{causes[:1].upper()}{causes[1:]}.{also}"
 
 
-def _also(sentence: str) -> str:
-    return f" {sentence[:1].upper()}{sentence[1:]}." if sentence else ""
+def _as_sentence(clause: str) -> str:
+    return f" {clause[:1].upper()}{clause[1:]}." if clause else ""
 
 
 def _hold(total: int) -> str:
-    return {0: "no threshold was set", 1: "the threshold holds"}.get(total, f"all {total} thresholds hold")
+    return {0: "no thresholds were set", 1: "the threshold holds"}.get(total, f"all {total} thresholds hold")
 
 
 def describe_margin(threshold: ThresholdResult) -> str:
-    """How far a threshold is from its limit: the judge's words where breached, else the room that is left."""
+    """How far a threshold is from its limit: the judge's reason if breached, else the headroom that is left."""
     if not threshold.passed:
         return threshold.reason or "breached"
+    # no ratio to a limit of 0, and nothing "to spare" at the limit itself
     if threshold.observed is None or threshold.limit in {0, threshold.observed}:
         return ""
     return f"{format_ratio(min(abs(threshold.observed - threshold.limit) / abs(threshold.limit), 9.99))} to spare"
 
 
 def format_window(threshold: ThresholdResult) -> str:
-    """The stretch of the run in which a threshold's figure was observed: of several windows the worst.
+    """The part of the run in which a threshold's value was observed; of several windows the worst.
 
-    >>> window_of(ThresholdResult(assertion="", observed=1, limit=2, unit="", passed=True, reason=""))
+    >>> format_window(ThresholdResult(assertion="", observed=1, limit=2, unit="", passed=True, reason=""))
     'the whole run'
     """
     window = threshold.window
@@ -83,7 +86,7 @@ def format_window(threshold: ThresholdResult) -> str:
 
 
 def list_key_figures(summary: Summary) -> list[KeyFigure]:
-    """Stations, pages, waiting times, attempts, rates and how the system came back."""
+    """Stations, pages, durations, attempts, rates and the recovery from each fault, in this order."""
     return [*_counts(summary), *_waits(summary), *_effort(summary), *_recoveries(summary)]
 
 
@@ -109,29 +112,38 @@ def _counts(summary: Summary) -> list[KeyFigure]:
         ),
     ]
     unsafe = summary.audit.unsafe
-    found = describe_unsafe(summary.audit) or "lost, spoilt, misfiled, altered, doubled or unasked"
-    note = "what the server holds could not be read" if unsafe is None else found
+    found = (
+        describe_unsafe(summary.audit) or "lost, corrupted, misfiled, altered, duplicated, resurrected or unexpected"
+    )
+    # None means unknown, not 0
+    note = "the server's store could not be read" if unsafe is None else found
     return [*figures, KeyFigure("Pages not safe", format_quantity(unsafe, ""), note)]
 
 
 def _waits(summary: Summary) -> list[KeyFigure]:
-    nothing = Distribution(count=0, mean=None, p50=None, p90=None, p95=None, p99=None, p99_9=None, max=None)
-    accepted = summary.response_seconds.by_outcome.get(Outcome.ACCEPTED, nothing)
+    empty = Distribution(count=0, mean=None, p50=None, p90=None, p95=None, p99=None, p99_9=None, max=None)
+    # refusals are quick: a percentile over all answers flatters an overloaded server, so accepted comes first
+    accepted = summary.response_seconds.by_outcome.get(Outcome.ACCEPTED, empty)
     return [
-        _middle_and_tail("Delivery of a page", summary.delivery_seconds, "from due to acknowledged"),
-        _middle_and_tail("Completion of a station", summary.completion_seconds, "from its time to its last page"),
-        _middle_and_tail("Response, accepted", accepted, f"of all answers: {_percentiles(summary.response_seconds)}"),
+        _median_and_tail("Delivery of a page", summary.delivery_seconds, "from due to acknowledged"),
+        _median_and_tail("Completion of a station", summary.completion_seconds, "from its arrival to its last page"),
+        _median_and_tail("Response, accepted", accepted, f"of all answers: {_percentiles(summary.response_seconds)}"),
     ]
 
 
-def _middle_and_tail(name: str, spread: Distribution, note: str) -> KeyFigure:
-    """p50 and p95; what never arrived is said in the note."""
-    missing = f"{format_count(spread.never)} of {format_count(spread.count)} never arrived" if spread.never else ""
-    return KeyFigure(name, _percentiles(spread), missing or note)
+def _median_and_tail(name: str, distribution: Distribution, note: str) -> KeyFigure:
+    """p50 and p95; the note gives the number that never arrived, if any."""
+    missing = (
+        f"{format_count(distribution.never)} of {format_count(distribution.count)} never arrived"
+        if distribution.never
+        else ""
+    )
+    return KeyFigure(name, _percentiles(distribution), missing or note)
 
 
-def _percentiles(spread: Distribution) -> str:
-    known = [number_format.format_percentile(spread, percentile).partition(" (") for percentile in ("p50", "p95")]
+def _percentiles(distribution: Distribution) -> str:
+    # a percentile may come with its reason in brackets, "n/a (needs 200)": split it off
+    known = [number_format.format_percentile(distribution, percentile).partition(" (") for percentile in ("p50", "p95")]
     return ", ".join(
         f"{percentile} {value}{f' ({why}' if why and value != 'never' else ''}"
         for percentile, (value, _, why) in zip(("p50", "p95"), known, strict=True)
@@ -140,11 +152,12 @@ def _percentiles(spread: Distribution) -> str:
 
 def _effort(summary: Summary) -> list[KeyFigure]:
     attempts, rates = summary.attempts, summary.rates
+    # withheld attempts were never sent, but stand in the totals of the journal
     withheld = attempts.by_outcome.get(Outcome.WITHHELD, 0)
     held_back = f"; {format_count(withheld)} more the strategy withheld" if withheld else ""
     amplification = "n/a" if attempts.amplification is None else f"{attempts.amplification:.2f}"
     sent = number_format.format_bytes(attempts.sent_bytes)
-    again = f"{format_ratio(attempts.resent_ratio)} of it again" if attempts.resent_ratio else ""
+    again = f"{format_ratio(attempts.resent_ratio)} of it resent" if attempts.resent_ratio else ""
     pages_per_s = f"{format_quantity(rates.goodput_per_s, 'per_s')} of {format_quantity(rates.offered_per_s, 'per_s')}"
     return [
         KeyFigure(

@@ -1,22 +1,33 @@
-"""A moment of a running run, and how it looks: as a panel and as a line. Pure: terminal.py does the printing."""
+"""The live view of a run: a panel on a terminal, a line every few seconds in a log.
+
+`Snapshot` is what is shown, `render_panel` and `render_line` are pure, `LiveView` and `QuietView` print.
+"""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from reports import number_format, palette
-from reports.number_format import format_count, format_quantity, format_rate
+from reports import palette
+from reports.number_format import format_count, format_duration, format_quantity, format_rate
+from reports.terminal import make_console
+
+PANEL_WIDTH = 80
+QUIET_EVERY_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The state of a run at one moment. Rates are over the last seconds; None where nothing is known."""
+    """The state of a run at one moment. Rates are means over the last seconds; None means not known."""
 
     t_s: float
     deadline_s: float
@@ -38,8 +49,86 @@ class Snapshot:
     in_flight: int | None = None
 
 
+class LiveView:
+    """Shows a run while it goes on: a panel redrawn in place on a terminal, else a line every 5 s.
+
+    It draws only when `show` is called. rich's own refresh thread stays off, because it could write between two lines
+    of another thread.
+    """
+
+    def __init__(self, title: str, output: Console | None = None, plain_every_s: float = 5.0) -> None:
+        """`title` names the run; `output` defaults to standard output."""
+        self._title = title
+        self._console = output or make_console()
+        self._plain_every_s = plain_every_s
+        self._next_plain_s = 0.0
+        self._last: Snapshot | None = None
+        self._printed: Snapshot | None = None
+        self._live: Live | None = None
+        # CI services offer a pseudo-terminal but keep every redraw of the panel in their log
+        if self._console.is_terminal and not self._console.is_dumb_terminal and not os.environ.get("CI"):
+            self._live = Live(console=self._console, auto_refresh=False, transient=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def log(self, text: str) -> None:
+        """Print a line; the panel, if one is shown, stays below it."""
+        self._console.print(Text(text), soft_wrap=True)
+        self._console.file.flush()
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show the newest state; may be called any number of times a second."""
+        self._last = snapshot
+        if self._live:
+            self._live.start()
+            self._live.update(render_panel(snapshot, self._title), refresh=True)
+        elif snapshot.t_s >= self._next_plain_s:
+            self._print_plain(snapshot)
+
+    def close(self) -> None:
+        """Leave the last state on the screen; calling it twice is safe."""
+        if self._live:
+            self._live.stop()
+        elif self._last is not None and self._last is not self._printed:
+            self._print_plain(self._last)  # the end of the run rarely falls on a multiple of 5 s
+        self._last, self._live = None, None
+
+    def _print_plain(self, snapshot: Snapshot) -> None:
+        self._printed = snapshot
+        # the next multiple of the interval, not the interval from now: timestamps in a log stay round
+        self._next_plain_s = (snapshot.t_s // self._plain_every_s + 1) * self._plain_every_s
+        self._console.print(render_line(snapshot), soft_wrap=True)
+        self._console.file.flush()
+
+
+class QuietView:
+    """Shows one run of many: a line every 15 s, and no other messages."""
+
+    def __init__(self, title: str, output: Console | None = None) -> None:
+        """`title` names the run."""
+        self._title = title
+        self._console = output or make_console()
+        self._next_s = QUIET_EVERY_S
+
+    def log(self, text: str) -> None:
+        """Print nothing: the experiment reports which of its runs is under way."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Print a line if 15 s have passed since the last one."""
+        if snapshot.t_s >= self._next_s:
+            self._next_s = (snapshot.t_s // QUIET_EVERY_S + 1) * QUIET_EVERY_S
+            self._console.print(Text(f"  {self._title} | {render_line(snapshot)}"), soft_wrap=True)
+            self._console.file.flush()
+
+
 def render_panel(now: Snapshot, title: str) -> RenderableType:
-    """The state as a panel of at most eight lines that fits 80 columns."""
+    """The state as a panel of nine lines that fits a terminal of 80 columns."""
     bars = Table.grid(padding=(0, 1))
     bars.add_column(width=9)
     bars.add_column(ratio=1)
@@ -52,22 +141,24 @@ def render_panel(now: Snapshot, title: str) -> RenderableType:
         f"{format_count(now.pages_delivered)} of {format_count(now.pages_planned)}, {format_count(now.pages_due)} due"
     )
     _add_bar(bars, "pages", now.pages_delivered, now.pages_planned, pages)
-    behind = now.offered_per_s > 0 and now.goodput_per_s < 0.8 * now.offered_per_s
+    # the same 80 % as the throughput chart: arrivals are noisy, smaller gaps mean nothing
+    is_behind = now.offered_per_s > 0 and now.goodput_per_s < 0.8 * now.offered_per_s
     rates = Text.assemble(
         f"offered {format_rate(now.offered_per_s)}   goodput ",
-        (format_rate(now.goodput_per_s), "bold red" if behind else "bold green"),
+        (format_rate(now.goodput_per_s), "bold red" if is_behind else "bold green"),
         f"   answers {format_rate(now.throughput_per_s)}   p50 {_format_wait(now.p50_s)}   p95 {_format_wait(now.p95_s)}",
     )
     server = Text(
         f"queue {format_quantity(now.queue_depth, '')}   workers busy {format_quantity(now.workers_busy, '')}"
         f"   in flight {format_quantity(now.in_flight, '')}"
     )
-    faulty = now.phase not in {"clear", "warm_up"}
-    phase = Text.assemble("phase ", (now.phase, "bold yellow" if faulty else "green"))
+    is_faulty = now.phase not in {"clear", "warm_up"}
+    phase = Text.assemble("phase ", (now.phase, "bold yellow" if is_faulty else "green"))
     failures = Text(f"failures {_format_failures(now)}", style="red" if any(now.failures.values()) else "")
+    # a wrapped line would change the height of the panel and leave remnants of the last one on the screen
     for text in (rates, server, phase, failures):
         text.truncate(74, overflow="ellipsis")
-    return Panel(Group(bars, rates, server, phase, failures), title=Text(title), title_align="left", width=80)
+    return Panel(Group(bars, rates, server, phase, failures), title=Text(title), title_align="left", width=PANEL_WIDTH)
 
 
 def render_line(now: Snapshot) -> str:
@@ -93,8 +184,8 @@ def _add_bar(table: Table, name: str, done: float, total: float, text: str) -> N
 
 
 def _format_clock(value: float) -> str:
-    """Whole seconds, so that the line does not jump."""
-    return number_format.format_duration(max(0, int(value)))
+    """Whole seconds: with decimals the text would change its width several times a second."""
+    return format_duration(max(0, int(value)))
 
 
 def _format_wait(value: float | None) -> str:

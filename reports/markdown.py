@@ -1,4 +1,4 @@
-"""summary.md for people in a hurry, and metrics.txt for GitLab."""
+"""summary.md, a run on one page of Markdown, and metrics.txt, its figures in OpenMetrics for GitLab."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.analysis.summary import Summary
 from harness.judge.results import Audit, Verdict
-from reports import audit as nothing_lost
+from reports import audit as audit_text
 from reports import number_format
 from reports.key_figures import describe_margin, describe_verdict, format_window, list_key_figures, verdict_label
 
@@ -19,13 +19,13 @@ LABELLED = {
     "shed_by_reason": "reason",
     "faults_injected": "fault",
 }
-"""Keys whose children are values of a label, not names."""
+"""Keys of summary.json whose children are values of a label, not parts of the metric's name."""
 
 
 def summary_markdown(
     summary: Summary, verdict: Verdict | None, findings: Sequence[str], audit: Audit | None = None
 ) -> str:
-    """The verdict, the audit, every threshold, what happened and the key figures, as GitHub and GitLab show it."""
+    """The verdict, the audit, every threshold, what happened and the key figures, in the Markdown of GitHub and GitLab."""
     word = verdict_label(verdict)
     lines = [f"## {MARKS[word]} {word}: {escape_markdown(summary.name)}", "", describe_verdict(verdict), ""]
     if verdict and verdict.validity.reasons:
@@ -35,6 +35,7 @@ def summary_markdown(
             ["", "threshold", "observed", "limit", "window", "by how much"],
             [
                 [
+                    # an invalid run must not show green thresholds
                     "not judged" if word == "INVALID" else "held" if threshold.passed else "**breached**",
                     escape_markdown(threshold.assertion),
                     number_format.format_quantity(threshold.observed, threshold.unit),
@@ -58,31 +59,32 @@ def summary_markdown(
 
 
 def _audit_section(audit: Audit) -> list[str]:
-    """The two verdicts, every category that occurred, and the first unsafe pages."""
-    said = f"{nothing_lost.describe_safety(audit)} {nothing_lost.describe_liveness(audit)}"
+    """Safety and liveness, every category that occurred, and the first unsafe pages."""
+    sentences = f"{audit_text.describe_safety(audit)} {audit_text.describe_liveness(audit)}"
     rows = [
         [escape_markdown(name), number_format.format_count(number), against, escape_markdown(means)]
-        for name, number, against, means in nothing_lost.category_rows(audit)
+        for name, number, against, means in audit_text.category_rows(audit)
         if number
     ]
     lines = [
-        f"### {nothing_lost.TITLE}",
+        f"### {audit_text.TITLE}",
         "",
-        escape_markdown(said),
+        escape_markdown(sentences),
         "",
-        *markdown_table([h.lower() for h in nothing_lost.HEADERS], rows),
+        *markdown_table([h.lower() for h in audit_text.HEADERS], rows),
     ]
-    unsafe, more = nothing_lost.unsafe_rows(audit)
+    unsafe, more = audit_text.unsafe_rows(audit)
     if unsafe:
-        headers = [header.lower() for header in nothing_lost.UNSAFE_HEADERS]
+        headers = [header.lower() for header in audit_text.UNSAFE_HEADERS]
         lines += markdown_table(headers, [[escape_markdown(cell) for cell in row] for row in unsafe])
     return [*lines, escape_markdown(more), ""] if more else lines
 
 
 def metrics_text(summary: Summary, verdict: Verdict | None) -> str:
-    """Every figure as a line `name{label="…"} value`, dotted keys joined by "_"; what does not exist is left out.
+    """Every figure of the summary as a line `name{label="…"} value`; dotted keys are joined with "_".
 
-    The verdict is a line for each word it can be, 1 for the one that it is; of an invalid run no threshold is passed.
+    Figures that are null are left out: GitLab would show a 0 as a value. The verdict is one line per possible verdict, 1
+    for the actual one. An invalid run has no `threshold_passed`, because its thresholds are neither passed nor breached.
     """
     lines = [*_flatten("", summary.model_dump()), *_verdict_metrics(verdict)]
     return "".join(f"{name} {value}\n" for name, value in lines) + "# EOF\n"
@@ -90,8 +92,8 @@ def metrics_text(summary: Summary, verdict: Verdict | None) -> str:
 
 def _verdict_metrics(verdict: Verdict | None) -> Iterator[tuple[str, str]]:
     word = verdict.verdict if verdict else "not judged"
-    for one in ("pass", "fail", "invalid", "not judged"):
-        yield f'verdict{{verdict="{one}"}}', str(int(one == word))
+    for possible in ("pass", "fail", "invalid", "not judged"):
+        yield f'verdict{{verdict="{possible}"}}', str(int(possible == word))
     for threshold in verdict.thresholds if verdict else []:
         label = f'{{assert="{_escape(threshold.assertion)}"}}'
         if threshold.observed is not None:
@@ -103,6 +105,7 @@ def _verdict_metrics(verdict: Verdict | None) -> Iterator[tuple[str, str]]:
 
 def _flatten(prefix: str, content: dict[str, Any], labels: str = "") -> Iterator[tuple[str, str]]:
     for key, value in content.items():
+        # names of metrics allow nothing else
         name = re.sub(r"[^a-zA-Z0-9_]", "_", f"{prefix}_{key}" if prefix else key)
         if isinstance(value, dict) and key in LABELLED:
             for label, figure in value.items():
@@ -115,13 +118,16 @@ def _flatten(prefix: str, content: dict[str, Any], labels: str = "") -> Iterator
             yield from _flatten(name, value, labels)
         elif isinstance(value, list):
             for number, item in enumerate(value):
+                # phases repeat ("clear" before and after a fault), so only faults and kelurahan have a name of their own
                 which = item.get("fault") or item.get("code") or f"{number}-{item.get('name')}"
                 yield from _flatten(name, item, f'{labels},{key}="{_escape(str(which))}"'.strip(","))
+        # texts (name, run, ended) and nulls are left out
         elif isinstance(value, int | float):
             yield f"{name}{{{labels}}}" if labels else name, _number(value)
 
 
 def _number(value: float) -> str:
+    # bool is an int in Python: repr would print True
     return str(int(value)) if isinstance(value, bool) else repr(value)
 
 
@@ -130,11 +136,11 @@ def _escape(label: str) -> str:
 
 
 def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table, and an empty one. The cells must be escaped."""
+    """The lines of a table, and an empty one after it. The caller escapes the cells with `escape_markdown`."""
     lines = [headers, ["---"] * len(headers), *rows]
     return [*("| " + " | ".join(line) + " |" for line in lines), ""]
 
 
 def escape_markdown(text: str) -> str:
-    """Text from outside without any meaning in Markdown or HTML."""
+    """Untrusted text with everything escaped that Markdown or HTML would interpret."""
     return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(text.split()))

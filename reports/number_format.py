@@ -1,4 +1,4 @@
-"""Quantities as people read them: the one place where numbers become text."""
+"""Numbers as text: every count, duration, size, rate and ratio that a user reads is formatted here."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import re
 from harness.analysis.summary import Distribution
 
 PERCENTILE_MIN_SAMPLES = {"p50": 20, "p90": 100, "p95": 200, "p99": 1_000, "p99_9": 10_000, "p99_99": 100_000}
-"""Sample that a percentile needs for ten values beyond it (methods.md, 1)."""
+"""Sample size at which ten values lie beyond a percentile; smaller samples give no usable estimate."""
 
 NOT_AVAILABLE = "n/a"
 
 
 def format_count(value: float) -> str:
-    """A whole number with thousands apart.
+    """A whole number with a comma between thousands.
 
-    >>> count(1086)
+    >>> format_count(1086)
     '1,086'
     """
     return f"{round(value):,}"
 
 
 def plural(number: int, one: str, many: str = "") -> str:
-    """A number with its noun.
+    """A number with its noun in the singular or plural.
 
     >>> plural(1, "page"), plural(1086, "page"), plural(2, "retry", "retries")
     ('1 page', '1,086 pages', '2 retries')
@@ -32,13 +32,14 @@ def plural(number: int, one: str, many: str = "") -> str:
 
 
 def _significant(value: float, digits: int = 2) -> str:
-    """A positive number with at least `digits` significant figures, without zeros that say nothing.
+    """A positive number with at least `digits` significant figures, without trailing zeros.
 
-    >>> _figures(1.849), _figures(18.49), _figures(1849.2), _figures(0.0123), _figures(6.0)
+    >>> _significant(1.849), _significant(18.49), _significant(1849.2), _significant(0.0123), _significant(6.0)
     ('1.8', '18', '1,849', '0.012', '6')
     """
     if value == 0:
         return "0"
+    # rounding may carry into a new digit (9.96 -> 10), so the number of decimals is taken from the rounded value
     rounded = round(value, digits - 1 - math.floor(math.log10(abs(value)))) if abs(value) < 1000 else round(value)
     places = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
     text = f"{rounded if places else value:,.{places}f}"
@@ -48,7 +49,7 @@ def _significant(value: float, digits: int = 2) -> str:
 def format_duration(value: float) -> str:
     """A duration: µs and ms below a second, minutes and hours from two minutes on.
 
-    >>> [seconds(s) for s in (0, 0.00007, 0.35, 0.9996, 7.25, 72, 150, 7200)]
+    >>> [format_duration(s) for s in (0, 0.00007, 0.35, 0.9996, 7.25, 72, 150, 7200)]
     ['0 s', '70 µs', '350 ms', '1 s', '7.2 s', '72 s', '2 min 30 s', '2 h']
     """
     if value < 0:
@@ -59,7 +60,7 @@ def format_duration(value: float) -> str:
         return f"{_significant(value * 1e6)} µs"
     if value < 0.999_5:
         return f"{_significant(value * 1e3)} ms"
-    if value < 120:
+    if value < 120:  # "90 s" reads better than "1 min 30 s", "150 s" does not
         return f"{_significant(value)} s"
     whole = round(value)
     hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
@@ -70,7 +71,7 @@ def format_duration(value: float) -> str:
 def format_bytes(value: float) -> str:
     """Bytes, in powers of ten.
 
-    >>> [size(b) for b in (0, 512, 1_600_000, 1.8e9)]
+    >>> [format_bytes(b) for b in (0, 512, 1_600_000, 1.8e9)]
     ['0 B', '512 B', '1.6 MB', '1.8 GB']
     """
     if value < 0:
@@ -85,11 +86,12 @@ def format_bytes(value: float) -> str:
 def format_ratio(value: float) -> str:
     """A ratio as a percentage; never rounded up to 100 % or down to 0 %.
 
-    >>> [share(r) for r in (0, 0.0004, 0.0312, 0.05, 0.314, 0.9996, 1)]
+    >>> [format_ratio(r) for r in (0, 0.0004, 0.0312, 0.05, 0.314, 0.9996, 1)]
     ['0 %', '0.04 %', '3.1 %', '5 %', '31 %', '99.96 %', '100 %']
     """
     if value in {0, 1} or value < 0 or value > 1:
         return f"{value * 100:,.0f} %"
+    # "100 %" for 9,999 of 10,000 pages would hide the lost one: add decimals until it differs from 0 and 100
     for places in (0, 1, 2):
         text = f"{value * 100:.{places}f}"
         if (value >= 0.1 or places > 0) and float(text) not in {0.0, 100.0}:
@@ -98,18 +100,18 @@ def format_ratio(value: float) -> str:
 
 
 def format_rate(value: float) -> str:
-    """A rate.
+    """A rate per second, with three significant figures.
 
-    >>> per_second(15.1), per_second(0), per_second(1240.4)
+    >>> format_rate(15.1), format_rate(0), format_rate(1240.4)
     ('15.1/s', '0/s', '1,240/s')
     """
     return f"{_significant(value, 3)}/s"
 
 
 def format_byte_rate(value: float) -> str:
-    """Bytes a second.
+    """Bytes per second.
 
-    >>> size_per_second(25_000_000)
+    >>> format_byte_rate(25_000_000)
     '25 MB/s'
     """
     return f"{format_bytes(value)}/s"
@@ -118,7 +120,7 @@ def format_byte_rate(value: float) -> str:
 def format_quantity(value: float | None, unit: str) -> str:
     """A value with the unit of a threshold: "s", "B", "ratio", "per_s", "B/s" or "" (a number).
 
-    >>> quantity(0.35, "s"), quantity(0.95, "ratio"), quantity(None, "s"), quantity(1.5, "")
+    >>> format_quantity(0.35, "s"), format_quantity(0.95, "ratio"), format_quantity(None, "s"), format_quantity(1.5, "")
     ('350 ms', '95 %', 'n/a', '1.5')
     """
     if value is None:
@@ -137,24 +139,29 @@ def format_quantity(value: float | None, unit: str) -> str:
     return show[unit](value)
 
 
-def format_percentile(spread: Distribution, name: str) -> str:
-    """A percentile of a spread ("p50" … "p99_9"), or why there is none.
+def format_percentile(distribution: Distribution, name: str) -> str:
+    """A percentile of a distribution ("p50" … "p99_9"), or why there is none.
 
-    >>> percentile(Spread(count=12, mean=1, p50=None, p90=None, p95=None, p99=None, p99_9=None, max=2), "p95")
+    >>> few = Distribution(count=12, mean=1, p50=None, p90=None, p95=None, p99=None, p99_9=None, max=2)
+    >>> format_percentile(few, "p95")
     'n/a (needs 200)'
     """
-    value: float | None = getattr(spread, name)
+    value: float | None = getattr(distribution, name)
     if value is not None:
         return format_duration(value)
-    if spread.count < PERCENTILE_MIN_SAMPLES[name]:
+    if distribution.count < PERCENTILE_MIN_SAMPLES[name]:
         return f"{NOT_AVAILABLE} (needs {PERCENTILE_MIN_SAMPLES[name]:,})"
-    return f"never ({spread.never:,} of {spread.count:,} did not arrive)" if spread.never else NOT_AVAILABLE
+    return (
+        f"never ({distribution.never:,} of {distribution.count:,} did not arrive)"
+        if distribution.never
+        else NOT_AVAILABLE
+    )
 
 
 def format_place_name(name: str) -> str:
-    """A place's name as one writes it; the public lists have capitals only.
+    """A place name in title case; the public lists have capitals only.
 
-    >>> place("JEMBERKIDUL"), place("Tegalbesar"), place("3509191001")
+    >>> format_place_name("JEMBERKIDUL"), format_place_name("Tegalbesar"), format_place_name("3509191001")
     ('Jemberkidul', 'Tegalbesar', '3509191001')
     """
     return name.title() if name.isupper() else name
@@ -163,19 +170,21 @@ def format_place_name(name: str) -> str:
 _UNIT = re.compile(r"(?<=\d) (?=(?:s|ms|µs|min|h|B|kB|MB|GB|TB)\b|%)")
 
 
-def escape_control_characters(text: str, leave: str = "") -> str:
-    r"""A text from somebody else's file, its control characters but those to `leave` in words: it can't steer a terminal.
+def escape_control_characters(text: str, keep: str = "") -> str:
+    r"""Untrusted text with its control characters (except those in `keep`) escaped, so that it cannot steer a terminal.
 
-    >>> visible("a\x1b[2Jb")
+    >>> escape_control_characters("a\x1b[2Jb")
     'a\\x1b[2Jb'
     """
-    return "".join(one if one.isprintable() or one in leave else repr(one)[1:-1] for one in text)
+    return "".join(
+        character if character.isprintable() or character in keep else repr(character)[1:-1] for character in text
+    )
 
 
 def non_breaking(text: str) -> str:
-    r"""Words in which no line breaks between a number and its unit.
+    r"""The text with no-break spaces, so that no line breaks between a number and its unit.
 
-    >>> glue("after 36 s, 51 % of 5 pages")
+    >>> non_breaking("after 36 s, 51 % of 5 pages")
     'after 36\xa0s, 51\xa0% of 5 pages'
     """
     return _UNIT.sub("\u00a0", text)

@@ -1,7 +1,9 @@
-"""Colours, one for each thing everywhere, and the style that all charts share.
+"""The colours of charts and pages, and matplotlib's style for all charts.
 
-The hues are Okabe and Ito's (told apart by colour-blind eyes), darkened until each can carry text (contrast of 4.5 at
-least). In greyscale width, dashes and the label at the line's end tell lines apart. Charts are drawn in the light colours; the page maps each to its dark twin, so a colour must stand here.
+The hues are those of Okabe and Ito ("Color Universal Design", 2008), which colour-blind readers can tell apart, darkened
+until each has the contrast that WCAG 2.2 (1.4.3) asks of text: 4.5. In greyscale, line width, dashes and the label at the
+end tell lines apart. Charts are drawn in the light colours and the page's CSS maps each to its dark twin, so every colour
+of a chart must be defined here.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from harness.base.model import Outcome
 PAPER = "#ffffff"
 INK = "#1b1b1b"
 MUTED = "#5f6368"
-"""Second-rank text and lines; contrast 5.9 on paper."""
+"""Secondary text and lines; contrast 5.9 on paper."""
 RULE = "#c9ccd1"
 GRID = "#e6e8eb"
 SHADE = "#eceef1"
@@ -36,7 +38,7 @@ BAD = "#b3261e"
 UNSURE = "#8a5a00"
 
 HEAT = ("#e3eef7", "#bcd6ea", "#8bb8d9", "#5794c2", "#2a6ca0", "#0d4a78", "#062d4d")
-"""Few to many: even steps of lightness."""
+"""Few to many, in even steps of lightness, so that the heat map survives greyscale printing."""
 
 DARK = {
     PAPER: "#16181b",
@@ -61,8 +63,9 @@ DARK = {
     UNSURE: "#e5b567",
     **dict(zip(HEAT, ("#1d2b38", "#21405a", "#28587f", "#3375a6", "#4f96cb", "#82bce6", "#c3e0f7"), strict=True)),
 }
-"""Light colour → its twin on a dark page."""
+"""Light colour → its twin in dark mode."""
 
+# the same three colours in every chart that shows load
 OFFERED, GOODPUT, THROUGHPUT = MUTED, BLUE, ORANGE
 
 OUTCOME_COLOURS = {
@@ -86,7 +89,7 @@ OUTCOME_COLOURS = {
     Outcome.GENERATOR_ERROR: BLACK,
     Outcome.TLS_FAILED: GREEN,
 }
-"""Kin share a hue (timeouts, broken connections); a label always says which."""
+"""Related outcomes share a hue (timeouts, broken connections); a label always names the outcome."""
 
 TIME_PART_COLOURS = {
     "connect": GREY,
@@ -96,12 +99,12 @@ TIME_PART_COLOURS = {
     "service": BLUE,
     "answer": GREEN,
 }
-"""What an attempt spends its time on; the queue and the work have their colours of the server's chart."""
+"""The parts of an attempt's time; queue and service have the same colours in the server chart."""
 
 OUTCOME_LABELS = {
     Outcome.ACCEPTED: "accepted",
-    Outcome.REPLAYED: "accepted again (same page)",
-    Outcome.PENDING: "taken, not read yet (202)",
+    Outcome.REPLAYED: "already stored (same page)",
+    Outcome.PENDING: "accepted, processing (202)",
     Outcome.REJECTED: "rejected (4xx)",
     Outcome.UNREADABLE: "unreadable (422)",
     Outcome.THROTTLED: "throttled (429)",
@@ -116,13 +119,14 @@ OUTCOME_LABELS = {
     Outcome.MALFORMED: "malformed answer",
     Outcome.CENSORED: "in flight at the end",
     Outcome.WITHHELD: "withheld by the strategy",
-    Outcome.GENERATOR_ERROR: "generator error (ours)",
+    Outcome.GENERATOR_ERROR: "generator error",
     Outcome.TLS_FAILED: "TLS failed",
 }
-"""What a reader is told for an outcome."""
+"""The text shown for an outcome."""
 
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
+    # the first is shipped with matplotlib; the others are what browsers fall back to, as texts in SVG stay texts
     "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"],
     "font.size": 9.5,
     "text.color": INK,
@@ -145,21 +149,24 @@ STYLE: dict[Any, Any] = {
     "ytick.minor.size": 0,
     "lines.solid_capstyle": "round",
     "figure.facecolor": PAPER,
+    # transparent, so that fault bands on the axes behind show through
     "axes.facecolor": "none",
     "savefig.facecolor": PAPER,
     "text.parse_math": False,
+    # texts stay texts: smaller files, searchable, and readable for screen readers
     "svg.fonttype": "none",
     "svg.hashsalt": "harness",
     "path.simplify": True,
 }
-"""matplotlib's rcParams for every chart; the salt makes the SVG the same each time, and a name with dollars is no formula."""
+"""matplotlib's rcParams for every chart. The salt makes ids in the SVG reproducible; without `parse_math` a name like "$x$"
+would be drawn as a formula."""
 
 
 def outcome_colour(name: str) -> str:
-    """Colour of an outcome by its value; grey for a sum of several."""
+    """The colour of an outcome by its value; grey for a sum of several outcomes."""
     return OUTCOME_COLOURS[Outcome(name)] if name in OUTCOME_COLOURS else GREY
 
 
 def outcome_label(name: str) -> str:
-    """An outcome in words; a name that is no outcome stays as it is."""
+    """The text for an outcome; any other name is returned unchanged."""
     return OUTCOME_LABELS[Outcome(name)] if name in OUTCOME_LABELS else name

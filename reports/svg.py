@@ -1,4 +1,4 @@
-"""Charts as SVG: a file of its own, and a form that stands inside a page whose policy allows no styles."""
+"""Writes charts as SVG and PNG files, and makes the SVG that can stand inside an HTML page without style attributes."""
 
 from __future__ import annotations
 
@@ -8,33 +8,51 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.figure import Figure
+
+PNG_DPI = 150
 
 _ID = re.compile(r' id="([^"]*)"')
 _STYLE = re.compile(r' style="([^"]*)"')
 _FONT = re.compile(r"^(?:(?P<weight>bold|\d+) )?(?P<size>[\d.]+px) (?P<family>.+)$")
 _PATH, _NUMBER = re.compile(r' d="[^"]*"'), re.compile(r"\d+\.\d{3,}")
-"""A path, and a coordinate in it that is finer than anyone can see."""
+"""A path, and a coordinate in it with more decimals than a screen can show."""
 _ROOT = "stroke-linejoin: round; stroke-linecap: butt"
-"""What matplotlib says in a style sheet; on the root element it is inherited."""
+"""What matplotlib writes into a style sheet, which `inline_svg` removes: as attributes of the root they are inherited."""
+
+
+def write_figure(figure: Figure, folder: Path, name: str) -> str:
+    """Write `name`.svg and `name`.png into the folder; the text of the SVG file."""
+    text = to_svg(figure)
+    (folder / f"{name}.svg").write_text(text, encoding="utf-8")
+    # matplotlib would write its version into the PNG: the same run must give the same bytes after an upgrade, too
+    figure.savefig(folder / f"{name}.png", format="png", dpi=PNG_DPI, metadata={"Software": None})
+    return text
 
 
 def to_svg(figure: Figure) -> str:
-    """The figure as a whole SVG file, the same bytes each time (no date; ids from palette.STYLE's salt)."""
+    """The figure as the text of an SVG file.
+
+    The same figure gives the same bytes: no date, ids from the salt in `palette.STYLE`. Coordinates are rounded to
+    1/100 point, which makes a chart of many points a third smaller and changes no pixel.
+    """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return _PATH.sub(lambda match: _NUMBER.sub(_rounded, match.group(0)), buffer.getvalue().decode())
 
 
 def inline_svg(svg: str, name: str, text: str) -> str:
-    """The SVG to put into HTML: attributes instead of styles, ids that don't clash, `text` for those who can't see it.
+    """The SVG as an element of an HTML page: attributes instead of styles, ids prefixed with `name`, `text` for screen readers.
 
-    Jenkins serves reports under `default-src 'none'; style-src 'self'`: that drops style elements, style attributes
-    and data: images, but not presentation attributes.
+    Jenkins serves reports under `default-src 'none'; style-src 'self'`. That policy drops style elements, style
+    attributes and data: images, but not presentation attributes such as `fill`.
     """
     start = svg.index("<svg")
     body = re.sub(r"<metadata>.*?</metadata>\s*|<style.*?</style>\s*", "", svg[start:], flags=re.DOTALL)
     body = _STYLE.sub(lambda match: _attributes(match.group(1)), body)
+    # nine charts share one page: ids that nothing refers to go, the others get the chart's name in front
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', body))
     body = _ID.sub(lambda match: f' id="{name}-{match.group(1)}"' if match.group(1) in used else "", body)
     body = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", body).replace("xlink:href", "href")
@@ -49,7 +67,7 @@ def _rounded(number: re.Match[str]) -> str:
 
 
 def _attributes(style: str) -> str:
-    """Declarations as presentation attributes; the `font` shorthand, which has none, taken apart.
+    """CSS declarations as presentation attributes; `font` is split, because SVG has no attribute for the shorthand.
 
     >>> _attributes("fill: none; font: bold 11px 'DejaVu Sans', sans-serif")
     ' fill="none" font-weight="bold" font-size="11px" font-family="DejaVu Sans, sans-serif"'

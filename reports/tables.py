@@ -1,4 +1,4 @@
-"""The tables of a run's page: phases, kelurahan, and the stations that had the worst evening."""
+"""The tables of a run's page: phases, kelurahan, the slowest stations, and processes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from reports.charts.failures import failure_counts
 from reports.number_format import format_count, format_quantity
 
 NEVER_S = 1e9
-"""Sorts behind every time that something took."""
+"""Sort key of a station that was never complete: larger than any duration. JSON and HTML have no infinity."""
 
 
 class TableCell(NamedTuple):
-    """What a cell shows, and the number to sort it by where its text would not do."""
+    """The text of a cell, and the number it is sorted by if the text does not sort (as "9 s" and "80 ms")."""
 
     text: str
     key: float | None = None
@@ -25,18 +25,18 @@ class TableCell(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PageTable:
-    """A table of the page: the first column names the row. Readers can sort it where scripts may run."""
+    """A table of the page; the first column names the row. With scripts allowed, readers can sort it."""
 
     anchor: str
     title: str
     headers: Sequence[str]
     rows: Sequence[Sequence[TableCell]]
     note: str = ""
-    """What is left out, if anything."""
+    """What the table leaves out, or how it was measured."""
 
 
 def phases_table(summary: Summary) -> PageTable:
-    """A row a phase, in the order of time."""
+    """One row per phase, in order of time."""
     rows = [
         [
             TableCell(phase.name),
@@ -62,22 +62,25 @@ def phases_table(summary: Summary) -> PageTable:
 
 
 def kelurahan_table(summary: Summary) -> PageTable:
-    """A row a kelurahan, the one that is least complete first."""
+    """One row per kelurahan, the least complete first."""
     rows = []
     for place in summary.kelurahan:
+        # a kelurahan can have no station if the scenario takes only a sample
         ratio = place.completed_by_deadline / place.stations if place.stations else 0.0
         share = TableCell(number_format.format_ratio(ratio) if place.stations else number_format.NOT_AVAILABLE, ratio)
         counts = count_cell(place.stations), count_cell(place.completed_by_deadline)
         rows.append([TableCell(number_format.format_place_name(place.name)), TableCell(place.code), *counts, share])
+    # the reader looks for the worst place first
     rows.sort(key=lambda row: row[-1].key or 0.0)
     headers = ["Kelurahan", "Code", "Stations", "Complete by the deadline", "Share"]
     return PageTable("kelurahan", "Kelurahan", headers, rows)
 
 
-def worst_stations_table(series: ChartData, summary: Summary) -> PageTable:
-    """The stations that missed pages, then those that took longest."""
+def worst_stations_table(chart_data: ChartData, summary: Summary) -> PageTable:
+    """The stations that were never complete, then those that took longest."""
     rows = []
-    for station in series.worst:
+    for station in chart_data.worst:
+        # an infinite duration is shown as "never" and sorts last
         took_s = float("inf") if station.completed_s is None else station.completed_s - station.due_s
         rows.append(
             [
@@ -89,38 +92,39 @@ def worst_stations_table(series: ChartData, summary: Summary) -> PageTable:
                 TableCell(format_quantity(took_s, "s"), min(took_s, NEVER_S)),
             ]
         )
-    headers = ["Station", "Kelurahan", "Turned up at", "Pages delivered", "Attempts", "Took"]
-    shown = sum(station.completed_s is None for station in series.worst)
+    headers = ["Station", "Kelurahan", "Arrived at", "Pages delivered", "Attempts", "Took"]
+    shown = sum(station.completed_s is None for station in chart_data.worst)
+    # the list is cut, the summary counts all; a run that stopped early may count fewer as due
     missed = max(summary.stations.due - summary.stations.completed, shown)
     if not shown:
         return PageTable("stations", "Slowest stations", headers, rows)
     title = "Undelivered stations" if shown == len(rows) else "Undelivered and slowest stations"
     these = f"{format_count(shown)} of {format_count(missed)}" if missed > shown else f"All {format_count(missed)}"
-    note = f"{these} stations that turned up and were never complete"
+    note = f"{these} stations that arrived and were never complete"
     note += "." if shown == len(rows) else f", then the {format_count(len(rows) - shown)} that took longest."
     return PageTable("stations", title, headers, rows, note)
 
 
-def processes_table(series: ChartData) -> PageTable:
-    """A row a process of the run: what it used, and how late its event loop was at worst."""
+def processes_table(chart_data: ChartData) -> PageTable:
+    """One row per process of the run: what it used, and the worst lag of its event loop."""
     rows = [
         [
-            TableCell(one.name),
-            _optional_cell(one.cpu_mean_ratio, "ratio"),
-            _optional_cell(one.cpu_max_ratio, "ratio"),
-            _optional_cell(one.cpu_above_90_s, "s"),
-            _optional_cell(one.loop_lag_max_s, "s"),
-            TableCell(number_format.format_bytes(one.memory_max_bytes), one.memory_max_bytes),
-            count_cell(one.descriptors_max),
+            TableCell(process.name),
+            _optional_cell(process.cpu_mean_ratio, "ratio"),
+            _optional_cell(process.cpu_max_ratio, "ratio"),
+            _optional_cell(process.cpu_above_90_s, "s"),
+            _optional_cell(process.loop_lag_max_s, "s"),
+            TableCell(number_format.format_bytes(process.memory_max_bytes), process.memory_max_bytes),
+            count_cell(process.descriptors_max),
         ]
-        for one in series.processes
+        for process in chart_data.processes
     ]
-    headers = ["Process", "CPU, mean", "CPU, at most", "Above 90 % of a core", "Loop lag", "Memory", "Descriptors"]
+    headers = ["Process", "CPU, mean", "CPU, max", "Above 90 % of a core", "Loop lag", "Memory", "Descriptors"]
     note = (
-        "Looked at once a second. CPU is a share of one core, memory and descriptors are the most that were seen; a "
-        "process that others run under counts with them. The lag of an event loop is how late it was at worst, by its "
-        "own exporter; the harness's is how late its own look was; a master of several workers tells none. A "
-        "worker on another machine is told of by its exporter alone."
+        "Sampled once a second. CPU is a ratio of one core; memory and descriptors are maxima; child processes are "
+        "included. Loop lag is the worst delay of the event loop as its own exporter reports it; for the harness it is "
+        "the delay of its own sampling; the master of several workers reports none. For remote workers only the "
+        "exporter's figures are known."
     )
     return PageTable("processes", "Processes of the run", headers, rows, note)
 
@@ -132,5 +136,5 @@ def _optional_cell(value: float | None, unit: str) -> TableCell:
 
 
 def count_cell(number: int) -> TableCell:
-    """A whole number."""
+    """A whole number, sorted by its value."""
     return TableCell(format_count(number), number)

@@ -1,7 +1,7 @@
-"""What the terminal shows: the live view of a run, its verdict, and the commands' tables.
+"""Terminal output: the console, verdicts, audits and the tables that commands print.
 
-With cli.py the only place that prints. Everything from outside goes through `Text`, so that a name like `[red]` is no
-markup.
+Only the commands in `harness/cli` print besides this module. Every text from outside goes through `rich.text.Text`, so
+that a run named `[red]` is not taken for markup.
 """
 
 from __future__ import annotations
@@ -11,175 +11,54 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TextIO
+from typing import TextIO
 
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from harness.analysis.summary import Summary
 from harness.judge.results import Audit, Verdict
-from reports import audit as nothing_lost
+from reports import audit as audit_text
+from reports.broken_pipe import BrokenPipeGuard
 from reports.key_figures import describe_margin, describe_verdict, list_key_figures, verdict_label
-from reports.live_view import Snapshot, render_line, render_panel
 from reports.number_format import escape_control_characters, format_quantity, non_breaking
-from reports.places import display_path
-
-__all__ = [
-    "LiveView",
-    "QuietView",
-    "Snapshot",
-    "make_console",
-    "print_audit",
-    "print_findings",
-    "print_lines",
-    "print_runs",
-    "print_table",
-    "print_verdict",
-]
 
 PIPE_WIDTH = 120
 VERDICT_STYLES = {"PASS": "bold green", "FAIL": "bold red", "INVALID": "bold yellow", "NOT JUDGED": "bold yellow"}
 FINDING_STYLES = {"ok": "green", "warn": "yellow", "unfit": "bold red"}
 
 
-class BrokenPipeGuard(io.TextIOBase):
-    """A stream that goes silent when its reader has gone (`harness run … | head`): the run goes on to its verdict."""
-
-    def __init__(self, stream: TextIO) -> None:
-        """`stream` is wrapped, not copied."""
-        self.stream = stream
-        self._broken = False
-
-    def write(self, text: str) -> int:
-        """Write, or nothing any more."""
-        if not self._broken:
-            try:
-                self.stream.write(text)
-            except BrokenPipeError:
-                self._give_up()
-        return len(text)
-
-    def flush(self) -> None:
-        """Flush, or nothing any more."""
-        if not self._broken:
-            try:
-                self.stream.flush()
-            except BrokenPipeError:
-                self._give_up()
-
-    def isatty(self) -> bool:
-        """As the stream says."""
-        return self.stream.isatty()
-
-    def fileno(self) -> int:
-        """As the stream says."""
-        return self.stream.fileno()
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        """As the stream says."""
-        return self.stream.encoding
-
-    def _give_up(self) -> None:
-        """Python flushes the real stream at exit: let that go nowhere."""
-        self._broken = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
-
-
 def make_console(file: TextIO | None = None) -> Console:
-    """A console for this output: colours only on a terminal and without NO_COLOR; 120 columns on a pipe."""
+    """A console for `file` (standard output by default): colours only on a terminal, and not with NO_COLOR set.
+
+    Without a terminal it is as wide as COLUMNS says, or 120 columns: rich's default of 80 breaks tables in CI logs.
+    """
     stream = file or sys.stdout
     inner = stream.stream if isinstance(stream, BrokenPipeGuard) else stream
     if isinstance(inner, io.TextIOWrapper):
-        inner.reconfigure(errors="replace")  # an ASCII pipe is no reason to lose a run
-    terminal = stream.isatty()
+        inner.reconfigure(errors="replace")  # with LANG=C a "µ" would raise UnicodeEncodeError and end the run
+    is_terminal = stream.isatty()
     columns = os.environ.get("COLUMNS", "")
-    width = None if terminal else (int(columns) if columns.isdigit() and int(columns) > 0 else PIPE_WIDTH)
-    return Console(file=stream, highlight=False, markup=False, emoji=False, force_terminal=terminal, width=width)
+    width = None if is_terminal else (int(columns) if columns.isdigit() and int(columns) > 0 else PIPE_WIDTH)
+    return Console(file=stream, highlight=False, markup=False, emoji=False, force_terminal=is_terminal, width=width)
 
 
-class LiveView:
-    """The run as it goes: a panel that is redrawn on a terminal, a line every 5 s anywhere else.
+def display_path(path: Path) -> str:
+    """The path relative to the current folder if it lies below it, else absolute.
 
-    Draws when told to (`show`) and starts no thread, so that it can't write between two lines of another.
+    >>> display_path(Path.cwd() / "runs" / "a"), display_path(Path("runs/../runs/a")), display_path(Path("/nowhere/a"))
+    ('runs/a', 'runs/a', '/nowhere/a')
     """
-
-    def __init__(self, title: str, output: Console | None = None, plain_every_s: float = 5.0) -> None:
-        """`title` names the run; `output` is the standard output if not given."""
-        self._title = title
-        self._console = output or make_console()
-        self._plain_every_s = plain_every_s
-        self._next_plain_s = 0.0
-        self._last: Snapshot | None = None
-        self._printed: Snapshot | None = None
-        self._live: Live | None = None
-        if self._console.is_terminal and not self._console.is_dumb_terminal and not os.environ.get("CI"):
-            self._live = Live(console=self._console, auto_refresh=False, transient=False)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def say(self, text: str) -> None:
-        """Print a line; a panel that is shown stays below it."""
-        self._console.print(Text(text), soft_wrap=True)
-        self._console.file.flush()
-
-    def show(self, snapshot: Snapshot) -> None:
-        """Show the newest state; call it as often as you like."""
-        self._last = snapshot
-        if self._live:
-            self._live.start()
-            self._live.update(render_panel(snapshot, self._title), refresh=True)
-        elif snapshot.t_s >= self._next_plain_s:
-            self._print_plain(snapshot)
-
-    def close(self) -> None:
-        """Leave the last state on the screen; safe to call twice."""
-        if self._live:
-            self._live.stop()
-        elif self._last is not None and self._last is not self._printed:
-            self._print_plain(self._last)
-        self._last, self._live = None, None
-
-    def _print_plain(self, snapshot: Snapshot) -> None:
-        self._printed = snapshot
-        self._next_plain_s = (snapshot.t_s // self._plain_every_s + 1) * self._plain_every_s
-        self._console.print(render_line(snapshot), soft_wrap=True)
-        self._console.file.flush()
-
-
-class QuietView:
-    """One run of many: a line every 15 s, no words in between."""
-
-    def __init__(self, title: str, output: Console | None = None) -> None:
-        """`title` names the run."""
-        self._title = title
-        self._console = output or make_console()
-        self._next_s = 15.0
-
-    def say(self, text: str) -> None:
-        """Nothing: the matrix says which cell it is at."""
-
-    def show(self, snapshot: Snapshot) -> None:
-        """A line every 15 s."""
-        if snapshot.t_s >= self._next_s:
-            self._next_s = (snapshot.t_s // 15 + 1) * 15
-            self._console.print(Text(f"  {self._title} | {render_line(snapshot)}"), soft_wrap=True)
-            self._console.file.flush()
+    # not Path.resolve: it follows symbolic links, and the user would not recognise the path
+    absolute, here = Path(os.path.abspath(path)), Path.cwd()  # noqa: PTH100
+    return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
 
 
 def print_verdict(
     verdict: Verdict | None, summary: Summary, report_path: Path | None, output: Console | None = None
 ) -> None:
-    """The verdict with its reasons, every threshold with what was observed, the key figures, the report's path if any."""
+    """Print the verdict with its reasons, every threshold with its observed value, the key figures and the report's path."""
     out = output or make_console()
     word = verdict_label(verdict)
     out.print(Text.assemble((word, VERDICT_STYLES[word]), f"  {describe_verdict(verdict)}"))
@@ -199,29 +78,30 @@ def print_verdict(
 
 
 def print_audit(audit: Audit, output: Console | None = None) -> None:
-    """The nothing-lost table: both verdicts, every category, and the first pages of the unsafe ones."""
+    """Print the audit: safety and liveness, every category with its count, and the first pages of the unsafe ones."""
     out = output or make_console()
     style = VERDICT_STYLES["INVALID" if audit.safety == "unknown" else "PASS" if audit.safety else "FAIL"]
-    out.print(Text(nothing_lost.describe_safety(audit), style=style))
-    out.print(Text(nothing_lost.describe_liveness(audit)))
+    out.print(Text(audit_text.describe_safety(audit), style=style))
+    out.print(Text(audit_text.describe_liveness(audit)))
     out.print()
-    table = _table([header.lower() for header in nothing_lost.HEADERS])
-    for name, number, against, means in nothing_lost.category_rows(audit):
-        style = VERDICT_STYLES["FAIL"] if number and against == nothing_lost.SAFETY else ""
+    # None (not known) and 0 are both not red: only pages that were found unsafe are
+    table = _table([header.lower() for header in audit_text.HEADERS])
+    for name, number, against, means in audit_text.category_rows(audit):
+        style = VERDICT_STYLES["FAIL"] if number and against == audit_text.SAFETY else ""
         table.add_row(
             Text(name, style=style), Text(format_quantity(number, ""), style=style), Text(against), Text(means)
         )
     out.print(table)
-    rows, more = nothing_lost.unsafe_rows(audit)
+    rows, more = audit_text.unsafe_rows(audit)
     if rows:
         out.print()
-        print_table([header.lower() for header in nothing_lost.UNSAFE_HEADERS], rows, out)
+        print_table([header.lower() for header in audit_text.UNSAFE_HEADERS], rows, out)
     if more:
         out.print(Text(more))
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], output: Console | None = None) -> None:
-    """A plain table; the last column wraps where the line is too short."""
+    """Print a table without rules; the last column wraps if the line is too short."""
     table = _table(headers)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
@@ -229,7 +109,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], output: C
 
 
 def print_lines(lines: Sequence[str], output: Console | None = None) -> None:
-    """Lines as they are, for a machine: never wrapped or cut."""
+    """Print lines unchanged, never wrapped or truncated: other programs read them."""
     out = output or make_console()
     for line in lines:
         out.file.write(line + "\n")
@@ -237,10 +117,10 @@ def print_lines(lines: Sequence[str], output: Console | None = None) -> None:
 
 
 def print_runs(rows: Sequence[Sequence[str]], output: Console | None = None) -> None:
-    """Past runs: each row is verdict ("pass", "fail", "invalid" or ""), run, scenario, started, stations complete."""
+    """Print earlier runs. Columns of a row: verdict ("pass", "fail", "invalid" or ""), run, scenario, start, stations complete."""
     out = output or make_console()
     if not rows:
-        out.print("No runs yet: `harness run kaliwates` makes one.")
+        out.print("No runs yet. Start one with `harness run kaliwates`.")
         return
     table = _table(["verdict", "run", "scenario", "started", "complete"])
     for verdict, *rest in rows:
@@ -258,7 +138,11 @@ def print_findings(
     claims: Sequence[str],
     output: Console | None = None,
 ) -> None:
-    """What an examination of the machine found: verdict, check, measured, needed; (check, what to change); what a run may claim."""
+    """Print what `harness doctor` found.
+
+    `rows` are (verdict, check, measured, needed), `changes` (check, what to change), `claims` what a run on this machine
+    may claim if no check is unfit.
+    """
     out = output or make_console()
     table = _table(["", "check", "measured", "needed"])
     for verdict, name, measured, needed in rows:
@@ -272,11 +156,11 @@ def print_findings(
     if changes:
         out.print(Text("\nWhat to change", style="bold"))
     for name, change in changes:
-        out.print(Text(f"  {name}: {change}"), soft_wrap=True)  # never wrapped: commands are copied
+        out.print(Text(f"  {name}: {change}"), soft_wrap=True)  # not wrapped: readers copy these commands
     out.print()
     if unfit := [name for verdict, name, _, _ in rows if verdict == "unfit"]:
-        said = f": {', '.join(unfit)}. A run on this machine may claim nothing until that is changed."
-        out.print(Text.assemble(("Unfit to measure", "bold red"), said))
+        failed_checks = f": {', '.join(unfit)}. A run on this machine may claim nothing until this is fixed."
+        out.print(Text.assemble(("Unfit to measure", "bold red"), failed_checks))
         return
     out.print(Text.assemble(("Fit to measure", "bold green"), ". A run on this machine may claim"))
     for claim in claims:
@@ -288,7 +172,7 @@ def print_findings(
 def _print_thresholds(out: Console, verdict: Verdict) -> None:
     table = _table(["", "threshold", "observed", "limit", "by how much"])
     for threshold in verdict.thresholds:
-        if verdict.verdict == "invalid":
+        if verdict.verdict == "invalid":  # the figures are not trusted, so neither is a threshold that holds
             result = Text("not judged", style="yellow")
         else:
             result = Text("held", style="green") if threshold.passed else Text("BREACHED", style="bold red")
@@ -308,5 +192,6 @@ def _print_thresholds(out: Console, verdict: Verdict) -> None:
 def _table(headers: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="underline")
     for header in headers:
+        # numbers and verdicts stay on one line: a value broken before its unit is misread
         table.add_column(Text(header), no_wrap=header in {"observed", "limit", "verdict", ""} and header != "")
     return table

@@ -1,6 +1,6 @@
-"""The generator measured against others: whether what it says is true, and what an upload costs it.
+"""Our generator beside others: how accurate its response times are, and what an upload costs.
 
-session.py holds a bench of truth.py and cost.py; turns.py says who plays when. peers/ has one tool a module, and ours as one of them. sink.py and known_server.py are what they are pointed at;
-tally.py watches a tool's processes; *_figures.py are pure; results.py keeps what was seen,
-tables.py and chart.py say what came out.
+session.py runs a benchmark of accuracy.py and cost.py, in the order of schedule.py, each trial with round.py. tools/ has the
+generators; reference_server.py and nginx_sink.py are what they send to. results.py is the record (results.json), tables.py
+and chart.py present it.
 """

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.peers`: the generator against others."""
+"""`python -m benchmarks.peers`: compare our generator with others."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from reports import terminal
 
 
 def bench(
-    only: Annotated[str | None, typer.Option(metavar="PART", help="truth (do they tell the truth?) or cost (CPU an upload); default: both.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, max=100, help="How often each is measured.")] = 5,
+    only: Annotated[str | None, typer.Option(metavar="PART", help="truth (accuracy of response times) or cost (CPU per upload); default: both.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=100, help="Number of rounds.")] = 5,
     seconds: Annotated[float, typer.Option(min=3, max=600, help="Length of a round.")] = 5.0,
-    quick: Annotated[bool, typer.Option("--quick", help="One round, to try it: no figure to quote.")] = False,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where results.json, tables.md and the chart go; default: bench-<time>.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A single round, for a trial run; do not quote its figures.")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for results.json, tables.md and the chart; default: bench-<time>.")] = None,
 ) -> None:  # fmt: skip
-    """Measure the generator beside wrk, hey, k6 and stock Locust: whether it tells the truth, and what an upload costs."""
-    from benchmarks.peers import session, tables  # noqa: PLC0415 - what no other command needs
+    """Compare our generator with wrk, hey, k6 and stock Locust: accuracy of response times, and CPU per upload."""
+    from benchmarks.peers import session, tables  # noqa: PLC0415 - --help needs no matplotlib
 
     if only is not None and only not in session.PARTS:
         message = f"--only: {only!r} is not one of {', '.join(session.PARTS)}"
@@ -30,15 +30,17 @@ def bench(
         check_name(out)
     folder = out or session.default_folder()
     if folder.exists() and not folder.is_dir():
-        message = f"--out: {folder} is a file: name a folder"
+        message = f"--out: {folder} is a file, a folder is needed"
         raise UsageError(message)
-    folder.mkdir(parents=True, exist_ok=True)  # a place that can't be written is told now, not after the rounds
+    folder.mkdir(parents=True, exist_ok=True)  # fails now if it cannot be written, not after half an hour
     parts = session.PARTS if only is None else (only,)
-    held = 1 if quick else rounds
+    count = 1 if quick else rounds
     terminal.print_lines(
-        [f"This takes about {session.estimate_minutes(parts, held, seconds):.0f} minutes; leave the machine alone."]
+        [
+            f"This takes about {session.estimate_minutes(parts, count, seconds):.0f} minutes. Do not use the machine meanwhile."
+        ]
     )
-    measured = session.run_session(parts, held, seconds, lambda text: terminal.print_lines([text]))
+    measured = session.run_session(parts, count, seconds, lambda text: terminal.print_lines([text]))
     for section in tables.sections(measured):
         terminal.print_lines(["", section.title])
         terminal.print_table(section.headers, section.rows)

@@ -1,9 +1,9 @@
-"""The sink that costs are measured against: an nginx that reads every body to its end before it answers, and forgets it.
+"""The server that cost is measured against: an nginx that reads every body completely before it answers, and discards it.
 
-Plain `return 201` answers when it has read the head, and throws the body away later: a generator that hears it stops
-sending, or is charged for an answer in the middle of its upload. So each request goes on, without its body, to a server of the
-same nginx over a Unix socket: nginx asks that one only when it holds the whole body (`proxy_request_buffering`), in memory.
-`reads_bodies` proves it on the running server. Its log tells when each upload was answered, and how many bytes it had.
+A plain `return 201` answers as soon as nginx has read the head and discards the body later: a generator that receives the
+answer early stops sending. So each request is passed on, without its body, to a second server of the same nginx over a Unix
+socket: nginx contacts that one only once it has buffered the whole body (`proxy_request_buffering`). `reads_bodies` verifies
+this on the running server. The log has the time of each answer and the bytes of its request.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from benchmarks.peers.round import pinned_to
 from harness.base.errors import ProcessFailedError, UsageError
 
 UNREAD = "/unread/"
-"""Paths below it are answered as soon as the head is there, and not logged: for small bodies, which come with it, where the sink
-is to cost as little as it can."""
+"""Paths below it are answered as soon as the head is read, and not logged. For small bodies, which arrive with the head, when
+the sink should cost as little as possible."""
 _CONFIGURATION = """\
 {user}worker_processes 1;
 daemon off;
@@ -67,10 +67,10 @@ _FLUSH_S = 0.5
 
 @dataclass(frozen=True)
 class LoggedRequest:
-    """An upload that the sink has read and answered."""
+    """An upload that nginx read and answered."""
 
     at_s: float
-    """Epoch."""
+    """Seconds since the epoch."""
     status: int
     bytes_read: int
     """Head and body."""
@@ -85,57 +85,59 @@ class NginxSink:
         self._address = ("127.0.0.1", port)
 
     def forget(self) -> None:
-        """Empty the log: nginx appends, so it goes on at its start."""
+        """Empty the log. nginx opened it for appending, so it goes on at the start of the file."""
         time.sleep(_FLUSH_S)
         self._log.write_bytes(b"")
 
     def answered(self) -> list[LoggedRequest]:
-        """Everything since `forget`, in order."""
+        """Every upload since `forget`, in order."""
         time.sleep(_FLUSH_S)
         return parse_log(self._log.read_text("ascii"))
 
     def reads_bodies(self, size_bytes: int) -> bool:
-        """Whether it keeps silent until it has a body's last byte, and answers then."""
+        """Whether it answers 201 only after the last byte of a body."""
         with socket.create_connection(self._address, timeout=5) as connection:
             connection.sendall(b"PUT / HTTP/1.1\r\nHost: sink\r\nContent-Length: %d\r\n\r\n" % size_bytes)
             connection.sendall(bytes(size_bytes - 1))
             connection.settimeout(0.3)
             with contextlib.suppress(TimeoutError):
                 connection.recv(100)
-                return False  # an answer, or an end, came too early
+                return False  # an answer, or the end of the connection, before the last byte
             connection.settimeout(5)
             connection.sendall(b"\0")
             return connection.recv(100).startswith(b"HTTP/1.1 201")
 
 
 def parse_log(text: str) -> list[LoggedRequest]:
-    r"""The lines of the sink's log.
+    r"""The lines of nginx's log.
 
     >>> parse_log("1795479237.423 201 1126\n")
-    [Answered(at_s=1795479237.423, status=201, bytes_read=1126)]
+    [LoggedRequest(at_s=1795479237.423, status=201, bytes_read=1126)]
     """
     return [LoggedRequest(float(at), int(status), int(size)) for at, status, size in map(str.split, text.splitlines())]
 
 
 def find_nginx() -> str:
-    """Path of nginx. Raises UsageError where it is missing."""
+    """Path of nginx. Raises UsageError if it is not installed."""
     found = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
     if found is None:
-        message = "the cost of an upload is measured against nginx, which is not installed: apt-get install nginx"
+        message = "measuring the cost of an upload needs nginx, which is not installed: apt-get install nginx"
         raise UsageError(message)
     return found
 
 
 @contextlib.contextmanager
 def running_nginx(folder: Path, cores: frozenset[int]) -> Iterator[NginxSink]:
-    """An nginx on these cores. Raises ChildError if it doesn't come up."""
+    """Start an nginx on these cores. Raises ProcessFailedError if it does not start."""
     folder.mkdir(parents=True, exist_ok=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     text = _CONFIGURATION.format(
-        user="" if os.geteuid() else "user root;\n",  # else root's nginx works as another, who may not see the folder
+        user=""
+        if os.geteuid()
+        else "user root;\n",  # as root nginx would switch to another user, who cannot read the folder
         folder=folder,
         port=port,
         descriptors=descriptors,
@@ -163,6 +165,6 @@ def _wait_until_listening(server: subprocess.Popen[bytes], port: int, folder: Pa
             time.sleep(0.05)
         else:
             return
-    said = (folder / "nginx.out").read_text("utf-8", "replace")
-    message = f"nginx did not come up: {said.strip()[-500:]}"
+    output = (folder / "nginx.out").read_text("utf-8", "replace")
+    message = f"nginx did not start: {output.strip()[-500:]}"
     raise ProcessFailedError(message)

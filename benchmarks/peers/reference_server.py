@@ -1,22 +1,24 @@
-"""A server that knows the truth: `python -m benchmarks.peers.reference_server`.
+"""A server that records the true response times: `python -m benchmarks.peers.reference_server`.
 
-It answers each request after a delay drawn from a seed, and keeps when each arrived and when it was answered, on the
-monotonic clock that every process of this machine shares. It may freeze once: then it reads on, but works and answers no more
-until it thaws. Its own process; asyncio and uvloop, so that at 3,000 requests/s it is no bottleneck (its lag is in the table).
+It answers each request after a delay drawn from a seed, and logs when each arrived and was answered, on the monotonic clock
+that all processes of this machine share. It may freeze once: it goes on reading, but answers nothing until it thaws. It is a
+process of its own on uvloop, so that it does not become the bottleneck at 3,000 requests/s; its own lag is part of the results.
 
-Says {"port": …} on stdout; writes its log and ends when its stdin ends.
+It prints {"port": …} on stdout; when its stdin ends, it writes the log and exits.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import csv
 import gc
 import json
+import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,36 +26,45 @@ import httptools
 import numpy as np
 import uvloop
 
+from benchmarks.peers.round import pinned_to
+from harness.base.errors import ProcessFailedError
+
+MEDIAN_DELAY_S, SIGMA = 0.020, 0.5
+"""Of the lognormal distribution of delays."""
+MEAN_DELAY_S = 0.0227
+"""Of the same distribution: median · exp(sigma² / 2)."""
+FREEZE_S = 2.0
+
 _ANSWER = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
 _DRAWN = 1_000_000
 
 
 class ObservedRequest(NamedTuple):
-    """A request as the server knows it. Seconds on the monotonic clock."""
+    """A request as the server observed it. Seconds on the monotonic clock."""
 
     path: str
     arrived_s: float
-    """Its last byte was read."""
+    """When its last byte was read."""
     scheduled_s: float
-    """The delay was over."""
+    """When its delay was over."""
     answered_s: float
-    """The answer was handed to the kernel."""
+    """When the answer was handed to the kernel."""
 
 
 class AnswerDelays:
-    """When each request is to be answered."""
+    """Decides when each request is answered."""
 
     def __init__(self, median_s: float, sigma: float, seed: int, freeze_after_s: float, freeze_s: float) -> None:
-        """Lognormal delays; a freeze of `freeze_s` (0: none) begins so long after the first request."""
+        """Lognormal delays; a freeze of `freeze_s` (0: none) begins `freeze_after_s` after the first request."""
         self._drawn: list[float] = np.random.default_rng(seed).lognormal(np.log(median_s), sigma, _DRAWN).tolist()
         self._count = 0
         self._after_s, self._freeze_s = freeze_after_s, freeze_s
         self._begin_s = float("inf")
 
     def answer_at(self, arrived_s: float) -> float:
-        """The moment of the answer to what arrived then. Work under way when the server freezes goes on when it thaws.
+        """When to answer a request that arrived then. Work under way when the server freezes goes on when it thaws.
 
-        >>> frozen = Delays(0.25, 0.0, 1, freeze_after_s=1.0, freeze_s=2.0)
+        >>> frozen = AnswerDelays(0.25, 0.0, 1, freeze_after_s=1.0, freeze_s=2.0)
         >>> [frozen.answer_at(moment) for moment in (100.0, 100.9, 101.5, 103.5)]
         [100.25, 103.15, 103.25, 103.75]
         """
@@ -70,7 +81,7 @@ class AnswerDelays:
 
 
 class ReferenceConnection(asyncio.Protocol):
-    """One connection: requests one after another, each answered in its time."""
+    """One connection: requests one after the other, each answered after its delay."""
 
     def __init__(self, delays: AnswerDelays, log: list[ObservedRequest]) -> None:
         self._delays, self._log = delays, log
@@ -80,15 +91,15 @@ class ReferenceConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Somebody is there."""
+        """A client connected."""
         self._transport = transport  # type: ignore[assignment]
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the interface's
-        """Nobody is there any more."""
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's interface
+        """The client left: pending answers are dropped."""
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
-        """Bytes; what is no HTTP ends the connection."""
+        """Parse bytes; anything but HTTP aborts the connection."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
@@ -96,11 +107,11 @@ class ReferenceConnection(asyncio.Protocol):
                 self._transport.abort()
 
     def on_url(self, url: bytes) -> None:
-        """The request's path."""
+        """Keep the path of the request."""
         self._path = url.decode("latin-1")
 
     def on_message_complete(self) -> None:
-        """The last byte of a request."""
+        """Schedule the answer once the last byte of a request was read."""
         arrived_s = time.monotonic()
         scheduled_s = self._delays.answer_at(arrived_s)
         self._loop.call_later(scheduled_s - arrived_s, self._answer, self._path, arrived_s, scheduled_s)
@@ -112,18 +123,49 @@ class ReferenceConnection(asyncio.Protocol):
 
 
 async def serve(delays: AnswerDelays, log: list[ObservedRequest]) -> None:
-    """Until stdin ends."""
+    """Serve until stdin ends."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: ReferenceConnection(delays, log), "127.0.0.1", 0, backlog=4096)
-    print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)  # noqa: T201 - what the parent waits for
+    print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)  # noqa: T201 - the parent waits for it
     gc.collect()
     gc.freeze()
-    gc.disable()  # a run is short, and a collection would be a delay that no seed has drawn
+    gc.disable()  # a collection would add a delay that was not drawn, and a round is too short to need one
     await loop.run_in_executor(None, sys.stdin.read)
 
 
+@contextlib.contextmanager
+def running_reference_server(
+    log: Path, freeze_after_s: float | None, seed: int, cores: frozenset[int]
+) -> Iterator[str]:
+    """Start the server on these cores; yields its URL. Its log is complete once the block has been left.
+
+    Raises ProcessFailedError if the server does not start.
+    """
+    freeze = (
+        [] if freeze_after_s is None else ["--freeze-after-s", f"{freeze_after_s:g}", "--freeze-s", f"{FREEZE_S:g}"]
+    )
+    delays = ["--median-s", f"{MEDIAN_DELAY_S:g}", "--sigma", f"{SIGMA:g}", "--seed", str(seed), *freeze]
+    command = [sys.executable, "-P", "-m", "benchmarks.peers.reference_server", "--log", str(log), *delays]
+    with (
+        pinned_to(cores),
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server,
+    ):
+        if server.stdout is None or server.stdin is None:
+            raise RuntimeError
+        try:
+            line = server.stdout.readline()
+            if not line:
+                message = f"the reference server ended with exit code {server.wait(10)} before it was ready"
+                raise ProcessFailedError(message)
+            yield f"http://127.0.0.1:{json.loads(line)['port']}"
+            server.stdin.close()
+            server.wait(30)
+        finally:
+            server.kill()
+
+
 def write_log(path: Path, log: Sequence[ObservedRequest]) -> None:
-    """As CSV."""
+    """Write the log as CSV."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(ObservedRequest._fields)
@@ -131,7 +173,7 @@ def write_log(path: Path, log: Sequence[ObservedRequest]) -> None:
 
 
 def read_log(path: Path) -> list[ObservedRequest]:
-    """What `write_log` wrote, in the order of arrival."""
+    """The requests that `write_log` wrote, in order of arrival."""
     with path.open(newline="") as file:
         rows = [
             ObservedRequest(row["path"], *(float(row[name]) for name in ObservedRequest._fields[1:]))
@@ -149,10 +191,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--freeze-after-s", type=float, default=0.0)
     parser.add_argument("--freeze-s", type=float, default=0.0)
-    told = parser.parse_args()
+    options = parser.parse_args()
     log: list[ObservedRequest] = []
-    uvloop.run(serve(AnswerDelays(told.median_s, told.sigma, told.seed, told.freeze_after_s, told.freeze_s), log))
-    write_log(told.log, log)
+    uvloop.run(
+        serve(
+            AnswerDelays(options.median_s, options.sigma, options.seed, options.freeze_after_s, options.freeze_s), log
+        )
+    )
+    write_log(options.log, log)
 
 
 if __name__ == "__main__":

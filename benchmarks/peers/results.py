@@ -1,4 +1,4 @@
-"""What a bench has measured, as one record: results.json."""
+"""What a benchmark measured, as one record: results.json."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmarks.peers.accuracy_figures import AccuracyRound
-from benchmarks.peers.cost_figures import CostRound
+from benchmarks.peers.accuracy import AccuracyRound
+from benchmarks.peers.cost import CostRound
 from harness.base.errors import UsageError
 
 FORMAT = 1
 
 
 class Peer(BaseModel):
-    """A tool, and whether it was there."""
+    """A tool, and whether it is installed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -23,11 +23,11 @@ class Peer(BaseModel):
     version: str | None
     """None: not installed."""
     advice: str
-    """How to get it."""
+    """The command that installs it."""
 
 
 class Results(BaseModel):
-    """Every round of every tool, the machine they ran on, and what went wrong."""
+    """Every round of every tool, the machine they ran on, and the trials that failed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,7 +36,7 @@ class Results(BaseModel):
     """UTC, ISO 8601."""
     host: Mapping[str, str | int]
     load_average: float
-    """Of the minute before it began, what else the machine was doing: on a quiet one it is near 0."""
+    """Over the minute before the benchmark began: near 0 on a quiet machine."""
     generator_cores: list[int]
     server_cores: list[int]
     rounds: int
@@ -46,26 +46,27 @@ class Results(BaseModel):
     truth: list[AccuracyRound]
     cost: list[CostRound]
     failures: list[str]
-    """Rounds that are missing, and why."""
+    """Trials that are missing, and why."""
 
     @property
     def missing(self) -> list[Peer]:
-        """Tools that were not there."""
+        """Tools that are not installed."""
         return [peer for peer in self.peers if peer.version is None]
 
 
 def write(path: Path, results: Results) -> None:
-    """As JSON."""
-    path.write_text(results.model_dump_json(indent=1) + "\n", "utf-8")
+    """Write the results as JSON."""
+    path.write_text(results.model_dump_json(indent=1, by_alias=True) + "\n", "utf-8")
 
 
 def read(path: Path) -> Results:
-    """What `write` wrote. Raises UsageError for anything else."""
+    """Read what `write` wrote. Raises UsageError for anything else."""
     try:
         return Results.model_validate_json(path.read_bytes())
     except OSError as error:
         message = f"{path}: {error.strerror}"
         raise UsageError(message) from None
+    # the first error is enough: results of another format fail in every field
     except ValidationError as error:
-        message = f"{path}: not the results of a bench: {error.errors()[0]['msg']}"
+        message = f"{path}: not a results.json of the benchmark: {error.errors()[0]['msg']}"
         raise UsageError(message) from None

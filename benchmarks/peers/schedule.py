@@ -1,4 +1,4 @@
-"""Who plays when: in every round every load, and in every load every tool that is there, one after the other."""
+"""The order of trials: in every round every case, and in every case every installed tool, one after the other."""
 
 from __future__ import annotations
 
@@ -9,25 +9,28 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from benchmarks.peers.round import CoreSplit, ToolRun, run_tool
-from benchmarks.peers.tools import TOOLS, Tool
-from benchmarks.peers.tools.tool import ToolJob, UnreadableOutputError
+from benchmarks.peers.tools import bare, ours
+from benchmarks.peers.tools.others import HEY, K6, PLAIN_LOCUST, WRK
+from benchmarks.peers.tools.tool import Tool, ToolJob, UnreadableOutputError
 from harness.base.errors import ProcessFailedError
+
+TOOLS: tuple[Tool, ...] = (ours.TOOL, K6, WRK, HEY, PLAIN_LOCUST, bare.TOOL)
 
 
 class LoadCase(Protocol):
-    """What tools are held against each other by."""
+    """A load under which tools are compared."""
 
     @property
     def name(self) -> str:
-        """Short."""
+        """Short name, the key in results.json."""
 
     @property
     def title(self) -> str:
-        """As it is told."""
+        """Name for tables."""
 
     @property
     def rate_per_s(self) -> float | None:
-        """Attempts that fall due a second; None: as fast as a tool can."""
+        """Attempts that fall due per second; None: as fast as a tool can."""
 
 
 CaseT = TypeVar("CaseT", bound=LoadCase)
@@ -36,7 +39,7 @@ MeasuredT = TypeVar("MeasuredT")
 
 @dataclass(frozen=True)
 class Trial:
-    """One tool's turn in a round."""
+    """One tool in one case of one round."""
 
     tool: Tool
     binary: str
@@ -44,65 +47,68 @@ class Trial:
     """Of the round, from 0."""
     seconds: float
     folder: Path
-    """Its own."""
+    """For the files of this trial alone."""
     cores: CoreSplit
 
-    def play(
-        self, url: str, load: LoadCase, size_bytes: int, seconds: float, connections: int
+    def run(
+        self, url: str, case: LoadCase, size_bytes: int, seconds: float, connections: int
     ) -> tuple[ToolJob, ToolRun]:
-        """Let the tool send that load to a server, in bodies of random bytes. Raises as `benchmarks.peers.round.play` does."""
+        """Let the tool send bodies of random bytes to a server. Raises as `run_tool` does."""
         body = self.folder / "body"
+        # random bytes: nothing on the way can compress them
         body.write_bytes(os.urandom(size_bytes))
-        rate = load.rate_per_s if self.tool.keeps_rate else None
+        # a tool without a rate runs as fast as it can, with a number of connections that keeps about the rate
+        rate = case.rate_per_s if self.tool.keeps_rate else None
         job = ToolJob(url, body, seconds, connections, self.folder, rate)
         return job, run_tool(self.tool, self.binary, job, self.cores)
 
 
 @dataclass(frozen=True)
 class TrialSchedule:
-    """What all turns have in common."""
+    """What all trials of a benchmark have in common."""
 
     binaries: Mapping[str, str]
-    """Tool -> path, of those that are there."""
+    """Tool -> path, of the installed tools."""
     rounds: int
     seconds: float
-    """Length of a turn."""
+    """Length of a trial."""
     folder: Path
     cores: CoreSplit
-    say: Callable[[str], None]
-    fail: Callable[[str], None]
-    """Hears of a tool that failed in a round."""
+    log: Callable[[str], None]
+    report_failure: Callable[[str], None]
+    """Called for each trial that failed."""
 
-    def take(
+    def run_trials(
         self,
-        loads: Sequence[CaseT],
-        plays: Callable[[Tool, CaseT, int], bool],
-        one: Callable[[Trial, CaseT], MeasuredT],
+        cases: Sequence[CaseT],
+        takes_part: Callable[[Tool, CaseT, int], bool],
+        measure: Callable[[Trial, CaseT], MeasuredT],
     ) -> Iterator[tuple[CaseT, MeasuredT]]:
-        """What `one` makes of each turn; the turn of a tool that fails is missing.
+        """Yield what `measure` returns for each trial; a trial that fails is reported and left out.
 
-        `plays`: whether a tool has a turn at a load, in the round of that number.
+        `takes_part(tool, case, number)`: whether a tool takes part in a case in the round of that number. Tools alternate
+        within a round, so that a disturbance of the machine affects all of them and not one tool's rounds.
         """
         for number in range(self.rounds):
-            for load in loads:
+            for case in cases:
                 for tool in TOOLS:
-                    if tool.name not in self.binaries or not plays(tool, load, number):
+                    if tool.name not in self.binaries or not takes_part(tool, case, number):
                         continue
-                    folder = self.folder / f"{_file_name(load.name)}-{number}-{_file_name(tool.name)}"
+                    folder = self.folder / f"{_file_name(case.name)}-{number}-{_file_name(tool.name)}"
                     folder.mkdir(parents=True)
-                    turn = Trial(tool, self.binaries[tool.name], number, self.seconds, folder, self.cores)
+                    trial = Trial(tool, self.binaries[tool.name], number, self.seconds, folder, self.cores)
                     try:
-                        seen = one(turn, load)
+                        measured = measure(trial, case)
                     except (ProcessFailedError, UnreadableOutputError, ValueError) as error:
-                        self.fail(f"{load.title}, round {number + 1}: {tool.name}: {error}")
+                        self.report_failure(f"{case.title}, round {number + 1}: {tool.name}: {error}")
                         continue
-                    yield load, seen
+                    yield case, measured
 
 
 def _file_name(name: str) -> str:
-    """A name as part of a file's.
+    """The name with every character replaced that is awkward in a file name.
 
-    >>> _plain("3,000/s, frozen")
+    >>> _file_name("3,000/s, frozen")
     '3-000-s--frozen'
     """
     return name.translate({ord(character): "-" for character in "/, "})

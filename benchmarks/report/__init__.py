@@ -1,1 +1,1 @@
-"""How quickly reports are made, on synthetic runs."""
+"""How quickly reports are made, measured on synthetic runs."""

@@ -1,9 +1,7 @@
-"""A run folder of as many attempts as one likes, in seconds: what `benchmarks.report` draws.
+"""Makes a run folder of any number of attempts in seconds, as input for `benchmarks.report`.
 
-Nothing is driven: stations turn up along the kaliwates scenario's curve, the server sheds, times out and answers with a heavy
-tail, worst while it is overloaded and in a brownout, and the stations try again with full jitter, at most 12 times. The files
-are those of a real run, in its formats: run.json, plan, the journals (a BEGIN and an END an attempt), a scrape a second of
-every worker and of the server with all their series, and what the server holds.
+Nothing is sent. The files are those of a real run in its formats: run.json, plan, journals (a BEGIN and an END record per
+attempt), one scrape per second of every worker and of the server with all their series, and what the server has stored.
 """
 
 from __future__ import annotations
@@ -17,16 +15,31 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.report.synthetic_record import T0_EPOCH, make_run_record
-from benchmarks.report.synthetic_rows import PAGES_PER_STATION, SyntheticAttempts, make_attempts
-from benchmarks.report.synthetic_scrapes import write_scrapes
+from benchmarks.report.synthetic_attempts import (
+    BROWNOUT_RATIOS,
+    MAX_ATTEMPTS,
+    PAGES_PER_STATION,
+    SyntheticAttempts,
+    make_attempts,
+    write_scrapes,
+)
+from harness.base.host import describe_host, package_versions
 from harness.base.model import DELIVERED, OUTCOMES, Outcome, Station
 from harness.plan.regions import load_region
 from harness.run_folder import journal
 from harness.run_folder.journal import RECORD, RecordKind
-from harness.run_folder.layout import RunFolder
+from harness.run_folder.layout import (
+    FaultRecord,
+    PhaseRecord,
+    RunEnd,
+    RunFolder,
+    RunRecord,
+    StoreReadRecord,
+    WorkerRecord,
+)
 from harness.run_folder.parquet import database, write_parquet
 from harness.run_folder.tables import PLAN_COLUMNS, write_plan
+from harness.scenario.loader import load_scenario
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -34,7 +47,40 @@ if TYPE_CHECKING:
     FloatArray = npt.NDArray[np.float64]
     IntArray = npt.NDArray[np.int64]
 
+
 SEED = 20240214
+T0_EPOCH = 1_707_901_200.0
+_SCENARIO = """
+name = "big"
+title = "Election night for {stations} stations and one overloaded server"
+seed = {seed}
+deadline = "{deadline}s"
+time_scale = {time_scale}
+[stations]
+region = "{region}"
+count = {stations}
+[arrivals]
+kind = "curve"
+points = [["0s", 0.0], ["{half}s", 0.5], ["{last}s", 1.0]]
+[client]
+timeout = "10s"
+retry = {{ strategy = "full_jitter", base = "1s", cap = "30s", max_attempts = {tries} }}
+[server]
+[[faults]]
+name = "brownout"
+kind = "capacity"
+start = "{start}s"
+duration = "{duration}s"
+factor = 0.2
+[[thresholds]]
+assert = "p95(delivery_seconds) < 600"
+[[thresholds]]
+assert = 'p99(response_seconds{{outcome="accepted"}}) < 10'
+[[thresholds]]
+assert = 'ratio(attempts{{outcome="unavailable"}}) < 90% during "brownout"'
+[[thresholds]]
+assert = "stations.completed_by_deadline_ratio >= 50%"
+"""
 _STATUS = {
     Outcome.ACCEPTED: 201, Outcome.REPLAYED: 200, Outcome.UNAVAILABLE: 503, Outcome.THROTTLED: 429, Outcome.SERVER_ERROR: 500,
 }  # fmt: skip
@@ -43,7 +89,7 @@ _STATUS_OF = np.array([_STATUS.get(outcome, 0) for outcome in OUTCOMES], dtype=n
 
 @dataclass(frozen=True)
 class RunSize:
-    """How long a run of so many attempts takes, and how many workers send it."""
+    """The length of a run of so many attempts, and the number of its workers."""
 
     attempts: int
     deadline_s: int
@@ -51,7 +97,7 @@ class RunSize:
 
 
 def choose_size(attempts: int) -> RunSize:
-    """A size at which a rate of up to 3,000 attempts a second is left to the machine."""
+    """A size at which no more than about 3,000 attempts fall into a second, as in a run that a machine could make."""
     for most, deadline_s, workers in ((30_000, 72, 1), (300_000, 300, 1), (3_000_000, 900, 2)):
         if attempts <= most:
             return RunSize(attempts, deadline_s, workers)
@@ -59,27 +105,28 @@ def choose_size(attempts: int) -> RunSize:
 
 
 def make_run(folder: RunFolder, attempts: int, seed: int = SEED) -> int:
-    """Fill an empty folder with a run of about `attempts` attempts; how many it has."""
+    """Write a run of about `attempts` attempts into a new folder; return the exact number."""
     size, rng = choose_size(attempts), np.random.default_rng(seed)
+    # attempts per station depend on the retries: a pilot of 3,000 stations tells how many stations are needed
     pilot = make_attempts(_arrival_times(3000, size.deadline_s, rng), size.deadline_s, rng)
     wanted = round(attempts * 3000 / len(pilot.page))
     stations, region = _stations(wanted)
     due_s = _arrival_times(len(stations), size.deadline_s, rng)
-    tried = make_attempts(due_s, size.deadline_s, rng)
+    made = make_attempts(due_s, size.deadline_s, rng)
     folder.create()
-    delivered = _write_plan_and_stored(folder, stations, due_s, tried, rng)
+    delivered = _write_plan_and_stored(folder, stations, due_s, made, rng)
     for rank in range(size.workers):
-        _write_journal(folder, rank, size.workers, tried, rng)
-    write_scrapes(folder, size.workers, due_s, tried)
-    folder.write_run(make_run_record(folder, region, len(stations), size.deadline_s, size.workers, tried, seed))
+        _write_journal(folder, rank, size.workers, made, rng)
+    write_scrapes(folder, size.workers, due_s, made)
+    folder.write_run(make_run_record(folder, region, len(stations), size.deadline_s, size.workers, made, seed))
     sys.stdout.write(
-        f"{folder.path}: {len(tried.page):,} attempts, {len(stations) * PAGES_PER_STATION:,} pages, {delivered:,} delivered\n"
+        f"{folder.path}: {len(made.page):,} attempts, {len(stations) * PAGES_PER_STATION:,} pages, {delivered:,} delivered\n"
     )
-    return len(tried.page)
+    return len(made.page)
 
 
 def _stations(wanted: int) -> tuple[list[Station], str]:
-    """So many stations of the smallest region that has them, spread as the plan spreads them; at most all of Indonesia's."""
+    """So many stations of the smallest region that has them, evenly distributed; at most all of Indonesia."""
     for region in ("kaliwates", "jember", "provinces"):
         stations = load_region(region)
         if len(stations) >= wanted or region == "provinces":
@@ -94,9 +141,9 @@ def _arrival_times(stations: int, deadline_s: float, rng: np.random.Generator) -
 
 
 def _write_plan_and_stored(
-    folder: RunFolder, stations: list[Station], due_s: FloatArray, tried: SyntheticAttempts, rng: np.random.Generator
+    folder: RunFolder, stations: list[Station], due_s: FloatArray, made: SyntheticAttempts, rng: np.random.Generator
 ) -> int:
-    """Write plan.parquet and stored.parquet; how many pages were delivered."""
+    """Write plan.parquet and stored.parquet; return the number of delivered pages."""
     pages = len(stations) * PAGES_PER_STATION
     codes = np.repeat(np.array([station.code for station in stations], dtype=object), PAGES_PER_STATION)
     number = np.tile(np.arange(1, PAGES_PER_STATION + 1), len(stations))
@@ -113,65 +160,108 @@ def _write_plan_and_stored(
         )
     )  # fmt: skip
     write_plan(folder.plan, columns)
-    through = np.isin(tried.outcome, [OUTCOMES.index(one) for one in DELIVERED])
-    stored = {"page": tried.page[through], "stored_at": T0_EPOCH + tried.done_s[through]}
+    delivered = np.isin(made.outcome, [OUTCOMES.index(kind) for kind in DELIVERED])
+    stored = {"page": made.page[delivered], "stored_at": T0_EPOCH + made.done_s[delivered]}
     with database(held=stored) as connection:
         plan = f"read_parquet('{folder.plan}', file_row_number = true)"
         columns_of = "plan.station, plan.form, plan.page, plan.sha256, plan.size_bytes, plan.reading, held.stored_at"
         write_parquet(
             connection,
-            f"SELECT {columns_of} FROM held JOIN {plan} AS plan ON plan.file_row_number = held.page"  # noqa: S608 - ours
+            f"SELECT {columns_of} FROM held JOIN {plan} AS plan ON plan.file_row_number = held.page"  # noqa: S608 - constants
             " ORDER BY plan.station, plan.form, plan.page",
             folder.stored,
         )
-    return int(through.sum())
+    return int(delivered.sum())
 
 
 def _write_journal(
-    folder: RunFolder, rank: int, workers: int, tried: SyntheticAttempts, rng: np.random.Generator
+    folder: RunFolder, rank: int, workers: int, made: SyntheticAttempts, rng: np.random.Generator
 ) -> None:
-    """One worker's journal: stations are dealt out like cards, records stand in the order of their moments."""
-    mine = np.flatnonzero(tried.page // PAGES_PER_STATION % workers == rank)
-    over = np.flatnonzero(tried.gave_up_page // PAGES_PER_STATION % workers == rank)
+    """Write one worker's journal: stations are assigned in turn, records are in order of time."""
+    mine = np.flatnonzero(made.page // PAGES_PER_STATION % workers == rank)
+    over = np.flatnonzero(made.gave_up_page // PAGES_PER_STATION % workers == rank)
     records = np.zeros(2 * len(mine) + len(over), dtype=RECORD)
     for name in (name for name in RECORD.names or () if name.endswith("_s")):
         records[name] = np.nan
     begin, end, gave_up = records[: len(mine)], records[len(mine) : 2 * len(mine)], records[2 * len(mine) :]
     for part, kind in ((begin, RecordKind.BEGIN), (end, RecordKind.END)):
-        part["kind"], part["page"], part["attempt"] = kind, tried.page[mine], tried.attempt[mine]
-        part["due_s"], part["sent_s"] = tried.due_s[mine], tried.sent_s[mine]
-    _fill_end_records(end, tried, mine, rng)
+        part["kind"], part["page"], part["attempt"] = kind, made.page[mine], made.attempt[mine]
+        part["due_s"], part["sent_s"] = made.due_s[mine], made.sent_s[mine]
+    _fill_end_records(end, made, mine, rng)
     gave_up["kind"], gave_up["page"], gave_up["attempt"] = (
-        RecordKind.GAVE_UP, tried.gave_up_page[over], tried.gave_up_attempts[over],
+        RecordKind.GAVE_UP, made.gave_up_page[over], made.gave_up_attempts[over],
     )  # fmt: skip
-    gave_up["status"], gave_up["done_s"] = tried.gave_up_reason[over], tried.gave_up_s[over]
-    moment = np.concatenate([tried.sent_s[mine], tried.done_s[mine], tried.gave_up_s[over]])
+    gave_up["status"], gave_up["done_s"] = made.gave_up_reason[over], made.gave_up_s[over]
+    moment = np.concatenate([made.sent_s[mine], made.done_s[mine], made.gave_up_s[over]])
     records[np.argsort(moment, kind="stable")].tofile(folder.journal / journal.journal_file_name(rank))
 
 
 def _fill_end_records(
-    end: npt.NDArray[np.void], tried: SyntheticAttempts, mine: IntArray, rng: np.random.Generator
+    end: npt.NDArray[np.void], made: SyntheticAttempts, mine: IntArray, rng: np.random.Generator
 ) -> None:
-    outcome, attempt = tried.outcome[mine], tried.attempt[mine]
-    took_s = tried.done_s[mine] - tried.sent_s[mine]
+    outcome, attempt = made.outcome[mine], made.attempt[mine]
+    took_s = made.done_s[mine] - made.sent_s[mine]
     sent_bytes = rng.choice([1_300_600, 1_600_600, 1_900_600], len(mine))
     end["outcome"], end["status"] = outcome, _STATUS_OF[outcome]
     end["sent_bytes"], end["resent_bytes"] = sent_bytes, np.where(attempt > 1, sent_bytes, 0)
-    end["connected_s"] = tried.sent_s[mine] + 0.02 * took_s
-    end["body_sent_s"] = tried.sent_s[mine] + 0.3 * took_s
-    end["done_s"] = tried.done_s[mine]
+    end["connected_s"] = made.sent_s[mine] + 0.02 * took_s
+    end["body_sent_s"] = made.sent_s[mine] + 0.3 * took_s
+    end["done_s"] = made.done_s[mine]
     answered = _STATUS_OF[outcome] > 0
-    end["first_byte_s"] = np.where(answered, tried.done_s[mine] - 1e-4, np.nan)
+    end["first_byte_s"] = np.where(answered, made.done_s[mine] - 1e-4, np.nan)
     end["retry_after_s"] = np.where(end["status"] == 503, 2.0, np.nan)
-    end["login_s"] = np.where((tried.page[mine] % PAGES_PER_STATION == 0) & (attempt == 1), 0.05 * took_s, np.nan)
+    end["login_s"] = np.where((made.page[mine] % PAGES_PER_STATION == 0) & (attempt == 1), 0.05 * took_s, np.nan)
     end["queue_s"] = np.where(answered, 0.2 * took_s, np.nan)
     end["server_s"] = np.where(answered, 0.4 * took_s, np.nan)
 
 
+def make_run_record(
+    folder: RunFolder, region: str, stations: int, deadline_s: int, workers: int, made: SyntheticAttempts, seed: int
+) -> RunRecord:
+    """The content of run.json: scenario, workers, phases, faults and end of the synthetic run."""
+    start_s, end_s = (round(share * deadline_s) for share in BROWNOUT_RATIOS)
+    toml = folder.path / "big.toml"
+    toml.write_text(
+        _SCENARIO.format(
+            stations=stations, seed=seed, deadline=deadline_s, region=region, time_scale=259_200 / deadline_s,
+            half=deadline_s / 9, last=deadline_s / 2, tries=MAX_ATTEMPTS, start=start_s, duration=end_s - start_s,
+        ), encoding="utf-8",
+    )  # fmt: skip
+    scenario = load_scenario(str(toml))
+    toml.unlink()
+    ended_s = float(made.done_s.max()) + 0.2
+    per_worker = np.bincount(made.page // PAGES_PER_STATION % workers, minlength=workers).tolist()
+    return RunRecord(
+        id=folder.path.name,
+        name=scenario.name,
+        title=scenario.title,
+        scenario=scenario.resolved(),
+        seed=seed,
+        target="http://127.0.0.1:8080",
+        own_server=True,
+        deadline_s=deadline_s,
+        time_scale=scenario.time_scale,
+        client_timeout_s=10.0,
+        workers=[WorkerRecord(rank=rank, attempts=count) for rank, count in enumerate(per_worker)],
+        versions=package_versions(),
+        host=describe_host(),
+        command=["python", "-m", "benchmarks.report.synthetic_run"],
+        t0_epoch=T0_EPOCH,
+        phases=[
+            PhaseRecord(name="clear", start_s=0.0, end_s=start_s),
+            PhaseRecord(name="brownout", start_s=start_s, end_s=end_s),
+            PhaseRecord(name="clear", start_s=end_s, end_s=max(ended_s, deadline_s)),
+        ],
+        faults=[FaultRecord(name="brownout", kind="capacity", start_s=start_s, end_s=end_s)],
+        ended=RunEnd(how="deadline", at_s=max(ended_s, deadline_s)),
+        stock=StoreReadRecord(),
+    )
+
+
 def main() -> None:
-    """Make one folder."""
+    """Make one run folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path, help="a folder that isn't there yet")
+    parser.add_argument("out", type=Path, help="a folder that does not exist yet")
     parser.add_argument("--attempts", type=int, default=1_000_000)
     options = parser.parse_args()
     make_run(RunFolder(options.out), options.attempts)

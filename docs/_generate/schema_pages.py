@@ -11,29 +11,29 @@ from docs._generate.markdown import NOTICE, markdown, sentence, table
 from docs._generate.value_text import default
 from harness.scenario import scenario, target
 from harness.scenario.arrivals import ArrivalsConfig, BurstOptions
+from harness.scenario.client import ClientOptions, Link, LinkQuality, Outages, TlsOptions, TusOptions
 from harness.scenario.experiment import Experiment, Variant
-from harness.scenario.link import Link, LinkQuality, Outages
-from harness.scenario.protocol import TlsOptions, TusOptions
 from harness.scenario.retry import NoRetry, RetryConfig
 from mock_server.faults.abort import WeightedStatus
 from mock_server.faults.base import Fault, Match
 from mock_server.faults.registry import KINDS
 from mock_server.profile import units
-from mock_server.profile.profile import Profile, ServerProfile
+from mock_server.profile.server_profile import ServerProfile
+from mock_server.profile_file import Profile
 
 QUANTITIES = (
     "Durations, sizes, rates and ratios are [written with their units](scenario.md#quantities). A key without a "
     "default may be left out unless it is needed.\n"
 )
-STRUCK = {
+HIT_BY_SCOPE = {
     "request": "any request that matches",
-    "rows": "what is about to be stored",
-    "acknowledgement": "an upload that is about to be acknowledged",
-    "resumable": "a resumable upload that is asked for or goes on",
+    "rows": "rows about to be stored",
+    "acknowledgement": "an upload about to be acknowledged",
+    "resumable": "a resumable upload that is queried or continued",
     "work": "the work on an upload",
     "server": "the server as a whole",
 }
-"""What a fault's reach means (mock_server/faults/base.py)."""
+"""What a fault of each scope hits (mock_server/faults/base.py)."""
 DISTRIBUTIONS = (units.Fixed, units.Uniform, units.Exponential, units.Lognormal)
 
 
@@ -43,7 +43,7 @@ def scenario_keys() -> str:
         ("Top level", scenario.Scenario, ""),
         ("[stations]", scenario.StationOptions, "stations."),
         ("[photos]", scenario.PhotoOptions, "photos."),
-        ("[client]", scenario.ClientOptions, "client."),
+        ("[client]", ClientOptions, "client."),
         ("[client.tus]", TusOptions, "client.tus."),
         ("[client.tls]", TlsOptions, "client.tls."),
         ("[client.link]", Link, "client.link."),
@@ -113,7 +113,7 @@ def faults() -> str:
     parts = [_head("Faults", about), _section("All of them", Fault, ""), _section("match", Match, "match.")]
     for kind in KINDS:
         parts.append(
-            f"## {_tag(kind, 'kind')}\n\n{_what_happens(kind)} {sentence(kind)} It strikes {STRUCK[kind.reach]}.\n"
+            f"## {_tag(kind, 'kind')}\n\n{_what_happens(kind)} {sentence(kind)} It hits {HIT_BY_SCOPE[kind.scope]}.\n"
         )
         own = [*Fault.model_fields]
         if set(kind.model_fields) - set(own):

@@ -1,4 +1,4 @@
-"""Run folder -> the curves that the charts draw."""
+"""Run folder -> the data that the charts draw."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.analysis import scraped_metrics
-from harness.analysis.breakdown import compute_time_breakdown, count_attempts_per_page, find_worst_stations
+from harness.analysis.chart_lines import (
+    binned_maximum,
+    binned_percentile,
+    compute_time_breakdown,
+    count_attempts_per_page,
+    empty_line,
+    find_worst_stations,
+    rate_line,
+    response_heatmap,
+)
 from harness.analysis.chart_types import (
     ChartData,
     ChartLine,
@@ -19,14 +28,11 @@ from harness.analysis.chart_types import (
     ResponseCharts,
     ServerHealth,
 )
-from harness.analysis.counts import kelurahan_names
 from harness.analysis.durations import DurationSamples
-from harness.analysis.processes import load_process_health
-from harness.analysis.rates import empty_line, rate_line
 from harness.analysis.rows import Rows, load_rows
 from harness.analysis.run_data import RunData
-from harness.analysis.scraped_metrics import RunSeries, read_prometheus_series
-from harness.analysis.time_bins import binned_maximum, binned_percentile, response_heatmap
+from harness.analysis.scraped_metrics import RunSeries, load_process_health, read_prometheus_series
+from harness.analysis.summarise import kelurahan_names
 from harness.base.model import ANSWERED, OUTCOMES
 from harness.run_folder.layout import RunFolder
 
@@ -39,34 +45,34 @@ if TYPE_CHECKING:
     FloatArray = npt.NDArray[np.float64]
 
 MAX_SLOWEST_STATIONS = 50
-"""How many of the slowest evenings are told one by one, after those that missed a page."""
+"""How many of the slowest stations are listed, after those that missed a page."""
 MAX_UNDELIVERED_STATIONS = 1000
-"""How many stations that missed a page are told one by one."""
+"""How many stations that missed a page are listed."""
 
 
-def load_chart_data(folder: RunFolder, evidence: RunData | None = None) -> ChartData:
-    """Everything that the charts of a run draw; `evidence` is what was read of it, where that was done already.
+def load_chart_data(folder: RunFolder, run_data: RunData | None = None) -> ChartData:
+    """Everything that the charts of a run draw; pass `run_data` if the run has been read already.
 
-    What is missing from the folder gives empty lines and a note. Raises BrokenRunError as `summarise` does.
+    Whatever is missing from the folder gives empty lines and a note. Raises RunFolderError as `summarise` does.
     """
-    seen = evidence or RunData(folder, load_rows(folder))
-    drawn = build_chart_data(seen.rows, replace(seen.exporters, remote=read_prometheus_series(folder.prometheus)))
+    data = run_data or RunData(folder, load_rows(folder))
+    run_series = replace(data.run_series, prometheus=read_prometheus_series(folder.prometheus))
     return replace(
-        drawn,
-        time_spent=compute_time_breakdown(folder, seen.rows),
-        processes=load_process_health(folder.processes, seen.exporters),
+        build_chart_data(data.rows, run_series),
+        time_spent=compute_time_breakdown(folder, data.rows),
+        processes=load_process_health(folder.processes, data.run_series),
     )
 
 
-def build_chart_data(rows: Rows, scraped: RunSeries) -> ChartData:
-    """The same from rows and scrapes that are read already."""
+def build_chart_data(rows: Rows, run_series: RunSeries) -> ChartData:
+    """The same from rows and scrapes in memory; without `time_spent` and `processes`, which need the folder."""
     record = rows.record
     return ChartData(
-        rates=_rates(scraped.rated),
+        rates=_rates(run_series.rate_workers),
         responses=_responses(rows),
         completion=_completion(rows),
-        server=_server(scraped.server),
-        generator=_generator(rows, scraped.workers),
+        server=_server(run_series.server),
+        generator=_generator(rows, run_series.workers),
         windows=[
             FaultWindow(fault.name, fault.start_s, rows.end_s if fault.end_s is None else min(fault.end_s, rows.end_s))
             for fault in record.faults
@@ -77,7 +83,7 @@ def build_chart_data(rows: Rows, scraped: RunSeries) -> ChartData:
         time_scale=record.time_scale,
         tries=count_attempts_per_page(rows),
         worst=find_worst_stations(rows, MAX_UNDELIVERED_STATIONS, MAX_SLOWEST_STATIONS),
-        notes=_notes(rows, scraped),
+        notes=_notes(rows, run_series),
     )
 
 
@@ -117,19 +123,19 @@ def _responses(rows: Rows) -> ResponseCharts:
 def _completion(rows: Rows) -> CompletionLines:
     seconds = np.append(np.arange(np.ceil(rows.end_s)), rows.end_s)
     names = kelurahan_names(rows)
-    villages, number = np.unique(np.array([code[:10] for code in rows.stations.code], dtype="U10"), return_inverse=True)
+    codes, number = np.unique(np.array([code[:10] for code in rows.stations.code], dtype="U10"), return_inverse=True)
 
     def share(label: str, moments: FloatArray, planned: int) -> ChartLine:
         return ChartLine(label, seconds, np.searchsorted(np.sort(moments), seconds, side="right") / planned)
 
     stations = len(rows.stations.code)
-    by_village = np.split(rows.completed_s[np.argsort(number, kind="stable")], np.cumsum(np.bincount(number))[:-1])
+    by_kelurahan = np.split(rows.completed_s[np.argsort(number, kind="stable")], np.cumsum(np.bincount(number))[:-1])
     return CompletionLines(
         total=share("all", rows.completed_s, stations),
         planned=share("planned", rows.stations.due_s, stations),
         kelurahan=[
             share(names.get(code, code), moments, len(moments))
-            for code, moments in zip(villages.tolist(), by_village, strict=True)
+            for code, moments in zip(codes.tolist(), by_kelurahan, strict=True)
         ],
     )
 
@@ -153,8 +159,8 @@ def _generator(rows: Rows, workers: list[TargetSeries]) -> GeneratorHealth:
     due_s = rows.attempts.due_s[sent]
     lateness_s = rows.attempts.sent_s[sent] - due_s
     times, in_flight = scraped_metrics.in_flight_total(workers)
-    cpu = [(curves.target, scraped_metrics.cpu_ratios(curves, rows.end_s)) for curves in workers]
-    memory = [(curves.target, curves.t_s, curves.total(scraped_metrics.MEMORY)) for curves in workers]
+    cpu = [(series.target, scraped_metrics.cpu_ratios(series, rows.end_s)) for series in workers]
+    memory = [(series.target, series.t_s, series.total(scraped_metrics.MEMORY)) for series in workers]
     return GeneratorHealth(
         lateness=[
             binned_percentile(due_s, lateness_s, 0.5, "p50", rows.end_s),
@@ -167,33 +173,34 @@ def _generator(rows: Rows, workers: list[TargetSeries]) -> GeneratorHealth:
     )
 
 
-def _notes(rows: Rows, scraped: RunSeries) -> list[str]:
+def _notes(rows: Rows, run_series: RunSeries) -> list[str]:
     notes = []
     if rows.record.ended is None:
-        notes.append(f"The run was broken off: nothing is known of it after {rows.end_s:.1f} s.")
+        notes.append(f"The run was broken off: nothing is known after {rows.end_s:.1f} s.")
     if not len(rows.attempts.page):
-        notes.append("There is no attempt in the journal, so there are no responses and no completions.")
-    if not any(curves.series for curves in scraped.workers):
-        rates = "" if any(curves.series for curves in scraped.rated) else "there are no rates, and "
+        notes.append("The journal contains no attempts, so there are no responses and no completions.")
+    if not any(series.columns for series in run_series.workers):
+        rates = "" if any(series.columns for series in run_series.rate_workers) else "there are no rates, and "
         notes.append(f"There are no scrapes of the generator, so {rates}its CPU is not known.")
-    if scraped.remote is not None:
-        notes.append(_prometheus_note(scraped.remote.taken))
-    if not scraped.server.series:
+    if run_series.prometheus is not None:
+        notes.append(_prometheus_note(run_series.prometheus.record))
+    if not run_series.server.columns:
         notes.append("There are no scrapes of the server, so its queue and its workers are not known.")
     return notes + [
-        f"{curves.failed} of {len(curves.t_s)} scrapes of {curves.target} failed."
-        for curves in (*scraped.workers, scraped.server)
-        if curves.failed
+        f"{series.failed} of {len(series.t_s)} scrapes of {series.target} failed."
+        for series in (*run_series.workers, run_series.server)
+        if series.failed
     ]
 
 
-def _prometheus_note(taken: ImportRecord) -> str:
-    """Where the rates are from."""
-    if taken.problem:
+def _prometheus_note(record: ImportRecord) -> str:
+    """Where the rates come from."""
+    if record.problem:
         return (
-            f"Nothing could be read from {taken.url} ({taken.problem}): throughput and failures are our own scrapes'."
+            f"Nothing could be read from {record.url} ({record.problem}): throughput and failures are drawn from the "
+            "harness's own scrapes."
         )
     return (
-        f"Throughput and failures are drawn from what {taken.url} scraped: {taken.scrapes:,} scrapes, one every"
-        f" {taken.interval_s:.1f} s."
+        f"Throughput and failures are drawn from the scrapes of {record.url}: {record.scrapes:,} scrapes, one every"
+        f" {record.interval_s:.1f} s."
     )

@@ -1,4 +1,4 @@
-"""What the charts draw: plain arrays over elapsed seconds since T0, computed from a run folder once."""
+"""What the charts draw: plain arrays over seconds since T0, computed from a run folder once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ChartLine:
-    """A named curve: `t_s` and `value` of one shape (n,); gaps are NaN."""
+    """A named line: `t_s` and `value` both of shape (n,); gaps are NaN."""
 
     label: str
     t_s: FloatArray
@@ -24,13 +24,13 @@ class ChartLine:
 
 @dataclass(frozen=True, slots=True)
 class RateLines:
-    """Pages and answers per second between scrapes, from the Prometheus scrapes of the generator, workers summed."""
+    """Pages and answers per second, from the scrapes of the generator, summed over workers."""
 
     offered: ChartLine
     goodput: ChartLine
     throughput: ChartLine
     outcomes: list[ChartLine]
-    """Attempts per second, a line an outcome that occurred (labels are Outcome values), most frequent first."""
+    """Attempts per second, one line per outcome that occurred (labels are Outcome values), most frequent first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ class ResponseCharts:
     """Responses over time, from the rows of answered and timed-out attempts, binned by due time."""
 
     percentiles: list[ChartLine]
-    """p50, p95, p99 over the due time: bins of a second, joined up to 10 s where a second can't bear the percentile; NaN
-    where ten can't either. So each line has its own `t_s`, the middles of its bins."""
+    """p50, p95 and p99 over due time: bins of a second, joined up to 10 s where a second has too few values for the
+    percentile; NaN where ten seconds have too few. So each line has its own `t_s`, the middles of its bins."""
     edges_t_s: FloatArray
     """Shape (columns + 1,)."""
     edges_response_s: FloatArray
@@ -50,17 +50,17 @@ class ResponseCharts:
 
 @dataclass(frozen=True, slots=True)
 class CompletionLines:
-    """Share of stations complete over time, from the rows."""
+    """Share of stations that are complete, over time, from the rows."""
 
     total: ChartLine
     planned: ChartLine
-    """Share of stations whose time had come."""
+    """Share of stations that had arrived."""
     kelurahan: list[ChartLine]
 
 
 @dataclass(frozen=True, slots=True)
 class ServerHealth:
-    """The server's own view, from its scrapes; empty lines where it publishes no such series."""
+    """What the server reports of itself, from its scrapes; lines are empty where it publishes no such series."""
 
     queue_depth: ChartLine
     workers_busy: ChartLine
@@ -73,20 +73,20 @@ class ServerHealth:
 
 @dataclass(frozen=True, slots=True)
 class GeneratorHealth:
-    """The generator's own health: lateness from the rows, the rest from its scrapes, a line a worker."""
+    """The generator's own health: lateness from the rows, the rest from its scrapes, one line per worker."""
 
     lateness: list[ChartLine]
-    """p50, p99 (bins as in `ResponseCharts.percentiles`) and max (a bin a second) over the due time, in seconds."""
+    """p50, p99 (bins as in `ResponseCharts.percentiles`) and max (one bin per second) over due time, in seconds."""
     cpu: list[ChartLine]
-    """Share of one core, a line a worker."""
+    """Share of one core, one line per worker."""
     memory: list[ChartLine]
-    """Resident bytes, a line a worker."""
+    """Resident bytes, one line per worker."""
     in_flight: ChartLine
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessHealth:
-    """What one process of the run used, from samples a second apart; None for what nobody knows."""
+    """What one process of the run used, from one sample per second; None for what is not known."""
 
     name: str
     cpu_mean_ratio: float | None
@@ -107,12 +107,12 @@ class TimeBreakdown:
     parts: list[ChartLine]
     """Mean seconds of an attempt, in the order of the attempt: connect, log in, send, queue, service, answer."""
     attempts: IntArray
-    """How many attempts each mean stands for. Shape of each part's."""
+    """Number of attempts behind each mean, of the same shape."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptsPerPage:
-    """Pages by the number of attempts made: index 0 is none. Both of one shape."""
+    """Number of pages by attempts made: index 0 is pages without any. Both of the same shape."""
 
     delivered: IntArray
     not_delivered: IntArray
@@ -120,7 +120,7 @@ class AttemptsPerPage:
 
 @dataclass(frozen=True, slots=True)
 class StationProgress:
-    """How one station fared."""
+    """How far one station got."""
 
     code: str
     kelurahan: str
@@ -134,7 +134,7 @@ class StationProgress:
 
 @dataclass(frozen=True, slots=True)
 class FaultWindow:
-    """A fault's interval, to shade and name."""
+    """The interval of a fault, to be shaded and labelled."""
 
     label: str
     start_s: float
@@ -157,8 +157,8 @@ class ChartData:
     time_spent: TimeBreakdown | None = None
     tries: AttemptsPerPage | None = None
     worst: list[StationProgress] = field(default_factory=list)
-    """Stations that missed pages, then those that took longest; not all of them."""
+    """Stations that missed pages, then those that took longest; both lists are cut off."""
     processes: list[ProcessHealth] = field(default_factory=list)
-    """Every process of the run on the master's machine; empty where nobody looked."""
+    """Every process of the run; empty if they were not monitored."""
     notes: list[str] = field(default_factory=list)
-    """What is missing from the folder, in words (a torn run)."""
+    """What is missing from the folder, one sentence each."""

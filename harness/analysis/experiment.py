@@ -1,4 +1,4 @@
-"""The figures of an experiment: each cell's, and each variant against the first one, paired by seed."""
+"""The figures of an experiment: of each cell, and of each variant against the first one, paired by seed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from harness.analysis.bootstrap import student_t
 from harness.analysis.chart_data import build_chart_data
 from harness.analysis.rows import load_rows
 from harness.analysis.scraped_metrics import read_run_series
-from harness.analysis.student import student_t
 from harness.analysis.summarise import load_summary
 from harness.analysis.summary import Recovery
 from harness.run_folder.layout import RunFolder
@@ -27,33 +27,33 @@ class _ExperimentModel(BaseModel):
 
 
 class CellFigures(_ExperimentModel):
-    """One run of the matrix in figures. None: there is no such figure (never, or nothing to count)."""
+    """The figures of one run of the matrix. None: there is no such figure (it never arrived, or nothing was counted)."""
 
     variant: str
     seed: int
     run: str
-    """Folder of the run, below the experiment's."""
+    """Name of the run's folder, inside the experiment's."""
     valid: bool
     completed_at: dict[str, float]
-    """Seconds since T0 (as text) -> share of stations complete by then."""
+    """Share of stations that were complete at each time; the keys are seconds since T0 as text."""
     completed_by_deadline_ratio: float | None
     delivery_p50_s: float | None
     delivery_p95_s: float | None
     never_arrived: int
-    """Pages that fell due and never arrived: where a percentile falls among them it is None."""
+    """Pages that were due and never arrived; a percentile that falls among them is None."""
     amplification: float | None
     resent_ratio: float | None
     wasted_work: int | None
     recovered_after_s: float | None
-    """The longest recovery of its faults; None without faults, and where one never recovered (then `never` is true)."""
+    """The longest recovery from its faults; None without faults, or if one never recovered (see `never_recovered`)."""
     never_recovered: bool
     metastable: bool | None = None
-    """Whether one of its faults left it down under a load that it could bear; None where there is no telling."""
+    """Whether one of its faults left it down under a load below capacity; None if that cannot be determined."""
     safety: bool | None
-    """No acknowledged page is missing from the store; None where the store could not be read."""
+    """Whether the audit found it safe; None if that is unknown."""
     curve_t_s: list[float]
     curve: list[float]
-    """Share of stations complete, a value a second."""
+    """Share of stations complete, one value per second."""
 
 
 class PairedDifference(_ExperimentModel):
@@ -62,7 +62,7 @@ class PairedDifference(_ExperimentModel):
     mean: float
     low: float | None
     high: float | None
-    """95 % interval of the mean difference (Student's t over seeds); None below two seeds."""
+    """95 % interval of the mean difference (Student's t over seeds); None with fewer than two seeds."""
     seeds: int
 
 
@@ -73,9 +73,9 @@ class VariantFigures(_ExperimentModel):
     set: dict[str, Any]
     cells: list[CellFigures]
     mean: dict[str, float | None]
-    """Mean over seeds of each compared figure; None where a seed has none."""
+    """Mean of each compared figure over the seeds; None if a seed lacks it."""
     difference: dict[str, PairedDifference | None]
-    """Against the first variant, paired by seed; None where a pair lacks the figure."""
+    """Against the first variant, paired by seed; None if a pair lacks the figure."""
 
 
 class ExperimentFigures(_ExperimentModel):
@@ -96,7 +96,10 @@ class ExperimentFigures(_ExperimentModel):
 def compute_cell_figures(
     folder: RunFolder, variant: str, seed: int, at_s: Sequence[float], *, valid: bool, safety: bool | None
 ) -> CellFigures:
-    """The figures of a finished run; `valid` and `safety` (None if unknown) are its verdict's."""
+    """The figures of a finished run; `valid` and `safety` (None if unknown) come from its verdict.
+
+    `at_s` are the times, in seconds since T0, at which completion is reported. Raises RunFolderError without summary.json.
+    """
     summary, rows = load_summary(folder), load_rows(folder)
     completion = build_chart_data(rows, read_run_series(folder.scrapes)).completion.total
     stations = len(rows.completed_s)
@@ -125,16 +128,16 @@ def compute_cell_figures(
 
 
 def _any_metastable(recoveries: Sequence[Recovery]) -> bool | None:
-    told = [recovery.metastable for recovery in recoveries]
-    if any(told):
+    found = [recovery.metastable for recovery in recoveries]
+    if any(found):
         return True
-    return None if None in told else False
+    return None if None in found else False
 
 
 def compute_variant_figures(
     name: str, changed: dict[str, Any], cells: Sequence[CellFigures], first: Sequence[CellFigures]
 ) -> VariantFigures:
-    """A variant's means, and its differences from the first variant's cells."""
+    """The means of a variant, and its differences from the cells of the first variant."""
     return VariantFigures(
         name=name,
         set=changed,
@@ -145,6 +148,7 @@ def compute_variant_figures(
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
+    # A mean of some seeds is no mean of the variant: the seeds that lack a figure are its worst ones.
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known and len(known) == len(values) else None
 
@@ -154,13 +158,13 @@ def _difference(figure: str, cells: Sequence[CellFigures], first: Sequence[CellF
     pairs = [(getattr(cell, figure), base[cell.seed]) for cell in cells if cell.seed in base]
     if not pairs or any(value is None for pair in pairs for value in pair):
         return None
-    return compute_paired_difference([float(ours - theirs) for ours, theirs in pairs])
+    return compute_paired_difference([float(own - first_one) for own, first_one in pairs])
 
 
 def compute_paired_difference(differences: Sequence[float]) -> PairedDifference:
-    """Mean of paired differences with its 95 % interval (Student's t with n - 1 degrees of freedom).
+    """The mean of paired differences with its 95 % interval (Student's t with n - 1 degrees of freedom).
 
-    >>> paired([1.0, 2.0, 3.0]).mean
+    >>> compute_paired_difference([1.0, 2.0, 3.0]).mean
     2.0
     """
     values = np.array(differences)

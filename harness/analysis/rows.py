@@ -1,6 +1,6 @@
-"""A run's rows as arrays: the plan's pages and stations, the attempts, and what became of each page.
+"""The rows of a run as arrays: the planned pages and stations, the attempts, and what became of each page.
 
-Everything that counts from rows counts from here, so that two figures can't disagree about what a delivered page is.
+Every figure that is computed from rows starts here, so no two figures can disagree about what a delivered page is.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.analysis.attempts_table import is_up_to_date, write_attempts
-from harness.analysis.journal_reader import GivenUpPages, read_given_up
+from harness.analysis.attempts_table import GivenUpPages, is_up_to_date, read_given_up, write_attempts
 from harness.base.errors import RunFolderError
 from harness.base.model import DELIVERED, OUTCOMES, Outcome
 from harness.run_folder.journal import GiveUpReason
@@ -57,14 +56,14 @@ class StationColumns:
 
     code: npt.NDArray[np.object_]
     due_s: FloatArray
-    """When each turned up: the plan's time, in a closed workload what the rows say; +infinity if it never did."""
+    """When each arrived: as planned, or in a closed workload when its first attempt was due; +infinity if it never did."""
     pages: IntArray
-    """How many pages each has to deliver."""
+    """Number of pages that each has to deliver."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptColumns:
-    """Attempts in the order of attempts.parquet. Shapes (attempts,); a time that was not reached is NaN."""
+    """Attempts in the order of attempts.parquet. Shapes (attempts,); times that were not reached are NaN."""
 
     page: npt.NDArray[np.integer]
     """The page's row in the plan."""
@@ -86,7 +85,11 @@ class AttemptColumns:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one run, and what became of each page. Arrays over pages have shape (pages,), in the plan's order."""
+    """The rows of one run and what became of each page.
+
+    Arrays over pages have shape (pages,), in the order of the plan; times are in seconds since T0. An attempt that the
+    retry strategy withheld has a row but was not sent, so it does not make its page attempted.
+    """
 
     record: RunRecord
     stations: StationColumns
@@ -95,23 +98,23 @@ class Rows:
     attempts: AttemptColumns
     given_up: GivenUpPages
     region: Path | None = None
-    """The run folder's copy of the region that isn't a shipped one: where the names of kelurahan stand."""
+    """The run folder's copy of a region that does not ship with the package: the source of kelurahan names."""
 
     @property
     def pages(self) -> int:
-        """How many pages were planned."""
+        """Number of planned pages."""
         return len(self.station_of_page)
 
     @cached_property
     def first_due_s(self) -> FloatArray:
-        """When each page's station was ready for its first attempt; +infinity if it never was."""
+        """When the first attempt of each page was due; +infinity if none ever was."""
         first = np.full(self.pages, np.inf)
         np.minimum.at(first, self.attempts.page, self.attempts.due_s)
         return first
 
     @cached_property
     def station_due_s(self) -> FloatArray:
-        """When each page's station turns up: from then on the page is offered load, and backlog until it is delivered."""
+        """When the station of each page arrives: from then on the page is offered load, and backlog until delivered."""
         return self.stations.due_s[self.station_of_page]
 
     @cached_property
@@ -124,7 +127,7 @@ class Rows:
 
     @cached_property
     def attempted(self) -> BoolArray:
-        """Pages of which an attempt was made: one that the strategy withheld was not."""
+        """Pages of which at least one attempt was made."""
         made = np.zeros(self.pages, dtype=np.bool_)
         made[self.attempts.page[~self.attempts.ended_as({Outcome.WITHHELD})]] = True
         return made
@@ -136,9 +139,9 @@ class Rows:
 
     @cached_property
     def censored(self) -> BoolArray:
-        """Pages not delivered whose last attempt was in flight when the run ended."""
+        """Undelivered pages whose last attempt was in flight when the run ended."""
         last = np.zeros(self.pages, dtype=np.int64)
-        made = ~self.attempts.ended_as({Outcome.WITHHELD})
+        made = ~self.attempts.ended_as({Outcome.WITHHELD})  # a withheld row after the last attempt ends nothing
         np.maximum.at(last, self.attempts.page[made], self.attempts.attempt[made])
         in_flight = self.attempts.ended_as({Outcome.CENSORED})
         in_flight &= self.attempts.attempt == last[self.attempts.page]
@@ -148,50 +151,50 @@ class Rows:
 
     @cached_property
     def begun(self) -> BoolArray:
-        """Stations that have a row at all, a withheld one included. Shape (stations,)."""
+        """Stations with at least one row, withheld rows included. Shape (stations,)."""
         stations = np.zeros(len(self.stations.code), dtype=np.bool_)
         stations[self.station_of_page[self.attempts.page]] = True
         return stations
 
     @cached_property
     def completed_s(self) -> FloatArray:
-        """When each station's last page was acknowledged; +infinity if one is missing. Shape (stations,)."""
+        """When the last page of each station was acknowledged; +infinity if any is missing. Shape (stations,)."""
         when = np.full(len(self.stations.code), -np.inf)
         np.maximum.at(when, self.station_of_page, self.acknowledged_s)
         return when
 
     @cached_property
     def last_event_s(self) -> float:
-        """The latest moment that any row names; 0 without rows."""
+        """The latest time in any row; 0 without rows."""
         times = [self.attempts.due_s, self.attempts.sent_s, self.attempts.done_s]
-        last_s = max(float(np.fmax.reduce(known, initial=-np.inf)) for known in times)
+        last_s = max(float(np.fmax.reduce(known, initial=-np.inf)) for known in times)  # fmax skips NaN
         return last_s if np.isfinite(last_s) else 0.0
 
     @property
     def end_s(self) -> float:
-        """When the run ended; for one that was broken off, the last moment known of it."""
+        """When the run ended; of a run that was broken off, the latest time in its rows."""
         return self.last_event_s if self.record.ended is None else self.record.ended.at_s
 
     @property
     def stop_s(self) -> float:
-        """When the run stopped making attempts: at its end or the deadline. Due is what was due before."""
+        """When the run stopped starting attempts: at its end or the deadline, whichever came first."""
         return min(self.end_s, self.record.deadline_s)
 
     @property
     def abandoned_s(self) -> FloatArray:
-        """When pages that had fallen due were given up, rising; those whose time was up at the deadline aside."""
+        """When pages that were due and undelivered were given up, ascending; without those given up at the deadline."""
         pages = self.given_up.page
         chosen = (self.given_up.reason != GiveUpReason.DEADLINE) & (pages < self.pages)
-        pages = np.where(chosen, pages, 0)
+        pages = np.where(chosen, pages, 0)  # the journal of a torn run may name pages beyond the plan
         chosen &= ~self.delivered[pages] & (self.station_due_s[pages] < self.stop_s)
         return np.sort(self.given_up.at_s[chosen])
 
 
 def load_rows(folder: RunFolder) -> Rows:
-    """Rows of a run folder, with attempts.parquet made from the journal where it is missing or behind.
+    """The rows of a run folder; writes attempts.parquet if it is missing or older than the journal.
 
-    Raises BrokenRunError where run.json or plan.parquet is missing, or files contradict each other. A folder without
-    journal and attempts is a run that has made none.
+    Raises RunFolderError if run.json or plan.parquet is missing, or files contradict each other. A folder with neither
+    journal nor attempts.parquet is a run that made no attempt.
     """
     record = folder.read_run()
     require_file(folder.plan)
@@ -215,7 +218,7 @@ def load_rows(folder: RunFolder) -> Rows:
 
 
 def _arrival_times(planned_s: FloatArray, attempts: AttemptColumns, station_of_page: IntArray) -> FloatArray:
-    """When each station turned up: as planned, or where that couldn't be known beforehand, when its first attempt was due."""
+    """When each station arrived: as planned, or, where no plan can know it (closed workload), its first due time."""
     if np.isfinite(planned_s).all():
         return planned_s
     first = np.full(len(planned_s), np.inf)
@@ -235,20 +238,22 @@ def _load_attempts(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> 
         sent_bytes=np.empty(rows, dtype=np.int64),
         resent_bytes=np.empty(rows, dtype=np.int64),
     )
-    with ThreadPoolExecutor(_PARALLEL_PARTS) as pool:
+    with ThreadPoolExecutor(_PARALLEL_PARTS) as pool:  # DuckDB lets go of the interpreter while it reads
         firsts = range(0, rows, _ROWS_PER_PART)
         list(pool.map(lambda first: _load_part(folder, made, first, min(first + _ROWS_PER_PART, rows)), firsts))
     return made
 
 
 def _load_part(folder: RunFolder, made: AttemptColumns, first: int, stop: int) -> None:
-    """Fill in the attempts in [first, stop)."""
+    """Fill in the attempts in [first, stop); the join with the plan turns keys of pages into rows of the plan."""
     outcomes, plan = sql_list(OUTCOMES)[1:-1], sql_list([str(folder.plan)])
-    query = _ATTEMPTS.format(outcomes=outcomes, plan=plan, first=first, last=stop - 1)
+    query = _ATTEMPTS.format(outcomes=outcomes, plan=plan, first=first, last=stop - 1)  # BETWEEN includes its end
     with database() as connection:
         found: Columns = fetch_columns(connection, query, folder.attempts)
     if len(found["page"]) != stop - first:
-        message = f"{folder.attempts} and {folder.plan} belong to different runs: not every attempt has its page"
+        message = (
+            f"{folder.attempts} and {folder.plan} belong to different runs: some attempts have no page in the plan"
+        )
         raise RunFolderError(message)
     for name, column in found.items():
         getattr(made, name)[first:stop] = column

@@ -1,4 +1,4 @@
-"""Everything that a threshold can be held against: the rows of a run, and every series that was scraped."""
+"""Everything that a threshold can be evaluated against: the rows of a run, and every series that was scraped."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from harness.analysis.durations import DurationSamples
-from harness.analysis.label_matchers import LabelMatcher, all_match, matchers_except, matchers_on
 from harness.analysis.rows import Rows
 from harness.analysis.scraped_metrics import RunSeries, read_run_series
-from harness.analysis.selection import RowSelector, Selection
+from harness.analysis.selection import LabelMatcher, RowSelector, Selection, all_match, matchers_except, matchers_on
 from harness.analysis.time_series import TargetSeries, read_series, without_resets
 from harness.run_folder import scrape_log
 from harness.run_folder.layout import RunFolder, RunRecord
@@ -25,89 +24,91 @@ if TYPE_CHECKING:
 
 
 class SeriesSource(Protocol):
-    """Where scraped series come from: of a finished run, or of one that is under way."""
+    """Where scraped series come from: a finished run (`RunData`), or one in progress (`LiveSeries`)."""
 
     def targets(self, name: str) -> Sequence[TargetSeries]:
-        """Curves of every target that was asked for a series."""
+        """The series of every scraped target, with those of this name among them."""
 
 
 @dataclass(frozen=True, slots=True)
 class CounterSum:
-    """Counters summed: what they had counted at each scrape of each target that has them."""
+    """The sum of counters over targets: what each target had counted at each of its scrapes."""
 
     parts: tuple[tuple[FloatArray, FloatArray], ...]
-    """Times and values, of the scrapes that were answered."""
+    """Times (seconds since T0) and values of each target, of the scrapes that were answered."""
 
     def at(self, time_s: float) -> float:
-        """What they had counted by then: between two scrapes on the straight line, outside as at the nearest one."""
+        """The sum at a time: linear between two scrapes, constant before the first and after the last."""
         return sum(float(np.interp(time_s, times, values)) for times, values in self.parts if len(times))
 
     def between(self, from_s: float, to_s: float) -> float:
-        """What they counted in between."""
+        """What was counted between two times."""
         return self.at(to_s) - self.at(from_s)
 
-    def seen(self, from_s: float, to_s: float) -> bool:
-        """Whether any of them was scraped in between."""
+    def was_scraped(self, from_s: float, to_s: float) -> bool:
+        """Whether there was a scrape between two times: without one, a count of 0 means nothing."""
         return any(((times >= from_s) & (times <= to_s)).any() for times, _ in self.parts)
 
     @property
     def last_s(self) -> float:
-        """The last scrape."""
+        """Time of the last scrape; 0 without any."""
         return max((float(times[-1]) for times, _ in self.parts if len(times)), default=0.0)
 
 
-def select_gauge(source: SeriesSource, name: str, rules: Sequence[LabelMatcher]) -> Selection:
-    """The samples of a gauge, of every series that the rules choose, in the order of their scrapes."""
+def select_gauge(source: SeriesSource, name: str, matchers: Sequence[LabelMatcher]) -> Selection:
+    """The samples of a gauge, of every series that the matchers select, in the order of their scrapes."""
     times, values = [np.empty(0)], [np.empty(0)]
-    for curves, members in _matching_series(source, name, rules):
-        for column in members:
+    for series, columns in _matching_series(source, name, matchers):
+        for column in columns:
             known = ~np.isnan(column)
-            times.append(curves.t_s[known])
+            times.append(series.t_s[known])
             values.append(column[known])
     t_s, value = np.concatenate(times), np.concatenate(values)
     order = np.argsort(t_s, kind="stable")
     return Selection(t_s[order], value[order], t_s[order])
 
 
-def select_counter(source: SeriesSource, name: str, rules: Sequence[LabelMatcher]) -> CounterSum | None:
-    """The counters that the rules choose; None where no target that they choose has a counter of that name.
+def select_counter(source: SeriesSource, name: str, matchers: Sequence[LabelMatcher]) -> CounterSum | None:
+    """The counters that the matchers select; None if no selected target has a counter of this name.
 
-    A label's value that an exporter doesn't show yet has counted nothing; a restart loses nothing.
+    A label value that an exporter does not show yet has counted nothing, so it is 0 rather than missing: a Prometheus
+    client publishes a labelled counter from its first increment on. Counts survive a restart of the process.
     """
     parts = []
-    for curves, members in _matching_series(source, name, rules):
-        columns = [without_resets(np.where(np.isnan(one), 0.0, one)[curves.up]) for one in members]
-        total = np.sum(columns, axis=0) if columns else np.zeros(int(curves.up.sum()))
-        parts.append((curves.t_s[curves.up], total))
+    for series, columns in _matching_series(source, name, matchers):
+        counts = [without_resets(np.where(np.isnan(column), 0.0, column)[series.up]) for column in columns]
+        total = np.sum(counts, axis=0) if counts else np.zeros(int(series.up.sum()))
+        parts.append((series.t_s[series.up], total))
     return CounterSum(tuple(parts)) if parts else None
 
 
 def _matching_series(
-    source: SeriesSource, name: str, rules: Sequence[LabelMatcher]
+    source: SeriesSource, name: str, matchers: Sequence[LabelMatcher]
 ) -> Iterable[tuple[TargetSeries, list[FloatArray]]]:
-    of_target, of_series = matchers_on(rules, "target"), matchers_except(rules, "target")
-    for curves in source.targets(name):
-        if name in curves.series and all_match(of_target, [("target", curves.target)]):
-            found = curves.series[name].items()
-            yield curves, [values for labels, values in found if all_match(of_series, labels)]
+    """The targets that the matchers select and that publish `name`, each with the columns of its matching series."""
+    on_target, on_labels = matchers_on(matchers, "target"), matchers_except(matchers, "target")
+    for series in source.targets(name):
+        if name in series.columns and all_match(on_target, [("target", series.target)]):
+            found = series.columns[name].items()
+            yield series, [values for labels, values in found if all_match(on_labels, labels)]
 
 
 @dataclass
 class RunData:
-    """The rows and scrapes of one finished run."""
+    """The rows and scrapes of one finished run. Whatever is read from the folder is read once, when it is first needed."""
 
     folder: RunFolder
     rows: Rows
-    _curves: dict[str, list[TargetSeries]] = field(default_factory=dict)
+    _series: dict[str, list[TargetSeries]] = field(default_factory=dict)
 
     @property
     def record(self) -> RunRecord:
-        """What run.json says."""
+        """The content of run.json."""
         return self.rows.record
 
     @property
     def stop_s(self) -> float:
-        """When the run stopped making attempts."""
+        """When the run stopped starting attempts."""
         return self.rows.stop_s
 
     @cached_property
@@ -116,40 +117,40 @@ class RunData:
         return DurationSamples(self.rows)
 
     @cached_property
-    def exporters(self) -> RunSeries:
-        """What server and generator said of themselves."""
+    def run_series(self) -> RunSeries:
+        """The series of server and workers that the summary and the charts use."""
         return read_run_series(self.folder.scrapes)
 
     @cached_property
-    def _choice(self) -> RowSelector:
+    def _selector(self) -> RowSelector:
         return RowSelector(self.rows, self.samples, self.folder)
 
-    def chosen(self, metric: str, rules: Sequence[LabelMatcher]) -> Selection:
-        """The rows of a metric that the rules choose."""
-        return self._choice.of(metric, rules)
+    def select(self, metric: str, matchers: Sequence[LabelMatcher]) -> Selection:
+        """The rows of a metric that the matchers select. Raises KeyError as `RowSelector.select` does."""
+        return self._selector.select(metric, matchers)
 
-    def read(self, names: Collection[str]) -> None:
-        """Read these series from the scrapes, all at once: a long run's scrapes take a while."""
-        missing = [name for name in names if name not in self._curves]
+    def load_series(self, names: Collection[str]) -> None:
+        """Read these series in one pass over the scrapes: a pass over a long run takes seconds."""
+        missing = [name for name in names if name not in self._series]
         if not missing:
             return
         folder = self.folder.scrapes
         found = [read_series(folder, target, missing) for target in scrape_log.list_targets(folder)]
-        self._curves.update(dict.fromkeys(missing, found))
+        self._series.update(dict.fromkeys(missing, found))
 
     def targets(self, name: str) -> Sequence[TargetSeries]:
-        """Curves of every target that was scraped."""
-        self.read([name])
-        return self._curves[name]
+        """See SeriesSource."""
+        self.load_series([name])
+        return self._series[name]
 
 
 @dataclass(frozen=True)
 class LiveSeries:
-    """Series of a run that is under way."""
+    """The series of a run in progress."""
 
-    curves: Mapping[str, TargetSeries]
+    series: Mapping[str, TargetSeries]
     """By target."""
 
-    def targets(self, name: str) -> Sequence[TargetSeries]:  # noqa: ARG002 - every target was asked for every series
-        """Curves of every target that was scraped so far."""
-        return list(self.curves.values())
+    def targets(self, name: str) -> Sequence[TargetSeries]:  # noqa: ARG002 - every target has every watched series
+        """See SeriesSource."""
+        return list(self.series.values())

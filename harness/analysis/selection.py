@@ -1,20 +1,21 @@
-"""Rows chosen by labels: of a sample, or attempts and deliveries to count, each with the moment it belongs to.
+"""Rows selected by labels: of a duration, or attempts and deliveries to count, each with the moment it belongs to.
 
-An attempt belongs to the moment it fell due, a page to its first due time, a station to its planned one; a delivery to
-its acknowledgement. Rows that belong to the warm-up are in none.
+An attempt belongs to the moment it was due, a page to its first due time, a station to its planned time, a delivery to its
+acknowledgement. Rows that belong to the warm-up are never selected.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.analysis.attempts_table import CLEAR_PHASE
 from harness.analysis.durations import DURATION_METRICS, DurationSamples
-from harness.analysis.label_matchers import LabelMatcher, all_match, matchers_on
 from harness.analysis.rows import Rows
 from harness.base.model import OUTCOMES
 from harness.run_folder.layout import RunFolder
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     IntArray = npt.NDArray[np.int64]
 
 PLACE_DIGITS = {"province": 2, "kabupaten": 4, "kecamatan": 6, "kelurahan": 10, "station": 13}
-"""Labels that name a place, and how many digits of the station's code they are."""
+"""Labels that name a place, and how many leading digits of the station code identify it."""
 _ATTEMPT_LABELS = (*PLACE_DIGITS, "form", "phase", "outcome", "worker")
 _PAGE_LABELS = (*PLACE_DIGITS, "form", "phase")
 ROW_LABELS = {
@@ -40,8 +41,7 @@ ROW_LABELS = {
     "delivery_seconds": _PAGE_LABELS,
     "completion_seconds": (*PLACE_DIGITS, "phase"),
 }
-"""What rows there are to choose from, and by which labels."""
-
+"""The metrics that rows can be selected for, and the labels of each."""
 
 _FORMS = "SELECT DISTINCT form FROM read_parquet(?) ORDER BY 1"
 _FORM_NUMBERS = """
@@ -51,60 +51,107 @@ _FORM_NUMBERS = """
 _WORKERS = "SELECT worker FROM read_parquet(?, file_row_number = true) ORDER BY file_row_number"
 
 
+@dataclass(frozen=True)
+class LabelMatcher:
+    """One label matcher, with PromQL's semantics: a regular expression must match the whole value.
+
+    >>> LabelMatcher("outcome", "=~", "timeout_.*").matches("timeout_send")
+    True
+    """
+
+    label: str
+    operator: str
+    """`=`, `!=`, `=~` or `!~`."""
+    value: str
+    _pattern: re.Pattern[str] | None = field(init=False, compare=False, repr=False, default=None)
+
+    def __post_init__(self) -> None:
+        """Raises re.error if the value should be a regular expression and is not a valid one."""
+        if self.operator.endswith("~"):
+            object.__setattr__(self, "_pattern", re.compile(self.value))
+
+    def matches(self, value: str) -> bool:
+        """Whether a label with this value is selected. Values of `le` are compared as numbers: 1 and 1.0 are one bucket."""
+        if self._pattern is not None:
+            matched = self._pattern.fullmatch(value) is not None
+        elif self.label == "le":
+            matched = _number(value) == _number(self.value)
+        else:
+            matched = value == self.value
+        return matched != self.operator.startswith("!")
+
+
+def matchers_on(matchers: Iterable[LabelMatcher], *labels: str) -> list[LabelMatcher]:
+    """Those of the matchers that test one of these labels."""
+    return [matcher for matcher in matchers if matcher.label in labels]
+
+
+def matchers_except(matchers: Iterable[LabelMatcher], *labels: str) -> list[LabelMatcher]:
+    """Those of the matchers that test none of these labels."""
+    return [matcher for matcher in matchers if matcher.label not in labels]
+
+
+def all_match(matchers: Sequence[LabelMatcher], labels: Iterable[tuple[str, str]]) -> bool:
+    """Whether a series with these labels is selected; as in PromQL a missing label counts as empty."""
+    known = dict(labels)
+    return all(matcher.matches(known.get(matcher.label, "")) for matcher in matchers)
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Rows, in the order of the moments that they belong to."""
+    """Selected rows, in the order of the moments that they belong to."""
 
     t_s: FloatArray
-    """Shape (n,), rising."""
+    """Moments in seconds since T0, ascending. Shape (n,)."""
     value: FloatArray
-    """Seconds, +infinity for what never arrived; NaN for attempts and deliveries. Shape (n,)."""
-    among_s: FloatArray
-    """Moments of the rows they were chosen from: those that all rules but the ones about `outcome` choose. Rising."""
+    """Seconds, +infinity for what never arrived; NaN for attempts and deliveries, which have no value. Shape (n,)."""
+    population_s: FloatArray
+    """Moments of the rows that a ratio is a share of: selected by all matchers but those on `outcome`. Ascending."""
 
 
 @dataclass(frozen=True)
 class RowSelector:
-    """Chooses among the rows of one run."""
+    """Selects among the rows of one run."""
 
     rows: Rows
     samples: DurationSamples
     folder: RunFolder
 
-    def of(self, metric: str, rules: Sequence[LabelMatcher]) -> Selection:
-        """The rows of a metric that the rules choose. Raises KeyError for a metric that is not in `ROW_LABELS`."""
+    def select(self, metric: str, matchers: Sequence[LabelMatcher]) -> Selection:
+        """The rows of a metric that the matchers select. Raises KeyError for a metric that is not in `ROW_LABELS`."""
         if metric == "deliveries":
-            return self._deliveries(rules)
+            return self._deliveries(matchers)
         if metric in {"delivery_seconds", "completion_seconds"}:
-            return self._waits(metric, rules)
+            return self._waits(metric, matchers)
         if metric not in {"attempts", *DURATION_METRICS}:
             raise KeyError(metric)
-        return self._attempts(metric, rules)
+        return self._attempts(metric, matchers)
 
-    def _attempts(self, metric: str, rules: Sequence[LabelMatcher]) -> Selection:
-        """Without a rule about `outcome`, responses and service times are of answered and timed-out attempts only."""
+    def _attempts(self, metric: str, matchers: Sequence[LabelMatcher]) -> Selection:
         attempts, samples = self.rows.attempts, self.samples
         value = self._value(metric)
-        among = samples.counted & self._with_place(rules, attempts.page) & self._in_phase(rules, attempts.due_s)
+        population = (
+            samples.after_warm_up & self._in_place(matchers, attempts.page) & self._in_phase(matchers, attempts.due_s)
+        )
         if metric != "attempts":
-            among = among & np.isfinite(value)
-        if matchers_on(rules, "form"):
-            among &= self._texts(rules, "form", self._forms)[attempts.page]
-        if matchers_on(rules, "worker"):
-            among &= self._texts(rules, "worker", self._workers)
-        of_outcome = matchers_on(rules, "outcome")
+            population = population & np.isfinite(value)
+        if matchers_on(matchers, "form"):
+            population &= self._with_text(matchers, "form", self._forms)[attempts.page]
+        if matchers_on(matchers, "worker"):
+            population &= self._with_text(matchers, "worker", self._workers)
+        of_outcome = matchers_on(matchers, "outcome")
         if of_outcome:
-            chosen = (
-                among & np.array([all_match(of_outcome, [("outcome", str(one))]) for one in OUTCOMES])[attempts.outcome]
-            )
+            matching = np.array([all_match(of_outcome, [("outcome", str(outcome))]) for outcome in OUTCOMES])
+            chosen = population & matching[attempts.outcome]
         elif metric in {"response_seconds", "service_seconds"}:
-            chosen = among = among & samples.finished
+            # As in the summary: a refused connection is over in no time and must not improve a response time unasked.
+            chosen = population = population & samples.finished
         else:
-            chosen = among
-        return _sorted_by_time(attempts.due_s[chosen], value[chosen], attempts.due_s[among])
+            chosen = population
+        return _sorted_by_time(attempts.due_s[chosen], value[chosen], attempts.due_s[population])
 
     def _value(self, metric: str) -> FloatArray:
-        """What a metric says of each attempt."""
+        """The value of a metric for each attempt."""
         attempts = self.rows.attempts
         if metric == "attempts":
             return np.full(len(attempts.page), np.nan)
@@ -112,68 +159,73 @@ class RowSelector:
             return attempts.sent_s - attempts.due_s
         return attempts.done_s - (attempts.sent_s if metric == "service_seconds" else attempts.due_s)
 
-    def _waits(self, metric: str, rules: Sequence[LabelMatcher]) -> Selection:
-        t_s, value, which = self.samples.waits(metric)
+    def _waits(self, metric: str, matchers: Sequence[LabelMatcher]) -> Selection:
+        t_s, value, number = self.samples.waits(metric)
         if metric == "completion_seconds":
-            chosen = self._of_stations(rules)[which]
+            chosen = self._stations_in_place(matchers)[number]
         else:
-            chosen = self._with_place(rules, which)
-            if matchers_on(rules, "form"):
-                chosen &= self._texts(rules, "form", self._forms)[which]
-        chosen = chosen & self._in_phase(rules, t_s)
+            chosen = self._in_place(matchers, number)
+            if matchers_on(matchers, "form"):
+                chosen &= self._with_text(matchers, "form", self._forms)[number]
+        chosen = chosen & self._in_phase(matchers, t_s)
         return _sorted_by_time(t_s[chosen], value[chosen], t_s[chosen])
 
-    def _deliveries(self, rules: Sequence[LabelMatcher]) -> Selection:
-        """Pages acknowledged after the warm-up, from among those that had fallen due: none of them is an answer too."""
+    def _deliveries(self, matchers: Sequence[LabelMatcher]) -> Selection:
+        """Pages acknowledged after the warm-up; the population is every page due, so that zero is an answer too."""
         rows, pages = self.rows, np.arange(self.rows.pages)
-        fitting = self._with_place(rules, pages)
-        if matchers_on(rules, "form"):
-            fitting &= self._texts(rules, "form", self._forms)
+        fitting = self._in_place(matchers, pages)
+        if matchers_on(matchers, "form"):
+            fitting &= self._with_text(matchers, "form", self._forms)
         when = rows.acknowledged_s
-        chosen = fitting & rows.delivered & (when >= rows.record.warm_up_s) & self._in_phase(rules, when)
-        among = fitting & (rows.station_due_s < rows.stop_s)
-        if not any(all_match(matchers_on(rules, "phase"), [("phase", name)]) for name in self._phase_names):
-            among[:] = False
-        return _sorted_by_time(when[chosen], np.full(int(chosen.sum()), np.nan), rows.station_due_s[among])
+        chosen = fitting & rows.delivered & (when >= rows.record.warm_up_s) & self._in_phase(matchers, when)
+        population = fitting & (rows.station_due_s < rows.stop_s)
+        # A phase that the run did not have makes the figure "no data" instead of a zero that could pass.
+        if not any(all_match(matchers_on(matchers, "phase"), [("phase", name)]) for name in self._phase_names):
+            population[:] = False
+        return _sorted_by_time(when[chosen], np.full(int(chosen.sum()), np.nan), rows.station_due_s[population])
 
-    def _with_place(self, rules: Sequence[LabelMatcher], pages: npt.NDArray[np.integer]) -> BoolArray:
-        """Which of these pages are of a place that the rules choose."""
-        if not matchers_on(rules, *PLACE_DIGITS):
+    def _in_place(self, matchers: Sequence[LabelMatcher], pages: npt.NDArray[np.integer]) -> BoolArray:
+        """Which of these pages belong to a selected place."""
+        if not matchers_on(matchers, *PLACE_DIGITS):
             return np.ones(len(pages), dtype=np.bool_)
-        chosen: BoolArray = self._of_stations(rules)[self.rows.station_of_page[pages]]
+        chosen: BoolArray = self._stations_in_place(matchers)[self.rows.station_of_page[pages]]
         return chosen
 
-    def _of_stations(self, rules: Sequence[LabelMatcher]) -> BoolArray:
-        """Which stations are of a place that the rules choose. Shape (stations,)."""
+    def _stations_in_place(self, matchers: Sequence[LabelMatcher]) -> BoolArray:
+        """Which stations belong to a selected place. Shape (stations,)."""
         chosen = np.ones(len(self.rows.stations.code), dtype=np.bool_)
         for label, digits in PLACE_DIGITS.items():
-            if found := matchers_on(rules, label):
+            if found := matchers_on(matchers, label):
+                # The codes are sorted, so each place is one stretch of them and its matcher runs once, not per station.
                 codes = self._codes.astype(f"U{digits}")
                 first = np.ones(len(codes), dtype=np.bool_)
-                first[1:] = codes[1:] != codes[:-1]  # the codes are sorted
-                holds = np.array([all_match(found, [(label, str(code))]) for code in codes[first]], dtype=np.bool_)
-                chosen &= holds[np.cumsum(first) - 1]
+                first[1:] = codes[1:] != codes[:-1]
+                matching = np.array([all_match(found, [(label, str(code))]) for code in codes[first]], dtype=np.bool_)
+                chosen &= matching[np.cumsum(first) - 1]
         return chosen
 
-    def _in_phase(self, rules: Sequence[LabelMatcher], times: FloatArray) -> BoolArray:
-        found = matchers_on(rules, "phase")
+    def _in_phase(self, matchers: Sequence[LabelMatcher], times: FloatArray) -> BoolArray:
+        found = matchers_on(matchers, "phase")
         if not found:
             return np.ones(len(times), dtype=np.bool_)
         phases = self.rows.record.phases
-        holds = np.array([all_match(found, [("phase", name)]) for name in self._phase_names], dtype=np.bool_)
+        matching = np.array([all_match(found, [("phase", name)]) for name in self._phase_names], dtype=np.bool_)
         starts = np.array([phase.start_s for phase in phases] or [0.0])
         known = np.isfinite(times)
-        inside = holds[np.clip(np.searchsorted(starts, np.where(known, times, 0.0), side="right") - 1, 0, None)]
+        inside = matching[np.clip(np.searchsorted(starts, np.where(known, times, 0.0), side="right") - 1, 0, None)]
         return np.asarray(inside & known, dtype=np.bool_)
 
-    def _texts(self, rules: Sequence[LabelMatcher], label: str, column: tuple[list[str], IntArray]) -> BoolArray:
-        words, number = column
-        holds = np.array([all_match(matchers_on(rules, label), [(label, word)]) for word in words], dtype=np.bool_)
-        return np.asarray(holds[number], dtype=np.bool_)
+    def _with_text(self, matchers: Sequence[LabelMatcher], label: str, column: tuple[list[str], IntArray]) -> BoolArray:
+        """Which rows of a column match; a column is its distinct texts, and for each row the number of its text."""
+        texts, number = column
+        matching = np.array(
+            [all_match(matchers_on(matchers, label), [(label, text)]) for text in texts], dtype=np.bool_
+        )
+        return np.asarray(matching[number], dtype=np.bool_)
 
     @property
     def _phase_names(self) -> list[str]:
-        return [phase.name for phase in self.rows.record.phases] or ["clear"]
+        return [phase.name for phase in self.rows.record.phases] or [CLEAR_PHASE]
 
     @cached_property
     def _codes(self) -> npt.NDArray[np.str_]:
@@ -181,25 +233,32 @@ class RowSelector:
 
     @cached_property
     def _forms(self) -> tuple[list[str], IntArray]:
-        """The forms' names, and the number of each page's."""
+        """The names of the forms, and the number of each page's form."""
         with database() as connection:
-            words = fetch_columns(connection, _FORMS, self.folder.plan)["form"].tolist()
-            return words, fetch_columns(connection, _FORM_NUMBERS, self.folder.plan)["number"].astype(np.int64)
+            names = fetch_columns(connection, _FORMS, self.folder.plan)["form"].tolist()
+            return names, fetch_columns(connection, _FORM_NUMBERS, self.folder.plan)["number"].astype(np.int64)
 
     @cached_property
     def _workers(self) -> tuple[list[str], IntArray]:
-        """The workers' ranks, and the number of each attempt's."""
+        """The ranks of the workers, and the number of each attempt's worker."""
         with database() as connection:
             ranks = fetch_columns(connection, _WORKERS, self.folder.attempts)["worker"]
-        words, number = np.unique(ranks, return_inverse=True)
-        return [str(word) for word in words], number
+        distinct, number = np.unique(ranks, return_inverse=True)
+        return [str(rank) for rank in distinct], number
 
 
-def _sorted_by_time(t_s: FloatArray, value: FloatArray, among_s: FloatArray) -> Selection:
-    """In the order of time; rows that have it already are left as they are."""
+def _sorted_by_time(t_s: FloatArray, value: FloatArray, population_s: FloatArray) -> Selection:
+    """The selection in the order of time; rows that are sorted already (attempts usually are) are not copied."""
     if len(t_s) > 1 and (np.diff(t_s) < 0).any():
         order = np.argsort(t_s, kind="stable")
         t_s, value = t_s[order], value[order]
-    if len(among_s) > 1 and (np.diff(among_s) < 0).any():
-        among_s = np.sort(among_s)
-    return Selection(t_s, value, among_s)
+    if len(population_s) > 1 and (np.diff(population_s) < 0).any():
+        population_s = np.sort(population_s)
+    return Selection(t_s, value, population_s)
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

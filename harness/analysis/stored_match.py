@@ -1,7 +1,7 @@
-"""What the server holds, held against the plan: to which page every stored copy belongs.
+"""What the server has stored, matched with the plan: the page that each stored copy belongs to.
 
-A copy belongs to the page whose key and bytes it has; else to the page whose bytes it has, wherever it stands; else to the
-page under whose key it stands; else to none. So each copy is explained once.
+A copy belongs to the page whose key and bytes it has; else to the page whose bytes it has, under whatever key; else to the
+page under whose key it is stored; else to none. So each copy is counted exactly once.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.base.errors import RunFolderError
+from harness.base.safe_files import parse_json
 from harness.run_folder.parquet import database, fetch_columns, load_table, release_memory
 
 if TYPE_CHECKING:
@@ -41,13 +42,13 @@ _ELSEWHERE = """
 _COPIES = """
     SELECT
         CASE WHEN intact THEN own.page ELSE coalesce(elsewhere.page, own.page, -1) END AS page,
-        CASE WHEN intact THEN 0 WHEN elsewhere.page IS NOT NULL THEN 1 WHEN own.page IS NOT NULL THEN 2 ELSE 3 END AS place,
+        CASE WHEN intact THEN 0 WHEN elsewhere.page IS NOT NULL THEN 1 WHEN own.page IS NOT NULL THEN 2 ELSE 3 END AS match,
         stored_at
     FROM own LEFT JOIN elsewhere USING (sha256) ORDER BY copy
 """
 _READINGS = "SELECT copy, reading, sent FROM own WHERE intact AND reading <> sent"
-_TELLS_READINGS = """
-    SELECT coalesce(bool_or(reading IS NOT NULL), true) AS tells FROM own WHERE intact AND sent <> ''
+_HAS_READINGS = """
+    SELECT coalesce(bool_or(reading IS NOT NULL), true) AS has_readings FROM own WHERE intact AND sent <> ''
 """
 _COPY = """
     SELECT copies.page AS plan_page, stored.station, stored.form, stored.page, stored.sha256, stored.size_bytes,
@@ -63,16 +64,16 @@ _PLANNED = """
 
 
 class CopyMatch(IntEnum):
-    """Where a copy stands."""
+    """How a stored copy matches the plan; the numbers are those of `_COPIES`."""
 
-    OWN = 0
-    """Under the key of the page whose bytes it has."""
-    FOREIGN = 1
-    """A planned page's bytes under another key."""
-    SPOILT = 2
-    """Under a planned page's key, with bytes that are no planned page's."""
-    NOWHERE = 3
-    """No planned page's key, no planned page's bytes."""
+    EXACT = 0
+    """Key and bytes of one planned page."""
+    OTHER_KEY = 1
+    """The bytes of a planned page under another key."""
+    OTHER_BYTES = 2
+    """The key of a planned page, with bytes that belong to no planned page."""
+    NONE = 3
+    """Neither the key nor the bytes of a planned page."""
 
 
 @dataclass(frozen=True)
@@ -80,27 +81,28 @@ class StoredCopies:
     """Copies in the order of stored.parquet. Shapes (copies,)."""
 
     page: IntArray
-    """Row in the plan of the page that it belongs to; -1 for none."""
-    place: IntArray
+    """Row in the plan of the page that a copy belongs to; -1 for none."""
+    match: IntArray
+    """A `CopyMatch`."""
     altered: BoolArray
-    """Stands in its own place, with another reading than was sent."""
-    tells_readings: bool
-    """Whether there is a copy whose reading the server tells, or none that should have one."""
+    """An exact match with another reading than was sent."""
+    has_readings: bool
+    """Whether the server reports the reading of at least one copy, or no copy should have one."""
     stored_at: FloatArray
-    """By the server's clock, Unix seconds; NaN where it doesn't say."""
+    """By the server's clock, Unix seconds; NaN if it does not report it."""
 
 
 def load_stored_copies(folder: RunFolder, record: RunRecord) -> tuple[StoredCopies | None, str]:
-    """The copies, or None and why what the server holds isn't known. Raises BrokenRunError where the plan is broken."""
+    """The stored copies, or None and the reason why they are not known. Raises RunFolderError if the plan is broken."""
     if not folder.stored.exists():
         stock = record.stock
-        broken_off = "the run was broken off before what the server holds was read"
-        return None, broken_off if stock is None else stock.reason or "what the server holds was not read"
+        broken_off = "the run was broken off before the server's store was read"
+        return None, broken_off if stock is None else stock.reason or "the server's store was not read"
     with database() as connection:
         columns = "station, form, page, sha256"
         try:
             load_table(connection, "stored", f"{columns}, reading, stored_at", folder.stored)
-        except RunFolderError as error:
+        except RunFolderError as error:  # a broken stored.parquet leaves safety unknown; a broken plan leaves nothing
             return None, str(error)
         load_table(connection, "plan", f"{columns}, reading", folder.plan)
         connection.execute(_OWN)
@@ -108,14 +110,14 @@ def load_stored_copies(folder: RunFolder, record: RunRecord) -> tuple[StoredCopi
         found = fetch_columns(connection, _COPIES, folder.stored)
         altered = np.zeros(len(found["page"]), dtype=np.bool_)
         altered[_altered(connection, folder)] = True
-        tells = bool(fetch_columns(connection, _TELLS_READINGS, folder.stored)["tells"][0])
+        has_readings = bool(fetch_columns(connection, _HAS_READINGS, folder.stored)["has_readings"][0])
     release_memory(len(altered))
-    page, place = found["page"].astype(np.int64), found["place"].astype(np.int64)
-    return StoredCopies(page, place, altered, tells, found["stored_at"].astype(np.float64)), ""
+    page, match = found["page"].astype(np.int64), found["match"].astype(np.int64)
+    return StoredCopies(page, match, altered, has_readings, found["stored_at"].astype(np.float64)), ""
 
 
 def _altered(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> IntArray:
-    """Copies whose reading says something else than the one that was sent; another spelling says the same."""
+    """Copies whose reading means something else than the one that was sent; another spelling means the same."""
     found = fetch_columns(connection, _READINGS, folder.stored)
     differs = [
         canonical_reading(reading) != canonical_reading(sent)
@@ -126,19 +128,19 @@ def _altered(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> IntArr
 
 
 def canonical_reading(reading: str) -> str:
-    """A reading in one spelling: sorted keys, no blanks. What is no JSON stays as it is.
+    """A reading in canonical form: sorted keys, no blanks. Text that is not JSON stays as it is.
 
-    >>> canonical('{"b": 2, "a": {"y":1, "x" : 2}}')
+    >>> canonical_reading('{"b": 2, "a": {"y":1, "x" : 2}}')
     '{"a":{"x":2,"y":1},"b":2}'
     """
     try:
-        return json.dumps(json.loads(reading), sort_keys=True, separators=(",", ":"))
-    except (ValueError, RecursionError):
+        return json.dumps(parse_json(reading), sort_keys=True, separators=(",", ":"))
+    except ValueError:
         return reading
 
 
 def fetch_copies(folder: RunFolder, held: StoredCopies, copies: IntArray) -> dict[str, Column]:
-    """Columns of these rows of stored.parquet, and `plan_page`: the page that each belongs to. In their order there."""
+    """Columns of these rows of stored.parquet, in file order, and `plan_page`: the page that each belongs to."""
     chosen = {"copy": copies, "page": held.page[copies]}
     with database(copies=chosen) as connection:
         return fetch_columns(connection, _COPY, folder.stored)

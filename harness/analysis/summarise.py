@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-import numpy as np
-from pydantic import ValidationError
+from typing import TYPE_CHECKING
 
-from harness.analysis import counts
-from harness.analysis.by_phase import compute_phase_figures
-from harness.analysis.durations import compute_distribution
-from harness.analysis.outage import find_silence
+import numpy as np
+
+from harness.analysis.attempts_table import CLEAR_PHASE
+from harness.analysis.durations import DurationSamples, compute_distribution
 from harness.analysis.page_status import PageStatuses, load_page_statuses
-from harness.analysis.recovery import PageEvents, compute_recoveries
+from harness.analysis.recovery import compute_recoveries, find_silence, page_events
 from harness.analysis.rows import Rows, load_rows
 from harness.analysis.run_data import RunData
 from harness.analysis.scraped_metrics import compute_generator_figures, compute_server_figures
-from harness.analysis.summary import Summary
-from harness.base.errors import RunFolderError
-from harness.base.safe_files import explain_unreadable, read_bounded
-from harness.run_folder.layout import RunFolder, write_json
+from harness.analysis.summary import Attempts, KelurahanFigures, Pages, PhaseFigures, Rates, Stations, Summary
+from harness.base.errors import ConfigurationError, RunFolderError
+from harness.base.model import ANSWERED, OUTCOMES, TIMED_OUT, Outcome
+from harness.base.safe_files import load_json, write_json
+from harness.plan.regions import load_kelurahan_names
+from harness.run_folder.journal import GiveUpReason
+from harness.run_folder.layout import PhaseRecord, RunFolder
+from harness.scenario.scenario import REGIONS
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    BoolArray = npt.NDArray[np.bool_]
+    FloatArray = npt.NDArray[np.float64]
 
 BROKEN_OFF = "broken_off"
-"""How a run ended that never said so."""
+"""How a run ended that did not record its end: its leader was killed, or the machine went down."""
 
 
 def summarise(folder: RunFolder) -> Summary:
-    """Every figure of a run; writes attempts.parquet (from the journal) and summary.json.
+    """Compute every figure of a run; writes attempts.parquet (from the journal) and summary.json.
 
-    Works on a run that was broken off at any moment: what can't be known is None. Raises BrokenRunError where run.json
-    or plan.parquet is missing or unreadable, or the journal contradicts the plan.
+    Works on a run that was broken off at any moment: what cannot be known is None. Raises RunFolderError if run.json or
+    plan.parquet is missing or unreadable, or the journal contradicts the plan.
     """
     summary = compute_summary(folder, load_rows(folder))
     write_json(folder.summary, summary.model_dump(mode="json"))
@@ -35,26 +44,23 @@ def summarise(folder: RunFolder) -> Summary:
 
 
 def load_summary(folder: RunFolder) -> Summary:
-    """The content of summary.json. Raises BrokenRunError where it is missing or no summary."""
-    try:
-        return Summary.model_validate_json(read_bounded(folder.summary))
-    except FileNotFoundError:
+    """The content of summary.json. Raises RunFolderError if it is missing or not a valid summary."""
+    found = load_json(folder.summary, Summary)
+    if found is None:
         message = f"{folder.path} has no summary.json yet"
-        raise RunFolderError(message) from None
-    except (OSError, ValidationError) as error:
-        message = f"{folder.summary} can't be read: {explain_unreadable(error)}"
-        raise RunFolderError(message) from None
+        raise RunFolderError(message)
+    return found
 
 
 def compute_summary(
-    folder: RunFolder, rows: Rows, fates: PageStatuses | None = None, evidence: RunData | None = None
+    folder: RunFolder, rows: Rows, statuses: PageStatuses | None = None, run_data: RunData | None = None
 ) -> Summary:
     """Every figure of a run from its rows, and from the folder's scrapes and its stored.parquet.
 
-    `fates` is what became of its pages and `evidence` what was read of it, where that is known already.
+    Pass `statuses` and `run_data` if they have been read already, so that a long run is not read twice.
     """
-    seen = evidence or RunData(folder, rows)
-    record, samples, exporters = rows.record, seen.samples, seen.exporters
+    data = run_data or RunData(folder, rows)
+    record, samples, run_series = rows.record, data.samples, data.run_series
     return Summary(
         run=record.id,
         name=record.name,
@@ -62,30 +68,171 @@ def compute_summary(
         ended=BROKEN_OFF if record.ended is None else record.ended.how,
         duration_s=rows.end_s,
         deadline_s=record.deadline_s,
-        stations=counts.count_stations(rows),
-        pages=counts.count_pages(rows),
-        audit=(fates or load_page_statuses(folder, rows)).counts,
-        attempts=counts.count_attempts(rows),
-        rates=counts.mean_rates(rows),
-        response_seconds=samples.split("response_seconds"),
-        service_seconds=samples.split("service_seconds"),
+        stations=count_stations(rows),
+        pages=count_pages(rows),
+        audit=(statuses or load_page_statuses(folder, rows)).counts,
+        attempts=count_attempts(rows),
+        rates=mean_rates(rows),
+        response_seconds=samples.distribution_by_outcome("response_seconds"),
+        service_seconds=samples.distribution_by_outcome("service_seconds"),
         delivery_seconds=compute_distribution(samples.delivery),
         completion_seconds=compute_distribution(samples.completion),
         lateness_seconds=compute_distribution(samples.lateness),
         silence=find_silence(rows),
         recovery=compute_recoveries(record.faults, page_events(rows)),
         phases=compute_phase_figures(rows, samples),
-        kelurahan=counts.count_kelurahan(rows),
-        server=compute_server_figures(exporters.server),
-        generator=compute_generator_figures(rows, exporters.workers),
+        kelurahan=count_kelurahan(rows),
+        server=compute_server_figures(run_series.server),
+        generator=compute_generator_figures(rows, run_series.workers),
     )
 
 
-def page_events(rows: Rows) -> PageEvents:
-    """The curves that recovery is read from, to the moment at which the run stopped making attempts."""
-    return PageEvents(
-        due_s=np.sort(rows.station_due_s[rows.station_due_s < rows.stop_s]),
-        delivered_s=np.sort(rows.acknowledged_s[rows.acknowledged_s <= rows.record.deadline_s]),
-        given_up_s=rows.abandoned_s,
-        end_s=rows.stop_s,
+def count_stations(rows: Rows) -> Stations:
+    """The counts of stations."""
+    planned = len(rows.stations.code)
+    completed = int(np.isfinite(rows.completed_s).sum())
+    in_time = int((rows.completed_s <= rows.record.deadline_s).sum())
+    return Stations(
+        planned=planned,
+        due=int((rows.stations.due_s < rows.stop_s).sum()),
+        begun=int(rows.begun.sum()),
+        completed=completed,
+        completed_by_deadline=in_time,
+        completed_ratio=completed / planned if planned else None,
+        completed_by_deadline_ratio=in_time / planned if planned else None,
     )
+
+
+def count_pages(rows: Rows) -> Pages:
+    """The counts of pages.
+
+    Each page is delivered, censored, undelivered or unattempted, in this order of precedence; the four add up to the pages
+    planned.
+    """
+    attempted = int(rows.attempted.sum())
+    delivered, censored = int(rows.delivered.sum()), int(rows.censored.sum())
+    given_up = rows.given_up
+    # The journal of a torn run may name pages beyond the plan. A page that was given up and delivered all the same counts
+    # as delivered only.
+    known = given_up.page < rows.pages
+    still_open = known & ~rows.delivered[np.where(known, given_up.page, 0)]
+    reasons = {reason: int((given_up.reason[still_open] == reason).sum()) for reason in GiveUpReason}
+    return Pages(
+        planned=rows.pages,
+        attempted=attempted,
+        delivered=delivered,
+        undelivered=attempted - delivered - censored,
+        censored=censored,
+        unattempted=rows.pages - attempted,
+        delivered_by_deadline=int((rows.acknowledged_s <= rows.record.deadline_s).sum()),
+        gave_up_by_reason={reason.name.lower(): count for reason, count in reasons.items() if count},
+    )
+
+
+def count_attempts(rows: Rows) -> Attempts:
+    """The counts of attempts, those of the warm-up included."""
+    attempts = rows.attempts
+    made = len(attempts.page) - int(attempts.ended_as({Outcome.WITHHELD}).sum())
+    attempted = int(rows.attempted.sum())
+    sent, resent = int(attempts.sent_bytes.sum()), int(attempts.resent_bytes.sum())
+    return Attempts(
+        total=len(attempts.page),
+        by_outcome=count_outcomes(rows, np.ones(len(attempts.page), dtype=np.bool_)),
+        amplification=made / attempted if attempted else None,
+        resent_bytes=resent,
+        sent_bytes=sent,
+        resent_ratio=resent / sent if sent else None,
+    )
+
+
+def count_outcomes(rows: Rows, chosen: BoolArray) -> dict[str, int]:
+    """How many of the chosen attempts had each outcome that occurred, most frequent first."""
+    counts = np.bincount(rows.attempts.outcome[chosen], minlength=len(OUTCOMES))
+    order = sorted(range(len(OUTCOMES)), key=lambda number: (-counts[number], number))
+    return {str(OUTCOMES[number]): int(counts[number]) for number in order if counts[number]}
+
+
+def mean_rates(rows: Rows) -> Rates:
+    """Mean rates of what was due after the warm-up, from the end of the warm-up to the end of the last attempt."""
+    attempts, warm_up_s = rows.attempts, rows.record.warm_up_s
+    last_s = float(np.fmax.reduce(attempts.done_s, initial=-np.inf))
+    over_s = max(last_s if np.isfinite(last_s) else rows.end_s, warm_up_s) - warm_up_s
+    if over_s <= 0 or not len(attempts.page):
+        return Rates(
+            over_s=over_s, offered_per_s=None, goodput_per_s=None, throughput_per_s=None, sent_bytes_per_s=None
+        )
+    counted = attempts.due_s >= warm_up_s
+    fell_due = (rows.station_due_s >= warm_up_s) & (rows.station_due_s < rows.stop_s)
+    in_time = fell_due & (rows.acknowledged_s <= rows.record.deadline_s)
+    return Rates(
+        over_s=over_s,
+        offered_per_s=int(fell_due.sum()) / over_s,
+        goodput_per_s=int(in_time.sum()) / over_s,
+        throughput_per_s=int((counted & attempts.ended_as(ANSWERED)).sum()) / over_s,
+        sent_bytes_per_s=int(attempts.sent_bytes.sum(where=counted)) / over_s,
+    )
+
+
+def compute_phase_figures(rows: Rows, samples: DurationSamples) -> list[PhaseFigures]:
+    """The main figures of each phase, in order; attempts and pages belong to the phase in which they were due.
+
+    Goodput counts the pages acknowledged within the phase, by the deadline. Rates are over the part of the phase that
+    the run reached, None if it reached none of it. The warm-up, left out everywhere else, is a phase here.
+    """
+    phases = rows.record.phases or [PhaseRecord(name=CLEAR_PHASE, start_s=0.0, end_s=rows.end_s)]
+    starts = np.array([phase.start_s for phase in phases])
+
+    def number_at(times: FloatArray) -> npt.NDArray[np.int32]:
+        return np.clip(np.searchsorted(starts, times, side="right").astype(np.int32) - 1, 0, None)
+
+    attempts = rows.attempts
+    finished = attempts.ended_as(ANSWERED | TIMED_OUT)
+    of_attempt = number_at(attempts.due_s)
+    of_due = number_at(rows.station_due_s[rows.station_due_s < rows.stop_s])
+    of_delivery = number_at(rows.acknowledged_s[rows.acknowledged_s <= rows.record.deadline_s])
+    figures = []
+    for number, phase in enumerate(phases):
+        chosen = of_attempt == number
+        over_s = min(phase.end_s, rows.end_s) - phase.start_s
+        figures.append(
+            PhaseFigures(
+                name=phase.name,
+                start_s=phase.start_s,
+                end_s=phase.end_s,
+                attempts=int(chosen.sum()),
+                by_outcome=count_outcomes(rows, chosen),
+                response_seconds=compute_distribution(samples.responses_of(chosen & finished)),
+                offered_per_s=int((of_due == number).sum()) / over_s if over_s > 0 else None,
+                goodput_per_s=int((of_delivery == number).sum()) / over_s if over_s > 0 else None,
+            )
+        )
+    return figures
+
+
+def count_kelurahan(rows: Rows) -> list[KelurahanFigures]:
+    """The completion of each kelurahan, in the order of their codes."""
+    station_kelurahan = np.array([code[:10] for code in rows.stations.code], dtype="U10")
+    codes, number = np.unique(station_kelurahan, return_inverse=True)
+    stations = np.bincount(number, minlength=len(codes))
+    in_time = np.bincount(number[rows.completed_s <= rows.record.deadline_s], minlength=len(codes))
+    names = kelurahan_names(rows)
+    return [
+        KelurahanFigures(code=code, name=names.get(code, code), stations=planned, completed_by_deadline=completed)
+        for code, planned, completed in zip(codes.tolist(), stations.tolist(), in_time.tolist(), strict=True)
+    ]
+
+
+def kelurahan_names(rows: Rows) -> dict[str, str]:
+    """Names by code, from a region that ships with the package or the run folder's own copy; empty without either.
+
+    A name is decoration: a region that cannot be read leaves the codes in its place and breaks nothing.
+    """
+    region = (rows.record.scenario.get("stations") or {}).get("region")
+    copy = None if rows.region is None or not rows.region.is_file() else str(rows.region)
+    name = region if region in REGIONS else copy
+    if name is None:
+        return {}
+    try:
+        return load_kelurahan_names(name)
+    except (OSError, ConfigurationError):
+        return {}

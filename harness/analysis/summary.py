@@ -1,7 +1,7 @@
-"""The content of summary.json: every figure that the report, the gate and a comparison use, and no judgement.
+"""The schema of summary.json: every figure that the report, the gate and a comparison use, and no judgement.
 
-A dotted path into it ("stations.completed_by_deadline_ratio") is a metric for thresholds. None means that there is no
-such figure: nothing was counted, or the sample is too small for the percentile.
+A dotted path into it ("stations.completed_by_deadline_ratio") is a metric for thresholds. None means that there is no such
+figure: nothing was counted, or the sample is too small for the percentile.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ class _SummaryModel(BaseModel):
 
 
 class Distribution(_SummaryModel):
-    """A distribution in figures, seconds. Percentiles are order statistics of every row; n/a is None.
+    """The distribution of a duration, in seconds. Percentiles are order statistics of all rows.
 
-    In delivery and completion what never arrived counts as +infinity: a percentile that falls there is None and
-    `beyond` says how many they are; `mean` and `max` are None as soon as there is one.
+    A percentile is None if the sample is too small for it. In delivery and completion, what never arrived counts as
+    +infinity: a percentile that falls there is None, and `mean` and `max` are None as soon as `never` is above 0.
     """
 
     count: int
@@ -32,21 +32,21 @@ class Distribution(_SummaryModel):
     never: int = 0
     """How many of `count` never arrived (+infinity)."""
     intervals: dict[str, tuple[float | None, float | None]] = {}
-    """Bounds that hold each percentile with 95 % confidence, by its name; None is a bound beyond what was seen."""
+    """Bounds that contain each percentile with 95 % confidence, by its name; None is a bound beyond the sample."""
 
 
 class DistributionByOutcome(Distribution):
-    """A distribution, also split by outcome, so that quick refusals can't improve a figure unseen."""
+    """A distribution that is also split by outcome, so that quick refusals cannot improve a figure unnoticed."""
 
     by_outcome: dict[str, Distribution]
 
 
 class Stations(_SummaryModel):
-    """Stations, counted. `begun` made at least one attempt; `completed` have every page acknowledged."""
+    """Counts of stations: `begun` have at least one row, `completed` have every page acknowledged."""
 
     planned: int
     due: int
-    """Stations whose time had come before the run ended."""
+    """Stations that arrived before the run stopped."""
     begun: int
     completed: int
     completed_by_deadline: int
@@ -55,26 +55,26 @@ class Stations(_SummaryModel):
 
 
 class Pages(_SummaryModel):
-    """Pages, counted: planned = delivered + undelivered + censored + unattempted, exactly."""
+    """Counts of pages: planned = delivered + undelivered + censored + unattempted, exactly."""
 
     planned: int
     attempted: int
     delivered: int
     undelivered: int
-    """Attempted, not acknowledged, and not in flight at the end."""
+    """Attempted, never acknowledged, and not in flight at the end."""
     censored: int
-    """Not acknowledged, the last attempt in flight when the run ended."""
+    """Never acknowledged, with the last attempt in flight when the run ended."""
     unattempted: int
-    """Never tried, whether its station's turn never came, the page before never ended or the strategy withheld it."""
+    """Never tried: its station never arrived, the page before it never ended, or the strategy withheld it."""
     delivered_by_deadline: int
     gave_up_by_reason: dict[str, int]
 
 
 class AuditCounts(_SummaryModel):
-    """What became of every planned page: exactly one category each, the first that fits, in this order.
+    """How many pages have each status of the audit; a page has exactly one, the first that fits in this order.
 
-    So all but `unexpected` and `unsafe` add up to the pages planned. What needs the server's store is None where it could
-    not be read. `harness.analysis.page_status` has the definitions.
+    So all but `unexpected` and `unsafe` add up to the pages planned. What depends on the server's store is None if it could
+    not be read. `harness.analysis.page_status` defines each status.
     """
 
     misfiled: int | None
@@ -84,17 +84,17 @@ class AuditCounts(_SummaryModel):
     resurrected: int | None
     lost: int | None
     unexpected: int | None
-    """Copies held that are no planned page."""
+    """Stored copies that belong to no planned page."""
     ok: int | None
     recovered: int | None
     undelivered: int | None
     unattempted: int | None
     unsafe: int | None
-    """The first seven together: what no server may bring about."""
+    """The sum of the first seven, which no correct server causes."""
 
 
 class Attempts(_SummaryModel):
-    """Attempts, counted. Those withheld by the strategy were not sent and are not in the amplification."""
+    """Counts of attempts. Those withheld by the strategy were not sent and do not count in the amplification."""
 
     total: int
     by_outcome: dict[str, int]
@@ -107,11 +107,11 @@ class Attempts(_SummaryModel):
 
 
 class Rates(_SummaryModel):
-    """Means over the time from T0 (or the end of the warm-up) to the last attempt's end, per second."""
+    """Mean rates per second, from T0 (or the end of the warm-up) to the end of the last attempt."""
 
     over_s: float
     offered_per_s: float | None
-    """Pages falling due: all of a station's when it turns up."""
+    """Pages that became due; all pages of a station do when it arrives."""
     goodput_per_s: float | None
     """Pages delivered by the deadline."""
     throughput_per_s: float | None
@@ -120,31 +120,31 @@ class Rates(_SummaryModel):
 
 
 class Silence(_SummaryModel):
-    """The stretch at the end of the run in which the server answered nothing any more."""
+    """The time at the end of the run in which the server answered nothing."""
 
     since_s: float | None
-    """When the last answer was whole; None if there never was one."""
+    """When the last answer was complete; None if there never was one."""
     until_s: float
-    """When the last attempt that stayed without an answer ended."""
+    """When the last unanswered attempt ended."""
     attempts: int
-    """Sent since then, all of them without an answer."""
+    """Number of attempts sent since then, none of them answered."""
     by_outcome: dict[str, int]
-    """The most frequent first."""
+    """Most frequent first."""
 
 
 class Recovery(_SummaryModel):
-    """How the system came back after one fault."""
+    """How the system recovered from one fault."""
 
     fault: str
     ended_s: float
     recovered_after_s: float | None
-    """Seconds from the fault's end; None means never within the run."""
+    """Seconds from the end of the fault; None if it did not recover within the run."""
     metastable: bool | None
-    """Whether it stays down under a load that it could bear; None where there is no telling."""
+    """Whether it stays down under a load below its capacity; None if that cannot be determined."""
 
 
 class PhaseFigures(_SummaryModel):
-    """The main figures of one phase (attempts belong to the phase of their due time)."""
+    """The main figures of one phase; an attempt belongs to the phase of its due time."""
 
     name: str
     start_s: float
@@ -166,7 +166,7 @@ class KelurahanFigures(_SummaryModel):
 
 
 class Server(_SummaryModel):
-    """What the server says of itself (last scrape); None where it has no such series."""
+    """What the server reports of itself (last scrape); None for a series that it does not publish."""
 
     wasted_work: int | None
     shed: int | None
@@ -182,29 +182,29 @@ class Server(_SummaryModel):
 
 
 class Generator(_SummaryModel):
-    """The generator's own health, from its exporters, worst worker."""
+    """The generator's own health, from its exporters: the worst worker's."""
 
     workers: int
     workers_lost: int
     cpu_max_ratio: float | None
     """Greatest share of one core over a scrape interval."""
     cpu_above_90_ratio: float | None
-    """Share of the run that the worst worker stood above 90 % of its core."""
+    """Share of the run during which the worst worker was above 90 % of its core."""
     cpu_above_90_s: float | None
     loop_lag_max_s: float | None
     memory_max_bytes: float | None
     descriptors_max: float | None
     in_flight_max: float | None
     never_begun: int
-    """Stations whose time had come and that were never begun."""
+    """Stations that should have arrived and have no row."""
     scraped: dict[str, int]
-    """Totals from the last scrape: attempts, delivered, due. To hold against the rows."""
+    """Totals of the last scrape (attempts, delivered, due, …), to compare with the rows."""
     scrapes: int
     scrapes_failed: int
 
 
 class Summary(_SummaryModel):
-    """Everything. See each part."""
+    """The whole content of summary.json; see each part."""
 
     format: int = 1
     run: str
@@ -224,7 +224,7 @@ class Summary(_SummaryModel):
     completion_seconds: Distribution
     lateness_seconds: Distribution
     silence: Silence | None = None
-    """None where answers came to the end."""
+    """None if the server answered to the end."""
     recovery: list[Recovery]
     phases: list[PhaseFigures]
     kelurahan: list[KelurahanFigures]

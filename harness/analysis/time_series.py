@@ -1,4 +1,4 @@
-"""Scrapes -> curves: each series that an exporter published, as an array over the moments it was scraped."""
+"""Scrapes -> time series: each series that an exporter published, as an array over the times of its scrapes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     FloatArray = npt.NDArray[np.float64]
 
 MAX_GAP_S = 2.5
-"""Scrapes further apart than this (one a second is usual) leave a gap in a chart."""
+"""Scrapes further apart than this (one per second is usual) leave a gap in a chart."""
 MIN_RATE_INTERVAL_S = 0.5
-"""A rate over less than this is mostly rounding: such a scrape is passed over."""
+"""A rate over a shorter interval is mostly rounding error, so such a scrape is skipped."""
 
 _DECLARED = re.compile(r"^# TYPE (\S+) ", re.MULTILINE)
 
@@ -31,24 +31,24 @@ Labels = frozenset[tuple[str, str]]
 
 @dataclass(frozen=True)
 class TargetSeries:
-    """What one target published. `t_s` has shape (n,): a row a scrape, failed ones with NaN in every series."""
+    """What one target published. `t_s` has shape (n,), one entry per scrape; a failed scrape has NaN in every column."""
 
     target: str
     t_s: FloatArray
-    series: dict[str, dict[Labels, FloatArray]] = field(default_factory=dict)
-    """Name, then labels, of every series that was asked for and found; each of shape (n,).
+    columns: dict[str, dict[Labels, FloatArray]] = field(default_factory=dict)
+    """By name, then labels: every requested series that was found, each of shape (n,).
 
-    A name without labels is of a family that was declared and has had no member: a counter that never counted.
+    A name without labels belongs to a family that was declared and has no member: a counter that never counted.
     """
     failed: int = 0
-    longest_gap_s: float = MAX_GAP_S
-    """Longer gaps between scrapes are gaps in a chart too."""
+    max_gap_s: float = MAX_GAP_S
+    """Scrapes further apart than this leave a gap in a chart."""
     up: BoolArray = field(default_factory=lambda: np.empty(0, dtype=np.bool_))
-    """Scrapes that were answered in a format that can be read. Shape (n,)."""
+    """Scrapes that were answered in a readable format. Shape (n,)."""
 
     def total(self, name: str) -> FloatArray | None:
-        """A series summed over its labels, NaN where no label had a value; None where there is no such series."""
-        labelled = self.series.get(name)
+        """A series summed over its labels, NaN where no label had a value; None if there is no such series."""
+        labelled = self.columns.get(name)
         if not labelled:
             return None
         stacked = np.vstack(list(labelled.values()))
@@ -56,46 +56,46 @@ class TargetSeries:
         return np.where(known, np.nansum(stacked, axis=0), np.nan)
 
     def counter(self, name: str, only: tuple[str, Collection[str]] | None = None) -> FloatArray | None:
-        """A counter summed over its labels, as if its process had never restarted; None where there is none.
+        """A counter summed over its labels, as if its process had never restarted; None if there is none.
 
-        `only` chooses by a label's values. A label value that an exporter does not show yet has counted nothing. NaN
+        `only` selects by the values of one label. A label value that the exporter does not show yet counts as 0. NaN
         where the target did not answer.
         """
-        if name not in self.series:
+        if name not in self.columns:
             return None
         answered = self.up
         chosen = [
             without_resets(np.where(answered & np.isnan(values), 0.0, values))
-            for labels, values in self.series.get(name, {}).items()
+            for labels, values in self.columns.get(name, {}).items()
             if only is None or dict(labels).get(only[0]) in only[1]
         ]
         return np.sum(chosen, axis=0) if chosen else np.where(answered, 0.0, np.nan)
 
-    def greatest(self, name: str, from_s: float = 0.0) -> float | None:
-        """Greatest value of a gauge since `from_s`; None where there is none."""
+    def maximum(self, name: str, from_s: float = 0.0) -> float | None:
+        """The greatest value of a gauge since `from_s`; None if there is none."""
         values = self.total(name)
-        seen = np.empty(0) if values is None else values[(self.t_s >= from_s) & ~np.isnan(values)]
-        return float(seen.max()) if len(seen) else None
+        known = np.empty(0) if values is None else values[(self.t_s >= from_s) & ~np.isnan(values)]
+        return float(known.max()) if len(known) else None
 
-    def counted(self, name: str) -> float | None:
-        """All that a counter has counted, over every restart of its process; None where there is none."""
-        labelled = self.series.get(name)
+    def final_count(self, name: str) -> float | None:
+        """All that a counter has counted, summed over labels and restarts; None if there is no such counter."""
+        labelled = self.columns.get(name)
         return None if labelled is None else sum((counter_total(values) for values in labelled.values()), 0.0)
 
-    def counted_by(self, name: str, label: str) -> dict[str, int]:
-        """The same, by the values of a label."""
+    def final_count_by(self, name: str, label: str) -> dict[str, int]:
+        """The same for each value of a label."""
         found: dict[str, int] = {}
-        for labels, values in self.series.get(name, {}).items():
+        for labels, values in self.columns.get(name, {}).items():
             key = dict(labels).get(label, "")
             found[key] = found.get(key, 0) + round(counter_total(values))
         return found
 
 
 class SeriesBuilder:
-    """Curves of the named series from scrapes that come one after another.
+    """Builds the named series of one target from scrapes that arrive one after another.
 
-    Only lines of the asked-for series are parsed: an hour of scrapes would take a minute otherwise. A scrape that can't
-    be parsed counts as failed.
+    Only the lines of these series are parsed: parsing an hour of scrapes completely would take a minute. A scrape that
+    cannot be parsed counts as failed.
     """
 
     def __init__(self, target: str, names: Collection[str]) -> None:
@@ -110,27 +110,25 @@ class SeriesBuilder:
         self._failed = 0
 
     def add(self, t_s: float, text: str) -> None:
-        """Take a scrape; its text is "" where the target didn't answer."""
+        """Add a scrape; `text` is empty if the target did not answer."""
         row = len(self._times)
         self._times.append(t_s)
         self._families.update(_DECLARED.findall(text))
-        samples = self._samples(text)
+        samples = self._parse(text)
         self._failed += samples is None
         self._up.append(samples is not None)
         for key, value in (samples or {}).items():
             self._values.setdefault(key, {})[row] = value
 
-    def _samples(self, text: str) -> dict[tuple[str, Labels], float] | None:
-        """Samples of the wanted series in an exposition; None where the target didn't answer or not in this format.
-
-        A series is parsed when it is first seen: the next scrapes repeat its name and labels letter by letter.
-        """
+    def _parse(self, text: str) -> dict[tuple[str, Labels], float] | None:
+        """The samples of the wanted series; None if the target did not answer, or in another format."""
         if not text:
             return None
         samples = {}
         try:
             for line in self._wanted.findall(text):
                 series, value = _split_sample(line)
+                # The next scrape repeats name and labels letter by letter, so each series is parsed once per run.
                 if series not in self._parsed:
                     self._parsed[series] = _parse_series(series)
                 samples[self._parsed[series]] = float(value)
@@ -138,82 +136,82 @@ class SeriesBuilder:
             return None
         return samples
 
-    def curves(self) -> TargetSeries:
-        """All that was taken so far."""
-        series: dict[str, dict[Labels, FloatArray]] = {name: {} for name in self._names if name in self._families}
+    def build(self) -> TargetSeries:
+        """The series of all scrapes so far."""
+        columns: dict[str, dict[Labels, FloatArray]] = {name: {} for name in self._names if name in self._families}
         for (name, labels), known in self._values.items():
             column = np.full(len(self._times), np.nan)
             column[list(known)] = list(known.values())
-            series.setdefault(name, {})[labels] = column
+            columns.setdefault(name, {})[labels] = column
         up = np.array(self._up, dtype=np.bool_)
-        return TargetSeries(self._target, np.array(self._times), series, self._failed, up=up)
+        return TargetSeries(self._target, np.array(self._times), columns, self._failed, up=up)
 
 
 def read_series(folder: Path, target: str, names: Collection[str]) -> TargetSeries:
-    """Curves of the named series from a target's scrapes; without any where it was never scraped."""
+    """The named series of a target, from the scrapes in `folder`; empty if the target was never scraped."""
     if target not in scrape_log.list_targets(folder):
         return TargetSeries(target, np.empty(0))
     builder = SeriesBuilder(target, names)
     for scrape in scrape_log.read_scrapes(folder, target):
         builder.add(scrape.t_s, scrape.text)
-    return builder.curves()
+    return builder.build()
 
 
 def counter_total(values: FloatArray) -> float:
-    """What a counter has counted: its last value, plus what it had before each fall back to the start.
+    """What a counter has counted: its last value plus the value before each reset.
 
-    >>> counted(np.array([3.0, 5.0, np.nan, 1.0, 2.0]))
+    >>> counter_total(np.array([3.0, 5.0, np.nan, 1.0, 2.0]))
     7.0
     """
     unbroken = without_resets(values)
-    seen = unbroken[~np.isnan(unbroken)]
-    return float(seen[-1]) if len(seen) else 0.0
+    known = unbroken[~np.isnan(unbroken)]
+    return float(known[-1]) if len(known) else 0.0
 
 
 def without_resets(values: FloatArray) -> FloatArray:
-    """A counter as if its process had never restarted: no falls. NaN stays NaN."""
+    """A counter as if its process had never restarted, as PromQL's `increase` treats it. NaN stays NaN."""
     known = ~np.isnan(values)
-    seen = values[known]
-    falls = np.diff(seen) < 0
-    lost = np.concatenate([[0.0], np.cumsum(np.where(falls, seen[:-1], 0.0))]) if len(seen) else seen
+    counts = values[known]
+    fell = np.diff(counts) < 0
+    lost = np.concatenate([[0.0], np.cumsum(np.where(fell, counts[:-1], 0.0))]) if len(counts) else counts
     joined = values.copy()
-    joined[known] = seen + lost
+    joined[known] = counts + lost
     return joined
 
 
 def rates_between_scrapes(t_s: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Rates of a counter between consecutive scrapes that have it: starts, ends and rates, shapes (m,).
+    """Rates of a counter between consecutive scrapes that have it: starts, ends and rates per second, shapes (m,).
 
-    A failed scrape makes the interval longer, not the rate wrong; a scrape less than half a second after the one before
-    is passed over; a restart counts from nothing.
+    A failed scrape makes the interval longer, not the rate wrong. A scrape less than half a second after the one before
+    is skipped.
     """
     known = ~np.isnan(values)
-    times, seen = t_s[known], without_resets(values)[known]
+    times, counts = t_s[known], without_resets(values)[known]
     kept = _spaced(times)
-    times, seen = times[kept], seen[kept]
-    return times[:-1], times[1:], np.diff(seen) / np.diff(times)
+    times, counts = times[kept], counts[kept]
+    return times[:-1], times[1:], np.diff(counts) / np.diff(times)
 
 
 def _spaced(times: FloatArray) -> list[int]:
     kept: list[int] = []
-    for place, time_s in enumerate(times):
+    for index, time_s in enumerate(times):
         if not kept or time_s - times[kept[-1]] >= MIN_RATE_INTERVAL_S:
-            kept.append(place)
+            kept.append(index)
     return kept
 
 
 def _split_sample(line: str) -> tuple[str, str]:
-    """A sample's series, as it stands there, and its value. Raises IndexError where there is none.
+    """The series of a sample, as written, and its value. Raises IndexError if there is no value.
 
-    >>> _apart('shed_total{reason="a } b"} 3.0 1700000000')
+    >>> _split_sample('shed_total{reason="a } b"} 3.0 1700000000')
     ('shed_total{reason="a } b"}', '3.0')
     """
-    end = line.rfind("}") + 1 or line.index(" ")
+    end = line.rfind("}") + 1 or line.index(" ")  # the last brace: a label value may contain one, a value never does
     return line[:end], line[end:].split(maxsplit=1)[0]
 
 
 def _parse_series(series: str) -> tuple[str, Labels]:
-    """Name and labels. Raises ValueError where they can't be read."""
+    """The name and labels of a series. Raises ValueError if they cannot be parsed."""
     for family in text_string_to_metric_families(f"{series} 1\n"):
         for sample in family.samples:
             return sample.name, frozenset(sample.labels.items())

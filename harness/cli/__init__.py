@@ -1,1 +1,1 @@
-"""The commands, a module a family. Each parses, calls one room, and prints what it got."""
+"""The command line, one module per command: each parses its options, calls the package that does the work, and prints the result."""

@@ -1,19 +1,24 @@
-"""The command line: which commands there are (`harness/cli/`), and how an exception becomes an exit code."""
+"""The `harness` command: which commands there are, and how an exception becomes an exit code.
+
+Only the module of the invoked command is imported. All of them together import NumPy, DuckDB, Matplotlib and pydantic, which takes
+most of a second: too long for `--help` and shell completion.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 import sys
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from harness import __version__
 from harness.base.errors import RESOURCE_ERRNOS, ExitCode, HarnessError, describe_exhaustion
-from harness.base.signals import ImmediateExit
-from harness.cli import audit, compare, doctor, experiment, export, report, run, scenario, worker
-from harness.runner.subprocesses import Interruption
-from reports import terminal
-from reports.number_format import escape_control_characters
+from harness.base.signals import ImmediateExit, Interruption
+from reports.broken_pipe import BrokenPipeGuard
 
 _USAGE_ERRNOS = frozenset(
     {
@@ -28,29 +33,123 @@ _USAGE_ERRNOS = frozenset(
         errno.ENAMETOOLONG,
     }
 )
-"""A path that can't be used as the user wrote it."""
+"""A path that can't be used as the user wrote it: exit code 2 instead of a traceback."""
+
+
+class LazyCommand(NamedTuple):
+    """A command whose module is imported only when it is invoked."""
+
+    function: str
+    """module:function below harness.cli."""
+    help: str
+    """First paragraph of the function's docstring; a test compares the two."""
+
+
+COMMANDS = {
+    "scenarios": LazyCommand("scenarios:scenarios", "List the built-in scenarios and experiments."),
+    "init": LazyCommand("init:init", "Write NAME.toml, a commented scenario to start from."),
+    "validate": LazyCommand("validate:validate", "Check a scenario: size, peak rates, does it fit this machine."),
+    "run": LazyCommand("run:run", "Run a scenario: drive the load, judge it, write the report."),
+    "worker": LazyCommand(
+        "worker:worker", "Start a worker for a run led by another machine (harness run --remote-workers)."
+    ),
+    "report": LazyCommand("report:report", "Write the report of a run again, from its folder alone."),
+    "gate": LazyCommand(
+        "gate:gate",
+        "Judge a finished run again; the exit code is the verdict's. With --thresholds nothing is written.",
+    ),
+    "audit": LazyCommand(
+        "audit:audit", "Audit what became of every page of a run. Exit code 0 safe, 99 not safe, 3 unknown."
+    ),
+    "experiment": LazyCommand(
+        "experiment:experiment", "Run a matrix of scenarios and compare them; resumes if interrupted."
+    ),
+    "compare": LazyCommand(
+        "compare:compare", "Check whether RUN is worse than BASE. Exit code 0 no, 99 yes, 3 can't tell."
+    ),
+    "calibrate": LazyCommand("calibrate:calibrate", "Measure run-to-run noise; report the smallest detectable change."),
+    "export": LazyCommand("export:export", "Export the scrapes of a run for another program."),
+    "doctor": LazyCommand(
+        "doctor:doctor",
+        "Check whether this machine is fit to measure and what to change. Exit code 0 fit, 3 unfit.",
+    ),
+    "list": LazyCommand("list:list_runs", "List earlier runs with their verdicts, newest first."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """Lists every command from `COMMANDS`, and imports a command's module when its name has been parsed."""
+
+    def __init__(self, **attributes: Any) -> None:
+        """Takes what TyperGroup takes."""
+        super().__init__(**attributes)
+        # Stand-ins with name and help only: enough for --help, completion and "did you mean".
+        self.commands = {name: TyperCommand(name, help=command.help) for name, command in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that `args` begin with; from here on it is the real one."""
+        if args and args[0] in COMMANDS:
+            self.commands[args[0]] = load_command(args[0])
+        return super().resolve_command(ctx, args)
+
+
+def load_command(name: str) -> TyperCommand:
+    """A command with its options; each option is also read from the environment, as HARNESS_<COMMAND>_<OPTION>."""
+    module, _, function = COMMANDS[name].function.partition(":")
+    single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    single.command(name)(getattr(import_module(f"harness.cli.{module}"), function))
+    command = typer.main.get_command(single)
+    if not isinstance(command, TyperCommand):
+        raise TypeError(type(command))
+    for option in command.params:
+        if isinstance(option, TyperOption) and option.name != "help":
+            declared = [option.envvar] if isinstance(option.envvar, str) else list(option.envvar or ())
+            # set here and not by `auto_envvar_prefix`, which would name --set after its Python parameter
+            option.envvar = [variable_of(name, option.opts), *declared]
+            option.show_envvar = False  # twice the length of every help page; the group's help has the rule
+    return command
+
+
+def variable_of(command: str, spellings: list[str]) -> str:
+    """The environment variable of an option, by its longest spelling.
+
+    >>> variable_of("run", ["--metrics-port"])
+    'HARNESS_RUN_METRICS_PORT'
+    """
+    return "_".join(["HARNESS", command, *max(spellings, key=len).strip("-").split("-")]).upper()
+
 
 app = typer.Typer(
     name="harness",
-    help="Load-test a photo-upload server: plan, drive, measure, judge, report.",
+    cls=LazyGroup,
+    help=(
+        "Load-test a photo-upload server: plan, drive, measure, judge, report.\n\n"
+        "Every option can also be set in the environment, as HARNESS_<COMMAND>_<OPTION>: HARNESS_RUN_WORKERS=2."
+    ),
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
 
-for command in (
-    scenario.scenarios, scenario.init, scenario.validate, run.run, worker.worker, report.report, report.gate, audit.audit,
-    experiment.experiment, compare.compare, compare.calibrate, export.export, doctor.doctor,
-):  # fmt: skip
-    app.command()(command)
-app.command("list")(report.list_runs)
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"harness {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of `harness` itself."""
 
 
 def main(application: typer.Typer = app) -> None:
-    """The only place where an exception becomes an exit code; harness/__main__.py has set the signals."""
-    sys.stdout = terminal.BrokenPipeGuard(sys.stdout)
+    """Run a command and exit. The only place where an exception becomes an exit code; harness/__main__.py sets the signals."""
+    sys.stdout = BrokenPipeGuard(sys.stdout)
     try:
         application()
     except ImmediateExit as stopped:
@@ -62,16 +161,18 @@ def main(application: typer.Typer = app) -> None:
     except OSError as error:
         if error.errno in RESOURCE_ERRNOS:
             _fail(
-                f"{describe_exhaustion(error)}\nMake room; harness report RUN then draws what is known.",
+                f"{describe_exhaustion(error)}\nFree some, then write the report with: harness report RUN",
                 ExitCode.INVALID,
             )
+        # Anything else is a bug, and its traceback is wanted.
         if error.filename is None or error.errno not in _USAGE_ERRNOS:
             raise
         _fail(f"{os.fsdecode(error.filename)}: {error.strerror}", ExitCode.USAGE)
 
 
 def _fail(text: str, code: int) -> None:
-    sys.stderr.write(
-        escape_control_characters(text, leave="\n\t") + "\n"
-    )  # a file's own words may hold what steers a terminal
+    from reports.number_format import escape_control_characters  # noqa: PLC0415 - imports pydantic
+
+    # The text may quote a file or a server, which must not steer the terminal.
+    sys.stderr.write(escape_control_characters(text, keep="\n\t") + "\n")
     sys.exit(code)

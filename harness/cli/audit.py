@@ -6,15 +6,15 @@ import typer
 
 from harness.analysis.page_status import load_page_statuses
 from harness.analysis.rows import load_rows
+from harness.base.safe_files import write_json
 from harness.cli.options import RunPath, run_folder
 from harness.judge.audit import audit_run
 from harness.judge.verdict import audit_exit_code
-from harness.run_folder.layout import write_json
 from reports import terminal
 
 
 def audit(path: RunPath) -> None:
-    """Audit a run: the nothing-lost table. Exit code 0 safe, 99 not safe, 3 unknown."""
+    """Audit what became of every page of a run. Exit code 0 safe, 99 not safe, 3 unknown."""
     folder = run_folder(path)
     rows = load_rows(folder)
     found = audit_run(folder, rows, load_page_statuses(folder, rows))

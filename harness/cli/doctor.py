@@ -15,18 +15,18 @@ from reports import terminal
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="The findings as JSON, for a machine.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Examine this machine: is it fit to measure, what to change, what may a run claim? Exit code 0 fit, 3 unfit."""
+    """Check whether this machine is fit to measure and what to change. Exit code 0 fit, 3 unfit."""
 
-    def say(what: str) -> None:
+    def report_progress(step: str) -> None:
         if not as_json and sys.stderr.isatty():
-            sys.stderr.write(f"\r\x1b[K{what} …" if what else "\r\x1b[K")
+            sys.stderr.write(f"\r\x1b[K{step} …" if step else "\r\x1b[K")
             sys.stderr.flush()
 
-    seen = measure_machine(RUNS if RUNS.is_dir() else Path.cwd(), say)
-    say("")
-    examination = evaluate_machine(seen)
+    measurements = measure_machine(RUNS if RUNS.is_dir() else Path.cwd(), report_progress)
+    report_progress("")
+    examination = evaluate_machine(measurements)
     if as_json:
         terminal.print_lines([json.dumps(examination.document(), indent=2)])
         raise typer.Exit(examination.exit_code)

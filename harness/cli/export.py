@@ -1,4 +1,4 @@
-"""`harness export`: a run in another program's format."""
+"""`harness export`: the scrapes of a run in another program's format."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from harness.measure.openmetrics import export_openmetrics
 
 def export(
     path: RunPath,
-    as_openmetrics: Annotated[bool, typer.Option("--openmetrics", help="Every scrape, as one OpenMetrics text for promtool.")] = False,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write it; default: standard output.")] = None,
+    as_openmetrics: Annotated[bool, typer.Option("--openmetrics", help="All scrapes as one OpenMetrics text, for promtool.")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Output file; default: standard output.")] = None,
 ) -> None:  # fmt: skip
-    """Write a run's scrapes for another program."""
+    """Export the scrapes of a run for another program."""
     if not as_openmetrics:
-        message = "say in which format: --openmetrics"
+        message = "choose a format: --openmetrics"
         raise UsageError(message)
     folder = run_folder(path)
     record = folder.read_run()

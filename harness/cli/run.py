@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import secrets
 import socket
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -32,131 +30,136 @@ from harness.cli.options import (
     check_thresholds,
     command_line,
     external_target_of,
-    finish_run,
     run_folder,
+    stamp,
     warnings_of,
 )
-from harness.cli.worker import JOIN_TIMEOUT, Bind, JoinTimeout, RemoteWorkers, check_reachable, join_policy
+from harness.cli.worker import JOIN_TIMEOUT, Bind, JoinTimeout, RemoteWorkers, check_target_for_remote, join_policy
 from harness.judge.compare.compare import list_differences
-from harness.judge.compare.tolerances import parse_tolerances
+from harness.judge.compare.figure import parse_tolerances
 from harness.judge.thresholds.evaluate import limits_s
 from harness.plan import capacity, make_plan
-from harness.plan.worker_count import parse_worker_count
+from harness.plan.demand import parse_worker_count
 from harness.run_folder.layout import RunFolder, WorkerRecord
 from harness.run_folder.tables import read_planned_due
 from harness.runner.prometheus import discovery_folder, reachable_prometheus
 from harness.runner.run import Run
-from harness.runner.run_spec import RunSpec, initial_record
+from harness.runner.run_record import initial_record
+from harness.runner.run_spec import RunSpec
 from harness.scenario import loader
 from reports import terminal
+from reports.live_view import LiveView
 
 
 def run(
     source: ScenarioName,
     overrides: Overrides = [],
     seed: Seed = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; must be empty or new. Default: runs/<time>-<name>-<hex>.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; must be new or empty. Default: runs/<time>-<name>-<hex>.")] = None,
     workers: Workers = None,
     remote_workers: RemoteWorkers = None,
     bind: Bind = None,
     join_timeout: JoinTimeout = JOIN_TIMEOUT,
     target: Target = None,
     allow_command: AllowCommand = False,
-    name: Annotated[str | None, typer.Option(help="What the run folder is named after, instead of the scenario.")] = None,
-    metrics_port: Annotated[int, typer.Option(min=0, max=65_000, help="Port of the first worker's /metrics; 0: any.")] = 0,
+    name: Annotated[str | None, typer.Option(help="Name the run folder after this instead of the scenario.")] = None,
+    metrics_port: Annotated[int, typer.Option(min=0, max=65_000, help="Port of the first worker's /metrics, the others follow; 0: any free port.")] = 0,
     prometheus: PrometheusUrl = None,
-    prometheus_sd: Annotated[Path | None, typer.Option(metavar="DIR", envvar="HARNESS_PROMETHEUS_SD", help="Tell a Prometheus by a file here (file_sd) what to scrape.")] = None,
-    baseline: Annotated[Path | None, typer.Option(metavar="RUN", help="An earlier run to compare with in the end.")] = None,
+    prometheus_sd: Annotated[Path | None, typer.Option(metavar="DIR", envvar="HARNESS_PROMETHEUS_SD", help="Folder for a file_sd file that tells a Prometheus what to scrape.")] = None,
+    baseline: Annotated[Path | None, typer.Option(metavar="RUN", help="An earlier run to compare with at the end.")] = None,
     tolerance: ToleranceOption = [],
 ) -> None:  # fmt: skip
-    """Run a scenario: drive the load, judge it, draw the report."""
+    """Run a scenario: drive the load, judge it, write the report."""
     loaded = loader.load_scenario(source, overrides, seed, read_planned_due)
     check_thresholds(source, loaded)
     number = parse_worker_count(workers)
-    invited = join_policy(remote_workers, workers, bind, join_timeout, target)
+    policy = join_policy(remote_workers, workers, bind, join_timeout, target)
     if prometheus is not None:
         reachable_prometheus("--prometheus", prometheus)
     plan = make_plan(loaded)
     count = remote_workers or number or auto_workers(loaded, plan)
     _check_ports(metrics_port, count)
-    foreign = external_target_of(target, source, loaded, plan, count, allow_command=allow_command)
-    address = None if foreign is None else foreign.address
-    check_reachable(invited, address)
-    fits = capacity.find_capacity_problems if invited is None else capacity.find_leader_problems
-    check_fits(source, fits(loaded, plan, count, address))
+    external = external_target_of(target, source, loaded, plan, count, allow_command=allow_command)
+    address = None if external is None else external.address
+    check_target_for_remote(policy, address)
+    find_problems = capacity.find_capacity_problems if policy is None else capacity.find_leader_problems
+    check_fits(source, find_problems(loaded, plan, count, address))
     run_id = _run_id(name or loaded.name)
     check_name(out or RUNS)
     folder = RunFolder((out or RUNS / run_id).absolute())
     if folder.path.is_symlink():
-        message = f"{folder.path} is a link: name the folder itself"
+        message = f"{folder.path} is a symbolic link: name the folder itself"
         raise UsageError(message)
     if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
-        message = f"{folder.path} is not an empty folder: nothing is overwritten"
+        message = f"{folder.path} is not an empty folder: choose another --out"
         raise UsageError(message)
-    order = RunSpec(
+    spec = RunSpec(
         scenario=loaded,
         plan=plan,
         folder=folder,
         run_id=run_id,
         command=command_line(),
         limits_s=limits_s(assertions_of(loaded)),
-        watched=abortable_thresholds(loaded),
+        abort_thresholds=abortable_thresholds(loaded),
         workers=count,
-        invitation=invited,
-        foreign=foreign,
+        join_policy=policy,
+        external=external,
         metrics_port=metrics_port,
         prometheus=prometheus,
         prometheus_sd=prometheus_sd and discovery_folder("--prometheus-sd", prometheus_sd),
     )
     terminal.print_lines(warnings_of(loaded, plan))
-    check_listening(foreign)
+    check_listening(external)
     print(
-        f"{loaded.name}: at most {loaded.longest_s:g} s, and some seconds to start and to judge; "
-        "ends as soon as all is delivered and no fault is to come",
+        f"{loaded.name}: runs for up to {loaded.longest_s:g} s; "
+        "stops early once every page is delivered and the last fault is over",
         flush=True,
     )
-    base = _baseline(baseline, tolerance, order)
+    base = _baseline(baseline, tolerance, spec)
     with SignalHandler() as signals:
-        with terminal.LiveView(loaded.name) as view:
-            Run(order, view, signals).execute()
-        print("Counting, judging, drawing", flush=True)
+        with LiveView(loaded.name) as view:
+            Run(spec, view, signals).execute()
+        print("Analysing the results and writing the report", flush=True)
+        from harness.runner.finish import finish_run  # noqa: PLC0415 - Matplotlib takes half a second to import: not before the load
+
         code = finish_run(folder, assertions_of(loaded))
-        if base is not None and signals.heard is None:
+        if base is not None and signals.received is None:
             compared = compare_with_baseline(base, folder, tolerance)
-            code = code or compared  # what the run itself has come to weighs more than what it is beside another
-        raise typer.Exit(code if signals.heard is None else 128 + signals.heard)
+            code = code or compared  # the run's own verdict outweighs the comparison
+        raise typer.Exit(code if signals.received is None else 128 + signals.received)
 
 
-def _baseline(path: Path | None, tolerance: list[str], order: RunSpec) -> RunFolder | None:
-    """The run to compare with. Raises UsageError, before anything starts, where it can't be compared with what is ordered."""
+def _baseline(path: Path | None, tolerance: list[str], spec: RunSpec) -> RunFolder | None:
+    """The run to compare with. Raises UsageError before anything starts if it is not comparable with the run to come."""
     if path is None and tolerance:
-        message = "--tolerance needs --baseline: it says how much worse than that the run may be"
+        message = "--tolerance needs --baseline, the run that this one may be that much worse than"
         raise UsageError(message)
     if path is None:
         return None
     parse_tolerances(tolerance)
     folder = run_folder(path)
-    workers = [WorkerRecord(rank=rank) for rank in range(order.workers)]
-    differing = list_differences([folder.read_run()], [initial_record(order, "", workers)])
+    workers = [WorkerRecord(rank=rank) for rank in range(spec.workers)]
+    differing = list_differences([folder.read_run()], [initial_record(spec, "", workers)])
     if differing:
-        label = f"--baseline {path} can't be compared with this run; baseline against run"
+        label = f"--baseline {path} is not comparable with this run; baseline against run"
         raise ConfigurationError(label, differing)
     return folder
 
 
 def _check_ports(first: int, workers: int) -> None:
+    """Raise UsageError if one of the workers' metrics ports is taken: better now than in a child process."""
     for port in range(first, first + workers) if first else ():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError as error:
-                message = f"--metrics-port {first}: port {port} can't be had: {error.strerror}"
+                message = f"--metrics-port {first}: port {port} is not available: {error.strerror}"
                 raise UsageError(message) from None
 
 
 def _run_id(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
-        message = f'--name "{name}" may have letters, digits, "-" and "_" only, 64 at most, the first no "-" or "_"'
+        message = f'--name "{name}" is not a valid name: use up to 64 letters, digits, "-" and "_", beginning with a letter or digit'
         raise UsageError(message)
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}-{secrets.token_hex(2)}"
+    return stamp(name)

@@ -1,4 +1,4 @@
-"""`harness worker`, and what `harness run` says of workers on other machines."""
+"""`harness worker`, and the options of `harness run` for workers on other machines."""
 
 from __future__ import annotations
 
@@ -21,85 +21,87 @@ from mock_server.profile.units import duration_s
 JOIN_TIMEOUT = "60s"
 
 JoinTimeout = Annotated[
-    str, typer.Option("--join-timeout", metavar="DURATION", help="How long master and workers wait for each other.")
+    str, typer.Option("--join-timeout", metavar="DURATION", help="How long leader and workers wait for each other.")
 ]
 RemoteWorkers = Annotated[
     int | None,
-    typer.Option("--remote-workers", min=1, max=256, metavar="N", help="Processes on other machines that send: harness worker."),
+    typer.Option("--remote-workers", min=1, max=256, metavar="N", help="Number of workers on other machines to wait for; each is started with harness worker."),
 ]  # fmt: skip
 Bind = Annotated[
     str | None,
     typer.Option(
-        "--bind", metavar="ADDRESS[:PORT]", help=f"Where remote workers can join. Default: 127.0.0.1:{DEFAULT_PORT}."
+        "--bind",
+        metavar="ADDRESS[:PORT]",
+        help=f"Address where remote workers can join. Default: 127.0.0.1:{DEFAULT_PORT}.",
     ),
 ]
 
 
 def worker(
-    master: Annotated[str, typer.Option(metavar="HOST[:PORT]", help=f"Where harness run listens; port {DEFAULT_PORT} unless said.")],
+    master: Annotated[str, typer.Option(metavar="HOST[:PORT]", help=f"Address of the leader, where harness run listens. Default port: {DEFAULT_PORT}.")],
     join_timeout: JoinTimeout = JOIN_TIMEOUT,
 ) -> None:  # fmt: skip
-    """Send for a run that another machine leads (harness run --remote-workers)."""
+    """Start a worker for a run led by another machine (harness run --remote-workers)."""
     host, port = host_and_port("--master", master)
-    token, patience_s = read_join_token(os.environ), positive_duration_s("--join-timeout", join_timeout)
+    token, timeout_s = read_join_token(os.environ), positive_duration_s("--join-timeout", join_timeout)
     with SignalHandler() as signals:
-        guardian = RemoteWorker(host, port, token, signals, lambda text: print(text, flush=True))
-        raise typer.Exit(guardian.work(patience_s))
+        remote = RemoteWorker(host, port, token, signals, lambda text: print(text, flush=True))
+        raise typer.Exit(remote.work(timeout_s))
 
 
 def join_policy(
     remote_workers: int | None, workers: str | None, bind: str | None, join_timeout: str, target: str | None
 ) -> JoinPolicy | None:
-    """Where the workers of other machines can join; None where there are to be none.
+    """Where remote workers can join; None if the run has none.
 
-    Raises UsageError for options that don't go together.
+    Raises UsageError for options that exclude each other, or an address that can't be listened on.
     """
     if remote_workers is None:
         if bind is not None:
-            message = "--bind needs --remote-workers: workers of this machine need no address"
+            message = "--bind needs --remote-workers: local workers need no address"
             raise UsageError(message)
         return None
     if workers is not None:
-        message = f"--workers and --remote-workers don't go together: for workers here too, start harness worker --master {bind or '127.0.0.1'} here"
+        message = f"--workers and --remote-workers exclude each other: to use this machine too, start harness worker --master {bind or '127.0.0.1'} on it"
         raise UsageError(message)
     host, port = host_and_port("--bind", bind or "127.0.0.1")
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        message = f'--bind "{bind}" should be an address of this machine, with a port if need be, as in 10.0.0.1:{DEFAULT_PORT}'
+        message = f'--bind "{bind}" should be an IP address of this machine, optionally with a port, as in 10.0.0.1:{DEFAULT_PORT}'
         raise UsageError(message) from None
     if target is None and address.is_unspecified:
-        message = f"--bind {bind}: the mock server listens there too, and the workers must be told one address: name the one that they reach"
+        message = f"--bind {bind}: the mock server listens there too and workers need one address to reach it: give the one that they can reach"
         raise UsageError(message)
-    invited = JoinPolicy(host, port, read_join_token(os.environ), positive_duration_s("--join-timeout", join_timeout))
-    _check_can_listen(invited)
-    return invited
+    policy = JoinPolicy(host, port, read_join_token(os.environ), positive_duration_s("--join-timeout", join_timeout))
+    _check_can_listen(policy)
+    return policy
 
 
-def _check_can_listen(invited: JoinPolicy) -> None:
-    """Raise UsageError where the address isn't this machine's, or the port is taken."""
-    with socket.socket(socket.AF_INET6 if ":" in invited.host else socket.AF_INET) as probe:
+def _check_can_listen(policy: JoinPolicy) -> None:
+    """Raise UsageError if the address is not this machine's or the port is taken: better now than in a child process."""
+    with socket.socket(socket.AF_INET6 if ":" in policy.host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((invited.host, invited.port))
+            probe.bind((policy.host, policy.port))
             probe.listen()
         except OSError as error:
-            message = f"--bind: {invited.host}, port {invited.port}, can't be had: {error.strerror}"
+            message = f"--bind: port {policy.port} of {policy.host} is not available: {error.strerror}"
             raise UsageError(message) from None
 
 
-def check_reachable(invited: JoinPolicy | None, target_address: str | None) -> None:
-    """Raise UsageError where other machines may join and would all load themselves: a target on loopback."""
-    if invited is not None and invited.reachable and target_address is not None and is_loopback(target_address):
+def check_target_for_remote(policy: JoinPolicy | None, target_address: str | None) -> None:
+    """Raise UsageError if remote workers would each load their own machine: a target on loopback."""
+    if policy is not None and policy.is_reachable and target_address is not None and is_loopback(target_address):
         message = (
-            f"--target leads to {target_address}, which is another machine on every machine: with workers that join at "
-            f"{invited.host} name an address that they reach"
+            f"--target resolves to {target_address}, which is a different machine on each worker: with workers that join at "
+            f"{policy.host}, give an address that all of them can reach"
         )
         raise UsageError(message)
 
 
 def host_and_port(option: str, text: str) -> tuple[str, int]:
-    """The two parts of HOST[:PORT]; an IPv6 address with a port stands in brackets. Raises UsageError.
+    """Host and port of HOST[:PORT]; an IPv6 address with a port is written in brackets. Raises UsageError, naming `option`.
 
     >>> host_and_port("--master", "[::1]:80"), host_and_port("--master", "::1")
     (('::1', 80), ('::1', 5557))
@@ -108,7 +110,7 @@ def host_and_port(option: str, text: str) -> tuple[str, int]:
     if text.startswith("["):
         host, _, rest = text[1:].partition("]")
         port = rest.removeprefix(":") if rest else port
-    elif text.count(":") == 1:
+    elif text.count(":") == 1:  # more than one: an IPv6 address without a port
         host, _, port = text.partition(":")
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
         message = f'{option} "{text}" should be HOST or HOST:PORT, as in 10.0.0.1 or 10.0.0.1:{DEFAULT_PORT}'
@@ -117,7 +119,7 @@ def host_and_port(option: str, text: str) -> tuple[str, int]:
 
 
 def positive_duration_s(option: str, text: str) -> float:
-    """Seconds of a duration. Raises UsageError."""
+    """The seconds of a duration such as 90s. Raises UsageError, naming `option`, if it is not one or not positive."""
     try:
         seconds = duration_s(text)
     except ValueError as error:

@@ -1,1 +1,1 @@
-"""Whether this machine is fit to measure: one module a check, each a measurement and a judgement of what was seen."""
+"""Whether this machine is fit to measure: checks that measure one thing each, what they found, and what a run may claim."""

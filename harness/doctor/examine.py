@@ -1,4 +1,4 @@
-"""The whole examination: measures one thing after another, so that none disturbs the next, and adds up."""
+"""The whole examination: measures one thing after another, so that none disturbs the next, then evaluates all."""
 
 from __future__ import annotations
 
@@ -13,11 +13,30 @@ from pathlib import Path
 from typing import Any
 
 from harness.base.errors import ExitCode, ProcessFailedError
-from harness.base.host_limits import HostLimits, read_host_limits
-from harness.doctor import clock, cores, descriptors, disk, generator_check, loopback, ports, timer
-from harness.doctor.claim import Claim, claim_of
+from harness.base.host import HostLimits, read_host_limits
+from harness.doctor.cpu import (
+    ClockMeasurement,
+    CpuMeasurement,
+    check_clock,
+    check_cores,
+    check_timer,
+    is_synchronised,
+    measure_clock,
+    measure_cores,
+    measure_timer,
+)
 from harness.doctor.finding import Finding, Fitness, read_system_file, worst
-from harness.doctor.generator_load import LOADS, started_generators
+from harness.doctor.generator import (
+    LOADS,
+    Claim,
+    check_generator,
+    check_loopback,
+    claim_of,
+    generator_failure,
+    measure_loopback,
+    started_generators,
+)
+from harness.doctor.resources import DiskMeasurement, check_descriptors, check_disk, check_ports, measure_disk
 from harness.runner.generator import GeneratorResult
 from harness.runner.subprocesses import ProcessGroup
 
@@ -26,23 +45,23 @@ _READY_TIMEOUT_S = 20.0
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found, and what a run may claim therefore (None: nothing)."""
+    """All findings, and what a run on this machine may claim; None if it is unfit."""
 
     findings: list[Finding]
     claim: Claim | None
 
     @property
     def verdict(self) -> Fitness:
-        """The worst of all."""
+        """The worst verdict of all findings."""
         return worst(finding.verdict for finding in self.findings)
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 fit, with or without warnings; 3 unfit."""
+        """0 if fit, with or without warnings; 3 if unfit."""
         return ExitCode.INVALID if self.verdict is Fitness.UNFIT else ExitCode.PASSED
 
     def document(self) -> dict[str, Any]:
-        """For a machine."""
+        """The content of `harness doctor --json`."""
         return {
             "verdict": str(self.verdict),
             "fit": self.verdict is not Fitness.UNFIT,
@@ -57,78 +76,77 @@ class Measurements:
 
     limits: HostLimits
     soft_descriptors: int
-    cores: cores.CpuMeasurement
-    clock: clock.ClockMeasurement
+    cores: CpuMeasurement
+    clock: ClockMeasurement
     overshoots_s: list[float]
-    disk: disk.DiskMeasurement
+    disk: DiskMeasurement
     loopback_bytes_per_s: float | None
-    """None where no process would start."""
-    driven: Mapping[str, GeneratorResult] | None
-    trouble: str = ""
-    """Why the generator could not be measured."""
+    """None if no process could be started."""
+    generator: Mapping[str, GeneratorResult] | None
+    """The result of each load, by its name; None if the generator could not be measured."""
+    problem: str = ""
+    """Why it could not; may go on with the end of its log."""
 
 
-def measure_machine(folder: Path, say: Callable[[str], None]) -> Measurements:
-    """Measure this machine, and the disk below `folder`: ten seconds or so. `say` hears what is being looked at."""
-    say("watching the cores")
-    seen_cores = cores.measure_cores(read_system_file, time.sleep, len(os.sched_getaffinity(0)))
-    say("timing clock and timers")
-    seen_clock = clock.measure_clock(time.monotonic, read_system_file, clock.is_synchronised)
-    overshoots = timer.measure_timer(time.monotonic, time.sleep)
-    say("writing to the disk")
-    seen_disk = disk.measure_disk(folder, time.monotonic)
-    throughput, driven, trouble = _measure_generator(say)
+def measure_machine(folder: Path, report_progress: Callable[[str], None]) -> Measurements:
+    """Measure this machine and the disk below `folder`, for about twelve seconds; `report_progress` receives each step."""
+    report_progress("sampling the cores")
+    cores = measure_cores(read_system_file, time.sleep, len(os.sched_getaffinity(0)))
+    report_progress("timing the clock and timers")
+    clock = measure_clock(time.monotonic, read_system_file, is_synchronised)
+    overshoots_s = measure_timer(time.monotonic, time.sleep)
+    report_progress("writing to the disk")
+    disk = measure_disk(folder, time.monotonic)
+    loopback_bytes_per_s, results, problem = _measure_generator(report_progress)
     return Measurements(
         limits=read_host_limits(),
         soft_descriptors=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
-        cores=seen_cores,
-        clock=seen_clock,
-        overshoots_s=overshoots,
-        disk=seen_disk,
-        loopback_bytes_per_s=throughput,
-        driven=driven,
-        trouble=trouble,
+        cores=cores,
+        clock=clock,
+        overshoots_s=overshoots_s,
+        disk=disk,
+        loopback_bytes_per_s=loopback_bytes_per_s,
+        generator=results,
+        problem=problem,
     )
 
 
-def evaluate_machine(seen: Measurements, read: Callable[[str], str] = read_system_file) -> Examination:
-    """Every check's findings, in the order in which one would put a machine right."""
+def evaluate_machine(measured: Measurements, read: Callable[[str], str] = read_system_file) -> Examination:
+    """The findings of every check, in the order in which one would put a machine right; `read` reads /proc and /sys."""
     findings = [
-        *cores.check_cores(seen.cores),
-        *clock.check_clock(seen.clock),
-        *timer.check_timer(seen.overshoots_s),
-        *descriptors.check_descriptors(seen.limits, seen.soft_descriptors),
-        *ports.check_ports(seen.limits, read),
-        *disk.check_disk(seen.disk),
-        *([] if seen.loopback_bytes_per_s is None else loopback.check_loopback(seen.loopback_bytes_per_s)),
-        *(
-            generator_check.generator_failure(seen.trouble)
-            if seen.driven is None
-            else generator_check.check_generator(seen.driven)
-        ),
+        *check_cores(measured.cores),
+        *check_clock(measured.clock),
+        *check_timer(measured.overshoots_s),
+        *check_descriptors(measured.limits, measured.soft_descriptors),
+        *check_ports(measured.limits, read),
+        *check_disk(measured.disk),
+        *([] if measured.loopback_bytes_per_s is None else check_loopback(measured.loopback_bytes_per_s)),
+        *(generator_failure(measured.problem) if measured.generator is None else check_generator(measured.generator)),
     ]
     claim = None
-    if seen.driven is not None and seen.loopback_bytes_per_s is not None:
-        claim = claim_of(seen.limits, seen.cores, seen.driven, seen.loopback_bytes_per_s)
+    if measured.generator is not None and measured.loopback_bytes_per_s is not None:
+        claim = claim_of(measured.limits, measured.cores, measured.generator, measured.loopback_bytes_per_s)
     unfit = worst(finding.verdict for finding in findings) is Fitness.UNFIT
     return Examination(findings, None if unfit else claim)
 
 
-def _measure_generator(say: Callable[[str], None]) -> tuple[float | None, dict[str, GeneratorResult] | None, str]:
-    """Loopback's bytes a second, what the generators did, and what went wrong."""
-    throughput = None
+def _measure_generator(
+    report_progress: Callable[[str], None],
+) -> tuple[float | None, dict[str, GeneratorResult] | None, str]:
+    """Loopback's bytes per second, the result of each load, and what went wrong; the first two are None if not reached."""
+    bytes_per_s = None
     try:
-        with tempfile.TemporaryDirectory(prefix="doctor-") as path, ProcessGroup(Path(path)) as family:
-            say("starting generators and a sink")
-            family.start("sink", [sys.executable, "-P", "-m", "harness.doctor.sink_server"], os.environ)
-            port = family.expect("sink", "ready", _READY_TIMEOUT_S)["port"]
+        with tempfile.TemporaryDirectory(prefix="doctor-") as path, ProcessGroup(Path(path)) as processes:
+            report_progress("starting generators and a sink")
+            processes.start("sink", [sys.executable, "-P", "-m", "harness.doctor.sink_server"], os.environ)
+            port = processes.expect("sink", "ready", _READY_TIMEOUT_S)["port"]
             with started_generators(Path(path), port) as prepared:
-                say("sending over loopback")
-                throughput = loopback.measure_loopback(port, time.monotonic)
-                driven = {}
+                report_progress("sending over loopback")
+                bytes_per_s = measure_loopback(port, time.monotonic)
+                results = {}
                 for load in LOADS:
-                    say(f"driving the generator: {load.name}")
-                    driven[load.name] = prepared[load.name].drive()
+                    report_progress(f"driving the generator: {load.name}")
+                    results[load.name] = prepared[load.name].drive()
     except (ProcessFailedError, OSError) as error:
-        return throughput, None, str(error)
-    return throughput, driven, ""
+        return bytes_per_s, None, str(error)
+    return bytes_per_s, results, ""

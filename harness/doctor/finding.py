@@ -1,4 +1,4 @@
-"""What a check found: measured, needed, verdict, and what to change."""
+"""What a check of this machine found: measured, needed, verdict, and what to change."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from enum import StrEnum
 from pathlib import Path
 
 ReadText = Callable[[str], str]
-"""Gives the content of a file of /proc or /sys; "" for one that isn't there."""
+"""Gives the content of a file of /proc or /sys; "" if there is none."""
 
 
 class Fitness(StrEnum):
-    """How a machine does by one check, the best first."""
+    """How fit a machine is by one check, the best first."""
 
     OK = "ok"
     WARN = "warn"
-    """A run can be valid, but less of one than the machine could carry."""
+    """A run can be valid, but only with less load than it could be."""
     UNFIT = "unfit"
-    """What is measured here is not to be trusted."""
+    """Figures measured on this machine can't be trusted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the examination."""
+    """One line of the doctor's result."""
 
     name: str
     measured: str
     needed: str
     verdict: Fitness
     change: str = ""
-    """What to do about it, with the exact command; empty where nothing is to be done."""
+    """What to do about it, with the exact command; "" if nothing."""
     figures: Mapping[str, float | str | None] = field(default_factory=dict)
-    """What was measured, for a machine; units are in the names."""
+    """The measured values for the JSON output; units are in the names."""
 
 
 def at_least(value: float, enough: float, too_little: float) -> Fitness:
-    """By a value that is better the greater it is.
+    """The fitness by a value that is better the greater it is.
 
     >>> [at_least(value, 10, 5).value for value in (10, 9.9, 5, 4.9)]
     ['ok', 'warn', 'warn', 'unfit']
@@ -45,7 +45,7 @@ def at_least(value: float, enough: float, too_little: float) -> Fitness:
 
 
 def at_most(value: float, little: float, too_much: float) -> Fitness:
-    """By a value that is better the smaller it is.
+    """The fitness by a value that is better the smaller it is.
 
     >>> [at_most(value, 1, 5).value for value in (1, 1.1, 5, 5.1)]
     ['ok', 'warn', 'warn', 'unfit']
@@ -54,16 +54,16 @@ def at_most(value: float, little: float, too_much: float) -> Fitness:
 
 
 def worst(verdicts: Iterable[Fitness]) -> Fitness:
-    """The worst of them; ok for none.
+    """The worst of these; ok if there are none.
 
-    >>> worst([Verdict.WARN, Verdict.OK]), worst([])
-    (<Verdict.WARN: 'warn'>, <Verdict.OK: 'ok'>)
+    >>> worst([Fitness.WARN, Fitness.OK]), worst([])
+    (<Fitness.WARN: 'warn'>, <Fitness.OK: 'ok'>)
     """
     return max(verdicts, key=list(Fitness).index, default=Fitness.OK)
 
 
 def read_system_file(path: str) -> str:
-    """A `ReadText` of this machine's own files."""
+    """The `ReadText` of this machine's own files."""
     try:
         return Path(path).read_text("utf-8", "replace")
     except OSError:

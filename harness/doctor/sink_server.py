@@ -1,6 +1,7 @@
-"""A server that reads each request to its end, forgets it, and answers 201: a process of its own, to measure the generator by.
+"""A server that reads each request to its end, discards it, and answers 201: the generator's ceiling is measured against it.
 
-`python -m harness.doctor.sink_server` says its port in a line of JSON, and ends with its stdin.
+`python -m harness.doctor.sink_server` is a process of its own: it writes its port as one line of JSON and exits when its stdin ends.
+It is written on raw bytes, so that it never is the bottleneck; it accepts only what our client sends.
 """
 
 from __future__ import annotations
@@ -20,31 +21,31 @@ _BUFFER_BYTES = 1 << 18
 
 
 class DiscardProtocol(asyncio.BufferedProtocol):
-    """One connection."""
+    """One connection; a request is recognised by its head and its Content-Length alone."""
 
     def __init__(self) -> None:
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._head = b""
-        """Of a request whose head is not whole yet."""
+        """The beginning of a head that has not arrived completely."""
         self._left_bytes = 0
-        """Of a body that is not whole yet."""
+        """How much of the current body is still to come."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Somebody has come."""
+        """Keep the transport for the responses."""
         self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's derives from nothing
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's own name
-        """Where the next bytes go: always the same place."""
+        """The same buffer every time: bodies are overwritten, never copied."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Bytes have come."""
+        """Discard what belongs to a body, and answer every request that is complete."""
         if nbytes < self._left_bytes:
             self._left_bytes -= nbytes
             return
         rest = self._head + bytes(self._buffer[self._left_bytes : nbytes])
         if self._left_bytes:
-            self._answer()
+            self._respond()
         self._head, self._left_bytes = b"", 0
         while rest:
             head, end, rest = rest.partition(_HEAD_END)
@@ -57,14 +58,14 @@ class DiscardProtocol(asyncio.BufferedProtocol):
                 self._left_bytes = length - len(rest)
                 return
             rest = rest[length:]
-            self._answer()
+            self._respond()
 
-    def _answer(self) -> None:
+    def _respond(self) -> None:
         self._transport.write(_RESPONSE)
 
 
 async def serve() -> None:
-    """Until stdin ends."""
+    """Serve on a free port of loopback until stdin ends."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(DiscardProtocol, "127.0.0.1", 0, backlog=4096)
     port = server.sockets[0].getsockname()[1]

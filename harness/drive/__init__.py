@@ -1,1 +1,1 @@
-"""What sends: stations' evenings over our own small HTTP client, driven by Locust."""
+"""What sends: virtual users over the harness's own HTTP client, in worker processes that Locust runs."""

@@ -1,10 +1,18 @@
-"""What a worker is told, and where that has it send to."""
+"""What one worker has to send: its assignment, built by the leader's machine and read by the worker.
+
+A worker makes the plan again from the scenario and sends its shard of it, so that the message stays small whatever the size
+of the plan. Workers of this machine share files and environment with the process that builds the assignment; remote
+workers get what they need in the message, and nothing else.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from harness.base.address import Origin, is_loopback, parse_origin, resolve_address
@@ -13,81 +21,169 @@ from harness.drive.client.connection import Endpoint
 from harness.drive.client.consent_guard import ConsentGuard
 from harness.drive.client.tls import TlsConfig
 from harness.drive.distributed.join import LEADER_ADDRESS
-from harness.target.tls import make_tls_context
+from harness.run_folder.layout import RunFolder, RunRecord
+from harness.scenario.scenario import REGIONS, parse_resolved
+from harness.target.connect import make_tls_context
 
 CONSENT_TOKEN = "HARNESS_CONSENT_TOKEN"  # noqa: S105 - a variable's name
-"""Of the environment: the token that the target's consent must name; a worker of another machine hears it with its orders."""
+"""Environment variable: the token that the target's consent must name. A remote worker gets it in its assignment."""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a worker is told: everything it needs to work out its shard. Travels as a message."""
+    """Everything that a worker needs to work out and send its shard. Travels as a message of plain values."""
 
     rank: int
     workers: int
     run: str
+    """Id of the run."""
     scenario: dict[str, Any]
+    """Resolved: `parse_resolved` reads it."""
     target: str
+    """URL of the server under test."""
     address: str
-    """Where the target is: the only address that is loaded. "" looks it up."""
+    """IP address of the target, the only one that is loaded; "" looks it up."""
     journal: str
-    """Folder for the journal."""
+    """Folder for the journal; "" on remote workers, which send their records to the leader."""
     metrics_port: int
     """0 lets the kernel choose."""
     limits_s: list[float]
-    """Limits of the thresholds: more bounds for the histograms' buckets."""
+    """Limits of the thresholds: they become bounds of the histograms' buckets."""
     pin_secret: str = field(repr=False)
     """"" makes every PIN the last six digits of the station's code."""
     authority: str | None = None
-    """PEM text of the certificates to trust where the target speaks TLS; None: the system's."""
+    """PEM text of the certificates to trust if the target speaks TLS; None: the system's."""
     own_server: bool = False
-    """The target is the mock that the master's own machine runs. Said to workers of other machines, as all that follows."""
+    """The target is the mock on the leader's machine. For remote workers only, like all that follows."""
     environment: dict[str, str] = field(default_factory=dict, repr=False)
-    """Variables of the master's environment that a worker reads."""
+    """Variables of the leader's environment that the worker reads."""
     region: bytes = b""
-    """The station list (CSV, zlib) where it doesn't ship with the package."""
+    """The station list (CSV, zlib) if it does not ship with the package."""
     plan_sha256: str = ""
-    """What the plan must come to; "" where nobody compares."""
+    """Digest that the worker's plan must have; "" where nothing is compared."""
 
 
-def resolve_target(orders: Assignment) -> Endpoint:
-    """Where to connect, looked up once at most; anywhere but on loopback with a guard that has read the consent itself.
+@dataclass(frozen=True)
+class AssignmentBuilder:
+    """Builds the assignments of one run from its folder and the environment."""
 
-    Raises ConsentError (a UsageError) where the target doesn't consent, UsageError where there is no such address.
+    folder: RunFolder
+    workers: int
+    environment: Mapping[str, str]
+
+    def common(self, *, remote: bool) -> Assignment:
+        """What all workers have in common; `remote` for workers that share neither files nor environment with this process.
+
+        Raises OSError if the certificates to trust can't be read.
+        """
+        record = self.folder.read_run()
+        assignment = Assignment(
+            rank=0,
+            workers=self.workers,
+            run=record.id,
+            scenario=record.scenario,
+            target=record.target,
+            address=record.address,
+            journal=str(self.folder.journal),
+            metrics_port=0,
+            limits_s=record.limits_s,
+            pin_secret=self.environment.get("HARNESS_PIN_SECRET", ""),
+            authority=read_trusted_authority(self.folder, record),
+        )
+        if not remote:
+            return assignment
+        return replace(
+            assignment,
+            journal="",
+            own_server=record.own_server,
+            environment=self._variables(record.scenario),
+            region=self._station_list(record.scenario),
+            plan_sha256=record.plan_sha256,
+        )
+
+    def for_worker(self, common: Assignment, rank: int) -> Assignment:
+        """The assignment of worker `rank`."""
+        base_port = int(self.environment.get("HARNESS_METRICS_PORT", "0"))
+        # A remote worker serves its metrics on any free port: the leader proxies them, at the port that was asked for.
+        local = bool(common.journal) and base_port > 0
+        return replace(common, rank=rank, metrics_port=base_port + rank if local else 0)
+
+    def _variables(self, scenario: dict[str, Any]) -> dict[str, str]:
+        """The variables that a worker reads: the consent's token and those that [target] names. No other secret travels."""
+        target = parse_resolved(scenario).target
+        names = [CONSENT_TOKEN, *(() if target is None else target.variables())]
+        return {name: self.environment[name] for name in names if name in self.environment}
+
+    def _station_list(self, scenario: dict[str, Any]) -> bytes:
+        """The station list, compressed; b"" for one that ships with the package."""
+        if scenario["stations"]["region"] in REGIONS:
+            return b""
+        return zlib.compress(self.folder.region.read_bytes(), 1)
+
+
+def unpack_assignment(assignment: Assignment, folder: Path) -> Assignment:
+    """The assignment of a remote worker, with its station list written to a file in `folder`."""
+    if not assignment.region:
+        return assignment
+    region = folder / "region.csv"
+    region.write_bytes(zlib.decompress(assignment.region))
+    stations = {**assignment.scenario["stations"], "region": str(region)}
+    return replace(assignment, scenario={**assignment.scenario, "stations": stations}, region=b"")
+
+
+def read_trusted_authority(folder: RunFolder, record: RunRecord) -> str | None:
+    """PEM text of the authority that the scenario names, else of the mock's own certificate; None: the system's authorities.
+
+    Raises OSError if the file can't be read.
     """
-    origin = parse_origin(orders.target)
+    named = parse_resolved(record.scenario).client.tls.authority
+    if named is not None:
+        return Path(named).read_text("utf-8")
+    return folder.certificate.read_text("utf-8") if folder.certificate.exists() else None
+
+
+def resolve_endpoint(assignment: Assignment) -> Endpoint:
+    """Where to connect: an address that is looked up at most once, with a consent guard unless it is on loopback.
+
+    Raises ConsentError (a UsageError) if the target does not consent, UsageError if the target is not a valid URL or would
+    be this worker's own machine.
+    """
+    origin = parse_origin(assignment.target)
     if origin is None:
-        message = f"{orders.target} is no target"
+        message = f"{assignment.target} is not a valid target: expected an address such as http://127.0.0.1:8080"
         raise UsageError(message)
-    address = orders.address or resolve_address(origin)
+    address = assignment.address or resolve_address(origin)
     joined_at = os.environ.get(LEADER_ADDRESS, "")
+    # On a remote worker, loopback is another machine than the user meant (unless the leader itself was joined there).
     if joined_at and is_loopback(address) and not is_loopback(joined_at):
-        message = f"{orders.target} leads to {address}: that is this worker's own machine, not its master's"
+        message = (
+            f"{assignment.target} resolves to {address}, which is this worker's own machine, not the leader's: "
+            "give the target an address that every worker can reach"
+        )
         raise UsageError(message)
     tls = guard = None
     if origin.scheme == "https":
-        tls = TlsConfig(
-            make_tls_context(orders.authority), origin.host, bool(orders.scenario["client"]["tls"]["resumption"])
-        )
-    if not (is_loopback(address) or _is_leaders_mock(orders, address)):
-        token = orders.environment.get(CONSENT_TOKEN, "") or os.environ.get(CONSENT_TOKEN, "")
-        guard = ConsentGuard(origin, address, token, orders.workers, None if tls is None else tls.context)
-    return make_target(origin, address, int(orders.scenario["client"]["source_addresses"]), tls, guard)
+        resumption = bool(assignment.scenario["client"]["tls"]["resumption"])
+        tls = TlsConfig(make_tls_context(assignment.authority), origin.host, resumption)
+    if not (is_loopback(address) or _is_leaders_mock(assignment, address)):
+        token = assignment.environment.get(CONSENT_TOKEN, "") or os.environ.get(CONSENT_TOKEN, "")
+        guard = ConsentGuard(origin, address, token, assignment.workers, None if tls is None else tls.context)
+    return make_endpoint(origin, address, int(assignment.scenario["client"]["source_addresses"]), tls, guard)
 
 
-def make_target(
+def make_endpoint(
     origin: Origin, address: str, source_addresses: int, tls: TlsConfig | None = None, guard: ConsentGuard | None = None
 ) -> Endpoint:
-    """Where to connect; from several source addresses only on loopback, which has them."""
+    """Where to connect; from several source addresses only on loopback, where all of 127.0.0.0/8 can be used unasked."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     several = is_loopback(address) and source_addresses > 1 and family == socket.AF_INET
     sources = tuple(f"127.0.0.{number + 1}" for number in range(source_addresses)) if several else ()
     return Endpoint(family, (address, origin.port), origin.host_header, sources, tls, guard)
 
 
-def _is_leaders_mock(orders: Assignment, address: str) -> bool:
-    """Whether the target is the machine that asks for the load: its mock, at the very address where we joined it.
+def _is_leaders_mock(assignment: Assignment, address: str) -> bool:
+    """Whether the target is the leader's own mock, at the very address where this worker joined the leader.
 
-    Who answered there knew the join token. That is its consent; anything else at another address publishes one.
+    The leader knew the join token, and that is its consent. Any other server, also on that machine, has to publish one.
     """
-    return orders.own_server and address == os.environ.get(LEADER_ADDRESS)
+    return assignment.own_server and address == os.environ.get(LEADER_ADDRESS)

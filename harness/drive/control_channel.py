@@ -1,4 +1,4 @@
-"""The talk with the process that started us: JSON lines over stdin and stdout; end of file on stdin means exit."""
+"""Events to and from the parent process: JSON lines over stdin and stdout; end of file on stdin means exit."""
 
 from __future__ import annotations
 
@@ -18,32 +18,34 @@ _STDIN, _STDOUT = 0, 1
 
 
 def send_event(event: str, **content: Any) -> None:
-    """Tell the parent something."""
+    """Send an event to the parent process, a line of JSON."""
     line = json.dumps({"event": event, **content}).encode() + b"\n"
     while line:
         try:
             line = line[os.write(_STDOUT, line) :]
         except BlockingIOError:
+            # start_receiving makes stdin nonblocking, and stdout with it where both are one open file (a socket, a terminal)
             gevent.sleep(0.01)
 
 
 def preparation_failure(error: OSError, metrics_port: int) -> tuple[str, str]:
-    """The event and the reason that tell the parent why a worker could not prepare.
+    """The event and the reason to send to the parent if a worker could not prepare.
 
-    A port that another has taken is for the user to change, a machine without room is nobody's mistake.
+    They decide on the exit code: a port that is taken is for the user to change (`refused`), a machine that lacks
+    resources makes the run invalid (`starved`), anything else is a bug (`failed`).
     """
     if error.errno in RESOURCE_ERRNOS:
         return "starved", describe_exhaustion(error)
     if error.errno in {errno.EADDRINUSE, errno.EACCES} and metrics_port:
-        return "refused", f"--metrics-port: port {metrics_port} can't be had: {os.strerror(error.errno)}"
+        return "refused", f"--metrics-port: port {metrics_port} is not available: {os.strerror(error.errno)}"
     return "failed", f"a worker could not prepare: {error}"
 
 
 def start_receiving(handle: Callable[[dict[str, Any]], None], on_end: Callable[[], None]) -> gevent.Greenlet:
-    """Call `handle` for every line that comes, and `on_end` once the parent has gone."""
+    """Call `handle` with every event that the parent sends, and `on_end` once it has gone; returns at once."""
     make_nonblocking(_STDIN)
 
-    def read() -> None:
+    def receive() -> None:
         pending = b""
         while data := nb_read(_STDIN, 65_536):
             *lines, pending = (pending + data).split(b"\n")
@@ -51,23 +53,24 @@ def start_receiving(handle: Callable[[dict[str, Any]], None], on_end: Callable[[
                 handle(json.loads(line))
         on_end()
 
-    return gevent.spawn(read)
+    return gevent.spawn(receive)
 
 
 def exit_with_parent(grace_s: float = 2.0) -> None:
-    """End this process if the parent goes, also while nobody listens (or the loop is stuck): from a native thread.
+    """Exit this process when the parent has gone, even while nothing receives or the event loop is stuck.
 
-    `start_receiving` has `grace_s` to write down what is known; this is for the times before and besides it. Watches for the hang-up
-    of stdin without reading from it.
+    A native thread waits for the hang-up of stdin, without reading from it. `start_receiving` gets `grace_s` to call
+    `on_end` first, so that what is known can be written.
     """
     poll = gevent.monkey.get_original("select", "poll")()
     sleep = gevent.monkey.get_original("time", "sleep")
     start_thread = gevent.monkey.get_original("_thread", "start_new_thread")
+    # 0: only the hang-up, which is always reported; POLLIN would end the process at the parent's first event.
     poll.register(_STDIN, 0)
 
-    def watch() -> None:
+    def wait_for_hang_up() -> None:
         poll.poll()
         sleep(grace_s)
         os._exit(1)
 
-    start_thread(watch, ())
+    start_thread(wait_for_hang_up, ())

@@ -1,7 +1,7 @@
-"""Greenlets that do one job after another.
+"""Greenlets that run one job after another.
 
-A new greenlet costs a job some 15 µs: Python maps a stack for it and unmaps it again, the kernel fills the pages with zeros. A
-station's evening is over in a few milliseconds, so the greenlet that did one takes the next.
+A new greenlet costs a job some 15 µs: Python maps a stack for it and unmaps it again, and the kernel fills the pages with
+zeros. A station is over in a few milliseconds, so the greenlet that played one takes the next.
 """
 
 from __future__ import annotations
@@ -15,36 +15,37 @@ from gevent import get_hub, getcurrent
 from gevent.event import Event
 
 _MAX_IDLE = 256
-"""Greenlets kept for the next jobs; more of them end, so that a crowd's memory is given back."""
+"""Greenlets kept for the next jobs; more of them end, so that the memory of a peak is given back."""
 
 
 class GreenletPool:
-    """Does jobs side by side, each in a greenlet of its own."""
+    """Runs jobs side by side, each in a greenlet of its own, without a limit of their number."""
 
     def __init__(self, on_error: Callable[[], None]) -> None:
-        """`on_error` is called when an error that nobody thought of has ended a job; gevent has logged it then."""
+        """`on_error` is called when an unexpected error has ended a job; gevent has logged it then."""
         self._on_error = on_error
         self._hub = get_hub()
         self._busy: dict[Any, Callable[[], object]] = {}
-        """Each greenlet's job."""
+        """The job of each greenlet."""
         self._idle: list[Any] = []
-        self._ending = False
-        """All jobs are being ended: one that has not begun doesn't begin any more."""
+        self._killing = False
+        """`kill` is under way: a job that has not begun does not begin any more."""
         self._none_busy = Event()
         self._none_busy.set()
 
     def __len__(self) -> int:
-        """How many jobs are begun and not over."""
+        """How many jobs have been started and are not over."""
         return len(self._busy)
 
-    def begin(self, job: Callable[[], object]) -> None:
-        """Do a job, from the loop's next turn on."""
+    def start(self, job: Callable[[], object]) -> None:
+        """Run a job, from the event loop's next iteration on."""
         if self._idle:
-            hand = self._idle.pop()
-            self._hub.loop.run_callback(hand.switch, job)
+            greenlet = self._idle.pop()
+            # Switching to it here would run the job inside its starter, before this method has noted it.
+            self._hub.loop.run_callback(greenlet.switch, job)
         else:
-            hand = gevent.spawn_raw(self._work, job)
-        self._busy[hand] = job
+            greenlet = gevent.spawn_raw(self._work, job)
+        self._busy[greenlet] = job
         if len(self._busy) == 1:
             self._none_busy.clear()
 
@@ -53,29 +54,30 @@ class GreenletPool:
         self._none_busy.wait()
 
     def kill(self) -> None:
-        """Raise GreenletExit in every job that is under way, begin none that is not, and wait until they are over."""
-        self._ending = True
-        for hand, job in self._busy.items():
-            self._hub.loop.run_callback(self._end, hand, job)
+        """Raise GreenletExit in every job that is under way, start none that waits, and wait until all are over."""
+        self._killing = True
+        for greenlet, job in self._busy.items():
+            self._hub.loop.run_callback(self._throw, greenlet, job)
         self.join()
-        self._ending = False
+        self._killing = False
 
-    def _end(self, hand: Any, job: Callable[[], object]) -> None:
-        """Unless the job is over by now."""
-        if self._busy.get(hand) is job:
-            hand.throw(gevent.GreenletExit)
+    def _throw(self, greenlet: Any, job: Callable[[], object]) -> None:
+        """End the job, unless it is over by now: the greenlet may have another one already, which must not suffer."""
+        if self._busy.get(greenlet) is job:
+            greenlet.throw(gevent.GreenletExit)
 
     def _work(self, job: Callable[[], object]) -> None:
         me, hub = getcurrent(), self._hub
         while True:
             try:
-                if not self._ending:
+                if not self._killing:
                     job()
             except gevent.GreenletExit:
                 pass
-            except BaseException:  # noqa: BLE001 - whatever it is, the next job is not to suffer for it
+            except BaseException:  # noqa: BLE001 - whatever it is, the next job must not suffer for it
                 hub.handle_error(job, *sys.exc_info())
                 self._on_error()
+            # `job` too, or the greenlet would keep its last station alive while it is idle.
             del job, self._busy[me]
             if not self._busy:
                 self._none_busy.set()

@@ -1,4 +1,4 @@
-"""Serves a worker's instruments over HTTP, for the collector and for a Prometheus."""
+"""Serves a worker's metrics over HTTP, for the run's scraper and for Prometheus."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ _LAG_WINDOW_S = 1.0
 
 
 class MetricsServer:
-    """An HTTP server for /metrics on loopback, with a probe of the loop's lag."""
+    """An HTTP server for /metrics on loopback, with a probe of the event loop's lag.
 
-    def __init__(self, telemetry: WorkerMetrics, port: int, clock: Callable[[], float]) -> None:
-        """`port` 0 lets the kernel choose."""
-        self._telemetry = telemetry
+    It runs on the loop that sends, so that a loop that is too busy shows in its answers too.
+    """
+
+    def __init__(self, metrics: WorkerMetrics, port: int, clock: Callable[[], float]) -> None:
+        """`port` 0 lets the kernel choose; `clock` is monotonic. Raises OSError if the port is not available."""
+        self._metrics = metrics
         self._clock = clock
-        self._server = WSGIServer(("127.0.0.1", port), self._answer, log=None)
-        self._probe = gevent.spawn(self._watch_loop)
+        self._server = WSGIServer(("127.0.0.1", port), self._respond, log=None)
+        self._probe = gevent.spawn(self._measure_lag)
         self._server.start()
 
     @property
@@ -31,21 +34,22 @@ class MetricsServer:
         """Where it listens."""
         return int(self._server.server_port)
 
-    def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def _respond(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["PATH_INFO"] != "/metrics":
             start_response("404 Not Found", [("Content-Type", "text/plain")])
-            return [b"only /metrics is here\n"]
-        body = self._telemetry.exposition()
+            return [b"only /metrics is served here\n"]
+        body = self._metrics.exposition()
         start_response("200 OK", [("Content-Type", CONTENT_TYPE_PLAIN_0_0_4), ("Content-Length", str(len(body)))])
         return [body]
 
-    def _watch_loop(self) -> None:
-        worst, until = 0.0, self._clock() + _LAG_WINDOW_S
+    def _measure_lag(self) -> None:
+        """Keep the worst oversleeping of a window in the metrics: a scrape per second would miss a shorter stall."""
+        worst_s, until_s = 0.0, self._clock() + _LAG_WINDOW_S
         while True:
-            before = self._clock()
+            before_s = self._clock()
             gevent.sleep(_LAG_PROBE_S)
-            now = self._clock()
-            worst = max(worst, now - before - _LAG_PROBE_S)
-            if now >= until:
-                self._telemetry.loop_lag_s = worst
-                worst, until = 0.0, now + _LAG_WINDOW_S
+            now_s = self._clock()
+            worst_s = max(worst_s, now_s - before_s - _LAG_PROBE_S)
+            if now_s >= until_s:
+                self._metrics.loop_lag_s = worst_s
+                worst_s, until_s = 0.0, now_s + _LAG_WINDOW_S

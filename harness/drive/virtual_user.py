@@ -1,30 +1,37 @@
-"""One station's evening: turn up, log in, upload the pages one after another, try again by the strategy."""
+"""Plays one station's session over sockets: sleeps, sends, and records what happened.
+
+What to do next is decided by harness.station.session; nothing here knows a retry rule.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import gevent
 
-from harness.base.model import DELIVERED, Outcome
+from harness.base.model import Outcome
 from harness.drive.client.uploader import AttemptResult
 from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan
-from harness.run_folder.journal import AttemptRecord, GiveUpReason, JournalWriter
-from harness.scenario.scenario import ClientOptions
-from harness.station.retry import FailedAttempt, make_strategy
+from harness.run_folder.journal import AttemptRecord, JournalWriter
+from harness.scenario.client import ClientOptions
+from harness.station.retry import RetryPolicy
+from harness.station.session import Action, ClosedLoop, Session
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+# Local names: Python 3.11 looks up the members of an Enum through its metaclass, see harness/station/session.py.
+_WAIT, _ATTEMPT, _WITHHOLD, _GIVE_UP, _DONE = Action
+
 
 @dataclass(slots=True)
 class WorkerContext:
-    """What all evenings of one worker share: clock, journal, instruments, deadline."""
+    """What all virtual users of one worker share: plan, clock, journal, metrics and deadline."""
 
     plan: Plan
     client: ClientOptions
@@ -32,165 +39,147 @@ class WorkerContext:
     """Seconds since T0."""
     deadline_s: float
     journal: JournalWriter
-    telemetry: WorkerMetrics
+    metrics: WorkerMetrics
     seed: int
     on_attempt: Callable[[AttemptResult], None] | None = None
     """Called after every attempt (Locust's own statistics)."""
     on_records: Callable[[npt.NDArray[np.void]], None] = lambda _: None
-    """Called with what the journal has noted, dtype journal.RECORD, whenever it is written down."""
-    hold: Callable[[], None] = lambda: None
-    """Called before every attempt: waits for the rate that the target consents to."""
+    """Called with the journal's new records, dtype journal.RECORD, whenever they are written."""
+    wait_for_rate: Callable[[], None] = lambda: None
+    """Called before every attempt: waits until the rate that the target consents to allows it."""
     attempts: int = 0
     stations_begun: int = 0
     shortages: Counter[str] = field(default_factory=Counter)
-    """Attempts that the generator could not make, by what it had too little of."""
+    """Attempts that the generator could not make, by the resource that it lacked."""
 
     def flush(self) -> None:
-        """Feed the instruments and write the journal."""
+        """Update the metrics and write the journal. Raises OSError if the journal can't be written."""
         records = self.journal.noted()
-        self.telemetry.count(records)
+        self.metrics.count(records)
         self.on_records(records)
         self.journal.flush()
 
-    def note(self, page: int, number: int, result: AttemptResult) -> None:
-        """Record an attempt that is over."""
+    def record_attempt(self, page: int, row: int, result: AttemptResult) -> None:
+        """Record an attempt that is over; `row` is what the journal numbers the page's attempts by."""
         self.attempts += 1
         if result.shortage is not None:
             self.shortages[result.shortage] += 1
-        result.page, result.attempt = page, number
+        result.page, result.attempt = page, row
         self.journal.end(result)
         if self.on_attempt is not None:
             self.on_attempt(result)
 
-    def withhold(self, page: int, number: int, due_s: float) -> None:
+    def record_withheld(self, page: int, row: int, due_s: float) -> None:
         """Record an attempt that the strategy held back: it has a due time and nothing else."""
         self.attempts += 1
-        self.journal.end(AttemptRecord(Outcome.WITHHELD, page=page, attempt=number, due_s=due_s))
+        self.journal.end(AttemptRecord(Outcome.WITHHELD, page=page, attempt=row, due_s=due_s))
 
 
 class AttemptSender(Protocol):
-    """Makes one station's attempts; harness.drive.client.uploader.Uploader does."""
+    """Makes one station's attempts; harness.drive.client.uploader.Uploader is one."""
 
     def attempt(self, page: int, number: int, due_s: float, sent_s: float) -> AttemptResult:
-        """Try to deliver a page once."""
+        """Try once to deliver a page; `number` counts the page's attempts from 1."""
 
     def close(self) -> None:
-        """The station is done."""
+        """Release what the station holds: nothing is sent after this."""
 
 
 class VirtualUser:
-    """The evening of one station."""
+    """One station of a real run: its session, played over sockets.
 
-    __slots__ = ("_desk", "_due_s", "_station", "_strategy", "_uploader")
+    The login belongs to the attempt that needs it, because its time does: the sender logs in.
+    """
 
-    def __init__(self, desk: WorkerContext, station: int, uploader: AttemptSender, due_s: float | None = None) -> None:
-        """`station` is its number in the plan; `due_s` is when it turns up, where the plan can't know."""
-        self._desk = desk
-        self._station = station
-        self._due_s = float(desk.plan.due_s[station]) if due_s is None else due_s
-        self._uploader = uploader
-        self._strategy = make_strategy(desk.client.retry, desk.seed, desk.plan.stations[station].code)
+    __slots__ = ("_context", "_sender", "_session")
+
+    def __init__(
+        self, context: WorkerContext, station: int, sender: AttemptSender, due_s: float | None = None
+    ) -> None:  # fmt: skip
+        """`station` is its number in the plan; `due_s` is when it turns up, if only the run knows (closed arrivals)."""
+        plan = context.plan
+        policy = RetryPolicy(context.client.retry, context.seed, plan.stations[station].code)
+        due_s = float(plan.due_s[station]) if due_s is None else due_s
+        self._context = context
+        self._sender = sender
+        self._session = Session(plan.pages_of(station), due_s, context.deadline_s, policy)
 
     def run(self) -> float | None:
-        """Deliver every page, in their order, as far as strategy and deadline allow.
+        """Play the session to its end.
 
-        When the last one was over; None if the deadline or the end of the run came before.
+        Returns when its last page was over; None if the deadline or an abort came before.
         """
-        self._desk.stations_begun += 1
+        self._context.stations_begun += 1
         try:
-            return self._upload_all()
+            return self._play()
         finally:
-            self._uploader.close()
+            self._sender.close()
 
-    def _upload_all(self) -> float | None:
-        desk = self._desk
-        due_s = self._due_s
-        delivered = 0
-        for page in desk.plan.pages_of(self._station):
-            done_s, arrived = self._deliver(page, due_s)
-            if done_s is None:
-                return None
-            due_s = done_s
-            delivered += arrived
-        if delivered == len(desk.plan.slots):
-            desk.telemetry.stations_completed += 1
-        return due_s
+    def _play(self) -> float | None:
+        context, session = self._context, self._session
+        now_s = context.clock()
+        while (action := session.next(now_s)) is not _DONE:
+            if action is _ATTEMPT:
+                if self._attempt():
+                    return None
+                # Read again rather than taken from the attempt: the deadline counts from now, and recording took time.
+                now_s = context.clock()
+            elif action is _WAIT:
+                now_s = sleep_until(context.clock, session.due_s)
+            elif action is _WITHHOLD:
+                context.record_withheld(session.page, session.row, session.due_s)
+            else:
+                context.journal.gave_up(session.page, session.attempts, session.decided_s, session.reason)
+        if session.completed:
+            context.metrics.stations_completed += 1
+        return session.ended_s
 
-    def _deliver(self, page: int, due_s: float) -> tuple[float | None, bool]:
-        """When the page was over and whether it was delivered; no time if the evening is over too."""
-        desk = self._desk
-        tries = _PageAttempts(page, due_s)
-        while True:
-            tries.now_s = sleep_until(desk.clock, tries.due_s)
-            again = GiveUpReason.DEADLINE if tries.now_s >= desk.deadline_s else self._try(tries)
-            if again is None:
-                return (None, False) if tries.killed else (tries.now_s, True)
-            if isinstance(again, GiveUpReason):
-                desk.journal.gave_up(page, tries.attempts, tries.now_s, again)
-                return None if again is GiveUpReason.DEADLINE else tries.now_s, False
-            tries.due_s = again
-
-    def _try(self, tries: _PageAttempts) -> float | GiveUpReason | None:
-        """When to go on with the page or why it is given up; None if it was delivered or the run broken off."""
-        desk = self._desk
-        tries.rows += 1
-        again = self._strategy.before(tries.now_s, tries.attempts)
-        if again is None:
-            result = self._attempt(tries)
-            if result.killed or result.outcome in DELIVERED:
-                return None
-            again = self._strategy.pause(_failed_attempt(tries.attempts, result))
-            if isinstance(again, GiveUpReason):
-                return again
-            again += result.done_s
-            if again < desk.deadline_s:
-                desk.telemetry.retry(result.outcome)
-        elif not isinstance(again, GiveUpReason):
-            desk.withhold(tries.page, tries.rows, tries.due_s)
-        return again if isinstance(again, GiveUpReason) or again < desk.deadline_s else GiveUpReason.DEADLINE
-
-    def _attempt(self, tries: _PageAttempts) -> AttemptResult:
-        desk = self._desk
-        tries.attempts += 1
-        desk.hold()
-        sent_s = desk.clock()
-        desk.journal.begin(tries.page, tries.rows, tries.due_s, sent_s)
-        desk.telemetry.in_flight += 1
+    def _attempt(self) -> bool:
+        """Send the session's page once and report its end to the session; whether the run was aborted meanwhile."""
+        context, session = self._context, self._session
+        context.wait_for_rate()
+        sent_s = context.clock()
+        # Noted before sending, so that an attempt in flight when the process dies is known (censored), not missing.
+        context.journal.begin(session.page, session.row, session.due_s, sent_s)
+        context.metrics.in_flight += 1
         try:
-            result = self._uploader.attempt(tries.page, tries.attempts, tries.due_s, sent_s)
+            result = self._sender.attempt(session.page, session.attempts, session.due_s, sent_s)
         finally:
-            desk.telemetry.in_flight -= 1
-        desk.note(tries.page, tries.rows, result)
-        tries.killed = result.killed
-        if not result.killed:
-            tries.now_s = result.done_s
-            self._strategy.ended(result.outcome, result.done_s)
-        return result
+            context.metrics.in_flight -= 1
+        context.record_attempt(session.page, session.row, result)
+        if result.killed:
+            return True
+        # NaN, the only float that differs from itself: the response had no Retry-After
+        retry_after_s = result.retry_after_s if result.retry_after_s == result.retry_after_s else None
+        if session.attempt_ended(result.outcome, result.status, retry_after_s, result.done_s):
+            context.metrics.retry(result.outcome)
+        return False
 
 
-@dataclass(slots=True)
-class _PageAttempts:
-    """What has been tried with one page."""
+def run_closed_user(
+    context: WorkerContext, stations: Sequence[int], make_user: Callable[[int, float], VirtualUser]
+) -> None:  # fmt: skip
+    """Play the stations of one phone of a closed workload one after another, with a think time before each.
 
-    page: int
-    due_s: float
-    """When to try next."""
-    now_s: float = 0.0
-    rows: int = 0
-    """Rows of the journal, also of attempts that the strategy withheld: what the journal numbers attempts by."""
-    attempts: int = 0
-    """Attempts sent: what the server is told, and what max_attempts counts."""
-    killed: bool = False
-    """The run was broken off during an attempt."""
-
-
-def _failed_attempt(attempts: int, result: AttemptResult) -> FailedAttempt:
-    asked = result.retry_after_s if result.retry_after_s == result.retry_after_s else None
-    return FailedAttempt(attempts, result.outcome, result.status, asked)
+    `make_user` makes the virtual user of a station (its number in the plan) that turns up at a time.
+    Raises ValueError if the plan is of an open workload.
+    """
+    rounds = context.plan.closed_loop
+    if rounds is None:
+        message = "an open workload has no rounds"
+        raise ValueError(message)
+    think_s = rounds.think_s[list(stations)].tolist()
+    loop = ClosedLoop(stations, think_s, context.deadline_s)
+    # The plan knows when the first station is due; the phone starts its think time before that.
+    ended_s: float | None = float(context.plan.due_s[stations[0]]) - think_s[0]
+    while (station := loop.next(ended_s)) is not None:
+        sleep_until(context.clock, loop.due_s)
+        context.metrics.pages_due += len(context.plan.slots)
+        ended_s = make_user(station, loop.due_s).run()
 
 
 def sleep_until(clock: Callable[[], float], moment_s: float) -> float:
-    """Sleep until the clock shows that moment, not at all if it has passed; what it shows then."""
+    """Sleep until the clock shows `moment_s`, not at all if it has passed; returns what the clock shows then."""
     now_s = clock()
     if now_s < moment_s:
         gevent.sleep(moment_s - now_s)

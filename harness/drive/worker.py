@@ -1,6 +1,6 @@
-"""A worker's shift: its shard of the plan, every station's evening started when it is due, and the account at the end.
+"""One worker: sends its shard of the plan, starts every station when it is due, and accounts for what it did.
 
-Knows nothing of Locust; locustfile.py brings the orders and takes the account home.
+Knows nothing of Locust: harness.drive.nodes brings the assignment and sends the account to the leader.
 """
 
 from __future__ import annotations
@@ -20,20 +20,18 @@ import numpy as np
 import PIL
 
 from harness.base.errors import UsageError
-from harness.base.host_limits import read_host_limits
+from harness.base.host import read_host_limits
 from harness.base.model import Outcome, Shortage
-from harness.drive.assignment import Assignment, resolve_target
+from harness.drive.assignment import Assignment, resolve_endpoint
 from harness.drive.client.pool import ConnectionPool
 from harness.drive.client.protocols.templated import build_api
 from harness.drive.client.uploader import AttemptResult, TimeoutQueue, Uploader
-from harness.drive.closed_user import run_closed_user
 from harness.drive.greenlet_pool import GreenletPool
 from harness.drive.metrics_server import MetricsServer
-from harness.drive.virtual_user import VirtualUser, WorkerContext, sleep_until
+from harness.drive.virtual_user import VirtualUser, WorkerContext, run_closed_user, sleep_until
 from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan, make_plan
-from harness.plan.digest import digest_plan
-from harness.plan.pins import derive_pin
+from harness.plan.plan import derive_pin, digest_plan
 from harness.run_folder.journal import JournalWriter
 from harness.scenario.scenario import Scenario, parse_resolved
 from harness.station.link import draw_link_model
@@ -42,188 +40,199 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _GC_THRESHOLD = 50_000
-"""Objects that may come into being before the garbage collector looks: attempts leave no cycles behind."""
+"""New objects before the garbage collector runs: attempts leave no cycles behind, so the default of 700 only costs time."""
 _FLUSH_INTERVAL_S = 0.25
+"""How often the journal is written: what a killed worker loses at most."""
 
 
 class Worker:
-    """The work of one worker in one run."""
+    """The work of one worker in one run: prepared when made, started by `work`.
+
+    The figures of a run come from its journal; its metrics are a live view of the same records.
+    """
 
     def __init__(
         self,
-        orders: Assignment,
+        assignment: Assignment,
         on_records: Callable[[npt.NDArray[np.void]], None] = lambda _: None,
         write: Callable[[memoryview], int] | None = None,
     ) -> None:
-        """Plan, open the journal (or have `write` take its records), start the exporter; nothing is sent yet.
+        """Make the plan, open the journal and start the metrics server; nothing is sent yet.
 
-        Raises UsageError where the target doesn't consent, or the plan is another here than where the orders come from.
+        `on_records` is called with the journal's new records whenever they are written; `write` takes the journal's bytes
+        instead of a file (remote workers). Raises UsageError if the target does not consent or the plan's digest differs
+        from the assignment's, OSError if this machine lacks what the worker needs.
         """
         raise_descriptor_limit()
-        self.orders = orders
-        target = resolve_target(orders)
-        self._guard = target.guard
-        scenario = parse_resolved(orders.scenario)
-        self._scenario = scenario
+        self.assignment = assignment
+        endpoint = resolve_endpoint(assignment)
+        self._guard = endpoint.guard
+        scenario = parse_resolved(assignment.scenario)
         self._t0 = float("inf")
-        # the photos take seconds of pure CPU: in a real thread, so that heartbeats go on
-        plan = gevent.get_hub().threadpool.apply(_make_checked_plan, (scenario, orders.plan_sha256))
-        labels = {"run": orders.run, "scenario": scenario.name, "worker": str(orders.rank)}
-        self._telemetry = WorkerMetrics(orders.limits_s, labels)
-        self._desk = WorkerContext(
+        # Making the photos takes seconds of CPU: in a native thread, so that heartbeats go on.
+        plan = gevent.get_hub().threadpool.apply(_make_checked_plan, (scenario, assignment.plan_sha256))
+        labels = {"run": assignment.run, "scenario": scenario.name, "worker": str(assignment.rank)}
+        self._metrics = WorkerMetrics(assignment.limits_s, labels)
+        self._context = WorkerContext(
             plan=plan,
             client=scenario.client,
             clock=self._clock,
             deadline_s=scenario.deadline,
-            journal=JournalWriter(None if write else Path(orders.journal), orders.rank, write),
-            telemetry=self._telemetry,
+            journal=JournalWriter(None if write else Path(assignment.journal), assignment.rank, write),
+            metrics=self._metrics,
             seed=scenario.seed,
             on_records=on_records,
-            hold=(lambda: None) if self._guard is None else self._guard.wait_for_rate,
+            wait_for_rate=(lambda: None) if self._guard is None else self._guard.wait_for_rate,
         )
         self._api = (
-            None if scenario.target is None else build_api(scenario.target, {**os.environ, **orders.environment})
+            None if scenario.target is None else build_api(scenario.target, {**os.environ, **assignment.environment})
         )
+        # Deriving a PIN hashes: not for a server that asks for none.
         self._logs_in = self._api is None or self._api.requires_login
-        self._stations = plan.shard(orders.rank, orders.workers)
-        self._connections = ConnectionPool(target, scenario.client.connection, self._clock)
-        self._most = min(scenario.client.max_in_flight, read_host_limits().a_process)
-        """Stations at once: beyond the descriptors nothing would get through any more, not even our own scrapes."""
+        self._stations = plan.shard(assignment.rank, assignment.workers)
+        self._connections = ConnectionPool(endpoint, scenario.client.connection, self._clock)
+        self._max_stations = min(scenario.client.max_in_flight, read_host_limits().connections_per_process)
+        """Stations at once. Beyond the descriptors nothing would get through any more, not even a scrape of the metrics."""
         self._timeouts = TimeoutQueue(scenario.client.timeout)
-        self._evenings = GreenletPool(self._note_broken)
-        self._broken = 0
+        self._greenlets = GreenletPool(self._count_abandoned)
+        self._abandoned = 0
         self._unwritten = ""
         self._driver: gevent.Greenlet | None = None
-        self._exporter = MetricsServer(self._telemetry, orders.metrics_port, time.monotonic)
-        self._flusher = gevent.spawn(self._flush_often)
+        self._metrics_server = MetricsServer(self._metrics, assignment.metrics_port, time.monotonic)
+        self._flusher = gevent.spawn(self._flush_regularly)
         if self._guard is not None:
-            self._guard.start(self.break_off)
+            self._guard.start(self.abort)
+        # The plan lives until the process ends: frozen, it is not traversed by every collection.
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_THRESHOLD, 20, 20)
 
     @property
     def metrics_port(self) -> int:
-        """Where the instruments are served."""
-        return self._exporter.port
+        """The port of /metrics."""
+        return self._metrics_server.port
 
-    def instruments(self) -> bytes:
-        """What the instruments show now, in Prometheus' text format."""
-        return self._telemetry.exposition()
+    def exposition(self) -> bytes:
+        """The metrics as they stand now, in Prometheus' text format."""
+        return self._metrics.exposition()
 
     def work(self, t0: float) -> dict[str, Any]:
-        """Drive every station of the shard from T0 (on the monotonic clock) to its end; the account of it."""
+        """Send the shard from `t0` (on the monotonic clock) to its end; returns the account."""
         self._t0 = t0
         if self._guard is not None and self._guard.halted:
             return self.account()
-        self._driver = gevent.spawn(self._drive)
+        self._driver = gevent.spawn(self._start_stations)
         self._driver.join()
-        self._evenings.join()
+        self._greenlets.join()
         self._connections.close()
         self.flush()
         return self.account()
 
-    def break_off(self) -> None:
-        """Stop: attempts in flight are censored, nothing new starts."""
+    def abort(self) -> None:
+        """Stop: attempts in flight are censored, no new one starts."""
+        # First what starts stations, or it would go on filling the pool that is being emptied.
         if self._driver is not None:
             self._driver.kill()
-        self._evenings.kill()
+        self._greenlets.kill()
         self.flush()
 
     def account(self) -> dict[str, Any]:
-        """What this worker has done so far."""
+        """What this worker has done so far; the keys are those of a worker in run.json."""
         return {
-            "rank": self.orders.rank,
-            "attempts": self._desk.attempts,
-            "stations_begun": self._desk.stations_begun,
+            "rank": self.assignment.rank,
+            "attempts": self._context.attempts,
+            "stations_begun": self._context.stations_begun,
             "stations_planned": len(self._stations),
-            "evenings_broken": self._broken,
-            "shortages": dict(self._desk.shortages),
+            "evenings_broken": self._abandoned,
+            "shortages": dict(self._context.shortages),
             "unwritten": self._unwritten,
             "held_back": 0 if self._guard is None else self._guard.held_back,
             "halted": "" if self._guard is None else self._guard.halted,
         }
 
     def flush(self) -> None:
-        """Write down what is known; where that can't be, note why."""
+        """Write the journal and update the metrics; if the journal can't be written, keep the reason for the account."""
         try:
-            self._desk.flush()
+            self._context.flush()
         except OSError as error:
             self._unwritten = error.strerror or str(error)
 
     def _clock(self) -> float:
         return time.monotonic() - self._t0
 
-    def _drive(self) -> None:
-        rounds = self._desk.plan.rounds
+    def _start_stations(self) -> None:
+        """Start every station of the shard when it is due (open), or every phone at once (closed)."""
+        rounds = self._context.plan.closed_loop
         if rounds is None:
-            self._drive_open()
+            self._start_open()
             return
-        for stations in rounds.of_worker(self.orders.rank, self.orders.workers):
-            self._evenings.begin(partial(run_closed_user, self._desk, stations.tolist(), self._evening))
+        for stations in rounds.of_worker(self.assignment.rank, self.assignment.workers):
+            self._greenlets.start(partial(run_closed_user, self._context, stations.tolist(), self._make_user))
 
-    def _drive_open(self) -> None:
-        desk = self._desk
-        pages = len(desk.plan.slots)
+    def _start_open(self) -> None:
+        """Start stations at their due times whatever the server does: one that is slow gets as many as one that is fast."""
+        context = self._context
+        pages = len(context.plan.slots)
         for station in self._stations:
-            due_s = float(desk.plan.due_s[station])
-            if due_s >= desk.deadline_s:
+            due_s = float(context.plan.due_s[station])
+            if due_s >= context.deadline_s:
                 return
-            if sleep_until(self._clock, due_s) >= desk.deadline_s:
-                return
-            self._telemetry.pages_due += pages
-            if len(self._evenings) >= self._most:
-                self._refuse(int(station))
+            if sleep_until(self._clock, due_s) >= context.deadline_s:
+                return  # asleep past the deadline, as after a suspend
+            self._metrics.pages_due += pages
+            if len(self._greenlets) >= self._max_stations:
+                self._turn_down(int(station))
                 continue
-            self._evenings.begin(self._evening(int(station)).run)
+            self._greenlets.start(self._make_user(int(station)).run)
 
-    def _note_broken(self) -> None:
-        """An error that nobody thought of ended an evening: gevent has logged it, the account must tell it."""
-        self._broken += 1
+    def _count_abandoned(self) -> None:
+        """An unexpected error ended a station: gevent has logged it, the account makes the run's result show it."""
+        self._abandoned += 1
 
-    def _evening(self, station: int, due_s: float | None = None) -> VirtualUser:
-        plan, client = self._desk.plan, self._desk.client
+    def _make_user(self, station: int, due_s: float | None = None) -> VirtualUser:
+        plan, client = self._context.plan, self._context.client
         host = self._connections.target.host_header
-        pin = derive_pin(plan.stations[station].code, self.orders.pin_secret) if self._logs_in else ""
-        line = draw_link_model(client.link, self._desk.seed, plan.stations[station].code)
+        pin = derive_pin(plan.stations[station].code, self.assignment.pin_secret) if self._logs_in else ""
+        link = draw_link_model(client.link, self._context.seed, plan.stations[station].code)
         uploader = Uploader(
-            plan, client, self._connections.source(line), host, pin, self._clock, self._api, self._timeouts
+            plan, client, self._connections.source(link), host, pin, self._clock, self._api, self._timeouts
         )
-        return VirtualUser(self._desk, station, uploader, due_s)
+        return VirtualUser(self._context, station, uploader, due_s)
 
-    def _refuse(self, station: int) -> None:
-        """More stations at once than this worker may hold: our limit, noted as such."""
-        now = self._clock()
-        due = float(self._desk.plan.due_s[station])
-        page = self._desk.plan.pages_of(station).start
-        result = AttemptResult(Outcome.GENERATOR_ERROR, due_s=due, done_s=now)
-        held_to = self._desk.client.max_in_flight
-        result.shortage = Shortage.MAX_IN_FLIGHT if self._most == held_to else Shortage.DESCRIPTORS
-        self._desk.note(page, 1, result)
+    def _turn_down(self, station: int) -> None:
+        """Record a station that exceeds what this worker may hold as an error of the generator, not of the server."""
+        now_s = self._clock()
+        due_s = float(self._context.plan.due_s[station])
+        page = self._context.plan.pages_of(station).start
+        result = AttemptResult(Outcome.GENERATOR_ERROR, due_s=due_s, done_s=now_s)
+        configured = self._context.client.max_in_flight
+        result.shortage = Shortage.MAX_IN_FLIGHT if self._max_stations == configured else Shortage.DESCRIPTORS
+        self._context.record_attempt(page, 1, result)
 
-    def _flush_often(self) -> None:
+    def _flush_regularly(self) -> None:
         while True:
             gevent.sleep(_FLUSH_INTERVAL_S)
             self.flush()
-            if self._unwritten:  # what is not written down was not measured: nothing more is sent
-                self.break_off()
+            if self._unwritten:
+                # An attempt without a record is not measured: sending more would only load the server.
+                self.abort()
                 return
 
 
 def _make_checked_plan(scenario: Scenario, sha256: str) -> Plan:
-    """The plan. Raises UsageError where it has another digest than expected."""
+    """The plan. Raises UsageError if its digest is not `sha256` ("" accepts any)."""
     plan = make_plan(scenario)
     if sha256 and digest_plan(plan) != sha256:
         message = (
-            "the plan comes out otherwise here than on the master, with the same scenario and seed: install the same "
-            f"versions (here: python {platform.python_version()}, numpy {np.__version__}, pillow {PIL.__version__}) on the "
-            "same kind of processor"
+            "the plan made here differs from the leader's, with the same scenario and seed: install the same versions "
+            f"(here: python {platform.python_version()}, numpy {np.__version__}, pillow {PIL.__version__}) on the same kind "
+            "of processor"
         )
         raise UsageError(message)
     return plan
 
 
 def raise_descriptor_limit() -> None:
-    """Let this process open as many descriptors as it may."""
+    """Raise this process's soft limit of open files to the hard one."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,8 +1,8 @@
 """The audit: whether the server kept what it acknowledged, and whether everything arrived. After Jepsen's set checker.
 
-Every photo that had to arrive is known beforehand, so what is held in the end can be held against the plan, byte for byte.
-Two verdicts: safety (nothing acknowledged is lost, and nothing is held that should not be) and liveness (everything is held
-by the deadline). Safety is never true for want of evidence.
+The photos that must arrive are known beforehand, so what is stored in the end can be compared with the plan byte for byte.
+There are two verdicts: safety (nothing acknowledged is lost, and nothing is stored that should not be) and liveness
+(everything is stored by the deadline). Without evidence safety is unknown, never true.
 """
 
 from __future__ import annotations
@@ -10,12 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from harness.analysis.page_status import ALL_STATUSES, UNSAFE_STATUSES, PageStatus, PageStatuses, StoredByDeadline
 from harness.analysis.stored_match import fetch_copies, fetch_pages
-from harness.base.errors import RunFolderError
-from harness.base.safe_files import explain_unreadable, read_bounded
+from harness.base.safe_files import load_json
 from harness.judge.results import Audit, AuditedPage, AuditSets, PlannedPage, StoredCopy, Tristate
 from harness.run_folder.layout import RunFolder
 
@@ -30,94 +28,90 @@ if TYPE_CHECKING:
     IntArray = npt.NDArray[np.int64]
 
 LATE = "late"
-"""Held as planned, but not by the deadline."""
+"""Stored as planned, but not by the deadline."""
 MAX_LISTED_PAGES = 10_000
-"""Most pages of a category that audit.json lists; the counts are exact whatever their number."""
+"""Most pages that audit.json lists for each status; the counts are exact however many there are."""
 
 
-def audit_run(folder: RunFolder, rows: Rows, fates: PageStatuses) -> Audit:
-    """The audit of a run. Writes nothing."""
-    counts, doubts = fates.counts, list(_doubts(fates))
-    in_time = np.empty(0, dtype=np.int64) if fates.held is None else _in_time(rows, fates)
-    listed = {} if fates.held is None else {category: _chosen(fates, category) for category in UNSAFE_STATUSES}
+def audit_run(folder: RunFolder, rows: Rows, statuses: PageStatuses) -> Audit:
+    """The audit of a run; writes nothing."""
+    counts, doubts = statuses.counts, list(_doubts(statuses))
+    is_read = statuses.stored is not None
+    in_time = _stored_by_deadline(rows, statuses) if is_read else np.empty(0, dtype=np.int64)
+    listed = {status: _select(statuses, status) for status in UNSAFE_STATUSES} if is_read else {}
     return Audit(
         run=rows.record.id,
         safety=False if counts.unsafe else "unknown" if doubts else True,
-        liveness=_liveness(fates, in_time),
+        liveness=_liveness(statuses, in_time),
         doubts=doubts,
         sets=AuditSets(
             planned=rows.pages,
-            attempted=int(fates.attempted.sum()),
-            acknowledged=int(fates.acknowledged.sum()),
-            refused=int(fates.refused.sum()),
-            held=None if fates.held is None else len(fates.held.page),
+            attempted=int(statuses.attempted.sum()),
+            acknowledged=int(statuses.acknowledged.sum()),
+            refused=int(statuses.refused.sum()),
+            held=None if statuses.stored is None else len(statuses.stored.page),
         ),
         counts=counts,
-        missed=None if fates.held is None else int((in_time == StoredByDeadline.NO).sum()),
-        missed_by={} if fates.held is None else _missed_by(fates, in_time == StoredByDeadline.NO),
-        pages={str(category): _listed(folder, rows, fates, category) for category in listed},
-        not_listed={str(category): max(0, len(chosen) - MAX_LISTED_PAGES) for category, chosen in listed.items()},
+        missed=int((in_time == StoredByDeadline.NO).sum()) if is_read else None,
+        missed_by=_missed_by(statuses, in_time == StoredByDeadline.NO) if is_read else {},
+        pages={str(status): _list_pages(folder, rows, statuses, status) for status in listed},
+        not_listed={str(status): max(0, len(chosen) - MAX_LISTED_PAGES) for status, chosen in listed.items()},
     )
 
 
 def load_audit(folder: RunFolder) -> Audit | None:
-    """The content of audit.json; None where there is none. Raises BrokenRunError where it is no audit."""
-    try:
-        return Audit.model_validate_json(read_bounded(folder.audit))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError) as error:
-        message = f"{folder.audit} can't be read: {explain_unreadable(error)}"
-        raise RunFolderError(message) from None
+    """The content of audit.json; None if there is none. Raises RunFolderError if it is not a valid audit."""
+    return load_json(folder.audit, Audit)
 
 
-def _doubts(fates: PageStatuses) -> Iterator[str]:
-    """Why safety can't be told to be true, in words."""
-    if fates.held is None:
-        yield f"what the server holds is not known: {fates.unread}"
-    if not fates.acknowledged.any():
+def _doubts(statuses: PageStatuses) -> Iterator[str]:
+    """Why safety cannot be confirmed, one sentence each."""
+    if statuses.stored is None:
+        yield f"what the server has stored is not known: {statuses.unread_reason}"
+    if not statuses.acknowledged.any():
         yield "nothing was acknowledged, so nothing is proved"
-    yield from fates.gaps
+    yield from statuses.journal_gaps
 
 
-def _in_time(rows: Rows, fates: PageStatuses) -> IntArray:
-    return fates.in_time(rows.acknowledged_s, rows.record.deadline_s, rows.record.t0_epoch)
+def _stored_by_deadline(rows: Rows, statuses: PageStatuses) -> IntArray:
+    return statuses.stored_by(rows.acknowledged_s, rows.record.deadline_s, rows.record.t0_epoch)
 
 
-def _missed_by(fates: PageStatuses, missed: BoolArray) -> dict[str, int]:
-    """What became of the pages that were not held by the deadline: each is counted once."""
-    late = int((missed & fates.as_planned).sum())
-    numbers = np.bincount(fates.category[missed & ~fates.as_planned], minlength=len(ALL_STATUSES))
-    found = {LATE: late, **{str(category): int(number) for category, number in zip(ALL_STATUSES, numbers, strict=True)}}
-    return {word: number for word, number in found.items() if number}
+def _missed_by(statuses: PageStatuses, missed: BoolArray) -> dict[str, int]:
+    """The status of the pages that were not stored by the deadline; each page is counted once."""
+    late = int((missed & statuses.as_planned).sum())
+    numbers = np.bincount(statuses.status_number[missed & ~statuses.as_planned], minlength=len(ALL_STATUSES))
+    found = {LATE: late, **{str(status): int(count) for status, count in zip(ALL_STATUSES, numbers, strict=True)}}
+    return {status: count for status, count in found.items() if count}
 
 
-def _liveness(fates: PageStatuses, in_time: IntArray) -> Tristate:
-    """Whether every page is held, as it was planned, by the deadline."""
-    if fates.held is None:
-        is_known = bool((~fates.attempted).any()) and not fates.gaps
+def _liveness(statuses: PageStatuses, in_time: IntArray) -> Tristate:
+    """Whether every page is stored, as it was planned, by the deadline."""
+    if statuses.stored is None:
+        # Without the store one thing is certain: a page that was never attempted is not stored.
+        is_known = bool((~statuses.attempted).any()) and not statuses.journal_gaps
         return False if is_known else "unknown"
     if (in_time == StoredByDeadline.NO).any():
         return False
     return "unknown" if (in_time == StoredByDeadline.UNKNOWN).any() else True
 
 
-def _chosen(fates: PageStatuses, category: PageStatus) -> IntArray:
-    """Rows of the plan in a category; of the unexpected, rows of stored.parquet."""
-    return fates.unexpected if category is PageStatus.UNEXPECTED else fates.pages(category)
+def _select(statuses: PageStatuses, status: PageStatus) -> IntArray:
+    """Rows of the plan with a status; for unexpected copies, rows of stored.parquet."""
+    return statuses.unexpected if status is PageStatus.UNEXPECTED else statuses.pages(status)
 
 
-def _listed(folder: RunFolder, rows: Rows, fates: PageStatuses, category: PageStatus) -> list[AuditedPage]:
-    """The pages of a category, with what was expected and what was found; the first of them if they are many."""
-    chosen = _chosen(fates, category)[:MAX_LISTED_PAGES]
-    if fates.held is None or not len(chosen):
+def _list_pages(folder: RunFolder, rows: Rows, statuses: PageStatuses, status: PageStatus) -> list[AuditedPage]:
+    """The pages with a status, with what was expected and what was found; at most `MAX_LISTED_PAGES`."""
+    chosen = _select(statuses, status)[:MAX_LISTED_PAGES]
+    if statuses.stored is None or not len(chosen):
         return []
-    if category is PageStatus.UNEXPECTED:
-        found = _rows_of(fetch_copies(folder, fates.held, chosen))
+    if status is PageStatus.UNEXPECTED:
+        found = _iterate_rows(fetch_copies(folder, statuses.stored, chosen))
         return [AuditedPage(**_key(row), acknowledged_s=None, expected=None, found=[_copy(row)]) for row in found]
     copies: dict[int, list[StoredCopy]] = {int(page): [] for page in chosen}
-    held_of_them = np.flatnonzero(np.isin(fates.held.page, chosen))
-    for row in _rows_of(fetch_copies(folder, fates.held, held_of_them)):
+    own_copies = np.flatnonzero(np.isin(statuses.stored.page, chosen))
+    for row in _iterate_rows(fetch_copies(folder, statuses.stored, own_copies)):
         copies[int(row["plan_page"])].append(_copy(row))
     acknowledged_s = rows.acknowledged_s[chosen].tolist()
     return [
@@ -127,11 +121,11 @@ def _listed(folder: RunFolder, rows: Rows, fates: PageStatuses, category: PageSt
             expected=PlannedPage(sha256=row["sha256"], size_bytes=row["size_bytes"], reading=row["reading"]),
             found=copies[int(page)],
         )
-        for page, at_s, row in zip(chosen, acknowledged_s, _rows_of(fetch_pages(folder, chosen)), strict=True)
+        for page, at_s, row in zip(chosen, acknowledged_s, _iterate_rows(fetch_pages(folder, chosen)), strict=True)
     ]
 
 
-def _rows_of(columns: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _iterate_rows(columns: dict[str, Any]) -> Iterator[dict[str, Any]]:
     names = list(columns)
     for values in zip(*(columns[name].tolist() for name in names), strict=True):
         yield dict(zip(names, values, strict=True))

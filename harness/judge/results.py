@@ -1,4 +1,4 @@
-"""The judgement's results as frozen types: the content of verdict.json and of audit.json."""
+"""The schemas of verdict.json and audit.json, as frozen types."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from harness.analysis.summary import AuditCounts
 
 Tristate = bool | Literal["unknown"]
-"""True, false, or not known: never true for want of evidence."""
+"""True, false, or not known; without evidence never true."""
 
 
 class _JudgeModel(BaseModel):
@@ -17,47 +17,47 @@ class _JudgeModel(BaseModel):
 
 
 class Window(_JudgeModel):
-    """A stretch of the run, in seconds since T0."""
+    """A part of the run, in seconds since T0."""
 
     from_s: float
     to_s: float
 
 
 class ThresholdResult(_JudgeModel):
-    """One threshold, held against the figures."""
+    """The result of one threshold."""
 
     assertion: str = Field(alias="assert", serialization_alias="assert")
     """The threshold as written."""
     observed: float | None
-    """In base units (seconds, bytes, ratio); None where there is no such figure."""
+    """In base units (seconds, bytes, ratio); None if there is no such figure."""
     limit: float
     unit: Literal["s", "B", "ratio", "per_s", "B/s", ""]
     window: Window | None = None
-    """Where it was observed: of several windows the worst one; None for the whole run."""
+    """Where it was observed: of several windows the worst; None for the whole run."""
     passed: bool
     reason: str
-    """Empty when passed; else by how much it is breached, or why there is no figure, in words."""
+    """Empty if passed; else by how much the limit is breached, or why there is no figure."""
 
 
 class Validity(_JudgeModel):
-    """Whether the measurement is to be trusted."""
+    """Whether the measurement can be trusted."""
 
     valid: bool
     reasons: list[str]
-    """In words and figures, with what to change."""
+    """What is wrong, with figures, and what to change; empty if valid."""
 
 
 class PlannedPage(_JudgeModel):
-    """What a page had to be."""
+    """What a page should be."""
 
     sha256: str
     size_bytes: int
     reading: str
-    """"" where the page carries no votes."""
+    """Empty if the page carries no votes."""
 
 
 class StoredCopy(_JudgeModel):
-    """One copy that the server holds, as it says."""
+    """One copy that the server has stored, as it reports it."""
 
     station: str
     form: str
@@ -65,13 +65,13 @@ class StoredCopy(_JudgeModel):
     sha256: str
     size_bytes: int
     reading: str | None
-    """None where the server doesn't tell readings."""
+    """None if the server does not report readings."""
     stored_at: float | None
-    """By the server's clock, Unix seconds."""
+    """By the server's clock, in Unix seconds; None if it does not report it."""
 
 
 class AuditedPage(_JudgeModel):
-    """A page of an unsafe category, by its key, with what was expected and what was found."""
+    """A page with an unsafe status, by its key, with what was expected and what was found."""
 
     station: str
     form: str
@@ -79,49 +79,49 @@ class AuditedPage(_JudgeModel):
     acknowledged_s: float | None
     """When it was first acknowledged; None if it never was."""
     expected: PlannedPage | None
-    """None for a copy that is no planned page."""
+    """None for a copy that belongs to no planned page."""
     found: list[StoredCopy]
-    """Every copy that belongs to it, wherever it is held."""
+    """Every copy that belongs to it, under whatever key it is stored."""
 
 
 class AuditSets(_JudgeModel):
-    """How large the sets are that the audit compares."""
+    """The sizes of the sets that the audit compares."""
 
     planned: int
     attempted: int
     acknowledged: int
     refused: int
-    """Refused for certain: every attempt that reached the server was answered with a 4xx status."""
+    """Certainly refused: every attempt that reached the server was answered with a 4xx status."""
     held: int | None
-    """Copies that the server holds; None where that could not be read."""
+    """Copies that the server has stored; None if the store could not be read."""
 
 
 class Audit(_JudgeModel):
-    """Whether the server kept what it acknowledged, and whether everything arrived: the content of audit.json."""
+    """The content of audit.json: whether the server kept what it acknowledged, and whether everything arrived."""
 
     format: int = 1
     run: str
     safety: Tristate
     liveness: Tristate
     doubts: list[str]
-    """Why safety can't be told to be true, in words and without the unsafe pages."""
+    """Why safety cannot be confirmed, the unsafe pages aside; one sentence each."""
     sets: AuditSets
     counts: AuditCounts
     missed: int | None
-    """Pages that were not held under their key with their bytes by the deadline."""
+    """Pages that were not stored under their key and with their bytes by the deadline; None if that is not known."""
     missed_by: dict[str, int] = {}
-    """The same by what became of them, which adds up: `late` are held as planned by now, the others have their category."""
+    """The same by status, adding up: `late` pages are stored as planned by now, the others have a status of the audit."""
     pages: dict[str, list[AuditedPage]]
-    """The pages of each unsafe category."""
+    """The pages with each unsafe status."""
     not_listed: dict[str, int]
-    """How many of each unsafe category are not in `pages`, for their number."""
+    """How many pages with each unsafe status are left out of `pages` because there are too many."""
 
 
 class Verdict(_JudgeModel):
-    """The judgement of one run."""
+    """The content of verdict.json: the judgement on one run."""
 
     format: int = 1
-    """Number of this file's format: a change that breaks readers raises it, a new key does not."""
+    """Version of the file format: raised by a change that breaks readers, not by a new key."""
     verdict: Literal["pass", "fail", "invalid"]
     exit_code: int
     ended: str
@@ -129,5 +129,5 @@ class Verdict(_JudgeModel):
     liveness: Tristate
     validity: Validity
     gone: str = ""
-    """In words, since when the server has not answered any more; else empty. Such a run doesn't pass."""
+    """Since when the server has not answered, as a sentence; empty if it did. Such a run does not pass."""
     thresholds: list[ThresholdResult]

@@ -5,67 +5,61 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from pydantic import ValidationError
-
 from harness.analysis.page_status import load_page_statuses
 from harness.analysis.rows import load_rows
 from harness.analysis.run_data import RunData
 from harness.analysis.summarise import BROKEN_OFF, compute_summary
 from harness.analysis.summary import Summary
 from harness.base.errors import ExitCode, RunFolderError
-from harness.base.safe_files import explain_unreadable, read_bounded
+from harness.base.safe_files import load_json, write_json
 from harness.judge.audit import audit_run
 from harness.judge.results import Audit, ThresholdResult, Validity, Verdict
-from harness.judge.silence import describe_silence
 from harness.judge.thresholds.evaluate import check_assertions, evaluate_thresholds
 from harness.judge.validity import check_validity
-from harness.run_folder.layout import RunFolder, RunRecord, write_json
+from harness.run_folder.layout import RunFolder, RunRecord
 
 VerdictWord = Literal["pass", "fail", "invalid"]
 
-
-def judge_verdict(folder: RunFolder, assertions: Sequence[str]) -> Verdict:
-    """The verdict on a run, from its folder alone; writes summary.json, audit.json and verdict.json.
-
-    Raises ConfigurationError for wrong assertions, BrokenRunError where run.json or plan.parquet is missing.
-    """
-    return judge_run(folder, assertions).verdict
-
-
-def judge_run(folder: RunFolder, assertions: Sequence[str]) -> Judgement:
-    """As `judge_verdict`: the judgement with all that it rests on, so that a report need not read a long run twice."""
-    judged = evaluate_run(folder, assertions)
-    write_json(folder.summary, judged.summary.model_dump(mode="json"))
-    write_json(folder.audit, judged.audit.model_dump(mode="json"))
-    write_json(folder.verdict, judged.verdict.model_dump(mode="json", by_alias=True))
-    return judged
+_MAX_OUTCOMES_NAMED = 3
 
 
 class Judgement(NamedTuple):
-    """A judgement with everything that it rests on."""
+    """A verdict with everything that it rests on, so that a report need not read a long run twice."""
 
     summary: Summary
     audit: Audit
     verdict: Verdict
-    evidence: RunData
+    run_data: RunData
+
+
+def judge_run(folder: RunFolder, assertions: Sequence[str]) -> Judgement:
+    """Judge a run from its folder alone; writes summary.json, audit.json and verdict.json.
+
+    Raises ConfigurationError for invalid assertions, RunFolderError if run.json or plan.parquet is missing.
+    """
+    judgement = evaluate_run(folder, assertions)
+    write_json(folder.summary, judgement.summary.model_dump(mode="json"))
+    write_json(folder.audit, judgement.audit.model_dump(mode="json"))
+    write_json(folder.verdict, judgement.verdict.model_dump(mode="json", by_alias=True))
+    return judgement
 
 
 def evaluate_run(folder: RunFolder, assertions: Sequence[str]) -> Judgement:
-    """As `judge_verdict`, without a trace in the folder's own judgement."""
+    """As `judge_run`, but leaves the folder's own summary, audit and verdict as they are."""
     check_assertions(assertions)
     rows = load_rows(folder)
-    fates, evidence = load_page_statuses(folder, rows), RunData(folder, rows)
-    summary, audit = compute_summary(folder, rows, fates, evidence), audit_run(folder, rows, fates)
-    return Judgement(summary, audit, compute_verdict(summary, audit, evidence, assertions), evidence)
+    statuses, run_data = load_page_statuses(folder, rows), RunData(folder, rows)
+    summary, audit = compute_summary(folder, rows, statuses, run_data), audit_run(folder, rows, statuses)
+    return Judgement(summary, audit, compute_verdict(summary, audit, run_data, assertions), run_data)
 
 
-def compute_verdict(summary: Summary, audit: Audit, evidence: RunData, assertions: Sequence[str]) -> Verdict:
-    """The verdict from figures that are computed already. Writes nothing."""
-    record = evidence.record
-    thresholds = evaluate_thresholds(assertions, summary, evidence)
-    validity = _with_doubts(check_validity(summary, record, evidence, thresholds), audit, record)
-    silent = describe_silence(summary, record)
-    word = _word(audit, validity, thresholds, silent)
+def compute_verdict(summary: Summary, audit: Audit, run_data: RunData, assertions: Sequence[str]) -> Verdict:
+    """The verdict from figures that have been computed already; writes nothing."""
+    record = run_data.record
+    thresholds = evaluate_thresholds(assertions, summary, run_data)
+    validity = _with_doubts(check_validity(summary, record, run_data, thresholds), audit, record)
+    silence = describe_silence(summary, record)
+    word = _word(audit, validity, thresholds, silence)
     return Verdict(
         verdict=word,
         exit_code=exit_code(word, audit, record),
@@ -73,27 +67,26 @@ def compute_verdict(summary: Summary, audit: Audit, evidence: RunData, assertion
         safety=audit.safety,
         liveness=audit.liveness,
         validity=validity,
-        gone=silent,
+        gone=silence,
         thresholds=thresholds,
     )
 
 
 def load_verdict(folder: RunFolder) -> Verdict:
-    """The content of verdict.json. Raises BrokenRunError where it is missing or no verdict."""
-    try:
-        return Verdict.model_validate_json(read_bounded(folder.verdict))
-    except FileNotFoundError:
+    """The content of verdict.json. Raises RunFolderError if it is missing or not a valid verdict."""
+    found = load_json(folder.verdict, Verdict)
+    if found is None:
         message = f"{folder.path} has no verdict.json yet"
-        raise RunFolderError(message) from None
-    except (OSError, ValidationError) as error:
-        message = f"{folder.verdict} can't be read: {explain_unreadable(error)}"
-        raise RunFolderError(message) from None
+        raise RunFolderError(message)
+    return found
 
 
 def exit_code(word: VerdictWord, audit: Audit, record: RunRecord) -> ExitCode:
-    """What the shell is told. Where several hold: 130 or 143, a bug, an unsafe server, invalid, a threshold or a server that is gone.
+    """The exit code of a run.
 
-    A process that died of an error is a bug of ours; one that was killed, and a lost worker, leave an invalid run.
+    If several apply, the first of these decides: interrupted or terminated (130, 143), a bug (1), an unsafe server (99), an
+    invalid measurement (3), a breached threshold or a silent server (99). A process that crashed is a bug in the harness; one
+    that was killed, and a lost worker, make the run invalid.
     """
     how = None if record.ended is None else record.ended.how
     if how == "interrupted":
@@ -108,28 +101,48 @@ def exit_code(word: VerdictWord, audit: Audit, record: RunRecord) -> ExitCode:
 
 
 def audit_exit_code(audit: Audit) -> ExitCode:
-    """What the shell is told of an audit alone."""
+    """The exit code of an audit alone."""
     if audit.safety is True:
         return ExitCode.PASSED
     return ExitCode.FAILED if audit.safety is False else ExitCode.INVALID
 
 
-def _word(audit: Audit, validity: Validity, thresholds: Sequence[ThresholdResult], silent: str) -> VerdictWord:
-    """The gates on safety and on a server that is gone are always on: no thresholds can pass such a run."""
+def describe_silence(summary: Summary, record: RunRecord) -> str:
+    """Since when the server has not answered, as a sentence; empty if it answered, or a fault explains the silence.
+
+    A fault of the scenario explains it if it was still active at the last unanswered attempt.
+    """
+    silence = summary.silence
+    if silence is None or any(
+        fault.start_s <= silence.until_s and (fault.end_s is None or fault.end_s >= silence.until_s)
+        for fault in record.faults
+    ):
+        return ""
+    counts = [f"{outcome} \u00d7 {count:,}" for outcome, count in silence.by_outcome.items()]
+    more = len(counts) - _MAX_OUTCOMES_NAMED
+    listed = ", ".join(counts[:_MAX_OUTCOMES_NAMED]) + (f" and {more} more kinds" if more > 0 else "")
+    who = "the mock server" if record.own_server else "the target"
+    if silence.since_s is None:
+        return f"{who} has never answered; last unanswered attempt at {silence.until_s:,.1f} s ({listed})"
+    since = f"{who} has not answered since t = {silence.since_s:,.1f} s"
+    return f"{since}; last unanswered attempt at {silence.until_s:,.1f} s ({listed})"
+
+
+def _word(audit: Audit, validity: Validity, thresholds: Sequence[ThresholdResult], silence: str) -> VerdictWord:
+    """The verdict; the gates on safety and on a silent server are always on, so no thresholds can pass such a run."""
     if audit.safety is False:
-        return "fail"
+        return "fail"  # whatever the generator did: a server that loses what it acknowledged is at fault
     if not validity.valid:
         return "invalid"
-    return "pass" if not silent and all(threshold.passed for threshold in thresholds) else "fail"
+    return "pass" if not silence and all(threshold.passed for threshold in thresholds) else "fail"
 
 
 def _with_doubts(validity: Validity, audit: Audit, record: RunRecord) -> Validity:
-    """Unknown safety makes a run invalid, unless nobody can read this server's store and the scenario accepts that."""
+    """Unknown safety makes a run invalid, unless this server's store cannot be read and the scenario accepts that."""
     accepted = (
         audit.sets.acknowledged and audit.sets.held is None and record.stock is not None and record.stock.accepted
     )
     if audit.safety != "unknown" or accepted:
         return validity
-    return Validity(
-        valid=False, reasons=[*validity.reasons, *(f"safety is unknown: {doubt}" for doubt in audit.doubts)]
-    )
+    doubts = [f"safety is unknown: {doubt}" for doubt in audit.doubts]
+    return Validity(valid=False, reasons=[*validity.reasons, *doubts])

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from harness.base.address import is_loopback
-from harness.run_folder.layout import write_json
+from harness.base.safe_files import parse_json, read_json, write_json
 
 _TIMEOUT_S = 10.0
 _MAX_BYTES = 256 * 1024 * 1024
@@ -117,11 +117,11 @@ def quote_promql(text: str) -> str:
 def _parse_data(status: int, body: bytes) -> Any:
     """The `data` of a response. Raises PrometheusError, with the server's own message if it refused."""
     try:
-        content = json.loads(body)
+        content = parse_json(body)
         if content["status"] == "success":
             return content["data"]
         message = f"HTTP status {status}: {content['error']}"
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError):
         message = f"HTTP status {status}, not a response of Prometheus"
     raise PrometheusError(message)
 
@@ -164,7 +164,7 @@ def remove_stale_files(folder: Path) -> None:
     """
     for path in folder.glob("harness-*.json"):
         try:
-            addresses = [address for group in json.loads(path.read_bytes()) for address in group["targets"]]
+            addresses = [address for group in read_json(path) for address in group["targets"]]
         except (OSError, ValueError, LookupError, TypeError):
             continue  # not written by the harness, or being removed by its own run at this moment
         if not any(map(_accepts_connections, addresses)):

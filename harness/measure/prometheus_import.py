@@ -6,7 +6,6 @@ of that server is imported with its own time.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,10 +13,9 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-from harness.base.safe_files import read_bounded
+from harness.base.safe_files import read_json, write_json
 from harness.measure.prometheus import PrometheusClient, PrometheusError, PrometheusSample, quote_promql
 from harness.run_folder import scrape_log as scrapes
-from harness.run_folder.layout import write_json
 
 SERIES = {
     "harness_attempts_total": ("outcome",),
@@ -125,8 +123,8 @@ def write_import_problem(folder: Path, url: str, problem: str) -> None:
 def read_import(folder: Path) -> ImportRecord | None:
     """The record of the import from a Prometheus; None if there was none, or its record is unreadable."""
     try:
-        return ImportRecord(**json.loads(read_bounded(folder / "taken.json")))
-    except (OSError, ValueError, TypeError, RecursionError):
+        return ImportRecord(**read_json(folder / "taken.json"))
+    except (OSError, ValueError, TypeError):
         return None
 
 

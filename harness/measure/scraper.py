@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from harness.run_folder.scrape_log import Scrape, append_scrape
-from harness.target.tls import TlsPeer
+from harness.target.connect import TlsPeer
 
 INTERVAL_S = 1.0
 _TIMEOUT_S = 2.0

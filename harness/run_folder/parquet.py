@@ -82,7 +82,7 @@ def write_parquet(
 ) -> None:
     """Write what a query gives as a Parquet file, in one step: a reader never sees half of it.
 
-    `read_made_from` says what the file was made from, for `read_made_from` to read; kept in the file's metadata. Raises StarvedError
+    `read_made_from` says what the file was made from, for `read_made_from` to read; kept in the file's metadata. Raises OutOfResourcesError
     where the disk doesn't take it.
     """
     beside = path.with_name(path.name + ".new")
@@ -110,7 +110,7 @@ def read_made_from(path: Path) -> str:
 def load_table(connection: duckdb.DuckDBPyConnection, table: str, columns: str, path: Path) -> None:
     """Make a temporary table in the session from columns of a file, with `row_number` (from 0) beside them.
 
-    Raises BrokenRunError where the file is missing, no Parquet or lacks a column.
+    Raises RunFolderError where the file is missing, no Parquet or lacks a column.
     """
     source = "read_parquet(?, file_row_number = true)"
     query = f"CREATE TEMP TABLE {table} AS SELECT {columns}, file_row_number AS row_number FROM {source}"  # noqa: S608 - names of ours
@@ -126,7 +126,7 @@ def fetch_columns(connection: duckdb.DuckDBPyConnection, query: str, path: Path)
 
     The path is the query's parameter, where it has one.
 
-    Raises BrokenRunError where the file is missing, no Parquet or lacks a column.
+    Raises RunFolderError where the file is missing, no Parquet or lacks a column.
     """
     try:
         found = connection.execute(query, [str(path)] if "?" in query else None).fetchnumpy()

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from harness.base.safe_files import parse_json
+
 _CHUNK_BYTES = 16_384
 _MAX_SCRAPE_BYTES = 6 * 16 * 1024 * 1024 + 65_536
 """A scrape of the greatest answer that is taken (16 MiB), each of its characters escaped."""
@@ -51,8 +53,8 @@ def read_scrapes(folder: Path, target: str) -> Iterator[Scrape]:
             if content is None:
                 return
             try:
-                scrape = Scrape(**json.loads(content))
-            except (ValueError, TypeError, RecursionError):
+                scrape = Scrape(**parse_json(content))
+            except (ValueError, TypeError):
                 return
             yield scrape
 

@@ -58,7 +58,7 @@ def write_plan(path: Path, pages: Iterable[Page] | Mapping[str, Sequence[Any] | 
 def read_plan(path: Path) -> dict[str, Column]:
     """Columns of plan.parquet in the order of the pages' indices.
 
-    Raises BrokenRunError where it is missing or no plan: without a plan there are no figures.
+    Raises RunFolderError where it is missing or no plan: without a plan there are no figures.
     """
     with database() as connection:
         return fetch_columns(connection, _PLAN_QUERY + "read_parquet(?)", path)
@@ -69,7 +69,7 @@ def read_planned_due(folder: Path) -> dict[str, float]:
 
     Of a closed run only each phone's first station has one.
 
-    Raises BrokenRunError where the folder has no plan.
+    Raises RunFolderError where the folder has no plan.
     """
     plan = RunFolder(folder).plan
     require_file(plan)
@@ -135,7 +135,7 @@ def _to_typed_columns(
 
 
 def require_file(path: Path) -> None:
-    """Raise BrokenRunError where a file that nothing can be done without is missing."""
+    """Raise RunFolderError where a file that nothing can be done without is missing."""
     if not path.exists():
         message = f"{path} is missing: without it there are no figures"
         raise RunFolderError(message)

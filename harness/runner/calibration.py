@@ -1,4 +1,4 @@
-"""How much two runs of the same differ on this machine: the same scenario, run again and again."""
+"""Run one scenario again and again, to learn how much its figures vary from run to run on this machine."""
 
 from __future__ import annotations
 
@@ -9,63 +9,63 @@ from pathlib import Path
 
 from harness.analysis.comparable import COMPARABLE_FIGURES, MissingFigure
 from harness.base.errors import UsageError
-from harness.base.signals import SignalHandler
+from harness.base.signals import Interruption, SignalHandler
 from harness.judge.compare.noise import Noise, compute_noise
 from harness.judge.compare.run import ComparedRun, load_compared_run
-from harness.judge.verdict import judge_verdict
+from harness.judge.verdict import judge_run
 from harness.run_folder.layout import RunFolder
 from harness.runner.live_stats import RunView
 from harness.runner.run import Run
 from harness.runner.run_spec import RunSpec
-from harness.runner.subprocesses import Interruption
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Runs of one order, each in a folder of its own below `folder`."""
+    """`runs` runs of one scenario, each in a folder of its own below `folder`."""
 
-    order: RunSpec
-    """Its folder and id are replaced by each run's."""
+    spec: RunSpec
+    """Folder and id are replaced for each run."""
     assertions: Sequence[str]
     folder: Path
     runs: int
 
     def check_folder(self) -> None:
-        """Raise UsageError for a folder that holds anything."""
+        """Raise UsageError if the folder exists and is not empty."""
         if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
-            message = f"{self.folder} is not an empty folder: nothing is overwritten"
+            message = f"{self.folder} is not an empty folder: choose another --out"
             raise UsageError(message)
 
     def execute(
-        self, view: Callable[[str], RunView], say: Callable[[str], None], signals: SignalHandler
+        self, view: Callable[[str], RunView], log: Callable[[str], None], signals: SignalHandler
     ) -> list[ComparedRun]:
-        """The runs that were made; fewer than planned where it was interrupted. `view` makes a view of a run's title."""
-        made: list[ComparedRun] = []
+        """Run them all; the finished runs, fewer than planned if interrupted. `view` makes the view for a run's title."""
+        finished: list[ComparedRun] = []
         for number in range(1, self.runs + 1):
             title = f"run {number} of {self.runs}"
-            say(title)
+            log(title)
             folder = RunFolder(self.folder / f"{number:02d}")
-            order = replace(self.order, folder=folder, run_id=f"{self.order.run_id}/{folder.path.name}")
+            spec = replace(self.spec, folder=folder, run_id=f"{self.spec.run_id}/{folder.path.name}")
             try:
-                Run(order, view(title), signals).execute()
+                Run(spec, view(title), signals).execute()
             except Interruption:
-                return made
-            if signals.heard is not None:
-                return made
-            judge_verdict(folder, self.assertions)
-            made.append(load_compared_run(folder, self.assertions, list(COMPARABLE_FIGURES)))
-            for reason in made[-1].reasons:
-                say(f"  left out, INVALID: {reason}")
-        return made
+                return finished
+            if signals.received is not None:
+                return finished
+            judge_run(folder, self.assertions)
+            finished.append(load_compared_run(folder, self.assertions, list(COMPARABLE_FIGURES)))
+            for reason in finished[-1].reasons:
+                log(f"  not used, INVALID: {reason}")
+        return finished
 
 
-def noise_from(made: Sequence[ComparedRun], now: datetime) -> Noise:
-    """The noise of the valid runs among those that were made; at least one."""
-    valid = [run for run in made if not run.reasons]
+def noise_from(finished: Sequence[ComparedRun], now: datetime) -> Noise:
+    """The run-to-run noise of the valid runs among these, of which there must be at least one; `now` becomes its date."""
+    valid = [run for run in finished if not run.reasons]
     values: dict[str, list[float]] = {}
     for key in COMPARABLE_FIGURES:
         found = [run.figures[key] for run in valid]
         known = [statistic.value() for statistic in found if not isinstance(statistic, MissingFigure)]
+        # A figure that one of the runs does not have can't be compared later either.
         if len(known) == len(found):
             values[key] = known
     return compute_noise(valid[0].record, values, f"{now:%Y-%m-%d %H:%M:%S} UTC")

@@ -1,70 +1,111 @@
-"""Runs an experiment's cells one after another: with progress and time left, and without repeating what is finished."""
+"""Run the cells of an experiment one after another, with the time left; an interrupted experiment resumes where it stopped."""
 
 from __future__ import annotations
 
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.analysis.experiment import CellFigures, ExperimentFigures, compute_cell_figures, compute_variant_figures
 from harness.base.errors import RunFolderError, UsageError
-from harness.base.signals import SignalHandler
+from harness.base.safe_files import write_json
+from harness.base.signals import Interruption, SignalHandler
 from harness.judge.thresholds.evaluate import limits_s
 from harness.judge.verdict import load_verdict
 from harness.plan import make_plan
-from harness.run_folder.layout import RunFolder, RunRecord, write_json
-from harness.runner.eta import TimeLeftEstimator
+from harness.run_folder.layout import RunFolder, RunRecord
 from harness.runner.finish import judge_and_report
 from harness.runner.live_stats import RunView
 from harness.runner.run import Run
 from harness.runner.run_spec import RunSpec
-from harness.runner.subprocesses import Interruption
 from harness.scenario.experiment import Cell, Experiment
 
+RUN_OVERHEAD_S = 12.0
+"""Starting, draining, judging and reporting a run takes up to this long (measured: 4 to 12 s; less for a small run)."""
 _COMPARISON_S = 2.0
-"""Comparing the cells and drawing them takes about so long (measured, 30 cells)."""
+"""Comparing the cells and drawing the charts takes about this long (measured with 30 cells)."""
 _FINISHED = {"completed", "deadline"}
 
 
+@dataclass
+class TimeLeftEstimator:
+    """Estimates how long the cells still to run will take, from those that are finished."""
+
+    finished_s: dict[str, list[float]] = field(default_factory=dict)
+    """Variant -> how long each finished cell took, in seconds."""
+    ratios: list[float] = field(default_factory=list)
+    """How long each finished cell took ÷ the longest it could have taken."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether any cell has finished; until then the estimate is an upper bound."""
+        return bool(self.ratios)
+
+    def add(self, cell: Cell, seconds: float) -> None:
+        """Learn from a finished cell."""
+        self.finished_s.setdefault(cell.variant.name, []).append(seconds)
+        self.ratios.append(seconds / max_cell_s(cell))
+
+    def expected_s(self, cell: Cell) -> float:
+        """Seconds that a cell will take."""
+        # Cells of one variant differ only in their seed, so they take about as long as each other.
+        known = self.finished_s.get(cell.variant.name)
+        if known:
+            return sum(known) / len(known)
+        ratio = sum(self.ratios) / len(self.ratios) if self.ratios else 1.0
+        return max_cell_s(cell) * ratio
+
+    def left_s(self, cells: Sequence[Cell]) -> float:
+        """Seconds that all these cells will take, on a machine that stays as fast as it was."""
+        return sum(self.expected_s(cell) for cell in cells)
+
+
+def max_cell_s(cell: Cell) -> float:
+    """Seconds that a cell takes if it runs to its deadline and every attempt then times out."""
+    return cell.scenario.longest_s + RUN_OVERHEAD_S
+
+
 class ExperimentRunner:
-    """The cells of one experiment and their folder."""
+    """Runs the cells of one experiment; each has a run folder below `folder`, by which a finished one is known."""
 
     def __init__(self, experiment: Experiment, cells: Sequence[Cell], folder: Path, command: list[str]) -> None:
         self._experiment = experiment
         self._cells = cells
         self._folder = folder
         self._command = command
-        self._pace = TimeLeftEstimator()
+        self._estimator = TimeLeftEstimator()
 
     def check_folder(self) -> None:
-        """Raise UsageError if the folder holds cells of another experiment."""
+        """Raise UsageError if the folder holds runs of another experiment."""
         for cell in self._cells:
             record = _record(self._run_folder(cell))
             if record is not None and record.scenario != cell.scenario.resolved():
                 message = f"{self._run_folder(cell).path} is a run of another scenario: choose another --out"
                 raise UsageError(message)
 
-    def run(self, view: Callable[[str], RunView], say: Callable[[str], None], signals: SignalHandler) -> bool:
-        """Run every cell that isn't finished; False if it was interrupted. `view` makes a view of a cell's title."""
+    def run(self, view: Callable[[str], RunView], log: Callable[[str], None], signals: SignalHandler) -> bool:
+        """Run every cell that is not finished; False if interrupted. `view` makes the view for a cell's title."""
         waiting = [cell for cell in self._cells if not self._is_finished(cell)]
         done = len(self._cells) - len(waiting)
         if done:
-            say(f"{done} of {len(self._cells)} cells are finished already")
+            log(f"{done} of {len(self._cells)} cells are already finished")
         while waiting:
             cell = waiting[0]
-            left = f"{'about' if self._pace.is_known else 'at most'} {_minutes_and_seconds(self._pace.left_s(waiting) + _COMPARISON_S)} left"
-            say(f"cell {done + 1} of {len(self._cells)}: {cell.variant.name}, seed {cell.seed}; {left}")
+            left = _minutes_and_seconds(self._estimator.left_s(waiting) + _COMPARISON_S)
+            bound = "about" if self._estimator.is_known else "at most"
+            log(f"cell {done + 1} of {len(self._cells)}: {cell.variant.name}, seed {cell.seed}; {bound} {left} left")
             began = time.monotonic()
             if not self._run_cell(cell, view(f"{cell.variant.name}, seed {cell.seed}"), signals):
                 return False
-            self._pace.finished(cell, time.monotonic() - began)
+            self._estimator.add(cell, time.monotonic() - began)
             waiting.pop(0)
             done += 1
         return True
 
     def figures(self) -> ExperimentFigures:
-        """What the finished cells say; also written to experiment.json."""
+        """The figures of the finished cells, compared; also written to experiment.json."""
         by_variant = {variant.name: self._cells_of(variant.name) for variant in self._experiment.variants}
         first = next(iter(by_variant.values()))
         base = self._cells[0].scenario
@@ -88,9 +129,9 @@ class ExperimentRunner:
     def _run_cell(self, cell: Cell, view: RunView, signals: SignalHandler) -> bool:
         folder = self._run_folder(cell)
         if folder.path.exists():
-            shutil.rmtree(folder.path)  # an unfinished cell of ours: check_folder has seen to that
+            shutil.rmtree(folder.path)  # an unfinished run of this very cell: check_folder made sure of that
         assertions = assertions_of(cell)
-        order = RunSpec(
+        spec = RunSpec(
             scenario=cell.scenario,
             plan=make_plan(cell.scenario),
             folder=folder,
@@ -99,20 +140,21 @@ class ExperimentRunner:
             limits_s=limits_s(assertions),
         )
         try:
-            Run(order, view, signals).execute()
+            Run(spec, view, signals).execute()
         except Interruption:
             return False
         ended = folder.read_run().ended
         if ended is not None and ended.how in {"interrupted", "terminated"}:
             return False
         judge_and_report(folder, assertions)
-        return signals.heard is None
+        return signals.received is None
 
     def _cells_of(self, variant: str) -> list[CellFigures]:
         found = []
         for cell in self._cells:
             if cell.variant.name == variant and self._is_finished(cell):
                 folder = self._run_folder(cell)
+                # A cell whose run ended may not have been judged before an interruption.
                 verdict = (
                     judge_and_report(folder, assertions_of(cell)) if not folder.page.exists() else load_verdict(folder)
                 )
@@ -130,7 +172,7 @@ class ExperimentRunner:
 
 
 def assertions_of(cell: Cell) -> list[str]:
-    """The thresholds of a cell's scenario."""
+    """The assertions of a cell's scenario."""
     return [threshold.assertion for threshold in cell.scenario.thresholds]
 
 

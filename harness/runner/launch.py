@@ -1,4 +1,4 @@
-"""How the processes of a run are started: the mock server, and Locust."""
+"""Start the processes that send: Locust with our locustfile, alone, as leader with workers, or for workers on other machines."""
 
 from __future__ import annotations
 
@@ -9,154 +9,151 @@ import shutil
 import site
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.base.errors import ConfigurationError
+from harness.base.host import HostLimits
 from harness.drive.distributed.auth import JOIN_TOKEN
 from harness.drive.distributed.join import JOIN_TIMEOUT, REMOTE_WORKERS
 from harness.measure.process_monitor import HARNESS
-from harness.plan.pins import derive_pin
-from harness.run_folder.layout import write_json
-from harness.runner.remote_join import await_remote_workers
-from harness.runner.run_spec import RunSpec
-from harness.runner.subprocesses import ProcessGroup
-from harness.target.mock_admin import MockAdmin
-from mock_server.profile.profile import CRASH_KINDS
+from harness.plan.capacity import WorkerShare, find_share_problems
+from harness.runner.run_spec import JoinPolicy, RunSpec
+from harness.runner.subprocesses import Message, ProcessGroup
 
 READY_TIMEOUT_S = 60.0
-RESTARTED_SERVER = "server-restarted"
-"""Name of the mock that was started again after a kill."""
-_PYTHON_COMMAND = [sys.executable, "-P", "-m"]
-"""-P: what lies in the current folder is not imported."""
+PYTHON_COMMAND = [sys.executable, "-P", "-m"]
+"""-P keeps the current folder out of sys.path: a `json.py` beside the user's scenarios must not be imported."""
 LOCUSTFILE = Path(__file__).parents[1] / "drive" / "locustfile.py"
-
-
-def start_server(family: ProcessGroup, order: RunSpec, private: Path, secret: str) -> tuple[str, MockAdmin]:
-    """Start the mock with the scenario's profile; its address and its admin port.
-
-    The stations' PINs go into `private`, the admin token into the environment: neither into the run folder. Raises
-    ChildError if it doesn't come up, Interruption on a signal.
-    """
-    scenario = order.scenario
-    write_json(_profile(order), scenario.mock_profile())
-    stations = private / "stations.csv"
-    lines = [f"{s.code},{s.kelurahan_name},{derive_pin(s.code, secret)}" for s in order.plan.stations]
-    stations.write_text("\n".join(["code,name,pin", *lines, ""]), "utf-8")
-    stations.chmod(0o600)
-    token = _launch_server(family, order, "server", "--stations", str(stations))
-    ready = family.expect("server", "ready", READY_TIMEOUT_S)
-    if not any(fault.kind in CRASH_KINDS for fault in scenario.faults):
-        stations.unlink()  # read already; only a server that is to restart needs it again
-    if "certificate" in ready:  # gone with the server; the run folder keeps it for those who look into a run
-        order.folder.certificate.write_bytes(Path(ready["certificate"]).read_bytes())
-    scheme = "https" if scenario.server.tls else "http"
-    host = _server_host(order)
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{ready['port']}", MockAdmin(ready["admin_port"], token)
-
-
-def restart_server(family: ProcessGroup, order: RunSpec) -> MockAdmin:
-    """Kill the mock as kill -9 does, and start it again on the same data, to be read only; its new admin port.
-
-    T0 is not told to it, so that no fault is on. Raises ChildError if it doesn't come back.
-    """
-    family["server"].kill()
-    token = _launch_server(family, order, RESTARTED_SERVER)
-    return MockAdmin(family.hear(RESTARTED_SERVER, "ready", READY_TIMEOUT_S)["admin_port"], token)
-
-
-def _launch_server(family: ProcessGroup, order: RunSpec, name: str, *more: str) -> str:
-    """Start a mock on the run's profile and data; its admin token."""
-    token = secrets.token_urlsafe(32)
-    files = ["--profile", str(_profile(order)), "--data", str(order.folder.server), *more]
-    ports = ["--host", _server_host(order), "--port", "0", "--admin-port", "0"]
-    argv = [*_PYTHON_COMMAND, "mock_server", "--supervised", *files, *ports]
-    family.start(name, argv, _environment(order, MOCK_SERVER_ADMIN_TOKEN=token))
-    return token
-
-
-def _server_host(order: RunSpec) -> str:
-    """Where the mock takes uploads: this machine alone, or where workers of other machines can come."""
-    return "127.0.0.1" if order.invitation is None else order.invitation.host
-
-
-def _profile(order: RunSpec) -> Path:
-    return order.folder.server / "profile.json"
+_START_AFTER_JOIN_S = 90.0
+"""For what follows the join timeout: Locust's start, and computing the plan again on every machine."""
 
 
 def start_generator(
-    family: ProcessGroup, order: RunSpec, private: Path, secret: str, say: Callable[[str], None]
+    processes: ProcessGroup, spec: RunSpec, private: Path, secret: str, log: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Start Locust: one process, or a master and its workers; what `ready` tells (each worker's rank, pid, port).
+    """Start Locust and wait until it is ready; the content of its `ready` event (each worker's rank, pid and metrics port).
 
-    Workers of other machines are waited for, and `say` tells who came.
+    `private` is an empty folder that becomes its home: a ~/.locust.conf must not change a run. `secret` seeds the PINs. With
+    remote workers it also waits until they have joined; `log` receives who did, and `ready` has their machines in `hosts`.
 
-    Its home is the empty folder `private`: a ~/.locust.conf must not steer a run.
-
-    Raises ChildError if one doesn't come up, Interruption on a signal.
+    Raises ProcessFailedError if a process doesn't become ready, Interruption on a signal, and what `_await_remote_workers` does.
     """
-    workers, locust = order.workers, locust_command()
-    ports = {"HARNESS_METRICS_PORT": str(order.metrics_port)}
-    consented = {"HARNESS_CONSENT_TOKEN": order.foreign.token} if order.foreign else {}
-    environment = _environment(order, HARNESS_PIN_SECRET=secret, **_home(private), **ports, **consented)
+    workers, locust = spec.workers, locust_command()
+    ports = {"HARNESS_METRICS_PORT": str(spec.metrics_port)}
+    consent = {"HARNESS_CONSENT_TOKEN": spec.external.token} if spec.external else {}
+    environment = child_environment(spec, HARNESS_PIN_SECRET=secret, **_home(private), **ports, **consent)
     users = ["-u", str(workers), "-r", str(workers)]
-    if workers == 1 and order.invitation is None:
-        environment.pop(JOIN_TOKEN, None)
-        family.start("generator", [*locust, *users], environment)
-        return family.expect("generator", "ready", READY_TIMEOUT_S)
-    host, port, more = "127.0.0.1", 0, {JOIN_TOKEN: secrets.token_hex(32)}  # nobody else on this machine may join
-    if (invitation := order.invitation) is not None:
-        host, port = invitation.host, invitation.port
-        more = {JOIN_TOKEN: invitation.token, REMOTE_WORKERS: str(workers), JOIN_TIMEOUT: repr(invitation.timeout_s)}
+    if workers == 1 and spec.join_policy is None:
+        environment.pop(JOIN_TOKEN, None)  # nothing listens, so nothing needs it
+        processes.start("generator", [*locust, *users], environment)
+        return processes.expect("generator", "ready", READY_TIMEOUT_S)
+    # A token of its own for local workers: no other user of this machine may join the run.
+    host, port, more = "127.0.0.1", 0, {JOIN_TOKEN: secrets.token_hex(32)}
+    if (policy := spec.join_policy) is not None:
+        host, port = policy.host, policy.port
+        more = {JOIN_TOKEN: policy.token, REMOTE_WORKERS: str(workers), JOIN_TIMEOUT: repr(policy.timeout_s)}
     bind = ["--master", "--expect-workers", str(workers), "--master-bind-host", host, "--master-bind-port", str(port)]
-    family.start("generator", [*locust, *users, *bind], {**environment, **more})
-    port = family.expect("generator", "listening", READY_TIMEOUT_S)["port"]
-    if invitation is not None:
-        return await_remote_workers(family, order, port, say)
+    processes.start("generator", [*locust, *users, *bind], {**environment, **more})
+    port = processes.expect("generator", "listening", READY_TIMEOUT_S)["port"]
+    if policy is not None:
+        return _await_remote_workers(processes, spec, policy, port, log)
     for number in range(workers):
         argv = [*locust, "--worker", "--master-host", "127.0.0.1", "--master-port", str(port)]
-        family.start(f"worker-{number}", argv, {**environment, **more, "HARNESS_WORKER": str(number)})
-    return family.expect("generator", "ready", READY_TIMEOUT_S)
+        processes.start(f"worker-{number}", argv, {**environment, **more, "HARNESS_WORKER": str(number)})
+    return processes.expect("generator", "ready", READY_TIMEOUT_S)
 
 
-def process_ids(family: ProcessGroup, workers: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Every process of a run on this machine, by the name that its report gives it; `workers` as `ready` tells them."""
-    found = {HARNESS: os.getpid(), "master": family["generator"].pid}
+def _await_remote_workers(
+    processes: ProcessGroup, spec: RunSpec, policy: JoinPolicy, port: int, log: Callable[[str], None]
+) -> dict[str, Any]:
+    """Wait until all remote workers have joined and are ready; the content of `ready` with each worker's machine in `hosts`.
+
+    Raises UsageError if too few joined in time or one rejected the plan, ConfigurationError if the plan doesn't fit one of the
+    machines, ProcessFailedError if one ended.
+    """
+    log(
+        f"Waiting for {spec.workers_text} at {policy.host}:{port} ({policy.timeout_s:g} s): harness worker --master HOST:{port}"
+    )
+    joined = processes.expect(
+        "generator", "joined", policy.timeout_s + _START_AFTER_JOIN_S, lambda it: _log_join(it, log)
+    )
+    _check_fits(spec, policy, joined["workers"])
+    ready = processes.expect("generator", "ready", _START_AFTER_JOIN_S)
+    return {**ready, "hosts": joined["workers"]}
+
+
+def _log_join(message: Message, log: Callable[[str], None]) -> None:
+    """Log which worker was accepted, and which was rejected and why."""
+    event, it = message.event, message.content
+    if event == "join_accepted":
+        offset_ms, uncertainty_ms = 1000 * it["wall_offset_s"], 1000 * it["uncertainty_s"]
+        log(f"Joined: {it['name']} ({it['cores']} cores, clock {offset_ms:+.1f} ms ± {uncertainty_ms:.1f} ms)")
+    elif event == "join_rejected":
+        log(f"Rejected: {it['name']}: {it['reason']}")
+
+
+def _check_fits(spec: RunSpec, policy: JoinPolicy, hosts: list[dict[str, Any]]) -> None:
+    """Raise ConfigurationError if the machine of a worker can't carry its workers' share of the plan."""
+    # The mock runs on the leader, so from a worker's machine it is reached at the address that workers join at.
+    address = policy.host if spec.external is None else spec.external.address
+    workers_of = Counter(facts["host"] for facts in hosts)
+    limits_of = {facts["host"]: HostLimits(**facts["limits"]) for facts in hosts}
+    problems = [
+        f"{host} ({number} of {spec.workers} workers): {problem}"
+        for host, number in workers_of.items()
+        for problem in find_share_problems(
+            spec.scenario, spec.plan, WorkerShare(number, spec.workers), address, limits_of[host]
+        )
+    ]
+    if problems:
+        label = f"{spec.scenario.name} does not fit the workers' machines"
+        raise ConfigurationError(label, problems)
+
+
+def process_ids(processes: ProcessGroup, workers: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Every process of a run on this machine, name in the report → pid; `workers` as in the `ready` event."""
+    found = {HARNESS: os.getpid(), "master": processes["generator"].pid}
     for worker in workers:
-        if worker["pid"] == found.get("master"):  # the only process of the generator
+        if worker["pid"] == found.get("master"):  # a single process is leader and worker in one
             del found["master"]
-        if worker["pid"]:  # else on another machine
+        if worker["pid"]:  # 0: it runs on another machine
             found[f"worker {worker['rank']}"] = worker["pid"]
-    if "server" in family:
-        found["server"] = family["server"].pid
+    if "server" in processes:
+        found["server"] = processes["server"].pid
     return found
 
 
 def locust_command() -> list[str]:
-    """Locust on our file, without a web UI."""
-    return [*_PYTHON_COMMAND, "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"]
+    """The command line of Locust with our locustfile, without its web UI."""
+    return [*PYTHON_COMMAND, "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"]
+
+
+def child_environment(spec: RunSpec, **more: str) -> dict[str, str]:
+    """The environment of a process of this run: ours without LOCUST_*, the run folder, and `more`."""
+    return {**_inherited(), "HARNESS_RUN": str(spec.folder.path.resolve()), "PYTHONUNBUFFERED": "1", **more}
 
 
 def worker_environment(folder: Path, more: Mapping[str, str]) -> dict[str, str]:
-    """What a worker away from its master lives in; `folder` is its home and stands for the run's."""
+    """The environment of a worker whose leader is on another machine: `folder` is its home and stands in for the run folder."""
     return {**_inherited(), "HARNESS_RUN": str(folder), "PYTHONUNBUFFERED": "1", **_home(folder), **more}
 
 
 def _home(private: Path) -> dict[str, str]:
+    # Packages installed with `pip install --user` are found through HOME: keep them importable from the replaced home.
     return {"HOME": str(private), "PYTHONUSERBASE": site.getuserbase()}
 
 
 def _inherited() -> dict[str, str]:
+    """Our environment without LOCUST_*: each of these variables is an option of Locust and would change the run."""
     return {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
-
-
-def _environment(order: RunSpec, **more: str) -> dict[str, str]:
-    return {**_inherited(), "HARNESS_RUN": str(order.folder.path.resolve()), "PYTHONUNBUFFERED": "1", **more}
 
 
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
-    """A folder of our own (mode 0700) for the stations' PINs, outside the run folder; gone at the end."""
+    """A folder outside the run folder that only this user can read (mode 0700), for secrets; deleted at the end."""
     path = Path(tempfile.mkdtemp(prefix="harness-"))
     try:
         yield path

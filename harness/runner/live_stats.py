@@ -1,4 +1,4 @@
-"""Where a run stands, from the latest scrapes: what the live view shows. A view: the rows are the truth."""
+"""Live statistics of a run from its latest scrapes, for the terminal. Approximate: the summary is computed from the journal."""
 
 from __future__ import annotations
 
@@ -13,37 +13,39 @@ from prometheus_client.parser import text_string_to_metric_families
 from harness.base.model import NOT_FAILURES, Outcome
 from harness.run_folder.layout import RunRecord
 from harness.run_folder.scrape_log import Scrape
-from reports.terminal import Snapshot
+from reports.live_view import Snapshot
 
 _SHOWN_SAMPLES = re.compile(
     r"^(?:harness_(?:attempts_total|attempts_in_flight|pages_due_total|pages_delivered_total|stations_completed_total"
     r"|response_seconds_bucket)|mock_server_(?:queue_depth|workers_busy))(?=[{ ]).*$",
     re.MULTILINE,
 )
+"""Only these lines of a scrape are parsed: the leader parses a scrape of every worker each second."""
 _WINDOW_S = 5.0
+"""Rates are averages over this long: shorter ones jump with each scrape, longer ones hide a fault's start."""
 _NOT_FAILURES = {str(outcome) for outcome in NOT_FAILURES}
 
 
 class RunView(Protocol):
-    """Who watches a run."""
+    """Where a run's progress is shown."""
 
-    def say(self, text: str) -> None:
-        """Hear what is being done."""
+    def log(self, text: str) -> None:
+        """Show one line on what is being done."""
 
     def show(self, snapshot: Snapshot) -> None:
-        """See where the run stands; called several times a second."""
+        """Show the live statistics; called several times a second."""
 
 
 @dataclass(frozen=True)
 class _Totals:
-    """Sums over the generator's workers at one time."""
+    """Sums over all workers at one time; counters since T0."""
 
     t_s: float
     due: float
     delivered: float
     answered: float
     buckets: dict[float, float]
-    """Responses up to each bound, cumulative."""
+    """Upper bound in seconds -> responses up to it, cumulative."""
 
 
 @dataclass
@@ -54,7 +56,7 @@ class _TargetStats:
 
 
 class LiveStats:
-    """Takes scrapes from the collector's threads, gives a snapshot to the view."""
+    """Takes scrapes from the scraper's threads and gives a snapshot to the view; safe to use from several threads."""
 
     def __init__(self, record: RunRecord, stations: int, pages: int) -> None:
         self._record = record
@@ -64,28 +66,30 @@ class LiveStats:
         self._history: deque[_Totals] = deque()
         self._lock = threading.Lock()
 
-    def see(self, scrape: Scrape) -> None:
-        """Take a scrape; one that failed changes nothing."""
+    def add(self, scrape: Scrape) -> None:
+        """Take a scrape; a failed one changes nothing, so that the last known state stays."""
+        # An external target's own metrics may have our names, but not our meaning.
         if not scrape.text or not scrape.target.startswith(("server", "worker-")):
-            return  # what a target of the user's tells of itself stays in its own file
+            return
         try:
             target = _parse(scrape.text)
         except (ValueError, KeyError, IndexError):
-            return  # no exposition: the scrape is kept as it came, the view shows the one before
+            return  # malformed exposition: the scrape log has it, the view keeps the one before
         with self._lock:
             self._targets[scrape.target] = target
             self._history.append(self._moment(scrape.t_s))
+            # keep one entry older than the window, so that the rate always spans all of it
             while len(self._history) > 2 and self._history[1].t_s < scrape.t_s - _WINDOW_S:
                 self._history.popleft()
 
     def snapshot(self, now_s: float) -> Snapshot:
-        """Where the run stands now."""
+        """The statistics now; rates and percentiles over the last seconds. `now_s` is seconds since T0."""
         with self._lock:
             first = self._history[0] if self._history else _Totals(now_s, 0, 0, 0, {})
             last = self._history[-1] if self._history else first
             outcomes = self._outcomes()
             sums = {name: self._sum(name) for name in ("stations", "in_flight", "queue_depth", "workers_busy")}
-        span = max(last.t_s - first.t_s, 1.0)
+        span_s = max(last.t_s - first.t_s, 1.0)  # right after T0 there is only one entry
         recent = {bound: last.buckets[bound] - first.buckets.get(bound, 0.0) for bound in last.buckets}
         return Snapshot(
             t_s=max(0.0, now_s),
@@ -96,9 +100,9 @@ class LiveStats:
             pages_planned=self._pages,
             pages_delivered=int(last.delivered),
             pages_due=int(last.due),
-            offered_per_s=(last.due - first.due) / span,
-            goodput_per_s=(last.delivered - first.delivered) / span,
-            throughput_per_s=(last.answered - first.answered) / span,
+            offered_per_s=(last.due - first.due) / span_s,
+            goodput_per_s=(last.delivered - first.delivered) / span_s,
+            throughput_per_s=(last.answered - first.answered) / span_s,
             failures={name: int(number) for name, number in outcomes.items() if name not in _NOT_FAILURES},
             p50_s=_bucket_quantile(recent, 0.5),
             p95_s=_bucket_quantile(recent, 0.95),
@@ -126,6 +130,7 @@ class LiveStats:
         for target in self._targets.values():
             for bound, number in target.buckets.items():
                 buckets[bound] = buckets.get(bound, 0.0) + number
+        # not answered by the server, so not part of its throughput
         unanswered = {str(outcome) for outcome in (Outcome.CENSORED, Outcome.WITHHELD, Outcome.GENERATOR_ERROR)}
         answered = sum(number for name, number in self._outcomes().items() if name not in unanswered)
         return _Totals(t_s, self._sum("due") or 0.0, self._sum("delivered") or 0.0, answered, buckets)
@@ -156,7 +161,7 @@ def _parse(text: str) -> _TargetStats:
 
 
 def _bucket_quantile(cumulative: dict[float, float], quantile: float) -> float | None:
-    """Quantile from cumulative bucket counts, linear within a bucket; None without a count.
+    """Quantile from cumulative bucket counts, interpolated linearly within a bucket, as Prometheus does; None without a count.
 
     >>> _bucket_quantile({1.0: 5.0, 2.0: 10.0, float("inf"): 10.0}, 0.75)
     1.5
@@ -168,7 +173,7 @@ def _bucket_quantile(cumulative: dict[float, float], quantile: float) -> float |
     rank, below, low = quantile * total, 0.0, 0.0
     for bound in bounds:
         if cumulative[bound] >= rank:
-            if bound == float("inf"):
+            if bound == float("inf"):  # nothing to interpolate to: the highest finite bound
                 return low
             inside = cumulative[bound] - below
             return low + (bound - low) * ((rank - below) / inside if inside else 1.0)

@@ -1,7 +1,8 @@
-"""`harness worker`: this machine's part in a run that another machine's `harness run --remote-workers` leads.
+"""`harness worker`: one worker process on this machine for a run that `harness run --remote-workers` leads on another.
 
-Finds the master, compares clocks, asks to join, then runs Locust's worker as a child and watches over both: the master hears at
-once when the child ends, and the child is ended when the master falls silent, so that no load goes on that nobody leads.
+It finds the leader, compares clocks, asks to join, then runs Locust's worker as a child process and supervises both sides: the
+leader learns at once when the child ends, and the child is stopped when the leader goes silent, so that no load goes on that
+nobody controls.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__
-from harness.base import host_info
 from harness.base.errors import (
     ExitCode,
     HarnessError,
@@ -26,8 +26,8 @@ from harness.base.errors import (
     ProcessFailedError,
     UsageError,
 )
-from harness.base.host_limits import read_host_limits
-from harness.base.signals import SignalHandler
+from harness.base.host import describe_host, read_host_limits
+from harness.base.signals import Interruption, SignalHandler
 from harness.drive.distributed.auth import JOIN_TOKEN
 from harness.drive.distributed.join import (
     CLOCK_OFFSET,
@@ -45,14 +45,14 @@ from harness.drive.distributed.leader_client import (
 )
 from harness.runner.exit_reason import child_error, describe_exit
 from harness.runner.launch import locust_command, private_folder, worker_environment
-from harness.runner.subprocesses import Interruption, Message, ProcessGroup
+from harness.runner.subprocesses import Message, ProcessGroup
 
 _ERROR_OF_EVENT: dict[str, type[HarnessError]] = {
     "refused": UsageError,
     "failed": ProcessFailedError,
     "starved": OutOfResourcesError,
 }
-"""What a child says that can't begin, and what that is here."""
+"""Events of a child that can't begin, and the error that each becomes here."""
 _CLOCK_SAMPLES = 16
 _CLOCK_INTERVAL_S = 0.5
 _LOOKUP_INTERVAL_S = 0.5
@@ -60,109 +60,118 @@ _POLL_S = 0.05
 
 
 class RemoteWorker:
-    """One worker process's guardian, for one run."""
+    """Joins one run and supervises the one worker process that works for it."""
 
-    def __init__(self, host: str, port: int, token: str, signals: SignalHandler, say: Callable[[str], None]) -> None:
-        """The master is at `describe_host` (looked up once: what it leads to is kept to) and `port`."""
+    def __init__(self, host: str, port: int, token: str, signals: SignalHandler, log: Callable[[str], None]) -> None:
+        """`host` and `port` are the leader's; `token` is the shared secret; `log` receives one line per step."""
         self._host = host
         self._port = port
         self._token = token
         self._signals = signals
-        self._say = say
-        self._trips: deque[RoundTrip] = deque(maxlen=_CLOCK_SAMPLES)
-        self._heard_s = time.monotonic()
+        self._log = log
+        self._round_trips: deque[RoundTrip] = deque(maxlen=_CLOCK_SAMPLES)
+        self._received_s = time.monotonic()
 
     def work(self, join_timeout_s: float) -> ExitCode:
-        """Join and work to the end.
+        """Join the run, work until it ends, and return the exit code.
 
-        Raises UsageError where nobody is there in time or the master refuses; ChildError where the work could not be done.
+        Raises UsageError if the leader can't be reached within `join_timeout_s` or rejects this worker, LeaderLostError if it
+        goes silent, ProcessFailedError or OutOfResourcesError if the worker process fails, Interruption on a signal before joining.
         """
         until = time.monotonic() + join_timeout_s
-        address = self._look_up(until)
+        # Resolved once: the name must not lead to another machine when the child connects.
+        address = self._resolve(until)
         identity = f"{socket.gethostname()}_{secrets.token_hex(8)}"
         with (
             private_folder() as folder,
-            ProcessGroup(folder) as family,
-            LeaderClient(address, self._port, identity, self._token) as line,
+            ProcessGroup(folder) as processes,
+            LeaderClient(address, self._port, identity, self._token) as leader,
         ):
-            self._line = line
-            self._signals.listener = lambda number: family.note("signal", number=number)
-            self._find(until, join_timeout_s)
-            offset = estimate_offset(self._trips)
+            self._leader = leader
+            self._signals.listener = lambda number: processes.post("signal", number=number)
+            self._synchronise(until, join_timeout_s)
+            offset = estimate_offset(self._round_trips)
             ticket = self._join(offset)
-            self._say(f"Joined as worker {ticket}; waiting for the run")
-            self._start(family, folder, address, ticket, offset)
-            return self._watch(family, ticket)
+            self._log(f"Joined as worker {ticket}; waiting for the run")
+            self._start(processes, folder, address, ticket, offset)
+            return self._supervise(processes, ticket)
 
     # --- joining
 
-    def _look_up(self, until: float) -> str:
-        """The one address that the master's name leads to; a name may come with the master. Raises UsageError."""
+    def _resolve(self, until: float) -> str:
+        """The leader's address. Retries until then: the leader's machine may still be coming up, and its name with it."""
         while True:
             try:
                 return str(socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)[0][4][0])
             except OSError as error:
                 if time.monotonic() > until:
-                    message = f"--master {self._host}: its address can't be found: {error.strerror or error}"
+                    message = f"--master {self._host}: the name can't be resolved: {error.strerror or error}"
                     raise UsageError(message) from None
-            if self._signals.heard is not None:
-                raise Interruption(self._signals.heard)
+            if self._signals.received is not None:
+                raise Interruption(self._signals.received)
             time.sleep(_LOOKUP_INTERVAL_S)
 
-    def _find(self, until: float, timeout_s: float) -> None:
-        """Wait for the master, and ask it the time until that is known well."""
-        self._say(f"Looking for the master at {self._host}:{self._port} ({timeout_s:g} s)")
-        while len(self._trips) < _CLOCK_SAMPLES:
-            if self._signals.heard is not None:
-                raise Interruption(self._signals.heard)
+    def _synchronise(self, until: float, timeout_s: float) -> None:
+        """Wait for the leader, then measure its clock: the best of several round trips bounds the error."""
+        self._log(f"Connecting to the leader at {self._host}:{self._port} (up to {timeout_s:g} s)")
+        while len(self._round_trips) < _CLOCK_SAMPLES:
+            if self._signals.received is not None:
+                raise Interruption(self._signals.received)
             if time.monotonic() > until:
-                raise UsageError(self._unheard(timeout_s))
-            self._line.request_time()
-            self._hear(_POLL_S if self._trips else 0.2)
+                raise UsageError(self._why_unreachable(timeout_s))
+            self._leader.request_time()
+            # Until the first reply the leader may not be there yet: ask less often.
+            self._receive(_POLL_S if self._round_trips else 0.2)
 
-    def _unheard(self, timeout_s: float) -> str:
-        where = f"the master at {self._host}:{self._port}"
-        if not self._line.connected:
-            return f"nobody listens at {self._host}:{self._port}: within {timeout_s:g} s there was no connection. Is harness run --remote-workers … --bind … under way there?"
-        if not self._line.authenticated:
-            return f"{where} is locked with another {JOIN_TOKEN} than ours: set the same one on both machines"
-        return f"{where} did not answer within {timeout_s:g} s"
+    def _why_unreachable(self, timeout_s: float) -> str:
+        where = f"{self._host}:{self._port}"
+        if not self._leader.connected:
+            return f"connection refused by {where} for {timeout_s:g} s: is harness run --remote-workers … --bind … running there?"
+        if not self._leader.authenticated:
+            return (
+                f"join token mismatch: the leader at {where} uses another {JOIN_TOKEN}; set the same on both machines"
+            )
+        return f"the leader at {where} did not answer within {timeout_s:g} s"
 
     def _join(self, offset: ClockOffset) -> int:
-        facts = host_info.describe_host()
-        candidate = JoinRequest(
+        """Ask to join; the number that the leader gives this worker. Raises UsageError if it rejects us or does not answer."""
+        facts = describe_host()
+        request = JoinRequest(
             name=facts["name"], package=__version__, protocol=PROTOCOL_VERSION, cores=facts["cores"],
             limits=asdict(read_host_limits()), offset_s=offset.monotonic_s,
             wall_offset_s=offset.wall_s, uncertainty_s=offset.uncertainty_s,
         )  # fmt: skip
-        self._say(
-            f"Clocks: {1000 * offset.wall_s:+.1f} ms beside the master's, ± {1000 * offset.uncertainty_s:.1f} ms (best of {_CLOCK_SAMPLES})"
+        self._log(
+            f"Clock offset to the leader: {1000 * offset.wall_s:+.1f} ms ± {1000 * offset.uncertainty_s:.1f} ms "
+            f"(best of {_CLOCK_SAMPLES} round trips)"
         )
-        self._line.send("join", candidate.to_message())
+        self._leader.send("join", request.to_message())
         until = time.monotonic() + HEARTBEAT_TIMEOUT_S
         while (left_s := until - time.monotonic()) > 0:
-            kind, content = self._hear(left_s)
+            kind, content = self._receive(left_s)
             if kind == "welcome":
                 return int(content)
             if kind in {"refused", "over"}:
-                text = f"the master at {self._host}:{self._port} refused this worker: {content}"
+                text = f"the leader at {self._host}:{self._port} rejected this worker: {content}"
                 raise UsageError(text)
-        text = f"the master at {self._host}:{self._port} did not say whether we may join"
+        text = (
+            f"the leader at {self._host}:{self._port} did not answer the join request within {HEARTBEAT_TIMEOUT_S:g} s"
+        )
         raise UsageError(text)
 
-    def _hear(self, timeout_s: float) -> tuple[str, Any]:
-        """The next message, ("", None) if none came in time. What it tells of the time is noted."""
-        message = self._line.receive(timeout_s)
+    def _receive(self, timeout_s: float) -> tuple[str, Any]:
+        """The leader's next message, ("", None) if none came in time. Clock replies are also kept as round trips."""
+        message = self._leader.receive(timeout_s)
         if message is None:
             return "", None
-        self._heard_s = time.monotonic()
+        self._received_s = time.monotonic()
         if message[0] == "time":
-            self._trips.append(parse_clock_reply(message[1], self._heard_s))
+            self._round_trips.append(parse_clock_reply(message[1], self._received_s))
         return message
 
     # --- working
 
-    def _start(self, family: ProcessGroup, folder: Path, address: str, ticket: int, offset: ClockOffset) -> None:
+    def _start(self, processes: ProcessGroup, folder: Path, address: str, ticket: int, offset: ClockOffset) -> None:
         more = {
             "HARNESS_WORKER": str(ticket),
             CLOCK_OFFSET: repr(offset.monotonic_s),
@@ -170,51 +179,54 @@ class RemoteWorker:
             JOIN_TOKEN: self._token,
         }
         argv = [*locust_command(), "--worker", "--master-host", address, "--master-port", str(self._port)]
-        family.start("worker", argv, worker_environment(folder, more))
+        processes.start("worker", argv, worker_environment(folder, more))
 
-    def _watch(self, family: ProcessGroup, ticket: int) -> ExitCode:
-        """Until the child has ended, the master has gone, or a signal came."""
-        asked_s, first = 0.0, list(self._trips)
-        self._trips.clear()
+    def _supervise(self, processes: ProcessGroup, ticket: int) -> ExitCode:
+        """Wait until the child has ended, the leader is lost, or a signal arrives."""
+        asked_s, initial = 0.0, list(self._round_trips)
+        # Clocks drift during a long run: from here on only fresh round trips count.
+        self._round_trips.clear()
         while True:
-            now = time.monotonic()
-            if now - asked_s > _CLOCK_INTERVAL_S:
-                asked_s = now
-                self._tell_clocks(ticket, first)
-                self._line.request_time()
-            kind, content = self._hear(_POLL_S)
+            now_s = time.monotonic()
+            if now_s - asked_s > _CLOCK_INTERVAL_S:
+                asked_s = now_s
+                self._send_clock(ticket, initial)
+                self._leader.request_time()
+            kind, content = self._receive(_POLL_S)
             if kind == "over":
-                text = f"there is no run: {content}"
+                text = f"the leader has no run for this worker: {content}"
                 raise UsageError(text)
-            if now - self._heard_s > HEARTBEAT_TIMEOUT_S:
-                text = f"the master fell silent for {HEARTBEAT_TIMEOUT_S:g} s: the load is stopped"
+            if now_s - self._received_s > HEARTBEAT_TIMEOUT_S:
+                text = f"the leader has been silent for {HEARTBEAT_TIMEOUT_S:g} s: stopping the load"
                 raise LeaderLostError(text)
-            said = family.next(0.0)
-            if said is not None and (code := self._heard_of(family, ticket, said)) is not None:
+            message = processes.next(0.0)
+            if message is not None and (code := self._exit_after(processes, ticket, message)) is not None:
                 return code
 
-    def _tell_clocks(self, ticket: int, first: list[RoundTrip]) -> None:
-        trips = list(self._trips) or first
-        self._line.send("clock", {"ticket": ticket, "offset": asdict(estimate_offset(trips))})
+    def _send_clock(self, ticket: int, initial: list[RoundTrip]) -> None:
+        """Send the current clock offset; it also serves as this worker's heartbeat."""
+        round_trips = list(self._round_trips) or initial
+        self._leader.send("clock", {"ticket": ticket, "offset": asdict(estimate_offset(round_trips))})
 
-    def _heard_of(self, family: ProcessGroup, ticket: int, said: Message) -> ExitCode | None:
-        if said.event == "signal":
+    def _exit_after(self, processes: ProcessGroup, ticket: int, message: Message) -> ExitCode | None:
+        """The exit code if this message ends our part; None if the work goes on. Raises if the child failed."""
+        if message.event == "signal":
             self._leave(ticket, "it was stopped there by a signal")
-            return ExitCode.INTERRUPTED if said.content["number"] == signal.SIGINT else ExitCode.TERMINATED
-        if said.event in _ERROR_OF_EVENT:
-            reason = str(said.content["reason"])
-            self._leave(ticket, reason, said.event)
-            raise _ERROR_OF_EVENT[said.event](reason)
-        if said.event != "ended":
+            return ExitCode.INTERRUPTED if message.content["number"] == signal.SIGINT else ExitCode.TERMINATED
+        if message.event in _ERROR_OF_EVENT:
+            reason = str(message.content["reason"])
+            self._leave(ticket, reason, message.event)
+            raise _ERROR_OF_EVENT[message.event](reason)
+        if message.event != "ended":
             return None
-        code = said.content["exit_code"]
+        code = message.content["exit_code"]
         if code == 0:
-            self._say("The run is over")
+            self._log("The run is over")
             return ExitCode.PASSED
         text = describe_exit("its process", code)
         self._leave(ticket, text)
-        raise child_error(code, family.explained("worker", text))
+        raise child_error(code, processes.with_log_tail("worker", text))
 
     def _leave(self, ticket: int, reason: str, event: str = "failed") -> None:
-        """Tell the master why we go; `event` as our child would have told it on the master's own machine."""
-        self._line.send("gone", {"ticket": ticket, "reason": reason, "event": event})
+        """Tell the leader why this worker goes; `event` is what the child would have sent as a local worker of the leader."""
+        self._leader.send("gone", {"ticket": ticket, "reason": reason, "event": event})

@@ -1,7 +1,7 @@
-"""Processes that a run starts: JSON lines over their stdin and stdout, everything else into their log.
+"""The processes that a run starts: JSON lines over their stdin and stdout, everything else goes into their log.
 
-Each child has a process group of its own, so that a Ctrl-C in the terminal reaches the harness alone, and ends when its
-stdin ends: also when the harness is killed outright.
+Each has a process group of its own, so that Ctrl-C in the terminal reaches only the harness, which then winds the run down. Each
+exits when its stdin ends, so that none is left behind even if the harness is killed with SIGKILL.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
 
 from harness.base.errors import OutOfResourcesError, ProcessFailedError, UsageError
+from harness.base.signals import Interruption
 from harness.runner.exit_reason import child_error, describe_exit
 
 _TAIL_LINES = 12
@@ -26,7 +27,10 @@ _TAIL_BYTES = 65_536
 
 
 class Message(NamedTuple):
-    """Something that happened: an event a child told, `ended` of a child, or a signal to ourselves."""
+    """Something that happened: an event that a process sent, the `ended` of a process, or what the harness itself posted.
+
+    `sender` is the process's name, or "harness".
+    """
 
     sender: str
     event: str
@@ -34,32 +38,32 @@ class Message(NamedTuple):
 
 
 class ManagedProcess:
-    """One process of the run."""
+    """One process of the run, running from construction on."""
 
     def __init__(
         self, name: str, argv: Sequence[str], env: Mapping[str, str], log: Path, inbox: queue.SimpleQueue[Message]
     ) -> None:
-        """Start it in the folder of its log (no configuration file lies there). What it says goes to `inbox`."""
+        """Start it. Its events go to `inbox`; its working directory is its log's folder, where no configuration file can lie."""
         self.name = name
         self.log = log
         self.killed = False
-        """Whether we ended it by force, so that its end is no news."""
+        """Whether the harness killed it, so that its exit code says nothing."""
         self._inbox = inbox
-        kept = log.open("ab")
+        log_file = log.open("ab")
         try:
             self._process = subprocess.Popen(
                 argv,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=kept,
+                stderr=log_file,
                 env=dict(env),
                 cwd=log.parent,
                 process_group=0,
             )
         except OSError:
-            kept.close()
+            log_file.close()
             raise
-        self._reader = threading.Thread(target=self._read, args=[kept], name=f"read-{name}", daemon=True)
+        self._reader = threading.Thread(target=self._read, args=[log_file], name=f"read-{name}", daemon=True)
         self._reader.start()
 
     @property
@@ -69,11 +73,11 @@ class ManagedProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """Its exit code, None while it runs."""
+        """Its exit code (negative: the signal that ended it); None while it runs."""
         return self._process.poll()
 
-    def tell(self, event: str, **content: Any) -> None:
-        """Send it a line; one that has gone hears nothing."""
+    def send(self, event: str, **content: Any) -> None:
+        """Send it an event; one that has ended already gets nothing, and nothing is raised: its `ended` is in the inbox."""
         try:
             self._pipe.write(json.dumps({"event": event, **content}).encode() + b"\n")
             self._pipe.flush()
@@ -98,21 +102,21 @@ class ManagedProcess:
         return True
 
     def kill(self) -> None:
-        """End it and all that it started at once, as kill -9 does; gone when this returns."""
+        """Kill it and every process it started with SIGKILL; it has ended when this returns."""
         self.killed = True
         self._kill(signal.SIGKILL)
         self._process.wait()
 
-    def end(self, grace_s: float = 2.0) -> None:
-        """End it for certain: its stdin ends, then SIGTERM, then SIGKILL to its whole group."""
+    def stop(self, grace_s: float = 2.0) -> None:
+        """Stop it, escalating: end of its stdin, after `grace_s` SIGTERM, after as long again SIGKILL to its whole group."""
         with contextlib.suppress(BrokenPipeError):
             self._pipe.close()
-        for number, patience_s in ((None, grace_s), (signal.SIGTERM, grace_s), (signal.SIGKILL, 10.0)):
+        for number, timeout_s in ((None, grace_s), (signal.SIGTERM, grace_s), (signal.SIGKILL, 10.0)):
             if number is not None:
                 self._kill(number)
-            if self.wait(patience_s):
+            if self.wait(timeout_s):
                 break
-        self._kill(signal.SIGKILL)  # whatever it may have started itself
+        self._kill(signal.SIGKILL)  # what it may have started itself and left behind
         self._reader.join(1.0)
 
     @property
@@ -125,15 +129,16 @@ class ManagedProcess:
     def _kill(self, number: signal.Signals) -> None:
         try:
             os.killpg(self._process.pid, number)
-        except (ProcessLookupError, PermissionError):
+        except (ProcessLookupError, PermissionError):  # it has ended already
             return
 
-    def _read(self, kept: BinaryIO) -> None:
-        with kept as log, self._process.stdout or contextlib.nullcontext(()) as output:
+    def _read(self, log_file: BinaryIO) -> None:
+        """Sort the process's output into events and log until it ends; runs in a thread of its own."""
+        with log_file as log, self._process.stdout or contextlib.nullcontext(()) as output:
             for line in output:
-                message = _parsed(line)
+                message = _parse_event(line)
                 if message is None:
-                    with contextlib.suppress(OSError):  # a full disk: the words are lost, the child's end must not be
+                    with contextlib.suppress(OSError):  # a full disk may cost a log line, but not the `ended` below
                         log.write(line)
                         log.flush()
                 else:
@@ -143,7 +148,8 @@ class ManagedProcess:
         self._inbox.put(Message(self.name, "ended", {"exit_code": self._process.returncode}))
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
+def _parse_event(line: bytes) -> dict[str, Any] | None:
+    """The event in a line of output; None for any other line: libraries print to stdout too."""
     if not line.startswith(b'{"event"'):
         return None
     try:
@@ -154,73 +160,77 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 
 class ProcessGroup:
-    """All children of a run, and the inbox for what they say. Leaving the `with` block ends every one of them."""
+    """All processes of a run and one inbox for their messages. Leaving the `with` block stops every one of them.
+
+    Waiting methods raise as soon as the run can't begin any more: see `_check_start`.
+    """
 
     def __init__(self, logs: Path) -> None:
         self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._logs = logs
-        self._children: dict[str, ManagedProcess] = {}
+        self._processes: dict[str, ManagedProcess] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for child in self._children.values():
-            child.end()
+        for process in self._processes.values():
+            process.stop()
 
     def __contains__(self, name: str) -> bool:
-        return name in self._children
+        return name in self._processes
 
     def __getitem__(self, name: str) -> ManagedProcess:
-        return self._children[name]
+        return self._processes[name]
 
     def start(self, name: str, argv: Sequence[str], env: Mapping[str, str]) -> ManagedProcess:
-        """Start a child; its log is logs/<name>.log."""
-        child = ManagedProcess(name, argv, env, self._logs / f"{name}.log", self.inbox)
-        self._children[name] = child
-        return child
+        """Start a process; its log is logs/<name>.log."""
+        process = ManagedProcess(name, argv, env, self._logs / f"{name}.log", self.inbox)
+        self._processes[name] = process
+        return process
 
-    def note(self, event: str, **content: Any) -> None:
-        """Put something into the inbox that no child told."""
+    def post(self, event: str, **content: Any) -> None:
+        """Put a message of the harness itself into the inbox. May be called from any thread, and from a signal handler."""
         self.inbox.put(Message("harness", event, content))
 
     def kill(self, pid: int | None) -> None:
-        """Kill the child with this id, as `ManagedProcess.kill` does; where none has it, nothing happens."""
-        for child in self._children.values():
-            if child.pid == pid and child.exit_code is None:
-                child.kill()
+        """Kill the process with this id if it belongs to this group and still runs."""
+        for process in self._processes.values():
+            if process.pid == pid and process.exit_code is None:
+                process.kill()
 
-    def end_all(self, *names: str) -> None:
-        """End every child whose name begins so, and wait for it: none of them sends anything after this."""
-        for child in [it for it in self._children.values() if it.name.startswith(names)]:
-            child.killed = child.killed or child.exit_code is None
-            child.end()
+    def stop_all(self, *prefixes: str) -> None:
+        """Stop every process whose name begins with one of these, and wait for its end: none sends anything after this."""
+        for process in [it for it in self._processes.values() if it.name.startswith(prefixes)]:
+            process.killed = process.killed or process.exit_code is None
+            process.stop()
 
     def expect(
         self, sender: str, event: str, timeout_s: float, other: Callable[[Message], None] = lambda _: None
     ) -> dict[str, Any]:
-        """Wait until `sender` tells `event`; `other` hears what else is said meanwhile.
+        """The content of the `event` that `sender` sends within `timeout_s`; `other` gets each other message meanwhile.
 
-        Raises ChildError with the log's tail if any child ends instead, or nothing comes in time; Interruption on a
-        signal.
+        Raises ProcessFailedError with the end of the log if it doesn't come in time, and as `_check_start` if something else
+        happens that prevents the run: any process ends, or a signal arrives.
         """
         until = time.monotonic() + timeout_s
         while True:
-            message = self._good(until - time.monotonic())
+            message = self._next_checked(until - time.monotonic())
             if message is None:
-                text = f"{sender} did not say “{event}” within {timeout_s:g} s"
-                raise ProcessFailedError(self.explained(sender, text))
+                text = f"{sender} did not send “{event}” within {timeout_s:g} s"
+                raise ProcessFailedError(self.with_log_tail(sender, text))
             if (message.sender, message.event) == (sender, event):
                 return message.content
             other(message)
 
-    def hear(self, sender: str, event: str, timeout_s: float) -> dict[str, Any]:
-        """Wait until `sender` tells `event`; what others say meanwhile is left in the inbox, signals too.
+    def receive(self, sender: str, event: str, timeout_s: float) -> dict[str, Any]:
+        """The content of the `event` that `sender` sends within `timeout_s`; all other messages stay in the inbox, signals too.
 
-        Raises ChildError with the log's tail if it ends instead, or doesn't say it in time.
+        For the end of a run, where nothing else may get in the way. Raises ProcessFailedError with the end of the log if the
+        sender ends instead, or doesn't send it in time.
         """
         until, others, code = time.monotonic() + timeout_s, [], None
-        text = f"{sender} did not say “{event}” within {timeout_s:g} s"
+        text = f"{sender} did not send “{event}” within {timeout_s:g} s"
         try:
             while message := self.next(until - time.monotonic()):
                 if (message.sender, message.event) == (sender, event):
@@ -233,11 +243,11 @@ class ProcessGroup:
         finally:
             for message in others:
                 self.inbox.put(message)
-        raise child_error(code, self.explained(sender, text))
+        raise child_error(code, self.with_log_tail(sender, text))
 
     def pause(self, timeout_s: float) -> None:
-        """Wait as long, or until anything is said. Raises as `expect` does if a child ends or a signal comes."""
-        self._good(timeout_s)
+        """Wait for `timeout_s`, or until any message arrives. Raises as `expect` does."""
+        self._next_checked(timeout_s)
 
     def next(self, timeout_s: float) -> Message | None:
         """The next message, or None if there is none in time."""
@@ -246,33 +256,32 @@ class ProcessGroup:
         except queue.Empty:
             return None
 
-    def _good(self, timeout_s: float) -> Message | None:
-        """The next message, if it lets a run begin. Raises ChildError, UsageError, StarvedError or Interruption otherwise."""
+    def with_log_tail(self, name: str, text: str) -> str:
+        """A text followed by the last lines of a process's log, where the cause usually is."""
+        tail = self._processes[name].tail() if name in self._processes else ""
+        return f"{text}\nThe end of its log ({self._logs / (name + '.log')}):\n{tail}" if tail else text
+
+    def _next_checked(self, timeout_s: float) -> Message | None:
         message = self.next(timeout_s)
-        if message is None:
-            return None
+        if message is not None:
+            self._check_start(message)
+        return message
+
+    def _check_start(self, message: Message) -> None:
+        """Raise if this message means that the run can't begin.
+
+        Interruption on a signal; UsageError if a process refused its task or the target's consent ended; OutOfResourcesError if
+        one ran out of something; ProcessFailedError if one failed or ended (ProcessKilledError if it was killed).
+        """
+        reason = str(message.content.get("reason", ""))
         if message.event == "signal":
             raise Interruption(signal.Signals(message.content["number"]))
         if message.event in {"refused", "withdrawn"}:
-            raise UsageError(str(message.content.get("reason", "")))
+            raise UsageError(reason)
         if message.event == "starved":
-            raise OutOfResourcesError(str(message.content.get("reason", "")))
+            raise OutOfResourcesError(reason)
         if message.event == "failed":
-            raise ProcessFailedError(self.explained(message.sender, str(message.content.get("reason", ""))))
+            raise ProcessFailedError(self.with_log_tail(message.sender, reason))
         if message.event == "ended":
             code = message.content["exit_code"]
-            raise child_error(code, self.explained(message.sender, describe_exit(message.sender, code)))
-        return message
-
-    def explained(self, name: str, text: str) -> str:
-        """A text with the tail of a child's log."""
-        tail = self._children[name].tail() if name in self._children else ""
-        return f"{text}\nThe end of its log ({self._logs / (name + '.log')}):\n{tail}" if tail else text
-
-
-class Interruption(Exception):  # noqa: N818 - it is no error
-    """A signal asked us to stop."""
-
-    def __init__(self, number: signal.Signals) -> None:
-        super().__init__(number.name)
-        self.number = number
+            raise child_error(code, self.with_log_tail(message.sender, describe_exit(message.sender, code)))

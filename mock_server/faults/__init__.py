@@ -1,1 +1,1 @@
-"""Kinds of faults, one a module; `registry` lists them."""
+"""The kinds of faults, one a module, and which of them hit which request. Pure and public: no clock, socket or thread."""

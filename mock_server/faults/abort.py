@@ -1,4 +1,4 @@
-"""abort: requests are answered with an error status, unread."""
+"""abort: requests are answered with an error status before their body is read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class WeightedStatus(FrozenModel):
     """One status of a list, drawn in proportion to its weight."""
 
     status: Status
-    """What the request is answered with."""
+    """Status of the response."""
     weight: Annotated[float, Field(gt=0)] = 1.0
     """How often, relative to the others."""
 
@@ -39,12 +39,13 @@ class Abort(Fault):
     retry_after: Duration | None = None
     """Sent as Retry-After, rounded up to whole seconds."""
 
-    def chosen(self, draw: float) -> int:
-        """The status that this draw picks.
+    def status_for(self, draw: float) -> int:
+        """The status that this draw selects.
 
-        >>> Abort(kind="abort", status=[{"status": 500, "weight": 3}, {"status": 503}]).chosen(0.8)
+        >>> Abort(kind="abort", status=[{"status": 500, "weight": 3}, {"status": 503}]).status_for(0.8)
         503
         """
+        # Walks through the weights until the draw is used up; rounding may leave a rest, then the last one is it.
         left = draw * sum(choice.weight for choice in self.status)
         for choice in self.status:
             left -= choice.weight
@@ -52,6 +53,6 @@ class Abort(Fault):
                 return choice.status
         return self.status[-1].status
 
-    async def on_request(self, exchange: RequestActions, draw: float) -> None:
+    async def on_request(self, request: RequestActions, draw: float) -> None:
         """Answers with the chosen status."""
-        raise exchange.refuse(self.chosen(draw), f'fault "{self.name}"', self.retry_after)
+        raise request.refuse(self.status_for(draw), f'fault "{self.name}"', self.retry_after)

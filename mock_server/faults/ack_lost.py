@@ -1,4 +1,4 @@
-"""ack_lost: stored (or queued, where reading is asynchronous), and the connection reset before the answer."""
+"""ack_lost: the upload is stored (or queued, if reading is asynchronous), and the connection reset before the response."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from mock_server.faults.base import Fault, RequestActions, Scope
 
 
 class AckLost(Fault):
-    """The client cannot know. Retries of such a page are repetitions: 200, or a second copy where nothing dedupes."""
+    """The client cannot know. Its retry is a duplicate: 200, or a second copy if nothing dedupes."""
 
-    reach: ClassVar[Scope] = "acknowledgement"
-    ends_answers: ClassVar[bool] = True
+    scope: ClassVar[Scope] = "acknowledgement"
+    replaces_response: ClassVar[bool] = True
     kind: Literal["ack_lost"]
 
-    async def on_answer(self, exchange: RequestActions, answer: bytes, draw: float) -> bool:  # noqa: ARG002
+    async def on_response(self, request: RequestActions, response: bytes, draw: float) -> bool:  # noqa: ARG002
         """Resets instead of acknowledging."""
-        exchange.reset()
+        request.reset()

@@ -1,4 +1,4 @@
-"""What every fault has in common, and the one interface that each kind fills in.
+"""What every kind of fault has in common, and the interfaces through which it acts.
 
 Pure: knows neither the HTTP library nor the clock. A fault is its own frozen description (what the profile says) plus
 what it does at the few places where it can act; a kind overrides the places that it needs and leaves the others.
@@ -6,26 +6,22 @@ what it does at the few places where it can act; a kind overrides the places tha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, NoReturn, Protocol
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, NoReturn, Protocol, Self, TypeVar
 
 from pydantic import Field, model_validator
 
 from mock_server.profile.units import Duration, FrozenModel, Probability
 
-if TYPE_CHECKING:
-    from mock_server.storage.records import PageRow
-    from mock_server.storage.resumable import ResumableUpload
-
 Scope = Literal["request", "rows", "acknowledgement", "resumable", "work", "server"]
-"""Any request, rows about to be stored, an upload about to be acknowledged (201, 200, or 202), a resumable upload asked
-for or going on, the work on an upload, the server."""
+"""What a fault acts on: any request, rows about to be stored, an upload about to be acknowledged (201, 200 or 202), a
+resumable upload that is queried or continued, the work on an upload, the server."""
 
 PHASES = ("login", "upload", "status", "public")
-"""Which part of an evening a request belongs to: `status` asks after an upload, `public` reads the results."""
+"""What a request is for: `status` asks what became of an upload, `public` reads the published results."""
 
 
 class RequestKey(NamedTuple):
-    """What a request is about: what faults match on, and what their dice are keyed on."""
+    """What a request is about: faults match on it, and their random numbers are keyed on it."""
 
     station: str
     form: str
@@ -36,10 +32,10 @@ class RequestKey(NamedTuple):
 
 
 class Match(FrozenModel):
-    """Which requests a fault may hit. What is left out matches everything."""
+    """Which requests a fault may hit. A key that is left out matches everything."""
 
     station: str | None = None
-    """A station's 13-digit code or its beginning: "3509191001" is all of one kelurahan."""
+    """A station's 13-digit code or its beginning: "3509191001" is every station of one kelurahan."""
     form: str | None = None
     """ppwp, pdpr, pdpd, pdprdp or pdprdk."""
     method: str | None = None
@@ -54,31 +50,77 @@ class Match(FrozenModel):
             raise ValueError(message)
         return self
 
-    def fits(self, target: RequestKey) -> bool:
-        """Whether a request about `target` is one of those."""
+    def matches(self, key: RequestKey) -> bool:
+        """Whether a fault with this match may hit a request about `key`."""
         return (
-            (self.station is None or target.station.startswith(self.station))
-            and (self.form is None or target.form == self.form)
-            and (self.method is None or target.method == self.method)
-            and (self.phase is None or target.phase == self.phase)
+            (self.station is None or key.station.startswith(self.station))
+            and (self.form is None or key.form == self.form)
+            and (self.method is None or key.method == self.method)
+            and (self.phase is None or key.phase == self.phase)
         )
 
 
-class RequestActions(Protocol):
-    """A request and its answer, as far as a fault may touch them."""
+class StorableRow(Protocol):
+    """A page about to be stored, as far as a fault may change it."""
 
-    target: RequestKey
-    struck_s: float
-    """Seconds since T0 at which the fault that acts now struck."""
+    @property
+    def station(self) -> str:
+        """Code of the station that it is stored under."""
+
+    @property
+    def sha256(self) -> str:
+        """Digest of what will be stored."""
+
+    @property
+    def reading(self) -> str:
+        """The figures, as JSON; "" if there are none."""
+
+    @property
+    def photo(self) -> bytes | None:
+        """The photo, if photos are kept."""
+
+    def _replace(self, *args: Any, **changes: Any) -> Self:
+        """A copy with other fields."""
+
+
+Row = TypeVar("Row", bound=StorableRow)
+
+
+class ResumableState(Protocol):
+    """A resumable upload, as far as a fault may touch it."""
+
+    offset: int
+    """Bytes received."""
+    is_pretended: bool
+    """Whether a fault already claims that it is complete."""
+    rollbacks: set[tuple[str, int]]
+    """Faults that cut it down, each with the attempt that it hit."""
+
+    def truncate(self, size: int) -> None:
+        """Drops everything after the first `size` bytes."""
+
+    def pretend_complete(self) -> None:
+        """Drops its bytes and reports the whole length as received."""
+
+    def expire(self) -> None:
+        """Makes it answer 410 from now on."""
+
+
+class RequestActions(Protocol):
+    """A request and its response, as far as a fault may touch them."""
+
+    key: RequestKey
+    hit_at_s: float
+    """Seconds since T0 at which the fault that acts now hit the request."""
 
     async def sleep(self, delay_s: float) -> None:
-        """Waits; ends early when the client leaves or the fault is over."""
+        """Waits; ends early when the client disconnects or the fault is over."""
 
-    async def hold(self, longest_s: float | None = None) -> None:
-        """Waits for the client to leave, the fault to be over, or the time to pass."""
+    async def hold(self, max_s: float | None = None) -> None:
+        """Waits until the client disconnects, the fault is over, or `max_s` have passed."""
 
     async def write(self, data: bytes) -> None:
-        """Puts bytes on the wire as they are."""
+        """Sends bytes as they are."""
 
     def refuse(self, status: int, detail: str, retry_after_s: float | None = None) -> Exception:
         """An exception to raise: the request is answered with this problem."""
@@ -89,41 +131,46 @@ class RequestActions(Protocol):
     def close(self) -> NoReturn:
         """Ends the connection with FIN, and the request with it."""
 
-    def forget_later(self, delay_s: float) -> None:
-        """Deletes what this request stored, after a while."""
+    def delete_later(self, delay_s: float) -> None:
+        """Deletes what this request stores, `delay_s` after it is stored."""
 
     def kill(self, restart_after_s: float | None) -> NoReturn:
-        """Ends the process at once, as `kill -9` would; it is started again after a while, or never."""
+        """Ends the process at once, as `kill -9` would; restarted after this time, or never if it is None."""
 
 
 class ServerActions(Protocol):
     """The server as a whole, as far as a fault may touch it."""
 
     def close_port(self) -> None:
-        """Stops to listen and resets every connection."""
+        """Stops listening and resets every connection."""
 
     def open_port(self) -> None:
         """Listens again on the same port."""
 
     def kill(self, restart_after_s: float | None) -> None:
-        """Ends the process at once, as `kill -9` would; it is started again after a while, or never."""
+        """Ends the process at once, as `kill -9` would; restarted after this time, or never if it is None."""
 
 
 class Fault(FrozenModel):
-    """A rule that makes the server misbehave for a while."""
+    """A rule that makes the server misbehave for a while.
 
-    reach: ClassVar[Scope] = "request"
-    """What it strikes: its dice are thrown (and its hits counted) when such a thing comes up."""
-    ends_answers: ClassVar[bool] = False
-    """Whether it ends the connection in the place of an answer: such faults come before those that send it slowly."""
-    ends_process: ClassVar[bool] = False
-    """Whether it kills the server: such a profile needs a keeper, and what came back is not struck by it again."""
+    A hit is counted and logged if one of the places below returns True or ends the request (on_request: if the kind has
+    one; on_rows: if other rows are stored, or a deletion is scheduled). `draw` is a uniform number in (0, 1), the same
+    for a fault, page and attempt.
+    """
+
+    scope: ClassVar[Scope] = "request"
+    """What it acts on: whether it hits is drawn, and its hits are counted, when such a thing comes up."""
+    replaces_response: ClassVar[bool] = False
+    """Whether it ends the connection instead of responding: such faults act before those that respond slowly."""
+    kills_process: ClassVar[bool] = False
+    """Whether it kills the server: its profile needs a supervisor, and it does not hit the restarted process again."""
     name: str = ""
     """What reports and metrics call it; its kind if left out."""
     kind: str
     """Which fault it is."""
     start: Duration = 0.0
-    """When it sets in, counted from T0 (alone: from the server's start)."""
+    """When it begins, counted from T0 (without a harness: from the server's start)."""
     duration: Duration | None = None
     """How long it lasts; left out: until the end."""
     ramp: Duration = 0.0
@@ -152,47 +199,49 @@ class Fault(FrozenModel):
         return None if self.duration is None else self.start + self.duration
 
     def strength(self, now_s: float) -> float:
-        """How far it has grown at `now_s`: 0 when off, 1 at its full strength. A port is closed or open: no ramp there.
+        """How far it has grown at `now_s`: 0 when off, 1 at its full strength.
 
         >>> Fault(kind="x", start="2s", duration="4s", ramp="2s").strength(3.0)
         0.5
         """
         if now_s < self.start or (self.end is not None and now_s >= self.end):
             return 0.0
-        return 1.0 if self.ramp <= 0 or self.reach == "server" else min(1.0, (now_s - self.start) / self.ramp)
+        if self.ramp <= 0 or self.scope == "server":  # a port is closed or open, there is nothing to ramp
+            return 1.0
+        return min(1.0, (now_s - self.start) / self.ramp)
 
-    # Places where a fault can act; a hit is counted and logged if one of them answers True or ends the request
-    # (on_request: if the kind has one; on_rows: if other rows are stored, or a loss is promised). `draw` is a uniform number in (0, 1), the same for a rule, page and attempt.
+    def applies(self, key: RequestKey, now_s: float, memory: dict[str, Any]) -> bool:  # noqa: ARG002
+        """Whether a matching request may be hit, asked before the random draw.
 
-    def applies(self, target: RequestKey, now_s: float, memory: dict[str, Any]) -> bool:  # noqa: ARG002
-        """Whether a matching request is hit, asked before the dice; `memory` is the rule's own to keep."""
+        `memory` belongs to this fault alone and lives as long as it is in force.
+        """
         return True
 
     def capacity_factor(self, strength: float) -> float:  # noqa: ARG002
-        """What the workers' speed is multiplied with at this strength."""
+        """What the workers' speed is multiplied by at this strength."""
         return 1.0
 
-    async def on_request(self, exchange: RequestActions, draw: float) -> None:
-        """The header is read, the body is not."""
+    async def on_request(self, request: RequestActions, draw: float) -> None:
+        """Called when the header has been read and the body has not."""
 
-    async def on_body(self, exchange: RequestActions, size_bytes: int, total_bytes: int) -> bool:  # noqa: ARG002
-        """Another `size_bytes` of the body have come, `total_bytes` in all; whether it did anything."""
+    async def on_body(self, request: RequestActions, size_bytes: int, total_bytes: int) -> bool:  # noqa: ARG002
+        """Called when another `size_bytes` of the body have come, `total_bytes` in all; True if it did anything."""
         return False
 
-    def on_rows(self, exchange: RequestActions, rows: tuple[PageRow, ...], draw: float) -> tuple[PageRow, ...]:  # noqa: ARG002
-        """The work is done: what shall be stored instead of `rows`."""
+    def on_rows(self, request: RequestActions, rows: tuple[Row, ...], draw: float) -> tuple[Row, ...]:  # noqa: ARG002
+        """Called when the work is done; returns what to store instead of `rows`."""
         return rows
 
-    def on_resumable(self, exchange: RequestActions, upload: ResumableUpload, draw: float) -> bool:  # noqa: ARG002
-        """A resumable upload that is in nobody's use is asked for or goes on; whether it did anything."""
+    def on_resumable(self, request: RequestActions, upload: ResumableState, draw: float) -> bool:  # noqa: ARG002
+        """Called when a resumable upload that no other request holds is queried or continued; True if it did anything."""
         return False
 
-    async def on_answer(self, exchange: RequestActions, answer: bytes, draw: float) -> bool:  # noqa: ARG002
-        """The answer is ready as it would go on the wire: True if it was sent, or not sent, here."""
+    async def on_response(self, request: RequestActions, response: bytes, draw: float) -> bool:  # noqa: ARG002
+        """Called with the response as it would be sent; True if the fault sent it, or suppressed it."""
         return False
 
     def on_begin(self, server: ServerActions, *, late: bool) -> None:
-        """It sets in; `late` if that was before this process could know."""
+        """Called when it begins; `late` if it began before this process was there to notice."""
 
     def on_end(self, server: ServerActions) -> None:
-        """It is over."""
+        """Called when it is over."""

@@ -11,15 +11,15 @@ from mock_server.profile.units import Ratio
 
 
 class Capacity(Fault):
-    """Service takes 1/factor of its time: 0.2 is a loss of four fifths of the capacity."""
+    """Service takes 1/factor of its usual time: a factor of 0.2 is a loss of four fifths of the capacity."""
 
-    reach: ClassVar[Scope] = "work"
+    scope: ClassVar[Scope] = "work"
     kind: Literal["capacity"]
     factor: Annotated[Ratio, Field(gt=0)]
-    """What the workers' speed is multiplied with."""
+    """What the workers' speed is multiplied by."""
 
     def capacity_factor(self, strength: float) -> float:
-        """From 1 to the factor while the ramp lasts.
+        """Falls from 1 to the factor while the ramp lasts.
 
         >>> Capacity(kind="capacity", factor=0.2).capacity_factor(0.5)
         0.6

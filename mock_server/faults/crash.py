@@ -1,4 +1,4 @@
-"""crash: the process dies as by kill -9, and comes back after a while."""
+"""crash: the process is killed as by kill -9, and restarted after a while."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from mock_server.profile.units import Duration
 
 
 class Crash(Fault):
-    """At its start the process is killed; what was acknowledged must be there when it is back."""
+    """Kills the process at its start; what was acknowledged must still be there after the restart."""
 
-    reach: ClassVar[Scope] = "server"
-    ends_process: ClassVar[bool] = True
+    scope: ClassVar[Scope] = "server"
+    kills_process: ClassVar[bool] = True
     kind: Literal["crash"]
     restart_after: Duration | None = 2.0
-    """Time that the server stays away."""
+    """Time until the server is started again."""
 
     def on_begin(self, server: ServerActions, *, late: bool) -> None:
-        """Kills, unless this process is what came back from it."""
+        """Kills, unless this process is the one restarted after it."""
         if not late:
             server.kill(self.restart_after)

@@ -1,4 +1,4 @@
-"""down: nobody listens; connections are refused, and open ones are reset."""
+"""down: the data port is closed; connections are refused, open ones reset."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from mock_server.faults.base import Fault, Scope, ServerActions
 
 
 class Down(Fault):
-    """The data port is closed for everybody, from its start: match, count and ramp do not apply."""
+    """It is closed for every client: match, count and ramp do not apply."""
 
-    reach: ClassVar[Scope] = "server"
+    scope: ClassVar[Scope] = "server"
     kind: Literal["down"]
 
     def on_begin(self, server: ServerActions, *, late: bool) -> None:  # noqa: ARG002

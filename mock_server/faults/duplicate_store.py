@@ -1,21 +1,18 @@
-"""duplicate_store: one upload, two copies."""
+"""duplicate_store: one upload is stored as two copies."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from mock_server.faults.base import Fault, RequestActions, Scope
-
-if TYPE_CHECKING:
-    from mock_server.storage.records import PageRow
+from mock_server.faults.base import Fault, RequestActions, Row, Scope
 
 
 class DuplicateStore(Fault):
-    """The page is stored twice, whatever `dedupe` says."""
+    """The second copy is stored whatever `dedupe` says."""
 
-    reach: ClassVar[Scope] = "rows"
+    scope: ClassVar[Scope] = "rows"
     kind: Literal["duplicate_store"]
 
-    def on_rows(self, exchange: RequestActions, rows: tuple[PageRow, ...], draw: float) -> tuple[PageRow, ...]:  # noqa: ARG002
-        """Doubles the rows."""
+    def on_rows(self, request: RequestActions, rows: tuple[Row, ...], draw: float) -> tuple[Row, ...]:  # noqa: ARG002
+        """Duplicates the rows."""
         return rows + rows

@@ -1,4 +1,4 @@
-"""empty_response: the work is done, and the connection closed without a byte."""
+"""empty_response: the connection is closed without a byte of a response."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from mock_server.faults.base import Fault, RequestActions
 
 
 class EmptyResponse(Fault):
-    """The upload is stored; its client gets FIN instead of an answer."""
+    """The upload is stored; its client gets FIN only."""
 
-    ends_answers: ClassVar[bool] = True
+    replaces_response: ClassVar[bool] = True
     kind: Literal["empty_response"]
 
-    async def on_answer(self, exchange: RequestActions, answer: bytes, draw: float) -> bool:  # noqa: ARG002
+    async def on_response(self, request: RequestActions, response: bytes, draw: float) -> bool:  # noqa: ARG002
         """Closes."""
-        exchange.close()
+        request.close()

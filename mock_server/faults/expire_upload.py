@@ -1,22 +1,19 @@
-"""expire_upload: a resumable upload is gone before its time."""
+"""expire_upload: a resumable upload expires early."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from mock_server.faults.base import Fault, RequestActions, Scope
-
-if TYPE_CHECKING:
-    from mock_server.storage.resumable import ResumableUpload
+from mock_server.faults.base import Fault, RequestActions, ResumableState, Scope
 
 
 class ExpireUpload(Fault):
-    """410, and it does not come back: the client has to begin again."""
+    """410 from now on: the client has to begin again."""
 
-    reach: ClassVar[Scope] = "resumable"
+    scope: ClassVar[Scope] = "resumable"
     kind: Literal["expire_upload"]
 
-    def on_resumable(self, exchange: RequestActions, upload: ResumableUpload, draw: float) -> bool:  # noqa: ARG002
-        """Lets it expire and answers 410."""
+    def on_resumable(self, request: RequestActions, upload: ResumableState, draw: float) -> bool:  # noqa: ARG002
+        """Expires it and answers 410."""
         upload.expire()
-        raise exchange.refuse(410, "The upload has expired")
+        raise request.refuse(410, "The upload has expired")

@@ -1,21 +1,18 @@
-"""false_ack: the receipt is sent, nothing is stored."""
+"""false_ack: a receipt is sent and nothing is stored."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from mock_server.faults.base import Fault, RequestActions, Scope
-
-if TYPE_CHECKING:
-    from mock_server.storage.records import PageRow
+from mock_server.faults.base import Fault, RequestActions, Row, Scope
 
 
 class FalseAck(Fault):
-    """201 with a receipt for nothing."""
+    """201 with a receipt, though nothing is stored."""
 
-    reach: ClassVar[Scope] = "rows"
+    scope: ClassVar[Scope] = "rows"
     kind: Literal["false_ack"]
 
-    def on_rows(self, exchange: RequestActions, rows: tuple[PageRow, ...], draw: float) -> tuple[PageRow, ...]:  # noqa: ARG002
+    def on_rows(self, request: RequestActions, rows: tuple[Row, ...], draw: float) -> tuple[Row, ...]:  # noqa: ARG002
         """Stores nothing."""
         return ()

@@ -1,23 +1,20 @@
-"""false_complete: a resumable upload is called complete, and nothing is stored."""
+"""false_complete: a resumable upload is reported as complete, and nothing is stored."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from mock_server.faults.base import Fault, RequestActions, Scope
-
-if TYPE_CHECKING:
-    from mock_server.storage.resumable import ResumableUpload
+from mock_server.faults.base import Fault, RequestActions, ResumableState, Scope
 
 
 class FalseComplete(Fault):
-    """The offset that the client is told is the whole length, whatever has come."""
+    """The offset that the client gets is the whole length, however much was received."""
 
-    reach: ClassVar[Scope] = "resumable"
+    scope: ClassVar[Scope] = "resumable"
     kind: Literal["false_complete"]
 
-    def on_resumable(self, exchange: RequestActions, upload: ResumableUpload, draw: float) -> bool:  # noqa: ARG002
-        """Claims the whole length and gives the bytes up."""
-        is_news = not upload.is_pretended
+    def on_resumable(self, request: RequestActions, upload: ResumableState, draw: float) -> bool:  # noqa: ARG002
+        """Reports the whole length and drops the bytes."""
+        is_new = not upload.is_pretended
         upload.pretend_complete()
-        return is_news
+        return is_new

@@ -1,4 +1,4 @@
-"""latency: every request waits before anything is done with it."""
+"""latency: every request waits before it is processed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from mock_server.profile.units import DurationDistribution
 
 
 class Latency(Fault):
-    """Requests wait, as behind a congested network; the workers stay free."""
+    """Requests are delayed as by a congested network; the workers stay free."""
 
     kind: Literal["latency"]
     delay: DurationDistribution
-    """How long: a duration, or a distribution of durations."""
+    """Delay: a duration, or a distribution of durations."""
 
-    async def on_request(self, exchange: RequestActions, draw: float) -> None:
+    async def on_request(self, request: RequestActions, draw: float) -> None:
         """Waits for a drawn delay."""
-        await exchange.sleep(self.delay.quantile(draw))
+        await request.sleep(self.delay.quantile(draw))

@@ -1,4 +1,4 @@
-"""limit_data: the connection is closed once so many bytes of the body have come."""
+"""limit_data: the connection is closed once this many bytes of the body have been received."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from mock_server.profile.units import Size
 
 
 class LimitData(Fault):
-    """An upload breaks off in its middle; one that is smaller than the limit goes through."""
+    """An upload is cut off in its middle; one that is smaller than the limit goes through."""
 
     kind: Literal["limit_data"]
     limit: Annotated[Size, Field(ge=0)]
     """Bytes of the body that are let through."""
     ending: Literal["fin", "rst"] = "fin"
-    """How the connection ends; what was not read yet turns a FIN into an RST in most systems."""
+    """How the connection ends; most systems turn a FIN into an RST while unread bytes are left."""
 
-    async def on_body(self, exchange: RequestActions, size_bytes: int, total_bytes: int) -> bool:  # noqa: ARG002
+    async def on_body(self, request: RequestActions, size_bytes: int, total_bytes: int) -> bool:  # noqa: ARG002
         """Closes at the limit."""
         if total_bytes > self.limit:
             if self.ending == "rst":
-                exchange.reset()
-            exchange.close()
+                request.reset()
+            request.close()
         return False

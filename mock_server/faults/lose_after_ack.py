@@ -1,26 +1,23 @@
-"""lose_after_ack: stored and acknowledged, and gone a while later."""
+"""lose_after_ack: an upload is stored and acknowledged, and deleted a while later."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from mock_server.faults.base import Fault, RequestActions, Scope
+from mock_server.faults.base import Fault, RequestActions, Row, Scope
 from mock_server.profile.units import Duration
-
-if TYPE_CHECKING:
-    from mock_server.storage.records import PageRow
 
 
 class LoseAfterAck(Fault):
-    """The row is deleted after a while; healing or draining does not save it, but makes it happen at once."""
+    """The row is deleted after a while; healing or draining does not save it, but deletes it at once."""
 
-    reach: ClassVar[Scope] = "rows"
+    scope: ClassVar[Scope] = "rows"
     kind: Literal["lose_after_ack"]
     after: Duration = 1.0
-    """Time from the answer to the loss."""
+    """Time from the commit to the deletion."""
 
-    def on_rows(self, exchange: RequestActions, rows: tuple[PageRow, ...], draw: float) -> tuple[PageRow, ...]:  # noqa: ARG002
-        """Stores for now."""
+    def on_rows(self, request: RequestActions, rows: tuple[Row, ...], draw: float) -> tuple[Row, ...]:  # noqa: ARG002
+        """Stores the rows and schedules their deletion."""
         if rows:
-            exchange.forget_later(self.after)
+            request.delete_later(self.after)
         return rows

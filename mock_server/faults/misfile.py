@@ -1,30 +1,27 @@
-"""misfile: the right photo under another page's key."""
+"""misfile: the right photo is stored under another page's key."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from mock_server.faults.base import Fault, RequestActions, Scope
-
-if TYPE_CHECKING:
-    from mock_server.storage.records import PageRow
+from mock_server.faults.base import Fault, RequestActions, Row, Scope
 
 
 class Misfile(Fault):
-    """Stored for number 000 of the same kelurahan, a station that there is not; the receipt is as if not."""
+    """Stored for number 000 of the same kelurahan, a station that does not exist; the receipt looks normal."""
 
-    reach: ClassVar[Scope] = "rows"
+    scope: ClassVar[Scope] = "rows"
     kind: Literal["misfile"]
 
-    def on_rows(self, exchange: RequestActions, rows: tuple[PageRow, ...], draw: float) -> tuple[PageRow, ...]:  # noqa: ARG002
+    def on_rows(self, request: RequestActions, rows: tuple[Row, ...], draw: float) -> tuple[Row, ...]:  # noqa: ARG002
         """Changes the key."""
         return tuple(row._replace(station=unused_station(row.station)) for row in rows)
 
 
 def unused_station(station: str) -> str:
-    """The code that nobody uploads for: a real neighbour's own page would be refused for what is not its doing.
+    """A code that no station uploads for: at a real one the right page would later be refused as a conflict.
 
-    >>> nowhere("3509191001999")
+    >>> unused_station("3509191001999")
     '3509191001000'
     """
     return f"{station[:-3]}000"

@@ -1,32 +1,30 @@
-"""offset_rollback: a resumable upload has less than it said."""
+"""offset_rollback: a resumable upload loses bytes that it had reported as received."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from mock_server.faults.base import Fault, RequestActions, Scope
+from mock_server.faults.base import Fault, RequestActions, ResumableState, Scope
 from mock_server.profile.units import Probability
-
-if TYPE_CHECKING:
-    from mock_server.storage.resumable import ResumableUpload
 
 
 class OffsetRollback(Fault):
-    """When it is asked for or goes on, a share of what it had is gone; the client has to send it again.
+    """When it is queried or continued, a share of its bytes is gone; the client has to send them again.
 
-    It strikes an attempt at most once, or a client that keeps its X-Attempt while it resumes would never come to an end.
+    It hits an attempt at most once, or a client that keeps its X-Attempt while it resumes would never finish.
     """
 
-    reach: ClassVar[Scope] = "resumable"
+    scope: ClassVar[Scope] = "resumable"
     kind: Literal["offset_rollback"]
     lose: Annotated[Probability, Field(gt=0)] = 0.5
-    """Share of the bytes received that is lost."""
+    """Share of the received bytes that is lost."""
 
-    def on_resumable(self, exchange: RequestActions, upload: ResumableUpload, draw: float) -> bool:  # noqa: ARG002
-        """Goes back."""
-        once = (self.name, exchange.target.attempt)
+    def on_resumable(self, request: RequestActions, upload: ResumableState, draw: float) -> bool:  # noqa: ARG002
+        """Truncates the upload."""
+        # `kept` is less than the offset only if there is something to lose; a pretended upload has no bytes.
+        once = (self.name, request.key.attempt)
         kept = int(upload.offset * (1 - self.lose))
         if kept >= upload.offset or once in upload.rollbacks or upload.is_pretended:
             return False

@@ -1,4 +1,4 @@
-"""random_data_then_close: garbage instead of an answer, then the end."""
+"""random_data_then_close: garbage instead of a response, then the end of the connection."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from mock_server.profile.units import Size
 
 
 class RandomDataThenClose(Fault):
-    """Not even a status line. The upload is stored."""
+    """The garbage has no status line. The upload is stored."""
 
-    ends_answers: ClassVar[bool] = True
+    replaces_response: ClassVar[bool] = True
     kind: Literal["random_data_then_close"]
     size: Annotated[Size, Field(ge=1)] = 256
     """Bytes of garbage."""
 
-    async def on_answer(self, exchange: RequestActions, answer: bytes, draw: float) -> bool:  # noqa: ARG002
+    async def on_response(self, request: RequestActions, response: bytes, draw: float) -> bool:  # noqa: ARG002
         """Sends garbage and closes."""
-        await exchange.write(random.Random(draw).randbytes(self.size))
-        exchange.close()
+        # Seeded with the draw: the same run sends the same garbage.
+        await request.write(random.Random(draw).randbytes(self.size))
+        request.close()

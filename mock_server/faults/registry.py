@@ -1,6 +1,12 @@
-"""The kinds of faults that there are: adding one is its module and a line here."""
+"""Every kind of fault: adding one is its module and a line here."""
 
 from __future__ import annotations
+
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, get_args
+
+from pydantic import Field
 
 from mock_server.faults.abort import Abort
 from mock_server.faults.ack_lost import AckLost
@@ -66,3 +72,22 @@ KINDS: tuple[type[Fault], ...] = (
     Crash,
     CrashAtCommit,
 )
+
+# A type checker cannot read a union that is built at run time; for it every kind is a Fault.
+if TYPE_CHECKING:
+    AnyFault = Fault
+else:
+    AnyFault = Annotated[reduce(or_, KINDS), Field(discriminator="kind")]
+"""The type of a `[[faults]]` entry for pydantic: any kind, told apart by its key `kind`."""
+
+CRASH_KINDS = frozenset(get_args(kind.model_fields["kind"].annotation)[0] for kind in KINDS if kind.kills_process)
+"""Kinds that kill the server: a profile with one of them needs a supervisor."""
+
+
+def check_distinct_names(faults: tuple[Fault, ...]) -> None:
+    """Raises ValueError if two faults have the same name: metrics and reports tell them apart by it."""
+    names = [fault.name for fault in faults]
+    duplicates = sorted({name for name in names if names.count(name) > 1})
+    if duplicates:
+        message = f'two faults are called "{duplicates[0]}": give each its own name'
+        raise ValueError(message)

@@ -1,4 +1,4 @@
-"""reset_peer: the connection ends in RST before anything is answered."""
+"""reset_peer: the connection is reset before the response."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from mock_server.profile.units import Duration
 
 
 class ResetPeer(Fault):
-    """A request's connection is reset, after a while if so told; nothing of it is read or stored."""
+    """A request's connection is reset, at once or after a while; its body is not read and nothing is stored."""
 
     kind: Literal["reset_peer"]
     after: Duration = 0.0
     """Time from the request's header to the reset."""
 
-    async def on_request(self, exchange: RequestActions, draw: float) -> None:  # noqa: ARG002
+    async def on_request(self, request: RequestActions, draw: float) -> None:  # noqa: ARG002
         """Resets."""
-        await exchange.sleep(self.after)
-        exchange.reset()
+        await request.sleep(self.after)
+        request.reset()

@@ -1,4 +1,4 @@
-"""slicer: the answer comes in small slices with pauses between them."""
+"""slicer: the response comes in small slices with pauses between them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from mock_server.profile.units import Duration, Size
 
 
 class Slicer(Fault):
-    """Every slice is a segment of its own, so a client that expects whole lines at once breaks."""
+    """Every slice is a TCP segment of its own: a client that expects whole lines in one read breaks."""
 
     kind: Literal["slicer"]
     size: Annotated[Size, Field(ge=1)] = 16
-    """Bytes a slice."""
+    """Bytes per slice."""
     delay: Duration = 0.001
     """Pause between two slices."""
 
-    async def on_answer(self, exchange: RequestActions, answer: bytes, draw: float) -> bool:  # noqa: ARG002
+    async def on_response(self, request: RequestActions, response: bytes, draw: float) -> bool:  # noqa: ARG002
         """Sends slice by slice."""
-        for begin in range(0, len(answer), self.size):
+        for begin in range(0, len(response), self.size):
             if begin:
-                await exchange.sleep(self.delay)
-            await exchange.write(answer[begin : begin + self.size])
+                await request.sleep(self.delay)
+            await request.write(response[begin : begin + self.size])
         return True

@@ -1,4 +1,4 @@
-"""slow_close: the answer comes, and the connection lingers before it is closed."""
+"""slow_close: the response comes, and the connection is closed a while later."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from mock_server.profile.units import Duration
 
 
 class SlowClose(Fault):
-    """After the answer the server closes the connection, but only after a while; it serves no other request on it."""
+    """After the response the connection stays open for a while and is then closed; it serves no other request."""
 
     kind: Literal["slow_close"]
     delay: Duration
-    """Time from the answer to the FIN."""
+    """Time from the response to the FIN."""
 
-    async def on_answer(self, exchange: RequestActions, answer: bytes, draw: float) -> bool:  # noqa: ARG002
-        """Answers, waits, closes."""
-        await exchange.write(answer)
-        await exchange.sleep(self.delay)
-        exchange.close()
+    async def on_response(self, request: RequestActions, response: bytes, draw: float) -> bool:  # noqa: ARG002
+        """Responds, waits, closes."""
+        await request.write(response)
+        await request.sleep(self.delay)
+        request.close()

@@ -1,4 +1,4 @@
-"""timeout: the request is held and never answered."""
+"""timeout: the request is held and never gets a response."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from mock_server.profile.units import Duration
 
 
 class Timeout(Fault):
-    """The server takes the header and falls silent; of the body only what fits into buffers is taken."""
+    """The server reads the header and then nothing more; of the body it receives only what fits into buffers."""
 
     kind: Literal["timeout"]
     after: Duration | None = None
-    """When the connection is closed; left out: never, until the client leaves or the fault is healed."""
+    """When the connection is closed; left out: once the client disconnects or the fault is over."""
 
-    async def on_request(self, exchange: RequestActions, draw: float) -> None:  # noqa: ARG002
-        """Holds, then closes without an answer."""
-        await exchange.hold(self.after)
-        exchange.close()
+    async def on_request(self, request: RequestActions, draw: float) -> None:  # noqa: ARG002
+        """Holds, then closes without a response."""
+        await request.hold(self.after)
+        request.close()

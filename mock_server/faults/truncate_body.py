@@ -1,4 +1,4 @@
-"""truncate_body: the answer ends before its Content-Length is reached."""
+"""truncate_body: the response ends before its Content-Length is reached."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from mock_server.profile.units import Probability
 
 
 class TruncateBody(Fault):
-    """The head is whole, of the body only a part comes, then FIN. The upload is stored."""
+    """The header is whole, only part of the body comes, then FIN. The upload is stored."""
 
-    ends_answers: ClassVar[bool] = True
+    replaces_response: ClassVar[bool] = True
     kind: Literal["truncate_body"]
     keep: Annotated[Probability, Field(lt=1)] = 0.5
-    """Share of the body that still comes."""
+    """Share of the body that is sent."""
 
-    async def on_answer(self, exchange: RequestActions, answer: bytes, draw: float) -> bool:  # noqa: ARG002
-        """Sends the part and closes."""
-        head, divider, body = answer.partition(b"\r\n\r\n")
+    async def on_response(self, request: RequestActions, response: bytes, draw: float) -> bool:  # noqa: ARG002
+        """Sends that part and closes."""
+        head, divider, body = response.partition(b"\r\n\r\n")
         if body:
-            await exchange.write(head + divider + body[: int(len(body) * self.keep)])
-            exchange.close()
+            await request.write(head + divider + body[: int(len(body) * self.keep)])
+            request.close()
         return False

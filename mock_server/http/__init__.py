@@ -1,1 +1,1 @@
-"""Requests and responses: routes, authentication, admin and public APIs, metrics."""
+"""What every HTTP request goes through: middleware, authentication, faults, problems, metrics."""

@@ -1,4 +1,4 @@
-"""Who may upload: stations, their PINs, and the tokens that stand for them."""
+"""Which stations may upload: their PINs, and the tokens of those that logged in."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
+from mock_server.http.forms import is_station
 from mock_server.http.responses import Problem, retry_after_header
-from mock_server.profile.profile import ServerProfile
+from mock_server.profile.server_profile import ServerProfile
 from mock_server.storage.store import Store
-from mock_server.upload.forms import is_station
 
 _TOKENS_PER_STATION = 8
 _REMEMBERED_STATIONS = 50_000
 _MAX_TOKENS = 1_000_000
-"""Without a file of stations any code may log in: more tokens than an election needs are not kept."""
+"""Without a file of stations any code may log in; this bounds the memory of their tokens."""
 _EVICTIONS_PER_LOGIN = 4
 
 
 class StationCredentials:
-    """The stations that may log in; without a file any well-formed code may, with its last six digits as PIN."""
+    """The stations that may log in, and their PINs.
+
+    Without a file any well-formed code may log in, with its last six digits as PIN.
+    """
 
     def __init__(self, pins: dict[str, str] | None = None, names: dict[str, str] | None = None) -> None:
         self._pins = pins
@@ -35,7 +38,7 @@ class StationCredentials:
     def read(cls, path: Path) -> StationCredentials:
         """The stations of a CSV file with the columns code, name and pin.
 
-        Raises ValueError naming the line that is wrong.
+        Raises ValueError that names the invalid line.
         """
         pins: dict[str, str] = {}
         names: dict[str, str] = {}
@@ -54,18 +57,18 @@ class StationCredentials:
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The codes of the file, or nothing."""
+        """The codes of the file; none without a file."""
         return tuple(self._pins or ())
 
     def pin(self, code: str) -> str | None:
-        """The PIN of a station, None if there is no such station."""
+        """The PIN of a station; None if there is no such station."""
         if self._pins is not None:
             return self._pins.get(code)
         return code[-6:] if is_station(code) else None
 
 
 class Authenticator:
-    """Logins and tokens. Only digests of tokens are kept, and of a station's tokens only the latest eight."""
+    """Logs stations in and checks their tokens. Only digests of tokens are kept, the latest eight per station."""
 
     def __init__(
         self,
@@ -79,12 +82,12 @@ class Authenticator:
         self._store = store
         self._now = wall_clock
         self._tokens: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
-        """In the order in which they were given, which is that in which they expire."""
+        """In the order in which they were issued, and therefore expire."""
         self._of_station: dict[str, deque[bytes]] = {}
         self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     async def load(self) -> None:
-        """Takes over the tokens of an earlier life, if the profile says so."""
+        """Loads the tokens of an earlier process, or removes them if the profile says so."""
         if not self._profile.tokens_survive_restart:
             await self._store.run("DELETE FROM tokens")
             return
@@ -100,41 +103,42 @@ class Authenticator:
         """
         now = self._now()
         count, until = self._wrong.get(station, (0, 0.0))
-        if now >= until:
+        if now >= until:  # the window of the earlier failures is over
             count = 0
         if count >= self._profile.pin_attempts:
             raise Problem(429, "Too many wrong PINs", headers=retry_after_header(until - now))
         expected = self._stations.pin(station)
+        # In constant time, and also for unknown stations (no PIN contains a NUL): the time must not reveal either.
         right = hmac.compare_digest((expected or "\0").encode(), pin.encode("utf-8", "surrogatepass"))
         if expected is None or not right:
-            if is_station(station):  # throttled whether it exists or not: who is asked must not tell
+            if is_station(station):  # throttled whether it exists or not: a 429 must not reveal which stations exist
                 self._note_wrong(station, count + 1, now + self._profile.pin_window)
             raise Problem(401, "Wrong station or PIN", headers={"WWW-Authenticate": "Bearer"})
         self._wrong.pop(station, None)
         token = secrets.token_urlsafe(24)
         expires = now + self._profile.token_lifetime
         forgotten = [*self._remember(hash_token(token), station, expires), *self._forget_old(now)]
-        if self._profile.tokens_survive_restart:
+        if self._profile.tokens_survive_restart:  # on disk before the response: the client's token outlives a crash
             await self._store.do(
                 lambda connection: _store_token(connection, (hash_token(token), station, expires), forgotten)
             )
         return token, expires
 
     def _note_wrong(self, station: str, count: int, until: float) -> None:
-        self._wrong.pop(station, None)
+        self._wrong.pop(station, None)  # so that it becomes the latest, and the oldest is evicted
         self._wrong[station] = (count, until)
         if len(self._wrong) > _REMEMBERED_STATIONS:
             self._wrong.popitem(last=False)
 
     def _remember(self, token_digest: bytes, station: str, expires_at: float) -> list[bytes]:
-        """Lets a token count; the digests of those that are forgotten for it."""
+        """Adds a token; the digests of those that are evicted for it."""
         self._tokens[token_digest] = (station, expires_at)
-        mine = self._of_station.setdefault(station, deque())
-        mine.append(token_digest)
-        return [self._forget(mine[0])] if len(mine) > _TOKENS_PER_STATION else []
+        tokens = self._of_station.setdefault(station, deque())
+        tokens.append(token_digest)
+        return [self._forget(tokens[0])] if len(tokens) > _TOKENS_PER_STATION else []
 
     def _forget_old(self, now: float) -> Iterator[bytes]:
-        """Forgets what has expired, and the oldest of what is too much; a few at a time, each login its share."""
+        """Evicts expired tokens, and the oldest above the maximum; a few per login, so that no login is slow."""
         for _ in range(_EVICTIONS_PER_LOGIN):
             oldest = next(iter(self._tokens))
             if now < self._tokens[oldest][1] and len(self._tokens) <= _MAX_TOKENS:
@@ -143,9 +147,9 @@ class Authenticator:
 
     def _forget(self, token_digest: bytes) -> bytes:
         station, _ = self._tokens.pop(token_digest)
-        mine = self._of_station[station]
-        mine.remove(token_digest)
-        if not mine:
+        tokens = self._of_station[station]
+        tokens.remove(token_digest)
+        if not tokens:
             del self._of_station[station]
         return token_digest
 
@@ -160,9 +164,9 @@ class Authenticator:
         return known[0]
 
     def authorise(self, authorization: str | None, station: str) -> None:
-        """Raises Problem 401 without a good token, 403 with another station's."""
+        """Raises Problem 401 without a valid token, 403 with that of another station."""
         if self.station_of(authorization) != station:
-            raise Problem(403, "The token is another station's")
+            raise Problem(403, "The token belongs to another station")
 
 
 def _store_token(connection: sqlite3.Connection, token: tuple[bytes, str, float], forgotten: list[bytes]) -> None:
@@ -171,5 +175,5 @@ def _store_token(connection: sqlite3.Connection, token: tuple[bytes, str, float]
 
 
 def hash_token(token: str) -> bytes:
-    """What is kept of a token: looking it up by digest leaks nothing of the token by its timing."""
+    """What is kept of a token: looking a digest up reveals nothing about the token by its timing."""
     return sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -1,4 +1,4 @@
-"""What the server tells Prometheus: base units, labels from fixed lists only."""
+"""The server's Prometheus metrics: base units, labels from fixed lists only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from mock_server.faults.scheduler import FaultScheduler
+    from mock_server.http.fault_scheduler import FaultScheduler
     from mock_server.overload.worker_pool import WorkerPool
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -35,13 +35,15 @@ class ServerMetrics:
     """The instruments, in a registry of their own."""
 
     def __init__(self) -> None:
+        # Otherwise every counter exports a second series, _created, that scrapes would carry along.
         disable_created_metrics()  # type: ignore[no-untyped-call]
+        # Not the global registry: tests run several servers in one process.
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         registry = self.registry
         self._requests = Histogram(
             "http_server_request_duration_seconds",
-            "From the request's header to the end of its answer",
+            "From the request's header to the end of its response",
             ["http_request_method", "http_route", "http_response_status_code"],
             buckets=BUCKETS,
             registry=registry,
@@ -49,7 +51,7 @@ class ServerMetrics:
         self._children: dict[tuple[str, str, int | None], Histogram] = {}
         self.active = 0
         self.lag = LoopLag()
-        gauge = Gauge("http_server_active_requests", "Requests being worked on", registry=registry)
+        gauge = Gauge("http_server_active_requests", "Requests in progress", registry=registry)
         gauge.set_function(lambda: self.active)
         gauge = Gauge(
             "mock_server_loop_lag_seconds", "Worst lag of the event loop in the last second", registry=registry
@@ -61,23 +63,27 @@ class ServerMetrics:
             "mock_server_service_seconds", "Time that a worker spent on an upload", buckets=BUCKETS, registry=registry
         )
         self.shed = Counter("mock_server_shed", "Uploads refused for overload", ["reason"], registry=registry)
-        self.wasted = Counter("mock_server_wasted_work", "Work finished after its client had left", registry=registry)
-        self.dropped = Counter("mock_server_dropped", "Queued uploads dropped, their client gone", registry=registry)
+        self.wasted = Counter(
+            "mock_server_wasted_work", "Work finished after its client had disconnected", registry=registry
+        )
+        self.dropped = Counter(
+            "mock_server_dropped", "Queued uploads dropped because their client had disconnected", registry=registry
+        )
         self.stored = Counter("mock_server_pages_stored", "Copies of pages stored", registry=registry)
         self.stored_bytes = Counter("mock_server_stored_bytes", "Bytes of the photos stored", registry=registry)
 
-    def watch(self, pool: WorkerPool, rules: FaultScheduler) -> None:
-        """Adds what is read off the pool and the rules at each scrape."""
+    def watch(self, pool: WorkerPool, faults: FaultScheduler) -> None:
+        """Adds what is read from the pool and the faults at each scrape."""
         depth = Gauge("mock_server_queue_depth", "Uploads that wait for a worker", registry=self.registry)
         depth.set_function(lambda: pool.depth)
-        busy = Gauge("mock_server_workers_busy", "Workers at work", registry=self.registry)
+        busy = Gauge("mock_server_workers_busy", "Busy workers", registry=self.registry)
         busy.set_function(lambda: pool.busy)
-        self.registry.register(_FaultCollector(rules))
+        self.registry.register(_FaultCollector(faults))
 
     def request(self, method: str, route: str, status: int | None, duration_s: float) -> None:
-        """Records one request and the status that its client could see, None if no status line was sent."""
+        """Records one request and the status that its client received, None if no status line was sent."""
         key = (method, route, status)
-        child = self._children.get(key)
+        child = self._children.get(key)  # labels() costs more than observe(): it takes a lock and builds a key
         if child is None:
             child = self._children[key] = self._requests.labels(
                 method, route, "none" if status is None else str(status)
@@ -90,22 +96,22 @@ class ServerMetrics:
 
 
 class _FaultCollector(Collector):
-    def __init__(self, rules: FaultScheduler) -> None:
-        self._rules = rules
+    def __init__(self, faults: FaultScheduler) -> None:
+        self._scheduler = faults
 
     def collect(self) -> Iterator[Metric]:
-        injected = CounterMetricFamily("mock_server_faults_injected", "Requests that a fault struck", labels=["fault"])
-        for name, count in self._rules.injected.items():
+        injected = CounterMetricFamily("mock_server_faults_injected", "Requests that a fault hit", labels=["fault"])
+        for name, count in self._scheduler.injected.items():
             injected.add_metric([name], count)
         active = GaugeMetricFamily("mock_server_fault_active", "Strength of a fault, 0 when off", labels=["fault"])
-        for rule in self._rules.all:
-            active.add_metric([rule.fault.name], self._rules.strength(rule))
+        for state in self._scheduler.states:
+            active.add_metric([state.fault.name], self._scheduler.strength(state))
         yield injected
         yield active
 
 
 class LoopLag:
-    """How late the event loop comes to its timers."""
+    """How late the event loop fires its timers."""
 
     def __init__(self) -> None:
         self._previous_s = 0.0
@@ -113,7 +119,7 @@ class LoopLag:
         self._latest: deque[float] = deque(maxlen=_LAGS_KEPT)
 
     def p99_s(self) -> float:
-        """The lag that one in a hundred of the latest thousand looks exceeded."""
+        """The 99th percentile of the latest thousand measurements."""
         latest = sorted(self._latest)
         return latest[len(latest) * 99 // 100] if latest else 0.0
 
@@ -126,7 +132,7 @@ class LoopLag:
         loop = asyncio.get_running_loop()
         while True:
             self._previous_s, self._current_s = self._current_s, 0.0
-            end = loop.time() + 0.5
+            end = loop.time() + 0.5  # two halves: a scrape in the middle still covers a second or so
             while (begun := loop.time()) < end:
                 await asyncio.sleep(_LAG_INTERVAL_S)
                 lag = max(0.0, loop.time() - begun - _LAG_INTERVAL_S)

@@ -1,10 +1,11 @@
-"""What every request to the data port goes through: its exchange, its metrics, its problems, faults in its answer."""
+"""What every request goes through: its context, checks of its header, metrics, problems, faults in its response."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import re
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,30 +15,32 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
 
-from mock_server.faults.scheduler import FaultScheduler
+from mock_server.faults.base import Scope
+from mock_server.http.fault_scheduler import FaultScheduler
 from mock_server.http.metrics import ServerMetrics
 from mock_server.http.request_context import AttemptCounter, ConnectionEnded, RequestContext
 from mock_server.http.responses import Problem
 from mock_server.net.connection import ServerConnection
-from mock_server.profile.profile import ServerProfile
+from mock_server.profile.server_profile import ServerProfile
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 REQUEST_CONTEXT = web.RequestKey("EXCHANGE", RequestContext)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OTHER = "_OTHER"
 _UNMATCHED = "unmatched"
-_STORAGE_SCOPES = ("acknowledgement", "rows")
+_STORAGE_SCOPES: tuple[Scope, ...] = ("acknowledgement", "rows")
 _LINGER_S = 10.0
 _LINGER_IDLE_S = 1.0
 _KEEP_ALIVE_S = 75.0
 _READ_BUFFER_BYTES = 2**18
+_IDEMPOTENCY_KEY = re.compile(r"[ -~]{1,255}")
 _log = logging.getLogger(__name__)
 _no_log = logging.getLogger(f"{__name__}.access")
 _no_log.disabled = True
 
 
 class AlreadySent(web.Response):
-    """Stands for an answer that is on the wire already, or never will be."""
+    """Stands for a response that has been sent already, or never will be."""
 
     async def prepare(self, request: web.BaseRequest) -> None:  # noqa: ARG002
         """Sends nothing."""
@@ -49,7 +52,7 @@ class AlreadySent(web.Response):
 
 
 class _ProblemRequestHandler(web.RequestHandler):
-    """The library's protocol, whose own errors are problems too."""
+    """aiohttp's protocol, its own errors turned into problems."""
 
     __slots__ = ("_metrics",)
 
@@ -64,17 +67,17 @@ class _ProblemRequestHandler(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """A problem for a request that could not be parsed, or whose handler broke."""
+        """A problem for a request that could not be parsed, or whose handler raised."""
         if status >= 500:
-            _log.error("a handler broke", exc_info=exc)
-        elif self._metrics is not None:  # it came to no handler: nobody else has counted it
+            _log.error("a request handler raised", exc_info=exc)
+        elif self._metrics is not None:  # it reached no handler, so the middleware has not counted it
             self._metrics.request(_OTHER, _UNMATCHED, status, 0.0)
-        if request.writer.output_size > 0:
+        if request.writer.output_size > 0:  # part of a response is sent: a second one would corrupt it
             raise ConnectionError
         detail = "" if message is None or status >= 500 else message.partition("\n")[0].strip(" :")
-        answer = Problem(status, detail).answer()
-        answer.force_close()
-        return answer
+        response = Problem(status, detail).response()
+        response.force_close()
+        return response
 
 
 def protocol_factory(
@@ -89,6 +92,7 @@ def protocol_factory(
 
     def make() -> asyncio.Protocol:
         return _ProblemRequestHandler(
+            # lingering_time=0: `_respond_and_discard_body` lingers, and knows when to stop.
             server, metrics=metrics, loop=loop, access_log=_no_log, keepalive_timeout=_KEEP_ALIVE_S, lingering_time=0,
             read_bufsize=_READ_BUFFER_BYTES, max_line_size=profile.max_header, max_field_size=profile.max_header,
         )  # fmt: skip
@@ -96,47 +100,47 @@ def protocol_factory(
     return make
 
 
-def data_port_middleware(rules: FaultScheduler, metrics: ServerMetrics) -> Middleware:
-    """The middleware of the data port."""
+def data_port_middleware(faults: FaultScheduler, metrics: ServerMetrics) -> Middleware:
+    """The outermost middleware of the data port: gives a request its context, and counts it."""
     attempts = AttemptCounter()
 
     @web.middleware
-    async def go_through(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
         begun = time.monotonic()
-        answer: web.StreamResponse | None = None
+        response: web.StreamResponse | None = None
         metrics.active += 1
-        exchange = RequestContext(request, rules, attempts)
-        exchange.continues = request.headers.get("Expect", "").lower() != "100-continue"
-        request[REQUEST_CONTEXT] = exchange
+        context = RequestContext(request, faults, attempts)
+        context.body_is_coming = request.headers.get("Expect", "").lower() != "100-continue"
+        request[REQUEST_CONTEXT] = context
         try:
             with request_in_progress(request):
-                answer = await _finish_response(exchange, await respond_with_problems(request, handler))
-                return answer
+                response = await _finish_response(context, await respond_with_problems(request, handler))
+                return response
         finally:
             metrics.active -= 1
-            exchange.let_go()
+            context.release_hits()
             resource = request.match_info.route.resource
             route = resource.canonical if resource is not None else _UNMATCHED
-            method = request.method if request.method in _METHODS else _OTHER
-            status, ended = _observed_status(exchange, answer)
+            method = request.method if request.method in _METHODS else _OTHER  # a label from a fixed list
+            status, ended = _observed_status(context, response)
             metrics.request(method, route, status, ended - begun)
 
-    return go_through
+    return handle
 
 
-def _observed_status(exchange: RequestContext, answer: web.StreamResponse | None) -> tuple[int | None, float]:
-    """The status that the client can see of an answer (None: nothing), and when its last byte was sent."""
-    connection, now = exchange.connection, time.monotonic()
-    if connection is not None and connection.sent_s is not None:  # sent already; what came after it was lingering
+def _observed_status(context: RequestContext, response: web.StreamResponse | None) -> tuple[int | None, float]:
+    """The status that the client can have received (None: nothing), and when its last byte was sent."""
+    connection, now = context.connection, time.monotonic()
+    if connection is not None and connection.sent_s is not None:  # sent: the time since then was lingering
         return connection.sent_status, connection.sent_s
-    if exchange.is_gone or isinstance(answer, AlreadySent):
+    if context.is_disconnected or isinstance(response, AlreadySent):
         return None, now
-    return (500 if answer is None else answer.status), now
+    return (500 if response is None else response.status), now
 
 
 @contextlib.contextmanager
 def request_in_progress(request: web.Request) -> Iterator[None]:
-    """Tells a request's connection when it is busy with it: the time for the next header begins afterwards."""
+    """Marks a request's connection as busy with it: the time for the next header begins afterwards."""
     connection = request.transport
     if not isinstance(connection, ServerConnection):
         yield
@@ -148,77 +152,105 @@ def request_in_progress(request: web.Request) -> Iterator[None]:
         connection.end_request()
 
 
-async def _finish_response(exchange: RequestContext, answer: web.StreamResponse) -> web.StreamResponse:
-    """The answer after its faults, and after what is left of the request's body is out of the way."""
+@web.middleware
+async def check_headers(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Lets a request through if its header is UTF-8 and its Idempotency-Key valid; otherwise raises Problem 400.
+
+    Bytes that are not UTF-8 arrive as surrogates, which neither SQLite nor JSON can carry.
+    """
+    for name, value in request.headers.items():
+        if not value.isascii() and not _is_utf8(value):
+            raise Problem(400, f"The header {name} is not UTF-8")
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise Problem(400, "An Idempotency-Key has 1 to 255 printable ASCII characters")
+    return await handler(request)
+
+
+def _is_utf8(value: str) -> bool:
+    """Whether all of it can be encoded as UTF-8.
+
+    >>> _is_utf8("pelé"), _is_utf8(bytes([255]).decode("utf-8", "surrogateescape"))
+    (True, False)
+    """
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+async def _finish_response(context: RequestContext, response: web.StreamResponse) -> web.StreamResponse:
+    """Lets faults act on the response, and discards what is left of the request's body."""
     try:
-        if exchange.hits and not isinstance(answer, AlreadySent):
-            answer = await _apply_response_faults(exchange, answer)
+        if context.hits and not isinstance(response, AlreadySent):
+            response = await _apply_response_faults(context, response)
     except ConnectionEnded:
-        answer = _already_sent(answer)
-    if not exchange.request.content.is_eof() and not exchange.is_gone:
-        await _respond_and_discard_body(exchange, answer)
-    return answer
+        response = _already_sent(response)
+    if not context.request.content.is_eof() and not context.is_disconnected:
+        await _respond_and_discard_body(context, response)
+    return response
 
 
-async def _apply_response_faults(exchange: RequestContext, answer: web.StreamResponse) -> web.StreamResponse:
-    connection = exchange.connection
-    if connection is None or answer.prepared:
-        return answer
-    connection.catch()
+async def _apply_response_faults(context: RequestContext, response: web.StreamResponse) -> web.StreamResponse:
+    connection = context.connection
+    if connection is None or response.prepared:
+        return response
+    # Faults act on the bytes as aiohttp would send them: it writes them into the connection, which keeps them.
+    connection.capture()
     try:
-        await answer.prepare(exchange.request)
-        await answer.write_eof()
+        await response.prepare(context.request)
+        await response.write_eof()
     finally:
-        wire = connection.caught()
-    # Who ends the connection comes first, a lost ack before all: behind one that sends the answer it could not any more.
-    for hit in sorted(
-        exchange.hits, key=lambda hit: (not hit.fault.ends_answers, hit.fault.reach not in _STORAGE_SCOPES)
-    ):
-        if await exchange.act(hit, hit.fault.on_answer(exchange, wire, hit.draw)):
-            return answer
-    await exchange.write(wire)
-    return answer
+        raw = connection.captured()
+    # Faults that end the connection come first, a lost ack before all others: behind a fault that sends the response,
+    # slowly say, there would be nothing left to lose.
+    order = sorted(
+        context.hits, key=lambda hit: (not hit.fault.replaces_response, hit.fault.scope not in _STORAGE_SCOPES)
+    )
+    for hit in order:
+        if await context.act(hit, hit.fault.on_response(context, raw, hit.draw)):
+            return response
+    await context.write(raw)
+    return response
 
 
-async def _respond_and_discard_body(exchange: RequestContext, answer: web.StreamResponse) -> None:
-    """Answers before the body is whole; reads on for a while, so that a client still sending is not reset."""
-    if not exchange.continues:
-        answer.force_close()
-    await answer.prepare(exchange.request)
-    await answer.write_eof()
-    if not exchange.continues:
+async def _respond_and_discard_body(context: RequestContext, response: web.StreamResponse) -> None:
+    """Responds before the body is whole, then reads on for a while, so that a client still sending is not reset."""
+    if not context.body_is_coming:
+        response.force_close()
+    await response.prepare(context.request)
+    await response.write_eof()
+    if not context.body_is_coming:
         return
-    if exchange.request.content.exception() is not None:  # too late, or the server stops: nobody reads it any more
-        answer.force_close()
-        if exchange.connection is not None:
-            await exchange.connection.linger(_LINGER_S, _LINGER_IDLE_S)
+    if context.request.content.exception() is not None:  # too late, or the server stops: aiohttp reads no more of it
+        response.force_close()
+        if context.connection is not None:
+            await context.connection.linger(_LINGER_S, _LINGER_IDLE_S)
         return
     end = time.monotonic() + _LINGER_S
     with contextlib.suppress(TimeoutError, ConnectionError, web.RequestPayloadError, HttpProcessingError):
-        while not exchange.request.content.at_eof() and time.monotonic() < end:
+        while not context.request.content.at_eof() and time.monotonic() < end:
             async with asyncio.timeout(_LINGER_IDLE_S):
-                await exchange.request.content.readany()
+                await context.request.content.readany()
 
 
-def _already_sent(answer: web.StreamResponse) -> AlreadySent:
-    sent = AlreadySent(status=answer.status)
+def _already_sent(response: web.StreamResponse) -> AlreadySent:
+    sent = AlreadySent(status=response.status)
     sent.force_close()
     return sent
 
 
 async def respond_with_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """What the handler answers, everything that goes wrong turned into a problem."""
+    """The handler's response, every error turned into a problem."""
     try:
         return await handler(request)
     except ConnectionEnded:
-        return _already_sent(web.Response(status=499))
+        return _already_sent(web.Response(status=499))  # nginx's status for a client that closed the request
     except Problem as problem:
-        return problem.answer()
+        return problem.response()
     except web.HTTPException as error:
+        # Of aiohttp's headers only Allow is part of the API; its Content-Type would contradict the problem's.
         headers: dict[str, Any] | None = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-        return Problem(error.status, headers=headers).answer()
+        return Problem(error.status, headers=headers).response()
     except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
-        return Problem(400, f"The body broke off: {error}", headers={"Connection": "close"}).answer()
+        return Problem(400, f"The body broke off: {error}", headers={"Connection": "close"}).response()
     except sqlite3.Error:
         _log.exception("the store failed")
-        return Problem(500, "The store failed").answer()
+        return Problem(500, "The store failed").response()

@@ -1,1 +1,1 @@
-"""Sockets: listeners, connections, TLS, framing."""
+"""Sockets: listeners, connections, TLS."""

@@ -1,7 +1,7 @@
-"""A connection as the faults and limits see it: what stands between the socket and the HTTP library.
+"""A connection as the faults and limits see it: the transport between the socket and the HTTP library.
 
-The library's own protocol object is wrapped, so that answers can be caught, cut, or sent by drips, a connection can end
-in RST instead of FIN, and one that sends no header in time is closed.
+The library's transport is wrapped, so that responses can be captured, cut, or sent in small pieces, a connection can
+end in RST instead of FIN, and one that sends no header in time is closed.
 """
 
 from __future__ import annotations
@@ -12,20 +12,86 @@ import socket
 import struct
 import time
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any
 
-from mock_server.http.responses import reason_phrase
-from mock_server.net.framing import RequestFraming
+import httptools
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 _STATUS_LINE_BYTES = len(b"HTTP/1.1 200")
 _HEADER_TIMEOUT_BODY = json.dumps(
-    {"type": "about:blank", "title": reason_phrase(408), "status": 408, "detail": "The header took too long"}
+    {
+        "type": "about:blank",
+        "title": HTTPStatus.REQUEST_TIMEOUT.phrase,
+        "status": 408,
+        "detail": "The header took too long",
+    }
 ).encode()
 _HEADER_TIMEOUT_RESPONSE = (
     b"HTTP/1.1 408 %s\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
-    b"Content-Length: %d\r\n\r\n%s" % (reason_phrase(408).encode(), len(_HEADER_TIMEOUT_BODY), _HEADER_TIMEOUT_BODY)
+    b"Content-Length: %d\r\n\r\n%s"
+    % (HTTPStatus.REQUEST_TIMEOUT.phrase.encode(), len(_HEADER_TIMEOUT_BODY), _HEADER_TIMEOUT_BODY)
 )
+_BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
+
+
+class RequestFraming:
+    """Follows where one request of a connection ends and the next begins, so that a header that has begun can be timed.
+
+    aiohttp does not tell: it holds half a header back until the rest of it has come. Malformed input raises nothing:
+    refusing it is left to aiohttp, which then closes the connection.
+    """
+
+    def __init__(self) -> None:
+        self.headers = 0
+        """Whole headers so far."""
+        self.is_in_header = False
+        """Whether a header has begun and not ended."""
+        self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
+        self._body_headers: list[bytes] = []
+        self._is_replaying = False
+
+    def feed(self, data: bytes) -> None:
+        """Takes the next bytes, in pieces of any size."""
+        while self._parser is not None and data:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                # The mock upgrades no connection: what follows is still HTTP.
+                data = data[upgrade.args[0] :]
+                self._skip_body()
+            except httptools.HttpParserError:
+                # `is_in_header` stays as it is: a malformed header is still timed, should aiohttp wait for its end.
+                self._parser = None
+            else:
+                return
+
+    def _skip_body(self) -> None:
+        """Begins a new parser inside the body of the request whose header has just ended.
+
+        httptools stops behind the header of a request that asks for an upgrade, and reads no body, though RFC 9110
+        (7.8) allows it one. The new parser is first fed a header that announces the same body.
+        """
+        self._parser = httptools.HttpRequestParser(self)
+        self._is_replaying = True
+        self._parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % b"".join(self._body_headers))
+        self._is_replaying = False
+
+    def on_message_begin(self) -> None:
+        """Called by the parser at a header's first byte; empty lines before it are skipped (RFC 9112, 2.2)."""
+        self.is_in_header = True
+        if not self._is_replaying:
+            self._body_headers.clear()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by the parser; keeps what determines the body's length."""
+        if not self._is_replaying and name.lower() in _BODY_HEADERS:
+            self._body_headers.append(b"%s: %s\r\n" % (name, value))
+
+    def on_headers_complete(self) -> None:
+        """Called by the parser at a header's end."""
+        self.is_in_header = False
+        self.headers += not self._is_replaying
 
 
 class ServerConnection(asyncio.Transport):
@@ -34,19 +100,19 @@ class ServerConnection(asyncio.Transport):
     def __init__(self, transport: asyncio.Transport) -> None:
         super().__init__()
         self._transport = transport
-        self._caught: list[bytes] | None = None
+        self._captured: list[bytes] | None = None
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._header_timeout_s = 0.0
         self._framing = RequestFraming()
         self._begun_requests = 0
         self._in_request = False
-        self._first_sent = b""
+        self._status_line = b""
         self.sent_s: float | None = None
-        """When the latest byte of the running request's answer was sent, on the monotonic clock."""
+        """When the latest byte of the current request's response was sent, on the monotonic clock."""
         self.discards = False
-        """Whether what still comes is thrown away: nobody will look at it."""
-        self._heard = False
+        """Whether what still comes is thrown away unread."""
+        self._has_received = False
         self.lost: asyncio.Future[None] = self._loop.create_future()
 
     def expect_header(self, within_s: float, header_timeout_s: float) -> None:
@@ -56,59 +122,59 @@ class ServerConnection(asyncio.Transport):
 
     def received(self, data: bytes) -> None:
         """Follows what has come; a header that has begun has to end in time."""
-        self._heard = True
+        self._has_received = True
         headers = self._framing.headers
         self._framing.feed(data)
         if self._framing.headers > headers:
-            self._forget_timer()
+            self._cancel_timer()
         self._time_header()
 
     def _time_header(self) -> None:
-        """A header behind a request that is not answered yet is timed from the answer on: its sender may be waiting."""
+        # A pipelined header is timed only from the response before it: its sender may be waiting for that.
         is_idle = not self._in_request and self._framing.headers <= self._begun_requests
         if self._framing.is_in_header and is_idle and self._timer is None:
             self._timer = self._loop.call_later(self._header_timeout_s, self._give_up)
 
     def begin_request(self) -> None:
-        """A whole header has come, and its request is looked at."""
+        """Called when the handler of a request begins."""
         self._in_request = True
         self._begun_requests += 1
-        self._first_sent, self.sent_s = b"", None
+        self._status_line, self.sent_s = b"", None
 
     def end_request(self) -> None:
-        """Its answer is ready."""
+        """Called when the response of that request is ready."""
         self._in_request = False
         self._time_header()
 
     @property
     def sent_status(self) -> int | None:
-        """The status that was sent for the running request; None if no status line was."""
-        line = self._first_sent
+        """The status that was sent for the current request; None if no status line was."""
+        line = self._status_line
         return int(line[9:12]) if line.startswith(b"HTTP/1.") and line[9:12].isdigit() else None
 
-    async def linger(self, longest_s: float, silence_s: float) -> None:
-        """Goes on reading for a while, into nothing, so that a client that still sends can read its answer.
+    async def linger(self, max_s: float, idle_s: float) -> None:
+        """Reads and discards for a while, so that a client that still sends can read its response.
 
-        Closing while bytes come turns a FIN into an RST, which may overtake the answer.
+        Closing while bytes come turns a FIN into an RST, which may overtake the response (RFC 9112, 9.6).
         """
         self.discards = True
         if self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()
         if not self._transport.is_reading() and not self._transport.is_closing():
             self._transport.resume_reading()
-        end = time.monotonic() + longest_s
-        self._heard = True
-        while self._heard and not self.lost.done() and (left_s := end - time.monotonic()) > 0:
-            self._heard = False
-            await asyncio.wait({self.lost}, timeout=min(silence_s, left_s))
+        end = time.monotonic() + max_s
+        self._has_received = True
+        while self._has_received and not self.lost.done() and (left_s := end - time.monotonic()) > 0:
+            self._has_received = False
+            await asyncio.wait({self.lost}, timeout=min(idle_s, left_s))
 
     def end(self) -> None:
-        """The connection is gone."""
-        self._forget_timer()
+        """Called when the connection is lost."""
+        self._cancel_timer()
         if not self.lost.done():
             self.lost.set_result(None)
 
-    def _forget_timer(self) -> None:
+    def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -118,13 +184,13 @@ class ServerConnection(asyncio.Transport):
         self._transport.write(_HEADER_TIMEOUT_RESPONSE)
         self._transport.close()
 
-    def catch(self) -> None:
-        """Keeps back what is written from now on."""
-        self._caught = []
+    def capture(self) -> None:
+        """Keeps what is written from now on instead of sending it."""
+        self._captured = []
 
-    def caught(self) -> bytes:
-        """What was kept back; writing goes through again."""
-        pieces, self._caught = self._caught or [], None
+    def captured(self) -> bytes:
+        """What was kept; writing sends again."""
+        pieces, self._captured = self._captured or [], None
         return b"".join(pieces)
 
     def reset(self) -> None:
@@ -134,36 +200,36 @@ class ServerConnection(asyncio.Transport):
             reset_when_closed(raw)
         self._transport.abort()
 
-    def interim(self, data: bytes) -> None:
-        """Sends what is no answer yet (100 Continue)."""
+    def write_interim(self, data: bytes) -> None:
+        """Sends an interim response (100 Continue), which does not count as the response."""
         self._transport.write(data)
 
-    def _note(self, data: Any) -> None:
+    def _note_sent(self, data: Any) -> None:
         if not self._transport.is_closing():
             self.sent_s = time.monotonic()
-            if len(self._first_sent) < _STATUS_LINE_BYTES:
-                self._first_sent += bytes(data[: _STATUS_LINE_BYTES - len(self._first_sent)])
+            if len(self._status_line) < _STATUS_LINE_BYTES:
+                self._status_line += bytes(data[: _STATUS_LINE_BYTES - len(self._status_line)])
 
     def write(self, data: Any) -> None:
-        """Sends, or keeps back."""
-        if self._caught is None:
-            self._note(data)
+        """Sends, or captures."""
+        if self._captured is None:
+            self._note_sent(data)
             self._transport.write(data)
         else:
-            self._caught.append(bytes(data))
+            self._captured.append(bytes(data))
 
     def writelines(self, list_of_data: Iterable[Any]) -> None:
-        """Sends, or keeps back."""
+        """Sends, or captures."""
         pieces = list(list_of_data)
-        if self._caught is None:
+        if self._captured is None:
             for piece in pieces:
-                self._note(piece)
+                self._note_sent(piece)
             self._transport.writelines(pieces)
         else:
-            self._caught.extend(map(bytes, pieces))
+            self._captured.extend(map(bytes, pieces))
 
     def close(self) -> None:
-        """Ends the connection with FIN once all is sent."""
+        """Ends the connection with FIN once everything is sent."""
         self._transport.close()
 
     def abort(self) -> None:
@@ -171,11 +237,11 @@ class ServerConnection(asyncio.Transport):
         self._transport.abort()
 
     def is_closing(self) -> bool:
-        """Whether it is closed or about to be."""
+        """Whether it is closed or closing."""
         return self._transport.is_closing()
 
     def pause_reading(self) -> None:
-        """Lets the client wait."""
+        """Makes the client wait."""
         self._transport.pause_reading()
 
     def resume_reading(self) -> None:
@@ -187,7 +253,7 @@ class ServerConnection(asyncio.Transport):
         return self._transport.is_reading()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """What the socket says of itself."""
+        """What the socket's transport knows by this name."""
         return self._transport.get_extra_info(name, default)
 
     def get_write_buffer_size(self) -> int:
@@ -203,11 +269,11 @@ class ServerConnection(asyncio.Transport):
         self._transport.set_write_buffer_limits(high, low)
 
     def can_write_eof(self) -> bool:
-        """Whether one half can be closed."""
+        """Whether it can be half-closed."""
         return self._transport.can_write_eof()
 
     def write_eof(self) -> None:
-        """Closes one half."""
+        """Closes the sending half."""
         self._transport.write_eof()
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
@@ -215,10 +281,10 @@ class ServerConnection(asyncio.Transport):
         self._transport.set_protocol(protocol)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """Who reads it."""
+        """The protocol that reads it."""
         return self._transport.get_protocol()
 
 
-def reset_when_closed(line: socket.socket) -> None:
-    """Makes a socket's end an RST instead of a FIN."""
-    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+def reset_when_closed(raw: socket.socket) -> None:
+    """Makes closing a socket send RST instead of FIN: a linger time of 0 discards what is unsent (socket(7))."""
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)

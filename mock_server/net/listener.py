@@ -1,4 +1,4 @@
-"""A port that can be closed and opened again, and stays ours meanwhile."""
+"""A port that can be closed and opened again and stays reserved meanwhile, and the connections that it has accepted."""
 
 from __future__ import annotations
 
@@ -7,14 +7,127 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable
+from typing import NamedTuple, cast
 
-from mock_server.net.connection_tracker import ConnectionTracker
+from mock_server.net.connection import ServerConnection, reset_when_closed
 
 BACKLOG = 4096
 _ACCEPTS_PER_EVENT = 100
 _RETRY_S = 0.1
 _RECEIVE_BUFFER_BYTES = 2**20
 """So that a photo comes in few large pieces instead of many small ones; the kernel takes what it allows of it."""
+
+
+class ConnectionTracker:
+    """All open connections of a port: counted, their headers timed, and reset together."""
+
+    def __init__(self, max_connections: int, header_timeout_s: float) -> None:
+        self._max_connections = max_connections
+        self.header_timeout_s = header_timeout_s
+        self._open: set[ServerConnection] = set()
+        self._handshakes: dict[asyncio.Protocol, _TlsHandshake] = {}
+
+    def __len__(self) -> int:
+        return len(self._open) + len(self._handshakes)
+
+    def factory(self, inner: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
+        """Makes the protocol of a new connection, around one that `inner` makes."""
+        return lambda: _TrackedProtocol(inner(), self)
+
+    def add(self, connection: ServerConnection) -> bool:
+        """Counts a connection; False if that is one too many."""
+        self._open.add(connection)  # even if it is one too many: `discard` follows when it is lost
+        return len(self) <= self._max_connections
+
+    def discard(self, connection: ServerConnection) -> None:
+        """Forgets a connection that was lost."""
+        self._open.discard(connection)
+
+    def reset_all(self) -> None:
+        """Ends every open connection with RST."""
+        for connection in tuple(self._open):
+            connection.reset()
+        for handshake in tuple(self._handshakes.values()):
+            reset_when_closed(handshake.raw)
+            handshake.task.cancel()  # its done callback closes the socket
+
+    def begin_handshake(self, raw: socket.socket, protocol: asyncio.Protocol, context: ssl.SSLContext) -> None:
+        """Begins TLS on an accepted socket: it counts as a connection, and has no more time than a header."""
+        if len(self) >= self._max_connections:
+            raw.close()
+            return
+        handshake = asyncio.get_running_loop().connect_accepted_socket(
+            lambda: protocol, raw, ssl=context, ssl_handshake_timeout=max(0.001, self.header_timeout_s)
+        )
+        task = asyncio.ensure_future(handshake)
+        self._handshakes[protocol] = _TlsHandshake(raw, task)
+
+        def ended(_task: object) -> None:
+            self.end_handshake(protocol)
+            if task.cancelled() or task.exception() is not None:  # not TLS, no common version, too late, or closed
+                raw.close()
+
+        task.add_done_callback(ended)
+
+    def end_handshake(self, protocol: asyncio.Protocol) -> None:
+        """Forgets a handshake, however it ended."""
+        self._handshakes.pop(protocol, None)
+
+    async def cancel_handshakes(self) -> None:
+        """Ends the handshakes that are in progress."""
+        tasks = [handshake.task for handshake in self._handshakes.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _TlsHandshake(NamedTuple):
+    raw: socket.socket
+    task: asyncio.Future[tuple[asyncio.Transport, asyncio.Protocol]]
+
+
+class _TrackedProtocol(asyncio.Protocol):
+    """Passes a connection's events on to the HTTP library's protocol, and times its headers."""
+
+    def __init__(self, inner: asyncio.Protocol, tracker: ConnectionTracker) -> None:
+        self._inner = inner
+        self._tracker = tracker
+        self._connection: ServerConnection | None = None
+        self._begun_s = asyncio.get_running_loop().time()
+        """When the connection was accepted: the first header's time counts from then, a TLS handshake included."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._connection = ServerConnection(cast("asyncio.Transport", transport))
+        self._tracker.end_handshake(self)
+        # The library's protocol first: it must have had `connection_made` before it is told of the loss.
+        self._inner.connection_made(self._connection)
+        if not self._tracker.add(self._connection):
+            self._connection.abort()
+            return
+        timeout_s = self._tracker.header_timeout_s
+        spent_s = asyncio.get_running_loop().time() - self._begun_s
+        self._connection.expect_header(max(0.0, timeout_s - spent_s), timeout_s)
+
+    def data_received(self, data: bytes) -> None:
+        if self._connection is not None:
+            self._connection.received(data)
+        if self._connection is None or not self._connection.discards:
+            self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._connection is not None:
+            self._tracker.discard(self._connection)
+            self._connection.end()
+        self._inner.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._inner.resume_writing()
 
 
 class Listener:
@@ -31,7 +144,7 @@ class Listener:
         self._opening: asyncio.Task[None] | None = None
 
     async def open(self, host: str, port: int) -> int:
-        """Begins to listen; the port (chosen by the kernel if 0 was asked for)."""
+        """Begins to listen; the port, chosen by the kernel if `port` is 0."""
         self._anchor = _bound_socket(host, port)
         await self._listen()
         chosen: int = self._anchor.getsockname()[1]
@@ -40,6 +153,7 @@ class Listener:
     async def _listen(self) -> None:
         if self._anchor is None or self._server is not None:
             return
+        # A second socket on the anchor's address: a socket cannot stop listening and stay bound.
         address = self._anchor.getsockname()
         listening = _bound_socket(address[0], address[1])
         if self._tls is None:
@@ -49,9 +163,9 @@ class Listener:
             self._server = _TlsServer(listening, self._factory, self._connections, self._tls)
 
     def close_port(self) -> None:
-        """Stops to listen: connections are refused, open ones are reset.
+        """Stops listening: new connections are refused, open ones are reset.
 
-        A second socket, bound but not listening, keeps the port from being given to somebody else.
+        A second socket, bound but not listening, keeps the port from being given to another process.
         """
         if self._server is not None:
             self._server.close()
@@ -63,9 +177,9 @@ class Listener:
         self._opening = asyncio.get_running_loop().create_task(self._listen())
 
     async def close(self) -> None:
-        """Stops to listen for good; open connections stay."""
+        """Stops listening for good; open connections stay."""
         if self._opening is not None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # the port could not be opened again; there is nothing to close then
                 await self._opening
         if self._server is not None:
             self._server.close()
@@ -73,11 +187,11 @@ class Listener:
         if self._anchor is not None:
             self._anchor.close()
             self._anchor = None
-        await self._connections.give_handshakes_up()
+        await self._connections.cancel_handshakes()
 
 
 class _TlsServer:
-    """Takes connections itself: the loop's own servers tell of none whose handshake does not come to its end."""
+    """Accepts connections itself: asyncio's servers do not show a connection before its handshake has succeeded."""
 
     def __init__(
         self,
@@ -96,23 +210,23 @@ class _TlsServer:
         self._begin()
 
     def _begin(self) -> None:
-        self._loop.add_reader(self._listening.fileno(), self._take)
+        self._loop.add_reader(self._listening.fileno(), self._accept)
 
-    def _take(self) -> None:
+    def _accept(self) -> None:
         for _ in range(_ACCEPTS_PER_EVENT):
             try:
-                line, _address = self._listening.accept()
+                raw, _address = self._listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
-            except OSError:  # no descriptors: what waits stays in the backlog for a while
+            except OSError:  # out of descriptors: what waits stays in the backlog for a while
                 self._loop.remove_reader(self._listening.fileno())
                 self._retry = self._loop.call_later(_RETRY_S, self._begin)
                 return
-            line.setblocking(False)
-            self._connections.shake_hands(line, self._factory(), self._context)
+            raw.setblocking(False)
+            self._connections.begin_handshake(raw, self._factory(), self._context)
 
     def close(self) -> None:
-        """Stops to listen."""
+        """Stops listening."""
         if self._retry is not None:
             self._retry.cancel()
         self._loop.remove_reader(self._listening.fileno())
@@ -123,6 +237,7 @@ def _bound_socket(host: str, port: int) -> socket.socket:
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     bound = socket.socket(family, kind, protocol)
     try:
+        # Lets the anchor and the listening socket share the port, and a restart use it despite TIME_WAIT.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
         bound.bind(address)

@@ -1,1 +1,1 @@
-"""The overload model: pool of workers, admission, adaptive limits. Pure: time is an argument."""
+"""The overload model: workers and their queue, admission, adaptive limits. Pure and public: the clock is an argument."""

@@ -1,7 +1,7 @@
-"""A bounded queue and W workers, driven by an injected clock: the part of the server that can be overloaded.
+"""A bounded queue and its workers, driven by an injected clock: the part of the server that can be overloaded.
 
-Nothing here knows HTTP. A job waits, is served, and reports how it ended; it goes on when its client has gone, unless
-it is cancelled. Tests run it in simulated time against M/M/c.
+Pure: knows neither HTTP nor an event loop. A job waits, is served, and reports how it ended; it goes on when its client
+has disconnected, unless it is cancelled. Tests run it in virtual time and compare it with M/M/c.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from mock_server.profile.profile import ServerProfile
+from mock_server.profile.server_profile import ServerProfile
 
 
 class Timer(Protocol):
-    """Something that can be called off."""
+    """A callback that can be cancelled."""
 
     def cancel(self) -> object:
-        """Stop it."""
+        """Makes sure that the callback is not called."""
 
 
 class Clock(Protocol):
-    """Time, and a way to be called later: the event loop's, or a simulation's."""
+    """Time, and callbacks at a time: the event loop's, or a simulation's."""
 
     def now(self) -> float:
         """Seconds on a monotonic clock."""
@@ -33,7 +33,7 @@ class Clock(Protocol):
 
 
 class JobEnd(StrEnum):
-    """How a job left."""
+    """How a job ended; the values are labels of the metric `mock_server_shed`."""
 
     SERVED = "served"
     TIMED_OUT = "queue_timeout"
@@ -47,12 +47,12 @@ class Job:
     """An upload whose body is read and that needs a worker."""
 
     service_s: Callable[[], float]
-    """How long the worker will need, asked when the work begins."""
+    """How long the worker will need, called when the work begins."""
     on_end: Callable[[Job, JobEnd], None]
-    is_gone: Callable[[], bool] = lambda: False
-    """Whether nobody waits for the answer any more."""
+    is_disconnected: Callable[[], bool] = lambda: False
+    """Whether its client no longer waits for the response."""
     latest_start_s: float | None = None
-    """When the work must have begun to be of use; None: whenever."""
+    """When the work must begin to be of use; None: at any time."""
     enqueued_s: float = 0.0
     started_s: float | None = None
     ended_s: float = 0.0
@@ -66,18 +66,21 @@ class Job:
 
 
 class WorkerPool:
-    """The queue and the workers."""
+    """The queue and the workers.
+
+    `on_start` and `on_served` are called with each job that gets a worker, and that its worker has finished.
+    """
 
     def __init__(self, profile: ServerProfile, clock: Clock) -> None:
         self._profile = profile
         self._clock = clock
         self._queue: OrderedDict[Job, None] = OrderedDict()
-        """In the order of arrival; any job can leave at once, however many wait."""
+        """In the order of arrival; a dict, so that any job can leave in constant time."""
         self._busy: set[Job] = set()
         self.on_start: Callable[[Job], None] = lambda _job: None
         self.on_served: Callable[[Job], None] = lambda _job: None
         self.mean_service_s: float = profile.service_time.quantile(0.5)
-        """Mean of the recent services, the latest counting most."""
+        """Exponentially weighted mean of the recent service times."""
 
     def now(self) -> float:
         """Seconds on the pool's clock."""
@@ -90,23 +93,24 @@ class WorkerPool:
 
     @property
     def busy(self) -> int:
-        """Workers at work."""
+        """Busy workers."""
         return len(self._busy)
 
     @property
     def is_full(self) -> bool:
-        """Whether a job that came now would find no worker and no place in the queue."""
+        """Whether a job submitted now would find neither a worker nor a place in the queue."""
         return self.busy >= self._profile.workers and self.depth >= self._profile.queue_capacity
 
     def expected_wait_s(self) -> float:
-        """Seconds that a job arriving now would wait, as far as the mean of the recent services tells."""
+        """Seconds that a job submitted now would wait, estimated from the mean of the recent service times."""
         free = self._profile.workers - self.busy
+        # Each departure, one per mean / workers on average, brings the job one place forward.
         return 0.0 if free > 0 else (self.depth + 1) * self.mean_service_s / self._profile.workers
 
     def submit(self, job: Job) -> None:
-        """Starts a job, or lets it wait."""
+        """Starts a job, or queues it; the queue is not bounded here (see `Admission`)."""
         job.enqueued_s = self._clock.now()
-        if self.busy < self._profile.workers and not self._queue:
+        if self.busy < self._profile.workers and not self._queue:  # no overtaking while a worker picks the next
             self._start(job)
             return
         self._queue[job] = None
@@ -114,18 +118,18 @@ class WorkerPool:
             job.timer = self._clock.call_later(self._profile.queue_timeout, lambda: self._leave(job, JobEnd.TIMED_OUT))
 
     def cancel(self, job: Job) -> None:
-        """Takes a job out; if it is being served, its worker is free at once."""
+        """Removes a job; if it is being served, its worker is free at once."""
         if job in self._busy:
             self._finish(job, JobEnd.CANCELLED)
         else:
             self._leave(job, JobEnd.CANCELLED)
 
-    def drop_gone(self) -> int:
-        """Drops the waiting jobs whose client has gone; how many."""
-        gone = [job for job in self._queue if job.is_gone()]
-        for job in gone:
+    def drop_disconnected(self) -> int:
+        """Drops the waiting jobs whose client has disconnected; returns how many."""
+        dropped = [job for job in self._queue if job.is_disconnected()]
+        for job in dropped:
             self._leave(job, JobEnd.DROPPED)
-        return len(gone)
+        return len(dropped)
 
     def refuse_all(self) -> None:
         """Drops everything that waits or is being served."""
@@ -154,8 +158,9 @@ class WorkerPool:
         job.started_s = self._clock.now()
         self._busy.add(job)
         self.on_start(job)
+        # After the job is among the busy ones: contention counts it.
         job.expected_s = job.service_s() * self._contention()
-        if job.expected_s <= 0:
+        if job.expected_s <= 0:  # done at once: the clock need not call back
             self._finish(job, JobEnd.SERVED)
         else:
             job.timer = self._clock.call_later(job.expected_s, lambda: self._finish(job, JobEnd.SERVED))
@@ -166,9 +171,10 @@ class WorkerPool:
 
     def _finish(self, job: Job, end: JobEnd) -> None:
         self._busy.discard(job)
-        if end is JobEnd.SERVED:
+        if end is JobEnd.SERVED:  # a cancelled job says nothing about how long services take
             self.mean_service_s += 0.1 * (job.expected_s - self.mean_service_s)
         self._end(job, end)
+        # A loop: expired jobs at the head do not take the worker.
         while self._queue and self.busy < self._profile.workers:
             self._start_or_expire(self._next())
 
@@ -180,6 +186,8 @@ class WorkerPool:
 
     def _next(self) -> Job:
         discipline = self._profile.discipline
+        # As in Facebook's adaptive LIFO ("Fail at Scale", 2015): FIFO normally, LIFO while the queue builds up,
+        # because the latest client is the likeliest to be still waiting.
         overloaded = 2 * len(self._queue) > self._profile.queue_capacity
         if discipline == "lifo" or (discipline == "adaptive_lifo" and overloaded):
             return self._queue.popitem()[0]

@@ -1,1 +1,1 @@
-"""The server's configuration: units, distributions, schema, validation messages. Pure and public."""
+"""Units, distributions, the server's keys and validation messages. Pure and public."""

@@ -1,8 +1,8 @@
 """Quantities with units, and the distributions drawn from them.
 
-Pure: no clock, no generator of its own. A duration is seconds, a size is bytes, a rate is bytes per second, a ratio is
-a float (1.0 = 100 %). Written as text with a unit ("150ms", "1.6MB", "8Mbit/s", "95%"), so that no key needs a suffix
-and no reader has to guess. A resolved value is written back with its unit, so that it can be read again.
+Pure: no clock, no random generator. A duration is seconds, a size is bytes, a rate is bytes per second, a ratio is
+a float (1.0 = 100 %). In files they are text with a unit ("150ms", "1.6MB", "8Mbit/s", "95%"), so that no key needs a
+suffix and no reader has to guess. A value is serialised with its unit, so that it can be read again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _parse(text: object, units: Mapping[str, float], what: str, examples: str) -
         message = f"is not a {what}: write a number and a unit, as in {examples}"
         raise ValueError(message)
     number = float(match[1])
-    if math.isfinite(number):  # in decimal: 144 * 0.001 would not be 0.144
+    if math.isfinite(number):  # in decimal, because 144 * 0.001 is not 0.144 in floats
         number = float(Decimal(match[1]) * Decimal(str(units[match[2]])))
     if not math.isfinite(number):
         message = f"is too large for a {what}"
@@ -41,7 +41,7 @@ def _parse(text: object, units: Mapping[str, float], what: str, examples: str) -
 
 
 def duration_s(value: object) -> float:
-    """Seconds that a text such as "150ms" or "1h" stands for.
+    """Seconds in a text such as "150ms" or "1h".
 
     Raises ValueError for anything without a unit (a bare number could be seconds or milliseconds).
 
@@ -52,7 +52,7 @@ def duration_s(value: object) -> float:
 
 
 def size_bytes(value: object) -> int:
-    """Bytes that a text such as "1.6MB" (decimal) or "64KiB" (binary) stands for.
+    """Bytes in a text such as "1.6MB" (decimal) or "64KiB" (binary).
 
     >>> size_bytes("1.6MB"), size_bytes("64KiB")
     (1600000, 65536)
@@ -61,7 +61,7 @@ def size_bytes(value: object) -> int:
 
 
 def rate_bytes_per_s(value: object) -> float:
-    """Bytes per second that a text such as "8Mbit/s" or "1MB/s" stands for.
+    """Bytes per second in a text such as "8Mbit/s" or "1MB/s".
 
     >>> rate_bytes_per_s("8Mbit/s")
     1000000.0
@@ -70,14 +70,14 @@ def rate_bytes_per_s(value: object) -> float:
 
 
 def ratio(value: object) -> float:
-    """Share that a text such as "95%" or a plain number stands for.
+    """The ratio in a text such as "95%", or in a plain number.
 
     >>> ratio("95%"), ratio(0.2)
     (0.95, 0.2)
     """
     if isinstance(value, str):
         number = _parse(value, {"%": 1.0, "": 1.0}, "ratio", '"95%" or 0.95')
-        return number / 100 if "%" in value else number  # 95 * 0.01 would not be 0.95
+        return number / 100 if "%" in value else number  # because 95 * 0.01 is not 0.95 in floats
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         message = 'is not a ratio: write "95%" or 0.95'
         raise ValueError(message)
@@ -99,7 +99,7 @@ Probability = Annotated[float, BeforeValidator(ratio), Field(ge=0, le=1)]
 
 
 class FrozenModel(BaseModel):
-    """Base of everything that is read from a file: immutable, and an unknown key is an error."""
+    """Base of every model that is read from a file: immutable, strictly typed, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
@@ -109,16 +109,16 @@ U = TypeVar("U")
 
 class _BoundedDistribution(FrozenModel, Generic[U]):
     max: U | None = None
-    """Values above are cut to this one."""
+    """Larger values are cut to this one."""
 
     def _raw(self, p: float) -> float:
         raise AssertionError(p)
 
     def quantile(self, p: float) -> float:
-        """Value below which a share `p` (0 < p < 1) of draws lies; feed it a uniform number to draw.
+        """The value below which a share `p` (0 < p < 1) of draws lies; pass a uniform random number to draw.
 
-        Drawing by quantile keeps common random numbers common: the same uniform number gives the same rank in every
-        variant of an experiment.
+        Drawing by quantile keeps common random numbers: the same uniform number gives the same rank in every variant
+        of an experiment.
         """
         value = self._raw(p)
         return value if self.max is None else min(value, float(self.max))  # type: ignore[arg-type]
@@ -157,7 +157,7 @@ class Exponential(_BoundedDistribution[U], Generic[U]):
 
 
 class Lognormal(_BoundedDistribution[U], Generic[U]):
-    """exp(Normal(log(median), sigma)): what service times and photo sizes look like."""
+    """exp(Normal(log(median), sigma)), as service times and photo sizes are distributed."""
 
     distribution: Literal["lognormal"] = "lognormal"
     median: U
@@ -194,7 +194,7 @@ RateDistribution = _distribution_of(Rate)
 
 
 def lognormal_duration(median: str, sigma: float) -> Lognormal[Duration]:
-    """A lognormal duration for a default in code.
+    """A lognormal duration, for a default in code.
 
     >>> lognormal_duration("150ms", 0.5).quantile(0.5)
     0.15

@@ -1,4 +1,4 @@
-"""Turns what pydantic says of a wrong file into lines that say where, what, and what is allowed."""
+"""Validation errors as messages for the user: the key, its value, and what is allowed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 
 def suggestion(word: str, allowed: Iterable[str]) -> str:
-    """The nearest allowed word as a question, or nothing.
+    """The most similar allowed word as a question, or "".
 
     >>> suggestion("wrokers", ["workers", "queue_capacity"])
     '; did you mean "workers"?'
@@ -20,7 +20,7 @@ def suggestion(word: str, allowed: Iterable[str]) -> str:
 
 
 def explain(error: ValidationError, model: type[BaseModel], content: object) -> list[str]:
-    """One line a problem: dotted key, value, what is allowed. `content` is what was validated."""
+    """One line per problem: dotted key, value, what is allowed. `content` is what was validated."""
     lines = [_line(dict(detail), model, content) for detail in error.errors(include_url=False)]
     return list(dict.fromkeys(lines))
 
@@ -32,7 +32,7 @@ def _line(detail: dict[str, Any], model: type[BaseModel], content: object) -> st
     if kind == "extra_forbidden":
         allowed = _keys_beside(path[:-1], detail["loc"], model)
         near = suggestion(str(path[-1]), allowed)
-        return f"{key} is not a key{near or _listing(allowed)}"
+        return f"{key} is not a known key{near or _listing(allowed)}"
     if kind == "missing":
         return f"{key} is missing"
     if kind in {"union_tag_invalid", "union_tag_not_found"}:
@@ -44,8 +44,9 @@ def _line(detail: dict[str, Any], model: type[BaseModel], content: object) -> st
     message = str(detail["msg"])
     message = message.removeprefix("Value error, ").removeprefix("Input should be ")
     if kind == "value_error":
-        told = ":" if isinstance(value, dict) else f" = {_value_text(value)}"  # a table may hold what is not for a log
-        return f"{key}{told} {message}" if path else message
+        # A table is not printed: it may hold a secret.
+        subject = f"{key}:" if isinstance(value, dict) else f"{key} = {_value_text(value)}"
+        return f"{subject} {message}" if path else message
     return f"{key} = {_value_text(value)} should be {message}"
 
 
@@ -63,7 +64,7 @@ def _union_line(key: str, context: dict[str, Any], value: object) -> str:
 
 
 def key_path(loc: tuple[int | str, ...], content: object) -> list[int | str]:
-    """The parts of `loc` that are keys of the content (pydantic puts union tags between them)."""
+    """The parts of a pydantic `loc` that are keys or indexes in the content, without the union tags between them."""
     path: list[int | str] = []
     place = content
     for number, part in enumerate(loc):
@@ -82,15 +83,16 @@ def _is_tag(part: int | str, table: dict[str, object]) -> bool:
 
 
 def _keys_beside(path: list[int | str], loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
-    """Keys that the table at `path` may have, as far as the model tells."""
+    """The keys that the table at `path` may have, according to the model."""
     found: list[type[BaseModel]] = [model]
     for part in path:
         if isinstance(part, int):
             continue
         found = [inner for outer in found for inner in _models_in(_annotation_of(outer, part))]
     tags = {str(part) for part in loc}
-    tagged = [candidate for candidate in found if tags & _tags_of(candidate)]
-    return [field.alias or key for candidate in tagged or found for key, field in candidate.model_fields.items()]
+    # A path into a union fits several models: keep the one whose tag pydantic chose.
+    tagged = [table for table in found if tags & _tags_of(table)]
+    return [field.alias or key for table in tagged or found for key, field in table.model_fields.items()]
 
 
 def _tags_of(model: type[BaseModel]) -> set[str]:
@@ -114,7 +116,7 @@ def _models_in(annotation: object) -> list[type[BaseModel]]:
 
 
 def _listing(allowed: list[str]) -> str:
-    return f"; there are {', '.join(sorted(dict.fromkeys(allowed)))}" if allowed else ""
+    return f"; known keys: {', '.join(sorted(dict.fromkeys(allowed)))}" if allowed else ""
 
 
 def _value_text(value: object) -> str:

@@ -1,1 +1,1 @@
-"""What is kept: the SQLite store, resumable uploads, aggregates."""
+"""What is kept on disk: stored pages, resumable uploads, the injection log."""

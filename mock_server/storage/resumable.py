@@ -1,21 +1,43 @@
-"""A resumable upload: a file that grows, and what it is meant to become."""
+"""Resumable uploads: created durably, found again after a restart, removed when they expire."""
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
+import logging
 import os
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from mock_server.upload.photo import PhotoSink, ReceivedUpload
-from mock_server.upload.readings import parse_reading
+from mock_server.storage.store import Store
 
-_READ_BYTES = 2**18
+_COLUMNS = "id, station, form, page, reading, length, metadata, expires_at, receipt"
+_SWEEP_INTERVAL_S = 30.0
+_MAX_PER_SWEEP = 500
+"""What a sweep removes at most; the rest waits for the next one, so that the store stays free for uploads."""
+_DELETE_LONG_EXPIRED = """
+DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE expires_at < ? LIMIT ?) RETURNING id
+"""
+_log = logging.getLogger(__name__)
+
+
+class UploadNotFoundError(LookupError):
+    """There is no resumable upload of this id."""
+
+
+class UploadExpiredError(LookupError):
+    """The resumable upload of this id has expired, or was given up."""
 
 
 @dataclass(slots=True)
 class ResumableUpload:
-    """An upload in progress. Only one request at a time may change it: it takes `is_locked`."""
+    """An upload in progress: a file that grows, and what it is meant to become.
+
+    Only one request at a time may change it: it sets `is_locked`.
+    """
 
     id: str
     station: str
@@ -24,21 +46,24 @@ class ResumableUpload:
     reading: str
     length: int
     metadata: str
+    """The header Upload-Metadata as it came."""
     expires_at: float
+    """Seconds since the epoch."""
     receipt: str
     """Of the page that it became; "" until then."""
     path: Path
     offset: int = 0
+    """Bytes received."""
     is_locked: bool = False
     is_expired: bool = False
     is_pretended: bool = False
-    """A fault claims that it is complete."""
+    """Whether a fault claims that it is complete."""
     rollbacks: set[tuple[str, int]] = field(default_factory=set)
-    """Faults that cut it down, each with the attempt that it struck."""
+    """Faults that cut it down, each with the attempt that it hit."""
 
     @property
-    def told_offset(self) -> int:
-        """The offset that its client is told. It is the length only when the page is stored."""
+    def reported_offset(self) -> int:
+        """The offset for the client. It equals the length only when the page is stored, or a fault claims so."""
         if self.is_pretended or self.receipt:
             return self.length
         return self.offset
@@ -50,32 +75,127 @@ class ResumableUpload:
         self.offset += len(chunk)
 
     def truncate(self, size: int) -> None:
-        """Goes back to `size` bytes."""
+        """Drops everything after the first `size` bytes."""
         size = min(size, self.offset)
         os.truncate(self.path, size)
         self.offset = size
 
     def pretend_complete(self) -> None:
-        """Gives the bytes up and claims to have them all."""
+        """Reports the whole length as received from now on."""
         self.is_pretended = True
 
     def expire(self) -> None:
-        """Makes it gone for good."""
+        """Makes it answer 410 from now on."""
         self.is_expired = True
 
-    def upload(self, *, keep: bool) -> ReceivedUpload:
-        """The page that its bytes are; blocks, so call it in a thread."""
-        sink = PhotoSink(keep=keep)
-        with self.path.open("rb") as file:
-            while chunk := file.read(_READ_BYTES):
-                sink.feed(chunk)
-        return sink.upload(parse_reading(self.reading.encode("utf-8", "surrogateescape")))
+
+class ResumableStore:
+    """All resumable uploads, by id; their bytes are files in a folder, an upload's offset is its file's size."""
+
+    def __init__(self, store: Store, folder: Path, lifetime_s: float, wall_clock: Callable[[], float]) -> None:
+        self._store = store
+        self._folder = folder
+        self._lifetime_s = lifetime_s
+        self._now = wall_clock
+        self._open: dict[str, ResumableUpload] = {}
+
+    async def create(self, page: tuple[str, str, int], reading: str, length: int, metadata: str) -> ResumableUpload:
+        """A new upload, on disk."""
+        await asyncio.to_thread(self._folder.mkdir, exist_ok=True)
+        name = secrets.token_urlsafe(18)
+        expires = self._now() + self._lifetime_s
+        upload = ResumableUpload(name, *page, reading, length, metadata, expires, "", self._path(name))
+        row = (name, *page, reading, length, metadata, expires, "")
+        # The record before the file: a file without a record is swept.
+        await self._store.run(f"INSERT INTO uploads ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
+        await asyncio.to_thread(upload.path.touch)
+        self._open[name] = upload
+        return upload
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.part"
+
+    async def find(self, name: str) -> ResumableUpload:
+        """The upload of this id; raises UploadNotFoundError or UploadExpiredError."""
+        upload = self._open.get(name)
+        if upload is None:
+            rows = await self._store.run(f"SELECT {_COLUMNS} FROM uploads WHERE id = ?", (name,))  # noqa: S608
+            if not rows:
+                raise UploadNotFoundError(name)
+            upload = await asyncio.to_thread(self._load, rows[0])
+            upload = self._open.setdefault(name, upload)  # another request may have loaded it meanwhile
+        if not upload.is_locked and (upload.is_expired or self._now() >= upload.expires_at):
+            await self.remove(upload)
+            raise UploadExpiredError(name)
+        return upload
+
+    def _load(self, row: tuple[Any, ...]) -> ResumableUpload:
+        """An upload as a restart finds it."""
+        name, station, form, page, reading, length, metadata, expires_at, receipt = row
+        path = self._path(name)
+        upload = ResumableUpload(name, station, form, page, reading, length, metadata, expires_at, receipt, path)
+        if upload.receipt:
+            upload.offset = upload.length
+            return upload
+        upload.path.touch()
+        upload.offset = upload.path.stat().st_size
+        if upload.offset >= upload.length:
+            # All bytes but no page: an offset equal to the length would acknowledge it. Ask for the last byte again.
+            upload.truncate(max(0, upload.length - 1))
+        return upload
+
+    async def forget_bytes(self, upload: ResumableUpload) -> None:
+        """Removes the file of an upload that became a page; its record stays until it expires."""
+        self._open.pop(upload.id, None)
+        await asyncio.to_thread(upload.path.unlink, missing_ok=True)
+
+    async def remove(self, upload: ResumableUpload) -> None:
+        """Removes an upload; its id answers 410 from now on."""
+        upload.is_expired = True
+        await asyncio.to_thread(upload.path.unlink, missing_ok=True)
+        await self._store.run("UPDATE uploads SET expires_at = 0 WHERE id = ?", (upload.id,))
+        self._open.pop(upload.id, None)  # only now: until that is on disk a request would load it again
+
+    async def keep_clean(self) -> None:
+        """Sweeps now and then until cancelled."""
+        while True:
+            try:
+                await self.sweep()
+            except (sqlite3.Error, OSError):
+                _log.exception("cannot remove expired uploads")
+            await asyncio.sleep(min(_SWEEP_INTERVAL_S, self._lifetime_s))
+
+    async def sweep(self) -> None:
+        """Removes files that have expired or whose upload is not known any more, and records long after that.
+
+        The records stay for another lifetime, so that a client that comes too late gets 410 and not 404.
+        """
+        now = self._now()
+        paths = {path.stem: path for path in await asyncio.to_thread(self._files)}
+        known = await self._store.do(lambda connection: _expiries(connection, paths))
+        expired = [name for name in paths if known.get(name, 0.0) <= now and not self._is_in_use(name)]
+        expired = expired[:_MAX_PER_SWEEP]
+        for name in expired:
+            self._open.pop(name, None)
+        await asyncio.to_thread(_unlink, [paths[name] for name in expired])
+        for (name,) in await self._store.run(_DELETE_LONG_EXPIRED, (now - self._lifetime_s, _MAX_PER_SWEEP)):
+            self._open.pop(name, None)
+
+    def _files(self) -> list[Path]:
+        return list(self._folder.glob("*.part"))
+
+    def _is_in_use(self, name: str) -> bool:
+        upload = self._open.get(name)
+        return upload is not None and upload.is_locked
 
 
-def chunk_checksum(algorithm: str, data: bytes) -> bytes:
-    """The digest of a chunk by one of the algorithms that are offered; blocks, so call it in a thread.
+def _expiries(connection: sqlite3.Connection, names: Iterable[str]) -> dict[str, float]:
+    """When each of these uploads expires; those that became a page, or are unknown, are left out."""
+    query = "SELECT expires_at FROM uploads WHERE id = ? AND receipt = ''"
+    found = ((name, connection.execute(query, (name,)).fetchone()) for name in names)
+    return {name: row[0] for name, row in found if row is not None}
 
-    >>> checksum_of("sha1", b"").hex()[:8]
-    'da39a3ee'
-    """
-    return hashlib.new(algorithm, data, usedforsecurity=False).digest()
+
+def _unlink(paths: list[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)

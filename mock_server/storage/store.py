@@ -1,23 +1,16 @@
-"""What the server holds, in SQLite: an upload is answered only after the commit that holds its row.
-
-One thread owns the writing connection and commits whatever has gathered meanwhile in one transaction (group commit), so
-that the event loop never waits for a disk, and two uploads of one page are decided one after the other.
-"""
+"""What the server has stored, in SQLite: an upload is answered only after the commit that holds its row."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import sqlite3
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any, Literal, NamedTuple
 
-from mock_server.storage.outbox import LinePublisher, Outbox
-from mock_server.storage.records import PageRow, StoreRequest, StoreResult
+from mock_server.storage.group_commit import GroupCommitWriter, WriteWork
+from mock_server.storage.injection_log import InjectionLog, Outbox
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pages (
@@ -35,78 +28,92 @@ CREATE TABLE IF NOT EXISTS uploads (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS injections (id INTEGER PRIMARY KEY AUTOINCREMENT, line TEXT NOT NULL);
 """
+
+
+class PageRow(NamedTuple):
+    """A page to be stored."""
+
+    station: str
+    form: str
+    page: int
+    sha256: str
+    """Digest of what is stored."""
+    size_bytes: int
+    reading: str
+    stored_at: float
+    """Seconds since the epoch."""
+    sent_sha256: str
+    """Digest of what was sent: duplicates are recognised by it, whatever a fault made of the rest."""
+    idempotency_key: str
+    receipt: str
+    photo: bytes | None = None
+
+
+class StoreResult(NamedTuple):
+    """What became of an upload: `new`, `replay` of a page already stored, or `conflict` with another photo of it."""
+
+    kind: Literal["new", "replay", "conflict"]
+    receipt: str
+    sha256: str
+    size_bytes: int
+
+
+class StoreRequest(NamedTuple):
+    """An upload as it came, and the rows to store for it (one, unless a fault is at work)."""
+
+    sent: PageRow
+    rows: tuple[PageRow, ...]
+    upload_id: str = ""
+    """The resumable upload that it completes."""
+    injections: tuple[str, ...] = ()
+    """Lines for the injection log: what faults made of the rows, committed with them."""
+
+
 _INSERT = f"INSERT INTO pages ({', '.join(PageRow._fields)}) VALUES ({', '.join('?' * len(PageRow._fields))})"  # noqa: S608
-_MAX_BATCH = 512
-_GATHER_S, _GATHER_BUSY_S = 0.002, 0.010
-"""Least time between two commits, alone and while uploads come side by side: one costs much the same for one or fifty."""
-
-WriteWork = Callable[[sqlite3.Connection], Any]
-
-
-class WriteJob(NamedTuple):
-    """Work for the writing thread, and who is told of it."""
-
-    work: WriteWork
-    future: asyncio.Future[Any]
-    on_done: Callable[[Any], None]
-    """Called with the answer once it is on disk, even if nobody waits for the future any more."""
-
-
-class WriteFailure(NamedTuple):
-    """Stands for the answer of work that raised."""
-
-    error: Exception
 
 
 class Store:
-    """The pages held, behind one writing thread.
+    """The stored pages, behind one writing thread.
 
     What faults made of them is committed with them (the table `injections`), and handed to the injection log before
-    anybody is answered: a process that is killed in between leaves it to the next one.
+    any upload is answered: a process that is killed in between leaves it to the next one.
     """
 
-    def __init__(self, path: Path, dedupe: Literal["page", "key", "none"], log: LinePublisher | None = None) -> None:
+    def __init__(self, path: Path, dedupe: Literal["page", "key", "none"], log: InjectionLog | None = None) -> None:
         self._path = path
         self._dedupe = dedupe
         self._outbox = Outbox(log)
-        self._jobs: SimpleQueue[WriteJob | None] = SimpleQueue()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self.waiting = 0
-        """Jobs that are not on disk yet."""
+        self._writer = GroupCommitWriter(self._outbox)
         self.deletions = 0
-        """Times that pages were deleted since the start: who added rows up before must begin again."""
+        """How often pages were deleted since the start: sums over the rows are stale after one."""
+
+    @property
+    def waiting(self) -> int:
+        """Writes that are not on disk yet."""
+        return self._writer.waiting
 
     async def open(self) -> None:
         """Opens the file, creating it if need be, and starts the writing thread."""
-        self._loop = asyncio.get_running_loop()
-        connection = await asyncio.to_thread(self._connect)
-        self._thread = threading.Thread(target=self._write, args=(connection,), name="store", daemon=True)
-        self._thread.start()
+        self._writer.start(await asyncio.to_thread(self._connect))
 
     async def close(self) -> None:
         """Commits what is waiting and closes."""
-        self._jobs.put(None)
-        if self._thread is not None:
-            await asyncio.to_thread(self._thread.join)
+        await self._writer.close()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA journal_mode = WAL")  # readers on connections of their own do not block the writer
+        connection.execute("PRAGMA synchronous = FULL")  # NORMAL may lose the last commits in a power cut
         connection.executescript(_SCHEMA)
         self._outbox.recover(connection)
         return connection
 
-    async def do(self, work: WriteWork, on_done: Callable[[Any], None] = lambda _answer: None) -> Any:
-        """What `work` answers, once the transaction that it was part of is on disk.
+    async def do(self, work: WriteWork, on_done: Callable[[Any], None] = lambda _result: None) -> Any:
+        """The result of `work`, once the transaction that it was part of is on disk; raises what it raised.
 
-        Who waits may be cancelled; the work is done all the same, and `on_done` is told of it.
+        The caller may be cancelled: the work is done all the same, and `on_done` is called.
         """
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.waiting += 1
-        self._jobs.put(WriteJob(work, future, on_done))
-        return await future
+        return await self._writer.do(work, on_done)
 
     async def run(self, statement: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         """The rows of one statement, once it is on disk."""
@@ -116,37 +123,38 @@ class Store:
         return rows
 
     async def put(
-        self, order: StoreRequest, on_done: Callable[[StoreResult], None] = lambda _verdict: None
+        self, request: StoreRequest, on_done: Callable[[StoreResult], None] = lambda _result: None
     ) -> StoreResult:
-        """Stores an upload's rows unless it repeats or contradicts what is held."""
-        verdict: StoreResult = await self.do(lambda connection: self._put(connection, order), on_done)
-        return verdict
+        """Stores an upload's rows unless it is a duplicate of, or conflicts with, what is stored."""
+        result: StoreResult = await self.do(lambda connection: self._put(connection, request), on_done)
+        return result
 
-    async def lose(self, receipt: str, injections: tuple[str, ...] = ()) -> None:
+    async def delete(self, receipt: str, injections: tuple[str, ...] = ()) -> None:
         """Deletes the pages of a receipt; the lines are logged if there were any."""
 
         def delete(connection: sqlite3.Connection) -> None:
             if connection.execute("DELETE FROM pages WHERE receipt = ?", (receipt,)).rowcount:
                 self._outbox.add(connection, injections)
 
-        def lost(_answer: object) -> None:
+        def deleted(_result: object) -> None:
             self.deletions += 1
 
-        await self.do(delete, lost)
+        await self.do(delete, deleted)
 
-    def _put(self, connection: sqlite3.Connection, order: StoreRequest) -> StoreResult:
-        held = self.held(connection, order.sent)
-        if held is None:
-            connection.executemany(_INSERT, order.rows)
-            self._outbox.add(connection, order.injections)
-        sent = order.sent
-        verdict = held or StoreResult("new", sent.receipt, sent.sent_sha256, sent.size_bytes)
-        if order.upload_id and verdict.kind != "conflict":
-            connection.execute("UPDATE uploads SET receipt = ? WHERE id = ?", (verdict.receipt, order.upload_id))
-        return verdict
+    def _put(self, connection: sqlite3.Connection, request: StoreRequest) -> StoreResult:
+        stored = self.stored(connection, request.sent)
+        if stored is None:
+            connection.executemany(_INSERT, request.rows)
+            self._outbox.add(connection, request.injections)
+        sent = request.sent
+        result = stored or StoreResult("new", sent.receipt, sent.sent_sha256, sent.size_bytes)
+        if request.upload_id and result.kind != "conflict":
+            # In the same transaction: after a crash the upload is either complete and stored, or neither.
+            connection.execute("UPDATE uploads SET receipt = ? WHERE id = ?", (result.receipt, request.upload_id))
+        return result
 
-    def held(self, connection: sqlite3.Connection, sent: PageRow) -> StoreResult | None:
-        """How an upload stands to what is held already, or None if it is new."""
+    def stored(self, connection: sqlite3.Connection, sent: PageRow) -> StoreResult | None:
+        """The stored page that an upload duplicates or conflicts with, or None if it is new."""
         if self._dedupe == "none" or (self._dedupe == "key" and not sent.idempotency_key):
             return None
         query = "SELECT receipt, sent_sha256, size_bytes FROM pages WHERE station = ? AND form = ? AND page = ?"
@@ -159,73 +167,18 @@ class Store:
             return None
         return StoreResult("replay" if found[1] == sent.sent_sha256 else "conflict", *found)
 
-    def _write(self, connection: sqlite3.Connection) -> None:
-        while batch := self._gathered():
-            self._commit(connection, batch)
-            time.sleep(_GATHER_S if len(batch) == 1 else _GATHER_BUSY_S)
-        self._outbox.clear(connection)
-        connection.close()
-
-    def _gathered(self) -> list[WriteJob]:
-        """The jobs that wait, at least one; nothing when it is time to end."""
-        batch: list[WriteJob] = []
-        job = self._jobs.get()
-        while job is not None:
-            batch.append(job)
-            if len(batch) == _MAX_BATCH:
-                return batch
-            try:
-                job = self._jobs.get_nowait()
-            except Empty:
-                return batch
-        if batch:
-            self._jobs.put(None)  # the end is asked for: come back to it when these are done
-        return batch
-
-    def _commit(self, connection: sqlite3.Connection, batch: list[WriteJob]) -> None:
-        """Does the jobs of a batch in one transaction; if one of them fails, each in a transaction of its own."""
-        has_begun = False
-        answers: list[object]
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            has_begun = True
-            self._outbox.clear(connection)
-            answers = [job.work(connection) for job in batch]
-            connection.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001 - whatever a job raises, this thread has to live on for the others
-            with contextlib.suppress(sqlite3.Error):
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-            if has_begun and len(batch) > 1:
-                for job in batch:
-                    self._commit(connection, [job])
-                return
-            answers = [WriteFailure(error)] * len(batch)
-        else:
-            self._outbox.publish(connection)
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._deliver, batch, answers)
-
-    def _deliver(self, batch: list[WriteJob], answers: list[object]) -> None:
-        self.waiting -= len(batch)
-        for job, answer in zip(batch, answers, strict=True):
-            if isinstance(answer, WriteFailure):
-                if not job.future.done():
-                    job.future.set_exception(answer.error)
-                continue
-            job.on_done(answer)
-            if not job.future.done():
-                job.future.set_result(answer)
-
     def read(self, query: str, parameters: tuple[object, ...] = ()) -> Iterator[tuple[Any, ...]]:
         """Rows as they are committed now, on a connection of their own; blocks, so call it in a thread."""
         with contextlib.closing(self._reader()) as connection:
             yield from connection.execute(query, parameters)
 
     def snapshot(self, query: str) -> tuple[int, Iterator[tuple[Any, ...]]]:
-        """How many pages are held, and the rows of a query over the same state; on a connection of their own; blocks."""
+        """The number of stored pages, and the rows of a query over the same state.
+
+        On a connection of their own, closed with the iterator; blocks, so call it in a thread.
+        """
         connection = self._reader()
-        connection.execute("BEGIN")
+        connection.execute("BEGIN")  # both queries read the state as of the first one
         (count,) = connection.execute("SELECT count(*) FROM pages").fetchone()
 
         def rows() -> Iterator[tuple[Any, ...]]:
@@ -237,3 +190,34 @@ class Store:
     def _reader(self) -> sqlite3.Connection:
         uri = f"{self._path.absolute().as_uri()}?mode=ro"
         return sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
+
+
+class DelayedDeletes:
+    """Deletions that faults have scheduled: done when their time comes, or all at once when the server is drained."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._scheduled: dict[str, tuple[asyncio.TimerHandle, str]] = {}
+        self._running: set[asyncio.Task[object]] = set()
+
+    def schedule(self, receipt: str, delay_s: float, line: str) -> None:
+        """Will delete the pages of this receipt; `line` is logged when that happens."""
+        timer = asyncio.get_running_loop().call_later(delay_s, self._begin, receipt)
+        self._scheduled[receipt] = (timer, line)
+
+    @property
+    def running(self) -> int:
+        """Deletions that have begun and are not on disk yet."""
+        return len(self._running)
+
+    def _begin(self, receipt: str) -> None:
+        timer, line = self._scheduled.pop(receipt)  # once: `begin_all` may come before the timer
+        timer.cancel()
+        task: asyncio.Task[object] = asyncio.create_task(self._store.delete(receipt, (line,)))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    def begin_all(self) -> None:
+        """Begins every scheduled deletion now."""
+        for receipt in tuple(self._scheduled):
+            self._begin(receipt)

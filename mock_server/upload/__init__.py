@@ -1,1 +1,1 @@
-"""From bytes to a stored page: bodies, protocols, digests, readings."""
+"""From the bytes of a request to a stored page and its receipt."""

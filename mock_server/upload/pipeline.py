@@ -1,121 +1,103 @@
-"""The one path of an upload, whatever protocol brings it: admission, body, queue, worker, store, receipt."""
+"""The one path of an upload, whatever protocol it comes by: admission, body, queue, worker, store, receipt."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import secrets
 import sqlite3
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from aiohttp import web
 
-from mock_server.faults.injection_log import injection_line
 from mock_server.faults.keyed_random import keyed_uniform
-from mock_server.faults.scheduler import FaultScheduler
+from mock_server.http.fault_scheduler import FaultScheduler
 from mock_server.http.metrics import ServerMetrics
 from mock_server.http.request_context import ConnectionEnded, RequestContext
 from mock_server.http.responses import Problem, json_response, retry_after_header
 from mock_server.overload.admission import Admission
 from mock_server.overload.worker_pool import Job, JobEnd, WorkerPool
-from mock_server.profile.profile import Profile
-from mock_server.storage.delayed_deletes import DelayedDeletes
-from mock_server.storage.pending import PendingUploads
-from mock_server.storage.records import PageRow, StoreRequest, StoreResult
+from mock_server.profile_file import Profile
 from mock_server.storage.store import Store
 from mock_server.upload import body
-from mock_server.upload.digests import check_digest
-from mock_server.upload.photo import PhotoSink, ReceivedUpload
+from mock_server.upload.commit import PageCommitter, UploadTiming
+from mock_server.upload.photo import PhotoSink, ReceivedUpload, check_digest
 
-_SELECT_HELD = """
+_SELECT_STORED = """
 SELECT receipt, sent_sha256, size_bytes FROM pages WHERE station = ? AND form = ? AND page = ? ORDER BY id LIMIT 1
 """
-
-_UNDER_WAY = ("queued", "reading")
+_IN_PROGRESS = ("queued", "reading")
+_MAX_REMEMBERED = 100_000
 _log = logging.getLogger(__name__)
 
+PageKey = tuple[str, str, int]
 Result = TypeVar("Result")
 ReadBody = Callable[[AsyncIterator[bytes], PhotoSink], Awaitable[ReceivedUpload]]
 
 
-@dataclass(slots=True)
-class UploadTiming:
-    """Where the time of an upload went, in seconds."""
+class PendingUploads:
+    """The status of each page's latest upload that was answered 202, the oldest forgotten first.
 
-    queue_s: float = 0.0
-    service_s: float = 0.0
-    store_s: float = 0.0
+    Not kept over a restart: nothing of it is acknowledged before it is stored.
+    """
 
-    def header(self) -> str:
-        """The value of Server-Timing, in milliseconds.
+    def __init__(self) -> None:
+        self._states: OrderedDict[PageKey, dict[str, object]] = OrderedDict()
 
-        >>> Timing(0.0125, 0.2, 0.001).header()
-        'queue;dur=12.500, service;dur=200.000, store;dur=1.000'
-        """
-        named = (("queue", self.queue_s), ("service", self.service_s), ("store", self.store_s))
-        return ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in named)
+    def set(self, page: PageKey, status: str, **members: object) -> None:
+        """Sets a page's status: queued, reading, unreadable, conflict or refused."""
+        self._states.pop(page, None)
+        self._states[page] = {"status": status, **members}
+        if len(self._states) > _MAX_REMEMBERED:
+            self._states.popitem(last=False)
+
+    def forget(self, page: PageKey) -> None:
+        """Called when the page is stored: the store has its status from now on."""
+        self._states.pop(page, None)
+
+    def get(self, page: PageKey) -> dict[str, object] | None:
+        """The status of a page, None if there is none."""
+        return self._states.get(page)
 
 
 class UploadPipeline:
-    """Takes uploads in."""
+    """Takes uploads from their first byte to their receipt."""
 
     def __init__(
-        self, profile: Profile, pool: WorkerPool, store: Store, rules: FaultScheduler, metrics: ServerMetrics
+        self, profile: Profile, pool: WorkerPool, store: Store, faults: FaultScheduler, metrics: ServerMetrics
     ) -> None:
         self._profile = profile
         self._pool = pool
         self._store = store
-        self._rules = rules
+        self._faults = faults
         self._metrics = metrics
-        self.admission = Admission(profile, pool)
-        self.losses = DelayedDeletes(store)
-        self.pending = PendingUploads()
+        self._committer = PageCommitter(store, metrics)
+        self._admission = Admission(profile, pool)
+        self._pending = PendingUploads()
         self._tasks: set[asyncio.Task[web.Response]] = set()
-        self._present: set[RequestContext] = set()
+        self.deletes = self._committer.deletes
         self.is_closing = False
-        self.under_way = 0
-        """Uploads whose body is read and whose answer is not ready."""
+        self.in_progress = 0
+        """Uploads whose body has been read and whose response is not ready."""
 
-    @contextlib.contextmanager
-    def present(self, exchange: RequestContext) -> Iterator[None]:
-        """Knows of a request as long as it has no answer."""
-        self._present.add(exchange)
-        try:
-            yield
-        finally:
-            self._present.discard(exchange)
-
-    @property
-    def awaited(self) -> int:
-        """Uploads without an answer whose client is still there, wherever they are held up."""
-        return sum(exchange.target.phase == "upload" and not exchange.is_gone for exchange in self._present)
-
-    def refuse_bodies(self) -> None:
-        """Answers 503 to all whose body is still on its way."""
-        for exchange in self._present:
-            if not exchange.request.content.is_eof():
-                exchange.request.content.set_exception(_stopping())
-
-    async def take(self, exchange: RequestContext, read_body: ReadBody) -> web.Response:
-        """Reads an upload, works on it, stores it, and answers with its receipt.
+    async def receive(self, context: RequestContext, read_body: ReadBody) -> web.Response:
+        """Reads an upload, processes it, stores it, and responds with its receipt.
 
         Raises Problem where the API says so.
         """
-        body.check_length(exchange, self._profile.max_body)
-        self.admit(exchange)
-        return await self.in_time(self._take(exchange, read_body))
+        body.check_length(context, self._profile.max_body)
+        self.admit(context)
+        return await self.within_timeout(self._receive(context, read_body))
 
-    async def _take(self, exchange: RequestContext, read_body: ReadBody) -> web.Response:
+    async def _receive(self, context: RequestContext, read_body: ReadBody) -> web.Response:
         sink = PhotoSink(keep=self._profile.keep_photos)
-        upload = await read_body(body.chunks(exchange, self._profile), sink)
-        return await self.finish(exchange, upload)
+        upload = await read_body(body.chunks(context, self._profile), sink)
+        return await self.process(context, upload)
 
-    async def in_time(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """What the work answers, within the time that the profile leaves for it; raises Problem 503."""
+    async def within_timeout(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """The result of `work`; raises Problem 503 if it takes longer than the profile's `handler_timeout`."""
         if self._profile.handler_timeout is None:
             return await work
         try:
@@ -125,129 +107,135 @@ class UploadPipeline:
             self._metrics.shed.labels("handler_timeout").inc()
             raise Problem(503, "The request took too long") from error
 
-    def admit(self, exchange: RequestContext) -> None:
-        """Raises Problem 503 if the upload is refused for overload, or because the server stops."""
+    def admit(self, context: RequestContext) -> None:
+        """Raises Problem 503 if the upload is refused for overload, or because the server is stopping."""
         if self.is_closing:
-            raise _stopping()
-        self._check_load(exchange)
+            raise stopping_problem()
+        self._check_load(context)
 
-    def _check_load(self, exchange: RequestContext) -> None:
-        reason = self.admission.refusal(self._client_timeout_s(exchange))
+    def _check_load(self, context: RequestContext) -> None:
+        reason = self._admission.refusal(self._client_timeout_s(context))
         if reason is not None:
-            raise self._shed(exchange, reason)
+            raise self._overloaded(context, reason)
 
-    def _client_timeout_s(self, exchange: RequestContext) -> float | None:
-        """What the client said in Upload-Timeout, if it matters and is a positive number of seconds."""
+    def _client_timeout_s(self, context: RequestContext) -> float | None:
+        """The header Upload-Timeout, if the profile uses it and it is a positive number of seconds."""
         if self._profile.shed != "deadline":
             return None
         with contextlib.suppress(ValueError):
-            seconds = float(exchange.request.headers.get("Upload-Timeout", "nan"))
-            return seconds if 0 < seconds < 1e9 else None
+            seconds = float(context.request.headers.get("Upload-Timeout", "nan"))
+            return seconds if 0 < seconds < 1e9 else None  # also excludes nan and inf, which float() accepts
         return None
 
-    def _shed(self, exchange: RequestContext, reason: str) -> Problem:
+    def _overloaded(self, context: RequestContext, reason: str) -> Problem:
         self._metrics.shed.labels(reason).inc()
-        draw = keyed_uniform(self._profile.seed, "retry_after", *exchange.target[:4])
-        return Problem(503, "Overloaded", headers=retry_after_header(self.admission.retry_after_s(draw)))
+        draw = keyed_uniform(self._profile.seed, "retry_after", *context.key[:4])
+        return Problem(503, "Overloaded", headers=retry_after_header(self._admission.retry_after_s(draw)))
 
-    async def finish(self, exchange: RequestContext, upload: ReceivedUpload, upload_id: str = "") -> web.Response:
-        """Works on an upload that is read, stores it, and answers: 201, 200, or 202 where reading is asynchronous.
+    async def process(self, context: RequestContext, upload: ReceivedUpload, upload_id: str = "") -> web.Response:
+        """Processes an upload that has been read and stores it: 201, 200, or 202 where reading is asynchronous.
 
-        A resumable upload is always waited for: its last offset acknowledges it, and its bytes are then let go.
+        A resumable upload (`upload_id`) is always waited for: its last offset acknowledges it, and its bytes are then
+        deleted.
         """
-        check_digest(", ".join(exchange.request.headers.getall("Repr-Digest", ())), upload)
+        check_digest(", ".join(context.request.headers.getall("Repr-Digest", ())), upload)
         asynchronous = self._profile.reading == "asynchronous" and not upload_id
         if not upload.is_whole_jpeg and not asynchronous:
             raise Problem(422, "The photo is not a complete JPEG")
-        self._check_load(exchange)  # again: others may have come while the body did
+        self._check_load(context)  # again: others may have filled the queue while the body came
         if not asynchronous:
-            answer = await self._worked(exchange, upload, upload_id, waits=True)
-            exchange.strike("acknowledgement")
-            return answer
-        page = exchange.target[:3]
-        self.pending.say(page, "queued")
-        task = asyncio.create_task(self._read_later(exchange, upload, upload_id))
-        self._tasks.add(task)
+            response = await self._work_and_commit(context, upload, upload_id, waits=True)
+            context.match("acknowledgement")
+            return response
+        page = context.key[:3]
+        self._pending.set(page, "queued")
+        task = asyncio.create_task(self._process_later(context, upload, upload_id))
+        self._tasks.add(task)  # the event loop keeps weak references only
         task.add_done_callback(self._tasks.discard)
-        exchange.strike("acknowledgement")
+        context.match("acknowledgement")
         place = f"/v1/stations/{page[0]}/forms/{page[1]}/pages/{page[2]}/status"
         return json_response({"status": "queued", "sha256": upload.sha256}, 202, headers={"Location": place})
 
-    async def _read_later(self, exchange: RequestContext, upload: ReceivedUpload, upload_id: str) -> web.Response:
-        page = exchange.target[:3]
+    async def _process_later(self, context: RequestContext, upload: ReceivedUpload, upload_id: str) -> web.Response:
+        page = context.key[:3]
         try:
-            answer = await self._worked(exchange, upload, upload_id, waits=False)
+            response = await self._work_and_commit(context, upload, upload_id, waits=False)
         except Problem as problem:
             status = {422: "unreadable", 409: "conflict"}.get(problem.status, "refused")
-            self.pending.say(page, status, detail=problem.detail)
-            return problem.answer()
+            self._pending.set(page, status, detail=problem.detail)
+            return problem.response()
         except ConnectionEnded:
-            self.pending.say(page, "refused")
+            self._pending.set(page, "refused")
             return web.Response(status=499)
         except sqlite3.Error:
             _log.exception("the store failed")
-            self.pending.say(page, "refused", detail="The store failed")
+            self._pending.set(page, "refused", detail="The store failed")
             return web.Response(status=500)
         finally:
-            exchange.let_go()
-        self.pending.forget(page)
-        return answer
+            context.release_hits()
+        self._pending.forget(page)
+        return response
 
-    async def status(self, exchange: RequestContext) -> web.Response:
-        """What became of a page: a later upload that failed does not hide what is held.
+    async def status(self, context: RequestContext) -> web.Response:
+        """The status of a page: a later upload that failed does not hide what is stored.
 
-        Raises Problem 404 if nothing is known of it.
+        Raises Problem 404 if the page was never uploaded.
         """
-        page = exchange.target[:3]
-        state = self.pending.of(page)
-        if state is None or state["status"] not in _UNDER_WAY:
-            rows = await self._store.run(_SELECT_HELD, page)
+        page = context.key[:3]
+        state = self._pending.get(page)
+        if state is None or state["status"] not in _IN_PROGRESS:
+            rows = await self._store.run(_SELECT_STORED, page)
             if rows:
                 state = dict(zip(("receipt", "sha256", "size"), rows[0], strict=True), status="stored")
         if state is None:
-            raise Problem(404, "Nothing is known of this page")
+            raise Problem(404, "This page has not been uploaded")
         return json_response(state)
 
-    async def _worked(
-        self, exchange: RequestContext, upload: ReceivedUpload, upload_id: str, *, waits: bool
+    async def _work_and_commit(
+        self, context: RequestContext, upload: ReceivedUpload, upload_id: str, *, waits: bool
     ) -> web.Response:
         timing = UploadTiming()
-        self.under_way += 1
+        self.in_progress += 1
         try:
-            await self._work(exchange, upload, timing, waits=waits)
-            if not upload.is_whole_jpeg:  # found out only by reading, where reading is asynchronous
+            await self._work(context, upload, timing, waits=waits)
+            if not upload.is_whole_jpeg:  # asynchronous reading finds that out only now
                 raise Problem(422, "The photo is not a complete JPEG")
-            return await self._hold(exchange, upload, timing, upload_id)
+            return await self._committer.commit(context, upload, timing, upload_id)
         finally:
-            self.under_way -= 1
+            self.in_progress -= 1
 
-    def _service_s(self, exchange: RequestContext, upload: ReceivedUpload, *, waits: bool) -> float:
+    def _service_s(self, context: RequestContext, upload: ReceivedUpload, *, waits: bool) -> float:
         profile = self._profile
-        key = exchange.target[:4]
+        key = context.key[:4]
         seconds: float = profile.service_time.quantile(keyed_uniform(profile.seed, "service", *key))
         if profile.bytes_per_s is not None:
             seconds += upload.size_bytes / profile.bytes_per_s
         if profile.reading == "asynchronous":
             if not waits:
-                self.pending.say(exchange.target[:3], "reading")
+                self._pending.set(context.key[:3], "reading")
             seconds += profile.reading_time.quantile(keyed_uniform(profile.seed, "reading", *key))
-        return seconds / self._rules.capacity_factor(exchange.target)
+        # When the work begins, not when it is queued: the fault may have begun meanwhile.
+        return seconds / self._faults.capacity_factor(context.key)
 
     async def _work(
-        self, exchange: RequestContext, upload: ReceivedUpload, timing: UploadTiming, *, waits: bool
+        self, context: RequestContext, upload: ReceivedUpload, timing: UploadTiming, *, waits: bool
     ) -> None:
+        """Waits for a worker and its work; `waits` says whether the client waits for the response."""
         ended: asyncio.Future[JobEnd] = asyncio.get_running_loop().create_future()
 
         def on_end(_job: Job, end: JobEnd) -> None:
             if not ended.done():
                 ended.set_result(end)
 
-        job = Job(lambda: self._service_s(exchange, upload, waits=waits), on_end, lambda: waits and exchange.is_gone)
-        job.latest_start_s = self.admission.latest_start_s(self._client_timeout_s(exchange))
+        job = Job(
+            lambda: self._service_s(context, upload, waits=waits), on_end, lambda: waits and context.is_disconnected
+        )
+        job.latest_start_s = self._admission.latest_start_s(self._client_timeout_s(context))
         self._pool.submit(job)
         try:
-            if waits and self._profile.cancel_on_disconnect and exchange.connection is not None:
-                both: set[asyncio.Future[Any]] = {ended, exchange.connection.lost}
+            # Otherwise the work goes on for a client that has left, as on most servers, and is counted as wasted.
+            if waits and self._profile.cancel_on_disconnect and context.connection is not None:
+                both: set[asyncio.Future[Any]] = {ended, context.connection.lost}
                 await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
                 if not ended.done():
                     raise ConnectionEnded  # noqa: TRY301
@@ -260,48 +248,12 @@ class UploadPipeline:
         if end is JobEnd.DROPPED:
             raise Problem(503, "The server dropped the upload")
         if end is not JobEnd.SERVED:
-            raise self._shed(exchange, end.value)
+            raise self._overloaded(context, end.value)
         self._metrics.service.observe(job.expected_s)
-        if waits and exchange.is_gone:
+        if waits and context.is_disconnected:
             self._metrics.wasted.inc()
 
-    async def _hold(
-        self, exchange: RequestContext, upload: ReceivedUpload, timing: UploadTiming, upload_id: str
-    ) -> web.Response:
-        target = exchange.target
-        sent = PageRow(
-            target.station, target.form, target.page, upload.sha256, upload.size_bytes, upload.reading.text, time.time(),
-            upload.sha256, exchange.request.headers.get("Idempotency-Key", ""), secrets.token_hex(8), upload.photo,
-        )  # fmt: skip
-        rows, acting = exchange.strike_rows((sent,))
-        losing, lines = exchange.losing, tuple(injection_line(hit.injection) for hit in acting)
 
-        def stored(verdict: StoreResult) -> None:  # told by the store: this request may be given up before
-            if verdict.kind != "new":
-                return
-            for hit in acting:
-                hit.act(is_logged=True)
-            self._metrics.stored.inc(len(rows))
-            self._metrics.stored_bytes.inc(sum(row.size_bytes for row in rows))
-            if losing is not None and exchange.lose_after_s is not None:
-                losing.act(is_logged=True)
-                self.losses.promise(verdict.receipt, exchange.lose_after_s, injection_line(losing.injection))
-
-        begun = time.monotonic()
-        verdict = await self._store.put(StoreRequest(sent, rows, upload_id, lines), stored)
-        timing.store_s = time.monotonic() - begun
-        headers = {"Server-Timing": timing.header()}
-        if verdict.kind == "conflict":
-            raise Problem(409, "Another photo is held for this page", headers=headers, sha256=verdict.sha256)
-        return _receipt(verdict, upload.reading.warnings, headers)
-
-
-def _stopping() -> Problem:
+def stopping_problem() -> Problem:
+    """The refusal of a server that is stopping."""
     return Problem(503, "The server is stopping", headers={"Connection": "close", **retry_after_header(1)})
-
-
-def _receipt(verdict: StoreResult, warnings: tuple[str, ...], headers: dict[str, str]) -> web.Response:
-    content: dict[str, object] = {"receipt": verdict.receipt, "sha256": verdict.sha256, "size": verdict.size_bytes}
-    if warnings:
-        content["warnings"] = list(warnings)
-    return json_response(content, 201 if verdict.kind == "new" else 200, headers=headers)

@@ -1,7 +1,7 @@
-"""The charts of a run, in the order of the page: each a module with its finding (words) and its drawing (a Figure).
+"""The charts of a run in the order of the page, one module each.
 
-To add one: write a module with `finding`, `draw` and `CHART`, and name it here. The page, the files in `report/` and
-the tests that hold for every chart follow.
+To add one, write a module with `finding` (a sentence), `draw` (a Figure) and `CHART`, and list it here. The page, the files
+in `report/` and the tests for every chart pick it up.
 """
 
 from reports.charts import (

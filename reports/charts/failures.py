@@ -1,4 +1,4 @@
-"""Failures: attempts that failed, a panel an outcome, per second, from the generator's scrapes."""
+"""Failures: failed attempts per second, one panel per outcome, from the generator's scrapes."""
 
 from __future__ import annotations
 
@@ -9,30 +9,24 @@ from harness.analysis.chart_types import ChartData, ChartLine
 from harness.analysis.summary import Summary
 from harness.base.model import NOT_FAILURES, Outcome
 from reports import number_format, palette
-from reports.charts.style import (
-    Chart,
-    Panel,
-    downsample_means,
-    draw_end_labels,
-    draw_line,
-    empty_chart,
-    end_label,
-    time_figure,
-)
+from reports.charts.labels import draw_end_labels, end_label
+from reports.charts.style import Chart, Panel, downsample_means, draw_line, empty_chart, time_figure
 
 MAX_PANELS = 6
 OTHER_FAILURES = "other failures"
 
 
 def failure_counts(by_outcome: dict[str, int]) -> dict[str, int]:
-    """The failures among counted outcomes, most frequent first."""
+    """The failures among counts by outcome, the most frequent first."""
+    # sums of several counts may lack an outcome or have it with 0
     kept = {name: number for name, number in by_outcome.items() if number and name not in NOT_FAILURES}
     return dict(sorted(kept.items(), key=lambda item: -item[1]))
 
 
 def finding(summary: Summary) -> str:
-    """What share failed, how most of it failed, and how much of it fell into the faults."""
+    """The ratio of attempts that failed, the most frequent outcome among them, and the fault with most of them."""
     by_outcome = summary.attempts.by_outcome
+    # a withheld attempt is one that the retry strategy did not send
     sent = sum(by_outcome.values()) - by_outcome.get(Outcome.WITHHELD, 0)
     failures = failure_counts(by_outcome)
     total = sum(failures.values())
@@ -41,48 +35,52 @@ def finding(summary: Summary) -> str:
     if not total:
         return f"None of {number_format.plural(sent, 'attempt')} failed"
     worst, number = next(iter(failures.items()))
-    said = f"{number_format.format_ratio(total / sent)} of {number_format.plural(sent, 'attempt')} failed"
+    sentence = f"{number_format.format_ratio(total / sent)} of {number_format.plural(sent, 'attempt')} failed"
     words = palette.outcome_label(worst)
-    said += (
+    sentence += (
         f", all of them: {words}"
         if len(failures) == 1
         else f", {number_format.format_ratio(number / total)} of them: {words}"
     )
+    # phases repeat (a fault may come twice): add up by name
     during: dict[str, int] = {}
     for phase in summary.phases:
         if phase.name not in {"clear", "warm_up"}:
             during[phase.name] = during.get(phase.name, 0) + sum(failure_counts(phase.by_outcome).values())
     name = max(during, key=lambda phase: during[phase], default="")
     if name and during[name]:
-        said += f"; {number_format.format_ratio(min(during[name] / total, 1.0))} fell due during the {name}"
-    return said
+        sentence += f"; {number_format.format_ratio(min(during[name] / total, 1.0))} fell due during the {name}"
+    return sentence
 
 
 def failure_panels(outcomes: list[ChartLine]) -> list[ChartLine]:
-    """The failures' lines, one a panel; what doesn't fit is summed into a last one."""
+    """The lines of the failures, one per panel; if there are more than `MAX_PANELS`, the last one is the sum of the rest."""
     lines = [
         downsample_means(line) for line in outcomes if line.label not in NOT_FAILURES and np.nansum(line.value) > 0
     ]
     if len(lines) <= MAX_PANELS:
         return lines
+    # lines may have different times of scraping, so they are interpolated to those of the first
     rest = lines[MAX_PANELS - 1 :]
     t_s = rest[0].t_s
     value = np.sum([np.interp(t_s, line.t_s, np.nan_to_num(line.value)) for line in rest], axis=0)
     return [*lines[: MAX_PANELS - 1], ChartLine(OTHER_FAILURES, t_s, value)]
 
 
-def draw(series: ChartData, summary: Summary) -> Figure:
-    """Small multiples on one scale, so that heights compare."""
-    said = finding(summary)
-    lines = failure_panels(series.rates.outcomes)
+def draw(chart_data: ChartData, summary: Summary) -> Figure:
+    """Small multiples on one scale, so that their heights can be compared."""
+    sentence = finding(summary)
+    lines = failure_panels(chart_data.rates.outcomes)
     if not lines:
-        scraped = bool(series.rates.outcomes)
-        return empty_chart(series, said, "no failures" if scraped else "no scrapes of the generator")
+        scraped = bool(chart_data.rates.outcomes)
+        return empty_chart(chart_data, sentence, "no failures" if scraped else "no scrapes of the generator")
+    # fewer panels may be higher, so that charts of different runs take about the same room
     heights = {1: 2.6, 2: 1.6, 3: 1.2}
     height = heights.get(len(lines), 0.8)
     drawn = time_figure(
-        series, said, [Panel("failed attempts per second" if not n else "", height) for n in range(len(lines))]
+        chart_data, sentence, [Panel("failed attempts per second" if not n else "", height) for n in range(len(lines))]
     )
+    # one y scale for all panels: with a scale each, 2 resets would look like 200 timeouts
     top = max(float(np.nanmax(line.value)) for line in lines) * 1.05
     counts = failure_counts(summary.attempts.by_outcome)
     named = {line.label for line in lines}

@@ -15,17 +15,8 @@ from harness.analysis.summary import DistributionByOutcome, PhaseFigures, Summar
 from harness.base.model import Outcome
 from reports import number_format, palette
 from reports.charts.failures import failure_counts
-from reports.charts.style import (
-    Chart,
-    EndLabel,
-    Panel,
-    draw_end_labels,
-    draw_line,
-    empty_chart,
-    end_label,
-    time_figure,
-    write_placeholder,
-)
+from reports.charts.labels import EndLabel, draw_end_labels, end_label
+from reports.charts.style import Chart, Panel, draw_line, empty_chart, time_figure, write_placeholder
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -38,16 +29,20 @@ LINES = {"p50": (palette.SKY, 1.4), "p95": (palette.BLUE, 2.2), "p99": (palette.
 
 
 MIXED_FAILURE_RATIO = 0.1
-"""From this share of failures on, percentiles over all responses say more of refusals than of waiting."""
+"""From this ratio of failures on, percentiles over all responses describe quick refusals more than waiting times."""
 
 
 def finding(summary: Summary) -> str:
-    """How much longer responses took during the worst fault than when all was clear; refusals are told apart."""
+    """How much longer responses took during the worst fault than without one.
+
+    Where many attempts fail, accepted responses and failures are described separately.
+    """
     whole = summary.response_seconds
     if not whole.count:
         return "There were no responses"
     if failure_ratio(whole) >= MIXED_FAILURE_RATIO:
         return _compare_failures(whole)
+    # small samples have no p95, still smaller ones no p50: take the highest that is known
     for name, share in (("p95", "95 % of responses"), ("p50", "Half of the responses")):
         compared = _compared(summary, name)
         if compared:
@@ -60,30 +55,34 @@ def finding(summary: Summary) -> str:
 
 
 def failure_ratio(whole: DistributionByOutcome) -> float:
-    """Share of the responses that were failures."""
-    return sum(failure_counts({name: spread.count for name, spread in whole.by_outcome.items()}).values()) / max(
-        whole.count, 1
-    )
+    """Ratio of the responses that were failures."""
+    return sum(
+        failure_counts({name: distribution.count for name, distribution in whole.by_outcome.items()}).values()
+    ) / max(whole.count, 1)
 
 
 def _compare_failures(whole: DistributionByOutcome) -> str:
-    """Where quick refusals would make any percentile look well: the accepted beside the most frequent failure."""
-    counts = failure_counts({name: spread.count for name, spread in whole.by_outcome.items()})
+    """The most frequent failure and the accepted responses, each with its own percentile.
+
+    A refusal takes milliseconds: mixed in, it would make an overloaded server look fast.
+    """
+    counts = failure_counts({name: distribution.count for name, distribution in whole.by_outcome.items()})
+    # failures are ordered, so this is the most frequent one
     often, number = next(iter(counts.items()))
-    said = f"{number_format.format_ratio(number / whole.count)} of responses: {palette.outcome_label(often)}"
+    sentence = f"{number_format.format_ratio(number / whole.count)} of responses: {palette.outcome_label(often)}"
     refused, accepted = whole.by_outcome[often], whole.by_outcome.get(Outcome.ACCEPTED)
     if refused.p50 is not None:
-        said += f", half of them within {number_format.format_duration(refused.p50)}"
+        sentence += f", half of them within {number_format.format_duration(refused.p50)}"
     if accepted is None or not accepted.count:
-        return f"{said}; none was accepted"
+        return f"{sentence}; none was accepted"
     for name, share in (("p95", "95 %"), ("p50", "half")):
         if getattr(accepted, name) is not None:
-            return f"{said}; {share} of the accepted came within {number_format.format_percentile(accepted, name)}"
-    return f"{said}; {number_format.format_count(accepted.count)} were accepted"
+            return f"{sentence}; {share} of the accepted came within {number_format.format_percentile(accepted, name)}"
+    return f"{sentence}; {number_format.format_count(accepted.count)} were accepted"
 
 
 def _compared(summary: Summary, name: str) -> str:
-    """The percentile when all was clear and during the worst fault; empty where either is not known."""
+    """A percentile without faults and during the worst fault, as text; empty if either is not known."""
 
     def of(phase: PhaseFigures) -> float:
         value: float | None = getattr(phase.response_seconds, name)
@@ -95,32 +94,39 @@ def _compared(summary: Summary, name: str) -> str:
         return ""
     worst = max(faulty, key=of)
     before, during = (number_format.format_duration(of(phase)) for phase in (clear, worst))
+    # a refusal is faster than an upload: a fault can make responses quicker
     if of(worst) < of(clear) / 1.2:
-        return f"{before} at first, and even within {during} during the {worst.name}"
+        return f"{before} before, and even within {during} during the {worst.name}"
+    # percentiles of a few hundred responses vary by 10 % from run to run
     if of(worst) < 1.2 * of(clear):
         return f"{before}, and the {worst.name} hardly changed that ({during})"
-    return f"{before} at first, but only within {during} during the {worst.name}"
+    return f"{before} before, but {during} during the {worst.name}"
 
 
 def shade_levels(responses: ResponseCharts) -> list[int]:
-    """Least count of each shade of the heat map: powers of a step that reaches the fullest cell."""
+    """The smallest count of each shade of the heat map: a geometric series up to the fullest cell.
+
+    Counts in the cells of a heavy-tailed distribution span orders of magnitude: on a linear scale the tail would be blank.
+    """
     fullest = int(responses.counts.max(initial=0))
     shades = len(palette.HEAT)
+    # with few counts every count gets a shade of its own
     if fullest <= shades:
         return list(range(1, fullest + 1))
     step = fullest ** (1 / shades)
     return sorted({max(1, round(step**power)) for power in range(shades)})
 
 
-def draw(series: ChartData, summary: Summary) -> Figure:
-    """Two panels on the same scale: what most waited, and every response as a dark or pale cell."""
-    said, responses = finding(summary), series.responses
+def draw(chart_data: ChartData, summary: Summary) -> Figure:
+    """Two panels on the same scale: percentiles over time, and a heat map of every response."""
+    sentence, responses = finding(summary), chart_data.responses
     if not responses.counts.size or not responses.counts.any():
-        return empty_chart(series, said, "no responses")
+        return empty_chart(chart_data, sentence, "no responses")
     drawn = time_figure(
-        series, said, [Panel("response: from falling due to the answer's end", 1.9), Panel("all responses", 2.3)]
+        chart_data, sentence, [Panel("response: from due to the end of the answer", 1.9), Panel("all responses", 2.3)]
     )
     above, below = drawn.panels
+    # cut the scale to the bins in use: they cover far more decades than a run has
     rows = np.flatnonzero(responses.counts.any(axis=1))
     low, high = responses.edges_response_s[rows[0]], responses.edges_response_s[rows[-1] + 1]
     for axes in drawn.panels:
@@ -147,14 +153,16 @@ def _label(responses: ResponseCharts, index: int, summary: Summary) -> EndLabel 
 def _scale(axes: Axes, low: float, high: float) -> None:
     axes.set_yscale("log")
     axes.set_ylim(low, high)
+    # over many decades a tick at each 3 would crowd the axis
     axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0,) if high / low > 10_000 else (1.0, 3.0)))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number_format.format_duration(value)))
 
 
 def _heat(axes: Axes, responses: ResponseCharts) -> None:
-    """One shape a shade, no image: it stays sharp, small, and readable where a page may not embed images."""
+    """Draw one path per shade. An image would be blurred, and pages under Jenkins' policy may not embed one."""
     least = shade_levels(responses)
+    # few shades: take the darkest, which differ most from the background
     shades = palette.HEAT[-len(least) :] if len(least) < len(palette.HEAT) else palette.HEAT
     t_s, response_s, counts = responses.edges_t_s, responses.edges_response_s, responses.counts
     bounds = [*least, int(counts.max()) + 1]
@@ -164,17 +172,18 @@ def _heat(axes: Axes, responses: ResponseCharts) -> None:
             left, right, low, high = t_s[first], t_s[last], response_s[row], response_s[row + 1]
             corners = np.stack([left, low, right, low, right, high, left, high, left, low], axis=1).reshape(-1, 2)
             codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY] * len(row)
+            # all cells of a shade in one path: thousands of single patches take seconds to draw and megabytes in SVG
             axes.add_patch(PathPatch(Path(corners, codes), facecolor=shade, edgecolor=shade, linewidth=0.2))
     for number, shade in enumerate(shades):
         fewest, most = bounds[number], bounds[number + 1] - 1
         text = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
         _write_key(axes, "■", 8, number, shade)
         _write_key(axes, text, 20, number, palette.MUTED)
-    _write_key(axes, "responses in a cell", 8, len(shades), palette.MUTED)
+    _write_key(axes, "responses per cell", 8, len(shades), palette.MUTED)
 
 
 def _horizontal_runs(cells: BoolArray) -> tuple[IntArray, IntArray, IntArray]:
-    """Neighbouring cells of a row as one: the row, the first column and the column after the last, of each run."""
+    """Runs of neighbouring cells: the row, the first column and the column after the last of each."""
     edge = np.zeros((len(cells), 1), dtype=np.int8)
     steps = np.diff(np.hstack([edge, cells.astype(np.int8), edge]), axis=1)
     row, first = np.nonzero(steps == 1)
@@ -182,7 +191,7 @@ def _horizontal_runs(cells: BoolArray) -> tuple[IntArray, IntArray, IntArray]:
 
 
 def _write_key(axes: Axes, text: str, right_pt: float, row: int, colour: str) -> None:
-    """A piece of the key, right of the panel."""
+    """Write one entry of the key, right of the panel."""
     place = (right_pt, 2 + 13 * row)
     axes.annotate(text, (1, 0), place, "axes fraction", "offset points", color=colour, size=9, annotation_clip=False)
 

@@ -1,4 +1,4 @@
-"""Spectrum: percentiles from the median to 99.99, on a scale that stretches the rare and slow ones."""
+"""Spectrum: percentiles from the median to 99.99 %, on the logarithmic axis of HdrHistogram's plots."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from harness.analysis.summary import Distribution, DistributionByOutcome, Summar
 from harness.base.model import Outcome
 from reports import number_format, palette
 from reports.charts.failures import failure_counts
+from reports.charts.labels import EndLabel, draw_end_labels
 from reports.charts.responses import MIXED_FAILURE_RATIO, failure_ratio
-from reports.charts.style import Chart, EndLabel, Panel, draw_end_labels, titled_figure, write_placeholder
+from reports.charts.style import Chart, Panel, titled_figure, write_placeholder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,15 +32,15 @@ FAULTS = (palette.VERMILION, palette.PURPLE, palette.ORANGE, palette.BROWN)
 
 @dataclass(frozen=True, slots=True)
 class SpectrumCurve:
-    """A distribution to draw: its name, its figures, its colour."""
+    """A distribution to draw: its name, its percentiles, its colour."""
 
     name: str
-    spread: Distribution
+    distribution: Distribution
     colour: str
 
 
 def nines(share: float) -> float:
-    """Where a share stands on the axis: each nine takes as much room as the one before.
+    """The position of a ratio on the axis: each further nine takes as much room as the one before.
 
     >>> [round(nines(q), 3) for q in (0.5, 0.9, 0.99)]
     [0.301, 1.0, 2.0]
@@ -47,46 +48,52 @@ def nines(share: float) -> float:
     return -math.log10(1 - share)
 
 
-def points(spread: Distribution) -> tuple[list[float], list[float]]:
-    """Places on the axis and seconds of the percentiles that the sample can bear."""
-    known = [(nines(share), getattr(spread, name)) for name, share in PERCENTILES.items()]
+def points(distribution: Distribution) -> tuple[list[float], list[float]]:
+    """Positions on the axis and seconds of the percentiles for which the sample is large enough."""
+    known = [(nines(share), getattr(distribution, name)) for name, share in PERCENTILES.items()]
+    # a logarithmic axis has no place for 0 s
     kept = [(place, value) for place, value in known if value is not None and value > 0]
     return [place for place, _ in kept], [value for _, value in kept]
 
 
 def finding(summary: Summary) -> str:
-    """How long the unlucky waited until their page was delivered, beside the median; or how many never saw it."""
-    spread = summary.delivery_seconds
-    if not spread.count:
+    """How long the slowest deliveries took compared with the median; or how many pages were never delivered."""
+    distribution = summary.delivery_seconds
+    if not distribution.count:
         return "No page fell due"
-    name = next((name for name in TAIL_PHRASES if getattr(spread, name) is not None), None)
-    if name is None or not spread.p50:
-        if spread.never:
-            return f"{spread.never:,} of {number_format.plural(spread.count, 'page')} were never delivered"
-        return f"{number_format.plural(spread.count, 'page')} are too few to say how long the unlucky waited"
-    slow: float = getattr(spread, name)
-    times = slow / spread.p50
-    said = f"{TAIL_PHRASES[name]} took more than {number_format.format_duration(slow)} to be delivered"
-    said += f", {number_format.format_count(times)} times the median" if times >= 2 else ", little more than the median"
-    return f"{said}; {spread.never:,} never were" if spread.never else said
+    name = next((name for name in TAIL_PHRASES if getattr(distribution, name) is not None), None)
+    if name is None or not distribution.p50:
+        if distribution.never:
+            return f"{distribution.never:,} of {number_format.plural(distribution.count, 'page')} were never delivered"
+        return f"{number_format.plural(distribution.count, 'page')} are too few to tell how long the slowest took"
+    slow: float = getattr(distribution, name)
+    # one decimal would pretend precision: percentiles of the tail vary by tens of percent
+    times = slow / distribution.p50
+    sentence = f"{TAIL_PHRASES[name]} took more than {number_format.format_duration(slow)} to be delivered"
+    sentence += (
+        f", {number_format.format_count(times)} times the median" if times >= 2 else ", little more than the median"
+    )
+    return f"{sentence}; {distribution.never:,} never were" if distribution.never else sentence
 
 
 def curves(summary: Summary) -> list[SpectrumCurve]:
-    """Delivery, accepted responses, and what they are to be seen beside.
+    """Delivery and accepted responses, and for comparison the phases or the failures.
 
-    That is the phases, each kind by the one with most attempts, as long as few attempts fail. Where many do, quick
-    refusals would make a phase look well: then the failures stand there, each by itself.
+    Each kind of phase is represented by the one with most attempts. Where many attempts fail, quick refusals would make a
+    phase look fast; then the most frequent failures are drawn instead, each by itself.
     """
     whole = summary.response_seconds
+    # the same limit as the responses chart, so that both tell the same story
     found = _phases(summary) if failure_ratio(whole) < MIXED_FAILURE_RATIO else _failures(whole)
     accepted = whole.by_outcome.get(Outcome.ACCEPTED)
     if accepted:
         found.append(SpectrumCurve("accepted", accepted, palette.INK))
     found.append(SpectrumCurve("delivery", summary.delivery_seconds, palette.GOODPUT))
-    return [curve for curve in found if points(curve.spread)[0]]
+    return [curve for curve in found if points(curve.distribution)[0]]
 
 
 def _phases(summary: Summary) -> list[SpectrumCurve]:
+    # a dict keeps the last of a name: sorted by attempts, that is the largest phase
     longest = {phase.name: phase for phase in sorted(summary.phases, key=lambda phase: phase.attempts)}
     faults = [phase for phase in longest.values() if phase.name not in {"clear", "warm_up"}]
     found = [
@@ -98,7 +105,9 @@ def _phases(summary: Summary) -> list[SpectrumCurve]:
 
 
 def _failures(whole: DistributionByOutcome) -> list[SpectrumCurve]:
-    often = list(failure_counts({name: spread.count for name, spread in whole.by_outcome.items()}))[:MAX_FAILURES]
+    often = list(failure_counts({name: distribution.count for name, distribution in whole.by_outcome.items()}))[
+        :MAX_FAILURES
+    ]
     return [
         SpectrumCurve(palette.outcome_label(name), whole.by_outcome[name], palette.outcome_colour(name))
         for name in often
@@ -106,16 +115,20 @@ def _failures(whole: DistributionByOutcome) -> list[SpectrumCurve]:
 
 
 def draw(_: ChartData, summary: Summary) -> Figure:
-    """The curves, each cut where its sample ends; a page's delivery counts all its attempts and the pauses between them."""
-    drawn = titled_figure(finding(summary), [Panel("this long at most", 3.2)])
+    """The curves, each up to the last percentile its sample allows.
+
+    The delivery of a page includes all its attempts and the waits between them.
+    """
+    drawn = titled_figure(finding(summary), [Panel("at most this long", 3.2)])
     axes, found = drawn.panels[0], curves(summary)
     if not found:
-        write_placeholder(axes, "no page was delivered and no attempt answered, or too few for a percentile")
+        write_placeholder(axes, "no deliveries or answers, or too few for a percentile")
         axes.set_xticks([])
         return drawn.figure
     labels: list[EndLabel | None] = []
     for curve in found:
-        places, seconds = points(curve.spread)
+        places, seconds = points(curve.distribution)
+        # delivery is what a station experiences; the rest is shown to explain it
         bold = curve.name.startswith("delivery")
         axes.plot(
             places,
@@ -135,13 +148,14 @@ def draw(_: ChartData, summary: Summary) -> Figure:
                 bold,
             )
         )
-    _scale(axes, [points(curve.spread) for curve in found])
+    _scale(axes, [points(curve.distribution) for curve in found])
     draw_end_labels(axes, labels)
     return drawn.figure
 
 
 def _scale(axes: Axes, drawn: list[tuple[list[float], list[float]]]) -> None:
     seconds = [value for _, values in drawn for value in values]
+    # room for the markers, which lie on the frame otherwise
     low, high = min(seconds) / 1.3, max(seconds) * 1.3
     axes.set_yscale("log")
     axes.set_ylim(low, high)
@@ -149,16 +163,17 @@ def _scale(axes: Axes, drawn: list[tuple[list[float], list[float]]]) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number_format.format_duration(value)))
     last = max(place for places, _ in drawn for place in places)
+    # ticks only where some sample is large enough
     ticks = [share for share in PERCENTILES.values() if nines(share) <= last]
     axes.set_xticks([nines(share) for share in ticks], [number_format.format_ratio(share) for share in ticks])
     axes.set_xlim(nines(0.5), last + 0.02)
-    axes.set_xlabel("of those who waited", loc="left")
+    axes.set_xlabel("percentile", loc="left")
 
 
 CHART = Chart(
     "spectrum",
     "Spectrum",
-    "How long did the unlucky wait?",
+    "How long did the slowest take?",
     lambda _, summary: finding(summary),
     draw,
     over_time=False,

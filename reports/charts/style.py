@@ -1,6 +1,6 @@
-"""What all charts share: size, title, elapsed time, fault windows, the deadline, and labels at the ends of lines.
+"""What all charts share: size, title, panels, elapsed time, fault windows and the deadline.
 
-No pyplot: it keeps global state. A chart is a Figure; render.py decides what it is saved as.
+No pyplot: it keeps every figure alive in global state. A chart is a Figure; `reports.svg` writes it.
 """
 
 from __future__ import annotations
@@ -17,22 +17,26 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 from harness.analysis.chart_types import ChartData, ChartLine
 from harness.analysis.summary import Summary
 from reports import number_format, palette
-from reports.charts.label_placement import assign_rows, place_labels
+from reports.charts.labels import LABEL_WIDTH_IN, assign_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WIDTH_IN, LEFT_IN, RIGHT_IN, BOTTOM_IN = 9.0, 0.62, 1.85, 0.5
-TITLE_LINE_IN, ROW_IN, HEADING_IN, GAP_IN, LABEL_GAP_IN = 0.22, 0.18, 0.24, 0.16, 0.165
+WIDTH_IN, LEFT_IN, BOTTOM_IN = 9.0, 0.62, 0.5
+TITLE_LINE_IN, ROW_IN, HEADING_IN, GAP_IN = 0.22, 0.18, 0.24, 0.16
 MAX_POINTS = 400
-"""As many as a chart of this width can show."""
+"""At the width of a chart, more points than this merge into each other."""
 TITLE_WIDTH = 98
 """Characters of the title that fit on a line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One chart: what it is called, the question it answers, its finding in words, and how it is drawn."""
+    """One chart of a run: the name of its files, its title, the question it answers, and how to describe and draw it.
+
+    `finding` is the answer as a sentence without a full stop. It and `draw` must work without data, too: folders of
+    interrupted runs lack scrapes or rows.
+    """
 
     name: str
     title: str
@@ -45,37 +49,29 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One of a chart's panels: what its heading says (quantity and unit) and how high it is."""
+    """One panel of a chart: its heading (quantity and unit) and its height."""
 
     heading: str
     height_in: float = 2.6
 
 
-@dataclass(frozen=True, slots=True)
-class EndLabel:
-    """A label at the end of a line: the point it belongs to, what it says, in which colour."""
-
-    t_s: float
-    value: float
-    text: str
-    colour: str
-    bold: bool = False
-
-
 @dataclass(slots=True)
 class ChartFigure:
-    """A figure with its panels, one above another, over the same elapsed time."""
+    """A figure with its panels, one above the other over the same x axis."""
 
     figure: Figure
     back: Axes
-    """Behind all panels: fault windows and the deadline run through them."""
+    """Axes behind all panels, for fault windows and the deadline, which run through all of them."""
     panels: list[Axes] = field(default_factory=list)
 
 
 def titled_figure(
     finding: str, panels: Sequence[Panel], *, above_in: float = 0.0, below_in: float = 0.0
 ) -> ChartFigure:
-    """A figure titled with its finding, with empty panels one above another; more room above or at the foot."""
+    """A figure titled with its finding, and empty panels one above the other; `above_in` and `below_in` add room.
+
+    Everything is laid out in inches: matplotlib's own layouts make panels of the same chart differ between runs.
+    """
     title = textwrap.wrap(number_format.non_breaking(finding), TITLE_WIDTH)
     body = sum(panel.height_in + HEADING_IN for panel in panels) + GAP_IN * (len(panels) - 1)
     bottom = BOTTOM_IN + below_in
@@ -84,7 +80,7 @@ def titled_figure(
     figure.text(0.12 / WIDTH_IN, 1 - 0.1 / height, "\n".join(title), va="top", weight="bold", size=11, linespacing=1.3)
 
     def place(low: float, high: float) -> Axes:
-        across = (WIDTH_IN - LEFT_IN - RIGHT_IN) / WIDTH_IN
+        across = (WIDTH_IN - LEFT_IN - LABEL_WIDTH_IN) / WIDTH_IN
         axes: Axes = figure.add_axes((LEFT_IN / WIDTH_IN, low / height, across, (high - low) / height))
         return axes
 
@@ -103,10 +99,10 @@ def titled_figure(
     return drawn
 
 
-def time_figure(series: ChartData, finding: str, panels: Sequence[Panel], *, below_in: float = 0.0) -> ChartFigure:
-    """A sheet over elapsed time, with the run's fault windows and its deadline."""
-    end_s = max(series.end_s, series.deadline_s, 1e-9)
-    marks = _marks(series, end_s)
+def time_figure(chart_data: ChartData, finding: str, panels: Sequence[Panel], *, below_in: float = 0.0) -> ChartFigure:
+    """A `titled_figure` over elapsed time, with the run's fault windows and its deadline behind the panels."""
+    end_s = max(chart_data.end_s, chart_data.deadline_s, 1e-9)
+    marks = _marks(chart_data, end_s)
     names_in = (max((row for _, _, row, _ in marks), default=-1) + 1) * ROW_IN
     drawn = titled_figure(finding, panels, above_in=names_in, below_in=below_in)
     drawn.back.set_xlim(0, end_s)
@@ -116,23 +112,23 @@ def time_figure(series: ChartData, finding: str, panels: Sequence[Panel], *, bel
     return drawn
 
 
-def empty_chart(series: ChartData, finding: str, reason: str) -> Figure:
-    """A chart without data: it says so in words, in the place where the data would be."""
-    drawn = time_figure(series, finding, [Panel("", 1.2)])
+def empty_chart(chart_data: ChartData, finding: str, reason: str) -> Figure:
+    """A chart without data, with the reason in the place of the data."""
+    drawn = time_figure(chart_data, finding, [Panel("", 1.2)])
     write_placeholder(drawn.panels[0], reason)
     return drawn.figure
 
 
 def write_placeholder(axes: Axes, reason: str) -> None:
-    """Write in an empty panel why it is empty."""
+    """Write into an empty panel why it is empty."""
     axes.set_yticks([])
     axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center", color=palette.MUTED, wrap=True)
 
 
 def downsample_means(line: ChartLine) -> ChartLine:
-    """The line itself, or in a long run the means of as many neighbours as it takes to have at most 400 points.
+    """The line, or for a long run means over groups of neighbours, so that at most `MAX_POINTS` remain.
 
-    For rates and levels, whose means are what they seem; percentiles come thinned from the figures, by their rows.
+    For rates and levels only: a mean of percentiles is not a percentile. Those come already binned from the analysis.
     """
     each = -(-len(line.t_s) // MAX_POINTS)
     if each <= 1:
@@ -146,83 +142,29 @@ def downsample_means(line: ChartLine) -> ChartLine:
 
 
 def downsample_points(line: ChartLine) -> ChartLine:
-    """The line at no more than 400 of its points, the last one included: for curves that only rise."""
+    """The line at no more than `MAX_POINTS` + 1 of its points, the last one included; for curves that only rise."""
     each = -(-len(line.t_s) // MAX_POINTS)
     kept = np.unique(np.append(np.arange(0, len(line.t_s), max(each, 1)), max(len(line.t_s) - 1, 0)))
     return line if each <= 1 else ChartLine(line.label, line.t_s[kept], line.value[kept])
 
 
 def draw_line(axes: Axes, line: ChartLine, colour: str, *, width: float = 1.8, dashed: bool = False) -> None:
-    """Draw a line as it is; its label is kept as the artist's gid, for tests and for the SVG.
-
-    A point between two gaps has no line to show it: it gets a dot.
-    """
+    """Draw a line; its label becomes the artist's gid, by which tests and the SVG find it."""
     style = (0, (4, 2)) if dashed else "-"
     known = np.concatenate([[False], np.isfinite(line.value), [False]])
     alone = np.flatnonzero(known[1:-1] & ~known[:-2] & ~known[2:])
     (drawn,) = axes.plot(line.t_s, line.value, color=colour, linewidth=width, linestyle=style, gid=line.label)
-    if len(alone):
+    if len(alone):  # a point between two gaps (NaN) has no segment and would be invisible
         drawn.set(marker="o", markersize=2 * width, markevery=alone.tolist())
 
 
-def end_label(line: ChartLine, text: str, colour: str, *, bold: bool = False) -> EndLabel | None:
-    """The label for a line's last finite point; None where it has none."""
-    finite = np.flatnonzero(np.isfinite(line.value))
-    if not len(finite):
-        return None
-    last = finite[-1]
-    return EndLabel(float(line.t_s[last]), float(line.value[last]), text, colour, bold)
-
-
-def draw_end_labels(axes: Axes, labels: Sequence[EndLabel | None]) -> None:
-    """Write each label right of its line's end, as near as the others let it. Limits must be set.
-
-    The labels stand in the margin, or in the panel where all lines end early enough to leave room there.
-    """
-    wanted = [label for label in labels if label is not None]
-    dpi = axes.figure.dpi
-    box = axes.get_window_extent()
-    points = [axes.transData.transform((label.t_s, label.value)) for label in wanted]
-    ends_in = [float(point[0] - box.x0) / dpi for point in points]
-    heights = [float(point[1] - box.y0) / dpi for point in points]
-    wide, high = box.width / dpi, box.height / dpi
-    latest = max(ends_in, default=wide)
-    start = latest if latest + RIGHT_IN < wide else wide
-    slack = max(0.0, (len(wanted) * LABEL_GAP_IN - high) / 2)
-    lowest = (
-        LABEL_GAP_IN * 0.6 * max((label.text.count("\n") + 1 for label in wanted), default=1) if start < wide else 0
-    )
-    placed = place_labels(heights, LABEL_GAP_IN, lowest - slack, high + slack)
-    for label, height, target, end in zip(wanted, placed, heights, ends_in, strict=True):
-        moved = abs(height - target) > 0.03 or start - end > 0.06
-        line = {"arrowstyle": "-", "color": label.colour, "lw": 0.8, "ls": (0, (1, 1.5)), "shrinkA": 0, "shrinkB": 1}
-        axes.annotate(
-            label.text,
-            xy=(label.t_s, label.value),
-            xytext=((start + (0.2 if moved else 0.08)) / wide, height / high),
-            textcoords="axes fraction",
-            color=label.colour,
-            weight="bold" if label.bold else "normal",
-            size=_fitting_size(label),
-            va="center",
-            arrowprops=line | {"relpos": (0, 0.5)} if moved else None,
-            annotation_clip=False,
-        )
-
-
-def _fitting_size(label: EndLabel) -> float:
-    """Points: 9, less for a name that would run out of the picture."""
-    wide_in = max(map(len, label.text.splitlines())) * (0.083 if label.bold else 0.074)
-    return 9 * min(1.0, (RIGHT_IN - 0.22) / wide_in)
-
-
-def _marks(series: ChartData, end_s: float) -> list[tuple[float, float, int, str]]:
+def _marks(chart_data: ChartData, end_s: float) -> list[tuple[float, float, int, str]]:
     """Fault windows and the deadline as (start, end, row of the name, name); the deadline has start = end."""
-    marks = [(window.start_s, min(window.end_s, end_s), window.label) for window in series.windows]
-    marks = [mark for mark in marks if mark[0] < end_s]
-    if series.deadline_s > 0:
-        marks.append((series.deadline_s, series.deadline_s, "deadline"))
-    per_s = (WIDTH_IN - LEFT_IN - RIGHT_IN) / end_s
+    marks = [(window.start_s, min(window.end_s, end_s), window.label) for window in chart_data.windows]
+    marks = [mark for mark in marks if mark[0] < end_s]  # a run may end before a planned fault begins
+    if chart_data.deadline_s > 0:
+        marks.append((chart_data.deadline_s, chart_data.deadline_s, "deadline"))
+    per_s = (WIDTH_IN - LEFT_IN - LABEL_WIDTH_IN) / end_s
     spans = []
     for start, end, name in marks:
         half = (len(name) * 0.085 + 0.1) / per_s / 2
@@ -245,7 +187,7 @@ def _draw_marks(axes: Axes, marks: list[tuple[float, float, int, str]], height_i
 def _time_axis(axes: Axes, end_s: float, *, labelled: bool) -> None:
     axes.set_xlim(0, end_s)
     axes.margins(x=0)
-    if end_s > 600:
+    if end_s > 600:  # minutes: matplotlib would put ticks at 500 s, 1000 s, …
         step = next(step for step in (60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400, 1e9) if end_s / step <= 12)
         axes.xaxis.set_major_locator(MultipleLocator(step))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda t, _: f"{t / 60:g}"))

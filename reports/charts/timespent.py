@@ -1,4 +1,4 @@
-"""Time spent: what a delivered attempt waited for, from connecting to the end of the answer."""
+"""Time spent: the parts of a delivered attempt, from connecting to the end of the answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from matplotlib.ticker import FuncFormatter
 from harness.analysis.chart_types import ChartData, TimeBreakdown
 from harness.analysis.summary import Summary
 from reports import number_format, palette
-from reports.charts.style import Chart, EndLabel, Panel, draw_end_labels, empty_chart, time_figure
+from reports.charts.labels import EndLabel, draw_end_labels
+from reports.charts.style import Chart, Panel, empty_chart, time_figure
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -29,7 +30,8 @@ PART_PHRASES = {
 
 
 def shares(spent: TimeBreakdown, chosen: BoolArray | None = None) -> dict[str, float]:
-    """Each part's share of all the time that the attempts of the chosen bins spent, greatest first."""
+    """Each part's ratio of all the time that attempts spent, the greatest first; of the chosen bins only, if given."""
+    # bins hold means: weighted by attempts they add up to the time really spent
     weights = spent.attempts if chosen is None else np.where(chosen, spent.attempts, 0)
     sums = {line.label: float(np.nansum(line.value * weights)) for line in spent.parts}
     whole = sum(sums.values())
@@ -37,9 +39,9 @@ def shares(spent: TimeBreakdown, chosen: BoolArray | None = None) -> dict[str, f
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-def finding(series: ChartData) -> str:
-    """Where most of the time went, and where it went in the fault that cost most."""
-    spent = series.time_spent
+def finding(chart_data: ChartData) -> str:
+    """Where most of the time went, overall and during the fault with the slowest attempts."""
+    spent = chart_data.time_spent
     overall = shares(spent) if spent else {}
     if spent is None or not overall:
         return "No attempt was delivered, so it is not known where the time went"
@@ -47,40 +49,44 @@ def finding(series: ChartData) -> str:
         f"{number_format.format_ratio(share)} {PART_PHRASES[name]}" for name, share in overall.items() if share >= 0.1
     ][:2]
     first, *second = parts
-    said = f"Delivered attempts spent {first.replace(' % ', ' % of their time ', 1)}" + "".join(
+    sentence = f"Delivered attempts spent {first.replace(' % ', ' % of their time ', 1)}" + "".join(
         f" and {part}" for part in second
     )
     t_s, whole = spent.parts[0].t_s, np.sum([line.value for line in spent.parts], axis=0)
     costs = []
-    for window in series.windows:
+    for window in chart_data.windows:
         chosen = (t_s >= window.start_s) & (t_s < window.end_s) & (spent.attempts > 0)
         if chosen.any():
+            # the cost of a fault is the mean time of its attempts, not their sum: a long fault is not a slow one
             costs.append((float(np.average(whole[chosen], weights=spent.attempts[chosen])), window.label, chosen))
     if not costs:
-        return said
+        return sentence
     _, name, chosen = max(costs, key=lambda cost: cost[0])
     part, share = next(iter(shares(spent, chosen).items()))
-    return f"{said}; during the {name} {number_format.format_ratio(share)} {PART_PHRASES[part]}"
+    return f"{sentence}; during the {name} {number_format.format_ratio(share)} {PART_PHRASES[part]}"
 
 
-def draw(series: ChartData, _: Summary) -> Figure:
-    """Bands, one on another: their sum is the mean service time of those that fell due then."""
-    said, spent = finding(series), series.time_spent
+def draw(chart_data: ChartData, _: Summary) -> Figure:
+    """Stacked bands; their sum is the mean time of the delivered attempts that fell due in each interval."""
+    sentence, spent = finding(chart_data), chart_data.time_spent
     if spent is None or not spent.attempts.any():
-        return empty_chart(series, said, "no attempt was delivered")
-    drawn = time_figure(series, said, [Panel("mean time of a delivered attempt", 2.9)])
+        return empty_chart(chart_data, sentence, "no attempt was delivered")
+    drawn = time_figure(chart_data, sentence, [Panel("mean time of a delivered attempt", 2.9)])
     axes = drawn.panels[0]
+    # NaN where nothing was delivered: a band at 0 would mean "no time at all"
     low = np.where(spent.attempts > 0, 0.0, np.nan)
     last = int(np.flatnonzero(spent.attempts)[-1])
     overall = shares(spent)
     labels = []
     t_s = spent.parts[0].t_s
+    # bins are equally wide and start at 0, so a single bin is twice as wide as its centre
     width_s = t_s[1] - t_s[0] if len(t_s) > 1 else 2 * t_s[0]
     edges = np.append(t_s - width_s / 2, t_s[-1] + width_s / 2)
     for line in spent.parts:
         high = low + line.value
         colour = palette.TIME_PART_COLOURS[line.label]
         axes.stairs(high, edges, baseline=low, fill=True, color=colour, alpha=0.6, linewidth=0, gid=line.label)
+        # a band below half a percent is thinner than a line
         if overall[line.label] >= 0.005:
             text = f"{line.label} {number_format.format_ratio(overall[line.label])}"
             labels.append(EndLabel(float(line.t_s[last]), float(low[last] + high[last]) / 2, text, colour))
@@ -91,4 +97,4 @@ def draw(series: ChartData, _: Summary) -> Figure:
     return drawn.figure
 
 
-CHART = Chart("timespent", "Time spent", "Where did the time go?", lambda series, _: finding(series), draw)
+CHART = Chart("timespent", "Time spent", "Where did the time go?", lambda chart_data, _: finding(chart_data), draw)

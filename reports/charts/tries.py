@@ -1,4 +1,4 @@
-"""Tries: how many attempts pages took, and how many of them arrived."""
+"""Tries: how many attempts pages needed, and how many of them were delivered."""
 
 from __future__ import annotations
 
@@ -13,27 +13,33 @@ from reports.charts.style import Chart, Panel, titled_figure, write_placeholder
 MAX_ROWS = 10
 
 
-def finding(series: ChartData) -> str:
-    """How many pages arrived at once, and how often the most stubborn one was tried."""
-    tries = series.tries
+def finding(chart_data: ChartData) -> str:
+    """How many pages were delivered at the first attempt, and the most attempts that any page took."""
+    tries = chart_data.tries
     pages = int(tries.delivered.sum() + tries.not_delivered.sum()) if tries else 0
     if tries is None or not pages:
         return "No page was planned"
+    # index 0 counts pages that were never attempted
     most = int(np.flatnonzero(tries.delivered + tries.not_delivered)[-1])
+    # every page is at index 0
     if not most:
         return f"None of {number_format.plural(pages, 'page')} was attempted"
     first = int(tries.delivered[1])
     if first == pages:
         return f"All {number_format.plural(pages, 'page')} were delivered at the first attempt"
-    said = f"{number_format.format_ratio(first / pages)} of {number_format.plural(pages, 'page')} were delivered at the first attempt"
-    said += f", the most stubborn one was tried {number_format.plural(most, 'time')}" if most > 1 else ""
+    sentence = f"{number_format.format_ratio(first / pages)} of {number_format.plural(pages, 'page')} were delivered at the first attempt"
+    sentence += f"; no page took more than {number_format.plural(most, 'attempt')}" if most > 1 else ""
     never = int(tries.not_delivered[0])
-    return f"{said}; {never:,} were never attempted" if never else said
+    return f"{sentence}; {never:,} were never attempted" if never else sentence
 
 
 def attempt_bars(tries: AttemptsPerPage) -> list[tuple[str, int, int]]:
-    """A bar each: attempts in words, pages delivered, pages not delivered; many attempts are put together."""
+    """One bar each: number of attempts as text, pages delivered, pages not delivered.
+
+    From `MAX_ROWS` on, numbers of attempts share one bar: a strategy without a limit may try a page hundreds of times.
+    """
     most = len(tries.delivered) - 1
+    # a combined bar for exactly one number of attempts would need a misleading name
     last = most if most < MAX_ROWS else MAX_ROWS - 1
     found = [
         ("none" if not number else f"{number}", int(tries.delivered[number]), int(tries.not_delivered[number]))
@@ -46,16 +52,16 @@ def attempt_bars(tries: AttemptsPerPage) -> list[tuple[str, int, int]]:
     return found if found[0][1] + found[0][2] else found[1:]
 
 
-def draw(series: ChartData, _summary: Summary) -> Figure:
-    """Bars with their numbers beside them: delivered, and after it what was not."""
-    tries, said = series.tries, finding(series)
+def draw(chart_data: ChartData, _summary: Summary) -> Figure:
+    """Bars with their numbers beside them: pages delivered, then pages not delivered."""
+    tries, sentence = chart_data.tries, finding(chart_data)
     found = attempt_bars(tries) if tries else []
     if not sum(delivered + missing for _, delivered, missing in found):
-        drawn = titled_figure(said, [Panel("", 1.2)], below_in=-0.35)
+        drawn = titled_figure(sentence, [Panel("", 1.2)], below_in=-0.35)
         write_placeholder(drawn.panels[0], "no page was planned")
         drawn.panels[0].set_xticks([])
         return drawn.figure
-    drawn = titled_figure(said, [Panel("pages, by the attempts they took", 0.27 * len(found))], below_in=-0.35)
+    drawn = titled_figure(sentence, [Panel("pages by number of attempts", 0.27 * len(found))], below_in=-0.35)
     axes = drawn.panels[0]
     places = np.arange(len(found))[::-1]
     delivered, missing = (np.array([row[number] for row in found]) for number in (1, 2))
@@ -68,8 +74,10 @@ def draw(series: ChartData, _summary: Summary) -> Figure:
         for words, colour in text:
             point = (float(arrived + not_arrived), float(place))
             axes.annotate(words, point, (right_pt, 0), "data", "offset points", color=colour, va="center", size=9)
+            # about the width of a character at 9 points: measuring it would need a draw
             right_pt += 5.8 * len(words) + 6
     axes.set_yticks(places, [name for name, _, _ in found])
+    # room for the numbers right of the longest bar
     axes.set_xlim(0, float((delivered + missing).max()) * 1.25)
     axes.set_ylim(-0.6, len(found) - 0.4)
     axes.grid(visible=False)
@@ -79,5 +87,10 @@ def draw(series: ChartData, _summary: Summary) -> Figure:
 
 
 CHART = Chart(
-    "tries", "Tries", "How often did a page have to be sent?", lambda series, _: finding(series), draw, over_time=False
+    "tries",
+    "Tries",
+    "How often did a page have to be sent?",
+    lambda chart_data, _: finding(chart_data),
+    draw,
+    over_time=False,
 )

@@ -13,16 +13,16 @@ from harness.analysis.rows import load_rows
 from harness.base.errors import ExitCode
 from harness.base.signals import SignalHandler
 from harness.judge.audit import load_audit
-from harness.judge.verdict import judge_verdict
+from harness.judge.verdict import judge_run
 from harness.plan import make_plan
 from harness.run_folder.layout import RunFolder
 from harness.runner.run import Run
 from harness.runner.run_spec import RunSpec
 from harness.scenario.scenario import Scenario
-from reports.junit import SAFETY
-from reports.terminal import QuietView
-from tests.integration.conftest import harness, told
+from reports.ci import SAFETY
+from reports.live_view import QuietView
 from tests.support.fault_runs import CATCHES, DEDUPES, SPOKEN
+from tests.support.real_runs import run_to_end, told
 
 BASE = {
     "name": "planted", "seed": 7, "deadline": "12s", "stations": {"count": 100}, "photos": {"size": "4KB", "bank": 2},
@@ -45,7 +45,7 @@ def driven(path, dedupe, faults, settings=()):
     order = RunSpec(scenario, make_plan(scenario), RunFolder(path), "planted", ["pytest"], [])
     with SignalHandler() as signals:
         Run(order, QuietView("planted"), signals).execute()
-    return order.folder, judge_verdict(order.folder, [])
+    return order.folder, judge_run(order.folder, []).verdict
 
 
 def struck(folder, *faults):
@@ -60,7 +60,7 @@ def by_category(folder):
     fates = load_page_statuses(folder, rows)
     keys = rows_of("SELECT station, form, page FROM {}", folder.plan)
     found: dict[PageStatus, set[tuple[str, str, int]]] = {}
-    for key, number in zip(keys, fates.category.tolist(), strict=True):
+    for key, number in zip(keys, fates.status_number.tolist(), strict=True):
         found.setdefault(ALL_STATUSES[number], set()).add(key)
     assert len(fates.unexpected) == 0
     return found
@@ -148,9 +148,7 @@ def several(tmp_path_factory):
         f'[[faults]]\nkind = "{kind}"\nprobability = 0.4\nmatch = {{ station = "{where}" }}\n'
         for kind, (where, _) in PLANTED.items()
     ]
-    (place / "several.toml").write_text(SEVERAL + "".join(faults), "utf-8")
-    code, output = harness("run", "several.toml", "--out", "run", cwd=place)
-    return RunFolder(place / "run"), code, output
+    return run_to_end(place, SEVERAL + "".join(faults))
 
 
 def test_four_faults_at_once_are_told_apart_page_by_page_through_a_kill(several):

@@ -3,10 +3,10 @@
 import pytest
 
 from benchmarks.peers import accuracy, cost, nginx_sink
-from benchmarks.peers.reference_server import read_log
+from benchmarks.peers.reference_server import read_log, running_reference_server
 from benchmarks.peers.round import run_tool, split_cores
-from benchmarks.peers.schedule import TrialSchedule
-from benchmarks.peers.tools import TOOLS, ours
+from benchmarks.peers.schedule import TOOLS, TrialSchedule
+from benchmarks.peers.tools import ours
 from benchmarks.peers.tools.tool import ToolJob
 
 SLACK_S = 0.1
@@ -24,10 +24,10 @@ def test_ours_tells_what_a_server_that_knows_the_truth_knows_and_a_freeze_in_ful
     assert not failures
     assert well.requests == 600
     for name in ("p50", "p90", "p99"):
-        assert well.told[name] == pytest.approx(well.true[name], abs=SLACK_S), name
-        assert frozen.told[name] == pytest.approx(frozen.true[name], abs=SLACK_S), name
-    assert well.told["max"] < 1.0
-    assert 1.9 < frozen.told["max"] < 3.0
+        assert well.reported[name] == pytest.approx(well.true[name], abs=SLACK_S), name
+        assert frozen.reported[name] == pytest.approx(frozen.true[name], abs=SLACK_S), name
+    assert well.reported["max"] < 1.0
+    assert 1.9 < frozen.reported["max"] < 3.0
     assert frozen.true["p90"] > 0.3  # a first page a station, a third of all, falls due in the freeze as at any time
 
 
@@ -51,14 +51,14 @@ def test_every_tool_does_a_job_and_its_output_is_understood(tool, tmp_path):
     body = tmp_path / "body"
     body.write_bytes(bytes(1000))
     assert tool.version(binary)
-    with accuracy.running_reference_server(tmp_path / "seen.csv", None, 1, split_cores().server) as url:
+    with running_reference_server(tmp_path / "observed.csv", None, 1, split_cores().server) as url:
         done = run_tool(
             tool, binary, ToolJob(url, body, 3.0, 5, tmp_path / "job", 50.0 if tool.keeps_rate else None), split_cores()
         )
-    seen = len(read_log(tmp_path / "seen.csv"))
-    assert done.reading.count == pytest.approx(seen, abs=10)  # those in flight when it ended
+    seen = len(read_log(tmp_path / "observed.csv"))
+    assert done.report.count == pytest.approx(seen, abs=10)  # those in flight when it ended
     assert seen > 100
-    assert done.reading.errors == 0
-    assert 0.005 < done.reading.seconds["p50"] < 0.5
-    assert done.tally.cpu_s[-1] > 0
-    assert done.tally.peak_bytes > 1e6
+    assert done.report.errors == 0
+    assert 0.005 < done.report.seconds["p50"] < 0.5
+    assert done.cost.cpu_s[-1] > 0
+    assert done.cost.peak_bytes > 1e6

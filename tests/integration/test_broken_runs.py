@@ -11,7 +11,7 @@ from harness.analysis.summarise import load_summary
 from harness.base.errors import ExitCode
 from harness.judge.audit import load_audit
 from harness.run_folder.layout import RunFolder
-from tests.integration.conftest import assert_passed_or_late, family_of, harness, told, wait_for
+from tests.support.real_runs import assert_passed_or_late, family_of, harness, told, wait_for
 
 LONG = ["--set", "arrivals.over=6s", "--set", "server.service_time=200ms"]
 
@@ -51,7 +51,7 @@ def test_a_lost_worker_makes_the_run_invalid_and_names_its_stations(start, tiny)
     code, output = run.end()
     assert code == ExitCode.INVALID, output
     assert "INVALID" in output
-    assert "it held 6 stations" in output
+    assert "it was responsible for 6 stations" in output
     assert family_of(run.folder) == []
     assert_accounted_for(run.folder)
 
@@ -66,11 +66,12 @@ def test_a_worker_that_stands_still_makes_the_run_invalid_at_once(start, tiny, w
     assert code == ExitCode.INVALID, output
     told = " ".join(output.split())
     assert re.search(
-        rf"worker \d was lost after [\d.]+ s: it answered nothing for .*; it held {12 // workers} st", told
+        rf"worker \d was lost after [\d.]+ s: no answer to scrapes for .*; it was responsible for {12 // workers} st",
+        told,
     )
     record = RunFolder(run.folder).read_run()
     assert record.ended is not None
-    assert record.ended.at_s < 30  # it had 50 s to go; it is told some seconds after
+    assert record.ended.at_s < 30  # it had 50 s to go; it is reported some seconds after
     assert [worker.lost for worker in record.workers].count(True) == 1
     assert family_of(run.folder) == []
     assert_accounted_for(run.folder)
@@ -84,7 +85,10 @@ def test_one_worker_that_cannot_write_its_journal_ends_the_run_at_once_and_is_na
     code, output = run.end()
     told = " ".join(output.split())
     assert code == ExitCode.INVALID, output
-    assert re.search(r"worker \d could not write its journal, and stopped: File too large; it held 6 stations", told)
+    assert re.search(
+        r"worker \d stopped because it could not write its journal: File too large; it was responsible for 6 stations",
+        told,
+    )
     ended = RunFolder(run.folder).read_run().ended
     assert ended is not None
     assert ended.how == "starved"
@@ -153,7 +157,7 @@ def test_an_error_of_ours_in_one_stations_evening_makes_the_run_invalid_and_is_c
     paths = os.pathsep.join(filter(None, [str(seam), os.environ.get("PYTHONPATH", "")]))
     code, output = harness("run", tiny, "--out", "run", cwd=tmp_path, PYTHONPATH=paths)
     assert code == ExitCode.INVALID, output
-    assert "an error of ours broke off 1 stations' evenings: see logs/ of worker 0" in output
+    assert "internal error: worker 0 abandoned 1 stations: see logs/ of worker 0" in output
     record = RunFolder(tmp_path / "run").read_run()
     assert [worker.evenings_broken for worker in record.workers] == [1]
     assert "planted" in (tmp_path / "run" / "logs" / "generator.log").read_text("utf-8")

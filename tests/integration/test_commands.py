@@ -1,10 +1,10 @@
-"""What the commands say, and that a mistake is told where it was made, with exit code 2 and nothing started."""
+"""What the commands print, and that a mistake is reported where it was made, with exit code 2 and nothing started."""
 
 import pytest
 
 from harness.base.errors import ExitCode
 from harness.scenario.loader import shipped_scenarios
-from tests.integration.conftest import harness, told
+from tests.support.real_runs import harness, told
 
 
 def test_help_lists_every_command(tmp_path):
@@ -29,7 +29,7 @@ def test_init_writes_a_scenario_that_validates_and_never_overwrites_one(tmp_path
     assert code == 0
     assert "180" in output  # 60 stations, 3 pages each
     code, output = told("init", "mine", cwd=tmp_path)
-    assert (code, "exists already" in output) == (ExitCode.USAGE, True)
+    assert (code, "already exists" in output) == (ExitCode.USAGE, True)
     assert (tmp_path / "mine.toml").read_bytes() == before
 
 
@@ -42,14 +42,14 @@ def test_validate_tells_stations_pages_bytes_and_peaks(tmp_path):
 
 def test_a_percentile_that_the_plan_can_not_bear_is_warned_of_and_stops_nothing(tmp_path):
     unbearable = ["smoke", "--set", "thresholds.0.assert=p99.9(delivery_seconds) < 5s"]
-    warning = "Warning: p99.9(delivery_seconds) < 5s will fail for want of data: it needs 10,000 pages, the plan has 60"
+    warning = "Warning: p99.9(delivery_seconds) < 5s will fail for lack of data: it needs 10,000 pages, the plan has 60"
     code, output = told("validate", *unbearable, cwd=tmp_path)
     assert (code, warning in output.splitlines()) == (0, True), output
     code, output = told(
         "run", *unbearable, "--target", "http://127.0.0.1:1", cwd=tmp_path
     )  # which stops it, all else is well
     assert (code, warning in output.splitlines()) == (ExitCode.USAGE, True), output
-    assert "--target: nobody listens at http://127.0.0.1:1: start the server" in output
+    assert "--target: connection refused by http://127.0.0.1:1: start the server" in output
     assert list(tmp_path.iterdir()) == []
 
 
@@ -68,7 +68,7 @@ def test_a_plan_that_does_not_fit_this_machine_is_refused_with_the_arithmetic(tm
         (["run"], "Missing"),
         (["frobnicate"], "No such command"),
         (["run", "kaliwats"], 'did you mean "kaliwates"?'),
-        (["run", "smoke", "--set", "server.wrokers=3"], 'server.wrokers is not a key; did you mean "workers"?'),
+        (["run", "smoke", "--set", "server.wrokers=3"], 'server.wrokers is not a known key; did you mean "workers"?'),
         (["run", "smoke", "--set", "deadline=10"], "deadline = 10 is not a duration"),
         (["run", "smoke", "--set", "thresholds.0.assert=p95(delivry_seconds) < 1"], 'did you mean "delivery_seconds"?'),
         (["run", "smoke", "--workers", "0"], "--workers"),

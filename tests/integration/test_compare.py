@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from harness.base import host_info
 from harness.base.errors import ExitCode, UsageError
-from harness.judge.compare.tolerances import Tolerances
-from harness.runner.compare import ComparisonRequest, compare_runs
-from harness.runner.history import runs_in
+from harness.base.host import describe_host, package_versions
+from harness.cli.options import runs_in
+from harness.judge.compare.figure import Tolerances
+from harness.runner.finish import ComparisonRequest, compare_runs
 from harness.scenario.loader import load_scenario
-from tests.integration.conftest import harness, told
+from tests.support.real_runs import harness, told
 from tests.support.run_builder import RunBuilder
 
 
@@ -56,7 +56,7 @@ def test_a_run_that_lost_a_page_fails_though_it_was_as_fast(tmp_path):
     made_run(tmp_path / "after", lost=[7])
     found = compared(tmp_path, ["before"], ["after"])
     assert (found.verdict, found.finding) == ("fail", "The server of the run did not keep what it acknowledged")
-    assert found.reasons[0].endswith("is not safe: its audit holds 1 page against the server")
+    assert found.reasons[0].endswith("is not safe: its audit found 1 unsafe page")
 
 
 def test_unlike_runs_are_refused_with_what_differs_and_compared_by_force(tmp_path):
@@ -83,7 +83,7 @@ def test_folders_of_runs_are_sides_of_several_runs(tmp_path):
 
 def test_a_run_is_not_compared_with_itself(tmp_path):
     made_run(tmp_path / "before")
-    with pytest.raises(UsageError, match="stands twice"):
+    with pytest.raises(UsageError, match="duplicate run"):
         compared(tmp_path, ["before"], ["before"])
 
 
@@ -115,8 +115,8 @@ def test_a_run_is_compared_with_its_baseline_in_the_end(tmp_path, tiny):
     alike = {
         "scenario": scenario,
         "seed": 5,
-        "versions": host_info.package_versions(),
-        "host": host_info.describe_host(),
+        "versions": package_versions(),
+        "host": describe_host(),
     }
     base = RunBuilder(tmp_path / "before", due_s=[number / 18 for number in range(36)])
     base.record = base.record.model_copy(update=alike)
@@ -151,7 +151,7 @@ def test_a_calibrated_machine_refuses_a_gate_that_is_tighter_than_its_noise(tmp_
         assert "runs are measurements to be trusted, 3 are needed" in output  # the machine may be too busy to measure
         return
     assert code == ExitCode.PASSED, output
-    assert "The smallest change that can be told from none" in output
+    assert "The smallest detectable change" in output
     (kept,) = (tmp_path / "upload-harness" / "noise").iterdir()
     assert len(json.loads(kept.read_text())["figures"]["delivery_seconds.mean"]["values"]) == 3
     tolerance = "delivery_seconds.mean=0.001%"
@@ -174,4 +174,4 @@ def test_a_calibrated_machine_refuses_a_gate_that_is_tighter_than_its_noise(tmp_
     assert (tmp_path / "after" / "report" / "comparison.html").exists()
     (mean,) = [figure for figure in content["figures"] if figure["key"] == "delivery_seconds.mean"]
     if content["verdict"] == "inconclusive" and not content["reasons"]:
-        assert "tighter than this machine can see" in mean["reason"]
+        assert "less than this machine can detect" in mean["reason"]

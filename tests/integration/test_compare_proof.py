@@ -9,11 +9,10 @@ import pytest
 
 from harness.analysis.comparable import JUDGED_FIGURES
 from harness.judge.compare.compare import compare_sides
-from harness.judge.compare.figure import Sides
+from harness.judge.compare.figure import Sides, Tolerances
 from harness.judge.compare.run import load_compared_run
-from harness.judge.compare.tolerances import Tolerances
 from harness.run_folder.layout import RunFolder
-from tests.integration.conftest import HARNESS, environment
+from tests.support.real_runs import HARNESS, environment
 
 pytestmark = pytest.mark.slow
 

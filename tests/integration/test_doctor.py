@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from harness.doctor.generator_load import LOADS
+from harness.doctor.generator import LOADS
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 
 from harness.base.errors import ExitCode
-from tests.integration.conftest import HARNESS, PATIENCE_S, environment, harness, told, wait_for
+from tests.support.real_runs import HARNESS, PATIENCE_S, environment, harness, told, wait_for
 from tests.support.run_builder import RunBuilder
 
 MATRIX = """
@@ -33,7 +33,7 @@ def test_a_matrix_is_run_interrupted_and_resumed_without_repeating_a_finished_ce
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == ExitCode.INTERRUPTED, output
-    assert "the same command goes on where it stopped" in output
+    assert "Run the same command again to resume" in output
     finished = (runs / "one-worker-5" / "run.json").stat().st_mtime_ns
     code, output = harness("experiment", "matrix.toml", cwd=tmp_path)
     assert code in {ExitCode.PASSED, ExitCode.INVALID}, output  # the machine may be too busy to measure

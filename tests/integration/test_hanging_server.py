@@ -15,7 +15,7 @@ from harness.analysis.summarise import load_summary
 from harness.base.errors import ExitCode
 from harness.judge.verdict import load_verdict
 from harness.run_folder.layout import RunFolder
-from tests.integration.conftest import HARNESS, environment, family_of
+from tests.support.real_runs import HARNESS, environment, family_of
 
 pytestmark = pytest.mark.slow
 
@@ -96,7 +96,7 @@ def test_eight_thousand_attempts_a_second_on_a_server_that_hangs_are_invalid_by_
     with hanging() as port:
         code, reasons, summary, peak_bytes, took_s = run_against(port, tmp_path, 32_000, client)
     assert code == ExitCode.INVALID
-    assert "more stations were at it at once than client.max_in_flight lets a worker hold (15,000)" in reasons
+    assert "more stations were active at once than client.max_in_flight allows per worker (15,000)" in reasons
     outcomes = summary.attempts.by_outcome
     assert set(outcomes) <= {"generator_error", "timeout_response", "timeout_connect", "timeout_send", "censored"}
     assert outcomes["generator_error"] >= 32_000 - 2 * 15_000
@@ -119,7 +119,7 @@ def test_ports_that_retries_use_up_are_named_and_are_not_the_servers_fault(tmp_p
     finally:
         subprocess.run(["ip", "netns", "del", name], check=True)
     assert code == ExitCode.INVALID
-    assert "this machine ran out of ports (200 for a pair of source address and destination" in reasons
+    assert "this machine ran out of ports (200 per source address and destination" in reasons
     outcomes = summary.attempts.by_outcome
     assert outcomes["timeout_response"] > 100
     assert outcomes["generator_error"] > 0

@@ -19,8 +19,8 @@ from harness.base.errors import ExitCode
 from harness.measure.prometheus import PrometheusClient
 from harness.run_folder import scrape_log
 from harness.run_folder.layout import RunFolder
-from tests.integration.conftest import harness, told
 from tests.support.prometheus_server import DEPLOY, deployed, prometheus
+from tests.support.real_runs import run_to_end, told
 
 pytestmark = pytest.mark.peers
 
@@ -72,16 +72,13 @@ def promtool(*arguments, **options):
 def watched(tmp_path_factory):
     """A finished run of two workers that a Prometheus has watched, and that Prometheus, still there."""
     place = tmp_path_factory.mktemp("watched")
-    (place / "restless.toml").write_text(RESTLESS, "utf-8")
     config = deployed(place / "deploy")
     targets = config.parent / "targets"
     with prometheus(config, place / "data") as url:
-        code, output = harness(
-            "run", "restless.toml", "--workers", "2", "--out", "run", "--prometheus", url, "--prometheus-sd", targets, cwd=place, timeout_s=300
-        )  # fmt: skip
+        by_prometheus = ["--prometheus", url, "--prometheus-sd", targets]
+        folder, code, output = run_to_end(place, RESTLESS, "--workers", "2", *by_prometheus, timeout_s=300)
         # a starved machine makes the run INVALID; what was scraped of it is as good
         assert code in {ExitCode.PASSED, ExitCode.INVALID}, output
-        folder = RunFolder(place / "run")
         yield SimpleNamespace(
             place=place,
             folder=folder,
@@ -111,7 +108,7 @@ def assert_adds_up_to(line, number):
 def test_every_count_that_prometheus_scraped_lies_between_our_scrapes_around_it(watched):
     own, remote = read_run_series(watched.folder.scrapes).workers, remote_of(watched.folder)
     ours: Any
-    assert remote.taken.url == watched.url
+    assert remote.record.url == watched.url
     assert [curves.target for curves in remote.workers] == [curves.target for curves in own] == ["worker-0", "worker-1"]
     for ours, theirs in zip(own, remote.workers, strict=True):
         assert len(theirs.t_s) >= 4

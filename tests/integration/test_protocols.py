@@ -11,8 +11,8 @@ from harness.drive.client.connection import Progress
 from harness.drive.client.pool import ConnectionPool
 from harness.plan import make_plan
 from harness.scenario.loader import load_scenario
-from tests.integration.conftest import TINY, in_time
 from tests.support.mock_process import process
+from tests.support.real_runs import TINY, in_time
 from tests.support.upload_driver import drive, target_of
 
 EACH = 4

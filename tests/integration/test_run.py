@@ -12,7 +12,7 @@ from harness.analysis.summarise import load_summary
 from harness.base.errors import ExitCode
 from harness.judge.audit import load_audit
 from harness.run_folder.layout import RunFolder
-from tests.integration.conftest import (
+from tests.support.real_runs import (
     PATIENCE_S,
     TINY,
     TRIES,
@@ -80,7 +80,7 @@ def test_a_clean_run_is_audited_safe_and_live_and_audit_says_so_again(finished):
     assert (audit.safety, audit.liveness, audit.counts.ok, audit.doubts) == (True, True, 36, [])
     code, output = told("audit", folder.name, cwd=place)
     assert code == ExitCode.PASSED
-    assert output.startswith("Safe: what was acknowledged (36 pages) is held once, as sent.")
+    assert output.startswith("Safe: every acknowledged page (36 pages) is stored once, as sent.")
 
 
 def test_totals_from_scrapes_and_rows_agree(finished):
@@ -291,7 +291,7 @@ def test_an_upload_server_of_the_users_is_driven_without_the_mock(start, tiny, t
     code, output = run.end()
     assert code == ExitCode.INVALID, output
     assert load_summary(RunFolder(run.folder)).attempts.by_outcome.keys() == {"refused"}
-    assert "nothing says how to read what a server from outside holds" in " ".join(output.split())
+    assert "no way to read the server's store is configured" in " ".join(output.split())
     assert "nothing was acknowledged, so nothing is proved" in " ".join(output.split())
     assert not (run.folder / "server" / "store.sqlite").exists()
 

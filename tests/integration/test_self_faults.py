@@ -12,8 +12,8 @@ from harness.analysis.summarise import load_summary
 from harness.base.errors import ExitCode
 from harness.judge.verdict import load_verdict
 from harness.run_folder.layout import RunFolder
-from tests.integration.conftest import family_of, told, wait_for, was_late
 from tests.support import self_faults
+from tests.support.real_runs import family_of, told, wait_for, was_late
 
 USAGE, INVALID, FAILED = ExitCode.USAGE, ExitCode.INVALID, ExitCode.FAILED
 EXPECTED: dict[Callable[[Path, str], self_faults.Told], tuple[int, str]] = {
@@ -22,12 +22,12 @@ EXPECTED: dict[Callable[[Path, str], self_faults.Told], tuple[int, str]] = {
     self_faults.master_killed: (INVALID, r"generator was killed by SIGKILL"),
     self_faults.harness_killed: (-9, r""),
     self_faults.disk_full: (INVALID, r"No space left on device|File too large"),
-    self_faults.port_taken: (USAGE, r"--metrics-port.* can't be had: Address already in use"),
+    self_faults.port_taken: (USAGE, r"--metrics-port.* is not available: Address already in use"),
     self_faults.clock_steps: (INVALID, r"the clock stepped by"),
     self_faults.descriptors_exhausted: (INVALID, r"Too many open files"),
     self_faults.target_vanishes: (
         FAILED,
-        r"The target has not answered since t = \d+\.\d s, to \d+\.\d s \(.*refused \u00d7 \d+",
+        r"The target has not answered since t = \d+\.\d s; last unanswered attempt at \d+\.\d s \(.*refused \u00d7 \d+",
     ),
 }
 """What is done -> the exit code, and the words that tell of it."""
@@ -56,7 +56,7 @@ def check(fault, end, cwd):
     assert re.search(words, " ".join(end.output.split())), seen
     assert "Traceback" not in end.own_words, seen
     if fault is self_faults.worker_killed and RunFolder(end.folder).read_run().t0_epoch is not None:
-        assert "it held 6 stations" in " ".join(end.output.split()), seen
+        assert "it was responsible for 6 stations" in " ".join(end.output.split()), seen
     wait_for(lambda: not family_of(end.folder), timeout_s=30)
     if not (end.folder / "run.json").exists():
         assert end.code == USAGE, seen  # refused before anything began

@@ -2,12 +2,10 @@
 
 import hashlib
 import json
-import shutil
 import socket
 import subprocess
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -17,8 +15,8 @@ from harness.drive.client.pool import AttemptConnection, ConnectionPool
 from harness.drive.client.protocols import tus
 from harness.drive.client.protocols.base import Photo, UploadContext
 from harness.plan import make_plan
+from harness.scenario.client import TusOptions
 from harness.scenario.loader import load_scenario
-from harness.scenario.protocol import TusOptions
 from tests.support.upload_driver import drive, target_of
 
 pytestmark = pytest.mark.peers
@@ -28,20 +26,10 @@ STATIONS = range(4)
 CUT_BYTES = 150_000
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """A folder where @tus/server is installed as the lock file says."""
-    folder = tmp_path_factory.mktemp("peers")
-    for name in ("package.json", "package-lock.json", "tus-server.mjs"):
-        shutil.copy(Path(__file__).parent / "peers" / name, folder / name)
-    subprocess.run(
-        ["npm", "ci", "--prefer-offline", "--no-audit", "--no-fund"],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
-    return folder
+@pytest.fixture
+def installed(npm):
+    """A folder where @tus/server is installed."""
+    return npm("tus-server")
 
 
 @pytest.fixture(scope="module")

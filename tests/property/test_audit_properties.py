@@ -98,7 +98,7 @@ def test_every_page_has_the_category_that_a_plain_checker_gives_it(history, copi
         fates = load_page_statuses(folder, rows)
         audit = audit_run(folder, rows, fates)
     expected, unexpected = naive(history, copies)
-    assert {index: ALL_STATUSES[number] for index, number in enumerate(fates.category.tolist())} == expected
+    assert {index: ALL_STATUSES[number] for index, number in enumerate(fates.status_number.tolist())} == expected
     assert len(fates.unexpected) == unexpected
     counts = audit.counts.model_dump()
     intact = [(PAGES[KEYS.index(key)], digest, reading) for key, digest, reading in copies if key in KEYS]

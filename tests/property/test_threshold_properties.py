@@ -16,7 +16,7 @@ from harness.analysis.summarise import summarise
 from harness.analysis.summary import Summary
 from harness.base.model import OUTCOMES, Outcome
 from harness.judge.thresholds.condition import parse_condition
-from harness.judge.thresholds.evaluate import COMPARISONS, evaluate_assertion
+from harness.judge.thresholds.evaluate import COMPARISONS, evaluate_condition
 from harness.judge.thresholds.parser import (  # fmt: skip
     MATCHERS,
     OPERATORS,
@@ -94,10 +94,10 @@ def test_nothing_but_its_own_error_leaves_the_parser_and_its_caret_is_within_the
     error = problem_with(text)
     if error is None:
         return
-    assert 0 <= error.place <= len(text)
+    assert 0 <= error.position <= len(text)
     *_, line, caret = str(error).split("\n")
     assert len(line) == len(text) + 4
-    assert caret == f"    {' ' * error.place}^"
+    assert caret == f"    {' ' * error.position}^"
 
 
 def problem_with(text):
@@ -197,9 +197,8 @@ def test_labels_and_windows_give_what_a_plain_look_at_the_rows_gives(
     labels += [f"outcome=~{quote_string('|'.join(outcomes))}"] if outcomes else []
     window = (f' {span} "brownout"' if span else "") + (f" over {over_s}s" if over_s else "")
     value = f"{limit:.6f}" if aggregation != "ratio" else f"{limit:.6f}%"
-    found = evaluate_assertion(
-        f"{aggregation}({metric}{{{','.join(labels)}}}) {compare} {value}{window}", evening.summary, evening.evidence
-    )
+    assertion = f"{aggregation}({metric}{{{','.join(labels)}}}) {compare} {value}{window}"
+    found = evaluate_condition(parse_condition(assertion), evening.summary, evening.evidence)
 
     part = {"": (START_S, STOP_S), "during": FAULT, "after": (FAULT[1], STOP_S)}[span]
     here = [row for row in sorted(evening.rows) if kelurahan is None or row[3].startswith(kelurahan)]

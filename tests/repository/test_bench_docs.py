@@ -2,12 +2,12 @@
 
 from benchmarks.peers import results
 from benchmarks.peers.cost import COST_CASES, takes_part_in_cost
-from benchmarks.peers.tools import TOOLS
-from benchmarks.publish import CHART, DATA, PAGE, ROOT, insert_tables
+from benchmarks.peers.schedule import TOOLS
+from benchmarks.publish import CHART, DATA, MEASURING, ROOT, insert_tables
 
 
 def test_the_documented_tables_are_those_of_the_recorded_rounds():
-    page = PAGE.read_text("utf-8")
+    page = MEASURING.read_text("utf-8")
     assert insert_tables(page, results.read(DATA)) == page
 
 

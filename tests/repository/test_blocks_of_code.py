@@ -18,7 +18,8 @@ from harness.judge.thresholds.parser import InvalidAssertionError
 from harness.scenario.experiment import Experiment
 from harness.scenario.scenario import Scenario
 from mock_server.__main__ import _parser
-from mock_server.profile.profile import Profile, ServerProfile
+from mock_server.profile.server_profile import ServerProfile
+from mock_server.profile_file import Profile
 from tests.support.documents import DOCUMENTS, ROOT, Block, blocks, prose
 
 LANGUAGES = {"sh", "toml", "json", "yaml", "python", "text", "ebnf"}

@@ -18,7 +18,7 @@ from harness.judge.results import ThresholdResult, Verdict, Window
 from harness.judge.thresholds.condition import AGGREGATIONS, parse_condition
 from harness.judge.thresholds.parser import MATCHERS, OPERATORS, WINDOWS
 from harness.scenario.scenario import Threshold
-from reports.junit import VALIDITY
+from reports.ci import VALIDITY
 from tests.support.documents import prose
 
 ROOT = Path(__file__).parents[2]

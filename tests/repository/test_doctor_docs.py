@@ -2,7 +2,7 @@
 
 import re
 
-from harness.doctor import cores, descriptors, ports
+from harness.doctor import cpu, resources
 from harness.doctor.examine import evaluate_machine
 from reports.number_format import format_count, format_ratio
 from tests.support.documents import ROOT
@@ -21,11 +21,11 @@ def test_every_check_is_documented_in_the_order_of_the_table_and_no_other():
 
 def test_the_documented_limits_are_those_of_the_checks():
     assert TABLE["descriptors"] == (
-        format_count(descriptors.ENOUGH_DESCRIPTORS),
-        f"below {format_count(descriptors.TOO_FEW_DESCRIPTORS)}",
+        format_count(resources.ENOUGH_DESCRIPTORS),
+        f"below {format_count(resources.TOO_FEW_DESCRIPTORS)}",
     )
-    assert TABLE["ports"] == (format_count(ports.ENOUGH_PORTS), f"below {format_count(ports.TOO_FEW_PORTS)}")
-    assert TABLE["load now"] == (format_ratio(cores.BUSY_RATIO), f"above {format_ratio(cores.TOO_BUSY_RATIO)}")
+    assert TABLE["ports"] == (format_count(resources.ENOUGH_PORTS), f"below {format_count(resources.TOO_FEW_PORTS)}")
+    assert TABLE["load now"] == (format_ratio(cpu.BUSY_RATIO), f"above {format_ratio(cpu.TOO_BUSY_RATIO)}")
     needed = {finding.name: finding.needed for finding in evaluate_machine(SEEN, nothing).findings}
     for name in ("cores", "ports", "disk, free", "loopback", "small attempts", "photos", "lateness", "timers"):
-        assert TABLE[name][0] in needed[name].replace(" a core", ""), name
+        assert TABLE[name][0] in needed[name].replace(" per core", ""), name

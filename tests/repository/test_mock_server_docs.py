@@ -9,11 +9,12 @@ from typing import get_args
 import pytest
 
 from mock_server.__main__ import _parser
+from mock_server.api.openapi import openapi_document
 from mock_server.faults.base import Fault
 from mock_server.faults.registry import KINDS
 from mock_server.http.auth import StationCredentials
-from mock_server.http.openapi import openapi_document
-from mock_server.profile.profile import Profile, ServerProfile
+from mock_server.profile.server_profile import ServerProfile
+from mock_server.profile_file import Profile
 from mock_server.server import MockServer
 
 ROOT = Path(__file__).parents[2]
@@ -99,7 +100,7 @@ async def test_every_endpoint_of_the_admin_port_is_documented_and_no_other(serve
 def test_every_flag_is_documented():
     flags = [option for action in _parser()._actions for option in action.option_strings if option.startswith("--")]
     unnamed = {flag for flag in flags if flag not in TEXT}
-    assert unnamed <= {"--port", "--admin-port", "--host", "--admin-host", "--in-keeper"}
+    assert unnamed <= {"--port", "--admin-port", "--host", "--admin-host", "--in-supervisor"}
 
 
 def test_the_guide_to_adding_a_fault_names_every_place_where_one_can_act():

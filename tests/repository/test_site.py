@@ -18,8 +18,8 @@ from docs._generate.markdown import prose
 from harness.scenario.experiment import Experiment
 from harness.scenario.scenario import Scenario
 from mock_server.faults.registry import KINDS
-from mock_server.profile.profile import Profile
 from mock_server.profile.units import Fixed
+from mock_server.profile_file import Profile
 from tests.support.documents import DOCUMENTS, ROOT
 from tests.support.documents import prose as without_code
 

@@ -7,8 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis.bootstrap import QuantileStatistic, RateStatistic, RatioStatistic, Statistic
-from harness.analysis.comparable import COMPARABLE_FIGURES, MissingFigure
+from harness.analysis.bootstrap import Statistic
+from harness.analysis.comparable import (
+    COMPARABLE_FIGURES,
+    MissingFigure,
+    QuantileStatistic,
+    RateStatistic,
+    RatioStatistic,
+)
 from harness.judge.compare.run import ComparedRun
 from harness.run_folder.layout import RunRecord, WorkerRecord
 
@@ -54,7 +60,7 @@ def compared(
     return ComparedRun(
         path=f"runs/{name}",
         record=record(seed=seed, **changes),
-        plan=f"plan of seed {seed}",
+        arrivals=f"plan of seed {seed}",
         figures={**made, **(figures or {})},
         reasons=list(reasons),
         unsafe=unsafe,

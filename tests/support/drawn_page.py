@@ -71,5 +71,5 @@ def read(verdict: Verdict | None = None, record: dict[str, Any] | None = None, *
     )
 
 
-def words(html: str) -> str:
+def text_of(html: str) -> str:
     return " ".join(Outline(html).text.split())

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from harness.analysis.page_status import PageStatus
-from harness.scenario.scenario import ClientOptions
-from mock_server.profile.profile import ServerProfile
+from harness.scenario.client import ClientOptions
+from mock_server.profile.server_profile import ServerProfile
 
 DEDUPES: tuple[str, ...] = get_args(ServerProfile.model_fields["dedupe"].annotation)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mock_server.http.auth import StationCredentials
-from mock_server.profile.profile import Profile
+from mock_server.profile_file import Profile
 from mock_server.server import ListenAddresses, MockServer
 
 STATION = "3509191001001"
@@ -158,7 +158,7 @@ class Mock:
         """A token, without going through the port: faults must not hit a test's preparations."""
         async with self._login:
             if station not in self._tokens:
-                self._tokens[station] = (await self.server.accounts.login(station, station[-6:]))[0]
+                self._tokens[station] = (await self.server.authenticator.login(station, station[-6:]))[0]
         return self._tokens[station]
 
     async def bearer(self, station: str = STATION) -> dict[str, str]:

@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.integration.conftest import HARNESS, TINY, environment, family_of, wait_for
+from tests.support.real_runs import HARNESS, TINY, environment, family_of, wait_for
 
 SCENARIO = TINY.replace('over = "2s"', 'over = "4s"').replace('median = "20ms"', 'median = "100ms"')
 PATIENCE_S = 150.0

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import HARNESS, environment
+from tests.support.real_runs import HARNESS, environment
 
 LINK = Path(__file__).with_name("delayed_link.py")
 TOKEN = "a-join-token-for-tests-only"

@@ -1,4 +1,4 @@
-"""A locustfile as people write it: FastHttpUser, the library's own pacing, one request a task."""
+"""A locustfile as people write it: FastHttpUser, Locust's own pacing, one request per task."""
 
 import os
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 from locust import FastHttpUser, constant_throughput, task
 
 
-class StockUser(FastHttpUser):
-    """Puts the same body again and again, so often a second, or as fast as it can."""
+class PlainUser(FastHttpUser):
+    """Puts the same body again and again, at a rate or as fast as possible."""
 
     if float(os.environ["BENCH_RATE_OF_ONE"]):
         wait_time = constant_throughput(float(os.environ["BENCH_RATE_OF_ONE"]))

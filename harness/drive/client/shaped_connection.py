@@ -65,7 +65,7 @@ class ShapedConnection(Connection):
         """Send chunk by chunk; False if the server responded before everything was sent."""
         through_s = self._clock()
         for chunk in split_into_chunks(buffers):
-            through_s = self.link.through(sum(map(len, chunk)), through_s)
+            through_s = self.link.transfer_end_s(sum(map(len, chunk)), through_s)
             while self._is_readable_before(through_s):
                 if self._has_response(progress, bodiless):
                     return False
@@ -93,7 +93,7 @@ class ShapedConnection(Connection):
     def _wait_round_trips(self, round_trips: float) -> float:
         """Wait until a signal has crossed the link that often; returns the seconds that it took."""
         now_s = self._clock()
-        takes_s = self.link.across(round_trips, now_s) - now_s
+        takes_s = self.link.signal_end_s(round_trips, now_s) - now_s
         if takes_s > 0:
             gevent.sleep(takes_s)
         return takes_s

@@ -30,7 +30,7 @@ from harness.drive.client.protocols.base import PageUpload, Photo, UploadContext
 from harness.drive.client.protocols.templated import TemplatedApi, TemplatedContext
 from harness.drive.client.response import HttpResponse, parse_retry_after, parse_server_timing
 from harness.plan import Plan
-from harness.scenario.scenario import ClientOptions
+from harness.scenario.client import ClientOptions
 
 _NAN = float("nan")
 _ACKNOWLEDGING = DELIVERED | {Outcome.PENDING}

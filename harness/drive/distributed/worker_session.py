@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gevent
 from gevent.event import Event
 
-from harness.drive.assignment import Assignment
-from harness.drive.assignments import unpack_assignment
+from harness.drive.assignment import Assignment, unpack_assignment
 from harness.drive.distributed.join import CLOCK_OFFSET, HEARTBEAT_INTERVAL_S
 from harness.drive.distributed.leader_session import Messenger
 from harness.drive.worker import Worker
@@ -49,7 +48,7 @@ class WorkerSession:
         worker = Worker(unpack_assignment(assignment, self._folder), on_records, journal.write)
 
         def send_metrics(msg: Any, **_: Any) -> None:
-            content = {"rank": assignment.rank, "number": msg.data, "text": worker.instruments()}
+            content = {"rank": assignment.rank, "number": msg.data, "text": worker.exposition()}
             self._send("metrics", content)
 
         self._messenger.register_message("get_metrics", send_metrics)

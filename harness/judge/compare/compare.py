@@ -1,7 +1,7 @@
 """Base against run: every figure, and the verdict over all of them. Pure.
 
-The intervals of all judged figures hold together with 95 % confidence (Bonferroni), so that more figures mean no more
-false alarms.
+The intervals of all judged figures hold together with 95 % confidence (Bonferroni), so more figures do not mean more false
+alarms.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.base.errors import ExitCode
-from harness.judge.compare.comparability import find_differences
-from harness.judge.compare.figure import Sides, compare_figure, why_missing
+from harness.judge.compare.figure import Sides, Tolerances, compare_figure, why_missing
 from harness.judge.compare.noise import Noise
 from harness.judge.compare.results import (
     Comparison,
@@ -19,13 +18,12 @@ from harness.judge.compare.results import (
     format_percent,
     format_signed_percent,
 )
-from harness.judge.compare.run import ComparedRun
-from harness.judge.compare.tolerances import Tolerances
+from harness.judge.compare.run import ComparedRun, find_differences
 from harness.run_folder.layout import RunRecord
 
 CONFIDENCE = 0.95
 _MAX_NAMED_FIGURES = 2
-"""Figures that a finding names; the others it counts."""
+"""Number of figures that a finding names; the others are counted."""
 _CODES: dict[ComparisonVerdict, ExitCode] = {
     "pass": ExitCode.PASSED,
     "fail": ExitCode.FAILED,
@@ -34,7 +32,7 @@ _CODES: dict[ComparisonVerdict, ExitCode] = {
 
 
 def list_differences(base: Sequence[RunRecord], run: Sequence[RunRecord]) -> list[str]:
-    """In what the runs are unlike, a line each; empty where they can be compared. At least one run a side."""
+    """In what the runs differ, one line each; empty if they can be compared. At least one run per side."""
     first, *others = [*base, *run]
     lines = [line for other in others for line in find_differences(first, other)]
     seeds = [sorted({record.seed for record in side}) for side in (base, run)]
@@ -44,9 +42,9 @@ def list_differences(base: Sequence[RunRecord], run: Sequence[RunRecord]) -> lis
 
 
 def compare_sides(sides: Sides, tolerances: Tolerances, noise: Noise | None = None) -> Comparison:
-    """The judgement on base and run; `noise` is what calibration found out about this machine and scenario."""
-    there = [key for key in tolerances.judged if why_missing(key, sides) is None]
-    alpha = (1 - CONFIDENCE) / max(1, len(there))
+    """The comparison of base and run; `noise` is what calibration has measured on this machine with this scenario."""
+    present = [key for key in tolerances.judged if why_missing(key, sides) is None]
+    alpha = (1 - CONFIDENCE) / max(1, len(present))
     figures = [compare_figure(key, sides, tolerances, noise, alpha) for key in tolerances.shown]
     unsafe, invalid = _unsafe(sides.run), _invalid(sides)
     if invalid:
@@ -68,14 +66,14 @@ def compare_sides(sides: Sides, tolerances: Tolerances, noise: Noise | None = No
 
 def _unsafe(side: Sequence[ComparedRun]) -> list[str]:
     return [
-        f"{one.path} is not safe: its audit holds {one.unsafe:,} {'page' if one.unsafe == 1 else 'pages'} against the server"
+        f"{one.path} is not safe: its audit found {one.unsafe:,} unsafe {'page' if one.unsafe == 1 else 'pages'}"
         for one in side
         if one.unsafe
     ]
 
 
 def _invalid(sides: Sides) -> list[str]:
-    return [f"{one.path} is no measurement to compare: {reason}" for one in sides.runs for reason in one.reasons]
+    return [f"{one.path} can't be compared: {reason}" for one in sides.runs for reason in one.reasons]
 
 
 def _word(figures: Sequence[FigureComparison], *, unsafe: bool, invalid: bool) -> ComparisonVerdict:
@@ -90,25 +88,25 @@ def _word(figures: Sequence[FigureComparison], *, unsafe: bool, invalid: bool) -
 
 
 def _finding(figures: Sequence[FigureComparison], *, unsafe: bool, invalid: bool) -> str:
-    """The comparison in a sentence."""
+    """The result in one sentence."""
     if unsafe:
         return "The server of the run did not keep what it acknowledged"
     if invalid:
-        return "Nothing can be said: not every run is a measurement to be trusted"
+        return "No conclusion: not every run is a valid measurement"
     worse = [figure for figure in figures if figure.verdict == "fail"]
     if worse:
-        named = "; ".join(_in_words(figure) for figure in worse[:_MAX_NAMED_FIGURES])
+        named = "; ".join(_describe(figure) for figure in worse[:_MAX_NAMED_FIGURES])
         return f"Worse: {named}{f'; and {len(worse) - _MAX_NAMED_FIGURES} more' if len(worse) > _MAX_NAMED_FIGURES else ''}"
     unsure = [figure.key for figure in figures if figure.verdict == "inconclusive"]
     if unsure:
         return f"Inconclusive: {', '.join(unsure)}"
     held = [figure for figure in figures if figure.verdict == "pass"]
     if not held:
-        return "Nothing could be compared: the runs are too small for every figure"
+        return "Nothing could be compared: the runs are too small for any figure"
     return f"No figure of {len(held)} is worse by more than {format_percent(max(figure.tolerance or 0.0 for figure in held))}"
 
 
-def _in_words(figure: FigureComparison) -> str:
+def _describe(figure: FigureComparison) -> str:
     if figure.change is None or figure.change.change is None:
-        return f"{figure.key} without end"
+        return f"{figure.key} (infinite)"
     return f"{figure.key} {format_signed_percent(figure.change.change)}"

@@ -1,45 +1,112 @@
-"""One figure of both sides: its change, held against its tolerance. Pure.
+"""One figure of both sides: its change against its tolerance, and how much worse each figure may be. Pure.
 
-It passes where the whole interval of the change is within the tolerance, fails where the whole interval is beyond it, and
-is inconclusive else: too few data to tell is neither a pass nor a fail.
+A figure passes if the whole interval of its change is within the tolerance, fails if the whole interval is beyond it, and is
+inconclusive otherwise: too little data to decide is neither a pass nor a fail.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from harness.analysis.bootstrap import Statistic
-from harness.analysis.comparable import COMPARABLE_FIGURES, ComparableFigure, MissingFigure
+from harness.analysis.comparable import (
+    COMPARABLE_FIGURES,
+    JUDGED_FIGURES,
+    SHOWN_FIGURES,
+    ComparableFigure,
+    MissingFigure,
+)
+from harness.base.errors import UsageError
 from harness.judge.compare.change import LogChange, RunStatistic, compute_change, geometric_mean
 from harness.judge.compare.noise import FigureNoise, Noise
 from harness.judge.compare.results import FigureComparison, FigureVerdict, RelativeChange, format_percent
 from harness.judge.compare.run import ComparedRun
-from harness.judge.compare.tolerances import Tolerances
+from harness.judge.thresholds.units import parse_limit
+from mock_server.profile.validation_messages import suggestion
+
+DEFAULT_TOLERANCE = 0.05
 
 _SEED = 20_240_214
-"""The bootstrap's: the same runs give the same comparison."""
-_LARGEST_LOG = 700.0
+"""Seed of the bootstrap, so that the same runs always give the same comparison."""
+_MAX_LOG = 700.0
+"""expm1 overflows a little above this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerances:
+    """How much worse a figure may be, relative to the base: 0.05 is 5 %."""
+
+    default: float = DEFAULT_TOLERANCE
+    by_key: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def judged(self) -> list[str]:
+        """The figures that are judged: the default ones, and those that were given a tolerance of their own."""
+        return list(dict.fromkeys([*JUDGED_FIGURES, *self.by_key]))
+
+    @property
+    def shown(self) -> list[str]:
+        """The figures that are judged, then those that are only shown."""
+        return list(dict.fromkeys([*self.judged, *SHOWN_FIGURES]))
+
+    def of(self, key: str) -> float | None:
+        """The tolerance of a figure; None if it is not judged."""
+        return self.by_key.get(key, self.default) if key in self.judged else None
+
+
+def parse_tolerances(texts: Sequence[str]) -> Tolerances:
+    """Tolerances as given on the command line: "5%" for all figures, "response_seconds.p95=10%" for one.
+
+    Raises UsageError for a text that is not a ratio, or names no comparable figure; the message lists what is allowed.
+
+    >>> parse_tolerances(["10%", "attempts.amplification=1%"]).of("attempts.amplification")
+    0.01
+    """
+    default, by_key = DEFAULT_TOLERANCE, {}
+    for text in texts:
+        key, equals, value = text.rpartition("=")
+        if equals and key not in COMPARABLE_FIGURES:
+            near = suggestion(key, list(COMPARABLE_FIGURES)) or f"; available: {', '.join(COMPARABLE_FIGURES)}"
+            message = f'--tolerance "{text}": {key} is not a figure that can be compared{near}'
+            raise UsageError(message)
+        if equals:
+            by_key[key] = _parse_ratio(text, value)
+        else:
+            default = _parse_ratio(text, value)
+    return Tolerances(default, by_key)
+
+
+def _parse_ratio(text: str, value: str) -> float:
+    try:
+        tolerance = parse_limit(value.strip(), "ratio")
+    except ValueError as error:
+        message = f'--tolerance "{text}": {error}'
+        raise UsageError(message) from None
+    if tolerance < 0:
+        message = f'--tolerance "{text}" must not be negative: it is how much worse a figure may be'
+        raise UsageError(message)
+    return tolerance
 
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """Base and run, at least one run each."""
+    """Base and run, with at least one run each."""
 
     base: Sequence[ComparedRun]
     run: Sequence[ComparedRun]
 
     @property
     def runs(self) -> list[ComparedRun]:
-        """All of them."""
+        """The runs of both sides."""
         return [*self.base, *self.run]
 
 
 def why_missing(key: str, sides: Sides) -> str | None:
-    """Why a figure can't be compared, in words; None where it can."""
+    """Why a figure cannot be compared; None if it can."""
     for name, side in (("base", sides.base), ("run", sides.run)):
         for one in side:
             found = one.figures[key]
@@ -57,19 +124,19 @@ def compare_figure(
     figure, tolerance = COMPARABLE_FIGURES[key], tolerances.of(key)
     known = noise.figures.get(key) if noise is not None else None
     detectable = None if known is None else known.detectable(alpha, len(sides.base), len(sides.run))
-    absent, found = why_missing(key, sides), None
+    absent, change = why_missing(key, sides), None
     if absent is None:
-        found = _found(key, sides, known, alpha)
-        verdict, reason = _judged(figure, found, tolerance, detectable)
+        change = _compute_change(key, sides, known, alpha)
+        verdict, reason = _judge_change(figure, change, tolerance, detectable)
     else:
-        verdict, reason = _absent(key, sides, tolerances), absent
+        verdict, reason = _judge_absence(key, sides, tolerances), absent
     return FigureComparison(
         key=key,
         unit=figure.unit,
         better=figure.better,
-        base=_value(sides.base, key),
-        run=_value(sides.run, key),
-        change=None if found is None else _relative(found),
+        base=_mean_value(sides.base, key),
+        run=_mean_value(sides.run, key),
+        change=None if change is None else _to_relative(change),
         tolerance=tolerance,
         detectable=detectable,
         verdict=verdict,
@@ -79,41 +146,43 @@ def compare_figure(
 
 def relative_change(log: float) -> float:
     """A relative change from its logarithm: 0.2 is 20 % more; infinite at infinity."""
-    return math.expm1(log) if log < _LARGEST_LOG else math.inf
+    return math.expm1(log) if log < _MAX_LOG else math.inf
 
 
-def _found(key: str, sides: Sides, known: FigureNoise | None, alpha: float) -> LogChange:
-    base, run = _seen(sides.base, key), _seen(sides.run, key)
+def _compute_change(key: str, sides: Sides, known: FigureNoise | None, alpha: float) -> LogChange:
+    base, run = _statistics(sides.base, key), _statistics(sides.run, key)
     found = compute_change(base, run, alpha, np.random.default_rng(_SEED))
+    # The runs at hand may happen to agree more than this machine ever does: its known noise is the least interval.
     return found if known is None else found.at_least(known.half_width(alpha, len(base), len(run)))
 
 
-def _judged(
-    figure: ComparableFigure, found: LogChange, tolerance: float | None, detectable: float | None
+def _judge_change(
+    figure: ComparableFigure, change: LogChange, tolerance: float | None, detectable: float | None
 ) -> tuple[FigureVerdict, str]:
     if tolerance is None:
-        return "not judged", found.vague
+        return "not judged", change.uninformative
     sign = 1 if figure.better == "lower" else -1
-    least, most = sorted((sign * relative_change(found.low), sign * relative_change(found.high)))
+    least, most = sorted((sign * relative_change(change.low), sign * relative_change(change.high)))
     allowed = format_percent(tolerance)
     if least > tolerance:
         return "fail", f"worse by more than {allowed}"
     if detectable is not None and detectable > tolerance:
         return "inconclusive", (
-            f"the tolerance of {allowed} is tighter than this machine can see: {format_percent(detectable)}, as calibrated; "
-            "allow more, compare more runs, or calibrate with more"
+            f"the tolerance of {allowed} is less than this machine can detect: {format_percent(detectable)}, as calibrated; "
+            "allow more, compare more runs, or calibrate with more runs"
         )
     if most <= tolerance:
-        return "pass", found.vague
-    return "inconclusive", found.vague or f"by more than {allowed} or not: more runs, or longer ones, would tell"
+        return "pass", change.uninformative
+    undecided = f"it may or may not be worse by more than {allowed}: compare more runs, or longer ones"
+    return "inconclusive", change.uninformative or undecided
 
 
-def _absent(key: str, sides: Sides, tolerances: Tolerances) -> FigureVerdict:
-    """What a figure that is not there means: nothing, where no run of this scenario could have it and nobody asked."""
+def _judge_absence(key: str, sides: Sides, tolerances: Tolerances) -> FigureVerdict:
+    """The verdict on a missing figure: no reason to doubt if no run of this scenario can have it and nobody asked for it."""
     if tolerances.of(key) is None:
         return "not judged"
-    nobody_has = all(isinstance(one.figures[key], MissingFigure) for one in sides.runs) or _never_arrives(key, sides)
-    return "not compared" if nobody_has and key not in tolerances.by_key else "inconclusive"
+    all_lack_it = all(isinstance(one.figures[key], MissingFigure) for one in sides.runs) or _never_arrives(key, sides)
+    return "not compared" if all_lack_it and key not in tolerances.by_key else "inconclusive"
 
 
 def _never_arrives(key: str, sides: Sides) -> bool:
@@ -121,8 +190,8 @@ def _never_arrives(key: str, sides: Sides) -> bool:
     return all(not isinstance(statistic, MissingFigure) and math.isinf(statistic.value()) for statistic in found)
 
 
-def _seen(side: Sequence[ComparedRun], key: str) -> list[RunStatistic]:
-    return [RunStatistic(one.record.seed, one.plan, _statistic(one, key)) for one in side]
+def _statistics(side: Sequence[ComparedRun], key: str) -> list[RunStatistic]:
+    return [RunStatistic(one.record.seed, one.arrivals, _statistic(one, key)) for one in side]
 
 
 def _statistic(one: ComparedRun, key: str) -> Statistic:
@@ -132,7 +201,7 @@ def _statistic(one: ComparedRun, key: str) -> Statistic:
     return found
 
 
-def _value(side: Sequence[ComparedRun], key: str) -> float | None:
+def _mean_value(side: Sequence[ComparedRun], key: str) -> float | None:
     found = [one.figures[key] for one in side]
     values = [statistic.value() for statistic in found if not isinstance(statistic, MissingFigure)]
     if len(values) < len(found) or not all(map(math.isfinite, values)):
@@ -140,11 +209,11 @@ def _value(side: Sequence[ComparedRun], key: str) -> float | None:
     return geometric_mean(values)
 
 
-def _relative(found: LogChange) -> RelativeChange:
+def _to_relative(found: LogChange) -> RelativeChange:
     estimate, low, high = (relative_change(log) for log in (found.estimate, found.low, found.high))
     return RelativeChange(
         change=_finite(estimate),
-        low=None if found.low == -math.inf else _finite(low),
+        low=None if found.low == -math.inf else _finite(low),  # -100 % would read like a bound
         high=_finite(high),
         how=found.how,
         drawn_from=found.drawn_from,

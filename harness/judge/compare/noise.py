@@ -1,4 +1,4 @@
-"""What calibration found out about a machine: how much a figure differs between runs that are the same. Pure."""
+"""What calibration has measured on a machine: how much a figure varies between identical runs. Pure."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.analysis.bootstrap import log_ratio
+from harness.analysis.bootstrap import log_ratio, student_t
 from harness.analysis.comparable import JUDGED_FIGURES
-from harness.analysis.student import student_t
-from harness.judge.compare.comparability import IGNORED_KEYS, host_facts
+from harness.judge.compare.run import IGNORED_KEYS, host_facts
 from harness.run_folder.layout import RunRecord
 
 MIN_RUNS = 3
-"""Runs that a calibration needs at least."""
+"""Fewest runs that a calibration needs."""
 ALPHA = 0.05 / len(JUDGED_FIGURES)
-"""With which probability the interval of a single figure may miss, so that those of all judged ones hold with 95 %."""
+"""Probability with which the interval of a single figure may miss, so that those of all judged figures hold with 95 %."""
 POWER = 0.9
-"""With which probability the smallest detectable change is found."""
+"""Probability with which the smallest detectable change is detected."""
 
 
 class FigureNoise(BaseModel):
@@ -30,7 +29,7 @@ class FigureNoise(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     values: list[float]
-    """A value a run, in the order of the runs."""
+    """One value per run, in the order of the runs."""
     log_sd: float
     """Standard deviation of the values' logarithms: 0.01 is about 1 %."""
 
@@ -40,23 +39,23 @@ class FigureNoise(BaseModel):
         return len(self.values) - 1
 
     def half_width(self, alpha: float, base_runs: int = 1, runs: int = 1) -> float:
-        """Half the interval of a difference of logarithms that comes from noise alone, missed with `alpha`."""
+        """Half the width of an interval of a difference of logarithms that noise alone leaves with probability `alpha`."""
         return student_t(self.freedom, 1 - alpha / 2) * self._of_difference(base_runs, runs)
 
     def detectable(self, alpha: float, base_runs: int = 1, runs: int = 1) -> float:
-        """The smallest relative change that is told from none with 90 % probability (0.05 is 5 %).
+        """The smallest relative change that is detected with 90 % probability (0.05 is 5 %).
 
         (t of 1 - alpha/2 + t of 0.9) · s · √(1/n + 1/m): Bloom, Minimum Detectable Effects (1995).
         """
         power = student_t(self.freedom, POWER) * self._of_difference(base_runs, runs)
-        return math.expm1(min(self.half_width(alpha, base_runs, runs) + power, 700.0))
+        return math.expm1(min(self.half_width(alpha, base_runs, runs) + power, 700.0))  # e^709 is the largest float
 
     def _of_difference(self, base_runs: int, runs: int) -> float:
         return self.log_sd * math.sqrt(1 / base_runs + 1 / runs)
 
 
 class Noise(BaseModel):
-    """The content of a calibration's file."""
+    """The content of a calibration file."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -74,9 +73,9 @@ class Noise(BaseModel):
 
 
 def noise_key(record: RunRecord) -> str:
-    """What a calibration is kept under: the same for runs of one scenario on one machine, whatever their seed.
+    """The key under which a calibration is stored: equal for runs of one scenario on one machine, whatever their seed.
 
-    The harness's versions are not in it: an update would silently forget the calibration.
+    It does not depend on the harness's version: an update would silently discard the calibration.
     """
     scenario = {key: value for key, value in record.scenario.items() if key not in IGNORED_KEYS}
     parts = [scenario, host_facts(record.host), len(record.workers), record.own_server]
@@ -84,8 +83,8 @@ def noise_key(record: RunRecord) -> str:
 
 
 def compute_noise(record: RunRecord, values: Mapping[str, Sequence[float]], made_at: str) -> Noise:
-    """The noise of runs that were the same; figures that are infinite or nothing in one of them are left out."""
-    usable = {key: list(seen) for key, seen in values.items() if all(0 < value < math.inf for value in seen)}
+    """The noise of identical runs; figures that are 0 or infinite in one of them, and so have no logarithm, are left out."""
+    usable = {key: list(found) for key, found in values.items() if all(0 < value < math.inf for value in found)}
     return Noise(
         key=noise_key(record),
         made_at=made_at,
@@ -95,7 +94,9 @@ def compute_noise(record: RunRecord, values: Mapping[str, Sequence[float]], made
         versions=record.versions,
         host=record.host,
         figures={
-            key: FigureNoise(values=seen, log_sd=_log_sd(seen)) for key, seen in usable.items() if len(seen) >= MIN_RUNS
+            key: FigureNoise(values=found, log_sd=_log_sd(found))
+            for key, found in usable.items()
+            if len(found) >= MIN_RUNS
         },
     )
 

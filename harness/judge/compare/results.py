@@ -1,13 +1,12 @@
-"""The comparison's results as frozen types: the content of comparison.json."""
+"""The schema of comparison.json, as frozen types."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from harness.base.errors import RunFolderError
-from harness.base.safe_files import explain_unreadable, read_bounded
+from harness.base.safe_files import load_json
 from harness.run_folder.layout import RunFolder
 
 ComparisonVerdict = Literal["pass", "fail", "inconclusive"]
@@ -27,27 +26,27 @@ class RunFacts(_ComparisonModel):
     seed: int
     valid: bool
     reasons: list[str]
-    """Why it is no measurement to compare; empty where it is."""
+    """Why its measurement cannot be compared; empty if it can."""
 
 
 UNINFORMATIVE_FACTOR = 10.0
-"""A bound so many times the change itself, or so small a part of it, tells nothing but that nothing is known."""
+"""A bound this many times the estimate, or this small a part of it, says nothing but that nothing is known."""
 
 
 class RelativeChange(_ComparisonModel):
-    """From base to run, relative: 0.2 is 20 % more. None is without bound, or no figure."""
+    """The relative change from base to run: 0.2 is 20 % more. None: there is no bound, or no figure."""
 
     change: float | None
     low: float | None
     high: float | None
     how: IntervalMethod
-    """What the interval is drawn from; empty where there is none."""
+    """What the interval was computed from; empty if there is none."""
     drawn_from: str
-    """The same in words, with numbers."""
+    """The same as a phrase, with numbers."""
 
     @property
-    def telling(self) -> tuple[float | None, float | None]:
-        """`low` and `high`; None also where one is so far from the change that it tells nothing."""
+    def informative_bounds(self) -> tuple[float | None, float | None]:
+        """`low` and `high`; also None if a bound is so far from the change that it says nothing."""
         if self.change is None:
             return None, None
         middle = 1 + self.change
@@ -62,55 +61,52 @@ class FigureComparison(_ComparisonModel):
     unit: Literal["s", "ratio", "per_s", ""]
     better: Literal["lower", "higher"]
     base: float | None
-    """In base units; the geometric mean of several runs. None where there is no such figure, or it is infinite."""
+    """In base units; the geometric mean of several runs. None if there is no such figure, or it is infinite."""
     run: float | None
     change: RelativeChange | None
     tolerance: float | None
-    """How much worse it may be; None where it is shown and not judged."""
+    """How much worse it may be; None if it is shown and not judged."""
     detectable: float | None
-    """The smallest change that this machine can tell from none, as calibrated; None without a calibration."""
+    """The smallest change that can be detected on this machine, as calibrated; None without a calibration."""
     verdict: FigureVerdict
     reason: str
-    """Why, in words."""
+    """Why it has this verdict; may be empty."""
 
 
 class Comparison(_ComparisonModel):
-    """Base against run."""
+    """The content of comparison.json: base against run."""
 
     format: int = 1
     verdict: ComparisonVerdict
     exit_code: int
     finding: str
-    """In a sentence."""
+    """The result in one sentence."""
     reasons: list[str]
-    """What stands above the figures: invalid runs, lost pages."""
+    """What overrides the figures: invalid runs, lost pages."""
     unlike: list[str]
-    """What differs beside the figures; not empty only with --force."""
+    """What else differs between the runs; only ever filled with --force."""
     confidence: float
-    """Of all intervals of judged figures together."""
+    """Of the intervals of all judged figures together."""
     calibration: str
-    """Which calibration was used, in words; empty for none."""
+    """Which calibration was used; empty for none."""
     base: list[RunFacts]
     run: list[RunFacts]
     figures: list[FigureComparison]
 
 
 def load_comparison(folder: RunFolder) -> Comparison | None:
-    """How a run compared with its baseline; None where it wasn't. Raises BrokenRunError where the file is none of ours."""
-    try:
-        return Comparison.model_validate_json(read_bounded(folder.comparison))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError) as error:
-        message = f"{folder.comparison} can't be read: {explain_unreadable(error)}"
-        raise RunFolderError(message) from None
+    """How a run compared with its baseline; None if it was not compared.
+
+    Raises RunFolderError if the file is not a valid comparison.
+    """
+    return load_json(folder.comparison, Comparison)
 
 
 def format_percent(ratio: float) -> str:
-    """A change or a tolerance as people write it.
+    """A change or a tolerance as a percentage, with as many digits as are useful.
 
-    >>> percent(0.05), percent(0.1234), percent(-0.2), percent(0.0004), percent(30.0)
-    ('5 %', '12 %', '-20 %', '0.04 %', '3,000 %')
+    >>> [format_percent(ratio) for ratio in (0.05, 0.1234, -0.2, 0.0004, 30.0)]
+    ['5 %', '12 %', '-20 %', '0.04 %', '3,000 %']
     """
     size = abs(ratio) * 100
     text = f"{size:,.{0 if size >= 9.95 else 1 if size >= 0.095 else 2}f}"
@@ -119,10 +115,10 @@ def format_percent(ratio: float) -> str:
 
 
 def format_signed_percent(ratio: float) -> str:
-    """A change with its sign.
+    """A change as a percentage with its sign.
 
-    >>> signed(0.2), signed(-0.0312), signed(0.0), signed(-0.000001)
-    ('+20 %', '-3.1 %', '0 %', '0 %')
+    >>> [format_signed_percent(ratio) for ratio in (0.2, -0.0312, 0.0, -0.000001)]
+    ['+20 %', '-3.1 %', '0 %', '0 %']
     """
     text = format_percent(ratio)
     return f"+{text}" if ratio > 0 and text != "0 %" else text

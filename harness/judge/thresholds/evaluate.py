@@ -1,29 +1,39 @@
-"""Thresholds: assertions checked before a run, and held against its rows, figures and scrapes after it.
+"""Thresholds: assertions checked before a run, and evaluated against its rows, figures and scrapes after it.
 
-A threshold without a figure fails: no data, a sample too small for the percentile, and a percentile that never arrived
-are breaches with their reason, never passes. What must hold in every window fails by one of them.
+A threshold without a value fails: no data, a sample too small for the percentile, and a percentile that never arrived are
+breaches with their reason, never passes (k6 passes without data). What must hold in every window fails by one of them.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Collection, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from harness.analysis.label_matchers import LabelMatcher
+import numpy as np
+
+from harness.analysis.durations import DURATION_METRICS
+from harness.analysis.percentile import QUANTILES, min_sample_size
 from harness.analysis.run_data import SeriesSource
-from harness.analysis.selection import Selection
+from harness.analysis.selection import PLACE_DIGITS, LabelMatcher, Selection, all_match, matchers_on
 from harness.analysis.summary import Summary
 from harness.base.errors import ConfigurationError
 from harness.judge.results import ThresholdResult, Window
-from harness.judge.thresholds.aggregate import WindowValue, aggregate_rows, aggregate_series
-from harness.judge.thresholds.condition import Condition, parse_condition
-from harness.judge.thresholds.metrics import scraped_names
+from harness.judge.thresholds.condition import MAY_NEVER_ARRIVE, Condition, parse_condition
+from harness.judge.thresholds.metrics import scraped_names, summary_value, why_no_value
 from harness.judge.thresholds.parser import InvalidAssertionError
-from harness.judge.thresholds.summary_keys import summary_value, why_no_value
 from harness.judge.thresholds.units import format_value
-from harness.judge.thresholds.windows import NoWindowError, find_windows
+from harness.judge.thresholds.windows import (
+    NoWindowError,
+    WindowValue,
+    aggregate_rows,
+    aggregate_series,
+    find_windows,
+)
 from harness.run_folder.layout import RunRecord
+
+if TYPE_CHECKING:
+    from harness.plan import Plan
 
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
@@ -31,34 +41,29 @@ COMPARISONS: dict[str, Callable[[float, float], bool]] = {
 
 
 class RunDataSource(SeriesSource, Protocol):
-    """What conditions are held against: `harness.analysis.run_data.Evidence`."""
+    """What conditions are evaluated against: `harness.analysis.run_data.RunData`."""
 
     @property
     def record(self) -> RunRecord:
-        """What run.json says."""
+        """The content of run.json."""
 
     @property
     def stop_s(self) -> float:
-        """When the run stopped making attempts."""
+        """When the run stopped starting attempts."""
 
-    def chosen(self, metric: str, rules: Sequence[LabelMatcher]) -> Selection:
-        """The rows of a metric that the rules choose."""
+    def select(self, metric: str, matchers: Sequence[LabelMatcher]) -> Selection:
+        """The rows of a metric that the matchers select."""
 
-    def read(self, names: Collection[str]) -> None:
-        """Read these series from the scrapes, all at once."""
-
-
-def check_assertion(assertion: str) -> None:
-    """Raise ConfigurationError where an assertion is wrong in word, place or unit; says what is allowed."""
-    check_assertions([assertion])
+    def load_series(self, names: Collection[str]) -> None:
+        """Read these series in one pass over the scrapes."""
 
 
 def check_assertions(
     assertions: Sequence[str], source: str = "thresholds", faults: Collection[str] | None = None
 ) -> None:
-    """Raise ConfigurationError with everything that is wrong with a scenario's assertions, before anything starts.
+    """Raise ConfigurationError with every problem of a scenario's assertions, before anything starts.
 
-    `faults` are the names of the scenario's faults, where they are known: no other can be named.
+    `faults` are the names of the scenario's faults, if they are known: a window can refer to no others.
     """
     problems = []
     for number, assertion in enumerate(assertions):
@@ -70,61 +75,58 @@ def check_assertions(
         raise ConfigurationError(source, problems)
 
 
-def evaluate_thresholds(assertions: Sequence[str], summary: Summary, evidence: RunDataSource) -> list[ThresholdResult]:
-    """The assertions, each held against the run once. They must have passed `check_assertions`."""
+def evaluate_thresholds(assertions: Sequence[str], summary: Summary, run_data: RunDataSource) -> list[ThresholdResult]:
+    """The result of each distinct assertion. They must have passed `check_assertions`."""
     conditions = [parse_condition(assertion) for assertion in dict.fromkeys(assertions)]
     scraped = [one.metric for one in conditions if one.source not in {"key", "rows"}]
-    evidence.read([name for metric in dict.fromkeys(scraped) for name in scraped_names(metric)])
-    return [evaluate_condition(condition, summary, evidence) for condition in conditions]
+    run_data.load_series([name for metric in dict.fromkeys(scraped) for name in scraped_names(metric)])
+    return [evaluate_condition(condition, summary, run_data) for condition in conditions]
 
 
-def evaluate_assertion(assertion: str, summary: Summary, evidence: RunDataSource) -> ThresholdResult:
-    """One assertion held against the run. Raises WrongAssertionError for one that `check_assertion` would refuse."""
-    return evaluate_condition(parse_condition(assertion), summary, evidence)
-
-
-def evaluate_condition(condition: Condition, summary: Summary, evidence: RunDataSource) -> ThresholdResult:
-    """One condition held against the run."""
+def evaluate_condition(condition: Condition, summary: Summary, run_data: RunDataSource) -> ThresholdResult:
+    """The result of one condition."""
     if condition.source == "key":
         observed = summary_value(summary, condition.metric)
         return _result(condition, observed, "" if observed is not None else why_no_value(summary, condition.metric))
     try:
-        return evaluate_windows(condition, compute_window_values(condition, evidence))
+        return evaluate_windows(condition, compute_window_values(condition, run_data))
     except NoWindowError as error:
         return _result(condition, None, str(error))
 
 
-def compute_window_values(condition: Condition, evidence: RunDataSource) -> list[WindowValue]:
-    """What was observed in each stretch in which the condition must hold. Raises NoWindowError where there is none."""
-    found = find_windows(condition, evidence.record, evidence.stop_s)
+def compute_window_values(condition: Condition, run_data: RunDataSource) -> list[WindowValue]:
+    """What was observed in each window that the condition must hold in. Raises NoWindowError if there is none."""
+    found = find_windows(condition, run_data.record, run_data.stop_s)
     if condition.source == "rows":
-        return aggregate_rows(condition, evidence, found)
-    return aggregate_series(condition, evidence, found)
+        return aggregate_rows(condition, run_data, found)
+    return aggregate_series(condition, run_data, found)
 
 
-def evaluate_windows(condition: Condition, figures: Sequence[WindowValue]) -> ThresholdResult:
-    """The condition held against what was observed in each stretch: the worst one decides."""
-    missing = [one for one in figures if one.observed is None]
-    breaches = [one for one in figures if one.observed is not None and not _passes(condition, one.observed)]
+def evaluate_windows(condition: Condition, values: Sequence[WindowValue]) -> ThresholdResult:
+    """The result of a condition from what was observed in each window: the worst one decides."""
+    missing = [one for one in values if one.observed is None]
+    breaches = [one for one in values if one.observed is not None and not _passes(condition, one.observed)]
     if breaches:
-        one = max(breaches, key=lambda figure: _badness(condition, figure))
-        reason = _breach(one.observed or 0.0, condition)
+        worst = max(breaches, key=lambda one: _badness(condition, one))
+        reason = _describe_breach(worst.observed or 0.0, condition)
     elif missing:
-        one = missing[0]
-        reason = one.missing
+        worst = missing[0]
+        reason = worst.missing_reason
     else:
-        one, reason = max(figures, key=lambda figure: _badness(condition, figure)), ""
-    has_window = condition.span is not None or condition.over_s is not None
-    window = Window(from_s=round(one.stretch.from_s, 6), to_s=round(one.stretch.to_s, 6)) if has_window else None
+        worst, reason = max(values, key=lambda one: _badness(condition, one)), ""
+    has_window = condition.fault_span is not None or condition.over_s is not None
+    window = Window(from_s=round(worst.window.from_s, 6), to_s=round(worst.window.to_s, 6)) if has_window else None
     if reason and window is not None:
         reason += f", from {format_value(window.from_s, 's')} to {format_value(window.to_s, 's')}"
-    if reason and len(figures) > 1:
-        reason += f" ({_how_many(len(breaches), len(missing), len(figures))})"
-    return _result(condition, one.observed, reason, window)
+    if reason and len(values) > 1:
+        reason += f" ({_count_windows(len(breaches), len(missing), len(values))})"
+    return _result(condition, worst.observed, reason, window)
 
 
 def limits_s(assertions: Sequence[str]) -> list[float]:
-    """Every limit on seconds, rising: bounds that a live histogram of durations needs. They must have been checked.
+    """Every limit on seconds, ascending: the bucket bounds that a live histogram of durations needs.
+
+    The assertions must have passed `check_assertions`.
 
     >>> limits_s(["p95(delivery_seconds) < 10s", "avg(response_seconds) < 150ms", "pages.undelivered == 0"])
     [0.15, 10.0]
@@ -136,7 +138,7 @@ def limits_s(assertions: Sequence[str]) -> list[float]:
 def _result(condition: Condition, observed: float | None, reason: str, window: Window | None = None) -> ThresholdResult:
     passed = observed is not None and not reason and _passes(condition, observed)
     if observed is not None and not passed and not reason:
-        reason = _breach(observed, condition)
+        reason = _describe_breach(observed, condition)
     return ThresholdResult(
         assertion=condition.text, observed=observed, limit=condition.limit, unit=condition.unit, window=window,
         passed=passed, reason=reason,
@@ -147,32 +149,91 @@ def _passes(condition: Condition, observed: float) -> bool:
     return COMPARISONS[condition.operator](observed, condition.limit)
 
 
-def _badness(condition: Condition, figure: WindowValue) -> float:
-    """How bad a figure is for a condition: the greatest is the worst."""
-    observed = figure.observed or 0.0
+def _badness(condition: Condition, value: WindowValue) -> float:
+    """How bad a value is for a condition: the greatest badness is the worst."""
+    observed = value.observed or 0.0
     if condition.operator in {"<", "<="}:
         return observed
     if condition.operator in {">", ">="}:
         return -observed
-    away = abs(observed - condition.limit)
-    return away if condition.operator == "==" else -away
+    distance = abs(observed - condition.limit)
+    return distance if condition.operator == "==" else -distance
 
 
-def _how_many(breaches: int, missing: int, windows: int) -> str:
+def _count_windows(breaches: int, missing: int, windows: int) -> str:
     parts = [f"{breaches:,} of {windows:,} windows breach it"] if breaches else []
     if missing:
         parts.append(f"{missing:,} of {windows:,} windows have no figure")
     return ", ".join(parts)
 
 
-def _breach(observed: float, condition: Condition) -> str:
-    """By how much a limit is breached, in words."""
+def _describe_breach(observed: float, condition: Condition) -> str:
+    """By how much a limit is breached."""
     limit, unit = condition.limit, condition.unit
     if condition.operator == "!=" or observed == limit:
         return f"it is {format_value(limit, unit)}"
     side = "above" if observed > limit else "below"
-    away = abs(observed - limit)
+    distance = abs(observed - limit)
     if unit == "ratio":
-        return f"{format_value(away * 100, '')} percentage points {side} the limit"
-    share = f" ({away / abs(limit) * 100:.0f} %)" if 0 < away <= 10 * abs(limit) else ""
-    return f"{format_value(away, unit)}{share} {side} the limit"
+        return f"{format_value(distance * 100, '')} percentage points {side} the limit"
+    share = f" ({distance / abs(limit) * 100:.0f} %)" if 0 < distance <= 10 * abs(limit) else ""
+    return f"{format_value(distance, unit)}{share} {side} the limit"
+
+
+def find_undersized(assertions: Sequence[str], plan: Plan, warm_up_s: float, deadline_s: float) -> list[str]:
+    """One line for each threshold whose percentile needs a larger sample than the plan can give, with both sizes.
+
+    Such a threshold would fail whatever the server does, so it is reported before the run. The plan knows how many pages
+    and stations there will be at most; only attempts can be more, through retries. Thresholds with windows are left out: how
+    much falls into a window is not known beforehand. The assertions must have passed `check_assertions`.
+    """
+    lines = []
+    for assertion in dict.fromkeys(assertions):
+        condition = parse_condition(assertion)
+        found = _required_percentile(condition)
+        if found is None or condition.fault_span is not None or condition.over_s is not None:
+            continue
+        metric, quantile, matchers = found
+        stations, pages_each = _count_selected(plan, matchers, warm_up_s, deadline_s)
+        what, size = ("stations", stations) if metric == "completion_seconds" else ("pages", stations * pages_each)
+        if size < min_sample_size(quantile):
+            unless = "" if metric in MAY_NEVER_ARRIVE else ", unless retries add to them"
+            lines.append(
+                f"{assertion} will fail for lack of data{unless}: it needs {min_sample_size(quantile):,} {what}, the plan has "
+                f"{size:,}"
+            )
+    return lines
+
+
+def _required_percentile(condition: Condition) -> tuple[str, float, Sequence[LabelMatcher]] | None:
+    """Duration, quantile and matchers of a condition on a percentile of rows; None for any other."""
+    if condition.source == "rows" and condition.quantile is not None and condition.metric in DURATION_METRICS:
+        return condition.metric, condition.quantile, condition.matchers
+    if condition.source != "key":
+        return None
+    first, *_, last = condition.metric.split(".")
+    return (first, QUANTILES[last], ()) if first in DURATION_METRICS and last in QUANTILES else None
+
+
+def _count_selected(
+    plan: Plan, matchers: Sequence[LabelMatcher], warm_up_s: float, deadline_s: float
+) -> tuple[int, int]:
+    """At most how many stations of the selected places arrive in time, and how many pages of the selected forms each has."""
+    due_s = plan.earliest_due_s
+    in_time = due_s < deadline_s
+    if (
+        plan.closed_loop is None
+    ):  # in a closed loop stations arrive later than their soonest: the warm-up leaves out fewer
+        in_time &= due_s >= warm_up_s
+    places, forms = matchers_on(matchers, *PLACE_DIGITS), matchers_on(matchers, "form")
+    numbers = np.flatnonzero(in_time).tolist()
+    stations = (
+        sum(all_match(places, _place_labels(plan.stations[number].code)) for number in numbers)
+        if places
+        else len(numbers)
+    )
+    return stations, sum(all_match(forms, [("form", form)]) for form, _ in plan.slots)
+
+
+def _place_labels(code: str) -> list[tuple[str, str]]:
+    return [(label, code[:digits]) for label, digits in PLACE_DIGITS.items()]

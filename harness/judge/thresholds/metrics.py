@@ -1,16 +1,26 @@
-"""The series that a run scrapes and a threshold can name: what kind each is, and its labels."""
+"""What a threshold can name: the series that a run scrapes, and the dotted keys of the summary with their units."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from harness.analysis.percentile import QUANTILES, min_sample_size
+from harness.analysis.summary import Distribution, Summary
+from harness.base.model import OUTCOMES
+from harness.judge.thresholds.units import Unit, unit_from_name
+from harness.run_folder.journal import GiveUpReason
+from mock_server.profile.validation_messages import suggestion
 
 MetricKind = Literal["gauge", "counter", "histogram"]
 
 
 @dataclass(frozen=True, slots=True)
 class MetricFamily:
-    """A family of series. Beside these labels each has a `target`: "server", "worker-0" and so on."""
+    """A family of series. Besides these labels each has a `target`: "server", "worker-0" and so on."""
 
     kind: MetricKind
     labels: tuple[str, ...] = ()
@@ -51,11 +61,20 @@ KNOWN_METRICS: dict[str, MetricFamily] = {
     "process_open_fds": MetricFamily("gauge"),
     "process_max_fds": MetricFamily("gauge"),
 }
-"""By name. A test holds it against what both exporters really publish."""
+"""By name. A test compares it with what both exporters really publish."""
+
+_NAMED_BY = {"recovery": "fault", "kelurahan": "code"}
+"""Lists of the summary whose entries a key can name, and the field that holds the name."""
+_FIXED_KEYS = {
+    "by_outcome": [str(outcome) for outcome in OUTCOMES],
+    "gave_up_by_reason": [reason.name.lower() for reason in GiveUpReason],
+}
+"""Tables of the summary whose keys are fixed lists."""
+_WITHOUT_UNIT = {"count", "never"}
 
 
 def find_metric(name: str) -> MetricFamily | None:
-    """The series of that name: of the list, or the counters that a histogram consists of; None if there is none."""
+    """The known family of that name, or the counters that a known histogram consists of; None if there is none."""
     if name in KNOWN_METRICS:
         return KNOWN_METRICS[name]
     for suffix, more in (("_bucket", ("le",)), ("_count", ()), ("_sum", ())):
@@ -66,6 +85,134 @@ def find_metric(name: str) -> MetricFamily | None:
 
 
 def scraped_names(name: str) -> list[str]:
-    """The series to read from the scrapes for a name that a threshold gives."""
+    """The series to read from the scrapes for a metric that a threshold names."""
     known = KNOWN_METRICS.get(name)
     return [f"{name}_sum", f"{name}_count"] if known is not None and known.kind == "histogram" else [name]
+
+
+def unit_of_key(key: str) -> Unit:
+    """The unit of the figure that a key of the summary names.
+
+    Raises ValueError for a key that does not exist or does not name a number; the message says what there is.
+    """
+    kind: object = Summary
+    parts = key.split(".")
+    for index, part in enumerate(parts):
+        parent = ".".join(parts[:index])
+        is_last = index == len(parts) - 1
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            model: type[BaseModel] = kind
+            kind = _field(model, part, parent)
+            if is_last and _is_number(kind):
+                in_seconds = issubclass(model, Distribution) and part not in _WITHOUT_UNIT
+                return "s" if in_seconds else unit_from_name(part)
+        else:
+            kind = _entry(kind, part, parts[index - 1], parent)
+            if is_last and _is_number(kind):
+                return ""
+    message = f"{key} is not a figure{_what_it_is(kind, key, parts[-1])}"
+    raise ValueError(message)
+
+
+def summary_value(summary: Summary, key: str) -> float | None:
+    """The value of a key; None if there is no such figure. The key must have passed `unit_of_key`.
+
+    A key that a table of counts lacks has counted 0, unless nothing at all was counted: then there is no figure.
+    """
+    found: Any = summary
+    previous: Any = None
+    for part in key.split("."):
+        previous, parent = found, previous
+        if isinstance(found, dict):
+            found = found.get(part, 0 if _counted_anything(parent) else None)
+        elif isinstance(found, list):
+            found = _named_entry(found, part)
+        else:
+            found = getattr(found, part, None)
+    return None if found is None or isinstance(found, BaseModel) else float(found)
+
+
+def why_no_value(summary: Summary, key: str) -> str:
+    """Why a key has no value."""
+    parts = key.split(".")
+    if parts[0] == "audit":
+        return "unknown: the server's store could not be read, or does not expose this"
+    parent: Any = summary
+    for part in parts[:-1]:
+        if isinstance(parent, list):
+            parent = _named_entry(parent, part)
+        else:
+            parent = parent.get(part) if isinstance(parent, dict) else getattr(parent, part, None)
+    if isinstance(parent, Distribution):
+        return why_no_percentile(parent.count, parent.never, QUANTILES.get(parts[-1]))
+    if parts[0] == "recovery" and parent is not None and parts[-1] == "metastable":
+        return "unknown: too little was delivered before the fault, or observed after it"
+    if parts[0] == "recovery":
+        return "it never recovered" if parent is not None else f"no fault {parts[1]} ended within the run"
+    return "there is no such figure for this run"
+
+
+def why_no_percentile(count: int, never: int, quantile: float | None) -> str:
+    """Why a sample of `count` values has no such percentile (`quantile` None: no mean or maximum)."""
+    if count == 0:
+        return "no data: there is nothing to count"
+    if quantile is not None and count < min_sample_size(quantile):
+        return f"n/a (needs {min_sample_size(quantile):,}; there are {count:,})"
+    return f"{never:,} of {count:,} never arrived"
+
+
+def _field(model: type[BaseModel], name: str, parent: str) -> object:
+    field = model.model_fields.get(name)
+    if field is None:
+        where = f" in {parent}" if parent else ""
+        message = f'there is no "{name}"{where}{_near(name, list(model.model_fields))}'
+        raise ValueError(message)
+    return field.annotation
+
+
+def _entry(kind: object, part: str, table: str, parent: str) -> object:
+    """The type of an entry of a dictionary or list."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is dict and table != "intervals":
+        allowed = _FIXED_KEYS.get(table)
+        if allowed is not None and part not in allowed:
+            message = f'there is no "{part}" in {parent}{_near(part, allowed)}'
+            raise ValueError(message)
+        return arguments[1]
+    if origin is list and table in _NAMED_BY:
+        return arguments[0]
+    message = f"{parent} has no figure named {part}"
+    raise ValueError(message)
+
+
+def _what_it_is(kind: object, key: str, last: str) -> str:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return f": it contains {', '.join(kind.model_fields)}"
+    if last in _FIXED_KEYS:
+        return f": name one of {', '.join(_FIXED_KEYS[last])}"
+    if kind is str:
+        return ": it is a text"
+    return f": name an entry, as in {key}.<{_NAMED_BY[last]}>.…" if last in _NAMED_BY else ""
+
+
+def _near(word: str, allowed: list[str]) -> str:
+    return suggestion(word, allowed) or f"; available: {', '.join(allowed)}"
+
+
+def _is_number(kind: object) -> bool:
+    kinds = get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
+    return {one for one in kinds if one is not NoneType} <= {int, float, bool}
+
+
+def _counted_anything(part: object) -> bool:
+    """Whether the part of the summary that a table of counts belongs to has counted anything."""
+    total = getattr(part, "total", getattr(part, "scrapes", getattr(part, "attempts", 1)))
+    return bool(total)
+
+
+def _named_entry(entries: list[Any], name: str) -> Any:
+    return next((entry for entry in entries if str(getattr(entry, _name_field(entry))) == name), None)
+
+
+def _name_field(entry: BaseModel) -> str:
+    return next(field for field in _NAMED_BY.values() if field in type(entry).model_fields)

@@ -1,4 +1,4 @@
-"""The grammar of an assertion, parsed into words and their places.
+"""The grammar of an assertion, parsed into tokens and their positions.
 
     assertion   = subject operator value { window }
     subject     = aggregation "(" metric [ "{" [ matcher { "," matcher } [ "," ] ] "}" ] ")" | key
@@ -8,7 +8,7 @@
     value       = the text up to the first window: a number, with or without a unit
     window      = "during" string | "after" string | "over" duration | "within" duration "of" "end" "of" string
 
-It knows words and places, not what they mean: see condition.py. Labels are written as in PromQL.
+The parser knows tokens and positions, not what they mean: see condition.py. Labels are written as in PromQL.
 """
 
 from __future__ import annotations
@@ -29,27 +29,28 @@ _ESCAPED = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
 class InvalidAssertionError(ValueError):
-    """What is wrong with an assertion and where; its text has a caret under the place."""
+    """What is wrong with an assertion and where; its text shows the assertion with a caret under the position."""
 
-    def __init__(self, text: str, place: int, message: str) -> None:
-        """`place` counts characters of `text` from 0."""
-        self.place = place
+    def __init__(self, text: str, position: int, message: str) -> None:
+        """`position` counts characters of `text` from 0."""
+        self.position = position
         self.message = message
+        # A line break or a tab would move the caret away from its place.
         line = "".join(character if character.isprintable() else " " for character in text)
-        super().__init__(f"{message}\n    {line}\n    {' ' * place}^")
+        super().__init__(f"{message}\n    {line}\n    {' ' * position}^")
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A piece of an assertion and the place where it starts."""
+    """A piece of an assertion and the position at which it starts."""
 
     text: str
-    place: int
+    position: int
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedMatcher:
-    """What a label must be. `value` is without its quotes and escapes."""
+    """A label matcher as written; `value` is without its quotes and escapes."""
 
     label: Token
     operator: str
@@ -58,7 +59,7 @@ class ParsedMatcher:
 
 @dataclass(frozen=True, slots=True)
 class WindowClause:
-    """A stretch of time: its keyword, the fault it names (not for `over`) and its length (`over` and `within`)."""
+    """A window as written: its keyword, the fault it names (not for `over`) and its length (`over` and `within`)."""
 
     keyword: Token
     fault: Token | None = None
@@ -67,7 +68,7 @@ class WindowClause:
 
 @dataclass(frozen=True, slots=True)
 class ParsedAssertion:
-    """An assertion in its parts. `aggregation` is None where the subject is a dotted key."""
+    """The parts of an assertion; `aggregation` is None if the subject is a dotted key."""
 
     text: str
     aggregation: Token | None
@@ -77,26 +78,26 @@ class ParsedAssertion:
     value: Token
     windows: tuple[WindowClause, ...] = ()
 
-    def problem(self, word: Token, message: str) -> InvalidAssertionError:
-        """What is wrong with one of the parts, to raise."""
-        return InvalidAssertionError(self.text, word.place, message)
+    def error_at(self, token: Token, message: str) -> InvalidAssertionError:
+        """The error to raise for one of the parts."""
+        return InvalidAssertionError(self.text, token.position, message)
 
 
 def parse_assertion(text: str) -> ParsedAssertion:
-    """An assertion in its parts.
+    """The parts of an assertion.
 
-    Raises WrongAssertionError where it doesn't follow the grammar.
+    Raises InvalidAssertionError if it does not follow the grammar.
 
-    >>> parse("p95(delivery_seconds) < 10s").metric
-    Word(text='delivery_seconds', place=4)
+    >>> parse_assertion("p95(delivery_seconds) < 10s").metric
+    Token(text='delivery_seconds', position=4)
     """
     return _AssertionParser(text).assertion()
 
 
 def format_assertion(parsed: ParsedAssertion) -> str:
-    """The assertion in its plain form, one blank between its parts: it parses to the same.
+    """The assertion in canonical form, with one blank between its parts; it parses to the same parts.
 
-    >>> written(parse("p(95) ( delivery_seconds{ form='ppwp' } )<10s   over 5s"))
+    >>> format_assertion(parse_assertion("p(95) ( delivery_seconds{ form='ppwp' } )<10s   over 5s"))
     'p95(delivery_seconds{form="ppwp"}) < 10s over 5s'
     """
     metric = parsed.metric.text
@@ -108,7 +109,7 @@ def format_assertion(parsed: ParsedAssertion) -> str:
 
 
 def quote_string(text: str) -> str:
-    """A text as a string of the grammar."""
+    """A text as a quoted string of the grammar."""
     return '"' + "".join(_ESCAPED.get(character, character) for character in text) + '"'
 
 
@@ -125,122 +126,122 @@ def _written_window(window: WindowClause) -> str:
 class _AssertionParser:
     def __init__(self, text: str) -> None:
         self.text = text
-        self.place = 0
+        self.position = 0
 
     def assertion(self) -> ParsedAssertion:
         aggregation, metric, matchers = self._subject()
         operator = self._operator()
-        value = self._match(_VALUE, "a value is missing here")
-        value = Token(value.text.strip(), value.place)
+        value = self._match(_VALUE, "expected a value")
+        value = Token(value.text.strip(), value.position)
         windows: list[WindowClause] = []
         while self._more():
             windows.append(self._window())
         return ParsedAssertion(self.text, aggregation, metric, tuple(matchers), operator, value, tuple(windows))
 
     def _subject(self) -> tuple[Token | None, Token, list[ParsedMatcher]]:
-        first = self._word('a metric or a key is missing here, as in "p95(delivery_seconds) < 10s"')
-        if not self._taken("("):
-            if self._taken("{"):
-                self.place -= 1
+        first = self._token('expected a metric or a key, as in "p95(delivery_seconds) < 10s"')
+        if not self._accept("("):
+            if self._accept("{"):
+                self.position -= 1
                 self._fail(f"labels need an aggregation, as in max({first.text}{{…}})")
             return None, first, []
         if first.text == "p":
-            inner = self._word('a percentage is missing here, as in "p(95)(delivery_seconds)"')
+            inner = self._token('expected a percentage, as in "p(95)(delivery_seconds)"')
             self._expect(")")
             self._expect("(")
-            first = Token(f"p{inner.text}", first.place)
-        metric = self._word("the name of a metric is missing here")
+            first = Token(f"p{inner.text}", first.position)
+        metric = self._token("expected the name of a metric")
         matchers = self._matchers()
         self._expect(")")
         return first, metric, matchers
 
     def _matchers(self) -> list[ParsedMatcher]:
         found: list[ParsedMatcher] = []
-        if not self._taken("{"):
+        if not self._accept("{"):
             return found
-        while not self._taken("}"):
-            label = self._word('the name of a label should stand here, or "}"')
-            operator = next((one for one in MATCHERS if self._taken(one)), None)
+        while not self._accept("}"):
+            label = self._token('expected the name of a label, or "}"')
+            operator = next((one for one in MATCHERS if self._accept(one)), None)
             if operator is None:
-                self._fail(f"one of {' '.join(sorted(MATCHERS))} should stand here")
+                self._fail(f"expected one of {' '.join(sorted(MATCHERS))}")
             found.append(ParsedMatcher(label, operator, self._string()))
-            if not self._taken(","):
-                self._expect("}", 'a "," or "}" should stand here')
+            if not self._accept(","):
+                self._expect("}", 'expected "," or "}"')
                 break
         return found
 
     def _operator(self) -> str:
         for operator in OPERATORS:
-            if self._taken(operator):
+            if self._accept(operator):
                 return operator
-        return self._fail(f"an operator should stand here: one of {' '.join(sorted(OPERATORS))}")
+        return self._fail(f"expected an operator: one of {' '.join(sorted(OPERATORS))}")
 
     def _window(self) -> WindowClause:
-        keyword = self._word("")
+        keyword = self._token("")
         if keyword.text in {"during", "after"}:
             return WindowClause(keyword, fault=self._string())
-        length = self._match(_DURATION, 'a duration is missing here, as in "10s"')
+        length = self._match(_DURATION, 'expected a duration, as in "10s"')
         if keyword.text == "over":
             return WindowClause(keyword, length=length)
         for word in ("of", "end", "of"):
-            self._expect(word, f'"{word}" should stand here: within {length.text} of end of "fault"')
+            self._expect(word, f'expected "{word}", as in: within {length.text} of end of "fault"')
         return WindowClause(keyword, fault=self._string(), length=length)
 
     def _more(self) -> bool:
-        """Whether a window follows; raises where something else does."""
+        """Whether a window follows; raises InvalidAssertionError if anything else does."""
         self._skip_blanks()
-        if self.place == len(self.text):
+        if self.position == len(self.text):
             return False
-        if re.compile(_KEYWORD).match(self.text, self.place) is None:
-            self._fail(f"nothing but a window may follow: {', '.join(WINDOWS)}")
+        if re.compile(_KEYWORD).match(self.text, self.position) is None:
+            self._fail(f"expected a window ({', '.join(WINDOWS)}) or the end of the assertion")
         return True
 
     def _string(self) -> Token:
         self._skip_blanks()
-        start, quote = self.place, self.text[self.place : self.place + 1]
-        if quote not in {'"', "'"}:
-            self._fail('a text in quotes should stand here, as in "brownout"')
+        start, quote_mark = self.position, self.text[self.position : self.position + 1]
+        if quote_mark not in {'"', "'"}:
+            self._fail('expected a text in quotes, as in "brownout"')
         found: list[str] = []
-        self.place += 1
-        while (character := self.text[self.place : self.place + 1]) != quote:
+        self.position += 1
+        while (character := self.text[self.position : self.position + 1]) != quote_mark:
             if not character:
-                raise InvalidAssertionError(self.text, start, "this text has no closing quote")
+                raise InvalidAssertionError(self.text, start, "the closing quote is missing")
             if character == "\\":
-                self.place += 1
-                character = _ESCAPES.get(self.text[self.place : self.place + 1], "")
+                self.position += 1
+                character = _ESCAPES.get(self.text[self.position : self.position + 1], "")
                 if not character:
-                    self.place -= 1
-                    self._fail('this is no escape: write "\\\\" for a backslash')
+                    self.position -= 1
+                    self._fail('unknown escape: write "\\\\" for a backslash')
             found.append(character)
-            self.place += 1
-        self.place += 1
+            self.position += 1
+        self.position += 1
         return Token("".join(found), start)
 
-    def _word(self, missing: str) -> Token:
-        return self._match(_WORD, missing)
+    def _token(self, expected: str) -> Token:
+        return self._match(_WORD, expected)
 
-    def _match(self, pattern: re.Pattern[str], missing: str) -> Token:
+    def _match(self, pattern: re.Pattern[str], expected: str) -> Token:
         self._skip_blanks()
-        match = pattern.match(self.text, self.place)
+        match = pattern.match(self.text, self.position)
         if match is None:
-            self._fail(missing)
-        word = Token(match[0], self.place)
-        self.place = match.end()
-        return word
+            self._fail(expected)
+        token = Token(match[0], self.position)
+        self.position = match.end()
+        return token
 
-    def _taken(self, expected: str) -> bool:
+    def _accept(self, expected: str) -> bool:
         self._skip_blanks()
-        taken = self.text.startswith(expected, self.place)
-        self.place += len(expected) if taken else 0
-        return taken
+        accepted = self.text.startswith(expected, self.position)
+        self.position += len(expected) if accepted else 0
+        return accepted
 
-    def _expect(self, expected: str, missing: str = "") -> None:
-        if not self._taken(expected):
-            self._fail(missing or f'"{expected}" should stand here')
+    def _expect(self, expected: str, message: str = "") -> None:
+        if not self._accept(expected):
+            self._fail(message or f'expected "{expected}"')
 
     def _skip_blanks(self) -> None:
-        while self.place < len(self.text) and self.text[self.place].isspace():
-            self.place += 1
+        while self.position < len(self.text) and self.text[self.position].isspace():
+            self.position += 1
 
     def _fail(self, message: str) -> NoReturn:
-        raise InvalidAssertionError(self.text, self.place, message)
+        raise InvalidAssertionError(self.text, self.position, message)

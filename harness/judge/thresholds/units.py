@@ -1,4 +1,4 @@
-"""Limits read, and figures written, in the unit of what they measure."""
+"""Units of figures: limits parsed, and values formatted, in the unit of what they measure."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ _SUFFIXES: tuple[tuple[str, Unit], ...] = (
     ("_seconds", "s"),
     ("_s", "s"),
 )
-_LARGEST_PLAIN_RATIO = 2.0
+_MAX_PLAIN_RATIO = 2.0
+"""A greater ratio without a percent sign is almost certainly a percentage whose sign was forgotten."""
 
 
 def unit_from_name(name: str) -> Unit:
-    """The unit that a figure's name tells.
+    """The unit that a figure's name ends with.
 
-    >>> unit_of("recovered_after_s"), unit_of("completed_ratio"), unit_of("undelivered")
-    ('s', 'ratio', '')
+    >>> [unit_from_name(name) for name in ("recovered_after_s", "completed_ratio", "undelivered")]
+    ['s', 'ratio', '']
     """
     return next((unit for suffix, unit in _SUFFIXES if name.endswith(suffix)), "")
 
 
 def parse_limit(text: str, unit: Unit) -> float:
-    """The value of a limit in base units; a bare number is in base units already.
+    """The value of a limit in base units (s, B, ratio, per second); a bare number is in base units already.
 
-    As exact as it was written: 238 ms is 0.238, not 0.23800000000000002.
-    Raises ValueError, which says what is allowed.
+    As exact as it was written: 238 ms is 0.238, not 0.23800000000000002. Raises ValueError, whose message says what is
+    allowed.
 
-    >>> limit_of("50ms", "s"), limit_of("10", "s"), limit_of("95%", "ratio")
+    >>> parse_limit("50ms", "s"), parse_limit("10", "s"), parse_limit("95%", "ratio")
     (0.05, 10.0, 0.95)
     """
     try:
@@ -47,18 +48,18 @@ def parse_limit(text: str, unit: Unit) -> float:
             message = f'"{text}" {error}'
             raise ValueError(message) from None
     if not math.isfinite(plain):
-        message = f'"{text}" is no limit'
+        message = f'"{text}" is not a valid limit: it must be finite'
         raise ValueError(message)
-    if unit == "ratio" and plain > _LARGEST_PLAIN_RATIO:
+    if unit == "ratio" and plain > _MAX_PLAIN_RATIO:
         message = f'{text} would be {plain * 100:g} %: write "{text}%"'
         raise ValueError(message)
     return plain
 
 
 def format_value(value: float, unit: Unit) -> str:
-    """A figure for people, with its unit, to three significant digits (counts are exact).
+    """A value with its unit, to three significant digits (counts are exact).
 
-    >>> shown(0.0123, "s"), shown(12.345, "s"), shown(0.9214, "ratio"), shown(1086.0, "")
+    >>> format_value(0.0123, "s"), format_value(12.345, "s"), format_value(0.9214, "ratio"), format_value(1086.0, "")
     ('12.3 ms', '12.3 s', '92.1 %', '1,086')
     """
     size = abs(value)

@@ -1,6 +1,6 @@
-"""A station's luck: random numbers whose generator is made when the first one is drawn.
+"""Random numbers of one station, from a generator that is seeded when the first one is drawn.
 
-Python's generator has 2.5 KB of state and takes 10 µs to seed; most stations of a good evening never need theirs.
+Python's generator has 2.5 KB of state and takes 10 µs to seed; most stations of a healthy run never draw a number.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ class RandomSource(Protocol):
     """What a strategy draws from; `random.Random` is one."""
 
     def random(self) -> float:
-        """From 0 to before 1."""
+        """A number in [0, 1)."""
 
     def uniform(self, a: float, b: float) -> float:
-        """From `a` to `b`."""
+        """A number between `a` and `b`."""
 
 
 class LazyRandom:
-    """Draws as `random.Random(seed)` would."""
+    """Draws the same numbers as `random.Random(seed)`."""
 
     __slots__ = ("_rng", "_seed")
 
@@ -29,14 +29,14 @@ class LazyRandom:
         self._rng: Random | None = None
 
     def random(self) -> float:
-        """From 0 to before 1."""
-        return self._drawn_from().random()
+        """A number in [0, 1)."""
+        return self._seeded().random()
 
     def uniform(self, a: float, b: float) -> float:
-        """From `a` to `b`."""
-        return self._drawn_from().uniform(a, b)
+        """A number between `a` and `b`."""
+        return self._seeded().uniform(a, b)
 
-    def _drawn_from(self) -> Random:
+    def _seeded(self) -> Random:
         if self._rng is None:
             self._rng = Random(self._seed)
         return self._rng

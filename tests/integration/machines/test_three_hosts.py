@@ -19,7 +19,7 @@ from harness.judge.verdict import load_verdict
 from harness.run_folder.layout import RunFolder
 from harness.target.consent import derive_token
 from harness.target.consent_reader import load_machine_secret
-from tests.integration.conftest import wait_for
+from tests.support.real_runs import killed_at_the_end, wait_for
 from tests.support.three_hosts import DELAY_S, end_of, three_hosts
 from tests.support.veth_network import place
 
@@ -56,18 +56,8 @@ def hosts(tmp_path):
 
 @pytest.fixture
 def started():
-    processes = []
-
-    def note(process):
-        processes.append(process)
-        return process
-
-    yield note
-    for process in processes:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
+    with killed_at_the_end() as note:
+        yield note
 
 
 def lead(hosts, started, *options):
@@ -115,7 +105,7 @@ def check_invalid(hosts, output, code, host, why):
     (rank,) = [worker.rank for worker in record.workers if worker.lost]
     assert record.workers[rank].host == host
     assert re.search(rf"worker {rank} on {host} was lost after [\d.]+ s: {why}", text), text
-    assert "it held 40 stations: 3509" in text
+    assert "it was responsible for 40 stations: 3509" in text
     assert record.ended is not None
     assert record.ended.at_s < 18  # at once: arrivals go on for 20 s, the deadline is at 30 s
     return record
@@ -186,7 +176,7 @@ def test_a_worker_whose_master_is_gone_stops_its_load(hosts, started):
     os.killpg(run.pid, signal.SIGKILL)
     code, output = end_of(b, 20)
     assert code == ExitCode.INVALID, output
-    assert "the master fell silent for 5 s: the load is stopped" in output
+    assert "the leader has been silent for 5 s: stopping the load" in output
     assert locust_of(hosts[1]) is None
 
 
@@ -201,7 +191,7 @@ def test_who_may_not_join_is_told_why_and_so_is_the_run(hosts, started):
     assert "0 of 2 workers joined within 15 s" in output
     told = {
         old: r"it has upload-harness 0\.0\.9 \(protocol 1\), the run has",
-        wrong: r"its clock differs from the leader's by \+1,\d\d\d ms",
+        wrong: r"its clock differs from the leader's by \+1,\d\d\d ms ",
     }
     for process, words in told.items():
         ended, said = end_of(process)
@@ -210,7 +200,7 @@ def test_who_may_not_join_is_told_why_and_so_is_the_run(hosts, started):
         assert re.search(words, output), output
     ended, said = end_of(stranger)
     assert ended == ExitCode.USAGE
-    assert "is locked with another HARNESS_JOIN_TOKEN than ours" in said
+    assert "uses another HARNESS_JOIN_TOKEN" in said
 
 
 @pytest.mark.slow

@@ -7,11 +7,11 @@ from urllib.parse import quote
 
 import pytest
 
-from mock_server.http import auth as accounts
+from mock_server.http import auth
 from mock_server.http.auth import Authenticator, StationCredentials
 from mock_server.http.request_context import AttemptCounter
 from mock_server.http.responses import Problem
-from mock_server.profile.profile import ServerProfile
+from mock_server.profile.server_profile import ServerProfile
 from mock_server.storage.store import Store
 from tests.support.mock_in_process import STATION, form, path_of, photo, running, station
 
@@ -81,16 +81,16 @@ async def test_stations_that_do_not_exist_are_throttled_like_those_that_do(tmp_p
 async def test_nothing_is_remembered_of_what_cannot_be_a_station(tmp_path):
     latency = {"kind": "latency", "delay": "0s"}
     async with running(tmp_path, faults=[latency]) as mock:
-        targets = []
-        mock.server.rules._log = lambda injection: targets.append(injection.target)
+        keys = []
+        mock.server.faults._matcher._log = lambda injection: keys.append(injection.key)
         for number in range(20):
             assert (await login(mock, f"{number}" + "x" * 500, "wrong")).status == 401
             answer = await mock.ask("PUT", path_of(f"{number}" + "x" * 5000, form_name="y" * 500), {}, photo())
             assert answer.status == 401
-        assert {(target.station, target.form) for target in targets} == {("", "")}
-        assert mock.server.accounts._wrong == {}
+        assert {(key.station, key.form) for key in keys} == {("", "")}
+        assert mock.server.authenticator._wrong == {}
         assert (await login(mock, STATION, STATION[-6:])).status == 200
-        assert targets[-1].station == STATION
+        assert keys[-1].station == STATION
 
 
 async def test_of_attempts_at_pages_that_cannot_be_no_text_is_remembered(tmp_path, monkeypatch):
@@ -217,9 +217,9 @@ async def test_the_admin_port_asks_for_its_token(tmp_path):
 
 
 async def test_tokens_of_stations_that_do_not_come_again_are_not_kept_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr(accounts, "_MOST_TOKENS", 20)
+    monkeypatch.setattr(auth, "_MAX_TOKENS", 20)
     async with running(tmp_path) as mock:
-        held = mock.server.accounts
+        held = mock.server.authenticator
         tokens = {number: (await held.login(station(number), station(number)[-6:]))[0] for number in range(1, 51)}
         assert (len(held._tokens), len(held._of_station)) == (20, 20)
         assert held.station_of(f"Bearer {tokens[31]}") == station(31)
@@ -230,7 +230,7 @@ async def test_tokens_of_stations_that_do_not_come_again_are_not_kept_for_ever(t
 
 async def test_expired_tokens_are_forgotten_as_others_log_in(tmp_path):
     async with running(tmp_path, token_lifetime="200ms") as mock:
-        held = mock.server.accounts
+        held = mock.server.authenticator
         for number in range(1, 21):
             await held.login(station(number), station(number)[-6:])
         await asyncio.sleep(0.25)

@@ -61,7 +61,7 @@ async def test_a_wrong_fault_is_explained(tmp_path):
     async with running(tmp_path) as mock:
         answer = await mock.admin("POST", "/faults", {"kind": "latency", "dealy": "1s"})
         assert answer.status == 400
-        assert answer.json["problems"] == ["delay is missing", 'dealy is not a key; did you mean "delay"?']
+        assert answer.json["problems"] == ["delay is missing", 'dealy is not a known key; did you mean "delay"?']
         for content in ("x", 5, ["abort"]):
             assert (await mock.admin("POST", "/faults", content)).status == 400
 

@@ -104,7 +104,7 @@ def test_crash_kills_the_server_which_comes_back_with_all_that_was_acknowledged(
     server = Process(tmp_path, t0=False, faults=[{"kind": "crash", "start": "100s", "restart_after": "2s"}])
     token = server.token(STATION)
     first_pid = server.ready["pid"]
-    assert first_pid != server.popen.pid, "a keeper stands between"
+    assert first_pid != server.popen.pid, "a supervisor stands between"
     assert put(server, token) == 201
     server.say(
         {"event": "t0", "monotonic": time.monotonic() - 99.0}
@@ -145,7 +145,7 @@ def test_a_crash_at_a_commit_leaves_nothing_before_it_and_everything_after_it(tm
     until_dead(again["pid"])
 
 
-def test_a_kept_server_crashes_on_demand_and_dies_with_its_keeper(tmp_path):
+def test_a_kept_server_crashes_on_demand_and_dies_with_its_supervisor(tmp_path):
     server = Process(tmp_path, "--kept")
     with contextlib.suppress(OSError):
         server.ask("POST", "/faults", {}, json.dumps({"kind": "crash", "restart_after": "200ms"}).encode(), admin=True)
@@ -156,7 +156,7 @@ def test_a_kept_server_crashes_on_demand_and_dies_with_its_keeper(tmp_path):
     server.end()
 
 
-def test_a_keeper_passes_a_stop_on(tmp_path):
+def test_a_supervisor_forwards_a_stop(tmp_path):
     server = Process(tmp_path, "--kept")
     server.say({"event": "stop"})
     assert server.popen.wait(LONGEST_S) == 0

@@ -14,7 +14,7 @@ import pytest
 import uvloop
 
 from mock_server.http.auth import StationCredentials
-from mock_server.profile.profile import Profile
+from mock_server.profile_file import Profile
 from mock_server.server import ListenAddresses, MockServer
 from tests.support.mock_in_process import ADMIN_TOKEN, BOUNDARY, READING, form, head, path_of, photo, station
 

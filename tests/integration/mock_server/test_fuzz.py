@@ -53,7 +53,7 @@ async def leakproof(folder: Path, **keys: Any) -> AsyncIterator[Mock]:
         gc.collect()
         leaked = asyncio.all_tasks() - tasks - {asyncio.current_task()}
         assert (leaked, descriptors()) == (set(), files)
-        assert mock.server.metrics.active == mock.server.intake.under_way == 0
+        assert mock.server.metrics.active == mock.server.pipeline.in_progress == 0
         assert mock.server.pool.depth == mock.server.pool.busy == 0
         assert (await mock.upload(station(999))).status == 201, "it still works"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mock_server.faults.injection_log import InjectionLog
+from mock_server.storage.injection_log import InjectionLog
 from tests.support.mock_in_process import READING, STATION, form, head, path_of, photo, running, station, until
 
 
@@ -250,7 +250,7 @@ async def test_a_handler_that_breaks_is_counted(tmp_path, monkeypatch):
         async def breaks(*_arguments: object) -> None:
             raise KeyError
 
-        monkeypatch.setattr(mock.server.intake, "take", breaks)
+        monkeypatch.setattr(mock.server.pipeline, "receive", breaks)
         assert (await mock.upload()).status == 500
         route = "/v1/stations/{code}/forms/{form}/pages/{page}"
         labels = f'http_request_method="POST",http_response_status_code="500",http_route="{route}"'

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mock_server.http.openapi import openapi_document
+from mock_server.api.openapi import openapi_document
 from tests.support.mock_in_process import STATION, form, head, path_of, photo, running
 from tests.support.mock_process import process
 

@@ -118,7 +118,7 @@ async def test_drain_waits_for_an_upload_that_a_fault_held_until_it_was_healed(t
     held = {"kind": "latency", "delay": "20s", "match": {"phase": "upload"}}
     async with running(tmp_path, service_time="50ms", faults=[held]) as mock:
         upload = asyncio.create_task(mock.upload())
-        await until(lambda: mock.server.intake.awaited == 1)
+        await until(lambda: mock.server.in_flight.uploads == 1)
         assert (await mock.admin("POST", "/drain")).json["idle"] is True
         assert len(await mock.stored()) == 1
         assert (await upload).status == 201
@@ -129,7 +129,7 @@ async def test_drain_waits_for_a_body_only_while_its_client_is_there(tmp_path):
     async with running(tmp_path) as mock:
         line = await mock.line()
         await line.send(head("POST", path_of(), await mock.form_headers(), 9999) + b"begun")
-        await until(lambda: mock.server.intake.awaited == 1)
+        await until(lambda: mock.server.in_flight.uploads == 1)
         assert (await mock.server.drain.run(0.2))["idle"] is False
         await line.close()
         drained = await mock.server.drain.run(5)
@@ -137,11 +137,11 @@ async def test_drain_waits_for_a_body_only_while_its_client_is_there(tmp_path):
 
 
 async def test_drain_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr("mock_server.overload.drain.MAX_DRAIN_S", 0.3)
+    monkeypatch.setattr("mock_server.upload.drain.MAX_DRAIN_S", 0.3)
     async with running(tmp_path, service_time="1h") as mock:
         upload = asyncio.create_task(mock.upload())
         await until(lambda: mock.server.pool.busy == 1)
-        drained = await mock.server.drain.run(0.3)
+        drained = await mock.server.drain.run()
         assert (drained["idle"], drained["busy"]) == (False, 1)
         mock.server.pool.refuse_all()
         assert (await upload).status == 503

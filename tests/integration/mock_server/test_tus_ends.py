@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from mock_server.storage import resumable_store
+from mock_server.storage import resumable
 from tests.support.mock_in_process import STATION, head, photo, running, station, until
 from tests.support.tus_requests import BYTES, VERSION, arrived, create, offset_of, patch
 
@@ -140,7 +140,7 @@ async def test_an_upload_does_not_expire_while_its_page_is_worked_on(tmp_path):
 
 
 async def test_expired_bytes_are_swept_though_nothing_is_created(tmp_path, monkeypatch):
-    monkeypatch.setattr(resumable_store, "_SWEEP_EVERY_S", 0.1)
+    monkeypatch.setattr(resumable, "_SWEEP_INTERVAL_S", 0.1)
     async with running(tmp_path, upload_lifetime="400ms") as mock:
         path = await create(mock, photo())
         await patch(mock, path, 0, photo()[:2000])
@@ -148,13 +148,13 @@ async def test_expired_bytes_are_swept_though_nothing_is_created(tmp_path, monke
         assert len(list(files.iterdir())) == 1
         await until(lambda: not list(files.iterdir()))
         assert (await offset_of(mock, path)).status in {404, 410}
-        assert mock.server.uploads._open == {}
+        assert mock.server.resumable._open == {}
 
 
 async def test_a_sweep_leaves_alone_what_is_in_use_or_not_expired_and_takes_what_nobody_knows(tmp_path):
     async with running(tmp_path) as mock:
         running_upload, waiting, late = [await create(mock, photo(), page) for page in (1, 2, 3)]
-        store = mock.server.uploads
+        store = mock.server.resumable
         (await store.find(running_upload.rsplit("/", 1)[1])).is_locked = True
         orphan = tmp_path / "uploads" / "nobodys.part"
         orphan.write_bytes(b"x")
@@ -168,7 +168,7 @@ async def test_a_sweep_leaves_alone_what_is_in_use_or_not_expired_and_takes_what
 
 
 async def test_a_sweep_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(resumable_store, "_MOST_AT_ONCE", 3)
+    monkeypatch.setattr(resumable, "_MAX_PER_SWEEP", 3)
     folder = tmp_path / "uploads"
     async with running(tmp_path) as mock:
         folder.mkdir()
@@ -176,6 +176,6 @@ async def test_a_sweep_is_bounded(tmp_path, monkeypatch):
             (folder / f"{number}.part").touch()
         left = []
         for _ in range(3):
-            await mock.server.uploads.sweep()
+            await mock.server.resumable.sweep()
             left.append(len(list(folder.iterdir())))
         assert left == [4, 1, 0]

@@ -3,9 +3,8 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from harness.analysis import attempts_table, journal_reader, rows
-from harness.analysis.attempts_table import is_up_to_date, write_attempts
-from harness.analysis.journal_reader import read_given_up
+from harness.analysis import attempts_table, rows
+from harness.analysis.attempts_table import is_up_to_date, read_given_up, write_attempts
 from harness.analysis.summarise import compute_summary
 from harness.base.errors import RunFolderError
 from harness.base.model import Outcome
@@ -138,7 +137,7 @@ def test_an_outcome_that_this_program_does_not_know_is_a_broken_run(tmp_path):
 def test_a_journal_that_is_not_a_worker_s_is_a_broken_run(tmp_path):
     folder = RunBuilder(tmp_path / "run").break_off()
     (folder.journal / "worker-x.journal").write_bytes(b"")
-    with pytest.raises(RunFolderError, match="no worker's rank"):
+    with pytest.raises(RunFolderError, match="no worker rank"):
         write_attempts(folder)
 
 
@@ -200,10 +199,10 @@ def test_a_run_read_in_slices_is_the_same_as_in_one_piece(tmp_path, monkeypatch)
     assert write_attempts(folder) == 40
     whole, figures = rows_of(folder), compute_summary(folder, rows.load_rows(folder))
     folder.attempts.unlink()
-    monkeypatch.setattr(journal_reader, "SLICE", 4)
-    monkeypatch.setattr(attempts_table, "ROWS_AT_ONCE", 7)
-    monkeypatch.setattr(attempts_table, "ROWS_FOR_TWO", 8)
-    monkeypatch.setattr(rows, "_ROWS_AT_ONCE", 6)
+    monkeypatch.setattr(attempts_table, "RECORDS_PER_READ", 4)
+    monkeypatch.setattr(attempts_table, "ROWS_PER_PART", 7)
+    monkeypatch.setattr(attempts_table, "PARALLEL_FROM_ROWS", 8)
+    monkeypatch.setattr(rows, "_ROWS_PER_PART", 6)
     assert write_attempts(folder) == 40
     assert rows_of(folder) == whole
     assert is_up_to_date(folder, run.record)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from harness.analysis import bootstrap
-from harness.analysis.blocks import block_length
-from harness.analysis.bootstrap import QuantileStatistic, RateStatistic, RatioStatistic, bootstrap_change
+from harness.analysis.bootstrap import block_length, bootstrap_change
+from harness.analysis.comparable import QuantileStatistic, RateStatistic, RatioStatistic
 
 TRUE = math.log(1.1)
 

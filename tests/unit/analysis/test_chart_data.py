@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from harness.analysis import time_bins
+from harness.analysis import chart_lines
 from harness.analysis.chart_data import load_chart_data
+from harness.analysis.chart_lines import binned_maximum, binned_percentile, response_heatmap
 from harness.analysis.chart_types import ChartLine
 from harness.analysis.summarise import summarise
-from harness.analysis.time_bins import binned_maximum, binned_percentile, response_heatmap
 from harness.run_folder.journal import journal_file_name
 from harness.run_folder.layout import FaultRecord
 from tests.support.run_builder import RunBuilder
@@ -171,7 +171,7 @@ def test_a_heat_map_counted_in_slices_is_the_same(monkeypatch: pytest.MonkeyPatc
     rng = np.random.default_rng(1)
     due_s, response_s = np.sort(rng.uniform(0, 50, 100)), rng.lognormal(-1, 1, 100)
     whole = response_heatmap(due_s, response_s, 50.0)
-    monkeypatch.setattr(time_bins, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(chart_lines, "HISTOGRAM_CHUNK_ROWS", 7)
     for one, other in zip(whole, response_heatmap(due_s, response_s, 50.0), strict=True):
         np.testing.assert_array_equal(one, other)
     assert whole[2].sum() == 100

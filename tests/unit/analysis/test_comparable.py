@@ -11,7 +11,7 @@ from harness.analysis.comparable import (
 from harness.analysis.page_status import load_page_statuses
 from harness.analysis.rows import load_rows
 from harness.analysis.summarise import compute_summary
-from harness.judge.thresholds.summary_keys import summary_value, unit_of_key
+from harness.judge.thresholds.metrics import summary_value, unit_of_key
 from tests.support.synthetic_run import kaliwates_run
 
 

@@ -33,7 +33,7 @@ def test_responses_are_those_of_answered_and_timed_out_attempts(tmp_path, outcom
     assert found.response.tolist() == ([1.0] if counts else [])
     assert found.service.tolist() == ([0.75] if counts else [])
     assert found.lateness.tolist() == [0.25]
-    split = found.split("response_seconds")
+    split = found.distribution_by_outcome("response_seconds")
     assert split.count == (1 if counts else 0)
     assert split.by_outcome[str(outcome)].max == 1.0
 
@@ -42,7 +42,7 @@ def test_quick_refusals_stand_beside_the_whole(tmp_path):
     run = RunBuilder(tmp_path / "run", stations=2)
     run.attempt(0, outcome=Outcome.UNAVAILABLE, sent_s=0.0, done_s=0.25)
     run.attempt(1, outcome=Outcome.ACCEPTED, sent_s=0.0, done_s=8.0)
-    split = samples_of(run.finish(at_s=9.0)).split("service_seconds")
+    split = samples_of(run.finish(at_s=9.0)).distribution_by_outcome("service_seconds")
     assert (split.count, split.mean, split.max) == (2, 4.125, 8.0)
     assert {name: one.mean for name, one in split.by_outcome.items()} == {"accepted": 8.0, "unavailable": 0.25}
 
@@ -105,9 +105,9 @@ def test_the_warm_up_is_in_no_sample(tmp_path):
     run.attempt(0, due_s=1.0, done_s=5.5)
     run.attempt(1, due_s=6.0, done_s=6.25)
     found = samples_of(run.finish(at_s=7.0))
-    assert [found.of(metric).tolist() for metric in DURATION_METRICS] == [[0.25], [0.25], [0.25], [0.25], [0.0]]
-    assert list(found.split("response_seconds").by_outcome) == ["accepted"]
-    assert found.split("response_seconds").by_outcome["accepted"].count == 1
+    assert [found.sample(metric).tolist() for metric in DURATION_METRICS] == [[0.25], [0.25], [0.25], [0.25], [0.0]]
+    assert list(found.distribution_by_outcome("response_seconds").by_outcome) == ["accepted"]
+    assert found.distribution_by_outcome("response_seconds").by_outcome["accepted"].count == 1
 
 
 def test_a_page_that_is_starved_to_the_end_counts_though_its_station_came_in_the_warm_up(tmp_path):
@@ -119,7 +119,7 @@ def test_a_page_that_is_starved_to_the_end_counts_though_its_station_came_in_the
 def test_there_is_no_sample_by_another_name(tmp_path):
     found = samples_of(RunBuilder(tmp_path / "run").break_off())
     with pytest.raises(KeyError, match="rows"):
-        found.of("rows")
+        found.sample("rows")
 
 
 def test_a_spread_has_the_figures_that_its_sample_bears():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.analysis.time_bins import binned_maximum, binned_percentile
+from harness.analysis.chart_lines import binned_maximum, binned_percentile
 
 
 def test_a_percentile_of_an_hour_is_taken_over_wider_bins_from_the_rows_themselves() -> None:

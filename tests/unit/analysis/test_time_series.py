@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.analysis.rates import rate_line
+from harness.analysis.chart_lines import rate_line
 from harness.analysis.time_series import counter_total, rates_between_scrapes, read_series, without_resets
 from harness.run_folder.scrape_log import Scrape, append_scrape
 
@@ -22,7 +22,7 @@ def test_a_series_is_a_curve_over_the_scrapes(tmp_path):
     curves = scraped(tmp_path, ["depth 3\n", "depth 5\n"])
     assert curves.t_s.tolist() == [0.0, 1.0]
     assert curves.total("depth").tolist() == [3.0, 5.0]
-    assert curves.greatest("depth") == 5.0
+    assert curves.maximum("depth") == 5.0
 
 
 def test_a_failed_scrape_is_a_gap_and_is_counted(tmp_path):
@@ -41,14 +41,14 @@ def test_a_target_that_was_never_scraped_has_no_curves(tmp_path):
     curves = read_series(tmp_path, "server", ["depth"])
     assert curves.t_s.tolist() == []
     assert curves.total("depth") is None
-    assert curves.greatest("depth") is None
-    assert curves.counted("depth") is None
+    assert curves.maximum("depth") is None
+    assert curves.final_count("depth") is None
     assert curves.counter("depth") is None
 
 
 def test_only_whole_names_are_taken(tmp_path):
     curves = scraped(tmp_path, ['depth_max 9\nmy_depth 8\ndepth{a="x y"} 3\ndepth{a="z"} 4\n'])
-    assert list(curves.series) == ["depth"]
+    assert list(curves.columns) == ["depth"]
     assert curves.total("depth").tolist() == [7.0]
 
 
@@ -56,7 +56,7 @@ def test_labels_may_hold_braces_quotes_and_blanks_and_a_sample_its_own_time(tmp_
     curves = scraped(
         tmp_path, ['depth{a="} x",b="say \\"no\\""} 3 1700000000\n', 'depth{a="} x",b="say \\"no\\""} 4\n']
     )
-    ((labels, values),) = curves.series["depth"].items()
+    ((labels, values),) = curves.columns["depth"].items()
     assert dict(labels) == {"a": "} x", "b": 'say "no"'}
     assert values.tolist() == [3.0, 4.0]
 
@@ -69,22 +69,22 @@ def test_a_sample_that_is_torn_makes_its_scrape_a_failed_one(tmp_path, torn):
 def test_labels_are_summed_or_told_apart(tmp_path):
     texts = ['x_total{reason="full"} 2\n', 'x_total{reason="full"} 3\nx_total{reason="late"} 4\n']
     curves = scraped(tmp_path, texts)
-    assert curves.counted("x_total") == 7.0
-    assert curves.counted_by("x_total", "reason") == {"full": 3, "late": 4}
+    assert curves.final_count("x_total") == 7.0
+    assert curves.final_count_by("x_total", "reason") == {"full": 3, "late": 4}
     assert curves.counter("x_total").tolist() == [2.0, 7.0]
     assert curves.counter("x_total", ("reason", {"late"})).tolist() == [0.0, 4.0]
 
 
 def test_a_counter_that_is_declared_and_has_no_member_has_counted_nothing(tmp_path):
     curves = scraped(tmp_path, ["# HELP x_total X.\n# TYPE x_total counter\ndepth 1\n"])
-    assert curves.counted("x_total") == 0.0
+    assert curves.final_count("x_total") == 0.0
     assert curves.counter("x_total").tolist() == [0.0]
-    assert curves.counted_by("x_total", "reason") == {}
+    assert curves.final_count_by("x_total", "reason") == {}
 
 
 def test_a_restart_loses_nothing_that_was_counted(tmp_path):
     curves = scraped(tmp_path, ["x_total 5\n", "x_total 8\n", "x_total 1\n", "x_total 2\n"])
-    assert curves.counted("x_total") == 10.0
+    assert curves.final_count("x_total") == 10.0
     assert curves.counter("x_total").tolist() == [5.0, 8.0, 9.0, 10.0]
 
 
@@ -95,7 +95,7 @@ def test_a_counter_without_a_value_has_counted_nothing():
 
 def test_a_gauge_is_looked_at_from_the_start_of_the_run_on(tmp_path):
     curves = scraped(tmp_path, [(-1.0, "depth 9\n"), (0.0, "depth 2\n"), (1.0, "depth 4\n")])
-    assert curves.greatest("depth") == 4.0
+    assert curves.maximum("depth") == 4.0
 
 
 def test_a_rate_is_over_the_scrapes_own_times():
@@ -190,5 +190,5 @@ def test_scrapes_from_before_the_start_alone_make_no_line(tmp_path):
 def test_an_hour_of_scrapes_is_read_in_seconds_because_only_wanted_lines_are_parsed(tmp_path):
     noise = "".join(f'noise_bucket{{le="{number}"}} {number}\n' for number in range(300))
     curves = scraped(tmp_path, [f"{noise}x_total {second}\n" for second in range(300)])
-    assert curves.counted("x_total") == 299.0
-    assert list(curves.series) == ["x_total"]
+    assert curves.final_count("x_total") == 299.0
+    assert list(curves.columns) == ["x_total"]

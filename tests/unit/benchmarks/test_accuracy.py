@@ -2,13 +2,13 @@
 
 import pytest
 
-from benchmarks.peers.accuracy_curves import summarise_accuracy
-from benchmarks.peers.accuracy_figures import (
+from benchmarks.peers.accuracy import (
     AccuracyRound,
     lag_p99_s,
     percentiles,
     responses_from_due,
     scheduled_responses,
+    summarise_accuracy,
 )
 from benchmarks.peers.reference_server import ObservedRequest
 
@@ -66,13 +66,13 @@ def test_what_is_told_holds_within_two_milliseconds_or_two_percent_and_five_in_t
 
 def test_rounds_that_are_off_to_either_side_do_not_cancel():
     (line,) = summarise_accuracy([truth({"p50": 0.020 + off}) for off in (-0.003, -0.003, 0.003, 0.003)])
-    assert line.said["p50"].off_s == pytest.approx(0.0)
-    assert not line.said["p50"].holds
+    assert line.percentiles["p50"].error_s == pytest.approx(0.0)
+    assert not line.percentiles["p50"].holds
 
 
 def test_one_bad_round_of_five_does_not_decide():
     (line,) = summarise_accuracy([truth({"p50": 0.020 + off}) for off in (0.0, 0.001, 0.001, 0.0, 0.5)])
-    assert line.said["p50"].holds
+    assert line.percentiles["p50"].holds
 
 
 def test_lateness_is_the_median_of_the_rounds_and_unknown_where_one_has_none():

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.marked_blocks import replace_block
-from benchmarks.report.__main__ import BEGIN, DOCUMENT, END, ReportCost, format_table
+from benchmarks.publish import replace_block
+from benchmarks.report.__main__ import BLOCK, DOCUMENT, ReportCost, format_table
 
 ROW = ReportCost(1_003_869, 245_439, first=True, wall_s=9.5, cpu_s=10.0, peak_mb=900, page_mb=0.9)
 
@@ -25,9 +25,12 @@ def test_ten_million_have_limits_of_their_own():
 
 
 def test_the_table_stands_between_its_markers_and_the_document_has_them():
-    text = replace_block(DOCUMENT.read_text("utf-8"), format_table([ROW]), BEGIN, END)
-    assert f"{BEGIN}\n| attempts |" in text
-    assert f"| 1,003,869 | 245,439 | made from the journals | 9.5 | 10.0 | 900 MB | 0.9 MB |\n{END}" in text
-    assert replace_block(text, format_table([ROW]), BEGIN, END) == text
+    text = replace_block(DOCUMENT.read_text("utf-8"), BLOCK, format_table([ROW]))
+    assert "<!-- report speed: begin -->\n| attempts |" in text
+    assert (
+        "| 1,003,869 | 245,439 | made from the journals | 9.5 | 10.0 | 900 MB | 0.9 MB |\n<!-- report speed: end -->"
+        in text
+    )
+    assert replace_block(text, BLOCK, format_table([ROW])) == text
     with pytest.raises(ValueError, match="report speed"):
-        replace_block("no markers", "", BEGIN, END)
+        replace_block("no markers", BLOCK, "")

@@ -3,12 +3,12 @@
 import pytest
 
 from benchmarks.peers import results
-from benchmarks.peers.accuracy_figures import AccuracyRound
-from benchmarks.peers.cost_figures import CostRound
+from benchmarks.peers.accuracy import AccuracyRound
+from benchmarks.peers.cost import CostRound
 from benchmarks.peers.results import Peer, Results
 from benchmarks.peers.session import write
 from benchmarks.peers.tables import markdown, sections
-from benchmarks.publish import BEGIN, END, insert_tables
+from benchmarks.publish import insert_tables
 from harness.base.errors import UsageError
 
 
@@ -42,10 +42,10 @@ def rows_of(found, title):
 
 def test_every_goal_stands_with_what_was_measured_and_a_missing_peer_is_not_a_goal_met():
     goals = {row[0]: row[1:] for row in rows_of(measured(), "Goals")}
-    assert goals["1 KB, 3,000/s: CPU an upload at most 0.6 of k6's"] == ["0.50", "met"]
-    assert goals["500 KB, 500/s: CPU an upload at most 1.3 of wrk's"] == ["not measured", "not measured"]
-    (truth,) = (row for goal, row in goals.items() if goal.startswith("truth at 200/s:"))
-    assert truth == ["farthest 1.9 of 2.0 ms", "met"]
+    assert goals["1 KB, 3,000/s: CPU per upload at most 0.6 of k6's"] == ["0.50", "met"]
+    assert goals["500 KB, 500/s: CPU per upload at most 1.3 of wrk's"] == ["not measured", "not measured"]
+    (truth,) = (row for goal, row in goals.items() if goal.startswith("accuracy at 200/s:"))
+    assert truth == ["worst 1.9 of 2.0 ms", "met"]
 
 
 @pytest.mark.parametrize(
@@ -66,20 +66,20 @@ def test_fewer_rounds_of_the_others_are_told():
     rounds = [AccuracyRound("ours", "200/s", 9, 1.0, told, told, {}, 0.0)] * 5 + [
         AccuracyRound("k6", "200/s", 9, 1.0, told, told, {}, 0.0)
     ] * 3
-    assert "5 rounds of 5 s (3 of truth for the others), the tools taking turns" in markdown(measured(truth=rounds, rounds=5))  # fmt: skip
-    assert "5 rounds of 5 s, the tools" in markdown(measured(truth=rounds[:5] * 2, rounds=5))
+    assert "5 rounds of 5 s (3 of accuracy for the other tools), tools alternating" in markdown(measured(truth=rounds, rounds=5))  # fmt: skip
+    assert "5 rounds of 5 s, tools" in markdown(measured(truth=rounds[:5] * 2, rounds=5))
 
 
 def test_what_is_too_far_from_the_truth_is_marked_whoever_told_it():
-    ours, k6 = rows_of(measured(), "Response times")
+    ours, k6 = rows_of(measured(), "Reported response times")
     assert ours[3] == "21.0 (+1.0)"
     assert k6[6] == "70.0 (+10.0 ✗)"
-    assert k6[7] == "not told"
+    assert k6[7] == "not reported"
 
 
 def test_a_freeze_is_shown_as_told_as_it_was_and_as_service():
     assert [row[0] for row in rows_of(measured(), "A server that freezes")] == [
-        "ours, told",
+        "ours, reported",
         "ours, true",
         "ours, `service`",
     ]
@@ -100,15 +100,18 @@ def test_results_come_back_as_they_were_written_with_a_chart_beside_them(tmp_pat
         "cost.png",
     ]
     assert results.read(tmp_path / "new" / "results.json") == found
-    assert "ours is 0.50 of it" in (tmp_path / "new" / "cost.svg").read_text("utf-8")
+    assert "ours ÷ this: 0.50" in (tmp_path / "new" / "cost.svg").read_text("utf-8")
 
 
 def test_a_file_that_holds_no_results_is_refused(tmp_path):
     (tmp_path / "x.json").write_text('{"format": 1}')
-    with pytest.raises(UsageError, match="not the results of a bench"):
+    with pytest.raises(UsageError, match="not a results"):
         results.read(tmp_path / "x.json")
     with pytest.raises(UsageError, match="No such file"):
         results.read(tmp_path / "y.json")
+
+
+BEGIN, END = "<!-- generator bench: begin -->", "<!-- generator bench: end -->"
 
 
 def test_only_what_stands_between_the_markers_is_written():
@@ -118,5 +121,5 @@ def test_only_what_stands_between_the_markers_is_written():
     assert written.endswith(f"{END}\nafter\n")
     assert "nobody measured" not in written
     assert insert_tables(written, measured()) == written
-    with pytest.raises(ValueError, match="no <!-- generator bench"):
+    with pytest.raises(ValueError, match="generator bench"):
         insert_tables("no markers", measured())

@@ -5,32 +5,31 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.base.host_limits import RESERVED_PORTS, HostLimits
+from harness.base.host import RESERVED_PORTS, HostLimits
 from harness.base.model import OUTCOMES, Outcome
-from harness.doctor import clock, cores, descriptors, disk, loopback, ports, timer
-from harness.doctor.claim import claim_of
+from harness.doctor import cpu, generator, resources
 from harness.doctor.examine import Measurements, evaluate_machine
-from harness.doctor.generator_load import PHOTO_BYTES
+from harness.doctor.generator import PHOTO_BYTES, claim_of
 from harness.judge.validity import ALLOWED_LATENESS_S
 from harness.run_folder.journal import RECORD
 from harness.runner.generator import GeneratorResult
 
 LIMITS = HostLimits(
-    descriptors=100_000, first_port=32_768, last_port=60_999, withheld_ports=0, tw_reuse=2, timestamps=1
+    descriptors=100_000, first_port=32_768, last_port=60_999, reserved_ports=0, tw_reuse=2, timestamps=1
 )
-CORES = cores.CpuMeasurement(usable=4, quota=None, busy_ratio=0.02, stolen_ratio=0.0, governors=("performance",))
-CLOCK = clock.ClockMeasurement(source="tsc", step_s=40e-9, read_s=70e-9, synchronised=True)
-DISK = disk.DiskMeasurement(folder="runs", free_bytes=10**10, bytes_per_s=5e8, commit_s=0.001)
+CORES = cpu.CpuMeasurement(usable=4, quota=None, busy_ratio=0.02, stolen_ratio=0.0, governors=("performance",))
+CLOCK = cpu.ClockMeasurement(source="tsc", step_s=40e-9, read_s=70e-9, synchronised=True)
+DISK = resources.DiskMeasurement(folder="runs", free_bytes=10**10, bytes_per_s=5e8, commit_s=0.001)
 
 
-def driven(attempts=15_000, over_s=1.5, cpu_s=1.5, late_s=0.0005, outcome=Outcome.ACCEPTED):
+def result(attempts=15_000, over_s=1.5, cpu_s=1.5, late_s=0.0005, outcome=Outcome.ACCEPTED):
     ends = np.zeros(attempts, dtype=RECORD)
     ends["outcome"], ends["sent_s"], ends["done_s"] = OUTCOMES.index(outcome), late_s, over_s
     return GeneratorResult(ends, cpu_s)
 
 
-DRIVEN = {"paced": driven(1_500), "small": driven(), "photos": driven(1_500)}
-SEEN = Measurements(LIMITS, 1_024, CORES, CLOCK, [0.0001] * 100, DISK, 2e9, DRIVEN)
+RESULTS = {"paced": result(1_500), "small": result(), "photos": result(1_500)}
+SEEN = Measurements(LIMITS, 1_024, CORES, CLOCK, [0.0001] * 100, DISK, 2e9, RESULTS)
 
 
 def nothing(_path):
@@ -49,7 +48,7 @@ def test_a_fit_machine_has_nothing_to_change():
 
 
 def with_load(name, load):
-    return {"driven": {**DRIVEN, name: load}}
+    return {"generator": {**RESULTS, name: load}}
 
 
 def spread(first, last):
@@ -61,8 +60,8 @@ PLANTED = [
     ("cores", {"cores": replace(CORES, quota=0.5)}, "unfit", "docker run --cpus=2"),
     ("load now", {"cores": replace(CORES, busy_ratio=0.2)}, "warn", "ps -eo pcpu"),
     ("load now", {"cores": replace(CORES, busy_ratio=0.51)}, "unfit", "ps -eo pcpu"),
-    ("steal time", {"cores": replace(CORES, stolen_ratio=0.02)}, "warn", "cores of its own"),
-    ("steal time", {"cores": replace(CORES, stolen_ratio=0.06)}, "unfit", "cores of its own"),
+    ("steal time", {"cores": replace(CORES, stolen_ratio=0.02)}, "warn", "dedicated cores"),
+    ("steal time", {"cores": replace(CORES, stolen_ratio=0.06)}, "unfit", "dedicated cores"),
     ("governor", {"cores": replace(CORES, governors=("performance", "powersave"))}, "warn", "cpupower frequency-set -g performance"),
     ("clock", {"clock": replace(CLOCK, source="hpet", read_s=2e-6)}, "warn", "tsc"),
     ("clock", {"clock": replace(CLOCK, source="jiffies", step_s=0.004)}, "unfit", "tsc"),
@@ -81,14 +80,14 @@ PLANTED = [
     ("disk", {"disk": replace(DISK, problem="Read-only file system")}, "unfit", "where you may write"),
     ("loopback", {"loopback_bytes_per_s": 1e8}, "warn", "tc qdisc show dev lo"),
     ("loopback", {"loopback_bytes_per_s": 1e7}, "unfit", "tc qdisc show dev lo"),
-    ("lateness", with_load("paced", driven(1_500, late_s=0.003)), "warn", "INVALID above 5 ms"),
-    ("lateness", with_load("paced", driven(1_500, late_s=0.006)), "unfit", "INVALID above 5 ms"),
-    ("small attempts", with_load("small", driven(3_000, cpu_s=1.5)), "warn", "--workers"),
-    ("small attempts", with_load("small", driven(300, cpu_s=1.5)), "unfit", "--workers"),
-    ("photos", with_load("photos", driven(200, cpu_s=1.5)), "warn", "--workers"),
-    ("photos", with_load("photos", driven(20, cpu_s=1.5)), "unfit", "--workers"),
-    ("generator", with_load("small", driven(64, outcome=Outcome.REFUSED)), "unfit", "nft list ruleset"),
-    ("generator", {"driven": None, "trouble": "generator ended with exit code 1\nits log"}, "unfit", "its log"),
+    ("lateness", with_load("paced", result(1_500, late_s=0.003)), "warn", "is INVALID if its lateness is above 5 ms"),
+    ("lateness", with_load("paced", result(1_500, late_s=0.006)), "unfit", "is INVALID if its lateness is above 5 ms"),
+    ("small attempts", with_load("small", result(3_000, cpu_s=1.5)), "warn", "--workers"),
+    ("small attempts", with_load("small", result(300, cpu_s=1.5)), "unfit", "--workers"),
+    ("photos", with_load("photos", result(200, cpu_s=1.5)), "warn", "--workers"),
+    ("photos", with_load("photos", result(20, cpu_s=1.5)), "unfit", "--workers"),
+    ("generator", with_load("small", result(64, outcome=Outcome.REFUSED)), "unfit", "nft list ruleset"),
+    ("generator", {"generator": None, "problem": "generator ended with exit code 1\nits log"}, "unfit", "its log"),
 ]  # fmt: skip
 
 
@@ -115,26 +114,26 @@ def test_a_machine_with_warnings_is_fit_and_ends_with_0():
 
 
 def test_a_short_backlog_is_told():
-    _, _, backlog = ports.check_ports(LIMITS, {"/proc/sys/net/core/somaxconn": "128\n"}.__getitem__)
+    _, _, backlog = resources.check_ports(LIMITS, {"/proc/sys/net/core/somaxconn": "128\n"}.__getitem__)
     assert (backlog.verdict, backlog.change) == ("warn", "sysctl -w net.core.somaxconn=4096")
 
 
 def test_an_unsynchronised_time_of_day_is_told_and_held_against_no_machine():
-    _, day = clock.check_clock(replace(CLOCK, synchronised=False))
+    _, day = cpu.check_clock(replace(CLOCK, synchronised=False))
     assert (day.measured, day.verdict) == ("synchronised: no", "ok")
 
 
 def test_a_claim_is_eighty_percent_of_the_core_and_never_more_than_was_reached():
-    claim = claim_of(LIMITS, CORES, DRIVEN, 2e9)
+    claim = claim_of(LIMITS, CORES, RESULTS, 2e9)
     assert (claim.small_per_s, claim.bytes_per_s) == (8_000, 400_000_000)
-    slow = {**DRIVEN, "small": driven(7_100), "photos": driven(1_500, over_s=3.0, cpu_s=0.3)}
-    claim = claim_of(LIMITS, CORES, {**slow, "small": driven(7_100, cpu_s=0.5)}, 2e9)
+    slow = {**RESULTS, "small": result(7_100), "photos": result(1_500, over_s=3.0, cpu_s=0.3)}
+    claim = claim_of(LIMITS, CORES, {**slow, "small": result(7_100, cpu_s=0.5)}, 2e9)
     assert (claim.small_per_s, claim.bytes_per_s) == (4_700, 250_000_000)
-    assert claim_of(LIMITS, CORES, DRIVEN, 1e8).bytes_per_s == 100_000_000
+    assert claim_of(LIMITS, CORES, RESULTS, 1e8).bytes_per_s == 100_000_000
 
 
 def test_a_claim_rounds_the_lateness_up_and_leaves_the_server_a_core():
-    late = {**DRIVEN, "paced": driven(1_500, late_s=0.00123)}
+    late = {**RESULTS, "paced": result(1_500, late_s=0.00123)}
     claim = claim_of(replace(LIMITS, descriptors=5_200), replace(CORES, quota=3.5), late, 2e9)
     assert claim.lateness_s == 0.0013
     assert (claim.workers, claim.workers_alone) == (2, 3)
@@ -155,15 +154,15 @@ GROUPS = [
 
 @pytest.mark.parametrize(("files", "granted"), GROUPS)
 def test_the_narrowest_control_group_says_how_much_time_there_is(files, granted):
-    assert cores.cgroup_quota(lambda path: files.get(path, "")) == granted
+    assert cpu.cgroup_quota(lambda path: files.get(path, "")) == granted
 
 
 def test_what_keeps_the_cores_busy_and_what_is_stolen_is_the_difference_of_two_looks():
     texts = iter(["cpu  100 0 50 800 40 0 10 0 0 0\ncpu0 1\n", "cpu  130 0 60 850 40 0 10 10 0 0\n"])
     slept: list[float] = []
-    seen = cores.measure_cores(lambda path: next(texts) if path == "/proc/stat" else "", slept.append, 2)
+    seen = cpu.measure_cores(lambda path: next(texts) if path == "/proc/stat" else "", slept.append, 2)
     assert (seen.busy_ratio, seen.stolen_ratio, seen.governors) == (0.4, 0.1, ())
-    assert slept == [cores.SAMPLE_S]
+    assert slept == [cpu.SAMPLE_S]
 
 
 def test_a_sleep_overshoots_by_what_it_takes_beyond_what_was_asked():
@@ -172,19 +171,21 @@ def test_a_sleep_overshoots_by_what_it_takes_beyond_what_was_asked():
     def sleep(seconds):
         now[0] += seconds + 0.25
 
-    assert timer.measure_timer(lambda: now[0], sleep) == pytest.approx([0.25] * timer.SLEEPS)
+    assert cpu.measure_timer(lambda: now[0], sleep) == pytest.approx([0.25] * cpu.SLEEPS)
 
 
 def test_the_clocks_smallest_step_and_cost_come_from_its_readings():
     readings = iter(range(10**6))
-    seen = clock.measure_clock(lambda: next(readings) // 4, lambda _: "acpi_pm\n", lambda: None)
+    seen = cpu.measure_clock(lambda: next(readings) // 4, lambda _: "acpi_pm\n", lambda: None)
     assert (seen.source, seen.step_s) == ("acpi_pm", 1)
     assert seen.read_s == pytest.approx(0.25, rel=1e-3)
 
 
 def test_the_disk_is_measured_by_writing_and_nothing_stays(tmp_path):
     ticks = iter(range(10**6))
-    seen = disk.measure_disk(tmp_path, lambda: next(ticks) / 10)  # each look at the clock takes a tenth of a second
+    seen = resources.measure_disk(
+        tmp_path, lambda: next(ticks) / 10
+    )  # each look at the clock takes a tenth of a second
     assert seen.commit_s == pytest.approx(0.1)
     assert seen.bytes_per_s == pytest.approx(9 * (1 << 20) / 1.1)  # nine pieces begin within a second; then fsync
     assert seen.problem == ""
@@ -196,10 +197,10 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("tempfile.TemporaryFile", refuse)
-    assert disk.measure_disk(tmp_path, float).problem == "Permission denied"
+    assert resources.measure_disk(tmp_path, float).problem == "Permission denied"
 
 
 def test_needs_are_those_of_the_harness_itself():
-    assert descriptors.ENOUGH_DESCRIPTORS == 20_200  # client.max_in_flight as it comes, and the harness's own
-    assert timer.LATE_SLEEP_S == ALLOWED_LATENESS_S
-    assert loopback.ENOUGH_LOOPBACK_BYTES_PER_S == 2 * 500 * PHOTO_BYTES
+    assert resources.ENOUGH_DESCRIPTORS == 20_200  # client.max_in_flight as it comes, and the harness's own
+    assert cpu.LATE_SLEEP_S == ALLOWED_LATENESS_S
+    assert generator.ENOUGH_LOOPBACK_BYTES_PER_S == 2 * 500 * PHOTO_BYTES

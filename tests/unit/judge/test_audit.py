@@ -12,7 +12,7 @@ from harness.base.errors import RunFolderError
 from harness.base.model import Outcome
 from harness.judge import audit as audit_module
 from harness.judge.audit import audit_run, load_audit
-from harness.judge.verdict import judge_verdict
+from harness.judge.verdict import judge_run
 from harness.run_folder.journal import journal_file_name
 from harness.run_folder.layout import StoreReadRecord, WorkerRecord
 from reports.audit import describe_safety
@@ -103,7 +103,7 @@ def test_a_store_that_was_not_read_is_unknown_and_says_why(tmp_path, reason):
     made.folder.stored.unlink()
     found = audited(made.finish(at_s=5.0, stock=StoreReadRecord(reason=reason)))
     assert (found.safety, found.liveness, found.missed, found.sets.held) == ("unknown", "unknown", None, None)
-    assert found.doubts == [f"what the server holds is not known: {reason or 'what the server holds was not read'}"]
+    assert found.doubts == ["what the server has stored is not known: " + (reason or "the server's store was not read")]
     assert (found.counts.lost, found.counts.unsafe, found.counts.unattempted) == (None, None, 0)
     assert found.pages == {}
 
@@ -212,7 +212,7 @@ def test_a_journal_with_fewer_attempts_than_were_made_is_never_called_safe(tmp_p
     journal.write_bytes(journal.read_bytes()[:-200])
     found = audited(folder)
     assert found.safety == "unknown"
-    assert found.doubts[-1].startswith("the journal holds 7 attempts of the 8")
+    assert found.doubts[-1].startswith("the journal contains 7 of the 8 attempts")
 
 
 def test_a_page_acknowledged_or_stored_after_the_deadline_is_safe_and_not_live(tmp_path):
@@ -268,7 +268,7 @@ def test_the_warm_up_is_audited_too(tmp_path):
 
 
 def test_a_long_list_is_cut_and_says_so_while_the_counts_stay_exact(tmp_path, monkeypatch):
-    monkeypatch.setattr(audit_module, "LISTED", 3)
+    monkeypatch.setattr(audit_module, "MAX_LISTED_PAGES", 3)
     made = delivered(tmp_path / "run")
     made.store([])
     found = audited(made.finish(at_s=5.0))
@@ -278,7 +278,7 @@ def test_a_long_list_is_cut_and_says_so_while_the_counts_stay_exact(tmp_path, mo
 def test_judging_writes_the_audit_as_documented(tmp_path):
     folder = delivered(tmp_path / "run").finish(at_s=5.0)
     assert load_audit(folder) is None
-    judge_verdict(folder, [])
+    judge_run(folder, [])
     written = json.loads(folder.audit.read_text())
     assert (written["format"], written["safety"], written["liveness"]) == (1, True, True)
     assert load_audit(folder) == audited(folder)
@@ -298,8 +298,8 @@ def test_what_the_way_to_the_store_cannot_show_is_unknown_and_named_never_nought
     assert (found.safety, found.counts.unexpected, found.counts.altered) == (True, None, None)
     assert (found.counts.lost, found.counts.unsafe) == (0, 0)
     assert describe_safety(found) == (
-        "Safe: what was acknowledged (8 pages) is held once, as sent; not known, as the way to the store doesn't show it: "
-        "the readings, what stands under other names."
+        "Safe: every acknowledged page (8 pages) is stored once, as sent; unknown, because the store does not expose it: "
+        "the readings, pages under unplanned keys."
     )
 
 

@@ -80,21 +80,21 @@ def test_below_a_thousand_attempts_the_greatest_lateness_counts(tmp_path):
     fine = run_of(tmp_path / "fine", attempts=999, late_s=late_ones(600, 0.049, of=999))
     late = run_of(tmp_path / "late", attempts=999, late_s=late_ones(1, 0.051, of=999))
     assert assessed(fine.finish(at_s=20.0)).valid
-    assert "greatest 51 ms (allowed: 50 ms)" in only_reason(assessed(late.finish(at_s=20.0)))
+    assert "maximum 51 ms (allowed: 50 ms)" in only_reason(assessed(late.finish(at_s=20.0)))
 
 
 def test_below_a_thousand_attempts_5_percent_of_the_response_is_allowed_too(tmp_path):
     fine = run_of(tmp_path / "fine", late_s=0.0999, response_s=2.0)
     late = run_of(tmp_path / "late", late_s=0.101, response_s=2.0)
     assert assessed(fine.finish(at_s=20.0)).valid
-    assert "greatest 101 ms (allowed: 100 ms)" in only_reason(assessed(late.finish(at_s=20.0)))
+    assert "maximum 101 ms (allowed: 100 ms)" in only_reason(assessed(late.finish(at_s=20.0)))
 
 
 def test_lateness_counts_though_nothing_was_ever_answered(tmp_path):
     made = RunBuilder(tmp_path / "run")
     made.attempt(0, outcome=Outcome.REFUSED, due_s=1.0, sent_s=1.1)
     made.scrape_idle_generator(20)
-    assert "greatest 100 ms (allowed: 50 ms)" in only_reason(assessed(made.finish("deadline", at_s=20.0)))
+    assert "maximum 100 ms (allowed: 50 ms)" in only_reason(assessed(made.finish("deadline", at_s=20.0)))
 
 
 def test_a_station_that_was_never_begun_is_invalid(tmp_path):
@@ -102,7 +102,7 @@ def test_a_station_that_was_never_begun_is_invalid(tmp_path):
     made.attempt(0)
     made.attempt(1)
     made.scrape_idle_generator(20)
-    assert only_reason(assessed(made.finish("deadline", at_s=72.0))).startswith("1 of 3 stations whose time had come")
+    assert only_reason(assessed(made.finish("deadline", at_s=72.0))).startswith("1 of 3 stations that were due")
 
 
 def test_pages_starved_behind_a_slow_one_are_the_server_s_doing(tmp_path):
@@ -145,7 +145,7 @@ def test_a_lost_worker_is_invalid(tmp_path):
 def test_an_error_of_the_generator_is_invalid_and_never_the_server_s_fault(tmp_path):
     made = run_of(tmp_path / "run")
     made.attempt(0, attempt=2, outcome=Outcome.GENERATOR_ERROR, due_s=2.0)
-    assert only_reason(assessed(made.finish(at_s=20.0))).startswith("1 attempts failed on the generator's side")
+    assert only_reason(assessed(made.finish(at_s=20.0))).startswith("1 attempts failed in the generator")
 
 
 @pytest.mark.parametrize(("step_s", "valid"), [(0.0, True), (0.1, True), (-0.1, True), (0.12, False), (-3.0, False)])
@@ -159,7 +159,7 @@ def test_a_clock_that_stepped_is_invalid(tmp_path, step_s, valid):
 def test_a_run_that_made_no_attempt_is_invalid(tmp_path):
     made = RunBuilder(tmp_path / "run", due_s=[50.0])
     made.scrape_idle_generator(20)
-    assert "not one attempt was made" in only_reason(assessed(made.finish(at_s=20.0)))
+    assert "no attempt was made" in only_reason(assessed(made.finish(at_s=20.0)))
 
 
 def test_a_run_that_ended_in_its_warm_up_is_invalid(tmp_path):
@@ -193,7 +193,7 @@ def test_how_a_run_ended_alone_makes_no_run_invalid(tmp_path, how):
 def test_a_run_that_was_aborted_for_a_breach_that_its_rows_do_not_show_is_invalid(tmp_path):
     folder = run_of(tmp_path / "run").finish("aborted", at_s=20.0, message="max(mock_server_queue_depth) < 3")
     assert assessed(folder, ["count(attempts) < 3"]).valid
-    assert "breaches nothing: max(mock_server_queue_depth) < 3" in only_reason(
+    assert "breach no threshold: max(mock_server_queue_depth) < 3" in only_reason(
         assessed(folder, ["count(attempts) > 3"])
     )
 
@@ -223,7 +223,7 @@ def test_a_breach_that_remains_when_the_lateness_is_subtracted_stays_a_breach(tm
 def test_a_breach_that_may_be_the_generator_s_own_is_invalid(tmp_path):
     folder = run_of(tmp_path / "run", **LATE).finish(at_s=20.0)
     reason = only_reason(assessed(folder, ["p95(response_seconds) < 99ms"]))
-    assert "p99 lateness, 4 ms, may be all that breaches p95(response_seconds) < 99ms" in reason
+    assert "p99 lateness, 4 ms, alone may be what breaches p95(response_seconds) < 99ms" in reason
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_other_thresholds_are_not_held_against_the_lateness(tmp_path, assertion)
 def test_a_small_sample_s_limits_are_held_against_the_greatest_lateness(tmp_path):
     folder = run_of(tmp_path / "run", late_s=late_ones(1, 0.04, of=30)).finish(at_s=20.0)
     reason = only_reason(assessed(folder, ["p50(response_seconds) < 390ms"]))
-    assert "greatest lateness, 40 ms, is more than a tenth of the limit" in reason
+    assert "maximum lateness, 40 ms, is more than a tenth of the limit" in reason
 
 
 def late_at_five(path):
@@ -281,4 +281,4 @@ def test_an_attempt_that_never_ended_is_invalid_unless_the_run_was_broken_off(tm
     made = run_of(tmp_path / "run")
     made.attempt(0, attempt=2, outcome=Outcome.CENSORED, due_s=2.0)
     found = assessed(made.finish(how, at_s=20.0))
-    assert any("were begun and never ended" in reason for reason in found.reasons) is not valid
+    assert any("began and never ended" in reason for reason in found.reasons) is not valid

@@ -6,7 +6,7 @@ import pytest
 
 from harness.base.errors import ConfigurationError, ExitCode, RunFolderError
 from harness.base.model import Outcome
-from harness.judge.verdict import judge_verdict, load_verdict
+from harness.judge.verdict import judge_run, load_verdict
 from harness.run_folder.layout import StoreReadRecord, WorkerRecord
 from tests.support.run_builder import RunBuilder
 from tests.support.synthetic_run import kaliwates_run
@@ -28,13 +28,13 @@ def run_of(path, *, lost=(), errors=0, **record):
 
 
 def judged(folder, *assertions):
-    verdict = judge_verdict(folder, assertions)
+    verdict = judge_run(folder, assertions).verdict
     return verdict.verdict, verdict.exit_code
 
 
 def test_a_run_whose_every_threshold_holds_passes(tmp_path):
     folder = run_of(tmp_path / "run").finish(at_s=5.0)
-    verdict = judge_verdict(folder, [PASSING])
+    verdict = judge_run(folder, [PASSING]).verdict
     assert (verdict.verdict, verdict.exit_code, verdict.ended) == ("pass", 0, "completed")
     assert [threshold.passed for threshold in verdict.thresholds] == [True]
     assert (verdict.safety, verdict.liveness) == (True, True)
@@ -71,18 +71,18 @@ def unread(path, **record):
 
 @pytest.mark.parametrize("assertion", [PASSING, FAILING])
 def test_a_store_that_could_not_be_read_is_neither_pass_nor_fail_and_says_why(tmp_path, assertion):
-    verdict = judge_verdict(unread(tmp_path / "run").finish(at_s=5.0, stock=UNREAD), [assertion])
+    verdict = judge_run(unread(tmp_path / "run").finish(at_s=5.0, stock=UNREAD), [assertion]).verdict
     assert (verdict.verdict, verdict.exit_code, verdict.safety) == ("invalid", 3, "unknown")
     assert verdict.validity.reasons == [
-        "safety is unknown: what the server holds is not known: GET /stored: HTTP status 500"
+        "safety is unknown: what the server has stored is not known: GET /stored: HTTP status 500"
     ]
 
 
 def test_a_scenario_may_accept_that_nobody_can_read_the_store_but_then_nothing_is_called_safe(tmp_path):
     accepted = UNREAD.model_copy(update={"accepted": True})
-    verdict = judge_verdict(unread(tmp_path / "run").finish(at_s=5.0, stock=accepted), [PASSING])
+    verdict = judge_run(unread(tmp_path / "run").finish(at_s=5.0, stock=accepted), [PASSING]).verdict
     assert (verdict.verdict, verdict.exit_code, verdict.safety) == ("pass", 0, "unknown")
-    breached = judge_verdict(unread(tmp_path / "breached").finish(at_s=5.0, stock=accepted), [FAILING])
+    breached = judge_run(unread(tmp_path / "breached").finish(at_s=5.0, stock=accepted), [FAILING]).verdict
     assert (breached.verdict, breached.exit_code) == ("fail", 99)
 
 
@@ -91,7 +91,7 @@ def test_a_run_in_which_nothing_was_acknowledged_proves_nothing_even_if_that_is_
     made.attempt(0, outcome=Outcome.RESET)
     made.store([])
     accepted = StoreReadRecord(accepted=True)
-    verdict = judge_verdict(made.finish("deadline", at_s=72.0, stock=accepted), [])
+    verdict = judge_run(made.finish("deadline", at_s=72.0, stock=accepted), []).verdict
     assert (verdict.exit_code, verdict.safety) == (3, "unknown")
     assert "safety is unknown: nothing was acknowledged, so nothing is proved" in verdict.validity.reasons
 
@@ -104,7 +104,9 @@ def test_an_interrupted_run_is_judged_and_exits_by_its_signal(tmp_path, how, cod
 
 @pytest.mark.parametrize("trouble", [{}, {"lost": [7]}])
 def test_a_crash_of_ours_is_a_bug_whatever_else_holds(tmp_path, trouble):
-    verdict = judge_verdict(run_of(tmp_path / "run", **trouble).finish("crashed", at_s=5.0, message="boom"), [PASSING])
+    verdict = judge_run(
+        run_of(tmp_path / "run", **trouble).finish("crashed", at_s=5.0, message="boom"), [PASSING]
+    ).verdict
     assert verdict.exit_code == ExitCode.BUG
     assert verdict.validity.reasons[0] == "the run crashed: boom"
 
@@ -116,7 +118,7 @@ def test_a_crash_for_a_lost_worker_is_invalid(tmp_path):
 
 
 def test_a_run_that_was_broken_off_is_invalid(tmp_path):
-    verdict = judge_verdict(run_of(tmp_path / "run").break_off(), [PASSING])
+    verdict = judge_run(run_of(tmp_path / "run").break_off(), [PASSING]).verdict
     assert (verdict.verdict, verdict.exit_code, verdict.ended) == ("invalid", 3, "broken_off")
 
 
@@ -130,7 +132,7 @@ def test_a_run_that_was_aborted_fails_by_its_threshold(tmp_path):
 
 def test_the_verdict_is_written_as_documented(tmp_path):
     folder = run_of(tmp_path / "run").finish(at_s=5.0)
-    verdict = judge_verdict(folder, [FAILING])
+    verdict = judge_run(folder, [FAILING]).verdict
     written = json.loads(folder.verdict.read_text())
     assert list(written) == [
         "format",
@@ -159,7 +161,7 @@ def test_the_verdict_is_written_as_documented(tmp_path):
 
 def test_judging_writes_the_summary_that_it_judges(tmp_path):
     folder = run_of(tmp_path / "run").finish(at_s=5.0)
-    judge_verdict(folder, [])
+    judge_run(folder, [])
     assert json.loads(folder.summary.read_text())["pages"]["delivered"] == 30
 
 
@@ -173,7 +175,7 @@ def test_judging_again_by_other_thresholds_needs_the_folder_alone(tmp_path):
 def test_wrong_assertions_stop_before_anything_is_written(tmp_path):
     folder = run_of(tmp_path / "run").finish(at_s=5.0)
     with pytest.raises(ConfigurationError, match="did you mean"):
-        judge_verdict(folder, ["p95(delivery_second) < 10"])
+        judge_run(folder, ["p95(delivery_second) < 10"])
     assert not folder.verdict.exists()
 
 

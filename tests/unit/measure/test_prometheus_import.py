@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.analysis.rates import rate_line
+from harness.analysis.chart_lines import rate_line
 from harness.analysis.scraped_metrics import ATTEMPTS, DELIVERED, DUE, read_prometheus_series
 from harness.measure import prometheus_import
 from harness.measure.prometheus import PrometheusError, PrometheusSample

@@ -1,4 +1,4 @@
-"""The audit in words: on the page, in Markdown, in JUnit and on the terminal."""
+"""The audit as text: on the page, in Markdown, in JUnit and on the terminal."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import io
 
 from harness.judge.results import Audit
 from reports.audit import category_rows, describe_liveness, describe_safety, unsafe_rows
+from reports.ci import SAFETY, junit_xml
 from reports.html import render_page
-from reports.junit import SAFETY, junit_xml
 from reports.markdown import summary_markdown
 from reports.terminal import make_console, print_audit
 from tests.support import made_up_run
@@ -15,15 +15,15 @@ from tests.support.made_up_audits import audit, unknown, unsafe
 
 
 def test_each_verdict_has_its_sentence() -> None:
-    assert describe_safety(audit()) == "Safe: what was acknowledged (1,086 pages) is held once, as sent."
-    assert describe_liveness(audit()) == "Live: all 1,086 pages were held by the deadline."
-    assert describe_safety(audit(recovered=2)).endswith("; 2 more whose acknowledgement never arrived.")
+    assert describe_safety(audit()) == "Safe: every acknowledged page (1,086 pages) is stored once, as sent."
+    assert describe_liveness(audit()) == "Live: all 1,086 pages were stored by the deadline."
+    assert describe_safety(audit(recovered=2)).endswith("; so are 2 more whose acknowledgement never arrived.")
     assert describe_safety(unsafe()) == "Not safe: 1 altered, 30 lost, 1 unexpected."
     parts = {"late": 25, "lost": 1, "undelivered": 213, "unattempted": 410}
     assert describe_liveness(audit(liveness=False, missed=649, missed_by=parts)) == (
-        "Not live: 649 of 1,086 pages not held as planned by the deadline (410 unattempted, 213 undelivered, 25 late, 1 lost)."
+        "Not live: 649 of 1,086 pages not stored as planned by the deadline (410 unattempted, 213 undelivered, 25 late, 1 lost)."
     )
-    assert describe_liveness(unsafe()) == "Not live: 30 of 1,086 pages not held as planned by the deadline."
+    assert describe_liveness(unsafe()) == "Not live: 30 of 1,086 pages not stored as planned by the deadline."
     assert describe_safety(unknown()) == "Safety is unknown: what the server holds is not known: gone."
     assert describe_liveness(unknown()).startswith("Liveness is unknown")
     assert describe_liveness(audit(liveness=False, missed=None, unattempted=5)) == "Not live: 5 unattempted."
@@ -69,7 +69,7 @@ def test_the_page_shows_the_audit_and_escapes_what_the_server_said() -> None:
 def test_markdown_shows_the_categories_that_occurred() -> None:
     text = summary_markdown(made_up_run.summary(), made_up_run.verdict("fail"), [], unsafe())
     assert "### Is anything lost?" in text
-    assert "| lost | 30 | safety | acknowledged, and not held |" in text
+    assert "| lost | 30 | safety | acknowledged but not stored |" in text
     assert "| misfiled |" not in text
     assert "| unexpected | \\<script\\> ppwp 2 |" in text
 

@@ -119,7 +119,7 @@ def test_a_few_kelurahan_have_a_small_chart_each_the_slowest_first_and_all_stati
 
 def test_the_completion_chart_has_a_second_axis_in_the_elections_own_time() -> None:
     figure = draw("completion")
-    assert "hours of the election, at 1 h a second" in [
+    assert "hours of the election, 1 s is 1 h" in [
         child.get_xlabel() for axes in figure.axes for child in axes.child_axes
     ]
 
@@ -130,7 +130,7 @@ def test_a_kelurahan_is_named_with_what_it_reached_by_the_deadline_and_not_after
     completion = CompletionLines(made.total, made.planned, [made_up_run.line("Mangli", late, np.arange(91))])
     named = texts(draw("completion", made_up_run.series(completion=completion, end_s=90.0)))
     assert "Mangli 50 %" in named
-    assert "stations complete; named: by the deadline" in named
+    assert "stations complete; labels: by the deadline" in named
 
 
 def test_a_run_in_its_own_time_has_no_second_axis() -> None:

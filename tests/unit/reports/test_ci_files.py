@@ -6,7 +6,7 @@ import re
 from xml.etree import ElementTree as ET
 
 from harness.judge.results import Verdict
-from reports.junit import VALIDITY, junit_xml
+from reports.ci import VALIDITY, junit_xml
 from reports.markdown import metrics_text, summary_markdown
 from tests.support import made_up_run
 

@@ -79,7 +79,7 @@ def test_a_fall_during_a_fault_is_told_before_a_deeper_one_without_cause() -> No
 def test_goodput_that_keeps_up_is_said_to() -> None:
     series = made_up_run.series(rates=rates(flat(10.0), flat(9.9)))
     assert throughput.finding(series, made_up_run.summary()) == (
-        "Goodput kept up with what was offered; 1,049 of 1,086 pages were delivered"
+        "Goodput kept up with the offered load; 1,049 of 1,086 pages were delivered"
     )
 
 
@@ -117,9 +117,7 @@ def test_attempts_that_the_strategy_withheld_were_not_sent() -> None:
 
 
 def test_responses_compare_the_fault_with_the_time_before_it() -> None:
-    assert responses.finding(calm()) == (
-        "95 % of responses came within 1.2 s at first, but only within 7.2 s during the brownout"
-    )
+    assert responses.finding(calm()) == ("95 % of responses came within 1.2 s before, but 7.2 s during the brownout")
 
 
 def test_responses_without_a_fault_give_the_whole_run() -> None:
@@ -149,7 +147,7 @@ def test_too_few_responses_in_a_fault_for_p95_compare_the_medians() -> None:
     phases = made_up_run.summary_json()["phases"]
     phases[1]["response_seconds"] = made_up_run.spread(120, 2.4, p95=None)
     assert responses.finding(calm(phases=phases)) == (
-        "Half of the responses came within 400 ms at first, but only within 2.4 s during the brownout"
+        "Half of the responses came within 400 ms before, but 2.4 s during the brownout"
     )
 
 
@@ -163,7 +161,7 @@ def test_completion_of_all_says_how_much_time_was_left() -> None:
 
 def test_the_servers_finding_counts_queue_shedding_and_waste() -> None:
     assert server.finding(made_up_run.series(), made_up_run.summary()) == (
-        "The queue reached 64 (and stayed there for 10 s), 216 uploads were shed and 31 jobs ran for clients that had gone"
+        "The queue reached 64 (and stayed there for 10 s), 216 uploads were shed and 31 jobs ran for clients that had already left"
     )
 
 
@@ -184,7 +182,7 @@ def test_a_server_that_publishes_nothing_is_said_to() -> None:
 
 def test_the_generators_finding_gives_lateness_and_cpu() -> None:
     assert generator.finding(made_up_run.summary()) == (
-        "99 % of attempts left within 2.6 ms of their time; the generator used at most 45 % of a core"
+        "99 % of attempts were sent within 2.6 ms of their due time; the generator used at most 45 % of a core"
     )
 
 
@@ -205,7 +203,7 @@ def test_a_fault_that_made_responses_quicker_is_not_said_to_have_slowed_them() -
     phases = made_up_run.summary_json()["phases"][:2]
     phases[1]["response_seconds"] = made_up_run.spread(420, 0.01)
     said = responses.finding(calm(phases=phases))
-    assert said == "95 % of responses came within 1.2 s at first, and even within 30 ms during the brownout"
+    assert said == "95 % of responses came within 1.2 s before, and even within 30 ms during the brownout"
 
 
 def test_quick_refusals_do_not_make_responses_look_well() -> None:
@@ -238,7 +236,7 @@ def test_the_spectrum_does_not_forget_the_pages_that_never_arrived() -> None:
 
 def test_the_spectrum_of_a_few_pages_says_that_they_are_too_few() -> None:
     few = made_up_run.summary(delivery_seconds=made_up_run.spread(50, 0.4, p95=None, p99=None, never=0))
-    assert spectrum.finding(few) == "50 pages are too few to say how long the unlucky waited"
+    assert spectrum.finding(few) == "50 pages are too few to tell how long the slowest took"
 
 
 def test_the_time_is_told_as_shares_overall_and_during_the_fault() -> None:
@@ -255,7 +253,7 @@ def test_the_time_of_no_attempt_is_not_known() -> None:
 
 def test_tries_tell_the_share_of_first_attempts_and_the_most_stubborn_page() -> None:
     assert tries.finding(made_up_run.series()) == (
-        "83 % of 1,086 pages were delivered at the first attempt, the most stubborn one was tried 4 times;"
+        "83 % of 1,086 pages were delivered at the first attempt; no page took more than 4 attempts;"
         " 6 were never attempted"
     )
 

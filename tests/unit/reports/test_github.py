@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.judge.results import ThresholdResult, Window
-from reports.github import MAX_SUMMARY_BYTES, publish_run, run_annotations
-from reports.junit import junit_xml
+from reports.ci import MAX_SUMMARY_BYTES, junit_xml, publish_run, run_annotations
 from reports.markdown import metrics_text, summary_markdown
 from tests.support import made_up_audits, made_up_run
 

@@ -6,7 +6,7 @@ import pytest
 
 from harness.base.model import Outcome
 from reports import palette
-from reports.charts.label_placement import assign_rows, place_labels
+from reports.charts.labels import assign_rows, place_labels
 
 
 def test_nudged_labels_keep_their_gap_their_order_and_their_bounds() -> None:

@@ -9,10 +9,9 @@ from harness.analysis.experiment import (
     compute_paired_difference,
     compute_variant_figures,
 )
-from harness.runner.eta import TimeLeftEstimator, max_cell_s
+from harness.runner.experiment import TimeLeftEstimator, max_cell_s
 from harness.scenario.experiment import load_experiment
-from reports.experiment import table
-from reports.experiment.charts import completion_band, draw_curves, draw_rank
+from reports.experiment import completion_band, draw_curves, draw_rank, finding, headers, rows
 
 
 def cell(variant, seed, share, **changed):
@@ -65,8 +64,8 @@ def test_a_figure_that_a_seed_lacks_has_neither_mean_nor_difference():
 
 def test_the_table_speaks_in_election_hours_and_names_what_never_came():
     figures = experiment(was=[0.2, 0.2], better=[0.8, 0.9])
-    assert table.headers(figures)[1] == "complete at 48 h"
-    was, better = (dict(zip(table.headers(figures), row, strict=True)) for row in table.rows(figures))
+    assert headers(figures)[1] == "complete at 48 h"
+    was, better = (dict(zip(headers(figures), row, strict=True)) for row in rows(figures))
     assert (was["complete at 48 h"], was["at the deadline"], was["p95"], was["against the first"]) == (
         "10 %",
         "20 %",
@@ -81,7 +80,7 @@ def test_a_lost_page_and_an_invalid_run_are_not_hidden():
     lost = [cell("was", 0, 0.5, safety=False), cell("was", 1, 0.5, valid=False)]
     figures = experiment(was=[0.5, 0.5])
     figures = figures.model_copy(update={"variants": [compute_variant_figures("was", {}, lost, lost)]})
-    assert table.rows(figures)[0][-1] == "LOST; 1 of 2 INVALID"
+    assert rows(figures)[0][-1] == "LOST; 1 of 2 INVALID"
 
 
 @pytest.mark.parametrize(
@@ -101,15 +100,15 @@ def test_the_table_says_how_often_a_variant_never_recovered_and_stayed_down(told
     ]
     figures = experiment(was=[0.5, 0.5])
     figures = figures.model_copy(update={"variants": [compute_variant_figures("was", {}, cells, cells)]})
-    assert said in table.rows(figures)[0]
+    assert said in rows(figures)[0]
 
 
 def test_the_finding_names_the_best_against_the_first():
-    assert table.finding(experiment(was=[0.2, 0.2], better=[0.8, 0.9])) == (
-        "“better” brought 85 % of stations home by the deadline, “was” 20 %"
+    assert finding(experiment(was=[0.2, 0.2], better=[0.8, 0.9])) == (
+        "With “better” 85 % of stations completed by the deadline, with “was” 20 %"
     )
-    assert table.finding(experiment(was=[0.2, 0.2], worse=[0.1, 0.1])).startswith("Nothing did better than “was”")
-    assert table.finding(experiment(was=[])) == "No cell has finished yet"
+    assert finding(experiment(was=[0.2, 0.2], worse=[0.1, 0.1])).startswith("No variant did better than “was”")
+    assert finding(experiment(was=[])) == "No run has finished yet"
 
 
 def test_a_band_spans_the_seeds_and_a_run_that_ended_early_stays_where_it_was():
@@ -134,15 +133,15 @@ def test_the_charts_draw_every_variant_with_its_values():
 
 def test_an_experiment_without_a_finished_cell_is_drawn_in_words():
     figures = experiment(was=[])
-    assert draw_curves(figures).texts[0].get_text() == "No cell has finished yet"
-    assert draw_rank(figures).texts[0].get_text() == "No cell has finished yet"
+    assert draw_curves(figures).texts[0].get_text() == "No run has finished yet"
+    assert draw_rank(figures).texts[0].get_text() == "No run has finished yet"
 
 
 def matrix_cells(tmp_path):
     path = tmp_path / "m.toml"
     variants = "".join(f'[[variants]]\nname = "v{number}"\nset = {{ "deadline" = "{deadline}s" }}\n' for number, deadline in enumerate((20, 20, 60)))  # fmt: skip
     path.write_text(f'name = "m"\nbase = "smoke"\nseeds = {list(range(10))}\n{variants}', "utf-8")
-    return load_experiment(path)[1]
+    return load_experiment(str(path))[1]
 
 
 def test_before_the_first_cell_the_time_left_is_the_longest_that_they_can_take(tmp_path):
@@ -161,4 +160,4 @@ def test_the_time_left_of_thirty_cells_comes_within_a_fifth_once_each_variant_ha
     for done, (each, seconds) in enumerate(zip(cells, took, strict=True)):
         if done >= 3:
             assert pace.left_s(cells[done:]) == pytest.approx(sum(took[done:]), rel=0.2)
-        pace.finished(each, seconds)
+        pace.add(each, seconds)

@@ -27,8 +27,8 @@ def test_workers_are_summed_and_rates_are_over_the_last_seconds():
     live = LiveStats(RECORD, stations=10, pages=30)
     for second in range(12):
         for name in ("worker-0", "worker-1"):
-            live.see(Scrape(name, float(second), worker(2 * second, second, 1, second, 0)))
-    live.see(Scrape("server", 11.0, "mock_server_queue_depth 7\nmock_server_workers_busy 4\n"))
+            live.add(Scrape(name, float(second), worker(2 * second, second, 1, second, 0)))
+    live.add(Scrape("server", 11.0, "mock_server_queue_depth 7\nmock_server_workers_busy 4\n"))
     shown = live.snapshot(11.5)
     assert (shown.pages_due, shown.pages_delivered, shown.stations_completed) == (44, 22, 6)
     assert shown.offered_per_s == pytest.approx(4.0, rel=0.1)
@@ -46,6 +46,6 @@ def test_before_the_first_scrape_nothing_is_made_up():
 
 def test_a_failed_scrape_changes_nothing():
     live = LiveStats(RECORD, stations=10, pages=30)
-    live.see(Scrape("worker-0", 1.0, worker(5, 4, 0, 4, 0)))
-    live.see(Scrape("worker-0", 2.0, "", "refused"))
+    live.add(Scrape("worker-0", 1.0, worker(5, 4, 0, 4, 0)))
+    live.add(Scrape("worker-0", 2.0, "", "refused"))
     assert live.snapshot(2.5).pages_delivered == 4

@@ -18,7 +18,7 @@ URL = "http://127.0.0.1:9"
 
 
 @pytest.fixture
-def order(tmp_path):
+def spec(tmp_path):
     """What a watch needs to know of a run of two workers."""
     (tmp_path / "run").mkdir()
     (tmp_path / "sd").mkdir()
@@ -29,7 +29,7 @@ def order(tmp_path):
 
 
 class Answers:
-    """A source that tells of its workers and of its last scrapes as it is told to, the last answer again and again."""
+    """A source that tells of its workers and of its last scrapes as it is asked to, the last answer again and again."""
 
     def __init__(self, workers=(), scraped=()):
         self._workers, self._scraped, self.taken = list(workers), list(scraped), []
@@ -50,70 +50,70 @@ class Answers:
         self.taken.append((folder.name, start, end, clock(end)))
 
 
-def begin(order, source, pauses):
-    with PrometheusSession(order) as it:
+def begin(spec, source, pauses):
+    with PrometheusSession(spec) as it:
         it._source = source
-        family: Any = SimpleNamespace(pause=pauses.append)
-        it.begin({"worker-0": "http://127.0.0.1:1/metrics"}, family, lambda _: None)
-        return list(order.prometheus_sd.iterdir())
+        processes: Any = SimpleNamespace(pause=pauses.append)
+        it.begin({"worker-0": "http://127.0.0.1:1/metrics"}, processes, lambda _: None)
+        return list(spec.prometheus_sd.iterdir())
 
 
-def end(order, source, *, patient=True):
-    said: list[str] = []
-    it = PrometheusSession(order)
+def end(spec, source, *, patient=True):
+    logged: list[str] = []
+    it = PrometheusSession(spec)
     it._source = source
-    it.end(1000.0, said.append, patient=patient)
-    return said
+    it.end(1000.0, logged.append, patient=patient)
+    return logged
 
 
-def test_load_waits_until_every_worker_has_been_scraped(order):
+def test_load_waits_until_every_worker_has_been_scraped(spec):
     pauses: list[float] = []
-    (path,) = begin(order, Answers(workers=[PrometheusError("busy"), {"0"}, {"0", "1"}]), pauses)
+    (path,) = begin(spec, Answers(workers=[PrometheusError("busy"), {"0"}, {"0", "1"}]), pauses)
     assert len(pauses) == 2
     assert path.name == "harness-run-1.json"
     assert not path.exists()  # taken back with the run's end
 
 
-def test_a_prometheus_that_does_not_scrape_the_run_ends_it_before_the_first_upload(order, monkeypatch):
+def test_a_prometheus_that_does_not_scrape_the_run_ends_it_before_the_first_upload(spec, monkeypatch):
     monkeypatch.setattr(prometheus, "FIRST_SCRAPE_TIMEOUT_S", 0.0)
     with pytest.raises(UsageError, match="it scraped 1 of 2 workers"):
-        begin(order, Answers(workers=[{"0"}]), [])
-    assert list(order.prometheus_sd.iterdir()) == []
+        begin(spec, Answers(workers=[{"0"}]), [])
+    assert list(spec.prometheus_sd.iterdir()) == []
 
 
 @pytest.mark.timed
-def test_it_is_read_once_every_worker_was_scraped_after_the_end(order):
+def test_it_is_read_once_every_worker_was_scraped_after_the_end(spec):
     source = Answers(scraped=[[-1.0, -1.0], PrometheusError("busy"), [1.0, -1.0], [2.0, 3.0]])
-    end(order, source)
+    end(spec, source)
     ((name, start, until, clock),) = source.taken
     assert (name, start, clock) == ("prometheus", 1000.0, until - 1000.0)
     assert until > time.time() + 2.0
 
 
 @pytest.mark.parametrize("scraped", [[[-1.0, 2.0]], [[]]])
-def test_an_interrupted_run_and_workers_that_are_gone_are_not_waited_for(order, scraped):
+def test_an_interrupted_run_and_workers_that_are_gone_are_not_waited_for(spec, scraped):
     source = Answers(scraped=scraped)
-    end(order, source, patient=False)
+    end(spec, source, patient=False)
     assert len(source.taken) == 1
 
 
-def test_one_that_breaks_down_is_told_and_written_down_and_raises_nothing(order, monkeypatch):
+def test_one_that_breaks_down_is_told_and_written_down_and_raises_nothing(spec, monkeypatch):
     monkeypatch.setattr(prometheus, "LAST_SCRAPE_TIMEOUT_S", 0.3)
-    said = end(order, Answers(scraped=[PrometheusError("it is gone")]))
-    assert said[-1] == f"{URL}: it is gone"
-    remote: Any = read_prometheus_series(order.folder.prometheus)
-    assert remote.taken.problem == "it is gone"
+    logged = end(spec, Answers(scraped=[PrometheusError("it is gone")]))
+    assert logged[-1] == f"{URL}: it is gone"
+    remote: Any = read_prometheus_series(spec.folder.prometheus)
+    assert remote.record.problem == "it is gone"
 
 
-def test_without_a_prometheus_nothing_is_done_but_the_targets_told(order):
-    order.prometheus = None
-    with PrometheusSession(order) as it:
-        family: Any = SimpleNamespace()
-        it.begin({"server": "http://127.0.0.1:1/metrics"}, family, lambda _: None)
-        (path,) = order.prometheus_sd.iterdir()
+def test_without_a_prometheus_nothing_is_done_but_the_targets_told(spec):
+    spec.prometheus = None
+    with PrometheusSession(spec) as it:
+        processes: Any = SimpleNamespace()
+        it.begin({"server": "http://127.0.0.1:1/metrics"}, processes, lambda _: None)
+        (path,) = spec.prometheus_sd.iterdir()
         assert json.loads(path.read_text("utf-8"))[0]["labels"]["scenario"] == "tiny"
         it.end(1000.0, lambda _: None, patient=True)
-    assert not order.folder.prometheus.exists()
+    assert not spec.folder.prometheus.exists()
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""Children of a run: what they say, and their end."""
+"""Processes of a run: what they send, and their end."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from harness.base.errors import ProcessFailedError
 from harness.runner.subprocesses import Message, ProcessGroup
 
 
-def speaking(family, name, *lines, then="import sys; sys.stdin.read()"):
-    """A child that says these lines and then waits for its end."""
+def start_sender(processes, name, *lines, then="import sys; sys.stdin.read()"):
+    """A process that prints these lines and then waits until its stdin ends."""
     text = f"for line in {list(lines)!r}: print(line, flush=True)\n{then}"
-    return family.start(name, [sys.executable, "-c", text], os.environ)
+    return processes.start(name, [sys.executable, "-c", text], os.environ)
 
 
 @pytest.fixture
-def family(tmp_path):
+def processes(tmp_path):
     with ProcessGroup(tmp_path) as made:
         yield made
 
 
-def test_what_others_say_while_one_is_waited_for_is_still_there_afterwards(family):
-    family.inbox.put(Message("harness", "signal", {"number": 2}))
-    speaking(family, "one", '{"event": "early"}', '{"event": "ready", "port": 7}')
-    assert family.hear("one", "ready", 30)["port"] == 7
-    left = [family.next(1.0), family.next(1.0)]
+def test_messages_of_others_stay_in_the_inbox_while_one_is_awaited(processes):
+    processes.inbox.put(Message("harness", "signal", {"number": 2}))
+    start_sender(processes, "one", '{"event": "early"}', '{"event": "ready", "port": 7}')
+    assert processes.receive("one", "ready", 30)["port"] == 7
+    left = [processes.next(1.0), processes.next(1.0)]
     assert [message.event for message in left if message] == ["signal", "early"]
 
 
-def test_a_child_that_ends_instead_of_speaking_is_an_error_with_the_end_of_its_log(family):
-    speaking(family, "one", "no such luck", then="raise SystemExit(5)")
+def test_a_process_that_ends_instead_of_sending_is_an_error_with_the_end_of_its_log(processes):
+    start_sender(processes, "one", "no such luck", then="raise SystemExit(5)")
     with pytest.raises(ProcessFailedError, match=r"one ended with exit code 5(.|\n)*no such luck"):
-        family.hear("one", "ready", 30)
+        processes.receive("one", "ready", 30)
 
 
-def test_a_child_that_says_nothing_in_time_is_an_error(family):
-    speaking(family, "one")
-    with pytest.raises(ProcessFailedError, match=r"did not say “ready” within 0\.05 s"):
-        family.hear("one", "ready", 0.05)
+def test_a_process_that_sends_nothing_in_time_is_an_error(processes):
+    start_sender(processes, "one")
+    with pytest.raises(ProcessFailedError, match=r"did not send “ready” within 0\.05 s"):
+        processes.receive("one", "ready", 0.05)
 
 
-def test_a_killed_child_is_gone_at_once_with_what_it_started(family):
+def test_a_killed_process_ends_at_once_with_what_it_started(processes):
     code = "import subprocess, sys; print(subprocess.Popen(['sleep', '60']).pid, flush=True); sys.stdin.read()"
-    child = speaking(family, "one", then=code)
+    child = start_sender(processes, "one", then=code)
     until = time.monotonic() + 30
     while not child.tail() and time.monotonic() < until:
         time.sleep(0.02)
@@ -66,9 +66,9 @@ def is_alive(pid):
         return False
 
 
-def test_all_of_a_kind_are_ended_and_the_others_go_on(family):
+def test_all_processes_of_a_prefix_are_stopped_and_the_others_go_on(processes):
     for name in ("worker-0", "worker-1", "server"):
-        speaking(family, name)
-    family.end_all("generator", "worker-")
-    assert [family[name].exit_code is None for name in ("worker-0", "worker-1", "server")] == [False, False, True]
-    assert [family[name].killed for name in ("worker-0", "worker-1", "server")] == [True, True, False]
+        start_sender(processes, name)
+    processes.stop_all("generator", "worker-")
+    assert [processes[name].exit_code is None for name in ("worker-0", "worker-1", "server")] == [False, False, True]
+    assert [processes[name].killed for name in ("worker-0", "worker-1", "server")] == [True, True, False]

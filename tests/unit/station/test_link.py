@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from scipy import stats
 
 from harness.drive.client.shaped_connection import CHUNK_BYTES, split_into_chunks
-from harness.scenario.link import PHONE_LINK, LinkChoice
+from harness.scenario.client import PHONE_LINK, LinkChoice
 from harness.station.link import LinkModel, draw_link_model, generate_outages
 
 STATIONS = [f"3509{number:09d}" for number in range(2000)]
@@ -28,31 +28,31 @@ def lines(value, seed=1):
 
 
 def test_bytes_take_their_size_by_the_rate():
-    assert LinkModel(1_000_000).through(250_000, 3.0) == 3.25
+    assert LinkModel(1_000_000).transfer_end_s(250_000, 3.0) == 3.25
 
 
 def test_steps_follow_each_other_from_moment_to_moment_whatever_the_clock_shows():
     line, moment = LinkModel(100_000), 0.0
     for _ in range(10):
-        moment = line.through(16_384, moment)
+        moment = line.transfer_end_s(16_384, moment)
     assert moment == pytest.approx(1.6384)
 
 
 def test_in_an_outage_nothing_moves():
     line = LinkModel(100, outages=iter([(2.0, 5.0), (6.0, 7.0)]))
-    assert line.through(100, 0.0) == 1.0
-    assert line.through(100, 1.5) == 5.5  # half before, half after
-    assert line.through(300, 1.0) == 8.0  # one before, one between, one after both
-    assert line.through(100, 3.0) == 6.0
-    assert line.through(100, 0.0) == 1.0  # an earlier moment may be asked for again
-    assert line.through(100, 7.0) == 8.0
+    assert line.transfer_end_s(100, 0.0) == 1.0
+    assert line.transfer_end_s(100, 1.5) == 5.5  # half before, half after
+    assert line.transfer_end_s(300, 1.0) == 8.0  # one before, one between, one after both
+    assert line.transfer_end_s(100, 3.0) == 6.0
+    assert line.transfer_end_s(100, 0.0) == 1.0  # an earlier moment may be asked for again
+    assert line.transfer_end_s(100, 7.0) == 8.0
 
 
 def test_a_signal_waits_for_the_outage_s_end_too():
     line = LinkModel(100, rtt_s=0.4, outages=iter([(2.0, 5.0)]))
-    assert line.across(0.5, 1.0) == 1.2
-    assert line.across(1.0, 2.5) == 5.4
-    assert LinkModel(100).across(1.0, 2.5) == 2.5
+    assert line.signal_end_s(0.5, 1.0) == 1.2
+    assert line.signal_end_s(1.0, 2.5) == 5.4
+    assert LinkModel(100).signal_end_s(1.0, 2.5) == 2.5
 
 
 def test_unlimited_is_no_line_at_all():

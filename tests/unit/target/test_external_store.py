@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from harness.base.address import Origin
-from harness.runner.collect_stored import NO_STORE_ACCESS, collect_stored
+from harness.runner.server import NO_STORE_ACCESS, collect_stored
 from harness.scenario.target import TargetApi
 from harness.target.external import ExternalTarget
 
@@ -14,9 +14,9 @@ from harness.target.external import ExternalTarget
 def stock(tmp_path, halted="", **table):
     api = TargetApi.model_validate({"path": "/x", **table}) if table else None
     foreign = ExternalTarget(Origin("http", "127.0.0.1", 9), "127.0.0.1", api)
-    order: Any = SimpleNamespace(foreign=foreign, plan=None, folder=SimpleNamespace(stored=tmp_path / "stored.parquet"))
+    spec: Any = SimpleNamespace(external=foreign, plan=None, folder=SimpleNamespace(stored=tmp_path / "stored.parquet"))
     nobody: Any = None
-    record = collect_stored(nobody, order, None, lambda: halted)
+    record = collect_stored(nobody, spec, None, lambda: halted)
     assert not (tmp_path / "stored.parquet").exists()
     return record
 

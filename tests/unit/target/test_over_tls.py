@@ -19,13 +19,13 @@ from harness.base.errors import UsageError
 from harness.measure.scraper import Scraper
 from harness.plan import make_plan
 from harness.run_folder import scrape_log
-from harness.runner.collect_stored import collect_stored
+from harness.runner.server import collect_stored
 from harness.scenario.loader import load_scenario
 from harness.scenario.target import TargetApi
 from harness.target import consent
+from harness.target.connect import TlsPeer, make_tls_context
 from harness.target.consent_reader import ConsentUnreadableError, load_machine_secret, read_consent, state_folder
 from harness.target.external import ExternalTarget, admit_target
-from harness.target.tls import TlsPeer, make_tls_context
 from mock_server.net import tls as server_tls
 
 TOKEN = "ltc1-" + "0" * 40
@@ -153,9 +153,9 @@ def test_what_is_stored_is_read_over_tls_and_unread_with_the_reason_behind_a_wro
         api = TargetApi.model_validate({"path": "/x", "stored": stored})
         foreign = ExternalTarget(Origin("https", name, port), "127.0.0.1", api, context=context)
         folder = SimpleNamespace(stored=tmp_path / "stored.parquet")
-        order: Any = SimpleNamespace(foreign=foreign, plan=plan, folder=folder)
+        spec: Any = SimpleNamespace(external=foreign, plan=plan, folder=folder)
         nobody: Any = None
-        record = collect_stored(nobody, order, None)
+        record = collect_stored(nobody, spec, None)
     assert folder.stored.exists() is not bool(wrong)
     if wrong:
         assert "CERTIFICATE_VERIFY_FAILED" in record.reason

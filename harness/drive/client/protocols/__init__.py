@@ -10,8 +10,7 @@ from harness.drive.client.protocols.multipart import MultipartUpload
 from harness.drive.client.protocols.put import PutUpload
 from harness.drive.client.protocols.templated import TemplatedApi, TemplatedUpload
 from harness.drive.client.protocols.tus import TusUpload
-from harness.scenario.protocol import TusOptions
-from harness.scenario.scenario import ClientOptions
+from harness.scenario.client import ClientOptions, TusOptions
 
 
 def make_upload(client: ClientOptions, photo: Photo, api: TemplatedApi | None = None) -> PageUpload:

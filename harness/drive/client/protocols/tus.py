@@ -24,7 +24,7 @@ from harness.drive.client.protocols.base import (
     send_photo,
 )
 from harness.drive.client.response import HttpResponse, resolve_location
-from harness.scenario.protocol import TusOptions
+from harness.scenario.client import TusOptions
 
 CREATION_PATH = "/v1/files"
 _VERSION = "Tus-Resumable: 1.0.0"

@@ -16,7 +16,7 @@ from harness.drive.client.pool import ConnectionPool
 from harness.drive.client.shaped_connection import ShapedConnection
 from harness.drive.client.tls import TlsConfig
 from harness.station.link import LinkModel
-from harness.target.tls import make_tls_context
+from harness.target.connect import make_tls_context
 from mock_server.net import tls as server_tls
 from tests.support.scripted_server import OK, REQUEST, read_request, reset, scripted
 

@@ -1,4 +1,4 @@
-"""What stock Locust is told of our options, and what is wrong with them."""
+"""What is wrong with the options that harness adds to stock Locust."""
 
 import pytest
 
@@ -12,12 +12,12 @@ from harness.drive.locust_mode.test import find_option_problem
         ({"host": "http://localhost.example.org"}, "only servers on this machine"),
         ({"host": "127.0.0.1:80"}, "should be an address such as"),
         ({"host": "ftp://127.0.0.1"}, "should be an address such as"),
-        ({"scenario": "nix"}, '--scenario "nix" is none of kaliwates'),
+        ({"scenario": "nix"}, '--scenario "nix" is not one of kaliwates'),
         ({"think": "2"}, '--think "2" is not a duration'),
         ({"think": ""}, '--think "" is not a duration'),
     ],
 )
-def test_what_can_not_be_is_refused_in_words(options, problem):
+def test_invalid_options_are_refused_with_a_message(options, problem):
     assert problem in (find_option_problem(options) or "")
 
 
@@ -32,5 +32,5 @@ def test_what_can_not_be_is_refused_in_words(options, problem):
         {"scenario": "smoke", "think": "0s"},
     ],
 )
-def test_what_can_be_has_no_problem(options):
+def test_valid_options_have_no_problem(options):
     assert find_option_problem(options) is None

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from harness.analysis import bootstrap
-from harness.analysis.bootstrap import RatioStatistic, Statistic
-from harness.analysis.comparable import JUDGED_FIGURES, SHOWN_FIGURES, MissingFigure
+from harness.analysis.bootstrap import Statistic
+from harness.analysis.comparable import JUDGED_FIGURES, SHOWN_FIGURES, MissingFigure, RatioStatistic
 from harness.base.errors import ExitCode, UsageError
 from harness.judge.compare.compare import compare_sides
-from harness.judge.compare.figure import Sides
+from harness.judge.compare.figure import Sides, Tolerances, parse_tolerances
 from harness.judge.compare.noise import FigureNoise, compute_noise
-from harness.judge.compare.tolerances import Tolerances, parse_tolerances
 from tests.support.compared_runs import STATIONS, compared, pages, record
 
 P95 = "delivery_seconds.p95"
@@ -63,7 +62,7 @@ def test_a_run_that_is_faster_passes():
 def test_a_change_about_as_large_as_the_tolerance_is_inconclusive():
     found = answer(compared(pages(1)), compared(pages(2, slower=1.05, own=0.1)))
     assert (found.verdict, found.exit_code) == ("inconclusive", ExitCode.INVALID)
-    assert "more runs, or longer ones, would tell" in figure(found, P95).reason
+    assert "compare more runs, or longer ones" in figure(found, P95).reason
 
 
 def in_waves(seed, stations, lengths=0.97):
@@ -77,11 +76,11 @@ def in_waves(seed, stations, lengths=0.97):
 def test_an_interval_too_wide_to_tell_anything_says_why_and_how_many_stations_it_needs():
     found = answer(compared(in_waves(1, 60)), compared(in_waves(2, 60)))
     p50 = figure(found, "delivery_seconds.p50")
-    assert (p50.verdict, p50.change.telling) == ("inconclusive", (None, None))
+    assert (p50.verdict, p50.change.informative_bounds) == ("inconclusive", (None, None))
     assert p50.reason.startswith(
-        "60 stations are too few for an interval: they make 3 blocks of about 20 that wait together"
+        "60 stations are too few for an interval: they form 3 blocks of about 20 that queue together"
     )
-    needed = re.search(r"it needs at least (\d+) stations, or more runs a side$", p50.reason)
+    needed = re.search(r"it takes at least (\d+) stations, or more runs per side$", p50.reason)
     assert needed is not None
     assert 60 < int(needed[1]) < 400
     assert figure(found, "service_seconds.p50").reason == p50.reason  # one that nobody judges says it too
@@ -90,15 +89,15 @@ def test_an_interval_too_wide_to_tell_anything_says_why_and_how_many_stations_it
 
 def test_no_interval_of_a_judged_or_shown_figure_is_open_without_a_reason():
     found = answer(compared(in_waves(1, 60)), compared(in_waves(2, 60)))
-    is_open = [one for one in found.figures if one.change and None in one.change.telling]
+    is_open = [one for one in found.figures if one.change and None in one.change.informative_bounds]
     assert len(is_open) == 3
     assert all(one.reason for one in is_open)
 
 
 def test_with_more_stations_the_same_waves_can_be_told_apart():
     few, many = ([compared(in_waves(seed, stations, 0.8)) for seed in (0, 1)] for stations in (60, 600))
-    assert None in figure(answer(*few), "delivery_seconds.p50").change.telling
-    assert None not in figure(answer(*many), "delivery_seconds.p50").change.telling
+    assert None in figure(answer(*few), "delivery_seconds.p50").change.informative_bounds
+    assert None not in figure(answer(*many), "delivery_seconds.p50").change.informative_bounds
 
 
 def test_an_interval_that_can_not_leave_out_never_says_so():
@@ -113,7 +112,7 @@ def test_a_share_that_could_be_nothing_says_so():
     waves = in_waves(1, 60)
     waves[9:] = np.inf  # three stations side by side are complete
     assert (
-        "it is nothing at all"
+        "it is 0: compare more stations"
         in figure(answer(compared(waves), compared(waves[::-1])), "stations.completed_by_deadline_ratio").reason
     )
 
@@ -162,7 +161,7 @@ def test_a_figure_that_only_one_side_has_is_inconclusive():
 
 
 def test_runs_without_any_figure_are_inconclusive_never_a_pass():
-    nothing = {key: MissingFigure("there is nothing to count") for key in JUDGED_FIGURES}
+    nothing = {key: MissingFigure("no data: there is nothing to count") for key in JUDGED_FIGURES}
     found = answer(compared(pages(1), figures=dict(nothing)), compared(pages(2), figures=dict(nothing)))
     assert found.verdict == "inconclusive"
 
@@ -179,7 +178,7 @@ def test_a_run_that_lost_an_acknowledged_page_fails_whatever_else():
     lost = compared(pages(2), unsafe=1, reasons=["the generator was late"], name="lossy")
     found = answer(compared(pages(1)), lost)
     assert (found.verdict, found.exit_code) == ("fail", ExitCode.FAILED)
-    assert found.reasons[0] == "runs/lossy is not safe: its audit holds 1 page against the server"
+    assert found.reasons[0] == "runs/lossy is not safe: its audit found 1 unsafe page"
 
 
 def test_what_the_base_lost_is_not_held_against_the_run():
@@ -243,7 +242,7 @@ def test_a_gate_tighter_than_this_machine_can_see_is_refused_in_words():
     found = answer(compared(pages(1)), compared(pages(2)), noise=noise(0.02))
     p95 = figure(found, P95)
     assert (found.verdict, found.exit_code, p95.verdict) == ("inconclusive", ExitCode.INVALID, "inconclusive")
-    assert "tighter than this machine can see: 14 %" in p95.reason
+    assert "less than this machine can detect: 14 %" in p95.reason
     assert answer(compared(pages(1)), compared(pages(2)), Tolerances(0.16), noise(0.02)).verdict == "pass"
 
 
@@ -279,7 +278,7 @@ def test_a_comparison_can_be_written_as_json_without_infinity():
         ("-5%", "95%"),
         ("-0.05", "negative"),
         ("response_seconds.p96=5%", "response_seconds.p99"),
-        ("lateness_seconds.p95=5%", "no figure that can be compared"),
+        ("lateness_seconds.p95=5%", "is not a figure that can be compared"),
         ("attempts.amplification=", "attempts.amplification="),
     ],
 )

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.base.errors import ConfigurationError
-from harness.judge.thresholds.abort_on_fail import AbortMonitor
-from harness.judge.thresholds.abortable import AbortThreshold, check_abortable
+from harness.judge.thresholds.abort_on_fail import AbortMonitor, AbortThreshold, check_abortable
 from harness.run_folder.layout import FaultRecord, RunRecord
 from harness.run_folder.scrape_log import Scrape
 
@@ -31,8 +30,8 @@ def watching(assertion, texts, grace_s=0.0, target="worker-0", **record):
     """What is said once all scrapes, one a second, have come; None is one that failed."""
     watch = AbortMonitor([AbortThreshold(assertion, grace_s)], RECORD.model_copy(update=record), PAGES)
     for second, text in enumerate(texts):
-        watch.see(Scrape(target, float(second), text or "", "" if text else "refused"))
-    return watch.hopeless()
+        watch.add(Scrape(target, float(second), text or "", "" if text else "refused"))
+    return watch.find_failed()
 
 
 def queue(*depths):
@@ -66,12 +65,12 @@ def test_rows_are_hopeless_when_even_the_best_that_can_come_is_not_enough(assert
 
 def test_workers_are_summed():
     watch = AbortMonitor([AbortThreshold('count(attempts{outcome="reset"}) < 2')], RECORD, PAGES)
-    watch.see(Scrape("worker-0", 0.0, generator(0, 0)))
-    watch.see(Scrape("worker-1", 0.0, generator(0, 0)))
-    watch.see(Scrape("worker-0", 1.0, generator(0, 1)))
-    assert watch.hopeless() == ""
-    watch.see(Scrape("worker-1", 1.0, generator(0, 1)))
-    assert "2 already at 1 s" in watch.hopeless()
+    watch.add(Scrape("worker-0", 0.0, generator(0, 0)))
+    watch.add(Scrape("worker-1", 0.0, generator(0, 0)))
+    watch.add(Scrape("worker-0", 1.0, generator(0, 1)))
+    assert watch.find_failed() == ""
+    watch.add(Scrape("worker-1", 1.0, generator(0, 1)))
+    assert "2 already at 1 s" in watch.find_failed()
 
 
 def test_a_gauge_that_was_past_its_limit_once_stays_a_breach():
@@ -149,7 +148,7 @@ def test_a_percentile_without_a_bucket_at_its_limit_is_left_to_the_end():
     ],
 )
 def test_what_nothing_can_rule_out_before_the_end_can_not_be_watched(assertion):
-    with pytest.raises(ConfigurationError, match="nothing that is known during a run can rule this out"):
+    with pytest.raises(ConfigurationError, match="nothing known during a run can rule this out"):
         check_abortable([assertion], "mine.toml")
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.analysis.label_matchers import LabelMatcher
-from harness.analysis.selection import ROW_LABELS
+from harness.analysis.selection import ROW_LABELS, LabelMatcher
 from harness.base.errors import ConfigurationError
 from harness.judge.thresholds.condition import AGGREGATIONS, FaultSpan, parse_condition
 from harness.judge.thresholds.evaluate import check_assertions
@@ -17,9 +16,9 @@ def test_labels_windows_and_units_are_understood_together():
         'p(99.9)(delivery_seconds{phase="brownout", form!~"pd.*"}) <= 1.5m during "brownout" over 10s'
     )
     assert (found.source, found.metric, found.aggregation, found.quantile) == ("rows", "delivery_seconds", "p", 0.999)
-    assert found.rules == (LabelMatcher("phase", "=", "brownout"), LabelMatcher("form", "!~", "pd.*"))
+    assert found.matchers == (LabelMatcher("phase", "=", "brownout"), LabelMatcher("form", "!~", "pd.*"))
     assert (found.operator, found.limit, found.unit) == ("<=", 90.0, "s")
-    assert (found.span, found.over_s) == (FaultSpan("during", "brownout"), 10.0)
+    assert (found.fault_span, found.over_s) == (FaultSpan("during", "brownout"), 10.0)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +34,7 @@ def test_labels_windows_and_units_are_understood_together():
 )
 def test_every_window_is_understood(window, span, over_s):
     found = parse_condition(f"max(response_seconds) < 1s {window}")
-    assert (found.span, found.over_s) == (span, over_s)
+    assert (found.fault_span, found.over_s) == (span, over_s)
 
 
 @pytest.mark.parametrize(
@@ -72,41 +71,41 @@ def test_any_series_of_a_server_that_is_not_ours_can_be_named_with_its_target(su
 
 
 WRONG = [
-    ('max(response_seconds{phase="x}) < 1', 27, "this text has no closing quote"),
-    ("max(response_seconds{phase=x}) < 1", 27, "a text in quotes should stand here"),
-    ('max(response_seconds{phase ? "x"}) < 1', 27, "one of != !~ = =~ should stand here"),
-    ('max(response_seconds{="x"}) < 1', 21, "the name of a label should stand here"),
-    ('max(response_seconds{phase="x" form="y"}) < 1', 31, 'a "," or "}" should stand here'),
-    (r'max(response_seconds{phase="\d"}) < 1', 28, "this is no escape"),
+    ('max(response_seconds{phase="x}) < 1', 27, "the closing quote is missing"),
+    ("max(response_seconds{phase=x}) < 1", 27, "expected a text in quotes"),
+    ('max(response_seconds{phase ? "x"}) < 1', 27, "expected one of != !~ = =~"),
+    ('max(response_seconds{="x"}) < 1', 21, "expected the name of a label"),
+    ('max(response_seconds{phase="x" form="y"}) < 1', 31, 'expected "," or "}"'),
+    (r'max(response_seconds{phase="\d"}) < 1', 28, "unknown escape"),
     ('max(response_seconds{fase="x"}) < 1', 21, 'response_seconds has no label "fase"; did you mean "phase"?'),
     ('max(completion_seconds{form="x"}) < 1', 23, 'completion_seconds has no label "form"'),
-    ('count(attempts{outcome="acepted"}) < 1', 23, 'no outcome is chosen by this; did you mean "accepted"?'),
+    ('count(attempts{outcome="acepted"}) < 1', 23, 'this matches no outcome; did you mean "accepted"?'),
     ('count(attempts{outcome!="acepted"}) < 1', 24, 'there is no outcome "acepted"'),
-    ('count(attempts{outcome=~"4.."}) < 1', 24, "no outcome is chosen by this; there are accepted"),
-    ('count(attempts{station=~"("}) < 1', 24, "this is no regular expression"),
+    ('count(attempts{outcome=~"4.."}) < 1', 24, "this matches no outcome; available: accepted"),
+    ('count(attempts{station=~"("}) < 1', 24, "invalid regular expression"),
     ('pages.delivered{form="ppwp"} > 1', 15, "labels need an aggregation"),
-    ("ratio(attempts) > 1%", 6, "a ratio needs a label that says which share"),
-    ('ratio(mock_server_shed_total{target="server"}) > 1%', 6, "a ratio needs a label that says which share"),
-    ("rate(response_seconds) > 1", 0, "rate can't be taken of response_seconds: take one of pN, avg, min, max, last, count"),
-    ("max(attempts) > 1", 0, "max can't be taken of attempts, which has no value: take one of count, rate, ratio"),
-    ("max(harness_attempts_total) > 1", 0, "a counter, which only rises: take one of rate, count, ratio, last"),
+    ("ratio(attempts) > 1%", 6, "a ratio needs a label that selects a share"),
+    ('ratio(mock_server_shed_total{target="server"}) > 1%', 6, "a ratio needs a label that selects a share"),
+    ("rate(response_seconds) > 1", 0, "rate does not apply to response_seconds: use one of pN, avg, min, max, last, count"),
+    ("max(attempts) > 1", 0, "max does not apply to attempts, which has no value: use one of count, rate, ratio"),
+    ("max(harness_attempts_total) > 1", 0, "a counter, which only rises: use one of rate, count, ratio, last"),
     ("p95(mock_server_service_seconds) > 1", 0, "a histogram, whose buckets are too coarse"),
-    ("ratio(deliveries) > 1", 0, "ratio can't be taken of deliveries"),
+    ("ratio(deliveries) > 1", 0, "ratio does not apply to deliveries"),
     ("max(mock_server_queue_dept) < 1", 4, 'there is no metric "mock_server_queue_dept"; did you mean "mock_server_queue_depth"?'),
     ('max(mock_server_queue_depth{reason="x"}) < 1', 28, 'mock_server_queue_depth has no label "reason"'),
-    ("max(pages.delivered) < 1", 4, "a key of the summary stands alone, without an aggregation"),
+    ("max(pages.delivered) < 1", 4, "a key of the summary is written without an aggregation"),
     ("mock_server_queue_depth < 1", 0, "it needs an aggregation"),
     ("max(response_seconds) < 1s by 10s", 24, '"1s by 10s" is not a duration'),
-    ('max(response_seconds) < 1s during "a" by 10s', 38, "nothing but a window may follow: during, after, over, within"),
-    ("max(response_seconds) < 1s during brownout", 34, "a text in quotes should stand here"),
-    ("max(response_seconds) < 1s over ten", 32, "a duration is missing here"),
+    ('max(response_seconds) < 1s during "a" by 10s', 38, "expected a window (during, after, over, within) or the end of the assertion"),
+    ("max(response_seconds) < 1s during brownout", 34, "expected a text in quotes"),
+    ("max(response_seconds) < 1s over ten", 32, "expected a duration"),
     ("max(response_seconds) < 1s over 10", 32, '"10" is not a duration'),
-    ("max(response_seconds) < 1s over 500ms", 27, "a window of less than 1 s is too short"),
-    ("max(response_seconds) < 1s over 2s over 3s", 35, '"over" stands twice'),
-    ('max(response_seconds) < 1s during "a" after "b"', 38, "\"after\" can't stand beside \"during\""),
-    ('max(response_seconds) < 1s within 5s of "a"', 40, '"end" should stand here: within 5s of end of "fault"'),
-    ("max(response_seconds) < during 5s", 24, "a value is missing here"),
-    ('pages.delivered > 1 during "a"', 20, "pages.delivered is a figure of the whole run: it has no windows"),
+    ("max(response_seconds) < 1s over 500ms", 27, "a window must be at least 1 s long"),
+    ("max(response_seconds) < 1s over 2s over 3s", 35, 'duplicate "over"'),
+    ('max(response_seconds) < 1s during "a" after "b"', 38, "\"after\" can't be combined with \"during\""),
+    ('max(response_seconds) < 1s within 5s of "a"', 40, 'expected "end", as in: within 5s of end of "fault"'),
+    ("max(response_seconds) < during 5s", 24, "expected a value"),
+    ('pages.delivered > 1 during "a"', 20, "pages.delivered is a figure of the whole run and can't have a window"),
 ]  # fmt: skip
 
 
@@ -115,7 +114,7 @@ def test_what_is_wrong_is_said_with_a_caret_under_the_place(assertion, place, me
     with pytest.raises(InvalidAssertionError) as caught:
         parse_condition(assertion)
     assert message in str(caught.value)
-    assert caught.value.place == place
+    assert caught.value.position == place
     assert str(caught.value).splitlines()[-2:] == [f"    {assertion}", f"    {' ' * place}^"]
 
 
@@ -124,7 +123,7 @@ def test_a_window_can_name_the_scenarios_faults_only():
     parse_condition(assertion)  # a finished run is asked when it is judged
     with pytest.raises(ConfigurationError, match='no fault "brownou"; did you mean "brownout"'):
         check_assertions([assertion], "mine.toml", ["brownout"])
-    with pytest.raises(ConfigurationError, match='no fault "brownou"; there are none'):
+    with pytest.raises(ConfigurationError, match='no fault "brownou"; it has none'):
         check_assertions([assertion], "mine.toml", [])
 
 

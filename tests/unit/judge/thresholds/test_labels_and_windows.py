@@ -8,7 +8,8 @@ from harness.analysis.rows import load_rows
 from harness.analysis.run_data import RunData
 from harness.analysis.summarise import summarise
 from harness.base.model import Outcome
-from harness.judge.thresholds.evaluate import evaluate_assertion
+from harness.judge.thresholds.condition import parse_condition
+from harness.judge.thresholds.evaluate import evaluate_condition
 from tests.support.run_builder import Labels, RunBuilder, brownout, make_pages
 
 END_S = 60.0
@@ -76,7 +77,7 @@ def nothing(tmp_path_factory):
 
 
 def held(figures, assertion):
-    return evaluate_assertion(assertion, *figures)
+    return evaluate_condition(parse_condition(assertion), *figures)
 
 
 ROWS = [
@@ -165,7 +166,7 @@ def test_the_worst_of_several_windows_is_named_and_how_many_breach_it(run):
 def test_one_window_without_data_is_enough_to_fail(run):
     found = held(run, 'max(response_seconds{outcome="unavailable"}) < 9s over 10s')
     assert (found.passed, found.observed) == (False, None)
-    assert found.reason.startswith("there is nothing to count, from 0 s to 10 s (")
+    assert found.reason.startswith("no data: there is nothing to count, from 0 s to 10 s (")
     assert found.reason.endswith("windows have no figure)")
 
 
@@ -176,9 +177,9 @@ def test_a_percentile_that_a_window_can_not_bear_says_which_size_it_needs(run):
 
 
 def test_a_page_that_never_arrived_breaks_every_window_that_it_fell_due_in(run):
-    assert held(run, "max(delivery_seconds) < 2s").reason == "it never arrived: 1 of 60 did not"
+    assert held(run, "max(delivery_seconds) < 2s").reason == "1 of 60 never arrived"
     found = held(run, "max(delivery_seconds) < 2s over 10s")
-    assert found.reason.startswith("it never arrived: 1 of 10 did not, from 50 s to 60 s")
+    assert found.reason.startswith("1 of 10 never arrived, from 50 s to 60 s")
 
 
 @pytest.mark.parametrize(
@@ -231,9 +232,8 @@ def test_a_restart_of_the_server_loses_nothing_that_it_had_counted(tmp_path):
             {("mock_server_wasted_work_total", ()): float(second if second < 6 else second - 6)},
         )
     folder = made.finish(at_s=10.0)
-    found = evaluate_assertion(
-        "count(mock_server_wasted_work_total) == 9", summarise(folder), RunData(folder, load_rows(folder))
-    )
+    condition = parse_condition("count(mock_server_wasted_work_total) == 9")
+    found = evaluate_condition(condition, summarise(folder), RunData(folder, load_rows(folder)))
     assert found.observed == pytest.approx(9.0)
 
 

@@ -38,22 +38,22 @@ def test_a_percentile_may_be_written_both_ways(text):
 @pytest.mark.parametrize(
     ("text", "place", "message"),
     [
-        ("", 0, "a metric or a key is missing here"),
-        ("< 3", 0, "a metric or a key is missing here"),
-        ("p95() < 3", 4, "the name of a metric is missing here"),
-        ("p95(delivery_seconds < 10", 21, r'"\)" should stand here'),
-        ("p(95) < 10", 6, r'"\(" should stand here'),
-        ("p95(delivery_seconds) 10", 22, "an operator should stand here"),
-        ("pages.planned = 10", 14, "an operator should stand here"),
-        ("pages.planned", 13, "an operator should stand here"),
-        ("pages.planned ==", 16, "a value is missing here"),
-        ("pages.planned ==   ", 19, "a value is missing here"),
+        ("", 0, "expected a metric or a key"),
+        ("< 3", 0, "expected a metric or a key"),
+        ("p95() < 3", 4, "expected the name of a metric"),
+        ("p95(delivery_seconds < 10", 21, r'expected "\)"'),
+        ("p(95) < 10", 6, r'expected "\("'),
+        ("p95(delivery_seconds) 10", 22, "expected an operator"),
+        ("pages.planned = 10", 14, "expected an operator"),
+        ("pages.planned", 13, "expected an operator"),
+        ("pages.planned ==", 16, "expected a value"),
+        ("pages.planned ==   ", 19, "expected a value"),
     ],
 )
 def test_what_is_wrong_is_said_with_a_caret_under_the_place(text, place, message):
     with pytest.raises(InvalidAssertionError, match=message) as caught:
         parse_assertion(text)
-    assert caught.value.place == place
+    assert caught.value.position == place
     _, shown, caret = str(caught.value).split("\n")
     assert shown == f"    {text}"
     assert caret == f"    {' ' * place}^"

@@ -39,8 +39,8 @@ def test_a_limit_is_read_in_the_unit_of_its_figure(text, unit, value):
         ("1MB", "B/s", "is not a rate"),
         ("95 percent", "ratio", "is not a ratio"),
         ("95", "ratio", '95 would be 9500 %: write "95%"'),
-        ("nan", "s", '"nan" is no limit'),
-        ("inf", "s", '"inf" is no limit'),
+        ("nan", "s", '"nan" is not a valid limit'),
+        ("inf", "s", '"inf" is not a valid limit'),
     ],
 )
 def test_a_limit_in_another_unit_is_refused_with_what_is_allowed(text, unit, message):

@@ -77,8 +77,8 @@ def test_a_run_that_ends_before_it_had_to_hold_again_is_judged_by_its_last_windo
         ('after "endless"', 60.0, "before endless was over"),
         ('within 5s of end of "brownout"', 12.0, "before brownout was over"),
         ('during "nothing"', 60.0, "the run had no fault nothing"),
-        ("over 30s", 29.0, "no window of 30 s fits into the 29 s there were"),
-        ('over 11s during "brownout"', 60.0, "no window of 11 s fits into the 10 s there were"),
+        ("over 30s", 29.0, "a window of 30 s does not fit into 29 s"),
+        ('over 11s during "brownout"', 60.0, "a window of 11 s does not fit into 10 s"),
     ],
 )
 def test_a_window_that_the_run_did_not_have_has_no_data(window, stop_s, reason):

@@ -2,10 +2,9 @@
 
 import pytest
 
-from mock_server.overload.admission import Admission
-from mock_server.overload.concurrency_limits import Gradient2Limit, VegasLimit
+from mock_server.overload.admission import Admission, Gradient2Limit, VegasLimit
 from mock_server.overload.worker_pool import Job, WorkerPool
-from mock_server.profile.profile import ServerProfile
+from mock_server.profile.server_profile import ServerProfile
 from tests.support.simulated_clock import SimulatedClock
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mock_server.overload.worker_pool import Job, JobEnd, WorkerPool
-from mock_server.profile.profile import ServerProfile
+from mock_server.profile.server_profile import ServerProfile
 from tests.support.simulated_clock import SimulatedClock
 
 
@@ -92,7 +92,7 @@ def test_only_waiting_jobs_whose_client_has_gone_are_dropped():
     bench.submit("served", gone=True)
     bench.submit("gone", gone=True)
     bench.submit("there")
-    assert bench.pool.drop_gone() == 1
+    assert bench.pool.drop_disconnected() == 1
     bench.clock.run()
     assert {name: end for name, (end, _) in bench.ends.items()} == {
         "served": JobEnd.SERVED, "gone": JobEnd.DROPPED, "there": JobEnd.SERVED,
@@ -107,7 +107,7 @@ def test_many_may_leave_a_long_queue_without_holding_up_the_rest(leave):
         bench.submit(str(number), gone=number >= 10_000)
     begun = time.process_time()
     if leave == "drop":
-        assert bench.pool.drop_gone() == 10_000
+        assert bench.pool.drop_disconnected() == 10_000
     else:
         for number in range(10_000, 20_000):
             bench.pool.cancel(bench.jobs[str(number)])

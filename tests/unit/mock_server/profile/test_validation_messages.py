@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from mock_server.profile.profile import Profile
 from mock_server.profile.validation_messages import explain
+from mock_server.profile_file import Profile
 
 
 def lines(content: dict[str, object]) -> list[str]:
@@ -14,17 +14,17 @@ def lines(content: dict[str, object]) -> list[str]:
 
 
 def test_a_misspelt_key_is_named_with_the_nearest_one():
-    assert lines({"wrokers": 3}) == ['wrokers is not a key; did you mean "workers"?']
+    assert lines({"wrokers": 3}) == ['wrokers is not a known key; did you mean "workers"?']
 
 
 def test_a_key_that_resembles_nothing_gets_the_list():
     (line,) = lines({"xyz": 3})
-    assert line.startswith("xyz is not a key; there are body_timeout, bytes_per_s, ")
+    assert line.startswith("xyz is not a known key; known keys: body_timeout, bytes_per_s, ")
 
 
 def test_a_misspelt_key_of_a_fault_is_looked_for_among_that_kinds_keys():
     assert lines({"faults": [{"kind": "latency", "delay": "1s", "duraton": "1s"}]}) == [
-        'faults.0.duraton is not a key; did you mean "duration"?'
+        'faults.0.duraton is not a known key; did you mean "duration"?'
     ]
 
 

@@ -6,8 +6,7 @@ import threading
 
 import pytest
 
-from mock_server.storage.records import PageRow, StoreRequest, StoreResult
-from mock_server.storage.store import Store
+from mock_server.storage.store import PageRow, Store, StoreRequest, StoreResult
 
 
 def order(page: int = 1, sha256: str = "a", key: str = "") -> StoreRequest:
@@ -29,14 +28,14 @@ async def held(store: Store) -> int:
 
 async def test_many_uploads_share_a_commit(store):
     commits = 0
-    commit = store._commit
+    commit = store._writer._commit
 
     def counted(connection, batch):
         nonlocal commits
         commits += 1
         commit(connection, batch)
 
-    store._commit = counted
+    store._writer._commit = counted
     verdicts = await asyncio.gather(*(store.put(order(page)) for page in range(200)))
     assert {verdict.kind for verdict in verdicts} == {"new"}
     assert commits < 20
@@ -125,7 +124,7 @@ async def test_an_order_without_rows_is_answered_as_new_and_stores_nothing(store
 
 async def test_ids_are_not_used_again(store):
     await store.put(order(1))
-    await store.lose(order(1).sent.receipt)
+    await store.delete(order(1).sent.receipt)
     assert store.deletions == 1
     await store.put(order(2))
     assert await store.run("SELECT id FROM pages") == [(2,)]

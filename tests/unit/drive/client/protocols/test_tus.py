@@ -13,7 +13,7 @@ from harness.base.model import Outcome
 from harness.drive.client.outcomes import MalformedResponseError
 from harness.drive.client.protocols import tus
 from harness.drive.client.response import resolve_location
-from harness.scenario.protocol import TusOptions
+from harness.scenario.client import TusOptions
 from tests.support.fake_connection import CONTENT, CONTEXT, STATION, CutError, FakeConnection, answer, photo
 
 SIZE = len(CONTENT)

@@ -1,1 +1,0 @@
-"""The soak test: memory and descriptors stay flat."""

@@ -1,0 +1,123 @@
+"""The mock server's process over a run: start it, drain it, kill and restart it, and read what the server under test has stored."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.base.errors import OutOfResourcesError, ProcessFailedError
+from harness.base.safe_files import write_json
+from harness.plan.plan import derive_pin
+from harness.run_folder.layout import StoreReadRecord
+from harness.run_folder.tables import write_stored
+from harness.runner.exit_reason import describe_exit
+from harness.runner.launch import PYTHON_COMMAND, READY_TIMEOUT_S, child_environment
+from harness.runner.run_spec import RunSpec
+from harness.runner.subprocesses import ProcessGroup
+from harness.target.mock_admin import AdminError, MockAdmin
+from harness.target.stored_pages import StoreUnreadableError
+from mock_server.faults.registry import CRASH_KINDS
+
+RESTARTED_SERVER = "server-restarted"
+"""Name of the mock's process (and log) after it was killed and started again."""
+NO_STORE_ACCESS = "no way to read the server's store is configured: add [target.stored], or set accept_unknown_safety = true in [audit]"
+
+
+def start_server(processes: ProcessGroup, spec: RunSpec, private: Path, secret: str) -> tuple[str, MockAdmin]:
+    """Start the mock with the scenario's profile; its base URL and a client of its admin port.
+
+    PINs go into a file in `private`, the admin token into the process's environment: secrets stay out of the run folder, which
+    people share. Raises ProcessFailedError if the server doesn't become ready, Interruption on a signal.
+    """
+    scenario = spec.scenario
+    write_json(_profile_path(spec), scenario.mock_profile())
+    stations = private / "stations.csv"
+    lines = [f"{s.code},{s.kelurahan_name},{derive_pin(s.code, secret)}" for s in spec.plan.stations]
+    stations.write_text("\n".join(["code,name,pin", *lines, ""]), "utf-8")
+    stations.chmod(0o600)
+    token = _start_process(processes, spec, "server", "--stations", str(stations))
+    ready = processes.expect("server", "ready", READY_TIMEOUT_S)
+    # Once ready, the server has read the file; only a server that restarts during the run reads it again.
+    if not any(fault.kind in CRASH_KINDS for fault in scenario.faults):
+        stations.unlink()
+    # The server deletes its certificate when it exits: keep a copy for anyone who inspects the run with TLS tools.
+    if "certificate" in ready:
+        spec.folder.certificate.write_bytes(Path(ready["certificate"]).read_bytes())
+    scheme = "https" if scenario.server.tls else "http"
+    host = _bind_host(spec)
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{ready['port']}", MockAdmin(ready["admin_port"], token)
+
+
+def drain(admin: MockAdmin) -> str:
+    """Heal all faults and let the server finish its queue; a description of what went wrong, or ""."""
+    try:
+        drained = admin.drain()
+    except AdminError as error:
+        return f"the server could not be drained: {error}"
+    return "" if drained.get("idle", True) else f"the server was not idle after draining: {json.dumps(drained)}"
+
+
+def collect_stored(
+    processes: ProcessGroup, spec: RunSpec, admin: MockAdmin | None, halted: Callable[[], str] = str
+) -> StoreReadRecord:
+    """Write stored.parquet from what the server has stored; how that went. The server's failures become a record, not an error.
+
+    `halted` gives the reason why an external target must not be sent anything any more, or "". With `[audit] kill_server` the
+    mock is killed and restarted first, so that only what it had made durable counts.
+    """
+    if spec.external is not None or admin is None:
+        return _collect_from_external(spec, halted)
+    after_kill = spec.scenario.audit.kill_server
+    exit_code = processes["server"].exit_code
+    if exit_code is not None and not after_kill:
+        return StoreReadRecord(reason=f"its store could not be read: {describe_exit('server', exit_code)}")
+    try:
+        reachable = _restart_server(processes, spec) if after_kill else admin
+        write_stored(spec.folder.stored, reachable.stored())
+    except (AdminError, ProcessFailedError, OutOfResourcesError) as error:
+        return StoreReadRecord(after_kill=after_kill, reason=str(error))
+    return StoreReadRecord(after_kill=after_kill)
+
+
+def _collect_from_external(spec: RunSpec, halted: Callable[[], str]) -> StoreReadRecord:
+    external = spec.external
+    accepted = external is not None and external.api is not None and external.api.accept_unknown_safety
+    if external is None or not external.has_readable_store:
+        return StoreReadRecord(reason=NO_STORE_ACCESS, accepted=accepted)
+    try:
+        write_stored(spec.folder.stored, external.stored(spec.plan, halted))
+    except (StoreUnreadableError, OutOfResourcesError) as error:
+        return StoreReadRecord(reason=str(error))
+    return StoreReadRecord(unseen=external.unseen)
+
+
+def _restart_server(processes: ProcessGroup, spec: RunSpec) -> MockAdmin:
+    """Kill the mock with SIGKILL and start it again on the same data, to be read only; a client of its new admin port.
+
+    T0 is never sent to it, so no fault is active. Raises ProcessFailedError if it doesn't become ready.
+    """
+    processes["server"].kill()
+    token = _start_process(processes, spec, RESTARTED_SERVER)
+    # receive, not expect: a worker that ends meanwhile must not make the store unreadable
+    return MockAdmin(processes.receive(RESTARTED_SERVER, "ready", READY_TIMEOUT_S)["admin_port"], token)
+
+
+def _start_process(processes: ProcessGroup, spec: RunSpec, name: str, *options: str) -> str:
+    """Start a mock with the run's profile and data folder; its admin token."""
+    token = secrets.token_urlsafe(32)
+    files = ["--profile", str(_profile_path(spec)), "--data", str(spec.folder.server), *options]
+    ports = ["--host", _bind_host(spec), "--port", "0", "--admin-port", "0"]
+    argv = [*PYTHON_COMMAND, "mock_server", "--supervised", *files, *ports]
+    processes.start(name, argv, child_environment(spec, MOCK_SERVER_ADMIN_TOKEN=token))
+    return token
+
+
+def _bind_host(spec: RunSpec) -> str:
+    """The address the mock accepts uploads on: loopback, or the leader's address if remote workers have to reach it."""
+    return "127.0.0.1" if spec.join_policy is None else spec.join_policy.host
+
+
+def _profile_path(spec: RunSpec) -> Path:
+    return spec.folder.server / "profile.json"

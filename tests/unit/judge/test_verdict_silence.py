@@ -1,0 +1,83 @@
+"""A server that stops answering for good is told, and no run passes against it."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.analysis.summarise import load_summary
+from harness.base.model import Outcome
+from harness.judge.verdict import judge_run
+from harness.run_folder.layout import FaultRecord, StoreReadRecord
+from reports.key_figures import describe_verdict
+from tests.support.run_builder import RunBuilder
+
+HOLDS = "attempts.total > 0"
+
+
+def run_of(path, *, answered=20, after=(), own_server=False, **record):
+    """A station every 100 ms, the first `answered` at once; at one more is tried what `after` says: (outcome, seconds)."""
+    due_s = [page / 10 for page in range(answered + bool(after))]
+    made = RunBuilder(path, stations=len(due_s), due_s=due_s, own_server=own_server, **record)
+    for page in range(answered):
+        made.attempt(page, due_s=page / 10)
+    for number, (outcome, at_s) in enumerate(after):
+        made.attempt(answered, attempt=number + 1, outcome=outcome, due_s=at_s, done_s=at_s + 0.001)
+    made.scrape_idle_generator(6)
+    accepted = StoreReadRecord(reason="nobody can tell", accepted=True)
+    return made.finish("deadline", at_s=6.0, stock=accepted)
+
+
+def refused(*seconds):
+    return [(Outcome.REFUSED, at_s) for at_s in seconds]
+
+
+def test_a_target_that_is_gone_is_told_with_the_moment_and_the_outcomes_and_does_not_pass(tmp_path):
+    folder = run_of(tmp_path / "run", answered=10, after=[(Outcome.RESET, 1.5), *refused(2, 3, 4)])
+    verdict = judge_run(folder, [HOLDS]).verdict
+    assert (verdict.verdict, verdict.exit_code) == ("fail", 99)
+    assert [threshold.passed for threshold in verdict.thresholds] == [True]
+    assert (
+        verdict.gone
+        == "the target has not answered since t = 1.0 s; last unanswered attempt at 4.0 s (refused \u00d7 3, reset \u00d7 1)"
+    )
+    assert describe_verdict(verdict) == f"T{verdict.gone[1:]}."
+
+
+def test_a_target_that_answers_to_the_end_is_not_gone_whatever_failed_before(tmp_path):
+    folder = run_of(tmp_path / "run", answered=20, after=())
+    assert (judge_run(folder, [HOLDS]).verdict.gone, judge_run(folder, [HOLDS]).verdict.exit_code) == ("", 0)
+    assert load_summary(folder).silence is None
+
+
+def test_an_answer_of_any_kind_at_the_end_breaks_the_silence(tmp_path):
+    folder = run_of(tmp_path / "run", answered=10, after=[*refused(2, 3, 4, 5), (Outcome.UNAVAILABLE, 5.5)])
+    assert judge_run(folder, [HOLDS]).verdict.gone == ""
+
+
+@pytest.mark.parametrize(
+    "after", [refused(2, 4), refused(1.2, 1.4, 1.6), [(Outcome.CENSORED, 2 + n) for n in range(4)]]
+)
+def test_two_failures_or_less_than_a_second_or_attempts_in_flight_are_no_silence(tmp_path, after):
+    assert judge_run(run_of(tmp_path / "run", answered=10, after=after), [HOLDS]).verdict.gone == ""
+
+
+def test_a_target_that_never_answered_is_told_as_such(tmp_path):
+    verdict = judge_run(run_of(tmp_path / "run", answered=0, after=refused(0.5, 2, 4)), [HOLDS]).verdict
+    assert verdict.gone == "the target has never answered; last unanswered attempt at 4.0 s (refused \u00d7 3)"
+    assert verdict.exit_code != 0
+
+
+@pytest.mark.parametrize(("end_s", "told"), [(None, False), (5.0, False), (3.0, True)])
+def test_a_fault_of_the_scenario_that_is_still_on_is_why_and_one_that_is_over_is_not(tmp_path, end_s, told):
+    down = FaultRecord(name="gone", kind="down", start_s=1.0, end_s=end_s)
+    folder = run_of(tmp_path / "run", answered=10, after=refused(2, 3, 4), own_server=True, faults=[down])
+    verdict = judge_run(folder, [HOLDS]).verdict
+    assert verdict.gone.startswith("the mock server has not answered since t = 1.0 s") is told
+    assert (verdict.verdict == "pass") is not told
+
+
+def test_an_invalid_run_tells_it_too_and_is_invalid_all_the_same(tmp_path):
+    folder = run_of(tmp_path / "run", answered=10, after=refused(2, 3, 4), problems=["the clock was odd"])
+    verdict = judge_run(folder, [HOLDS]).verdict
+    assert (verdict.verdict, verdict.exit_code) == ("invalid", 3)
+    assert "The target has not answered since t = 1.0 s" in describe_verdict(verdict)

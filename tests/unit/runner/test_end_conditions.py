@@ -1,0 +1,66 @@
+"""A worker that is alive but does not answer is reported once; one that was only slow, or a harness that was suspended, is not."""
+
+import pytest
+
+from harness.drive.distributed.join import HEARTBEAT_TIMEOUT_S
+from harness.run_folder.scrape_log import Scrape
+from harness.runner.end_conditions import HeartbeatMonitor
+
+
+@pytest.fixture
+def reported():
+    return []
+
+
+@pytest.fixture
+def monitor(reported):
+    return HeartbeatMonitor(["worker-0", "worker-1"], lambda rank, why: reported.append((rank, why)))
+
+
+def answered(monitor, target, *at_s):
+    for t_s in at_s:
+        monitor.add(Scrape(target, t_s, "text"))
+
+
+def unanswered(monitor, target, *at_s, error="TimeoutError: timed out"):
+    for t_s in at_s:
+        monitor.add(Scrape(target, t_s, "", error))
+
+
+def test_a_worker_that_answers_nothing_any_more_is_reported_once_with_the_duration(monitor, reported):
+    answered(monitor, "worker-1", 0.0, 1.0)
+    unanswered(monitor, "worker-1", 3.9, 5.9)
+    assert reported == []
+    unanswered(monitor, "worker-1", 1.0 + HEARTBEAT_TIMEOUT_S, 8.0, 10.0)
+    assert reported == [(1, "no answer to scrapes for 5.0 s (TimeoutError: timed out)")]
+
+
+def test_one_that_has_never_answered_counts_as_silent_from_t0_on(monitor, reported):
+    unanswered(monitor, "worker-0", 2.0, 4.0, 6.0)
+    assert [rank for rank, _ in reported] == [0]
+
+
+def test_one_that_answers_again_in_time_is_not_lost(monitor, reported):
+    unanswered(monitor, "worker-0", 2.0, 4.0)
+    answered(monitor, "worker-0", 4.9)
+    unanswered(monitor, "worker-0", 7.0, 9.0)
+    assert reported == []
+
+
+def test_a_suspended_harness_reports_no_worker_as_silent(monitor, reported):
+    answered(monitor, "worker-0", 1.0)
+    unanswered(monitor, "worker-0", 60.0)
+    answered(monitor, "worker-0", 60.1)
+    assert reported == []
+
+
+@pytest.mark.parametrize("error", ["OSError: [Errno 24] Too many open files", "RuntimeError: can't start new thread"])
+def test_an_error_of_the_harness_itself_is_not_a_worker_s_silence(monitor, reported, error):
+    unanswered(monitor, "worker-0", 2.0, 4.0, 6.0, 8.0, error=error)
+    assert reported == []
+
+
+def test_other_targets_are_ignored(monitor, reported):
+    unanswered(monitor, "server", 2.0, 4.0, 6.0, 8.0)
+    unanswered(monitor, "worker-2", 2.0, 4.0, 6.0, 8.0)  # on another machine
+    assert reported == []
