@@ -37,7 +37,7 @@ def measure(port: int, rates: list[float] | None, sizes: list[int]) -> tuple[lis
         progress = Progress()
         made.connect()
         began = time.monotonic()
-        made.exchange([head, memoryview(bytes(sizes[number]))], progress)
+        made.request([head, memoryview(bytes(sizes[number]))], progress)
         made.close()
         return progress.sent_bytes / (progress.body_sent_s - began)
 

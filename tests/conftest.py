@@ -1,4 +1,4 @@
-"""What holds for all tests."""
+"""Rules for all tests: nothing is left behind, and timed ones are repeated on a busy machine."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.support import leak_check, retry_when_busy
 
 settings.register_profile(
     "shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)  # how long an example takes tells of the machine's other users
+)  # how long an example takes depends on the machine's other users
 settings.load_profile("shared machine")
 
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left_behind() -> Iterator[None]:
-    """Fails a test that leaves something in its process which could strike the tests after it."""
+    """Fails a test that leaves something in its process that could disturb the tests after it."""
     before = leak_check.Before()
     yield
     left = before.left()
@@ -28,7 +28,7 @@ def _nothing_is_left_behind() -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Make a test whose limits are times again where the machine was busy."""
+    """Repeat a test that asserts times if the machine was busy."""
     if item.get_closest_marker("timed") is None:
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
@@ -39,9 +39,9 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say which tests were made more than once, so that one which always needs it is seen."""
+    """List the tests that were repeated, so that one which always needs it is noticed."""
     for word in ("passed", "failed"):
         for report in terminalreporter.stats.get(word, []):
-            for name, seen in getattr(report, "user_properties", ()) if report.when == "call" else ():
-                if name == retry_when_busy.AGAIN:
-                    terminalreporter.write_line(f"{name}: {report.nodeid}: {seen}")
+            for name, circumstances in getattr(report, "user_properties", ()) if report.when == "call" else ():
+                if name == retry_when_busy.REPEATED:
+                    terminalreporter.write_line(f"{name}: {report.nodeid}: {circumstances}")

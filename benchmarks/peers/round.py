@@ -16,7 +16,7 @@ from typing import Self
 
 from benchmarks.peers.tools.tool import Tool, ToolJob, ToolReport, tail
 from harness.base.errors import ProcessFailedError
-from harness.measure.procfs import PROC, cpu_seconds, peak_bytes, process_tree
+from harness.measure.process_monitor import PROC, cpu_seconds, peak_bytes, process_tree
 
 SAMPLE_EVERY_S = 0.1
 _OVERTIME_S = 90.0

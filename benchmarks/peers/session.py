@@ -15,7 +15,7 @@ from benchmarks.peers import accuracy, chart, cost, nginx_sink, results, tables
 from benchmarks.peers.results import Peer, Results
 from benchmarks.peers.round import split_cores
 from benchmarks.peers.schedule import TOOLS, TrialSchedule
-from harness.base import host_info
+from harness.base.host import describe_host
 from reports import palette, svg
 
 PARTS = ("truth", "cost")
@@ -56,7 +56,7 @@ def run_session(parts: Sequence[str], rounds: int, seconds: float, log: Callable
         }
         accuracies = accuracy.measure_accuracy(schedules["truth"]) if "truth" in parts else []
         costs = cost.measure_cost(schedules["cost"]) if "cost" in parts else []
-    host = host_info.describe_host()
+    host = describe_host()
     return Results(
         at=at,
         host={key: value for key, value in host.items() if key in {"cpu", "cores", "system", "memory_bytes"}},

@@ -23,7 +23,7 @@ from benchmarks.report.synthetic_attempts import (
     make_attempts,
     write_scrapes,
 )
-from harness.base import host_info
+from harness.base.host import describe_host, package_versions
 from harness.base.model import DELIVERED, OUTCOMES, Outcome, Station
 from harness.plan.regions import load_region
 from harness.run_folder import journal
@@ -243,8 +243,8 @@ def make_run_record(
         time_scale=scenario.time_scale,
         client_timeout_s=10.0,
         workers=[WorkerRecord(rank=rank, attempts=count) for rank, count in enumerate(per_worker)],
-        versions=host_info.package_versions(),
-        host=host_info.describe_host(),
+        versions=package_versions(),
+        host=describe_host(),
         command=["python", "-m", "benchmarks.report.synthetic_run"],
         t0_epoch=T0_EPOCH,
         phases=[

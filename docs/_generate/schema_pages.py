@@ -11,9 +11,8 @@ from docs._generate.markdown import NOTICE, markdown, sentence, table
 from docs._generate.value_text import default
 from harness.scenario import scenario, target
 from harness.scenario.arrivals import ArrivalsConfig, BurstOptions
+from harness.scenario.client import ClientOptions, Link, LinkQuality, Outages, TlsOptions, TusOptions
 from harness.scenario.experiment import Experiment, Variant
-from harness.scenario.link import Link, LinkQuality, Outages
-from harness.scenario.protocol import TlsOptions, TusOptions
 from harness.scenario.retry import NoRetry, RetryConfig
 from mock_server.faults.abort import WeightedStatus
 from mock_server.faults.base import Fault, Match
@@ -44,7 +43,7 @@ def scenario_keys() -> str:
         ("Top level", scenario.Scenario, ""),
         ("[stations]", scenario.StationOptions, "stations."),
         ("[photos]", scenario.PhotoOptions, "photos."),
-        ("[client]", scenario.ClientOptions, "client."),
+        ("[client]", ClientOptions, "client."),
         ("[client.tus]", TusOptions, "client.tus."),
         ("[client.tls]", TlsOptions, "client.tls."),
         ("[client.link]", Link, "client.link."),
@@ -143,10 +142,10 @@ def target_keys() -> str:
 
 
 def _meanings() -> str:
-    told = f"{sentence(target.StatusMeanings)} What each stands for: [outcomes](../explanation/measuring.md#outcomes)."
+    intro = f"{sentence(target.StatusMeanings)} What each stands for: [outcomes](../explanation/measuring.md#outcomes)."
     keys = target.StatusMeanings.model_fields
     rows = [[f"`target.statuses.{key}`", default(target.StatusMeanings, key) or "none"] for key in keys]
-    return f"## [target.statuses]\n\n{told}\n\n{markdown(['list of statuses', 'default'], rows)}"
+    return f"## [target.statuses]\n\n{intro}\n\n{markdown(['list of statuses', 'default'], rows)}"
 
 
 def experiment_keys() -> str:

@@ -124,25 +124,25 @@ def _listing(kinds: tuple[Any, ...], metadata: list[Any]) -> str:
 
 
 def _bounds(metadata: list[Any], unit: str) -> str:
-    said = []
+    bounds = []
     for item in metadata:
         match item:
             case Ge(ge=bound):
-                said.append(f"at least {_number(bound, unit)}")
+                bounds.append(f"at least {_number(bound, unit)}")
             case Gt(gt=bound):
-                said.append(f"above {_number(bound, unit)}")
+                bounds.append(f"above {_number(bound, unit)}")
             case Le(le=bound):
-                said.append(f"at most {_number(bound, unit)}")
+                bounds.append(f"at most {_number(bound, unit)}")
             case Lt(lt=bound):
-                said.append(f"below {_number(bound, unit)}")
+                bounds.append(f"below {_number(bound, unit)}")
             case MinLen(min_length=length):
-                said.append(f"at least {length} long")
+                bounds.append(f"at least {length} long")
             case MaxLen(max_length=length):
-                said.append(f"at most {length:,} long")
+                bounds.append(f"at most {length:,} long")
         pattern = getattr(item, "pattern", None)
         if pattern is not None and len(pattern) <= _LONGEST_PATTERN:
-            said.append(f"like `{pattern}`")
-    return f" ({', '.join(dict.fromkeys(said))})" if said else ""
+            bounds.append(f"like `{pattern}`")
+    return f" ({', '.join(dict.fromkeys(bounds))})" if bounds else ""
 
 
 def _number(bound: Any, unit: str) -> str:

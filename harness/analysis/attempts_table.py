@@ -17,7 +17,7 @@ import numpy as np
 
 from harness.base.errors import OutOfResourcesError, RunFolderError
 from harness.base.model import OUTCOMES, Outcome
-from harness.run_folder.journal import RECORD, GiveUpReason, RecordKind, read_journal
+from harness.run_folder.journal import DURATION_FIELDS, RECORD, TIME_FIELDS, GiveUpReason, RecordKind, read_journal
 from harness.run_folder.layout import PhaseRecord, RunFolder, RunRecord
 from harness.run_folder.parquet import COMPRESSION, database, fetch_columns, read_made_from, sql_list, write_parquet
 from harness.run_folder.tables import require_file
@@ -39,16 +39,13 @@ ROWS_PER_PART = 1_000_000
 PARALLEL_FROM_ROWS = 200_000
 """From this many attempts on, two parts are written at a time; below it the second thread gains nothing."""
 
+_CENSORED = OUTCOMES.index(Outcome.CENSORED)
 _WORDS_PER_RECORD = RECORD.itemsize // 8
 """Copying a record as 64-bit words is ten times as fast as copying it field by field. The first word holds kind, outcome,
 status and page (1, 1, 2 and 4 bytes), the low half of the second the attempt number."""
-_TIMES = ("due_s", "sent_s", "connected_s", "body_sent_s", "first_byte_s", "done_s")
-_DURATIONS = ("retry_after_s", "login_s", "queue_s", "server_s")
-_CENSORED = OUTCOMES.index(Outcome.CENSORED)
 _ROWS = """
-    SELECT plan.station, plan.form, plan.page, attempt, {phases}[phase] AS phase, due_s, sent_s, connected_s, body_sent_s,
-        first_byte_s, done_s, {outcomes}[outcome] AS outcome, status, sent_bytes, resent_bytes, retry_after_s, login_s,
-        queue_s, server_s, worker
+    SELECT plan.station, plan.form, plan.page, attempt, {phases}[phase] AS phase, {times},
+        {outcomes}[outcome] AS outcome, status, sent_bytes, resent_bytes, {durations}, worker
     FROM journal
     JOIN (SELECT station, form, page, file_row_number AS row FROM read_parquet({plan}, file_row_number = true)) AS plan
         ON plan.row = journal.page
@@ -245,7 +242,10 @@ def _write(
     rows = _columns(*reader.read(positions))
     phases = [phase.name for phase in record.phases] or [CLEAR_PHASE]
     rows["phase"] = _phases_at(rows["due_s"], record.phases) + 1
-    query = _ROWS.format(phases=sql_list(phases), outcomes=sql_list(OUTCOMES), plan=sql_list([str(folder.plan)]))
+    query = _ROWS.format(
+        phases=sql_list(phases), outcomes=sql_list(OUTCOMES), plan=sql_list([str(folder.plan)]),
+        times=", ".join(TIME_FIELDS), durations=", ".join(DURATION_FIELDS),
+    )  # fmt: skip
     with database(journal=rows) as connection:
         write_parquet(connection, query, path, made_from=made_from, compression=compression)
 
@@ -270,7 +270,7 @@ def _columns(records: Records, worker: npt.NDArray[np.int32]) -> dict[str, Colum
         "resent_bytes": records["resent_bytes"].astype(np.int64),
         "worker": worker,
     }
-    for name in (*_TIMES, *_DURATIONS):
+    for name in (*TIME_FIELDS, *DURATION_FIELDS):
         columns[name] = np.ma.masked_invalid(records[name].astype(np.float64))
     return columns
 

@@ -164,7 +164,7 @@ def _difference(figure: str, cells: Sequence[CellFigures], first: Sequence[CellF
 def compute_paired_difference(differences: Sequence[float]) -> PairedDifference:
     """The mean of paired differences with its 95 % interval (Student's t with n - 1 degrees of freedom).
 
-    >>> paired([1.0, 2.0, 3.0]).mean
+    >>> compute_paired_difference([1.0, 2.0, 3.0]).mean
     2.0
     """
     values = np.array(differences)

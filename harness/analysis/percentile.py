@@ -32,8 +32,8 @@ def min_sample_size(quantile: float) -> int:
 
     Raises ValueError for a quantile that is not between 0 and 1.
 
-    >>> needed(0.5), needed(0.9), needed(0.99), needed(0.999)
-    (20, 100, 1000, 10000)
+    >>> [min_sample_size(quantile) for quantile in (0.5, 0.9, 0.99, 0.999)]
+    [20, 100, 1000, 10000]
     """
     share = _exact_fraction(quantile)
     return math.ceil(MIN_VALUES_BEYOND / min(share, 1 - share))
@@ -67,7 +67,7 @@ def order_statistic(rising: FloatArray, quantile: float) -> float:
 def percentile_of_unsorted(values: FloatArray, quantile: float) -> float | None:
     """As `percentile`, of values in any order, in linear time.
 
-    >>> percentile_of(np.arange(200.0, 0.0, -1.0), 0.95)
+    >>> percentile_of_unsorted(np.arange(200.0, 0.0, -1.0), 0.95)
     190.0
     """
     if len(values) < min_sample_size(quantile):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.base.errors import RunFolderError
+from harness.base.safe_files import parse_json
 from harness.run_folder.parquet import database, fetch_columns, load_table, release_memory
 
 if TYPE_CHECKING:
@@ -129,12 +130,12 @@ def _altered(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> IntArr
 def canonical_reading(reading: str) -> str:
     """A reading in canonical form: sorted keys, no blanks. Text that is not JSON stays as it is.
 
-    >>> canonical('{"b": 2, "a": {"y":1, "x" : 2}}')
+    >>> canonical_reading('{"b": 2, "a": {"y":1, "x" : 2}}')
     '{"a":{"x":2,"y":1},"b":2}'
     """
     try:
-        return json.dumps(json.loads(reading), sort_keys=True, separators=(",", ":"))
-    except (ValueError, RecursionError):
+        return json.dumps(parse_json(reading), sort_keys=True, separators=(",", ":"))
+    except ValueError:
         return reading
 
 

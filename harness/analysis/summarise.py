@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import ValidationError
 
 from harness.analysis.attempts_table import CLEAR_PHASE
 from harness.analysis.durations import DurationSamples, compute_distribution
@@ -17,10 +16,10 @@ from harness.analysis.scraped_metrics import compute_generator_figures, compute_
 from harness.analysis.summary import Attempts, KelurahanFigures, Pages, PhaseFigures, Rates, Stations, Summary
 from harness.base.errors import ConfigurationError, RunFolderError
 from harness.base.model import ANSWERED, OUTCOMES, TIMED_OUT, Outcome
-from harness.base.safe_files import explain_unreadable, read_bounded
+from harness.base.safe_files import load_json, write_json
 from harness.plan.regions import load_kelurahan_names
 from harness.run_folder.journal import GiveUpReason
-from harness.run_folder.layout import PhaseRecord, RunFolder, write_json
+from harness.run_folder.layout import PhaseRecord, RunFolder
 from harness.scenario.scenario import REGIONS
 
 if TYPE_CHECKING:
@@ -46,14 +45,11 @@ def summarise(folder: RunFolder) -> Summary:
 
 def load_summary(folder: RunFolder) -> Summary:
     """The content of summary.json. Raises RunFolderError if it is missing or not a valid summary."""
-    try:
-        return Summary.model_validate_json(read_bounded(folder.summary))
-    except FileNotFoundError:
+    found = load_json(folder.summary, Summary)
+    if found is None:
         message = f"{folder.path} has no summary.json yet"
-        raise RunFolderError(message) from None
-    except (OSError, ValidationError) as error:
-        message = f"{folder.summary} can't be read: {explain_unreadable(error)}"
-        raise RunFolderError(message) from None
+        raise RunFolderError(message)
+    return found
 
 
 def compute_summary(

@@ -1,1 +1,1 @@
-"""Errors and exit codes, domain types, safe files, signals, addresses, host facts. Imports nothing else of the harness."""
+"""Errors and exit codes, domain types, bounded files, signals, addresses, host facts. Imports no other package of the harness."""

@@ -1,4 +1,4 @@
-"""Where a target is: its origin, and the one address that the whole run keeps to."""
+"""Target addresses: parse an origin, and resolve it once to the IP address that the whole run uses."""
 
 from __future__ import annotations
 
@@ -15,32 +15,36 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Scheme, host and port: whom one talks to (RFC 6454)."""
+    """Scheme, host and port of a server (RFC 6454). The host is in lower case and without a trailing dot."""
 
     scheme: Literal["http", "https"]
     host: str
     port: int
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
+        return f"{self.scheme}://{self._bracketed_host}:{self.port}"
 
     @property
     def host_header(self) -> str:
-        """What the Host header says: without the scheme's own port."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+        """Value of the Host header: the port is left out if it is the scheme's default."""
+        return (
+            self._bracketed_host if self.port == _DEFAULT_PORTS[self.scheme] else f"{self._bracketed_host}:{self.port}"
+        )
+
+    @property
+    def _bracketed_host(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host  # RFC 3986, 3.2.2: an IPv6 address is in brackets
 
 
 def parse_origin(url: str) -> Origin | None:
-    """The origin of an http or https URL; None if it is no such URL.
+    """The origin of an http or https URL, or None if it is not such a URL or contains a user name.
 
-    >>> str(origin_of("http://LOCALHOST/x"))
+    >>> str(parse_origin("http://LOCALHOST/x"))
     'http://localhost:80'
     """
     try:
         parts = urlsplit(url)
-        port = parts.port
+        port = parts.port  # raises ValueError if it is not a number up to 65535
     except ValueError:
         return None
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
@@ -50,9 +54,9 @@ def parse_origin(url: str) -> Origin | None:
 
 
 def cross_origin_redirect(origin: Origin, status: int, location: str) -> str:
-    """Where an answer sends us, if that is not the origin itself; else "".
+    """The URL that a response redirects to if it is outside the origin, else "".
 
-    >>> redirect_of(Origin("http", "a", 80), 302, "//b/x"), redirect_of(Origin("http", "a", 80), 302, "/x")
+    >>> cross_origin_redirect(Origin("http", "a", 80), 302, "//b/x"), cross_origin_redirect(Origin("http", "a", 80), 302, "/x")
     ('http://b/x', '')
     """
     if not 300 <= status < 400 or not location:
@@ -60,26 +64,27 @@ def cross_origin_redirect(origin: Origin, status: int, location: str) -> str:
     try:
         url = urljoin(f"{origin}/", location)
     except ValueError:
-        url = location
+        url = location  # not parseable, so certainly not this origin
     return "" if parse_origin(url) == origin else url
 
 
 def resolve_address(origin: Origin) -> str:
-    """The address that a run keeps to, looked up once: nothing is resolved again, so that no name server can move the load.
+    """The IP address that a run uses for an origin, loopback first.
 
-    Raises UsageError where there is none.
+    Call it once per run: if names were resolved again later, a DNS change could move the load to another machine, which has
+    not consented. Raises UsageError if the name does not resolve.
     """
     try:
         found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        message = f"--target {origin}: its address can't be found: {error}"
+        message = f"--target {origin}: cannot resolve {origin.host}: {error}"
         raise UsageError(message) from None
     addresses = [str(address[0]) for *_, address in found]
     return next((address for address in addresses if is_loopback(address)), addresses[0])
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an address leads to this machine and nowhere else: 127.0.0.0/8 or ::1.
+    """Whether an IP address is a loopback address: 127.0.0.0/8 or ::1. A name, even "localhost", is not.
 
     >>> is_loopback("127.3.2.1"), is_loopback("0.0.0.0"), is_loopback("localhost")
     (True, False, False)

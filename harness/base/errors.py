@@ -1,15 +1,15 @@
-"""Everything that can go wrong on our side, and the exit code that each stands for.
+"""All errors that the harness raises itself, and the exit code of each.
 
     HarnessError
-    ├── UsageError            2   a wrong command, option, file or value
-    │   └── ConfigurationError    several problems of one file, each with its key and what is allowed
-    ├── BrokenRunError        2   a run folder that is missing, foreign or torn beyond use
-    ├── ChildError            1   a process of ours did not start, or died of an error
-    │   └── KilledError           3   a process of ours was killed from outside
-    └── StarvedError          3   this machine ran out of what the run needs
-    └── LeaderlessError       3   a worker's master fell silent
+    ├── UsageError               2   a wrong command, option, file or value
+    │   └── ConfigurationError       all problems of one file, each with its key and the allowed values
+    ├── RunFolderError           2   a run folder is missing, not a run folder, or damaged
+    ├── ProcessFailedError       1   a child process did not start, or died of an error
+    │   └── ProcessKilledError   3   a child process was killed from outside
+    ├── OutOfResourcesError      3   this machine ran out of disk space, file descriptors or memory
+    └── LeaderLostError          3   a remote worker lost its leader
 
-An upload that fails is not here: it is an `Outcome` (harness/base/model.py).
+An upload that fails is not an error but an `Outcome` (harness/base/model.py).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the `harness` command tells the shell.
+    """Exit codes of the `harness` command.
 
-    Where several hold, the first in this order wins: interrupted or terminated, usage, bug, lost acknowledgement,
-    invalid, threshold (a lost acknowledgement and a threshold share k6's number, 99).
+    If several apply, the first of this order wins: interrupted or terminated, usage, bug, lost acknowledgement, invalid
+    measurement, threshold. A lost acknowledgement and a breached threshold share k6's code, 99.
     """
 
     PASSED = 0
@@ -35,60 +35,60 @@ class ExitCode(IntEnum):
 
 
 class HarnessError(Exception):
-    """Base of our own errors; its text is what the user reads."""
+    """Base of all errors of the harness. The text is shown to the user as it is."""
 
     exit_code = ExitCode.BUG
 
 
 class UsageError(HarnessError):
-    """The user asked for something that cannot be done as written."""
+    """The command cannot be carried out as written."""
 
     exit_code = ExitCode.USAGE
 
 
 class ConfigurationError(UsageError):
-    """One or more problems in one configuration file, all of them at once."""
+    """One or more problems of one configuration file; all of them are reported at once."""
 
     def __init__(self, source: str, problems: list[str]) -> None:
-        """`problems` are finished lines: dotted key, value, what is allowed."""
+        """`source` names the file or option; `problems` are complete lines: dotted key, value, allowed values."""
         self.source = source
         self.problems = problems
         super().__init__("\n".join([f"{source}:", *(f"  {problem}" for problem in problems)]))
 
 
 class RunFolderError(HarnessError):
-    """A folder that is not a run, or of which too little is left."""
+    """A folder is not a run folder, or its files are missing or damaged."""
 
     exit_code = ExitCode.USAGE
 
 
 class ProcessFailedError(HarnessError):
-    """A process that the run needs did not start, or ended too early."""
+    """A child process that the run needs did not start, or exited too early."""
 
 
 class ProcessKilledError(ProcessFailedError):
-    """A process that the run needs was killed, by hand or by the kernel: no bug of ours, and no measurement either."""
+    """A child process was killed by a user or by the kernel: not a bug of the harness, but the measurement is invalid."""
 
     exit_code = ExitCode.INVALID
 
 
 RESOURCE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-"""Disk, quota, file size, descriptors, memory: what a measurement can't go on without, and nobody's mistake in it."""
+"""Disk, quota, file size, descriptors, memory: an OSError with one of these means this machine, not a bug."""
 
 
 class OutOfResourcesError(HarnessError):
-    """This machine ran out of disk, descriptors or memory: what was measured could not be written down or drawn."""
+    """This machine ran out of disk space, descriptors or memory: results could not be recorded or drawn."""
 
     exit_code = ExitCode.INVALID
 
 
 class LeaderLostError(HarnessError):
-    """The master of a run that this machine works for fell silent: what was measured here is of no use."""
+    """A remote worker lost its leader: what it measured is of no use without the rest of the run."""
 
     exit_code = ExitCode.INVALID
 
 
 def describe_exhaustion(error: OSError) -> str:
-    """In words, what ran out and what to do."""
+    """A message for an OSError of `RESOURCE_ERRNOS`: which resource ran out, and on which file."""
     where = f"{error.filename}: " if error.filename else ""
-    return f"this machine ran out of what the run needs: {where}{error.strerror}"
+    return f"this machine ran out of a resource that the run needs: {where}{error.strerror}"

@@ -1,65 +1,145 @@
-"""What a file from a stranger may do: name nothing outside its own folder, and not fill our memory.
+"""Reading files that may come from a stranger: bounded size, no path outside a folder, JSON and TOML checked against a model.
 
-What the user says on the command line is the user's own word and goes anywhere.
+Only file contents are untrusted. A path on the command line is the user's own decision and may lead anywhere.
 """
 
 from __future__ import annotations
 
 import errno
+import json
+import os
+import tomllib
 from pathlib import Path
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
+
+from harness.base.errors import ConfigurationError, RunFolderError
+from mock_server.profile.validation_messages import explain
 
 MAX_FILE_BYTES = 256_000_000
-"""A region of two million stations, each on a line of its own, is a quarter of that."""
+"""Four times a region file that lists two million stations one by one, the largest legitimate file."""
 MAX_TEXT_BYTES = 16_000_000
-"""Of a file that people write."""
+"""Limit for files that people write: scenarios, experiments, thresholds."""
+
+LIST_AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+"""For tuple fields of strict, frozen models: TOML and JSON arrays are parsed as lists."""
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
-def read_bounded(path: Path, most_bytes: int = MAX_FILE_BYTES) -> bytes:
-    """What a file holds; never more than `most_bytes`, however large it says it is.
+def read_bounded(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+    """The content of a file of at most `max_bytes`.
 
-    Raises OSError, for one that is larger too.
+    Raises OSError, also if the file is larger. The size is checked by reading one byte more, not by stat: a device or a FIFO
+    has size 0 and never ends.
     """
     with path.open("rb") as file:
-        content = file.read(most_bytes + 1)
-    if len(content) > most_bytes:
-        message = f"is larger than {most_bytes / 1e6:,.0f} MB"
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        message = f"is larger than {max_bytes / 1e6:,.0f} MB"
         raise OSError(errno.EINVAL, message, str(path))
     return content
 
 
-def explain_unreadable(error: OSError | ValidationError) -> str:
-    """Why a file of JSON is of no use, in a line: what the system says, or the first key that is wrong, and how.
+def resolve_inside(folder: Path, name: str) -> Path:
+    """The absolute path of `name` within `folder`, with links resolved.
 
-    >>> why_unread(NotADirectoryError(20, "Not a directory", "a/b"))
+    Raises ValueError if it points outside the folder: as an absolute path, by "..", or through a symbolic link.
+    """
+    if not name or not name.isprintable():  # control characters would reach the terminal in error messages
+        message = "is not a valid path"
+        raise ValueError(message)
+    root = folder.resolve()
+    path = (root / name).resolve()  # resolve first: a check of the spelling alone would miss links
+    if not path.is_relative_to(root):
+        message = "points outside the file's own folder: only the command line may do that (--set)"
+        raise ValueError(message)
+    return path
+
+
+def find_symlinks(folder: Path) -> list[Path]:
+    """Every symbolic link in a folder and its subfolders: reading or writing through one would leave the folder."""
+    return sorted(path for path in folder.rglob("*") if path.is_symlink())
+
+
+def parse_json(content: bytes | str) -> Any:
+    """The value of a JSON text. Raises ValueError if it is not JSON, or nested too deeply to parse."""
+    try:
+        return json.loads(content)
+    except RecursionError:  # about 1,000 nested brackets suffice, and RecursionError is not a ValueError
+        message = "nested too deeply"
+        raise ValueError(message) from None
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file. Raises OSError if it cannot be read, ValueError if it is not JSON."""
+    return parse_json(read_bounded(path))
+
+
+def load_json(path: Path, model: type[Model], *, advice: str = "") -> Model | None:
+    """The content of a JSON file of the harness as `model`, or None if there is no such file.
+
+    Raises RunFolderError if it cannot be read or does not match the model; `advice` is appended to the message.
+    """
+    try:
+        return model.model_validate_json(read_bounded(path))  # pydantic's parser limits the nesting itself
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        message = f"{path} can't be read: {explain_unreadable(error)}{advice}"
+        raise RunFolderError(message) from None
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a JSON file atomically: a reader sees the old content or the new, never half a file."""
+    unfinished = path.with_name(path.name + ".new")
+    unfinished.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def explain_unreadable(error: OSError | ValidationError) -> str:
+    """Why a JSON file cannot be used, in one line: the system's reason, or the first wrong key and what is wrong with it.
+
+    >>> explain_unreadable(NotADirectoryError(20, "Not a directory", "a/b"))
     'Not a directory'
     """
     if isinstance(error, OSError):
         return error.strerror or str(error)
     detail = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = ".".join(str(part) for part in detail["loc"])
-    told = f"{place}: {detail['msg']}" if place else detail["msg"]
+    key = ".".join(str(part) for part in detail["loc"])
+    text = f"{key}: {detail['msg']}" if key else detail["msg"]
     more = error.error_count() - 1
-    return f"{told} (and {more} more)" if more else told
+    return f"{text} (and {more} more)" if more else text
 
 
-def resolve_inside(folder: Path, name: str) -> Path:
-    """The place that `name` is within `folder`, links followed.
+def load_toml(path: Path, model: type[Model]) -> Model:
+    """The content of a TOML file as `model`. Raises ConfigurationError with all problems of the file."""
+    return validate_content(str(path), parse_toml(str(path), read_text(path)), model)
 
-    Raises ValueError where it leads out of the folder: from the root, by "..", or through a link.
+
+def read_text(path: Path) -> str:
+    """The text of a file that people write. Raises ConfigurationError if it cannot be read.
+
+    Accepts a byte order mark, which some Windows editors put at the beginning and TOML does not allow.
     """
-    if not name or not name.isprintable():
-        message = "is no path"
-        raise ValueError(message)
-    root = folder.resolve()
-    place = (root / name).resolve()
-    if not place.is_relative_to(root):
-        message = "leads out of the file's own folder: only the command line may do that (--set)"
-        raise ValueError(message)
-    return place
+    try:
+        return read_bounded(path, MAX_TEXT_BYTES).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(str(path), [f"can't be read: {error}"]) from None
 
 
-def find_symlinks(folder: Path) -> list[Path]:
-    """Every link in a folder and below: something is read or written elsewhere through them."""
-    return sorted(path for path in folder.rglob("*") if path.is_symlink())
+def parse_toml(label: str, text: str) -> dict[str, Any]:
+    """The content of a TOML text; `label` names it in messages. Raises ConfigurationError if it is not TOML."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(label, [f"is not TOML: {error}"]) from None
+
+
+def validate_content(label: str, content: dict[str, Any], model: type[Model]) -> Model:
+    """The content as `model`; `label` names it in messages. Raises ConfigurationError with all problems."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise ConfigurationError(label, explain(error, model, content)) from None

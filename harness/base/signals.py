@@ -1,7 +1,7 @@
-"""SIGINT and SIGTERM from the first import to the last word of a command.
+"""SIGINT and SIGTERM, from the first import to the end of a command.
 
-The first one asks: whoever listens winds down, and the exit code says 130 or 143 in the end. The second one ends the command
-at once (children find out by the end of their stdin). They are heard also where they were inherited as ignored.
+The first signal asks the command to stop: it winds down and exits with 130 or 143. The second one ends it at once; children
+notice by the end of their stdin. A signal that the process inherited as ignored (nohup, background jobs) is handled too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ HANDLED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class ImmediateExit(BaseException):
-    """A signal ended the command at once. A BaseException, so that nothing on the way takes it for an error."""
+    """Ends the command at once. A BaseException, so that no `except Exception` on the way mistakes it for an error."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -30,33 +30,33 @@ class Interruption(Exception):  # noqa: N818 - it is not an error
 
 
 class SignalHandler:
-    """While it is entered, the first signal is noted (and told to `listener`), and the second raises Stopped."""
+    """While entered: records the first signal and passes it to `listener`; the second raises `ImmediateExit`."""
 
     def __init__(self) -> None:
-        self.heard: signal.Signals | None = None
+        self.received: signal.Signals | None = None
         self.listener: Callable[[signal.Signals], None] | None = None
-        self._ending = False
-        self._before: dict[signal.Signals, Any] = {}
+        self._exiting = False
+        self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._handle) for number in HANDLED_SIGNALS}
+        self._previous = {number: signal.signal(number, self._handle) for number in HANDLED_SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
 
     def _handle(self, number: int, _frame: object) -> None:
-        if self._ending:
-            return  # on the way out already: a third one can't make it faster, only dirtier
-        if self.heard is not None:
-            self._ending = True
+        if self._exiting:
+            return  # a third signal would interrupt the clean-up of `ImmediateExit` and leave processes behind
+        if self.received is not None:
+            self._exiting = True
             raise ImmediateExit(number)
-        self.heard = signal.Signals(number)
+        self.received = signal.Signals(number)
         if self.listener is not None:
-            self.listener(self.heard)
+            self.listener(self.received)
 
 
 def exit_at_once(number: int, _frame: object) -> None:
-    """A handler for times when there is nothing to wind down."""
+    """A signal handler for times when there is nothing to wind down, such as during imports."""
     raise ImmediateExit(number)

@@ -46,7 +46,7 @@ class LazyCommand(NamedTuple):
 
 
 COMMANDS = {
-    "scenarios": LazyCommand("scenarios:scenarios", "List the built-in scenarios."),
+    "scenarios": LazyCommand("scenarios:scenarios", "List the built-in scenarios and experiments."),
     "init": LazyCommand("init:init", "Write NAME.toml, a commented scenario to start from."),
     "validate": LazyCommand("validate:validate", "Check a scenario: size, peak rates, does it fit this machine."),
     "run": LazyCommand("run:run", "Run a scenario: drive the load, judge it, write the report."),

@@ -6,10 +6,10 @@ import typer
 
 from harness.analysis.page_status import load_page_statuses
 from harness.analysis.rows import load_rows
+from harness.base.safe_files import write_json
 from harness.cli.options import RunPath, run_folder
 from harness.judge.audit import audit_run
 from harness.judge.verdict import audit_exit_code
-from harness.run_folder.layout import write_json
 from reports import terminal
 
 

@@ -34,7 +34,7 @@ from harness.judge.compare.noise import ALPHA, MIN_RUNS, Noise
 from harness.judge.compare.results import format_percent
 from harness.judge.thresholds.evaluate import limits_s
 from harness.plan import capacity, make_plan
-from harness.plan.worker_count import parse_worker_count
+from harness.plan.demand import parse_worker_count
 from harness.run_folder.layout import RunFolder
 from harness.run_folder.tables import read_planned_due
 from harness.runner.calibration import Calibration, noise_from
@@ -82,9 +82,9 @@ def calibrate(
     )
     with SignalHandler() as signals:
         finished = calibration.execute(QuietView, lambda text: print(text, flush=True), signals)
-    if signals.heard is not None:
+    if signals.received is not None:
         print("Interrupted: the finished runs are kept, but no calibration was saved.")
-        raise typer.Exit(128 + signals.heard)
+        raise typer.Exit(128 + signals.received)
     valid = sum(not run.reasons for run in finished)
     if valid < MIN_RUNS:
         print(f"INVALID: only {valid} of {len(finished)} runs are valid, {MIN_RUNS} are needed.")

@@ -24,16 +24,21 @@ EXPERIMENTS = RUNS / "experiments"
 
 
 def experiment(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Experiment file: base scenario, variants, seeds.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="EXPERIMENT", help="A built-in experiment's name, or a .toml file: base, variants, seeds."
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Result folder; the same folder resumes. Default: runs/experiments/<name>.")
     ] = None,
 ) -> None:
     """Run a matrix of scenarios and compare them; resumes if interrupted."""
-    loaded, cells = load_experiment(file, read_planned_due)
+    loaded, cells = load_experiment(source, read_planned_due)
     for cell in cells:
-        check_assertions(assertions_of(cell), str(file), [fault.name for fault in cell.scenario.faults])
-        check_target_given(str(file), cell.scenario)
+        check_assertions(assertions_of(cell), source, [fault.name for fault in cell.scenario.faults])
+        check_target_given(source, cell.scenario)
     folder = (out or EXPERIMENTS / loaded.name).absolute()
     runner = ExperimentRunner(loaded, cells, folder, command_line())
     runner.check_folder()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.base.errors import RunFolderError
-from harness.base.safe_files import read_bounded
+from harness.base.safe_files import read_json
 from harness.cli.options import RUNS
 from harness.run_folder.layout import RunFolder
 from reports import terminal
@@ -42,8 +41,8 @@ def _row(folder: RunFolder) -> list[str] | None:
 def _read_value(path: Path, *keys: str) -> object:
     """A value deep in a JSON file, None if file or key is missing: one broken run must not hide the others."""
     try:
-        content: object = json.loads(read_bounded(path))
-    except (OSError, ValueError, RecursionError):
+        content: object = read_json(path)
+    except (OSError, ValueError):
         return None
     for key in keys:
         content = content.get(key) if isinstance(content, dict) else None

@@ -11,13 +11,13 @@ from typing import Annotated
 
 import typer
 
-from harness.base import host_info
 from harness.base.errors import ConfigurationError, RunFolderError, UsageError
+from harness.base.host import available_cores
 from harness.base.safe_files import find_symlinks
 from harness.judge.thresholds.abort_on_fail import AbortThreshold, check_abortable
 from harness.judge.thresholds.evaluate import check_assertions, find_undersized
 from harness.plan import Plan
-from harness.plan.worker_count import choose_worker_count
+from harness.plan.demand import choose_worker_count
 from harness.run_folder.layout import RunFolder
 from harness.scenario.scenario import Scenario
 from harness.target.connect import check_reachable
@@ -79,7 +79,7 @@ def check_thresholds(source: str, loaded: Scenario) -> None:
 
 def auto_workers(loaded: Scenario, plan: Plan) -> int:
     """The number of workers that `--workers auto` means on this machine; printed with its reason."""
-    chosen = choose_worker_count(loaded, plan, host_info.available_cores())
+    chosen = choose_worker_count(loaded, plan, available_cores())
     print(chosen, flush=True)
     return chosen.workers
 

@@ -39,7 +39,7 @@ from harness.judge.compare.compare import list_differences
 from harness.judge.compare.figure import parse_tolerances
 from harness.judge.thresholds.evaluate import limits_s
 from harness.plan import capacity, make_plan
-from harness.plan.worker_count import parse_worker_count
+from harness.plan.demand import parse_worker_count
 from harness.run_folder.layout import RunFolder, WorkerRecord
 from harness.run_folder.tables import read_planned_due
 from harness.runner.prometheus import discovery_folder, reachable_prometheus
@@ -123,10 +123,10 @@ def run(
         from harness.runner.finish import finish_run  # noqa: PLC0415 - Matplotlib takes half a second to import: not before the load
 
         code = finish_run(folder, assertions_of(loaded))
-        if base is not None and signals.heard is None:
+        if base is not None and signals.received is None:
             compared = compare_with_baseline(base, folder, tolerance)
             code = code or compared  # the run's own verdict outweighs the comparison
-        raise typer.Exit(code if signals.heard is None else 128 + signals.heard)
+        raise typer.Exit(code if signals.received is None else 128 + signals.received)
 
 
 def _baseline(path: Path | None, tolerance: list[str], spec: RunSpec) -> RunFolder | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.base.host_limits import read_host_limits
+from harness.base.host import read_host_limits
 from harness.cli.options import (
     Overrides,
     ScenarioName,
@@ -14,8 +14,7 @@ from harness.cli.options import (
     warnings_of,
 )
 from harness.plan import capacity, make_plan
-from harness.plan.peak_load import forecast_load
-from harness.plan.worker_count import parse_worker_count
+from harness.plan.demand import forecast_load, parse_worker_count
 from harness.run_folder.tables import read_planned_due
 from harness.scenario import loader
 from reports import terminal
@@ -29,7 +28,9 @@ def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None,
     number, plan = parse_worker_count(workers), make_plan(loaded)
     sending_workers = number or auto_workers(loaded, plan)
     numbers = forecast_load(plan, loaded.deadline)
-    closed = "" if plan.rounds is None else f" at the earliest ({format_count(len(plan.rounds.phones))} phones)"
+    closed = (
+        "" if plan.closed_loop is None else f" at the earliest ({format_count(len(plan.closed_loop.phones))} phones)"
+    )
     rows = [
         [
             "stations",
@@ -58,9 +59,9 @@ def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None,
 
 
 def _connections(usage: capacity.PortUsage) -> list[str]:
-    most = "open at once if the server hangs" if usage.why == "open" else f"made within {usage.kept_s:g} s"
+    most = "open at once if the server hangs" if usage.cause == "open" else f"made within {usage.kept_s:g} s"
     spare = f"room for {format_count(int(usage.spare_per_s))} retries/s"
-    return ["connections", format_count(usage.taken), f"{most}, of {format_count(usage.there)} ports; {spare}"]
+    return ["connections", format_count(usage.needed), f"{most}, of {format_count(usage.available)} ports; {spare}"]
 
 
 def _after_deadline(stations: int) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.base.errors import ExitCode, ProcessFailedError
-from harness.base.host_limits import HostLimits, read_host_limits
+from harness.base.host import HostLimits, read_host_limits
 from harness.doctor.cpu import (
     ClockMeasurement,
     CpuMeasurement,

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.base.host_limits import HostLimits
+from harness.base.host import HostLimits
 from harness.doctor.cpu import CpuMeasurement
 from harness.doctor.finding import Finding, Fitness, at_least, at_most
 from harness.doctor.resources import REMOTE_ADDRESS
@@ -229,9 +229,9 @@ def claim_of(
         small_per_s=int(rounded_down(min(CLAIMED_RATIO * small.per_cpu_s, small.per_s))),
         bytes_per_s=int(rounded_down(min(photos_per_s * PHOTO_BYTES, loopback_bytes_per_s))),
         lateness_s=-rounded_down(-float(np.quantile(results["paced"].lateness_s, 0.99))),
-        stations_at_once=min(limits.a_process, limits.a_pair),
-        connections_per_s=int(limits.a_pair / limits.port_kept_s(LOOPBACK)),
-        connections_elsewhere_per_s=int(limits.a_pair / limits.port_kept_s(REMOTE_ADDRESS)),
+        stations_at_once=min(limits.connections_per_process, limits.ports_per_source),
+        connections_per_s=int(limits.ports_per_source / limits.port_kept_s(LOOPBACK)),
+        connections_elsewhere_per_s=int(limits.ports_per_source / limits.port_kept_s(REMOTE_ADDRESS)),
     )
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.base.host_limits import RESERVED_DESCRIPTORS, TIME_WAIT_S, HostLimits
+from harness.base.host import RESERVED_DESCRIPTORS, TIME_WAIT_S, HostLimits
 from harness.doctor.finding import Finding, Fitness, ReadText, at_least, at_most
 from harness.plan.capacity import LOOPBACK
 from harness.run_folder.journal import RECORD
-from harness.scenario.scenario import ClientOptions
+from harness.scenario.client import ClientOptions
 from reports.number_format import format_byte_rate, format_bytes, format_count, format_duration
 
 # --- descriptors
@@ -32,7 +32,7 @@ def check_descriptors(limits: HostLimits, soft: int) -> list[Finding]:
     change = ""
     if hard < ENOUGH_DESCRIPTORS:
         change = f"ulimit -Hn {ENOUGH_DESCRIPTORS} (as root, or nofile in /etc/security/limits.conf; docker run --ulimit nofile={ENOUGH_DESCRIPTORS})"
-    measured = f"hard {format_count(hard)}, soft {format_count(soft)} (raised to the hard limit): {format_count(limits.a_process)} stations at once"
+    measured = f"hard {format_count(hard)}, soft {format_count(soft)} (raised to the hard limit): {format_count(limits.connections_per_process)} stations at once"
     return [
         Finding(
             "descriptors",
@@ -62,7 +62,7 @@ def check_ports(limits: HostLimits, read: ReadText) -> list[Finding]:
 
 
 def _port_range(limits: HostLimits) -> Finding:
-    available = limits.a_pair
+    available = limits.ports_per_source
     verdict = at_least(available, ENOUGH_PORTS, TOO_FEW_PORTS)
     change = "" if verdict is Fitness.OK else "sysctl -w net.ipv4.ip_local_port_range='32768 60999'"
     span = f"{limits.first_port} to {limits.last_port}"

@@ -1,7 +1,7 @@
 """What one worker has to send: its assignment, built by the leader's machine and read by the worker.
 
 A worker makes the plan again from the scenario and sends its shard of it, so that the message stays small whatever the size
-of the plan. Workers of this machine share files and environment with the process that builds the assignment; remote
+of the plan. The photo bodies, nine tenths of that work, local workers read from a file. Workers of this machine share files and environment with the process that builds the assignment; remote
 workers get what they need in the message, and nothing else.
 """
 
@@ -20,10 +20,10 @@ from harness.base.errors import UsageError
 from harness.drive.client.connection import Endpoint
 from harness.drive.client.consent_guard import ConsentGuard
 from harness.drive.client.tls import TlsConfig
-from harness.drive.distributed.env import LEADER_ADDRESS
+from harness.drive.distributed.join import LEADER_ADDRESS
 from harness.run_folder.layout import RunFolder, RunRecord
 from harness.scenario.scenario import REGIONS, parse_resolved
-from harness.target.tls import make_tls_context
+from harness.target.connect import make_tls_context
 
 CONSENT_TOKEN = "HARNESS_CONSENT_TOKEN"  # noqa: S105 - a variable's name
 """Environment variable: the token that the target's consent must name. A remote worker gets it in its assignment."""
@@ -51,6 +51,8 @@ class Assignment:
     """Limits of the thresholds: they become bounds of the histograms' buckets."""
     pin_secret: str = field(repr=False)
     """"" makes every PIN the last six digits of the station's code."""
+    photo_bank: str = ""
+    """File of the photo bodies that the leader has made; "" on remote workers, which make them again."""
     authority: str | None = None
     """PEM text of the certificates to trust if the target speaks TLS; None: the system's."""
     own_server: bool = False
@@ -88,6 +90,7 @@ class AssignmentBuilder:
             metrics_port=0,
             limits_s=record.limits_s,
             pin_secret=self.environment.get("HARNESS_PIN_SECRET", ""),
+            photo_bank=self.environment.get("HARNESS_PHOTO_BANK", ""),
             authority=read_trusted_authority(self.folder, record),
         )
         if not remote:
@@ -95,6 +98,7 @@ class AssignmentBuilder:
         return replace(
             assignment,
             journal="",
+            photo_bank="",
             own_server=record.own_server,
             environment=self._variables(record.scenario),
             region=self._station_list(record.scenario),

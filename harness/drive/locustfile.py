@@ -25,9 +25,8 @@ from locust.stats import StatsEntry
 
 from harness.base.errors import ExitCode
 from harness.drive.control_channel import exit_with_parent, send_event, start_receiving
-from harness.drive.distributed.auth import JOIN_TOKEN
-from harness.drive.distributed.locust_encryption import encrypt_locust
-from harness.drive.locust_mode.test import StockLocustTest, add_options, find_option_problem
+from harness.drive.distributed.auth import JOIN_TOKEN, encrypt_locust
+from harness.drive.locust_mode.test import LocustTest, add_options, find_option_problem
 from harness.drive.locust_mode.users import make_attempt_listener
 from harness.drive.nodes import MasterNode, WorkerNode
 
@@ -72,7 +71,7 @@ class StationUser(User):
     """A user of stock Locust: one station after another, with a think time between."""
 
     abstract = _UNDER_HARNESS
-    test: ClassVar[StockLocustTest]
+    test: ClassVar[LocustTest]
 
     def wait_time(self) -> float:
         """Seconds to think; Locust calls it after each task."""
@@ -88,13 +87,13 @@ class StationUser(User):
         self.test.users.play_station()
 
 
-def _set_up_stock(environment: Environment, runner: Any, web_ui: Any, **_: Any) -> None:
+def _set_up_locust_mode(environment: Environment, runner: Any, web_ui: Any, **_: Any) -> None:
     is_worker = isinstance(runner, WorkerRunner)
     problem = None if is_worker else find_option_problem(vars(cast("Any", environment.parsed_options)))
     if problem is not None:
         sys.stderr.write(f"{problem}\n")
         sys.exit(ExitCode.USAGE)
-    test = StationUser.test = StockLocustTest(
+    test = StationUser.test = LocustTest(
         environment,
         serves=not is_worker,
         drives=not isinstance(runner, MasterRunner),
@@ -136,4 +135,4 @@ if _UNDER_HARNESS:
     _on_init.add_listener(_set_up_run)
 else:
     _on_options.add_listener(lambda parser, **_: add_options(parser))
-    _on_init.add_listener(_set_up_stock)
+    _on_init.add_listener(_set_up_locust_mode)

@@ -25,7 +25,7 @@ from harness.base.errors import UsageError
 from harness.base.model import DELIVERED, OUTCOMES
 from harness.drive.assignment import Assignment, AssignmentBuilder
 from harness.drive.control_channel import preparation_failure, send_event
-from harness.drive.distributed.env import CLOCK_OFFSET, REMOTE_WORKERS
+from harness.drive.distributed.join import CLOCK_OFFSET, REMOTE_WORKERS
 from harness.drive.distributed.leader_session import LeaderSession
 from harness.drive.distributed.worker_session import WorkerSession
 from harness.drive.worker import Worker
@@ -63,7 +63,7 @@ class MasterNode:
         clients = self._ordered_clients() if self._distributed else [None]
         self._expected = len(clients)
         if self._session is not None:
-            self._session.seat(cast("list[str]", clients), self._worker_numbers)
+            self._session.assign_ranks(cast("list[str]", clients), self._worker_numbers)
         builder = AssignmentBuilder(self._folder, self._expected, os.environ)
         common = builder.common(remote=self._session is not None)
         for rank, client in enumerate(clients):
@@ -76,7 +76,7 @@ class MasterNode:
             case "t0":
                 self._runner.send_message("t0", {"monotonic": event["monotonic"]})
                 if self._session is not None:
-                    self._session.begin()
+                    self._session.start()
             case "stop":
                 # Workers that were lost will not send an account: don't wait for it.
                 self._expected -= event.get("lost", 0)
@@ -99,12 +99,12 @@ class MasterNode:
         rank = msg.data["rank"]
         self._workers[rank] = msg.data
         if self._session is not None:  # scraped through a proxy here; its pid means nothing on this machine
-            self._workers[rank] |= {"metrics_port": self._session.relay_port(rank), "pid": 0}
+            self._workers[rank] |= {"metrics_port": self._session.start_metrics_proxy(rank), "pid": 0}
         if len(self._workers) == self._expected:
             send_event("ready", workers=[self._workers[rank] for rank in sorted(self._workers)])
 
     def _on_account(self, environment: Any, msg: Any, **_: Any) -> None:  # noqa: ARG002
-        account = msg.data if self._session is None else self._session.account(msg.data)
+        account = msg.data if self._session is None else self._session.complete_account(msg.data)
         self._accounts[account["rank"]] = account
         self._report_when_finished()
 
@@ -145,7 +145,7 @@ class WorkerNode:
         t0 = self._t0.get()
         account = worker.account() if t0 is None else worker.work(t0)
         if self._session is not None:
-            account |= self._session.settle()
+            account |= self._session.finish_journal()
         if account["unwritten"]:  # at once, because the account waits for the other workers, which may have hours to go
             send_event("unwritten", rank=assignment.rank, reason=account["unwritten"])
         self._runner.send_message("account", account)
@@ -159,7 +159,7 @@ class WorkerNode:
         try:
             if self._session is None:
                 return Worker(assignment, self._on_records)
-            return self._session.shift(assignment, self._on_records)
+            return self._session.make_worker(assignment, self._on_records)
         except UsageError as error:
             send_event("refused", reason=str(error))
             raise

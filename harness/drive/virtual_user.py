@@ -16,8 +16,8 @@ from harness.base.model import Outcome
 from harness.drive.client.uploader import AttemptResult
 from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan
-from harness.run_folder.journal import JournalWriter
-from harness.scenario.scenario import ClientOptions
+from harness.run_folder.journal import AttemptRecord, JournalWriter
+from harness.scenario.client import ClientOptions
 from harness.station.retry import RetryPolicy
 from harness.station.session import Action, ClosedLoop, Session
 
@@ -61,35 +61,18 @@ class WorkerContext:
 
     def record_attempt(self, page: int, row: int, result: AttemptResult) -> None:
         """Record an attempt that is over; `row` is what the journal numbers the page's attempts by."""
-        progress = result.progress
         self.attempts += 1
         if result.shortage is not None:
             self.shortages[result.shortage] += 1
-        self.journal.end(
-            page,
-            row,
-            result.outcome,
-            status=result.status,
-            sent_bytes=progress.sent_bytes,
-            resent_bytes=result.resent_bytes,
-            due_s=result.due_s,
-            sent_s=result.sent_s,
-            connected_s=progress.connected_s,
-            body_sent_s=progress.body_sent_s,
-            first_byte_s=progress.first_byte_s,
-            done_s=result.done_s,
-            retry_after_s=result.retry_after_s,
-            login_s=result.login_s,
-            queue_s=result.queue_s,
-            server_s=result.server_s,
-        )
+        result.page, result.attempt = page, row
+        self.journal.end(result)
         if self.on_attempt is not None:
             self.on_attempt(result)
 
     def record_withheld(self, page: int, row: int, due_s: float) -> None:
         """Record an attempt that the strategy held back: it has a due time and nothing else."""
         self.attempts += 1
-        self.journal.end(page, row, Outcome.WITHHELD, due_s=due_s)
+        self.journal.end(AttemptRecord(Outcome.WITHHELD, page=page, attempt=row, due_s=due_s))
 
 
 class AttemptSender(Protocol):
@@ -181,7 +164,7 @@ def run_closed_user(
     `make_user` makes the virtual user of a station (its number in the plan) that turns up at a time.
     Raises ValueError if the plan is of an open workload.
     """
-    rounds = context.plan.rounds
+    rounds = context.plan.closed_loop
     if rounds is None:
         message = "an open workload has no rounds"
         raise ValueError(message)

@@ -20,21 +20,19 @@ import numpy as np
 import PIL
 
 from harness.base.errors import UsageError
-from harness.base.host_limits import read_host_limits
+from harness.base.host import read_host_limits
 from harness.base.model import Outcome, Shortage
 from harness.drive.assignment import Assignment, resolve_endpoint
-from harness.drive.client.connection import Progress
 from harness.drive.client.pool import ConnectionPool
 from harness.drive.client.protocols.templated import build_api
-from harness.drive.client.timeouts import TimeoutQueue
-from harness.drive.client.uploader import AttemptResult, Uploader
+from harness.drive.client.uploader import AttemptResult, TimeoutQueue, Uploader
 from harness.drive.greenlet_pool import GreenletPool
 from harness.drive.metrics_server import MetricsServer
 from harness.drive.virtual_user import VirtualUser, WorkerContext, run_closed_user, sleep_until
 from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan, make_plan
-from harness.plan.digest import digest_plan
-from harness.plan.pins import derive_pin
+from harness.plan.photos import load_photo_bank
+from harness.plan.plan import derive_pin, digest_plan
 from harness.run_folder.journal import JournalWriter
 from harness.scenario.scenario import Scenario, parse_resolved
 from harness.station.link import draw_link_model
@@ -74,7 +72,9 @@ class Worker:
         scenario = parse_resolved(assignment.scenario)
         self._t0 = float("inf")
         # Making the photos takes seconds of CPU: in a native thread, so that heartbeats go on.
-        plan = gevent.get_hub().threadpool.apply(_make_checked_plan, (scenario, assignment.plan_sha256))
+        plan = gevent.get_hub().threadpool.apply(
+            _make_checked_plan, (scenario, assignment.plan_sha256, assignment.photo_bank)
+        )
         labels = {"run": assignment.run, "scenario": scenario.name, "worker": str(assignment.rank)}
         self._metrics = WorkerMetrics(assignment.limits_s, labels)
         self._context = WorkerContext(
@@ -86,16 +86,16 @@ class Worker:
             metrics=self._metrics,
             seed=scenario.seed,
             on_records=on_records,
-            wait_for_rate=(lambda: None) if self._guard is None else self._guard.hold,
+            wait_for_rate=(lambda: None) if self._guard is None else self._guard.wait_for_rate,
         )
         self._api = (
             None if scenario.target is None else build_api(scenario.target, {**os.environ, **assignment.environment})
         )
         # Deriving a PIN hashes: not for a server that asks for none.
-        self._logs_in = self._api is None or self._api.logs_in
+        self._logs_in = self._api is None or self._api.requires_login
         self._stations = plan.shard(assignment.rank, assignment.workers)
         self._connections = ConnectionPool(endpoint, scenario.client.connection, self._clock)
-        self._max_stations = min(scenario.client.max_in_flight, read_host_limits().a_process)
+        self._max_stations = min(scenario.client.max_in_flight, read_host_limits().connections_per_process)
         """Stations at once. Beyond the descriptors nothing would get through any more, not even a scrape of the metrics."""
         self._timeouts = TimeoutQueue(scenario.client.timeout)
         self._greenlets = GreenletPool(self._count_abandoned)
@@ -166,7 +166,7 @@ class Worker:
 
     def _start_stations(self) -> None:
         """Start every station of the shard when it is due (open), or every phone at once (closed)."""
-        rounds = self._context.plan.rounds
+        rounds = self._context.plan.closed_loop
         if rounds is None:
             self._start_open()
             return
@@ -199,7 +199,7 @@ class Worker:
         pin = derive_pin(plan.stations[station].code, self.assignment.pin_secret) if self._logs_in else ""
         link = draw_link_model(client.link, self._context.seed, plan.stations[station].code)
         uploader = Uploader(
-            plan, client, self._connections.lane(link), host, pin, self._clock, self._api, self._timeouts
+            plan, client, self._connections.source(link), host, pin, self._clock, self._api, self._timeouts
         )
         return VirtualUser(self._context, station, uploader, due_s)
 
@@ -208,7 +208,7 @@ class Worker:
         now_s = self._clock()
         due_s = float(self._context.plan.due_s[station])
         page = self._context.plan.pages_of(station).start
-        result = AttemptResult(Outcome.GENERATOR_ERROR, 0, due_s, _NAN, Progress(), now_s, _NAN, _NAN, _NAN, _NAN)
+        result = AttemptResult(Outcome.GENERATOR_ERROR, due_s=due_s, done_s=now_s)
         configured = self._context.client.max_in_flight
         result.shortage = Shortage.MAX_IN_FLIGHT if self._max_stations == configured else Shortage.DESCRIPTORS
         self._context.record_attempt(page, 1, result)
@@ -223,9 +223,12 @@ class Worker:
                 return
 
 
-def _make_checked_plan(scenario: Scenario, sha256: str) -> Plan:
-    """The plan. Raises UsageError if its digest is not `sha256` ("" accepts any)."""
-    plan = make_plan(scenario)
+def _make_checked_plan(scenario: Scenario, sha256: str, photo_bank: str) -> Plan:
+    """The plan, with the photos of the file `photo_bank` ("" makes them again).
+
+    Raises UsageError if its digest is not `sha256` ("" accepts any).
+    """
+    plan = make_plan(scenario, load_photo_bank(Path(photo_bank)) if photo_bank else None)
     if sha256 and digest_plan(plan) != sha256:
         message = (
             "the plan made here differs from the leader's, with the same scenario and seed: install the same versions "

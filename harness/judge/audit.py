@@ -10,12 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from harness.analysis.page_status import ALL_STATUSES, UNSAFE_STATUSES, PageStatus, PageStatuses, StoredByDeadline
 from harness.analysis.stored_match import fetch_copies, fetch_pages
-from harness.base.errors import RunFolderError
-from harness.base.safe_files import explain_unreadable, read_bounded
+from harness.base.safe_files import load_json
 from harness.judge.results import Audit, AuditedPage, AuditSets, PlannedPage, StoredCopy, Tristate
 from harness.run_folder.layout import RunFolder
 
@@ -63,13 +61,7 @@ def audit_run(folder: RunFolder, rows: Rows, statuses: PageStatuses) -> Audit:
 
 def load_audit(folder: RunFolder) -> Audit | None:
     """The content of audit.json; None if there is none. Raises RunFolderError if it is not a valid audit."""
-    try:
-        return Audit.model_validate_json(read_bounded(folder.audit))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError) as error:
-        message = f"{folder.audit} can't be read: {explain_unreadable(error)}"
-        raise RunFolderError(message) from None
+    return load_json(folder.audit, Audit)
 
 
 def _doubts(statuses: PageStatuses) -> Iterator[str]:

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from pydantic import ValidationError
-
 from harness.analysis.page_status import load_page_statuses
 from harness.analysis.rows import load_rows
 from harness.analysis.run_data import RunData
 from harness.analysis.summarise import BROKEN_OFF, compute_summary
 from harness.analysis.summary import Summary
 from harness.base.errors import ExitCode, RunFolderError
-from harness.base.safe_files import explain_unreadable, read_bounded
+from harness.base.safe_files import load_json, write_json
 from harness.judge.audit import audit_run
 from harness.judge.results import Audit, ThresholdResult, Validity, Verdict
 from harness.judge.thresholds.evaluate import check_assertions, evaluate_thresholds
 from harness.judge.validity import check_validity
-from harness.run_folder.layout import RunFolder, RunRecord, write_json
+from harness.run_folder.layout import RunFolder, RunRecord
 
 VerdictWord = Literal["pass", "fail", "invalid"]
 
@@ -76,14 +74,11 @@ def compute_verdict(summary: Summary, audit: Audit, run_data: RunData, assertion
 
 def load_verdict(folder: RunFolder) -> Verdict:
     """The content of verdict.json. Raises RunFolderError if it is missing or not a valid verdict."""
-    try:
-        return Verdict.model_validate_json(read_bounded(folder.verdict))
-    except FileNotFoundError:
+    found = load_json(folder.verdict, Verdict)
+    if found is None:
         message = f"{folder.path} has no verdict.json yet"
-        raise RunFolderError(message) from None
-    except (OSError, ValidationError) as error:
-        message = f"{folder.verdict} can't be read: {explain_unreadable(error)}"
-        raise RunFolderError(message) from None
+        raise RunFolderError(message)
+    return found
 
 
 def exit_code(word: VerdictWord, audit: Audit, record: RunRecord) -> ExitCode:

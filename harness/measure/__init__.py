@@ -1,1 +1,1 @@
-"""What records a run while it happens."""
+"""What is recorded while a run goes on: scrapes, worker metrics, processes and clocks; and the exchange with Prometheus."""

@@ -1,7 +1,7 @@
-"""The generator's Prometheus instruments: a live view, fed in batches from the journal; the journal's rows are the truth.
+"""A worker's Prometheus metrics: a live view, fed in batches from the journal, whose records are the truth.
 
-An instrument of prometheus-client takes a lock for every observation, which under gevent is Python code: at thousands of attempts a
-second that cost more than sending them. So plain numbers are counted here, and made into families when someone looks.
+The metrics of prometheus-client take a lock for every observation, and under gevent that lock is Python code: at thousands of
+attempts a second it cost more than sending them. So plain numbers are counted here and turned into families when scraped.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 BUCKETS_S = (
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 30.0, 60.0,
 )  # fmt: skip
-"""Upper bounds of the histograms' buckets, seconds; a run adds the limits of its thresholds."""
+"""Upper bounds of the histograms' buckets, seconds. A run adds the limits of its thresholds, so that PromQL can show them."""
 
 _LATENESS_BUCKETS_S = (0.0005, 0.001, 0.002, *BUCKETS_S)
 
 
 def _mask(outcomes: Iterable[Outcome]) -> npt.NDArray[np.bool_]:
-    """By an outcome's number, whether it is one of these."""
+    """A mask over the numbers of `OUTCOMES`: True for these outcomes."""
     wanted = frozenset(outcomes)
     return np.array([outcome in wanted for outcome in OUTCOMES])
 
@@ -42,10 +42,10 @@ _DELIVERED = _mask(DELIVERED)
 
 
 class WorkerMetrics(Collector):
-    """Instruments of one worker, named as in docs/reference/metrics.md, in a registry of their own."""
+    """The metrics of one worker, in a registry of their own; their names are documented in docs/reference/metrics.md."""
 
     def __init__(self, limits_s: Sequence[float], run: dict[str, str]) -> None:
-        """`limits_s` become bucket bounds too; `run` are the labels of harness_run_info."""
+        """`limits_s` become bucket bounds too; `run` has the labels of harness_run_info."""
         bounds = sorted({*BUCKETS_S, *limits_s})
         self.pages_due = 0
         self.stations_completed = 0
@@ -54,16 +54,18 @@ class WorkerMetrics(Collector):
         self._by_outcome = np.zeros(len(OUTCOMES), dtype=np.int64)
         self._sent_bytes = 0
         self._retries: dict[Outcome, int] = {}
-        self._response = _Histogram("harness_response_seconds", "From due to the answer's end", bounds)
-        self._service = _Histogram("harness_service_seconds", "From connecting to the answer's end", bounds)
-        self._lateness = _Histogram("harness_lateness_seconds", "From due to connecting", _LATENESS_BUCKETS_S)
+        self._response = _Histogram("harness_response_seconds", "From due to the end of the response", bounds)
+        self._service = _Histogram("harness_service_seconds", "From connecting to the end of the response", bounds)
+        self._lateness = _Histogram(
+            "harness_lateness_seconds", "From due to connecting: the generator's own delay", _LATENESS_BUCKETS_S
+        )
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.registry.register(self)
         Gauge("harness_run_info", "The run", list(run), registry=self.registry).labels(**run).set(1)
 
     def count(self, records: npt.NDArray[np.void]) -> None:
-        """Count the attempts that are over, of what the journal has noted. Shape (n,), dtype journal.RECORD."""
+        """Count the finished attempts among new records of the journal. Shape (n,), dtype journal.RECORD."""
         ends = records[records["kind"] == RecordKind.END]
         if not len(ends):
             return
@@ -80,50 +82,52 @@ class WorkerMetrics(Collector):
         self._retries[reason] = self._retries.get(reason, 0) + 1
 
     def collect(self) -> Iterable[Metric]:
-        """The families as they stand now."""
-        attempts = CounterMetricFamily("harness_attempts", "Attempts that are over", labels=["outcome"])
+        """The current metric families; called by the registry for each scrape."""
+        attempts = CounterMetricFamily("harness_attempts", "Attempts that have ended", labels=["outcome"])
         for outcome, count in zip(OUTCOMES, self._by_outcome.tolist(), strict=True):
             attempts.add_metric([outcome.value], count)
-        retries = CounterMetricFamily("harness_retries", "Retries decided upon, by what went wrong", labels=["reason"])
+        retries = CounterMetricFamily(
+            "harness_retries", "Retries, by the outcome of the attempt before", labels=["reason"]
+        )
         for reason, count in self._retries.items():
             retries.add_metric([reason.value], count)
         delivered = int(self._by_outcome[_DELIVERED].sum())
         yield attempts
-        yield CounterMetricFamily("harness_pages_due", "Pages whose station has turned up", self.pages_due)
+        yield CounterMetricFamily("harness_pages_due", "Pages whose station has arrived", self.pages_due)
         yield CounterMetricFamily("harness_pages_delivered", "Pages acknowledged", delivered)
         yield CounterMetricFamily(
-            "harness_stations_completed", "Stations whose every page is acknowledged", self.stations_completed
+            "harness_stations_completed", "Stations with all pages acknowledged", self.stations_completed
         )
         yield CounterMetricFamily("harness_sent_bytes", "Bytes of requests sent", self._sent_bytes)
         yield retries
-        yield GaugeMetricFamily("harness_attempts_in_flight", "Attempts under way", self.in_flight)
+        yield GaugeMetricFamily("harness_attempts_in_flight", "Attempts in flight", self.in_flight)
         yield from (one.family() for one in (self._response, self._service, self._lateness))
         yield GaugeMetricFamily(
             "harness_loop_lag_seconds", "Worst delay of the event loop in a second", self.loop_lag_s
         )
 
     def exposition(self) -> bytes:
-        """All instruments in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
 class _Histogram:
-    """A histogram."""
+    """A histogram that takes whole arrays."""
 
-    def __init__(self, name: str, says: str, bounds: Sequence[float]) -> None:
+    def __init__(self, name: str, help_text: str, bounds: Sequence[float]) -> None:
         self._name = name
-        self._says = says
+        self._help_text = help_text
         self._bounds = np.array(bounds)
         self._counts = np.zeros(len(bounds) + 1, dtype=np.int64)
         self._sum = 0.0
 
     def observe(self, values: npt.NDArray[np.float64]) -> None:
-        """Count values; one on a bound belongs below it."""
+        """Count values; a value equal to a bound belongs to the bucket below it (Prometheus' `le`)."""
         self._counts += np.bincount(np.searchsorted(self._bounds, values), minlength=len(self._counts))
         self._sum += float(values.sum())
 
     def family(self) -> HistogramMetricFamily:
-        """As Prometheus wants it: counts up to each bound."""
+        """The metric family: Prometheus wants cumulative counts."""
         names = [*map(floatToGoString, self._bounds.tolist()), "+Inf"]
         buckets = list(zip(names, np.cumsum(self._counts).tolist(), strict=True))
-        return HistogramMetricFamily(self._name, self._says, buckets=buckets, sum_value=self._sum)
+        return HistogramMetricFamily(self._name, self._help_text, buckets=buckets, sum_value=self._sum)

@@ -1,8 +1,8 @@
-"""A run's scrapes as one OpenMetrics text: what `promtool tsdb create-blocks-from openmetrics` makes blocks of.
+"""Exports a run's scrapes as one OpenMetrics text, the input of `promtool tsdb create-blocks-from openmetrics`.
 
-Grammar: https://prometheus.io/docs/specs/om/open_metrics_spec/. All samples of a family stand together, in it those of one
-set of labels, in the order of their times. Our scrapes are in Prometheus' older text format, whose lines differ in the names
-of counters' families only.
+Grammar: https://prometheus.io/docs/specs/om/open_metrics_spec/. All samples of a family must be together, within it those of
+one set of labels, in the order of time. The scrapes are in Prometheus' older text format; its lines differ only in the names of
+counter families.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from harness.measure.prometheus_sd import target_labels
+from harness.measure.prometheus import target_labels
 from harness.run_folder import scrape_log
 
 _DECLARED = re.compile(r"# (TYPE|HELP) (\S+) ?(.*)")
@@ -27,14 +27,14 @@ _UP = "up"
 
 
 def export_openmetrics(folder: Path, labels: Mapping[str, str], t0_epoch: float) -> Iterator[str]:
-    """Pieces of the text of all scrapes in a folder, whole lines each; the last is `# EOF`.
+    """The text of all scrapes in a folder, in pieces of whole lines; the last is `# EOF`.
 
-    Every series gets `labels`, which have `run`, and the `job`, `target` and `instance` that a Prometheus would have given it;
-    `up` says which scrapes failed. Times are to the millisecond, as Prometheus keeps them.
+    Every series gets `labels` (among them `run`), and the `job`, `target` and `instance` that a Prometheus would have given it;
+    `up` shows which scrapes failed. Times have milliseconds, as Prometheus stores them.
     """
     with tempfile.TemporaryFile("w+b") as file:
         families = _MetricFamilies(file)
-        families.declare(_UP, "gauge", "1 where the scrape succeeded")
+        families.declare(_UP, "gauge", "1 if the scrape succeeded")
         for target in scrape_log.list_targets(folder):
             own = target_labels(target, labels) | {"instance": f"{labels['run']}/{target}"}
             _add_target(families, folder, target, own, t0_epoch)
@@ -49,7 +49,7 @@ class _Segment(NamedTuple):
 
 @dataclass
 class _MetricSamples:
-    """The samples of one set of labels: the latest in memory, those before them in the file."""
+    """The samples of one set of labels: the latest in memory, earlier ones in the file."""
 
     lines: list[str] = field(default_factory=list)
     written: list[_Segment] = field(default_factory=list)
@@ -63,7 +63,10 @@ class _MetricFamily:
 
 
 class _MetricFamilies:
-    """Families by name, in the order of their coming. What a long run's samples take is memory of the file, not ours."""
+    """Metric families by name, in the order of their first appearance.
+
+    Samples arrive by time and must leave by series: the samples of a long run go to a temporary file in between.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -72,18 +75,18 @@ class _MetricFamilies:
         self._buffered = 0
 
     def declare(self, name: str, kind: str, text: str) -> None:
-        """Note the type of a family; of two declarations the first counts."""
+        """Set the type of a family; the first declaration wins, as servers may be restarted with other help texts."""
         members = [name + suffix for suffix in _SUFFIXES.get(kind, ())]
         if kind == "counter" and name.endswith("_total"):
             members, name = [name], name.removesuffix("_total")
         elif kind in {"counter", "untyped"}:
-            kind = "unknown"  # OpenMetrics wants counters to end in _total
+            kind = "unknown"  # in OpenMetrics a counter's sample must end in _total
         self._found.setdefault(name, _MetricFamily(kind, text))
         for member in (name, *members):
             self._family_of.setdefault(member, name)
 
     def add(self, sample: str, metric: str, line: str) -> None:
-        """Add a sample's line to its family; `metric` are the labels that group it."""
+        """Add a sample's line to its family; `metric` has the labels that its family is grouped by."""
         name = self._family_of.get(sample)
         if name is None:
             self.declare(sample, "untyped", "")
@@ -94,7 +97,7 @@ class _MetricFamilies:
             self._write_out()
 
     def text(self) -> Iterator[str]:
-        """All of it, family after family."""
+        """The whole text, family after family."""
         for name, family in self._found.items():
             if family.metrics:
                 yield f"# TYPE {name} {family.type}\n"
@@ -117,14 +120,14 @@ class _MetricFamilies:
 
 
 class _SeriesLabels:
-    """The labels of a series with those of its target; its own win, as with `honor_labels`."""
+    """Joins the labels of a series with those of its target; its own win, as with Prometheus' `honor_labels`."""
 
     def __init__(self, labels: Mapping[str, str]) -> None:
         self._labels = {label: f'{label}="{_escape(text)}"' for label, text in labels.items()}
         self._known: dict[str, tuple[str, str]] = {}
 
     def __call__(self, inner: str) -> tuple[str, str]:
-        """The metric that a sample belongs to, and the sample's labels; `inner` stands between the braces, or is ""."""
+        """The labels that group a sample, and the sample's own; `inner` is the text between the braces, or ""."""
         if inner not in self._known:
             own = set(_LABEL.findall(inner))
             more = ",".join(text for label, text in self._labels.items() if label not in own)
@@ -134,13 +137,13 @@ class _SeriesLabels:
 
 
 def _add_target(families: _MetricFamilies, folder: Path, target: str, labels: dict[str, str], t0_epoch: float) -> None:
-    """Add all scrapes of a target; of two in one millisecond the first."""
+    """Add all scrapes of a target."""
     before = float("-inf")
     labelled = _SeriesLabels(labels)
     for scrape in scrape_log.read_scrapes(folder, target):
         at = round(t0_epoch + scrape.t_s, 3)
         if at <= before:
-            continue
+            continue  # two scrapes in one millisecond: times must increase
         before = at
         families.add(_UP, *_format_line(_UP, labelled(""), str(int(bool(scrape.text))), at))
         _add_text(families, scrape.text, labelled, at)

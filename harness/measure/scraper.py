@@ -1,6 +1,6 @@
 """Scrapes every target once a second into the run folder, each in a thread of its own.
 
-A target that doesn't answer is recorded as such and stops nothing.
+A target that doesn't answer is recorded as such and delays nothing else.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from harness.run_folder.scrape_log import Scrape, append_scrape
-from harness.target.tls import TlsPeer
+from harness.target.connect import TlsPeer
 
 INTERVAL_S = 1.0
 _TIMEOUT_S = 2.0
 _RESPONSE_TIMEOUT_S = 5.0
-"""For all of an answer: one that drips would never run into the socket's own time limit."""
-_LATE = f"not whole within {_RESPONSE_TIMEOUT_S:g} s"
+"""For the whole response: one that drips byte by byte would never exceed the socket's own timeout."""
+_LATE = f"response not complete within {_RESPONSE_TIMEOUT_S:g} s"
 _MAX_BYTES = 16 * 1024 * 1024
 
 
 class Scraper:
-    """Scrapes from `start` to `stop`; `take` scrapes everything once more, at once."""
+    """Scrapes from `start` to `stop`; `scrape_now` scrapes every target once more."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Scraper:
     ) -> None:
         """`targets` maps a name to the URL of its metrics; `clock` gives seconds since T0.
 
-        `on_scrape` is called from the target's thread. `secure` is for https URLs.
+        `on_scrape` is called from the target's thread. `secure` is for URLs with https.
         """
         self._folder = folder
         self._targets = dict(targets)
@@ -46,24 +46,24 @@ class Scraper:
         self._secure = secure
         self._stopped = threading.Event()
         self.unwritten = ""
-        """Why a scrape could not be written down; empty if all could."""
+        """Why a scrape could not be written; "" if all could."""
         self._locks = {name: threading.Lock() for name in targets}
         self._threads = [
             threading.Thread(target=self._run, args=(name,), name=f"scrape-{name}", daemon=True) for name in targets
         ]
 
     def start(self) -> None:
-        """Begin to scrape, a second apart."""
+        """Start scraping, once a second."""
         for thread in self._threads:
             thread.start()
 
-    def take(self) -> None:
-        """Scrape every target now; returns when all have answered or failed."""
+    def scrape_now(self) -> None:
+        """Scrape every target; returns when each has answered or failed."""
         for name in list(self._targets):
             self._scrape(name)
 
-    def forget(self, names: Iterable[str]) -> None:
-        """Scrape these targets no more."""
+    def remove_targets(self, names: Iterable[str]) -> None:
+        """Stop scraping these targets."""
         for name in names:
             self._targets.pop(name, None)
 
@@ -89,13 +89,13 @@ class Scraper:
             scrape = Scrape(name, self._clock(), text, error)
             try:
                 append_scrape(self._folder, scrape)
-            except OSError as lack:  # the run goes on, and says in the end what is missing
-                self.unwritten = f"a scrape of {name} could not be written: {lack.strerror}"
+            except OSError as error_writing:  # the run goes on, and reports in the end what is missing
+                self.unwritten = f"a scrape of {name} could not be written: {error_writing.strerror}"
         self._on_scrape(scrape)
 
 
 def _fetch(url: str, secure: TlsPeer | None) -> tuple[str, str]:
-    """The exposition and "", or "" and what went wrong. Bounded in bytes and in time."""
+    """The exposition and "", or "" and what went wrong. Bounded in bytes and in time: a target may be anyone's server."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
     late = threading.Event()
@@ -105,16 +105,16 @@ def _fetch(url: str, secure: TlsPeer | None) -> tuple[str, str]:
             connection.sock = secure.context.wrap_socket(connection.sock, server_hostname=secure.server_name)
         with _disconnect_after(connection.sock, _RESPONSE_TIMEOUT_S, late):
             connection.request("GET", parts.path or "/metrics")
-            answer = connection.getresponse()
-            body = answer.read(_MAX_BYTES + 1)
+            response = connection.getresponse()
+            body = response.read(_MAX_BYTES + 1)
     except (OSError, http.client.HTTPException, ValueError, RuntimeError) as error:  # RuntimeError: no more threads
         return "", _LATE if late.is_set() else f"{type(error).__name__}: {str(error)[:200]}"
     finally:
         connection.close()
     if late.is_set():
         return "", _LATE
-    if answer.status != http.HTTPStatus.OK:
-        return "", f"HTTP status {answer.status}"
+    if response.status != http.HTTPStatus.OK:
+        return "", f"HTTP status {response.status}"
     if len(body) > _MAX_BYTES:
         return "", f"more than {_MAX_BYTES:,} bytes"
     return body.decode("utf-8", "replace"), ""
@@ -122,14 +122,14 @@ def _fetch(url: str, secure: TlsPeer | None) -> tuple[str, str]:
 
 @contextlib.contextmanager
 def _disconnect_after(connection: socket.socket, seconds: float, late: threading.Event) -> Iterator[None]:
-    """Cut the connection (and say so in `late`) unless the block is left in time."""
+    """Shut the connection down, and set `late`, if the block takes longer than `seconds`."""
 
-    def hang_up() -> None:
+    def disconnect() -> None:
         late.set()
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
 
-    timer = threading.Timer(seconds, hang_up)
+    timer = threading.Timer(seconds, disconnect)
     timer.daemon = True
     timer.start()
     try:

@@ -1,4 +1,4 @@
-"""Which pages have to arrive, and when their stations turn up: a pure function of scenario and seed."""
+"""Which pages have to arrive and when their stations do; whether this machine can send them. Pure: no I/O but the region file."""
 
 from harness.plan.plan import Plan, make_plan
 

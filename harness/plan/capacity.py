@@ -1,8 +1,8 @@
-"""How many connections this machine can hold and make, and whether a plan fits: the check before a run, with its arithmetic.
+"""Whether a plan fits this machine's descriptors and ports: the check before a run, with its arithmetic.
 
-A connection takes a descriptor while it is open. It takes a local port, of those that there are for each pair of source
-address and destination, while it is open and then as long as it is in TIME_WAIT: 60 s, which Linux has as a constant, or one
-second where `net.ipv4.tcp_tw_reuse` lets a new connection take it over (measured on Linux 6.18; see docs/reference/doctor.md).
+A connection takes a descriptor while it is open. It takes a local port (of those that exist per pair of source address and
+destination) while it is open, and then as long as it is in TIME_WAIT: 60 s, a constant in Linux, or one second if
+`net.ipv4.tcp_tw_reuse` lets a new connection reuse it (measured on Linux 6.18; see docs/reference/doctor.md).
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.base.address import is_loopback
-from harness.base.host_limits import RESERVED_DESCRIPTORS, TIME_WAIT_S, HostLimits, read_host_limits
-from harness.plan import Plan
-from harness.plan.connection_demand import ConnectionDemand, estimate_connections
+from harness.base.host import RESERVED_DESCRIPTORS, TIME_WAIT_S, HostLimits, read_host_limits
+from harness.plan.demand import ConnectionDemand, estimate_connections
+from harness.plan.plan import Plan
 from harness.scenario.scenario import Scenario
 
 MAX_SOURCE_ADDRESSES = 250
@@ -22,7 +22,7 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class WorkerShare:
-    """What one of several machines has of a run's workers."""
+    """The workers that one machine has of all workers of a run."""
 
     here: int
     of: int
@@ -31,9 +31,9 @@ class WorkerShare:
 def find_capacity_problems(
     scenario: Scenario, plan: Plan, workers: int, address: str | None = None, limits: HostLimits | None = None
 ) -> list[str]:
-    """Why this machine can't carry the plan, each with its arithmetic; empty if it can.
+    """Why this machine cannot run the plan, each reason with its arithmetic; empty if it can.
 
-    `address` is the target's (None: our own mock, on loopback), `limits` are this machine's if left out.
+    `address` is the target's (None: the mock, on loopback); `limits` default to this machine's.
     """
     check = _CapacityCheck(scenario, plan, workers, address, limits or read_host_limits())
     return [problem for problem in (check.phones(), check.sources(), check.descriptors(), check.ports()) if problem]
@@ -42,9 +42,9 @@ def find_capacity_problems(
 def find_share_problems(
     scenario: Scenario, plan: Plan, share: WorkerShare, address: str, limits: HostLimits
 ) -> list[str]:
-    """Why a machine with these limits can't carry its share of the plan, as `find_capacity_problems` says it.
+    """Why a remote worker's machine with these limits cannot send its share of the plan; as `find_capacity_problems`.
 
-    `address` is where the target is, seen from there; a mock server at it is a process of another machine.
+    `address` is the target's as that machine reaches it. A mock there belongs to the leader's machine, which checks it itself.
     """
     check = _CapacityCheck(scenario, plan, share.here, address, limits, share)
     return [problem for problem in (check.sources(), check.descriptors(), check.ports()) if problem]
@@ -53,9 +53,9 @@ def find_share_problems(
 def find_leader_problems(
     scenario: Scenario, plan: Plan, workers: int, address: str | None = None, limits: HostLimits | None = None
 ) -> list[str]:
-    """Why a run whose workers are all on other machines doesn't fit: what this machine's own part of it lacks.
+    """Why the leader's machine cannot run the plan if all workers are remote; as `find_capacity_problems`.
 
-    Ports are the workers' machines' matter; our own mock (`address` None) holds all connections in one process here.
+    Ports are a matter of the workers' machines. The mock (`address` None) holds all connections in one process on this one.
     """
     check = _CapacityCheck(scenario, plan, workers, address, limits or read_host_limits())
     return [problem for problem in (check.phones(), check.descriptors() if address is None else "") if problem]
@@ -63,29 +63,30 @@ def find_leader_problems(
 
 @dataclass(frozen=True)
 class PortUsage:
-    """Ports that a plan takes at its worst, and those that there are."""
+    """Local ports that a plan needs in the worst case, and those that are available."""
 
-    taken: int
-    there: int
+    needed: int
+    available: int
     kept_s: float
-    why: Literal["made", "open"]
-    """Whether more are taken by connections made (and then kept) or by those open at once."""
+    """How long a port stays unusable after its connection was closed."""
+    cause: Literal["made", "open"]
+    """Which needs more ports: connections made (each keeps its port for `kept_s`), or connections open at once."""
 
     @property
     def spare_per_s(self) -> float:
-        """Further connections a second, such as retries, that it leaves room for."""
-        return max(0, self.there - self.taken) / self.kept_s
+        """Additional connections per second, such as those of retries, for which ports are left."""
+        return max(0, self.available - self.needed) / self.kept_s
 
 
 def estimate_port_usage(
     scenario: Scenario, plan: Plan, workers: int, address: str | None, limits: HostLimits
 ) -> PortUsage:
-    """What a plan takes of this machine's ports."""
-    return _CapacityCheck(scenario, plan, workers, address, limits).room
+    """Ports that a plan needs on this machine; arguments as of `find_capacity_problems`."""
+    return _CapacityCheck(scenario, plan, workers, address, limits).port_usage
 
 
 class _CapacityCheck:
-    """One plan held against one machine."""
+    """Compares one plan with the limits of one machine. Each check returns a message, or "" if the plan fits."""
 
     def __init__(
         self,
@@ -101,31 +102,33 @@ class _CapacityCheck:
         self._share = share or WorkerShare(workers, workers)
         self._limits = limits
         self._address = address or LOOPBACK
-        self._ours = address is None
-        self._phones = 0 if plan.rounds is None else len(plan.rounds.phones)
+        self._mock_here = address is None
+        self._phones = 0 if plan.closed_loop is None else len(plan.closed_loop.phones)
         self._demand: ConnectionDemand = estimate_connections(plan, scenario.client, scenario.deadline)
-        self._held_to = scenario.client.max_in_flight * self._workers
-        self._at_once = min(self._here(self._demand.stations_at_once), self._held_to)
+        self._max_in_flight = scenario.client.max_in_flight * self._workers
+        self._at_once = min(self._scale_to_share(self._demand.stations_at_once), self._max_in_flight)
 
-    def _here(self, all_workers: int) -> int:
-        """This machine's part of what all workers make: stations are dealt out evenly."""
+    def _scale_to_share(self, all_workers: int) -> int:
+        """This machine's part of a number over all workers, rounded up: stations are assigned evenly."""
         return -(-all_workers * self._share.here // self._share.of)
 
     @property
-    def _several_sources(self) -> bool:
+    def _has_source_addresses(self) -> bool:
+        # all of 127.0.0.0/8 is local, so each of its addresses is a source with ports of its own; ::1 is a single address
         return is_loopback(self._address) and ":" not in self._address
 
     @property
-    def room(self) -> PortUsage:
+    def port_usage(self) -> PortUsage:
         kept_s = self._limits.port_kept_s(self._address)
-        made = self._here(self._demand.made_within(kept_s))
-        sources = self._client.source_addresses if self._several_sources else 1
-        there = self._limits.a_pair * sources
-        return PortUsage(max(made, self._at_once), there, kept_s, "made" if made > self._at_once else "open")
+        made = self._scale_to_share(self._demand.made_within(kept_s))
+        sources = self._client.source_addresses if self._has_source_addresses else 1
+        available = self._limits.ports_per_source * sources
+        cause: Literal["made", "open"] = "made" if made > self._at_once else "open"
+        return PortUsage(max(made, self._at_once), available, kept_s, cause)
 
     def phones(self) -> str:
-        """Closed arrivals with more phones than may be at it."""
-        if self._phones <= self._held_to:
+        """Closed arrivals with more phones than the workers may serve at once."""
+        if self._phones <= self._max_in_flight:
             return ""
         return (
             f"{self._phones:,} phones are more than client.max_in_flight ({self._client.max_in_flight:,}) allows "
@@ -133,75 +136,72 @@ class _CapacityCheck:
         )
 
     def sources(self) -> str:
-        """Several source addresses where this machine has but one."""
-        if self._client.source_addresses == 1 or self._several_sources:
+        """Several source addresses, to a target to which this machine has only one."""
+        if self._client.source_addresses == 1 or self._has_source_addresses:
             return ""
         return (
-            f"client.source_addresses = {self._client.source_addresses} are addresses of 127.0.0.0/8, and to "
+            f"client.source_addresses = {self._client.source_addresses}: these are addresses of 127.0.0.0/8, and to "
             f"{self._address} this machine has one: leave it out"
         )
 
     def descriptors(self) -> str:
-        """More connections than a worker, or our own mock (one process, all workers' connections), may have open."""
-        fits, per_worker = self._limits.a_process, -(-self._at_once // self._workers)
-        needed = self._at_once if self._ours else per_worker
+        """More open connections than a worker may have, or the mock, which has those of all workers in one process."""
+        fits, per_worker = self._limits.connections_per_process, -(-self._at_once // self._workers)
+        needed = self._at_once if self._mock_here else per_worker
         if needed <= fits:
             return ""
-        where = "in the mock server, one process" if self._ours else f"in each of {self._workers} worker(s)"
+        where = "in the mock server, one process" if self._mock_here else f"in each of {self._workers} worker(s)"
         more = "start {} workers there" if self._share.here < self._share.of else "use --workers {}"
-        workers = "" if self._ours else f"{more.format(-(-self._at_once // max(1, fits)))}, "
-        held_to = max(1, fits // self._workers if self._ours else fits)
+        # more workers do not help the mock
+        workers = "" if self._mock_here else f"{more.format(-(-self._at_once // max(1, fits)))}, "
+        max_in_flight = max(1, fits // self._workers if self._mock_here else fits)
         return (
-            f"{self._at_once_said} need {needed:,} descriptors {where}, and the hard limit of {self._limits.descriptors:,} leaves "
-            f"{fits:,} for connections: raise it (ulimit -Hn {needed + RESERVED_DESCRIPTORS}), {workers}or set "
-            f"client.max_in_flight = {held_to}"
+            f"{self._at_once_text} need {needed:,} descriptors {where}, and the hard limit of {self._limits.descriptors:,} "
+            f"leaves {fits:,} for connections: raise it (ulimit -Hn {needed + RESERVED_DESCRIPTORS}), {workers}or set "
+            f"client.max_in_flight = {max_in_flight}"
         )
 
     def ports(self) -> str:
-        """More connections open, or made and not yet forgotten, than there are ports."""
-        room = self.room
-        if room.taken <= room.there:
+        """More connections open, or recently closed, than there are ports."""
+        usage = self.port_usage
+        if usage.needed <= usage.available:
             return ""
-        need = self._at_once_ports if room.why == "open" else self._made_ports(room)
-        sources = self._client.source_addresses if self._several_sources else 1
-        there = (
-            f"there are {room.there:,} ports: {self._limits.a_pair:,} for each pair of source address and destination "
-            f"(net.ipv4.ip_local_port_range {self._limits.first_port} {self._limits.last_port}, less what is taken), "
-            f"{sources} source address(es)"
+        need = f"{self._at_once_text} need as many ports" if usage.cause == "open" else self._made_text(usage)
+        sources = self._client.source_addresses if self._has_source_addresses else 1
+        available = (
+            f"there are {usage.available:,} ports: {self._limits.ports_per_source:,} for each pair of source address and "
+            f"destination (net.ipv4.ip_local_port_range {self._limits.first_port} {self._limits.last_port}, minus reserved "
+            f"ones), {sources} source address(es)"
         )
-        return f"{need}; {there}. {self._remedy(room)}"
+        return f"{need}; {available}. {self._remedy(usage)}"
 
     @property
-    def _at_once_said(self) -> str:
+    def _at_once_text(self) -> str:
         if self._phones:
             return f"{self._at_once:,} phones at once"
         return f"{self._at_once:,} stations at once (if the server hangs)"
 
-    @property
-    def _at_once_ports(self) -> str:
-        return f"{self._at_once_said} need as many ports"
-
-    def _made_ports(self, room: PortUsage) -> str:
-        peak, made = (self._here(self._demand.made_within(window_s)) for window_s in (1.0, room.kept_s))
-        each = "attempt" if self._client.connection == "each" else "station"
+    def _made_text(self, usage: PortUsage) -> str:
+        peak, made = (self._scale_to_share(self._demand.made_within(window_s)) for window_s in (1.0, usage.kept_s))
+        per = "attempt" if self._client.connection == "each" else "station"
         reuse = f"net.ipv4.tcp_tw_reuse = {self._limits.tw_reuse}"
         return (
-            f"{made:,} connections fall due within {room.kept_s:g} s, {peak:,} in the busiest second (client.connection = "
-            f'"{self._client.connection}": one {"an" if each == "attempt" else "a"} {each}; retries, which come on top, are not counted), and each '
-            f"keeps its port for {room.kept_s:g} s after its end (TIME_WAIT; {reuse}), so that {made:,} ports are needed"
+            f"{made:,} connections fall due within {usage.kept_s:g} s, {peak:,} in the busiest second (client.connection = "
+            f'"{self._client.connection}": one per {per}, not counting retries), and each keeps its port for '
+            f"{usage.kept_s:g} s after it was closed (TIME_WAIT; {reuse}), so {made:,} ports are needed"
         )
 
-    def _remedy(self, room: PortUsage) -> str:
-        sources = -(-room.taken // max(1, self._limits.a_pair))
+    def _remedy(self, usage: PortUsage) -> str:
+        sources = -(-usage.needed // max(1, self._limits.ports_per_source))
         fits = []
-        if self._several_sources and sources <= MAX_SOURCE_ADDRESSES:
+        if self._has_source_addresses and sources <= MAX_SOURCE_ADDRESSES:
             fits.append(f"client.source_addresses = {sources}")
-        if room.why == "made":
+        if usage.cause == "made":
             fits.append('client.connection = "reuse"')
-            if room.kept_s == TIME_WAIT_S:
+            if usage.kept_s == TIME_WAIT_S:
                 fits.append(f"sysctl -w net.ipv4.tcp_tw_reuse={2 if is_loopback(self._address) else 1}")
         else:
-            fits.append(f"client.max_in_flight = {max(1, room.there // self._workers)}")
-        if not self._several_sources:
+            fits.append(f"client.max_in_flight = {max(1, usage.available // self._workers)}")
+        if not self._has_source_addresses:
             fits.append(f"{-(-sources * self._share.of // self._share.here)} machines")
         return f"What fits: {', or '.join(fits)}"

@@ -1,16 +1,18 @@
-"""Photos: a bank of a few real JPEGs, and a short tail that makes each page's photo its own.
+"""Photos: a bank of a few real JPEGs, and a short tail that makes each page's photo unique.
 
-A photo is a shared body (a drawn C.Hasil page with camera noise, without its end marker) followed by a JPEG comment
-segment with station, form and page, and the end marker: a complete JPEG that any reader opens. So a million pages cost no
-memory, and a digest costs a microsecond: the body is hashed once, its hash state copied, the tail added.
+A photo is a shared body (a drawn C.Hasil page with camera noise, without its end marker) followed by a JPEG comment segment
+with station, form and page, and the end marker: a complete JPEG that any decoder opens. So a million pages need no memory,
+and a digest takes a microsecond: the body is hashed once, its hash state copied, the tail added.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import struct
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,16 +24,18 @@ if TYPE_CHECKING:
     from mock_server.profile.units import AnyDistribution
 
 TAIL_BYTES = 64
-"""Length of every tail: the comment is padded with spaces."""
+"""Length of every tail: the comment is padded with spaces, so that all photos of a body have the same size."""
 MIN_PHOTO_BYTES = 1_000
 _COMMENT, _END = b"\xff\xfe", b"\xff\xd9"
 _COMMENT_BYTES = TAIL_BYTES - 6
 _TAIL = _COMMENT + (_COMMENT_BYTES + 2).to_bytes(2, "big") + b"%b" + _END
+_LENGTH = struct.Struct("<I")
+"""Precedes each body in a file of `save_photo_bank`."""
 _NOISE = 12.0
 _QUALITY = 90
 _TRIAL_SIDE = 400
 _GROWTH = 1.86
-"""Bytes grow with this power of the side: a little less than with the area, as the drawing gets sparser (measured)."""
+"""Bytes grow with this power of the side: a little less than the area, because the drawing gets sparser (measured)."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class PhotoBody:
 
     @cached_property
     def view(self) -> memoryview:
-        """The data, not copied."""
+        """The data as a view: slices of it are sent without copying."""
         return memoryview(self.data)
 
     @cached_property
@@ -55,14 +59,14 @@ class PhotoBody:
         return hashlib.sha256(self.data)
 
     def sha256(self, tail: bytes) -> str:
-        """Hex digest of body and tail, without hashing the body again."""
+        """SHA-256 (hex) of body and tail, without hashing the body again."""
         state = self._hash.copy()
         state.update(tail)
         return state.hexdigest()
 
 
 def make_tail(key: PageKey) -> bytes:
-    """The bytes that end the photo of this page: a comment segment with its key, and the end marker.
+    """The end of this page's photo: a comment segment with its key, and the end marker.
 
     >>> len(tail_of(PageKey("3509191001001", "ppwp", 2)))
     64
@@ -70,10 +74,13 @@ def make_tail(key: PageKey) -> bytes:
     return _TAIL % f"{key.station}/{key.form}/{key.page}".encode().ljust(_COMMENT_BYTES)
 
 
+@lru_cache(maxsize=1)
 def make_photo_bank(size: AnyDistribution, bodies: int, seed: int) -> tuple[PhotoBody, ...]:
-    """Bodies whose photos have the sizes at the middle of `bodies` equally likely parts of the distribution.
+    """Bodies whose photos have the sizes at the midpoints of `bodies` equally likely parts of the distribution.
 
-    A pure function: the same arguments give the same bytes (with the same Pillow; its version is in run.json).
+    Deterministic: the same arguments give the same bytes, with the same version of Pillow (run.json records it). Takes seconds
+    of CPU for photos of megabytes, so the last bank is kept: the variants of an experiment, run one after another with the same
+    seed, share it.
     """
     sizes = [round(size.quantile((number + 0.5) / bodies)) for number in range(bodies)]
     return tuple(
@@ -84,8 +91,32 @@ def make_photo_bank(size: AnyDistribution, bodies: int, seed: int) -> tuple[Phot
     )
 
 
+def save_photo_bank(bank: tuple[PhotoBody, ...], path: Path) -> None:
+    """Write a bank to a file, for local workers: reading it takes milliseconds, drawing it again seconds of CPU per worker."""
+    with path.open("wb") as file:
+        for body in bank:
+            file.write(_LENGTH.pack(len(body.data)))
+            file.write(body.data)
+
+
+def load_photo_bank(path: Path) -> tuple[PhotoBody, ...]:
+    """The bank that `save_photo_bank` wrote. Raises OSError; ValueError if the file is truncated."""
+    content = path.read_bytes()
+    found, position = [], 0
+    while position < len(content):
+        start = position + _LENGTH.size
+        (length,) = _LENGTH.unpack(content[position:start].ljust(_LENGTH.size, b"\xff"))
+        position = start + length
+        if position > len(content):
+            message = f"{path} is truncated"
+            raise ValueError(message)
+        found.append(PhotoBody(content[start:position]))
+    return tuple(found)
+
+
 def _make_jpeg_body(size_bytes: int, rng: np.random.Generator) -> bytes:
-    """A JPEG without its end marker, of exactly this size: drawn a little too small, the rest a comment of noise."""
+    """A JPEG without its end marker, of exactly this size: drawn a little too small, and filled up with comments."""
+    # the noise decides how well the page compresses, so the bytes per area are known only after encoding once
     trial = len(_encode_jpeg(_TRIAL_SIDE, _TRIAL_SIDE * 4 // 3, rng))
     side = _TRIAL_SIDE * (0.98 * size_bytes / trial) ** (1 / _GROWTH)
     body = b""
@@ -99,11 +130,11 @@ def _make_jpeg_body(size_bytes: int, rng: np.random.Generator) -> bytes:
 
 
 def _make_filler(missing: int, rng: np.random.Generator) -> bytes:
-    """Comment segments of random bytes, `missing` bytes in all (nothing below the four bytes of a segment's head)."""
+    """Comment segments of random bytes, `missing` bytes together; none below 4, the size of a segment's header."""
     segments = b""
     while missing >= 4:
         length = min(missing, 65_000)
-        length -= 4 if 0 < missing - length < 4 else 0
+        length -= 4 if 0 < missing - length < 4 else 0  # leave room for another whole segment
         segments += _COMMENT + (length - 2).to_bytes(2, "big") + rng.bytes(length - 4)
         missing -= length
     return segments
@@ -121,7 +152,7 @@ def _encode_jpeg(width: int, height: int, rng: np.random.Generator) -> bytes:
 
 
 def _draw_page(width: int, height: int) -> Image.Image:
-    """A C.Hasil page as a phone sees it: title, grid of tally boxes, figures, signatures."""
+    """A C.Hasil page as photographed by a phone: title, grid of boxes for votes, figures."""
     image = Image.new("RGB", (width, height), (236, 233, 222))
     if width < 240:  # too small to hold the grid
         return image

@@ -1,6 +1,6 @@
 """The plan: every page that has to arrive, with its due time, its photo's digest and its reading.
 
-Held as columns, so that a million pages fit; a page is worked out when it is asked for.
+Held as columns so that millions of pages fit into memory; a page is computed when it is asked for.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import hashlib
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.base.errors import ConfigurationError
-from harness.base.model import Page, PageKey, Station
-from harness.plan.arrivals import assign_due_times
-from harness.plan.closed_loop import ClosedLoop, earliest_due_times, first_due_times, plan_closed_loop
+from harness.base.model import Page, PageKey, Phase, Station
+from harness.plan.arrivals import ClosedLoop, assign_due_times, earliest_due_times, first_due_times, plan_closed_loop
 from harness.plan.photos import PhotoBody, make_photo_bank, make_tail
 from harness.plan.regions import load_region
 from harness.scenario.arrivals import ClosedArrivals
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 PAIR_IDS = ("100025", "100026", "100027")
-"""KPU's ids of the three pairs."""
+"""KPU's ids of the three pairs of candidates."""
 VOTES_PAGE_OF_FORM = {"ppwp": 2}
-"""The page of a form that carries the votes; only PPWP's is published."""
+"""The page of a form that carries the votes. Only PPWP's is published; the other forms are sent without a reading."""
 
 
 @dataclass(frozen=True)
@@ -37,31 +37,31 @@ class Plan:
 
     stations: Sequence[Station]
     due_s: npt.NDArray[np.float64]
-    """Shape (stations,): when each turns up; +infinity where that depends on the server (all but a phone's first)."""
+    """Shape (stations,): when each arrives; +infinity if that depends on the server (closed arrivals, but each phone's first)."""
     slots: tuple[tuple[str, int], ...]
     """(form, page number) of each page of a station, in the order of sending."""
     bank: tuple[PhotoBody, ...]
     body_of_page: npt.NDArray[np.uint8]
-    """Shape (pages,): which body of the bank."""
+    """Shape (pages,): index into `bank`."""
     seed: int
-    rounds: ClosedLoop | None = None
-    """What each phone of a closed workload does; None for an open one."""
+    closed_loop: ClosedLoop | None = None
+    """What each phone does, for closed arrivals; None for open ones."""
 
     @property
     def pages(self) -> int:
-        """How many pages there are."""
+        """Number of pages."""
         return len(self.stations) * len(self.slots)
 
     @property
     def total_bytes(self) -> int:
-        """Bytes of all photos."""
+        """Bytes of all photos together."""
         sizes = np.array([body.size_bytes for body in self.bank], dtype=np.int64)
         return int(sizes[self.body_of_page].sum())
 
     @property
-    def soonest_s(self) -> npt.NDArray[np.float64]:
-        """Shape (stations,): when each turns up if the server takes no time; with open arrivals it turns up just then."""
-        return self.due_s if self.rounds is None else earliest_due_times(self.rounds, self.due_s)
+    def earliest_due_s(self) -> npt.NDArray[np.float64]:
+        """Shape (stations,): when each arrives if the server takes no time; for open arrivals the same as `due_s`."""
+        return self.due_s if self.closed_loop is None else earliest_due_times(self.closed_loop, self.due_s)
 
     def key(self, index: int) -> PageKey:
         """Key of a page."""
@@ -70,7 +70,7 @@ class Plan:
         return PageKey(self.stations[station].code, form, page)
 
     def page(self, index: int) -> Page:
-        """A page, with digest and reading worked out."""
+        """A page with its digest and reading."""
         key = self.key(index)
         body = self.bank[self.body_of_page[index]]
         return Page(
@@ -85,10 +85,10 @@ class Plan:
         )
 
     def sent(self, index: int, *, claims: bool = True) -> tuple[PageKey, memoryview, bytes, str, str]:
-        """What is sent of a page: its key, its photo's body (shared, not copied) and tail, the photo's digest, its reading.
+        """What an upload of a page sends: key, photo body (shared, not copied), photo tail, SHA-256 of both, reading.
 
-        The same as `page` and `photo` say, worked out once: it is asked in the middle of a run, for each page. Where nobody
-        is told digest and reading (no `claims`), they are "".
+        The same values as `page` and `photo`, computed together: this is called for every page during a run. Without
+        `claims` digest and reading are "", for servers that are told neither.
         """
         key = self.key(index)
         body, tail = self.bank[self.body_of_page[index]], make_tail(key)
@@ -97,7 +97,7 @@ class Plan:
         return key, body.view, tail, body.sha256(tail), make_reading(key, self.seed)
 
     def pages_of(self, station: int) -> range:
-        """Page numbers of a station."""
+        """Indices of a station's pages."""
         return range(station * len(self.slots), (station + 1) * len(self.slots))
 
     def photo(self, index: int) -> tuple[memoryview, bytes]:
@@ -105,34 +105,37 @@ class Plan:
         return self.bank[self.body_of_page[index]].view, make_tail(self.key(index))
 
     def shard(self, rank: int, workers: int) -> npt.NDArray[np.int64]:
-        """Station numbers of one of `workers` equal shares, in the order of their due times.
+        """Indices of the stations of one of `workers` workers, in the order of their due times.
 
-        Stations are dealt out like cards in the order of their due times, so that every share has the same curve. In a
-        closed workload phones are dealt out, each with all of its stations.
+        Stations are assigned round-robin in the order of their due times, so that all workers have the same arrival curve.
+        For closed arrivals phones are assigned round-robin, each with all of its stations.
         """
-        if self.rounds is not None:
-            phones = self.rounds.of_worker(rank, workers)
+        if self.closed_loop is not None:
+            phones = self.closed_loop.of_worker(rank, workers)
             return np.concatenate(phones) if phones else np.empty(0, dtype=np.int64)
         return np.argsort(self.due_s, kind="stable")[rank::workers]
 
     def __iter__(self) -> Iterator[Page]:
-        """Every page, in the order of the plan."""
+        """All pages, in the order of the plan."""
         return (self.page(index) for index in range(self.pages))
 
 
-def make_plan(scenario: Scenario) -> Plan:
+def make_plan(scenario: Scenario, bank: tuple[PhotoBody, ...] | None = None) -> Plan:
     """The plan of a scenario: the same scenario and seed give the same bytes, digests and due times.
 
-    Raises ConfigurationError where the region file is wrong, a replayed run doesn't know a station, or there are more phones
-    than stations.
+    `bank` are the photo bodies if another process has already made them from the same scenario: drawing them is nine tenths of
+    the work (of 3 s of CPU for `kaliwates`; 7 ms are left without it).
+
+    Raises ConfigurationError if the region file is wrong, a replayed run lacks a station, or there are more phones than
+    stations.
     """
     stations = _select_stations(load_region(scenario.stations.region), scenario.stations)
     rng = np.random.default_rng([scenario.seed, 0xA221])
     slots = tuple((form, page + 1) for form in scenario.stations.forms for page in range(PAGES_OF_FORM[form]))
-    rounds = None
+    closed_loop = None
     if isinstance(scenario.arrivals, ClosedArrivals):
-        rounds = plan_closed_loop(scenario.arrivals, stations, scenario.seed)
-        due = first_due_times(scenario.arrivals, rounds)
+        closed_loop = plan_closed_loop(scenario.arrivals, stations, scenario.seed)
+        due = first_due_times(scenario.arrivals, closed_loop)
     else:
         due = assign_due_times(scenario.arrivals, stations, rng, scenario.seed)
     bodies = scenario.photos.bank
@@ -140,15 +143,89 @@ def make_plan(scenario: Scenario) -> Plan:
         stations=stations,
         due_s=due,
         slots=slots,
-        bank=make_photo_bank(scenario.photos.size, bodies, scenario.seed),
+        bank=bank or make_photo_bank(scenario.photos.size, bodies, scenario.seed),
         body_of_page=rng.integers(0, bodies, len(stations) * len(slots), dtype=np.uint8),
         seed=scenario.seed,
-        rounds=rounds,
+        closed_loop=closed_loop,
+    )
+
+
+def digest_plan(plan: Plan) -> str:
+    """SHA-256 (hex) over everything that is sent, and when: stations, due times, photos, and each phone's stations.
+
+    Remote workers make the plan again and compare digests: another version of numpy or Pillow may give other bytes.
+    """
+    state = hashlib.sha256()
+    for station in plan.stations:
+        state.update(f"{station.code}\n".encode())
+    state.update(plan.due_s.astype("<f8").tobytes())
+    state.update(repr((plan.slots, plan.seed)).encode())
+    for body in plan.bank:
+        state.update(body.sha256(b"").encode())
+    state.update(plan.body_of_page.tobytes())
+    if plan.closed_loop is not None:
+        for phone in plan.closed_loop.phones:
+            state.update(phone.astype("<i8").tobytes())
+        state.update(plan.closed_loop.think_s.astype("<f8").tobytes())
+    return state.hexdigest()
+
+
+def compute_phases(windows: Sequence[tuple[str, float, float]], warm_up_s: float, end_s: float) -> list[Phase]:
+    """Phases from T0 to `end_s`, without gaps. `windows` are (fault name, start, end); `end` may be infinite.
+
+    A phase is named after the active faults, joined by "+" in the order of their starts; "clear" if there are none. The
+    warm-up comes first, whatever happens during it.
+
+    >>> [phase.name for phase in compute_phases([("brownout", 10.0, 20.0), ("abort", 15.0, 30.0)], 0.0, 60.0)]
+    ['clear', 'brownout', 'brownout+abort', 'abort', 'clear']
+    """
+    edges = {0.0, warm_up_s, end_s, *(edge for _, start, end in windows for edge in (start, end))}
+    moments = sorted(edge for edge in edges if 0.0 <= edge <= end_s)
+    found: list[Phase] = []
+    for start, end in pairwise(moments):
+        active = [name for name, on, off in sorted(windows, key=lambda window: window[1]) if on <= start < off]
+        name = "warm_up" if start < warm_up_s else "+".join(active) or "clear"
+        if found and found[-1].name == name:  # an edge within the warm-up, or two windows of one fault that touch
+            found[-1] = Phase(name, found[-1].start_s, end)
+        else:
+            found.append(Phase(name, start, end))
+    return found
+
+
+def derive_pin(code: str, secret: str) -> str:
+    """A station's PIN: six digits derived from the run's secret, so that no list of PINs has to reach the workers.
+
+    Without a secret it is the code's last six digits: what another server than the mock is told.
+
+    >>> derive_pin("3509191001001", "")
+    '001001'
+    """
+    if not secret:
+        return code[-6:]
+    return f"{int.from_bytes(hashlib.sha256(f'{secret}/{code}'.encode()).digest()[:8]) % 10**6:06d}"
+
+
+def make_reading(key: PageKey, seed: int) -> str:
+    """The figures that the officers confirmed, as canonical JSON, or "" for a page without votes.
+
+    The figures add up; the keys are those of KPU's public API.
+    """
+    if VOTES_PAGE_OF_FORM.get(key.form) != key.page:
+        return ""
+    # Numbers taken from a digest: seeding a generator per station costs ten times as much, in the middle of a run.
+    draws = struct.unpack("<5I", hashlib.blake2b(f"{seed}/{key.station}".encode(), digest_size=20).digest())
+    votes = [5 + draw % 106 for draw in draws[: len(PAIR_IDS)]]
+    invalid = draws[3] % 13
+    valid = sum(votes)
+    chart = ",".join(f'"{pair}":{count}' for pair, count in zip(PAIR_IDS, votes, strict=True))
+    return (
+        f'{{"administrasi":{{"pemilih_dpt_j":{valid + invalid + draws[4] % 61},"suara_sah":{valid},'
+        f'"suara_tidak_sah":{invalid},"suara_total":{valid + invalid}}},"chart":{{{chart}}}}}'
     )
 
 
 def _select_stations(stations: list[Station], wanted: StationOptions) -> list[Station]:
-    """All stations, or `count` of them spread evenly. Raises ConfigurationError where there aren't as many."""
+    """All stations, or `count` of them spread evenly. Raises ConfigurationError if there are fewer."""
     count = wanted.count
     if count is None:
         return stations
@@ -156,22 +233,3 @@ def _select_stations(stations: list[Station], wanted: StationOptions) -> list[St
         problem = f"stations.count = {count}: {wanted.region} has {len(stations):,} stations"
         raise ConfigurationError(wanted.region, [problem])
     return [stations[number * len(stations) // count] for number in range(count)]
-
-
-def make_reading(key: PageKey, seed: int) -> str:
-    """The figures that the officers confirmed, as canonical JSON; "" for a page without votes. They add up.
-
-    Names of the parts as in KPU's public API.
-    """
-    if VOTES_PAGE_OF_FORM.get(key.form) != key.page:
-        return ""
-    # Numbers out of a digest: to seed a generator for each station costs ten times as much, in the middle of a run.
-    draws = struct.unpack("<5I", hashlib.blake2b(f"{seed}/{key.station}".encode(), digest_size=20).digest())
-    votes = [5 + draw % 106 for draw in draws[: len(PAIR_IDS)]]
-    invalid = draws[3] % 13
-    valid = sum(votes)
-    chart = ",".join(f'"{candidate}":{count}' for candidate, count in zip(PAIR_IDS, votes, strict=True))
-    return (
-        f'{{"administrasi":{{"pemilih_dpt_j":{valid + invalid + draws[4] % 61},"suara_sah":{valid},'
-        f'"suara_tidak_sah":{invalid},"suara_total":{valid + invalid}}},"chart":{{{chart}}}}}'
-    )

@@ -1,7 +1,7 @@
-"""Region files -> stations. A region file is CSV: code,name,stations; the code's length says what a row is.
+"""Region files -> stations. A region file is CSV with the columns code,name,stations; the length of the code is the level.
 
-10 digits: a kelurahan. 6 (kecamatan) or 2 (province): only the total is known, so its stations sit in synthetic kelurahan
-of at most 999, whose last four digits start at 9001 and whose names say "synthetic".
+10 digits: a kelurahan. 6 (kecamatan) or 2 (province): only the total is known, so its stations are put into synthetic
+kelurahan of at most 999, whose last four digits start at 9001 and whose names contain "synthetic".
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from harness.base.safe_files import read_bounded
 from harness.scenario.scenario import REGIONS
 
 MAX_STATIONS = 2_000_000
-"""More than twice the nation; a file that asks for more is refused."""
+"""More than twice Indonesia's 823,236; a file that asks for more is refused before it fills the memory."""
 
 MAX_PROBLEMS = 50
-"""Wrong lines after which nobody reads on."""
+"""Wrong lines after which reading stops: the file is certainly not a region file."""
 MAX_NAME_LENGTH = 120
 _MAX_STATIONS_PER_KELURAHAN = 999
 
@@ -29,13 +29,13 @@ _MAX_STATIONS_PER_KELURAHAN = 999
 def load_region(name: str) -> list[Station]:
     """Stations of a shipped region or of a CSV file, in the order of their codes.
 
-    Raises ConfigurationError with every wrong line.
+    Raises ConfigurationError that lists every wrong line.
     """
     return parse_region(_read_region_text(name), name)
 
 
 def load_kelurahan_names(name: str) -> dict[str, str]:
-    """Names of a region's kelurahan by their codes: what a report needs, without a nation's stations.
+    """Names of a region's kelurahan by code: all that a report needs, without creating 823,236 stations.
 
     Raises as `load_region` does.
     """
@@ -49,12 +49,12 @@ def _read_region_text(name: str) -> str:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(name, [f"can't be read: {error}"]) from None
     if name not in REGIONS:
-        raise ConfigurationError(name, [f"is no region; shipped are {', '.join(REGIONS)}, or name a .csv file"])
+        raise ConfigurationError(name, [f"is not a region: use one of {', '.join(REGIONS)}, or a .csv file"])
     return (resources.files("harness") / "regions" / f"{name}.csv").read_text("utf-8")
 
 
 def parse_region(text: str, source: str) -> list[Station]:
-    """Stations that a region file's text lists, in the order of their codes."""
+    """Stations in the text of a region file, in the order of their codes; `source` names it in messages."""
     return [
         Station(f"{code}{number:03d}", name)
         for code, (name, stations) in sorted(_parse_kelurahan(text, source).items())
@@ -63,7 +63,7 @@ def parse_region(text: str, source: str) -> list[Station]:
 
 
 def _parse_kelurahan(text: str, source: str) -> dict[str, tuple[str, int]]:
-    """Code -> name and number of stations. Raises ConfigurationError with every wrong line."""
+    """Code -> name and number of stations. Raises ConfigurationError that lists every wrong line."""
     problems: list[str] = []
     kelurahan: dict[str, tuple[str, int]] = {}
     total = 0
@@ -74,7 +74,7 @@ def _parse_kelurahan(text: str, source: str) -> dict[str, tuple[str, int]]:
         if wrong:
             problems.append(f"line {line}: {wrong}")
             if len(problems) == MAX_PROBLEMS:
-                raise ConfigurationError(source, [*problems, "and perhaps more: this is no region file"])
+                raise ConfigurationError(source, [*problems, "possibly more: this is not a region file"])
             continue
         code, title, count = row[0], row[1], int(row[2])
         total += count
@@ -82,33 +82,35 @@ def _parse_kelurahan(text: str, source: str) -> dict[str, tuple[str, int]]:
             raise ConfigurationError(source, [f"line {line}: more than {MAX_STATIONS:,} stations in all"])
         for village, label, stations in _expand_row(code, title, count):
             if village in kelurahan:
-                problems.append(f"line {line}: code {code} stands twice")
+                problems.append(f"line {line}: duplicate code {code}")
                 break
             kelurahan[village] = (label, stations)
     if not kelurahan and not problems:
-        problems.append("holds no stations; lines should read code,name,stations")
+        problems.append("has no stations; each line should be code,name,stations")
     if problems:
         raise ConfigurationError(source, problems)
     return kelurahan
 
 
 def _csv_rows(text: str, source: str) -> Iterator[list[str]]:
-    """Rows of CSV text. Raises ConfigurationError where it is none: a bare carriage return, a field without end."""
+    """Rows of CSV text. Raises ConfigurationError if it is not CSV: a bare carriage return, an unclosed quote."""
     reader = csv.reader(io.StringIO(text))
     try:
         yield from reader
     except csv.Error as error:
-        raise ConfigurationError(source, [f"line {reader.line_num}: is no CSV: {error}"]) from None
+        raise ConfigurationError(source, [f"line {reader.line_num}: not valid CSV: {error}"]) from None
 
 
 def _row_problem(row: list[str]) -> str:
     if len(row) != 3:
-        return f"has {len(row)} fields; it should read code,name,stations"
+        return f"has {len(row)} fields, expected 3: code,name,stations"
     code, title, stations = row
+    # names are printed to terminals and reports: control characters could manipulate a terminal
     if not title.isprintable() or len(title) > MAX_NAME_LENGTH:
         return f"the name {title[:40]!r} should have at most {MAX_NAME_LENGTH} characters, all of them printable"
     if not (code.isascii() and code.isdigit() and len(code) in {2, 6, 10}):
         return f'code "{code}" should have 10 digits (a kelurahan), 6 (a kecamatan) or 2 (a province)'
+    # the length limit keeps int() from parsing megabytes of digits
     if not (stations.isascii() and stations.isdigit() and 1 <= len(stations) <= 7 and int(stations) >= 1):
         return f'stations "{stations}" should be a number from 1'
     if len(code) == 10 and int(stations) > _MAX_STATIONS_PER_KELURAHAN:
@@ -117,7 +119,7 @@ def _row_problem(row: list[str]) -> str:
 
 
 def _expand_row(code: str, name: str, stations: int) -> list[tuple[str, str, int]]:
-    """(10-digit code, name, stations) that a row stands for."""
+    """The kelurahan that a row stands for: (10-digit code, name, stations) of each."""
     if len(code) == 10:
         return [(code, name, stations)]
     parts = -(-stations // _MAX_STATIONS_PER_KELURAHAN)

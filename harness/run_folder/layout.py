@@ -1,34 +1,33 @@
-"""The only module that knows the names of the files in a run folder, and what run.json holds."""
+"""Names of the files in a run folder, and the content of run.json. No other module knows either."""
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from harness.base.errors import RunFolderError
-from harness.base.safe_files import explain_unreadable, read_bounded
+from harness.base.safe_files import load_json, write_json
 
 PLAN_FILE = "plan.parquet"
 RUN_FORMAT = 1
-"""Number of the folder's format; a reader refuses a higher one."""
+"""Version of the folder's format; a reader refuses a higher one."""
 
 
 EndReason = Literal[
     "completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "killed", "withdrawn", "starved"
 ]
-"""How a run can end: see `RunEnd`."""
+"""How a run can end; see `RunEnd` for what each means."""
 
 
 class _FrozenRecord(BaseModel):
+    # a folder written by a newer harness may have more keys: ignored, as long as its format number is known
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class PhaseRecord(_FrozenRecord):
-    """A phase of the run as it was: see harness.base.model.Phase."""
+    """A phase of the run as it happened; see `harness.base.model.Phase`."""
 
     name: str
     start_s: float
@@ -36,7 +35,7 @@ class PhaseRecord(_FrozenRecord):
 
 
 class FaultRecord(_FrozenRecord):
-    """A planned fault window. `end_s` is None for one that outlasts the run."""
+    """A planned fault window. `end_s` is None if the fault lasts to the end of the run."""
 
     name: str
     kind: str
@@ -45,7 +44,7 @@ class FaultRecord(_FrozenRecord):
 
 
 class WorkerRecord(_FrozenRecord):
-    """What a worker of the generator said when it finished; `lost` if it never did."""
+    """What a worker process reported when it finished; `lost` if it never did."""
 
     rank: int
     lost: bool = False
@@ -53,93 +52,96 @@ class WorkerRecord(_FrozenRecord):
     stations_begun: int = 0
     stations_planned: int = 0
     evenings_broken: int = 0
-    """Stations whose evening an error of ours ended."""
+    """Stations abandoned because of an internal error."""
     unwritten: str = ""
-    """Why its journal could not be written any more; empty if it could."""
+    """Why its journal could not be written to the end; "" if it was."""
     host: str = ""
-    """Name of the machine that it ran on; "" for the master's own."""
+    """Name of the machine that it ran on; "" for the leader's own."""
     clock_offset_s: float = 0.0
-    """Its monotonic clock less the master's: taken off all its times, which so count from the same T0."""
+    """Its monotonic clock minus the leader's. Subtracted from all its times, so that they count from the same T0."""
     wall_offset_s: float = 0.0
-    """Its wall clock less the master's when it joined."""
+    """Its wall clock minus the leader's when it joined."""
     clock_uncertainty_s: float = 0.0
-    """By how much its times may be off T0 at worst: half the delay of the quickest of the round trips."""
+    """Greatest error of its times relative to T0: half the delay of the fastest round trip, as in NTP (RFC 5905)."""
     clock_drift_s: float = 0.0
-    """By how much the two clocks surely went apart during the run."""
+    """Drift between the two clocks during the run, as far as it exceeds the uncertainty of the measurements."""
     held_back: int = 0
-    """Attempts and requests that had to wait for the rate that the target consents to."""
+    """Attempts and requests delayed to stay within the rate that the target consents to."""
     shortages: dict[str, int] = {}
-    """Attempts that it could not make (generator_error), by what it had too little of."""
+    """Attempts that it could not make (generator_error), by the resource it lacked."""
 
 
 class StoreReadRecord(_FrozenRecord):
-    """How taking stock of what the server holds went: after the run, by another door than the uploads took."""
+    """How reading the server's store after the run went. The store is read through another interface than the uploads."""
 
     after_kill: bool = False
-    """The server was killed as by kill -9 and started again on the same data first."""
+    """The server was first killed (SIGKILL) and restarted on the same data."""
     reason: str = ""
-    """Why it could not be read, in words; empty where stored.parquet has it all."""
+    """Why the store could not be read; "" if stored.parquet has all of it."""
     unseen: list[str] = []
-    """Categories of the audit that this way of reading the store can't see: they are unknown, never nought."""
+    """Audit categories that this way of reading the store cannot detect: they are unknown, not zero."""
     accepted: bool = False
-    """The scenario accepts that there is no way to read it: safety stays unknown, the run is judged all the same."""
+    """The scenario accepts that the store cannot be read: safety stays unknown, and the run is judged without it."""
 
 
 class RunEnd(_FrozenRecord):
     """How the run ended."""
 
     how: EndReason
-    """completed: nothing was left to try. deadline: time was up. aborted: a threshold could not hold any more.
+    """completed: nothing was left to attempt. deadline: time was up. aborted: a threshold could no longer be met.
 
-    crashed: a process of ours died of an error. killed: another killed one. withdrawn: the target's consent ended.
-    starved: this machine ran out of disk, descriptors or memory.
+    interrupted, terminated: SIGINT, SIGTERM. crashed: a process of the run died of an error. killed: one was killed from
+    outside. withdrawn: the target's consent ended. starved: this machine ran out of disk, descriptors or memory.
     """
     at_s: float
     message: str = ""
 
 
 class RunRecord(_FrozenRecord):
-    """The content of run.json. Written at the start and again at the end (`ended` is None if broken off)."""
+    """The content of run.json. Written at the start and again at the end; until then `ended` is None.
+
+    It stays None if the leader itself was killed. Fields with a default were added later: folders of earlier versions lack them.
+    """
 
     format: int = RUN_FORMAT
     id: str
     name: str
     title: str
     scenario: dict[str, Any]
-    """The scenario as resolved: every key, quantities with their units."""
+    """The resolved scenario: every key, quantities with their units."""
     seed: int
     target: str
     address: str = ""
-    """The one address that the target's name led to: nothing else is loaded."""
+    """The IP address that the target's name resolved to; no other is loaded."""
     own_server: bool
-    """True when the run started the mock itself."""
+    """True if the run started the mock itself."""
     deadline_s: float
     time_scale: float
     warm_up_s: float = 0.0
     client_timeout_s: float
     plan_sha256: str = ""
-    """What the plan comes to wherever it is made (workers of other machines make it again); "" where nobody compares."""
+    """Digest of the plan, which remote workers compare with that of their own; "" if all workers are local."""
     limits_s: list[float] = []
-    """Limits of the thresholds in seconds: the live histograms have bucket bounds there."""
+    """Limits of the thresholds in seconds: the live histograms have bucket bounds at these values."""
     workers: list[WorkerRecord]
     versions: dict[str, str]
     host: dict[str, Any]
     command: list[str]
     t0_epoch: Annotated[float, Field(ge=0, lt=1e11)] | None = None
-    """Unix time of T0: a label only, all figures count on the monotonic clock."""
+    """Unix time of T0. Only a label: all figures are measured on the monotonic clock."""
     phases: list[PhaseRecord] = []
     faults: list[FaultRecord] = []
     ended: RunEnd | None = None
     stock: StoreReadRecord | None = None
-    """None where the run was broken off before."""
+    """None if the run ended before the store was read."""
     clock_step_s: float = 0.0
-    """How far wall clock and monotonic clock drifted apart during the run."""
+    """Drift between wall clock and monotonic clock during the run."""
     problems: list[str] = []
-    """What went wrong with the measurement itself, in words."""
+    """What went wrong with the measurement itself, one sentence each."""
 
 
 class RunFolder:
-    """Paths of a run folder; reading and writing of its JSON files (atomically: write beside, then rename)."""
+    """Paths of the files in a run folder; reads and writes run.json."""
 
     def __init__(self, path: Path) -> None:
         """`path` need not exist yet."""
@@ -171,38 +173,27 @@ class RunFolder:
         self.reserve = path / "reserve"
 
     def create(self) -> None:
-        """Make the folder and its rooms; FileExistsError if it holds anything already."""
+        """Create the folder and its subfolders. Raises FileExistsError if it is not empty."""
         self.path.mkdir(parents=True, exist_ok=True)
         if any(self.path.iterdir()):
             raise FileExistsError(self.path)
-        for room in (self.journal, self.server, self.scrapes, self.report, self.logs):
-            room.mkdir()
+        for subfolder in (self.journal, self.server, self.scrapes, self.report, self.logs):
+            subfolder.mkdir()
 
     def write_run(self, record: RunRecord) -> None:
-        """Write run.json."""
+        """Write run.json, atomically."""
         write_json(self.run_json, record.model_dump(mode="json"))
 
     def read_run(self) -> RunRecord:
         """Content of run.json.
 
-        Raises BrokenRunError where the folder is no run of ours or is newer than this program.
+        Raises RunFolderError if the folder is not a run folder, or was written by a newer version of the harness.
         """
-        try:
-            record = RunRecord.model_validate_json(read_bounded(self.run_json))
-        except FileNotFoundError:
+        record = load_json(self.run_json, RunRecord)
+        if record is None:
             message = f"{self.path} is not a run folder: it has no run.json"
-            raise RunFolderError(message) from None
-        except (OSError, ValidationError) as error:
-            message = f"{self.run_json} can't be read: {explain_unreadable(error)}"
-            raise RunFolderError(message) from None
+            raise RunFolderError(message)
         if record.format > RUN_FORMAT:
-            message = f"{self.path} has format {record.format}; this program reads up to {RUN_FORMAT}: update it"
+            message = f"{self.path} has format {record.format}; this version reads formats up to {RUN_FORMAT}: update the harness"
             raise RunFolderError(message)
         return record
-
-
-def write_json(path: Path, content: object) -> None:
-    """Replace a JSON file in one step, so that a reader never sees half of it."""
-    beside = path.with_name(path.name + ".new")
-    beside.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(beside, path)

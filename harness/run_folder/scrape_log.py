@@ -1,4 +1,4 @@
-"""Scrapes as they came: one file a target, a gzip member a scrape, so that a torn tail costs the last scrape only."""
+"""The log of scrapes: one file per target, one gzip member per scrape, so that a crash loses at most the last scrape."""
 
 from __future__ import annotations
 
@@ -10,39 +10,43 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from harness.base.safe_files import parse_json
+
 _CHUNK_BYTES = 16_384
 _MAX_SCRAPE_BYTES = 6 * 16 * 1024 * 1024 + 65_536
-"""A scrape of the greatest answer that is taken (16 MiB), each of its characters escaped."""
+"""A scrape of the largest response that the scraper accepts (16 MiB), if JSON escapes each of its characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """One answer of one target. `text` is the exposition, or "" where the target didn't answer (then `error` says)."""
+    """One scrape of one target. `text` is the exposition, or "" if the scrape failed; then `error` says why."""
 
     target: str
     """"server", or "worker-0", "worker-1", … for the generator."""
     t_s: float
-    """When the answer was complete."""
+    """When the response was complete, in seconds from T0."""
     text: str
     error: str = ""
 
 
 def append_scrape(folder: Path, scrape: Scrape) -> None:
-    """Add a scrape to its target's file."""
+    """Append a scrape to its target's file in `folder`."""
+    # mtime=0: the same scrape gives the same bytes
     member = gzip.compress(json.dumps(asdict(scrape)).encode(), compresslevel=3, mtime=0)
     with (folder / f"{scrape.target}.gz").open("ab") as file:
         file.write(member)
 
 
 def list_targets(folder: Path) -> list[str]:
-    """Names of the targets that were scraped, sorted."""
+    """Names of the scraped targets, sorted."""
     return sorted(path.stem for path in folder.glob("*.gz"))
 
 
 def read_scrapes(folder: Path, target: str) -> Iterator[Scrape]:
-    """Scrapes of a target in the order of their time; a torn or broken tail is dropped.
+    """Scrapes of a target in the order of time; an incomplete or damaged tail is dropped.
 
-    Holds one scrape at a time, and none that no exporter's answer can be: a small file may stand for very much.
+    Holds one scrape in memory at a time, and rejects one that is larger than any the scraper accepts: a small gzip file may
+    expand to gigabytes.
     """
     with (folder / f"{target}.gz").open("rb") as file:
         rest = b""
@@ -51,14 +55,18 @@ def read_scrapes(folder: Path, target: str) -> Iterator[Scrape]:
             if content is None:
                 return
             try:
-                scrape = Scrape(**json.loads(content))
-            except (ValueError, TypeError, RecursionError):
+                scrape = Scrape(**parse_json(content))
+            except (ValueError, TypeError):
                 return
             yield scrape
 
 
 def _read_member(file: BinaryIO, begun: bytes) -> tuple[bytes | None, bytes]:
-    """The content of the next gzip member, of which `begun` is read already, and what was read beyond; None if there is none."""
+    """The content of the next gzip member, or None if there is none, and the bytes read beyond it.
+
+    `begun` are bytes of the member that have been read already.
+    """
+    # wbits=31: gzip format. `gzip.open` would join all members into one stream.
     member, content, chunk = zlib.decompressobj(wbits=31), bytearray(), begun or file.read(_CHUNK_BYTES)
     while chunk:
         try:

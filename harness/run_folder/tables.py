@@ -1,4 +1,4 @@
-"""The Parquet tables of a run folder: plan, attempts, stored. See docs of the run folder for their columns."""
+"""The Parquet tables plan and stored of a run folder. docs/reference/run-folder.md describes their columns."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ _ROWS_PER_BATCH = 50_000
 
 
 def write_plan(path: Path, pages: Iterable[Page] | Mapping[str, Sequence[Any] | Column]) -> None:
-    """Write plan.parquet: a row a page, in the order given, which the journal names pages by.
+    """Write plan.parquet: one row per page, in the given order; the journal refers to pages by their row.
 
-    `pages` are Page objects in the order of their index, or the columns `PLAN_COLUMNS`, each of shape (n,): the way for
-    a million pages. The same pages give the same bytes.
+    `pages` are Page objects in the order of their index, or the columns `PLAN_COLUMNS`, each of shape (n,), for plans of
+    millions of pages. The same pages give the same bytes.
     """
     columns = pages if isinstance(pages, Mapping) else _columns_of(pages)
     typed = _to_typed_columns(columns, PLAN_COLUMNS, _PLAN_TYPES)
@@ -58,18 +58,16 @@ def write_plan(path: Path, pages: Iterable[Page] | Mapping[str, Sequence[Any] | 
 def read_plan(path: Path) -> dict[str, Column]:
     """Columns of plan.parquet in the order of the pages' indices.
 
-    Raises BrokenRunError where it is missing or no plan: without a plan there are no figures.
+    Raises RunFolderError if it is missing or not a plan.
     """
     with database() as connection:
         return fetch_columns(connection, _PLAN_QUERY + "read_parquet(?)", path)
 
 
 def read_planned_due(folder: Path) -> dict[str, float]:
-    """Station code -> due time, seconds, as a run's folder planned it: what another run can replay.
+    """Station code -> due time in seconds, as planned by an earlier run: what another run can replay.
 
-    Of a closed run only each phone's first station has one.
-
-    Raises BrokenRunError where the folder has no plan.
+    After closed arrivals only each phone's first station has a due time. Raises RunFolderError if the folder has no plan.
     """
     plan = RunFolder(folder).plan
     require_file(plan)
@@ -79,18 +77,18 @@ def read_planned_due(folder: Path) -> dict[str, float]:
 
 
 def write_stored(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write stored.parquet from what the server says it holds, a mapping with `STORED_COLUMNS` a row; nothing if `rows` raises.
+    """Write stored.parquet from the rows that the server reports, mappings with the keys `STORED_COLUMNS`.
 
-    Sorted by key, then time. A page stored twice has two rows. `reading` and `stored_at` (Unix seconds by the server's
-    clock) may be missing or None: then the server doesn't tell. Rows are taken as they come, so that a million fit. Raises
-    KeyError where a row has no station, form, page, sha256 or size_bytes.
+    Sorted by key, then time; a page that is stored twice has two rows. `reading` and `stored_at` (Unix seconds by the server's
+    clock) may be missing or None if the server does not report them. Rows are consumed in batches, so that millions fit into
+    memory. No file is written if `rows` raises. Raises KeyError if a row lacks another key.
     """
     with database() as connection:
         connection.execute(_STORED_TABLE)
-        source = iter(rows)
-        while listed := list(islice(source, _ROWS_PER_BATCH)):
+        remaining = iter(rows)
+        while batch := list(islice(remaining, _ROWS_PER_BATCH)):
             columns = {
-                name: [row.get(name) if name in _OPTIONAL_COLUMNS else row[name] for row in listed]
+                name: [row.get(name) if name in _OPTIONAL_COLUMNS else row[name] for row in batch]
                 for name in STORED_COLUMNS
             }
             columns["stored_at"] = [float("nan") if at is None else at for at in columns["stored_at"]]
@@ -100,7 +98,7 @@ def write_stored(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_stored(path: Path) -> dict[str, Column] | None:
-    """Columns of stored.parquet, or None where the server's store was never read."""
+    """Columns of stored.parquet, or None if the server's store was not read."""
     if not path.exists():
         return None
     with database() as connection:
@@ -111,7 +109,7 @@ def _columns_of(pages: Iterable[Page]) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {name: [] for name in PLAN_COLUMNS}
     for number, page in enumerate(pages):
         if page.index != number:
-            message = f"page {page.index} stands at row {number} of the plan"
+            message = f"page {page.index} is at row {number} of the plan"
             raise ValueError(message)
         for name, column in columns.items():
             column.append(getattr(page, name))
@@ -129,13 +127,13 @@ def _to_typed_columns(
             column = column.tolist()
         typed[name] = np.asarray(column, dtype=dtype)
     if len({len(column) for column in typed.values()}) > 1:
-        message = f"columns of unlike lengths: { {name: len(column) for name, column in typed.items()} }"
+        message = f"columns differ in length: { {name: len(column) for name, column in typed.items()} }"
         raise ValueError(message)
     return typed
 
 
 def require_file(path: Path) -> None:
-    """Raise BrokenRunError where a file that nothing can be done without is missing."""
+    """Raise RunFolderError if a file is missing without which nothing can be computed."""
     if not path.exists():
-        message = f"{path} is missing: without it there are no figures"
+        message = f"{path} is missing: without it no figures can be computed"
         raise RunFolderError(message)

@@ -49,7 +49,7 @@ class Calibration:
                 Run(spec, view(title), signals).execute()
             except Interruption:
                 return finished
-            if signals.heard is not None:
+            if signals.received is not None:
                 return finished
             judge_run(folder, self.assertions)
             finished.append(load_compared_run(folder, self.assertions, list(COMPARABLE_FIGURES)))

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from harness.analysis.experiment import CellFigures, ExperimentFigures, compute_cell_figures, compute_variant_figures
 from harness.base.errors import RunFolderError, UsageError
+from harness.base.safe_files import write_json
 from harness.base.signals import Interruption, SignalHandler
 from harness.judge.thresholds.evaluate import limits_s
 from harness.judge.verdict import load_verdict
 from harness.plan import make_plan
-from harness.run_folder.layout import RunFolder, RunRecord, write_json
+from harness.run_folder.layout import RunFolder, RunRecord
 from harness.runner.finish import judge_and_report
 from harness.runner.live_stats import RunView
 from harness.runner.run import Run
@@ -146,7 +147,7 @@ class ExperimentRunner:
         if ended is not None and ended.how in {"interrupted", "terminated"}:
             return False
         judge_and_report(folder, assertions)
-        return signals.heard is None
+        return signals.received is None
 
     def _cells_of(self, variant: str) -> list[CellFigures]:
         found = []

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import ValidationError
-
 from harness.analysis.chart_data import load_chart_data
 from harness.analysis.summarise import load_summary
-from harness.base.errors import RunFolderError, UsageError
-from harness.base.safe_files import explain_unreadable, read_bounded
+from harness.base.errors import UsageError
+from harness.base.safe_files import load_json, write_json
 from harness.judge.audit import load_audit
 from harness.judge.compare.compare import compare_sides, list_differences
 from harness.judge.compare.figure import Sides, Tolerances
@@ -22,7 +20,7 @@ from harness.judge.compare.results import Comparison
 from harness.judge.compare.run import ComparedRun, load_compared_run
 from harness.judge.results import Verdict
 from harness.judge.verdict import evaluate_run, judge_run
-from harness.run_folder.layout import RunFolder, RunRecord, write_json
+from harness.run_folder.layout import RunFolder, RunRecord
 from reports.ci import publish_run
 from reports.comparison import comparison_junit, comparison_markdown, render_comparison
 from reports.markdown import summary_markdown
@@ -156,14 +154,7 @@ def load_noise(folder: Path, key: str) -> Noise | None:
 
     Raises RunFolderError for a file that can't be read: a gate must not silently lose its calibration.
     """
-    path = folder / f"{key}.json"
-    try:
-        return Noise.model_validate_json(read_bounded(path))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError) as error:
-        message = f"{path} can't be read: {explain_unreadable(error)}; remove it or run harness calibrate again"
-        raise RunFolderError(message) from None
+    return load_json(folder / f"{key}.json", Noise, advice="; remove it or run harness calibrate again")
 
 
 def save_noise(folder: Path, noise: Noise) -> Path:

@@ -18,7 +18,7 @@ import numpy as np
 
 from harness.base.errors import ProcessFailedError
 from harness.base.model import OUTCOMES, Outcome
-from harness.measure.procfs import cpu_seconds, resident_bytes
+from harness.measure.process_monitor import cpu_seconds, resident_bytes
 from harness.plan import make_plan
 from harness.run_folder.journal import RecordKind, read_journal
 from harness.run_folder.layout import RunFolder, WorkerRecord

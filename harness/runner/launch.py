@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.base.errors import ConfigurationError
-from harness.base.host_limits import HostLimits
+from harness.base.host import HostLimits
 from harness.drive.distributed.auth import JOIN_TOKEN
-from harness.drive.distributed.env import JOIN_TIMEOUT, REMOTE_WORKERS
+from harness.drive.distributed.join import JOIN_TIMEOUT, REMOTE_WORKERS
 from harness.measure.process_monitor import HARNESS
 from harness.plan.capacity import WorkerShare, find_share_problems
+from harness.plan.photos import save_photo_bank
 from harness.runner.run_spec import JoinPolicy, RunSpec
 from harness.runner.subprocesses import Message, ProcessGroup
 
@@ -36,8 +37,9 @@ def start_generator(
 ) -> dict[str, Any]:
     """Start Locust and wait until it is ready; the content of its `ready` event (each worker's rank, pid and metrics port).
 
-    `private` is an empty folder that becomes its home: a ~/.locust.conf must not change a run. `secret` seeds the PINs. With
-    remote workers it also waits until they have joined; `log` receives who did, and `ready` has their machines in `hosts`.
+    `private` is an empty folder that becomes its home (a ~/.locust.conf must not change a run) and holds the photos for local
+    workers. `secret` seeds the PINs. With remote workers it also waits until they have joined; `log` receives who did, and
+    `ready` has their machines in `hosts`.
 
     Raises ProcessFailedError if a process doesn't become ready, Interruption on a signal, and what `_await_remote_workers` does.
     """
@@ -45,6 +47,9 @@ def start_generator(
     ports = {"HARNESS_METRICS_PORT": str(spec.metrics_port)}
     consent = {"HARNESS_CONSENT_TOKEN": spec.external.token} if spec.external else {}
     environment = child_environment(spec, HARNESS_PIN_SECRET=secret, **_home(private), **ports, **consent)
+    if spec.join_policy is None:  # remote workers make the photos again: a gigabyte of them must not travel
+        environment["HARNESS_PHOTO_BANK"] = str(private / "photos.bin")
+        save_photo_bank(spec.plan.bank, private / "photos.bin")
     users = ["-u", str(workers), "-r", str(workers)]
     if workers == 1 and spec.join_policy is None:
         environment.pop(JOIN_TOKEN, None)  # nothing listens, so nothing needs it

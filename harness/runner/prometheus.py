@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from harness.base.errors import UsageError
-from harness.measure.prometheus_api import PrometheusClient, PrometheusError
+from harness.measure.prometheus import PrometheusClient, PrometheusError, ServiceDiscoveryFile
 from harness.measure.prometheus_import import PrometheusSource, check_prometheus, write_import_problem
-from harness.measure.prometheus_sd import ServiceDiscoveryFile
 from harness.run_folder.layout import RunFolder, RunRecord
 from harness.runner.run_spec import RunSpec
 from harness.runner.subprocesses import ProcessGroup
@@ -39,7 +38,7 @@ class PrometheusSession:
 
     def __exit__(self, *_: object) -> None:
         if self._discovery is not None:
-            self._discovery.withdraw()
+            self._discovery.remove()
 
     def begin(self, targets: Mapping[str, str], processes: ProcessGroup, log: Callable[[str], None]) -> None:
         """Register `targets` (name -> URL of /metrics) and wait until every worker has been scraped once.
@@ -48,7 +47,7 @@ class PrometheusSession:
         in time; as `ProcessGroup.expect` if a process ends or a signal comes.
         """
         if self._discovery is not None:
-            self._discovery.announce(targets, self._labels)
+            self._discovery.write(targets, self._labels)
         if self._source is None or self._prometheus is None:
             return
         log(f"Waiting for {self._prometheus.url} to scrape the generator")
@@ -72,7 +71,7 @@ class PrometheusSession:
         log(f"Reading the rates from {self._prometheus.url}")
         try:
             end = _last_scrape(self._source, LAST_SCRAPE_TIMEOUT_S if patient else 0.0)
-            self._source.take(self._folder.prometheus, t0_epoch, end, lambda at: at - t0_epoch)
+            self._source.import_scrapes(self._folder.prometheus, t0_epoch, end, lambda at: at - t0_epoch)
         except PrometheusError as error:
             write_import_problem(self._folder.prometheus, self._prometheus.url, str(error))
             log(f"{self._prometheus.url}: {error}")
@@ -109,7 +108,7 @@ def reimport_scrapes(folder: RunFolder, record: RunRecord, prometheus: Prometheu
     # A scrape may have come up to an interval after the end.
     end = t0_epoch + last_s + LAST_SCRAPE_TIMEOUT_S
     source = PrometheusSource(prometheus, record.id)
-    _query(prometheus.url, lambda: source.take(folder.prometheus, t0_epoch, end, lambda at: at - t0_epoch))
+    _query(prometheus.url, lambda: source.import_scrapes(folder.prometheus, t0_epoch, end, lambda at: at - t0_epoch))
 
 
 def _scraped_workers(source: PrometheusSource) -> set[str]:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__
-from harness.base import host_info
 from harness.base.errors import (
     ExitCode,
     HarnessError,
@@ -27,19 +26,27 @@ from harness.base.errors import (
     ProcessFailedError,
     UsageError,
 )
-from harness.base.host_limits import read_host_limits
+from harness.base.host import describe_host, read_host_limits
 from harness.base.signals import Interruption, SignalHandler
 from harness.drive.distributed.auth import JOIN_TOKEN
-from harness.drive.distributed.clock_sync import ClockOffset, RoundTrip, estimate_offset
-from harness.drive.distributed.env import CLOCK_OFFSET, LEADER_ADDRESS
-from harness.drive.distributed.join import PROTOCOL_VERSION, JoinRequest
-from harness.drive.distributed.leader_client import LeaderClient, parse_clock_reply
+from harness.drive.distributed.join import (
+    CLOCK_OFFSET,
+    HEARTBEAT_TIMEOUT_S,
+    LEADER_ADDRESS,
+    PROTOCOL_VERSION,
+    JoinRequest,
+)
+from harness.drive.distributed.leader_client import (
+    ClockOffset,
+    LeaderClient,
+    RoundTrip,
+    estimate_offset,
+    parse_clock_reply,
+)
 from harness.runner.exit_reason import child_error, describe_exit
 from harness.runner.launch import locust_command, private_folder, worker_environment
 from harness.runner.subprocesses import Message, ProcessGroup
 
-LEADER_TIMEOUT_S = 4.0
-"""A leader that has been silent for this long is lost: the load stops."""
 _ERROR_OF_EVENT: dict[str, type[HarnessError]] = {
     "refused": UsageError,
     "failed": ProcessFailedError,
@@ -100,27 +107,27 @@ class RemoteWorker:
                 if time.monotonic() > until:
                     message = f"--master {self._host}: the name can't be resolved: {error.strerror or error}"
                     raise UsageError(message) from None
-            if self._signals.heard is not None:
-                raise Interruption(self._signals.heard)
+            if self._signals.received is not None:
+                raise Interruption(self._signals.received)
             time.sleep(_LOOKUP_INTERVAL_S)
 
     def _synchronise(self, until: float, timeout_s: float) -> None:
         """Wait for the leader, then measure its clock: the best of several round trips bounds the error."""
         self._log(f"Connecting to the leader at {self._host}:{self._port} (up to {timeout_s:g} s)")
         while len(self._round_trips) < _CLOCK_SAMPLES:
-            if self._signals.heard is not None:
-                raise Interruption(self._signals.heard)
+            if self._signals.received is not None:
+                raise Interruption(self._signals.received)
             if time.monotonic() > until:
                 raise UsageError(self._why_unreachable(timeout_s))
-            self._leader.ask_the_time()
+            self._leader.request_time()
             # Until the first reply the leader may not be there yet: ask less often.
             self._receive(_POLL_S if self._round_trips else 0.2)
 
     def _why_unreachable(self, timeout_s: float) -> str:
         where = f"{self._host}:{self._port}"
-        if not self._leader.reached:
+        if not self._leader.connected:
             return f"connection refused by {where} for {timeout_s:g} s: is harness run --remote-workers … --bind … running there?"
-        if not self._leader.trusted:
+        if not self._leader.authenticated:
             return (
                 f"join token mismatch: the leader at {where} uses another {JOIN_TOKEN}; set the same on both machines"
             )
@@ -128,7 +135,7 @@ class RemoteWorker:
 
     def _join(self, offset: ClockOffset) -> int:
         """Ask to join; the number that the leader gives this worker. Raises UsageError if it rejects us or does not answer."""
-        facts = host_info.describe_host()
+        facts = describe_host()
         request = JoinRequest(
             name=facts["name"], package=__version__, protocol=PROTOCOL_VERSION, cores=facts["cores"],
             limits=asdict(read_host_limits()), offset_s=offset.monotonic_s,
@@ -138,8 +145,8 @@ class RemoteWorker:
             f"Clock offset to the leader: {1000 * offset.wall_s:+.1f} ms ± {1000 * offset.uncertainty_s:.1f} ms "
             f"(best of {_CLOCK_SAMPLES} round trips)"
         )
-        self._leader.say("join", request.told())
-        until = time.monotonic() + LEADER_TIMEOUT_S
+        self._leader.send("join", request.to_message())
+        until = time.monotonic() + HEARTBEAT_TIMEOUT_S
         while (left_s := until - time.monotonic()) > 0:
             kind, content = self._receive(left_s)
             if kind == "welcome":
@@ -147,12 +154,14 @@ class RemoteWorker:
             if kind in {"refused", "over"}:
                 text = f"the leader at {self._host}:{self._port} rejected this worker: {content}"
                 raise UsageError(text)
-        text = f"the leader at {self._host}:{self._port} did not answer the join request within {LEADER_TIMEOUT_S:g} s"
+        text = (
+            f"the leader at {self._host}:{self._port} did not answer the join request within {HEARTBEAT_TIMEOUT_S:g} s"
+        )
         raise UsageError(text)
 
     def _receive(self, timeout_s: float) -> tuple[str, Any]:
         """The leader's next message, ("", None) if none came in time. Clock replies are also kept as round trips."""
-        message = self._leader.hear(timeout_s)
+        message = self._leader.receive(timeout_s)
         if message is None:
             return "", None
         self._received_s = time.monotonic()
@@ -182,13 +191,13 @@ class RemoteWorker:
             if now_s - asked_s > _CLOCK_INTERVAL_S:
                 asked_s = now_s
                 self._send_clock(ticket, initial)
-                self._leader.ask_the_time()
+                self._leader.request_time()
             kind, content = self._receive(_POLL_S)
             if kind == "over":
                 text = f"the leader has no run for this worker: {content}"
                 raise UsageError(text)
-            if now_s - self._received_s > LEADER_TIMEOUT_S:
-                text = f"the leader has been silent for {LEADER_TIMEOUT_S:g} s: stopping the load"
+            if now_s - self._received_s > HEARTBEAT_TIMEOUT_S:
+                text = f"the leader has been silent for {HEARTBEAT_TIMEOUT_S:g} s: stopping the load"
                 raise LeaderLostError(text)
             message = processes.next(0.0)
             if message is not None and (code := self._exit_after(processes, ticket, message)) is not None:
@@ -197,7 +206,7 @@ class RemoteWorker:
     def _send_clock(self, ticket: int, initial: list[RoundTrip]) -> None:
         """Send the current clock offset; it also serves as this worker's heartbeat."""
         round_trips = list(self._round_trips) or initial
-        self._leader.say("clock", {"ticket": ticket, "offset": asdict(estimate_offset(round_trips))})
+        self._leader.send("clock", {"ticket": ticket, "offset": asdict(estimate_offset(round_trips))})
 
     def _exit_after(self, processes: ProcessGroup, ticket: int, message: Message) -> ExitCode | None:
         """The exit code if this message ends our part; None if the work goes on. Raises if the child failed."""
@@ -220,4 +229,4 @@ class RemoteWorker:
 
     def _leave(self, ticket: int, reason: str, event: str = "failed") -> None:
         """Tell the leader why this worker goes; `event` is what the child would have sent as a local worker of the leader."""
-        self._leader.say("gone", {"ticket": ticket, "reason": reason, "event": event})
+        self._leader.send("gone", {"ticket": ticket, "reason": reason, "event": event})

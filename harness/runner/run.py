@@ -15,9 +15,9 @@ from harness.base.errors import (
     describe_exhaustion,
 )
 from harness.base.signals import ImmediateExit, Interruption, SignalHandler
+from harness.drive.distributed.join import HEARTBEAT_TIMEOUT_S
 from harness.judge.thresholds.abort_on_fail import AbortMonitor
-from harness.measure.clock_monitor import ClockMonitor
-from harness.measure.process_monitor import ProcessMonitor
+from harness.measure.process_monitor import ClockMonitor, ProcessMonitor
 from harness.measure.scraper import Scraper
 from harness.run_folder.layout import RunEnd
 from harness.run_folder.scrape_log import Scrape
@@ -27,13 +27,12 @@ from harness.runner.exit_reason import ReservedResources, describe_exit, ended_b
 from harness.runner.launch import private_folder, process_ids, start_generator
 from harness.runner.live_stats import LiveStats, RunView
 from harness.runner.prometheus import PrometheusSession
-from harness.runner.remote_worker import LEADER_TIMEOUT_S
 from harness.runner.run_record import RunRecorder
 from harness.runner.run_spec import RunSpec
 from harness.runner.server import collect_stored, drain, start_server
 from harness.runner.subprocesses import ProcessGroup
 from harness.scenario.scenario import REGIONS
-from harness.target.external import ConsentPoller
+from harness.target.external import poll_consent
 from harness.target.mock_admin import MockAdmin
 
 _T0_DELAY_S = 0.5
@@ -59,7 +58,7 @@ class Run:
         self._workers = self._recorder.workers
         self._live_stats: LiveStats | None = None
         self._reported_lost, self._finished = 0, False
-        self._consent = ConsentPoller(spec.external)
+        self._consent = poll_consent(spec.external)
         self._prometheus = PrometheusSession(spec)
 
     def execute(self) -> None:
@@ -84,8 +83,8 @@ class Run:
         with ProcessGroup(self._folder.logs) as processes, private_folder() as private, self._consent, self._prometheus:
             self._signals.listener = lambda number: processes.post("signal", number=number)
             self._consent.listener = lambda reason: processes.post("withdrawn", reason=reason)
-            if self._signals.heard is not None:
-                raise Interruption(self._signals.heard)
+            if self._signals.received is not None:
+                raise Interruption(self._signals.received)
             try:
                 self._start(processes, private)
                 ended = self._wind_down(processes, self._drive(processes))
@@ -102,7 +101,7 @@ class Run:
                 reason = describe_exhaustion(error) if isinstance(error, OSError) else str(error)
                 ended = RunEnd(how="starved", at_s=self._now_s(), message=reason)
                 self._view.log(ended.message)
-        self._write_end(ended_or_interrupted(ended, self._signals.heard))
+        self._write_end(ended_or_interrupted(ended, self._signals.received))
 
     def _now_s(self) -> float:
         """Seconds since T0; 0 before T0 is known."""
@@ -158,7 +157,11 @@ class Run:
         peer, external_metrics = (external.secure, external.metrics()) if external else (None, {})
         self._scraper = Scraper(self._folder.scrapes, targets, self._now_s, on_scrape, peer)
         self._end_conditions = EndConditions(
-            processes, self._recorder, self._reserve, self._view.log, lambda: self._scraper.forget(external_metrics)
+            processes,
+            self._recorder,
+            self._reserve,
+            self._view.log,
+            lambda: self._scraper.remove_targets(external_metrics),
         )
 
     # --- drive
@@ -204,7 +207,7 @@ class Run:
         return RunEnd(how="crashed", at_s=self._now_s(), message=processes.with_log_tail("generator", text))
 
     def _update_view(self) -> None:
-        self._clock_monitor.look()
+        self._clock_monitor.check()
         if self._live_stats is not None:
             self._view.show(self._live_stats.snapshot(self._now_s()))
 
@@ -229,7 +232,7 @@ class Run:
             processes.stop_all("generator", "worker-")
             # Remote workers are not our processes: they stop by themselves once they miss the leader.
             if self._spec.join_policy is not None:
-                time.sleep(LEADER_TIMEOUT_S)
+                time.sleep(HEARTBEAT_TIMEOUT_S)
         if ended.how == "completed":
             ended = self._await_faults(processes, ended)
         if self._admin is not None and processes["server"].exit_code is None:
@@ -237,7 +240,7 @@ class Run:
             self._recorder.add_problems(drain(self._admin))
         self._process_monitor.stop()
         self._scraper.stop()
-        self._scraper.take()
+        self._scraper.scrape_now()
         self._recorder.add_problems(self._scraper.unwritten, self._process_monitor.unwritten)
         self._update_view()
         patient = ended.how not in {"interrupted", "terminated", "withdrawn"}

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.base import host_info
-from harness.plan.digest import digest_plan
-from harness.plan.phases import compute_phases
+from harness.base.host import describe_host, package_versions
+from harness.plan.plan import compute_phases, digest_plan
 from harness.run_folder.layout import (
     FaultRecord,
     PhaseRecord,
@@ -194,8 +193,8 @@ def initial_record(spec: RunSpec, target: str, workers: Sequence[WorkerRecord]) 
         client_timeout_s=scenario.client.timeout,
         limits_s=spec.limits_s,
         workers=list(workers),
-        versions=host_info.package_versions(),
-        host=host_info.describe_host(),
+        versions=package_versions(),
+        host=describe_host(),
         command=spec.command,
         phases=phase_records(spec, scenario.deadline),
         faults=[

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.base.errors import OutOfResourcesError, ProcessFailedError
-from harness.plan.pins import derive_pin
-from harness.run_folder.layout import StoreReadRecord, write_json
+from harness.base.safe_files import write_json
+from harness.plan.plan import derive_pin
+from harness.run_folder.layout import StoreReadRecord
 from harness.run_folder.tables import write_stored
 from harness.runner.exit_reason import describe_exit
 from harness.runner.launch import PYTHON_COMMAND, READY_TIMEOUT_S, child_environment
@@ -83,7 +84,7 @@ def collect_stored(
 def _collect_from_external(spec: RunSpec, halted: Callable[[], str]) -> StoreReadRecord:
     external = spec.external
     accepted = external is not None and external.api is not None and external.api.accept_unknown_safety
-    if external is None or not external.tells:
+    if external is None or not external.has_readable_store:
         return StoreReadRecord(reason=NO_STORE_ACCESS, accepted=accepted)
     try:
         write_stored(spec.folder.stored, external.stored(spec.plan, halted))

@@ -1,1 +1,1 @@
-"""What a user writes: scenario and experiment files, their schema, loading, templating and secrets."""
+"""Scenario and experiment files: schema, loading, placeholders and secrets in texts."""

@@ -1,64 +1,61 @@
-"""When stations turn up: the tables under arrivals. harness/plan/ draws by them."""
+"""When stations arrive: the kinds of the table [arrivals]. harness/plan/ draws the due times."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, model_validator
+from pydantic import Discriminator, Field, model_validator
 
+from harness.base.safe_files import LIST_AS_TUPLE
 from mock_server.profile.units import Duration, DurationDistribution, FrozenModel, Probability
 
 NonNegative = Annotated[float, Field(ge=0)]
 
 
-def _list_as_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
 class BurstOptions(FrozenModel):
-    """How unevenly the stations of one kelurahan turn up: their rate is multiplied by a gamma AR(1) process."""
+    """Bursts: the arrival rate of each kelurahan is multiplied by a gamma AR(1) process of its own."""
 
     cv: Annotated[float, Field(gt=0, le=10)]
     """Standard deviation of the factor; its mean is 1."""
     correlation: Annotated[Duration, Field(gt=0)]
     """Time after which the factor's autocorrelation is down to 1/e."""
     step: Annotated[Duration, Field(gt=0)] = 1.0
-    """How long the factor stays the same."""
+    """How long the factor stays constant."""
 
 
 class _BurstyArrivals(FrozenModel):
     burst: BurstOptions | None = None
-    """Makes the rate of each kelurahan uneven in its own way; the same for all if left out."""
+    """Bursts in each kelurahan; none if left out."""
 
 
 class _TimedArrivals(FrozenModel):
     start: Duration = 0.0
-    """When the first station may turn up."""
+    """When the first station may arrive."""
     over: Annotated[Duration, Field(gt=0)]
-    """How long it takes until all have turned up."""
+    """How long it takes until all have arrived."""
 
 
 class ConstantArrivals(_TimedArrivals):
-    """Stations turn up one after another in equal steps."""
+    """Stations arrive one after another at equal intervals."""
 
     kind: Literal["constant"]
 
 
 class PoissonArrivals(_TimedArrivals, _BurstyArrivals):
-    """Stations turn up independently of each other: exponential gaps with mean over ÷ stations."""
+    """Stations arrive independently of each other: exponential gaps with mean over ÷ stations."""
 
     kind: Literal["poisson"]
 
 
 class SurgeArrivals(_TimedArrivals, _BurstyArrivals):
-    """All stations turn up at random moments of a short window."""
+    """All stations arrive at random moments of a short window."""
 
     kind: Literal["surge"]
 
 
 class RampArrivals(_TimedArrivals, _BurstyArrivals):
-    """The rate grows (or falls) in a straight line. Only the ratio of `first` to `last` counts: the stations are given."""
+    """The rate rises (or falls) linearly. Only the ratio of `first` to `last` matters, as the number of stations is given."""
 
     kind: Literal["ramp"]
     first: NonNegative = 0.0
@@ -67,81 +64,79 @@ class RampArrivals(_TimedArrivals, _BurstyArrivals):
     """Rate at the end, relative to `first`."""
 
     @model_validator(mode="after")
-    def _anyone_comes(self) -> Self:
+    def _has_arrivals(self) -> Self:
         if self.first == self.last == 0:
-            message = "first and last must not both be 0: nobody would turn up"
+            message = "first and last must not both be 0: no station would arrive"
             raise ValueError(message)
         return self
 
 
-Step = Annotated[tuple[Duration, NonNegative], BeforeValidator(_list_as_tuple)]
+Step = Annotated[tuple[Duration, NonNegative], LIST_AS_TUPLE]
 
 
 class StepArrivals(_BurstyArrivals):
-    """The rate is constant from step to step."""
+    """The rate is constant within each step."""
 
     kind: Literal["steps"]
-    rates: Annotated[tuple[Step, ...], BeforeValidator(_list_as_tuple), Field(min_length=2)]
-    """[moment, rate from then on]; only the rates' ratios count; the last rate is 0: the end."""
+    rates: Annotated[tuple[Step, ...], LIST_AS_TUPLE, Field(min_length=2)]
+    """[time, rate from then on]; only the ratios of the rates matter; the last rate is 0 and marks the end."""
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
         times, rates = zip(*self.rates, strict=True)
         if not all(a < b for a, b in pairwise(times)) or rates[-1] != 0 or sum(rates) == 0:
-            message = "rates must rise in time, hold a rate above 0, and end with a rate of 0"
+            message = "rates must be in the order of time, have a rate above 0, and end with a rate of 0"
             raise ValueError(message)
         return self
 
 
 class DeadlineRushArrivals(_BurstyArrivals):
-    """Ever more stations turn up as the end draws near: the hazard is proportional to 1/(until - t)."""
+    """The rate rises towards a deadline: it is proportional to 1/(until - t)."""
 
     kind: Literal["deadline_rush"]
     start: Duration = 0.0
-    """When the first station may turn up."""
+    """When the first station may arrive."""
     until: Annotated[Duration, Field(gt=0)]
-    """The end that everyone waits for."""
+    """The deadline."""
     cut_off: Annotated[Duration, Field(gt=0)]
-    """So long before `until` the last station has turned up: the hazard is without bounds there."""
+    """How long before `until` the last station arrives: at `until` the rate would be infinite."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.cut_off >= self.until - self.start:
-            message = (
-                f"cut_off ({self.cut_off:g}s) must be shorter than from start to until ({self.until - self.start:g}s)"
-            )
+            message = f"cut_off ({self.cut_off:g}s) must be shorter than the time from start to until ({self.until - self.start:g}s)"
             raise ValueError(message)
         return self
 
 
-Point = Annotated[tuple[Duration, Probability], BeforeValidator(_list_as_tuple)]
+Point = Annotated[tuple[Duration, Probability], LIST_AS_TUPLE]
 
 
 class CurveArrivals(_BurstyArrivals):
-    """Stations turn up along a piecewise-linear cumulative curve."""
+    """Stations arrive along a piecewise-linear cumulative curve."""
 
     kind: Literal["curve"]
-    points: Annotated[tuple[Point, ...], BeforeValidator(_list_as_tuple), Field(min_length=2)]
-    """[moment, share of all stations that have turned up by then]; rising, from 0 to 1."""
+    points: Annotated[tuple[Point, ...], LIST_AS_TUPLE, Field(min_length=2)]
+    """[time, share of all stations that have arrived by then]; ascending, from 0 to 1."""
 
     @model_validator(mode="after")
     def _rises(self) -> Self:
         times, shares = zip(*self.points, strict=True)
         rising = all(a < b for a, b in pairwise(times))
         if not rising or list(shares) != sorted(shares) or shares[0] != 0 or shares[-1] != 1:
-            message = "points must rise in time, and in share from 0 to 1"
+            message = "points must be in the order of time, with shares ascending from 0 to 1"
             raise ValueError(message)
         return self
 
 
 class ReplayArrivals(FrozenModel):
-    """Every station turns up when it did in an earlier run."""
+    """Every station arrives when it did in an earlier run."""
 
     kind: Literal["replay"]
     run: str = ""
-    """Folder of the earlier run: in the scenario's own folder or below; anywhere if it is set on the command line."""
+    """Folder of the earlier run, in the scenario's own folder or below; anywhere if set on the command line."""
     due: Annotated[dict[str, NonNegative], Field(min_length=1)] | None = None
-    """Station code -> seconds: what is taken from the run's plan, so that run.json alone tells the whole scenario."""
+    """Station code -> seconds, taken from the earlier run's plan, so that run.json contains the whole scenario."""
 
     @model_validator(mode="after")
     def _names_a_source(self) -> Self:
@@ -152,15 +147,15 @@ class ReplayArrivals(FrozenModel):
 
 
 class ClosedArrivals(FrozenModel):
-    """A fixed number of phones, each going round: a station's pages, a pause to think, the next station's pages."""
+    """A closed loop: a fixed number of phones, each of which uploads a station's pages, pauses, and takes the next station."""
 
     kind: Literal["closed"]
     phones: Annotated[int, Field(ge=1)]
-    """How many there are: no more stations than these are ever at it at once, however slow the server is."""
+    """Number of phones: never more stations than this are active at once, however slow the server is."""
     think: DurationDistribution
-    """Pause between the end of a phone's station and its next; also before its first."""
+    """Pause between a phone's stations; also before its first."""
     start: Duration = 0.0
-    """When the phones begin, each with a pause."""
+    """When the phones start, each with a pause."""
 
 
 DrawnArrivals = PoissonArrivals | SurgeArrivals | RampArrivals | StepArrivals | DeadlineRushArrivals | CurveArrivals

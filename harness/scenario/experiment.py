@@ -1,41 +1,39 @@
-"""An experiment file -> a frozen matrix of cells: one base scenario, named variants of it, seeds.
+"""Experiment files: one base scenario, named variants of it, and seeds, resolved into a fixed matrix of cells.
 
-Every cell is validated before the first one runs. The same seed plans the same stations, arrivals and photos, and draws the
-same service times, in every variant (common random numbers), so that variants are compared seed by seed.
+All cells are validated before the first one runs. The same seed gives the same stations, arrivals and photos in every variant,
+and the mock draws the same service times (common random numbers), so that variants are compared seed by seed.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from harness.base.errors import ConfigurationError
-from harness.base.safe_files import resolve_inside
-from harness.base.toml import load_toml
-from harness.scenario.loader import PlannedDueReader, load_scenario, shipped_scenarios
+from harness.base.safe_files import LIST_AS_TUPLE, parse_toml, resolve_inside, validate_content
+from harness.scenario.loader import PlannedDueReader, load_scenario, read_source, shipped_scenarios, shipped_titles
 from harness.scenario.scenario import Scenario
 from mock_server.profile.units import Duration, FrozenModel
 
-
-def _list_as_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
+EXPERIMENT_FOLDER = resources.files("harness") / "experiments"
 
 
 class Variant(FrozenModel):
-    """One column of the matrix: what is changed in the base scenario."""
+    """One column of the matrix: changes to the base scenario."""
 
     name: Annotated[str, Field(min_length=1, max_length=60)]
-    """What the comparison calls it."""
+    """Name in the comparison."""
     set: dict[str, Any] = Field(default_factory=dict)
-    """Dotted key -> value, as with --set. Empty: the base as it is."""
+    """Dotted key -> value, as with --set. Empty: the unchanged base."""
 
     @property
     def slug(self) -> str:
-        """The name as part of a folder's name."""
+        """The name as a part of a folder's name."""
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-") or "variant"
 
 
@@ -43,29 +41,28 @@ class Experiment(FrozenModel):
     """A matrix of runs and one comparison."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-    """What its folder is called."""
+    """Name of its folder."""
     title: str = ""
-    """A line for people."""
+    """One line for readers."""
     base: str
-    """A shipped scenario's name, or a file beside this one."""
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_list_as_tuple), Field(min_length=1)] = (
-        1,
-        2,
-        3,
-    )
-    """Every variant runs once with each."""
-    at: Annotated[tuple[Duration, ...], BeforeValidator(_list_as_tuple)] = ()
-    """Moments at which completion is reported, beside the deadline."""
-    variants: Annotated[tuple[Variant, ...], BeforeValidator(_list_as_tuple), Field(min_length=1)]
-    """The first one is what the others are compared with."""
+    """Name of a shipped scenario, or a file beside this one."""
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], LIST_AS_TUPLE, Field(min_length=1)] = (
+        1, 2, 3,
+    )  # fmt: skip
+    """Every variant runs once with each seed."""
+    at: Annotated[tuple[Duration, ...], LIST_AS_TUPLE] = ()
+    """Times at which completion is reported, besides the deadline."""
+    variants: Annotated[tuple[Variant, ...], LIST_AS_TUPLE, Field(min_length=1)]
+    """The others are compared with the first one."""
 
     @model_validator(mode="after")
     def _is_unambiguous(self) -> Self:
+        # slugs, not names: two variants must not share a run folder
         slugs = [variant.slug for variant in self.variants]
         for what, values in (("seeds", list(map(str, self.seeds))), ("variants", slugs)):
-            twice = {value for value in values if values.count(value) > 1}
-            if twice:
-                message = f"{what}: {min(twice)} stands twice"
+            duplicates = {value for value in values if values.count(value) > 1}
+            if duplicates:
+                message = f"{what}: duplicate {min(duplicates)}"
                 raise ValueError(message)
         return self
 
@@ -84,46 +81,55 @@ class Cell:
         return f"{self.variant.slug}-{self.seed}"
 
 
-def load_experiment(path: Path, planned_due: PlannedDueReader | None = None) -> tuple[Experiment, list[Cell]]:
-    """The experiment in a TOML file and its cells: all variants of the first seed, then of the next.
+def shipped_experiments() -> dict[str, str]:
+    """Name -> title of every experiment shipped with the package."""
+    return shipped_titles(EXPERIMENT_FOLDER)
 
-    `planned_due` reads an earlier run's due times, where the base replays one.
 
-    Raises ConfigurationError with every problem of the file and of every variant.
+def load_experiment(source: str, planned_due: PlannedDueReader | None = None) -> tuple[Experiment, list[Cell]]:
+    """The experiment of a shipped name or a file's path, and its cells: all variants of the first seed, then of the next.
+
+    `planned_due` reads the due times of an earlier run, if the base replays one.
+
+    Raises ConfigurationError with all problems of the file and of every variant, UsageError if there is no such experiment.
     """
-    experiment = load_toml(path, Experiment)
-    base = _resolve_base(experiment.base, path)
+    label, text, folder = read_source(source, EXPERIMENT_FOLDER, "experiment")
+    experiment = validate_content(label, parse_toml(label, text), Experiment)
+    base = _resolve_base(experiment.base, label, folder)
     cells: list[Cell] = []
     problems: list[str] = []
     for variant in experiment.variants:
         overrides = [f"{key}={_to_toml(value)}" for key, value in variant.set.items()]
         try:
             cells += [
-                Cell(variant, seed, load_scenario(base, overrides, seed, planned_due, own_words=False))
+                Cell(variant, seed, load_scenario(base, overrides, seed, planned_due, trusted_overrides=False))
                 for seed in experiment.seeds
             ]
         except ConfigurationError as error:
             problems += [f'variant "{variant.name}": {problem}' for problem in error.problems]
     if problems:
-        raise ConfigurationError(str(path), problems)
-    order = {seed: number for number, seed in enumerate(experiment.seeds)}
-    return experiment, sorted(cells, key=lambda cell: order[cell.seed])
+        raise ConfigurationError(label, problems)
+    # seed by seed: after an interruption all variants have about the same number of runs, and the photos of a seed are made once
+    position = {seed: number for number, seed in enumerate(experiment.seeds)}
+    return experiment, sorted(cells, key=lambda cell: position[cell.seed])
 
 
-def _resolve_base(name: str, path: Path) -> str:
+def _resolve_base(name: str, label: str, folder: Path | None) -> str:
     """The base as `load_scenario` takes it. Raises ConfigurationError for a file outside the experiment's folder."""
     if not name.endswith(".toml"):
         if name in shipped_scenarios():
             return name
-        raise ConfigurationError(str(path), [f'base = "{name}" is neither a shipped scenario nor a .toml file'])
+        raise ConfigurationError(label, [f'base = "{name}" is neither a shipped scenario nor a .toml file'])
+    if folder is None:
+        raise ConfigurationError(label, [f'base = "{name}": a shipped experiment has a shipped base'])
     try:
-        return str(resolve_inside(path.parent, name))
+        return str(resolve_inside(folder, name))
     except ValueError as error:
-        raise ConfigurationError(str(path), [f'base = "{name}" {error}']) from None
+        raise ConfigurationError(label, [f'base = "{name}" {error}']) from None
 
 
 def _to_toml(value: Any) -> str:
-    """A value as TOML writes it (what `--set` reads)."""
+    """A value in TOML syntax, as `--set` takes it."""
     match value:
         case bool():
             return str(value).lower()

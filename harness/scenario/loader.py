@@ -1,4 +1,4 @@
-"""Scenario files: the shipped ones, the user's, `--set` overrides, and every problem of a file at once."""
+"""Loading scenario files: shipped or the user's own, with `--set` overrides. All problems of a file are reported at once."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
 from harness.base.errors import ConfigurationError, RunFolderError, UsageError
-from harness.base.safe_files import resolve_inside
-from harness.base.toml import load_toml, parse_toml, read_text, validate_content
+from harness.base.safe_files import load_toml, parse_toml, read_text, resolve_inside, validate_content
 from harness.run_folder.layout import PLAN_FILE
 from harness.scenario.arrivals import ReplayArrivals
 from harness.scenario.scenario import REGIONS, Scenario, Threshold
@@ -29,16 +29,12 @@ _DISCRIMINATORS = {"strategy", "kind", "distribution"}
 
 
 def shipped_scenarios() -> dict[str, str]:
-    """Name -> title of every scenario that comes with the package."""
-    found = {}
-    for entry in sorted(SCENARIO_FOLDER.iterdir(), key=lambda path: path.name):
-        if entry.name.endswith(".toml"):
-            found[entry.name.removesuffix(".toml")] = str(tomllib.loads(entry.read_text("utf-8")).get("title", ""))
-    return found
+    """Name -> title of every scenario shipped with the package."""
+    return shipped_titles(SCENARIO_FOLDER)
 
 
 PlannedDueReader = Callable[[Path], dict[str, float]]
-"""Run folder -> station code -> due time, seconds; raises BrokenRunError where there is no plan to read."""
+"""Run folder -> station code -> due time in seconds. Raises RunFolderError if the folder has no plan."""
 
 
 def load_scenario(
@@ -47,35 +43,34 @@ def load_scenario(
     seed: int | None = None,
     planned_due: PlannedDueReader | None = None,
     *,
-    own_words: bool = True,
+    trusted_overrides: bool = True,
 ) -> Scenario:
     """The scenario of a shipped name or a file's path, with `--set` overrides ("client.retry.strategy=none").
 
-    `planned_due` reads an earlier run's due times, where the scenario replays one. Paths in the file keep to its folder;
-    those in overrides go anywhere if they are the user's `own_words` (and not from another file). Raises ConfigurationError with every
-    problem of the file, or UsageError where there is no such scenario.
+    `planned_due` reads the due times of an earlier run if the scenario replays one (an argument, because this package may not
+    read Parquet). Paths in the file must stay within its folder; those in overrides may lead anywhere if `trusted_overrides`,
+    that is if the user typed them.
+
+    Raises ConfigurationError with all problems of the file, or UsageError if there is no such scenario.
     """
-    label, text, folder = _read_source(source)
+    label, text, folder = read_source(source, SCENARIO_FOLDER, "scenario")
     content = parse_toml(label, text)
-    switched = _Overridden()
+    overridden = _Overridden()
     for override in overrides:
-        _apply_override(content, override, switched)
+        _apply_override(content, override, overridden)
     if seed is not None:
         content["seed"] = seed
-    _drop_replaced_keys(content, switched)
-    words = {override.partition("=")[0].strip() for override in overrides} if own_words else set()
-    place = _ScenarioFolder(folder, label, frozenset(words))
+    _drop_replaced_keys(content, overridden)
+    trusted_keys = {override.partition("=")[0].strip() for override in overrides} if trusted_overrides else set()
+    place = _ScenarioFolder(folder, label, frozenset(trusted_keys))
     return _resolve_replay(_validate_scenario(label, content, place), planned_due, place)
 
 
 def scenario_template(name: str) -> str:
-    """The text of a commented scenario of that name.
-
-    Raises UsageError for a name that can't be one.
-    """
+    """The text of a commented scenario with that name, to start from. Raises UsageError for an invalid name."""
     pattern = Scenario.model_fields["name"].metadata[0].pattern
     if not re.match(pattern, name):
-        message = f'"{name}" can\'t be a name: small letters, digits, "-" and "_", beginning with a letter or digit'
+        message = f'"{name}" is not a valid name: use lowercase letters, digits, "-" and "_", beginning with a letter or digit'
         raise UsageError(message)
     return (SCENARIO_FOLDER / TEMPLATE_FILE).read_text("utf-8").replace("@NAME@", name)
 
@@ -87,38 +82,51 @@ class _ThresholdsFile(FrozenModel):
 def load_thresholds(path: Path) -> list[str]:
     """The assertions of a thresholds file (`[[thresholds]]`, each with `assert`).
 
-    Raises ConfigurationError with every problem of the file.
+    Raises ConfigurationError with all problems of the file.
     """
     return [threshold.assertion for threshold in load_toml(path, _ThresholdsFile).thresholds]
 
 
-def _read_source(source: str) -> tuple[str, str, Path | None]:
-    names = shipped_scenarios()
+def shipped_titles(folder: Traversable) -> dict[str, str]:
+    """Name -> title of every TOML file in a folder of the package, sorted by name."""
+    found = {}
+    for entry in sorted(folder.iterdir(), key=lambda path: path.name):
+        if entry.name.endswith(".toml"):
+            found[entry.name.removesuffix(".toml")] = str(tomllib.loads(entry.read_text("utf-8")).get("title", ""))
+    return found
+
+
+def read_source(source: str, shipped: Traversable, kind: str) -> tuple[str, str, Path | None]:
+    """Label for messages, text, and folder (None for a shipped one) of a scenario or experiment (`kind`).
+
+    `source` is the name of a file in the package's folder `shipped`, or a path; a shipped name takes precedence. Raises
+    UsageError if there is neither.
+    """
+    names = shipped_titles(shipped)
     if source in names:
-        return f"{source} (shipped)", (SCENARIO_FOLDER / f"{source}.toml").read_text("utf-8"), None
+        return f"{source} (shipped)", (shipped / f"{source}.toml").read_text("utf-8"), None
     path = Path(source)
     if not path.is_file():
         near = suggestion(source, names) or f"; shipped are {', '.join(names)}, or give a path to a .toml file"
-        what = "file" if path.suffix == ".toml" else "scenario"
-        message = f'there is no {what} "{source}"{near}'
+        message = f'there is no {"file" if path.suffix == ".toml" else kind} "{source}"{near}'
         raise UsageError(message)
     return source, read_text(path), path.parent
 
 
 @dataclass(frozen=True)
 class _ScenarioFolder:
-    """Where a path of a scenario is looked for."""
+    """Resolves the paths in a scenario."""
 
     path: Path | None
-    """Of the scenario's file; None for a shipped one: where the command is given."""
+    """Folder of the scenario's file; None for a shipped one, whose paths are relative to the working directory."""
     label: str
-    words: frozenset[str]
-    """Keys that the user has set: a path there may lead anywhere."""
+    trusted_keys: frozenset[str]
+    """Keys that the user has set on the command line: their paths may lead anywhere."""
 
-    def place(self, key: str, name: str) -> Path:
-        """The place that a key names. Raises ConfigurationError where the file may not name it."""
+    def resolve(self, key: str, name: str) -> Path:
+        """The absolute path that a key names. Raises ConfigurationError if the file may not lead there."""
         folder = self.path or Path.cwd()
-        if any(key == word or key.startswith(f"{word}.") for word in self.words):
+        if any(key == trusted or key.startswith(f"{trusted}.") for trusted in self.trusted_keys):
             return (folder / name).resolve()
         try:
             return resolve_inside(folder, name)
@@ -134,115 +142,121 @@ def _validate_scenario(label: str, content: dict[str, Any], folder: _ScenarioFol
     if not region.endswith(".csv"):
         near = suggestion(region, REGIONS) or f"; shipped are {', '.join(REGIONS)}, or name a .csv file"
         raise ConfigurationError(label, [f'stations.region = "{region}" is not a region{near}'])
-    file = folder.place("stations.region", region)
+    file = folder.resolve("stations.region", region)
     if not file.is_file():
-        raise ConfigurationError(label, [f'stations.region = "{region}": there is no file {file}'])
+        raise ConfigurationError(label, [f'stations.region = "{region}": file not found: {file}'])
     stations = scenario.stations.model_copy(update={"region": str(file)})
     return scenario.model_copy(update={"stations": stations})
 
 
 def _resolve_authority(label: str, scenario: Scenario, folder: _ScenarioFolder) -> Scenario:
-    """The scenario with the whole path of the certificates that it trusts, once they are seen to be there."""
+    """The scenario with the absolute path of the certificates that it trusts, which have been loaded once."""
     tls = scenario.client.tls
     if tls.authority is None:
         return scenario
-    file = folder.place("client.tls.authority", tls.authority)
+    file = folder.resolve("client.tls.authority", tls.authority)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
-    except OSError as error:  # an ssl.SSLError too: there is a file, and no certificate in it
-        problem = f'client.tls.authority = "{tls.authority}": {file} should hold certificates (PEM): {error.strerror}'
+    except OSError as error:  # ssl.SSLError is one: the file exists but contains no certificate
+        problem = (
+            f'client.tls.authority = "{tls.authority}": {file} should contain certificates (PEM): {error.strerror}'
+        )
         raise ConfigurationError(label, [problem]) from None
     client = scenario.client.model_copy(update={"tls": tls.model_copy(update={"authority": str(file)})})
     return scenario.model_copy(update={"client": client})
 
 
 def _resolve_replay(scenario: Scenario, planned_due: PlannedDueReader | None, folder: _ScenarioFolder) -> Scenario:
-    """The scenario with an earlier run's due times in it, so that it needs that run no more."""
+    """The scenario with the due times of the run that it replays, so that it does not depend on that run any more."""
     arrivals = scenario.arrivals
     if not isinstance(arrivals, ReplayArrivals) or arrivals.due is not None or planned_due is None:
         return scenario
     try:
-        folder.place("arrivals.run", f"{arrivals.run}/{PLAN_FILE}")  # nor may the plan be a link that leads out
-        due = planned_due(folder.place("arrivals.run", arrivals.run))
+        folder.resolve("arrivals.run", f"{arrivals.run}/{PLAN_FILE}")  # the plan itself could be a link
+        due = planned_due(folder.resolve("arrivals.run", arrivals.run))
     except RunFolderError as error:
         raise ConfigurationError(
-            folder.label, [f'arrivals.run = "{arrivals.run}" can\'t be replayed: {error}']
+            folder.label, [f'arrivals.run = "{arrivals.run}" cannot be replayed: {error}']
         ) from None
     return scenario.model_copy(update={"arrivals": arrivals.model_copy(update={"due": due})})
 
 
 @dataclass
 class _Overridden:
-    """What the overrides have changed: tables whose kind is another now, and keys that were set by hand."""
+    """What the overrides have changed: tables that are of another kind now, and keys that were set explicitly."""
 
     tables: list[dict[str, Any]] = field(default_factory=list)
     keys: set[tuple[int, str]] = field(default_factory=set)
     """(id of the table, key)."""
 
 
-def _drop_replaced_keys(content: dict[str, Any], switched: _Overridden) -> None:
-    """Drop what a file says for the strategy (kind, distribution) that an override has replaced by another.
+def _drop_replaced_keys(content: dict[str, Any], overridden: _Overridden) -> None:
+    """Remove the file's keys that belong to a strategy (kind, distribution) which an override has replaced.
 
-    So that `--set client.retry.strategy=none` works on a file that gives the base and the cap of a backoff. A key that an
-    override sets itself stays, and is an error where it doesn't fit.
+    So that `--set client.retry.strategy=none` works with a file that sets the base and cap of a backoff. A key that an
+    override sets itself stays, and is an error if it does not belong there.
     """
-    if not switched.tables:
+    if not overridden.tables:
         return
     try:
         Scenario.model_validate(content)
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             *path, last = key_path(detail["loc"], content)
-            place: Any = content
+            table: Any = content
             for part in path:
-                place = place[part]
-            is_switched = any(place is table for table in switched.tables)
-            if detail["type"] == "extra_forbidden" and is_switched and (id(place), last) not in switched.keys:
-                del place[last]
+                table = table[part]
+            is_replaced = any(table is other for other in overridden.tables)
+            if detail["type"] == "extra_forbidden" and is_replaced and (id(table), last) not in overridden.keys:
+                del table[last]
 
 
-def _apply_override(content: dict[str, Any], override: str, switched: _Overridden) -> None:
+def _apply_override(content: dict[str, Any], override: str, overridden: _Overridden) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise ConfigurationError(_SET_OPTION, [f'"{override}" should be KEY=VALUE, as in client.retry.strategy=none'])
     *path, last = key.strip().split(".")
-    place: Any = content
+    table: Any = content
     for part in path:
-        place = _enter(place, part, override)
-    if isinstance(place, list):
-        index = _list_index(place, last, override)
-        place[index] = _parse_value(text)
+        table = _enter(table, part, override)
+    if isinstance(table, list):
+        index = _list_index(table, last, override)
+        table[index] = _parse_value(text)
     else:
         value = _parse_value(text)
-        if last in _DISCRIMINATORS and place.get(last, value) != value:
-            switched.tables.append(place)
-        switched.keys.add((id(place), last))
-        place[last] = value
+        if last in _DISCRIMINATORS and table.get(last, value) != value:
+            overridden.tables.append(table)
+        overridden.keys.add((id(table), last))
+        table[last] = value
 
 
-def _enter(place: Any, part: str, override: str) -> Any:
-    if isinstance(place, list):
-        return place[_list_index(place, part, override)]
-    inner = place.setdefault(part, {})
+def _enter(table: Any, part: str, override: str) -> Any:
+    """The table or list named `part` within `table`, created if missing."""
+    if isinstance(table, list):
+        return table[_list_index(table, part, override)]
+    inner = table.setdefault(part, {})
     if not isinstance(inner, dict | list):
         raise ConfigurationError(_SET_OPTION, [f'"{override}": {part} is {inner!r}, not a table'])
     return inner
 
 
-def _list_index(place: Sequence[Any], part: str, override: str) -> int:
+def _list_index(items: Sequence[Any], part: str, override: str) -> int:
+    """Index of an item, given by its name (`faults.brownout.start`) or its number."""
     names = [
-        str(item.get("name", number)) if isinstance(item, dict) else str(number) for number, item in enumerate(place)
+        str(item.get("name", number)) if isinstance(item, dict) else str(number) for number, item in enumerate(items)
     ]
-    numbers = [str(number) for number in range(len(place))]
+    numbers = [str(number) for number in range(len(items))]
     if part in names:
         return names.index(part)
     if part in numbers:
         return int(part)
-    raise ConfigurationError(_SET_OPTION, [f'"{override}": "{part}" is none of {", ".join(names) or "an empty list"}'])
+    raise ConfigurationError(
+        _SET_OPTION, [f'"{override}": "{part}" is not in the list: {", ".join(names) or "it is empty"}']
+    )
 
 
 def _parse_value(text: str) -> Any:
-    """A TOML value where it is one, else plain text (so that quotes needn't be quoted for the shell)."""
+    """A TOML value if the text is one, else the text itself: quotes need not be escaped for the shell."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -1,4 +1,4 @@
-"""What a station does when an attempt fails: the tables under client.retry. harness/station/retry/ decides by them."""
+"""What a station does when an attempt fails: the strategies of the table [client.retry]. harness/station/retry/ implements them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pydantic import Discriminator, Field, model_validator
 from mock_server.profile.units import Duration, FrozenModel, Probability, Ratio
 
 MIN_PAUSE_S = 0.02
-"""Nobody tries again sooner: a refused connection fails within a millisecond, and an evening must not spin."""
+"""Shortest pause before a retry: a refused connection fails within a millisecond, and a station must not spin."""
 
 
 class _RetryOptions(FrozenModel):
     max_attempts: Annotated[int, Field(ge=1)] | None = None
-    """After so many attempts a page is given up; without it only the deadline ends the trying."""
+    """Attempts after which a page is given up; without it only the deadline ends the attempts."""
     honour_retry_after: bool = True
-    """Wait max(Retry-After, backoff) + U(0, Retry-After) where the server asks for it."""
+    """If the server sends Retry-After, wait max(Retry-After, backoff) + U(0, Retry-After)."""
     idempotency_key: bool = True
     """Send the page's key and digest, so that a repeated upload can be recognised."""
     spread: Annotated[Duration, Field(ge=0)] = 0.0
-    """An evening's first attempt is held back for U(0, spread)."""
+    """A station's first attempt is delayed by U(0, spread)."""
 
 
 class _BackoffOptions(_RetryOptions):
@@ -31,13 +31,13 @@ class _BackoffOptions(_RetryOptions):
 
 
 class NoRetry(_RetryOptions):
-    """One attempt a page."""
+    """One attempt per page."""
 
     strategy: Literal["none"] = "none"
 
 
 class ImmediateRetry(_RetryOptions):
-    """Again at once, without end: what an impatient thumb does."""
+    """Retry at once, without limit, as an impatient user does."""
 
     strategy: Literal["immediate"]
     pause: Annotated[Duration, Field(ge=MIN_PAUSE_S)] = MIN_PAUSE_S
@@ -71,31 +71,31 @@ class FullJitterRetry(_BackoffOptions):
 
 
 class DecorrelatedJitterRetry(_BackoffOptions):
-    """s = min(cap, U(base, 3s)), s = base to begin with."""
+    """s = min(cap, U(base, 3s)), initially s = base."""
 
     strategy: Literal["decorrelated_jitter"]
 
 
 class TokenBucketRetry(_BackoffOptions):
-    """A retry costs a token, a delivery earns part of one. Without a token the page is given up."""
+    """A retry costs a token, a delivery earns a part of one. Without a token the page is given up."""
 
     strategy: Literal["token_bucket"]
     capacity: Annotated[float, Field(ge=1)] = 3.0
-    """Tokens that the bucket holds; it is full to begin with."""
+    """Capacity of the bucket in tokens; it is full initially."""
     earned: Annotated[float, Field(ge=0)] = 0.1
     """Tokens that a delivery earns."""
 
 
 class RetryBudgetRetry(_BackoffOptions):
-    """Retries may be a share of the first attempts within a window, plus a reserve; beyond it they are withheld."""
+    """Retries are limited to a share of the first attempts within a window, plus a reserve; others are withheld."""
 
     strategy: Literal["retry_budget"]
     ratio: Ratio = 0.2
-    """Retries that a first attempt allows."""
+    """Retries allowed per first attempt."""
     window: Annotated[Duration, Field(gt=0)] = 10.0
     """How long first attempts and retries count."""
     reserve_per_s: Annotated[float, Field(ge=0)] = 0.1
-    """Retries a second that are always allowed, all at once if need be."""
+    """Retries per second that are always allowed, in a burst if needed."""
 
 
 class AdaptiveThrottleRetry(_BackoffOptions):
@@ -103,23 +103,23 @@ class AdaptiveThrottleRetry(_BackoffOptions):
 
     strategy: Literal["adaptive_throttle"]
     k: Annotated[float, Field(ge=1)] = 2.0
-    """Requests that one accepted request allows."""
+    """Requests allowed per accepted request."""
     window: Annotated[Duration, Field(gt=0)] = 120.0
     """How long requests and accepts count."""
 
 
 class CircuitBreakerRetry(_BackoffOptions):
-    """After too many failures nothing is sent for a while; then one attempt is a trial."""
+    """After too many failures nothing is sent for a while; then one attempt is made as a trial."""
 
     strategy: Literal["circuit_breaker"]
     failure_ratio: Annotated[Probability, Field(gt=0)] = 0.5
     """Share of failures at which the breaker opens."""
     minimum_calls: Annotated[int, Field(ge=1)] = 5
-    """Attempts before which it never opens."""
+    """Attempts before which the breaker never opens."""
     window_calls: Annotated[int, Field(ge=1)] = 10
-    """How many of the latest attempts count."""
+    """Number of latest attempts that count."""
     open_for: Annotated[Duration, Field(gt=0)] = 30.0
-    """How long it stays open."""
+    """How long the breaker stays open."""
 
     @model_validator(mode="after")
     def _can_open(self) -> Self:
@@ -130,15 +130,15 @@ class CircuitBreakerRetry(_BackoffOptions):
 
 
 class OutboxRetry(_BackoffOptions):
-    """Photos wait on the phone: spread, full jitter, Retry-After obeyed, nothing given up before the deadline."""
+    """Photos wait on the phone: spread, full jitter, Retry-After honoured, nothing given up before the deadline."""
 
     strategy: Literal["outbox"]
     max_attempts: None = None
-    """Always none: only the deadline ends the trying."""
+    """Always none: only the deadline ends the attempts."""
     honour_retry_after: Literal[True] = True
-    """Always obeyed."""
+    """Always honoured."""
     spread: Annotated[Duration, Field(ge=0)] = 10.0
-    """An evening's first attempt is held back for U(0, spread)."""
+    """A station's first attempt is delayed by U(0, spread)."""
 
 
 RetryConfig = (

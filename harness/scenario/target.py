@@ -1,6 +1,6 @@
-"""How an upload server that is not the mock is spoken to: the table [target]. `--target URL` says where it is.
+"""The API of an upload server that is not the mock: the table [target]. Its address comes from `--target URL`.
 
-Where it is doesn't stand in the file: whose server is loaded is the user's word, never a file's.
+The address is deliberately not a key: which server is loaded is the user's decision, never that of a file.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, model_validator
 
 from harness.base.model import Outcome
-from harness.scenario import secrets, templating
+from harness.base.safe_files import LIST_AS_TUPLE
+from harness.scenario import templating
 from mock_server.profile.units import Duration, FrozenModel
 
 PAGE_PLACEHOLDERS = frozenset({"station", "form", "page", "sha256", "digest", "size", "attempt", "reading"})
-"""What a request can tell of a page; `digest` is the SHA-256 in base64."""
+"""Values of a page that a request can contain; `digest` is the SHA-256 in base64."""
 KEY_PLACEHOLDERS = frozenset({"station", "form", "page", "sha256"})
-"""What a page's own address is made of: what is known without the photo's plan."""
+"""Values that identify a stored page."""
 LOGIN_PLACEHOLDERS = frozenset({"station", "pin"})
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -29,17 +30,13 @@ _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]*")
 _PATH = re.compile(r"/[!-\[\]-~]*")
 
 
-def _list_as_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
 def _path_validator(words: frozenset[str]) -> AfterValidator:
     def check(text: str) -> str:
         if not _PATH.fullmatch(text) or "#" in text or text.startswith("//"):
             message = 'should be a path on the target such as "/photos/{station}/{form}/{page}"'
             raise ValueError(message)
         if templating.variables_in(text):
-            message = "can't hold ${…}: paths are written to logs everywhere; use a header"
+            message = "must not contain ${…}: paths are written to logs everywhere; use a header"
             raise ValueError(message)
         return templating.check_placeholders(text, words)
 
@@ -47,23 +44,20 @@ def _path_validator(words: frozenset[str]) -> AfterValidator:
 
 
 def _text_validator(words: frozenset[str]) -> AfterValidator:
-    def check(text: str) -> str:
-        return templating.check_placeholders(text, words)
-
-    return AfterValidator(check)
+    return AfterValidator(lambda text: templating.check_placeholders(text, words))
 
 
 def _headers_validator(words: frozenset[str]) -> AfterValidator:
     def check(headers: dict[str, str]) -> dict[str, str]:
         for name, value in headers.items():
             if not _HEADER_NAME.fullmatch(name) or name.lower() in _CLIENT_HEADERS:
-                message = f"\"{name}\" can't be set: it is no header name, or the client's own"
+                message = f'"{name}" cannot be set: not a header name, or one that the client sets itself'
                 raise ValueError(message)
             if not _PRINTABLE.fullmatch(value):
-                message = f"{name} has control characters"
+                message = f"{name} contains control characters"
                 raise ValueError(message)
-            if secrets.header_has_secret(name, value):
-                message = f"{name}: {secrets.ADVICE}"
+            if templating.header_has_secret(name, value):
+                message = f"{name}: {templating.ADVICE}"
                 raise ValueError(message)
             templating.check_placeholders(value, words)
         return headers
@@ -81,44 +75,46 @@ class MultipartPart(FrozenModel):
     """One part of a multipart body."""
 
     name: Annotated[str, Field(pattern=r"^[\w.\[\]-]{1,100}$")]
-    """Of the form's field."""
+    """Name of the form field."""
     value: Annotated[str, _text_validator(PAGE_PLACEHOLDERS)] | None = None
-    """A text; the photo if left out."""
+    """A text; if left out, the photo."""
     filename: (
         Annotated[str, Field(pattern=r'^[^"\\/\x00-\x1f\x7f]{1,200}$'), _text_validator(PAGE_PLACEHOLDERS)] | None
     ) = None
-    """What the part says its file is called."""
+    """File name of the part."""
     content_type: Annotated[str, Field(pattern=r"^[\x21-\x7e ]{1,100}$")] | None = None
-    """image/jpeg for the photo if left out, nothing for a text."""
+    """If left out: image/jpeg for the photo, none for a text."""
 
     @model_validator(mode="after")
     def _has_no_literal_secret(self) -> Self:
-        if self.value is not None and secrets.part_has_secret(self.name, self.value):
-            message = f"{self.name}: {secrets.ADVICE}"
+        if self.value is not None and templating.part_has_secret(self.name, self.value):
+            message = f"{self.name}: {templating.ADVICE}"
             raise ValueError(message)
         return self
 
 
 class LoginRequest(FrozenModel):
-    """A request that gets a token; one a station, and again after a 401."""
+    """A request that gets a token: once per station, and again after a 401."""
 
     method: Method = "POST"
-    """Of the login."""
+    """Method of the login request."""
     path: Annotated[str, _path_validator(LOGIN_PLACEHOLDERS)]
-    """Where it goes, with {station} and {pin}."""
+    """Its path, with {station} and {pin}."""
     headers: Annotated[dict[str, str], _headers_validator(LOGIN_PLACEHOLDERS)] = Field(
         default_factory=lambda: {"Content-Type": "application/json"}
     )
-    """What it carries, with ${TARGET_…} from the environment."""
+    """Its headers, with ${TARGET_…} from the environment."""
     body: Annotated[str, Field(max_length=10_000), _text_validator(LOGIN_PLACEHOLDERS)] = ""
-    """The same."""
+    """Its body, with the same placeholders."""
     token: Annotated[str, Field(pattern=r"^(/[^/]+)+$|^header:[A-Za-z0-9-]+$")]
-    """Where the token is in the answer: a JSON pointer such as "/access_token", or "header:X-Token"."""
+    """Where the response has the token: a JSON pointer such as "/access_token", or "header:X-Token"."""
 
     @model_validator(mode="after")
     def _has_no_literal_secret(self) -> Self:
-        if secrets.fields_have_secret(self.body):  # told of the table, not of the body: a body would be repeated
-            message = secrets.ADVICE_ON_BODY
+        if templating.fields_have_secret(
+            self.body
+        ):  # an error of the table, not of the key: its message would repeat the body
+            message = templating.ADVICE_ON_BODY
             raise ValueError(message)
         return self
 
@@ -131,7 +127,7 @@ _STATUS_CLASS = {"accepted": "2", "pending": "2"}
 
 
 class StatusMeanings(FrozenModel):
-    """Which status means what: numbers, or whole classes such as "4xx"; a number goes before its class."""
+    """What each status means: numbers, or classes such as "4xx"; a number takes precedence over its class."""
 
     accepted: Statuses = ("200", "201", "204")
     replayed: Statuses = ()
@@ -144,25 +140,25 @@ class StatusMeanings(FrozenModel):
 
     @model_validator(mode="after")
     def _is_unambiguous(self) -> Self:
-        seen: dict[str, str] = {}
+        meaning_of: dict[str, str] = {}
         for name, statuses in self:
             for status in statuses:
                 if not _STATUS.fullmatch(status):
                     message = f'{name}: "{status}" is neither a status from 200 to 599 nor a class such as "4xx"'
                     raise ValueError(message)
-                if status in seen:
-                    message = f"{status} means both {seen[status]} and {name}"
+                if status in meaning_of:
+                    message = f"{status} means both {meaning_of[status]} and {name}"
                     raise ValueError(message)
                 if not status.startswith(_STATUS_CLASS.get(name, status[0])):
-                    message = f"{name}: {status} is no success: it can't acknowledge anything"
+                    message = f"{name}: {status} is not a success status: it cannot acknowledge a page"
                     raise ValueError(message)
-                seen[status] = name
+                meaning_of[status] = name
         return self
 
     def outcomes(self) -> dict[int, Outcome]:
-        """What each status from 200 to 599 means; one that stands nowhere is missing (it is malformed)."""
+        """Status -> outcome, for statuses from 200 to 599. One that is not listed is missing: such an answer is malformed."""
         found: dict[int, Outcome] = {}
-        for is_class in (True, False):
+        for is_class in (True, False):  # classes first, so that single statuses overwrite them
             for name, statuses in self:
                 for status in statuses:
                     if status.endswith("xx") == is_class:
@@ -174,47 +170,47 @@ class StatusMeanings(FrozenModel):
 
 class _StoreReading(FrozenModel):
     timeout: Annotated[Duration, Field(gt=0)] = 60.0
-    """For reading all of it."""
+    """Timeout for reading all of it."""
 
 
 class StoredUrl(_StoreReading):
-    """A path that lists what is stored."""
+    """A path of the target that lists what is stored."""
 
     kind: Literal["url"]
     path: Annotated[str, _path_validator(frozenset())]
-    """On the target."""
+    """Path of the list."""
     headers: Annotated[dict[str, str], _headers_validator(frozenset())] = Field(default_factory=dict)
-    """With ${TARGET_…} from the environment."""
+    """Headers, with ${TARGET_…} from the environment."""
     format: Literal["sha256sum", "digests", "json"] = "json"
-    """What a line of it looks like."""
+    """Format of a line."""
     name: KeyPath = "/{station}-{form}-{page}.jpg"
-    """For `sha256sum`: what a file's name looks like, from its last common folder on."""
+    """For `sha256sum`: the end of each file's path, which identifies its page."""
 
 
 class StoredCommand(_StoreReading):
     """A command that lists what is stored; runs only with --allow-command."""
 
     kind: Literal["command"]
-    command: Annotated[tuple[str, ...], BeforeValidator(_list_as_tuple), Field(min_length=1)]
-    """Program and arguments; no shell reads them."""
+    command: Annotated[tuple[str, ...], LIST_AS_TUPLE, Field(min_length=1)]
+    """Program and arguments, not interpreted by a shell."""
     format: Literal["sha256sum", "digests", "json"] = "sha256sum"
-    """What a line of its output looks like."""
+    """Format of a line of its output."""
     name: KeyPath = "/{station}-{form}-{page}.jpg"
     """As with `url`."""
 
 
 class StoredFetch(_StoreReading):
-    """Every planned page is fetched again, and its bytes are hashed."""
+    """Every planned page is downloaded, and its bytes are hashed."""
 
     kind: Literal["fetch"]
     path: KeyPath
-    """Of one page: 200 is there, 404 and 410 are not."""
+    """Path of one page: 200 means stored, 404 and 410 not stored."""
     headers: Annotated[dict[str, str], _headers_validator(KEY_PLACEHOLDERS)] = Field(default_factory=dict)
-    """With ${TARGET_…} from the environment."""
+    """Headers, with ${TARGET_…} from the environment."""
 
 
 class StoredNone(FrozenModel):
-    """There is no way to read what is stored: safety is unknown."""
+    """The store cannot be read: safety is unknown."""
 
     kind: Literal["none"] = "none"
 
@@ -224,7 +220,7 @@ Stored = Annotated[StoredUrl | StoredCommand | StoredFetch | StoredNone, Discrim
 
 def _check_not_reserved(name: str) -> str:
     if name.startswith(("worker", "server", "generator")):
-        message = "is what our own scrapes are called: choose another"
+        message = "is a reserved name of the harness's own scrapes: choose another"
         raise ValueError(message)
     return name
 
@@ -233,38 +229,38 @@ class MetricsEndpoint(FrozenModel):
     """A Prometheus endpoint of the target, at the target's own address."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$"), AfterValidator(_check_not_reserved)]
-    """What its scrapes are called: not server, generator or worker…, which are ours."""
+    """Name of its scrapes. Must not begin with server, generator or worker, which are the harness's own."""
     port: Annotated[int, Field(ge=1, le=65_535)]
-    """Where it listens."""
+    """Its port."""
     path: Annotated[str, _path_validator(frozenset())] = "/metrics"
-    """Scraped once a second."""
+    """Its path, scraped once a second."""
     tls: bool = False
-    """Whether that port speaks TLS; its certificate is held against the target's name."""
+    """Whether that port speaks TLS; its certificate must be valid for the target's name."""
 
 
 class TargetApi(FrozenModel):
-    """How a server of the user's takes uploads."""
+    """How an upload server that is not the mock takes uploads."""
 
     method: Method = "PUT"
-    """Of an upload."""
+    """Method of an upload."""
     path: PagePath
-    """Where a page goes; with client.protocol = "tus" where uploads are created."""
+    """Path of an upload; with client.protocol = "tus" the path at which uploads are created."""
     body: Literal["raw", "multipart"] = "raw"
-    """raw: the photo is the body. multipart: the parts are."""
+    """raw: the body is the photo. multipart: the body consists of `parts`."""
     headers: PageHeaders = Field(default_factory=dict)
-    """What each upload carries; no others are sent but Host, Content-Length and Content-Type."""
-    parts: Annotated[tuple[MultipartPart, ...], BeforeValidator(_list_as_tuple)] = ()
-    """Of a multipart body: exactly one without a value, the photo."""
+    """Headers of each upload; besides them only Host, Content-Length and Content-Type are sent."""
+    parts: Annotated[tuple[MultipartPart, ...], LIST_AS_TUPLE] = ()
+    """Parts of a multipart body: exactly one without a value, which is the photo."""
     login: LoginRequest | None = None
-    """How a station's token is got, if one is needed."""
+    """How to get a station's token, if one is needed."""
     statuses: StatusMeanings = Field(default_factory=StatusMeanings)
-    """Which status means what."""
+    """What each status means."""
     stored: Stored = Field(default_factory=StoredNone)
-    """How what the server holds is read in the end."""
+    """How the server's store is read after the run."""
     accept_unknown_safety: bool = False
-    """Whether a run may pass although nobody knows what the server holds."""
-    metrics: Annotated[tuple[MetricsEndpoint, ...], BeforeValidator(_list_as_tuple)] = ()
-    """What is scraped beside our own metrics."""
+    """Whether a run may pass although it is unknown what the server has stored."""
+    metrics: Annotated[tuple[MetricsEndpoint, ...], LIST_AS_TUPLE] = ()
+    """Metrics endpoints that are scraped besides the harness's own."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -279,17 +275,17 @@ class TargetApi(FrozenModel):
             message = "{token} in a header needs [target.login], which gets one"
             raise ValueError(message)
         if len({endpoint.name for endpoint in self.metrics}) < len(self.metrics):
-            message = "metrics: a name stands twice"
+            message = "metrics: duplicate name"
             raise ValueError(message)
         return self
 
     @property
     def takes_tus(self) -> bool:
-        """Whether there is nothing in it that the tus protocol says itself: uploads are created at the one path."""
+        """Whether it can be used with the tus protocol, which defines bodies and methods itself: one fixed path to create uploads."""
         return not templating.placeholders_in(self.path) and self.body == "raw" and self.method in {"PUT", "POST"}
 
     def texts(self) -> Iterator[str]:
-        """Every text that may ask for the environment."""
+        """Every text that may contain ${TARGET_…}."""
         yield from self.headers.values()
         yield from (part.value for part in self.parts if part.value is not None)
         if self.login is not None:
@@ -300,5 +296,5 @@ class TargetApi(FrozenModel):
             yield from self.stored.command
 
     def variables(self) -> set[str]:
-        """Names of the environment's variables that are asked for."""
+        """Names of the environment variables that it uses."""
         return {name for text in self.texts() for name in templating.variables_in(text)}

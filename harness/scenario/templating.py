@@ -1,7 +1,10 @@
-"""Texts with placeholders: {station} for what the harness knows, ${TARGET_…} for what only the environment knows.
+"""Texts with placeholders: {station} for values the harness knows, ${TARGET_…} for environment variables; and secrets in them.
 
-Nothing is evaluated: a placeholder is a word in braces and stands for a value, so that a scenario from a stranger can't run
-anything. Braces around anything but one word are plain text: JSON needs no escaping.
+Nothing is evaluated: a placeholder is a word in braces that stands for a value, so a scenario from a stranger cannot run
+anything. Braces around anything but a single word are plain text, so that JSON needs no escaping.
+
+A secret belongs into the environment: texts of a scenario are written to the run folder as they are. The second half of this
+module finds secrets that are written out, also beside a placeholder.
 """
 
 from __future__ import annotations
@@ -12,26 +15,29 @@ from collections.abc import Collection, Mapping
 from harness.base.errors import UsageError
 
 ENVIRONMENT_PREFIX = "TARGET_"
-"""Only such variables can be asked for: a scenario from a stranger can't send AWS_SECRET_ACCESS_KEY anywhere."""
+"""Only these variables can be used: a scenario from a stranger cannot send AWS_SECRET_ACCESS_KEY anywhere."""
 PLACEHOLDER_PATTERN = r"(?:\$\{[^{}]*\}|\{\w+\})"
-"""What a placeholder looks like, for patterns around one."""
+"""Regular expression of a placeholder, for use within others."""
 _PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}|\{(\w+)\}")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def check_placeholders(text: str, allowed: Collection[str]) -> str:
-    """The text itself, if all its placeholders can be filled in: words among `allowed`, and ${TARGET_…}.
+    """The text itself, if each of its placeholders is in `allowed` or is a ${TARGET_…}.
 
-    Raises ValueError with what is allowed.
+    Raises ValueError that lists the allowed placeholders.
     """
     for variable, word in _PLACEHOLDER.findall(text):
         if not word and not (_VARIABLE.fullmatch(variable) and variable.startswith(ENVIRONMENT_PREFIX)):
-            message = f"${{{variable}}}: a variable of the environment begins with {ENVIRONMENT_PREFIX} and has capitals, digits and _ only"
+            message = (
+                f"${{{variable}}}: an environment variable must begin with {ENVIRONMENT_PREFIX} "
+                "and consist of capitals, digits and _"
+            )
             raise ValueError(message)
         if word and word not in allowed:
             listed = ", ".join(f"{{{name}}}" for name in sorted(allowed)) or "none"
-            message = f"{{{word}}} can't stand here; there are {listed}"
+            message = f"{{{word}}} is not available here; allowed: {listed}"
             raise ValueError(message)
     return text
 
@@ -42,17 +48,17 @@ def placeholders_in(text: str) -> set[str]:
 
 
 def variables_in(text: str) -> set[str]:
-    """Names of the environment's variables that a text asks for."""
+    """Names of the environment variables that a text uses."""
     return {variable for variable, word in _PLACEHOLDER.findall(text) if not word}
 
 
 def is_literal(text: str) -> bool:
-    """Whether nothing is filled in."""
+    """Whether a text has no placeholders."""
     return _PLACEHOLDER.search(text) is None
 
 
 def strip_placeholders(text: str) -> str:
-    """What stands in it as it is, beside its placeholders.
+    """The text without its placeholders.
 
     >>> without("Bearer ${TARGET_A}-{page}")
     'Bearer -'
@@ -61,15 +67,15 @@ def strip_placeholders(text: str) -> str:
 
 
 class Template:
-    """A text whose words in braces are filled in again and again.
+    """A text whose words in braces are filled in, once per upload.
 
-    It holds the environment's values, which are secrets: keep it in the process that sends.
+    Contains values of the environment, which are secrets: keep it in the process that sends.
     """
 
     def __init__(self, text: str, environment: Mapping[str, str] | None = None) -> None:
-        """`text` has been checked. What the environment says stays as it is, braces and all.
+        """`text` has passed `check_placeholders`. Values of the environment are taken literally, braces included.
 
-        Raises UsageError, which names the variable and never its value, where one isn't set or holds control characters.
+        Raises UsageError, naming the variable but never its value, if one is not set or contains control characters.
         """
         pieces: list[tuple[str, str]] = []  # (plain text, the word after it or "")
         position, plain = 0, ""
@@ -84,10 +90,11 @@ class Template:
         pieces.append((plain + text[position:], ""))
         self.words = frozenset(word for _, word in pieces if word)
         """The words to fill in."""
+        # `%` on one prepared format is the fastest way to fill a text: this runs for every upload
         self.format = "".join(plain.replace("%", "%%") + ("%s" if word else "") for plain, word in pieces)
-        """The text as a format of `%`."""
+        """The text as a format string for `%`."""
         self.order = tuple(word for _, word in pieces if word)
-        """The word of each of the format's places."""
+        """The word for each `%s` of the format."""
 
     def fill(self, values: Mapping[str, str]) -> str:
         """The text with its words filled in.
@@ -101,28 +108,97 @@ class Template:
 def _environment_value(variable: str, environment: Mapping[str, str]) -> str:
     value = environment.get(variable)
     if not value:
-        message = f"the environment variable {variable}, which [target] asks for, is not set"
+        message = f"[target] needs the environment variable {variable}, and it is not set"
         raise UsageError(message)
     if _CONTROL.search(value):
-        message = f"the environment variable {variable} has control characters: it can't be sent in a header"
+        message = f"the environment variable {variable} contains control characters: it cannot be sent in a header"
         raise UsageError(message)
     return value
 
 
 def match_pattern(text: str) -> re.Pattern[str]:
-    """What finds a template's words in a text that was made with it: one named group a word (its first place counts).
+    """A pattern that finds a template's words in a text made from it: one named group per word.
+
+    A word that occurs again must have the same value.
 
     >>> pattern("{station}-{form}-{page}.jpg").fullmatch("3509191001001-ppwp-2.jpg").groupdict()
     {'station': '3509191001001', 'form': 'ppwp', 'page': '2'}
     """
-    shape, position, seen = "", 0, set()
+    regex, position, named = "", 0, set()
     for match in _PLACEHOLDER.finditer(text):
-        shape += re.escape(text[position : match.start()])
+        regex += re.escape(text[position : match.start()])
         word = match[2]
-        shape += f"(?P={word})" if word in seen else f"(?P<{word}>{_VALUE_PATTERNS[word]})"
-        seen.add(word)
+        regex += f"(?P={word})" if word in named else f"(?P<{word}>{_VALUE_PATTERNS[word]})"
+        named.add(word)
         position = match.end()
-    return re.compile(shape + re.escape(text[position:]))
+    return re.compile(regex + re.escape(text[position:]))
 
 
 _VALUE_PATTERNS = {"station": "[0-9]{13}", "form": "[a-z]{4,6}", "page": "[0-9]{1,2}", "sha256": "[0-9a-f]{64}"}
+
+
+ADVICE = (
+    "take the secret from the environment, as in ${TARGET_TOKEN}, except for a scheme such as Bearer: "
+    "what is written here ends up in the run folder"
+)
+"""How to avoid a secret in a scenario; appended to the messages."""
+ADVICE_ON_BODY = (
+    "body contains a password: take it from the environment, as in ${TARGET_PASSWORD}, or the station's {pin}"
+)
+"""The same for the body of a login."""
+_HEADER = re.compile(
+    r"(?i)auth(?!or(?!iz))|cookie|token|secret|passw|credential|(?<!idempotency-)key$|signature|session"
+)
+_FIELD_NAME = r"(?:password|passwd|secret|token|pin|api_?key)"
+_PART = re.compile(rf"(?i)[\w.-]*{_FIELD_NAME}")
+_FIELD = re.compile(
+    rf"""["']?\b[\w-]*{_FIELD_NAME}["']?\s*[:=]\s*["']?((?:{PLACEHOLDER_PATTERN}|[^"'&,}}\s])+)""",
+    re.IGNORECASE,
+)
+_SCHEME = re.compile(r"(?i)^(?:basic|bearer|token|apikey|api-key|key|dpop|ssws|vapid) +")
+_SCHEME_WITH_NAMES = re.compile(r"(?i)^(?:digest|oauth|token|vapid|signature|sharedaccesssignature) +")
+_NAME = re.compile(rf"[\w.-]+=(?=\"?{PLACEHOLDER_PATTERN})")
+_NOT_A_SEPARATOR = re.compile(r"""[^\s"',;:/.|&_{}()\[\]-]""")
+
+
+def header_has_secret(name: str, value: str) -> bool:
+    """Whether a header whose name suggests a secret contains one literally.
+
+    Allowed besides placeholders: separators, the usual schemes, and names of cookies or of a scheme's parameters.
+
+    >>> in_header("Authorization", "Bearer ${TARGET_TOKEN}"), in_header("Cookie", "id=${TARGET_ID}; at={station}")
+    (False, False)
+    >>> in_header("Authorization", "Basic s3cret{page}"), in_header("Accept", "image/jpeg")
+    (True, False)
+    """
+    if not _HEADER.search(name):
+        return False
+    if is_literal(value):
+        return True
+    rest = _SCHEME.sub("", value)
+    if name.lower() == "cookie" or _SCHEME_WITH_NAMES.match(value):
+        rest = _NAME.sub("", _SCHEME_WITH_NAMES.sub("", value))
+    return _has_literal_text(rest)
+
+
+def fields_have_secret(text: str) -> bool:
+    """Whether a text (JSON or a form) has a field whose name suggests a secret, with a literal value.
+
+    >>> in_fields('{"who": "{station}", "pin": "{pin}"}'), in_fields("user=a&password=s3cret{pin}")
+    (False, True)
+    """
+    return any(_has_literal_text(value) for value in _FIELD.findall(text))
+
+
+def part_has_secret(name: str, value: str) -> bool:
+    """Whether the name of a part of a multipart body suggests a secret, and its value is literal.
+
+    >>> in_part("api_key", "${TARGET_KEY}"), in_part("api_key", "s3cret{page}")
+    (False, True)
+    """
+    return _PART.fullmatch(name) is not None and _has_literal_text(value)
+
+
+def _has_literal_text(text: str) -> bool:
+    """Whether a text has anything but separators besides its placeholders."""
+    return _NOT_A_SEPARATOR.search(strip_placeholders(text)) is not None

@@ -9,7 +9,7 @@ import random
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from harness.scenario.link import LinkChoice, Outages, resolve_link
+from harness.scenario.client import LinkChoice, Outages, resolve_link
 
 _QUANTILE_BITS = 52
 """With the half step that is added, 53 bits: what a float's significand holds, so a quantile is exact and never 0 or 1."""

@@ -1,6 +1,6 @@
-"""Reads a target's consent over HTTP, from the one address that the run keeps to; and this machine's secret.
+"""Reading a target's consent: once, and again and again during a run. Also this machine's secret.
 
-Works in a plain process and under gevent alike: blocking sockets, a deadline over all of it.
+Uses blocking sockets with a deadline over the whole read, so that it works in a plain process and under gevent alike.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import secrets
 import socket
 import ssl
 import stat
+import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 from harness.base.address import Origin, cross_origin_redirect
 from harness.base.errors import UsageError
@@ -22,32 +24,34 @@ from harness.target.connect import open_connection
 
 _SECRET_BYTES = 32
 _MAX_RESPONSE_BYTES = consent.MAX_CONSENT_BYTES + 8_192
+_CHECK_INTERVAL_S = 0.05
 
 
 class ConsentUnreadableError(Exception):
-    """No whole answer came in time: it may be a moment's trouble."""
+    """No complete answer arrived in time. Unlike `ConsentError` this may be temporary."""
 
 
 def state_folder(environment: Mapping[str, str]) -> Path:
-    """Where this machine's secret lies: below XDG_STATE_HOME, else ~/.local/state."""
+    """Folder of this machine's secret: below XDG_STATE_HOME if that is an absolute path, else below ~/.local/state."""
     base = environment.get("XDG_STATE_HOME") or ""
     root = Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "state"
     return root / "upload-harness"
 
 
 def load_machine_secret(folder: Path) -> bytes:
-    """The secret that all tokens of this user on this machine come from; made (mode 0600) where there is none.
+    """The secret from which this user's consent tokens on this machine are derived; created (mode 0600) if missing.
 
-    Raises UsageError where others can read it, or it is none.
+    Raises UsageError if other users can read it, or if it is damaged.
     """
     path = folder / "consent-secret"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # O_EXCL: of two processes that start at once only one creates it. O_NOFOLLOW: never write through a planted link.
     try:
-        made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        created = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except FileExistsError:
         pass
     else:
-        with os.fdopen(made, "wb") as file:
+        with os.fdopen(created, "wb") as file:
             file.write(secrets.token_bytes(_SECRET_BYTES))
     with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
         state = os.fstat(file.fileno())
@@ -56,7 +60,7 @@ def load_machine_secret(folder: Path) -> bytes:
         message = f"{path} can be read by others: chmod 600 it, or remove it (the tokens then change)"
         raise UsageError(message)
     if len(secret) != _SECRET_BYTES:
-        message = f"{path} does not hold {_SECRET_BYTES} bytes: remove it (the tokens then change)"
+        message = f"{path} does not contain {_SECRET_BYTES} bytes: remove it (the tokens then change)"
         raise UsageError(message)
     return secret
 
@@ -68,16 +72,17 @@ def read_consent(
     context: ssl.SSLContext | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> consent.Consent:
-    """The consent that stands there now. `context` is for https; None trusts the system's authorities.
+    """The consent that the target publishes now. `context` is for https; None trusts the system's authorities.
 
-    Raises ConsentError where the answer is none, UnreadableError where there was no whole answer within a second.
+    Raises ConsentError if the answer is not a valid consent, ConsentUnreadableError if there was no complete answer within a
+    second.
     """
     status, headers, body = _get(origin, address, context, clock() + consent.READ_TIMEOUT_S, clock)
     elsewhere = cross_origin_redirect(origin, status, headers.get("location", ""))
     if elsewhere:
         message = f"the target redirects elsewhere: {elsewhere[:200]!r}"
         raise consent.ConsentError(message)
-    if status == 429 or status >= 500:
+    if status == 429 or status >= 500:  # an overloaded server: not a decision of its owner
         message = f"GET {consent.CONSENT_PATH}: HTTP status {status}"
         raise ConsentUnreadableError(message)
     if status != 200:
@@ -89,7 +94,7 @@ def read_consent(
 def _get(
     origin: Origin, address: str, context: ssl.SSLContext | None, until_s: float, clock: Callable[[], float]
 ) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers (names in lower case) and body."""
+    """Status, headers (names in lower case) and body. HTTP/1.0: the server then closes, and sends no chunks (RFC 9112, 6.1)."""
     request = (
         f"GET {consent.CONSENT_PATH} HTTP/1.0\r\nHost: {origin.host_header}\r\nAccept: application/json\r\n"
         "User-Agent: upload-harness\r\nConnection: close\r\n\r\n"
@@ -105,12 +110,15 @@ def _get(
 
 
 def _receive_response(connection: socket.socket, until_s: float, clock: Callable[[], float]) -> bytes:
-    """Everything that comes, at most a document's worth, until the whole time is up or the message is whole."""
+    """Everything that arrives until the message is complete, the server closes, or the size limit is exceeded.
+
+    Raises TimeoutError at `until_s`: a server that sends a byte now and then would otherwise hold the read forever.
+    """
     data = b""
     while len(data) <= _MAX_RESPONSE_BYTES:
         left_s = until_s - clock()
         if left_s <= 0:
-            message = "not whole in time"
+            message = "incomplete in time"
             raise TimeoutError(message)
         connection.settimeout(left_s)
         piece = connection.recv(4_096)
@@ -121,7 +129,7 @@ def _receive_response(connection: socket.socket, until_s: float, clock: Callable
 
 
 def _is_complete(data: bytes) -> bool:
-    """Whether a server that keeps the connection open has said all that it announced."""
+    """Whether everything that Content-Length announces has arrived: some servers keep the connection open regardless."""
     head, end, body = data.partition(b"\r\n\r\n")
     length = _parse_headers(head).get("content-length", "") if end else ""
     return length.isdigit() and len(length) < 8 and len(body) >= int(length)
@@ -129,21 +137,79 @@ def _is_complete(data: bytes) -> bool:
 
 def _parse_response(data: bytes) -> tuple[int, dict[str, str], bytes]:
     head, end, body = data.partition(b"\r\n\r\n")
-    words = head.split(b"\r\n", 1)[0].split()
-    if not end or len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():
-        message = f"GET {consent.CONSENT_PATH}: the answer is no HTTP"
+    status_line = head.split(b"\r\n", 1)[0].split()
+    if not end or len(status_line) < 2 or not status_line[0].startswith(b"HTTP/1.") or not status_line[1].isdigit():
+        message = f"GET {consent.CONSENT_PATH}: the answer is not HTTP"
         raise ConsentUnreadableError(message)
     headers = _parse_headers(head)
     if "transfer-encoding" in headers:
-        message = f"GET {consent.CONSENT_PATH}: the answer is chunked, although HTTP/1.0 asked for it"
+        message = f"GET {consent.CONSENT_PATH}: the answer is chunked, which HTTP/1.0 does not allow"
         raise ConsentUnreadableError(message)
     length = headers.get("content-length", "")
     if length.isdigit() and len(body) < min(int(length[:8]), consent.MAX_CONSENT_BYTES + 1):
-        message = f"GET {consent.CONSENT_PATH}: the answer broke off"
+        message = f"GET {consent.CONSENT_PATH}: the answer is incomplete"
         raise ConsentUnreadableError(message)
-    return int(words[1][:4]), headers, body
+    return int(status_line[1][:4]), headers, body
 
 
 def _parse_headers(head: bytes) -> dict[str, str]:
     pairs = (line.partition(":") for line in head.decode("latin-1").split("\r\n")[1:])
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+class ConsentPoller:
+    """Reads the consent again and again within its `with` block, in a thread. The workers do the same on their own.
+
+    Does nothing if no consent is needed.
+    """
+
+    def __init__(self, granted: consent.Consent | None, read: Callable[[], consent.Consent] | None = None) -> None:
+        """`granted` is the consent that the run started with; `read` reads it again and raises as `read_consent` does."""
+        self._granted = granted
+        self._read = read
+        self._stopped = threading.Event()
+        self._monitor: consent.ConsentMonitor | None = None
+        self.listener: Callable[[str], None] = lambda _: None
+        """Called once, from a thread, with the reason why the consent has ended."""
+
+    def __enter__(self) -> Self:
+        if self._granted is not None:
+            self._monitor = consent.ConsentMonitor(self._granted, time.monotonic())
+            # two threads: a read may hang for a second, and the end of the consent must be noticed meanwhile
+            for work in (self._poll, self._check):
+                threading.Thread(target=work, daemon=True, name="consent").start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()  # does not wait for a read in progress
+
+    def halted(self) -> str:
+        """Why nothing more may be sent, or "" while it may."""
+        return "" if self._monitor is None else self._monitor.halted(time.monotonic())
+
+    def withdraw(self, why: str) -> None:
+        """A worker reported that the consent has ended, or that it has not ("")."""
+        if why and self._monitor is not None:
+            self._monitor.withdraw(why)
+
+    def _poll(self) -> None:
+        monitor, read = self._monitor, self._read
+        while (
+            monitor is not None
+            and read is not None
+            and not self._stopped.wait(consent.POLL_INTERVAL_S)
+            and not self.halted()
+        ):
+            began_s = time.monotonic()
+            try:
+                monitor.read(read(), began_s)
+            except ConsentUnreadableError as error:
+                monitor.unreadable(str(error))
+            except consent.ConsentError as error:
+                monitor.withdraw(str(error))
+
+    def _check(self) -> None:
+        while not self._stopped.wait(_CHECK_INTERVAL_S):
+            if self.halted():
+                self.listener(self.halted())
+                return

@@ -1,4 +1,4 @@
-"""An upload server of the user's, as a run sees it: where it is, that it consents, what else it tells, what it holds."""
+"""A server under test that is not the mock: what a run knows of it, and the checks before it may be loaded."""
 
 from __future__ import annotations
 
@@ -9,116 +9,127 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
 
 from harness.base.address import Origin, is_loopback, parse_origin, resolve_address
 from harness.base.errors import UsageError
 from harness.plan import Plan
-from harness.plan.peak_load import forecast_load
+from harness.plan.demand import forecast_load
 from harness.scenario.scenario import Scenario
 from harness.scenario.target import StoredCommand, StoredFetch, StoredNone, StoredUrl, TargetApi
 from harness.target import consent
-from harness.target.consent_reader import ConsentUnreadableError, load_machine_secret, read_consent, state_folder
+from harness.target.connect import TlsPeer, make_tls_context
+from harness.target.consent_reader import (
+    ConsentPoller,
+    ConsentUnreadableError,
+    load_machine_secret,
+    read_consent,
+    state_folder,
+)
 from harness.target.stored_pages import (
     StoreClient,
+    StoredRow,
     StoreUnreadableError,
     fetch_planned_pages,
     read_listing,
     run_listing_command,
 )
-from harness.target.tls import TlsPeer, make_tls_context
 
 _RUN_OVERHEAD_S = 30.0
-"""Starting, winding down and reading what is stored."""
+"""How long a run may go on around its deadline: starting, winding down and reading the store."""
 
 
 @dataclass(frozen=True)
 class ExternalTarget:
-    """A target that has been looked at: it may be loaded."""
+    """A target that `admit_target` has admitted. Holds secrets of the environment: not for logs."""
 
     origin: Origin
     address: str
-    """The one that everything goes to."""
+    """The IP address of everything that is sent."""
     api: TargetApi | None
-    """None: the mock's own API, of which nothing can be read without its admin token."""
+    """None: the mock's own API on another machine; its store is out of reach without its admin token."""
     environment: Mapping[str, str] = field(repr=False, default_factory=dict)
     token: str = ""
-    """Of the consent; "" on loopback, which needs none."""
+    """Token of the consent; "" on loopback, which needs none."""
     consent: consent.Consent | None = None
     context: ssl.SSLContext | None = field(repr=False, compare=False, default=None)
-    """Whom to trust, where TLS is spoken."""
+    """Whom to trust, if anything of the target speaks TLS."""
 
     def metrics(self) -> dict[str, str]:
-        """Name -> URL of the target's own metrics, by address: nothing is looked up again."""
+        """Name -> URL of each of the target's own metrics endpoints. With the IP address: names are not resolved again."""
         host = f"[{self.address}]" if ":" in self.address else self.address
-        return {
-            it.name: f"{'https' if it.tls else 'http'}://{host}:{it.port}{it.path}"
-            for it in (() if self.api is None else self.api.metrics)
-        }
+        endpoints = () if self.api is None else self.api.metrics
+        return {it.name: f"{'https' if it.tls else 'http'}://{host}:{it.port}{it.path}" for it in endpoints}
 
     @property
     def secure(self) -> TlsPeer | None:
-        """How https is spoken with its metrics."""
+        """How to speak TLS with its metrics endpoints."""
         return None if self.context is None else TlsPeer(self.context, self.origin.host)
 
     @property
-    def tells(self) -> bool:
-        """Whether there is a way to read what it holds."""
+    def has_readable_store(self) -> bool:
+        """Whether the scenario says how to read what the target has stored."""
         return self.api is not None and not isinstance(self.api.stored, StoredNone)
 
     @property
     def unseen(self) -> list[str]:
-        """Categories of the audit that the way in can't see.
+        """Audit categories that this way of reading the store cannot detect.
 
-        Fetching a planned page shows nothing that stands under no planned page's name; a digest alone has no name.
+        Fetching the planned pages shows nothing stored under other names; a digest without a name cannot be misfiled.
         """
         source = None if self.api is None else self.api.stored
         if isinstance(source, StoredFetch):
             return ["unexpected"]
         return ["misfiled"] if isinstance(source, StoredUrl | StoredCommand) and source.format == "digests" else []
 
-    def stored(self, plan: Plan, halted: Callable[[], str]) -> Iterator[dict[str, Any]]:
-        """What it holds. Raises UnreadStockError with the reason where nobody can tell."""
+    def stored(self, plan: Plan, halted: Callable[[], str]) -> Iterator[StoredRow]:
+        """What the target has stored, one row per copy. Raises StoreUnreadableError, at the latest at the end.
+
+        `halted` returns why the target must not be asked any more, or "".
+        """
         if halted():
             message = f"the target must not be asked any more: {halted()}"
             raise StoreUnreadableError(message)
         source = StoredNone() if self.api is None else self.api.stored
-        door = StoreClient(self.origin, self.address, self.environment, self._leave(halted), self.context)
+        client = StoreClient(self.origin, self.address, self.environment, self._make_gate(halted), self.context)
         match source:
             case StoredUrl():
-                return read_listing(source, door, plan)
+                return read_listing(source, client, plan)
             case StoredCommand():
                 return run_listing_command(source, self.environment, plan)
             case StoredFetch():
-                return fetch_planned_pages(source, door, plan)
+                return fetch_planned_pages(source, client, plan)
             case StoredNone():
-                message = "nothing says how to read it"
+                message = "the scenario does not say how to read it"
                 raise StoreUnreadableError(message)
 
-    def _leave(self, halted: Callable[[], str]) -> Callable[[], None]:
-        """Waits for the consented rate before a request; says no once the consent has ended."""
+    def _make_gate(self, halted: Callable[[], str]) -> Callable[[], None]:
+        """A function to call before each request: waits for the consented rate, raises once the consent has ended."""
         if self.consent is None:
             return lambda: None
-        limit, lock = consent.RateLimiter(consent.rate_per_worker(self.consent.max_requests_per_s, 1)), threading.Lock()
+        # the workers have finished by now: the whole rate is available
+        limiter, lock = (
+            consent.RateLimiter(consent.rate_per_worker(self.consent.max_requests_per_s, 1)),
+            threading.Lock(),
+        )
 
-        def leave() -> None:
-            with lock:
-                moment = limit.take(time.monotonic())
-            time.sleep(max(0.0, moment - time.monotonic()))
+        def wait_for_leave() -> None:
+            with lock:  # pages are fetched from several threads
+                at_s = limiter.take(time.monotonic())
+            time.sleep(max(0.0, at_s - time.monotonic()))
             if halted():
                 message = f"the target must not be asked any more: {halted()}"
                 raise StoreUnreadableError(message)
 
-        return leave
+        return wait_for_leave
 
 
 def admit_target(
     url: str, scenario: Scenario, plan: Plan, workers: int, environment: Mapping[str, str], *, allow_command: bool
 ) -> ExternalTarget:
-    """The target, if it may be loaded by this scenario. Nothing but its consent is asked for.
+    """The target at `url`, if this scenario may load it. Sends nothing but the request for its consent.
 
-    Raises UsageError: no such address, no consent or less than the plan needs, a variable that isn't set, a command that
-    nobody allowed.
+    Raises UsageError: not an address, no consent or less than the plan needs, an unset environment variable, a command that
+    the user has not allowed.
     """
     origin = parse_origin(url)
     if origin is None or url.rstrip("/") not in _spellings(url, origin):
@@ -130,36 +141,46 @@ def admit_target(
         return ExternalTarget(origin, address, scenario.target, environment, context=context)
     token = consent.derive_token(load_machine_secret(state_folder(environment)), origin)
     try:
-        found = read_consent(origin, address, token, context)
+        granted = read_consent(origin, address, token, context)
         longest_s = scenario.deadline + scenario.client.timeout + _RUN_OVERHEAD_S
-        consent.check_covers(found, datetime.now(UTC), longest_s, peak_requests_per_s(scenario, plan), workers)
+        consent.check_covers(granted, datetime.now(UTC), longest_s, peak_requests_per_s(scenario, plan), workers)
     except (consent.ConsentError, ConsentUnreadableError) as error:
         raise UsageError(_consent_instructions(origin, address, token, str(error))) from None
-    return ExternalTarget(origin, address, scenario.target, environment, token, found, context)
+    return ExternalTarget(origin, address, scenario.target, environment, token, granted, context)
 
 
-def _make_context(origin: Origin, scenario: Scenario) -> ssl.SSLContext | None:
-    """Whom uploads trust, for everything else that is asked there; None where nothing speaks TLS."""
-    api = scenario.target
-    if origin.scheme == "http" and not (api and any(endpoint.tls for endpoint in api.metrics)):
-        return None
-    named = scenario.client.tls.authority
-    return make_tls_context(None if named is None else Path(named).read_text("utf-8"))
+def poll_consent(target: ExternalTarget | None) -> ConsentPoller:
+    """A poller of the target's consent, to be entered for the time of the run; idle if none is needed."""
+    if target is None:
+        return ConsentPoller(None)
+    return ConsentPoller(
+        target.consent, lambda: read_consent(target.origin, target.address, target.token, target.context)
+    )
 
 
 def peak_requests_per_s(scenario: Scenario, plan: Plan) -> float:
-    """Requests in the plan's busiest second, logins included, if every page went through at once."""
+    """Requests in the plan's busiest second, logins included, if every page were delivered at once."""
     logs_in = scenario.target is None or scenario.target.login is not None
-    pages, each = len(plan.slots), 1
+    pages, requests_per_page = len(plan.slots), 1
     if scenario.client.protocol == "tus":
         largest = max(body.size_bytes for body in plan.bank)
         chunk = scenario.client.tus.chunk_size if scenario.client.tus is not None else None
-        each = 1 + (1 if chunk is None else -(-largest // chunk))
-    return forecast_load(plan, scenario.deadline).peak_uploads_per_s * (pages * each + logs_in) / pages
+        requests_per_page = 1 + (1 if chunk is None else -(-largest // chunk))  # the creation, and one PATCH per chunk
+    peak_uploads_per_s = forecast_load(plan, scenario.deadline).peak_uploads_per_s
+    return peak_uploads_per_s * (pages * requests_per_page + logs_in) / pages
+
+
+def _make_context(origin: Origin, scenario: Scenario) -> ssl.SSLContext | None:
+    """The context for consent, metrics and store: the same trust as that of the uploads. None if nothing speaks TLS."""
+    api = scenario.target
+    if origin.scheme == "http" and not (api and any(endpoint.tls for endpoint in api.metrics)):
+        return None
+    authority = scenario.client.tls.authority
+    return make_tls_context(None if authority is None else Path(authority).read_text("utf-8"))
 
 
 def _spellings(url: str, origin: Origin) -> set[str]:
-    """How an origin may be written: there is nothing in the URL but scheme, host and port."""
+    """Accepted spellings of an origin: a URL with a path, query or fragment is not silently cut to its origin."""
     scheme, _, rest = url.partition("://")
     host = rest.rstrip("/").lower()
     return (
@@ -172,74 +193,21 @@ def _check_api(api: TargetApi | None, environment: Mapping[str, str], *, allow_c
         return
     missing = sorted(name for name in api.variables() if not environment.get(name))
     if missing:
-        message = f"[target] asks for {', '.join(missing)}: set it in the environment"
+        message = f"[target] needs {', '.join(missing)}: set it in the environment"
         raise UsageError(message)
     if isinstance(api.stored, StoredCommand) and not allow_command:
-        message = f"[target.stored] wants to run a command on this machine: {list(api.stored.command)}; if you trust it, add --allow-command"
+        message = (
+            f"[target.stored] would run a command on this machine: {list(api.stored.command)}; "
+            "if you trust it, add --allow-command"
+        )
         raise UsageError(message)
 
 
 def _consent_instructions(origin: Origin, address: str, token: str, why: str) -> str:
     end = datetime.fromtimestamp(time.time() + 7_200, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return (
-        f"--target {origin} ({address}) is not this machine, and it has not consented to this: {why}\n"
-        f"Whoever runs it can consent by answering GET {consent.CONSENT_PATH} there with\n"
+        f"--target {origin} ({address}) is not on this machine, and it has not consented to this run: {why}\n"
+        f"Its operator can consent by answering GET {consent.CONSENT_PATH} there with\n"
         f'  {{"token": "{token}", "contact": "you@example.org", "until": "{end}", "max_requests_per_s": 100}}\n'
-        "No option switches this off; see docs/how-to/consent.md."
+        "No option disables this check; see docs/how-to/consent.md."
     )
-
-
-class ConsentPoller:
-    """Reads the consent again and again within its `with` block, beside the workers, which do so themselves.
-
-    Does nothing where none is needed.
-    """
-
-    def __init__(self, foreign: ExternalTarget | None) -> None:
-        """Nothing is read before the block."""
-        self._foreign = foreign
-        self._stopped = threading.Event()
-        self._watch: consent.ConsentMonitor | None = None
-        self.listener: Callable[[str], None] = lambda _: None
-        """Called once, from a thread, with the reason why the consent has ended."""
-
-    def __enter__(self) -> Self:
-        if self._foreign is not None and self._foreign.consent is not None:
-            self._watch = consent.ConsentMonitor(self._foreign.consent, time.monotonic())
-            for work in (self._read, self._look):
-                threading.Thread(target=work, daemon=True, name="consent").start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()  # a reading under way is not waited for
-
-    def halted(self) -> str:
-        """Why nothing more may be sent; "" while it may."""
-        return "" if self._watch is None else self._watch.halted(time.monotonic())
-
-    def withdraw(self, why: str) -> None:
-        """A worker has seen that the consent ended, or has not ("")."""
-        if why and self._watch is not None:
-            self._watch.withdraw(why)
-
-    def _read(self) -> None:
-        foreign, watch = self._foreign, self._watch
-        while (
-            foreign is not None
-            and watch is not None
-            and not self._stopped.wait(consent.POLL_INTERVAL_S)
-            and not self.halted()
-        ):
-            began_s = time.monotonic()
-            try:
-                watch.read(read_consent(foreign.origin, foreign.address, foreign.token, foreign.context), began_s)
-            except ConsentUnreadableError as error:
-                watch.unreadable(str(error))
-            except consent.ConsentError as error:
-                watch.withdraw(str(error))
-
-    def _look(self) -> None:
-        while not self._stopped.wait(0.05):
-            if self.halted():
-                self.listener(self.halted())
-                return

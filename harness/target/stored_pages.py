@@ -1,6 +1,6 @@
-"""What a server of the user's holds in the end, as its scenario says it can be read; rows as the mock's `GET /stored` has them.
+"""What an external target has stored after a run, read as its scenario describes. Rows have the form of the mock's `GET /stored`.
 
-The mock's own store is read through its admin port: server_admin.py.
+The mock's own store is read through its admin port: mock_admin.py.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
-import json
 import re
 import ssl
 import subprocess
@@ -21,6 +20,7 @@ from urllib.parse import quote
 
 from harness.base.address import Origin
 from harness.base.errors import UsageError
+from harness.base.safe_files import parse_json
 from harness.plan import Plan
 from harness.scenario.target import StoredCommand, StoredFetch, StoredUrl
 from harness.scenario.templating import Template, match_pattern
@@ -36,33 +36,37 @@ _Name = TypeVar("_Name")
 
 
 class StoreUnreadableError(Exception):
-    """What the server holds could not be read; the text says why."""
+    """The target's store could not be read, or not to its end; the text says why."""
 
 
 class StoreClient:
-    """The way to a target's store: its one address, and leave to send (`may_send` waits, or raises UnreadStockError)."""
+    """HTTP client for a target's store: one IP address, and never faster than the target consents to."""
 
     def __init__(
         self,
         origin: Origin,
         address: str,
         environment: Mapping[str, str],
-        may_send: Callable[[], None],
+        wait_for_leave: Callable[[], None],
         context: ssl.SSLContext | None = None,
     ) -> None:
-        """`context` is for https; None trusts the system's authorities."""
+        """`wait_for_leave` is called before each request: it waits, or raises StoreUnreadableError.
+
+        `context` is for https; None trusts the system's authorities.
+        """
         self.origin = origin
         self.address = address
         self.environment = environment
-        self._may_send = may_send
+        self._wait_for_leave = wait_for_leave
         self._context = context
 
     @contextlib.contextmanager
     def get(self, path: str, headers: Mapping[str, str], timeout_s: float) -> Iterator[http.client.HTTPResponse]:
-        """The answer to a GET. Raises UnreadStockError where none comes."""
-        self._may_send()
+        """The response to a GET. Raises StoreUnreadableError if there is none."""
+        self._wait_for_leave()
         connection = http.client.HTTPConnection(self.origin.host, self.origin.port, timeout=timeout_s)
         try:
+            # a socket of our own, so that http.client resolves no name: the run keeps to one address
             connection.sock = open_connection(self.origin, self.address, self._context, timeout_s)
             connection.request("GET", path, headers={"Host": self.origin.host_header, **headers})
             yield connection.getresponse()
@@ -73,11 +77,13 @@ class StoreClient:
             connection.close()
 
 
-def read_listing(source: StoredUrl, door: StoreClient, plan: Plan) -> Iterator[StoredRow]:
-    """What a path of the target lists. Raises UnreadStockError where it can't be read whole."""
-    headers = {name: template.fill({}) for name, template in _make_templates(source.headers, door.environment).items()}
+def read_listing(source: StoredUrl, client: StoreClient, plan: Plan) -> Iterator[StoredRow]:
+    """Stored copies that a path of the target lists. Raises StoreUnreadableError if the list is not complete."""
+    headers = {
+        name: template.fill({}) for name, template in _make_templates(source.headers, client.environment).items()
+    }
     until_s = time.monotonic() + source.timeout
-    with door.get(source.path, headers, source.timeout) as answer:
+    with client.get(source.path, headers, source.timeout) as answer:
         if answer.status != http.HTTPStatus.OK:
             message = f"GET {source.path}: HTTP status {answer.status}"
             raise StoreUnreadableError(message)
@@ -85,11 +91,14 @@ def read_listing(source: StoredUrl, door: StoreClient, plan: Plan) -> Iterator[S
 
 
 def run_listing_command(source: StoredCommand, environment: Mapping[str, str], plan: Plan) -> Iterator[StoredRow]:
-    """What a command lists; the caller has made sure that the user allows it. Raises UnreadStockError where it fails."""
-    words = dict(enumerate(source.command))
-    argv = [template.fill({}) for template in _make_templates(words, environment).values()]
+    """Stored copies that a command lists. Raises StoreUnreadableError if it fails.
+
+    The caller has checked that the user allows it (--allow-command). No shell is involved.
+    """
+    arguments = dict(enumerate(source.command))
+    argv = [template.fill({}) for template in _make_templates(arguments, environment).values()]
     until_s = time.monotonic() + source.timeout
-    with tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryFile() as output:  # not a pipe: the list may be a gigabyte, and its end is checked first
         try:
             done = subprocess.run(
                 argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL, timeout=source.timeout, check=False
@@ -99,20 +108,20 @@ def run_listing_command(source: StoredCommand, environment: Mapping[str, str], p
             message = f"the command {source.command[0]} {what}"
             raise StoreUnreadableError(message) from None
         if done.returncode != 0:
-            message = f"the command {source.command[0]} ended with exit code {done.returncode}"
+            message = f"the command {source.command[0]} exited with code {done.returncode}"
             raise StoreUnreadableError(message)
         output.seek(0)
         yield from _parse_rows(_read_lines(output, until_s + source.timeout), source.format, source.name, plan)
 
 
-def fetch_planned_pages(source: StoredFetch, door: StoreClient, plan: Plan) -> Iterator[StoredRow]:
-    """Every planned page that the target gives back, with the digest of what it gave.
+def fetch_planned_pages(source: StoredFetch, client: StoreClient, plan: Plan) -> Iterator[StoredRow]:
+    """Every planned page that the target returns, with the digest of the returned bytes.
 
-    What stands under other names can't be seen so. Raises UnreadStockError where a page is neither there (200) nor not
-    there (404, 410).
+    Copies under other names are not found this way. Raises StoreUnreadableError if a page is neither present (200) nor absent
+    (404, 410): then nobody knows whether it is stored.
     """
     path = Template(source.path)
-    headers = _make_templates(source.headers, door.environment)
+    headers = _make_templates(source.headers, client.environment)
     until_s = time.monotonic() + source.timeout
 
     def check_time() -> None:
@@ -126,7 +135,7 @@ def fetch_planned_pages(source: StoredFetch, door: StoreClient, plan: Plan) -> I
         key = {"station": page.station, "form": page.form, "page": str(page.page), "sha256": page.sha256}
         where = path.fill({name: quote(value, safe="") for name, value in key.items()})
         filled = {name: template.fill(key) for name, template in headers.items()}
-        with door.get(where, filled, source.timeout) as answer:
+        with client.get(where, filled, source.timeout) as answer:
             if answer.status in {404, 410}:
                 return None
             if answer.status != http.HTTPStatus.OK:
@@ -152,17 +161,15 @@ def _make_templates(texts: Mapping[_Name, str], environment: Mapping[str, str]) 
 
 
 def _read_lines(stream: IO[bytes] | http.client.HTTPResponse, until_s: float) -> Iterator[str]:
-    """Lines of a list, as long as it keeps to its limits."""
+    """Lines of a list, within the limits of size and time."""
     total = 0
     while line := stream.readline(MAX_LINE_BYTES + 1):
         total += len(line)
         if len(line) > MAX_LINE_BYTES or total > MAX_LIST_BYTES:
-            message = (
-                f"the list is too large: a line is above {MAX_LINE_BYTES:,} bytes or all of it above {MAX_LIST_BYTES:,}"
-            )
+            message = f"the list is too large: a line of more than {MAX_LINE_BYTES:,} bytes, or more than {MAX_LIST_BYTES:,} in total"
             raise StoreUnreadableError(message)
         if time.monotonic() > until_s:
-            message = "the list was not whole in time"
+            message = "the list was not complete in time"
             raise StoreUnreadableError(message)
         yield line.decode("utf-8", "replace").strip()
     if isinstance(stream, http.client.HTTPResponse):
@@ -170,48 +177,49 @@ def _read_lines(stream: IO[bytes] | http.client.HTTPResponse, until_s: float) ->
 
 
 def _check_complete(answer: http.client.HTTPResponse, what: str) -> None:
-    """Raise UnreadStockError for a body that broke off: read piece by piece, http.client ends it without a word."""
+    """Raise StoreUnreadableError if the body ended too early: http.client does not raise if it is read in pieces."""
     if answer.length:
-        message = f"{what} broke off {answer.length:,} bytes before its end"
+        message = f"{what} ended {answer.length:,} bytes too early"
         raise StoreUnreadableError(message)
 
 
 def _parse_rows(lines: Iterator[str], form: str, name: str, plan: Plan) -> Iterator[StoredRow]:
     planned = _PlannedPages(plan)
-    found = match_pattern(f"{name}")
+    name_pattern = match_pattern(name)
     for line in filter(None, lines):
         try:
             if form == "json":
-                yield planned.from_json(json.loads(line))
+                yield planned.from_json(parse_json(line))
             elif form == "digests":
                 yield planned.by_digest(_parse_digest(line))
             else:
+                # GNU sha256sum: "digest  name", "digest *name" for binary, a leading backslash if the name is escaped
                 digest, _, path = line.removeprefix("\\").partition(" ")
-                yield planned.by_name(_parse_digest(digest), path.strip().removeprefix("*"), found)
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-            message = f"the list has a line that is no {form}: {line[:80]!r} ({error})"
+                yield planned.by_name(_parse_digest(digest), path.strip().removeprefix("*"), name_pattern)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+            message = f"the list has a line that is not in the format {form}: {line[:80]!r} ({error})"
             raise StoreUnreadableError(message) from None
 
 
 def _parse_digest(text: str) -> str:
     if not _DIGEST.fullmatch(text):
-        message = "no SHA-256 in small hexadecimal"
+        message = "not a lowercase hexadecimal SHA-256"
         raise ValueError(message)
     return text
 
 
 class _PlannedPages:
-    """Finds the planned page that a listed thing is, or says that it is none."""
+    """Finds the planned page of each listed copy, if there is one."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._by_digest: dict[str, int] | None = None
 
     def from_json(self, row: dict[str, Any]) -> StoredRow:
-        """A row that says everything itself; `size_bytes`, `reading` and `stored_at` may be missing."""
+        """A row with all keys; `size_bytes`, `reading` and `stored_at` are optional."""
         page, size_bytes = int(row["page"]), int(row.get("size_bytes", 0))
         if not (0 <= page < 2**31 and 0 <= size_bytes < 2**63):
-            message = "a number is out of range"
+            message = "a number is out of range"  # of the columns of stored.parquet
             raise ValueError(message)
         found = _stored_row(str(row["station"]), str(row["form"]), page, _parse_digest(str(row["sha256"])), size_bytes)
         reading, stored_at = row.get("reading"), row.get("stored_at")
@@ -219,16 +227,17 @@ class _PlannedPages:
         found["stored_at"] = None if stored_at is None else float(stored_at)
         return found
 
-    def by_name(self, digest: str, path: str, found: re.Pattern[str]) -> StoredRow:
-        """A file by its name; one that is named otherwise is nobody's page, with its name in the station's place."""
-        match = next((match for match in found.finditer(f"/{path}") if match.end() == len(path) + 1), None)
+    def by_name(self, digest: str, path: str, pattern: re.Pattern[str]) -> StoredRow:
+        """A file by its name. A name that does not match the template is kept in `station`, so that it counts as unexpected."""
+        match = next((match for match in pattern.finditer(f"/{path}") if match.end() == len(path) + 1), None)
         if match is None or not {"station", "form", "page"} <= match.groupdict().keys():
             return _stored_row(path[-200:], "", 0, digest, 0)
         return _stored_row(match["station"], match["form"], int(match["page"]), digest, 0)
 
     def by_digest(self, digest: str) -> StoredRow:
-        """A photo of which only the digest is told: it is the page with that digest, if there is one."""
+        """A copy of which only the digest is known: it is the planned page with that digest, if there is one."""
         if self._by_digest is None:
+            # a million digests take seconds: only if the format needs them
             self._by_digest = {page.sha256: page.index for page in self._plan}
         index = self._by_digest.get(digest)
         key = ("", "", 0) if index is None else self._plan.key(index)
@@ -236,5 +245,5 @@ class _PlannedPages:
 
 
 def _stored_row(station: str, form: str, page: int, sha256: str, size_bytes: int) -> StoredRow:
-    """A stored copy; a size of 0 is not told, nor are its reading and its time."""
+    """A stored copy. A size of 0 means unknown, as do a reading of None and a missing time."""
     return {"station": station, "form": form, "page": page, "sha256": sha256, "size_bytes": size_bytes, "reading": None}

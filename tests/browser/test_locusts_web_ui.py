@@ -7,18 +7,20 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from playwright.async_api import Page
 
-from tests.integration.conftest import wait_for
-from tests.support.devtools import Page, page
+from tests.browser.conftest import Open
 from tests.support.free_port import free_port
+from tests.support.real_runs import wait_for
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 LOCUSTFILE = Path(__file__).parents[2] / "harness" / "drive" / "locustfile.py"
 STATISTICS = "fetch('/stats/requests').then(answer => answer.json())"
@@ -56,33 +58,45 @@ def locust(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Any]
         log.close()
 
 
-@pytest.fixture
-async def shown(locust: tuple[str, Any], tmp_path: Path) -> AsyncIterator[Page]:
-    """The web UI in a browser."""
-    async with page(tmp_path / "profile") as opened:
-        await opened.open(locust[0])
-        await opened.until("document.querySelector('input[name=userCount]') !== null")
-        yield opened
+async def open_ui(open_page: Open, url: str) -> Page:
+    page = await open_page(url, width=1200, height=900)
+    await page.locator("input[name=userCount]").wait_for()
+    return page
 
 
-def save(into: Path, picture: bytes) -> None:
-    """Keep what the page looked like, for people (pytest's --basetemp says where)."""
-    into.write_bytes(picture)
-
-
-async def start(shown: Page, **fields: str) -> None:
+async def start(page: Page, **fields: str) -> None:
     for name, text in fields.items():
-        await shown.fill(f"input[name={name}]", text)
-    await shown.press("START")
+        await page.fill(f"input[name={name}]", text)
+    await page.get_by_role("button", name="Start", exact=True).click()
+
+
+async def keep_picture(page: Page, path: Path) -> None:
+    """Write a screenshot for people (pytest's --basetemp says where). Not Playwright's own `path`: that leaves a thread."""
+    path.write_bytes(await page.screenshot())  # noqa: ASYNC240 - some kilobytes
+
+
+async def until(page: Page, expression: str, timeout_s: float = 30.0) -> Any:
+    """Wait until a JavaScript expression, or the promise it is, gives something true; returns that.
+
+    Playwright's own `wait_for_function` takes a promise for true.
+    """
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        value = await page.evaluate(expression)
+        if value:
+            return value
+        await page.wait_for_timeout(100)
+    pytest.fail(f"{expression} did not become true; the page shows:\n{await page.inner_text('body')}")
 
 
 async def test_a_host_elsewhere_is_refused_in_the_ui_and_nothing_starts(
-    locust: tuple[str, Any], shown: Page, tmp_path: Path
+    locust: tuple[str, Any], open_page: Open, tmp_path: Path
 ) -> None:
-    await start(shown, host="http://198.51.100.7:80")
-    await shown.until("document.body.innerText.includes('only servers on this machine')")
-    save(tmp_path / "refused.png", await shown.screenshot())
-    assert await shown.evaluate(f"{STATISTICS}.then(all => all.state)") == "ready"
+    page = await open_ui(open_page, locust[0])
+    await start(page, host="http://198.51.100.7:80")
+    await page.get_by_text("only servers on this machine").wait_for()
+    await keep_picture(page, tmp_path / "refused.png")
+    assert await page.evaluate(f"{STATISTICS}.then(all => all.state)") == "ready"
     assert children_of(locust[1].pid) == []
 
 
@@ -105,38 +119,38 @@ async def test_a_form_that_can_not_be_is_answered_with_what_is_wrong(
 
 
 async def test_a_scenario_is_chosen_started_watched_stopped_and_started_again(
-    locust: tuple[str, Any], shown: Page, tmp_path: Path
+    locust: tuple[str, Any], open_page: Open, tmp_path: Path
 ) -> None:
-    _, process = locust
-    await shown.press("Custom parameters")
-    choices = await shown.evaluate("[...document.querySelector('select[name=scenario]').options].map(it => it.value)")
+    url, process = locust
+    page = await open_ui(open_page, url)
+    await page.get_by_role("button", name="Custom parameters").click()
+    choices = await page.locator("select[name=scenario] option").evaluate_all("all => all.map(it => it.value)")
     assert {"kaliwates", "kaliwates-incident", "smoke"} <= set(choices)
-    await shown.until("document.querySelector('input[name=think]').getBoundingClientRect().height > 20")  # it unfolds
-    save(tmp_path / "form.png", await shown.screenshot())
-    await shown.choose("select[name=scenario]", "smoke")
-    await start(shown, userCount="4", spawnRate="4", think="100ms")
+    await page.locator("input[name=think]").wait_for()
+    await keep_picture(page, tmp_path / "form.png")
+    await page.select_option("select[name=scenario]", "smoke")
+    await start(page, userCount="4", spawnRate="4", think="100ms")
 
-    first = await shown.until(f"{UPLOADS}.then(count => count > 20 && count)")
-    await shown.until(f"{UPLOADS}.then(count => count > {first} + 20)")
-    assert await shown.evaluate(f"{STATISTICS}.then(all => all.user_count)") == 4
-    await shown.until(r"/upload\s+\d\d+/.test(document.body.innerText)")  # the table that a person sees
-    save(tmp_path / "running.png", await shown.screenshot())
+    first = await until(page, f"{UPLOADS}.then(count => count > 20 && count)")
+    await until(page, f"{UPLOADS}.then(count => count > {first} + 20)")
+    assert await page.evaluate(f"{STATISTICS}.then(all => all.user_count)") == 4
+    await until(page, r"/upload\s+\d\d+/.test(document.body.innerText)")  # the table that a person sees
+    await keep_picture(page, tmp_path / "running.png")
     assert len(children_of(process.pid)) == 1
 
-    await shown.press("STOP")
-    await shown.until(f"{STATISTICS}.then(all => all.state === 'stopped' && all.user_count === 0)")
+    await page.get_by_role("button", name="Stop", exact=True).click()
+    await until(page, f"{STATISTICS}.then(all => all.state === 'stopped' && all.user_count === 0)")
     wait_for(lambda: children_of(process.pid) == [])  # its server has gone with all that it stored
-    stopped = await shown.evaluate(UPLOADS)
+    stopped = await page.evaluate(UPLOADS)
     assert stopped > first + 20
-    await shown.evaluate("new Promise(done => setTimeout(done, 1000))")
-    assert await shown.evaluate(UPLOADS) == stopped
+    await page.wait_for_timeout(1000)
+    assert await page.evaluate(UPLOADS) == stopped
 
-    await shown.press("NEW")
-    await shown.until("document.querySelector('input[name=userCount]') !== null")
-    await start(shown, userCount="2", spawnRate="2")
-    await shown.until(f"{UPLOADS}.then(count => count > 10 && count < {stopped})")
-    failures = await shown.evaluate(f"{STATISTICS}.then(all => all.errors.map(one => one.error))")
+    await page.get_by_role("button", name="New", exact=True).click()
+    await start(page, userCount="2", spawnRate="2")
+    await until(page, f"{UPLOADS}.then(count => count > 10 && count < {stopped})")
+    failures = await page.evaluate(f"{STATISTICS}.then(all => all.errors.map(one => one.error))")
     assert set(failures) <= {"unavailable"}, failures  # the scenario's own fault; nothing was refused or cut
-    await shown.until(r"/RUNNING[^]*upload\s+\d\d/.test(document.body.innerText)")
-    await shown.press("STOP")
-    await shown.until(f"{STATISTICS}.then(all => all.state === 'stopped')")
+    await until(page, r"/RUNNING[^]*upload\s+\d\d/.test(document.body.innerText)")
+    await page.get_by_role("button", name="Stop", exact=True).click()
+    await until(page, f"{STATISTICS}.then(all => all.state === 'stopped')")

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import functools
 import subprocess
 import sys
-import threading
-from collections.abc import AsyncIterator, Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
+from playwright.async_api import Page
 
-from tests.support.devtools import Page, page
+from tests.browser.conftest import Open
 from tests.support.documents import ROOT
+from tests.support.page_server import served_folder
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-WIDE = ["index.html", "scenario.html", "reference/server-keys.html", "tutorial/reading-the-charts.html", "ci.html"]
+WIDE = [
+    "index.html",
+    "reference/scenario.html",
+    "reference/server-keys.html",
+    "tutorial/reading-the-charts.html",
+    "how-to/ci.html",
+]
 """Pages with what is widest: tables of keys, charts, long lines of code."""
 
 
@@ -28,52 +31,43 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("site")
     subprocess.run([sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", folder], cwd=ROOT, check=True, capture_output=True)  # fmt: skip
 
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever, args=[0.02], daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with served_folder(folder) as address:
+        yield address
 
 
-@pytest.fixture
-async def browser(tmp_path: Path) -> AsyncIterator[Page]:
-    async with page(tmp_path / "profile") as opened:
-        yield opened
-
-
-async def go(browser: Page, address: str) -> None:
+async def go(page: Page, address: str) -> None:
     """Open a page and wait until its script has set it up."""
-    await browser.open(address)
-    await browser.until(f"location.href.startsWith({address!r}) && document.readyState === 'complete' && !!document.querySelector('article')")  # fmt: skip
+    response = await page.goto(address)
+    assert response is not None
+    assert response.ok, address
+    await page.locator("article").first.wait_for()
 
 
-async def test_no_page_is_wider_than_a_phone(url: str, browser: Page) -> None:
-    await browser.call("Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=1, mobile=True)
+async def test_no_page_is_wider_than_a_phone(url: str, open_page: Open) -> None:
+    page = await open_page("about:blank", width=390, height=800, device_scale_factor=1, is_mobile=True)
     for name in WIDE:
-        await go(browser, f"{url}/{name}")
-        assert await browser.evaluate("document.documentElement.scrollWidth") <= 390, name
+        await go(page, f"{url}/{name}")
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 390, name
 
 
 @pytest.mark.parametrize(("scheme", "is_dark"), [("light", False), ("dark", True)])
-async def test_the_pages_follow_the_readers_colours(url: str, browser: Page, scheme: str, is_dark: bool) -> None:
-    await browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-    await go(browser, f"{url}/index.html")
-    shown = await browser.until("getComputedStyle(document.body).backgroundColor.match(/[0-9.]+/g)")
+async def test_the_pages_follow_the_readers_colours(url: str, open_page: Open, scheme: str, is_dark: bool) -> None:
+    page = await open_page("about:blank", color_scheme=scheme)
+    await go(page, f"{url}/index.html")
+    shown = await page.evaluate("getComputedStyle(document.body).backgroundColor.match(/[0-9.]+/g)")
     assert (sum(map(float, shown[:3])) < 3 * 100) is is_dark
 
 
-async def test_the_search_finds_a_key_and_nothing_comes_from_elsewhere(url: str, browser: Page) -> None:
-    await go(browser, f"{url}/index.html")
-    await browser.evaluate("document.querySelector('[data-md-toggle=search]').click()")
-    await browser.fill("input.md-search__input", "failure_ratio")
-    await browser.evaluate("document.querySelector('input.md-search__input').dispatchEvent(new Event('keyup', {bubbles: true}))")  # fmt: skip
-    found = await browser.until("(links => links.length ? links : null)([...document.querySelectorAll('a.md-search-result__link')].map(link => link.href))")  # fmt: skip
+async def test_the_search_finds_a_key_and_nothing_comes_from_elsewhere(url: str, open_page: Open) -> None:
+    page = await open_page("about:blank")
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
+    await go(page, f"{url}/index.html")
+    await page.locator("[data-md-toggle=search]").evaluate("toggle => toggle.click()")
+    await page.locator("input.md-search__input").press_sequentially("failure_ratio")
+    results = page.locator("a.md-search-result__link")
+    await results.first.wait_for()
+    found = await results.evaluate_all("links => links.map(link => link.href)")
     assert any("reference/strategies.html" in link for link in found)
-    fetched = await browser.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
-    assert fetched
-    assert [one for one in fetched if not one.startswith((url, "data:", "blob:"))] == []
+    assert requested
+    assert [one for one in requested if not one.startswith((url, "data:", "blob:"))] == []

@@ -13,7 +13,7 @@ import duckdb
 import yaml  # type: ignore[import-untyped]
 
 from harness.base.errors import ExitCode
-from tests.integration.conftest import PATIENCE_S, TRIES, environment, was_late
+from tests.support.real_runs import PATIENCE_S, TRIES, environment, was_late
 
 ROOT = Path(__file__).parents[2]
 

@@ -21,8 +21,8 @@ from harness.runner.run_spec import RunSpec
 from harness.scenario.scenario import Scenario
 from reports.ci import SAFETY
 from reports.live_view import QuietView
-from tests.integration.conftest import harness, told
 from tests.support.fault_runs import CATCHES, DEDUPES, SPOKEN
+from tests.support.real_runs import run_to_end, told
 
 BASE = {
     "name": "planted", "seed": 7, "deadline": "12s", "stations": {"count": 100}, "photos": {"size": "4KB", "bank": 2},
@@ -148,9 +148,7 @@ def several(tmp_path_factory):
         f'[[faults]]\nkind = "{kind}"\nprobability = 0.4\nmatch = {{ station = "{where}" }}\n'
         for kind, (where, _) in PLANTED.items()
     ]
-    (place / "several.toml").write_text(SEVERAL + "".join(faults), "utf-8")
-    code, output = harness("run", "several.toml", "--out", "run", cwd=place)
-    return RunFolder(place / "run"), code, output
+    return run_to_end(place, SEVERAL + "".join(faults))
 
 
 def test_four_faults_at_once_are_told_apart_page_by_page_through_a_kill(several):

@@ -11,7 +11,7 @@ from harness.analysis.summarise import load_summary
 from harness.base.errors import ExitCode
 from harness.judge.audit import load_audit
 from harness.run_folder.layout import RunFolder
-from tests.integration.conftest import assert_passed_or_late, family_of, harness, told, wait_for
+from tests.support.real_runs import assert_passed_or_late, family_of, harness, told, wait_for
 
 LONG = ["--set", "arrivals.over=6s", "--set", "server.service_time=200ms"]
 

@@ -18,7 +18,7 @@ from harness.plan import make_plan
 from harness.run_folder.layout import RunFolder
 from harness.run_folder.tables import read_plan
 from harness.scenario.scenario import parse_resolved
-from tests.integration.conftest import PATIENCE_S, TINY, assert_passed_or_late, harness, wait_for
+from tests.support.real_runs import PATIENCE_S, TINY, assert_passed_or_late, harness, wait_for
 
 LOCUSTFILE = Path(__file__).parents[2] / "harness" / "drive" / "locustfile.py"
 CLOSED = TINY.replace('kind = "constant"\nover = "2s"', 'kind = "closed"\nphones = 3\nthink = { distribution = "exponential", mean = "20ms" }')  # fmt: skip
@@ -37,10 +37,10 @@ def finished(tmp_path_factory):
 
 def test_each_phone_s_next_station_is_due_its_think_time_after_the_end_of_the_one_before(finished):
     _, plan, rows = finished
-    for stations in plan.rounds.phones:
+    for stations in plan.closed_loop.phones:
         due_s, ended_s = rows.stations.due_s[stations], rows.completed_s[stations]
         assert due_s[0] == pytest.approx(plan.due_s[stations[0]])
-        assert due_s[1:] - ended_s[:-1] == pytest.approx(plan.rounds.think_s[stations[1:]], abs=1e-6)
+        assert due_s[1:] - ended_s[:-1] == pytest.approx(plan.closed_loop.think_s[stations[1:]], abs=1e-6)
 
 
 def test_never_are_more_stations_at_it_at_once_than_there_are_phones(finished):
@@ -65,7 +65,7 @@ def test_the_plan_s_file_says_when_only_the_first_stations_are_due(finished):
     columns = read_plan(folder.plan)
     known = np.isfinite(columns["due_s"])
     assert known.sum() == 3 * 3
-    assert set(columns["station"][known]) == {plan.stations[stations[0]].code for stations in plan.rounds.phones}
+    assert set(columns["station"][known]) == {plan.stations[stations[0]].code for stations in plan.closed_loop.phones}
 
 
 @pytest.mark.slow

@@ -3,8 +3,9 @@
 import pytest
 
 from harness.base.errors import ExitCode
+from harness.scenario.experiment import shipped_experiments
 from harness.scenario.loader import shipped_scenarios
-from tests.integration.conftest import harness, told
+from tests.support.real_runs import harness, told
 
 
 def test_help_lists_every_command(tmp_path):
@@ -17,7 +18,7 @@ def test_help_lists_every_command(tmp_path):
 def test_scenarios_lists_what_ships_with_its_title(tmp_path):
     code, output = told("scenarios", cwd=tmp_path)
     assert code == 0
-    for name, title in shipped_scenarios().items():
+    for name, title in {**shipped_scenarios(), **shipped_experiments()}.items():
         assert name in output
         assert title[:40] in output
 
@@ -49,7 +50,7 @@ def test_a_percentile_that_the_plan_can_not_bear_is_warned_of_and_stops_nothing(
         "run", *unbearable, "--target", "http://127.0.0.1:1", cwd=tmp_path
     )  # which stops it, all else is well
     assert (code, warning in output.splitlines()) == (ExitCode.USAGE, True), output
-    assert "--target: nobody listens at http://127.0.0.1:1: start the server" in output
+    assert "--target: connection refused by http://127.0.0.1:1: start the server" in output
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from harness.base import host_info
 from harness.base.errors import ExitCode, UsageError
+from harness.base.host import describe_host, package_versions
 from harness.cli.options import runs_in
 from harness.judge.compare.figure import Tolerances
 from harness.runner.finish import ComparisonRequest, compare_runs
 from harness.scenario.loader import load_scenario
-from tests.integration.conftest import harness, told
+from tests.support.real_runs import harness, told
 from tests.support.run_builder import RunBuilder
 
 
@@ -115,8 +115,8 @@ def test_a_run_is_compared_with_its_baseline_in_the_end(tmp_path, tiny):
     alike = {
         "scenario": scenario,
         "seed": 5,
-        "versions": host_info.package_versions(),
-        "host": host_info.describe_host(),
+        "versions": package_versions(),
+        "host": describe_host(),
     }
     base = RunBuilder(tmp_path / "before", due_s=[number / 18 for number in range(36)])
     base.record = base.record.model_copy(update=alike)

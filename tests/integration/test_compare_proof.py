@@ -12,7 +12,7 @@ from harness.judge.compare.compare import compare_sides
 from harness.judge.compare.figure import Sides, Tolerances
 from harness.judge.compare.run import load_compared_run
 from harness.run_folder.layout import RunFolder
-from tests.integration.conftest import HARNESS, environment
+from tests.support.real_runs import HARNESS, environment
 
 pytestmark = pytest.mark.slow
 

@@ -1,7 +1,6 @@
 """The dashboards against the types that Grafana publishes: the nearest there is to Grafana without Grafana."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,19 +13,10 @@ OF_THE_DATA_SOURCE = ("expr", "step", "titleFormat")
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def types(tmp_path_factory):
+@pytest.fixture
+def types(npm):
     """A folder where Grafana's types and a TypeScript compiler are installed."""
-    folder = tmp_path_factory.mktemp("types") / "grafana"
-    shutil.copytree(Path(__file__).parent / "grafana", folder)
-    subprocess.run(
-        ["npm", "ci", "--prefer-offline", "--no-audit", "--no-fund"],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-        timeout=300,
-    )
-    return folder
+    return npm("grafana-types")
 
 
 def written_out(board):

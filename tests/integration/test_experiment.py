@@ -5,7 +5,7 @@ import signal
 import subprocess
 
 from harness.base.errors import ExitCode
-from tests.integration.conftest import HARNESS, PATIENCE_S, environment, harness, told, wait_for
+from tests.support.real_runs import HARNESS, PATIENCE_S, environment, harness, told, wait_for
 from tests.support.run_builder import RunBuilder
 
 MATRIX = """

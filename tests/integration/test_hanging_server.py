@@ -15,7 +15,7 @@ from harness.analysis.summarise import load_summary
 from harness.base.errors import ExitCode
 from harness.judge.verdict import load_verdict
 from harness.run_folder.layout import RunFolder
-from tests.integration.conftest import HARNESS, environment, family_of
+from tests.support.real_runs import HARNESS, environment, family_of
 
 pytestmark = pytest.mark.slow
 

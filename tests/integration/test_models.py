@@ -12,7 +12,7 @@ from harness.analysis.rows import load_rows
 from harness.analysis.summarise import load_summary
 from harness.base.errors import ExitCode
 from harness.run_folder.layout import RunFolder
-from tests.integration.conftest import harness
+from tests.support.real_runs import harness
 
 EXPERIMENTS = Path(__file__).parents[2] / "harness" / "experiments"
 THIRD = [  # metastable with its times a third and three of its eight workers: 77 of 102 pages a second

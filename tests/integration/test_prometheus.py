@@ -16,11 +16,11 @@ from harness.analysis.chart_data import load_chart_data
 from harness.analysis.scraped_metrics import ATTEMPTS, DELIVERED, DUE, read_prometheus_series, read_run_series
 from harness.analysis.summarise import load_summary
 from harness.base.errors import ExitCode
-from harness.measure.prometheus_api import PrometheusClient
+from harness.measure.prometheus import PrometheusClient
 from harness.run_folder import scrape_log
 from harness.run_folder.layout import RunFolder
-from tests.integration.conftest import harness, told
 from tests.support.prometheus_server import DEPLOY, deployed, prometheus
+from tests.support.real_runs import run_to_end, told
 
 pytestmark = pytest.mark.peers
 
@@ -72,16 +72,13 @@ def promtool(*arguments, **options):
 def watched(tmp_path_factory):
     """A finished run of two workers that a Prometheus has watched, and that Prometheus, still there."""
     place = tmp_path_factory.mktemp("watched")
-    (place / "restless.toml").write_text(RESTLESS, "utf-8")
     config = deployed(place / "deploy")
     targets = config.parent / "targets"
     with prometheus(config, place / "data") as url:
-        code, output = harness(
-            "run", "restless.toml", "--workers", "2", "--out", "run", "--prometheus", url, "--prometheus-sd", targets, cwd=place, timeout_s=300
-        )  # fmt: skip
+        by_prometheus = ["--prometheus", url, "--prometheus-sd", targets]
+        folder, code, output = run_to_end(place, RESTLESS, "--workers", "2", *by_prometheus, timeout_s=300)
         # a starved machine makes the run INVALID; what was scraped of it is as good
         assert code in {ExitCode.PASSED, ExitCode.INVALID}, output
-        folder = RunFolder(place / "run")
         yield SimpleNamespace(
             place=place,
             folder=folder,

@@ -11,8 +11,8 @@ from harness.drive.client.connection import Progress
 from harness.drive.client.pool import ConnectionPool
 from harness.plan import make_plan
 from harness.scenario.loader import load_scenario
-from tests.integration.conftest import TINY, in_time
 from tests.support.mock_process import process
+from tests.support.real_runs import TINY, in_time
 from tests.support.upload_driver import drive, target_of
 
 EACH = 4
@@ -174,15 +174,15 @@ def test_faults_are_the_same_over_tls_as_in_the_clear(secure, plan, tmp_path):
 @pytest.mark.parametrize("resumption", [True, False])
 def test_the_mock_lets_a_session_be_taken_up_and_the_client_does_so_only_if_told(secure, resumption):
     connections = ConnectionPool(target_of(secure.ready, resumption=resumption), "each", time.monotonic)
-    lane, seen = connections.lane(), []
+    source, seen = connections.source(), []
     for _ in range(3):
-        connection = lane.lease()
+        connection = source.lease()
         connection.connect()
         assert connection.tls is not None
         seen.append(connection.tls.is_resumed)
-        answer = connection.exchange([b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"], Progress())
+        answer = connection.request([b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"], Progress())
         assert answer.status == 200
-        lane.back(connection, alive=answer.keep_alive)
+        source.release(connection, alive=answer.keep_alive)
     assert seen == [False, resumption, resumption]
 
 

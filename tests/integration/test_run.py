@@ -12,7 +12,7 @@ from harness.analysis.summarise import load_summary
 from harness.base.errors import ExitCode
 from harness.judge.audit import load_audit
 from harness.run_folder.layout import RunFolder
-from tests.integration.conftest import (
+from tests.support.real_runs import (
     PATIENCE_S,
     TINY,
     TRIES,

@@ -12,8 +12,8 @@ from harness.analysis.summarise import load_summary
 from harness.base.errors import ExitCode
 from harness.judge.verdict import load_verdict
 from harness.run_folder.layout import RunFolder
-from tests.integration.conftest import family_of, told, wait_for, was_late
 from tests.support import self_faults
+from tests.support.real_runs import family_of, told, wait_for, was_late
 
 USAGE, INVALID, FAILED = ExitCode.USAGE, ExitCode.INVALID, ExitCode.FAILED
 EXPECTED: dict[Callable[[Path, str], self_faults.Told], tuple[int, str]] = {

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from harness.base.errors import ExitCode
-from tests.integration.conftest import HARNESS, TINY, environment
+from tests.support.real_runs import HARNESS, TINY, environment
 
 BASE = TINY.replace('"8s"', '"4s"').replace('timeout = "4s"', 'timeout = "2s"').replace('over = "2s"', 'over = "1s"')
 THIRTY = """

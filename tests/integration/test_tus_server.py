@@ -2,24 +2,21 @@
 
 import hashlib
 import json
-import shutil
 import socket
 import subprocess
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from harness.base.model import Outcome
 from harness.drive.client.connection import Progress
-from harness.drive.client.pool import ConnectionPool
+from harness.drive.client.pool import AttemptConnection, ConnectionPool
 from harness.drive.client.protocols import tus
 from harness.drive.client.protocols.base import Photo, UploadContext
-from harness.drive.client.session import AttemptConnection
 from harness.plan import make_plan
+from harness.scenario.client import TusOptions
 from harness.scenario.loader import load_scenario
-from harness.scenario.protocol import TusOptions
 from tests.support.upload_driver import drive, target_of
 
 pytestmark = pytest.mark.peers
@@ -29,20 +26,10 @@ STATIONS = range(4)
 CUT_BYTES = 150_000
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """A folder where @tus/server is installed as the lock file says."""
-    folder = tmp_path_factory.mktemp("peers")
-    for name in ("package.json", "package-lock.json", "tus-server.mjs"):
-        shutil.copy(Path(__file__).parent / "peers" / name, folder / name)
-    subprocess.run(
-        ["npm", "ci", "--prefer-offline", "--no-audit", "--no-fund"],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
-    return folder
+@pytest.fixture
+def installed(npm):
+    """A folder where @tus/server is installed."""
+    return npm("tus-server")
 
 
 @pytest.fixture(scope="module")
@@ -121,12 +108,12 @@ def test_a_creation_path_of_its_own_can_be_told(installed, tmp_path):
     with running(installed, tmp_path / "files", "/another/place") as ready:
         target = target_of(ready)
         connections = ConnectionPool(target, "new", time.monotonic)
-        lane = connections.lane()
+        source = connections.source()
         host = f"127.0.0.1:{ready['port']}"
-        wire = AttemptConnection(lane, time.monotonic, Progress(), None, time.monotonic() + 10)
-        sender = UploadContext(host, "anyone", 1, 10.0, idempotency_key=False)
-        ending = tus.TusUpload(photo, TusOptions(), "/another/place").attempt(wire, sender)
-        wire.let_go()
-        lane.close()
-    assert (ending.outcome, target.family) == (Outcome.ACCEPTED, socket.AF_INET)
+        connection = AttemptConnection(source, time.monotonic, Progress(), None, time.monotonic() + 10)
+        context = UploadContext(host, "anyone", 1, 10.0, idempotency_key=False)
+        result = tus.TusUpload(photo, TusOptions(), "/another/place").attempt(connection, context)
+        connection.release()
+        source.close()
+    assert (result.outcome, target.family) == (Outcome.ACCEPTED, socket.AF_INET)
     assert held(tmp_path / "files") == {("3509191001001", 1): hashlib.sha256(content).hexdigest()}

@@ -18,7 +18,6 @@ from docs._generate.__main__ import DOCS, pages
 from docs._generate.markdown import prose
 from harness.scenario.experiment import Experiment
 from harness.scenario.scenario import Scenario
-from harness.scenario.target import StatusMeanings
 from mock_server.faults.registry import KINDS
 from mock_server.profile.units import Fixed
 from mock_server.profile_file import Profile
@@ -54,7 +53,7 @@ def test_every_key_of_every_table_is_in_the_reference_with_its_own_words(model: 
         name = field.alias or key
         if get_origin(field.annotation) is not None and key in tag:
             assert re.search(rf"^## .*\b{get_args(field.annotation)[0]}$", REFERENCE, re.MULTILINE), model
-        elif model is StatusMeanings:
+        elif model.__name__ == "StatusMeanings":
             assert f"`target.statuses.{name}`" in REFERENCE
         else:
             assert field.description, f"{model.__name__}.{key} has no text below it"

@@ -1,4 +1,4 @@
-"""A server that reads each request to its end and answers 201: a process of its own, so that it doesn't slow the client.
+"""A server that reads each request to its end and answers 201: a process of its own, so that it does not slow the client down.
 
 Run as `python sink.py`: prints its port, ends with its stdin.
 """

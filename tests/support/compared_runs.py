@@ -34,7 +34,7 @@ def record(**changes: Any) -> RunRecord:
 
 
 def pages(seed: int, *, slower: float = 1.0, own: float = 0.01) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Seconds of three pages a station: the same in every run but for noise of `own` (0.01: about 1 %), times `slower`."""
+    """Seconds for three pages per station: the same in every run but for noise of `own` (0.01: about 1 %), times `slower`."""
     common = np.random.default_rng(0).lognormal(-1.0, 0.4, size=3 * STATIONS)
     return common * slower * np.exp(np.random.default_rng(seed).normal(size=3 * STATIONS) * own)
 
@@ -43,7 +43,7 @@ def compared(
     took_s: np.ndarray[Any, np.dtype[np.float64]], *, seed: int = 1, reasons: Sequence[str] = (), unsafe: int = 0, name: str = "run",
     figures: dict[str, Statistic | MissingFigure] | None = None, **changes: Any,
 ) -> ComparedRun:  # fmt: skip
-    """A run in which every page took so long and arrived, unless it took for ever."""
+    """A run in which every page took this long and arrived; infinite means that it did not."""
     stations = len(took_s) // 3
     unit = np.repeat(np.arange(stations), 3)
     every = np.ones(stations)

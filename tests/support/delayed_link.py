@@ -1,4 +1,4 @@
-"""A link that takes its time: hands every Ethernet frame on after a delay, both ways. For kernels without netem.
+"""A slow link: forwards every Ethernet frame after a delay, in both directions. For kernels without netem.
 
     ip netns exec SWITCH python delayed_link.py NAMESPACE DEVICE PORT SECONDS
 
@@ -36,7 +36,7 @@ def enter(path: str) -> None:
 
 
 def carry(ends: dict[int, int], delay_s: float) -> None:
-    """Hand on what comes in at one end to the other, in order, `delay_s` later; frames too many are dropped, as a wire does."""
+    """Forward frames from one end to the other, in order, `delay_s` later; excess frames are dropped, as on a real link."""
     under_way: collections.deque[tuple[float, int, bytes]] = collections.deque()
     poll = select.poll()
     for end in ends:

@@ -1,4 +1,4 @@
-"""Charts of the made-up evening, and what can be read back from a figure."""
+"""Charts of the made-up run, and what can be read back from a figure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BY_NAME = {chart.name: chart for chart in CHARTS}
 
 @cache
 def usual(name: str) -> Figure:
-    """The chart of the usual evening, drawn once for all tests that only look at it."""
+    """The chart of the made-up run, drawn once for all tests that only read it."""
     with rc_context(palette.STYLE):
         return BY_NAME[name].draw(made_up_run.series(), made_up_run.summary())
 
@@ -50,11 +50,11 @@ def texts(figure: Figure) -> list[str]:
 
 @cache
 def once_saved(name: str) -> str:
-    """The chart of the usual evening as an SVG file, drawn once for all tests that only read it."""
+    """The chart of the made-up run as an SVG file, drawn once for all tests that only read it."""
     return saved(name)
 
 
 def saved(name: str) -> str:
-    """The chart of the usual evening as an SVG file, drawn anew."""
+    """The chart of the made-up run as an SVG file, drawn anew."""
     with rc_context(palette.STYLE):
         return svg.to_svg(BY_NAME[name].draw(made_up_run.series(), made_up_run.summary()))

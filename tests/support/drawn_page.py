@@ -1,4 +1,4 @@
-"""The evening's page: written, as text, and as an outline."""
+"""The made-up run's page: as a file, as text, and as an outline."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Outline(HTMLParser):
 
 
 def write(path: Path) -> tuple[RunFolder, list[str]]:
-    """A folder with the usual evening's report, and the findings that `render_run` gave."""
+    """A folder with the made-up run's report, and the findings that `render_run` gave."""
     folder = RunFolder(path / "run")
     folder.create()
     folder.write_run(made_up_run.record())
@@ -60,7 +60,7 @@ def write(path: Path) -> tuple[RunFolder, list[str]]:
 
 @cache
 def drawn() -> list[DrawnChart]:
-    """The evening's charts, drawn once for all tests of the page's text."""
+    """The made-up run's charts, drawn once for all tests of the page's text."""
     with TemporaryDirectory() as folder:
         return draw_charts(Path(folder), made_up_run.series(), made_up_run.summary())
 

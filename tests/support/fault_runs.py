@@ -1,4 +1,4 @@
-"""Which planted fault leads to which category, by what the server takes for a repetition.
+"""Which injected fault leads to which page status, by how the server recognises repetitions.
 
 This is the table of docs/explanation/what-the-audit-catches.md: a test compares the two, and tests/integration/test_audit.py proves every
 cell by a real run.
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from harness.analysis.page_status import PageStatus
-from harness.scenario.scenario import ClientOptions
+from harness.scenario.client import ClientOptions
 from mock_server.profile.server_profile import ServerProfile
 
 DEDUPES: tuple[str, ...] = get_args(ServerProfile.model_fields["dedupe"].annotation)
@@ -18,7 +18,7 @@ DEDUPES: tuple[str, ...] = get_args(ServerProfile.model_fields["dedupe"].annotat
 
 @dataclass(frozen=True)
 class Planted:
-    """A fault as it is planted, and what becomes of the pages that it hits."""
+    """An injected fault, and the status of the pages that it hits."""
 
     name: str
     fault: dict[str, Any]
@@ -33,13 +33,13 @@ def always(category: PageStatus) -> dict[str, PageStatus]:
 
 
 def twice_unless_recognised() -> dict[str, PageStatus]:
-    """A page is sent again, and only a server that knows it again does not hold it twice."""
+    """A page is sent again; only a server that recognises it does not store it twice."""
     return {**always(PageStatus.OK), "none": PageStatus.DUPLICATED}
 
 
 A_FEW = {"probability": 0.04}
 SERIAL = {"stations.count": 20, "arrivals.over": "3s", "deadline": "20s"}
-"""One station at a time: a crash then has one upload under way, whose fate is known."""
+"""One station at a time: a crash then interrupts exactly one upload."""
 ONE_CRASH = {"kind": "crash_at_commit", "count": 1, "skip_first": 20, "restart_after": "200ms"}
 TUS = {"client.protocol": "tus"}
 CATCHES = (

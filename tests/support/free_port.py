@@ -1,4 +1,4 @@
-"""A port for a server that can't be told to take one of the kernel's choice."""
+"""Ports for servers that cannot be started with port 0."""
 
 import random
 import socket
@@ -8,9 +8,9 @@ LOWEST = 15_000
 
 
 def free_port() -> int:
-    """A port on loopback that nobody has, below those that the kernel gives to connections and to whoever asks for any.
+    """A free port on loopback, below the range from which the kernel picks ports itself.
 
-    Between here and the server's start nobody gets it by chance, as a port that was the kernel's choice may be got.
+    So that no other socket gets it by chance before the server is started.
     """
     first, _ = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()
     for _ in range(100):

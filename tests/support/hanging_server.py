@@ -1,4 +1,4 @@
-"""A server that accepts every connection and never answers. `python hanging_server.py`: says its port, ends with its stdin."""
+"""A server that accepts every connection and never answers. `python hanging_server.py` prints its port and ends with its stdin."""
 
 import asyncio
 import resource
@@ -6,7 +6,7 @@ import sys
 
 
 class Hanging(asyncio.Protocol):
-    """Takes what comes and says nothing, not even goodbye."""
+    """Reads whatever arrives; neither answers nor closes."""
 
     def eof_received(self):
         return True

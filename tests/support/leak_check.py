@@ -1,4 +1,4 @@
-"""What a test leaves behind in its process, where it would strike the tests that come after it."""
+"""Finds what a test leaves behind in its process, where it would disturb the tests after it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 GRACE_S = 5.0
-"""For threads and greenlets that are about to end."""
+"""Time for threads and greenlets that are about to end."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD, signal.SIGALRM)
 _spawned: weakref.WeakSet[Any] = weakref.WeakSet()
-_deadlines: weakref.WeakSet[Any] = weakref.WeakSet()
+_timeout_queues: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def _has_children() -> bool:
@@ -30,7 +30,7 @@ def _has_children() -> bool:
 
 
 def _settings() -> dict[str, Any]:
-    """What holds for the whole process, by name."""
+    """Process-wide settings, by name."""
     environment = dict(os.environ)
     environment.pop("PYTEST_CURRENT_TEST", None)
     return {
@@ -42,7 +42,7 @@ def _settings() -> dict[str, Any]:
 
 
 class Before:
-    """A process as it is before a test."""
+    """The state of the process before a test."""
 
     def __init__(self) -> None:
         _note_greenlets()
@@ -51,13 +51,13 @@ class Before:
         self._settings = _settings()
 
     def left(self) -> list[str]:
-        """What is there now and was not before, or is otherwise than it was; in words."""
+        """Descriptions of what was added or changed since then; empty if nothing was."""
         now = _settings()
         found = [f"another {name}" for name, value in self._settings.items() if now[name] != value]
         if not self._children and _has_children():
             found.append("a child process")
         found += [f"the thread {thread.name}" for thread in self._running()]
-        return [*found, *_waiting_greenlets(), *_unmet_deadlines()]
+        return [*found, *_waiting_greenlets(), *_pending_timeouts()]
 
     def _running(self) -> list[threading.Thread]:
         until = time.monotonic() + GRACE_S
@@ -69,30 +69,33 @@ class Before:
 
 
 def _note_greenlets() -> None:
-    """From now on every greenlet and every timer of deadlines is known; to be called again when more is imported."""
+    """Record every greenlet and every queue of attempt timeouts from now on.
+
+    Called before each test, because gevent and the client may be imported only by then.
+    """
     if "gevent" in sys.modules and not hasattr(_note_greenlets, "done"):
         sys.modules["gevent"].Greenlet.add_spawn_callback(_spawned.add)
         _note_greenlets.done = True  # type: ignore[attr-defined]
-    deadlines = getattr(sys.modules.get("harness.drive.client.timeouts"), "Deadlines", None)
-    if deadlines is not None and not hasattr(deadlines._wait, "__wrapped__"):
-        wait = deadlines._wait
+    queues = getattr(sys.modules.get("harness.drive.client.uploader"), "TimeoutQueue", None)
+    if queues is not None and not hasattr(queues._start_timer, "__wrapped__"):
+        start_timer = queues._start_timer
 
-        @functools.wraps(wait)
+        @functools.wraps(start_timer)
         def noted(self: Any, seconds: float) -> None:
-            _deadlines.add(self)
-            wait(self, seconds)
+            _timeout_queues.add(self)
+            start_timer(self, seconds)
 
-        deadlines._wait = noted
+        queues._start_timer = noted
 
 
 def end_greenlets() -> None:
-    """End what a test has spawned, for objects of ours that live as long as their process does and have no end of their own."""
+    """End the greenlets that a test has spawned: some objects live as long as their process and cannot be closed."""
     if _spawned:
         sys.modules["gevent"].killall([one for one in _spawned if not one.ready()], timeout=GRACE_S)
 
 
 def _waiting_greenlets() -> list[str]:
-    """Greenlets that have not ended and may go on whenever a later test waits; they are ended here."""
+    """Greenlets that have not ended, and would go on whenever a later test waits. Ends them."""
     if not _spawned:
         return []
     gevent = sys.modules["gevent"]
@@ -105,10 +108,10 @@ def _waiting_greenlets() -> list[str]:
     return [f"the greenlet {one}" for one in waiting]
 
 
-def _unmet_deadlines() -> list[str]:
-    """Deadlines that would strike whatever this process waits for when their time has come; they are met here."""
-    unmet = [one for made in _deadlines for one in made._queue if not one.is_met]
-    _deadlines.clear()
-    for one in unmet:
-        one.met()
-    return ["a deadline that was not met"] * bool(unmet)
+def _pending_timeouts() -> list[str]:
+    """Attempt timeouts that would interrupt whatever this process does later. Cancels them."""
+    pending = [one for made in _timeout_queues for one in made._queue if not one.cancelled]
+    _timeout_queues.clear()
+    for one in pending:
+        one.cancel()
+    return ["an attempt timeout that was not cancelled"] * bool(pending)

@@ -1,4 +1,4 @@
-"""Audits of the made-up evening, by hand: a safe one, an unsafe one, and one that knows nothing."""
+"""Audits of the made-up run, written by hand: a safe one, an unsafe one, and one without data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A made-up evening in Kaliwates as Series: 362 stations, a brownout from 20 s to 30 s, deadline 72 s."""
+"""A made-up run in Kaliwates as chart data: 362 stations, a brownout from 20 s to 30 s, deadline 72 s."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NOTHING = np.array([])
 
 
 def parsed(xml: str) -> ET.Element:
-    """The root of XML that we wrote ourselves; fails where it is not well-formed."""
+    """The root element of XML that the harness wrote; fails if it is not well-formed."""
     return ET.fromstring(xml)  # noqa: S314 - nothing from outside
 
 
@@ -44,7 +44,7 @@ def line(label: str, value: Any, t_s: Any = None) -> ChartLine:
 
 
 def empty(label: str = "") -> ChartLine:
-    """A line without a point."""
+    """A line without points."""
     return ChartLine(label, NOTHING, NOTHING)
 
 
@@ -121,7 +121,7 @@ def time_spent() -> TimeBreakdown:
 
 
 def series(**changed: Any) -> ChartData:
-    """The evening's lines; `changed` replaces fields."""
+    """The run's chart data; `changed` replaces fields."""
     t = np.arange(1, 73)
     queue = np.where((t > 20) & (t <= 33), np.minimum(64, (t - 20) * 16), np.where(t <= 8, 12, 3))
     random = np.random.default_rng(9)
@@ -161,7 +161,7 @@ def series(**changed: Any) -> ChartData:
 
 
 def no_series() -> ChartData:
-    """A run of which nothing is left but its times."""
+    """A run without any data but its times."""
     nothing = empty()
     return ChartData(
         rates=RateLines(nothing, nothing, nothing, []),

@@ -1,4 +1,4 @@
-"""The made-up evening as Summary, Verdict and RunRecord, by hand: the figures of `evening` need not add up with them."""
+"""The made-up run as Summary, Verdict and RunRecord, by hand: the figures of `evening` need not add up with them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def spread(count: int, p50: float | None = None, **more: Any) -> dict[str, Any]:
 
 
 def summary_json() -> dict[str, Any]:
-    """The evening's summary.json."""
+    """The run's summary.json."""
     by_outcome = {"accepted": 1049, "unavailable": 230, "timeout_response": 80, "reset": 6}
     done = {
         "Mangli": 50,
@@ -168,7 +168,7 @@ def summary_json() -> dict[str, Any]:
 
 
 def summary(**changed: Any) -> Summary:
-    """The evening's figures; `changed` replaces top-level keys, or single fields in them by a dict."""
+    """The run's figures; `changed` replaces top-level keys, or single fields in them by a dict."""
     content = summary_json()
     for key, value in changed.items():
         content[key] = content[key] | value if isinstance(value, dict) and isinstance(content[key], dict) else value
@@ -220,7 +220,7 @@ def verdict(word: str = "fail", reasons: tuple[str, ...] = ()) -> Verdict:
 
 
 def record(**changed: Any) -> RunRecord:
-    """The evening's run.json."""
+    """The run's run.json."""
     made: dict[str, Any] = {
         "id": "20240214T120000Z-kaliwates-1a2b",
         "name": "kaliwates",

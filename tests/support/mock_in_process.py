@@ -51,7 +51,7 @@ def repr_digest(picture: bytes) -> str:
 
 @dataclass
 class Answer:
-    """What came back, and how the connection ended: "fin", "rst", or "open" if it stayed."""
+    """A response, and how the connection ended: "fin", "rst", or "open" if it was kept."""
 
     raw: bytes
     end: str
@@ -77,7 +77,7 @@ class Answer:
 
 
 class Line:
-    """One connection, for as many requests as wanted."""
+    """One connection, for any number of requests."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -104,7 +104,7 @@ class Line:
         return Answer(raw + await self.reader.readexactly(length), "open", time.monotonic() - begun)
 
     async def rest(self) -> Answer:
-        """All that still comes."""
+        """Everything that is still received."""
         begun, raw, end, first = time.monotonic(), b"", "fin", 0.0
         try:
             while piece := await self.reader.read(2**16):
@@ -191,7 +191,7 @@ class Mock:
             await line.close()
 
     async def stored(self) -> list[dict[str, Any]]:
-        """What is held, by the admin port."""
+        """The stored pages, read from the admin port."""
         answer = await self.admin("GET", "/stored")
         return [json.loads(line) for line in dechunked(answer.body).splitlines()]
 
@@ -231,7 +231,7 @@ def dechunked(body: bytes) -> bytes:
 async def running(
     folder: Path, stations: StationCredentials | None = None, *, tls: ssl.SSLContext | None = None, **keys: Any
 ) -> AsyncIterator[Mock]:
-    """A server whose profile has these keys; quick and healthy if nothing else is said."""
+    """A running server whose profile has these keys; by default fast and without faults."""
     content = {"service_time": "0s", "grace": "1s", **keys}
     server = MockServer(Profile.model_validate(content), stations or StationCredentials(), folder, ADMIN_TOKEN, tls)
     ports = await server.start(ListenAddresses())
@@ -243,7 +243,7 @@ async def running(
 
 
 async def until(condition: Any, longest_s: float = 30.0) -> None:
-    """Waits until a condition holds; fails after a while."""
+    """Wait until a condition holds; fails after a while."""
     end = time.monotonic() + longest_s
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
@@ -251,5 +251,5 @@ async def until(condition: Any, longest_s: float = 30.0) -> None:
 
 
 async def read(mock: Mock) -> None:
-    """Wait until every page that was taken has been read, and stored if it could be."""
+    """Wait until every accepted page has been processed, and stored if it could be."""
     await until(lambda: mock.server.pool.busy == mock.server.pool.depth == mock.server.store.waiting == 0)

@@ -1,4 +1,4 @@
-"""The server as a process of its own, supervised over pipes."""
+"""The mock server in a process of its own, supervised over pipes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tests.support.mock_in_process import STATION, path_of, photo
 
 ADMIN_TOKEN = "let me in"
 LONGEST_S = 60.0
-"""For what takes a second or less on a machine that has nothing else to do."""
+"""A bound for what takes at most a second on an idle machine."""
 
 
 STARTED: set[Process] = set()
-"""Those that have not been ended yet."""
+"""Servers that have not been stopped yet."""
 
 
 class Process:
@@ -57,12 +57,12 @@ class Process:
         """The next event of this kind; others are dropped."""
         while True:
             try:
-                said = self.events.get(timeout=longest_s)
+                received = self.events.get(timeout=longest_s)
             except Empty:
                 message = f"no {event}: {(self.folder / 'log.txt').read_text()}"
                 raise AssertionError(message) from None
-            if said["event"] == event:
-                return said
+            if received["event"] == event:
+                return received
 
     def say(self, command: dict[str, Any]) -> None:
         assert self.popen.stdin is not None
@@ -113,7 +113,7 @@ class Process:
             time.sleep(0.01)
 
     def end(self) -> int:
-        """Stops it by the end of its input; its exit code."""
+        """Stop the server by closing its stdin; returns its exit code."""
         STARTED.discard(self)
         if self.popen.stdin is not None and not self.popen.stdin.closed:
             self.popen.stdin.close()
@@ -130,7 +130,7 @@ class Process:
 
 @contextmanager
 def process(folder: Path, *flags: str, **keys: Any) -> Iterator[Process]:
-    """A server process that is gone afterwards."""
+    """A server process, stopped when the block ends."""
     server = Process(folder, *flags, **keys)
     try:
         yield server
@@ -147,6 +147,6 @@ def is_alive(pid: int) -> bool:
 
 
 def put(server: Process, token: str, code: str = STATION, page: int = 1) -> int:
-    """Put a page; the status of the answer."""
+    """PUT a page; returns the status."""
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "image/jpeg"}
     return server.ask("PUT", path_of(code, page), headers, photo((code, page)))[0]

@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from harness.measure.prometheus_api import PrometheusClient, PrometheusError
+from harness.measure.prometheus import PrometheusClient, PrometheusError
 from tests.support.free_port import free_port
 
 ROOT = Path(__file__).parents[2]

@@ -1,7 +1,7 @@
-"""Tests whose limits are times (`@pytest.mark.timed`): one that fails while the machine was busy with other things is made again.
+"""Repeats a test that asserts times (`@pytest.mark.timed`) if it failed while the machine was busy with something else.
 
-The same that the harness does with a run whose generator was late: such a measurement says nothing. What is too slow is so every
-time, and on a machine that had nothing else to do the first failure stands.
+This is what the harness does with a run whose generator was late: such a measurement is worth nothing. Code that is too slow
+fails every time, and on an idle machine the first failure counts.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 MOST = 3
-"""How often a test is made at the most."""
+"""A test runs at most this many times."""
 BUSY_RATIO = 0.5
-"""A machine whose cores were busy above this share of the time is busy with other things: these tests mostly wait."""
+"""Above this share of busy CPU time something else uses the machine: these tests mostly wait."""
 HELD_UP_S = 0.05
-"""A thread that is woken later than this was held up: by other processes, or by other guests of the machine's host."""
-AGAIN = "measured again"
-_LOOK_S = 0.005
+"""A thread that wakes later than this was held up by other processes, or by other guests of the machine's host."""
+REPEATED = "measured again"
+_POLL_S = 0.005
 
 
-class Watch:
-    """How busy the machine was while the block lasted, and by how much a thread of ours was woken too late."""
+class BusyMonitor:
+    """Measures how busy the machine is while the block lasts, and how late a thread of this process wakes."""
 
     def __enter__(self) -> Self:
         self.latest_s = 0.0
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="timed", daemon=True)
+        self._thread = threading.Thread(target=self._poll, name="timed", daemon=True)
         self._before = psutil.cpu_times()
         self._thread.start()
         return self
@@ -44,31 +44,31 @@ class Watch:
 
     @property
     def was_busy(self) -> bool:
-        """Whether a time that was measured meanwhile says nothing."""
+        """Whether times measured meanwhile are meaningless."""
         return self.busy_ratio > BUSY_RATIO or self.latest_s > HELD_UP_S
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         before = time.monotonic()
-        while not self._over.wait(_LOOK_S):
+        while not self._over.wait(_POLL_S):
             now = time.monotonic()
-            self.latest_s = max(self.latest_s, now - before - _LOOK_S)
+            self.latest_s = max(self.latest_s, now - before - _POLL_S)
             before = now
 
 
 def make(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
-    """The reports of a test, of its last time if it was made more than once. Its fixtures are made anew each time."""
+    """Run a test, with new fixtures each time, until it passes or its failure counts; returns the last reports."""
     for left in reversed(range(MOST)):
-        with Watch() as machine:
+        with BusyMonitor() as machine:
             reports = runtestprotocol(item, log=False, nextitem=nextitem)
         failed = [report for report in reports if report.failed]
         if not (left and machine.was_busy and failed):
             break
-        seen = f"{machine.busy_ratio:.0%} busy, {1000 * machine.latest_s:.0f} ms late"
-        item.user_properties.append((AGAIN, f"{seen}: {_said(failed[0])}"))
+        circumstances = f"{machine.busy_ratio:.0%} busy, {1000 * machine.latest_s:.0f} ms late"
+        item.user_properties.append((REPEATED, f"{circumstances}: {_failure(failed[0])}"))
     return reports
 
 
-def _said(report: pytest.TestReport) -> str:
-    """Why it failed, in a line: who reads it sees whether that is the machine's doing."""
+def _failure(report: pytest.TestReport) -> str:
+    """The first line of the failure, so that a reader can tell whether the machine was the cause."""
     crash = getattr(report.longrepr, "reprcrash", None)
     return str(crash.message).splitlines()[0] if crash is not None else f"in its {report.when}"

@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.base.model import Outcome, Page
 from harness.run_folder import scrape_log
-from harness.run_folder.journal import GiveUpReason, JournalWriter
+from harness.run_folder.journal import AttemptRecord, GiveUpReason, JournalWriter
 from harness.run_folder.layout import EndReason, FaultRecord, PhaseRecord, RunEnd, RunFolder, RunRecord, WorkerRecord
 from harness.run_folder.tables import write_plan, write_stored
 
@@ -50,7 +50,7 @@ def exposition(samples: Mapping[tuple[str, Labels], float]) -> str:
 
 
 class RunBuilder:
-    """A run folder that grows by one call an event. Everything not said is a plain, honest run of one worker."""
+    """A run folder that grows by one call per event. Defaults are those of a plain run of one worker without faults."""
 
     def __init__(
         self, path: Path, *, stations: int = 1, pages_each: int = 1, due_s: Sequence[float] | None = None,
@@ -69,24 +69,25 @@ class RunBuilder:
         self, page: int, *, attempt: int = 1, outcome: Outcome = Outcome.ACCEPTED, due_s: float = 0.0,
         sent_s: float | None = None, done_s: float | None = None, worker: int = 0, **rest: Any,
     ) -> None:  # fmt: skip
-        """Note a whole attempt, begin and end. Without `sent_s` it is sent when due, without `done_s` it takes 0.1 s."""
+        """Add a whole attempt, begin and end. Without `sent_s` it is sent when due, without `done_s` it takes 0.1 s."""
         sent_s = due_s if sent_s is None else sent_s
         done_s = sent_s + 0.1 if done_s is None else done_s
         times = {"connected_s": sent_s, "body_sent_s": done_s, "first_byte_s": done_s} if outcome in STATUS else {}
         fields = {"status": STATUS.get(outcome, 0), "sent_bytes": self.pages[page].size_bytes, **times, **rest}
         self._writers[worker].begin(page, attempt, due_s, sent_s)
-        self._writers[worker].end(page, attempt, outcome, due_s=due_s, sent_s=sent_s, done_s=done_s, **fields)
+        record = AttemptRecord(outcome, page=page, attempt=attempt, due_s=due_s, sent_s=sent_s, done_s=done_s, **fields)
+        self._writers[worker].end(record)
 
     def begin(self, page: int, *, attempt: int = 1, due_s: float = 0.0, sent_s: float = 0.0, worker: int = 0) -> None:
-        """Note an attempt that never ended."""
+        """Add an attempt that never ended."""
         self._writers[worker].begin(page, attempt, due_s, sent_s)
 
     def withhold(self, page: int, *, attempt: int = 1, due_s: float = 0.0, worker: int = 0) -> None:
-        """Note an attempt that the strategy held back."""
-        self._writers[worker].end(page, attempt, Outcome.WITHHELD, due_s=due_s)
+        """Add an attempt that the strategy held back."""
+        self._writers[worker].end(AttemptRecord(Outcome.WITHHELD, page=page, attempt=attempt, due_s=due_s))
 
     def gave_up(self, page: int, *, attempts: int, at_s: float, reason: GiveUpReason, worker: int = 0) -> None:
-        """Note that a page will not be tried again."""
+        """Add that a page was given up."""
         self._writers[worker].gave_up(page, attempts, at_s, reason)
 
     def scrape(
@@ -104,11 +105,11 @@ class RunBuilder:
             self.scrape("worker-0", float(second), {("process_cpu_seconds_total", ()): 1.0 + cpu * second})
 
     def store(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write what the server holds in the end."""
+        """Write what the server has stored at the end."""
         write_stored(self.folder.stored, rows)
 
     def stored_row(self, page: int, /, **changes: Any) -> dict[str, Any]:
-        """The row of a page that the server holds as planned."""
+        """The stored row of a page that arrived as planned."""
         it = self.pages[page]
         return {
             "station": it.station, "form": it.form, "page": it.page, "sha256": it.sha256, "size_bytes": it.size_bytes,
@@ -116,11 +117,11 @@ class RunBuilder:
         }  # fmt: skip
 
     def store_all(self, but: Sequence[int] = ()) -> None:
-        """Let the server hold every page as planned, but some."""
+        """Store every page as planned, except some."""
         self.store([self.stored_row(page.index) for page in self.pages if page.index not in but])
 
     def break_off(self, **record: Any) -> RunFolder:
-        """Leave the folder as a killed run does: flushed journal, no ending in run.json."""
+        """Leave the folder as a killed run does: the journal is flushed, run.json has no end."""
         for writer in self._writers:
             writer.close()
         self.folder.write_run(self.record.model_copy(update=record))

@@ -46,7 +46,7 @@ def scripted(script, connections=1):
                 connection.settimeout(60)
                 with connection:
                     script(connection, number)
-        except Exception as error:  # noqa: BLE001 - told to the test
+        except Exception as error:  # noqa: BLE001 - raised again in the test
             errors.append(error)
 
     thread = threading.Thread(target=serve, daemon=True)

@@ -1,4 +1,4 @@
-"""Faults to ourselves, each at a random moment of a real run: what is done, and what the command then said.
+"""Faults injected into the harness itself, each at a random moment of a real run, and what the command reported.
 
 The moment comes from a seeded generator, so that a repetition that fails can be had again by its number.
 """
@@ -18,11 +18,11 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.integration.conftest import HARNESS, TINY, environment, family_of, wait_for
+from tests.support.real_runs import HARNESS, TINY, environment, family_of, wait_for
 
 SCENARIO = TINY.replace('over = "2s"', 'over = "4s"').replace('median = "20ms"', 'median = "100ms"')
 PATIENCE_S = 150.0
-"""For one step of a run on a machine that is busy with other things."""
+"""A bound for one step of a run on a busy machine."""
 MOMENT_S = 2.5
 """A run of this scenario takes longer than this from its first attempt on."""
 TARGET = """
@@ -44,13 +44,13 @@ time.time = lambda: _real() + struct.unpack("<d", _step[:8])[0]
 
 @dataclass
 class Told:
-    """How a run ended that something was done to."""
+    """How a run with an injected fault ended."""
 
     folder: Path
     code: int
     output: str
     done: str
-    """What was done, in words."""
+    """A description of the fault."""
 
     @property
     def own_words(self):
@@ -146,7 +146,7 @@ def harness_killed(path, seed):
 
 
 def disk_full(path, seed):
-    """Something fills the disk of the run folder; without the right to mount one, no file may grow any more."""
+    """The disk of the run folder fills up; where mounting one is not allowed, files may not grow further."""
     disk = path.with_name(path.name + "-disk")
     disk.mkdir()
     mounted = subprocess.run(
@@ -179,7 +179,7 @@ def _fill(filler):
 
 
 def port_taken(path, seed):
-    """Another takes the metrics port while the run starts: before its check of the port, or after it."""
+    """Another process takes the metrics port while the run starts: before or after its check of the port."""
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", 0))
@@ -213,7 +213,7 @@ def clock_steps(path, seed):
 
 
 def descriptors_exhausted(path, seed):
-    """The harness may open no descriptors any more (its children, which are up or not, keep their own limits)."""
+    """The harness may not open further descriptors (its children keep their own limits)."""
     run = Victim(path, seed)
     run.begun()
     run.moment()
@@ -236,7 +236,7 @@ class _Taking(http.server.BaseHTTPRequestHandler):
 
 
 def target_vanishes(path, seed):
-    """A server of the user's goes for good in the middle of the run."""
+    """An external target stops for good in the middle of the run."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Taking)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=[0.05])

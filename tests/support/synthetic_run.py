@@ -1,4 +1,4 @@
-"""A synthetic evening in Kaliwates: 362 stations, three pages each, and a brownout of the server from 20 s to 30 s.
+"""A synthetic run in Kaliwates: 362 stations, three pages each, and a brownout of the server from 20 s to 30 s.
 
 A small event simulation, so that rows and scrapes agree with each other as in a real run.
 """
@@ -11,8 +11,8 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.base.model import Attempt, Outcome
-from harness.run_folder.journal import GiveUpReason
+from harness.base.model import Outcome
+from harness.run_folder.journal import AttemptRecord, GiveUpReason
 from harness.run_folder.layout import RunFolder
 from tests.support.run_builder import Labels, RunBuilder, brownout, make_pages
 
@@ -37,6 +37,15 @@ class _Counts:
     ended: dict[Outcome, list[float]] = field(default_factory=dict)
     queued: list[tuple[float, float]] = field(default_factory=list)
     busy: list[tuple[float, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    due_s: float
+    sent_s: float
+    done_s: float
+    outcome: Outcome
+    retry_after_s: float | None
 
 
 class _Evening:
@@ -68,7 +77,10 @@ class _Evening:
             outcome, done_s, retry_after_s = Outcome.UNAVAILABLE, arrived_s + 0.005, 2.0
         else:
             outcome, done_s, retry_after_s = *self._served(arrived_s, sent_s), None
-        self._note(page, attempt, Attempt(due_s, sent_s, done_s=done_s, outcome=outcome, retry_after_s=retry_after_s))
+        made = AttemptRecord(
+            outcome, due_s=due_s, sent_s=sent_s, done_s=done_s, retry_after_s=retry_after_s or float("nan")
+        )
+        self._note(page, attempt, made)
         if outcome is Outcome.ACCEPTED:
             if page % 3 < 2:
                 heapq.heappush(self.events, (done_s, page + 1, 1))
@@ -89,16 +101,15 @@ class _Evening:
             return Outcome.TIMEOUT_RESPONSE, sent_s + TIMEOUT_S
         return Outcome.ACCEPTED, finish_s + 0.002
 
-    def _note(self, page: int, attempt: int, made: Attempt) -> None:
+    def _note(self, page: int, attempt: int, made: AttemptRecord) -> None:
         resent = self.run.pages[page].size_bytes if attempt > 1 else 0
-        done_s, outcome = made.done_s or 0.0, made.outcome
-        retry_after_s = float("nan") if made.retry_after_s is None else made.retry_after_s
+        done_s, outcome = made.done_s, made.outcome
         self.run.attempt(
             page, attempt=attempt, outcome=outcome, due_s=made.due_s, sent_s=made.sent_s, done_s=done_s,
-            resent_bytes=resent, login_s=0.004 if page % 3 == 0 else float("nan"), retry_after_s=retry_after_s,
+            resent_bytes=resent, login_s=0.004 if page % 3 == 0 else float("nan"), retry_after_s=made.retry_after_s,
         )  # fmt: skip
         self.end_s = max(self.end_s, done_s)
-        self.counts.sent.append(made.sent_s or 0.0)
+        self.counts.sent.append(made.sent_s)
         self.counts.ended.setdefault(outcome, []).append(done_s)
         if outcome is Outcome.ACCEPTED:
             self.counts.delivered.append(done_s)
@@ -162,7 +173,7 @@ class _Evening:
 
 
 def kaliwates_run(path: Path, *, workers: int = 8, seed: int = 1) -> RunFolder:
-    """A finished run of the whole evening; with `workers=1` a server that is far too small (the deadline passes).
+    """A finished run; with `workers=1` a server that is far too small (the deadline passes).
 
     Everything the harness leaves behind, but for the stages after the driving: no attempts.parquet, no summary.json.
     """

@@ -1,4 +1,4 @@
-"""Three hosts on one machine: network namespaces on a switch, one of them behind a slow link. Needs root, as CI is."""
+"""Three hosts on one machine: network namespaces on a switch, one of them behind a slow link. Needs root."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import HARNESS, environment
+from tests.support.real_runs import HARNESS, environment
 
 LINK = Path(__file__).with_name("delayed_link.py")
 TOKEN = "a-join-token-for-tests-only"
@@ -36,7 +36,7 @@ class Host:
     """How far its monotonic clock is ahead: each machine counts from its own boot."""
 
     def start(self, *command: str, **more: str) -> Any:
-        """Start something there, with its output as text; the harness with a folder of its own."""
+        """Start a command on this host; its output is text, its state folder its own."""
         clock = ["unshare", "-T", "--monotonic", str(self.monotonic_s)] if self.monotonic_s else []
         own = {"HARNESS_JOIN_TOKEN": TOKEN, "XDG_STATE_HOME": str(self.folder), "TMPDIR": str(self.folder)}
         variables = environment(**{**own, **more})
@@ -115,6 +115,6 @@ def _remove(namespace: str) -> None:
 
 
 def end_of(process: Any, timeout_s: float = 60) -> tuple[int, str]:
-    """Exit code and output of a process that ends."""
+    """Wait for the process: exit code and output."""
     output, _ = process.communicate(timeout=timeout_s)
     return process.returncode, output

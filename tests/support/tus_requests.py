@@ -1,4 +1,4 @@
-"""What tests of resumable uploads ask of the mock."""
+"""Requests of resumable uploads to the mock."""
 
 import base64
 from pathlib import Path
@@ -35,7 +35,7 @@ async def patch(mock: Mock, path: str, offset: int, data: bytes, code: str = STA
 
 
 def arrived(folder: Path) -> int:
-    """How many bytes of unfinished uploads a server has written down."""
+    """Bytes of unfinished uploads on the server's disk."""
     return sum(path.stat().st_size for path in (folder / "uploads").glob("*.part"))
 
 

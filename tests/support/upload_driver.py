@@ -1,4 +1,4 @@
-"""Stations' evenings in this process, against any server, and what their journal says."""
+"""Virtual users in this process, against any server, and the records of their journal."""
 
 import socket
 import time
@@ -16,15 +16,15 @@ from harness.drive.client.uploader import Uploader
 from harness.drive.virtual_user import VirtualUser, WorkerContext
 from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan
-from harness.plan.pins import derive_pin
+from harness.plan.plan import derive_pin
 from harness.run_folder.journal import JournalWriter, RecordKind, journal_file_name, read_journal
 from harness.scenario.loader import load_scenario
 from harness.station.link import draw_link_model
-from harness.target.tls import make_tls_context
+from harness.target.connect import make_tls_context
 
 
 def target_of(ready: dict[str, Any], *, resumption: bool = True) -> Endpoint:
-    """Where a mock server is, by what it said when it was ready."""
+    """The target of a mock server, from its `ready` event."""
     tls = None
     if "certificate" in ready:
         tls = TlsConfig(make_tls_context(Path(ready["certificate"]).read_text()), "127.0.0.1", resumption)
@@ -33,7 +33,7 @@ def target_of(ready: dict[str, Any], *, resumption: bool = True) -> Endpoint:
 
 @dataclass(frozen=True)
 class Driven:
-    """What the journal says."""
+    """The records of the journal."""
 
     ends: Any
     gave_up: Any
@@ -44,7 +44,7 @@ class Driven:
 
 
 def drive(target: Endpoint, plan: Plan, stations: range, folder: Path, *overrides: str) -> Driven:
-    """Drive these stations at once to their end, with the client of `kaliwates` and overrides."""
+    """Play these stations at once, to their end, with the client of `kaliwates` and overrides."""
     client = load_scenario("kaliwates", overrides).client
     t0 = time.monotonic()
 
@@ -52,14 +52,16 @@ def drive(target: Endpoint, plan: Plan, stations: range, folder: Path, *override
         return time.monotonic() - t0
 
     journal = JournalWriter(folder, 0)
-    desk = WorkerContext(plan, client, clock, 20.0, journal, WorkerMetrics([], {"run": "x"}), seed=1)
+    context = WorkerContext(plan, client, clock, 20.0, journal, WorkerMetrics([], {"run": "x"}), seed=1)
     connections = ConnectionPool(target, client.connection, clock)
-    evenings = []
+    users = []
     for station in stations:
         code = plan.stations[station].code
-        lane = connections.lane(draw_link_model(client.link, 1, code))
-        evenings.append(VirtualUser(desk, station, Uploader(plan, client, lane, "x", derive_pin(code, ""), clock)).run)
-    gevent.joinall([gevent.spawn(evening) for evening in evenings], raise_error=True)
+        source = connections.source(draw_link_model(client.link, 1, code))
+        users.append(
+            VirtualUser(context, station, Uploader(plan, client, source, "x", derive_pin(code, ""), clock)).run
+        )
+    gevent.joinall([gevent.spawn(user) for user in users], raise_error=True)
     connections.close()
     journal.close()
     records = read_journal(folder / journal_file_name(0))

@@ -54,7 +54,7 @@ def namespace() -> Iterator[tuple[str, str]]:
 
 @contextlib.contextmanager
 def place(name: str, address: str, folder: Path, port: int = 8080) -> Iterator[Place]:
-    """A server in that namespace; it has not consented to anything yet."""
+    """A server in that namespace, which has not published a consent yet."""
     folder.mkdir(exist_ok=True)
     server = subprocess.Popen(
         ["ip", "netns", "exec", name, sys.executable, "-P", str(SERVER), address, str(port), str(folder)], stdout=subprocess.PIPE, text=True

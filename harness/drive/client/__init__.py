@@ -1,1 +1,1 @@
-"""Uploading: one module a protocol over one small HTTP client."""
+"""The HTTP client: one small HTTP/1.1 implementation on gevent, and one module per upload protocol on top of it."""

@@ -1,7 +1,8 @@
-"""A small HTTP/1.1 client on gevent's loop: bodies as memoryviews, answers parsed in C, nothing re-sent behind one's back.
+"""A small HTTP/1.1 client connection on gevent's event loop.
 
-A `Connection` sends one request after another. While a body is being sent it listens too, so that a server which answers
-early (and then closes) is heard. What its errors mean: outcomes.py.
+Bodies are sent as memoryviews, responses are parsed in C, and nothing is ever sent again without the caller's knowledge
+(Locust's FastHttpUser copies bodies and repeats a PUT). While a body is being sent the connection also reads, so that the
+response of a server that answers early and closes is not lost. What the errors mean: outcomes.py.
 """
 
 from __future__ import annotations
@@ -20,153 +21,174 @@ from harness.drive.client.consent_guard import ConsentGuard
 from harness.drive.client.outcomes import RESET_ERRNOS, ConnectionClosedError, GeneratorLimitError, Stage
 from harness.drive.client.response import HttpResponse, ResponseParser
 from harness.drive.client.tls import TlsConfig, TlsTransport
+from harness.run_folder.journal import AttemptRecord
 
 _READ, _WRITE = 1, 2
 _RECEIVE_BYTES = 65_536
 _native_socket: type[socket.socket] = gevent.monkey.get_original("socket", "socket")
-"""Python's own: it never waits here, and gevent's costs microseconds a call and half a kilobyte a station."""
+"""Python's own class. These sockets never block; gevent's class costs microseconds per call and 0.5 KB per station."""
 _IP_BIND_ADDRESS_NO_PORT = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
+"""Lets the kernel choose the port at connect, when it knows the whole address: else each source address has only 28,000
+ports for all targets together (Linux 4.2; ip(7))."""
 
 
 @dataclass(slots=True)
-class Progress:
-    """How far an attempt has come, and when; seconds since T0, NaN where not reached."""
+class Progress(AttemptRecord):
+    """An attempt's record while the attempt is under way: the connection fills in its times and bytes."""
 
     stage: Stage = Stage.CONNECT
-    connected_s: float = float("nan")
-    body_sent_s: float = float("nan")
-    first_byte_s: float = float("nan")
-    sent_bytes: int = 0
-    """What the kernel has taken, requests' heads and logins included; with TLS before encryption."""
+    """How far it has come: decides what a timeout is called."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to connect: a resolved address, and what the Host header says."""
+    """Where to connect: a resolved address, and the Host header to send there."""
 
     family: socket.AddressFamily
     address: tuple[str, int]
     host_header: str
     source_addresses: tuple[str, ...] = ()
     tls: TlsConfig | None = None
-    """None speaks plain TCP."""
+    """None for plain TCP."""
     guard: ConsentGuard | None = None
-    """Asked before every request; None on loopback, which needs no consent."""
+    """Called before every request; None on loopback, which needs no consent."""
 
 
 class Transport(Protocol):
-    """What carries the bytes: a non-blocking socket, or TLS over one. Raises BlockingIOError where it would have to wait."""
+    """What carries the bytes: a non-blocking socket, or TLS over one. Raises BlockingIOError instead of waiting."""
 
     def sendmsg(self, buffers: Sequence[bytes | memoryview], /) -> int:
-        """Send the first of the buffers' bytes; how many."""
+        """Send as many bytes as possible, in order; returns how many."""
 
     def recv(self, size: int, /) -> bytes:
-        """Bytes that have come; none if the server closed."""
+        """Received bytes, at most `size`; b"" if the server closed."""
 
 
 class Connection:
-    """One connection to the target. Use by one greenlet at a time."""
+    """One connection to the target, for one greenlet at a time.
 
-    __slots__ = ("_channel", "_clock", "_fd", "_hub", "_parser", "_reader", "_socket", "_target", "tls", "used")
+    `connect`, then `request` as often as the responses keep it alive, then `close`. Raises OSError, ssl.SSLError and the
+    errors of outcomes.py; after any of them the connection can only be closed.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_endpoint",
+        "_fd",
+        "_hub",
+        "_parser",
+        "_read_watcher",
+        "_socket",
+        "_transport",
+        "tls",
+        "used",
+    )
 
     def __init__(
-        self, target: Endpoint, source: str | None, clock: Callable[[], float], session: SSLSession | None = None
-    ) -> None:
-        """Make the socket, not the connection. Raises GeneratorLimitError where this machine can't.
+        self, endpoint: Endpoint, source_address: str | None, clock: Callable[[], float],
+        session: SSLSession | None = None,
+    ) -> None:  # fmt: skip
+        """Create the socket without connecting it. Raises GeneratorLimitError if this machine has no descriptor left.
 
-        `session`: of a TLS connection before, to be taken up again.
+        `clock` gives seconds since T0. `session` is the TLS session of an earlier connection, to be resumed.
         """
         self._clock = clock
-        self._target = target
+        self._endpoint = endpoint
         self.used = False
+        """Whether a request was sent: then it is connected."""
         try:
-            self._socket = _native_socket(target.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            self._socket = _native_socket(endpoint.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:
             raise GeneratorLimitError(str(error)) from error
+        # Without it, the last segment of a request waits for the acknowledgement of the one before (Nagle, RFC 896).
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._hub = get_hub()
         self._fd = self._socket.fileno()
-        self._channel: Transport = self._socket
+        self._transport: Transport = self._socket
         self._parser: ResponseParser | None = None
-        self._reader: Any = None
-        """Watches for bytes to read; made when they are first waited for, kept for the next time."""
+        self._read_watcher: Any = None
+        """Made when reading first has to wait, then kept: making one costs more than starting it again."""
         self.tls: TlsTransport | None = None
-        if target.tls is not None:
-            self._channel = self.tls = TlsTransport(target.tls, self._socket, session)
-        if source is not None:
+        if endpoint.tls is not None:
+            self._transport = self.tls = TlsTransport(endpoint.tls, self._socket, session)
+        if source_address is not None:
             self._socket.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-            self._socket.bind((source, 0))
+            self._socket.bind((source_address, 0))
 
     def connect(self) -> None:
-        """Connect, with TLS to the end of the handshake; OSError as the kernel says, ssl.SSLError as TLS does."""
-        code = self._socket.connect_ex(self._target.address)
+        """Connect, including the TLS handshake. Raises the kernel's OSError, or ssl.SSLError."""
+        code = self._socket.connect_ex(self._endpoint.address)
         if code in {errno.EINPROGRESS, errno.EWOULDBLOCK}:
             self._wait_for(_WRITE)
             code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, "connect")
         if self.tls is not None:
-            self._shake_hands(self.tls)
+            self._do_handshake(self.tls)
 
-    def _shake_hands(self, tls: TlsTransport) -> None:
-        while not tls.shake_hands():
+    def _do_handshake(self, tls: TlsTransport) -> None:
+        while not tls.do_handshake():
             self._wait_for(_WRITE if tls.has_unsent else _READ)
 
     def close(self) -> None:
-        """Close at once; a second time does nothing."""
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        """Close at once; may be called twice."""
+        if self._read_watcher is not None:
+            self._read_watcher.close()
+            self._read_watcher = None
         if self._parser is not None:
-            self._parser.drop()
+            self._parser.close()
             self._parser = None
         self._socket.close()
 
-    def stale(self) -> bool:
-        """True if the server has closed (or spoken out of turn) while the connection was idle."""
+    def is_stale(self) -> bool:
+        """Whether the server has closed the idle connection, or sent something that no request asked for."""
         try:
             if self.tls is None:
                 self._socket.recv(1, socket.MSG_PEEK)
             else:
-                self.tls.recv(1)  # a new session ticket may lie there: that is no word out of turn
+                # Read, not peeked: TLS handles a waiting session ticket here, which is not application data.
+                self.tls.recv(1)
         except BlockingIOError:
             return False
         except OSError:
             return True
         return True
 
-    def exchange(
+    def request(
         self, buffers: Sequence[bytes | memoryview], progress: Progress, *, bodiless: bool = False
     ) -> HttpResponse:
-        """Send a request and take its answer (`bodiless`: to a HEAD), noting the phases in `progress`."""
-        guard = self._target.guard
+        """Send a request and receive its response (`bodiless`: to a HEAD); notes stages and times in `progress`."""
+        guard = self._endpoint.guard
         if guard is not None:
             guard.before_request()
         self.used = True
         if self._parser is not None:
             self._parser.expect(bodiless=bodiless)
         progress.stage = Stage.SEND
-        whole = self._send(buffers, progress, bodiless)
+        complete = self._send(buffers, progress, bodiless)
         progress.stage = Stage.RESPONSE
-        if whole:
+        if complete:
             progress.body_sent_s = self._clock()
-        answer = self._receive(progress, bodiless).answer(reusable=whole)
+        # After an early response the rest of the body was not sent: the server would take the next request for it.
+        response = self._receive(progress, bodiless).response(reusable=complete)
         if guard is not None:
-            guard.heard(answer.status, answer.headers.get("location", ""))
-        return answer
+            guard.check_redirect(response.status, response.headers.get("location", ""))
+        return response
 
     def _send(self, buffers: Sequence[bytes | memoryview], progress: Progress, bodiless: bool) -> bool:
-        """Send all buffers; False if the server answered (or closed after answering) before they were all taken."""
+        """Send all buffers; False if the server responded before they were all sent."""
         pending = buffers
         while True:
             try:
-                sent = self._channel.sendmsg(pending)
+                sent = self._transport.sendmsg(pending)
             except BlockingIOError:
-                if self._wait_for_either() and self._heard(progress, bodiless):
+                if self._wait_for_either() and self._has_response(progress, bodiless):
                     return False
                 continue
             except OSError as error:
-                if error.errno in RESET_ERRNOS and self._last_words(progress, bodiless):
+                # A server that refuses a body answers and closes; the reset for what is still being sent can overtake
+                # its answer (RFC 9112, 9.6).
+                if error.errno in RESET_ERRNOS and self._has_response_after_reset(progress, bodiless):
                     return False
                 raise
             progress.sent_bytes += sent
@@ -174,51 +196,53 @@ class Connection:
             if not pending:
                 return True
 
-    def _heard(self, progress: Progress, bodiless: bool) -> bool:
-        """Take all that has come, without waiting; True once it is an answer (100 Continue and its like are none)."""
+    def _has_response(self, progress: Progress, bodiless: bool) -> bool:
+        """Read what was received, without waiting; True once the headers of a final response are there."""
         while self._parser is None or not self._parser.is_final:
             try:
-                data = self._channel.recv(_RECEIVE_BYTES)
+                data = self._transport.recv(_RECEIVE_BYTES)
             except BlockingIOError:
                 return False
-            self._take(data, progress, bodiless)
+            self._feed(data, progress, bodiless)
         return True
 
-    def _last_words(self, progress: Progress, bodiless: bool) -> bool:
-        """After a reset while sending: True if an answer lies in the receive buffer all the same."""
+    def _has_response_after_reset(self, progress: Progress, bodiless: bool) -> bool:
+        """Whether a final response was in the receive buffer when the connection was reset."""
         try:
-            return self._heard(progress, bodiless)
+            return self._has_response(progress, bodiless)
         except (OSError, ConnectionClosedError):
             return False
 
     def _receive(self, progress: Progress, bodiless: bool) -> ResponseParser:
         parser = self._parser
         if self.tls is None and (parser is None or not parser.complete):
-            self._wait_to_read()  # it can't be there yet: to look first would cost a call and an exception
+            # The response can't be there yet: trying first would cost a system call and an exception. TLS may have
+            # decrypted it already, so there it must be tried.
+            self._wait_to_read()
         while parser is None or not parser.complete:
             try:
-                data = self._channel.recv(_RECEIVE_BYTES)
+                data = self._transport.recv(_RECEIVE_BYTES)
             except BlockingIOError:
                 self._wait_to_read()
                 continue
-            parser = self._take(data, progress, bodiless)
+            parser = self._feed(data, progress, bodiless)
         return parser
 
-    def _take(self, data: bytes, progress: Progress, bodiless: bool) -> ResponseParser:
-        if data and progress.first_byte_s != progress.first_byte_s:  # NaN: nothing has come yet
+    def _feed(self, data: bytes, progress: Progress, bodiless: bool) -> ResponseParser:
+        if data and progress.first_byte_s != progress.first_byte_s:  # NaN: nothing was received yet
             progress.first_byte_s = self._clock()
         parser = self._parser
         if parser is None:
             parser = self._parser = ResponseParser()
             parser.expect(bodiless=bodiless)
-        parser.take(data)
+        parser.feed(data)
         return parser
 
     def _wait_to_read(self) -> None:
-        """As `_wait_for`, with a watcher that is kept: what is waited for again and again."""
-        watcher = self._reader
+        """As `_wait_for(_READ)`, with a watcher that is kept: this is where an attempt spends its time."""
+        watcher = self._read_watcher
         if watcher is None:
-            watcher = self._reader = self._hub.loop.io(self._fd, _READ)
+            watcher = self._read_watcher = self._hub.loop.io(self._fd, _READ)
         watcher.start(getcurrent().switch)
         try:
             self._hub.switch()
@@ -226,7 +250,7 @@ class Connection:
             watcher.stop()
 
     def _wait_for_either(self) -> bool:
-        """Wait until more can be sent or something can be read; whether there may be something to read."""
+        """Wait until the socket can be written or read; whether there may be something to read."""
         watcher = self._hub.loop.io(self._fd, _READ | _WRITE)
         watcher.start(getcurrent().switch, pass_events=True)
         try:
@@ -234,6 +258,7 @@ class Connection:
         finally:
             watcher.stop()
             watcher.close()
+        # TLS may hold decrypted bytes that the socket no longer shows.
         return bool(events & _READ) or self.tls is not None
 
     def _wait_for(self, events: int) -> None:
@@ -245,9 +270,9 @@ class Connection:
 
 
 def remaining_buffers(buffers: Sequence[bytes | memoryview], sent: int) -> Sequence[bytes | memoryview]:
-    """What is left of the buffers when so many bytes of them are gone, not copied; nothing where only empty ones are.
+    """The buffers without their first `sent` bytes, not copied; () if only empty buffers remain.
 
-    >>> [bytes(part) for part in unsent([b"abc", b"de", b""], 2)], unsent([b"abc", b""], 3)
+    >>> [bytes(part) for part in remaining_buffers([b"abc", b"de", b""], 2)], remaining_buffers([b"abc", b""], 3)
     ([b'c', b'de', b''], ())
     """
     for number, buffer in enumerate(buffers):

@@ -1,4 +1,13 @@
-"""What an attempt's end is called: the one place where errors on the way and answers' statuses become Outcomes."""
+"""How an attempt ended: the only place that maps errors and HTTP statuses to outcomes.
+
+ConnectionClosedError      the server closed before its response was complete        closed
+MalformedResponseError     not HTTP, or not a response to the request                malformed
+AttemptTimeoutError        the attempt's time is up                                  timeout_connect/_send/_response
+GeneratorLimitError        this machine ran out of descriptors, ports or memory      generator_error
+OSError                    by errno: refused, reset, timeout_* or generator_error
+ssl.SSLError               tls_failed
+gevent.GreenletExit        the run was stopped during the attempt                    censored
+"""
 
 from __future__ import annotations
 
@@ -8,15 +17,23 @@ from enum import Enum
 
 import gevent
 
-from harness.base.model import Outcome
-from harness.drive.client.shortage import GENERATOR_ERRNOS
+from harness.base.model import Outcome, Shortage
 
 RESET_ERRNOS = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED})
 _TIMEOUT_ERRNOS = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH})
+_SHORTAGE_BY_ERRNO = {
+    errno.EMFILE: Shortage.DESCRIPTORS,
+    errno.ENFILE: Shortage.DESCRIPTORS,
+    errno.EADDRNOTAVAIL: Shortage.PORTS,
+    errno.EADDRINUSE: Shortage.PORTS,
+    errno.ENOBUFS: Shortage.MEMORY,
+    errno.ENOMEM: Shortage.MEMORY,
+}
+"""Limits of the machine that generates the load; the server can't cause these."""
 
 
 class Stage(Enum):
-    """How far an attempt has come: what a timeout is called after."""
+    """How far an attempt has come; its value is the outcome of a timeout in that stage."""
 
     CONNECT = Outcome.TIMEOUT_CONNECT
     SEND = Outcome.TIMEOUT_SEND
@@ -24,19 +41,19 @@ class Stage(Enum):
 
 
 class ConnectionClosedError(Exception):
-    """The server closed before its answer was whole."""
+    """The server closed the connection before its response was complete."""
 
 
 class MalformedResponseError(Exception):
-    """What came is not HTTP, or no answer to what was asked."""
+    """What was received is not HTTP, or not a response to the request."""
 
 
 class GeneratorLimitError(Exception):
-    """This machine has no more descriptors, ports or memory for us."""
+    """This machine has no descriptors, ports or memory left for another connection."""
 
 
 class AttemptTimeoutError(BaseException):
-    """The attempt's time is up. A BaseException, so that no handler on the way takes it for something else."""
+    """The attempt's time is up. A BaseException, so that no `except Exception` between here and the socket catches it."""
 
 
 _OUTCOME_BY_STATUS = {
@@ -48,23 +65,26 @@ _OUTCOME_BY_STATUS = {
     503: Outcome.UNAVAILABLE,
 }
 EXPECTED_ERRORS = (
-    AttemptTimeoutError, ConnectionClosedError, MalformedResponseError, GeneratorLimitError, MemoryError, gevent.GreenletExit, OSError,
+    AttemptTimeoutError, ConnectionClosedError, MalformedResponseError, GeneratorLimitError, MemoryError,
+    gevent.GreenletExit, OSError,
 )  # fmt: skip
-"""Everything that `classify_error` knows; ssl.SSLError is an OSError."""
+"""Every error that `classify_error` knows; ssl.SSLError is an OSError."""
 _OUTCOME_BY_ERROR: dict[type[BaseException], Outcome] = {
     ConnectionClosedError: Outcome.CLOSED,
     MalformedResponseError: Outcome.MALFORMED,
     GeneratorLimitError: Outcome.GENERATOR_ERROR,
     MemoryError: Outcome.GENERATOR_ERROR,
     gevent.GreenletExit: Outcome.CENSORED,
-    ssl.SSLError: Outcome.TLS_FAILED,
+    ssl.SSLError: Outcome.TLS_FAILED,  # before OSError, of which it is a subclass
 }
 
 
 def classify_error(error: BaseException, stage: Stage) -> Outcome:
-    """What an error on the way means; anything that is not known is a bug of ours and is raised again.
+    """The outcome of an attempt that ended with this error.
 
-    >>> outcome_of(OSError(errno.ECONNREFUSED, ""), Stage.CONNECT)
+    Raises the error again if it is not one of `EXPECTED_ERRORS` or has an unknown errno: that is a bug in the harness.
+
+    >>> classify_error(OSError(errno.ECONNREFUSED, ""), Stage.CONNECT)
     <Outcome.REFUSED: 'refused'>
     """
     if isinstance(error, AttemptTimeoutError):
@@ -82,21 +102,39 @@ def _classify_errno(error: OSError, stage: Stage) -> Outcome:
         return Outcome.REFUSED
     if error.errno in RESET_ERRNOS:
         return Outcome.RESET
+    # The kernel's own timeout and an unreachable network look the same to a phone: no answer within its patience.
     if error.errno in _TIMEOUT_ERRNOS:
         return stage.value
-    if error.errno in GENERATOR_ERRNOS:
+    if error.errno in _SHORTAGE_BY_ERRNO:
         return Outcome.GENERATOR_ERROR
     raise error
 
 
 def classify_status(status: int) -> Outcome:
-    """What an answer's status means.
+    """The outcome of an attempt that was answered with this status.
 
-    >>> outcome_of_status(201), outcome_of_status(503)
+    >>> classify_status(201), classify_status(503)
     (<Outcome.ACCEPTED: 'accepted'>, <Outcome.UNAVAILABLE: 'unavailable'>)
     """
     if status in _OUTCOME_BY_STATUS:
         return _OUTCOME_BY_STATUS[status]
     if status < 400:
-        return Outcome.MALFORMED  # no answer to an upload: never to be taken for an acknowledgement
+        # Another success or a redirect doesn't confirm the upload. Never an acknowledgement: the audit would call the
+        # page lost.
+        return Outcome.MALFORMED
     return Outcome.SERVER_ERROR if status >= 500 else Outcome.REJECTED
+
+
+def classify_shortage(error: BaseException) -> Shortage:
+    """The resource that this machine ran out of, for an attempt with outcome generator_error.
+
+    >>> classify_shortage(OSError(errno.EADDRNOTAVAIL, "connect"))
+    <Shortage.PORTS: 'ports'>
+    """
+    # GeneratorLimitError wraps the kernel's error: the errno is on its cause.
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _SHORTAGE_BY_ERRNO:
+            return _SHORTAGE_BY_ERRNO[cause.errno]
+        cause = cause.__cause__
+    return Shortage.MEMORY if isinstance(error, MemoryError) else Shortage.DESCRIPTORS

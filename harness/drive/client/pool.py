@@ -1,89 +1,171 @@
-"""Which connection an attempt uses: one a station, one an attempt, or a pool shared by the worker's stations."""
+"""Connections to the target: a worker's pool, each station's share of it, and the one that an attempt uses."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ssl import SSLSession
 from typing import Literal
 
-from harness.drive.client.connection import Connection, Endpoint
+import gevent
+
+from harness.drive.client.connection import Connection, Endpoint, Progress
+from harness.drive.client.outcomes import AttemptTimeoutError, Stage
+from harness.drive.client.response import HttpResponse
 from harness.drive.client.shaped_connection import ShapedConnection
 from harness.station.link import LinkModel
 
+_NAN = float("nan")
+
 
 class ConnectionPool:
-    """Hands out connections of one worker. `lease` gives one, `back` takes it back while it can still be used."""
+    """Makes the connections of one worker, by the scenario's connection policy."""
 
     def __init__(self, target: Endpoint, policy: Literal["new", "each", "reuse"], clock: Callable[[], float]) -> None:
-        """`new` keeps a connection with its station's lane, `reuse` in a pool, `each` not at all."""
+        """`new` keeps one connection per station, `each` makes one per attempt, `reuse` shares idle ones among stations."""
         self.target = target
         self._policy = policy
         self._clock = clock
-        self._sources = itertools.cycle(target.source_addresses or (None,))
-        self._pool: list[Connection] = []
+        self._source_addresses = itertools.cycle(target.source_addresses or (None,))
+        self._idle: list[Connection] = []
 
-    def lane(self, line: LinkModel | None = None) -> ConnectionSource:
-        """A station's own way to the server; without a `line` nothing limits it. All stations have one, or none."""
+    def source(self, link: LinkModel | None = None) -> ConnectionSource:
+        """Where one station gets its connections from; without `link` their bandwidth is unlimited.
+
+        Either every station of a worker has a link or none: `reuse` hands a connection from one station to another.
+        """
         if self._policy == "reuse":
-            return ConnectionSource(self, self._pool, line, keeps=True, shared=True)
-        return ConnectionSource(self, [], line, keeps=self._policy == "new", shared=False)
+            return ConnectionSource(self, self._idle, link, keeps=True, shared=True)
+        return ConnectionSource(self, [], link, keeps=self._policy == "new", shared=False)
 
     def close(self) -> None:
-        """Close what lies in the pool."""
-        while self._pool:
-            self._pool.pop().close()
+        """Close the idle connections."""
+        while self._idle:
+            self._idle.pop().close()
 
-    def fresh(self, line: LinkModel | None = None, session: SSLSession | None = None) -> Connection:
-        """A connection that isn't connected yet; with TLS it will take up the `session` of an earlier one."""
-        source = next(self._sources)
-        if line is None:
-            return Connection(self.target, source, self._clock, session)
-        return ShapedConnection(self.target, source, self._clock, line, session)
+    def create(self, link: LinkModel | None = None, session: SSLSession | None = None) -> Connection:
+        """A new connection, not connected yet. With TLS it will try to resume `session`."""
+        source_address = next(self._source_addresses)
+        if link is None:
+            return Connection(self.target, source_address, self._clock, session)
+        return ShapedConnection(self.target, source_address, self._clock, link, session)
 
 
 class ConnectionSource:
-    """Where one station gets its connections from."""
+    """Where one station gets its connections from. `lease` one for an attempt, `release` it afterwards."""
 
     def __init__(
-        self,
-        connections: ConnectionPool,
-        idle: list[Connection],
-        line: LinkModel | None = None,
-        *,
-        keeps: bool,
-        shared: bool,
+        self, pool: ConnectionPool, idle: list[Connection], link: LinkModel | None = None, *, keeps: bool, shared: bool
     ) -> None:
-        """`idle` may be shared with other lanes; a lane that keeps nothing connects for every attempt."""
-        self._connections = connections
+        """`idle` may be `shared` with other stations; without `keeps` every attempt makes a connection."""
+        self._pool = pool
         self._idle = idle
-        self._line = line
+        self._link = link
         self._keeps = keeps
         self._shared = shared
         self._session: SSLSession | None = None
-        """Of the latest TLS connection: a phone remembers its own sessions, not other phones'."""
+        """Of this station's latest TLS connection: a phone can resume its own sessions, not those of other phones."""
 
     def lease(self) -> Connection:
-        """An idle connection that still lives, else a fresh one, not connected yet."""
+        """An idle connection that the server has not closed, else a new one that is not connected yet."""
         while self._idle:
             connection = self._idle.pop()
-            if not connection.stale():
-                if self._line is not None and isinstance(connection, ShapedConnection):
-                    connection.line = self._line
+            # Without this check the first request on a connection that the server has timed out would fail, and a server
+            # would be blamed for what every HTTP client retries silently.
+            if not connection.is_stale():
+                if self._link is not None and isinstance(connection, ShapedConnection):
+                    connection.link = self._link
                 return connection
             connection.close()
-        return self._connections.fresh(self._line, self._session)
+        return self._pool.create(self._link, self._session)
 
-    def back(self, connection: Connection, *, alive: bool) -> None:
-        """Take a connection back; it is kept for later or closed."""
+    def release(self, connection: Connection, *, alive: bool) -> None:
+        """Keep a connection for later, or close it if it is not `alive` or the policy keeps none."""
         if alive and self._keeps:
             self._idle.append(connection)
         else:
+            # Read the session only here: TLS 1.3 tickets come after the first response, and Python copies the session,
+            # which costs 0.2 ms.
             if connection.tls is not None and connection.used and not connection.tls.is_resumed:
                 self._session = connection.tls.session
             connection.close()
 
     def close(self) -> None:
-        """The station is done: close what is its own."""
+        """Close the connections that belong to this station alone: the station is done."""
         while self._idle and not self._shared:
             self._idle.pop().close()
+
+
+class AttemptConnection:
+    """Sends the requests of one attempt, one after another, over a connection of its station.
+
+    Connects when the first request needs it, and again if the server closed in between (tus sends several requests per
+    attempt). `release` must be called at the end of the attempt, however it ends.
+    """
+
+    __slots__ = ("_alive", "_clock", "_connect_timeout_s", "_connection", "_source", "_until_s", "progress")
+
+    def __init__(
+        self,
+        source: ConnectionSource,
+        clock: Callable[[], float],
+        progress: Progress,
+        connect_timeout_s: float | None,
+        until_s: float,
+    ) -> None:
+        """`until_s` is when the attempt's time is up, on `clock`; it is enforced by the caller (see TimeoutQueue)."""
+        self._source = source
+        self._clock = clock
+        self._connect_timeout_s = connect_timeout_s
+        self._until_s = until_s
+        self._connection: Connection | None = None
+        self._alive = False
+        self.progress = progress
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds left of the attempt's time."""
+        return max(0.0, self._until_s - self._clock())
+
+    def open(self) -> Connection:
+        """The attempt's connection, connected if it was not."""
+        if self._connection is not None:
+            return self._connection
+        connection = self._connection = self._source.lease()
+        progress = self.progress
+        progress.stage = Stage.CONNECT
+        if not connection.used:
+            self._connect(connection)
+        # NaN, not connected yet: a second connection in the same attempt counts as part of sending.
+        if progress.connected_s != progress.connected_s:
+            progress.connected_s = self._clock()
+        return connection
+
+    def _connect(self, connection: Connection) -> None:
+        if self._connect_timeout_s is None:
+            connection.connect()
+            return
+        with gevent.Timeout(self._connect_timeout_s, AttemptTimeoutError):
+            connection.connect()
+
+    def request(self, buffers: Sequence[bytes | memoryview], *, bodiless: bool = False) -> HttpResponse:
+        """Send a request and receive its response (`bodiless`: to a HEAD).
+
+        The times in `progress` are those of the latest request. Raises what `outcomes.classify_error` knows.
+        """
+        connection = self._connection or self.open()
+        self._alive = False  # until the response is complete: an attempt may end at any point in between
+        progress = self.progress
+        progress.body_sent_s = progress.first_byte_s = _NAN
+        response = connection.request(buffers, progress, bodiless=bodiless)
+        self._alive = response.keep_alive
+        if not self._alive:
+            self.release()
+        return response
+
+    def release(self) -> None:
+        """Give the connection back to its station's source, to be kept if it is still usable; may be called twice."""
+        if self._connection is not None:
+            self._source.release(self._connection, alive=self._alive)
+            self._connection = None
+            self._alive = False

@@ -1,186 +1,244 @@
-"""One attempt: lease a connection, connect, log in if need be, upload; every end is an Outcome."""
+"""Makes one attempt: lease a connection, connect, log in if needed, upload. Every way that it can end is an Outcome."""
 
 from __future__ import annotations
 
 import json
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
+from typing import Any
 
 import gevent
+from gevent import get_hub, getcurrent
 
 from harness.base.model import DELIVERED, Outcome, Shortage
 from harness.drive.client.connection import Progress
-from harness.drive.client.headers import parse_retry_after, parse_server_timing
-from harness.drive.client.outcomes import EXPECTED_ERRORS, MalformedResponseError, classify_error, classify_status
-from harness.drive.client.pool import ConnectionSource
-from harness.drive.client.protocols import multipart, put, templated, tus
+from harness.drive.client.outcomes import (
+    EXPECTED_ERRORS,
+    AttemptTimeoutError,
+    MalformedResponseError,
+    classify_error,
+    classify_shortage,
+    classify_status,
+)
+from harness.drive.client.pool import AttemptConnection, ConnectionSource
+from harness.drive.client.protocols import make_upload
 from harness.drive.client.protocols.base import PageUpload, Photo, UploadContext, UploadResult, format_head
 from harness.drive.client.protocols.templated import TemplatedApi, TemplatedContext
-from harness.drive.client.response import HttpResponse
-from harness.drive.client.session import AttemptConnection
-from harness.drive.client.shortage import classify_shortage
-from harness.drive.client.timeouts import TimeoutQueue
+from harness.drive.client.response import HttpResponse, parse_retry_after, parse_server_timing
 from harness.plan import Plan
-from harness.scenario.protocol import TusOptions
-from harness.scenario.scenario import ClientOptions
+from harness.scenario.client import ClientOptions
 
 _NAN = float("nan")
 _ACKNOWLEDGING = DELIVERED | {Outcome.PENDING}
 
 
 @dataclass(slots=True)
-class AttemptResult:
-    """How an attempt ended: what the journal keeps. Seconds since T0, NaN where not reached."""
+class AttemptResult(Progress):
+    """An attempt that is over: its record, and what the worker needs to know beyond it.
 
-    outcome: Outcome
-    status: int
-    due_s: float
-    sent_s: float
-    progress: Progress
-    done_s: float
-    login_s: float
-    retry_after_s: float
-    queue_s: float
-    server_s: float
-    resent_bytes: int = 0
-    """Of the photo's bytes sent, those that had been sent before."""
+    Its number in `attempt` and its `page` are set by the recorder: the journal also counts withheld attempts.
+    """
+
     killed: bool = False
-    """The run was broken off while it was under way."""
+    """The run was stopped during the attempt: `done_s` is NaN."""
     shortage: Shortage | None = None
-    """Why the generator could not make it; None unless it is a generator_error."""
+    """The resource that this machine ran out of; None unless the outcome is generator_error."""
 
 
 class LoginRefusedError(Exception):
-    """The server refused the login (any other answer without a token is malformed, never an acknowledgement)."""
+    """The server refused the login. Any other response without a token is malformed, never an acknowledgement."""
 
-    def __init__(self, answer: HttpResponse) -> None:
-        super().__init__(answer.status)
-        self.answer = answer
+    def __init__(self, response: HttpResponse) -> None:
+        super().__init__(response.status)
+        self.response = response
+
+
+class AttemptTimeout:
+    """The time limit of one attempt. Call `cancel` when the attempt is over."""
+
+    __slots__ = ("_greenlet", "at_s")
+
+    def __init__(self, at_s: float, greenlet: Any) -> None:
+        self.at_s = at_s
+        self._greenlet = greenlet
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it can't fire any more."""
+        return self._greenlet is None
+
+    def cancel(self) -> None:
+        """The attempt is over: don't fire."""
+        self._greenlet = None
+
+    def fire(self) -> None:
+        """Raise AttemptTimeoutError in the attempt's greenlet. Only the hub may call this, while nothing else runs."""
+        greenlet, self._greenlet = self._greenlet, None
+        greenlet.throw(AttemptTimeoutError)
+
+
+class TimeoutQueue:
+    """The time limits of all attempts of a worker, with one timer for all of them.
+
+    A `gevent.Timeout` costs an object, an entry in the loop's heap and some microseconds per attempt. As every attempt of a
+    worker has the same limit, the limits end in the order in which they began: a queue suffices, and the timer waits for
+    its head.
+    """
+
+    def __init__(self, limit_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """`limit_s` is the time of every attempt."""
+        self._limit_s = limit_s
+        self._clock = clock
+        self._queue: deque[AttemptTimeout] = deque()
+        self._timer: Any = None
+
+    def start(self) -> AttemptTimeout:
+        """Start the time limit of the current greenlet's attempt."""
+        queue = self._queue
+        while queue and queue[0].cancelled:
+            queue.popleft()
+        timeout = AttemptTimeout(self._clock() + self._limit_s, getcurrent())
+        queue.append(timeout)
+        if self._timer is None:
+            self._start_timer(self._limit_s)
+        return timeout
+
+    def _start_timer(self, seconds: float) -> None:
+        self._timer = get_hub().loop.timer(max(0.0, seconds), ref=False)
+        self._timer.start(self._fire_due)
+
+    def _fire_due(self) -> None:
+        """Fire what is due; called by the hub."""
+        # `_timer` stays set until the end: a greenlet that gets the error runs at once and may start its next attempt,
+        # which must not make a second timer.
+        queue, timer = self._queue, self._timer
+        while queue and (queue[0].cancelled or queue[0].at_s <= self._clock()):
+            timeout = queue.popleft()
+            if not timeout.cancelled:
+                timeout.fire()
+        timer.close()
+        self._timer = None
+        if queue:
+            self._start_timer(queue[0].at_s - self._clock())
 
 
 class Uploader:
-    """Makes the attempts of one station over its lane, keeps its token, and remembers its page's delivery."""
+    """Makes the attempts of one station: has its connections, keeps its token, and remembers its page's upload."""
 
     __slots__ = (
-        "_api", "_claims", "_client", "_clock", "_deadlines", "_delivery", "_host", "_lane", "_page", "_pin", "_plan", "_sender",
+        "_api", "_claims", "_client", "_clock", "_context", "_host", "_page", "_pin", "_plan", "_source", "_timeouts", "_upload",
     )  # fmt: skip
 
     def __init__(
-        self, plan: Plan, client: ClientOptions, lane: ConnectionSource, host_header: str, pin: str, clock: Callable[[], float],
-        api: TemplatedApi | None = None, deadlines: TimeoutQueue | None = None,
+        self, plan: Plan, client: ClientOptions, source: ConnectionSource, host_header: str, pin: str, clock: Callable[[], float],
+        api: TemplatedApi | None = None, timeouts: TimeoutQueue | None = None,
     ) -> None:  # fmt: skip
-        """`api` is how a server of the user's is spoken to; None the mock's way. `deadlines` are shared by a worker's stations."""
-        self._deadlines = deadlines or TimeoutQueue(client.timeout)
+        """`api` is the scenario's [target], None for the mock's own API; `timeouts` are shared by a worker's stations."""
+        self._timeouts = timeouts or TimeoutQueue(client.timeout)
         self._api = api
+        # Digest and reading are computed only if they are sent: it happens in the middle of a run, for every page.
         self._claims = api is None or client.protocol == "tus" or api.makes_claims
         self._plan = plan
         self._client = client
-        self._lane = lane
+        self._source = source
         self._host = host_header
         self._pin = pin
         self._clock = clock
-        own = (host_header, "", 0, client.timeout, client.retry.idempotency_key)
-        self._sender = UploadContext(*own) if api is None else TemplatedContext(*own, api=api)
+        common = (host_header, "", 0, client.timeout, client.retry.idempotency_key)
+        self._context = UploadContext(*common) if api is None else TemplatedContext(*common, api=api)
         self._page = -1
-        self._delivery: PageUpload | None = None
+        self._upload: PageUpload | None = None
 
     def attempt(self, page: int, number: int, due_s: float, sent_s: float) -> AttemptResult:
-        """Try to deliver a page once; `number` counts from 1."""
-        client, progress = self._client, Progress()
-        delivery = self._delivery_of(page)
-        resent_bytes = delivery.mark.resent_bytes
-        result = AttemptResult(Outcome.CENSORED, 0, due_s, sent_s, progress, _NAN, _NAN, _NAN, _NAN, _NAN)
-        wire = AttemptConnection(self._lane, self._clock, progress, client.connect_timeout, sent_s + client.timeout)
-        deadline = self._deadlines.begin()
+        """Try once to deliver a page; `number` counts from 1. Raises only what is a bug in the harness.
+
+        The result's `done_s` is NaN if the run was stopped during the attempt.
+        """
+        client = self._client
+        upload = self._upload_of(page)
+        resent_bytes = upload.high_water.resent_bytes
+        result = AttemptResult(due_s=due_s, sent_s=sent_s)
+        connection = AttemptConnection(
+            self._source, self._clock, result, client.connect_timeout, sent_s + client.timeout
+        )
+        timeout = self._timeouts.start()
         try:
-            wire.open()
-            sender = self._sender
-            sender.attempt = number
-            if not sender.token:
-                self._log_in(page, wire, result)
-            ending = delivery.attempt(wire, sender)
+            connection.open()
+            context = self._context
+            context.attempt = number
+            if not context.token:
+                self._log_in(page, connection, result)
+            uploaded = upload.attempt(connection, context)
         except LoginRefusedError as refused:
-            ending = UploadResult(self._refusal(refused.answer.status), refused.answer)
+            uploaded = UploadResult(self._classify_refusal(refused.response.status), refused.response)
         except EXPECTED_ERRORS as error:
-            result.outcome = classify_error(error, progress.stage)
+            result.outcome = classify_error(error, result.stage)
             result.killed = isinstance(error, gevent.GreenletExit)
             result.done_s = _NAN if result.killed else self._clock()
             if result.outcome is Outcome.GENERATOR_ERROR:
                 result.shortage = classify_shortage(error)
             return result
         finally:
-            deadline.met()
-            wire.let_go()
-            result.resent_bytes = delivery.mark.resent_bytes - resent_bytes
+            timeout.cancel()
+            connection.release()
+            result.resent_bytes = upload.high_water.resent_bytes - resent_bytes
         result.done_s = self._clock()
-        _record_response(result, ending)
-        if ending.answer.status == HTTPStatus.UNAUTHORIZED:
-            self._sender.token = ""
+        _record_response(result, uploaded)
+        if uploaded.response.status == HTTPStatus.UNAUTHORIZED:
+            self._context.token = ""  # it has expired: the next attempt logs in again
         return result
 
     def close(self) -> None:
-        """The station is done: give its connection up."""
-        self._lane.close()
+        """Give up the station's connections: it is done."""
+        self._source.close()
 
-    def _delivery_of(self, page: int) -> PageUpload:
-        if self._delivery is None or page != self._page:
+    def _upload_of(self, page: int) -> PageUpload:
+        if self._upload is None or page != self._page:
             key, body, tail, sha256, reading = self._plan.sent(page, claims=self._claims)
             photo = Photo(key.station, key.form, key.page, body, tail, sha256, reading)
-            self._page, self._delivery = page, make_upload(self._client, photo, self._api)
-        return self._delivery
+            self._page, self._upload = page, make_upload(self._client, photo, self._api)
+        return self._upload
 
-    def _refusal(self, status: int) -> Outcome:
-        """What the refusal of a login means: never an acknowledgement, whatever a scenario says of its status."""
-        outcome = classify_status(status) if self._api is None else self._api.outcome_of(status)
+    def _classify_refusal(self, status: int) -> Outcome:
+        """The outcome of a refused login: never an acknowledgement, even if the scenario lists the status as one."""
+        outcome = classify_status(status) if self._api is None else self._api.classify_status(status)
         return Outcome.REJECTED if outcome in _ACKNOWLEDGING else outcome
 
-    def _log_in(self, page: int, wire: AttemptConnection, result: AttemptResult) -> None:
-        """Get a token, where one is needed; the time it takes belongs to the attempt."""
-        if self._api is not None and not self._api.logs_in:
+    def _log_in(self, page: int, connection: AttemptConnection, result: AttemptResult) -> None:
+        """Get a token if the API requires one; its time is part of the attempt, as a phone waits for it too."""
+        if self._api is not None and not self._api.requires_login:
             return
-        began = self._clock()
-        answer = wire.ask([self._login_request(self._plan.key(page).station)])
-        if answer.status >= HTTPStatus.BAD_REQUEST:
-            raise LoginRefusedError(answer)
-        self._sender.token = _parse_token(answer) if self._api is None else self._api.token_in(answer)
-        result.login_s = self._clock() - began
+        began_s = self._clock()
+        response = connection.request([self._format_login(self._plan.key(page).station)])
+        if response.status >= HTTPStatus.BAD_REQUEST:
+            raise LoginRefusedError(response)
+        self._context.token = _parse_token(response) if self._api is None else self._api.parse_token(response)
+        result.login_s = self._clock() - began_s
 
-    def _login_request(self, station: str) -> bytes:
+    def _format_login(self, station: str) -> bytes:
         if self._api is not None:
-            return self._api.login_request(self._host, station, self._pin)
+            return self._api.format_login(self._host, station, self._pin)
         content = json.dumps({"station": station, "pin": self._pin}).encode()
         headers = [f"Host: {self._host}", "Content-Type: application/json", f"Content-Length: {len(content)}"]
         return format_head("POST /v1/login", headers) + content
 
 
-def _parse_token(answer: HttpResponse) -> str:
+def _parse_token(response: HttpResponse) -> str:
     try:
-        return str(json.loads(answer.body)["token"])
+        return str(json.loads(response.body)["token"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise MalformedResponseError(str(error)) from error
 
 
-def make_upload(client: ClientOptions, photo: Photo, api: TemplatedApi | None = None) -> PageUpload:
-    """A page's delivery by the protocol that the scenario chose, to a server of the user's as [target] says."""
-    if api is not None and client.protocol == "tus":
-        return tus.TusUpload(photo, client.tus or TusOptions(), api.path)
-    if api is not None:
-        return templated.TemplatedUpload(photo, api)
-    match client.protocol:
-        case "multipart":
-            return multipart.MultipartUpload(photo)
-        case "put":
-            return put.PutUpload(photo)
-        case "tus":
-            return tus.TusUpload(photo, client.tus or TusOptions())
-
-
-def _record_response(result: AttemptResult, ending: UploadResult) -> None:
-    answer = ending.answer
-    result.outcome, result.status = ending.outcome, answer.status
-    for name, value in answer.raw_headers:
+def _record_response(result: AttemptResult, uploaded: UploadResult) -> None:
+    response = uploaded.response
+    result.outcome, result.status = uploaded.outcome, response.status
+    # Over the raw headers: decoding them all into a dict would cost microseconds per attempt.
+    for name, value in response.raw_headers:
         wanted = name.lower()
         if wanted == b"retry-after":
             result.retry_after_s = parse_retry_after(value.decode("latin-1"), datetime.now(UTC))

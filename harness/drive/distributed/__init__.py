@@ -1,1 +1,1 @@
-"""Workers on other machines: who may join, by which clocks, and what is said on the way."""
+"""Workers on other machines: joining, clocks, journals and metrics, all over Locust's own (encrypted) connection."""

@@ -1,21 +1,46 @@
-"""Who may join a run: what a worker says of itself, and the rules it is let in or refused by. Pure."""
+"""Joining a run from another machine: environment variables, the join request, the rules for accepting it, heartbeats.
+
+Pure: leader and workers, Locust's processes and plain ones import it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-PROTOCOL_VERSION = 1
-"""Number of the run's own protocol between master and workers: every change of a message raises it."""
+PROTOCOL_VERSION = 2
+"""Version of the messages between leader and workers: raise it with every change.
+
+What is exchanged before a worker is accepted ("time", "join", "welcome", "refused", "over") must stay as it is: a worker of
+another version must be able to ask, and to understand that it is rejected.
+"""
 DEFAULT_PORT = 5557
-"""Where a master listens unless told (Locust's own number)."""
+"""Where a leader listens by default (Locust's own default)."""
 MAX_WALL_OFFSET_S = 0.25
-"""Machines whose clocks differ by more don't keep time: T0's label, logs and certificates would contradict each other."""
+"""Machines whose wall clocks differ by more are rejected: T0's label, logs and certificates would contradict each other."""
+HEARTBEAT_INTERVAL_S = 0.5
+"""Workers on other machines report at least that often."""
+HEARTBEAT_TIMEOUT_S = 5.0
+"""A worker or leader from which nothing was received for that long is lost.
+
+Long enough for a short stall, and for a segment that is lost four times in a row (TCP on Linux sends it again after 0.2, 0.6,
+1.4 and 3 s); short enough that little of the plan is missed. Workers on the leader's own machine have no heartbeats: the same
+limit applies to their scrapes.
+"""
+
+LEADER_ADDRESS = "HARNESS_MASTER_ADDRESS"
+"""Environment variable of a worker on another machine: the address at which it joined its leader."""
+CLOCK_OFFSET = "HARNESS_CLOCK_OFFSET"
+"""Environment variable of a worker on another machine: the leader's monotonic clock minus this machine's, seconds."""
+REMOTE_WORKERS = "HARNESS_REMOTE_WORKERS"
+"""Environment variable of the leader: how many workers on other machines it waits for."""
+JOIN_TIMEOUT = "HARNESS_JOIN_TIMEOUT"
+"""Environment variable of the leader: for how many seconds it waits."""
 
 
 @dataclass(frozen=True)
 class JoinRequest:
-    """What a worker says of itself when it asks to join."""
+    """What a worker reports about itself when it asks to join."""
 
     name: str
     """Its host's name."""
@@ -24,45 +49,44 @@ class JoinRequest:
     protocol: int
     cores: int
     limits: dict[str, Any]
-    """What it has for connections: `harness.plan.capacity.Limits`."""
+    """Its ports and descriptors: a `harness.base.host_limits.HostLimits`."""
     offset_s: float
-    """Its monotonic clock less the master's."""
+    """The leader's monotonic clock minus its own."""
     wall_offset_s: float
     uncertainty_s: float
 
     @classmethod
-    def read(cls, content: Any) -> Self | None:
-        """What a message holds; None where that isn't what a candidate of this protocol says."""
+    def parse(cls, content: Any) -> Self | None:
+        """The request in a message; None if the message is not one of this protocol version."""
         try:
             return cls(**content)
         except TypeError:
             return None
 
-    def told(self) -> dict[str, Any]:
-        """The message's content."""
+    def to_message(self) -> dict[str, Any]:
+        """The content of its message."""
         return asdict(self)
 
 
 def rejection_reason(content: Any, package: str, *, free: int) -> str:
-    """Why this candidate can't join a run of this `package` with so many free places; "" where it can.
-
-    The versions come first, whatever else the message may hold: another version's needn't be readable.
-    """
-    said = content if isinstance(content, dict) else {}
-    theirs = (said.get("package"), said.get("protocol"))
+    """Why a run of version `package` that still wants `free` workers rejects this join request; "" if it accepts."""
+    # Versions are compared before anything else is parsed: a message of another version may have any form.
+    fields = content if isinstance(content, dict) else {}
+    theirs = (fields.get("package"), fields.get("protocol"))
     if theirs != (package, PROTOCOL_VERSION):
         return (
             f"it has upload-harness {theirs[0]} (protocol {theirs[1]}), the run has {package} (protocol {PROTOCOL_VERSION}): "
             "install the same version on every machine"
         )
-    candidate = JoinRequest.read(said)
-    if candidate is None:
-        return "what it says of itself can't be read"
-    if abs(candidate.wall_offset_s) > MAX_WALL_OFFSET_S:
+    request = JoinRequest.parse(fields)
+    if request is None:
+        return "malformed join request"
+    if abs(request.wall_offset_s) > MAX_WALL_OFFSET_S:
         return (
-            f"its clock is {1000 * candidate.wall_offset_s:+,.0f} ms off the master's (± {1000 * candidate.uncertainty_s:,.1f} ms; "
-            f"allowed: {1000 * MAX_WALL_OFFSET_S:,.0f} ms): set both by the same time server (NTP, chrony)"
+            f"its clock differs from the leader's by {1000 * request.wall_offset_s:+,.0f} ms "
+            f"(± {1000 * request.uncertainty_s:,.1f} ms; allowed: {1000 * MAX_WALL_OFFSET_S:,.0f} ms): synchronise both with the "
+            "same time server (NTP, chrony)"
         )
     if free < 1:
-        return "the run has all the workers that it wants"
+        return "the run already has all the workers that it needs"
     return ""

@@ -1,6 +1,7 @@
-"""A worker's instruments on the master's loopback: every scrape is handed on over Locust's connection and answered from there.
+"""Serves a remote worker's /metrics on the leader's loopback: each scrape is forwarded to the worker, over Locust's connection.
 
-So a collector (and a Prometheus) scrapes a worker of another machine as it scrapes one of this, and its last scrape is exact.
+So the scraper (and a Prometheus) scrapes a worker on another machine like a local one, the last scrape is exact, and no worker
+has to open a port.
 """
 
 from __future__ import annotations
@@ -13,27 +14,27 @@ from gevent.pywsgi import WSGIServer
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 _TIMEOUT_S = 1.8
-"""A little less than the collector's own."""
+"""A little less than the scraper's own 2 s, so that it gets the reason and not just a timeout."""
 
 
 class MetricsProxy:
-    """Of one worker."""
+    """The /metrics of one worker."""
 
-    def __init__(self, ask: Callable[[int], None]) -> None:
-        """`ask` asks the worker for its instruments, with a number; who hears the answer calls `answer` with it."""
-        self._ask = ask
-        self._asked = 0
+    def __init__(self, request_metrics: Callable[[int], None]) -> None:
+        """`request_metrics` asks the worker for its metrics, with a number that `deliver` is then called with."""
+        self._request_metrics = request_metrics
+        self._requested = 0
         self._waiting: dict[int, AsyncResult] = {}
         self._server: WSGIServer | None = None
 
-    def listen(self, port: int) -> int:
-        """Serve /metrics on loopback; where. `port` 0 lets the kernel choose."""
+    def start(self, port: int) -> int:
+        """Serve /metrics on loopback; returns the port. `port` 0 lets the kernel choose."""
         self._server = WSGIServer(("127.0.0.1", port), self._respond, log=None)
         self._server.start()
         return int(self._server.server_port)
 
-    def answer(self, number: int, text: bytes) -> None:
-        """Hear what the instruments showed when they were asked by this number; too late an answer is dropped."""
+    def deliver(self, number: int, text: bytes) -> None:
+        """Take the metrics that were requested under this number; ignored if the scrape has timed out."""
         waiting = self._waiting.pop(number, None)
         if waiting is not None:
             waiting.set(text)
@@ -41,11 +42,12 @@ class MetricsProxy:
     def _respond(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["PATH_INFO"] != "/metrics":
             start_response("404 Not Found", [("Content-Type", "text/plain")])
-            return [b"only /metrics is here\n"]
-        self._asked += 1
-        number = self._asked
+            return [b"there is only /metrics here\n"]
+        self._requested += 1
+        # Numbered, as scrapes overlap: the harness's and a Prometheus's.
+        number = self._requested
         waiting = self._waiting[number] = AsyncResult()
-        self._ask(number)
+        self._request_metrics(number)
         body = waiting.wait(_TIMEOUT_S)
         self._waiting.pop(number, None)
         if body is None:

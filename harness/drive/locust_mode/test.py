@@ -20,12 +20,12 @@ from typing import Any
 import gevent
 
 from harness.base.errors import ProcessFailedError, UsageError
+from harness.base.safe_files import write_json
 from harness.drive.client.uploader import AttemptResult
-from harness.drive.locust_mode.users import StockLocustUsers
-from harness.run_folder.layout import write_json
+from harness.drive.locust_mode.users import LocustUsers
 from harness.scenario import loader
 from harness.scenario.scenario import Scenario
-from harness.target.loopback import parse_loopback_origin
+from harness.target.connect import parse_loopback_origin
 from mock_server.profile.units import duration_s
 
 MOCK = "mock"
@@ -71,7 +71,7 @@ def find_option_problem(options: Mapping[str, Any]) -> str | None:
     return None
 
 
-class StockLocustTest:
+class LocustTest:
     """One process of stock Locust: the only one, the master, or a worker."""
 
     def __init__(
@@ -83,7 +83,7 @@ class StockLocustTest:
         self._drives = drives
         self._on_attempt = on_attempt
         self._mock: MockProcess | None = None
-        self.users: StockLocustUsers | None = None
+        self.users: LocustUsers | None = None
         """What this process's users do; None while no test runs."""
         if serves and not environment.host:
             environment.host = MOCK
@@ -101,7 +101,7 @@ class StockLocustTest:
             host = self._environment.host
             parse_loopback_origin("--host", host)
             rank = int(getattr(self._environment.runner, "worker_index", 0))
-            self.users = StockLocustUsers(scenario, host, rank, duration_s(options.think), self._on_attempt)
+            self.users = LocustUsers(scenario, host, rank, duration_s(options.think), self._on_attempt)
 
     def end(self, *, keep_server: bool = False) -> None:
         """End the test: its mock server exits, with all that it stored.

@@ -19,25 +19,24 @@ from harness.base.address import resolve_address
 from harness.base.model import DELIVERED
 from harness.drive.assignment import make_endpoint
 from harness.drive.client.pool import ConnectionPool
-from harness.drive.client.timeouts import TimeoutQueue
-from harness.drive.client.uploader import AttemptResult, Uploader
+from harness.drive.client.uploader import AttemptResult, TimeoutQueue, Uploader
 from harness.drive.virtual_user import VirtualUser, WorkerContext
 from harness.drive.worker import raise_descriptor_limit
 from harness.measure.metrics import WorkerMetrics
 from harness.plan import make_plan
-from harness.plan.pins import derive_pin
+from harness.plan.plan import derive_pin
 from harness.run_folder.journal import JournalWriter
 from harness.scenario.arrivals import ClosedArrivals
 from harness.scenario.scenario import Scenario
 from harness.station.link import draw_link_model
-from harness.target.loopback import parse_loopback_origin
+from harness.target.connect import parse_loopback_origin
 
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 _SMALLEST_SHARE = 1e-12
 """Quantiles are asked for strictly above 0."""
 
 
-class StockLocustUsers:
+class LocustUsers:
     """What all users of one process share in one test: plan, connections, and the station that is next."""
 
     def __init__(
@@ -98,10 +97,10 @@ class StockLocustUsers:
     def _make_user(self, station: int) -> VirtualUser:
         context = self._context
         code = context.plan.stations[station].code
-        source = self._connections.lane(draw_link_model(context.client.link, context.seed, code))
+        source = self._connections.source(draw_link_model(context.client.link, context.seed, code))
         host = self._connections.target.host_header
         uploader = Uploader(
-            context.plan, context.client, source, host, derive_pin(code, ""), self._clock, deadlines=self._timeouts
+            context.plan, context.client, source, host, derive_pin(code, ""), self._clock, timeouts=self._timeouts
         )  # fmt: skip
         return VirtualUser(context, station, uploader, due_s=self._clock())
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from harness.base.errors import RunFolderError
-from harness.base.safe_files import explain_unreadable, read_bounded
+from harness.base.safe_files import load_json
 from harness.run_folder.layout import RunFolder
 
 ComparisonVerdict = Literal["pass", "fail", "inconclusive"]
@@ -100,20 +99,14 @@ def load_comparison(folder: RunFolder) -> Comparison | None:
 
     Raises RunFolderError if the file is not a valid comparison.
     """
-    try:
-        return Comparison.model_validate_json(read_bounded(folder.comparison))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError) as error:
-        message = f"{folder.comparison} can't be read: {explain_unreadable(error)}"
-        raise RunFolderError(message) from None
+    return load_json(folder.comparison, Comparison)
 
 
 def format_percent(ratio: float) -> str:
     """A change or a tolerance as a percentage, with as many digits as are useful.
 
-    >>> percent(0.05), percent(0.1234), percent(-0.2), percent(0.0004), percent(30.0)
-    ('5 %', '12 %', '-20 %', '0.04 %', '3,000 %')
+    >>> [format_percent(ratio) for ratio in (0.05, 0.1234, -0.2, 0.0004, 30.0)]
+    ['5 %', '12 %', '-20 %', '0.04 %', '3,000 %']
     """
     size = abs(ratio) * 100
     text = f"{size:,.{0 if size >= 9.95 else 1 if size >= 0.095 else 2}f}"
@@ -124,8 +117,8 @@ def format_percent(ratio: float) -> str:
 def format_signed_percent(ratio: float) -> str:
     """A change as a percentage with its sign.
 
-    >>> signed(0.2), signed(-0.0312), signed(0.0), signed(-0.000001)
-    ('+20 %', '-3.1 %', '0 %', '0 %')
+    >>> [format_signed_percent(ratio) for ratio in (0.2, -0.0312, 0.0, -0.000001)]
+    ['+20 %', '-3.1 %', '0 %', '0 %']
     """
     text = format_percent(ratio)
     return f"+{text}" if ratio > 0 and text != "0 %" else text

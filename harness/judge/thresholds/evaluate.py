@@ -219,9 +219,11 @@ def _count_selected(
     plan: Plan, matchers: Sequence[LabelMatcher], warm_up_s: float, deadline_s: float
 ) -> tuple[int, int]:
     """At most how many stations of the selected places arrive in time, and how many pages of the selected forms each has."""
-    due_s = plan.soonest_s
+    due_s = plan.earliest_due_s
     in_time = due_s < deadline_s
-    if plan.rounds is None:  # in a closed loop stations arrive later than their soonest: the warm-up leaves out fewer
+    if (
+        plan.closed_loop is None
+    ):  # in a closed loop stations arrive later than their soonest: the warm-up leaves out fewer
         in_time &= due_s >= warm_up_s
     places, forms = matchers_on(matchers, *PLACE_DIGITS), matchers_on(matchers, "form")
     numbers = np.flatnonzero(in_time).tolist()

@@ -88,7 +88,7 @@ def parse_assertion(text: str) -> ParsedAssertion:
 
     Raises InvalidAssertionError if it does not follow the grammar.
 
-    >>> parse("p95(delivery_seconds) < 10s").metric
+    >>> parse_assertion("p95(delivery_seconds) < 10s").metric
     Token(text='delivery_seconds', position=4)
     """
     return _AssertionParser(text).assertion()
@@ -97,7 +97,7 @@ def parse_assertion(text: str) -> ParsedAssertion:
 def format_assertion(parsed: ParsedAssertion) -> str:
     """The assertion in canonical form, with one blank between its parts; it parses to the same parts.
 
-    >>> written(parse("p(95) ( delivery_seconds{ form='ppwp' } )<10s   over 5s"))
+    >>> format_assertion(parse_assertion("p(95) ( delivery_seconds{ form='ppwp' } )<10s   over 5s"))
     'p95(delivery_seconds{form="ppwp"}) < 10s over 5s'
     """
     metric = parsed.metric.text

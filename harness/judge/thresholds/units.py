@@ -24,8 +24,8 @@ _MAX_PLAIN_RATIO = 2.0
 def unit_from_name(name: str) -> Unit:
     """The unit that a figure's name ends with.
 
-    >>> unit_of("recovered_after_s"), unit_of("completed_ratio"), unit_of("undelivered")
-    ('s', 'ratio', '')
+    >>> [unit_from_name(name) for name in ("recovered_after_s", "completed_ratio", "undelivered")]
+    ['s', 'ratio', '']
     """
     return next((unit for suffix, unit in _SUFFIXES if name.endswith(suffix)), "")
 
@@ -36,7 +36,7 @@ def parse_limit(text: str, unit: Unit) -> float:
     As exact as it was written: 238 ms is 0.238, not 0.23800000000000002. Raises ValueError, whose message says what is
     allowed.
 
-    >>> limit_of("50ms", "s"), limit_of("10", "s"), limit_of("95%", "ratio")
+    >>> parse_limit("50ms", "s"), parse_limit("10", "s"), parse_limit("95%", "ratio")
     (0.05, 10.0, 0.95)
     """
     try:
@@ -59,7 +59,7 @@ def parse_limit(text: str, unit: Unit) -> float:
 def format_value(value: float, unit: Unit) -> str:
     """A value with its unit, to three significant digits (counts are exact).
 
-    >>> shown(0.0123, "s"), shown(12.345, "s"), shown(0.9214, "ratio"), shown(1086.0, "")
+    >>> format_value(0.0123, "s"), format_value(12.345, "s"), format_value(0.9214, "ratio"), format_value(1086.0, "")
     ('12.3 ms', '12.3 s', '92.1 %', '1,086')
     """
     size = abs(value)

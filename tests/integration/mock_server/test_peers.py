@@ -3,8 +3,8 @@
 import asyncio
 import hashlib
 import json
-import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
@@ -33,20 +33,10 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def tus_js(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder where tus-js-client is installed as the lock file says."""
-    folder = tmp_path_factory.mktemp("peers")
-    for name in ("package.json", "package-lock.json", "upload.mjs"):
-        shutil.copy(Path(__file__).parent / "peers" / name, folder / name)
-    subprocess.run(
-        ["npm", "ci", "--prefer-offline", "--no-audit", "--no-fund"],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
-    return folder
+@pytest.fixture
+def tus_js(npm: Callable[[str], Path]) -> Path:
+    """A folder where tus-js-client is installed."""
+    return npm("tus-client")
 
 
 def the_page_is_stored_once(server: Process, reading: str = "") -> None:

@@ -53,7 +53,7 @@ def test_it_ends_with_its_input_even_if_the_event_loop_is_busy(tmp_path):
 
 
 def test_a_process_that_computes_without_end_ends_with_its_input_too():
-    code = "import sys; from mock_server.supervisor import listen; listen(sys.stdin, print); print('busy', flush=True)\nwhile True: pass"
+    code = "import sys; from mock_server.supervisor import receive_commands; receive_commands(sys.stdin, print); print('busy', flush=True)\nwhile True: pass"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as busy:
@@ -89,7 +89,7 @@ def test_the_schedule_counts_from_t0(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--profile", "missing.toml"], "can't be read"),
+        (["--profile", "missing.toml"], "cannot be read"),
         (["--profile", "wrong.toml"], 'wrokers is not a known key; did you mean "workers"?'),
         (["--stations", "wrong.csv"], "needs the columns code, name, pin"),
         (["--host", "192.0.2.1", "--port", "0", "--admin-port", "0"], "cannot listen"),

@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 from harness.analysis.summarise import load_summary
 from harness.base.errors import ExitCode, UsageError
 from harness.cli.app import app
-from harness.plan.pins import derive_pin
+from harness.plan.plan import derive_pin
 from harness.run_folder import scrape_log
 from harness.run_folder.layout import RunFolder
 from harness.runner.launch import LOCUSTFILE
-from tests.integration.conftest import assert_passed_or_late, environment, family_of, harness, wait_for
+from tests.support.real_runs import assert_passed_or_late, environment, family_of, harness, wait_for
 from tests.support.veth_network import SERVER
 
 SECRETS = ["sesame-in-a-header", "sesame-in-a-part", "given-at-the-login"]

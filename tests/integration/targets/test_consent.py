@@ -21,7 +21,7 @@ from harness.scenario import loader
 from harness.target.consent import derive_token
 from harness.target.consent_reader import load_machine_secret
 from harness.target.external import admit_target
-from tests.integration.conftest import HARNESS, PATIENCE_S, environment, wait_for
+from tests.support.real_runs import HARNESS, PATIENCE_S, environment, wait_for
 from tests.support.veth_network import namespace, place
 
 SCENARIO = """

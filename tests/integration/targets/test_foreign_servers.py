@@ -17,8 +17,8 @@ from harness.analysis.summarise import load_summary
 from harness.base.errors import ExitCode
 from harness.judge.verdict import load_verdict
 from harness.run_folder.layout import RunFolder
-from tests.integration.conftest import PATIENCE_S, harness, wait_for
 from tests.support.free_port import free_port
+from tests.support.real_runs import PATIENCE_S, harness, wait_for
 
 pytestmark = pytest.mark.peers
 
@@ -120,17 +120,9 @@ def test_an_s3_like_server_takes_every_photo_and_gives_it_back(tmp_path):
         assert not path.is_file() or b"AKIASESAME" not in path.read_bytes(), path
 
 
-def test_a_tus_server_is_resumed_over_lines_that_break_and_every_photo_is_whole(tmp_path):
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(Path(__file__).parents[1] / "peers" / name, tmp_path / name)
+def test_a_tus_server_is_resumed_over_lines_that_break_and_every_photo_is_whole(tmp_path, npm):
+    (tmp_path / "node_modules").symlink_to(npm("tus-server") / "node_modules")
     shutil.copy(TARGETS / "tus-server.mjs", tmp_path / "tus-server.mjs")
-    subprocess.run(
-        ["npm", "ci", "--prefer-offline", "--no-audit", "--no-fund"],
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
     files = tmp_path / "files"
     files.mkdir()
     port = free_port()

@@ -1,9 +1,10 @@
-"""A file from a stranger reads nothing outside its folder, and fills no memory; what the user says goes anywhere."""
+"""A file from a stranger reads nothing outside its folder and fills no memory; what is wrong with it is reported."""
 
 import pytest
+from pydantic import BaseModel, ConfigDict
 
 from harness.base.errors import ConfigurationError, RunFolderError
-from harness.base.safe_files import read_bounded, resolve_inside
+from harness.base.safe_files import load_toml, read_bounded, resolve_inside
 from harness.cli.list import earlier_runs
 from harness.cli.options import run_folder
 from harness.judge.compare.results import load_comparison
@@ -47,7 +48,7 @@ def scenario(home, text):
 @pytest.mark.parametrize("name", ["../outside.csv", "x/../../outside.csv", "/etc/hostname.csv", "link.csv", "linked/../../outside.csv"])  # fmt: skip
 def test_a_region_outside_the_scenarios_folder_is_refused_unless_the_user_names_it(home, name):
     path = scenario(home, MINIMAL + f'[stations]\nregion = "{name}"\n')
-    with pytest.raises(ConfigurationError, match=r"stations\.region = .* leads out of the file's own folder"):
+    with pytest.raises(ConfigurationError, match=r"stations\.region = .* points outside the file's own folder"):
         load_scenario(path)
     outside = home.parent / "outside.csv"
     assert load_scenario(path, ["stations.region=../outside.csv"]).stations.region == str(outside)
@@ -57,7 +58,7 @@ def test_a_region_outside_the_scenarios_folder_is_refused_unless_the_user_names_
 @pytest.mark.parametrize("name", ["../elsewhere", "linked", "run", "/elsewhere"])
 def test_a_run_outside_the_scenarios_folder_is_not_replayed_unless_the_user_names_it(home, name):
     path = scenario(home, MINIMAL.replace('"surge"\nover = "1s"', f'"replay"\nrun = "{name}"'))
-    with pytest.raises(ConfigurationError, match=r"arrivals\.run = .* leads out of the file's own folder"):
+    with pytest.raises(ConfigurationError, match=r"arrivals\.run = .* points outside the file's own folder"):
         load_scenario(path, planned_due=lambda _: {"3509191001001": 0.0})
     asked = []
 
@@ -73,18 +74,18 @@ def test_an_experiment_reads_no_base_outside_its_folder_and_its_variants_are_not
     scenario(home.parent, MINIMAL)
     path = home / "matrix.toml"
     path.write_text('name = "m"\nbase = "../mine.toml"\n[[variants]]\nname = "a"\n', "utf-8")
-    with pytest.raises(ConfigurationError, match=r"base = .* leads out"):
-        load_experiment(path)
+    with pytest.raises(ConfigurationError, match=r"base = .* points outside"):
+        load_experiment(str(path))
     scenario(home, MINIMAL)
     path.write_text(
         'name = "m"\nbase = "mine.toml"\n[[variants]]\nname = "a"\nset = { "stations.region" = "../outside.csv" }\n', "utf-8"
     )  # fmt: skip
-    with pytest.raises(ConfigurationError, match=r"stations\.region = .* leads out"):
-        load_experiment(path)
+    with pytest.raises(ConfigurationError, match=r"stations\.region = .* points outside"):
+        load_experiment(str(path))
 
 
 def test_a_name_with_control_characters_is_no_path(tmp_path):
-    with pytest.raises(ValueError, match="no path"):
+    with pytest.raises(ValueError, match="is not a valid path"):
         resolve_inside(tmp_path, "a\x1b[2Jb.csv")
 
 
@@ -143,3 +144,38 @@ def test_a_past_run_whose_verdict_is_brackets_without_end_is_still_listed(tmp_pa
     run.write_run(RUN)
     run.verdict.write_text("[" * 100_000, "utf-8")
     assert [row[:3] for row in earlier_runs(tmp_path)] == [["", "run", RUN.name]]
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    size: int
+    name: str = ""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_file_is_its_model_with_or_without_the_mark_of_an_editor(encoding, tmp_path):
+    file = tmp_path / "a.toml"
+    file.write_text('size = 3\nname = "ä"\n', encoding)
+    assert load_toml(file, Settings) == Settings(size=3, name="ä")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, ["can't be read"]),
+        (b"name = \xff", ["can't be read"]),
+        (b"size = ", ["is not TOML"]),
+        (b"size = 'three'\nsise = 3", ["size", "sise"]),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_all_at_once_with_its_name(content, says, tmp_path):
+    file = tmp_path / "a.toml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigurationError) as caught:
+        load_toml(file, Settings)
+    assert str(file) in str(caught.value)
+    assert len(caught.value.problems) == len(says)
+    for problem, said in zip(sorted(caught.value.problems), sorted(says), strict=True):
+        assert said in problem

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.base.host_limits import RESERVED_PORTS, HostLimits
+from harness.base.host import RESERVED_PORTS, HostLimits
 from harness.base.model import OUTCOMES, Outcome
 from harness.doctor import cpu, generator, resources
 from harness.doctor.examine import Measurements, evaluate_machine
@@ -15,7 +15,7 @@ from harness.run_folder.journal import RECORD
 from harness.runner.generator import GeneratorResult
 
 LIMITS = HostLimits(
-    descriptors=100_000, first_port=32_768, last_port=60_999, withheld_ports=0, tw_reuse=2, timestamps=1
+    descriptors=100_000, first_port=32_768, last_port=60_999, reserved_ports=0, tw_reuse=2, timestamps=1
 )
 CORES = cpu.CpuMeasurement(usable=4, quota=None, busy_ratio=0.02, stolen_ratio=0.0, governors=("performance",))
 CLOCK = cpu.ClockMeasurement(source="tsc", step_s=40e-9, read_s=70e-9, synchronised=True)

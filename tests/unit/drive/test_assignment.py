@@ -9,7 +9,7 @@ import pytest
 from harness.base.errors import UsageError
 from harness.drive import assignment as assignment_module
 from harness.drive.assignment import Assignment, AssignmentBuilder, resolve_endpoint, unpack_assignment
-from harness.drive.distributed.env import LEADER_ADDRESS
+from harness.drive.distributed.join import LEADER_ADDRESS
 from harness.scenario.loader import load_scenario
 
 ENVIRONMENT = {

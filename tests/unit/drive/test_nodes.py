@@ -11,7 +11,7 @@ from harness.base.errors import UsageError
 from harness.base.model import OUTCOMES, Outcome
 from harness.drive import nodes
 from harness.drive.assignment import Assignment
-from harness.drive.distributed.env import CLOCK_OFFSET, REMOTE_WORKERS
+from harness.drive.distributed.join import CLOCK_OFFSET, REMOTE_WORKERS
 from harness.drive.nodes import MasterNode, WorkerNode, make_stats_listener
 from harness.run_folder.journal import RECORD, RecordKind
 

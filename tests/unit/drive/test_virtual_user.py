@@ -10,7 +10,6 @@ import gevent
 import pytest
 
 from harness.base.model import OUTCOMES, Outcome
-from harness.drive.client.connection import Progress
 from harness.drive.client.uploader import AttemptResult
 from harness.drive.virtual_user import VirtualUser, WorkerContext, run_closed_user
 from harness.measure.metrics import WorkerMetrics
@@ -42,7 +41,7 @@ class ScriptedSender:
         self.requested.append((page, number))
         outcome = self.script.pop(0)
         status = {A: 201, U: 503, Outcome.REJECTED: 409}.get(outcome, 0)
-        result = AttemptResult(outcome, status, due_s, sent_s, Progress(sent_bytes=100), NAN, NAN, NAN, NAN, NAN)
+        result = AttemptResult(outcome, status, due_s=due_s, sent_s=sent_s, sent_bytes=100)
         try:
             gevent.sleep(self.takes_s)
         except gevent.GreenletExit:
@@ -254,7 +253,8 @@ def played(context, breaks_at=None):
         return SlowUser(context.clock, entry, breaks=len(rows) - 1 == breaks_at)
 
     phones = [
-        gevent.spawn(run_closed_user, context, stations.tolist(), make_one) for stations in context.plan.rounds.phones
+        gevent.spawn(run_closed_user, context, stations.tolist(), make_one)
+        for stations in context.plan.closed_loop.phones
     ]
     gevent.joinall(phones, raise_error=True)
     return rows
@@ -263,10 +263,10 @@ def played(context, breaks_at=None):
 def test_each_station_is_due_its_think_time_after_the_end_of_the_one_before(closed_context):
     context = closed_context()
     rows = played(context)
-    assert [station for station, *_ in rows] == context.plan.rounds.phones[0].tolist()
+    assert [station for station, *_ in rows] == context.plan.closed_loop.phones[0].tolist()
     over_s = 0.0
     for station, due_s, began_s, ended_s in rows:
-        assert due_s == pytest.approx(over_s + context.plan.rounds.think_s[station], abs=1e-9)
+        assert due_s == pytest.approx(over_s + context.plan.closed_loop.think_s[station], abs=1e-9)
         assert began_s >= due_s
         over_s = ended_s
 
@@ -285,8 +285,10 @@ def test_littles_law_holds_for_as_many_phones_as_were_asked_for(closed_context):
     """N = X·(R + Z): phones = stations a second x (station + think), over a time in which every phone goes round."""
     context = closed_context(phones=5, stations=100)
     rows = played(context)
-    until_s = min(max(e for s, _, _, e in rows if s in stations) for stations in context.plan.rounds.phones)
-    whole = [(due_s, ended_s, context.plan.rounds.think_s[s]) for s, due_s, _, ended_s in rows if ended_s <= until_s]
+    until_s = min(max(e for s, _, _, e in rows if s in stations) for stations in context.plan.closed_loop.phones)
+    whole = [
+        (due_s, ended_s, context.plan.closed_loop.think_s[s]) for s, due_s, _, ended_s in rows if ended_s <= until_s
+    ]
     mean_s = sum(ended_s - due_s + think_s for due_s, ended_s, think_s in whole) / len(whole)
     assert len(whole) / until_s * mean_s == pytest.approx(5, rel=0.05)  # a round under way at the end is missing
 

@@ -4,7 +4,7 @@ import pytest
 
 from harness.base.errors import ExitCode
 from tests.integration import conftest
-from tests.integration.conftest import TOO_BUSY, TRIES, in_time
+from tests.support.real_runs import TOO_BUSY, TRIES, in_time
 from tests.support.run_builder import RunBuilder
 from tests.unit.judge.test_validity import LATE, assessed, only_reason, run_of
 

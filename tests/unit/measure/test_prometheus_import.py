@@ -10,7 +10,7 @@ import pytest
 from harness.analysis.chart_lines import rate_line
 from harness.analysis.scraped_metrics import ATTEMPTS, DELIVERED, DUE, read_prometheus_series
 from harness.measure import prometheus_import
-from harness.measure.prometheus_api import PrometheusError, PrometheusSample
+from harness.measure.prometheus import PrometheusError, PrometheusSample
 from harness.measure.prometheus_import import PrometheusSource, read_import, write_import_problem
 
 T0 = 1_000_000.0
@@ -46,7 +46,7 @@ def remote(tmp_path) -> Any:
 
 
 def take(kept: Any, folder, until_s):
-    return PrometheusSource(kept, "run-1").take(folder, T0, T0 + until_s, lambda at: at - T0)
+    return PrometheusSource(kept, "run-1").import_scrapes(folder, T0, T0 + until_s, lambda at: at - T0)
 
 
 def test_every_scrape_comes_home_once_with_its_own_time(tmp_path):
@@ -91,13 +91,13 @@ def test_only_this_run_is_asked_for_whatever_the_servers_labels_are(tmp_path):
             return super().query_range(expression, start, end, step_s)
 
     kept: Any = Listening(worker_0=[1.0])
-    PrometheusSource(kept, 'a"b').take(tmp_path / "p", T0, T0 + 2, lambda at: at - T0)
+    PrometheusSource(kept, 'a"b').import_scrapes(tmp_path / "p", T0, T0 + 2, lambda at: at - T0)
     assert all(re.search(r'harness_run_info\{run="a\\"b"\}', expression) for expression in asked)
 
 
 def test_where_nothing_is_found_what_was_taken_before_stays(tmp_path):
     take(Kept(worker_0=[0.0, 1.0]), tmp_path / "p", 1.0)
-    with pytest.raises(PrometheusError, match="nothing of this run"):
+    with pytest.raises(PrometheusError, match="no scrapes of this run"):
         take(Kept(), tmp_path / "p", 1.0)
     assert len(remote(tmp_path).workers[0].t_s) == 2
     take(Kept(worker_0=[0.0, 1.0, 2.0]), tmp_path / "p", 2.0)

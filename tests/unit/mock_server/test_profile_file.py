@@ -100,7 +100,7 @@ def test_toml_and_json_files_are_read(tmp_path):
         ("a.toml", "workers = ", "is not TOML"),
         ("a.json", "{", "is not JSON"),
         ("a.toml", "wrokers = 1", "wrokers is not a known key"),
-        ("missing.toml", None, "can't be read"),
+        ("missing.toml", None, "cannot be read"),
     ],
 )
 def test_a_file_of_no_use_is_named_with_what_is_wrong(tmp_path, name, text, says):

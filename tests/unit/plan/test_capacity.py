@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.base.host_limits import RESERVED_DESCRIPTORS, RESERVED_PORTS, HostLimits, read_host_limits
+from harness.base.host import RESERVED_DESCRIPTORS, RESERVED_PORTS, HostLimits, read_host_limits
 from harness.plan import make_plan
 from harness.plan.capacity import (
     WorkerShare,
@@ -16,7 +16,7 @@ from harness.plan.capacity import (
 from harness.scenario.loader import load_scenario
 
 ROOMY = HostLimits(
-    descriptors=1_000_000, first_port=32_768, last_port=60_999, withheld_ports=0, tw_reuse=2, timestamps=1
+    descriptors=1_000_000, first_port=32_768, last_port=60_999, reserved_ports=0, tw_reuse=2, timestamps=1
 )  # fmt: skip
 SMALL = ["photos.size=2KB", "photos.bank=1", "stations.count=300", 'arrivals={kind="constant", over="30s"}']
 ELSEWHERE = "10.0.0.5"
@@ -70,8 +70,8 @@ def test_connections_made_within_time_wait_need_a_port_each(connection, needed):
     for said in (
         f"{needed} connections fall due within 60 s, {needed // 30} in the busiest second",
         f'client.connection = "{connection}"',
-        "retries, which come on top, are not counted",
-        "keeps its port for 60 s after its end (TIME_WAIT; net.ipv4.tcp_tw_reuse = 0)",
+        f"one per {'attempt' if connection == 'each' else 'station'}, not counting retries",
+        "keeps its port for 60 s after it was closed (TIME_WAIT; net.ipv4.tcp_tw_reuse = 0)",
         f"there are {needed - 1} ports",
         f"net.ipv4.ip_local_port_range 32768 {ports(needed - 1).last_port}",
         "client.source_addresses = 2",
@@ -129,7 +129,7 @@ def test_max_in_flight_bounds_what_a_hanging_server_can_hold():
 def test_what_is_left_for_retries_is_told_as_connections_a_second():
     scenario = load_scenario("kaliwates", [*SMALL, "client.connection=each", *WITHOUT_REUSE])
     room = estimate_port_usage(scenario, make_plan(scenario), 1, None, replace(ports(960), tw_reuse=0))
-    assert (room.taken, room.there, room.kept_s, room.spare_per_s) == (900, 960, 60.0, 1.0)
+    assert (room.needed, room.available, room.kept_s, room.spare_per_s) == (900, 960, 60.0, 1.0)
 
 
 def test_this_machines_limits_are_read_from_the_kernel():
@@ -138,8 +138,8 @@ def test_this_machines_limits_are_read_from_the_kernel():
         "/proc/sys/net/ipv4/tcp_tw_reuse": "1\n", "/proc/sys/net/ipv4/tcp_timestamps": "1\n",
     }  # fmt: skip
     found = read_host_limits(lambda path: content.get(path, ""))
-    assert (found.first_port, found.last_port, found.withheld_ports, found.tw_reuse) == (10_000, 19_999, 9, 1)
-    assert found.a_pair == 10_000 - 9 - RESERVED_PORTS
+    assert (found.first_port, found.last_port, found.reserved_ports, found.tw_reuse) == (10_000, 19_999, 9, 1)
+    assert found.ports_per_source == 10_000 - 9 - RESERVED_PORTS
     assert read_host_limits(lambda _: "").last_port == 60_999  # where /proc is not to be had: Linux's own default
 
 

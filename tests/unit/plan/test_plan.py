@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.base.model import PageKey
+from harness.base.model import PageKey, Phase
 from harness.plan import make_plan
-from harness.plan.peak_load import forecast_load
+from harness.plan.demand import forecast_load
 from harness.plan.photos import TAIL_BYTES, make_photo_bank, make_tail
-from harness.plan.plan import make_reading
+from harness.plan.plan import compute_phases, digest_plan, make_reading
 from harness.run_folder.tables import write_plan
 from harness.scenario.loader import load_scenario
 
@@ -154,3 +154,57 @@ def test_what_is_sent_of_a_page_is_what_the_plan_says_of_it(plan):
     for index in range(100):
         page, (body, tail) = plan.page(index), plan.photo(index)
         assert plan.sent(index) == (page.key, body, tail, page.sha256, page.reading)
+
+
+BASE = ["photos.size=2KB", "photos.bank=1", "stations.count=30", 'arrivals={kind="poisson", over="5s"}']
+
+
+def digest(*overrides, seed=3):
+    return digest_plan(make_plan(load_scenario("kaliwates", [*BASE, *overrides], seed)))
+
+
+PLAIN = digest()
+
+
+def test_the_same_scenario_and_seed_give_the_same_digest():
+    assert digest() == PLAIN
+    assert digest("server.workers=1") == PLAIN  # how the server behaves is no part of what is sent
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["photos.size=3KB", "photos.bank=2", "stations.count=29", "stations.region=jember", 'arrivals={kind="poisson", over="6s"}',
+     'arrivals={kind="closed", phones=5, think={distribution="fixed", value="1s"}}'],
+)  # fmt: skip
+def test_whatever_changes_what_is_sent_or_when_changes_it(other):
+    assert digest(other) != PLAIN
+
+
+def test_another_seed_changes_it():
+    assert digest(seed=4) != PLAIN
+
+
+INFINITE = float("inf")
+
+
+def test_without_faults_the_run_is_one_clear_phase():
+    assert compute_phases([], 0.0, 10.0) == [Phase("clear", 0.0, 10.0)]
+
+
+def test_phases_follow_one_another_without_gaps_and_overlaps_are_joined():
+    found = compute_phases([("b", 4.0, 8.0), ("a", 2.0, 6.0)], 0.0, 10.0)
+    assert [(phase.name, phase.start_s, phase.end_s) for phase in found] == [
+        ("clear", 0, 2), ("a", 2, 4), ("a+b", 4, 6), ("b", 6, 8), ("clear", 8, 10),
+    ]  # fmt: skip
+
+
+def test_a_warm_up_comes_first_whatever_is_on():
+    assert [phase.name for phase in compute_phases([("a", 0.0, 5.0)], 2.0, 10.0)] == ["warm_up", "a", "clear"]
+
+
+def test_a_fault_may_outlast_the_run():
+    assert compute_phases([("a", 3.0, INFINITE)], 0.0, 5.0)[-1] == Phase("a", 3.0, 5.0)
+
+
+def test_what_comes_after_the_end_is_left_out():
+    assert compute_phases([("a", 30.0, 40.0)], 0.0, 5.0) == [Phase("clear", 0.0, 5.0)]

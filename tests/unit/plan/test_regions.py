@@ -51,7 +51,7 @@ def test_a_wrong_line_is_named(line, said):
 
 
 def test_a_kelurahan_that_stands_twice_is_refused():
-    with pytest.raises(ConfigurationError, match="stands twice"):
+    with pytest.raises(ConfigurationError, match="duplicate code"):
         parse_region("3509191001,A,3\n3509191001,B,3\n", "x")
 
 
@@ -70,4 +70,4 @@ def test_a_file_of_wrong_lines_is_given_up_after_fifty():
     with pytest.raises(ConfigurationError) as refused:
         parse_region(text, "region.csv")
     assert len(refused.value.problems) == 51
-    assert refused.value.problems[-1] == "and perhaps more: this is no region file"
+    assert refused.value.problems[-1] == "possibly more: this is not a region file"

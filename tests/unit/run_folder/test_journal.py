@@ -7,10 +7,20 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from harness.base.model import OUTCOMES, Outcome
-from harness.run_folder.journal import RECORD, GiveUpReason, JournalWriter, RecordKind, journal_file_name, read_journal
+from harness.run_folder.journal import (
+    FIELDS,
+    RECORD,
+    AttemptRecord,
+    GiveUpReason,
+    JournalWriter,
+    RecordKind,
+    journal_file_name,
+    read_journal,
+)
 
 
 def test_what_a_full_disk_does_not_take_is_kept_whole_for_the_next_time(tmp_path, monkeypatch):
@@ -38,10 +48,11 @@ def test_what_a_full_disk_does_not_take_is_kept_whole_for_the_next_time(tmp_path
 def test_what_is_written_is_read_back(tmp_path):
     writer = JournalWriter(tmp_path, 3)
     writer.begin(7, 2, due_s=1.5, sent_s=1.6)
-    writer.end(
-        7, 2, Outcome.TIMEOUT_SEND, status=0, sent_bytes=2**40, resent_bytes=5, due_s=1.5, sent_s=1.6, connected_s=1.7,
+    record = AttemptRecord(
+        Outcome.TIMEOUT_SEND, page=7, attempt=2, sent_bytes=2**40, resent_bytes=5, due_s=1.5, sent_s=1.6, connected_s=1.7,
         body_sent_s=1.8, first_byte_s=1.9, done_s=2.0, retry_after_s=3.0, login_s=0.25, queue_s=0.5, server_s=0.125,
     )  # fmt: skip
+    writer.end(record)
     writer.gave_up(8, 4, 9.0, GiveUpReason.DEADLINE)
     writer.close()
     begin, end, gave_up = read_journal(tmp_path / "worker-0003.journal")
@@ -66,10 +77,32 @@ def test_what_is_written_is_read_back(tmp_path):
     assert gave_up["done_s"] == 9.0
 
 
+def test_the_format_of_a_record_on_disk_is_what_it_has_always_been():
+    assert np.dtype(
+        [
+            ("kind", "u1"), ("outcome", "u1"), ("status", "<u2"), ("page", "<u4"), ("attempt", "<u4"), ("pad", "<u4"),
+            ("sent_bytes", "<u8"), ("resent_bytes", "<u8"), ("due_s", "<f8"), ("sent_s", "<f8"), ("connected_s", "<f8"),
+            ("body_sent_s", "<f8"), ("first_byte_s", "<f8"), ("done_s", "<f8"), ("retry_after_s", "<f4"), ("login_s", "<f4"),
+            ("queue_s", "<f4"), ("server_s", "<f4"),
+        ]
+    ) == RECORD  # fmt: skip
+
+
+def test_every_field_is_written_where_the_format_has_it(tmp_path):
+    """Each field with a value of its own, read back by its name."""
+    values = {name: number + 1 for number, name in enumerate(FIELDS[1:])}
+    writer = JournalWriter(tmp_path, 0)
+    writer.end(AttemptRecord(Outcome.RESET, **values))
+    writer.close()
+    (record,) = read_journal(tmp_path / journal_file_name(0))
+    assert {name: int(record[name]) for name in values} == values
+    assert (record["kind"], OUTCOMES[record["outcome"]], record["pad"]) == (RecordKind.END, Outcome.RESET, 0)
+
+
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_every_outcome_has_a_number_of_its_own(tmp_path, outcome):
     writer = JournalWriter(tmp_path, 0)
-    writer.end(0, 1, outcome, due_s=0.0)
+    writer.end(AttemptRecord(outcome, attempt=1, due_s=0.0))
     writer.close()
     assert OUTCOMES[read_journal(tmp_path / journal_file_name(0))[0]["outcome"]] is outcome
 
@@ -88,7 +121,7 @@ def test_a_torn_tail_is_dropped(tmp_path, torn):
 def test_nothing_is_lost_of_what_was_flushed_when_the_process_is_killed(tmp_path):
     script = f"""
 import pathlib, sys, time
-from harness.run_folder.journal import JournalWriter
+from harness.run_folder.journal import FIELDS, AttemptRecord, JournalWriter
 writer = JournalWriter(pathlib.Path({str(tmp_path)!r}), 0)
 for page in range(1000):
     writer.begin(page, 1, 0.0, 0.0)

@@ -53,12 +53,12 @@ def test_a_plan_of_nothing_is_a_plan(tmp_path):
 
 
 def test_pages_out_of_their_order_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="page 1 stands at row 0"):
+    with pytest.raises(ValueError, match="page 1 is at row 0"):
         write_plan(tmp_path / "plan.parquet", PAGES[1:])
 
 
 def test_columns_of_unlike_lengths_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="unlike lengths"):
+    with pytest.raises(ValueError, match="differ in length"):
         write_plan(tmp_path / "plan.parquet", {**columns_of(PAGES), "page": [1]})
 
 

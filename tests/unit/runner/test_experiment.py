@@ -141,7 +141,7 @@ def matrix_cells(tmp_path):
     path = tmp_path / "m.toml"
     variants = "".join(f'[[variants]]\nname = "v{number}"\nset = {{ "deadline" = "{deadline}s" }}\n' for number, deadline in enumerate((20, 20, 60)))  # fmt: skip
     path.write_text(f'name = "m"\nbase = "smoke"\nseeds = {list(range(10))}\n{variants}', "utf-8")
-    return load_experiment(path)[1]
+    return load_experiment(str(path))[1]
 
 
 def test_before_the_first_cell_the_time_left_is_the_longest_that_they_can_take(tmp_path):

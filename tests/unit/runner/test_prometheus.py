@@ -9,7 +9,7 @@ import pytest
 
 from harness.analysis.scraped_metrics import read_prometheus_series
 from harness.base.errors import UsageError
-from harness.measure.prometheus_api import PrometheusError
+from harness.measure.prometheus import PrometheusError
 from harness.run_folder.layout import RunFolder
 from harness.runner import prometheus
 from harness.runner.prometheus import PrometheusSession, discovery_folder
@@ -46,7 +46,7 @@ class Answers:
             raise answer
         return answer
 
-    def take(self, folder, start, end, clock):
+    def import_scrapes(self, folder, start, end, clock):
         self.taken.append((folder.name, start, end, clock(end)))
 
 

@@ -86,21 +86,21 @@ def test_an_empty_store_is_read_as_such(folder, answering):
 
 
 BAD = [
-    (stored(line(), rows=2), "1 of 2 rows came"),
-    (stored(line(), rows=2, last=b""), "1 of 2 rows came"),
+    (stored(line(), rows=2), "received 1 of 2 rows"),
+    (stored(line(), rows=2, last=b""), "received 1 of 2 rows"),
     (stored(line(), line(page=2)[:20], rows=2, last=b""), "JSONDecodeError"),
-    (stored(line(), line(), rows=1), "2 of 1 rows came"),
+    (stored(line(), line(), rows=1), "received 2 of 1 rows"),
     (stored(line(), rows="many"), "ValueError"),
-    (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "no number of rows"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "no Stored-Rows header"),
     (b"HTTP/1.1 500 Internal\r\nContent-Length: 0\r\n\r\n", "HTTP status 500"),
     (b"no HTTP at all", "BadStatusLine"),
     (b"", "RemoteDisconnected"),
     (stored(b"<html>\n", rows=1), "JSONDecodeError"),
-    (stored(line(sha256="ab"), rows=1), "this is no stored page"),
-    (stored(line(page="1"), rows=1), "this is no stored page"),
-    (stored(line(page=2**40), rows=1), "this is no stored page"),
-    (stored(line(size_bytes=True), rows=1), "this is no stored page"),
-    (stored(b"[1]\n", rows=1), "this is no stored page"),
+    (stored(line(sha256="ab"), rows=1), "not a stored page"),
+    (stored(line(page="1"), rows=1), "not a stored page"),
+    (stored(line(page=2**40), rows=1), "not a stored page"),
+    (stored(line(size_bytes=True), rows=1), "not a stored page"),
+    (stored(b"[1]\n", rows=1), "not a stored page"),
 ]
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.base.errors import ConfigurationError
-from harness.scenario.experiment import load_experiment
+from harness.base.errors import ConfigurationError, UsageError
+from harness.scenario.experiment import load_experiment, shipped_experiments
 
 RIGHT = """
 name = "mine"
@@ -21,7 +21,7 @@ set = { "server.workers" = 1, "client.retry" = { strategy = "none" }, "client.ti
 def load(tmp_path, text):
     path = tmp_path / "mine.toml"
     path.write_text(text, "utf-8")
-    return load_experiment(path)
+    return load_experiment(str(path))
 
 
 def problems_of(tmp_path, text):
@@ -68,8 +68,8 @@ def test_a_wrong_key_of_a_variant_is_told_with_the_variant_before_anything_runs(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("seeds = [1, 2]", "seeds = [1, 1]"), "seeds: 1 stands twice"),
-        (('name = "One Worker, no retries"', 'name = "As it was!"'), "as-it-was stands twice"),
+        (("seeds = [1, 2]", "seeds = [1, 1]"), "seeds: duplicate 1"),
+        (('name = "One Worker, no retries"', 'name = "As it was!"'), "variants: duplicate as-it-was"),
         (("seeds = [1, 2]", "seeds = []"), "seeds"),
         (("seeds = [1, 2]", "sedes = [1, 2]"), 'did you mean "seeds"'),
         (('at = ["4s"]', "at = [4]"), "is not a duration"),
@@ -77,3 +77,25 @@ def test_a_wrong_key_of_a_variant_is_told_with_the_variant_before_anything_runs(
 )
 def test_what_is_wrong_with_the_file_is_told(tmp_path, change, said):
     assert said in problems_of(tmp_path, RIGHT.replace(*change))
+
+
+def test_a_shipped_experiment_is_found_by_its_name_with_its_title():
+    assert set(shipped_experiments()) == {"incident-in-ci", "metastability", "what-would-have-saved-kaliwates"}
+    for name, title in shipped_experiments().items():
+        experiment, cells = load_experiment(name)
+        assert (experiment.name, experiment.title) == (name, title)
+        assert len(cells) == len(experiment.variants) * len(experiment.seeds)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("metastabilty", 'there is no experiment "metastabilty"; did you mean "metastability"?'),
+        ("zzz", "shipped are incident-in-ci, metastability, what-would-have-saved-kaliwates"),
+        ("missing.toml", 'there is no file "missing.toml"'),
+    ],
+)
+def test_an_unknown_experiment_is_refused_with_a_suggestion(source, message):
+    with pytest.raises(UsageError) as caught:
+        load_experiment(source)
+    assert message in str(caught.value)

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from scipy import stats
 
 from harness.drive.client.shaped_connection import CHUNK_BYTES, split_into_chunks
-from harness.scenario.link import PHONE_LINK, LinkChoice
+from harness.scenario.client import PHONE_LINK, LinkChoice
 from harness.station.link import LinkModel, draw_link_model, generate_outages
 
 STATIONS = [f"3509{number:09d}" for number in range(2000)]

@@ -8,7 +8,7 @@ import threading
 import gevent
 import pytest
 
-from harness.drive.client.timeouts import TimeoutQueue
+from harness.drive.client.uploader import TimeoutQueue
 from tests.support import leak_check
 
 
@@ -22,14 +22,14 @@ def test_a_test_that_clears_up_leaves_nothing():
     thread = threading.Thread(target=lambda: None)
     thread.start()
     gevent.spawn(gevent.sleep, 0.01).join()
-    TimeoutQueue(30.0).begin().met()
+    TimeoutQueue(30.0).start().cancel()
     assert before.left() == []
 
 
-def test_a_deadline_that_was_not_met_is_found_and_strikes_nobody_any_more():
-    before, deadlines = leak_check.Before(), TimeoutQueue(0.02)
-    deadlines.begin()
-    assert before.left() == ["a deadline that was not met"]
+def test_an_attempt_timeout_that_was_not_cancelled_is_found_and_never_fires():
+    before, timeouts = leak_check.Before(), TimeoutQueue(0.02)
+    timeouts.start()
+    assert before.left() == ["an attempt timeout that was not cancelled"]
     gevent.sleep(0.1)
 
 

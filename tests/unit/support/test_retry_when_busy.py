@@ -21,13 +21,13 @@ def made(monkeypatch):
             crash = SimpleNamespace(message="assert 2.0 < 1.0\n  where 2.0 is what it took")
             return [SimpleNamespace(failed=len(times) <= failures, longrepr=SimpleNamespace(reprcrash=crash))]
 
-        class Watched(retry_when_busy.Watch):
+        class Watched(retry_when_busy.BusyMonitor):
             @property
             def was_busy(self):
                 return next(machine)
 
         monkeypatch.setattr(retry_when_busy, "runtestprotocol", run)
-        monkeypatch.setattr(retry_when_busy, "Watch", Watched)
+        monkeypatch.setattr(retry_when_busy, "BusyMonitor", Watched)
         item: Any = SimpleNamespace(user_properties=[])
         (report,) = retry_when_busy.make(item, None)
         assert all(told.endswith("ms late: assert 2.0 < 1.0") for _, told in item.user_properties)
@@ -45,7 +45,7 @@ def test_only_a_failure_on_a_busy_machine_is_made_again_and_the_third_stands(mad
 
 
 def test_the_machine_is_watched_while_the_block_lasts():
-    with retry_when_busy.Watch() as machine:
+    with retry_when_busy.BusyMonitor() as machine:
         sum(range(100_000))
     assert 0.0 <= machine.busy_ratio <= 1.0
     assert machine.latest_s >= 0.0

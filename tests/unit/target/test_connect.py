@@ -10,8 +10,8 @@ import pytest
 
 from harness.base.address import Origin
 from harness.base.errors import UsageError
-from harness.target.connect import check_reachable, open_connection
-from harness.target.tls import make_tls_context
+from harness.target import connect
+from harness.target.connect import check_reachable, make_tls_context, open_connection
 from mock_server.net import tls as server_tls
 
 HERE = "127.0.0.1"
@@ -56,7 +56,7 @@ def test_a_port_where_nobody_listens_is_told_with_what_to_do(scheme):
     port = closed_port()
     said = problem(scheme, port)
     assert said == (
-        f"--target: nobody listens at {scheme}://localhost:{port} (127.0.0.1): start the server, or check the address"
+        f"--target: connection refused by {scheme}://localhost:{port} (127.0.0.1): start the server, or check the address"
     )
 
 
@@ -81,17 +81,17 @@ def test_a_server_that_takes_no_connection_in_time_is_told_so():
             one = waiting.enter_context(socket.socket())
             one.setblocking(False)
             one.connect_ex((HERE, port))
-        assert "takes no connection within 0.3 s: start the server" in problem("http", port, timeout_s=0.3)
+        assert "accepted no connection within 0.3 s: start the server" in problem("http", port, timeout_s=0.3)
 
 
 def test_a_server_that_is_silent_in_the_handshake_is_told_so():
     with listening() as port:
-        assert "takes no connection within 0.3 s" in problem("https", port, timeout_s=0.3)
+        assert "accepted no connection within 0.3 s" in problem("https", port, timeout_s=0.3)
 
 
 def test_a_server_that_speaks_plain_http_on_an_https_target_is_told_so():
     with listening(lambda taken: (taken.recv(100), taken.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"))) as port:
-        assert "does not speak TLS as we do" in problem("https", port)
+        assert "failed (WRONG_VERSION_NUMBER)" in problem("https", port)
 
 
 def test_a_server_that_hangs_up_in_the_handshake_is_told_so():
@@ -109,3 +109,10 @@ def test_a_certificate_counts_only_under_its_authority(certificate):
     with listening(shake_hands) as port:
         check_reachable(Origin("https", HERE, port), HERE, make_tls_context(certificate[0].read_text()))
         assert "name its authority with client.tls.authority" in problem("https", port)
+
+
+def test_a_localhost_that_leads_elsewhere_is_refused(monkeypatch):
+    assert str(connect.parse_loopback_origin("--host", "http://localhost:8080")) == "http://localhost:8080"
+    monkeypatch.setattr(connect, "resolve_address", lambda _: "192.0.2.1")
+    with pytest.raises(UsageError, match="only servers on this machine"):
+        connect.parse_loopback_origin("--host", "http://localhost:8080")

@@ -22,7 +22,7 @@ from harness.target.consent import (
     rate_per_worker,
 )
 from harness.target.consent_reader import load_machine_secret, state_folder
-from harness.target.external import ConsentPoller, ExternalTarget, admit_target
+from harness.target.external import ExternalTarget, admit_target, poll_consent
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 TOKEN = "ltc1-0123456789abcdef0123"
@@ -63,8 +63,8 @@ def test_a_token_is_stable_for_a_machine_and_an_origin_and_for_no_other():
         (document(max_requests_per_s=True), "max_requests_per_s: Input should be a valid number"),
         (document(max_requests_per_s=float("inf")), "max_requests_per_s: Input should be a finite number"),
         (document(max_requests_per_s=-10), "max_requests_per_s: Input should be greater than or equal to 1"),
-        (b"[" * 4_000, "no JSON"),
-        (b"\xff", "no JSON"),
+        (b"[" * 4_000, "is not JSON"),
+        (b"\xff", "is not JSON"),
         (b"null", "the document"),
         (b" " * 5_000, "larger than 4,096 bytes"),
     ],
@@ -205,7 +205,7 @@ def test_the_harness_itself_hears_of_a_withdrawal_within_its_own_readings(monkey
         told.append(why)
         heard.set()
 
-    thread = ConsentPoller(ExternalTarget(Origin("http", "a", 80), "10.0.0.1", None, {}, TOKEN, given))
+    thread = poll_consent(ExternalTarget(Origin("http", "a", 80), "10.0.0.1", None, {}, TOKEN, given))
     thread.listener = listen
     with thread:
         assert heard.wait(5)

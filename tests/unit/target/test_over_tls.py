@@ -23,9 +23,9 @@ from harness.runner.server import collect_stored
 from harness.scenario.loader import load_scenario
 from harness.scenario.target import TargetApi
 from harness.target import consent
+from harness.target.connect import TlsPeer, make_tls_context
 from harness.target.consent_reader import ConsentUnreadableError, load_machine_secret, read_consent, state_folder
 from harness.target.external import ExternalTarget, admit_target
-from harness.target.tls import TlsPeer, make_tls_context
 from mock_server.net import tls as server_tls
 
 TOKEN = "ltc1-" + "0" * 40
@@ -176,7 +176,7 @@ def test_metrics_are_scraped_over_tls_and_a_wrong_certificate_is_a_scrape_that_f
         secure = foreign.secure
         assert secure == TlsPeer(context, name)
         targets = {"app": f"https://127.0.0.1:{port}/metrics"}
-        Scraper(tmp_path, targets, lambda: 1.0, secure=secure).take()
+        Scraper(tmp_path, targets, lambda: 1.0, secure=secure).scrape_now()
     (scrape,) = scrape_log.read_scrapes(tmp_path, "app")
     if wrong:
         assert scrape.text == ""

@@ -93,7 +93,7 @@ def test_a_line_that_is_none_of_the_format_leaves_the_store_unread(plan, form, t
 
 
 @pytest.mark.parametrize(
-    ("status", "length", "why"), [(404, None, "HTTP status 404"), (302, None, "HTTP status 302"), (200, 999, "broke off|IncompleteRead|timed out")]
+    ("status", "length", "why"), [(404, None, "HTTP status 404"), (302, None, "HTTP status 302"), (200, 999, "too early|IncompleteRead|timed out")]
 )  # fmt: skip
 def test_a_list_that_is_refused_or_torn_leaves_the_store_unread(plan, status, length, why):
     answer = (status, f"{plan.page(0).sha256}\n".encode(), length)
@@ -136,7 +136,7 @@ def test_a_command_gets_its_words_as_they_are_and_no_shell_reads_them(plan, tmp_
     (row,) = run_listing_command(source, {"TARGET_ROOT": "/data; touch never"}, plan)
     assert (row["station"], row["page"]) == (page.station, 1)
     for command, timeout, why in [
-        (["false"], "60s", "exit code 1"),
+        (["false"], "60s", "exited with code 1"),
         (["/no/such/program"], "60s", "No such file"),
         (["sleep", "9"], "300ms", "too long"),
     ]:

@@ -1,4 +1,4 @@
-"""What a protocol is: how one page is delivered, over as many attempts as it takes; and what all protocols share."""
+"""The interface of an upload protocol, and what all protocols share."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness.base.model import Outcome
+from harness.drive.client.pool import AttemptConnection
 from harness.drive.client.response import HttpResponse
-from harness.drive.client.session import AttemptConnection
 
 Buffer = bytes | memoryview
 
-# What is made anew for each attempt is not frozen: that would cost a microsecond or three each.
+# The records made for each attempt are not frozen: that would cost one to three microseconds each.
 
 
 @dataclass(slots=True)
 class Photo:
-    """One page's photo and all that is said of it."""
+    """One page's photo and what identifies it.
+
+    The body is shared by many pages and never copied; `tail` makes each page's bytes unique (see plan/photos.py).
+    """
 
     station: str
     form: str
@@ -35,16 +38,16 @@ class Photo:
 
     @property
     def path(self) -> str:
-        """Where a page is posted or put."""
+        """Where the mock takes this page, for POST and PUT."""
         return f"/v1/stations/{self.station}/forms/{self.form}/pages/{self.page}"
 
     @property
     def whole(self) -> list[Buffer]:
-        """All of the photo's bytes, not copied."""
+        """All bytes of the photo, not copied."""
         return [self.body, self.tail]
 
     def part(self, start: int, end: int) -> list[Buffer]:
-        """The photo's bytes from `start` to before `end`, not copied."""
+        """The photo's bytes from `start` up to, not including, `end`, not copied."""
         split = len(self.body)
         if start == 0 and end == split + len(self.tail):
             return self.whole
@@ -57,7 +60,7 @@ class Photo:
 
 @dataclass(slots=True)
 class UploadContext:
-    """Who sends, and how: the headers that all protocols have."""
+    """What a station's requests have in common; kept for all its attempts, with `attempt` and `token` as they change."""
 
     host: str
     token: str
@@ -65,10 +68,10 @@ class UploadContext:
     """Counts from 1."""
     timeout_s: float
     idempotency_key: bool
-    """Whether the page's key and digest are sent along, so that a repetition can be told."""
+    """Whether to send the page's key and digest, so that the server can recognise a repeated upload."""
 
     def headers(self, photo: Photo, timeout_s: float | None = None) -> list[str]:
-        """Who asks, for how long they will wait, and which page it is about."""
+        """Header lines of a request for this photo; `timeout_s` is how long the client still waits for its response."""
         lines = [
             f"Host: {self.host}",
             f"Authorization: Bearer {self.token}",
@@ -82,35 +85,38 @@ class UploadContext:
 
 @dataclass(slots=True)
 class UploadResult:
-    """How an attempt ended: with an answer, and what it means."""
+    """How an attempt ended that got a response: what the response means, and the response itself."""
 
     outcome: Outcome
-    answer: HttpResponse
+    response: HttpResponse
 
 
 class PageUpload(Protocol):
-    """One page on its way. Remembers from attempt to attempt what the protocol needs to go on."""
+    """The upload of one page, over as many attempts as it takes.
 
-    mark: HighWaterMark
+    Remembers between attempts what the protocol needs to resume (tus: the upload's address).
+    """
 
-    def attempt(self, wire: AttemptConnection, sender: UploadContext) -> UploadResult:
-        """Try once to bring the page through. Raises what outcomes.outcome_of knows."""
+    high_water: HighWaterMark
+
+    def attempt(self, connection: AttemptConnection, context: UploadContext) -> UploadResult:
+        """Try once to upload the page. Raises what `outcomes.classify_error` knows."""
 
 
 @dataclass(slots=True)
 class HighWaterMark:
-    """How far into a photo bytes were ever sent, and how many of them once more.
+    """How far into a photo bytes have been sent, and how many of them were sent more than once.
 
     >>> mark = HighWaterMark()
-    >>> mark.sent(0, 100); mark.sent(60, 70); (mark.reached, mark.resent_bytes)
+    >>> mark.advance(0, 100); mark.advance(60, 70); (mark.reached, mark.resent_bytes)
     (130, 40)
     """
 
     reached: int = 0
     resent_bytes: int = 0
 
-    def sent(self, start: int, size: int) -> None:
-        """Note that the photo's bytes from `start` on were sent."""
+    def advance(self, start: int, size: int) -> None:
+        """Note that `size` bytes of the photo were sent, from `start` on."""
         end = start + size
         if start < self.reached:
             self.resent_bytes += min(end, self.reached) - start
@@ -118,20 +124,22 @@ class HighWaterMark:
 
 
 def send_photo(
-    wire: AttemptConnection, head: bytes, parts: list[Buffer], trailer: bytes, start: int, mark: HighWaterMark
-) -> HttpResponse:
-    """Send a request that carries the photo's bytes from `start` on; also one that breaks off moves the mark."""
-    progress = wire.progress
+    connection: AttemptConnection, head: bytes, parts: list[Buffer], trailer: bytes, start: int,
+    high_water: HighWaterMark,
+) -> HttpResponse:  # fmt: skip
+    """Send a request with the photo's bytes from `start` on; also advances the mark for one that is broken off."""
+    progress = connection.progress
     before = progress.sent_bytes + len(head)
     size = sum(map(len, parts))
     try:
-        return wire.ask([head, *parts, trailer] if trailer else [head, *parts])
+        return connection.request([head, *parts, trailer] if trailer else [head, *parts])
     finally:
-        mark.sent(start, min(size, max(0, progress.sent_bytes - before)))
+        # What the kernel accepted counts as sent: it may have reached the server even if the attempt failed.
+        high_water.advance(start, min(size, max(0, progress.sent_bytes - before)))
 
 
 def repr_digest(sha256: str) -> str:
-    """The Repr-Digest header of a photo (RFC 9530).
+    """The Repr-Digest header of a photo (RFC 9530), by which a server can detect a corrupted upload.
 
     >>> repr_digest("00" * 32)
     'Repr-Digest: sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:'
@@ -140,5 +148,5 @@ def repr_digest(sha256: str) -> str:
 
 
 def format_head(request_line: str, headers: list[str]) -> bytes:
-    """A request's head as it goes on the wire."""
+    """The head of a request: request line, headers and the empty line."""
     return "\r\n".join([f"{request_line} HTTP/1.1", *headers, "", ""]).encode("latin-1")

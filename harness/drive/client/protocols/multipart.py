@@ -1,8 +1,9 @@
-"""The multipart protocol: one POST a page, with the parts `reading` (on the votes' page) and `photo`."""
+"""The multipart protocol: one POST per page, with the parts `reading` (on the page with the votes) and `photo`."""
 
 from __future__ import annotations
 
 from harness.drive.client.outcomes import classify_status
+from harness.drive.client.pool import AttemptConnection
 from harness.drive.client.protocols.base import (
     HighWaterMark,
     Photo,
@@ -12,30 +13,30 @@ from harness.drive.client.protocols.base import (
     repr_digest,
     send_photo,
 )
-from harness.drive.client.session import AttemptConnection
 
 _BOUNDARY = "----station-photo-6f0c1a"
 _TRAILER = f"\r\n--{_BOUNDARY}--\r\n".encode()
 
 
 class MultipartUpload:
-    """A page as a form: every attempt sends it from the beginning."""
+    """The upload of a page as a form; every attempt sends it from the beginning."""
 
-    __slots__ = ("_photo", "mark")
+    __slots__ = ("_photo", "high_water")
 
     def __init__(self, photo: Photo) -> None:
         self._photo = photo
-        self.mark = HighWaterMark()
+        self.high_water = HighWaterMark()
 
-    def attempt(self, wire: AttemptConnection, sender: UploadContext) -> UploadResult:
+    def attempt(self, connection: AttemptConnection, context: UploadContext) -> UploadResult:
         """Post the form."""
         photo = self._photo
-        answer = send_photo(wire, build_head(photo, sender), photo.whole, _TRAILER, 0, self.mark)
-        return UploadResult(classify_status(answer.status), answer)
+        head = build_head(photo, context)
+        response = send_photo(connection, head, photo.whole, _TRAILER, 0, self.high_water)
+        return UploadResult(classify_status(response.status), response)
 
 
-def build_head(photo: Photo, sender: UploadContext) -> bytes:
-    """Everything that goes before the photo."""
+def build_head(photo: Photo, context: UploadContext) -> bytes:
+    """Everything that is sent before the photo's bytes."""
     parts = b""
     if photo.reading:
         parts = (
@@ -47,7 +48,7 @@ def build_head(photo: Photo, sender: UploadContext) -> bytes:
         f'filename="{photo.station}-{photo.form}-{photo.page}.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
     ).encode()
     headers = [
-        *sender.headers(photo),
+        *context.headers(photo),
         f"Content-Type: multipart/form-data; boundary={_BOUNDARY}",
         f"Content-Length: {len(parts) + photo.size_bytes + len(_TRAILER)}",
         repr_digest(photo.sha256),

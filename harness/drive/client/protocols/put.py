@@ -1,8 +1,9 @@
-"""The put protocol: one PUT a page, the photo as it is, the reading (on the votes' page) in the header `Reading`."""
+"""The put protocol: one PUT per page with the photo as its body; the reading, if any, in the header `Reading`."""
 
 from __future__ import annotations
 
 from harness.drive.client.outcomes import classify_status
+from harness.drive.client.pool import AttemptConnection
 from harness.drive.client.protocols.base import (
     HighWaterMark,
     Photo,
@@ -12,29 +13,28 @@ from harness.drive.client.protocols.base import (
     repr_digest,
     send_photo,
 )
-from harness.drive.client.session import AttemptConnection
 
 
 class PutUpload:
-    """A page as a raw photo: every attempt sends it from the beginning."""
+    """The upload of a page as a raw photo; every attempt sends it from the beginning."""
 
-    __slots__ = ("_photo", "mark")
+    __slots__ = ("_photo", "high_water")
 
     def __init__(self, photo: Photo) -> None:
         self._photo = photo
-        self.mark = HighWaterMark()
+        self.high_water = HighWaterMark()
 
-    def attempt(self, wire: AttemptConnection, sender: UploadContext) -> UploadResult:
+    def attempt(self, connection: AttemptConnection, context: UploadContext) -> UploadResult:
         """Put the photo."""
         photo = self._photo
-        answer = send_photo(wire, build_head(photo, sender), photo.whole, b"", 0, self.mark)
-        return UploadResult(classify_status(answer.status), answer)
+        response = send_photo(connection, build_head(photo, context), photo.whole, b"", 0, self.high_water)
+        return UploadResult(classify_status(response.status), response)
 
 
-def build_head(photo: Photo, sender: UploadContext) -> bytes:
-    """Everything that goes before the photo."""
+def build_head(photo: Photo, context: UploadContext) -> bytes:
+    """Everything that is sent before the photo's bytes."""
     headers = [
-        *sender.headers(photo),
+        *context.headers(photo),
         "Content-Type: image/jpeg",
         f"Content-Length: {photo.size_bytes}",
         repr_digest(photo.sha256),

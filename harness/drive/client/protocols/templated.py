@@ -1,6 +1,7 @@
-"""Uploads as a scenario's [target] says: requests made of its templates, answers read by its list of statuses.
+"""Uploads to an API that the scenario's [target] describes: requests from its templates, outcomes from its list of statuses.
 
-The environment's values are filled in here, in the process that sends: they never travel and are never written down.
+Values of environment variables are filled in here, in the process that sends: they are never written to a file, and travel
+only to remote workers, over the encrypted connection.
 """
 
 from __future__ import annotations
@@ -14,21 +15,21 @@ from urllib.parse import quote
 
 from harness.base.model import Outcome
 from harness.drive.client.outcomes import MalformedResponseError
+from harness.drive.client.pool import AttemptConnection
 from harness.drive.client.protocols.base import HighWaterMark, Photo, UploadContext, UploadResult, send_photo
 from harness.drive.client.response import HttpResponse
-from harness.drive.client.session import AttemptConnection
 from harness.scenario.target import MultipartPart, TargetApi
 from harness.scenario.templating import Template
 
 _BOUNDARY = "----station-photo-6f0c1a"
 _MAX_TOKEN_CHARACTERS = 16_384
 _URL_SAFE = frozenset({"station", "form", "page", "sha256", "size", "attempt"})
-"""Letters and digits: nothing in them that a path would have to escape."""
+"""Placeholders whose values are letters and digits, so that they need no escaping in a path."""
 
 
 @dataclass(frozen=True)
 class _RequestTemplate:
-    """A request line and headers to fill in."""
+    """A request line and headers with placeholders."""
 
     method: str
     path: Template
@@ -36,116 +37,118 @@ class _RequestTemplate:
     _formats: dict[str, str] = field(default_factory=dict)
 
     def head(self, host: str, values: Mapping[str, str], length: int, content_type: str) -> bytes:
-        """The head of a request with a body of so many bytes."""
+        """The head of a request with a body of `length` bytes."""
         in_path = [values[name] if name in _URL_SAFE else quote(values[name], safe="") for name in self.path.order]
         in_headers = [values[name] for _, template in self.headers for name in template.order]
         return (self._format(content_type) % (*in_path, host, *in_headers, length)).encode()
 
     def _format(self, content_type: str) -> str:
-        """The head as a format of `%`: made once, not for each request."""
+        """The head as a `%` format, made once per content type: joining lines costs microseconds per request."""
         known = self._formats.get(content_type)
         if known is None:
             lines = [f"{_escape_percent(self.method)} {self.path.format} HTTP/1.1", "Host: %s"]
             lines += [f"{_escape_percent(name)}: {template.format}" for name, template in self.headers]
+            # A Content-Type in the scenario wins: two of them would make the request ambiguous.
             if content_type and not any(name.lower() == "content-type" for name, _ in self.headers):
                 lines.append(f"Content-Type: {_escape_percent(content_type)}")
             known = self._formats[content_type] = "\r\n".join([*lines, "Content-Length: %d", "", ""])
         return known
 
     @property
-    def words(self) -> frozenset[str]:
-        """Of all its templates."""
+    def placeholders(self) -> frozenset[str]:
+        """The placeholders of path and headers."""
         return self.path.words.union(*(template.words for _, template in self.headers))
 
     def lines(self, values: Mapping[str, str]) -> list[str]:
-        """The headers, filled in."""
+        """The header lines, filled in."""
         return [f"{name}: {template.fill(values)}" for name, template in self.headers]
 
 
 def _escape_percent(text: str) -> str:
-    """As it stands in a format of `%`."""
+    """The text as it must be written in a `%` format."""
     return text.replace("%", "%%")
 
 
 @dataclass(frozen=True)
 class TemplatedApi:
-    """A target's API, ready to send: templates with the environment's values in them."""
+    """An API described by [target], ready to send: the environment's values are filled in already."""
 
     upload: _RequestTemplate
     parts: list[tuple[MultipartPart, Template | None, Template | None]]
-    """(as written, its text or None for the photo, its file's name)."""
+    """(the part as written, its value or None for the photo, its file name)."""
     login: _RequestTemplate | None
     login_body: Template | None
     token_at: str
     outcomes: dict[int, Outcome]
     multipart: bool
 
-    def outcome_of(self, status: int) -> Outcome:
-        """What a status means; one that the scenario doesn't mention is no answer to an upload."""
+    def classify_status(self, status: int) -> Outcome:
+        """The outcome of an upload answered with this status; a status that the scenario doesn't list is malformed."""
         return self.outcomes.get(status, Outcome.MALFORMED)
 
     @property
-    def logs_in(self) -> bool:
-        """Whether a token is needed."""
+    def requires_login(self) -> bool:
+        """Whether a station must log in before it uploads."""
         return self.login is not None
 
     @cached_property
     def makes_claims(self) -> bool:
-        """Whether uploads tell a photo's digest or its page's reading."""
-        return not self._words.isdisjoint({"sha256", "digest", "reading"})
+        """Whether requests contain the photo's digest or the page's reading: only then are they computed."""
+        return not self._placeholders.isdisjoint({"sha256", "digest", "reading"})
 
     @property
     def path(self) -> str:
-        """Where uploads go, where that is one path for all: tus creates them there."""
+        """The path of the upload request if it is the same for all pages: tus creates its uploads there."""
         return self.upload.path.fill({})
 
-    def around(self, photo: Photo, sender: UploadContext) -> tuple[bytes, bytes]:
-        """What goes before the photo, and what behind it."""
-        values = self._values(photo, sender)
+    def frame(self, photo: Photo, context: UploadContext) -> tuple[bytes, bytes]:
+        """The bytes of an upload request before the photo, and those after it."""
+        values = self._values(photo, context)
         before, after, kind = b"", b"", "image/jpeg"
         if self.multipart:
-            (before, after), kind = self._parts(values), f"multipart/form-data; boundary={_BOUNDARY}"
+            (before, after), kind = self._frame_parts(values), f"multipart/form-data; boundary={_BOUNDARY}"
         length = len(before) + photo.size_bytes + len(after)
-        return self.upload.head(sender.host, values, length, kind) + before, after
+        return self.upload.head(context.host, values, length, kind) + before, after
 
-    def _values(self, photo: Photo, sender: UploadContext) -> Mapping[str, str]:
-        """What the templates' words stand for, as far as they are in any."""
+    def _values(self, photo: Photo, context: UploadContext) -> Mapping[str, str]:
+        """Values by placeholder, for those that occur: computing a digest that nobody sends would cost CPU."""
         values: dict[str, str] = {}
-        for word in self._words:
-            values[word] = _VALUES[word](photo, sender)
+        for placeholder in self._placeholders:
+            values[placeholder] = _VALUES[placeholder](photo, context)
         return values
 
     @cached_property
-    def _words(self) -> frozenset[str]:
+    def _placeholders(self) -> frozenset[str]:
         in_parts = [template.words for _, *both in self.parts for template in both if template is not None]
-        return self.upload.words.union(*in_parts)
+        return self.upload.placeholders.union(*in_parts)
 
-    def headers(self, photo: Photo, sender: UploadContext) -> list[str]:
-        """The headers alone, for a protocol that has requests of its own."""
-        values = self._values(photo, sender)
-        return [f"Host: {sender.host}", *self.upload.lines(values)]
+    def headers(self, photo: Photo, context: UploadContext) -> list[str]:
+        """The upload's header lines alone, for a protocol that makes its own requests (tus)."""
+        values = self._values(photo, context)
+        return [f"Host: {context.host}", *self.upload.lines(values)]
 
-    def login_request(self, host: str, station: str, pin: str) -> bytes:
-        """The request that gets a station's token."""
+    def format_login(self, host: str, station: str, pin: str) -> bytes:
+        """The request by which a station gets its token; b"" if there is none."""
         values = {"station": station, "pin": pin}
         if self.login is None or self.login_body is None:
             return b""
         body = self.login_body.fill(values).encode()
         return self.login.head(host, values, len(body), "") + body
 
-    def token_in(self, answer: HttpResponse) -> str:
-        """The token in the answer to a login. Raises MalformedAnswerError where there is none that a header can hold."""
+    def parse_token(self, response: HttpResponse) -> str:
+        """The token in the response to a login. Raises MalformedResponseError if there is none that a header can hold."""
         if self.token_at.startswith("header:"):
-            found: object = answer.headers.get(self.token_at.removeprefix("header:").lower())
+            found: object = response.headers.get(self.token_at.removeprefix("header:").lower())
         else:
-            found = _resolve_pointer(answer.body, self.token_at)
+            found = _resolve_pointer(response.body, self.token_at)
+        # Printable, as a line break in it would smuggle headers into the upload.
         if not isinstance(found, str) or not 0 < len(found) <= _MAX_TOKEN_CHARACTERS or not found.isprintable():
-            message = f"there is no token at {self.token_at} in the login's answer"
+            message = f"no usable token at {self.token_at} in the response to the login"
             raise MalformedResponseError(message)
         return found
 
-    def _parts(self, values: Mapping[str, str]) -> tuple[bytes, bytes]:
-        """What stands before and behind the photo."""
+    def _frame_parts(self, values: Mapping[str, str]) -> tuple[bytes, bytes]:
+        """The bytes of a multipart body before the photo, and those after it."""
         before, after, text = b"", b"", ""
         for part, value, filename in self.parts:
             name = f'; filename="{filename.fill(values)}"' if filename else ""
@@ -161,31 +164,31 @@ class TemplatedApi:
 
 
 class TemplatedUpload:
-    """A page on its way to a server of the user's: every attempt sends it from the beginning."""
+    """The upload of a page to an API that [target] describes; every attempt sends it from the beginning."""
 
-    __slots__ = ("_api", "_photo", "mark")
+    __slots__ = ("_api", "_photo", "high_water")
 
     def __init__(self, photo: Photo, api: TemplatedApi) -> None:
         self._photo = photo
         self._api = api
-        self.mark = HighWaterMark()
+        self.high_water = HighWaterMark()
 
-    def attempt(self, wire: AttemptConnection, sender: UploadContext) -> UploadResult:
-        """Send the photo as the scenario says, and read the answer as it says."""
+    def attempt(self, connection: AttemptConnection, context: UploadContext) -> UploadResult:
+        """Send the photo, and interpret the response, as the scenario says."""
         photo = self._photo
-        before, after = self._api.around(photo, sender)
-        answer = send_photo(wire, before, photo.whole, after, 0, self.mark)
-        return UploadResult(self._api.outcome_of(answer.status), answer)
+        before, after = self._api.frame(photo, context)
+        response = send_photo(connection, before, photo.whole, after, 0, self.high_water)
+        return UploadResult(self._api.classify_status(response.status), response)
 
 
 @dataclass(slots=True)
 class TemplatedContext(UploadContext):
-    """Who sends to a server of the user's: with the scenario's headers and no others."""
+    """An upload context whose headers are the scenario's and no others."""
 
     api: TemplatedApi
 
     def headers(self, photo: Photo, timeout_s: float | None = None) -> list[str]:  # noqa: ARG002
-        """The scenario's headers; what is the mock's alone is left out."""
+        """The scenario's header lines; those that only the mock knows (X-Attempt, Upload-Timeout) are left out."""
         return self.api.headers(photo, self)
 
 
@@ -196,15 +199,15 @@ _VALUES: dict[str, Callable[[Photo, UploadContext], str]] = {
     "sha256": lambda photo, _: photo.sha256,
     "digest": lambda photo, _: base64.b64encode(bytes.fromhex(photo.sha256)).decode(),
     "size": lambda photo, _: str(photo.size_bytes),
-    "attempt": lambda _, sender: str(sender.attempt),
+    "attempt": lambda _, context: str(context.attempt),
     "reading": lambda photo, _: photo.reading,
-    "token": lambda _, sender: sender.token,
+    "token": lambda _, context: context.token,
 }
-"""What the words of an upload's templates stand for."""
+"""How to compute the value of each placeholder of an upload."""
 
 
 def build_api(target: TargetApi, environment: Mapping[str, str]) -> TemplatedApi:
-    """The API that a scenario describes. Raises UsageError where a variable that it asks for isn't set."""
+    """The API that a scenario's [target] describes. Raises UsageError if an environment variable that it names is not set."""
 
     def template(text: str) -> Template:
         return Template(text, environment)
@@ -232,15 +235,15 @@ def build_api(target: TargetApi, environment: Mapping[str, str]) -> TemplatedApi
 
 
 def _resolve_pointer(body: bytes, pointer: str) -> object:
-    """What a JSON pointer leads to (RFC 6901); None where it leads nowhere."""
+    """The value that a JSON pointer (RFC 6901) refers to; None if there is none."""
     try:
-        place: object = json.loads(body)
+        value: object = json.loads(body)
     except (ValueError, RecursionError):
         return None
     for part in pointer.split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(place, list) and key.isdigit() and int(key) < len(place):
-            place = place[int(key)]
+        key = part.replace("~1", "/").replace("~0", "~")  # in this order: "~01" means "~1" (RFC 6901, 4)
+        if isinstance(value, list) and key.isdigit() and int(key) < len(value):
+            value = value[int(key)]
         else:
-            place = place.get(key) if isinstance(place, dict) else None
-    return place
+            value = value.get(key) if isinstance(value, dict) else None
+    return value

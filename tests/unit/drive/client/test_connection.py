@@ -54,7 +54,7 @@ def test_an_answer_is_taken_whole_with_its_headers_and_phases_in_order(connect):
     with scripted(answering(OK)) as address:
         progress = Progress()
         before = time.monotonic()
-        answer = connect(address).exchange(REQUEST, progress)
+        answer = connect(address).request(REQUEST, progress)
     assert (answer.status, answer.body, answer.headers["x-name"], answer.keep_alive) == (201, b"ok", "value", True)
     assert before <= progress.body_sent_s <= progress.first_byte_s <= time.monotonic()
     assert progress.sent_bytes == len(REQUEST[0])
@@ -63,20 +63,20 @@ def test_an_answer_is_taken_whole_with_its_headers_and_phases_in_order(connect):
 def test_an_answer_in_single_bytes_is_the_same_answer(connect):
     pieces = [OK[number : number + 1] for number in range(len(OK))]
     with scripted(answering(*pieces, pause_s=0.0005)) as address:
-        assert connect(address).exchange(REQUEST, Progress()).body == b"ok"
+        assert connect(address).request(REQUEST, Progress()).body == b"ok"
 
 
 def test_a_chunked_answer_is_put_together(connect):
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n"
     with scripted(answering(chunked)) as address:
-        assert connect(address).exchange(REQUEST, Progress()).body == b"abcde"
+        assert connect(address).request(REQUEST, Progress()).body == b"abcde"
 
 
 def test_an_interim_answer_is_passed_over(connect):
     with scripted(answering(b"HTTP/1.1 100 Continue\r\n\r\n", OK)) as address:
-        assert connect(address).exchange(REQUEST, Progress()).status == 201
+        assert connect(address).request(REQUEST, Progress()).status == 201
     with scripted(answering(b"HTTP/1.1 100 Continue\r\n\r\n" + OK)) as address:
-        assert connect(address).exchange(REQUEST, Progress()).status == 201
+        assert connect(address).request(REQUEST, Progress()).status == 201
 
 
 @pytest.mark.parametrize("more", [b"", b"Content-Length: 500\r\n", b"Transfer-Encoding: chunked\r\n"])
@@ -91,37 +91,37 @@ def test_the_answer_to_a_head_ends_with_its_headers_and_the_connection_can_be_us
     with scripted(script) as address:
         connection = connect(address)
         for _ in range(2):
-            answer = connection.exchange([b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"], Progress(), bodiless=True)
+            answer = connection.request([b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"], Progress(), bodiless=True)
             assert (answer.status, answer.headers["upload-offset"], answer.keep_alive) == (200, "7", True)
 
 
 @pytest.mark.parametrize("said", [b"HTTP/1.1 200 OK\r\nConnection: Close\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n"])
 def test_the_answer_to_a_head_can_end_the_connection_too(connect, said):
     with scripted(answering(said)) as address:
-        assert not connect(address).exchange(REQUEST, Progress(), bodiless=True).keep_alive
+        assert not connect(address).request(REQUEST, Progress(), bodiless=True).keep_alive
 
 
 def test_an_answer_without_length_ends_with_the_connection(connect):
     with scripted(answering(b"HTTP/1.1 200 OK\r\n\r\nall of it")) as address:
-        answer = connect(address).exchange(REQUEST, Progress())
+        answer = connect(address).request(REQUEST, Progress())
     assert (answer.body, answer.keep_alive) == (b"all of it", False)
 
 
 def test_connection_close_means_it_is_not_used_again(connect):
     with scripted(answering(OK.replace(b"X-Name: value", b"Connection: close"))) as address:
-        assert not connect(address).exchange(REQUEST, Progress()).keep_alive
+        assert not connect(address).request(REQUEST, Progress()).keep_alive
 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 201 Cre", b"HTTP/1.1 201 Created\r\nContent-Length: 9\r\n\r\nok"])
 def test_a_server_that_closes_before_its_answer_is_whole_has_closed(connect, said):
     with scripted(answering(said)) as address, pytest.raises(ConnectionClosedError):
-        connect(address).exchange(REQUEST, Progress())
+        connect(address).request(REQUEST, Progress())
 
 
 @pytest.mark.parametrize("said", [b"SSH-2.0-OpenSSH\r\n", b"\x00\x01\x02garbage\r\n\r\n", b"HTTP/1.1 2x1 Hm\r\n\r\n"])
 def test_what_is_no_http_is_malformed(connect, said):
     with scripted(answering(said)) as address, pytest.raises(MalformedResponseError):
-        connect(address).exchange(REQUEST, Progress())
+        connect(address).request(REQUEST, Progress())
 
 
 def test_an_answer_without_end_is_malformed_not_a_memory_leak(connect):
@@ -138,7 +138,7 @@ def test_an_answer_without_end_is_malformed_not_a_memory_leak(connect):
     with scripted(script) as address:
         connection = connect(address)
         with pytest.raises(MalformedResponseError):
-            connection.exchange(REQUEST, Progress())
+            connection.request(REQUEST, Progress())
         connection.close()
 
 
@@ -148,7 +148,7 @@ def test_a_reset_is_a_reset(connect):
         reset(connection)
 
     with scripted(script) as address, pytest.raises(ConnectionResetError) as caught:
-        connect(address).exchange(REQUEST, Progress())
+        connect(address).request(REQUEST, Progress())
     assert classify_error(caught.value, Stage.RESPONSE) is Outcome.RESET
 
 
@@ -177,7 +177,7 @@ def test_a_body_larger_than_every_buffer_arrives_whole(connect):
     head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
     with scripted(script) as address:
         progress = Progress()
-        connect(address).exchange([head, memoryview(body[:-1000]), body[-1000:]], progress)
+        connect(address).request([head, memoryview(body[:-1000]), body[-1000:]], progress)
     assert got == [body]
     assert progress.sent_bytes == len(head) + len(body)
 
@@ -194,7 +194,7 @@ def test_an_answer_that_comes_before_the_body_is_sent_is_heard_and_the_sending_s
     request = big_request(50_000_000)
     with scripted(script) as address:
         progress = Progress()
-        answer = connect(address).exchange(request, progress)
+        answer = connect(address).request(request, progress)
     assert (answer.status, answer.headers["retry-after"], answer.keep_alive) == (503, "7", False)
     assert progress.sent_bytes < 50_000_000
     assert math.isnan(progress.body_sent_s)
@@ -214,7 +214,7 @@ def test_an_interim_answer_in_mid_body_does_not_stop_the_sending(connect):
 
     with scripted(script) as address:
         progress = Progress()
-        assert connect(address).exchange(big_request(31_000_000), progress).status == 201
+        assert connect(address).request(big_request(31_000_000), progress).status == 201
     assert got
     assert progress.sent_bytes > 31_000_000
 
@@ -222,7 +222,7 @@ def test_an_interim_answer_in_mid_body_does_not_stop_the_sending(connect):
 def test_a_switch_to_another_protocol_is_malformed(connect):
     said = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
     with scripted(answering(said)) as address, pytest.raises(MalformedResponseError):
-        connect(address).exchange(REQUEST, Progress())
+        connect(address).request(REQUEST, Progress())
 
 
 def test_an_answer_right_behind_an_interim_one_is_heard_at_once():
@@ -238,10 +238,10 @@ def test_an_answer_right_behind_an_interim_one_is_heard_at_once():
 
     connection = Connection(Endpoint(socket.AF_INET, ("127.0.0.1", 1), "x"), None, time.monotonic)
     channel: Any = Channel()
-    connection._channel = channel
-    assert connection._heard(Progress(), bodiless=False)
+    connection._transport = channel
+    assert connection._has_response(Progress(), bodiless=False)
     assert connection._parser is not None
-    assert connection._parser.answer(reusable=True).status == 503
+    assert connection._parser.response(reusable=True).status == 503
     connection.close()
 
 
@@ -254,7 +254,7 @@ def test_an_answer_followed_by_a_reset_in_mid_body_is_still_heard(connect):
         connection.close()  # with unread data in its buffer: the kernel sends RST after the answer
 
     with scripted(script) as address:
-        assert connect(address).exchange(big_request(50_000_000), Progress()).status == 503
+        assert connect(address).request(big_request(50_000_000), Progress()).status == 503
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_a_deadline_is_named_after_the_phase_in_which_it_struck(connect, stage, 
         connection = connect(address)
         began = time.monotonic()
         with pytest.raises(AttemptTimeoutError) as caught, gevent.Timeout(0.2, AttemptTimeoutError):
-            connection.exchange(request, progress)
+            connection.request(request, progress)
         assert time.monotonic() - began > 0.15
         struck.set()
         connection.close()
@@ -310,10 +310,10 @@ def test_an_idle_connection_that_the_server_closed_is_stale_and_a_living_one_is_
 
     with scripted(script) as address:
         connection = connect(address)
-        connection.exchange(REQUEST, Progress())
-        assert not connection.stale()
+        connection.request(REQUEST, Progress())
+        assert not connection.is_stale()
         seen.set()
-    assert connection.stale()
+    assert connection.is_stale()
 
 
 def test_running_out_of_descriptors_is_our_fault(monkeypatch):

@@ -54,7 +54,7 @@ def test_a_worker_does_not_begin_without_having_read_the_consent_itself(site, er
     site.error = None
     with pytest.raises(ConsentError, match="another token"):
         guard(site, token="ltc1-somebody-elses-token")
-    with pytest.raises(ConsentError, match="shared by 11 workers"):
+    with pytest.raises(ConsentError, match="less than one for each of 11 workers"):
         guard(site, workers=11)
 
 
@@ -63,22 +63,22 @@ def test_requests_beyond_the_share_wait_and_are_counted(site):
     moments = []
     for _ in range(12):
         site.error = None
-        half._watch.read(site.read(None, None, TOKEN), site.now)
+        half._monitor.read(site.read(None, None, TOKEN), site.now)
         half.before_request()
         moments.append(site.now)
     assert moments == [0.0] * 5 + [1.0] * 5 + [2.0] * 2
     assert half.held_back == 2
-    half.hold()
-    assert site.now == 2.0  # there is room: nobody waits
+    half.wait_for_rate()
+    assert site.now == 2.0  # the rate has room: no wait
     assert half.held_back == 2
 
 
 def test_nothing_is_sent_once_the_consent_has_ended(site):
     held = guard(site)
     held.before_request()
-    held.heard(307, "/the/same/place")
+    held.check_redirect(307, "/the/same/place")
     held.before_request()
-    held.heard(307, "http://elsewhere.example/")
+    held.check_redirect(307, "http://elsewhere.example/")
     assert "redirects elsewhere" in held.halted
     with pytest.raises(gevent.GreenletExit):
         held.before_request()
@@ -95,10 +95,10 @@ def test_a_consent_that_nobody_can_read_any_more_stops_a_request_that_waits_for_
     assert "could not be read" in held.halted
 
 
-def test_who_works_is_told_once_when_the_document_is_taken_away(site):
+def test_the_worker_is_stopped_once_when_the_document_is_removed(site):
     held, told = guard(site), []
     site.error = ConsentError("HTTP status 404")
     held._read()
-    held._look(lambda: told.append(held.halted))
+    held._poll(lambda: told.append(held.halted))
     assert told == ["HTTP status 404"]
     assert site.reads == 2

@@ -1,4 +1,4 @@
-"""How many connections the stations of a worker open, and from which addresses."""
+"""How many connections the stations of a worker open, from which addresses, and which one each request of an attempt uses."""
 
 import socket
 import time
@@ -6,8 +6,12 @@ import time
 import pytest
 
 from harness.drive.client.connection import Endpoint, Progress
-from harness.drive.client.pool import ConnectionPool
+from harness.drive.client.outcomes import ConnectionClosedError
+from harness.drive.client.pool import AttemptConnection, ConnectionPool
 from tests.support.scripted_server import OK, REQUEST, read_request, scripted
+
+STAYS = b"HTTP/1.1 204 No Content\r\n\r\n"
+ENDS = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
 
 
 def test_source_addresses_are_taken_in_turn():
@@ -22,7 +26,7 @@ def test_source_addresses_are_taken_in_turn():
             Endpoint(socket.AF_INET, address, "x", ("127.0.0.1", "127.0.0.2")), "each", time.monotonic
         )
         for _ in range(3):
-            connection = connections.lane().lease()
+            connection = connections.source().lease()
             connection.connect()
             connection.close()
             time.sleep(0.05)
@@ -40,14 +44,87 @@ def test_the_connection_policy_decides_how_many_connections_two_stations_with_tw
         connections = ConnectionPool(Endpoint(socket.AF_INET, address, "x"), policy, time.monotonic)
         seen = []
         for _station in range(2):
-            lane = connections.lane()
+            source = connections.source()
             for _page in range(2):
-                connection = lane.lease()
+                connection = source.lease()
                 if not connection.used:
                     connection.connect()
                     seen.append(connection)
-                answer = connection.exchange(REQUEST, Progress())
-                lane.back(connection, alive=answer.keep_alive)
-            lane.close()
+                answer = connection.request(REQUEST, Progress())
+                source.release(connection, alive=answer.keep_alive)
+            source.close()
         connections.close()
     assert len(seen) == opened
+
+
+def connection_to(address, policy="new"):
+    connections = ConnectionPool(Endpoint(socket.AF_INET, address, "x"), policy, time.monotonic)
+    source = connections.source()
+    return source, AttemptConnection(source, time.monotonic, Progress(), None, time.monotonic() + 10)
+
+
+@pytest.mark.parametrize(("said", "opened"), [(STAYS, [0, 0, 0]), (ENDS, [0, 1, 2])])
+def test_requests_share_a_connection_until_the_server_ends_it(said, opened):
+    took = []
+
+    def script(connection, number):
+        while read_request(connection)[0]:
+            took.append(number)
+            connection.sendall(said)
+
+    with scripted(script, connections=opened[-1] + 1) as address:
+        source, attempt = connection_to(address)
+        connected = []
+        for _ in opened:
+            assert attempt.request(REQUEST).status == 204
+            connected.append(attempt.progress.connected_s)
+        attempt.release()
+        source.close()
+    assert took == opened
+    assert len(set(connected)) == 1  # when the attempt was connected first
+    assert attempt.progress.sent_bytes == 3 * len(REQUEST[0])
+
+
+def test_the_times_are_those_of_the_latest_request():
+    def script(connection, _number):
+        read_request(connection)
+        connection.sendall(STAYS)
+        read_request(connection)
+        connection.close()
+
+    with scripted(script) as address:
+        source, attempt = connection_to(address)
+        attempt.request(REQUEST)
+        assert attempt.progress.first_byte_s >= attempt.progress.body_sent_s
+        with pytest.raises(ConnectionClosedError):
+            attempt.request(REQUEST)
+        attempt.release()
+        source.close()
+    assert attempt.progress.first_byte_s != attempt.progress.first_byte_s  # NaN: to the second nothing came
+
+
+def test_a_connection_whose_request_broke_off_is_not_used_again():
+    def script(connection, number):
+        while read_request(connection)[0]:
+            if number == 0:
+                return
+            connection.sendall(STAYS)
+
+    with scripted(script, connections=2) as address:
+        source, attempt = connection_to(address)
+        with pytest.raises(ConnectionClosedError):
+            attempt.request(REQUEST)
+        attempt.release()
+        again = AttemptConnection(source, time.monotonic, Progress(), None, time.monotonic() + 10)
+        assert again.request(REQUEST).status == 204
+        again.release()
+        source.close()
+
+
+def test_the_time_that_is_left_runs_out_and_does_not_go_below_nothing():
+    now = [1.0]
+    _, template = connection_to(("127.0.0.1", 1))
+    attempt = AttemptConnection(template._source, lambda: now[0], Progress(), None, 3.0)
+    assert attempt.remaining_s == 2.0
+    now[0] = 9.0
+    assert attempt.remaining_s == 0.0

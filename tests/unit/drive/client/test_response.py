@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from harness.base.model import Outcome
-from harness.drive.client.headers import parse_retry_after, parse_server_timing
-from harness.run_folder.journal import JournalWriter, journal_file_name, read_journal
+from harness.drive.client.response import parse_retry_after, parse_server_timing
+from harness.run_folder.journal import AttemptRecord, JournalWriter, journal_file_name, read_journal
 
 NOW = datetime(2024, 2, 14, 17, 0, tzinfo=UTC)
 
@@ -36,7 +36,9 @@ def test_absurd_headers_fit_into_the_journal(tmp_path):
     asked = parse_retry_after("9" * 45, NOW)
     queue = parse_server_timing("queue;dur=1e60, service;dur=inf")
     writer.end(
-        0, 1, Outcome.ACCEPTED, due_s=0.0, retry_after_s=asked, queue_s=queue["queue"], server_s=queue["service"]
+        AttemptRecord(
+            Outcome.ACCEPTED, due_s=0.0, retry_after_s=asked, queue_s=queue["queue"], server_s=queue["service"]
+        )
     )
     writer.close()
     (record,) = read_journal(tmp_path / journal_file_name(0))

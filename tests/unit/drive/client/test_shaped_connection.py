@@ -49,7 +49,7 @@ def timed(address, line, size=50_000):
         began = time.monotonic()
         made.connect()
         connected = time.monotonic()
-        assert made.exchange(request(size), progress).status == 201
+        assert made.request(request(size), progress).status == 201
         return connected - began, progress.body_sent_s - connected, time.monotonic() - connected, progress
     finally:
         made.close()
@@ -102,7 +102,7 @@ def test_an_early_refusal_is_heard_in_the_middle_of_a_step():
         made, progress = connection(address, LinkModel(16_384)), Progress()
         made.connect()
         began = time.monotonic()
-        answer = made.exchange(request(200_000), progress)
+        answer = made.request(request(200_000), progress)
         assert answer.status == 503
         assert not answer.keep_alive
         assert time.monotonic() - began < 3  # the whole body would take 12 s
@@ -115,7 +115,7 @@ def test_the_deadline_strikes_while_the_line_is_slow():
         made, progress = connection(address, LinkModel(10_000)), Progress()
         made.connect()
         with pytest.raises(AttemptTimeoutError), gevent.Timeout(0.3, AttemptTimeoutError):
-            made.exchange(request(100_000), progress)
+            made.request(request(100_000), progress)
         assert progress.stage is Stage.SEND
         made.close()
 
@@ -137,23 +137,23 @@ def test_a_line_that_the_server_held_up_does_not_catch_up_afterwards():
         made, progress = connection(address, LinkModel(40_000_000)), Progress()  # a second's worth
         made.connect()
         began = time.monotonic()
-        made.exchange(request(40_000_000), progress)
+        made.request(request(40_000_000), progress)
         assert progress.body_sent_s - began > 1.0 + 0.4  # the kernel holds some megabytes
         made.close()
 
 
 def test_unlimited_connections_are_plain_ones_and_a_pooled_one_takes_the_line_of_its_user(sink):
     pool = ConnectionPool(Endpoint(socket.AF_INET, sink, "x"), "reuse", time.monotonic)
-    plain = pool.lane().lease()
+    plain = pool.source().lease()
     assert type(plain) is Connection
     plain.close()
     first, second = LinkModel(1e6), LinkModel(2e6)
-    lane = pool.lane(first)
-    made = lane.lease()
+    source = pool.source(first)
+    made = source.lease()
     assert isinstance(made, ShapedConnection)
     made.connect()
-    lane.back(made, alive=True)
-    again = pool.lane(second).lease()
+    source.release(made, alive=True)
+    again = pool.source(second).lease()
     assert again is made
-    assert made.line is second
+    assert made.link is second
     made.close()

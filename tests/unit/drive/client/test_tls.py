@@ -16,7 +16,7 @@ from harness.drive.client.pool import ConnectionPool
 from harness.drive.client.shaped_connection import ShapedConnection
 from harness.drive.client.tls import TlsConfig
 from harness.station.link import LinkModel
-from harness.target.tls import make_tls_context
+from harness.target.connect import make_tls_context
 from mock_server.net import tls as server_tls
 from tests.support.scripted_server import OK, REQUEST, read_request, reset, scripted
 
@@ -87,7 +87,7 @@ def test_a_body_larger_than_every_buffer_arrives_whole_and_is_counted_exactly(ma
     with scripted(secure(script, version)) as address:
         connection, progress = make(address), Progress()
         connection.connect()
-        answer = connection.exchange([head, view[:-1000], view[-1000:]], progress)
+        answer = connection.request([head, view[:-1000], view[-1000:]], progress)
     assert (answer.status, answer.body, answer.keep_alive) == (201, b"ok", True)
     assert got == [body]
     assert progress.sent_bytes == len(head) + len(body)
@@ -163,7 +163,7 @@ def test_garbage_in_the_middle_of_a_connection_is_a_failure_of_tls(make, secure,
         connection = make(address)
         connection.connect()
         with pytest.raises(ssl.SSLError) as caught:
-            connection.exchange(REQUEST, Progress())
+            connection.request(REQUEST, Progress())
     assert classify_error(caught.value, Stage.RESPONSE) is Outcome.TLS_FAILED
 
 
@@ -185,13 +185,13 @@ def test_a_station_takes_its_session_up_again_if_that_is_wanted_and_no_other_sta
         connections = ConnectionPool(Endpoint(socket.AF_INET, address, "x", (), tls), "each", time.monotonic)
         here = []
         for pages in (3, 1):  # of two stations
-            lane = connections.lane()
+            source = connections.source()
             for _ in range(pages):
-                connection = lane.lease()
+                connection = source.lease()
                 connection.connect()
                 assert connection.tls is not None
                 here.append(connection.tls.is_resumed)
-                lane.back(connection, alive=connection.exchange(REQUEST, Progress()).keep_alive)
+                source.release(connection, alive=connection.request(REQUEST, Progress()).keep_alive)
     assert here == reused == [False, resumption, resumption, False]
 
 
@@ -208,7 +208,7 @@ def test_an_answer_that_comes_before_the_body_is_sent_is_heard_also_behind_an_in
         connection, progress = make(address), Progress()
         connection.connect()
         with gevent.Timeout(10, AttemptTimeoutError):
-            answer = connection.exchange(big_request(bytes(50_000_000)), progress)
+            answer = connection.request(big_request(bytes(50_000_000)), progress)
     assert (answer.status, answer.headers["retry-after"], answer.keep_alive) == (503, "7", False)
     assert progress.sent_bytes < 50_000_000
 
@@ -230,7 +230,7 @@ def test_of_a_body_that_is_cut_what_counts_as_sent_is_what_the_server_can_read(m
         connection, progress = make(address), Progress()
         connection.connect()
         with pytest.raises(AttemptTimeoutError), gevent.Timeout(0.2, AttemptTimeoutError):
-            connection.exchange(big_request(bytes(50_000_000)), progress)
+            connection.request(big_request(bytes(50_000_000)), progress)
         connection.close()
     assert 0 < progress.sent_bytes <= got[0] < progress.sent_bytes + 16_384
 
@@ -251,7 +251,7 @@ def test_an_answer_without_length_ends_with_the_connection(make, certificate, ra
     with scripted(script) as address:
         connection = make(address)
         connection.connect()
-        answer = connection.exchange(REQUEST, Progress())
+        answer = connection.request(REQUEST, Progress())
         connection.close()
     assert (answer.body, answer.keep_alive) == (b"all of it", False)
 
@@ -268,11 +268,11 @@ def test_an_idle_connection_with_a_late_ticket_lives_and_one_that_the_server_clo
         connection = make(address)
         connection.connect()
         time.sleep(0.1)
-        assert not connection.stale()  # the tickets came behind the handshake
-        connection.exchange(REQUEST, Progress())
-        assert not connection.stale()
+        assert not connection.is_stale()  # the tickets came behind the handshake
+        connection.request(REQUEST, Progress())
+        assert not connection.is_stale()
         seen.set()
-    assert connection.stale()
+    assert connection.is_stale()
 
 
 @pytest.mark.parametrize(("version", "round_trips"), [(ssl.TLSVersion.TLSv1_2, 3), (ssl.TLSVersion.TLSv1_3, 2)])
@@ -284,7 +284,7 @@ def test_over_a_line_a_handshake_costs_its_round_trips(certificate, secure, vers
         began = time.monotonic()
         connection.connect()
         took_s = time.monotonic() - began
-        assert connection.exchange(REQUEST, Progress()).status == 201
+        assert connection.request(REQUEST, Progress()).status == 201
         connection.close()
     assert took_s >= 0.1 * round_trips
     assert connection.tls is not None

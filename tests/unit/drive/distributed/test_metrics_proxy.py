@@ -1,4 +1,4 @@
-"""A worker's instruments, scraped on its master's loopback."""
+"""A worker's metrics, scraped on its leader's loopback."""
 
 import threading
 import urllib.error
@@ -7,7 +7,7 @@ import urllib.request
 import gevent
 import pytest
 
-from harness.drive.distributed import metrics_proxy as relay_module
+from harness.drive.distributed import metrics_proxy
 from harness.drive.distributed.metrics_proxy import MetricsProxy
 
 
@@ -31,13 +31,13 @@ def scrape(port, path="/metrics"):
 
 def test_a_scrape_shows_what_the_worker_answers_to_it_and_not_to_an_earlier_one():
     asked: list[int] = []
-    relay = MetricsProxy(asked.append)
-    port = relay.listen(0)
+    proxy = MetricsProxy(asked.append)
+    port = proxy.start(0)
 
     def answer():
         gevent.sleep(0.05)
-        relay.answer(99, b"of another")
-        relay.answer(asked[-1], b"up 1\n")
+        proxy.deliver(99, b"of another")
+        proxy.deliver(asked[-1], b"up 1\n")
 
     answering = gevent.spawn(answer)
     assert scrape(port) == (200, b"up 1\n")
@@ -46,19 +46,19 @@ def test_a_scrape_shows_what_the_worker_answers_to_it_and_not_to_an_earlier_one(
 
 
 def test_a_worker_that_does_not_answer_is_a_scrape_that_failed(monkeypatch):
-    monkeypatch.setattr(relay_module, "_PATIENCE_S", 0.05)
-    relay = MetricsProxy(lambda _: None)
-    port = relay.listen(0)
+    monkeypatch.setattr(metrics_proxy, "_TIMEOUT_S", 0.05)
+    proxy = MetricsProxy(lambda _: None)
+    port = proxy.start(0)
     assert scrape(port) == (504, b"the worker did not answer\n")
-    relay.answer(1, b"too late")
+    proxy.deliver(1, b"too late")
     assert scrape(port, "/elsewhere")[0] == 404
 
 
 @pytest.mark.parametrize("answers", [3])
 def test_scrapes_side_by_side_get_each_their_own_answer(answers):
-    relay = MetricsProxy(
-        lambda number: gevent.spawn_later(0.02 * (answers - number), relay.answer, number, b"%d" % number)
+    proxy = MetricsProxy(
+        lambda number: gevent.spawn_later(0.02 * (answers - number), proxy.deliver, number, b"%d" % number)
     )
-    port = relay.listen(0)
+    port = proxy.start(0)
     seen = [gevent.spawn(scrape, port) for _ in range(answers)]
     assert sorted(one.get()[1] for one in seen) == [b"1", b"2", b"3"]

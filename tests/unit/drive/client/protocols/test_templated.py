@@ -17,16 +17,16 @@ from harness.scenario.target import TargetApi
 BODY, TAIL = b"\xff\xd8 a photo \r\n--", b"its tail\xff\xd9"
 READING = '{"chart":{"100025":7}}'
 PHOTO = Photo("3509191001001", "ppwp", 2, memoryview(BODY), TAIL, hashlib.sha256(BODY + TAIL).hexdigest(), READING)
-SENDER = UploadContext("127.0.0.1:80", "t0ken", 3, 10.0, idempotency_key=True)
+CONTEXT = UploadContext("127.0.0.1:80", "t0ken", 3, 10.0, idempotency_key=True)
 
 
 def api(environment=None, **table):
     return build_api(TargetApi.model_validate({"path": "/x", **table}), environment or {})
 
 
-def sent(target, sender=SENDER):
+def sent(target, context=CONTEXT):
     """(request line, headers, body) as a parser of mail's and HTTP's messages understands them."""
-    before, after = target.around(PHOTO, sender)
+    before, after = target.frame(PHOTO, context)
     line, _, rest = before.partition(b"\r\n")
     message = BytesParser(policy=HTTP).parsebytes(rest + BODY + TAIL + after)
     body = (rest + BODY + TAIL + after).partition(b"\r\n\r\n")[2]
@@ -71,8 +71,8 @@ def test_a_multipart_upload_has_its_parts_in_their_order_around_the_photo():
 
 def test_tus_gets_the_scenarios_headers_and_nothing_of_the_mocks():
     target = api({"TARGET_KEY": "k"}, path="/files", headers={"X-Api-Key": "${TARGET_KEY}"})
-    sender = TemplatedContext("h", "", 1, 10.0, idempotency_key=True, api=target)
-    assert sender.headers(PHOTO, 3.0) == ["Host: h", "X-Api-Key: k"]
+    context = TemplatedContext("h", "", 1, 10.0, idempotency_key=True, api=target)
+    assert context.headers(PHOTO, 3.0) == ["Host: h", "X-Api-Key: k"]
     assert target.path == "/files"
 
 
@@ -91,22 +91,22 @@ def answer(body=b"", status=200, **headers):
 
 def test_a_login_is_filled_in_and_its_token_found_where_the_scenario_says():
     target = api({"TARGET_APP": "a"}, login=LOGIN)
-    head, _, body = target.login_request("h", "3509191001001", "001001").partition(b"\r\n\r\n")
+    head, _, body = target.format_login("h", "3509191001001", "001001").partition(b"\r\n\r\n")
     assert head.startswith(b"POST /login HTTP/1.1\r\nHost: h\r\n")
     assert body == b'{"who": "3509191001001", "pin": "001001", "app": "a"}'
-    assert target.token_in(answer(b'{"data": [{"token": "abc"}]}')) == "abc"
-    assert api(login={"path": "/l", "token": "header:X-Token"}).token_in(answer(**{"x-token": "abc"})) == "abc"
+    assert target.parse_token(answer(b'{"data": [{"token": "abc"}]}')) == "abc"
+    assert api(login={"path": "/l", "token": "header:X-Token"}).parse_token(answer(**{"x-token": "abc"})) == "abc"
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"data": []}', b'{"data": [{"token": 7}]}', b'{"data": [{"token": "a\\r\\nX: y"}]}', b'{"data": [{"token": ""}]}', b"[" * 100_000])  # fmt: skip
 def test_a_token_that_is_none_or_would_break_a_header_is_malformed(body):
     with pytest.raises(MalformedResponseError):
-        api({"TARGET_APP": "a"}, login=LOGIN).token_in(answer(body))
+        api({"TARGET_APP": "a"}, login=LOGIN).parse_token(answer(body))
 
 
 def test_a_status_that_the_scenario_does_not_mention_is_never_an_acknowledgement():
     target = api(statuses={"accepted": [201], "replayed": [409]})
-    assert [target.outcome_of(status) for status in (201, 409, 200, 302, 404)] == [
+    assert [target.classify_status(status) for status in (201, 409, 200, 302, 404)] == [
         Outcome.ACCEPTED, Outcome.REPLAYED, Outcome.MALFORMED, Outcome.MALFORMED, Outcome.REJECTED,
     ]  # fmt: skip
 
@@ -118,7 +118,7 @@ def test_percent_signs_of_a_scenario_stay_as_they_are():
         path="/a%20b/{page}",
         headers={"X-Rate%": "5%d {station}", "X": "${TARGET_KEY}"},
     )
-    head, _ = target.around(PHOTO, SENDER)
+    head, _ = target.frame(PHOTO, CONTEXT)
     assert b"PUT /a%20b/2 HTTP/1.1\r\n" in head
     assert b"X-Rate%: 5%d 3509191001001\r\n" in head
     assert b"X: 100%s\r\n" in head

@@ -1,0 +1,135 @@
+"""Facts about this host: hardware, package versions, and the kernel's limits on connections."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from harness.base.address import is_loopback
+
+RESERVED_DESCRIPTORS = 200
+"""Descriptors per process that are not for the load: its own files, listener, log, scrapes."""
+RESERVED_PORTS = 32
+"""Ports of the ephemeral range that are not for the load: the run's own processes listen on them."""
+TIME_WAIT_S = 60.0
+"""Linux's TIME_WAIT: a compile-time constant (TCP_TIMEWAIT_LEN), not tunable."""
+_SYSCTL = "/proc/sys/net/ipv4/"
+_TW_REUSE_NEVER, _TW_REUSE_ALWAYS = 0, 1
+_PACKAGES = (
+    "upload-harness", "locust", "gevent", "aiohttp", "uvloop", "httptools", "duckdb", "numpy", "pillow", "prometheus-client",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class HostLimits:
+    """This host's limits on connections. Remote workers send theirs to the leader, which checks the plan against them."""
+
+    descriptors: int
+    """Hard limit of open files per process (RLIMIT_NOFILE)."""
+    first_port: int
+    """First port of net.ipv4.ip_local_port_range."""
+    last_port: int
+    reserved_ports: int
+    """How many ports of that range net.ipv4.ip_local_reserved_ports excludes."""
+    tw_reuse: int
+    """net.ipv4.tcp_tw_reuse: 0 never, 1 always, 2 on loopback only."""
+    timestamps: int
+    """net.ipv4.tcp_timestamps: without timestamps a port in TIME_WAIT is never reused."""
+    tw_reuse_after_s: float = 1.0
+
+    @property
+    def connections_per_process(self) -> int:
+        """Connections that one process can hold open."""
+        return max(0, self.descriptors - RESERVED_DESCRIPTORS)
+
+    @property
+    def ports_per_source(self) -> int:
+        """Local ports available for each pair of source address and destination."""
+        return max(0, self.last_port - self.first_port + 1 - self.reserved_ports - RESERVED_PORTS)
+
+    def port_kept_s(self, address: str) -> float:
+        """Seconds for which a local port stays unusable after its connection to `address` was closed."""
+        applies = self.tw_reuse == _TW_REUSE_ALWAYS or (self.tw_reuse != _TW_REUSE_NEVER and is_loopback(address))
+        return self.tw_reuse_after_s if applies and self.timestamps else TIME_WAIT_S
+
+
+def read_host_limits(read: Callable[[str], str] | None = None) -> HostLimits:
+    """The limits of this host. `read` returns the content of a file in /proc, or "" if it does not exist.
+
+    The defaults for a missing file are Linux's own: containers often hide parts of /proc/sys.
+    """
+    read = read or _read_proc
+    low, high = (read(_SYSCTL + "ip_local_port_range") or "32768 60999").split()
+    return HostLimits(
+        descriptors=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        first_port=int(low),
+        last_port=int(high),
+        reserved_ports=_count_reserved(read(_SYSCTL + "ip_local_reserved_ports"), int(low), int(high)),
+        tw_reuse=int(read(_SYSCTL + "tcp_tw_reuse") or 0),
+        timestamps=int(read(_SYSCTL + "tcp_timestamps") or 0),
+        tw_reuse_after_s=int(read(_SYSCTL + "tcp_tw_reuse_delay") or 1000) / 1000,  # milliseconds, since Linux 6.15
+    )
+
+
+def describe_host() -> dict[str, Any]:
+    """The `host` of run.json: runs on different hosts are not comparable.
+
+    Memory is in bytes; `cores` counts all cores of the machine, `available_cores` those that this process may use.
+    """
+    cpu = next(
+        (line.split(":", 1)[1].strip() for line in _read_lines("/proc/cpuinfo") if line.startswith("model name")), ""
+    )
+    memory_kb = next((int(line.split()[1]) for line in _read_lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
+    limits = read_host_limits()
+    return {
+        "name": socket.gethostname(),
+        "system": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "cpu": cpu,
+        "cores": os.cpu_count() or 1,
+        "memory_bytes": memory_kb * 1024,
+        "descriptors": limits.descriptors,
+        "ports": limits.last_port - limits.first_port + 1,
+    }
+
+
+def package_versions() -> dict[str, str]:
+    """The `versions` of run.json: Python and each package whose version can change a measured figure."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+
+
+def available_cores() -> int:
+    """Number of cores that this process may use: its CPU affinity, not the machine's total."""
+    return len(os.sched_getaffinity(0))
+
+
+def _count_reserved(ranges: str, low: int, high: int) -> int:
+    """Number of ports from `low` to `high` in a list such as "8080,32800-32809".
+
+    >>> _count_reserved("8080,32800-32809", 32768, 60999)
+    10
+    """
+    bounds = [part.partition("-") for part in ranges.strip().split(",") if part]
+    spans = [(int(first), int(last or first)) for first, _, last in bounds]
+    return sum(max(0, min(last, high) - max(first, low) + 1) for first, last in spans)
+
+
+def _read_proc(path: str) -> str:
+    try:
+        return Path(path).read_text("ascii")
+    except OSError:
+        return ""
+
+
+def _read_lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text("utf-8").splitlines() or [""]
+    except OSError:
+        return [""]

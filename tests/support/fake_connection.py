@@ -1,0 +1,71 @@
+"""A connection without a network: responses come from a function, and every request is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.drive.client.connection import Progress
+from harness.drive.client.protocols.base import Photo, UploadContext
+from harness.drive.client.response import HttpResponse
+
+STATION = "3509191001001"
+CONTENT = bytes(range(256)) * 4
+CONTEXT = UploadContext("mock:1", "secret", 3, 10.0, idempotency_key=True)
+
+
+def photo(content: bytes = CONTENT, tail: int = 100, reading: str = "") -> Photo:
+    """A photo whose last `tail` bytes are its own."""
+    split = len(content) - tail
+    return Photo(STATION, "ppwp", 2, memoryview(content[:split]), content[split:], "ab" * 32, reading)
+
+
+def answer(status: int, **headers: str) -> HttpResponse:
+    """A response with these headers; underscores become hyphens."""
+    raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return HttpResponse(status, raw, b"", keep_alive=True)
+
+
+@dataclass
+class Request:
+    """A request as it was received."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class FakeConnection:
+    """Hands every request to `server`, which responds or raises; a CutError says how much of the body was sent before."""
+
+    server: Callable[[Request], HttpResponse]
+    progress: Progress = field(default_factory=Progress)
+    remaining_s: float = 7.5
+    requests: list[Request] = field(default_factory=list)
+
+    def request(self, buffers: Any, *, bodiless: bool = False) -> HttpResponse:
+        whole = b"".join(bytes(buffer) for buffer in buffers)
+        head, _, body = whole.partition(b"\r\n\r\n")
+        line, *lines = head.decode().split("\r\n")
+        method, path, _version = line.split(" ")
+        headers = {name.lower(): value for name, _, value in (text.partition(": ") for text in lines)}
+        assert bodiless == (method == "HEAD")
+        self.requests.append(Request(method, path, headers, body))
+        try:
+            response = self.server(self.requests[-1])
+        except CutError as cut:
+            self.progress.sent_bytes += len(head) + 4 + cut.taken
+            raise
+        self.progress.sent_bytes += len(whole)
+        return response
+
+
+class CutError(ConnectionResetError):
+    """The connection broke after `taken` bytes of the body were sent."""
+
+    def __init__(self, taken: int) -> None:
+        super().__init__()
+        self.taken = taken
