@@ -63,7 +63,7 @@ def test_every_rule_under_which_a_run_is_invalid_is_documented_and_none_that_is_
 
 
 def test_every_key_of_an_experiment_is_documented():
-    named = codes(doc("experiments"))
+    named = codes(doc("experiment-keys"))
     assert set(Experiment.model_fields) | set(Variant.model_fields) <= named
 
 
