@@ -108,6 +108,6 @@ def test_why_there_is_nothing_is_kept_too(tmp_path):
     assert remote(tmp_path) is None
     write_import_problem(tmp_path / "p", "http://x:9090", "refused")
     found = remote(tmp_path)
-    assert (found.taken.url, found.taken.problem, found.workers) == ("http://x:9090", "refused", [])
+    assert (found.record.url, found.record.problem, found.workers) == ("http://x:9090", "refused", [])
     (tmp_path / "p" / "taken.json").write_text("{", "utf-8")
     assert read_import(tmp_path / "p") is None
