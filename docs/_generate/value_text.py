@@ -1,4 +1,4 @@
-"""What may stand behind a key, in words, and what stands there if it is left out, as TOML."""
+"""What values a key takes, as text, and its default, as TOML."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def compute_variant_figures(
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    # A mean of some seeds is no mean of the variant: the seeds that lack a figure are its worst ones.
+    # A mean over some of the seeds would flatter the variant: the seeds that lack a figure are its worst ones.
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known and len(known) == len(values) else None
 

@@ -95,7 +95,7 @@ def _replay(arrivals: ReplayArrivals, stations: Sequence[Station]) -> FloatArray
 
 
 @dataclass(frozen=True, slots=True)
-class ClosedLoop:
+class ClosedRounds:
     """What every phone of closed arrivals does.
 
     Every station is served exactly once, so that each photo has a key and a digest that are known beforehand. Which phone
@@ -113,7 +113,7 @@ class ClosedLoop:
         return self.phones[rank::workers]
 
 
-def plan_closed_loop(arrivals: ClosedArrivals, stations: Sequence[Station], seed: int) -> ClosedLoop:
+def plan_closed_loop(arrivals: ClosedArrivals, stations: Sequence[Station], seed: int) -> ClosedRounds:
     """Stations assigned to the phones round-robin in random order, each with a pause drawn from `arrivals.think`.
 
     Raises ConfigurationError if there are fewer stations than phones.
@@ -125,10 +125,10 @@ def plan_closed_loop(arrivals: ClosedArrivals, stations: Sequence[Station], seed
     shares = np.random.default_rng([seed, 0x7417]).uniform(size=len(stations))
     # a share of exactly 0 has no quantile in an unbounded distribution
     think_s = np.array([arrivals.think.quantile(max(share, np.finfo(float).tiny)) for share in shares.tolist()])
-    return ClosedLoop(tuple(order[phone :: arrivals.phones] for phone in range(arrivals.phones)), think_s)
+    return ClosedRounds(tuple(order[phone :: arrivals.phones] for phone in range(arrivals.phones)), think_s)
 
 
-def first_due_times(arrivals: ClosedArrivals, closed_loop: ClosedLoop) -> FloatArray:
+def first_due_times(arrivals: ClosedArrivals, closed_loop: ClosedRounds) -> FloatArray:
     """Due times as far as they are known beforehand: those of each phone's first station, +infinity for all others."""
     due = np.full(len(closed_loop.think_s), np.inf)
     first = np.array([stations[0] for stations in closed_loop.phones])
@@ -136,7 +136,7 @@ def first_due_times(arrivals: ClosedArrivals, closed_loop: ClosedLoop) -> FloatA
     return due
 
 
-def earliest_due_times(closed_loop: ClosedLoop, due_s: FloatArray) -> FloatArray:
+def earliest_due_times(closed_loop: ClosedRounds, due_s: FloatArray) -> FloatArray:
     """When each station would be due if uploads took no time: shape (stations,). A lower bound for every real run."""
     earliest = due_s.copy()
     for stations in closed_loop.phones:

@@ -16,7 +16,7 @@ import numpy as np
 
 from harness.base.errors import ConfigurationError
 from harness.base.model import Page, PageKey, Phase, Station
-from harness.plan.arrivals import ClosedLoop, assign_due_times, earliest_due_times, first_due_times, plan_closed_loop
+from harness.plan.arrivals import ClosedRounds, assign_due_times, earliest_due_times, first_due_times, plan_closed_loop
 from harness.plan.photos import PhotoBody, make_photo_bank, make_tail
 from harness.plan.regions import load_region
 from harness.scenario.arrivals import ClosedArrivals
@@ -44,7 +44,7 @@ class Plan:
     body_of_page: npt.NDArray[np.uint8]
     """Shape (pages,): index into `bank`."""
     seed: int
-    closed_loop: ClosedLoop | None = None
+    closed_loop: ClosedRounds | None = None
     """What each phone does, for closed arrivals; None for open ones."""
 
     @property
@@ -88,7 +88,7 @@ class Plan:
         """What an upload of a page sends: key, photo body (shared, not copied), photo tail, SHA-256 of both, reading.
 
         The same values as `page` and `photo`, computed together: this is called for every page during a run. Without
-        `claims` digest and reading are "", for servers that are told neither.
+        `claims` digest and reading are "", for servers that receive neither.
         """
         key = self.key(index)
         body, tail = self.bank[self.body_of_page[index]], make_tail(key)
@@ -195,7 +195,7 @@ def compute_phases(windows: Sequence[tuple[str, float, float]], warm_up_s: float
 def derive_pin(code: str, secret: str) -> str:
     """A station's PIN: six digits derived from the run's secret, so that no list of PINs has to reach the workers.
 
-    Without a secret it is the code's last six digits: what another server than the mock is told.
+    Without a secret it is the code's last six digits: what a server other than the mock receives.
 
     >>> derive_pin("3509191001001", "")
     '001001'

@@ -141,7 +141,7 @@ class JournalWriter:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self._write = functools.partial(os.write, self._fd) if write is None else write
         self._pending = bytearray()
-        self._seen = 0
+        self._read = 0
         """How many of the pending bytes `noted` has shown (or are the rest of a record that it has)."""
         self._pack_begin = _BEGIN.pack
 
@@ -161,22 +161,22 @@ class JournalWriter:
 
     def noted(self) -> npt.NDArray[np.void]:
         """Records since the last call (or `flush`), as `read_journal` would give them; to be called before `flush`."""
-        fresh = bytes(memoryview(self._pending)[self._seen :])
-        self._seen = len(self._pending)
+        fresh = bytes(memoryview(self._pending)[self._read :])
+        self._read = len(self._pending)
         return np.frombuffer(fresh, dtype=RECORD)
 
     def flush(self) -> None:
-        """Hand everything noted so far to the kernel, where a killed process can't lose it any more.
+        """Write everything noted so far to the kernel, where a killed process can't lose it any more.
 
         Raises OSError where it takes no more (a full disk); what it did not take is kept for the next time.
         """
-        pending, self._pending, self._seen = self._pending, bytearray(), 0
+        pending, self._pending, self._read = self._pending, bytearray(), 0
         view = memoryview(pending)
         try:
             while view:
                 view = view[self._write(view) :]
         except OSError:
-            self._pending, self._seen = bytearray(view) + self._pending, len(view)
+            self._pending, self._read = bytearray(view) + self._pending, len(view)
             raise
 
     def close(self) -> None:

@@ -88,7 +88,7 @@ class Session:
         self.row = 0
         """Journal rows of the page so far, withheld attempts included: what the journal numbers attempts by."""
         self.attempts = 0
-        """Attempts of the page that were sent: what the server is told, and what max_attempts counts."""
+        """Attempts of the page that were sent: the number that the server receives, and that max_attempts counts."""
         self.due_s = due_s
         self.decided_s = due_s
         self.reason = GiveUpReason.DEADLINE

@@ -118,7 +118,7 @@ def fetch_planned_pages(source: StoredFetch, client: StoreClient, plan: Plan) ->
     """Every planned page that the target returns, with the digest of the returned bytes.
 
     Copies under other names are not found this way. Raises StoreUnreadableError if a page is neither present (200) nor absent
-    (404, 410): then nobody knows whether it is stored.
+    (404, 410): then it is unknown whether it is stored.
     """
     path = Template(source.path)
     headers = _make_templates(source.headers, client.environment)

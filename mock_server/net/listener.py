@@ -99,7 +99,7 @@ class _TrackedProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._connection = ServerConnection(cast("asyncio.Transport", transport))
         self._tracker.end_handshake(self)
-        # The library's protocol first: it must have had `connection_made` before it is told of the loss.
+        # The library's protocol first: it must have had `connection_made` before it learns of the loss.
         self._inner.connection_made(self._connection)
         if not self._tracker.add(self._connection):
             self._connection.abort()

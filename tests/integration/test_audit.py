@@ -55,7 +55,7 @@ def struck(folder, *faults):
 
 
 def by_category(folder):
-    """Pages of every category that occurred, and None -> how many copies are no page's."""
+    """Pages of every category that occurred, and None -> how many copies belong to no page."""
     rows = load_rows(folder)
     fates = load_page_statuses(folder, rows)
     keys = rows_of("SELECT station, form, page FROM {}", folder.plan)

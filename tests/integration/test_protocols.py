@@ -46,7 +46,7 @@ names = count()
 def evenings(server, plan, folder, *overrides, faults=()):
     """Drives four stations that were not there yet, among these faults; what the journal says.
 
-    Every fault must have struck as often as it was told to, and the store must hold exactly what was planned.
+    Every fault must have struck as often as configured, and the store must hold exactly what was planned.
     """
     for fault in faults:
         content = json.dumps({"name": f"fault-{next(names)}", "ttl": "20s", **fault}).encode()

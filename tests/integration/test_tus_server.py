@@ -1,4 +1,4 @@
-"""The tus client against a server that nobody here wrote: @tus/server with @tus/file-store, from npm."""
+"""The tus client against a server written by others: @tus/server with @tus/file-store, from npm."""
 
 import hashlib
 import json
@@ -87,7 +87,7 @@ def test_after_cuts_in_mid_body_the_uploads_go_on_where_they_stood(installed, pl
     assert driven.outcomes.count("reset") == 6
     assert len([outcome for outcome in driven.outcomes if outcome in {ACCEPTED, REPLAYED}]) == 12
     assert held(tmp_path / "files") == planned(plan)
-    # Each cut came after 150 KB. Whoever begins again sends them all again; what was on its way is far less.
+    # Each cut came after 150 KB. A client that begins again sends them all again; what was on its way is far less.
     assert 0 <= int(driven.ends["resent_bytes"].sum()) < 6 * CUT_BYTES / 2
     assert len(list((tmp_path / "files").glob("*.json"))) == 12, "no upload was begun twice"
 

@@ -31,7 +31,7 @@ stored = st.lists(st.one_of(as_planned, foreign), max_size=8)
 
 
 def naive(history, copies):
-    """Category of every page by its index, and the number of copies that are no page's; straight from the definitions."""
+    """Category of every page by its index, and the number of copies that belong to no page; straight from the definitions."""
     mine: dict[int, list[tuple[str, str | None]]] = {index: [] for index in range(len(PAGES))}
     unexpected = 0
     for key, digest, reading in copies:
@@ -40,7 +40,7 @@ def naive(history, copies):
         elif digest in DIGESTS:
             mine[DIGESTS.index(digest)].append(("foreign", reading))
         elif key in KEYS:
-            mine[KEYS.index(key)].append(("spoilt", reading))
+            mine[KEYS.index(key)].append(("damaged", reading))
         else:
             unexpected += 1
     return {
@@ -57,7 +57,7 @@ def one(page, outcomes, copies):
     kinds = [kind for kind, _ in copies]
     altered = any(kind == "own" and reading is not None and reading != page.reading for kind, reading in copies)
     for fits, category in (
-        ("foreign" in kinds, PageStatus.MISFILED), ("spoilt" in kinds, PageStatus.CORRUPTED), (altered, PageStatus.ALTERED),
+        ("foreign" in kinds, PageStatus.MISFILED), ("damaged" in kinds, PageStatus.CORRUPTED), (altered, PageStatus.ALTERED),
         (len(copies) > 1, PageStatus.DUPLICATED), (copies and refused, PageStatus.RESURRECTED),
         (acknowledged and not copies, PageStatus.LOST), (acknowledged, PageStatus.OK), (copies, PageStatus.RECOVERED),
         (sent, PageStatus.UNDELIVERED),

@@ -1,4 +1,4 @@
-"""Whatever a file holds, the command answers in words and with exit code 2 or 3 (or does its work): never a traceback."""
+"""Whatever a file holds, the command answers with a sentence and exit code 2 or 3 (or does its work): never a traceback."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def apply(folder: Path, where: float, kind: str, at: float, noise: bytes) -> str
 
 
 def survives(whole: Path, wounds: list[tuple[float, str, float, bytes]], *commands: str) -> None:
-    """A copy of a run folder with these wounds is judged or refused in words by each of the commands."""
+    """A copy of a run folder with these wounds is judged or refused with a message by each of the commands."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "run"
         shutil.copytree(whole, folder)

@@ -27,7 +27,7 @@ FOREIGN = {
     "apt-get", "cp", "curl", "docker", "duckdb", "export", "git", "kubectl", "mkdir", "moto_server", "nginx", "node", "npm", "pip", "prometheus",
     "promtool", "source",
 }  # fmt: skip
-"""Programs that aren't ours: named here, so that a mistyped one of ours isn't taken for one of theirs."""
+"""Programs of others: listed here, so that a mistyped command of the project isn't taken for one of them."""
 OURS = re.compile(r"^(?:docs|deploy|experiments|harness|tests|mock_server|reports)/[\w./-]+$")
 NEEDED = {"name": "fragment", "deadline": "60s", "arrivals": {"kind": "poisson", "over": "10s"}}
 REDIRECTED = re.compile(r"\s*(?:[0-9]?>.*|&)$")
@@ -91,7 +91,7 @@ def test_every_command_exists_as_it_is_written(block: Block) -> None:
 
 
 def check(words: list[str]) -> None:
-    """Fail unless a command of ours has these options and arguments, or the command is a known one of others."""
+    """Fail unless the project's command has these options and arguments, or the command is a known one of others."""
     program = words[0].removeprefix(".venv/bin/")
     if program in {"harness", "pytest", "locust", "python", "make"}:
         missing = [word for word in words[1:] if OURS.match(word) and not (ROOT / word).exists()]
@@ -127,7 +127,7 @@ def check_module(module: str, words: list[str]) -> None:
 
 
 def inline() -> list[tuple[Path, str]]:
-    """Every command of ours that stands in backticks within the prose."""
+    """Every command of the project that stands in backticks within the prose."""
     return [
         (path, code)
         for path in DOCUMENTS

@@ -19,7 +19,7 @@ NAMED = (*PRODUCT, "benchmarks", "docs/_generate")
 
 
 def glossary() -> dict[str, list[str]]:
-    """Word of ours -> the words that are not used for it."""
+    """Our word -> the words that are not used for it."""
     section = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("\n## Glossary\n")[2].partition("\n## ")[0]
     return {word: re.findall(r"`(\w+)`", unused) for word, unused in _ROW.findall(section)}
 

@@ -44,7 +44,7 @@ def read_join_token(environment: Mapping[str, str]) -> str:
 @lru_cache(maxsize=8)
 def derive_keys(token: str, side: Literal["master", "worker"]) -> CurveKeys:
     """The key pair of one side. Derived with scrypt, which makes guessing a token that a person chose expensive."""
-    # The salt must never change: another version must get far enough to be told that it is another version.
+    # The salt must never change: another version must get far enough to learn that the versions differ.
     salt = f"upload-harness/join/1/{side}".encode()
     secret = z85.encode(hashlib.scrypt(token.encode(), salt=salt, n=2**14, r=8, p=1, dklen=32))
     return CurveKeys(zmq.curve_public(secret), secret)

@@ -1,4 +1,4 @@
-"""Clients that nobody here wrote: tuspy, aiotus, tus-js-client, curl."""
+"""Clients written by others: tuspy, aiotus, tus-js-client, curl."""
 
 import asyncio
 import hashlib

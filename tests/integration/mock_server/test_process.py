@@ -1,4 +1,4 @@
-"""The server as a process: how it starts, is told things and stops."""
+"""The server as a process: how it starts, receives messages and stops."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The audit's two verdicts: never true for want of evidence, never false without it."""
+"""The audit's two verdicts: never true without evidence, never false without it."""
 
 from __future__ import annotations
 
@@ -231,9 +231,9 @@ def test_the_pages_that_missed_the_deadline_are_told_apart_and_add_up(tmp_path):
         made.attempt(page, due_s=9.0, done_s=9.5 if page != 1 else 11.0)
     made.attempt(5, due_s=9.0, done_s=9.9, outcome=Outcome.RESET)
     held = [made.stored_row(0, stored_at=1009.4), made.stored_row(1, stored_at=1010.9)]
-    spoilt = made.stored_row(2, stored_at=1009.4, sha256="0" * 64)
+    damaged = made.stored_row(2, stored_at=1009.4, sha256="0" * 64)
     misfiled = made.stored_row(3, stored_at=1009.4, station="3509191001999")
-    made.store([*held, spoilt, misfiled])
+    made.store([*held, damaged, misfiled])
     found = audited(made.finish("deadline", at_s=11.0))
     assert found.missed_by == {"late": 1, "misfiled": 1, "corrupted": 1, "lost": 1, "undelivered": 1, "unattempted": 2}
     assert found.missed == sum(found.missed_by.values()) == 7

@@ -1,4 +1,4 @@
-"""What a busy machine does to a run is told from what is wrong with it: only for the former a test makes its run again."""
+"""What a busy machine does to a run is distinguished from what is wrong with it: only for the former a test makes its run again."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def test_a_machine_that_is_too_busy_gives_these_reasons(tmp_path, make, assertio
 
 def test_a_clock_that_stepped_and_an_error_of_ours_are_none_of_them(tmp_path):
     stepped = run_of(tmp_path / "stepped").finish(at_s=20.0, clock_step_s=3.0)
-    wrong = run_of(tmp_path / "wrong").finish(at_s=20.0, problems=["an error of ours broke off 1 stations' evenings"])
+    wrong = run_of(tmp_path / "wrong").finish(at_s=20.0, problems=["internal error: 1 station was abandoned"])
     for folder in (stepped, wrong):
         assert not TOO_BUSY.search(only_reason(assessed(folder)))
 

@@ -1,4 +1,4 @@
-"""Scrapes as OpenMetrics: read back by a parser that nobody here wrote."""
+"""Scrapes as OpenMetrics: read back by a parser written by others."""
 
 import re
 

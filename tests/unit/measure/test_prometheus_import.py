@@ -1,4 +1,4 @@
-"""What is brought home from a Prometheus: its own scrapes at their own times, whatever steps were asked for."""
+"""What is imported from a Prometheus: its own scrapes at their own times, whatever steps were asked for."""
 
 import math
 import re

@@ -140,7 +140,7 @@ def test_this_machines_limits_are_read_from_the_kernel():
     found = read_host_limits(lambda path: content.get(path, ""))
     assert (found.first_port, found.last_port, found.reserved_ports, found.tw_reuse) == (10_000, 19_999, 9, 1)
     assert found.ports_per_source == 10_000 - 9 - RESERVED_PORTS
-    assert read_host_limits(lambda _: "").last_port == 60_999  # where /proc is not to be had: Linux's own default
+    assert read_host_limits(lambda _: "").last_port == 60_999  # where /proc is not available: Linux's own default
 
 
 def share_problems(*overrides, limits, here=1, of=3, address=ELSEWHERE):

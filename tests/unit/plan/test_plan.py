@@ -168,7 +168,7 @@ PLAIN = digest()
 
 def test_the_same_scenario_and_seed_give_the_same_digest():
     assert digest() == PLAIN
-    assert digest("server.workers=1") == PLAIN  # how the server behaves is no part of what is sent
+    assert digest("server.workers=1") == PLAIN  # how the server behaves does not belong to what is sent
 
 
 @pytest.mark.parametrize(

@@ -46,5 +46,5 @@ def test_a_torn_tail_costs_the_last_scrape_only(tmp_path, torn):
 def test_a_foreign_tail_ends_the_reading(tmp_path):
     scrape_log.append_scrape(tmp_path, Scrape("server", 0.0, "x 1\n"))
     with (tmp_path / "server.gz").open("ab") as file:
-        file.write(b"this is no gzip")
+        file.write(b"this is not gzip")
     assert len(list(scrape_log.read_scrapes(tmp_path, "server"))) == 1

@@ -1,4 +1,4 @@
-"""Taking stock of a server of the user's: what can't be read is never taken for an empty store."""
+"""Reading what the user's server stored: what can't be read is never taken for an empty store."""
 
 from types import SimpleNamespace
 from typing import Any

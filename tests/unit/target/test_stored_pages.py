@@ -114,7 +114,7 @@ def test_fetching_hashes_what_comes_back_and_leaves_out_what_is_not_there(plan):
         f"/{plan.key(n).station}/ppwp/{plan.key(n).page}.jpg": b"".join(map(bytes, plan.photo(n))) for n in range(4)
     }
     first = next(iter(content))
-    content[first] = b"spoilt"
+    content[first] = b"damaged"
     source = StoredFetch.model_validate({"kind": "fetch", "path": NAME})
     with door(lambda path: (200, content[path], None) if path in content else (404, b"", None)) as way:
         rows = list(fetch_planned_pages(source, way, plan))

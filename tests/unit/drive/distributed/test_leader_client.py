@@ -18,7 +18,7 @@ MONOTONIC_S, WALL_S = 1_234.5, -0.08
 
 
 def trip(at_s, there_s, back_s):
-    """A question asked at that moment of ours, with what the ways took."""
+    """A question asked at that moment of our clock, with what the ways took."""
     return RoundTrip(
         sent_s=at_s,
         received_s=at_s + there_s + back_s,

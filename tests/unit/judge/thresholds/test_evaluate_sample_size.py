@@ -1,4 +1,4 @@
-"""Thresholds that no run of a plan could pass for want of data are told before it begins."""
+"""Thresholds that no run of a plan could pass because data would be missing are reported before it starts."""
 
 import pytest
 

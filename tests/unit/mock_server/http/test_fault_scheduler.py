@@ -1,4 +1,4 @@
-"""What the server is told of its faults, and when."""
+"""What the server knows of its faults, and when."""
 
 from collections.abc import Iterator
 

@@ -72,7 +72,7 @@ def test_only_bytes_of_the_photo_that_were_sent_before_count_as_sent_again(proto
 
     upload = protocol(photo())
     before = 0
-    if protocol is MultipartUpload:  # the part's own head is no byte of the photo
+    if protocol is MultipartUpload:  # the part's own head does not count as photo
         before = len(build_head(photo(), CONTEXT).split(b"\r\n\r\n", 1)[1])
     for taken, resent in ((0, 0), (before + 600, 0), (before + 400, 400), (before + 900, 1000)):
         with pytest.raises(CutError):
