@@ -91,7 +91,7 @@ def run(
         message = f"{folder.path} is a symbolic link: name the folder itself"
         raise UsageError(message)
     if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
-        message = f"{folder.path} is not an empty folder: choose another --out"
+        message = f"{folder.path} is not an empty folder, and nothing is overwritten: choose another --out"
         raise UsageError(message)
     spec = RunSpec(
         scenario=loaded,

@@ -44,7 +44,6 @@ _GC_THRESHOLD = 50_000
 """New objects before the garbage collector runs: attempts leave no cycles behind, so the default of 700 only costs time."""
 _FLUSH_INTERVAL_S = 0.25
 """How often the journal is written: what a killed worker loses at most."""
-_NAN = float("nan")
 
 
 class Worker:

@@ -32,7 +32,7 @@ class Calibration:
     def check_folder(self) -> None:
         """Raise UsageError if the folder exists and is not empty."""
         if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
-            message = f"{self.folder} is not an empty folder: choose another --out"
+            message = f"{self.folder} is not an empty folder, and nothing is overwritten: choose another --out"
             raise UsageError(message)
 
     def execute(

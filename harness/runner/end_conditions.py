@@ -6,14 +6,13 @@ import signal
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from harness.drive.distributed.join import HEARTBEAT_TIMEOUT_S
 from harness.run_folder.layout import RunEnd
 from harness.run_folder.scrape_log import Scrape
 from harness.runner.exit_reason import ReservedResources, describe_exit, ended_by_signal, was_killed
 from harness.runner.run_record import RunRecorder
 from harness.runner.subprocesses import Message, ProcessGroup
 
-SCRAPE_TIMEOUT_S = 5.0
-"""A local worker that has answered no scrape for this long is lost: its stations' due times pass meanwhile."""
 _MIN_FAILED_SCRAPES = 2
 """At least so many scrapes must have failed: if the harness itself was suspended, the first one after it is late but no proof."""
 _LOCAL_ERRORS = ("OSError:", "RuntimeError:")
@@ -120,7 +119,7 @@ class HeartbeatMonitor:
             return
         self._failed[name] += 1
         silent_s = scrape.t_s - self._answered_s[name]
-        if silent_s >= SCRAPE_TIMEOUT_S and self._failed[name] >= _MIN_FAILED_SCRAPES:
+        if silent_s >= HEARTBEAT_TIMEOUT_S and self._failed[name] >= _MIN_FAILED_SCRAPES:
             del self._answered_s[name]
             self._report_lost(
                 int(name.rpartition("-")[2]), f"no answer to scrapes for {silent_s:.1f} s ({scrape.error})"

@@ -93,10 +93,10 @@ def _await_remote_workers(
 def _log_join(message: Message, log: Callable[[str], None]) -> None:
     """Log which worker was accepted, and which was rejected and why."""
     event, it = message.event, message.content
-    if event == "let_in":
+    if event == "join_accepted":
         offset_ms, uncertainty_ms = 1000 * it["wall_offset_s"], 1000 * it["uncertainty_s"]
         log(f"Joined: {it['name']} ({it['cores']} cores, clock {offset_ms:+.1f} ms ± {uncertainty_ms:.1f} ms)")
-    elif event == "turned_away":
+    elif event == "join_rejected":
         log(f"Rejected: {it['name']}: {it['reason']}")
 
 

@@ -39,15 +39,6 @@ class _Counts:
     busy: list[tuple[float, float]] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Attempt:
-    due_s: float
-    sent_s: float
-    done_s: float
-    outcome: Outcome
-    retry_after_s: float | None
-
-
 class _Evening:
     def __init__(self, run: RunBuilder, workers: int, seed: int) -> None:
         self.run, self.rng, self.counts = run, random.Random(seed), _Counts()

@@ -67,13 +67,13 @@ def test_a_target_that_never_answered_is_told_as_such(tmp_path):
     assert verdict.exit_code != 0
 
 
-@pytest.mark.parametrize(("end_s", "told"), [(None, False), (5.0, False), (3.0, True)])
-def test_a_fault_of_the_scenario_that_is_still_on_is_why_and_one_that_is_over_is_not(tmp_path, end_s, told):
+@pytest.mark.parametrize(("end_s", "reported"), [(None, False), (5.0, False), (3.0, True)])
+def test_a_fault_of_the_scenario_that_is_still_on_is_why_and_one_that_is_over_is_not(tmp_path, end_s, reported):
     down = FaultRecord(name="gone", kind="down", start_s=1.0, end_s=end_s)
     folder = run_of(tmp_path / "run", answered=10, after=refused(2, 3, 4), own_server=True, faults=[down])
     verdict = judge_run(folder, [HOLDS]).verdict
     assert verdict.gone.startswith("the mock server has not answered since t = 1.0 s") is reported
-    assert (verdict.verdict == "pass") is not told
+    assert (verdict.verdict == "pass") is not reported
 
 
 def test_an_invalid_run_tells_it_too_and_is_invalid_all_the_same(tmp_path):

@@ -2,8 +2,9 @@
 
 import pytest
 
+from harness.drive.distributed.join import HEARTBEAT_TIMEOUT_S
 from harness.run_folder.scrape_log import Scrape
-from harness.runner.end_conditions import SCRAPE_TIMEOUT_S, HeartbeatMonitor
+from harness.runner.end_conditions import HeartbeatMonitor
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def test_a_worker_that_answers_nothing_any_more_is_reported_once_with_the_durati
     answered(monitor, "worker-1", 0.0, 1.0)
     unanswered(monitor, "worker-1", 3.9, 5.9)
     assert reported == []
-    unanswered(monitor, "worker-1", 1.0 + SCRAPE_TIMEOUT_S, 8.0, 10.0)
+    unanswered(monitor, "worker-1", 1.0 + HEARTBEAT_TIMEOUT_S, 8.0, 10.0)
     assert reported == [(1, "no answer to scrapes for 5.0 s (TimeoutError: timed out)")]
 
 

@@ -27,7 +27,7 @@ def published(registry):
 def test_every_series_of_both_exporters_is_known_with_its_kind_and_labels_and_no_other():
     generator = WorkerMetrics([], {"run": "", "scenario": "", "worker": ""})
     server = ServerMetrics()
-    rules = SimpleNamespace(injected={}, all=[], strength=lambda _: 0.0)
+    rules = SimpleNamespace(injected={}, states=[], strength=lambda _: 0.0)
     server.watch(cast("Any", SimpleNamespace(depth=0, busy=0)), cast("Any", rules))
     assert {**published(generator.registry), **published(server.registry)} == KNOWN_METRICS
 
