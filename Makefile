@@ -20,7 +20,7 @@ SOURCES := harness mock_server reports tests benchmarks docs/_generate
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE # pytest would rewrite and compile every test module again in each process
 .NOTPARALLEL: # two pips in one environment would interfere
-.PHONY: help setup setup-dev run check format test test-unit test-models test-browser test-peers test-slow coverage bench soak docs lock clean
+.PHONY: help setup setup-dev run check format test test-unit test-models test-browser test-peers test-slow bench soak docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -47,15 +47,15 @@ $(VENV)/installed-%: requirements/%.txt | $(RUN)
 run: setup  ## run a scenario and write its report (SCENARIO=kaliwates)
 	$(BIN)/harness run $(SCENARIO)
 
-check: $(DEV)  ## format, lint, types, imports, dependencies: the hooks of .pre-commit-config.yaml
+check: $(DEV)  ## format, lint, types, imports, dependencies, English: the hooks of .pre-commit-config.yaml
 	$(BIN)/pre-commit run --all-files
 
 format: $(DEV)  ## format the code and apply the linter's fixes
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-test: $(TEST)  ## the tests (a few minutes; real processes and sockets; TEST_PROCESSES=4 in parallel)
-	$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal -m '$(ORDINARY)'
+test: $(TEST)  ## the tests (a few minutes; real processes and sockets; TEST_PROCESSES=4 in parallel; COVERAGE=1 measures coverage)
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal -m '$(ORDINARY)' $(if $(COVERAGE),--cov --cov-report=term:skip-covered)
 
 test-unit: $(TEST)  ## the light unit tests only (under half a minute)
 	$(BIN)/pytest -n auto --dist worksteal -m '$(ORDINARY) and not heavy' tests/unit
@@ -71,9 +71,6 @@ test-peers: $(TEST)  ## interoperability with servers and clients written by oth
 
 test-slow: $(TEST) $(VENV)/installed-bench  ## long tests: many repetitions, many seeds (needs wrk, hey)
 	$(BIN)/pytest -m slow
-
-coverage: $(TEST)  ## make test with branch coverage; fails below the floor in pyproject.toml
-	$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal -m '$(ORDINARY)' --cov --cov-report=term:skip-covered
 
 bench: $(TEST) $(VENV)/installed-bench  ## measure, and write the results into docs/explanation/measuring.md (needs wrk, hey, nginx; half an hour, a quiet machine)
 	$(BIN)/python -m benchmarks
