@@ -23,6 +23,7 @@ def unscraped(path):
     return made.finish(at_s=20.0)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("make", "assertions"),
     [
@@ -39,6 +40,7 @@ def test_a_machine_that_is_too_busy_gives_these_reasons(tmp_path, make, assertio
     assert TOO_BUSY.search(only_reason(assessed(make(tmp_path / "run"), assertions)))
 
 
+@pytest.mark.heavy
 def test_a_clock_that_stepped_and_an_error_of_ours_are_none_of_them(tmp_path):
     stepped = run_of(tmp_path / "stepped").finish(at_s=20.0, clock_step_s=3.0)
     wrong = run_of(tmp_path / "wrong").finish(at_s=20.0, problems=["internal error: 1 station was abandoned"])
