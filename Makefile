@@ -18,6 +18,7 @@ MODELS := tests/integration/test_models.py tests/unit/drive/client/test_shaped_c
 SOURCES := harness mock_server reports tests benchmarks docs/_generate
 
 .DEFAULT_GOAL := help
+unexport PYTHONDONTWRITEBYTECODE # pytest would rewrite and compile every test module again in each process
 .NOTPARALLEL: # two pips in one environment would interfere
 .PHONY: help setup setup-dev run check format test test-unit test-models test-browser test-peers test-slow bench soak docs lock clean
 
@@ -56,8 +57,8 @@ format: $(DEV)  ## format the code and apply the linter's fixes
 test: $(TEST)  ## the tests (a few minutes; real processes and sockets; TEST_PROCESSES=4 in parallel; COVERAGE=1 measures coverage)
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal -m '$(ORDINARY)' $(if $(COVERAGE),--cov --cov-report=term:skip-covered)
 
-test-unit: $(TEST)  ## the unit tests only (half a minute)
-	$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal -m '$(ORDINARY)' tests/unit
+test-unit: $(TEST)  ## the light unit tests only (under half a minute)
+	$(BIN)/pytest -n auto --dist worksteal -m '$(ORDINARY) and not heavy' tests/unit
 
 test-models: $(TEST)  ## the incident and metastability, shortened (two minutes; needs a quiet machine)
 	$(BIN)/pytest -m models $(MODELS)

@@ -63,8 +63,8 @@ def scenario_keys() -> str:
 
 
 def arrivals() -> str:
-    """Every way in which stations turn up."""
-    parts = [_head("Arrivals: when stations turn up", "Which to choose: [a scenario](scenario.md#arrivals).")]
+    """Every way in which stations arrive."""
+    parts = [_head("Arrivals: when stations arrive", "Which to choose: [a scenario](scenario.md#arrivals).")]
     parts += [
         f"## {_tag(kind, 'kind')}\n\n{sentence(kind)}\n\n{table(kind, 'arrivals.', without=['kind'])}"
         for kind in _kinds(ArrivalsConfig)

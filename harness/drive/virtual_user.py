@@ -96,7 +96,7 @@ class VirtualUser:
     def __init__(
         self, context: WorkerContext, station: int, sender: AttemptSender, due_s: float | None = None
     ) -> None:  # fmt: skip
-        """`station` is its number in the plan; `due_s` is when it turns up, if only the run knows (closed arrivals)."""
+        """`station` is its number in the plan; `due_s` is when it arrives, if only the run knows (closed arrivals)."""
         plan = context.plan
         policy = RetryPolicy(context.client.retry, context.seed, plan.stations[station].code)
         due_s = float(plan.due_s[station]) if due_s is None else due_s
@@ -161,7 +161,7 @@ def run_closed_user(
 ) -> None:  # fmt: skip
     """Play the stations of one phone of a closed workload one after another, with a think time before each.
 
-    `make_user` makes the virtual user of a station (its number in the plan) that turns up at a time.
+    `make_user` makes the virtual user of a station (its number in the plan) that arrives at a time.
     Raises ValueError if the plan is of an open workload.
     """
     rounds = context.plan.closed_loop

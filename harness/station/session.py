@@ -77,7 +77,7 @@ class Session:
     )  # fmt: skip
 
     def __init__(self, pages: range, due_s: float, deadline_s: float, policy: RetryPolicy) -> None:
-        """`pages` are rows of the plan, at least one; the station turns up at `due_s`; `policy` is its own, never shared."""
+        """`pages` are rows of the plan, at least one; the station arrives at `due_s`; `policy` is its own, never shared."""
         self._pages = pages
         self._deadline_s = deadline_s
         self._policy = policy
@@ -199,7 +199,7 @@ class Session:
 class ClosedLoop:
     """The stations that one phone of a closed workload serves one after another, each after a think time.
 
-    `next` returns a station's number in the plan, `due_s` is when that station turns up.
+    `next` returns a station's number in the plan, `due_s` is when that station arrives.
     """
 
     __slots__ = ("_deadline_s", "_remaining", "due_s")

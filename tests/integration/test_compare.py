@@ -104,7 +104,7 @@ def test_a_baseline_that_cannot_be_compared_is_refused_before_anything_starts(tm
     made_run(tmp_path / "runs" / "before")
     code, output = told("run", tiny, "--baseline", "before", "--out", "after", cwd=tmp_path)
     assert code == ExitCode.USAGE
-    assert "--baseline before can't be compared with this run" in output
+    assert "--baseline before is not comparable with this run" in output
     assert "seed: 1 against 5" in output
     assert not (tmp_path / "after").exists()
 

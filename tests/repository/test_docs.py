@@ -207,7 +207,7 @@ def test_every_target_of_the_makefile_is_listed_by_help():
 def test_every_experiment_that_ships_is_valid_in_every_cell_and_documented(path):
     experiment, cells = load_experiment(str(path))
     assert len(cells) == len(experiment.variants) * len(experiment.seeds)
-    assert path.name in doc("experiments")
+    assert f"`harness experiment {path.stem}`" in doc("experiments")
 
 
 def test_the_table_of_what_the_audit_catches_is_the_one_that_is_proved():

@@ -180,7 +180,7 @@ def test_no_token_and_no_pin_of_a_run_with_the_mock_is_left_behind(start, tiny):
         (["--name", "-x"], "--name"),
         (["--out", "linked"], "is a symbolic link"),
         (["--out", "a\x1b[2Jb"], "control characters"),
-        (["--out", "full"], "nothing is overwritten"),
+        (["--out", "full"], "is not an empty folder"),
         (["--set", "stations.region=../../x.tar.gz"], "is not a region"),
     ],
 )

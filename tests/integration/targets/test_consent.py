@@ -139,7 +139,7 @@ def test_a_document_that_is_not_this_consent_is_none(look, server, token):
         (document(token, minutes=60 * 24 * 40), "days ahead"),
         (document(token, rate=10), "busiest second"),
         ("[]", "the document"),
-        ("{", "no JSON"),
+        ("{", "is not JSON"),
         ("x" * 5000, "larger than"),
     ]:
         server.consents(body)

@@ -39,6 +39,7 @@ def rows_of(folder, columns="*"):
     return duckdb.read_parquet(str(folder.attempts)).project(columns).fetchall()
 
 
+@pytest.mark.heavy
 def test_an_attempt_is_one_row_with_every_documented_column(tmp_path):
     run = RunBuilder(tmp_path / "run", stations=1, pages_each=2)
     run.attempt(
@@ -185,6 +186,7 @@ def test_a_table_whose_journal_is_gone_is_taken_as_it_is(tmp_path):
     assert not is_up_to_date(folder, run.record)
 
 
+@pytest.mark.heavy
 def test_a_run_read_in_slices_is_the_same_as_in_one_piece(tmp_path, monkeypatch):
     """Slices so small that attempts and their records, of three workers, lie far apart."""
     run = RunBuilder(tmp_path / "run", stations=5, pages_each=3, workers=3, **brownout(2.0, 5.0, 20.0))

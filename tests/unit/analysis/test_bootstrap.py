@@ -61,6 +61,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(bootstrap, "REPLICATES", 400)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("make", "correlation"), [(as_quantile, 0.5), (as_mean, 0.0), (as_mean, 0.5)])
 def test_an_interval_of_95_percent_holds_the_true_change_about_so_often(quick, make, correlation):
     # of 50 trials with a true chance of 92 % all but 1 of 200 series have 82 % or more
@@ -74,6 +75,7 @@ def test_an_interval_holds_the_true_change_also_where_many_neighbours_wait_toget
     assert coverage(make, stations=stations, correlation=correlation, trials=400) >= least
 
 
+@pytest.mark.heavy
 def test_single_stations_for_blocks_would_claim_far_too_much_where_neighbours_wait_together(quick, monkeypatch):
     blocks = coverage(as_mean, stations=362, correlation=0.9, trials=60)
     monkeypatch.setattr(bootstrap, "block_length", lambda _: 1.0)

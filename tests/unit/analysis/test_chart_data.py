@@ -44,6 +44,7 @@ def lines_in(part):
     return []
 
 
+@pytest.mark.heavy
 def test_charts_and_figures_agree(evening, drawn):
     found = summarise(evening)
     assert totals(drawn.rates.offered) == pytest.approx(found.pages.planned)

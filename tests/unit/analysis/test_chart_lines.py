@@ -14,6 +14,7 @@ from harness.base.model import Outcome
 from tests.support.run_builder import RunBuilder
 
 
+@pytest.mark.heavy
 def test_the_parts_of_an_attempt_add_up_to_the_time_from_sending_to_the_answers_end(tmp_path: Path) -> None:
     run = RunBuilder(tmp_path / "run", stations=1)
     run.attempt(

@@ -22,6 +22,7 @@ def evening(request, tmp_path_factory):
     return rows, compute_summary(folder, rows, load_page_statuses(folder, rows))
 
 
+@pytest.mark.heavy
 def test_every_figure_that_can_be_compared_is_the_figure_of_the_summary(evening):
     rows, summary = evening
     found = compute_statistics(rows, summary, list(COMPARABLE_FIGURES))
@@ -46,6 +47,7 @@ def test_what_is_judged_and_shown_can_be_compared_and_has_the_unit_of_its_key():
         assert figure.unit == unit_of_key(key), key
 
 
+@pytest.mark.heavy
 def test_the_same_seed_has_the_same_plan_and_another_seed_another(tmp_path):
     plans = [
         arrivals_digest(load_rows(kaliwates_run(tmp_path / name, seed=seed)))

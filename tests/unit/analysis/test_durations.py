@@ -24,6 +24,7 @@ def test_a_late_attempt_counts_from_its_due_time(tmp_path):
     assert found.completion.tolist() == [4.5]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome is not Outcome.WITHHELD])
 def test_responses_are_those_of_answered_and_timed_out_attempts(tmp_path, outcome):
     run = RunBuilder(tmp_path / "run")

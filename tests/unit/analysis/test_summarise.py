@@ -28,6 +28,7 @@ def copied(evening, tmp_path):
     return type(evening)(tmp_path / "run")
 
 
+@pytest.mark.heavy
 def test_a_whole_evening_is_summarised(evening):
     found = summarise(evening)
     assert (found.name, found.seed, found.ended) == ("kaliwates", 1, "completed")
@@ -52,6 +53,7 @@ def test_rows_and_scrapes_agree(evening):
     assert found.server.shed == found.attempts.by_outcome["unavailable"]
 
 
+@pytest.mark.heavy
 def test_the_server_that_is_too_small_for_the_load_never_recovers(tmp_path):
     found = summarise(kaliwates_run(tmp_path / "run", workers=1))
     (recovery,) = found.recovery
@@ -63,6 +65,7 @@ def test_the_server_that_is_too_small_for_the_load_never_recovers(tmp_path):
     assert found.delivery_seconds.p95 is None
 
 
+@pytest.mark.heavy
 def test_every_figure_agrees_with_sql_over_the_rows(evening):
     found = summarise(evening)
     rows = duckdb.connect()
@@ -85,10 +88,12 @@ def test_what_is_written_is_what_is_given(copied):
     assert json.loads(copied.summary.read_text())["delivery_seconds"]["p95"] == written.delivery_seconds.p95
 
 
+@pytest.mark.heavy
 def test_a_second_summary_of_the_same_folder_is_the_same(copied):
     assert summarise(copied).model_dump_json() == summarise(copied).model_dump_json()
 
 
+@pytest.mark.heavy
 def test_two_workers_give_the_figures_of_one(tmp_path):
     def run_of(workers):
         run = RunBuilder(tmp_path / str(workers), stations=60, pages_each=2, workers=workers)
@@ -168,6 +173,7 @@ def test_a_torn_attempts_table_is_made_again(copied):
     assert summarise(copied).attempts.total == 1_106
 
 
+@pytest.mark.heavy
 def test_rows_without_a_journal_are_taken_from_the_table(copied):
     before = summarise(copied)
     for journal in copied.journal.iterdir():
@@ -177,6 +183,7 @@ def test_rows_without_a_journal_are_taken_from_the_table(copied):
     assert after.delivery_seconds == before.delivery_seconds
 
 
+@pytest.mark.heavy
 def test_a_table_of_another_run_is_a_broken_run(tmp_path, copied):
     summarise(copied)
     other = RunBuilder(tmp_path / "other").finish(at_s=1.0)

@@ -17,6 +17,7 @@ def as_tuple(pages):
     return pages.delivered, pages.undelivered, pages.censored, pages.unattempted
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_a_page_with_one_attempt_is_counted_by_its_outcome(tmp_path, outcome):
     run = RunBuilder(tmp_path / "run")

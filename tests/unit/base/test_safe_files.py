@@ -111,6 +111,7 @@ def test_a_file_is_read_whole_up_to_its_limit_and_one_byte_more_is_refused(tmp_p
         read_bounded(path, 2)
 
 
+@pytest.mark.heavy
 def test_a_file_that_says_it_is_huge_is_refused_at_once(tmp_path):
     for name in ("five.csv", "run.json", "evening.toml"):
         with (tmp_path / name).open("wb") as file:

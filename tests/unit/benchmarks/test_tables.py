@@ -91,6 +91,7 @@ def test_a_peer_that_is_not_there_and_a_round_that_failed_are_named():
     assert "500 KB: hey: it hung" in text
 
 
+@pytest.mark.heavy
 def test_results_come_back_as_they_were_written_with_a_chart_beside_them(tmp_path):
     found = measured()
     assert [path.name for path in write(tmp_path / "new", found)] == [

@@ -23,6 +23,7 @@ finally:
 """
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("option", ["--help", "--version"])
 def test_what_needs_no_command_imports_none_of_the_heavy_packages(option):
     done = subprocess.run([sys.executable, "-c", IMPORTED, option], capture_output=True, text=True, check=True)
@@ -57,6 +58,7 @@ def validate(*options, **environment):
     return done.exit_code, done.stdout
 
 
+@pytest.mark.heavy
 def test_a_variable_does_what_the_option_does_and_the_option_wins():
     code, printed = validate(HARNESS_VALIDATE_SET="stations.count=30 deadline=55s")
     assert (code, "55 s" in printed) == (0, True), printed

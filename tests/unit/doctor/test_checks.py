@@ -91,6 +91,7 @@ PLANTED = [
 ]  # fmt: skip
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("name", "planted", "verdict", "change"), PLANTED)
 def test_each_planted_trouble_is_found_by_its_check_alone_and_told_what_to_change(name, planted, verdict, change):
     found = findings(**planted)

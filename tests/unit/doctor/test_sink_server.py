@@ -32,6 +32,7 @@ def answered(stream, piece_bytes):
     return transport.answers
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("piece_bytes", [7, 61, 4_096, 1 << 20])
 def test_every_request_is_answered_once_however_it_is_cut(piece_bytes):
     assert answered(SMALL + BODILESS + LARGE + SMALL, piece_bytes) == 4

@@ -260,6 +260,7 @@ def played(context, breaks_at=None):
     return rows
 
 
+@pytest.mark.heavy
 def test_each_station_is_due_its_think_time_after_the_end_of_the_one_before(closed_context):
     context = closed_context()
     rows = played(context)
@@ -271,6 +272,7 @@ def test_each_station_is_due_its_think_time_after_the_end_of_the_one_before(clos
         over_s = ended_s
 
 
+@pytest.mark.heavy
 @pytest.mark.timed
 def test_no_station_begins_after_the_deadline_and_none_after_one_that_was_cut_short(closed_context):
     context = closed_context(think='"50ms"', deadline_s=0.2)
@@ -280,6 +282,7 @@ def test_no_station_begins_after_the_deadline_and_none_after_one_that_was_cut_sh
     assert len(played(closed_context(), breaks_at=3)) == 4
 
 
+@pytest.mark.heavy
 @pytest.mark.timed
 def test_littles_law_holds_for_as_many_phones_as_were_asked_for(closed_context):
     """N = X·(R + Z): phones = stations a second x (station + think), over a time in which every phone goes round."""
@@ -293,6 +296,7 @@ def test_littles_law_holds_for_as_many_phones_as_were_asked_for(closed_context):
     assert len(whole) / until_s * mean_s == pytest.approx(5, rel=0.05)  # a round under way at the end is missing
 
 
+@pytest.mark.heavy
 def test_an_open_workload_has_no_rounds(closed_context):
     context = closed_context()
     context.plan = make_plan(load_scenario("kaliwates", ["photos.size=2KB", "photos.bank=1", "stations.count=2"]))

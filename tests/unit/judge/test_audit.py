@@ -32,6 +32,7 @@ def delivered(path, stations=4, **record):
     return made
 
 
+@pytest.mark.heavy
 def test_a_run_whose_every_page_is_held_as_planned_is_safe_and_live(tmp_path):
     found = audited(delivered(tmp_path / "run").finish(at_s=5.0))
     assert (found.safety, found.liveness, found.doubts) == (True, True, [])
@@ -39,6 +40,7 @@ def test_a_run_whose_every_page_is_held_as_planned_is_safe_and_live(tmp_path):
     assert (found.counts.ok, found.counts.unsafe, found.missed) == (8, 0, 0)
 
 
+@pytest.mark.heavy
 def test_a_lost_page_is_listed_with_what_was_expected_and_that_nothing_was_found(tmp_path):
     made = delivered(tmp_path / "run")
     made.store_all(but=[3])
@@ -62,6 +64,7 @@ def test_a_misfiled_page_is_listed_under_its_own_key_with_the_place_where_it_was
     assert [copy.station for copy in page.found] == ["3509191001999"]
 
 
+@pytest.mark.heavy
 def test_a_page_that_took_anothers_place_is_misfiled_and_the_other_one_lost(tmp_path):
     made = delivered(tmp_path / "run")
     rows = [made.stored_row(page) for page in range(1, 8) if page != 2]
@@ -72,6 +75,7 @@ def test_a_page_that_took_anothers_place_is_misfiled_and_the_other_one_lost(tmp_
     assert (found.counts.corrupted, found.counts.unsafe) == (0, 2)
 
 
+@pytest.mark.heavy
 def test_what_is_no_planned_page_is_unexpected_and_not_safe(tmp_path):
     made = delivered(tmp_path / "run")
     rows = [made.stored_row(page) for page in range(8)]
@@ -82,6 +86,7 @@ def test_what_is_no_planned_page_is_unexpected_and_not_safe(tmp_path):
     assert (found.safety, found.liveness, found.counts.ok) == (False, True, 8)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("reading", ['{"100025": 1, "100027": 3, "100026": 2}', None])
 def test_another_spelling_and_a_server_that_tells_no_readings_alter_nothing(tmp_path, reading):
     made = delivered(tmp_path / "run")
@@ -89,6 +94,7 @@ def test_another_spelling_and_a_server_that_tells_no_readings_alter_nothing(tmp_
     assert audited(made.finish(at_s=5.0)).safety is True
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("reading", ['{"100025":1,"100026":2}', '{"100025":true,"100026":2,"100027":3}', "", "no JSON"])
 def test_another_reading_is_altered(tmp_path, reading):
     made = delivered(tmp_path / "run")
@@ -97,6 +103,7 @@ def test_another_reading_is_altered(tmp_path, reading):
     assert (found.safety, found.counts.altered, found.liveness) == (False, 1, True)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("reason", ["GET /stored: HTTP status 500", ""])
 def test_a_store_that_was_not_read_is_unknown_and_says_why(tmp_path, reason):
     made = delivered(tmp_path / "run")
@@ -140,6 +147,7 @@ def test_a_202_is_no_acknowledgement(tmp_path):
     assert (found.counts.undelivered, found.counts.lost, found.safety) == (1, 0, "unknown")
 
 
+@pytest.mark.heavy
 def test_a_page_stored_although_every_answer_was_a_refusal_is_resurrected(tmp_path):
     made = delivered(tmp_path / "run")
     for attempt, outcome in enumerate((Outcome.REFUSED, Outcome.THROTTLED, Outcome.REJECTED), 1):
@@ -159,6 +167,7 @@ OPEN = [Outcome.RESET, Outcome.CLOSED, Outcome.TIMEOUT_SEND, Outcome.TIMEOUT_RES
         Outcome.MALFORMED, Outcome.PENDING, Outcome.GENERATOR_ERROR]  # fmt: skip
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("outcome", OPEN)
 def test_a_refusal_after_an_attempt_without_a_clear_end_is_no_proof_of_anything(tmp_path, outcome):
     made = RunBuilder(tmp_path / "run", stations=2)
@@ -180,6 +189,7 @@ def test_an_attempt_in_flight_at_the_end_leaves_open_whether_the_page_was_taken(
     assert (found.safety, found.counts.recovered, found.counts.undelivered) == (True, 1, 1)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("how", [None, "crashed"])
 def test_a_run_that_was_broken_off_is_never_called_safe(tmp_path, how):
     made = delivered(tmp_path / "run")
@@ -188,6 +198,7 @@ def test_a_run_that_was_broken_off_is_never_called_safe(tmp_path, how):
     assert "broken off" in found.doubts[0]
 
 
+@pytest.mark.heavy
 def test_what_a_broken_off_run_shows_to_be_lost_is_lost(tmp_path):
     made = delivered(tmp_path / "run")
     made.store_all(but=[0])
@@ -204,6 +215,7 @@ def test_a_lost_worker_leaves_acknowledgements_unknown_and_resurrects_nothing(tm
     assert (found.safety, found.counts.resurrected, found.counts.recovered) == ("unknown", 0, 1)
 
 
+@pytest.mark.heavy
 def test_a_journal_with_fewer_attempts_than_were_made_is_never_called_safe(tmp_path):
     made = delivered(tmp_path / "run")
     folder = made.finish(at_s=5.0, workers=[WorkerRecord(rank=0, attempts=8)])
@@ -225,6 +237,7 @@ def test_a_page_acknowledged_or_stored_after_the_deadline_is_safe_and_not_live(t
     assert found.missed_by == {"late": 1}
 
 
+@pytest.mark.heavy
 def test_the_pages_that_missed_the_deadline_are_told_apart_and_add_up(tmp_path):
     made = RunBuilder(tmp_path / "run", stations=8, pages_each=1, deadline_s=10.0, t0_epoch=1000.0)
     for page in range(5):
@@ -246,6 +259,7 @@ def test_a_page_stored_in_time_and_acknowledged_too_late_is_live(tmp_path):
     assert audited(made.finish("deadline", at_s=12.0)).liveness is True
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("stored_at", "t0"), [(None, 1000.0), (1009.4, None)])
 def test_liveness_is_unknown_where_no_clock_tells(tmp_path, stored_at, t0):
     made = RunBuilder(tmp_path / "run", deadline_s=10.0, t0_epoch=t0)

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.base.errors import ExitCode
-from tests.integration import conftest
+from tests.support import real_runs
 from tests.support.real_runs import TOO_BUSY, TRIES, in_time
 from tests.support.run_builder import RunBuilder
 from tests.unit.judge.test_validity import LATE, assessed, only_reason, run_of
@@ -23,6 +23,7 @@ def unscraped(path):
     return made.finish(at_s=20.0)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("make", "assertions"),
     [
@@ -39,6 +40,7 @@ def test_a_machine_that_is_too_busy_gives_these_reasons(tmp_path, make, assertio
     assert TOO_BUSY.search(only_reason(assessed(make(tmp_path / "run"), assertions)))
 
 
+@pytest.mark.heavy
 def test_a_clock_that_stepped_and_an_error_of_ours_are_none_of_them(tmp_path):
     stepped = run_of(tmp_path / "stepped").finish(at_s=20.0, clock_step_s=3.0)
     wrong = run_of(tmp_path / "wrong").finish(at_s=20.0, problems=["internal error: 1 station was abandoned"])
@@ -57,7 +59,7 @@ def test_a_run_is_made_again_only_while_it_is_late_and_three_times_at_most(tmp_p
         made.append(arguments)
         return (ExitCode.PASSED if code == ExitCode.PASSED and len(made) == times else ExitCode.INVALID), "said"
 
-    monkeypatch.setattr(conftest, "harness", run)
-    monkeypatch.setattr(conftest, "was_late", lambda _: late[len(made) - 1])
+    monkeypatch.setattr(real_runs, "harness", run)
+    monkeypatch.setattr(real_runs, "was_late", lambda _: late[len(made) - 1])
     assert in_time("tiny.toml", cwd=tmp_path) == (code, "said", tmp_path / f"run-{times - 1}")
     assert len(made) == times

@@ -42,11 +42,13 @@ def only_reason(validity):
     return reason
 
 
+@pytest.mark.heavy
 def test_an_honest_run_is_valid(tmp_path):
     found = assessed(run_of(tmp_path / "run").finish(at_s=20.0), ["p50(response_seconds) < 1s"])
     assert (found.valid, found.reasons) == (True, [])
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("count", "name"),
     [(600, "p50 6 ms (allowed: 5 ms), p95 6 ms (allowed: 5 ms), p99"), (100, "p95 6 ms"), (20, "p99 6 ms")],
@@ -59,16 +61,19 @@ def test_lateness_above_5_ms_at_p50_p95_or_p99_is_invalid(tmp_path, count, name)
     assert "--workers" in reason
 
 
+@pytest.mark.heavy
 def test_lateness_of_5_ms_is_allowed(tmp_path):
     made = run_of(tmp_path / "run", attempts=1_000, late_s=late_ones(600, 0.0049))
     assert assessed(made.finish(at_s=20.0)).valid
 
 
+@pytest.mark.heavy
 def test_a_few_late_attempts_among_a_thousand_are_allowed(tmp_path):
     made = run_of(tmp_path / "run", attempts=1_000, late_s=late_ones(9, 0.09))
     assert assessed(made.finish(at_s=20.0)).valid
 
 
+@pytest.mark.heavy
 def test_lateness_up_to_5_percent_of_the_response_is_allowed(tmp_path):
     slow = run_of(tmp_path / "slow", attempts=1_000, late_s=late_ones(600, 0.0999), response_s=2.0)
     quick = run_of(tmp_path / "quick", attempts=1_000, late_s=late_ones(600, 0.0999), response_s=1.9)
@@ -76,6 +81,7 @@ def test_lateness_up_to_5_percent_of_the_response_is_allowed(tmp_path):
     assert "allowed: 95 ms" in only_reason(assessed(quick.finish(at_s=20.0)))
 
 
+@pytest.mark.heavy
 def test_below_a_thousand_attempts_the_greatest_lateness_counts(tmp_path):
     fine = run_of(tmp_path / "fine", attempts=999, late_s=late_ones(600, 0.049, of=999))
     late = run_of(tmp_path / "late", attempts=999, late_s=late_ones(1, 0.051, of=999))
@@ -83,6 +89,7 @@ def test_below_a_thousand_attempts_the_greatest_lateness_counts(tmp_path):
     assert "maximum 51 ms (allowed: 50 ms)" in only_reason(assessed(late.finish(at_s=20.0)))
 
 
+@pytest.mark.heavy
 def test_below_a_thousand_attempts_5_percent_of_the_response_is_allowed_too(tmp_path):
     fine = run_of(tmp_path / "fine", late_s=0.0999, response_s=2.0)
     late = run_of(tmp_path / "late", late_s=0.101, response_s=2.0)
@@ -105,6 +112,7 @@ def test_a_station_that_was_never_begun_is_invalid(tmp_path):
     assert only_reason(assessed(made.finish("deadline", at_s=72.0))).startswith("1 of 3 stations that were due")
 
 
+@pytest.mark.heavy
 def test_pages_starved_behind_a_slow_one_are_the_server_s_doing(tmp_path):
     made = RunBuilder(tmp_path / "run", stations=2, pages_each=3)
     made.attempt(0, outcome=Outcome.TIMEOUT_RESPONSE, done_s=10.0)
@@ -113,6 +121,7 @@ def test_pages_starved_behind_a_slow_one_are_the_server_s_doing(tmp_path):
     assert assessed(made.finish("deadline", at_s=72.0)).valid
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("busy_s", "valid"), [(1, True), (2, False), (14, False)])
 def test_a_generator_above_90_percent_of_its_core_for_over_5_percent_of_the_run_is_invalid(tmp_path, busy_s, valid):
     made = RunBuilder(tmp_path / "run")
@@ -134,6 +143,7 @@ def test_a_generator_whose_cpu_nobody_knows_is_invalid(tmp_path):
     assert "CPU is not known" in only_reason(assessed(made.finish(at_s=20.0)))
 
 
+@pytest.mark.heavy
 def test_a_lost_worker_is_invalid(tmp_path):
     made = run_of(tmp_path / "run", workers=2)
     workers = [WorkerRecord(rank=0), WorkerRecord(rank=1, lost=True)]
@@ -148,6 +158,7 @@ def test_an_error_of_the_generator_is_invalid_and_never_the_server_s_fault(tmp_p
     assert only_reason(assessed(made.finish(at_s=20.0))).startswith("1 attempts failed in the generator")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("step_s", "valid"), [(0.0, True), (0.1, True), (-0.1, True), (0.12, False), (-3.0, False)])
 def test_a_clock_that_stepped_is_invalid(tmp_path, step_s, valid):
     found = assessed(run_of(tmp_path / "run").finish(at_s=20.0, clock_step_s=step_s))
@@ -162,15 +173,18 @@ def test_a_run_that_made_no_attempt_is_invalid(tmp_path):
     assert "no attempt was made" in only_reason(assessed(made.finish(at_s=20.0)))
 
 
+@pytest.mark.heavy
 def test_a_run_that_ended_in_its_warm_up_is_invalid(tmp_path):
     made = run_of(tmp_path / "run", warm_up_s=5.0)
     assert "after the warm-up" in only_reason(assessed(made.finish(at_s=20.0)))
 
 
+@pytest.mark.heavy
 def test_a_run_that_was_broken_off_is_invalid(tmp_path):
     assert "broken off" in only_reason(assessed(run_of(tmp_path / "run").break_off()))
 
 
+@pytest.mark.heavy
 def test_a_run_that_crashed_is_invalid_with_its_last_words(tmp_path):
     made = run_of(tmp_path / "run")
     assert only_reason(assessed(made.finish("crashed", at_s=20.0, message="the server died"))) == (
@@ -178,6 +192,7 @@ def test_a_run_that_crashed_is_invalid_with_its_last_words(tmp_path):
     )
 
 
+@pytest.mark.heavy
 def test_problems_with_the_measurement_are_reasons_in_their_own_words(tmp_path):
     made = run_of(tmp_path / "run")
     problems = ["the server was not drained", "the server was not drained", "worker 0 was silent"]
@@ -185,11 +200,13 @@ def test_problems_with_the_measurement_are_reasons_in_their_own_words(tmp_path):
     assert found.reasons == ["the server was not drained", "worker 0 was silent"]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("how", ["completed", "deadline", "interrupted", "terminated"])
 def test_how_a_run_ended_alone_makes_no_run_invalid(tmp_path, how):
     assert assessed(run_of(tmp_path / "run").finish(how, at_s=20.0)).valid
 
 
+@pytest.mark.heavy
 def test_a_run_that_was_aborted_for_a_breach_that_its_rows_do_not_show_is_invalid(tmp_path):
     folder = run_of(tmp_path / "run").finish("aborted", at_s=20.0, message="max(mock_server_queue_depth) < 3")
     assert assessed(folder, ["count(attempts) < 3"]).valid
@@ -201,12 +218,14 @@ def test_a_run_that_was_aborted_for_a_breach_that_its_rows_do_not_show_is_invali
 LATE = {"attempts": 1_000, "late_s": 0.004, "response_s": 0.1}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("sample", ["response", "service", "delivery", "completion"])
 def test_a_limit_that_holds_needs_a_lateness_of_at_most_a_tenth_of_it(tmp_path, sample):
     folder = run_of(tmp_path / "run", **LATE).finish(at_s=20.0)
     assert assessed(folder, [f"p50({sample}_seconds) < 110ms"]).valid
 
 
+@pytest.mark.heavy
 def test_a_limit_below_ten_times_the_lateness_that_holds_is_invalid(tmp_path):
     folder = run_of(tmp_path / "run", attempts=1_000, late_s=0.004, response_s=0.01).finish(at_s=20.0)
     assert assessed(folder, ["p95(response_seconds) < 41ms"]).valid
@@ -215,17 +234,20 @@ def test_a_limit_below_ten_times_the_lateness_that_holds_is_invalid(tmp_path):
     assert "response_seconds.p95 <= 39ms" in only_reason(assessed(folder, ["response_seconds.p95 <= 39ms"]))
 
 
+@pytest.mark.heavy
 def test_a_breach_that_remains_when_the_lateness_is_subtracted_stays_a_breach(tmp_path):
     folder = run_of(tmp_path / "run", **LATE).finish(at_s=20.0)
     assert assessed(folder, ["p95(response_seconds) < 90ms"]).valid
 
 
+@pytest.mark.heavy
 def test_a_breach_that_may_be_the_generator_s_own_is_invalid(tmp_path):
     folder = run_of(tmp_path / "run", **LATE).finish(at_s=20.0)
     reason = only_reason(assessed(folder, ["p95(response_seconds) < 99ms"]))
     assert "p99 lateness, 4 ms, alone may be what breaches p95(response_seconds) < 99ms" in reason
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "assertion",
     [
@@ -239,6 +261,7 @@ def test_other_thresholds_are_not_held_against_the_lateness(tmp_path, assertion)
     assert assessed(folder, [assertion]).valid
 
 
+@pytest.mark.heavy
 def test_a_small_sample_s_limits_are_held_against_the_greatest_lateness(tmp_path):
     folder = run_of(tmp_path / "run", late_s=late_ones(1, 0.04, of=30)).finish(at_s=20.0)
     reason = only_reason(assessed(folder, ["p50(response_seconds) < 390ms"]))
@@ -257,6 +280,7 @@ def late_at_five(path):
     return made.finish("deadline", at_s=40.0)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("assertion", "valid"),
     [
@@ -276,6 +300,7 @@ def test_a_threshold_with_labels_or_windows_is_held_against_the_lateness_of_what
     assert assessed(late_at_five(tmp_path / "run"), [assertion]).valid is valid
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("how", "valid"), [("completed", False), ("deadline", False), ("interrupted", True)])
 def test_an_attempt_that_never_ended_is_invalid_unless_the_run_was_broken_off(tmp_path, how, valid):
     made = run_of(tmp_path / "run")

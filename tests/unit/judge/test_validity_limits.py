@@ -148,6 +148,7 @@ def test_every_rule_is_held_at_its_limit():
     assert {sides.rule for sides in SIDES} == set(VALIDITY_RULES)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("sides", SIDES, ids=[f"{one.make.__name__}-{one.beyond}" for one in SIDES])
 def test_a_measurement_is_trusted_up_to_the_limit_and_not_beyond(sides, tmp_path):
     found = []

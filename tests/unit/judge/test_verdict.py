@@ -45,11 +45,13 @@ def test_a_breached_threshold_fails_with_99(tmp_path):
     assert judged(run_of(tmp_path / "run").finish(at_s=5.0), PASSING, FAILING) == ("fail", 99)
 
 
+@pytest.mark.heavy
 def test_a_run_without_thresholds_is_held_against_the_store_all_the_same(tmp_path):
     assert judged(run_of(tmp_path / "kept").finish(at_s=5.0)) == ("pass", 0)
     assert judged(run_of(tmp_path / "lost", lost=[7]).finish(at_s=5.0)) == ("fail", 99)
 
 
+@pytest.mark.heavy
 def test_an_invalid_measurement_is_neither_pass_nor_fail(tmp_path):
     folder = run_of(tmp_path / "run", errors=1).finish(at_s=5.0)
     assert judged(folder, PASSING) == ("invalid", 3)
@@ -69,6 +71,7 @@ def unread(path, **record):
     return made
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("assertion", [PASSING, FAILING])
 def test_a_store_that_could_not_be_read_is_neither_pass_nor_fail_and_says_why(tmp_path, assertion):
     verdict = judge_run(unread(tmp_path / "run").finish(at_s=5.0, stock=UNREAD), [assertion]).verdict
@@ -78,6 +81,7 @@ def test_a_store_that_could_not_be_read_is_neither_pass_nor_fail_and_says_why(tm
     ]
 
 
+@pytest.mark.heavy
 def test_a_scenario_may_accept_that_nobody_can_read_the_store_but_then_nothing_is_called_safe(tmp_path):
     accepted = UNREAD.model_copy(update={"accepted": True})
     verdict = judge_run(unread(tmp_path / "run").finish(at_s=5.0, stock=accepted), [PASSING]).verdict
@@ -96,12 +100,14 @@ def test_a_run_in_which_nothing_was_acknowledged_proves_nothing_even_if_that_is_
     assert "safety is unknown: nothing was acknowledged, so nothing is proved" in verdict.validity.reasons
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("how", "code"), [("interrupted", 130), ("terminated", 143)])
 @pytest.mark.parametrize(("trouble", "word"), [({}, "pass"), ({"errors": 1}, "invalid"), ({"lost": [7]}, "fail")])
 def test_an_interrupted_run_is_judged_and_exits_by_its_signal(tmp_path, how, code, trouble, word):
     assert judged(run_of(tmp_path / "run", **trouble).finish(how, at_s=5.0), PASSING) == (word, code)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("trouble", [{}, {"lost": [7]}])
 def test_a_crash_of_ours_is_a_bug_whatever_else_holds(tmp_path, trouble):
     verdict = judge_run(
@@ -111,12 +117,14 @@ def test_a_crash_of_ours_is_a_bug_whatever_else_holds(tmp_path, trouble):
     assert verdict.validity.reasons[0] == "the run crashed: boom"
 
 
+@pytest.mark.heavy
 def test_a_crash_for_a_lost_worker_is_invalid(tmp_path):
     made = run_of(tmp_path / "run", workers=2)
     workers = [WorkerRecord(rank=0, lost=True), WorkerRecord(rank=1)]
     assert judged(made.finish("crashed", at_s=5.0, workers=workers), PASSING) == ("invalid", 3)
 
 
+@pytest.mark.heavy
 def test_a_run_that_was_broken_off_is_invalid(tmp_path):
     verdict = judge_run(run_of(tmp_path / "run").break_off(), [PASSING]).verdict
     assert (verdict.verdict, verdict.exit_code, verdict.ended) == ("invalid", 3, "broken_off")
@@ -126,10 +134,12 @@ def test_a_run_that_did_nothing_never_passes(tmp_path):
     assert judged(RunBuilder(tmp_path / "run").finish(at_s=0.0)) == ("invalid", 3)
 
 
+@pytest.mark.heavy
 def test_a_run_that_was_aborted_fails_by_its_threshold(tmp_path):
     assert judged(run_of(tmp_path / "run").finish("aborted", at_s=5.0), FAILING) == ("fail", 99)
 
 
+@pytest.mark.heavy
 def test_the_verdict_is_written_as_documented(tmp_path):
     folder = run_of(tmp_path / "run").finish(at_s=5.0)
     verdict = judge_run(folder, [FAILING]).verdict
@@ -159,12 +169,14 @@ def test_the_verdict_is_written_as_documented(tmp_path):
     assert load_verdict(folder) == verdict
 
 
+@pytest.mark.heavy
 def test_judging_writes_the_summary_that_it_judges(tmp_path):
     folder = run_of(tmp_path / "run").finish(at_s=5.0)
     judge_run(folder, [])
     assert json.loads(folder.summary.read_text())["pages"]["delivered"] == 30
 
 
+@pytest.mark.heavy
 def test_judging_again_by_other_thresholds_needs_the_folder_alone(tmp_path):
     folder = run_of(tmp_path / "run").finish(at_s=5.0)
     assert judged(folder, FAILING) == ("fail", 99)
@@ -188,6 +200,7 @@ def test_a_verdict_that_is_missing_or_torn_is_a_broken_run(tmp_path, content):
         load_verdict(folder)
 
 
+@pytest.mark.heavy
 def test_an_evening_passes_with_eight_workers_and_fails_with_one(tmp_path):
     thresholds = ["p95(delivery_seconds) < 10", "stations.completed_by_deadline_ratio >= 95%"]
     assert judged(kaliwates_run(tmp_path / "eight", workers=8), *thresholds) == ("pass", 0)

@@ -54,6 +54,7 @@ def test_an_answer_of_any_kind_at_the_end_breaks_the_silence(tmp_path):
     assert judge_run(folder, [HOLDS]).verdict.gone == ""
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "after", [refused(2, 4), refused(1.2, 1.4, 1.6), [(Outcome.CENSORED, 2 + n) for n in range(4)]]
 )
@@ -67,6 +68,7 @@ def test_a_target_that_never_answered_is_told_as_such(tmp_path):
     assert verdict.exit_code != 0
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("end_s", "reported"), [(None, False), (5.0, False), (3.0, True)])
 def test_a_fault_of_the_scenario_that_is_still_on_is_why_and_one_that_is_over_is_not(tmp_path, end_s, reported):
     down = FaultRecord(name="gone", kind="down", start_s=1.0, end_s=end_s)

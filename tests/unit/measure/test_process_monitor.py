@@ -53,6 +53,7 @@ def test_a_process_is_measured_with_its_cpu_its_memory_and_its_descriptors(busy)
     assert sample.descriptors == len(list(Path(f"/proc/{busy.pid}/fd").iterdir()))
 
 
+@pytest.mark.heavy
 def test_what_a_process_has_started_counts_with_it(busy):
     assert busy.stdout.readline() == b"spent\n"
     whole, alone = sample_now("server", os.getpid(), 0.0), sample_now(HARNESS, os.getpid(), 0.0)
@@ -137,6 +138,7 @@ def test_a_process_that_has_gone_is_told_apart_from_one_that_used_nothing(tmp_pa
             measure(2**22 + 1)  # above the greatest process id of Linux
 
 
+@pytest.mark.heavy
 def test_of_a_real_process_its_children_are_found_and_what_they_hold():
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'print(1, flush=True); input()'])"
     with subprocess.Popen(

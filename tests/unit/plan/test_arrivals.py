@@ -190,6 +190,7 @@ def test_every_station_is_taken_once_by_one_phone_and_phones_have_as_many():
     assert {len(stations) for stations in rounds.phones} == {36, 37}
 
 
+@pytest.mark.heavy
 def test_think_times_follow_their_distribution():
     _, many = closed(10, '{distribution="exponential", mean="2s"}', "stations.region=jember")
     assert len(many.think_s) == 7706
@@ -212,6 +213,7 @@ def test_beforehand_only_each_phone_s_first_station_has_a_due_time():
     assert np.isinf(np.delete(plan.due_s, first)).all()
 
 
+@pytest.mark.heavy
 def test_the_same_seed_gives_the_same_rounds_and_another_seed_others():
     seeds = [scenario(10), scenario(10), scenario(10).model_copy(update={"seed": 8})]
     rounds, again, other = (planned(made)[1] for made in seeds)
@@ -220,6 +222,7 @@ def test_the_same_seed_gives_the_same_rounds_and_another_seed_others():
     assert [one.tolist() for one in rounds.phones] != [one.tolist() for one in other.phones]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("workers", [1, 2, 3, 12])
 def test_workers_share_the_phones_each_with_all_of_its_stations(workers):
     plan, rounds = closed(10)
@@ -235,6 +238,7 @@ def test_more_phones_than_stations_are_refused():
         closed(363)
 
 
+@pytest.mark.heavy
 def test_phones_that_no_worker_may_hold_do_not_fit():
     crowded = scenario(10, '"1s"', "client.max_in_flight=4")
     assert (
@@ -252,6 +256,7 @@ def test_the_forecast_is_what_a_server_that_takes_no_time_would_be_asked():
     assert numbers.beyond_deadline == 362 - 10 * 14  # due at 3, 5, … 29 s
 
 
+@pytest.mark.heavy
 def test_a_replay_of_a_closed_run_takes_the_times_that_were_planned_and_no_others(tmp_path):
     plan, _ = closed(10)
     write_plan(RunFolder(tmp_path).plan, plan)

@@ -62,6 +62,7 @@ WITHOUT_REUSE = ('client.retry={strategy="none"}', 'client.timeout="100ms"')
 """Few at once, so that connections made are what counts."""
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("connection", "needed"), [("new", 300), ("each", 900)])
 def test_connections_made_within_time_wait_need_a_port_each(connection, needed):
     mode = [f"client.connection={connection}", *WITHOUT_REUSE]
@@ -81,10 +82,12 @@ def test_connections_made_within_time_wait_need_a_port_each(connection, needed):
         assert said in told
 
 
+@pytest.mark.heavy
 def test_a_pool_makes_no_connection_anew():
     assert problems("client.connection=reuse", *WITHOUT_REUSE, limits=replace(ports(30), tw_reuse=0)) == []
 
 
+@pytest.mark.heavy
 def test_time_wait_that_may_be_taken_over_is_a_second_long():
     mode = ["client.connection=each", *WITHOUT_REUSE]
     assert problems(*mode, limits=ports(30)) == []
@@ -99,6 +102,7 @@ def test_how_long_a_port_is_kept_follows_the_kernels_settings(tw_reuse, timestam
     assert replace(ROOMY, tw_reuse=tw_reuse, timestamps=timestamps).port_kept_s(address) == kept_s
 
 
+@pytest.mark.heavy
 def test_to_another_machine_there_is_one_source_address_and_more_machines_help():
     assert "this machine has one: leave it out" in only_problem("client.source_addresses=2", address=ELSEWHERE)
     told = only_problem("client.connection=each", *WITHOUT_REUSE, address=ELSEWHERE, limits=ports(500))
@@ -107,6 +111,7 @@ def test_to_another_machine_there_is_one_source_address_and_more_machines_help()
     assert "source_addresses =" not in told
 
 
+@pytest.mark.heavy
 def test_the_mock_is_one_process_and_needs_a_descriptor_for_every_connection():
     assert problems(workers=2, limits=descriptors(300)) == []
     told = only_problem(workers=2, limits=descriptors(299))
@@ -148,6 +153,7 @@ def share_problems(*overrides, limits, here=1, of=3, address=ELSEWHERE):
     return find_share_problems(scenario, make_plan(scenario), WorkerShare(here, of), address, limits)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("here", "of", "needed"), [(1, 3, 100), (2, 3, 200), (3, 3, 300), (1, 7, 43)])
 def test_a_machine_of_several_needs_what_its_workers_have_of_the_plan(here, of, needed):
     assert share_problems(limits=ports(needed), here=here, of=of) == []
@@ -155,12 +161,14 @@ def test_a_machine_of_several_needs_what_its_workers_have_of_the_plan(here, of, 
     assert f"{needed} stations at once (if the server hangs) need as many ports; there are {needed - 1} ports" in told
 
 
+@pytest.mark.heavy
 def test_a_machine_with_too_few_ports_is_told_how_many_machines_would_do():
     (told,) = share_problems(limits=ports(50))
     assert told.endswith("What fits: client.max_in_flight = 50, or 6 machines")
     assert share_problems(limits=ports(50), of=6) == []
 
 
+@pytest.mark.heavy
 def test_connections_made_are_shared_among_the_machines_too():
     mode = ("client.connection=each", *WITHOUT_REUSE)
     assert share_problems(*mode, limits=replace(ports(300), tw_reuse=0)) == []
@@ -168,6 +176,7 @@ def test_connections_made_are_shared_among_the_machines_too():
     assert "300 connections fall due within 60 s, 10 in the busiest second" in told
 
 
+@pytest.mark.heavy
 def test_a_worker_elsewhere_needs_a_descriptor_for_each_of_its_own_stations():
     assert share_problems(limits=descriptors(100)) == []
     (told,) = share_problems(limits=descriptors(99))

@@ -28,11 +28,13 @@ def demand(*overrides, arrivals=ONE_EACH_100_MS):
     return estimate_connections(make_plan(scenario), scenario.client, scenario.deadline)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("connection", "made"), [("new", 20), ("each", 60), ("reuse", 0)])
 def test_the_connection_mode_says_how_many_a_station_makes(connection, made):
     assert demand(f"client.connection={connection}").made_within(2.0) == made
 
 
+@pytest.mark.heavy
 def test_the_busiest_stretch_counts_and_not_the_mean():
     surge = 'arrivals={kind="steps", rates=[["0s", 1.0], ["10s", 9.0], ["11s", 1.0], ["20s", 0.0]]}'
     found = demand(arrivals=surge)
@@ -40,20 +42,24 @@ def test_the_busiest_stretch_counts_and_not_the_mean():
     assert found.made_within(1.0) == most > 3 * len(found.arrivals_s) / 20
 
 
+@pytest.mark.heavy
 def test_stations_that_may_try_again_are_all_at_it_while_the_server_hangs():
     assert demand('client.retry={strategy="full_jitter"}', 'client.timeout="1s"').stations_at_once == 100
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("retry", ['{strategy="none"}', '{strategy="immediate", max_attempts=1}'])
 def test_stations_that_try_once_are_at_it_for_a_timeout_a_page(retry):
     assert demand(f"client.retry={retry}", 'client.timeout="1s"').stations_at_once == 30  # three pages, ten a second
 
 
+@pytest.mark.heavy
 def test_closed_arrivals_have_as_many_at_once_as_phones():
     closed = 'arrivals={kind="closed", phones=7, think="1s"}'
     assert demand(arrivals=closed).stations_at_once == 7
 
 
+@pytest.mark.heavy
 def test_stations_after_the_deadline_need_nothing():
     found = demand("deadline=5s", 'client.retry={strategy="full_jitter"}')
     assert found.stations_at_once == len(found.arrivals_s) == 50
@@ -71,6 +77,7 @@ def crew(stations_per_s, *overrides, cores=64, size="1KB"):
     return choose_worker_count(scenario, make_plan(scenario), cores)
 
 
+@pytest.mark.heavy
 def test_a_small_plan_needs_one_worker_and_says_from_what():
     found = crew(10)
     assert found.workers == 1
@@ -78,6 +85,7 @@ def test_a_small_plan_needs_one_worker_and_says_from_what():
     assert str(found).endswith("64 cores here)")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("connection", "opened"), [("reuse", 0), ("new", 1), ("each", PAGES)])
 def test_what_the_busiest_second_costs_is_the_uploads_the_connections_and_the_bytes(connection, opened):
     found = crew(300, f"client.connection={connection}", size="500KB")
@@ -87,6 +95,7 @@ def test_what_the_busiest_second_costs_is_the_uploads_the_connections_and_the_by
     assert found.workers == found.needed == max(1, math.ceil(expected_s / TARGET_CORE_RATIO))
 
 
+@pytest.mark.heavy
 def test_one_core_is_left_to_the_server_and_to_the_harness_and_the_shortfall_is_said():
     overrides = (
         "client.connection=each",

@@ -25,6 +25,7 @@ def plan():
     return make_plan(load_scenario("kaliwates", SMALL))
 
 
+@pytest.mark.heavy
 def test_kaliwates_has_its_362_real_stations_in_seven_kelurahan(plan):
     sizes: dict[str, int] = {}
     for station in plan.stations:
@@ -37,6 +38,7 @@ def test_kaliwates_has_its_362_real_stations_in_seven_kelurahan(plan):
     assert plan.pages == 1086
 
 
+@pytest.mark.heavy
 def test_the_same_seed_plans_the_same_bytes_and_another_seed_others(plan, tmp_path):
     again = make_plan(load_scenario("kaliwates", SMALL))
     other = make_plan(load_scenario("kaliwates", SMALL, seed=2))
@@ -65,6 +67,7 @@ def test_every_page_is_a_whole_jpeg_of_its_own_with_the_planned_digest(plan):
     assert len(digests) == len(range(0, plan.pages, 37))
 
 
+@pytest.mark.heavy
 def test_photos_have_the_sizes_of_the_distribution():
     size = load_scenario("kaliwates").photos.size
     bank = make_photo_bank(size, 8, seed=1)
@@ -72,6 +75,7 @@ def test_photos_have_the_sizes_of_the_distribution():
     assert 1_100_000 < bank[0].size_bytes < bank[-1].size_bytes < 2_400_000
 
 
+@pytest.mark.heavy
 def test_a_photo_compresses_like_a_photo():
     body = make_photo_bank(load_scenario("kaliwates").photos.size, 1, seed=1)[0].data
     counts = np.bincount(np.frombuffer(body, dtype=np.uint8), minlength=256) / len(body)
@@ -82,6 +86,7 @@ def test_a_photo_compresses_like_a_photo():
     assert filling < 0.08 * len(body)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("size_bytes", [1_000, 2_000, 5_000, 20_000, 70_000])
 def test_small_photos_are_pictures_too(size_bytes):
     plan = make_plan(load_scenario("kaliwates", [f"photos.size={size_bytes}B", "photos.bank=1"]))
@@ -130,12 +135,14 @@ def test_the_votes_page_has_a_reading_that_adds_up_and_no_other_has_one(plan):
     assert make_reading(PageKey("3509191001001", "pdpr", 2), 1) == ""
 
 
+@pytest.mark.heavy
 def test_a_count_spreads_the_stations_over_the_region():
     plan = make_plan(load_scenario("kaliwates", [*SMALL, "stations.count=20"]))
     assert len(plan.stations) == 20
     assert len({station.kelurahan for station in plan.stations}) == 7
 
 
+@pytest.mark.heavy
 def test_all_five_forms_are_63_pages_a_station():
     plan = make_plan(load_scenario("kaliwates", [*SMALL, 'stations.forms=["ppwp","pdpr","pdpd","pdprdp","pdprdk"]']))
     assert len(plan.slots) == 63
@@ -166,11 +173,13 @@ def digest(*overrides, seed=3):
 PLAIN = digest()
 
 
+@pytest.mark.heavy
 def test_the_same_scenario_and_seed_give_the_same_digest():
     assert digest() == PLAIN
     assert digest("server.workers=1") == PLAIN  # how the server behaves does not belong to what is sent
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "other",
     ["photos.size=3KB", "photos.bank=2", "stations.count=29", "stations.region=jember", 'arrivals={kind="poisson", over="6s"}',
@@ -180,6 +189,7 @@ def test_whatever_changes_what_is_sent_or_when_changes_it(other):
     assert digest(other) != PLAIN
 
 
+@pytest.mark.heavy
 def test_another_seed_changes_it():
     assert digest(seed=4) != PLAIN
 

@@ -43,6 +43,7 @@ def test_the_factor_is_gamma_with_mean_1_and_the_given_spread():
     assert values.std() == pytest.approx(0.8, abs=0.02)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("correlation", [0.3, 0.9])
 def test_the_factor_s_autocorrelation_falls_by_the_same_ratio_with_each_step(correlation):
     values = gamma_ar1(100_000, cv=0.5, correlation=correlation, rng=np.random.default_rng(2))
@@ -50,6 +51,7 @@ def test_the_factor_s_autocorrelation_falls_by_the_same_ratio_with_each_step(cor
     assert measured == pytest.approx([correlation**lag for lag in (1, 2, 4)], abs=0.03)
 
 
+@pytest.mark.heavy
 def test_bursts_disperse_the_counts_of_a_kelurahan_as_much_as_they_should():
     """A mixed Poisson count's variance is mean + mean²·cv².
 
@@ -65,6 +67,7 @@ def test_bursts_disperse_the_counts_of_a_kelurahan_as_much_as_they_should():
     assert dispersion(due(BURST)) == pytest.approx(expected, rel=0.2)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("kind", "keys"),
     [
@@ -87,6 +90,7 @@ def test_kelurahan_are_uneven_each_in_its_own_way():
     assert abs(between.mean()) < 0.05
 
 
+@pytest.mark.heavy
 def test_stations_keep_their_luck_when_the_burst_changes():
     """Common random numbers: the order in which a kelurahan's stations turn up stays."""
     calm, wild = due({**BURST, "cv": 0.1}), due({**BURST, "cv": 2.0})
@@ -96,6 +100,7 @@ def test_stations_keep_their_luck_when_the_burst_changes():
         assert (np.argsort(calm[part]) == np.argsort(wild[part])).all()
 
 
+@pytest.mark.heavy
 def test_a_burst_changes_when_stations_turn_up_and_nothing_else_of_the_plan():
     even = ["photos.size=2KB", "photos.bank=3"]
     plain, uneven = make_plan(load_scenario("kaliwates", even)), make_plan(load_scenario("kaliwates", [*even, 'arrivals.burst={cv=1.0, correlation="3s"}']))  # fmt: skip

@@ -6,6 +6,7 @@ from harness.base.errors import ConfigurationError
 from harness.plan.regions import load_kelurahan_names, load_region, parse_region
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("region", "stations"), [("kaliwates", 362), ("jember", 7_706), ("provinces", 823_332)])
 def test_a_shipped_region_has_its_published_number_of_stations(region, stations):
     found = load_region(region)
@@ -15,6 +16,7 @@ def test_a_shipped_region_has_its_published_number_of_stations(region, stations)
     assert {len(code) for code in codes} == {13}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("region", ["kaliwates", "provinces"])
 def test_names_are_those_of_the_stations(region):
     assert load_kelurahan_names(region) == {

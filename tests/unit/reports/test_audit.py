@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 
+import pytest
+
 from harness.judge.results import Audit
 from reports.audit import category_rows, describe_liveness, describe_safety, unsafe_rows
 from reports.ci import SAFETY, junit_xml
@@ -51,6 +53,7 @@ def test_a_reading_that_is_no_json_is_shown_as_it_is() -> None:
     assert held == '"torn{"'
 
 
+@pytest.mark.heavy
 def test_the_page_shows_the_audit_and_escapes_what_the_server_said() -> None:
     def html(found: Audit | None) -> str:
         return render_page(

@@ -40,6 +40,7 @@ def test_the_throughput_chart_labels_its_lines_with_the_means_of_the_summary() -
     )
 
 
+@pytest.mark.heavy
 def test_the_failures_chart_draws_a_panel_for_each_failure_and_none_for_what_was_accepted() -> None:
     figure = draw("failures")
     _, unavailable, timeout, reset = made_up_run.series().rates.outcomes
@@ -47,10 +48,12 @@ def test_the_failures_chart_draws_a_panel_for_each_failure_and_none_for_what_was
     assert "accepted" not in lines(figure)
 
 
+@pytest.mark.heavy
 def test_the_failures_chart_names_each_outcome_with_its_total() -> None:
     assert {"unavailable (503)\n230", "timed out waiting\n80", "connection reset\n6"} <= set(texts(draw("failures")))
 
 
+@pytest.mark.heavy
 def test_failures_beyond_six_kinds_are_summed_into_the_last_panel() -> None:
     kinds = [
         outcome for outcome in Outcome if outcome not in {"accepted", "replayed", "pending", "censored", "withheld"}
@@ -64,6 +67,7 @@ def test_failures_beyond_six_kinds_are_summed_into_the_last_panel() -> None:
     assert drawn[OTHER_FAILURES][0][1][0] == sum(range(MAX_PANELS, len(kinds) + 1))
 
 
+@pytest.mark.heavy
 def test_the_responses_chart_draws_the_percentiles_with_their_gaps() -> None:
     figure = draw("responses")
     assert_drawn(figure, *made_up_run.series().responses.percentiles)
@@ -92,6 +96,7 @@ def test_shades_of_the_heat_map_begin_with_one_and_stay_below_the_fullest_cell()
     assert least[-1] <= responses.counts.max()
 
 
+@pytest.mark.heavy
 def test_the_completion_chart_draws_the_total_what_was_due_and_every_kelurahan() -> None:
     completion = made_up_run.series().completion
     assert_drawn(draw("completion"), completion.total, completion.planned, *completion.kelurahan)
@@ -124,6 +129,7 @@ def test_the_completion_chart_has_a_second_axis_in_the_elections_own_time() -> N
     ]
 
 
+@pytest.mark.heavy
 def test_a_kelurahan_is_named_with_what_it_reached_by_the_deadline_and_not_after() -> None:
     late = np.where(np.arange(91) < 80, 0.5, 1.0)
     made = made_up_run.series().completion
@@ -133,12 +139,14 @@ def test_a_kelurahan_is_named_with_what_it_reached_by_the_deadline_and_not_after
     assert "stations complete; labels: by the deadline" in named
 
 
+@pytest.mark.heavy
 def test_a_run_in_its_own_time_has_no_second_axis() -> None:
     assert not [
         child for axes in draw("completion", made_up_run.series(time_scale=1.0)).axes for child in axes.child_axes
     ]
 
 
+@pytest.mark.heavy
 def test_of_many_kelurahan_only_the_slowest_three_are_named() -> None:
     completion = made_up_run.series().completion
     many = [made_up_run.line(f"village {n}", np.linspace(0, (n + 1) / 40, 73), np.arange(73)) for n in range(40)]
@@ -150,6 +158,7 @@ def test_of_many_kelurahan_only_the_slowest_three_are_named() -> None:
     assert len([name for name in lines(figure) if name.startswith("village")]) == 40
 
 
+@pytest.mark.heavy
 def test_of_two_kelurahan_of_one_name_only_the_slower_is_coloured() -> None:
     completion = made_up_run.series().completion
     twins = [made_up_run.line("Sukorejo", np.linspace(0, share, 73), np.arange(73)) for share in (0.9, 0.4)]
@@ -173,6 +182,7 @@ def test_more_kelurahan_than_an_eye_can_follow_become_a_band_with_the_slowest_th
     assert band.get_datalim(figure.axes[1].transData).y1 == pytest.approx(0.9505)
 
 
+@pytest.mark.heavy
 def test_the_server_chart_draws_each_of_its_series_in_a_panel_of_its_own() -> None:
     health = made_up_run.series().server
     figure = draw("server")
@@ -225,6 +235,7 @@ def bands(figure: Figure) -> dict[str, StepPatch]:
     return {str(patch.get_gid()): patch for patch in found}
 
 
+@pytest.mark.heavy
 def test_the_time_chart_stacks_the_parts_to_their_sum() -> None:
     drawn = bands(draw("timespent"))
     spent = made_up_run.time_spent()
@@ -239,6 +250,7 @@ def test_the_time_chart_stacks_the_parts_to_their_sum() -> None:
     assert {"queue 67 %", "service 31 %"} <= set(texts(draw("timespent")))
 
 
+@pytest.mark.heavy
 def test_the_tries_chart_has_a_bar_for_every_number_of_attempts_split_by_delivery() -> None:
     bars = [bar.get_width() for bar in draw("tries").axes[1].patches if isinstance(bar, Rectangle)]
     assert bars == [0, 900, 120, 20, 9, 6, 0, 4, 12, 15]
@@ -256,6 +268,7 @@ def test_exactly_ten_tries_are_called_ten() -> None:
     assert attempt_bars(AttemptsPerPage(np.ones(11, dtype=np.int64), np.zeros(11, dtype=np.int64)))[-1][0] == "10"
 
 
+@pytest.mark.heavy
 def test_a_run_that_ended_early_has_its_labels_beside_the_lines_and_not_in_the_far_margin() -> None:
     made = made_up_run.rates()
     offered, goodput, throughput = (

@@ -35,6 +35,7 @@ def chart(slower):
         return draw_changes(slower)
 
 
+@pytest.mark.heavy
 def test_the_chart_shows_each_change_with_its_interval_to_the_right_where_it_is_worse(slower, chart):
     drawn = lines(chart)
     for figure in slower.figures:
@@ -69,6 +70,7 @@ def test_bounds_so_wide_that_they_say_nothing_are_not_written_out(slower):
     assert interval == "? to ?"
 
 
+@pytest.mark.heavy
 def test_the_page_escapes_what_comes_from_outside_and_says_what_was_not_calibrated(slower, tmp_path):
     page = tmp_path / "report" / "index.html"
     render_comparison(page, slower)
@@ -105,6 +107,7 @@ def cases(comparison):
     return suite, {case.get("name"): case for case in suite.findall("testcase")}
 
 
+@pytest.mark.heavy
 def test_a_figure_that_is_worse_is_a_failure_with_both_values_and_the_change(worse):
     suite, by_name = cases(worse)
     failure = by_name["delivery_seconds.p95 is no more than 5 % worse"].find("failure")
@@ -113,6 +116,7 @@ def test_a_figure_that_is_worse_is_a_failure_with_both_values_and_the_change(wor
     assert by_name[VALID].find("*") is None
 
 
+@pytest.mark.heavy
 def test_what_could_not_be_told_is_skipped_with_the_reason_and_not_passed(unsure):
     assert unsure.verdict == "inconclusive"
     suite, by_name = cases(unsure)
@@ -124,6 +128,7 @@ def test_what_could_not_be_told_is_skipped_with_the_reason_and_not_passed(unsure
         assert figure.reason in skipped.get("message")
 
 
+@pytest.mark.heavy
 def test_a_figure_that_held_is_a_testcase_and_one_that_is_only_shown_is_none():
     same = found()
     suite, by_name = cases(same)
@@ -132,6 +137,7 @@ def test_a_figure_that_held_is_a_testcase_and_one_that_is_only_shown_is_none():
     assert len(by_name) == 1 + sum(figure.tolerance is not None for figure in same.figures)
 
 
+@pytest.mark.heavy
 def test_an_invalid_run_is_an_error_and_a_server_that_lost_pages_a_failure():
     _, by_name = cases(found(reasons=["the generator was late"]))
     assert "the generator was late" in by_name[VALID].find("error").text
@@ -147,6 +153,7 @@ def test_the_summary_says_the_verdict_the_table_and_nothing_of_markup(worse, uns
     assert comparison_markdown(unsure).startswith("## ⚠️ INCONCLUSIVE")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("slower", "own", "kind"), [(1.0, 0.01, "notice"), (1.2, 0.01, "error"), (1.05, 0.01, "warning")]
 )

@@ -28,6 +28,7 @@ from tests.support.drawn_charts import BY_NAME, draw, lines, once_saved, saved, 
 
 @pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.name)
 class TestEveryChart:
+    @pytest.mark.heavy
     def test_is_titled_with_its_finding(self, chart: Chart) -> None:
         finding = chart.finding(made_up_run.series(), made_up_run.summary())
         assert finding == " ".join(draw(chart.name).texts[0].get_text().split())
@@ -51,6 +52,7 @@ class TestEveryChart:
         assert list(np.asarray(back.lines[-1].get_xdata())) == [72.0, 72.0]
         assert "deadline" in [text.get_text() for text in back.texts]
 
+    @pytest.mark.heavy
     def test_says_in_words_that_there_is_nothing_to_draw(self, chart: Chart) -> None:
         empty = made_up_run.summary(
             attempts={"total": 0, "by_outcome": {}},
@@ -66,6 +68,7 @@ class TestEveryChart:
         assert len([text for text in texts(figure) if text.startswith("no ")]) == 1
         svg.to_svg(figure)
 
+    @pytest.mark.heavy
     def test_never_writes_a_label_over_another(self, chart: Chart) -> None:
         figure = draw(chart.name)
         figure.draw_without_rendering()
@@ -74,6 +77,7 @@ class TestEveryChart:
             for number, box in enumerate(boxes):
                 assert not [other for other in boxes[number + 1 :] if box.shrunk(1, 0.8).overlaps(other.shrunk(1, 0.8))]
 
+    @pytest.mark.heavy
     def test_keeps_every_label_within_the_picture(self, chart: Chart) -> None:
         figure = draw(chart.name)
         figure.draw_without_rendering()
@@ -84,6 +88,7 @@ class TestEveryChart:
                 assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1, text.get_text()
                 assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1, text.get_text()
 
+    @pytest.mark.heavy
     def test_is_the_same_bytes_each_time(self, chart: Chart) -> None:
         first, second = once_saved(chart.name), saved(chart.name)
         assert hashlib.sha256(first.encode()).digest() == hashlib.sha256(second.encode()).digest()
@@ -93,6 +98,7 @@ class TestEveryChart:
         assert used
         assert used <= set(palette.DARK)
 
+    @pytest.mark.heavy
     def test_survives_lines_of_gaps_only(self, chart: Chart) -> None:
         def holes(line: ChartLine) -> ChartLine:
             return ChartLine(line.label, line.t_s, np.full(len(line.t_s), np.nan))
@@ -125,6 +131,7 @@ def test_two_fault_windows_that_overlap_are_both_named_in_rows_of_their_own() ->
     assert set(heights) == {"brownout", "latency", "down", "deadline"}
 
 
+@pytest.mark.heavy
 @pytest.mark.timed
 def test_all_charts_of_a_run_are_drawn_within_a_few_seconds() -> None:
     began = time.process_time()

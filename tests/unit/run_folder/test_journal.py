@@ -118,6 +118,7 @@ def test_a_torn_tail_is_dropped(tmp_path, torn):
     assert list(read_journal(path)["page"]) == [0, 1]
 
 
+@pytest.mark.heavy
 def test_nothing_is_lost_of_what_was_flushed_when_the_process_is_killed(tmp_path):
     script = f"""
 import pathlib, sys, time

@@ -21,6 +21,7 @@ def test_scrapes_come_back_as_they_came(tmp_path):
     assert (tmp_path / "server.gz").stat().st_size < 40 * 11_000 / 20  # compressed
 
 
+@pytest.mark.heavy
 def test_a_small_file_that_stands_for_very_much_is_read_up_to_it(tmp_path):
     scrape_log.append_scrape(tmp_path, Scrape("server", 0.0, "x 1\n"))
     with (tmp_path / "server.gz").open("ab") as file:

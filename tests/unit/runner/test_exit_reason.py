@@ -43,6 +43,7 @@ def open_descriptors():
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+@pytest.mark.heavy
 def test_the_reserve_is_held_until_it_is_released_and_then_given_back_completely(tmp_path):
     before = open_descriptors()
     reserve = ReservedResources(tmp_path / "reserve", 100_000)
@@ -53,6 +54,7 @@ def test_the_reserve_is_held_until_it_is_released_and_then_given_back_completely
     assert (list(tmp_path.iterdir()), open_descriptors()) == ([], before)
 
 
+@pytest.mark.heavy
 def test_a_run_is_refused_if_there_is_not_even_room_for_its_results(tmp_path):
     before = open_descriptors()
     with pytest.raises(UsageError, match=r"cannot reserve the .* MB"):

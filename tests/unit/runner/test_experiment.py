@@ -120,6 +120,7 @@ def test_a_band_spans_the_seeds_and_a_run_that_ended_early_stays_where_it_was():
     assert (median <= most).all()
 
 
+@pytest.mark.heavy
 def test_the_charts_draw_every_variant_with_its_values():
     figures = experiment(was=[0.2, 0.2], better=[0.8, 0.9], best=[1.0, 1.0])
     drawn = {line.get_gid(): line for axes in draw_curves(figures).axes for line in axes.lines}

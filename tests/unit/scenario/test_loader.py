@@ -159,6 +159,7 @@ REPLAY = (
 )
 
 
+@pytest.mark.heavy
 def test_a_replay_takes_the_earlier_run_s_times_into_the_scenario(tmp_path):
     """run.json alone tells the whole scenario: workers plan from it without the earlier run."""
     first = make_plan(load_scenario("kaliwates", ["photos.size=2KB", "photos.bank=1"]))
@@ -204,6 +205,7 @@ def test_a_link_that_is_no_link_gets_a_suggestion():
         load_scenario("smoke", ["client.link=unlimted"])
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "arrivals",
     [

@@ -32,6 +32,7 @@ def test_a_target_survives_run_json_with_its_templates_as_they_were_written(tmp_
     assert parse_resolved(resolved) == loaded
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("table", "word"),
     [

@@ -126,6 +126,7 @@ def test_a_token_bucket_never_holds_more_than_its_capacity():
     assert tried.tokens == 2.0
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("ratio", [0.1, 0.5, 0.25, 0.75, 0.99, 0.01, 0.2])
 @pytest.mark.parametrize("reserve", [0, 10])
 def test_a_retry_budget_allows_its_share_of_requests_and_its_reserve(ratio, reserve):
@@ -266,6 +267,7 @@ def test_a_breaker_that_could_never_open_is_refused():
         config("circuit_breaker", minimum_calls=11, window_calls=10)
 
 
+@pytest.mark.heavy
 def test_an_outbox_spreads_its_first_attempt_and_never_gives_up():
     starts = [strategy("outbox", seed, spread="8s").before_attempt(100.0, 0) for seed in range(400)]
     assert 100 < min(starts) < 100.1
@@ -325,6 +327,7 @@ def test_a_rejection_for_good_costs_no_token():
     assert fail(tried) is GiveUpReason.WITHHELD
 
 
+@pytest.mark.heavy
 def test_retry_after_is_honoured_with_a_spread_of_as_much_again():
     waits = [strategy("fixed", seed, base="1s").next_pause(FailedAttempt(1, BUSY, 503, 5.0)) for seed in range(300)]
     assert 5.0 <= min(waits) < 5.1

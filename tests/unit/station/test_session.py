@@ -95,6 +95,7 @@ def test_strategies_without_random_numbers_wait_exactly_their_pauses(retry, opti
     assert pauses_s[:3] == pytest.approx(first_pauses_s)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("retry", "low", "high"),
     [
@@ -154,6 +155,7 @@ def test_a_rejected_page_is_given_up_at_once():
     assert [page for page, *_ in played.attempts] == [0, 1, 2]
 
 
+@pytest.mark.heavy
 def test_retry_after_postpones_the_retry_and_spreads_it():
     dues = [play(make_session("fixed", seed=seed), [U], retry_after_s=5.0).due_s[1] for seed in range(100)]
     assert min(dues) >= TAKES_S + 5.0

@@ -33,6 +33,7 @@ def test_an_attempt_timeout_that_was_not_cancelled_is_found_and_never_fires():
     gevent.sleep(0.1)
 
 
+@pytest.mark.heavy
 def test_a_greenlet_that_still_waits_is_found_and_ended():
     before = leak_check.Before()
     greenlet = gevent.spawn(gevent.sleep, 60)

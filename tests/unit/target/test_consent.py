@@ -111,6 +111,7 @@ def test_a_withdrawal_or_a_lower_rate_ends_it_at_once_and_the_first_reason_is_to
     assert "lowered to 49" in watch.halted(0.6)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("most", [1, 7, 50])
 def test_no_second_wherever_it_begins_has_more_than_the_limit_and_nobody_waits_needlessly(most):
     rng, limit, now = random.Random(most), RateLimiter(most), 0.0
@@ -170,6 +171,7 @@ def test_a_redirect_to_anything_but_the_origin_leads_elsewhere(status, location,
     assert cross_origin_redirect(Origin("http", "a", 80), status, location) == elsewhere
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("url", ["", "127.0.0.1:80", "ftp://127.0.0.1", "http://u:p@127.0.0.1", "http://127.0.0.1/path", "http://127.0.0.1?x", "http://127.0.0.1:99999", "http://", "http://127.0.0.1#x", "file:///etc/passwd"])  # fmt: skip
 def test_a_target_is_scheme_host_and_port_and_nothing_else(url):
     plan = make_plan(load_scenario("smoke", ["photos.size=2KB", "photos.bank=1"]))

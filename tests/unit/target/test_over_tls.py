@@ -98,6 +98,7 @@ def contexts(authority):
     ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("case", range(4))
 def test_a_consent_is_read_over_tls_and_one_behind_a_wrong_certificate_is_none(certificate, authority, case):
     context, name, wrong = contexts(authority)[case]
@@ -110,6 +111,7 @@ def test_a_consent_is_read_over_tls_and_one_behind_a_wrong_certificate_is_none(c
             assert read_consent(origin, "127.0.0.1", TOKEN, context).contact == "me@example.org"
 
 
+@pytest.mark.heavy
 def test_a_target_that_never_ends_its_handshake_is_given_up_in_time():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
@@ -118,6 +120,7 @@ def test_a_target_that_never_ends_its_handshake_is_given_up_in_time():
         assert time.monotonic() - began < 10 * consent.READ_TIMEOUT_S
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("trusted", [True, False])
 def test_a_target_elsewhere_is_examined_over_tls_and_refused_where_its_certificate_is_wrong(
     certificate, authority, plan, tmp_path, monkeypatch, trusted
@@ -139,6 +142,7 @@ def test_a_target_elsewhere_is_examined_over_tls_and_refused_where_its_certifica
                 admit_target(str(origin), scenario, plan, 1, environment, allow_command=False)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "stored", [{"kind": "url", "path": "/list", "format": "digests"}, {"kind": "fetch", "path": NAME}]
 )
@@ -164,6 +168,7 @@ def test_what_is_stored_is_read_over_tls_and_unread_with_the_reason_behind_a_wro
         assert record.reason == ""
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("case", [0, 1, 3])
 def test_metrics_are_scraped_over_tls_and_a_wrong_certificate_is_a_scrape_that_failed(
     certificate, authority, tmp_path, case

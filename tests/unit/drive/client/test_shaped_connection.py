@@ -55,6 +55,7 @@ def timed(address, line, size=50_000):
         made.close()
 
 
+@pytest.mark.heavy
 @pytest.mark.timed
 def test_an_upload_takes_as_long_as_its_line_needs(sink):
     _, sent_s, _, progress = timed(sink, LinkModel(100_000))
@@ -91,6 +92,7 @@ def test_a_thousand_stations_at_once_have_their_rates(sink):
     assert np.quantile(off, 0.99) < 0.15
 
 
+@pytest.mark.heavy
 @pytest.mark.timed
 def test_an_early_refusal_is_heard_in_the_middle_of_a_step():
     def refuse(accepted, _number):
@@ -120,6 +122,7 @@ def test_the_deadline_strikes_while_the_line_is_slow():
         made.close()
 
 
+@pytest.mark.heavy
 def test_a_line_that_the_server_held_up_does_not_catch_up_afterwards():
     """What wasn't sent because the server took nothing is not made up for at more than the line's rate."""
 

@@ -74,6 +74,7 @@ def big_request(body):
     return [b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body), memoryview(body)]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_body_larger_than_every_buffer_arrives_whole_and_is_counted_exactly(make, secure, version):
     got = []
@@ -94,6 +95,7 @@ def test_a_body_larger_than_every_buffer_arrives_whole_and_is_counted_exactly(ma
     assert progress.body_sent_s <= progress.first_byte_s
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("name", "trusted"), [("127.0.0.1", False), ("localhost.example", True), ("127.0.0.2", True)])
 def test_a_certificate_that_nobody_vouches_for_or_of_another_name_fails(make, secure, name, trusted):
     with scripted(tolerant(secure(answers(OK)))) as address:

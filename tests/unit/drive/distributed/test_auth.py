@@ -32,6 +32,7 @@ def test_a_token_that_is_missing_or_short_is_refused_with_the_way_to_make_one(to
     assert token == "" or token not in str(caught.value)
 
 
+@pytest.mark.heavy
 def test_the_keys_come_from_the_token_and_the_side_alone():
     assert derive_keys(TOKEN, "master") == derive_keys(TOKEN, "master")
     assert len({derive_keys(TOKEN, "master"), derive_keys(TOKEN, "worker"), derive_keys(TOKEN + "x", "master")}) == 3

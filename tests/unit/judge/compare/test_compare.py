@@ -46,6 +46,7 @@ def test_two_runs_that_differ_by_noise_alone_pass():
     assert {figure.verdict for figure in found.figures if figure.key in JUDGED_FIGURES} == {"pass"}
 
 
+@pytest.mark.heavy
 def test_a_run_that_is_slower_by_a_fifth_fails_and_says_by_how_much():
     found = answer(compared(pages(1)), compared(pages(2, slower=1.2)))
     assert (found.verdict, found.exit_code) == ("fail", ExitCode.FAILED)
@@ -55,10 +56,12 @@ def test_a_run_that_is_slower_by_a_fifth_fails_and_says_by_how_much():
     assert "delivery_seconds.p95 +19 %" in found.finding
 
 
+@pytest.mark.heavy
 def test_a_run_that_is_faster_passes():
     assert answer(compared(pages(1)), compared(pages(2, slower=0.5))).verdict == "pass"
 
 
+@pytest.mark.heavy
 def test_a_change_about_as_large_as_the_tolerance_is_inconclusive():
     found = answer(compared(pages(1)), compared(pages(2, slower=1.05, own=0.1)))
     assert (found.verdict, found.exit_code) == ("inconclusive", ExitCode.INVALID)
@@ -130,6 +133,7 @@ def test_a_tolerance_of_its_own_is_what_a_figure_is_held_against():
     assert {f.key for f in found.figures if f.verdict == "fail"} == {P95}
 
 
+@pytest.mark.heavy
 def test_lower_goodput_and_fewer_complete_stations_are_worse():
     lost = pages(2)
     lost[np.random.default_rng(3).random(len(lost)) < 0.2] = np.inf
@@ -139,6 +143,7 @@ def test_lower_goodput_and_fewer_complete_stations_are_worse():
         assert figure(found, key).change.change < 0
 
 
+@pytest.mark.heavy
 def test_a_percentile_that_never_arrives_any_more_fails_without_end():
     lost = pages(2)
     lost[::10] = np.inf
@@ -146,6 +151,7 @@ def test_a_percentile_that_never_arrives_any_more_fails_without_end():
     assert (p95.verdict, p95.run, p95.change.change, p95.change.low) == ("fail", None, None, None)
 
 
+@pytest.mark.heavy
 def test_a_percentile_that_arrives_on_neither_side_is_not_compared_unless_it_was_asked_for():
     lost = pages(2)
     lost[::10] = np.inf
@@ -154,6 +160,7 @@ def test_a_percentile_that_arrives_on_neither_side_is_not_compared_unless_it_was
     assert (figure(asked, P95).verdict, asked.verdict) == ("inconclusive", "inconclusive")
 
 
+@pytest.mark.heavy
 def test_a_figure_that_only_one_side_has_is_inconclusive():
     few = compared(pages(2), figures={P95: MissingFigure("n/a (needs 200; there are 3)")})
     found = answer(compared(pages(1)), few)
@@ -166,6 +173,7 @@ def test_runs_without_any_figure_are_inconclusive_never_a_pass():
     assert found.verdict == "inconclusive"
 
 
+@pytest.mark.heavy
 def test_an_invalid_run_is_neither_a_pass_nor_a_fail_however_slow_it_was():
     late = compared(pages(2, slower=3.0), reasons=["the generator was late"], name="late")
     found = answer(compared(pages(1)), late)
@@ -174,6 +182,7 @@ def test_an_invalid_run_is_neither_a_pass_nor_a_fail_however_slow_it_was():
     assert {figure.verdict for figure in found.figures} == {"not judged"}
 
 
+@pytest.mark.heavy
 def test_a_run_that_lost_an_acknowledged_page_fails_whatever_else():
     lost = compared(pages(2), unsafe=1, reasons=["the generator was late"], name="lossy")
     found = answer(compared(pages(1)), lost)
@@ -181,10 +190,12 @@ def test_a_run_that_lost_an_acknowledged_page_fails_whatever_else():
     assert found.reasons[0] == "runs/lossy is not safe: its audit found 1 unsafe page"
 
 
+@pytest.mark.heavy
 def test_what_the_base_lost_is_not_held_against_the_run():
     assert answer(compared(pages(1), unsafe=1), compared(pages(2))).verdict == "pass"
 
 
+@pytest.mark.heavy
 def test_the_same_raises_few_alarms_even_where_nothing_may_be_worse():
     unseen: dict[str, Statistic | MissingFigure] = {key: MissingFigure("n/a") for key in SHOWN_FIGURES}
     runs = [compared(pages(number), figures=unseen) for number in range(40)]
@@ -192,6 +203,7 @@ def test_the_same_raises_few_alarms_even_where_nothing_may_be_worse():
     assert alarms <= 3  # one-sided 2.5 % of 20 is 0.5; 4 or more come in 1 of 600 series
 
 
+@pytest.mark.heavy
 def test_more_judged_figures_make_every_interval_wider():
     few = {key: MissingFigure("n/a") for key in JUDGED_FIGURES if key != P95}
     alone = answer(compared(pages(1), figures=dict(few)), compared(pages(2), figures=dict(few)))
@@ -200,6 +212,7 @@ def test_more_judged_figures_make_every_interval_wider():
     assert widths[0] < widths[1]
 
 
+@pytest.mark.heavy
 def test_the_same_runs_give_the_same_comparison():
     base, run = compared(pages(1)), compared(pages(2))
     assert answer(base, run) == answer(base, run)
@@ -229,6 +242,7 @@ def test_one_base_against_several_runs_takes_its_noise_from_them():
     assert (found.verdict, p95.change.how, p95.change.drawn_from) == ("fail", "runs", "1 run against 5")
 
 
+@pytest.mark.heavy
 def test_calibrated_noise_is_the_least_that_an_interval_spans():
     plain, calibrated = (
         answer(compared(pages(1)), compared(pages(2))),
@@ -238,6 +252,7 @@ def test_calibrated_noise_is_the_least_that_an_interval_spans():
     assert calibrated.calibration == "10 runs, 2026-11-23 12:00:00 UTC"
 
 
+@pytest.mark.heavy
 def test_a_gate_tighter_than_this_machine_can_see_is_refused_in_words():
     found = answer(compared(pages(1)), compared(pages(2)), noise=noise(0.02))
     p95 = figure(found, P95)
@@ -246,10 +261,12 @@ def test_a_gate_tighter_than_this_machine_can_see_is_refused_in_words():
     assert answer(compared(pages(1)), compared(pages(2)), Tolerances(0.16), noise(0.02)).verdict == "pass"
 
 
+@pytest.mark.heavy
 def test_a_change_beyond_all_noise_fails_a_gate_that_is_too_tight_to_pass():
     assert answer(compared(pages(1)), compared(pages(2, slower=3.0)), noise=noise(0.02)).verdict == "fail"
 
 
+@pytest.mark.heavy
 def test_a_figure_that_was_nothing_and_still_is_has_not_changed():
     nothing: dict[str, Statistic | MissingFigure] = {
         "attempts.resent_ratio": RatioStatistic(np.zeros(STATIONS), np.ones(STATIONS))

@@ -231,6 +231,7 @@ def test_a_wrong_assertion_can_not_be_evaluated(run):
         held(run, "p95(delivery) < 10")
 
 
+@pytest.mark.heavy
 def test_the_very_percentile_that_is_asked_for_comes_from_the_rows(tmp_path):
     made = RunBuilder(tmp_path / "run", stations=4_000)
     for page in range(4_000):

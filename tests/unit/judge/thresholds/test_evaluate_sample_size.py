@@ -14,6 +14,7 @@ def plan():
     return make_plan(load_scenario("kaliwates", ["photos.size=40KB", "photos.bank=1"]))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("assertion", "said"),
     [

@@ -141,6 +141,7 @@ def both(template, compare, good, bad):
     return fill.format(compare, good), fill.format(compare, bad)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("template", "observed", "compare", "good", "bad"), [*ROWS, *SERIES])
 def test_a_threshold_passes_its_twin_fails_and_both_fail_without_data(run, nothing, template, observed, compare, good, bad):  # fmt: skip
     passing, failing = (held(run, assertion) for assertion in both(template, compare, good, bad))
@@ -251,6 +252,7 @@ def test_the_whole_run_agrees_with_the_summary(run):
     assert held(run, "count(deliveries) > 0").observed == summary.pages.delivered
 
 
+@pytest.mark.heavy
 def test_the_warm_up_is_in_no_threshold(tmp_path):
     made = RunBuilder(tmp_path / "run", due_s=[0.0, 5.0, 6.0], warm_up_s=5.0, deadline_s=20.0)
     for page, due_s in enumerate((0.0, 5.0, 6.0)):

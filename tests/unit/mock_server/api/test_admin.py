@@ -4,6 +4,8 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from mock_server.api.admin import TOKEN_FILE_PREFIX, remove_stale_files, token_file
 
 
@@ -15,6 +17,7 @@ def test_the_file_holds_the_token_for_its_owner_only_and_is_gone_at_the_end(tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.heavy
 def test_a_killed_servers_file_is_cleared_away_and_a_living_ones_is_not(tmp_path):
     code = (
         "import sys; from pathlib import Path; from mock_server.api.admin import token_file\n"

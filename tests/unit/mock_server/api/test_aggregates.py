@@ -3,6 +3,7 @@
 import gc
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +27,7 @@ uploads = st.lists(
 )
 
 
+@pytest.mark.heavy
 @settings(max_examples=150, deadline=None)
 @given(uploads)
 def test_at_every_level_the_sums_of_the_children_are_the_sum_of_the_region(drawn):
@@ -44,6 +46,7 @@ def test_at_every_level_the_sums_of_the_children_are_the_sum_of_the_region(drawn
             assert region.votes.get(candidate, 0) == sum(table.get(candidate, 0) for table in votes)
 
 
+@pytest.mark.heavy
 @settings(max_examples=100, deadline=None)
 @given(uploads, st.integers(0, 40))
 def test_going_on_from_a_snapshot_gives_the_same_as_beginning_anew(drawn, cut):
@@ -67,6 +70,7 @@ def test_a_region_is_made_once_however_many_stations_it_has(monkeypatch):
     assert found.regions["35"].votes == {"100025": 5000}
 
 
+@pytest.mark.heavy
 def test_the_garbage_collector_has_nothing_to_do_with_the_stations():
     gc.collect()
     before = len(gc.get_objects())

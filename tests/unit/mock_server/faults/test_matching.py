@@ -43,6 +43,7 @@ def test_a_fault_without_a_duration_lasts():
     assert scene.is_hit(about())
 
 
+@pytest.mark.heavy
 def test_the_share_that_is_hit_is_the_probability():
     hit = Scene({"kind": "abort", "probability": "30%"}).hit_pages(range(10_000))
     assert len(hit) == pytest.approx(3000, abs=184), "four standard deviations"

@@ -36,6 +36,7 @@ def fed(pieces: list[bytes]) -> RequestFraming:
     return framing
 
 
+@pytest.mark.heavy
 @settings(max_examples=300, deadline=None)
 @given(st.lists(requests, max_size=5), st.lists(st.integers(0, 500), max_size=8))
 def test_every_request_is_counted_however_its_bytes_come(drawn, cuts):
@@ -45,6 +46,7 @@ def test_every_request_is_counted_however_its_bytes_come(drawn, cuts):
     assert (framing.headers, framing.is_in_header) == (len(drawn), False)
 
 
+@pytest.mark.heavy
 @settings(max_examples=200, deadline=None)
 @given(st.lists(requests, max_size=3), st.integers(1, 20), st.booleans())
 def test_a_header_that_has_begun_is_seen_behind_any_request(drawn, length, together):
@@ -63,6 +65,7 @@ def test_what_is_no_chunk_is_not_followed_any_further():
     assert framing.is_in_header is False
 
 
+@pytest.mark.heavy
 def test_a_long_header_is_not_looked_through_again_with_every_byte():
     framing = RequestFraming()
     framing.feed(b"GET / HTTP/1.1\r\nX: ")

@@ -99,6 +99,7 @@ def test_only_waiting_jobs_whose_client_has_gone_are_dropped():
     }  # fmt: skip
 
 
+@pytest.mark.heavy
 @pytest.mark.timed
 @pytest.mark.parametrize("leave", ["drop", "cancel"])
 def test_many_may_leave_a_long_queue_without_holding_up_the_rest(leave):
@@ -186,6 +187,7 @@ def waits_of(servers: int, utilisation: float, customers: int, seed: int) -> np.
     return np.array(waits[customers // 20 :])  # the beginning, when the queue was still empty, says nothing
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("servers", "utilisation", "customers", "precision"),
     [

@@ -80,6 +80,7 @@ async def test_what_a_failed_job_did_before_it_failed_is_undone(store):
     assert await held(store) == 0
 
 
+@pytest.mark.heavy
 async def test_while_others_hold_the_file_every_upload_of_a_group_fails_at_once(store, tmp_path):
     other = sqlite3.connect(tmp_path / "store.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

@@ -25,6 +25,7 @@ def drawn(**options: object) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("piece", [1, 2, 3, 5, 100, 2**16])
 @pytest.mark.parametrize(
     "options", [{}, {"progressive": True}, {"exif": b"Exif\0\0" + b"x" * 60_000}, {"comment": b"hi"}]
@@ -62,6 +63,7 @@ def test_what_lacks_a_head_a_frame_a_scan_or_an_end_is_not(data, piece):
     assert not is_whole(data, piece)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "options", [{}, {"progressive": True}, {"restart_marker_blocks": 2}, {"exif": b"Exif\0\0\xff\xd9" + b"x" * 50}]
 )

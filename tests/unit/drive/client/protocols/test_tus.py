@@ -291,6 +291,7 @@ def test_an_upload_whose_place_is_elsewhere_is_never_followed():
     assert connection.requests[0].method == "POST"
 
 
+@pytest.mark.heavy
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1000), st.integers(0, 1000)), max_size=12))
 def test_whatever_is_cut_the_server_gets_every_byte_and_what_was_sent_again_is_counted_exactly(cuts):
     """Each cut: after so many requests; the server keeps so many bytes of a PATCH, and more were sent in vain."""
