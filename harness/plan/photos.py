@@ -68,7 +68,7 @@ class PhotoBody:
 def make_tail(key: PageKey) -> bytes:
     """The end of this page's photo: a comment segment with its key, and the end marker.
 
-    >>> len(tail_of(PageKey("3509191001001", "ppwp", 2)))
+    >>> len(make_tail(PageKey("3509191001001", "ppwp", 2)))
     64
     """
     return _TAIL % f"{key.station}/{key.form}/{key.page}".encode().ljust(_COMMENT_BYTES)

@@ -138,7 +138,7 @@ def fetch_columns(connection: duckdb.DuckDBPyConnection, query: str, path: Path)
 def sql_list(words: Iterable[str]) -> str:
     """A list of texts as an SQL literal.
 
-    >>> texts(["a", "it's"])
+    >>> sql_list(["a", "it's"])
     "['a', 'it''s']"
     """
     return "[" + ", ".join(_quote(word) for word in words) + "]"

@@ -60,7 +60,7 @@ def is_literal(text: str) -> bool:
 def strip_placeholders(text: str) -> str:
     """The text without its placeholders.
 
-    >>> without("Bearer ${TARGET_A}-{page}")
+    >>> strip_placeholders("Bearer ${TARGET_A}-{page}")
     'Bearer -'
     """
     return _PLACEHOLDER.sub("", text)
@@ -121,7 +121,7 @@ def match_pattern(text: str) -> re.Pattern[str]:
 
     A word that occurs again must have the same value.
 
-    >>> pattern("{station}-{form}-{page}.jpg").fullmatch("3509191001001-ppwp-2.jpg").groupdict()
+    >>> match_pattern("{station}-{form}-{page}.jpg").fullmatch("3509191001001-ppwp-2.jpg").groupdict()
     {'station': '3509191001001', 'form': 'ppwp', 'page': '2'}
     """
     regex, position, named = "", 0, set()
@@ -166,9 +166,9 @@ def header_has_secret(name: str, value: str) -> bool:
 
     Allowed besides placeholders: separators, the usual schemes, and names of cookies or of a scheme's parameters.
 
-    >>> in_header("Authorization", "Bearer ${TARGET_TOKEN}"), in_header("Cookie", "id=${TARGET_ID}; at={station}")
+    >>> header_has_secret("Authorization", "Bearer ${TARGET_TOKEN}"), header_has_secret("Cookie", "id=${TARGET_ID}; at={station}")
     (False, False)
-    >>> in_header("Authorization", "Basic s3cret{page}"), in_header("Accept", "image/jpeg")
+    >>> header_has_secret("Authorization", "Basic s3cret{page}"), header_has_secret("Accept", "image/jpeg")
     (True, False)
     """
     if not _HEADER.search(name):
@@ -184,7 +184,7 @@ def header_has_secret(name: str, value: str) -> bool:
 def fields_have_secret(text: str) -> bool:
     """Whether a text (JSON or a form) has a field whose name suggests a secret, with a literal value.
 
-    >>> in_fields('{"who": "{station}", "pin": "{pin}"}'), in_fields("user=a&password=s3cret{pin}")
+    >>> fields_have_secret('{"who": "{station}", "pin": "{pin}"}'), fields_have_secret("user=a&password=s3cret{pin}")
     (False, True)
     """
     return any(_has_literal_text(value) for value in _FIELD.findall(text))
@@ -193,7 +193,7 @@ def fields_have_secret(text: str) -> bool:
 def part_has_secret(name: str, value: str) -> bool:
     """Whether the name of a part of a multipart body suggests a secret, and its value is literal.
 
-    >>> in_part("api_key", "${TARGET_KEY}"), in_part("api_key", "s3cret{page}")
+    >>> part_has_secret("api_key", "${TARGET_KEY}"), part_has_secret("api_key", "s3cret{page}")
     (False, True)
     """
     return _PART.fullmatch(name) is not None and _has_literal_text(value)

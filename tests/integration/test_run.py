@@ -162,7 +162,7 @@ def test_report_and_gate_need_the_folder_alone(finished, tmp_path):
     code, output = told("gate", moved, "--thresholds", strict, cwd=tmp_path)
     assert code in {ExitCode.FAILED, ExitCode.INVALID}
     assert "p50(delivery_seconds) < 1ms" in output
-    assert "verdict and report are as they were" in output
+    assert "own verdict and report are unchanged" in output
     assert own == {name: (moved / name).read_bytes() for name in own}
     lax = tmp_path / "lax.toml"
     lax.write_text('[[thresholds]]\nassert = "pages.delivered == 36"\n', "utf-8")
@@ -238,7 +238,7 @@ def test_a_signal_before_the_first_upload_ends_at_once(start, tiny):
 
 @pytest.mark.timed
 @pytest.mark.parametrize(
-    ("said", "number", "code"), [("Draining", signal.SIGINT, 130), ("Counting", signal.SIGTERM, 143)]
+    ("said", "number", "code"), [("Draining", signal.SIGINT, 130), ("Analysing", signal.SIGTERM, 143)]
 )
 def test_a_signal_after_the_last_upload_still_gives_its_exit_code_and_a_report(start, tiny, said, number, code):
     run = start(tiny)
