@@ -1,8 +1,9 @@
 """What one worker has to send: its assignment, built by the leader's machine and read by the worker.
 
 A worker makes the plan again from the scenario and sends its shard of it, so that the message stays small whatever the size
-of the plan. The photo bodies, nine tenths of that work, local workers read from a file. Workers of this machine share files and environment with the process that builds the assignment; remote
-workers get what they need in the message, and nothing else.
+of the plan. The photo bodies, nine tenths of that work, are read from a file by local workers. Workers of this machine
+share files and environment with the process that builds the assignment; remote workers get what they need in the message,
+and nothing else.
 """
 
 from __future__ import annotations
