@@ -104,7 +104,7 @@ async def test_a_host_elsewhere_is_refused_in_the_ui_and_nothing_starts(
     ("form", "problem"),
     [
         ({"host": "http://example.org"}, "only servers"),
-        ({"scenario": "nix"}, "is none of"),
+        ({"scenario": "nix"}, "is not one of"),
         ({"think": "2"}, "--think"),
     ],
 )
