@@ -122,7 +122,7 @@ def test_every_count_that_prometheus_scraped_lies_between_our_scrapes_around_it(
 
 def test_throughput_and_failures_are_drawn_from_prometheus_and_add_up_to_the_rows(watched, tmp_path):
     summary = load_summary(watched.folder)
-    assert f"drawn from what {watched.url} scraped" in " ".join(load_chart_data(watched.folder).notes)
+    assert f"drawn from the scrapes of {watched.url}" in " ".join(load_chart_data(watched.folder).notes)
     assert watched.url in watched.folder.page.read_text("utf-8")
     lines = rates_of(watched.folder)
     shutil.copytree(watched.folder.path, tmp_path / "own")

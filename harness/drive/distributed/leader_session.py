@@ -76,7 +76,7 @@ class LeaderSession:
         self._proxies: dict[int, MetricsProxy] = {}
         self._over: set[int] = set()
         self._started = False
-        for kind in ("time", "join", "clock", "gone", "rows", "heartbeat", "metrics"):
+        for kind in ("time", "join", "clock", "gone", "rows", "worker_heartbeat", "metrics"):
             messenger.register_message(kind, getattr(self, f"_on_{kind}"))
         gevent.spawn(self._limit_joining)
 
@@ -174,7 +174,7 @@ class LeaderSession:
     def _on_clock(self, msg: Any, **_: Any) -> None:
         self._clocks[msg.data["ticket"]] = ClockOffset(**msg.data["offset"])
 
-    def _on_heartbeat(self, msg: Any, **_: Any) -> None:
+    def _on_worker_heartbeat(self, msg: Any, **_: Any) -> None:
         self._last_message_s[msg.data] = self._clock()
 
     def _on_metrics(self, msg: Any, **_: Any) -> None:

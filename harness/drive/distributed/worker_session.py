@@ -66,7 +66,8 @@ class WorkerSession:
 
     def _send_heartbeats(self, rank: int) -> None:
         while True:
-            self._send("heartbeat", rank)
+            # Not "heartbeat": that is a message of Locust's own, whose content it reads.
+            self._send("worker_heartbeat", rank)
             gevent.sleep(HEARTBEAT_INTERVAL_S)
 
 

@@ -143,7 +143,7 @@ def test_one_that_falls_silent_is_lost_and_one_that_speaks_is_not(scene, monkeyp
     scene.session.start()
     for _ in range(5):
         scene.now += HEARTBEAT_TIMEOUT_S / 4
-        scene.post.hear("heartbeat", 1)
+        scene.post.hear("worker_heartbeat", 1)
         gevent.sleep(0.02)
     assert scene.heard("lost") == [
         {"rank": 0, "host": "b", "reason": f"nothing was received from it for {HEARTBEAT_TIMEOUT_S:g} s"}
@@ -160,7 +160,7 @@ def test_a_master_that_slept_itself_takes_nobody_for_silent_and_listens_on(scene
     assert scene.heard("lost") == []
     for _ in range(5):
         scene.now += HEARTBEAT_TIMEOUT_S / 4
-        scene.post.hear("heartbeat", 1)
+        scene.post.hear("worker_heartbeat", 1)
         gevent.sleep(0.02)
     assert [told["rank"] for told in scene.heard("lost")] == [0]
 
