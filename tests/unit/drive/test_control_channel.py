@@ -16,8 +16,8 @@ from harness.drive.control_channel import preparation_failure
         (errno.EADDRINUSE, 9101, "refused", "--metrics-port: port 9101 is not available: Address already in use"),
         (errno.EACCES, 80, "refused", "--metrics-port: port 80 is not available: Permission denied"),
         (errno.EADDRINUSE, 0, "failed", "a worker could not prepare: "),
-        (errno.ENOSPC, 9101, "starved", "this machine ran out of what the run needs: No space left on device"),
-        (errno.EMFILE, 0, "starved", "this machine ran out of what the run needs: Too many open files"),
+        (errno.ENOSPC, 9101, "starved", "this machine ran out of a resource that the run needs: No space left on device"),
+        (errno.EMFILE, 0, "starved", "this machine ran out of a resource that the run needs: Too many open files"),
         (errno.EIO, 9101, "failed", "a worker could not prepare: "),
     ],
 )
