@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 import time
 
 import numpy as np
@@ -137,7 +138,9 @@ def test_all_charts_of_a_run_are_drawn_within_a_few_seconds() -> None:
     began = time.process_time()
     for name in BY_NAME:
         saved(name)
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < (
+        5 if sys.gettrace() is None else 15
+    )  # a tracer (coverage) more than doubles it
 
 
 def _end_labels(axes: Axes) -> list[Annotation]:
