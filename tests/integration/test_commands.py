@@ -109,7 +109,7 @@ def test_a_folder_that_holds_something_is_not_written_into(tmp_path):
     (tmp_path / "full" / "thesis.txt").write_text("years", "utf-8")
     code, output = told("run", "smoke", "--out", "full", cwd=tmp_path)
     assert code == ExitCode.USAGE
-    assert "is not an empty folder: choose another --out" in output
+    assert "is not an empty folder, and nothing is overwritten: choose another --out" in output
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["thesis.txt"]
 
 

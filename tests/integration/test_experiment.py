@@ -37,7 +37,7 @@ def test_a_matrix_is_run_interrupted_and_resumed_without_repeating_a_finished_ce
     finished = (runs / "one-worker-5" / "run.json").stat().st_mtime_ns
     code, output = harness("experiment", "matrix.toml", cwd=tmp_path)
     assert code in {ExitCode.PASSED, ExitCode.INVALID}, output  # the machine may be too busy to measure
-    assert "1 of 2 cells are finished already" in output
+    assert "1 of 2 cells are already finished" in output
     assert "left" in output
     assert (runs / "one-worker-5" / "run.json").stat().st_mtime_ns == finished
     content = json.loads((tmp_path / "runs" / "experiments" / "small" / "experiment.json").read_text())
