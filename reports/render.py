@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from matplotlib import rc_context
@@ -30,11 +31,12 @@ def render_run(
     draws a sentence in its place. So anything a chart raises is a bug in the harness, and is not caught here.
     """
     folder.report.mkdir(parents=True, exist_ok=True)
-    charts = draw_charts(folder.report, chart_data, summary)
+    record = folder.read_run()
+    # A simulation has no generator that could have been late.
+    left_out = {"generator"} if record.simulated else set()
+    charts = draw_charts(folder.report, chart_data, summary, left_out)
     findings = [chart.finding for chart in charts]
-    folder.page.write_text(
-        render_page(folder.read_run(), summary, chart_data, verdict, charts, audit), encoding="utf-8"
-    )
+    folder.page.write_text(render_page(record, summary, chart_data, verdict, charts, audit), encoding="utf-8")
     # `harness report` draws the page again after `harness compare` has written its link into the old one
     comparison = load_comparison(folder)
     if comparison is not None and folder.comparison_page.exists():
@@ -45,11 +47,15 @@ def render_run(
     return findings
 
 
-def draw_charts(folder: Path, chart_data: ChartData, summary: Summary) -> list[DrawnChart]:
-    """Draw every chart of `CHARTS` into the folder as SVG and PNG; return what the HTML page needs of each."""
+def draw_charts(
+    folder: Path, chart_data: ChartData, summary: Summary, left_out: Collection[str] = ()
+) -> list[DrawnChart]:
+    """Draw the charts of `CHARTS` into the folder as SVG and PNG; return what the HTML page needs of each."""
     drawn = []
     with rc_context(palette.STYLE):
         for chart in CHARTS:
+            if chart.name in left_out:
+                continue
             text = svg.write_figure(chart.draw(chart_data, summary), folder, chart.name)
             drawn.append(DrawnChart(chart.name, chart.title, chart.question, chart.finding(chart_data, summary), text))
     return drawn
