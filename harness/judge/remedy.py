@@ -23,7 +23,7 @@ STORM_AMPLIFICATION = 2.0
 GIVEN_UP_RATIO = 0.5
 """If clients gave up at least this part of the missing pages, their patience comes first."""
 MAX_FACTOR = 8
-"""More than this many times the workers is no first step."""
+"""A first step goes no further than this many times the workers."""
 QUEUE_PER_WORKER = 16
 
 

@@ -48,6 +48,13 @@ def test_the_throughput_chart_draws_exactly_the_three_rates() -> None:
     assert len(lines(figure)) == 3
 
 
+def test_answers_are_seen_where_every_answer_is_a_delivery() -> None:
+    drawn = {str(line.get_gid()): line for line in draw("throughput").axes[1].lines}
+    # a fringe of their colour is left on both sides of the goodput that is drawn over them
+    assert drawn["throughput"].get_linewidth() >= 2 * drawn["goodput"].get_linewidth()
+    assert list(drawn).index("throughput") < list(drawn).index("goodput")
+
+
 def test_the_throughput_chart_labels_its_lines_with_the_means_of_the_summary() -> None:
     assert {"goodput, mean 14.6/s", "offered, mean 15.1/s", "all answers, mean 17.8/s"} <= set(
         texts(draw("throughput"))
