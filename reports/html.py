@@ -28,6 +28,7 @@ from reports.tables import (
     kelurahan_table,
     phases_table,
     processes_table,
+    recapitulation_table,
     unacknowledged_table,
     worst_stations_table,
 )
@@ -77,11 +78,12 @@ def render_page(
     tables = [
         phases_table(summary),
         kelurahan_table(summary),
+        recapitulation_table(summary),
         unacknowledged_table(chart_data),
         worst_stations_table(chart_data, summary),
         processes_table(chart_data),
     ]
-    # a run that stopped early may have no kelurahan and no processes
+    # a run that stopped early may have no kelurahan and no processes; most scenarios have no recapitulation
     tables = [table for table in tables if table.rows]
     return environment.get_template("index.html.j2").render(
         record=record,

@@ -63,12 +63,14 @@ def _write_missing(path: Path, chart_data: ChartData) -> None:
 
 
 def draw_charts(folder: Path, chart_data: ChartData, summary: Summary) -> list[DrawnChart]:
-    """Draw every chart of `CHARTS` into the folder as SVG and PNG; return what the HTML page needs of each.
+    """Draw every chart that the run has into the folder as SVG and PNG; return what the HTML page needs of each.
 
     The page has a second, narrow drawing of each, for phones and print.
     """
     drawn = []
     for chart in CHARTS:
+        if not chart.applies(summary):
+            continue
         with rc_context(WIDE.style):
             text = svg.write_figure(chart.draw(chart_data, summary), folder, chart.name)
         with rc_context(NARROW.style):

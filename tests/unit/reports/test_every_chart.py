@@ -62,6 +62,7 @@ class TestEveryChart:
             delivery_seconds=made_up_run.spread(0),
             completion_seconds=made_up_run.spread(0),
             phases=[],
+            recapitulation=None,
             generator={"cpu_max_ratio": None},
             server={"queue_depth_max": None, "shed": None, "wasted_work": None},
         )
