@@ -6,7 +6,8 @@ from harness.simulate.clock import VirtualClock, VirtualTask, suspend
 
 
 def test_events_are_called_in_the_order_of_their_moments_and_then_of_their_scheduling():
-    clock, called = VirtualClock(), []
+    clock = VirtualClock()
+    called: list[object] = []
     for name, at_s in (("c", 2.0), ("a", 1.0), ("d", 2.0), ("b", 1.0)):
         clock.call_at(at_s, called.append, name)
     clock.call_in_order(1.0, called.append, "last at 1")
@@ -16,14 +17,16 @@ def test_events_are_called_in_the_order_of_their_moments_and_then_of_their_sched
 
 
 def test_an_event_of_the_past_is_called_now():
-    clock, seen = VirtualClock(), []
+    clock = VirtualClock()
+    seen: list[object] = []
     clock.call_at(5.0, lambda: clock.call_at(1.0, lambda: seen.append(clock.now_s)))
     clock.run()
     assert seen == [5.0]
 
 
 def test_a_cancelled_event_is_not_called_in_either_queue():
-    clock, called = VirtualClock(), []
+    clock = VirtualClock()
+    called: list[object] = []
     clock.call_later(1.0, called.append, "heap").cancel()
     clock.call_in_order(1.0, called.append, "queue").cancel()
     clock.call_in_order(2.0, called.append, "kept")
@@ -32,7 +35,8 @@ def test_a_cancelled_event_is_not_called_in_either_queue():
 
 
 def test_run_stops_at_its_limit_and_advance_moves_the_clock_there():
-    clock, called = VirtualClock(), []
+    clock = VirtualClock()
+    called: list[object] = []
     clock.call_at(1.0, called.append, 1)
     clock.call_at(3.0, called.append, 3)
     clock.run(2.0)
@@ -42,7 +46,8 @@ def test_run_stops_at_its_limit_and_advance_moves_the_clock_there():
 
 
 def test_stopping_ends_the_run_after_the_present_event():
-    clock, called = VirtualClock(), []
+    clock = VirtualClock()
+    called: list[object] = []
 
     def stop() -> None:
         clock.is_stopped = True
@@ -56,7 +61,8 @@ def test_stopping_ends_the_run_after_the_present_event():
 
 
 def test_a_task_sleeps_in_virtual_time_and_is_over_at_its_end():
-    clock, seen = VirtualClock(), []
+    clock = VirtualClock()
+    seen: list[object] = []
     task = VirtualTask(clock)
 
     async def work() -> None:
@@ -73,7 +79,8 @@ def test_a_task_sleeps_in_virtual_time_and_is_over_at_its_end():
 
 
 def test_an_error_thrown_into_a_sleeping_task_wakes_it_once():
-    clock, seen = VirtualClock(), []
+    clock = VirtualClock()
+    seen: list[object] = []
     task = VirtualTask(clock)
 
     async def work() -> None:
@@ -90,7 +97,8 @@ def test_an_error_thrown_into_a_sleeping_task_wakes_it_once():
 
 
 def test_an_abandoned_task_never_goes_on():
-    clock, seen = VirtualClock(), []
+    clock = VirtualClock()
+    seen: list[object] = []
     task = VirtualTask(clock)
 
     async def work() -> None:
