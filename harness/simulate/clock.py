@@ -40,7 +40,7 @@ class VirtualClock:
     def __init__(self) -> None:
         self.now_s = 0.0
         self.is_stopped = False
-        """Set by whoever wants `run` to return after the present event."""
+        """Set it to let `run` return after the present event."""
         self._events: list[tuple[float, int, VirtualTimer]] = []
         self._in_order: deque[tuple[float, int, VirtualTimer]] = deque()
         self._scheduled = 0

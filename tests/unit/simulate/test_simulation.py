@@ -56,7 +56,7 @@ def test_an_attempt_that_times_out_leaves_and_the_work_goes_on_and_is_wasted():
     assert played.service_s == pytest.approx([1.0, 1.0, 1.0])
     # The first page is being served when all are given up, at 3 s; the second is dropped, like the third, by the drain.
     assert (played.counters.wasted, played.counters.dropped) == (1, 2)
-    assert len(played.stored) == 1, "stored, though nobody was told"
+    assert len(played.stored) == 1, "stored, though no client knows"
 
 
 def test_work_is_cancelled_with_its_client_where_the_profile_says_so():
