@@ -93,7 +93,7 @@ def _row(figure: FigureComparison) -> list[str]:
 def _value(value: float | None, figure: FigureComparison) -> str:
     if (
         value is None and figure.change is not None
-    ):  # compared all the same: the percentile lies among undelivered pages
+    ):  # compared all the same: the percentile lies among pages that were never acknowledged
         return "never"
     return format_quantity(value, figure.unit)
 
@@ -136,7 +136,7 @@ def draw_changes(comparison: Comparison) -> Figure:
     axes.set_xlim(-reach, reach)
     axes.set_ylim(-0.6, len(known) - 0.4)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda change, _: format_signed_percent(change)))
-    axes.set_xlabel("further right is worse; bar: interval; shade: allowed change", loc="left")
+    axes.set_xlabel("further right is worse; bar: interval; shaded: within tolerance", loc="left")
     return drawn.figure
 
 
