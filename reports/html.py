@@ -21,7 +21,15 @@ from reports import audit as audit_text
 from reports import number_format, palette, svg
 from reports.key_figures import describe_margin, describe_verdict, list_key_figures, verdict_label
 from reports.number_format import format_count, format_quantity
-from reports.tables import PageTable, TableCell, kelurahan_table, phases_table, processes_table, worst_stations_table
+from reports.tables import (
+    PageTable,
+    TableCell,
+    kelurahan_table,
+    phases_table,
+    processes_table,
+    recapitulation_table,
+    worst_stations_table,
+)
 
 TONES = {"PASS": ("good", "✓"), "FAIL": ("bad", "✗"), "INVALID": ("unsure", "?"), "NOT JUDGED": ("unsure", "?")}
 END_REASON_TEXTS = {
@@ -66,10 +74,11 @@ def render_page(
     tables = [
         phases_table(summary),
         kelurahan_table(summary),
+        recapitulation_table(summary),
         worst_stations_table(chart_data, summary),
         processes_table(chart_data),
     ]
-    # a run that stopped early may have no kelurahan and no processes
+    # a run that stopped early may have no kelurahan and no processes; most scenarios have no recapitulation
     tables = [table for table in tables if table.rows]
     return environment.get_template("index.html.j2").render(
         record=record,

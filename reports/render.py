@@ -46,10 +46,12 @@ def render_run(
 
 
 def draw_charts(folder: Path, chart_data: ChartData, summary: Summary) -> list[DrawnChart]:
-    """Draw every chart of `CHARTS` into the folder as SVG and PNG; return what the HTML page needs of each."""
+    """Draw every chart that the run has into the folder as SVG and PNG; return what the HTML page needs of each."""
     drawn = []
     with rc_context(palette.STYLE):
         for chart in CHARTS:
+            if not chart.applies(summary):
+                continue
             text = svg.write_figure(chart.draw(chart_data, summary), folder, chart.name)
             drawn.append(DrawnChart(chart.name, chart.title, chart.question, chart.finding(chart_data, summary), text))
     return drawn

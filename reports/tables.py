@@ -1,4 +1,4 @@
-"""The tables of a run's page: phases, kelurahan, the slowest stations, and processes."""
+"""The tables of a run's page: phases, kelurahan, the recapitulation, the slowest stations, and processes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from harness.analysis.chart_types import ChartData
 from harness.analysis.summary import Distribution, Summary
 from reports import number_format
 from reports.charts.failures import failure_counts
+from reports.charts.recapitulation import MIN_LATE_S
 from reports.number_format import format_count, format_quantity
 
 NEVER_S = 1e9
@@ -76,6 +77,34 @@ def kelurahan_table(summary: Summary) -> PageTable:
     rows.sort(key=lambda row: row[-1].key or 0.0)
     headers = ["Kelurahan", "Code", "Stations", "Complete by the deadline", "Share"]
     return PageTable("kelurahan", "Kelurahan", headers, rows)
+
+
+def recapitulation_table(summary: Summary) -> PageTable:
+    """One row per kelurahan: when it could begin, began and ended, the latest first; no rows without a recapitulation."""
+    figures = summary.recapitulation
+    rows = []
+    for place in sorted(figures.kelurahan, key=lambda place: -place.late_s) if figures else []:
+        moments = [
+            TableCell(number_format.format_day_time(moment_s + (figures.t0_s if figures else 0.0)), moment_s)
+            for moment_s in (place.could_begin_s, place.began_s, place.ended_s)
+        ]
+        late = number_format.format_duration(place.late_s) if place.late_s >= MIN_LATE_S else "not late"
+        rows.append(
+            [
+                TableCell(number_format.format_place_name(place.name)),
+                TableCell(place.code),
+                count_cell(place.stations),
+                count_cell(place.by_hand),
+                *moments,
+                TableCell(late, place.late_s),
+            ]
+        )
+    headers = ["Kelurahan", "Code", "Stations", "By hand", "Could begin", "Began", "Ended", "Late by"]
+    note = (
+        "In election time; day 0 is the day of the start. Late: against a recapitulation for which every upload had been "
+        "there from the beginning. By hand: never completely uploaded, and entered at the recapitulation."
+    )
+    return PageTable("late", "Late for the recapitulation", headers, rows, note)
 
 
 def worst_stations_table(chart_data: ChartData, summary: Summary) -> PageTable:

@@ -45,6 +45,8 @@ class Chart:
     draw: Callable[[ChartData, Summary], Figure]
     over_time: bool = True
     """Whether x is elapsed time, with fault windows and the deadline."""
+    applies: Callable[[Summary], bool] = lambda _: True
+    """Whether a run has the chart at all; one that is about a part of the scenario is left out of runs without it."""
 
 
 @dataclass(frozen=True, slots=True)

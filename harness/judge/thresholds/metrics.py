@@ -64,13 +64,15 @@ KNOWN_METRICS: dict[str, MetricFamily] = {
 }
 """By name. A test compares it with what both exporters really publish."""
 
-_NAMED_BY = {"recovery": "fault", "kelurahan": "code"}
+_NAMED_BY = {"recovery": "fault", "kelurahan": "code", "kecamatan": "code"}
 """Lists of the summary whose entries a key can name, and the field that holds the name."""
 _FIXED_KEYS = {
     "by_outcome": [str(outcome) for outcome in OUTCOMES],
     "gave_up_by_reason": [reason.name.lower() for reason in GiveUpReason],
 }
 """Tables of the summary whose keys are fixed lists."""
+_OPTIONAL_TABLES = {"recapitulation"}
+"""Tables that some runs lack, and that a threshold may name all the same: without one it has no figure, and fails."""
 _WITHOUT_UNIT = {"count", "never"}
 
 
@@ -104,6 +106,8 @@ def unit_of_key(key: str) -> Unit:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             model: type[BaseModel] = kind
             kind = _field(model, part, parent)
+            if part in _OPTIONAL_TABLES:
+                (kind,) = (one for one in get_args(kind) if one is not NoneType)
             if is_last and _is_number(kind):
                 in_seconds = issubclass(model, Distribution) and part not in _WITHOUT_UNIT
                 return "s" if in_seconds else unit_from_name(part)
@@ -146,6 +150,8 @@ def why_no_value(summary: Summary, key: str) -> str:
             parent = parent.get(part) if isinstance(parent, dict) else getattr(parent, part, None)
     if isinstance(parent, Distribution):
         return why_no_percentile(parent.count, parent.never, QUANTILES.get(parts[-1]), parts[0])
+    if parts[0] == "recapitulation" and summary.recapitulation is None:
+        return "the scenario has no [recapitulation], or the run was cut short"
     if parts[0] == "recovery" and parent is not None and parts[-1] == "metastable":
         return "unknown: too little was delivered before the fault, or observed after it"
     if parts[0] == "recovery":

@@ -61,6 +61,7 @@ class TestEveryChart:
             lateness_seconds=made_up_run.spread(0),
             delivery_seconds=made_up_run.spread(0),
             phases=[],
+            recapitulation=None,
             generator={"cpu_max_ratio": None},
             server={"queue_depth_max": None, "shed": None, "wasted_work": None},
         )
