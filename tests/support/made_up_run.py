@@ -99,7 +99,9 @@ def responses() -> ResponseCharts:
 def backlog(made: RateLines | None = None, **changed: Any) -> BacklogLines:
     """The backlog that belongs to rates of one second each: what fell due so far and was not delivered."""
     made = made or rates()
-    waiting = np.concatenate([[0.0], np.cumsum(np.nan_to_num(made.offered.value - made.goodput.value))])
+    late = np.zeros(max(0, len(made.offered.value) - len(made.goodput.value)))
+    delivered_per_s = np.append(made.goodput.value, late)[: len(made.offered.value)]
+    waiting = np.concatenate([[0.0], np.cumsum(np.nan_to_num(made.offered.value - delivered_per_s))])
     t = np.arange(len(waiting), dtype=float)
     delivered = np.flatnonzero(np.nan_to_num(made.goodput.value))
     known: dict[str, Any] = {
@@ -167,8 +169,8 @@ def series(**changed: Any) -> ChartData:
         "time_spent": time_spent(),
         "tries": AttemptsPerPage(np.array([0, 900, 120, 20, 9]), np.array([6, 0, 4, 12, 15])),
         "worst": [
-            StationProgress("3509191007044", "TEGALBESAR", 12.5, None, 3, 1, 9),
-            StationProgress("3509191003002", "KEBONAGUNG", 20.0, 61.0, 3, 3, 7),
+            StationProgress("3509191007044", "TEGALBESAR", 12.5, None, 3, 1, 9, 59.5, "deadline"),
+            StationProgress("3509191003002", "KEBONAGUNG", 20.0, 61.0, 3, 3, 7, 41.0),
         ],
         "windows": [FaultWindow("brownout", 20.0, 30.0)],
         "deadline_s": 72.0,
