@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 from harness.analysis.summary import Distribution
 
@@ -29,6 +30,15 @@ def plural(number: int, one: str, many: str = "") -> str:
     ('1 page', '1,086 pages', '2 retries')
     """
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def join_phrases(phrases: Sequence[str]) -> str:
+    """Phrases as a list in a sentence.
+
+    >>> join_phrases(["a"]), join_phrases(["a", "b"]), join_phrases(["a", "b", "c"])
+    ('a', 'a and b', 'a, b and c')
+    """
+    return " and ".join([", ".join(phrases[:-1]), phrases[-1]] if len(phrases) > 1 else phrases)
 
 
 def _significant(value: float, digits: int = 2) -> str:

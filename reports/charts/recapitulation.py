@@ -10,8 +10,9 @@ from matplotlib.ticker import MaxNLocator
 from harness.analysis.chart_types import ChartData
 from harness.analysis.summary import KelurahanRecapitulation, RecapitulationFigures, Summary
 from reports import number_format, palette
-from reports.charts.labels import LABEL_WIDTH_IN
-from reports.charts.style import LEFT_IN, WIDTH_IN, Chart, Panel, titled_figure, write_placeholder
+from reports.charts.labels import CHARACTER_IN
+from reports.charts.layout import current_layout
+from reports.charts.style import Chart, Panel, titled_figure, write_placeholder
 from reports.key_figures import describe_delay, describe_spare
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ MAX_BARS = 40
 """Of more kelurahan than this, only those that end last have a bar."""
 MIN_LATE_S = 60.0
 """A kelurahan is called late from a minute on: less is a matter of rounding."""
-_LETTER_IN = 0.076
-"""Width of a character at 9 points, measured for DejaVu Sans: asking matplotlib needs a draw for each label."""
+_ROW_IN, _NARROW_ROW_IN = 0.34, 0.5
+"""Height of a bar with its label beside it, or above it in a narrow chart."""
 
 
 def finding(summary: Summary) -> str:
@@ -49,9 +50,11 @@ def draw(_chart_data: ChartData, summary: Summary) -> Figure:
         return drawn.figure
     places = sorted(figures.kelurahan, key=lambda place: (place.ended_s, place.began_s, place.code))[-MAX_BARS:]
     heading = "thin: until it could begin; solid: worked on; outlined: if every upload had been there at once"
+    layout = current_layout()
+    row_in = _NARROW_ROW_IN if layout.narrow else _ROW_IN
     if len(places) < len(figures.kelurahan):
         heading = f"the {len(places)} of {len(figures.kelurahan)} kelurahan that end last; {heading}"
-    drawn = titled_figure(sentence, [Panel(heading, 0.34 * len(places) + 0.35)], below_in=0.05)
+    drawn = titled_figure(sentence, [Panel(heading, row_in * len(places) + 0.35)], below_in=0.05)
     axes = drawn.panels[0]
     last_s = max(figures.deadline_s, *(max(place.ended_s, place.undelayed_ended_s) for place in places))
     axes.set_xlim(0, (last_s + figures.t0_s) / DAY_S * 1.03)
@@ -61,20 +64,25 @@ def draw(_chart_data: ChartData, summary: Summary) -> Figure:
     _draw_deadline(axes, figures, len(places))
     several = len(figures.kecamatan) > 1
     names = [f"{place.code[:6]}/{place.panel}" if several else f"panel {place.panel}" for place in places]
-    axes.set_yticks(range(len(places)), names, size=8 if several else None)
+    if layout.narrow:  # the labels above the bars name the panels
+        names = [""] * len(places)
+    axes.set_yticks(range(len(places)), names, size=9 if several else None)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
-    axes.xaxis.set_major_locator(MaxNLocator(18, steps=[1, 2, 5, 10], integer=True))
-    axes.set_xlabel("day of the election at midnight, day 0 is the day of the start", loc="left")
+    axes.xaxis.set_major_locator(MaxNLocator(8 if layout.narrow else 18, steps=[1, 2, 5, 10], integer=True))
+    axes.set_xlabel("day of the election at midnight, day 0 is the start", loc="left")
     return drawn.figure
 
 
 def _draw_place(axes: Axes, row: int, place: KelurahanRecapitulation, figures: RecapitulationFigures) -> None:
     """One kelurahan: the time until it could begin, its work, and an outline of what its work would have been."""
+    # a narrow chart has the label above the bars
+    scale, down = (0.66, 0.2) if current_layout().narrow else (1.0, 0.0)
 
     def bar(from_s: float, to_s: float, height: float, **style: Any) -> None:
         left = (from_s + figures.t0_s) / DAY_S
-        axes.barh(row, (to_s - from_s) / DAY_S, left=left, height=height, **style)
+        height *= scale
+        axes.barh(row + down, (to_s - from_s) / DAY_S, left=left, height=height, **style)
 
     in_time = place.ended_s <= figures.deadline_s
     colour = palette.GOODPUT if in_time else palette.VERMILION
@@ -86,9 +94,22 @@ def _draw_place(axes: Axes, row: int, place: KelurahanRecapitulation, figures: R
 
 
 def _label_place(axes: Axes, row: int, place: KelurahanRecapitulation, t0_s: float, colour: str) -> None:
-    """Name and lateness right of the bars, or left of them where a long name has more room there."""
+    """Name and lateness right of the bars, or left of them where a long name has more room there; above in a narrow chart."""
     late = f"{number_format.format_duration(place.late_s)} late" if place.late_s >= MIN_LATE_S else "not late"
     name = number_format.format_place_name(place.name)
+    layout = current_layout()
+    if layout.narrow:
+        axes.annotate(
+            f"{name}, panel {place.panel}: {late}",
+            (0, row - 0.42),
+            (2, 0),
+            "data",
+            "offset points",
+            color=colour,
+            va="top",
+            size=9,
+        )
+        return
     begin, end = (
         (pick(moments) + t0_s) / DAY_S
         for pick, moments in (
@@ -96,11 +117,11 @@ def _label_place(axes: Axes, row: int, place: KelurahanRecapitulation, t0_s: flo
             (max, (place.ended_s, place.undelayed_ended_s)),
         )
     )
-    day_in = (WIDTH_IN - LEFT_IN - LABEL_WIDTH_IN) / axes.get_xlim()[1]
-    right_in = day_in * (axes.get_xlim()[1] - end) + LABEL_WIDTH_IN - 0.2
+    day_in = layout.panel_in / axes.get_xlim()[1]
+    right_in = day_in * (axes.get_xlim()[1] - end) + layout.right_in - 0.2
     left_in = day_in * begin - 0.1
-    on_left = _LETTER_IN * len(f"{name}: {late}") > right_in and left_in > right_in
-    letters = int((left_in if on_left else right_in) / _LETTER_IN) - len(f": {late}")
+    on_left = CHARACTER_IN * len(f"{name}: {late}") > right_in and left_in > right_in
+    letters = int((left_in if on_left else right_in) / CHARACTER_IN) - len(f": {late}")
     text = f"{name if len(name) <= letters else name[: max(1, letters - 1)] + '…'}: {late}"
     at, aside, align = (begin, -6, "right") if on_left else (end, 6, "left")
     # the deadline, and the line until it could begin, pass behind the label
@@ -113,7 +134,11 @@ def _label_place(axes: Axes, row: int, place: KelurahanRecapitulation, t0_s: flo
 def _draw_deadline(axes: Axes, figures: RecapitulationFigures, rows: int) -> None:
     at = (figures.deadline_s + figures.t0_s) / DAY_S
     axes.plot([at, at], [-0.6, rows - 0.4], color=palette.INK, linewidth=1, linestyle=(0, (1, 2)), gid="due")
-    axes.text(at, -0.65, "its deadline", ha="center", va="bottom", size=8.5, color=palette.MUTED)
+    layout = current_layout()
+    half = 0.45 / layout.panel_in * axes.get_xlim()[1]
+    # a deadline near the edge has its name left of it
+    centre = min(at, axes.get_xlim()[1] + layout.right_in / layout.panel_in * axes.get_xlim()[1] - half)
+    axes.text(centre, -0.65, "its deadline", ha="center", va="bottom", size=9, color=palette.MUTED)
 
 
 CHART = Chart(

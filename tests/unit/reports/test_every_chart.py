@@ -60,6 +60,7 @@ class TestEveryChart:
             response_seconds=made_up_run.spread(0, by_outcome={}),
             lateness_seconds=made_up_run.spread(0),
             delivery_seconds=made_up_run.spread(0),
+            completion_seconds=made_up_run.spread(0),
             phases=[],
             recapitulation=None,
             generator={"cpu_max_ratio": None},
