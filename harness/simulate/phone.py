@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http import HTTPStatus
 
 from harness.base.model import DELIVERED, Outcome
 from harness.measure.metrics import WorkerMetrics
@@ -32,7 +31,9 @@ SOCKET_BUFFER_BYTES = 2_500_000
 _ONE_WAY = 0.5
 _TUS_METHODS = {"create": "POST", "head": "HEAD", "patch": "PATCH"}
 _ACKNOWLEDGING = DELIVERED | {Outcome.PENDING}
+# Local names: Python 3.11 looks up the members of an Enum through its metaclass, see harness/station/session.py.
 _WAIT, _ATTEMPT, _WITHHOLD, _GIVE_UP, _DONE = Action
+_UNAUTHORIZED, _BAD_REQUEST = 401, 400
 
 
 class AttemptEnded(Exception):  # noqa: N818 - an outcome, not an error
@@ -175,7 +176,7 @@ class Phone(VirtualTask):
         record.queue_s, record.server_s = response.queue_s, response.server_s
         if response.retry_after_s is not None:
             record.retry_after_s = response.retry_after_s
-        if response.status == HTTPStatus.UNAUTHORIZED:
+        if response.status == _UNAUTHORIZED:
             self._token_until_s = -1.0  # it has expired: the next attempt logs in again
         return response.retry_after_s
 
@@ -186,7 +187,7 @@ class Phone(VirtualTask):
         record.connected_s = self.clock.now_s
         if self._token_until_s < 0:
             response = await self._log_in(record)
-            if response.status >= HTTPStatus.BAD_REQUEST:
+            if response.status >= _BAD_REQUEST:
                 return response
         return await self._upload(record)
 
@@ -200,7 +201,7 @@ class Phone(VirtualTask):
         request = self._make_request(key, 0)
         request.kind = "login"
         response = await self._request_response(request, LOGIN_BYTES)
-        if response.status < HTTPStatus.BAD_REQUEST:
+        if response.status < _BAD_REQUEST:
             self._token_until_s = self.clock.now_s + server.token_lifetime_s
             record.login_s = self.clock.now_s - began_s
         return response

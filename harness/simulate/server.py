@@ -291,7 +291,7 @@ class SimulatedServer:
 
     def _overloaded(self, request: SimulatedRequest, reason: str) -> Refusal:
         self.counters.shed[reason] += 1
-        draw = keyed_uniform(self._scenario.seed, "retry_after", *request.key[:4])
+        draw = partial(keyed_uniform, self._scenario.seed, "retry_after", *request.key[:4])
         return Refusal(503, "Overloaded", self._admission.retry_after_s(draw))
 
     def _process_later(self, request: SimulatedRequest) -> None:
