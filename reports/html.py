@@ -21,7 +21,15 @@ from reports import audit as audit_text
 from reports import number_format, palette, svg
 from reports.key_figures import describe_margin, describe_verdict, list_key_figures, verdict_label
 from reports.number_format import format_count, format_quantity
-from reports.tables import PageTable, TableCell, kelurahan_table, phases_table, processes_table, worst_stations_table
+from reports.tables import (
+    PageTable,
+    TableCell,
+    failures_table,
+    kelurahan_table,
+    phases_table,
+    processes_table,
+    worst_stations_table,
+)
 
 TONES = {"PASS": ("good", "✓"), "FAIL": ("bad", "✗"), "INVALID": ("unsure", "?"), "NOT JUDGED": ("unsure", "?")}
 END_REASON_TEXTS = {
@@ -65,9 +73,10 @@ def render_page(
     tone, mark = TONES[word]
     tables = [
         phases_table(summary),
+        failures_table(summary),
         kelurahan_table(summary),
         worst_stations_table(chart_data, summary),
-        processes_table(chart_data),
+        processes_table(chart_data, summary),
     ]
     # a run that stopped early may have no kelurahan and no processes
     tables = [table for table in tables if table.rows]
