@@ -24,16 +24,21 @@ from harness.analysis.chart_types import (
     CompletionLines,
     FaultWindow,
     GeneratorHealth,
+    PhaseDelivery,
     RateLines,
     ResponseCharts,
     ServerHealth,
+    ServerLimits,
 )
-from harness.analysis.durations import DurationSamples
+from harness.analysis.durations import DurationSamples, compute_distribution
+from harness.analysis.page_status import PageStatuses, load_page_statuses
 from harness.analysis.rows import Rows, load_rows
 from harness.analysis.run_data import RunData
 from harness.analysis.scraped_metrics import RunSeries, load_process_health, read_prometheus_series
+from harness.analysis.shortfalls import compute_backlog
 from harness.analysis.summarise import kelurahan_names
-from harness.base.model import ANSWERED, OUTCOMES
+from harness.analysis.unacknowledged import find_unacknowledged
+from harness.base.model import ANSWERED, FAILURES, OUTCOMES, Outcome
 from harness.run_folder.layout import RunFolder
 
 if TYPE_CHECKING:
@@ -41,17 +46,21 @@ if TYPE_CHECKING:
 
     from harness.analysis.time_series import TargetSeries
     from harness.measure.prometheus_import import ImportRecord
+    from harness.run_folder.layout import RunRecord
 
+    BoolArray = npt.NDArray[np.bool_]
     FloatArray = npt.NDArray[np.float64]
 
 MAX_SLOWEST_STATIONS = 50
 """How many of the slowest stations are listed, after those that missed a page."""
-MAX_UNDELIVERED_STATIONS = 1000
-"""How many stations that missed a page are listed."""
+MAX_UNDELIVERED_STATIONS = 300
+"""How many stations that missed a page are listed; not-acknowledged.csv has the pages of all."""
 
 
-def load_chart_data(folder: RunFolder, run_data: RunData | None = None) -> ChartData:
-    """Everything that the charts of a run draw; pass `run_data` if the run has been read already.
+def load_chart_data(
+    folder: RunFolder, run_data: RunData | None = None, statuses: PageStatuses | None = None
+) -> ChartData:
+    """Everything that the charts of a run draw; pass `run_data` and `statuses` if the run has been read already.
 
     Whatever is missing from the folder gives empty lines and a note. Raises RunFolderError as `summarise` does.
     """
@@ -60,15 +69,16 @@ def load_chart_data(folder: RunFolder, run_data: RunData | None = None) -> Chart
     return replace(
         build_chart_data(data.rows, run_series),
         time_spent=compute_time_breakdown(folder, data.rows),
+        unacknowledged=find_unacknowledged(folder, data.rows, statuses or load_page_statuses(folder, data.rows)),
         processes=load_process_health(folder.processes, data.run_series),
     )
 
 
 def build_chart_data(rows: Rows, run_series: RunSeries) -> ChartData:
-    """The same from rows and scrapes in memory; without `time_spent` and `processes`, which need the folder."""
+    """The same from rows and scrapes in memory; without what needs the folder, as `time_spent` and `processes` do."""
     record = rows.record
     return ChartData(
-        rates=_rates(run_series.rate_workers),
+        rates=_rates(run_series.rate_workers, record.deadline_s),
         responses=_responses(rows),
         completion=_completion(rows),
         server=_server(run_series.server),
@@ -82,12 +92,15 @@ def build_chart_data(rows: Rows, run_series: RunSeries) -> ChartData:
         end_s=rows.end_s,
         time_scale=record.time_scale,
         tries=count_attempts_per_page(rows),
+        backlog=compute_backlog(rows),
+        server_limits=_server_limits(record),
+        delivery_by_phase=_delivery_by_phase(rows),
         worst=find_worst_stations(rows, MAX_UNDELIVERED_STATIONS, MAX_SLOWEST_STATIONS),
         notes=_notes(rows, run_series),
     )
 
 
-def _rates(workers: list[TargetSeries]) -> RateLines:
+def _rates(workers: list[TargetSeries], deadline_s: float) -> RateLines:
     outcomes = [
         rate_line(workers, scraped_metrics.ATTEMPTS, str(outcome), only=("outcome", {str(outcome)}))
         for outcome in OUTCOMES
@@ -95,7 +108,7 @@ def _rates(workers: list[TargetSeries]) -> RateLines:
     occurred = [line for line in outcomes if np.nansum(line.value) > 0]
     return RateLines(
         offered=rate_line(workers, scraped_metrics.DUE, "offered"),
-        goodput=rate_line(workers, scraped_metrics.DELIVERED, "goodput"),
+        goodput=_until(rate_line(workers, scraped_metrics.DELIVERED, "goodput"), deadline_s),
         throughput=rate_line(
             workers, scraped_metrics.ATTEMPTS, "throughput", only=("outcome", {str(outcome) for outcome in ANSWERED})
         ),
@@ -103,17 +116,30 @@ def _rates(workers: list[TargetSeries]) -> RateLines:
     )
 
 
+def _until(line: ChartLine, deadline_s: float) -> ChartLine:
+    """The line up to the deadline: what is delivered later does not count as goodput."""
+    kept = line.t_s <= deadline_s
+    return ChartLine(line.label, line.t_s[kept], line.value[kept])
+
+
 def _responses(rows: Rows) -> ResponseCharts:
     samples = DurationSamples(rows)
     attempts = rows.attempts
-    due_s = attempts.due_s[samples.finished]
-    response_s = attempts.done_s[samples.finished] - due_s
-    edges_t_s, edges_response_s, counts = response_heatmap(due_s, response_s, rows.end_s)
+
+    def responses_of(chosen: BoolArray) -> tuple[FloatArray, FloatArray]:
+        due_s = attempts.due_s[chosen]
+        return due_s, attempts.done_s[chosen] - due_s
+
+    has_end = samples.after_warm_up & np.isfinite(attempts.done_s)
+    accepted = responses_of(has_end & attempts.ended_as({Outcome.ACCEPTED}))
+    failed = responses_of(has_end & attempts.ended_as(FAILURES))
+    edges_t_s, edges_response_s, counts = response_heatmap(*responses_of(samples.finished), rows.end_s)
     return ResponseCharts(
         percentiles=[
-            binned_percentile(due_s, response_s, quantile, label, rows.end_s)
+            binned_percentile(*accepted, quantile, label, rows.end_s)
             for label, quantile in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
         ],
+        failed=binned_percentile(*failed, 0.5, "failed", rows.end_s),
         edges_t_s=edges_t_s,
         edges_response_s=edges_response_s,
         counts=counts,
@@ -122,6 +148,8 @@ def _responses(rows: Rows) -> ResponseCharts:
 
 def _completion(rows: Rows) -> CompletionLines:
     seconds = np.append(np.arange(np.ceil(rows.end_s)), rows.end_s)
+    if rows.record.deadline_s < rows.end_s:  # labels say what was complete by then
+        seconds = np.union1d(seconds, [rows.record.deadline_s])
     names = kelurahan_names(rows)
     codes, number = np.unique(np.array([code[:10] for code in rows.stations.code], dtype="U10"), return_inverse=True)
 
@@ -152,6 +180,32 @@ def _server(server: TargetSeries) -> ServerHealth:
         shed=rate_line([server], scraped_metrics.SHED, "refusals"),
         wasted=rate_line([server], scraped_metrics.WASTED, "wasted work"),
     )
+
+
+def _server_limits(record: RunRecord) -> ServerLimits:
+    server = record.scenario.get("server")
+    # the table configures the mock server; an external server's limits are not known
+    if not record.own_server or not isinstance(server, dict):
+        return ServerLimits()
+    workers, queue = server.get("workers"), server.get("queue_capacity")
+    bounded = server.get("shed") != "none"
+    return ServerLimits(
+        workers if isinstance(workers, int) else None, queue if isinstance(queue, int) and bounded else None
+    )
+
+
+def _delivery_by_phase(rows: Rows) -> list[PhaseDelivery]:
+    phases = rows.record.phases
+    names = list(dict.fromkeys(phase.name for phase in phases))
+    if len(names) < 2:
+        return []
+    due_s, took_s, _ = DurationSamples(rows).waits("delivery_seconds")
+    starts = np.array([phase.start_s for phase in phases])
+    number = np.array([names.index(phase.name) for phase in phases])
+    of_page = number[np.clip(np.searchsorted(starts, due_s, side="right") - 1, 0, None)]
+    return [
+        PhaseDelivery(name, compute_distribution(np.sort(took_s[of_page == place]))) for place, name in enumerate(names)
+    ]
 
 
 def _generator(rows: Rows, workers: list[TargetSeries]) -> GeneratorHealth:

@@ -12,6 +12,7 @@ from harness.analysis.percentile import min_sample_size, order_statistic
 from harness.analysis.rows import Rows
 from harness.analysis.summarise import kelurahan_names
 from harness.analysis.time_series import TargetSeries
+from harness.analysis.unacknowledged import station_ends
 from harness.base.model import DELIVERED, Outcome
 from harness.run_folder.layout import RunFolder
 from harness.run_folder.parquet import database, fetch_columns
@@ -28,6 +29,8 @@ TAIL_GAP_RATIO = 0.6
 """A target counts as idle rather than unknown for this share of its longest gap after its last scrape."""
 MAX_BIN_S = 10
 """A bin is widened to at most this many seconds to hold enough values for its percentile."""
+MIN_PAUSE_S = 3
+"""Values this far apart, in bins, are not joined into one percentile."""
 MAX_BINS = 300
 """In a long run bins, and the columns of the heat map, are wider than a second, so that there are at most this many."""
 ROWS_PER_DECADE = 8
@@ -117,7 +120,8 @@ def binned_percentile(due_s: FloatArray, value: FloatArray, quantile: float, lab
     """A percentile over due time: one point per second that has enough values, fewer in a run of more than 300 s.
 
     A bin with too few values is joined with those after it, up to 10 s in all, and its point is drawn in the middle. If even
-    that is too few, or the bin is empty, the line has a gap (NaN).
+    that is too few, or the bin is empty, the line has a gap (NaN). So it has where values from before and after a pause of
+    3 s or more would be joined: a line across an outage would show what nobody measured.
     """
     if (due_s[1:] < due_s[:-1]).any():  # attempts usually come in this order, and sorting them is not free
         order = np.argsort(due_s, kind="stable")
@@ -127,13 +131,15 @@ def binned_percentile(due_s: FloatArray, value: FloatArray, quantile: float, lab
     bins, widest = -(-seconds // width), max(1, MAX_BIN_S // width)
     starts = np.searchsorted(due_s, np.arange(bins + 1) * width, side="left")
     least = min_sample_size(quantile)
+    pauses = np.flatnonzero(np.diff(due_s) >= MIN_PAUSE_S * width)
     times: list[float] = []
     values: list[float] = []
     first = 0
     while first < bins:
         reach = np.searchsorted(starts, starts[first] + least, side="left")
         last = max(int(reach), first + 1)
-        if starts[first] == starts[first + 1] or last > min(first + widest, bins):
+        few = starts[first] == starts[first + 1] or last > min(first + widest, bins)
+        if few or np.searchsorted(pauses, starts[first]) < np.searchsorted(pauses, starts[last] - 1):
             times.append((first + 0.5) * width)
             values.append(np.nan)
             first += 1
@@ -233,9 +239,9 @@ def find_worst_stations(rows: Rows, undelivered: int, slowest: int) -> list[Stat
     delivered = np.bincount(rows.station_of_page[rows.delivered], minlength=stations)
     made = rows.attempts.page[~rows.attempts.ended_as({Outcome.WITHHELD})]
     attempts = np.bincount(rows.station_of_page[made], minlength=stations)
-    took_s = np.minimum(rows.completed_s, max(rows.end_s, rows.stop_s)) - rows.stations.due_s
+    ends, waited_s = station_ends(rows)
     missing = rows.stations.pages - delivered
-    order = np.lexsort((-took_s, -missing))
+    order = np.lexsort((-waited_s, -missing))
     order = order[rows.stations.due_s[order] < rows.stop_s]
     missed = int((missing[order] > 0).sum())
     order = np.concatenate([order[: min(missed, undelivered)], order[missed : missed + slowest]])
@@ -248,6 +254,8 @@ def find_worst_stations(rows: Rows, undelivered: int, slowest: int) -> list[Stat
             pages=int(rows.stations.pages[number]),
             delivered=int(delivered[number]),
             attempts=int(attempts[number]),
+            waited_s=float(waited_s[number]),
+            end=str(ends[number]),  # type: ignore[arg-type]
         )
         for number in order
     ]

@@ -12,15 +12,20 @@ from pydantic import AfterValidator, Field, model_validator
 from harness.base.safe_files import LIST_AS_TUPLE
 from harness.scenario.arrivals import Arrivals
 from harness.scenario.client import ClientOptions
+from harness.scenario.recapitulation import RecapitulationOptions
 from harness.scenario.target import TargetApi
 from mock_server.faults.registry import AnyFault, check_distinct_names
 from mock_server.profile.server_profile import ServerProfile
 from mock_server.profile.units import Duration, FrozenModel, Lognormal, Size, SizeDistribution
 
-PAGES_OF_FORM = {"ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17}
-"""Pages of each form. Only PPWP's three are published; the others are assumptions (docs/explanation/domain.md)."""
+PAGES_OF_FORM = {
+    "ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17,
+    "ec8a": 1, "ec8a1": 1, "ec8a2": 1, "form34a": 1,
+}  # fmt: skip
+"""Pages of each form. Of Indonesia's only PPWP's three are published, the others are assumed (docs/explanation/domain.md);
+Nigeria's and Kenya's are single sheets (docs/explanation/other-nights.md)."""
 
-REGIONS = ("kaliwates", "jember", "provinces")
+REGIONS = ("kaliwates", "jember", "provinces", "nigeria", "kenya")
 
 
 def _check_printable(text: str) -> str:
@@ -34,15 +39,16 @@ class StationOptions(FrozenModel):
     """Which stations take part, and what each of them sends."""
 
     region: str = "kaliwates"
-    """A shipped region (kaliwates, jember, provinces) or a CSV file beside the scenario: code,name,stations."""
+    """A shipped region (kaliwates, jember, provinces, nigeria, kenya) or a CSV file beside the scenario: code,name,stations."""
     count: Annotated[int, Field(ge=1)] | None = None
     """Number of stations, spread evenly over the region; all of them if left out."""
     forms: Annotated[
-        tuple[Literal["ppwp", "pdpr", "pdpd", "pdprdp", "pdprdk"], ...],
+        tuple[Literal["ppwp", "pdpr", "pdpd", "pdprdp", "pdprdk", "ec8a", "ec8a1", "ec8a2", "form34a"], ...],
         LIST_AS_TUPLE,
         Field(min_length=1),
     ] = ("ppwp",)
-    """What each station sends: ppwp has 3 pages, pdpr 18, pdpd 8, pdprdp 17, pdprdk 17 (all but ppwp's are assumed)."""
+    """What each station sends, in this order: ppwp has 3 pages, pdpr 18, pdpd 8, pdprdp 17, pdprdk 17 (all but ppwp's are assumed);
+    Nigeria's ec8a, ec8a1, ec8a2 and Kenya's form34a have one."""
 
 
 def _median_photo() -> Lognormal[Size]:
@@ -95,7 +101,7 @@ class Scenario(FrozenModel):
     deadline: Annotated[Duration, Field(gt=0)]
     """When the last attempt may start."""
     time_scale: Annotated[float, Field(gt=0)] = 1.0
-    """Election seconds per test second: for labels only."""
+    """Election seconds per test second: for labels, and for [recapitulation]."""
     warm_up: Annotated[Duration, Field(ge=0)] = 0.0
     """Attempts due before this stay in the rows but not in the figures."""
     stations: StationOptions = Field(default_factory=StationOptions)
@@ -112,6 +118,8 @@ class Scenario(FrozenModel):
     """Faults of the mock server."""
     audit: AuditOptions = Field(default_factory=AuditOptions)
     """How the server's store is read after the run."""
+    recapitulation: RecapitulationOptions | None = None
+    """What follows the upload, to show how late uploads delay it; left out: not shown."""
     target: TargetApi | None = None
     """The API of an upload server that is not the mock; `--target` gives its address. If left out: the mock's own API."""
     thresholds: Annotated[tuple[Threshold, ...], LIST_AS_TUPLE] = ()
@@ -126,6 +134,10 @@ class Scenario(FrozenModel):
         mock_tables = sorted({"server", "faults"} & self.model_fields_set) if self.target is not None else []
         if mock_tables:
             message = f"[{mock_tables[0]}] describes the mock, and [target] another server: remove one of them"
+            raise ValueError(message)
+        unanswered = [one for one in self.thresholds if one.assertion.lstrip().startswith("recapitulation.")]
+        if unanswered and self.recapitulation is None:
+            message = f'the threshold "{unanswered[0].assertion}" needs the table [recapitulation]: add it'
             raise ValueError(message)
         if self.target is not None and self.audit.kill_server:
             message = "audit.kill_server is for the mock only: the harness does not kill a server of yours"

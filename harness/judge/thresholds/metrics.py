@@ -36,6 +36,7 @@ KNOWN_METRICS: dict[str, MetricFamily] = {
     "harness_retries_total": MetricFamily("counter", ("reason",)),
     "harness_attempts_in_flight": MetricFamily("gauge"),
     "harness_response_seconds": MetricFamily("histogram"),
+    "harness_accepted_seconds": MetricFamily("histogram"),
     "harness_service_seconds": MetricFamily("histogram"),
     "harness_lateness_seconds": MetricFamily("histogram"),
     "harness_loop_lag_seconds": MetricFamily("gauge"),
@@ -63,13 +64,15 @@ KNOWN_METRICS: dict[str, MetricFamily] = {
 }
 """By name. A test compares it with what both exporters really publish."""
 
-_NAMED_BY = {"recovery": "fault", "kelurahan": "code"}
+_NAMED_BY = {"recovery": "fault", "kelurahan": "code", "kecamatan": "code"}
 """Lists of the summary whose entries a key can name, and the field that holds the name."""
 _FIXED_KEYS = {
     "by_outcome": [str(outcome) for outcome in OUTCOMES],
     "gave_up_by_reason": [reason.name.lower() for reason in GiveUpReason],
 }
 """Tables of the summary whose keys are fixed lists."""
+_OPTIONAL_TABLES = {"recapitulation"}
+"""Tables that some runs lack, and that a threshold may name all the same: without one it has no figure, and fails."""
 _WITHOUT_UNIT = {"count", "never"}
 
 
@@ -103,6 +106,8 @@ def unit_of_key(key: str) -> Unit:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             model: type[BaseModel] = kind
             kind = _field(model, part, parent)
+            if part in _OPTIONAL_TABLES:
+                (kind,) = (one for one in get_args(kind) if one is not NoneType)
             if is_last and _is_number(kind):
                 in_seconds = issubclass(model, Distribution) and part not in _WITHOUT_UNIT
                 return "s" if in_seconds else unit_from_name(part)
@@ -144,7 +149,9 @@ def why_no_value(summary: Summary, key: str) -> str:
         else:
             parent = parent.get(part) if isinstance(parent, dict) else getattr(parent, part, None)
     if isinstance(parent, Distribution):
-        return why_no_percentile(parent.count, parent.never, QUANTILES.get(parts[-1]))
+        return why_no_percentile(parent.count, parent.never, QUANTILES.get(parts[-1]), parts[0])
+    if parts[0] == "recapitulation" and summary.recapitulation is None:
+        return "the scenario has no [recapitulation], or the run was cut short"
     if parts[0] == "recovery" and parent is not None and parts[-1] == "metastable":
         return "unknown: too little was delivered before the fault, or observed after it"
     if parts[0] == "recovery":
@@ -152,13 +159,24 @@ def why_no_value(summary: Summary, key: str) -> str:
     return "there is no such figure for this run"
 
 
-def why_no_percentile(count: int, never: int, quantile: float | None) -> str:
-    """Why a sample of `count` values has no such percentile (`quantile` None: no mean or maximum)."""
+NOTHING_TO_COUNT = "no data: there is nothing to count"
+
+
+def why_no_percentile(count: int, never: int, quantile: float | None, metric: str) -> str:
+    """Why a sample of `count` durations has no such percentile (`quantile` None: no mean or maximum).
+
+    >>> why_no_percentile(1086, 638, 0.95, "delivery_seconds"), why_no_percentile(362, 1, None, "completion_seconds")
+    ('p95 is infinite: 638 of 1,086 pages were never acknowledged', 'it is infinite: 1 of 362 stations never finished')
+    """
     if count == 0:
-        return "no data: there is nothing to count"
+        return NOTHING_TO_COUNT
     if quantile is not None and count < min_sample_size(quantile):
         return f"n/a (needs {min_sample_size(quantile):,}; there are {count:,})"
-    return f"{never:,} of {count:,} never arrived"
+    name = "it" if quantile is None else f"p{float(f'{quantile * 100:.9g}'):g}"
+    if metric == "completion_seconds":
+        return f"{name} is infinite: {never:,} of {count:,} stations never finished"
+    verb = "was" if never == 1 else "were"
+    return f"{name} is infinite: {never:,} of {count:,} pages {verb} never acknowledged"
 
 
 def _field(model: type[BaseModel], name: str, parent: str) -> object:
