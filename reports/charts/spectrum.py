@@ -102,7 +102,10 @@ def draw(chart_data: ChartData, summary: Summary) -> Figure:
     if not found:
         half = summary.delivery_seconds.never * 2 > summary.delivery_seconds.count
         write_placeholder(
-            axes, "no median: more than half never arrived" if half else "no deliveries, or too few for a percentile"
+            axes,
+            "no median: more than half of the pages were never acknowledged"
+            if half
+            else "no deliveries, or too few for a percentile",
         )
         axes.set_xticks([])
         return drawn.figure

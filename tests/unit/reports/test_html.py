@@ -221,6 +221,23 @@ def test_a_run_that_no_command_started_is_tried_again_by_its_scenario() -> None:
     ]  # fmt: skip
 
 
+def test_the_settings_of_a_remedy_replace_those_of_the_command() -> None:
+    remedy = Remedy("Give the server 9 workers", "", ("server.workers=9",))
+    command = [
+        "harness",
+        "run",
+        "kaliwates",
+        "--set",
+        "server.workers=1",
+        "--set=server.workers=2",
+        "--set",
+        "deadline=9s",
+    ]
+    assert remedy_command(made_up_run.record(command=command, seed=7), remedy) == [
+        "harness", "run", "kaliwates", "--set", "deadline=9s", "--seed", "7", "--set", "server.workers=9"
+    ]  # fmt: skip
+
+
 @pytest.mark.heavy
 def test_a_prediction_of_the_remedy_stands_below_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     predicted = Remedy("Wait", "patience helps", ("server.workers=9",), "Predicted: 98 % of stations.")
