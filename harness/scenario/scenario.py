@@ -18,10 +18,14 @@ from mock_server.faults.registry import AnyFault, check_distinct_names
 from mock_server.profile.server_profile import ServerProfile
 from mock_server.profile.units import Duration, FrozenModel, Lognormal, Size, SizeDistribution
 
-PAGES_OF_FORM = {"ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17}
-"""Pages of each form. Only PPWP's three are published; the others are assumptions (docs/explanation/domain.md)."""
+PAGES_OF_FORM = {
+    "ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17,
+    "ec8a": 1, "ec8a1": 1, "ec8a2": 1, "form34a": 1,
+}  # fmt: skip
+"""Pages of each form. Of Indonesia's only PPWP's three are published, the others are assumed (docs/explanation/domain.md);
+Nigeria's and Kenya's are single sheets (docs/explanation/other-nights.md)."""
 
-REGIONS = ("kaliwates", "jember", "provinces")
+REGIONS = ("kaliwates", "jember", "provinces", "nigeria", "kenya")
 
 
 def _check_printable(text: str) -> str:
@@ -35,15 +39,16 @@ class StationOptions(FrozenModel):
     """Which stations take part, and what each of them sends."""
 
     region: str = "kaliwates"
-    """A shipped region (kaliwates, jember, provinces) or a CSV file beside the scenario: code,name,stations."""
+    """A shipped region (kaliwates, jember, provinces, nigeria, kenya) or a CSV file beside the scenario: code,name,stations."""
     count: Annotated[int, Field(ge=1)] | None = None
     """Number of stations, spread evenly over the region; all of them if left out."""
     forms: Annotated[
-        tuple[Literal["ppwp", "pdpr", "pdpd", "pdprdp", "pdprdk"], ...],
+        tuple[Literal["ppwp", "pdpr", "pdpd", "pdprdp", "pdprdk", "ec8a", "ec8a1", "ec8a2", "form34a"], ...],
         LIST_AS_TUPLE,
         Field(min_length=1),
     ] = ("ppwp",)
-    """What each station sends: ppwp has 3 pages, pdpr 18, pdpd 8, pdprdp 17, pdprdk 17 (all but ppwp's are assumed)."""
+    """What each station sends, in this order: ppwp has 3 pages, pdpr 18, pdpd 8, pdprdp 17, pdprdk 17 (all but ppwp's are assumed);
+    Nigeria's ec8a, ec8a1, ec8a2 and Kenya's form34a have one."""
 
 
 def _median_photo() -> Lognormal[Size]:

@@ -30,9 +30,11 @@ def finding(chart_data: ChartData) -> str:
     if first == pages:
         return f"All {number_format.plural(pages, 'page')} were delivered at the first attempt"
     sentence = f"{number_format.format_ratio(first / pages)} of {number_format.plural(pages, 'page')} were delivered at the first attempt"
-    sentence += f"; no page took more than {number_format.plural(most, 'attempt')}" if most > 1 else ""
+    if most > 1:
+        took = int(tries.delivered[most] + tries.not_delivered[most])
+        sentence += f"; {'one page' if took == 1 else number_format.plural(took, 'page')} took {most:,} attempts"
     never = int(tries.not_delivered[0])
-    return f"{sentence}; {never:,} were never attempted" if never else sentence
+    return f"{sentence}; {never:,} {'was' if never == 1 else 'were'} not attempted" if never else sentence
 
 
 def attempt_bars(tries: AttemptsPerPage) -> list[tuple[str, int, int]]:
