@@ -182,12 +182,18 @@ def _sections(audit: Audit | None, remedy: Remedy | None) -> list[tuple[str, str
 
 
 def remedy_command(record: RunRecord, remedy: Remedy) -> list[str]:
-    """The command that tries a remedy: this run's own, with the overrides behind it. Later overrides replace earlier ones."""
+    """The command that tries a remedy: this run's own, with the overrides behind it in the place of others of the same keys."""
     repeated = rerun_command(record)
     # a run of an experiment or of the Python API was not started by `harness run`
     if repeated[:2] != ["harness", "run"]:
         repeated = ["harness", "run", record.name, "--seed", str(record.seed)]
-    return [*repeated, *(argument for setting in remedy.settings for argument in ("--set", setting))]
+    keys = {setting.partition("=")[0] for setting in remedy.settings}
+    kept, arguments = [], iter(repeated)
+    for argument in arguments:
+        option = [argument, next(arguments, "")] if argument == "--set" else [argument]
+        if option[-1].removeprefix("--set=").partition("=")[0].strip() not in keys:
+            kept += option
+    return [*kept, *(argument for setting in remedy.settings for argument in ("--set", setting))]
 
 
 def _audit_tables(audit: Audit | None) -> list[PageTable]:
