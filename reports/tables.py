@@ -213,10 +213,12 @@ def worst_stations_table(chart_data: ChartData, summary: Summary) -> PageTable:
     if not shown:
         return PageTable("stations", "Slowest stations", headers, rows, filter_column=1)
     title = "Stations never complete" if shown == len(rows) else "Stations never complete, and the slowest"
-    these = f"{format_count(shown)} of {format_count(missed)}" if missed > shown else f"All {format_count(missed)}"
-    note = f"{these} stations that arrived and were never complete"
-    note += "." if shown == len(rows) else f", then the {format_count(len(rows) - shown)} that took longest."
-    return PageTable("stations", title, headers, rows, f"{note}{_failed_note(chart_data)}", filter_column=1)
+    note = f"{number_format.plural(missed, 'station')} arrived and {'was' if missed == 1 else 'were'} never complete"
+    note += f"; the first {format_count(shown)} are listed" if shown < missed else ""
+    slowest = len(rows) - shown
+    if slowest:
+        note += f"; below them the {'one' if slowest == 1 else format_count(slowest)} that took longest"
+    return PageTable("stations", title, headers, rows, f"{note}.{_failed_note(chart_data)}", filter_column=1)
 
 
 def _failed_note(chart_data: ChartData) -> str:

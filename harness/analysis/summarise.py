@@ -66,6 +66,7 @@ def compute_summary(
         run=record.id,
         name=record.name,
         seed=record.seed,
+        simulated=record.simulated,
         ended=BROKEN_OFF if record.ended is None else record.ended.how,
         duration_s=rows.end_s,
         deadline_s=record.deadline_s,

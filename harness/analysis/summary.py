@@ -298,6 +298,8 @@ class Summary(_SummaryModel):
     run: str
     name: str
     seed: int
+    simulated: bool = False
+    """The run was played in virtual time: nothing was measured."""
     ended: str
     duration_s: float
     deadline_s: float

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from harness.base.model import MalformedReason, Outcome
 from harness.drive.client.headers import resolve_location
-from harness.drive.client.outcomes import MalformedResponseError, classify_status
+from harness.drive.client.outcomes import MalformedResponseError
 from harness.drive.client.pool import AttemptConnection
 from harness.drive.client.protocols.base import (
     HighWaterMark,
@@ -26,6 +26,7 @@ from harness.drive.client.protocols.base import (
 )
 from harness.drive.client.response import HttpResponse
 from harness.scenario.client import TusOptions
+from harness.station.response_outcome import classify_status
 
 CREATION_PATH = "/v1/files"
 _VERSION = "Tus-Resumable: 1.0.0"
