@@ -57,7 +57,7 @@ CHUNKED_OK = b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
 
 
 def parse(received, size, *, bodiless=False):
-    """The response in `received`, which arrives in pieces of `size` bytes; the parser is told of the end if it needs that."""
+    """The response in `received`, which arrives in pieces of `size` bytes; then the connection ends, if that is what the response needs."""
     parser = ResponseParser()
     parser.expect(bodiless=bodiless)
     for start in range(0, len(received), size):
