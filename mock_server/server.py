@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -45,9 +46,9 @@ class EventLoopClock:
         """Seconds on the monotonic clock."""
         return time.monotonic()
 
-    def call_later(self, delay_s: float, callback: Callable[[], object]) -> Timer:
-        """Calls back after a delay."""
-        return self._loop.call_later(delay_s, callback)
+    def call_later(self, delay_s: float, callback: Callable[..., object], *args: Any) -> Timer:
+        """Calls back with `args` after a delay."""
+        return self._loop.call_later(delay_s, callback, *args)
 
 
 @dataclass(frozen=True)

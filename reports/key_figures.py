@@ -36,6 +36,20 @@ def verdict_label(verdict: Verdict | None) -> str:
     return VERDICT_LABELS[verdict.verdict if verdict else None]
 
 
+SIMULATED = "SIMULATED"
+"""Stands beside the verdict of a run that was played in virtual time."""
+
+
+def verdict_label_with_mark(verdict: Verdict | None) -> str:
+    """The verdict in capitals, with `SIMULATED` in brackets if nothing was measured.
+
+    >>> verdict_label_with_mark(None)
+    'NOT JUDGED'
+    """
+    label = verdict_label(verdict)
+    return f"{label} ({SIMULATED})" if verdict and verdict.simulated else label
+
+
 def describe_verdict(verdict: Verdict | None) -> str:
     """The verdict as a sentence: what was breached or lost, or that nothing was."""
     if verdict is None:

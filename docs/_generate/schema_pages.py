@@ -15,6 +15,7 @@ from harness.scenario.client import ClientOptions, Link, LinkQuality, Outages, T
 from harness.scenario.experiment import Experiment, Variant
 from harness.scenario.recapitulation import RecapitulationOptions
 from harness.scenario.retry import NoRetry, RetryConfig
+from harness.scenario.simulation import SimulationCosts
 from mock_server.faults.abort import WeightedStatus
 from mock_server.faults.base import Fault, Match
 from mock_server.faults.registry import KINDS
@@ -50,6 +51,7 @@ def scenario_keys() -> str:
         ("[client.link]", Link, "client.link."),
         ("[client.link.poor]", LinkQuality, "client.link.poor."),
         ("[client.link.outages]", Outages, "client.link.outages."),
+        ("[simulate]", SimulationCosts, "simulate."),
         ("[audit]", scenario.AuditOptions, "audit."),
         ("[recapitulation]", RecapitulationOptions, "recapitulation."),
         ("[[thresholds]]", scenario.Threshold, ""),

@@ -67,6 +67,7 @@ def compute_verdict(summary: Summary, audit: Audit, run_data: RunData, assertion
         verdict=word,
         exit_code=exit_code(word, audit, record),
         ended=BROKEN_OFF if record.ended is None else record.ended.how,
+        simulated=record.simulated,
         safety=audit.safety,
         liveness=audit.liveness,
         validity=validity,

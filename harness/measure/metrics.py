@@ -46,8 +46,11 @@ _ACCEPTED = _mask({Outcome.ACCEPTED})
 class WorkerMetrics(Collector):
     """The metrics of one worker, in a registry of their own; their names are documented in docs/reference/metrics.md."""
 
-    def __init__(self, limits_s: Sequence[float], run: dict[str, str]) -> None:
-        """`limits_s` become bucket bounds too; `run` has the labels of harness_run_info."""
+    def __init__(self, limits_s: Sequence[float], run: dict[str, str], *, simulated: bool = False) -> None:
+        """`limits_s` become bucket bounds too; `run` has the labels of harness_run_info.
+
+        A `simulated` worker has no process and no event loop, so nothing is published of them.
+        """
         bounds = sorted({*BUCKETS_S, *limits_s})
         self.pages_due = 0
         self.stations_completed = 0
@@ -63,7 +66,9 @@ class WorkerMetrics(Collector):
             "harness_lateness_seconds", "From due to connecting: the generator's own delay", BUCKETS_S
         )
         self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+        self._simulated = simulated
+        if not simulated:
+            ProcessCollector(registry=self.registry)
         self.registry.register(self)
         Gauge("harness_run_info", "The run", list(run), registry=self.registry).labels(**run).set(1)
 
@@ -106,9 +111,10 @@ class WorkerMetrics(Collector):
         yield retries
         yield GaugeMetricFamily("harness_attempts_in_flight", "Attempts in flight", self.in_flight)
         yield from (one.family() for one in (self._response, self._accepted, self._service, self._lateness))
-        yield GaugeMetricFamily(
-            "harness_loop_lag_seconds", "Worst delay of the event loop in a second", self.loop_lag_s
-        )
+        if not self._simulated:
+            yield GaugeMetricFamily(
+                "harness_loop_lag_seconds", "Worst delay of the event loop in a second", self.loop_lag_s
+            )
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""

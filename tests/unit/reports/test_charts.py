@@ -357,7 +357,7 @@ def test_the_tries_chart_has_a_bar_for_every_number_of_attempts_split_by_deliver
     bars = [bar.get_width() for bar in draw("tries").axes[1].patches if isinstance(bar, Rectangle)]
     assert bars == [0, 900, 120, 20, 9, 6, 0, 4, 12, 15]
     assert not [bar for bar in attempt_bars(AttemptsPerPage(np.array([0, 5, 0, 0, 1]), np.zeros(5, int))) if not bar[1]]
-    assert {"900 delivered", "12 not delivered", "6 not delivered"} <= set(texts(draw("tries")))
+    assert {"900 delivered", "12 not acknowledged", "6 not acknowledged"} <= set(texts(draw("tries")))
 
 
 def test_many_tries_are_put_together_without_losing_a_page() -> None:
