@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
     from mock_server.http.fault_scheduler import FaultScheduler
+    from mock_server.net.shared_line import Traffic
     from mock_server.overload.worker_pool import WorkerPool
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -72,13 +73,14 @@ class ServerMetrics:
         self.stored = Counter("mock_server_pages_stored", "Copies of pages stored", registry=registry)
         self.stored_bytes = Counter("mock_server_stored_bytes", "Bytes of the photos stored", registry=registry)
 
-    def watch(self, pool: WorkerPool, faults: FaultScheduler) -> None:
-        """Adds what is read from the pool and the faults at each scrape."""
+    def watch(self, pool: WorkerPool, faults: FaultScheduler, traffic: Traffic) -> None:
+        """Adds what is read from the pool, the faults and the shared lines at each scrape."""
         depth = Gauge("mock_server_queue_depth", "Uploads that wait for a worker", registry=self.registry)
         depth.set_function(lambda: pool.depth)
         busy = Gauge("mock_server_workers_busy", "Busy workers", registry=self.registry)
         busy.set_function(lambda: pool.busy)
         self.registry.register(_FaultCollector(faults))
+        self.registry.register(_TrafficCollector(traffic))
 
     def request(self, method: str, route: str, status: int | None, duration_s: float) -> None:
         """Records one request and the status that its client received, None if no status line was sent."""
@@ -108,6 +110,23 @@ class _FaultCollector(Collector):
             active.add_metric([state.fault.name], self._scheduler.strength(state))
         yield injected
         yield active
+
+
+class _TrafficCollector(Collector):
+    def __init__(self, traffic: Traffic) -> None:
+        self._traffic = traffic
+
+    def collect(self) -> Iterator[Metric]:
+        traffic = self._traffic
+        yield CounterMetricFamily("mock_server_ingress_bytes", "Bytes that have come in", traffic.received_bytes)
+        yield CounterMetricFamily("mock_server_egress_bytes", "Bytes of responses", traffic.sent_bytes)
+        # Only of a line with a rate: of an unlimited one there is no share that could be in use.
+        for name, line in (("ingress", traffic.ingress), ("egress", traffic.egress)):
+            if line is not None:
+                text = f"Share of the last second in which the {name} was in use"
+                yield GaugeMetricFamily(f"mock_server_{name}_utilisation_ratio", text, line.utilisation_ratio)
+                text = f"Connections whose bytes wait for the {name}"
+                yield GaugeMetricFamily(f"mock_server_{name}_waiting_connections", text, line.waiting)
 
 
 class LoopLag:
