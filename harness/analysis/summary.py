@@ -119,6 +119,25 @@ class Rates(_SummaryModel):
     sent_bytes_per_s: float | None
 
 
+class Readers(_SummaryModel):
+    """What became of the reads of readers: planned = answered + failed + unfinished, exactly."""
+
+    planned: int
+    """Reads that were due until the readers stopped, those of the warm-up included."""
+    answered: int
+    """Answered with what was asked for: 2xx or 304."""
+    failed: int
+    """Ended in any other way."""
+    unfinished: int
+    """In flight, or not begun, when the run ended."""
+    answered_ratio: float | None
+    """answered ÷ planned."""
+    by_outcome: dict[str, int]
+    """`accepted` are those answered."""
+    reader_seconds: Distribution
+    """From due to the end of the response, of reads that were answered in any way or timed out."""
+
+
 class Silence(_SummaryModel):
     """The time at the end of the run in which the server answered nothing."""
 
@@ -223,6 +242,8 @@ class Summary(_SummaryModel):
     delivery_seconds: Distribution
     completion_seconds: Distribution
     lateness_seconds: Distribution
+    readers: Readers | None = None
+    """None if the scenario has no readers."""
     silence: Silence | None = None
     """None if the server answered to the end."""
     recovery: list[Recovery]

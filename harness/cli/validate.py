@@ -15,8 +15,10 @@ from harness.cli.options import (
 )
 from harness.plan import capacity, make_plan
 from harness.plan.demand import forecast_load, parse_worker_count
+from harness.plan.readers import count_reads
 from harness.run_folder.tables import read_planned_due
 from harness.scenario import loader
+from harness.scenario.scenario import Scenario
 from reports import terminal
 from reports.number_format import format_bytes, format_count
 
@@ -45,6 +47,7 @@ def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None,
         ],
         ["uploads, mean", f"{numbers.mean_uploads_per_s:,.1f}/s", "until the last station arrives"],
         ["deadline", f"{loaded.deadline:g} s", _after_deadline(numbers.beyond_deadline) + closed],
+        *_readers(loaded),
         ["faults", str(len(loaded.faults)), ", ".join(f"{fault.name} ({fault.kind})" for fault in loaded.faults)],
         ["thresholds", str(len(loaded.thresholds)), "and that no acknowledged page is lost"],
     ]
@@ -56,6 +59,17 @@ def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None,
     terminal.print_lines(warnings_of(loaded, plan))
     check_fits(source, capacity.find_capacity_problems(loaded, plan, sending_workers, address, limits))
     print("Fits this machine. Valid.")
+
+
+def _readers(loaded: Scenario) -> list[list[str]]:
+    readers = loaded.readers
+    if readers is None:
+        return []
+    reads = count_reads(readers, loaded.seed, loaded.deadline)
+    named = f"{format_count(len(readers.paths))} paths" if readers.paths else ", ".join(readers.levels)
+    how = "" if readers.cached else "; no cache may answer"
+    rate = f"{readers.rate:,.4g}/s"
+    return [["readers", rate, f"{format_count(reads)} reads until the deadline: {named}{how}"]]
 
 
 def _connections(usage: capacity.PortUsage) -> list[str]:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from harness.base.safe_files import LIST_AS_TUPLE
 from harness.scenario.arrivals import Arrivals
 from harness.scenario.client import ClientOptions
+from harness.scenario.readers import ReaderOptions
 from harness.scenario.target import TargetApi
 from mock_server.faults.registry import AnyFault, check_distinct_names
 from mock_server.profile.server_profile import ServerProfile
@@ -21,6 +22,7 @@ PAGES_OF_FORM = {"ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17}
 """Pages of each form. Only PPWP's three are published; the others are assumptions (docs/explanation/domain.md)."""
 
 REGIONS = ("kaliwates", "jember", "provinces")
+READERS_NEED_PATHS = "readers.levels are those of the mock's public read API: say what to read with readers.paths"
 
 
 def _check_printable(text: str) -> str:
@@ -106,6 +108,8 @@ class Scenario(FrozenModel):
     """When stations arrive."""
     client: ClientOptions = Field(default_factory=ClientOptions)
     """How a phone uploads, and what it does when that fails."""
+    readers: ReaderOptions | None = None
+    """Who reads the published results meanwhile; left out: nobody."""
     server: ServerProfile = Field(default_factory=ServerProfile)
     """The mock server without faults; not used with --target."""
     faults: Annotated[tuple[AnyFault, ...], LIST_AS_TUPLE] = ()
@@ -130,6 +134,9 @@ class Scenario(FrozenModel):
         if self.target is not None and self.audit.kill_server:
             message = "audit.kill_server is for the mock only: the harness does not kill a server of yours"
             raise ValueError(message)
+        if self.target is not None and self.readers is not None and not self.readers.paths:
+            message = f"{READERS_NEED_PATHS}: [target] describes another server"
+            raise ValueError(message)
         if self.target is not None and self.client.protocol == "tus" and not self.target.takes_tus:
             message = (
                 'client.protocol = "tus" defines its own requests: [target] may only have a path without {…}, headers and login, '
@@ -140,8 +147,8 @@ class Scenario(FrozenModel):
 
     @property
     def longest_s(self) -> float:
-        """Seconds from T0 by which the last attempt has ended: one that starts just before the deadline and times out."""
-        return self.deadline + self.client.timeout
+        """Seconds from T0 by which the last attempt and read have ended: one that starts just before the deadline and times out."""
+        return self.deadline + max(self.client.timeout, 0.0 if self.readers is None else self.readers.timeout)
 
     def mock_profile(self) -> dict[str, Any]:
         """The content of the mock server's profile file: [server] at the top level, the seed, and [[faults]]."""

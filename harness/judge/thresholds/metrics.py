@@ -38,6 +38,8 @@ KNOWN_METRICS: dict[str, MetricFamily] = {
     "harness_response_seconds": MetricFamily("histogram"),
     "harness_service_seconds": MetricFamily("histogram"),
     "harness_lateness_seconds": MetricFamily("histogram"),
+    "harness_reads_total": MetricFamily("counter", ("outcome",)),
+    "harness_reader_seconds": MetricFamily("histogram"),
     "harness_loop_lag_seconds": MetricFamily("gauge"),
     "harness_run_info": MetricFamily("gauge", ("run", "scenario", "worker")),
     "http_server_request_duration_seconds": MetricFamily("histogram", _REQUEST),
@@ -76,6 +78,11 @@ _FIXED_KEYS = {
     "gave_up_by_reason": [reason.name.lower() for reason in GiveUpReason],
 }
 """Tables of the summary whose keys are fixed lists."""
+_WHY_MISSING = {
+    "readers": "no data: the run had no readers, or none of their reads was due",
+    "silence": "there is none: the server answered to the end",
+}
+"""Why a part of the summary that a run may lack is missing."""
 _WITHOUT_UNIT = {"count", "never"}
 
 
@@ -104,6 +111,7 @@ def unit_of_key(key: str) -> Unit:
     kind: object = Summary
     parts = key.split(".")
     for index, part in enumerate(parts):
+        kind = _present(kind)
         parent = ".".join(parts[:index])
         is_last = index == len(parts) - 1
         if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -155,7 +163,7 @@ def why_no_value(summary: Summary, key: str) -> str:
         return "unknown: too little was delivered before the fault, or observed after it"
     if parts[0] == "recovery":
         return "it never recovered" if parent is not None else f"no fault {parts[1]} ended within the run"
-    return "there is no such figure for this run"
+    return _WHY_MISSING.get(parts[0], "there is no such figure for this run")
 
 
 def why_no_percentile(count: int, never: int, quantile: float | None) -> str:
@@ -174,6 +182,13 @@ def _field(model: type[BaseModel], name: str, parent: str) -> object:
         message = f'there is no "{name}"{where}{_near(name, list(model.model_fields))}'
         raise ValueError(message)
     return field.annotation
+
+
+def _present(kind: object) -> object:
+    """The kind of a part of the summary that a run may lack; any other kind as it is."""
+    inner = [one for one in get_args(kind) if one is not NoneType] if get_origin(kind) in {Union, UnionType} else []
+    is_part = len(inner) == 1 and isinstance(inner[0], type) and issubclass(inner[0], BaseModel)
+    return inner[0] if is_part else kind
 
 
 def _entry(kind: object, part: str, table: str, parent: str) -> object:
