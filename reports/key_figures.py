@@ -86,8 +86,15 @@ def format_window(threshold: ThresholdResult) -> str:
 
 
 def list_key_figures(summary: Summary) -> list[KeyFigure]:
-    """Stations, pages, durations, attempts, rates, the recovery from each fault and what readers got, in this order."""
-    return [*_counts(summary), *_waits(summary), *_effort(summary), *_recoveries(summary), *_reads(summary)]
+    """Stations, pages, durations, attempts, rates, the recovery from each fault, what readers got and how full the server's lines were."""
+    return [
+        *_counts(summary),
+        *_waits(summary),
+        *_effort(summary),
+        *_recoveries(summary),
+        *_reads(summary),
+        *_lines(summary),
+    ]
 
 
 def _counts(summary: Summary) -> list[KeyFigure]:
@@ -194,4 +201,14 @@ def _reads(summary: Summary) -> list[KeyFigure]:
             "; ".join(filter(None, [ratio, *parts])),
         ),
         KeyFigure("Response to a reader", _percentiles(readers.reader_seconds), "from due to the end of the response"),
+    ]
+
+
+def _lines(summary: Summary) -> list[KeyFigure]:
+    server = summary.server
+    used = [("Ingress", server.ingress_utilisation_max_ratio), ("Egress", server.egress_utilisation_max_ratio)]
+    return [
+        KeyFigure(f"{name} in use", format_ratio(ratio), "in the busiest second")
+        for name, ratio in used
+        if ratio is not None
     ]

@@ -1,6 +1,6 @@
 """The reads of readers: journals -> reads.parquet, one row per read that ended, and their figures.
 
-They are no attempts: no figure of pages or stations, and nothing that decides on validity, is computed from them.
+They are not attempts: no figure of pages or stations, and nothing that decides on validity, is computed from them.
 """
 
 from __future__ import annotations

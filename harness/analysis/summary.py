@@ -198,6 +198,10 @@ class Server(_SummaryModel):
     loop_lag_max_s: float | None
     scrapes: int
     scrapes_failed: int
+    ingress_utilisation_max_ratio: float | None = None
+    """Greatest share of a second in which the shared way in was in use; None if it has no rate."""
+    egress_utilisation_max_ratio: float | None = None
+    """The same of the shared way out."""
 
 
 class Generator(_SummaryModel):

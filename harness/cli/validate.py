@@ -20,7 +20,7 @@ from harness.run_folder.tables import read_planned_due
 from harness.scenario import loader
 from harness.scenario.scenario import Scenario
 from reports import terminal
-from reports.number_format import format_bytes, format_count
+from reports.number_format import format_bytes, format_count, format_duration
 
 
 def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None, workers: Workers = None) -> None:
@@ -47,6 +47,7 @@ def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None,
         ],
         ["uploads, mean", f"{numbers.mean_uploads_per_s:,.1f}/s", "until the last station arrives"],
         ["deadline", f"{loaded.deadline:g} s", _after_deadline(numbers.beyond_deadline) + closed],
+        *_ingress(loaded, numbers.total_bytes),
         *_readers(loaded),
         ["faults", str(len(loaded.faults)), ", ".join(f"{fault.name} ({fault.kind})" for fault in loaded.faults)],
         ["thresholds", str(len(loaded.thresholds)), "and that no acknowledged page is lost"],
@@ -59,6 +60,14 @@ def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None,
     terminal.print_lines(warnings_of(loaded, plan))
     check_fits(source, capacity.find_capacity_problems(loaded, plan, sending_workers, address, limits))
     print("Fits this machine. Valid.")
+
+
+def _ingress(loaded: Scenario, total_bytes: int) -> list[list[str]]:
+    rate = loaded.server.ingress
+    if rate is None or loaded.target is not None:
+        return []
+    text = f"all photos together take at least {format_duration(total_bytes / rate)} to come in"
+    return [["ingress", f"{format_bytes(rate)}/s", text]]
 
 
 def _readers(loaded: Scenario) -> list[list[str]]:

@@ -31,7 +31,7 @@ _NOT_MODIFIED = 304
 _SUCCESSES = range(200, 300)
 
 
-class Readers:
+class ReaderDriver:
     """The readers of one worker. A read that is broken off, by `stop` or `kill`, leaves no record."""
 
     def __init__(

@@ -29,7 +29,7 @@ from harness.drive.client.protocols.templated import build_api
 from harness.drive.client.uploader import AttemptResult, TimeoutQueue, Uploader
 from harness.drive.greenlet_pool import GreenletPool
 from harness.drive.metrics_server import MetricsServer
-from harness.drive.readers import Readers
+from harness.drive.readers import ReaderDriver
 from harness.drive.virtual_user import VirtualUser, WorkerContext, run_closed_user, sleep_until
 from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan, make_plan
@@ -216,12 +216,12 @@ class Worker:
         """An unexpected error ended a read."""
         self._broken_reads += 1
 
-    def _make_readers(self, scenario: Scenario, endpoint: Endpoint) -> Readers | None:
+    def _make_readers(self, scenario: Scenario, endpoint: Endpoint) -> ReaderDriver | None:
         if scenario.readers is None:
             return None
         rank, workers = self.assignment.rank, self.assignment.workers
         reads = draw_reads(scenario.readers, self._context.plan.stations, scenario.seed, rank, workers)
-        return Readers(
+        return ReaderDriver(
             scenario.readers, reads, endpoint, self._clock, scenario.deadline, self._context.journal,
             self._count_broken_read,
         )  # fmt: skip

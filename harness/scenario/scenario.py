@@ -109,7 +109,7 @@ class Scenario(FrozenModel):
     client: ClientOptions = Field(default_factory=ClientOptions)
     """How a phone uploads, and what it does when that fails."""
     readers: ReaderOptions | None = None
-    """Who reads the published results meanwhile; left out: nobody."""
+    """Who reads the published results meanwhile; no readers if left out."""
     server: ServerProfile = Field(default_factory=ServerProfile)
     """The mock server without faults; not used with --target."""
     faults: Annotated[tuple[AnyFault, ...], LIST_AS_TUPLE] = ()

@@ -13,7 +13,7 @@ from harness.analysis.summarise import load_summary
 from harness.base.errors import ExitCode
 from harness.base.model import OUTCOMES
 from harness.drive.client.connection import Endpoint
-from harness.drive.readers import Readers
+from harness.drive.readers import ReaderDriver
 from harness.plan import make_plan
 from harness.plan.readers import draw_reads
 from harness.run_folder.journal import JournalWriter, RecordKind, journal_file_name, read_journal
@@ -42,7 +42,7 @@ class Driven:
         self.broken: list[int] = []
         self.began = time.monotonic()
         self.due = due(options)
-        self.readers = Readers(
+        self.readers = ReaderDriver(
             options, iter(self.due), target, self.clock, 60.0, self.journal, on_error=lambda: self.broken.append(1)
         )
 
@@ -91,7 +91,7 @@ def test_no_read_begins_after_the_deadline(server, tmp_path):
     options = ReaderOptions.model_validate({"rate": "200/s"})
     driven = Driven(target_of(server.ready), tmp_path)
     endless = draw_reads(options, STATIONS, 1)
-    readers = Readers(options, endless, target_of(server.ready), driven.clock, 0.3, driven.journal)
+    readers = ReaderDriver(options, endless, target_of(server.ready), driven.clock, 0.3, driven.journal)
     readers.start()
     readers.join()
     records = driven.records()
@@ -215,6 +215,33 @@ def test_reads_that_hang_make_no_run_invalid_and_delay_no_end(tmp_path):
     assert ended is not None
     assert ended.how == "completed"
     assert ended.at_s < 7
+
+
+def test_paths_of_an_external_target_are_read(server, tmp_path):
+    paths = '\npaths = ["/healthz", "/nothing"]\n'
+    text = TINY.replace("[server]", READERS.rstrip() + paths + "[server]")
+    url = f"http://127.0.0.1:{server.ready['port']}"
+    folder, code, output = run_to_end(tmp_path, text, "--target", url)
+    assert code == ExitCode.INVALID, output  # what that server stores is unknown
+    readers = load_summary(folder).readers
+    assert readers is not None
+    assert readers.by_outcome.keys() == {"accepted", "rejected"}
+    assert readers.answered == pytest.approx(readers.planned / 2, rel=0.4)
+
+
+def test_the_line_and_the_readers_are_key_figures_of_a_run(tmp_path):
+    """Photos of 30 KB over 100 KB/s: eleven seconds' worth in two, of which the deadline lets eight."""
+    text = TINY.replace("[server]", READERS + '[server]\ningress = "100KB/s"\negress = "10MB/s"')
+    folder, code, output = run_to_end(tmp_path, text)
+    assert code in {ExitCode.FAILED, ExitCode.INVALID}, output
+    summary = load_summary(folder)
+    assert summary.server.ingress_utilisation_max_ratio == pytest.approx(1.0, abs=0.02)
+    assert summary.server.egress_utilisation_max_ratio is not None
+    assert summary.server.egress_utilisation_max_ratio < 0.5
+    assert summary.stations.completed_by_deadline < 12
+    page = folder.page.read_text("utf-8")
+    assert "Ingress in use" in page
+    assert "Response to a reader" in page
 
 
 def test_readers_of_levels_are_refused_for_an_external_target(tmp_path):
