@@ -46,9 +46,11 @@ def test_validate_tells_readers_and_the_shared_line(tmp_path):
     code, output = told("validate", "kaliwates", *more, cwd=tmp_path, COLUMNS="200")
     assert code == 0, output
     lines = {line.split()[0]: " ".join(line.split()) for line in output.splitlines() if line.strip()}
+    assert "Not enough ingress: the plan needs at least 25 MB/s, and the server has 10 MB/s." in output
+    assert "ingress binds" in output
     assert lines["readers"].startswith("readers 50/s 3,")
     assert "nation, province, kabupaten, kecamatan, kelurahan, station; no cache may answer" in lines["readers"]
-    assert lines["ingress"] == "ingress 10 MB/s all photos together take at least 2 min 57 s to come in"
+    assert lines["ingress"] == "ingress 25 MB/s 10 MB/s 246 % sustained; 1.8 GB of photos"
     assert "readers" not in told("validate", "kaliwates", cwd=tmp_path)[1]
 
 

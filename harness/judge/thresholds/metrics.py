@@ -71,18 +71,18 @@ KNOWN_METRICS: dict[str, MetricFamily] = {
 }
 """By name. A test compares it with what both exporters really publish."""
 
-_NAMED_BY = {"recovery": "fault", "kelurahan": "code"}
+_NAMED_BY = {"recovery": "fault", "kelurahan": "code", "kecamatan": "code"}
 """Lists of the summary whose entries a key can name, and the field that holds the name."""
 _FIXED_KEYS = {
     "by_outcome": [str(outcome) for outcome in OUTCOMES],
     "gave_up_by_reason": [reason.name.lower() for reason in GiveUpReason],
 }
 """Tables of the summary whose keys are fixed lists."""
-_WHY_MISSING = {
-    "readers": "no data: the run had no readers, or none of their reads was due",
-    "silence": "there is none: the server answered to the end",
+_OPTIONAL_TABLES = {
+    "readers": "no data: the run had no readers",
+    "recapitulation": "the scenario has no [recapitulation], or the run was cut short",
 }
-"""Why a part of the summary that a run may lack is missing."""
+"""Tables that some runs lack, and why: a threshold may name them all the same; without one it has no figure, and fails."""
 _WITHOUT_UNIT = {"count", "never"}
 
 
@@ -111,12 +111,13 @@ def unit_of_key(key: str) -> Unit:
     kind: object = Summary
     parts = key.split(".")
     for index, part in enumerate(parts):
-        kind = _present(kind)
         parent = ".".join(parts[:index])
         is_last = index == len(parts) - 1
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             model: type[BaseModel] = kind
             kind = _field(model, part, parent)
+            if part in _OPTIONAL_TABLES:
+                (kind,) = (one for one in get_args(kind) if one is not NoneType)
             if is_last and _is_number(kind):
                 in_seconds = issubclass(model, Distribution) and part not in _WITHOUT_UNIT
                 return "s" if in_seconds else unit_from_name(part)
@@ -159,11 +160,13 @@ def why_no_value(summary: Summary, key: str) -> str:
             parent = parent.get(part) if isinstance(parent, dict) else getattr(parent, part, None)
     if isinstance(parent, Distribution):
         return why_no_percentile(parent.count, parent.never, QUANTILES.get(parts[-1]))
+    if parts[0] in _OPTIONAL_TABLES and getattr(summary, parts[0]) is None:
+        return _OPTIONAL_TABLES[parts[0]]
     if parts[0] == "recovery" and parent is not None and parts[-1] == "metastable":
         return "unknown: too little was delivered before the fault, or observed after it"
     if parts[0] == "recovery":
         return "it never recovered" if parent is not None else f"no fault {parts[1]} ended within the run"
-    return _WHY_MISSING.get(parts[0], "there is no such figure for this run")
+    return "there is no such figure for this run"
 
 
 def why_no_percentile(count: int, never: int, quantile: float | None) -> str:
@@ -182,13 +185,6 @@ def _field(model: type[BaseModel], name: str, parent: str) -> object:
         message = f'there is no "{name}"{where}{_near(name, list(model.model_fields))}'
         raise ValueError(message)
     return field.annotation
-
-
-def _present(kind: object) -> object:
-    """The kind of a part of the summary that a run may lack; any other kind as it is."""
-    inner = [one for one in get_args(kind) if one is not NoneType] if get_origin(kind) in {Union, UnionType} else []
-    is_part = len(inner) == 1 and isinstance(inner[0], type) and issubclass(inner[0], BaseModel)
-    return inner[0] if is_part else kind
 
 
 def _entry(kind: object, part: str, table: str, parent: str) -> object:
