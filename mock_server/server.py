@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -46,9 +47,9 @@ class EventLoopClock:
         """Seconds on the monotonic clock."""
         return time.monotonic()
 
-    def call_later(self, delay_s: float, callback: Callable[[], object]) -> Timer:
-        """Calls back after a delay."""
-        return self._loop.call_later(delay_s, callback)
+    def call_later(self, delay_s: float, callback: Callable[..., object], *args: Any) -> Timer:
+        """Calls back with `args` after a delay."""
+        return self._loop.call_later(delay_s, callback, *args)
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ class MockServer:
         self.in_flight = in_flight = InFlightRequests()
         self.drain = Drain(self.faults, self.pool, self.store, self.pipeline, in_flight, self.metrics)
         self.traffic = Traffic(_shared_line(profile.ingress), _shared_line(profile.egress))
-        self.metrics.watch(self.pool, self.faults, self.traffic)
+        self.metrics.watch(self.pool, self.faults)
+        self.metrics.watch_traffic(self.traffic)
         self.resumable = ResumableStore(self.store, folder / "uploads", profile.upload_lifetime, time.time)
         self._public = PublicApi(self.store, stations.names, stations.codes, profile.public_cache)
         services = DataPortServices(

@@ -94,7 +94,7 @@ def _row(figure: FigureComparison) -> list[str]:
 def _value(value: float | None, figure: FigureComparison) -> str:
     if (
         value is None and figure.change is not None
-    ):  # compared all the same: the percentile lies among undelivered pages
+    ):  # compared all the same: the percentile lies among pages that were never acknowledged
         return "never"
     return format_quantity(value, figure.unit)
 

@@ -106,7 +106,7 @@ def format_difference(found: PairedDifference | None) -> str:
 
 
 def _format_wait(variant: VariantFigures, figure: str) -> str:
-    # a percentile among pages that never arrived has no mean, but "n/a" would hide that it is infinite
+    # a percentile among pages that were never acknowledged has no mean, but "n/a" would hide that it is infinite
     if variant.mean[figure] is not None:
         return format_quantity(variant.mean[figure], "s")
     return "never" if any(cell.never_arrived for cell in variant.cells) else "n/a"

@@ -20,7 +20,7 @@ from harness.judge.results import Audit, Verdict
 from harness.run_folder.layout import RunRecord, WorkerRecord
 from reports import audit as audit_text
 from reports import number_format, palette, svg
-from reports.key_figures import describe_margin, describe_verdict, list_key_figures, verdict_label
+from reports.key_figures import SIMULATED, describe_margin, describe_verdict, list_key_figures, verdict_label
 from reports.number_format import format_count, format_quantity
 from reports.tables import (
     PageTable,
@@ -88,6 +88,7 @@ def render_page(
     return environment.get_template("index.html.j2").render(
         record=record,
         headline=word,
+        simulated=SIMULATED if record.simulated else "",
         tone=tone,
         mark=mark,
         meaning=describe_verdict(verdict),
@@ -246,12 +247,15 @@ def rerun_command(record: RunRecord) -> list[str]:
         elif not argument.startswith(("--out=", "--seed=")):
             kept.append(argument)
     # a run started through the API or `harness experiment` has another command: show that one as it is
-    return [*kept, "--seed", str(record.seed)] if kept[:2] == ["harness", "run"] else list(record.command)
+    is_repeatable = kept[:2] in (["harness", "run"], ["harness", "simulate"])
+    return [*kept, "--seed", str(record.seed)] if is_repeatable else list(record.command)
 
 
 def _when(record: RunRecord, summary: Summary) -> str:
     parts = [f"Run {record.id}"]
-    if record.t0_epoch is not None:
+    if record.simulated:
+        parts.append("simulated in virtual time: nothing was sent and nothing was measured")
+    elif record.t0_epoch is not None:
         parts.append(f"{datetime.fromtimestamp(record.t0_epoch, UTC):%d %B %Y, %H:%M:%S} UTC")
     how = record.ended.how if record.ended else ""
     reason = END_REASON_TEXTS.get(how, "it stopped")
@@ -267,8 +271,9 @@ def _when(record: RunRecord, summary: Summary) -> str:
 def _environment(record: RunRecord) -> list[tuple[str, str]]:
     """Target, seed, workers, versions and host, as (name, value)."""
     kind = "the mock server" if record.own_server else "an external server"
+    target = f"{kind}, simulated" if record.simulated else f"{record.target} ({kind})"
     pairs = [
-        ("Target", f"{record.target} ({kind})"),
+        ("Target", target),
         ("Seed", str(record.seed)),
         ("Workers", format_count(len(record.workers))),
         ("Client timeout", number_format.format_duration(record.client_timeout_s)),

@@ -10,7 +10,14 @@ from harness.analysis.summary import Summary
 from harness.judge.results import Audit, Verdict
 from reports import audit as audit_text
 from reports import number_format
-from reports.key_figures import describe_margin, describe_verdict, format_window, list_key_figures, verdict_label
+from reports.key_figures import (
+    describe_margin,
+    describe_verdict,
+    format_window,
+    list_key_figures,
+    verdict_label,
+    verdict_label_with_mark,
+)
 
 MARKS = {"PASS": "✅", "FAIL": "❌", "INVALID": "⚠️", "NOT JUDGED": "⚠️"}
 LABELLED = {
@@ -27,7 +34,12 @@ def summary_markdown(
 ) -> str:
     """The verdict, the audit, every threshold, what happened and the key figures, in the Markdown of GitHub and GitLab."""
     word = verdict_label(verdict)
-    lines = [f"## {MARKS[word]} {word}: {escape_markdown(summary.name)}", "", describe_verdict(verdict), ""]
+    lines = [
+        f"## {MARKS[word]} {verdict_label_with_mark(verdict)}: {escape_markdown(summary.name)}",
+        "",
+        describe_verdict(verdict),
+        "",
+    ]
     if verdict and verdict.validity.reasons:
         lines += [*(f"- {escape_markdown(reason)}" for reason in verdict.validity.reasons), ""]
     if verdict and verdict.thresholds:

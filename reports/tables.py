@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness.analysis.chart_types import ChartData
-from harness.analysis.summary import Summary
+from harness.analysis.summary import Distribution, Summary
 from harness.analysis.unacknowledged import UnacknowledgedPages
 from reports import number_format
 from reports.charts.failures import failure_counts
@@ -54,7 +54,7 @@ class PageTable:
 
 
 def phases_table(summary: Summary) -> PageTable:
-    """One row per phase, in order of time."""
+    """One row per phase, in order of time; accepted uploads by themselves, refused and failed ones beside them."""
     rows = [
         [
             TableCell(phase.name),
@@ -62,21 +62,23 @@ def phases_table(summary: Summary) -> PageTable:
                 f"{number_format.format_duration(phase.start_s)} to {number_format.format_duration(phase.end_s)}",
                 phase.start_s,
             ),
-            count_cell(phase.attempts),
-            count_cell(sum(failure_counts(phase.by_outcome).values())),
             TableCell(format_quantity(phase.offered_per_s, "per_s"), phase.offered_per_s or 0.0),
             TableCell(format_quantity(phase.goodput_per_s, "per_s"), phase.goodput_per_s or 0.0),
-            TableCell(
-                number_format.format_percentile(phase.response_seconds, "p50"), phase.response_seconds.p50 or 0.0
-            ),
-            TableCell(
-                number_format.format_percentile(phase.response_seconds, "p95"), phase.response_seconds.p95 or 0.0
-            ),
+            count_cell(phase.attempts),
+            count_cell(phase.accepted_seconds.count),
+            percentile_cell(phase.accepted_seconds, "p50"),
+            percentile_cell(phase.accepted_seconds, "p95"),
+            count_cell(sum(failure_counts(phase.by_outcome).values())),
+            percentile_cell(phase.failed_seconds, "p50"),
         ]
         for phase in summary.phases
     ]
-    headers = ["Phase", "From, to", "Attempts", "Failed", "Offered", "Goodput", "Response p50", "p95"]
-    return PageTable("phases", "Phases and faults", headers, rows)
+    headers = ["Phase", "From, to", "Due", "Goodput", "Attempts", "Accepted", "p50", "p95", "Failed", "Failed, p50"]
+    note = (
+        "Rates are pages per second, up to the deadline. p50 and p95 are response times of accepted uploads; refusals are "
+        "quick, and mixed in they would make an overloaded server look fast."
+    )
+    return PageTable("phases", "Phases and faults", headers, rows, note)
 
 
 def kelurahan_table(summary: Summary) -> PageTable:
@@ -223,6 +225,14 @@ def _optional_cell(value: float | None, unit: str) -> TableCell:
     return TableCell(
         number_format.NOT_AVAILABLE if value is None else format_quantity(value, unit), -1.0 if value is None else value
     )
+
+
+def percentile_cell(distribution: Distribution, name: str) -> TableCell:
+    """A percentile, sorted by its value; one that is not known sorts first."""
+    value: float | None = getattr(distribution, name)
+    # of nothing there is no percentile, however many it would need
+    text = number_format.format_percentile(distribution, name) if distribution.count else number_format.NOT_AVAILABLE
+    return TableCell(text, -1.0 if value is None else value)
 
 
 def count_cell(number: int) -> TableCell:

@@ -106,7 +106,7 @@ class Selection:
     t_s: FloatArray
     """Moments in seconds since T0, ascending. Shape (n,)."""
     value: FloatArray
-    """Seconds, +infinity for what never arrived; NaN for attempts and deliveries, which have no value. Shape (n,)."""
+    """Seconds, +infinity for what was never acknowledged; NaN for attempts and deliveries, which have no value. Shape (n,)."""
     population_s: FloatArray
     """Moments of the rows that a ratio is a share of: selected by all matchers but those on `outcome`. Ascending."""
 

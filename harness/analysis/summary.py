@@ -16,8 +16,9 @@ class _SummaryModel(BaseModel):
 class Distribution(_SummaryModel):
     """The distribution of a duration, in seconds. Percentiles are order statistics of all rows.
 
-    A percentile is None if the sample is too small for it. In delivery and completion, what never arrived counts as
-    +infinity: a percentile that falls there is None, and `mean` and `max` are None as soon as `never` is above 0.
+    A percentile is None if the sample is too small for it. In delivery and completion, a page that was never acknowledged,
+    or a station that never finished, counts as +infinity: a percentile that falls there is None, and `mean` and `max` are
+    None as soon as `never` is above 0.
     """
 
     count: int
@@ -30,9 +31,13 @@ class Distribution(_SummaryModel):
     max: float | None
     p99_99: float | None = None
     never: int = 0
-    """How many of `count` never arrived (+infinity)."""
+    """How many of `count` were never acknowledged, or never finished (+infinity)."""
     intervals: dict[str, tuple[float | None, float | None]] = {}
     """Bounds that contain each percentile with 95 % confidence, by its name; None is a bound beyond the sample."""
+
+
+NOTHING_MEASURED = Distribution(count=0, mean=None, p50=None, p90=None, p95=None, p99=None, p99_9=None, max=None)
+"""The distribution of an empty sample."""
 
 
 class DistributionByOutcome(Distribution):
@@ -61,11 +66,11 @@ class Pages(_SummaryModel):
     attempted: int
     delivered: int
     undelivered: int
-    """Attempted, never acknowledged, and not in flight at the end."""
+    """Attempted, not acknowledged, and not in flight at the end. Some may be on the server: see `audit.recovered`."""
     censored: int
-    """Never acknowledged, with the last attempt in flight when the run ended."""
+    """Not acknowledged, with the last attempt in flight when the run ended."""
     unattempted: int
-    """Never tried: its station never arrived, the page before it never ended, or the strategy withheld it."""
+    """Not attempted: its station never arrived, the page before it never ended, or the strategy withheld it."""
     delivered_by_deadline: int
     gave_up_by_reason: dict[str, int]
 
@@ -107,7 +112,10 @@ class Attempts(_SummaryModel):
 
 
 class Rates(_SummaryModel):
-    """Mean rates per second, from T0 (or the end of the warm-up) to the end of the last attempt."""
+    """Mean rates per second, all over one window.
+
+    From T0 (or the end of the warm-up) to the end of the last attempt, or to the deadline if that came first.
+    """
 
     over_s: float
     offered_per_s: float | None
@@ -115,7 +123,7 @@ class Rates(_SummaryModel):
     goodput_per_s: float | None
     """Pages delivered by the deadline."""
     throughput_per_s: float | None
-    """Answers of any kind."""
+    """Answers of any kind that came in the window."""
     sent_bytes_per_s: float | None
 
 
@@ -163,7 +171,10 @@ class Recovery(_SummaryModel):
 
 
 class PhaseFigures(_SummaryModel):
-    """The main figures of one phase; an attempt belongs to the phase of its due time."""
+    """The main figures of one phase; an attempt belongs to the phase of its due time.
+
+    Rates are over the part of the phase before the end of the run and the deadline.
+    """
 
     name: str
     start_s: float
@@ -171,6 +182,11 @@ class PhaseFigures(_SummaryModel):
     attempts: int
     by_outcome: dict[str, int]
     response_seconds: Distribution
+    """Of every attempt that was answered or timed out; quick refusals make it short, so read it beside the next two."""
+    accepted_seconds: Distribution = NOTHING_MEASURED
+    """Response times of accepted attempts alone."""
+    failed_seconds: Distribution = NOTHING_MEASURED
+    """The same of attempts that were refused, failed or timed out, refused and reset connections included."""
     offered_per_s: float | None
     goodput_per_s: float | None
 
@@ -290,6 +306,8 @@ class Summary(_SummaryModel):
     run: str
     name: str
     seed: int
+    simulated: bool = False
+    """The run was played in virtual time: nothing was measured."""
     ended: str
     duration_s: float
     deadline_s: float

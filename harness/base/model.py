@@ -69,6 +69,9 @@ TIMED_OUT = frozenset({Outcome.TIMEOUT_CONNECT, Outcome.TIMEOUT_SEND, Outcome.TI
 NOT_FAILURES = DELIVERED | {Outcome.PENDING, Outcome.CENSORED, Outcome.WITHHELD}
 """Outcomes that the failures chart leaves out: success, and attempts that say nothing about the server."""
 
+FAILURES = frozenset(OUTCOMES) - NOT_FAILURES - {Outcome.GENERATOR_ERROR}
+"""Refused, failed or timed out: the server's doing, or the way to it."""
+
 
 class PageKey(NamedTuple):
     """Identifies a page: station code (13 digits), form, page number from 1."""

@@ -13,7 +13,7 @@ import gevent
 
 from harness.base.model import Outcome, Shortage
 from harness.drive.client.connection import Endpoint
-from harness.drive.client.outcomes import EXPECTED_ERRORS, classify_error, classify_shortage, classify_status
+from harness.drive.client.outcomes import EXPECTED_ERRORS, classify_error, classify_shortage
 from harness.drive.client.pool import AttemptConnection, ConnectionPool
 from harness.drive.client.protocols.base import format_head
 from harness.drive.client.response import HttpResponse
@@ -23,6 +23,7 @@ from harness.drive.virtual_user import sleep_until
 from harness.plan.readers import Read
 from harness.run_folder.journal import JournalWriter
 from harness.scenario.readers import MAX_READS_IN_FLIGHT, ReaderOptions
+from harness.station.response_outcome import classify_status
 
 _MAX_ETAGS = 10_000
 _LAST_READS_S = 1.0

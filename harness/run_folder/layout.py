@@ -119,6 +119,8 @@ class RunRecord(_FrozenRecord):
     """The IP address that the target's name resolved to; no other is loaded."""
     own_server: bool
     """True if the run started the mock itself."""
+    simulated: bool = False
+    """True if the run was played in virtual time: nothing was sent and nothing was measured."""
     deadline_s: float
     time_scale: float
     warm_up_s: float = 0.0
@@ -157,6 +159,7 @@ class RunFolder:
         self.attempts = path / "attempts.parquet"
         self.reads = path / "reads.parquet"
         self.server = path / "server"
+        self.injections = self.server / "injections.jsonl"
         self.certificate = self.server / "certificate.pem"
         self.scrapes = path / "scrapes"
         self.processes = path / "processes.csv"

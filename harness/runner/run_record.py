@@ -189,6 +189,7 @@ def initial_record(spec: RunSpec, target: str, workers: Sequence[WorkerRecord]) 
         target=target,
         address=spec.external.address if spec.external else "",
         own_server=spec.external is None,
+        simulated=spec.simulated,
         # Remote workers compute the plan again and compare: another Python or NumPy must not draw another one.
         plan_sha256="" if spec.join_policy is None else digest_plan(spec.plan),
         deadline_s=scenario.deadline,

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from mock_server.profile.dedupe import Dedupe
 from mock_server.profile.units import Duration, DurationDistribution, FrozenModel, Rate, Size, lognormal_duration
 
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -46,7 +47,7 @@ class ServerProfile(FrozenModel):
     """The pause that retry_after = "fixed" asks for, and the shortest one of "jittered"."""
     cancel_on_disconnect: bool = False
     """Whether work stops when its client disconnects; most servers finish it and waste it."""
-    dedupe: Literal["page", "key", "none"] = "page"
+    dedupe: Dedupe = "page"
     """What makes an upload a duplicate: its page, its Idempotency-Key, or nothing."""
     keep_photos: bool = False
     """Whether photos are stored, or only their digest and size."""

@@ -94,6 +94,15 @@ def ratio(value: object) -> float:
     return float(value)
 
 
+def whole_retry_after_s(seconds: float) -> int:
+    """What Retry-After says for a pause: whole seconds, at least one (RFC 9110, 10.2.3).
+
+    >>> whole_retry_after_s(0.2), whole_retry_after_s(1.2)
+    (1, 2)
+    """
+    return max(1, math.ceil(seconds))
+
+
 def _with_unit(unit: str) -> PlainSerializer:
     def write(value: float) -> str:
         return f"{int(value) if float(value).is_integer() else value!r}{unit}"

@@ -1,4 +1,4 @@
-"""How an attempt ended: the only place that maps errors and HTTP statuses to outcomes.
+"""How an attempt ended: the only place that maps errors to outcomes (statuses: harness/station/response_outcome.py).
 
 ConnectionClosedError      the server closed before its response was complete        closed
 MalformedResponseError     not HTTP, or not a response to the request                malformed
@@ -56,14 +56,6 @@ class AttemptTimeoutError(BaseException):
     """The attempt's time is up. A BaseException, so that no `except Exception` between here and the socket catches it."""
 
 
-_OUTCOME_BY_STATUS = {
-    200: Outcome.REPLAYED,
-    201: Outcome.ACCEPTED,
-    202: Outcome.PENDING,
-    422: Outcome.UNREADABLE,
-    429: Outcome.THROTTLED,
-    503: Outcome.UNAVAILABLE,
-}
 EXPECTED_ERRORS = (
     AttemptTimeoutError, ConnectionClosedError, MalformedResponseError, GeneratorLimitError, MemoryError,
     gevent.GreenletExit, OSError,
@@ -108,21 +100,6 @@ def _classify_errno(error: OSError, stage: Stage) -> Outcome:
     if error.errno in _SHORTAGE_BY_ERRNO:
         return Outcome.GENERATOR_ERROR
     raise error
-
-
-def classify_status(status: int) -> Outcome:
-    """The outcome of an attempt that was answered with this status.
-
-    >>> classify_status(201), classify_status(503)
-    (<Outcome.ACCEPTED: 'accepted'>, <Outcome.UNAVAILABLE: 'unavailable'>)
-    """
-    if status in _OUTCOME_BY_STATUS:
-        return _OUTCOME_BY_STATUS[status]
-    if status < 400:
-        # Another success or a redirect doesn't confirm the upload. Never an acknowledgement: the audit would call the
-        # page lost.
-        return Outcome.MALFORMED
-    return Outcome.SERVER_ERROR if status >= 500 else Outcome.REJECTED
 
 
 def classify_shortage(error: BaseException) -> Shortage:

@@ -22,7 +22,6 @@ from harness.drive.client.outcomes import (
     MalformedResponseError,
     classify_error,
     classify_shortage,
-    classify_status,
 )
 from harness.drive.client.pool import AttemptConnection, ConnectionSource
 from harness.drive.client.protocols import make_upload
@@ -31,6 +30,7 @@ from harness.drive.client.protocols.templated import TemplatedApi, TemplatedCont
 from harness.drive.client.response import HttpResponse, parse_retry_after, parse_server_timing
 from harness.plan import Plan
 from harness.scenario.client import ClientOptions
+from harness.station.response_outcome import classify_status
 
 _NAN = float("nan")
 _ACKNOWLEDGING = DELIVERED | {Outcome.PENDING}

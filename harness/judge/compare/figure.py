@@ -113,7 +113,7 @@ def why_missing(key: str, sides: Sides) -> str | None:
             if isinstance(found, MissingFigure):
                 return f"{name}: {found.reason}"
     if _never_arrives(key, sides):
-        return "it never arrived on either side: compare a lower percentile, or completion"
+        return "it is infinite on both sides, because too many pages were never acknowledged: compare a lower percentile, or completion"
     return None
 
 

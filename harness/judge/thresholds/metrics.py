@@ -36,6 +36,7 @@ KNOWN_METRICS: dict[str, MetricFamily] = {
     "harness_retries_total": MetricFamily("counter", ("reason",)),
     "harness_attempts_in_flight": MetricFamily("gauge"),
     "harness_response_seconds": MetricFamily("histogram"),
+    "harness_accepted_seconds": MetricFamily("histogram"),
     "harness_service_seconds": MetricFamily("histogram"),
     "harness_lateness_seconds": MetricFamily("histogram"),
     "harness_reads_total": MetricFamily("counter", ("outcome",)),
@@ -159,7 +160,7 @@ def why_no_value(summary: Summary, key: str) -> str:
         else:
             parent = parent.get(part) if isinstance(parent, dict) else getattr(parent, part, None)
     if isinstance(parent, Distribution):
-        return why_no_percentile(parent.count, parent.never, QUANTILES.get(parts[-1]))
+        return why_no_percentile(parent.count, parent.never, QUANTILES.get(parts[-1]), parts[0])
     if parts[0] in _OPTIONAL_TABLES and getattr(summary, parts[0]) is None:
         return _OPTIONAL_TABLES[parts[0]]
     if parts[0] == "recovery" and parent is not None and parts[-1] == "metastable":
@@ -169,13 +170,24 @@ def why_no_value(summary: Summary, key: str) -> str:
     return "there is no such figure for this run"
 
 
-def why_no_percentile(count: int, never: int, quantile: float | None) -> str:
-    """Why a sample of `count` values has no such percentile (`quantile` None: no mean or maximum)."""
+NOTHING_TO_COUNT = "no data: there is nothing to count"
+
+
+def why_no_percentile(count: int, never: int, quantile: float | None, metric: str) -> str:
+    """Why a sample of `count` durations has no such percentile (`quantile` None: no mean or maximum).
+
+    >>> why_no_percentile(1086, 638, 0.95, "delivery_seconds"), why_no_percentile(362, 1, None, "completion_seconds")
+    ('p95 is infinite: 638 of 1,086 pages were never acknowledged', 'it is infinite: 1 of 362 stations never finished')
+    """
     if count == 0:
-        return "no data: there is nothing to count"
+        return NOTHING_TO_COUNT
     if quantile is not None and count < min_sample_size(quantile):
         return f"n/a (needs {min_sample_size(quantile):,}; there are {count:,})"
-    return f"{never:,} of {count:,} never arrived"
+    name = "it" if quantile is None else f"p{float(f'{quantile * 100:.9g}'):g}"
+    if metric == "completion_seconds":
+        return f"{name} is infinite: {never:,} of {count:,} stations never finished"
+    verb = "was" if never == 1 else "were"
+    return f"{name} is infinite: {never:,} of {count:,} pages {verb} never acknowledged"
 
 
 def _field(model: type[BaseModel], name: str, parent: str) -> object:

@@ -137,9 +137,11 @@ def test_the_page_gives_the_exact_command_and_the_environment() -> None:
 @pytest.mark.heavy
 def test_key_figures_carry_their_units() -> None:
     text = text_of(read(made_up_run.verdict()))
-    assert "Pages delivered 1,049 of 1,086 31 undelivered, 6 never attempted" in text
-    assert "Delivery of a page p50 600 ms, p95 1.8 s 37 of 1,086 never arrived" in text
-    assert "Sent 2.2 GB 22 % of it resent" in text
+    assert "Pages delivered 1,049 of 1,086 31 not acknowledged (of which 2 on the server), 6 not attempted" in text
+    assert "Delivery of a page p50 600 ms, p95 1.8 s 37 of 1,086 pages never acknowledged" in text
+    assert "Sent 2.2 GB 22 % of it was re-sent" in text
+    assert "Delivered 14.6 of 15.1 pages/s due by the deadline; mean over 72 s" in text
+    assert "Completion of a station p50 2.1 s, p95 never 27 stations never finished" in text
     assert "Recovery from brownout 6 s after its end" in text
 
 

@@ -13,7 +13,7 @@ import hashlib
 from dataclasses import dataclass
 
 from harness.base.model import Outcome
-from harness.drive.client.outcomes import MalformedResponseError, classify_status
+from harness.drive.client.outcomes import MalformedResponseError
 from harness.drive.client.pool import AttemptConnection
 from harness.drive.client.protocols.base import (
     HighWaterMark,
@@ -25,6 +25,7 @@ from harness.drive.client.protocols.base import (
 )
 from harness.drive.client.response import HttpResponse, resolve_location
 from harness.scenario.client import TusOptions
+from harness.station.response_outcome import classify_status
 
 CREATION_PATH = "/v1/files"
 _VERSION = "Tus-Resumable: 1.0.0"
