@@ -168,6 +168,7 @@ class Worker:
             "reads_broken": self._broken_reads,
             "reads_until_s": None if self._readers is None else self._readers.until_s,
             "shortages": dict(self._context.shortages),
+            "stale_connections": self._connections.stale_connections,
             "unwritten": self._unwritten,
             "held_back": 0 if self._guard is None else self._guard.held_back,
             "halted": "" if self._guard is None else self._guard.halted,

@@ -73,6 +73,8 @@ class WorkerRecord(_FrozenRecord):
     """Reads abandoned because of an internal error."""
     reads_until_s: float | None = None
     """When its readers ceased to begin reads; None if it had none, or never reported."""
+    stale_connections: int = 0
+    """Kept connections that the server had closed while they were idle, and that were opened again before anything was sent."""
 
 
 class StoreReadRecord(_FrozenRecord):
