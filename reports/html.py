@@ -25,6 +25,7 @@ from reports.number_format import format_count, format_quantity
 from reports.tables import (
     PageTable,
     TableCell,
+    failures_table,
     kelurahan_table,
     phases_table,
     processes_table,
@@ -77,11 +78,12 @@ def render_page(
     remedy = first_remedy(record, summary, verdict)
     tables = [
         phases_table(summary),
+        failures_table(summary),
         kelurahan_table(summary),
         recapitulation_table(summary),
         unacknowledged_table(chart_data),
         worst_stations_table(chart_data, summary),
-        processes_table(chart_data),
+        processes_table(chart_data, summary),
     ]
     # a run that stopped early may have no kelurahan and no processes; most scenarios have no recapitulation
     tables = [table for table in tables if table.rows]
@@ -182,12 +184,18 @@ def _sections(audit: Audit | None, remedy: Remedy | None) -> list[tuple[str, str
 
 
 def remedy_command(record: RunRecord, remedy: Remedy) -> list[str]:
-    """The command that tries a remedy: this run's own, with the overrides behind it. Later overrides replace earlier ones."""
+    """The command that tries a remedy: this run's own, with the overrides behind it in the place of others of the same keys."""
     repeated = rerun_command(record)
     # a run of an experiment or of the Python API was not started by `harness run`
     if repeated[:2] != ["harness", "run"]:
         repeated = ["harness", "run", record.name, "--seed", str(record.seed)]
-    return [*repeated, *(argument for setting in remedy.settings for argument in ("--set", setting))]
+    keys = {setting.partition("=")[0] for setting in remedy.settings}
+    kept, arguments = [], iter(repeated)
+    for argument in arguments:
+        option = [argument, next(arguments, "")] if argument == "--set" else [argument]
+        if option[-1].removeprefix("--set=").partition("=")[0].strip() not in keys:
+            kept += option
+    return [*kept, *(argument for setting in remedy.settings for argument in ("--set", setting))]
 
 
 def _audit_tables(audit: Audit | None) -> list[PageTable]:

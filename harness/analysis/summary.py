@@ -98,6 +98,17 @@ class AuditCounts(_SummaryModel):
     """The sum of the first seven, which no correct server causes."""
 
 
+class FailureCount(_SummaryModel):
+    """How many attempts failed in one way."""
+
+    outcome: str
+    status: int | None
+    """HTTP status; None without a response."""
+    reason: str
+    """Why a response was malformed; "" for other outcomes."""
+    attempts: int
+
+
 class Attempts(_SummaryModel):
     """Counts of attempts. Those withheld by the strategy were not sent and do not count in the amplification."""
 
@@ -105,6 +116,8 @@ class Attempts(_SummaryModel):
     by_outcome: dict[str, int]
     amplification: float | None
     """Attempts sent ÷ pages attempted."""
+    failures: list[FailureCount] = []
+    """Each way in which attempts failed, most frequent first; outcomes that say nothing about the server are left out."""
     resent_bytes: int
     sent_bytes: int
     resent_ratio: float | None
@@ -125,6 +138,25 @@ class Rates(_SummaryModel):
     throughput_per_s: float | None
     """Answers of any kind that came in the window."""
     sent_bytes_per_s: float | None
+
+
+class Readers(_SummaryModel):
+    """What became of the reads of readers: planned = answered + failed + unfinished, exactly."""
+
+    planned: int
+    """Reads that were due until the readers stopped, those of the warm-up included."""
+    answered: int
+    """Answered with what was asked for: 2xx or 304."""
+    failed: int
+    """Ended in any other way."""
+    unfinished: int
+    """In flight, or not begun, when the run ended."""
+    answered_ratio: float | None
+    """answered ÷ planned."""
+    by_outcome: dict[str, int]
+    """`accepted` are those answered."""
+    reader_seconds: Distribution
+    """From due to the end of the response, of reads that were answered in any way or timed out."""
 
 
 class Silence(_SummaryModel):
@@ -252,6 +284,10 @@ class Server(_SummaryModel):
     loop_lag_max_s: float | None
     scrapes: int
     scrapes_failed: int
+    ingress_utilisation_max_ratio: float | None = None
+    """Greatest share of a second in which the shared way in was in use; None if it has no rate."""
+    egress_utilisation_max_ratio: float | None = None
+    """The same of the shared way out."""
 
 
 class Generator(_SummaryModel):
@@ -270,6 +306,8 @@ class Generator(_SummaryModel):
     in_flight_max: float | None
     never_begun: int
     """Stations that should have arrived and have no row."""
+    stale_connections: int = 0
+    """Kept connections that the server had closed while they were idle, replaced before anything was sent on them."""
     scraped: dict[str, int]
     """Totals of the last scrape (attempts, delivered, due, …), to compare with the rows."""
     scrapes: int
@@ -298,6 +336,8 @@ class Summary(_SummaryModel):
     delivery_seconds: Distribution
     completion_seconds: Distribution
     lateness_seconds: Distribution
+    readers: Readers | None = None
+    """None if the scenario has no readers."""
     silence: Silence | None = None
     """None if the server answered to the end."""
     recovery: list[Recovery]

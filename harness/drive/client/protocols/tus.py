@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import hashlib
 
+from harness.base.model import MalformedReason
+from harness.drive.client.headers import resolve_location
 from harness.drive.client.outcomes import MalformedResponseError
 from harness.drive.client.pool import AttemptConnection
 from harness.drive.client.protocols.base import (
@@ -18,7 +20,7 @@ from harness.drive.client.protocols.base import (
     format_head,
     send_photo,
 )
-from harness.drive.client.response import HttpResponse, resolve_location
+from harness.drive.client.response import HttpResponse
 from harness.scenario.client import TusOptions
 from harness.station.tus_steps import TusRequest, TusSteps
 
@@ -106,7 +108,7 @@ def _parse_offset(response: HttpResponse, length: int) -> int:
     text = response.headers.get("upload-offset", "")
     if not (text.isascii() and text.isdigit() and len(text) < 16) or int(text) > length:
         message = f'Upload-Offset "{text}" is not valid for an upload of {length} bytes'
-        raise MalformedResponseError(message)
+        raise MalformedResponseError(MalformedReason.OFFSET, message)
     return int(text)
 
 
