@@ -21,7 +21,7 @@ from harness.scenario.experiment import Cell, Experiment
 
 
 @dataclass(frozen=True)
-class _CellOrder:
+class _CellToPlay:
     """One cell for another process."""
 
     played: SimulatedCell
@@ -38,13 +38,13 @@ def play_experiment(
 
     A cell's folder of an earlier simulation is replaced. `on_done` gets the number of cells finished so far.
     """
-    orders = [_order(experiment, cell, folder, command) for cell in cells]
-    for order in orders:
-        shutil.rmtree(order.folder, ignore_errors=True)
+    to_play = [_to_play(experiment, cell, folder, command) for cell in cells]
+    for cell in to_play:
+        shutil.rmtree(cell.folder, ignore_errors=True)
     by_variant: dict[str, list[CellFigures]] = {variant.name: [] for variant in experiment.variants}
     # Not forked: this process may have threads, whose locks a fork would copy in any state.
-    with ProcessPoolExecutor(min(available_cores(), len(orders)), mp_context=get_context("spawn")) as pool:
-        for done, figures in enumerate(pool.map(_play, orders), start=1):
+    with ProcessPoolExecutor(min(available_cores(), len(to_play)), mp_context=get_context("spawn")) as pool:
+        for done, figures in enumerate(pool.map(_play, to_play), start=1):
             by_variant[figures.variant].append(figures)
             on_done(done)
     found = compare_variants(experiment, cells, by_variant, simulated=True)
@@ -52,16 +52,16 @@ def play_experiment(
     return found
 
 
-def _order(experiment: Experiment, cell: Cell, folder: Path, command: Sequence[str]) -> _CellOrder:
+def _to_play(experiment: Experiment, cell: Cell, folder: Path, command: Sequence[str]) -> _CellToPlay:
     path = cell_folder(folder, cell).path
     played = SimulatedCell(cell.scenario.resolved(), path, f"{experiment.name}/{cell.name}", tuple(command))
-    return _CellOrder(played, path, cell.variant.name, cell.seed, tuple(experiment.at))
+    return _CellToPlay(played, path, cell.variant.name, cell.seed, tuple(experiment.at))
 
 
-def _play(order: _CellOrder) -> CellFigures:
-    figures = play_cell(order.played)
-    valid, folder = figures.verdict != "invalid", RunFolder(order.folder)
-    return compute_cell_figures(folder, order.variant, order.seed, order.at_s, valid=valid, safety=figures.safety)
+def _play(cell: _CellToPlay) -> CellFigures:
+    figures = play_cell(cell.played)
+    valid, folder = figures.verdict != "invalid", RunFolder(cell.folder)
+    return compute_cell_figures(folder, cell.variant, cell.seed, cell.at_s, valid=valid, safety=figures.safety)
 
 
 def cell_folder(folder: Path, cell: Cell) -> RunFolder:
