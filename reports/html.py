@@ -25,6 +25,7 @@ from reports.number_format import format_count, format_quantity
 from reports.tables import (
     PageTable,
     TableCell,
+    failures_table,
     kelurahan_table,
     phases_table,
     processes_table,
@@ -77,11 +78,12 @@ def render_page(
     remedy = first_remedy(record, summary, verdict)
     tables = [
         phases_table(summary),
+        failures_table(summary),
         kelurahan_table(summary),
         recapitulation_table(summary),
         unacknowledged_table(chart_data),
         worst_stations_table(chart_data, summary),
-        processes_table(chart_data),
+        processes_table(chart_data, summary),
     ]
     # a run that stopped early may have no kelurahan and no processes; most scenarios have no recapitulation
     tables = [table for table in tables if table.rows]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import NamedTuple
 
 from harness.analysis.chart_types import ChartData
@@ -13,6 +14,7 @@ from reports import number_format
 from reports.charts.failures import failure_counts
 from reports.charts.recapitulation import MIN_LATE_S
 from reports.number_format import format_count, format_quantity
+from reports.palette import outcome_label
 
 MISSING_TITLE, MISSING_FILE = "Pages not acknowledged", "not-acknowledged.csv"
 STATION_END_TEXTS = {
@@ -28,6 +30,11 @@ _END_VERBS = {
     "cut off": "were cut off when the run ended",
     "not attempted": "never sent anything",
 }
+
+# Python before 3.13 has older names for four of them; these are RFC 9110's.
+_STATUS_NAMES = {status.value: status.phrase for status in HTTPStatus} | {
+    413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content",
+}  # fmt: skip
 
 
 class TableCell(NamedTuple):
@@ -79,6 +86,35 @@ def phases_table(summary: Summary) -> PageTable:
         "quick, and mixed in they would make an overloaded server look fast."
     )
     return PageTable("phases", "Phases and faults", headers, rows, note)
+
+
+def failures_table(summary: Summary) -> PageTable:
+    """One row per way in which attempts failed, most frequent first."""
+    failures = summary.attempts.failures
+    rows = [
+        [
+            TableCell(outcome_label(failure.outcome)),
+            TableCell(format_status(failure.status), failure.status or 0),
+            TableCell(failure.reason),
+            count_cell(failure.attempts),
+        ]
+        for failure in failures
+    ]
+    headers = ["Failure", "Answer", "Why it was malformed", "Attempts"]
+    if not any(failure.reason for failure in failures):
+        headers.pop(2)
+        for row in rows:
+            row.pop(2)
+    return PageTable("failed", "What failed", headers, rows)
+
+
+def format_status(status: int | None) -> str:
+    """An HTTP status with its name.
+
+    >>> format_status(413), format_status(599), format_status(None)
+    ('413 Content Too Large', '599', 'no answer')
+    """
+    return "no answer" if status is None else f"{status} {_STATUS_NAMES.get(status, '')}".rstrip()
 
 
 def kelurahan_table(summary: Summary) -> PageTable:
@@ -199,7 +235,7 @@ def _failed_note(chart_data: ChartData) -> str:
     return f" Of these {format_count(failed.count)}, {ends}. Half of them waited {waited} or longer, the longest {longest}."
 
 
-def processes_table(chart_data: ChartData) -> PageTable:
+def processes_table(chart_data: ChartData, summary: Summary) -> PageTable:
     """One row per process of the run: what it used, and the worst lag of its event loop."""
     rows = [
         [
@@ -220,6 +256,11 @@ def processes_table(chart_data: ChartData) -> PageTable:
         "the delay of its own sampling; the master of several workers reports none. For remote workers only the "
         "exporter's figures are known."
     )
+    if stale := summary.generator.stale_connections:
+        note += (
+            f" The server had closed {format_count(stale)} kept connections while they were idle; they were replaced before "
+            "anything was sent on them, and count as no failure."
+        )
     return PageTable("processes", "Processes of the run", headers, rows, note)
 
 

@@ -144,6 +144,7 @@ def compute_generator_figures(rows: Rows, workers: list[TargetSeries]) -> Genera
         descriptors_max=_max_over_workers(workers, DESCRIPTORS),
         in_flight_max=float(np.nanmax(in_flight)) if np.isfinite(in_flight).any() else None,
         never_begun=count_never_begun(rows),
+        stale_connections=sum(worker.stale_connections for worker in rows.record.workers),
         scraped=scraped_totals(workers),
         scrapes=sum(len(series.t_s) for series in workers),
         scrapes_failed=sum(series.failed for series in workers),

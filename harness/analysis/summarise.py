@@ -142,6 +142,7 @@ def count_attempts(rows: Rows) -> Attempts:
         total=len(attempts.page),
         by_outcome=count_outcomes(rows, np.ones(len(attempts.page), dtype=np.bool_)),
         amplification=made / attempted if attempted else None,
+        failures=list(rows.failures),
         resent_bytes=resent,
         sent_bytes=sent,
         resent_ratio=resent / sent if sent else None,

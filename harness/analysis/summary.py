@@ -98,6 +98,17 @@ class AuditCounts(_SummaryModel):
     """The sum of the first seven, which no correct server causes."""
 
 
+class FailureCount(_SummaryModel):
+    """How many attempts failed in one way."""
+
+    outcome: str
+    status: int | None
+    """HTTP status; None without a response."""
+    reason: str
+    """Why a response was malformed; "" for other outcomes."""
+    attempts: int
+
+
 class Attempts(_SummaryModel):
     """Counts of attempts. Those withheld by the strategy were not sent and do not count in the amplification."""
 
@@ -105,6 +116,8 @@ class Attempts(_SummaryModel):
     by_outcome: dict[str, int]
     amplification: float | None
     """Attempts sent ÷ pages attempted."""
+    failures: list[FailureCount] = []
+    """Each way in which attempts failed, most frequent first; outcomes that say nothing about the server are left out."""
     resent_bytes: int
     sent_bytes: int
     resent_ratio: float | None
@@ -270,6 +283,8 @@ class Generator(_SummaryModel):
     in_flight_max: float | None
     never_begun: int
     """Stations that should have arrived and have no row."""
+    stale_connections: int = 0
+    """Kept connections that the server had closed while they were idle, replaced before anything was sent on them."""
     scraped: dict[str, int]
     """Totals of the last scrape (attempts, delivered, due, …), to compare with the rows."""
     scrapes: int

@@ -148,6 +148,7 @@ class Worker:
             "stations_planned": len(self._stations),
             "evenings_broken": self._abandoned,
             "shortages": dict(self._context.shortages),
+            "stale_connections": self._connections.stale_connections,
             "unwritten": self._unwritten,
             "held_back": 0 if self._guard is None else self._guard.held_back,
             "halted": "" if self._guard is None else self._guard.halted,

@@ -69,6 +69,8 @@ class WorkerRecord(_FrozenRecord):
     """Attempts and requests delayed to stay within the rate that the target consents to."""
     shortages: dict[str, int] = {}
     """Attempts that it could not make (generator_error), by the resource it lacked."""
+    stale_connections: int = 0
+    """Kept connections that the server had closed while they were idle, and that were opened again before anything was sent."""
 
 
 class StoreReadRecord(_FrozenRecord):

@@ -17,7 +17,7 @@ from enum import Enum
 
 import gevent
 
-from harness.base.model import Outcome, Shortage
+from harness.base.model import MalformedReason, Outcome, Shortage
 
 RESET_ERRNOS = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED})
 _TIMEOUT_ERRNOS = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH})
@@ -46,6 +46,10 @@ class ConnectionClosedError(Exception):
 
 class MalformedResponseError(Exception):
     """What was received is not HTTP, or not a response to the request."""
+
+    def __init__(self, reason: MalformedReason, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else str(reason))
+        self.reason = reason
 
 
 class GeneratorLimitError(Exception):
