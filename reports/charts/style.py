@@ -193,12 +193,16 @@ def downsample_points(line: ChartLine) -> ChartLine:
     return line if each <= 1 else ChartLine(line.label, line.t_s[kept], line.value[kept])
 
 
-def draw_line(axes: Axes, line: ChartLine, colour: str, *, width: float = 1.8, dashed: bool = False) -> None:
+def draw_line(
+    axes: Axes, line: ChartLine, colour: str, *, width: float = 1.8, dashed: bool = False, alpha: float = 1.0
+) -> None:
     """Draw a line; its label becomes the artist's gid, by which tests and the SVG find it."""
     style = (0, (4, 2)) if dashed else "-"
     known = np.concatenate([[False], np.isfinite(line.value), [False]])
     alone = np.flatnonzero(known[1:-1] & ~known[:-2] & ~known[2:])
-    (drawn,) = axes.plot(line.t_s, line.value, color=colour, linewidth=width, linestyle=style, gid=line.label)
+    (drawn,) = axes.plot(
+        line.t_s, line.value, color=colour, linewidth=width, linestyle=style, alpha=alpha, gid=line.label
+    )
     if len(alone):  # a point between two gaps (NaN) has no segment and would be invisible
         drawn.set(marker="o", markersize=2 * width, markevery=alone.tolist())
 
