@@ -102,7 +102,7 @@ def read_given_up(folder: Path) -> GivenUpPages:
     """The pages that the journals in `folder` report as given up; empty without journals."""
     found = [np.empty(0, dtype=RECORD)]
     for path in journal_files(folder):
-        found += [records[records["kind"] == RecordKind.GAVE_UP] for records in _read_in_parts(path)]
+        found += [records[records["kind"] == RecordKind.GAVE_UP] for records in read_in_parts(path)]
     records = np.concatenate(found)
     # Reasons of a newer version are left out rather than counted under a wrong name.
     records = records[np.isin(records["status"], [int(reason) for reason in GiveUpReason])]
@@ -126,7 +126,7 @@ class JournalReader:
         """`folder` may be empty. Raises RunFolderError for a file whose name contains no worker rank."""
         self._folder = folder
         self._paths = journal_files(folder)
-        self._ranks = [_worker_rank(path) for path in self._paths]
+        self._ranks = [worker_rank(path) for path in self._paths]
         sizes = [path.stat().st_size // RECORD.itemsize for path in self._paths]
         self._first_positions = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
 
@@ -169,7 +169,7 @@ class JournalReader:
         keys, dues, positions = [np.empty(0, dtype=np.uint64)], [np.empty(0)], [np.empty(0, dtype=np.uint32)]
         for path, first in zip(self._paths, self._first_positions.tolist(), strict=False):
             next_position = first
-            for records in _read_in_parts(path):
+            for records in read_in_parts(path):
                 words = records.view(np.uint64).reshape(-1, _WORDS_PER_RECORD)
                 head, attempt = words[:, 0].copy(), words[:, 1] & np.uint64(0xFFFFFFFF)
                 kind = head & np.uint64(0xFF)
@@ -197,13 +197,15 @@ def _grouped_by_read(offsets: IntArray) -> Iterator[IntArray]:
         yield np.flatnonzero(number == one)
 
 
-def _read_in_parts(path: Path) -> Iterator[Records]:
+def read_in_parts(path: Path) -> Iterator[Records]:
+    """The records of a journal file in pieces, so that a long one needn't fit into memory."""
     records = path.stat().st_size // RECORD.itemsize  # a torn last record does not count
     for first in range(0, records, RECORDS_PER_READ):
         yield read_journal(path, first, RECORDS_PER_READ)
 
 
-def _worker_rank(path: Path) -> int:
+def worker_rank(path: Path) -> int:
+    """The rank of the worker that wrote a journal file. Raises RunFolderError if its name has none."""
     try:
         return int(path.stem.removeprefix("worker-"))
     except ValueError:
