@@ -18,6 +18,7 @@ from harness.simulate.faults import VirtualFaults
 from harness.simulate.page_store import PageStore, StoredRow
 from harness.simulate.request import RequestKind, SimulatedRequest, SimulatedResponse
 from harness.simulate.resumable import ResumableUploads, SimulatedUpload
+from harness.simulate.shared_line import VirtualTraffic
 from mock_server.faults.faulted_request import ConnectionEnded, ProcessKilled, Refusal
 from mock_server.faults.matching import Hit, Injection
 from mock_server.overload.admission import Admission
@@ -79,6 +80,7 @@ class SimulatedServer:
             "head": self._query,
             "patch": self._continue,
         }
+        self.traffic = VirtualTraffic(clock, scenario.server.ingress, scenario.server.egress)
         self._start_process()
 
     # --- the process
@@ -90,6 +92,7 @@ class SimulatedServer:
         self._admission = Admission(self._profile, self.pool)
         self.faults = VirtualFaults(self._scenario.faults, self._scenario.seed, self._clock, self, self._log)
         self.counters.watch(self.pool, self.faults)
+        self.counters.watch_traffic(self.traffic)
         self._port_closers = 0
         self.is_up = True
 

@@ -15,6 +15,7 @@ from harness.plan import Plan
 from harness.run_folder.journal import JournalWriter
 from harness.scenario.scenario import Scenario
 from harness.simulate.clock import VirtualClock
+from harness.simulate.connection import Network
 from harness.simulate.costs import Costs
 from harness.simulate.page_store import PageStore
 from harness.simulate.phone import Phone, PhoneContext
@@ -63,8 +64,7 @@ class Simulation:
             plan=plan,
             client=scenario.client,
             clock=self.clock,
-            server=self.server,
-            costs=Costs(scenario.simulate, scenario.seed),
+            network=Network(self.server, Costs(scenario.simulate, scenario.seed), scenario.client),
             journal=journal,
             metrics=metrics,
             seed=scenario.seed,

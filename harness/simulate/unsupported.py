@@ -27,8 +27,6 @@ def find_unsupported(scenario: Scenario) -> list[str]:
     server = scenario.server
     unsupported = {
         "server.tls": server.tls,
-        "server.ingress": server.ingress is not None,
-        "server.egress": server.egress is not None,
         "[readers]": scenario.readers is not None,
         "server.handler_timeout": server.handler_timeout is not None,
         "server.min_upload_rate": server.min_upload_rate is not None,
