@@ -27,8 +27,8 @@ _PIECE_BYTES = 65_536
 _HTTP = b"HTTP/1.1 "
 
 
-RequestKind = Literal["login", "page", "create", "head", "patch"]
-"""What a request asks for: a token, a whole page, or one of the three steps of a resumable upload."""
+RequestKind = Literal["login", "page", "create", "head", "patch", "read"]
+"""What a request asks for: a token, a whole page, one of the three steps of a resumable upload, or published results."""
 
 
 class SimulatedResponse(NamedTuple):

@@ -26,13 +26,14 @@ from mock_server.overload.server_counters import ServerCounters
 from mock_server.overload.service_time import ServiceTimes
 from mock_server.overload.worker_pool import Job, JobEnd, WorkerPool
 from mock_server.profile.keyed_random import keyed_uniform
-from mock_server.profile.routes import FILE_ROUTE, FILES_ROUTE, LOGIN_ROUTE, PAGE_ROUTE
+from mock_server.profile.routes import FILE_ROUTE, FILES_ROUTE, LOGIN_ROUTE, PAGE_ROUTE, RESULTS_ROUTE
 from mock_server.profile.units import whole_retry_after_s
 
 _FATAL_STATUSES = {400, 409, 422}
 """Refusals that sending the last bytes again cannot cure: the upload is removed."""
 _ROUTES: dict[RequestKind, str] = {
     "login": LOGIN_ROUTE, "page": PAGE_ROUTE, "create": FILES_ROUTE, "head": FILE_ROUTE, "patch": FILE_ROUTE,
+    "read": RESULTS_ROUTE,
 }  # fmt: skip
 _RESPONSE_BODY = b'{"receipt":"0123456789abcdef","sha256":"%s","size":1600000}' % (b"0" * 64)
 """As long as that of a real receipt: faults that slow a response down act on its bytes."""
@@ -79,6 +80,7 @@ class SimulatedServer:
             "create": self._create,
             "head": self._query,
             "patch": self._continue,
+            "read": self._read_results,
         }
         self.traffic = VirtualTraffic(clock, scenario.server.ingress, scenario.server.egress)
         self._start_process()
@@ -197,6 +199,12 @@ class SimulatedServer:
     async def _log_in(self, request: SimulatedRequest) -> SimulatedResponse:
         await request.meet_faults()
         await request.sleep_until(self._clock.now_s + self._costs.login_s(request.key))
+        return SimulatedResponse(200)
+
+    async def _read_results(self, request: SimulatedRequest) -> SimulatedResponse:
+        """Published results, from the cache: no worker takes part."""
+        if self.faults.has("request"):
+            await request.meet_faults()
         return SimulatedResponse(200)
 
     async def _upload(self, request: SimulatedRequest) -> SimulatedResponse:
