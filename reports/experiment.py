@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,12 @@ HEADERS = ("variant", "delivery p50", "p95", "amplification", "resent", "wasted 
 def headers(figures: ExperimentFigures) -> list[str]:
     """The headers, with one column for each moment at which the experiment reports completion."""
     moments = [f"complete at {moment_label(figures, moment)}" for moment in figures.at_s]
-    return [HEADERS[0], *moments, "at the deadline", "against the first", *HEADERS[1:]]
+    late = ["recapitulation late by"] if _has_recapitulation(figures) else []
+    return [HEADERS[0], *moments, "at the deadline", "against the first", *HEADERS[1:], *late]
+
+
+def _has_recapitulation(figures: ExperimentFigures) -> bool:
+    return any(cell.recapitulation_late_s is not None for variant in figures.variants for cell in variant.cells)
 
 
 def moment_label(figures: ExperimentFigures, moment_s: float) -> str:
@@ -94,6 +100,8 @@ def _row(figures: ExperimentFigures, variant: VariantFigures) -> list[str]:
         format_quantity(variant.mean["wasted_work"], ""),
         _recovery(cells),
         _safety(cells),
+        # experiment.json of an earlier version has no such mean
+        *([format_quantity(variant.mean.get("recapitulation_late_s"), "s")] if _has_recapitulation(figures) else []),
     ]
 
 
@@ -279,7 +287,16 @@ CHARTS = (
 )
 
 
-def render_experiment(folder: Path, figures: ExperimentFigures) -> Path:
+@dataclass(frozen=True, slots=True)
+class ConfirmedCells:
+    """Cells of a simulated experiment that were also run for real: a sentence and a table for the page."""
+
+    finding: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def render_experiment(folder: Path, figures: ExperimentFigures, confirmed: ConfirmedCells | None = None) -> Path:
     """Write report/index.html and both charts as SVG and PNG into the experiment's folder; return the page's path."""
     into = folder / "report"
     into.mkdir(parents=True, exist_ok=True)
@@ -300,6 +317,7 @@ def render_experiment(folder: Path, figures: ExperimentFigures) -> Path:
             headers=headers(figures),
             rows=rows(figures),
             charts=pictures,
+            confirmed=confirmed,
             done=sum(len(variant.cells) for variant in figures.variants),
             css=stylesheet(environment),
         ),

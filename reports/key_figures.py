@@ -100,12 +100,14 @@ def format_window(threshold: ThresholdResult) -> str:
 
 
 def list_key_figures(summary: Summary) -> list[KeyFigure]:
-    """Stations, pages, durations, attempts, rates, the recovery from each fault and the recapitulation, in this order."""
+    """Stations, pages, durations, attempts, rates, recoveries, what readers got, the lines' use, the recapitulation, in this order."""
     return [
         *_counts(summary),
         *_waits(summary),
         *_effort(summary),
         *_recoveries(summary),
+        *_reads(summary),
+        *_lines(summary),
         *_recapitulation(summary.recapitulation),
     ]
 
@@ -214,6 +216,35 @@ def _recoveries(summary: Summary) -> list[KeyFigure]:
         value = "never" if back is None else f"{number_format.format_duration(back)} after its end"
         figures.append(KeyFigure(f"Recovery from {recovery.fault}", value, note))
     return figures
+
+
+def _reads(summary: Summary) -> list[KeyFigure]:
+    readers = summary.readers
+    if readers is None:
+        return []
+    failures = {name: count for name, count in readers.by_outcome.items() if name != Outcome.ACCEPTED}
+    parts = [f"{format_count(count)} {name}" for name, count in failures.items()]
+    if readers.unfinished:
+        parts.append(f"{format_count(readers.unfinished)} unfinished at the end")
+    ratio = "" if readers.answered_ratio is None else f"{format_ratio(readers.answered_ratio)} of those due"
+    return [
+        KeyFigure(
+            "Reads answered",
+            f"{format_count(readers.answered)} of {format_count(readers.planned)}",
+            "; ".join(filter(None, [ratio, *parts])),
+        ),
+        KeyFigure("Response to a reader", _percentiles(readers.reader_seconds), "from due to the end of the response"),
+    ]
+
+
+def _lines(summary: Summary) -> list[KeyFigure]:
+    server = summary.server
+    used = [("Ingress", server.ingress_utilisation_max_ratio), ("Egress", server.egress_utilisation_max_ratio)]
+    return [
+        KeyFigure(f"{name} in use", format_ratio(ratio), "in the busiest second")
+        for name, ratio in used
+        if ratio is not None
+    ]
 
 
 def _recapitulation(figures: RecapitulationFigures | None) -> list[KeyFigure]:

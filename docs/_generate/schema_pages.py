@@ -13,6 +13,7 @@ from harness.scenario import scenario, target
 from harness.scenario.arrivals import ArrivalsConfig, BurstOptions
 from harness.scenario.client import ClientOptions, Link, LinkQuality, Outages, TlsOptions, TusOptions
 from harness.scenario.experiment import Experiment, Variant
+from harness.scenario.readers import ReaderOptions
 from harness.scenario.recapitulation import RecapitulationOptions
 from harness.scenario.retry import NoRetry, RetryConfig
 from harness.scenario.simulation import SimulationCosts
@@ -51,6 +52,7 @@ def scenario_keys() -> str:
         ("[client.link]", Link, "client.link."),
         ("[client.link.poor]", LinkQuality, "client.link.poor."),
         ("[client.link.outages]", Outages, "client.link.outages."),
+        ("[readers]", ReaderOptions, "readers."),
         ("[simulate]", SimulationCosts, "simulate."),
         ("[audit]", scenario.AuditOptions, "audit."),
         ("[recapitulation]", RecapitulationOptions, "recapitulation."),

@@ -19,7 +19,15 @@ from harness.base.errors import OutOfResourcesError, RunFolderError
 from harness.base.model import OUTCOMES, REASONS, Outcome
 from harness.run_folder.journal import DURATION_FIELDS, RECORD, TIME_FIELDS, GiveUpReason, RecordKind, read_journal
 from harness.run_folder.layout import PhaseRecord, RunFolder, RunRecord
-from harness.run_folder.parquet import COMPRESSION, database, fetch_columns, read_made_from, sql_list, write_parquet
+from harness.run_folder.parquet import (
+    COMPRESSION,
+    database,
+    fetch_columns,
+    parquet_path,
+    read_made_from,
+    sql_list,
+    write_parquet,
+)
 from harness.run_folder.tables import require_file
 
 if TYPE_CHECKING:
@@ -47,7 +55,7 @@ _ROWS = """
     SELECT plan.station, plan.form, plan.page, attempt, {phases}[phase] AS phase, {times},
         {outcomes}[outcome] AS outcome, status, {reasons}[reason] AS reason, sent_bytes, resent_bytes, {durations}, worker
     FROM journal
-    JOIN (SELECT station, form, page, file_row_number AS row FROM read_parquet({plan}, file_row_number = true)) AS plan
+    JOIN (SELECT station, form, page, file_row_number AS row FROM read_parquet({plan}, hive_partitioning = false, file_row_number = true)) AS plan
         ON plan.row = journal.page
     ORDER BY journal.row_number
 """
@@ -78,7 +86,11 @@ def write_attempts(folder: RunFolder) -> int:
     reader = JournalReader(folder.journal)
     positions, last_page = reader.find_attempts()
     with database() as connection:
-        pages = int(fetch_columns(connection, "SELECT count(*) AS pages FROM read_parquet(?)", folder.plan)["pages"][0])
+        pages = int(
+            fetch_columns(
+                connection, "SELECT count(*) AS pages FROM read_parquet(?, hive_partitioning = false)", folder.plan
+            )["pages"][0]
+        )
     if last_page >= pages:
         message = f"{folder.journal} names page {last_page}, but the plan has {pages} pages"
         raise RunFolderError(message)
@@ -102,7 +114,7 @@ def read_given_up(folder: Path) -> GivenUpPages:
     """The pages that the journals in `folder` report as given up; empty without journals."""
     found = [np.empty(0, dtype=RECORD)]
     for path in journal_files(folder):
-        found += [records[records["kind"] == RecordKind.GAVE_UP] for records in _read_in_parts(path)]
+        found += [records[records["kind"] == RecordKind.GAVE_UP] for records in read_in_parts(path)]
     records = np.concatenate(found)
     # Reasons of a newer version are left out rather than counted under a wrong name.
     records = records[np.isin(records["status"], [int(reason) for reason in GiveUpReason])]
@@ -126,7 +138,7 @@ class JournalReader:
         """`folder` may be empty. Raises RunFolderError for a file whose name contains no worker rank."""
         self._folder = folder
         self._paths = journal_files(folder)
-        self._ranks = [_worker_rank(path) for path in self._paths]
+        self._ranks = [worker_rank(path) for path in self._paths]
         sizes = [path.stat().st_size // RECORD.itemsize for path in self._paths]
         self._first_positions = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
 
@@ -169,7 +181,7 @@ class JournalReader:
         keys, dues, positions = [np.empty(0, dtype=np.uint64)], [np.empty(0)], [np.empty(0, dtype=np.uint32)]
         for path, first in zip(self._paths, self._first_positions.tolist(), strict=False):
             next_position = first
-            for records in _read_in_parts(path):
+            for records in read_in_parts(path):
                 words = records.view(np.uint64).reshape(-1, _WORDS_PER_RECORD)
                 head, attempt = words[:, 0].copy(), words[:, 1] & np.uint64(0xFFFFFFFF)
                 kind = head & np.uint64(0xFF)
@@ -197,13 +209,15 @@ def _grouped_by_read(offsets: IntArray) -> Iterator[IntArray]:
         yield np.flatnonzero(number == one)
 
 
-def _read_in_parts(path: Path) -> Iterator[Records]:
+def read_in_parts(path: Path) -> Iterator[Records]:
+    """The records of a journal file in pieces, so that a long one needn't fit into memory."""
     records = path.stat().st_size // RECORD.itemsize  # a torn last record does not count
     for first in range(0, records, RECORDS_PER_READ):
         yield read_journal(path, first, RECORDS_PER_READ)
 
 
-def _worker_rank(path: Path) -> int:
+def worker_rank(path: Path) -> int:
+    """The rank of the worker that wrote a journal file. Raises RunFolderError if its name has none."""
     try:
         return int(path.stem.removeprefix("worker-"))
     except ValueError:
@@ -226,8 +240,8 @@ def _write_in_parts(
                 for part_written in writing:
                     part_written.result()
             with database() as connection:
-                names = sql_list(str(part) for part in parts)
-                query = f"SELECT * FROM read_parquet({names})"  # noqa: S608 - quoted
+                names = sql_list(parquet_path(part) for part in parts)
+                query = f"SELECT * FROM read_parquet({names}, hive_partitioning = false)"  # noqa: S608 - quoted
                 write_parquet(connection, query, folder.attempts, made_from=made_from)
     except OSError as error:
         message = f"{folder.attempts} can't be written: {error}"
@@ -243,7 +257,7 @@ def _write(
     phases = [phase.name for phase in record.phases] or [CLEAR_PHASE]
     rows["phase"] = _phases_at(rows["due_s"], record.phases) + 1
     query = _ROWS.format(
-        phases=sql_list(phases), outcomes=sql_list(OUTCOMES), reasons=sql_list(REASONS), plan=sql_list([str(folder.plan)]),
+        phases=sql_list(phases), outcomes=sql_list(OUTCOMES), reasons=sql_list(REASONS), plan=sql_list([parquet_path(folder.plan)]),
         times=", ".join(TIME_FIELDS), durations=", ".join(DURATION_FIELDS),
     )  # fmt: skip
     with database(journal=rows) as connection:

@@ -42,7 +42,11 @@ QUEUE = "mock_server_queue_depth"
 BUSY = "mock_server_workers_busy"
 ACTIVE = "http_server_active_requests"
 SERVER_LAG = "mock_server_loop_lag_seconds"
-SERVER_SERIES = (ANSWERED_REQUESTS, SHED, WASTED, STORED, INJECTED, QUEUE, BUSY, ACTIVE, SERVER_LAG)
+INGRESS_IN_USE = "mock_server_ingress_utilisation_ratio"
+EGRESS_IN_USE = "mock_server_egress_utilisation_ratio"
+SERVER_SERIES = (
+    ANSWERED_REQUESTS, SHED, WASTED, STORED, INJECTED, QUEUE, BUSY, ACTIVE, SERVER_LAG, INGRESS_IN_USE, EGRESS_IN_USE,
+)  # fmt: skip
 
 ATTEMPTS = "harness_attempts_total"
 DUE = "harness_pages_due_total"
@@ -126,6 +130,8 @@ def compute_server_figures(server: TargetSeries) -> Server:
         loop_lag_max_s=server.maximum(SERVER_LAG),
         scrapes=len(server.t_s),
         scrapes_failed=server.failed,
+        ingress_utilisation_max_ratio=server.maximum(INGRESS_IN_USE),
+        egress_utilisation_max_ratio=server.maximum(EGRESS_IN_USE),
     )
 
 

@@ -40,15 +40,19 @@ ROW_LABELS = {
     "lateness_seconds": _ATTEMPT_LABELS,
     "delivery_seconds": _PAGE_LABELS,
     "completion_seconds": (*PLACE_DIGITS, "phase"),
+    "reads": ("resource", "outcome", "worker"),
+    "reader_seconds": ("resource", "outcome", "worker"),
 }
 """The metrics that rows can be selected for, and the labels of each."""
 
-_FORMS = "SELECT DISTINCT form FROM read_parquet(?) ORDER BY 1"
+_FORMS = "SELECT DISTINCT form FROM read_parquet(?, hive_partitioning = false) ORDER BY 1"
 _FORM_NUMBERS = """
-    SELECT list_position((SELECT list(DISTINCT form ORDER BY form) FROM read_parquet(?1)), form) - 1 AS number
-    FROM read_parquet(?1, file_row_number = true) ORDER BY file_row_number
+    SELECT list_position((SELECT list(DISTINCT form ORDER BY form) FROM read_parquet(?1, hive_partitioning = false)), form) - 1 AS number
+    FROM read_parquet(?1, hive_partitioning = false, file_row_number = true) ORDER BY file_row_number
 """
-_WORKERS = "SELECT worker FROM read_parquet(?, file_row_number = true) ORDER BY file_row_number"
+_WORKERS = (
+    "SELECT worker FROM read_parquet(?, hive_partitioning = false, file_row_number = true) ORDER BY file_row_number"
+)
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,10 @@ class RowSelector:
     folder: RunFolder
 
     def select(self, metric: str, matchers: Sequence[LabelMatcher]) -> Selection:
-        """The rows of a metric that the matchers select. Raises KeyError for a metric that is not in `ROW_LABELS`."""
+        """The rows of a metric that the matchers select.
+
+        Raises KeyError for a metric that is not in `ROW_LABELS`, or of readers, whose rows are others (reads.py).
+        """
         if metric == "deliveries":
             return self._deliveries(matchers)
         if metric in {"delivery_seconds", "completion_seconds"}:

@@ -9,6 +9,7 @@ import numpy as np
 from harness.analysis.attempts_table import CLEAR_PHASE
 from harness.analysis.durations import DurationSamples, compute_distribution
 from harness.analysis.page_status import PageStatuses, load_page_statuses
+from harness.analysis.reads import compute_reader_figures
 from harness.analysis.recapitulation import compute_recapitulation
 from harness.analysis.recovery import compute_recoveries, find_silence, page_events
 from harness.analysis.rows import Rows, load_rows
@@ -80,6 +81,7 @@ def compute_summary(
         delivery_seconds=compute_distribution(samples.delivery),
         completion_seconds=compute_distribution(samples.completion),
         lateness_seconds=compute_distribution(samples.lateness),
+        readers=compute_reader_figures(data.reads, record, rows.stop_s),
         silence=find_silence(rows),
         recovery=compute_recoveries(record.faults, page_events(rows)),
         phases=compute_phase_figures(rows, samples),

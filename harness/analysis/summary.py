@@ -140,6 +140,25 @@ class Rates(_SummaryModel):
     sent_bytes_per_s: float | None
 
 
+class Readers(_SummaryModel):
+    """What became of the reads of readers: planned = answered + failed + unfinished, exactly."""
+
+    planned: int
+    """Reads that were due until the readers stopped, those of the warm-up included."""
+    answered: int
+    """Answered with what was asked for: 2xx or 304."""
+    failed: int
+    """Ended in any other way."""
+    unfinished: int
+    """In flight, or not begun, when the run ended."""
+    answered_ratio: float | None
+    """answered ÷ planned."""
+    by_outcome: dict[str, int]
+    """`accepted` are those answered."""
+    reader_seconds: Distribution
+    """From due to the end of the response, of reads that were answered in any way or timed out."""
+
+
 class Silence(_SummaryModel):
     """The time at the end of the run in which the server answered nothing."""
 
@@ -265,6 +284,10 @@ class Server(_SummaryModel):
     loop_lag_max_s: float | None
     scrapes: int
     scrapes_failed: int
+    ingress_utilisation_max_ratio: float | None = None
+    """Greatest share of a second in which the shared way in was in use; None if it has no rate."""
+    egress_utilisation_max_ratio: float | None = None
+    """The same of the shared way out."""
 
 
 class Generator(_SummaryModel):
@@ -313,6 +336,8 @@ class Summary(_SummaryModel):
     delivery_seconds: Distribution
     completion_seconds: Distribution
     lateness_seconds: Distribution
+    readers: Readers | None = None
+    """None if the scenario has no readers."""
     silence: Silence | None = None
     """None if the server answered to the end."""
     recovery: list[Recovery]

@@ -59,12 +59,17 @@ class WorkerMetrics(Collector):
         self._by_outcome = np.zeros(len(OUTCOMES), dtype=np.int64)
         self._sent_bytes = 0
         self._retries: dict[Outcome, int] = {}
+        self._reads = np.zeros(len(OUTCOMES), dtype=np.int64)
+        self._read_response = _Histogram(
+            "harness_reader_seconds", "Of a reader, from due to the end of the response", bounds
+        )
         self._response = _Histogram("harness_response_seconds", "From due to the end of the response", bounds)
         self._accepted = _Histogram("harness_accepted_seconds", "The same, of accepted attempts alone", bounds)
         self._service = _Histogram("harness_service_seconds", "From connecting to the end of the response", bounds)
         self._lateness = _Histogram(
             "harness_lateness_seconds", "From due to connecting: the generator's own delay", BUCKETS_S
         )
+        self._histograms = (self._response, self._accepted, self._service, self._lateness, self._read_response)
         self.registry = CollectorRegistry()
         self._simulated = simulated
         if not simulated:
@@ -74,6 +79,7 @@ class WorkerMetrics(Collector):
 
     def count(self, records: npt.NDArray[np.void]) -> None:
         """Count the finished attempts among new records of the journal. Shape (n,), dtype journal.RECORD."""
+        self._count_reads(records[records["kind"] == RecordKind.READ])
         ends = records[records["kind"] == RecordKind.END]
         if not len(ends):
             return
@@ -85,6 +91,12 @@ class WorkerMetrics(Collector):
         self._response.observe(timed["done_s"] - timed["due_s"])
         self._service.observe(timed["done_s"] - timed["sent_s"])
         self._lateness.observe(sent["sent_s"] - sent["due_s"])
+
+    def _count_reads(self, reads: npt.NDArray[np.void]) -> None:
+        if len(reads):
+            self._reads += np.bincount(reads["outcome"], minlength=len(OUTCOMES))
+            timed = reads[_TIMED[reads["outcome"]]]
+            self._read_response.observe(timed["done_s"] - timed["due_s"])
 
     def retry(self, reason: Outcome) -> None:
         """Count a retry."""
@@ -101,7 +113,11 @@ class WorkerMetrics(Collector):
         for reason, count in self._retries.items():
             retries.add_metric([reason.value], count)
         delivered = int(self._by_outcome[_DELIVERED].sum())
+        reads = CounterMetricFamily("harness_reads", "Reads of readers that have ended", labels=["outcome"])
+        for outcome, count in zip(OUTCOMES, self._reads.tolist(), strict=True):
+            reads.add_metric([outcome.value], count)
         yield attempts
+        yield reads
         yield CounterMetricFamily("harness_pages_due", "Pages whose station has arrived", self.pages_due)
         yield CounterMetricFamily("harness_pages_delivered", "Pages acknowledged", delivered)
         yield CounterMetricFamily(
@@ -110,7 +126,7 @@ class WorkerMetrics(Collector):
         yield CounterMetricFamily("harness_sent_bytes", "Bytes of requests sent", self._sent_bytes)
         yield retries
         yield GaugeMetricFamily("harness_attempts_in_flight", "Attempts in flight", self.in_flight)
-        yield from (one.family() for one in (self._response, self._accepted, self._service, self._lateness))
+        yield from (one.family() for one in self._histograms)
         if not self._simulated:
             yield GaugeMetricFamily(
                 "harness_loop_lag_seconds", "Worst delay of the event loop in a second", self.loop_lag_s

@@ -33,6 +33,8 @@ class RecordKind(IntEnum):
     """An attempt is over: everything."""
     GAVE_UP = 3
     """A page will not be tried again: page, attempt (the number made), done_s, reason in `status`."""
+    READ = 4
+    """A read of a reader is over: everything but attempt; `page` is the number of its resource (harness/plan/readers.py)."""
 
 
 class GiveUpReason(IntEnum):
@@ -162,6 +164,10 @@ class JournalWriter:
         # What a GAVE_UP has no use for is written as 0, the outcome among it.
         record = AttemptRecord(OUTCOMES[0], status=reason, page=page, attempt=attempts, done_s=at_s)
         self._pending += _pack_record(RecordKind.GAVE_UP, record)
+
+    def read(self, record: AttemptRecord) -> None:
+        """Note how a reader's read ended."""
+        self._pending += _pack_record(RecordKind.READ, record)
 
     def noted(self) -> npt.NDArray[np.void]:
         """Records since the last call (or `flush`), as `read_journal` would give them; to be called before `flush`."""

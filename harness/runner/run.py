@@ -168,7 +168,7 @@ class Run:
 
     def _drive(self, processes: ProcessGroup) -> RunEnd:
         """Wait until the generator has finished, or for what ends the run early; how the run ended."""
-        limit_s = self._scenario.deadline + self._scenario.client.timeout + _FINISH_GRACE_S
+        limit_s = self._scenario.longest_s + _FINISH_GRACE_S
         ended: RunEnd | None = None
         while True:
             message = processes.next(_POLL_S)

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from harness.base.safe_files import LIST_AS_TUPLE
 from harness.scenario.arrivals import Arrivals
 from harness.scenario.client import ClientOptions
+from harness.scenario.readers import ReaderOptions
 from harness.scenario.recapitulation import RecapitulationOptions
 from harness.scenario.simulation import SimulationCosts
 from harness.scenario.target import TargetApi
@@ -29,6 +30,7 @@ Nigeria's and Kenya's are single sheets (docs/explanation/other-nights.md)."""
 MOCK_TABLES = frozenset({"server", "faults", "simulate"})
 """Keys of a scenario that describe the mock server, or a simulation of it."""
 REGIONS = ("kaliwates", "jember", "provinces", "nigeria", "kenya")
+READERS_NEED_PATHS = "readers.levels are those of the mock's public read API: say what to read with readers.paths"
 
 
 def _check_printable(text: str) -> str:
@@ -115,6 +117,8 @@ class Scenario(FrozenModel):
     """When stations arrive."""
     client: ClientOptions = Field(default_factory=ClientOptions)
     """How a phone uploads, and what it does when that fails."""
+    readers: ReaderOptions | None = None
+    """Who reads the published results meanwhile; no readers if left out."""
     server: ServerProfile = Field(default_factory=ServerProfile)
     """The mock server without faults; not used with --target."""
     faults: Annotated[tuple[AnyFault, ...], LIST_AS_TUPLE] = ()
@@ -147,6 +151,9 @@ class Scenario(FrozenModel):
         if self.target is not None and self.audit.kill_server:
             message = "audit.kill_server is for the mock only: the harness does not kill a server of yours"
             raise ValueError(message)
+        if self.target is not None and self.readers is not None and not self.readers.paths:
+            message = f"{READERS_NEED_PATHS}: [target] describes another server"
+            raise ValueError(message)
         if self.target is not None and self.client.protocol == "tus" and not self.target.takes_tus:
             message = (
                 'client.protocol = "tus" defines its own requests: [target] may only have a path without {…}, headers and login, '
@@ -157,8 +164,8 @@ class Scenario(FrozenModel):
 
     @property
     def longest_s(self) -> float:
-        """Seconds from T0 by which the last attempt has ended: one that starts just before the deadline and times out."""
-        return self.deadline + self.client.timeout
+        """Seconds from T0 by which the last attempt and read have ended: one that starts just before the deadline and times out."""
+        return self.deadline + max(self.client.timeout, 0.0 if self.readers is None else self.readers.timeout)
 
     def faults_over_s(self, now_s: float) -> float:
         """When the last of the faults that begin after `now_s` and before the deadline is over, at most the deadline; else 0.

@@ -41,6 +41,38 @@ class FaultCounts(Protocol):
         """How strong a fault is right now: 0 when off."""
 
 
+class LineUse(Protocol):
+    """A line of one rate that connections share, as far as its metrics show it."""
+
+    @property
+    def utilisation_ratio(self) -> float:
+        """The share of the latest second in which it was in use."""
+
+    @property
+    def waiting(self) -> int:
+        """Connections whose bytes wait for it."""
+
+
+class TrafficCounts(Protocol):
+    """The bytes of a server's connections, and the lines that they share."""
+
+    @property
+    def received_bytes(self) -> int:
+        """Bytes that have come in."""
+
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes of responses."""
+
+    @property
+    def ingress(self) -> LineUse | None:
+        """The way in; None if it has no rate."""
+
+    @property
+    def egress(self) -> LineUse | None:
+        """The way out; None if it has no rate."""
+
+
 class SecondsHistogram:
     """Durations counted in `BUCKETS`."""
 
@@ -73,10 +105,15 @@ class ServerCounters(Collector):
         self._requests: dict[tuple[str, str, int | None], SecondsHistogram] = {}
         self._pool: WorkerPool | None = None
         self._faults: FaultCounts | None = None
+        self._traffic: TrafficCounts | None = None
 
     def watch(self, pool: WorkerPool, faults: FaultCounts) -> None:
         """Adds what is read from the pool and the faults at each scrape."""
         self._pool, self._faults = pool, faults
+
+    def watch_traffic(self, traffic: TrafficCounts) -> None:
+        """Adds what is read from the shared lines at each scrape."""
+        self._traffic = traffic
 
     def request(self, method: str, route: str, status: int | None, duration_s: float) -> None:
         """Counts one request and the status that its client received, None if no status line was sent."""
@@ -106,6 +143,7 @@ class ServerCounters(Collector):
         )
         yield CounterMetricFamily("mock_server_pages_stored", "Copies of pages stored", self.stored)
         yield CounterMetricFamily("mock_server_stored_bytes", "Bytes of the photos stored", self.stored_bytes)
+        yield from self._traffic_families()
         yield from self._watched_families()
 
     def _request_family(self) -> Metric:
@@ -118,6 +156,20 @@ class ServerCounters(Collector):
             labels = [method, route, "none" if status is None else str(status)]
             family.add_metric(labels, histogram.buckets(), histogram.sum_s)
         return family
+
+    def _traffic_families(self) -> Iterable[Metric]:
+        traffic = self._traffic
+        if traffic is None:
+            return
+        yield CounterMetricFamily("mock_server_ingress_bytes", "Bytes that have come in", traffic.received_bytes)
+        yield CounterMetricFamily("mock_server_egress_bytes", "Bytes of responses", traffic.sent_bytes)
+        # Only of a line with a rate: of an unlimited one there is no share that could be in use.
+        for name, line in (("ingress", traffic.ingress), ("egress", traffic.egress)):
+            if line is not None:
+                text = f"Share of the last second in which the {name} was in use"
+                yield GaugeMetricFamily(f"mock_server_{name}_utilisation_ratio", text, line.utilisation_ratio)
+                text = f"Connections whose bytes wait for the {name}"
+                yield GaugeMetricFamily(f"mock_server_{name}_waiting_connections", text, line.waiting)
 
     def _watched_families(self) -> Iterable[Metric]:
         if self._pool is None or self._faults is None:

@@ -39,6 +39,8 @@ KNOWN_METRICS: dict[str, MetricFamily] = {
     "harness_accepted_seconds": MetricFamily("histogram"),
     "harness_service_seconds": MetricFamily("histogram"),
     "harness_lateness_seconds": MetricFamily("histogram"),
+    "harness_reads_total": MetricFamily("counter", ("outcome",)),
+    "harness_reader_seconds": MetricFamily("histogram"),
     "harness_loop_lag_seconds": MetricFamily("gauge"),
     "harness_run_info": MetricFamily("gauge", ("run", "scenario", "worker")),
     "http_server_request_duration_seconds": MetricFamily("histogram", _REQUEST),
@@ -51,6 +53,12 @@ KNOWN_METRICS: dict[str, MetricFamily] = {
     "mock_server_dropped_total": MetricFamily("counter"),
     "mock_server_pages_stored_total": MetricFamily("counter"),
     "mock_server_stored_bytes_total": MetricFamily("counter"),
+    "mock_server_ingress_bytes_total": MetricFamily("counter"),
+    "mock_server_ingress_utilisation_ratio": MetricFamily("gauge"),
+    "mock_server_ingress_waiting_connections": MetricFamily("gauge"),
+    "mock_server_egress_bytes_total": MetricFamily("counter"),
+    "mock_server_egress_utilisation_ratio": MetricFamily("gauge"),
+    "mock_server_egress_waiting_connections": MetricFamily("gauge"),
     "mock_server_faults_injected_total": MetricFamily("counter", ("fault",)),
     "mock_server_fault_active": MetricFamily("gauge", ("fault",)),
     "mock_server_loop_lag_seconds": MetricFamily("gauge"),
@@ -71,8 +79,11 @@ _FIXED_KEYS = {
     "gave_up_by_reason": [reason.name.lower() for reason in GiveUpReason],
 }
 """Tables of the summary whose keys are fixed lists."""
-_OPTIONAL_TABLES = {"recapitulation"}
-"""Tables that some runs lack, and that a threshold may name all the same: without one it has no figure, and fails."""
+_OPTIONAL_TABLES = {
+    "readers": "no data: the run had no readers",
+    "recapitulation": "the scenario has no [recapitulation], or the run was cut short",
+}
+"""Tables that some runs lack, and why: a threshold may name them all the same; without one it has no figure, and fails."""
 _WITHOUT_UNIT = {"count", "never"}
 
 
@@ -150,8 +161,8 @@ def why_no_value(summary: Summary, key: str) -> str:
             parent = parent.get(part) if isinstance(parent, dict) else getattr(parent, part, None)
     if isinstance(parent, Distribution):
         return why_no_percentile(parent.count, parent.never, QUANTILES.get(parts[-1]), parts[0])
-    if parts[0] == "recapitulation" and summary.recapitulation is None:
-        return "the scenario has no [recapitulation], or the run was cut short"
+    if parts[0] in _OPTIONAL_TABLES and getattr(summary, parts[0]) is None:
+        return _OPTIONAL_TABLES[parts[0]]
     if parts[0] == "recovery" and parent is not None and parts[-1] == "metastable":
         return "unknown: too little was delivered before the fault, or observed after it"
     if parts[0] == "recovery":
