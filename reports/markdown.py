@@ -10,7 +10,14 @@ from harness.analysis.summary import Summary
 from harness.judge.results import Audit, Verdict
 from reports import audit as audit_text
 from reports import number_format
-from reports.key_figures import describe_margin, describe_verdict, format_window, list_key_figures, verdict_label
+from reports.key_figures import (
+    describe_margin,
+    describe_verdict,
+    format_window,
+    list_key_figures,
+    order_thresholds,
+    verdict_label,
+)
 
 MARKS = {"PASS": "✅", "FAIL": "❌", "INVALID": "⚠️", "NOT JUDGED": "⚠️"}
 LABELLED = {
@@ -36,14 +43,14 @@ def summary_markdown(
             [
                 [
                     # an invalid run must not show green thresholds
-                    "not judged" if word == "INVALID" else "held" if threshold.passed else "**breached**",
+                    "not judged" if not threshold.judged else "held" if threshold.passed else "**breached**",
                     escape_markdown(threshold.assertion),
                     number_format.format_quantity(threshold.observed, threshold.unit),
                     number_format.format_quantity(threshold.limit, threshold.unit),
                     format_window(threshold),
                     escape_markdown(describe_margin(threshold)),
                 ]
-                for threshold in verdict.thresholds
+                for threshold in order_thresholds(verdict)
             ],
         )
     lines += _audit_section(audit) if audit else []
@@ -99,7 +106,7 @@ def _verdict_metrics(verdict: Verdict | None) -> Iterator[tuple[str, str]]:
         if threshold.observed is not None:
             yield f"threshold_observed{label}", _number(threshold.observed)
         yield f"threshold_limit{label}", _number(threshold.limit)
-        if word != "invalid":
+        if threshold.judged:
             yield f"threshold_passed{label}", _number(threshold.passed)
 
 
