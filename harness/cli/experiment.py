@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +11,9 @@ import typer
 from harness.analysis.experiment import ExperimentFigures
 from harness.base.errors import ExitCode
 from harness.base.signals import SignalHandler
-from harness.cli.options import RUNS, check_target_given, command_line
-from harness.judge.thresholds.evaluate import check_assertions
+from harness.cli.options import RUNS, check_scenario, check_target_given, command_line
 from harness.run_folder.tables import read_planned_due
-from harness.runner.experiment import ExperimentRunner, assertions_of
+from harness.runner.experiment import ExperimentRunner
 from harness.scenario.experiment import load_experiment
 from reports import terminal
 from reports.experiment import brief_table, finding, render_experiment
@@ -37,7 +37,7 @@ def experiment(
     """Run a matrix of scenarios and compare them; resumes if interrupted."""
     loaded, cells = load_experiment(source, read_planned_due)
     for cell in cells:
-        check_assertions(assertions_of(cell), source, [fault.name for fault in cell.scenario.faults])
+        check_scenario(f"{source}, variant {cell.variant.name}", cell.scenario)
         check_target_given(source, cell.scenario)
     folder = (out or EXPERIMENTS / loaded.name).absolute()
     runner = ExperimentRunner(loaded, cells, folder, command_line())
@@ -54,7 +54,7 @@ def experiment(
     print(f"\n{finding(figures)}.\nReport: {display_path(page)}")
     if not finished:
         print("Interrupted. Run the same command again to resume.")
-        raise typer.Exit(ExitCode.INTERRUPTED)
+        raise typer.Exit(ExitCode.TERMINATED if signals.received == signal.SIGTERM else ExitCode.INTERRUPTED)
     raise typer.Exit(_experiment_code(figures))
 
 

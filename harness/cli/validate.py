@@ -10,7 +10,7 @@ from harness.cli.options import (
     Workers,
     auto_workers,
     check_fits,
-    check_thresholds,
+    check_scenario,
     warnings_of,
 )
 from harness.plan import capacity, make_plan
@@ -24,7 +24,7 @@ from reports.number_format import format_bytes, format_count
 def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None, workers: Workers = None) -> None:
     """Check a scenario: size, peak rates, does it fit this machine."""
     loaded = loader.load_scenario(source, overrides, seed, read_planned_due)
-    check_thresholds(source, loaded)
+    check_scenario(source, loaded)
     number, plan = parse_worker_count(workers), make_plan(loaded)
     sending_workers = number or auto_workers(loaded, plan)
     numbers = forecast_load(plan, loaded.deadline)

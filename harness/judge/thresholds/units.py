@@ -7,7 +7,7 @@ from typing import Literal
 
 from mock_server.profile import units
 
-Unit = Literal["s", "B", "ratio", "per_s", "B/s", ""]
+Unit = Literal["s", "B", "ratio", "per_s", "B/s", "bool", ""]
 
 _SUFFIXES: tuple[tuple[str, Unit], ...] = (
     ("bytes_per_s", "B/s"),
@@ -63,6 +63,8 @@ def format_value(value: float, unit: Unit) -> str:
     ('12.3 ms', '12.3 s', '92.1 %', '1,086')
     """
     size = abs(value)
+    if unit == "bool":
+        return "true" if value else "false"
     if unit == "s":
         return f"{_rounded(value * 1000)} ms" if 0 < size < 1 else f"{_rounded(value)} s"
     if unit == "ratio":

@@ -217,7 +217,7 @@ def test_everything_that_is_wrong_is_said_at_once():
     assertions = ["p95(delivery_seconds) < 10", *(assertion for assertion, _ in WRONG)]
     with pytest.raises(ConfigurationError) as caught:
         check_assertions(assertions, "evening.toml")
-    assert str(caught.value).startswith("evening.toml:\n  thresholds[1].assert: ")
+    assert str(caught.value).startswith("evening.toml:\n  thresholds #2: ")
     assert len(caught.value.problems) == len(WRONG)
 
 
