@@ -136,7 +136,7 @@ def draw_changes(comparison: Comparison) -> Figure:
     axes.set_xlim(-reach, reach)
     axes.set_ylim(-0.6, len(known) - 0.4)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda change, _: format_signed_percent(change)))
-    axes.set_xlabel("further right is worse; bar: interval; shade: allowed change", loc="left")
+    axes.set_xlabel("further right is worse; bar: interval; shaded: within tolerance", loc="left")
     return drawn.figure
 
 

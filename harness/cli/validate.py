@@ -60,7 +60,7 @@ def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None,
 
 def _connections(usage: capacity.PortUsage) -> list[str]:
     most = "open at once if the server hangs" if usage.cause == "open" else f"made within {usage.kept_s:g} s"
-    spare = f"room for {format_count(int(usage.spare_per_s))} retries/s"
+    spare = f"leaves {format_count(int(usage.spare_per_s))} ports a second for retries"
     return ["connections", format_count(usage.needed), f"{most}, of {format_count(usage.available)} ports; {spare}"]
 
 

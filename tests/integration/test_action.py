@@ -114,7 +114,8 @@ def test_cancelling_the_step_interrupts_the_run_which_is_then_invalid(tmp_path, 
     """GitHub sends SIGINT to the shell alone; the artifact has the name that the user gave."""
     inputs = {"scenario": str(tiny), "arguments": "--set arrivals.over=60s --set deadline=60s", "artifact": "mine"}
     with start_step(tmp_path, inputs) as process:
-        wait_for(lambda: list((tmp_path / "harness-run" / "journal").glob("*.journal")))
+        journals = tmp_path / "harness-run" / "journal"
+        wait_for(lambda: any(journal.stat().st_size for journal in journals.glob("*.journal")))
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == ExitCode.INTERRUPTED, output + errors

@@ -158,7 +158,7 @@ def why_no_value(summary: Summary, key: str) -> str:
         else:
             parent = parent.get(part) if isinstance(parent, dict) else getattr(parent, part, None)
     if isinstance(parent, Distribution):
-        return why_no_percentile(parent.count, parent.never, QUANTILES.get(parts[-1]))
+        return why_no_percentile(parent.count, parent.never, QUANTILES.get(parts[-1]), metric=parts[0], name=parts[-1])
     if parts[0] == "recovery" and parent is not None and parts[-1] == "metastable":
         return "unknown: too little was delivered before the fault, or observed after it"
     if parts[0] == "recovery":
@@ -166,13 +166,18 @@ def why_no_value(summary: Summary, key: str) -> str:
     return "there is no such figure for this run"
 
 
-def why_no_percentile(count: int, never: int, quantile: float | None) -> str:
-    """Why a sample of `count` values has no such percentile (`quantile` None: no mean or maximum)."""
+def why_no_percentile(count: int, never: int, quantile: float | None, *, metric: str = "", name: str = "") -> str:
+    """Why a sample of `count` values of a metric has no such percentile (`quantile` None: no mean or maximum).
+
+    >>> why_no_percentile(1086, 638, 0.95, metric="delivery_seconds", name="p95")
+    'p95 is infinite: 638 of 1,086 pages were never acknowledged'
+    """
     if count == 0:
         return "no data: there is nothing to count"
     if quantile is not None and count < min_sample_size(quantile):
         return f"n/a (needs {min_sample_size(quantile):,}; there are {count:,})"
-    return f"{never:,} of {count:,} never arrived"
+    happened = "stations never finished" if metric == "completion_seconds" else "pages were never acknowledged"
+    return f"{name.replace('_', '.')} is infinite: {never:,} of {count:,} {happened}"
 
 
 def _field(model: type[BaseModel], name: str, parent: str) -> object:

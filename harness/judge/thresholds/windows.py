@@ -220,7 +220,9 @@ def _aggregate(condition: Condition, values: FloatArray, population: int, window
         value = _reduce(name, values)
     if value is None or np.isinf(value):
         never = int(np.isinf(values).sum())
-        return WindowValue(window, None, why_no_percentile(count, never, condition.quantile))
+        subject = name if condition.quantile is None else f"p{condition.quantile * 100:.10g}"
+        why = why_no_percentile(count, never, condition.quantile, metric=condition.metric, name=subject)
+        return WindowValue(window, None, why)
     return WindowValue(window, value)
 
 

@@ -114,10 +114,13 @@ def test_a_percentile_that_never_arrived_fails_either_way(tmp_path, compare):
     figures = figures_of(made.finish("deadline", at_s=72.0))
     found = held(figures, f"p95(delivery_seconds) {compare} 10")
     assert (found.passed, found.observed) == (False, None)
-    assert found.reason == "50 of 200 never arrived"
+    assert found.reason == "p95 is infinite: 50 of 200 pages were never acknowledged"
     assert held(figures, f"delivery_seconds.p95 {compare} 10").reason == found.reason
-    assert held(figures, f"max(delivery_seconds) {compare} 10").reason == found.reason
-    assert held(figures, f"avg(delivery_seconds) {compare} 10").reason == found.reason
+    never = "is infinite: 50 of 200 pages were never acknowledged"
+    assert held(figures, f"max(delivery_seconds) {compare} 10").reason == f"max {never}"
+    assert held(figures, f"avg(delivery_seconds) {compare} 10").reason == f"avg {never}"
+    finished = held(figures, f"p95(completion_seconds) {compare} 10").reason
+    assert finished == "p95 is infinite: 50 of 200 stations never finished"
     assert held(figures, "min(delivery_seconds) < 10").observed == pytest.approx(0.1)
 
 
