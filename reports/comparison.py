@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement
 
-from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
@@ -18,8 +17,10 @@ from harness.analysis.comparable import JUDGED_FIGURES
 from harness.judge.compare.noise import ALPHA, Noise
 from harness.judge.compare.results import Comparison, FigureComparison, format_percent, format_signed_percent
 from reports import palette, svg
+from reports.charts.layout import NARROW, WIDE, current_layout
 from reports.charts.style import Panel, titled_figure, write_placeholder
 from reports.ci import add_result, add_testcase, append_job_summary, serialise_suites, workflow_command
+from reports.comparison_charts import ComparedSide, draw_sides
 from reports.html import stylesheet, template_environment
 from reports.markdown import escape_markdown, markdown_table
 from reports.number_format import format_quantity
@@ -40,7 +41,7 @@ UNBOUNDED = "unbounded"
 """A change from 0, or to a percentile that is never reached: no ratio expresses it."""
 NOISE_HEADERS = ("figure", "run-to-run noise", "1 run per side", "3 runs per side", "5 runs per side")
 _COLOURS = {"pass": palette.GOOD, "fail": palette.BAD, "inconclusive": palette.UNSURE}
-_LEFT_IN, _ROW_IN = 2.9, 0.34
+_LEFT_IN, _ROW_IN, _NARROW_ROW_IN = 2.9, 0.34, 0.55
 _MIN_REACH = 0.02
 _MAX_REACH = 3.0
 """Changes beyond 300 % become arrows at the edge, or they would squeeze all others into a dot."""
@@ -115,21 +116,23 @@ def draw_changes(comparison: Comparison) -> Figure:
     turns the sign of the figures that should be high.
     """
     known = [figure for figure in comparison.figures if figure.change is not None]
-    drawn = titled_figure(
-        comparison.finding, [Panel("how much worse the run is than the base", _ROW_IN * max(len(known), 2))]
-    )
+    narrow = current_layout().narrow
+    row_in = _NARROW_ROW_IN if narrow else _ROW_IN
+    drawn = titled_figure(comparison.finding, [Panel("how much worse the run is", row_in * max(len(known), 2))])
     axes = drawn.panels[0]
     if not known:
         write_placeholder(axes, "No figure could be compared.")
         return drawn.figure
-    box = axes.get_position()
-    left = _LEFT_IN / drawn.figure.get_figwidth()
-    axes.set_position((left, box.y0, box.x1 - left, box.height))
+    if not narrow:
+        box = axes.get_position()
+        left = _LEFT_IN / drawn.figure.get_figwidth()
+        axes.set_position((left, box.y0, box.x1 - left, box.height))
     reach = _reach(known)
     for place, figure in enumerate(reversed(known)):
         _draw_figure(axes, place, figure, reach)
     axes.axvline(0, color=palette.INK, linewidth=1)
-    axes.set_yticks(range(len(known)), [figure.key for figure in reversed(known)])
+    # a narrow chart has the names above the bars
+    axes.set_yticks(range(len(known)), ["" if narrow else figure.key for figure in reversed(known)])
     axes.tick_params(axis="y", labelcolor=palette.INK)
     axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x")
@@ -163,10 +166,15 @@ def _draw_figure(axes: Axes, place: int, figure: FigureComparison, reach: float)
     for end, marker in ((low, "<"), (high, ">")):
         if abs(end) >= reach:
             axes.plot([end], [place], marker, color=colour, markersize=6, clip_on=False)
+    result = f"{format_change(figure)}  {RESULT_LABELS[figure.verdict]}"
+    at: tuple[float, float] = (1.0, place)
+    offset_pt, across, up = (10.0, 0.0), "left", "center"
+    if current_layout().narrow:
+        result = f"{figure.key}  {result}"
+        at, offset_pt, across, up = (0.0, place + 0.4), (2.0, -1.0), "left", "top"
     axes.annotate(
-        f"{format_change(figure)}  {RESULT_LABELS[figure.verdict]}", (1.0, place), (10, 0), xycoords=("axes fraction", "data"),
-        textcoords="offset points", va="center", size=9, color=colour,
-        weight="bold" if figure.verdict == "fail" else "normal",
+        result, at, offset_pt, xycoords=("axes fraction", "data"), textcoords="offset points", va=up, ha=across, size=9,
+        color=colour, weight="bold" if figure.verdict == "fail" else "normal",
     )  # fmt: skip
 
 
@@ -181,11 +189,13 @@ def _interval_towards_worse(figure: FigureComparison) -> tuple[float, float, flo
     return (low, middle, high) if figure.better == "lower" else (-high, -middle, -low)
 
 
-def render_comparison(page: Path, comparison: Comparison) -> None:
-    """Write the HTML page, and its chart beside it as SVG and PNG."""
+def render_comparison(page: Path, comparison: Comparison, sides: Sequence[ComparedSide] = ()) -> None:
+    """Write the HTML page, and its chart beside it as SVG and PNG; the page has the charts of `sides`, too."""
     page.parent.mkdir(parents=True, exist_ok=True)
-    with rc_context(palette.STYLE):
+    with rc_context(WIDE.style):
         picture = svg.write_figure(draw_changes(comparison), page.parent, CHART)
+    with rc_context(NARROW.style):
+        narrow = svg.to_svg(draw_changes(comparison))
     environment = template_environment()
     tone, mark = TONES[comparison.verdict]
     page.write_text(
@@ -196,7 +206,8 @@ def render_comparison(page: Path, comparison: Comparison) -> None:
             mark=mark,
             headers=HEADERS,
             rows=rows_of(comparison),
-            chart=Markup(svg.inline_svg(picture, CHART, comparison.finding)),  # noqa: S704 - matplotlib escapes its texts
+            chart=svg.embed_drawings(CHART, comparison.finding, picture, narrow),
+            pairs=draw_sides(sides),
             css=stylesheet(environment),
         ),
         encoding="utf-8",

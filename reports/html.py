@@ -15,13 +15,23 @@ from markupsafe import Markup
 from harness.analysis.chart_types import ChartData
 from harness.analysis.summary import Summary
 from harness.judge.compare.results import Comparison
+from harness.judge.remedy import Remedy, first_remedy
 from harness.judge.results import Audit, Verdict
 from harness.run_folder.layout import RunRecord, WorkerRecord
 from reports import audit as audit_text
 from reports import number_format, palette, svg
 from reports.key_figures import describe_margin, describe_verdict, list_key_figures, order_thresholds, verdict_label
 from reports.number_format import format_count, format_quantity
-from reports.tables import PageTable, TableCell, kelurahan_table, phases_table, processes_table, worst_stations_table
+from reports.tables import (
+    PageTable,
+    TableCell,
+    kelurahan_table,
+    phases_table,
+    processes_table,
+    recapitulation_table,
+    unacknowledged_table,
+    worst_stations_table,
+)
 
 TONES = {"PASS": ("good", "✓"), "FAIL": ("bad", "✗"), "INVALID": ("unsure", "?"), "NOT JUDGED": ("unsure", "?")}
 END_REASON_TEXTS = {
@@ -42,13 +52,14 @@ COMPARISON_LINK = "<!-- not compared with a baseline -->"
 
 @dataclass(frozen=True, slots=True)
 class DrawnChart:
-    """A chart as the page needs it. `svg` is the text of an SVG file; the page embeds it with `inline_svg`."""
+    """A chart as the page needs it. `svg` and `narrow_svg` are the texts of SVG files, which the page embeds."""
 
     name: str
     title: str
     question: str
     finding: str
     svg: str
+    narrow_svg: str
 
 
 def render_page(
@@ -63,13 +74,16 @@ def render_page(
     environment = template_environment()
     word = verdict_label(verdict)
     tone, mark = TONES[word]
+    remedy = first_remedy(record, summary, verdict)
     tables = [
         phases_table(summary),
         kelurahan_table(summary),
+        recapitulation_table(summary),
+        unacknowledged_table(chart_data),
         worst_stations_table(chart_data, summary),
         processes_table(chart_data),
     ]
-    # a run that stopped early may have no kelurahan and no processes
+    # a run that stopped early may have no kelurahan and no processes; most scenarios have no recapitulation
     tables = [table for table in tables if table.rows]
     return environment.get_template("index.html.j2").render(
         record=record,
@@ -80,11 +94,13 @@ def render_page(
         reasons=verdict.validity.reasons if verdict else [],
         when=_when(record, summary),
         sections=[
-            *_sections(audit),
+            *_sections(audit, remedy),
             *((table.anchor, table.title) for table in tables),
             ("again", "How to run it again"),
         ],
         thresholds=_thresholds(verdict),
+        remedy=remedy,
+        remedy_command=shlex.join(remedy_command(record, remedy)) if remedy else "",
         audit=_audit_tables(audit),
         charts=[_embedded(chart) for chart in charts],
         notes=[*chart_data.notes, *record.problems],
@@ -95,7 +111,7 @@ def render_page(
         environment=_environment(record),
         scenario=json.dumps(record.scenario, indent=2, ensure_ascii=False),
         css=stylesheet(environment),
-        script=Markup(environment.get_template("sort.js").render()),  # noqa: S704 - a constant
+        script=Markup(environment.get_template("tables.js").render()),  # noqa: S704 - a constant
     )
 
 
@@ -135,7 +151,7 @@ _SECTIONS = [
     ("figures", "Key figures"),
     ("charts", "Charts"),
 ]
-_AUDIT = "audit"
+_AUDIT, _REMEDY = "audit", "remedy"
 _COLOURS = {
     "paper": palette.PAPER,
     "ink": palette.INK,
@@ -150,19 +166,27 @@ _COLOURS = {
 
 
 def _embedded(chart: DrawnChart) -> dict[str, str]:
-    # inline, not as an image file: the page must work when it is mailed or archived alone
-    drawing = svg.inline_svg(chart.svg, chart.name, chart.finding)
     return {
         "name": chart.name,
         "title": chart.title,
         "question": chart.question,
         "finding": chart.finding,
-        "svg": Markup(drawing),  # noqa: S704 - matplotlib escapes the texts that it draws
+        "svg": svg.embed_drawings(chart.name, chart.finding, chart.svg, chart.narrow_svg),
     }
 
 
-def _sections(audit: Audit | None) -> list[tuple[str, str]]:
-    return [*_SECTIONS[:1], *([(_AUDIT, audit_text.TITLE)] if audit else []), *_SECTIONS[1:]]
+def _sections(audit: Audit | None, remedy: Remedy | None) -> list[tuple[str, str]]:
+    also = [(_REMEDY, "What to try first")] if remedy else []
+    return [*_SECTIONS[:1], *also, *([(_AUDIT, audit_text.TITLE)] if audit else []), *_SECTIONS[1:]]
+
+
+def remedy_command(record: RunRecord, remedy: Remedy) -> list[str]:
+    """The command that tries a remedy: this run's own, with the overrides behind it. Later overrides replace earlier ones."""
+    repeated = rerun_command(record)
+    # a run of an experiment or of the Python API was not started by `harness run`
+    if repeated[:2] != ["harness", "run"]:
+        repeated = ["harness", "run", record.name, "--seed", str(record.seed)]
+    return [*repeated, *(argument for setting in remedy.settings for argument in ("--set", setting))]
 
 
 def _audit_tables(audit: Audit | None) -> list[PageTable]:

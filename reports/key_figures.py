@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.analysis.summary import Distribution, Summary
+from harness.analysis.summary import Distribution, RecapitulationFigures, Summary
 from harness.base.model import Outcome
 from harness.judge.results import ThresholdResult, Verdict
 from reports import number_format
@@ -112,8 +112,14 @@ def format_window(threshold: ThresholdResult) -> str:
 
 
 def list_key_figures(summary: Summary) -> list[KeyFigure]:
-    """Stations, pages, durations, attempts, rates and the recovery from each fault, in this order."""
-    return [*_counts(summary), *_waits(summary), *_effort(summary), *_recoveries(summary)]
+    """Stations, pages, durations, attempts, rates, the recovery from each fault and the recapitulation, in this order."""
+    return [
+        *_counts(summary),
+        *_waits(summary),
+        *_effort(summary),
+        *_recoveries(summary),
+        *_recapitulation(summary.recapitulation),
+    ]
 
 
 def _counts(summary: Summary) -> list[KeyFigure]:
@@ -202,3 +208,26 @@ def _recoveries(summary: Summary) -> list[KeyFigure]:
         value = "never" if back is None else f"{number_format.format_duration(back)} after its end"
         figures.append(KeyFigure(f"Recovery from {recovery.fault}", value, note))
     return figures
+
+
+def _recapitulation(figures: RecapitulationFigures | None) -> list[KeyFigure]:
+    if figures is None:
+        return []
+    notes = [describe_delay(figures), describe_spare(figures)]
+    if figures.by_hand:
+        notes.append(f"{number_format.plural(figures.by_hand, 'station')} entered by hand")
+    ends = number_format.format_day_time(figures.ended_s + figures.t0_s)
+    return [KeyFigure("Recapitulation ends", ends, "; ".join(notes))]
+
+
+def describe_delay(figures: RecapitulationFigures) -> str:
+    """How much later the recapitulation ends than if every upload had been there from the beginning."""
+    if figures.late_s < 60:
+        return "no later than with all uploads there at once"
+    return f"{number_format.format_duration(figures.late_s)} later than with all uploads there at once"
+
+
+def describe_spare(figures: RecapitulationFigures) -> str:
+    """How long before or after its deadline the recapitulation ends."""
+    side = "before" if figures.spare_s >= 0 else "after"
+    return f"{number_format.format_duration(abs(figures.spare_s))} {side} its deadline"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 from harness.analysis.summary import Distribution
 
@@ -31,6 +32,15 @@ def plural(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def join_phrases(phrases: Sequence[str]) -> str:
+    """Phrases as a list in a sentence.
+
+    >>> join_phrases(["a"]), join_phrases(["a", "b"]), join_phrases(["a", "b", "c"])
+    ('a', 'a and b', 'a, b and c')
+    """
+    return " and ".join([", ".join(phrases[:-1]), phrases[-1]] if len(phrases) > 1 else phrases)
+
+
 def _significant(value: float, digits: int = 2) -> str:
     """A positive number with at least `digits` significant figures, without trailing zeros.
 
@@ -47,10 +57,12 @@ def _significant(value: float, digits: int = 2) -> str:
 
 
 def format_duration(value: float) -> str:
-    """A duration: µs and ms below a second, minutes and hours from two minutes on.
+    """A duration: µs and ms below a second, minutes and hours from two minutes on, days from two days on.
 
     >>> [format_duration(s) for s in (0, 0.00007, 0.35, 0.9996, 7.25, 72, 150, 7200)]
     ['0 s', '70 µs', '350 ms', '1 s', '7.2 s', '72 s', '2 min 30 s', '2 h']
+    >>> [format_duration(s) for s in (86_400, 172_800, 232_000)]
+    ['24 h', '2 d', '2 d 16 h']
     """
     if value < 0:
         return "-" + format_duration(-value)
@@ -62,10 +74,24 @@ def format_duration(value: float) -> str:
         return f"{_significant(value * 1e3)} ms"
     if value < 120:  # "90 s" reads better than "1 min 30 s", "150 s" does not
         return f"{_significant(value)} s"
-    whole = round(value)
-    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
-    parts = [(hours, "h"), (minutes, "min"), (rest if not hours else 0, "s")]
+    if value < 172_800:
+        whole = round(value)
+        hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
+        parts = [(hours, "h"), (minutes, "min"), (rest if not hours else 0, "s")]
+    else:
+        whole = round(value / 3600)
+        parts = [(whole // 24, "d"), (whole % 24, "h")]
     return " ".join(f"{number} {unit}" for number, unit in parts if number)
+
+
+def format_day_time(value: float) -> str:
+    """A moment of the election as the day and its time; `value` counts seconds from the midnight before T0, on day 0.
+
+    >>> format_day_time(9 * 86_400 + 15.5 * 3600), format_day_time(86_399)
+    ('day 9 at 15:30', 'day 1 at 00:00')
+    """
+    minutes = round(value / 60)
+    return f"day {minutes // 1440} at {minutes // 60 % 24:02d}:{minutes % 60:02d}"
 
 
 def format_bytes(value: float) -> str:
@@ -169,7 +195,11 @@ def format_place_name(name: str) -> str:
     return name.title() if name.isupper() else name
 
 
-_UNIT = re.compile(r"(?<=\d) (?=(?:s|ms|µs|min|h|B|kB|MB|GB|TB)\b|%)")
+_UNIT = re.compile(r"(?<=\d) (?=(?:s|ms|µs|min|h|d|B|kB|MB|GB|TB)\b|%)")
+
+
+_PARTS = re.compile(r"(?<=\d\u00a0[dh]) (?=\d)")
+"""Between the parts of a duration: "5 d 18 h"."""
 
 
 def escape_control_characters(text: str, keep: str = "") -> str:
@@ -186,7 +216,7 @@ def escape_control_characters(text: str, keep: str = "") -> str:
 def non_breaking(text: str) -> str:
     r"""The text with no-break spaces, so that no line breaks between a number and its unit.
 
-    >>> non_breaking("after 36 s, 51 % of 5 pages")
-    'after 36\xa0s, 51\xa0% of 5 pages'
+    >>> non_breaking("after 36 s, 51 % of 5 pages"), non_breaking("5 d 18 h")
+    ('after 36\xa0s, 51\xa0% of 5 pages', '5\xa0d\xa018\xa0h')
     """
-    return _UNIT.sub("\u00a0", text)
+    return _PARTS.sub("\u00a0", _UNIT.sub("\u00a0", text))

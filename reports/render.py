@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 from typing import TYPE_CHECKING
 
 from matplotlib import rc_context
 
 from harness.analysis.chart_types import ChartData
 from harness.analysis.summary import Summary
+from harness.analysis.unacknowledged import CSV_COLUMNS
 from harness.judge.compare.results import load_comparison
 from harness.judge.results import Audit, Verdict
 from harness.run_folder.layout import RunFolder
-from reports import palette, svg
+from reports import svg
 from reports.charts import CHARTS
+from reports.charts.layout import NARROW, WIDE
 from reports.ci import junit_xml
 from reports.html import DrawnChart, link_comparison, render_page
 from reports.markdown import metrics_text, summary_markdown
+from reports.tables import MISSING_FILE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
 def render_run(
     folder: RunFolder, summary: Summary, chart_data: ChartData, verdict: Verdict | None, audit: Audit | None = None
 ) -> list[str]:
-    """Write report/*.svg, report/*.png, report/index.html, junit.xml, summary.md and metrics.txt; return the findings.
+    """Write report/*.svg, report/*.png, report/index.html, report/not-acknowledged.csv, junit.xml, summary.md and metrics.txt; return the findings.
 
     `verdict` and `audit` are None for a run that stopped before it was judged. A chart without data
     draws a sentence in its place. So anything a chart raises is a bug in the harness, and is not caught here.
@@ -39,17 +43,38 @@ def render_run(
     comparison = load_comparison(folder)
     if comparison is not None and folder.comparison_page.exists():
         link_comparison(folder.page, comparison)
+    _write_missing(folder.report / MISSING_FILE, chart_data)
     folder.junit.write_text(junit_xml(summary, verdict, audit), encoding="utf-8")
     folder.markdown.write_text(summary_markdown(summary, verdict, findings, audit), encoding="utf-8")
     folder.metrics.write_text(metrics_text(summary, verdict), encoding="utf-8")
     return findings
 
 
+def _write_missing(path: Path, chart_data: ChartData) -> None:
+    """Write a CSV with one row per page that was never acknowledged; none if the rows of the run are not known."""
+    found = chart_data.unacknowledged
+    if found is None or not len(found.page):
+        path.unlink(missing_ok=True)
+        return
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(CSV_COLUMNS)
+        writer.writerows(found.csv_rows())
+
+
 def draw_charts(folder: Path, chart_data: ChartData, summary: Summary) -> list[DrawnChart]:
-    """Draw every chart of `CHARTS` into the folder as SVG and PNG; return what the HTML page needs of each."""
+    """Draw every chart that the run has into the folder as SVG and PNG; return what the HTML page needs of each.
+
+    The page has a second, narrow drawing of each, for phones and print.
+    """
     drawn = []
-    with rc_context(palette.STYLE):
-        for chart in CHARTS:
+    for chart in CHARTS:
+        if not chart.applies(summary):
+            continue
+        with rc_context(WIDE.style):
             text = svg.write_figure(chart.draw(chart_data, summary), folder, chart.name)
-            drawn.append(DrawnChart(chart.name, chart.title, chart.question, chart.finding(chart_data, summary), text))
+        with rc_context(NARROW.style):
+            narrow = svg.to_svg(chart.draw(chart_data, summary))
+        finding = chart.finding(chart_data, summary)
+        drawn.append(DrawnChart(chart.name, chart.title, chart.question, finding, text, narrow))
     return drawn

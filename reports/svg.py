@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import re
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from markupsafe import Markup
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PNG_DPI = 150
+Drawing = Literal["only", "wide", "narrow"]
+"""Whether a chart is drawn once in a page, or wide and narrow."""
 
 _ID = re.compile(r' id="([^"]*)"')
 _STYLE = re.compile(r' style="([^"]*)"')
@@ -43,9 +47,10 @@ def to_svg(figure: Figure) -> str:
     return _PATH.sub(lambda match: _NUMBER.sub(_rounded, match.group(0)), buffer.getvalue().decode())
 
 
-def inline_svg(svg: str, name: str, text: str) -> str:
+def inline_svg(svg: str, name: str, text: str, drawing: Drawing = "only") -> str:
     """The SVG as an element of an HTML page: attributes instead of styles, ids prefixed with `name`, `text` for screen readers.
 
+    Of a chart's two drawings the narrow one appears only where the page's CSS shows it.
     Jenkins serves reports under `default-src 'none'; style-src 'self'`. That policy drops style elements, style
     attributes and data: images, but not presentation attributes such as `fill`.
     """
@@ -58,8 +63,22 @@ def inline_svg(svg: str, name: str, text: str) -> str:
     body = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", body).replace("xlink:href", "href")
     box = re.search(r'viewBox="([^"]*)"', body)
     root = f'<svg role="img" aria-label="{escape(text)}" width="100%" viewBox="{box.group(1) if box else ""}"'
+    root += {"only": "", "wide": ' class="wide-chart"', "narrow": ' class="narrow-chart" display="none"'}[drawing]
     root += f' xmlns="http://www.w3.org/2000/svg"{_attributes(_ROOT)}>'
     return root + re.sub(r"\s*\n\s*", "\n", body[body.index(">") + 1 :]).strip()
+
+
+def embed_drawings(name: str, finding: str, wide: str, narrow: str) -> Markup:
+    """Both drawings of a chart as elements of a page, of which its CSS shows the one that fits.
+
+    Inline, not as image files: the page must work when it is mailed or archived alone. Where its CSS is not applied, only
+    the wide one is shown.
+    """
+    drawings = [
+        inline_svg(wide, name, finding, "wide"),
+        inline_svg(narrow, f"{name}-narrow", finding, "narrow"),
+    ]
+    return Markup("\n".join(drawings))  # noqa: S704 - matplotlib escapes the texts that it draws
 
 
 def _rounded(number: re.Match[str]) -> str:

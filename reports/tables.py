@@ -1,4 +1,4 @@
-"""The tables of a run's page: phases, kelurahan, the slowest stations, and processes."""
+"""The tables of a run's page: phases, kelurahan, the recapitulation, what was not acknowledged, stations, processes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,26 @@ from typing import NamedTuple
 
 from harness.analysis.chart_types import ChartData
 from harness.analysis.summary import Summary
+from harness.analysis.unacknowledged import UnacknowledgedPages
 from reports import number_format
 from reports.charts.failures import failure_counts
+from reports.charts.recapitulation import MIN_LATE_S
 from reports.number_format import format_count, format_quantity
 
-NEVER_S = 1e9
-"""Sort key of a station that was never complete: larger than any duration. JSON and HTML have no infinity."""
+MISSING_TITLE, MISSING_FILE = "Pages not acknowledged", "not-acknowledged.csv"
+STATION_END_TEXTS = {
+    "complete": "complete",
+    "gave up": "gave up",
+    "deadline": "still trying at the deadline",
+    "cut off": "cut off when the run ended",
+    "not attempted": "never attempted",
+}
+_END_VERBS = {
+    "gave up": "gave up",
+    "deadline": "still tried at the deadline",
+    "cut off": "were cut off when the run ended",
+    "not attempted": "never sent anything",
+}
 
 
 class TableCell(NamedTuple):
@@ -33,6 +47,10 @@ class PageTable:
     rows: Sequence[Sequence[TableCell]]
     note: str = ""
     """What the table leaves out, or how it was measured."""
+    file: str = ""
+    """A file beside the page that has all of it."""
+    filter_column: int | None = None
+    """With scripts allowed, readers can choose the rows with one text in this column."""
 
 
 def phases_table(summary: Summary) -> PageTable:
@@ -76,33 +94,105 @@ def kelurahan_table(summary: Summary) -> PageTable:
     return PageTable("kelurahan", "Kelurahan", headers, rows)
 
 
-def worst_stations_table(chart_data: ChartData, summary: Summary) -> PageTable:
-    """The stations that were never complete, then those that took longest."""
+def recapitulation_table(summary: Summary) -> PageTable:
+    """One row per kelurahan: when it could begin, began and ended, the latest first; no rows without a recapitulation."""
+    figures = summary.recapitulation
     rows = []
-    for station in chart_data.worst:
-        # an infinite duration is shown as "never" and sorts last
-        took_s = float("inf") if station.completed_s is None else station.completed_s - station.due_s
+    for place in sorted(figures.kelurahan, key=lambda place: -place.late_s) if figures else []:
+        moments = [
+            TableCell(number_format.format_day_time(moment_s + (figures.t0_s if figures else 0.0)), moment_s)
+            for moment_s in (place.could_begin_s, place.began_s, place.ended_s)
+        ]
+        late = number_format.format_duration(place.late_s) if place.late_s >= MIN_LATE_S else "not late"
         rows.append(
             [
-                TableCell(station.code),
-                TableCell(number_format.format_place_name(station.kelurahan)),
-                TableCell(number_format.format_duration(station.due_s), station.due_s),
-                TableCell(f"{format_count(station.delivered)} of {format_count(station.pages)}", station.delivered),
-                count_cell(station.attempts),
-                TableCell(format_quantity(took_s, "s"), min(took_s, NEVER_S)),
+                TableCell(number_format.format_place_name(place.name)),
+                TableCell(place.code),
+                count_cell(place.stations),
+                count_cell(place.by_hand),
+                *moments,
+                TableCell(late, place.late_s),
             ]
         )
-    headers = ["Station", "Kelurahan", "Arrived at", "Pages delivered", "Attempts", "Took"]
+    headers = ["Kelurahan", "Code", "Stations", "By hand", "Could begin", "Began", "Ended", "Late by"]
+    note = (
+        "In election time; day 0 is the day of the start. Late: against a recapitulation for which every upload had been "
+        "there from the beginning. By hand: never completely uploaded, and entered at the recapitulation."
+    )
+    return PageTable("late", "Late for the recapitulation", headers, rows, note)
+
+
+def unacknowledged_table(chart_data: ChartData) -> PageTable:
+    """Where the pages are that were never acknowledged: one row per region and form, the most pages first."""
+    found = chart_data.unacknowledged
+    headers = ["Region", "Code", "Form", "Pages planned", "Not acknowledged", "of which on the server", "Stations"]
+    if found is None:
+        return PageTable("missing", MISSING_TITLE, headers, [])
+    rows = [
+        [
+            TableCell(number_format.format_place_name(group.name)),
+            TableCell(group.region),
+            TableCell(group.form),
+            count_cell(group.planned),
+            TableCell(
+                f"{format_count(group.missing)} ({number_format.format_ratio(group.missing / group.planned)})",
+                group.missing,
+            ),
+            _optional_cell(None if group.on_server is None else float(group.on_server), ""),
+            count_cell(group.stations),
+        ]
+        for group in found.groups
+    ]
+    return PageTable("missing", MISSING_TITLE, headers, rows, _missing_note(found), file=MISSING_FILE)
+
+
+def _missing_note(found: UnacknowledgedPages) -> str:
+    note = f"{number_format.plural(len(found.page), 'page')} of stations that arrived {'was' if len(found.page) == 1 else 'were'} never acknowledged"
+    stored = [group.on_server for group in found.groups if group.on_server is not None]
+    if stored:
+        note += f", of which the server has {format_count(sum(stored))} all the same"
+    return f"{note}. One row per page, with its attempts and how the last one ended:"
+
+
+def worst_stations_table(chart_data: ChartData, summary: Summary) -> PageTable:
+    """The stations that were never complete, then those that took longest, and how each one's wait ended."""
+    rows = [
+        [
+            TableCell(station.code),
+            TableCell(number_format.format_place_name(station.kelurahan)),
+            TableCell(number_format.format_duration(station.due_s), station.due_s),
+            TableCell(f"{format_count(station.delivered)} of {format_count(station.pages)}", station.delivered),
+            count_cell(station.attempts),
+            TableCell(number_format.format_duration(station.waited_s), station.waited_s),
+            TableCell(STATION_END_TEXTS[station.end]),
+        ]
+        for station in chart_data.worst
+    ]
+    headers = ["Station", "Kelurahan", "Arrived at", "Pages delivered", "Attempts", "Waited", "In the end"]
     shown = sum(station.completed_s is None for station in chart_data.worst)
     # the list is cut, the summary counts all; a run that stopped early may count fewer as due
     missed = max(summary.stations.due - summary.stations.completed, shown)
     if not shown:
-        return PageTable("stations", "Slowest stations", headers, rows)
-    title = "Undelivered stations" if shown == len(rows) else "Undelivered and slowest stations"
+        return PageTable("stations", "Slowest stations", headers, rows, filter_column=1)
+    title = "Stations never complete" if shown == len(rows) else "Stations never complete, and the slowest"
     these = f"{format_count(shown)} of {format_count(missed)}" if missed > shown else f"All {format_count(missed)}"
     note = f"{these} stations that arrived and were never complete"
     note += "." if shown == len(rows) else f", then the {format_count(len(rows) - shown)} that took longest."
-    return PageTable("stations", title, headers, rows, note)
+    return PageTable("stations", title, headers, rows, f"{note}{_failed_note(chart_data)}", filter_column=1)
+
+
+def _failed_note(chart_data: ChartData) -> str:
+    """How the waits of the stations ended that were never complete, and how long they lasted."""
+    failed = chart_data.unacknowledged.stations if chart_data.unacknowledged else None
+    if failed is None:
+        return ""
+    one_end = len(failed.by_end) == 1
+    ends = number_format.join_phrases(
+        [f"{'all' if one_end else format_count(number)} {_END_VERBS[end]}" for end, number in failed.by_end.items()]
+    )
+    waited = number_format.format_duration(failed.waited_p50_s)
+    longest = number_format.format_duration(failed.waited_max_s)
+    return f" Of these {format_count(failed.count)}, {ends}. Half of them waited {waited} or longer, the longest {longest}."
 
 
 def processes_table(chart_data: ChartData) -> PageTable:

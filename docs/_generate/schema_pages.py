@@ -13,6 +13,7 @@ from harness.scenario import scenario, target
 from harness.scenario.arrivals import ArrivalsConfig, BurstOptions
 from harness.scenario.client import ClientOptions, Link, LinkQuality, Outages, TlsOptions, TusOptions
 from harness.scenario.experiment import Experiment, Variant
+from harness.scenario.recapitulation import RecapitulationOptions
 from harness.scenario.retry import NoRetry, RetryConfig
 from mock_server.faults.abort import WeightedStatus
 from mock_server.faults.base import Fault, Match
@@ -50,6 +51,7 @@ def scenario_keys() -> str:
         ("[client.link.poor]", LinkQuality, "client.link.poor."),
         ("[client.link.outages]", Outages, "client.link.outages."),
         ("[audit]", scenario.AuditOptions, "audit."),
+        ("[recapitulation]", RecapitulationOptions, "recapitulation."),
         ("[[thresholds]]", scenario.Threshold, ""),
     ]
     parts = [_head("Every key of a scenario", "What they are for, with examples: [a scenario](scenario.md).")]

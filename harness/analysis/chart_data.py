@@ -24,15 +24,19 @@ from harness.analysis.chart_types import (
     CompletionLines,
     FaultWindow,
     GeneratorHealth,
+    PhaseDelivery,
     RateLines,
     ResponseCharts,
     ServerHealth,
+    ServerLimits,
 )
-from harness.analysis.durations import DurationSamples
+from harness.analysis.durations import DurationSamples, compute_distribution
+from harness.analysis.page_status import PageStatuses, load_page_statuses
 from harness.analysis.rows import Rows, load_rows
 from harness.analysis.run_data import RunData
 from harness.analysis.scraped_metrics import RunSeries, load_process_health, read_prometheus_series
 from harness.analysis.summarise import kelurahan_names
+from harness.analysis.unacknowledged import find_unacknowledged
 from harness.base.model import ANSWERED, OUTCOMES
 from harness.run_folder.layout import RunFolder
 
@@ -41,17 +45,20 @@ if TYPE_CHECKING:
 
     from harness.analysis.time_series import TargetSeries
     from harness.measure.prometheus_import import ImportRecord
+    from harness.run_folder.layout import RunRecord
 
     FloatArray = npt.NDArray[np.float64]
 
 MAX_SLOWEST_STATIONS = 50
 """How many of the slowest stations are listed, after those that missed a page."""
-MAX_UNDELIVERED_STATIONS = 1000
-"""How many stations that missed a page are listed."""
+MAX_UNDELIVERED_STATIONS = 300
+"""How many stations that missed a page are listed; not-acknowledged.csv has the pages of all."""
 
 
-def load_chart_data(folder: RunFolder, run_data: RunData | None = None) -> ChartData:
-    """Everything that the charts of a run draw; pass `run_data` if the run has been read already.
+def load_chart_data(
+    folder: RunFolder, run_data: RunData | None = None, statuses: PageStatuses | None = None
+) -> ChartData:
+    """Everything that the charts of a run draw; pass `run_data` and `statuses` if the run has been read already.
 
     Whatever is missing from the folder gives empty lines and a note. Raises RunFolderError as `summarise` does.
     """
@@ -60,12 +67,13 @@ def load_chart_data(folder: RunFolder, run_data: RunData | None = None) -> Chart
     return replace(
         build_chart_data(data.rows, run_series),
         time_spent=compute_time_breakdown(folder, data.rows),
+        unacknowledged=find_unacknowledged(folder, data.rows, statuses or load_page_statuses(folder, data.rows)),
         processes=load_process_health(folder.processes, data.run_series),
     )
 
 
 def build_chart_data(rows: Rows, run_series: RunSeries) -> ChartData:
-    """The same from rows and scrapes in memory; without `time_spent` and `processes`, which need the folder."""
+    """The same from rows and scrapes in memory; without what needs the folder, as `time_spent` and `processes` do."""
     record = rows.record
     return ChartData(
         rates=_rates(run_series.rate_workers),
@@ -82,6 +90,8 @@ def build_chart_data(rows: Rows, run_series: RunSeries) -> ChartData:
         end_s=rows.end_s,
         time_scale=record.time_scale,
         tries=count_attempts_per_page(rows),
+        server_limits=_server_limits(record),
+        delivery_by_phase=_delivery_by_phase(rows),
         worst=find_worst_stations(rows, MAX_UNDELIVERED_STATIONS, MAX_SLOWEST_STATIONS),
         notes=_notes(rows, run_series),
     )
@@ -122,6 +132,8 @@ def _responses(rows: Rows) -> ResponseCharts:
 
 def _completion(rows: Rows) -> CompletionLines:
     seconds = np.append(np.arange(np.ceil(rows.end_s)), rows.end_s)
+    if rows.record.deadline_s < rows.end_s:  # labels say what was complete by then
+        seconds = np.union1d(seconds, [rows.record.deadline_s])
     names = kelurahan_names(rows)
     codes, number = np.unique(np.array([code[:10] for code in rows.stations.code], dtype="U10"), return_inverse=True)
 
@@ -152,6 +164,32 @@ def _server(server: TargetSeries) -> ServerHealth:
         shed=rate_line([server], scraped_metrics.SHED, "refusals"),
         wasted=rate_line([server], scraped_metrics.WASTED, "wasted work"),
     )
+
+
+def _server_limits(record: RunRecord) -> ServerLimits:
+    server = record.scenario.get("server")
+    # the table configures the mock server; an external server's limits are not known
+    if not record.own_server or not isinstance(server, dict):
+        return ServerLimits()
+    workers, queue = server.get("workers"), server.get("queue_capacity")
+    bounded = server.get("shed") != "none"
+    return ServerLimits(
+        workers if isinstance(workers, int) else None, queue if isinstance(queue, int) and bounded else None
+    )
+
+
+def _delivery_by_phase(rows: Rows) -> list[PhaseDelivery]:
+    phases = rows.record.phases
+    names = list(dict.fromkeys(phase.name for phase in phases))
+    if len(names) < 2:
+        return []
+    due_s, took_s, _ = DurationSamples(rows).waits("delivery_seconds")
+    starts = np.array([phase.start_s for phase in phases])
+    number = np.array([names.index(phase.name) for phase in phases])
+    of_page = number[np.clip(np.searchsorted(starts, due_s, side="right") - 1, 0, None)]
+    return [
+        PhaseDelivery(name, compute_distribution(np.sort(took_s[of_page == place]))) for place, name in enumerate(names)
+    ]
 
 
 def _generator(rows: Rows, workers: list[TargetSeries]) -> GeneratorHealth:

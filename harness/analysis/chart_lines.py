@@ -12,6 +12,7 @@ from harness.analysis.percentile import min_sample_size, order_statistic
 from harness.analysis.rows import Rows
 from harness.analysis.summarise import kelurahan_names
 from harness.analysis.time_series import TargetSeries
+from harness.analysis.unacknowledged import station_ends
 from harness.base.model import DELIVERED, Outcome
 from harness.run_folder.layout import RunFolder
 from harness.run_folder.parquet import database, fetch_columns
@@ -233,9 +234,9 @@ def find_worst_stations(rows: Rows, undelivered: int, slowest: int) -> list[Stat
     delivered = np.bincount(rows.station_of_page[rows.delivered], minlength=stations)
     made = rows.attempts.page[~rows.attempts.ended_as({Outcome.WITHHELD})]
     attempts = np.bincount(rows.station_of_page[made], minlength=stations)
-    took_s = np.minimum(rows.completed_s, max(rows.end_s, rows.stop_s)) - rows.stations.due_s
+    ends, waited_s = station_ends(rows)
     missing = rows.stations.pages - delivered
-    order = np.lexsort((-took_s, -missing))
+    order = np.lexsort((-waited_s, -missing))
     order = order[rows.stations.due_s[order] < rows.stop_s]
     missed = int((missing[order] > 0).sum())
     order = np.concatenate([order[: min(missed, undelivered)], order[missed : missed + slowest]])
@@ -248,6 +249,8 @@ def find_worst_stations(rows: Rows, undelivered: int, slowest: int) -> list[Stat
             pages=int(rows.stations.pages[number]),
             delivered=int(delivered[number]),
             attempts=int(attempts[number]),
+            waited_s=float(waited_s[number]),
+            end=str(ends[number]),  # type: ignore[arg-type]
         )
         for number in order
     ]

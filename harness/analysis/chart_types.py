@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from harness.analysis.summary import Distribution
+    from harness.analysis.unacknowledged import StationEnd, UnacknowledgedPages
+
     FloatArray = npt.NDArray[np.float64]
     IntArray = npt.NDArray[np.int64]
 
@@ -72,6 +75,14 @@ class ServerHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """What the mock server was configured to bear; None for an external server, or where there is no limit."""
+
+    workers: int | None = None
+    queue_capacity: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class GeneratorHealth:
     """The generator's own health: lateness from the rows, the rest from its scrapes, one line per worker."""
 
@@ -119,6 +130,14 @@ class AttemptsPerPage:
 
 
 @dataclass(frozen=True, slots=True)
+class PhaseDelivery:
+    """Delivery of the pages that first fell due in a phase; phases of one name (a fault that came twice) are one."""
+
+    phase: str
+    distribution: Distribution
+
+
+@dataclass(frozen=True, slots=True)
 class StationProgress:
     """How far one station got."""
 
@@ -130,6 +149,9 @@ class StationProgress:
     pages: int
     delivered: int
     attempts: int
+    waited_s: float = 0.0
+    """From its arrival until it was complete, gave up or was cut off."""
+    end: StationEnd = "complete"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +178,14 @@ class ChartData:
     time_scale: float
     time_spent: TimeBreakdown | None = None
     tries: AttemptsPerPage | None = None
+    server_limits: ServerLimits = field(default_factory=ServerLimits)
+    delivery_by_phase: list[PhaseDelivery] = field(default_factory=list)
+    """In the order in which the phases came; empty if there was only one."""
     worst: list[StationProgress] = field(default_factory=list)
     """Stations that missed pages, then those that took longest; both lists are cut off."""
     processes: list[ProcessHealth] = field(default_factory=list)
     """Every process of the run; empty if they were not monitored."""
+    unacknowledged: UnacknowledgedPages | None = None
+    """None if the run was read from memory only."""
     notes: list[str] = field(default_factory=list)
     """What is missing from the folder, one sentence each."""

@@ -9,6 +9,7 @@ import numpy as np
 from harness.analysis.attempts_table import CLEAR_PHASE
 from harness.analysis.durations import DurationSamples, compute_distribution
 from harness.analysis.page_status import PageStatuses, load_page_statuses
+from harness.analysis.recapitulation import compute_recapitulation
 from harness.analysis.recovery import compute_recoveries, find_silence, page_events
 from harness.analysis.rows import Rows, load_rows
 from harness.analysis.run_data import RunData
@@ -82,6 +83,7 @@ def compute_summary(
         recovery=compute_recoveries(record.faults, page_events(rows)),
         phases=compute_phase_figures(rows, samples),
         kelurahan=count_kelurahan(rows),
+        recapitulation=compute_recapitulation(rows, kelurahan_names(rows)),
         server=compute_server_figures(run_series.server),
         generator=compute_generator_figures(rows, run_series.workers),
     )

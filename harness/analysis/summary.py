@@ -165,6 +165,63 @@ class KelurahanFigures(_SummaryModel):
     completed_by_deadline: int
 
 
+class KelurahanRecapitulation(_SummaryModel):
+    """The recapitulation of one kelurahan; times are election seconds from T0."""
+
+    code: str
+    name: str
+    stations: int
+    by_hand: int
+    """Stations that were never complete, and are entered by hand."""
+    panel: int
+    """From 1, in its kecamatan."""
+    could_begin_s: float
+    """When its last station was there (with begin = "any": its first)."""
+    began_s: float
+    ended_s: float
+    undelayed_began_s: float
+    """When it would have begun if every upload had been there from the beginning."""
+    undelayed_ended_s: float
+    late_s: float
+    """Ended - undelayed end; below 0 if it went first because others were not there."""
+
+
+class KecamatanRecapitulation(_SummaryModel):
+    """The recapitulation of one kecamatan; times are election seconds from T0."""
+
+    code: str
+    stations: int
+    by_hand: int
+    ended_s: float
+    undelayed_ended_s: float
+    late_s: float
+    spare_s: float
+    """From its end to its deadline; below 0 if it missed it."""
+
+
+class RecapitulationFigures(_SummaryModel):
+    """What the uploads mean for the recapitulation, by the scenario's [recapitulation]; times are election seconds from T0."""
+
+    t0_s: float
+    """Time of day at T0."""
+    deadline_s: float
+    stations: int
+    by_hand: int
+    """Stations that were never complete, and are entered by hand."""
+    ended_s: float
+    """When the last kecamatan has ended."""
+    undelayed_ended_s: float
+    """When it would have ended if every upload had been there from the beginning."""
+    late_s: float
+    """The difference of the two."""
+    spare_s: float
+    """From its end to its deadline; below 0 if it missed it."""
+    in_time_ratio: float
+    """Share of the kelurahan that ended by the deadline."""
+    kecamatan: list[KecamatanRecapitulation]
+    kelurahan: list[KelurahanRecapitulation]
+
+
 class Server(_SummaryModel):
     """What the server reports of itself (last scrape); None for a series that it does not publish."""
 
@@ -228,5 +285,7 @@ class Summary(_SummaryModel):
     recovery: list[Recovery]
     phases: list[PhaseFigures]
     kelurahan: list[KelurahanFigures]
+    recapitulation: RecapitulationFigures | None = None
+    """None without [recapitulation] in the scenario, and for a run that was cut short."""
     server: Server
     generator: Generator

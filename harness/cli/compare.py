@@ -31,7 +31,14 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Result folder. Default: runs/comparisons/<time>-<hex>.")] = None,
 ) -> None:  # fmt: skip
     """Check whether RUN is worse than BASE. Exit code 0 no, 99 yes, 3 can't tell."""
-    from harness.runner.finish import ComparisonRequest, compare_runs, noise_folder, paths_in, write_comparison  # noqa: PLC0415 - `harness run` imports this module, and Matplotlib would delay its start
+    from harness.runner.finish import (  # noqa: PLC0415 - `harness run` imports this module, and Matplotlib would delay its start
+        ComparisonRequest,
+        compare_runs,
+        load_sides,
+        noise_folder,
+        paths_in,
+        write_comparison,
+    )
 
     tolerances = parse_tolerances(tolerance)
     base_runs, runs = _runs_of([base, *more_base]), _runs_of(run)
@@ -40,19 +47,26 @@ def compare(
     request = ComparisonRequest(base_runs, runs, tolerances, noise_folder(), force)
     comparison = compare_runs(request, own_assertions)
     paths = paths_in(folder)
-    write_comparison(comparison, paths)
+    write_comparison(comparison, paths, load_sides(request))
     print_comparison(comparison, paths.page)
     raise typer.Exit(comparison.exit_code)
 
 
 def compare_with_baseline(baseline: RunFolder, folder: RunFolder, tolerance: list[str]) -> int:
     """Compare a run that has just ended with its baseline, into the run's own folder; the exit code."""
-    from harness.runner.finish import ComparisonRequest, compare_runs, noise_folder, paths_beside, write_comparison  # noqa: PLC0415 - as above
+    from harness.runner.finish import (  # noqa: PLC0415 - as above
+        ComparisonRequest,
+        compare_runs,
+        load_sides,
+        noise_folder,
+        paths_beside,
+        write_comparison,
+    )
     from reports.html import link_comparison  # noqa: PLC0415 - as above
 
     request = ComparisonRequest([baseline], [folder], parse_tolerances(tolerance), noise_folder())
     comparison = compare_runs(request, own_assertions)
-    write_comparison(comparison, paths_beside(folder))
+    write_comparison(comparison, paths_beside(folder), load_sides(request))
     link_comparison(folder.page, comparison)
     print_comparison(comparison, folder.comparison_page)
     return comparison.exit_code

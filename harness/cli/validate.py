@@ -13,12 +13,16 @@ from harness.cli.options import (
     check_scenario,
     warnings_of,
 )
-from harness.plan import capacity, make_plan
-from harness.plan.demand import forecast_load, parse_worker_count
+from harness.plan import Plan, capacity, make_plan
+from harness.plan.demand import estimate_connections, forecast_load, parse_worker_count
+from harness.plan.server_demand import ResourceDemand, ServerDemand, estimate_server_demand
 from harness.run_folder.tables import read_planned_due
 from harness.scenario import loader
+from harness.scenario.scenario import Scenario
 from reports import terminal
-from reports.number_format import format_bytes, format_count
+from reports.number_format import format_bytes, format_count, format_duration, format_quantity, format_ratio, plural
+
+_UNITS = {"workers": "", "ingress": "B/s", "connections": "", "commits": "per_s"}
 
 
 def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None, workers: Workers = None) -> None:
@@ -53,9 +57,70 @@ def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None,
     limits = read_host_limits()
     rows.append(_connections(capacity.estimate_port_usage(loaded, plan, sending_workers, address, limits)))
     terminal.print_table(["", loaded.name, ""], rows)
+    print()
+    _print_arithmetic(loaded, plan)
+    print()
     terminal.print_lines(warnings_of(loaded, plan))
     check_fits(source, capacity.find_capacity_problems(loaded, plan, sending_workers, address, limits))
     print("Fits this machine. Valid.")
+
+
+def _print_arithmetic(loaded: Scenario, plan: Plan) -> None:
+    """What the plan asks of the server, resource by resource, and what follows from it."""
+    demand = estimate_server_demand(loaded, plan)
+    hanging = estimate_connections(plan, loaded.client, loaded.deadline).stations_at_once
+    notes = {
+        "workers": _describe_work(demand),
+        "ingress": f"sustained; {format_bytes(demand.total_bytes)} of photos",
+        "connections": f"open at once; {format_count(hanging)} if the server hangs",
+        "commits": f"sustained; {plural(demand.pages, 'page')} to store",
+    }
+    rows = [
+        [
+            one.resource,
+            format_quantity(one.needed, _UNITS[one.resource]),
+            _available(one, loaded),
+            "" if one.used_ratio is None else format_ratio(one.used_ratio),
+            notes[one.resource],
+        ]
+        for one in demand.resources
+    ]
+    terminal.print_table(["of the server", "at least", "it has", "used", ""], rows)
+    for line in _conclusions(demand, loaded):
+        print(line)
+
+
+def _describe_work(demand: ServerDemand) -> str:
+    page_s = demand.work_s / demand.pages if demand.pages else 0.0
+    text = f"{format_duration(demand.work_s)} of work: {format_duration(page_s)} per page"
+    without = demand.workers_without_faults
+    same = without is None or without == demand.of("workers").needed
+    return text if same else f"{text}; {without} workers without the faults"
+
+
+def _available(one: ResourceDemand, loaded: Scenario) -> str:
+    if loaded.target is not None:
+        return "not known"
+    return "no limit" if one.available is None else format_quantity(one.available, _UNITS[one.resource])
+
+
+def _conclusions(demand: ServerDemand, loaded: Scenario) -> list[str]:
+    """What the arithmetic shows, one sentence per line."""
+    lines = []
+    if demand.too_late:
+        stations = plural(demand.too_late, "station")
+        lines.append(f"{stations} arrive too late to be complete by the deadline, and are not counted.")
+    for one in demand.resources:
+        if not one.is_enough:
+            has, least = (format_quantity(value, _UNITS[one.resource]) for value in (one.available, one.needed))
+            lines.append(f"Not enough {one.resource}: the plan needs at least {least}, and the server has {has}.")
+    spare_s = loaded.deadline - demand.earliest_finish_s
+    when = f"{format_duration(abs(spare_s))} {'before' if spare_s >= 0 else 'after'} the deadline"
+    binding = demand.binding
+    binds = f"; {binding.resource} bind" if binding is not None else "; what the server has is not known"
+    lines.append(f"Earliest finish: {format_duration(demand.earliest_finish_s)}, {when}{binds}.")
+    lines.append("Necessary, not sufficient: retries, queues and refusals ask for more.")
+    return lines
 
 
 def _connections(usage: capacity.PortUsage) -> list[str]:

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from harness.base.address import Origin, is_loopback, parse_origin, resolve_address
 from harness.base.errors import UsageError
@@ -23,7 +23,7 @@ from harness.drive.client.consent_guard import ConsentGuard
 from harness.drive.client.tls import TlsConfig
 from harness.drive.distributed.join import LEADER_ADDRESS
 from harness.run_folder.layout import RunFolder, RunRecord
-from harness.scenario.scenario import REGIONS, parse_resolved
+from harness.scenario.scenario import REGIONS, Scenario, parse_resolved
 from harness.target.connect import make_tls_context
 
 CONSENT_TOKEN = "HARNESS_CONSENT_TOKEN"  # noqa: S105 - a variable's name
@@ -32,14 +32,13 @@ CONSENT_TOKEN = "HARNESS_CONSENT_TOKEN"  # noqa: S105 - a variable's name
 
 @dataclass(frozen=True)
 class Assignment:
-    """Everything that a worker needs to work out and send its shard. Travels as a message of plain values."""
+    """Everything that a worker needs to work out and send its shard."""
 
     rank: int
     workers: int
     run: str
     """Id of the run."""
-    scenario: dict[str, Any]
-    """Resolved: `parse_resolved` reads it."""
+    scenario: Scenario
     target: str
     """URL of the server under test."""
     address: str
@@ -65,11 +64,21 @@ class Assignment:
     plan_sha256: str = ""
     """Digest that the worker's plan must have; "" where nothing is compared."""
 
+    def to_message(self) -> dict[str, Any]:
+        """Plain values, for Locust's wire."""
+        return {**vars(self), "scenario": self.scenario.resolved()}
+
+    @classmethod
+    def from_message(cls, message: dict[str, Any]) -> Self:
+        """The assignment from what `to_message` returned. Raises ValidationError if the scenario is malformed."""
+        return cls(**{**message, "scenario": parse_resolved(message["scenario"])})
+
 
 @dataclass(frozen=True)
 class AssignmentBuilder:
-    """Builds the assignments of one run from its folder and the environment."""
+    """Builds the assignments of one run from its record, its folder's files and the environment."""
 
+    record: RunRecord
     folder: RunFolder
     workers: int
     environment: Mapping[str, str]
@@ -79,12 +88,13 @@ class AssignmentBuilder:
 
         Raises OSError if the certificates to trust can't be read.
         """
-        record = self.folder.read_run()
+        record = self.record
+        scenario = parse_resolved(record.scenario)
         assignment = Assignment(
             rank=0,
             workers=self.workers,
             run=record.id,
-            scenario=record.scenario,
+            scenario=scenario,
             target=record.target,
             address=record.address,
             journal=str(self.folder.journal),
@@ -92,7 +102,7 @@ class AssignmentBuilder:
             limits_s=record.limits_s,
             pin_secret=self.environment.get("HARNESS_PIN_SECRET", ""),
             photo_bank=self.environment.get("HARNESS_PHOTO_BANK", ""),
-            authority=read_trusted_authority(self.folder, record),
+            authority=read_trusted_authority(self.folder, scenario),
         )
         if not remote:
             return assignment
@@ -101,8 +111,8 @@ class AssignmentBuilder:
             journal="",
             photo_bank="",
             own_server=record.own_server,
-            environment=self._variables(record.scenario),
-            region=self._station_list(record.scenario),
+            environment=self._variables(scenario),
+            region=self._station_list(scenario),
             plan_sha256=record.plan_sha256,
         )
 
@@ -113,15 +123,15 @@ class AssignmentBuilder:
         local = bool(common.journal) and base_port > 0
         return replace(common, rank=rank, metrics_port=base_port + rank if local else 0)
 
-    def _variables(self, scenario: dict[str, Any]) -> dict[str, str]:
+    def _variables(self, scenario: Scenario) -> dict[str, str]:
         """The variables that a worker reads: the consent's token and those that [target] names. No other secret travels."""
-        target = parse_resolved(scenario).target
+        target = scenario.target
         names = [CONSENT_TOKEN, *(() if target is None else target.variables())]
         return {name: self.environment[name] for name in names if name in self.environment}
 
-    def _station_list(self, scenario: dict[str, Any]) -> bytes:
+    def _station_list(self, scenario: Scenario) -> bytes:
         """The station list, compressed; b"" for one that ships with the package."""
-        if scenario["stations"]["region"] in REGIONS:
+        if scenario.stations.region in REGIONS:
             return b""
         return zlib.compress(self.folder.region.read_bytes(), 1)
 
@@ -132,16 +142,16 @@ def unpack_assignment(assignment: Assignment, folder: Path) -> Assignment:
         return assignment
     region = folder / "region.csv"
     region.write_bytes(zlib.decompress(assignment.region))
-    stations = {**assignment.scenario["stations"], "region": str(region)}
-    return replace(assignment, scenario={**assignment.scenario, "stations": stations}, region=b"")
+    stations = assignment.scenario.stations.model_copy(update={"region": str(region)})
+    return replace(assignment, scenario=assignment.scenario.model_copy(update={"stations": stations}), region=b"")
 
 
-def read_trusted_authority(folder: RunFolder, record: RunRecord) -> str | None:
+def read_trusted_authority(folder: RunFolder, scenario: Scenario) -> str | None:
     """PEM text of the authority that the scenario names, else of the mock's own certificate; None: the system's authorities.
 
     Raises OSError if the file can't be read.
     """
-    named = parse_resolved(record.scenario).client.tls.authority
+    named = scenario.client.tls.authority
     if named is not None:
         return Path(named).read_text("utf-8")
     return folder.certificate.read_text("utf-8") if folder.certificate.exists() else None
@@ -168,12 +178,12 @@ def resolve_endpoint(assignment: Assignment) -> Endpoint:
         raise UsageError(message)
     tls = guard = None
     if origin.scheme == "https":
-        resumption = bool(assignment.scenario["client"]["tls"]["resumption"])
+        resumption = assignment.scenario.client.tls.resumption
         tls = TlsConfig(make_tls_context(assignment.authority), origin.host, resumption)
     if not (is_loopback(address) or _is_leaders_mock(assignment, address)):
         token = assignment.environment.get(CONSENT_TOKEN, "") or os.environ.get(CONSENT_TOKEN, "")
         guard = ConsentGuard(origin, address, token, assignment.workers, None if tls is None else tls.context)
-    return make_endpoint(origin, address, int(assignment.scenario["client"]["source_addresses"]), tls, guard)
+    return make_endpoint(origin, address, assignment.scenario.client.source_addresses, tls, guard)
 
 
 def make_endpoint(

@@ -13,7 +13,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -64,10 +63,10 @@ class MasterNode:
         self._expected = len(clients)
         if self._session is not None:
             self._session.assign_ranks(cast("list[str]", clients), self._worker_numbers)
-        builder = AssignmentBuilder(self._folder, self._expected, os.environ)
+        builder = AssignmentBuilder(self._folder.read_run(), self._folder, self._expected, os.environ)
         common = builder.common(remote=self._session is not None)
         for rank, client in enumerate(clients):
-            assignment = asdict(builder.for_worker(common, rank))
+            assignment = builder.for_worker(common, rank).to_message()
             self._runner.send_message("assignment", assignment, client_id=client)
 
     def receive(self, event: dict[str, Any]) -> None:
@@ -129,7 +128,7 @@ class WorkerNode:
         self._worker: Worker | None = None
         self._session = WorkerSession(self._runner, os.environ) if CLOCK_OFFSET in os.environ else None
         offset_s = 0.0 if self._session is None else self._session.clock_offset_s
-        self._runner.register_message("assignment", lambda msg, **_: self._assignment.set(Assignment(**msg.data)))
+        self._runner.register_message("assignment", lambda msg, **_: self._assignment.set(msg.data))
         self._runner.register_message("t0", lambda msg, **_: self._t0.set(msg.data["monotonic"] + offset_s))
         # Spawned: an abort waits for the attempts in flight, and Locust's message loop must go on meanwhile.
         self._runner.register_message("abort", lambda **_: gevent.spawn(self._abort))
@@ -138,7 +137,7 @@ class WorkerNode:
 
     def work(self) -> None:
         """Wait for the assignment, prepare, wait for T0, send, report."""
-        assignment = self._assignment.get()
+        assignment = Assignment.from_message(self._assignment.get())
         self._worker = worker = self._prepare(assignment)
         prepared = {"rank": assignment.rank, "metrics_port": worker.metrics_port, "pid": os.getpid()}
         self._runner.send_message("prepared", prepared)

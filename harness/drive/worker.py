@@ -34,7 +34,7 @@ from harness.plan import Plan, make_plan
 from harness.plan.photos import load_photo_bank
 from harness.plan.plan import derive_pin, digest_plan
 from harness.run_folder.journal import JournalWriter
-from harness.scenario.scenario import Scenario, parse_resolved
+from harness.scenario.scenario import Scenario
 from harness.station.link import draw_link_model
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Worker:
         self.assignment = assignment
         endpoint = resolve_endpoint(assignment)
         self._guard = endpoint.guard
-        scenario = parse_resolved(assignment.scenario)
+        scenario = assignment.scenario
         self._t0 = float("inf")
         # Making the photos takes seconds of CPU: in a native thread, so that heartbeats go on.
         plan = gevent.get_hub().threadpool.apply(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from harness.analysis.page_status import load_page_statuses
+from harness.analysis.page_status import PageStatuses, load_page_statuses
 from harness.analysis.rows import load_rows
 from harness.analysis.run_data import RunData
 from harness.analysis.summarise import BROKEN_OFF, compute_summary
@@ -30,6 +30,7 @@ class Judgement(NamedTuple):
     audit: Audit
     verdict: Verdict
     run_data: RunData
+    statuses: PageStatuses
 
 
 def judge_run(folder: RunFolder, assertions: Sequence[str]) -> Judgement:
@@ -50,7 +51,7 @@ def evaluate_run(folder: RunFolder, assertions: Sequence[str]) -> Judgement:
     rows = load_rows(folder)
     statuses, run_data = load_page_statuses(folder, rows), RunData(folder, rows)
     summary, audit = compute_summary(folder, rows, statuses, run_data), audit_run(folder, rows, statuses)
-    return Judgement(summary, audit, compute_verdict(summary, audit, run_data, assertions), run_data)
+    return Judgement(summary, audit, compute_verdict(summary, audit, run_data, assertions), run_data, statuses)
 
 
 def compute_verdict(summary: Summary, audit: Audit, run_data: RunData, assertions: Sequence[str]) -> Verdict:

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.analysis.chart_data import load_chart_data
-from harness.analysis.summarise import load_summary
+from harness.analysis.page_status import load_page_statuses
+from harness.analysis.rows import load_rows
+from harness.analysis.run_data import RunData
+from harness.analysis.summarise import compute_summary, load_summary
 from harness.base.errors import UsageError
 from harness.base.safe_files import load_json, write_json
 from harness.judge.audit import load_audit
@@ -23,6 +26,7 @@ from harness.judge.verdict import evaluate_run, judge_run
 from harness.run_folder.layout import RunFolder, RunRecord
 from reports.ci import publish_run
 from reports.comparison import comparison_junit, comparison_markdown, render_comparison
+from reports.comparison_charts import ComparedSide
 from reports.markdown import summary_markdown
 from reports.render import render_run
 from reports.terminal import print_lines, print_verdict
@@ -42,7 +46,8 @@ def finish_run(folder: RunFolder, assertions: Sequence[str], *, to_ci: bool = Tr
 def judge_and_report(folder: RunFolder, assertions: Sequence[str]) -> Verdict:
     """Analyse, judge and report a run without printing anything; the verdict."""
     judged = judge_run(folder, assertions)
-    render_run(folder, judged.summary, load_chart_data(folder, judged.run_data), judged.verdict, judged.audit)
+    chart_data = load_chart_data(folder, judged.run_data, judged.statuses)
+    render_run(folder, judged.summary, chart_data, judged.verdict, judged.audit)
     return judged.verdict
 
 
@@ -120,11 +125,25 @@ def paths_beside(folder: RunFolder) -> ComparisonPaths:
     )
 
 
-def write_comparison(comparison: Comparison, paths: ComparisonPaths) -> None:
-    """Write comparison.json, the page with its chart, and the files for CI."""
+def load_sides(request: ComparisonRequest) -> list[ComparedSide]:
+    """What the page draws of both sides: of each its first run, analysed again from its folder."""
+    return [
+        _load_side(name, folders[0], len(folders)) for name, folders in (("base", request.base), ("run", request.run))
+    ]
+
+
+def _load_side(name: str, folder: RunFolder, runs: int) -> ComparedSide:
+    rows = load_rows(folder)
+    statuses, run_data = load_page_statuses(folder, rows), RunData(folder, rows)
+    summary = compute_summary(folder, rows, statuses, run_data)
+    return ComparedSide(name, summary, load_chart_data(folder, run_data, statuses), runs)
+
+
+def write_comparison(comparison: Comparison, paths: ComparisonPaths, sides: Sequence[ComparedSide] = ()) -> None:
+    """Write comparison.json, the page with its charts, and the files for CI."""
     paths.json.parent.mkdir(parents=True, exist_ok=True)
     write_json(paths.json, comparison.model_dump(mode="json"))
-    render_comparison(paths.page, comparison)
+    render_comparison(paths.page, comparison, sides)
     paths.junit.write_text(comparison_junit(comparison), encoding="utf-8")
     paths.markdown.write_text(comparison_markdown(comparison), encoding="utf-8")
 

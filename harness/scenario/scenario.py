@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from harness.base.safe_files import LIST_AS_TUPLE
 from harness.scenario.arrivals import Arrivals
 from harness.scenario.client import ClientOptions
+from harness.scenario.recapitulation import RecapitulationOptions
 from harness.scenario.target import TargetApi
 from mock_server.faults.registry import AnyFault, check_distinct_names
 from mock_server.profile.server_profile import ServerProfile
@@ -95,7 +96,7 @@ class Scenario(FrozenModel):
     deadline: Annotated[Duration, Field(gt=0)]
     """When the last attempt may start."""
     time_scale: Annotated[float, Field(gt=0)] = 1.0
-    """Election seconds per test second: for labels only."""
+    """Election seconds per test second: for labels, and for [recapitulation]."""
     warm_up: Annotated[Duration, Field(ge=0)] = 0.0
     """Attempts due before this stay in the rows but not in the figures."""
     stations: StationOptions = Field(default_factory=StationOptions)
@@ -112,6 +113,8 @@ class Scenario(FrozenModel):
     """Faults of the mock server."""
     audit: AuditOptions = Field(default_factory=AuditOptions)
     """How the server's store is read after the run."""
+    recapitulation: RecapitulationOptions | None = None
+    """What follows the upload, to show how late uploads delay it; left out: not shown."""
     target: TargetApi | None = None
     """The API of an upload server that is not the mock; `--target` gives its address. If left out: the mock's own API."""
     thresholds: Annotated[tuple[Threshold, ...], LIST_AS_TUPLE] = ()
@@ -126,6 +129,10 @@ class Scenario(FrozenModel):
         mock_tables = sorted({"server", "faults"} & self.model_fields_set) if self.target is not None else []
         if mock_tables:
             message = f"[{mock_tables[0]}] describes the mock, and [target] another server: remove one of them"
+            raise ValueError(message)
+        unanswered = [one for one in self.thresholds if one.assertion.lstrip().startswith("recapitulation.")]
+        if unanswered and self.recapitulation is None:
+            message = f'the threshold "{unanswered[0].assertion}" needs the table [recapitulation]: add it'
             raise ValueError(message)
         if self.target is not None and self.audit.kill_server:
             message = "audit.kill_server is for the mock only: the harness does not kill a server of yours"

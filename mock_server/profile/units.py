@@ -121,7 +121,15 @@ class _BoundedDistribution(FrozenModel, Generic[U]):
         of an experiment.
         """
         value = self._raw(p)
-        return value if self.max is None else min(value, float(self.max))  # type: ignore[arg-type]
+        return min(value, self._max)
+
+    @property
+    def _max(self) -> float:
+        return math.inf if self.max is None else float(self.max)  # type: ignore[arg-type]
+
+    def expected_value(self) -> float:
+        """The mean of draws, values above `max` cut to it (the limited expected value)."""
+        raise AssertionError
 
 
 class Fixed(_BoundedDistribution[U], Generic[U]):
@@ -132,6 +140,10 @@ class Fixed(_BoundedDistribution[U], Generic[U]):
 
     def _raw(self, p: float) -> float:  # noqa: ARG002
         return float(self.value)  # type: ignore[arg-type]
+
+    def expected_value(self) -> float:
+        """The value itself."""
+        return self.quantile(0.5)
 
 
 class Uniform(_BoundedDistribution[U], Generic[U]):
@@ -145,6 +157,16 @@ class Uniform(_BoundedDistribution[U], Generic[U]):
         low, high = float(self.low), float(self.high)  # type: ignore[arg-type]
         return low + p * (high - low)
 
+    def expected_value(self) -> float:
+        """The middle; less if `max` lies below `high`."""
+        low, high = sorted((float(self.low), float(self.high)))  # type: ignore[arg-type]
+        if self._max >= high:
+            return (low + high) / 2
+        if self._max <= low:
+            return self._max
+        below = (self._max - low) / (high - low)
+        return below * (low + self._max) / 2 + (1 - below) * self._max
+
 
 class Exponential(_BoundedDistribution[U], Generic[U]):
     """Memoryless, with the given mean."""
@@ -154,6 +176,11 @@ class Exponential(_BoundedDistribution[U], Generic[U]):
 
     def _raw(self, p: float) -> float:
         return -float(self.mean) * math.log1p(-p)  # type: ignore[arg-type]
+
+    def expected_value(self) -> float:
+        """`mean`, or less with a `max`: the integral of the survival function up to it."""
+        mean = float(self.mean)  # type: ignore[arg-type]
+        return -mean * math.expm1(-self._max / mean) if mean > 0 else 0.0
 
 
 class Lognormal(_BoundedDistribution[U], Generic[U]):
@@ -165,6 +192,15 @@ class Lognormal(_BoundedDistribution[U], Generic[U]):
 
     def _raw(self, p: float) -> float:
         return float(self.median) * math.exp(self.sigma * _NORMAL.inv_cdf(p))  # type: ignore[arg-type]
+
+    def expected_value(self) -> float:
+        """Median · exp(sigma²/2), or less with a `max`: m·e^(s²/2)·Φ((ln(M/m) - s²)/s) + M·(1 - Φ(ln(M/m)/s))."""
+        median = float(self.median)  # type: ignore[arg-type]
+        whole = median * math.exp(self.sigma**2 / 2)
+        if self.sigma == 0 or median == 0 or self._max in {0.0, math.inf}:
+            return min(whole, self._max)
+        cut = math.log(self._max / median) / self.sigma
+        return whole * _NORMAL.cdf(cut - self.sigma) + self._max * (1 - _NORMAL.cdf(cut))
 
 
 def _kind_of(value: object) -> str | None:

@@ -8,6 +8,7 @@ from reports.charts import (
     completion,
     failures,
     generator,
+    recapitulation,
     responses,
     server,
     spectrum,
@@ -20,6 +21,7 @@ from reports.charts.style import Chart
 CHARTS: tuple[Chart, ...] = (
     throughput.CHART,
     completion.CHART,
+    recapitulation.CHART,
     failures.CHART,
     responses.CHART,
     spectrum.CHART,

@@ -14,9 +14,8 @@ from harness.analysis.chart_types import ChartData, ChartLine
 from harness.analysis.summary import Summary
 from reports import number_format, palette
 from reports.charts.labels import EndLabel, draw_end_labels, end_label
+from reports.charts.layout import current_layout
 from reports.charts.style import (
-    LEFT_IN,
-    WIDTH_IN,
     Chart,
     ChartFigure,
     Panel,
@@ -24,6 +23,7 @@ from reports.charts.style import (
     draw_line,
     empty_chart,
     time_figure,
+    time_span,
 )
 
 if TYPE_CHECKING:
@@ -50,22 +50,24 @@ def finding(chart_data: ChartData, summary: Summary) -> str:
         if not len(reached) or chart_data.deadline_s <= 0:
             return sentence + " by the deadline"
         spare = chart_data.deadline_s - float(chart_data.completion.total.t_s[reached[0]])
-        kelurahan = chart_data.completion.kelurahan
-        slowest = min(kelurahan, key=lambda line: _reached(line, chart_data.deadline_s), default=None)
+        order = slowest_first(chart_data)
         # with a single kelurahan "was last" would be no information
-        named = len(kelurahan) > 1 and slowest is not None
-        last_text = f"; {number_format.format_place_name(slowest.label)} was last" if named and slowest else ""
+        last_text = f"; {number_format.format_place_name(order[0].label)} was last" if len(order) > 1 else ""
         return f"{sentence} {number_format.format_duration(max(spare, 0.0))} before the deadline{last_text}"
     ratio = number_format.format_ratio(done / stations.planned)
     sentence = (
         f"{done:,} of {number_format.plural(stations.planned, 'station')} ({ratio}) were complete by the deadline"
     )
-    # kelurahan without stations in this run have no ratio
-    behind = [place for place in summary.kelurahan if place.stations]
-    if len(behind) < 2:
+    order = slowest_first(chart_data)
+    if len(order) < 2:
         return sentence
-    last = min(behind, key=lambda place: place.completed_by_deadline / place.stations)
-    return f"{sentence}; {number_format.format_place_name(last.name)} was last with {number_format.format_ratio(last.completed_by_deadline / last.stations)}"
+    last, share = number_format.format_place_name(order[0].label), _reached(order[0], chart_data.deadline_s)[0]
+    return f"{sentence}; {last} was last with {number_format.format_ratio(share)}"
+
+
+def slowest_first(chart_data: ChartData) -> list[ChartLine]:
+    """The kelurahan by what they had reached at the deadline, the least first: the first is both named and coloured."""
+    return sorted(chart_data.completion.kelurahan, key=lambda line: _reached(line, chart_data.deadline_s))
 
 
 def draw(chart_data: ChartData, summary: Summary) -> Figure:
@@ -73,22 +75,20 @@ def draw(chart_data: ChartData, summary: Summary) -> Figure:
     sentence, completion = finding(chart_data, summary), chart_data.completion
     if not np.isfinite(completion.total.value).any():
         return empty_chart(chart_data, sentence, "no station had started")
-    # only a run in compressed time has an election time that differs from its own
-    scaled = chart_data.time_scale > 1
-    heading = (
-        "stations complete"
-        if chart_data.end_s <= chart_data.deadline_s
-        else "stations complete; labels: by the deadline"
-    )
+    scale = _election_scale(chart_data)
+    apart = scale is not None and scale.per_s != 1
+    heading = "share of stations complete"
+    if chart_data.end_s > chart_data.deadline_s:
+        heading += "; labels: at the deadline \N{RIGHTWARDS ARROW} at the end"
     if len(completion.kelurahan) > MAX_LINES:
         heading += f"; grey: the middle 90 % of {len(completion.kelurahan)} kelurahan"
     few = completion.kelurahan if 1 < len(completion.kelurahan) <= MAX_SMALL_MULTIPLES else []
     room = multiples_height_in(len(few)) if few else 0.0
-    drawn = time_figure(chart_data, sentence, [Panel(heading, 3.3)], below_in=room + (0.47 if scaled else 0.0))
+    drawn = time_figure(chart_data, sentence, [Panel(heading, 3.3)], below_in=room + (0.47 if apart else 0.0))
     axes = drawn.panels[0]
     planned, whole = downsample_points(completion.planned), downsample_points(completion.total)
     # with small charts below, lines of single kelurahan in the big chart would only hide the total
-    labels = [] if few else _draw_kelurahan(axes, completion.kelurahan, chart_data.deadline_s)
+    labels = [] if few else _draw_kelurahan(axes, slowest_first(chart_data), chart_data.deadline_s)
     draw_line(axes, planned, palette.OFFERED, width=1.4, dashed=True)
     draw_line(axes, whole, palette.GOODPUT, width=2.6)
     labels.append(
@@ -99,17 +99,16 @@ def draw(chart_data: ChartData, summary: Summary) -> Figure:
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     draw_end_labels(axes, labels)
-    if scaled:
-        _election_axis(drawn, chart_data)
+    if scale is not None:
+        _election_axis(axes, scale, chart_data.time_scale)
     if few:
-        multiples = _one_by_one(few, chart_data.deadline_s)
+        multiples = _one_by_one(slowest_first(chart_data), chart_data.deadline_s)
         draw_multiples(drawn, chart_data, multiples, whole, "each kelurahan, the slowest first; thin: all stations")
     return drawn.figure
 
 
-def _one_by_one(kelurahan: list[ChartLine], deadline_s: float) -> list[SmallMultiple]:
-    """Small charts of a few kelurahan, the slowest first and in its own colour."""
-    order = sorted(kelurahan, key=lambda line: _reached(line, deadline_s))
+def _one_by_one(order: list[ChartLine], deadline_s: float) -> list[SmallMultiple]:
+    """Small charts of a few kelurahan, the slowest in its own colour."""
     return [
         SmallMultiple(
             downsample_points(line),
@@ -120,9 +119,8 @@ def _one_by_one(kelurahan: list[ChartLine], deadline_s: float) -> list[SmallMult
     ]
 
 
-def _draw_kelurahan(axes: Axes, kelurahan: list[ChartLine], deadline_s: float) -> list[EndLabel | None]:
+def _draw_kelurahan(axes: Axes, order: list[ChartLine], deadline_s: float) -> list[EndLabel | None]:
     """Draw a line per kelurahan, the slowest in its own colour; return the labels of the slowest three."""
-    order = sorted(kelurahan, key=lambda line: _reached(line, deadline_s))
     if len(order) > MAX_LINES:
         _draw_band(axes, order)
     named = order[:3]
@@ -157,34 +155,65 @@ def _reached(line: ChartLine, deadline_s: float) -> tuple[float, float]:
 
 
 def _progress(line: ChartLine, deadline_s: float) -> str:
-    """The ratio reached by the deadline as text; if that is everything, the time it was reached."""
+    """The ratio reached by the deadline as text; if that is everything, the time it was reached.
+
+    Where the line goes on rising after the deadline, both values: a label must agree with the line that it stands beside.
+    """
     share, minus_t_s = _reached(line, deadline_s)
-    return f"at {number_format.format_duration(-minus_t_s)}" if share >= 1 - 1e-9 else number_format.format_ratio(share)
+    if share >= 1 - 1e-9:
+        return f"at {number_format.format_duration(-minus_t_s)}"
+    known = line.value[np.isfinite(line.value)]
+    text = number_format.format_ratio(share)
+    if not len(known) or known[-1] <= share + 1e-9:
+        return text
+    return f"{text} \N{RIGHTWARDS ARROW} {number_format.format_ratio(min(float(known[-1]), 1.0))}"
 
 
-def _election_axis(drawn: ChartFigure, chart_data: ChartData) -> None:
-    """A second x axis in election time: one second of the run stands for `time_scale` seconds."""
-    axes, scale = drawn.panels[0], chart_data.time_scale
-    whole = max(chart_data.end_s, chart_data.deadline_s) * scale
-    unit_s, name = next((pair for pair in SCALES if whole >= 2 * pair[0]), SCALES[-1])
+@dataclass(frozen=True, slots=True)
+class _ElectionScale:
+    """How seconds of the run count in election time: their unit, and how many units one second is."""
+
+    unit: str
+    per_s: float
+
+
+def _election_scale(chart_data: ChartData) -> _ElectionScale | None:
+    """The scale of election time; None for a run in its own time."""
+    if chart_data.time_scale <= 1:
+        return None
+    whole_s = time_span(chart_data).end_s * chart_data.time_scale
+    unit_s, unit = next((pair for pair in SCALES if whole_s >= 2 * pair[0]), SCALES[-1])
     # below five days, an axis in days would have hardly any ticks
-    if name == "days" and whole < 5 * unit_s:
-        unit_s, name = SCALES[1]
+    if unit == "days" and whole_s < 5 * unit_s:
+        unit_s, unit = SCALES[1]
+    return _ElectionScale(unit, chart_data.time_scale / unit_s)
+
+
+def _election_axis(axes: Axes, scale: _ElectionScale, time_scale: float) -> None:
+    """A second x axis in election time, or, where it would repeat the first one's numbers, only a longer label of that."""
+    means = f"1 s is {number_format.format_duration(time_scale)}"
+    if scale.per_s == 1 and "minutes" not in axes.get_xlabel():
+        axes.set_xlabel(f"seconds since the start = {scale.unit} of the election", loc="left")
+        return
+    per_s = scale.per_s
     # half an inch below the first axis, in units of the height of the panel
     below = -0.5 / (axes.get_window_extent().height / axes.figure.dpi)
-    second = axes.secondary_xaxis(
-        below, functions=(lambda t: np.asarray(t) * scale / unit_s, lambda u: np.asarray(u) * unit_s / scale)
-    )
-    steps = [1, 2, 2.5, 3, 5, 6, 10] if name != "hours" else [1, 1.2, 2.4, 6, 10]
-    second.xaxis.set_major_locator(MaxNLocator(12, steps=steps))
+    second = axes.secondary_xaxis(below, functions=(lambda t: np.asarray(t) * per_s, lambda u: np.asarray(u) / per_s))
+    steps = [1, 2, 2.5, 3, 5, 6, 10] if scale.unit != "hours" else [1, 1.2, 2.4, 6, 10]
+    second.xaxis.set_major_locator(MaxNLocator(current_layout().max_ticks, steps=steps))
     second.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    second.set_xlabel(f"{name} of the election, 1 s is {number_format.format_duration(scale)}", loc="left")
+    second.set_xlabel(f"{scale.unit} of the election, {means}", loc="left")
 
 
 CHART = Chart("completion", "Completion", "Will every station be done by the deadline?", finding, draw)
 
 
-ACROSS, HIGH_IN, NAME_IN, ASIDE_IN, HEAD_IN, FOOT_IN = 4, 0.72, 0.24, 0.22, 0.3, 0.12
+HIGH_IN, NAME_IN, ASIDE_IN, HEAD_IN, FOOT_IN = 0.72, 0.24, 0.22, 0.3, 0.12
+
+
+def _across() -> int:
+    """How many small charts stand in a row."""
+    return 2 if current_layout().narrow else 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,24 +227,26 @@ class SmallMultiple:
 
 def multiples_height_in(count: int) -> float:
     """Height of `count` small charts at the foot of a chart, in inches."""
-    return HEAD_IN + -(-count // ACROSS) * (HIGH_IN + NAME_IN) + FOOT_IN
+    return HEAD_IN + -(-count // _across()) * (HIGH_IN + NAME_IN) + FOOT_IN
 
 
 def draw_multiples(
     drawn: ChartFigure, chart_data: ChartData, multiples: Sequence[SmallMultiple], beside: ChartLine, heading: str
 ) -> None:
-    """Draw ratios over elapsed time at the foot of a chart, four in a row, each with the line `beside` for comparison."""
-    height = drawn.figure.get_figheight()
-    wide = (WIDTH_IN - LEFT_IN - 0.3 - (ACROSS - 1) * ASIDE_IN) / ACROSS
+    """Draw ratios over elapsed time at the foot of a chart, in rows, each with the line `beside` for comparison."""
+    layout, across, height = current_layout(), _across(), drawn.figure.get_figheight()
+    right_in = 0.3 if not layout.narrow else layout.right_in
+    wide = (layout.width_in - layout.left_in - right_in - (across - 1) * ASIDE_IN) / across
     top = multiples_height_in(len(multiples)) - HEAD_IN
-    drawn.figure.text(LEFT_IN / WIDTH_IN, (top + 0.08) / height, heading, color=palette.INK, size=9.5, va="bottom")
+    at = (layout.left_in / layout.width_in, (top + 0.08) / height)
+    drawn.figure.text(*at, heading, color=palette.INK, size=9.5, va="bottom")
     # the same x range as the big chart, so that fault bands stand at the same place in each
-    end_s = max(chart_data.end_s, chart_data.deadline_s, 1e-9)
+    end_s = time_span(chart_data).end_s
     for number, one in enumerate(multiples):
-        row, column = divmod(number, ACROSS)
+        row, column = divmod(number, across)
         low = top - (row + 1) * (HIGH_IN + NAME_IN)
-        left = LEFT_IN + column * (wide + ASIDE_IN)
-        axes = drawn.figure.add_axes((left / WIDTH_IN, low / height, wide / WIDTH_IN, HIGH_IN / height))
+        left = layout.left_in + column * (wide + ASIDE_IN)
+        axes = drawn.figure.add_axes((left / layout.width_in, low / height, wide / layout.width_in, HIGH_IN / height))
         for window in chart_data.windows:
             axes.axvspan(window.start_s, min(window.end_s, end_s), color=palette.SHADE, linewidth=0)
         axes.axvline(chart_data.deadline_s, color=palette.INK, linewidth=0.8, linestyle=(0, (1, 2)))
@@ -225,4 +256,4 @@ def draw_multiples(
         axes.set_ylim(0, 1.04)
         axes.set_xticks([])
         axes.set_yticks([0.5, 1.0], labels=[])
-        axes.annotate(one.name, (0, 1), (0, 4), "axes fraction", "offset points", color=one.colour, size=8.5)
+        axes.annotate(one.name, (0, 1), (0, 4), "axes fraction", "offset points", color=one.colour, size=9)

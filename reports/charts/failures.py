@@ -90,7 +90,7 @@ def draw(chart_data: ChartData, summary: Summary) -> Figure:
         axes.fill_between(line.t_s, line.value, color=colour, alpha=0.25, linewidth=0)
         draw_line(axes, line, colour, width=1.4)
         axes.set_ylim(0, top)
-        text = f"{palette.outcome_label(line.label)}\n{number_format.format_count(counts.get(line.label, 0))}"
+        text = f"{palette.outcome_label(line.label)}\n{number_format.format_count(counts.get(line.label, 0))} in all"
         draw_end_labels(axes, [end_label(line, text, colour)])
     return drawn.figure
 

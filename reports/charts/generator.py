@@ -80,17 +80,22 @@ def _amount(axes: Axes, lines: list[ChartLine], show: Callable[[float], str]) ->
     if not lines:
         write_placeholder(axes, "no scrapes of the generator")
         return
-    peaks = [float(np.nanmax(line.value)) for line in lines]
     labels = []
-    for number, (line, peak) in enumerate(zip(lines, peaks, strict=True)):
+    for number, line in enumerate(lines):
         colour = WORKERS[number % len(WORKERS)]
         draw_line(axes, downsample_means(line), colour, width=1.5)
-        name = f"{line.label}, peak" if len(lines) > 1 else "peak"
-        # with more workers than colours, labels could not be matched to lines
-        labels.append(end_label(line, f"{name} {show(peak)}", colour) if len(lines) <= len(WORKERS) else None)
-    axes.set_ylim(0, max(1.0, max(peaks) * 1.08))
+        labels.append(_peak_label(line, line.label if len(lines) > 1 else "", show, colour))
+    axes.set_ylim(0, max(1.0, max(label.value for label in labels) * 1.08))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: show(value)))
-    draw_end_labels(axes, labels)
+    # with more workers than colours, labels could not be matched to lines
+    draw_end_labels(axes, labels if len(lines) <= len(WORKERS) else [], beside=True)
+
+
+def _peak_label(line: ChartLine, name: str, show: Callable[[float], str], colour: str) -> EndLabel:
+    """A label of a line's peak, which points there and not to the line's end: that has another value."""
+    at = int(np.nanargmax(line.value))
+    peak = float(line.value[at])
+    return EndLabel(float(line.t_s[at]), peak, f"{name}, peak {show(peak)}" if name else f"peak {show(peak)}", colour)
 
 
 def _lateness(axes: Axes, lines: list[ChartLine]) -> None:
@@ -120,13 +125,13 @@ def _cpu(axes: Axes, lines: list[ChartLine]) -> None:
     for number, line in enumerate(lines):
         colour = WORKERS[number % len(WORKERS)]
         draw_line(axes, downsample_means(line), colour, width=1.5)
-        peak = f"{float(np.nanmax(line.value)):.0%}".replace("%", " %")
-        labels.append(end_label(line, f"{line.label}, peak {peak}", colour) if len(lines) <= len(WORKERS) else None)
+        labels.append(_peak_label(line, line.label, lambda peak: f"{peak:.0%}".replace("%", " %"), colour))
     # above 90 % of a core an event loop starts to queue: validity.py counts the time spent there
     axes.axhline(0.9, color=palette.MUTED, linewidth=0.9, linestyle=(0, (1, 2)), gid="limit")
     axes.set_ylim(0, max(1.0, *(float(np.nanmax(line.value)) for line in lines)))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
-    draw_end_labels(axes, [*labels, EndLabel(axes.get_xlim()[1], 0.9, "limit 90 %", palette.MUTED)])
+    few = labels if len(lines) <= len(WORKERS) else []
+    draw_end_labels(axes, [*few, EndLabel(axes.get_xlim()[1], 0.9, "limit 90 %", palette.MUTED)], beside=True)
 
 
 CHART = Chart("generator", "Generator", "Can these figures be trusted?", lambda _, summary: finding(summary), draw)

@@ -7,14 +7,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.colors import to_hex
+from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
+from matplotlib.transforms import ScaledTranslation
 
 from harness.analysis.chart_types import ChartLine
+from reports import palette
+from reports.charts.layout import LABEL_WIDTH_IN, current_layout, make_room
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-LABEL_WIDTH_IN, LABEL_GAP_IN = 1.85, 0.165
-"""The margin right of the panels, and the least distance of two labels' centres."""
+LABEL_GAP_IN = 0.165
+"""The least distance of two labels' centres."""
+KEY_ROW_IN, SAMPLE_IN, KEY_GAP_IN = 0.175, 0.2, 0.16
+"""Height of a row of labels above a panel, length of the sample of a line before its label, gap between two labels."""
+CHARACTER_IN, BOLD_IN = 0.074, 0.083
+"""Width of a character, measured for DejaVu Sans at 9 points: asking matplotlib needs a draw for each label."""
+HEADING = "heading"
+"""The gid of a panel's heading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +50,17 @@ def end_label(line: ChartLine, text: str, colour: str, *, bold: bool = False) ->
     return EndLabel(float(line.t_s[last]), float(line.value[last]), text, colour, bold)
 
 
-def draw_end_labels(axes: Axes, labels: Sequence[EndLabel | None]) -> None:
+def draw_end_labels(axes: Axes, labels: Sequence[EndLabel | None], *, beside: bool = False) -> None:
     """Write each label to the right of its line's end, as near as the other labels allow; None is skipped.
 
     The limits of the axes must be final, because positions are computed from them. The labels go into the margin, or
-    into the panel if all lines end early enough to leave room there (a run that ended long before its deadline).
+    into the panel if all lines end early enough to leave room there (`beside` forbids that). A narrow chart has no room beside its panels: there
+    the labels stand above, each behind a sample of its line.
     """
     wanted = [label for label in labels if label is not None]
+    if current_layout().narrow:
+        _draw_key(axes, [_KeyEntry(label.text.replace("\n", " "), label.colour, label.bold) for label in wanted])
+        return
     dpi = axes.figure.dpi
     box = axes.get_window_extent()
     points = [axes.transData.transform((label.t_s, label.value)) for label in wanted]
@@ -51,7 +68,7 @@ def draw_end_labels(axes: Axes, labels: Sequence[EndLabel | None]) -> None:
     heights = [float(point[1] - box.y0) / dpi for point in points]
     wide, high = box.width / dpi, box.height / dpi
     latest = max(ends_in, default=wide)
-    start = latest if latest + LABEL_WIDTH_IN < wide else wide
+    start = latest if latest + LABEL_WIDTH_IN < wide and not beside else wide
     # more labels than fit beside the panel may stand out above and below it, evenly
     slack = max(0.0, (len(wanted) * LABEL_GAP_IN - high) / 2)
     lowest = (
@@ -76,10 +93,82 @@ def draw_end_labels(axes: Axes, labels: Sequence[EndLabel | None]) -> None:
         )
 
 
+def draw_shades(axes: Axes, heading: str, entries: Sequence[tuple[str, str]]) -> None:
+    """Write the key of a heat map, (text, shade) from the fewest on: right of the panel, or above it in a narrow chart."""
+    if current_layout().narrow:
+        first = _KeyEntry(heading, palette.MUTED, swatch=palette.PAPER)
+        _draw_key(axes, [first, *(_KeyEntry(text, palette.MUTED, swatch=shade) for text, shade in entries)])
+        return
+
+    def write(text: str, right_pt: float, row: int, colour: str) -> None:
+        place = (right_pt, 2 + 13 * row)
+        axes.annotate(
+            text, (1, 0), place, "axes fraction", "offset points", color=colour, size=9, annotation_clip=False
+        )
+
+    for number, (text, shade) in enumerate(entries):
+        write("\N{BLACK SQUARE}", 8, number, shade)
+        write(text, 20, number, palette.MUTED)
+    write(heading, 8, len(entries), palette.MUTED)
+
+
+@dataclass(frozen=True, slots=True)
+class _KeyEntry:
+    """One label above a panel: its text and colour, and for an area the colour of its swatch (a line has a sample)."""
+
+    text: str
+    colour: str
+    bold: bool = False
+    swatch: str = ""
+
+    @property
+    def width_in(self) -> float:
+        return SAMPLE_IN + 0.06 + len(self.text) * (BOLD_IN if self.bold else CHARACTER_IN)
+
+
+def _draw_key(axes: Axes, entries: Sequence[_KeyEntry]) -> None:
+    """Write entries above a panel, below its heading, in as many rows as they need; the figure grows by them."""
+    if not entries:
+        return
+    wide_in = axes.get_position().width * axes.figure.get_figwidth()  # type: ignore[union-attr]
+    rows: list[list[tuple[float, _KeyEntry]]] = [[]]
+    right_in = 0.0
+    for entry in entries:
+        if rows[-1] and right_in + entry.width_in > wide_in:
+            rows.append([])
+            right_in = 0.0
+        rows[-1].append((right_in, entry))
+        right_in += entry.width_in + KEY_GAP_IN
+    make_room(axes, len(rows) * KEY_ROW_IN)
+    for heading in axes.texts:
+        if isinstance(heading, Annotation) and heading.get_gid() == HEADING:
+            heading.xyann = (0, 5 + 72 * len(rows) * KEY_ROW_IN)
+    for number, row in enumerate(reversed(rows)):
+        for left_in, entry in row:
+            _draw_entry(axes, entry, left_in, 0.1 + number * KEY_ROW_IN)
+
+
+def _draw_entry(axes: Axes, entry: _KeyEntry, x: float, y: float) -> None:
+    """One entry with a sample of its line, at a place in inches from the upper left corner of the panel."""
+    figure: Figure = axes.figure  # type: ignore[assignment]
+    from_corner = figure.dpi_scale_trans + ScaledTranslation(0, 1, axes.transAxes)  # type: ignore[arg-type]
+    sample = Line2D(
+        [x, x + SAMPLE_IN], [y, y], color=entry.swatch or entry.colour, linewidth=5.0, transform=from_corner
+    )
+    # width and dashes of the line of this colour: by them lines differ in greyscale
+    line = next((one for one in axes.lines if one.get_gid() and to_hex(one.get_color()) == entry.colour), None)
+    if line is not None and not entry.swatch:
+        sample.set(linewidth=line.get_linewidth(), linestyle=(0, (3, 1.5)) if line.is_dashed() else "-")
+    figure.add_artist(sample)
+    axes.text(
+        x + SAMPLE_IN + 0.06, y, entry.text, transform=from_corner, color=entry.colour, size=9, va="center",
+        weight="bold" if entry.bold else "normal",
+    )  # fmt: skip
+
+
 def _fitting_size(label: EndLabel) -> float:
     """Font size in points: 9, or less for a text wider than the margin."""
-    # widths of a character measured for DejaVu Sans at 9 points: asking matplotlib needs a draw for each label
-    wide_in = max(map(len, label.text.splitlines())) * (0.083 if label.bold else 0.074)
+    wide_in = max(map(len, label.text.splitlines())) * (BOLD_IN if label.bold else CHARACTER_IN)
     return 9 * min(1.0, (LABEL_WIDTH_IN - 0.22) / wide_in)
 
 

@@ -15,7 +15,8 @@ from harness.analysis.summary import DistributionByOutcome, PhaseFigures, Summar
 from harness.base.model import Outcome
 from reports import number_format, palette
 from reports.charts.failures import failure_counts
-from reports.charts.labels import EndLabel, draw_end_labels, end_label
+from reports.charts.labels import EndLabel, draw_end_labels, draw_shades, end_label
+from reports.charts.layout import current_layout
 from reports.charts.style import Chart, Panel, draw_line, empty_chart, time_figure, write_placeholder
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     BoolArray = npt.NDArray[np.bool_]
+    FloatArray = npt.NDArray[np.float64]
     IntArray = npt.NDArray[np.int64]
 
 LINES = {"p50": (palette.SKY, 1.4), "p95": (palette.BLUE, 2.2), "p99": (palette.VERMILION, 1.4)}
@@ -103,12 +105,12 @@ def _compared(summary: Summary, name: str) -> str:
     return f"{before} before, but {during} during the {worst.name}"
 
 
-def shade_levels(responses: ResponseCharts) -> list[int]:
+def shade_levels(counts: IntArray) -> list[int]:
     """The smallest count of each shade of the heat map: a geometric series up to the fullest cell.
 
     Counts in the cells of a heavy-tailed distribution span orders of magnitude: on a linear scale the tail would be blank.
     """
-    fullest = int(responses.counts.max(initial=0))
+    fullest = int(counts.max(initial=0))
     shades = len(palette.HEAT)
     # with few counts every count gets a shade of its own
     if fullest <= shades:
@@ -161,10 +163,11 @@ def _scale(axes: Axes, low: float, high: float) -> None:
 
 def _heat(axes: Axes, responses: ResponseCharts) -> None:
     """Draw one path per shade. An image would be blurred, and pages under Jenkins' policy may not embed one."""
-    least = shade_levels(responses)
+    response_s = responses.edges_response_s
+    t_s, counts = _merged_columns(responses.edges_t_s, responses.counts, current_layout().max_points)
+    least = shade_levels(counts)
     # few shades: take the darkest, which differ most from the background
     shades = palette.HEAT[-len(least) :] if len(least) < len(palette.HEAT) else palette.HEAT
-    t_s, response_s, counts = responses.edges_t_s, responses.edges_response_s, responses.counts
     bounds = [*least, int(counts.max()) + 1]
     for number, shade in enumerate(shades):
         row, first, last = _horizontal_runs((counts >= bounds[number]) & (counts < bounds[number + 1]))
@@ -174,12 +177,19 @@ def _heat(axes: Axes, responses: ResponseCharts) -> None:
             codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY] * len(row)
             # all cells of a shade in one path: thousands of single patches take seconds to draw and megabytes in SVG
             axes.add_patch(PathPatch(Path(corners, codes), facecolor=shade, edgecolor=shade, linewidth=0.2))
+    entries = []
     for number, shade in enumerate(shades):
         fewest, most = bounds[number], bounds[number + 1] - 1
         text = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
-        _write_key(axes, "■", 8, number, shade)
-        _write_key(axes, text, 20, number, palette.MUTED)
-    _write_key(axes, "responses per cell", 8, len(shades), palette.MUTED)
+        entries.append((text, shade))
+    draw_shades(axes, "responses per cell", entries)
+
+
+def _merged_columns(edges_t_s: FloatArray, counts: IntArray, at_most: int) -> tuple[FloatArray, IntArray]:
+    """The heat map with neighbouring columns added up, so that at most so many remain."""
+    each = -(-counts.shape[1] // at_most)
+    starts = np.arange(0, counts.shape[1], each)
+    return np.append(edges_t_s[starts], edges_t_s[-1]), np.add.reduceat(counts, starts, axis=1)
 
 
 def _horizontal_runs(cells: BoolArray) -> tuple[IntArray, IntArray, IntArray]:
@@ -188,12 +198,6 @@ def _horizontal_runs(cells: BoolArray) -> tuple[IntArray, IntArray, IntArray]:
     steps = np.diff(np.hstack([edge, cells.astype(np.int8), edge]), axis=1)
     row, first = np.nonzero(steps == 1)
     return row, first, np.nonzero(steps == -1)[1]
-
-
-def _write_key(axes: Axes, text: str, right_pt: float, row: int, colour: str) -> None:
-    """Write one entry of the key, right of the panel."""
-    place = (right_pt, 2 + 13 * row)
-    axes.annotate(text, (1, 0), place, "axes fraction", "offset points", color=colour, size=9, annotation_clip=False)
 
 
 CHART = Chart(

@@ -1,4 +1,4 @@
-"""Spectrum: percentiles from the median to 99.99 %, on the logarithmic axis of HdrHistogram's plots."""
+"""Spectrum: the waiting time of pages in percentiles from the median to 99.99 %, on the logarithmic axis of HdrHistogram's plots."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from harness.analysis.chart_types import ChartData
-from harness.analysis.summary import Distribution, DistributionByOutcome, Summary
-from harness.base.model import Outcome
+from harness.analysis.summary import Distribution, Summary
 from reports import number_format, palette
-from reports.charts.failures import failure_counts
 from reports.charts.labels import EndLabel, draw_end_labels
-from reports.charts.responses import MIXED_FAILURE_RATIO, failure_ratio
 from reports.charts.style import Chart, Panel, titled_figure, write_placeholder
 
 if TYPE_CHECKING:
@@ -26,7 +23,7 @@ TAIL_PHRASES = {
     "p99_99": "One in ten thousand pages", "p99_9": "One in a thousand pages", "p99": "One in a hundred pages",
     "p95": "One in twenty pages",
 }  # fmt: skip
-MAX_FAILURES = 3
+ALL_PAGES = "all pages"
 FAULTS = (palette.VERMILION, palette.PURPLE, palette.ORANGE, palette.BROWN)
 
 
@@ -76,60 +73,43 @@ def finding(summary: Summary) -> str:
     return f"{sentence}; {distribution.never:,} never were" if distribution.never else sentence
 
 
-def curves(summary: Summary) -> list[SpectrumCurve]:
-    """Delivery and accepted responses, and for comparison the phases or the failures.
+def curves(chart_data: ChartData, summary: Summary) -> list[SpectrumCurve]:
+    """The waiting time of all pages, of those that fell due in each phase, and of whole stations.
 
-    Each kind of phase is represented by the one with most attempts. Where many attempts fail, quick refusals would make a
-    phase look fast; then the most frequent failures are drawn instead, each by itself.
+    Only what somebody waits for: single attempts, of which a page may need several, are in the responses chart.
     """
-    whole = summary.response_seconds
-    # the same limit as the responses chart, so that both tell the same story
-    found = _phases(summary) if failure_ratio(whole) < MIXED_FAILURE_RATIO else _failures(whole)
-    accepted = whole.by_outcome.get(Outcome.ACCEPTED)
-    if accepted:
-        found.append(SpectrumCurve("accepted", accepted, palette.INK))
-    found.append(SpectrumCurve("delivery", summary.delivery_seconds, palette.GOODPUT))
+    faults = iter(FAULTS * len(chart_data.delivery_by_phase))
+    found = [
+        SpectrumCurve("due while clear", part.distribution, palette.GREY)
+        if part.phase == "clear"
+        else SpectrumCurve(f"due during {part.phase}", part.distribution, next(faults))
+        for part in chart_data.delivery_by_phase
+        if part.phase != "warm_up"
+    ]
+    found.append(SpectrumCurve("whole stations", summary.completion_seconds, palette.INK))
+    found.append(SpectrumCurve(ALL_PAGES, summary.delivery_seconds, palette.GOODPUT))
     return [curve for curve in found if points(curve.distribution)[0]]
 
 
-def _phases(summary: Summary) -> list[SpectrumCurve]:
-    # a dict keeps the last of a name: sorted by attempts, that is the largest phase
-    longest = {phase.name: phase for phase in sorted(summary.phases, key=lambda phase: phase.attempts)}
-    faults = [phase for phase in longest.values() if phase.name not in {"clear", "warm_up"}]
-    found = [
-        SpectrumCurve(f"during {phase.name}", phase.response_seconds, FAULTS[number % len(FAULTS)])
-        for number, phase in enumerate(faults)
-    ]
-    clear = longest.get("clear")
-    return [SpectrumCurve("while clear", clear.response_seconds, palette.GREY), *found] if clear else found
-
-
-def _failures(whole: DistributionByOutcome) -> list[SpectrumCurve]:
-    often = list(failure_counts({name: distribution.count for name, distribution in whole.by_outcome.items()}))[
-        :MAX_FAILURES
-    ]
-    return [
-        SpectrumCurve(palette.outcome_label(name), whole.by_outcome[name], palette.outcome_colour(name))
-        for name in often
-    ]
-
-
-def draw(_: ChartData, summary: Summary) -> Figure:
+def draw(chart_data: ChartData, summary: Summary) -> Figure:
     """The curves, each up to the last percentile its sample allows.
 
-    The delivery of a page includes all its attempts and the waits between them.
+    A page waits from its first due time to its acknowledgement, over all its attempts and the pauses between them.
     """
-    drawn = titled_figure(finding(summary), [Panel("at most this long", 3.2)])
-    axes, found = drawn.panels[0], curves(summary)
+    found = curves(chart_data, summary)
+    drawn = titled_figure(finding(summary), [Panel("waiting time", 3.2 if found else 1.2)])
+    axes = drawn.panels[0]
     if not found:
-        write_placeholder(axes, "no deliveries or answers, or too few for a percentile")
+        half = summary.delivery_seconds.never * 2 > summary.delivery_seconds.count
+        write_placeholder(
+            axes, "no median: more than half never arrived" if half else "no deliveries, or too few for a percentile"
+        )
         axes.set_xticks([])
         return drawn.figure
     labels: list[EndLabel | None] = []
     for curve in found:
         places, seconds = points(curve.distribution)
-        # delivery is what a station experiences; the rest is shown to explain it
-        bold = curve.name.startswith("delivery")
+        bold = curve.name == ALL_PAGES
         axes.plot(
             places,
             seconds,
@@ -173,7 +153,7 @@ def _scale(axes: Axes, drawn: list[tuple[list[float], list[float]]]) -> None:
 CHART = Chart(
     "spectrum",
     "Spectrum",
-    "How long did the slowest take?",
+    "How long did the slowest pages take?",
     lambda _, summary: finding(summary),
     draw,
     over_time=False,

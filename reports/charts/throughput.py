@@ -137,7 +137,8 @@ def draw(chart_data: ChartData, summary: Summary) -> Figure:
         downsample_means(rates.throughput),
     )
     _gap(axes, offered, goodput)
-    draw_line(axes, answers, palette.THROUGHPUT, width=1.2)
+    # wider than goodput, which would hide it where every answer is a delivery
+    draw_line(axes, answers, palette.THROUGHPUT, width=4.4)
     draw_line(axes, offered, palette.OFFERED, width=1.4, dashed=True)
     draw_line(axes, goodput, palette.GOODPUT, width=2.2)
     axes.set_ylim(bottom=0)

@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 from harness.analysis.chart_types import AttemptsPerPage, ChartData
 from harness.analysis.summary import Summary
 from reports import number_format, palette
+from reports.charts.labels import CHARACTER_IN
+from reports.charts.layout import current_layout
 from reports.charts.style import Chart, Panel, titled_figure, write_placeholder
 
 MAX_ROWS = 10
@@ -34,7 +36,7 @@ def finding(chart_data: ChartData) -> str:
 
 
 def attempt_bars(tries: AttemptsPerPage) -> list[tuple[str, int, int]]:
-    """One bar each: number of attempts as text, pages delivered, pages not delivered.
+    """One bar each: number of attempts as text, pages delivered, pages not delivered; none for numbers that no page took.
 
     From `MAX_ROWS` on, numbers of attempts share one bar: a strategy without a limit may try a page hundreds of times.
     """
@@ -46,10 +48,12 @@ def attempt_bars(tries: AttemptsPerPage) -> list[tuple[str, int, int]]:
         for number in range(last + 1)
     ]
     if most > last:
-        name = f"{last + 1} to {most}" if most > last + 1 else f"{most}"
         beyond = slice(last + 1, None)
+        # from the first number that a page took: "10 to 40" of pages that took 38 to 40 would mislead
+        least = last + 1 + int(np.flatnonzero(tries.delivered[beyond] + tries.not_delivered[beyond])[0])
+        name = f"{least} to {most}" if most > least else f"{most}"
         found.append((name, int(tries.delivered[beyond].sum()), int(tries.not_delivered[beyond].sum())))
-    return found if found[0][1] + found[0][2] else found[1:]
+    return [bar for bar in found if bar[1] + bar[2]]
 
 
 def draw(chart_data: ChartData, _summary: Summary) -> Figure:
@@ -67,6 +71,7 @@ def draw(chart_data: ChartData, _summary: Summary) -> Figure:
     delivered, missing = (np.array([row[number] for row in found]) for number in (1, 2))
     axes.barh(places, delivered, height=0.7, color=palette.GOODPUT, label="delivered")
     axes.barh(places, missing, left=delivered, height=0.7, color=palette.VERMILION, label="not delivered")
+    panel_in, furthest = current_layout().panel_in, 0.0
     for place, (_, arrived, not_arrived) in zip(places, found, strict=True):
         text = [(f"{arrived:,} delivered", palette.GOODPUT)] if arrived else []
         text += [(f"{not_arrived:,} not delivered", palette.VERMILION)] if not_arrived else []
@@ -74,11 +79,11 @@ def draw(chart_data: ChartData, _summary: Summary) -> Figure:
         for words, colour in text:
             point = (float(arrived + not_arrived), float(place))
             axes.annotate(words, point, (right_pt, 0), "data", "offset points", color=colour, va="center", size=9)
-            # about the width of a character at 9 points: measuring it would need a draw
-            right_pt += 5.8 * len(words) + 6
+            right_pt += 72 * CHARACTER_IN * len(words) + 8
+        # the axis must be so long that this bar leaves room for its numbers
+        furthest = max(furthest, (arrived + not_arrived) * panel_in / max(panel_in - right_pt / 72, 0.5))
     axes.set_yticks(places, [name for name, _, _ in found])
-    # room for the numbers right of the longest bar
-    axes.set_xlim(0, float((delivered + missing).max()) * 1.25)
+    axes.set_xlim(0, furthest)
     axes.set_ylim(-0.6, len(found) - 0.4)
     axes.grid(visible=False)
     axes.set_xticks([])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from axe_playwright_python.async_playwright import Axe
 from PIL import Image
 from playwright.async_api import Page
 
+from harness.analysis.chart_types import StationProgress
 from harness.run_folder.layout import RunFolder
 from reports import palette
 from reports.charts import CHARTS
@@ -118,49 +120,93 @@ async def test_nothing_sticks_out_at_any_width(html: str, served: Site, open_pag
     assert size[0] <= size[1]
 
 
-async def test_at_800_pixels_the_smallest_text_of_a_chart_is_at_least_ten_pixels_high(
-    html: str, served: Site, open_page: Open
+SHOWN_TEXTS = "[...d.querySelectorAll('figure svg text')].filter(t => t.getBoundingClientRect().width > 0)"
+SIZES = f"""d => {SHOWN_TEXTS}.map(t => {{
+    const svg = t.ownerSVGElement, scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+    return parseFloat(getComputedStyle(t).fontSize) * scale;
+}})"""
+
+
+@pytest.mark.parametrize(("width", "least_px"), [(390, 9.5), (360, 9), (768, 9), (769, 9), (800, 9.5), (1400, 9.5)])
+async def test_the_smallest_text_of_a_chart_is_legible_at_any_width(
+    html: str, served: Site, open_page: Open, width: int, least_px: float
 ) -> None:
-    script = """d => [...d.querySelectorAll('figure svg text')].map(t => {
-        const svg = t.ownerSVGElement, scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
-        return parseFloat(getComputedStyle(t).fontSize) * scale;
-    })"""
-    sizes = await evaluate(await open_page(served.serve("/report", html), width=800), script)
+    sizes = await evaluate(await open_page(served.serve("/report", html), width=width), SIZES)
     assert len(sizes) > 100
-    assert min(sizes) >= 9.5
+    assert min(sizes) >= least_px
 
 
-async def test_no_text_of_a_chart_is_cut_off_by_its_edge(html: str, served: Site, open_page: Open) -> None:
-    script = """d => [...d.querySelectorAll('figure svg text')].filter(t => {
+@pytest.mark.parametrize("width", [390, 1000])
+async def test_no_text_of_a_chart_is_cut_off_by_its_edge(html: str, served: Site, open_page: Open, width: int) -> None:
+    script = f"""d => {SHOWN_TEXTS}.filter(t => {{
         const text = t.getBoundingClientRect(), box = t.ownerSVGElement.getBoundingClientRect();
         return text.right > box.right + 1 || text.left < box.left - 1 || text.bottom > box.bottom + 1 || text.top < box.top - 1;
-    }).map(t => t.textContent)"""
-    assert await evaluate(await open_page(served.serve("/report", html)), script) == []
+    }}).map(t => t.textContent)"""
+    assert await evaluate(await open_page(served.serve("/report", html), width=width), script) == []
+
+
+@pytest.mark.parametrize(("width", "shown"), [(390, "narrow-chart"), (1000, "wide-chart")])
+async def test_of_a_charts_two_drawings_the_one_that_fits_is_shown(
+    html: str, served: Site, open_page: Open, width: int, shown: str
+) -> None:
+    script = """d => [...d.querySelectorAll('figure svg')].filter(e => e.getBoundingClientRect().width > 0)
+        .map(e => e.getAttribute('class'))"""
+    page = await open_page(served.serve("/report", html), width=width)
+    assert await evaluate(page, script) == [shown] * len(CHARTS)
+
+
+async def test_on_a_phone_no_cell_of_a_table_is_cut_and_each_says_what_it_is(
+    html: str, served: Site, open_page: Open
+) -> None:
+    page = await open_page(served.serve("/report", html), width=390)
+    script = """d => [...d.querySelectorAll('table th, table td')].filter(c => {
+        const box = c.getBoundingClientRect();
+        return box.width > 0 && (box.left < 0 || box.right > 390);
+    }).map(c => c.textContent)"""
+    assert await evaluate(page, script) == []
+    script = """(d, w) => [...d.querySelectorAll('section[aria-labelledby=kelurahan] tbody tr:first-child td')]
+        .map(c => w.getComputedStyle(c, '::before').content + c.textContent)"""
+    assert await evaluate(page, script) == [
+        '"Code "3509191007', '"Stations "102', '"Complete by the deadline "88', '"Share "86\u00a0%'
+    ]  # fmt: skip
+
+
+async def test_readers_choose_the_stations_of_one_kelurahan(html: str, served: Site, open_page: Open) -> None:
+    page = await open_page(served.serve("/report", html))
+    script = """d => [...d.querySelectorAll('section[aria-labelledby=stations] tbody tr')]
+        .filter(r => r.getBoundingClientRect().height > 0).map(r => r.cells[0].textContent)"""
+    assert await evaluate(page, script) == ["3509191007044", "3509191003002"]
+    await page.get_by_label("Kelurahan:").select_option("Kebonagung")
+    assert await evaluate(page, script) == ["3509191003002"]
+    await page.get_by_label("Kelurahan:").select_option("all")
+    assert len(await evaluate(page, script)) == 2
 
 
 async def test_without_styles_it_reads_in_the_order_of_importance(html: str, served: Site, open_page: Open) -> None:
     bare = html.replace(html[html.index("<style>") : html.index("</style>") + 8], "")
-    script = """d => [...d.querySelectorAll('h1, h2, figure svg')].map(e => e.tagName == 'svg' ?
+    script = """d => [...d.querySelectorAll('h1, h2, figure svg:not([display=none])')].map(e => e.tagName == 'svg' ?
         e.getAttribute('aria-label') : e.innerText.trim())"""
     order = await evaluate(await open_page(served.serve("/report", bare)), script)
     findings = [chart.finding(made_up_run.series(), made_up_run.summary()) for chart in CHARTS]
     assert order == [
         "✗ FAIL",
         "Thresholds",
+        "What to try first",
         "Is anything lost?",
         "Unsafe pages",
         "What happened",
         "Key figures",
         "Charts",
         *findings,
-        *order[7 + len(findings) :],
+        *order[8 + len(findings) :],
     ]
     assert order[-1] == "How to run it again"
 
 
 async def test_without_styles_the_charts_keep_their_size(html: str, served: Site, open_page: Open) -> None:
     bare = html.replace(html[html.index("<style>") : html.index("</style>") + 8], "")
-    script = """d => [...d.querySelectorAll('figure svg')].map(e => e.getBoundingClientRect()).map(box => [box.width, box.height])"""
+    script = """d => [...d.querySelectorAll('figure svg')].map(e => e.getBoundingClientRect())
+        .filter(box => box.width > 0).map(box => [box.width, box.height])"""
     boxes = await evaluate(await open_page(served.serve("/report", bare), width=900), script)
     assert len(boxes) == len(CHARTS)
     for width, height in boxes:
@@ -212,5 +258,27 @@ async def test_where_scripts_may_not_run_a_table_has_no_dead_buttons(html: str, 
     assert "<button" not in await page.content()
 
 
-async def test_it_prints_to_pdf(page: Path, open_page: Open) -> None:
-    assert (await (await open_page(page.as_uri())).pdf()).startswith(b"%PDF")
+async def test_it_prints_on_a_few_pages(page: Path, open_page: Open) -> None:
+    printed = await (await open_page(page.as_uri())).pdf(format="A4", prefer_css_page_size=True)
+    assert 3 <= printed_pages(printed) <= 8
+
+
+async def test_a_run_that_failed_hundreds_of_stations_prints_on_a_few_pages(tmp_path: Path, open_page: Open) -> None:
+    worst = [
+        StationProgress(f"3509191007{n:03d}", "TEGALBESAR", 1.0, None, 3, 0, 9, 71.0, "deadline") for n in range(350)
+    ]
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    folder.write_run(made_up_run.record())
+    render_run(folder, made_up_run.summary(), made_up_run.series(worst=worst), made_up_run.verdict("fail"), unsafe())
+    opened = await open_page(folder.page.as_uri())
+    assert printed_pages(await opened.pdf(format="A4", prefer_css_page_size=True)) <= 8
+    script = "d => [...d.querySelectorAll('.printed')].map(e => e.innerText)"
+    await opened.emulate_media(media="print")
+    assert (await evaluate(opened, script))[-1] == "Printed: the first 20 of 350 rows."
+    rows = "d => [...d.querySelectorAll('section[aria-labelledby=stations] tbody tr')].filter(r => r.getBoundingClientRect().height > 0).length"
+    assert await evaluate(opened, rows) == 20
+
+
+def printed_pages(pdf: bytes) -> int:
+    return len(re.findall(rb"/Type\s*/Page\b(?!s)", pdf))

@@ -14,6 +14,7 @@ from harness.analysis.chart_types import ChartData
 from harness.analysis.summary import Summary
 from reports import palette, svg
 from reports.charts import CHARTS
+from reports.charts.layout import NARROW
 from tests.support import made_up_run
 
 BY_NAME = {chart.name: chart for chart in CHARTS}
@@ -58,3 +59,22 @@ def saved(name: str) -> str:
     """The chart of the made-up run as an SVG file, drawn anew."""
     with rc_context(palette.STYLE):
         return svg.to_svg(BY_NAME[name].draw(made_up_run.series(), made_up_run.summary()))
+
+
+@cache
+def narrow(name: str) -> Figure:
+    """The chart of the made-up run as phones and print show it."""
+    with rc_context(NARROW.style):
+        return BY_NAME[name].draw(made_up_run.series(), made_up_run.summary())
+
+
+def shown_texts(figure: Figure) -> list[Text]:
+    """Every text that is drawn: not those of ticks beyond an axis."""
+    figure.draw_without_rendering()
+    hidden = set()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            hidden |= {tick.label1 for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high}
+    found = [text for text in figure.findobj(Text) if isinstance(text, Text) and text not in hidden]
+    return [text for text in found if text.get_text() and text.get_visible()]

@@ -149,8 +149,8 @@ def series(**changed: Any) -> ChartData:
         "time_spent": time_spent(),
         "tries": AttemptsPerPage(np.array([0, 900, 120, 20, 9]), np.array([6, 0, 4, 12, 15])),
         "worst": [
-            StationProgress("3509191007044", "TEGALBESAR", 12.5, None, 3, 1, 9),
-            StationProgress("3509191003002", "KEBONAGUNG", 20.0, 61.0, 3, 3, 7),
+            StationProgress("3509191007044", "TEGALBESAR", 12.5, None, 3, 1, 9, 59.5, "deadline"),
+            StationProgress("3509191003002", "KEBONAGUNG", 20.0, 61.0, 3, 3, 7, 41.0),
         ],
         "windows": [FaultWindow("brownout", 20.0, 30.0)],
         "deadline_s": 72.0,

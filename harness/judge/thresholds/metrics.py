@@ -63,13 +63,15 @@ KNOWN_METRICS: dict[str, MetricFamily] = {
 }
 """By name. A test compares it with what both exporters really publish."""
 
-_NAMED_BY = {"recovery": "fault", "kelurahan": "code"}
+_NAMED_BY = {"recovery": "fault", "kelurahan": "code", "kecamatan": "code"}
 """Lists of the summary whose entries a key can name, and the field that holds the name."""
 _FIXED_KEYS = {
     "by_outcome": [str(outcome) for outcome in OUTCOMES],
     "gave_up_by_reason": [reason.name.lower() for reason in GiveUpReason],
 }
 """Tables of the summary whose keys are fixed lists."""
+_OPTIONAL_TABLES = {"recapitulation"}
+"""Tables that some runs lack, and that a threshold may name all the same: without one it has no figure, and fails."""
 _WITHOUT_UNIT = {"count", "never"}
 
 
@@ -102,7 +104,7 @@ def unit_of_key(key: str) -> Unit:
         is_last = index == len(parts) - 1
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             model: type[BaseModel] = kind
-            kind = _field(model, part, parent)
+            kind = _required(part, _field(model, part, parent))
             if is_last and _is_number(kind):
                 if bool in _kinds(kind):
                     return "bool"
@@ -122,7 +124,7 @@ def is_whole_key(key: str) -> bool:
     parts = key.split(".")
     for index, part in enumerate(parts):
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            kind = kind.model_fields[part].annotation
+            kind = _required(part, kind.model_fields[part].annotation)
         else:
             kind = _entry(kind, part, parts[index - 1], ".".join(parts[:index]))
     return _kinds(kind) == {int}
@@ -159,6 +161,8 @@ def why_no_value(summary: Summary, key: str) -> str:
             parent = parent.get(part) if isinstance(parent, dict) else getattr(parent, part, None)
     if isinstance(parent, Distribution):
         return why_no_percentile(parent.count, parent.never, QUANTILES.get(parts[-1]), metric=parts[0], name=parts[-1])
+    if parts[0] == "recapitulation" and summary.recapitulation is None:
+        return "the scenario has no [recapitulation], or the run was cut short"
     if parts[0] == "recovery" and parent is not None and parts[-1] == "metastable":
         return "unknown: too little was delivered before the fault, or observed after it"
     if parts[0] == "recovery":
@@ -220,6 +224,11 @@ def _near(word: str, allowed: list[str]) -> str:
 
 def _is_number(kind: object) -> bool:
     return _kinds(kind) <= {int, float, bool}
+
+
+def _required(part: str, kind: object) -> object:
+    """The type of a table that some runs lack, without None; any other type as it is."""
+    return next(iter(_kinds(kind))) if part in _OPTIONAL_TABLES else kind
 
 
 def _kinds(kind: object) -> set[object]:

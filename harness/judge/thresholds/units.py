@@ -17,6 +17,8 @@ _SUFFIXES: tuple[tuple[str, Unit], ...] = (
     ("_seconds", "s"),
     ("_s", "s"),
 )
+_LONG_S = 172_800.0
+"""From two days on, a duration is written in days."""
 _MAX_PLAIN_RATIO = 2.0
 """A greater ratio without a percent sign is almost certainly a percentage whose sign was forgotten."""
 
@@ -61,10 +63,14 @@ def format_value(value: float, unit: Unit) -> str:
 
     >>> format_value(0.0123, "s"), format_value(12.345, "s"), format_value(0.9214, "ratio"), format_value(1086.0, "")
     ('12.3 ms', '12.3 s', '92.1 %', '1,086')
+    >>> format_value(1_468_800.0, "s")
+    '17 d'
     """
     size = abs(value)
     if unit == "bool":
         return "true" if value else "false"
+    if unit == "s" and size >= _LONG_S:  # of the recapitulation, in election time
+        return f"{_rounded(value / 86_400)} d"
     if unit == "s":
         return f"{_rounded(value * 1000)} ms" if 0 < size < 1 else f"{_rounded(value)} s"
     if unit == "ratio":

@@ -56,6 +56,9 @@ _BY_KEY = {
     "stations.completed_ratio": SHARE,
     "stations.completed_by_deadline_ratio": SHARE,
     "generator.cpu_above_90_ratio": SHARE,
+    "recapitulation.in_time_ratio": SHARE,
+    "recapitulation.late_s": ANY,
+    "recapitulation.spare_s": ANY,
 }
 """Figures of the summary with a range of their own. A share of a core (`cpu_max_ratio`) may exceed 1."""
 _BY_SERIES = {"mock_server_fault_active": TRUE_OR_FALSE, "harness_run_info": ValueRange(1, 1)}

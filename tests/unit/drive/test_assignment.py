@@ -4,6 +4,7 @@ import zlib
 from types import SimpleNamespace
 from typing import Any
 
+import msgpack
 import pytest
 
 from harness.base.errors import UsageError
@@ -23,14 +24,14 @@ TARGET = ["target.path=/{station}/{form}/{page}", 'target.headers={Authorization
 def builder(tmp_path, monkeypatch, *overrides, region="kaliwates"):
     (tmp_path / "far.toml").write_text(SCENARIO, "utf-8")
     scenario = load_scenario(str(tmp_path / "far.toml"), [f"stations.region={region}", *overrides])
-    record = SimpleNamespace(
+    record: Any = SimpleNamespace(
         id="r", scenario=scenario.resolved(), target="http://10.0.0.9", address="10.0.0.9", limits_s=[], own_server=False,
         plan_sha256="ab" * 32,
     )  # fmt: skip
     (tmp_path / "region.csv").write_text("code,name,stations\n1,A,5\n", "utf-8")
-    folder: Any = SimpleNamespace(read_run=lambda: record, journal=tmp_path, region=tmp_path / "region.csv")
-    monkeypatch.setattr(assignment_module, "read_trusted_authority", lambda _folder, _record: None)
-    return AssignmentBuilder(folder, 2, ENVIRONMENT)
+    folder: Any = SimpleNamespace(journal=tmp_path, region=tmp_path / "region.csv")
+    monkeypatch.setattr(assignment_module, "read_trusted_authority", lambda _folder, _scenario: None)
+    return AssignmentBuilder(record, folder, 2, ENVIRONMENT)
 
 
 def test_a_remote_worker_gets_the_variables_that_the_scenario_names_and_no_other(tmp_path, monkeypatch):
@@ -57,13 +58,20 @@ def test_a_custom_station_list_travels_along(tmp_path, monkeypatch):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     unpacked = unpack_assignment(made, elsewhere)
-    assert unpacked.scenario["stations"]["region"] == str(elsewhere / "region.csv")
+    assert unpacked.scenario.stations.region == str(elsewhere / "region.csv")
     assert (elsewhere / "region.csv").read_bytes() == (tmp_path / "region.csv").read_bytes()
     assert unpacked.region == b""
 
 
+def test_an_assignment_survives_its_way_as_a_message(tmp_path, monkeypatch):
+    for remote in (False, True):
+        sent = builder(tmp_path, monkeypatch, *TARGET).common(remote=remote)
+        message = msgpack.unpackb(msgpack.packb(sent.to_message()))
+        assert Assignment.from_message(message) == sent
+
+
 def assignment(target, address, *, own_server=False):
-    scenario = load_scenario("kaliwates", []).resolved()
+    scenario = load_scenario("kaliwates", [])
     return Assignment(0, 1, "r", scenario, target, address, "", 0, [], "", own_server=own_server)
 
 

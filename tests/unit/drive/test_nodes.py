@@ -14,8 +14,9 @@ from harness.drive.assignment import Assignment
 from harness.drive.distributed.join import CLOCK_OFFSET, REMOTE_WORKERS
 from harness.drive.nodes import MasterNode, WorkerNode, make_stats_listener
 from harness.run_folder.journal import RECORD, RecordKind
+from harness.scenario.loader import load_scenario
 
-ASSIGNMENT = Assignment(0, 2, "r", {}, "http://127.0.0.1:1", "127.0.0.1", "/tmp", 0, [], "")  # noqa: S108 - not opened
+ASSIGNMENT = Assignment(0, 2, "r", load_scenario("smoke", []), "http://127.0.0.1:1", "127.0.0.1", "/tmp", 0, [], "")  # noqa: S108 - not opened
 
 
 class Runner:
@@ -58,6 +59,7 @@ def master(events, monkeypatch):
         return ASSIGNMENT
 
     monkeypatch.setattr("harness.drive.nodes.AssignmentBuilder.common", common)
+    monkeypatch.setattr("harness.drive.nodes.RunFolder.read_run", lambda _folder: None)
     node = MasterNode(Runner(["a", "b"]), distributed=True)
     node._runner.deliver("worker_number", 1, "a")
     node._runner.deliver("worker_number", 0, "b")
@@ -117,7 +119,7 @@ def worker_node(monkeypatch, worker=FakeWorker):
     monkeypatch.setattr(nodes, "Worker", worker)
     runner = Runner()
     node = WorkerNode(runner, None, lambda *_: None)
-    runner.deliver("assignment", vars(ASSIGNMENT))
+    runner.deliver("assignment", ASSIGNMENT.to_message())
     return node, runner
 
 

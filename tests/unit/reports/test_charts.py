@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch, Rectangle, StepPatch
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 
-from harness.analysis.chart_types import AttemptsPerPage, ChartLine, CompletionLines, RateLines, ServerHealth
+from harness.analysis.chart_types import (
+    AttemptsPerPage,
+    ChartData,
+    ChartLine,
+    CompletionLines,
+    PhaseDelivery,
+    RateLines,
+    ServerHealth,
+    ServerLimits,
+    TimeBreakdown,
+)
+from harness.analysis.summary import Distribution
 from harness.base.model import Outcome
 from reports import palette
+from reports.charts import CHARTS
 from reports.charts.failures import MAX_PANELS, OTHER_FAILURES
 from reports.charts.responses import shade_levels
 from reports.charts.style import downsample_means, downsample_points
 from reports.charts.tries import attempt_bars
 from tests.support import made_up_run
-from tests.support.drawn_charts import draw, lines, texts
+from tests.support.drawn_charts import BY_NAME, draw, lines, texts
 
 
 def assert_drawn(figure: Figure, *wanted: ChartLine) -> None:
@@ -32,6 +46,13 @@ def test_the_throughput_chart_draws_exactly_the_three_rates() -> None:
     figure = draw("throughput")
     assert_drawn(figure, rates.offered, rates.goodput, rates.throughput)
     assert len(lines(figure)) == 3
+
+
+def test_answers_are_seen_where_every_answer_is_a_delivery() -> None:
+    drawn = {str(line.get_gid()): line for line in draw("throughput").axes[1].lines}
+    # a fringe of their colour is left on both sides of the goodput that is drawn over them
+    assert drawn["throughput"].get_linewidth() >= 2 * drawn["goodput"].get_linewidth()
+    assert list(drawn).index("throughput") < list(drawn).index("goodput")
 
 
 def test_the_throughput_chart_labels_its_lines_with_the_means_of_the_summary() -> None:
@@ -50,7 +71,9 @@ def test_the_failures_chart_draws_a_panel_for_each_failure_and_none_for_what_was
 
 @pytest.mark.heavy
 def test_the_failures_chart_names_each_outcome_with_its_total() -> None:
-    assert {"unavailable (503)\n230", "timed out waiting\n80", "connection reset\n6"} <= set(texts(draw("failures")))
+    assert {"unavailable (503)\n230 in all", "timed out waiting\n80 in all", "connection reset\n6 in all"} <= set(
+        texts(draw("failures"))
+    )
 
 
 @pytest.mark.heavy
@@ -90,7 +113,7 @@ def test_the_heat_map_is_darker_where_more_responses_are() -> None:
 
 def test_shades_of_the_heat_map_begin_with_one_and_stay_below_the_fullest_cell() -> None:
     responses = made_up_run.responses()
-    least = shade_levels(responses)
+    least = shade_levels(responses.counts)
     assert least[0] == 1
     assert least == sorted(set(least))
     assert least[-1] <= responses.counts.max()
@@ -123,10 +146,16 @@ def test_a_few_kelurahan_have_a_small_chart_each_the_slowest_first_and_all_stati
 
 
 def test_the_completion_chart_has_a_second_axis_in_the_elections_own_time() -> None:
-    figure = draw("completion")
-    assert "hours of the election, 1 s is 1 h" in [
-        child.get_xlabel() for axes in figure.axes for child in axes.child_axes
+    figure = draw("completion", made_up_run.series(time_scale=1800.0))
+    assert [child.get_xlabel() for axes in figure.axes for child in axes.child_axes] == [
+        "hours of the election, 1 s is 30 min"
     ]
+
+
+def test_where_a_second_is_an_hour_one_axis_stands_for_both() -> None:
+    figure = draw("completion")
+    assert not [child for axes in figure.axes for child in axes.child_axes]
+    assert "seconds since the start = hours of the election" in texts(figure)
 
 
 @pytest.mark.heavy
@@ -135,8 +164,19 @@ def test_a_kelurahan_is_named_with_what_it_reached_by_the_deadline_and_not_after
     made = made_up_run.series().completion
     completion = CompletionLines(made.total, made.planned, [made_up_run.line("Mangli", late, np.arange(91))])
     named = texts(draw("completion", made_up_run.series(completion=completion, end_s=90.0)))
-    assert "Mangli 50 %" in named
-    assert "stations complete; labels: by the deadline" in named
+    assert "Mangli 50 % → 100 %" in named
+    assert "share of stations complete; labels: at the deadline → at the end" in named
+
+
+def test_the_kelurahan_that_is_named_as_the_last_is_the_one_that_is_coloured() -> None:
+    made = made_up_run.series().completion
+    # at the deadline both have half; Sukorejo got there later
+    early = made_up_run.line("Mangli", np.where(np.arange(73) < 30, 0.2, 0.5), np.arange(73))
+    late = made_up_run.line("Sukorejo", np.where(np.arange(73) < 60, 0.2, 0.5), np.arange(73))
+    series = made_up_run.series(completion=CompletionLines(made.total, made.planned, [early, late]))
+    assert BY_NAME["completion"].finding(series, made_up_run.summary()).endswith("; Sukorejo was last with 50 %")
+    drawn = lines(draw("completion", series))
+    assert (drawn["Sukorejo"][0][2], drawn["Mangli"][0][2]) == (palette.VERMILION, palette.GREY)
 
 
 @pytest.mark.heavy
@@ -187,7 +227,43 @@ def test_the_server_chart_draws_each_of_its_series_in_a_panel_of_its_own() -> No
     health = made_up_run.series().server
     figure = draw("server")
     assert_drawn(figure, health.queue_depth, health.workers_busy, health.active_requests, health.shed, health.wasted)
-    assert {"216 shed", "31 wasted", "at most 64"} <= set(texts(figure))
+    assert {
+        "uploads shed per second; 216 in all",
+        "jobs finished after their client had left, per second; 31 in all",
+        "at most 64",
+    } <= set(texts(figure))
+
+
+def server_of(queue: np.ndarray, **changed: Any) -> ChartData:
+    made, nothing = made_up_run.series().server, made_up_run.empty()
+    health = ServerHealth(made_up_run.line("queue_depth", queue), made.workers_busy, nothing, nothing, nothing)
+    return made_up_run.series(server=health, **changed)
+
+
+def test_a_peak_is_labelled_where_it_was_and_not_at_the_lines_end() -> None:
+    figure = draw("server", server_of(np.concatenate([np.linspace(0, 2398, 40), np.zeros(32)])))
+    (label,) = (text for text in figure.findobj(Annotation) if text.get_text() == "at most 2,398")
+    assert label.xy == (40.0, 2398.0)
+    assert figure.axes[1].yaxis.get_major_formatter()(2000.0, 0) == "2,000"
+
+
+def test_what_the_server_can_bear_is_a_line_in_its_panel() -> None:
+    limited = server_of(np.full(72, 20.0), server_limits=ServerLimits(workers=8, queue_capacity=64))
+    figure = draw("server", limited)
+    assert [list(y) for _, y, _ in lines(figure)["limit"]] == [[64, 64], [8, 8]]
+    assert {
+        "workers busy; dotted: 8, all of them",
+        "uploads waiting in the queue; dotted: 64, its capacity",
+    } <= set(texts(figure))
+    assert "limit" not in lines(draw("server", server_of(np.full(72, 20.0))))
+
+
+def test_what_the_harness_drained_after_the_end_is_shaded_and_named() -> None:
+    queue = np.append(np.linspace(0, 900, 72), np.linspace(900, 0, 6))
+    back = draw("server", server_of(queue, end_s=72.0)).axes[0]
+    assert "drained after the end" in [text.get_text() for text in back.texts]
+    assert back.get_xlim() == (0.0, 78.0)
+    assert "drained after the end" not in texts(draw("server", server_of(queue[:72], end_s=72.0)))
 
 
 def test_the_server_chart_leaves_out_what_the_server_does_not_publish() -> None:
@@ -207,26 +283,24 @@ def test_the_generator_chart_marks_the_limit_of_its_core() -> None:
 
 
 def test_the_spectrum_draws_each_percentile_that_the_sample_can_bear() -> None:
-    drawn = lines(draw("spectrum"))
-    places, seconds, _ = drawn["accepted"][0]
+    drawn = lines(draw("spectrum", None, made_up_run.summary(delivery_seconds=made_up_run.spread(1086, 0.4))))
+    places, seconds, _ = drawn["all pages"][0]
     assert list(seconds) == pytest.approx([0.4, 0.8, 1.2, 2.0])
     assert list(places) == pytest.approx([-np.log10(1 - q) for q in (0.5, 0.9, 0.95, 0.99)])
 
 
-def test_where_many_attempts_fail_the_spectrum_shows_the_failures_each_by_itself() -> None:
-    drawn = lines(draw("spectrum"))
-    assert set(drawn) == {"unavailable (503)", "timed out waiting", "accepted", "delivery"}
-    assert drawn["unavailable (503)"][0][2] == palette.OUTCOME_COLOURS[Outcome.UNAVAILABLE]
-
-
-def test_where_few_attempts_fail_the_spectrum_shows_the_phases() -> None:
-    whole = made_up_run.spread(1365, 0.41, by_outcome={"accepted": made_up_run.spread(1360, 0.41)})
-    figure = draw("spectrum", made_up_run.series(), made_up_run.summary(response_seconds=whole))
-    assert set(lines(figure)) == {"while clear", "during brownout", "accepted", "delivery"}
+def test_the_spectrum_shows_pages_and_stations_and_no_single_attempts() -> None:
+    parts = [
+        PhaseDelivery(name, Distribution.model_validate(made_up_run.spread(500, p50)))
+        for name, p50 in (("clear", 0.4), ("brownout", 2.4))
+    ]
+    drawn = lines(draw("spectrum", made_up_run.series(delivery_by_phase=parts)))
+    assert set(drawn) == {"due while clear", "due during brownout", "whole stations", "all pages"}
+    assert drawn["due during brownout"][0][1][0] == pytest.approx(2.4)
 
 
 def test_the_spectrum_of_delivery_is_cut_where_pages_never_arrive() -> None:
-    _, seconds, _ = lines(draw("spectrum"))["delivery"][0]
+    _, seconds, _ = lines(draw("spectrum"))["all pages"][0]
     assert list(seconds) == pytest.approx([0.6, 1.2, 1.8])
 
 
@@ -236,24 +310,38 @@ def bands(figure: Figure) -> dict[str, StepPatch]:
 
 
 @pytest.mark.heavy
-def test_the_time_chart_stacks_the_parts_to_their_sum() -> None:
+def test_the_time_chart_stacks_the_parts_to_the_whole_and_draws_that_above() -> None:
     drawn = bands(draw("timespent"))
     spent = made_up_run.time_spent()
     low = np.zeros(72)
+    whole = np.sum([part.value for part in spent.parts], axis=0)
+    assert lines(draw("timespent"))["whole"][0][1] == pytest.approx(whole, nan_ok=True)
     for part in spent.parts:
         top, edges, base = drawn[part.label].get_data()
         known = spent.attempts > 0
         assert np.asarray(base)[known] == pytest.approx(low[known])
-        assert np.asarray(top)[known] - low[known] == pytest.approx(part.value[known])
+        assert np.asarray(top)[known] - low[known] == pytest.approx((part.value / whole)[known])
         assert list(edges) == list(range(73))
         low = np.asarray(top)
+    assert low[known] == pytest.approx(np.ones(known.sum()))
     assert {"queue 67 %", "service 31 %"} <= set(texts(draw("timespent")))
+    assert "time of a delivered attempt, 1.6 s in the mean" in texts(draw("timespent"))
+
+
+def test_the_time_chart_ends_with_the_last_delivery_where_the_rest_would_be_empty() -> None:
+    spent = made_up_run.time_spent()
+    assert draw("timespent").axes[1].get_xlim() == (0.0, 72.0)
+    brief = TimeBreakdown(spent.parts, np.where(np.arange(72) < 16, 15, 0))
+    figure = draw("timespent", made_up_run.series(time_spent=brief))
+    assert figure.axes[1].get_xlim() == (0.0, 16.0)
+    assert "nothing due after 16 s was delivered →" in texts(figure)
 
 
 @pytest.mark.heavy
 def test_the_tries_chart_has_a_bar_for_every_number_of_attempts_split_by_delivery() -> None:
     bars = [bar.get_width() for bar in draw("tries").axes[1].patches if isinstance(bar, Rectangle)]
     assert bars == [0, 900, 120, 20, 9, 6, 0, 4, 12, 15]
+    assert not [bar for bar in attempt_bars(AttemptsPerPage(np.array([0, 5, 0, 0, 1]), np.zeros(5, int))) if not bar[1]]
     assert {"900 delivered", "12 not delivered", "6 not delivered"} <= set(texts(draw("tries")))
 
 
@@ -268,6 +356,13 @@ def test_exactly_ten_tries_are_called_ten() -> None:
     assert attempt_bars(AttemptsPerPage(np.ones(11, dtype=np.int64), np.zeros(11, dtype=np.int64)))[-1][0] == "10"
 
 
+def test_numbers_of_attempts_that_no_page_took_have_no_row() -> None:
+    delivered = np.zeros(41, dtype=np.int64)
+    delivered[[1, 2, 38, 40]] = (1080, 4, 1, 1)
+    found = attempt_bars(AttemptsPerPage(delivered, np.zeros(41, dtype=np.int64)))
+    assert found == [("1", 1080, 0), ("2", 4, 0), ("38 to 40", 2, 0)]
+
+
 @pytest.mark.heavy
 def test_a_run_that_ended_early_has_its_labels_beside_the_lines_and_not_in_the_far_margin() -> None:
     made = made_up_run.rates()
@@ -279,6 +374,17 @@ def test_a_run_that_ended_early_has_its_labels_beside_the_lines_and_not_in_the_f
     (label,) = (text for text in figure.findobj(Text) if text.get_text().startswith("goodput"))
     panel = figure.axes[1]
     assert 36 < panel.transData.inverted().transform(Text.get_window_extent(label))[0][0] < 40
+
+
+@pytest.mark.parametrize("name", [chart.name for chart in CHARTS if chart.over_time])
+@pytest.mark.heavy
+def test_a_run_that_ended_early_has_axes_to_its_end_and_the_deadline_named_beyond(name: str) -> None:
+    figure = draw(name, made_up_run.series(end_s=72.0, deadline_s=200.0))
+    back = figure.axes[0]
+    assert back.get_xlim()[1] <= 72.0
+    if back.get_xlim()[1] == 72.0:
+        assert "deadline 3 min 20 s →" in [text.get_text() for text in back.texts]
+    assert not back.lines
 
 
 def test_a_long_run_is_drawn_with_at_most_four_hundred_points_whose_means_are_the_lines() -> None:

@@ -60,7 +60,9 @@ class TestEveryChart:
             response_seconds=made_up_run.spread(0, by_outcome={}),
             lateness_seconds=made_up_run.spread(0),
             delivery_seconds=made_up_run.spread(0),
+            completion_seconds=made_up_run.spread(0),
             phases=[],
+            recapitulation=None,
             generator={"cpu_max_ratio": None},
             server={"queue_depth_max": None, "shed": None, "wasted_work": None},
         )

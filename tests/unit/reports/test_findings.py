@@ -6,7 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis.chart_types import AttemptsPerPage, CompletionLines, FaultWindow, RateLines, ServerHealth
+from harness.analysis.chart_types import (
+    AttemptsPerPage,
+    ChartLine,
+    CompletionLines,
+    FaultWindow,
+    RateLines,
+    ServerHealth,
+    ServerLimits,
+)
 from harness.analysis.summary import Summary
 from reports.charts import completion, failures, generator, responses, server, spectrum, throughput, timespent, tries
 from tests.support import made_up_run
@@ -133,14 +141,15 @@ def test_too_few_responses_give_no_percentile() -> None:
 
 def test_completion_names_who_was_last() -> None:
     assert completion.finding(made_up_run.series(), made_up_run.summary()) == (
-        "335 of 362 stations (93 %) were complete by the deadline; Tegalbesar was last with 86 %"
+        "335 of 362 stations (93 %) were complete by the deadline; Tegalbesar was last with 87 %"
     )
 
 
 def test_names_in_capitals_are_written_as_one_writes_them() -> None:
-    shouted = [place | {"name": place["name"].upper()} for place in made_up_run.summary_json()["kelurahan"]]
-    said = completion.finding(made_up_run.series(), made_up_run.summary(kelurahan=shouted))
-    assert said.endswith("Tegalbesar was last with 86 %")
+    made = made_up_run.series().completion
+    shouted = [ChartLine(place.label.upper(), place.t_s, place.value) for place in made.kelurahan]
+    series = made_up_run.series(completion=CompletionLines(made.total, made.planned, shouted))
+    assert completion.finding(series, made_up_run.summary()).endswith("Tegalbesar was last with 87 %")
 
 
 def test_too_few_responses_in_a_fault_for_p95_compare_the_medians() -> None:
@@ -157,6 +166,28 @@ def test_completion_of_all_says_how_much_time_was_left() -> None:
     summary = made_up_run.summary(stations={"completed_by_deadline": 362, "completed_by_deadline_ratio": 1.0})
     said = completion.finding(made_up_run.series(completion=full), summary)
     assert said == "All 362 stations were complete 12 s before the deadline; Tegalbesar was last"
+
+
+def queue_of(value: np.ndarray, **changed: Any):
+    nothing = made_up_run.empty()
+    health = ServerHealth(made_up_run.line("queue_depth", value), nothing, nothing, nothing, nothing)
+    return made_up_run.series(server=health, **changed)
+
+
+def test_a_queue_that_still_grows_did_not_stay_at_its_peak() -> None:
+    summary = made_up_run.summary(server={"shed": None, "wasted_work": None, "queue_depth_max": 2398.0})
+    grows = np.append(np.linspace(0, 2398, 72), np.zeros(4))
+    assert server.finding(queue_of(grows), summary) == "The queue reached 2,398 (still growing at the deadline)"
+    passed = np.concatenate([np.linspace(0, 2398, 60), np.linspace(2398, 0, 12)])
+    assert server.finding(queue_of(passed), summary) == "The queue reached 2,398"
+
+
+def test_a_bounded_queue_is_full_at_its_capacity() -> None:
+    summary = made_up_run.summary(server={"shed": None, "wasted_work": None, "queue_depth_max": 64.0})
+    full = np.where((np.arange(72) >= 20) & (np.arange(72) < 32), 63.0, 4.0)
+    bounded = queue_of(full, server_limits=ServerLimits(8, 64))
+    assert server.finding(bounded, summary) == "The queue reached 64 (full for 12 s)"
+    assert server.finding(queue_of(full, server_limits=ServerLimits(8, 128)), summary) == "The queue reached 64"
 
 
 def test_the_servers_finding_counts_queue_shedding_and_waste() -> None:

@@ -91,6 +91,13 @@ def test_two_faults_of_one_name_are_refused(tmp_path):
     assert "x" in problems_of(tmp_path, MINIMAL + fault + fault)[0]
 
 
+def test_a_threshold_on_the_recapitulation_needs_its_table(tmp_path):
+    threshold = '[[thresholds]]\nassert = "recapitulation.late_s < 12h"\n'
+    (problem,) = problems_of(tmp_path, MINIMAL + threshold)
+    assert problem.endswith('the threshold "recapitulation.late_s < 12h" needs the table [recapitulation]: add it')
+    assert load_scenario(write(tmp_path, MINIMAL + threshold + "[recapitulation]\n")).recapitulation is not None
+
+
 def test_a_warm_up_must_end_before_the_deadline(tmp_path):
     assert "warm_up" in problems_of(tmp_path, 'warm_up = "10s"\n' + MINIMAL)[0]
 

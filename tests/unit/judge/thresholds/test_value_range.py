@@ -65,6 +65,7 @@ def test_a_threshold_that_every_value_meets_can_not_fail(assertion, why):
         'min(temperature{target="nginx"}) > -1',  # what an external server publishes may have any value
         'last(balance_sum{target="nginx"}) >= 0',
         "rates.goodput_per_s > 0",
+        "recapitulation.spare_s >= 0s",  # below 0 if the deadline was missed
     ],
 )
 def test_a_threshold_that_can_pass_and_can_fail_is_left_alone(assertion):

@@ -74,3 +74,30 @@ def test_a_plain_quantity_is_a_fixed_distribution():
 )
 def test_the_middle_quantile_is_the_median(table, median):
     assert _Holder.model_validate({"wait": table}).wait.quantile(0.5) == pytest.approx(median, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "150ms",
+        {"distribution": "fixed", "value": "2s", "max": "1s"},
+        {"distribution": "uniform", "low": "1s", "high": "3s"},
+        {"distribution": "uniform", "low": "1s", "high": "3s", "max": "1500ms"},
+        {"distribution": "uniform", "low": "1s", "high": "3s", "max": "500ms"},
+        {"distribution": "exponential", "mean": "2s"},
+        {"distribution": "exponential", "mean": "2s", "max": "3s"},
+        {"distribution": "exponential", "mean": "0s"},
+        {"distribution": "lognormal", "median": "120ms", "sigma": 0.5},
+        {"distribution": "lognormal", "median": "120ms", "sigma": 0.5, "max": "150ms"},
+        {"distribution": "lognormal", "median": "120ms", "sigma": 0, "max": "100ms"},
+        {"distribution": "lognormal", "median": "0s", "sigma": 1},
+        {"distribution": "lognormal", "median": "1s", "sigma": 1, "max": "0s"},
+    ],
+)
+def test_the_expected_value_is_the_mean_of_all_quantiles(table):
+    class Reader(FrozenModel):
+        service: DurationDistribution
+
+    found = Reader.model_validate({"service": table}).service
+    mean = sum(found.quantile((number + 0.5) / 20_000) for number in range(20_000)) / 20_000
+    assert found.expected_value() == pytest.approx(mean, rel=2e-3, abs=1e-12)

@@ -20,4 +20,21 @@ for (const table of document.querySelectorAll("table.sortable")) {
       body.append(...(falling ? rows.reverse() : rows));
     });
   });
+  if (table.dataset.filter !== undefined) {
+    const column = Number(table.dataset.filter);
+    const groups = [...new Set([...body.rows].map((row) => row.cells[column].textContent.trim()))].sort();
+    if (groups.length > 1) {
+      const label = document.createElement("label");
+      const select = document.createElement("select");
+      label.className = "filter";
+      label.append(headers[column].textContent + ": ", select);
+      ["all", ...groups].forEach((group) => select.append(new Option(group)));
+      select.addEventListener("change", () => {
+        for (const row of body.rows) {
+          row.hidden = select.selectedIndex > 0 && row.cells[column].textContent.trim() !== select.value;
+        }
+      });
+      table.closest(".wide").before(label);
+    }
+  }
 }

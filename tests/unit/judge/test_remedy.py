@@ -1,0 +1,79 @@
+"""Which change is tried first: by what the figures of a failed run point at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.judge.remedy import Remedy, first_remedy
+from tests.support.made_up_verdicts import record, summary, verdict
+
+OUTBOX = {"client": {"retry": {"strategy": "outbox"}}}
+
+
+def found(scenario: dict[str, Any], own_server: bool = True, **figures: Any) -> Remedy:
+    remedy = first_remedy(record(scenario=scenario, own_server=own_server), summary(**figures), verdict("fail"))
+    assert remedy is not None
+    return remedy
+
+
+def test_a_run_that_passed_or_cannot_be_trusted_has_no_remedy() -> None:
+    assert first_remedy(record(), summary(), verdict("pass")) is None
+    assert first_remedy(record(), summary(), verdict("invalid")) is None
+    assert first_remedy(record(), summary(), None) is None
+
+
+def test_a_server_that_loses_pages_is_repaired_before_anything_else() -> None:
+    unsafe = verdict("fail").model_copy(update={"safety": False})
+    remedy = first_remedy(record(), summary(audit={"lost": 3, "unsafe": 3}), unsafe)
+    assert remedy is not None
+    assert (remedy.title, remedy.settings) == ("Repair what the server stores", ())
+    assert remedy.evidence.startswith("3 pages are not safe")
+
+
+def test_a_storm_of_retries_on_an_unbounded_queue_is_ended_on_both_sides() -> None:
+    scenario = {
+        "client": {"retry": {"strategy": "immediate"}},
+        "server": {"workers": 4, "shed": "none", "retry_after": "none"},
+    }
+    remedy = found(scenario, attempts={"amplification": 8.87}, server={"wasted_work": 1831, "answered": 246})
+    assert remedy.settings == (
+        "client.retry.strategy=outbox",
+        "client.retry.honour_retry_after=true",
+        "server.shed=queue_full",
+        "server.queue_capacity=64",
+        "server.retry_after=queue_estimate",
+    )
+    assert remedy.evidence.startswith(
+        "every page was sent 8.9 times on average and 1,831 jobs ran for clients that had already left"
+    )
+
+
+def test_of_an_external_server_only_the_clients_are_changed() -> None:
+    remedy = found({"client": {"retry": {"strategy": "immediate"}}}, False, attempts={"amplification": 5.0})
+    assert remedy.settings == ("client.retry.strategy=outbox", "client.retry.honour_retry_after=true")
+
+
+def test_where_stations_gave_up_they_keep_their_photos() -> None:
+    pages = {"gave_up_by_reason": {"attempts_used_up": 31}}
+    remedy = found({"client": {"retry": {"strategy": "none"}}, "server": {"workers": 8}}, pages=pages)
+    assert remedy.settings == ("client.retry.strategy=outbox",)
+    assert remedy.evidence.startswith("stations gave up 31 of the 37 pages that are missing")
+
+
+def test_timeouts_while_sending_call_for_uploads_that_are_resumed() -> None:
+    attempts = {"by_outcome": {"accepted": 1049, "timeout_send": 230, "unavailable": 20}}
+    assert found(OUTBOX | {"server": {"workers": 8}}, attempts=attempts).settings == ("client.protocol=tus",)
+
+
+def test_busy_workers_are_multiplied_by_the_pages_that_they_should_have_delivered() -> None:
+    few = {"delivered": 320, "delivered_by_deadline": 320}
+    remedy = found(OUTBOX | {"server": {"workers": 8}}, pages=few)
+    assert remedy.settings == ("server.workers=28",)  # 8 * 1,086 / 320 = 27.15
+    assert remedy.evidence == "all 8 workers were busy at once, and 320 of 1,086 pages were delivered by the deadline"
+    nothing = found(OUTBOX | {"server": {"workers": 1}}, pages={"delivered": 0, "delivered_by_deadline": 0})
+    assert nothing.settings == ("server.workers=8",)
+
+
+def test_a_server_with_workers_to_spare_and_patient_clients_has_no_remedy_that_the_figures_name() -> None:
+    idle = summary(server={"workers_busy_max": 3.0})
+    assert first_remedy(record(scenario=OUTBOX | {"server": {"workers": 8}}), idle, verdict("fail")) is None

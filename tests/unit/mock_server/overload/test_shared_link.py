@@ -1,0 +1,90 @@
+"""A link that transfers share: equal parts, limits, and what is through when."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import pytest
+
+from mock_server.overload.shared_link import SharedLink
+
+
+def test_a_transfer_alone_has_the_whole_rate() -> None:
+    link = SharedLink(100.0)
+    link.start(1.0, 50.0)
+    assert link.next_finish_s() == 1.5
+
+
+def test_two_at_once_have_half_each_and_the_second_all_of_it_once_the_first_is_through() -> None:
+    link = SharedLink(100.0)
+    small, large = link.start(0.0, 50.0), link.start(0.0, 150.0)
+    assert link.next_finish_s() == 1.0
+    assert link.take_finished(1.0) == [small]
+    assert link.next_finish_s() == 2.0
+    assert link.take_finished(2.0) == [large]
+
+
+def test_what_one_cannot_take_goes_to_the_others() -> None:
+    link = SharedLink(100.0)
+    slow, fast = link.start(0.0, 10.0, limit_bytes_per_s=10.0), link.start(0.0, 90.0)
+    assert set(link.take_finished(1.0)) == {slow, fast}
+    assert slow.finished_s == fast.finished_s == 1.0
+
+
+def test_a_limit_above_the_equal_part_binds_once_the_others_have_left() -> None:
+    link = SharedLink(100.0)
+    limited = link.start(0.0, 110.0, limit_bytes_per_s=60.0)
+    other = link.start(0.0, 50.0)
+    assert link.take_finished(1.0) == [other]
+    assert link.used_bytes_per_s == 60.0
+    assert link.next_finish_s() == pytest.approx(2.0)
+    assert math.isinf(limited.finished_s)
+
+
+def test_a_cancelled_transfer_leaves_its_part_to_the_others_and_never_finishes() -> None:
+    link = SharedLink(100.0)
+    leaves, stays = link.start(0.0, 100.0), link.start(0.0, 100.0)
+    link.cancel(1.0, leaves)
+    link.cancel(1.0, leaves)
+    assert link.remaining_bytes(1.0, leaves) == 0.0
+    assert link.remaining_bytes(1.0, stays) == 50.0
+    assert link.take_finished(2.0) == [stays]
+    assert math.isinf(leaves.finished_s)
+    assert math.isinf(link.next_finish_s())
+
+
+def test_what_has_finished_is_kept_until_it_is_taken() -> None:
+    link = SharedLink(100.0)
+    first = link.start(0.0, 10.0)
+    second = link.start(5.0, 10.0)
+    assert link.next_finish_s() == first.finished_s == 0.1
+    assert link.take_finished(5.1) == [first, second]
+    assert link.take_finished(9.0) == []
+
+
+def test_transfers_of_equal_size_that_begin_together_end_together() -> None:
+    link = SharedLink(7.0)
+    together = [link.start(0.3, 1.1) for _ in range(9)]
+    assert link.take_finished(link.next_finish_s()) == together
+
+
+def test_a_rate_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be above 0, not 0 bytes/s"):
+        SharedLink(0.0)
+
+
+@pytest.mark.heavy
+def test_an_event_costs_no_more_with_ten_times_as_many_transfers() -> None:
+    """O(log n): recomputing every share at each event would cost ten times as much."""
+
+    def cost_s(under_way: int) -> float:
+        link = SharedLink(1e6)
+        for number in range(under_way):
+            link.start(0.0, 1e6 + number)
+        begun_s = time.process_time()
+        for number in range(5000):
+            link.cancel(0.001 * number, link.start(0.001 * number, 1e6))
+        return time.process_time() - begun_s
+
+    assert min(cost_s(20_000) for _ in range(3)) < 4 * min(cost_s(2000) for _ in range(3))
