@@ -91,9 +91,12 @@ def auto_workers(loaded: Scenario, plan: Plan) -> int:
     return chosen.workers
 
 
-def warnings_of(loaded: Scenario, plan: Plan) -> list[str]:
-    """Warnings about a plan that don't prevent the run, one line each."""
+def warnings_of(loaded: Scenario, plan: Plan, *, external: bool = False) -> list[str]:
+    """Warnings about a plan that don't prevent the run, one line each; `external`: the run is not for the mock server."""
     found = find_undersized(assertions_of(loaded), plan, loaded.warm_up, loaded.deadline)
+    if external and loaded.faults:
+        names = ", ".join(fault.name for fault in loaded.faults)
+        found.append(f"[[faults]] are the mock server's and do not happen with --target: {names}")
     return [f"Warning: {escape_control_characters(line)}" for line in found]
 
 

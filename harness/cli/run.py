@@ -108,7 +108,7 @@ def run(
         prometheus=prometheus,
         prometheus_sd=prometheus_sd and discovery_folder("--prometheus-sd", prometheus_sd),
     )
-    terminal.print_lines(warnings_of(loaded, plan))
+    terminal.print_lines(warnings_of(loaded, plan, external=external is not None))
     check_listening(external)
     print(
         f"{loaded.name}: runs for up to {loaded.longest_s:g} s; "
