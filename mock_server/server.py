@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -22,6 +23,7 @@ from mock_server.http.fault_scheduler import FaultScheduler
 from mock_server.http.metrics import ServerMetrics
 from mock_server.http.middleware import protocol_factory
 from mock_server.net.listener import ConnectionTracker, Listener
+from mock_server.net.shared_line import SharedLine, Traffic
 from mock_server.overload.worker_pool import Timer, WorkerPool
 from mock_server.profile_file import Profile
 from mock_server.storage.injection_log import InjectionLog
@@ -45,9 +47,9 @@ class EventLoopClock:
         """Seconds on the monotonic clock."""
         return time.monotonic()
 
-    def call_later(self, delay_s: float, callback: Callable[[], object]) -> Timer:
-        """Calls back after a delay."""
-        return self._loop.call_later(delay_s, callback)
+    def call_later(self, delay_s: float, callback: Callable[..., object], *args: Any) -> Timer:
+        """Calls back with `args` after a delay."""
+        return self._loop.call_later(delay_s, callback, *args)
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,9 @@ class MockServer:
         self.pipeline = UploadPipeline(profile, self.pool, self.store, self.faults, self.metrics)
         self.in_flight = in_flight = InFlightRequests()
         self.drain = Drain(self.faults, self.pool, self.store, self.pipeline, in_flight, self.metrics)
+        self.traffic = Traffic(_shared_line(profile.ingress), _shared_line(profile.egress))
         self.metrics.watch(self.pool, self.faults)
+        self.metrics.watch_traffic(self.traffic)
         self.resumable = ResumableStore(self.store, folder / "uploads", profile.upload_lifetime, time.time)
         self._public = PublicApi(self.store, stations.names, stations.codes, profile.public_cache)
         services = DataPortServices(
@@ -97,7 +101,7 @@ class MockServer:
         )  # fmt: skip
         admin = AdminServices(profile, self.faults, self.store, self.drain.run, self.metrics, admin_token)
         self._runners = (_app_runner(data_app(services)), _app_runner(admin_app(admin)))
-        self.connections = ConnectionTracker(profile.max_connections, profile.header_timeout)
+        self.connections = ConnectionTracker(profile.max_connections, profile.header_timeout, self.traffic)
         self._tls = tls
         self._port_closers = 0
         self._listeners: list[Listener] = []
@@ -165,10 +169,15 @@ class MockServer:
                 await task
         for listener in self._listeners:
             await listener.close()
+        self.traffic.close()  # before the connections: what is on a line has been received or sent
         for runner in self._runners:
             await runner.cleanup()
         await self.store.close()
         await asyncio.to_thread(self._log.flush)
+
+
+def _shared_line(rate_bytes_per_s: float | None) -> SharedLine | None:
+    return None if rate_bytes_per_s is None else SharedLine(rate_bytes_per_s)
 
 
 def _app_runner(app: web.Application) -> web.AppRunner:

@@ -21,11 +21,11 @@ MEANINGS = {
     PageStatus.DUPLICATED: "stored more than once",
     PageStatus.RESURRECTED: "stored although every answer was a refusal",
     PageStatus.LOST: "acknowledged but not stored",
-    PageStatus.UNEXPECTED: "stored but not a planned page",
+    PageStatus.UNEXPECTED: "on the server, but not in the plan",
     PageStatus.OK: "acknowledged and stored as sent",
-    PageStatus.RECOVERED: "stored as sent but never acknowledged",
+    PageStatus.RECOVERED: "not acknowledged, but stored as sent",
     PageStatus.UNDELIVERED: "attempted, neither acknowledged nor stored",
-    PageStatus.UNATTEMPTED: "never attempted and not stored",
+    PageStatus.UNATTEMPTED: "not attempted and not stored",
 }
 _UNKNOWN_CATEGORIES = {
     **{category: f"what is {category}" for category in UNSAFE_STATUSES},
@@ -33,6 +33,8 @@ _UNKNOWN_CATEGORIES = {
     PageStatus.ALTERED: "the readings",
     PageStatus.MISFILED: "the keys of the stored photos",
 }
+_PROSE: dict[str, str] = {PageStatus.UNATTEMPTED: "not attempted"}
+"""Categories that read better in a sentence in other words."""
 HEADERS = ("Category", "Pages", "Counts against", "What it means")
 UNSAFE_HEADERS = ("Category", "Page", "Acknowledged", "Expected", "Found")
 SAFETY, LIVENESS = "safety", "liveness"
@@ -45,7 +47,7 @@ def describe_safety(audit: Audit) -> str:
     if audit.safety == "unknown":
         return f"Safety is unknown: {'; '.join(audit.doubts)}."
     more = audit.counts.recovered or 0
-    also = f"; so are {format_count(more)} more whose acknowledgement never arrived" if more else ""
+    also = f"; so are {format_count(more)} more that were not acknowledged" if more else ""
     # a category is None where the configured store check cannot see it: say so, or "safe" would promise too much
     unknown = [_UNKNOWN_CATEGORIES[category] for category in UNSAFE_STATUSES if getattr(audit.counts, category) is None]
     but = f"; unknown, because the store does not expose it: {', '.join(unknown)}" if unknown else ""
@@ -56,16 +58,16 @@ def describe_safety(audit: Audit) -> str:
 def describe_liveness(audit: Audit) -> str:
     """A sentence: whether every planned page was stored by the deadline."""
     if audit.liveness is True:
-        return f"Live: all {format_count(audit.sets.planned)} pages were stored by the deadline."
+        return f"In time: all {format_count(audit.sets.planned)} pages were stored by the deadline."
     if audit.liveness == "unknown":
         return "Liveness is unknown: the store does not show whether every page was stored by the deadline."
     if audit.missed is None:
-        return f"Not live: {format_count(audit.counts.unattempted or 0)} unattempted."
+        return f"Missing at the deadline: {format_count(audit.counts.unattempted or 0)} pages that were not attempted."
     missed = f"{format_count(audit.missed)} of {number_format.plural(audit.sets.planned, 'page')}"
     # the most frequent cause first
     parts = sorted(audit.missed_by.items(), key=lambda part: -part[1])
-    named = ", ".join(f"{format_count(number)} {word}" for word, number in parts)
-    return f"Not live: {missed} not stored as planned by the deadline{f' ({named})' if named else ''}."
+    named = ", ".join(f"{format_count(number)} {_PROSE.get(word, word)}" for word, number in parts)
+    return f"Late or missing at the deadline: {missed}{f' ({named})' if named else ''}."
 
 
 def describe_unsafe(counts: AuditCounts) -> str:

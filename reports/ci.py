@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from harness.analysis.summary import Summary
 from harness.judge.results import Audit, ThresholdResult, Verdict
 from reports import audit as audit_text
-from reports.key_figures import describe_verdict, format_window
+from reports.key_figures import SIMULATED, describe_verdict, format_window, verdict_label_with_mark
 from reports.number_format import format_quantity
 
 VALIDITY = "the measurement is valid"
@@ -27,9 +27,12 @@ def junit_xml(summary: Summary, verdict: Verdict | None, audit: Audit | None = N
     passed. The text of a failure has the observed value, the limit and the window in which it was observed.
     """
     suites = Element("testsuites", name="harness")
-    suite = SubElement(suites, "testsuite", name=_clean(f"harness.{summary.name}"), time=f"{summary.duration_s:.3f}")
+    is_simulated = verdict is not None and verdict.simulated
+    suite_name = f"harness.{summary.name}{f' ({SIMULATED})' if is_simulated else ''}"
+    suite = SubElement(suites, "testsuite", name=_clean(suite_name), time=f"{summary.duration_s:.3f}")
     properties = SubElement(suite, "properties")
-    for name, value in (("run", summary.run), ("seed", str(summary.seed)), ("ended", summary.ended)):
+    facts = [("run", summary.run), ("seed", str(summary.seed)), ("ended", summary.ended)]
+    for name, value in [*facts, ("simulated", "true")] if is_simulated else facts:
         SubElement(properties, "property", name=name, value=_clean(value))
     validity = add_testcase(suite, summary.name, VALIDITY)
     if verdict is None:
@@ -97,16 +100,17 @@ def run_annotations(name: str, verdict: Verdict, audit: Audit | None) -> list[st
 
     An invalid run has only its warning: its thresholds are neither passed nor breached.
     """
+    label = verdict_label_with_mark(verdict)
     if verdict.verdict == "invalid":
         text = "\n".join([describe_verdict(verdict), *verdict.validity.reasons])
-        return [workflow_command("warning", f"INVALID: {name}", text)]
+        return [workflow_command("warning", f"{label}: {name}", text)]
     if verdict.verdict == "pass":
-        return [workflow_command("notice", f"PASS: {name}", describe_verdict(verdict))]
+        return [workflow_command("notice", f"{label}: {name}", describe_verdict(verdict))]
     texts = [audit_text.describe_safety(audit)] if verdict.safety is False and audit is not None else []
     texts += [verdict.gone] if verdict.gone else []
     breached = [threshold for threshold in verdict.thresholds if threshold.judged and not threshold.passed]
     texts += [_describe_breach(threshold) for threshold in breached]
-    return [workflow_command("error", f"FAIL: {name}", text) for text in texts]
+    return [workflow_command("error", f"{label}: {name}", text) for text in texts]
 
 
 def workflow_command(kind: str, title: str, text: str) -> str:

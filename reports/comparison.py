@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from harness.analysis.comparable import JUDGED_FIGURES
 from harness.judge.compare.noise import ALPHA, Noise
@@ -94,7 +95,7 @@ def _row(figure: FigureComparison) -> list[str]:
 def _value(value: float | None, figure: FigureComparison) -> str:
     if (
         value is None and figure.change is not None
-    ):  # compared all the same: the percentile lies among undelivered pages
+    ):  # compared all the same: the percentile lies among pages that were never acknowledged
         return "never"
     return format_quantity(value, figure.unit)
 
@@ -118,7 +119,8 @@ def draw_changes(comparison: Comparison) -> Figure:
     known = [figure for figure in comparison.figures if figure.change is not None]
     narrow = current_layout().narrow
     row_in = _NARROW_ROW_IN if narrow else _ROW_IN
-    drawn = titled_figure(comparison.finding, [Panel("how much worse the run is", row_in * max(len(known), 2))])
+    panel = Panel("how much worse the run is", row_in * max(len(known), 2))
+    drawn = titled_figure(comparison.finding, [panel], below_in=0.16 if narrow else 0.0)
     axes = drawn.panels[0]
     if not known:
         write_placeholder(axes, "No figure could be compared.")
@@ -138,8 +140,11 @@ def draw_changes(comparison: Comparison) -> Figure:
     axes.grid(visible=True, axis="x")
     axes.set_xlim(-reach, reach)
     axes.set_ylim(-0.6, len(known) - 0.4)
+    if narrow:  # there is no margin for a label of the edge
+        axes.xaxis.set_major_locator(MaxNLocator(5, prune="both"))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda change, _: format_signed_percent(change)))
-    axes.set_xlabel("further right is worse; bar: interval; shaded: within tolerance", loc="left")
+    meaning = "further right is worse; bar: interval; shaded: within tolerance"
+    axes.set_xlabel("\n".join(textwrap.wrap(meaning, current_layout().heading_characters)), loc="left")
     return drawn.figure
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from harness.analysis.experiment import CellFigures, ExperimentFigures, PairedDifference, VariantFigures
 from reports import number_format, palette, svg
-from reports.charts.style import Panel, titled_figure
+from reports.charts.labels import CHARACTER_IN
+from reports.charts.layout import NARROW, WIDE, current_layout
+from reports.charts.style import TITLE_LINE_IN, Panel, titled_figure
 from reports.html import stylesheet, template_environment
 from reports.number_format import format_quantity
 
@@ -133,7 +135,7 @@ def format_difference(found: PairedDifference | None) -> str:
 
 
 def _format_wait(variant: VariantFigures, figure: str) -> str:
-    # a percentile among pages that never arrived has no mean, but "n/a" would hide that it is infinite
+    # a percentile among pages that were never acknowledged has no mean, but "n/a" would hide that it is infinite
     if variant.mean[figure] is not None:
         return format_quantity(variant.mean[figure], "s")
     return "never" if any(cell.never_arrived for cell in variant.cells) else "n/a"
@@ -166,7 +168,9 @@ def _safety(cells: list[CellFigures]) -> str:
     return f"{text}; {len(invalid)} of {len(cells)} INVALID" if invalid else text
 
 
-_COLUMNS = 3
+_PANEL_IN, _BETWEEN_IN, _NAME_IN, _FOOT_IN = 1.35, 0.62, 0.34, 0.72
+"""Height of a small panel, room between two (ticks, and a name of two lines), above the first, and below the last."""
+_ROW_IN, _NARROW_ROW_IN = 0.3, 0.5
 _PERCENT = PercentFormatter(1.0, symbol=" %")
 
 
@@ -187,28 +191,36 @@ def draw_curves(figures: ExperimentFigures) -> Figure:
     order = ranked(figures)
     if not order:
         return _empty_chart(figures)
-    lines = -(-len(order) // _COLUMNS)
-    figure = Figure(figsize=(9.0, 0.7 + 2.05 * lines))
-    figure.text(0.013, 1 - 0.1 / figure.get_figheight(), finding(figures), va="top", weight="bold", size=11)
-    grid = figure.subplots(lines, _COLUMNS, sharex=True, sharey=True, squeeze=False)
+    layout = current_layout()
+    columns = 2 if layout.narrow else 3
+    lines = -(-len(order) // columns)
+    title = textwrap.wrap(number_format.non_breaking(finding(figures)), layout.title_characters)
+    top_in = 0.32 + TITLE_LINE_IN * len(title) + _NAME_IN
+    height = top_in + lines * _PANEL_IN + (lines - 1) * _BETWEEN_IN + _FOOT_IN
+    figure = Figure(figsize=(layout.width_in, height))
+    at = (0.12 / layout.width_in, 1 - 0.1 / height)
+    figure.text(*at, "\n".join(title), va="top", weight="bold", size=11, linespacing=1.3)
+    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     figure.subplots_adjust(
-        left=0.07, right=0.985, top=1 - 0.75 / figure.get_figheight(), bottom=0.48 / figure.get_figheight(),
-        hspace=0.42, wspace=0.1,
+        left=layout.left_in / layout.width_in, right=1 - 0.14 / layout.width_in, top=1 - top_in / height,
+        bottom=_FOOT_IN / height, hspace=_BETWEEN_IN / _PANEL_IN, wspace=0.1,
     )  # fmt: skip
     first = figures.variants[0]
     for place, axes in enumerate(grid.flat):
         if place < len(order):  # the last line of panels need not be full
-            _draw_panel(figures, axes, order[place])
+            _draw_panel(figures, axes, order[place], columns)
+            # the lowest of its column, whether or not the last line of panels is full
+            axes.tick_params(labelbottom=place + columns >= len(order))
         else:
             axes.set_axis_off()
-    bottom = (
-        f"seconds since the start, to the deadline ({moment_label(figures, figures.deadline_s)}); stations complete"
-    )
-    figure.text(0.07, 0.06 / figure.get_figheight(), f"{bottom}; dashed: “{first.name}”", size=9, color=palette.MUTED)
+    deadline = moment_label(figures, figures.deadline_s)
+    foot = f"seconds since the start, to the deadline ({deadline}); stations complete; dashed: “{first.name}”"
+    text = "\n".join(textwrap.wrap(foot, int(layout.title_characters * 1.25)))
+    figure.text(at[0], 0.06 / height, text, size=9, color=palette.MUTED)
     return figure
 
 
-def _draw_panel(figures: ExperimentFigures, axes: Axes, variant: VariantFigures) -> None:
+def _draw_panel(figures: ExperimentFigures, axes: Axes, variant: VariantFigures, columns: int) -> None:
     first = figures.variants[0]
     if first.cells:
         seconds, _, median, _ = completion_band(first.cells, figures.deadline_s)
@@ -217,7 +229,14 @@ def _draw_panel(figures: ExperimentFigures, axes: Axes, variant: VariantFigures)
     seconds, least, median, most = completion_band(variant.cells, figures.deadline_s)
     axes.fill_between(seconds, least, most, color=palette.SKY, alpha=0.25, linewidth=0)
     axes.plot(seconds, median, color=palette.GOODPUT, linewidth=2.0, gid=variant.name)
-    axes.set_title(variant.name, loc="left", size=9.5, color=palette.INK, pad=4)
+    fitting = int((current_layout().panel_in + 1.2) / columns / CHARACTER_IN * 0.9)
+    axes.set_title(
+        "\n".join(textwrap.wrap(variant.name, fitting, break_on_hyphens=False)),
+        loc="left",
+        size=9.5,
+        color=palette.INK,
+        pad=4,
+    )
     axes.text(
         0.98, 0.06, number_format.format_ratio(float(median[-1])), transform=axes.transAxes, ha="right", size=9.5,
         color=palette.GOODPUT, weight="bold",
@@ -233,14 +252,18 @@ def draw_rank(figures: ExperimentFigures) -> Figure:
     order = [variant for variant in ranked(figures) if variant.mean["completed_by_deadline_ratio"] is not None]
     if not order:
         return _empty_chart(figures)
-    drawn = titled_figure(finding(figures), [Panel("stations complete by the deadline", 0.3 * len(order) + 0.1)])
+    narrow = current_layout().narrow
+    height_in = (_NARROW_ROW_IN if narrow else _ROW_IN) * len(order) + 0.1
+    drawn = titled_figure(finding(figures), [Panel("stations complete by the deadline", height_in)])
     axes = drawn.panels[0]
     box = axes.get_position()
-    axes.set_position((0.27, box.y0, 0.62, box.height))
-    drawn.back.set_position((0.27, box.y0, 0.62, box.height))
+    # the names stand left of the dots, or above them in a narrow chart
+    across = (0.05, box.y0, 0.8, box.height) if narrow else (0.27, box.y0, 0.62, box.height)
+    axes.set_position(across)
+    drawn.back.set_position(across)
     for place, variant in enumerate(reversed(order)):
         _draw_variant(figures, axes, place, variant)
-    axes.set_yticks(range(len(order)), [variant.name for variant in reversed(order)])
+    axes.set_yticks(range(len(order)), ["" if narrow else variant.name for variant in reversed(order)])
     axes.tick_params(axis="y", labelcolor=palette.INK)
     axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x")
@@ -255,10 +278,18 @@ def _draw_variant(figures: ExperimentFigures, axes: Axes, place: int, variant: V
     mean = sum(ratios) / len(ratios)
     # the baseline is grey in both charts
     colour = palette.GREY if variant.name == figures.variants[0].name else palette.GOODPUT
-    axes.plot(ratios, [place] * len(ratios), "o", color=colour, markersize=4, alpha=0.6, gid=variant.name)
-    axes.plot([mean, mean], [place - 0.3, place + 0.3], color=colour, linewidth=2.4)
+    narrow = current_layout().narrow
+    # in a narrow chart the name stands above the dots
+    middle, half = (place - 0.2, 0.22) if narrow else (place, 0.3)
+    axes.plot(ratios, [middle] * len(ratios), "o", color=colour, markersize=4, alpha=0.6, gid=variant.name)
+    axes.plot([mean, mean], [middle - half, middle + half], color=colour, linewidth=2.4)
+    if narrow:
+        axes.annotate(
+            variant.name, (0.0, place + 0.45), (0, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+            va="top", size=9, color=palette.INK,
+        )  # fmt: skip
     axes.annotate(
-        number_format.format_ratio(mean), (1.0, place), (12, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+        number_format.format_ratio(mean), (1.0, middle), (12, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
         va="center", size=9, color=colour, weight="bold",
     )  # fmt: skip
 
@@ -280,11 +311,13 @@ def render_experiment(folder: Path, figures: ExperimentFigures) -> Path:
     into = folder / "report"
     into.mkdir(parents=True, exist_ok=True)
     pictures = []
-    with rc_context(palette.STYLE):
-        for name, question, draw in CHARTS:
+    for name, question, draw in CHARTS:
+        with rc_context(WIDE.style):
             picture = svg.write_figure(draw(figures), into, name)
-            inline = Markup(svg.inline_svg(picture, name, question))  # noqa: S704
-            pictures.append({"name": name, "question": question, "svg": inline})
+        with rc_context(NARROW.style):
+            narrow = svg.to_svg(draw(figures))
+        embedded = svg.embed_drawings(name, question, picture, narrow)
+        pictures.append({"name": name, "question": question, "svg": embedded})
     environment = template_environment()
     page = into / "index.html"
     page.write_text(

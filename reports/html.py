@@ -20,11 +20,19 @@ from harness.judge.results import Audit, Verdict
 from harness.run_folder.layout import RunRecord, WorkerRecord
 from reports import audit as audit_text
 from reports import number_format, palette, svg
-from reports.key_figures import describe_margin, describe_verdict, list_key_figures, order_thresholds, verdict_label
+from reports.key_figures import (
+    SIMULATED,
+    describe_margin,
+    describe_verdict,
+    list_key_figures,
+    order_thresholds,
+    verdict_label,
+)
 from reports.number_format import format_count, format_quantity
 from reports.tables import (
     PageTable,
     TableCell,
+    failures_table,
     kelurahan_table,
     phases_table,
     processes_table,
@@ -77,17 +85,19 @@ def render_page(
     remedy = first_remedy(record, summary, verdict)
     tables = [
         phases_table(summary),
+        failures_table(summary),
         kelurahan_table(summary),
         recapitulation_table(summary),
         unacknowledged_table(chart_data),
         worst_stations_table(chart_data, summary),
-        processes_table(chart_data),
+        processes_table(chart_data, summary),
     ]
     # a run that stopped early may have no kelurahan and no processes; most scenarios have no recapitulation
     tables = [table for table in tables if table.rows]
     return environment.get_template("index.html.j2").render(
         record=record,
         headline=word,
+        simulated=SIMULATED if record.simulated else "",
         tone=tone,
         mark=mark,
         meaning=describe_verdict(verdict),
@@ -181,12 +191,18 @@ def _sections(audit: Audit | None, remedy: Remedy | None) -> list[tuple[str, str
 
 
 def remedy_command(record: RunRecord, remedy: Remedy) -> list[str]:
-    """The command that tries a remedy: this run's own, with the overrides behind it. Later overrides replace earlier ones."""
+    """The command that tries a remedy: this run's own, with the overrides behind it in the place of others of the same keys."""
     repeated = rerun_command(record)
     # a run of an experiment or of the Python API was not started by `harness run`
     if repeated[:2] != ["harness", "run"]:
         repeated = ["harness", "run", record.name, "--seed", str(record.seed)]
-    return [*repeated, *(argument for setting in remedy.settings for argument in ("--set", setting))]
+    keys = {setting.partition("=")[0] for setting in remedy.settings}
+    kept, arguments = [], iter(repeated)
+    for argument in arguments:
+        option = [argument, next(arguments, "")] if argument == "--set" else [argument]
+        if option[-1].removeprefix("--set=").partition("=")[0].strip() not in keys:
+            kept += option
+    return [*kept, *(argument for setting in remedy.settings for argument in ("--set", setting))]
 
 
 def _audit_tables(audit: Audit | None) -> list[PageTable]:
@@ -245,12 +261,15 @@ def rerun_command(record: RunRecord) -> list[str]:
         elif not argument.startswith(("--out=", "--seed=")):
             kept.append(argument)
     # a run started through the API or `harness experiment` has another command: show that one as it is
-    return [*kept, "--seed", str(record.seed)] if kept[:2] == ["harness", "run"] else list(record.command)
+    is_repeatable = kept[:2] in (["harness", "run"], ["harness", "simulate"])
+    return [*kept, "--seed", str(record.seed)] if is_repeatable else list(record.command)
 
 
 def _when(record: RunRecord, summary: Summary) -> str:
     parts = [f"Run {record.id}"]
-    if record.t0_epoch is not None:
+    if record.simulated:
+        parts.append("simulated in virtual time: nothing was sent and nothing was measured")
+    elif record.t0_epoch is not None:
         parts.append(f"{datetime.fromtimestamp(record.t0_epoch, UTC):%d %B %Y, %H:%M:%S} UTC")
     how = record.ended.how if record.ended else ""
     reason = END_REASON_TEXTS.get(how, "it stopped")
@@ -266,8 +285,9 @@ def _when(record: RunRecord, summary: Summary) -> str:
 def _environment(record: RunRecord) -> list[tuple[str, str]]:
     """Target, seed, workers, versions and host, as (name, value)."""
     kind = "the mock server" if record.own_server else "an external server"
+    target = f"{kind}, simulated" if record.simulated else f"{record.target} ({kind})"
     pairs = [
-        ("Target", f"{record.target} ({kind})"),
+        ("Target", target),
         ("Seed", str(record.seed)),
         ("Workers", format_count(len(record.workers))),
         ("Client timeout", number_format.format_duration(record.client_timeout_s)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.analysis.summary import Distribution, RecapitulationFigures, Summary
+from harness.analysis.summary import NOTHING_MEASURED, Distribution, RecapitulationFigures, Summary
 from harness.base.model import Outcome
 from harness.judge.results import ThresholdResult, Verdict
 from reports import number_format
@@ -37,6 +37,20 @@ _INTERRUPTED = {"interrupted", "terminated"}
 def verdict_label(verdict: Verdict | None) -> str:
     """The verdict in capitals; "NOT JUDGED" for a run without one."""
     return VERDICT_LABELS[verdict.verdict if verdict else None]
+
+
+SIMULATED = "SIMULATED"
+"""Stands beside the verdict of a run that was played in virtual time."""
+
+
+def verdict_label_with_mark(verdict: Verdict | None) -> str:
+    """The verdict in capitals, with `SIMULATED` in brackets if nothing was measured.
+
+    >>> verdict_label_with_mark(None)
+    'NOT JUDGED'
+    """
+    label = verdict_label(verdict)
+    return f"{label} ({SIMULATED})" if verdict and verdict.simulated else label
 
 
 def describe_verdict(verdict: Verdict | None) -> str:
@@ -112,27 +126,20 @@ def format_window(threshold: ThresholdResult) -> str:
 
 
 def list_key_figures(summary: Summary) -> list[KeyFigure]:
-    """Stations, pages, durations, attempts, rates, the recovery from each fault and the recapitulation, in this order."""
+    """Stations, pages, durations, attempts, rates, recoveries, what readers got, the lines' use, the recapitulation, in this order."""
     return [
         *_counts(summary),
         *_waits(summary),
         *_effort(summary),
         *_recoveries(summary),
+        *_reads(summary),
+        *_lines(summary),
         *_recapitulation(summary.recapitulation),
     ]
 
 
 def _counts(summary: Summary) -> list[KeyFigure]:
     stations, pages = summary.stations, summary.pages
-    rest = [
-        f"{format_count(number)} {name}"
-        for name, number in (
-            ("undelivered", pages.undelivered),
-            ("in flight at the end", pages.censored),
-            ("never attempted", pages.unattempted),
-        )
-        if number
-    ]
     figures = [
         KeyFigure(
             "Stations by the deadline",
@@ -140,7 +147,9 @@ def _counts(summary: Summary) -> list[KeyFigure]:
             format_quantity(stations.completed_by_deadline_ratio, "ratio"),
         ),
         KeyFigure(
-            "Pages delivered", f"{format_count(pages.delivered)} of {format_count(pages.planned)}", ", ".join(rest)
+            "Pages delivered",
+            f"{format_count(pages.delivered)} of {format_count(pages.planned)}",
+            _describe_rest(summary),
         ),
     ]
     unsafe = summary.audit.unsafe
@@ -152,25 +161,44 @@ def _counts(summary: Summary) -> list[KeyFigure]:
     return [*figures, KeyFigure("Pages not safe", format_quantity(unsafe, ""), note)]
 
 
+def _describe_rest(summary: Summary) -> str:
+    """What became of the pages that were not delivered; those that the server stored all the same are named.
+
+    "Undelivered" is a word of the audit, for a page that is not on the server either.
+    """
+    pages = summary.pages
+    unacknowledged = pages.undelivered + pages.censored
+    parts = []
+    if unacknowledged:
+        stored, flying = summary.audit.recovered or 0, pages.censored
+        among = [f"{format_count(flying)} in flight at the end"] if flying else []
+        among += [f"{format_count(stored)} on the server"] if stored else []
+        of_which = "all of them on the server" if stored == unacknowledged else f"of which {' and '.join(among)}"
+        parts.append(f"{format_count(unacknowledged)} not acknowledged{f' ({of_which})' if among else ''}")
+    if pages.unattempted:
+        parts.append(f"{format_count(pages.unattempted)} not attempted")
+    return ", ".join(parts)
+
+
 def _waits(summary: Summary) -> list[KeyFigure]:
-    empty = Distribution(count=0, mean=None, p50=None, p90=None, p95=None, p99=None, p99_9=None, max=None)
     # refusals are quick: a percentile over all answers flatters an overloaded server, so accepted comes first
-    accepted = summary.response_seconds.by_outcome.get(Outcome.ACCEPTED, empty)
-    return [
-        _median_and_tail("Delivery of a page", summary.delivery_seconds, "from due to acknowledged"),
-        _median_and_tail("Completion of a station", summary.completion_seconds, "from its arrival to its last page"),
-        _median_and_tail("Response, accepted", accepted, f"of all answers: {_percentiles(summary.response_seconds)}"),
-    ]
-
-
-def _median_and_tail(name: str, distribution: Distribution, note: str) -> KeyFigure:
-    """p50 and p95; the note gives the number that never arrived, if any."""
-    missing = (
-        f"{format_count(distribution.never)} of {format_count(distribution.count)} never arrived"
-        if distribution.never
+    accepted = summary.response_seconds.by_outcome.get(Outcome.ACCEPTED, NOTHING_MEASURED)
+    delivery, completion = summary.delivery_seconds, summary.completion_seconds
+    unacknowledged = (
+        f"{format_count(delivery.never)} of {number_format.plural(delivery.count, 'page')} never acknowledged"
+        if delivery.never
         else ""
     )
-    return KeyFigure(name, _percentiles(distribution), missing or note)
+    unfinished = f"{number_format.plural(completion.never, 'station')} never finished" if completion.never else ""
+    return [
+        KeyFigure("Delivery of a page", _percentiles(delivery), unacknowledged or "from due to acknowledged"),
+        KeyFigure(
+            "Completion of a station", _percentiles(completion), unfinished or "from its arrival to its last page"
+        ),
+        KeyFigure(
+            "Response, accepted", _percentiles(accepted), f"of all answers: {_percentiles(summary.response_seconds)}"
+        ),
+    ]
 
 
 def _percentiles(distribution: Distribution) -> str:
@@ -189,14 +217,20 @@ def _effort(summary: Summary) -> list[KeyFigure]:
     held_back = f"; {format_count(withheld)} more the strategy withheld" if withheld else ""
     amplification = "n/a" if attempts.amplification is None else f"{attempts.amplification:.2f}"
     sent = number_format.format_bytes(attempts.sent_bytes)
-    again = f"{format_ratio(attempts.resent_ratio)} of it resent" if attempts.resent_ratio else ""
-    pages_per_s = f"{format_quantity(rates.goodput_per_s, 'per_s')} of {format_quantity(rates.offered_per_s, 'per_s')}"
+    again = f"{format_ratio(attempts.resent_ratio)} of it was re-sent" if attempts.resent_ratio else ""
+    goodput, offered = (
+        format_quantity(value, "per_s").removesuffix("/s") for value in (rates.goodput_per_s, rates.offered_per_s)
+    )
     return [
         KeyFigure(
             "Attempts", format_count(attempts.total - withheld), f"{amplification} for each page attempted{held_back}"
         ),
         KeyFigure("Sent", sent, again),
-        KeyFigure("Goodput of offered", pages_per_s, f"mean over {number_format.format_duration(rates.over_s)}"),
+        KeyFigure(
+            "Delivered",
+            f"{goodput} of {offered} pages/s due",
+            f"by the deadline; mean over {number_format.format_duration(rates.over_s)}",
+        ),
     ]
 
 
@@ -208,6 +242,35 @@ def _recoveries(summary: Summary) -> list[KeyFigure]:
         value = "never" if back is None else f"{number_format.format_duration(back)} after its end"
         figures.append(KeyFigure(f"Recovery from {recovery.fault}", value, note))
     return figures
+
+
+def _reads(summary: Summary) -> list[KeyFigure]:
+    readers = summary.readers
+    if readers is None:
+        return []
+    failures = {name: count for name, count in readers.by_outcome.items() if name != Outcome.ACCEPTED}
+    parts = [f"{format_count(count)} {name}" for name, count in failures.items()]
+    if readers.unfinished:
+        parts.append(f"{format_count(readers.unfinished)} unfinished at the end")
+    ratio = "" if readers.answered_ratio is None else f"{format_ratio(readers.answered_ratio)} of those due"
+    return [
+        KeyFigure(
+            "Reads answered",
+            f"{format_count(readers.answered)} of {format_count(readers.planned)}",
+            "; ".join(filter(None, [ratio, *parts])),
+        ),
+        KeyFigure("Response to a reader", _percentiles(readers.reader_seconds), "from due to the end of the response"),
+    ]
+
+
+def _lines(summary: Summary) -> list[KeyFigure]:
+    server = summary.server
+    used = [("Ingress", server.ingress_utilisation_max_ratio), ("Egress", server.egress_utilisation_max_ratio)]
+    return [
+        KeyFigure(f"{name} in use", format_ratio(ratio), "in the busiest second")
+        for name, ratio in used
+        if ratio is not None
+    ]
 
 
 def _recapitulation(figures: RecapitulationFigures | None) -> list[KeyFigure]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -18,11 +19,36 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import palette
-from reports.number_format import format_count, format_duration, format_quantity, format_rate
+from reports.number_format import NOT_AVAILABLE, format_count, format_duration, format_quantity, format_rate
 from reports.terminal import make_console
 
 PANEL_WIDTH = 80
 QUIET_EVERY_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class BucketPercentile:
+    """A percentile of which only the bucket of a histogram is known, and an estimate within it."""
+
+    low_s: float
+    high_s: float
+    estimate_s: float
+
+    def __str__(self) -> str:
+        """As exact as it is known.
+
+        >>> str(BucketPercentile(0.3, 0.4, 0.35)), str(BucketPercentile(4.0, 4.0, 4.0)), str(BucketPercentile(0.0, 2.5e-4, 1e-4))
+        ('≈ 350 ms', '4 s', '< 250 µs')
+        >>> str(BucketPercentile(60.0, float("inf"), 60.0))
+        '> 60 s'
+        """
+        if self.low_s == self.high_s:
+            return format_duration(self.low_s)
+        if not self.low_s:
+            return f"< {format_duration(self.high_s)}"
+        return (
+            f"> {format_duration(self.low_s)}" if math.isinf(self.high_s) else f"≈ {format_duration(self.estimate_s)}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +68,9 @@ class Snapshot:
     throughput_per_s: float
     failures: dict[str, int] = field(default_factory=dict)
     """Failed attempts so far by outcome."""
-    p50_s: float | None = None
-    p95_s: float | None = None
+    accepted_p50: BucketPercentile | None = None
+    """Response time of accepted uploads: over all answers, quick refusals would make an overloaded server look fast."""
+    accepted_p95: BucketPercentile | None = None
     queue_depth: float | None = None
     workers_busy: float | None = None
     in_flight: int | None = None
@@ -128,7 +155,7 @@ class QuietView:
 
 
 def render_panel(now: Snapshot, title: str) -> RenderableType:
-    """The state as a panel of nine lines that fits a terminal of 80 columns."""
+    """The state as a panel of ten lines that fits a terminal of 80 columns."""
     bars = Table.grid(padding=(0, 1))
     bars.add_column(width=9)
     bars.add_column(ratio=1)
@@ -141,13 +168,17 @@ def render_panel(now: Snapshot, title: str) -> RenderableType:
         f"{format_count(now.pages_delivered)} of {format_count(now.pages_planned)}, {format_count(now.pages_due)} due"
     )
     _add_bar(bars, "pages", now.pages_delivered, now.pages_planned, pages)
+    backlog = now.pages_due - now.pages_delivered
     # the same 80 % as the throughput chart: arrivals are noisy, smaller gaps mean nothing
-    is_behind = now.offered_per_s > 0 and now.goodput_per_s < 0.8 * now.offered_per_s
+    is_behind = now.goodput_per_s < 0.8 * now.offered_per_s
+    # when nothing falls due any more, pages may still be waiting
+    is_behind = is_behind or (now.goodput_per_s == 0 and backlog > 0)
     rates = Text.assemble(
         f"offered {format_rate(now.offered_per_s)}   goodput ",
         (format_rate(now.goodput_per_s), "bold red" if is_behind else "bold green"),
-        f"   answers {format_rate(now.throughput_per_s)}   p50 {_format_wait(now.p50_s)}   p95 {_format_wait(now.p95_s)}",
+        f"   answers {format_rate(now.throughput_per_s)}",
     )
+    waits = Text(f"backlog {format_count(backlog)}   {_format_waits(now)}")
     server = Text(
         f"queue {format_quantity(now.queue_depth, '')}   workers busy {format_quantity(now.workers_busy, '')}"
         f"   in flight {format_quantity(now.in_flight, '')}"
@@ -156,9 +187,11 @@ def render_panel(now: Snapshot, title: str) -> RenderableType:
     phase = Text.assemble("phase ", (now.phase, "bold yellow" if is_faulty else "green"))
     failures = Text(f"failures {_format_failures(now)}", style="red" if any(now.failures.values()) else "")
     # a wrapped line would change the height of the panel and leave remnants of the last one on the screen
-    for text in (rates, server, phase, failures):
+    for text in (rates, waits, server, phase, failures):
         text.truncate(74, overflow="ellipsis")
-    return Panel(Group(bars, rates, server, phase, failures), title=Text(title), title_align="left", width=PANEL_WIDTH)
+    return Panel(
+        Group(bars, rates, waits, server, phase, failures), title=Text(title), title_align="left", width=PANEL_WIDTH
+    )
 
 
 def render_line(now: Snapshot) -> str:
@@ -170,8 +203,8 @@ def render_line(now: Snapshot) -> str:
         f"pages {format_count(now.pages_delivered)}/{format_count(now.pages_planned)}",
         f"offered {format_rate(now.offered_per_s)}",
         f"goodput {format_rate(now.goodput_per_s)}",
-        f"p50 {_format_wait(now.p50_s)}",
-        f"p95 {_format_wait(now.p95_s)}",
+        f"backlog {format_count(now.pages_due - now.pages_delivered)}",
+        _format_waits(now),
         f"queue {format_quantity(now.queue_depth, '')}",
         f"failures {_format_failures(now)}",
     ]
@@ -188,8 +221,9 @@ def _format_clock(value: float) -> str:
     return format_duration(max(0, int(value)))
 
 
-def _format_wait(value: float | None) -> str:
-    return format_quantity(value, "s")
+def _format_waits(now: Snapshot) -> str:
+    p50, p95 = (NOT_AVAILABLE if value is None else str(value) for value in (now.accepted_p50, now.accepted_p95))
+    return f"accepted p50 {p50}, p95 {p95}"
 
 
 def _format_failures(now: Snapshot) -> str:

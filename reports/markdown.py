@@ -17,6 +17,7 @@ from reports.key_figures import (
     list_key_figures,
     order_thresholds,
     verdict_label,
+    verdict_label_with_mark,
 )
 
 MARKS = {"PASS": "✅", "FAIL": "❌", "INVALID": "⚠️", "NOT JUDGED": "⚠️"}
@@ -34,7 +35,12 @@ def summary_markdown(
 ) -> str:
     """The verdict, the audit, every threshold, what happened and the key figures, in the Markdown of GitHub and GitLab."""
     word = verdict_label(verdict)
-    lines = [f"## {MARKS[word]} {word}: {escape_markdown(summary.name)}", "", describe_verdict(verdict), ""]
+    lines = [
+        f"## {MARKS[word]} {verdict_label_with_mark(verdict)}: {escape_markdown(summary.name)}",
+        "",
+        describe_verdict(verdict),
+        "",
+    ]
     if verdict and verdict.validity.reasons:
         lines += [*(f"- {escape_markdown(reason)}" for reason in verdict.validity.reasons), ""]
     if verdict and verdict.thresholds:

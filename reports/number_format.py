@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from fractions import Fraction
 
 from harness.analysis.summary import Distribution
 
@@ -12,6 +13,8 @@ PERCENTILE_MIN_SAMPLES = {"p50": 20, "p90": 100, "p95": 200, "p99": 1_000, "p99_
 """Sample size at which ten values lie beyond a percentile; smaller samples give no usable estimate."""
 
 NOT_AVAILABLE = "n/a"
+NEAR_SHARE = 0.02
+"""A ratio this near to a small fraction is called by it: 82 % is 4 of 5."""
 
 
 def format_count(value: float) -> str:
@@ -125,6 +128,24 @@ def format_ratio(value: float) -> str:
     return "< 0.01 %" if value < 0.5 else "> 99.99 %"
 
 
+def format_share(part: int, whole: int, noun: str) -> tuple[str, str]:
+    """A part of a whole as a reader would say it, and the verb that fits; a percentage where no small fraction is near.
+
+    >>> format_share(81, 100, "upload"), format_share(7, 7, "upload"), format_share(37, 100, "upload")
+    (('4 of 5 uploads', 'were'), ('All 7 uploads', 'were'), ('37 % of 100 uploads', 'were'))
+    >>> format_share(1, 1, "upload"), format_share(167, 1000, "upload")
+    (('The upload', 'was'), ('1 of 6 uploads', 'was'))
+    """
+    if part == whole:
+        return ("The " + noun, "was") if whole == 1 else (f"All {plural(whole, noun)}", "were")
+    ratio = part / whole
+    near = (Fraction(round(ratio * below), below) for below in (2, 3, 4, 5, 6, 10, 20))
+    share = next((one for one in near if 0 < one < 1 and abs(one - ratio) <= NEAR_SHARE), None)
+    if share is None:
+        return f"{format_ratio(ratio)} of {plural(whole, noun)}", "were"
+    return f"{share.numerator} of {share.denominator} {noun}s", "was" if share.numerator == 1 else "were"
+
+
 def format_rate(value: float) -> str:
     """A rate per second, with three significant figures.
 
@@ -179,11 +200,7 @@ def format_percentile(distribution: Distribution, name: str) -> str:
         return format_duration(value)
     if distribution.count < PERCENTILE_MIN_SAMPLES[name]:
         return f"{NOT_AVAILABLE} (needs {PERCENTILE_MIN_SAMPLES[name]:,})"
-    return (
-        f"never ({distribution.never:,} of {distribution.count:,} did not arrive)"
-        if distribution.never
-        else NOT_AVAILABLE
-    )
+    return f"never (for {distribution.never:,} of {distribution.count:,})" if distribution.never else NOT_AVAILABLE
 
 
 def format_place_name(name: str) -> str:

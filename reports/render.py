@@ -34,11 +34,10 @@ def render_run(
     draws a sentence in its place. So anything a chart raises is a bug in the harness, and is not caught here.
     """
     folder.report.mkdir(parents=True, exist_ok=True)
+    record = folder.read_run()
     charts = draw_charts(folder.report, chart_data, summary)
     findings = [chart.finding for chart in charts]
-    folder.page.write_text(
-        render_page(folder.read_run(), summary, chart_data, verdict, charts, audit), encoding="utf-8"
-    )
+    folder.page.write_text(render_page(record, summary, chart_data, verdict, charts, audit), encoding="utf-8")
     # `harness report` draws the page again after `harness compare` has written its link into the old one
     comparison = load_comparison(folder)
     if comparison is not None and folder.comparison_page.exists():

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import NamedTuple
 
 from harness.analysis.chart_types import ChartData
-from harness.analysis.summary import Summary
+from harness.analysis.summary import Distribution, Summary
 from harness.analysis.unacknowledged import UnacknowledgedPages
 from reports import number_format
 from reports.charts.failures import failure_counts
 from reports.charts.recapitulation import MIN_LATE_S
 from reports.number_format import format_count, format_quantity
+from reports.palette import outcome_label
 
 MISSING_TITLE, MISSING_FILE = "Pages not acknowledged", "not-acknowledged.csv"
 STATION_END_TEXTS = {
@@ -28,6 +30,11 @@ _END_VERBS = {
     "cut off": "were cut off when the run ended",
     "not attempted": "never sent anything",
 }
+
+# Python before 3.13 has older names for four of them; these are RFC 9110's.
+_STATUS_NAMES = {status.value: status.phrase for status in HTTPStatus} | {
+    413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content",
+}  # fmt: skip
 
 
 class TableCell(NamedTuple):
@@ -54,7 +61,7 @@ class PageTable:
 
 
 def phases_table(summary: Summary) -> PageTable:
-    """One row per phase, in order of time."""
+    """One row per phase, in order of time; accepted uploads by themselves, refused and failed ones beside them."""
     rows = [
         [
             TableCell(phase.name),
@@ -62,21 +69,52 @@ def phases_table(summary: Summary) -> PageTable:
                 f"{number_format.format_duration(phase.start_s)} to {number_format.format_duration(phase.end_s)}",
                 phase.start_s,
             ),
-            count_cell(phase.attempts),
-            count_cell(sum(failure_counts(phase.by_outcome).values())),
             TableCell(format_quantity(phase.offered_per_s, "per_s"), phase.offered_per_s or 0.0),
             TableCell(format_quantity(phase.goodput_per_s, "per_s"), phase.goodput_per_s or 0.0),
-            TableCell(
-                number_format.format_percentile(phase.response_seconds, "p50"), phase.response_seconds.p50 or 0.0
-            ),
-            TableCell(
-                number_format.format_percentile(phase.response_seconds, "p95"), phase.response_seconds.p95 or 0.0
-            ),
+            count_cell(phase.attempts),
+            count_cell(phase.accepted_seconds.count),
+            percentile_cell(phase.accepted_seconds, "p50"),
+            percentile_cell(phase.accepted_seconds, "p95"),
+            count_cell(sum(failure_counts(phase.by_outcome).values())),
+            percentile_cell(phase.failed_seconds, "p50"),
         ]
         for phase in summary.phases
     ]
-    headers = ["Phase", "From, to", "Attempts", "Failed", "Offered", "Goodput", "Response p50", "p95"]
-    return PageTable("phases", "Phases and faults", headers, rows)
+    headers = ["Phase", "From, to", "Due", "Goodput", "Attempts", "Accepted", "p50", "p95", "Failed", "Failed, p50"]
+    note = (
+        "Rates are pages per second, up to the deadline. p50 and p95 are response times of accepted uploads; refusals are "
+        "quick, and mixed in they would make an overloaded server look fast."
+    )
+    return PageTable("phases", "Phases and faults", headers, rows, note)
+
+
+def failures_table(summary: Summary) -> PageTable:
+    """One row per way in which attempts failed, most frequent first."""
+    failures = summary.attempts.failures
+    rows = [
+        [
+            TableCell(outcome_label(failure.outcome)),
+            TableCell(format_status(failure.status), failure.status or 0),
+            TableCell(failure.reason),
+            count_cell(failure.attempts),
+        ]
+        for failure in failures
+    ]
+    headers = ["Failure", "Answer", "Why it was malformed", "Attempts"]
+    if not any(failure.reason for failure in failures):
+        headers.pop(2)
+        for row in rows:
+            row.pop(2)
+    return PageTable("failed", "What failed", headers, rows)
+
+
+def format_status(status: int | None) -> str:
+    """An HTTP status with its name.
+
+    >>> format_status(413), format_status(599), format_status(None)
+    ('413 Content Too Large', '599', 'no answer')
+    """
+    return "no answer" if status is None else f"{status} {_STATUS_NAMES.get(status, '')}".rstrip()
 
 
 def kelurahan_table(summary: Summary) -> PageTable:
@@ -175,10 +213,12 @@ def worst_stations_table(chart_data: ChartData, summary: Summary) -> PageTable:
     if not shown:
         return PageTable("stations", "Slowest stations", headers, rows, filter_column=1)
     title = "Stations never complete" if shown == len(rows) else "Stations never complete, and the slowest"
-    these = f"{format_count(shown)} of {format_count(missed)}" if missed > shown else f"All {format_count(missed)}"
-    note = f"{these} stations that arrived and were never complete"
-    note += "." if shown == len(rows) else f", then the {format_count(len(rows) - shown)} that took longest."
-    return PageTable("stations", title, headers, rows, f"{note}{_failed_note(chart_data)}", filter_column=1)
+    note = f"{number_format.plural(missed, 'station')} arrived and {'was' if missed == 1 else 'were'} never complete"
+    note += f"; the first {format_count(shown)} are listed" if shown < missed else ""
+    slowest = len(rows) - shown
+    if slowest:
+        note += f"; below them the {'one' if slowest == 1 else format_count(slowest)} that took longest"
+    return PageTable("stations", title, headers, rows, f"{note}.{_failed_note(chart_data)}", filter_column=1)
 
 
 def _failed_note(chart_data: ChartData) -> str:
@@ -195,7 +235,7 @@ def _failed_note(chart_data: ChartData) -> str:
     return f" Of these {format_count(failed.count)}, {ends}. Half of them waited {waited} or longer, the longest {longest}."
 
 
-def processes_table(chart_data: ChartData) -> PageTable:
+def processes_table(chart_data: ChartData, summary: Summary) -> PageTable:
     """One row per process of the run: what it used, and the worst lag of its event loop."""
     rows = [
         [
@@ -216,6 +256,11 @@ def processes_table(chart_data: ChartData) -> PageTable:
         "the delay of its own sampling; the master of several workers reports none. For remote workers only the "
         "exporter's figures are known."
     )
+    if stale := summary.generator.stale_connections:
+        note += (
+            f" The server had closed {format_count(stale)} kept connections while they were idle; they were replaced before "
+            "anything was sent on them, and count as no failure."
+        )
     return PageTable("processes", "Processes of the run", headers, rows, note)
 
 
@@ -223,6 +268,14 @@ def _optional_cell(value: float | None, unit: str) -> TableCell:
     return TableCell(
         number_format.NOT_AVAILABLE if value is None else format_quantity(value, unit), -1.0 if value is None else value
     )
+
+
+def percentile_cell(distribution: Distribution, name: str) -> TableCell:
+    """A percentile, sorted by its value; one that is not known sorts first."""
+    value: float | None = getattr(distribution, name)
+    # of nothing there is no percentile, however many it would need
+    text = number_format.format_percentile(distribution, name) if distribution.count else number_format.NOT_AVAILABLE
+    return TableCell(text, -1.0 if value is None else value)
 
 
 def count_cell(number: int) -> TableCell:

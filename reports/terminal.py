@@ -22,6 +22,7 @@ from harness.judge.results import Audit, Verdict
 from reports import audit as audit_text
 from reports.broken_pipe import BrokenPipeGuard
 from reports.key_figures import (
+    SIMULATED,
     describe_margin,
     describe_verdict,
     list_key_figures,
@@ -67,7 +68,8 @@ def print_verdict(
     """Print the verdict with its reasons, every threshold with its observed value, the key figures and the report's path."""
     out = output or make_console()
     word = verdict_label(verdict)
-    out.print(Text.assemble((word, VERDICT_STYLES[word]), f"  {describe_verdict(verdict)}"))
+    mark = [("  " + SIMULATED, "bold magenta")] if verdict and verdict.simulated else []
+    out.print(Text.assemble((word, VERDICT_STYLES[word]), *mark, f"  {describe_verdict(verdict)}"))
     for reason in verdict.validity.reasons if verdict else []:
         out.print(Text(f"  - {reason}"), soft_wrap=False)
     if verdict and verdict.thresholds:

@@ -147,13 +147,13 @@ def _share_of(count: int, rank: int, workers: int) -> int:
 
 def _server_scrapes(folder: RunFolder, seconds: int, ended: list[IntArray]) -> None:
     server, pool = ServerMetrics(), SimpleNamespace(depth=0, busy=0)
-    server.watch(cast("WorkerPool", pool), cast("FaultScheduler", SimpleNamespace(injected={"brownout": 0}, all=[])))
+    server.watch(cast("WorkerPool", pool), cast("FaultScheduler", SimpleNamespace(injected={"brownout": 0}, states=[])))
     shed, accepted = ended[OUTCOMES.index(Outcome.UNAVAILABLE)], ended[OUTCOMES.index(Outcome.ACCEPTED)]
     route = "/v1/stations/{code}/forms/{form}/pages/{n}"
     for second in range(seconds + 1):
         pool.depth, pool.busy = min(64, int(shed[second])), min(8, int(accepted[second]))
-        server.shed.labels("queue_full").inc(int(shed[second]))
-        server.stored.inc(int(accepted[second]))
+        server.shed["queue_full"] += int(shed[second])
+        server.stored += int(accepted[second])
         for status in (201, 429, 500, 503):
             server.request("POST", route, status, 0.4)
         scrape_log.append_scrape(folder.scrapes, scrape_log.Scrape("server", second + 1.03, server.text().decode()))

@@ -13,8 +13,10 @@ from harness.scenario import scenario, target
 from harness.scenario.arrivals import ArrivalsConfig, BurstOptions
 from harness.scenario.client import ClientOptions, Link, LinkQuality, Outages, TlsOptions, TusOptions
 from harness.scenario.experiment import Experiment, Variant
+from harness.scenario.readers import ReaderOptions
 from harness.scenario.recapitulation import RecapitulationOptions
 from harness.scenario.retry import NoRetry, RetryConfig
+from harness.scenario.simulation import SimulationCosts
 from mock_server.faults.abort import WeightedStatus
 from mock_server.faults.base import Fault, Match
 from mock_server.faults.registry import KINDS
@@ -50,6 +52,8 @@ def scenario_keys() -> str:
         ("[client.link]", Link, "client.link."),
         ("[client.link.poor]", LinkQuality, "client.link.poor."),
         ("[client.link.outages]", Outages, "client.link.outages."),
+        ("[readers]", ReaderOptions, "readers."),
+        ("[simulate]", SimulationCosts, "simulate."),
         ("[audit]", scenario.AuditOptions, "audit."),
         ("[recapitulation]", RecapitulationOptions, "recapitulation."),
         ("[[thresholds]]", scenario.Threshold, ""),

@@ -17,6 +17,7 @@ QUANTITIES = {
     units.duration_s: "duration",
     units.size_bytes: "size",
     units.rate_bytes_per_s: "rate",
+    units.events_per_s: "rate of events",
     units.ratio: "ratio",
 }
 """What reads a quantity -> what it is called."""

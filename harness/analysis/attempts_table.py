@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.base.errors import OutOfResourcesError, RunFolderError
-from harness.base.model import OUTCOMES, Outcome
+from harness.base.model import OUTCOMES, REASONS, Outcome
 from harness.run_folder.journal import DURATION_FIELDS, RECORD, TIME_FIELDS, GiveUpReason, RecordKind, read_journal
 from harness.run_folder.layout import PhaseRecord, RunFolder, RunRecord
 from harness.run_folder.parquet import COMPRESSION, database, fetch_columns, read_made_from, sql_list, write_parquet
@@ -45,7 +45,7 @@ _WORDS_PER_RECORD = RECORD.itemsize // 8
 status and page (1, 1, 2 and 4 bytes), the low half of the second the attempt number."""
 _ROWS = """
     SELECT plan.station, plan.form, plan.page, attempt, {phases}[phase] AS phase, {times},
-        {outcomes}[outcome] AS outcome, status, sent_bytes, resent_bytes, {durations}, worker
+        {outcomes}[outcome] AS outcome, status, {reasons}[reason] AS reason, sent_bytes, resent_bytes, {durations}, worker
     FROM journal
     JOIN (SELECT station, form, page, file_row_number AS row FROM read_parquet({plan}, file_row_number = true)) AS plan
         ON plan.row = journal.page
@@ -102,7 +102,7 @@ def read_given_up(folder: Path) -> GivenUpPages:
     """The pages that the journals in `folder` report as given up; empty without journals."""
     found = [np.empty(0, dtype=RECORD)]
     for path in journal_files(folder):
-        found += [records[records["kind"] == RecordKind.GAVE_UP] for records in _read_in_parts(path)]
+        found += [records[records["kind"] == RecordKind.GAVE_UP] for records in read_in_parts(path)]
     records = np.concatenate(found)
     # Reasons of a newer version are left out rather than counted under a wrong name.
     records = records[np.isin(records["status"], [int(reason) for reason in GiveUpReason])]
@@ -126,7 +126,7 @@ class JournalReader:
         """`folder` may be empty. Raises RunFolderError for a file whose name contains no worker rank."""
         self._folder = folder
         self._paths = journal_files(folder)
-        self._ranks = [_worker_rank(path) for path in self._paths]
+        self._ranks = [worker_rank(path) for path in self._paths]
         sizes = [path.stat().st_size // RECORD.itemsize for path in self._paths]
         self._first_positions = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
 
@@ -169,7 +169,7 @@ class JournalReader:
         keys, dues, positions = [np.empty(0, dtype=np.uint64)], [np.empty(0)], [np.empty(0, dtype=np.uint32)]
         for path, first in zip(self._paths, self._first_positions.tolist(), strict=False):
             next_position = first
-            for records in _read_in_parts(path):
+            for records in read_in_parts(path):
                 words = records.view(np.uint64).reshape(-1, _WORDS_PER_RECORD)
                 head, attempt = words[:, 0].copy(), words[:, 1] & np.uint64(0xFFFFFFFF)
                 kind = head & np.uint64(0xFF)
@@ -197,13 +197,15 @@ def _grouped_by_read(offsets: IntArray) -> Iterator[IntArray]:
         yield np.flatnonzero(number == one)
 
 
-def _read_in_parts(path: Path) -> Iterator[Records]:
+def read_in_parts(path: Path) -> Iterator[Records]:
+    """The records of a journal file in pieces, so that a long one needn't fit into memory."""
     records = path.stat().st_size // RECORD.itemsize  # a torn last record does not count
     for first in range(0, records, RECORDS_PER_READ):
         yield read_journal(path, first, RECORDS_PER_READ)
 
 
-def _worker_rank(path: Path) -> int:
+def worker_rank(path: Path) -> int:
+    """The rank of the worker that wrote a journal file. Raises RunFolderError if its name has none."""
     try:
         return int(path.stem.removeprefix("worker-"))
     except ValueError:
@@ -243,7 +245,7 @@ def _write(
     phases = [phase.name for phase in record.phases] or [CLEAR_PHASE]
     rows["phase"] = _phases_at(rows["due_s"], record.phases) + 1
     query = _ROWS.format(
-        phases=sql_list(phases), outcomes=sql_list(OUTCOMES), plan=sql_list([str(folder.plan)]),
+        phases=sql_list(phases), outcomes=sql_list(OUTCOMES), reasons=sql_list(REASONS), plan=sql_list([str(folder.plan)]),
         times=", ".join(TIME_FIELDS), durations=", ".join(DURATION_FIELDS),
     )  # fmt: skip
     with database(journal=rows) as connection:
@@ -266,6 +268,8 @@ def _columns(records: Records, worker: npt.NDArray[np.int32]) -> dict[str, Colum
         "attempt": records["attempt"].astype(np.int32),
         "outcome": np.where(unfinished, _CENSORED, records["outcome"]).astype(np.int64) + 1,
         "status": np.ma.masked_equal(records["status"].astype(np.int32), 0),
+        # None, not "": most attempts have no reason.
+        "reason": np.ma.masked_equal(records["reason"].astype(np.int64) + 1, 1),
         "sent_bytes": records["sent_bytes"].astype(np.int64),
         "resent_bytes": records["resent_bytes"].astype(np.int64),
         "worker": worker,

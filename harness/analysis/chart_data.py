@@ -35,9 +35,10 @@ from harness.analysis.page_status import PageStatuses, load_page_statuses
 from harness.analysis.rows import Rows, load_rows
 from harness.analysis.run_data import RunData
 from harness.analysis.scraped_metrics import RunSeries, load_process_health, read_prometheus_series
+from harness.analysis.shortfalls import compute_backlog
 from harness.analysis.summarise import kelurahan_names
 from harness.analysis.unacknowledged import find_unacknowledged
-from harness.base.model import ANSWERED, OUTCOMES
+from harness.base.model import ANSWERED, FAILURES, OUTCOMES, Outcome
 from harness.run_folder.layout import RunFolder
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from harness.measure.prometheus_import import ImportRecord
     from harness.run_folder.layout import RunRecord
 
+    BoolArray = npt.NDArray[np.bool_]
     FloatArray = npt.NDArray[np.float64]
 
 MAX_SLOWEST_STATIONS = 50
@@ -76,7 +78,7 @@ def build_chart_data(rows: Rows, run_series: RunSeries) -> ChartData:
     """The same from rows and scrapes in memory; without what needs the folder, as `time_spent` and `processes` do."""
     record = rows.record
     return ChartData(
-        rates=_rates(run_series.rate_workers),
+        rates=_rates(run_series.rate_workers, record.deadline_s),
         responses=_responses(rows),
         completion=_completion(rows),
         server=_server(run_series.server),
@@ -90,6 +92,7 @@ def build_chart_data(rows: Rows, run_series: RunSeries) -> ChartData:
         end_s=rows.end_s,
         time_scale=record.time_scale,
         tries=count_attempts_per_page(rows),
+        backlog=compute_backlog(rows),
         server_limits=_server_limits(record),
         delivery_by_phase=_delivery_by_phase(rows),
         worst=find_worst_stations(rows, MAX_UNDELIVERED_STATIONS, MAX_SLOWEST_STATIONS),
@@ -97,7 +100,7 @@ def build_chart_data(rows: Rows, run_series: RunSeries) -> ChartData:
     )
 
 
-def _rates(workers: list[TargetSeries]) -> RateLines:
+def _rates(workers: list[TargetSeries], deadline_s: float) -> RateLines:
     outcomes = [
         rate_line(workers, scraped_metrics.ATTEMPTS, str(outcome), only=("outcome", {str(outcome)}))
         for outcome in OUTCOMES
@@ -105,7 +108,7 @@ def _rates(workers: list[TargetSeries]) -> RateLines:
     occurred = [line for line in outcomes if np.nansum(line.value) > 0]
     return RateLines(
         offered=rate_line(workers, scraped_metrics.DUE, "offered"),
-        goodput=rate_line(workers, scraped_metrics.DELIVERED, "goodput"),
+        goodput=_until(rate_line(workers, scraped_metrics.DELIVERED, "goodput"), deadline_s),
         throughput=rate_line(
             workers, scraped_metrics.ATTEMPTS, "throughput", only=("outcome", {str(outcome) for outcome in ANSWERED})
         ),
@@ -113,17 +116,30 @@ def _rates(workers: list[TargetSeries]) -> RateLines:
     )
 
 
+def _until(line: ChartLine, deadline_s: float) -> ChartLine:
+    """The line up to the deadline: what is delivered later does not count as goodput."""
+    kept = line.t_s <= deadline_s
+    return ChartLine(line.label, line.t_s[kept], line.value[kept])
+
+
 def _responses(rows: Rows) -> ResponseCharts:
     samples = DurationSamples(rows)
     attempts = rows.attempts
-    due_s = attempts.due_s[samples.finished]
-    response_s = attempts.done_s[samples.finished] - due_s
-    edges_t_s, edges_response_s, counts = response_heatmap(due_s, response_s, rows.end_s)
+
+    def responses_of(chosen: BoolArray) -> tuple[FloatArray, FloatArray]:
+        due_s = attempts.due_s[chosen]
+        return due_s, attempts.done_s[chosen] - due_s
+
+    has_end = samples.after_warm_up & np.isfinite(attempts.done_s)
+    accepted = responses_of(has_end & attempts.ended_as({Outcome.ACCEPTED}))
+    failed = responses_of(has_end & attempts.ended_as(FAILURES))
+    edges_t_s, edges_response_s, counts = response_heatmap(*responses_of(samples.finished), rows.end_s)
     return ResponseCharts(
         percentiles=[
-            binned_percentile(due_s, response_s, quantile, label, rows.end_s)
+            binned_percentile(*accepted, quantile, label, rows.end_s)
             for label, quantile in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
         ],
+        failed=binned_percentile(*failed, 0.5, "failed", rows.end_s),
         edges_t_s=edges_t_s,
         edges_response_s=edges_response_s,
         counts=counts,

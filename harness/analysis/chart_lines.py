@@ -29,6 +29,8 @@ TAIL_GAP_RATIO = 0.6
 """A target counts as idle rather than unknown for this share of its longest gap after its last scrape."""
 MAX_BIN_S = 10
 """A bin is widened to at most this many seconds to hold enough values for its percentile."""
+MIN_PAUSE_S = 3
+"""Values this far apart, in bins, are not joined into one percentile."""
 MAX_BINS = 300
 """In a long run bins, and the columns of the heat map, are wider than a second, so that there are at most this many."""
 ROWS_PER_DECADE = 8
@@ -118,7 +120,8 @@ def binned_percentile(due_s: FloatArray, value: FloatArray, quantile: float, lab
     """A percentile over due time: one point per second that has enough values, fewer in a run of more than 300 s.
 
     A bin with too few values is joined with those after it, up to 10 s in all, and its point is drawn in the middle. If even
-    that is too few, or the bin is empty, the line has a gap (NaN).
+    that is too few, or the bin is empty, the line has a gap (NaN). So it has where values from before and after a pause of
+    3 s or more would be joined: a line across an outage would show what nobody measured.
     """
     if (due_s[1:] < due_s[:-1]).any():  # attempts usually come in this order, and sorting them is not free
         order = np.argsort(due_s, kind="stable")
@@ -128,13 +131,15 @@ def binned_percentile(due_s: FloatArray, value: FloatArray, quantile: float, lab
     bins, widest = -(-seconds // width), max(1, MAX_BIN_S // width)
     starts = np.searchsorted(due_s, np.arange(bins + 1) * width, side="left")
     least = min_sample_size(quantile)
+    pauses = np.flatnonzero(np.diff(due_s) >= MIN_PAUSE_S * width)
     times: list[float] = []
     values: list[float] = []
     first = 0
     while first < bins:
         reach = np.searchsorted(starts, starts[first] + least, side="left")
         last = max(int(reach), first + 1)
-        if starts[first] == starts[first + 1] or last > min(first + widest, bins):
+        few = starts[first] == starts[first + 1] or last > min(first + widest, bins)
+        if few or np.searchsorted(pauses, starts[first]) < np.searchsorted(pauses, starts[last] - 1):
             times.append((first + 0.5) * width)
             values.append(np.nan)
             first += 1

@@ -37,18 +37,37 @@ class RateLines:
 
 
 @dataclass(frozen=True, slots=True)
+class BacklogLines:
+    """What is still to be delivered, from the rows, up to the deadline or the end of the run."""
+
+    outstanding: ChartLine
+    """Pages due and neither acknowledged nor given up."""
+    given_up: ChartLine
+    """Pages given up so far that were never acknowledged."""
+    typical_wait_s: float | None
+    """Median time from a station's arrival to a page's acknowledgement; None if none was delivered."""
+    last_delivery_s: float | None
+    """When the last page was acknowledged by the deadline; None if none was."""
+    last_rate_per_s: float
+    """Pages delivered per second in the last quarter of the run."""
+
+
+@dataclass(frozen=True, slots=True)
 class ResponseCharts:
-    """Responses over time, from the rows of answered and timed-out attempts, binned by due time."""
+    """Responses over time, from the rows, binned by due time."""
 
     percentiles: list[ChartLine]
-    """p50, p95 and p99 over due time: bins of a second, joined up to 10 s where a second has too few values for the
-    percentile; NaN where ten seconds have too few. So each line has its own `t_s`, the middles of its bins."""
+    """p50, p95 and p99 of accepted uploads: refusals are quick, and would make an overloaded server look fast. Bins of a
+    second, joined up to 10 s where a second has too few values for the percentile; NaN where ten seconds have too few, and
+    where a joined bin would bridge a gap. So each line has its own `t_s`, the middles of its bins."""
+    failed: ChartLine
+    """The median of uploads that were refused, failed or timed out, binned in the same way."""
     edges_t_s: FloatArray
     """Shape (columns + 1,)."""
     edges_response_s: FloatArray
     """Shape (rows + 1,), logarithmic."""
     counts: IntArray
-    """Shape (rows, columns)."""
+    """Every attempt that was answered or timed out. Shape (rows, columns)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +197,7 @@ class ChartData:
     time_scale: float
     time_spent: TimeBreakdown | None = None
     tries: AttemptsPerPage | None = None
+    backlog: BacklogLines | None = None
     server_limits: ServerLimits = field(default_factory=ServerLimits)
     delivery_by_phase: list[PhaseDelivery] = field(default_factory=list)
     """In the order in which the phases came; empty if there was only one."""

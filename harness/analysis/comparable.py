@@ -109,7 +109,7 @@ class RatioStatistic:
 
 @dataclass(frozen=True)
 class RateStatistic:
-    """A count per second until the last attempt of the run ended: pages delivered ÷ duration.
+    """A count per second until the last attempt ended, or the deadline came: pages delivered ÷ duration.
 
     Two things are random: which pages got through, and when the last station was done. A replicate therefore ends with
     another one of the last stations, earlier or later by what that one took less or more than they did on average.
@@ -175,7 +175,7 @@ class QuantileStatistic:
     def resampled(self, block: IntArray, weights: FloatArray) -> FloatArray:
         """See Statistic. Counts rows per block and grid value: sorting the rows of every replicate would be far slower."""
         grid, blocks = self._grid(), weights.shape[1]
-        width = len(grid) + 1  # the last column counts what never arrived
+        width = len(grid) + 1  # the last column counts what never ended
         column = np.searchsorted(grid, self.values)
         counts = np.bincount(block[self.unit] * width + column, minlength=blocks * width).reshape(blocks, width)
         reached = weights @ np.cumsum(counts, axis=1, dtype=np.float64)

@@ -33,7 +33,7 @@ DURATION_METRICS = ("response_seconds", "service_seconds", "delivery_seconds", "
 
 @dataclass(frozen=True)
 class DurationSamples:
-    """The samples of a run: seconds in ascending order, +infinity for what never arrived."""
+    """The samples of a run: seconds in ascending order, +infinity for what was never acknowledged."""
 
     rows: Rows
 
@@ -78,8 +78,8 @@ class DurationSamples:
     def delivery(self) -> FloatArray:
         """Pages whose station arrived, from first due to acknowledged; +infinity if that never happened.
 
-        A page that was never attempted because the one before it did not get through never arrived either: a server
-        cannot improve the figure by starving pages.
+        So it is of a page that was never attempted because the one before it did not get through: a server cannot improve
+        the figure by starving pages.
         """
         return np.sort(self.waits("delivery_seconds")[1])
 
@@ -143,8 +143,8 @@ class DurationSamples:
 def compute_distribution(rising: FloatArray) -> Distribution:
     """The distribution of a sample in ascending order.
 
-    A percentile is None if the sample is too small for it, or if it never arrived; mean and maximum are None as soon as
-    one value never arrived.
+    A percentile is None if the sample is too small for it, or if it is infinite; mean and maximum are None as soon as one
+    value is.
     """
     never = len(rising) - int(np.searchsorted(rising, np.inf))
     arrived = len(rising) > 0 and never == 0

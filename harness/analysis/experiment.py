@@ -27,7 +27,7 @@ class _ExperimentModel(BaseModel):
 
 
 class CellFigures(_ExperimentModel):
-    """The figures of one run of the matrix. None: there is no such figure (it never arrived, or nothing was counted)."""
+    """The figures of one run of the matrix. None: there is no such figure (it is infinite, or nothing was counted)."""
 
     variant: str
     seed: int
@@ -40,7 +40,7 @@ class CellFigures(_ExperimentModel):
     delivery_p50_s: float | None
     delivery_p95_s: float | None
     never_arrived: int
-    """Pages that were due and never arrived; a percentile that falls among them is None."""
+    """Pages that were due and never acknowledged; a percentile that falls among them is None."""
     amplification: float | None
     resent_ratio: float | None
     wasted_work: int | None

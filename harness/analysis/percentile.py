@@ -1,7 +1,7 @@
 """Percentiles as order statistics, refused if the sample is too small, with rank confidence intervals.
 
 Percentiles are taken of the values themselves, never of averages or buckets, so merging workers is exact: the percentile
-of their values put together is the percentile of the run. A value may be +infinity: it never arrived.
+of their values put together is the percentile of the run. A value may be +infinity: it never ended.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.analysis.attempts_table import GivenUpPages, is_up_to_date, read_given_up, write_attempts
+from harness.analysis.summary import FailureCount
 from harness.base.errors import RunFolderError
-from harness.base.model import DELIVERED, OUTCOMES, Outcome
+from harness.base.model import DELIVERED, NOT_FAILURES, OUTCOMES, Outcome
 from harness.run_folder.journal import GiveUpReason
 from harness.run_folder.layout import RunFolder, RunRecord
 from harness.run_folder.parquet import database, fetch_columns, release_memory, sql_list
@@ -45,6 +46,11 @@ _ATTEMPTS = """
         SELECT station, form, page, file_row_number::UINTEGER AS row FROM read_parquet({plan}, file_row_number = true)
     ) AS plan USING (station, form, page)
     WHERE attempts.file_row_number BETWEEN {first} AND {last} ORDER BY attempts.file_row_number
+"""
+_COLUMNS = "SELECT name FROM parquet_schema(?)"
+_FAILURES = """
+    SELECT outcome, coalesce(status, 0) AS status, {reason} AS reason, count(*) AS attempts
+    FROM read_parquet(?) WHERE outcome NOT IN ({others}) GROUP BY ALL ORDER BY attempts DESC, outcome, status, reason
 """
 _ROWS_PER_PART = 1_000_000
 _PARALLEL_PARTS = 2
@@ -97,6 +103,8 @@ class Rows:
     """Number of each page's station in `stations`."""
     attempts: AttemptColumns
     given_up: GivenUpPages
+    failures: tuple[FailureCount, ...] = ()
+    """Each way in which attempts failed, most frequent first."""
     region: Path | None = None
     """The run folder's copy of a region that does not ship with the package: the source of kelurahan names."""
 
@@ -204,6 +212,7 @@ def load_rows(folder: RunFolder) -> Rows:
         stations = fetch_columns(connection, _STATIONS, folder.plan)
         station_of_page = fetch_columns(connection, _PAGES, folder.plan)["station"]
         attempts = _load_attempts(connection, folder)
+        failures = _count_failures(connection, folder)
     release_memory(len(attempts.page))
     return Rows(
         record=record,
@@ -213,6 +222,7 @@ def load_rows(folder: RunFolder) -> Rows:
         station_of_page=station_of_page,
         attempts=attempts,
         given_up=read_given_up(folder.journal),
+        failures=failures,
         region=folder.region,
     )
 
@@ -242,6 +252,20 @@ def _load_attempts(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> 
         firsts = range(0, rows, _ROWS_PER_PART)
         list(pool.map(lambda first: _load_part(folder, made, first, min(first + _ROWS_PER_PART, rows)), firsts))
     return made
+
+
+def _count_failures(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> tuple[FailureCount, ...]:
+    # The column is missing in runs of earlier versions.
+    columns = fetch_columns(connection, _COLUMNS, folder.attempts)["name"]
+    reason = "coalesce(reason, '')" if "reason" in columns else "''"
+    query = _FAILURES.format(reason=reason, others=sql_list(sorted(NOT_FAILURES))[1:-1])
+    found = fetch_columns(connection, query, folder.attempts)
+    return tuple(
+        FailureCount(outcome=outcome, status=status or None, reason=reason, attempts=attempts)
+        for outcome, status, reason, attempts in zip(
+            *(found[name].tolist() for name in ("outcome", "status", "reason", "attempts")), strict=True
+        )
+    )
 
 
 def _load_part(folder: RunFolder, made: AttemptColumns, first: int, stop: int) -> None:

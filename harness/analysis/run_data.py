@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from harness.analysis.durations import DurationSamples
+from harness.analysis.reads import READ_METRICS, ReadColumns, load_reads, select_reads
 from harness.analysis.rows import Rows
 from harness.analysis.scraped_metrics import RunSeries, read_run_series
 from harness.analysis.selection import LabelMatcher, RowSelector, Selection, all_match, matchers_except, matchers_on
@@ -122,11 +123,18 @@ class RunData:
         return read_run_series(self.folder.scrapes)
 
     @cached_property
+    def reads(self) -> ReadColumns:
+        """The reads of the readers."""
+        return load_reads(self.folder, self.record)
+
+    @cached_property
     def _selector(self) -> RowSelector:
         return RowSelector(self.rows, self.samples, self.folder)
 
     def select(self, metric: str, matchers: Sequence[LabelMatcher]) -> Selection:
         """The rows of a metric that the matchers select. Raises KeyError as `RowSelector.select` does."""
+        if metric in READ_METRICS:
+            return select_reads(self.reads, metric, matchers, self.record.warm_up_s)
         return self._selector.select(metric, matchers)
 
     def load_series(self, names: Collection[str]) -> None:

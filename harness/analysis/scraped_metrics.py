@@ -42,7 +42,11 @@ QUEUE = "mock_server_queue_depth"
 BUSY = "mock_server_workers_busy"
 ACTIVE = "http_server_active_requests"
 SERVER_LAG = "mock_server_loop_lag_seconds"
-SERVER_SERIES = (ANSWERED_REQUESTS, SHED, WASTED, STORED, INJECTED, QUEUE, BUSY, ACTIVE, SERVER_LAG)
+INGRESS_IN_USE = "mock_server_ingress_utilisation_ratio"
+EGRESS_IN_USE = "mock_server_egress_utilisation_ratio"
+SERVER_SERIES = (
+    ANSWERED_REQUESTS, SHED, WASTED, STORED, INJECTED, QUEUE, BUSY, ACTIVE, SERVER_LAG, INGRESS_IN_USE, EGRESS_IN_USE,
+)  # fmt: skip
 
 ATTEMPTS = "harness_attempts_total"
 DUE = "harness_pages_due_total"
@@ -126,6 +130,8 @@ def compute_server_figures(server: TargetSeries) -> Server:
         loop_lag_max_s=server.maximum(SERVER_LAG),
         scrapes=len(server.t_s),
         scrapes_failed=server.failed,
+        ingress_utilisation_max_ratio=server.maximum(INGRESS_IN_USE),
+        egress_utilisation_max_ratio=server.maximum(EGRESS_IN_USE),
     )
 
 
@@ -144,6 +150,7 @@ def compute_generator_figures(rows: Rows, workers: list[TargetSeries]) -> Genera
         descriptors_max=_max_over_workers(workers, DESCRIPTORS),
         in_flight_max=float(np.nanmax(in_flight)) if np.isfinite(in_flight).any() else None,
         never_begun=count_never_begun(rows),
+        stale_connections=sum(worker.stale_connections for worker in rows.record.workers),
         scraped=scraped_totals(workers),
         scrapes=sum(len(series.t_s) for series in workers),
         scrapes_failed=sum(series.failed for series in workers),

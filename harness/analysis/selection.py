@@ -40,6 +40,8 @@ ROW_LABELS = {
     "lateness_seconds": _ATTEMPT_LABELS,
     "delivery_seconds": _PAGE_LABELS,
     "completion_seconds": (*PLACE_DIGITS, "phase"),
+    "reads": ("resource", "outcome", "worker"),
+    "reader_seconds": ("resource", "outcome", "worker"),
 }
 """The metrics that rows can be selected for, and the labels of each."""
 
@@ -104,7 +106,7 @@ class Selection:
     t_s: FloatArray
     """Moments in seconds since T0, ascending. Shape (n,)."""
     value: FloatArray
-    """Seconds, +infinity for what never arrived; NaN for attempts and deliveries, which have no value. Shape (n,)."""
+    """Seconds, +infinity for what was never acknowledged; NaN for attempts and deliveries, which have no value. Shape (n,)."""
     population_s: FloatArray
     """Moments of the rows that a ratio is a share of: selected by all matchers but those on `outcome`. Ascending."""
 
@@ -118,7 +120,10 @@ class RowSelector:
     folder: RunFolder
 
     def select(self, metric: str, matchers: Sequence[LabelMatcher]) -> Selection:
-        """The rows of a metric that the matchers select. Raises KeyError for a metric that is not in `ROW_LABELS`."""
+        """The rows of a metric that the matchers select.
+
+        Raises KeyError for a metric that is not in `ROW_LABELS`, or of readers, whose rows are others (reads.py).
+        """
         if metric == "deliveries":
             return self._deliveries(matchers)
         if metric in {"delivery_seconds", "completion_seconds"}:

@@ -9,6 +9,7 @@ import numpy as np
 from harness.analysis.attempts_table import CLEAR_PHASE
 from harness.analysis.durations import DurationSamples, compute_distribution
 from harness.analysis.page_status import PageStatuses, load_page_statuses
+from harness.analysis.reads import compute_reader_figures
 from harness.analysis.recapitulation import compute_recapitulation
 from harness.analysis.recovery import compute_recoveries, find_silence, page_events
 from harness.analysis.rows import Rows, load_rows
@@ -16,7 +17,7 @@ from harness.analysis.run_data import RunData
 from harness.analysis.scraped_metrics import compute_generator_figures, compute_server_figures
 from harness.analysis.summary import Attempts, KelurahanFigures, Pages, PhaseFigures, Rates, Stations, Summary
 from harness.base.errors import ConfigurationError, RunFolderError
-from harness.base.model import ANSWERED, OUTCOMES, TIMED_OUT, Outcome
+from harness.base.model import ANSWERED, FAILURES, OUTCOMES, TIMED_OUT, Outcome
 from harness.base.safe_files import load_json, write_json
 from harness.plan.regions import load_kelurahan_names
 from harness.run_folder.journal import GiveUpReason
@@ -66,6 +67,7 @@ def compute_summary(
         run=record.id,
         name=record.name,
         seed=record.seed,
+        simulated=record.simulated,
         ended=BROKEN_OFF if record.ended is None else record.ended.how,
         duration_s=rows.end_s,
         deadline_s=record.deadline_s,
@@ -79,6 +81,7 @@ def compute_summary(
         delivery_seconds=compute_distribution(samples.delivery),
         completion_seconds=compute_distribution(samples.completion),
         lateness_seconds=compute_distribution(samples.lateness),
+        readers=compute_reader_figures(data.reads, record, rows.stop_s),
         silence=find_silence(rows),
         recovery=compute_recoveries(record.faults, page_events(rows)),
         phases=compute_phase_figures(rows, samples),
@@ -141,6 +144,7 @@ def count_attempts(rows: Rows) -> Attempts:
         total=len(attempts.page),
         by_outcome=count_outcomes(rows, np.ones(len(attempts.page), dtype=np.bool_)),
         amplification=made / attempted if attempted else None,
+        failures=list(rows.failures),
         resent_bytes=resent,
         sent_bytes=sent,
         resent_ratio=resent / sent if sent else None,
@@ -155,15 +159,21 @@ def count_outcomes(rows: Rows, chosen: BoolArray) -> dict[str, int]:
 
 
 def mean_rates(rows: Rows) -> Rates:
-    """Mean rates of what was due after the warm-up, from the end of the warm-up to the end of the last attempt."""
+    """Mean rates of what was due after the warm-up, over one window for all of them.
+
+    It reaches from the end of the warm-up to the end of the last attempt, or to the deadline if that came first: a page
+    that is delivered later is not goodput, so the time after the deadline must not count either. Answers, and the bytes of
+    attempts, count if they ended in the window.
+    """
     attempts, warm_up_s = rows.attempts, rows.record.warm_up_s
     last_s = float(np.fmax.reduce(attempts.done_s, initial=-np.inf))
-    over_s = max(last_s if np.isfinite(last_s) else rows.end_s, warm_up_s) - warm_up_s
+    until_s = min(last_s if np.isfinite(last_s) else rows.end_s, rows.record.deadline_s)
+    over_s = max(until_s, warm_up_s) - warm_up_s
     if over_s <= 0 or not len(attempts.page):
         return Rates(
             over_s=over_s, offered_per_s=None, goodput_per_s=None, throughput_per_s=None, sent_bytes_per_s=None
         )
-    counted = attempts.due_s >= warm_up_s
+    counted = (attempts.due_s >= warm_up_s) & (attempts.done_s <= until_s)
     fell_due = (rows.station_due_s >= warm_up_s) & (rows.station_due_s < rows.stop_s)
     in_time = fell_due & (rows.acknowledged_s <= rows.record.deadline_s)
     return Rates(
@@ -178,8 +188,8 @@ def mean_rates(rows: Rows) -> Rates:
 def compute_phase_figures(rows: Rows, samples: DurationSamples) -> list[PhaseFigures]:
     """The main figures of each phase, in order; attempts and pages belong to the phase in which they were due.
 
-    Goodput counts the pages acknowledged within the phase, by the deadline. Rates are over the part of the phase that
-    the run reached, None if it reached none of it. The warm-up, left out everywhere else, is a phase here.
+    Goodput counts the pages acknowledged within the phase, by the deadline. Rates are over the part of the phase that lies
+    before the end of the run and the deadline, None if there is none. The warm-up, left out everywhere else, is a phase here.
     """
     phases = rows.record.phases or [PhaseRecord(name=CLEAR_PHASE, start_s=0.0, end_s=rows.end_s)]
     starts = np.array([phase.start_s for phase in phases])
@@ -188,14 +198,15 @@ def compute_phase_figures(rows: Rows, samples: DurationSamples) -> list[PhaseFig
         return np.clip(np.searchsorted(starts, times, side="right").astype(np.int32) - 1, 0, None)
 
     attempts = rows.attempts
-    finished = attempts.ended_as(ANSWERED | TIMED_OUT)
+    finished, accepted = attempts.ended_as(ANSWERED | TIMED_OUT), attempts.ended_as({Outcome.ACCEPTED})
+    failed = attempts.ended_as(FAILURES)
     of_attempt = number_at(attempts.due_s)
     of_due = number_at(rows.station_due_s[rows.station_due_s < rows.stop_s])
     of_delivery = number_at(rows.acknowledged_s[rows.acknowledged_s <= rows.record.deadline_s])
     figures = []
     for number, phase in enumerate(phases):
         chosen = of_attempt == number
-        over_s = min(phase.end_s, rows.end_s) - phase.start_s
+        over_s = min(phase.end_s, rows.stop_s) - phase.start_s
         figures.append(
             PhaseFigures(
                 name=phase.name,
@@ -204,6 +215,8 @@ def compute_phase_figures(rows: Rows, samples: DurationSamples) -> list[PhaseFig
                 attempts=int(chosen.sum()),
                 by_outcome=count_outcomes(rows, chosen),
                 response_seconds=compute_distribution(samples.responses_of(chosen & finished)),
+                accepted_seconds=compute_distribution(samples.responses_of(chosen & accepted)),
+                failed_seconds=compute_distribution(samples.responses_of(chosen & failed)),
                 offered_per_s=int((of_due == number).sum()) / over_s if over_s > 0 else None,
                 goodput_per_s=int((of_delivery == number).sum()) / over_s if over_s > 0 else None,
             )

@@ -16,8 +16,9 @@ class _SummaryModel(BaseModel):
 class Distribution(_SummaryModel):
     """The distribution of a duration, in seconds. Percentiles are order statistics of all rows.
 
-    A percentile is None if the sample is too small for it. In delivery and completion, what never arrived counts as
-    +infinity: a percentile that falls there is None, and `mean` and `max` are None as soon as `never` is above 0.
+    A percentile is None if the sample is too small for it. In delivery and completion, a page that was never acknowledged,
+    or a station that never finished, counts as +infinity: a percentile that falls there is None, and `mean` and `max` are
+    None as soon as `never` is above 0.
     """
 
     count: int
@@ -30,9 +31,13 @@ class Distribution(_SummaryModel):
     max: float | None
     p99_99: float | None = None
     never: int = 0
-    """How many of `count` never arrived (+infinity)."""
+    """How many of `count` were never acknowledged, or never finished (+infinity)."""
     intervals: dict[str, tuple[float | None, float | None]] = {}
     """Bounds that contain each percentile with 95 % confidence, by its name; None is a bound beyond the sample."""
+
+
+NOTHING_MEASURED = Distribution(count=0, mean=None, p50=None, p90=None, p95=None, p99=None, p99_9=None, max=None)
+"""The distribution of an empty sample."""
 
 
 class DistributionByOutcome(Distribution):
@@ -61,11 +66,11 @@ class Pages(_SummaryModel):
     attempted: int
     delivered: int
     undelivered: int
-    """Attempted, never acknowledged, and not in flight at the end."""
+    """Attempted, not acknowledged, and not in flight at the end. Some may be on the server: see `audit.recovered`."""
     censored: int
-    """Never acknowledged, with the last attempt in flight when the run ended."""
+    """Not acknowledged, with the last attempt in flight when the run ended."""
     unattempted: int
-    """Never tried: its station never arrived, the page before it never ended, or the strategy withheld it."""
+    """Not attempted: its station never arrived, the page before it never ended, or the strategy withheld it."""
     delivered_by_deadline: int
     gave_up_by_reason: dict[str, int]
 
@@ -93,6 +98,17 @@ class AuditCounts(_SummaryModel):
     """The sum of the first seven, which no correct server causes."""
 
 
+class FailureCount(_SummaryModel):
+    """How many attempts failed in one way."""
+
+    outcome: str
+    status: int | None
+    """HTTP status; None without a response."""
+    reason: str
+    """Why a response was malformed; "" for other outcomes."""
+    attempts: int
+
+
 class Attempts(_SummaryModel):
     """Counts of attempts. Those withheld by the strategy were not sent and do not count in the amplification."""
 
@@ -100,6 +116,8 @@ class Attempts(_SummaryModel):
     by_outcome: dict[str, int]
     amplification: float | None
     """Attempts sent ÷ pages attempted."""
+    failures: list[FailureCount] = []
+    """Each way in which attempts failed, most frequent first; outcomes that say nothing about the server are left out."""
     resent_bytes: int
     sent_bytes: int
     resent_ratio: float | None
@@ -107,7 +125,10 @@ class Attempts(_SummaryModel):
 
 
 class Rates(_SummaryModel):
-    """Mean rates per second, from T0 (or the end of the warm-up) to the end of the last attempt."""
+    """Mean rates per second, all over one window.
+
+    From T0 (or the end of the warm-up) to the end of the last attempt, or to the deadline if that came first.
+    """
 
     over_s: float
     offered_per_s: float | None
@@ -115,8 +136,27 @@ class Rates(_SummaryModel):
     goodput_per_s: float | None
     """Pages delivered by the deadline."""
     throughput_per_s: float | None
-    """Answers of any kind."""
+    """Answers of any kind that came in the window."""
     sent_bytes_per_s: float | None
+
+
+class Readers(_SummaryModel):
+    """What became of the reads of readers: planned = answered + failed + unfinished, exactly."""
+
+    planned: int
+    """Reads that were due until the readers stopped, those of the warm-up included."""
+    answered: int
+    """Answered with what was asked for: 2xx or 304."""
+    failed: int
+    """Ended in any other way."""
+    unfinished: int
+    """In flight, or not begun, when the run ended."""
+    answered_ratio: float | None
+    """answered ÷ planned."""
+    by_outcome: dict[str, int]
+    """`accepted` are those answered."""
+    reader_seconds: Distribution
+    """From due to the end of the response, of reads that were answered in any way or timed out."""
 
 
 class Silence(_SummaryModel):
@@ -144,7 +184,10 @@ class Recovery(_SummaryModel):
 
 
 class PhaseFigures(_SummaryModel):
-    """The main figures of one phase; an attempt belongs to the phase of its due time."""
+    """The main figures of one phase; an attempt belongs to the phase of its due time.
+
+    Rates are over the part of the phase before the end of the run and the deadline.
+    """
 
     name: str
     start_s: float
@@ -152,6 +195,11 @@ class PhaseFigures(_SummaryModel):
     attempts: int
     by_outcome: dict[str, int]
     response_seconds: Distribution
+    """Of every attempt that was answered or timed out; quick refusals make it short, so read it beside the next two."""
+    accepted_seconds: Distribution = NOTHING_MEASURED
+    """Response times of accepted attempts alone."""
+    failed_seconds: Distribution = NOTHING_MEASURED
+    """The same of attempts that were refused, failed or timed out, refused and reset connections included."""
     offered_per_s: float | None
     goodput_per_s: float | None
 
@@ -236,6 +284,10 @@ class Server(_SummaryModel):
     loop_lag_max_s: float | None
     scrapes: int
     scrapes_failed: int
+    ingress_utilisation_max_ratio: float | None = None
+    """Greatest share of a second in which the shared way in was in use; None if it has no rate."""
+    egress_utilisation_max_ratio: float | None = None
+    """The same of the shared way out."""
 
 
 class Generator(_SummaryModel):
@@ -254,6 +306,8 @@ class Generator(_SummaryModel):
     in_flight_max: float | None
     never_begun: int
     """Stations that should have arrived and have no row."""
+    stale_connections: int = 0
+    """Kept connections that the server had closed while they were idle, replaced before anything was sent on them."""
     scraped: dict[str, int]
     """Totals of the last scrape (attempts, delivered, due, …), to compare with the rows."""
     scrapes: int
@@ -267,6 +321,8 @@ class Summary(_SummaryModel):
     run: str
     name: str
     seed: int
+    simulated: bool = False
+    """The run was played in virtual time: nothing was measured."""
     ended: str
     duration_s: float
     deadline_s: float
@@ -280,6 +336,8 @@ class Summary(_SummaryModel):
     delivery_seconds: Distribution
     completion_seconds: Distribution
     lateness_seconds: Distribution
+    readers: Readers | None = None
+    """None if the scenario has no readers."""
     silence: Silence | None = None
     """None if the server answered to the end."""
     recovery: list[Recovery]

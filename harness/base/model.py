@@ -44,6 +44,29 @@ class Shortage(StrEnum):
     """The scenario's own limit, client.max_in_flight: more stations at once than a worker may have active."""
 
 
+class MalformedReason(StrEnum):
+    """Why an attempt's outcome is `malformed`: the texts of the column `reason` in attempts.parquet."""
+
+    NONE = ""
+    STATUS = "status does not confirm the upload"
+    NOT_HTTP = "not HTTP"
+    HEAD_TOO_LONG = "head longer than 64 KiB"
+    HEADER = "invalid header line"
+    CONTENT_LENGTH = "invalid Content-Length"
+    CONTENT_LENGTHS = "two different Content-Length"
+    TRANSFER_ENCODING = "invalid Transfer-Encoding"
+    CHUNK = "invalid chunk"
+    FRAMING = "chunk framing or trailers out of proportion to the body"
+    UPGRADE = "switched protocols"
+    TOKEN = "no usable token in the login response"  # noqa: S105 - not a password
+    LOCATION = "Location points outside the target"
+    OFFSET = "invalid Upload-Offset"
+    UNEXPECTED = "unexpected error (the worker's log has its text)"
+
+
+REASONS = tuple(MalformedReason)
+"""The journal stores a reason as its index here: append, never reorder."""
+
 OUTCOMES = tuple(Outcome)
 """The journal stores an outcome as its index here: append, never reorder."""
 
@@ -68,6 +91,9 @@ TIMED_OUT = frozenset({Outcome.TIMEOUT_CONNECT, Outcome.TIMEOUT_SEND, Outcome.TI
 
 NOT_FAILURES = DELIVERED | {Outcome.PENDING, Outcome.CENSORED, Outcome.WITHHELD}
 """Outcomes that the failures chart leaves out: success, and attempts that say nothing about the server."""
+
+FAILURES = frozenset(OUTCOMES) - NOT_FAILURES - {Outcome.GENERATOR_ERROR}
+"""Refused, failed or timed out: the server's doing, or the way to it."""
 
 
 class PageKey(NamedTuple):

@@ -50,6 +50,9 @@ COMMANDS = {
     "init": LazyCommand("init:init", "Write NAME.toml, a commented scenario to start from."),
     "validate": LazyCommand("validate:validate", "Check a scenario: size, peak rates, does it fit this machine."),
     "run": LazyCommand("run:run", "Run a scenario: drive the load, judge it, write the report."),
+    "simulate": LazyCommand(
+        "simulate:simulate", "Play a scenario in virtual time, in seconds: the same run folder, judged the same way."
+    ),
     "worker": LazyCommand(
         "worker:worker", "Start a worker for a run led by another machine (harness run --remote-workers)."
     ),

@@ -32,7 +32,10 @@ def _row(folder: RunFolder) -> list[str] | None:
         record = folder.read_run()
     except RunFolderError:  # something else lies there, too
         return None
-    started = f"{datetime.fromtimestamp(record.t0_epoch, UTC):%Y-%m-%d %H:%M:%S}" if record.t0_epoch else ""
+    # A simulation has no T0 of its own: it is listed by when it was made.
+    began_s = folder.run_json.stat().st_mtime if record.simulated else record.t0_epoch
+    started = f"{datetime.fromtimestamp(began_s, UTC):%Y-%m-%d %H:%M:%S}" if began_s else ""
+    started += " (simulated)" if record.simulated else ""
     ratio = _read_value(folder.summary, "stations", "completed_by_deadline_ratio")
     complete = f"{ratio:.0%}" if isinstance(ratio, float) else ""
     return [str(_read_value(folder.verdict, "verdict") or ""), folder.path.name, record.name, started, complete]

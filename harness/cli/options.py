@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import sys
 from datetime import UTC, datetime
@@ -175,3 +176,21 @@ def runs_in(path: Path) -> list[RunFolder]:
 def stamp(name: str = "") -> str:
     """The name of a new result folder: UTC time, `name` if given, and 16 random bits, so that two started at once differ."""
     return "-".join(filter(None, [f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}", name, secrets.token_hex(2)]))
+
+
+def run_id_of(name: str) -> str:
+    """A new run's id, made of its name. Raises UsageError for a name that can't be one."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
+        message = f'--name "{name}" is not a valid name: use up to 64 letters, digits, "-" and "_", beginning with a letter or digit'
+        raise UsageError(message)
+    return stamp(name)
+
+
+def check_new_folder(folder: RunFolder) -> None:
+    """Raise UsageError unless a run can be written here: nothing there yet, or an empty folder."""
+    if folder.path.is_symlink():
+        message = f"{folder.path} is a symbolic link: name the folder itself"
+        raise UsageError(message)
+    if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+        message = f"{folder.path} is not an empty folder, and nothing is overwritten: choose another --out"
+        raise UsageError(message)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 from pathlib import Path
 from typing import Annotated
@@ -27,11 +26,12 @@ from harness.cli.options import (
     check_fits,
     check_listening,
     check_name,
+    check_new_folder,
     check_scenario,
     command_line,
     external_target_of,
     run_folder,
-    stamp,
+    run_id_of,
     warnings_of,
 )
 from harness.cli.worker import JOIN_TIMEOUT, Bind, JoinTimeout, RemoteWorkers, check_target_for_remote, join_policy
@@ -84,15 +84,10 @@ def run(
     check_target_for_remote(policy, address)
     find_problems = capacity.find_capacity_problems if policy is None else capacity.find_leader_problems
     check_fits(source, find_problems(loaded, plan, count, address))
-    run_id = _run_id(name or loaded.name)
+    run_id = run_id_of(name or loaded.name)
     check_name(out or RUNS)
     folder = RunFolder((out or RUNS / run_id).absolute())
-    if folder.path.is_symlink():
-        message = f"{folder.path} is a symbolic link: name the folder itself"
-        raise UsageError(message)
-    if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
-        message = f"{folder.path} is not an empty folder, and nothing is overwritten: choose another --out"
-        raise UsageError(message)
+    check_new_folder(folder)
     spec = RunSpec(
         scenario=loaded,
         plan=plan,
@@ -157,10 +152,3 @@ def _check_ports(first: int, workers: int) -> None:
             except OSError as error:
                 message = f"--metrics-port {first}: port {port} is not available: {error.strerror}"
                 raise UsageError(message) from None
-
-
-def _run_id(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
-        message = f'--name "{name}" is not a valid name: use up to 64 letters, digits, "-" and "_", beginning with a letter or digit'
-        raise UsageError(message)
-    return stamp(name)

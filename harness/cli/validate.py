@@ -15,6 +15,7 @@ from harness.cli.options import (
 )
 from harness.plan import Plan, capacity, make_plan
 from harness.plan.demand import estimate_connections, forecast_load, parse_worker_count
+from harness.plan.readers import count_reads
 from harness.plan.server_demand import ResourceDemand, ServerDemand, estimate_server_demand
 from harness.run_folder.tables import read_planned_due
 from harness.scenario import loader
@@ -49,6 +50,7 @@ def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None,
         ],
         ["uploads, mean", f"{numbers.mean_uploads_per_s:,.1f}/s", "until the last station arrives"],
         ["deadline", f"{loaded.deadline:g} s", _after_deadline(numbers.beyond_deadline) + closed],
+        *_readers(loaded),
         ["faults", str(len(loaded.faults)), ", ".join(f"{fault.name} ({fault.kind})" for fault in loaded.faults)],
         ["thresholds", str(len(loaded.thresholds)), "and that no acknowledged page is lost"],
     ]
@@ -63,6 +65,17 @@ def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None,
     terminal.print_lines(warnings_of(loaded, plan))
     check_fits(source, capacity.find_capacity_problems(loaded, plan, sending_workers, address, limits))
     print("Fits this machine. Valid.")
+
+
+def _readers(loaded: Scenario) -> list[list[str]]:
+    readers = loaded.readers
+    if readers is None:
+        return []
+    reads = count_reads(readers, loaded.seed, loaded.deadline)
+    named = f"{format_count(len(readers.paths))} paths" if readers.paths else ", ".join(readers.levels)
+    how = "" if readers.cached else "; no cache may answer"
+    rate = f"{readers.rate:,.4g}/s"
+    return [["readers", rate, f"{format_count(reads)} reads until the deadline: {named}{how}"]]
 
 
 def _print_arithmetic(loaded: Scenario, plan: Plan) -> None:
@@ -117,7 +130,8 @@ def _conclusions(demand: ServerDemand, loaded: Scenario) -> list[str]:
     spare_s = loaded.deadline - demand.earliest_finish_s
     when = f"{format_duration(abs(spare_s))} {'before' if spare_s >= 0 else 'after'} the deadline"
     binding = demand.binding
-    binds = f"; {binding.resource} bind" if binding is not None else "; what the server has is not known"
+    verb = "binds" if binding is not None and binding.resource == "ingress" else "bind"
+    binds = f"; {binding.resource} {verb}" if binding is not None else "; what the server has is not known"
     lines.append(f"Earliest finish: {format_duration(demand.earliest_finish_s)}, {when}{binds}.")
     lines.append("Necessary, not sufficient: retries, queues and refusals ask for more.")
     return lines

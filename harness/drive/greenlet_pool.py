@@ -49,9 +49,9 @@ class GreenletPool:
         if len(self._busy) == 1:
             self._none_busy.clear()
 
-    def join(self) -> None:
-        """Wait until no job is under way."""
-        self._none_busy.wait()
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Wait until no job is under way, at most `timeout_s`; whether none is."""
+        return bool(self._none_busy.wait(timeout_s))
 
     def kill(self) -> None:
         """Raise GreenletExit in every job that is under way, start none that waits, and wait until all are over."""

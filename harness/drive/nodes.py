@@ -4,7 +4,8 @@ Imports nothing of Locust: locustfile.py passes in the runner, which sends and r
 both nodes in it, on a runner that delivers to itself. The master waits for every account before it reports `finished`,
 because Locust itself loses the last seconds of its statistics at a quit and exits with 0 although a worker has crashed.
 
-Messages from the master: `assignment`, `t0`, `abort`; from a worker: `worker_number`, `prepared`, `account`.
+Messages from the master: `assignment`, `t0`, `abort`, `stop_readers`; from a worker: `worker_number`, `prepared`, `stations_done`
+(only if it has readers), `account`.
 """
 
 from __future__ import annotations
@@ -50,12 +51,15 @@ class MasterNode:
         self._folder = RunFolder(Path(os.environ["HARNESS_RUN"]))
         self._workers: dict[int, dict[str, Any]] = {}
         self._accounts: dict[int, dict[str, Any]] = {}
+        self._stations_done: set[int] = set()
+        """Ranks of the workers whose stations are done and whose readers go on until those of all workers are."""
         self._expected = 1
         self._worker_numbers: dict[str, int] = {}
         self._session = _make_leader_session(self._runner, self._folder)
         self._runner.register_message("worker_number", self._on_worker_number)
         self._runner.register_message("prepared", self._on_prepared)
         self._runner.register_message("account", self._on_account)
+        self._runner.register_message("stations_done", self._on_stations_done)
 
     def assign(self) -> None:
         """Send every worker its assignment."""
@@ -105,7 +109,17 @@ class MasterNode:
     def _on_account(self, environment: Any, msg: Any, **_: Any) -> None:  # noqa: ARG002
         account = msg.data if self._session is None else self._session.complete_account(msg.data)
         self._accounts[account["rank"]] = account
+        self._stop_readers_when_done()
         self._report_when_finished()
+
+    def _on_stations_done(self, environment: Any, msg: Any, **_: Any) -> None:  # noqa: ARG002
+        self._stations_done.add(msg.data)
+        self._stop_readers_when_done()
+
+    def _stop_readers_when_done(self) -> None:
+        # A worker that was halted has sent its account without that message.
+        if self._stations_done and len(self._stations_done | self._accounts.keys()) >= self._expected:
+            self._runner.send_message("stop_readers", None)
 
     def _report_when_finished(self) -> None:
         if len(self._accounts) >= self._expected:
@@ -132,6 +146,7 @@ class WorkerNode:
         self._runner.register_message("t0", lambda msg, **_: self._t0.set(msg.data["monotonic"] + offset_s))
         # Spawned: an abort waits for the attempts in flight, and Locust's message loop must go on meanwhile.
         self._runner.register_message("abort", lambda **_: gevent.spawn(self._abort))
+        self._runner.register_message("stop_readers", lambda **_: gevent.spawn(self._stop_readers))
         if "HARNESS_WORKER" in os.environ:
             self._runner.send_message("worker_number", int(os.environ["HARNESS_WORKER"]))
 
@@ -139,6 +154,7 @@ class WorkerNode:
         """Wait for the assignment, prepare, wait for T0, send, report."""
         assignment = Assignment.from_message(self._assignment.get())
         self._worker = worker = self._prepare(assignment)
+        worker.on_stations_done = lambda: self._runner.send_message("stations_done", assignment.rank)
         prepared = {"rank": assignment.rank, "metrics_port": worker.metrics_port, "pid": os.getpid()}
         self._runner.send_message("prepared", prepared)
         t0 = self._t0.get()
@@ -166,6 +182,10 @@ class WorkerNode:
             event, reason = preparation_failure(error, assignment.metrics_port)
             send_event(event, reason=reason)
             raise
+
+    def _stop_readers(self) -> None:
+        if self._worker is not None:
+            self._worker.stop_readers()
 
     def _abort(self) -> None:
         if not self._t0.ready():

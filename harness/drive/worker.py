@@ -23,16 +23,19 @@ from harness.base.errors import UsageError
 from harness.base.host import read_host_limits
 from harness.base.model import Outcome, Shortage
 from harness.drive.assignment import Assignment, resolve_endpoint
+from harness.drive.client.connection import Endpoint
 from harness.drive.client.pool import ConnectionPool
 from harness.drive.client.protocols.templated import build_api
 from harness.drive.client.uploader import AttemptResult, TimeoutQueue, Uploader
 from harness.drive.greenlet_pool import GreenletPool
 from harness.drive.metrics_server import MetricsServer
+from harness.drive.readers import ReaderDriver
 from harness.drive.virtual_user import VirtualUser, WorkerContext, run_closed_user, sleep_until
 from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan, make_plan
 from harness.plan.photos import load_photo_bank
 from harness.plan.plan import derive_pin, digest_plan
+from harness.plan.readers import draw_reads
 from harness.run_folder.journal import JournalWriter
 from harness.scenario.scenario import Scenario
 from harness.station.link import draw_link_model
@@ -98,7 +101,10 @@ class Worker:
         """Stations at once. Beyond the descriptors nothing would get through any more, not even a scrape of the metrics."""
         self._timeouts = TimeoutQueue(scenario.client.timeout)
         self._greenlets = GreenletPool(self._count_abandoned)
-        self._abandoned = 0
+        self._abandoned = self._broken_reads = 0
+        self._readers = self._make_readers(scenario, endpoint)
+        self.on_stations_done = self.stop_readers
+        """Called when this worker's stations are done; then its readers go on until `stop_readers`, or the deadline."""
         self._unwritten = ""
         self._driver: gevent.Greenlet | None = None
         self._metrics_server = MetricsServer(self._metrics, assignment.metrics_port, time.monotonic)
@@ -124,10 +130,15 @@ class Worker:
         self._t0 = t0
         if self._guard is not None and self._guard.halted:
             return self.account()
+        if self._readers is not None:
+            self._readers.start()
         self._driver = gevent.spawn(self._start_stations)
         self._driver.join()
         self._greenlets.join()
         self._connections.close()
+        if self._readers is not None:
+            self.on_stations_done()
+            self._readers.join()
         self.flush()
         return self.account()
 
@@ -136,8 +147,15 @@ class Worker:
         # First what starts stations, or it would go on filling the pool that is being emptied.
         if self._driver is not None:
             self._driver.kill()
+        if self._readers is not None:
+            self._readers.kill()
         self._greenlets.kill()
         self.flush()
+
+    def stop_readers(self) -> None:
+        """Let the readers end: the last station of the run is done."""
+        if self._readers is not None:
+            self._readers.stop()
 
     def account(self) -> dict[str, Any]:
         """What this worker has done so far; the keys are those of a worker in run.json."""
@@ -147,7 +165,10 @@ class Worker:
             "stations_begun": self._context.stations_begun,
             "stations_planned": len(self._stations),
             "evenings_broken": self._abandoned,
+            "reads_broken": self._broken_reads,
+            "reads_until_s": None if self._readers is None else self._readers.until_s,
             "shortages": dict(self._context.shortages),
+            "stale_connections": self._connections.stale_connections,
             "unwritten": self._unwritten,
             "held_back": 0 if self._guard is None else self._guard.held_back,
             "halted": "" if self._guard is None else self._guard.halted,
@@ -191,6 +212,20 @@ class Worker:
     def _count_abandoned(self) -> None:
         """An unexpected error ended a station: gevent has logged it, the account makes the run's result show it."""
         self._abandoned += 1
+
+    def _count_broken_read(self) -> None:
+        """An unexpected error ended a read."""
+        self._broken_reads += 1
+
+    def _make_readers(self, scenario: Scenario, endpoint: Endpoint) -> ReaderDriver | None:
+        if scenario.readers is None:
+            return None
+        rank, workers = self.assignment.rank, self.assignment.workers
+        reads = draw_reads(scenario.readers, self._context.plan.stations, scenario.seed, rank, workers)
+        return ReaderDriver(
+            scenario.readers, reads, endpoint, self._clock, scenario.deadline, self._context.journal,
+            self._count_broken_read,
+        )  # fmt: skip
 
     def _make_user(self, station: int, due_s: float | None = None) -> VirtualUser:
         plan, client = self._context.plan, self._context.client

@@ -88,7 +88,7 @@ def _missed_by(statuses: PageStatuses, missed: BoolArray) -> dict[str, int]:
 def _liveness(statuses: PageStatuses, in_time: IntArray) -> Tristate:
     """Whether every page is stored, as it was planned, by the deadline."""
     if statuses.stored is None:
-        # Without the store one thing is certain: a page that was never attempted is not stored.
+        # Without the store one thing is certain: a page that was not attempted is not stored.
         is_known = bool((~statuses.attempted).any()) and not statuses.journal_gaps
         return False if is_known else "unknown"
     if (in_time == StoredByDeadline.NO).any():

@@ -129,6 +129,8 @@ class Verdict(_JudgeModel):
     verdict: Literal["pass", "fail", "invalid"]
     exit_code: int
     ended: str
+    simulated: bool = False
+    """The run was played in virtual time: nothing was measured."""
     safety: Tristate
     liveness: Tristate
     validity: Validity

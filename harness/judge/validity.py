@@ -147,7 +147,9 @@ def _check_never_begun(summary: Summary) -> list[str]:
     return [message]
 
 
-def _check_cpu(summary: Summary) -> list[str]:
+def _check_cpu(summary: Summary, record: RunRecord) -> list[str]:
+    if record.simulated:
+        return []  # nothing was generated
     generator = summary.generator
     if generator.cpu_above_90_ratio is None or generator.cpu_above_90_s is None or generator.cpu_max_ratio is None:
         if summary.duration_s < SHORT_RUN_S:
@@ -289,7 +291,7 @@ VALIDITY_RULES: Mapping[str, Callable[[_Measurement], list[str]]] = {
     "no_data": lambda it: _check_data(it.summary),
     "lateness": lambda it: _check_lateness(it.summary, it.run_data.samples),
     "never_begun": lambda it: _check_never_begun(it.summary),
-    "cpu": lambda it: _check_cpu(it.summary),
+    "cpu": lambda it: _check_cpu(it.summary, it.record),
     "worker_lost": lambda it: _check_workers(it.record),
     "generator_error": lambda it: shortage_reasons(
         it.summary.attempts.by_outcome.get(Outcome.GENERATOR_ERROR, 0), it.record

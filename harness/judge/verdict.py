@@ -11,10 +11,12 @@ from harness.analysis.run_data import RunData
 from harness.analysis.summarise import BROKEN_OFF, compute_summary
 from harness.analysis.summary import Summary
 from harness.base.errors import ExitCode, RunFolderError
+from harness.base.model import TIMED_OUT
 from harness.base.safe_files import load_json, write_json
 from harness.judge.audit import audit_run
 from harness.judge.results import Audit, ThresholdResult, Validity, Verdict
 from harness.judge.thresholds.evaluate import check_assertions, evaluate_thresholds
+from harness.judge.thresholds.units import format_value
 from harness.judge.validity import check_validity
 from harness.run_folder.layout import RunFolder, RunRecord
 
@@ -67,6 +69,7 @@ def compute_verdict(summary: Summary, audit: Audit, run_data: RunData, assertion
         verdict=word,
         exit_code=exit_code(word, audit, record),
         ended=BROKEN_OFF if record.ended is None else record.ended.how,
+        simulated=record.simulated,
         safety=audit.safety,
         liveness=audit.liveness,
         validity=validity,
@@ -113,7 +116,8 @@ def audit_exit_code(audit: Audit) -> ExitCode:
 def describe_silence(summary: Summary, record: RunRecord) -> str:
     """Since when the server has not answered, as a sentence; empty if it answered, or a fault explains the silence.
 
-    A fault of the scenario explains it if it was still active at the last unanswered attempt.
+    A fault of the scenario explains it if it was still active at the last unanswered attempt. Only refused and broken
+    connections show that the server is gone; where the clients' patience ended, it may be busy with what nobody waits for.
     """
     silence = summary.silence
     if silence is None or any(
@@ -125,6 +129,15 @@ def describe_silence(summary: Summary, record: RunRecord) -> str:
     more = len(counts) - _MAX_OUTCOMES_NAMED
     listed = ", ".join(counts[:_MAX_OUTCOMES_NAMED]) + (f" and {more} more kinds" if more > 0 else "")
     who = "the mock server" if record.own_server else "the target"
+    timed_out = sum(silence.by_outcome.get(outcome, 0) for outcome in TIMED_OUT)
+    if 2 * timed_out > silence.attempts:
+        within = f"answered within the clients' {format_value(record.client_timeout_s, 's')}"
+        when = (
+            f"no upload was ever {within}"
+            if silence.since_s is None
+            else f"no upload was {within} after {silence.since_s:,.1f} s"
+        )
+        return f"{when}; last unanswered attempt at {silence.until_s:,.1f} s ({listed})"
     if silence.since_s is None:
         return f"{who} has never answered; last unanswered attempt at {silence.until_s:,.1f} s ({listed})"
     since = f"{who} has not answered since t = {silence.since_s:,.1f} s"

@@ -12,7 +12,7 @@ from typing import Literal
 
 from harness.base.address import is_loopback
 from harness.base.host import RESERVED_DESCRIPTORS, TIME_WAIT_S, HostLimits, read_host_limits
-from harness.plan.demand import ConnectionDemand, estimate_connections
+from harness.plan.demand import ConnectionDemand, estimate_connections, estimate_reads_at_once
 from harness.plan.plan import Plan
 from harness.scenario.scenario import Scenario
 
@@ -106,7 +106,9 @@ class _CapacityCheck:
         self._phones = 0 if plan.closed_loop is None else len(plan.closed_loop.phones)
         self._demand: ConnectionDemand = estimate_connections(plan, scenario.client, scenario.deadline)
         self._max_in_flight = scenario.client.max_in_flight * self._workers
-        self._at_once = min(self._scale_to_share(self._demand.stations_at_once), self._max_in_flight)
+        self._stations = min(self._scale_to_share(self._demand.stations_at_once), self._max_in_flight)
+        self._reads = self._scale_to_share(estimate_reads_at_once(scenario.readers, self._share.of))
+        self._at_once = self._stations + self._reads
 
     def _scale_to_share(self, all_workers: int) -> int:
         """This machine's part of a number over all workers, rounded up: stations are assigned evenly."""
@@ -154,7 +156,8 @@ class _CapacityCheck:
         more = "start {} workers there" if self._share.here < self._share.of else "use --workers {}"
         # more workers do not help the mock
         workers = "" if self._mock_here else f"{more.format(-(-self._at_once // max(1, fits)))}, "
-        max_in_flight = max(1, fits // self._workers if self._mock_here else fits)
+        left = fits - (self._reads if self._mock_here else -(-self._reads // self._workers))
+        max_in_flight = max(1, left // self._workers if self._mock_here else left)
         return (
             f"{self._at_once_text} need {needed:,} descriptors {where}, and the hard limit of {self._limits.descriptors:,} "
             f"leaves {fits:,} for connections: raise it (ulimit -Hn {needed + RESERVED_DESCRIPTORS}), {workers}or set "
@@ -177,9 +180,10 @@ class _CapacityCheck:
 
     @property
     def _at_once_text(self) -> str:
+        reads = f" and {self._reads:,} reads" if self._reads else ""
         if self._phones:
-            return f"{self._at_once:,} phones at once"
-        return f"{self._at_once:,} stations at once (if the server hangs)"
+            return f"{self._stations:,} phones{reads} at once"
+        return f"{self._stations:,} stations{reads} at once (if the server hangs)"
 
     def _made_text(self, usage: PortUsage) -> str:
         peak, made = (self._scale_to_share(self._demand.made_within(window_s)) for window_s in (1.0, usage.kept_s))
@@ -201,7 +205,7 @@ class _CapacityCheck:
             if usage.kept_s == TIME_WAIT_S:
                 fits.append(f"sysctl -w net.ipv4.tcp_tw_reuse={2 if is_loopback(self._address) else 1}")
         else:
-            fits.append(f"client.max_in_flight = {max(1, usage.available // self._workers)}")
+            fits.append(f"client.max_in_flight = {max(1, (usage.available - self._reads) // self._workers)}")
         if not self._has_source_addresses:
             fits.append(f"{-(-sources * self._share.of // self._share.here)} machines")
         return f"What fits: {', or '.join(fits)}"

@@ -4,7 +4,7 @@ Known exactly: when stations arrive, and how many connections `client.connection
 assumed, always in the same way:
 
 - connections made: every attempt is answered at once and none is repeated (each retry after a failure adds one);
-- connections open at once: the server hangs. A station that may retry is then active until the deadline, one that may not
+- connections open at once: the server hangs. Reads are in flight for their timeout. A station that may retry is then active until the deadline, one that may not
   (`retry.strategy = "none"`, or one attempt) for one timeout per page.
 """
 
@@ -19,6 +19,7 @@ import numpy as np
 from harness.base.errors import UsageError
 from harness.plan.plan import Plan
 from harness.scenario.client import ClientOptions
+from harness.scenario.readers import MAX_READS_IN_FLIGHT, ReaderOptions
 from harness.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -111,6 +112,13 @@ def estimate_connections(plan: Plan, client: ClientOptions, deadline_s: float) -
     return ConnectionDemand(arrivals_s, per_station, at_once)
 
 
+def estimate_reads_at_once(readers: ReaderOptions | None, workers: int) -> int:
+    """Reads in flight, over all workers, while the server hangs; each has a connection."""
+    if readers is None:
+        return 0
+    return min(math.ceil(readers.rate * readers.timeout), MAX_READS_IN_FLIGHT * workers)
+
+
 def max_within(sorted_s: FloatArray, window_s: float) -> int:
     """The greatest number of moments within any half-open window [t, t + window_s).
 
@@ -140,11 +148,14 @@ class WorkerCount:
     """CPU seconds of the plan's busiest second."""
     peak: LoadForecast
     cores: int
+    reads_per_s: float = 0.0
+    """Rate of the readers."""
 
     def __str__(self) -> str:
+        reads = f", {self.reads_per_s:,.0f} reads" if self.reads_per_s else ""
         text = (
             f"--workers auto: {self.workers} (the plan's busiest second has {self.peak.peak_uploads_per_s:,.0f} uploads, "
-            f"{self.peak.peak_bytes_per_s / 1e6:,.1f} MB: about {self.cpu_s:.2f} s of CPU; {self.cores} cores here)"
+            f"{self.peak.peak_bytes_per_s / 1e6:,.1f} MB{reads}: about {self.cpu_s:.2f} s of CPU; {self.cores} cores here)"
         )
         if self.needed > self.workers:
             text += f". The plan needs {self.needed}: expect INVALID, or add other machines (--remote-workers {self.needed})"
@@ -160,8 +171,10 @@ def choose_worker_count(scenario: Scenario, plan: Plan, cores: int) -> WorkerCou
     connections_per_upload = {"new": 1 / len(plan.slots), "each": 1.0, "reuse": 0.0}[scenario.client.connection]
     upload_cpu_s = CPU_S_PER_UPLOAD + CPU_S_PER_CONNECTION * connections_per_upload
     cpu_s = peak.peak_uploads_per_s * upload_cpu_s + peak.peak_bytes_per_s * CPU_S_PER_BYTE
+    reads_per_s = 0.0 if scenario.readers is None else scenario.readers.rate
+    cpu_s += reads_per_s * CPU_S_PER_UPLOAD  # over connections that are kept: about what a small upload costs
     needed = min(MAX_WORKERS, max(1, math.ceil(cpu_s / TARGET_CORE_RATIO)))
-    return WorkerCount(min(needed, max(1, cores - 1)), needed, cpu_s, peak, cores)
+    return WorkerCount(min(needed, max(1, cores - 1)), needed, cpu_s, peak, cores, reads_per_s)
 
 
 def parse_worker_count(text: str | None) -> int | None:

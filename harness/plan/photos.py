@@ -65,6 +65,31 @@ class PhotoBody:
         return state.hexdigest()
 
 
+@dataclass(frozen=True)
+class NominalPhotoBody(PhotoBody):
+    """Stands for a body that nobody looks at: it has a size and gives every page its own digest, but no photo."""
+
+    nominal_bytes: int
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the photo that it stands for."""
+        return self.nominal_bytes
+
+
+def make_nominal_bank(size: AnyDistribution, bodies: int, seed: int) -> tuple[PhotoBody, ...]:
+    """Bodies of the sizes that `make_photo_bank` would draw, without drawing them: for simulations."""
+    return tuple(
+        NominalPhotoBody(f"nominal photo {seed}/{number}/".encode(), wanted)
+        for number, wanted in enumerate(_bank_sizes(size, bodies))
+    )
+
+
+def _bank_sizes(size: AnyDistribution, bodies: int) -> list[int]:
+    sizes = [round(size.quantile((number + 0.5) / bodies)) for number in range(bodies)]
+    return [max(wanted, MIN_PHOTO_BYTES) for wanted in sizes]
+
+
 def make_tail(key: PageKey) -> bytes:
     """The end of this page's photo: a comment segment with its key, and the end marker.
 
@@ -82,12 +107,9 @@ def make_photo_bank(size: AnyDistribution, bodies: int, seed: int) -> tuple[Phot
     of CPU for photos of megabytes, so the last bank is kept: the variants of an experiment, run one after another with the same
     seed, share it.
     """
-    sizes = [round(size.quantile((number + 0.5) / bodies)) for number in range(bodies)]
     return tuple(
-        PhotoBody(
-            _make_jpeg_body(max(wanted, MIN_PHOTO_BYTES) - TAIL_BYTES, np.random.default_rng([seed, 0xF070, number]))
-        )
-        for number, wanted in enumerate(sizes)
+        PhotoBody(_make_jpeg_body(wanted - TAIL_BYTES, np.random.default_rng([seed, 0xF070, number])))
+        for number, wanted in enumerate(_bank_sizes(size, bodies))
     )
 
 

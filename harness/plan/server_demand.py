@@ -140,7 +140,9 @@ class _CountedLoad:
         found = [ResourceDemand("workers", workers, profile.workers)] if profile is not None else []
         return [
             *found,
-            ResourceDemand("ingress", least_capacity(self.bytes, self.deadline_s), None),
+            ResourceDemand(
+                "ingress", least_capacity(self.bytes, self.deadline_s), None if profile is None else profile.ingress
+            ),
             ResourceDemand("connections", self._connections(), None if profile is None else profile.max_connections),
             ResourceDemand("commits", least_capacity(self.pages, self.deadline_s), None),
         ]
@@ -156,7 +158,8 @@ class _CountedLoad:
             return float(self.workers.arrival_s.max(initial=0.0))
         # the pages of a station are sent one after the other, however many workers there are
         alone = self.speed.earliest_end(self.workers.arrival_s, self.workers.work)
-        return max(float(alone.max(initial=0.0)), earliest_finish(self.workers, profile.workers, self.speed))
+        worked_s = max(float(alone.max(initial=0.0)), earliest_finish(self.workers, profile.workers, self.speed))
+        return worked_s if profile.ingress is None else max(worked_s, earliest_finish(self.bytes, profile.ingress))
 
 
 def find_slowdowns(faults: Sequence[AnyFault]) -> list[Slowdown]:

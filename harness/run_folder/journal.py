@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, get_type_hints
 
 import numpy as np
 
-from harness.base.model import OUTCOMES, Outcome
+from harness.base.model import OUTCOMES, REASONS, MalformedReason, Outcome
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -33,6 +33,8 @@ class RecordKind(IntEnum):
     """An attempt is over: everything."""
     GAVE_UP = 3
     """A page will not be tried again: page, attempt (the number made), done_s, reason in `status`."""
+    READ = 4
+    """A read of a reader is over: everything but attempt; `page` is the number of its resource (harness/plan/readers.py)."""
 
 
 class GiveUpReason(IntEnum):
@@ -70,6 +72,8 @@ class AttemptRecord:
     """The page's row in the plan."""
     attempt: UInt32 = 0
     """Counts from 1, withheld attempts included."""
+    reason: Annotated[MalformedReason, "<u2"] = MalformedReason.NONE
+    """Why the outcome is `malformed`; stored as its number in `REASONS`."""
     sent_bytes: UInt64 = 0
     """Bytes that the kernel has accepted, including headers and logins; with TLS, counted before encryption."""
     resent_bytes: UInt64 = 0
@@ -99,15 +103,15 @@ FIELDS = tuple(_TYPES)
 TIME_FIELDS = tuple(name for name, kind in _TYPES.items() if kind == "<f8")
 DURATION_FIELDS = tuple(name for name, kind in _TYPES.items() if kind == "<f4")
 
-# Four bytes after the attempt's number align what follows to eight.
+# Two bytes after the reason's number align what follows to eight.
 RECORD = np.dtype([("kind", "u1"), *(
-    column for name, kind in _TYPES.items() for column in ((name, kind), *([("pad", "<u4")] if name == "attempt" else ()))
+    column for name, kind in _TYPES.items() for column in ((name, kind), *([("pad", "<u2")] if name == "reason" else ()))
 )])  # fmt: skip
 """One record of the file: its kind and an `AttemptRecord`."""
 
 _STRUCT_CODES = {"u1": "B", "<u2": "H", "<u4": "I", "<u8": "Q", "<f8": "d", "<f4": "f"}
 _PACK = struct.Struct(
-    "<B" + "".join(_STRUCT_CODES[kind] + ("4x" if name == "attempt" else "") for name, kind in _TYPES.items())
+    "<B" + "".join(_STRUCT_CODES[kind] + ("2x" if name == "reason" else "") for name, kind in _TYPES.items())
 )
 assert _PACK.size == RECORD.itemsize  # noqa: S101
 _BEGIN = struct.Struct("<B3xII20xdd48s")
@@ -116,11 +120,13 @@ assert _BEGIN.size == RECORD.itemsize  # noqa: S101
 _NOT_YET = struct.pack("<ddddffff", *[_NAN] * 8)
 _KIND_BEGIN, _KIND_END = int(RecordKind.BEGIN), int(RecordKind.END)
 _NUMBER = {outcome: number for number, outcome in enumerate(OUTCOMES)}
+_REASON_NUMBER = {reason: number for number, reason in enumerate(REASONS)}
+_EXPRESSIONS = {"outcome": "number[record.outcome]", "reason": "reason_number[record.reason]"}
 # Generated from the fields, as namedtuple generates its methods. A generic `pack(*attrgetter(*FIELDS)(record))` takes twice as
 # long: 2.3 instead of 1.1 µs per attempt, in the middle of the hot path.
 _pack_record: Callable[[int, AttemptRecord], bytes] = eval(  # noqa: S307 - field names of this module
-    f"lambda kind, record: pack(kind, number[record.outcome], {', '.join(f'record.{name}' for name in FIELDS[1:])})",
-    {"pack": _PACK.pack, "number": _NUMBER},
+    f"lambda kind, record: pack(kind, {', '.join(_EXPRESSIONS.get(name, f'record.{name}') for name in FIELDS)})",
+    {"pack": _PACK.pack, "number": _NUMBER, "reason_number": _REASON_NUMBER},
 )
 
 
@@ -158,6 +164,10 @@ class JournalWriter:
         # What a GAVE_UP has no use for is written as 0, the outcome among it.
         record = AttemptRecord(OUTCOMES[0], status=reason, page=page, attempt=attempts, done_s=at_s)
         self._pending += _pack_record(RecordKind.GAVE_UP, record)
+
+    def read(self, record: AttemptRecord) -> None:
+        """Note how a reader's read ended."""
+        self._pending += _pack_record(RecordKind.READ, record)
 
     def noted(self) -> npt.NDArray[np.void]:
         """Records since the last call (or `flush`), as `read_journal` would give them; to be called before `flush`."""

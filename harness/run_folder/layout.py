@@ -69,6 +69,12 @@ class WorkerRecord(_FrozenRecord):
     """Attempts and requests delayed to stay within the rate that the target consents to."""
     shortages: dict[str, int] = {}
     """Attempts that it could not make (generator_error), by the resource it lacked."""
+    reads_broken: int = 0
+    """Reads abandoned because of an internal error."""
+    reads_until_s: float | None = None
+    """When its readers ceased to begin reads; None if it had none, or never reported."""
+    stale_connections: int = 0
+    """Kept connections that the server had closed while they were idle, and that were opened again before anything was sent."""
 
 
 class StoreReadRecord(_FrozenRecord):
@@ -115,6 +121,8 @@ class RunRecord(_FrozenRecord):
     """The IP address that the target's name resolved to; no other is loaded."""
     own_server: bool
     """True if the run started the mock itself."""
+    simulated: bool = False
+    """True if the run was played in virtual time: nothing was sent and nothing was measured."""
     deadline_s: float
     time_scale: float
     warm_up_s: float = 0.0
@@ -151,7 +159,9 @@ class RunFolder:
         self.region = path / "region.csv"
         self.journal = path / "journal"
         self.attempts = path / "attempts.parquet"
+        self.reads = path / "reads.parquet"
         self.server = path / "server"
+        self.injections = self.server / "injections.jsonl"
         self.certificate = self.server / "certificate.pem"
         self.scrapes = path / "scrapes"
         self.processes = path / "processes.csv"

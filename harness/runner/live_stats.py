@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 from collections import deque
@@ -13,11 +14,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from harness.base.model import NOT_FAILURES, Outcome
 from harness.run_folder.layout import RunRecord
 from harness.run_folder.scrape_log import Scrape
-from reports.live_view import Snapshot
+from reports.live_view import BucketPercentile, Snapshot
 
 _SHOWN_SAMPLES = re.compile(
     r"^(?:harness_(?:attempts_total|attempts_in_flight|pages_due_total|pages_delivered_total|stations_completed_total"
-    r"|response_seconds_bucket)|mock_server_(?:queue_depth|workers_busy))(?=[{ ]).*$",
+    r"|accepted_seconds_bucket)|mock_server_(?:queue_depth|workers_busy))(?=[{ ]).*$",
     re.MULTILINE,
 )
 """Only these lines of a scrape are parsed: the leader parses a scrape of every worker each second."""
@@ -45,7 +46,7 @@ class _Totals:
     delivered: float
     answered: float
     buckets: dict[float, float]
-    """Upper bound in seconds -> responses up to it, cumulative."""
+    """Upper bound in seconds -> accepted uploads that took up to it, cumulative."""
 
 
 @dataclass
@@ -104,8 +105,8 @@ class LiveStats:
             goodput_per_s=(last.delivered - first.delivered) / span_s,
             throughput_per_s=(last.answered - first.answered) / span_s,
             failures={name: int(number) for name, number in outcomes.items() if name not in _NOT_FAILURES},
-            p50_s=_bucket_quantile(recent, 0.5),
-            p95_s=_bucket_quantile(recent, 0.95),
+            accepted_p50=_bucket_percentile(recent, 0.5, self._record.client_timeout_s),
+            accepted_p95=_bucket_percentile(recent, 0.95, self._record.client_timeout_s),
             queue_depth=sums["queue_depth"],
             workers_busy=sums["workers_busy"],
             in_flight=None if sums["in_flight"] is None else int(sums["in_flight"]),
@@ -155,27 +156,33 @@ def _parse(text: str) -> _TargetStats:
                 target.sums[_KEY_OF_METRIC[sample.name]] = sample.value
             elif sample.name == "harness_attempts_total":
                 target.outcomes[sample.labels["outcome"]] = sample.value
-            elif sample.name == "harness_response_seconds_bucket":
+            elif sample.name == "harness_accepted_seconds_bucket":
                 target.buckets[float(sample.labels["le"])] = sample.value
     return target
 
 
-def _bucket_quantile(cumulative: dict[float, float], quantile: float) -> float | None:
-    """Quantile from cumulative bucket counts, interpolated linearly within a bucket, as Prometheus does; None without a count.
+def _bucket_percentile(cumulative: dict[float, float], quantile: float, limit_s: float) -> BucketPercentile | None:
+    """The bucket that a percentile lies in, from cumulative counts; None without a count.
 
-    >>> _bucket_quantile({1.0: 5.0, 2.0: 10.0, float("inf"): 10.0}, 0.75)
-    1.5
+    Its estimate is interpolated linearly within the bucket, as Prometheus does. No attempt takes longer than the client's
+    timeout `limit_s`, so neither does a bucket reach beyond it.
+
+    >>> _bucket_percentile({1.0: 5.0, 2.0: 10.0, float("inf"): 10.0}, 0.75, 10.0)
+    BucketPercentile(low_s=1.0, high_s=2.0, estimate_s=1.5)
+    >>> _bucket_percentile({3.0: 0.0, 5.0: 10.0, float("inf"): 10.0}, 0.5, 3.0)
+    BucketPercentile(low_s=3.0, high_s=3.0, estimate_s=3.0)
     """
     bounds = sorted(cumulative)
     total = cumulative[bounds[-1]] if bounds else 0.0
     if total <= 0:
         return None
-    rank, below, low = quantile * total, 0.0, 0.0
+    rank, below, low_s = quantile * total, 0.0, 0.0
     for bound in bounds:
-        if cumulative[bound] >= rank:
-            if bound == float("inf"):  # nothing to interpolate to: the highest finite bound
-                return low
-            inside = cumulative[bound] - below
-            return low + (bound - low) * ((rank - below) / inside if inside else 1.0)
-        below, low = cumulative[bound], bound
-    return low
+        if cumulative[bound] >= rank > below:
+            low_s, high_s = min(low_s, limit_s), min(bound, limit_s)
+            inside_ratio = (rank - below) / (cumulative[bound] - below)
+            return BucketPercentile(
+                low_s, high_s, low_s + (high_s - low_s) * inside_ratio if high_s < math.inf else low_s
+            )
+        below, low_s = cumulative[bound], bound
+    return None

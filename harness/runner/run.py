@@ -168,7 +168,7 @@ class Run:
 
     def _drive(self, processes: ProcessGroup) -> RunEnd:
         """Wait until the generator has finished, or for what ends the run early; how the run ended."""
-        limit_s = self._scenario.deadline + self._scenario.client.timeout + _FINISH_GRACE_S
+        limit_s = self._scenario.longest_s + _FINISH_GRACE_S
         ended: RunEnd | None = None
         while True:
             message = processes.next(_POLL_S)
@@ -257,9 +257,7 @@ class Run:
 
     def _await_faults(self, processes: ProcessGroup, ended: RunEnd) -> RunEnd:
         """Wait until the last fault is over although every page is delivered: a crash still to come may lose some of them."""
-        faults = self._scenario.faults if self._spec.external is None else ()
-        to_come = [fault for fault in faults if self._now_s() < fault.start < self._scenario.deadline]
-        until_s = min(self._scenario.deadline, max((fault.end or float("inf") for fault in to_come), default=0.0))
+        until_s = self._scenario.faults_over_s(self._now_s()) if self._spec.external is None else 0.0
         while self._now_s() < until_s:
             message = processes.next(_POLL_S)
             self._update_view()

@@ -163,6 +163,10 @@ def worker_problems(worker: WorkerRecord) -> list[str]:
             f"internal error: worker {worker.rank} abandoned {worker.evenings_broken:,} stations: "
             f"see logs/ of worker {worker.rank}"
         )
+    if worker.reads_broken:
+        found.append(
+            f"internal error: worker {worker.rank} abandoned {worker.reads_broken:,} reads: see logs/ of worker {worker.rank}"
+        )
     if abs(worker.clock_drift_s) > MAX_CLOCK_DRIFT_S:
         found.append(
             f"the clocks of worker {worker.rank} on {worker.host} and of this machine drifted apart by "
@@ -185,6 +189,7 @@ def initial_record(spec: RunSpec, target: str, workers: Sequence[WorkerRecord]) 
         target=target,
         address=spec.external.address if spec.external else "",
         own_server=spec.external is None,
+        simulated=spec.simulated,
         # Remote workers compute the plan again and compare: another Python or NumPy must not draw another one.
         plan_sha256="" if spec.join_policy is None else digest_plan(spec.plan),
         deadline_s=scenario.deadline,

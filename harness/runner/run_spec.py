@@ -48,6 +48,8 @@ class RunSpec:
     workers: int = 1
     join_policy: JoinPolicy | None = None
     """If set, every worker is a remote one that joins; None starts all workers on this machine."""
+    simulated: bool = False
+    """Played in virtual time: no process is started and nothing is sent."""
     external: ExternalTarget | None = None
     """The server under test; None starts the mock."""
     metrics_port: int = 0

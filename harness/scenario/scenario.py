@@ -12,16 +12,25 @@ from pydantic import AfterValidator, Field, model_validator
 from harness.base.safe_files import LIST_AS_TUPLE
 from harness.scenario.arrivals import Arrivals
 from harness.scenario.client import ClientOptions
+from harness.scenario.readers import ReaderOptions
 from harness.scenario.recapitulation import RecapitulationOptions
+from harness.scenario.simulation import SimulationCosts
 from harness.scenario.target import TargetApi
 from mock_server.faults.registry import AnyFault, check_distinct_names
 from mock_server.profile.server_profile import ServerProfile
 from mock_server.profile.units import Duration, FrozenModel, Lognormal, Size, SizeDistribution
 
-PAGES_OF_FORM = {"ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17}
-"""Pages of each form. Only PPWP's three are published; the others are assumptions (docs/explanation/domain.md)."""
+PAGES_OF_FORM = {
+    "ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17,
+    "ec8a": 1, "ec8a1": 1, "ec8a2": 1, "form34a": 1,
+}  # fmt: skip
+"""Pages of each form. Of Indonesia's only PPWP's three are published, the others are assumed (docs/explanation/domain.md);
+Nigeria's and Kenya's are single sheets (docs/explanation/other-nights.md)."""
 
-REGIONS = ("kaliwates", "jember", "provinces")
+MOCK_TABLES = frozenset({"server", "faults", "simulate"})
+"""Keys of a scenario that describe the mock server, or a simulation of it."""
+REGIONS = ("kaliwates", "jember", "provinces", "nigeria", "kenya")
+READERS_NEED_PATHS = "readers.levels are those of the mock's public read API: say what to read with readers.paths"
 
 
 def _check_printable(text: str) -> str:
@@ -35,15 +44,16 @@ class StationOptions(FrozenModel):
     """Which stations take part, and what each of them sends."""
 
     region: str = "kaliwates"
-    """A shipped region (kaliwates, jember, provinces) or a CSV file beside the scenario: code,name,stations."""
+    """A shipped region (kaliwates, jember, provinces, nigeria, kenya) or a CSV file beside the scenario: code,name,stations."""
     count: Annotated[int, Field(ge=1)] | None = None
     """Number of stations, spread evenly over the region; all of them if left out."""
     forms: Annotated[
-        tuple[Literal["ppwp", "pdpr", "pdpd", "pdprdp", "pdprdk"], ...],
+        tuple[Literal["ppwp", "pdpr", "pdpd", "pdprdp", "pdprdk", "ec8a", "ec8a1", "ec8a2", "form34a"], ...],
         LIST_AS_TUPLE,
         Field(min_length=1),
     ] = ("ppwp",)
-    """What each station sends: ppwp has 3 pages, pdpr 18, pdpd 8, pdprdp 17, pdprdk 17 (all but ppwp's are assumed)."""
+    """What each station sends, in this order: ppwp has 3 pages, pdpr 18, pdpd 8, pdprdp 17, pdprdk 17 (all but ppwp's are assumed);
+    Nigeria's ec8a, ec8a1, ec8a2 and Kenya's form34a have one."""
 
 
 def _median_photo() -> Lognormal[Size]:
@@ -107,10 +117,14 @@ class Scenario(FrozenModel):
     """When stations arrive."""
     client: ClientOptions = Field(default_factory=ClientOptions)
     """How a phone uploads, and what it does when that fails."""
+    readers: ReaderOptions | None = None
+    """Who reads the published results meanwhile; no readers if left out."""
     server: ServerProfile = Field(default_factory=ServerProfile)
     """The mock server without faults; not used with --target."""
     faults: Annotated[tuple[AnyFault, ...], LIST_AS_TUPLE] = ()
     """Faults of the mock server."""
+    simulate: SimulationCosts = Field(default_factory=SimulationCosts)
+    """What `harness simulate` adds for the work that it leaves out."""
     audit: AuditOptions = Field(default_factory=AuditOptions)
     """How the server's store is read after the run."""
     recapitulation: RecapitulationOptions | None = None
@@ -126,7 +140,7 @@ class Scenario(FrozenModel):
         if self.warm_up >= self.deadline:
             message = f"warm_up ({self.warm_up:g}s) must be shorter than the deadline ({self.deadline:g}s)"
             raise ValueError(message)
-        mock_tables = sorted({"server", "faults"} & self.model_fields_set) if self.target is not None else []
+        mock_tables = sorted(MOCK_TABLES & self.model_fields_set) if self.target is not None else []
         if mock_tables:
             message = f"[{mock_tables[0]}] describes the mock, and [target] another server: remove one of them"
             raise ValueError(message)
@@ -136,6 +150,9 @@ class Scenario(FrozenModel):
             raise ValueError(message)
         if self.target is not None and self.audit.kill_server:
             message = "audit.kill_server is for the mock only: the harness does not kill a server of yours"
+            raise ValueError(message)
+        if self.target is not None and self.readers is not None and not self.readers.paths:
+            message = f"{READERS_NEED_PATHS}: [target] describes another server"
             raise ValueError(message)
         if self.target is not None and self.client.protocol == "tus" and not self.target.takes_tus:
             message = (
@@ -147,8 +164,16 @@ class Scenario(FrozenModel):
 
     @property
     def longest_s(self) -> float:
-        """Seconds from T0 by which the last attempt has ended: one that starts just before the deadline and times out."""
-        return self.deadline + self.client.timeout
+        """Seconds from T0 by which the last attempt and read have ended: one that starts just before the deadline and times out."""
+        return self.deadline + max(self.client.timeout, 0.0 if self.readers is None else self.readers.timeout)
+
+    def faults_over_s(self, now_s: float) -> float:
+        """When the last of the faults that begin after `now_s` and before the deadline is over, at most the deadline; else 0.
+
+        A run in which every page is delivered waits for them: a crash still to come may lose some of the pages.
+        """
+        to_come = [fault for fault in self.faults if now_s < fault.start < self.deadline]
+        return min(self.deadline, max((fault.end or float("inf") for fault in to_come), default=0.0))
 
     def mock_profile(self) -> dict[str, Any]:
         """The content of the mock server's profile file: [server] at the top level, the seed, and [[faults]]."""
@@ -157,7 +182,7 @@ class Scenario(FrozenModel):
 
     def resolved(self) -> dict[str, Any]:
         """Every key with its value and unit, as run.json records it; `parse_resolved` reads it back."""
-        left_out = {"target"} if self.target is None else {"server", "faults"}
+        left_out = {"target"} if self.target is None else set(MOCK_TABLES)
         return self.model_dump(mode="json", by_alias=True, exclude=left_out)
 
 

@@ -14,7 +14,7 @@ from harness.base.address import Origin, is_loopback, parse_origin, resolve_addr
 from harness.base.errors import UsageError
 from harness.plan import Plan
 from harness.plan.demand import forecast_load
-from harness.scenario.scenario import Scenario
+from harness.scenario.scenario import READERS_NEED_PATHS, Scenario
 from harness.scenario.target import StoredCommand, StoredFetch, StoredNone, StoredUrl, TargetApi
 from harness.target import consent
 from harness.target.connect import TlsPeer, make_tls_context
@@ -136,13 +136,16 @@ def admit_target(
         message = f'--target "{url}" should be an address such as http://127.0.0.1:8080'
         raise UsageError(message)
     _check_api(scenario.target, environment, allow_command=allow_command)
+    if scenario.readers is not None and not scenario.readers.paths:
+        message = f"{READERS_NEED_PATHS}, or leave [readers] out: --target {url} is another server"
+        raise UsageError(message)
     address, context = resolve_address(origin), _make_context(origin, scenario)
     if is_loopback(address):
         return ExternalTarget(origin, address, scenario.target, environment, context=context)
     token = consent.derive_token(load_machine_secret(state_folder(environment)), origin)
     try:
         granted = read_consent(origin, address, token, context)
-        longest_s = scenario.deadline + scenario.client.timeout + _RUN_OVERHEAD_S
+        longest_s = scenario.longest_s + _RUN_OVERHEAD_S
         consent.check_covers(granted, datetime.now(UTC), longest_s, peak_requests_per_s(scenario, plan), workers)
     except (consent.ConsentError, ConsentUnreadableError) as error:
         raise UsageError(_consent_instructions(origin, address, token, str(error))) from None
@@ -159,7 +162,7 @@ def poll_consent(target: ExternalTarget | None) -> ConsentPoller:
 
 
 def peak_requests_per_s(scenario: Scenario, plan: Plan) -> float:
-    """Requests in the plan's busiest second, logins included, if every page were delivered at once."""
+    """Requests in the plan's busiest second, logins included, if every page were delivered at once; and those of readers."""
     logs_in = scenario.target is None or scenario.target.login is not None
     pages, requests_per_page = len(plan.slots), 1
     if scenario.client.protocol == "tus":
@@ -167,7 +170,8 @@ def peak_requests_per_s(scenario: Scenario, plan: Plan) -> float:
         chunk = scenario.client.tus.chunk_size if scenario.client.tus is not None else None
         requests_per_page = 1 + (1 if chunk is None else -(-largest // chunk))  # the creation, and one PATCH per chunk
     peak_uploads_per_s = forecast_load(plan, scenario.deadline).peak_uploads_per_s
-    return peak_uploads_per_s * (pages * requests_per_page + logs_in) / pages
+    reads_per_s = 0.0 if scenario.readers is None else scenario.readers.rate
+    return peak_uploads_per_s * (pages * requests_per_page + logs_in) / pages + reads_per_s
 
 
 def _make_context(origin: Origin, scenario: Scenario) -> ssl.SSLContext | None:

@@ -72,6 +72,7 @@ _UPLOAD = [
     ("Upload-Timeout", "number", "Seconds that the client will wait"),
 ]
 _TUS = [("Tus-Resumable", "string", "1.0.0"), *_UPLOAD]
+_GOOD = {202: "Accepted; its status can be polled", 304: "Not modified since the response with this ETag"}
 _UPLOAD_ERRORS = (400, 401, 403, 404, 408, 411, 413, 415, 417, 422, 429, 503)
 
 
@@ -165,17 +166,21 @@ def _public_paths() -> _Json:
     path = [_path_parameter("path", {"type": "string"})]
     regions = {"type": "array", "items": {"type": "object", "required": ["nama", "id", "kode", "tingkat"]}}
     sums = {"type": "object", "required": ["ts", "chart"]}
+    caching = [
+        ("Cache-Control", "string", "no-cache: computed anew"),
+        ("If-None-Match", "string", "ETag of an earlier response: 304 if it is still the latest"),
+    ]
     image = _operation("A photo, if photos are stored", {200: None}, (404,))
     image["responses"]["200"]["content"] = {"image/jpeg": {"schema": {}}}
     return {
         "/wilayah/pemilu/ppwp/{path}.json": {
             "parameters": path,
-            "get": _operation("Regions below one: 0, 35, 35/3509, …", {200: regions}, (404,)),
+            "get": _operation("Regions below one: 0, 35, 35/3509, …", {200: regions, 304: None}, (404,), caching),
         },
-        "/pemilu/hhcw/ppwp.json": {"get": _operation("National sums", {200: sums}, ())},
+        "/pemilu/hhcw/ppwp.json": {"get": _operation("National sums", {200: sums, 304: None}, (), caching)},
         "/pemilu/hhcw/ppwp/{path}.json": {
             "parameters": path,
-            "get": _operation("Sums of a region, or a station's figures", {200: sums}, (404,)),
+            "get": _operation("Sums of a region, or a station's figures", {200: sums, 304: None}, (404,), caching),
         },
         "/images/{name}": {"parameters": [_path_parameter("name", {"type": "string"})], "get": image},
     }
@@ -205,7 +210,7 @@ def _operation(
     for status, schema in good.items():
         content = {} if schema is None else {"content": {"application/json": {"schema": schema}}}
         responses[str(status)] = {
-            "description": "Done" if status != 202 else "Accepted; its status can be polled",
+            "description": _GOOD.get(status, "Done"),
             **content,
         }
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
@@ -32,6 +32,7 @@ _ITEMS_BETWEEN_PAUSES = 250
 _PAUSE_S = 0.0002
 _WARM_UP_AFTER_S = 2.0
 """After a restart, uploads come first."""
+_ETAG = web.RequestKey("etag", str)
 Item = TypeVar("Item")
 _NOMINEES = ("100025", "100026", "100027")
 
@@ -54,8 +55,8 @@ class PublicApi:
         self._aggregates = VoteAggregates()
         self._deletions = 0
         self._cache_s = cache_s
-        self._computed_s = float("-inf")
-        self._ts = ""
+        self._begun_s = self._computed_s = float("-inf")
+        self._ts = self._etag = ""
         self._lock = asyncio.Lock()
 
     def routes(self) -> dict[str, Handler]:
@@ -74,15 +75,31 @@ class PublicApi:
 
     async def _now(self, request: web.Request) -> VoteAggregates:
         await request[REQUEST_CONTEXT].begin("public")
-        return await self._latest()
+        aggregates = await self._latest(anew="no-cache" in request.headers.get("Cache-Control", "").lower())
+        request[_ETAG] = self._etag  # now: while the response is made, another computation may end
+        return aggregates
 
-    async def _latest(self) -> VoteAggregates:
+    async def _latest(self, *, anew: bool = False) -> VoteAggregates:
+        """The latest computation; with `anew` one that began after this call, as `Cache-Control: no-cache` demands."""
+        asked_s = time.monotonic()
         async with self._lock:  # one computation at a time; the others wait for its result
-            if time.monotonic() - self._computed_s >= self._cache_s:
+            is_old = time.monotonic() - self._computed_s >= self._cache_s
+            if is_old or (anew and self._begun_s < asked_s):  # those who wait together share one computation
+                self._begun_s = time.monotonic()
                 self._aggregates = await asyncio.to_thread(self._computed)
                 self._computed_s = time.monotonic()  # its end: a slow computation must not be repeated at once
                 self._ts = _timestamp_text(time.time())
+                self._etag = f'"{time.time_ns():x}"'
         return self._aggregates
+
+    def _respond(self, request: web.Request, content: Callable[[], object]) -> web.Response:
+        """The content; 304 to a client that has this snapshot of it already (RFC 9110, 13.1.2)."""
+        etag = request[_ETAG]
+        headers = {"ETag": etag, "Cache-Control": f"max-age={int(self._cache_s)}"}
+        known = [one.strip().removeprefix("W/") for one in request.headers.get("If-None-Match", "").split(",")]
+        if etag in known or "*" in known:
+            return web.Response(status=304, headers=headers)
+        return json_response(content(), headers=headers)
 
     def _computed(self) -> VoteAggregates:
         deletions = self._store.deletions  # read before the rows: a deletion meanwhile is noticed the next time
@@ -100,7 +117,7 @@ class PublicApi:
         region = aggregates.regions.get(code) or (Region() if not code else None)
         if region is None:
             raise Problem(404, "No such region")
-        return json_response([self._child(child) for child in sorted(region.children)])
+        return self._respond(request, lambda: [self._child(child) for child in sorted(region.children)])
 
     def _child(self, code: str) -> dict[str, object]:
         name = f"TPS {code[-3:]}" if len(code) == LEVELS[-1] else code
@@ -109,7 +126,7 @@ class PublicApi:
     async def nation(self, request: web.Request) -> web.Response:
         """The sums of everything."""
         aggregates = await self._now(request)
-        return json_response(self._sums(aggregates, aggregates.regions.get("", Region())))
+        return self._respond(request, lambda: self._sums(aggregates, aggregates.regions.get("", Region())))
 
     async def result(self, request: web.Request) -> web.Response:
         """The sums of a region, or the figures of a station."""
@@ -118,11 +135,12 @@ class PublicApi:
         if len(code) == LEVELS[-1]:
             if code not in aggregates.votes:
                 raise Problem(404, "No such station")
-            return json_response(self._station(aggregates, code, await self._images(aggregates, code)))
+            images = await self._images(aggregates, code)
+            return self._respond(request, lambda: self._station(aggregates, code, images))
         region = aggregates.regions.get(code)
         if region is None or not code:
             raise Problem(404, "No such region")
-        return json_response(self._sums(aggregates, region))
+        return self._respond(request, lambda: self._sums(aggregates, region))
 
     def _sums(self, aggregates: VoteAggregates, region: Region) -> dict[str, object]:
         table: dict[str, object] = {}

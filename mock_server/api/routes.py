@@ -21,6 +21,7 @@ from mock_server.http.metrics import ServerMetrics
 from mock_server.http.middleware import REQUEST_CONTEXT, Handler, check_headers, data_port_middleware
 from mock_server.http.request_context import RequestContext
 from mock_server.http.responses import Problem, json_response
+from mock_server.profile.routes import FILE_ROUTE, FILES_ROUTE, LOGIN_ROUTE, PAGE_ROUTE
 from mock_server.profile_file import Profile
 from mock_server.storage.resumable import ResumableStore
 from mock_server.upload import body
@@ -30,7 +31,6 @@ from mock_server.upload.pipeline import UploadPipeline
 from mock_server.upload.tus import TusHandlers, add_version_header
 
 _MAX_LOGIN_BYTES = 1024
-_PAGE_PATH = "/v1/stations/{code}/forms/{form}/pages/{page}"
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,15 @@ def data_app(services: DataPortServices) -> web.Application:
     tus = TusHandlers(services.profile, services.authenticator, services.pipeline, services.resumable)
     add = app.router.add_route
     app.on_response_prepare.append(add_version_header)
-    app.router.add_resource("/v1/login").add_route("POST", routes.login, expect_handler=_defer_continue)
-    page = app.router.add_resource(_PAGE_PATH)
+    app.router.add_resource(LOGIN_ROUTE).add_route("POST", routes.login, expect_handler=_defer_continue)
+    page = app.router.add_resource(PAGE_ROUTE)
     page.add_route("POST", routes.multipart, expect_handler=_defer_continue)
     page.add_route("PUT", routes.put, expect_handler=_defer_continue)
-    add("GET", _PAGE_PATH + "/status", routes.status)
-    files = app.router.add_resource("/v1/files")
+    add("GET", PAGE_ROUTE + "/status", routes.status)
+    files = app.router.add_resource(FILES_ROUTE)
     files.add_route("OPTIONS", tus.options)
     files.add_route("POST", tus.create, expect_handler=_defer_continue)
-    file = app.router.add_resource("/v1/files/{id}")
+    file = app.router.add_resource(FILE_ROUTE)
     file.add_route("HEAD", tus.head)
     file.add_route("PATCH", tus.patch, expect_handler=_defer_continue)
     file.add_route("DELETE", tus.delete)

@@ -37,7 +37,7 @@ class Match(FrozenModel):
     station: str | None = None
     """A station's 13-digit code or its beginning: "3509191001" is every station of one kelurahan."""
     form: str | None = None
-    """ppwp, pdpr, pdpd, pdprdp or pdprdk."""
+    """A form: ppwp, pdpr, pdpd, pdprdp, pdprdk, ec8a, ec8a1, ec8a2 or form34a."""
     method: str | None = None
     """HTTP method, in capitals."""
     phase: str | None = None

@@ -7,12 +7,13 @@ concurrent requests arrive does not change which of them are hit.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from mock_server.faults.base import Fault, RequestKey, Scope
-from mock_server.faults.keyed_random import keyed_uniform
+from mock_server.profile.keyed_random import keyed_uniform
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +54,16 @@ class Injection(NamedTuple):
     """Seconds since T0."""
     fault: str
     key: RequestKey
+
+
+def injection_line(injection: Injection) -> str:
+    """The line of an injection, without its newline.
+
+    >>> injection_line(Injection(1.5, "misread", RequestKey("3509191001001", "ppwp", 2, 1, "POST", "upload")))[:57]
+    '{"time_s":1.5,"fault":"misread","station":"3509191001001"'
+    """
+    content = {"time_s": round(injection.time_s, 6), "fault": injection.fault, **injection.key._asdict()}
+    return json.dumps(content, separators=(",", ":"))
 
 
 class Edge(NamedTuple):

@@ -6,8 +6,11 @@ import re
 
 from mock_server.http.responses import Problem
 
-PAGES_PER_FORM = {"ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17}
-"""Forms and their numbers of pages (only PPWP's is published; the others are assumptions)."""
+PAGES_PER_FORM = {
+    "ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17,
+    "ec8a": 1, "ec8a1": 1, "ec8a2": 1, "form34a": 1,
+}  # fmt: skip
+"""Forms and their numbers of pages: Indonesia's (only PPWP's is published; the others are assumptions), Nigeria's and Kenya's."""
 
 VOTES_PAGE = 2
 """The page of PPWP that carries the votes."""

@@ -1,113 +1,41 @@
-"""The server's Prometheus metrics: base units, labels from fixed lists only."""
+"""The server's Prometheus metrics: what it counts, its process, and the lag of its event loop."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    disable_created_metrics,
-    generate_latest,
-)
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
 
-if TYPE_CHECKING:
-    from mock_server.http.fault_scheduler import FaultScheduler
-    from mock_server.overload.worker_pool import WorkerPool
+from mock_server.overload.server_counters import ServerCounters
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-BUCKETS = (
-    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 30, 60,
-)  # fmt: skip
 _LAG_INTERVAL_S = 0.02
 _LAGS_KEPT = 1000
 
 
-class ServerMetrics:
-    """The instruments, in a registry of their own."""
+class ServerMetrics(ServerCounters):
+    """The counters and what a live process adds to them, in a registry of their own."""
 
     def __init__(self) -> None:
-        # Otherwise every counter exports a second series, _created, that scrapes would carry along.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
+        super().__init__()
         # Not the global registry: tests run several servers in one process.
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        registry = self.registry
-        self._requests = Histogram(
-            "http_server_request_duration_seconds",
-            "From the request's header to the end of its response",
-            ["http_request_method", "http_route", "http_response_status_code"],
-            buckets=BUCKETS,
-            registry=registry,
-        )
-        self._children: dict[tuple[str, str, int | None], Histogram] = {}
-        self.active = 0
+        self.registry.register(self)
         self.lag = LoopLag()
-        gauge = Gauge("http_server_active_requests", "Requests in progress", registry=registry)
-        gauge.set_function(lambda: self.active)
         gauge = Gauge(
-            "mock_server_loop_lag_seconds", "Worst lag of the event loop in the last second", registry=registry
+            "mock_server_loop_lag_seconds", "Worst lag of the event loop in the last second", registry=self.registry
         )
         gauge.set_function(self.lag.worst_s)
-        gauge = Gauge("mock_server_loop_lag_p99_seconds", "99th percentile of the last 20 s of lags", registry=registry)
+        gauge = Gauge(
+            "mock_server_loop_lag_p99_seconds", "99th percentile of the last 20 s of lags", registry=self.registry
+        )
         gauge.set_function(self.lag.p99_s)
-        self.service = Histogram(
-            "mock_server_service_seconds", "Time that a worker spent on an upload", buckets=BUCKETS, registry=registry
-        )
-        self.shed = Counter("mock_server_shed", "Uploads refused for overload", ["reason"], registry=registry)
-        self.wasted = Counter(
-            "mock_server_wasted_work", "Work finished after its client had disconnected", registry=registry
-        )
-        self.dropped = Counter(
-            "mock_server_dropped", "Queued uploads dropped because their client had disconnected", registry=registry
-        )
-        self.stored = Counter("mock_server_pages_stored", "Copies of pages stored", registry=registry)
-        self.stored_bytes = Counter("mock_server_stored_bytes", "Bytes of the photos stored", registry=registry)
-
-    def watch(self, pool: WorkerPool, faults: FaultScheduler) -> None:
-        """Adds what is read from the pool and the faults at each scrape."""
-        depth = Gauge("mock_server_queue_depth", "Uploads that wait for a worker", registry=self.registry)
-        depth.set_function(lambda: pool.depth)
-        busy = Gauge("mock_server_workers_busy", "Busy workers", registry=self.registry)
-        busy.set_function(lambda: pool.busy)
-        self.registry.register(_FaultCollector(faults))
-
-    def request(self, method: str, route: str, status: int | None, duration_s: float) -> None:
-        """Records one request and the status that its client received, None if no status line was sent."""
-        key = (method, route, status)
-        child = self._children.get(key)  # labels() costs more than observe(): it takes a lock and builds a key
-        if child is None:
-            child = self._children[key] = self._requests.labels(
-                method, route, "none" if status is None else str(status)
-            )
-        child.observe(duration_s)
 
     def text(self) -> bytes:
         """The exposition."""
         return generate_latest(self.registry)
-
-
-class _FaultCollector(Collector):
-    def __init__(self, faults: FaultScheduler) -> None:
-        self._scheduler = faults
-
-    def collect(self) -> Iterator[Metric]:
-        injected = CounterMetricFamily("mock_server_faults_injected", "Requests that a fault hit", labels=["fault"])
-        for name, count in self._scheduler.injected.items():
-            injected.add_metric([name], count)
-        active = GaugeMetricFamily("mock_server_fault_active", "Strength of a fault, 0 when off", labels=["fault"])
-        for state in self._scheduler.states:
-            active.add_metric([state.fault.name], self._scheduler.strength(state))
-        yield injected
-        yield active
 
 
 class LoopLag:

@@ -15,10 +15,10 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
 
-from mock_server.faults.base import Scope
+from mock_server.faults.faulted_request import ConnectionEnded
 from mock_server.http.fault_scheduler import FaultScheduler
 from mock_server.http.metrics import ServerMetrics
-from mock_server.http.request_context import AttemptCounter, ConnectionEnded, RequestContext
+from mock_server.http.request_context import AttemptCounter, RequestContext
 from mock_server.http.responses import Problem
 from mock_server.net.connection import ServerConnection
 from mock_server.profile.server_profile import ServerProfile
@@ -28,7 +28,6 @@ REQUEST_CONTEXT = web.RequestKey("EXCHANGE", RequestContext)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OTHER = "_OTHER"
 _UNMATCHED = "unmatched"
-_STORAGE_SCOPES: tuple[Scope, ...] = ("acknowledgement", "rows")
 _LINGER_S = 10.0
 _LINGER_IDLE_S = 1.0
 _KEEP_ALIVE_S = 75.0
@@ -199,15 +198,8 @@ async def _apply_response_faults(context: RequestContext, response: web.StreamRe
         await response.write_eof()
     finally:
         raw = connection.captured()
-    # Faults that end the connection come first, a lost ack before all others: behind a fault that sends the response,
-    # slowly say, there would be nothing left to lose.
-    order = sorted(
-        context.hits, key=lambda hit: (not hit.fault.replaces_response, hit.fault.scope not in _STORAGE_SCOPES)
-    )
-    for hit in order:
-        if await context.act(hit, hit.fault.on_response(context, raw, hit.draw)):
-            return response
-    await context.write(raw)
+    if not await context.hit_response(raw):
+        await context.write(raw)
     return response
 
 

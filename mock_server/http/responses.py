@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
+
+from mock_server.faults.faulted_request import Refusal
+from mock_server.profile.units import whole_retry_after_s
 
 _HTTP_PHRASES = {
     **{status.value: status.phrase for status in HTTPStatus},
@@ -18,7 +20,7 @@ _TUS_PHRASES = {460: "Checksum Mismatch"}
 """Of statuses that tus adds."""
 
 
-class Problem(Exception):  # noqa: N818 - RFC 9457's word
+class Problem(Refusal):
     """An error for the client: raise it in a handler and it becomes an `application/problem+json` response.
 
     Its type is about:blank, so its title is the phrase of its status (RFC 9457, 4.2.1); what happened is in `detail`.
@@ -28,9 +30,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
     def __init__(
         self, status: int, detail: str = "", *, headers: dict[str, str] | None = None, **members: object
     ) -> None:
-        super().__init__(detail or status)
-        self.status = status
-        self.detail = detail
+        super().__init__(status, detail)
         self.headers = headers or {}
         self.members = members
 
@@ -71,4 +71,4 @@ def retry_after_header(seconds: float | None) -> dict[str, str]:
     >>> retry_after_header(1.2), retry_after_header(None)
     ({'Retry-After': '2'}, {})
     """
-    return {} if seconds is None else {"Retry-After": str(max(1, math.ceil(seconds)))}
+    return {} if seconds is None else {"Retry-After": str(whole_retry_after_s(seconds))}

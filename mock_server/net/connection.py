@@ -17,6 +17,8 @@ from typing import Any
 
 import httptools
 
+from mock_server.net.shared_line import PacedWriter, Traffic
+
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 _STATUS_LINE_BYTES = len(b"HTTP/1.1 200")
 _HEADER_TIMEOUT_BODY = json.dumps(
@@ -97,9 +99,16 @@ class RequestFraming:
 class ServerConnection(asyncio.Transport):
     """The transport that the HTTP library writes to."""
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, traffic: Traffic | None = None) -> None:
         super().__init__()
         self._transport = transport
+        self._traffic = Traffic() if traffic is None else traffic
+        egress = self._traffic.egress
+        self._paced = None if egress is None else PacedWriter(transport, egress)
+        self._is_paused = False
+        """Whether the HTTP library has enough for now."""
+        self._is_held = False
+        """Whether what was read last is still on the line."""
         self._captured: list[bytes] | None = None
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -159,9 +168,8 @@ class ServerConnection(asyncio.Transport):
         """
         self.discards = True
         if self._transport.can_write_eof() and not self._transport.is_closing():
-            self._transport.write_eof()
-        if not self._transport.is_reading() and not self._transport.is_closing():
-            self._transport.resume_reading()
+            self.write_eof()
+        self.resume_reading()
         end = time.monotonic() + max_s
         self._has_received = True
         while self._has_received and not self.lost.done() and (left_s := end - time.monotonic()) > 0:
@@ -181,8 +189,8 @@ class ServerConnection(asyncio.Transport):
 
     def _give_up(self) -> None:
         self._timer = None
-        self._transport.write(_HEADER_TIMEOUT_RESPONSE)
-        self._transport.close()
+        self._send(_HEADER_TIMEOUT_RESPONSE)
+        self.close()
 
     def capture(self) -> None:
         """Keeps what is written from now on instead of sending it."""
@@ -202,7 +210,14 @@ class ServerConnection(asyncio.Transport):
 
     def write_interim(self, data: bytes) -> None:
         """Sends an interim response (100 Continue), which does not count as the response."""
-        self._transport.write(data)
+        self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        self._traffic.sent_bytes += len(data)
+        if self._paced is None:
+            self._transport.write(data)
+        else:
+            self._paced.write(data)
 
     def _note_sent(self, data: Any) -> None:
         if not self._transport.is_closing():
@@ -214,7 +229,7 @@ class ServerConnection(asyncio.Transport):
         """Sends, or captures."""
         if self._captured is None:
             self._note_sent(data)
-            self._transport.write(data)
+            self._send(bytes(data))
         else:
             self._captured.append(bytes(data))
 
@@ -224,13 +239,16 @@ class ServerConnection(asyncio.Transport):
         if self._captured is None:
             for piece in pieces:
                 self._note_sent(piece)
-            self._transport.writelines(pieces)
+            self._send(b"".join(pieces))
         else:
             self._captured.extend(map(bytes, pieces))
 
     def close(self) -> None:
         """Ends the connection with FIN once everything is sent."""
-        self._transport.close()
+        if self._paced is None:
+            self._transport.close()
+        else:
+            self._paced.close()
 
     def abort(self) -> None:
         """Ends the connection at once."""
@@ -238,15 +256,37 @@ class ServerConnection(asyncio.Transport):
 
     def is_closing(self) -> bool:
         """Whether it is closed or closing."""
-        return self._transport.is_closing()
+        return self._transport.is_closing() or (self._paced is not None and self._paced.is_closing)
 
     def pause_reading(self) -> None:
         """Makes the client wait."""
-        self._transport.pause_reading()
+        self._is_paused = True
+        self._read_or_wait()
 
     def resume_reading(self) -> None:
-        """Lets the client go on."""
-        self._transport.resume_reading()
+        """Lets the client go on, once what it has sent has passed the line."""
+        self._is_paused = False
+        self._read_or_wait()
+
+    def hold(self, *, on_line: bool) -> None:
+        """Makes the client wait as long as what was read last is on the line, whatever the library wants."""
+        self._is_held = on_line
+        self._read_or_wait()
+
+    def _read_or_wait(self) -> None:
+        reads = not (self._is_paused or self._is_held)
+        if self._transport.is_closing() or reads == self._transport.is_reading():
+            return
+        if reads:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
+    def pause_sending(self, *, is_full: bool) -> None:
+        """Called when the client does not take what it is sent, and when it does again."""
+        if self._paced is not None:
+            self._paced.is_paused = is_full
+            self._paced.go_on()
 
     def is_reading(self) -> bool:
         """Whether the client may send."""
@@ -258,7 +298,8 @@ class ServerConnection(asyncio.Transport):
 
     def get_write_buffer_size(self) -> int:
         """Bytes that wait to be sent."""
-        return self._transport.get_write_buffer_size()
+        waiting = 0 if self._paced is None else self._paced.buffered_bytes
+        return self._transport.get_write_buffer_size() + waiting
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
         """Where writing is paused and resumed."""
@@ -273,8 +314,11 @@ class ServerConnection(asyncio.Transport):
         return self._transport.can_write_eof()
 
     def write_eof(self) -> None:
-        """Closes the sending half."""
-        self._transport.write_eof()
+        """Closes the sending half once everything is sent."""
+        if self._paced is None:
+            self._transport.write_eof()
+        else:
+            self._paced.write_eof()
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Hands the connection to another protocol."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple, cast
 
 from mock_server.net.connection import ServerConnection, reset_when_closed
+from mock_server.net.shared_line import SharedLine, Traffic
 
 BACKLOG = 4096
 _ACCEPTS_PER_EVENT = 100
@@ -21,18 +22,22 @@ _RECEIVE_BUFFER_BYTES = 2**20
 class ConnectionTracker:
     """All open connections of a port: counted, their headers timed, and reset together."""
 
-    def __init__(self, max_connections: int, header_timeout_s: float) -> None:
+    def __init__(self, max_connections: int, header_timeout_s: float, traffic: Traffic | None = None) -> None:
         self._max_connections = max_connections
         self.header_timeout_s = header_timeout_s
+        self.traffic = Traffic() if traffic is None else traffic
         self._open: set[ServerConnection] = set()
-        self._handshakes: dict[asyncio.Protocol, _TlsHandshake] = {}
+        self._handshakes: dict[asyncio.BaseProtocol, _TlsHandshake] = {}
 
     def __len__(self) -> int:
         return len(self._open) + len(self._handshakes)
 
-    def factory(self, inner: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
+    def factory(self, inner: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.BaseProtocol]:
         """Makes the protocol of a new connection, around one that `inner` makes."""
-        return lambda: _TrackedProtocol(inner(), self)
+        ingress = self.traffic.ingress
+        if ingress is None:
+            return lambda: _TrackedProtocol(inner(), self)
+        return lambda: _LineProtocol(inner(), self, ingress)
 
     def add(self, connection: ServerConnection) -> bool:
         """Counts a connection; False if that is one too many."""
@@ -51,7 +56,7 @@ class ConnectionTracker:
             reset_when_closed(handshake.raw)
             handshake.task.cancel()  # its done callback closes the socket
 
-    def begin_handshake(self, raw: socket.socket, protocol: asyncio.Protocol, context: ssl.SSLContext) -> None:
+    def begin_handshake(self, raw: socket.socket, protocol: asyncio.BaseProtocol, context: ssl.SSLContext) -> None:
         """Begins TLS on an accepted socket: it counts as a connection, and has no more time than a header."""
         if len(self) >= self._max_connections:
             raw.close()
@@ -69,7 +74,7 @@ class ConnectionTracker:
 
         task.add_done_callback(ended)
 
-    def end_handshake(self, protocol: asyncio.Protocol) -> None:
+    def end_handshake(self, protocol: asyncio.BaseProtocol) -> None:
         """Forgets a handshake, however it ended."""
         self._handshakes.pop(protocol, None)
 
@@ -83,10 +88,10 @@ class ConnectionTracker:
 
 class _TlsHandshake(NamedTuple):
     raw: socket.socket
-    task: asyncio.Future[tuple[asyncio.Transport, asyncio.Protocol]]
+    task: asyncio.Future[tuple[asyncio.Transport, asyncio.BaseProtocol]]
 
 
-class _TrackedProtocol(asyncio.Protocol):
+class _TrackedConnection(asyncio.BaseProtocol):
     """Passes a connection's events on to the HTTP library's protocol, and times its headers."""
 
     def __init__(self, inner: asyncio.Protocol, tracker: ConnectionTracker) -> None:
@@ -97,7 +102,7 @@ class _TrackedProtocol(asyncio.Protocol):
         """When the connection was accepted: the first header's time counts from then, a TLS handshake included."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._connection = ServerConnection(cast("asyncio.Transport", transport))
+        self._connection = ServerConnection(cast("asyncio.Transport", transport), self._tracker.traffic)
         self._tracker.end_handshake(self)
         # The library's protocol first: it must have had `connection_made` before it learns of the loss.
         self._inner.connection_made(self._connection)
@@ -108,7 +113,7 @@ class _TrackedProtocol(asyncio.Protocol):
         spent_s = asyncio.get_running_loop().time() - self._begun_s
         self._connection.expect_header(max(0.0, timeout_s - spent_s), timeout_s)
 
-    def data_received(self, data: bytes) -> None:
+    def _pass_on(self, data: bytes) -> None:
         if self._connection is not None:
             self._connection.received(data)
         if self._connection is None or not self._connection.discards:
@@ -124,10 +129,66 @@ class _TrackedProtocol(asyncio.Protocol):
         self._inner.connection_lost(exc)
 
     def pause_writing(self) -> None:
+        if self._connection is not None:
+            self._connection.pause_sending(is_full=True)
         self._inner.pause_writing()
 
     def resume_writing(self) -> None:
+        if self._connection is not None:
+            self._connection.pause_sending(is_full=False)
         self._inner.resume_writing()
+
+
+class _TrackedProtocol(_TrackedConnection, asyncio.Protocol):
+    """A connection that has its own line."""
+
+    def data_received(self, data: bytes) -> None:
+        self._tracker.traffic.received_bytes += len(data)
+        self._pass_on(data)
+
+
+class _LineProtocol(_TrackedConnection, asyncio.BufferedProtocol):
+    """A connection that shares the ingress: what is read counts as received once it has passed that line."""
+
+    def __init__(self, inner: asyncio.Protocol, tracker: ConnectionTracker, line: SharedLine) -> None:
+        super().__init__(inner, tracker)
+        self._line = line
+        self._on_line = b""
+        self._ready_s: float | None = None
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - never more than a piece
+        return self._line.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(self._line.buffer[:nbytes])
+        self._tracker.traffic.received_bytes += nbytes
+        self._ready_s = self._line.admit(nbytes, self._ready_s)
+        # TLS may hand over what it had decrypted before it was paused: that joins the piece on the line, so that the order
+        # stays. Its time on the line is spent, but it passes with the piece before it.
+        if not self._on_line and self._line.has_passed(self._ready_s):
+            self._pass_on(data)
+            return
+        is_waiting = bool(self._on_line)
+        self._on_line += data
+        if not is_waiting and self._connection is not None:
+            self._connection.hold(on_line=True)
+            self._line.call_when_passed(self._ready_s, self._passed)
+
+    def _passed(self) -> None:
+        data, self._on_line = self._on_line, b""
+        if not data or self._connection is None:  # the connection was lost meanwhile, or its end has come
+            return
+        self._pass_on(data)
+        self._connection.hold(on_line=False)
+
+    def eof_received(self) -> bool | None:
+        # What was sent before the end goes before it; its time on the line is spent already.
+        self._passed()
+        return super().eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._on_line = b""
+        super().connection_lost(exc)
 
 
 class Listener:
@@ -196,7 +257,7 @@ class _TlsServer:
     def __init__(
         self,
         listening: socket.socket,
-        factory: Callable[[], asyncio.Protocol],
+        factory: Callable[[], asyncio.BaseProtocol],
         connections: ConnectionTracker,
         context: ssl.SSLContext,
     ) -> None:

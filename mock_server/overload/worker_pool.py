@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from mock_server.profile.server_profile import ServerProfile
 
@@ -28,8 +28,8 @@ class Clock(Protocol):
     def now(self) -> float:
         """Seconds on a monotonic clock."""
 
-    def call_later(self, delay_s: float, callback: Callable[[], object]) -> Timer:
-        """Calls back after a delay."""
+    def call_later(self, delay_s: float, callback: Callable[..., object], *args: Any) -> Timer:
+        """Calls back with `args` after a delay."""
 
 
 class JobEnd(StrEnum):
@@ -115,7 +115,7 @@ class WorkerPool:
             return
         self._queue[job] = None
         if self._profile.queue_timeout is not None:
-            job.timer = self._clock.call_later(self._profile.queue_timeout, lambda: self._leave(job, JobEnd.TIMED_OUT))
+            job.timer = self._clock.call_later(self._profile.queue_timeout, self._leave, job, JobEnd.TIMED_OUT)
 
     def cancel(self, job: Job) -> None:
         """Removes a job; if it is being served, its worker is free at once."""
@@ -163,7 +163,7 @@ class WorkerPool:
         if job.expected_s <= 0:  # done at once: the clock need not call back
             self._finish(job, JobEnd.SERVED)
         else:
-            job.timer = self._clock.call_later(job.expected_s, lambda: self._finish(job, JobEnd.SERVED))
+            job.timer = self._clock.call_later(job.expected_s, self._finish, job, JobEnd.SERVED)
 
     def _contention(self) -> float:
         knee = self._profile.contention_knee

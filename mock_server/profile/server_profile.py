@@ -9,9 +9,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from mock_server.profile.dedupe import Dedupe
 from mock_server.profile.units import Duration, DurationDistribution, FrozenModel, Rate, Size, lognormal_duration
 
 PositiveInt = Annotated[int, Field(ge=1)]
+PositiveRate = Annotated[Rate, Field(gt=0)]
 
 
 class ServerProfile(FrozenModel):
@@ -45,7 +47,7 @@ class ServerProfile(FrozenModel):
     """The pause that retry_after = "fixed" asks for, and the shortest one of "jittered"."""
     cancel_on_disconnect: bool = False
     """Whether work stops when its client disconnects; most servers finish it and waste it."""
-    dedupe: Literal["page", "key", "none"] = "page"
+    dedupe: Dedupe = "page"
     """What makes an upload a duplicate: its page, its Idempotency-Key, or nothing."""
     keep_photos: bool = False
     """Whether photos are stored, or only their digest and size."""
@@ -76,6 +78,10 @@ class ServerProfile(FrozenModel):
     """Largest body, compressed or not; 413 above."""
     max_header: Size = 16_384
     """Longest line of a header; 400 above."""
+    ingress: PositiveRate | None = None
+    """Rate at which bytes come in, shared by all connections, whatever each of them could send; left out: unlimited."""
+    egress: PositiveRate | None = None
+    """Rate at which responses go out, shared by all connections, those of readers among them; left out: unlimited."""
     max_connections: PositiveInt = 20_000
     """Connections above are closed at once; an unfinished TLS handshake counts as one."""
     public_cache: Duration = 5.0

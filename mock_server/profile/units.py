@@ -23,6 +23,7 @@ _RATES = {
     "bit/s": 0.125, "kbit/s": 125.0, "Mbit/s": 125e3, "Gbit/s": 125e6,
     "B/s": 1.0, "KB/s": 1e3, "MB/s": 1e6, "GB/s": 1e9,
 }  # fmt: skip
+_EVENT_RATES = {"/s": 1.0, "/min": 1 / 60, "/h": 1 / 3600}
 _NORMAL = NormalDist()
 
 
@@ -69,6 +70,15 @@ def rate_bytes_per_s(value: object) -> float:
     return _parse(value, _RATES, "rate", '"8Mbit/s", "500KB/s"')
 
 
+def events_per_s(value: object) -> float:
+    """Events per second in a text such as "50/s" or "3000/min".
+
+    >>> events_per_s("50/s"), events_per_s("3000/min")
+    (50.0, 50.0)
+    """
+    return _parse(value, _EVENT_RATES, "rate of events", '"50/s", "3000/min"')
+
+
 def ratio(value: object) -> float:
     """The ratio in a text such as "95%", or in a plain number.
 
@@ -84,6 +94,15 @@ def ratio(value: object) -> float:
     return float(value)
 
 
+def whole_retry_after_s(seconds: float) -> int:
+    """What Retry-After says for a pause: whole seconds, at least one (RFC 9110, 10.2.3).
+
+    >>> whole_retry_after_s(0.2), whole_retry_after_s(1.2)
+    (1, 2)
+    """
+    return max(1, math.ceil(seconds))
+
+
 def _with_unit(unit: str) -> PlainSerializer:
     def write(value: float) -> str:
         return f"{int(value) if float(value).is_integer() else value!r}{unit}"
@@ -94,6 +113,7 @@ def _with_unit(unit: str) -> PlainSerializer:
 Duration = Annotated[float, BeforeValidator(duration_s), _with_unit("s")]
 Size = Annotated[int, BeforeValidator(size_bytes), _with_unit("B")]
 Rate = Annotated[float, BeforeValidator(rate_bytes_per_s), _with_unit("B/s")]
+EventRate = Annotated[float, BeforeValidator(events_per_s), _with_unit("/s")]
 Ratio = Annotated[float, BeforeValidator(ratio), Field(ge=0)]
 Probability = Annotated[float, BeforeValidator(ratio), Field(ge=0, le=1)]
 

@@ -7,7 +7,6 @@ An audit relies on the log. What faults made of stored pages is therefore commit
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import sqlite3
@@ -16,7 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
-from mock_server.faults.matching import Injection
+from mock_server.faults.matching import Injection, injection_line
 
 _WRITE_INTERVAL_S = 0.25
 _LONGEST_LINE_BYTES = 4096
@@ -76,17 +75,6 @@ class InjectionLog:
         if lines:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write("".join(f"{line}\n" for line in lines))
-
-
-def injection_line(injection: Injection) -> str:
-    """The line of an injection, without its newline.
-
-    >>> from mock_server.faults.base import RequestKey
-    >>> injection_line(Injection(1.5, "misread", RequestKey("3509191001001", "ppwp", 2, 1, "POST", "upload")))[:57]
-    '{"time_s":1.5,"fault":"misread","station":"3509191001001"'
-    """
-    content = {"time_s": round(injection.time_s, 6), "fault": injection.fault, **injection.key._asdict()}
-    return json.dumps(content, separators=(",", ":"))
 
 
 class Outbox:

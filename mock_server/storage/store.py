@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from mock_server.profile.dedupe import Dedupe, classify_duplicate, finds_duplicates
 from mock_server.storage.group_commit import GroupCommitWriter, WriteWork
 from mock_server.storage.injection_log import InjectionLog, Outbox
 
@@ -79,7 +80,7 @@ class Store:
     any upload is answered: a process that is killed in between leaves it to the next one.
     """
 
-    def __init__(self, path: Path, dedupe: Literal["page", "key", "none"], log: InjectionLog | None = None) -> None:
+    def __init__(self, path: Path, dedupe: Dedupe, log: InjectionLog | None = None) -> None:
         self._path = path
         self._dedupe = dedupe
         self._outbox = Outbox(log)
@@ -155,7 +156,7 @@ class Store:
 
     def stored(self, connection: sqlite3.Connection, sent: PageRow) -> StoreResult | None:
         """The stored page that an upload duplicates or conflicts with, or None if it is new."""
-        if self._dedupe == "none" or (self._dedupe == "key" and not sent.idempotency_key):
+        if not finds_duplicates(self._dedupe, sent.idempotency_key):
             return None
         query = "SELECT receipt, sent_sha256, size_bytes FROM pages WHERE station = ? AND form = ? AND page = ?"
         key: tuple[object, ...] = (sent.station, sent.form, sent.page)
@@ -165,7 +166,7 @@ class Store:
         found = connection.execute(query, key).fetchone()
         if found is None:
             return None
-        return StoreResult("replay" if found[1] == sent.sent_sha256 else "conflict", *found)
+        return StoreResult(classify_duplicate(found[1], sent.sent_sha256), *found)
 
     def read(self, query: str, parameters: tuple[object, ...] = ()) -> Iterator[tuple[Any, ...]]:
         """Rows as they are committed now, on a connection of their own; blocks, so call it in a thread."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from mock_server.faults.matching import injection_line
 from mock_server.http.metrics import ServerMetrics
 from mock_server.http.request_context import RequestContext
 from mock_server.http.responses import Problem, json_response
-from mock_server.storage.injection_log import injection_line
 from mock_server.storage.store import DelayedDeletes, PageRow, Store, StoreRequest, StoreResult
 from mock_server.upload.photo import ReceivedUpload
 
@@ -63,8 +63,8 @@ class PageCommitter:
                 return
             for hit in acting:
                 hit.act(is_logged=True)
-            self._metrics.stored.inc(len(rows))
-            self._metrics.stored_bytes.inc(sum(row.size_bytes for row in rows))
+            self._metrics.stored += len(rows)
+            self._metrics.stored_bytes += sum(row.size_bytes for row in rows)
             if deleting is not None and context.delete_after_s is not None:
                 deleting.act(is_logged=True)
                 self.deletes.schedule(result.receipt, context.delete_after_s, injection_line(deleting.injection))

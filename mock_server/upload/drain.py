@@ -86,7 +86,7 @@ class Drain:
             if idle or took >= max_s:
                 break
             await asyncio.sleep(_POLL_INTERVAL_S)
-        self._metrics.dropped.inc(dropped)
+        self._metrics.dropped += dropped
         _log.info("drained in %.3f s: %d dropped, %d queued, %d busy", took, dropped, self._pool.depth, self._pool.busy)
         return {
             "idle": idle, "dropped": dropped, "queued": self._pool.depth, "busy": self._pool.busy,

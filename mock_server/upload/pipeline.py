@@ -12,13 +12,15 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from mock_server.faults.keyed_random import keyed_uniform
+from mock_server.faults.faulted_request import ConnectionEnded
 from mock_server.http.fault_scheduler import FaultScheduler
 from mock_server.http.metrics import ServerMetrics
-from mock_server.http.request_context import ConnectionEnded, RequestContext
+from mock_server.http.request_context import RequestContext
 from mock_server.http.responses import Problem, json_response, retry_after_header
 from mock_server.overload.admission import Admission
+from mock_server.overload.service_time import ServiceTimes
 from mock_server.overload.worker_pool import Job, JobEnd, WorkerPool
+from mock_server.profile.keyed_random import keyed_uniform
 from mock_server.profile_file import Profile
 from mock_server.storage.store import Store
 from mock_server.upload import body
@@ -75,6 +77,7 @@ class UploadPipeline:
         self._metrics = metrics
         self._committer = PageCommitter(store, metrics)
         self._admission = Admission(profile, pool)
+        self._service_times = ServiceTimes(profile, profile.seed)
         self._pending = PendingUploads()
         self._tasks: set[asyncio.Task[web.Response]] = set()
         self.deletes = self._committer.deletes
@@ -104,7 +107,7 @@ class UploadPipeline:
             async with asyncio.timeout(self._profile.handler_timeout):
                 return await work
         except TimeoutError as error:
-            self._metrics.shed.labels("handler_timeout").inc()
+            self._metrics.shed["handler_timeout"] += 1
             raise Problem(503, "The request took too long") from error
 
     def admit(self, context: RequestContext) -> None:
@@ -128,7 +131,7 @@ class UploadPipeline:
         return None
 
     def _overloaded(self, context: RequestContext, reason: str) -> Problem:
-        self._metrics.shed.labels(reason).inc()
+        self._metrics.shed[reason] += 1
         draw = keyed_uniform(self._profile.seed, "retry_after", *context.key[:4])
         return Problem(503, "Overloaded", headers=retry_after_header(self._admission.retry_after_s(draw)))
 
@@ -205,15 +208,9 @@ class UploadPipeline:
             self.in_progress -= 1
 
     def _service_s(self, context: RequestContext, upload: ReceivedUpload, *, waits: bool) -> float:
-        profile = self._profile
-        key = context.key[:4]
-        seconds: float = profile.service_time.quantile(keyed_uniform(profile.seed, "service", *key))
-        if profile.bytes_per_s is not None:
-            seconds += upload.size_bytes / profile.bytes_per_s
-        if profile.reading == "asynchronous":
-            if not waits:
-                self._pending.set(context.key[:3], "reading")
-            seconds += profile.reading_time.quantile(keyed_uniform(profile.seed, "reading", *key))
+        if self._profile.reading == "asynchronous" and not waits:
+            self._pending.set(context.key[:3], "reading")
+        seconds = self._service_times.seconds(*context.key[:4], upload.size_bytes)
         # When the work begins, not when it is queued: the fault may have begun meanwhile.
         return seconds / self._faults.capacity_factor(context.key)
 
@@ -251,7 +248,7 @@ class UploadPipeline:
             raise self._overloaded(context, end.value)
         self._metrics.service.observe(job.expected_s)
         if waits and context.is_disconnected:
-            self._metrics.wasted.inc()
+            self._metrics.wasted += 1
 
 
 def stopping_problem() -> Problem:

@@ -134,4 +134,12 @@ def _cpu(axes: Axes, lines: list[ChartLine]) -> None:
     draw_end_labels(axes, [*few, EndLabel(axes.get_xlim()[1], 0.9, "limit 90 %", palette.MUTED)], beside=True)
 
 
-CHART = Chart("generator", "Generator", "Can these figures be trusted?", lambda _, summary: finding(summary), draw)
+CHART = Chart(
+    "generator",
+    "Generator",
+    "Can these figures be trusted?",
+    lambda _, summary: finding(summary),
+    draw,
+    # A simulation has no generator that could have been late.
+    applies=lambda summary: not summary.simulated,
+)

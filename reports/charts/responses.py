@@ -1,4 +1,4 @@
-"""Responses: percentiles over time above a heat map of every response, both on one logarithmic scale."""
+"""Responses: percentiles of accepted uploads over time above a heat map of every response, on one logarithmic scale."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from matplotlib.path import Path
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from harness.analysis.chart_types import ChartData, ResponseCharts
-from harness.analysis.summary import DistributionByOutcome, PhaseFigures, Summary
-from harness.base.model import Outcome
+from harness.analysis.summary import NOTHING_MEASURED, DistributionByOutcome, PhaseFigures, Summary
+from harness.base.model import ANSWERED, TIMED_OUT, Outcome
 from reports import number_format, palette
 from reports.charts.failures import failure_counts
 from reports.charts.labels import EndLabel, draw_end_labels, draw_shades, end_label
@@ -31,63 +31,116 @@ LINES = {"p50": (palette.SKY, 1.4), "p95": (palette.BLUE, 2.2), "p99": (palette.
 
 
 MIXED_FAILURE_RATIO = 0.1
-"""From this ratio of failures on, percentiles over all responses describe quick refusals more than waiting times."""
+"""From this ratio of failures on, the title describes refusals and accepted uploads separately."""
+MIN_SHOWN_S = 1e-5
+"""Failures that took less are drawn at the lower edge of the scale."""
+AT_ONCE_S = 0.1
+"""A refusal that takes less is one at once: shorter than anything that a person notices."""
+FEW_ACCEPTED_RATIO = 0.5
+"""A fault during which less than this was accepted is named with the count: percentiles of the rest would flatter it."""
+FAILURE_PHRASES = {
+    Outcome.REJECTED: "{was} rejected",
+    Outcome.UNREADABLE: "{was} called unreadable",
+    Outcome.THROTTLED: "{was} throttled",
+    Outcome.UNAVAILABLE: "{was} refused",
+    Outcome.SERVER_ERROR: "{was} answered with a server error",
+    Outcome.TIMEOUT_CONNECT: "timed out connecting",
+    Outcome.TIMEOUT_SEND: "timed out sending",
+    Outcome.TIMEOUT_RESPONSE: "timed out",
+    Outcome.REFUSED: "found the connection refused",
+    Outcome.RESET: "{was} cut off by a reset",
+    Outcome.CLOSED: "{was} cut off by the server",
+    Outcome.MALFORMED: "got a malformed answer",
+    Outcome.TLS_FAILED: "failed to connect by TLS",
+}
+"""What happened to uploads that ended like this."""
+NAMED_PERCENTILES = (("p95", "95 % of accepted uploads"), ("p50", "Half of the accepted uploads"))
 
 
 def finding(summary: Summary) -> str:
-    """How much longer responses took during the worst fault than without one.
+    """How much longer accepted uploads took during the worst fault than without one.
 
-    Where many attempts fail, accepted responses and failures are described separately.
+    Where many attempts fail, refusals come first. Percentiles are those of accepted uploads: a refusal takes milliseconds,
+    and mixed in it would make an overloaded server look fast.
     """
     whole = summary.response_seconds
-    if not whole.count:
+    counts = {name: distribution.count for name, distribution in whole.by_outcome.items()}
+    if not sum(counts.values()):
         return "There were no responses"
     if failure_ratio(whole) >= MIXED_FAILURE_RATIO:
-        return _compare_failures(whole)
-    # small samples have no p95, still smaller ones no p50: take the highest that is known
-    for name, share in (("p95", "95 % of responses"), ("p50", "Half of the responses")):
-        compared = _compared(summary, name)
-        if compared:
-            return f"{share} came within {compared}"
-    for name, share in (("p95", "95 % of responses"), ("p50", "Half of the responses")):
-        if getattr(whole, name) is not None:
-            return f"{share} came within {number_format.format_percentile(whole, name)}, over the whole run"
-    longest = number_format.format_quantity(whole.max, "s")
-    return f"{number_format.plural(whole.count, 'response')}: too few for percentiles; the longest took {longest}"
+        return _describe_failures(whole)
+    return _describe_accepted(summary) + _describe_refusing_phase(summary)
 
 
 def failure_ratio(whole: DistributionByOutcome) -> float:
-    """Ratio of the responses that were failures."""
-    return sum(
-        failure_counts({name: distribution.count for name, distribution in whole.by_outcome.items()}).values()
-    ) / max(whole.count, 1)
+    """Ratio of the uploads that failed, refused connections included."""
+    counts = {name: distribution.count for name, distribution in whole.by_outcome.items()}
+    return sum(failure_counts(counts).values()) / max(sum(counts.values()), 1)
 
 
-def _compare_failures(whole: DistributionByOutcome) -> str:
-    """The most frequent failure and the accepted responses, each with its own percentile.
+def _describe_accepted(summary: Summary) -> str:
+    # small samples have no p95, still smaller ones no p50: take the highest that is known
+    for name, share in NAMED_PERCENTILES:
+        compared = _compared(summary, name)
+        if compared:
+            return f"{share} took at most {compared}"
+    accepted = summary.response_seconds.by_outcome.get(Outcome.ACCEPTED)
+    if accepted is None or not accepted.count:
+        return "No upload was accepted"
+    for name, share in NAMED_PERCENTILES:
+        if getattr(accepted, name) is not None:
+            return f"{share} took at most {number_format.format_percentile(accepted, name)}, over the whole run"
+    longest = number_format.format_quantity(accepted.max, "s")
+    uploads = number_format.plural(accepted.count, "accepted upload")
+    return f"{uploads}: too few for percentiles; the longest took {longest}"
 
-    A refusal takes milliseconds: mixed in, it would make an overloaded server look fast.
-    """
-    counts = failure_counts({name: distribution.count for name, distribution in whole.by_outcome.items()})
+
+def _describe_failures(whole: DistributionByOutcome) -> str:
+    """The most frequent failure and the accepted uploads, each with its own time."""
+    counts = {name: distribution.count for name, distribution in whole.by_outcome.items()}
     # failures are ordered, so this is the most frequent one
-    often, number = next(iter(counts.items()))
-    sentence = f"{number_format.format_ratio(number / whole.count)} of responses: {palette.outcome_label(often)}"
-    refused, accepted = whole.by_outcome[often], whole.by_outcome.get(Outcome.ACCEPTED)
-    if refused.p50 is not None:
-        sentence += f", half of them within {number_format.format_duration(refused.p50)}"
+    often, number = next(iter(failure_counts(counts).items()))
+    uploads, verb = number_format.format_share(number, sum(counts.values()), "upload")
+    phrase = FAILURE_PHRASES.get(Outcome(often), f"ended as {palette.outcome_label(often)}").replace("{was}", verb)
+    sentence = f"{uploads} {phrase}{_after(Outcome(often), whole.by_outcome[often].p50)}"
+    accepted = whole.by_outcome.get(Outcome.ACCEPTED)
     if accepted is None or not accepted.count:
         return f"{sentence}; none was accepted"
-    for name, share in (("p95", "95 %"), ("p50", "half")):
+    for name in ("p95", "p50"):
         if getattr(accepted, name) is not None:
-            return f"{sentence}; {share} of the accepted came within {number_format.format_percentile(accepted, name)}"
-    return f"{sentence}; {number_format.format_count(accepted.count)} were accepted"
+            return f"{sentence}; accepted ones took up to {number_format.format_percentile(accepted, name)} ({name})"
+    return (
+        f"{sentence}; {number_format.format_count(accepted.count)} {'was' if accepted.count == 1 else 'were'} accepted"
+    )
+
+
+def _after(outcome: Outcome, median_s: float | None) -> str:
+    """How long an upload took to fail; nothing for a broken connection, whose time says nothing about the server."""
+    if median_s is None or outcome not in ANSWERED | TIMED_OUT:
+        return ""
+    if outcome in TIMED_OUT:
+        return f" after {number_format.format_duration(median_s)}"
+    return " at once" if median_s < AT_ONCE_S else f" after {number_format.format_duration(median_s)} (p50)"
+
+
+def _describe_refusing_phase(summary: Summary) -> str:
+    """The fault during which the smallest ratio of uploads was accepted; empty if most were in each."""
+    faulty = [phase for phase in summary.phases if phase.name not in {"clear", "warm_up"} and phase.attempts]
+    worst = min(faulty, key=lambda phase: phase.accepted_seconds.count / phase.attempts, default=None)
+    if worst is None or worst.accepted_seconds.count >= FEW_ACCEPTED_RATIO * worst.attempts:
+        return ""
+    accepted, uploads = (
+        number_format.format_count(worst.accepted_seconds.count),
+        number_format.plural(worst.attempts, "upload"),
+    )
+    return f"; during the {worst.name} {accepted} of {uploads} {'was' if accepted == '1' else 'were'} accepted"
 
 
 def _compared(summary: Summary, name: str) -> str:
     """A percentile without faults and during the worst fault, as text; empty if either is not known."""
 
     def of(phase: PhaseFigures) -> float:
-        value: float | None = getattr(phase.response_seconds, name)
+        value: float | None = getattr(phase.accepted_seconds, name)
         return -1.0 if value is None else value
 
     clear = next((phase for phase in summary.phases if phase.name == "clear" and of(phase) >= 0), None)
@@ -96,9 +149,9 @@ def _compared(summary: Summary, name: str) -> str:
         return ""
     worst = max(faulty, key=of)
     before, during = (number_format.format_duration(of(phase)) for phase in (clear, worst))
-    # a refusal is faster than an upload: a fault can make responses quicker
+    # a fault that turns most uploads away leaves the few that pass more room
     if of(worst) < of(clear) / 1.2:
-        return f"{before} before, and even within {during} during the {worst.name}"
+        return f"{before} before, and only {during} during the {worst.name}"
     # percentiles of a few hundred responses vary by 10 % from run to run
     if of(worst) < 1.2 * of(clear):
         return f"{before}, and the {worst.name} hardly changed that ({during})"
@@ -120,27 +173,38 @@ def shade_levels(counts: IntArray) -> list[int]:
 
 
 def draw(chart_data: ChartData, summary: Summary) -> Figure:
-    """Two panels on the same scale: percentiles over time, and a heat map of every response."""
+    """Two panels on the same scale: accepted uploads over time with the failed beside them, and a heat map of everything."""
     sentence, responses = finding(summary), chart_data.responses
     if not responses.counts.size or not responses.counts.any():
         return empty_chart(chart_data, sentence, "no responses")
     drawn = time_figure(
-        chart_data, sentence, [Panel("response: from due to the end of the answer", 1.9), Panel("all responses", 2.3)]
+        chart_data,
+        sentence,
+        [
+            Panel("accepted uploads: from due to the end of the answer", 1.9),
+            Panel("all responses, refusals and timeouts included", 2.3),
+        ],
     )
     above, below = drawn.panels
     # cut the scale to the bins in use: they cover far more decades than a run has
     rows = np.flatnonzero(responses.counts.any(axis=1))
-    low, high = responses.edges_response_s[rows[0]], responses.edges_response_s[rows[-1] + 1]
+    low_s, high_s = float(responses.edges_response_s[rows[0]]), float(responses.edges_response_s[rows[-1] + 1])
+    # a refused connection takes microseconds, and is not a response
+    quickest_s = float(np.nanmin(responses.failed.value, initial=np.inf))
     for axes in drawn.panels:
-        _scale(axes, float(low), float(high))
+        _scale(axes, min(low_s, max(0.9 * quickest_s, MIN_SHOWN_S)), high_s)
     drawn_any = False
     for line in responses.percentiles:
         colour, width = LINES.get(line.label, (palette.MUTED, 1.2))
         draw_line(above, line, colour, width=width)
         drawn_any = drawn_any or bool(np.isfinite(line.value).any())
-    draw_end_labels(above, [_label(responses, index, summary) for index in range(len(responses.percentiles))])
+    failed = responses.failed
+    draw_line(above, failed, palette.ORANGE, width=1.4, dashed=True)
+    drawn_any = drawn_any or bool(np.isfinite(failed.value).any())
+    labels = [_label(responses, index, summary) for index in range(len(responses.percentiles))]
+    draw_end_labels(above, [*labels, end_label(failed, "refused or failed, p50", palette.ORANGE)])
     if not drawn_any:
-        write_placeholder(above, "too few responses in each interval for percentiles over time")
+        write_placeholder(above, "too few uploads in each interval for percentiles over time")
     _heat(below, responses)
     return drawn.figure
 
@@ -148,7 +212,8 @@ def draw(chart_data: ChartData, summary: Summary) -> Figure:
 def _label(responses: ResponseCharts, index: int, summary: Summary) -> EndLabel | None:
     line = responses.percentiles[index]
     colour, _ = LINES.get(line.label, (palette.MUTED, 1.2))
-    overall = number_format.format_percentile(summary.response_seconds, line.label)
+    accepted = summary.response_seconds.by_outcome.get(Outcome.ACCEPTED, NOTHING_MEASURED)
+    overall = number_format.format_percentile(accepted, line.label)
     return end_label(line, f"{line.label}, overall {overall}", colour, bold=line.label == "p95")
 
 

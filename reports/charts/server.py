@@ -76,10 +76,11 @@ def _described_peak(chart_data: ChartData) -> str:
     if capacity:
         full_s = float(steps[value[1:] >= FULL_RATIO * capacity].sum())
         return f" (full for {number_format.format_duration(full_s)})" if full_s >= MIN_FULL_S else ""
-    near = value >= FULL_RATIO * value.max()
+    stop_s = min(chart_data.end_s, chart_data.deadline_s)
+    # after the deadline nothing is sent any more: how the queue empties then says nothing about how it stayed
+    near = (value >= FULL_RATIO * value.max()) & (t_s <= stop_s)
     first, second = np.array_split(value[near], 2)
     growing = len(second) > 0 and second.mean() - first.mean() > PLATEAU_RATIO * value.max()
-    stop_s = min(chart_data.end_s, chart_data.deadline_s)
     if growing and t_s[int(value.argmax())] >= stop_s - MIN_FULL_S:
         return f" (still growing at the {'deadline' if stop_s == chart_data.deadline_s else 'end'})"
     stayed_s = float(steps[near[1:]].sum())

@@ -54,14 +54,16 @@ def points(distribution: Distribution) -> tuple[list[float], list[float]]:
 
 
 def finding(summary: Summary) -> str:
-    """How long the slowest deliveries took compared with the median; or how many pages were never delivered."""
+    """How long the slowest deliveries took compared with the median; or how many pages were never acknowledged."""
     distribution = summary.delivery_seconds
     if not distribution.count:
         return "No page fell due"
     name = next((name for name in TAIL_PHRASES if getattr(distribution, name) is not None), None)
     if name is None or not distribution.p50:
         if distribution.never:
-            return f"{distribution.never:,} of {number_format.plural(distribution.count, 'page')} were never delivered"
+            return (
+                f"{distribution.never:,} of {number_format.plural(distribution.count, 'page')} were never acknowledged"
+            )
         return f"{number_format.plural(distribution.count, 'page')} are too few to tell how long the slowest took"
     slow: float = getattr(distribution, name)
     # one decimal would pretend precision: percentiles of the tail vary by tens of percent
@@ -102,7 +104,10 @@ def draw(chart_data: ChartData, summary: Summary) -> Figure:
     if not found:
         half = summary.delivery_seconds.never * 2 > summary.delivery_seconds.count
         write_placeholder(
-            axes, "no median: more than half never arrived" if half else "no deliveries, or too few for a percentile"
+            axes,
+            "no median: more than half were never acknowledged"
+            if half
+            else "no deliveries, or too few for a percentile",
         )
         axes.set_xticks([])
         return drawn.figure

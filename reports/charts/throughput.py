@@ -1,78 +1,52 @@
-"""Throughput: pages due, pages delivered and answers per second, from the generator's scrapes."""
+"""Throughput: pages due, pages delivered and answers per second from the generator's scrapes; the backlog from the rows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from harness.analysis.chart_types import ChartData, ChartLine
+from harness.analysis.chart_types import BacklogLines, ChartData, ChartLine
+from harness.analysis.shortfalls import SMOOTHING_S, Shortfall, find_shortfalls
 from harness.analysis.summary import Recovery, Summary
 from reports import number_format, palette
 from reports.charts.labels import draw_end_labels, end_label
 from reports.charts.style import Chart, Panel, downsample_means, draw_line, empty_chart, time_figure
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     from matplotlib.axes import Axes
 
-    FloatArray = npt.NDArray[np.float64]
-
-SHORTFALL_RATIO = 0.8
-"""Goodput below this ratio of offered counts as a shortfall; smaller gaps are the noise of random arrivals."""
-SMOOTHING_S, MIN_SHORTFALL_S = 5.0, 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class Shortfall:
-    """A period in which goodput stayed below 80 % of offered; `ratio` is goodput ÷ offered over the whole of it."""
-
-    start_s: float
-    end_s: float
-    ratio: float
+FROM_START_S = 1.0
+"""A shortfall that begins within the first second began with the run: scrapes are a second apart."""
+NAMED_SILENCE_S = 5.0
+"""From this long on, a finding says since when nothing was delivered."""
 
 
-def find_shortfalls(offered: ChartLine, goodput: ChartLine) -> list[Shortfall]:
-    """Every shortfall of at least 3 s, the one with the most missing pages first.
-
-    Shortfalls are found in rates smoothed over 5 s, so that noise neither creates one nor splits one in two; their ends
-    are taken from the raw rates. A rate is placed in the middle of its interval between two scrapes.
-    """
-    t_s = offered.t_s
-    # two scrapes have a single rate, and a single rate has no beginning and no end
-    if len(t_s) < 3:
-        return []
-    offered_per_s = np.nan_to_num(offered.value)
-    goodput_per_s = np.nan_to_num(np.interp(t_s, goodput.t_s, goodput.value))
-    offered_smooth = _smooth(t_s, offered_per_s)
-    # False at both ends, so that a shortfall at the start or end of the run has two edges, too
-    short = np.concatenate([[False], _smooth(t_s, goodput_per_s) < SHORTFALL_RATIO * offered_smooth, [False]])
-    edges = np.flatnonzero(short[1:] != short[:-1])
-    # a rate holds from halfway to its neighbour on the left to halfway on the right
-    halves = np.diff(t_s) / 2
-    begins, ends = t_s - np.append(halves[:1], halves), t_s + np.append(halves, halves[-1:])
-    found = []
-    for first, stop in zip(edges[::2], edges[1::2], strict=True):
-        low = first + np.flatnonzero(goodput_per_s[first:stop] < SHORTFALL_RATIO * offered_smooth[first:stop])
-        # only the smoothed rate fell short, next to a deeper gap
-        if not len(low):
-            continue
-        start_s, end_s = float(begins[low[0]]), float(ends[low[-1]])
-        due, delivered = (float(rate[low[0] : low[-1] + 1].sum()) for rate in (offered_per_s, goodput_per_s))
-        if end_s - start_s >= MIN_SHORTFALL_S and due > delivered:
-            found.append((due - delivered, Shortfall(start_s, end_s, delivered / due)))
-    return [fall for _, fall in sorted(found, key=lambda pair: -pair[0])]
+def finding(chart_data: ChartData, summary: Summary) -> str:
+    """How far goodput fell below what was due, for how long, how it recovered, and what was left in the end."""
+    rates, backlog = chart_data.rates, chart_data.backlog
+    # without scrapes the lines are empty
+    if not np.isfinite(rates.offered.value).any():
+        return "The generator was not scraped, so its rates over time are not known"
+    if backlog is not None and not summary.pages.delivered_by_deadline:
+        return _describe_nothing(backlog)
+    falls = find_shortfalls(rates.offered, rates.goodput, backlog)
+    if not falls:
+        pages = summary.pages
+        delivered = f"{number_format.format_count(pages.delivered)} of {number_format.plural(pages.planned, 'page')} were delivered"
+        return f"Goodput kept up with the offered load; {delivered}{_given_up(backlog)}"
+    # what was never made up for matters most; then a shortfall with a cause explains more than a deeper one without
+    unmade = next((fall for fall in falls if not fall.caught_up), None)
+    fall = unmade or next((fall for fall in falls if _causes(chart_data, fall)), falls[0])
+    return _describe_fall(chart_data, summary, fall) + _outcome(chart_data, fall) + _given_up(backlog)
 
 
-def _smooth(t_s: FloatArray, value: FloatArray) -> FloatArray:
-    """Centred moving average over 5 s."""
-    first = np.searchsorted(t_s, t_s - SMOOTHING_S / 2, side="left")
-    last = np.searchsorted(t_s, t_s + SMOOTHING_S / 2, side="right")
-    sums = np.concatenate([[0.0], np.cumsum(value)])
-    mean: FloatArray = (sums[last] - sums[first]) / (last - first)
-    return mean
+def _describe_nothing(backlog: BacklogLines) -> str:
+    due = float(backlog.outstanding.value[-1] + backlog.given_up.value[-1])
+    if not due:
+        return "No page fell due"
+    return f"Nothing was delivered: none of the {number_format.plural(round(due), 'page')} that fell due was acknowledged in time"
 
 
 def _causes(chart_data: ChartData, fall: Shortfall) -> set[str]:
@@ -85,30 +59,55 @@ def _causes(chart_data: ChartData, fall: Shortfall) -> set[str]:
     return {window.label for window in near}
 
 
-def finding(chart_data: ChartData, summary: Summary) -> str:
-    """How far goodput fell below the offered load, for how long, and how it recovered."""
-    rates, pages = chart_data.rates, summary.pages
-    # without scrapes the lines are empty
-    if not np.isfinite(rates.offered.value).any():
-        return "The generator was not scraped, so its rates over time are not known"
-    falls = find_shortfalls(rates.offered, rates.goodput)
-    if not falls:
-        delivered = f"{number_format.format_count(pages.delivered)} of {number_format.plural(pages.planned, 'page')} were delivered"
-        return f"Goodput kept up with the offered load; {delivered}"
-    # a shortfall with a cause explains more than a deeper one without
-    fall = next((fall for fall in falls if _causes(chart_data, fall)), falls[0])
-    lasted = number_format.format_duration(fall.end_s - fall.start_s)
-    sentence = f"Goodput fell to {number_format.format_ratio(fall.ratio)} of offered for {lasted}"
+def _describe_fall(chart_data: ChartData, summary: Summary, fall: Shortfall) -> str:
+    ratio = number_format.format_ratio(fall.ratio)
+    start, end = (number_format.format_duration(at_s) for at_s in (fall.start_s, fall.end_s))
     causes = _causes(chart_data, fall)
-    if not causes:
-        later = next(
-            (window.label for window in chart_data.windows if fall.start_s < window.start_s < fall.end_s), None
+    if causes:
+        when = (
+            f"for {number_format.format_duration(fall.end_s - fall.start_s)}" if fall.caught_up else f"from {start} on"
         )
-        since = (
-            f"{sentence}, from {'the start' if fall.start_s < 0.5 else number_format.format_duration(fall.start_s)} on"
-        )
-        return f"{since}, before the {later} began" if later else f"{since}, while no fault was active"
-    return sentence + _recovered([recovery for recovery in summary.recovery if recovery.fault in causes])
+        recoveries = [recovery for recovery in summary.recovery if recovery.fault in causes]
+        return f"Goodput fell to {ratio} of what was due {when}{_recovered(recoveries)}"
+    begins = "From the start" if fall.start_s < FROM_START_S else f"From {start}"
+    when = f"{begins} to {end}" if fall.caught_up else begins if fall.start_s < FROM_START_S else f"{begins} on"
+    sentence = f"{when} the server delivered {ratio} of what was due"
+    later = next((window.label for window in chart_data.windows if fall.start_s < window.start_s < fall.end_s), None)
+    if later:
+        return f"{sentence}; the {later} is not the cause"
+    # without any fault in the scenario nobody asks which one it was
+    return f"{sentence}, while no fault was active" if chart_data.windows else sentence
+
+
+def _outcome(chart_data: ChartData, fall: Shortfall) -> str:
+    """What was outstanding at most, or in the end with when it would have been worked off."""
+    backlog = chart_data.backlog
+    if backlog is None or not len(backlog.outstanding.value):
+        return ""
+    if fall.caught_up:
+        peak = round(float(backlog.outstanding.value.max()))
+        return f"; the backlog reached {number_format.plural(peak, 'page')}" if peak else ""
+    left, end_s = round(float(backlog.outstanding.value[-1])), float(backlog.outstanding.t_s[-1])
+    moment = "deadline" if end_s >= chart_data.deadline_s else "end"
+    pages, last_s = number_format.plural(left, "page"), backlog.last_delivery_s
+    if last_s is not None and end_s - last_s >= NAMED_SILENCE_S:
+        after = number_format.format_duration(last_s)
+        return f"; nothing was delivered after {after}, with {pages} outstanding at the {moment}"
+    return f"; {pages} {'was' if left == 1 else 'were'} outstanding at the {moment}{_worked_off(backlog, left)}"
+
+
+def _worked_off(backlog: BacklogLines, left: int) -> str:
+    """When the rest would have been delivered at the rate of the last quarter of the run."""
+    rate = backlog.last_rate_per_s
+    if not rate:
+        return ""
+    later, pages = number_format.format_duration(left / rate), "it" if left == 1 else "they"
+    return f"; at the last {number_format.format_rate(rate)} {pages} would have been worked off {later} later"
+
+
+def _given_up(backlog: BacklogLines | None) -> str:
+    number = round(float(backlog.given_up.value[-1])) if backlog is not None and len(backlog.given_up.value) else 0
+    return f"; {number_format.plural(number, 'page')} {'was' if number == 1 else 'were'} given up" if number else ""
 
 
 def _recovered(recoveries: list[Recovery]) -> str:
@@ -125,11 +124,15 @@ def _recovered(recoveries: list[Recovery]) -> str:
 
 
 def draw(chart_data: ChartData, summary: Summary) -> Figure:
-    """Three lines; the shaded gap between offered and goodput is what stations wait for."""
+    """Three rates above the backlog; the shaded gap between offered and goodput is what the backlog grows by."""
     rates, sentence = chart_data.rates, finding(chart_data, summary)
     if not np.isfinite(rates.offered.value).any():
         return empty_chart(chart_data, sentence, "no scrapes of the generator")
-    drawn = time_figure(chart_data, sentence, [Panel("pages due, pages delivered and all answers, per second", 2.9)])
+    panels = [Panel("pages due, pages delivered and all answers, per second", 2.4)]
+    waiting = chart_data.backlog is not None and bool(len(chart_data.backlog.outstanding.value))
+    if waiting:
+        panels.append(Panel("backlog: pages due and not acknowledged", 1.2))
+    drawn = time_figure(chart_data, sentence, panels)
     axes = drawn.panels[0]
     offered, goodput, answers = (
         downsample_means(rates.offered),
@@ -155,11 +158,34 @@ def draw(chart_data: ChartData, summary: Summary) -> Figure:
             end_label(answers, named("all answers", mean.throughput_per_s), palette.THROUGHPUT),
         ],
     )
+    if waiting and chart_data.backlog is not None:
+        _backlog(drawn.panels[1], chart_data, chart_data.backlog)
     return drawn.figure
+
+
+def _backlog(axes: Axes, chart_data: ChartData, backlog: BacklogLines) -> None:
+    """The pages outstanding, and those given up if there are any: they are not waiting any more, and not delivered."""
+    line, given_up = backlog.outstanding, backlog.given_up
+    shown = downsample_means(line)
+    axes.fill_between(shown.t_s, shown.value, color=palette.VERMILION, alpha=0.16, linewidth=0)
+    draw_line(axes, shown, palette.VERMILION, width=1.8)
+    left = round(float(line.value[-1]))
+    moment = "deadline" if line.t_s[-1] >= chart_data.deadline_s else "end"
+    peak = f"peak {number_format.format_count(float(line.value.max()))}"
+    labels = [
+        end_label(shown, f"{number_format.format_count(left)} at the {moment}" if left else peak, palette.VERMILION)
+    ]
+    if given_up.value[-1]:
+        draw_line(axes, downsample_means(given_up), palette.MUTED, width=1.4, dashed=True)
+        labels.append(end_label(given_up, f"given up {number_format.format_count(given_up.value[-1])}", palette.MUTED))
+    axes.set_ylim(0, max(1.0, 1.08 * float(max(line.value.max(), given_up.value.max()))))
+    draw_end_labels(axes, labels)
 
 
 def _gap(axes: Axes, offered: ChartLine, goodput: ChartLine) -> None:
     """Shade the time in which fewer pages were delivered than fell due: the backlog grows."""
+    if not len(goodput.t_s):
+        return
     goodput_per_s = np.interp(offered.t_s, goodput.t_s, goodput.value)
     short = goodput_per_s < offered.value
     axes.fill_between(

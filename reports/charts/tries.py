@@ -21,7 +21,7 @@ def finding(chart_data: ChartData) -> str:
     pages = int(tries.delivered.sum() + tries.not_delivered.sum()) if tries else 0
     if tries is None or not pages:
         return "No page was planned"
-    # index 0 counts pages that were never attempted
+    # index 0 counts pages that were not attempted
     most = int(np.flatnonzero(tries.delivered + tries.not_delivered)[-1])
     # every page is at index 0
     if not most:
@@ -30,13 +30,15 @@ def finding(chart_data: ChartData) -> str:
     if first == pages:
         return f"All {number_format.plural(pages, 'page')} were delivered at the first attempt"
     sentence = f"{number_format.format_ratio(first / pages)} of {number_format.plural(pages, 'page')} were delivered at the first attempt"
-    sentence += f"; no page took more than {number_format.plural(most, 'attempt')}" if most > 1 else ""
+    if most > 1:
+        took = int(tries.delivered[most] + tries.not_delivered[most])
+        sentence += f"; {'one page' if took == 1 else number_format.plural(took, 'page')} took {most:,} attempts"
     never = int(tries.not_delivered[0])
-    return f"{sentence}; {never:,} were never attempted" if never else sentence
+    return f"{sentence}; {never:,} {'was' if never == 1 else 'were'} not attempted" if never else sentence
 
 
 def attempt_bars(tries: AttemptsPerPage) -> list[tuple[str, int, int]]:
-    """One bar each: number of attempts as text, pages delivered, pages not delivered; none for numbers that no page took.
+    """One bar each: number of attempts as text, pages delivered, pages not acknowledged; none for numbers that no page took.
 
     From `MAX_ROWS` on, numbers of attempts share one bar: a strategy without a limit may try a page hundreds of times.
     """
@@ -57,7 +59,7 @@ def attempt_bars(tries: AttemptsPerPage) -> list[tuple[str, int, int]]:
 
 
 def draw(chart_data: ChartData, _summary: Summary) -> Figure:
-    """Bars with their numbers beside them: pages delivered, then pages not delivered."""
+    """Bars with their numbers beside them: pages delivered, then pages not acknowledged."""
     tries, sentence = chart_data.tries, finding(chart_data)
     found = attempt_bars(tries) if tries else []
     if not sum(delivered + missing for _, delivered, missing in found):
@@ -70,11 +72,11 @@ def draw(chart_data: ChartData, _summary: Summary) -> Figure:
     places = np.arange(len(found))[::-1]
     delivered, missing = (np.array([row[number] for row in found]) for number in (1, 2))
     axes.barh(places, delivered, height=0.7, color=palette.GOODPUT, label="delivered")
-    axes.barh(places, missing, left=delivered, height=0.7, color=palette.VERMILION, label="not delivered")
+    axes.barh(places, missing, left=delivered, height=0.7, color=palette.VERMILION, label="not acknowledged")
     panel_in, furthest = current_layout().panel_in, 0.0
     for place, (_, arrived, not_arrived) in zip(places, found, strict=True):
         text = [(f"{arrived:,} delivered", palette.GOODPUT)] if arrived else []
-        text += [(f"{not_arrived:,} not delivered", palette.VERMILION)] if not_arrived else []
+        text += [(f"{not_arrived:,} not acknowledged", palette.VERMILION)] if not_arrived else []
         right_pt = 6.0
         for words, colour in text:
             point = (float(arrived + not_arrived), float(place))

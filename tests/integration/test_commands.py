@@ -41,6 +41,19 @@ def test_validate_tells_stations_pages_bytes_and_peaks(tmp_path):
         assert said in output
 
 
+def test_validate_tells_readers_and_the_shared_line(tmp_path):
+    more = ["--set", "readers.rate=3000/min", "--set", "readers.cached=false", "--set", "server.ingress=80Mbit/s"]
+    code, output = told("validate", "kaliwates", *more, cwd=tmp_path, COLUMNS="200")
+    assert code == 0, output
+    lines = {line.split()[0]: " ".join(line.split()) for line in output.splitlines() if line.strip()}
+    assert "Not enough ingress: the plan needs at least 25 MB/s, and the server has 10 MB/s." in output
+    assert "ingress binds" in output
+    assert lines["readers"].startswith("readers 50/s 3,")
+    assert "nation, province, kabupaten, kecamatan, kelurahan, station; no cache may answer" in lines["readers"]
+    assert lines["ingress"] == "ingress 25 MB/s 10 MB/s 246 % sustained; 1.8 GB of photos"
+    assert "readers" not in told("validate", "kaliwates", cwd=tmp_path)[1]
+
+
 def test_a_percentile_that_the_plan_can_not_bear_is_warned_of_and_stops_nothing(tmp_path):
     unbearable = ["smoke", "--set", "thresholds.0.assert=p99.9(delivery_seconds) < 5s"]
     warning = "Warning: p99.9(delivery_seconds) < 5s will fail for lack of data: it needs 10,000 pages, the plan has 60"

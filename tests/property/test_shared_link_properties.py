@@ -37,7 +37,7 @@ _ARRIVALS = st.lists(
 
 
 def _fair_rates(limits: dict[int, float], rate: float) -> dict[int, float]:
-    """Water-filling: whoever takes less than an equal part leaves the rest to the others."""
+    """Water-filling: a transfer that takes less than an equal part leaves the rest to the others."""
     rates: dict[int, float] = {}
     left = rate
     for number, key in enumerate(sorted(limits, key=limits.__getitem__)):

@@ -71,7 +71,8 @@ def test_every_fault_and_its_keys_are_documented_and_no_other():
 
 @pytest.fixture
 async def server(tmp_path):
-    return MockServer(Profile(), StationCredentials(), tmp_path, "token")
+    with_lines = Profile.model_validate({"ingress": "1MB/s", "egress": "1MB/s"})  # their metrics are there only then
+    return MockServer(with_lines, StationCredentials(), tmp_path, "token")
 
 
 async def test_every_metric_is_documented_and_no_other(server):

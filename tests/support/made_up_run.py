@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.analysis.chart_types import (
     AttemptsPerPage,
+    BacklogLines,
     ChartData,
     ChartLine,
     CompletionLines,
@@ -23,7 +24,7 @@ from harness.analysis.chart_types import (
 from tests.support.made_up_verdicts import KELURAHAN, record, spread, summary, summary_json, verdict
 
 __all__ = [
-    "KELURAHAN", "completion", "empty", "line", "no_series", "parsed", "rates", "record", "responses", "series", "spread",
+    "KELURAHAN", "backlog", "completion", "empty", "line", "no_series", "parsed", "rates", "record", "responses", "series", "spread",
     "summary", "summary_json", "time_spent", "verdict",
 ]  # fmt: skip
 
@@ -91,7 +92,26 @@ def responses() -> ResponseCharts:
     t = np.arange(72) + 0.5
     nothing = np.full(72, np.nan)
     percentiles = [line("p50", p50, t), line("p95", p95, t), line("p99", nothing, t)]
-    return ResponseCharts(percentiles, np.arange(73, dtype=float), edges, counts)
+    failed = line("failed", np.where((t > 21) & (t < 34), 0.012, np.nan), t)
+    return ResponseCharts(percentiles, failed, np.arange(73, dtype=float), edges, counts)
+
+
+def backlog(made: RateLines | None = None, **changed: Any) -> BacklogLines:
+    """The backlog that belongs to rates of one second each: what fell due so far and was not delivered."""
+    made = made or rates()
+    late = np.zeros(max(0, len(made.offered.value) - len(made.goodput.value)))
+    delivered_per_s = np.append(made.goodput.value, late)[: len(made.offered.value)]
+    waiting = np.concatenate([[0.0], np.cumsum(np.nan_to_num(made.offered.value - delivered_per_s))])
+    t = np.arange(len(waiting), dtype=float)
+    delivered = np.flatnonzero(np.nan_to_num(made.goodput.value))
+    known: dict[str, Any] = {
+        "outstanding": line("backlog", waiting, t),
+        "given_up": line("given up", np.zeros(len(t)), t),
+        "typical_wait_s": 0.6,
+        "last_delivery_s": float(delivered[-1] + 1) if len(delivered) else None,
+        "last_rate_per_s": float(made.goodput.value[-(len(made.goodput.value) // 4) :].mean()),
+    }
+    return BacklogLines(**{**known, **changed})
 
 
 def completion() -> CompletionLines:
@@ -157,7 +177,8 @@ def series(**changed: Any) -> ChartData:
         "end_s": 72.0,
         "time_scale": 3600.0,
     }
-    return ChartData(**{**made, **changed})
+    made |= changed
+    return ChartData(**{"backlog": backlog(made["rates"]), **made})
 
 
 def no_series() -> ChartData:
@@ -165,7 +186,7 @@ def no_series() -> ChartData:
     nothing = empty()
     return ChartData(
         rates=RateLines(nothing, nothing, nothing, []),
-        responses=ResponseCharts([], NOTHING, NOTHING, np.zeros((0, 0), dtype=np.int64)),
+        responses=ResponseCharts([], nothing, NOTHING, NOTHING, np.zeros((0, 0), dtype=np.int64)),
         completion=CompletionLines(nothing, nothing, []),
         server=ServerHealth(nothing, nothing, nothing, nothing, nothing),
         generator=GeneratorHealth([], [], [], nothing),

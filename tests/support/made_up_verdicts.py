@@ -108,7 +108,7 @@ def summary_json() -> dict[str, Any]:
         "lateness_seconds": spread(1365, 0.00052),
         "recovery": [{"fault": "brownout", "ended_s": 30.0, "recovered_after_s": 6.0, "metastable": False}],
         "phases": [
-            phase | {"name": "clear", "response_seconds": spread(700, 0.4)},
+            phase | {"name": "clear", "response_seconds": spread(700, 0.4), "accepted_seconds": spread(700, 0.4)},
             phase
             | {
                 "name": "brownout",
@@ -117,6 +117,8 @@ def summary_json() -> dict[str, Any]:
                 "attempts": 420,
                 "by_outcome": {"accepted": 120, "unavailable": 210, "timeout_response": 80, "reset": 6},
                 "response_seconds": spread(420, 2.4),
+                "accepted_seconds": spread(120, 2.4, p95=None, p99=None),
+                "failed_seconds": spread(296, 0.012),
                 "offered_per_s": 19.4,
                 "goodput_per_s": 9.0,
             },
@@ -128,6 +130,8 @@ def summary_json() -> dict[str, Any]:
                 "attempts": 245,
                 "by_outcome": {"accepted": 229, "unavailable": 20},
                 "response_seconds": spread(245, 0.5),
+                "accepted_seconds": spread(229, 0.5, p99=None),
+                "failed_seconds": spread(20, 0.012, p90=None, p95=None, p99=None),
                 "offered_per_s": 2.7,
                 "goodput_per_s": 7.7,
             },

@@ -86,6 +86,20 @@ class RunBuilder:
         """Add an attempt that the strategy held back."""
         self._writers[worker].end(AttemptRecord(Outcome.WITHHELD, page=page, attempt=attempt, due_s=due_s))
 
+    def read(
+        self,
+        resource: int = 0,
+        *,
+        outcome: Outcome = Outcome.ACCEPTED,
+        due_s: float = 0.0,
+        took_s: float = 0.1,
+        worker: int = 0,
+    ) -> None:
+        """Add a read of a reader; the scenario in `record` has to have readers."""
+        status = 200 if outcome is Outcome.ACCEPTED else STATUS.get(outcome, 0)
+        record = AttemptRecord(outcome, status, page=resource, due_s=due_s, sent_s=due_s, done_s=due_s + took_s)
+        self._writers[worker].read(record)
+
     def gave_up(self, page: int, *, attempts: int, at_s: float, reason: GiveUpReason, worker: int = 0) -> None:
         """Add that a page was given up."""
         self._writers[worker].gave_up(page, attempts, at_s, reason)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 
 class SimulatedTimer:
@@ -23,10 +25,11 @@ class SimulatedClock:
     def now(self) -> float:
         return self.time_s
 
-    def call_later(self, delay_s: float, callback: Callable[[], object]) -> SimulatedTimer:
+    def call_later(self, delay_s: float, callback: Callable[..., object], *args: Any) -> SimulatedTimer:
         timer = SimulatedTimer()
         self._count += 1
-        heapq.heappush(self._events, (self.time_s + delay_s, self._count, timer, callback))
+        call: Callable[[], object] = partial(callback, *args)
+        heapq.heappush(self._events, (self.time_s + delay_s, self._count, timer, call))
         return timer
 
     def run(self, until_s: float = float("inf")) -> None:

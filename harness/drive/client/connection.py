@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ssl import SSLSession
 from typing import Any, Protocol
 
+import gevent
 import gevent.monkey
 from gevent import get_hub, getcurrent
 
@@ -226,6 +227,9 @@ class Connection:
                 self._wait_to_read()
                 continue
             parser = self._feed(data, progress, bodiless)
+            if not parser.complete:
+                # However fast a server sends: other stations go on, and this attempt's time limit can fire.
+                self._yield()
         return parser
 
     def _feed(self, data: bytes, progress: Progress, bodiless: bool) -> ResponseParser:
@@ -248,6 +252,13 @@ class Connection:
             self._hub.switch()
         finally:
             watcher.stop()
+
+    def _yield(self) -> None:
+        """Let the event loop turn once, at least, before the next read."""
+        if self.tls is None:
+            self._wait_to_read()
+        else:
+            gevent.sleep(0)  # what TLS has decrypted already, the socket does not show
 
     def _wait_for_either(self) -> bool:
         """Wait until the socket can be written or read; whether there may be something to read."""

@@ -1,4 +1,4 @@
-"""How an attempt ended: the only place that maps errors and HTTP statuses to outcomes.
+"""How an attempt ended: the only place that maps errors to outcomes (statuses: harness/station/response_outcome.py).
 
 ConnectionClosedError      the server closed before its response was complete        closed
 MalformedResponseError     not HTTP, or not a response to the request                malformed
@@ -17,7 +17,7 @@ from enum import Enum
 
 import gevent
 
-from harness.base.model import Outcome, Shortage
+from harness.base.model import MalformedReason, Outcome, Shortage
 
 RESET_ERRNOS = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED})
 _TIMEOUT_ERRNOS = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH})
@@ -47,6 +47,10 @@ class ConnectionClosedError(Exception):
 class MalformedResponseError(Exception):
     """What was received is not HTTP, or not a response to the request."""
 
+    def __init__(self, reason: MalformedReason, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else str(reason))
+        self.reason = reason
+
 
 class GeneratorLimitError(Exception):
     """This machine has no descriptors, ports or memory left for another connection."""
@@ -56,14 +60,6 @@ class AttemptTimeoutError(BaseException):
     """The attempt's time is up. A BaseException, so that no `except Exception` between here and the socket catches it."""
 
 
-_OUTCOME_BY_STATUS = {
-    200: Outcome.REPLAYED,
-    201: Outcome.ACCEPTED,
-    202: Outcome.PENDING,
-    422: Outcome.UNREADABLE,
-    429: Outcome.THROTTLED,
-    503: Outcome.UNAVAILABLE,
-}
 EXPECTED_ERRORS = (
     AttemptTimeoutError, ConnectionClosedError, MalformedResponseError, GeneratorLimitError, MemoryError,
     gevent.GreenletExit, OSError,
@@ -108,21 +104,6 @@ def _classify_errno(error: OSError, stage: Stage) -> Outcome:
     if error.errno in _SHORTAGE_BY_ERRNO:
         return Outcome.GENERATOR_ERROR
     raise error
-
-
-def classify_status(status: int) -> Outcome:
-    """The outcome of an attempt that was answered with this status.
-
-    >>> classify_status(201), classify_status(503)
-    (<Outcome.ACCEPTED: 'accepted'>, <Outcome.UNAVAILABLE: 'unavailable'>)
-    """
-    if status in _OUTCOME_BY_STATUS:
-        return _OUTCOME_BY_STATUS[status]
-    if status < 400:
-        # Another success or a redirect doesn't confirm the upload. Never an acknowledgement: the audit would call the
-        # page lost.
-        return Outcome.MALFORMED
-    return Outcome.SERVER_ERROR if status >= 500 else Outcome.REJECTED
 
 
 def classify_shortage(error: BaseException) -> Shortage:

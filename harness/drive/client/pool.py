@@ -10,7 +10,7 @@ from typing import Literal
 import gevent
 
 from harness.drive.client.connection import Connection, Endpoint, Progress
-from harness.drive.client.outcomes import AttemptTimeoutError, Stage
+from harness.drive.client.outcomes import RESET_ERRNOS, AttemptTimeoutError, Stage
 from harness.drive.client.response import HttpResponse
 from harness.drive.client.shaped_connection import ShapedConnection
 from harness.station.link import LinkModel
@@ -28,6 +28,8 @@ class ConnectionPool:
         self._clock = clock
         self._source_addresses = itertools.cycle(target.source_addresses or (None,))
         self._idle: list[Connection] = []
+        self.stale_connections = 0
+        """Kept connections that the server had closed while they were idle. Nothing was sent on them: no failure of anybody."""
 
     def source(self, link: LinkModel | None = None) -> ConnectionSource:
         """Where one station gets its connections from; without `link` their bandwidth is unlimited.
@@ -76,8 +78,13 @@ class ConnectionSource:
                 if self._link is not None and isinstance(connection, ShapedConnection):
                     connection.link = self._link
                 return connection
-            connection.close()
+            self.discard_stale(connection)
         return self._pool.create(self._link, self._session)
+
+    def discard_stale(self, connection: Connection) -> None:
+        """Close and count a kept connection that the server had closed while it was idle."""
+        self._pool.stale_connections += 1
+        connection.close()
 
     def release(self, connection: Connection, *, alive: bool) -> None:
         """Keep a connection for later, or close it if it is not `alive` or the policy keeps none."""
@@ -103,7 +110,16 @@ class AttemptConnection:
     attempt). `release` must be called at the end of the attempt, however it ends.
     """
 
-    __slots__ = ("_alive", "_clock", "_connect_timeout_s", "_connection", "_source", "_until_s", "progress")
+    __slots__ = (
+        "_alive",
+        "_clock",
+        "_connect_timeout_s",
+        "_connection",
+        "_leased_just_now",
+        "_source",
+        "_until_s",
+        "progress",
+    )
 
     def __init__(
         self,
@@ -120,6 +136,7 @@ class AttemptConnection:
         self._until_s = until_s
         self._connection: Connection | None = None
         self._alive = False
+        self._leased_just_now = False
         self.progress = progress
 
     @property
@@ -132,6 +149,7 @@ class AttemptConnection:
         if self._connection is not None:
             return self._connection
         connection = self._connection = self._source.lease()
+        self._leased_just_now = True
         progress = self.progress
         progress.stage = Stage.CONNECT
         if not connection.used:
@@ -154,14 +172,31 @@ class AttemptConnection:
         The times in `progress` are those of the latest request. Raises what `outcomes.classify_error` knows.
         """
         connection = self._connection or self.open()
+        # Checked when it was leased; but the server may have closed it between two requests of this attempt.
+        if not self._leased_just_now and connection.is_stale():
+            connection = self._reconnect(connection)
+        self._leased_just_now = False
         self._alive = False  # until the response is complete: an attempt may end at any point in between
         progress = self.progress
         progress.body_sent_s = progress.first_byte_s = _NAN
-        response = connection.request(buffers, progress, bodiless=bodiless)
+        was_kept, sent_bytes = connection.used, progress.sent_bytes
+        try:
+            response = connection.request(buffers, progress, bodiless=bodiless)
+        except OSError as error:
+            # Closed just before this request, of which nothing was sent: a new connection, once, as every HTTP client does.
+            if not was_kept or error.errno not in RESET_ERRNOS or progress.sent_bytes != sent_bytes:
+                raise
+            response = self._reconnect(connection).request(buffers, progress, bodiless=bodiless)
         self._alive = response.keep_alive
         if not self._alive:
             self.release()
         return response
+
+    def _reconnect(self, stale: Connection) -> Connection:
+        """Another connection in place of one that the server has closed."""
+        self._source.discard_stale(stale)
+        self._connection = None
+        return self.open()
 
     def release(self) -> None:
         """Give the connection back to its station's source, to be kept if it is still usable; may be called twice."""

@@ -1,26 +1,32 @@
-"""HTTP responses: the parser that collects one from the bytes received, and the headers that the client interprets."""
+"""HTTP responses, and the parser that collects one from the bytes received."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
 import httptools
 
+from harness.base.model import MalformedReason
+from harness.drive.client.headers import decode_headers
 from harness.drive.client.outcomes import ConnectionClosedError, MalformedResponseError
 
+_MAX_HEAD_BYTES = 65_536
+"""A server under test may answer anything: a longer head, interim responses included, is malformed."""
 _MAX_BODY_BYTES = 1_048_576
-"""A server under test may answer anything: a larger body is malformed, so that it can't exhaust the generator's memory."""
+"""What is kept of a body; the rest is read and dropped."""
+_MAX_FRAMING_RATIO = 8
+"""Bytes of chunk framing per byte of body, at most: chunks of one byte need five."""
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_CONTENT_LENGTH = re.compile(rb"\r?\ncontent-length[ \t]*:([^\r\n]*)(?=\r?\n)", re.IGNORECASE)
 _FIRST_FINAL_STATUS = 200
-_NAN = float("nan")
-_MAX_SPAN_S = 1e9
-"""Longest time span accepted from a header: 31 years, well within the journal's 32-bit floats."""
-_PRINTABLE = re.compile(r"[!-~]+")
+_REASON_BY_WORD = (
+    ("content-length", MalformedReason.CONTENT_LENGTH),
+    ("transfer-encoding", MalformedReason.TRANSFER_ENCODING),
+    ("chunk", MalformedReason.CHUNK),
+    ("header", MalformedReason.HEADER),
+)
 
 
 class HttpResponse:
@@ -49,55 +55,78 @@ class HttpResponse:
         return self._headers
 
 
-def decode_headers(raw_headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Values by lower-case name; the last value of a repeated header."""
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw_headers}
-
-
 class ResponseParser:
     """Collects the responses of one connection, one after another, from httptools' callbacks.
 
     Call `expect` before each request, `feed` with what was received until `complete`, then `response`. Call `close` with
     the connection: this object and httptools refer to each other, and would otherwise wait for the garbage collector,
     which runs rarely here.
+
+    The first final response is the response. Bytes after it, whether in the same segment or a later one, belong to no request:
+    they make the connection unusable and change nothing else. Accepted is what RFC 9112 lets a recipient accept and curl does:
+    a bare LF at a line's end, Content-Length beside chunked coding (which then counts), Content-Length repeated with one value.
     """
 
-    __slots__ = ("_body", "_body_bytes", "_feed", "_headers", "bodiless", "complete", "has_headers", "keep_alive")
+    __slots__ = (
+        "_body", "_body_bytes", "_feed", "_headers", "_received", "_received_bytes", "bodiless", "complete", "has_headers",
+        "keep_alive", "status",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.bodiless = False
         """The request was a HEAD: its response ends with the headers, whatever Content-Length they name."""
-        self.has_headers = False
-        self.complete = False
-        self.keep_alive = False
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._body: list[bytes] = []
-        self._body_bytes = 0
-        self._feed: Any = httptools.HttpResponseParser(self)
+        self._feed: Any = self._make_parser()
+        self._reset()
 
     def expect(self, *, bodiless: bool) -> None:
         """Prepare for the next response."""
         # After the response to a HEAD, httptools still waits for the body that Content-Length announced.
         if self.bodiless:
-            self._feed = httptools.HttpResponseParser(self)
+            self._feed = self._make_parser()
         self.bodiless = bodiless
-        self.on_message_begin()
+        self._reset()
 
     def close(self) -> None:
         """Break the reference cycle with httptools; nothing can be parsed afterwards."""
         self._feed = None
 
-    def on_message_begin(self) -> None:
+    def _make_parser(self) -> Any:
+        parser = httptools.HttpResponseParser(self)
+        parser.set_dangerous_leniencies(
+            lenient_chunked_length=True, lenient_optional_cr_before_lf=True, lenient_data_after_close=True
+        )
+        return parser
+
+    def _reset(self) -> None:
+        self._received = b""
+        """Every byte of this response until its head is complete: what `_repair_head` reads."""
+        self._received_bytes = 0
+        self.complete = self.keep_alive = False
+        self._discard_message()
+
+    def _discard_message(self) -> None:
         """Discard what belongs to an interim response."""
-        self._headers = []
-        self._body = []
+        self.status = 0
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._body: list[bytes] = []
         self._body_bytes = 0
-        self.has_headers = self.complete = False
+        self.has_headers = False
+
+    # --- httptools' callbacks
+
+    def on_message_begin(self) -> None:
+        """Another message starts: the final response after an interim one, or one that no request asked for."""
+        if self.complete:
+            # Ends the parsing of this segment: what servers send before they close an idle connection (408) must not replace
+            # the response.
+            raise _SurplusError
+        self._discard_message()
 
     def on_headers_complete(self) -> None:
         """All headers were received."""
         self.has_headers = True
-        if self.bodiless:
+        self.status = self._feed.get_status_code()
+        if self.bodiless and self.status >= _FIRST_FINAL_STATUS:
             # httptools doesn't know the request's method and has no option for it, so keep-alive is worked out here
             # (RFC 9112, 9.3).
             is_old = self._feed.get_http_version() == "1.0"
@@ -108,111 +137,129 @@ class ResponseParser:
             self.keep_alive = bool(self._feed.should_keep_alive())
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header was received."""
-        self._headers.append((name, value))
+        """A header was received, or a trailer, which nothing here interprets."""
+        if not self.has_headers:
+            self._headers.append((name, value))
 
     def on_body(self, body: bytes) -> None:
         """A part of the body was received."""
-        self._body.append(body)
+        if self.complete:  # after the response to a HEAD
+            raise _SurplusError
+        # Read to its end within the attempt's time, as curl does, but a server can't fill the generator's memory.
+        if (room := _MAX_BODY_BYTES - self._body_bytes) > 0:
+            self._body.append(body[:room])
         self._body_bytes += len(body)
-        if self._body_bytes > _MAX_BODY_BYTES:
-            raise MalformedResponseError
 
     def on_message_complete(self) -> None:
-        """The response is complete."""
-        self.complete = True
+        """The response is complete, unless it is an interim one: the final one follows on the same connection."""
+        if self.status >= _FIRST_FINAL_STATUS:
+            self.complete = True
+        else:
+            self.has_headers = False
+
+    # --- what the connection calls
 
     @property
     def is_final(self) -> bool:
         """Whether the headers of a final response were received, not just an interim one such as 100 Continue."""
-        return self.has_headers and self._feed.get_status_code() >= _FIRST_FINAL_STATUS
+        return self.has_headers and self.status >= _FIRST_FINAL_STATUS
 
     def feed(self, data: bytes) -> None:
         """Parse received bytes; b"" means that the server closed the connection.
 
-        Raises MalformedResponseError for bytes that are not HTTP, and ConnectionClosedError for an incomplete response.
+        Raises MalformedResponseError for bytes that are not a response, and ConnectionClosedError for an incomplete response.
         """
         if not data:
             self._end_of_stream()
             return
+        self._received_bytes += len(data)
+        if not self.has_headers:
+            self._received = self._received + data if self._received else data
         try:
             self._feed.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            raise MalformedResponseError(str(error)) from error
-        if self.complete and self._feed.get_status_code() < _FIRST_FINAL_STATUS:
-            self.complete = False  # an interim response: the final one follows on the same connection
+        except httptools.HttpParserUpgrade:
+            raise MalformedResponseError(MalformedReason.UPGRADE) from None
+        except httptools.HttpParserError as error:
+            self._on_parser_error(str(error))
+        if not self.complete:
+            self._check_size()
 
     def response(self, *, reusable: bool) -> HttpResponse:
         """The response received; `reusable` says whether the request was sent completely."""
-        body = b"".join(self._body)
-        return HttpResponse(self._feed.get_status_code(), self._headers, body, keep_alive=reusable and self.keep_alive)
+        return HttpResponse(self.status, self._headers, b"".join(self._body), keep_alive=reusable and self.keep_alive)
+
+    def _on_parser_error(self, message: str) -> None:
+        """Continue after what the parser refused, if it does not matter; else raise MalformedResponseError."""
+        if self.complete:
+            self.keep_alive = False
+            return
+        # Also where the parser was in the error before: the rest of a head arrives in later segments.
+        if not self.has_headers and "content-length" in self._received.decode("latin-1").lower():
+            head = merge_content_lengths(self._received)
+            if head is None:
+                return
+            if head != self._received:
+                self._received = head
+                self._feed = self._make_parser()
+                self._discard_message()
+                self._feed_again(head)
+                return
+        raise MalformedResponseError(_reason_of(message), message)
+
+    def _feed_again(self, data: bytes) -> None:
+        """Parse a repaired head and what came after it."""
+        try:
+            self._feed.feed_data(data)
+        except httptools.HttpParserError as error:
+            if not self.complete:
+                raise MalformedResponseError(_reason_of(str(error)), str(error)) from None
+            self.keep_alive = False
+
+    def _check_size(self) -> None:
+        """Raise MalformedResponseError if the head, or what frames the body, is longer than any server needs."""
+        if not self.has_headers:
+            if self._received_bytes > _MAX_HEAD_BYTES:
+                raise MalformedResponseError(MalformedReason.HEAD_TOO_LONG)
+            return
+        framing_bytes = self._received_bytes - self._body_bytes
+        if framing_bytes > 2 * _MAX_HEAD_BYTES + _MAX_FRAMING_RATIO * min(self._body_bytes, _MAX_BODY_BYTES):
+            raise MalformedResponseError(MalformedReason.FRAMING)
 
     def _end_of_stream(self) -> None:
         """Accept the end of the stream as the end of a body that has no length (RFC 9112, 6.3); else raise."""
-        if not self.has_headers or decode_headers(self._headers).keys() & {"content-length", "transfer-encoding"}:
+        if not self.is_final or decode_headers(self._headers).keys() & {"content-length", "transfer-encoding"}:
             raise ConnectionClosedError
         self.keep_alive = False
         self.complete = True
 
 
-def _parse_seconds(text: str) -> float:
-    """A number of seconds, limited to what the journal can hold; NaN for any other text."""
-    try:
-        value = float(text)
-    except ValueError:
-        return _NAN
-    return value if math.isnan(value) else min(max(0.0, value), _MAX_SPAN_S)
+class _SurplusError(Exception):
+    """Bytes after the response; raised inside httptools only, to stop it."""
 
 
-def parse_retry_after(header: str, now: datetime) -> float:
-    """Seconds that a Retry-After header asks to wait: a number or an HTTP date (RFC 9110, 10.2.3); NaN for other text.
+def merge_content_lengths(received: bytes) -> bytes | None:
+    r"""The bytes with Content-Length once per head where it was repeated with one value (RFC 9112, 6.3).
 
-    >>> from datetime import UTC
-    >>> parse_retry_after("Wed, 14 Feb 2024 17:00:30 GMT", datetime(2024, 2, 14, 17, 0, tzinfo=UTC))
-    30.0
+    None if a head is incomplete. Raises MalformedResponseError if the values differ.
+
+    >>> merge_content_lengths(b"HTTP/1.1 201 Created\r\nContent-Length: 2, 2\r\ncontent-length: 2\r\n\r\nok")
+    b'HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok'
     """
-    seconds = _parse_seconds(header)
-    if not math.isnan(seconds):
-        return seconds
-    try:
-        return max(0.0, (parsedate_to_datetime(header) - now).total_seconds())
-    except (ValueError, TypeError):
-        return _NAN
+    head_end = _HEAD_END.search(received)
+    if head_end is None:
+        return None
+    head, rest = received[: head_end.end()], received[head_end.end() :]
+    values = {value.strip() for line in _CONTENT_LENGTH.findall(head) for value in line.split(b",")}
+    if len(values) > 1:
+        raise MalformedResponseError(MalformedReason.CONTENT_LENGTHS)
+    if values:
+        first = iter([b"\r\nContent-Length: " + values.pop()])
+        return _CONTENT_LENGTH.sub(lambda _: next(first, b""), head) + rest
+    # An interim response: the head in question is a later one.
+    following = merge_content_lengths(rest) if rest else rest
+    return None if following is None else head + following
 
 
-def parse_server_timing(header: str) -> dict[str, float]:
-    """Seconds by metric name in a Server-Timing header (W3C Server Timing; its durations are milliseconds).
-
-    >>> parse_server_timing("queue;dur=12.5, service;dur=100")
-    {'queue': 0.0125, 'service': 0.1}
-    """
-    timing = {}
-    for entry in header.split(","):
-        name, *parameters = (part.strip() for part in entry.split(";"))
-        for parameter in parameters:
-            key, _, value = parameter.partition("=")
-            if key == "dur":
-                timing[name] = _parse_seconds(value.strip('"')) / 1000
-    return timing
-
-
-def resolve_location(location: str, host: str, requested_path: str) -> str:
-    """Path and query that a Location header points to, absolute or relative to the path that was requested.
-
-    `host` is the Host header of the request. Raises MalformedResponseError if the location is on another host: an upload
-    is never taken elsewhere, as the consent to load was for this host alone.
-
-    >>> resolve_location("http://127.0.0.1:80/v1/files/x", "127.0.0.1:80", "/v1/files")
-    '/v1/files/x'
-    >>> resolve_location("x?y", "h", "/v1/files/")
-    '/v1/files/x?y'
-    """
-    try:
-        parts = urlsplit(urljoin(f"http://{host}{requested_path}", location))
-    except ValueError:
-        parts = None
-    # The scheme is not compared: a server behind a TLS proxy names http, as it doesn't know about the proxy.
-    if parts is None or not _PRINTABLE.fullmatch(location) or parts.netloc.lower() != host.lower():
-        message = f'Location "{location}" points outside {host}'
-        raise MalformedResponseError(message)
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+def _reason_of(message: str) -> MalformedReason:
+    """The reason behind a message of the parser."""
+    return next((reason for word, reason in _REASON_BY_WORD if word in message.lower()), MalformedReason.NOT_HTTP)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import sys
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,25 +17,27 @@ from typing import Any
 import gevent
 from gevent import get_hub, getcurrent
 
-from harness.base.model import DELIVERED, Outcome, Shortage
+from harness.base.model import DELIVERED, MalformedReason, Outcome, Shortage
 from harness.drive.client.connection import Progress
+from harness.drive.client.headers import check_token, parse_retry_after, parse_server_timing
 from harness.drive.client.outcomes import (
     EXPECTED_ERRORS,
     AttemptTimeoutError,
     MalformedResponseError,
     classify_error,
     classify_shortage,
-    classify_status,
 )
 from harness.drive.client.pool import AttemptConnection, ConnectionSource
 from harness.drive.client.protocols import make_upload
 from harness.drive.client.protocols.base import PageUpload, Photo, UploadContext, UploadResult, format_head
 from harness.drive.client.protocols.templated import TemplatedApi, TemplatedContext
-from harness.drive.client.response import HttpResponse, parse_retry_after, parse_server_timing
+from harness.drive.client.response import HttpResponse
 from harness.plan import Plan
 from harness.scenario.client import ClientOptions
+from harness.station.response_outcome import classify_status
 
 _NAN = float("nan")
+_MALFORMED = Outcome.MALFORMED
 _ACKNOWLEDGING = DELIVERED | {Outcome.PENDING}
 
 
@@ -154,7 +159,7 @@ class Uploader:
         self._upload: PageUpload | None = None
 
     def attempt(self, page: int, number: int, due_s: float, sent_s: float) -> AttemptResult:
-        """Try once to deliver a page; `number` counts from 1. Raises only what is a bug in the harness.
+        """Try once to deliver a page; `number` counts from 1. Raises only OSError with an unknown errno.
 
         The result's `done_s` is NaN if the run was stopped during the attempt.
         """
@@ -181,6 +186,13 @@ class Uploader:
             result.done_s = _NAN if result.killed else self._clock()
             if result.outcome is Outcome.GENERATOR_ERROR:
                 result.shortage = classify_shortage(error)
+            if isinstance(error, MalformedResponseError):
+                result.reason = error.reason
+            return result
+        except Exception as error:  # noqa: BLE001 - a response that nobody foresaw ends its attempt, not the station
+            _report_unexpected("".join(traceback.format_exception(error)))
+            result.outcome, result.reason = Outcome.MALFORMED, MalformedReason.UNEXPECTED
+            result.done_s = self._clock()
             return result
         finally:
             timeout.cancel()
@@ -227,16 +239,25 @@ class Uploader:
         return format_head("POST /v1/login", headers) + content
 
 
+@functools.lru_cache(maxsize=100)
+def _report_unexpected(text: str) -> None:
+    """Write an unexpected error to the worker's log, once: it may end every attempt of a run."""
+    sys.stderr.write(text)
+
+
 def _parse_token(response: HttpResponse) -> str:
     try:
-        return str(json.loads(response.body)["token"])
+        token = json.loads(response.body)["token"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise MalformedResponseError(str(error)) from error
+        raise MalformedResponseError(MalformedReason.TOKEN, str(error)) from error
+    return check_token(token)
 
 
 def _record_response(result: AttemptResult, uploaded: UploadResult) -> None:
     response = uploaded.response
     result.outcome, result.status = uploaded.outcome, response.status
+    if result.outcome is _MALFORMED:
+        result.reason = MalformedReason.STATUS
     # Over the raw headers: decoding them all into a dict would cost microseconds per attempt.
     for name, value in response.raw_headers:
         wanted = name.lower()

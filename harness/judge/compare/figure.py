@@ -130,7 +130,7 @@ def why_missing(key: str, sides: Sides) -> str | None:
             if isinstance(found, MissingFigure):
                 return f"{name}: {found.reason}"
     if _never_arrives(key, sides):
-        return "it is infinite on both sides, too much never arrived: compare a lower percentile, or completion"
+        return "it is infinite on both sides, because too many pages were never acknowledged: compare a lower percentile, or completion"
     return None
 
 

@@ -21,7 +21,7 @@ from mock_server.profile.validation_messages import describe_item
 
 IGNORED_KEYS = frozenset({"name", "title", "thresholds", "seed"})
 """Scenario keys that may differ; seeds are compared for the two sides as a whole, see compare.py."""
-MOCK_KEYS = frozenset({"server", "faults"})
+MOCK_KEYS = frozenset({"server", "faults", "simulate"})
 """Scenario keys that configure the mock server: they mean nothing if both runs had a --target."""
 HOST_FACTS = ("system", "machine", "cpu", "cores", "memory_bytes")
 """Facts of a host that affect a measurement. Its name is not one of them: each container has a new one."""
@@ -92,13 +92,16 @@ def find_differences(base: RunRecord, other: RunRecord) -> list[str]:
 
 def comparable_facts(record: RunRecord) -> dict[str, Any]:
     """Everything about a run that must be the same in another, by dotted key."""
-    scenario = {key: value for key, value in record.scenario.items() if key not in IGNORED_KEYS}
+    ignored = IGNORED_KEYS if record.simulated else IGNORED_KEYS | {"simulate"}
+    scenario = {key: value for key, value in record.scenario.items() if key not in ignored}
     return {
         **dict(_flatten("scenario", scenario)),
         **dict(_flatten("versions", record.versions)),
-        **{f"host.{fact}": value for fact, value in host_facts(record.host).items()},
+        # A simulation gives the same figures on every machine.
+        **{f"host.{fact}": value for fact, value in host_facts(record.host).items() if not record.simulated},
         "workers": len(record.workers),
         "workers.hosts": sorted({worker.host for worker in record.workers if worker.host}),
+        "simulated": record.simulated,
         "target": "the harness's own mock server" if record.own_server else "an external server",
     }
 

@@ -140,7 +140,7 @@ def _allowed(metric: str, source: ConditionSource) -> tuple[tuple[str, ...], str
         return ("rate", "count", "ratio", "last"), ", a counter, which only rises"
     if source == "histogram":
         return ("avg", "count", "rate"), ", a histogram, whose buckets are too coarse (use the rows for percentiles)"
-    if metric == "attempts":
+    if metric in {"attempts", "reads"}:
         return ("count", "rate", "ratio"), ", which has no value"
     if metric == "deliveries":
         return ("count", "rate"), ", which has no value"

@@ -1,6 +1,6 @@
 """Thresholds: assertions checked before a run, and evaluated against its rows, figures and scrapes after it.
 
-A threshold without a value fails: no data, a sample too small for the percentile, and a percentile that never arrived are
+A threshold without a value fails: no data, a sample too small for the percentile, and a percentile that is infinite are
 breaches with their reason, never passes (k6 passes without data). What must hold in every window fails by one of them.
 """
 

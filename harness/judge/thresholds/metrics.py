@@ -36,8 +36,11 @@ KNOWN_METRICS: dict[str, MetricFamily] = {
     "harness_retries_total": MetricFamily("counter", ("reason",)),
     "harness_attempts_in_flight": MetricFamily("gauge"),
     "harness_response_seconds": MetricFamily("histogram"),
+    "harness_accepted_seconds": MetricFamily("histogram"),
     "harness_service_seconds": MetricFamily("histogram"),
     "harness_lateness_seconds": MetricFamily("histogram"),
+    "harness_reads_total": MetricFamily("counter", ("outcome",)),
+    "harness_reader_seconds": MetricFamily("histogram"),
     "harness_loop_lag_seconds": MetricFamily("gauge"),
     "harness_run_info": MetricFamily("gauge", ("run", "scenario", "worker")),
     "http_server_request_duration_seconds": MetricFamily("histogram", _REQUEST),
@@ -50,6 +53,12 @@ KNOWN_METRICS: dict[str, MetricFamily] = {
     "mock_server_dropped_total": MetricFamily("counter"),
     "mock_server_pages_stored_total": MetricFamily("counter"),
     "mock_server_stored_bytes_total": MetricFamily("counter"),
+    "mock_server_ingress_bytes_total": MetricFamily("counter"),
+    "mock_server_ingress_utilisation_ratio": MetricFamily("gauge"),
+    "mock_server_ingress_waiting_connections": MetricFamily("gauge"),
+    "mock_server_egress_bytes_total": MetricFamily("counter"),
+    "mock_server_egress_utilisation_ratio": MetricFamily("gauge"),
+    "mock_server_egress_waiting_connections": MetricFamily("gauge"),
     "mock_server_faults_injected_total": MetricFamily("counter", ("fault",)),
     "mock_server_fault_active": MetricFamily("gauge", ("fault",)),
     "mock_server_loop_lag_seconds": MetricFamily("gauge"),
@@ -70,8 +79,11 @@ _FIXED_KEYS = {
     "gave_up_by_reason": [reason.name.lower() for reason in GiveUpReason],
 }
 """Tables of the summary whose keys are fixed lists."""
-_OPTIONAL_TABLES = {"recapitulation"}
-"""Tables that some runs lack, and that a threshold may name all the same: without one it has no figure, and fails."""
+_OPTIONAL_TABLES = {
+    "readers": "no data: the run had no readers",
+    "recapitulation": "the scenario has no [recapitulation], or the run was cut short",
+}
+"""Tables that some runs lack, and why: a threshold may name them all the same; without one it has no figure, and fails."""
 _WITHOUT_UNIT = {"count", "never"}
 
 
@@ -160,9 +172,9 @@ def why_no_value(summary: Summary, key: str) -> str:
         else:
             parent = parent.get(part) if isinstance(parent, dict) else getattr(parent, part, None)
     if isinstance(parent, Distribution):
-        return why_no_percentile(parent.count, parent.never, QUANTILES.get(parts[-1]), metric=parts[0], name=parts[-1])
-    if parts[0] == "recapitulation" and summary.recapitulation is None:
-        return "the scenario has no [recapitulation], or the run was cut short"
+        return why_no_percentile(parent.count, parent.never, QUANTILES.get(parts[-1]), parts[0])
+    if parts[0] in _OPTIONAL_TABLES and getattr(summary, parts[0]) is None:
+        return _OPTIONAL_TABLES[parts[0]]
     if parts[0] == "recovery" and parent is not None and parts[-1] == "metastable":
         return "unknown: too little was delivered before the fault, or observed after it"
     if parts[0] == "recovery":
@@ -170,18 +182,24 @@ def why_no_value(summary: Summary, key: str) -> str:
     return "there is no such figure for this run"
 
 
-def why_no_percentile(count: int, never: int, quantile: float | None, *, metric: str = "", name: str = "") -> str:
-    """Why a sample of `count` values of a metric has no such percentile (`quantile` None: no mean or maximum).
+NOTHING_TO_COUNT = "no data: there is nothing to count"
 
-    >>> why_no_percentile(1086, 638, 0.95, metric="delivery_seconds", name="p95")
-    'p95 is infinite: 638 of 1,086 pages were never acknowledged'
+
+def why_no_percentile(count: int, never: int, quantile: float | None, metric: str) -> str:
+    """Why a sample of `count` durations has no such percentile (`quantile` None: no mean or maximum).
+
+    >>> why_no_percentile(1086, 638, 0.95, "delivery_seconds"), why_no_percentile(362, 1, None, "completion_seconds")
+    ('p95 is infinite: 638 of 1,086 pages were never acknowledged', 'it is infinite: 1 of 362 stations never finished')
     """
     if count == 0:
-        return "no data: there is nothing to count"
+        return NOTHING_TO_COUNT
     if quantile is not None and count < min_sample_size(quantile):
         return f"n/a (needs {min_sample_size(quantile):,}; there are {count:,})"
-    happened = "stations never finished" if metric == "completion_seconds" else "pages were never acknowledged"
-    return f"{name.replace('_', '.')} is infinite: {never:,} of {count:,} {happened}"
+    name = "it" if quantile is None else f"p{float(f'{quantile * 100:.9g}'):g}"
+    if metric == "completion_seconds":
+        return f"{name} is infinite: {never:,} of {count:,} stations never finished"
+    verb = "was" if never == 1 else "were"
+    return f"{name} is infinite: {never:,} of {count:,} pages {verb} never acknowledged"
 
 
 def _field(model: type[BaseModel], name: str, parent: str) -> object:

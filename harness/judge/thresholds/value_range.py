@@ -56,6 +56,7 @@ _BY_KEY = {
     "stations.completed_ratio": SHARE,
     "stations.completed_by_deadline_ratio": SHARE,
     "generator.cpu_above_90_ratio": SHARE,
+    "readers.answered_ratio": SHARE,
     "recapitulation.in_time_ratio": SHARE,
     "recapitulation.late_s": ANY,
     "recapitulation.spare_s": ANY,

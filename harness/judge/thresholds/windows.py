@@ -15,7 +15,7 @@ from harness.analysis.percentile import percentile_of_unsorted
 from harness.analysis.run_data import CounterSum, SeriesSource, select_counter, select_gauge
 from harness.analysis.selection import LabelMatcher, Selection, matchers_except, matchers_on
 from harness.judge.thresholds.condition import MAY_NEVER_ARRIVE, Condition
-from harness.judge.thresholds.metrics import why_no_percentile
+from harness.judge.thresholds.metrics import NOTHING_TO_COUNT, why_no_percentile
 from harness.judge.thresholds.units import format_value
 from harness.run_folder.layout import FaultRecord
 
@@ -204,7 +204,7 @@ def _aggregate(condition: Condition, values: FloatArray, population: int, window
     """`population` is the number of rows that `values` were selected from."""
     name, count = condition.aggregation, len(values)
     if population == 0:
-        return WindowValue(window, None, why_no_percentile(0, 0, None))
+        return WindowValue(window, None, NOTHING_TO_COUNT)
     if name == "count":
         return WindowValue(window, float(count))
     if name == "rate":
@@ -220,9 +220,7 @@ def _aggregate(condition: Condition, values: FloatArray, population: int, window
         value = _reduce(name, values)
     if value is None or np.isinf(value):
         never = int(np.isinf(values).sum())
-        subject = name if condition.quantile is None else f"p{condition.quantile * 100:.10g}"
-        why = why_no_percentile(count, never, condition.quantile, metric=condition.metric, name=subject)
-        return WindowValue(window, None, why)
+        return WindowValue(window, None, why_no_percentile(count, never, condition.quantile, condition.metric))
     return WindowValue(window, value)
 
 
@@ -249,9 +247,7 @@ def _aggregate_counter(name: str, above: CounterSum, below: CounterSum | None, w
     if name == "rate":
         return WindowValue(window, counted / window.seconds)
     whole = below.between(window.from_s, to_s) if below is not None else 0.0
-    return (
-        WindowValue(window, counted / whole) if whole > 0 else WindowValue(window, None, why_no_percentile(0, 0, None))
-    )
+    return WindowValue(window, counted / whole) if whole > 0 else WindowValue(window, None, NOTHING_TO_COUNT)
 
 
 def _never_scraped(condition: Condition) -> str:

@@ -7,8 +7,8 @@ from typing import get_args
 
 import pytest
 
-from mock_server.faults.keyed_random import keyed_uniform
 from mock_server.faults.registry import KINDS
+from mock_server.profile.keyed_random import keyed_uniform
 from tests.support.mock_in_process import READING, STATION, fault, form, head, path_of, photo, running, station
 
 

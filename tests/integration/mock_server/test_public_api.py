@@ -151,6 +151,31 @@ async def test_an_answer_is_cached_for_the_time_the_profile_says(tmp_path):
         assert (await get(mock, PATHS[CODES[0]]))["chart"]["100025"] == 105, "everybody sees the same snapshot"
 
 
+async def test_no_cache_asks_for_what_is_stored_now(tmp_path):
+    async with running(tmp_path, stations(), public_cache="1h") as mock:
+        assert (await get(mock, PATHS["35"]))["chart"]["100025"] == 0
+        await mock.upload(CODES[0], page=2, reading=READING)
+        answers = await asyncio.gather(*(mock.ask("GET", PATHS["35"], {"Cache-Control": "No-Cache"}) for _ in range(5)))
+        assert [answer.json["chart"]["100025"] for answer in answers] == [105] * 5
+        assert (await get(mock, PATHS["35"]))["chart"]["100025"] == 105, "and everybody else has it too"
+
+
+async def test_a_client_that_has_the_latest_response_gets_304(tmp_path):
+    async with running(tmp_path, stations(), public_cache="1h") as mock:
+        for path in (*PATHS.values(), "/wilayah/pemilu/ppwp/35.json"):
+            first = await mock.ask("GET", path)
+            assert first.headers["cache-control"] == "max-age=3600"
+            for known in (first.headers["etag"], f'"old", W/{first.headers["etag"]}', "*"):
+                again = await mock.ask("GET", path, {"If-None-Match": known})
+                assert (again.status, again.body) == (304, b"")
+                assert again.headers["etag"] == first.headers["etag"]
+            assert (await mock.ask("GET", path, {"If-None-Match": '"old"'})).body == first.body
+        fresh = await mock.ask("GET", PATHS[""], {"If-None-Match": first.headers["etag"], "Cache-Control": "no-cache"})
+        assert fresh.status == 200
+        assert fresh.headers["etag"] != first.headers["etag"]
+        assert (await mock.ask("GET", "/pemilu/hhcw/ppwp/99.json", {"If-None-Match": "*"})).status == 404
+
+
 @pytest.mark.parametrize("keep", [True, False])
 async def test_images_are_named_and_served_if_they_are_kept(tmp_path, keep):
     async with running(tmp_path, stations(), public_cache="0s", keep_photos=keep) as mock:

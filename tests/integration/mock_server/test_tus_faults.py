@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from mock_server.faults.keyed_random import keyed_uniform
+from mock_server.profile.keyed_random import keyed_uniform
 from tests.support.mock_in_process import Answer, head, photo, running, station, until
 from tests.support.tus_requests import BYTES, VERSION, arrived, create, offset_of, patch
 

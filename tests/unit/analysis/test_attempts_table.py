@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import shutil
+
 import duckdb
 import pytest
 
 from harness.analysis import attempts_table, rows
 from harness.analysis.attempts_table import is_up_to_date, read_given_up, write_attempts
+from harness.analysis.rows import load_rows
 from harness.analysis.summarise import compute_summary
 from harness.base.errors import RunFolderError
-from harness.base.model import Outcome
+from harness.base.model import MalformedReason, Outcome
 from harness.run_folder.journal import RECORD, GiveUpReason, journal_file_name
 from tests.support.run_builder import RunBuilder, brownout
 
@@ -25,6 +28,7 @@ COLUMNS = [
     "done_s",
     "outcome",
     "status",
+    "reason",
     "sent_bytes",
     "resent_bytes",
     "retry_after_s",
@@ -51,7 +55,7 @@ def test_an_attempt_is_one_row_with_every_documented_column(tmp_path):
     assert write_attempts(folder) == 1
     assert duckdb.read_parquet(str(folder.attempts)).columns == COLUMNS
     assert rows_of(folder) == [
-        ("3509191001001", "ppwp", 2, 3, "clear", 1.0, 1.5, 1.625, 1.75, 1.875, 2.0, "unavailable", 503, 700, 600,
+        ("3509191001001", "ppwp", 2, 3, "clear", 1.0, 1.5, 1.625, 1.75, 1.875, 2.0, "unavailable", 503, None, 700, 600,
          4.0, 0.25, 0.125, 0.5, 0),
     ]  # fmt: skip
 
@@ -226,3 +230,26 @@ def test_a_page_is_given_up_once(tmp_path):
 
 def test_without_a_journal_nothing_was_given_up(tmp_path):
     assert read_given_up(tmp_path).page.tolist() == []
+
+
+def test_failures_are_counted_by_status_and_reason_also_in_a_run_of_a_version_without_reasons(tmp_path):
+    run = RunBuilder(tmp_path / "run", stations=2, pages_each=2)
+    for page, reason in enumerate([MalformedReason.NOT_HTTP, MalformedReason.NOT_HTTP, MalformedReason.TOKEN]):
+        run.attempt(page, outcome=Outcome.MALFORMED, reason=reason)
+    run.attempt(3, outcome=Outcome.UNAVAILABLE)
+    run.attempt(3, attempt=2, outcome=Outcome.ACCEPTED, due_s=1.0)
+    folder = run.finish(at_s=3.0)
+    counted = [
+        (failure.outcome, failure.status, failure.reason, failure.attempts) for failure in load_rows(folder).failures
+    ]
+    assert counted == [
+        ("malformed", None, "not HTTP", 2),
+        ("malformed", None, "no usable token in the login response", 1),
+        ("unavailable", 503, "", 1),
+    ]
+    older = str(tmp_path / "older.parquet")
+    duckdb.read_parquet(str(folder.attempts)).project("* EXCLUDE (reason)").write_parquet(older)
+    for journal in folder.journal.glob("*"):
+        journal.unlink()
+    shutil.copy(older, folder.attempts)
+    assert [failure.attempts for failure in load_rows(folder).failures] == [3, 1]

@@ -10,6 +10,7 @@ from harness.analysis.chart_data import load_chart_data
 from harness.analysis.chart_lines import binned_maximum, binned_percentile, response_heatmap
 from harness.analysis.chart_types import ChartLine
 from harness.analysis.summarise import summarise
+from harness.base.model import Outcome
 from harness.run_folder.journal import journal_file_name
 from harness.run_folder.layout import FaultRecord
 from tests.support.run_builder import RunBuilder
@@ -140,6 +141,35 @@ def test_more_than_ten_seconds_are_never_joined():
     line = binned_percentile(due, due, 0.5, "p50", 30.0)
     assert len(line.t_s) == 30
     assert np.isnan(line.value).all()
+
+
+def test_values_before_and_after_a_pause_are_not_joined():
+    """An outage from 3 s to 8 s lets few through: no percentile of those before it together with those after it."""
+    due = np.concatenate(
+        [np.linspace(0, 0.9, 20), np.linspace(2, 2.9, 10), np.linspace(8, 8.9, 10), np.linspace(9, 9.9, 20)]
+    )
+    line = binned_percentile(due, np.ones(60), 0.5, "p50", 10.0)
+    np.testing.assert_array_equal(line.t_s, [*np.arange(8) + 0.5, 9.0])
+    np.testing.assert_array_equal(line.value, [1.0, *[NAN] * 7, 1.0])
+
+
+def test_a_second_with_a_few_values_is_joined_with_its_neighbours():
+    due = np.array([0.5, 2.4, 4.3, 6.2, *np.linspace(7, 7.9, 16)])
+    line = binned_percentile(due, np.ones(20), 0.5, "p50", 8.0)
+    assert (line.t_s.tolist(), line.value.tolist()) == ([4.0], [1.0])
+
+
+def test_percentiles_over_time_are_of_accepted_uploads_and_refusals_stand_beside_them(tmp_path):
+    run = RunBuilder(tmp_path / "run", stations=60)
+    for page in range(20):
+        run.attempt(page, due_s=page / 40, done_s=page / 40 + 2.0)
+        run.attempt(20 + page, outcome=Outcome.UNAVAILABLE, due_s=page / 40, done_s=page / 40 + 0.003)
+        run.attempt(40 + page, outcome=Outcome.REFUSED, due_s=page / 40, done_s=page / 40 + 0.001)
+    found = load_chart_data(run.finish("deadline", at_s=3.0)).responses
+    p50 = found.percentiles[0]
+    assert (p50.label, p50.value[0]) == ("p50", pytest.approx(2.0))
+    assert found.failed.value[0] == pytest.approx(0.001)
+    assert found.counts.sum() == 40
 
 
 def test_an_empty_second_is_a_gap():

@@ -152,6 +152,30 @@ def test_phases_have_their_own_figures(tmp_path):
     assert (before.goodput_per_s, during.goodput_per_s, after.goodput_per_s) == (0.05, 0.1, 0.2)
 
 
+def test_the_last_phase_s_rates_end_with_the_deadline(tmp_path):
+    """Attempts that are on their way at the deadline may take the client's timeout, but no page falls due any more."""
+    run = RunBuilder(tmp_path / "run", due_s=[31.0, 35.0], deadline_s=40.0, **brownout(20.0, 30.0, 45.0))
+    run.attempt(0, due_s=31.0, done_s=32.0)
+    run.attempt(1, due_s=35.0, done_s=45.0)
+    last = summarise(run.finish("deadline", at_s=45.0)).phases[-1]
+    assert (last.end_s, last.offered_per_s, last.goodput_per_s) == (45.0, 0.2, 0.1)
+
+
+def test_a_phase_has_accepted_and_failed_uploads_apart(tmp_path):
+    """In an outage refusals are quick: over all responses it would be the best phase."""
+    run = RunBuilder(tmp_path / "run", stations=4, **brownout(20.0, 30.0, 40.0))
+    run.attempt(0, due_s=1.0, done_s=3.0)
+    run.attempt(1, outcome=Outcome.UNAVAILABLE, due_s=21.0, done_s=21.002)
+    run.attempt(1, attempt=2, due_s=22.0, done_s=27.0)
+    run.attempt(2, outcome=Outcome.REFUSED, due_s=23.0, done_s=23.001)
+    run.attempt(3, outcome=Outcome.TIMEOUT_RESPONSE, due_s=24.0, done_s=34.0)
+    before, during, after = summarise(run.finish("deadline", at_s=40.0)).phases
+    assert (before.accepted_seconds.max, before.failed_seconds.count) == (2.0, 0)
+    assert (during.accepted_seconds.count, during.accepted_seconds.max) == (1, 5.0)
+    assert (during.failed_seconds.count, during.failed_seconds.max) == (3, 10.0)
+    assert (after.accepted_seconds.count, after.accepted_seconds.max) == (0, None)
+
+
 def test_a_run_without_phases_is_one_clear_phase(tmp_path):
     run = RunBuilder(tmp_path / "run")
     run.attempt(0)

@@ -139,17 +139,27 @@ def test_without_attempts_there_is_no_amplification_and_no_rate(tmp_path):
 
 
 def test_rates_are_means_to_the_last_attempt_s_end(tmp_path):
+    run = RunBuilder(tmp_path / "run", due_s=[0.0, 1.0, 2.0])
+    run.attempt(0, attempt=1, outcome=Outcome.UNAVAILABLE, due_s=0.0, sent_bytes=100)
+    run.attempt(0, attempt=2, due_s=1.0, done_s=2.0, sent_bytes=100)
+    run.attempt(1, due_s=1.0, done_s=9.0, sent_bytes=100)
+    run.attempt(2, due_s=2.0, done_s=10.0, sent_bytes=100)
+    rates = mean_rates(load_rows(run.finish(at_s=20.0)))
+    assert rates.over_s == 10.0
+    assert (rates.offered_per_s, rates.goodput_per_s, rates.throughput_per_s) == (0.3, 0.3, 0.4)
+    assert rates.sent_bytes_per_s == 40.0
+
+
+def test_what_comes_after_the_deadline_is_in_no_rate_and_neither_is_its_time(tmp_path):
     run = RunBuilder(tmp_path / "run", due_s=[0.0, 1.0, 2.0, 30.0], deadline_s=8.0)
     run.attempt(0, attempt=1, outcome=Outcome.UNAVAILABLE, due_s=0.0, sent_bytes=100)
     run.attempt(0, attempt=2, due_s=1.0, done_s=2.0, sent_bytes=100)
     run.attempt(1, due_s=1.0, done_s=9.0, sent_bytes=100)
     run.attempt(2, outcome=Outcome.TIMEOUT_SEND, due_s=2.0, done_s=10.0, sent_bytes=100)
     rates = mean_rates(load_rows(run.finish("deadline", at_s=20.0)))
-    assert rates.over_s == 10.0
-    assert rates.offered_per_s == 0.3
-    assert rates.goodput_per_s == 0.1
-    assert rates.throughput_per_s == 0.3
-    assert rates.sent_bytes_per_s == 40.0
+    assert rates.over_s == 8.0
+    assert (rates.offered_per_s, rates.goodput_per_s, rates.throughput_per_s) == (3 / 8, 1 / 8, 2 / 8)
+    assert rates.sent_bytes_per_s == 25.0
 
 
 def test_rates_leave_the_warm_up_out(tmp_path):

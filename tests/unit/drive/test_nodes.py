@@ -100,6 +100,20 @@ def test_the_account_of_a_lost_worker_is_not_waited_for(master, events):
     assert events == [{"event": "finished", "workers": [{"rank": 1}]}]
 
 
+def test_readers_stop_once_the_stations_of_every_worker_are_done(master, events):
+    master._runner.deliver("stations_done", 1)
+    assert master._runner.sent[-1][0] == "assignment", "worker 0 still uploads: the readers of both go on"
+    master._runner.deliver("stations_done", 0)
+    assert master._runner.sent[-1] == ("stop_readers", None, None)
+    assert events == [], "the run goes on until both have sent their accounts"
+
+
+def test_readers_do_not_wait_for_a_worker_that_was_halted(master):
+    master._runner.deliver("stations_done", 1)
+    master._runner.deliver("account", {"rank": 0})
+    assert master._runner.sent[-1] == ("stop_readers", None, None)
+
+
 class FakeWorker:
     """A worker that has nothing to send."""
 
@@ -134,6 +148,25 @@ def test_a_worker_prepares_waits_for_t0_and_sends_its_account(events, monkeypatc
     assert node._worker.started == [7.0]
     assert runner.sent[-1][0] == "account"
     assert events == [{"event": "unwritten", "rank": 0, "reason": "No space left on device"}]
+
+
+def test_a_worker_tells_when_its_stations_are_done_and_stops_its_readers_when_told(events, monkeypatch):
+    class Reading(FakeWorker):
+        stopped = 0
+
+        def stop_readers(self):
+            self.stopped += 1
+
+    node, runner = worker_node(monkeypatch, Reading)
+    working = gevent.spawn(node.work)
+    gevent.sleep(0)
+    node._worker.on_stations_done()
+    assert runner.sent[-1] == ("stations_done", 0, None)
+    runner.deliver("stop_readers")
+    gevent.sleep(0)
+    assert node._worker.stopped == 1
+    runner.deliver("abort")
+    working.get(timeout=5)
 
 
 def test_a_worker_that_is_aborted_before_t0_sends_nothing_but_its_account(events, monkeypatch):

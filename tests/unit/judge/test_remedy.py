@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from harness.judge.remedy import Remedy, first_remedy
+from harness.scenario.loader import load_scenario
 from tests.support.made_up_verdicts import record, summary, verdict
 
 OUTBOX = {"client": {"retry": {"strategy": "outbox"}}}
@@ -77,3 +80,16 @@ def test_busy_workers_are_multiplied_by_the_pages_that_they_should_have_delivere
 def test_a_server_with_workers_to_spare_and_patient_clients_has_no_remedy_that_the_figures_name() -> None:
     idle = summary(server={"workers_busy_max": 3.0})
     assert first_remedy(record(scenario=OUTBOX | {"server": {"workers": 8}}), idle, verdict("fail")) is None
+
+
+@pytest.mark.parametrize("name", ["kaliwates", "kaliwates-incident", "metastable", "smoke"])
+def test_every_scenario_takes_the_settings_of_every_remedy(name: str) -> None:
+    scenario = load_scenario(name)
+    resolved = scenario.model_dump(mode="json")
+    storm = first_remedy(record(scenario=resolved), summary(attempts={"amplification": 8.0}), verdict("fail"))
+    slow = first_remedy(record(scenario=resolved | OUTBOX), summary(server={"workers_busy_max": 99.0}), verdict("fail"))
+    assert storm is not None
+    assert slow is not None
+    for remedy in (storm, slow):
+        load_scenario(name, overrides=[*remedy.settings])
+    load_scenario(name, overrides=["client.protocol=tus"])

@@ -172,6 +172,7 @@ def test_the_verdict_is_written_as_documented(tmp_path):
         "verdict",
         "exit_code",
         "ended",
+        "simulated",
         "safety",
         "liveness",
         "validity",

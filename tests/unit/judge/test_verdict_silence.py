@@ -62,6 +62,41 @@ def test_two_failures_or_less_than_a_second_or_attempts_in_flight_are_no_silence
     assert judge_run(run_of(tmp_path / "run", answered=10, after=after), [HOLDS]).verdict.gone == ""
 
 
+def waiting(*seconds):
+    return [(Outcome.TIMEOUT_RESPONSE, at_s) for at_s in seconds]
+
+
+def test_an_overloaded_server_is_not_called_gone_but_slower_than_its_clients_wait(tmp_path):
+    """It accepts every connection, and each of its workers is busy."""
+    folder = run_of(tmp_path / "run", answered=10, after=waiting(2, 3, 4), own_server=True, client_timeout_s=4.0)
+    verdict = judge_run(folder, [HOLDS]).verdict
+    assert verdict.gone == (
+        "no upload was answered within the clients' 4 s after 1.0 s;"
+        " last unanswered attempt at 4.0 s (timeout_response \u00d7 3)"
+    )
+    assert (verdict.verdict, verdict.exit_code) == ("fail", 99)
+    assert describe_verdict(verdict).startswith("No upload was answered within the clients' 4 s after 1.0 s; ")
+
+
+def test_a_server_that_never_answered_in_time_is_told_as_such(tmp_path):
+    folder = run_of(tmp_path / "run", answered=0, after=waiting(0.5, 2, 4), client_timeout_s=4.0)
+    assert judge_run(folder, [HOLDS]).verdict.gone.startswith("no upload was ever answered within the clients' 4 s; ")
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    ("after", "is_gone"),
+    [
+        ([*waiting(2, 3), *refused(4, 5)], True),
+        ([*waiting(2, 3, 3.5), *refused(4, 5)], False),
+        (refused(2, 3, 4), True),
+    ],
+)
+def test_gone_is_for_refused_and_broken_connections(tmp_path, after, is_gone):
+    verdict = judge_run(run_of(tmp_path / "run", answered=10, after=after), [HOLDS]).verdict
+    assert verdict.gone.startswith("the target has not answered since") is is_gone
+
+
 def test_a_target_that_never_answered_is_told_as_such(tmp_path):
     verdict = judge_run(run_of(tmp_path / "run", answered=0, after=refused(0.5, 2, 4)), [HOLDS]).verdict
     assert verdict.gone == "the target has never answered; last unanswered attempt at 4.0 s (refused \u00d7 3)"

@@ -205,3 +205,20 @@ def test_more_phones_than_the_workers_may_hold_are_refused_before_anybody_joins(
     scenario = load_scenario("kaliwates", [*overrides, "client.max_in_flight=9"])
     (told,) = find_leader_problems(scenario, make_plan(scenario), 3, ELSEWHERE, ROOMY)
     assert "30 phones are more than client.max_in_flight (9) allows 3 worker(s)" in told
+
+
+def test_reads_in_flight_while_the_server_hangs_need_ports_and_descriptors_too():
+    reading = ("readers.rate=10/s", "readers.timeout=5s")
+    assert problems(*reading, limits=ports(350)) == []
+    told = only_problem(*reading, limits=ports(349))
+    assert "300 stations and 50 reads at once (if the server hangs) need as many ports; there are 349 ports" in told
+    assert "client.max_in_flight = 299" in told
+    assert problems(*reading, "client.max_in_flight=299", limits=ports(349)) == []
+    assert problems(*reading, limits=descriptors(350)) == []
+    told = only_problem(*reading, limits=descriptors(349))
+    assert "300 stations and 50 reads at once (if the server hangs) need 350 descriptors" in told
+
+
+def test_a_worker_has_a_bounded_number_of_reads_in_flight():
+    assert problems("readers.rate=100000/s", "readers.timeout=1h", limits=ports(5300)) == []
+    assert len(problems("readers.rate=100000/s", "readers.timeout=1h", limits=ports(5299))) == 1

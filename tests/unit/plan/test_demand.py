@@ -111,6 +111,14 @@ def test_one_core_is_left_to_the_server_and_to_the_harness_and_the_shortfall_is_
     assert [crew(300, *overrides, cores=cores).workers for cores in (1, 2)] == [1, 1]
 
 
+@pytest.mark.heavy
+def test_readers_cost_the_workers_as_much_as_small_uploads():
+    without, with_readers = crew(10), crew(10, "readers.rate=10000/s")
+    assert with_readers.cpu_s == pytest.approx(without.cpu_s + 10_000 * CPU_S_PER_UPLOAD)
+    assert with_readers.workers == math.ceil(with_readers.cpu_s / TARGET_CORE_RATIO) > 1
+    assert "uploads, 0.0 MB, 10,000 reads: about" in str(with_readers)
+
+
 @pytest.mark.parametrize("text", ["0", str(MAX_WORKERS + 1), "-1", "1.5", "two", "Auto", "", "\u0663"])
 def test_what_is_no_number_of_workers_is_refused_with_what_is_allowed(text):
     with pytest.raises(UsageError, match=f"should be a number from 1 to {MAX_WORKERS}, or auto"):

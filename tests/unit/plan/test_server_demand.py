@@ -134,6 +134,16 @@ def test_bytes_and_commits_are_rates_that_have_to_be_sustained():
 
 
 @pytest.mark.heavy
+def test_a_shared_way_in_that_is_too_narrow_is_named_and_finishes_late():
+    found = demand("deadline=12s", "server.ingress=20KB/s")
+    ingress = found.of("ingress")
+    assert ingress.available == 20_000
+    assert (ingress.is_enough, found.binding) == (False, ingress)
+    assert found.earliest_finish_s == pytest.approx(found.total_bytes / 20_000, rel=0.02)
+    assert demand("deadline=12s", "server.ingress=1GB/s").earliest_finish_s == demand("deadline=12s").earliest_finish_s
+
+
+@pytest.mark.heavy
 def test_no_more_stations_are_active_at_once_than_there_are_phones():
     closed = 'arrivals={kind="closed", phones=2, think="1ms"}'
     assert demand(closed).of("connections").needed == 2

@@ -18,17 +18,20 @@ from tests.support.made_up_audits import audit, unknown, unsafe
 
 def test_each_verdict_has_its_sentence() -> None:
     assert describe_safety(audit()) == "Safe: every acknowledged page (1,086 pages) is stored once, as sent."
-    assert describe_liveness(audit()) == "Live: all 1,086 pages were stored by the deadline."
-    assert describe_safety(audit(recovered=2)).endswith("; so are 2 more whose acknowledgement never arrived.")
+    assert describe_liveness(audit()) == "In time: all 1,086 pages were stored by the deadline."
+    assert describe_safety(audit(recovered=2)).endswith("; so are 2 more that were not acknowledged.")
     assert describe_safety(unsafe()) == "Not safe: 1 altered, 30 lost, 1 unexpected."
     parts = {"late": 25, "lost": 1, "undelivered": 213, "unattempted": 410}
     assert describe_liveness(audit(liveness=False, missed=649, missed_by=parts)) == (
-        "Not live: 649 of 1,086 pages not stored as planned by the deadline (410 unattempted, 213 undelivered, 25 late, 1 lost)."
+        "Late or missing at the deadline: 649 of 1,086 pages (410 not attempted, 213 undelivered, 25 late, 1 lost)."
     )
-    assert describe_liveness(unsafe()) == "Not live: 30 of 1,086 pages not stored as planned by the deadline."
+    assert describe_liveness(unsafe()) == "Late or missing at the deadline: 30 of 1,086 pages."
     assert describe_safety(unknown()) == "Safety is unknown: what the server holds is not known: gone."
     assert describe_liveness(unknown()).startswith("Liveness is unknown")
-    assert describe_liveness(audit(liveness=False, missed=None, unattempted=5)) == "Not live: 5 unattempted."
+    assert (
+        describe_liveness(audit(liveness=False, missed=None, unattempted=5))
+        == "Missing at the deadline: 5 pages that were not attempted."
+    )
 
 
 def test_every_category_has_a_row_and_the_verdict_that_it_counts_against() -> None:

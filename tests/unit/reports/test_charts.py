@@ -41,11 +41,24 @@ def assert_drawn(figure: Figure, *wanted: ChartLine) -> None:
         assert any(np.array_equal(x, line.t_s) and np.array_equal(y, line.value, equal_nan=True) for x, y in candidates)
 
 
-def test_the_throughput_chart_draws_exactly_the_three_rates() -> None:
+def test_the_throughput_chart_draws_exactly_the_three_rates_and_the_backlog() -> None:
     rates = made_up_run.series().rates
     figure = draw("throughput")
-    assert_drawn(figure, rates.offered, rates.goodput, rates.throughput)
-    assert len(lines(figure)) == 3
+    assert_drawn(figure, rates.offered, rates.goodput, rates.throughput, made_up_run.backlog().outstanding)
+    assert len(lines(figure)) == 4
+    assert "backlog: pages due and not acknowledged" in texts(figure)
+    assert f"peak {made_up_run.backlog().outstanding.value.max():.0f}" in texts(figure)
+
+
+def test_the_backlog_is_labelled_with_what_is_left_and_what_was_given_up() -> None:
+    t_s = np.arange(73.0)
+    backlog = made_up_run.backlog(
+        outstanding=made_up_run.line("backlog", np.minimum(10 * t_s, 715), t_s),
+        given_up=made_up_run.line("given up", np.where(t_s > 40, 12, 0), t_s),
+    )
+    figure = draw("throughput", made_up_run.series(backlog=backlog))
+    assert_drawn(figure, backlog.outstanding, backlog.given_up)
+    assert {"715 at the deadline", "given up 12"} <= set(texts(figure))
 
 
 def test_answers_are_seen_where_every_answer_is_a_delivery() -> None:
@@ -91,9 +104,11 @@ def test_failures_beyond_six_kinds_are_summed_into_the_last_panel() -> None:
 
 
 @pytest.mark.heavy
-def test_the_responses_chart_draws_the_percentiles_with_their_gaps() -> None:
-    figure = draw("responses")
-    assert_drawn(figure, *made_up_run.series().responses.percentiles)
+def test_the_responses_chart_draws_accepted_uploads_with_their_gaps_and_refusals_beside_them() -> None:
+    figure, responses = draw("responses"), made_up_run.series().responses
+    assert_drawn(figure, *responses.percentiles, responses.failed)
+    assert {"accepted uploads: from due to the end of the answer", "refused or failed, p50"} <= set(texts(figure))
+    assert {"p50, overall 400 ms", "p95, overall 1.2 s"} <= set(texts(figure))
 
 
 def test_the_heat_map_covers_every_cell_with_a_count_and_none_without() -> None:
@@ -342,7 +357,7 @@ def test_the_tries_chart_has_a_bar_for_every_number_of_attempts_split_by_deliver
     bars = [bar.get_width() for bar in draw("tries").axes[1].patches if isinstance(bar, Rectangle)]
     assert bars == [0, 900, 120, 20, 9, 6, 0, 4, 12, 15]
     assert not [bar for bar in attempt_bars(AttemptsPerPage(np.array([0, 5, 0, 0, 1]), np.zeros(5, int))) if not bar[1]]
-    assert {"900 delivered", "12 not delivered", "6 not delivered"} <= set(texts(draw("tries")))
+    assert {"900 delivered", "12 not acknowledged", "6 not acknowledged"} <= set(texts(draw("tries")))
 
 
 def test_many_tries_are_put_together_without_losing_a_page() -> None:

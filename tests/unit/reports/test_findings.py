@@ -15,6 +15,7 @@ from harness.analysis.chart_types import (
     ServerHealth,
     ServerLimits,
 )
+from harness.analysis.shortfalls import find_shortfalls
 from harness.analysis.summary import Summary
 from reports.charts import completion, failures, generator, responses, server, spectrum, throughput, timespent, tries
 from tests.support import made_up_run
@@ -40,61 +41,131 @@ def rates(offered: np.ndarray, goodput: np.ndarray):
     )
 
 
-def dipped(to: float, start: int = 20, end: int = 34) -> np.ndarray:
+def dipped(to: float, start: int = 20, end: int = 34, made_up_in: int = 0) -> np.ndarray:
+    """Ten a second but for a dip, which is made up for in the seconds after it if there are any."""
     value = flat(10.0)
     value[start:end] = to
+    if made_up_in:
+        value[end : end + made_up_in] += (10.0 - to) * (end - start) / made_up_in
     return value
 
 
-def test_a_fall_of_goodput_is_told_with_its_depth_its_length_and_its_recovery() -> None:
-    series = made_up_run.series(rates=rates(flat(10.0), dipped(3.1)))
-    assert throughput.finding(series, made_up_run.summary()) == (
-        "Goodput fell to 31 % of offered for 14 s and recovered 6 s after the brownout ended"
+def told(goodput: np.ndarray, summary: Summary | None = None, **changed: Any) -> str:
+    """The finding of a run with ten pages due per second, and this goodput."""
+    return throughput.finding(
+        made_up_run.series(rates=rates(flat(10.0), goodput), **changed), summary or made_up_run.summary()
     )
 
 
-def test_a_fall_without_recovery_says_never() -> None:
+def test_a_fall_of_goodput_is_told_with_its_depth_its_length_its_recovery_and_the_backlog() -> None:
+    assert told(dipped(3.1, made_up_in=8)) == (
+        "Goodput fell to 31 % of what was due for 14 s and recovered 6 s after the brownout ended;"
+        " the backlog reached 97 pages"
+    )
+
+
+def test_a_fall_without_recovery_says_never_and_what_is_left() -> None:
     summary = made_up_run.summary(
         recovery=[{"fault": "brownout", "ended_s": 30.0, "recovered_after_s": None, "metastable": True}]
     )
-    series = made_up_run.series(rates=rates(flat(10.0), dipped(0.0, 20, 60)))
-    assert throughput.finding(series, summary) == (
-        "Goodput fell to 0 % of offered for 40 s and never recovered after the brownout ended: metastable"
+    assert told(dipped(0.0, 20, 60), summary) == (
+        "Goodput fell to 0 % of what was due from 20 s on and never recovered after the brownout ended: metastable;"
+        " nothing was delivered after 20 s, with 400 pages outstanding at the end"
+    )
+
+
+def test_a_server_that_stands_still_has_fallen_although_nothing_falls_due_any_more() -> None:
+    """As in the incident: the load is over after 24 s, goodput is zero from 16 s on, and 715 pages are waiting."""
+    offered, goodput = flat(0.0, 72), flat(0.0, 72)
+    offered[:24], goodput[:16] = 40.0, 22.0
+    series = made_up_run.series(rates=rates(offered, goodput), windows=[])
+    assert throughput.finding(series, made_up_run.summary()) == (
+        "From the start the server delivered 37 % of what was due; nothing was delivered after 16 s,"
+        " with 608 pages outstanding at the deadline"
+    )
+
+
+def test_a_standstill_after_the_last_arrival_is_a_fall_of_its_own() -> None:
+    offered, goodput = flat(0.0), flat(0.0)
+    offered[:30], goodput[:20], goodput[45:50] = 10.0, 10.0, 20.0
+    windows = [FaultWindow("outage", 20.0, 45.0)]
+    recovery = [{"fault": "outage", "ended_s": 45.0, "recovered_after_s": 5.0, "metastable": False}]
+    said = throughput.finding(
+        made_up_run.series(rates=rates(offered, goodput), windows=windows), made_up_run.summary(recovery=recovery)
+    )
+    assert said == (
+        "Goodput fell to 0 % of what was due for 25 s and recovered 5 s after the outage ended;"
+        " the backlog reached 100 pages"
+    )
+
+
+def test_a_few_slow_phones_at_the_end_are_no_fall() -> None:
+    offered, goodput = flat(0.0), flat(0.0)
+    offered[:30], goodput[:30], goodput[30:50] = 10.0, 9.5, 0.75
+    said = throughput.finding(made_up_run.series(rates=rates(offered, goodput)), made_up_run.summary())
+    assert said.startswith("Goodput kept up")
+
+
+def test_a_backlog_is_told_with_when_it_would_have_been_worked_off() -> None:
+    offered = flat(0.0, 72)
+    offered[:36] = 20.0
+    series = made_up_run.series(rates=rates(offered, flat(5.0, 72)), windows=[FaultWindow("brownout", 20.0, 30.0)])
+    assert throughput.finding(series, made_up_run.summary()) == (
+        "From the start the server delivered 50 % of what was due; the brownout is not the cause;"
+        " 360 pages were outstanding at the deadline; at the last 5/s they would have been worked off 72 s later"
     )
 
 
 def test_a_fall_before_any_fault_is_not_blamed_on_one() -> None:
-    series = made_up_run.series(rates=rates(flat(10.0), dipped(2.0, 2, 9)))
-    assert throughput.finding(series, made_up_run.summary()) == (
-        "Goodput fell to 20 % of offered for 7 s, from 2 s on, while no fault was active"
+    assert told(dipped(2.0, 2, 9, made_up_in=8)) == (
+        "From 2 s to 9 s the server delivered 20 % of what was due, while no fault was active; the backlog reached 56 pages"
     )
 
 
 def test_a_fall_that_began_before_the_fault_is_not_blamed_on_it() -> None:
-    series = made_up_run.series(rates=rates(flat(10.0), dipped(1.6, 0, 37)))
-    assert throughput.finding(series, made_up_run.summary()) == (
-        "Goodput fell to 16 % of offered for 37 s, from the start on, before the brownout began"
+    assert told(dipped(1.6, 0, 37, made_up_in=20)) == (
+        "From the start to 37 s the server delivered 16 % of what was due; the brownout is not the cause;"
+        " the backlog reached 311 pages"
     )
 
 
 def test_a_fall_during_a_fault_is_told_before_a_deeper_one_without_cause() -> None:
-    goodput = dipped(2.0, 2, 15)
-    goodput[21:27] = 5.0
-    series = made_up_run.series(rates=rates(flat(10.0), goodput), windows=[FaultWindow("brownout", 22.0, 28.0)])
-    assert throughput.finding(series, made_up_run.summary()).startswith("Goodput fell to 5")
+    goodput = dipped(2.0, 2, 14, made_up_in=5)
+    goodput[22:28], goodput[28:32] = 5.0, 17.5
+    said = told(goodput, windows=[FaultWindow("brownout", 22.0, 28.0)])
+    assert said.startswith("Goodput fell to 50 % of what was due for 6 s")
+
+
+def test_a_fall_that_is_never_made_up_for_is_told_before_one_with_a_cause() -> None:
+    goodput = dipped(2.0, 20, 30, made_up_in=8)
+    goodput[50:] = 3.0
+    assert told(goodput).startswith(
+        "From 50 s on the server delivered 30 % of what was due, while no fault was active; "
+    )
 
 
 def test_goodput_that_keeps_up_is_said_to() -> None:
-    series = made_up_run.series(rates=rates(flat(10.0), flat(9.9)))
-    assert throughput.finding(series, made_up_run.summary()) == (
-        "Goodput kept up with the offered load; 1,049 of 1,086 pages were delivered"
+    assert told(flat(9.9)) == "Goodput kept up with the offered load; 1,049 of 1,086 pages were delivered"
+
+
+def test_pages_that_were_given_up_are_told_however_well_goodput_kept_up() -> None:
+    made = rates(flat(10.0), flat(9.0))
+    backlog = made_up_run.backlog(
+        made, outstanding=made_up_run.line("backlog", flat(0.0, 61), np.arange(61)),
+        given_up=made_up_run.line("given up", np.arange(61.0), np.arange(61)),
+    )  # fmt: skip
+    assert told(flat(9.0), backlog=backlog).endswith("1,049 of 1,086 pages were delivered; 60 pages were given up")
+
+
+def test_where_nothing_was_delivered_it_is_said_first() -> None:
+    summary = made_up_run.summary(pages={"delivered": 0, "delivered_by_deadline": 0})
+    assert told(flat(0.0), summary) == (
+        "Nothing was delivered: none of the 600 pages that fell due was acknowledged in time"
     )
 
 
 def test_noise_of_two_seconds_is_no_fall() -> None:
-    assert (
-        throughput.find_shortfalls(made_up_run.line("o", flat(10.0)), made_up_run.line("g", dipped(5.0, 20, 22))) == []
-    )
+    assert find_shortfalls(made_up_run.line("o", flat(10.0)), made_up_run.line("g", dipped(5.0, 20, 22))) == []
 
 
 def test_without_scrapes_the_rates_are_not_known() -> None:
@@ -124,18 +195,36 @@ def test_attempts_that_the_strategy_withheld_were_not_sent() -> None:
     assert failures.finding(summary) == "25 % of 4 attempts failed, all of them: connection reset"
 
 
+def during(count: int, p50: float | None, attempts: int = 420, **more: Any) -> list[dict[str, Any]]:
+    """The run's first two phases; during the brownout `count` of the attempts were accepted."""
+    phases = made_up_run.summary_json()["phases"][:2]
+    phases[1] |= {"attempts": attempts, "accepted_seconds": made_up_run.spread(count, p50, **more)}
+    return phases
+
+
 def test_responses_compare_the_fault_with_the_time_before_it() -> None:
-    assert responses.finding(calm()) == ("95 % of responses came within 1.2 s before, but 7.2 s during the brownout")
+    assert responses.finding(calm(phases=during(400, 2.4))) == (
+        "95 % of accepted uploads took at most 1.2 s before, but 7.2 s during the brownout"
+    )
 
 
 def test_responses_without_a_fault_give_the_whole_run() -> None:
-    assert responses.finding(calm(phases=[])) == "95 % of responses came within 1.2 s, over the whole run"
+    assert responses.finding(calm(phases=[])) == "95 % of accepted uploads took at most 1.2 s, over the whole run"
 
 
 def test_too_few_responses_give_no_percentile() -> None:
-    few = made_up_run.spread(12, by_outcome={}, max=3.5)
+    few = made_up_run.spread(12, by_outcome={"accepted": made_up_run.spread(12, max=3.5)})
     assert responses.finding(made_up_run.summary(response_seconds=few, phases=[])) == (
-        "12 responses: too few for percentiles; the longest took 3.5 s"
+        "12 accepted uploads: too few for percentiles; the longest took 3.5 s"
+    )
+
+
+def test_a_phase_of_quick_refusals_is_not_the_best_one() -> None:
+    """Over all responses the outage would have a p95 of 7.8 ms, the best of all phases."""
+    phases = during(3, None, attempts=120)
+    phases[1] |= {"name": "outage", "response_seconds": made_up_run.spread(120, 0.0026)}
+    assert responses.finding(calm(phases=phases)) == (
+        "95 % of accepted uploads took at most 1.2 s, over the whole run; during the outage 3 of 120 uploads were accepted"
     )
 
 
@@ -153,10 +242,8 @@ def test_names_in_capitals_are_written_as_one_writes_them() -> None:
 
 
 def test_too_few_responses_in_a_fault_for_p95_compare_the_medians() -> None:
-    phases = made_up_run.summary_json()["phases"]
-    phases[1]["response_seconds"] = made_up_run.spread(120, 2.4, p95=None)
-    assert responses.finding(calm(phases=phases)) == (
-        "Half of the responses came within 400 ms before, but 2.4 s during the brownout"
+    assert responses.finding(calm(phases=during(120, 2.4, attempts=130, p95=None))) == (
+        "Half of the accepted uploads took at most 400 ms before, but 2.4 s during the brownout"
     )
 
 
@@ -178,6 +265,14 @@ def test_a_queue_that_still_grows_did_not_stay_at_its_peak() -> None:
     summary = made_up_run.summary(server={"shed": None, "wasted_work": None, "queue_depth_max": 2398.0})
     grows = np.append(np.linspace(0, 2398, 72), np.zeros(4))
     assert server.finding(queue_of(grows), summary) == "The queue reached 2,398 (still growing at the deadline)"
+
+
+def test_how_a_queue_empties_after_the_deadline_does_not_count_as_staying_at_its_peak() -> None:
+    """As in the incident: nothing is sent any more, and the workers go on with what nobody waits for."""
+    summary = made_up_run.summary(server={"shed": None, "wasted_work": None, "queue_depth_max": 2398.0})
+    drains = np.append(np.linspace(0, 2398, 72), [2380.0, 2350.0, 2320.0, 2290.0, 0.0])
+    found = server.finding(queue_of(drains, end_s=76.0), summary)
+    assert found == "The queue reached 2,398 (still growing at the deadline)"
     passed = np.concatenate([np.linspace(0, 2398, 60), np.linspace(2398, 0, 12)])
     assert server.finding(queue_of(passed), summary) == "The queue reached 2,398"
 
@@ -224,29 +319,53 @@ def test_a_lost_worker_comes_first() -> None:
 
 
 def test_a_fault_that_nobody_noticed_is_told_as_such() -> None:
-    phases = made_up_run.summary_json()["phases"][:2]
-    phases[1]["response_seconds"] = made_up_run.spread(420, 0.41)
-    said = responses.finding(calm(phases=phases))
-    assert said == "95 % of responses came within 1.2 s, and the brownout hardly changed that (1.2 s)"
+    assert responses.finding(calm(phases=during(420, 0.41))) == (
+        "95 % of accepted uploads took at most 1.2 s, and the brownout hardly changed that (1.2 s)"
+    )
 
 
-def test_a_fault_that_made_responses_quicker_is_not_said_to_have_slowed_them() -> None:
-    phases = made_up_run.summary_json()["phases"][:2]
-    phases[1]["response_seconds"] = made_up_run.spread(420, 0.01)
-    said = responses.finding(calm(phases=phases))
-    assert said == "95 % of responses came within 1.2 s before, and even within 30 ms during the brownout"
+def test_a_fault_that_leaves_more_room_to_those_it_lets_in_is_not_said_to_have_slowed_them() -> None:
+    assert responses.finding(calm(phases=during(300, 0.01))) == (
+        "95 % of accepted uploads took at most 1.2 s before, and only 30 ms during the brownout"
+    )
+
+
+def failing(**counts: tuple[int, float | None]) -> Summary:
+    """A run whose uploads ended like this: outcome = (how many, median in seconds)."""
+    parts = {name: made_up_run.spread(number, p50) for name, (number, p50) in counts.items()}
+    return made_up_run.summary(response_seconds=made_up_run.spread(0, by_outcome=parts))
 
 
 def test_quick_refusals_do_not_make_responses_look_well() -> None:
+    assert responses.finding(failing(accepted=(190, 1.4666), unavailable=(810, 0.0029))) == (
+        "4 of 5 uploads were refused at once; accepted ones took up to 4.4 s (p95)"
+    )
     assert responses.finding(made_up_run.summary()) == (
-        "17 % of responses: unavailable (503), half of them within 12 ms; 95 % of the accepted came within 1.2 s"
+        "1 of 6 uploads was refused at once; accepted ones took up to 1.2 s (p95)"
+    )
+
+
+def test_uploads_that_time_out_are_told_with_the_time_they_waited() -> None:
+    assert responses.finding(failing(accepted=(15, None), timeout_response=(285, 4.0))) == (
+        "19 of 20 uploads timed out after 4 s; 15 were accepted"
+    )
+
+
+def test_refusals_that_take_their_time_are_not_called_quick() -> None:
+    assert responses.finding(failing(accepted=(63, 0.5), unavailable=(37, 2.5))) == (
+        "37 % of 100 uploads were refused after 2.5 s (p50); accepted ones took up to 1.5 s (p95)"
     )
 
 
 def test_where_nothing_was_accepted_it_is_said() -> None:
-    whole = made_up_run.spread(300, 0.01, by_outcome={"unavailable": made_up_run.spread(300, 0.01)})
-    assert responses.finding(made_up_run.summary(response_seconds=whole)) == (
-        "100 % of responses: unavailable (503), half of them within 10 ms; none was accepted"
+    assert (
+        responses.finding(failing(unavailable=(300, 0.01))) == "All 300 uploads were refused at once; none was accepted"
+    )
+
+
+def test_connections_that_were_refused_count_as_uploads_that_failed() -> None:
+    assert responses.finding(failing(refused=(5430, 0.0002))) == (
+        "All 5,430 uploads found the connection refused; none was accepted"
     )
 
 
@@ -262,7 +381,7 @@ def test_the_spectrum_does_not_forget_the_pages_that_never_arrived() -> None:
         "One in twenty pages took more than 1.8 s to be delivered, 3 times the median; 37 never were"
     )
     most = made_up_run.spread(1086, never=645)
-    assert spectrum.finding(made_up_run.summary(delivery_seconds=most)) == "645 of 1,086 pages were never delivered"
+    assert spectrum.finding(made_up_run.summary(delivery_seconds=most)) == "645 of 1,086 pages were never acknowledged"
 
 
 def test_the_spectrum_of_a_few_pages_says_that_they_are_too_few() -> None:
@@ -282,10 +401,16 @@ def test_the_time_of_no_attempt_is_not_known() -> None:
     assert timespent.finding(made_up_run.no_series()) == said
 
 
-def test_tries_tell_the_share_of_first_attempts_and_the_most_stubborn_page() -> None:
+def test_tries_tell_the_share_of_first_attempts_and_how_many_pages_took_the_most() -> None:
     assert tries.finding(made_up_run.series()) == (
-        "83 % of 1,086 pages were delivered at the first attempt; no page took more than 4 attempts;"
-        " 6 were never attempted"
+        "83 % of 1,086 pages were delivered at the first attempt; 24 pages took 4 attempts; 6 were not attempted"
+    )
+
+
+def test_tries_of_a_single_stubborn_page() -> None:
+    tried = AttemptsPerPage(np.array([0, 5, *[0] * 9, 1]), np.zeros(12, dtype=np.int64))
+    assert tries.finding(made_up_run.series(tries=tried)) == (
+        "83 % of 6 pages were delivered at the first attempt; one page took 11 attempts"
     )
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from harness.analysis.chart_types import CompletionLines, ProcessHealth
+from harness.judge.remedy import Remedy
 from harness.run_folder.layout import RunFolder
 from reports.charts import CHARTS
-from reports.html import render_page
+from reports.html import remedy_command, render_page
 from reports.render import render_run
 from tests.support import made_up_run
 from tests.support.drawn_page import Outline, drawn, read, text_of, write
@@ -137,9 +138,11 @@ def test_the_page_gives_the_exact_command_and_the_environment() -> None:
 @pytest.mark.heavy
 def test_key_figures_carry_their_units() -> None:
     text = text_of(read(made_up_run.verdict()))
-    assert "Pages delivered 1,049 of 1,086 31 undelivered, 6 never attempted" in text
-    assert "Delivery of a page p50 600 ms, p95 1.8 s 37 of 1,086 never arrived" in text
-    assert "Sent 2.2 GB 22 % of it resent" in text
+    assert "Pages delivered 1,049 of 1,086 31 not acknowledged (of which 2 on the server), 6 not attempted" in text
+    assert "Delivery of a page p50 600 ms, p95 1.8 s 37 of 1,086 pages never acknowledged" in text
+    assert "Sent 2.2 GB 22 % of it was re-sent" in text
+    assert "Delivered 14.6 of 15.1 pages/s due by the deadline; mean over 72 s" in text
+    assert "Completion of a station p50 2.1 s, p95 never 27 stations never finished" in text
     assert "Recovery from brownout 6 s after its end" in text
 
 
@@ -159,7 +162,10 @@ def test_the_worst_kelurahan_comes_first() -> None:
 def test_undelivered_stations_come_before_the_slowest() -> None:
     text = text_of(read(made_up_run.verdict()))
     assert "Stations never complete, and the slowest" in text
-    assert "1 of 27 stations that arrived and were never complete, then the 1 that took longest." in text
+    assert (
+        "27 stations arrived and were never complete; the first 1 are listed; below them the one that took longest."
+        in text
+    )
     assert "3509191007044 Tegalbesar 12 s 1 of 3 9 60 s still trying at the deadline" in text
     assert "3509191003002 Kebonagung 20 s 3 of 3 7 41 s complete" in text
 
@@ -196,3 +202,48 @@ def test_every_process_of_the_run_is_told_with_what_it_used() -> None:
     assert "worker 0 41 % 97 % 14 s 12 ms 131 MB 612" in told.replace("\xa0", " ")
     assert "master 1 % n/a n/a n/a 96 MB 14" in told.replace("\xa0", " ")
     assert "Processes of the run" not in text_of(read())
+
+
+@pytest.mark.heavy
+def test_a_failed_run_says_what_to_try_first_with_the_command_that_tries_it() -> None:
+    page = read(made_up_run.verdict("fail"), record={"command": ["harness", "run", "kaliwates", "--out", "runs/one"]})
+    text = text_of(page).replace("\u00a0", " ")
+    assert (
+        "What to try first Give the server 9 workers. All 8 workers were busy at once, and 1,049 of 1,086 pages were delivered"
+        " by the deadline. The same run with this change: harness run kaliwates --seed 20240214 --set server.workers=9"
+    ) in text
+    assert "What to try first" not in text_of(read(made_up_run.verdict("pass")))
+
+
+def test_a_run_that_no_command_started_is_tried_again_by_its_scenario() -> None:
+    remedy = Remedy("Give the server 9 workers", "", ("server.workers=9",))
+    made = made_up_run.record(command=["harness", "experiment", "metastability"])
+    assert remedy_command(made, remedy) == [
+        "harness", "run", "kaliwates", "--seed", "20240214", "--set", "server.workers=9"
+    ]  # fmt: skip
+
+
+def test_the_settings_of_a_remedy_replace_those_of_the_command() -> None:
+    remedy = Remedy("Give the server 9 workers", "", ("server.workers=9",))
+    command = [
+        "harness",
+        "run",
+        "kaliwates",
+        "--set",
+        "server.workers=1",
+        "--set=server.workers=2",
+        "--set",
+        "deadline=9s",
+    ]
+    assert remedy_command(made_up_run.record(command=command, seed=7), remedy) == [
+        "harness", "run", "kaliwates", "--set", "deadline=9s", "--seed", "7", "--set", "server.workers=9"
+    ]  # fmt: skip
+
+
+@pytest.mark.heavy
+def test_a_prediction_of_the_remedy_stands_below_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    predicted = Remedy("Wait", "patience helps", ("server.workers=9",), "Predicted: 98 % of stations.")
+    monkeypatch.setattr("reports.html.first_remedy", lambda *_: predicted)
+    assert "--set server.workers=9 Predicted: 98 % of stations." in text_of(read(made_up_run.verdict("fail"))).replace(
+        "\u00a0", " "
+    )

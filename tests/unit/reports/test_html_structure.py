@@ -54,6 +54,7 @@ def test_the_page_of_a_run_of_two_hours_stays_below_two_megabytes(tmp_path: Path
         server=ServerHealth(*(noise(name) for name in ("queue", "busy", "open", "shed", "wasted"))),
         responses=ResponseCharts(
             usual.responses.percentiles,
+            usual.responses.failed,
             24 * np.arange(301, dtype=np.float64),
             np.logspace(-3, 1, 33).astype(np.float64),
             random.poisson(2, (32, 300)),

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from reports.live_view import LiveView, Snapshot, render_line, render_panel
+from reports.live_view import BucketPercentile, LiveView, Snapshot, render_line, render_panel
 from reports.terminal import make_console
 from tests.support.screen import Screen, lines, screen
 
@@ -24,8 +24,8 @@ NOW = Snapshot(
     goodput_per_s=4.2,
     throughput_per_s=17.2,
     failures={"unavailable": 75, "timeout_response": 25, "reset": 0},
-    p50_s=0.41,
-    p95_s=6.25,
+    accepted_p50=BucketPercentile(0.4, 0.5, 0.41),
+    accepted_p95=BucketPercentile(6.0, 7.5, 6.25),
     queue_depth=64.0,
     workers_busy=8.0,
     in_flight=72,
@@ -59,8 +59,7 @@ def test_the_panel_shows_progress_rates_waits_queue_phase_and_failures() -> None
         "offered 15.1/s",
         "goodput 4.2/s",
         "answers 17.2/s",
-        "p50 410 ms",
-        "p95 6.2 s",
+        "backlog 25   accepted p50 ≈ 410 ms, p95 ≈ 6.2 s",
         "queue 64",
         "workers busy 8",
         "in flight 72",
@@ -71,10 +70,29 @@ def test_the_panel_shows_progress_rates_waits_queue_phase_and_failures() -> None
         assert wanted in text
 
 
+@pytest.mark.parametrize(
+    ("offered", "goodput", "delivered", "colour"),
+    [
+        (10.0, 9.0, 340, "32"),
+        (10.0, 7.0, 340, "31"),
+        (0.0, 0.0, 379, "32"),
+        (0.0, 0.0, 354, "31"),
+        (0.0, 3.0, 354, "32"),
+    ],
+)
+def test_goodput_is_red_while_it_is_short_of_what_falls_due_or_nothing_is_delivered_of_what_waits(
+    offered: float, goodput: float, delivered: int, colour: str
+) -> None:
+    stream, out = screen()
+    out.print(render_panel(replace(NOW, offered_per_s=offered, goodput_per_s=goodput, pages_delivered=delivered), "x"))
+    assert f"\x1b[1;{colour}m{goodput:g}/s" in stream.getvalue()
+
+
 def test_what_is_not_known_is_na_and_no_zero() -> None:
-    rows = shown(replace(NOW, p50_s=None, p95_s=None, queue_depth=None, workers_busy=None, in_flight=None, failures={}))
+    unknown = dict.fromkeys(("accepted_p50", "accepted_p95", "queue_depth", "workers_busy", "in_flight"))
+    rows = shown(replace(NOW, failures={}, **unknown))
     text = "\n".join(rows)
-    assert "p50 n/a   p95 n/a" in text
+    assert "accepted p50 n/a, p95 n/a" in text
     assert "queue n/a   workers busy n/a   in flight n/a" in text
     assert "failures none" in text
 
@@ -113,8 +131,8 @@ def test_on_a_pipe_there_is_a_line_every_five_seconds_and_a_last_one() -> None:
 
 def test_a_line_says_what_the_panel_says() -> None:
     assert render_line(NOW) == (
-        "25 s of 72 s | brownout | stations 126/362 | pages 354/1,086 | offered 15.1/s | goodput 4.2/s | p50 410 ms"
-        " | p95 6.2 s | queue 64 | failures 100: unavailable (503) 75, timed out waiting 25"
+        "25 s of 72 s | brownout | stations 126/362 | pages 354/1,086 | offered 15.1/s | goodput 4.2/s | backlog 25"
+        " | accepted p50 ≈ 410 ms, p95 ≈ 6.2 s | queue 64 | failures 100: unavailable (503) 75, timed out waiting 25"
     )
 
 

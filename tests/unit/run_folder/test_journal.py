@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from harness.base.model import OUTCOMES, Outcome
+from harness.base.model import OUTCOMES, REASONS, MalformedReason, Outcome
 from harness.run_folder.journal import (
     FIELDS,
     RECORD,
@@ -80,8 +80,8 @@ def test_what_is_written_is_read_back(tmp_path):
 def test_the_format_of_a_record_on_disk_is_what_it_has_always_been():
     assert np.dtype(
         [
-            ("kind", "u1"), ("outcome", "u1"), ("status", "<u2"), ("page", "<u4"), ("attempt", "<u4"), ("pad", "<u4"),
-            ("sent_bytes", "<u8"), ("resent_bytes", "<u8"), ("due_s", "<f8"), ("sent_s", "<f8"), ("connected_s", "<f8"),
+            ("kind", "u1"), ("outcome", "u1"), ("status", "<u2"), ("page", "<u4"), ("attempt", "<u4"), ("reason", "<u2"),
+            ("pad", "<u2"), ("sent_bytes", "<u8"), ("resent_bytes", "<u8"), ("due_s", "<f8"), ("sent_s", "<f8"), ("connected_s", "<f8"),
             ("body_sent_s", "<f8"), ("first_byte_s", "<f8"), ("done_s", "<f8"), ("retry_after_s", "<f4"), ("login_s", "<f4"),
             ("queue_s", "<f4"), ("server_s", "<f4"),
         ]
@@ -90,12 +90,13 @@ def test_the_format_of_a_record_on_disk_is_what_it_has_always_been():
 
 def test_every_field_is_written_where_the_format_has_it(tmp_path):
     """Each field with a value of its own, read back by its name."""
-    values = {name: number + 1 for number, name in enumerate(FIELDS[1:])}
+    values = {name: number + 1 for number, name in enumerate(FIELDS[1:]) if name != "reason"}
     writer = JournalWriter(tmp_path, 0)
-    writer.end(AttemptRecord(Outcome.RESET, **values))
+    writer.end(AttemptRecord(Outcome.RESET, reason=MalformedReason.CHUNK, **values))
     writer.close()
     (record,) = read_journal(tmp_path / journal_file_name(0))
     assert {name: int(record[name]) for name in values} == values
+    assert REASONS[record["reason"]] is MalformedReason.CHUNK
     assert (record["kind"], OUTCOMES[record["outcome"]], record["pad"]) == (RecordKind.END, Outcome.RESET, 0)
 
 

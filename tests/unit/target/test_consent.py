@@ -22,7 +22,7 @@ from harness.target.consent import (
     rate_per_worker,
 )
 from harness.target.consent_reader import load_machine_secret, state_folder
-from harness.target.external import ExternalTarget, admit_target, poll_consent
+from harness.target.external import ExternalTarget, admit_target, peak_requests_per_s, poll_consent
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 TOKEN = "ltc1-0123456789abcdef0123"
@@ -212,3 +212,17 @@ def test_the_harness_itself_hears_of_a_withdrawal_within_its_own_readings(monkey
     with thread:
         assert heard.wait(5)
     assert told == ["HTTP status 404"]
+
+
+def test_readers_count_against_the_consented_rate():
+    without, reading = (
+        load_scenario("smoke", ["photos.bank=1", *more]) for more in ([], ["readers.rate=40/s", 'readers.paths=["/a"]'])
+    )
+    plan = make_plan(without)
+    assert peak_requests_per_s(reading, plan) == peak_requests_per_s(without, plan) + 40
+
+
+def test_readers_of_an_external_target_need_paths():
+    reading = load_scenario("smoke", ["readers.rate=40/s"])
+    with pytest.raises(UsageError, match=r"say what to read with readers\.paths, or leave \[readers\] out"):
+        admit_target("http://127.0.0.1:9", reading, make_plan(reading), 1, {}, allow_command=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from harness.drive.client.outcomes import classify_status
 from harness.drive.client.pool import AttemptConnection
 from harness.drive.client.protocols.base import (
     HighWaterMark,
@@ -13,6 +12,7 @@ from harness.drive.client.protocols.base import (
     repr_digest,
     send_photo,
 )
+from harness.station.response_outcome import classify_status
 
 
 class PutUpload:

@@ -14,7 +14,7 @@ from functools import cached_property
 from urllib.parse import quote
 
 from harness.base.model import Outcome
-from harness.drive.client.outcomes import MalformedResponseError
+from harness.drive.client.headers import check_token
 from harness.drive.client.pool import AttemptConnection
 from harness.drive.client.protocols.base import HighWaterMark, Photo, UploadContext, UploadResult, send_photo
 from harness.drive.client.response import HttpResponse
@@ -22,7 +22,6 @@ from harness.scenario.target import MultipartPart, TargetApi
 from harness.scenario.templating import Template
 
 _BOUNDARY = "----station-photo-6f0c1a"
-_MAX_TOKEN_CHARACTERS = 16_384
 _URL_SAFE = frozenset({"station", "form", "page", "sha256", "size", "attempt"})
 """Placeholders whose values are letters and digits, so that they need no escaping in a path."""
 
@@ -141,11 +140,7 @@ class TemplatedApi:
             found: object = response.headers.get(self.token_at.removeprefix("header:").lower())
         else:
             found = _resolve_pointer(response.body, self.token_at)
-        # Printable, as a line break in it would smuggle headers into the upload.
-        if not isinstance(found, str) or not 0 < len(found) <= _MAX_TOKEN_CHARACTERS or not found.isprintable():
-            message = f"no usable token at {self.token_at} in the response to the login"
-            raise MalformedResponseError(message)
-        return found
+        return check_token(found)
 
     def _frame_parts(self, values: Mapping[str, str]) -> tuple[bytes, bytes]:
         """The bytes of a multipart body before the photo, and those after it."""

@@ -12,8 +12,9 @@ import base64
 import hashlib
 from dataclasses import dataclass
 
-from harness.base.model import Outcome
-from harness.drive.client.outcomes import MalformedResponseError, classify_status
+from harness.base.model import MalformedReason, Outcome
+from harness.drive.client.headers import resolve_location
+from harness.drive.client.outcomes import MalformedResponseError
 from harness.drive.client.pool import AttemptConnection
 from harness.drive.client.protocols.base import (
     HighWaterMark,
@@ -23,8 +24,9 @@ from harness.drive.client.protocols.base import (
     format_head,
     send_photo,
 )
-from harness.drive.client.response import HttpResponse, resolve_location
+from harness.drive.client.response import HttpResponse
 from harness.scenario.client import TusOptions
+from harness.station.response_outcome import classify_status
 
 CREATION_PATH = "/v1/files"
 _VERSION = "Tus-Resumable: 1.0.0"
@@ -181,7 +183,7 @@ def _parse_offset(response: HttpResponse, length: int) -> int:
     text = response.headers.get("upload-offset", "")
     if not (text.isascii() and text.isdigit() and len(text) < 16) or int(text) > length:
         message = f'Upload-Offset "{text}" is not valid for an upload of {length} bytes'
-        raise MalformedResponseError(message)
+        raise MalformedResponseError(MalformedReason.OFFSET, message)
     return int(text)
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import gevent
 import pytest
 
-from harness.base.model import Outcome
+from harness.base.model import MalformedReason, Outcome
 from harness.drive.client.connection import Connection, Endpoint, Progress
 from harness.drive.client.outcomes import (
     AttemptTimeoutError,
@@ -124,22 +124,64 @@ def test_what_is_no_http_is_malformed(connect, said):
         connect(address).request(REQUEST, Progress())
 
 
-def test_an_answer_without_end_is_malformed_not_a_memory_leak(connect):
+def endless(head, piece):
     def script(connection, _number):
         read_request(connection)
         try:
-            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-            for _ in range(64):
-                connection.sendall(b"x" * 65_536)
+            connection.sendall(head)
+            while True:
+                connection.sendall(piece)
         except OSError:
-            pass
-        connection.close()
+            connection.close()
 
-    with scripted(script) as address:
+    return script
+
+
+@pytest.mark.parametrize(
+    ("head", "piece", "reason"),
+    [
+        (b"HTTP/1.1 201 Created\r\n", b"X-A: " + b"b" * 8000 + b"\r\n", MalformedReason.HEAD_TOO_LONG),
+        (b"HTTP/1.1 201 Created\r\nX-A: ", b"b" * 8000, MalformedReason.HEAD_TOO_LONG),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 ", b"103 Hints\r\n\r\nHTTP/1.1 " * 99, MalformedReason.HEAD_TOO_LONG),
+        (
+            b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+            b"X-A: b\r\n" * 99,
+            MalformedReason.FRAMING,
+        ),
+        (b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n2;", b"a=b;" * 99, MalformedReason.FRAMING),
+    ],
+)
+def test_a_head_or_framing_without_end_is_malformed(connect, head, piece, reason):
+    with scripted(endless(head, piece)) as address:
         connection = connect(address)
-        with pytest.raises(MalformedResponseError):
+        with pytest.raises(MalformedResponseError) as caught:
             connection.request(REQUEST, Progress())
         connection.close()
+    assert caught.value.reason is reason
+
+
+def test_a_body_without_end_keeps_nobody_else_waiting_and_ends_with_the_attempts_time(connect):
+    others: list[float] = []
+
+    def breathe():
+        while True:
+            gevent.sleep(0.01)
+            others.append(time.monotonic())
+
+    with scripted(endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65_536)) as address:
+        connection = connect(address)
+        other = gevent.spawn(breathe)
+        with pytest.raises(AttemptTimeoutError), gevent.Timeout(0.3, AttemptTimeoutError):
+            connection.request(REQUEST, Progress())
+        connection.close()
+        other.kill()
+    assert len(others) >= 3
+
+
+def test_of_a_long_body_a_mebibyte_is_kept(connect):
+    with scripted(answering(b"HTTP/1.1 201 Created\r\nContent-Length: 2000000\r\n\r\n", b"x" * 2_000_000)) as address:
+        answer = connect(address).request(REQUEST, Progress())
+    assert (answer.status, len(answer.body)) == (201, 1_048_576)
 
 
 def test_a_reset_is_a_reset(connect):

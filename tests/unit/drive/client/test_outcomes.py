@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from harness.base.model import Outcome
-from harness.drive.client.outcomes import Stage, classify_error, classify_status
+from harness.drive.client.outcomes import Stage, classify_error
 
 
 @pytest.mark.parametrize(
@@ -28,15 +28,3 @@ def test_an_error_that_nobody_thought_of_is_a_bug_and_is_raised():
         classify_error(ZeroDivisionError(), Stage.SEND)
     with pytest.raises(OSError, match="odd"):
         classify_error(OSError(errno.EISDIR, "odd"), Stage.SEND)
-
-
-@pytest.mark.parametrize(
-    ("status", "outcome"),
-    [
-        (200, "replayed"), (201, "accepted"), (202, "pending"), (204, "malformed"), (301, "malformed"), (400, "rejected"),
-        (401, "rejected"), (409, "rejected"), (422, "unreadable"), (429, "throttled"), (500, "server_error"),
-        (502, "server_error"), (503, "unavailable"),
-    ],
-)  # fmt: skip
-def test_every_status_has_its_outcome(status, outcome):
-    assert classify_status(status) == outcome

@@ -1,11 +1,12 @@
 """How many connections the stations of a worker open, from which addresses, and which one each request of an attempt uses."""
 
+import errno
 import socket
 import time
 
 import pytest
 
-from harness.drive.client.connection import Endpoint, Progress
+from harness.drive.client.connection import Connection, Endpoint, Progress
 from harness.drive.client.outcomes import ConnectionClosedError
 from harness.drive.client.pool import AttemptConnection, ConnectionPool
 from tests.support.scripted_server import OK, REQUEST, read_request, scripted
@@ -128,3 +129,58 @@ def test_the_time_that_is_left_runs_out_and_does_not_go_below_nothing():
     assert attempt.remaining_s == 2.0
     now[0] = 9.0
     assert attempt.remaining_s == 0.0
+
+
+def test_a_kept_connection_that_the_server_closed_while_idle_is_replaced_and_counted():
+    def script(connection, _number):
+        read_request(connection)
+        connection.sendall(OK)  # says nothing of closing
+        connection.close()
+
+    with scripted(script, connections=2) as address:
+        connections = ConnectionPool(Endpoint(socket.AF_INET, address, "x"), "new", time.monotonic)
+        source = connections.source()
+        attempt = AttemptConnection(source, time.monotonic, Progress(), None, time.monotonic() + 10)
+        assert attempt.request(REQUEST).status == 201
+        time.sleep(0.1)  # the server's FIN arrives
+        assert attempt.request(REQUEST).status == 201  # the second request of one attempt, as after a login
+        attempt.release()
+        time.sleep(0.1)
+        assert connections.stale_connections == 1
+        fresh = source.lease()
+        assert (fresh.used, connections.stale_connections) == (False, 2)
+        fresh.close()
+
+
+class ClosedOnSending(Connection):
+    """A kept connection whose close is noticed only when the request is sent, before its first byte."""
+
+    def _send(self, buffers, progress, bodiless):
+        if self.reused:
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+        self.reused = True
+        return super()._send(buffers, progress, bodiless)
+
+    reused = False
+
+
+def test_a_close_noticed_before_the_first_byte_is_no_failure_but_one_after_it_is(monkeypatch):
+    def script(connection, _number):
+        while read_request(connection)[0]:
+            connection.sendall(OK)
+
+    monkeypatch.setattr("harness.drive.client.pool.Connection", ClosedOnSending)
+    with scripted(script, connections=2) as address:
+        connections = ConnectionPool(Endpoint(socket.AF_INET, address, "x"), "new", time.monotonic)
+        attempt = AttemptConnection(connections.source(), time.monotonic, Progress(), None, time.monotonic() + 10)
+        assert [attempt.request(REQUEST).status for _ in range(2)] == [201, 201]
+        assert connections.stale_connections == 1
+        monkeypatch.setattr(ClosedOnSending, "_send", sent_a_byte_and_broke)
+        with pytest.raises(BrokenPipeError):
+            attempt.request(REQUEST)
+        attempt.release()
+
+
+def sent_a_byte_and_broke(_connection, _buffers, progress, _bodiless):
+    progress.sent_bytes += 1
+    raise BrokenPipeError(errno.EPIPE, "Broken pipe")

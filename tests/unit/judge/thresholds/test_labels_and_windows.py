@@ -178,9 +178,9 @@ def test_a_percentile_that_a_window_can_not_bear_says_which_size_it_needs(run):
 
 
 def test_a_page_that_never_arrived_breaks_every_window_that_it_fell_due_in(run):
-    assert held(run, "max(delivery_seconds) < 2s").reason == "max is infinite: 1 of 60 pages were never acknowledged"
+    assert held(run, "max(delivery_seconds) < 2s").reason == "it is infinite: 1 of 60 pages was never acknowledged"
     found = held(run, "max(delivery_seconds) < 2s over 10s")
-    assert found.reason.startswith("max is infinite: 1 of 10 pages were never acknowledged, from 50 s to 60 s")
+    assert found.reason.startswith("it is infinite: 1 of 10 pages was never acknowledged, from 50 s to 60 s")
 
 
 @pytest.mark.parametrize(

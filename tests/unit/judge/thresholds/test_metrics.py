@@ -28,7 +28,10 @@ def test_every_series_of_both_exporters_is_known_with_its_kind_and_labels_and_no
     generator = WorkerMetrics([], {"run": "", "scenario": "", "worker": ""})
     server = ServerMetrics()
     rules = SimpleNamespace(injected={}, states=[], strength=lambda _: 0.0)
+    line = SimpleNamespace(utilisation_ratio=0.0, waiting=0)
+    traffic = SimpleNamespace(received_bytes=0, sent_bytes=0, ingress=line, egress=line)
     server.watch(cast("Any", SimpleNamespace(depth=0, busy=0)), cast("Any", rules))
+    server.watch_traffic(cast("Any", traffic))
     assert {**published(generator.registry), **published(server.registry)} == KNOWN_METRICS
 
 

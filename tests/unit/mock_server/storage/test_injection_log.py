@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from mock_server.faults.base import RequestKey
-from mock_server.faults.matching import Injection
-from mock_server.storage.injection_log import InjectionLog, injection_line
+from mock_server.faults.matching import Injection, injection_line
+from mock_server.storage.injection_log import InjectionLog
 from mock_server.storage.store import PageRow, Store, StoreRequest
 
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.base.model import Outcome
+from harness.drive.client.headers import resolve_location
 from harness.drive.client.outcomes import MalformedResponseError
 from harness.drive.client.protocols import tus
-from harness.drive.client.response import resolve_location
 from harness.scenario.client import TusOptions
 from tests.support.fake_connection import CONTENT, CONTEXT, STATION, CutError, FakeConnection, answer, photo
 

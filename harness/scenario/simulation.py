@@ -1,0 +1,38 @@
+"""The table [simulate]: what a simulation in virtual time adds for the work that it leaves out.
+
+`harness fit` measures these costs from the rows of real runs; the defaults are those of the mock server on a quiet machine.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from mock_server.profile.units import Duration, DurationDistribution, Fixed, FrozenModel, Rate
+
+
+def _fixed(text: str) -> Fixed[Duration]:
+    return Fixed[Duration].model_validate({"value": text})
+
+
+class SimulationCosts(FrozenModel):
+    """Time that a run over sockets needs besides the link and the work of the server's workers.
+
+    Each is a duration or a distribution; a distribution is drawn for each page and attempt.
+    """
+
+    connect: DurationDistribution = _fixed("0.3ms")
+    """Opening a connection."""
+    login: DurationDistribution = _fixed("4ms")
+    """A login, from its request to its response."""
+    send: Annotated[Rate, Field(gt=0)] = 800e6
+    """Rate at which client and server move, parse and hash a photo's bytes on an unlimited link."""
+    parse: DurationDistribution = _fixed("0.5ms")
+    """From a request's header to its admission."""
+    commit: DurationDistribution = _fixed("3ms")
+    """From the end of the work to the commit on disk."""
+    answer: DurationDistribution = _fixed("0.3ms")
+    """From the commit (or a refusal) to the complete response."""
+    restart: Duration = 0.8
+    """Start of the server's process after a crash, in addition to the fault's restart_after."""

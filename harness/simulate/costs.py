@@ -1,0 +1,33 @@
+"""What a simulation adds for the work that it leaves out: the table [simulate], drawn for each page and attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.scenario.simulation import SimulationCosts
+from mock_server.faults.base import RequestKey
+from mock_server.profile.keyed_random import keyed_uniform
+from mock_server.profile.units import AnyDistribution, Fixed
+
+CostDraw = Callable[[RequestKey], float]
+"""Seconds for a request."""
+
+
+class Costs:
+    """The costs of one scenario and seed, in seconds."""
+
+    def __init__(self, costs: SimulationCosts, seed: int) -> None:
+        self.connect_s = _draw(costs.connect, seed, "connect")
+        self.login_s = _draw(costs.login, seed, "login")
+        self.parse_s = _draw(costs.parse, seed, "parse")
+        self.commit_s = _draw(costs.commit, seed, "commit")
+        self.answer_s = _draw(costs.answer, seed, "answer")
+        self.send_bytes_per_s = costs.send
+        self.restart_s = costs.restart
+
+
+def _draw(distribution: AnyDistribution, seed: int, name: str) -> CostDraw:
+    if isinstance(distribution, Fixed):
+        value = distribution.quantile(0.5)
+        return lambda _key: value
+    return lambda key: distribution.quantile(keyed_uniform(seed, name, *key[:4]))

@@ -1,0 +1,86 @@
+"""What the simulated server has stored: the same rules for duplicates as the mock server's store.
+
+Most pages are stored once and as they were sent, so a number per page is all that is kept of them; only copies that a
+fault has changed, and second copies, are rows of their own.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from math import isnan
+from typing import Any, NamedTuple
+
+from harness.plan import Plan
+from mock_server.profile.dedupe import Dedupe, finds_duplicates
+
+_NAN = float("nan")
+
+
+class StoredRow(NamedTuple):
+    """One copy about to be stored; faults may replace its fields (see mock_server.faults.base.StorableRow)."""
+
+    station: str
+    form: str
+    page: int
+    sha256: str
+    reading: str
+    photo: None = None
+
+
+class PageStore:
+    """The stored copies by page (row of the plan), with the moment of their commit in seconds since T0."""
+
+    def __init__(self, plan: Plan, dedupe: Dedupe, *, sends_key: bool) -> None:
+        """`sends_key` says whether clients send an Idempotency-Key, which is the same for all attempts at a page."""
+        self._plan = plan
+        self._compares = finds_duplicates(dedupe, "key" if sends_key else "")
+        self._stored_s = array("d", [_NAN]) * plan.pages
+        self._others: dict[int, list[tuple[StoredRow, float]]] = {}
+        """Copies that are not as sent, or not the first one, by the page whose upload stored them."""
+
+    def row(self, page: int) -> StoredRow:
+        """The copy that an upload of this page stores."""
+        sent = self._plan.page(page)
+        return StoredRow(sent.station, sent.form, sent.page, sent.sha256, sent.reading)
+
+    def is_duplicate(self, page: int) -> bool:
+        """Whether an upload of this page replays what is stored."""
+        if not self._compares:
+            return False
+        return self._has_plain(page) or any(
+            row.station == self._plan.key(page).station for row, _ in self._others.get(page, ())
+        )
+
+    def put(self, page: int, at_s: float) -> None:
+        """Store a page as it was sent."""
+        if self._has_plain(page):
+            self.put_rows(page, (self.row(page),), at_s)
+        else:
+            self._stored_s[page] = at_s
+
+    def put_rows(self, page: int, rows: tuple[StoredRow, ...], at_s: float) -> None:
+        """Store the copies that faults have made of a page's upload."""
+        self._others.setdefault(page, []).extend((row, at_s) for row in rows)
+
+    def delete(self, page: int, at_s: float) -> int:
+        """Delete what the upload committed at `at_s` has stored; how many copies."""
+        deleted = int(self._stored_s[page] == at_s)
+        if deleted:
+            self._stored_s[page] = _NAN
+        others = self._others.get(page, [])
+        kept = [(row, when) for row, when in others if when != at_s]
+        self._others[page] = kept
+        return deleted + len(others) - len(kept)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Every copy, as `run_folder.tables.write_stored` takes it; its times count from T0."""
+        sizes = [body.size_bytes for body in self._plan.bank]
+        for page in range(self._plan.pages):
+            copies = [(self.row(page), self._stored_s[page])] if self._has_plain(page) else []
+            for row, at_s in [*copies, *self._others.get(page, ())]:
+                size_bytes = sizes[self._plan.body_of_page[page]]
+                yield {**row._asdict(), "size_bytes": size_bytes, "stored_at": at_s}
+
+    def _has_plain(self, page: int) -> bool:
+        return not isnan(self._stored_s[page])

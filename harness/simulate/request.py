@@ -1,0 +1,235 @@
+"""One request at the simulated server: its body as it arrives, its client as it leaves, the faults that hit it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, NoReturn, Protocol
+
+from harness.base.model import Outcome
+from harness.simulate.clock import VirtualClock, VirtualTask, suspend
+from mock_server.faults.base import Fault, RequestKey
+from mock_server.faults.faulted_request import (
+    ConnectionEnded,
+    FaultedRequest,
+    FaultsInForce,
+    ProcessKilled,
+    Refusal,
+)
+from mock_server.overload.worker_pool import Job, JobEnd
+
+READ_AHEAD_BYTES = 262_144
+"""What the server reads of a body that no handler has asked for yet: so much survives a client that leaves."""
+_PIECE_BYTES = 65_536
+"""Faults act on a body in pieces of this size."""
+_HTTP = b"HTTP/1.1 "
+
+
+class SimulatedResponse(NamedTuple):
+    """What a client receives."""
+
+    status: int
+    retry_after_s: float | None = None
+    """In whole seconds, as the header has it."""
+    queue_s: float = float("nan")
+    server_s: float = float("nan")
+    """Service and store time together, as Server-Timing has them."""
+    offset: int = 0
+    """Upload-Offset of a resumable upload."""
+    upload: int = 0
+    """Number of the resumable upload that was created; 0 for none."""
+
+
+class ResponseReceiver(Protocol):
+    """The client's side of a request."""
+
+    def receive(self, request: SimulatedRequest, response: SimulatedResponse) -> None:
+        """The response has been sent: it arrives after the way back."""
+
+    def lose_connection(self, request: SimulatedRequest, outcome: Outcome) -> None:
+        """The connection has ended without a complete response."""
+
+
+class SimulatedRequest(FaultedRequest, VirtualTask):
+    """A request in progress: a task of the server, which goes on when its client has left."""
+
+    def __init__(self, clock: VirtualClock, client: ResponseReceiver, key: RequestKey, faults: FaultsInForce) -> None:
+        """The body is described by `body_bytes`, `began_s` and `complete_s`, set by the client."""
+        FaultedRequest.__init__(self, key, faults)
+        VirtualTask.__init__(self, clock)
+        self.client = client
+        self.body_bytes = 0
+        self.began_s = self.complete_s = clock.now_s
+        """When the first and the last byte of the body arrive, however late it is read."""
+        self.read_bytes = 0
+        self.page = 0
+        """The page's row in the plan."""
+        self.upload = self.offset = 0
+        """Of a resumable upload: its number (0 to create one), and where this request continues it."""
+        self.timeout_s: float | None = None
+        """The header Upload-Timeout."""
+        self.is_authorised = True
+        """Whether its token is valid when it is checked."""
+        self.is_disconnected = False
+        self.is_answered = False
+        """Whether the client has been sent a complete response, or the end of its connection."""
+        self.response = SimulatedResponse(0)
+        self.sent_status: int | None = None
+        """Status of the response that the client was sent; None if it got no status line."""
+        self.job: Job | None = None
+        self.cancel_job: Callable[[Job], None] | None = None
+        """What cancels the job when the client leaves; None if the work goes on for nobody."""
+        self.job_end: JobEnd | None = None
+        self._awaits_client = False
+        """Whether the end of the connection ends the present wait."""
+        self._raw = b""
+        self._sent = bytearray()
+
+    # --- the client
+
+    def disconnect(self) -> None:
+        """The client has left; work goes on unless it waits for the client."""
+        self.is_disconnected = True
+        if self.cancel_job is not None and self.job is not None and self.job_end is None:
+            self.cancel_job(self.job)
+        if self._awaits_client:
+            self._wake_soon()
+
+    def is_gone(self) -> bool:
+        """Whether the client no longer waits for the response."""
+        return self.is_disconnected
+
+    async def _await_client(self, until_s: float | None) -> None:
+        """Wait until a moment; less long if the client disconnects or `_wake_soon` is called."""
+        if until_s is not None:
+            if until_s <= self.clock.now_s:
+                return
+            self._wake = self.clock.call_at(until_s, self.resume)
+        self._awaits_client = True
+        await suspend()
+        self._awaits_client = False
+        self._wake = None
+
+    def _wake_soon(self) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+        self._wake = self.clock.call_later(0.0, self.resume)
+
+    # --- the body
+
+    async def read_body(self, timeout_s: float) -> None:
+        """Read the body as it arrives, with what faults do to it.
+
+        Raises ConnectionEnded if the client leaves before it is whole, Refusal 408 if it takes longer than `timeout_s`.
+        """
+        limit_s = self.clock.now_s + timeout_s
+        if any(type(hit.fault).on_body is not Fault.on_body for hit in self.hits):
+            await self._read_in_pieces(limit_s)
+            return
+        if self.is_disconnected and self.body_bytes > READ_AHEAD_BYTES:
+            raise ConnectionEnded
+        await self._await_client(min(self.complete_s, limit_s))
+        self._check_body(self.complete_s, limit_s)
+        self.read_bytes = self.body_bytes
+
+    async def _read_in_pieces(self, limit_s: float) -> None:
+        while self.read_bytes < self.body_bytes:
+            piece = min(_PIECE_BYTES, self.body_bytes - self.read_bytes)
+            ratio = (self.read_bytes + piece) / self.body_bytes
+            arrives_s = self.began_s + ratio * (self.complete_s - self.began_s)
+            await self._await_client(min(arrives_s, limit_s))
+            self._check_body(arrives_s, limit_s)
+            self.read_bytes += piece
+            for hit in self.hits:
+                await self.act(hit, hit.fault.on_body(self, piece, self.read_bytes))
+
+    def _check_body(self, arrives_s: float, limit_s: float) -> None:
+        now_s = self.clock.now_s
+        if now_s >= arrives_s:
+            return
+        if self.is_disconnected:
+            raise ConnectionEnded
+        if now_s >= limit_s:
+            raise Refusal(408, "The body took too long")
+
+    # --- the work
+
+    async def await_job(self) -> JobEnd:
+        """Wait until the submitted job has ended."""
+        if self.job_end is None:
+            await suspend()
+        if self.job_end is None:
+            raise ConnectionEnded
+        return self.job_end
+
+    def end_job(self, _job: Job, end: JobEnd) -> None:
+        """Called by the pool when the job has ended."""
+        self.job_end = end
+        if self.job is not None:  # else it has ended within `submit`: the task is still running
+            self.resume()
+
+    # --- what faults do (RequestActions)
+
+    async def hold(self, max_s: float | None = None) -> None:
+        """Wait until the client disconnects, the fault that acts is over, or `max_s` have passed."""
+        state = None if self._acting is None else self._acting.state
+        if self.is_disconnected or (state is not None and state.is_over):
+            return
+        if state is not None:
+            state.on_over.add(self._wake_soon)
+        await self._await_client(None if max_s is None else self.clock.now_s + max_s)
+        if state is not None:
+            state.on_over.discard(self._wake_soon)
+
+    async def answer(self, response: SimulatedResponse, raw: bytes) -> bool:
+        """Let faults act on the response; True if one of them has sent it, or ended the connection."""
+        self.response, self._raw = response, raw
+        self._sent.clear()
+        try:
+            return await self.hit_response(raw)
+        except ProcessKilled:
+            raise
+        except ConnectionEnded:
+            return True
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes as they are; once they are the whole response, the client has it."""
+        self._sent += data
+        if self._sent.startswith(_HTTP):
+            self.sent_status = self.response.status
+        if self._sent == self._raw:
+            self.deliver()
+
+    def deliver(self) -> None:
+        """Send the response to the client, unless it has left or was answered before."""
+        if not self.is_answered and not self.is_disconnected:
+            self.is_answered = True
+            self.sent_status = self.response.status
+            self.client.receive(self, self.response)
+
+    def reset(self) -> NoReturn:
+        """End the connection with RST, and the request with it."""
+        self._end_connection(Outcome.RESET)
+        raise ConnectionEnded
+
+    def close(self) -> NoReturn:
+        """End the connection with FIN, and the request with it."""
+        self._end_connection(self._outcome_of_close())
+        raise ConnectionEnded
+
+    def break_off(self, outcome: Outcome) -> None:
+        """The server has ended the connection, because its port closed or its process died."""
+        self._end_connection(outcome)
+
+    def _end_connection(self, outcome: Outcome) -> None:
+        if not self.is_answered and not self.is_disconnected:
+            self.is_answered = True
+            self.client.lose_connection(self, outcome)
+        self.disconnect()
+
+    def _outcome_of_close(self) -> Outcome:
+        """What the client makes of a connection that ends after the bytes sent so far."""
+        if not self._sent:
+            return Outcome.CLOSED
+        # A body without a valid framing can't be read at all; one that is cut short ends too early.
+        is_http = self._sent.startswith(_HTTP) and b"chunked" not in self._sent
+        return Outcome.CLOSED if is_http else Outcome.MALFORMED

@@ -1,0 +1,37 @@
+"""What a simulation cannot play: named, with what to do, and never silently left out."""
+
+from __future__ import annotations
+
+from harness.base.errors import ConfigurationError
+from harness.scenario.scenario import Scenario
+
+_NO_MODEL = (
+    "[target]: only the mock server has a model; describe yours as [server] (harness fit makes it from measured runs), "
+    "or run the scenario with harness run --target URL"
+)
+_RUN_IT = "leave it out, or run the scenario with harness run"
+
+
+def check_can_simulate(source: str, scenario: Scenario) -> None:
+    """Raise ConfigurationError with everything in a scenario that a simulation does not play; `source` names its file."""
+    problems = find_unsupported(scenario)
+    if problems:
+        label = f"{source} can't be simulated"
+        raise ConfigurationError(label, problems)
+
+
+def find_unsupported(scenario: Scenario) -> list[str]:
+    """One line per key or fault that is not simulated, with what to do; empty if all of the scenario is."""
+    if scenario.target is not None:
+        return [_NO_MODEL]
+    server, client = scenario.server, scenario.client
+    unsupported = {
+        "server.tls": server.tls,
+        "server.ingress": server.ingress is not None,
+        "server.egress": server.egress is not None,
+        "[readers]": scenario.readers is not None,
+        "server.handler_timeout": server.handler_timeout is not None,
+        "server.min_upload_rate": server.min_upload_rate is not None,
+        'client.protocol = "tus"': client.protocol == "tus",
+    }
+    return [f"{key} is not simulated: {_RUN_IT}" for key, is_set in unsupported.items() if is_set]

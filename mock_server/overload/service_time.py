@@ -1,0 +1,33 @@
+"""How long a worker needs for an upload: drawn for its page and attempt, whatever was drawn before.
+
+The mock server and a simulation in virtual time draw the same times for the same seed.
+"""
+
+from __future__ import annotations
+
+from mock_server.profile.keyed_random import keyed_uniform
+from mock_server.profile.server_profile import ServerProfile
+
+_STEPS_PER_S = 2.0**30
+
+
+class ServiceTimes:
+    """The service times of one profile and seed."""
+
+    def __init__(self, profile: ServerProfile, seed: int) -> None:
+        self._seed = seed
+        self._service_time = profile.service_time
+        self._bytes_per_s = profile.bytes_per_s
+        self._reading_time = profile.reading_time if profile.reading == "asynchronous" else None
+
+    def seconds(self, station: str, form: str, page: int, attempt: int, size_bytes: int) -> float:
+        """The time at full capacity and without contention, for the `attempt`-th upload of a page.
+
+        A multiple of 2^-30 s, so that the last bit of exp(), which differs between C libraries, does not show.
+        """
+        seconds: float = self._service_time.quantile(keyed_uniform(self._seed, "service", station, form, page, attempt))
+        if self._bytes_per_s is not None:
+            seconds += size_bytes / self._bytes_per_s
+        if self._reading_time is not None:
+            seconds += self._reading_time.quantile(keyed_uniform(self._seed, "reading", station, form, page, attempt))
+        return round(seconds * _STEPS_PER_S) / _STEPS_PER_S

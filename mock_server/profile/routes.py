@@ -1,0 +1,8 @@
+"""The data port's paths that uploads take, as metrics label them."""
+
+from __future__ import annotations
+
+LOGIN_ROUTE = "/v1/login"
+PAGE_ROUTE = "/v1/stations/{code}/forms/{form}/pages/{page}"
+FILES_ROUTE = "/v1/files"
+FILE_ROUTE = "/v1/files/{id}"

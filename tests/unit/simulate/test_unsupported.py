@@ -1,0 +1,45 @@
+"""What a simulation cannot play is refused by name, all of it at once, with what to do."""
+
+import pytest
+
+from harness.base.errors import ConfigurationError
+from harness.scenario.loader import load_scenario
+from harness.simulate.unsupported import check_can_simulate, find_unsupported
+from tests.support.simulations import scenario
+
+
+@pytest.mark.parametrize(
+    ("tables", "named"),
+    [
+        ({"server": {"tls": True}}, "server.tls"),
+        ({"server": {"handler_timeout": "5s"}}, "server.handler_timeout"),
+        ({"server": {"ingress": "1Gbit/s"}}, "server.ingress"),
+        ({"server": {"egress": "1Gbit/s"}}, "server.egress"),
+        ({"readers": {"rate": "1/s"}}, "[readers]"),
+        ({"server": {"min_upload_rate": "10KB/s"}}, "server.min_upload_rate"),
+        ({"client": {"protocol": "tus"}}, 'client.protocol = "tus"'),
+    ],
+)
+def test_a_key_that_is_not_simulated_is_named_with_what_to_do(tables, named):
+    (line,) = find_unsupported(scenario(**tables))
+    assert line.startswith(f"{named} is not simulated: ")
+    assert "harness run" in line
+
+
+def test_an_external_target_has_no_model(tmp_path):
+    path = tmp_path / "mine.toml"
+    head = 'name = "a"\ndeadline = "9s"\n[arrivals]\nkind = "surge"\nover = "1s"\n'
+    path.write_text(f'{head}[target]\npath = "/{{station}}/{{form}}/{{page}}"\n', "utf-8")
+    (line,) = find_unsupported(load_scenario(str(path)))
+    assert line.startswith("[target]: only the mock server has a model")
+
+
+def test_all_problems_are_reported_together_under_the_scenarios_name():
+    with pytest.raises(ConfigurationError) as caught:
+        check_can_simulate("mine.toml", scenario(server={"tls": True, "handler_timeout": "5s"}))
+    assert str(caught.value).splitlines()[0] == "mine.toml can't be simulated:"
+    assert len(caught.value.problems) == 2
+
+
+def test_a_scenario_without_them_can_be_simulated():
+    assert find_unsupported(scenario()) == []
