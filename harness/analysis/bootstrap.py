@@ -75,7 +75,7 @@ class BootstrapResult:
         """
         low, high = self._tails
         if not math.isfinite(self.log_ratio):
-            # Certain only if every replicate agrees that the figure is 0, or never arrives.
+            # Certain only if every replicate agrees that the figure is 0, or infinite.
             return (low, high) if low == high == self.log_ratio else (-math.inf, math.inf)
         below, above = self._distances
         widening = self._widening(self.blocks, alpha)

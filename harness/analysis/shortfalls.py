@@ -122,7 +122,6 @@ class _Rates:
         shown_per_s = np.maximum.accumulate(self.goodput_smooth_per_s)
         has_work = allowed_per_s >= MIN_WORK_RATIO * shown_per_s
         self.possible_per_s = np.where(has_work, np.minimum(shown_per_s, allowed_per_s), 0.0)
-        self.horizon_s = max(2 * wait_s, SMOOTHING_S)
 
     def is_short(self, goodput_per_s: FloatArray) -> BoolArray:
         """Where goodput is below what falls due, or far below what the backlog allows."""
@@ -163,7 +162,7 @@ class _Rates:
         before = (self.backlog.t_s >= start_s - SMOOTHING_S) & (self.backlog.t_s <= start_s)
         level = float(np.max(self.backlog.value[before], initial=0.0))
         after = (self.t_s > self.t_s[last]) & (self.t_s <= self.backlog.t_s[-1])
-        work = np.maximum(level, self.goodput_smooth_per_s[after] * self.horizon_s)
+        work = np.maximum(level, self.goodput_smooth_per_s[after] * SMOOTHING_S)
         return bool((self.outstanding[after] <= work).any()) or bool(self.backlog.value[-1] <= level)
 
 

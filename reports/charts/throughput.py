@@ -84,16 +84,18 @@ def _outcome(chart_data: ChartData, fall: Shortfall) -> str:
     backlog = chart_data.backlog
     if backlog is None or not len(backlog.outstanding.value):
         return ""
-    if fall.caught_up:
-        peak = round(float(backlog.outstanding.value.max()))
-        return f"; the backlog reached {number_format.plural(peak, 'page')}" if peak else ""
     left, end_s = round(float(backlog.outstanding.value[-1])), float(backlog.outstanding.t_s[-1])
+    peak = round(float(backlog.outstanding.value.max()))
     moment = "deadline" if end_s >= chart_data.deadline_s else "end"
     pages, last_s = number_format.plural(left, "page"), backlog.last_delivery_s
-    if last_s is not None and end_s - last_s >= NAMED_SILENCE_S:
+    reached = f"; the backlog reached {number_format.plural(peak, 'page')}" if fall.caught_up and peak else ""
+    if not left:
+        return reached
+    if not fall.caught_up and last_s is not None and end_s - last_s >= NAMED_SILENCE_S:
         after = number_format.format_duration(last_s)
         return f"; nothing was delivered after {after}, with {pages} outstanding at the {moment}"
-    return f"; {pages} {'was' if left == 1 else 'were'} outstanding at the {moment}{_worked_off(backlog, left)}"
+    later = "" if fall.caught_up else _worked_off(backlog, left)
+    return f"{reached}; {pages} {'was' if left == 1 else 'were'} outstanding at the {moment}{later}"
 
 
 def _worked_off(backlog: BacklogLines, left: int) -> str:

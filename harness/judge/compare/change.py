@@ -115,9 +115,7 @@ def _why_uninformative(found: BootstrapResult, statistic: Statistic, alpha: floa
         )
     enough = found.units_needed(alpha, _UNINFORMATIVE_LOG)
     if enough is None and isinstance(statistic, QuantileStatistic):
-        return (
-            "an interval can't rule out that it never arrives: compare a lower percentile, more stations, or more runs"
-        )
+        return "an interval can't rule out that it is infinite: compare a lower percentile, more stations, or more runs"
     if enough is None:
         return "an interval can't rule out that it is 0: compare more stations, or more runs"
     stations = round(found.blocks * found.block_units)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
+import pytest
 
+from harness.analysis.chart_data import load_chart_data
 from harness.analysis.chart_types import (
     AttemptsPerPage,
     ChartLine,
@@ -16,9 +20,13 @@ from harness.analysis.chart_types import (
     ServerLimits,
 )
 from harness.analysis.shortfalls import find_shortfalls
+from harness.analysis.summarise import summarise
 from harness.analysis.summary import Summary
 from reports.charts import completion, failures, generator, responses, server, spectrum, throughput, timespent, tries
+from reports.key_figures import list_key_figures
+from reports.number_format import format_duration, format_rate, format_ratio
 from tests.support import made_up_run
+from tests.support.synthetic_run import kaliwates_run
 
 
 def calm(**changed: Any) -> Summary:
@@ -422,3 +430,37 @@ def test_tries_of_a_perfect_evening() -> None:
 def test_tries_of_an_evening_that_never_began() -> None:
     nothing = AttemptsPerPage(np.array([0]), np.array([9]))
     assert tries.finding(made_up_run.series(tries=nothing)) == "None of 9 pages was attempted"
+
+
+@pytest.mark.heavy
+def test_the_title_of_a_server_that_is_too_small_can_be_recomputed_from_the_rows(tmp_path: Path) -> None:
+    """With SQL over plan and attempts, without any code of the analysis."""
+    folder = kaliwates_run(tmp_path / "run", workers=2)
+    summary = summarise(folder)
+    due, delivered, at_last = duckdb.sql(
+        f"""
+        WITH acknowledged AS (
+            SELECT station, form, page, min(done_s) AS at_s FROM '{folder.attempts}' WHERE outcome = 'accepted' GROUP BY ALL
+        )
+        SELECT count(*), count(*) FILTER (at_s <= 72), count(*) FILTER (at_s > 54 AND at_s <= 72)
+        FROM '{folder.plan}' LEFT JOIN acknowledged USING (station, form, page) WHERE due_s < 72
+        """  # noqa: S608 - our own paths
+    ).fetchall()[0]
+    left, rate_per_s = due - delivered, at_last / 18
+    assert throughput.finding(load_chart_data(folder), summary) == (
+        f"From the start the server delivered {format_ratio(delivered / due)} of what was due; the brownout is not the cause;"
+        f" {left} pages were outstanding at the deadline; at the last {format_rate(rate_per_s)} they would have been worked"
+        f" off {format_duration(left / rate_per_s)} later"
+    )
+    figure = next(figure for figure in list_key_figures(summary) if figure.name == "Delivered")
+    goodput, offered = (format_rate(pages / 72).removesuffix("/s") for pages in (delivered, due))
+    assert figure.value == f"{goodput} of {offered} pages/s due"
+
+
+def test_what_is_left_at_the_deadline_is_told_however_well_a_fall_was_made_up_for() -> None:
+    goodput = dipped(3.0, made_up_in=8)
+    goodput[58:] = 8.0
+    assert told(goodput, deadline_s=60.0) == (
+        "Goodput fell to 30 % of what was due for 14 s and recovered 6 s after the brownout ended;"
+        " the backlog reached 98 pages; 4 pages were outstanding at the deadline"
+    )

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -103,3 +105,25 @@ def test_a_process_that_used_the_engine_ends_without_a_word_even_if_something_ho
     for call in ("hold()", forever):
         done = python(call=call)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("name", ["page=1", "station=3/form=x", "a*", "a?", "a[b]", "it's"])
+def test_the_name_of_a_folder_is_a_name_and_nothing_else(tmp_path, name):
+    """DuckDB takes page=1 for a column and a* for every folder that begins with a."""
+    for folder, value in ((name, 7), ("ab", 8)):
+        (tmp_path / folder).mkdir(parents=True)
+        with database(t={"page": np.array([value])}) as connection:
+            write_parquet(connection, "SELECT * FROM t", tmp_path / folder / "x.parquet", made_from=f"of {value}")
+    path = tmp_path / name / "x.parquet"
+    with database() as connection:
+        query = "SELECT * FROM read_parquet(?, hive_partitioning = false)"
+        assert {key: column.tolist() for key, column in fetch_columns(connection, query, path).items()} == {"page": [7]}
+        load_table(connection, "loaded", "page", path)
+        assert connection.execute("SELECT page FROM loaded").fetchall() == [(7,)]
+    assert read_made_from(path) == "of 7"
+
+
+def test_no_query_lets_a_path_decide_what_it_means():
+    for source in Path("harness").rglob("*.py"):
+        calls = re.findall(r"read_parquet\([^)]*\)", source.read_text("utf-8"))
+        assert all("hive_partitioning = false" in call for call in calls), source
