@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -313,7 +314,16 @@ CHARTS = (
 )
 
 
-def render_experiment(folder: Path, figures: ExperimentFigures) -> Path:
+@dataclass(frozen=True, slots=True)
+class ConfirmedCells:
+    """Cells of a simulated experiment that were also run for real: a sentence and a table for the page."""
+
+    finding: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def render_experiment(folder: Path, figures: ExperimentFigures, confirmed: ConfirmedCells | None = None) -> Path:
     """Write report/index.html and both charts as SVG and PNG into the experiment's folder; return the page's path."""
     into = folder / "report"
     into.mkdir(parents=True, exist_ok=True)
@@ -334,6 +344,7 @@ def render_experiment(folder: Path, figures: ExperimentFigures) -> Path:
             headers=headers(figures),
             rows=rows(figures),
             charts=pictures,
+            confirmed=confirmed,
             done=sum(len(variant.cells) for variant in figures.variants),
             css=stylesheet(environment),
         ),

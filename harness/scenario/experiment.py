@@ -87,15 +87,21 @@ def shipped_experiments() -> dict[str, str]:
     return shipped_titles(EXPERIMENT_FOLDER)
 
 
-def load_experiment(source: str, planned_due: PlannedDueReader | None = None) -> tuple[Experiment, list[Cell]]:
+def load_experiment(
+    source: str, planned_due: PlannedDueReader | None = None, seeds: int | None = None
+) -> tuple[Experiment, list[Cell]]:  # fmt: skip
     """The experiment of a shipped name or a file's path, and its cells: all variants of the first seed, then of the next.
 
+    `seeds` is how many there are, if not as many as in the file: its first ones, or all of them and the numbers above.
     `planned_due` reads the due times of an earlier run, if the base replays one.
 
     Raises ConfigurationError with all problems of the file and of every variant, UsageError if there is no such experiment.
     """
     label, text, folder = read_source(source, EXPERIMENT_FOLDER, "experiment")
     experiment = validate_content(label, parse_toml(label, text), Experiment)
+    if seeds is not None:
+        more = range(max(experiment.seeds) + 1, max(experiment.seeds) + 1 + seeds)
+        experiment = experiment.model_copy(update={"seeds": (*experiment.seeds, *more)[:seeds]})
     base = _resolve_base(experiment.base, label, folder)
     cells: list[Cell] = []
     problems: list[str] = []
