@@ -30,7 +30,7 @@ class ServiceLaw:
 
     service_time: AnyDistribution
     bytes_per_s: float | None
-    """Rate that adds size / rate; None if size makes no difference that can be told."""
+    """Rate that adds size / rate; None if size makes no measurable difference."""
     mean_s: float
     """Of an upload of the mean size."""
     distance: float

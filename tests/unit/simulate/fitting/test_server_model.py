@@ -117,7 +117,7 @@ def test_a_rate_that_adds_the_photos_size_is_recovered() -> None:
     assert fitted(server).server.bytes_per_s == pytest.approx(20e6, rel=0.05)
 
 
-def test_time_in_which_no_worker_is_busy_is_told_apart_from_service() -> None:
+def test_time_in_which_no_worker_is_busy_is_separated_from_service() -> None:
     server = {"workers": 2, "queue_capacity": 8, "service_time": "20ms"}
     found = fitted(server, simulate={**FREE, "commit": "5ms"})
     assert found.server.workers == 2
@@ -132,7 +132,7 @@ def test_phones_on_links_do_not_change_the_model() -> None:
     assert (found.server.workers, found.server.queue_capacity) == (6, 12)
 
 
-def test_without_refusals_the_queue_has_no_bound_and_it_is_said() -> None:
+def test_without_refusals_the_queue_has_no_bound_and_a_warning_says_so() -> None:
     found = fitted({"workers": 12, "queue_capacity": 1000, "service_time": LOGNORMAL})
     assert found.server.shed == "none"
     assert any("modelled without a bound" in warning for warning in found.warnings)
