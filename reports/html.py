@@ -184,11 +184,13 @@ def _sections(audit: Audit | None, remedy: Remedy | None) -> list[tuple[str, str
 
 
 def remedy_command(record: RunRecord, remedy: Remedy) -> list[str]:
-    """The command that tries a remedy: this run's own, with the overrides behind it in the place of others of the same keys."""
+    """The command that tries a remedy: this run's own, with the overrides behind it in the place of others of the same keys.
+
+    Empty for a run of an experiment or of the Python API: no command repeats it.
+    """
     repeated = rerun_command(record)
-    # a run of an experiment or of the Python API was not started by `harness run`
-    if repeated[:2] != ["harness", "run"]:
-        repeated = ["harness", "run", record.name, "--seed", str(record.seed)]
+    if not _is_repeatable(repeated):
+        return []
     keys = {setting.partition("=")[0] for setting in remedy.settings}
     kept, arguments = [], iter(repeated)
     for argument in arguments:
@@ -255,8 +257,12 @@ def rerun_command(record: RunRecord) -> list[str]:
         elif not argument.startswith(("--out=", "--seed=")):
             kept.append(argument)
     # a run started through the API or `harness experiment` has another command: show that one as it is
-    is_repeatable = kept[:2] in (["harness", "run"], ["harness", "simulate"])
-    return [*kept, "--seed", str(record.seed)] if is_repeatable else list(record.command)
+    return [*kept, "--seed", str(record.seed)] if _is_repeatable(kept) else list(record.command)
+
+
+def _is_repeatable(command: Sequence[str]) -> bool:
+    """Whether a command starts this one run, and no others."""
+    return list(command[:2]) in (["harness", "run"], ["harness", "simulate"])
 
 
 def _when(record: RunRecord, summary: Summary) -> str:
