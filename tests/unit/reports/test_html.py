@@ -12,7 +12,8 @@ from harness.analysis.chart_types import CompletionLines, ProcessHealth
 from harness.judge.remedy import Remedy
 from harness.run_folder.layout import RunFolder
 from reports.charts import CHARTS
-from reports.html import remedy_command, render_page
+from reports.commands import remedy_command
+from reports.html import render_page
 from reports.render import render_run
 from tests.support import made_up_run
 from tests.support.drawn_page import Outline, drawn, read, text_of, write
