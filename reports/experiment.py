@@ -32,7 +32,12 @@ HEADERS = ("variant", "delivery p50", "p95", "amplification", "resent", "wasted 
 def headers(figures: ExperimentFigures) -> list[str]:
     """The headers, with one column for each moment at which the experiment reports completion."""
     moments = [f"complete at {moment_label(figures, moment)}" for moment in figures.at_s]
-    return [HEADERS[0], *moments, "at the deadline", "against the first", *HEADERS[1:]]
+    late = ["recapitulation late by"] if _has_recapitulation(figures) else []
+    return [HEADERS[0], *moments, "at the deadline", "against the first", *HEADERS[1:], *late]
+
+
+def _has_recapitulation(figures: ExperimentFigures) -> bool:
+    return any(cell.recapitulation_late_s is not None for variant in figures.variants for cell in variant.cells)
 
 
 def moment_label(figures: ExperimentFigures, moment_s: float) -> str:
@@ -94,6 +99,8 @@ def _row(figures: ExperimentFigures, variant: VariantFigures) -> list[str]:
         format_quantity(variant.mean["wasted_work"], ""),
         _recovery(cells),
         _safety(cells),
+        # experiment.json of an earlier version has no such mean
+        *([format_quantity(variant.mean.get("recapitulation_late_s"), "s")] if _has_recapitulation(figures) else []),
     ]
 
 

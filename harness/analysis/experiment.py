@@ -19,6 +19,7 @@ from harness.run_folder.layout import RunFolder
 
 COMPARED_FIGURES = (
     "completed_by_deadline_ratio", "delivery_p50_s", "delivery_p95_s", "amplification", "resent_ratio", "wasted_work",
+    "recapitulation_late_s",
 )  # fmt: skip
 
 
@@ -44,6 +45,8 @@ class CellFigures(_ExperimentModel):
     amplification: float | None
     resent_ratio: float | None
     wasted_work: int | None
+    recapitulation_late_s: float | None = None
+    """How much later the recapitulation ends than with every upload there at once, in election time; None without one."""
     recovered_after_s: float | None
     """The longest recovery from its faults; None without faults, or if one never recovered (see `never_recovered`)."""
     never_recovered: bool
@@ -118,6 +121,7 @@ def compute_cell_figures(
         amplification=summary.attempts.amplification,
         resent_ratio=summary.attempts.resent_ratio,
         wasted_work=summary.server.wasted_work,
+        recapitulation_late_s=None if summary.recapitulation is None else summary.recapitulation.late_s,
         recovered_after_s=None if never else max((r.recovered_after_s or 0.0 for r in recoveries), default=None),
         never_recovered=never,
         metastable=_any_metastable(recoveries),

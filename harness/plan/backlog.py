@@ -51,6 +51,11 @@ class WorkerSpeed:
         gains = [0.0, *(self._gain(number, longest) for number in range(1, len(edges)))]
         self._gained = np.cumsum(gains)
 
+    @property
+    def fastest(self) -> float:
+        """The greatest factor that ever holds: no work of a second is done in less than 1 ÷ this."""
+        return float(self._factor.max())
+
     def _gain(self, number: int, longest: float) -> float:
         """What a job that straddles an edge gains by having started before it."""
         drop = float(self._factor[number - 1] - self._factor[number])

@@ -100,12 +100,17 @@ def estimate_server_demand(scenario: Scenario, plan: Plan) -> ServerDemand:
     pages_bytes = _page_bytes(plan)
     arrival_s, station_s = plan.earliest_due_s, page_s.sum(axis=1)
     left_s = speed.work_between(arrival_s, scenario.deadline)
-    in_time = (arrival_s < scenario.deadline) & (station_s <= left_s + _ROUNDING_S)
+    # its pages go one after the other, and each has to come in before a worker can take it
+    line_s = 0.0 if profile is None or profile.ingress is None else pages_bytes.sum(axis=1) / profile.ingress
+    alone_s = line_s + station_s / speed.fastest
+    in_time = (arrival_s < scenario.deadline) & (arrival_s + alone_s <= scenario.deadline + _ROUNDING_S)
+    in_time &= station_s <= left_s + _ROUNDING_S
     order = np.flatnonzero(in_time)[np.argsort(arrival_s[in_time], kind="stable")]
     counted = _CountedLoad(
         StationLoad(arrival_s[order], station_s[order]),
         StationLoad(arrival_s[order], pages_bytes.sum(axis=1)[order].astype(np.float64)),
         StationLoad(arrival_s[order], np.full(len(order), float(len(plan.slots)))),
+        alone_s[order],
         scenario.deadline,
         speed,
         math.inf if plan.closed_loop is None else len(plan.closed_loop.phones),
@@ -130,6 +135,8 @@ class _CountedLoad:
     workers: StationLoad
     bytes: StationLoad
     pages: StationLoad
+    alone_s: FloatArray
+    """How long each station takes at least, if it had the server for itself."""
     deadline_s: float
     speed: WorkerSpeed
     phones: float
@@ -149,15 +156,16 @@ class _CountedLoad:
 
     def _connections(self) -> int:
         """Stations that are active at once even if none waits: those that arrive within the time that the quickest takes."""
-        quickest_s = float(self.workers.work.min(initial=math.inf))
+        quickest_s = float(self.alone_s.min(initial=math.inf))
         at_once = max_within(self.workers.arrival_s, quickest_s) if quickest_s > 0 else min(1, len(self.workers.work))
         return int(min(at_once, self.phones))
 
     def earliest_finish_s(self, profile: ServerProfile | None) -> float:
         if profile is None:
             return float(self.workers.arrival_s.max(initial=0.0))
-        # the pages of a station are sent one after the other, however many workers there are
-        alone = self.speed.earliest_end(self.workers.arrival_s, self.workers.work)
+        alone = np.maximum(
+            self.workers.arrival_s + self.alone_s, self.speed.earliest_end(self.workers.arrival_s, self.workers.work)
+        )
         worked_s = max(float(alone.max(initial=0.0)), earliest_finish(self.workers, profile.workers, self.speed))
         return worked_s if profile.ingress is None else max(worked_s, earliest_finish(self.bytes, profile.ingress))
 

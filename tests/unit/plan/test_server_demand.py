@@ -140,7 +140,19 @@ def test_a_shared_way_in_that_is_too_narrow_is_named_and_finishes_late():
     assert ingress.available == 20_000
     assert (ingress.is_enough, found.binding) == (False, ingress)
     assert found.earliest_finish_s == pytest.approx(found.total_bytes / 20_000, rel=0.02)
-    assert demand("deadline=12s", "server.ingress=1GB/s").earliest_finish_s == demand("deadline=12s").earliest_finish_s
+    wide = demand("deadline=12s", "server.ingress=1GB/s")
+    assert wide.earliest_finish_s == pytest.approx(demand("deadline=12s").earliest_finish_s, abs=1e-4)
+
+
+@pytest.mark.heavy
+def test_a_page_has_to_come_in_before_a_worker_can_take_it():
+    found = demand("deadline=15s", "server.ingress=10KB/s", "stations.count=10")
+    page_s = found.total_bytes / 30 / 10_000
+    assert found.earliest_finish_s == pytest.approx(9.0 + 3 * (page_s + 0.1)), (
+        "the last of ten stations, with three pages"
+    )
+    late = demand("deadline=9800ms", "server.ingress=10KB/s", "stations.count=10")
+    assert late.too_late == 1, "it has 0.8 s, and 0.3 s of work, but its pages take longer to come in"
 
 
 @pytest.mark.heavy

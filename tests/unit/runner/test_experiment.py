@@ -162,3 +162,24 @@ def test_the_time_left_of_thirty_cells_comes_within_a_fifth_once_each_variant_ha
         if done >= 3:
             assert pace.left_s(cells[done:]) == pytest.approx(sum(took[done:]), rel=0.2)
         pace.add(each, seconds)
+
+
+def test_the_table_says_how_late_the_recapitulation_is_where_a_scenario_has_one():
+    late = {"was": [200_000.0, 220_000.0], "better": [0.0, 7_200.0]}
+    cells = {
+        name: [cell(name, seed, 0.5, recapitulation_late_s=value) for seed, value in enumerate(values)]
+        for name, values in late.items()
+    }
+    variants = [compute_variant_figures(name, {}, own, cells["was"]) for name, own in cells.items()]
+    figures = experiment(was=[0.5]).model_copy(update={"variants": variants})
+    assert headers(figures)[-1] == "recapitulation late by"
+    assert [row[-1] for row in rows(figures)] == ["2 d 10 h", "1 h"]
+    difference = figures.variants[1].difference["recapitulation_late_s"]
+    assert difference is not None
+    assert difference.mean == -206_400.0
+
+
+def test_a_table_without_a_recapitulation_has_no_column_for_it():
+    figures = experiment(was=[0.2], better=[0.8])
+    assert headers(figures)[-1] == "safety"
+    assert all(len(row) == len(headers(figures)) for row in rows(figures))
