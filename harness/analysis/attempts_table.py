@@ -19,7 +19,15 @@ from harness.base.errors import OutOfResourcesError, RunFolderError
 from harness.base.model import OUTCOMES, REASONS, Outcome
 from harness.run_folder.journal import DURATION_FIELDS, RECORD, TIME_FIELDS, GiveUpReason, RecordKind, read_journal
 from harness.run_folder.layout import PhaseRecord, RunFolder, RunRecord
-from harness.run_folder.parquet import COMPRESSION, database, fetch_columns, read_made_from, sql_list, write_parquet
+from harness.run_folder.parquet import (
+    COMPRESSION,
+    database,
+    fetch_columns,
+    parquet_path,
+    read_made_from,
+    sql_list,
+    write_parquet,
+)
 from harness.run_folder.tables import require_file
 
 if TYPE_CHECKING:
@@ -47,7 +55,7 @@ _ROWS = """
     SELECT plan.station, plan.form, plan.page, attempt, {phases}[phase] AS phase, {times},
         {outcomes}[outcome] AS outcome, status, {reasons}[reason] AS reason, sent_bytes, resent_bytes, {durations}, worker
     FROM journal
-    JOIN (SELECT station, form, page, file_row_number AS row FROM read_parquet({plan}, file_row_number = true)) AS plan
+    JOIN (SELECT station, form, page, file_row_number AS row FROM read_parquet({plan}, hive_partitioning = false, file_row_number = true)) AS plan
         ON plan.row = journal.page
     ORDER BY journal.row_number
 """
@@ -78,7 +86,11 @@ def write_attempts(folder: RunFolder) -> int:
     reader = JournalReader(folder.journal)
     positions, last_page = reader.find_attempts()
     with database() as connection:
-        pages = int(fetch_columns(connection, "SELECT count(*) AS pages FROM read_parquet(?)", folder.plan)["pages"][0])
+        pages = int(
+            fetch_columns(
+                connection, "SELECT count(*) AS pages FROM read_parquet(?, hive_partitioning = false)", folder.plan
+            )["pages"][0]
+        )
     if last_page >= pages:
         message = f"{folder.journal} names page {last_page}, but the plan has {pages} pages"
         raise RunFolderError(message)
@@ -228,8 +240,8 @@ def _write_in_parts(
                 for part_written in writing:
                     part_written.result()
             with database() as connection:
-                names = sql_list(str(part) for part in parts)
-                query = f"SELECT * FROM read_parquet({names})"  # noqa: S608 - quoted
+                names = sql_list(parquet_path(part) for part in parts)
+                query = f"SELECT * FROM read_parquet({names}, hive_partitioning = false)"  # noqa: S608 - quoted
                 write_parquet(connection, query, folder.attempts, made_from=made_from)
     except OSError as error:
         message = f"{folder.attempts} can't be written: {error}"
@@ -245,7 +257,7 @@ def _write(
     phases = [phase.name for phase in record.phases] or [CLEAR_PHASE]
     rows["phase"] = _phases_at(rows["due_s"], record.phases) + 1
     query = _ROWS.format(
-        phases=sql_list(phases), outcomes=sql_list(OUTCOMES), reasons=sql_list(REASONS), plan=sql_list([str(folder.plan)]),
+        phases=sql_list(phases), outcomes=sql_list(OUTCOMES), reasons=sql_list(REASONS), plan=sql_list([parquet_path(folder.plan)]),
         times=", ".join(TIME_FIELDS), durations=", ".join(DURATION_FIELDS),
     )  # fmt: skip
     with database(journal=rows) as connection:

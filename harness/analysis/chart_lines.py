@@ -46,7 +46,7 @@ _TIME_BY_PART = """
             least(coalesce(login_s, 0), body_sent_s - connected_s) AS "log in", body_sent_s - connected_s AS sending,
             done_s - body_sent_s AS waiting, least(coalesce(queue_s, 0), done_s - body_sent_s) AS "queue",
             coalesce(server_s, 0) AS server
-        FROM read_parquet(?)
+        FROM read_parquet(?, hive_partitioning = false)
         WHERE outcome IN ({outcomes}) AND due_s >= {warm_up} AND body_sent_s IS NOT NULL AND connected_s IS NOT NULL
     ), apart AS (
         SELECT *, sending - "log in" AS "send", least(server, waiting - "queue") AS "service" FROM delivered

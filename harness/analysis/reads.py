@@ -42,7 +42,7 @@ _WRITE = """
 """
 _READ = """
     SELECT resource, due_s, done_s, enum_code(outcome::ENUM({outcomes})) AS outcome, worker
-    FROM read_parquet(?, file_row_number = true) ORDER BY file_row_number
+    FROM read_parquet(?, hive_partitioning = false, file_row_number = true) ORDER BY file_row_number
 """
 _TIMES = ("due_s", "sent_s", "connected_s", "first_byte_s", "done_s")
 

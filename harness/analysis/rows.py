@@ -19,7 +19,7 @@ from harness.base.errors import RunFolderError
 from harness.base.model import DELIVERED, NOT_FAILURES, OUTCOMES, Outcome
 from harness.run_folder.journal import GiveUpReason
 from harness.run_folder.layout import RunFolder, RunRecord
-from harness.run_folder.parquet import database, fetch_columns, release_memory, sql_list
+from harness.run_folder.parquet import database, fetch_columns, parquet_path, release_memory, sql_list
 from harness.run_folder.tables import require_file
 
 if TYPE_CHECKING:
@@ -34,23 +34,23 @@ if TYPE_CHECKING:
     FloatArray = npt.NDArray[np.float64]
     IntArray = npt.NDArray[np.int64]
 
-_STATIONS = "SELECT station AS code, min(due_s) AS due_s, count(*) AS pages FROM read_parquet(?) GROUP BY 1 ORDER BY 1"
+_STATIONS = "SELECT station AS code, min(due_s) AS due_s, count(*) AS pages FROM read_parquet(?, hive_partitioning = false) GROUP BY 1 ORDER BY 1"
 _PAGES = """
     SELECT dense_rank() OVER (ORDER BY station) - 1 AS station
-    FROM read_parquet(?, file_row_number = true) ORDER BY file_row_number
+    FROM read_parquet(?, hive_partitioning = false, file_row_number = true) ORDER BY file_row_number
 """
 _ATTEMPTS = """
     SELECT plan.row AS page, attempt, due_s, sent_s, done_s, enum_code(outcome::ENUM({outcomes})) AS outcome,
         sent_bytes, resent_bytes
-    FROM read_parquet(?, file_row_number = true) AS attempts JOIN (
-        SELECT station, form, page, file_row_number::UINTEGER AS row FROM read_parquet({plan}, file_row_number = true)
+    FROM read_parquet(?, hive_partitioning = false, file_row_number = true) AS attempts JOIN (
+        SELECT station, form, page, file_row_number::UINTEGER AS row FROM read_parquet({plan}, hive_partitioning = false, file_row_number = true)
     ) AS plan USING (station, form, page)
     WHERE attempts.file_row_number BETWEEN {first} AND {last} ORDER BY attempts.file_row_number
 """
 _COLUMNS = "SELECT name FROM parquet_schema(?)"
 _FAILURES = """
     SELECT outcome, coalesce(status, 0) AS status, {reason} AS reason, count(*) AS attempts
-    FROM read_parquet(?) WHERE outcome NOT IN ({others}) GROUP BY ALL ORDER BY attempts DESC, outcome, status, reason
+    FROM read_parquet(?, hive_partitioning = false) WHERE outcome NOT IN ({others}) GROUP BY ALL ORDER BY attempts DESC, outcome, status, reason
 """
 _ROWS_PER_PART = 1_000_000
 _PARALLEL_PARTS = 2
@@ -237,7 +237,11 @@ def _arrival_times(planned_s: FloatArray, attempts: AttemptColumns, station_of_p
 
 
 def _load_attempts(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> AttemptColumns:
-    rows = int(fetch_columns(connection, "SELECT count(*) AS rows FROM read_parquet(?)", folder.attempts)["rows"][0])
+    rows = int(
+        fetch_columns(
+            connection, "SELECT count(*) AS rows FROM read_parquet(?, hive_partitioning = false)", folder.attempts
+        )["rows"][0]
+    )
     made = AttemptColumns(
         page=np.empty(rows, dtype=np.uint32),
         attempt=np.empty(rows, dtype=np.int32),
@@ -270,7 +274,7 @@ def _count_failures(connection: duckdb.DuckDBPyConnection, folder: RunFolder) ->
 
 def _load_part(folder: RunFolder, made: AttemptColumns, first: int, stop: int) -> None:
     """Fill in the attempts in [first, stop); the join with the plan turns keys of pages into rows of the plan."""
-    outcomes, plan = sql_list(OUTCOMES)[1:-1], sql_list([str(folder.plan)])
+    outcomes, plan = sql_list(OUTCOMES)[1:-1], sql_list([parquet_path(folder.plan)])
     query = _ATTEMPTS.format(outcomes=outcomes, plan=plan, first=first, last=stop - 1)  # BETWEEN includes its end
     with database() as connection:
         found: Columns = fetch_columns(connection, query, folder.attempts)

@@ -45,12 +45,14 @@ ROW_LABELS = {
 }
 """The metrics that rows can be selected for, and the labels of each."""
 
-_FORMS = "SELECT DISTINCT form FROM read_parquet(?) ORDER BY 1"
+_FORMS = "SELECT DISTINCT form FROM read_parquet(?, hive_partitioning = false) ORDER BY 1"
 _FORM_NUMBERS = """
-    SELECT list_position((SELECT list(DISTINCT form ORDER BY form) FROM read_parquet(?1)), form) - 1 AS number
-    FROM read_parquet(?1, file_row_number = true) ORDER BY file_row_number
+    SELECT list_position((SELECT list(DISTINCT form ORDER BY form) FROM read_parquet(?1, hive_partitioning = false)), form) - 1 AS number
+    FROM read_parquet(?1, hive_partitioning = false, file_row_number = true) ORDER BY file_row_number
 """
-_WORKERS = "SELECT worker FROM read_parquet(?, file_row_number = true) ORDER BY file_row_number"
+_WORKERS = (
+    "SELECT worker FROM read_parquet(?, hive_partitioning = false, file_row_number = true) ORDER BY file_row_number"
+)
 
 
 @dataclass(frozen=True)

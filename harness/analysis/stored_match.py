@@ -53,12 +53,12 @@ _HAS_READINGS = """
 _COPY = """
     SELECT copies.page AS plan_page, stored.station, stored.form, stored.page, stored.sha256, stored.size_bytes,
         stored.reading, stored.stored_at
-    FROM copies JOIN read_parquet(?, file_row_number = true) AS stored ON stored.file_row_number = copies.copy
+    FROM copies JOIN read_parquet(?, hive_partitioning = false, file_row_number = true) AS stored ON stored.file_row_number = copies.copy
     ORDER BY copies.copy
 """
 _PLANNED = """
     SELECT plan.station, plan.form, plan.page, plan.sha256, plan.size_bytes, plan.reading
-    FROM pages JOIN read_parquet(?, file_row_number = true) AS plan ON plan.file_row_number = pages.page
+    FROM pages JOIN read_parquet(?, hive_partitioning = false, file_row_number = true) AS plan ON plan.file_row_number = pages.page
     ORDER BY pages.number
 """
 

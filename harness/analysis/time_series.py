@@ -24,6 +24,10 @@ MAX_GAP_S = 2.5
 MIN_RATE_INTERVAL_S = 0.5
 """A rate over a shorter interval is mostly rounding error, so such a scrape is skipped."""
 
+_SAMPLE = re.compile(
+    r'([a-zA-Z_:][a-zA-Z0-9_:]*(?:\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?)[ \t]+([^\s{]+)(?:[ \t]+[-+.0-9eE]+)?(?:[ \t]+#[ \t].*)?[ \t]*'
+)
+"""Series, value, time and exemplar of a line (Prometheus' text format and OpenMetrics). An exemplar has a value of its own."""
 _DECLARED = re.compile(r"^# TYPE (\S+) ", re.MULTILINE)
 
 Labels = frozenset[tuple[str, str]]
@@ -101,7 +105,7 @@ class SeriesBuilder:
     def __init__(self, target: str, names: Collection[str]) -> None:
         self._target = target
         self._names = names
-        self._wanted = re.compile(rf"^(?:{'|'.join(re.escape(name) for name in names)})(?=[{{ ]).*$", re.MULTILINE)
+        self._wanted = re.compile(rf"^(?:{'|'.join(re.escape(name) for name in names)})(?=[{{ \t]|$).*$", re.MULTILINE)
         self._times: list[float] = []
         self._up: list[bool] = []
         self._families: set[str] = set()
@@ -132,7 +136,7 @@ class SeriesBuilder:
                 if series not in self._parsed:
                     self._parsed[series] = _parse_series(series)
                 samples[self._parsed[series]] = float(value)
-        except (ValueError, IndexError):
+        except ValueError:
             return None
         return samples
 
@@ -201,13 +205,18 @@ def _spaced(times: FloatArray) -> list[int]:
 
 
 def _split_sample(line: str) -> tuple[str, str]:
-    """The series of a sample, as written, and its value. Raises IndexError if there is no value.
+    """The series of a sample, as written, and its value. Raises ValueError for a line that is not a sample.
 
     >>> _split_sample('shed_total{reason="a } b"} 3.0 1700000000')
     ('shed_total{reason="a } b"}', '3.0')
+    >>> _split_sample('x_total{a="b"} 500 # {trace_id="q"} 1')
+    ('x_total{a="b"}', '500')
     """
-    end = line.rfind("}") + 1 or line.index(" ")  # the last brace: a label value may contain one, a value never does
-    return line[:end], line[end:].split(maxsplit=1)[0]
+    found = _SAMPLE.fullmatch(line)
+    # Python reads 1_000 as a number, Prometheus does not
+    if found is None or "_" in found[2]:
+        raise ValueError(line)
+    return found[1], found[2]
 
 
 def _parse_series(series: str) -> tuple[str, Labels]:

@@ -44,9 +44,9 @@ GIVEN_UP_NAMES = {
     GiveUpReason.WITHHELD: "withheld",
 }
 _PAGES_BY_GROUP = """
-    SELECT left(station, {digits}) AS region, form, count(*) AS pages FROM read_parquet(?) GROUP BY ALL ORDER BY ALL
+    SELECT left(station, {digits}) AS region, form, count(*) AS pages FROM read_parquet(?, hive_partitioning = false) GROUP BY ALL ORDER BY ALL
 """
-_REGIONS = "SELECT count(DISTINCT left(station, {digits})) AS regions FROM read_parquet(?)"
+_REGIONS = "SELECT count(DISTINCT left(station, {digits})) AS regions FROM read_parquet(?, hive_partitioning = false)"
 _ROWS_PER_BATCH = 50_000
 
 CSV_COLUMNS = (

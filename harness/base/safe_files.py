@@ -64,12 +64,26 @@ def find_symlinks(folder: Path) -> list[Path]:
 
 
 def parse_json(content: bytes | str) -> Any:
-    """The value of a JSON text. Raises ValueError if it is not JSON, or nested too deeply to parse."""
+    """The value of a JSON text. Raises ValueError if it is not JSON, nested too deeply to parse, or has half a character."""
     try:
-        return json.loads(content)
+        value = json.loads(content)
+        # JSON may spell half of a UTF-16 pair, which no file, terminal or database can hold: later it would be a traceback.
+        # Looked for only where there is such an escape: it costs as much as parsing.
+        if _has_surrogate_escape(content):
+            json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:  # about 1,000 nested brackets suffice, and RecursionError is not a ValueError
         message = "nested too deeply"
         raise ValueError(message) from None
+    except UnicodeEncodeError:
+        message = "contains a lone surrogate (\\ud800 to \\udfff), which is half a character"
+        raise ValueError(message) from None
+    return value
+
+
+def _has_surrogate_escape(content: bytes | str) -> bool:
+    if isinstance(content, bytes):
+        return b"\\ud" in content or b"\\uD" in content
+    return "\\ud" in content or "\\uD" in content
 
 
 def read_json(path: Path) -> Any:

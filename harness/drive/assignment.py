@@ -153,7 +153,7 @@ def read_trusted_authority(folder: RunFolder, scenario: Scenario) -> str | None:
     """
     named = scenario.client.tls.authority
     if named is not None:
-        return Path(named).read_text("utf-8")
+        return Path(named).read_text("utf-8", "replace")
     return folder.certificate.read_text("utf-8") if folder.certificate.exists() else None
 
 

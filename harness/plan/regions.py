@@ -45,7 +45,7 @@ def load_kelurahan_names(name: str) -> dict[str, str]:
 def _read_region_text(name: str) -> str:
     if name.endswith(".csv"):
         try:
-            return read_bounded(Path(name)).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+            return read_bounded(Path(name)).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(name, [f"can't be read: {error}"]) from None
     if name not in REGIONS:
@@ -103,7 +103,8 @@ def _csv_rows(text: str, source: str) -> Iterator[list[str]]:
 
 def _row_problem(row: list[str]) -> str:
     if len(row) != 3:
-        return f"has {len(row)} fields, expected 3: code,name,stations"
+        found = "fields separated by semicolons" if row[0].count(";") == 2 else f"{len(row)} fields"
+        return f"has {found}, expected 3 separated by commas: code,name,stations"
     code, title, stations = row
     # names are printed to terminals and reports: control characters could manipulate a terminal
     if not title.isprintable() or len(title) > MAX_NAME_LENGTH:

@@ -98,11 +98,21 @@ def write_parquet(
     os.replace(unfinished, path)
 
 
+def parquet_path(path: Path) -> str:
+    """The path as DuckDB must be given it: where a name has the characters of a pattern, it would read what matches.
+
+    Queries say `hive_partitioning = false` besides: a folder called `page=1` is a name, not a column.
+    """
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path))
+
+
 def read_made_from(path: Path) -> str:
     """The `made_from` of a file; "" if the file is missing, damaged or has none."""
     with database() as connection:
         try:
-            found = connection.execute("SELECT value FROM parquet_kv_metadata(?) WHERE key = 'made_from'", [str(path)])
+            found = connection.execute(
+                "SELECT value FROM parquet_kv_metadata(?) WHERE key = 'made_from'", [parquet_path(path)]
+            )
             return "".join(bytes(value).decode() for (value,) in found.fetchall())
         except duckdb.Error:
             return ""
@@ -113,10 +123,10 @@ def load_table(connection: duckdb.DuckDBPyConnection, table: str, columns: str, 
 
     Raises RunFolderError if the file is missing, not Parquet, or lacks a column.
     """
-    source = "read_parquet(?, file_row_number = true)"
+    source = "read_parquet(?, hive_partitioning = false, file_row_number = true)"
     query = f"CREATE TEMP TABLE {table} AS SELECT {columns}, file_row_number AS row_number FROM {source}"  # noqa: S608 - constants of the harness
     try:
-        connection.execute(query, [str(path)])
+        connection.execute(query, [parquet_path(path)])
     except duckdb.Error as error:
         message = f"{path} can't be read: {str(error).splitlines()[0]}"
         raise RunFolderError(message) from None
@@ -128,7 +138,7 @@ def fetch_columns(connection: duckdb.DuckDBPyConnection, query: str, path: Path)
     NULL becomes NaN in numbers and None in texts. Raises RunFolderError if the file is missing, not Parquet, or lacks a column.
     """
     try:
-        found = connection.execute(query, [str(path)] if "?" in query else None).fetchnumpy()
+        found = connection.execute(query, [parquet_path(path)] if "?" in query else None).fetchnumpy()
     except duckdb.Error as error:
         message = f"{path} can't be read: {str(error).splitlines()[0]}"
         raise RunFolderError(message) from None

@@ -22,7 +22,7 @@ STORED_COLUMNS = ("station", "form", "page", "sha256", "size_bytes", "reading", 
 
 _PLAN_QUERY = "SELECT station, form, page, due_s, size_bytes, sha256, reading FROM "
 _STORED_QUERY = "SELECT station, form, page, sha256, size_bytes, reading, stored_at FROM "
-_DUE_QUERY = "SELECT station, min(due_s) AS due_s FROM read_parquet(?) WHERE isfinite(due_s) GROUP BY 1 ORDER BY 1"
+_DUE_QUERY = "SELECT station, min(due_s) AS due_s FROM read_parquet(?, hive_partitioning = false) WHERE isfinite(due_s) GROUP BY 1 ORDER BY 1"
 _PLAN_TYPES: dict[str, np.dtype[Any]] = {
     "page": np.dtype("<i4"),
     "due_s": np.dtype("<f8"),
@@ -61,7 +61,7 @@ def read_plan(path: Path) -> dict[str, Column]:
     Raises RunFolderError if it is missing or not a plan.
     """
     with database() as connection:
-        return fetch_columns(connection, _PLAN_QUERY + "read_parquet(?)", path)
+        return fetch_columns(connection, _PLAN_QUERY + "read_parquet(?, hive_partitioning = false)", path)
 
 
 def read_planned_due(folder: Path) -> dict[str, float]:
@@ -102,7 +102,7 @@ def read_stored(path: Path) -> dict[str, Column] | None:
     if not path.exists():
         return None
     with database() as connection:
-        return fetch_columns(connection, _STORED_QUERY + "read_parquet(?)", path)
+        return fetch_columns(connection, _STORED_QUERY + "read_parquet(?, hive_partitioning = false)", path)
 
 
 def _columns_of(pages: Iterable[Page]) -> dict[str, list[Any]]:

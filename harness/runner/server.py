@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import secrets
 from collections.abc import Callable
@@ -34,8 +35,11 @@ def start_server(processes: ProcessGroup, spec: RunSpec, private: Path, secret: 
     scenario = spec.scenario
     write_json(_profile_path(spec), scenario.mock_profile())
     stations = private / "stations.csv"
-    lines = [f"{s.code},{s.kelurahan_name},{derive_pin(s.code, secret)}" for s in spec.plan.stations]
-    stations.write_text("\n".join(["code,name,pin", *lines, ""]), "utf-8")
+    # Through the csv module, as the server reads it: a kelurahan may be called "Jember, Kidul".
+    with stations.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["code", "name", "pin"])
+        rows.writerows((one.code, one.kelurahan_name, derive_pin(one.code, secret)) for one in spec.plan.stations)
     stations.chmod(0o600)
     token = _start_process(processes, spec, "server", "--stations", str(stations))
     ready = processes.expect("server", "ready", READY_TIMEOUT_S)

@@ -35,7 +35,8 @@ def make_tls_context(authority: str | None) -> ssl.SSLContext:
     if authority is None:
         context.load_default_certs()
     else:
-        context.load_verify_locations(cadata=authority)
+        # OpenSSL takes ASCII only; PEM files often have comments, with names of places and people in them.
+        context.load_verify_locations(cadata=authority.encode("ascii", "ignore").decode())
     return context
 
 

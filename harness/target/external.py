@@ -180,7 +180,7 @@ def _make_context(origin: Origin, scenario: Scenario) -> ssl.SSLContext | None:
     if origin.scheme == "http" and not (api and any(endpoint.tls for endpoint in api.metrics)):
         return None
     authority = scenario.client.tls.authority
-    return make_tls_context(None if authority is None else Path(authority).read_text("utf-8"))
+    return make_tls_context(None if authority is None else Path(authority).read_text("utf-8", "replace"))
 
 
 def _spellings(url: str, origin: Origin) -> set[str]:

@@ -42,7 +42,7 @@ class StationCredentials:
         """
         pins: dict[str, str] = {}
         names: dict[str, str] = {}
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
             if not {"code", "pin"} <= set(rows.fieldnames or ()):
                 message = f"{path}: needs the columns code, name, pin"

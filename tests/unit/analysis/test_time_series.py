@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from harness.analysis.chart_lines import rate_line
-from harness.analysis.time_series import counter_total, rates_between_scrapes, read_series, without_resets
+from harness.analysis.time_series import (
+    SeriesBuilder,
+    counter_total,
+    rates_between_scrapes,
+    read_series,
+    without_resets,
+)
 from harness.run_folder.scrape_log import Scrape, append_scrape
 
 NAN = float("nan")
@@ -192,3 +198,27 @@ def test_an_hour_of_scrapes_is_read_in_seconds_because_only_wanted_lines_are_par
     curves = scraped(tmp_path, [f"{noise}x_total {second}\n" for second in range(300)])
     assert curves.final_count("x_total") == 299.0
     assert list(curves.columns) == ["x_total"]
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ('x_total{a="b"} 500 # {trace_id="q"} 1', 500.0),
+        ('x_total{a="b"} 500 1700000000.5 # {trace_id="}"} 1 1700000000', 500.0),
+        ('x_total{a="} 9 # {"} 500', 500.0),
+        ('x_total{a="\\\\"}\t5e2\t', 500.0),
+        ("x_total +Inf", float("inf")),
+    ],
+)
+def test_a_samples_value_is_its_own_not_that_of_its_exemplar(line, value):
+    builder = SeriesBuilder("app", ["x_total"])
+    builder.add(1.0, f"# TYPE x_total counter\n{line}\n")
+    series = builder.build()
+    assert (series.failed, float(series.columns["x_total"].popitem()[1][0])) == (0, value)
+
+
+@pytest.mark.parametrize("line", ["x_total 1_000", "x_total", "x_total {count:1}", 'x_total{a="b} 3', "x_total 1 2 3"])
+def test_a_line_that_is_not_a_sample_makes_the_scrape_unreadable(line):
+    builder = SeriesBuilder("app", ["x_total"])
+    builder.add(1.0, f"{line}\n")
+    assert builder.build().failed == 1

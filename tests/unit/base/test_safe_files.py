@@ -4,7 +4,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from harness.base.errors import ConfigurationError, RunFolderError
-from harness.base.safe_files import load_toml, read_bounded, resolve_inside
+from harness.base.safe_files import load_toml, parse_json, read_bounded, resolve_inside
 from harness.cli.list import earlier_runs
 from harness.cli.options import run_folder
 from harness.judge.compare.results import load_comparison
@@ -180,3 +180,14 @@ def test_what_is_wrong_with_a_file_is_said_all_at_once_with_its_name(content, sa
     assert len(caught.value.problems) == len(says)
     for problem, said in zip(sorted(caught.value.problems), sorted(says), strict=True):
         assert said in problem
+
+
+@pytest.mark.parametrize("text", [r'{"station": "\ud83d"}', r'["a\uDC00"]', r'{"\ud800": 1}'])
+def test_half_a_character_is_refused(text):
+    for content in (text, text.encode()):
+        with pytest.raises(ValueError, match="lone surrogate"):
+            parse_json(content)
+
+
+def test_a_whole_character_may_be_spelt_as_a_pair():
+    assert parse_json(r'["\ud83d\ude00", "\\ud800"]') == ["\U0001f600", r"\ud800"]

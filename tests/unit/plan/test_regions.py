@@ -73,3 +73,15 @@ def test_a_file_of_wrong_lines_is_given_up_after_fifty():
         parse_region(text, "region.csv")
     assert len(refused.value.problems) == 51
     assert refused.value.problems[-1] == "possibly more: this is not a region file"
+
+
+def test_a_byte_order_mark_is_understood(tmp_path):
+    (tmp_path / "r.csv").write_bytes(b'\xef\xbb\xbfcode,name,stations\r\n3509191001,"Jember, Kidul",3\r\n')
+    stations = load_region(str(tmp_path / "r.csv"))
+    assert [(one.code, one.kelurahan_name) for one in stations][-1] == ("3509191001003", "Jember, Kidul")
+
+
+def test_semicolons_are_refused_by_name(tmp_path):
+    (tmp_path / "r.csv").write_text("code;name;stations\n3509191001;Mangli;3\n", "utf-8")
+    with pytest.raises(ConfigurationError, match="fields separated by semicolons, expected 3 separated by commas"):
+        load_region(str(tmp_path / "r.csv"))

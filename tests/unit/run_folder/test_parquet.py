@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import duckdb
 import numpy as np
 import pytest
@@ -63,3 +66,25 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         with pytest.raises(duckdb.Error):
             write_parquet(session, "SELECT error('no') FROM rows", path)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["page=1", "station=3/form=x", "a*", "a?", "a[b]", "it's"])
+def test_the_name_of_a_folder_is_a_name_and_nothing_else(tmp_path, name):
+    """DuckDB takes page=1 for a column and a* for every folder that begins with a."""
+    for folder, value in ((name, 7), ("ab", 8)):
+        (tmp_path / folder).mkdir(parents=True)
+        with database(t={"page": np.array([value])}) as connection:
+            write_parquet(connection, "SELECT * FROM t", tmp_path / folder / "x.parquet", made_from=f"of {value}")
+    path = tmp_path / name / "x.parquet"
+    with database() as connection:
+        query = "SELECT * FROM read_parquet(?, hive_partitioning = false)"
+        assert {key: column.tolist() for key, column in fetch_columns(connection, query, path).items()} == {"page": [7]}
+        load_table(connection, "loaded", "page", path)
+        assert connection.execute("SELECT page FROM loaded").fetchall() == [(7,)]
+    assert read_made_from(path) == "of 7"
+
+
+def test_no_query_lets_a_path_decide_what_it_means():
+    for source in Path("harness").rglob("*.py"):
+        calls = re.findall(r"read_parquet\([^)]*\)", source.read_text("utf-8"))
+        assert all("hive_partitioning = false" in call for call in calls), source
