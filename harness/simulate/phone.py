@@ -93,7 +93,7 @@ class Phone(VirtualTask):
         self._code = context.plan.stations[station].code
         link = draw_link_model(context.client.link, context.seed, self._code)
         self._connection = PhoneConnection(context.network, self, link)
-        self._token_until_s = -1.0
+        self._token_until_s = -1.0 if context.network.costs.logins else float("inf")
         self._token_process = self._logins = self._reached = 0
         self._resent_page = self._steps_page = -1
         self._upload_number = 0
@@ -263,6 +263,8 @@ class Phone(VirtualTask):
 
     def _holds_valid_token(self) -> bool:
         server = self._context.network.server
+        if not self._context.network.costs.logins:
+            return True
         if self.clock.now_s >= self._token_until_s:
             return False
         return server.tokens_survive_restart or self._token_process == server.process
