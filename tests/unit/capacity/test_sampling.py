@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.capacity.sampling import VoteCount, SamplingRule, count_votes
+from harness.capacity.sampling import SamplingRule, VoteCount, count_votes
 
 
 @pytest.mark.parametrize(("probability", "seeds"), [(0.9, 29), (0.95, 59), (0.99, 299)])
