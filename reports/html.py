@@ -20,7 +20,14 @@ from harness.judge.results import Audit, Verdict
 from harness.run_folder.layout import RunRecord, WorkerRecord
 from reports import audit as audit_text
 from reports import number_format, palette, svg
-from reports.key_figures import SIMULATED, describe_margin, describe_verdict, list_key_figures, verdict_label
+from reports.key_figures import (
+    SIMULATED,
+    describe_margin,
+    describe_verdict,
+    list_key_figures,
+    order_thresholds,
+    verdict_label,
+)
 from reports.number_format import format_count, format_quantity
 from reports.tables import (
     PageTable,
@@ -224,15 +231,14 @@ def _audit_tables(audit: Audit | None) -> list[PageTable]:
 def _thresholds(verdict: Verdict | None) -> list[dict[str, str]]:
     if verdict is None:
         return []
-    judged = verdict.verdict != "invalid"
     rows = []
-    for threshold in verdict.thresholds:
+    for threshold in order_thresholds(verdict):
         result, tone = ("held", "good") if threshold.passed else ("breached", "bad")
         rows.append(
             {
                 "assertion": threshold.assertion,
-                "result": result if judged else "not judged",
-                "tone": tone if judged else "unsure",
+                "result": result if threshold.judged else "not judged",
+                "tone": tone if threshold.judged else "unsure",
                 "observed": format_quantity(threshold.observed, threshold.unit),
                 "limit": format_quantity(threshold.limit, threshold.unit),
                 "by": describe_margin(threshold),

@@ -94,6 +94,8 @@ class ExperimentFigures(_ExperimentModel):
     time_scale: float
     variants: list[VariantFigures]
     planned_cells: int
+    simulated: bool = False
+    """Its cells were played in virtual time."""
 
 
 def compute_cell_figures(

@@ -21,7 +21,7 @@ from enum import IntEnum
 class ExitCode(IntEnum):
     """Exit codes of the `harness` command.
 
-    If several apply, the first of this order wins: interrupted or terminated, usage, bug, lost acknowledgement, invalid
+    If several apply, the first of this order wins: usage, bug, lost acknowledgement, interrupted or terminated, invalid
     measurement, threshold. A lost acknowledgement and a breached threshold share k6's code, 99.
     """
 

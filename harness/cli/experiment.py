@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from harness.analysis.experiment import ExperimentFigures
-from harness.base.errors import ExitCode
+from harness.base.errors import ExitCode, UsageError
+from harness.base.safe_files import write_json
 from harness.base.signals import SignalHandler
-from harness.cli.options import RUNS, check_target_given, command_line
-from harness.judge.thresholds.evaluate import check_assertions
+from harness.cli.options import RUNS, check_scenario, check_target_given, command_line
 from harness.run_folder.tables import read_planned_due
-from harness.runner.experiment import ExperimentRunner, assertions_of
-from harness.scenario.experiment import load_experiment
+from harness.runner.experiment import ExperimentRunner
+from harness.runner.simulated_experiment import choose_confirmed, pair_cells, play_experiment
+from harness.runner.simulated_run import check_simulation
+from harness.scenario.experiment import Cell, Experiment, load_experiment
 from reports import terminal
-from reports.experiment import brief_table, finding, render_experiment
+from reports.against import BRIEF_HEADERS, against_finding, brief_rows
+from reports.experiment import ConfirmedCells, brief_table, finding, render_experiment
 from reports.live_view import QuietView
 from reports.terminal import display_path
 
 EXPERIMENTS = RUNS / "experiments"
+CONFIRMED = "confirmed"
+"""Folder of the real runs, inside a simulated experiment's."""
 
 
 def experiment(
@@ -31,31 +37,98 @@ def experiment(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Result folder; the same folder resumes. Default: runs/experiments/<name>.")
+        Path | None,
+        typer.Option(help="Result folder; the same folder resumes. Default: runs/experiments/<name>[-simulated]."),
+    ] = None,
+    simulate: Annotated[bool, typer.Option("--simulate", help="Play all cells in virtual time, on all cores.")] = False,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1000, metavar="N", help="Number of seeds, with --simulate. Default: those of the file."
+        ),
+    ] = None,
+    confirm: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="K",
+            help="With --simulate: then run the base and the best K variants for real, beside each other.",
+        ),
     ] = None,
 ) -> None:
     """Run a matrix of scenarios and compare them; resumes if interrupted."""
-    loaded, cells = load_experiment(source, read_planned_due)
+    if not simulate and (seeds is not None or confirm is not None):
+        message = f"{'--seeds' if confirm is None else '--confirm'} goes with --simulate"
+        raise UsageError(message)
+    loaded, cells = load_experiment(source, read_planned_due, seeds)
     for cell in cells:
-        check_assertions(assertions_of(cell), source, [fault.name for fault in cell.scenario.faults])
+        check_scenario(f"{source}, variant {cell.variant.name}", cell.scenario)
         check_target_given(source, cell.scenario)
-    folder = (out or EXPERIMENTS / loaded.name).absolute()
-    runner = ExperimentRunner(loaded, cells, folder, command_line())
-    runner.check_folder()
-    print(
-        f"{len(cells)} cells: {len(loaded.variants)} variants, {len(loaded.seeds)} seeds, into {display_path(folder)}",
-        flush=True,
-    )
-    with SignalHandler() as signals:
-        finished = runner.run(QuietView, lambda text: print(text, flush=True), signals)
-    figures = runner.figures()
+        if simulate:
+            check_simulation(f"{source}: {cell.variant.name}", cell.scenario)
+    folder = (out or EXPERIMENTS / f"{loaded.name}{'-simulated' if simulate else ''}").absolute()
+    if simulate:
+        raise typer.Exit(_simulate(loaded, cells, folder, confirm))
+    _announce(loaded, cells, folder)
+    figures, stopped = _run_cells(loaded, cells, folder)
     page = render_experiment(folder, figures)
     terminal.print_table(*brief_table(figures))
     print(f"\n{finding(figures)}.\nReport: {display_path(page)}")
-    if not finished:
+    if stopped is not None:
         print("Interrupted. Run the same command again to resume.")
-        raise typer.Exit(ExitCode.INTERRUPTED)
-    raise typer.Exit(_experiment_code(figures))
+    raise typer.Exit(_experiment_code(figures) if stopped is None else stopped)
+
+
+def _announce(loaded: Experiment, cells: list[Cell], folder: Path) -> None:
+    variants, seeds = len(loaded.variants), len(loaded.seeds)
+    print(f"{len(cells)} cells: {variants} variants, {seeds} seeds, into {display_path(folder)}", flush=True)
+
+
+def _run_cells(loaded: Experiment, cells: list[Cell], folder: Path) -> tuple[ExperimentFigures, ExitCode | None]:
+    """Run what is not finished; the figures, and the exit code of the signal that stopped it before every cell was run."""
+    runner = ExperimentRunner(loaded, cells, folder, command_line())
+    runner.check_folder()
+    with SignalHandler() as signals:
+        finished = runner.run(QuietView, lambda text: print(text, flush=True), signals)
+    stopped = ExitCode.TERMINATED if signals.received == signal.SIGTERM else ExitCode.INTERRUPTED
+    return runner.figures(), None if finished else stopped
+
+
+def _simulate(loaded: Experiment, cells: list[Cell], folder: Path, confirm: int | None) -> int:
+    """Play all cells in virtual time, confirm the best ones if asked to, and report; the exit code."""
+    _announce(loaded, cells, folder)
+    ExperimentRunner(loaded, cells, folder, command_line()).check_folder(simulated=True)
+    figures = play_experiment(loaded, cells, folder, command_line(), lambda _: None)
+    confirmed, stopped = (None, None) if confirm is None else _confirm(loaded, cells, folder, figures, confirm)
+    page = render_experiment(folder, figures, confirmed)
+    print("SIMULATED")
+    terminal.print_table(*brief_table(figures))
+    print(f"\n{finding(figures)}.")
+    if confirmed is not None:
+        print(f"\n{confirmed.finding}.\n")
+        terminal.print_table(confirmed.headers, confirmed.rows)
+    print(f"Report: {display_path(page)}")
+    if stopped is not None:
+        print("Interrupted before all chosen variants were run. Run the same command again to resume.")
+        return stopped
+    return _experiment_code(figures)
+
+
+def _confirm(
+    loaded: Experiment, cells: list[Cell], folder: Path, figures: ExperimentFigures, best: int
+) -> tuple[ConfirmedCells | None, ExitCode | None]:
+    """Run the first and the best variants for real, with all their seeds; the table, and the code of a signal that stopped it."""
+    chosen = choose_confirmed(loaded, figures, best)
+    names = {variant.name for variant in chosen.variants}
+    selected = [cell for cell in cells if cell.variant.name in names]
+    measured = folder / CONFIRMED
+    _announce(chosen, selected, measured)
+    _, stopped = _run_cells(chosen, selected, measured)
+    found = pair_cells(selected, folder, measured)
+    if not found.pairs:
+        return None, stopped
+    write_json(folder / "against.json", found.model_dump(mode="json"))
+    return ConfirmedCells(against_finding(found), BRIEF_HEADERS, brief_rows(found)), stopped
 
 
 def _experiment_code(figures: ExperimentFigures) -> ExitCode:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.analysis.summary import Summary
-from harness.base.model import Outcome
+from harness.base.model import TIMED_OUT, Outcome
 from harness.judge.results import Verdict
 from harness.run_folder.layout import RunRecord
 
@@ -60,7 +60,9 @@ def _candidates(record: RunRecord, summary: Summary) -> Iterator[Remedy]:
     patient = retry.get("strategy") == "outbox"
     waste = _waste(summary)
     amplification = summary.attempts.amplification or 1.0
-    if (waste or amplification >= STORM_AMPLIFICATION) and not patient:
+    # refusals are quick: however often they are repeated, they take little of the server's time
+    storm = amplification >= STORM_AMPLIFICATION and _timeouts(summary) > (summary.server.shed or 0)
+    if (waste or storm) and not patient:
         yield _end_the_storm(record, amplification, waste)
     missing = summary.pages.planned - summary.pages.delivered
     given_up = sum(number for why, number in summary.pages.gave_up_by_reason.items() if why != "deadline")
@@ -77,6 +79,10 @@ def _candidates(record: RunRecord, summary: Summary) -> Iterator[Remedy]:
             "the scenario says nothing of the server that could be changed, but patient clients spread their load"
         )
         yield Remedy("Let stations keep their photos", evidence, ("client.retry.strategy=outbox",))
+
+
+def _timeouts(summary: Summary) -> int:
+    return sum(number for name, number in summary.attempts.by_outcome.items() if name in TIMED_OUT)
 
 
 def _waste(summary: Summary) -> int:
@@ -114,10 +120,8 @@ def _more_workers(record: RunRecord, summary: Summary) -> Iterator[Remedy]:
     # as many times the workers as there were more pages than deliveries: each worker does what it did in this run
     factor = summary.pages.planned / delivered if delivered else MAX_FACTOR
     wanted = max(workers + 1, min(math.ceil(workers * factor), MAX_FACTOR * workers))
-    who = "its only worker was" if workers == 1 else f"all {workers} workers were"
-    evidence = (
-        f"{who} busy at once, and {delivered:,} of {summary.pages.planned:,} pages were delivered by the deadline"
-    )
+    who = "its only worker was busy" if workers == 1 else f"all {workers} workers were busy at once"
+    evidence = f"{who}, and {delivered:,} of {summary.pages.planned:,} pages were delivered by the deadline"
     yield Remedy(f"Give the server {wanted} workers", evidence, (f"server.workers={wanted}",))
 
 
@@ -126,8 +130,7 @@ def _sending_times_out(summary: Summary) -> bool:
     failures = {
         name: number
         for name, number in by_outcome.items()
-        if name.startswith("timeout")
-        or name in {Outcome.UNAVAILABLE, Outcome.THROTTLED, Outcome.RESET, Outcome.REFUSED}
+        if name in TIMED_OUT or name in {Outcome.UNAVAILABLE, Outcome.THROTTLED, Outcome.RESET, Outcome.REFUSED}
     }
     return (
         bool(failures)

@@ -63,6 +63,8 @@ def compute_verdict(summary: Summary, audit: Audit, run_data: RunData, assertion
     validity = _with_doubts(check_validity(summary, record, run_data, thresholds), audit, record)
     silence = describe_silence(summary, record)
     word = _word(audit, validity, thresholds, silence)
+    if not validity.valid:
+        thresholds = [_not_judged(threshold) for threshold in thresholds]
     return Verdict(
         verdict=word,
         exit_code=exit_code(word, audit, record),
@@ -88,19 +90,19 @@ def load_verdict(folder: RunFolder) -> Verdict:
 def exit_code(word: VerdictWord, audit: Audit, record: RunRecord) -> ExitCode:
     """The exit code of a run.
 
-    If several apply, the first of these decides: interrupted or terminated (130, 143), a bug (1), an unsafe server (99), an
+    If several apply, the first of these decides: a bug (1), an unsafe server (99), interrupted or terminated (130, 143), an
     invalid measurement (3), a breached threshold or a silent server (99). A process that crashed is a bug in the harness; one
     that was killed, and a lost worker, make the run invalid.
     """
     how = None if record.ended is None else record.ended.how
+    if how == "crashed" and not any(worker.lost for worker in record.workers):
+        return ExitCode.BUG
+    if audit.safety is False:
+        return ExitCode.FAILED  # before the signal: cancelling a job must not hide that the server lost a page
     if how == "interrupted":
         return ExitCode.INTERRUPTED
     if how == "terminated":
         return ExitCode.TERMINATED
-    if how == "crashed" and not any(worker.lost for worker in record.workers):
-        return ExitCode.BUG
-    if audit.safety is False:
-        return ExitCode.FAILED
     return {"invalid": ExitCode.INVALID, "fail": ExitCode.FAILED, "pass": ExitCode.PASSED}[word]
 
 
@@ -149,6 +151,13 @@ def _word(audit: Audit, validity: Validity, thresholds: Sequence[ThresholdResult
     if not validity.valid:
         return "invalid"
     return "pass" if not silence and all(threshold.passed for threshold in thresholds) else "fail"
+
+
+def _not_judged(threshold: ThresholdResult) -> ThresholdResult:
+    """The same threshold without a result: figures that can't be trusted neither meet nor breach it."""
+    missing = f": {threshold.reason}" if threshold.observed is None and threshold.reason else ""
+    reason = f"not judged, the measurement is invalid{missing}"
+    return threshold.model_copy(update={"passed": False, "judged": False, "reason": reason})
 
 
 def _with_doubts(validity: Validity, audit: Audit, record: RunRecord) -> Validity:

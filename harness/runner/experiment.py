@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,12 +77,15 @@ class ExperimentRunner:
         self._command = command
         self._estimator = TimeLeftEstimator()
 
-    def check_folder(self) -> None:
-        """Raise UsageError if the folder holds runs of another experiment."""
+    def check_folder(self, *, simulated: bool = False) -> None:
+        """Raise UsageError if the folder holds runs of another experiment, or measured ones beside `simulated` ones."""
         for cell in self._cells:
-            record = _record(self._run_folder(cell))
-            if record is not None and record.scenario != cell.scenario.resolved():
-                message = f"{self._run_folder(cell).path} is a run of another scenario: choose another --out"
+            record, path = _record(self._run_folder(cell)), self._run_folder(cell).path
+            if record is not None and record.simulated != simulated:
+                message = f"{path} is a {'simulated' if record.simulated else 'measured'} run: choose another --out"
+                raise UsageError(message)
+            if record is not None and record.scenario != cell.scenario.resolved() and not simulated:
+                message = f"{path} is a run of another scenario: choose another --out"
                 raise UsageError(message)
 
     def run(self, view: Callable[[str], RunView], log: Callable[[str], None], signals: SignalHandler) -> bool:
@@ -107,22 +110,7 @@ class ExperimentRunner:
     def figures(self) -> ExperimentFigures:
         """The figures of the finished cells, compared; also written to experiment.json."""
         by_variant = {variant.name: self._cells_of(variant.name) for variant in self._experiment.variants}
-        first = next(iter(by_variant.values()))
-        base = self._cells[0].scenario
-        found = ExperimentFigures(
-            name=self._experiment.name,
-            title=self._experiment.title,
-            base=self._experiment.base,
-            seeds=list(self._experiment.seeds),
-            at_s=list(self._experiment.at),
-            deadline_s=base.deadline,
-            time_scale=base.time_scale,
-            variants=[
-                compute_variant_figures(variant.name, variant.set, by_variant[variant.name], first)
-                for variant in self._experiment.variants
-            ],
-            planned_cells=len(self._cells),
-        )
+        found = compare_variants(self._experiment, self._cells, by_variant)
         write_json(self._folder / "experiment.json", found.model_dump(mode="json"))
         return found
 
@@ -169,6 +157,28 @@ class ExperimentRunner:
     def _is_finished(self, cell: Cell) -> bool:
         record = _record(self._run_folder(cell))
         return record is not None and record.ended is not None and record.ended.how in _FINISHED
+
+
+def compare_variants(
+    experiment: Experiment, cells: Sequence[Cell], by_variant: Mapping[str, Sequence[CellFigures]], *, simulated: bool = False
+) -> ExperimentFigures:  # fmt: skip
+    """The figures of an experiment from those of its finished cells, by variant."""
+    first, base = by_variant[experiment.variants[0].name], cells[0].scenario
+    return ExperimentFigures(
+        name=experiment.name,
+        title=experiment.title,
+        base=experiment.base,
+        seeds=list(experiment.seeds),
+        at_s=list(experiment.at),
+        deadline_s=base.deadline,
+        time_scale=base.time_scale,
+        variants=[
+            compute_variant_figures(variant.name, variant.set, by_variant[variant.name], first)
+            for variant in experiment.variants
+        ],
+        planned_cells=len(cells),
+        simulated=simulated,
+    )
 
 
 def assertions_of(cell: Cell) -> list[str]:

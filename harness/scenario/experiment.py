@@ -19,6 +19,7 @@ from harness.base.safe_files import LIST_AS_TUPLE, parse_toml, resolve_inside, v
 from harness.scenario.loader import PlannedDueReader, load_scenario, read_source, shipped_scenarios, shipped_titles
 from harness.scenario.scenario import Scenario
 from mock_server.profile.units import Duration, FrozenModel
+from mock_server.profile.validation_messages import describe_item
 
 EXPERIMENT_FOLDER = resources.files("harness") / "experiments"
 
@@ -86,15 +87,21 @@ def shipped_experiments() -> dict[str, str]:
     return shipped_titles(EXPERIMENT_FOLDER)
 
 
-def load_experiment(source: str, planned_due: PlannedDueReader | None = None) -> tuple[Experiment, list[Cell]]:
+def load_experiment(
+    source: str, planned_due: PlannedDueReader | None = None, seeds: int | None = None
+) -> tuple[Experiment, list[Cell]]:  # fmt: skip
     """The experiment of a shipped name or a file's path, and its cells: all variants of the first seed, then of the next.
 
+    `seeds` is how many there are, if not as many as in the file: its first ones, or all of them and the numbers above.
     `planned_due` reads the due times of an earlier run, if the base replays one.
 
     Raises ConfigurationError with all problems of the file and of every variant, UsageError if there is no such experiment.
     """
     label, text, folder = read_source(source, EXPERIMENT_FOLDER, "experiment")
     experiment = validate_content(label, parse_toml(label, text), Experiment)
+    if seeds is not None:
+        more = range(max(experiment.seeds) + 1, max(experiment.seeds) + 1 + seeds)
+        experiment = experiment.model_copy(update={"seeds": (*experiment.seeds, *more)[:seeds]})
     base = _resolve_base(experiment.base, label, folder)
     cells: list[Cell] = []
     problems: list[str] = []
@@ -107,11 +114,22 @@ def load_experiment(source: str, planned_due: PlannedDueReader | None = None) ->
             ]
         except ConfigurationError as error:
             problems += [f'variant "{variant.name}": {problem}' for problem in error.problems]
+    problems += _find_late_moments(experiment, cells)
     if problems:
         raise ConfigurationError(label, problems)
     # seed by seed: after an interruption all variants have about the same number of runs, and the photos of a seed are made once
     position = {seed: number for number, seed in enumerate(experiment.seeds)}
     return experiment, sorted(cells, key=lambda cell: position[cell.seed])
+
+
+def _find_late_moments(experiment: Experiment, cells: list[Cell]) -> list[str]:
+    """One line for each moment of `at` that comes after the deadline of a variant: its column would repeat the end."""
+    return [
+        f'{describe_item("at", number)} = "{moment:g}s" is after the deadline of "{name}", "{deadline:g}s": remove it'
+        for number, moment in enumerate(experiment.at)
+        for name, deadline in {cell.variant.name: cell.scenario.deadline for cell in cells}.items()
+        if moment > deadline
+    ]
 
 
 def _resolve_base(name: str, label: str, folder: Path | None) -> str:

@@ -106,6 +106,11 @@ def read_source(source: str, shipped: Traversable, kind: str) -> tuple[str, str,
     if source in names:
         return f"{source} (shipped)", (shipped / f"{source}.toml").read_text("utf-8"), None
     path = Path(source)
+    if path.is_dir():
+        message = (
+            f'"{source}" is a directory, not {"an" if kind[0] in "aeiou" else "a"} {kind}: give a path to a .toml file'
+        )
+        raise UsageError(message)
     if not path.is_file():
         near = suggestion(source, names) or f"; shipped are {', '.join(names)}, or give a path to a .toml file"
         message = f'there is no {"file" if path.suffix == ".toml" else kind} "{source}"{near}'

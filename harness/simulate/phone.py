@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http import HTTPStatus
 
 from harness.base.model import DELIVERED, Outcome
 from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan
 from harness.run_folder.journal import AttemptRecord, JournalWriter
-from harness.scenario.client import ClientOptions
+from harness.scenario.client import ClientOptions, TusOptions
 from harness.simulate.clock import VirtualClock, VirtualTask, suspend
 from harness.simulate.costs import Costs
-from harness.simulate.request import SimulatedRequest, SimulatedResponse
+from harness.simulate.request import RequestKind, SimulatedRequest, SimulatedResponse
 from harness.simulate.server import SimulatedServer
 from harness.station.link import LinkModel, draw_link_model
 from harness.station.response_outcome import classify_status
 from harness.station.retry import RetryPolicy
 from harness.station.session import Action, ClosedLoop, Session
+from harness.station.tus_steps import TusSteps
 from mock_server.faults.base import RequestKey
 
 CHUNK_BYTES = 16_384
@@ -29,8 +29,11 @@ LOGIN_BYTES = 190
 SOCKET_BUFFER_BYTES = 2_500_000
 """What the kernels of both sides take of a body that the server does not read, about (Linux, loopback)."""
 _ONE_WAY = 0.5
+_TUS_METHODS = {"create": "POST", "head": "HEAD", "patch": "PATCH"}
 _ACKNOWLEDGING = DELIVERED | {Outcome.PENDING}
+# Local names: Python 3.11 looks up the members of an Enum through its metaclass, see harness/station/session.py.
 _WAIT, _ATTEMPT, _WITHHOLD, _GIVE_UP, _DONE = Action
+_UNAUTHORIZED, _BAD_REQUEST = 401, 400
 
 
 class AttemptEnded(Exception):  # noqa: N818 - an outcome, not an error
@@ -71,7 +74,7 @@ class Phone(VirtualTask):
 
     __slots__ = (
         "_code", "_connection", "_context", "_link", "_logins", "_reached", "_record", "_request", "_resent_page",
-        "_session", "_token_process", "_token_until_s",
+        "_session", "_steps", "_steps_page", "_token_process", "_token_until_s", "_tus_outcome", "_upload_number",
     )  # fmt: skip
 
     def __init__(self, context: PhoneContext) -> None:
@@ -80,6 +83,8 @@ class Phone(VirtualTask):
         self._request: SimulatedRequest | None = None
         self._connection: int | None = None
         """The server's epoch in which the open connection was made; None without one."""
+        self._tus_outcome: Outcome | None = None
+        """What the steps of a resumable upload make of their last response."""
 
     # --- sessions
 
@@ -111,7 +116,8 @@ class Phone(VirtualTask):
         self._link: LinkModel | None = draw_link_model(context.client.link, context.seed, self._code)
         self._token_until_s = -1.0
         self._token_process = self._logins = self._reached = 0
-        self._resent_page = -1
+        self._resent_page = self._steps_page = -1
+        self._upload_number = 0
         policy = RetryPolicy(context.client.retry, context.seed, self._code)
         session = self._session = Session(context.plan.pages_of(station), due_s, context.deadline_s, policy)
         while (action := session.next(clock.now_s)) is not _DONE:
@@ -139,6 +145,7 @@ class Phone(VirtualTask):
         now_s = clock.now_s
         record = AttemptRecord(page=session.page, attempt=session.row, due_s=session.due_s, sent_s=now_s)
         self._record = record
+        self._tus_outcome = None
         context.in_flight[self] = record
         limit = clock.call_in_order(now_s + context.client.timeout, self._time_out)
         retry_after_s = None
@@ -162,14 +169,14 @@ class Phone(VirtualTask):
     def _take_response(self, record: AttemptRecord, response: SimulatedResponse) -> float | None:
         """Note what the final response says; the pause that it asks for, None without one."""
         record.status = response.status
-        record.outcome = classify_status(response.status)
+        record.outcome = self._tus_outcome or classify_status(response.status)
         if self._token_until_s < 0 and record.outcome in _ACKNOWLEDGING:
             record.outcome = Outcome.REJECTED  # of a login: never an acknowledgement
         record.first_byte_s = self.clock.now_s
         record.queue_s, record.server_s = response.queue_s, response.server_s
         if response.retry_after_s is not None:
             record.retry_after_s = response.retry_after_s
-        if response.status == HTTPStatus.UNAUTHORIZED:
+        if response.status == _UNAUTHORIZED:
             self._token_until_s = -1.0  # it has expired: the next attempt logs in again
         return response.retry_after_s
 
@@ -180,7 +187,7 @@ class Phone(VirtualTask):
         record.connected_s = self.clock.now_s
         if self._token_until_s < 0:
             response = await self._log_in(record)
-            if response.status >= HTTPStatus.BAD_REQUEST:
+            if response.status >= _BAD_REQUEST:
                 return response
         return await self._upload(record)
 
@@ -191,26 +198,68 @@ class Phone(VirtualTask):
         self._logins += 1
         key = RequestKey(self._code, "", 0, self._logins, "POST", "login")
         record.sent_bytes += LOGIN_BYTES
-        response = await self._send(key, 0)
-        if response.status < HTTPStatus.BAD_REQUEST:
+        request = self._make_request(key, 0)
+        request.kind = "login"
+        response = await self._request_response(request, LOGIN_BYTES)
+        if response.status < _BAD_REQUEST:
             self._token_until_s = self.clock.now_s + server.token_lifetime_s
             record.login_s = self.clock.now_s - began_s
         return response
 
     async def _upload(self, record: AttemptRecord) -> SimulatedResponse:
+        """Send the page, or what is missing of it; the response that decides what became of it."""
+        context = self._context
+        if context.client.protocol == "tus":
+            return await self._upload_by_steps(record)
+        method = "PUT" if context.client.protocol == "put" else "POST"
+        size_bytes = context.size_of_page[self._session.page]
+        return await self._send_page(record, self._make_upload("page", method, 0, size_bytes))
+
+    async def _upload_by_steps(self, record: AttemptRecord) -> SimulatedResponse:
+        """The upload by tus: request after request, as harness/station/tus_steps.py decides."""
+        steps = self._steps_of_page()
+        steps.begin_attempt()
+        while True:
+            step = steps.next()
+            request = self._make_upload(step.kind, _TUS_METHODS[step.kind], step.start, step.end - step.start)
+            request.upload = self._upload_number
+            response = await self._send_page(record, request)
+            has_offset = steps.needs_offset(response.status) or (response.upload and step.end)
+            outcome = steps.responded(response.status, response.offset if has_offset else None)
+            self._upload_number = response.upload or self._upload_number
+            if outcome is not None:
+                self._tus_outcome = outcome
+                return response
+
+    def _steps_of_page(self) -> TusSteps:
+        """What the page's attempts know of its upload."""
+        page, options = self._session.page, self._context.client.tus or TusOptions()
+        if page != self._steps_page:
+            size_bytes = self._context.size_of_page[page]
+            self._steps = TusSteps(size_bytes, options.chunk_size, creates_with_upload=options.creation_with_upload)
+            self._steps_page = page
+        return self._steps
+
+    def _make_upload(self, kind: RequestKind, method: str, start: int, size_bytes: int) -> SimulatedRequest:
+        """A request with `size_bytes` bytes of the session's page, from `start` on."""
         context, session = self._context, self._session
         page = session.page
         form, number = context.plan.slots[page % len(context.plan.slots)]
-        method = "PUT" if context.client.protocol == "put" else "POST"
         key = RequestKey(self._code, form, number, session.attempts, method, "upload")
-        size_bytes = context.size_of_page[page]
         request = self._make_request(key, size_bytes)
+        request.kind, request.page, request.offset = kind, page, start
         request.is_authorised = self._holds_valid_token()
-        request.page, request.timeout_s = page, context.client.timeout
+        request.timeout_s = context.client.timeout
+        if kind != "page":  # an attempt may take many requests: each one names the time that is left of it
+            request.timeout_s -= self.clock.now_s - self._record.sent_s
+        return request
+
+    async def _send_page(self, record: AttemptRecord, request: SimulatedRequest) -> SimulatedResponse:
+        head_bytes = HEAD_BYTES[self._context.client.protocol]
         try:
-            return await self._request_response(request, HEAD_BYTES[context.client.protocol])
+            return await self._request_response(request, head_bytes)
         finally:
-            self._note_sent(record, request, HEAD_BYTES[context.client.protocol])
+            self._note_sent(record, request, head_bytes)
 
     def _note_sent(self, record: AttemptRecord, request: SimulatedRequest, head_bytes: int) -> None:
         """Note how many bytes of a request have left the phone by now, and how many of them for another time."""
@@ -280,9 +329,6 @@ class Phone(VirtualTask):
             request.disconnect()
 
     # --- requests
-
-    async def _send(self, key: RequestKey, body_bytes: int) -> SimulatedResponse:
-        return await self._request_response(self._make_request(key, body_bytes), LOGIN_BYTES)
 
     def _make_request(self, key: RequestKey, body_bytes: int) -> SimulatedRequest:
         request = SimulatedRequest(self.clock, self, key, self._context.server.faults)

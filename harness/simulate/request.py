@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, NoReturn, Protocol
+from typing import Literal, NamedTuple, NoReturn, Protocol
 
 from harness.base.model import Outcome
 from harness.simulate.clock import VirtualClock, VirtualTask, suspend
@@ -22,6 +22,10 @@ READ_AHEAD_BYTES = 262_144
 _PIECE_BYTES = 65_536
 """Faults act on a body in pieces of this size."""
 _HTTP = b"HTTP/1.1 "
+
+
+RequestKind = Literal["login", "page", "create", "head", "patch"]
+"""What a request asks for: a token, a whole page, or one of the three steps of a resumable upload."""
 
 
 class SimulatedResponse(NamedTuple):
@@ -57,6 +61,7 @@ class SimulatedRequest(FaultedRequest, VirtualTask):
         FaultedRequest.__init__(self, key, faults)
         VirtualTask.__init__(self, clock)
         self.client = client
+        self.kind: RequestKind = "page"
         self.body_bytes = 0
         self.began_s = self.complete_s = clock.now_s
         """When the first and the last byte of the body arrive, however late it is read."""
@@ -150,6 +155,15 @@ class SimulatedRequest(FaultedRequest, VirtualTask):
             raise ConnectionEnded
         if now_s >= limit_s:
             raise Refusal(408, "The body took too long")
+
+    @property
+    def arrived_bytes(self) -> int:
+        """Bytes of the body that have arrived by now, as far as the server reads."""
+        span_s = self.complete_s - self.began_s
+        now_s = self.clock.now_s
+        if self.read_bytes == self.body_bytes or now_s >= self.complete_s or span_s <= 0:
+            return self.body_bytes
+        return int(max(0.0, now_s - self.began_s) / span_s * self.body_bytes)
 
     # --- the work
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prometheus_client.exposition import generate_latest
-
 from harness.run_folder.scrape_log import Scrape, append_scrape
+from harness.simulate.exposition import ExpositionWriter
 from harness.simulate.simulation import Simulation
 
 SERVER, WORKER = "server", "worker-0"
@@ -18,6 +17,7 @@ class ScrapeWriter:
     def __init__(self, folder: Path, simulation: Simulation) -> None:
         self._folder = folder
         self._simulation = simulation
+        self._worker_text, self._server_text = ExpositionWriter(), ExpositionWriter()
 
     def scrape(self, t_s: float) -> tuple[Scrape, Scrape]:
         """Take in the journal's new records, and scrape both sides at `t_s`."""
@@ -26,10 +26,9 @@ class ScrapeWriter:
         metrics.count(phones.journal.noted())
         phones.journal.flush()
         metrics.in_flight = len(phones.in_flight)
-        worker = Scrape(WORKER, t_s, metrics.exposition().decode())
+        worker = Scrape(WORKER, t_s, self._worker_text.write(metrics.registry))
         if server.is_up:
-            # A registry is asked for nothing but `collect`, which the counters have themselves.
-            other = Scrape(SERVER, t_s, generate_latest(server.counters).decode())
+            other = Scrape(SERVER, t_s, self._server_text.write(server.counters))
         else:
             other = Scrape(SERVER, t_s, "", "ConnectionRefusedError: the simulated server has crashed")
         for scrape in (worker, other):

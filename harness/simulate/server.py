@@ -6,7 +6,7 @@ the work that is left out (parsing, committing, answering) comes from the scenar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 
@@ -16,7 +16,8 @@ from harness.simulate.clock import VirtualClock, VirtualTimer
 from harness.simulate.costs import Costs
 from harness.simulate.faults import VirtualFaults
 from harness.simulate.page_store import PageStore, StoredRow
-from harness.simulate.request import SimulatedRequest, SimulatedResponse
+from harness.simulate.request import RequestKind, SimulatedRequest, SimulatedResponse
+from harness.simulate.resumable import ResumableUploads, SimulatedUpload
 from mock_server.faults.faulted_request import ConnectionEnded, ProcessKilled, Refusal
 from mock_server.faults.matching import Hit, Injection
 from mock_server.overload.admission import Admission
@@ -24,9 +25,14 @@ from mock_server.overload.server_counters import ServerCounters
 from mock_server.overload.service_time import ServiceTimes
 from mock_server.overload.worker_pool import Job, JobEnd, WorkerPool
 from mock_server.profile.keyed_random import keyed_uniform
-from mock_server.profile.routes import LOGIN_ROUTE, PAGE_ROUTE
+from mock_server.profile.routes import FILE_ROUTE, FILES_ROUTE, LOGIN_ROUTE, PAGE_ROUTE
 from mock_server.profile.units import whole_retry_after_s
 
+_FATAL_STATUSES = {400, 409, 422}
+"""Refusals that sending the last bytes again cannot cure: the upload is removed."""
+_ROUTES: dict[RequestKind, str] = {
+    "login": LOGIN_ROUTE, "page": PAGE_ROUTE, "create": FILES_ROUTE, "head": FILE_ROUTE, "patch": FILE_ROUTE,
+}  # fmt: skip
 _RESPONSE_BODY = b'{"receipt":"0123456789abcdef","sha256":"%s","size":1600000}' % (b"0" * 64)
 """As long as that of a real receipt: faults that slow a response down act on its bytes."""
 _RESPONSE_HEAD = b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\nServer: mock\r\n\r\n"
@@ -50,6 +56,8 @@ class SimulatedServer:
         self._service_times = ServiceTimes(scenario.server, scenario.seed)
         self._in_progress: dict[SimulatedRequest, None] = {}
         """In the order of their begin: a set would end them in another order in each process."""
+        self._uploads = ResumableUploads(scenario.server.upload_lifetime)
+        self._checks_chunks = scenario.client.tus is not None and scenario.client.tus.checksum != "none"
         self._deletes: dict[int, tuple[VirtualTimer, SimulatedRequest, float]] = {}
         """Scheduled deletions by number: their timer, whose copies, and the moment of their commit."""
         self._deletions = 0
@@ -64,6 +72,13 @@ class SimulatedServer:
         self.max_connections = scenario.server.max_connections
         self.token_lifetime_s = scenario.server.token_lifetime
         self.tokens_survive_restart = scenario.server.tokens_survive_restart
+        self._handlers: dict[RequestKind, Callable[[SimulatedRequest], Awaitable[SimulatedResponse]]] = {
+            "login": self._log_in,
+            "page": self._upload,
+            "create": self._create,
+            "head": self._query,
+            "patch": self._continue,
+        }
         self._start_process()
 
     # --- the process
@@ -118,6 +133,7 @@ class SimulatedServer:
             self._clock.call_later(restart_after_s + self._costs.restart_s, self._restart)
 
     def _restart(self) -> None:
+        self._uploads.recover()
         self._start_process()
         self.faults.attach(again=True)
 
@@ -145,7 +161,7 @@ class SimulatedServer:
         counters = self.counters
         status: int | None = None
         try:
-            response = await (self._log_in(request) if login else self._upload(request))
+            response = await self._handlers[request.kind](request)
         except Refusal as refusal:
             pause_s = refusal.retry_after_s
             response = SimulatedResponse(refusal.status, None if pause_s is None else whole_retry_after_s(pause_s))
@@ -162,9 +178,7 @@ class SimulatedServer:
         counters.active -= 1
         self._in_progress.pop(request, None)
         request.release_hits()
-        counters.request(
-            request.key.method, LOGIN_ROUTE if login else PAGE_ROUTE, status, self._clock.now_s - begun_s
-        )  # fmt: skip
+        counters.request(request.key.method, _ROUTES[request.kind], status, self._clock.now_s - begun_s)
 
     async def _answer(self, request: SimulatedRequest, response: SimulatedResponse, cost_s: float) -> None:
         if request.hits:
@@ -185,12 +199,15 @@ class SimulatedServer:
     async def _upload(self, request: SimulatedRequest) -> SimulatedResponse:
         if self.faults.has("request"):
             await request.meet_faults()
-        if not request.is_authorised:
-            raise Refusal(401, "The token has expired")
+        self._authorise(request)
         self._check_load(request)
         await request.read_body(self._profile.body_timeout)
+        return await self._process(request)
+
+    async def _process(self, request: SimulatedRequest, *, resumable: bool = False) -> SimulatedResponse:
+        """Process an upload that has been read: a resumable one is always waited for."""
         self._check_load(request)  # again: others may have filled the queue while the body came
-        if self._profile.reading == "asynchronous":
+        if self._profile.reading == "asynchronous" and not resumable:
             self._process_later(request)
             response = SimulatedResponse(202)
         else:
@@ -198,6 +215,73 @@ class SimulatedServer:
         if self.faults.has("acknowledgement"):
             request.match("acknowledgement")
         return response
+
+    def _authorise(self, request: SimulatedRequest) -> None:
+        if not request.is_authorised:
+            raise Refusal(401, "The token has expired")
+
+    # --- resumable uploads
+
+    async def _create(self, request: SimulatedRequest) -> SimulatedResponse:
+        if self.faults.has("request"):
+            await request.meet_faults()
+        self._authorise(request)
+        self._check_load(request)
+        await request.sleep_until(self._clock.now_s + self._costs.commit_s(request.key))
+        number = self._uploads.create(request.page, self._sizes[request.page], self._clock.now_s)
+        response = SimulatedResponse(201, upload=number)
+        if request.body_bytes:
+            received = await self._receive(request, self._uploads.get(number))
+            return response._replace(offset=received.offset, queue_s=received.queue_s, server_s=received.server_s)
+        return response
+
+    async def _query(self, request: SimulatedRequest) -> SimulatedResponse:
+        return SimulatedResponse(200, offset=(await self._find(request)).reported_offset)
+
+    async def _continue(self, request: SimulatedRequest) -> SimulatedResponse:
+        upload = await self._find(request)
+        if request.offset != upload.reported_offset and not upload.is_pretended:
+            raise Refusal(409, "Upload-Offset is not the offset of the upload")
+        if upload.reported_offset == upload.length:  # complete: a repeated last PATCH succeeds and stores nothing
+            return SimulatedResponse(204, offset=upload.length)
+        self._check_load(request)
+        return await self._receive(request, upload)
+
+    async def _find(self, request: SimulatedRequest) -> SimulatedUpload:
+        self._authorise(request)
+        if self.faults.has("request"):
+            await request.meet_faults()
+        return self._uploads.find(request)
+
+    async def _receive(self, request: SimulatedRequest, upload: SimulatedUpload) -> SimulatedResponse:
+        """Append the body; what has come of it is kept if it breaks off, unless the chunk has a checksum."""
+        before, upload.is_locked = upload.offset, True
+        try:
+            try:
+                await request.read_body(self._profile.body_timeout)
+            finally:
+                whole = request.read_bytes == request.body_bytes
+                upload.offset = before + (request.arrived_bytes if whole or not self._checks_chunks else 0)
+            if upload.offset < upload.length:
+                return SimulatedResponse(204, offset=upload.offset)
+            return await self._finish(request, upload, before)
+        finally:
+            upload.is_locked = False
+
+    async def _finish(self, request: SimulatedRequest, upload: SimulatedUpload, before: int) -> SimulatedResponse:
+        """Store the page that the bytes are; if it is refused for now, the upload goes back to its offset before."""
+        try:
+            response = await self._process(request, resumable=True)
+            upload.is_stored = True
+        except Refusal as refusal:
+            upload.is_expired = refusal.status in _FATAL_STATUSES
+            raise
+        finally:
+            if not upload.is_stored:
+                upload.truncate(before)
+        return response._replace(status=204, offset=upload.length)
+
+    # --- the work
 
     def _check_load(self, request: SimulatedRequest) -> None:
         timeout_s = request.timeout_s if self._profile.shed == "deadline" else None
@@ -207,7 +291,7 @@ class SimulatedServer:
 
     def _overloaded(self, request: SimulatedRequest, reason: str) -> Refusal:
         self.counters.shed[reason] += 1
-        draw = keyed_uniform(self._scenario.seed, "retry_after", *request.key[:4])
+        draw = partial(keyed_uniform, self._scenario.seed, "retry_after", *request.key[:4])
         return Refusal(503, "Overloaded", self._admission.retry_after_s(draw))
 
     def _process_later(self, request: SimulatedRequest) -> None:

@@ -24,7 +24,7 @@ def find_unsupported(scenario: Scenario) -> list[str]:
     """One line per key or fault that is not simulated, with what to do; empty if all of the scenario is."""
     if scenario.target is not None:
         return [_NO_MODEL]
-    server, client = scenario.server, scenario.client
+    server = scenario.server
     unsupported = {
         "server.tls": server.tls,
         "server.ingress": server.ingress is not None,
@@ -32,6 +32,5 @@ def find_unsupported(scenario: Scenario) -> list[str]:
         "[readers]": scenario.readers is not None,
         "server.handler_timeout": server.handler_timeout is not None,
         "server.min_upload_rate": server.min_upload_rate is not None,
-        'client.protocol = "tus"': client.protocol == "tus",
     }
     return [f"{key} is not simulated: {_RUN_IT}" for key, is_set in unsupported.items() if is_set]

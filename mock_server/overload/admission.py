@@ -8,6 +8,7 @@ that docs/reference/mock-server.md does not name.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 from mock_server.overload.worker_pool import Job, WorkerPool
@@ -218,11 +219,11 @@ class Admission:
             return None
         return self._pool.now() + client_timeout_s - self._pool.mean_service_s
 
-    def retry_after_s(self, draw: float) -> float | None:
-        """The pause that a refusal asks for; `draw` is a uniform random number for the jittered one."""
+    def retry_after_s(self, draw: Callable[[], float]) -> float | None:
+        """The pause that a refusal asks for; `draw` gives a uniform random number, if the pause is a jittered one."""
         profile = self._profile
         if profile.retry_after == "none":
             return None
         if profile.retry_after == "queue_estimate":  # when a place will be free, if no one else comes
             return self._pool.expected_wait_s()
-        return profile.retry_after_time * (1 + (draw if profile.retry_after == "jittered" else 0))
+        return profile.retry_after_time * (1 + (draw() if profile.retry_after == "jittered" else 0))

@@ -8,6 +8,7 @@ import logging
 import sqlite3
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -132,7 +133,7 @@ class UploadPipeline:
 
     def _overloaded(self, context: RequestContext, reason: str) -> Problem:
         self._metrics.shed[reason] += 1
-        draw = keyed_uniform(self._profile.seed, "retry_after", *context.key[:4])
+        draw = partial(keyed_uniform, self._profile.seed, "retry_after", *context.key[:4])
         return Problem(503, "Overloaded", headers=retry_after_header(self._admission.retry_after_s(draw)))
 
     async def process(self, context: RequestContext, upload: ReceivedUpload, upload_id: str = "") -> web.Response:

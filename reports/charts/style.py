@@ -27,6 +27,7 @@ BOTTOM_IN = 0.5
 TITLE_LINE_IN, ROW_IN, HEADING_IN, HEADING_LINE_IN, GAP_IN = 0.22, 0.18, 0.24, 0.16, 0.16
 NAME_IN = 0.085
 """About the width of a character of a fault's name: measuring it would need a draw."""
+NARROW_HEIGHT_RATIO, MIN_PANEL_IN = 0.8, 0.8
 EARLY_RATIO = 0.8
 """A run that ended before this part of its deadline has an axis to its end only: the rest would be empty."""
 
@@ -134,6 +135,10 @@ def time_figure(
     `span` is the time to draw if it is not that of the run.
     """
     layout, span = current_layout(), span or time_span(chart_data)
+    if layout.narrow:  # as high as in the wide chart, a panel half as wide would be taller than a phone's screen
+        panels = [
+            replace(panel, height_in=max(NARROW_HEIGHT_RATIO * panel.height_in, MIN_PANEL_IN)) for panel in panels
+        ]
     marks = _marks(chart_data, span, layout)
     names_in = (max((mark.row for mark in marks), default=-1) + 1) * ROW_IN
     drawn = titled_figure(finding, panels, above_in=names_in, below_in=below_in)
@@ -188,12 +193,16 @@ def downsample_points(line: ChartLine) -> ChartLine:
     return line if each <= 1 else ChartLine(line.label, line.t_s[kept], line.value[kept])
 
 
-def draw_line(axes: Axes, line: ChartLine, colour: str, *, width: float = 1.8, dashed: bool = False) -> None:
+def draw_line(
+    axes: Axes, line: ChartLine, colour: str, *, width: float = 1.8, dashed: bool = False, alpha: float = 1.0
+) -> None:
     """Draw a line; its label becomes the artist's gid, by which tests and the SVG find it."""
     style = (0, (4, 2)) if dashed else "-"
     known = np.concatenate([[False], np.isfinite(line.value), [False]])
     alone = np.flatnonzero(known[1:-1] & ~known[:-2] & ~known[2:])
-    (drawn,) = axes.plot(line.t_s, line.value, color=colour, linewidth=width, linestyle=style, gid=line.label)
+    (drawn,) = axes.plot(
+        line.t_s, line.value, color=colour, linewidth=width, linestyle=style, alpha=alpha, gid=line.label
+    )
     if len(alone):  # a point between two gaps (NaN) has no segment and would be invisible
         drawn.set(marker="o", markersize=2 * width, markevery=alone.tolist())
 

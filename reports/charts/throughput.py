@@ -11,7 +11,7 @@ from harness.analysis.chart_types import BacklogLines, ChartData, ChartLine
 from harness.analysis.shortfalls import SMOOTHING_S, Shortfall, find_shortfalls
 from harness.analysis.summary import Recovery, Summary
 from reports import number_format, palette
-from reports.charts.labels import draw_end_labels, end_label
+from reports.charts.labels import EndLabel, draw_end_labels, end_label
 from reports.charts.style import Chart, Panel, downsample_means, draw_line, empty_chart, time_figure
 
 if TYPE_CHECKING:
@@ -142,8 +142,8 @@ def draw(chart_data: ChartData, summary: Summary) -> Figure:
         downsample_means(rates.throughput),
     )
     _gap(axes, offered, goodput)
-    # wider than goodput, which would hide it where every answer is a delivery
-    draw_line(axes, answers, palette.THROUGHPUT, width=4.4)
+    # wider and paler than goodput, which would hide it where every answer is a delivery
+    draw_line(axes, answers, palette.THROUGHPUT, width=4.4, alpha=0.55)
     draw_line(axes, offered, palette.OFFERED, width=1.4, dashed=True)
     draw_line(axes, goodput, palette.GOODPUT, width=2.2)
     axes.set_ylim(bottom=0)
@@ -173,15 +173,16 @@ def _backlog(axes: Axes, chart_data: ChartData, backlog: BacklogLines) -> None:
     draw_line(axes, shown, palette.VERMILION, width=1.8)
     left = round(float(line.value[-1]))
     moment = "deadline" if line.t_s[-1] >= chart_data.deadline_s else "end"
-    peak = f"peak {number_format.format_count(float(line.value.max()))}"
-    labels = [
-        end_label(shown, f"{number_format.format_count(left)} at the {moment}" if left else peak, palette.VERMILION)
-    ]
+    labels = [end_label(shown, f"{number_format.format_count(left)} at the {moment}", palette.VERMILION)]
+    if not left:  # then the peak is what matters, and its label stands there
+        at = int(line.value.argmax())
+        peak = f"at most {number_format.format_count(float(line.value[at]))}"
+        labels = [EndLabel(float(line.t_s[at]), float(line.value[at]), peak, palette.VERMILION)]
     if given_up.value[-1]:
         draw_line(axes, downsample_means(given_up), palette.MUTED, width=1.4, dashed=True)
         labels.append(end_label(given_up, f"given up {number_format.format_count(given_up.value[-1])}", palette.MUTED))
     axes.set_ylim(0, max(1.0, 1.08 * float(max(line.value.max(), given_up.value.max()))))
-    draw_end_labels(axes, labels)
+    draw_end_labels(axes, labels, beside=True)
 
 
 def _gap(axes: Axes, offered: ChartLine, goodput: ChartLine) -> None:

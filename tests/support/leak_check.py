@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import weakref
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,9 @@ class Before:
         """Descriptions of what was added or changed since then; empty if nothing was."""
         now = _settings()
         found = [f"another {name}" for name, value in self._settings.items() if now[name] != value]
+        if not self._children and _has_children():
+            # multiprocessing keeps this one to the end of the process, to remove what killed processes leave behind
+            getattr(resource_tracker._resource_tracker, "_stop")()  # noqa: B009 - unknown to the type stubs
         if not self._children and _has_children():
             found.append("a child process")
         found += [f"the thread {thread.name}" for thread in self._running()]

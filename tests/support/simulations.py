@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,12 @@ def scenario(**tables: Any) -> Scenario:
 class PlayedSimulation:
     """A simulation that has been played to its end."""
 
-    def __init__(self, played: Scenario, abort_at_s: float = float("inf")) -> None:
+    def __init__(self, played: Scenario, abort_at_s: float = float("inf"), pages_each: int | None = None) -> None:
+        """`pages_each` leaves every station only its first pages: one makes the server a textbook queue."""
         self.scenario = played
-        self.plan = make_plan(played, make_nominal_bank(played.photos.size, played.photos.bank, played.seed))
+        plan = make_plan(played, make_nominal_bank(played.photos.size, played.photos.bank, played.seed))
+        slots = plan.slots[:pages_each]
+        self.plan = replace(plan, slots=slots, body_of_page=plan.body_of_page[: len(plan.stations) * len(slots)])
         self.injections: list[Injection] = []
         self.seconds: list[float] = []
         with tempfile.TemporaryDirectory() as folder:

@@ -49,6 +49,8 @@ class LogChange:
     drawn_from: str
     uninformative: str = ""
     """Why a bound is missing or too far off to say anything, and what it would take; empty if neither is the case."""
+    bootstrap: BootstrapResult | None = None
+    """What the interval of a pair of runs was drawn from, if more stations would narrow it."""
 
     def at_least(self, half_width: float) -> LogChange:
         """The same with an interval of at least this half width."""
@@ -99,7 +101,9 @@ def _over_blocks(base: RunStatistic, run: RunStatistic, alpha: float, rng: np.ra
     uninformative = ""
     if low != high and max(found.log_ratio - low, high - found.log_ratio) > _UNINFORMATIVE_LOG:
         uninformative = _why_uninformative(found, base.statistic, alpha)
-    return LogChange(found.log_ratio, low, high, "blocks of time", drawn_from, uninformative)
+    # a rate ends with a single station, however many there are
+    narrowing = None if isinstance(base.statistic, RateStatistic) else found
+    return LogChange(found.log_ratio, low, high, "blocks of time", drawn_from, uninformative, narrowing)
 
 
 def _why_uninformative(found: BootstrapResult, statistic: Statistic, alpha: float) -> str:

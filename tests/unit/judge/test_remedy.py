@@ -52,8 +52,18 @@ def test_a_storm_of_retries_on_an_unbounded_queue_is_ended_on_both_sides() -> No
 
 
 def test_of_an_external_server_only_the_clients_are_changed() -> None:
-    remedy = found({"client": {"retry": {"strategy": "immediate"}}}, False, attempts={"amplification": 5.0})
+    timeouts = {"amplification": 5.0, "by_outcome": {"timeout_response": 4532, "accepted": 246}}
+    remedy = found({"client": {"retry": {"strategy": "immediate"}}}, False, attempts=timeouts)
     assert remedy.settings == ("client.retry.strategy=outbox", "client.retry.honour_retry_after=true")
+
+
+def test_refusals_that_are_repeated_are_no_storm_and_call_for_workers() -> None:
+    scenario = {"client": {"retry": {"strategy": "full_jitter"}}, "server": {"workers": 1}}
+    attempts = {"amplification": 3.74, "by_outcome": {"unavailable": 2057, "timeout_response": 22, "accepted": 445}}
+    server = {"shed": 2057, "wasted_work": 22, "answered": 2502, "workers_busy_max": 1.0}
+    remedy = found(scenario, attempts=attempts, server=server, pages={"delivered": 445, "delivered_by_deadline": 420})
+    assert remedy.settings == ("server.workers=3",)
+    assert remedy.evidence.startswith("its only worker was busy, and 420 of 1,086 pages")
 
 
 def test_where_stations_gave_up_they_keep_their_photos() -> None:
@@ -86,7 +96,8 @@ def test_a_server_with_workers_to_spare_and_patient_clients_has_no_remedy_that_t
 def test_every_scenario_takes_the_settings_of_every_remedy(name: str) -> None:
     scenario = load_scenario(name)
     resolved = scenario.model_dump(mode="json")
-    storm = first_remedy(record(scenario=resolved), summary(attempts={"amplification": 8.0}), verdict("fail"))
+    waste = {"wasted_work": 900, "answered": 246}
+    storm = first_remedy(record(scenario=resolved), summary(server=waste), verdict("fail"))
     slow = first_remedy(record(scenario=resolved | OUTBOX), summary(server={"workers_busy_max": 99.0}), verdict("fail"))
     assert storm is not None
     assert slow is not None

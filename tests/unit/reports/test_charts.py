@@ -47,7 +47,10 @@ def test_the_throughput_chart_draws_exactly_the_three_rates_and_the_backlog() ->
     assert_drawn(figure, rates.offered, rates.goodput, rates.throughput, made_up_run.backlog().outstanding)
     assert len(lines(figure)) == 4
     assert "backlog: pages due and not acknowledged" in texts(figure)
-    assert f"peak {made_up_run.backlog().outstanding.value.max():.0f}" in texts(figure)
+    backlog = made_up_run.backlog().outstanding
+    (label,) = (text for text in figure.findobj(Annotation) if text.get_text().startswith("at most"))
+    assert label.get_text() == f"at most {backlog.value.max():.0f}"
+    assert label.xy == (backlog.t_s[backlog.value.argmax()], backlog.value.max())
 
 
 def test_the_backlog_is_labelled_with_what_is_left_and_what_was_given_up() -> None:

@@ -47,7 +47,7 @@ def test_the_same_run_gives_the_same_bytes(written: tuple[RunFolder, list[str]],
 @pytest.mark.heavy
 def test_a_failed_run_says_so_first_and_by_how_much() -> None:
     text = text_of(read(made_up_run.verdict("fail")))
-    assert text.index("✗ FAIL") < text.index("2 thresholds of 3 breached.") < text.index("Key figures")
+    assert text.index("✗ FAIL") < text.index("2 of 3 thresholds were breached.") < text.index("Key figures")
     assert "stations.completed_by_deadline_ratio >= 95% breached 93 % 95 % 2.5 points below the limit" in text
     assert "p95(delivery_seconds) < 10 held 1.8 s 10 s 82 % to spare" in text
     assert "p99(response_seconds) < 5 breached n/a 5 s no figure: needs 1,000 attempts" in text

@@ -17,7 +17,6 @@ from tests.support.simulations import scenario
         ({"server": {"egress": "1Gbit/s"}}, "server.egress"),
         ({"readers": {"rate": "1/s"}}, "[readers]"),
         ({"server": {"min_upload_rate": "10KB/s"}}, "server.min_upload_rate"),
-        ({"client": {"protocol": "tus"}}, 'client.protocol = "tus"'),
     ],
 )
 def test_a_key_that_is_not_simulated_is_named_with_what_to_do(tables, named):

@@ -133,11 +133,11 @@ def test_limits_stay_between_one_and_the_greatest():
     [("none", 0.5, None), ("fixed", 0.5, 8.0), ("jittered", 0.25, 10.0), ("jittered", 0.75, 14.0)],
 )
 def test_the_pause_that_is_asked_for(policy, draw, seconds):
-    assert Desk(retry_after=policy, retry_after_time="8s").admission.retry_after_s(draw) == seconds
+    assert Desk(retry_after=policy, retry_after_time="8s").admission.retry_after_s(lambda: draw) == seconds
 
 
 def test_the_queue_estimate_is_the_wait_of_somebody_who_came_now():
     desk = Desk(retry_after="queue_estimate", shed="none")
     for _ in range(7):
         desk.arrive()
-    assert desk.admission.retry_after_s(0.5) == pytest.approx(7.0)
+    assert desk.admission.retry_after_s(lambda: 0.5) == pytest.approx(7.0)

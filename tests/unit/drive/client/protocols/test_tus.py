@@ -14,6 +14,7 @@ from harness.drive.client.headers import resolve_location
 from harness.drive.client.outcomes import MalformedResponseError
 from harness.drive.client.protocols import tus
 from harness.scenario.client import TusOptions
+from harness.station.tus_steps import MAX_CORRECTIONS
 from tests.support.fake_connection import CONTENT, CONTEXT, STATION, CutError, FakeConnection, answer, photo
 
 SIZE = len(CONTENT)
@@ -249,7 +250,7 @@ def test_a_server_that_takes_everything_back_is_not_asked_for_ever(said):
 
     result, connection, _ = attempt(contrary)
     assert (result.outcome, result.response.status) == (Outcome.SERVER_ERROR, said.status)
-    assert len([asked for asked in connection.requests if asked.method == "PATCH"]) == tus.MAX_CORRECTIONS + 1
+    assert len([asked for asked in connection.requests if asked.method == "PATCH"]) == MAX_CORRECTIONS + 1
 
 
 def test_another_place_of_creation_can_be_told():

@@ -1,0 +1,100 @@
+"""Many simulations at once, in processes of their own: seeds of a scenario, cells of an experiment."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.analysis.run_figures import RunFigures, ThresholdOutcome, completion_curve, compute_values
+from harness.base.host import available_cores
+from harness.judge.thresholds.abort_on_fail import AbortThreshold
+from harness.judge.thresholds.evaluate import limits_s
+from harness.judge.verdict import Judgement, judge_run
+from harness.run_folder.layout import RunFolder
+from harness.runner.run_spec import RunSpec
+from harness.runner.simulated_run import SimulatedRun, make_simulated_plan
+from harness.scenario.scenario import Scenario, parse_resolved
+
+
+@dataclass(frozen=True)
+class SimulatedCell:
+    """One simulation to be played: a scenario with its seed, and where its run folder goes."""
+
+    scenario: dict[str, Any]
+    """The resolved scenario: it crosses to another process."""
+    folder: Path | None = None
+    """None: in a temporary folder, removed afterwards."""
+    run_id: str = ""
+    command: tuple[str, ...] = ()
+
+
+def play_cells(
+    cells: Sequence[SimulatedCell], on_done: Callable[[int], None] = lambda _: None, processes: int | None = None
+) -> list[RunFigures]:
+    """The figures of all cells in their order, played on all cores; `on_done` gets the number of cells finished so far."""
+    number = min(processes or available_cores(), len(cells))
+    found: list[RunFigures] = []
+    for figures in _play_in_processes(cells, number) if number > 1 else map(play_cell, cells):
+        found.append(figures)
+        on_done(len(found))
+    return found
+
+
+def _play_in_processes(cells: Sequence[SimulatedCell], number: int) -> Iterator[RunFigures]:
+    # Not forked: this process may have threads (DuckDB's), whose locks a fork would copy in any state.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(number, mp_context=context) as pool:
+        yield from pool.map(play_cell, cells)
+
+
+def play_cell(cell: SimulatedCell) -> RunFigures:
+    """Play one cell and judge it; its figures."""
+    scenario = parse_resolved(cell.scenario)
+    if cell.folder is not None:
+        return _play_into(RunFolder(cell.folder), scenario, cell)
+    temporary = tempfile.mkdtemp(prefix="harness-simulation-")
+    try:
+        return _play_into(RunFolder(Path(temporary)), scenario, cell)
+    finally:
+        shutil.rmtree(temporary)
+
+
+def _play_into(folder: RunFolder, scenario: Scenario, cell: SimulatedCell) -> RunFigures:
+    assertions = [threshold.assertion for threshold in scenario.thresholds]
+    spec = RunSpec(
+        scenario=scenario,
+        plan=make_simulated_plan(scenario),
+        folder=folder,
+        run_id=cell.run_id or folder.path.name,
+        command=list(cell.command),
+        limits_s=limits_s(assertions),
+        abort_thresholds=[AbortThreshold(one.assertion, one.grace) for one in scenario.thresholds if one.abort],
+        simulated=True,
+    )
+    SimulatedRun(spec).execute()
+    return figures_of(judge_run(folder, assertions))
+
+
+def figures_of(judged: Judgement) -> RunFigures:
+    """The key figures of a judged run."""
+    rows = judged.run_data.rows
+    times, shares = completion_curve(rows)
+    return RunFigures(
+        seed=judged.summary.seed,
+        verdict=judged.verdict.verdict,
+        safety=None if judged.verdict.safety == "unknown" else judged.verdict.safety,
+        values=compute_values(judged.summary, rows),
+        by_outcome=judged.summary.attempts.by_outcome,
+        thresholds=[
+            ThresholdOutcome(assertion=one.assertion, observed=one.observed, passed=one.passed)
+            for one in judged.verdict.thresholds
+        ],
+        curve_t_s=times,
+        curve=shares,
+    )
