@@ -6,9 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from harness.analysis.capacity import (
     CapacityBracket,
@@ -19,67 +17,13 @@ from harness.analysis.capacity import (
     PlayedSeed,
     VariedResource,
 )
-from harness.base.errors import ConfigurationError, ExitCode, UsageError
+from harness.base.errors import ExitCode
 from harness.capacity.levels import VariedKey
-from harness.capacity.load import scale_load
-from harness.capacity.played_seeds import PlayedAt, PlayedSeeds
-from harness.capacity.sampling import Decision, SamplingRule, count_votes
+from harness.capacity.played_seeds import PlayedSeeds
+from harness.capacity.request import CapacityRequest, ConditionName, RequestedLoad
+from harness.capacity.sampling import Decision, count_votes
 from harness.capacity.search import Bracket, LevelSearch, SearchInterruptedError
 from harness.capacity.twin import Twin
-from harness.judge.thresholds.condition import parse_condition
-from harness.judge.thresholds.evaluate import check_assertions
-from harness.plan.server_demand import ResourceName, estimate_server_demand
-from harness.runner.simulated_run import check_simulation, make_simulated_plan
-from harness.scenario.scenario import Scenario
-
-ConditionName = Literal["bears", "recovers"]
-
-BOUNDED_KEYS: dict[str, ResourceName] = {
-    "server.workers": "workers",
-    "server.ingress": "ingress",
-    "server.max_connections": "connections",
-}
-"""Keys of which arithmetic knows the least value that can complete every station."""
-
-
-@dataclass(frozen=True)
-class CapacityRequest:
-    """What is searched for."""
-
-    source: str
-    """Name of the scenario, for messages."""
-    scenario: Scenario
-    """As it is, before the key is varied."""
-    scenario_at: Callable[[int], Scenario]
-    """The scenario at a level of the key. Raises ConfigurationError for a value that is not allowed."""
-    vary: VariedKey
-    goal: tuple[str, ...]
-    loads: tuple[float, ...] = (1.0,)
-    rule: SamplingRule = field(default_factory=SamplingRule)
-    budget_s: float | None = None
-
-    def check(self) -> None:
-        """Raise UsageError or ConfigurationError for a search that can't be made, before the first seed is played."""
-        if not self.goal:
-            message = f"{self.source} has no thresholds: give the goal with --goal, as in --goal 'stations.completed_by_deadline_ratio >= 100%'"
-            raise UsageError(message)
-        check_assertions(self.goal, "--goal", [fault.name for fault in self.scenario.faults])
-        for level in (0, len(self.vary.values) - 1):
-            scenario = self.scenario_at(level)
-            check_simulation(self.source, scenario)
-        if self.scenario_at(0).resolved() == self.scenario_at(len(self.vary.values) - 1).resolved():
-            raise ConfigurationError(self.source, [f"{self.vary.key} does not change the scenario"])
-
-    def goal_of(self, condition: ConditionName) -> tuple[list[str], list[str]]:
-        """The thresholds that can be judged under a condition, and those that refer to a fault that does not act there."""
-        acting = condition == "recovers" or not self.scenario.faults
-        left_out = [one for one in self.goal if not acting and _refers_to_fault(one)]
-        return [one for one in self.goal if one not in left_out], left_out
-
-    @property
-    def conditions(self) -> tuple[ConditionName, ...]:
-        """Bears; and recovers, if the scenario has faults to recover from."""
-        return ("bears", "recovers") if self.scenario.faults else ("bears",)
 
 
 class CapacityPlanner:
@@ -136,12 +80,12 @@ class CapacityPlanner:
         loads: list[LoadDemand] = []
         start: int | None = None
         for load in self._request.loads:
-            one = _LoadSearch(self._request, name, goal, load, self._folder)
+            one = RequestedLoad(self._request, name, goal, load, self._folder)
             found, start = self._search_load(one, start)
             loads.append(found)
         return CapacityCondition(name=name, faults=faults, goal=goal, left_out=left_out, loads=loads)
 
-    def _search_load(self, one: _LoadSearch, start: int | None) -> tuple[LoadDemand, int | None]:
+    def _search_load(self, one: RequestedLoad, start: int | None) -> tuple[LoadDemand, int | None]:
         """The demand of one load, and where to start with the next one, which asks for no less."""
         vary, searched = self._request.vary, LevelSearch(len(self._request.vary.values), lambda _: "undecided")
 
@@ -167,11 +111,11 @@ class CapacityPlanner:
             ],
         ), bracket.passes
 
-    def _decide(self, one: _LoadSearch, level: int) -> Decision:
+    def _decide(self, one: RequestedLoad, level: int) -> Decision:
         with closing(self._play(one, level)) as played:  # what was begun ahead is cancelled
             return count_votes((seed.met for seed in played), self._request.rule).decision
 
-    def _play(self, one: _LoadSearch, level: int) -> Generator[PlayedSeed]:
+    def _play(self, one: RequestedLoad, level: int) -> Generator[PlayedSeed]:
         """The seeds of a level in their order: what is known, then what the twin plays. Common to all levels."""
         known = self._played.at(one.place(level))
         first = self._request.scenario.seed
@@ -189,11 +133,11 @@ class CapacityPlanner:
         if self._is_interrupted() or self._now() >= self._ends_s:
             raise SearchInterruptedError
 
-    def _known(self, one: _LoadSearch, level: int) -> list[PlayedSeed]:
+    def _known(self, one: RequestedLoad, level: int) -> list[PlayedSeed]:
         known = self._played.at(one.place(level))
         return [known[seed] for seed in sorted(known)]
 
-    def _describe_level(self, one: _LoadSearch, level: int, decision: Decision) -> CapacityLevel:
+    def _describe_level(self, one: RequestedLoad, level: int, decision: Decision) -> CapacityLevel:
         known, rule = self._known(one, level), self._request.rule
         passed, failed = sum(seed.met is True for seed in known), sum(seed.met is False for seed in known)
         low, high = rule.interval(passed, failed)
@@ -212,44 +156,6 @@ class CapacityPlanner:
             used_ratio=used_ratio,
             seeds=known,
         )
-
-
-class _LoadSearch:
-    """One load under one condition: its scenarios, and what arithmetic says of them."""
-
-    def __init__(
-        self, request: CapacityRequest, condition: ConditionName, goal: Sequence[str], load: float, folder: Path
-    ) -> None:
-        self.goal = list(goal)
-        self.load = load
-        self.condition = condition
-        self._request = request
-        self._folder = folder
-        base = self.scenario_at(len(request.vary.values) - 1)
-        plan = make_simulated_plan(base)
-        self.size = len(plan.stations), plan.pages
-        resource = BOUNDED_KEYS.get(request.vary.key)
-        self.least_by_arithmetic = None if resource is None else estimate_server_demand(base, plan).of(resource).needed
-
-    def place(self, level: int) -> PlayedAt:
-        return PlayedAt(self.condition, self.load, self._request.vary.text(level))
-
-    def scenario_at(self, level: int) -> Scenario:
-        scenario = self._request.scenario_at(level)
-        if self.condition == "bears":
-            scenario = scenario.model_copy(update={"faults": ()})
-        return scale_load(scenario, self.load, self._folder)
-
-    def binding_at(self, level: int) -> tuple[str | None, float | None]:
-        """The resource of which the greatest share is needed, and that share."""
-        scenario = self.scenario_at(level)
-        binding = estimate_server_demand(scenario, make_simulated_plan(scenario)).binding
-        return (None, None) if binding is None else (binding.resource, binding.used_ratio)
-
-
-def _refers_to_fault(assertion: str) -> bool:
-    condition = parse_condition(assertion)
-    return condition.fault_span is not None or condition.metric.startswith("recovery.")
 
 
 def conclude(conditions: Sequence[CapacityCondition]) -> tuple[ExitCode, str]:
@@ -287,7 +193,7 @@ def _bracket_texts(bracket: Bracket, vary: VariedKey, *, is_complete: bool) -> C
 
 
 def _describe_progress(
-    one: _LoadSearch, vary: VariedKey, searched: LevelSearch, level: int, known: Sequence[PlayedSeed]
+    one: RequestedLoad, vary: VariedKey, searched: LevelSearch, level: int, known: Sequence[PlayedSeed]
 ) -> str:
     """One line: the level that was just decided, and between which the demand lies as far as is known."""
     decisions = searched.decisions

@@ -18,11 +18,9 @@ import numpy as np
 
 from harness.analysis.capacity import PlayedSeed
 from harness.base.host import available_cores
-from harness.judge.thresholds.evaluate import limits_s
 from harness.judge.verdict import Judgement, evaluate_run
 from harness.run_folder.layout import RunFolder
-from harness.runner.run_spec import RunSpec
-from harness.runner.simulated_run import SimulatedRun, make_simulated_plan
+from harness.runner.simulated_cells import run_scenario
 from harness.scenario.scenario import Scenario, parse_resolved
 
 if TYPE_CHECKING:
@@ -79,17 +77,8 @@ def play_seed(resolved: dict[str, Any], seed: int, goal: list[str]) -> PlayedSee
     scenario = parse_resolved({**resolved, "seed": seed})
     folder = tempfile.mkdtemp(prefix="harness-capacity-")
     try:
-        run_folder = RunFolder(Path(folder) / "run")
-        spec = RunSpec(
-            scenario=scenario,
-            plan=make_simulated_plan(scenario),
-            folder=run_folder,
-            run_id=f"seed-{seed}",
-            command=[],
-            limits_s=limits_s(goal),
-            simulated=True,
-        )
-        SimulatedRun(spec).execute()
+        run_folder = RunFolder(Path(folder) / f"seed-{seed}")
+        run_scenario(run_folder, scenario, goal)
         return describe_played(evaluate_run(run_folder, goal))
     finally:
         shutil.rmtree(folder)

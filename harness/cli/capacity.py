@@ -13,7 +13,8 @@ from harness.base.safe_files import write_json
 from harness.base.signals import SignalHandler
 from harness.capacity.levels import parse_varied_key
 from harness.capacity.load import parse_loads
-from harness.capacity.planner import CapacityPlanner, CapacityRequest
+from harness.capacity.planner import CapacityPlanner
+from harness.capacity.request import CapacityRequest
 from harness.capacity.sampling import SamplingRule
 from harness.capacity.twin import Twin
 from harness.cli.options import RUNS, Overrides, ScenarioName, Seed, assertions_of, check_name

@@ -5,6 +5,7 @@ import pytest
 from harness.base.errors import ConfigurationError, UsageError
 from harness.capacity.load import parse_loads, scale_load
 from harness.plan.regions import load_region
+from harness.scenario.arrivals import ClosedArrivals
 from tests.support.simulations import scenario
 
 
@@ -35,6 +36,7 @@ def test_more_stations_than_the_region_has_are_made_in_proportion(tmp_path):
 def test_a_closed_loop_gets_more_phones_too(tmp_path):
     closed = scenario(arrivals={"kind": "closed", "phones": 3, "think": "1s"})
     found = scale_load(closed, 2, tmp_path)
+    assert isinstance(found.arrivals, ClosedArrivals)
     assert (found.stations.count, found.arrivals.phones) == (4, 6)
 
 

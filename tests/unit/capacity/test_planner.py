@@ -7,7 +7,8 @@ import pytest
 from harness.analysis.capacity import PlayedSeed
 from harness.base.errors import ConfigurationError, RunFolderError, UsageError
 from harness.capacity.levels import parse_varied_key
-from harness.capacity.planner import CapacityPlanner, CapacityRequest
+from harness.capacity.planner import CapacityPlanner
+from harness.capacity.request import CapacityRequest
 from harness.capacity.sampling import SamplingRule
 from tests.support.simulations import scenario
 
@@ -138,11 +139,11 @@ def test_a_folder_of_another_search_is_refused(tmp_path):
 
 
 def test_thresholds_about_a_fault_are_left_out_where_it_does_not_act(tmp_path):
-    about = 'p50(delivery_seconds) < 5s after "slow"'
-    figures, _ = search(PlantedTwin(), tmp_path / "out", request(goal=(GOAL, about)))
+    about = ['p50(delivery_seconds) < 5s after "slow"', "recovery.slow.recovered_after_s < 5s"]
+    figures, _ = search(PlantedTwin(), tmp_path / "out", request(goal=(GOAL, *about)))
     bears, recovers = figures.conditions
-    assert (bears.goal, bears.left_out) == ([GOAL], [about])
-    assert (recovers.goal, recovers.left_out) == ([GOAL, about], [])
+    assert (bears.goal, bears.left_out) == ([GOAL], about)
+    assert (recovers.goal, recovers.left_out) == ([GOAL, *about], [])
 
 
 def test_arithmetic_bounds_the_workers(tmp_path):

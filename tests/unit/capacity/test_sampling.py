@@ -31,8 +31,8 @@ def test_a_level_that_fails_now_and_then_passes_only_after_many_seeds():
 def test_the_interval_is_clopper_and_pearsons():
     rule = SamplingRule()
     low, high = rule.interval(59, 0)
-    assert (low, high) == (pytest.approx(0.05 ** (1 / 59)), 1.0)
-    assert rule.interval(0, 2) == (0.0, pytest.approx(1 - 0.05**0.5))
+    assert (low, high) == pytest.approx((0.05 ** (1 / 59), 1.0))
+    assert rule.interval(0, 2) == pytest.approx((0.0, 1 - 0.05**0.5))
     assert rule.interval(0, 0) == (0.0, 1.0)
 
 

@@ -43,8 +43,7 @@ def test_a_single_level_is_a_range():
 
 
 def test_a_stronger_level_that_does_not_pass_is_named():
-    decisions = {0: "fails", 1: "passes"}
-    one = LevelSearch(8, lambda level: decisions.get(level, "fails"))
+    one = LevelSearch(8, lambda level: "passes" if level == 1 else "fails")
     assert one.run() == Bracket(1, 0, (), (3,))
 
 
