@@ -14,7 +14,7 @@ LABELS = {0: "FOUND", 99: "NOT IN THE RANGE", 3: "NOBODY CAN TELL"}
 LEVEL_HEADERS = ("", "decision", "goal met", "probability", "binds", "breached most")
 DEMAND_HEADERS = ("load", "stations", "at least", "fails", "passes", "tried")
 _NOUNS = {"server.workers": ("worker", "workers")}
-_MEANINGS = {"bears": "without faults", "recovers": "with the faults"}
+MEANINGS = {"bears": "without faults", "recovers": "with the faults"}
 
 
 def capacity_label(figures: CapacityFigures) -> str:
@@ -154,7 +154,7 @@ def demand_rows(figures: CapacityFigures, condition: CapacityCondition) -> list[
 
 def condition_title(condition: CapacityCondition) -> str:
     """The condition with what it means: "bears (without faults)"."""
-    meaning = _MEANINGS[condition.name]
+    meaning = MEANINGS[condition.name]
     return (
         f"{condition.name} ({meaning}: {join_phrases(condition.faults)})"
         if condition.faults

@@ -55,7 +55,10 @@ def scale_load(scenario: Scenario, factor: float, folder: Path) -> Scenario:
         changed = scenario.stations.model_copy(update={"count": count})
     else:
         path = folder / f"region-{count}.csv"
-        path.write_text(_enlarged(stations, count), "utf-8")
+        if not path.exists():  # simulations that were begun ahead may be reading it
+            unfinished = path.with_suffix(".new")
+            unfinished.write_text(_enlarged(stations, count), "utf-8")
+            unfinished.replace(path)
         changed = scenario.stations.model_copy(update={"region": str(path), "count": None})
     update: dict[str, object] = {"stations": changed}
     if isinstance(scenario.arrivals, ClosedArrivals):

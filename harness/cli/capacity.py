@@ -79,21 +79,24 @@ def capacity(
             log=lambda line: print(line, flush=True), is_interrupted=lambda: signals.received is not None,
         )  # fmt: skip
         figures = planner.search()
-    _write(folder, figures)
-    _print(figures, folder)
+    _print(figures, _write(folder, figures))
     if signals.received is not None:
         print("Interrupted. Run the same command again to resume.")
         raise typer.Exit(128 + signals.received)
     raise typer.Exit(figures.exit_code)
 
 
-def _write(folder: Path, figures: CapacityFigures) -> None:
+def _write(folder: Path, figures: CapacityFigures) -> Path:
+    """Write every file of the results; the page's path."""
+    from reports.capacity_page import render_capacity  # noqa: PLC0415 - Matplotlib takes half a second to import
+
     write_json(folder / CAPACITY_FILE, figures.model_dump(mode="json"))
     (folder / "junit.xml").write_text(capacity_junit(figures), "utf-8")
     (folder / "summary.md").write_text(capacity_markdown(figures), "utf-8")
+    return render_capacity(folder, figures)
 
 
-def _print(figures: CapacityFigures, folder: Path) -> None:
+def _print(figures: CapacityFigures, page: Path) -> None:
     print(f"\nSIMULATED  {capacity_label(figures)}  {capacity_finding(figures)}.")
     for condition in figures.conditions:
         print(f"\n{condition_title(condition)}")
@@ -101,7 +104,7 @@ def _print(figures: CapacityFigures, folder: Path) -> None:
             terminal.print_table(DEMAND_HEADERS, demand_rows(figures, condition))
         else:
             terminal.print_table((figures.vary.key, *LEVEL_HEADERS[1:]), level_rows(condition.loads[0]))
-    print(f"\nResults: {display_path(folder)}")
+    print(f"\nReport: {display_path(page)}")
 
 
 def _share(option: str, text: str) -> float:

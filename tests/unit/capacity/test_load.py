@@ -33,6 +33,16 @@ def test_more_stations_than_the_region_has_are_made_in_proportion(tmp_path):
     assert names.count("MANGLI") in {125, 126} or names.count("Mangli") in {125, 126}
 
 
+def test_the_region_is_written_once_because_simulations_may_be_reading_it(tmp_path):
+    whole = scenario(stations={"region": "kaliwates"})
+    path = tmp_path / "region-724.csv"
+    assert scale_load(whole, 2, tmp_path).stations.region == str(path)
+    before = path.stat()
+    assert scale_load(whole, 2, tmp_path).stations.region == str(path)
+    assert (path.stat().st_mtime_ns, path.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_closed_loop_gets_more_phones_too(tmp_path):
     closed = scenario(arrivals={"kind": "closed", "phones": 3, "think": "1s"})
     found = scale_load(closed, 2, tmp_path)
