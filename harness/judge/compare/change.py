@@ -51,6 +51,8 @@ class LogChange:
     """Why a bound is missing or too far off to say anything, and what it would take; empty if neither is the case."""
     bootstrap: BootstrapResult | None = None
     """What the interval of a pair of runs was drawn from, if more stations would narrow it."""
+    runs: int = 1
+    """Runs of the smaller side."""
 
     def at_least(self, half_width: float) -> LogChange:
         """The same with an interval of at least this half width."""
@@ -71,8 +73,8 @@ def compute_change(
         return _over_blocks(base[0], run[0], alpha, rng)
     seeds = {one.seed for one in base}
     if len(seeds) > 1 and seeds == {one.seed for one in run}:
-        return _over_seeds(base, run, alpha)
-    return _over_runs(base, run, alpha)
+        return replace(_over_seeds(base, run, alpha), runs=min(len(base), len(run)))
+    return replace(_over_runs(base, run, alpha), runs=min(len(base), len(run)))
 
 
 def geometric_mean(values: Sequence[float]) -> float:

@@ -29,6 +29,8 @@ from harness.judge.thresholds.units import parse_limit
 from mock_server.profile.validation_messages import suggestion
 
 DEFAULT_TOLERANCE = 0.05
+RECOMMENDED_RUNS = 5
+"""Runs per side that are a good number: fewer are weak evidence."""
 
 _SEED = 20_240_214
 """Seed of the bootstrap, so that the same runs always give the same comparison."""
@@ -200,8 +202,17 @@ def _what_it_takes(change: LogChange, tolerance: float, alpha: float) -> str:
     if change.bootstrap is not None and tolerance > 0:
         needed = change.bootstrap.units_needed(alpha, math.log1p(tolerance))
     if needed is None:
-        return f"{undecided} five runs per side, or more"
+        return f"{undecided} about {_runs_needed(change, tolerance)} runs per side"
     return f"{undecided} five runs per side, or runs of about {needed:,} stations like these (harness run regression is made for it)"
+
+
+def _runs_needed(change: LogChange, tolerance: float) -> int:
+    """About how many runs per side would narrow an interval to the tolerance: its width falls with the root of their number."""
+    half = (change.high - change.low) / 2
+    if change.runs == 1 or tolerance <= 0 or not math.isfinite(half):
+        return RECOMMENDED_RUNS
+    needed = change.runs * (half / math.log1p(tolerance)) ** 2
+    return max(RECOMMENDED_RUNS, change.runs + 1, math.ceil(needed))
 
 
 def _judge_absence(key: str, sides: Sides, tolerances: Tolerances) -> FigureVerdict:

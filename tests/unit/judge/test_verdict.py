@@ -72,13 +72,29 @@ def unread(path, **record):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("assertion", [PASSING, FAILING])
+@pytest.mark.parametrize("assertion", [PASSING, "audit.lost == 0"])
 def test_a_store_that_could_not_be_read_is_neither_pass_nor_fail_and_says_why(tmp_path, assertion):
     verdict = judge_run(unread(tmp_path / "run").finish(at_s=5.0, stock=UNREAD), [assertion]).verdict
     assert (verdict.verdict, verdict.exit_code, verdict.safety) == ("invalid", 3, "unknown")
     assert verdict.validity.reasons == [
         "safety is unknown: what the server has stored is not known: GET /stored: HTTP status 500"
     ]
+
+
+@pytest.mark.heavy
+def test_a_breached_threshold_of_a_valid_measurement_fails_whatever_is_known_of_safety(tmp_path):
+    verdict = judge_run(unread(tmp_path / "run").finish(at_s=5.0, stock=UNREAD), [PASSING, FAILING]).verdict
+    assert (verdict.verdict, verdict.exit_code, verdict.safety, verdict.validity.valid) == ("fail", 99, "unknown", True)
+    assert [(one.judged, one.passed) for one in verdict.thresholds] == [(True, True), (True, False)]
+
+
+def test_a_server_that_refuses_everything_fails_although_nothing_is_known_of_its_safety(tmp_path):
+    made = RunBuilder(tmp_path / "run")
+    for page in range(len(made.pages)):
+        made.attempt(page, outcome=Outcome.UNAVAILABLE)
+    made.store([])
+    verdict = judge_run(made.finish("deadline", at_s=2.0), ["stations.completed_ratio >= 95%"]).verdict
+    assert (verdict.verdict, verdict.exit_code, verdict.safety) == ("fail", 99, "unknown")
 
 
 @pytest.mark.heavy

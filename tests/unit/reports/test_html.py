@@ -12,7 +12,8 @@ from harness.analysis.chart_types import CompletionLines, ProcessHealth
 from harness.judge.remedy import Remedy
 from harness.run_folder.layout import RunFolder
 from reports.charts import CHARTS
-from reports.html import remedy_command, render_page
+from reports.commands import remedy_command
+from reports.html import render_page
 from reports.render import render_run
 from tests.support import made_up_run
 from tests.support.drawn_page import Outline, drawn, read, text_of, write
@@ -215,11 +216,18 @@ def test_a_failed_run_says_what_to_try_first_with_the_command_that_tries_it() ->
     assert "What to try first" not in text_of(read(made_up_run.verdict("pass")))
 
 
-def test_a_run_that_no_command_started_is_tried_again_by_its_scenario() -> None:
-    remedy = Remedy("Give the server 9 workers", "", ("server.workers=9",))
-    made = made_up_run.record(command=["harness", "experiment", "metastability"])
-    assert remedy_command(made, remedy) == [
-        "harness", "run", "kaliwates", "--seed", "20240214", "--set", "server.workers=9"
+@pytest.mark.heavy
+def test_of_a_run_that_no_command_repeats_the_page_says_which_keys_to_change() -> None:
+    command = ["harness", "experiment", "metastability"]
+    text = text_of(read(made_up_run.verdict("fail"), record={"command": command})).replace("\u00a0", " ")
+    assert "were delivered by the deadline. In the scenario: server.workers=9" in text
+    assert remedy_command(made_up_run.record(command=command), Remedy("", "", ("server.workers=9",))) == []
+
+
+def test_a_simulated_run_is_tried_again_in_virtual_time() -> None:
+    made = made_up_run.record(command=["harness", "simulate", "kaliwates", "--out", "x"], seed=7)
+    assert remedy_command(made, Remedy("", "", ("server.workers=9",))) == [
+        "harness", "simulate", "kaliwates", "--seed", "7", "--set", "server.workers=9"
     ]  # fmt: skip
 
 

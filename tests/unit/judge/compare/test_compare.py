@@ -79,6 +79,16 @@ def test_a_change_about_as_large_as_the_tolerance_is_inconclusive():
     ), found.finding
 
 
+def test_several_runs_per_side_that_can_not_tell_say_about_how_many_could():
+    sides = [
+        [compared(pages(seed, slower=1 + 0.05 * (seed % 3))) for seed in range(first, first + 5)] for first in (1, 6)
+    ]
+    reason = figure(answer(*sides), P95).reason
+    needed = re.search(r"to tell, compare about (\d+) runs per side$", reason)
+    assert needed is not None, reason
+    assert 6 <= int(needed[1]) < 100
+
+
 def doubt(better, low, high):
     """The clause on a figure whose change has these bounds; relative, None for no bound."""
     change = RelativeChange(change=0.0, low=low, high=high, how="runs", drawn_from="")
