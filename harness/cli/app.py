@@ -53,6 +53,7 @@ COMMANDS = {
     "simulate": LazyCommand(
         "simulate:simulate", "Play a scenario in virtual time, in seconds: the same run folder, judged the same way."
     ),
+    "fit": LazyCommand("fit:fit", "Fit a simulation to measured runs and write it as a scenario for harness simulate."),
     "worker": LazyCommand(
         "worker:worker", "Start a worker for a run led by another machine (harness run --remote-workers)."
     ),
