@@ -73,17 +73,17 @@ class DrawnChart:
 
 def render_page(
     record: RunRecord, summary: Summary, chart_data: ChartData, verdict: Verdict | None, charts: Sequence[DrawnChart],
-    audit: Audit | None = None,
+    audit: Audit | None = None, predicted: Remedy | None = None,
 ) -> str:  # fmt: skip
     """The HTML of a run's page.
 
-    Everything that comes from the run is escaped (names, reasons, messages of the server); only charts, CSS and script go
+    `predicted` is what to try first with its predicted effect, if that is known. Everything that comes from the run is escaped (names, reasons, messages of the server); only charts, CSS and script go
     in as markup.
     """
     environment = template_environment()
     word = verdict_label(verdict)
     tone, mark = TONES[word]
-    remedy = first_remedy(record, summary, verdict)
+    remedy = predicted or first_remedy(record, summary, verdict)
     tables = [
         phases_table(summary),
         failures_table(summary),

@@ -249,9 +249,9 @@ def test_the_settings_of_a_remedy_replace_those_of_the_command() -> None:
 
 
 @pytest.mark.heavy
-def test_a_prediction_of_the_remedy_stands_below_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prediction_of_the_remedy_stands_below_its_command() -> None:
     predicted = Remedy("Wait", "patience helps", ("server.workers=9",), "Predicted: 98 % of stations.")
-    monkeypatch.setattr("reports.html.first_remedy", lambda *_: predicted)
-    assert "--set server.workers=9 Predicted: 98 % of stations." in text_of(read(made_up_run.verdict("fail"))).replace(
-        "\u00a0", " "
-    )
+    page = render_page(
+        made_up_run.record(), made_up_run.summary(), made_up_run.series(), made_up_run.verdict("fail"), drawn(), predicted=predicted
+    )  # fmt: skip
+    assert "--set server.workers=9 Predicted: 98 % of stations." in text_of(page).replace("\u00a0", " ")
