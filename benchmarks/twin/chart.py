@@ -91,7 +91,9 @@ def _scale(axes: Axes, key: str, limits: tuple[float, float], unit: str) -> None
         axis.set_major_formatter(FuncFormatter(lambda value, _: format_quantity(value, unit)))
         axis.set_minor_formatter(NullFormatter())
         if key in _LOGARITHMIC:
-            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            # names of times are wide: fewer of them below the axis
+            crowded = axis is axes.xaxis and key.startswith("delivery")
+            axis.set_major_locator(LogLocator(subs=(1.0, 3.0) if crowded else (1.0, 2.0, 5.0)))
 
 
 def _limits(key: str, values: Sequence[float]) -> tuple[float, float]:
