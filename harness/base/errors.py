@@ -55,6 +55,10 @@ class ConfigurationError(UsageError):
         self.problems = problems
         super().__init__("\n".join([f"{source}:", *(f"  {problem}" for problem in problems)]))
 
+    def __reduce__(self) -> tuple[type[ConfigurationError], tuple[str, list[str]]]:
+        # by default an exception is unpickled from its text alone: it could not come back from another process
+        return type(self), (self.source, self.problems)
+
 
 class RunFolderError(HarnessError):
     """A folder is not a run folder, or its files are missing or damaged."""
