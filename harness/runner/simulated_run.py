@@ -78,6 +78,7 @@ class SimulatedRun:
         self._recorder.workers.add_accounts([{
             "rank": 0, "attempts": phones.attempts, "stations_begun": phones.stations_begun,
             "stations_planned": len(spec.plan.stations), "unwritten": "",
+            "reads_until_s": None if simulation.readers is None else simulation.readers.until_s,
         }])  # fmt: skip
         self._recorder.add_problems(ended.problem)
         self._recorder.end(self._run_end(ended), 0.0)

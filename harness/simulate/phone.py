@@ -12,8 +12,10 @@ from harness.run_folder.journal import AttemptRecord, JournalWriter
 from harness.scenario.client import ClientOptions, TusOptions
 from harness.simulate.clock import VirtualClock, VirtualTask, suspend
 from harness.simulate.costs import Costs
+from harness.simulate.incoming import CHUNK_BYTES, SOCKET_BUFFER_BYTES, IncomingRequest
 from harness.simulate.request import RequestKind, SimulatedRequest, SimulatedResponse
 from harness.simulate.server import SimulatedServer
+from harness.simulate.virtual_line import VirtualLine
 from harness.station.link import LinkModel, draw_link_model
 from harness.station.response_outcome import classify_status
 from harness.station.retry import RetryPolicy
@@ -21,13 +23,9 @@ from harness.station.session import Action, ClosedLoop, Session
 from harness.station.tus_steps import TusSteps
 from mock_server.faults.base import RequestKey
 
-CHUNK_BYTES = 16_384
-"""The server has a request's header once the first of its chunks has arrived (harness/drive/client/shaped_connection.py)."""
 HEAD_BYTES = {"multipart": 640, "put": 420, "tus": 420}
 """Bytes of a request besides the photo, about: headers, and of a form its parts' headers."""
 LOGIN_BYTES = 190
-SOCKET_BUFFER_BYTES = 2_500_000
-"""What the kernels of both sides take of a body that the server does not read, about (Linux, loopback)."""
 _ONE_WAY = 0.5
 _TUS_METHODS = {"create": "POST", "head": "HEAD", "patch": "PATCH"}
 _ACKNOWLEDGING = DELIVERED | {Outcome.PENDING}
@@ -73,7 +71,7 @@ class Phone(VirtualTask):
     """One phone: serves a station of an open workload, or one station after another of a closed one."""
 
     __slots__ = (
-        "_code", "_connection", "_context", "_link", "_logins", "_reached", "_record", "_request", "_resent_page",
+        "_code", "_connection", "_context", "_draining", "_link", "_logins", "_reached", "_record", "_request", "_resent_page",
         "_session", "_steps", "_steps_page", "_token_process", "_token_until_s", "_tus_outcome", "_upload_number",
     )  # fmt: skip
 
@@ -83,6 +81,8 @@ class Phone(VirtualTask):
         self._request: SimulatedRequest | None = None
         self._connection: int | None = None
         """The server's epoch in which the open connection was made; None without one."""
+        self._draining: IncomingRequest | None = None
+        """Of the open connection: a request that was answered before it was whole, and is still coming in."""
         self._tus_outcome: Outcome | None = None
         """What the steps of a resumable upload make of their last response."""
 
@@ -265,7 +265,8 @@ class Phone(VirtualTask):
         """Note how many bytes of a request have left the phone by now, and how many of them for another time."""
         sent = self._sent_of(request)
         if sent == request.body_bytes:
-            record.body_sent_s = min(request.complete_s, self.clock.now_s)
+            complete_s = request.complete_s if request.incoming is None else request.incoming.all_sent_s
+            record.body_sent_s = min(complete_s, self.clock.now_s)
         record.sent_bytes += head_bytes + sent
         if request.page != self._resent_page:
             self._resent_page, self._reached = request.page, 0
@@ -276,6 +277,8 @@ class Phone(VirtualTask):
     def _sent_of(self, request: SimulatedRequest) -> int:
         """Bytes of a request's body that the kernel or the link has taken by now."""
         size, now_s = request.body_bytes, self.clock.now_s
+        if request.incoming is not None:
+            return max(0, request.incoming.sent_bytes - request.head_bytes)
         if self._link is None:
             return min(size, request.read_bytes + SOCKET_BUFFER_BYTES)
         span_s = request.complete_s - request.began_s
@@ -302,31 +305,28 @@ class Phone(VirtualTask):
             await self.sleep_until(now_s + client.connect_timeout)
             raise AttemptEnded(Outcome.TIMEOUT_CONNECT)
         await self.sleep_until(end_s)
-        if not server.is_listening:
-            raise AttemptEnded(Outcome.REFUSED)
-        if server.connections >= server.max_connections:
-            raise AttemptEnded(Outcome.CLOSED)
-        server.connections += 1
+        failed = server.connect()
+        if failed is not None:
+            raise AttemptEnded(failed)
         self._connection = server.connection_epoch
 
     def _hang_up(self) -> None:
         """Give the connection back to the pool, or close it."""
         server = self._context.server
-        if self._connection == server.connection_epoch:
-            if self._context.client.connection == "reuse":
-                self._context.idle_connections.append(self._connection)
-            else:
-                server.connections -= 1
-        self._connection = None
+        is_idle = self._draining is None or self._draining.is_over
+        if self._connection == server.connection_epoch and self._context.client.connection == "reuse" and is_idle:
+            self._context.idle_connections.append(self._connection)
+        else:
+            server.hang_up(self._connection)
+        self._connection = self._draining = None
 
     def _leave(self) -> None:
         """Close the connection of an attempt that has ended without a response."""
         server, request, self._request = self._context.server, self._request, None
-        if self._connection == server.connection_epoch:
-            server.connections -= 1
-        self._connection = None
+        server.hang_up(self._connection)
+        self._connection = self._draining = None
         if request is not None:
-            request.disconnect()
+            request.leave()
 
     # --- requests
 
@@ -340,6 +340,9 @@ class Phone(VirtualTask):
         now_s, costs, link = self.clock.now_s, self._context.costs, self._link
         parse_s = 0.0 if request.key.phase == "login" else costs.parse_s(request.key)
         whole_s = request.body_bytes / costs.send_bytes_per_s
+        request.head_bytes = head_bytes
+        if self._context.server.traffic.ingress is not None:
+            return await self._send_over_ingress(request, self._context.server.traffic.ingress, parse_s)
         if link is None:
             request.began_s = now_s + parse_s
             request.complete_s = request.began_s + whole_s
@@ -354,6 +357,33 @@ class Phone(VirtualTask):
         if request.complete_s > self.clock.now_s and link is not None:
             # The server has refused before all was sent: what follows on the connection would not be understood.
             self._leave()
+        self._request = None
+        return response
+
+    async def _send_over_ingress(
+        self, request: SimulatedRequest, ingress: VirtualLine, parse_s: float
+    ) -> SimulatedResponse:  # fmt: skip
+        """As `_request_response`, over the line that all connections of the server share."""
+        link, limit_bytes_per_s = self._link, self._context.costs.send_bytes_per_s
+        incoming = IncomingRequest(
+            ingress, self.clock, request.head_bytes, request.body_bytes, link, limit_bytes_per_s
+        )  # fmt: skip
+        self._request = request
+        self._context.server.accept(request, incoming, parse_s)
+        before, self._draining = self._draining, None
+        if before is not None and not before.is_over:
+            # What is left of the request before comes first; if the server reads no more of it, the connection ends.
+            before.successor = lambda can_go_on: incoming.begin() if can_go_on else request.break_off(Outcome.RESET)
+        elif link is None:
+            incoming.begin()
+        else:
+            self.clock.call_at(link.signal_end_s(_ONE_WAY, self.clock.now_s), incoming.begin)
+        response: SimulatedResponse = await suspend()
+        if not incoming.is_over:
+            if incoming.sent_bytes < request.head_bytes + request.body_bytes:
+                self._leave()  # refused before all was sent: what follows on the connection would not be understood
+            else:
+                self._draining = incoming
         self._request = None
         return response
 

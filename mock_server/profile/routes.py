@@ -1,4 +1,4 @@
-"""The data port's paths that uploads take, as metrics label them."""
+"""The data port's paths that uploads and reads of the results take, as metrics label them."""
 
 from __future__ import annotations
 
@@ -6,3 +6,5 @@ LOGIN_ROUTE = "/v1/login"
 PAGE_ROUTE = "/v1/stations/{code}/forms/{form}/pages/{page}"
 FILES_ROUTE = "/v1/files"
 FILE_ROUTE = "/v1/files/{id}"
+NATION_ROUTE = "/pemilu/hhcw/ppwp.json"
+RESULT_ROUTE = "/pemilu/hhcw/ppwp/{path}.json"
