@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from harness.simulate.clock import VirtualClock, VirtualTimer
-from harness.simulate.virtual_line import VirtualLine
+from harness.simulate.virtual_line import VirtualIngress
 from harness.station.link import LinkModel
 from mock_server.overload.shared_link import Transfer
 
@@ -30,12 +30,12 @@ class IncomingRequest:
 
     __slots__ = (
         "_allowed_bytes", "_arrived_bytes", "_awaited_bytes", "_began_s", "_clock", "_end_bytes", "_has_left", "_header_bytes",
-        "_is_pausing", "_limit_bytes_per_s", "_line", "_link", "_link_end_s", "_outage_timer", "_target_bytes", "_total_bytes", "_transfer",
+        "_is_pausing", "_last_turn", "_limit_bytes_per_s", "_line", "_link", "_link_end_s", "_outage_timer", "_target_bytes", "_total_bytes", "_transfer",
         "head_bytes", "is_over", "on_bytes", "on_header", "on_over", "successor",
     )  # fmt: skip
 
     def __init__(
-        self, line: VirtualLine, clock: VirtualClock, head_bytes: int, body_bytes: int, link: LinkModel | None = None,
+        self, line: VirtualIngress, clock: VirtualClock, head_bytes: int, body_bytes: int, link: LinkModel | None = None,
         limit_bytes_per_s: float = math.inf,
     ) -> None:  # fmt: skip
         """`limit_bytes_per_s` is the most that client and server can move of one request; `link` limits it further."""
@@ -53,6 +53,8 @@ class IncomingRequest:
         self._arrived_bytes = self._target_bytes = 0
         self._transfer: Transfer | None = None
         self._outage_timer: VirtualTimer | None = None
+        self._last_turn: VirtualTimer | None = None
+        """While all has passed, but for its turn."""
         self._is_pausing = self._has_left = False
         self._began_s = self._link_end_s = math.inf
         self.is_over = False
@@ -102,7 +104,7 @@ class IncomingRequest:
         # What remains lies in the kernels: neither the phone's link nor its outages hold it up any more.
         self._link, self._limit_bytes_per_s = None, math.inf
         self._go_on()
-        if self._transfer is None and not self.is_over:  # the server does not read on
+        if self._transfer is None and self._last_turn is None and not self.is_over:  # the server does not read on
             self._finish(can_go_on=False)
 
     # --- the server
@@ -140,13 +142,15 @@ class IncomingRequest:
         """The connection has ended: nothing more comes."""
         if not self.is_over:
             self._settle()
+            if self._last_turn is not None:
+                self._last_turn.cancel()
             self._finish(can_go_on=False)
 
     # --- bytes
 
     def _go_on(self) -> None:
         """Put on the line what the server lets come next."""
-        while not self.is_over and not self._is_pausing and self._clock.now_s >= self._began_s:
+        while not self.is_over and not self._is_waiting and self._clock.now_s >= self._began_s:
             bound = min(self._allowed_bytes, self._end_bytes)
             target = min(bound, self._awaited_bytes) if self._arrived_bytes < self._awaited_bytes else bound
             if self._transfer is not None:
@@ -159,6 +163,10 @@ class IncomingRequest:
             if self._arrived_bytes >= self._end_bytes:
                 self._finish(can_go_on=self.is_whole)
             return
+
+    @property
+    def _is_waiting(self) -> bool:
+        return self._is_pausing or self._last_turn is not None
 
     def _transfer_to(self, target_bytes: int) -> None:
         if self._link is not None:
@@ -185,6 +193,14 @@ class IncomingRequest:
     def _passed(self) -> None:
         self._transfer = None
         self._stop_timer()
+        turn_s = self._line.last_turn_s(self._total_bytes) if self._target_bytes == self._total_bytes else 0.0
+        if turn_s:
+            self._last_turn = self._clock.call_later(turn_s, self._take_last_turn)
+        else:
+            self._take_last_turn()
+
+    def _take_last_turn(self) -> None:
+        self._last_turn = None
         self._arrive(self._target_bytes)
         self._go_on()
 

@@ -15,7 +15,7 @@ from harness.simulate.costs import Costs
 from harness.simulate.incoming import CHUNK_BYTES, SOCKET_BUFFER_BYTES, IncomingRequest
 from harness.simulate.request import RequestKind, SimulatedRequest, SimulatedResponse
 from harness.simulate.server import SimulatedServer
-from harness.simulate.virtual_line import VirtualLine
+from harness.simulate.virtual_line import VirtualIngress
 from harness.station.link import LinkModel, draw_link_model
 from harness.station.response_outcome import classify_status
 from harness.station.retry import RetryPolicy
@@ -361,7 +361,7 @@ class Phone(VirtualTask):
         return response
 
     async def _send_over_ingress(
-        self, request: SimulatedRequest, ingress: VirtualLine, parse_s: float
+        self, request: SimulatedRequest, ingress: VirtualIngress, parse_s: float
     ) -> SimulatedResponse:  # fmt: skip
         """As `_request_response`, over the line that all connections of the server share."""
         link, limit_bytes_per_s = self._link, self._context.costs.send_bytes_per_s

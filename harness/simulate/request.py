@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, NoReturn, Protocol
 from harness.base.model import Outcome
 from harness.simulate.clock import VirtualClock, VirtualTask, suspend
 from harness.simulate.incoming import READ_AHEAD_BYTES, IncomingRequest
-from harness.simulate.virtual_line import VirtualTraffic
+from harness.simulate.virtual_line import Outflow, VirtualTraffic
 from mock_server.faults.base import Fault, RequestKey
 from mock_server.faults.faulted_request import (
     ConnectionEnded,
@@ -17,7 +17,6 @@ from mock_server.faults.faulted_request import (
     ProcessKilled,
     Refusal,
 )
-from mock_server.overload.shared_link import Transfer
 from mock_server.overload.worker_pool import Job, JobEnd
 
 _PIECE_BYTES = 65_536
@@ -98,7 +97,7 @@ class SimulatedRequest(FaultedRequest, VirtualTask):
         self.job_end: JobEnd | None = None
         self._awaits_client = self._awaits_body = False
         """Whether the end of the connection, or bytes that arrive, end the present wait."""
-        self._response_on_line: Transfer | None = None
+        self._response_on_line: Outflow | None = None
         self._raw = b""
         self._sent = bytearray()
 

@@ -20,7 +20,7 @@ from harness.simulate.page_store import PageStore, StoredRow
 from harness.simulate.publication import HEAD_BYTES, NOT_MODIFIED_BYTES, Publication
 from harness.simulate.request import RequestKind, SimulatedRequest, SimulatedResponse
 from harness.simulate.resumable import ResumableUploads, SimulatedUpload
-from harness.simulate.virtual_line import VirtualLine, VirtualTraffic
+from harness.simulate.virtual_line import VirtualEgress, VirtualIngress, VirtualTraffic
 from mock_server.faults.faulted_request import ConnectionEnded, ProcessKilled, Refusal
 from mock_server.faults.matching import Hit, Injection
 from mock_server.overload.admission import Admission
@@ -103,13 +103,17 @@ class SimulatedServer:
         self._admission = Admission(self._profile, self.pool)
         self.faults = VirtualFaults(self._scenario.faults, self._scenario.seed, self._clock, self, self._log)
         self.counters.watch(self.pool, self.faults)
-        self.traffic = VirtualTraffic(self._make_line(self._profile.ingress), self._make_line(self._profile.egress))
+        self.traffic = self._make_traffic()
         self.counters.watch_traffic(self.traffic)
         self._port_closers = 0
         self.is_up = True
 
-    def _make_line(self, rate_bytes_per_s: float | None) -> VirtualLine | None:
-        return None if rate_bytes_per_s is None else VirtualLine(rate_bytes_per_s, self._clock)
+    def _make_traffic(self) -> VirtualTraffic:
+        ingress, egress, clock = self._profile.ingress, self._profile.egress, self._clock
+        return VirtualTraffic(
+            None if ingress is None else VirtualIngress(ingress, clock),
+            None if egress is None else VirtualEgress(egress, clock),
+        )
 
     def begin_schedule(self) -> None:
         """T0: faults begin and end from now on."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness.simulate.clock import VirtualClock, VirtualTimer
+from mock_server.overload.line_schedule import LineSchedule, choose_piece_bytes
 from mock_server.overload.shared_link import SharedLink, Transfer
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ _WINDOW_S = 1.0
 """The use of a line is known over its latest second, as the mock server's."""
 
 
-class VirtualLine:
-    """One direction of the line: those who send at once have equal parts of its rate, or less if they can't send more.
+class VirtualIngress:
+    """The way in: those who send at once have equal parts of its rate, or less if they can't send more.
 
     The mock server passes the same bytes in pieces, in turns (mock_server/net/shared_line.py).
     """
@@ -33,6 +34,7 @@ class VirtualLine:
         self._history: deque[tuple[float, float]] = deque([(0.0, 0.0)])
         """How many bytes had passed at the latest changes of the rate at which they pass, over a second at least."""
         self._used_bytes_per_s = 0.0
+        self._piece_bytes = choose_piece_bytes(rate_bytes_per_s)
 
     def start(
         self, size_bytes: float, on_passed: Callable[[], None], limit_bytes_per_s: float = math.inf
@@ -54,6 +56,14 @@ class VirtualLine:
     def remaining_bytes(self, transfer: Transfer) -> float:
         """How much of it has not passed yet."""
         return self._link.remaining_bytes(self._clock.now_s, transfer)
+
+    def last_turn_s(self, size_bytes: int) -> float:
+        """How much later the last of so many bytes pass than by processor sharing, because connections take turns.
+
+        A piece that is not full waits for those of all others as a full one does: what is small waits for a whole round.
+        """
+        missing_ratio = -size_bytes / self._piece_bytes % 1.0
+        return missing_ratio * self._link.sharing * self._piece_bytes / self._link.rate_bytes_per_s
 
     @property
     def passed_bytes(self) -> float:
@@ -108,13 +118,67 @@ class VirtualLine:
                 on_passed()
 
 
+class VirtualEgress:
+    """The way out: responses pass in pieces, in turns, by the mock server's own schedule. Most are one piece."""
+
+    def __init__(self, rate_bytes_per_s: float, clock: VirtualClock) -> None:
+        self._clock = clock
+        self._schedule = LineSchedule(rate_bytes_per_s, slack_s=0.0)
+        self._piece_bytes = choose_piece_bytes(rate_bytes_per_s)
+        self.waiting = 0
+        """Responses that have not passed."""
+
+    def start(self, size_bytes: int, on_passed: Callable[[], None]) -> Outflow:
+        """Send a response; `on_passed` is called when its last byte has passed."""
+        outflow = Outflow(size_bytes, on_passed)
+        self.waiting += 1
+        self._send_piece(outflow)
+        return outflow
+
+    def cancel(self, outflow: Outflow) -> None:
+        """Send no more of a response, unless all of it has passed."""
+        if outflow.on_passed is not None:
+            outflow.on_passed = None
+            self.waiting -= 1
+
+    @property
+    def utilisation_ratio(self) -> float:
+        """The share of the latest second in which it was in use."""
+        return self._schedule.utilisation_ratio(self._clock.now_s)
+
+    def _send_piece(self, outflow: Outflow) -> None:
+        piece = min(self._piece_bytes, outflow.left_bytes)
+        outflow.left_bytes -= piece
+        self._clock.call_at(self._schedule.admit(self._clock.now_s, piece), self._passed, outflow)
+
+    def _passed(self, outflow: Outflow) -> None:
+        on_passed = outflow.on_passed
+        if on_passed is None:
+            return
+        if outflow.left_bytes:
+            self._send_piece(outflow)
+            return
+        self.cancel(outflow)
+        on_passed()
+
+
+@dataclass(slots=True)
+class Outflow:
+    """A response on its way out."""
+
+    left_bytes: int
+    """What is not on the line yet."""
+    on_passed: Callable[[], None] | None
+    """None once it has passed, or will not."""
+
+
 @dataclass(slots=True)
 class VirtualTraffic:
     """The bytes of one server process's connections, and the lines that they share."""
 
-    ingress: VirtualLine | None = None
+    ingress: VirtualIngress | None = None
     """None: unlimited."""
-    egress: VirtualLine | None = None
+    egress: VirtualEgress | None = None
     """None: unlimited."""
     unlimited_bytes: int = 0
     """Bytes that came in where the ingress has no rate."""
