@@ -113,7 +113,7 @@ class IncomingRequest:
     def arrived_bytes(self) -> int:
         """Bytes, of header and body, that have passed the line."""
         if self._transfer is None:
-            return self._arrived_bytes
+            return self._arrived_bytes if self._last_turn is None else self._total_bytes
         return max(self._arrived_bytes, int(self._target_bytes - self._line.remaining_bytes(self._transfer)))
 
     @property
@@ -150,23 +150,20 @@ class IncomingRequest:
 
     def _go_on(self) -> None:
         """Put on the line what the server lets come next."""
-        while not self.is_over and not self._is_waiting and self._clock.now_s >= self._began_s:
-            bound = min(self._allowed_bytes, self._end_bytes)
-            target = min(bound, self._awaited_bytes) if self._arrived_bytes < self._awaited_bytes else bound
-            if self._transfer is not None:
-                if target == self._target_bytes:
-                    return
-                self._settle()
-            if target > self._arrived_bytes:
-                self._transfer_to(target)
-                return
-            if self._arrived_bytes >= self._end_bytes:
-                self._finish(can_go_on=self.is_whole)
+        is_waiting = self._is_pausing or self._last_turn is not None or self._clock.now_s < self._began_s
+        if self.is_over or is_waiting:
             return
-
-    @property
-    def _is_waiting(self) -> bool:
-        return self._is_pausing or self._last_turn is not None
+        target = min(self._allowed_bytes, self._end_bytes)
+        if self._arrived_bytes < self._awaited_bytes:
+            target = min(target, self._awaited_bytes)
+        if self._transfer is not None:
+            if target == self._target_bytes:
+                return
+            self._settle()
+        if target > self._arrived_bytes:
+            self._transfer_to(target)
+        elif self._arrived_bytes >= self._end_bytes:
+            self._finish(can_go_on=self.is_whole)
 
     def _transfer_to(self, target_bytes: int) -> None:
         if self._link is not None:
@@ -212,7 +209,7 @@ class IncomingRequest:
         if transfer is not None:
             # At least as before: by the line's rounding, a byte more may remain than was put on it.
             passed = self._target_bytes - math.ceil(self._line.cancel(transfer))
-            self._arrived_bytes = max(self._arrived_bytes, passed)
+            self._arrive(max(self._arrived_bytes, passed))
 
     def _stop_timer(self) -> None:
         if self._outage_timer is not None:

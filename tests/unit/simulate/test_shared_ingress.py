@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from harness.simulate.clock import VirtualClock
-from harness.simulate.incoming import IncomingRequest
+from harness.simulate.incoming import CHUNK_BYTES, IncomingRequest
 from harness.simulate.phone import HEAD_BYTES
 from harness.simulate.virtual_line import VirtualIngress
 from harness.station.link import LinkModel
@@ -225,3 +225,32 @@ def test_nothing_passes_in_a_phones_outage_and_the_rest_goes_on_after_it():
     clock.run()
     assert ended == [(False, pytest.approx(5.0, abs=1e-3))]
     assert incoming.is_whole
+
+
+def test_a_client_that_leaves_at_the_very_moment_at_which_its_header_is_in_is_still_noticed_by_the_server():
+    clock = VirtualClock()
+    line = VirtualIngress(RATE, clock)
+    incoming = IncomingRequest(line, clock, 1000, 100_000)
+    events: list[str] = []
+    clock.call_at(CHUNK_BYTES / RATE, incoming.leave)  # scheduled before the end of the transfer, so called before it
+    incoming.on_header = lambda: events.append("header")
+    incoming.on_over = lambda has_left: events.append(f"left: {has_left}")
+    incoming.begin()
+    clock.run()
+    assert events == ["header", "left: True"]
+
+
+def test_a_client_that_leaves_while_its_last_bytes_wait_for_their_turn_has_sent_everything():
+    clock = VirtualClock()
+    line = VirtualIngress(RATE, clock)
+    other = IncomingRequest(line, clock, PHOTO_BYTES, 0)
+    other.begin()
+    incoming = IncomingRequest(line, clock, 100, 0)
+    incoming.begin()
+    clock.advance(0.002)
+    assert incoming.sent_bytes == incoming.arrived_bytes == 100
+    ended: list[bool] = []
+    incoming.on_over = ended.append
+    incoming.leave()
+    clock.advance(0.01)
+    assert (ended, incoming.is_whole) == ([True], True)
