@@ -10,7 +10,7 @@ import numpy as np
 from harness.analysis.against import Against, FigurePair, RunPair
 from harness.analysis.run_figures import RunFigures
 from reports import palette
-from reports.number_format import format_quantity, plural
+from reports.number_format import NOT_AVAILABLE, format_quantity, plural
 from reports.simulation_page import (
     NEVER,
     CurveBand,
@@ -23,6 +23,7 @@ from reports.simulation_page import (
 PAIR_HEADERS = ("figure", "predicted", "measured", "error")
 BRIEF_FIGURES = ("completed_by_deadline_ratio", "finished_s", "delivery_p50_s", "delivery_p95_s", "amplification")
 BRIEF_HEADERS = ("run", "stations by the deadline", "last page", "p50", "p95", "amplification", "verdict")
+ERROR_HEADERS = ("run", "stations", "last page", "p50", "p95", "ampl.", "verdict")
 _NOTE = (
     "Predicted: the run's own scenario and seed in virtual time. An error is predicted minus measured, in points where the "
     "figure is a percentage and relative to the measured value elsewhere."
@@ -49,6 +50,18 @@ def brief_rows(against: Against) -> list[list[str]]:
             pair.predicted.verdict.upper()
             if _agrees(pair)
             else f"{pair.predicted.verdict} for {pair.measured.verdict}",
+        ]
+        for pair in against.pairs
+    ]
+
+
+def error_rows(against: Against) -> list[list[str]]:
+    """One row per run: the errors alone, for a narrow terminal; what only one side has is named."""
+    return [
+        [
+            Path(pair.run).name,
+            *(_error_alone(pair.figure(key)) for key in BRIEF_FIGURES),
+            "agrees" if _agrees(pair) else f"{pair.predicted.verdict} for {pair.measured.verdict}",
         ]
         for pair in against.pairs
     ]
@@ -106,6 +119,12 @@ def _band(label: str, runs: Sequence[RunFigures], colour: str, *, dashed: bool =
 
 def _agrees(pair: RunPair) -> bool:
     return pair.predicted.verdict == pair.measured.verdict
+
+
+def _error_alone(pair: FigurePair) -> str:
+    if pair.measured is None and pair.predicted is None:
+        return NOT_AVAILABLE
+    return format_error(pair) or f"{_format(pair, pair.predicted)} for {_format(pair, pair.measured)}"
 
 
 def _describe(pair: FigurePair) -> str:

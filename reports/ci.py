@@ -48,7 +48,7 @@ def junit_xml(summary: Summary, verdict: Verdict | None, audit: Audit | None = N
         add_result(add_testcase(suite, summary.name, ANSWERS), "failure", verdict.gone, "")
     for threshold in verdict.thresholds:
         case = add_testcase(suite, summary.name, threshold.assertion)
-        _add_threshold(case, threshold, is_invalid=verdict.verdict == "invalid")
+        _add_threshold(case, threshold)
     return serialise_suites(suites, suite)
 
 
@@ -108,7 +108,8 @@ def run_annotations(name: str, verdict: Verdict, audit: Audit | None) -> list[st
         return [workflow_command("notice", f"{label}: {name}", describe_verdict(verdict))]
     texts = [audit_text.describe_safety(audit)] if verdict.safety is False and audit is not None else []
     texts += [verdict.gone] if verdict.gone else []
-    texts += [_describe_breach(threshold) for threshold in verdict.thresholds if not threshold.passed]
+    breached = [threshold for threshold in verdict.thresholds if threshold.judged and not threshold.passed]
+    texts += [_describe_breach(threshold) for threshold in breached]
     return [workflow_command("error", f"{label}: {name}", text) for text in texts]
 
 
@@ -130,10 +131,10 @@ def _add_safety(case: Element, audit: Audit, *, is_accepted: bool) -> None:
         add_result(case, "skipped" if is_accepted else "error", sentence, sentence)
 
 
-def _add_threshold(case: Element, threshold: ThresholdResult, *, is_invalid: bool) -> None:
+def _add_threshold(case: Element, threshold: ThresholdResult) -> None:
     observed = f"observed {format_quantity(threshold.observed, threshold.unit)}"
     limit = f"limit {format_quantity(threshold.limit, threshold.unit)}"
-    if is_invalid:
+    if not threshold.judged:
         add_result(case, "skipped", f"not judged, the measurement is invalid; {observed}, {limit}", "")
     elif not threshold.passed:
         text = "\n".join([threshold.assertion, observed, limit, f"window {format_window(threshold)}", threshold.reason])

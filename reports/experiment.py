@@ -69,18 +69,45 @@ def ranked(figures: ExperimentFigures) -> list[VariantFigures]:
 
 
 def finding(figures: ExperimentFigures) -> str:
-    """A sentence that compares the best variant with the first one."""
+    """A sentence that compares the best variant with the first one; it claims nothing that the runs do not show."""
+    doubt = _why_nothing_is_claimed(figures)
+    if doubt:
+        return doubt
     order, first = ranked(figures), figures.variants[0]
-    if not order or not first.cells:
-        return "No run has finished yet"
-    best, base = order[0], first.mean["completed_by_deadline_ratio"]
+    best, base = _completed(order[0]), _completed(first)
+    if len(order) == 1:
+        return f"“{first.name}” completed {_format_ratio(base)} of the stations by the deadline"
+    if _completed(order[-1]) == best:
+        return f"The variants tie: each completed {_format_ratio(best)} of the stations by the deadline"
     # the first variant is the baseline of the experiment
-    if best.name == first.name:
-        return f"No variant did better than “{first.name}”: {_format_ratio(base)} of stations complete by the deadline"
-    ratio = _format_ratio(best.mean["completed_by_deadline_ratio"])
-    return (
-        f"With “{best.name}” {ratio} of stations completed by the deadline, with “{first.name}” {_format_ratio(base)}"
-    )
+    if base == best:
+        return f"No variant completed more stations by the deadline than “{first.name}”: {_format_ratio(base)}"
+    winners = [variant for variant in order if _completed(variant) == best]
+    named = " and ".join(f"“{variant.name}”" for variant in winners[:2])
+    named = f"“{winners[0].name}” and {len(winners) - 1} more variants" if len(winners) > 2 else named
+    text = f"With {named} {_format_ratio(best)} of stations completed by the deadline, with “{first.name}” {_format_ratio(base)}"
+    change = winners[0].difference["completed_by_deadline_ratio"]
+    if change is not None and change.low is not None and change.low <= 0:
+        return f"{text}; with {change.seeds} seeds that may be chance"
+    return text
+
+
+def _why_nothing_is_claimed(figures: ExperimentFigures) -> str:
+    """Why the variants can't be compared; empty if they can."""
+    cells = [cell for variant in figures.variants for cell in variant.cells]
+    if not cells:
+        return "No run has finished yet"
+    if len(cells) < figures.planned_cells:
+        return f"{len(cells)} of {figures.planned_cells} runs have finished: the variants are compared when all have"
+    invalid = sum(not cell.valid for cell in cells)
+    if invalid:
+        return f"Nothing can be concluded: {invalid} of {len(cells)} runs {'is' if invalid == 1 else 'are'} INVALID"
+    return ""
+
+
+def _completed(variant: VariantFigures) -> float:
+    """The mean share of stations complete by the deadline, without the noise of adding up floats."""
+    return round(variant.mean["completed_by_deadline_ratio"] or 0.0, 9)
 
 
 def _row(figures: ExperimentFigures, variant: VariantFigures) -> list[str]:

@@ -20,7 +20,15 @@ from harness.judge.results import Audit, Verdict
 from harness.run_folder.layout import RunRecord, WorkerRecord
 from reports import audit as audit_text
 from reports import number_format, palette, svg
-from reports.key_figures import SIMULATED, describe_margin, describe_verdict, list_key_figures, verdict_label
+from reports.commands import remedy_command, rerun_command
+from reports.key_figures import (
+    SIMULATED,
+    describe_margin,
+    describe_verdict,
+    list_key_figures,
+    order_thresholds,
+    verdict_label,
+)
 from reports.number_format import format_count, format_quantity
 from reports.tables import (
     PageTable,
@@ -65,17 +73,17 @@ class DrawnChart:
 
 def render_page(
     record: RunRecord, summary: Summary, chart_data: ChartData, verdict: Verdict | None, charts: Sequence[DrawnChart],
-    audit: Audit | None = None,
+    audit: Audit | None = None, predicted: Remedy | None = None,
 ) -> str:  # fmt: skip
     """The HTML of a run's page.
 
-    Everything that comes from the run is escaped (names, reasons, messages of the server); only charts, CSS and script go
+    `predicted` is what to try first with its predicted effect, if that is known. Everything that comes from the run is escaped (names, reasons, messages of the server); only charts, CSS and script go
     in as markup.
     """
     environment = template_environment()
     word = verdict_label(verdict)
     tone, mark = TONES[word]
-    remedy = first_remedy(record, summary, verdict)
+    remedy = predicted or first_remedy(record, summary, verdict)
     tables = [
         phases_table(summary),
         failures_table(summary),
@@ -183,21 +191,6 @@ def _sections(audit: Audit | None, remedy: Remedy | None) -> list[tuple[str, str
     return [*_SECTIONS[:1], *also, *([(_AUDIT, audit_text.TITLE)] if audit else []), *_SECTIONS[1:]]
 
 
-def remedy_command(record: RunRecord, remedy: Remedy) -> list[str]:
-    """The command that tries a remedy: this run's own, with the overrides behind it in the place of others of the same keys."""
-    repeated = rerun_command(record)
-    # a run of an experiment or of the Python API was not started by `harness run`
-    if repeated[:2] != ["harness", "run"]:
-        repeated = ["harness", "run", record.name, "--seed", str(record.seed)]
-    keys = {setting.partition("=")[0] for setting in remedy.settings}
-    kept, arguments = [], iter(repeated)
-    for argument in arguments:
-        option = [argument, next(arguments, "")] if argument == "--set" else [argument]
-        if option[-1].removeprefix("--set=").partition("=")[0].strip() not in keys:
-            kept += option
-    return [*kept, *(argument for setting in remedy.settings for argument in ("--set", setting))]
-
-
 def _audit_tables(audit: Audit | None) -> list[PageTable]:
     """The table of all categories, and that of the first unsafe pages if there are any; none without an audit."""
     if audit is None:
@@ -224,39 +217,20 @@ def _audit_tables(audit: Audit | None) -> list[PageTable]:
 def _thresholds(verdict: Verdict | None) -> list[dict[str, str]]:
     if verdict is None:
         return []
-    judged = verdict.verdict != "invalid"
     rows = []
-    for threshold in verdict.thresholds:
+    for threshold in order_thresholds(verdict):
         result, tone = ("held", "good") if threshold.passed else ("breached", "bad")
         rows.append(
             {
                 "assertion": threshold.assertion,
-                "result": result if judged else "not judged",
-                "tone": tone if judged else "unsure",
+                "result": result if threshold.judged else "not judged",
+                "tone": tone if threshold.judged else "unsure",
                 "observed": format_quantity(threshold.observed, threshold.unit),
                 "limit": format_quantity(threshold.limit, threshold.unit),
                 "by": describe_margin(threshold),
             }
         )
     return rows
-
-
-def rerun_command(record: RunRecord) -> list[str]:
-    """The command that repeats this run: without --out, because that folder exists now, and with the seed that was drawn.
-
-    >>> from types import SimpleNamespace as Run
-    >>> rerun_command(Run(command=["harness", "run", "kaliwates", "--out", "runs/one", "--workers=2"], seed=7))
-    ['harness', 'run', 'kaliwates', '--workers=2', '--seed', '7']
-    """
-    kept, arguments = [], iter(record.command)
-    for argument in arguments:
-        if argument in {"--out", "--seed"}:
-            next(arguments, None)
-        elif not argument.startswith(("--out=", "--seed=")):
-            kept.append(argument)
-    # a run started through the API or `harness experiment` has another command: show that one as it is
-    is_repeatable = kept[:2] in (["harness", "run"], ["harness", "simulate"])
-    return [*kept, "--seed", str(record.seed)] if is_repeatable else list(record.command)
 
 
 def _when(record: RunRecord, summary: Summary) -> str:

@@ -31,6 +31,9 @@ _METASTABLE = {
 }
 
 
+_INTERRUPTED = {"interrupted", "terminated"}
+
+
 def verdict_label(verdict: Verdict | None) -> str:
     """The verdict in capitals; "NOT JUDGED" for a run without one."""
     return VERDICT_LABELS[verdict.verdict if verdict else None]
@@ -54,18 +57,18 @@ def describe_verdict(verdict: Verdict | None) -> str:
     """The verdict as a sentence: what was breached or lost, or that nothing was."""
     if verdict is None:
         return "The run stopped before it was judged."
-    held = sum(threshold.passed for threshold in verdict.thresholds)
     total = len(verdict.thresholds)
+    breached = sum(threshold.judged and not threshold.passed for threshold in verdict.thresholds)
     # INVALID wins over breaches, except those that stand on their own: the judge has decided that already
     if verdict.verdict == "invalid":
-        return f"The measurement cannot be trusted, so it is neither a pass nor a fail.{_as_sentence(verdict.gone)}"
+        cause = "The run was interrupted" if verdict.ended in _INTERRUPTED else "The measurement cannot be trusted"
+        return f"{cause}, so it is neither a pass nor a fail.{_as_sentence(verdict.gone)}"
     if verdict.verdict == "pass":
         kept = "Nothing is lost" if verdict.safety is True else "It is not known whether anything is lost"
         return f"{kept}; {_hold(total)}."
     unsafe = ["the server is not safe: see the audit"] if verdict.safety is False else []
     unresponsive = [verdict.gone] if verdict.gone else []
-    breached = [f"{number_format.plural(total - held, 'threshold')} of {total} breached"] if held < total else []
-    causes = "; ".join([*unsafe, *unresponsive, *breached])
+    causes = "; ".join([*unsafe, *unresponsive, *_breached(breached, total)])
     # a lost acknowledgement is a failure however late the generator was
     also = "" if verdict.validity.valid else " The measurement is also invalid, but this breach does not depend on it."
     return f"{causes[:1].upper()}{causes[1:]}.{also}"
@@ -76,11 +79,34 @@ def _as_sentence(clause: str) -> str:
 
 
 def _hold(total: int) -> str:
-    return {0: "no thresholds were set", 1: "the threshold holds"}.get(total, f"all {total} thresholds hold")
+    known = {0: "no thresholds were set", 1: "the threshold holds", 2: "both thresholds hold"}
+    return known.get(total, f"all {total} thresholds hold")
+
+
+def _breached(number: int, total: int) -> list[str]:
+    """How many thresholds were breached, as a clause; empty if none was.
+
+    >>> _breached(3, 3), _breached(1, 3), _breached(2, 2), _breached(0, 2)
+    (['all 3 thresholds were breached'], ['1 of 3 thresholds was breached'], ['both thresholds were breached'], [])
+    """
+    if not number:
+        return []
+    if number < total:
+        return [f"{number} of {total} thresholds {'was' if number == 1 else 'were'} breached"]
+    known = {1: "the threshold was breached", 2: "both thresholds were breached"}
+    return [known.get(total, f"all {total} thresholds were breached")]
+
+
+def order_thresholds(verdict: Verdict) -> list[ThresholdResult]:
+    """The thresholds as they are shown: those that were breached first, otherwise as the scenario has them."""
+    return sorted(verdict.thresholds, key=lambda threshold: threshold.passed or not threshold.judged)
 
 
 def describe_margin(threshold: ThresholdResult) -> str:
     """How far a threshold is from its limit: the judge's reason if breached, else the headroom that is left."""
+    if not threshold.judged:
+        # the column before says "not judged"; why there is no figure is still worth knowing
+        return threshold.reason.partition(": ")[2]
     if not threshold.passed:
         return threshold.reason or "breached"
     # no ratio to a limit of 0, and nothing "to spare" at the limit itself

@@ -15,6 +15,7 @@ from reports.key_figures import (
     describe_verdict,
     format_window,
     list_key_figures,
+    order_thresholds,
     verdict_label,
     verdict_label_with_mark,
 )
@@ -48,14 +49,14 @@ def summary_markdown(
             [
                 [
                     # an invalid run must not show green thresholds
-                    "not judged" if word == "INVALID" else "held" if threshold.passed else "**breached**",
+                    "not judged" if not threshold.judged else "held" if threshold.passed else "**breached**",
                     escape_markdown(threshold.assertion),
                     number_format.format_quantity(threshold.observed, threshold.unit),
                     number_format.format_quantity(threshold.limit, threshold.unit),
                     format_window(threshold),
                     escape_markdown(describe_margin(threshold)),
                 ]
-                for threshold in verdict.thresholds
+                for threshold in order_thresholds(verdict)
             ],
         )
     lines += _audit_section(audit) if audit else []
@@ -111,7 +112,7 @@ def _verdict_metrics(verdict: Verdict | None) -> Iterator[tuple[str, str]]:
         if threshold.observed is not None:
             yield f"threshold_observed{label}", _number(threshold.observed)
         yield f"threshold_limit{label}", _number(threshold.limit)
-        if word != "invalid":
+        if threshold.judged:
             yield f"threshold_passed{label}", _number(threshold.passed)
 
 

@@ -165,7 +165,7 @@ def format_byte_rate(value: float) -> str:
 
 
 def format_quantity(value: float | None, unit: str) -> str:
-    """A value with the unit of a threshold: "s", "B", "ratio", "per_s", "B/s" or "" (a number).
+    """A value with the unit of a threshold: "s", "B", "ratio", "per_s", "B/s", "bool" or "" (a number).
 
     >>> format_quantity(0.35, "s"), format_quantity(0.95, "ratio"), format_quantity(None, "s"), format_quantity(1.5, "")
     ('350 ms', '95 %', 'n/a', '1.5')
@@ -174,6 +174,8 @@ def format_quantity(value: float | None, unit: str) -> str:
         return NOT_AVAILABLE
     if not math.isfinite(value):
         return "never" if value > 0 else "-∞"
+    if unit == "bool":
+        return "true" if value else "false"
     if unit == "":
         return format_count(value) if float(value).is_integer() else f"{value:,.3g}"
     show = {

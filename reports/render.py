@@ -11,6 +11,7 @@ from harness.analysis.chart_types import ChartData
 from harness.analysis.summary import Summary
 from harness.analysis.unacknowledged import CSV_COLUMNS
 from harness.judge.compare.results import load_comparison
+from harness.judge.remedy import Remedy
 from harness.judge.results import Audit, Verdict
 from harness.run_folder.layout import RunFolder
 from reports import svg
@@ -26,18 +27,19 @@ if TYPE_CHECKING:
 
 
 def render_run(
-    folder: RunFolder, summary: Summary, chart_data: ChartData, verdict: Verdict | None, audit: Audit | None = None
-) -> list[str]:
+    folder: RunFolder, summary: Summary, chart_data: ChartData, verdict: Verdict | None, audit: Audit | None = None,
+    remedy: Remedy | None = None,
+) -> list[str]:  # fmt: skip
     """Write report/*.svg, report/*.png, report/index.html, report/not-acknowledged.csv, junit.xml, summary.md and metrics.txt; return the findings.
 
-    `verdict` and `audit` are None for a run that stopped before it was judged. A chart without data
+    `verdict` and `audit` are None for a run that stopped before it was judged; `remedy` is what to try first with its predicted effect. A chart without data
     draws a sentence in its place. So anything a chart raises is a bug in the harness, and is not caught here.
     """
     folder.report.mkdir(parents=True, exist_ok=True)
     record = folder.read_run()
     charts = draw_charts(folder.report, chart_data, summary)
     findings = [chart.finding for chart in charts]
-    folder.page.write_text(render_page(record, summary, chart_data, verdict, charts, audit), encoding="utf-8")
+    folder.page.write_text(render_page(record, summary, chart_data, verdict, charts, audit, remedy), encoding="utf-8")
     # `harness report` draws the page again after `harness compare` has written its link into the old one
     comparison = load_comparison(folder)
     if comparison is not None and folder.comparison_page.exists():

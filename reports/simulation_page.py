@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from matplotlib import rc_context
@@ -92,15 +92,32 @@ def draw_bands(finding: str, bands: Sequence[CurveBand], deadline_s: float) -> F
     return drawn.figure
 
 
+class PageChart(NamedTuple):
+    """A chart of the page: the name of its files, the question it answers, its answer, and how it is drawn."""
+
+    name: str
+    question: str
+    finding: str
+    draw: Callable[[], Figure]
+
+
 def render_simulation_page(folder: Path, page: SimulationPage, draw: Callable[[], Figure]) -> Path:
-    """Write report/index.html and its chart as SVG and PNG into the folder; the page's path."""
+    """Write report/index.html with the chart of curves, also as SVG and PNG, into the folder; the page's path."""
+    return render_page_with_charts(folder, page, [PageChart(CHART_NAME, CHART_QUESTION, page.finding, draw)])
+
+
+def render_page_with_charts(folder: Path, page: SimulationPage, charts: Sequence[PageChart]) -> Path:
+    """Write report/index.html and its charts as SVG and PNG into the folder; the page's path."""
     into = folder / "report"
     into.mkdir(parents=True, exist_ok=True)
-    with rc_context(WIDE.style):
-        wide = svg.write_figure(draw(), into, CHART_NAME)
-    with rc_context(NARROW.style):
-        narrow = svg.to_svg(draw())
-    drawing = svg.embed_drawings(CHART_NAME, page.finding, wide, narrow)
+    drawings = []
+    for chart in charts:
+        with rc_context(WIDE.style):
+            wide = svg.write_figure(chart.draw(), into, chart.name)
+        with rc_context(NARROW.style):
+            narrow = svg.to_svg(chart.draw())
+        embedded = svg.embed_drawings(chart.name, chart.finding, wide, narrow)
+        drawings.append({"name": chart.name, "question": chart.question, "svg": embedded})
     environment = template_environment()
     path = into / "index.html"
     path.write_text(
@@ -109,7 +126,7 @@ def render_simulation_page(folder: Path, page: SimulationPage, draw: Callable[[]
             finding=page.finding,
             note=page.note,
             tables=page.tables,
-            charts=[{"name": CHART_NAME, "question": CHART_QUESTION, "svg": drawing}],
+            charts=drawings,
             css=stylesheet(environment),
         ),
         encoding="utf-8",

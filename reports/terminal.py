@@ -21,10 +21,17 @@ from harness.analysis.summary import Summary
 from harness.judge.results import Audit, Verdict
 from reports import audit as audit_text
 from reports.broken_pipe import BrokenPipeGuard
-from reports.key_figures import SIMULATED, describe_margin, describe_verdict, list_key_figures, verdict_label
+from reports.key_figures import (
+    SIMULATED,
+    describe_margin,
+    describe_verdict,
+    list_key_figures,
+    order_thresholds,
+    verdict_label,
+)
 from reports.number_format import escape_control_characters, format_quantity, non_breaking
+from reports.text_table import PIPE_WIDTH, plain_table, print_plain, print_rows
 
-PIPE_WIDTH = 120
 VERDICT_STYLES = {"PASS": "bold green", "FAIL": "bold red", "INVALID": "bold yellow", "NOT JUDGED": "bold yellow"}
 FINDING_STYLES = {"ok": "green", "warn": "yellow", "unfit": "bold red"}
 
@@ -32,7 +39,7 @@ FINDING_STYLES = {"ok": "green", "warn": "yellow", "unfit": "bold red"}
 def make_console(file: TextIO | None = None) -> Console:
     """A console for `file` (standard output by default): colours only on a terminal, and not with NO_COLOR set.
 
-    Without a terminal it is as wide as COLUMNS says, or 120 columns: rich's default of 80 breaks tables in CI logs.
+    Without a terminal nothing is wrapped, unless COLUMNS says how wide it is: what reads a pipe needs whole lines.
     """
     stream = file or sys.stdout
     inner = stream.stream if isinstance(stream, BrokenPipeGuard) else stream
@@ -69,10 +76,10 @@ def print_verdict(
         out.print()
         _print_thresholds(out, verdict)
     out.print()
-    figures = _table(["figure", "value", ""])
+    figures = plain_table(["figure", "value", ""])
     for figure in list_key_figures(summary):
         figures.add_row(Text(figure.name), Text(figure.value), Text(figure.note, style="dim"))
-    out.print(figures)
+    print_plain(out, figures)
     out.print()
     if report_path is not None:
         out.print(Text(f"Report: {display_path(report_path)}"), soft_wrap=True)
@@ -86,13 +93,12 @@ def print_audit(audit: Audit, output: Console | None = None) -> None:
     out.print(Text(audit_text.describe_liveness(audit)))
     out.print()
     # None (not known) and 0 are both not red: only pages that were found unsafe are
-    table = _table([header.lower() for header in audit_text.HEADERS])
+    categories = []
     for name, number, against, means in audit_text.category_rows(audit):
         style = VERDICT_STYLES["FAIL"] if number and against == audit_text.SAFETY else ""
-        table.add_row(
-            Text(name, style=style), Text(format_quantity(number, ""), style=style), Text(against), Text(means)
-        )
-    out.print(table)
+        counted = Text(format_quantity(number, ""), style=style)
+        categories.append([Text(name, style=style), counted, Text(against), Text(means)])
+    print_rows(out, [header.lower() for header in audit_text.HEADERS], categories)
     rows, more = audit_text.unsafe_rows(audit)
     if rows:
         out.print()
@@ -102,11 +108,8 @@ def print_audit(audit: Audit, output: Console | None = None) -> None:
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], output: Console | None = None) -> None:
-    """Print a table without rules; the last column wraps if the line is too short."""
-    table = _table(headers)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    (output or make_console()).print(table)
+    """Print a table without rules; where the line is too short, the last column wraps, or each row becomes a block."""
+    print_rows(output or make_console(), headers, [[Text(cell) for cell in row] for row in rows])
 
 
 def print_lines(lines: Sequence[str], output: Console | None = None) -> None:
@@ -123,14 +126,12 @@ def print_runs(rows: Sequence[Sequence[str]], output: Console | None = None) -> 
     if not rows:
         out.print("No runs yet. Start one with `harness run kaliwates`.")
         return
-    table = _table(["verdict", "run", "scenario", "started", "complete"])
+    runs = []
     for verdict, *rest in rows:
         word = escape_control_characters(verdict.upper()) or "NOT JUDGED"
-        table.add_row(
-            Text(word, style=VERDICT_STYLES.get(word, "")),
-            *(Text(escape_control_characters(cell), overflow="fold") for cell in rest),
-        )
-    out.print(table)
+        cells = [Text(escape_control_characters(cell)) for cell in rest]
+        runs.append([Text(word, style=VERDICT_STYLES.get(word, "")), *cells])
+    print_rows(out, ["verdict", "run", "scenario", "started", "complete"], runs, lead=2)
 
 
 def print_findings(
@@ -145,7 +146,7 @@ def print_findings(
     may claim if no check is unfit.
     """
     out = output or make_console()
-    table = _table(["", "check", "measured", "needed"])
+    table = plain_table(["", "check", "measured", "needed"])
     for verdict, name, measured, needed in rows:
         table.add_row(
             Text(verdict, style=FINDING_STYLES[verdict]),
@@ -153,7 +154,7 @@ def print_findings(
             Text(non_breaking(measured)),
             Text(non_breaking(needed)),
         )
-    out.print(table)
+    print_plain(out, table)
     if changes:
         out.print(Text("\nWhat to change", style="bold"))
     for name, change in changes:
@@ -167,32 +168,19 @@ def print_findings(
     for claim in claims:
         bullet = Table.grid(padding=(0, 1))
         bullet.add_row(Text("  -"), Text(non_breaking(claim)))
-        out.print(bullet)
+        print_plain(out, bullet)
 
 
 def _print_thresholds(out: Console, verdict: Verdict) -> None:
-    table = _table(["", "threshold", "observed", "limit", "by how much"])
-    for threshold in verdict.thresholds:
-        if verdict.verdict == "invalid":  # the figures are not trusted, so neither is a threshold that holds
+    rows = []
+    for threshold in order_thresholds(verdict):
+        if not threshold.judged:  # the figures are not trusted, so neither is a threshold that holds
             result = Text("not judged", style="yellow")
         else:
             result = Text("held", style="green") if threshold.passed else Text("BREACHED", style="bold red")
         observed, limit = (
             Text(format_quantity(value, threshold.unit)) for value in (threshold.observed, threshold.limit)
         )
-        table.add_row(
-            result,
-            Text(escape_control_characters(threshold.assertion), overflow="fold"),
-            observed,
-            limit,
-            Text(describe_margin(threshold)),
-        )
-    out.print(table)
-
-
-def _table(headers: Sequence[str]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="underline")
-    for header in headers:
-        # numbers and verdicts stay on one line: a value broken before its unit is misread
-        table.add_column(Text(header), no_wrap=header in {"observed", "limit", "verdict", ""} and header != "")
-    return table
+        assertion = Text(escape_control_characters(threshold.assertion))
+        rows.append([result, assertion, observed, limit, Text(describe_margin(threshold))])
+    print_rows(out, ["", "threshold", "observed", "limit", "by how much"], rows, prose="by how much")

@@ -73,9 +73,9 @@ start = "{start}s"
 duration = "{duration}s"
 factor = 0.2
 [[thresholds]]
-assert = "p95(delivery_seconds) < 600"
+assert = "p95(delivery_seconds) < 600s"
 [[thresholds]]
-assert = 'p99(response_seconds{{outcome="accepted"}}) < 10'
+assert = 'p99(response_seconds{{outcome="accepted"}}) < 10s'
 [[thresholds]]
 assert = 'ratio(attempts{{outcome="unavailable"}}) < 90% during "brownout"'
 [[thresholds]]

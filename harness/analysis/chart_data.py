@@ -234,8 +234,9 @@ def _notes(rows: Rows, run_series: RunSeries) -> list[str]:
     if not len(rows.attempts.page):
         notes.append("The journal contains no attempts, so there are no responses and no completions.")
     if not any(series.columns for series in run_series.workers):
-        rates = "" if any(series.columns for series in run_series.rate_workers) else "there are no rates, and "
-        notes.append(f"There are no scrapes of the generator, so {rates}its CPU is not known.")
+        has_rates = any(series.columns for series in run_series.rate_workers)
+        unknown = "its CPU is not known" if has_rates else "answers and failures per second, and its CPU, are not known"
+        notes.append(f"There are no scrapes of the generator, so {unknown}.")
     if run_series.prometheus is not None:
         notes.append(_prometheus_note(run_series.prometheus.record))
     if not run_series.server.columns:

@@ -38,8 +38,12 @@ class RateLines:
 
 @dataclass(frozen=True, slots=True)
 class BacklogLines:
-    """What is still to be delivered, from the rows, up to the deadline or the end of the run."""
+    """What fell due, what was delivered and what was left, from the rows, up to the deadline or the end of the run."""
 
+    due: ChartLine
+    """Pages that fell due per second, in bins of a second, drawn at their middles."""
+    delivered: ChartLine
+    """Pages acknowledged per second, in the same bins."""
     outstanding: ChartLine
     """Pages due and neither acknowledged nor given up."""
     given_up: ChartLine

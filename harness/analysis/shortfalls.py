@@ -53,6 +53,13 @@ class Shortfall:
 def compute_backlog(rows: Rows) -> BacklogLines:
     """The backlog once per second, up to the deadline or the end of the run, from the rows."""
     events = page_events(rows)
+    # the last bin is up to two seconds wide: what happens in a sliver of one would not be a rate
+    edges = np.append(np.arange(max(int(events.end_s), 1), dtype=np.float64), max(events.end_s, 1.0))
+    middles, width_s = (edges[:-1] + edges[1:]) / 2, np.diff(edges)
+
+    def rate(label: str, times: FloatArray) -> ChartLine:
+        return ChartLine(label, middles, np.histogram(times, edges)[0] / width_s)
+
     t_s = np.append(np.arange(np.ceil(events.end_s)), events.end_s)
     given_up = np.searchsorted(events.given_up_s, t_s, side="right").astype(np.float64)
     in_time = rows.acknowledged_s <= rows.record.deadline_s
@@ -60,6 +67,8 @@ def compute_backlog(rows: Rows) -> BacklogLines:
     part_s = events.end_s * LAST_PART_RATIO
     at_last = int((events.delivered_s > events.end_s - part_s).sum())
     return BacklogLines(
+        due=rate("offered", events.due_s),
+        delivered=rate("goodput", events.delivered_s),
         outstanding=ChartLine("backlog", t_s, events.backlog(t_s).astype(np.float64)),
         given_up=ChartLine("given up", t_s, given_up),
         typical_wait_s=float(np.median(waits_s)) if len(waits_s) else None,
@@ -68,16 +77,16 @@ def compute_backlog(rows: Rows) -> BacklogLines:
     )
 
 
-def find_shortfalls(offered: ChartLine, goodput: ChartLine, backlog: BacklogLines | None = None) -> list[Shortfall]:
+def find_shortfalls(backlog: BacklogLines) -> list[Shortfall]:
     """Every shortfall of at least 3 s, the one with the most missing pages first.
 
     Shortfalls are found in rates smoothed over 5 s, so that noise neither creates one nor splits one in two; their ends
-    are taken from the raw rates. A rate is placed in the middle of its interval between two scrapes.
+    are taken from the raw rates.
     """
-    # two scrapes have a single rate, and a single rate has no beginning and no end
-    if len(offered.t_s) < 3:
+    # a rate or two have no beginning and no end
+    if len(backlog.due.t_s) < 3:
         return []
-    rates = _Rates(offered, goodput, backlog)
+    rates = _Rates(backlog)
     found = []
     # False at both ends, so that a shortfall at the start or end of the run has two edges, too
     short = np.concatenate([[False], rates.is_short(rates.goodput_smooth_per_s), [False]])
@@ -99,23 +108,16 @@ def find_shortfalls(offered: ChartLine, goodput: ChartLine, backlog: BacklogLine
 class _Rates:
     """Rates and backlog at the same times."""
 
-    def __init__(self, offered: ChartLine, goodput: ChartLine, backlog: BacklogLines | None) -> None:
-        self.t_s = t_s = offered.t_s
-        self.offered_per_s = np.nan_to_num(offered.value)
-        # goodput ends with the deadline
-        known = len(goodput.t_s) > 0
-        self.goodput_per_s = np.nan_to_num(np.interp(t_s, goodput.t_s, goodput.value, right=0.0)) if known else 0 * t_s
+    def __init__(self, backlog: BacklogLines) -> None:
+        self.backlog = backlog.outstanding
+        self.t_s = t_s = backlog.due.t_s
+        self.offered_per_s, self.goodput_per_s = backlog.due.value, backlog.delivered.value
         self.goodput_smooth_per_s = _smooth(t_s, self.goodput_per_s)
         # a rate holds from halfway to its neighbour on the left to halfway on the right
         halves = np.diff(t_s) / 2
         self.begins_s, self.ends_s = t_s - np.append(halves[:1], halves), t_s + np.append(halves, halves[-1:])
-        has_backlog = backlog is not None and len(backlog.outstanding.t_s) > 0
-        self.backlog = (
-            backlog.outstanding if backlog is not None and has_backlog else ChartLine("backlog", t_s, 0 * t_s)
-        )
-        # after the deadline nothing is outstanding that could still be goodput
-        self.outstanding = np.interp(t_s, self.backlog.t_s, self.backlog.value, right=0.0)
-        wait_s = (backlog.typical_wait_s if backlog is not None else None) or 0.0
+        self.outstanding = np.interp(t_s, self.backlog.t_s, self.backlog.value)
+        wait_s = backlog.typical_wait_s or 0.0
         self.offered_smooth_per_s = _smooth(t_s, self.offered_per_s)
         # Little's law: at a steady rate, pages outstanding = rate * wait, so backlog ÷ wait is what they allow
         allowed_per_s = self.outstanding / max(wait_s, SMOOTHING_S)

@@ -21,7 +21,7 @@ from enum import IntEnum
 class ExitCode(IntEnum):
     """Exit codes of the `harness` command.
 
-    If several apply, the first of this order wins: interrupted or terminated, usage, bug, lost acknowledgement, invalid
+    If several apply, the first of this order wins: usage, bug, lost acknowledgement, interrupted or terminated, invalid
     measurement, threshold. A lost acknowledgement and a breached threshold share k6's code, 99.
     """
 
@@ -54,6 +54,10 @@ class ConfigurationError(UsageError):
         self.source = source
         self.problems = problems
         super().__init__("\n".join([f"{source}:", *(f"  {problem}" for problem in problems)]))
+
+    def __reduce__(self) -> tuple[type[ConfigurationError], tuple[str, list[str]]]:
+        # by default an exception is unpickled from its text alone: it could not come back from another process
+        return type(self), (self.source, self.problems)
 
 
 class RunFolderError(HarnessError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
@@ -148,7 +149,30 @@ def parse_toml(label: str, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(label, [f"is not TOML: {error}"]) from None
+        raise ConfigurationError(label, [_explain_toml(text, str(error))]) from None
+
+
+_TOML_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+_DUPLICATE = ("Cannot overwrite a value", "Cannot declare", "Duplicate inline table key")
+
+
+def _explain_toml(text: str, message: str) -> str:
+    r"""What is wrong with a TOML text. The parser calls a duplicate key "Cannot overwrite a value" and does not name it.
+
+    >>> _explain_toml("seed = 1\nseed = 2\n", "Cannot overwrite a value (at line 2, column 9)")
+    'duplicate key "seed" in line 2: give it once'
+    """
+    place = _TOML_PLACE.search(message)
+    lines = text.rstrip().splitlines()
+    if place is None or not lines or not message.startswith(_DUPLICATE):
+        return f"is not TOML: {message}"
+    number = min(int(place[1] or len(lines)), len(lines))
+    line = lines[number - 1].partition("#")[0].strip()
+    if line.startswith("["):
+        return f"duplicate table {line} in line {number}: put its keys into one, or write [[…]] for each item of a list"
+    inner = re.search(r"Duplicate inline table key '(.*)'", message)
+    key = inner[1] if inner else line.partition("=")[0].strip()
+    return f'duplicate key "{key}" in line {number}: give it once'
 
 
 def validate_content(label: str, content: dict[str, Any], model: type[Model]) -> Model:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 HANDLED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -16,9 +16,13 @@ HANDLED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class ImmediateExit(BaseException):
     """Ends the command at once. A BaseException, so that no `except Exception` on the way mistakes it for an error."""
 
+    latest: ClassVar[ImmediateExit | None] = None
+    """The last one that was raised: for code that calls C code which replaces it by an error of its own."""
+
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
         self.number = signal.Signals(number)
+        ImmediateExit.latest = self
 
 
 class Interruption(Exception):  # noqa: N818 - it is not an error

@@ -53,6 +53,11 @@ COMMANDS = {
     "simulate": LazyCommand(
         "simulate:simulate", "Play a scenario in virtual time, in seconds: the same run folder, judged the same way."
     ),
+    "capacity": LazyCommand(
+        "capacity:capacity",
+        "Search how much of a resource a scenario needs, in virtual time. Exit code 0 found, 99 not in the range, 3 can't tell.",
+    ),
+    "fit": LazyCommand("fit:fit", "Fit a simulation to measured runs and write it as a scenario for harness simulate."),
     "worker": LazyCommand(
         "worker:worker", "Start a worker for a run led by another machine (harness run --remote-workers)."
     ),

@@ -24,7 +24,7 @@ from harness.cli.options import (
     check_fits,
     check_listening,
     check_name,
-    check_thresholds,
+    check_scenario,
     command_line,
     external_target_of,
     stamp,
@@ -61,7 +61,7 @@ def calibrate(
 ) -> None:  # fmt: skip
     """Measure run-to-run noise; report the smallest detectable change."""
     loaded = loader.load_scenario(source, overrides, seed, read_planned_due)
-    check_thresholds(source, loaded)
+    check_scenario(source, loaded)
     number, plan = parse_worker_count(workers), make_plan(loaded)
     count = number or auto_workers(loaded, plan)
     external = external_target_of(target, source, loaded, plan, count, allow_command=allow_command)

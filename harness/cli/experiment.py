@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +12,9 @@ from harness.analysis.experiment import ExperimentFigures
 from harness.base.errors import ExitCode, UsageError
 from harness.base.safe_files import write_json
 from harness.base.signals import SignalHandler
-from harness.cli.options import RUNS, check_target_given, command_line
-from harness.judge.thresholds.evaluate import check_assertions
+from harness.cli.options import RUNS, check_scenario, check_target_given, command_line
 from harness.run_folder.tables import read_planned_due
-from harness.runner.experiment import ExperimentRunner, assertions_of
+from harness.runner.experiment import ExperimentRunner
 from harness.runner.simulated_experiment import choose_confirmed, pair_cells, play_experiment
 from harness.runner.simulated_run import check_simulation
 from harness.scenario.experiment import Cell, Experiment, load_experiment
@@ -62,7 +62,7 @@ def experiment(
         raise UsageError(message)
     loaded, cells = load_experiment(source, read_planned_due, seeds)
     for cell in cells:
-        check_assertions(assertions_of(cell), source, [fault.name for fault in cell.scenario.faults])
+        check_scenario(f"{source}, variant {cell.variant.name}", cell.scenario)
         check_target_given(source, cell.scenario)
         if simulate:
             check_simulation(f"{source}: {cell.variant.name}", cell.scenario)
@@ -70,14 +70,13 @@ def experiment(
     if simulate:
         raise typer.Exit(_simulate(loaded, cells, folder, confirm))
     _announce(loaded, cells, folder)
-    figures, finished = _run_cells(loaded, cells, folder)
+    figures, stopped = _run_cells(loaded, cells, folder)
     page = render_experiment(folder, figures)
     terminal.print_table(*brief_table(figures))
     print(f"\n{finding(figures)}.\nReport: {display_path(page)}")
-    if not finished:
+    if stopped is not None:
         print("Interrupted. Run the same command again to resume.")
-        raise typer.Exit(ExitCode.INTERRUPTED)
-    raise typer.Exit(_experiment_code(figures))
+    raise typer.Exit(_experiment_code(figures) if stopped is None else stopped)
 
 
 def _announce(loaded: Experiment, cells: list[Cell], folder: Path) -> None:
@@ -85,13 +84,14 @@ def _announce(loaded: Experiment, cells: list[Cell], folder: Path) -> None:
     print(f"{len(cells)} cells: {variants} variants, {seeds} seeds, into {display_path(folder)}", flush=True)
 
 
-def _run_cells(loaded: Experiment, cells: list[Cell], folder: Path) -> tuple[ExperimentFigures, bool]:
-    """Run what is not finished; the figures, and whether every cell has been run."""
+def _run_cells(loaded: Experiment, cells: list[Cell], folder: Path) -> tuple[ExperimentFigures, ExitCode | None]:
+    """Run what is not finished; the figures, and the exit code of the signal that stopped it before every cell was run."""
     runner = ExperimentRunner(loaded, cells, folder, command_line())
     runner.check_folder()
     with SignalHandler() as signals:
         finished = runner.run(QuietView, lambda text: print(text, flush=True), signals)
-    return runner.figures(), finished
+    stopped = ExitCode.TERMINATED if signals.received == signal.SIGTERM else ExitCode.INTERRUPTED
+    return runner.figures(), None if finished else stopped
 
 
 def _simulate(loaded: Experiment, cells: list[Cell], folder: Path, confirm: int | None) -> int:
@@ -99,7 +99,7 @@ def _simulate(loaded: Experiment, cells: list[Cell], folder: Path, confirm: int 
     _announce(loaded, cells, folder)
     ExperimentRunner(loaded, cells, folder, command_line()).check_folder(simulated=True)
     figures = play_experiment(loaded, cells, folder, command_line(), lambda _: None)
-    confirmed, finished = (None, True) if confirm is None else _confirm(loaded, cells, folder, figures, confirm)
+    confirmed, stopped = (None, None) if confirm is None else _confirm(loaded, cells, folder, figures, confirm)
     page = render_experiment(folder, figures, confirmed)
     print("SIMULATED")
     terminal.print_table(*brief_table(figures))
@@ -108,27 +108,27 @@ def _simulate(loaded: Experiment, cells: list[Cell], folder: Path, confirm: int 
         print(f"\n{confirmed.finding}.\n")
         terminal.print_table(confirmed.headers, confirmed.rows)
     print(f"Report: {display_path(page)}")
-    if not finished:
+    if stopped is not None:
         print("Interrupted before all chosen variants were run. Run the same command again to resume.")
-        return ExitCode.INTERRUPTED
+        return stopped
     return _experiment_code(figures)
 
 
 def _confirm(
     loaded: Experiment, cells: list[Cell], folder: Path, figures: ExperimentFigures, best: int
-) -> tuple[ConfirmedCells | None, bool]:
-    """Run the first and the best variants for real, with all their seeds; the table, and whether all were run."""
+) -> tuple[ConfirmedCells | None, ExitCode | None]:
+    """Run the first and the best variants for real, with all their seeds; the table, and the code of a signal that stopped it."""
     chosen = choose_confirmed(loaded, figures, best)
     names = {variant.name for variant in chosen.variants}
     selected = [cell for cell in cells if cell.variant.name in names]
     measured = folder / CONFIRMED
     _announce(chosen, selected, measured)
-    _, finished = _run_cells(chosen, selected, measured)
+    _, stopped = _run_cells(chosen, selected, measured)
     found = pair_cells(selected, folder, measured)
     if not found.pairs:
-        return None, finished
+        return None, stopped
     write_json(folder / "against.json", found.model_dump(mode="json"))
-    return ConfirmedCells(against_finding(found), BRIEF_HEADERS, brief_rows(found)), finished
+    return ConfirmedCells(against_finding(found), BRIEF_HEADERS, brief_rows(found)), stopped
 
 
 def _experiment_code(figures: ExperimentFigures) -> ExitCode:

@@ -9,6 +9,7 @@ import typer
 
 from harness.cli.options import RunPath, own_assertions, run_folder
 from harness.judge.thresholds.evaluate import check_assertions
+from harness.judge.thresholds.planned_run import recorded_run
 from harness.runner.finish import finish_run, judge_with
 from harness.scenario import loader
 
@@ -22,7 +23,7 @@ def gate(
     if thresholds is None:
         raise typer.Exit(finish_run(folder, own_assertions(folder)))
     assertions = loader.load_thresholds(thresholds)
-    check_assertions(assertions, str(thresholds), [fault.name for fault in folder.read_run().faults])
+    check_assertions(assertions, str(thresholds), recorded_run(folder.read_run()))
     code = judge_with(folder, assertions)
     print(f"Judged by {thresholds}; the run's own verdict and report are unchanged.")
     raise typer.Exit(code)

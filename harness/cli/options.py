@@ -16,9 +16,11 @@ from harness.base.errors import ConfigurationError, RunFolderError, UsageError
 from harness.base.host import available_cores
 from harness.base.safe_files import find_symlinks
 from harness.judge.thresholds.abort_on_fail import AbortThreshold, check_abortable
-from harness.judge.thresholds.evaluate import check_assertions, find_undersized
+from harness.judge.thresholds.evaluate import find_problems, find_undersized
+from harness.judge.thresholds.planned_run import planned_run
 from harness.plan import Plan
 from harness.plan.demand import choose_worker_count
+from harness.plan.idle_faults import find_idle_faults
 from harness.run_folder.layout import RunFolder
 from harness.scenario.scenario import Scenario
 from harness.target.connect import check_reachable
@@ -72,9 +74,14 @@ def own_assertions(folder: RunFolder) -> list[str]:
         raise RunFolderError(message) from None
 
 
-def check_thresholds(source: str, loaded: Scenario) -> None:
-    """Raise ConfigurationError for assertions that can't be evaluated, or can't end a run early as they are to."""
-    check_assertions(assertions_of(loaded), source, [fault.name for fault in loaded.faults])
+def check_scenario(source: str, loaded: Scenario) -> None:
+    """Raise ConfigurationError for faults that hit nothing, and for thresholds that judge nothing.
+
+    A threshold judges nothing if it can't be evaluated, can't pass or can't fail, or can't end a run early as it is to.
+    """
+    problems = [*find_idle_faults(loaded), *find_problems(assertions_of(loaded), planned_run(loaded))]
+    if problems:
+        raise ConfigurationError(source, problems)
     check_abortable([threshold.assertion for threshold in abortable_thresholds(loaded)], source)
 
 
@@ -85,9 +92,12 @@ def auto_workers(loaded: Scenario, plan: Plan) -> int:
     return chosen.workers
 
 
-def warnings_of(loaded: Scenario, plan: Plan) -> list[str]:
-    """Warnings about a plan that don't prevent the run, one line each."""
+def warnings_of(loaded: Scenario, plan: Plan, *, external: bool = False) -> list[str]:
+    """Warnings about a plan that don't prevent the run, one line each; `external`: the run is not for the mock server."""
     found = find_undersized(assertions_of(loaded), plan, loaded.warm_up, loaded.deadline)
+    if external and loaded.faults:
+        names = ", ".join(fault.name for fault in loaded.faults)
+        found.append(f"[[faults]] are the mock server's and do not happen with --target: {names}")
     return [f"Warning: {escape_control_characters(line)}" for line in found]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.base.errors import ConfigurationError, UsageError
+from harness.base.errors import ConfigurationError, ExitCode, UsageError
 from harness.base.signals import SignalHandler
 from harness.cli.compare import ToleranceOption, compare_with_baseline
 from harness.cli.options import (
@@ -27,7 +27,7 @@ from harness.cli.options import (
     check_listening,
     check_name,
     check_new_folder,
-    check_thresholds,
+    check_scenario,
     command_line,
     external_target_of,
     run_folder,
@@ -71,7 +71,7 @@ def run(
 ) -> None:  # fmt: skip
     """Run a scenario: drive the load, judge it, write the report."""
     loaded = loader.load_scenario(source, overrides, seed, read_planned_due)
-    check_thresholds(source, loaded)
+    check_scenario(source, loaded)
     number = parse_worker_count(workers)
     policy = join_policy(remote_workers, workers, bind, join_timeout, target)
     if prometheus is not None:
@@ -103,7 +103,7 @@ def run(
         prometheus=prometheus,
         prometheus_sd=prometheus_sd and discovery_folder("--prometheus-sd", prometheus_sd),
     )
-    terminal.print_lines(warnings_of(loaded, plan))
+    terminal.print_lines(warnings_of(loaded, plan, external=external is not None))
     check_listening(external)
     print(
         f"{loaded.name}: runs for up to {loaded.longest_s:g} s; "
@@ -121,7 +121,8 @@ def run(
         if base is not None and signals.received is None:
             compared = compare_with_baseline(base, folder, tolerance)
             code = code or compared  # the run's own verdict outweighs the comparison
-        raise typer.Exit(code if signals.received is None else 128 + signals.received)
+        # A signal outweighs everything but a failure: a lost page, or a breach that was established before the signal.
+        raise typer.Exit(code if signals.received is None or code == ExitCode.FAILED else 128 + signals.received)
 
 
 def _baseline(path: Path | None, tolerance: list[str], spec: RunSpec) -> RunFolder | None:

@@ -19,7 +19,7 @@ from harness.cli.options import (
     assertions_of,
     check_name,
     check_new_folder,
-    check_thresholds,
+    check_scenario,
     command_line,
     own_assertions,
     run_folder,
@@ -65,7 +65,7 @@ def simulate(
         message = "name a scenario, or give a measured run with --against RUN"
         raise UsageError(message)
     loaded = loader.load_scenario(source, overrides, seed, read_planned_due)
-    check_thresholds(source, loaded)
+    check_scenario(source, loaded)
     check_simulation(source, loaded)
     run_id = run_id_of(name or f"{loaded.name}-simulated")
     check_name(out or RUNS)

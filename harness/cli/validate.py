@@ -10,7 +10,7 @@ from harness.cli.options import (
     Workers,
     auto_workers,
     check_fits,
-    check_thresholds,
+    check_scenario,
     warnings_of,
 )
 from harness.plan import Plan, capacity, make_plan
@@ -29,7 +29,7 @@ _UNITS = {"workers": "", "ingress": "B/s", "connections": "", "commits": "per_s"
 def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None, workers: Workers = None) -> None:
     """Check a scenario: size, peak rates, does it fit this machine."""
     loaded = loader.load_scenario(source, overrides, seed, read_planned_due)
-    check_thresholds(source, loaded)
+    check_scenario(source, loaded)
     number, plan = parse_worker_count(workers), make_plan(loaded)
     sending_workers = number or auto_workers(loaded, plan)
     numbers = forecast_load(plan, loaded.deadline)
@@ -139,7 +139,7 @@ def _conclusions(demand: ServerDemand, loaded: Scenario) -> list[str]:
 
 def _connections(usage: capacity.PortUsage) -> list[str]:
     most = "open at once if the server hangs" if usage.cause == "open" else f"made within {usage.kept_s:g} s"
-    spare = f"room for {format_count(int(usage.spare_per_s))} retries/s"
+    spare = f"leaves {format_count(int(usage.spare_per_s))} ports a second for retries"
     return ["connections", format_count(usage.needed), f"{most}, of {format_count(usage.available)} ports; {spare}"]
 
 

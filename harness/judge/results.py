@@ -31,12 +31,16 @@ class ThresholdResult(_JudgeModel):
     observed: float | None
     """In base units (seconds, bytes, ratio); None if there is no such figure."""
     limit: float
-    unit: Literal["s", "B", "ratio", "per_s", "B/s", ""]
+    unit: Literal["s", "B", "ratio", "per_s", "B/s", "bool", ""]
+    """`bool`: 1 is true and 0 is false."""
     window: Window | None = None
     """Where it was observed: of several windows the worst; None for the whole run."""
     passed: bool
+    """False also if it was not judged."""
+    judged: bool = True
+    """False if the measurement is invalid: then it has neither passed nor been breached."""
     reason: str
-    """Empty if passed; else by how much the limit is breached, or why there is no figure."""
+    """Empty if passed; else by how much the limit is breached, why there is no figure, or that it was not judged."""
 
 
 class Validity(_JudgeModel):

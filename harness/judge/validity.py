@@ -89,6 +89,13 @@ def _check_exit_reason(summary: Summary, record: RunRecord) -> list[str]:
         return [f"the run crashed: {record.ended.message or 'see logs/'}"]
     if record.ended.how in {"killed", "starved"}:
         return [record.ended.message]
+    if record.ended.how in {"interrupted", "terminated"}:
+        pages = summary.pages
+        delivered = (
+            f"{pages.delivered:,} of {pages.planned:,} pages {'was' if pages.delivered == 1 else 'were'} delivered"
+        )
+        when = f"after {record.ended.at_s:.1f} s"
+        return [f"the run was {record.ended.how} {when}, when {delivered}: run it again to its end"]
     return []
 
 

@@ -15,6 +15,7 @@ from harness.base.model import TIMED_OUT
 from harness.base.safe_files import load_json, write_json
 from harness.judge.audit import audit_run
 from harness.judge.results import Audit, ThresholdResult, Validity, Verdict
+from harness.judge.thresholds.condition import parse_condition
 from harness.judge.thresholds.evaluate import check_assertions, evaluate_thresholds
 from harness.judge.thresholds.units import format_value
 from harness.judge.validity import check_validity
@@ -60,9 +61,14 @@ def compute_verdict(summary: Summary, audit: Audit, run_data: RunData, assertion
     """The verdict from figures that have been computed already; writes nothing."""
     record = run_data.record
     thresholds = evaluate_thresholds(assertions, summary, run_data)
-    validity = _with_doubts(check_validity(summary, record, run_data, thresholds), audit, record)
+    validity = check_validity(summary, record, run_data, thresholds)
     silence = describe_silence(summary, record)
     word = _word(audit, validity, thresholds, silence)
+    # Unknown safety keeps a run from passing, and does not hide a breach.
+    if word != "fail" and (doubts := _safety_doubts(audit, record)):
+        word, validity = "invalid", Validity(valid=False, reasons=[*validity.reasons, *doubts])
+    if not validity.valid:
+        thresholds = [_not_judged(threshold) for threshold in thresholds]
     return Verdict(
         verdict=word,
         exit_code=exit_code(word, audit, record),
@@ -88,19 +94,19 @@ def load_verdict(folder: RunFolder) -> Verdict:
 def exit_code(word: VerdictWord, audit: Audit, record: RunRecord) -> ExitCode:
     """The exit code of a run.
 
-    If several apply, the first of these decides: interrupted or terminated (130, 143), a bug (1), an unsafe server (99), an
+    If several apply, the first of these decides: a bug (1), an unsafe server (99), interrupted or terminated (130, 143), an
     invalid measurement (3), a breached threshold or a silent server (99). A process that crashed is a bug in the harness; one
     that was killed, and a lost worker, make the run invalid.
     """
     how = None if record.ended is None else record.ended.how
+    if how == "crashed" and not any(worker.lost for worker in record.workers):
+        return ExitCode.BUG
+    if audit.safety is False:
+        return ExitCode.FAILED  # before the signal: cancelling a job must not hide that the server lost a page
     if how == "interrupted":
         return ExitCode.INTERRUPTED
     if how == "terminated":
         return ExitCode.TERMINATED
-    if how == "crashed" and not any(worker.lost for worker in record.workers):
-        return ExitCode.BUG
-    if audit.safety is False:
-        return ExitCode.FAILED
     return {"invalid": ExitCode.INVALID, "fail": ExitCode.FAILED, "pass": ExitCode.PASSED}[word]
 
 
@@ -148,15 +154,36 @@ def _word(audit: Audit, validity: Validity, thresholds: Sequence[ThresholdResult
         return "fail"  # whatever the generator did: a server that loses what it acknowledged is at fault
     if not validity.valid:
         return "invalid"
-    return "pass" if not silence and all(threshold.passed for threshold in thresholds) else "fail"
+    if silence or any(_is_breached(threshold, audit) for threshold in thresholds):
+        return "fail"
+    return "pass"
 
 
-def _with_doubts(validity: Validity, audit: Audit, record: RunRecord) -> Validity:
-    """Unknown safety makes a run invalid, unless this server's store cannot be read and the scenario accepts that."""
+def _is_breached(threshold: ThresholdResult, audit: Audit) -> bool:
+    """Whether a threshold fails the run, given a valid measurement: no data is a breach, too.
+
+    But where the store could not be read, the audit's own figures are unknown, and that is for unknown safety to tell.
+    """
+    unread = audit.safety == "unknown" and threshold.observed is None
+    return not threshold.passed and not (unread and parse_condition(threshold.assertion).metric.startswith("audit."))
+
+
+def _not_judged(threshold: ThresholdResult) -> ThresholdResult:
+    """The same threshold without a result: figures that can't be trusted neither meet nor breach it."""
+    missing = f": {threshold.reason}" if threshold.observed is None and threshold.reason else ""
+    reason = f"not judged, the measurement is invalid{missing}"
+    return threshold.model_copy(update={"passed": False, "judged": False, "reason": reason})
+
+
+def _safety_doubts(audit: Audit, record: RunRecord) -> list[str]:
+    """Why a run that would pass doesn't: its safety is unknown. Empty if this server's store can't be read and the scenario accepts that.
+
+    Unknown safety only keeps a run from passing. A server that refuses everything or is down has acknowledged nothing, so
+    nothing is known of its safety, and yet it is the clearest failure there is.
+    """
     accepted = (
         audit.sets.acknowledged and audit.sets.held is None and record.stock is not None and record.stock.accepted
     )
     if audit.safety != "unknown" or accepted:
-        return validity
-    doubts = [f"safety is unknown: {doubt}" for doubt in audit.doubts]
-    return Validity(valid=False, reasons=[*validity.reasons, *doubts])
+        return []
+    return [f"safety is unknown: {doubt}" for doubt in audit.doubts]

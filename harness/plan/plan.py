@@ -129,7 +129,7 @@ def make_plan(scenario: Scenario, bank: tuple[PhotoBody, ...] | None = None) -> 
     Raises ConfigurationError if the region file is wrong, a replayed run lacks a station, or there are more phones than
     stations.
     """
-    stations = _select_stations(load_region(scenario.stations.region), scenario.stations)
+    stations = select_stations(scenario.stations)
     rng = np.random.default_rng([scenario.seed, 0xA221])
     slots = tuple((form, page + 1) for form in scenario.stations.forms for page in range(PAGES_OF_FORM[form]))
     closed_loop = None
@@ -224,9 +224,12 @@ def make_reading(key: PageKey, seed: int) -> str:
     )
 
 
-def _select_stations(stations: list[Station], wanted: StationOptions) -> list[Station]:
-    """All stations, or `count` of them spread evenly. Raises ConfigurationError if there are fewer."""
-    count = wanted.count
+def select_stations(wanted: StationOptions) -> list[Station]:
+    """All stations of the region, or `count` of them spread evenly.
+
+    Raises ConfigurationError if there are fewer, or the region file is wrong.
+    """
+    stations, count = load_region(wanted.region), wanted.count
     if count is None:
         return stations
     if count > len(stations):

@@ -5,6 +5,7 @@ A file depends only on its columns: one thread, insertion order, no timestamps. 
 
 from __future__ import annotations
 
+import atexit
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +19,7 @@ import duckdb
 import numpy as np
 
 from harness.base.errors import OutOfResourcesError, RunFolderError
+from harness.base.signals import ImmediateExit
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -41,7 +43,7 @@ _SETTINGS: dict[str, str | int] = {
 }
 
 
-@cache
+@cache  # closed by `_close_engine`
 def _engine() -> duckdb.DuckDBPyConnection:
     """The process's one in-memory database, which stays empty. Starting it takes longer than most queries."""
     overflow = (
@@ -50,11 +52,18 @@ def _engine() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(":memory:", config={**_SETTINGS, "temp_directory": str(overflow)})
 
 
+@atexit.register
+def _close_engine() -> None:
+    """Close the engine, if there is one. One that is still open when the interpreter ends is reported as leaked."""
+    if _engine.cache_info().currsize:
+        _engine().close()
+        _engine.cache_clear()
+
+
 def release_memory(rows: int) -> None:
     """Free the memory of queries over `rows` rows, if they are many: the engine would keep hundreds of megabytes."""
     if rows >= _RELEASE_FROM_ROWS:
-        _engine().close()
-        _engine.cache_clear()
+        _close_engine()
 
 
 @contextmanager
@@ -69,6 +78,11 @@ def database(**tables: Columns) -> Iterator[duckdb.DuckDBPyConnection]:
         for name, columns in tables.items():
             connection.register(name, dict(columns))
         yield connection
+    except RuntimeError:
+        # What a signal handler raises during a query is lost: DuckDB reports "Query interrupted" instead.
+        if ImmediateExit.latest is not None:
+            raise ImmediateExit.latest from None
+        raise
     finally:
         connection.close()
 

@@ -17,14 +17,19 @@ from harness.simulate.unsupported import check_can_simulate
 
 
 def predict_runs(
-    folders: Sequence[RunFolder], model: Scenario | None, assertions: Callable[[RunFolder], list[str]]
+    folders: Sequence[RunFolder],
+    model: Scenario | None,
+    assertions: Callable[[RunFolder], list[str]],
+    *,
+    models_mock: bool = False,
 ) -> Against:
     """Each run with the simulation of its scenario and seed; `assertions` gives those of a run.
 
-    `model` gives [simulate] instead of the run's own, and [server] for runs of an external target, which have none. Raises
+    `model` gives [simulate] instead of the run's own, and [server] for runs of an external target, which have none; with
+    `models_mock` [server] also for runs of the mock server, as if they had been made against an external one. Raises
     UsageError for a run that is simulated itself or has no model, ConfigurationError for what can't be simulated.
     """
-    scenarios = [scenario_of(folder, model) for folder in folders]
+    scenarios = [scenario_of(folder, model, models_mock=models_mock) for folder in folders]
     predicted = play_cells([SimulatedCell(scenario.resolved()) for scenario in scenarios])
     pairs = [
         RunPair(
@@ -40,14 +45,14 @@ def predict_runs(
     return Against(pairs=pairs)
 
 
-def scenario_of(folder: RunFolder, model: Scenario | None) -> Scenario:
+def scenario_of(folder: RunFolder, model: Scenario | None, *, models_mock: bool = False) -> Scenario:
     """The scenario of a run as it is to be simulated."""
     record = folder.read_run()
     if record.simulated:
         message = f"{folder.path} is simulated: --against needs a run that was measured"
         raise UsageError(message)
     content = dict(record.scenario)
-    if record.own_server:
+    if record.own_server and not models_mock:
         _replace_tables(content, model, ("simulate",))
     elif model is None:
         message = (

@@ -24,6 +24,7 @@ from harness.judge.compare.run import ComparedRun, load_compared_run
 from harness.judge.results import Verdict
 from harness.judge.verdict import evaluate_run, judge_run
 from harness.run_folder.layout import RunFolder, RunRecord
+from harness.runner.prediction import predict_remedy
 from reports.ci import publish_run
 from reports.comparison import comparison_junit, comparison_markdown, render_comparison
 from reports.comparison_charts import ComparedSide
@@ -47,7 +48,8 @@ def judge_and_report(folder: RunFolder, assertions: Sequence[str]) -> Verdict:
     """Analyse, judge and report a run without printing anything; the verdict."""
     judged = judge_run(folder, assertions)
     chart_data = load_chart_data(folder, judged.run_data, judged.statuses)
-    render_run(folder, judged.summary, chart_data, judged.verdict, judged.audit)
+    remedy = predict_remedy(folder, judged)
+    render_run(folder, judged.summary, chart_data, judged.verdict, judged.audit, remedy)
     return judged.verdict
 
 

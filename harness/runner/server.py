@@ -23,7 +23,7 @@ from mock_server.faults.registry import CRASH_KINDS
 
 RESTARTED_SERVER = "server-restarted"
 """Name of the mock's process (and log) after it was killed and started again."""
-NO_STORE_ACCESS = "no way to read the server's store is configured: add [target.stored], or set accept_unknown_safety = true in [audit]"
+NO_STORE_ACCESS = "no way to read the server's store is configured: add [target.stored], or set accept_unknown_safety = true in [target]"
 
 
 def start_server(processes: ProcessGroup, spec: RunSpec, private: Path, secret: str) -> tuple[str, MockAdmin]:

@@ -67,18 +67,27 @@ def play_cell(cell: SimulatedCell) -> RunFigures:
 
 def _play_into(folder: RunFolder, scenario: Scenario, cell: SimulatedCell) -> RunFigures:
     assertions = [threshold.assertion for threshold in scenario.thresholds]
+    abort = [AbortThreshold(one.assertion, one.grace) for one in scenario.thresholds if one.abort]
+    run_scenario(folder, scenario, assertions, run_id=cell.run_id, command=cell.command, abort=abort)
+    return figures_of(judge_run(folder, assertions))
+
+
+def run_scenario(
+    folder: RunFolder, scenario: Scenario, assertions: Sequence[str], *, run_id: str = "", command: Sequence[str] = (),
+    abort: Sequence[AbortThreshold] = (),
+) -> None:  # fmt: skip
+    """Play a scenario into a run folder, to be judged by these assertions; `abort` are those that end it early."""
     spec = RunSpec(
         scenario=scenario,
         plan=make_simulated_plan(scenario),
         folder=folder,
-        run_id=cell.run_id or folder.path.name,
-        command=list(cell.command),
+        run_id=run_id or folder.path.name,
+        command=list(command),
         limits_s=limits_s(assertions),
-        abort_thresholds=[AbortThreshold(one.assertion, one.grace) for one in scenario.thresholds if one.abort],
+        abort_thresholds=abort,
         simulated=True,
     )
     SimulatedRun(spec).execute()
-    return figures_of(judge_run(folder, assertions))
 
 
 def figures_of(judged: Judgement) -> RunFigures:

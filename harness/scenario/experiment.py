@@ -19,6 +19,7 @@ from harness.base.safe_files import LIST_AS_TUPLE, parse_toml, resolve_inside, v
 from harness.scenario.loader import PlannedDueReader, load_scenario, read_source, shipped_scenarios, shipped_titles
 from harness.scenario.scenario import Scenario
 from mock_server.profile.units import Duration, FrozenModel
+from mock_server.profile.validation_messages import describe_item
 
 EXPERIMENT_FOLDER = resources.files("harness") / "experiments"
 
@@ -113,11 +114,22 @@ def load_experiment(
             ]
         except ConfigurationError as error:
             problems += [f'variant "{variant.name}": {problem}' for problem in error.problems]
+    problems += _find_late_moments(experiment, cells)
     if problems:
         raise ConfigurationError(label, problems)
     # seed by seed: after an interruption all variants have about the same number of runs, and the photos of a seed are made once
     position = {seed: number for number, seed in enumerate(experiment.seeds)}
     return experiment, sorted(cells, key=lambda cell: position[cell.seed])
+
+
+def _find_late_moments(experiment: Experiment, cells: list[Cell]) -> list[str]:
+    """One line for each moment of `at` that comes after the deadline of a variant: its column would repeat the end."""
+    return [
+        f'{describe_item("at", number)} = "{moment:g}s" is after the deadline of "{name}", "{deadline:g}s": remove it'
+        for number, moment in enumerate(experiment.at)
+        for name, deadline in {cell.variant.name: cell.scenario.deadline for cell in cells}.items()
+        if moment > deadline
+    ]
 
 
 def _resolve_base(name: str, label: str, folder: Path | None) -> str:

@@ -6,6 +6,7 @@ import re
 import ssl
 import tomllib
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -18,7 +19,7 @@ from harness.base.errors import ConfigurationError, RunFolderError, UsageError
 from harness.base.safe_files import load_toml, parse_toml, read_text, resolve_inside, validate_content
 from harness.run_folder.layout import PLAN_FILE
 from harness.scenario.arrivals import ReplayArrivals
-from harness.scenario.scenario import REGIONS, Scenario, Threshold
+from harness.scenario.scenario import REGIONS, Scenario, Threshold, parse_resolved
 from mock_server.profile.units import FrozenModel
 from mock_server.profile.validation_messages import key_path, suggestion
 
@@ -66,6 +67,19 @@ def load_scenario(
     return _resolve_replay(_validate_scenario(label, content, place), planned_due, place)
 
 
+def override_resolved(content: dict[str, Any], overrides: Sequence[str]) -> Scenario:
+    """The scenario of a run (as `Scenario.resolved` gave it) with `--set` overrides; `content` stays as it is.
+
+    Raises ConfigurationError or ValidationError for what can't be overridden so.
+    """
+    changed = deepcopy(content)
+    overridden = _Overridden()
+    for override in overrides:
+        _apply_override(changed, override, overridden)
+    _drop_replaced_keys(changed, overridden)
+    return parse_resolved(changed)
+
+
 def scenario_template(name: str) -> str:
     """The text of a commented scenario with that name, to start from. Raises UsageError for an invalid name."""
     pattern = Scenario.model_fields["name"].metadata[0].pattern
@@ -106,6 +120,11 @@ def read_source(source: str, shipped: Traversable, kind: str) -> tuple[str, str,
     if source in names:
         return f"{source} (shipped)", (shipped / f"{source}.toml").read_text("utf-8"), None
     path = Path(source)
+    if path.is_dir():
+        message = (
+            f'"{source}" is a directory, not {"an" if kind[0] in "aeiou" else "a"} {kind}: give a path to a .toml file'
+        )
+        raise UsageError(message)
     if not path.is_file():
         near = suggestion(source, names) or f"; shipped are {', '.join(names)}, or give a path to a .toml file"
         message = f'there is no {"file" if path.suffix == ".toml" else kind} "{source}"{near}'

@@ -16,6 +16,17 @@ def _fixed(text: str) -> Fixed[Duration]:
     return Fixed[Duration].model_validate({"value": text})
 
 
+class FittedRange(FrozenModel):
+    """What the runs reached that a model was fitted to: beyond it the model was shown nothing."""
+
+    runs: Annotated[int, Field(ge=1)]
+    """Number of runs."""
+    attempts_per_s: Annotated[float, Field(gt=0)]
+    """Greatest rate of attempts, over ten seconds."""
+    in_server: Annotated[int, Field(ge=1)]
+    """Most uploads that were in the server at once."""
+
+
 class SimulationCosts(FrozenModel):
     """Time that a run over sockets needs besides the link and the work of the server's workers.
 
@@ -26,6 +37,8 @@ class SimulationCosts(FrozenModel):
     """Opening a connection."""
     login: DurationDistribution = _fixed("4ms")
     """A login, from its request to its response."""
+    logins: bool = True
+    """Whether stations log in; an external target may need none."""
     send: Annotated[Rate, Field(gt=0)] = 800e6
     """Rate at which client and server move, parse and hash a photo's bytes on an unlimited link."""
     parse: DurationDistribution = _fixed("0.5ms")
@@ -36,3 +49,5 @@ class SimulationCosts(FrozenModel):
     """From the commit (or a refusal) to the complete response."""
     restart: Duration = 0.8
     """Start of the server's process after a crash, in addition to the fault's restart_after."""
+    fitted: FittedRange | None = None
+    """Written by `harness fit` for an external server: the load that [server] was fitted to."""

@@ -24,6 +24,8 @@ class Costs:
         self.answer_s = _draw(costs.answer, seed, "answer")
         self.send_bytes_per_s = costs.send
         self.restart_s = costs.restart
+        self.logins = costs.logins
+        """Whether stations log in."""
 
 
 def _draw(distribution: AnyDistribution, seed: int, name: str) -> CostDraw:

@@ -114,7 +114,7 @@ class Phone(VirtualTask):
         context.stations_begun += 1
         self._code = context.plan.stations[station].code
         self._link: LinkModel | None = draw_link_model(context.client.link, context.seed, self._code)
-        self._token_until_s = -1.0
+        self._token_until_s = -1.0 if context.costs.logins else float("inf")
         self._token_process = self._logins = self._reached = 0
         self._resent_page = self._steps_page = -1
         self._upload_number = 0
@@ -418,6 +418,8 @@ class Phone(VirtualTask):
 
     def _holds_valid_token(self) -> bool:
         server = self._context.server
+        if not self._context.costs.logins:
+            return True
         if self.clock.now_s >= self._token_until_s:
             return False
         return server.tokens_survive_restart or self._token_process == server.process

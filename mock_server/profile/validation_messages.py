@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+
+_ITEM_END = re.compile(r' #\d+(?: ".*")?$')
+"""How the text of a list item ends, so that the key after it is set off by a colon."""
 
 
 def suggestion(word: str, allowed: Iterable[str]) -> str:
@@ -20,14 +24,14 @@ def suggestion(word: str, allowed: Iterable[str]) -> str:
 
 
 def explain(error: ValidationError, model: type[BaseModel], content: object) -> list[str]:
-    """One line per problem: dotted key, value, what is allowed. `content` is what was validated."""
+    """One line per problem: key, value, what is allowed. `content` is what was validated."""
     lines = [_line(dict(detail), model, content) for detail in error.errors(include_url=False)]
     return list(dict.fromkeys(lines))
 
 
 def _line(detail: dict[str, Any], model: type[BaseModel], content: object) -> str:
     path = key_path(detail["loc"], content)
-    key = ".".join(str(part) for part in path) or "the file"
+    key = describe_path(path, content) or "the file"
     kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
     if kind == "extra_forbidden":
         allowed = _keys_beside(path[:-1], detail["loc"], model)
@@ -58,9 +62,34 @@ def _union_line(key: str, context: dict[str, Any], value: object) -> str:
         return f'{key} = {_value_text(value)} {allowed} "{name}"'
     words = [word.strip(" '") for word in str(context["expected_tags"]).split(",")]
     listed = ", ".join(words)
-    return (
-        f"{key}.{name} = {_value_text(context['tag'])} is not one of {listed}{suggestion(str(context['tag']), words)}"
-    )
+    inner = f"{key}: {name}" if _ITEM_END.search(key) else f"{key}.{name}"
+    return f"{inner} = {_value_text(context['tag'])} is not one of {listed}{suggestion(str(context['tag']), words)}"
+
+
+def describe_path(path: Sequence[int | str], content: object) -> str:
+    """The path to a value as text: dotted keys, and items of lists as `describe_item` writes them.
+
+    >>> describe_path(["faults", 1, "start"], {"faults": [{}, {"name": "brownout"}]})
+    'faults #2 "brownout": start'
+    """
+    text, place = "", content
+    for part in path:
+        if isinstance(part, int):
+            place = place[part] if isinstance(place, list | tuple) and part < len(place) else None
+            text = describe_item(text, part, place.get("name") if isinstance(place, dict) else None)
+        else:
+            place = place.get(part) if isinstance(place, dict) else None
+            text += f"{': ' if _ITEM_END.search(text) else '.' if text else ''}{part}"
+    return text
+
+
+def describe_item(items: str, index: int, name: object = None) -> str:
+    """An item of a list: counted from 1, and with its name if it has one.
+
+    >>> describe_item("faults", 0, "brownout"), describe_item("thresholds", 2)
+    ('faults #1 "brownout"', 'thresholds #3')
+    """
+    return f"{items} #{index + 1}" + (f" {_value_text(name)}" if isinstance(name, str) and name else "")
 
 
 def key_path(loc: tuple[int | str, ...], content: object) -> list[int | str]:

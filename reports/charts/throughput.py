@@ -1,4 +1,4 @@
-"""Throughput: pages due, pages delivered and answers per second from the generator's scrapes; the backlog from the rows."""
+"""Throughput: pages due, pages delivered and answers per second from the generator's scrapes; the backlog, and the title, from the rows."""
 
 from __future__ import annotations
 
@@ -25,13 +25,12 @@ NAMED_SILENCE_S = 5.0
 
 def finding(chart_data: ChartData, summary: Summary) -> str:
     """How far goodput fell below what was due, for how long, how it recovered, and what was left in the end."""
-    rates, backlog = chart_data.rates, chart_data.backlog
-    # without scrapes the lines are empty
-    if not np.isfinite(rates.offered.value).any():
-        return "The generator was not scraped, so its rates over time are not known"
-    if backlog is not None and not summary.pages.delivered_by_deadline:
+    backlog = chart_data.backlog
+    if backlog is None or not len(backlog.due.t_s):
+        return "There are no rows, so the rates over time are not known"
+    if not summary.pages.delivered_by_deadline:
         return _describe_nothing(backlog)
-    falls = find_shortfalls(rates.offered, rates.goodput, backlog)
+    falls = find_shortfalls(backlog)
     if not falls:
         pages = summary.pages
         delivered = f"{number_format.format_count(pages.delivered)} of {number_format.plural(pages.planned, 'page')} were delivered"
@@ -39,7 +38,7 @@ def finding(chart_data: ChartData, summary: Summary) -> str:
     # what was never made up for matters most; then a shortfall with a cause explains more than a deeper one without
     unmade = next((fall for fall in falls if not fall.caught_up), None)
     fall = unmade or next((fall for fall in falls if _causes(chart_data, fall)), falls[0])
-    return _describe_fall(chart_data, summary, fall) + _outcome(chart_data, fall) + _given_up(backlog)
+    return _describe_fall(chart_data, summary, fall) + _outcome(chart_data, backlog, fall) + _given_up(backlog)
 
 
 def _describe_nothing(backlog: BacklogLines) -> str:
@@ -79,11 +78,8 @@ def _describe_fall(chart_data: ChartData, summary: Summary, fall: Shortfall) -> 
     return f"{sentence}, while no fault was active" if chart_data.windows else sentence
 
 
-def _outcome(chart_data: ChartData, fall: Shortfall) -> str:
+def _outcome(chart_data: ChartData, backlog: BacklogLines, fall: Shortfall) -> str:
     """What was outstanding at most, or in the end with when it would have been worked off."""
-    backlog = chart_data.backlog
-    if backlog is None or not len(backlog.outstanding.value):
-        return ""
     left, end_s = round(float(backlog.outstanding.value[-1])), float(backlog.outstanding.t_s[-1])
     peak = round(float(backlog.outstanding.value.max()))
     moment = "deadline" if end_s >= chart_data.deadline_s else "end"
@@ -107,8 +103,8 @@ def _worked_off(backlog: BacklogLines, left: int) -> str:
     return f"; at the last {number_format.format_rate(rate)} {pages} would have been worked off {later} later"
 
 
-def _given_up(backlog: BacklogLines | None) -> str:
-    number = round(float(backlog.given_up.value[-1])) if backlog is not None and len(backlog.given_up.value) else 0
+def _given_up(backlog: BacklogLines) -> str:
+    number = round(float(backlog.given_up.value[-1]))
     return f"; {number_format.plural(number, 'page')} {'was' if number == 1 else 'were'} given up" if number else ""
 
 
@@ -127,20 +123,18 @@ def _recovered(recoveries: list[Recovery]) -> str:
 
 def draw(chart_data: ChartData, summary: Summary) -> Figure:
     """Three rates above the backlog; the shaded gap between offered and goodput is what the backlog grows by."""
-    rates, sentence = chart_data.rates, finding(chart_data, summary)
-    if not np.isfinite(rates.offered.value).any():
-        return empty_chart(chart_data, sentence, "no scrapes of the generator")
+    rates, backlog, sentence = chart_data.rates, chart_data.backlog, finding(chart_data, summary)
+    scraped = bool(np.isfinite(rates.offered.value).any())
+    if backlog is None and not scraped:
+        return empty_chart(chart_data, sentence, "no rows, and no scrapes of the generator")
     panels = [Panel("pages due, pages delivered and all answers, per second", 2.4)]
-    waiting = chart_data.backlog is not None and bool(len(chart_data.backlog.outstanding.value))
-    if waiting:
+    if backlog is not None:
         panels.append(Panel("backlog: pages due and not acknowledged", 1.2))
     drawn = time_figure(chart_data, sentence, panels)
     axes = drawn.panels[0]
-    offered, goodput, answers = (
-        downsample_means(rates.offered),
-        downsample_means(rates.goodput),
-        downsample_means(rates.throughput),
-    )
+    # without scrapes the rows have the same rates, but for answers
+    lines = (rates.offered, rates.goodput) if scraped or backlog is None else (backlog.due, backlog.delivered)
+    offered, goodput, answers = (downsample_means(line) for line in (*lines, rates.throughput))
     _gap(axes, offered, goodput)
     # wider and paler than goodput, which would hide it where every answer is a delivery
     draw_line(axes, answers, palette.THROUGHPUT, width=4.4, alpha=0.55)
@@ -160,8 +154,8 @@ def draw(chart_data: ChartData, summary: Summary) -> Figure:
             end_label(answers, named("all answers", mean.throughput_per_s), palette.THROUGHPUT),
         ],
     )
-    if waiting and chart_data.backlog is not None:
-        _backlog(drawn.panels[1], chart_data, chart_data.backlog)
+    if backlog is not None:
+        _backlog(drawn.panels[1], chart_data, backlog)
     return drawn.figure
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,12 +14,21 @@ import duckdb
 import yaml  # type: ignore[import-untyped]
 
 from harness.base.errors import ExitCode
-from tests.support.real_runs import PATIENCE_S, TRIES, environment, was_late
+from harness.judge.verdict import judge_run
+from tests.support.real_runs import PATIENCE_S, TRIES, environment, wait_for, was_late
+from tests.support.run_builder import RunBuilder
 
 ROOT = Path(__file__).parents[2]
 
 
 def run_step(place, inputs):
+    """The step that runs the scenario, taken to its end."""
+    with start_step(place, inputs) as process:
+        output, errors = process.communicate(timeout=PATIENCE_S)
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+
+def start_step(place, inputs):
     """The step that runs the scenario, in `place`, with a `harness` where the step before would have installed it."""
     action = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))
     (step,) = (step for step in action["runs"]["steps"] if step.get("id") == "run")
@@ -28,22 +38,26 @@ def run_step(place, inputs):
         for name, text in step["env"].items()
     }
     programs = place / "temp" / "harness" / "bin"
-    programs.mkdir(parents=True)
+    programs.mkdir(parents=True, exist_ok=True)
     (programs / "harness").write_text(f'#!/bin/sh\nexec {sys.executable} -P -m harness "$@"\n')
     (programs / "harness").chmod(0o755)
     told = {"RUNNER_TEMP": str(place / "temp"), "GITHUB_OUTPUT": str(place / "output"), "GITHUB_ACTIONS": "true"}
     told |= {"GITHUB_STEP_SUMMARY": str(place / "summary"), "PYTHONPATH": str(ROOT)}
     told["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
-    return subprocess.run(
+    return subprocess.Popen(
         command,
         cwd=place,
         env=environment(**told, **filled),
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=PATIENCE_S,
-        check=False,
     )
+
+
+def outputs_of(place):
+    """The outputs of the last step: GitHub takes the last value of each."""
+    return dict(line.split("=", 1) for line in (place / "output").read_text().splitlines())
 
 
 def test_a_run_that_can_not_pass_any_more_is_aborted_and_fails_the_step_with_outputs_a_summary_and_annotations(
@@ -61,8 +75,8 @@ def test_a_run_that_can_not_pass_any_more_is_aborted_and_fails_the_step_with_out
         if done.returncode != ExitCode.INVALID or not was_late(place / "the-run"):
             break
     assert done.returncode == ExitCode.FAILED, done.stdout + done.stderr
-    assert (place / "output").read_text() == "exit-code=99\nverdict=fail\n"
     record = json.loads((place / "the-run" / "run.json").read_text())
+    assert outputs_of(place) == {"exit-code": "99", "verdict": "fail", "artifact": f"harness-run-{record['id']}"}
     assert (record["seed"], record["ended"]["how"]) == (3, "aborted")
     assert record["ended"]["at_s"] < 30
     assert last_due_s(place / "the-run") < record["ended"]["at_s"] + 2  # nothing was sent after that
@@ -80,4 +94,30 @@ def last_due_s(folder):
 def test_a_usage_error_leaves_no_verdict(tmp_path):
     done = run_step(tmp_path, {"scenario": "no-such-scenario"})
     assert done.returncode == ExitCode.USAGE, done.stdout + done.stderr
-    assert (tmp_path / "output").read_text() == "exit-code=2\nverdict=none\n"
+    assert outputs_of(tmp_path) == {"exit-code": "2", "verdict": "none", "artifact": ""}
+
+
+def test_a_run_that_never_began_does_not_repeat_the_verdict_of_an_earlier_one_in_its_folder(tmp_path):
+    earlier = RunBuilder(tmp_path / "harness-run", stations=20)
+    for page in range(20):
+        earlier.attempt(page)
+    earlier.scrape_idle_generator(3)
+    earlier.store_all()
+    assert judge_run(earlier.finish(at_s=2.0), []).verdict.verdict == "pass"
+    done = run_step(tmp_path, {"scenario": "smoke"})
+    assert done.returncode == ExitCode.USAGE, done.stdout + done.stderr
+    assert "is not an empty folder" in done.stderr
+    assert outputs_of(tmp_path) == {"exit-code": "2", "verdict": "none", "artifact": ""}
+
+
+def test_cancelling_the_step_interrupts_the_run_which_is_then_invalid(tmp_path, tiny):
+    """GitHub sends SIGINT to the shell alone; the artifact has the name that the user gave."""
+    inputs = {"scenario": str(tiny), "arguments": "--set arrivals.over=60s --set deadline=60s", "artifact": "mine"}
+    with start_step(tmp_path, inputs) as process:
+        journals = tmp_path / "harness-run" / "journal"
+        wait_for(lambda: any(journal.stat().st_size for journal in journals.glob("*.journal")))
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == ExitCode.INTERRUPTED, output + errors
+    assert outputs_of(tmp_path) == {"exit-code": "130", "verdict": "invalid", "artifact": "mine"}
+    assert "the run was interrupted after" in output

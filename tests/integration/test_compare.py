@@ -35,7 +35,7 @@ def test_a_slower_run_ends_the_command_with_99_and_leaves_a_page(tmp_path):
     made_run(tmp_path / "runs" / "before")
     made_run(tmp_path / "runs" / "after", slower=1.2)
     code, output = harness("compare", "before", "after", "--out", "out", cwd=tmp_path, XDG_STATE_HOME=str(tmp_path))
-    assert (code, "FAIL  Worse: delivery_seconds.p50 +20 %" in output) == (ExitCode.FAILED, True), output
+    assert (code, "FAIL  Worse: delivery p50 +20 %" in output) == (ExitCode.FAILED, True), output
     content = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert content["exit_code"] == ExitCode.FAILED
     assert content["finding"] in (tmp_path / "out" / "report" / "index.html").read_text().replace("\u00a0", " ")

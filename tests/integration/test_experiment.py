@@ -50,6 +50,19 @@ def test_a_matrix_is_run_interrupted_and_resumed_without_repeating_a_finished_ce
         assert (runs / name / "report" / "index.html").exists()
 
 
+def test_sigterm_ends_an_experiment_with_143_and_nothing_is_claimed_of_a_part_of_it(tmp_path, tiny):
+    (tmp_path / "matrix.toml").write_text(MATRIX, "utf-8")
+    runs = tmp_path / "runs" / "experiments" / "small" / "runs"
+    with subprocess.Popen(
+        [*HARNESS, "experiment", "matrix.toml"], stdout=subprocess.PIPE, text=True, env=environment(), cwd=tmp_path
+    ) as process:
+        wait_for(lambda: list((runs / "one-worker-5" / "journal").glob("*.journal")))
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == ExitCode.TERMINATED, output
+    assert "No run has finished yet." in output
+
+
 def test_a_folder_of_another_experiment_is_not_touched(tmp_path, tiny):
     (tmp_path / "matrix.toml").write_text(MATRIX, "utf-8")
     foreign = tmp_path / "runs" / "experiments" / "small" / "runs" / "one-worker-5"

@@ -8,6 +8,15 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
+from harness.analysis.capacity import (
+    CapacityBracket,
+    CapacityCondition,
+    CapacityFigures,
+    CapacityLevel,
+    LoadDemand,
+    PlayedSeed,
+    VariedResource,
+)
 from harness.analysis.comparable import COMPARABLE_FIGURES, JUDGED_FIGURES, SHOWN_FIGURES
 from harness.analysis.durations import DURATION_METRICS
 from harness.analysis.page_status import ALL_STATUSES, UNSAFE_STATUSES
@@ -225,3 +234,21 @@ def shown(category):
 def test_every_category_of_the_audit_and_every_key_of_its_file_is_documented():
     named = codes(doc("run-folder"))
     assert set(ALL_STATUSES) | set(Audit.model_fields) | set(AuditSets.model_fields) <= named
+
+
+def test_every_key_of_a_capacity_search_is_documented():
+    named = {
+        part
+        for code in codes((ROOT / "docs/reference/capacity.md").read_text("utf-8"))
+        for part in re.split(r"\W+", code)
+    }
+    models = (
+        CapacityFigures,
+        CapacityCondition,
+        LoadDemand,
+        CapacityBracket,
+        CapacityLevel,
+        PlayedSeed,
+        VariedResource,
+    )
+    assert {key for model in models for key in model.model_fields} <= named

@@ -105,6 +105,8 @@ def backlog(made: RateLines | None = None, **changed: Any) -> BacklogLines:
     t = np.arange(len(waiting), dtype=float)
     delivered = np.flatnonzero(np.nan_to_num(made.goodput.value))
     known: dict[str, Any] = {
+        "due": ChartLine("offered", made.offered.t_s, np.nan_to_num(made.offered.value)),
+        "delivered": ChartLine("goodput", made.offered.t_s, np.nan_to_num(delivered_per_s)),
         "outstanding": line("backlog", waiting, t),
         "given_up": line("given up", np.zeros(len(t)), t),
         "typical_wait_s": 0.6,
@@ -178,7 +180,9 @@ def series(**changed: Any) -> ChartData:
         "time_scale": 3600.0,
     }
     made |= changed
-    return ChartData(**{"backlog": backlog(made["rates"]), **made})
+    if "backlog" not in made:
+        made["backlog"] = backlog(made["rates"])
+    return ChartData(**made)
 
 
 def no_series() -> ChartData:

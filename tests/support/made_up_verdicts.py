@@ -236,6 +236,9 @@ def verdict(word: str = "fail", reasons: tuple[str, ...] = ()) -> Verdict:
                 "reason": "no figure: needs 1,000 attempts",
             },
         ]
+    if word == "invalid":
+        for threshold in thresholds:
+            threshold |= {"passed": False, "judged": False, "reason": "not judged, the measurement is invalid"}
     return Verdict.model_validate(
         {
             "verdict": word,

@@ -49,6 +49,10 @@ class LogChange:
     drawn_from: str
     uninformative: str = ""
     """Why a bound is missing or too far off to say anything, and what it would take; empty if neither is the case."""
+    bootstrap: BootstrapResult | None = None
+    """What the interval of a pair of runs was drawn from, if more stations would narrow it."""
+    runs: int = 1
+    """Runs of the smaller side."""
 
     def at_least(self, half_width: float) -> LogChange:
         """The same with an interval of at least this half width."""
@@ -69,8 +73,8 @@ def compute_change(
         return _over_blocks(base[0], run[0], alpha, rng)
     seeds = {one.seed for one in base}
     if len(seeds) > 1 and seeds == {one.seed for one in run}:
-        return _over_seeds(base, run, alpha)
-    return _over_runs(base, run, alpha)
+        return replace(_over_seeds(base, run, alpha), runs=min(len(base), len(run)))
+    return replace(_over_runs(base, run, alpha), runs=min(len(base), len(run)))
 
 
 def geometric_mean(values: Sequence[float]) -> float:
@@ -99,7 +103,9 @@ def _over_blocks(base: RunStatistic, run: RunStatistic, alpha: float, rng: np.ra
     uninformative = ""
     if low != high and max(found.log_ratio - low, high - found.log_ratio) > _UNINFORMATIVE_LOG:
         uninformative = _why_uninformative(found, base.statistic, alpha)
-    return LogChange(found.log_ratio, low, high, "blocks of time", drawn_from, uninformative)
+    # a rate ends with a single station, however many there are
+    narrowing = None if isinstance(base.statistic, RateStatistic) else found
+    return LogChange(found.log_ratio, low, high, "blocks of time", drawn_from, uninformative, narrowing)
 
 
 def _why_uninformative(found: BootstrapResult, statistic: Statistic, alpha: float) -> str:

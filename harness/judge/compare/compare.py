@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.base.errors import ExitCode
-from harness.judge.compare.figure import Sides, Tolerances, compare_figure, why_missing
+from harness.judge.compare.figure import Sides, Tolerances, compare_figure, figure_name, why_missing
 from harness.judge.compare.noise import Noise
 from harness.judge.compare.results import (
     Comparison,
@@ -96,17 +96,48 @@ def _finding(figures: Sequence[FigureComparison], *, unsafe: bool, invalid: bool
     worse = [figure for figure in figures if figure.verdict == "fail"]
     if worse:
         named = "; ".join(_describe(figure) for figure in worse[:_MAX_NAMED_FIGURES])
-        return f"Worse: {named}{f'; and {len(worse) - _MAX_NAMED_FIGURES} more' if len(worse) > _MAX_NAMED_FIGURES else ''}"
-    unsure = [figure.key for figure in figures if figure.verdict == "inconclusive"]
+        return f"Worse: {named}{_more(worse)}"
+    unsure = [figure for figure in figures if figure.verdict == "inconclusive"]
     if unsure:
-        return f"Inconclusive: {', '.join(unsure)}"
+        named = "; ".join(map(_describe_doubt, unsure[:_MAX_NAMED_FIGURES]))
+        return f"Can't tell: {named}{_more(unsure)}"
     held = [figure for figure in figures if figure.verdict == "pass"]
     if not held:
         return "Nothing could be compared: the runs are too small for any figure"
     return f"No figure of {len(held)} is worse by more than {format_percent(max(figure.tolerance or 0.0 for figure in held))}"
 
 
+def _more(figures: Sequence[FigureComparison]) -> str:
+    rest = len(figures) - _MAX_NAMED_FIGURES
+    return f"; and {rest} more" if rest > 0 else ""
+
+
 def _describe(figure: FigureComparison) -> str:
+    name = figure_name(figure.key)
     if figure.change is None or figure.change.change is None:
-        return f"{figure.key} (infinite)"
-    return f"{figure.key} {format_signed_percent(figure.change.change)}"
+        return f"{name} (infinite)"
+    return f"{name} {format_signed_percent(figure.change.change)}"
+
+
+def _describe_doubt(figure: FigureComparison) -> str:
+    """How much better or worse a figure may be, as a clause."""
+    name = figure_name(figure.key)
+    if figure.change is None:
+        return f"{name} is missing"
+    low, high = figure.change.informative_bounds
+    worse, better = (high, low) if figure.better == "lower" else (low, high)
+    # an end without a bound may be any distance away
+    sides = [
+        "much better" if better is None else _side(better, figure),
+        "much worse" if worse is None else _side(worse, figure),
+    ]
+    if better is not None and worse is not None and sides[0].endswith(" worse") and sides[1].endswith(" worse"):
+        return f"{name} may be {sides[0].removesuffix(' worse')} to {sides[1]}"
+    return f"{name} may be {sides[0]} or {sides[1]}"
+
+
+def _side(change: float, figure: FigureComparison) -> str:
+    """A change with the direction that it means for this figure: "18 % better"."""
+    is_worse = change > 0 if figure.better == "lower" else change < 0
+    size = format_percent(abs(change))
+    return "no different" if size == "0 %" else f"{size} {'worse' if is_worse else 'better'}"

@@ -29,6 +29,8 @@ from harness.judge.thresholds.units import parse_limit
 from mock_server.profile.validation_messages import suggestion
 
 DEFAULT_TOLERANCE = 0.05
+RECOMMENDED_RUNS = 5
+"""Runs per side that are a good number: fewer are weak evidence."""
 
 _SEED = 20_240_214
 """Seed of the bootstrap, so that the same runs always give the same comparison."""
@@ -105,6 +107,23 @@ class Sides:
         return [*self.base, *self.run]
 
 
+def figure_name(key: str) -> str:
+    """A figure as it is called in a sentence.
+
+    >>> figure_name("delivery_seconds.p50"), figure_name("stations.completed_by_deadline_ratio")
+    ('delivery p50', 'stations complete by the deadline')
+    """
+    known = {
+        "rates.goodput_per_s": "goodput",
+        "attempts.amplification": "amplification",
+        "attempts.resent_ratio": "the share of bytes sent again",
+        "stations.completed_ratio": "stations complete",
+        "stations.completed_by_deadline_ratio": "stations complete by the deadline",
+    }
+    sample, _, name = key.partition(".")
+    return known.get(key) or f"{sample.removesuffix('_seconds')} {name.replace('_', '.')}"
+
+
 def why_missing(key: str, sides: Sides) -> str | None:
     """Why a figure cannot be compared; None if it can."""
     for name, side in (("base", sides.base), ("run", sides.run)):
@@ -127,7 +146,7 @@ def compare_figure(
     absent, change = why_missing(key, sides), None
     if absent is None:
         change = _compute_change(key, sides, known, alpha)
-        verdict, reason = _judge_change(figure, change, tolerance, detectable)
+        verdict, reason = _judge_change(figure, change, tolerance, detectable, alpha)
     else:
         verdict, reason = _judge_absence(key, sides, tolerances), absent
     return FigureComparison(
@@ -157,7 +176,7 @@ def _compute_change(key: str, sides: Sides, known: FigureNoise | None, alpha: fl
 
 
 def _judge_change(
-    figure: ComparableFigure, change: LogChange, tolerance: float | None, detectable: float | None
+    figure: ComparableFigure, change: LogChange, tolerance: float | None, detectable: float | None, alpha: float
 ) -> tuple[FigureVerdict, str]:
     if tolerance is None:
         return "not judged", change.uninformative
@@ -173,8 +192,27 @@ def _judge_change(
         )
     if most <= tolerance:
         return "pass", change.uninformative
-    undecided = f"it may or may not be worse by more than {allowed}: compare more runs, or longer ones"
-    return "inconclusive", change.uninformative or undecided
+    return "inconclusive", change.uninformative or _what_it_takes(change, tolerance, alpha)
+
+
+def _what_it_takes(change: LogChange, tolerance: float, alpha: float) -> str:
+    """Why a tolerance can't be judged by this interval, and about what would decide it if nothing has changed."""
+    undecided = f"it may or may not be worse by more than {format_percent(tolerance)}: to tell, compare"
+    needed = None
+    if change.bootstrap is not None and tolerance > 0:
+        needed = change.bootstrap.units_needed(alpha, math.log1p(tolerance))
+    if needed is None:
+        return f"{undecided} about {_runs_needed(change, tolerance)} runs per side"
+    return f"{undecided} five runs per side, or runs of about {needed:,} stations like these (harness run regression is made for it)"
+
+
+def _runs_needed(change: LogChange, tolerance: float) -> int:
+    """About how many runs per side would narrow an interval to the tolerance: its width falls with the root of their number."""
+    half = (change.high - change.low) / 2
+    if change.runs == 1 or tolerance <= 0 or not math.isfinite(half):
+        return RECOMMENDED_RUNS
+    needed = change.runs * (half / math.log1p(tolerance)) ** 2
+    return max(RECOMMENDED_RUNS, change.runs + 1, math.ceil(needed))
 
 
 def _judge_absence(key: str, sides: Sides, tolerances: Tolerances) -> FigureVerdict:

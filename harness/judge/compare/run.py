@@ -17,6 +17,7 @@ from harness.judge.audit import audit_run
 from harness.judge.compare.results import RunFacts
 from harness.judge.verdict import compute_verdict
 from harness.run_folder.layout import RunFolder, RunRecord
+from mock_server.profile.validation_messages import describe_item
 
 IGNORED_KEYS = frozenset({"name", "title", "thresholds", "seed"})
 """Scenario keys that may differ; seeds are compared for the two sides as a whole, see compare.py."""
@@ -119,17 +120,18 @@ def _without_mock(flat: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_below(key: str, prefixes: tuple[str, ...]) -> bool:
-    return any(key == prefix or key.startswith(f"{prefix}.") for prefix in prefixes)
+    return any(key == prefix or key.startswith((f"{prefix}.", f"{prefix} #")) for prefix in prefixes)
 
 
-def _flatten(prefix: str, content: object) -> Iterator[tuple[str, Any]]:
+def _flatten(prefix: str, content: object, *, in_item: bool = False) -> Iterator[tuple[str, Any]]:
     """The leaves with their dotted keys; an empty table or list is a leaf."""
     if isinstance(content, Mapping) and content:
         for key, value in content.items():
-            yield from _flatten(f"{prefix}.{key}", value)
+            yield from _flatten(f"{prefix}{': ' if in_item else '.'}{key}", value)
     elif isinstance(content, list) and content:
         for number, value in enumerate(content):
-            yield from _flatten(f"{prefix}[{number}]", value)
+            name = value.get("name") if isinstance(value, Mapping) else None
+            yield from _flatten(describe_item(prefix, number, name), value, in_item=True)
     else:
         yield prefix, content
 

@@ -58,7 +58,7 @@ def check_abortable(assertions: Sequence[str], source: str) -> None:
         why = _why_not_abortable(parse_condition(assertion))
         if why:
             problems.append(
-                f"thresholds: {assertion}: abort = true: nothing known during a run can rule this out: {why}"
+                f"the threshold {assertion} can't have abort = true: nothing known during a run can rule this out: {why}"
             )
     if problems:
         raise ConfigurationError(source, problems)

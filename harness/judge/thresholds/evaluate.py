@@ -22,6 +22,7 @@ from harness.judge.results import ThresholdResult, Window
 from harness.judge.thresholds.condition import MAY_NEVER_ARRIVE, Condition, parse_condition
 from harness.judge.thresholds.metrics import scraped_names, summary_value, why_no_value
 from harness.judge.thresholds.parser import InvalidAssertionError
+from harness.judge.thresholds.planned_run import PlannedRun, check_condition, place_labels
 from harness.judge.thresholds.units import format_value
 from harness.judge.thresholds.windows import (
     NoWindowError,
@@ -31,6 +32,7 @@ from harness.judge.thresholds.windows import (
     find_windows,
 )
 from harness.run_folder.layout import RunRecord
+from mock_server.profile.validation_messages import describe_item
 
 if TYPE_CHECKING:
     from harness.plan import Plan
@@ -58,21 +60,28 @@ class RunDataSource(SeriesSource, Protocol):
         """Read these series in one pass over the scrapes."""
 
 
-def check_assertions(
-    assertions: Sequence[str], source: str = "thresholds", faults: Collection[str] | None = None
-) -> None:
-    """Raise ConfigurationError with every problem of a scenario's assertions, before anything starts.
+def check_assertions(assertions: Sequence[str], source: str = "thresholds", run: PlannedRun | None = None) -> None:
+    """Raise ConfigurationError with every problem of assertions, before anything starts.
 
-    `faults` are the names of the scenario's faults, if they are known: a window can refer to no others.
+    With `run`, what is known of the run to come, they must also be able to pass and to fail, name only what it has, and give
+    quantities with their units. Without it (a recorded run) whatever can be evaluated is accepted.
     """
+    problems = find_problems(assertions, run)
+    if problems:
+        raise ConfigurationError(source, problems)
+
+
+def find_problems(assertions: Sequence[str], run: PlannedRun | None) -> list[str]:
+    """Every problem that `check_assertions` raises, one line each with the place in the assertion below it."""
     problems = []
     for number, assertion in enumerate(assertions):
         try:
-            parse_condition(assertion, faults)
+            condition = parse_condition(assertion, None if run is None else run.fault_names)
+            if run is not None:
+                check_condition(condition, run)
         except InvalidAssertionError as error:
-            problems.append(f"thresholds[{number}].assert: {error}".replace("\n", "\n  "))
-    if problems:
-        raise ConfigurationError(source, problems)
+            problems.append(f"{describe_item('thresholds', number)}: {error}".replace("\n", "\n  "))
+    return problems
 
 
 def evaluate_thresholds(assertions: Sequence[str], summary: Summary, run_data: RunDataSource) -> list[ThresholdResult]:
@@ -170,6 +179,8 @@ def _count_windows(breaches: int, missing: int, windows: int) -> str:
 def _describe_breach(observed: float, condition: Condition) -> str:
     """By how much a limit is breached."""
     limit, unit = condition.limit, condition.unit
+    if unit == "bool":
+        return f"{format_value(observed, unit)}, expected {'not ' * (condition.operator == '!=')}{format_value(limit, unit)}"
     if condition.operator == "!=" or observed == limit:
         return f"it is {format_value(limit, unit)}"
     side = "above" if observed > limit else "below"
@@ -228,12 +239,8 @@ def _count_selected(
     places, forms = matchers_on(matchers, *PLACE_DIGITS), matchers_on(matchers, "form")
     numbers = np.flatnonzero(in_time).tolist()
     stations = (
-        sum(all_match(places, _place_labels(plan.stations[number].code)) for number in numbers)
+        sum(all_match(places, place_labels(plan.stations[number].code)) for number in numbers)
         if places
         else len(numbers)
     )
     return stations, sum(all_match(forms, [("form", form)]) for form, _ in plan.slots)
-
-
-def _place_labels(code: str) -> list[tuple[str, str]]:
-    return [(label, code[:digits]) for label, digits in PLACE_DIGITS.items()]

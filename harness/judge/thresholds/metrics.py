@@ -116,10 +116,10 @@ def unit_of_key(key: str) -> Unit:
         is_last = index == len(parts) - 1
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             model: type[BaseModel] = kind
-            kind = _field(model, part, parent)
-            if part in _OPTIONAL_TABLES:
-                (kind,) = (one for one in get_args(kind) if one is not NoneType)
+            kind = _required(part, _field(model, part, parent))
             if is_last and _is_number(kind):
+                if bool in _kinds(kind):
+                    return "bool"
                 in_seconds = issubclass(model, Distribution) and part not in _WITHOUT_UNIT
                 return "s" if in_seconds else unit_from_name(part)
         else:
@@ -128,6 +128,18 @@ def unit_of_key(key: str) -> Unit:
                 return ""
     message = f"{key} is not a figure{_what_it_is(kind, key, parts[-1])}"
     raise ValueError(message)
+
+
+def is_whole_key(key: str) -> bool:
+    """Whether the figure that a key of the summary names is a whole number. The key must have passed `unit_of_key`."""
+    kind: object = Summary
+    parts = key.split(".")
+    for index, part in enumerate(parts):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            kind = _required(part, kind.model_fields[part].annotation)
+        else:
+            kind = _entry(kind, part, parts[index - 1], ".".join(parts[:index]))
+    return _kinds(kind) == {int}
 
 
 def summary_value(summary: Summary, key: str) -> float | None:
@@ -229,8 +241,18 @@ def _near(word: str, allowed: list[str]) -> str:
 
 
 def _is_number(kind: object) -> bool:
+    return _kinds(kind) <= {int, float, bool}
+
+
+def _required(part: str, kind: object) -> object:
+    """The type of a table that some runs lack, without None; any other type as it is."""
+    return next(iter(_kinds(kind))) if part in _OPTIONAL_TABLES else kind
+
+
+def _kinds(kind: object) -> set[object]:
+    """The types that a value may have, None aside."""
     kinds = get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
-    return {one for one in kinds if one is not NoneType} <= {int, float, bool}
+    return {one for one in kinds if one is not NoneType}
 
 
 def _counted_anything(part: object) -> bool:

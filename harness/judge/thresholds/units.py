@@ -7,7 +7,7 @@ from typing import Literal
 
 from mock_server.profile import units
 
-Unit = Literal["s", "B", "ratio", "per_s", "B/s", ""]
+Unit = Literal["s", "B", "ratio", "per_s", "B/s", "bool", ""]
 
 _SUFFIXES: tuple[tuple[str, Unit], ...] = (
     ("bytes_per_s", "B/s"),
@@ -67,6 +67,8 @@ def format_value(value: float, unit: Unit) -> str:
     '17 d'
     """
     size = abs(value)
+    if unit == "bool":
+        return "true" if value else "false"
     if unit == "s" and size >= _LONG_S:  # of the recapitulation, in election time
         return f"{_rounded(value / 86_400)} d"
     if unit == "s":

@@ -17,7 +17,7 @@ from harness.analysis.selection import LabelMatcher, Selection, matchers_except,
 from harness.judge.thresholds.condition import MAY_NEVER_ARRIVE, Condition
 from harness.judge.thresholds.metrics import NOTHING_TO_COUNT, why_no_percentile
 from harness.judge.thresholds.units import format_value
-from harness.run_folder.layout import FaultRecord, RunRecord
+from harness.run_folder.layout import FaultRecord
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -33,6 +33,18 @@ ROUNDING_TOLERANCE_S = 1e-9
 
 class NoWindowError(Exception):
     """The run has no window in which the condition could be evaluated; the message says why."""
+
+
+class FaultTimes(Protocol):
+    """What windows are computed from: `harness.run_folder.layout.RunRecord`."""
+
+    @property
+    def faults(self) -> Sequence[FaultRecord]:
+        """Every fault with its times."""
+
+    @property
+    def warm_up_s(self) -> float:
+        """Length of the warm-up, which is in no window."""
 
 
 class RowSource(Protocol):
@@ -68,7 +80,7 @@ class WindowValue:
 
 
 def find_windows(
-    condition: Condition, record: RunRecord, stop_s: float, *, is_finished: bool = True
+    condition: Condition, record: FaultTimes, stop_s: float, *, is_finished: bool = True
 ) -> list[TimeWindow]:
     """The windows that the condition must hold in, in the order of time.
 
@@ -87,7 +99,7 @@ def find_windows(
     return [part]
 
 
-def _relevant_part(condition: Condition, record: RunRecord, stop_s: float) -> TimeWindow:
+def _relevant_part(condition: Condition, record: FaultTimes, stop_s: float) -> TimeWindow:
     """The part of the run that the condition refers to."""
     span = condition.fault_span
     if span is None:

@@ -22,11 +22,12 @@ def line(label: str, value: np.ndarray) -> ChartLine:
 def backlog_of(offered: np.ndarray, goodput: np.ndarray, wait_s: float | None = 1.0) -> BacklogLines:
     t_s = np.arange(len(offered) + 1.0)
     waiting = np.concatenate([[0.0], np.cumsum(offered - goodput)])
-    return BacklogLines(ChartLine("backlog", t_s, waiting), ChartLine("given up", t_s, 0 * t_s), wait_s, None, 0.0)
+    lines = line("offered", offered), line("goodput", goodput), ChartLine("backlog", t_s, waiting)
+    return BacklogLines(*lines, ChartLine("given up", t_s, 0 * t_s), wait_s, None, 0.0)
 
 
 def falls(offered: np.ndarray, goodput: np.ndarray, wait_s: float | None = 1.0):
-    return find_shortfalls(line("offered", offered), line("goodput", goodput), backlog_of(offered, goodput, wait_s))
+    return find_shortfalls(backlog_of(offered, goodput, wait_s))
 
 
 def rate(*parts: tuple[int, float]) -> np.ndarray:
@@ -45,6 +46,8 @@ def test_the_backlog_is_what_is_due_and_neither_acknowledged_nor_given_up(tmp_pa
     assert found.outstanding.t_s.tolist() == [0, 1, 2, 3, 4, 5, 6]
     assert found.outstanding.value.tolist() == [1, 3, 4, 2, 1, 1, 1]
     assert found.given_up.value.tolist() == [0, 0, 0, 0, 1, 1, 1]
+    assert found.due.value.tolist() == [1, 2, 1, 0, 0, 0]
+    assert found.delivered.value.tolist() == [0, 0, 1, 1, 0, 0]
     assert (found.typical_wait_s, found.last_delivery_s, found.last_rate_per_s) == (2.25, 3.0, 0.0)
 
 
@@ -57,7 +60,7 @@ def test_the_last_rate_is_that_of_the_last_quarter(tmp_path):
 
 def test_a_run_without_an_attempt_has_an_empty_backlog_and_no_wait(tmp_path):
     found = compute_backlog(load_rows(RunBuilder(tmp_path / "run").break_off()))
-    assert found.outstanding.value.tolist() == [0]
+    assert found.outstanding.value.tolist() == found.due.value.tolist() == [0]
     assert (found.typical_wait_s, found.last_delivery_s, found.last_rate_per_s) == (None, None, 0.0)
 
 

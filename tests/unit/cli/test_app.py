@@ -77,7 +77,7 @@ def complete(line):
 
 
 def test_completion_knows_commands_and_their_options():
-    assert complete("harness ca") == ["calibrate"]
+    assert complete("harness ca") == ["capacity", "calibrate"]
     assert {"--set", "--seed", "--workers"} <= set(complete("harness run --"))
 
 

@@ -59,7 +59,7 @@ def unbegun(path, before_end_s):
     made = RunBuilder(path, due_s=[0.0, 20.0 - before_end_s])
     made.attempt(0, done_s=19.9)
     made.scrape_idle_generator(20)
-    return made.finish("interrupted", at_s=20.0)
+    return made.finish("deadline", at_s=20.0)
 
 
 def busy_for(path, seconds):
@@ -99,7 +99,7 @@ def failed(path, outcome):
 def unended(path, how):
     made = run_of(path)
     made.attempt(0, attempt=2, outcome=Outcome.CENSORED, due_s=2.0)
-    return made.finish(how, at_s=20.0)
+    return made.finish(how, at_s=20.0), ["count(attempts) < 1"]  # what a run is aborted for
 
 
 def stepped(path, step_s):
@@ -122,8 +122,12 @@ def troubled(path, *problems):
 SIDES = [
     Sides("ending", ending, "deadline", "killed", "worker 0 was killed by SIGKILL"),
     Sides("ending", ending, "completed", "starved", "worker 0 was killed by SIGKILL"),
-    Sides("ending", ending, "interrupted", "crashed", "the run crashed"),
-    Sides("ending", ending, "terminated", None, "the run was broken off: nothing is known after"),
+    Sides("ending", ending, "deadline", "crashed", "the run crashed"),
+    Sides("ending", ending, "completed", None, "the run was broken off: nothing is known after"),
+    Sides(
+        "ending", ending, "deadline", "interrupted", "the run was interrupted after 20.0 s, when 30 of 30 pages were"
+    ),
+    Sides("ending", ending, "completed", "terminated", "the run was terminated after 20.0 s, when 30 of 30 pages were"),
     Sides("aborted", aborted, "count(attempts) < 30", "count(attempts) < 31", "its rows breach no threshold"),
     Sides("no_data", attempts, 1, 0, "no attempt was made"),
     Sides("lateness", late_at_p50, 0.005, 0.00501, "p50 5.01 ms (allowed: 5 ms)"),
@@ -135,7 +139,7 @@ SIDES = [
     Sides("cpu", unscraped, 2.9, 3.1, "the generator's CPU is not known"),
     Sides("worker_lost", lost, False, True, "worker 0 of the generator was lost: see logs/"),
     Sides("generator_error", failed, Outcome.REFUSED, Outcome.GENERATOR_ERROR, "set client.source_addresses"),
-    Sides("never_ended", unended, "interrupted", "deadline", "1 attempts began and never ended"),
+    Sides("never_ended", unended, "aborted", "deadline", "1 attempts began and never ended"),
     Sides("clock_step", stepped, 0.1099, 0.1101, "configure time synchronisation to slew instead of step"),
     Sides("clock_step", stepped, -0.1099, -0.1101, "the clock stepped by"),
     Sides("limit", limited, "40.1ms", "39.9ms", "p99 lateness, 4 ms, is more than a tenth of the limit"),

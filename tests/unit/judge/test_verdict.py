@@ -72,13 +72,29 @@ def unread(path, **record):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("assertion", [PASSING, FAILING])
+@pytest.mark.parametrize("assertion", [PASSING, "audit.lost == 0"])
 def test_a_store_that_could_not_be_read_is_neither_pass_nor_fail_and_says_why(tmp_path, assertion):
     verdict = judge_run(unread(tmp_path / "run").finish(at_s=5.0, stock=UNREAD), [assertion]).verdict
     assert (verdict.verdict, verdict.exit_code, verdict.safety) == ("invalid", 3, "unknown")
     assert verdict.validity.reasons == [
         "safety is unknown: what the server has stored is not known: GET /stored: HTTP status 500"
     ]
+
+
+@pytest.mark.heavy
+def test_a_breached_threshold_of_a_valid_measurement_fails_whatever_is_known_of_safety(tmp_path):
+    verdict = judge_run(unread(tmp_path / "run").finish(at_s=5.0, stock=UNREAD), [PASSING, FAILING]).verdict
+    assert (verdict.verdict, verdict.exit_code, verdict.safety, verdict.validity.valid) == ("fail", 99, "unknown", True)
+    assert [(one.judged, one.passed) for one in verdict.thresholds] == [(True, True), (True, False)]
+
+
+def test_a_server_that_refuses_everything_fails_although_nothing_is_known_of_its_safety(tmp_path):
+    made = RunBuilder(tmp_path / "run")
+    for page in range(len(made.pages)):
+        made.attempt(page, outcome=Outcome.UNAVAILABLE)
+    made.store([])
+    verdict = judge_run(made.finish("deadline", at_s=2.0), ["stations.completed_ratio >= 95%"]).verdict
+    assert (verdict.verdict, verdict.exit_code, verdict.safety) == ("fail", 99, "unknown")
 
 
 @pytest.mark.heavy
@@ -102,9 +118,32 @@ def test_a_run_in_which_nothing_was_acknowledged_proves_nothing_even_if_that_is_
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(("how", "code"), [("interrupted", 130), ("terminated", 143)])
-@pytest.mark.parametrize(("trouble", "word"), [({}, "pass"), ({"errors": 1}, "invalid"), ({"lost": [7]}, "fail")])
-def test_an_interrupted_run_is_judged_and_exits_by_its_signal(tmp_path, how, code, trouble, word):
-    assert judged(run_of(tmp_path / "run", **trouble).finish(how, at_s=5.0), PASSING) == (word, code)
+@pytest.mark.parametrize("assertions", [[], [PASSING], [FAILING]], ids=["none", "met", "breached"])
+def test_an_interrupted_run_is_invalid_whatever_its_thresholds_would_say(tmp_path, how, code, assertions):
+    folder = run_of(tmp_path / "run").finish(how, at_s=5.0, message="SIGINT after 5.0 s")
+    verdict = judge_run(folder, assertions).verdict
+    assert (verdict.verdict, verdict.exit_code, verdict.safety) == ("invalid", code, True)
+    assert verdict.validity.reasons == [
+        f"the run was {how} after 5.0 s, when 30 of 30 pages were delivered: run it again to its end"
+    ]
+    assert [(one.judged, one.passed) for one in verdict.thresholds] == [(False, False)] * len(assertions)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("how", ["interrupted", "terminated", "killed"])
+def test_a_lost_acknowledgement_is_a_failure_even_if_the_run_was_cut_short_but_its_thresholds_are_not_judged(
+    tmp_path, how
+):
+    folder = run_of(tmp_path / "run", lost=[7]).finish(how, at_s=5.0, message="SIGINT after 5.0 s")
+    verdict = judge_run(folder, [PASSING, FAILING]).verdict
+    assert (verdict.verdict, verdict.exit_code, verdict.safety) == ("fail", 99, False)
+    assert [one.reason for one in verdict.thresholds] == ["not judged, the measurement is invalid"] * 2
+
+
+def test_a_threshold_that_is_not_judged_still_says_why_it_has_no_figure(tmp_path):
+    folder = run_of(tmp_path / "run", errors=1).finish(at_s=5.0)
+    (threshold,) = judge_run(folder, ["p99(response_seconds) < 1s"]).verdict.thresholds
+    assert threshold.reason == "not judged, the measurement is invalid: n/a (needs 1,000; there are 30)"
 
 
 @pytest.mark.heavy
@@ -165,6 +204,7 @@ def test_the_verdict_is_written_as_documented(tmp_path):
         "unit": "s",
         "window": None,
         "passed": False,
+        "judged": True,
         "reason": "90 ms (900 %) above the limit",
     }
     assert load_verdict(folder) == verdict

@@ -53,6 +53,12 @@ def test_the_throughput_chart_draws_exactly_the_three_rates_and_the_backlog() ->
     assert label.xy == (backlog.t_s[backlog.value.argmax()], backlog.value.max())
 
 
+def test_without_scrapes_the_rates_are_drawn_from_the_rows() -> None:
+    nothing, backlog = made_up_run.empty(), made_up_run.backlog()
+    figure = draw("throughput", made_up_run.series(rates=RateLines(nothing, nothing, nothing, []), backlog=backlog))
+    assert_drawn(figure, backlog.due, backlog.delivered, backlog.outstanding)
+
+
 def test_the_backlog_is_labelled_with_what_is_left_and_what_was_given_up() -> None:
     t_s = np.arange(73.0)
     backlog = made_up_run.backlog(

@@ -74,7 +74,7 @@ def test_junit_counts_are_repeated_on_the_root() -> None:
 
 def test_markdown_says_the_verdict_first_and_holds_a_row_for_each_threshold() -> None:
     text = summary_markdown(made_up_run.summary(), made_up_run.verdict("fail"), ["Goodput fell"])
-    assert text.startswith("## ❌ FAIL: kaliwates\n\n2 thresholds of 3 breached.\n")
+    assert text.startswith("## ❌ FAIL: kaliwates\n\n2 of 3 thresholds were breached.\n")
     assert "| held | p95(delivery\\_seconds) \\< 10 | 1.8 s | 10 s | the whole run | 82 % to spare |" in text
     assert "| **breached** | stations.completed\\_by\\_deadline\\_ratio \\>= 95% | 93 % | 95 % |" in text
     assert "- Goodput fell" in text

@@ -173,12 +173,12 @@ def test_where_nothing_was_delivered_it_is_said_first() -> None:
 
 
 def test_noise_of_two_seconds_is_no_fall() -> None:
-    assert find_shortfalls(made_up_run.line("o", flat(10.0)), made_up_run.line("g", dipped(5.0, 20, 22))) == []
+    assert find_shortfalls(made_up_run.backlog(rates(flat(10.0), dipped(5.0, 20, 22)))) == []
 
 
-def test_without_scrapes_the_rates_are_not_known() -> None:
+def test_without_rows_the_rates_are_not_known() -> None:
     said = throughput.finding(made_up_run.no_series(), made_up_run.summary())
-    assert said == "The generator was not scraped, so its rates over time are not known"
+    assert said == "There are no rows, so the rates over time are not known"
 
 
 def test_failures_are_told_with_their_share_their_kind_and_their_phase() -> None:

@@ -12,7 +12,8 @@ from harness.analysis.chart_types import CompletionLines, ProcessHealth
 from harness.judge.remedy import Remedy
 from harness.run_folder.layout import RunFolder
 from reports.charts import CHARTS
-from reports.html import remedy_command, render_page
+from reports.commands import remedy_command
+from reports.html import render_page
 from reports.render import render_run
 from tests.support import made_up_run
 from tests.support.drawn_page import Outline, drawn, read, text_of, write
@@ -47,7 +48,7 @@ def test_the_same_run_gives_the_same_bytes(written: tuple[RunFolder, list[str]],
 @pytest.mark.heavy
 def test_a_failed_run_says_so_first_and_by_how_much() -> None:
     text = text_of(read(made_up_run.verdict("fail")))
-    assert text.index("✗ FAIL") < text.index("2 thresholds of 3 breached.") < text.index("Key figures")
+    assert text.index("✗ FAIL") < text.index("2 of 3 thresholds were breached.") < text.index("Key figures")
     assert "stations.completed_by_deadline_ratio >= 95% breached 93 % 95 % 2.5 points below the limit" in text
     assert "p95(delivery_seconds) < 10 held 1.8 s 10 s 82 % to spare" in text
     assert "p99(response_seconds) < 5 breached n/a 5 s no figure: needs 1,000 attempts" in text
@@ -215,11 +216,18 @@ def test_a_failed_run_says_what_to_try_first_with_the_command_that_tries_it() ->
     assert "What to try first" not in text_of(read(made_up_run.verdict("pass")))
 
 
-def test_a_run_that_no_command_started_is_tried_again_by_its_scenario() -> None:
-    remedy = Remedy("Give the server 9 workers", "", ("server.workers=9",))
-    made = made_up_run.record(command=["harness", "experiment", "metastability"])
-    assert remedy_command(made, remedy) == [
-        "harness", "run", "kaliwates", "--seed", "20240214", "--set", "server.workers=9"
+@pytest.mark.heavy
+def test_of_a_run_that_no_command_repeats_the_page_says_which_keys_to_change() -> None:
+    command = ["harness", "experiment", "metastability"]
+    text = text_of(read(made_up_run.verdict("fail"), record={"command": command})).replace("\u00a0", " ")
+    assert "were delivered by the deadline. In the scenario: server.workers=9" in text
+    assert remedy_command(made_up_run.record(command=command), Remedy("", "", ("server.workers=9",))) == []
+
+
+def test_a_simulated_run_is_tried_again_in_virtual_time() -> None:
+    made = made_up_run.record(command=["harness", "simulate", "kaliwates", "--out", "x"], seed=7)
+    assert remedy_command(made, Remedy("", "", ("server.workers=9",))) == [
+        "harness", "simulate", "kaliwates", "--seed", "7", "--set", "server.workers=9"
     ]  # fmt: skip
 
 
@@ -241,9 +249,9 @@ def test_the_settings_of_a_remedy_replace_those_of_the_command() -> None:
 
 
 @pytest.mark.heavy
-def test_a_prediction_of_the_remedy_stands_below_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prediction_of_the_remedy_stands_below_its_command() -> None:
     predicted = Remedy("Wait", "patience helps", ("server.workers=9",), "Predicted: 98 % of stations.")
-    monkeypatch.setattr("reports.html.first_remedy", lambda *_: predicted)
-    assert "--set server.workers=9 Predicted: 98 % of stations." in text_of(read(made_up_run.verdict("fail"))).replace(
-        "\u00a0", " "
-    )
+    page = render_page(
+        made_up_run.record(), made_up_run.summary(), made_up_run.series(), made_up_run.verdict("fail"), drawn(), predicted=predicted
+    )  # fmt: skip
+    assert "--set server.workers=9 Predicted: 98 % of stations." in text_of(page).replace("\u00a0", " ")

@@ -27,7 +27,7 @@ def test_the_verdict_names_every_threshold_with_observed_limit_and_breach() -> N
     stream = io.StringIO()
     print_verdict(made_up_run.verdict("fail"), made_up_run.summary(), REPORT, make_console(stream))
     rows = [re.sub(r" {2,}", "  ", line.strip()) for line in lines(stream)]
-    assert rows[0] == "FAIL  2 thresholds of 3 breached."
+    assert rows[0] == "FAIL  2 of 3 thresholds were breached."
     assert "held  p95(delivery_seconds) < 10  1.8 s  10 s  82 % to spare" in rows
     assert "BREACHED  stations.completed_by_deadline_ratio >= 95%  93 %  95 %  2.5 points below the limit" in rows
     assert rows[-1] == f"Report: {REPORT}"

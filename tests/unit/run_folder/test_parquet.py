@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -66,6 +69,42 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         with pytest.raises(duckdb.Error):
             write_parquet(session, "SELECT error('no') FROM rows", path)
     assert path.read_bytes() == before
+
+
+QUERY = """
+import signal, sys
+from harness.base.signals import exit_at_once
+from harness.run_folder.parquet import database
+{handler}
+def hold():
+    with database() as session:
+        {body}
+{call}
+"""
+SLOW = "session.execute('SELECT sum(a.range * b.range) FROM range(1000000) a, range(1000000) b').fetchall()"
+
+
+def python(handler="", body="session.execute('SELECT 1').fetchall()", call="hold()"):
+    program = QUERY.format(handler=handler, body=body, call=call)
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_a_signal_during_a_query_ends_the_process_by_that_signal():
+    """DuckDB replaces what a signal handler raises by an error of its own."""
+    handler = "signal.signal(signal.SIGALRM, lambda *_: exit_at_once(signal.SIGTERM, None))"
+    body = f"signal.setitimer(signal.ITIMER_REAL, 0.2); {SLOW}"
+    done = python(handler, body)
+    assert "harness.base.signals.ImmediateExit: SIGTERM" in done.stderr
+    assert "Query interrupted" not in done.stderr
+    assert signal.Signals.SIGTERM.name in done.stderr
+
+
+def test_a_process_that_used_the_engine_ends_without_a_word_even_if_something_holds_on_to_the_module():
+    """DuckDB's module lists all that is alive when the interpreter ends; C extensions hold references to the very end."""
+    forever = "import ctypes; from harness.run_folder import parquet; hold(); ctypes.pythonapi.Py_IncRef(ctypes.py_object(parquet._engine))"
+    for call in ("hold()", forever):
+        done = python(call=call)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("name", ["page=1", "station=3/form=x", "a*", "a?", "a[b]", "it's"])

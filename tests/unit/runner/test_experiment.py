@@ -32,7 +32,7 @@ def experiment(**shares):
     ]
     return ExperimentFigures(
         name="x", title="", base="kaliwates", seeds=[0, 1, 2], at_s=[48.0], deadline_s=72.0, time_scale=3600.0,
-        variants=variants, planned_cells=6,
+        variants=variants, planned_cells=sum(map(len, shares.values())),
     )  # fmt: skip
 
 
@@ -107,8 +107,33 @@ def test_the_finding_names_the_best_against_the_first():
     assert finding(experiment(was=[0.2, 0.2], better=[0.8, 0.9])) == (
         "With “better” 85 % of stations completed by the deadline, with “was” 20 %"
     )
-    assert finding(experiment(was=[0.2, 0.2], worse=[0.1, 0.1])).startswith("No variant did better than “was”")
+    assert finding(experiment(was=[0.2, 0.2], worse=[0.1, 0.1])) == (
+        "No variant completed more stations by the deadline than “was”: 20 %"
+    )
+    assert finding(experiment(was=[0.2, 0.2], a=[0.9, 0.9], b=[0.9, 0.9])).startswith("With “a” and “b” 90 % of")
+    assert finding(experiment(was=[0.2, 0.2], a=[0.9, 0.9], b=[0.9, 0.9], c=[0.9, 0.9])).startswith(
+        "With “a” and 2 more variants 90 % of"
+    )
+    assert finding(experiment(was=[0.2])) == "“was” completed 20 % of the stations by the deadline"
+
+
+def test_a_tie_is_called_one_and_a_difference_within_the_noise_may_be_chance():
+    assert finding(experiment(was=[1.0, 1.0], other=[1.0, 1.0])) == (
+        "The variants tie: each completed 100 % of the stations by the deadline"
+    )
+    assert finding(experiment(was=[0.1, 0.5], better=[0.7, 0.4])) == (
+        "With “better” 55 % of stations completed by the deadline, with “was” 30 %; with 2 seeds that may be chance"
+    )
+
+
+def test_nothing_is_concluded_from_a_part_of_the_matrix_or_from_an_invalid_run():
     assert finding(experiment(was=[])) == "No run has finished yet"
+    whole = experiment(was=[0.2, 0.2], better=[0.8, 0.9])
+    part = whole.model_copy(update={"planned_cells": 6})
+    assert finding(part) == "4 of 6 runs have finished: the variants are compared when all have"
+    bad = [cell("was", 0, 0.5), cell("was", 1, 0.5, valid=False)]
+    figures = whole.model_copy(update={"variants": [compute_variant_figures("was", {}, bad, bad)], "planned_cells": 2})
+    assert finding(figures) == "Nothing can be concluded: 1 of 2 runs is INVALID"
 
 
 def test_a_band_spans_the_seeds_and_a_run_that_ended_early_stays_where_it_was():

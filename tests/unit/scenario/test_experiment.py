@@ -99,3 +99,13 @@ def test_an_unknown_experiment_is_refused_with_a_suggestion(source, message):
     with pytest.raises(UsageError) as caught:
         load_experiment(source)
     assert message in str(caught.value)
+
+
+def test_a_moment_after_the_deadline_of_a_variant_is_refused(tmp_path):
+    late = RIGHT.replace('at = ["4s"]', 'at = ["4s", "300s"]')
+    assert problems_of(tmp_path, late) == (
+        'at #2 = "300s" is after the deadline of "as it was", "10s": remove it\n'
+        'at #2 = "300s" is after the deadline of "One Worker, no retries", "10s": remove it'
+    )
+    _, cells = load(tmp_path, RIGHT.replace('at = ["4s"]', 'at = ["10s"]'))
+    assert len(cells) == 4

@@ -298,3 +298,24 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(MINIMAL, "utf-8-sig")
     assert load_scenario(str(path)).name == "mine"
+
+
+def test_a_directory_is_named_as_one(tmp_path):
+    with pytest.raises(UsageError, match=r"is a directory, not a scenario: give a path to a \.toml file"):
+        load_scenario(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ('deadline = "6s"', 'duplicate key "deadline" in line 3: give it once'),
+        ("[server]\nworkers = 1\n[server]", "duplicate table [server] in line 5: put its keys into one"),
+        ("photos = { bank = 1, bank = 2 }", 'duplicate key "bank" in line 3: give it once'),
+    ],
+)
+def test_a_duplicate_key_is_named_with_its_line(tmp_path, more, problem):
+    path = tmp_path / "mine.toml"
+    path.write_text(f'name = "mine"\ndeadline = "5s"\n{more}\n', "utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        load_scenario(str(path))
+    assert caught.value.problems[0].startswith(problem)

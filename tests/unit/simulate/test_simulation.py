@@ -34,6 +34,12 @@ def test_the_costs_add_up_to_the_time_of_an_attempt():
     assert played.rows["server_s"][0] == pytest.approx(0.14, abs=1e-6), "service and commit"
 
 
+def test_stations_need_not_log_in():
+    played = play(**one_station(simulate={"login": "1s", "logins": False}))
+    assert played.outcomes == {"accepted": 3}
+    assert np.isnan(played.rows["login_s"]).all()
+
+
 def test_with_a_connection_for_each_attempt_each_pays_for_it():
     costs = {"connect": "10ms", "login": "0s", "send": "1000GB/s", "parse": "0s", "commit": "0s", "answer": "0s"}
     retry = {"strategy": "none"}

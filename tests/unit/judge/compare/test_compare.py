@@ -9,9 +9,10 @@ from harness.analysis import bootstrap
 from harness.analysis.bootstrap import Statistic
 from harness.analysis.comparable import JUDGED_FIGURES, SHOWN_FIGURES, MissingFigure, RatioStatistic
 from harness.base.errors import ExitCode, UsageError
-from harness.judge.compare.compare import compare_sides
+from harness.judge.compare.compare import _describe_doubt, compare_sides
 from harness.judge.compare.figure import Sides, Tolerances, parse_tolerances
 from harness.judge.compare.noise import FigureNoise, compute_noise
+from harness.judge.compare.results import FigureComparison, RelativeChange
 from tests.support.compared_runs import STATIONS, compared, pages, record
 
 P95 = "delivery_seconds.p95"
@@ -53,7 +54,7 @@ def test_a_run_that_is_slower_by_a_fifth_fails_and_says_by_how_much():
     p95 = figure(found, P95)
     assert p95.change.low < 0.2 < p95.change.high
     assert p95.change.change == pytest.approx(0.2, abs=0.03)
-    assert "delivery_seconds.p95 +19 %" in found.finding
+    assert "delivery p95 +19 %" in found.finding
 
 
 @pytest.mark.heavy
@@ -65,7 +66,46 @@ def test_a_run_that_is_faster_passes():
 def test_a_change_about_as_large_as_the_tolerance_is_inconclusive():
     found = answer(compared(pages(1)), compared(pages(2, slower=1.05, own=0.1)))
     assert (found.verdict, found.exit_code) == ("inconclusive", ExitCode.INVALID)
-    assert "compare more runs, or longer ones" in figure(found, P95).reason
+    reason = figure(found, P95).reason
+    assert reason.startswith(
+        "it may or may not be worse by more than 5 %: to tell, compare five runs per side, or runs of"
+    )
+    needed = re.search(r"runs of about ([\d,]+) stations like these", reason)
+    assert needed is not None
+    assert STATIONS < int(needed[1].replace(",", "")) < 100 * STATIONS
+    assert re.fullmatch(
+        r"Can't tell: delivery p50 may be [\d.]+ % (better or|to) [\d.]+ % worse; delivery p95 may be .* worse(; and \d more)?",
+        found.finding,
+    ), found.finding
+
+
+def test_several_runs_per_side_that_can_not_tell_say_about_how_many_could():
+    sides = [
+        [compared(pages(seed, slower=1 + 0.05 * (seed % 3))) for seed in range(first, first + 5)] for first in (1, 6)
+    ]
+    reason = figure(answer(*sides), P95).reason
+    needed = re.search(r"to tell, compare about (\d+) runs per side$", reason)
+    assert needed is not None, reason
+    assert 6 <= int(needed[1]) < 100
+
+
+def doubt(better, low, high):
+    """The clause on a figure whose change has these bounds; relative, None for no bound."""
+    change = RelativeChange(change=0.0, low=low, high=high, how="runs", drawn_from="")
+    made = FigureComparison(
+        key="rates.goodput_per_s" if better == "higher" else "delivery_seconds.p50", unit="s", better=better, base=1.0,
+        run=1.0, change=change, tolerance=0.05, detectable=None, verdict="inconclusive", reason="",
+    )  # fmt: skip
+    return _describe_doubt(made)
+
+
+def test_a_doubt_says_how_much_better_or_worse_a_figure_may_be():
+    assert doubt("lower", -0.18, 0.21) == "delivery p50 may be 18 % better or 21 % worse"
+    assert doubt("higher", -0.21, 0.18) == "goodput may be 18 % better or 21 % worse"
+    assert doubt("lower", 0.03, 0.09) == "delivery p50 may be 3 % to 9 % worse"
+    assert doubt("lower", -0.18, None) == "delivery p50 may be 18 % better or much worse"
+    assert doubt("lower", None, None) == "delivery p50 may be much better or much worse"
+    assert doubt("lower", 0.0, 0.09) == "delivery p50 may be no different or 9 % worse"
 
 
 def in_waves(seed, stations, lengths=0.97):

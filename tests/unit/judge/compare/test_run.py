@@ -19,7 +19,7 @@ def test_runs_of_one_scenario_on_one_machine_are_alike_whatever_they_are_called(
     ("changes", "line"),
     [
         ({"scenario": {**SCENARIO, "server": {"workers": 4}}}, "scenario.server.workers: 8 against 4"),
-        ({"scenario": {**SCENARIO, "faults": [{"kind": "down"}]}}, 'scenario.faults[0].kind: nothing against "down"'),
+        ({"scenario": {**SCENARIO, "faults": [{"kind": "down"}]}}, 'scenario.faults #1: kind: nothing against "down"'),
         ({"versions": {"harness": "0.2.0"}}, 'versions.harness: "0.1.0" against "0.2.0"'),
         ({"host": {**record().host, "cpu": "other"}}, 'host.cpu: "made" against "other"'),
         ({"host": {**record().host, "memory_bytes": 2**33}}, "host.memory_bytes: 17179869184 against 8589934592"),

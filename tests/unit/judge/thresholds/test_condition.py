@@ -9,6 +9,10 @@ from harness.base.errors import ConfigurationError
 from harness.judge.thresholds.condition import AGGREGATIONS, FaultSpan, parse_condition
 from harness.judge.thresholds.evaluate import check_assertions
 from harness.judge.thresholds.parser import InvalidAssertionError
+from harness.judge.thresholds.planned_run import PlannedRun
+from harness.run_folder.layout import FaultRecord
+
+BROWNOUT = FaultRecord(name="brownout", kind="capacity", start_s=10.0, end_s=20.0)
 
 
 def test_labels_windows_and_units_are_understood_together():
@@ -122,9 +126,9 @@ def test_a_window_can_name_the_scenarios_faults_only():
     assertion = 'max(response_seconds) < 1s after "brownou"'
     parse_condition(assertion)  # a finished run is asked when it is judged
     with pytest.raises(ConfigurationError, match='no fault "brownou"; did you mean "brownout"'):
-        check_assertions([assertion], "mine.toml", ["brownout"])
+        check_assertions([assertion], "mine.toml", PlannedRun([BROWNOUT], deadline_s=60.0))
     with pytest.raises(ConfigurationError, match='no fault "brownou"; it has none'):
-        check_assertions([assertion], "mine.toml", [])
+        check_assertions([assertion], "mine.toml", PlannedRun([], deadline_s=60.0))
 
 
 def test_every_aggregation_can_be_taken_of_some_rows():

@@ -219,7 +219,7 @@ def test_everything_that_is_wrong_is_said_at_once():
     assertions = ["p95(delivery_seconds) < 10", *(assertion for assertion, _ in WRONG)]
     with pytest.raises(ConfigurationError) as caught:
         check_assertions(assertions, "evening.toml")
-    assert str(caught.value).startswith("evening.toml:\n  thresholds[1].assert: ")
+    assert str(caught.value).startswith("evening.toml:\n  thresholds #2: ")
     assert len(caught.value.problems) == len(WRONG)
 
 
@@ -240,3 +240,15 @@ def test_the_very_percentile_that_is_asked_for_comes_from_the_rows(tmp_path):
         made.attempt(page, done_s=(page + 1) / 1000)
     found = held(figures_of(made.finish("deadline", at_s=72.0)), "p99.5(response_seconds) < 3981ms")
     assert (found.observed, found.passed) == (3.98, True)
+
+
+def test_a_figure_that_is_true_or_false_is_judged_as_such(tmp_path):
+    fault = FaultRecord(name="brownout", kind="capacity", start_s=10.0, end_s=20.0)
+    made = RunBuilder(tmp_path / "run", due_s=[5.0, 15.0, 25.0], faults=[fault])
+    for page, due_s in enumerate((5.0, 15.0, 25.0)):
+        made.attempt(page, due_s=due_s)
+    figures = figures_of(made.finish("deadline", at_s=72.0))
+    good, bad = (held(figures, f"recovery.brownout.metastable == {word}") for word in ("false", "true"))
+    assert (good.passed, good.observed, good.unit) == (True, 0.0, "bool")
+    assert (bad.passed, bad.reason) == (False, "false, expected true")
+    assert held(figures, "recovery.brownout.metastable != false").reason == "false, expected not false"

@@ -24,12 +24,12 @@ def test_a_key_that_resembles_nothing_gets_the_list():
 
 def test_a_misspelt_key_of_a_fault_is_looked_for_among_that_kinds_keys():
     assert lines({"faults": [{"kind": "latency", "delay": "1s", "duraton": "1s"}]}) == [
-        'faults.0.duraton is not a known key; did you mean "duration"?'
+        'faults #1: duraton is not a known key; did you mean "duration"?'
     ]
 
 
 def test_a_missing_key_is_named_with_its_place():
-    assert lines({"faults": [{"kind": "abort"}, {"kind": "latency"}]}) == ["faults.1.delay is missing"]
+    assert lines({"faults": [{"kind": "abort"}, {"kind": "latency"}]}) == ["faults #2: delay is missing"]
 
 
 def test_a_wrong_unit_is_shown_with_examples():
@@ -45,12 +45,12 @@ def test_a_duration_without_a_unit_is_refused():
 
 def test_an_unknown_kind_gets_a_suggestion():
     (line,) = lines({"faults": [{"kind": "latncy"}]})
-    assert line.startswith('faults.0.kind = "latncy" is not one of latency, abort, ')
+    assert line.startswith('faults #1: kind = "latncy" is not one of latency, abort, ')
     assert line.endswith('did you mean "latency"?')
 
 
 def test_a_fault_without_a_kind_is_told_that_it_needs_one():
-    assert lines({"faults": [{"name": "x"}]}) == ["faults.0 = {'name': 'x'} needs a table with a key \"kind\""]
+    assert lines({"faults": [{"name": "x"}]}) == ["faults #1 \"x\" = {'name': 'x'} needs a table with a key \"kind\""]
 
 
 def test_an_unknown_distribution_gets_a_suggestion():
@@ -70,7 +70,7 @@ def test_a_word_outside_its_list_gets_a_suggestion():
 def test_a_number_out_of_range_is_told_its_range():
     assert lines({"workers": 0}) == ["workers = 0 should be greater than or equal to 1"]
     assert lines({"faults": [{"kind": "abort", "status": 200}]}) == [
-        "faults.0.status = 200 should be greater than or equal to 400"
+        "faults #1: status = 200 should be greater than or equal to 400"
     ]
 
 
@@ -80,7 +80,8 @@ def test_a_wrong_type_is_told_the_right_one():
 
 def test_several_problems_are_told_at_once():
     found = lines({"workers": "3", "shed": "quee_full", "faults": [{"kind": "latency", "dealy": "1s"}]})
-    assert [line.split(" ")[0] for line in found] == ["workers", "shed", "faults.0.delay", "faults.0.dealy"]
+    keys = [line.partition(" is ")[0].partition(" = ")[0].partition(" should ")[0] for line in found]
+    assert keys == ["workers", "shed", "faults #1: delay", "faults #1: dealy"]
 
 
 def test_two_faults_of_one_name_are_refused():

@@ -1,0 +1,131 @@
+"""The schema of capacity.json: what a capacity search has tried and found. harness/capacity/ fills it, reports/ draws it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+LevelDecision = Literal["passes", "fails", "undecided"]
+
+
+class _CapacityModel(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class PlayedSeed(_CapacityModel):
+    """What one seed showed at one level. Times are seconds since T0; None is never."""
+
+    seed: int
+    met: bool | None
+    """Whether the goal was met; None if nobody can tell, as in an INVALID run."""
+    breached: list[str] = []
+    """The thresholds that did not hold, and "safety" if an acknowledged page was lost."""
+    completed_ratio: float | None
+    """Share of the stations that were complete by the deadline."""
+    complete_95_s: float | None
+    """When 95 % of the stations were complete."""
+    finish_s: float | None
+    """When all stations were complete."""
+    amplification: float | None
+    why_unknown: str = ""
+    """Why nobody can tell; empty otherwise."""
+
+
+class CapacityLevel(_CapacityModel):
+    """One level of the varied key under one load."""
+
+    level: float
+    """The value in the unit of `vary.unit`."""
+    value: str
+    """The same as a scenario has it."""
+    decision: LevelDecision
+    passed: int
+    failed: int
+    unknown: int
+    probability_low: float
+    probability_high: float
+    """Clopper and Pearson's bounds of the probability that the goal is met, each with the confidence of the search."""
+    breached: dict[str, int]
+    """Threshold -> seeds in which it did not hold, most frequent first; "safety" is one of them."""
+    binds: str | None
+    """The resource of which the plan needs the greatest share, by arithmetic; None if the scenario limits none."""
+    used_ratio: float | None
+    """That share."""
+    seeds: list[PlayedSeed]
+
+
+class CapacityBracket(_CapacityModel):
+    """Between which values the demand lies."""
+
+    passes: str | None
+    """The least that passes; None if none of those tried does."""
+    fails: str | None
+    """The greatest below it that fails; None if none was shown to."""
+    undecided: list[str] = []
+    """Values between the two that were tried and could not be decided."""
+    out_of_order: list[str] = []
+    """Values above the least that passes which do not pass."""
+    is_complete: bool
+    """False if the search was interrupted or its budget spent: then values between the two are untried."""
+
+
+class LoadDemand(_CapacityModel):
+    """The search under one load."""
+
+    load: float
+    """Factor on the scenario's own load."""
+    stations: int
+    pages: int
+    least_by_arithmetic: float | None
+    """Less than this cannot complete every station, in the unit of `vary.unit`; None if arithmetic knows no bound for the key."""
+    bracket: CapacityBracket
+    levels: list[CapacityLevel]
+    """Every level that was tried, from the weakest to the strongest."""
+
+
+class CapacityCondition(_CapacityModel):
+    """All loads, with or without the scenario's faults."""
+
+    name: Literal["bears", "recovers"]
+    """Bears: without faults. Recovers: with them."""
+    faults: list[str]
+    """Names of the faults that act."""
+    goal: list[str]
+    """The thresholds; safety is always among them."""
+    left_out: list[str] = []
+    """Thresholds that refer to a fault that does not act here."""
+    loads: list[LoadDemand]
+
+
+class VariedResource(_CapacityModel):
+    """What is varied."""
+
+    key: str
+    unit: str
+    weakest: str
+    strongest: str
+    step: str
+    """Width between two levels: a number or a percentage."""
+
+
+class CapacityFigures(_CapacityModel):
+    """The content of capacity.json."""
+
+    format: int = 1
+    """Version of the file format: raised by a change that breaks readers, not by a new key."""
+    name: str
+    title: str
+    deadline_s: float
+    time_scale: float
+    t0_s: float | None = None
+    """Time of day of the election at T0, if the scenario has it ([recapitulation])."""
+    vary: VariedResource
+    probability: float
+    confidence: float
+    first_seed: int
+    conditions: list[CapacityCondition]
+    """Bears first; one alone if the scenario has no faults."""
+    exit_code: int
+    why_unknown: str = ""
+    """Why nobody can tell (exit code 3); empty otherwise."""

@@ -1,0 +1,118 @@
+"""Whether seeds meet the goal, played in virtual time in processes of their own; no run folder is kept."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+import signal
+import tempfile
+from collections import deque
+from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from harness.analysis.capacity import PlayedSeed
+from harness.base.host import available_cores
+from harness.judge.verdict import Judgement, evaluate_run
+from harness.run_folder.layout import RunFolder
+from harness.runner.simulated_cells import run_scenario
+from harness.scenario.scenario import Scenario, parse_resolved
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+SAFETY = "safety"
+"""Stands among the breached thresholds where an acknowledged page was lost."""
+_MOST_COMPLETE = 0.95
+_AHEAD = 2
+"""Simulations per process that are begun before it is known whether they are needed."""
+
+
+class Twin:
+    """Plays seeds on all cores; enter it to start the processes."""
+
+    def __init__(self, processes: int | None = None) -> None:
+        """`processes` is the number of simulations at once; by default one per core."""
+        self._processes = processes or available_cores()
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        # Not forked: this process may have threads (DuckDB's), whose locks a fork would copy in any state.
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(self._processes, mp_context=context, initializer=_ignore_signals)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def play(self, scenario: Scenario, goal: Sequence[str], seeds: Iterable[int]) -> Generator[PlayedSeed]:
+        """What each seed shows, in their order. A few are played ahead; close the iterator to cancel those not begun."""
+        if self._pool is None:
+            message = "the twin is played inside of `with Twin()`"
+            raise RuntimeError(message)
+        resolved, waiting = scenario.resolved(), iter(seeds)
+        begun: deque[Future[PlayedSeed]] = deque()
+        try:
+            while True:
+                for seed in islice(waiting, _AHEAD * self._processes - len(begun)):
+                    begun.append(self._pool.submit(play_seed, resolved, seed, list(goal)))
+                if not begun:
+                    return
+                yield begun.popleft().result()
+        finally:
+            for future in begun:
+                future.cancel()
+
+
+def play_seed(resolved: dict[str, Any], seed: int, goal: list[str]) -> PlayedSeed:
+    """Play one seed of a resolved scenario in virtual time and judge it by the goal."""
+    scenario = parse_resolved({**resolved, "seed": seed})
+    folder = tempfile.mkdtemp(prefix="harness-capacity-")
+    try:
+        run_folder = RunFolder(Path(folder) / f"seed-{seed}")
+        run_scenario(run_folder, scenario, goal)
+        return describe_played(evaluate_run(run_folder, goal))
+    finally:
+        shutil.rmtree(folder)
+
+
+def describe_played(judged: Judgement) -> PlayedSeed:
+    """What a judged run says about the goal: not met if a threshold is breached or a page was lost, else what the verdict is."""
+    verdict, summary = judged.verdict, judged.summary
+    breached = [one.assertion for one in verdict.thresholds if not one.passed]
+    if verdict.safety is False:
+        breached.insert(0, SAFETY)
+    is_known = verdict.verdict != "invalid" or (verdict.simulated and bool(breached)) or verdict.safety is False
+    completed_s = judged.run_data.rows.completed_s
+    return PlayedSeed(
+        seed=summary.seed,
+        met=verdict.verdict == "pass" if is_known else None,
+        breached=breached,
+        completed_ratio=summary.stations.completed_by_deadline_ratio,
+        complete_95_s=_when_complete(completed_s, _MOST_COMPLETE),
+        finish_s=_when_complete(completed_s, 1.0),
+        amplification=summary.attempts.amplification,
+        why_unknown="" if is_known else "; ".join(verdict.validity.reasons),
+    )
+
+
+def _when_complete(completed_s: npt.NDArray[np.float64], share: float) -> float | None:
+    """When this share of the stations was complete; None if that never was."""
+    if not len(completed_s):
+        return None
+    found = float(np.sort(completed_s)[max(0, int(np.ceil(share * len(completed_s) - 1e-9)) - 1)])
+    return found if np.isfinite(found) else None
+
+
+def _ignore_signals() -> None:
+    """Leave Ctrl-C, which the terminal sends to all processes, to the one that leads."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

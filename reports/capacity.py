@@ -1,0 +1,219 @@
+"""A capacity search as text: the sentence that answers it, its tables, and the files for CI."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from xml.etree.ElementTree import Element, SubElement
+
+from harness.analysis.capacity import CapacityCondition, CapacityFigures, CapacityLevel, LoadDemand
+from reports.ci import add_result, add_testcase, serialise_suites
+from reports.markdown import escape_markdown, markdown_table
+from reports.number_format import format_count, format_duration, format_quantity, format_ratio, join_phrases, plural
+
+LABELS = {0: "FOUND", 99: "NOT IN THE RANGE", 3: "NOBODY CAN TELL"}
+LEVEL_HEADERS = ("", "decision", "goal met", "probability", "binds", "breached most")
+DEMAND_HEADERS = ("load", "stations", "at least", "fails", "passes", "tried")
+_NOUNS = {"server.workers": ("worker", "workers")}
+MEANINGS = {"bears": "without faults", "recovers": "with the faults"}
+
+
+def capacity_label(figures: CapacityFigures) -> str:
+    """The result in capitals; INTERRUPTED for any other exit code."""
+    return LABELS.get(figures.exit_code, "INTERRUPTED")
+
+
+def amount(figures: CapacityFigures, value: str) -> str:
+    """A value of the varied key as a reader would say it: "8 workers", "client.timeout = 60s"."""
+    noun = _NOUNS.get(figures.vary.key)
+    if noun is None:
+        return f"{figures.vary.key} = {value}"
+    return f"{value} {noun[0] if value == '1' else noun[1]}"
+
+
+def _verb(figures: CapacityFigures, value: str, singular: str, many: str) -> str:
+    return many if figures.vary.key in _NOUNS and value != "1" else singular
+
+
+def capacity_finding(figures: CapacityFigures) -> str:
+    """The answer in one to three sentences, the last one without a full stop."""
+    bears = figures.conditions[0]
+    demand = main_demand(bears)
+    sentences = [_answer(figures, demand)]
+    if len(figures.conditions) > 1:
+        sentences.append(_with_faults(figures, figures.conditions[1], demand))
+    if figures.why_unknown:
+        sentences.append(f"Nobody can tell: {figures.why_unknown}")
+    return ". ".join(sentences)
+
+
+def main_demand(condition: CapacityCondition) -> LoadDemand:
+    """The scenario's own load if it was searched, else the greatest."""
+    return next((one for one in condition.loads if one.load == 1), condition.loads[-1])
+
+
+def _answer(figures: CapacityFigures, demand: LoadDemand) -> str:
+    bracket = demand.bracket
+    who = f"For {plural(demand.stations, 'station')} within {describe_deadline(figures)},"
+    if bracket.passes is None:
+        most = figures.vary.strongest
+        if figures.why_unknown:
+            return f"{who} no level of {figures.vary.key} was shown to suffice"
+        text = f"{who} nothing up to {amount(figures, most)} suffices"
+        least = demand.least_by_arithmetic
+        return text if least is None else f"{text}; by arithmetic it takes at least {format_level(figures, least)}"
+    level = level_of(demand, bracket.passes)
+    text = (
+        f"{who} {amount(figures, bracket.passes)} {_verb(figures, bracket.passes, 'suffices', 'suffice')}: the goal is met in at least "
+        f"{format_ratio(figures.probability)} of runs ({met(level)} simulated)"
+    )
+    if bracket.fails is None:
+        return f"{text}, and it is the weakest that was tried" if not bracket.undecided else text
+    text += (
+        f"; {bracket.fails} {_verb(figures, bracket.fails, 'does', 'do')} not ({met(level_of(demand, bracket.fails))})"
+    )
+    return text + _between(demand)
+
+
+def _between(demand: LoadDemand) -> str:
+    """What the bracket leaves open."""
+    bracket, parts = demand.bracket, []
+    if bracket.undecided:
+        parts.append(f"{join_phrases(bracket.undecided)} could not be decided")
+    if not bracket.is_complete:
+        parts.append("the search ended before what lies between was tried")
+    if bracket.out_of_order:
+        parts.append(f"out of order: {join_phrases(bracket.out_of_order)} did not pass although stronger")
+    return "".join(f"; {part}" for part in parts)
+
+
+def _with_faults(figures: CapacityFigures, condition: CapacityCondition, bears: LoadDemand) -> str:
+    demand = next(one for one in condition.loads if one.load == bears.load)
+    bracket = demand.bracket
+    names = f"With {join_phrases(condition.faults)}"
+    if bracket.passes is None:
+        if all(level.decision == "fails" for level in demand.levels) and bracket.is_complete:
+            return f"{names} nothing up to {amount(figures, figures.vary.strongest)} suffices"
+        return f"{names} no level was shown to suffice"
+    simulated = f"({met(level_of(demand, bracket.passes))} simulated)"
+    if bracket.passes == bears.bracket.passes:
+        return f"{names} it takes no more {simulated}{_between(demand)}"
+    return f"{names} it takes {bracket.passes} {simulated}{_between(demand)}"
+
+
+def describe_deadline(figures: CapacityFigures) -> str:
+    """The deadline: in the election's time if the scenario runs in scaled time, else in seconds."""
+    if figures.time_scale >= 60:
+        return format_duration(figures.deadline_s * figures.time_scale)
+    return format_duration(figures.deadline_s)
+
+
+def format_level(figures: CapacityFigures, value: float) -> str:
+    """A figure in the unit of the varied key. Arithmetic counts bytes per second, as the scenario's units do."""
+    return format_quantity(value, "B/s" if figures.vary.key == "server.ingress" else "")
+
+
+def level_of(demand: LoadDemand, value: str) -> CapacityLevel:
+    """The level of a value that was tried."""
+    return next(level for level in demand.levels if level.value == value)
+
+
+def met(level: CapacityLevel) -> str:
+    """In how many seeds the goal was met."""
+    return f"{level.passed} of {level.passed + level.failed}"
+
+
+def level_rows(demand: LoadDemand) -> list[list[str]]:
+    """One row per level that was tried, from the weakest to the strongest."""
+    return [
+        [
+            level.value,
+            level.decision,
+            met(level) + (f", {level.unknown} unknown" if level.unknown else ""),
+            f"{format_ratio(level.probability_low)} to {format_ratio(level.probability_high)}",
+            "" if level.binds is None else f"{level.binds} {format_ratio(level.used_ratio or 0.0)}",
+            next((f"{name} (in {count})" for name, count in level.breached.items()), ""),
+        ]
+        for level in demand.levels
+    ]
+
+
+def demand_rows(figures: CapacityFigures, condition: CapacityCondition) -> list[list[str]]:
+    """One row per load."""
+    return [
+        [
+            f"{one.load:g}x",
+            format_count(one.stations),
+            "" if one.least_by_arithmetic is None else format_level(figures, one.least_by_arithmetic),
+            one.bracket.fails or "none",
+            one.bracket.passes or "none",
+            join_phrases([level.value for level in one.levels]),
+        ]
+        for one in condition.loads
+    ]
+
+
+def condition_title(condition: CapacityCondition) -> str:
+    """The condition with what it means: "bears (without faults)"."""
+    meaning = MEANINGS[condition.name]
+    return (
+        f"{condition.name} ({meaning}: {join_phrases(condition.faults)})"
+        if condition.faults
+        else f"{condition.name} ({meaning})"
+    )
+
+
+def goal_text(condition: CapacityCondition) -> str:
+    """The goal, with the thresholds that are left out because their fault does not act."""
+    goal = join_phrases([*condition.goal, "no acknowledged page is lost"])
+    return (
+        goal
+        if not condition.left_out
+        else f"{goal}. Left out, as its fault does not act: {join_phrases(condition.left_out)}"
+    )
+
+
+def capacity_markdown(figures: CapacityFigures) -> str:
+    """The text of summary.md."""
+    lines = [
+        f"# {capacity_label(figures)}: capacity of {escape_markdown(figures.title or figures.name)}",
+        "",
+        f"{escape_markdown(capacity_finding(figures))}.",
+        "",
+    ]
+    for condition in figures.conditions:
+        lines += [f"## {condition.name.capitalize()}", "", f"Goal: {escape_markdown(goal_text(condition))}.", ""]
+        lines += _markdown(DEMAND_HEADERS, demand_rows(figures, condition))
+        for demand in condition.loads:
+            lines += [
+                f"### {demand.load:g}x",
+                "",
+                *_markdown((figures.vary.key, *LEVEL_HEADERS[1:]), level_rows(demand)),
+            ]
+    return "\n".join(lines)
+
+
+def capacity_junit(figures: CapacityFigures) -> str:
+    """The text of junit.xml: one testcase per condition and load, failed if nothing suffices, an error if nobody can tell."""
+    suites = Element("testsuites", name="harness")
+    suite = SubElement(suites, "testsuite", name=f"harness.capacity.{figures.name}", time="0")
+    for condition in figures.conditions:
+        for demand in condition.loads:
+            case = add_testcase(
+                suite,
+                figures.name,
+                f"{condition.name} {demand.load:g}x within {figures.vary.key} = {figures.vary.weakest}..{figures.vary.strongest}",
+            )
+            if demand.bracket.passes is None:
+                are_known = demand.bracket.is_complete and all(level.decision == "fails" for level in demand.levels)
+                what = "nothing in the range suffices" if are_known else "no level was shown to suffice"
+                add_result(
+                    case,
+                    "failure" if are_known else "error",
+                    what,
+                    "\n".join("  ".join(row) for row in level_rows(demand)),
+                )
+    return serialise_suites(suites, suite)
+
+
+def _markdown(headers: Sequence[str], rows: list[list[str]]) -> list[str]:
+    return markdown_table(headers, [[escape_markdown(cell) for cell in row] for row in rows])

@@ -1,0 +1,68 @@
+"""`harness capacity` as a user runs it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from harness.base.errors import UsageError
+from harness.cli.app import app
+
+SMALL = ["smoke", "--set", "stations.count=10", "--goal", "max(delivery_seconds) < 700ms", "--probability", "50%"]
+
+
+def capacity(*options):
+    command = [sys.executable, "-m", "harness", "capacity", *SMALL, *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.mark.heavy
+def test_a_search_leaves_its_results_and_resumes(tmp_path):
+    out = tmp_path / "out"
+    done = capacity("--vary", "server.workers=1..8", "--out", str(out))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "SIMULATED  FOUND  For 10 stations within 10 s, " in done.stdout
+    figures = json.loads((out / "capacity.json").read_text())
+    assert [one["name"] for one in figures["conditions"]] == ["bears", "recovers"]
+    bracket = figures["conditions"][0]["loads"][0]["bracket"]
+    assert bracket["is_complete"]
+    assert bracket["passes"] is not None
+    assert {path.name for path in out.iterdir()} >= {
+        "capacity.json",
+        "junit.xml",
+        "summary.md",
+        "seeds.jsonl",
+        "search.json",
+    }
+    again = capacity("--vary", "server.workers=1..8", "--out", str(out))
+    assert again.returncode == 0
+    assert json.loads((out / "capacity.json").read_text()) == figures
+    assert "simulations of an earlier search are known" in again.stdout
+
+
+@pytest.mark.heavy
+def test_a_goal_that_nothing_meets_is_99(tmp_path):
+    goal = ["--goal", "max(delivery_seconds) < 1ms"]
+    done = capacity("--vary", "server.workers=1..2", *goal, "--out", str(tmp_path / "out"))
+    assert done.returncode == 99, done.stdout + done.stderr
+    assert "NOT IN THE RANGE  For 10 stations within 10 s, nothing up to 2 workers suffices" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--vary", "server.workers"], "KEY=WEAKEST..STRONGEST"),
+        (["--vary", "server.wrokers=1..4"], "server.wrokers"),
+        (["--vary", "server.workers=1..4", "--load", "2"], "should be a factor"),
+        (["--vary", "server.workers=1..4", "--confidence", "10%"], "from 50% to 99.9%"),
+        (["--vary", "server.workers=1..4", "--budget", "20"], "--budget 20"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_by_name(options, named, tmp_path):
+    # before a process is started, so that it can be called within this one
+    done = CliRunner().invoke(app, ["capacity", *SMALL, *options, "--out", str(tmp_path / "out")])
+    assert isinstance(done.exception, UsageError)
+    assert named in str(done.exception)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,88 @@
+"""A capacity search as text."""
+
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from harness.analysis.capacity import CapacityBracket
+from reports.capacity import capacity_finding, capacity_junit, capacity_label, capacity_markdown, level_rows
+from tests.support.capacity_figures import GOAL, condition, demand, figures, level
+
+
+def test_the_sentence_says_what_suffices_what_does_not_and_on_which_evidence():
+    assert capacity_finding(figures()) == (
+        "For 362 stations within 3 d, 4 workers suffice: the goal is met in at least 95 % of runs (59 of 59 simulated); "
+        "3 do not (0 of 2)"
+    )
+
+
+def test_the_faults_take_more():
+    found = figures(condition(), condition("recovers", demand(least=6)))
+    assert capacity_finding(found).endswith(". With brownout it takes 6 (59 of 59 simulated)")
+    same = figures(condition(), condition("recovers"))
+    assert capacity_finding(same).endswith(". With brownout it takes no more (59 of 59 simulated)")
+    none = figures(condition(), condition("recovers", demand(least=64, found=False)), exit_code=99)
+    assert capacity_finding(none).endswith(". With brownout nothing up to 64 workers suffices")
+
+
+def test_a_range_in_which_nothing_suffices_is_said_with_the_bound():
+    found = figures(condition("bears", demand(least=64, found=False, least_by_arithmetic=80.0)), exit_code=99)
+    assert capacity_label(found) == "NOT IN THE RANGE"
+    assert capacity_finding(found) == (
+        "For 362 stations within 3 d, nothing up to 64 workers suffices; by arithmetic it takes at least 80"
+    )
+
+
+def test_what_the_bracket_leaves_open_is_said():
+    bracket = CapacityBracket(passes="4", fails="2", undecided=["3"], out_of_order=["8"], is_complete=False)
+    levels = [
+        level(2, 0, 2, "fails"),
+        level(3, 230, 6, "undecided"),
+        level(4, 59, 0, "passes"),
+        level(8, 0, 2, "fails"),
+    ]
+    text = capacity_finding(figures(condition("bears", demand(bracket=bracket, levels=levels))))
+    assert "2 do not (0 of 2); 3 could not be decided; the search ended before what lies between was tried" in text
+    assert text.endswith("out of order: 8 did not pass although stronger")
+
+
+def test_nobody_can_tell_is_said_with_its_reason():
+    bracket = CapacityBracket(passes=None, fails=None, is_complete=False)
+    found = figures(
+        condition("bears", demand(bracket=bracket, levels=[])), exit_code=3, why_unknown="its budget was spent"
+    )
+    assert (capacity_label(found), capacity_finding(found)) == (
+        "NOBODY CAN TELL",
+        "For 362 stations within 3 d, no level of server.workers was shown to suffice. Nobody can tell: its budget was spent",
+    )
+
+
+def test_a_key_without_a_noun_is_named():
+    vary = figures().vary.model_copy(update={"key": "client.timeout"})
+    assert "client.timeout = 4 suffices: the goal" in capacity_finding(figures(vary=vary))
+
+
+def test_a_level_s_row_has_its_evidence():
+    assert level_rows(demand()) == [
+        ["3", "fails", "0 of 2", "20 % to 80 %", "workers 100 %", f"{GOAL} (in 2)"],
+        ["4", "passes", "59 of 59", "95 % to 100 %", "workers 75 %", ""],
+        ["8", "passes", "59 of 59", "95 % to 100 %", "workers 38 %", ""],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("found", "complete", "kind"), [(True, True, None), (False, True, "failure"), (False, False, "error")]
+)
+def test_junit_has_a_case_for_each_load_that_fails_or_is_an_error(found, complete, kind):
+    one = demand(found=found)
+    one = one.model_copy(update={"bracket": one.bracket.model_copy(update={"is_complete": complete})})
+    root = ET.fromstring(capacity_junit(figures(condition("bears", one))))  # noqa: S314 - our own text
+    (case,) = root.iter("testcase")
+    assert case.get("name") == "bears 1x within server.workers = 1..64"
+    assert [child.tag for child in case] == ([] if kind is None else [kind])
+
+
+def test_markdown_has_the_sentence_and_a_row_for_each_level():
+    text = capacity_markdown(figures(title="An <b>evening</b> | x"))
+    assert text.startswith("# FOUND: capacity of An \\<b\\>evening\\</b\\> \\| x\n\nFor 362 stations")
+    assert "| 4 | passes | 59 of 59 | 95 % to 100 % | workers 75 % |  |\n" in text

@@ -1,0 +1,82 @@
+"""The charts and the page of a capacity search."""
+
+import numpy as np
+import pytest
+from matplotlib import rc_context
+
+from harness.analysis.capacity import CapacityBracket
+from reports.capacity_charts import CAPACITY_CHARTS, draw_demand, draw_finish, draw_probability, tried_values
+from reports.capacity_page import render_capacity
+from reports.charts.layout import NARROW, WIDE
+from tests.support.capacity_figures import condition, demand, figures, level
+
+LOADS = (demand(0.5, least=2), demand(1.0, least=4), demand(2.0, least=8))
+BOTH = figures(condition("bears", *LOADS), condition("recovers", demand(0.5, least=3), demand(1.0, least=6), demand(2.0, least=32, found=False)), exit_code=99)  # fmt: skip
+
+
+def by_gid(axes):
+    return {artist.get_gid(): artist for artist in [*axes.lines, *axes.patches] if artist.get_gid()}
+
+
+def test_the_staircase_stands_over_the_arithmetics_bound():
+    drawn = by_gid(draw_demand(BOTH).axes[1])
+    assert drawn["bears"].get_data().values.tolist() == [2, 4, 8]
+    assert drawn["arithmetic"].get_data().values.tolist() == [1, 3, 7]
+    recovers = drawn["recovers"].get_data().values
+    assert recovers[:2].tolist() == [3, 6]
+    assert np.isnan(recovers[2])  # nothing in the range: a mark at its end, not a step
+
+
+def test_the_probability_of_each_level_is_a_point_with_its_bounds():
+    drawn = by_gid(draw_probability(BOTH).axes[1])
+    assert drawn["bears 3"].get_ydata().tolist() == [0.0]
+    assert drawn["recovers 6"].get_ydata().tolist() == [1.0]
+    assert list(drawn["wanted"].get_ydata()) == [0.95, 0.95]
+    assert tried_values(BOTH) == ["3", "4", "5", "6", "8", "12"]
+
+
+def test_the_time_of_completion_is_the_median_of_the_seeds_and_never_at_the_top():
+    drawn = by_gid(draw_finish(figures()).axes[1])
+    assert drawn["bears 4"].get_ydata().tolist() == [53.0]
+    assert drawn["bears 3"].get_ydata().tolist() == [pytest.approx(72 * 1.15)]
+    assert drawn["bears 3"].get_marker() == "^"
+
+
+def test_values_of_a_descending_range_stay_in_its_order():
+    vary = figures().vary.model_copy(update={"weakest": "64", "strongest": "1"})
+    assert tried_values(figures(vary=vary)) == ["8", "4", "3"]
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("layout", [WIDE, NARROW])
+@pytest.mark.parametrize("chart", CAPACITY_CHARTS, ids=lambda chart: chart.name)
+def test_every_chart_is_drawn_of_a_search_that_found_nothing(chart, layout):
+    empty = demand(
+        bracket=CapacityBracket(passes=None, fails=None, is_complete=False), levels=[], least_by_arithmetic=None
+    )
+    unknown = demand(
+        bracket=CapacityBracket(passes=None, fails=None, is_complete=True), levels=[level(4, 0, 0, "undecided")]
+    )
+    for one in (empty, unknown):
+        found = figures(condition("bears", one), exit_code=3, why_unknown="nothing was played")
+        with rc_context(layout.style):
+            assert chart.draw(found).axes
+        assert chart.finding(found)
+
+
+@pytest.mark.heavy
+def test_the_page_has_the_sentence_its_charts_and_every_level(tmp_path):
+    page = render_capacity(tmp_path, BOTH)
+    text = page.read_text().replace("\N{NO-BREAK SPACE}", " ")
+    assert "For 362 stations within 3 d, 4 workers suffice" in text
+    assert "SIMULATED" in text
+    for name in ("probability", "finish", "demand", "bears-0", "recovers-2"):
+        assert f'id="{name}"' in text
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {
+        "index.html", *(f"{chart.name}.{kind}" for chart in CAPACITY_CHARTS for kind in ("svg", "png"))
+    }  # fmt: skip
+
+
+@pytest.mark.heavy
+def test_one_load_has_no_staircase(tmp_path):
+    assert 'id="demand"' not in render_capacity(tmp_path, figures()).read_text()
