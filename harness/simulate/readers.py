@@ -9,9 +9,9 @@ from harness.plan.readers import Read
 from harness.run_folder.journal import AttemptRecord, JournalWriter
 from harness.scenario.readers import MAX_READS_IN_FLIGHT, ReaderOptions
 from harness.simulate.clock import VirtualClock, VirtualTask, suspend
+from harness.simulate.connection import AttemptEnded
 from harness.simulate.costs import Costs
 from harness.simulate.incoming import IncomingRequest
-from harness.simulate.phone import AttemptEnded
 from harness.simulate.request import SimulatedRequest, SimulatedResponse
 from harness.simulate.server import SimulatedServer
 from harness.station.response_outcome import classify_read

@@ -251,10 +251,10 @@ class SimulatedRequest(FaultedRequest, VirtualTask):
         if self.is_disconnected or (state is not None and state.is_over):
             return
         if state is not None:
-            state.on_over.add(self._wake_soon)
+            state.on_over[self._wake_soon] = None
         await self._await_client(None if max_s is None else self.clock.now_s + max_s)
         if state is not None:
-            state.on_over.discard(self._wake_soon)
+            state.on_over.pop(self._wake_soon, None)
 
     async def answer(self, response: SimulatedResponse, raw: bytes) -> bool:
         """Let faults act on the response; True if one of them has sent it, or ended the connection."""

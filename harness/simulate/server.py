@@ -28,14 +28,14 @@ from mock_server.overload.server_counters import ServerCounters
 from mock_server.overload.service_time import ServiceTimes
 from mock_server.overload.worker_pool import Job, JobEnd, WorkerPool
 from mock_server.profile.keyed_random import keyed_uniform
-from mock_server.profile.routes import FILE_ROUTE, FILES_ROUTE, LOGIN_ROUTE, NATION_ROUTE, PAGE_ROUTE, RESULT_ROUTE
+from mock_server.profile.routes import FILE_ROUTE, FILES_ROUTE, LOGIN_ROUTE, NATION_ROUTE, PAGE_ROUTE, RESULTS_ROUTE
 from mock_server.profile.units import whole_retry_after_s
 
 _FATAL_STATUSES = {400, 409, 422}
 """Refusals that sending the last bytes again cannot cure: the upload is removed."""
 _ROUTES: dict[RequestKind, str] = {
     "login": LOGIN_ROUTE, "page": PAGE_ROUTE, "create": FILES_ROUTE, "head": FILE_ROUTE, "patch": FILE_ROUTE,
-    "read": RESULT_ROUTE,
+    "read": RESULTS_ROUTE,
 }  # fmt: skip
 _NOT_MODIFIED = 304
 _UPLOAD_RESPONSE_BYTES, _LOGIN_RESPONSE_BYTES = 336, 229

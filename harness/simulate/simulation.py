@@ -16,6 +16,7 @@ from harness.plan.readers import draw_reads
 from harness.run_folder.journal import JournalWriter
 from harness.scenario.scenario import Scenario
 from harness.simulate.clock import VirtualClock
+from harness.simulate.connection import Network
 from harness.simulate.costs import Costs
 from harness.simulate.page_store import PageStore
 from harness.simulate.phone import Phone, PhoneContext
@@ -65,8 +66,7 @@ class Simulation:
             plan=plan,
             client=scenario.client,
             clock=self.clock,
-            server=self.server,
-            costs=Costs(scenario.simulate, scenario.seed),
+            network=Network(self.server, Costs(scenario.simulate, scenario.seed), scenario.client),
             journal=journal,
             metrics=metrics,
             seed=scenario.seed,
@@ -87,7 +87,7 @@ class Simulation:
             return None
         return SimulatedReaders(
             scenario.readers, draw_reads(scenario.readers, self._plan.stations, scenario.seed), self.clock, self.server,
-            phones.costs, phones.journal, scenario.deadline,
+            phones.network.costs, phones.journal, scenario.deadline,
         )  # fmt: skip
 
     def play(self, on_second: Callable[[float], str]) -> SimulationEnd:

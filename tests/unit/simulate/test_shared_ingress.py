@@ -254,3 +254,10 @@ def test_a_client_that_leaves_while_its_last_bytes_wait_for_their_turn_has_sent_
     incoming.leave()
     clock.advance(0.01)
     assert (ended, incoming.is_whole) == ([True], True)
+
+
+def test_resumable_uploads_keep_what_came_through_before_the_client_gave_up():
+    client = {"protocol": "tus", "timeout": "2s", "retry": {"strategy": "fixed", "base": "1s"}}
+    played = together(1, client=client, server={"workers": 4, "service_time": "1ms", "ingress": "300KB/s"})
+    assert played.outcomes["accepted"] == 3
+    assert 1 <= played.outcomes["timeout_response"] <= 6

@@ -13,8 +13,8 @@ from tests.support.simulations import scenario
     [
         ({"server": {"tls": True}}, "server.tls"),
         ({"server": {"handler_timeout": "5s"}}, "server.handler_timeout"),
-        ({"readers": {"rate": "1/s", "paths": ["/x"]}}, "readers.paths"),
         ({"readers": {"rate": "1/s", "cached": False}}, "readers.cached = false"),
+        ({"readers": {"rate": "1/s", "paths": ["/x"]}}, "readers.paths"),
         ({"server": {"min_upload_rate": "10KB/s"}}, "server.min_upload_rate"),
     ],
 )

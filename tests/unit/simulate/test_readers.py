@@ -33,6 +33,7 @@ def test_every_read_that_is_due_until_the_stations_are_done_is_made_and_recorded
     assert (reads["sent_s"] == reads["due_s"]).all()
     assert played.simulation.readers.until_s == pytest.approx(6.0)
     assert played.outcomes == {"accepted": 3}, "reads are not attempts"
+    assert played.counters.service.sum_s == pytest.approx(6.0), "and no worker takes part in them"
 
 
 def test_a_read_costs_a_connection_and_an_answer_and_connections_are_kept():
