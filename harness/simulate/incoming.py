@@ -99,7 +99,7 @@ class IncomingRequest:
         if self.is_over:
             return
         sent_bytes, self._has_left = self.sent_bytes, True
-        self._settle()
+        self._take_off_line()
         self._end_bytes = max(sent_bytes, self._arrived_bytes)
         # What remains lies in the kernels: neither the phone's link nor its outages hold it up any more.
         self._link, self._limit_bytes_per_s = None, math.inf
@@ -141,7 +141,7 @@ class IncomingRequest:
     def lose(self) -> None:
         """The connection has ended: nothing more comes."""
         if not self.is_over:
-            self._settle()
+            self._take_off_line()
             if self._last_turn is not None:
                 self._last_turn.cancel()
             self._finish(can_go_on=False)
@@ -159,7 +159,7 @@ class IncomingRequest:
         if self._transfer is not None:
             if target == self._target_bytes:
                 return
-            self._settle()
+            self._take_off_line()
         if target > self._arrived_bytes:
             self._transfer_to(target)
         elif self._arrived_bytes >= self._end_bytes:
@@ -180,7 +180,7 @@ class IncomingRequest:
 
     def _pause(self) -> None:
         """The phone's outage begins."""
-        self._settle()
+        self._take_off_line()
         self._go_on()
 
     def _resume(self) -> None:
@@ -201,7 +201,7 @@ class IncomingRequest:
         self._arrive(self._target_bytes)
         self._go_on()
 
-    def _settle(self) -> None:
+    def _take_off_line(self) -> None:
         """Take what is on the line off it, and count what has passed."""
         self._stop_timer()
         self._is_pausing = False

@@ -49,7 +49,7 @@ class LinkModel:
         return self._after(start_s, round_trips * self.rtt_s)
 
     def next_outage(self, at_s: float) -> tuple[float, float]:
-        """(begin, end) of the outage at this time, or else of the next one; both infinite if none is to come.
+        """(begin, end) of the outage at this time, or else of the next one; both infinite if none follows.
 
         >>> LinkModel(1_000_000, outages=iter([(0.5, 2.0)])).next_outage(1.0)
         (0.5, 2.0)
@@ -62,7 +62,7 @@ class LinkModel:
         return self._begins[number], self._ends[number]
 
     def _draw_outage(self) -> bool:
-        """Take the next outage from those that are to come; False if there is none."""
+        """Take the next outage from those that follow; False if there is none."""
         begin_s, end_s = next(self._coming, (_NEVER, _NEVER))
         if begin_s == _NEVER:
             return False
