@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from harness.analysis.capacity import CapacityCondition, CapacityFigures, CapacityLevel
 from reports import palette
-from reports.capacity import MEANINGS, amount, main_demand
+from reports.capacity import MEANINGS, amount, is_measured, main_demand
 from reports.charts.layout import current_layout
 from reports.charts.style import Panel, titled_figure
 from reports.number_format import format_duration, format_ratio, join_phrases
@@ -40,8 +40,8 @@ def demand_finding(figures: CapacityFigures) -> str:
     """What the demand does as the load grows."""
     condition = figures.conditions[0]
     parts = [
-        f"{one.load:g}x takes {one.bracket.passes}"
-        if one.bracket.passes
+        f"{one.load:g}x takes {one.found_passes}"
+        if one.found_passes
         else f"{one.load:g}x more than {figures.vary.strongest}"
         for one in condition.loads
     ]
@@ -76,8 +76,8 @@ def draw_demand(figures: CapacityFigures) -> Figure:
 
 def _draw_staircase(axes: Axes, figures: CapacityFigures, condition: CapacityCondition, edges: Sequence[float]) -> None:
     colour, strongest = COLOURS[condition.name], _number(figures.vary.strongest, figures)
-    passes = [_number(one.bracket.passes, figures) for one in condition.loads]
-    fails = [_number(one.bracket.fails, figures) if one.bracket.fails else 0.0 for one in condition.loads]
+    passes = [_number(one.found_passes, figures) for one in condition.loads]
+    fails = [_number(one.found_fails, figures) if one.found_fails else 0.0 for one in condition.loads]
     top = np.array([np.nan if value is None else value for value in passes], dtype=np.float64)
     axes.stairs(top, list(edges), color=colour, linewidth=2.2, gid=condition.name, baseline=None)
     for place, (high, low) in enumerate(zip(passes, fails, strict=True)):
@@ -110,7 +110,7 @@ def probability_finding(figures: CapacityFigures) -> str:
     """From which level on the goal is met often enough, under each condition."""
     parts = []
     for condition in figures.conditions:
-        passes = main_demand(condition).bracket.passes
+        passes = main_demand(condition).found_passes
         where = f"with {join_phrases(condition.faults)}" if condition.faults else "without faults"
         found = f"from {amount(figures, passes)} on" if passes else f"at no level up to {figures.vary.strongest}"
         parts.append(f"{where} {found}")
@@ -145,19 +145,29 @@ def draw_probability(figures: CapacityFigures) -> Figure:
                 clip_on=False,
                 gid=f"{condition.name} {level.value}",
             )
+            _draw_measured(axes, level, x + _SIDE / 2, colour, f"measured {condition.name} {level.value}")
     axes.axhline(figures.probability, color=palette.INK, linewidth=1, linestyle=(0, (1, 2)), gid="wanted")
     axes.set_ylim(0, 1.02)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     _level_axis(axes, figures, values, f"dotted: {format_ratio(figures.probability)}")
-    _write_key(axes, figures, [])
+    measured = [("\N{WHITE DIAMOND} measured", palette.INK)] if is_measured(figures) else []
+    _write_key(axes, figures, measured)
     return drawn.figure
+
+
+def _draw_measured(axes: Axes, level: CapacityLevel, x: float, colour: str, gid: str) -> None:
+    """The share of the valid measured runs beside the simulated ones."""
+    votes = [run.met for run in level.measured if run.met is not None]
+    if votes:
+        share = sum(votes) / len(votes)
+        axes.plot([x], [share], "D", color=colour, markerfacecolor="none", markersize=7, clip_on=False, gid=gid)
 
 
 def finish_finding(figures: CapacityFigures) -> str:
     """How early most stations are complete at the least level that passes."""
     demand = main_demand(figures.conditions[0])
-    level = next((one for one in demand.levels if one.value == demand.bracket.passes), None)
+    level = next((one for one in demand.levels if one.value == demand.found_passes), None)
     if level is None:
         return "At no level that was tried were the stations complete early enough"
     median = _fan(level)[1]
