@@ -72,8 +72,8 @@ test-peers: $(TEST)  ## interoperability with servers and clients written by oth
 test-slow: $(TEST) $(VENV)/installed-bench  ## long tests: many repetitions, many seeds (needs wrk, hey)
 	$(BIN)/pytest -m slow
 
-bench: $(TEST) $(VENV)/installed-bench  ## measure, and write the results into docs/explanation/measuring.md (needs wrk, hey, nginx; half an hour, a quiet machine)
-	$(BIN)/python -m benchmarks
+bench: $(TEST) $(VENV)/installed-bench  ## measure, and write the results into docs/explanation (needs wrk, hey, nginx; 45 minutes, a quiet machine; PART=twin: one part)
+	$(BIN)/python -m benchmarks $(PART)
 
 soak: setup  ## check that memory and descriptors stay flat and nothing is lost (SECONDS=600)
 	$(BIN)/python -m benchmarks.soak --seconds $(SECONDS)

@@ -98,8 +98,11 @@ def _simulate(loaded: Experiment, cells: list[Cell], folder: Path, confirm: int 
     """Play all cells in virtual time, confirm the best ones if asked to, and report; the exit code."""
     _announce(loaded, cells, folder)
     ExperimentRunner(loaded, cells, folder, command_line()).check_folder(simulated=True)
-    figures = play_experiment(loaded, cells, folder, command_line(), lambda _: None)
-    confirmed, stopped = (None, None) if confirm is None else _confirm(loaded, cells, folder, figures, confirm)
+    with SignalHandler() as signals:
+        figures = play_experiment(loaded, cells, folder, command_line(), lambda: signals.received is not None)
+    confirmed, stopped = None, None if signals.received is None else ExitCode(128 + signals.received)
+    if stopped is None and confirm is not None:
+        confirmed, stopped = _confirm(loaded, cells, folder, figures, confirm)
     page = render_experiment(folder, figures, confirmed)
     print("SIMULATED")
     terminal.print_table(*brief_table(figures))
@@ -109,7 +112,7 @@ def _simulate(loaded: Experiment, cells: list[Cell], folder: Path, confirm: int 
         terminal.print_table(confirmed.headers, confirmed.rows)
     print(f"Report: {display_path(page)}")
     if stopped is not None:
-        print("Interrupted before all chosen variants were run. Run the same command again to resume.")
+        print("Interrupted. Run the same command again to finish.")
         return stopped
     return _experiment_code(figures)
 

@@ -72,11 +72,14 @@ def simulate(
     folder = RunFolder((out or RUNS / run_id).absolute())
     check_new_folder(folder)
     with SignalHandler() as signals:
-        code = _simulate_one(loaded, folder, run_id) if seeds is None else _simulate_seeds(loaded, folder.path, seeds)
+        if seeds is None:
+            code = _simulate_one(loaded, folder, run_id, signals)
+        else:
+            code = _simulate_seeds(loaded, folder.path, seeds, signals)
         raise typer.Exit(code if signals.received is None else 128 + signals.received)
 
 
-def _simulate_one(loaded: Scenario, folder: RunFolder, run_id: str) -> int:
+def _simulate_one(loaded: Scenario, folder: RunFolder, run_id: str, signals: SignalHandler) -> int:
     plan = make_simulated_plan(loaded)
     terminal.print_lines(warnings_of(loaded, plan))
     spec = RunSpec(
@@ -89,21 +92,25 @@ def _simulate_one(loaded: Scenario, folder: RunFolder, run_id: str) -> int:
         abort_thresholds=abortable_thresholds(loaded),
         simulated=True,
     )
-    SimulatedRun(spec).execute()
+    SimulatedRun(spec, signals).execute()
     from harness.runner.finish import finish_run  # noqa: PLC0415 - Matplotlib takes half a second to import
 
     return finish_run(folder, assertions_of(loaded))
 
 
-def _simulate_seeds(loaded: Scenario, folder: Path, number: int) -> int:
+def _simulate_seeds(loaded: Scenario, folder: Path, number: int, signals: SignalHandler) -> int:
     """Play seeds that follow each other and print what they have in common; the exit code."""
     from reports.seeds import FIGURE_HEADERS, ODDS_HEADERS, figure_rows, odds_rows, render_seeds, seeds_finding  # noqa: PLC0415 - as above
 
     cells = [
         SimulatedCell(loaded.model_copy(update={"seed": loaded.seed + place}).resolved()) for place in range(number)
     ]
+    runs = play_cells(cells, is_stopped=lambda: signals.received is not None)
+    if signals.received is not None:
+        print(f"{signals.received.name}: stopped after {len(runs)} of {number} seeds; nothing was written")
+        return 128 + signals.received
     figures = summarise_seeds(
-        play_cells(cells), name=loaded.name, title=loaded.title, deadline_s=loaded.deadline, time_scale=loaded.time_scale
+        runs, name=loaded.name, title=loaded.title, deadline_s=loaded.deadline, time_scale=loaded.time_scale
     )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / SEEDS_FILE, figures.model_dump(mode="json"))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
+import signal
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.analysis.run_figures import RunFigures, ThresholdOutcome, completion_curve, compute_values
 from harness.base.host import available_cores
@@ -20,6 +23,9 @@ from harness.run_folder.layout import RunFolder
 from harness.runner.run_spec import RunSpec
 from harness.runner.simulated_run import SimulatedRun, make_simulated_plan
 from harness.scenario.scenario import Scenario, parse_resolved
+
+Cell = TypeVar("Cell")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -35,22 +41,34 @@ class SimulatedCell:
 
 
 def play_cells(
-    cells: Sequence[SimulatedCell], on_done: Callable[[int], None] = lambda _: None, processes: int | None = None
+    cells: Sequence[SimulatedCell], processes: int | None = None, is_stopped: Callable[[], bool] = lambda: False
 ) -> list[RunFigures]:
-    """The figures of all cells in their order, played on all cores; `on_done` gets the number of cells finished so far."""
+    """The figures of all cells in their order, played on all cores; those finished by then, once `is_stopped`."""
+    return list(play_on_all_cores(play_cell, cells, processes, is_stopped))
+
+
+def play_on_all_cores(
+    play: Callable[[Cell], Result], cells: Sequence[Cell], processes: int | None = None,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> Iterator[Result]:  # fmt: skip
+    """What `play` (a function of a module) makes of each cell, in their order, in processes of their own."""
     number = min(processes or available_cores(), len(cells))
-    found: list[RunFigures] = []
-    for figures in _play_in_processes(cells, number) if number > 1 else map(play_cell, cells):
-        found.append(figures)
-        on_done(len(found))
-    return found
-
-
-def _play_in_processes(cells: Sequence[SimulatedCell], number: int) -> Iterator[RunFigures]:
+    if number <= 1:
+        yield from (play(cell) for cell in cells if not is_stopped())
+        return
     # Not forked: this process may have threads (DuckDB's), whose locks a fork would copy in any state.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(number, mp_context=context) as pool:
-        yield from pool.map(play_cell, cells)
+    with ProcessPoolExecutor(number, multiprocessing.get_context("spawn"), _leave_signals_to_the_parent) as pool:
+        waiting = iter(cells)
+        # One more than can run: a pool does not take back what it has queued, and a stop must not wait for that.
+        running = deque(pool.submit(play, cell) for cell in islice(waiting, number + 1))
+        while running:
+            yield running.popleft().result()
+            running.extend(pool.submit(play, cell) for cell in islice(waiting, 0 if is_stopped() else 1))
+
+
+def _leave_signals_to_the_parent() -> None:
+    """Ctrl-C reaches every process of the group: the parent decides what becomes of it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def play_cell(cell: SimulatedCell) -> RunFigures:

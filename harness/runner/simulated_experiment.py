@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 from harness.analysis.against import Against, RunPair
 from harness.analysis.experiment import CellFigures, ExperimentFigures, compute_cell_figures
-from harness.base.host import available_cores
 from harness.base.safe_files import write_json
 from harness.judge.verdict import evaluate_run
 from harness.run_folder.layout import RunFolder
 from harness.runner.experiment import assertions_of, compare_variants
-from harness.runner.simulated_cells import SimulatedCell, figures_of, play_cell
+from harness.runner.simulated_cells import SimulatedCell, figures_of, play_cell, play_on_all_cores
 from harness.scenario.experiment import Cell, Experiment
 
 
@@ -32,21 +29,18 @@ class _CellToPlay:
 
 
 def play_experiment(
-    experiment: Experiment, cells: Sequence[Cell], folder: Path, command: Sequence[str], on_done: Callable[[int], None]
+    experiment: Experiment, cells: Sequence[Cell], folder: Path, command: Sequence[str], is_stopped: Callable[[], bool]
 ) -> ExperimentFigures:
     """Play every cell into its run folder below `folder`; the figures, also written to experiment.json.
 
-    A cell's folder of an earlier simulation is replaced. `on_done` gets the number of cells finished so far.
+    A cell's folder of an earlier simulation is replaced. Once `is_stopped`, no more cells are begun.
     """
     to_play = [_to_play(experiment, cell, folder, command) for cell in cells]
     for cell in to_play:
         shutil.rmtree(cell.folder, ignore_errors=True)
     by_variant: dict[str, list[CellFigures]] = {variant.name: [] for variant in experiment.variants}
-    # Not forked: this process may have threads, whose locks a fork would copy in any state.
-    with ProcessPoolExecutor(min(available_cores(), len(to_play)), mp_context=get_context("spawn")) as pool:
-        for done, figures in enumerate(pool.map(_play, to_play), start=1):
-            by_variant[figures.variant].append(figures)
-            on_done(done)
+    for figures in play_on_all_cores(_play, to_play, is_stopped=is_stopped):
+        by_variant[figures.variant].append(figures)
     found = compare_variants(experiment, cells, by_variant, simulated=True)
     write_json(folder / "experiment.json", found.model_dump(mode="json"))
     return found

@@ -6,6 +6,7 @@ import shutil
 
 from harness.analysis.scraped_metrics import GENERATOR_LAG, SERVER_LAG
 from harness.base.errors import ConfigurationError
+from harness.base.signals import SignalHandler
 from harness.judge.thresholds.abort_on_fail import AbortMonitor
 from harness.judge.thresholds.condition import parse_condition
 from harness.measure.metrics import WorkerMetrics
@@ -14,6 +15,7 @@ from harness.plan.photos import make_nominal_bank
 from harness.run_folder.journal import JournalWriter
 from harness.run_folder.layout import RunEnd, StoreReadRecord
 from harness.run_folder.tables import write_plan, write_stored
+from harness.runner.exit_reason import ended_by_signal
 from harness.runner.run_record import RunRecorder
 from harness.runner.run_spec import RunSpec
 from harness.scenario.scenario import REGIONS, Scenario
@@ -50,8 +52,9 @@ def check_simulation(source: str, scenario: Scenario) -> None:
 class SimulatedRun:
     """One run in virtual time. `execute` leaves a run folder that can be analysed, judged and reported."""
 
-    def __init__(self, spec: RunSpec) -> None:
-        """`spec` must be of the mock server and have passed `check_simulation`."""
+    def __init__(self, spec: RunSpec, signals: SignalHandler | None = None) -> None:
+        """`spec` must be of the mock server and have passed `check_simulation`; a signal ends the run early."""
+        self._signals = signals
         self._spec = spec
         self._scenario = spec.scenario
         self._folder = spec.folder
@@ -78,6 +81,7 @@ class SimulatedRun:
         self._recorder.workers.add_accounts([{
             "rank": 0, "attempts": phones.attempts, "stations_begun": phones.stations_begun,
             "stations_planned": len(spec.plan.stations), "unwritten": "",
+            "reads_until_s": None if simulation.readers is None else simulation.readers.until_s,
         }])  # fmt: skip
         self._recorder.add_problems(ended.problem)
         self._recorder.end(self._run_end(ended), 0.0)
@@ -87,6 +91,8 @@ class SimulatedRun:
         monitor = AbortMonitor(self._spec.abort_thresholds, self._recorder.record, self._spec.plan.pages)
 
         def on_second(t_s: float) -> str:
+            if self._signals is not None and self._signals.received is not None:
+                return self._signals.received.name
             for scrape in scrapes.scrape(t_s):
                 monitor.add(scrape)
             return monitor.find_failed()
@@ -106,6 +112,8 @@ class SimulatedRun:
             self._recorder.store_read = StoreReadRecord(reason="its store could not be read: the server had crashed")
 
     def _run_end(self, ended: SimulationEnd) -> RunEnd:
+        if ended.aborted and self._signals is not None and self._signals.received is not None:
+            return ended_by_signal(self._signals.received, ended.at_s)
         if ended.aborted:
             return RunEnd(how="aborted", at_s=ended.at_s, message=ended.aborted)
         return RunEnd(how="completed" if ended.at_s < self._scenario.deadline else "deadline", at_s=ended.at_s)

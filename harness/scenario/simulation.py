@@ -33,17 +33,17 @@ class SimulationCosts(FrozenModel):
     Each is a duration or a distribution; a distribution is drawn for each page and attempt.
     """
 
-    connect: DurationDistribution = _fixed("0.3ms")
+    connect: DurationDistribution = _fixed("0.1ms")
     """Opening a connection."""
     login: DurationDistribution = _fixed("4ms")
     """A login, from its request to its response."""
     logins: bool = True
     """Whether stations log in; an external target may need none."""
-    send: Annotated[Rate, Field(gt=0)] = 800e6
+    send: Annotated[Rate, Field(gt=0)] = 600e6
     """Rate at which client and server move, parse and hash a photo's bytes on an unlimited link."""
     parse: DurationDistribution = _fixed("0.5ms")
     """From a request's header to its admission."""
-    commit: DurationDistribution = _fixed("3ms")
+    commit: DurationDistribution = _fixed("2ms")
     """From the end of the work to the commit on disk."""
     answer: DurationDistribution = _fixed("0.3ms")
     """From the commit (or a refusal) to the complete response."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from harness.scenario.simulation import SimulationCosts
 from mock_server.faults.base import RequestKey
 from mock_server.profile.keyed_random import keyed_uniform
-from mock_server.profile.units import AnyDistribution, Fixed
+from mock_server.profile.units import AnyDistribution, Fixed, whole_nanoseconds
 
 CostDraw = Callable[[RequestKey], float]
 """Seconds for a request."""
@@ -32,4 +32,4 @@ def _draw(distribution: AnyDistribution, seed: int, name: str) -> CostDraw:
     if isinstance(distribution, Fixed):
         value = distribution.quantile(0.5)
         return lambda _key: value
-    return lambda key: distribution.quantile(keyed_uniform(seed, name, *key[:4]))
+    return lambda key: whole_nanoseconds(distribution.quantile(keyed_uniform(seed, name, *key[:4])))

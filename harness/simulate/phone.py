@@ -10,38 +10,24 @@ from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan
 from harness.run_folder.journal import AttemptRecord, JournalWriter
 from harness.scenario.client import ClientOptions, TusOptions
-from harness.simulate.clock import VirtualClock, VirtualTask, suspend
-from harness.simulate.costs import Costs
+from harness.simulate.clock import VirtualClock, VirtualTask
+from harness.simulate.connection import AttemptEnded, Network, PhoneConnection
 from harness.simulate.request import RequestKind, SimulatedRequest, SimulatedResponse
-from harness.simulate.server import SimulatedServer
-from harness.station.link import LinkModel, draw_link_model
+from harness.station.link import draw_link_model
 from harness.station.response_outcome import classify_status
 from harness.station.retry import RetryPolicy
 from harness.station.session import Action, ClosedLoop, Session
 from harness.station.tus_steps import TusSteps
 from mock_server.faults.base import RequestKey
 
-CHUNK_BYTES = 16_384
-"""The server has a request's header once the first of its chunks has arrived (harness/drive/client/shaped_connection.py)."""
 HEAD_BYTES = {"multipart": 640, "put": 420, "tus": 420}
 """Bytes of a request besides the photo, about: headers, and of a form its parts' headers."""
 LOGIN_BYTES = 190
-SOCKET_BUFFER_BYTES = 2_500_000
-"""What the kernels of both sides take of a body that the server does not read, about (Linux, loopback)."""
-_ONE_WAY = 0.5
 _TUS_METHODS = {"create": "POST", "head": "HEAD", "patch": "PATCH"}
 _ACKNOWLEDGING = DELIVERED | {Outcome.PENDING}
 # Local names: Python 3.11 looks up the members of an Enum through its metaclass, see harness/station/session.py.
 _WAIT, _ATTEMPT, _WITHHOLD, _GIVE_UP, _DONE = Action
 _UNAUTHORIZED, _BAD_REQUEST = 401, 400
-
-
-class AttemptEnded(Exception):  # noqa: N818 - an outcome, not an error
-    """The attempt has ended without a response."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__(outcome)
-        self.outcome = outcome
 
 
 @dataclass(slots=True)
@@ -51,8 +37,7 @@ class PhoneContext:
     plan: Plan
     client: ClientOptions
     clock: VirtualClock
-    server: SimulatedServer
-    costs: Costs
+    network: Network
     journal: JournalWriter
     metrics: WorkerMetrics
     seed: int
@@ -60,29 +45,22 @@ class PhoneContext:
     size_of_page: list[int]
     on_done: Callable[[], None]
     """Called when a phone has nothing left to do."""
-    idle_connections: list[int] = field(default_factory=list)
-    """Of the pool that connection = "reuse" shares: the epoch in which each was opened."""
     in_flight: dict[Phone, AttemptRecord] = field(default_factory=dict)
     attempts: int = 0
     stations_begun: int = 0
-    last_ended_s: float = 0.0
-    """When the last phone was done."""
 
 
 class Phone(VirtualTask):
     """One phone: serves a station of an open workload, or one station after another of a closed one."""
 
     __slots__ = (
-        "_code", "_connection", "_context", "_link", "_logins", "_reached", "_record", "_request", "_resent_page",
+        "_code", "_connection", "_context", "_logins", "_reached", "_record", "_resent_page",
         "_session", "_steps", "_steps_page", "_token_process", "_token_until_s", "_tus_outcome", "_upload_number",
     )  # fmt: skip
 
     def __init__(self, context: PhoneContext) -> None:
         super().__init__(context.clock)
         self._context = context
-        self._request: SimulatedRequest | None = None
-        self._connection: int | None = None
-        """The server's epoch in which the open connection was made; None without one."""
         self._tus_outcome: Outcome | None = None
         """What the steps of a resumable upload make of their last response."""
 
@@ -113,8 +91,9 @@ class Phone(VirtualTask):
         context, clock = self._context, self.clock
         context.stations_begun += 1
         self._code = context.plan.stations[station].code
-        self._link: LinkModel | None = draw_link_model(context.client.link, context.seed, self._code)
-        self._token_until_s = -1.0 if context.costs.logins else float("inf")
+        link = draw_link_model(context.client.link, context.seed, self._code)
+        self._connection = PhoneConnection(context.network, self, link)
+        self._token_until_s = -1.0 if context.network.costs.logins else float("inf")
         self._token_process = self._logins = self._reached = 0
         self._resent_page = self._steps_page = -1
         self._upload_number = 0
@@ -133,7 +112,7 @@ class Phone(VirtualTask):
                 context.journal.end(record)
             else:
                 context.journal.gave_up(session.page, session.attempts, session.decided_s, session.reason)
-        self._hang_up()
+        self._connection.hang_up()
         context.metrics.stations_completed += session.completed
         return session.ended_s
 
@@ -153,13 +132,13 @@ class Phone(VirtualTask):
             response = await self._try_once(record)
         except AttemptEnded as ended:
             record.outcome = ended.outcome
-            self._leave()
+            self._connection.leave()
         else:
             retry_after_s = self._take_response(record, response)
         limit.cancel()
         record.done_s = clock.now_s
         if context.client.connection == "each":
-            self._hang_up()
+            self._connection.hang_up()
         del context.in_flight[self]
         context.attempts += 1
         context.journal.end(record)
@@ -182,8 +161,8 @@ class Phone(VirtualTask):
 
     async def _try_once(self, record: AttemptRecord) -> SimulatedResponse:
         """Connect, log in and upload as far as needed; the response that decides."""
-        if not self._is_connected():
-            await self._connect()
+        if not self._connection.is_open():
+            await self._connection.open(RequestKey(self._code, "", 0, self._session.attempts, "", ""))
         record.connected_s = self.clock.now_s
         if self._token_until_s < 0:
             response = await self._log_in(record)
@@ -192,7 +171,7 @@ class Phone(VirtualTask):
         return await self._upload(record)
 
     async def _log_in(self, record: AttemptRecord) -> SimulatedResponse:
-        server, began_s = self._context.server, self.clock.now_s
+        server, began_s = self._context.network.server, self.clock.now_s
         if self._token_process != server.process:  # the server counts logins, and forgets them in a crash
             self._logins, self._token_process = 0, server.process
         self._logins += 1
@@ -200,7 +179,7 @@ class Phone(VirtualTask):
         record.sent_bytes += LOGIN_BYTES
         request = self._make_request(key, 0)
         request.kind = "login"
-        response = await self._request_response(request, LOGIN_BYTES)
+        response = await self._connection.send(request, LOGIN_BYTES)
         if response.status < _BAD_REQUEST:
             self._token_until_s = self.clock.now_s + server.token_lifetime_s
             record.login_s = self.clock.now_s - began_s
@@ -257,138 +236,34 @@ class Phone(VirtualTask):
     async def _send_page(self, record: AttemptRecord, request: SimulatedRequest) -> SimulatedResponse:
         head_bytes = HEAD_BYTES[self._context.client.protocol]
         try:
-            return await self._request_response(request, head_bytes)
+            return await self._connection.send(request, head_bytes)
         finally:
             self._note_sent(record, request, head_bytes)
 
     def _note_sent(self, record: AttemptRecord, request: SimulatedRequest, head_bytes: int) -> None:
         """Note how many bytes of a request have left the phone by now, and how many of them for another time."""
-        sent = self._sent_of(request)
+        sent = self._connection.sent_of(request)
         if sent == request.body_bytes:
             record.body_sent_s = min(request.complete_s, self.clock.now_s)
         record.sent_bytes += head_bytes + sent
+        self._context.network.server.traffic.received_bytes += head_bytes + sent
         if request.page != self._resent_page:
             self._resent_page, self._reached = request.page, 0
         begin, end = request.offset, request.offset + sent
         record.resent_bytes += max(0, min(end, self._reached) - begin)
         self._reached = max(self._reached, end)
 
-    def _sent_of(self, request: SimulatedRequest) -> int:
-        """Bytes of a request's body that the kernel or the link has taken by now."""
-        size, now_s = request.body_bytes, self.clock.now_s
-        if self._link is None:
-            return min(size, request.read_bytes + SOCKET_BUFFER_BYTES)
-        span_s = request.complete_s - request.began_s
-        ratio = 1.0 if now_s >= request.complete_s or span_s <= 0 else max(0.0, now_s - request.began_s) / span_s
-        return min(int(ratio * size), request.read_bytes + SOCKET_BUFFER_BYTES)
-
-    # --- connections
-
-    def _is_connected(self) -> bool:
-        """Whether an open connection can be used; takes one from the shared pool if there is one."""
-        epoch, idle = self._context.server.connection_epoch, self._context.idle_connections
-        while self._connection is None and idle:
-            self._connection = idle.pop()
-        if self._connection != epoch:
-            self._connection = None
-        return self._connection is not None
-
-    async def _connect(self) -> None:
-        client, clock, server = self._context.client, self.clock, self._context.server
-        now_s = clock.now_s
-        end_s = now_s if self._link is None else self._link.signal_end_s(1.0, now_s)
-        end_s += self._context.costs.connect_s(RequestKey(self._code, "", 0, self._session.attempts, "", ""))
-        if client.connect_timeout is not None and end_s > now_s + client.connect_timeout:
-            await self.sleep_until(now_s + client.connect_timeout)
-            raise AttemptEnded(Outcome.TIMEOUT_CONNECT)
-        await self.sleep_until(end_s)
-        if not server.is_listening:
-            raise AttemptEnded(Outcome.REFUSED)
-        if server.connections >= server.max_connections:
-            raise AttemptEnded(Outcome.CLOSED)
-        server.connections += 1
-        self._connection = server.connection_epoch
-
-    def _hang_up(self) -> None:
-        """Give the connection back to the pool, or close it."""
-        server = self._context.server
-        if self._connection == server.connection_epoch:
-            if self._context.client.connection == "reuse":
-                self._context.idle_connections.append(self._connection)
-            else:
-                server.connections -= 1
-        self._connection = None
-
-    def _leave(self) -> None:
-        """Close the connection of an attempt that has ended without a response."""
-        server, request, self._request = self._context.server, self._request, None
-        if self._connection == server.connection_epoch:
-            server.connections -= 1
-        self._connection = None
-        if request is not None:
-            request.disconnect()
-
-    # --- requests
-
     def _make_request(self, key: RequestKey, body_bytes: int) -> SimulatedRequest:
-        request = SimulatedRequest(self.clock, self, key, self._context.server.faults)
+        request = SimulatedRequest(self.clock, self._connection, key, self._context.network.server.faults)
         request.body_bytes = body_bytes
         return request
 
-    async def _request_response(self, request: SimulatedRequest, head_bytes: int) -> SimulatedResponse:
-        """Send a request and wait for its response. Raises AttemptEnded if the connection ends before it."""
-        now_s, costs, link = self.clock.now_s, self._context.costs, self._link
-        parse_s = 0.0 if request.key.phase == "login" else costs.parse_s(request.key)
-        whole_s = request.body_bytes / costs.send_bytes_per_s
-        if link is None:
-            request.began_s = now_s + parse_s
-            request.complete_s = request.began_s + whole_s
-        else:
-            size = head_bytes + request.body_bytes
-            sent_s = link.signal_end_s(_ONE_WAY, now_s)
-            request.began_s = link.transfer_end_s(min(CHUNK_BYTES, size), sent_s) + parse_s
-            request.complete_s = max(request.began_s + whole_s, link.transfer_end_s(size, sent_s))
-        self._request = request
-        self.clock.call_at(request.began_s, self._context.server.begin, request)
-        response: SimulatedResponse = await suspend()
-        if request.complete_s > self.clock.now_s and link is not None:
-            # The server has refused before all was sent: what follows on the connection would not be understood.
-            self._leave()
-        self._request = None
-        return response
-
-    def receive(self, request: SimulatedRequest, response: SimulatedResponse) -> None:
-        """The server has sent its response: it arrives after the way back."""
-        if self._link is None:
-            self._arrive(request, response)
-        else:
-            self.clock.call_at(self._link.signal_end_s(_ONE_WAY, self.clock.now_s), self._arrive, request, response)
-
-    def _arrive(self, request: SimulatedRequest, response: SimulatedResponse) -> None:
-        if self._request is request:
-            self.resume(response)
-
-    def lose_connection(self, request: SimulatedRequest, outcome: Outcome) -> None:
-        """The server has ended the connection without a complete response."""
-        if self._request is request:
-            self.clock.call_later(0.0, self._fail, request, outcome)
-
-    def _fail(self, request: SimulatedRequest, outcome: Outcome) -> None:
-        if self._request is request:
-            self.throw(AttemptEnded(outcome))
-
     def _time_out(self) -> None:
-        """The attempt's time is up; how far it has come decides what the timeout is called."""
-        request = self._request
-        if request is None:
-            self.throw(AttemptEnded(Outcome.TIMEOUT_CONNECT))
-            return
-        all_sent = self._sent_of(request) >= request.body_bytes
-        self.throw(AttemptEnded(Outcome.TIMEOUT_RESPONSE if all_sent else Outcome.TIMEOUT_SEND))
+        self.throw(AttemptEnded(self._connection.timeout_outcome()))
 
     def _holds_valid_token(self) -> bool:
-        server = self._context.server
-        if not self._context.costs.logins:
+        server = self._context.network.server
+        if not self._context.network.costs.logins:
             return True
         if self.clock.now_s >= self._token_until_s:
             return False

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isinf
 from typing import Literal, NamedTuple, NoReturn, Protocol
 
 from harness.base.model import Outcome
 from harness.simulate.clock import VirtualClock, VirtualTask, suspend
+from harness.simulate.shared_line import VirtualLine
 from mock_server.faults.base import Fault, RequestKey
 from mock_server.faults.faulted_request import (
     ConnectionEnded,
@@ -15,6 +17,7 @@ from mock_server.faults.faulted_request import (
     ProcessKilled,
     Refusal,
 )
+from mock_server.overload.shared_link import Transfer
 from mock_server.overload.worker_pool import Job, JobEnd
 
 READ_AHEAD_BYTES = 262_144
@@ -24,8 +27,8 @@ _PIECE_BYTES = 65_536
 _HTTP = b"HTTP/1.1 "
 
 
-RequestKind = Literal["login", "page", "create", "head", "patch"]
-"""What a request asks for: a token, a whole page, or one of the three steps of a resumable upload."""
+RequestKind = Literal["login", "page", "create", "head", "patch", "read"]
+"""What a request asks for: a token, a whole page, one of the three steps of a resumable upload, or published results."""
 
 
 class SimulatedResponse(NamedTuple):
@@ -66,6 +69,12 @@ class SimulatedRequest(FaultedRequest, VirtualTask):
         self.began_s = self.complete_s = clock.now_s
         """When the first and the last byte of the body arrive, however late it is read."""
         self.read_bytes = 0
+        self.line: VirtualLine | None = None
+        """The way in that the body shares with others; None if it comes as its own link carries it."""
+        self.transfer: Transfer | None = None
+        """What is under way on that line."""
+        self.unsent_bytes = 0
+        """What has not begun its way on that line."""
         self.page = 0
         """The page's row in the plan."""
         self.upload = self.offset = 0
@@ -84,6 +93,7 @@ class SimulatedRequest(FaultedRequest, VirtualTask):
         self.cancel_job: Callable[[Job], None] | None = None
         """What cancels the job when the client leaves; None if the work goes on for nobody."""
         self.job_end: JobEnd | None = None
+        self._awaits_body = False
         self._awaits_client = False
         """Whether the end of the connection ends the present wait."""
         self._raw = b""
@@ -132,11 +142,18 @@ class SimulatedRequest(FaultedRequest, VirtualTask):
             return
         if self.is_disconnected and self.body_bytes > READ_AHEAD_BYTES:
             raise ConnectionEnded
-        await self._await_client(min(self.complete_s, limit_s))
-        self._check_body(self.complete_s, limit_s)
+        await self._await_body(limit_s)
         self.read_bytes = self.body_bytes
 
+    async def _await_body(self, limit_s: float) -> None:
+        self._awaits_body = True
+        await self._await_client(min(self.complete_s, limit_s))
+        self._awaits_body = False
+        self._check_body(self.complete_s, limit_s)
+
     async def _read_in_pieces(self, limit_s: float) -> None:
+        if isinf(self.complete_s):  # on a shared line no piece's time is known beforehand
+            await self._await_body(limit_s)
         while self.read_bytes < self.body_bytes:
             piece = min(_PIECE_BYTES, self.body_bytes - self.read_bytes)
             ratio = (self.read_bytes + piece) / self.body_bytes
@@ -156,9 +173,24 @@ class SimulatedRequest(FaultedRequest, VirtualTask):
         if now_s >= limit_s:
             raise Refusal(408, "The body took too long")
 
+    def arrive(self) -> None:
+        """The whole body has arrived, at `complete_s`, which was not known before."""
+        if self._awaits_body:
+            self._wake_soon()
+
+    def cancel_transfer(self) -> None:
+        """What is still under way on the shared line does not come any more."""
+        if self.line is not None and self.transfer is not None:
+            self.unsent_bytes += round(self.line.remaining_bytes(self.transfer))
+            self.line.cancel(self.transfer)
+            self.transfer = None
+
     @property
     def arrived_bytes(self) -> int:
         """Bytes of the body that have arrived by now, as far as the server reads."""
+        if self.line is not None and isinf(self.complete_s):
+            left = self.unsent_bytes + (0.0 if self.transfer is None else self.line.remaining_bytes(self.transfer))
+            return max(0, int(self.body_bytes - left))
         span_s = self.complete_s - self.began_s
         now_s = self.clock.now_s
         if self.read_bytes == self.body_bytes or now_s >= self.complete_s or span_s <= 0:
@@ -189,10 +221,10 @@ class SimulatedRequest(FaultedRequest, VirtualTask):
         if self.is_disconnected or (state is not None and state.is_over):
             return
         if state is not None:
-            state.on_over.add(self._wake_soon)
+            state.on_over[self._wake_soon] = None
         await self._await_client(None if max_s is None else self.clock.now_s + max_s)
         if state is not None:
-            state.on_over.discard(self._wake_soon)
+            state.on_over.pop(self._wake_soon, None)
 
     async def answer(self, response: SimulatedResponse, raw: bytes) -> bool:
         """Let faults act on the response; True if one of them has sent it, or ended the connection."""

@@ -18,6 +18,7 @@ from harness.simulate.faults import VirtualFaults
 from harness.simulate.page_store import PageStore, StoredRow
 from harness.simulate.request import RequestKind, SimulatedRequest, SimulatedResponse
 from harness.simulate.resumable import ResumableUploads, SimulatedUpload
+from harness.simulate.shared_line import VirtualTraffic
 from mock_server.faults.faulted_request import ConnectionEnded, ProcessKilled, Refusal
 from mock_server.faults.matching import Hit, Injection
 from mock_server.overload.admission import Admission
@@ -25,13 +26,14 @@ from mock_server.overload.server_counters import ServerCounters
 from mock_server.overload.service_time import ServiceTimes
 from mock_server.overload.worker_pool import Job, JobEnd, WorkerPool
 from mock_server.profile.keyed_random import keyed_uniform
-from mock_server.profile.routes import FILE_ROUTE, FILES_ROUTE, LOGIN_ROUTE, PAGE_ROUTE
+from mock_server.profile.routes import FILE_ROUTE, FILES_ROUTE, LOGIN_ROUTE, PAGE_ROUTE, RESULTS_ROUTE
 from mock_server.profile.units import whole_retry_after_s
 
 _FATAL_STATUSES = {400, 409, 422}
 """Refusals that sending the last bytes again cannot cure: the upload is removed."""
 _ROUTES: dict[RequestKind, str] = {
     "login": LOGIN_ROUTE, "page": PAGE_ROUTE, "create": FILES_ROUTE, "head": FILE_ROUTE, "patch": FILE_ROUTE,
+    "read": RESULTS_ROUTE,
 }  # fmt: skip
 _RESPONSE_BODY = b'{"receipt":"0123456789abcdef","sha256":"%s","size":1600000}' % (b"0" * 64)
 """As long as that of a real receipt: faults that slow a response down act on its bytes."""
@@ -78,7 +80,9 @@ class SimulatedServer:
             "create": self._create,
             "head": self._query,
             "patch": self._continue,
+            "read": self._read_results,
         }
+        self.traffic = VirtualTraffic(clock, scenario.server.ingress, scenario.server.egress)
         self._start_process()
 
     # --- the process
@@ -90,6 +94,7 @@ class SimulatedServer:
         self._admission = Admission(self._profile, self.pool)
         self.faults = VirtualFaults(self._scenario.faults, self._scenario.seed, self._clock, self, self._log)
         self.counters.watch(self.pool, self.faults)
+        self.counters.watch_traffic(self.traffic)
         self._port_closers = 0
         self.is_up = True
 
@@ -194,6 +199,12 @@ class SimulatedServer:
     async def _log_in(self, request: SimulatedRequest) -> SimulatedResponse:
         await request.meet_faults()
         await request.sleep_until(self._clock.now_s + self._costs.login_s(request.key))
+        return SimulatedResponse(200)
+
+    async def _read_results(self, request: SimulatedRequest) -> SimulatedResponse:
+        """Published results, from the cache: no worker takes part."""
+        if self.faults.has("request"):
+            await request.meet_faults()
         return SimulatedResponse(200)
 
     async def _upload(self, request: SimulatedRequest) -> SimulatedResponse:

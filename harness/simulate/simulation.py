@@ -15,9 +15,11 @@ from harness.plan import Plan
 from harness.run_folder.journal import JournalWriter
 from harness.scenario.scenario import Scenario
 from harness.simulate.clock import VirtualClock
+from harness.simulate.connection import Network
 from harness.simulate.costs import Costs
 from harness.simulate.page_store import PageStore
 from harness.simulate.phone import Phone, PhoneContext
+from harness.simulate.readers import SimulatedReaders
 from harness.simulate.server import SimulatedServer
 from harness.station.session import ClosedLoop
 from mock_server.faults.matching import Injection
@@ -63,8 +65,7 @@ class Simulation:
             plan=plan,
             client=scenario.client,
             clock=self.clock,
-            server=self.server,
-            costs=Costs(scenario.simulate, scenario.seed),
+            network=Network(self.server, Costs(scenario.simulate, scenario.seed), scenario.client),
             journal=journal,
             metrics=metrics,
             seed=scenario.seed,
@@ -72,6 +73,11 @@ class Simulation:
             size_of_page=sizes,
             on_done=self._end_phone,
         )
+        self.readers: SimulatedReaders | None = None
+        if scenario.readers is not None:
+            self.readers = SimulatedReaders(
+                scenario.readers, list(plan.stations), scenario.seed, scenario.deadline, self.clock, self.server, journal
+            )  # fmt: skip
         self._active = 0
         self._arriving: Iterator[int] = iter(())
         self._on_second: Callable[[float], str] = lambda _: ""
@@ -88,11 +94,15 @@ class Simulation:
             self.server.begin_schedule()
             self._tick()
             self._begin_phones()
+            if self.readers is not None:
+                self.readers.begin()
             if self._active:
                 self.clock.run(self._scenario.longest_s + _GRACE_S)
             if self._active and not self._aborted:
                 message = f"{self._active} phones have not ended {_GRACE_S:g} s after the last attempt could"
                 raise RuntimeError(message)
+            if self.readers is not None:
+                self.readers.stop()
             end_s = self._await_faults()
             problem = self._drain()
             on_second(self.clock.now_s)

@@ -24,12 +24,12 @@ def find_unsupported(scenario: Scenario) -> list[str]:
     """One line per key or fault that is not simulated, with what to do; empty if all of the scenario is."""
     if scenario.target is not None:
         return [_NO_MODEL]
-    server = scenario.server
+    server, readers = scenario.server, scenario.readers
     unsupported = {
         "server.tls": server.tls,
-        "server.ingress": server.ingress is not None,
-        "server.egress": server.egress is not None,
-        "[readers]": scenario.readers is not None,
+        "readers.paths": readers is not None and bool(readers.paths),
+        "readers.cached = false": readers is not None and not readers.cached,
+        "readers.conditional": readers is not None and readers.conditional,
         "server.handler_timeout": server.handler_timeout is not None,
         "server.min_upload_rate": server.min_upload_rate is not None,
     }

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 
 from harness.scenario.client import LinkChoice, Outages, resolve_link
+from mock_server.profile.units import whole_nanoseconds
 
 _QUANTILE_BITS = 52
 """With the half step that is added, 53 bits: what a float's significand holds, so a quantile is exact and never 0 or 1."""
@@ -80,15 +81,17 @@ def draw_link_model(choice: LinkChoice, seed: int, station: str) -> LinkModel | 
     poor, upload, rtt = _draw_quantile(rng), _draw_quantile(rng), _draw_quantile(rng)
     quality = link.poor if link.poor is not None and poor < link.poor_share else link
     outages = None if quality.outages is None else generate_outages(quality.outages, rng)
-    return LinkModel(float(quality.upload.quantile(upload)), float(quality.rtt.quantile(rtt)), outages)
+    # Rounded: the same on every machine, whatever its C library makes of the last bit.
+    upload_bytes_per_s = float(round(quality.upload.quantile(upload), 6))
+    return LinkModel(upload_bytes_per_s, whole_nanoseconds(quality.rtt.quantile(rtt)), outages)
 
 
 def generate_outages(outages: Outages, rng: random.Random) -> Iterator[tuple[float, float]]:
     """(begin, end) of one outage after another, seconds since T0, endlessly."""
     end_s = 0.0
     while True:
-        begin_s = end_s + float(outages.every.quantile(_draw_quantile(rng)))
-        end_s = begin_s + float(outages.lasting.quantile(_draw_quantile(rng)))
+        begin_s = end_s + whole_nanoseconds(outages.every.quantile(_draw_quantile(rng)))
+        end_s = begin_s + whole_nanoseconds(outages.lasting.quantile(_draw_quantile(rng)))
         yield begin_s, end_s
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from mock_server.faults.base import Fault, RequestActions
-from mock_server.profile.units import DurationDistribution
+from mock_server.profile.units import DurationDistribution, whole_nanoseconds
 
 
 class Latency(Fault):
@@ -17,4 +17,4 @@ class Latency(Fault):
 
     async def on_request(self, request: RequestActions, draw: float) -> None:
         """Waits for a drawn delay."""
-        await request.sleep(self.delay.quantile(draw))
+        await request.sleep(whole_nanoseconds(self.delay.quantile(draw)))

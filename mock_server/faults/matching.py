@@ -34,15 +34,15 @@ class FaultState:
     """Hits that may still act: `count` has to leave room for them."""
     is_over: bool = False
     """Whether it ended, was healed, changed or removed."""
-    on_over: set[Callable[[], object]] = field(default_factory=set)
-    """Called once, when it is over: what waits in the fault goes on."""
+    on_over: dict[Callable[[], object], None] = field(default_factory=dict)
+    """Called once, when it is over, in the order of entry: what waits in the fault goes on."""
     memory: dict[str, Any] = field(default_factory=dict)
     """The kind's own (see `Fault.applies`)."""
 
     def finish(self) -> None:
         """Marks it as over and releases what waits in it; calling it again changes nothing."""
         self.is_over = True
-        waiting, self.on_over = self.on_over, set()
+        waiting, self.on_over = self.on_over, {}
         for call in waiting:
             call()
 

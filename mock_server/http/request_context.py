@@ -98,12 +98,12 @@ class RequestContext(FaultedRequest):
                 over.set_result(None)
 
         if state is not None:
-            state.on_over.add(wake)
+            state.on_over[wake] = None
         try:
             await asyncio.wait({over, self.connection.lost}, timeout=max_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if state is not None:
-                state.on_over.discard(wake)
+                state.on_over.pop(wake, None)
 
     async def write(self, data: bytes) -> None:
         """Sends bytes as they are."""

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from mock_server.profile.keyed_random import keyed_uniform
 from mock_server.profile.server_profile import ServerProfile
-
-_STEPS_PER_S = 2.0**30
+from mock_server.profile.units import whole_nanoseconds
 
 
 class ServiceTimes:
@@ -21,13 +20,10 @@ class ServiceTimes:
         self._reading_time = profile.reading_time if profile.reading == "asynchronous" else None
 
     def seconds(self, station: str, form: str, page: int, attempt: int, size_bytes: int) -> float:
-        """The time at full capacity and without contention, for the `attempt`-th upload of a page.
-
-        A multiple of 2^-30 s, so that the last bit of exp(), which differs between C libraries, does not show.
-        """
+        """The time at full capacity and without contention, for the `attempt`-th upload of a page, in whole nanoseconds."""
         seconds: float = self._service_time.quantile(keyed_uniform(self._seed, "service", station, form, page, attempt))
         if self._bytes_per_s is not None:
             seconds += size_bytes / self._bytes_per_s
         if self._reading_time is not None:
             seconds += self._reading_time.quantile(keyed_uniform(self._seed, "reading", station, form, page, attempt))
-        return round(seconds * _STEPS_PER_S) / _STEPS_PER_S
+        return whole_nanoseconds(seconds)

@@ -94,6 +94,18 @@ def ratio(value: object) -> float:
     return float(value)
 
 
+def whole_nanoseconds(seconds: float) -> float:
+    """The time, rounded to nanoseconds.
+
+    Drawn times are, so that the last bit of exp() and log(), which differs between C libraries, changes nothing that
+    follows.
+
+    >>> whole_nanoseconds(0.3), whole_nanoseconds(0.12345678949)
+    (0.3, 0.123456789)
+    """
+    return round(seconds, 9)
+
+
 def whole_retry_after_s(seconds: float) -> int:
     """What Retry-After says for a pause: whole seconds, at least one (RFC 9110, 10.2.3).
 

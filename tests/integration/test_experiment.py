@@ -4,6 +4,8 @@ import json
 import signal
 import subprocess
 
+import psutil
+
 from harness.base.errors import ExitCode
 from tests.support.real_runs import HARNESS, PATIENCE_S, environment, harness, told, wait_for
 from tests.support.run_builder import RunBuilder
@@ -72,3 +74,35 @@ def test_a_folder_of_another_experiment_is_not_touched(tmp_path, tiny):
     assert code == ExitCode.USAGE
     assert "is a run of another scenario" in output
     assert sorted(path.stat().st_mtime_ns for path in foreign.rglob("*")) == before
+
+
+def test_a_simulated_matrix_is_confirmed_by_real_runs_of_the_base_and_the_best_variants(tmp_path, tiny):
+    (tmp_path / "matrix.toml").write_text(MATRIX, "utf-8")
+    code, output = harness("experiment", "matrix.toml", "--simulate", "--confirm", "1", cwd=tmp_path)
+    assert code in {ExitCode.PASSED, ExitCode.INVALID}, output  # the machine may be too busy to measure
+    folder = tmp_path / "runs" / "experiments" / "small-simulated"
+    against = json.loads((folder / "against.json").read_text())
+    assert [pair["name"] for pair in against["pairs"]] == ["one worker", "two workers"]
+    for pair in against["pairs"]:
+        assert pair["predicted"]["by_outcome"]["accepted"] == pair["measured"]["by_outcome"]["accepted"]
+    simulated, measured = (
+        json.loads((folder / place / "two-workers-5" / "run.json").read_text())["simulated"]
+        for place in ("runs", "confirmed/runs")
+    )
+    assert (simulated, measured) == (True, False)
+    assert "In 2 runs the stations by the deadline are off by at most" in output
+    assert "Predicted and measured" in (folder / "report" / "index.html").read_text()
+
+
+def test_a_simulation_that_is_interrupted_exits_with_130(tmp_path):
+    command = [*HARNESS, "simulate", "kaliwates", "--set", "server.workers=1", "--seeds", "500"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(), cwd=tmp_path) as process:
+        wait_for(lambda: _children(process.pid))
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == ExitCode.INTERRUPTED, output
+    assert "of 500 seeds" in output
+
+
+def _children(pid: int) -> bool:
+    return len(psutil.Process(pid).children()) > 1

@@ -71,6 +71,8 @@ class PlayedSimulation:
             records = read_journal(Path(folder) / "worker-0000.journal")
         self.rows = records[records["kind"] == RecordKind.END]
         """Records of attempts, dtype journal.RECORD."""
+        self.reads = records[records["kind"] == RecordKind.READ]
+        """Records of readers."""
         self.given_up = records[records["kind"] == RecordKind.GAVE_UP]
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from harness.analysis.chart_data import load_chart_data
@@ -15,11 +16,13 @@ from tests.support.run_builder import RunBuilder
 from tests.support.synthetic_run import kaliwates_run
 
 
-def line(label: str, value: np.ndarray) -> ChartLine:
+def line(label: str, value: npt.NDArray[np.float64]) -> ChartLine:
     return ChartLine(label, np.arange(len(value)) + 0.5, value)
 
 
-def backlog_of(offered: np.ndarray, goodput: np.ndarray, wait_s: float | None = 1.0) -> BacklogLines:
+def backlog_of(
+    offered: npt.NDArray[np.float64], goodput: npt.NDArray[np.float64], wait_s: float | None = 1.0
+) -> BacklogLines:
     t_s = np.arange(len(offered) + 1.0)
     waiting = np.concatenate([[0.0], np.cumsum(offered - goodput)])
     lines = line("offered", offered), line("goodput", goodput), ChartLine("backlog", t_s, waiting)
@@ -69,6 +72,7 @@ def test_the_backlog_of_a_whole_run_agrees_with_its_counts(tmp_path):
     drawn = load_chart_data(kaliwates_run(tmp_path / "run", workers=1))
     rows = load_rows(kaliwates_run(tmp_path / "again", workers=1))
     left = (rows.station_due_s < 72.0) & ~(rows.acknowledged_s <= 72.0)
+    assert drawn.backlog is not None
     assert drawn.backlog.outstanding.value[-1] == left.sum() > 100
     assert drawn.rates.goodput.t_s.max() <= 72.0
 

@@ -205,7 +205,7 @@ def test_attempts_that_the_strategy_withheld_were_not_sent() -> None:
 
 def during(count: int, p50: float | None, attempts: int = 420, **more: Any) -> list[dict[str, Any]]:
     """The run's first two phases; during the brownout `count` of the attempts were accepted."""
-    phases = made_up_run.summary_json()["phases"][:2]
+    phases: list[dict[str, Any]] = made_up_run.summary_json()["phases"][:2]
     phases[1] |= {"attempts": attempts, "accepted_seconds": made_up_run.spread(count, p50, **more)}
     return phases
 
@@ -437,7 +437,7 @@ def test_the_title_of_a_server_that_is_too_small_can_be_recomputed_from_the_rows
     """With SQL over plan and attempts, without any code of the analysis."""
     folder = kaliwates_run(tmp_path / "run", workers=2)
     summary = summarise(folder)
-    due, delivered, at_last = duckdb.sql(
+    found = duckdb.sql(
         f"""
         WITH acknowledged AS (
             SELECT station, form, page, min(done_s) AS at_s FROM '{folder.attempts}' WHERE outcome = 'accepted' GROUP BY ALL
@@ -445,7 +445,9 @@ def test_the_title_of_a_server_that_is_too_small_can_be_recomputed_from_the_rows
         SELECT count(*), count(*) FILTER (at_s <= 72), count(*) FILTER (at_s > 54 AND at_s <= 72)
         FROM '{folder.plan}' LEFT JOIN acknowledged USING (station, form, page) WHERE due_s < 72
         """  # noqa: S608 - our own paths
-    ).fetchall()[0]
+    )
+    assert found is not None
+    due, delivered, at_last = found.fetchall()[0]
     left, rate_per_s = due - delivered, at_last / 18
     assert throughput.finding(load_chart_data(folder), summary) == (
         f"From the start the server delivered {format_ratio(delivered / due)} of what was due; the brownout is not the cause;"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -89,7 +90,9 @@ def test_goodput_is_red_while_it_is_short_of_what_falls_due_or_nothing_is_delive
 
 
 def test_what_is_not_known_is_na_and_no_zero() -> None:
-    unknown = dict.fromkeys(("accepted_p50", "accepted_p95", "queue_depth", "workers_busy", "in_flight"))
+    unknown: dict[str, Any] = dict.fromkeys(
+        ("accepted_p50", "accepted_p95", "queue_depth", "workers_busy", "in_flight")
+    )
     rows = shown(replace(NOW, failures={}, **unknown))
     text = "\n".join(rows)
     assert "accepted p50 n/a, p95 n/a" in text

@@ -13,9 +13,9 @@ from tests.support.simulations import scenario
     [
         ({"server": {"tls": True}}, "server.tls"),
         ({"server": {"handler_timeout": "5s"}}, "server.handler_timeout"),
-        ({"server": {"ingress": "1Gbit/s"}}, "server.ingress"),
-        ({"server": {"egress": "1Gbit/s"}}, "server.egress"),
-        ({"readers": {"rate": "1/s"}}, "[readers]"),
+        ({"readers": {"rate": "1/s", "cached": False}}, "readers.cached = false"),
+        ({"readers": {"rate": "1/s", "conditional": True}}, "readers.conditional"),
+        ({"readers": {"rate": "1/s", "paths": ["/x"]}}, "readers.paths"),
         ({"server": {"min_upload_rate": "10KB/s"}}, "server.min_upload_rate"),
     ],
 )

@@ -133,7 +133,7 @@ def test_what_waits_in_a_fault_is_released_once_when_it_is_over():
     scene = Scene({"kind": "timeout", "duration": "3s"})
     (state,) = scene.faults.states
     released = []
-    state.on_over.add(lambda: released.append(state.is_over))
+    state.on_over[lambda: released.append(state.is_over)] = None
     for now_s in (2.9, 3.0, 3.1):
         scene.faults.finish_elapsed(now_s)
     assert released == [True]
