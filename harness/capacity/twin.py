@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
-import signal
 import tempfile
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from harness.analysis.capacity import PlayedSeed
+from harness.base.errors import ProcessKilledError
 from harness.base.host import available_cores
 from harness.judge.verdict import Judgement, evaluate_run
 from harness.run_folder.layout import RunFolder
-from harness.runner.simulated_cells import run_scenario
+from harness.runner.simulated_cells import leave_signals_to_the_parent, run_scenario
 from harness.scenario.scenario import Scenario, parse_resolved
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Twin:
     def __enter__(self) -> Self:
         # Not forked: this process may have threads (DuckDB's), whose locks a fork would copy in any state.
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(self._processes, mp_context=context, initializer=_ignore_signals)
+        self._pool = ProcessPoolExecutor(self._processes, mp_context=context, initializer=leave_signals_to_the_parent)
         return self
 
     def __exit__(
@@ -66,7 +67,12 @@ class Twin:
                     begun.append(self._pool.submit(play_seed, resolved, seed, list(goal)))
                 if not begun:
                     return
-                yield begun.popleft().result()
+                try:
+                    played = begun.popleft().result()
+                except BrokenProcessPool:
+                    message = "a simulation was killed, by a user or by the kernel's OOM killer: run the same command again to go on"
+                    raise ProcessKilledError(message) from None
+                yield played
         finally:
             for future in begun:
                 future.cancel()
@@ -110,9 +116,3 @@ def _when_complete(completed_s: npt.NDArray[np.float64], share: float) -> float 
         return None
     found = float(np.sort(completed_s)[max(0, int(np.ceil(share * len(completed_s) - 1e-9)) - 1)])
     return found if np.isfinite(found) else None
-
-
-def _ignore_signals() -> None:
-    """Leave Ctrl-C, which the terminal sends to all processes, to the one that leads."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
