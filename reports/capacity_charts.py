@@ -24,6 +24,8 @@ MARKERS_TEXT = {"bears": "\N{BLACK CIRCLE}", "recovers": "\N{BLACK SQUARE}"}
 _SIDE = 0.16
 """How far the two conditions stand apart at a level, in levels."""
 _FAN = (0.05, 0.95)
+_CHARACTER_PT, _BETWEEN_PT = 5.2, 8.0
+"""About the width of a character in the key, and the room between two entries: all of it must fit a narrow chart."""
 
 
 class CapacityChart(NamedTuple):
@@ -70,7 +72,7 @@ def draw_demand(figures: CapacityFigures) -> Figure:
     if figures.vary.step.isdigit():
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True))
     axes.set_xlabel("load: factor on the scenario's stations", loc="left")
-    _write_key(axes, figures, [("at least, by arithmetic", palette.MUTED)] if None not in bounds else [])
+    _write_key(axes, figures, [("by arithmetic", palette.MUTED)] if None not in bounds else [])
     return drawn.figure
 
 
@@ -119,7 +121,7 @@ def probability_finding(figures: CapacityFigures) -> str:
 
 def draw_probability(figures: CapacityFigures) -> Figure:
     """How often the goal was met at each level, with Clopper and Pearson's bounds."""
-    heading = f"share of simulated runs that meet the goal, with {format_ratio(figures.confidence)} bounds"
+    heading = f"runs that meet the goal; bar: {format_ratio(figures.confidence)} bounds"
     drawn = titled_figure(probability_finding(figures), [Panel(heading, 2.6)], above_in=0.22)
     axes, values = drawn.panels[0], tried_values(figures)
     for condition, offset in _beside(figures):
@@ -180,7 +182,7 @@ def finish_finding(figures: CapacityFigures) -> str:
 
 def draw_finish(figures: CapacityFigures) -> Figure:
     """When 95 % of the stations are complete at each level: the median, and the middle 90 % of the runs as a bar."""
-    heading = "seconds until 95 % of the stations are complete; bar: the middle 90 % of the runs"
+    heading = "seconds until 95 % complete; bar: 90 % of runs"
     drawn = titled_figure(finish_finding(figures), [Panel(heading, 2.6)], above_in=0.22)
     axes, values, top = drawn.panels[0], tried_values(figures), figures.deadline_s * 1.15
     for condition, offset in _beside(figures):
@@ -238,19 +240,12 @@ def _level_axis(axes: Axes, figures: CapacityFigures, values: Sequence[str], not
 def _write_key(axes: Axes, figures: CapacityFigures, more: Sequence[tuple[str, str]]) -> None:
     """The names of the conditions in their colours, above the panel."""
     entries = [(f"{MARKERS_TEXT[one.name]} {MEANINGS[one.name]}", COLOURS[one.name]) for one in figures.conditions]
-    x = 0.0
+    x_pt = 0.0
     for text, colour in [*entries, *more]:
         axes.annotate(
-            text,
-            (0, 1),
-            (x, 20),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            color=colour,
-            size=9,
-            weight="bold",
+            text, (0, 1), (x_pt, 20), xycoords="axes fraction", textcoords="offset points", color=colour, size=8.5
         )
-        x += 6.2 * len(text) + 14
+        x_pt += _CHARACTER_PT * len(text) + _BETWEEN_PT
 
 
 CAPACITY_CHARTS = (

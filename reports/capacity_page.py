@@ -27,7 +27,7 @@ from reports.simulation_page import PageChart, SimulationPage, SimulationTable, 
 def render_capacity(folder: Path, figures: CapacityFigures) -> Path:
     """Write report/index.html and the charts as SVG and PNG into the folder; the page's path."""
     vary = figures.vary
-    heading = f"Capacity of {figures.title or figures.name}: {vary.key} = {vary.weakest} to {vary.strongest}"
+    heading = f"Capacity search: {figures.name}, {vary.key} = {vary.weakest} to {vary.strongest}"
     tables = [table for condition in figures.conditions for table in _tables(figures, condition)]
     page = SimulationPage(heading, capacity_finding(figures), _note(figures), tables, capacity_badge(figures))
     charts = [
