@@ -16,7 +16,7 @@ from harness.scenario.experiment import Experiment, Variant
 from harness.scenario.readers import ReaderOptions
 from harness.scenario.recapitulation import RecapitulationOptions
 from harness.scenario.retry import NoRetry, RetryConfig
-from harness.scenario.simulation import SimulationCosts
+from harness.scenario.simulation import FittedRange, SimulationCosts
 from mock_server.faults.abort import WeightedStatus
 from mock_server.faults.base import Fault, Match
 from mock_server.faults.registry import KINDS
@@ -54,6 +54,7 @@ def scenario_keys() -> str:
         ("[client.link.outages]", Outages, "client.link.outages."),
         ("[readers]", ReaderOptions, "readers."),
         ("[simulate]", SimulationCosts, "simulate."),
+        ("[simulate.fitted]", FittedRange, "simulate.fitted."),
         ("[audit]", scenario.AuditOptions, "audit."),
         ("[recapitulation]", RecapitulationOptions, "recapitulation."),
         ("[[thresholds]]", scenario.Threshold, ""),

@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.base.model import OUTCOMES
 from harness.run_folder.layout import RunFolder
-from harness.run_folder.parquet import database, fetch_columns, sql_list
+from harness.run_folder.parquet import database, fetch_columns, parquet_path, sql_list
 from harness.run_folder.tables import require_file
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ _QUERY = """
     SELECT station, form, page, attempts.attempt, sent_s, connected_s, body_sent_s, first_byte_s, done_s,
         enum_code(outcome::ENUM({outcomes}))::INTEGER AS outcome, coalesce(status, 0)::INTEGER AS status, retry_after_s,
         login_s, queue_s, server_s, plan.size_bytes
-    FROM read_parquet(?) AS attempts JOIN (
-        SELECT station, form, page, size_bytes FROM read_parquet({plan})
+    FROM read_parquet(?, hive_partitioning = false) AS attempts JOIN (
+        SELECT station, form, page, size_bytes FROM read_parquet({plan}, hive_partitioning = false)
     ) AS plan USING (station, form, page)
     WHERE outcome != 'withheld' ORDER BY sent_s, station, form, page, attempts.attempt
 """
@@ -72,7 +72,7 @@ def read_attempt_timings(folder: RunFolder) -> AttemptTimings:
     """The timings of a run whose attempts.parquet has been made. Raises RunFolderError if it or the plan is missing."""
     require_file(folder.plan)
     require_file(folder.attempts)
-    query = _QUERY.format(outcomes=sql_list(OUTCOMES)[1:-1], plan=sql_list([str(folder.plan)])[1:-1])
+    query = _QUERY.format(outcomes=sql_list(OUTCOMES)[1:-1], plan=sql_list([parquet_path(folder.plan)])[1:-1])
     with database() as connection:
         columns = fetch_columns(connection, query, folder.attempts)
     return AttemptTimings(**columns)

@@ -33,19 +33,19 @@ class SimulationCosts(FrozenModel):
     Each is a duration or a distribution; a distribution is drawn for each page and attempt.
     """
 
-    connect: DurationDistribution = _fixed("0.1ms")
+    connect: DurationDistribution = _fixed("0.13ms")
     """Opening a connection."""
-    login: DurationDistribution = _fixed("4ms")
+    login: DurationDistribution = _fixed("1.3ms")
     """A login, from its request to its response."""
     logins: bool = True
     """Whether stations log in; an external target may need none."""
-    send: Annotated[Rate, Field(gt=0)] = 600e6
+    send: Annotated[Rate, Field(gt=0)] = 630e6
     """Rate at which client and server move, parse and hash a photo's bytes on an unlimited link."""
-    parse: DurationDistribution = _fixed("0.5ms")
+    parse: DurationDistribution = _fixed("0.43ms")
     """From a request's header to its admission."""
-    commit: DurationDistribution = _fixed("2ms")
+    commit: DurationDistribution = _fixed("0.85ms")
     """From the end of the work to the commit on disk."""
-    answer: DurationDistribution = _fixed("0.3ms")
+    answer: DurationDistribution = _fixed("0.26ms")
     """From the commit (or a refusal) to the complete response."""
     restart: Duration = 0.8
     """Start of the server's process after a crash, in addition to the fault's restart_after."""

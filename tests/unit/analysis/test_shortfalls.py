@@ -17,7 +17,7 @@ from tests.support.synthetic_run import kaliwates_run
 
 
 def line(label: str, value: npt.NDArray[np.float64]) -> ChartLine:
-    return ChartLine(label, np.arange(len(value)) + 0.5, value)
+    return ChartLine(label, np.arange(len(value), dtype=np.float64) + np.float64(0.5), value)
 
 
 def backlog_of(

@@ -12,7 +12,7 @@ from harness.drive.locust_mode.test import find_option_problem
         ({"host": "http://localhost.example.org"}, "only servers on this machine"),
         ({"host": "127.0.0.1:80"}, "should be an address such as"),
         ({"host": "ftp://127.0.0.1"}, "should be an address such as"),
-        ({"scenario": "nix"}, '--scenario "nix" is not one of kaliwates'),
+        ({"scenario": "nix"}, '--scenario "nix" is not one of '),
         ({"think": "2"}, '--think "2" is not a duration'),
         ({"think": ""}, '--think "" is not a duration'),
     ],
