@@ -23,6 +23,8 @@ from harness.judge.verdict import Judgement, evaluate_run
 from harness.run_folder.layout import RunFolder
 from harness.runner.simulated_cells import leave_signals_to_the_parent, run_scenario
 from harness.scenario.scenario import Scenario, parse_resolved
+from harness.scenario.simulation import FittedRange
+from harness.simulate.fitting.server_model import peak_per_s
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -85,18 +87,23 @@ def play_seed(resolved: dict[str, Any], seed: int, goal: list[str]) -> PlayedSee
     try:
         run_folder = RunFolder(Path(folder) / f"seed-{seed}")
         run_scenario(run_folder, scenario, goal)
-        return describe_played(evaluate_run(run_folder, goal))
+        judged = evaluate_run(run_folder, goal)
+        return describe_played(judged, _beyond_range(judged, scenario.simulate.fitted))
     finally:
         shutil.rmtree(folder)
 
 
-def describe_played(judged: Judgement) -> PlayedSeed:
-    """What a judged run says about the goal: not met if a threshold is breached or a page was lost, else what the verdict is."""
+def describe_played(judged: Judgement, doubt: str = "") -> PlayedSeed:
+    """What a judged run says about the goal: not met if a threshold is breached or a page was lost, else what the verdict is.
+
+    With a `doubt` about the model nobody can tell.
+    """
     verdict, summary = judged.verdict, judged.summary
     breached = [one.assertion for one in verdict.thresholds if not one.passed]
     if verdict.safety is False:
         breached.insert(0, SAFETY)
     is_known = verdict.verdict != "invalid" or (verdict.simulated and bool(breached)) or verdict.safety is False
+    is_known = is_known and not doubt
     completed_s = judged.run_data.rows.completed_s
     return PlayedSeed(
         seed=summary.seed,
@@ -106,7 +113,20 @@ def describe_played(judged: Judgement) -> PlayedSeed:
         complete_95_s=_when_complete(completed_s, _MOST_COMPLETE),
         finish_s=_when_complete(completed_s, 1.0),
         amplification=summary.attempts.amplification,
-        why_unknown="" if is_known else "; ".join(verdict.validity.reasons),
+        why_unknown="" if is_known else doubt or "; ".join(verdict.validity.reasons),
+    )
+
+
+def _beyond_range(judged: Judgement, fitted: FittedRange | None) -> str:
+    """Why a fitted model says nothing about a run: it was shown to hold for less; empty if not."""
+    if fitted is None:
+        return ""
+    reached_per_s = peak_per_s(judged.run_data.rows.attempts.sent_s)
+    if reached_per_s <= fitted.attempts_per_s:
+        return ""
+    return (
+        f"the model was fitted to at most {fitted.attempts_per_s:g} attempts/s, and the run reached {reached_per_s:.4g}: "
+        "fit it to runs with more load (harness fit)"
     )
 
 

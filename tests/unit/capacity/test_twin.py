@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.capacity.twin import Twin, play_seed
-from tests.support.simulations import scenario
+from tests.support.simulations import FREE, scenario
 
 ALL, SOON = "stations.completed_by_deadline_ratio >= 100%", "max(completion_seconds) < 100ms"
 FALSE_ACK = {"name": "liar", "kind": "false_ack", "start": "0s", "duration": "60s"}
@@ -47,6 +47,14 @@ def test_a_server_that_acknowledges_nothing_does_not_meet_the_goal():
     down = {"name": "gone", "kind": "down", "start": "0s", "duration": "60s"}
     played = play_seed(scenario(faults=[down]).resolved(), 1, [ALL])
     assert (played.met, played.breached) == (False, [ALL])
+
+
+@pytest.mark.parametrize(("shown_per_s", "met"), [(1.0, None), (100.0, True)])
+def test_nobody_can_tell_beyond_the_load_that_a_model_was_fitted_to(shown_per_s, met):
+    fitted = {**FREE, "fitted": {"runs": 2, "attempts_per_s": shown_per_s, "in_server": 4}}
+    played = play_seed(scenario(simulate=fitted).resolved(), 1, [ALL])
+    assert played.met is met
+    assert ("fitted to at most 1 attempts/s" in played.why_unknown) == (met is None)
 
 
 PLAY = """
