@@ -33,7 +33,7 @@ class PageStore:
 
     def __init__(self, plan: Plan, dedupe: Dedupe, *, sends_key: bool) -> None:
         """`sends_key` says whether clients send an Idempotency-Key, which is the same for all attempts at a page."""
-        self._plan = plan
+        self.plan = plan
         self._compares = finds_duplicates(dedupe, "key" if sends_key else "")
         self._stored_s = array("d", [_NAN]) * plan.pages
         self._others: dict[int, list[tuple[StoredRow, float]]] = {}
@@ -41,7 +41,7 @@ class PageStore:
 
     def row(self, page: int) -> StoredRow:
         """The copy that an upload of this page stores."""
-        sent = self._plan.page(page)
+        sent = self.plan.page(page)
         return StoredRow(sent.station, sent.form, sent.page, sent.sha256, sent.reading)
 
     def is_duplicate(self, page: int) -> bool:
@@ -49,8 +49,12 @@ class PageStore:
         if not self._compares:
             return False
         return self._has_plain(page) or any(
-            row.station == self._plan.key(page).station for row, _ in self._others.get(page, ())
+            row.station == self.plan.key(page).station for row, _ in self._others.get(page, ())
         )
+
+    def has(self, page: int) -> bool:
+        """Whether the page is stored as it was sent."""
+        return self._has_plain(page)
 
     def put(self, page: int, at_s: float) -> None:
         """Store a page as it was sent."""
@@ -75,11 +79,11 @@ class PageStore:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Every copy, as `run_folder.tables.write_stored` takes it; its times count from T0."""
-        sizes = [body.size_bytes for body in self._plan.bank]
-        for page in range(self._plan.pages):
+        sizes = [body.size_bytes for body in self.plan.bank]
+        for page in range(self.plan.pages):
             copies = [(self.row(page), self._stored_s[page])] if self._has_plain(page) else []
             for row, at_s in [*copies, *self._others.get(page, ())]:
-                size_bytes = sizes[self._plan.body_of_page[page]]
+                size_bytes = sizes[self.plan.body_of_page[page]]
                 yield {**row._asdict(), "size_bytes": size_bytes, "stored_at": at_s}
 
     def _has_plain(self, page: int) -> bool:

@@ -244,9 +244,9 @@ class Phone(VirtualTask):
         """Note how many bytes of a request have left the phone by now, and how many of them for another time."""
         sent = self._connection.sent_of(request)
         if sent == request.body_bytes:
-            record.body_sent_s = min(request.complete_s, self.clock.now_s)
+            complete_s = request.complete_s if request.incoming is None else request.incoming.all_sent_s
+            record.body_sent_s = min(complete_s, self.clock.now_s)
         record.sent_bytes += head_bytes + sent
-        self._context.network.server.traffic.received_bytes += head_bytes + sent
         if request.page != self._resent_page:
             self._resent_page, self._reached = request.page, 0
         begin, end = request.offset, request.offset + sent

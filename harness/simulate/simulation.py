@@ -12,6 +12,7 @@ import numpy as np
 from harness.base.model import Outcome
 from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan
+from harness.plan.readers import draw_reads
 from harness.run_folder.journal import JournalWriter
 from harness.scenario.scenario import Scenario
 from harness.simulate.clock import VirtualClock
@@ -19,7 +20,7 @@ from harness.simulate.connection import Network
 from harness.simulate.costs import Costs
 from harness.simulate.page_store import PageStore
 from harness.simulate.phone import Phone, PhoneContext
-from harness.simulate.readers import SimulatedReaders
+from harness.simulate.readers import LAST_READS_S, SimulatedReaders
 from harness.simulate.server import SimulatedServer
 from harness.station.session import ClosedLoop
 from mock_server.faults.matching import Injection
@@ -73,15 +74,21 @@ class Simulation:
             size_of_page=sizes,
             on_done=self._end_phone,
         )
-        self.readers: SimulatedReaders | None = None
-        if scenario.readers is not None:
-            self.readers = SimulatedReaders(
-                scenario.readers, list(plan.stations), scenario.seed, scenario.deadline, self.clock, self.server, journal
-            )  # fmt: skip
+        self.readers = self._make_readers()
+        """None if the scenario has none."""
         self._active = 0
         self._arriving: Iterator[int] = iter(())
         self._on_second: Callable[[float], str] = lambda _: ""
         self._aborted = ""
+
+    def _make_readers(self) -> SimulatedReaders | None:
+        scenario, phones = self._scenario, self.phones
+        if scenario.readers is None:
+            return None
+        return SimulatedReaders(
+            scenario.readers, draw_reads(scenario.readers, self._plan.stations, scenario.seed), self.clock, self.server,
+            phones.network.costs, phones.journal, scenario.deadline,
+        )  # fmt: skip
 
     def play(self, on_second: Callable[[float], str]) -> SimulationEnd:
         """Play the run to its end.
@@ -93,16 +100,16 @@ class Simulation:
         with _without_collector():
             self.server.begin_schedule()
             self._tick()
-            self._begin_phones()
             if self.readers is not None:
-                self.readers.begin()
+                self.readers.start()
+            self._begin_phones()
             if self._active:
                 self.clock.run(self._scenario.longest_s + _GRACE_S)
             if self._active and not self._aborted:
                 message = f"{self._active} phones have not ended {_GRACE_S:g} s after the last attempt could"
                 raise RuntimeError(message)
             if self.readers is not None:
-                self.readers.stop()
+                self._end_readers(self.readers)
             end_s = self._await_faults()
             problem = self._drain()
             on_second(self.clock.now_s)
@@ -142,6 +149,21 @@ class Simulation:
         self._active -= 1
         if self._active == 0:
             self.clock.is_stopped = True
+
+    def _end_readers(self, readers: SimulatedReaders) -> None:
+        """Start no more reads, and give those in flight a last second."""
+        readers.stop()
+        if not self._aborted:
+            limit_s = self.clock.now_s + LAST_READS_S
+            readers.on_idle = self._stop_clock
+            if readers.in_flight:
+                self.clock.run(limit_s)
+            if readers.in_flight:
+                self.clock.advance(limit_s)
+        readers.kill()
+
+    def _stop_clock(self) -> None:
+        self.clock.is_stopped = True
 
     def _tick(self) -> None:
         reason = self._on_second(self.clock.now_s)
