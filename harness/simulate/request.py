@@ -58,48 +58,55 @@ class ResponseReceiver(Protocol):
 class SimulatedRequest(FaultedRequest, VirtualTask):
     """A request in progress: a task of the server, which goes on when its client has left."""
 
+    # What most requests never change belongs to the class: there are millions of requests, and an assignment has its cost.
+    kind: RequestKind = "page"
+    body_bytes = 0
+    head_bytes = 0
+    incoming: IncomingRequest | None = None
+    """Its bytes on their way; None if the server's ingress has no rate."""
+    traffic: VirtualTraffic | None = None
+    """What its response goes out over, and is counted in; None until the server has its header."""
+    response_bytes = 0
+    read_bytes = 0
+    page = 0
+    """The page's row in the plan."""
+    upload = 0
+    """Of a resumable upload: its number, 0 to create one."""
+    offset = 0
+    """Of a resumable upload: where this request continues it."""
+    path = ""
+    """Of a read: what is asked for."""
+    snapshot = 0
+    """Of a read: the snapshot in If-None-Match, 0 without it."""
+    timeout_s: float | None = None
+    """The header Upload-Timeout."""
+    is_authorised = True
+    """Whether its token is valid when it is checked."""
+    is_disconnected = False
+    is_answered = False
+    """Whether the client has been sent a complete response, or the end of its connection."""
+    response = SimulatedResponse(0)
+    sent_status: int | None = None
+    """Status of the response that the client was sent; None if it got no status line."""
+    job: Job | None = None
+    cancel_job: Callable[[Job], None] | None = None
+    """What cancels the job when the client leaves; None if the work goes on for nobody."""
+    job_end: JobEnd | None = None
+    _awaits_client = False
+    """Whether the end of the connection ends the present wait."""
+    _awaits_body = False
+    """Whether bytes that arrive end the present wait."""
+    _response_on_line: Outflow | None = None
+    _raw = b""
+    _sent = b""
+
     def __init__(self, clock: VirtualClock, client: ResponseReceiver, key: RequestKey, faults: FaultsInForce) -> None:
         """The body is described by `body_bytes`, `began_s` and `complete_s`, set by the client."""
         FaultedRequest.__init__(self, key, faults)
         VirtualTask.__init__(self, clock)
         self.client = client
-        self.kind: RequestKind = "page"
-        self.body_bytes = 0
-        self.head_bytes = 0
         self.began_s = self.complete_s = clock.now_s
         """When the first and the last byte of the body arrive, however late it is read; infinite before that over an ingress."""
-        self.incoming: IncomingRequest | None = None
-        """Its bytes on their way; None if the server's ingress has no rate."""
-        self.traffic: VirtualTraffic | None = None
-        """What its response goes out over, and is counted in; None until the server has its header."""
-        self.response_bytes = 0
-        self.read_bytes = 0
-        self.page = 0
-        """The page's row in the plan."""
-        self.upload = self.offset = 0
-        """Of a resumable upload: its number (0 to create one), and where this request continues it."""
-        self.path = ""
-        self.snapshot = 0
-        """Of a read: what is asked for, and the snapshot in If-None-Match (0 without it)."""
-        self.timeout_s: float | None = None
-        """The header Upload-Timeout."""
-        self.is_authorised = True
-        """Whether its token is valid when it is checked."""
-        self.is_disconnected = False
-        self.is_answered = False
-        """Whether the client has been sent a complete response, or the end of its connection."""
-        self.response = SimulatedResponse(0)
-        self.sent_status: int | None = None
-        """Status of the response that the client was sent; None if it got no status line."""
-        self.job: Job | None = None
-        self.cancel_job: Callable[[Job], None] | None = None
-        """What cancels the job when the client leaves; None if the work goes on for nobody."""
-        self.job_end: JobEnd | None = None
-        self._awaits_client = self._awaits_body = False
-        """Whether the end of the connection, or bytes that arrive, end the present wait."""
-        self._response_on_line: Outflow | None = None
-        self._raw = b""
-        self._sent = bytearray()
 
     # --- the client
 
@@ -259,7 +266,7 @@ class SimulatedRequest(FaultedRequest, VirtualTask):
     async def answer(self, response: SimulatedResponse, raw: bytes) -> bool:
         """Let faults act on the response; True if one of them has sent it, or ended the connection."""
         self.response, self._raw = response, raw
-        self._sent.clear()
+        self._sent = b""
         try:
             return await self.hit_response(raw)
         except ProcessKilled:

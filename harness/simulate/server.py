@@ -6,7 +6,7 @@ the work that is left out (parsing, committing, answering) comes from the scenar
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -49,7 +49,7 @@ class SimulatedServer:
     """The server under test. `begin` takes a request whose header has arrived; the response goes to its client."""
 
     def __init__(
-        self, scenario: Scenario, clock: VirtualClock, store: PageStore, size_of_page: list[int],
+        self, scenario: Scenario, clock: VirtualClock, store: PageStore, size_of_page: Sequence[int],
         log: Callable[[Injection], None],
     ) -> None:  # fmt: skip
         """`size_of_page` are the photos' bytes by row of the plan; `log` gets every injection of a fault."""
@@ -400,6 +400,7 @@ class SimulatedServer:
         pool.submit(job)
         request.job = job
         end = await request.await_job()
+        request.job = None  # the two refer to each other, and while a simulation plays, nothing collects cycles
         if end is JobEnd.CANCELLED:
             raise ConnectionEnded
         if end is JobEnd.DROPPED:

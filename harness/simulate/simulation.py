@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 
@@ -29,6 +31,8 @@ MAX_DRAIN_S = 15.0
 """As the mock server's own limit (mock_server/upload/drain.py)."""
 _DRAIN_STEP_S = 0.02
 SCRAPE_INTERVAL_S = 1.0
+MAX_SCRAPES = 7_200
+"""Of one run, about: a chart shows no more, and a scrape every second of three days would take longer than the uploads."""
 _GRACE_S = 1.0
 """Attempts end by their time limits, so nothing can come later than the last of them; a rounding error might."""
 
@@ -56,7 +60,7 @@ class Simulation:
         log: Callable[[Injection], None],
     ) -> None:  # fmt: skip
         """`log` gets every injection of a fault."""
-        sizes = np.array([body.size_bytes for body in plan.bank])[plan.body_of_page].tolist()
+        sizes = array("q", np.array([body.size_bytes for body in plan.bank], np.int64)[plan.body_of_page].tobytes())
         self.clock = VirtualClock()
         store = PageStore(plan, scenario.server.dedupe, sends_key=scenario.client.retry.idempotency_key)
         self.server = SimulatedServer(scenario, self.clock, store, sizes, log)
@@ -74,6 +78,7 @@ class Simulation:
             size_of_page=sizes,
             on_done=self._end_phone,
         )
+        self._scrape_interval_s = scrape_interval_s(scenario.longest_s)
         self.readers = self._make_readers()
         """None if the scenario has none."""
         self._active = 0
@@ -93,8 +98,8 @@ class Simulation:
     def play(self, on_second: Callable[[float], str]) -> SimulationEnd:
         """Play the run to its end.
 
-        `on_second` is called once a virtual second, and at the end of the drain, with the seconds since T0; a reason
-        that it returns aborts the run.
+        `on_second` is called once a virtual second (less often in runs of hours: see `scrape_interval_s`), and at the end
+        of the drain, with the seconds since T0; a reason that it returns aborts the run.
         """
         self._on_second = on_second
         with _without_collector():
@@ -171,7 +176,7 @@ class Simulation:
             self._aborted = reason
             self._censor()
             self.clock.is_stopped = True
-        self.clock.call_later(SCRAPE_INTERVAL_S, self._tick)
+        self.clock.call_later(self._scrape_interval_s, self._tick)
 
     def _censor(self) -> None:
         """Record the attempts that are in flight when the run is broken off."""
@@ -200,6 +205,15 @@ class Simulation:
             if self.clock.now_s >= limit_s:
                 return f"the server was not idle after draining for {MAX_DRAIN_S:g} s"
             self.clock.advance(self.clock.now_s + _DRAIN_STEP_S)
+
+
+def scrape_interval_s(longest_s: float) -> float:
+    """Whole seconds between the scrapes of a run that takes at most so long: 1 up to two hours.
+
+    >>> scrape_interval_s(72.0), scrape_interval_s(72 * 3600.0)
+    (1.0, 36.0)
+    """
+    return max(SCRAPE_INTERVAL_S, float(ceil(longest_s / MAX_SCRAPES)))
 
 
 @contextmanager

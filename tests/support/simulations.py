@@ -101,7 +101,13 @@ class PlayedSimulation:
     @property
     def stored(self) -> list[dict[str, Any]]:
         """Every copy that the server holds."""
-        return list(self.simulation.server.store.rows())
+        store, plan = self.simulation.server.store, self.plan
+        as_planned = [
+            {**store.row(page)._asdict(), "size_bytes": plan.page(page).size_bytes, "stored_at": at_s}
+            for page, at_s in enumerate(store.stored_s.tolist())
+            if at_s == at_s  # noqa: PLR0124 - not NaN
+        ]
+        return sorted([*as_planned, *store.other_rows()], key=lambda row: (row["station"], row["form"], row["page"]))
 
 
 def play(abort_at_s: float = float("inf"), **tables: Any) -> PlayedSimulation:
