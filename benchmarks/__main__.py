@@ -1,12 +1,12 @@
-"""`python -m benchmarks`: every measurement, one after the other. `twin` first: that one alone. With options: the mock server's."""
+"""`python -m benchmarks`: every measurement, one after the other. `twin` or `twin_speed` first: that one alone. With options: the mock server's."""
 
 import subprocess
 import sys
 
 from benchmarks import mock
 
-if sys.argv[1:2] == ["twin"]:
-    sys.exit(subprocess.call([sys.executable, "-m", "benchmarks.twin", *sys.argv[2:]]))
+if sys.argv[1:2] in (["twin"], ["twin_speed"]):
+    sys.exit(subprocess.call([sys.executable, "-m", f"benchmarks.{sys.argv[1]}", *sys.argv[2:]]))
 code = mock.main()
 if len(sys.argv) == 1:
     # each in a process of its own: memory and CPU of one must not be counted in another, and shaping imports gevent
@@ -15,6 +15,7 @@ if len(sys.argv) == 1:
         ["benchmarks.report"],
         ["benchmarks.scale", "--write"],
         ["benchmarks.twin"],
+        ["benchmarks.twin_speed", "--write"],
         ["benchmarks.publish"],
     ):
         code = subprocess.call([sys.executable, "-m", *module]) or code

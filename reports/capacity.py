@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from harness.analysis.capacity import CapacityCondition, CapacityFigures, CapacityLevel, LoadDemand
 from reports.ci import add_result, add_testcase, serialise_suites
+from reports.key_figures import SIMULATED
 from reports.markdown import escape_markdown, markdown_table
 from reports.number_format import format_count, format_duration, format_quantity, format_ratio, join_phrases, plural
 
@@ -20,6 +21,11 @@ MEANINGS = {"bears": "without faults", "recovers": "with the faults"}
 def capacity_label(figures: CapacityFigures) -> str:
     """The result in capitals; INTERRUPTED for any other exit code."""
     return LABELS.get(figures.exit_code, "INTERRUPTED")
+
+
+def capacity_badge(figures: CapacityFigures) -> str:
+    """The result in capitals, marked if it is simulated alone."""
+    return capacity_label(figures) if is_measured(figures) else f"{SIMULATED} {capacity_label(figures)}"
 
 
 def amount(figures: CapacityFigures, value: str) -> str:
@@ -52,26 +58,30 @@ def main_demand(condition: CapacityCondition) -> LoadDemand:
 
 
 def _answer(figures: CapacityFigures, demand: LoadDemand) -> str:
-    bracket = demand.bracket
+    passes, fails = demand.found_passes, demand.found_fails
     who = f"For {plural(demand.stations, 'station')} within {describe_deadline(figures)},"
-    if bracket.passes is None:
-        most = figures.vary.strongest
-        if figures.why_unknown:
+    if passes is None:
+        if not demand.is_beyond_range:
             return f"{who} no level of {figures.vary.key} was shown to suffice"
-        text = f"{who} nothing up to {amount(figures, most)} suffices"
+        text = f"{who} nothing up to {amount(figures, figures.vary.strongest)} suffices"
         least = demand.least_by_arithmetic
         return text if least is None else f"{text}; by arithmetic it takes at least {format_level(figures, least)}"
-    level = level_of(demand, bracket.passes)
     text = (
-        f"{who} {amount(figures, bracket.passes)} {_verb(figures, bracket.passes, 'suffices', 'suffice')}: the goal is met in at least "
-        f"{format_ratio(figures.probability)} of runs ({met(level)} simulated)"
+        f"{who} {amount(figures, passes)} {_verb(figures, passes, 'suffices', 'suffice')}: the goal is met in at least "
+        f"{format_ratio(figures.probability)} of runs ({_evidence(demand, passes)})"
     )
-    if bracket.fails is None:
-        return f"{text}, and it is the weakest that was tried" if not bracket.undecided else text
-    text += (
-        f"; {bracket.fails} {_verb(figures, bracket.fails, 'does', 'do')} not ({met(level_of(demand, bracket.fails))})"
-    )
+    if fails is None and not demand.bracket.undecided and demand.bracket.is_complete:
+        text += ", and it is the weakest of the range"
+    elif fails is not None:
+        text += f"; {fails} {_verb(figures, fails, 'does', 'do')} not ({_evidence(demand, fails)})"
     return text + _between(demand)
+
+
+def _evidence(demand: LoadDemand, value: str) -> str:
+    """On what the decision on a value rests: "59 of 59 simulated, 3 of 3 measured"."""
+    level = level_of(demand, value)
+    simulated = f"{met(level)} simulated"
+    return f"{simulated}, {met_measured(level)} measured" if level.measured else simulated
 
 
 def _between(demand: LoadDemand) -> str:
@@ -83,21 +93,20 @@ def _between(demand: LoadDemand) -> str:
         parts.append("the search ended before what lies between was tried")
     if bracket.out_of_order:
         parts.append(f"out of order: {join_phrases(bracket.out_of_order)} did not pass although stronger")
+    if demand.confirmation is not None and demand.confirmation.state == "moved":
+        parts.append(f"the measured runs moved the bracket: simulated, {bracket.passes} suffices")
     return "".join(f"; {part}" for part in parts)
 
 
 def _with_faults(figures: CapacityFigures, condition: CapacityCondition, bears: LoadDemand) -> str:
     demand = next(one for one in condition.loads if one.load == bears.load)
-    bracket = demand.bracket
-    names = f"With {join_phrases(condition.faults)}"
-    if bracket.passes is None:
-        if all(level.decision == "fails" for level in demand.levels) and bracket.is_complete:
+    names, passes = f"With {join_phrases(condition.faults)}", demand.found_passes
+    if passes is None:
+        if demand.is_beyond_range:
             return f"{names} nothing up to {amount(figures, figures.vary.strongest)} suffices"
         return f"{names} no level was shown to suffice"
-    simulated = f"({met(level_of(demand, bracket.passes))} simulated)"
-    if bracket.passes == bears.bracket.passes:
-        return f"{names} it takes no more {simulated}{_between(demand)}"
-    return f"{names} it takes {bracket.passes} {simulated}{_between(demand)}"
+    takes = "no more" if passes == bears.found_passes else passes
+    return f"{names} it takes {takes} ({_evidence(demand, passes)}){_between(demand)}"
 
 
 def describe_deadline(figures: CapacityFigures) -> str:
@@ -122,19 +131,39 @@ def met(level: CapacityLevel) -> str:
     return f"{level.passed} of {level.passed + level.failed}"
 
 
+def met_measured(level: CapacityLevel) -> str:
+    """In how many valid measured runs the goal was met."""
+    votes = [run.met for run in level.measured if run.met is not None]
+    return f"{sum(votes)} of {len(votes)}"
+
+
+def is_measured(figures: CapacityFigures) -> bool:
+    """Whether anything was run for real."""
+    return any(
+        level.measured for condition in figures.conditions for demand in condition.loads for level in demand.levels
+    )
+
+
 def level_rows(demand: LoadDemand) -> list[list[str]]:
     """One row per level that was tried, from the weakest to the strongest."""
     return [
         [
             level.value,
             level.decision,
-            met(level) + (f", {level.unknown} unknown" if level.unknown else ""),
+            _votes(level),
             f"{format_ratio(level.probability_low)} to {format_ratio(level.probability_high)}",
             "" if level.binds is None else f"{level.binds} {format_ratio(level.used_ratio or 0.0)}",
             next((f"{name} (in {count})" for name, count in level.breached.items()), ""),
         ]
         for level in demand.levels
     ]
+
+
+def _votes(level: CapacityLevel) -> str:
+    parts = [met(level)]
+    parts += [f"{level.unknown} unknown"] if level.unknown else []
+    parts += [f"{met_measured(level)} measured"] if level.measured else []
+    return ", ".join(parts)
 
 
 def demand_rows(figures: CapacityFigures, condition: CapacityCondition) -> list[list[str]]:
@@ -144,8 +173,8 @@ def demand_rows(figures: CapacityFigures, condition: CapacityCondition) -> list[
             f"{one.load:g}x",
             format_count(one.stations),
             "" if one.least_by_arithmetic is None else format_level(figures, one.least_by_arithmetic),
-            one.bracket.fails or "none",
-            one.bracket.passes or "none",
+            one.found_fails or "none",
+            one.found_passes or "none",
             join_phrases([level.value for level in one.levels]),
         ]
         for one in condition.loads
@@ -175,7 +204,7 @@ def goal_text(condition: CapacityCondition) -> str:
 def capacity_markdown(figures: CapacityFigures) -> str:
     """The text of summary.md."""
     lines = [
-        f"# {capacity_label(figures)}: capacity of {escape_markdown(figures.title or figures.name)}",
+        f"# {capacity_badge(figures)}: capacity of {escape_markdown(figures.title or figures.name)}",
         "",
         f"{escape_markdown(capacity_finding(figures))}.",
         "",
@@ -203,15 +232,12 @@ def capacity_junit(figures: CapacityFigures) -> str:
                 figures.name,
                 f"{condition.name} {demand.load:g}x within {figures.vary.key} = {figures.vary.weakest}..{figures.vary.strongest}",
             )
-            if demand.bracket.passes is None:
-                are_known = demand.bracket.is_complete and all(level.decision == "fails" for level in demand.levels)
-                what = "nothing in the range suffices" if are_known else "no level was shown to suffice"
-                add_result(
-                    case,
-                    "failure" if are_known else "error",
-                    what,
-                    "\n".join("  ".join(row) for row in level_rows(demand)),
-                )
+            rows = "\n".join("  ".join(row) for row in level_rows(demand))
+            doubt = "" if demand.confirmation is None else demand.confirmation.why_unknown
+            if demand.is_beyond_range:
+                add_result(case, "failure", "nothing in the range suffices", rows)
+            elif demand.found_passes is None or doubt:
+                add_result(case, "error", doubt or "no level was shown to suffice", rows)
     return serialise_suites(suites, suite)
 
 

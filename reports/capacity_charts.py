@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from harness.analysis.capacity import CapacityCondition, CapacityFigures, CapacityLevel
 from reports import palette
-from reports.capacity import MEANINGS, amount, main_demand
+from reports.capacity import MEANINGS, amount, is_measured, main_demand
 from reports.charts.layout import current_layout
 from reports.charts.style import Panel, titled_figure
 from reports.number_format import format_duration, format_ratio, join_phrases
@@ -24,6 +24,8 @@ MARKERS_TEXT = {"bears": "\N{BLACK CIRCLE}", "recovers": "\N{BLACK SQUARE}"}
 _SIDE = 0.16
 """How far the two conditions stand apart at a level, in levels."""
 _FAN = (0.05, 0.95)
+_CHARACTER_PT, _BETWEEN_PT = 5.2, 8.0
+"""About the width of a character in the key, and the room between two entries: all of it must fit a narrow chart."""
 
 
 class CapacityChart(NamedTuple):
@@ -40,8 +42,8 @@ def demand_finding(figures: CapacityFigures) -> str:
     """What the demand does as the load grows."""
     condition = figures.conditions[0]
     parts = [
-        f"{one.load:g}x takes {one.bracket.passes}"
-        if one.bracket.passes
+        f"{one.load:g}x takes {one.found_passes}"
+        if one.found_passes
         else f"{one.load:g}x more than {figures.vary.strongest}"
         for one in condition.loads
     ]
@@ -70,14 +72,14 @@ def draw_demand(figures: CapacityFigures) -> Figure:
     if figures.vary.step.isdigit():
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True))
     axes.set_xlabel("load: factor on the scenario's stations", loc="left")
-    _write_key(axes, figures, [("at least, by arithmetic", palette.MUTED)] if None not in bounds else [])
+    _write_key(axes, figures, [("by arithmetic", palette.MUTED)] if None not in bounds else [])
     return drawn.figure
 
 
 def _draw_staircase(axes: Axes, figures: CapacityFigures, condition: CapacityCondition, edges: Sequence[float]) -> None:
     colour, strongest = COLOURS[condition.name], _number(figures.vary.strongest, figures)
-    passes = [_number(one.bracket.passes, figures) for one in condition.loads]
-    fails = [_number(one.bracket.fails, figures) if one.bracket.fails else 0.0 for one in condition.loads]
+    passes = [_number(one.found_passes, figures) for one in condition.loads]
+    fails = [_number(one.found_fails, figures) if one.found_fails else 0.0 for one in condition.loads]
     top = np.array([np.nan if value is None else value for value in passes], dtype=np.float64)
     axes.stairs(top, list(edges), color=colour, linewidth=2.2, gid=condition.name, baseline=None)
     for place, (high, low) in enumerate(zip(passes, fails, strict=True)):
@@ -110,7 +112,7 @@ def probability_finding(figures: CapacityFigures) -> str:
     """From which level on the goal is met often enough, under each condition."""
     parts = []
     for condition in figures.conditions:
-        passes = main_demand(condition).bracket.passes
+        passes = main_demand(condition).found_passes
         where = f"with {join_phrases(condition.faults)}" if condition.faults else "without faults"
         found = f"from {amount(figures, passes)} on" if passes else f"at no level up to {figures.vary.strongest}"
         parts.append(f"{where} {found}")
@@ -119,7 +121,7 @@ def probability_finding(figures: CapacityFigures) -> str:
 
 def draw_probability(figures: CapacityFigures) -> Figure:
     """How often the goal was met at each level, with Clopper and Pearson's bounds."""
-    heading = f"share of simulated runs that meet the goal, with {format_ratio(figures.confidence)} bounds"
+    heading = f"runs that meet the goal; bar: {format_ratio(figures.confidence)} bounds"
     drawn = titled_figure(probability_finding(figures), [Panel(heading, 2.6)], above_in=0.22)
     axes, values = drawn.panels[0], tried_values(figures)
     for condition, offset in _beside(figures):
@@ -145,19 +147,29 @@ def draw_probability(figures: CapacityFigures) -> Figure:
                 clip_on=False,
                 gid=f"{condition.name} {level.value}",
             )
+            _draw_measured(axes, level, x + _SIDE / 2, colour, f"measured {condition.name} {level.value}")
     axes.axhline(figures.probability, color=palette.INK, linewidth=1, linestyle=(0, (1, 2)), gid="wanted")
     axes.set_ylim(0, 1.02)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     _level_axis(axes, figures, values, f"dotted: {format_ratio(figures.probability)}")
-    _write_key(axes, figures, [])
+    measured = [("\N{WHITE DIAMOND} measured", palette.INK)] if is_measured(figures) else []
+    _write_key(axes, figures, measured)
     return drawn.figure
+
+
+def _draw_measured(axes: Axes, level: CapacityLevel, x: float, colour: str, gid: str) -> None:
+    """The share of the valid measured runs beside the simulated ones."""
+    votes = [run.met for run in level.measured if run.met is not None]
+    if votes:
+        share = sum(votes) / len(votes)
+        axes.plot([x], [share], "D", color=colour, markerfacecolor="none", markersize=7, clip_on=False, gid=gid)
 
 
 def finish_finding(figures: CapacityFigures) -> str:
     """How early most stations are complete at the least level that passes."""
     demand = main_demand(figures.conditions[0])
-    level = next((one for one in demand.levels if one.value == demand.bracket.passes), None)
+    level = next((one for one in demand.levels if one.value == demand.found_passes), None)
     if level is None:
         return "At no level that was tried were the stations complete early enough"
     median = _fan(level)[1]
@@ -170,7 +182,7 @@ def finish_finding(figures: CapacityFigures) -> str:
 
 def draw_finish(figures: CapacityFigures) -> Figure:
     """When 95 % of the stations are complete at each level: the median, and the middle 90 % of the runs as a bar."""
-    heading = "seconds until 95 % of the stations are complete; bar: the middle 90 % of the runs"
+    heading = "seconds until 95 % complete; bar: 90 % of runs"
     drawn = titled_figure(finish_finding(figures), [Panel(heading, 2.6)], above_in=0.22)
     axes, values, top = drawn.panels[0], tried_values(figures), figures.deadline_s * 1.15
     for condition, offset in _beside(figures):
@@ -228,19 +240,12 @@ def _level_axis(axes: Axes, figures: CapacityFigures, values: Sequence[str], not
 def _write_key(axes: Axes, figures: CapacityFigures, more: Sequence[tuple[str, str]]) -> None:
     """The names of the conditions in their colours, above the panel."""
     entries = [(f"{MARKERS_TEXT[one.name]} {MEANINGS[one.name]}", COLOURS[one.name]) for one in figures.conditions]
-    x = 0.0
+    x_pt = 0.0
     for text, colour in [*entries, *more]:
         axes.annotate(
-            text,
-            (0, 1),
-            (x, 20),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            color=colour,
-            size=9,
-            weight="bold",
+            text, (0, 1), (x_pt, 20), xycoords="axes fraction", textcoords="offset points", color=colour, size=8.5
         )
-        x += 6.2 * len(text) + 14
+        x_pt += _CHARACTER_PT * len(text) + _BETWEEN_PT
 
 
 CAPACITY_CHARTS = (

@@ -9,11 +9,13 @@ from harness.analysis.capacity import CapacityCondition, CapacityFigures
 from reports.capacity import (
     DEMAND_HEADERS,
     LEVEL_HEADERS,
+    capacity_badge,
     capacity_finding,
     condition_title,
     demand_rows,
     format_level,
     goal_text,
+    is_measured,
     level_rows,
     main_demand,
 )
@@ -25,9 +27,9 @@ from reports.simulation_page import PageChart, SimulationPage, SimulationTable, 
 def render_capacity(folder: Path, figures: CapacityFigures) -> Path:
     """Write report/index.html and the charts as SVG and PNG into the folder; the page's path."""
     vary = figures.vary
-    heading = f"Capacity of {figures.title or figures.name}: {vary.key} = {vary.weakest} to {vary.strongest}"
+    heading = f"Capacity search: {figures.name}, {vary.key} = {vary.weakest} to {vary.strongest}"
     tables = [table for condition in figures.conditions for table in _tables(figures, condition)]
-    page = SimulationPage(heading, capacity_finding(figures), _note(figures), tables)
+    page = SimulationPage(heading, capacity_finding(figures), _note(figures), tables, capacity_badge(figures))
     charts = [
         PageChart(chart.name, chart.question, chart.finding(figures), partial(chart.draw, figures))
         for chart in CAPACITY_CHARTS
@@ -44,10 +46,15 @@ def _note(figures: CapacityFigures) -> str:
         if least is None
         else f" By arithmetic no less than {format_level(figures, least)} can complete every station."
     )
+    measured = (
+        "The level that passes and the one below it were then run for real, with other seeds."
+        if is_measured(figures)
+        else "Nothing was measured: it is a model of a server, not yours."
+    )
     return (
         f"Every level was played in virtual time with the same seeds, from {figures.first_seed} on, until they decided: it passes if the "
         f"goal is met in at least {format_ratio(figures.probability)} of runs, and fails if not, each with "
-        f"{format_ratio(figures.confidence)} confidence.{bound} Nothing was measured: it is a model of a server, not yours."
+        f"{format_ratio(figures.confidence)} confidence.{bound} {measured}"
     )
 
 

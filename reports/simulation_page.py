@@ -19,6 +19,7 @@ from reports.charts.labels import EndLabel, draw_end_labels, end_label
 from reports.charts.layout import NARROW, WIDE
 from reports.charts.style import Panel, draw_line, titled_figure
 from reports.html import stylesheet, template_environment
+from reports.key_figures import SIMULATED
 from reports.number_format import format_quantity, format_ratio
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class SimulationPage:
     finding: str
     note: str
     tables: Sequence[SimulationTable]
+    badge: str = SIMULATED
+    """The word above the finding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,7 @@ def render_page_with_charts(folder: Path, page: SimulationPage, charts: Sequence
             heading=page.heading,
             finding=page.finding,
             note=page.note,
+            badge=page.badge,
             tables=page.tables,
             charts=drawings,
             css=stylesheet(environment),

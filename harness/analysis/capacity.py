@@ -53,6 +53,9 @@ class CapacityLevel(_CapacityModel):
     used_ratio: float | None
     """That share."""
     seeds: list[PlayedSeed]
+    """The simulated ones."""
+    measured: list[PlayedSeed] = []
+    """The runs for real, INVALID ones among them."""
 
 
 class CapacityBracket(_CapacityModel):
@@ -70,6 +73,19 @@ class CapacityBracket(_CapacityModel):
     """False if the search was interrupted or its budget spent: then values between the two are untried."""
 
 
+class LoadConfirmation(_CapacityModel):
+    """What measured runs of the least level that passes and of the one below it say."""
+
+    passes: str | None
+    """The least level that passes and is not contradicted; None if nothing up to the strongest does."""
+    fails: str | None
+    """The level below that fails and is not contradicted; None if the weakest passes."""
+    state: Literal["confirmed", "moved", "unknown"]
+    """Moved: reality contradicted the simulation, and the bracket is that of the runs."""
+    why_unknown: str = ""
+    """Why nobody can tell; empty otherwise."""
+
+
 class LoadDemand(_CapacityModel):
     """The search under one load."""
 
@@ -80,8 +96,31 @@ class LoadDemand(_CapacityModel):
     least_by_arithmetic: float | None
     """Less than this cannot complete every station, in the unit of `vary.unit`; None if arithmetic knows no bound for the key."""
     bracket: CapacityBracket
+    """By simulation."""
+    confirmation: LoadConfirmation | None = None
+    """None if nothing was measured under this load."""
     levels: list[CapacityLevel]
     """Every level that was tried, from the weakest to the strongest."""
+
+    @property
+    def found_passes(self) -> str | None:
+        """The least that suffices: as measured where that is known, else as simulated."""
+        return self.bracket.passes if self.confirmation is None else self.confirmation.passes
+
+    @property
+    def found_fails(self) -> str | None:
+        """The greatest below that does not."""
+        if self.confirmation is None or self.confirmation.state == "unknown":
+            return self.bracket.fails
+        return self.confirmation.fails
+
+    @property
+    def is_beyond_range(self) -> bool:
+        """Whether nothing in the range suffices: every level that was tried fails, or runs say so of the strongest."""
+        if self.confirmation is not None:
+            return self.confirmation.passes is None
+        is_complete = self.bracket.is_complete and self.bracket.passes is None
+        return is_complete and bool(self.levels) and all(level.decision == "fails" for level in self.levels)
 
 
 class CapacityCondition(_CapacityModel):

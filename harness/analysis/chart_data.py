@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 MAX_SLOWEST_STATIONS = 50
 """How many of the slowest stations are listed, after those that missed a page."""
+MAX_COMPLETION_MOMENTS = 3_600
+"""At how many moments each kelurahan's completion is computed, at most: every second of an hour. A nation has 846 kelurahan."""
 MAX_UNDELIVERED_STATIONS = 300
 """How many stations that missed a page are listed; not-acknowledged.csv has the pages of all."""
 
@@ -147,7 +149,8 @@ def _responses(rows: Rows) -> ResponseCharts:
 
 
 def _completion(rows: Rows) -> CompletionLines:
-    seconds = np.append(np.arange(np.ceil(rows.end_s)), rows.end_s)
+    step_s = max(1.0, float(np.ceil(rows.end_s / MAX_COMPLETION_MOMENTS)))
+    seconds = np.append(np.arange(0.0, np.ceil(rows.end_s), step_s), rows.end_s)
     if rows.record.deadline_s < rows.end_s:  # labels say what was complete by then
         seconds = np.union1d(seconds, [rows.record.deadline_s])
     names = kelurahan_names(rows)

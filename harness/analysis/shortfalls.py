@@ -124,6 +124,7 @@ class _Rates:
         shown_per_s = np.maximum.accumulate(self.goodput_smooth_per_s)
         has_work = allowed_per_s >= MIN_WORK_RATIO * shown_per_s
         self.possible_per_s = np.where(has_work, np.minimum(shown_per_s, allowed_per_s), 0.0)
+        self.short = self.is_short(self.goodput_per_s)
 
     def is_short(self, goodput_per_s: FloatArray) -> BoolArray:
         """Where goodput is below what falls due, or far below what the backlog allows."""
@@ -134,7 +135,7 @@ class _Rates:
 
     def find_ends(self, first: int, stop: int) -> tuple[int, int] | None:
         """The first and the last short rate of a period in which the smoothed rate is short; None below 3 s."""
-        short = self.is_short(self.goodput_per_s)
+        short = self.short
         low = first + np.flatnonzero(short[first:stop])
         if not len(low) or self.ends_s[low[-1]] - self.begins_s[low[0]] < MIN_SHORTFALL_S:
             return None

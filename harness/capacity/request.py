@@ -45,6 +45,11 @@ class CapacityRequest:
     rule: SamplingRule = field(default_factory=SamplingRule)
     budget_s: float | None = None
 
+    @property
+    def main_load(self) -> float:
+        """The load that is measured: the scenario's own if it is among the loads, else the greatest."""
+        return 1.0 if 1.0 in self.loads else max(self.loads)
+
     def check(self) -> None:
         """Raise UsageError or ConfigurationError for a search that can't be made, before the first seed is played."""
         if not self.goal:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
-import signal
 import tempfile
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from harness.analysis.capacity import PlayedSeed
+from harness.base.errors import ProcessKilledError
 from harness.base.host import available_cores
 from harness.judge.verdict import Judgement, evaluate_run
 from harness.run_folder.layout import RunFolder
-from harness.runner.simulated_cells import run_scenario
+from harness.runner.simulated_cells import leave_signals_to_the_parent, run_scenario
 from harness.scenario.scenario import Scenario, parse_resolved
+from harness.scenario.simulation import FittedRange
+from harness.simulate.fitting.server_model import peak_per_s
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -44,7 +47,7 @@ class Twin:
     def __enter__(self) -> Self:
         # Not forked: this process may have threads (DuckDB's), whose locks a fork would copy in any state.
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(self._processes, mp_context=context, initializer=_ignore_signals)
+        self._pool = ProcessPoolExecutor(self._processes, mp_context=context, initializer=leave_signals_to_the_parent)
         return self
 
     def __exit__(
@@ -66,7 +69,12 @@ class Twin:
                     begun.append(self._pool.submit(play_seed, resolved, seed, list(goal)))
                 if not begun:
                     return
-                yield begun.popleft().result()
+                try:
+                    played = begun.popleft().result()
+                except BrokenProcessPool:
+                    message = "a simulation was killed, by a user or by the kernel's OOM killer: run the same command again to go on"
+                    raise ProcessKilledError(message) from None
+                yield played
         finally:
             for future in begun:
                 future.cancel()
@@ -79,18 +87,23 @@ def play_seed(resolved: dict[str, Any], seed: int, goal: list[str]) -> PlayedSee
     try:
         run_folder = RunFolder(Path(folder) / f"seed-{seed}")
         run_scenario(run_folder, scenario, goal)
-        return describe_played(evaluate_run(run_folder, goal))
+        judged = evaluate_run(run_folder, goal)
+        return describe_played(judged, _beyond_range(judged, scenario.simulate.fitted))
     finally:
         shutil.rmtree(folder)
 
 
-def describe_played(judged: Judgement) -> PlayedSeed:
-    """What a judged run says about the goal: not met if a threshold is breached or a page was lost, else what the verdict is."""
+def describe_played(judged: Judgement, doubt: str = "") -> PlayedSeed:
+    """What a judged run says about the goal: not met if a threshold is breached or a page was lost, else what the verdict is.
+
+    With a `doubt` about the model nobody can tell.
+    """
     verdict, summary = judged.verdict, judged.summary
     breached = [one.assertion for one in verdict.thresholds if not one.passed]
     if verdict.safety is False:
         breached.insert(0, SAFETY)
     is_known = verdict.verdict != "invalid" or (verdict.simulated and bool(breached)) or verdict.safety is False
+    is_known = is_known and not doubt
     completed_s = judged.run_data.rows.completed_s
     return PlayedSeed(
         seed=summary.seed,
@@ -100,7 +113,20 @@ def describe_played(judged: Judgement) -> PlayedSeed:
         complete_95_s=_when_complete(completed_s, _MOST_COMPLETE),
         finish_s=_when_complete(completed_s, 1.0),
         amplification=summary.attempts.amplification,
-        why_unknown="" if is_known else "; ".join(verdict.validity.reasons),
+        why_unknown="" if is_known else doubt or "; ".join(verdict.validity.reasons),
+    )
+
+
+def _beyond_range(judged: Judgement, fitted: FittedRange | None) -> str:
+    """Why a fitted model says nothing about a run: it was shown to hold for less; empty if not."""
+    if fitted is None:
+        return ""
+    reached_per_s = peak_per_s(judged.run_data.rows.attempts.sent_s)
+    if reached_per_s <= fitted.attempts_per_s:
+        return ""
+    return (
+        f"the model was fitted to at most {fitted.attempts_per_s:g} attempts/s, and the run reached {reached_per_s:.4g}: "
+        "fit it to runs with more load (harness fit)"
     )
 
 
@@ -110,9 +136,3 @@ def _when_complete(completed_s: npt.NDArray[np.float64], share: float) -> float 
         return None
     found = float(np.sort(completed_s)[max(0, int(np.ceil(share * len(completed_s) - 1e-9)) - 1)])
     return found if np.isfinite(found) else None
-
-
-def _ignore_signals() -> None:
-    """Leave Ctrl-C, which the terminal sends to all processes, to the one that leads."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)

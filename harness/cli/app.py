@@ -55,7 +55,7 @@ COMMANDS = {
     ),
     "capacity": LazyCommand(
         "capacity:capacity",
-        "Search how much of a resource a scenario needs, in virtual time. Exit code 0 found, 99 not in the range, 3 can't tell.",
+        "Search how much of a resource a scenario needs to meet its goal. Exit code 0 found, 99 not in the range, 3 can't tell.",
     ),
     "fit": LazyCommand("fit:fit", "Fit a simulation to measured runs and write it as a scenario for harness simulate."),
     "worker": LazyCommand(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +12,18 @@ from harness.analysis.capacity import CapacityFigures
 from harness.base.errors import UsageError
 from harness.base.safe_files import write_json
 from harness.base.signals import SignalHandler
+from harness.capacity.confirmation import RUNS_PER_LEVEL
+from harness.capacity.figures import CapacityResults, confirm_searches
 from harness.capacity.levels import parse_varied_key
-from harness.capacity.load import parse_loads
+from harness.capacity.load import parse_loads, scale_load
+from harness.capacity.measured import Measurer
 from harness.capacity.planner import CapacityPlanner
 from harness.capacity.request import CapacityRequest
 from harness.capacity.sampling import SamplingRule
 from harness.capacity.twin import Twin
-from harness.cli.options import RUNS, Overrides, ScenarioName, Seed, assertions_of, check_name
+from harness.cli.options import RUNS, Overrides, ScenarioName, Seed, assertions_of, check_fits, check_name, command_line
+from harness.plan import capacity as plan_capacity
+from harness.plan import make_plan
 from harness.run_folder.tables import read_planned_due
 from harness.scenario import loader
 from mock_server.profile.units import duration_s, ratio
@@ -25,14 +31,15 @@ from reports import terminal
 from reports.capacity import (
     DEMAND_HEADERS,
     LEVEL_HEADERS,
+    capacity_badge,
     capacity_finding,
     capacity_junit,
-    capacity_label,
     capacity_markdown,
     condition_title,
     demand_rows,
     level_rows,
 )
+from reports.live_view import QuietView
 from reports.terminal import display_path
 
 CAPACITIES = RUNS / "capacity"
@@ -50,11 +57,13 @@ def capacity(
     confidence: Annotated[str, typer.Option(metavar="RATIO", help="How certain that must be.")] = "95%",
     width: Annotated[str | None, typer.Option(metavar="STEP", help="Step between two levels: 1, or 5%. Default: 1 for whole numbers without a unit, else 5%.")] = None,
     budget: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after this time with what is known: 20m.")] = None,
+    simulate_only: Annotated[bool, typer.Option("--simulate-only", help="Leave out the measured runs at the end.")] = False,
     out: Annotated[Path | None, typer.Option(help="Result folder; the same folder resumes. Default: runs/capacity/<name>-<key>.")] = None,
 ) -> None:  # fmt: skip
-    """Search how much of a resource a scenario needs, in virtual time. Exit code 0 found, 99 not in the range, 3 can't tell.
+    """Search how much of a resource a scenario needs to meet its goal. Exit code 0 found, 99 not in the range, 3 can't tell.
 
-    Without the scenario's faults (what the server bears) and with them (from what it recovers). Resumes if interrupted.
+    In virtual time, without the scenario's faults (what the server bears) and with them (from what it recovers). Then the least
+    level that passes and the one below are measured, three runs each. Resumes if interrupted.
     """
     varied = parse_varied_key(vary, width)
     loaded = loader.load_scenario(source, overrides, seed, read_planned_due)
@@ -73,17 +82,44 @@ def capacity(
     request.check()
     folder = (out or CAPACITIES / f"{loaded.name}-{varied.key.replace('.', '-')}").absolute()
     check_name(folder)
-    with SignalHandler() as signals, Twin() as twin:
-        planner = CapacityPlanner(
-            request, folder, twin,
-            log=lambda line: print(line, flush=True), is_interrupted=lambda: signals.received is not None,
-        )  # fmt: skip
-        figures = planner.search()
+    if not simulate_only:
+        _check_fits(request)
+    with SignalHandler() as signals:
+        figures = _search(request, folder, signals, simulate_only=simulate_only)
     _print(figures, _write(folder, figures))
     if signals.received is not None:
         print("Interrupted. Run the same command again to resume.")
         raise typer.Exit(128 + signals.received)
     raise typer.Exit(figures.exit_code)
+
+
+def _search(request: CapacityRequest, folder: Path, signals: SignalHandler, *, simulate_only: bool) -> CapacityFigures:
+    """Search in virtual time, then confirm by runs what was found for the scenario's own load."""
+    with Twin() as twin:
+        planner = CapacityPlanner(request, folder, twin, log=_log, is_interrupted=lambda: signals.received is not None)
+        searches = planner.search()
+        confirmed = [] if simulate_only else [one for one in searches if one.load.load == request.main_load]
+        for found in confirmed:
+            planner.firm_up(found)
+    # the processes of the twin have ended: what is measured has the machine for itself
+    left = RUNS_PER_LEVEL * sum(
+        min(2, found.bracket.passes + 1) for found in confirmed if found.bracket.passes is not None
+    )
+    measurer = Measurer(request, folder, command_line(), QuietView, _log, signals, planner.check_time, left)
+    confirmations = confirm_searches(confirmed, request, measurer.measure, planner.known)
+    return CapacityResults(request, searches, planner.known, confirmations).figures()
+
+
+def _log(line: str) -> None:
+    print(line, flush=True)
+
+
+def _check_fits(request: CapacityRequest) -> None:
+    """Raise ConfigurationError if a measured run would not fit this machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        scenario = scale_load(request.scenario, request.main_load, Path(folder))
+        problems = plan_capacity.find_capacity_problems(scenario, make_plan(scenario), 1, None)
+    check_fits(request.source, [*problems, "or leave out the measured runs: --simulate-only"] if problems else [])
 
 
 def _write(folder: Path, figures: CapacityFigures) -> Path:
@@ -97,7 +133,7 @@ def _write(folder: Path, figures: CapacityFigures) -> Path:
 
 
 def _print(figures: CapacityFigures, page: Path) -> None:
-    print(f"\nSIMULATED  {capacity_label(figures)}  {capacity_finding(figures)}.")
+    print(f"\n{capacity_badge(figures)}  {capacity_finding(figures)}.")
     for condition in figures.conditions:
         print(f"\n{condition_title(condition)}")
         if len(condition.loads) > 1:

@@ -23,13 +23,11 @@ from harness.drive.virtual_user import sleep_until
 from harness.plan.readers import Read
 from harness.run_folder.journal import JournalWriter
 from harness.scenario.readers import MAX_READS_IN_FLIGHT, ReaderOptions
-from harness.station.response_outcome import classify_status
+from harness.station.response_outcome import classify_read
 
 _MAX_ETAGS = 10_000
 _LAST_READS_S = 1.0
 """How long a run that is over waits for reads in flight: a read that hangs must not delay its end."""
-_NOT_MODIFIED = 304
-_SUCCESSES = range(200, 300)
 
 
 class ReaderDriver:
@@ -145,12 +143,3 @@ class ReaderDriver:
     def _record(self, read: Read, result: AttemptResult) -> None:
         result.page = read.resource
         self._journal.read(result)
-
-
-def classify_read(status: int) -> Outcome:
-    """The outcome of a read that was answered with this status: `accepted` if it got what it asked for.
-
-    >>> classify_read(200), classify_read(304), classify_read(503)
-    (<Outcome.ACCEPTED: 'accepted'>, <Outcome.ACCEPTED: 'accepted'>, <Outcome.UNAVAILABLE: 'unavailable'>)
-    """
-    return Outcome.ACCEPTED if status in _SUCCESSES or status == _NOT_MODIFIED else classify_status(status)

@@ -57,7 +57,7 @@ def play_on_all_cores(
         yield from (play(cell) for cell in cells if not is_stopped())
         return
     # Not forked: this process may have threads (DuckDB's), whose locks a fork would copy in any state.
-    with ProcessPoolExecutor(number, multiprocessing.get_context("spawn"), _leave_signals_to_the_parent) as pool:
+    with ProcessPoolExecutor(number, multiprocessing.get_context("spawn"), leave_signals_to_the_parent) as pool:
         waiting = iter(cells)
         # One more than can run: a pool does not take back what it has queued, and a stop must not wait for that.
         running = deque(pool.submit(play, cell) for cell in islice(waiting, number + 1))
@@ -66,7 +66,7 @@ def play_on_all_cores(
             running.extend(pool.submit(play, cell) for cell in islice(waiting, 0 if is_stopped() else 1))
 
 
-def _leave_signals_to_the_parent() -> None:
+def leave_signals_to_the_parent() -> None:
     """Ctrl-C reaches every process of the group: the parent decides what becomes of it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

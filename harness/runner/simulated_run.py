@@ -14,7 +14,7 @@ from harness.plan import Plan, make_plan
 from harness.plan.photos import make_nominal_bank
 from harness.run_folder.journal import JournalWriter
 from harness.run_folder.layout import RunEnd, StoreReadRecord
-from harness.run_folder.tables import write_plan, write_stored
+from harness.run_folder.tables import write_plan, write_stored_as_planned
 from harness.runner.exit_reason import ended_by_signal
 from harness.runner.run_record import RunRecorder
 from harness.runner.run_spec import RunSpec
@@ -106,7 +106,8 @@ class SimulatedRun:
             self._folder.injections.write_text(lines, "utf-8")
         after_kill = self._scenario.audit.kill_server
         if simulation.server.is_up or after_kill:
-            write_stored(self._folder.stored, simulation.server.store.rows())
+            store = simulation.server.store
+            write_stored_as_planned(self._folder.stored, self._folder.plan, store.stored_s, store.other_rows())
             self._recorder.store_read = StoreReadRecord(after_kill=after_kill)
         else:
             self._recorder.store_read = StoreReadRecord(reason="its store could not be read: the server had crashed")

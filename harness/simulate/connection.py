@@ -6,25 +6,19 @@ costs of the scenario's table [simulate].
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from math import isinf
 
 from harness.base.model import Outcome
 from harness.scenario.client import ClientOptions
 from harness.simulate.clock import VirtualTask, suspend
 from harness.simulate.costs import Costs
+from harness.simulate.incoming import CHUNK_BYTES, SOCKET_BUFFER_BYTES, IncomingRequest
 from harness.simulate.request import SimulatedRequest, SimulatedResponse
 from harness.simulate.server import SimulatedServer
+from harness.simulate.virtual_line import VirtualIngress
 from harness.station.link import LinkModel
 from mock_server.faults.base import RequestKey
 
-CHUNK_BYTES = 16_384
-"""The server has a request's header once the first of its chunks has arrived (harness/drive/client/shaped_connection.py)."""
-SOCKET_BUFFER_BYTES = 2_500_000
-"""What the kernels of both sides take of a body that the server does not read, about (Linux, loopback)."""
-RESPONSE_BYTES = 400
-"""Of the response to an upload or a login, about."""
 _ONE_WAY = 0.5
 
 
@@ -50,7 +44,7 @@ class Network:
 class PhoneConnection:
     """The one connection of a phone at a time. Its coroutines are awaited by the phone's task, and resumed through it."""
 
-    __slots__ = ("_epoch", "_link", "_network", "_request", "_task", "_unread", "_waiting")
+    __slots__ = ("_draining", "_epoch", "_link", "_network", "_request", "_task")
 
     def __init__(self, network: Network, task: VirtualTask, link: LinkModel | None) -> None:
         self._network = network
@@ -59,9 +53,8 @@ class PhoneConnection:
         self._epoch: int | None = None
         """The server's epoch in which the open connection was made; None without one."""
         self._request: SimulatedRequest | None = None
-        self._unread: SimulatedRequest | None = None
-        """An answered request whose body is still on the shared way in: the next one on this connection comes behind it."""
-        self._waiting: tuple[SimulatedRequest, int] | None = None
+        self._draining: IncomingRequest | None = None
+        """A request that was answered before it was whole, and is still coming in: the next one comes behind it."""
 
     # --- opening and closing
 
@@ -83,60 +76,44 @@ class PhoneConnection:
             await self._task.sleep_until(now_s + timeout_s)
             raise AttemptEnded(Outcome.TIMEOUT_CONNECT)
         await self._task.sleep_until(end_s)
-        if not server.is_listening:
-            raise AttemptEnded(Outcome.REFUSED)
-        if server.connections >= server.max_connections:
-            raise AttemptEnded(Outcome.CLOSED)
-        server.connections += 1
+        failed = server.connect()
+        if failed is not None:
+            raise AttemptEnded(failed)
         self._epoch = server.connection_epoch
 
     def hang_up(self) -> None:
         """Give the connection back to the pool, or close it."""
         server = self._network.server
-        self._drop_unread()
-        if self._epoch == server.connection_epoch:
-            if self._network.client.connection == "reuse":
-                self._network.idle.append(self._epoch)
-            else:
-                server.connections -= 1
-        self._epoch = None
+        is_idle = self._draining is None or self._draining.is_over
+        if self._epoch == server.connection_epoch and self._network.client.connection == "reuse" and is_idle:
+            self._network.idle.append(self._epoch)
+        else:
+            server.hang_up(self._epoch)
+        self._epoch = self._draining = None
 
     def leave(self) -> None:
         """Close the connection, whatever is under way on it."""
-        server, request, self._request = self._network.server, self._request, None
-        if self._epoch == server.connection_epoch:
-            server.connections -= 1
-        self._epoch = None
-        self._drop_unread()
+        request, self._request = self._request, None
+        self._network.server.hang_up(self._epoch)
+        self._epoch = self._draining = None
         if request is not None:
-            request.cancel_transfer()
-            request.disconnect()
-
-    def _drop_unread(self) -> None:
-        """The connection is closed: the rest of an answered request does not come any more."""
-        unread, self._unread, self._waiting = self._unread, None, None
-        if unread is not None:
-            unread.cancel_transfer()
+            request.leave()
 
     # --- requests
 
     async def send(self, request: SimulatedRequest, head_bytes: int) -> SimulatedResponse:
         """Send a request and wait for its response. Raises AttemptEnded if the connection ends before it."""
         self._request = request
-        if self._network.server.traffic.ingress is None:
+        request.head_bytes = head_bytes
+        incoming = self._send_over(self._network.server.traffic.ingress, request)
+        if incoming is None:
             self._schedule(request, head_bytes)
-        else:
-            clock = self._task.clock
-            first_s = clock.now_s if self._link is None else self._link.signal_end_s(_ONE_WAY, clock.now_s)
-            request.began_s = request.complete_s = math.inf
-            clock.call_at(first_s, self._send_head, request, head_bytes)
         response: SimulatedResponse = await suspend()
-        self._network.server.traffic.sent_bytes += RESPONSE_BYTES
-        if request.complete_s > self._task.clock.now_s and self._link is not None:
+        if incoming is not None and not incoming.is_over and incoming.sent_bytes >= head_bytes + request.body_bytes:
+            self._draining = incoming
+        elif request.complete_s > self._task.clock.now_s and (self._link is not None or incoming is not None):
             # The server has refused before all was sent: what follows on the connection would not be understood.
             self.leave()
-        elif isinf(request.complete_s):
-            self._unread = request
         self._request = None
         return response
 
@@ -156,53 +133,33 @@ class PhoneConnection:
             request.complete_s = max(request.began_s + whole_s, self._link.transfer_end_s(size, sent_s))
         self._task.clock.call_at(request.began_s, self._network.server.begin, request)
 
-    def _send_head(self, request: SimulatedRequest, head_bytes: int) -> None:
-        """The first chunk of a request takes its turn on the shared way in."""
-        line = self._network.server.traffic.ingress
-        if line is None or self._request is not request:
-            return
-        if self._unread is not None and isinf(self._unread.complete_s):
-            self._waiting = (request, head_bytes)
-            return
-        size = head_bytes + request.body_bytes
-        first = min(CHUNK_BYTES, size)
-        request.line, request.unsent_bytes = line, size - first
-        started_s = self._task.clock.now_s
-        request.transfer = line.start(first, self._limit, lambda: self._send_rest(request, size, started_s))
-
-    def _send_rest(self, request: SimulatedRequest, size: int, started_s: float) -> None:
-        """The header has arrived; the rest takes its turn."""
-        clock, line = self._task.clock, request.line
-        request.began_s = clock.now_s + self._parse_s(request)
-        clock.call_at(request.began_s, self._network.server.begin, request)
-        rest, request.unsent_bytes = request.unsent_bytes, 0
-        if rest and line is not None:
-            request.transfer = line.start(rest, self._limit, lambda: self._complete(request, size, started_s))
+    def _send_over(self, ingress: VirtualIngress | None, request: SimulatedRequest) -> IncomingRequest | None:
+        """The request takes its turns on the way in that all share; None if that has no rate."""
+        if ingress is None:
+            return None
+        link, clock, limit_bytes_per_s = self._link, self._task.clock, self._network.costs.send_bytes_per_s
+        incoming = IncomingRequest(ingress, clock, request.head_bytes, request.body_bytes, link, limit_bytes_per_s)
+        self._network.server.accept(request, incoming, self._parse_s(request))
+        before, self._draining = self._draining, None
+        if before is not None and not before.is_over:
+            # What is left of the request before comes first; if the server reads no more of it, the connection ends.
+            before.successor = lambda can_go_on: incoming.begin() if can_go_on else request.break_off(Outcome.RESET)
+        elif link is None:
+            incoming.begin()
         else:
-            self._complete(request, size, started_s)
-
-    def _complete(self, request: SimulatedRequest, size: int, started_s: float) -> None:
-        """The last byte has come through the shared way in: it is there once its own link has carried it, too."""
-        whole_s = request.body_bytes / self._network.costs.send_bytes_per_s
-        own_s = 0.0 if self._link is None else self._link.transfer_end_s(size, started_s)
-        request.transfer = None
-        request.complete_s = max(self._task.clock.now_s, request.began_s + whole_s, own_s)
-        self._task.clock.call_at(request.complete_s, request.arrive)
-        if self._waiting is not None and request is self._unread:
-            waiting, self._waiting, self._unread = self._waiting, None, None
-            self._send_head(*waiting)
-
-    @property
-    def _limit(self) -> float:
-        return math.inf if self._link is None else self._link.upload_bytes_per_s
+            clock.call_at(link.signal_end_s(_ONE_WAY, clock.now_s), incoming.begin)
+        return incoming
 
     def sent_of(self, request: SimulatedRequest) -> int:
         """Bytes of a request's body that the kernel or the link has taken by now."""
-        size = request.body_bytes
-        if self._link is not None:
-            return min(size, request.arrived_bytes, request.read_bytes + SOCKET_BUFFER_BYTES)
-        read = request.read_bytes if request.line is None else request.arrived_bytes
-        return min(size, read + SOCKET_BUFFER_BYTES)
+        size, now_s = request.body_bytes, self._task.clock.now_s
+        if request.incoming is not None:
+            return max(0, request.incoming.sent_bytes - request.head_bytes)
+        if self._link is None:
+            return min(size, request.read_bytes + SOCKET_BUFFER_BYTES)
+        span_s = request.complete_s - request.began_s
+        ratio = 1.0 if now_s >= request.complete_s or span_s <= 0 else max(0.0, now_s - request.began_s) / span_s
+        return min(int(ratio * size), request.read_bytes + SOCKET_BUFFER_BYTES)
 
     def timeout_outcome(self) -> Outcome:
         """What a timeout at this moment is called: how far the attempt has come decides."""
@@ -216,13 +173,6 @@ class PhoneConnection:
 
     def receive(self, request: SimulatedRequest, response: SimulatedResponse) -> None:
         """The server has sent its response: it arrives after the way back."""
-        line = self._network.server.traffic.egress
-        if line is not None:
-            line.start(RESPONSE_BYTES, math.inf, lambda: self._return(request, response))
-        else:
-            self._return(request, response)
-
-    def _return(self, request: SimulatedRequest, response: SimulatedResponse) -> None:
         if self._link is None:
             self._arrive(request, response)
         else:

@@ -9,10 +9,15 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from math import isnan
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from harness.plan import Plan
 from mock_server.profile.dedupe import Dedupe, finds_duplicates
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _NAN = float("nan")
 
@@ -33,7 +38,7 @@ class PageStore:
 
     def __init__(self, plan: Plan, dedupe: Dedupe, *, sends_key: bool) -> None:
         """`sends_key` says whether clients send an Idempotency-Key, which is the same for all attempts at a page."""
-        self._plan = plan
+        self.plan = plan
         self._compares = finds_duplicates(dedupe, "key" if sends_key else "")
         self._stored_s = array("d", [_NAN]) * plan.pages
         self._others: dict[int, list[tuple[StoredRow, float]]] = {}
@@ -41,16 +46,21 @@ class PageStore:
 
     def row(self, page: int) -> StoredRow:
         """The copy that an upload of this page stores."""
-        sent = self._plan.page(page)
+        sent = self.plan.page(page)
         return StoredRow(sent.station, sent.form, sent.page, sent.sha256, sent.reading)
 
     def is_duplicate(self, page: int) -> bool:
         """Whether an upload of this page replays what is stored."""
         if not self._compares:
             return False
-        return self._has_plain(page) or any(
-            row.station == self._plan.key(page).station for row, _ in self._others.get(page, ())
-        )
+        if self._has_plain(page):
+            return True
+        others = self._others.get(page)
+        return others is not None and any(row.station == self.plan.key(page).station for row, _ in others)
+
+    def has(self, page: int) -> bool:
+        """Whether the page is stored as it was sent."""
+        return self._has_plain(page)
 
     def put(self, page: int, at_s: float) -> None:
         """Store a page as it was sent."""
@@ -73,13 +83,17 @@ class PageStore:
         self._others[page] = kept
         return deleted + len(others) - len(kept)
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Every copy, as `run_folder.tables.write_stored` takes it; its times count from T0."""
-        sizes = [body.size_bytes for body in self._plan.bank]
-        for page in range(self._plan.pages):
-            copies = [(self.row(page), self._stored_s[page])] if self._has_plain(page) else []
-            for row, at_s in [*copies, *self._others.get(page, ())]:
-                size_bytes = sizes[self._plan.body_of_page[page]]
+    @property
+    def stored_s(self) -> npt.NDArray[np.float64]:
+        """Shape (pages,): when each page was stored as it was sent, NaN where it was not."""
+        return np.array(self._stored_s)
+
+    def other_rows(self) -> Iterator[dict[str, Any]]:
+        """Every copy besides, as `run_folder.tables.write_stored` takes it; its times count from T0."""
+        sizes = [body.size_bytes for body in self.plan.bank]
+        for page, copies in self._others.items():
+            for row, at_s in copies:
+                size_bytes = sizes[self.plan.body_of_page[page]]
                 yield {**row._asdict(), "size_bytes": size_bytes, "stored_at": at_s}
 
     def _has_plain(self, page: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from harness.base.model import DELIVERED, Outcome
@@ -42,7 +42,7 @@ class PhoneContext:
     metrics: WorkerMetrics
     seed: int
     deadline_s: float
-    size_of_page: list[int]
+    size_of_page: Sequence[int]
     on_done: Callable[[], None]
     """Called when a phone has nothing left to do."""
     in_flight: dict[Phone, AttemptRecord] = field(default_factory=dict)
@@ -113,6 +113,7 @@ class Phone(VirtualTask):
             else:
                 context.journal.gave_up(session.page, session.attempts, session.decided_s, session.reason)
         self._connection.hang_up()
+        del self._connection  # the two refer to each other, and while a simulation plays, nothing collects cycles
         context.metrics.stations_completed += session.completed
         return session.ended_s
 
@@ -244,9 +245,9 @@ class Phone(VirtualTask):
         """Note how many bytes of a request have left the phone by now, and how many of them for another time."""
         sent = self._connection.sent_of(request)
         if sent == request.body_bytes:
-            record.body_sent_s = min(request.complete_s, self.clock.now_s)
+            complete_s = request.complete_s if request.incoming is None else request.incoming.all_sent_s
+            record.body_sent_s = min(complete_s, self.clock.now_s)
         record.sent_bytes += head_bytes + sent
-        self._context.network.server.traffic.received_bytes += head_bytes + sent
         if request.page != self._resent_page:
             self._resent_page, self._reached = request.page, 0
         begin, end = request.offset, request.offset + sent

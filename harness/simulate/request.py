@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isinf
 from typing import Literal, NamedTuple, NoReturn, Protocol
 
 from harness.base.model import Outcome
 from harness.simulate.clock import VirtualClock, VirtualTask, suspend
-from harness.simulate.shared_line import VirtualLine
+from harness.simulate.incoming import READ_AHEAD_BYTES, IncomingRequest
+from harness.simulate.virtual_line import Outflow, VirtualTraffic
 from mock_server.faults.base import Fault, RequestKey
 from mock_server.faults.faulted_request import (
     ConnectionEnded,
@@ -17,11 +17,8 @@ from mock_server.faults.faulted_request import (
     ProcessKilled,
     Refusal,
 )
-from mock_server.overload.shared_link import Transfer
 from mock_server.overload.worker_pool import Job, JobEnd
 
-READ_AHEAD_BYTES = 262_144
-"""What the server reads of a body that no handler has asked for yet: so much survives a client that leaves."""
 _PIECE_BYTES = 65_536
 """Faults act on a body in pieces of this size."""
 _HTTP = b"HTTP/1.1 "
@@ -44,6 +41,8 @@ class SimulatedResponse(NamedTuple):
     """Upload-Offset of a resumable upload."""
     upload: int = 0
     """Number of the resumable upload that was created; 0 for none."""
+    snapshot: int = 0
+    """Of published results: what the ETag says."""
 
 
 class ResponseReceiver(Protocol):
@@ -59,55 +58,80 @@ class ResponseReceiver(Protocol):
 class SimulatedRequest(FaultedRequest, VirtualTask):
     """A request in progress: a task of the server, which goes on when its client has left."""
 
+    # What most requests never change belongs to the class: there are millions of requests, and an assignment has its cost.
+    kind: RequestKind = "page"
+    body_bytes = 0
+    head_bytes = 0
+    incoming: IncomingRequest | None = None
+    """Its bytes on their way; None if the server's ingress has no rate."""
+    traffic: VirtualTraffic | None = None
+    """What its response goes out over, and is counted in; None until the server has its header."""
+    response_bytes = 0
+    read_bytes = 0
+    page = 0
+    """The page's row in the plan."""
+    upload = 0
+    """Of a resumable upload: its number, 0 to create one."""
+    offset = 0
+    """Of a resumable upload: where this request continues it."""
+    path = ""
+    """Of a read: what is asked for."""
+    snapshot = 0
+    """Of a read: the snapshot in If-None-Match, 0 without it."""
+    timeout_s: float | None = None
+    """The header Upload-Timeout."""
+    is_authorised = True
+    """Whether its token is valid when it is checked."""
+    is_disconnected = False
+    is_answered = False
+    """Whether the client has been sent a complete response, or the end of its connection."""
+    response = SimulatedResponse(0)
+    sent_status: int | None = None
+    """Status of the response that the client was sent; None if it got no status line."""
+    job: Job | None = None
+    cancel_job: Callable[[Job], None] | None = None
+    """What cancels the job when the client leaves; None if the work goes on for nobody."""
+    job_end: JobEnd | None = None
+    _awaits_client = False
+    """Whether the end of the connection ends the present wait."""
+    _awaits_body = False
+    """Whether bytes that arrive end the present wait."""
+    _response_on_line: Outflow | None = None
+    _raw = b""
+    _sent = b""
+
     def __init__(self, clock: VirtualClock, client: ResponseReceiver, key: RequestKey, faults: FaultsInForce) -> None:
         """The body is described by `body_bytes`, `began_s` and `complete_s`, set by the client."""
         FaultedRequest.__init__(self, key, faults)
         VirtualTask.__init__(self, clock)
         self.client = client
-        self.kind: RequestKind = "page"
-        self.body_bytes = 0
         self.began_s = self.complete_s = clock.now_s
-        """When the first and the last byte of the body arrive, however late it is read."""
-        self.read_bytes = 0
-        self.line: VirtualLine | None = None
-        """The way in that the body shares with others; None if it comes as its own link carries it."""
-        self.transfer: Transfer | None = None
-        """What is under way on that line."""
-        self.unsent_bytes = 0
-        """What has not begun its way on that line."""
-        self.page = 0
-        """The page's row in the plan."""
-        self.upload = self.offset = 0
-        """Of a resumable upload: its number (0 to create one), and where this request continues it."""
-        self.timeout_s: float | None = None
-        """The header Upload-Timeout."""
-        self.is_authorised = True
-        """Whether its token is valid when it is checked."""
-        self.is_disconnected = False
-        self.is_answered = False
-        """Whether the client has been sent a complete response, or the end of its connection."""
-        self.response = SimulatedResponse(0)
-        self.sent_status: int | None = None
-        """Status of the response that the client was sent; None if it got no status line."""
-        self.job: Job | None = None
-        self.cancel_job: Callable[[Job], None] | None = None
-        """What cancels the job when the client leaves; None if the work goes on for nobody."""
-        self.job_end: JobEnd | None = None
-        self._awaits_body = False
-        self._awaits_client = False
-        """Whether the end of the connection ends the present wait."""
-        self._raw = b""
-        self._sent = bytearray()
+        """When the first and the last byte of the body arrive, however late it is read; infinite before that over an ingress."""
 
     # --- the client
+
+    def leave(self) -> None:
+        """The client closes the connection: the server learns of it once what was sent before has come in."""
+        if self.incoming is None or self.incoming.is_over:
+            self.disconnect()
+        else:
+            self.incoming.leave()
 
     def disconnect(self) -> None:
         """The client has left; work goes on unless it waits for the client."""
         self.is_disconnected = True
+        self._drop_response()
         if self.cancel_job is not None and self.job is not None and self.job_end is None:
             self.cancel_job(self.job)
         if self._awaits_client:
             self._wake_soon()
+
+    def _drop_response(self) -> None:
+        """Take off the egress what has not passed of the response."""
+        transfer, self._response_on_line = self._response_on_line, None
+        if transfer is not None and self.traffic is not None and self.traffic.egress is not None:
+            self.traffic.egress.cancel(transfer)
+            self.traffic.responses.pop(self, None)
 
     def is_gone(self) -> bool:
         """Whether the client no longer waits for the response."""
@@ -140,29 +164,55 @@ class SimulatedRequest(FaultedRequest, VirtualTask):
         if any(type(hit.fault).on_body is not Fault.on_body for hit in self.hits):
             await self._read_in_pieces(limit_s)
             return
+        if self.incoming is not None:
+            await self._await_bytes(self.incoming, self.body_bytes, limit_s)
+            self.read_bytes = self.body_bytes
+            return
         if self.is_disconnected and self.body_bytes > READ_AHEAD_BYTES:
             raise ConnectionEnded
-        await self._await_body(limit_s)
+        await self._await_client(min(self.complete_s, limit_s))
+        self._check_body(self.complete_s, limit_s)
         self.read_bytes = self.body_bytes
 
-    async def _await_body(self, limit_s: float) -> None:
-        self._awaits_body = True
-        await self._await_client(min(self.complete_s, limit_s))
-        self._awaits_body = False
-        self._check_body(self.complete_s, limit_s)
-
     async def _read_in_pieces(self, limit_s: float) -> None:
-        if isinf(self.complete_s):  # on a shared line no piece's time is known beforehand
-            await self._await_body(limit_s)
         while self.read_bytes < self.body_bytes:
             piece = min(_PIECE_BYTES, self.body_bytes - self.read_bytes)
-            ratio = (self.read_bytes + piece) / self.body_bytes
-            arrives_s = self.began_s + ratio * (self.complete_s - self.began_s)
-            await self._await_client(min(arrives_s, limit_s))
-            self._check_body(arrives_s, limit_s)
+            if self.incoming is not None:
+                await self._await_bytes(self.incoming, self.read_bytes + piece, limit_s, READ_AHEAD_BYTES)
+            else:
+                ratio = (self.read_bytes + piece) / self.body_bytes
+                arrives_s = self.began_s + ratio * (self.complete_s - self.began_s)
+                await self._await_client(min(arrives_s, limit_s))
+                self._check_body(arrives_s, limit_s)
             self.read_bytes += piece
             for hit in self.hits:
                 await self.act(hit, hit.fault.on_body(self, piece, self.read_bytes))
+
+    async def _await_bytes(
+        self, incoming: IncomingRequest, size_bytes: int, limit_s: float, ahead_bytes: int = 0
+    ) -> None:  # fmt: skip
+        """Wait until so much of the body has passed the line. Raises as `read_body` does."""
+        incoming.read(size_bytes, ahead_bytes)
+        while not incoming.has_body(size_bytes):
+            if incoming.is_over or self.is_disconnected:
+                raise ConnectionEnded
+            if self.clock.now_s >= limit_s:
+                raise Refusal(408, "The body took too long")
+            self._awaits_body = True
+            await self._await_client(limit_s)
+            self._awaits_body = False
+
+    def bytes_arrived(self) -> None:
+        """Called when bytes that were waited for have passed the line, and when no more come."""
+        if self.incoming is not None and self.incoming.is_whole:
+            self.complete_s = min(self.complete_s, self.clock.now_s)
+        if self._awaits_body:
+            self._wake_soon()
+
+    def sender_is_over(self, has_left: bool) -> None:
+        """Called when nothing more comes; a client that has left is only then known to have."""
+        if has_left:
+            self.disconnect()
 
     def _check_body(self, arrives_s: float, limit_s: float) -> None:
         now_s = self.clock.now_s
@@ -173,24 +223,11 @@ class SimulatedRequest(FaultedRequest, VirtualTask):
         if now_s >= limit_s:
             raise Refusal(408, "The body took too long")
 
-    def arrive(self) -> None:
-        """The whole body has arrived, at `complete_s`, which was not known before."""
-        if self._awaits_body:
-            self._wake_soon()
-
-    def cancel_transfer(self) -> None:
-        """What is still under way on the shared line does not come any more."""
-        if self.line is not None and self.transfer is not None:
-            self.unsent_bytes += round(self.line.remaining_bytes(self.transfer))
-            self.line.cancel(self.transfer)
-            self.transfer = None
-
     @property
     def arrived_bytes(self) -> int:
         """Bytes of the body that have arrived by now, as far as the server reads."""
-        if self.line is not None and isinf(self.complete_s):
-            left = self.unsent_bytes + (0.0 if self.transfer is None else self.line.remaining_bytes(self.transfer))
-            return max(0, int(self.body_bytes - left))
+        if self.incoming is not None:
+            return max(0, self.incoming.arrived_bytes - self.head_bytes)
         span_s = self.complete_s - self.began_s
         now_s = self.clock.now_s
         if self.read_bytes == self.body_bytes or now_s >= self.complete_s or span_s <= 0:
@@ -229,7 +266,7 @@ class SimulatedRequest(FaultedRequest, VirtualTask):
     async def answer(self, response: SimulatedResponse, raw: bytes) -> bool:
         """Let faults act on the response; True if one of them has sent it, or ended the connection."""
         self.response, self._raw = response, raw
-        self._sent.clear()
+        self._sent = b""
         try:
             return await self.hit_response(raw)
         except ProcessKilled:
@@ -250,7 +287,20 @@ class SimulatedRequest(FaultedRequest, VirtualTask):
         if not self.is_answered and not self.is_disconnected:
             self.is_answered = True
             self.sent_status = self.response.status
+            traffic = self.traffic
+            if traffic is not None:
+                traffic.sent_bytes += self.response_bytes
+                if traffic.egress is not None:
+                    self._response_on_line = traffic.egress.start(self.response_bytes, self._response_passed)
+                    traffic.responses[self] = None
+                    return
             self.client.receive(self, self.response)
+
+    def _response_passed(self) -> None:
+        self._response_on_line = None
+        if self.traffic is not None:
+            self.traffic.responses.pop(self, None)
+        self.client.receive(self, self.response)
 
     def reset(self) -> NoReturn:
         """End the connection with RST, and the request with it."""
@@ -259,6 +309,7 @@ class SimulatedRequest(FaultedRequest, VirtualTask):
 
     def close(self) -> NoReturn:
         """End the connection with FIN, and the request with it."""
+        self._response_on_line = None  # a response that is on the line still goes out: the end comes behind it
         self._end_connection(self._outcome_of_close())
         raise ConnectionEnded
 
@@ -267,10 +318,14 @@ class SimulatedRequest(FaultedRequest, VirtualTask):
         self._end_connection(outcome)
 
     def _end_connection(self, outcome: Outcome) -> None:
-        if not self.is_answered and not self.is_disconnected:
+        if (not self.is_answered or self._response_on_line is not None) and not self.is_disconnected:
             self.is_answered = True
             self.client.lose_connection(self, outcome)
+            if self.traffic is not None:
+                self.traffic.sent_bytes += len(self._sent)
         self.disconnect()
+        if self.incoming is not None:
+            self.incoming.lose()
 
     def _outcome_of_close(self) -> Outcome:
         """What the client makes of a connection that ends after the bytes sent so far."""

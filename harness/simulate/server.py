@@ -6,7 +6,7 @@ the work that is left out (parsing, committing, answering) comes from the scenar
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -15,10 +15,12 @@ from harness.scenario.scenario import Scenario
 from harness.simulate.clock import VirtualClock, VirtualTimer
 from harness.simulate.costs import Costs
 from harness.simulate.faults import VirtualFaults
+from harness.simulate.incoming import IncomingRequest
 from harness.simulate.page_store import PageStore, StoredRow
+from harness.simulate.publication import HEAD_BYTES, NOT_MODIFIED_BYTES, Publication
 from harness.simulate.request import RequestKind, SimulatedRequest, SimulatedResponse
 from harness.simulate.resumable import ResumableUploads, SimulatedUpload
-from harness.simulate.shared_line import VirtualTraffic
+from harness.simulate.virtual_line import VirtualEgress, VirtualIngress, VirtualTraffic
 from mock_server.faults.faulted_request import ConnectionEnded, ProcessKilled, Refusal
 from mock_server.faults.matching import Hit, Injection
 from mock_server.overload.admission import Admission
@@ -26,7 +28,7 @@ from mock_server.overload.server_counters import ServerCounters
 from mock_server.overload.service_time import ServiceTimes
 from mock_server.overload.worker_pool import Job, JobEnd, WorkerPool
 from mock_server.profile.keyed_random import keyed_uniform
-from mock_server.profile.routes import FILE_ROUTE, FILES_ROUTE, LOGIN_ROUTE, PAGE_ROUTE, RESULTS_ROUTE
+from mock_server.profile.routes import FILE_ROUTE, FILES_ROUTE, LOGIN_ROUTE, NATION_ROUTE, PAGE_ROUTE, RESULTS_ROUTE
 from mock_server.profile.units import whole_retry_after_s
 
 _FATAL_STATUSES = {400, 409, 422}
@@ -35,6 +37,9 @@ _ROUTES: dict[RequestKind, str] = {
     "login": LOGIN_ROUTE, "page": PAGE_ROUTE, "create": FILES_ROUTE, "head": FILE_ROUTE, "patch": FILE_ROUTE,
     "read": RESULTS_ROUTE,
 }  # fmt: skip
+_NOT_MODIFIED = 304
+_UPLOAD_RESPONSE_BYTES, _LOGIN_RESPONSE_BYTES = 336, 229
+"""Of the mock server's responses with their heads, measured."""
 _RESPONSE_BODY = b'{"receipt":"0123456789abcdef","sha256":"%s","size":1600000}' % (b"0" * 64)
 """As long as that of a real receipt: faults that slow a response down act on its bytes."""
 _RESPONSE_HEAD = b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\nServer: mock\r\n\r\n"
@@ -44,7 +49,7 @@ class SimulatedServer:
     """The server under test. `begin` takes a request whose header has arrived; the response goes to its client."""
 
     def __init__(
-        self, scenario: Scenario, clock: VirtualClock, store: PageStore, size_of_page: list[int],
+        self, scenario: Scenario, clock: VirtualClock, store: PageStore, size_of_page: Sequence[int],
         log: Callable[[Injection], None],
     ) -> None:  # fmt: skip
         """`size_of_page` are the photos' bytes by row of the plan; `log` gets every injection of a fault."""
@@ -63,6 +68,11 @@ class SimulatedServer:
         self._deletes: dict[int, tuple[VirtualTimer, SimulatedRequest, float]] = {}
         """Scheduled deletions by number: their timer, whose copies, and the moment of their commit."""
         self._deletions = 0
+        self._incoming: dict[SimulatedRequest, None] = {}
+        """Requests of which bytes are on the ingress, if that has a rate."""
+        self._publication = Publication(store.plan, store, scenario.server.public_cache, clock)
+        self._reads: dict[str, int] = {}
+        """Reads so far, by path: the server counts them, and forgets them in a crash."""
         self._port_closers = 0
         self.is_up = False
         self.connection_epoch = 0
@@ -80,9 +90,8 @@ class SimulatedServer:
             "create": self._create,
             "head": self._query,
             "patch": self._continue,
-            "read": self._read_results,
+            "read": self._read,
         }
-        self.traffic = VirtualTraffic(clock, scenario.server.ingress, scenario.server.egress)
         self._start_process()
 
     # --- the process
@@ -94,9 +103,17 @@ class SimulatedServer:
         self._admission = Admission(self._profile, self.pool)
         self.faults = VirtualFaults(self._scenario.faults, self._scenario.seed, self._clock, self, self._log)
         self.counters.watch(self.pool, self.faults)
+        self.traffic = self._make_traffic()
         self.counters.watch_traffic(self.traffic)
         self._port_closers = 0
         self.is_up = True
+
+    def _make_traffic(self) -> VirtualTraffic:
+        ingress, egress, clock = self._profile.ingress, self._profile.egress, self._clock
+        return VirtualTraffic(
+            None if ingress is None else VirtualIngress(ingress, clock),
+            None if egress is None else VirtualEgress(egress, clock),
+        )
 
     def begin_schedule(self) -> None:
         """T0: faults begin and end from now on."""
@@ -139,16 +156,44 @@ class SimulatedServer:
 
     def _restart(self) -> None:
         self._uploads.recover()
+        self._publication.forget()
+        self._reads.clear()
         self._start_process()
         self.faults.attach(again=True)
 
     def _lose_connections(self, outcome: Callable[[SimulatedRequest], Outcome]) -> None:
         self.connection_epoch += 1
         self.connections = 0
-        for request in tuple(self._in_progress):
+        for request in (*self._in_progress, *self._incoming, *self.traffic.responses):
             request.break_off(outcome(request))
 
+    def connect(self) -> Outcome | None:
+        """Open a connection; how that failed, or None."""
+        if not self.is_listening:
+            return Outcome.REFUSED
+        if self.connections >= self.max_connections:
+            return Outcome.CLOSED
+        self.connections += 1
+        return None
+
+    def hang_up(self, epoch: int | None) -> None:
+        """Close a connection that was opened in this epoch, unless all of then are gone."""
+        if epoch == self.connection_epoch:
+            self.connections -= 1
+
     # --- requests
+
+    def accept(self, request: SimulatedRequest, incoming: IncomingRequest, parse_s: float) -> None:
+        """Take a request that comes in over the ingress, from its first byte; `begin` follows when its header is in."""
+        request.incoming, request.complete_s = incoming, float("inf")
+        self._incoming[request] = None
+
+        def end(has_left: bool) -> None:
+            self._incoming.pop(request, None)
+            request.sender_is_over(has_left)
+
+        incoming.on_header = partial(self._clock.call_later, parse_s, self.begin, request)
+        incoming.on_bytes, incoming.on_over = request.bytes_arrived, end
 
     def begin(self, request: SimulatedRequest) -> None:
         """Process a request whose header has arrived; a client that has left by now is not known to the server."""
@@ -159,6 +204,7 @@ class SimulatedServer:
             return
         self.counters.active += 1
         self._in_progress[request] = None
+        request.traffic = self.traffic
         request.start(self._serve(request))
 
     async def _serve(self, request: SimulatedRequest) -> None:
@@ -183,11 +229,18 @@ class SimulatedServer:
         counters.active -= 1
         self._in_progress.pop(request, None)
         request.release_hits()
-        counters.request(request.key.method, _ROUTES[request.kind], status, self._clock.now_s - begun_s)
+        if request.incoming is None:
+            self.traffic.unlimited_bytes += request.head_bytes + request.arrived_bytes
+        else:
+            request.incoming.discard()
+        route = NATION_ROUTE if request.path == NATION_ROUTE else _ROUTES[request.kind]
+        counters.request(request.key.method, route, status, self._clock.now_s - begun_s)
 
     async def _answer(self, request: SimulatedRequest, response: SimulatedResponse, cost_s: float) -> None:
+        request.response_bytes = self._response_bytes(request, response)
         if request.hits:
-            raw = _RESPONSE_HEAD % (response.status, len(_RESPONSE_BODY)) + _RESPONSE_BODY
+            body = bytes(request.response_bytes - HEAD_BYTES) if request.kind == "read" else _RESPONSE_BODY
+            raw = _RESPONSE_HEAD % (response.status, len(body)) + body
             if await request.answer(response, raw):
                 if not request.is_answered:
                     request.deliver()
@@ -196,15 +249,28 @@ class SimulatedServer:
         request.response = response
         request.deliver()
 
+    def _response_bytes(self, request: SimulatedRequest, response: SimulatedResponse) -> int:
+        """How long a response is with its head, as the mock server's are."""
+        if request.kind != "read" or not response.snapshot:
+            return _LOGIN_RESPONSE_BYTES if request.kind == "login" else _UPLOAD_RESPONSE_BYTES
+        if response.status == _NOT_MODIFIED:
+            return NOT_MODIFIED_BYTES
+        return HEAD_BYTES + self._publication.body_bytes(request.path)
+
+    def count_read(self, path: str) -> int:
+        """Which read of this path comes now: the first is 1."""
+        self._reads[path] = self._reads.get(path, 0) + 1
+        return self._reads[path]
+
+    async def _read(self, request: SimulatedRequest) -> SimulatedResponse:
+        if self.faults.has("request"):
+            await request.meet_faults()
+        shown = self._publication.snapshot()
+        return SimulatedResponse(_NOT_MODIFIED if shown == request.snapshot else 200, snapshot=shown)
+
     async def _log_in(self, request: SimulatedRequest) -> SimulatedResponse:
         await request.meet_faults()
         await request.sleep_until(self._clock.now_s + self._costs.login_s(request.key))
-        return SimulatedResponse(200)
-
-    async def _read_results(self, request: SimulatedRequest) -> SimulatedResponse:
-        """Published results, from the cache: no worker takes part."""
-        if self.faults.has("request"):
-            await request.meet_faults()
         return SimulatedResponse(200)
 
     async def _upload(self, request: SimulatedRequest) -> SimulatedResponse:
@@ -334,6 +400,7 @@ class SimulatedServer:
         pool.submit(job)
         request.job = job
         end = await request.await_job()
+        request.job = None  # the two refer to each other, and while a simulation plays, nothing collects cycles
         if end is JobEnd.CANCELLED:
             raise ConnectionEnded
         if end is JobEnd.DROPPED:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import gc
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 
 from harness.base.model import Outcome
 from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan
+from harness.plan.readers import draw_reads
 from harness.run_folder.journal import JournalWriter
 from harness.scenario.scenario import Scenario
 from harness.simulate.clock import VirtualClock
@@ -19,7 +22,7 @@ from harness.simulate.connection import Network
 from harness.simulate.costs import Costs
 from harness.simulate.page_store import PageStore
 from harness.simulate.phone import Phone, PhoneContext
-from harness.simulate.readers import SimulatedReaders
+from harness.simulate.readers import LAST_READS_S, SimulatedReaders
 from harness.simulate.server import SimulatedServer
 from harness.station.session import ClosedLoop
 from mock_server.faults.matching import Injection
@@ -28,6 +31,8 @@ MAX_DRAIN_S = 15.0
 """As the mock server's own limit (mock_server/upload/drain.py)."""
 _DRAIN_STEP_S = 0.02
 SCRAPE_INTERVAL_S = 1.0
+MAX_SCRAPES = 7_200
+"""Of one run, about: a chart shows no more, and a scrape every second of three days would take longer than the uploads."""
 _GRACE_S = 1.0
 """Attempts end by their time limits, so nothing can come later than the last of them; a rounding error might."""
 
@@ -55,7 +60,7 @@ class Simulation:
         log: Callable[[Injection], None],
     ) -> None:  # fmt: skip
         """`log` gets every injection of a fault."""
-        sizes = np.array([body.size_bytes for body in plan.bank])[plan.body_of_page].tolist()
+        sizes = array("q", np.array([body.size_bytes for body in plan.bank], np.int64)[plan.body_of_page].tobytes())
         self.clock = VirtualClock()
         store = PageStore(plan, scenario.server.dedupe, sends_key=scenario.client.retry.idempotency_key)
         self.server = SimulatedServer(scenario, self.clock, store, sizes, log)
@@ -73,36 +78,43 @@ class Simulation:
             size_of_page=sizes,
             on_done=self._end_phone,
         )
-        self.readers: SimulatedReaders | None = None
-        if scenario.readers is not None:
-            self.readers = SimulatedReaders(
-                scenario.readers, list(plan.stations), scenario.seed, scenario.deadline, self.clock, self.server, journal
-            )  # fmt: skip
+        self._scrape_interval_s = scrape_interval_s(scenario.longest_s)
+        self.readers = self._make_readers()
+        """None if the scenario has none."""
         self._active = 0
         self._arriving: Iterator[int] = iter(())
         self._on_second: Callable[[float], str] = lambda _: ""
         self._aborted = ""
 
+    def _make_readers(self) -> SimulatedReaders | None:
+        scenario, phones = self._scenario, self.phones
+        if scenario.readers is None:
+            return None
+        return SimulatedReaders(
+            scenario.readers, draw_reads(scenario.readers, self._plan.stations, scenario.seed), self.clock, self.server,
+            phones.network.costs, phones.journal, scenario.deadline,
+        )  # fmt: skip
+
     def play(self, on_second: Callable[[float], str]) -> SimulationEnd:
         """Play the run to its end.
 
-        `on_second` is called once a virtual second, and at the end of the drain, with the seconds since T0; a reason
-        that it returns aborts the run.
+        `on_second` is called once a virtual second (less often in runs of hours: see `scrape_interval_s`), and at the end
+        of the drain, with the seconds since T0; a reason that it returns aborts the run.
         """
         self._on_second = on_second
         with _without_collector():
             self.server.begin_schedule()
             self._tick()
-            self._begin_phones()
             if self.readers is not None:
-                self.readers.begin()
+                self.readers.start()
+            self._begin_phones()
             if self._active:
                 self.clock.run(self._scenario.longest_s + _GRACE_S)
             if self._active and not self._aborted:
                 message = f"{self._active} phones have not ended {_GRACE_S:g} s after the last attempt could"
                 raise RuntimeError(message)
             if self.readers is not None:
-                self.readers.stop()
+                self._end_readers(self.readers)
             end_s = self._await_faults()
             problem = self._drain()
             on_second(self.clock.now_s)
@@ -143,13 +155,28 @@ class Simulation:
         if self._active == 0:
             self.clock.is_stopped = True
 
+    def _end_readers(self, readers: SimulatedReaders) -> None:
+        """Start no more reads, and give those in flight a last second."""
+        readers.stop()
+        if not self._aborted:
+            limit_s = self.clock.now_s + LAST_READS_S
+            readers.on_idle = self._stop_clock
+            if readers.in_flight:
+                self.clock.run(limit_s)
+            if readers.in_flight:
+                self.clock.advance(limit_s)
+        readers.kill()
+
+    def _stop_clock(self) -> None:
+        self.clock.is_stopped = True
+
     def _tick(self) -> None:
         reason = self._on_second(self.clock.now_s)
         if reason and not self._aborted and self._active:
             self._aborted = reason
             self._censor()
             self.clock.is_stopped = True
-        self.clock.call_later(SCRAPE_INTERVAL_S, self._tick)
+        self.clock.call_later(self._scrape_interval_s, self._tick)
 
     def _censor(self) -> None:
         """Record the attempts that are in flight when the run is broken off."""
@@ -178,6 +205,15 @@ class Simulation:
             if self.clock.now_s >= limit_s:
                 return f"the server was not idle after draining for {MAX_DRAIN_S:g} s"
             self.clock.advance(self.clock.now_s + _DRAIN_STEP_S)
+
+
+def scrape_interval_s(longest_s: float) -> float:
+    """Whole seconds between the scrapes of a run that takes at most so long: 1 up to two hours.
+
+    >>> scrape_interval_s(72.0), scrape_interval_s(72 * 3600.0)
+    (1.0, 36.0)
+    """
+    return max(SCRAPE_INTERVAL_S, float(ceil(longest_s / MAX_SCRAPES)))
 
 
 @contextmanager

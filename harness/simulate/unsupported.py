@@ -29,7 +29,6 @@ def find_unsupported(scenario: Scenario) -> list[str]:
         "server.tls": server.tls,
         "readers.paths": readers is not None and bool(readers.paths),
         "readers.cached = false": readers is not None and not readers.cached,
-        "readers.conditional": readers is not None and readers.conditional,
         "server.handler_timeout": server.handler_timeout is not None,
         "server.min_upload_rate": server.min_upload_rate is not None,
     }

@@ -48,16 +48,34 @@ class LinkModel:
         """When a signal sent at `start_s` has arrived: 1 for there and back, 0.5 for one way. In an outage it waits."""
         return self._after(start_s, round_trips * self.rtt_s)
 
+    def next_outage(self, at_s: float) -> tuple[float, float]:
+        """(begin, end) of the outage at this time, or else of the next one; both infinite if none follows.
+
+        >>> LinkModel(1_000_000, outages=iter([(0.5, 2.0)])).next_outage(1.0)
+        (0.5, 2.0)
+        """
+        number = bisect_right(self._ends, at_s)
+        while number == len(self._ends):
+            if not self._draw_outage():
+                return _NEVER, _NEVER
+            number += self._ends[number] <= at_s
+        return self._begins[number], self._ends[number]
+
+    def _draw_outage(self) -> bool:
+        """Take the next outage from those that follow; False if there is none."""
+        begin_s, end_s = next(self._coming, (_NEVER, _NEVER))
+        if begin_s == _NEVER:
+            return False
+        self._begins.append(begin_s)
+        self._ends.append(end_s)
+        return True
+
     def _after(self, start_s: float, busy_s: float) -> float:
         """When the link has worked for `busy_s` since `start_s`, not counting outages."""
         at_s, number = start_s, bisect_right(self._ends, start_s)
         while True:
-            if number == len(self._ends):
-                begin_s, end_s = next(self._coming, (_NEVER, _NEVER))
-                if begin_s == _NEVER:
-                    return at_s + busy_s
-                self._begins.append(begin_s)
-                self._ends.append(end_s)
+            if number == len(self._ends) and not self._draw_outage():
+                return at_s + busy_s
             begin_s, end_s = self._begins[number], self._ends[number]
             if at_s + busy_s <= begin_s:
                 return at_s + busy_s

@@ -1,4 +1,4 @@
-"""The outcome of an attempt that was answered: what each HTTP status of an upload means."""
+"""The outcome of an attempt or read that was answered: what each HTTP status means."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ _OUTCOME_BY_STATUS = {
     429: Outcome.THROTTLED,
     503: Outcome.UNAVAILABLE,
 }
+_NOT_MODIFIED = 304
+_SUCCESSES = range(200, 300)
 
 
 def classify_status(status: int) -> Outcome:
@@ -27,3 +29,12 @@ def classify_status(status: int) -> Outcome:
         # page lost.
         return Outcome.MALFORMED
     return Outcome.SERVER_ERROR if status >= 500 else Outcome.REJECTED
+
+
+def classify_read(status: int) -> Outcome:
+    """The outcome of a read that was answered with this status: `accepted` if it got what it asked for.
+
+    >>> classify_read(200), classify_read(304), classify_read(503)
+    (<Outcome.ACCEPTED: 'accepted'>, <Outcome.ACCEPTED: 'accepted'>, <Outcome.UNAVAILABLE: 'unavailable'>)
+    """
+    return Outcome.ACCEPTED if status in _SUCCESSES or status == _NOT_MODIFIED else classify_status(status)

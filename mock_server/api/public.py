@@ -19,6 +19,7 @@ from mock_server.api.aggregates import LEVELS, Region, VoteAggregates, region_pa
 from mock_server.http.forms import PAGES_PER_FORM, VOTES_PAGE
 from mock_server.http.middleware import REQUEST_CONTEXT, Handler
 from mock_server.http.responses import Problem, json_response
+from mock_server.profile.routes import NATION_ROUTE
 from mock_server.storage.store import Store
 
 _ROWS = """
@@ -63,7 +64,7 @@ class PublicApi:
         """Paths and their handlers."""
         return {
             "/wilayah/pemilu/ppwp/{path:.+}.json": self.children,
-            "/pemilu/hhcw/ppwp.json": self.nation,
+            NATION_ROUTE: self.nation,
             "/pemilu/hhcw/ppwp/{path:.+}.json": self.result,
             "/images/{name}": self.image,
         }

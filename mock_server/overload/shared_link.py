@@ -67,6 +67,11 @@ class SharedLink:
         return self._sharing + self._limited
 
     @property
+    def sharing(self) -> int:
+        """How many of them get the equal part, because they could take more."""
+        return self._sharing
+
+    @property
     def used_bytes_per_s(self) -> float:
         """The rate at which bytes pass now."""
         return self.rate_bytes_per_s if self._sharing else self._limited_bytes_per_s

@@ -1,4 +1,4 @@
-"""The data port's paths that uploads take, as metrics label them."""
+"""The data port's paths that uploads and reads of the results take, as metrics label them."""
 
 from __future__ import annotations
 
@@ -7,3 +7,4 @@ PAGE_ROUTE = "/v1/stations/{code}/forms/{form}/pages/{page}"
 RESULTS_ROUTE = "/pemilu/hhcw/ppwp/{path}.json"
 FILES_ROUTE = "/v1/files"
 FILE_ROUTE = "/v1/files/{id}"
+NATION_ROUTE = "/pemilu/hhcw/ppwp.json"

@@ -10,7 +10,16 @@ from typer.testing import CliRunner
 from harness.base.errors import UsageError
 from harness.cli.app import app
 
-SMALL = ["smoke", "--set", "stations.count=10", "--goal", "max(delivery_seconds) < 700ms", "--probability", "50%"]
+SMALL = [
+    "smoke",
+    "--set",
+    "stations.count=10",
+    "--goal",
+    "max(delivery_seconds) < 700ms",
+    "--probability",
+    "50%",
+    "--simulate-only",
+]
 
 
 def capacity(*options):
@@ -66,3 +75,37 @@ def test_what_cannot_be_searched_is_refused_by_name(options, named, tmp_path):
     assert isinstance(done.exception, UsageError)
     assert named in str(done.exception)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_what_was_found_is_measured_with_other_seeds(tmp_path):
+    # twenty-four seconds of work until a deadline of six: one worker is too few and sixteen are plenty, however busy the machine
+    slow = 'server.service_time={distribution="fixed",value="400ms"}'
+    options = [
+        "--set",
+        slow,
+        "--set",
+        "stations.count=20",
+        "--set",
+        "faults=[]",
+        "--set",
+        "client.timeout=5s",
+        "--set",
+        "deadline=6s",
+        "--set",
+        "arrivals.over=1s",
+    ]
+    goal = ["--goal", "stations.completed_by_deadline_ratio >= 100%"]
+    command = [sys.executable, "-m", "harness", "capacity", "smoke", *options, *goal, "--probability", "50%"]
+    done = subprocess.run(
+        [*command, "--vary", "server.workers=1..16", "--width", "15", "--out", str(tmp_path / "out")],
+        capture_output=True, text=True, check=False, timeout=400,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "simulated, 3 of 3 measured); 1 does not (" in done.stdout
+    assert "simulated, 0 of 3 measured)" in done.stdout
+    (condition,) = json.loads((tmp_path / "out" / "capacity.json").read_text())["conditions"]
+    levels = {one["value"]: one for one in condition["loads"][0]["levels"]}
+    simulated = {seed["seed"] for level in levels.values() for seed in level["seeds"]}
+    assert simulated.isdisjoint(run["seed"] for level in levels.values() for run in level["measured"])
+    assert len(list((tmp_path / "out" / "runs").iterdir())) >= 6

@@ -282,17 +282,19 @@ def test_a_run_goes_on_to_its_verdict_when_the_reader_of_its_output_has_gone(sta
 
 
 def test_an_upload_server_of_the_users_is_driven_without_the_mock(start, tiny, tmp_path):
-    """It vanishes before the first attempt: every one is refused, and nothing is proved."""
+    """It vanishes before the first attempt: every one is refused. The clearest failure, although nothing is known of its safety."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         run = start(tiny, "--target", f"http://127.0.0.1:{server.getsockname()[1]}", "--set", "deadline=3s")
         for line in run.process.stdout:
             if line.startswith("Starting the generator"):  # it was there when the harness looked
                 break
     code, output = run.end()
-    assert code == ExitCode.INVALID, output
+    assert code == ExitCode.FAILED, output
     assert load_summary(RunFolder(run.folder)).attempts.by_outcome.keys() == {"refused"}
-    assert "no way to read the server's store is configured" in " ".join(output.split())
-    assert "nothing was acknowledged, so nothing is proved" in " ".join(output.split())
+    assert "The target has never answered" in output
+    doubts = " ".join(load_audit(RunFolder(run.folder)).doubts)
+    assert "no way to read the server's store is configured" in doubts
+    assert "nothing was acknowledged, so nothing is proved" in doubts
     assert not (run.folder / "server" / "store.sqlite").exists()
 
 

@@ -13,6 +13,7 @@ from harness.analysis.capacity import (
     CapacityCondition,
     CapacityFigures,
     CapacityLevel,
+    LoadConfirmation,
     LoadDemand,
     PlayedSeed,
     VariedResource,
@@ -248,6 +249,7 @@ def test_every_key_of_a_capacity_search_is_documented():
         LoadDemand,
         CapacityBracket,
         CapacityLevel,
+        LoadConfirmation,
         PlayedSeed,
         VariedResource,
     )

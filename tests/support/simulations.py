@@ -71,8 +71,8 @@ class PlayedSimulation:
             records = read_journal(Path(folder) / "worker-0000.journal")
         self.rows = records[records["kind"] == RecordKind.END]
         """Records of attempts, dtype journal.RECORD."""
-        self.reads = records[records["kind"] == RecordKind.READ]
-        """Records of readers."""
+        self.reads = np.sort(records[records["kind"] == RecordKind.READ], order="due_s")
+        """Records of the readers' reads, by due time."""
         self.given_up = records[records["kind"] == RecordKind.GAVE_UP]
 
     @property
@@ -83,7 +83,11 @@ class PlayedSimulation:
     @property
     def outcomes(self) -> dict[str, int]:
         """How many attempts ended in which way."""
-        return dict(Counter(OUTCOMES[number].value for number in self.rows["outcome"].tolist()))
+        return self.outcomes_of(self.rows)
+
+    def outcomes_of(self, records: np.ndarray) -> dict[str, int]:
+        """How many of these records ended in which way."""
+        return dict(Counter(OUTCOMES[number].value for number in records["outcome"].tolist()))
 
     def outcome(self, row: int) -> str:
         """How one attempt ended, by its place in the journal."""
@@ -97,7 +101,13 @@ class PlayedSimulation:
     @property
     def stored(self) -> list[dict[str, Any]]:
         """Every copy that the server holds."""
-        return list(self.simulation.server.store.rows())
+        store, plan = self.simulation.server.store, self.plan
+        as_planned = [
+            {**store.row(page)._asdict(), "size_bytes": plan.page(page).size_bytes, "stored_at": at_s}
+            for page, at_s in enumerate(store.stored_s.tolist())
+            if at_s == at_s  # noqa: PLR0124 - not NaN
+        ]
+        return sorted([*as_planned, *store.other_rows()], key=lambda row: (row["station"], row["form"], row["page"]))
 
 
 def play(abort_at_s: float = float("inf"), **tables: Any) -> PlayedSimulation:

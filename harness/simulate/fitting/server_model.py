@@ -139,7 +139,7 @@ def _costs(
     table = {one.name: f"{one.median:.4g}B/s" if one.name == "send" else f"{one.median:.6f}s" for one in estimates}
     fitted = FittedRange(
         runs=len(runs),
-        attempts_per_s=round(max(_peak_per_s(run) for run in runs), 2),
+        attempts_per_s=round(max(peak_per_s(run.timings.sent_s) for run in runs), 2),
         in_server=max(len(one.time_s) for one in occupancies) - 1,
     )
     content = {
@@ -161,9 +161,9 @@ def _send_rate(runs: Sequence[MeasuredRun]) -> CostEstimate | None:
     return costs.estimate("send", np.concatenate(rates))
 
 
-def _peak_per_s(run: MeasuredRun) -> float:
-    """The greatest rate of attempts over ten seconds, or over the whole run if it is shorter."""
-    sent_s = np.sort(run.timings.sent_s)
+def peak_per_s(sent_s: FloatArray) -> float:
+    """The greatest rate of attempts over ten seconds, or over the whole run if it is shorter; NaN is an attempt not sent."""
+    sent_s = np.sort(sent_s[np.isfinite(sent_s)])
     if not len(sent_s):
         return 0.0
     window_s = max(1.0, min(10.0, float(sent_s[-1] - sent_s[0])))

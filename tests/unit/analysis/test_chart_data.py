@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from harness.analysis import chart_lines
+from harness.analysis import chart_data, chart_lines
 from harness.analysis.chart_data import load_chart_data
 from harness.analysis.chart_lines import binned_maximum, binned_percentile, response_heatmap
 from harness.analysis.chart_types import ChartLine
@@ -66,6 +66,17 @@ def test_every_line_has_a_time_for_each_value(drawn):
 
 def test_the_most_frequent_outcome_stands_first(drawn):
     assert [line.label for line in drawn.rates.outcomes] == ["accepted", "unavailable"]
+
+
+def test_completion_in_a_long_run_has_few_moments_and_the_same_end(evening, drawn, monkeypatch):
+    monkeypatch.setattr(chart_data, "MAX_COMPLETION_MOMENTS", 10)
+    fewer = load_chart_data(evening).completion
+    assert len(fewer.total.t_s) <= 12
+    assert (np.diff(fewer.total.t_s) > 0).all()
+    assert fewer.total.t_s[-1] == drawn.completion.total.t_s[-1]
+    assert fewer.total.value[-1] == drawn.completion.total.value[-1]
+    at_s = fewer.total.t_s[3]
+    assert fewer.total.value[3] == drawn.completion.total.value[drawn.completion.total.t_s == at_s][0]
 
 
 def test_a_line_a_kelurahan_ends_at_its_share(drawn):

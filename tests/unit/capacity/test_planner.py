@@ -6,6 +6,7 @@ import pytest
 
 from harness.analysis.capacity import PlayedSeed
 from harness.base.errors import ConfigurationError, RunFolderError, UsageError
+from harness.capacity.figures import CapacityResults, confirm_searches
 from harness.capacity.levels import parse_varied_key
 from harness.capacity.planner import CapacityPlanner
 from harness.capacity.request import CapacityRequest
@@ -46,8 +47,9 @@ def request(vary="server.workers=1..8", goal=(GOAL,), **changes):
 
 def search(twin, folder, asked=None, **options):
     lines: list[str] = []
-    planner = CapacityPlanner(asked or request(), folder, twin, log=lines.append, **options)
-    return planner.search(), lines
+    asked = asked or request()
+    planner = CapacityPlanner(asked, folder, twin, log=lines.append, **options)
+    return CapacityResults(asked, planner.search(), planner.known).figures(), lines
 
 
 def test_bears_and_recovers_are_two_capacities(tmp_path):
@@ -163,6 +165,66 @@ def test_what_cannot_be_searched_is_refused_before_the_first_seed():
     with pytest.raises(ConfigurationError, match="does not change the scenario"):
         idle.check()
     base.check()
+
+
+def confirmed(twin, folder, real, asked=None):
+    """A search whose brackets are held against runs; `real` says whether a run of a level meets the goal."""
+    asked = asked or request()
+    planner = CapacityPlanner(asked, folder, twin, log=lambda _: None)
+    searches = planner.search()
+    for found in searches:
+        planner.firm_up(found)
+
+    def measure(one, level):
+        while True:
+            yield PlayedSeed(
+                seed=900, met=real(one, level), completed_ratio=1.0, complete_95_s=1.0, finish_s=2.0, amplification=1.0
+            )
+
+    confirmations = confirm_searches(searches, asked, measure, planner.known)
+    return CapacityResults(asked, searches, planner.known, confirmations).figures()
+
+
+def test_runs_that_agree_confirm_both_brackets(tmp_path):
+    figures = confirmed(
+        PlantedTwin(), tmp_path / "out", lambda one, level: level + 1 >= (3 if one.condition == "bears" else 5)
+    )
+    assert figures.exit_code == 0
+    for condition, passes in zip(figures.conditions, ("3", "5"), strict=True):
+        (demand,) = condition.loads
+        assert demand.confirmation is not None
+        assert (demand.confirmation.state, demand.found_passes, demand.found_fails) == (
+            "confirmed",
+            passes,
+            str(int(passes) - 1),
+        )
+        levels = {level.value: level for level in demand.levels}
+        assert [run.met for run in levels[passes].measured] == [True] * 3
+        # played as often as the level above it, so that a few runs can contradict it
+        assert levels[str(int(passes) - 1)].failed == RULE.fewest
+
+
+def test_a_brownout_that_the_model_does_not_know_gives_no_number(tmp_path):
+    figures = confirmed(PlantedTwin(), tmp_path / "out", lambda *_: False, request("server.workers=1..64"))
+    assert figures.exit_code == 3
+    assert "simulated and measured runs disagree" in figures.why_unknown
+
+
+def test_runs_that_fail_up_to_the_strongest_level_are_99(tmp_path):
+    figures = confirmed(PlantedTwin(extra=0), tmp_path / "out", lambda *_: False, request("server.workers=1..4"))
+    assert figures.exit_code == 99
+    assert figures.conditions[0].loads[0].is_beyond_range
+
+
+def test_a_bracket_moved_by_the_runs_is_what_was_found(tmp_path):
+    figures = confirmed(PlantedTwin(extra=0), tmp_path / "out", lambda _, level: level + 1 >= 4)
+    demand = figures.conditions[0].loads[0]
+    assert (demand.bracket.passes, demand.found_passes, demand.found_fails, figures.exit_code) == ("3", "4", "3", 0)
+
+
+def test_only_the_scenarios_own_load_is_measured():
+    assert CapacityRequest(**{**vars(request()), "loads": (0.5, 1.0, 2.0)}).main_load == 1.0
+    assert CapacityRequest(**{**vars(request()), "loads": (0.25, 0.5)}).main_load == 0.5
 
 
 def test_seeds_are_lines_of_json_with_the_place_where_they_were_played(tmp_path):

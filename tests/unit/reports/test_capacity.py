@@ -4,15 +4,22 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from harness.analysis.capacity import CapacityBracket
-from reports.capacity import capacity_finding, capacity_junit, capacity_label, capacity_markdown, level_rows
+from harness.analysis.capacity import CapacityBracket, LoadConfirmation, PlayedSeed
+from reports.capacity import (
+    capacity_badge,
+    capacity_finding,
+    capacity_junit,
+    capacity_label,
+    capacity_markdown,
+    level_rows,
+)
 from tests.support.capacity_figures import GOAL, condition, demand, figures, level
 
 
 def test_the_sentence_says_what_suffices_what_does_not_and_on_which_evidence():
     assert capacity_finding(figures()) == (
         "For 362 stations within 3 d, 4 workers suffice: the goal is met in at least 95 % of runs (59 of 59 simulated); "
-        "3 do not (0 of 2)"
+        "3 do not (0 of 2 simulated)"
     )
 
 
@@ -42,7 +49,10 @@ def test_what_the_bracket_leaves_open_is_said():
         level(8, 0, 2, "fails"),
     ]
     text = capacity_finding(figures(condition("bears", demand(bracket=bracket, levels=levels))))
-    assert "2 do not (0 of 2); 3 could not be decided; the search ended before what lies between was tried" in text
+    assert (
+        "2 do not (0 of 2 simulated); 3 could not be decided; the search ended before what lies between was tried"
+        in text
+    )
     assert text.endswith("out of order: 8 did not pass although stronger")
 
 
@@ -84,5 +94,63 @@ def test_junit_has_a_case_for_each_load_that_fails_or_is_an_error(found, complet
 
 def test_markdown_has_the_sentence_and_a_row_for_each_level():
     text = capacity_markdown(figures(title="An <b>evening</b> | x"))
-    assert text.startswith("# FOUND: capacity of An \\<b\\>evening\\</b\\> \\| x\n\nFor 362 stations")
+    assert text.startswith("# SIMULATED FOUND: capacity of An \\<b\\>evening\\</b\\> \\| x\n\nFor 362 stations")
     assert "| 4 | passes | 59 of 59 | 95 % to 100 % | workers 75 % |  |\n" in text
+
+
+def measured(met, count, unknown=0):
+    runs = [
+        PlayedSeed(
+            seed=500 + number, met=met, completed_ratio=1.0, complete_95_s=50.0, finish_s=60.0, amplification=1.5
+        )
+        for number in range(count)
+    ]
+    doubts = [
+        PlayedSeed(
+            seed=600 + number,
+            met=None,
+            completed_ratio=1.0,
+            complete_95_s=50.0,
+            finish_s=60.0,
+            amplification=1.5,
+            why_unknown="late",
+        )
+        for number in range(unknown)
+    ]
+    return [*runs, *doubts]
+
+
+def test_measured_runs_are_evidence_and_invalid_ones_are_no_vote():
+    levels = [
+        level(3, 0, 59, "fails", measured=measured(False, 3)),
+        level(4, 59, 0, "passes", measured=measured(True, 3, unknown=1)),
+    ]
+    confirmation = LoadConfirmation(passes="4", fails="3", state="confirmed")
+    found = figures(condition("bears", demand(levels=levels, confirmation=confirmation)))
+    assert "(59 of 59 simulated, 3 of 3 measured); 3 do not (0 of 59 simulated, 0 of 3 measured)" in capacity_finding(
+        found
+    )
+    assert capacity_badge(found) == "FOUND"
+    assert [row[2] for row in level_rows(found.conditions[0].loads[0])] == [
+        "0 of 59, 0 of 3 measured",
+        "59 of 59, 3 of 3 measured",
+    ]
+
+
+def test_a_bracket_that_the_runs_moved_is_said():
+    levels = [
+        level(4, 59, 0, "passes", measured=measured(False, 3)),
+        level(5, 59, 0, "passes", measured=measured(True, 3)),
+    ]
+    confirmation = LoadConfirmation(passes="5", fails="4", state="moved")
+    text = capacity_finding(figures(condition("bears", demand(levels=levels, confirmation=confirmation))))
+    assert "5 workers suffice" in text
+    assert "4 do not (59 of 59 simulated, 0 of 3 measured)" in text
+    assert text.endswith("the measured runs moved the bracket: simulated, 4 suffices")
+
+
+def test_runs_that_leave_a_doubt_are_an_error_in_junit():
+    confirmation = LoadConfirmation(passes="4", fails=None, state="unknown", why_unknown="3 of 6 runs were INVALID")
+    root = ET.fromstring(capacity_junit(figures(condition("bears", demand(confirmation=confirmation)))))  # noqa: S314 - our own text
+    (case,) = root.iter("testcase")
+    assert [(child.tag, child.get("message")) for child in case] == [("error", "3 of 6 runs were INVALID")]

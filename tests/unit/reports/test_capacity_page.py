@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib import rc_context
 
-from harness.analysis.capacity import CapacityBracket
+from harness.analysis.capacity import CapacityBracket, PlayedSeed
 from reports.capacity_charts import CAPACITY_CHARTS, draw_demand, draw_finish, draw_probability, tried_values
 from reports.capacity_page import render_capacity
 from reports.charts.layout import NARROW, WIDE
@@ -40,6 +40,21 @@ def test_the_time_of_completion_is_the_median_of_the_seeds_and_never_at_the_top(
     assert drawn["bears 4"].get_ydata().tolist() == [53.0]
     assert drawn["bears 3"].get_ydata().tolist() == [pytest.approx(72 * 1.15)]
     assert drawn["bears 3"].get_marker() == "^"
+
+
+def test_measured_runs_stand_beside_the_simulated_ones():
+    runs = [
+        PlayedSeed(
+            seed=500 + number, met=number > 0, completed_ratio=1.0, complete_95_s=50.0, finish_s=60.0, amplification=1.5
+        )
+        for number in range(3)
+    ]
+    found = figures(
+        condition("bears", demand(levels=[level(3, 0, 2, "fails"), level(4, 59, 0, "passes", measured=runs)]))
+    )
+    drawn = by_gid(draw_probability(found).axes[1])
+    assert drawn["measured bears 4"].get_ydata().tolist() == [pytest.approx(2 / 3)]
+    assert "measured bears 3" not in drawn
 
 
 def test_values_of_a_descending_range_stay_in_its_order():

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from harness.base.errors import RunFolderError
-from harness.run_folder.tables import PLAN_COLUMNS, STORED_COLUMNS, read_plan, read_stored, write_plan, write_stored
+from harness.run_folder.tables import (
+    PLAN_COLUMNS,
+    STORED_COLUMNS,
+    read_plan,
+    read_stored,
+    write_plan,
+    write_stored,
+    write_stored_as_planned,
+)
 from tests.support.run_builder import make_pages
 
 PAGES = make_pages([0.5, 1.25], pages_each=3)
@@ -100,6 +108,24 @@ def test_what_is_stored_comes_back_sorted_by_key_with_duplicates(tmp_path):
     assert found is not None
     assert found["station"].tolist() == ["3509191001001", "3509191001001", "3509191001002"]
     assert found["stored_at"].tolist() == [1.0, 2.0, 3.0]
+
+
+def test_what_is_stored_as_planned_is_written_as_if_row_by_row(tmp_path):
+    write_plan(tmp_path / "plan.parquet", PAGES)
+    nan = float("nan")
+    stored_at = [3.0, nan, 1.0, 2.0, nan, 2.0]
+    other = {**stored(PAGES[2].station, PAGES[2].page, 9.0), "form": PAGES[2].form}
+    rows = [
+        {**{name: getattr(page, name) for name in STORED_COLUMNS if name != "stored_at"}, "stored_at": at}
+        for page, at in zip(PAGES, stored_at, strict=True)
+        if not np.isnan(at)
+    ]
+    write_stored(tmp_path / "one.parquet", [*rows, other])
+    write_stored_as_planned(tmp_path / "two.parquet", tmp_path / "plan.parquet", np.array(stored_at), [other])
+    found = read_stored(tmp_path / "two.parquet")
+    assert found is not None
+    assert found["stored_at"].tolist() == [3.0, 1.0, 9.0, 2.0, 2.0]
+    assert digest(tmp_path / "two.parquet") == digest(tmp_path / "one.parquet")
 
 
 def test_a_server_that_holds_nothing_is_not_one_that_was_never_read(tmp_path):

@@ -1,11 +1,18 @@
 """A whole run in virtual time: sessions, timeouts, retries, the queue, the deadline, the end."""
 
+import gc
+from collections import Counter
 from typing import Any
 
 import numpy as np
 import pytest
 
+from harness.simulate.connection import PhoneConnection
+from harness.simulate.phone import Phone
+from harness.simulate.request import SimulatedRequest
 from harness.simulate.simulation import SCRAPE_INTERVAL_S
+from harness.station.session import Session
+from mock_server.overload.worker_pool import Job
 from tests.support.simulations import one_station, play
 
 
@@ -244,3 +251,15 @@ def test_the_same_seed_gives_the_same_records_byte_for_byte_and_another_seed_oth
     first, again = play(**tables), play(**tables)
     assert first.rows.tobytes() == again.rows.tobytes()
     assert first.rows.tobytes() != play(**tables, seed=2).rows.tobytes()
+
+
+def test_phones_and_requests_of_stations_that_are_done_are_freed_while_the_simulation_plays():
+    gc.collect()
+    gc.disable()  # as the simulation does: what is left are cycles
+    try:
+        played = play(stations={"region": "kaliwates", "count": 20})
+        left = Counter(type(one) for one in gc.get_objects())
+    finally:
+        gc.enable()
+    assert len(played.rows) == 60
+    assert [left[kind] for kind in (Phone, PhoneConnection, Session, SimulatedRequest, Job)] == [0] * 5

@@ -14,7 +14,6 @@ from tests.support.simulations import scenario
         ({"server": {"tls": True}}, "server.tls"),
         ({"server": {"handler_timeout": "5s"}}, "server.handler_timeout"),
         ({"readers": {"rate": "1/s", "cached": False}}, "readers.cached = false"),
-        ({"readers": {"rate": "1/s", "conditional": True}}, "readers.conditional"),
         ({"readers": {"rate": "1/s", "paths": ["/x"]}}, "readers.paths"),
         ({"server": {"min_upload_rate": "10KB/s"}}, "server.min_upload_rate"),
     ],
@@ -42,3 +41,5 @@ def test_all_problems_are_reported_together_under_the_scenarios_name():
 
 def test_a_scenario_without_them_can_be_simulated():
     assert find_unsupported(scenario()) == []
+    lines = {"ingress": "1Gbit/s", "egress": "1Gbit/s"}
+    assert find_unsupported(scenario(server=lines, readers={"rate": "1/s", "conditional": True})) == []
