@@ -196,7 +196,9 @@ def _waits(summary: Summary) -> list[KeyFigure]:
             "Completion of a station", _percentiles(completion), unfinished or "from its arrival to its last page"
         ),
         KeyFigure(
-            "Response, accepted", _percentiles(accepted), f"of all answers: {_percentiles(summary.response_seconds)}"
+            "Response, accepted",
+            _percentiles(accepted),
+            f"with refusals and timeouts: {_percentiles(summary.response_seconds)}",
         ),
     ]
 

@@ -136,6 +136,8 @@ def draw(chart_data: ChartData, summary: Summary) -> Figure:
     totals = {"shed": summary.server.shed, "wasted": summary.server.wasted_work}
     panels = [Panel(_heading(quantity, totals.get(quantity.name)), 0.85) for quantity in found]
     drawn = time_figure(chart_data, sentence, panels, span=_span(chart_data, found))
+    if not _has_drain(chart_data, found):
+        found = [replace(quantity, line=_until(quantity.line, chart_data.end_s)) for quantity in found]
     for axes, quantity in zip(drawn.panels, found, strict=True):
         _draw_quantity(axes, quantity)
     return drawn.figure
@@ -153,11 +155,26 @@ def _heading(quantity: _Quantity, total: int | None) -> str:
 def _span(chart_data: ChartData, found: list[_Quantity]) -> TimeSpan:
     """The run's span, and after its end the time in which the harness drained the server, named as such."""
     span = time_span(chart_data)
-    last_s = max(float(quantity.line.t_s[-1]) for quantity in found)
-    if chart_data.end_s <= 0 or last_s < chart_data.end_s + DRAIN_GRACE_S:
+    if not _has_drain(chart_data, found):
         return span
+    last_s = _last_scrape_s(found)
     drain = FaultWindow("drained after the end", chart_data.end_s, last_s)
     return replace(span, end_s=max(span.end_s, last_s), windows=(*span.windows, drain))
+
+
+def _has_drain(chart_data: ChartData, found: list[_Quantity]) -> bool:
+    """Whether the drain after the end took so long that it is shown."""
+    return chart_data.end_s > 0 and _last_scrape_s(found) >= chart_data.end_s + DRAIN_GRACE_S
+
+
+def _last_scrape_s(found: list[_Quantity]) -> float:
+    return max(float(quantity.line.t_s[-1]) for quantity in found)
+
+
+def _until(line: ChartLine, end_s: float) -> ChartLine:
+    """The line without the scrapes after the end, if there are others: there the harness has emptied the queue at once."""
+    kept = line.t_s <= end_s
+    return replace(line, t_s=line.t_s[kept], value=line.value[kept]) if np.isfinite(line.value[kept]).any() else line
 
 
 def _draw_quantity(axes: Axes, quantity: _Quantity) -> None:

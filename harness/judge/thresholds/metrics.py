@@ -13,6 +13,7 @@ from harness.analysis.summary import Distribution, Summary
 from harness.base.model import OUTCOMES
 from harness.judge.thresholds.units import Unit, unit_from_name
 from harness.run_folder.journal import GiveUpReason
+from mock_server.profile.server_profile import ServerProfile
 from mock_server.profile.validation_messages import suggestion
 
 MetricKind = Literal["gauge", "counter", "histogram"]
@@ -71,6 +72,14 @@ KNOWN_METRICS: dict[str, MetricFamily] = {
     "process_max_fds": MetricFamily("gauge"),
 }
 """By name. A test compares it with what both exporters really publish."""
+_SHED_POLICIES: tuple[str, ...] = get_args(ServerProfile.model_fields["shed"].annotation)
+LABEL_VALUES: dict[tuple[str, str], tuple[str, ...]] = {
+    ("harness_retries_total", "reason"): tuple(map(str, OUTCOMES)),
+    ("mock_server_shed_total", "reason"): (
+        *(policy for policy in _SHED_POLICIES if policy != "none"), "queue_timeout", "handler_timeout",
+    ),
+}  # fmt: skip
+"""All values of labels that a counter shows only once they occurred: it has counted 0 of the others, and of misspelt ones."""
 
 _NAMED_BY = {"recovery": "fault", "kelurahan": "code", "kecamatan": "code"}
 """Lists of the summary whose entries a key can name, and the field that holds the name."""

@@ -12,12 +12,13 @@ from functools import cached_property
 
 from harness.analysis.selection import PLACE_DIGITS, LabelMatcher, all_match, matchers_on
 from harness.judge.thresholds.condition import Condition
-from harness.judge.thresholds.metrics import find_metric
+from harness.judge.thresholds.metrics import LABEL_VALUES, find_metric
 from harness.judge.thresholds.parser import InvalidAssertionError, ParsedAssertion, parse_assertion
 from harness.judge.thresholds.units import format_value
 from harness.judge.thresholds.value_range import why_foregone
 from harness.judge.thresholds.windows import NoWindowError, find_windows
 from harness.plan.plan import compute_phases, select_stations
+from harness.plan.readers import resource_names
 from harness.run_folder.layout import FaultRecord, RunRecord
 from harness.scenario.scenario import Scenario
 from mock_server.profile.validation_messages import suggestion
@@ -35,6 +36,8 @@ class PlannedRun:
     deadline_s: float
     warm_up_s: float = 0.0
     forms: Collection[str] | None = None
+    resources: Collection[str] | None = None
+    """What readers read: the levels or the paths; empty without readers."""
     make_codes: Callable[[], Sequence[str]] | None = None
     """Makes the codes of all stations: called only for a threshold that names a place, because a nation has 823,332."""
 
@@ -63,6 +66,7 @@ def planned_run(scenario: Scenario) -> PlannedRun:
         deadline_s=scenario.deadline,
         warm_up_s=scenario.warm_up,
         forms=scenario.stations.forms,
+        resources=() if scenario.readers is None else resource_names(scenario.readers),
         make_codes=lambda: [station.code for station in select_stations(scenario.stations)],
     )
 
@@ -86,6 +90,9 @@ def check_condition(condition: Condition, run: PlannedRun) -> None:
         _check_row_labels(parsed, condition, run)
     elif find_metric(condition.metric) is not None:
         _check_label(parsed, condition.matchers, "fault", run.fault_names, "the scenario has no such fault")
+        for (metric, label), known in LABEL_VALUES.items():
+            if metric == condition.metric:
+                _check_label(parsed, condition.matchers, label, known, f"there is no such {label}")
 
 
 def _check_unit(parsed: ParsedAssertion, condition: Condition) -> None:
@@ -130,6 +137,8 @@ def _check_row_labels(parsed: ParsedAssertion, condition: Condition, run: Planne
     if run.forms is not None:
         _check_label(parsed, condition.matchers, "form", run.forms, "the scenario sends no such form")
         _check_label(parsed, condition.matchers, "phase", run.phases, "the run has no such phase")
+    if run.resources is not None:
+        _check_label(parsed, condition.matchers, "resource", run.resources, "no reader reads such a resource")
     places = matchers_on(condition.matchers, *PLACE_DIGITS)
     if not places or run.station_codes is None:
         return

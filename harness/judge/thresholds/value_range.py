@@ -62,7 +62,7 @@ _BY_KEY = {
     "recapitulation.spare_s": ANY,
 }
 """Figures of the summary with a range of their own. A share of a core (`cpu_max_ratio`) may exceed 1."""
-_BY_SERIES = {"mock_server_fault_active": TRUE_OR_FALSE, "harness_run_info": ValueRange(1, 1)}
+_BY_SERIES = {"mock_server_fault_active": SHARE, "harness_run_info": ValueRange(1, 1)}
 
 
 def value_range(condition: Condition) -> ValueRange:

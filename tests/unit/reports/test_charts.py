@@ -290,6 +290,12 @@ def test_what_the_harness_drained_after_the_end_is_shaded_and_named() -> None:
     assert "drained after the end" not in texts(draw("server", server_of(queue[:72], end_s=72.0)))
 
 
+def test_a_queue_that_the_harness_emptied_at_once_does_not_fall_to_zero_before_the_end() -> None:
+    queue = np.append(np.linspace(0, 900, 71), 0.0)
+    ((t_s, waiting, _),) = lines(draw("server", server_of(queue, end_s=71.9)))["queue_depth"]
+    assert (t_s[-1], waiting[-1]) == (71.0, 900.0)
+
+
 def test_the_server_chart_leaves_out_what_the_server_does_not_publish() -> None:
     health = made_up_run.series().server
     nothing = made_up_run.empty()

@@ -24,6 +24,7 @@ RUN = PlannedRun(
     deadline_s=60.0,
     warm_up_s=5.0,
     forms=("ppwp",),
+    resources=("nation", "kelurahan"),
     make_codes=lambda: CODES,
 )
 
@@ -97,10 +98,27 @@ def test_what_a_run_can_not_decide_is_refused(assertion, message):
             'count(mock_server_faults_injected_total{fault="zzz"}) == 0',
             "the scenario has no such fault; available: early",
         ),
+        (
+            'count(mock_server_shed_total{reason="queue_ful"}) == 0',
+            'there is no such reason; did you mean "queue_full"?',
+        ),
+        (
+            'count(harness_retries_total{reason="unavailible"}) == 0',
+            'there is no such reason; did you mean "unavailable"?',
+        ),
+        (
+            'count(reads{resource="kelurahn"}) > 0',
+            'no reader reads such a resource; did you mean "kelurahan"?',
+        ),
     ],
 )
 def test_labels_that_choose_nothing_of_the_plan_are_refused_with_what_there_is(assertion, message):
     assert message in refusal(assertion)
+
+
+def test_a_resource_is_refused_where_the_scenario_has_no_readers():
+    with pytest.raises(ConfigurationError, match="no reader reads such a resource; it has none"):
+        check_assertions(['count(reads{resource="nation"}) > 0'], "smoke.toml", planned_run(load_scenario("smoke")))
 
 
 def test_a_refusal_points_to_the_place_and_counts_thresholds_from_one():
@@ -126,6 +144,10 @@ def test_a_refusal_points_to_the_place_and_counts_thresholds_from_one():
         "recovery.brownout.recovered_after_s < 5s",
         "kelurahan.3509191002.completed_by_deadline == 3",
         'count(mock_server_faults_injected_total{fault="brownout"}) > 0',
+        'count(mock_server_shed_total{reason="handler_timeout"}) == 0',
+        'count(mock_server_shed_total{reason=~"codel|vegas"}) == 0',
+        'count(harness_retries_total{reason="timeout_response"}) == 0',
+        'p95(reader_seconds{resource="nation"}) < 1s',
         'max(nginx_connections{target="nginx", fault="any"}) < 5',
     ],
 )
