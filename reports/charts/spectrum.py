@@ -61,9 +61,7 @@ def finding(summary: Summary) -> str:
     name = next((name for name in TAIL_PHRASES if getattr(distribution, name) is not None), None)
     if name is None or not distribution.p50:
         if distribution.never:
-            return (
-                f"{distribution.never:,} of {number_format.plural(distribution.count, 'page')} were never acknowledged"
-            )
+            return f"{distribution.never:,} of {number_format.plural(distribution.count, 'page')} {'was' if distribution.never == 1 else 'were'} never acknowledged"
         return f"{number_format.plural(distribution.count, 'page')} are too few to tell how long the slowest took"
     slow: float = getattr(distribution, name)
     # one decimal would pretend precision: percentiles of the tail vary by tens of percent
