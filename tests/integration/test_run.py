@@ -292,7 +292,9 @@ def test_an_upload_server_of_the_users_is_driven_without_the_mock(start, tiny, t
     assert code == ExitCode.FAILED, output
     assert load_summary(RunFolder(run.folder)).attempts.by_outcome.keys() == {"refused"}
     assert "The target has never answered" in output
-    doubts = " ".join(load_audit(RunFolder(run.folder)).doubts)
+    audit = load_audit(RunFolder(run.folder))
+    assert audit is not None
+    doubts = " ".join(audit.doubts)
     assert "no way to read the server's store is configured" in doubts
     assert "nothing was acknowledged, so nothing is proved" in doubts
     assert not (run.folder / "server" / "store.sqlite").exists()

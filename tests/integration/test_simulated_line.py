@@ -43,6 +43,8 @@ def test_the_same_scenario_over_sockets_and_simulated_has_the_same_figures(tmp_p
     assert predicted.attempts.total == measured.attempts.total == 36
     assert predicted.delivery_seconds.p50 == pytest.approx(measured.delivery_seconds.p50, rel=0.1)
     assert predicted.completion_seconds.max == pytest.approx(measured.completion_seconds.max, rel=0.1)
+    assert predicted.readers is not None
+    assert measured.readers is not None
     assert predicted.readers.planned == pytest.approx(measured.readers.planned, rel=0.05)
     # A request of a reader waits for one turn of all uploads: what this is made of is 60 ms long at most.
     assert predicted.readers.reader_seconds.p50 == pytest.approx(measured.readers.reader_seconds.p50, rel=0.25)

@@ -159,6 +159,7 @@ def test_a_run_that_is_broken_off_records_no_read_that_was_in_flight():
     faults = [{"kind": "timeout", "match": {"phase": "public"}}]
     played = play(abort_at_s=2.0, **one_station(client=ONCE, server=LONG, readers={"rate": "10/s"}, faults=faults))
     assert (len(played.reads), played.end.at_s) == (0, 2.0)
+    assert played.simulation.readers is not None
     assert played.simulation.readers.until_s == 2.0
 
 

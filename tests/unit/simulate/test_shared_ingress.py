@@ -1,5 +1,7 @@
 """Uploads that share the simulated server's ingress, against processor sharing in closed form."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -27,6 +29,11 @@ def together(count, **tables):
         "server": {"workers": 500, "service_time": "0s", "ingress": "1MB/s"},
     }
     return play(**{**base, **tables})
+
+
+def note_end(ended: dict[str, float], name: str, clock: VirtualClock, _has_left: bool) -> None:
+    """Note when the upload of this name was over."""
+    ended.setdefault(name, clock.now_s)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 20])
@@ -60,7 +67,7 @@ def test_what_is_smaller_than_a_piece_waits_for_a_whole_turn_of_the_others_and_d
     ended: dict[str, float] = {}
     for name, size in [("large", PHOTO_BYTES)] * 1 + [("small", 100)]:
         incoming = IncomingRequest(line, clock, size, 0)
-        incoming.on_over = lambda _has_left, name=name: ended.setdefault(name, clock.now_s)
+        incoming.on_over = partial(note_end, ended, name, clock)
         incoming.begin()
         incoming.read(0, size)
     clock.run()
@@ -223,7 +230,9 @@ def test_nothing_passes_in_a_phones_outage_and_the_rest_goes_on_after_it():
     assert incoming.arrived_bytes == pytest.approx(100_000, abs=2)
     assert line.waiting == 0
     clock.run()
-    assert ended == [(False, pytest.approx(5.0, abs=1e-3))]
+    ((has_left, at_s),) = ended
+    assert not has_left
+    assert at_s == pytest.approx(5.0, abs=1e-3)
     assert incoming.is_whole
 
 
