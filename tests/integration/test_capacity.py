@@ -32,7 +32,7 @@ def test_a_search_leaves_its_results_and_resumes(tmp_path):
     out = tmp_path / "out"
     done = capacity("--vary", "server.workers=1..8", "--out", str(out))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "SIMULATED  FOUND  For 10 stations within 10 s, " in done.stdout
+    assert "SIMULATED FOUND For 10 stations within 10 s, " in " ".join(done.stdout.split())
     figures = json.loads((out / "capacity.json").read_text())
     assert [one["name"] for one in figures["conditions"]] == ["bears", "recovers"]
     bracket = figures["conditions"][0]["loads"][0]["bracket"]

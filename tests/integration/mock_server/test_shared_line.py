@@ -46,7 +46,8 @@ async def test_all_who_send_at_once_share_the_ingress(tmp_path, uploads, size):
         took_s = max(ended) - begun_s
         sent = mock.server.traffic.received_bytes
         assert uploads * size <= sent <= uploads * (size + 1000)
-        assert took_s == pytest.approx(sent / 2e6, rel=TOLERANCE)
+        # Up to a tenth of a second more: connecting, committing, and this process plays both sides.
+        assert (1 - TOLERANCE) * sent / 2e6 <= took_s <= (1 + TOLERANCE) * sent / 2e6 + 0.1
 
 
 @pytest.mark.timed
