@@ -69,6 +69,7 @@ def test_both_sides_have_the_same_axes() -> None:
         assert -back.get_ylim()[0] == pytest.approx(back.get_position().height * figure.get_figheight())
 
 
+@pytest.mark.heavy
 def test_a_side_without_data_is_drawn_beside_one_with() -> None:
     empty = ComparedSide("run", made_up_run.summary(), made_up_run.no_series())
     drawn = draw_sides([sides()[0], empty])

@@ -18,13 +18,15 @@ from reports.render import render_run
 from tests.support import made_up_run
 from tests.support.drawn_page import Outline, drawn, read, text_of, write
 
+# All of them read pages with every chart drawn.
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, list[str]]:
     return write(tmp_path_factory.mktemp("written"))
 
 
-@pytest.mark.heavy
 def test_render_writes_every_file_of_the_report(written: tuple[RunFolder, list[str]]) -> None:
     folder, _ = written
     names = {path.name for path in folder.report.iterdir()}
@@ -38,14 +40,12 @@ def test_render_gives_the_findings_in_the_order_of_the_charts(written: tuple[Run
     assert findings == [chart.finding(made_up_run.series(), made_up_run.summary()) for chart in CHARTS]
 
 
-@pytest.mark.heavy
 def test_the_same_run_gives_the_same_bytes(written: tuple[RunFolder, list[str]], tmp_path: Path) -> None:
     first, (second, _) = written[0], write(tmp_path)
     for one in sorted(path for path in first.path.rglob("*") if path.is_file()):
         assert one.read_bytes() == (second.path / one.relative_to(first.path)).read_bytes(), one.name
 
 
-@pytest.mark.heavy
 def test_a_failed_run_says_so_first_and_by_how_much() -> None:
     text = text_of(read(made_up_run.verdict("fail")))
     assert text.index("✗ FAIL") < text.index("2 of 3 thresholds were breached.") < text.index("Key figures")
@@ -60,7 +60,6 @@ def test_a_passed_run_says_that_its_thresholds_hold() -> None:
     assert "FAIL" not in text
 
 
-@pytest.mark.heavy
 def test_an_invalid_run_is_never_shown_as_a_pass_or_a_fail() -> None:
     html = read(made_up_run.verdict("invalid", ("p99 lateness of 800 ms is above 5 % of response",)))
     text = text_of(html)
@@ -72,7 +71,6 @@ def test_an_invalid_run_is_never_shown_as_a_pass_or_a_fail() -> None:
     assert not [tag for tag, attributes in Outline(html).tags if attributes.get("class") in {"good", "bad"}]
 
 
-@pytest.mark.heavy
 def test_a_run_without_a_verdict_is_not_judged() -> None:
     text = text_of(read(None, record={"ended": None}))
     assert "NOT JUDGED The run stopped before it was judged." in text
@@ -80,7 +78,6 @@ def test_a_run_without_a_verdict_is_not_judged() -> None:
     assert "it stopped" in text
 
 
-@pytest.mark.heavy
 def test_names_from_outside_are_text_and_never_markup(tmp_path: Path) -> None:
     evil = "<script>alert('x')</script>"
     places = [{"code": "3509191001", "name": evil, "stations": 5, "completed_by_deadline": 2}]
@@ -103,7 +100,6 @@ def test_names_from_outside_are_text_and_never_markup(tmp_path: Path) -> None:
     assert not re.search(r"(?<!\\)<script", folder.markdown.read_text(encoding="utf-8"))
 
 
-@pytest.mark.heavy
 def test_a_name_with_dollars_is_drawn_as_it_is(tmp_path: Path) -> None:
     made = made_up_run.series().completion
     series = made_up_run.series(
@@ -116,7 +112,6 @@ def test_a_name_with_dollars_is_drawn_as_it_is(tmp_path: Path) -> None:
     assert r"$\frac{$ 40 %" in (folder.report / "completion.svg").read_text(encoding="utf-8")
 
 
-@pytest.mark.heavy
 def test_the_page_names_the_machines_of_the_workers_and_their_clocks() -> None:
     clock = {"wall_offset_s": 0.012, "clock_uncertainty_s": 0.0205, "clock_drift_s": -0.003}
     workers = [{"rank": 0, "host": "b"}, {"rank": 1, "host": "c", **clock}, {"rank": 2, "host": "c"}]
@@ -136,7 +131,6 @@ def test_the_page_gives_the_exact_command_and_the_environment() -> None:
     assert json.dumps({"workers": 8}, indent=2).strip("{} \n") in text
 
 
-@pytest.mark.heavy
 def test_key_figures_carry_their_units() -> None:
     text = text_of(read(made_up_run.verdict()))
     assert "Pages delivered 1,049 of 1,086 31 not acknowledged (of which 2 on the server), 6 not attempted" in text
@@ -147,7 +141,6 @@ def test_key_figures_carry_their_units() -> None:
     assert "Recovery from brownout 6 s after its end" in text
 
 
-@pytest.mark.heavy
 def test_a_sample_too_small_for_a_percentile_says_what_it_needs() -> None:
     few = made_up_run.spread(12, by_outcome={})
     assert "p50 n/a (needs 20), p95 n/a (needs 200)" in text_of(read(None, response_seconds=few))
@@ -159,7 +152,6 @@ def test_the_worst_kelurahan_comes_first() -> None:
     assert order == sorted(order)
 
 
-@pytest.mark.heavy
 def test_undelivered_stations_come_before_the_slowest() -> None:
     text = text_of(read(made_up_run.verdict()))
     assert "Stations never complete, and the slowest" in text
@@ -171,7 +163,6 @@ def test_undelivered_stations_come_before_the_slowest() -> None:
     assert "3509191003002 Kebonagung 20 s 3 of 3 7 41 s complete" in text
 
 
-@pytest.mark.heavy
 def test_what_is_missing_from_the_folder_is_said(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.create()
@@ -183,7 +174,6 @@ def test_what_is_missing_from_the_folder_is_said(tmp_path: Path) -> None:
     assert "the clock stepped by 2 s" in text
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("how", ["completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "killed"])
 def test_the_page_says_how_the_run_ended(how: str) -> None:
     ended = {"how": how, "at_s": 12.0, "message": "see logs/server.log"}
@@ -191,7 +181,6 @@ def test_the_page_says_how_the_run_ended(how: str) -> None:
     assert re.search(r"it ended after 12 s: [^;]+; see logs/server.log", text)
 
 
-@pytest.mark.heavy
 def test_every_process_of_the_run_is_told_with_what_it_used() -> None:
     worker = ProcessHealth("worker 0", 0.41, 0.97, 14.0, 0.012, 131_000_000, 612, 70)
     master = ProcessHealth("master", 0.01, None, None, None, 96_000_000, 14, 1)
@@ -205,7 +194,6 @@ def test_every_process_of_the_run_is_told_with_what_it_used() -> None:
     assert "Processes of the run" not in text_of(read())
 
 
-@pytest.mark.heavy
 def test_a_failed_run_says_what_to_try_first_with_the_command_that_tries_it() -> None:
     page = read(made_up_run.verdict("fail"), record={"command": ["harness", "run", "kaliwates", "--out", "runs/one"]})
     text = text_of(page).replace("\u00a0", " ")
@@ -216,7 +204,6 @@ def test_a_failed_run_says_what_to_try_first_with_the_command_that_tries_it() ->
     assert "What to try first" not in text_of(read(made_up_run.verdict("pass")))
 
 
-@pytest.mark.heavy
 def test_of_a_run_that_no_command_repeats_the_page_says_which_keys_to_change() -> None:
     command = ["harness", "experiment", "metastability"]
     text = text_of(read(made_up_run.verdict("fail"), record={"command": command})).replace("\u00a0", " ")
@@ -248,7 +235,6 @@ def test_the_settings_of_a_remedy_replace_those_of_the_command() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.heavy
 def test_a_prediction_of_the_remedy_stands_below_its_command() -> None:
     predicted = Remedy("Wait", "patience helps", ("server.workers=9",), "Predicted: 98 % of stations.")
     page = render_page(

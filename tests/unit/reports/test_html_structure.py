@@ -16,8 +16,10 @@ from reports.render import draw_charts
 from tests.support import made_up_run
 from tests.support.drawn_page import Outline, read
 
+# All of them read pages with every chart drawn.
+pytestmark = pytest.mark.heavy
 
-@pytest.mark.heavy
+
 def test_the_page_is_one_file_that_fetches_nothing() -> None:
     html = read(made_up_run.verdict())
     for tag, attributes in Outline(html).tags:
@@ -28,7 +30,6 @@ def test_the_page_is_one_file_that_fetches_nothing() -> None:
     assert "url(http" not in html
 
 
-@pytest.mark.heavy
 def test_the_page_needs_no_inline_styles_nor_scripts_to_be_read() -> None:
     for tag, attributes in Outline(read(made_up_run.verdict())).tags:
         assert "style" not in attributes, tag
@@ -39,7 +40,6 @@ def test_the_page_stays_well_below_two_megabytes() -> None:
     assert len(read(made_up_run.verdict())) < 500_000
 
 
-@pytest.mark.heavy
 def test_the_page_of_a_run_of_two_hours_stays_below_two_megabytes(tmp_path: Path) -> None:
     random = np.random.default_rng(3)
     t = np.arange(7200) + 0.5
@@ -66,7 +66,6 @@ def test_the_page_of_a_run_of_two_hours_stays_below_two_megabytes(tmp_path: Path
     assert len(render_page(made_up_run.record(), made_up_run.summary(), long, made_up_run.verdict(), made)) < 1_500_000
 
 
-@pytest.mark.heavy
 def test_headings_descend_one_step_at_a_time_from_a_single_h1() -> None:
     levels = Outline(read(made_up_run.verdict())).headings
     assert levels[0] == 1
@@ -74,7 +73,6 @@ def test_headings_descend_one_step_at_a_time_from_a_single_h1() -> None:
     assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
-@pytest.mark.heavy
 def test_ids_are_unique_and_every_link_has_its_target() -> None:
     outline = Outline(read(made_up_run.verdict()))
     assert len(outline.ids) == len(set(outline.ids))
@@ -82,7 +80,6 @@ def test_ids_are_unique_and_every_link_has_its_target() -> None:
     assert set(outline.targets) <= set(outline.ids)
 
 
-@pytest.mark.heavy
 def test_every_chart_is_an_image_named_by_its_finding() -> None:
     tags = Outline(read(made_up_run.verdict())).tags
     images = [attributes for tag, attributes in tags if tag == "svg" and attributes.get("role") == "img"]
@@ -92,7 +89,6 @@ def test_every_chart_is_an_image_named_by_its_finding() -> None:
     assert [image.get("display") for image in images] == [None, "none"] * len(CHARTS)
 
 
-@pytest.mark.heavy
 def test_every_reference_inside_a_chart_finds_its_shape() -> None:
     html = read(made_up_run.verdict())
     ids = set(Outline(html).ids)
@@ -101,7 +97,6 @@ def test_every_reference_inside_a_chart_finds_its_shape() -> None:
     assert used <= ids
 
 
-@pytest.mark.heavy
 def test_every_table_header_has_a_scope() -> None:
     headers = [attributes for tag, attributes in Outline(read(made_up_run.verdict())).tags if tag == "th"]
     assert len(headers) > 30
