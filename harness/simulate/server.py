@@ -177,7 +177,7 @@ class SimulatedServer:
         return None
 
     def hang_up(self, epoch: int | None) -> None:
-        """Close a connection that was opened in this epoch, unless all of then are gone."""
+        """Close a connection that was opened in this epoch, unless all of those are gone."""
         if epoch == self.connection_epoch:
             self.connections -= 1
 

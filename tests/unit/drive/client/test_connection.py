@@ -5,6 +5,7 @@ import math
 import socket
 import threading
 import time
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import gevent
@@ -176,6 +177,35 @@ def test_a_body_without_end_keeps_nobody_else_waiting_and_ends_with_the_attempts
         connection.close()
         other.kill()
     assert len(others) >= 3
+
+
+class EverReady:
+    """A transport on which there is always something to read, however fast one reads."""
+
+    def __init__(self, plain):
+        self.sendmsg = plain.sendmsg
+        self.until_s = time.monotonic() + 5
+
+    def recv(self, size):
+        assert time.monotonic() < self.until_s, "the event loop never turned"
+        return b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (size - 19)
+
+
+def test_a_server_that_sends_faster_than_anyone_reads_does_not_keep_the_event_loop_from_turning(connect):
+    def script(connection, _number):
+        read_request(connection)
+        connection.sendall(b"x")  # never read: the socket stays readable
+        with suppress(ConnectionResetError):  # closed with that byte unread
+            connection.recv(1)
+
+    with scripted(script) as address:
+        connection = connect(address)
+        connection._transport = EverReady(connection._socket)
+        try:
+            with pytest.raises(AttemptTimeoutError), gevent.Timeout(0.2, AttemptTimeoutError):
+                connection.request(REQUEST, Progress())
+        finally:
+            connection.close()  # the server waits for it
 
 
 def test_of_a_long_body_a_mebibyte_is_kept(connect):

@@ -178,6 +178,7 @@ def test_a_close_noticed_before_the_first_byte_is_no_failure_but_one_after_it_is
         monkeypatch.setattr(ClosedOnSending, "_send", sent_a_byte_and_broke)
         with pytest.raises(BrokenPipeError):
             attempt.request(REQUEST)
+        assert connections.stale_connections == 1  # nothing was sent again
         attempt.release()
 
 
