@@ -25,9 +25,8 @@ def _single_status_as_list(value: object) -> object:
     return [{"status": value}] if isinstance(value, int) else value
 
 
-StatusChoices = Annotated[
-    tuple[WeightedStatus, ...], BeforeValidator(_single_status_as_list), Field(strict=False, min_length=1)
-]
+_Choices = Annotated[tuple[WeightedStatus, ...], Field(strict=False, min_length=1)]
+StatusChoices = Annotated[_Choices, BeforeValidator(_single_status_as_list, json_schema_input_type=Status | _Choices)]
 
 
 class Abort(Fault):
