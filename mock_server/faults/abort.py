@@ -25,8 +25,11 @@ def _single_status_as_list(value: object) -> object:
     return [{"status": value}] if isinstance(value, int) else value
 
 
-_Choices = Annotated[tuple[WeightedStatus, ...], Field(strict=False, min_length=1)]
-StatusChoices = Annotated[_Choices, BeforeValidator(_single_status_as_list, json_schema_input_type=Status | _Choices)]
+StatusChoices = Annotated[
+    tuple[WeightedStatus, ...],
+    BeforeValidator(_single_status_as_list, json_schema_input_type=Status | tuple[WeightedStatus, ...]),
+    Field(strict=False, min_length=1),
+]
 
 
 class Abort(Fault):

@@ -174,7 +174,8 @@ def test_every_key_says_what_it_does(kind: str) -> None:
         for name, table in tables.items()
         if not re.match(r"StatusMeanings|(Fixed|Uniform|Exponential|Lognormal)-", name)
         for key, value in table.get("properties", {}).items()
-        if "description" not in value and "const" not in value
+        if not value.keys() & {"description", "const"}
+        and value.get("$ref") != "#/$defs/AuditOptions"  # has the table's own words
     ]
     assert silent == []
 
