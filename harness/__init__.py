@@ -16,7 +16,7 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "Run": "harness.api.run",
+    "FinishedRun": "harness.api.run",
     "open_run": "harness.api.run",
     "RunFailedError": "harness.api.play",
     "run": "harness.api.play",
@@ -25,7 +25,7 @@ _PUBLIC = {
 }
 """Public name -> the module that has it. `simulate` is the package of that name, which can be called."""
 
-__all__ = ["ConfigurationError", "HarnessError", "Run", "RunFailedError", "open_run", "run", "simulate"]
+__all__ = ["ConfigurationError", "FinishedRun", "HarnessError", "RunFailedError", "open_run", "run", "simulate"]
 
 
 def __getattr__(name: str) -> object:

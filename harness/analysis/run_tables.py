@@ -108,7 +108,7 @@ class RunTables:
         for name, path in self._files.items():
             source = sql_list([parquet_path(path)])
             self._connection.execute(
-                f"CREATE VIEW {name} AS SELECT * FROM read_parquet({source}, hive_partitioning = false)"  # noqa: S608 - names of ours, quoted paths
+                f"CREATE VIEW {name} AS SELECT * FROM read_parquet({source}, hive_partitioning = false)"  # noqa: S608 - fixed names, quoted paths
             )
         if "attempts" not in self._files:
             self._connection.execute(

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.api.run import RUNS, Run
+from harness.api.run import RUNS, FinishedRun
 from harness.base.errors import ExitCode, HarnessError, UsageError
 from harness.base.toml_text import toml_value
 from harness.judge.verdict import judge_run
@@ -34,7 +34,9 @@ class RunFailedError(HarnessError):
         """Exit code of the command: 2 for a wrong configuration, 128 + n after signal n."""
 
 
-def simulate(scenario: str | os.PathLike[str], *, out: str | os.PathLike[str] | None = None, **changes: Any) -> Run:
+def simulate(
+    scenario: str | os.PathLike[str], *, out: str | os.PathLike[str] | None = None, **changes: Any
+) -> FinishedRun:
     """Play a scenario in virtual time and judge it, as `harness simulate` does, in a fraction of a second.
 
     `scenario` is the name of a shipped one or a file. A change overrides a key of it: `seed=3`, `server__workers=1` (two
@@ -50,7 +52,7 @@ def simulate(scenario: str | os.PathLike[str], *, out: str | os.PathLike[str] | 
     assertions = assertions_of(loaded)
     run_scenario(folder, loaded, assertions, command=["harness.simulate", source], abort=abortable_thresholds(loaded))
     judge_run(folder, assertions)
-    return Run(folder)
+    return FinishedRun(folder)
 
 
 def run(
@@ -59,7 +61,7 @@ def run(
     out: str | os.PathLike[str] | None = None,
     options: Sequence[str] = (),
     **changes: Any,
-) -> Run:
+) -> FinishedRun:
     """Run a scenario for real, as `harness run` does; returns when it has been judged.
 
     The run is a process of its own, so that what else goes on in a notebook can't delay it. `options` are further options of
@@ -73,7 +75,7 @@ def run(
     if ended.returncode not in _JUDGED or not RunFolder(folder).verdict.exists():
         message = ended.stderr.strip() or f"harness run ended with exit code {ended.returncode}"
         raise RunFailedError(message, ended.returncode)
-    return Run(RunFolder(folder))
+    return FinishedRun(RunFolder(folder))
 
 
 def _overrides(changes: dict[str, Any]) -> list[str]:

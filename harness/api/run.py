@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 
 
-def open_run(path: str | os.PathLike[str]) -> Run:
+def open_run(path: str | os.PathLike[str]) -> FinishedRun:
     """The run in a folder, or of that name below runs/.
 
     A run that was never judged (because its leader was killed) is analysed and judged first. Raises RunFolderError if the folder
@@ -47,10 +47,10 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     folder.read_run()
     if not folder.verdict.exists():
         judge_run(folder, own_assertions(folder))
-    return Run(folder)
+    return FinishedRun(folder)
 
 
-class Run:
+class FinishedRun:
     """One run, as its folder has it. Tables are DuckDB relations: `.df()` is pandas, `.pl()` Polars, `.arrow()` PyArrow."""
 
     def __init__(self, folder: RunFolder) -> None:
@@ -165,7 +165,7 @@ class Run:
     def __repr__(self) -> str:
         """Scenario, verdict and folder."""
         simulated = " (simulated)" if self.record.simulated else ""
-        return f"<Run {self.record.name}: {self.verdict.verdict.upper()}{simulated}, {display_path(self.path)}>"
+        return f"<FinishedRun {self.record.name}: {self.verdict.verdict.upper()}{simulated}, {display_path(self.path)}>"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: verdict, thresholds and key figures."""

@@ -80,7 +80,7 @@ COMMANDS = {
         "compare:compare", "Check whether RUN is worse than BASE. Exit code 0 no, 99 yes, 3 can't tell."
     ),
     "calibrate": LazyCommand("calibrate:calibrate", "Measure run-to-run noise; report the smallest detectable change."),
-    "export": LazyCommand("export:export", "Export the scrapes of a run for another program."),
+    "export": LazyCommand("export:export", "Export the scrapes or the rows of a run for another program."),
     "doctor": LazyCommand(
         "doctor:doctor",
         "Check whether this machine is fit to measure and what to change. Exit code 0 fit, 3 unfit.",

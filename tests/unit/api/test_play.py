@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ import harness.simulate.clock  # sets the package as an attribute: it must still
 from docs._generate.notebook import PATH, notebook_text
 from harness.base.errors import UsageError
 
-SMALL = {"stations.count": 3, "photos.size": "4KB", "photos.bank": 1}
+SMALL: dict[str, Any] = {"stations.count": 3, "photos.size": "4KB", "photos.bank": 1}
 
 
 def test_a_simulation_is_judged_and_opened(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.support.small_run import QUEUE, small_run
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> harness.Run:
+def run(tmp_path: Path) -> harness.FinishedRun:
     return harness.open_run(small_run(tmp_path / "run").path)
 
 
@@ -45,12 +45,12 @@ def test_a_link_in_the_folder_is_refused(tmp_path: Path) -> None:
         harness.open_run(folder.path)
 
 
-def test_tables_are_relations(run: harness.Run) -> None:
+def test_tables_are_relations(run: harness.FinishedRun) -> None:
     assert [len(table) for table in (run.attempts, run.pages, run.stations, run.plan, run.stored)] == [6, 4, 2, 4, 2]
     assert run.sql("SELECT sum(attempts) FROM pages").fetchall() == [(5,)]
 
 
-def test_a_series_is_a_scraped_metric_over_time(run: harness.Run) -> None:
+def test_a_series_is_a_scraped_metric_over_time(run: harness.FinishedRun) -> None:
     assert run.series(QUEUE).fetchall() == [
         ("server", 0.0, "", 0.0),
         ("server", 1.0, "", 3.0),
@@ -60,14 +60,14 @@ def test_a_series_is_a_scraped_metric_over_time(run: harness.Run) -> None:
     assert run.metrics() == [QUEUE, "process_cpu_seconds_total"]
 
 
-def test_an_unknown_series_is_named_with_what_is_near(run: harness.Run) -> None:
+def test_an_unknown_series_is_named_with_what_is_near(run: harness.FinishedRun) -> None:
     with pytest.raises(UsageError, match=f'"mock_server_queue_dept" .* did you mean "{QUEUE}".*server, worker-0'):
         run.series("mock_server_queue_dept")
     with pytest.raises(UsageError, match="the scrapes of worker-0"):
         run.series(QUEUE, target="worker-0")
 
 
-def test_a_notebook_shows_verdict_thresholds_and_key_figures(run: harness.Run) -> None:
+def test_a_notebook_shows_verdict_thresholds_and_key_figures(run: harness.FinishedRun) -> None:
     html = run._repr_html_()
     assert "FAIL" in html
     assert "the server is not safe" in html.lower() or "not safe" in html
@@ -84,8 +84,8 @@ def test_what_a_run_is_called_cannot_bring_html_of_its_own(tmp_path: Path) -> No
     assert "&lt;img" in html
 
 
-def test_the_representation_names_scenario_verdict_and_folder(run: harness.Run) -> None:
-    assert repr(run).startswith("<Run made: FAIL, ")
+def test_the_representation_names_scenario_verdict_and_folder(run: harness.FinishedRun) -> None:
+    assert repr(run).startswith("<FinishedRun made: FAIL, ")
 
 
 def test_importing_the_package_imports_none_of_the_heavy_ones() -> None:
