@@ -51,6 +51,11 @@ class LazyCommand(NamedTuple):
 COMMANDS = {
     "scenarios": LazyCommand("scenarios:scenarios", "List the built-in scenarios and experiments.", only_prints=True),
     "init": LazyCommand("init:init", "Write NAME.toml, a commented scenario to start from."),
+    "schema": LazyCommand(
+        "schema:schema",
+        "Print the JSON Schema of a file, for editors and validators: scenario, experiment, profile or thresholds.",
+        only_prints=True,
+    ),
     "validate": LazyCommand(
         "validate:validate", "Check a scenario: size, peak rates, does it fit this machine.", only_prints=True
     ),

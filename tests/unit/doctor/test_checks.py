@@ -161,14 +161,12 @@ def test_the_narrowest_control_group_says_how_much_time_there_is(files, granted)
 
 def test_workers_are_chosen_by_what_the_container_may_use_not_by_the_machines_cores():
     usable = len(os.sched_getaffinity(0))
-    for quota, cores in (
-        ("max 100000", usable),
-        ("150000 100000", 1),
-        ("20000 100000", 1),
-        ("100000000 100000", usable),
-    ):
-        files = {"/proc/self/cgroup": "0::/a\n", "/sys/fs/cgroup/a/cpu.max": f"{quota}\n"}
-        assert available_cores(lambda path, files=files: files.get(path, "")) == cores
+
+    def cores_with(quota):
+        files = {"/proc/self/cgroup": "0::/a\n", "/sys/fs/cgroup/a/cpu.max": f"{quota} 100000\n"}
+        return available_cores(lambda path: files.get(path, ""))
+
+    assert [cores_with(quota) for quota in ("max", "150000", "20000", "100000000")] == [usable, 1, 1, usable]
 
 
 def test_what_keeps_the_cores_busy_and_what_is_stolen_is_the_difference_of_two_looks():
