@@ -131,7 +131,11 @@ class AssignmentBuilder:
     def _variables(self, scenario: Scenario) -> dict[str, str]:
         """The variables that a worker reads: the consent's token and those that [target] names. No other secret travels."""
         target = scenario.target
-        names = [CONSENT_TOKEN, ALSO_CONSENT_TOKENS, *(() if target is None else target.variables())]
+        names = [
+            CONSENT_TOKEN,
+            ALSO_CONSENT_TOKENS,
+            *(() if target is None else target.variables() | target.optional_variables()),
+        ]
         return {name: self.environment[name] for name in names if name in self.environment}
 
     def _station_list(self, scenario: Scenario) -> bytes:

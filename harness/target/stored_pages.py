@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import IO, Any, TypeVar
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ from harness.base.safe_files import parse_json
 from harness.plan import Plan
 from harness.scenario.target import StoredCommand, StoredFetch, StoredUrl
 from harness.scenario.templating import Template, match_pattern
+from harness.target.aws_signature import EMPTY_SHA256, AwsSigner, signed_headers
 from harness.target.connect import open_connection
 
 MAX_LIST_BYTES = 1_073_741_824
@@ -49,16 +51,18 @@ class StoreClient:
         environment: Mapping[str, str],
         wait_for_leave: Callable[[], None],
         context: ssl.SSLContext | None = None,
+        signer: AwsSigner | None = None,
     ) -> None:
         """`wait_for_leave` is called before each request: it waits, or raises StoreUnreadableError.
 
-        `context` is for https; None trusts the system's authorities.
+        `context` is for https; None trusts the system's authorities. `signer` signs each request.
         """
         self.origin = origin
         self.address = address
         self.environment = environment
         self._wait_for_leave = wait_for_leave
         self._context = context
+        self._signer = signer
 
     @contextlib.contextmanager
     def get(self, path: str, headers: Mapping[str, str], timeout_s: float) -> Iterator[http.client.HTTPResponse]:
@@ -68,7 +72,10 @@ class StoreClient:
         try:
             # a socket of our own, so that http.client resolves no name: the run keeps to one address
             connection.sock = open_connection(self.origin, self.address, self._context, timeout_s)
-            connection.request("GET", path, headers={"Host": self.origin.host_header, **headers})
+            sent = {"Host": self.origin.host_header, **headers}
+            if self._signer is not None:
+                sent |= self._signer.sign("GET", path, signed_headers(sent), EMPTY_SHA256, datetime.now(UTC))
+            connection.request("GET", path, headers=sent)
             yield connection.getresponse()
         except (OSError, http.client.HTTPException, ValueError) as error:
             message = f"GET {path}: {type(error).__name__}: {error}"
