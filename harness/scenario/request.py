@@ -125,7 +125,11 @@ class RequestSigning(FrozenModel):
     They are TARGET_ACCESS_KEY_ID, TARGET_SECRET_ACCESS_KEY and, if there is one, TARGET_SESSION_TOKEN.
     """
 
-    variables: ClassVar[tuple[str, str, str]] = ("TARGET_ACCESS_KEY_ID", "TARGET_SECRET_ACCESS_KEY", "TARGET_SESSION_TOKEN")
+    variables: ClassVar[tuple[str, str, str]] = (
+        "TARGET_ACCESS_KEY_ID",
+        "TARGET_SECRET_ACCESS_KEY",
+        "TARGET_SESSION_TOKEN",
+    )
     """Names of the environment variables that it reads."""
     kind: Literal["aws-v4"]
     """AWS Signature Version 4, which S3-like stores share."""

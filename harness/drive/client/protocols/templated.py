@@ -125,6 +125,11 @@ class TemplatedUpload:
         self._flow = PageFlow(api.flow, station, photo.size_bytes)
         self.high_water = HighWaterMark()
 
+    @property
+    def values(self) -> Mapping[str, str]:
+        """What steps have taken from answers so far."""
+        return self._flow.values
+
     def attempt(self, connection: AttemptConnection, context: UploadContext) -> UploadResult:
         """Send step after step until one fails or the last is answered, and interpret the answers as the scenario says."""
         assert isinstance(context, TemplatedContext)  # noqa: S101 - the uploader makes both
