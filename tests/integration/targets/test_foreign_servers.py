@@ -1,6 +1,7 @@
 """Upload servers that no one here wrote, each driven by its scenario in docs/targets: nginx, moto's S3, @tus/server, Python's frameworks."""
 
 import contextlib
+import hashlib
 import http.client
 import json
 import os
@@ -178,13 +179,28 @@ def test_a_framework_with_a_session_takes_every_photo_and_one_that_is_lost_is_fo
         saboteur(name, arguments, tmp_path, lambda: whole_files(files), Path.unlink, **root)
 
 
-def test_tuspyserver_is_resumed_over_lines_that_break_and_one_that_is_lost_is_found(tmp_path):
+def test_tuspyserver_is_resumed_over_lines_that_break_and_a_photo_that_is_lost_is_found(tmp_path):
     files, port = tmp_path / "files", free_port()
     files.mkdir()
     with serving(python_server("tus-fastapi", port, files), port, tmp_path) as url:
         code, output = harness("run", TARGETS / "tus-fastapi.toml", "--target", url, "--out", "run", cwd=tmp_path)
         assert code in {ExitCode.PASSED, ExitCode.INVALID}, output
         delivered_and_stored(tmp_path / "run")
+
+        def listed():
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            connection.request("GET", "/stored")
+            digests = [json.loads(line)["sha256"] for line in connection.getresponse().read().splitlines()]
+            connection.close()
+            return digests
+
+        def remove(digest):
+            (found,) = [path for path in files.iterdir() if hashlib.sha256(path.read_bytes()).hexdigest() == digest]
+            found.unlink()
+
+        for digest in listed():
+            remove(digest)
+        saboteur("tus-fastapi", ["--target", url], tmp_path, listed, remove)
 
 
 KEYS = {"aws_access_key_id": "AKIAEXAMPLE", "aws_secret_access_key": "example"}
