@@ -22,6 +22,7 @@ from harness.plan import Plan
 from harness.plan.demand import choose_worker_count
 from harness.plan.idle_faults import find_idle_faults
 from harness.run_folder.layout import RunFolder
+from harness.scenario.own_client import parse_resolved_name
 from harness.scenario.scenario import Scenario
 from harness.target.connect import check_reachable
 from harness.target.external import ExternalTarget, admit_target
@@ -34,6 +35,9 @@ Target = Annotated[
 ]
 AllowCommand = Annotated[
     bool, typer.Option("--allow-command", help="Allow [target.stored] to run its command on this machine.")
+]
+AllowCode = Annotated[
+    bool, typer.Option("--allow-code", help="Allow client.protocol to run its Python code on this machine.")
 ]
 ScenarioName = Annotated[str, typer.Argument(metavar="SCENARIO", help="Name of a built-in scenario, or a .toml file.")]
 Overrides = Annotated[
@@ -83,6 +87,16 @@ def check_scenario(source: str, loaded: Scenario) -> None:
     if problems:
         raise ConfigurationError(source, problems)
     check_abortable([threshold.assertion for threshold in abortable_thresholds(loaded)], source)
+
+
+def check_code_allowed(source: str, loaded: Scenario, *, allow_code: bool) -> None:
+    """Raise UsageError if a scenario brings Python code of its own and the user has not allowed it."""
+    own = loaded.client.own
+    if own and not allow_code:
+        file = parse_resolved_name(own)
+        where = f"the installed own client {own}" if file is None else str(file.file)
+        message = f"{source}: client.protocol would run Python code on this machine: {where}; if you trust it, add --allow-code"
+        raise UsageError(message)
 
 
 def auto_workers(loaded: Scenario, plan: Plan) -> int:

@@ -22,8 +22,9 @@ import PIL
 from harness.base.errors import UsageError
 from harness.base.host import read_host_limits
 from harness.base.model import Outcome, Shortage
-from harness.drive.assignment import Assignment, resolve_endpoint
+from harness.drive.assignment import Assignment, resolve_endpoint, use_own_copy
 from harness.drive.client.connection import Endpoint
+from harness.drive.client.own_client import load_own_client
 from harness.drive.client.pool import ConnectionPool
 from harness.drive.client.protocols.templated import build_api
 from harness.drive.client.uploader import AttemptResult, TimeoutQueue, Uploader
@@ -65,10 +66,10 @@ class Worker:
 
         `on_records` is called with the journal's new records whenever they are written; `write` takes the journal's bytes
         instead of a file (remote workers). Raises UsageError if the target does not consent or the plan's digest differs
-        from the assignment's, OSError if this machine lacks what the worker needs.
+        from the assignment's, and if its own client can't be loaded; OSError if this machine lacks what the worker needs.
         """
         raise_descriptor_limit()
-        self.assignment = assignment
+        self.assignment = assignment = use_own_copy(assignment, os.environ)
         endpoint = resolve_endpoint(assignment)
         self._guard = endpoint.guard
         scenario = assignment.scenario
@@ -93,8 +94,10 @@ class Worker:
         self._api = (
             None if scenario.target is None else build_api(scenario.target, {**os.environ, **assignment.environment})
         )
+        own, environment = scenario.client.own, {**os.environ, **assignment.environment}
+        self._own = load_own_client(own, assignment.own_client_sha256, environment) if own else None
         # Deriving a PIN hashes: not for a server that asks for none.
-        self._logs_in = self._api is None or self._api.requires_login
+        self._logs_in = self._api is None or self._api.requires_login or self._own is not None
         self._stations = plan.shard(assignment.rank, assignment.workers)
         self._connections = ConnectionPool(endpoint, scenario.client.connection, self._clock)
         self._max_stations = min(scenario.client.max_in_flight, read_host_limits().connections_per_process)
@@ -170,6 +173,7 @@ class Worker:
             "shortages": dict(self._context.shortages),
             "stale_connections": self._connections.stale_connections,
             "unwritten": self._unwritten,
+            "own_client_bug": "" if self._own is None else self._own.bug,
             "held_back": 0 if self._guard is None else self._guard.held_back,
             "halted": "" if self._guard is None else self._guard.halted,
         }
@@ -233,7 +237,7 @@ class Worker:
         pin = derive_pin(plan.stations[station].code, self.assignment.pin_secret) if self._logs_in else ""
         link = draw_link_model(client.link, self._context.seed, plan.stations[station].code)
         uploader = Uploader(
-            plan, client, self._connections.source(link), host, pin, self._clock, self._api, self._timeouts
+            plan, client, self._connections.source(link), host, pin, self._clock, self._api, self._timeouts, self._own
         )
         return VirtualUser(self._context, station, uploader, due_s)
 
@@ -251,8 +255,9 @@ class Worker:
         while True:
             gevent.sleep(_FLUSH_INTERVAL_S)
             self.flush()
-            if self._unwritten:
-                # An attempt without a record is not measured: sending more would only load the server.
+            # An attempt without a record is not measured, and after a bug of the own client the run is invalid: sending more
+            # would only load the server.
+            if self._unwritten or (self._own is not None and self._own.bug):
                 self.abort()
                 return
 

@@ -57,6 +57,7 @@ _CAUSES = {
         'set client.source_addresses, client.connection = "reuse", or use more machines',
     ),
     Shortage.MEMORY: ("this machine ran out of memory for sockets", "use a machine with more, or a lighter plan"),
+    Shortage.OWN_CLIENT: ("the scenario's own client raised an error", "correct it; the run's log has the first one"),
     Shortage.MAX_IN_FLIGHT: (
         "more stations were active at once than client.max_in_flight allows per worker ({max_in_flight:,})",
         "raise it, use more workers, or find out why the server takes so long",
@@ -87,7 +88,7 @@ def _check_exit_reason(summary: Summary, record: RunRecord) -> list[str]:
         return [f"the run was broken off: nothing is known after {format_value(summary.duration_s, 's')}"]
     if record.ended.how == "crashed":
         return [f"the run crashed: {record.ended.message or 'see logs/'}"]
-    if record.ended.how in {"killed", "starved"}:
+    if record.ended.how in {"killed", "starved", "own_client"}:
         return [record.ended.message]
     if record.ended.how in {"interrupted", "terminated"}:
         pages = summary.pages

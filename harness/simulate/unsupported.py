@@ -25,7 +25,9 @@ def find_unsupported(scenario: Scenario) -> list[str]:
     if scenario.target is not None:
         return [_NO_MODEL]
     server, readers = scenario.server, scenario.readers
+    own = scenario.client.own
     unsupported = {
+        f'client.protocol = "{own}" (Python code of your own)': bool(own),
         "server.tls": server.tls,
         "readers.paths": readers is not None and bool(readers.paths),
         "readers.cached = false": readers is not None and not readers.cached,

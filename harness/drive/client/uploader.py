@@ -27,12 +27,15 @@ from harness.drive.client.outcomes import (
     classify_error,
     classify_shortage,
 )
+from harness.drive.client.own_client import OwnClient
 from harness.drive.client.pool import AttemptConnection, ConnectionSource
 from harness.drive.client.protocols import make_upload
-from harness.drive.client.protocols.base import PageUpload, Photo, UploadContext, UploadResult, format_head
+from harness.drive.client.protocols.base import PageUpload, UploadContext, UploadResult, format_head
+from harness.drive.client.protocols.own import OwnContext
 from harness.drive.client.protocols.templated import TemplatedApi, TemplatedContext
 from harness.drive.client.response import HttpResponse
 from harness.plan import Plan
+from harness.protocol import Photo
 from harness.scenario.client import ClientOptions
 from harness.station.response_outcome import classify_status
 
@@ -135,18 +138,23 @@ class Uploader:
     """Makes the attempts of one station: has its connections, keeps its token, and remembers its page's upload."""
 
     __slots__ = (
-        "_api", "_claims", "_client", "_clock", "_context", "_host", "_page", "_pin", "_plan", "_source", "_timeouts", "_upload",
+        "_api", "_claims", "_client", "_clock", "_context", "_host", "_own", "_page", "_pin", "_plan", "_source", "_timeouts",
+        "_upload",
     )  # fmt: skip
 
     def __init__(
         self, plan: Plan, client: ClientOptions, source: ConnectionSource, host_header: str, pin: str, clock: Callable[[], float],
-        api: TemplatedApi | None = None, timeouts: TimeoutQueue | None = None,
+        api: TemplatedApi | None = None, timeouts: TimeoutQueue | None = None, own: OwnClient | None = None,
     ) -> None:  # fmt: skip
-        """`api` is the scenario's [target], None for the mock's own API; `timeouts` are shared by a worker's stations."""
+        """`api` is the scenario's [target], None for the mock's own API; `timeouts` are shared by a worker's stations.
+
+        `own` is the scenario's own client, None for a built-in protocol; an own client logs in by itself.
+        """
         self._timeouts = timeouts or TimeoutQueue(client.timeout)
         self._api = api
         # Digest and reading are computed only if they are sent: it happens in the middle of a run, for every page.
-        self._claims = api is None or client.protocol == "tus" or api.makes_claims
+        self._claims = api is None or own is not None or client.protocol == "tus" or api.makes_claims
+        self._own = own
         self._plan = plan
         self._client = client
         self._source = source
@@ -154,7 +162,7 @@ class Uploader:
         self._pin = pin
         self._clock = clock
         common = (host_header, "", 0, client.timeout, client.retry.idempotency_key)
-        self._context = UploadContext(*common) if api is None else TemplatedContext(*common, api=api)
+        self._context = _make_context(common, api, own, pin)
         self._page = -1
         self._upload: PageUpload | None = None
 
@@ -175,7 +183,7 @@ class Uploader:
             connection.open()
             context = self._context
             context.attempt = number
-            if not context.token:
+            if not context.token and self._own is None:
                 self._log_in(page, connection, result)
             uploaded = upload.attempt(connection, context)
         except LoginRefusedError as refused:
@@ -212,7 +220,7 @@ class Uploader:
         if self._upload is None or page != self._page:
             key, body, tail, sha256, reading = self._plan.sent(page, claims=self._claims)
             photo = Photo(key.station, key.form, key.page, body, tail, sha256, reading)
-            self._page, self._upload = page, make_upload(self._client, photo, self._api)
+            self._page, self._upload = page, make_upload(self._client, photo, self._api, self._own)
         return self._upload
 
     def _classify_refusal(self, status: int) -> Outcome:
@@ -237,6 +245,15 @@ class Uploader:
         content = json.dumps({"station": station, "pin": self._pin}).encode()
         headers = [f"Host: {self._host}", "Content-Type: application/json", f"Content-Length: {len(content)}"]
         return format_head("POST /v1/login", headers) + content
+
+
+def _make_context(
+    common: tuple[str, str, int, float, bool], api: TemplatedApi | None, own: OwnClient | None, pin: str
+) -> UploadContext:  # fmt: skip
+    """The context of a station's uploads, of the kind that its protocol needs."""
+    if own is not None:
+        return OwnContext(*common, pin)
+    return UploadContext(*common) if api is None else TemplatedContext(*common, api=api)
 
 
 @functools.lru_cache(maxsize=100)

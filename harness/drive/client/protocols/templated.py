@@ -16,8 +16,9 @@ from urllib.parse import quote
 from harness.base.model import Outcome
 from harness.drive.client.headers import check_token
 from harness.drive.client.pool import AttemptConnection
-from harness.drive.client.protocols.base import HighWaterMark, Photo, UploadContext, UploadResult, send_photo
+from harness.drive.client.protocols.base import HighWaterMark, UploadContext, UploadResult, send_photo
 from harness.drive.client.response import HttpResponse
+from harness.protocol import Photo
 from harness.scenario.target import MultipartPart, TargetApi
 from harness.scenario.templating import Template
 

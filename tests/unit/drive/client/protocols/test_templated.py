@@ -9,9 +9,10 @@ import pytest
 from harness.base.errors import UsageError
 from harness.base.model import Outcome
 from harness.drive.client.outcomes import MalformedResponseError
-from harness.drive.client.protocols.base import Photo, UploadContext
+from harness.drive.client.protocols.base import UploadContext
 from harness.drive.client.protocols.templated import TemplatedContext, build_api
 from harness.drive.client.response import HttpResponse
+from harness.protocol import Photo
 from harness.scenario.target import TargetApi
 
 BODY, TAIL = b"\xff\xd8 a photo \r\n--", b"its tail\xff\xd9"
