@@ -23,7 +23,7 @@ from harness.drive.client.consent_guard import ConsentGuard
 from harness.drive.client.tls import TlsConfig
 from harness.drive.distributed.join import LEADER_ADDRESS, OWN_CLIENT
 from harness.run_folder.layout import RunFolder, RunRecord
-from harness.scenario.own_client import parse_resolved_name
+from harness.scenario.own_client import display_name, parse_resolved_name
 from harness.scenario.scenario import REGIONS, Scenario, parse_resolved
 from harness.scenario.templating import ENVIRONMENT_PREFIX
 from harness.target.connect import make_tls_context
@@ -167,8 +167,11 @@ def use_own_copy(assignment: Assignment, environment: Mapping[str, str]) -> Assi
         return assignment
     here = environment.get(OWN_CLIENT, "")
     own = parse_resolved_name(name)
-    if not here or (own is None) != (here == name):
-        message = f"the run has the own client {name}: start harness worker with --allow-code and the same code"
+    allowed = here == name if own is None else here.endswith(".py")
+    if not allowed:
+        message = (
+            f"the run has the own client {display_name(name)}: start harness worker with --allow-code and the same code"
+        )
         raise UsageError(message)
     if own is None:
         return assignment

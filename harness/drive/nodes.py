@@ -110,7 +110,7 @@ class MasterNode:
     def _on_account(self, environment: Any, msg: Any, **_: Any) -> None:  # noqa: ARG002
         account = msg.data if self._session is None else self._session.complete_account(msg.data)
         self._accounts[account["rank"]] = account
-        if account["own_client_bug"]:  # at once, as the other workers may have hours to go, and the run is invalid
+        if account.get("own_client_bug"):  # at once, as the other workers may have hours to go, and the run is invalid
             send_event("own_client_failed", rank=account["rank"], reason=account["own_client_bug"])
         self._stop_readers_when_done()
         self._report_when_finished()

@@ -182,7 +182,9 @@ def shortage_reasons(failed: int, record: RunRecord) -> list[str]:
     causes: Counter[str] = Counter()
     for worker in record.workers:
         causes.update(worker.shortages)
-    reasons = [_shortage_reason(Shortage(name), causes[name], record) for name in Shortage if causes[name]]
+    told = record.ended is not None and record.ended.how == "own_client"  # by the rule `ending`, with its traceback
+    named = [name for name in Shortage if causes[name] and not (told and name is Shortage.OWN_CLIENT)]
+    reasons = [_shortage_reason(name, causes[name], record) for name in named]
     unknown = failed - sum(causes.values())
     if unknown > 0:
         reasons.append(
@@ -200,7 +202,8 @@ def _shortage_reason(shortage: Shortage, count: int, record: RunRecord) -> str:
         "ports": record.host.get("ports", 0),
         "max_in_flight": client.get("max_in_flight", 0),
     }
-    return f"{count:,} attempts could not be made (generator_error): {cause.format(**known)}: {remedy}"
+    attempts = "1 attempt" if count == 1 else f"{count:,} attempts"
+    return f"{attempts} could not be made (generator_error): {cause.format(**known)}: {remedy}"
 
 
 def _check_never_ended(summary: Summary, record: RunRecord) -> list[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 Buffer = bytes | memoryview
 
 
-class PhotoSlice(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class PhotoSlice:
     """Bytes of a photo from `start` on, for the body of a request. The harness can tell which of them are sent again."""
 
     start: int

@@ -71,6 +71,16 @@ def class_name_of(name: str) -> str:
     return name.rpartition(":")[2]
 
 
+def display_name(name: str) -> str:
+    """An own client as its scenario says it, for messages.
+
+    >>> display_name("/home/me/my_upload.py:Delivery")
+    'my_upload:Delivery'
+    """
+    own = parse_resolved_name(name)
+    return name if own is None else f"{own.file.stem}:{own.class_name}"
+
+
 def parse_resolved_name(name: str) -> OwnClientFile | None:
     """File and class of a loaded scenario's own client; None if it is an installed one."""
     match = _RESOLVED.fullmatch(name)

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from harness.base.safe_files import LIST_AS_TUPLE
 from harness.scenario.arrivals import Arrivals
 from harness.scenario.client import ClientOptions
+from harness.scenario.own_client import display_name
 from harness.scenario.readers import ReaderOptions
 from harness.scenario.recapitulation import RecapitulationOptions
 from harness.scenario.simulation import SimulationCosts
@@ -94,6 +95,19 @@ class Threshold(FrozenModel):
         return self
 
 
+_TARGET_OF_OWN_CLIENTS = ("path", "stored", "accept_unknown_safety", "metrics")
+
+
+def _check_own_with_target(own: str, target: TargetApi) -> None:
+    surplus = sorted(target.model_fields_set - set(_TARGET_OF_OWN_CLIENTS))
+    if surplus:
+        message = (
+            f"target.{surplus[0]} describes requests, and the own client {display_name(own)} makes them itself: leave it out "
+            f"(beside an own client [target] has {', '.join(_TARGET_OF_OWN_CLIENTS)})"
+        )
+        raise ValueError(message)
+
+
 class Scenario(FrozenModel):
     """One load test: who uploads what, when, to which server, with which faults, and what must hold."""
 
@@ -154,6 +168,8 @@ class Scenario(FrozenModel):
         if self.target is not None and self.readers is not None and not self.readers.paths:
             message = f"{READERS_NEED_PATHS}: [target] describes another server"
             raise ValueError(message)
+        if self.target is not None and self.client.own:
+            _check_own_with_target(self.client.own, self.target)
         if self.target is not None and self.client.protocol == "tus" and not self.target.takes_tus:
             message = (
                 'client.protocol = "tus" defines its own requests: [target] may only have a path without {…}, headers and login, '

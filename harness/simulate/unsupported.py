@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.base.errors import ConfigurationError
+from harness.scenario.own_client import display_name
 from harness.scenario.scenario import Scenario
 
 _NO_MODEL = (
@@ -25,9 +26,9 @@ def find_unsupported(scenario: Scenario) -> list[str]:
     if scenario.target is not None:
         return [_NO_MODEL]
     server, readers = scenario.server, scenario.readers
-    own = scenario.client.own
+    own = display_name(scenario.client.own)
     unsupported = {
-        f'client.protocol = "{own}" (Python code of your own)': bool(own),
+        f'client.protocol = "{own}" (an own client)': bool(own),
         "server.tls": server.tls,
         "readers.paths": readers is not None and bool(readers.paths),
         "readers.cached = false": readers is not None and not readers.cached,

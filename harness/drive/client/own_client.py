@@ -114,9 +114,10 @@ def _run_module(file: Path) -> ModuleType:
 
 def _format_error(error: BaseException, file: str) -> str:
     """An error and its traceback from the first line of `file` on: what called it is the harness's and says nothing."""
+    *place, summary = traceback.format_exception_only(error)  # a SyntaxError names its place before
     frames = traceback.extract_tb(error.__traceback__)
-    first = next((number for number, frame in enumerate(frames) if frame.filename == file), 0)
+    first = next((number for number, frame in enumerate(frames) if frame.filename == file), len(frames))
     lines = traceback.format_list(frames[first:])
-    summary = "".join(traceback.format_exception_only(error)).strip()
-    text = f"{summary}\nTraceback (most recent call last):\n{''.join(lines)}" if lines else summary
+    header = ["Traceback (most recent call last):\n"] if lines else []
+    text = "".join([summary.rstrip() + "\n", *header, *lines, *place])
     return text.rstrip()[:_MAX_TRACEBACK_CHARACTERS]

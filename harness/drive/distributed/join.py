@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from harness.scenario.own_client import display_name
+
 PROTOCOL_VERSION = 3
 """Version of the messages between leader and workers: raise it with every change.
 
@@ -56,7 +58,7 @@ class JoinRequest:
     """The leader's monotonic clock minus its own."""
     wall_offset_s: float
     uncertainty_s: float
-    own_client_sha256: str
+    own_client_sha256: str = ""
     """Digest of the own client that it may run; "" if it may run none."""
 
     @classmethod
@@ -102,6 +104,7 @@ def rejection_reason(content: Any, package: str, *, free: int, own_client: tuple
 
 
 def _explain_own_client(name: str, sha256: str, *, theirs: str) -> str:
+    name = display_name(name)
     if not theirs:
         return (
             f"the run has the own client {name}, and this worker was started without: copy the same code there and name it with "

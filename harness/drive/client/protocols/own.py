@@ -199,7 +199,11 @@ class OwnSender:
             message = f'path {path!r} should begin with "/" (or be a URL) and be percent-encoded'
             raise ValueError(message)
         # URLs come from the server's answers: one that leads elsewhere is its error, and never followed.
-        return resolve_location(path, self._context.host, "/")
+        try:
+            return resolve_location(path, self._context.host, "/")
+        except MalformedResponseError as error:
+            self._failure = error
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +217,6 @@ class _Part:
 
 def _split_body(body: Body) -> list[_Part]:
     """The parts of a body. Raises TypeError for what can't be sent."""
-    # PhotoSlice is a tuple itself, and bytes are a sequence: neither is a list of parts.
     parts = [body] if isinstance(body, bytes | Photo | PhotoSlice) else body
     found = []
     for part in [parts] if isinstance(parts, str) else parts:
