@@ -182,8 +182,10 @@ def shortage_reasons(failed: int, record: RunRecord) -> list[str]:
     causes: Counter[str] = Counter()
     for worker in record.workers:
         causes.update(worker.shortages)
-    told = record.ended is not None and record.ended.how == "own_client"  # by the rule `ending`, with its traceback
-    named = [name for name in Shortage if causes[name] and not (told and name is Shortage.OWN_CLIENT)]
+    explained = (
+        record.ended is not None and record.ended.how == "own_client"
+    )  # by the rule `ending`, with its traceback
+    named = [name for name in Shortage if causes[name] and not (explained and name is Shortage.OWN_CLIENT)]
     reasons = [_shortage_reason(name, causes[name], record) for name in named]
     unknown = failed - sum(causes.values())
     if unknown > 0:

@@ -100,7 +100,7 @@ class RunEnd(_FrozenRecord):
 
     interrupted, terminated: SIGINT, SIGTERM. crashed: a process of the run died of an error. killed: one was killed from
     outside. withdrawn: the target's consent ended. starved: this machine ran out of disk, descriptors or memory.
-    own_client: the scenario's own client (Python code of the user's) raised an error.
+    own_client: the scenario's own client (the user's Python code) raised an error.
     """
     at_s: float
     message: str = ""

@@ -5,9 +5,18 @@ harness/drive/client/ sends by them, harness/station/link.py draws each station'
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from harness.scenario.own_client import check_own_client
 from harness.scenario.retry import FullJitterRetry, Retry
@@ -41,6 +50,10 @@ def _no_delay() -> Fixed[Duration]:
 BuiltInProtocol = Literal["multipart", "put", "tus"]
 BUILT_IN_PROTOCOLS: tuple[str, ...] = get_args(BuiltInProtocol)
 """Every other protocol is an own client (harness/scenario/own_client.py)."""
+
+
+_PROTOCOL_SCHEMA: dict[str, Any] = {"anyOf": [{"enum": list(BUILT_IN_PROTOCOLS)}, {"type": "string"}]}
+"""What an editor offers, and that other names are allowed."""
 
 
 def _check_protocol(name: str) -> str:
@@ -140,7 +153,7 @@ def resolve_link(choice: LinkChoice) -> Link | None:
 class ClientOptions(FrozenModel):
     """How an officer's phone uploads."""
 
-    protocol: Annotated[str, AfterValidator(_check_protocol)] = "multipart"
+    protocol: Annotated[str, AfterValidator(_check_protocol), WithJsonSchema(_PROTOCOL_SCHEMA)] = "multipart"
     """multipart: a form per page; put: the photo alone; tus: resumable; "my_upload:Delivery": an own client, the class Delivery of
     my_upload.py beside the scenario; another name: an installed own client (entry point in upload_harness.protocols)."""
     tus: TusOptions | None = None

@@ -44,7 +44,7 @@ def test_a_bug_in_it_ends_the_run_as_invalid_with_its_traceback_and_keeps_what_w
     assert code == ExitCode.INVALID, output
     reason = "  - a bug in the scenario's own client, not in the harness or the server: AttributeError: "
     place = output.partition(reason)[2].splitlines()
-    assert place[1:3] == ["    Traceback (most recent call last):", f'      File "{file}", line 18, in attempt']
+    assert place[1:3] == ["    Traceback (most recent call last):", f'      File "{file}", line 17, in attempt']
     folder = RunFolder(tmp_path / "run")
     assert folder.own_client.read_text() == broken
     record, audit = folder.read_run(), json.loads(folder.audit.read_text())

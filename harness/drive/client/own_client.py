@@ -1,4 +1,4 @@
-"""Loading an own client: the one place that runs Python code of the user's, and where its bugs are collected.
+"""Loading an own client: the one place that runs a scenario's Python code, and where its bugs are collected.
 
 Loaded by workers only, and only with the digest that the leader found: `harness run` asks for --allow-code before.
 """
@@ -80,7 +80,7 @@ def _load_entry_point(name: str) -> Any:
         return find_entry_point(name).load()
     except UsageError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever their code raises is told as theirs
+    except Exception as error:  # noqa: BLE001 - whatever their code raises is reported as theirs
         message = f'the own client "{name}" can\'t be imported: {_format_error(error, "")}'
         raise UsageError(message) from None
 

@@ -69,7 +69,7 @@ def test_other_targets_are_ignored(monitor, reported):
     assert reported == []
 
 
-def test_a_bug_of_the_own_client_ends_the_run_and_is_told_as_its_authors_with_the_traceback():
+def test_a_bug_of_the_own_client_ends_the_run_and_is_reported_as_its_authors_with_the_traceback():
     logged: list[str] = []
     recorder: Any = type("Recorder", (), {"workers": None})()
     nothing: Any = None

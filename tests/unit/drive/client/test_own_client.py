@@ -1,4 +1,4 @@
-"""Loading an own client: what is run, what is refused before anything is sent, and how its bugs are told."""
+"""Loading an own client: what is run, what is refused before anything is sent, and how its bugs are reported."""
 
 import hashlib
 import sys

@@ -209,7 +209,7 @@ def sending(**keywords: Any) -> Callable[[Photo, Sender], Outcome]:
         (sending(body=[b"a", 3]), "not of int"),
     ],
 )
-def test_everything_else_is_a_bug_of_the_client_and_told_as_such(attempt, bug):
+def test_everything_else_is_a_bug_of_the_client_and_reported_as_such(attempt, bug):
     raised, _, _, client = play(attempt)
     assert isinstance(raised, OwnClientError)
     assert bug in client.bug
