@@ -32,6 +32,7 @@ class OwnContext(UploadContext):
     """What an own client knows of its station beyond the requests' common part."""
 
     pin: str
+    client: OwnClient
     memory: dict[str, Any] = field(default_factory=dict)
 
 

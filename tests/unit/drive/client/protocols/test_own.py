@@ -33,8 +33,8 @@ def make(attempt: Callable[[Photo, Sender], Outcome]) -> OwnClient:
     return OwnClient("my_upload.py:Delivery", client, __file__, {"TARGET_KEY": "hush"})
 
 
-def context() -> OwnContext:
-    return OwnContext("mock:1", "", 3, 10.0, True, "001001")
+def context(client: OwnClient) -> OwnContext:
+    return OwnContext("mock:1", "", 3, 10.0, idempotency_key=True, pin="001001", client=client)
 
 
 def play(
@@ -44,7 +44,7 @@ def play(
     upload = OwnUpload(photo(), client)
     connection_: Any = connection
     try:
-        result: Any = upload.attempt(connection_, context())
+        result: Any = upload.attempt(connection_, context(client))
     except BaseException as error:  # noqa: BLE001 - what was raised is what is looked at
         result = error
     return result, connection, upload, client
@@ -87,11 +87,11 @@ def test_bytes_that_are_sent_again_are_counted_also_when_a_request_breaks_off():
     def attempt(photo: Photo, sender: Sender) -> Outcome:
         return sender.request("POST", "/p", body=[b"12345", photo.slice(100)]).outcome
 
-    raised, _, upload, _ = play(attempt, cut_at(205))
+    raised, _, upload, client = play(attempt, cut_at(205))
     assert isinstance(raised, CutError)
     assert (upload.high_water.reached, upload.high_water.resent_bytes) == (300, 0)
     again: Any = FakeConnection(lambda _: answer(201))
-    upload.attempt(again, context())
+    upload.attempt(again, context(client))
     assert (upload.high_water.reached, upload.high_water.resent_bytes) == (len(CONTENT), 200)
 
 
@@ -110,7 +110,8 @@ def test_one_object_serves_all_attempts_at_a_page_and_the_station_has_a_memory()
             assert (sender.pin, sender.attempt, dict(sender.variables)) == ("001001", 3, {"TARGET_KEY": "hush"})
             return sender.request("PUT", "/p").outcome
 
-    client, station = OwnClient("x", Client, __file__, {"TARGET_KEY": "hush"}), context()
+    client = OwnClient("x", Client, __file__, {"TARGET_KEY": "hush"})
+    station = context(client)
     connection: Any = FakeConnection(lambda _: answer(201))
     first, second = OwnUpload(photo(), client), OwnUpload(photo(), client)
     for upload in (first, first, second):
@@ -151,7 +152,7 @@ def test_a_failed_request_ends_the_attempt_whatever_the_client_does_with_the_err
 def test_a_client_that_returns_after_its_time_is_up_has_timed_out():
     connection: Any = FakeConnection(lambda _: answer(201), remaining_s=0.0)
     with pytest.raises(AttemptTimeoutError):
-        OwnUpload(photo(), make(put)).attempt(connection, context())
+        OwnUpload(photo(), make(put)).attempt(connection, context(make(put)))
 
 
 def test_a_response_that_the_client_can_t_use_is_malformed_and_no_bug():
@@ -222,7 +223,7 @@ def test_a_client_that_can_t_be_made_is_a_bug_of_its_attempt():
     connection: Any = FakeConnection(lambda _: answer(201))
     client = OwnClient("x", make_none, __file__)
     with pytest.raises(OwnClientError):
-        OwnUpload(photo(), client).attempt(connection, context())
+        OwnUpload(photo(), client).attempt(connection, context(client))
     assert client.bug.startswith("ZeroDivisionError")
 
 
