@@ -95,7 +95,9 @@ class Worker:
             wait_for_rate=(lambda: None) if self._guard is None else self._guard.wait_for_rate,
         )
         self._api = (
-            None if scenario.target is None else build_api(scenario.target, {**os.environ, **assignment.environment})
+            None
+            if scenario.target is None or scenario.client.own
+            else build_api(scenario.target, {**os.environ, **assignment.environment})
         )
         own, environment = scenario.client.own, {**os.environ, **assignment.environment}
         self._own = load_own_client(own, assignment.own_client_sha256, environment) if own else None

@@ -95,11 +95,17 @@ class Threshold(FrozenModel):
         return self
 
 
-_TARGET_OF_OWN_CLIENTS = ("path", "stored", "accept_unknown_safety", "metrics")
+_TARGET_OF_OWN_CLIENTS = ("stored", "accept_unknown_safety", "metrics")
 
 
 def _check_own_with_target(own: str, target: TargetApi) -> None:
-    surplus = sorted(target.model_fields_set - set(_TARGET_OF_OWN_CLIENTS))
+    # By value: run.json has every key, also those that nobody set.
+    others = [name for name in TargetApi.model_fields if name not in _TARGET_OF_OWN_CLIENTS]
+    surplus = [
+        name
+        for name in others
+        if getattr(target, name) != TargetApi.model_fields[name].get_default(call_default_factory=True)
+    ]
     if surplus:
         message = (
             f"target.{surplus[0]} describes requests, and the own client {display_name(own)} makes them itself: leave it out "
@@ -170,6 +176,9 @@ class Scenario(FrozenModel):
             raise ValueError(message)
         if self.target is not None and self.client.own:
             _check_own_with_target(self.client.own, self.target)
+        elif self.target is not None and self.target.path is None and not self.target.steps:
+            message = "target.path is missing (or [[target.steps]], where an upload takes several requests)"
+            raise ValueError(message)
         if self.target is not None and self.client.protocol == "tus" and not self.target.takes_tus:
             message = (
                 'client.protocol = "tus" defines its own requests: [target] may only have a path without {…}, headers and login, '

@@ -88,11 +88,12 @@ def test_a_simulation_refuses_it_by_name(folder):
 
 
 def test_beside_it_target_describes_no_requests(folder):
-    load(folder, "my_upload:Delivery", target='path = "/"\nstored = { kind = "url", path = "/digests" }')
+    loaded = load(folder, "my_upload:Delivery", target='stored = { kind = "url", path = "/digests" }')
+    assert parse_resolved(loaded.resolved()).target == loaded.target
     with pytest.raises(
         ConfigurationError, match=r"target\.method describes requests, and the own client my_upload:Delivery"
     ):
-        load(folder, "my_upload:Delivery", target='path = "/"\nmethod = "POST"')
+        load(folder, "my_upload:Delivery", target='method = "POST"')
 
 
 def test_an_unreadable_file_is_named(tmp_path):
