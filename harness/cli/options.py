@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -37,6 +38,13 @@ check_scenario = checked_scenario.check_scenario
 
 Target = Annotated[
     str | None, typer.Option(metavar="URL", help="URL of the server under test; default: the mock server.")
+]
+AlsoTarget = Annotated[
+    list[str],
+    typer.Option(
+        metavar="URL",
+        help="Another server that the scenario's steps may send to; may be repeated. It consents as the target does.",
+    ),
 ]
 AllowCommand = Annotated[
     bool, typer.Option("--allow-command", help="Allow [target.stored] to run its command on this machine.")
@@ -115,19 +123,25 @@ def check_fits(source: str, problems: list[str]) -> None:
 
 
 def external_target_of(
-    url: str | None, source: str, loaded: Scenario, plan: Plan, workers: int, *, allow_command: bool
-) -> ExternalTarget | None:
+    url: str | None, source: str, loaded: Scenario, plan: Plan, workers: int, *, allow_command: bool,
+    also: Sequence[str] = (),
+) -> ExternalTarget | None:  # fmt: skip
     """The external target at `url`, checked and with its consent read; None if the run is for the mock."""
     if url is None:
         check_target_given(source, loaded)
+        if also:
+            message = f"--also-target {also[0]} needs --target: the mock server never sends anybody elsewhere"
+            raise UsageError(message)
         return None
-    return admit_target(url, loaded, plan, workers, os.environ, allow_command=allow_command)
+    return admit_target(url, loaded, plan, workers, os.environ, allow_command=allow_command, also=also)
 
 
 def check_listening(external: ExternalTarget | None) -> None:
     """Raise UsageError if an external target accepts no connection. The last check, because the target notices it."""
     if external is not None:
         check_reachable(external.origin, external.address, external.context)
+        for other in external.also:
+            check_reachable(other.origin, other.address, external.context)
 
 
 def check_target_given(source: str, loaded: Scenario) -> None:
