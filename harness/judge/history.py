@@ -99,7 +99,7 @@ class HistoryEntry:
 
 
 def find_runs(folder: Path, wanted: RunFilter | None = None) -> list[PastRun]:
-    """The runs directly below a folder that match, oldest first. What can't be read, or is no run, is left out."""
+    """The runs directly below a folder that match, oldest first. Other folders, and runs that can't be read, are left out."""
     paths = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     runs = [run for run in map(_read_run, map(RunFolder, paths)) if run is not None]
     return sorted(

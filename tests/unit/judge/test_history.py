@@ -19,7 +19,7 @@ P95, GOODPUT, AMPLIFICATION, _ = HISTORY_FIGURES
 
 def make_run(
     root: Path,
-    name: str,
+    called: str,
     at_s: float,
     verdict: str = "pass",
     p95: float | None = 2.0,
