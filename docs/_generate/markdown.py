@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel
 
-from docs._generate.key_texts import key_texts
 from docs._generate.value_text import allowed, default
+from mock_server.profile.key_texts import key_texts
 
 NOTICE = "<!-- Made from the code by `make docs`: change the docstrings there, not this page. -->\n"
 

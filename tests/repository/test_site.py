@@ -15,11 +15,11 @@ import pytest
 from pydantic import BaseModel
 
 from docs._generate.__main__ import DOCS, pages
-from docs._generate.key_texts import key_texts
 from docs._generate.markdown import prose
 from harness.scenario.experiment import Experiment
 from harness.scenario.scenario import Scenario
 from mock_server.faults.registry import KINDS
+from mock_server.profile.key_texts import key_texts
 from mock_server.profile.units import Fixed
 from mock_server.profile_file import Profile
 from tests.support.documents import DOCUMENTS, ROOT

@@ -14,7 +14,7 @@ def key_texts(model: type[BaseModel]) -> dict[str, str]:
     """The string below each key of a model or of the models that it inherits from, as a docstring is cleaned.
 
     pydantic does the same with `use_attribute_docstrings`, but whenever a class is made: that took each process of a run
-    longer than all other imports of the scenario together. Only the documentation reads these texts.
+    longer than all other imports of the scenario together. Only the documentation and JSON Schemas show these texts.
     """
     texts: dict[str, str] = {}
     for owner in reversed(model.__mro__):
