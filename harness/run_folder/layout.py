@@ -36,7 +36,7 @@ STOPPED_BY_SIGNAL: dict[EndReason, ExitCode] = {
 
 class _FrozenRecord(BaseModel):
     # a folder written by a newer harness may have more keys: ignored, as long as its format number is known
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class PhaseRecord(_FrozenRecord):
