@@ -160,6 +160,8 @@ class RunRecord(_FrozenRecord):
     versions: dict[str, str]
     host: dict[str, Any]
     command: list[str]
+    labels: dict[str, str] = {}
+    """What the user gave with --label, such as the version of the server: for lists and histories."""
     t0_epoch: Annotated[float, Field(ge=0, lt=1e11)] | None = None
     """Unix time of T0. Only a label: all figures are measured on the monotonic clock."""
     phases: list[PhaseRecord] = []
