@@ -37,7 +37,7 @@ STOPPED_BY_SIGNAL: dict[EndReason, ExitCode] = {
 
 class _FrozenRecord(BaseModel):
     # a folder written by a newer harness may have more keys: ignored, as long as its format number is known
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class PhaseRecord(_FrozenRecord):
@@ -166,6 +166,8 @@ class RunRecord(_FrozenRecord):
     versions: dict[str, str]
     host: dict[str, Any]
     command: list[str]
+    labels: dict[str, str] = {}
+    """What the user gave with --label, such as the version of the server: for lists and histories."""
     t0_epoch: Annotated[float, Field(ge=0, lt=1e11)] | None = None
     """Unix time of T0. Only a label: all figures are measured on the monotonic clock."""
     phases: list[PhaseRecord] = []

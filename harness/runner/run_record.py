@@ -204,6 +204,7 @@ def initial_record(spec: RunSpec, target: str, workers: Sequence[WorkerRecord]) 
         versions=package_versions(),
         host=describe_host(),
         command=spec.command,
+        labels=spec.labels,
         phases=phase_records(spec, scenario.deadline),
         faults=[
             FaultRecord(name=name, kind=kind, start_s=start, end_s=None if end == _INFINITE else end)
