@@ -26,7 +26,9 @@ django.setup()
 def login(request: HttpRequest) -> HttpResponse:
     if request.method == "GET":
         token = get_token(request)  # sets the cookie csrftoken
-        return HttpResponse(f'<form method="post"><input type="hidden" name="csrfmiddlewaretoken" value="{token}"></form>')
+        return HttpResponse(
+            f'<form method="post"><input type="hidden" name="csrfmiddlewaretoken" value="{token}"></form>'
+        )
     request.session["user"] = request.POST["user"]
     return HttpResponseRedirect("/")
 

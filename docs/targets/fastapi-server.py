@@ -18,7 +18,9 @@ app = FastAPI()
 @app.post("/api/login")
 async def login(request: Request) -> dict[str, str]:
     user = (await request.json())["user"]
-    return {"access_token": jwt.encode({"sub": user, "exp": time.time() + 5}, KEY, "HS256")}  # short, so that it expires
+    return {
+        "access_token": jwt.encode({"sub": user, "exp": time.time() + 5}, KEY, "HS256")
+    }  # short, so that it expires
 
 
 @app.put("/api/photos/{name}")

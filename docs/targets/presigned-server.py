@@ -11,7 +11,9 @@ from fastapi.responses import PlainTextResponse
 
 BUCKET = "presigned"
 KEYS = {"aws_access_key_id": "AKIAEXAMPLE", "aws_secret_access_key": "example"}
-s3 = boto3.client("s3", endpoint_url=sys.argv[2], region_name="us-east-1", config=Config(signature_version="s3v4"), **KEYS)
+s3 = boto3.client(
+    "s3", endpoint_url=sys.argv[2], region_name="us-east-1", config=Config(signature_version="s3v4"), **KEYS
+)
 s3.create_bucket(Bucket=BUCKET)
 app = FastAPI()
 

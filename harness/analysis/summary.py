@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class _SummaryModel(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class Distribution(_SummaryModel):

@@ -23,16 +23,15 @@ from harness.base.model import DELIVERED, MalformedReason, Outcome
 from harness.drive.client.outcomes import MalformedResponseError
 from harness.drive.client.pool import AttemptConnection, ConnectionSource
 from harness.drive.client.protocols.base import (
-    Buffer,
     HighWaterMark,
     LoginRefusedError,
-    Photo,
     UploadContext,
     UploadResult,
     send_photo,
 )
 from harness.drive.client.protocols.step_format import Content, StepFormat, format_parts, format_step
 from harness.drive.client.response import HttpResponse
+from harness.protocol import Photo
 from harness.run_folder.journal import AttemptRecord
 from harness.scenario import templating
 from harness.scenario.flow import STATION_PLACEHOLDERS, Step, parse_source
@@ -211,7 +210,7 @@ class TemplatedUpload:
             response = connection.request([head + body], bodiless=form.method == "HEAD")
         return response, origin, path
 
-    def _digest(self, request: StepRequest, before: bytes, photo: list[Buffer], after: bytes) -> str:
+    def _digest(self, request: StepRequest, before: bytes, photo: list[bytes | memoryview], after: bytes) -> str:
         """What the signature says of the body: its SHA-256, or that it is not signed."""
         if photo and not self._api.signs_payload:
             return UNSIGNED
