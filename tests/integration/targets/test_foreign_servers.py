@@ -195,8 +195,9 @@ def test_tuspyserver_is_resumed_over_lines_that_break_and_a_photo_that_is_lost_i
             return digests
 
         def remove(digest):
-            (found,) = [path for path in files.iterdir() if hashlib.sha256(path.read_bytes()).hexdigest() == digest]
-            found.unlink()
+            for path in [path for path in files.iterdir() if path.is_file()]:
+                if hashlib.sha256(path.read_bytes()).hexdigest() == digest:
+                    path.unlink()
 
         for digest in listed():
             remove(digest)
