@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import core_schema
 
 from harness.base.errors import UsageError
 from harness.scenario.experiment import Experiment
@@ -88,7 +87,7 @@ class _FileSchema(GenerateJsonSchema):
                 found["properties"][field.alias or key]["description"] = texts[key]
         return found
 
-    def default_schema(self, schema: core_schema.WithDefaultSchema) -> dict[str, Any]:
+    def default_schema(self, schema: Any) -> dict[str, Any]:
         """A key that has a default."""
         found = super().default_schema(schema)
         write = _serializer_in(schema["schema"])
