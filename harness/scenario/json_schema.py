@@ -78,7 +78,7 @@ class _FileSchema(GenerateJsonSchema):
         """Never."""
         return False
 
-    def model_schema(self, schema: core_schema.ModelSchema) -> dict[str, Any]:
+    def model_schema(self, schema: Any) -> dict[str, Any]:
         """A table, with the text below each key in its source as description."""
         found = super().model_schema(schema)
         texts = key_texts(schema["cls"])
