@@ -89,12 +89,22 @@ COMMANDS = {
     "export": LazyCommand(
         "export:export", "Export the scrapes or the rows of a run for another program.", only_prints=True
     ),
+    "mcp": LazyCommand(
+        "mcp:mcp",
+        "Serve a folder of runs to agents by the Model Context Protocol, on standard input and output; read-only.",
+    ),
     "doctor": LazyCommand(
         "doctor:doctor",
         "Check whether this machine is fit to measure and what to change. Exit code 0 fit, 3 unfit.",
         only_prints=True,
     ),
-    "list": LazyCommand("list:list_runs", "List earlier runs with their verdicts, newest first.", only_prints=True),
+    "list": LazyCommand(
+        "list:list_runs", "List earlier runs with their verdicts and key figures, newest first.", only_prints=True
+    ),
+    "history": LazyCommand(
+        "history:history",
+        "Show how a scenario's runs came out over time, and mark changes beyond the calibrated noise.",
+    ),
 }
 
 
