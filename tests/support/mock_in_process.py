@@ -256,4 +256,7 @@ async def until(condition: Any, longest_s: float = 30.0) -> None:
 
 async def read(mock: Mock) -> None:
     """Wait until every accepted page has been processed, and stored if it could be."""
-    await until(lambda: mock.server.pool.busy == mock.server.pool.depth == mock.server.store.waiting == 0)
+    server = mock.server
+    await until(
+        lambda: server.pipeline.in_progress == server.pool.busy == server.pool.depth == server.store.waiting == 0
+    )
