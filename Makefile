@@ -15,7 +15,7 @@ UPGRADE ?=
 ORDINARY := not slow and not models and not browser and not peers
 TEST_PROCESSES ?= 4
 MODELS := tests/integration/test_models.py tests/unit/drive/client/test_shaped_connection.py
-SOURCES := harness mock_server reports tests benchmarks docs/_generate
+SOURCES := harness mock_server powercut reports tests benchmarks docs/_generate
 
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE # pytest would rewrite and compile every test module again in each process
