@@ -45,6 +45,11 @@ class PowerCutMount:
     def __exit__(self, *_: object) -> None:
         self.unmount()
 
+    @property
+    def is_mounted(self) -> bool:
+        """Whether it is mounted now."""
+        return self._process is not None
+
     def mount(self) -> None:
         """Mounts; what was on the disk is there. Raises PowerCutError."""
         lacking = why_unavailable()

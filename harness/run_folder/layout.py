@@ -94,6 +94,7 @@ class StoreReadRecord(_FrozenRecord):
     """How reading the server's store after the run went. The store is read through another interface than the uploads."""
 
     after_kill: bool = False
+    after_power_cut: bool = False
     """The server was first killed (SIGKILL) and restarted on the same data."""
     reason: str = ""
     """Why the store could not be read; "" if stored.parquet has all of it."""
