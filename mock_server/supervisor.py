@@ -96,6 +96,8 @@ class Supervisor:
 
     def _exit_code(self) -> int:
         code = 0 if self._child is None else self._child.wait()
+        if self._stopping.is_set():  # killed by us, or told to end
+            return max(0, code)
         return code if code >= 0 else 1
 
     def _run_child(self) -> tuple[float | None, bool]:
@@ -175,6 +177,7 @@ class Supervisor:
                 if command.get("event") == "t0":
                     self._t0 = command
                 self._forward(command)
+        self._stopping.set()
         self._kill_child()
         if self._disk is not None:
             self._disk.unmount()

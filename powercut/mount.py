@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, Self
@@ -37,6 +38,7 @@ class PowerCutMount:
         self.folder = folder.resolve()
         self._log = log
         self._process: subprocess.Popen[str] | None = None
+        self._ending = threading.Lock()
 
     def __enter__(self) -> Self:
         self.mount()
@@ -85,16 +87,17 @@ class PowerCutMount:
 
     def unmount(self) -> None:
         """Ends the file system; unless its power was cut, everything is put on the disk. Calling it twice is safe."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if process.stdin is not None:
-            process.stdin.close()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-        if self.folder.is_mount():  # its process was killed
-            subprocess.run(["fusermount3", "-u", "-z", "-q", str(self.folder)], check=False)
+        with self._ending:  # whoever comes second waits: afterwards the folder is an ordinary one
+            process, self._process = self._process, None
+            if process is None:
+                return
+            if process.stdin is not None:
+                process.stdin.close()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+            if self.folder.is_mount():  # its process was killed
+                subprocess.run(["fusermount3", "-u", "-z", "-q", str(self.folder)], check=False)
 
     def _receive(self, event: str) -> dict[str, Any] | None:
         """The content of the next event of this kind; None if the process ended first."""

@@ -87,6 +87,10 @@ COMMANDS = {
     ),
     "calibrate": LazyCommand("calibrate:calibrate", "Measure run-to-run noise; report the smallest detectable change."),
     "export": LazyCommand("export:export", "Export the scrapes of a run for another program.", only_prints=True),
+    "powercut": LazyCommand(
+        "powercut:powercut",
+        "Run a server with its data on a disk whose power is cut: what was not synced is lost. Needs root and FUSE.",
+    ),
     "doctor": LazyCommand(
         "doctor:doctor",
         "Check whether this machine is fit to measure and what to change. Exit code 0 fit, 3 unfit.",
