@@ -86,7 +86,9 @@ COMMANDS = {
         "compare:compare", "Check whether RUN is worse than BASE. Exit code 0 no, 99 yes, 3 can't tell."
     ),
     "calibrate": LazyCommand("calibrate:calibrate", "Measure run-to-run noise; report the smallest detectable change."),
-    "export": LazyCommand("export:export", "Export the scrapes of a run for another program.", only_prints=True),
+    "export": LazyCommand(
+        "export:export", "Export the scrapes or the rows of a run for another program.", only_prints=True
+    ),
     "powercut": LazyCommand(
         "powercut:powercut",
         "Run a server with its data on a disk whose power is cut: what was not synced is lost. Needs root and FUSE.",

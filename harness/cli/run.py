@@ -14,6 +14,7 @@ from harness.cli.compare import ToleranceOption, compare_with_baseline
 from harness.cli.options import (
     RUNS,
     AllowCommand,
+    AlsoTarget,
     Overrides,
     PrometheusUrl,
     ScenarioName,
@@ -61,6 +62,7 @@ def run(
     bind: Bind = None,
     join_timeout: JoinTimeout = JOIN_TIMEOUT,
     target: Target = None,
+    also_target: AlsoTarget = [],
     allow_command: AllowCommand = False,
     name: Annotated[str | None, typer.Option(help="Name the run folder after this instead of the scenario.")] = None,
     metrics_port: Annotated[int, typer.Option(min=0, max=65_000, help="Port of the first worker's /metrics, the others follow; 0: any free port.")] = 0,
@@ -79,7 +81,7 @@ def run(
     plan = make_plan(loaded)
     count = remote_workers or number or auto_workers(loaded, plan)
     _check_ports(metrics_port, count)
-    external = external_target_of(target, source, loaded, plan, count, allow_command=allow_command)
+    external = external_target_of(target, source, loaded, plan, count, allow_command=allow_command, also=also_target)
     address = None if external is None else external.address
     check_target_for_remote(policy, address)
     find_problems = capacity.find_capacity_problems if policy is None else capacity.find_leader_problems

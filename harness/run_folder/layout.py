@@ -36,7 +36,7 @@ STOPPED_BY_SIGNAL: dict[EndReason, ExitCode] = {
 
 class _FrozenRecord(BaseModel):
     # a folder written by a newer harness may have more keys: ignored, as long as its format number is known
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class PhaseRecord(_FrozenRecord):
@@ -88,6 +88,8 @@ class WorkerRecord(_FrozenRecord):
     """When its readers ceased to begin reads; None if it had none, or never reported."""
     stale_connections: int = 0
     """Kept connections that the server had closed while they were idle, and that were opened again before anything was sent."""
+    unusable: dict[str, int] = {}
+    """What was wrong with answers whose status promised success -> attempts that it ended; the first kinds only."""
 
 
 class StoreReadRecord(_FrozenRecord):
@@ -102,6 +104,14 @@ class StoreReadRecord(_FrozenRecord):
     """Audit categories that this way of reading the store cannot detect: they are unknown, not zero."""
     accepted: bool = False
     """The scenario accepts that the store cannot be read: safety stays unknown, and the run is judged without it."""
+
+
+class AlsoTarget(_FrozenRecord):
+    """Another server than the target that the steps of an upload may send to (--also-target)."""
+
+    url: str
+    address: str
+    """Its IP address."""
 
 
 class RunEnd(_FrozenRecord):
@@ -132,7 +142,9 @@ class RunRecord(_FrozenRecord):
     seed: int
     target: str
     address: str = ""
-    """The IP address that the target's name resolved to; no other is loaded."""
+    """The IP address that the target's name resolved to; no other is loaded, but for those of `also_targets`."""
+    also_targets: list[AlsoTarget] = []
+    """The other servers that steps may send to."""
     own_server: bool
     """True if the run started the mock itself."""
     simulated: bool = False
@@ -174,6 +186,7 @@ class RunFolder:
         self.journal = path / "journal"
         self.attempts = path / "attempts.parquet"
         self.reads = path / "reads.parquet"
+        self.steps = path / "steps.parquet"
         self.server = path / "server"
         self.injections = self.server / "injections.jsonl"
         self.certificate = self.server / "certificate.pem"
@@ -205,8 +218,8 @@ class RunFolder:
             subfolder.mkdir()
 
     def write_run(self, record: RunRecord) -> None:
-        """Write run.json, atomically."""
-        write_json(self.run_json, record.model_dump(mode="json"))
+        """Write run.json, atomically; of a run that is measured so that it survives a power cut."""
+        write_json(self.run_json, record.model_dump(mode="json"), durable=not record.simulated)
 
     def read_run(self) -> RunRecord:
         """Content of run.json.

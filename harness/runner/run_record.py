@@ -188,6 +188,7 @@ def initial_record(spec: RunSpec, target: str, workers: Sequence[WorkerRecord]) 
         seed=scenario.seed,
         target=target,
         address=spec.external.address if spec.external else "",
+        also_targets=[] if spec.external is None else spec.external.also_records(),
         own_server=spec.external is None,
         simulated=spec.simulated,
         # Remote workers compute the plan again and compare: another Python or NumPy must not draw another one.

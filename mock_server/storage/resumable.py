@@ -232,7 +232,7 @@ class ResumableStore:
 
 
 def _read_boot_id() -> str:
-    """Of this start of the machine; a disk whose power is cut counts its own (docs/decisions/0018)."""
+    """Of this start of the machine; a disk whose power is cut counts its own (docs/decisions/0021)."""
     try:
         machine = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:
