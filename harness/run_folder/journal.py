@@ -129,6 +129,7 @@ _pack_record: Callable[[int, AttemptRecord], bytes] = eval(  # noqa: S307 - fiel
 )
 
 
+_PAGE_BYTES = 4096
 _UNSYNCED_BYTES = 8 * 2**20
 """More than a worker writes between two syncs: 80,000 records."""
 
@@ -222,6 +223,11 @@ def _count_whole(path: Path, size_bytes: int, _modified_ns: int) -> int:
     records = size_bytes // RECORD.itemsize
     first = max(0, records - _UNSYNCED_BYTES // RECORD.itemsize)
     kinds = np.fromfile(path, dtype=RECORD, count=records - first, offset=first * RECORD.itemsize)["kind"]
-    torn = np.flatnonzero(kinds == 0)
-    # The record before the zeros reaches into them, unless it ends with a page of the disk.
-    return records if len(torn) == 0 else max(0, first + int(torn[0]) - 1)
+    zeros = np.flatnonzero(kinds == 0)
+    if len(zeros) == 0:
+        return records
+    whole = first + int(zeros[0])
+    last_begin, last_end = (whole - 1) * RECORD.itemsize, whole * RECORD.itemsize - 1
+    # A disk writes whole pages: a record on two of them may have its end among the zeros.
+    is_on_two = last_begin // _PAGE_BYTES != last_end // _PAGE_BYTES
+    return max(0, whole - is_on_two)
