@@ -166,7 +166,7 @@ class Supervisor:
             if command.get("event") == "stop":
                 self._stop()
                 continue
-            if command.get("event") == "power_cut":  # for good: whoever asks reads the folder afterwards
+            if command.get("event") == "power_cut":  # for good: the folder is read afterwards
                 self._cutting.set()
                 self._stopping.set()
                 self._kill_child()

@@ -87,7 +87,7 @@ class PowerCutMount:
 
     def unmount(self) -> None:
         """Ends the file system; unless its power was cut, everything is put on the disk. Calling it twice is safe."""
-        with self._ending:  # whoever comes second waits: afterwards the folder is an ordinary one
+        with self._ending:  # a second caller waits: afterwards the folder is an ordinary one
             process, self._process = self._process, None
             if process is None:
                 return
