@@ -93,6 +93,10 @@ COMMANDS = {
         "powercut:powercut",
         "Run a server with its data on a disk whose power is cut: what was not synced is lost. Needs root and FUSE.",
     ),
+    "mcp": LazyCommand(
+        "mcp:mcp",
+        "Serve a folder of runs to agents by the Model Context Protocol, on standard input and output; read-only.",
+    ),
     "doctor": LazyCommand(
         "doctor:doctor",
         "Check whether this machine is fit to measure and what to change. Exit code 0 fit, 3 unfit.",
