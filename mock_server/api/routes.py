@@ -103,7 +103,7 @@ def health_routes(metrics: ServerMetrics, is_ready: Callable[[], bool]) -> dict[
     """What both ports offer about the server itself: metrics, liveness, readiness."""
 
     async def exposed(request: web.Request) -> web.Response:
-        body, content_type = metrics.text(request.headers.get("Accept", ""))
+        body, content_type = metrics.negotiate(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type, "Vary": "Accept"})
 
     async def healthy(_request: web.Request) -> web.Response:

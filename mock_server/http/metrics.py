@@ -36,12 +36,16 @@ class ServerMetrics(ServerCounters):
         )
         gauge.set_function(self.lag.p99_s)
 
-    def text(self, accept: str = "") -> tuple[bytes, str]:
-        """The exposition and its media type: OpenMetrics, with exemplars, for who accepts it; else Prometheus' text format."""
-        if wants_openmetrics(accept):
-            text: bytes = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]
-            return text, OPENMETRICS_CONTENT_TYPE
-        return generate_latest(self.registry), CONTENT_TYPE
+    def text(self) -> bytes:
+        """The exposition in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def negotiate(self, accept: str) -> tuple[bytes, str]:
+        """The exposition and its media type: OpenMetrics, with exemplars, if this Accept header names it."""
+        if not wants_openmetrics(accept):
+            return self.text(), CONTENT_TYPE
+        text: bytes = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]
+        return text, OPENMETRICS_CONTENT_TYPE
 
 
 def wants_openmetrics(accept: str) -> bool:

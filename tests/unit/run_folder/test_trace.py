@@ -25,7 +25,7 @@ def test_the_header_is_one_that_w3c_trace_context_allows_and_the_mock_reads():
 
 def test_it_is_added_behind_the_request_line_and_nothing_else_changes():
     head, body = b"PUT /x HTTP/1.1\r\nHost: y\r\n\r\n", memoryview(b"a\nb")
-    buffers = [head, body]
+    buffers: list[bytes | memoryview] = [head, body]
     changed = add_header(buffers, b"traceparent: z\r\n")
     assert changed == [b"PUT /x HTTP/1.1\r\ntraceparent: z\r\nHost: y\r\n\r\n", body]
     assert buffers == [head, body]
