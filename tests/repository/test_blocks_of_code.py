@@ -24,7 +24,7 @@ from tests.support.documents import DOCUMENTS, ROOT, Block, blocks, prose
 
 LANGUAGES = {"sh", "toml", "json", "yaml", "python", "text", "ebnf"}
 FOREIGN = {
-    "apt-get", "cp", "curl", "docker", "duckdb", "export", "git", "kubectl", "mkdir", "moto_server", "nginx", "node", "npm", "pip", "prometheus",
+    "apt-get", "cp", "curl", "docker", "duckdb", "export", "git", "kubectl", "mkdir", "moto_server", "nginx", "node", "npm", "pip", "printf", "prometheus",
     "promtool", "source",
 }  # fmt: skip
 """Programs of others: listed here, so that a mistyped command of the project isn't taken for one of them."""
