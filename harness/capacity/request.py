@@ -105,11 +105,11 @@ class RequestedLoad:
             scenario = scenario.model_copy(update={"faults": ()})
         return scale_load(scenario, self.load, self._folder)
 
-    def binding_at(self, level: int) -> tuple[str | None, float | None]:
-        """The resource of which the greatest share is needed, and that share."""
+    def used_at(self, level: int) -> dict[str, float]:
+        """The share of each resource that the plan needs at least, of those that the scenario limits."""
         scenario = self.scenario_at(level)
-        binding = estimate_server_demand(scenario, make_simulated_plan(scenario)).binding
-        return (None, None) if binding is None else (binding.resource, binding.used_ratio)
+        demand = estimate_server_demand(scenario, make_simulated_plan(scenario))
+        return {one.resource: one.used_ratio for one in demand.resources if one.used_ratio is not None}
 
 
 def _refers_to_fault(assertion: str, bare: PlannedRun) -> bool:
