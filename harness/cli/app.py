@@ -48,6 +48,10 @@ class LazyCommand(NamedTuple):
 COMMANDS = {
     "scenarios": LazyCommand("scenarios:scenarios", "List the built-in scenarios and experiments."),
     "init": LazyCommand("init:init", "Write NAME.toml, a commented scenario to start from."),
+    "schema": LazyCommand(
+        "schema:schema",
+        "Print the JSON Schema of a file, for editors and validators: scenario, experiment, profile or thresholds.",
+    ),
     "validate": LazyCommand("validate:validate", "Check a scenario: size, peak rates, does it fit this machine."),
     "run": LazyCommand("run:run", "Run a scenario: drive the load, judge it, write the report."),
     "simulate": LazyCommand(
