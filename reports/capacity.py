@@ -40,11 +40,21 @@ def capacity_badge(figures: CapacityFigures) -> str:
 
 
 def amount(figures: CapacityFigures, value: str) -> str:
-    """A value of the varied key as a reader would say it: "8 workers", "client.timeout = 60s"."""
+    """A value of the varied key as a reader would say it: "eight workers", "client.timeout = 60s"."""
     noun = _NOUNS.get(figures.vary.key)
     if noun is None:
         return f"{figures.vary.key} = {value}"
     return f"{spell(figures, value)} {noun[0] if value == '1' else noun[1]}"
+
+
+def unit_noun(key: str, value: str) -> str:
+    """What a value counts, to be written behind it: "workers"; empty for a key without a noun.
+
+    >>> unit_noun("server.workers", "1"), unit_noun("client.timeout", "4s")
+    ('worker', '')
+    """
+    one, many = _NOUNS.get(key, ("", ""))
+    return one if value == "1" else many
 
 
 def spell(figures: CapacityFigures, value: str) -> str:

@@ -21,6 +21,7 @@ def pages() -> dict[str, str]:
         "reference/faults.md": schema_pages.faults(),
         "reference/target-keys.md": schema_pages.target_keys(),
         "reference/experiment-keys.md": schema_pages.experiment_keys(),
+        "reference/capacity-file.md": schema_pages.capacity_file(),
         **{f"reference/{kind}.schema.json": schema_text(kind) for kind in FILES},
         "reference/commands.md": cli_page.commands(),
         "decisions/README.md": adr_index.decisions(DOCS / "decisions"),

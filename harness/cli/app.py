@@ -50,7 +50,7 @@ COMMANDS = {
     "init": LazyCommand("init:init", "Write NAME.toml, a commented scenario to start from."),
     "schema": LazyCommand(
         "schema:schema",
-        "Print the JSON Schema of a file, for editors and validators: scenario, experiment, profile or thresholds.",
+        "Print the JSON Schema of a file, for editors and validators: scenario, experiment, capacity, profile or thresholds.",
     ),
     "validate": LazyCommand("validate:validate", "Check a scenario: size, peak rates, does it fit this machine."),
     "run": LazyCommand("run:run", "Run a scenario: drive the load, judge it, write the report."),

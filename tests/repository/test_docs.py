@@ -32,6 +32,7 @@ from harness.run_folder.layout import RunFolder
 from harness.scenario import scenario
 from harness.scenario import target as scenario_target
 from harness.scenario.arrivals import Arrivals, BurstOptions
+from harness.scenario.capacity_file import CapacityFile
 from harness.scenario.client import ClientOptions, Link, LinkQuality, Outages, TlsOptions, TusOptions
 from harness.scenario.experiment import Experiment, Variant, load_experiment
 from harness.scenario.loader import load_scenario, shipped_scenarios
@@ -75,6 +76,10 @@ def test_every_rule_under_which_a_run_is_invalid_is_documented_and_none_that_is_
 def test_every_key_of_an_experiment_is_documented():
     named = codes(doc("experiment-keys"))
     assert set(Experiment.model_fields) | set(Variant.model_fields) <= named
+
+
+def test_every_key_of_a_capacity_file_is_documented():
+    assert set(CapacityFile.model_fields) <= codes(doc("capacity-file"))
 
 
 def kinds_of(annotation, key):
