@@ -66,9 +66,7 @@ class CapacityRequest:
         """The thresholds that can be judged under a condition, and those that refer to a fault that does not act there."""
         if condition == "recovers":
             return list(self.goal), []
-        bare = planned_run(self.scenario.model_copy(update={"faults": ()}))
-        left_out = [one for one in self.goal if self.scenario.faults and _refers_to_fault(one, bare)]
-        return [one for one in self.goal if one not in left_out], left_out
+        return judged_without_faults(self.goal, self.scenario)
 
     @property
     def conditions(self) -> tuple[ConditionName, ...]:
@@ -110,6 +108,13 @@ class RequestedLoad:
         scenario = self.scenario_at(level)
         demand = estimate_server_demand(scenario, make_simulated_plan(scenario))
         return {one.resource: one.used_ratio for one in demand.resources if one.used_ratio is not None}
+
+
+def judged_without_faults(goal: Sequence[str], scenario: Scenario) -> tuple[list[str], list[str]]:
+    """The assertions that can be judged in a run without the scenario's faults, and those that refer to one."""
+    bare = planned_run(scenario.model_copy(update={"faults": ()}))
+    left_out = [one for one in goal if scenario.faults and _refers_to_fault(one, bare)]
+    return [one for one in goal if one not in left_out], left_out
 
 
 def _refers_to_fault(assertion: str, bare: PlannedRun) -> bool:

@@ -15,9 +15,11 @@ from harness.base.safe_files import write_json
 from harness.base.signals import SignalHandler
 from harness.capacity.levels import parse_varied_key
 from harness.capacity.load import parse_loads, scale_load
+from harness.capacity.map import MapRequest, column_of
+from harness.capacity.map_axes import parse_map
 from harness.capacity.request import CapacityRequest
 from harness.capacity.sampling import SamplingRule
-from harness.capacity.session import Session, run_search
+from harness.capacity.session import Session, run_map, run_search
 from harness.cli.options import RUNS, Overrides, Seed, assertions_of, check_fits, check_name, command_line
 from harness.plan import capacity as plan_capacity
 from harness.plan import make_plan
@@ -38,11 +40,12 @@ from reports.capacity import (
     demand_rows,
     level_rows,
 )
+from reports.capacity_map import map_badge, map_finding, map_headers, map_markdown, map_rows, render_map
 from reports.live_view import QuietView
 from reports.terminal import display_path
 
 CAPACITIES = RUNS / "capacity"
-CAPACITY_FILE = "capacity.json"
+CAPACITY_FILE, MAP_FILE = "capacity.json", "map.json"
 
 
 def capacity(
@@ -54,6 +57,7 @@ def capacity(
     goal: Annotated[list[str], typer.Option("--goal", metavar="ASSERTION", help="What must hold, instead of the scenario's thresholds; may be given several times. No acknowledged page may be lost in any case.")] = [],
     probability: Annotated[str | None, typer.Option(metavar="RATIO", help="In how many runs the goal must be met. Default: 95%.")] = None,
     confidence: Annotated[str | None, typer.Option(metavar="RATIO", help="How certain that must be. Default: 95%.")] = None,
+    map_keys: Annotated[str | None, typer.Option("--map", metavar="KEY,KEY[,KEY]", help="Instead of --vary: draw where the scenario recovers from its faults and where it stays down, over two or three keys, each with values if it has none of its own: client.retry.strategy,load or client.retry.strategy=none|outbox,load=0.5x|1x,faults.brownout.duration=2s..20s.")] = None,
     width: Annotated[str | None, typer.Option(metavar="STEP", help="Step between two levels: 1, or 5%. Default: 1 for whole numbers without a unit, else 5%.")] = None,
     budget: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after this time with what is known: 20m.")] = None,
     simulate_only: Annotated[bool, typer.Option("--simulate-only", help="Leave out the measured runs at the end.")] = False,
@@ -62,29 +66,50 @@ def capacity(
     """Search how much of a resource a scenario needs to meet its goal. Exit code 0 found, 99 not in the range, 3 can't tell.
 
     In virtual time, without the scenario's faults (what the server bears) and with them (from what it recovers). Then the least
-    level that passes and the one below are measured, three runs each. Resumes if interrupted.
+    level that passes and the one below are measured, three runs each. Resumes if interrupted. --map draws where the scenario
+    recovers and where it stays down.
     """
     asked = _Asked.read(
         source, overrides, seed,
-        _given(vary=vary, width=width, simulate_only=simulate_only or None, goal=tuple(goal) or None,
+        _given(vary=vary, map=None if map_keys is None else (map_keys,), width=width, simulate_only=simulate_only or None, goal=tuple(goal) or None,
                load=None if load is None else tuple(load.split(",")),
                probability=_share("--probability", probability), confidence=_share("--confidence", confidence),
                budget=_budget_s(budget)),
     )  # fmt: skip
     loaded = asked.scenario()
-    request = asked.request(loaded)
     folder = (out or CAPACITIES / asked.folder_name(loaded)).absolute()
     check_name(folder)
-    if not asked.options.simulate_only:
-        _check_fits(request)
     with SignalHandler() as signals:
         session = Session(folder, command_line(), QuietView, _log, signals, asked.options.simulate_only)
-        figures = run_search(request, session)
-    _print(figures, _write(folder, figures))
+        code = _draw_map(asked, loaded, session) if asked.options.map else _search(asked, loaded, session)
     if signals.received is not None:
         print("Interrupted. Run the same command again to resume.")
         raise typer.Exit(128 + signals.received)
-    raise typer.Exit(figures.exit_code)
+    raise typer.Exit(code)
+
+
+def _search(asked: _Asked, loaded: Scenario, session: Session) -> int:
+    request = asked.request(loaded)
+    if not session.simulate_only:
+        _check_fits(request.source, request.scenario, request.main_load)
+    figures = run_search(request, session)
+    _print(figures, _write(session.folder, figures))
+    return figures.exit_code
+
+
+def _draw_map(asked: _Asked, loaded: Scenario, session: Session) -> int:
+    request = asked.map_request(loaded)
+    if not session.simulate_only:
+        most = max(request.load(at) for at in request.cells())
+        _check_fits(request.source, request.scenario, most)
+    figures = run_map(request, session, asked.options.budget)
+    write_json(session.folder / MAP_FILE, figures.model_dump(mode="json"))
+    (session.folder / "summary.md").write_text(map_markdown(figures), "utf-8")
+    page = render_map(session.folder, figures, column_of(request.axes))
+    print(f"\n{map_badge(figures)}  {map_finding(figures)}.\n")
+    terminal.print_table(map_headers(figures), map_rows(figures))
+    print(f"\nReport: {display_path(page)}")
+    return figures.exit_code
 
 
 @dataclass(frozen=True)
@@ -105,10 +130,13 @@ class _Asked:
         """
         file = load_capacity_file(source)
         given |= _given(seed=seed)
+        _check_one_question(given)
         if file is not None:
+            if "vary" in given or "map" in given:  # it asks another question than the file
+                given = {"vary": None, "map": (), **given}
             changed = file.options.model_copy(update=given)
             return cls(file.base, [*file.overrides, *overrides], changed, is_file=True)
-        if "vary" not in given:
+        if "vary" not in given and "map" not in given:
             message = "--vary is missing: the key to vary, and its range, as in --vary server.workers=1..64"
             raise UsageError(message)
         options = CapacityFile.model_construct(name="", base=source, **given)  # type: ignore[arg-type]
@@ -145,12 +173,39 @@ class _Asked:
         request.check()
         return request
 
+    def map_request(self, loaded: Scenario) -> MapRequest:
+        """The map. Raises UsageError or ConfigurationError for one that can't be drawn."""
+        text = ",".join(self.options.map)
+        try:
+            axes = parse_map(text, loaded)
+        except UsageError as error:
+            if not self.is_file:
+                raise
+            raise ConfigurationError(self.options.name, [str(error)]) from None
+        goal = tuple(self.options.goal or assertions_of(loaded))
+        request = MapRequest(self.source, loaded, lambda more: self.scenario(*more), axes, goal)
+        request.check()
+        return request
+
     def folder_name(self, loaded: Scenario) -> str:
         """The name of the result folder below runs/capacity."""
         if self.options.name:
             return self.options.name
+        if self.options.map:
+            return f"{loaded.name}-map"
         key = (self.options.vary or "").partition("=")[0].strip()
         return f"{loaded.name}-{key.replace('.', '-')}"
+
+
+def _check_one_question(given: dict[str, object]) -> None:
+    """Raise UsageError for options that exclude each other."""
+    if "map" in given:
+        for name in ("vary", "width", "load", "probability", "confidence"):
+            if name in given:
+                message = f"--{name} does not go with --map" + (
+                    ": put the loads on the map, as in load=0.5x|1x" if name == "load" else ""
+                )
+                raise UsageError(message)
 
 
 def _given(**options: object) -> dict[str, object]:
@@ -162,12 +217,12 @@ def _log(line: str) -> None:
     print(line, flush=True)
 
 
-def _check_fits(request: CapacityRequest) -> None:
+def _check_fits(source: str, scenario: Scenario, load: float) -> None:
     """Raise ConfigurationError if a measured run would not fit this machine."""
     with tempfile.TemporaryDirectory() as folder:
-        scenario = scale_load(request.scenario, request.main_load, Path(folder))
-        problems = plan_capacity.find_capacity_problems(scenario, make_plan(scenario), 1, None)
-    check_fits(request.source, [*problems, "or leave out the measured runs: --simulate-only"] if problems else [])
+        scaled = scale_load(scenario, load, Path(folder))
+        problems = plan_capacity.find_capacity_problems(scaled, make_plan(scaled), 1, None)
+    check_fits(source, [*problems, "or leave out the measured runs: --simulate-only"] if problems else [])
 
 
 def _write(folder: Path, figures: CapacityFigures) -> Path:

@@ -18,6 +18,7 @@ from harness.analysis.capacity import (
     PlayedSeed,
     VariedResource,
 )
+from harness.analysis.capacity_map import MapAxis, MapCell, MapFigures
 from harness.analysis.comparable import COMPARABLE_FIGURES, JUDGED_FIGURES, SHOWN_FIGURES
 from harness.analysis.durations import DURATION_METRICS
 from harness.analysis.page_status import ALL_STATUSES, UNSAFE_STATUSES
@@ -257,5 +258,8 @@ def test_every_key_of_a_capacity_search_is_documented():
         LoadConfirmation,
         PlayedSeed,
         VariedResource,
+        MapFigures,
+        MapAxis,
+        MapCell,
     )
     assert {key for model in models for key in model.model_fields} <= named
