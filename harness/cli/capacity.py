@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +12,7 @@ from harness.analysis.capacity import CapacityFigures
 from harness.base.errors import ConfigurationError, UsageError
 from harness.base.safe_files import write_json
 from harness.base.signals import SignalHandler
+from harness.base.temporary import temporary_folder
 from harness.capacity.levels import parse_varied_key
 from harness.capacity.load import parse_loads, scale_load
 from harness.capacity.map import MapRequest, column_of
@@ -219,8 +219,8 @@ def _log(line: str) -> None:
 
 def _check_fits(source: str, scenario: Scenario, load: float) -> None:
     """Raise ConfigurationError if a measured run would not fit this machine."""
-    with tempfile.TemporaryDirectory() as folder:
-        scaled = scale_load(scenario, load, Path(folder))
+    with temporary_folder("capacity") as folder:
+        scaled = scale_load(scenario, load, folder)
         problems = plan_capacity.find_capacity_problems(scaled, make_plan(scaled), 1, None)
     check_fits(source, [*problems, "or leave out the measured runs: --simulate-only"] if problems else [])
 

@@ -12,22 +12,28 @@ from typing import Annotated
 
 import typer
 
+from harness.base.address import mask_credentials
 from harness.base.errors import ConfigurationError, RunFolderError, UsageError
 from harness.base.host import available_cores
 from harness.base.safe_files import find_symlinks
-from harness.judge.thresholds.abort_on_fail import AbortThreshold, check_abortable
-from harness.judge.thresholds.evaluate import find_problems, find_undersized
-from harness.judge.thresholds.planned_run import planned_run
+from harness.judge.thresholds.evaluate import find_undersized
+from harness.judge.thresholds.plan_bounds import find_decided
 from harness.plan import Plan
 from harness.plan.demand import choose_worker_count
-from harness.plan.idle_faults import find_idle_faults
+from harness.plan.idle_faults import find_idle_outages
 from harness.run_folder.layout import RunFolder
+from harness.runner import checked_scenario
 from harness.scenario.scenario import Scenario
 from harness.target.connect import check_reachable
 from harness.target.external import ExternalTarget, admit_target
 from reports.number_format import escape_control_characters
 
 RUNS = Path("runs")
+
+assertions_of = checked_scenario.assertions_of
+abortable_thresholds = checked_scenario.abortable_thresholds
+own_assertions = checked_scenario.own_assertions
+check_scenario = checked_scenario.check_scenario
 
 Target = Annotated[
     str | None, typer.Option(metavar="URL", help="URL of the server under test; default: the mock server.")
@@ -55,36 +61,6 @@ PrometheusUrl = Annotated[
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or its name below runs/.")]
 
 
-def assertions_of(loaded: Scenario) -> list[str]:
-    """The assertions of a scenario."""
-    return [threshold.assertion for threshold in loaded.thresholds]
-
-
-def abortable_thresholds(loaded: Scenario) -> list[AbortThreshold]:
-    """The thresholds of a scenario that end a run as soon as they can't be passed any more."""
-    return [AbortThreshold(one.assertion, one.grace) for one in loaded.thresholds if one.abort]
-
-
-def own_assertions(folder: RunFolder) -> list[str]:
-    """The assertions of a run's own scenario. Raises RunFolderError if they can't be read."""
-    try:
-        return [str(threshold["assert"]) for threshold in folder.read_run().scenario.get("thresholds", [])]
-    except (TypeError, KeyError, AttributeError):
-        message = f"{folder.run_json}: the thresholds of its scenario can't be read"
-        raise RunFolderError(message) from None
-
-
-def check_scenario(source: str, loaded: Scenario) -> None:
-    """Raise ConfigurationError for faults that hit nothing, and for thresholds that judge nothing.
-
-    A threshold judges nothing if it can't be evaluated, can't pass or can't fail, or can't end a run early as it is to.
-    """
-    problems = [*find_idle_faults(loaded), *find_problems(assertions_of(loaded), planned_run(loaded))]
-    if problems:
-        raise ConfigurationError(source, problems)
-    check_abortable([threshold.assertion for threshold in abortable_thresholds(loaded)], source)
-
-
 def auto_workers(loaded: Scenario, plan: Plan) -> int:
     """The number of workers that `--workers auto` means on this machine; printed with its reason."""
     chosen = choose_worker_count(loaded, plan, available_cores())
@@ -94,7 +70,10 @@ def auto_workers(loaded: Scenario, plan: Plan) -> int:
 
 def warnings_of(loaded: Scenario, plan: Plan, *, external: bool = False) -> list[str]:
     """Warnings about a plan that don't prevent the run, one line each; `external`: the run is not for the mock server."""
-    found = find_undersized(assertions_of(loaded), plan, loaded.warm_up, loaded.deadline)
+    assertions = assertions_of(loaded)
+    found = find_undersized(assertions, plan, loaded.warm_up, loaded.deadline)
+    found += find_decided(assertions, plan.pages, len(plan.stations), loaded.client.timeout)
+    found += find_idle_outages(loaded)
     if external and loaded.faults:
         names = ", ".join(fault.name for fault in loaded.faults)
         found.append(f"[[faults]] are the mock server's and do not happen with --target: {names}")
@@ -157,8 +136,8 @@ def check_name(path: Path) -> None:
 
 
 def command_line() -> list[str]:
-    """The command as the user typed it, for run.json."""
-    return ["harness", *sys.argv[1:]]
+    """The command as the user typed it, for run.json; without passwords in URLs."""
+    return ["harness", *map(mask_credentials, sys.argv[1:])]
 
 
 def runs_in(path: Path) -> list[RunFolder]:
