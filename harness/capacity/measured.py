@@ -51,7 +51,7 @@ class MeasuredRuns:
     def run(self, name: str, what: str, scenario: Scenario, goal: Sequence[str]) -> PlayedSeed:
         """Run a scenario, unless it has been; `name` is the folder's, `what` is logged. Raises SearchInterruptedError."""
         folder = RunFolder(self.folder / "runs" / re.sub(r"[^A-Za-z0-9.]+", "-", name))
-        if not _is_finished(folder):
+        if not is_finished(folder):
             self.check_time()
             self.log(f"{what}{describe_left(self.left, _most_s(scenario), self._shares)}")
             began_s = time.monotonic()
@@ -76,7 +76,7 @@ class MeasuredRuns:
             Run(spec, self.view(title), self.signals).execute()
         except Interruption as interruption:
             raise SearchInterruptedError from interruption
-        if not _is_finished(folder) and self.signals.received is not None:
+        if not is_finished(folder) and self.signals.received is not None:
             raise SearchInterruptedError
         judge_and_report(folder, goal)
 
@@ -126,7 +126,8 @@ def _minutes(seconds: float) -> str:
     return format_duration(seconds if seconds < 120 else 60 * round(seconds / 60))
 
 
-def _is_finished(folder: RunFolder) -> bool:
+def is_finished(folder: RunFolder) -> bool:
+    """Whether a run folder has a run that came to its end."""
     try:
         ended = folder.read_run().ended
     except RunFolderError:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness.analysis.capacity import CapacityFigures, PlayedSeed
 from harness.analysis.capacity_map import MapCell, MapFigures
+from harness.analysis.sustained import SustainedFigures
 from harness.base.signals import SignalHandler
 from harness.capacity.confirmation import RUNS_PER_LEVEL
 from harness.capacity.figures import CapacityResults, confirm_searches
@@ -27,13 +28,14 @@ from harness.capacity.measured import MeasuredRuns, measure_level
 from harness.capacity.planner import CapacityPlanner, FinishedSearch, describe_so_far
 from harness.capacity.request import CapacityRequest, ConditionName
 from harness.capacity.search import SearchInterruptedError
+from harness.capacity.target_capacity import TargetProber, TargetRequest, check_target_folder, run_target
 from harness.capacity.twin import Twin
 from harness.runner.live_stats import RunView
 from reports.capacity_map import STATES
 
 
 @dataclass(frozen=True)
-class Session:
+class SearchSession:
     """Where a search writes, what it reports to, and what may interrupt it."""
 
     folder: Path
@@ -49,7 +51,7 @@ class Session:
         return self.signals.received is not None
 
 
-def run_search(request: CapacityRequest, session: Session) -> CapacityFigures:
+def run_search(request: CapacityRequest, session: SearchSession) -> CapacityFigures:
     """Search in virtual time, then confirm by runs what was found for the scenario's own load."""
     with Twin() as twin:
         planner = CapacityPlanner(
@@ -78,7 +80,17 @@ def _runs_needed(searches: list[FinishedSearch]) -> int:
     return RUNS_PER_LEVEL * sum(min(2, passes + 1) for passes in passing)
 
 
-def run_map(request: MapRequest, session: Session, budget_s: float | None) -> MapFigures:
+def run_against(request: TargetRequest, session: SearchSession, budget_s: float | None) -> SustainedFigures:
+    """Find by real runs what a target sustains. Raises UsageError if it may not be loaded."""
+    prober = TargetProber(
+        request, session.folder, session.command, session.view, session.log, session.signals,
+        deadline_check(budget_s, session.is_interrupted),
+    )  # fmt: skip
+    check_target_folder(session.folder, request)
+    return run_target(request, prober)
+
+
+def run_map(request: MapRequest, session: SearchSession, budget_s: float | None) -> MapFigures:
     """Play every cell in virtual time, then run a few on both sides of the boundary for real."""
     check_time = deadline_check(budget_s, session.is_interrupted)
     with Twin() as twin:

@@ -19,7 +19,8 @@ from harness.capacity.map import MapRequest, column_of
 from harness.capacity.map_axes import parse_map
 from harness.capacity.request import CapacityRequest
 from harness.capacity.sampling import SamplingRule
-from harness.capacity.session import Session, run_map, run_search
+from harness.capacity.session import SearchSession, run_against, run_map, run_search
+from harness.capacity.target_capacity import TargetRequest
 from harness.cli.options import RUNS, Overrides, Seed, assertions_of, check_fits, check_name, command_line
 from harness.plan import capacity as plan_capacity
 from harness.plan import make_plan
@@ -42,10 +43,19 @@ from reports.capacity import (
 )
 from reports.capacity_map import map_badge, map_finding, map_headers, map_markdown, map_rows, render_map
 from reports.live_view import QuietView
+from reports.sustained import (
+    HEADERS,
+    render_sustained,
+    sustained_badge,
+    sustained_finding,
+    sustained_junit,
+    sustained_markdown,
+    sustained_rows,
+)
 from reports.terminal import display_path
 
 CAPACITIES = RUNS / "capacity"
-CAPACITY_FILE, MAP_FILE = "capacity.json", "map.json"
+CAPACITY_FILE, MAP_FILE, SUSTAINED_FILE = "capacity.json", "map.json", "sustained.json"
 
 
 def capacity(
@@ -58,7 +68,8 @@ def capacity(
     probability: Annotated[str | None, typer.Option(metavar="RATIO", help="In how many runs the goal must be met. Default: 95%.")] = None,
     confidence: Annotated[str | None, typer.Option(metavar="RATIO", help="How certain that must be. Default: 95%.")] = None,
     map_keys: Annotated[str | None, typer.Option("--map", metavar="KEY,KEY[,KEY]", help="Instead of --vary: draw where the scenario recovers from its faults and where it stays down, over two or three keys, each with values if it has none of its own: client.retry.strategy,load or client.retry.strategy=none|outbox,load=0.5x|1x,faults.brownout.duration=2s..20s.")] = None,
-    width: Annotated[str | None, typer.Option(metavar="STEP", help="Step between two levels: 1, or 5%. Default: 1 for whole numbers without a unit, else 5%.")] = None,
+    target: Annotated[str | None, typer.Option(metavar="URL", help="Instead of --vary: find by real runs which rate the server under test sustains, within its consent, and hold it against the plan's busiest minute.")] = None,
+    width: Annotated[str | None, typer.Option(metavar="STEP", help="Step between two levels: 1, or 5%. Default: 1 for whole numbers without a unit, else 5%; with --target 5%.")] = None,
     budget: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after this time with what is known: 20m.")] = None,
     simulate_only: Annotated[bool, typer.Option("--simulate-only", help="Leave out the measured runs at the end.")] = False,
     out: Annotated[Path | None, typer.Option(help="Result folder; the same folder resumes. Default: runs/capacity/<name>-<key>, or the capacity file's name.")] = None,
@@ -67,10 +78,13 @@ def capacity(
 
     In virtual time, without the scenario's faults (what the server bears) and with them (from what it recovers). Then the least
     level that passes and the one below are measured, three runs each. Resumes if interrupted. --map draws where the scenario
-    recovers and where it stays down.
+    recovers and where it stays down. --target finds what a server of your own bears.
     """
+    if target is not None:
+        _check_target_options(vary=vary, map=map_keys, load=load, goal=goal or None, probability=probability, confidence=confidence,
+                              simulate_only=simulate_only or None)  # fmt: skip
     asked = _Asked.read(
-        source, overrides, seed,
+        source, overrides, seed, target is not None,
         _given(vary=vary, map=None if map_keys is None else (map_keys,), width=width, simulate_only=simulate_only or None, goal=tuple(goal) or None,
                load=None if load is None else tuple(load.split(",")),
                probability=_share("--probability", probability), confidence=_share("--confidence", confidence),
@@ -80,15 +94,18 @@ def capacity(
     folder = (out or CAPACITIES / asked.folder_name(loaded)).absolute()
     check_name(folder)
     with SignalHandler() as signals:
-        session = Session(folder, command_line(), QuietView, _log, signals, asked.options.simulate_only)
-        code = _draw_map(asked, loaded, session) if asked.options.map else _search(asked, loaded, session)
+        session = SearchSession(folder, command_line(), QuietView, _log, signals, asked.options.simulate_only)
+        if target is not None:
+            code = _load_target(asked, TargetRequest(source, loaded, target, 1 + _width_ratio(width)), session)
+        else:
+            code = _draw_map(asked, loaded, session) if asked.options.map else _search(asked, loaded, session)
     if signals.received is not None:
         print("Interrupted. Run the same command again to resume.")
         raise typer.Exit(128 + signals.received)
     raise typer.Exit(code)
 
 
-def _search(asked: _Asked, loaded: Scenario, session: Session) -> int:
+def _search(asked: _Asked, loaded: Scenario, session: SearchSession) -> int:
     request = asked.request(loaded)
     if not session.simulate_only:
         _check_fits(request.source, request.scenario, request.main_load)
@@ -97,7 +114,19 @@ def _search(asked: _Asked, loaded: Scenario, session: Session) -> int:
     return figures.exit_code
 
 
-def _draw_map(asked: _Asked, loaded: Scenario, session: Session) -> int:
+def _load_target(asked: _Asked, request: TargetRequest, session: SearchSession) -> int:
+    figures = run_against(request, session, asked.options.budget)
+    write_json(session.folder / SUSTAINED_FILE, figures.model_dump(mode="json"))
+    (session.folder / "junit.xml").write_text(sustained_junit(figures), "utf-8")
+    (session.folder / "summary.md").write_text(sustained_markdown(figures), "utf-8")
+    page = render_sustained(session.folder, figures)
+    print(f"\n{sustained_badge(figures)}  {sustained_finding(figures)}.\n")
+    terminal.print_table(HEADERS, sustained_rows(figures))
+    print(f"\nReport: {display_path(page)}")
+    return figures.exit_code
+
+
+def _draw_map(asked: _Asked, loaded: Scenario, session: SearchSession) -> int:
     request = asked.map_request(loaded)
     if not session.simulate_only:
         most = max(request.load(at) for at in request.cells())
@@ -123,7 +152,9 @@ class _Asked:
     is_file: bool
 
     @classmethod
-    def read(cls, source: str, overrides: list[str], seed: int | None, given: dict[str, object]) -> _Asked:
+    def read(
+        cls, source: str, overrides: list[str], seed: int | None, has_target: bool, given: dict[str, object]
+    ) -> _Asked:
         """The capacity file at `source`, with what the command line gives in its place, or the command line alone.
 
         Raises ConfigurationError for a file with problems, UsageError if it is not known what to search.
@@ -136,7 +167,7 @@ class _Asked:
                 given = {"vary": None, "map": (), **given}
             changed = file.options.model_copy(update=given)
             return cls(file.base, [*file.overrides, *overrides], changed, is_file=True)
-        if "vary" not in given and "map" not in given:
+        if "vary" not in given and "map" not in given and not has_target:
             message = "--vary is missing: the key to vary, and its range, as in --vary server.workers=1..64"
             raise UsageError(message)
         options = CapacityFile.model_construct(name="", base=source, **given)  # type: ignore[arg-type]
@@ -191,6 +222,8 @@ class _Asked:
         """The name of the result folder below runs/capacity."""
         if self.options.name:
             return self.options.name
+        if self.options.vary is None and not self.options.map:
+            return f"{loaded.name}-target"
         if self.options.map:
             return f"{loaded.name}-map"
         key = (self.options.vary or "").partition("=")[0].strip()
@@ -206,6 +239,25 @@ def _check_one_question(given: dict[str, object]) -> None:
                     ": put the loads on the map, as in load=0.5x|1x" if name == "load" else ""
                 )
                 raise UsageError(message)
+
+
+def _check_target_options(**given: object) -> None:
+    """Raise UsageError for options that do not go with --target."""
+    for name, value in given.items():
+        if value is not None:
+            message = f"--{name.replace('_', '-')} does not go with --target: the rate is varied, by real runs alone"
+            raise UsageError(message)
+
+
+def _width_ratio(text: str | None) -> float:
+    try:
+        value = 0.05 if text is None else ratio(text)
+    except ValueError:
+        value = 0.0
+    if not 0.01 <= value <= 1 or (text is not None and "%" not in text):
+        message = f'--width "{text}": with --target it should be a percentage from 1% to 100%'
+        raise UsageError(message)
+    return value
 
 
 def _given(**options: object) -> dict[str, object]:

@@ -22,6 +22,7 @@ from harness.analysis.capacity_map import MapAxis, MapCell, MapFigures
 from harness.analysis.comparable import COMPARABLE_FIGURES, JUDGED_FIGURES, SHOWN_FIGURES
 from harness.analysis.durations import DURATION_METRICS
 from harness.analysis.page_status import ALL_STATUSES, UNSAFE_STATUSES
+from harness.analysis.sustained import SustainedFigures, SustainedLevel
 from harness.base.errors import ExitCode
 from harness.base.model import OUTCOMES
 from harness.drive.locust_mode.test import MOCK, add_options
@@ -261,5 +262,7 @@ def test_every_key_of_a_capacity_search_is_documented():
         MapFigures,
         MapAxis,
         MapCell,
+        SustainedFigures,
+        SustainedLevel,
     )
     assert {key for model in models for key in model.model_fields} <= named
