@@ -94,7 +94,13 @@ COMMANDS = {
         "Check whether this machine is fit to measure and what to change. Exit code 0 fit, 3 unfit.",
         only_prints=True,
     ),
-    "list": LazyCommand("list:list_runs", "List earlier runs with their verdicts, newest first.", only_prints=True),
+    "list": LazyCommand(
+        "list:list_runs", "List earlier runs with their verdicts and key figures, newest first.", only_prints=True
+    ),
+    "history": LazyCommand(
+        "history:history",
+        "Show how a scenario's runs came out over time, and mark changes beyond the calibrated noise.",
+    ),
 }
 
 

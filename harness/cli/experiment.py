@@ -11,7 +11,7 @@ from harness.analysis.experiment import ExperimentFigures
 from harness.base.errors import ExitCode, UsageError
 from harness.base.safe_files import write_json
 from harness.base.signals import SignalHandler
-from harness.cli.options import RUNS, check_scenario, check_target_given, command_line
+from harness.cli.options import RUNS, AllowCode, check_code_allowed, check_scenario, check_target_given, command_line
 from harness.run_folder.tables import read_planned_due
 from harness.runner.experiment import ExperimentRunner
 from harness.runner.simulated_experiment import choose_confirmed, pair_cells, play_experiment
@@ -54,6 +54,7 @@ def experiment(
             help="With --simulate: then run the base and the best K variants for real, beside each other.",
         ),
     ] = None,
+    allow_code: AllowCode = False,
 ) -> None:
     """Run a matrix of scenarios and compare them; resumes if interrupted."""
     if not simulate and (seeds is not None or confirm is not None):
@@ -63,6 +64,7 @@ def experiment(
     for cell in cells:
         check_scenario(f"{source}, variant {cell.variant.name}", cell.scenario)
         check_target_given(source, cell.scenario)
+        check_code_allowed(source, cell.scenario, allow_code=allow_code)
         if simulate:
             check_simulation(f"{source}: {cell.variant.name}", cell.scenario)
     folder = (out or EXPERIMENTS / f"{loaded.name}{'-simulated' if simulate else ''}").absolute()

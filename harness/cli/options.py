@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +24,7 @@ from harness.plan.demand import choose_worker_count
 from harness.plan.idle_faults import find_idle_outages
 from harness.run_folder.layout import RunFolder
 from harness.runner import checked_scenario
+from harness.scenario.own_client import parse_resolved_name
 from harness.scenario.scenario import Scenario
 from harness.target.connect import check_reachable
 from harness.target.external import ExternalTarget, admit_target
@@ -38,8 +40,18 @@ check_scenario = checked_scenario.check_scenario
 Target = Annotated[
     str | None, typer.Option(metavar="URL", help="URL of the server under test; default: the mock server.")
 ]
+AlsoTarget = Annotated[
+    list[str],
+    typer.Option(
+        metavar="URL",
+        help="Another server that the scenario's steps may send to; may be repeated. It consents as the target does.",
+    ),
+]
 AllowCommand = Annotated[
     bool, typer.Option("--allow-command", help="Allow [target.stored] to run its command on this machine.")
+]
+AllowCode = Annotated[
+    bool, typer.Option("--allow-code", help="Allow client.protocol to run its Python code on this machine.")
 ]
 ScenarioName = Annotated[str, typer.Argument(metavar="SCENARIO", help="Name of a built-in scenario, or a .toml file.")]
 Overrides = Annotated[
@@ -58,7 +70,44 @@ PrometheusUrl = Annotated[
         help="Take throughput and failures from this Prometheus instead of our own scrapes.",
     ),
 ]
+Labels = Annotated[
+    list[str], typer.Option("--label", metavar="K=V", help="A label of the run, as in version=1.2; can be repeated.")
+]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or its name below runs/.")]
+
+
+def check_code_allowed(source: str, loaded: Scenario, *, allow_code: bool) -> None:
+    """Raise UsageError if a scenario brings Python code of its own and the user has not allowed it."""
+    own = loaded.client.own
+    if own and not allow_code:
+        file = parse_resolved_name(own)
+        where = f"the installed own client {own}" if file is None else str(file.file)
+        message = f"{source}: client.protocol would run Python code on this machine: {where}; if you trust it, add --allow-code"
+        raise UsageError(message)
+
+
+def parse_labels(texts: list[str]) -> dict[str, str]:
+    """Labels from "key=value". Raises UsageError for another text, or a key that is given twice.
+
+    >>> parse_labels(["version=1.2", "commit=a=b"])
+    {'version': '1.2', 'commit': 'a=b'}
+    """
+    labels: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if (
+            not equals
+            or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", key)
+            or len(value) > 200
+            or not value.isprintable()
+        ):
+            message = f'--label "{text}" is not a valid label: write KEY=VALUE, as in version=1.2'
+            raise UsageError(message)
+        if key in labels:
+            message = f'--label: duplicate key "{key}"'
+            raise UsageError(message)
+        labels[key] = value
+    return labels
 
 
 def auto_workers(loaded: Scenario, plan: Plan) -> int:
@@ -88,19 +137,25 @@ def check_fits(source: str, problems: list[str]) -> None:
 
 
 def external_target_of(
-    url: str | None, source: str, loaded: Scenario, plan: Plan, workers: int, *, allow_command: bool
-) -> ExternalTarget | None:
+    url: str | None, source: str, loaded: Scenario, plan: Plan, workers: int, *, allow_command: bool,
+    also: Sequence[str] = (),
+) -> ExternalTarget | None:  # fmt: skip
     """The external target at `url`, checked and with its consent read; None if the run is for the mock."""
     if url is None:
         check_target_given(source, loaded)
+        if also:
+            message = f"--also-target {also[0]} needs --target: the mock server never sends anybody elsewhere"
+            raise UsageError(message)
         return None
-    return admit_target(url, loaded, plan, workers, os.environ, allow_command=allow_command)
+    return admit_target(url, loaded, plan, workers, os.environ, allow_command=allow_command, also=also)
 
 
 def check_listening(external: ExternalTarget | None) -> None:
     """Raise UsageError if an external target accepts no connection. The last check, because the target notices it."""
     if external is not None:
         check_reachable(external.origin, external.address, external.context)
+        for other in external.also:
+            check_reachable(other.origin, other.address, external.context)
 
 
 def check_target_given(source: str, loaded: Scenario) -> None:

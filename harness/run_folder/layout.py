@@ -26,6 +26,7 @@ EndReason = Literal[
     "killed",
     "withdrawn",
     "starved",
+    "own_client",
 ]
 """How a run can end; see `RunEnd` for what each means."""
 STOPPED_BY_SIGNAL: dict[EndReason, ExitCode] = {
@@ -36,7 +37,7 @@ STOPPED_BY_SIGNAL: dict[EndReason, ExitCode] = {
 
 class _FrozenRecord(BaseModel):
     # a folder written by a newer harness may have more keys: ignored, as long as its format number is known
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class PhaseRecord(_FrozenRecord):
@@ -82,12 +83,16 @@ class WorkerRecord(_FrozenRecord):
     """Attempts and requests delayed to stay within the rate that the target consents to."""
     shortages: dict[str, int] = {}
     """Attempts that it could not make (generator_error), by the resource it lacked."""
+    own_client_bug: str = ""
+    """The first error of the scenario's own client in it, with its traceback; "" if there was none."""
     reads_broken: int = 0
     """Reads abandoned because of an internal error."""
     reads_until_s: float | None = None
     """When its readers ceased to begin reads; None if it had none, or never reported."""
     stale_connections: int = 0
     """Kept connections that the server had closed while they were idle, and that were opened again before anything was sent."""
+    unusable: dict[str, int] = {}
+    """What was wrong with answers whose status promised success -> attempts that it ended; the first kinds only."""
 
 
 class StoreReadRecord(_FrozenRecord):
@@ -103,6 +108,14 @@ class StoreReadRecord(_FrozenRecord):
     """The scenario accepts that the store cannot be read: safety stays unknown, and the run is judged without it."""
 
 
+class AlsoTarget(_FrozenRecord):
+    """Another server than the target that the steps of an upload may send to (--also-target)."""
+
+    url: str
+    address: str
+    """Its IP address."""
+
+
 class RunEnd(_FrozenRecord):
     """How the run ended."""
 
@@ -111,6 +124,7 @@ class RunEnd(_FrozenRecord):
 
     interrupted, terminated, hung_up: SIGINT, SIGTERM, SIGHUP (the terminal was closed). crashed: a process of the run died of an error. killed: one was killed from
     outside. withdrawn: the target's consent ended. starved: this machine ran out of disk, descriptors or memory.
+    own_client: the scenario's own client (the user's Python code) raised an error.
     """
     at_s: float
     message: str = ""
@@ -131,7 +145,9 @@ class RunRecord(_FrozenRecord):
     seed: int
     target: str
     address: str = ""
-    """The IP address that the target's name resolved to; no other is loaded."""
+    """The IP address that the target's name resolved to; no other is loaded, but for those of `also_targets`."""
+    also_targets: list[AlsoTarget] = []
+    """The other servers that steps may send to."""
     own_server: bool
     """True if the run started the mock itself."""
     simulated: bool = False
@@ -142,12 +158,16 @@ class RunRecord(_FrozenRecord):
     client_timeout_s: float
     plan_sha256: str = ""
     """Digest of the plan, which remote workers compare with that of their own; "" if all workers are local."""
+    own_client_sha256: str = ""
+    """Digest of the scenario's own client, which every worker compares with that of its copy; "" without one."""
     limits_s: list[float] = []
     """Limits of the thresholds in seconds: the live histograms have bucket bounds at these values."""
     workers: list[WorkerRecord]
     versions: dict[str, str]
     host: dict[str, Any]
     command: list[str]
+    labels: dict[str, str] = {}
+    """What the user gave with --label, such as the version of the server: for lists and histories."""
     t0_epoch: Annotated[float, Field(ge=0, lt=1e11)] | None = None
     """Unix time of T0. Only a label: all figures are measured on the monotonic clock."""
     phases: list[PhaseRecord] = []
@@ -170,9 +190,11 @@ class RunFolder:
         self.run_json = path / "run.json"
         self.plan = path / PLAN_FILE
         self.region = path / "region.csv"
+        self.own_client = path / "own_client.py"
         self.journal = path / "journal"
         self.attempts = path / "attempts.parquet"
         self.reads = path / "reads.parquet"
+        self.steps = path / "steps.parquet"
         self.server = path / "server"
         self.injections = self.server / "injections.jsonl"
         self.certificate = self.server / "certificate.pem"

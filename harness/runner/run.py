@@ -26,6 +26,7 @@ from harness.runner.run_record import RunRecorder
 from harness.runner.run_spec import RunSpec
 from harness.runner.server import collect_stored, drain, start_server
 from harness.runner.subprocesses import ProcessGroup
+from harness.scenario.own_client import parse_resolved_name, read_client_source
 from harness.scenario.scenario import REGIONS
 from harness.target.external import poll_consent
 from harness.target.mock_admin import MockAdmin
@@ -74,6 +75,9 @@ class Run:
         # The user's own region file may change or vanish: the folder keeps what was run.
         if self._scenario.stations.region not in REGIONS:
             shutil.copyfile(self._scenario.stations.region, self._folder.region)
+        own = parse_resolved_name(self._scenario.client.own)
+        if own is not None:  # the same holds for the user's own client
+            self._folder.own_client.write_bytes(read_client_source(own.file))
         self._recorder.open("")  # from here on the folder can be reported, whatever happens
         with (
             ProcessGroup(self._folder.logs) as processes,

@@ -16,6 +16,7 @@ from harness.run_folder.layout import (
     WorkerRecord,
 )
 from harness.runner.run_spec import RunSpec
+from harness.scenario.own_client import digest_own_client
 
 MAX_CLOCK_DRIFT_S = 0.05
 """Beyond that, attempts of different machines can't be put in one order any more."""
@@ -188,10 +189,12 @@ def initial_record(spec: RunSpec, target: str, workers: Sequence[WorkerRecord]) 
         seed=scenario.seed,
         target=target,
         address=spec.external.address if spec.external else "",
+        also_targets=[] if spec.external is None else spec.external.also_records(),
         own_server=spec.external is None,
         simulated=spec.simulated,
         # Remote workers compute the plan again and compare: another Python or NumPy must not draw another one.
         plan_sha256="" if spec.join_policy is None else digest_plan(spec.plan),
+        own_client_sha256=digest_own_client(scenario.client.own),
         deadline_s=scenario.deadline,
         time_scale=scenario.time_scale,
         warm_up_s=scenario.warm_up,
@@ -201,6 +204,7 @@ def initial_record(spec: RunSpec, target: str, workers: Sequence[WorkerRecord]) 
         versions=package_versions(),
         host=describe_host(),
         command=spec.command,
+        labels=spec.labels,
         phases=phase_records(spec, scenario.deadline),
         faults=[
             FaultRecord(name=name, kind=kind, start_s=start, end_s=None if end == _INFINITE else end)

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from harness.base.safe_files import LIST_AS_TUPLE
 from harness.scenario.arrivals import Arrivals
 from harness.scenario.client import ClientOptions
+from harness.scenario.own_client import display_name
 from harness.scenario.readers import ReaderOptions
 from harness.scenario.recapitulation import RecapitulationOptions
 from harness.scenario.simulation import SimulationCosts
@@ -94,6 +95,25 @@ class Threshold(FrozenModel):
         return self
 
 
+_TARGET_OF_OWN_CLIENTS = ("stored", "accept_unknown_safety", "metrics")
+
+
+def _check_own_with_target(own: str, target: TargetApi) -> None:
+    # By value: run.json has every key, also those that nobody set.
+    others = [name for name in TargetApi.model_fields if name not in _TARGET_OF_OWN_CLIENTS]
+    surplus = [
+        name
+        for name in others
+        if getattr(target, name) != TargetApi.model_fields[name].get_default(call_default_factory=True)
+    ]
+    if surplus:
+        message = (
+            f"target.{surplus[0]} describes requests, and the own client {display_name(own)} makes them itself: leave it out "
+            f"(beside an own client [target] has {', '.join(_TARGET_OF_OWN_CLIENTS)})"
+        )
+        raise ValueError(message)
+
+
 class Scenario(FrozenModel):
     """One load test: who uploads what, when, to which server, with which faults, and what must hold."""
 
@@ -153,6 +173,11 @@ class Scenario(FrozenModel):
             raise ValueError(message)
         if self.target is not None and self.readers is not None and not self.readers.paths:
             message = f"{READERS_NEED_PATHS}: [target] describes another server"
+            raise ValueError(message)
+        if self.target is not None and self.client.own:
+            _check_own_with_target(self.client.own, self.target)
+        elif self.target is not None and self.target.path is None and not self.target.steps:
+            message = "target.path is missing (or [[target.steps]], where an upload takes several requests)"
             raise ValueError(message)
         if self.target is not None and self.client.protocol == "tus" and not self.target.takes_tus:
             message = (

@@ -23,8 +23,8 @@ _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def check_placeholders(text: str, allowed: Collection[str]) -> str:
-    """The text itself, if each of its placeholders is in `allowed` or is a ${TARGET_…}.
+def check_placeholders(text: str, allowed: Collection[str] | None) -> str:
+    """The text itself, if each of its placeholders is in `allowed` (None: any word) or is a ${TARGET_…}.
 
     Raises ValueError that lists the allowed placeholders.
     """
@@ -35,7 +35,7 @@ def check_placeholders(text: str, allowed: Collection[str]) -> str:
                 "and consist of capitals, digits and _"
             )
             raise ValueError(message)
-        if word and word not in allowed:
+        if word and allowed is not None and word not in allowed:
             listed = ", ".join(f"{{{name}}}" for name in sorted(allowed)) or "none"
             message = f"{{{word}}} is not available here; allowed: {listed}"
             raise ValueError(message)
