@@ -19,27 +19,13 @@ from harness.base.host import available_cores
 from harness.base.signals import Interruption, SignalHandler
 
 PAGE, DATA = ROOT / "docs" / "explanation" / "capacity-proofs.md", ROOT / "docs" / "data" / "capacity-proofs.json"
-_OTHER_SEEDS = 1_000_001
-
-
-def check_search(number: int) -> tuple[bool, bool]:
-    """Of the planted server of this number: whether the claimed bracket holds, and whether other seeds find the same."""
-    server = planted.PlantedServer.draw(number)
-    one, other = planted.search(server, 1), planted.search(server, _OTHER_SEEDS)
-    agree = one[0] is not None and other[0] is not None and abs(one[0] - other[0]) <= 1
-    return planted.holds(server, one), agree
-
-
-def check_sabotage(number: int) -> bool:
-    """Whether a hidden brownout gives no number."""
-    return planted.sabotaged_code(planted.PlantedServer.draw(number), 1) == ExitCode.INVALID
 
 
 def prove_in_virtual_time(searches: int, sabotaged: int) -> dict[str, Any]:
     """The proofs (a), (e) and (f)."""
     with ProcessPoolExecutor(available_cores(), mp_context=get_context("spawn")) as pool:
-        found = list(pool.map(check_search, range(searches), chunksize=5))
-        refused = list(pool.map(check_sabotage, range(sabotaged), chunksize=2))
+        found = list(pool.map(planted.check_search, range(searches), chunksize=5))
+        refused = list(pool.map(planted.check_sabotage, range(sabotaged), chunksize=2))
     return {
         "searches": searches, "held": sum(held for held, _ in found), "repeated": searches,
         "agreeing": sum(agree for _, agree in found), "sabotaged": sabotaged, "refused": sum(refused),

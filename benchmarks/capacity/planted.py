@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.analysis.capacity import PlayedSeed
+from harness.base.errors import ExitCode
 from harness.capacity.figures import CapacityResults, confirm_searches
 from harness.capacity.levels import parse_varied_key
 from harness.capacity.planner import CapacityPlanner
@@ -38,6 +39,7 @@ WORKERS = 64
 GOAL = "stations.completed_by_deadline_ratio >= 100%"
 DRAWS = 4000
 """Nights that give the truth: a standard error of 0.6 points at 80 %."""
+_OTHER_SEEDS = 1_000_001
 _ERRORS = 3
 """Standard errors of the truth within which a claim is not held against it."""
 _FREE = {
@@ -173,3 +175,16 @@ def sabotaged_code(server: PlantedServer, first_seed: int) -> int:
 
         confirmations = confirm_searches(searches, asked, measure, planner.known)
         return CapacityResults(asked, searches, planner.known, confirmations).figures().exit_code
+
+
+def check_search(number: int) -> tuple[bool, bool]:
+    """Of the planted server of this number: whether the claimed bracket holds, and whether other seeds find the same."""
+    server = PlantedServer.draw(number)
+    one, other = search(server, 1), search(server, _OTHER_SEEDS)
+    agree = one[0] is not None and other[0] is not None and abs(one[0] - other[0]) <= 1
+    return holds(server, one), agree
+
+
+def check_sabotage(number: int) -> bool:
+    """Whether a hidden brownout gives no number."""
+    return sabotaged_code(PlantedServer.draw(number), 1) == ExitCode.INVALID

@@ -105,6 +105,25 @@ def test_what_cannot_be_searched_is_refused_by_name(options, named, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--map", "load"], "two or three keys"),
+        (["--map", "load,client.retry.strategy", "--vary", "server.workers=1..4"], "--vary does not go with --map"),
+        (["--map", "load,client.retry.strategy", "--load", "2x"], "put the loads on the map"),
+        (["--map", "load,client.timeout"], "client.timeout needs values"),
+        (["--target", "http://127.0.0.1:1", "--vary", "server.workers=1..4"], "--vary does not go with --target"),
+        (["--target", "http://127.0.0.1:1", "--simulate-only"], "--simulate-only does not go with --target"),
+        (["--target", "http://127.0.0.1:1", "--width", "2"], "should be a percentage"),
+        (["--target", "127.0.0.1"], "should be an address"),
+    ],
+)
+def test_options_that_exclude_each_other_are_refused_by_name(options, named, tmp_path):
+    done = CliRunner().invoke(app, ["capacity", "smoke", *options, "--out", str(tmp_path / "out")])
+    assert isinstance(done.exception, UsageError)
+    assert named in str(done.exception)
+
+
+@pytest.mark.parametrize(
     ("file", "options", "named"),
     [
         (SEARCH.replace("1..8", "0..8"), [], "both ends should be above 0"),

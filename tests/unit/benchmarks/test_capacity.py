@@ -23,6 +23,7 @@ def test_the_truth_is_that_of_a_queue():
 def test_a_search_claims_what_is_true_and_a_wrong_claim_is_noticed():
     server = PlantedServer.draw(3)
     passes, fails = search(server, 1)
+    assert passes is not None
     assert holds(server, (passes, fails))
     assert not holds(server, (fails, None))
     assert not holds(server, (passes + 1, passes))

@@ -2,6 +2,7 @@
 
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 from matplotlib import rc_context
 
@@ -86,8 +87,8 @@ def test_the_chart_has_a_point_for_each_rate_and_what_is_asked(layout):
     with rc_context(layout.style):
         axes = draw_growth(figures()).axes[1]
     drawn = {line.get_gid(): line for line in axes.lines}
-    assert drawn["rate 13.4"].get_ydata().tolist() == [0.05]
-    assert list(drawn["asked"].get_xdata()) == [27.0, 27.0]
+    assert np.asarray(drawn["rate 13.4"].get_ydata()).tolist() == [0.05]
+    assert np.asarray(drawn["asked"].get_xdata()).tolist() == [27.0, 27.0]
 
 
 @pytest.mark.heavy
