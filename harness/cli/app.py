@@ -89,6 +89,10 @@ COMMANDS = {
     "export": LazyCommand(
         "export:export", "Export the scrapes or the rows of a run for another program.", only_prints=True
     ),
+    "mcp": LazyCommand(
+        "mcp:mcp",
+        "Serve a folder of runs to agents by the Model Context Protocol, on standard input and output; read-only.",
+    ),
     "doctor": LazyCommand(
         "doctor:doctor",
         "Check whether this machine is fit to measure and what to change. Exit code 0 fit, 3 unfit.",
