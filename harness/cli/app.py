@@ -89,6 +89,10 @@ COMMANDS = {
     "export": LazyCommand(
         "export:export", "Export the scrapes or the rows of a run for another program.", only_prints=True
     ),
+    "powercut": LazyCommand(
+        "powercut:powercut",
+        "Run a server with its data on a disk whose power is cut: what was not synced is lost. Needs root and FUSE.",
+    ),
     "mcp": LazyCommand(
         "mcp:mcp",
         "Serve a folder of runs to agents by the Model Context Protocol, on standard input and output; read-only.",
