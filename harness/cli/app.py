@@ -53,7 +53,7 @@ COMMANDS = {
     "init": LazyCommand("init:init", "Write NAME.toml, a commented scenario to start from."),
     "schema": LazyCommand(
         "schema:schema",
-        "Print the JSON Schema of a file, for editors and validators: scenario, experiment, profile or thresholds.",
+        "Print the JSON Schema of a file, for editors and validators: scenario, experiment, capacity, profile or thresholds.",
         only_prints=True,
     ),
     "validate": LazyCommand(
