@@ -59,6 +59,11 @@ COMMANDS = {
     "validate": LazyCommand(
         "validate:validate", "Check a scenario: size, peak rates, does it fit this machine.", only_prints=True
     ),
+    "try": LazyCommand(
+        "try_target:try_target",
+        "Send one station's pages to a server of yours and print each request, its answer, and what it was taken for.",
+        only_prints=True,
+    ),
     "run": LazyCommand("run:run", "Run a scenario: drive the load, judge it, write the report."),
     "simulate": LazyCommand(
         "simulate:simulate", "Play a scenario in virtual time, in seconds: the same run folder, judged the same way."

@@ -227,9 +227,23 @@ class Uploader:
             self._forget_login()
         return result
 
+    @property
+    def token(self) -> str:
+        """The token of the mock's login; "" without one."""
+        return self._context.token
+
+    @property
+    def taken(self) -> dict[str, str]:
+        """The values that steps have taken for this station and its latest page."""
+        of_page = self._upload.values if isinstance(self._upload, TemplatedUpload) else {}
+        return {**self._context.station.values, **of_page} if isinstance(self._context, TemplatedContext) else {}
+
     def close(self) -> None:
         """Give up the station's connections: it is done."""
         self._source.close()
+        if isinstance(self._context, TemplatedContext):
+            for other in self._context.elsewhere.values():
+                other.source.close()
 
     def _upload_of(self, page: int) -> PageUpload:
         if self._upload is None or page != self._page:
