@@ -39,6 +39,7 @@ from reports.tables import (
     processes_table,
     recapitulation_table,
     steps_table,
+    traces_table,
     unacknowledged_table,
     unusable_table,
     worst_stations_table,
@@ -97,6 +98,7 @@ def render_page(
         recapitulation_table(summary),
         unacknowledged_table(chart_data),
         worst_stations_table(chart_data, summary),
+        traces_table(chart_data),
         processes_table(chart_data, summary),
     ]
     # a run that stopped early may have no kelurahan and no processes; most scenarios have no recapitulation

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from harness.analysis.chart_types import ChartData
 from harness.analysis.summary import Distribution, Summary
+from harness.analysis.traces import MAX_LISTED_ATTEMPTS
 from harness.analysis.unacknowledged import UnacknowledgedPages
 from reports import number_format
 from reports.charts.failures import failure_counts
@@ -234,6 +235,31 @@ def worst_stations_table(chart_data: ChartData, summary: Summary) -> PageTable:
     if slowest:
         note += f"; below them the {'one' if slowest == 1 else format_count(slowest)} that took longest"
     return PageTable("stations", title, headers, rows, f"{note}.{_failed_note(chart_data)}", filter_column=1)
+
+
+def traces_table(chart_data: ChartData) -> PageTable:
+    """The first failed attempts and the slowest, each with its trace id; without rows if requests carried none."""
+    traced = chart_data.traced
+    kinds = [] if traced is None else [("failed", traced.failed), ("slowest", traced.slowest)]
+    rows = [
+        [
+            TableCell(f"{attempt.station} {attempt.form} {attempt.page}"),
+            count_cell(attempt.attempt),
+            TableCell(kind),
+            TableCell(outcome_label(attempt.outcome) + (f" ({attempt.status})" if attempt.status else "")),
+            TableCell(number_format.format_duration(attempt.sent_s), attempt.sent_s),
+            TableCell(number_format.format_duration(attempt.took_s), attempt.took_s),
+            TableCell(attempt.trace_id),
+        ]
+        for kind, attempts in kinds
+        for attempt in attempts
+    ]
+    headers = ["Page", "Attempt", "Listed as", "Outcome", "Sent at", "Took", "Trace id"]
+    note = (
+        f"The first {MAX_LISTED_ATTEMPTS} failed attempts and the {MAX_LISTED_ATTEMPTS} slowest. The trace id of any other is the first 32 "
+        "digits of the SHA-256 of RUN/STATION/FORM/PAGE/ATTEMPT."
+    )
+    return PageTable("traces", "Traces", headers, rows, note, filter_column=2)
 
 
 def _failed_note(chart_data: ChartData) -> str:

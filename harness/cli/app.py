@@ -53,7 +53,7 @@ COMMANDS = {
     "init": LazyCommand("init:init", "Write NAME.toml, a commented scenario to start from."),
     "schema": LazyCommand(
         "schema:schema",
-        "Print the JSON Schema of a file, for editors and validators: scenario, experiment, profile or thresholds.",
+        "Print the JSON Schema of a file, for editors and validators: scenario, experiment, capacity, profile or thresholds.",
         only_prints=True,
     ),
     "validate": LazyCommand(
@@ -93,6 +93,14 @@ COMMANDS = {
     "calibrate": LazyCommand("calibrate:calibrate", "Measure run-to-run noise; report the smallest detectable change."),
     "export": LazyCommand(
         "export:export", "Export the scrapes or the rows of a run for another program.", only_prints=True
+    ),
+    "powercut": LazyCommand(
+        "powercut:powercut",
+        "Run a server with its data on a disk whose power is cut: what was not synced is lost. Needs root and FUSE.",
+    ),
+    "mcp": LazyCommand(
+        "mcp:mcp",
+        "Serve a folder of runs to agents by the Model Context Protocol, on standard input and output; read-only.",
     ),
     "doctor": LazyCommand(
         "doctor:doctor",

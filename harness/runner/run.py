@@ -26,6 +26,7 @@ from harness.runner.run_record import RunRecorder
 from harness.runner.run_spec import RunSpec
 from harness.runner.server import collect_stored, drain, start_server
 from harness.runner.subprocesses import ProcessGroup
+from harness.runner.sync_thread import SyncThread, sync_run
 from harness.scenario.own_client import parse_resolved_name, read_client_source
 from harness.scenario.scenario import REGIONS
 from harness.target.external import poll_consent
@@ -56,6 +57,7 @@ class Run:
         self._reported_lost, self._finished = 0, False
         self._consent = poll_consent(spec.external)
         self._prometheus = PrometheusSession(spec)
+        self._sync = SyncThread(spec.folder)
 
     def execute(self) -> None:
         """Run to the end; how it ended is in run.json.
@@ -144,6 +146,7 @@ class Run:
         self._process_monitor = ProcessMonitor(self._folder.processes, pids, self._now_s)
         self._scraper.start()
         self._process_monitor.start()
+        self._sync.start()
         self._view.log(": ".join(filter(None, [self._scenario.name, self._scenario.title])))
 
     def _prepare_monitors(self, processes: ProcessGroup, targets: dict[str, str], local_workers: list[str]) -> None:
@@ -243,6 +246,7 @@ class Run:
             self._view.log("Draining the server")
             self._recorder.add_problems(drain(self._admin))
         self._process_monitor.stop()
+        self._sync.stop()
         self._scraper.stop()
         self._scraper.scrape_now()
         self._recorder.add_problems(self._scraper.unwritten, self._process_monitor.unwritten)
@@ -279,4 +283,5 @@ class Run:
 
     def _write_end(self, ended: RunEnd) -> None:
         self._reserve.release()
+        sync_run(self._folder)
         self._recorder.end(ended, self._clock_monitor.step_s)

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import core_schema
 
 from harness.base.errors import UsageError
+from harness.scenario.capacity_file import CapacityFile
 from harness.scenario.experiment import Experiment
 from harness.scenario.loader import ThresholdsFile
 from harness.scenario.scenario import Scenario
@@ -29,10 +29,11 @@ COMMENT: Final = "Written by harness schema"
 FILES: Final[dict[str, type[BaseModel]]] = {
     "scenario": Scenario,
     "experiment": Experiment,
+    "capacity": CapacityFile,
     "profile": Profile,
     "thresholds": ThresholdsFile,
 }
-"""Kinds of file: of harness run, harness experiment, python -m mock_server --profile, harness gate --thresholds."""
+"""Kinds of file: of harness run, harness experiment, harness capacity, python -m mock_server --profile, harness gate --thresholds."""
 _TAGS = frozenset({"kind", "strategy", "distribution"})
 """Keys that choose between tables: always needed where they are, whatever the model's default is."""
 _QUANTITIES = {
@@ -79,7 +80,7 @@ class _FileSchema(GenerateJsonSchema):
         """Never."""
         return False
 
-    def model_schema(self, schema: core_schema.ModelSchema) -> dict[str, Any]:
+    def model_schema(self, schema: Any) -> dict[str, Any]:
         """A table, with the text below each key in its source as description."""
         found = super().model_schema(schema)
         texts = key_texts(schema["cls"])
@@ -88,7 +89,7 @@ class _FileSchema(GenerateJsonSchema):
                 found["properties"][field.alias or key]["description"] = texts[key]
         return found
 
-    def default_schema(self, schema: core_schema.WithDefaultSchema) -> dict[str, Any]:
+    def default_schema(self, schema: Any) -> dict[str, Any]:
         """A key that has a default."""
         found = super().default_schema(schema)
         write = _serializer_in(schema["schema"])

@@ -36,6 +36,8 @@ TEMPLATE_FILE = "template.toml.txt"
 TARGET_TEMPLATE_FILE = "target.toml.txt"
 _SET_OPTION = "--set"
 _DISCRIMINATORS = {"strategy", "kind", "distribution"}
+_DOES_NOT_BELONG = {"extra_forbidden", "literal_error", "none_required"}
+"""Errors of a key that a strategy does not have, or of which it allows one value only."""
 
 
 def shipped_scenarios() -> dict[str, str]:
@@ -264,7 +266,7 @@ def _drop_replaced_keys(content: dict[str, Any], overridden: _Overridden) -> Non
             for part in path:
                 table = table[part]
             is_replaced = any(table is other for other in overridden.tables)
-            if detail["type"] == "extra_forbidden" and is_replaced and (id(table), last) not in overridden.keys:
+            if detail["type"] in _DOES_NOT_BELONG and is_replaced and (id(table), last) not in overridden.keys:
                 del table[last]
 
 

@@ -86,6 +86,17 @@ def test_nginx_takes_every_photo_although_it_refuses_some_at_first(nginx, tmp_pa
     assert summary.attempts.by_outcome["accepted"] == 240
 
 
+def test_the_rate_at_which_nginx_limits_requests_is_found(nginx, tmp_path):
+    """30 a second, by limit_req; the plan asks 60."""
+    code, output = harness("capacity", TARGETS / "nginx.toml", "--target", nginx, "--out", "found", cwd=tmp_path)
+    assert code in {ExitCode.FAILED, ExitCode.INVALID}, output  # INVALID on a machine that is too busy to be on time
+    if code == ExitCode.FAILED:
+        found = json.loads((tmp_path / "found" / "sustained.json").read_text())
+        assert found["bears_per_s"] <= 30 * 1.03
+        assert found["fails_per_s"] >= 30 * 0.97
+        assert "your plan's busiest 4 s asks 6" in output
+
+
 def test_a_photo_that_nginx_lost_after_its_answer_fails_the_run(nginx, tmp_path):
     """A saboteur removes two files and spoils a third as soon as they are whole."""
     site = tmp_path / "site" / "photos"
