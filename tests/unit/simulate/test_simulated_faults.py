@@ -169,7 +169,9 @@ def test_a_crash_loses_what_is_in_progress_and_the_restarted_server_takes_the_re
     assert played.rows["done_s"][refused].max() < 2.65
     assert len(played.stored) == 3
     assert played.simulation.server.process == 2
-    assert [injection.fault for injection in played.injections] == [kind["kind"]], "once, not again in the restarted process"
+    assert [injection.fault for injection in played.injections] == [kind["kind"]], (
+        "once, not again in the restarted process"
+    )
 
 
 def one_station_costs():
