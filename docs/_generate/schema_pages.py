@@ -144,6 +144,8 @@ def target_keys() -> str:
     for kind in _kinds(target.Stored):
         keys = table(kind, "target.stored.", without=["kind"]) if len(kind.model_fields) > 1 else ""
         parts.append(f"## [target.stored], kind {_tag(kind, 'kind')}\n\n{sentence(kind)}\n\n{keys}")
+        if kind is target.StoredUrl:
+            parts.append(_section("[target.stored.fields]", target.ListedFields, "target.stored.fields."))
     parts.append(_section("[[target.metrics]]", target.MetricsEndpoint, ""))
     return "\n".join(parts)
 

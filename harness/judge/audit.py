@@ -50,6 +50,8 @@ def audit_run(folder: RunFolder, rows: Rows, statuses: PageStatuses) -> Audit:
             acknowledged=int(statuses.acknowledged.sum()),
             refused=int(statuses.refused.sum()),
             held=None if statuses.stored is None else len(statuses.stored.page),
+            by_size=0 if rows.record.stock is None else rows.record.stock.by_size,
+            earlier=0 if rows.record.stock is None else rows.record.stock.earlier,
         ),
         counts=counts,
         missed=int((in_time == StoredByDeadline.NO).sum()) if is_read else None,

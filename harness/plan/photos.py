@@ -58,6 +58,16 @@ class PhotoBody:
     def _hash(self) -> hashlib._Hash:
         return hashlib.sha256(self.data)
 
+    @cached_property
+    def _md5(self) -> hashlib._Hash:
+        return hashlib.md5(self.data, usedforsecurity=False)
+
+    def md5(self, tail: bytes) -> str:
+        """MD5 (hex) of body and tail: what S3 calls the ETag of an object that was put in one piece."""
+        state = self._md5.copy()
+        state.update(tail)
+        return state.hexdigest()
+
     def sha256(self, tail: bytes) -> str:
         """SHA-256 (hex) of body and tail, without hashing the body again."""
         state = self._hash.copy()

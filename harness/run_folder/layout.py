@@ -88,6 +88,10 @@ class StoreReadRecord(_FrozenRecord):
     """Audit categories that this way of reading the store cannot detect: they are unknown, not zero."""
     accepted: bool = False
     """The scenario accepts that the store cannot be read: safety stays unknown, and the run is judged without it."""
+    by_size: int = 0
+    """Copies that were matched with the plan by name and size only, because the store gives no digest."""
+    earlier: int = 0
+    """Copies that were stored before the run began; those still there at its end are left out of stored.parquet."""
 
 
 class RunEnd(_FrozenRecord):

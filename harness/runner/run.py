@@ -29,7 +29,7 @@ from harness.runner.live_stats import LiveStats, RunView
 from harness.runner.prometheus import PrometheusSession
 from harness.runner.run_record import RunRecorder
 from harness.runner.run_spec import RunSpec
-from harness.runner.server import collect_stored, drain, start_server
+from harness.runner.server import collect_stored, drain, read_store_before, start_server
 from harness.runner.subprocesses import ProcessGroup
 from harness.scenario.scenario import REGIONS
 from harness.target.external import poll_consent
@@ -64,9 +64,12 @@ class Run:
     def execute(self) -> None:
         """Run to the end; how it ended is in run.json.
 
-        Raises UsageError if the folder can't be used or the target does not consent, ProcessFailedError or OutOfResourcesError
+        Raises UsageError if the folder can't be used, the target does not consent or has pages of this plan, ProcessFailedError or OutOfResourcesError
         if the run could not begin, Interruption if a signal came before T0, ImmediateExit on a second signal.
         """
+        self._earlier = read_store_before(
+            self._spec, self._view.log
+        )  # first: nothing is written if that refuses the run
         self._folder.create()
         self._reserve = ReservedResources(self._folder.reserve)
         try:
@@ -247,7 +250,9 @@ class Run:
         self._prometheus.end(self._t0_epoch, self._view.log, patient=patient)
         processes["generator"].send("scraped")
         self._view.log("Reading what the server has stored")
-        self._recorder.store_read = collect_stored(processes, self._spec, self._admin, self._consent.halted)
+        self._recorder.store_read = collect_stored(
+            processes, self._spec, self._admin, self._consent.halted, self._earlier
+        )
         if self._admin is not None:
             processes["server"].send("stop")
             processes["server"].wait(self._scenario.server.grace + 5)

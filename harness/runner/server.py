@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from harness.base.errors import OutOfResourcesError, ProcessFailedError
@@ -17,10 +17,14 @@ from harness.runner.exit_reason import describe_exit
 from harness.runner.launch import PYTHON_COMMAND, READY_TIMEOUT_S, child_environment
 from harness.runner.run_spec import RunSpec
 from harness.runner.subprocesses import ProcessGroup
+from harness.target.earlier_store import EarlierStore, read_earlier_store
+from harness.target.listing import StoreUnreadableError
 from harness.target.mock_admin import AdminError, MockAdmin
-from harness.target.stored_pages import StoreUnreadableError
+from harness.target.planned_pages import UNVERIFIED, StoredRow
 from mock_server.faults.registry import CRASH_KINDS
 
+_UNSEEN_BY_SIZE = ("corrupted", "misfiled")
+"""Statuses that a size does not show: other bytes of the same length."""
 RESTARTED_SERVER = "server-restarted"
 """Name of the mock's process (and log) after it was killed and started again."""
 NO_STORE_ACCESS = "no way to read the server's store is configured: add [target.stored], or set accept_unknown_safety = true in [target]"
@@ -64,15 +68,20 @@ def drain(admin: MockAdmin) -> str:
 
 
 def collect_stored(
-    processes: ProcessGroup, spec: RunSpec, admin: MockAdmin | None, halted: Callable[[], str] = str
+    processes: ProcessGroup,
+    spec: RunSpec,
+    admin: MockAdmin | None,
+    halted: Callable[[], str] = str,
+    earlier: EarlierStore | None = None,
 ) -> StoreReadRecord:
     """Write stored.parquet from what the server has stored; how that went. The server's failures become a record, not an error.
 
+    `earlier` is what an external target had stored before the run, which is left out.
     `halted` gives the reason why an external target must not be sent anything any more, or "". With `[audit] kill_server` the
     mock is killed and restarted first, so that only what it had made durable counts.
     """
     if spec.external is not None or admin is None:
-        return _collect_from_external(spec, halted)
+        return _collect_from_external(spec, halted, earlier or EarlierStore())
     after_kill = spec.scenario.audit.kill_server
     exit_code = processes["server"].exit_code
     if exit_code is not None and not after_kill:
@@ -85,16 +94,41 @@ def collect_stored(
     return StoreReadRecord(after_kill=after_kill)
 
 
-def _collect_from_external(spec: RunSpec, halted: Callable[[], str]) -> StoreReadRecord:
+def read_store_before(spec: RunSpec, log: Callable[[str], None]) -> EarlierStore:
+    """What an external target has stored before the run; empty for the mock, which starts empty.
+
+    Raises UsageError if planned pages are among it. A store that can't be read now is taken for empty, which `log` says.
+    """
+    external = spec.external
+    if external is None or not external.has_readable_store:
+        return EarlierStore()
+    log("Reading what the server has stored before the run")
+    try:
+        return read_earlier_store(external.stored(spec.plan, str), spec.plan)
+    except StoreUnreadableError as error:
+        log(f"The store can't be read before the run, and is taken for empty: {error}")
+        return EarlierStore()
+
+
+def _collect_from_external(spec: RunSpec, halted: Callable[[], str], earlier: EarlierStore) -> StoreReadRecord:
     external = spec.external
     accepted = external is not None and external.api is not None and external.api.accept_unknown_safety
     if external is None or not external.has_readable_store:
         return StoreReadRecord(reason=NO_STORE_ACCESS, accepted=accepted)
+    by_size = 0
+
+    def counted() -> Iterator[StoredRow]:
+        nonlocal by_size
+        for row in earlier.without(external.stored(spec.plan, halted)):
+            by_size += bool(row.get(UNVERIFIED))
+            yield row
+
     try:
-        write_stored(spec.folder.stored, external.stored(spec.plan, halted))
+        write_stored(spec.folder.stored, counted())
     except (StoreUnreadableError, OutOfResourcesError) as error:
         return StoreReadRecord(reason=str(error))
-    return StoreReadRecord(unseen=external.unseen)
+    unseen = [*external.unseen, *([] if by_size == 0 else _UNSEEN_BY_SIZE)]
+    return StoreReadRecord(unseen=unseen, by_size=by_size, earlier=earlier.copies)
 
 
 def _restart_server(processes: ProcessGroup, spec: RunSpec) -> MockAdmin:

@@ -116,25 +116,27 @@ def _environment_value(variable: str, environment: Mapping[str, str]) -> str:
     return value
 
 
-def match_pattern(text: str) -> re.Pattern[str]:
+def match_pattern(text: str, values: Mapping[str, str] | None = None) -> re.Pattern[str]:
     """A pattern that finds a template's words in a text made from it: one named group per word.
 
-    A word that occurs again must have the same value.
+    A word that occurs again must have the same value. `values` are patterns of words that look otherwise than in the
+    built-in regions.
 
     >>> match_pattern("{station}-{form}-{page}.jpg").fullmatch("3509191001001-ppwp-2.jpg").groupdict()
     {'station': '3509191001001', 'form': 'ppwp', 'page': '2'}
     """
     regex, position, named = "", 0, set()
+    known = {**_VALUE_PATTERNS, **(values or {})}
     for match in _PLACEHOLDER.finditer(text):
         regex += re.escape(text[position : match.start()])
         word = match[2]
-        regex += f"(?P={word})" if word in named else f"(?P<{word}>{_VALUE_PATTERNS[word]})"
+        regex += f"(?P={word})" if word in named else f"(?P<{word}>{known[word]})"
         named.add(word)
         position = match.end()
     return re.compile(regex + re.escape(text[position:]))
 
 
-_VALUE_PATTERNS = {"station": "[0-9]{13}", "form": "[a-z]{4,6}", "page": "[0-9]{1,2}", "sha256": "[0-9a-f]{64}"}
+_VALUE_PATTERNS = {"station": "[0-9]{13}", "form": "[a-z0-9]{4,7}", "page": "[0-9]{1,3}", "sha256": "[0-9a-f]{64}"}
 
 
 ADVICE = (

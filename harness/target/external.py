@@ -25,10 +25,10 @@ from harness.target.consent_reader import (
     read_consent,
     state_folder,
 )
+from harness.target.listing import StoreUnreadableError
+from harness.target.planned_pages import StoredRow
 from harness.target.stored_pages import (
     StoreClient,
-    StoredRow,
-    StoreUnreadableError,
     fetch_planned_pages,
     read_listing,
     run_listing_command,
