@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.base.errors import ConfigurationError, UsageError
 from harness.base.model import Station
 from harness.plan.regions import load_region
-from harness.scenario.arrivals import ClosedArrivals, ReplayArrivals
+from harness.scenario.arrivals import ClosedArrivals, ConstantArrivals, PoissonArrivals, ReplayArrivals
 from harness.scenario.scenario import Scenario
 
 _LOAD_OPTION = "--load"
@@ -49,6 +49,9 @@ def scale_load(scenario: Scenario, factor: float, folder: Path) -> Scenario:
     if isinstance(scenario.arrivals, ReplayArrivals):
         problem = "a replayed run can't be scaled: it has due times for its own stations only"
         raise ConfigurationError(_LOAD_OPTION, [problem])
+    arrivals = scenario.arrivals
+    if isinstance(arrivals, ConstantArrivals | PoissonArrivals) and arrivals.rate is not None:
+        return scenario.model_copy(update={"arrivals": arrivals.model_copy(update={"rate": arrivals.rate * factor})})
     stations = load_region(scenario.stations.region)
     count = max(1, round((scenario.stations.count or len(stations)) * factor))
     if count <= len(stations):

@@ -14,6 +14,7 @@ from harness.base.signals import SignalHandler
 from harness.cli.options import (
     RUNS,
     AllowCommand,
+    Between,
     Overrides,
     ScenarioName,
     Seed,
@@ -37,6 +38,7 @@ from harness.plan import capacity, make_plan
 from harness.plan.demand import parse_worker_count
 from harness.run_folder.layout import RunFolder
 from harness.run_folder.tables import read_planned_due
+from harness.runner.between import parse_between
 from harness.runner.calibration import Calibration, noise_from
 from harness.runner.finish import noise_folder, save_noise
 from harness.runner.run_spec import RunSpec
@@ -57,6 +59,7 @@ def calibrate(
     workers: Workers = None,
     target: Target = None,
     allow_command: AllowCommand = False,
+    between: Between = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the runs. Default: runs/calibrations/<time>-<name>-<hex>.")] = None,
 ) -> None:  # fmt: skip
     """Measure run-to-run noise; report the smallest detectable change."""
@@ -74,7 +77,7 @@ def calibrate(
     spec = RunSpec(
         loaded, plan, RunFolder(folder), folder.name, command_line(), limits, workers=count, external=external
     )
-    calibration = Calibration(spec, assertions, folder, runs)
+    calibration = Calibration(spec, assertions, folder, runs, parse_between(between, allow_command=allow_command))
     calibration.check_folder()
     check_listening(external)
     print(

@@ -33,7 +33,18 @@ Target = Annotated[
     str | None, typer.Option(metavar="URL", help="URL of the server under test; default: the mock server.")
 ]
 AllowCommand = Annotated[
-    bool, typer.Option("--allow-command", help="Allow [target.stored] to run its command on this machine.")
+    bool,
+    typer.Option(
+        "--allow-command", help="Allow the command of [target.stored], or of --between, to run on this machine."
+    ),
+]
+Between = Annotated[
+    str | None,
+    typer.Option(
+        "--between",
+        metavar="COMMAND",
+        help="Run this before each run, without a shell, to reset the server; needs --allow-command.",
+    ),
 ]
 ScenarioName = Annotated[str, typer.Argument(metavar="SCENARIO", help="Name of a built-in scenario, or a .toml file.")]
 Overrides = Annotated[

@@ -58,9 +58,9 @@ def draw_due_times(arrivals: ConstantArrivals | DrawnArrivals, stations: int, rn
     match arrivals:
         case ConstantArrivals():
             steps = np.arange(stations, dtype=np.float64)
-            return np.asarray(arrivals.start + steps * (arrivals.over / stations), dtype=np.float64)
+            return np.asarray(arrivals.start + steps * arrivals.gap_s(stations), dtype=np.float64)
         case PoissonArrivals():
-            return arrivals.start + np.cumsum(rng.exponential(arrivals.over / stations, stations))
+            return arrivals.start + np.cumsum(rng.exponential(arrivals.gap_s(stations), stations))
         case SurgeArrivals():
             return arrivals.start + np.sort(rng.uniform(0.0, arrivals.over, stations))
         case _:

@@ -20,7 +20,7 @@ from harness.plan.arrivals import ClosedRounds, assign_due_times, earliest_due_t
 from harness.plan.photos import PhotoBody, make_photo_bank, make_tail
 from harness.plan.regions import load_region
 from harness.scenario.arrivals import ClosedArrivals
-from harness.scenario.scenario import PAGES_OF_FORM, Scenario, StationOptions
+from harness.scenario.scenario import PAGES_OF_FORM, Scenario
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -129,7 +129,7 @@ def make_plan(scenario: Scenario, bank: tuple[PhotoBody, ...] | None = None) -> 
     Raises ConfigurationError if the region file is wrong, a replayed run lacks a station, or there are more phones than
     stations.
     """
-    stations = select_stations(scenario.stations)
+    stations = select_stations(scenario)
     rng = np.random.default_rng([scenario.seed, 0xA221])
     slots = tuple((form, page + 1) for form in scenario.stations.forms for page in range(PAGES_OF_FORM[form]))
     closed_loop = None
@@ -224,15 +224,18 @@ def make_reading(key: PageKey, seed: int) -> str:
     )
 
 
-def select_stations(wanted: StationOptions) -> list[Station]:
-    """All stations of the region, or `count` of them spread evenly.
+def select_stations(scenario: Scenario) -> list[Station]:
+    """All stations of the region, or as many as the scenario takes, spread evenly.
 
     Raises ConfigurationError if there are fewer, or the region file is wrong.
     """
-    stations, count = load_region(wanted.region), wanted.count
+    stations, count, region = load_region(scenario.stations.region), scenario.station_count, scenario.stations.region
     if count is None:
         return stations
     if count > len(stations):
-        problem = f"stations.count = {count}: {wanted.region} has {len(stations):,} stations"
-        raise ConfigurationError(wanted.region, [problem])
+        why = f"stations.count = {count}"
+        if scenario.rated_stations is not None:
+            why = f"arrivals.rate times over = {count:,} stations"
+        problem = f"{why}: {region} has {len(stations):,} stations"
+        raise ConfigurationError(region, [problem])
     return [stations[number * len(stations) // count] for number in range(count)]

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Discriminator, Field, model_validator
 
 from harness.base.safe_files import LIST_AS_TUPLE
-from mock_server.profile.units import Duration, DurationDistribution, FrozenModel, Probability
+from mock_server.profile.units import Duration, DurationDistribution, EventRate, FrozenModel, Probability
 
 NonNegative = Annotated[float, Field(ge=0)]
 
@@ -36,14 +36,35 @@ class _TimedArrivals(FrozenModel):
     """How long it takes until all have arrived."""
 
 
-class ConstantArrivals(_TimedArrivals):
+class _RatedArrivals(_TimedArrivals):
+    rate: Annotated[EventRate, Field(gt=0, le=100_000)] | None = None
+    """How many stations arrive per unit of time, as in "10/s", for the time `over`. Left out: all stations, or stations.count."""
+
+    @model_validator(mode="after")
+    def _has_stations(self) -> Self:
+        if self.rated_stations == 0:
+            message = f"rate ({self.rate:g}/s) over {self.over:g}s is less than one station"
+            raise ValueError(message)
+        return self
+
+    @property
+    def rated_stations(self) -> int | None:
+        """How many stations arrive by the rate; None without one."""
+        return None if self.rate is None else round(self.rate * self.over)
+
+    def gap_s(self, stations: int) -> float:
+        """Mean time between two arrivals."""
+        return self.over / stations if self.rate is None else 1 / self.rate
+
+
+class ConstantArrivals(_RatedArrivals):
     """Stations arrive one after another at equal intervals."""
 
     kind: Literal["constant"]
 
 
-class PoissonArrivals(_TimedArrivals, _BurstyArrivals):
-    """Stations arrive independently of each other: exponential gaps with mean over ÷ stations."""
+class PoissonArrivals(_RatedArrivals, _BurstyArrivals):
+    """Stations arrive independently of each other: exponential gaps with mean 1 ÷ rate, or over ÷ stations."""
 
     kind: Literal["poisson"]
 

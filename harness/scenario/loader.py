@@ -19,6 +19,7 @@ from harness.base.errors import ConfigurationError, RunFolderError, UsageError
 from harness.base.safe_files import load_toml, parse_toml, read_text, resolve_inside, validate_content
 from harness.run_folder.layout import PLAN_FILE
 from harness.scenario.arrivals import ReplayArrivals
+from harness.scenario.clock_times import ClockTimeError, resolve_clock_times
 from harness.scenario.scenario import REGIONS, Scenario, Threshold, parse_resolved
 from mock_server.profile.units import FrozenModel
 from mock_server.profile.validation_messages import key_path, suggestion
@@ -64,6 +65,10 @@ def load_scenario(
     _drop_replaced_keys(content, overridden)
     trusted_keys = {override.partition("=")[0].strip() for override in overrides} if trusted_overrides else set()
     place = _ScenarioFolder(folder, label, frozenset(trusted_keys))
+    try:
+        content = resolve_clock_times(content)
+    except ClockTimeError as error:
+        raise ConfigurationError(label, [str(error)]) from None
     return _resolve_replay(_validate_scenario(label, content, place), planned_due, place)
 
 

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from harness.base.safe_files import LIST_AS_TUPLE
-from harness.scenario.arrivals import Arrivals
+from harness.scenario.arrivals import Arrivals, ConstantArrivals, PoissonArrivals
 from harness.scenario.client import ClientOptions
+from harness.scenario.clock_times import clock_s
 from harness.scenario.readers import ReaderOptions
 from harness.scenario.recapitulation import RecapitulationOptions
 from harness.scenario.simulation import SimulationCosts
@@ -36,6 +37,13 @@ READERS_NEED_PATHS = "readers.levels are those of the mock's public read API: sa
 def _check_printable(text: str) -> str:
     if not text.isprintable():
         message = "should be one line without control characters"
+        raise ValueError(message)
+    return text
+
+
+def _check_time_of_day(text: str) -> str:
+    if text and clock_s(text) is None:
+        message = "should be a time of day from 00:00 to 23:59:59"
         raise ValueError(message)
     return text
 
@@ -105,6 +113,8 @@ class Scenario(FrozenModel):
     """The same scenario and seed give the same photos, digests and due times, byte for byte."""
     deadline: Annotated[Duration, Field(gt=0)]
     """When the last attempt may start."""
+    starts_at: Annotated[str, AfterValidator(_check_time_of_day)] = ""
+    """Time of day at T0, as in "17:00": then deadline, start, until and the times of a curve may be times of day too."""
     time_scale: Annotated[float, Field(gt=0)] = 1.0
     """Election seconds per test second: for labels, and for [recapitulation]."""
     warm_up: Annotated[Duration, Field(ge=0)] = 0.0
@@ -144,6 +154,9 @@ class Scenario(FrozenModel):
         if mock_tables:
             message = f"[{mock_tables[0]}] describes the mock, and [target] another server: remove one of them"
             raise ValueError(message)
+        if self.stations.count is not None and self.rated_stations is not None:
+            message = f"arrivals.rate asks for {self.rated_stations:,} stations over the time: leave stations.count out"
+            raise ValueError(message)
         unanswered = [one for one in self.thresholds if one.assertion.lstrip().startswith("recapitulation.")]
         if unanswered and self.recapitulation is None:
             message = f'the threshold "{unanswered[0].assertion}" needs the table [recapitulation]: add it'
@@ -161,6 +174,16 @@ class Scenario(FrozenModel):
             )
             raise ValueError(message)
         return self
+
+    @property
+    def rated_stations(self) -> int | None:
+        """How many stations arrivals by rate need; None for arrivals of a given number of stations."""
+        return self.arrivals.rated_stations if isinstance(self.arrivals, ConstantArrivals | PoissonArrivals) else None
+
+    @property
+    def station_count(self) -> int | None:
+        """How many stations take part; None for all of the region."""
+        return self.stations.count if self.rated_stations is None else self.rated_stations
 
     @property
     def longest_s(self) -> float:

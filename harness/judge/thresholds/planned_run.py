@@ -67,7 +67,7 @@ def planned_run(scenario: Scenario) -> PlannedRun:
         warm_up_s=scenario.warm_up,
         forms=scenario.stations.forms,
         resources=() if scenario.readers is None else resource_names(scenario.readers),
-        make_codes=lambda: [station.code for station in select_stations(scenario.stations)],
+        make_codes=lambda: [station.code for station in select_stations(scenario)],
     )
 
 
