@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, model_validator
 
 from mock_server.faults.registry import AnyFault, check_distinct_names
+from mock_server.profile.forms import PAGES_PER_FORM
 from mock_server.profile.server_profile import ServerProfile
 from mock_server.profile.validation_messages import explain
 
@@ -19,6 +20,10 @@ class Profile(ServerProfile):
 
     seed: int = 0
     """Same seed, same service times and same pages hit."""
+    forms: dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[int, Field(ge=1, le=999)]] = Field(
+        default_factory=lambda: dict(PAGES_PER_FORM)
+    )
+    """Forms and their numbers of pages: no other page is taken."""
     faults: Annotated[tuple[AnyFault, ...], Field(strict=False)] = ()
     """What goes wrong, and when."""
 

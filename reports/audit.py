@@ -55,7 +55,13 @@ def describe_safety(audit: Audit) -> str:
     but = f"; unknown, because the store does not expose it: {', '.join(unknown)}" if unknown else ""
     acknowledged = number_format.plural(audit.sets.acknowledged, "page")
     how = "as sent" if not audit.sets.by_size else f"with the size that was sent ({_not_compared(audit)})"
-    return f"Safe: every acknowledged page ({acknowledged}) is stored once, {how}{also}{but}."
+    same = audit.sets.same_bytes
+    alike = (
+        f"; {number_format.plural(same, 'page')} share their bytes with another and are told apart by their keys only"
+        if same
+        else ""
+    )
+    return f"Safe: every acknowledged page ({acknowledged}) is stored once, {how}{also}{alike}{but}."
 
 
 def _not_compared(audit: Audit) -> str:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from docs._generate.markdown import NOTICE, markdown, sentence, table
 from docs._generate.value_text import default
-from harness.scenario import scenario, target
+from harness.scenario import scenario, stations, target
 from harness.scenario.arrivals import ArrivalsConfig, BurstOptions
 from harness.scenario.client import ClientOptions, Link, LinkQuality, Outages, TlsOptions, TusOptions
 from harness.scenario.experiment import Experiment, Variant
@@ -44,7 +44,7 @@ def scenario_keys() -> str:
     """Every key of a scenario that has no page of its own."""
     sections: list[tuple[str, type[BaseModel], str]] = [
         ("Top level", scenario.Scenario, ""),
-        ("[stations]", scenario.StationOptions, "stations."),
+        ("[stations]", stations.StationOptions, "stations."),
         ("[photos]", scenario.PhotoOptions, "photos."),
         ("[client]", ClientOptions, "client."),
         ("[client.tus]", TusOptions, "client.tus."),

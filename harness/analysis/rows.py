@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.analysis.attempts_table import GivenUpPages, is_up_to_date, read_given_up, write_attempts
+from harness.analysis.places import Places, load_places
 from harness.analysis.summary import FailureCount
 from harness.base.errors import RunFolderError
 from harness.base.model import DELIVERED, NOT_FAILURES, OUTCOMES, Outcome
@@ -107,6 +108,13 @@ class Rows:
     """Each way in which attempts failed, most frequent first."""
     region: Path | None = None
     """The run folder's copy of a region that does not ship with the package: the source of kelurahan names."""
+    station_list: Path | None = None
+    """The run folder's copy of the user's own list of stations: the source of their groups."""
+
+    @cached_property
+    def places(self) -> Places:
+        """The places that the stations belong to."""
+        return load_places(self.stations.code, self.record.scenario, self.region, self.station_list)
 
     @property
     def pages(self) -> int:
@@ -224,6 +232,7 @@ def load_rows(folder: RunFolder) -> Rows:
         given_up=read_given_up(folder.journal),
         failures=failures,
         region=folder.region,
+        station_list=folder.stations,
     )
 
 

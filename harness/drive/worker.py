@@ -33,6 +33,7 @@ from harness.drive.readers import ReaderDriver
 from harness.drive.virtual_user import VirtualUser, WorkerContext, run_closed_user, sleep_until
 from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan, make_plan
+from harness.plan.own_stations import load_accounts, request_columns
 from harness.plan.photos import load_photo_bank
 from harness.plan.plan import derive_pin, digest_plan
 from harness.plan.readers import draw_reads
@@ -93,6 +94,7 @@ class Worker:
         self._api = (
             None if scenario.target is None else build_api(scenario.target, {**os.environ, **assignment.environment})
         )
+        self._accounts = load_accounts(scenario.stations)
         # Deriving a PIN hashes: not for a server that asks for none.
         self._logs_in = self._api is None or self._api.requires_login
         self._stations = plan.shard(assignment.rank, assignment.workers)
@@ -233,8 +235,9 @@ class Worker:
         pin = derive_pin(plan.stations[station].code, self.assignment.pin_secret) if self._logs_in else ""
         link = draw_link_model(client.link, self._context.seed, plan.stations[station].code)
         uploader = Uploader(
-            plan, client, self._connections.source(link), host, pin, self._clock, self._api, self._timeouts
-        )
+            plan, client, self._connections.source(link), host, pin, self._clock, self._api, self._timeouts,
+            request_columns(plan.stations[station], self._accounts),
+        )  # fmt: skip
         return VirtualUser(self._context, station, uploader, due_s)
 
     def _turn_down(self, station: int) -> None:

@@ -51,6 +51,7 @@ def audit_run(folder: RunFolder, rows: Rows, statuses: PageStatuses) -> Audit:
             refused=int(statuses.refused.sum()),
             held=None if statuses.stored is None else len(statuses.stored.page),
             by_size=0 if rows.record.stock is None else rows.record.stock.by_size,
+            same_bytes=0 if rows.record.stock is None else rows.record.stock.same_bytes,
             earlier=0 if rows.record.stock is None else rows.record.stock.earlier,
         ),
         counts=counts,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import time
 from pathlib import Path
 
@@ -27,11 +26,10 @@ from harness.runner.exit_reason import ReservedResources, describe_exit, ended_b
 from harness.runner.launch import private_folder, process_ids, start_generator
 from harness.runner.live_stats import LiveStats, RunView
 from harness.runner.prometheus import PrometheusSession
-from harness.runner.run_record import RunRecorder
+from harness.runner.run_record import RunRecorder, keep_station_list
 from harness.runner.run_spec import RunSpec
 from harness.runner.server import collect_stored, drain, read_store_before, start_server
 from harness.runner.subprocesses import ProcessGroup
-from harness.scenario.scenario import REGIONS
 from harness.target.external import poll_consent
 from harness.target.mock_admin import MockAdmin
 
@@ -79,9 +77,7 @@ class Run:
 
     def _execute(self) -> None:
         write_plan(self._folder.plan, self._spec.plan)
-        # The user's own region file may change or vanish: the folder keeps what was run.
-        if self._scenario.stations.region not in REGIONS:
-            shutil.copyfile(self._scenario.stations.region, self._folder.region)
+        keep_station_list(self._scenario, self._folder)
         self._recorder.open("")  # from here on the folder can be reported, whatever happens
         with ProcessGroup(self._folder.logs) as processes, private_folder() as private, self._consent, self._prometheus:
             self._signals.listener = lambda number: processes.post("signal", number=number)

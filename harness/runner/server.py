@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.base.errors import OutOfResourcesError, ProcessFailedError
 from harness.base.safe_files import write_json
@@ -91,7 +92,13 @@ def collect_stored(
         write_stored(spec.folder.stored, reachable.stored())
     except (AdminError, ProcessFailedError, OutOfResourcesError) as error:
         return StoreReadRecord(after_kill=after_kill, reason=str(error))
-    return StoreReadRecord(after_kill=after_kill)
+    return StoreReadRecord(after_kill=after_kill, **_same_bytes(spec))
+
+
+def _same_bytes(spec: RunSpec, unseen: Sequence[str] = ()) -> dict[str, Any]:
+    """What the store cannot show of pages that share their bytes, beside what is `unseen` anyway."""
+    pages = spec.plan.same_bytes
+    return {"same_bytes": pages, "unseen": list(dict.fromkeys([*unseen, *(["misfiled"] if pages else [])]))}
 
 
 def read_store_before(spec: RunSpec, log: Callable[[str], None]) -> EarlierStore:
@@ -128,7 +135,7 @@ def _collect_from_external(spec: RunSpec, halted: Callable[[], str], earlier: Ea
     except (StoreUnreadableError, OutOfResourcesError) as error:
         return StoreReadRecord(reason=str(error))
     unseen = [*external.unseen, *([] if by_size == 0 else _UNSEEN_BY_SIZE)]
-    return StoreReadRecord(unseen=unseen, by_size=by_size, earlier=earlier.copies)
+    return StoreReadRecord(by_size=by_size, earlier=earlier.copies, **_same_bytes(spec, unseen))
 
 
 def _restart_server(processes: ProcessGroup, spec: RunSpec) -> MockAdmin:

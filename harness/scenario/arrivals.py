@@ -167,6 +167,16 @@ class ReplayArrivals(FrozenModel):
         return self
 
 
+class ListedArrivals(FrozenModel):
+    """Every station arrives when the list of stations says (stations.due): an arrival list of your own, replayed."""
+
+    kind: Literal["listed"]
+    start: Duration = 0.0
+    """When the list begins."""
+    speed: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
+    """How many times faster than listed: 60 plays an hour in a minute."""
+
+
 class ClosedArrivals(FrozenModel):
     """A closed loop: a fixed number of phones, each of which uploads a station's pages, pauses, and takes the next station."""
 
@@ -180,6 +190,6 @@ class ClosedArrivals(FrozenModel):
 
 
 DrawnArrivals = PoissonArrivals | SurgeArrivals | RampArrivals | StepArrivals | DeadlineRushArrivals | CurveArrivals
-OpenArrivals = ConstantArrivals | DrawnArrivals | ReplayArrivals
+OpenArrivals = ConstantArrivals | DrawnArrivals | ReplayArrivals | ListedArrivals
 ArrivalsConfig = OpenArrivals | ClosedArrivals
 Arrivals = Annotated[ArrivalsConfig, Discriminator("kind")]

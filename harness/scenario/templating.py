@@ -16,9 +16,14 @@ from harness.base.errors import UsageError
 
 ENVIRONMENT_PREFIX = "TARGET_"
 """Only these variables can be used: a scenario from a stranger cannot send AWS_SECRET_ACCESS_KEY anywhere."""
-PLACEHOLDER_PATTERN = r"(?:\$\{[^{}]*\}|\{\w+\})"
+_WORD = r"\w+|(?:station|account)\.[^{}\x00-\x1f]{1,64}"
+"""A word that stands for a value; {station.…} and {account.…} name columns of the user's own files."""
+PLACEHOLDER_PATTERN = rf"(?:\$\{{[^{{}}]*\}}|\{{(?:{_WORD})\}})"
 """Regular expression of a placeholder, for use within others."""
-_PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}|\{(\w+)\}")
+_PLACEHOLDER = re.compile(rf"\$\{{([^{{}}]*)\}}|\{{({_WORD})\}}")
+COLUMN_NAME = re.compile(r"[^\x00-\x1f\x7f{}]{1,64}")
+"""A name of a column, which {station.…} and {account.…} can name."""
+COLUMN_PREFIXES = ("station.", "account.")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -35,7 +40,8 @@ def check_placeholders(text: str, allowed: Collection[str]) -> str:
                 "and consist of capitals, digits and _"
             )
             raise ValueError(message)
-        if word and word not in allowed:
+        # which columns there are is known only once the files are read: see find_column_problems
+        if word and word not in allowed and not ("station" in allowed and word.startswith(COLUMN_PREFIXES)):
             listed = ", ".join(f"{{{name}}}" for name in sorted(allowed)) or "none"
             message = f"{{{word}}} is not available here; allowed: {listed}"
             raise ValueError(message)

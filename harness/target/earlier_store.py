@@ -40,7 +40,7 @@ class EarlierStore:
 def read_earlier_store(rows: Iterable[StoredRow], plan: Plan) -> EarlierStore:
     """What is stored before a run of this plan.
 
-    Raises UsageError if planned pages are among it: then nobody knows which copies are the run's. Raises as the rows do.
+    Raises UsageError if planned pages are among it, whose copies could be of either run. Raises as the rows do.
     """
     planned, listed = PlannedPages(plan), list(rows)
     found: list[str] = []
@@ -54,7 +54,7 @@ def read_earlier_store(rows: Iterable[StoredRow], plan: Plan) -> EarlierStore:
         more = " …" if present > len(found) else ""
         message = (
             f"--target: the store already has {present:,} of the {plan.pages:,} pages of this plan ({', '.join(found)}{more}), so "
-            "whether this run stores them could not be seen: empty the store, or use another --seed, which makes other photos"
+            "copies of this run could not be known from them: empty the store, or use another --seed, which makes other photos"
         )
         raise UsageError(message)
     return EarlierStore(listed)

@@ -136,6 +136,7 @@ def admit_target(
         message = f'--target "{url}" should be an address such as http://127.0.0.1:8080'
         raise UsageError(message)
     _check_api(scenario.target, environment, allow_command=allow_command)
+    _check_digests(scenario.target, plan)
     if scenario.readers is not None and not scenario.readers.paths:
         message = f"{READERS_NEED_PATHS}, or leave [readers] out: --target {url} is another server"
         raise UsageError(message)
@@ -190,6 +191,17 @@ def _spellings(url: str, origin: Origin) -> set[str]:
     return (
         {f"{scheme}://{rest.rstrip('/')}"} if host in {origin.host_header, str(origin).partition("://")[2]} else set()
     )
+
+
+def _check_digests(api: TargetApi | None, plan: Plan) -> None:
+    """Raise UsageError if the store's list has digests only, and pages share theirs: they could not be told apart."""
+    source = None if api is None else api.stored
+    if isinstance(source, StoredUrl | StoredCommand) and source.format == "digests" and plan.same_bytes:
+        message = (
+            f'target.stored.format = "digests": {plan.same_bytes:,} pages of photos.folder share their bytes with another, so a digest '
+            "names no page: use a list with names, or JPEG, PNG or PDF files"
+        )
+        raise UsageError(message)
 
 
 def _check_api(api: TargetApi | None, environment: Mapping[str, str], *, allow_command: bool) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from harness.base.model import PageKey
 from harness.plan import Plan
-from harness.plan.photos import PhotoBody, make_tail
+from harness.plan.photos import PhotoBody
 from harness.scenario.templating import match_pattern
 
 StoredRow = dict[str, Any]
@@ -131,7 +131,7 @@ class PlannedPages:
 
     def _md5(self, index: int) -> str:
         body: PhotoBody = self._plan.bank[self._plan.body_of_page[index]]
-        return body.md5(make_tail(self._plan.key(index)))
+        return body.md5(body.tail(self._plan.key(index)))
 
     @cached_property
     def _station_number(self) -> dict[str, int]:

@@ -12,7 +12,7 @@ from aiohttp import web
 from mock_server.faults.base import RequestKey
 from mock_server.faults.faulted_request import ConnectionEnded, FaultedRequest
 from mock_server.http.fault_scheduler import FaultScheduler
-from mock_server.http.forms import known_station_and_form
+from mock_server.http.forms import KnownPages
 from mock_server.http.responses import Problem, retry_after_header
 from mock_server.net.connection import ServerConnection
 
@@ -40,10 +40,13 @@ class RequestContext(FaultedRequest):
     A handler calls `begin` as soon as it knows what the request is about; faults that act before the body act there.
     """
 
-    def __init__(self, request: web.Request, faults: FaultScheduler, attempts: AttemptCounter) -> None:
+    def __init__(
+        self, request: web.Request, faults: FaultScheduler, attempts: AttemptCounter, pages: KnownPages
+    ) -> None:
         super().__init__(RequestKey("", "", 0, 0, request.method, "public"), faults)
         self.request = request
         self._attempts = attempts
+        self.pages = pages
         self.connection = request.transport if isinstance(request.transport, ServerConnection) else None
         self.body_is_coming = True
         """Whether the client sends the body unasked, or was asked for it (Expect: 100-continue)."""
@@ -53,7 +56,7 @@ class RequestContext(FaultedRequest):
 
         Raises Refusal or ConnectionEnded if one of them ends the request.
         """
-        station, form = known_station_and_form(station, form)
+        station, form = self.pages.known(station, form)
         text = self.request.headers.get("X-Attempt", "")
         # A malformed number is ignored, not refused: the header is a hint for faults and metrics.
         attempt = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0

@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -29,7 +29,7 @@ from harness.drive.client.outcomes import (
 )
 from harness.drive.client.pool import AttemptConnection, ConnectionSource
 from harness.drive.client.protocols import make_upload
-from harness.drive.client.protocols.base import PageUpload, Photo, UploadContext, UploadResult, format_head
+from harness.drive.client.protocols.base import NO_COLUMNS, PageUpload, Photo, UploadContext, UploadResult, format_head
 from harness.drive.client.protocols.templated import TemplatedApi, TemplatedContext
 from harness.drive.client.response import HttpResponse
 from harness.plan import Plan
@@ -135,14 +135,18 @@ class Uploader:
     """Makes the attempts of one station: has its connections, keeps its token, and remembers its page's upload."""
 
     __slots__ = (
-        "_api", "_claims", "_client", "_clock", "_context", "_host", "_page", "_pin", "_plan", "_source", "_timeouts", "_upload",
+        "_api", "_claims", "_client", "_clock", "_columns", "_context", "_host", "_page", "_pin", "_plan", "_source", "_timeouts", "_upload",
     )  # fmt: skip
 
     def __init__(
         self, plan: Plan, client: ClientOptions, source: ConnectionSource, host_header: str, pin: str, clock: Callable[[], float],
-        api: TemplatedApi | None = None, timeouts: TimeoutQueue | None = None,
+        api: TemplatedApi | None = None, timeouts: TimeoutQueue | None = None, columns: Mapping[str, str] = NO_COLUMNS,
     ) -> None:  # fmt: skip
-        """`api` is the scenario's [target], None for the mock's own API; `timeouts` are shared by a worker's stations."""
+        """`api` is the scenario's [target], None for the mock's own API; `timeouts` are shared by a worker's stations.
+
+        `columns` are what the user's own files have of this station.
+        """
+        self._columns = columns
         self._timeouts = timeouts or TimeoutQueue(client.timeout)
         self._api = api
         # Digest and reading are computed only if they are sent: it happens in the middle of a run, for every page.
@@ -211,7 +215,10 @@ class Uploader:
     def _upload_of(self, page: int) -> PageUpload:
         if self._upload is None or page != self._page:
             key, body, tail, sha256, reading = self._plan.sent(page, claims=self._claims)
-            photo = Photo(key.station, key.form, key.page, body, tail, sha256, reading)
+            kind = self._plan.photo_type(page)
+            photo = Photo(
+                key.station, key.form, key.page, body, tail, sha256, reading, self._columns, kind.content_type, kind.extension
+            )  # fmt: skip
             self._page, self._upload = page, make_upload(self._client, photo, self._api)
         return self._upload
 
@@ -233,7 +240,7 @@ class Uploader:
 
     def _format_login(self, station: str) -> bytes:
         if self._api is not None:
-            return self._api.format_login(self._host, station, self._pin)
+            return self._api.format_login(self._host, station, self._pin, self._columns)
         content = json.dumps({"station": station, "pin": self._pin}).encode()
         headers = [f"Host: {self._host}", "Content-Type: application/json", f"Content-Length: {len(content)}"]
         return format_head("POST /v1/login", headers) + content

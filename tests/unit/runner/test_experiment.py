@@ -1,5 +1,6 @@
 """What an experiment says: pairing, intervals, pace, table and charts."""
 
+import signal
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -225,7 +226,7 @@ def test_each_cell_is_reset_before_it_runs_and_runs_against_the_server_that_was_
 
         def execute(self):
             events.append(("run", self.spec.folder.path.name, self.spec.external))
-            raise Interruption(2)
+            raise Interruption(signal.SIGINT)
 
     class Reset:
         def run(self, title, _):

@@ -11,6 +11,7 @@ from harness.drive.client.protocols.base import (
     format_head,
     repr_digest,
     send_photo,
+    url_part,
 )
 from harness.station.response_outcome import classify_status
 
@@ -45,7 +46,8 @@ def build_head(photo: Photo, context: UploadContext) -> bytes:
         ).encode()
     parts += (
         f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="photo"; '
-        f'filename="{photo.station}-{photo.form}-{photo.page}.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
+        f'filename="{url_part(photo.station)}-{url_part(photo.form)}-{photo.page}.{photo.extension}"\r\n'
+        f"Content-Type: {photo.content_type}\r\n\r\n"
     ).encode()
     headers = [
         *context.headers(photo),

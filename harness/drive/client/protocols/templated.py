@@ -11,18 +11,25 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from urllib.parse import quote
 
 from harness.base.model import Outcome
 from harness.drive.client.headers import check_token
 from harness.drive.client.pool import AttemptConnection
-from harness.drive.client.protocols.base import HighWaterMark, Photo, UploadContext, UploadResult, send_photo
+from harness.drive.client.protocols.base import (
+    NO_COLUMNS,
+    HighWaterMark,
+    Photo,
+    UploadContext,
+    UploadResult,
+    send_photo,
+    url_part,
+)
 from harness.drive.client.response import HttpResponse
 from harness.scenario.target import MultipartPart, TargetApi
 from harness.scenario.templating import Template
 
 _BOUNDARY = "----station-photo-6f0c1a"
-_URL_SAFE = frozenset({"station", "form", "page", "sha256", "size", "attempt"})
+_URL_SAFE = frozenset({"page", "sha256", "size", "attempt"})
 """Placeholders whose values are letters and digits, so that they need no escaping in a path."""
 
 
@@ -37,7 +44,7 @@ class _RequestTemplate:
 
     def head(self, host: str, values: Mapping[str, str], length: int, content_type: str) -> bytes:
         """The head of a request with a body of `length` bytes."""
-        in_path = [values[name] if name in _URL_SAFE else quote(values[name], safe="") for name in self.path.order]
+        in_path = [values[name] if name in _URL_SAFE else url_part(values[name]) for name in self.path.order]
         in_headers = [values[name] for _, template in self.headers for name in template.order]
         return (self._format(content_type) % (*in_path, host, *in_headers, length)).encode()
 
@@ -103,9 +110,12 @@ class TemplatedApi:
     def frame(self, photo: Photo, context: UploadContext) -> tuple[bytes, bytes]:
         """The bytes of an upload request before the photo, and those after it."""
         values = self._values(photo, context)
-        before, after, kind = b"", b"", "image/jpeg"
+        before, after, kind = b"", b"", photo.content_type
         if self.multipart:
-            (before, after), kind = self._frame_parts(values), f"multipart/form-data; boundary={_BOUNDARY}"
+            (before, after), kind = (
+                self._frame_parts(values, photo.content_type),
+                f"multipart/form-data; boundary={_BOUNDARY}",
+            )
         length = len(before) + photo.size_bytes + len(after)
         return self.upload.head(context.host, values, length, kind) + before, after
 
@@ -113,7 +123,8 @@ class TemplatedApi:
         """Values by placeholder, for those that occur: computing a digest that nobody sends would cost CPU."""
         values: dict[str, str] = {}
         for placeholder in self._placeholders:
-            values[placeholder] = _VALUES[placeholder](photo, context)
+            known = _VALUES.get(placeholder)
+            values[placeholder] = photo.columns[placeholder] if known is None else known(photo, context)
         return values
 
     @cached_property
@@ -126,9 +137,9 @@ class TemplatedApi:
         values = self._values(photo, context)
         return [f"Host: {context.host}", *self.upload.lines(values)]
 
-    def format_login(self, host: str, station: str, pin: str) -> bytes:
+    def format_login(self, host: str, station: str, pin: str, columns: Mapping[str, str] = NO_COLUMNS) -> bytes:
         """The request by which a station gets its token; b"" if there is none."""
-        values = {"station": station, "pin": pin}
+        values = {"station": station, "pin": pin, **columns}
         if self.login is None or self.login_body is None:
             return b""
         body = self.login_body.fill(values).encode()
@@ -142,12 +153,12 @@ class TemplatedApi:
             found = _resolve_pointer(response.body, self.token_at)
         return check_token(found)
 
-    def _frame_parts(self, values: Mapping[str, str]) -> tuple[bytes, bytes]:
+    def _frame_parts(self, values: Mapping[str, str], photo_type: str) -> tuple[bytes, bytes]:
         """The bytes of a multipart body before the photo, and those after it."""
         before, after, text = b"", b"", ""
         for part, value, filename in self.parts:
             name = f'; filename="{filename.fill(values)}"' if filename else ""
-            kind = part.content_type or ("image/jpeg" if value is None else "")
+            kind = part.content_type or (photo_type if value is None else "")
             text += f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{part.name}"{name}\r\n'
             text += f"Content-Type: {kind}\r\n\r\n" if kind else "\r\n"
             if value is None:

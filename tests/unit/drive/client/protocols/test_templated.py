@@ -9,6 +9,7 @@ import pytest
 from harness.base.errors import UsageError
 from harness.base.model import Outcome
 from harness.drive.client.outcomes import MalformedResponseError
+from harness.drive.client.protocols import multipart, put
 from harness.drive.client.protocols.base import Photo, UploadContext
 from harness.drive.client.protocols.templated import TemplatedContext, build_api
 from harness.drive.client.response import HttpResponse
@@ -135,3 +136,35 @@ def test_a_target_that_is_told_neither_digest_nor_reading_is_known(told, makes):
 def test_a_variable_that_is_not_set_is_named_before_anything_is_sent():
     with pytest.raises(UsageError, match="TARGET_KEY"):
         api(headers={"X": "${TARGET_KEY}"})
+
+
+OWN = Photo(
+    "CLINIC 7/ä", "consent form", 2, memoryview(BODY), TAIL, "ab" * 32, "",
+    {"station.email": "a@example.org", "account.key": "geheim"}, "application/pdf", "pdf",
+)  # fmt: skip
+
+
+def test_columns_of_the_users_files_are_filled_in_and_any_code_is_encoded_in_a_path():
+    target = api(
+        path="/p/{station}/{form}/{page}?m={station.email}",
+        headers={"X-Station": "{station}", "X-Key": "{account.key}"},
+    )
+    before, _ = target.frame(OWN, CONTEXT)
+    head = before.decode()
+    assert head.startswith("PUT /p/CLINIC%207%2F%C3%A4/consent%20form/2?m=a%40example.org HTTP/1.1\r\n")
+    assert "X-Station: CLINIC 7/ä\r\nX-Key: geheim\r\n" in head
+    assert "Content-Type: application/pdf\r\n" in head
+
+
+def test_a_login_may_use_the_columns_too():
+    login = {"path": "/login", "body": '{"who": "{station.email}", "password": "{account.key}"}', "token": "/t"}
+    request = api(login=login).format_login("h", "CLINIC-7", "1", {"station.email": "a@b", "account.key": "geheim"})
+    assert request.endswith(b'{"who": "a@b", "password": "geheim"}')
+
+
+@pytest.mark.parametrize("build", [put.build_head, multipart.build_head])
+def test_the_mocks_own_requests_take_any_code_too(build):
+    head = build(OWN, CONTEXT)
+    assert b" /v1/stations/CLINIC%207%2F%C3%A4/forms/consent%20form/pages/2 HTTP/1.1\r\n" in head
+    assert b'Idempotency-Key: "CLINIC%207%2F%C3%A4/consent%20form/2/abababababababab"\r\n' in head
+    assert b"Content-Type: application/pdf\r\n" in head
