@@ -10,10 +10,8 @@ import logging
 import os
 import resource
 import secrets
-import signal
 import ssl
 import sys
-import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -29,7 +27,8 @@ from mock_server.http.auth import StationCredentials
 from mock_server.net.tls import make_certificate, server_context
 from mock_server.profile_file import Profile, ProfileError, load_profile
 from mock_server.server import ListenAddresses, MockServer
-from mock_server.supervisor import TOKEN_VARIABLE, Supervisor, receive_commands, send_event
+from mock_server.storage.temporary_data import claim_temporary_folder
+from mock_server.supervisor import TOKEN_VARIABLE, Supervisor, receive_commands, send_event, stop_signals
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_CHUNK_BYTES = 32 * 2**20
@@ -54,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         "--data",
         type=Path,
         metavar="DIR",
-        help="folder of the store and the injection log (default: a new temporary folder)",
+        help="folder of the store and the injection log (default: a temporary folder, emptied when the next server starts)",
     )
     add("--host", default="127.0.0.1", help="address of the data port (default: %(default)s)")
     add("--port", type=int, default=8080, help="data port; 0: any free port (default: %(default)s)")
@@ -119,12 +118,13 @@ def main(arguments: list[str] | None = None) -> int:
 def _load_settings(options: argparse.Namespace, stack: ExitStack) -> _Settings:
     profile = load_profile(options.profile) if options.profile else Profile()
     stations = StationCredentials.read(options.stations) if options.stations else StationCredentials()
-    folder = options.data or Path(tempfile.mkdtemp(prefix="mock-server-"))
+    folder = options.data or claim_temporary_folder()[0]
     folder.mkdir(parents=True, exist_ok=True)
     certificate, key = options.certificate, options.key
     options.tls = options.tls or profile.tls
     if options.tls and (certificate is None or key is None):
-        certificate, key = make_certificate(Path(stack.enter_context(tempfile.TemporaryDirectory())), options.host)
+        # Apart from the data: a run's folder is shared with others, and the key must not be.
+        certificate, key = make_certificate(claim_temporary_folder()[0], options.host)
     tls = server_context(certificate, key) if options.tls else None
     token, token_file = _admin_token(options.supervised, stack)
     return _Settings(options, profile, stations, folder, token, token_file, tls, certificate, key)
@@ -156,7 +156,7 @@ async def _serve(settings: _Settings) -> None:
     options = settings.options
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in stop_signals():
         loop.add_signal_handler(number, stopping.set)
 
     def announce_crash(restart_after_s: float | None) -> None:

@@ -44,6 +44,12 @@ def _receive_commands(source: IO[str], on_command: Callable[[dict[str, Any]], No
     os._exit(0)  # from a thread, sys.exit would end only the thread
 
 
+def stop_signals() -> list[signal.Signals]:
+    """The signals that stop the server: SIGHUP, of a closed terminal, is one unless it was inherited as ignored (nohup)."""
+    is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [signal.SIGTERM, signal.SIGINT, *([] if is_ignored else [signal.SIGHUP])]
+
+
 class Supervisor:
     """Keeps one server running. `t0` is the command that starts the fault schedule, if no parent will send it."""
 
@@ -61,7 +67,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Restarts the server until it exits by itself or is stopped; the exit code."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in stop_signals():
             signal.signal(number, lambda *_: self._stop())
         while True:
             restart_after_s, was_crash = self._run_child()

@@ -49,6 +49,7 @@ END_REASON_TEXTS = {
     "deadline": "the deadline was reached",
     "interrupted": "it was interrupted",
     "terminated": "it was terminated",
+    "hung_up": "its terminal was closed",
     "aborted": "a threshold could no longer hold",
     "crashed": "a process crashed",
     "killed": "a process was killed",

@@ -20,7 +20,6 @@ from rich.text import Text
 from harness.analysis.summary import Summary
 from harness.judge.results import Audit, Verdict
 from reports import audit as audit_text
-from reports.broken_pipe import BrokenPipeGuard
 from reports.key_figures import (
     SIMULATED,
     describe_margin,
@@ -30,6 +29,7 @@ from reports.key_figures import (
     verdict_label,
 )
 from reports.number_format import escape_control_characters, format_quantity, non_breaking
+from reports.output_guard import OutputGuard
 from reports.text_table import PIPE_WIDTH, plain_table, print_plain, print_rows
 
 VERDICT_STYLES = {"PASS": "bold green", "FAIL": "bold red", "INVALID": "bold yellow", "NOT JUDGED": "bold yellow"}
@@ -42,7 +42,7 @@ def make_console(file: TextIO | None = None) -> Console:
     Without a terminal nothing is wrapped, unless COLUMNS says how wide it is: what reads a pipe needs whole lines.
     """
     stream = file or sys.stdout
-    inner = stream.stream if isinstance(stream, BrokenPipeGuard) else stream
+    inner = stream.stream if isinstance(stream, OutputGuard) else stream
     if isinstance(inner, io.TextIOWrapper):
         inner.reconfigure(errors="replace")  # with LANG=C a "µ" would raise UnicodeEncodeError and end the run
     is_terminal = stream.isatty()

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from docs._generate import adr_index, cli_page, schema_pages
+from harness.scenario.json_schema import FILES, schema_text
 
 DOCS = Path(__file__).parents[1]
 
@@ -20,6 +21,7 @@ def pages() -> dict[str, str]:
         "reference/faults.md": schema_pages.faults(),
         "reference/target-keys.md": schema_pages.target_keys(),
         "reference/experiment-keys.md": schema_pages.experiment_keys(),
+        **{f"reference/{kind}.schema.json": schema_text(kind) for kind in FILES},
         "reference/commands.md": cli_page.commands(),
         "decisions/README.md": adr_index.decisions(DOCS / "decisions"),
     }

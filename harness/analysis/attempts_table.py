@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.base.errors import OutOfResourcesError, RunFolderError
 from harness.base.model import OUTCOMES, REASONS, Outcome
+from harness.base.temporary import temporary_folder
 from harness.run_folder.journal import DURATION_FIELDS, RECORD, TIME_FIELDS, GiveUpReason, RecordKind, read_journal
 from harness.run_folder.layout import PhaseRecord, RunFolder, RunRecord
 from harness.run_folder.parquet import (
@@ -230,8 +230,8 @@ def _write_in_parts(
 ) -> None:
     """Write one temporary file per part, two at a time, then all of them into one file."""
     try:
-        with TemporaryDirectory(prefix="attempts.", dir=folder.path) as name:
-            parts = [Path(name) / f"{number:06d}.parquet" for number in range(len(slices))]
+        with temporary_folder("attempts", folder.path) as place:
+            parts = [place / f"{number:06d}.parquet" for number in range(len(slices))]
             with ThreadPoolExecutor(2) as pool:
                 writing = [
                     pool.submit(_write, folder, record, reader, positions, part, compression="uncompressed")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.analysis.attempts_table import CLEAR_PHASE
+from harness.analysis.cpu_quota import quota_above_ratio
 from harness.analysis.durations import DurationSamples, compute_distribution
 from harness.analysis.page_status import PageStatuses, load_page_statuses
 from harness.analysis.reads import compute_reader_figures
@@ -14,7 +15,7 @@ from harness.analysis.recapitulation import compute_recapitulation
 from harness.analysis.recovery import compute_recoveries, find_silence, page_events
 from harness.analysis.rows import Rows, load_rows
 from harness.analysis.run_data import RunData
-from harness.analysis.scraped_metrics import compute_generator_figures, compute_server_figures
+from harness.analysis.scraped_metrics import BUSY_RATIO, compute_generator_figures, compute_server_figures
 from harness.analysis.summary import (
     Attempts,
     GroupFigures,
@@ -96,7 +97,9 @@ def compute_summary(
         groups=count_groups(rows),
         recapitulation=compute_recapitulation(rows, dict(rows.places.names)),
         server=compute_server_figures(run_series.server),
-        generator=compute_generator_figures(rows, run_series.workers),
+        generator=compute_generator_figures(
+            rows, run_series.workers, quota_above_ratio(folder.processes, record, BUSY_RATIO, rows.end_s)
+        ),
     )
 
 

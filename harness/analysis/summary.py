@@ -308,8 +308,10 @@ class Generator(_SummaryModel):
     cpu_max_ratio: float | None
     """Greatest share of one core over a scrape interval."""
     cpu_above_90_ratio: float | None
-    """Share of the run during which the worst worker was above 90 % of its core."""
+    """Share of the run during which the worst worker was above 90 % of its core, or of the quota where that is less."""
     cpu_above_90_s: float | None
+    quota_above_90_ratio: float | None = None
+    """Share of the run during which all its processes together used above 90 % of the container's CPU quota; None without one."""
     loop_lag_max_s: float | None
     memory_max_bytes: float | None
     descriptors_max: float | None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from harness.analysis.capacity import CapacityFigures
 from harness.base.errors import UsageError
 from harness.base.safe_files import write_json
 from harness.base.signals import SignalHandler
+from harness.base.temporary import temporary_folder
 from harness.capacity.confirmation import RUNS_PER_LEVEL
 from harness.capacity.figures import CapacityResults, confirm_searches
 from harness.capacity.levels import parse_varied_key
@@ -116,8 +116,8 @@ def _log(line: str) -> None:
 
 def _check_fits(request: CapacityRequest) -> None:
     """Raise ConfigurationError if a measured run would not fit this machine."""
-    with tempfile.TemporaryDirectory() as folder:
-        scenario = scale_load(request.scenario, request.main_load, Path(folder))
+    with temporary_folder("capacity") as folder:
+        scenario = scale_load(request.scenario, request.main_load, folder)
         problems = plan_capacity.find_capacity_problems(scenario, make_plan(scenario), 1, None)
     check_fits(request.source, [*problems, "or leave out the measured runs: --simulate-only"] if problems else [])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -118,8 +117,8 @@ def _run_cells(runner: ExperimentRunner) -> tuple[ExperimentFigures, ExitCode | 
     """Run what is not finished; the figures, and the exit code of the signal that stopped it before every cell was run."""
     with SignalHandler() as signals:
         finished = runner.run(QuietView, lambda text: print(text, flush=True), signals)
-    stopped = ExitCode.TERMINATED if signals.received == signal.SIGTERM else ExitCode.INTERRUPTED
-    return runner.figures(), None if finished else stopped
+    stopped = None if signals.received is None else ExitCode(128 + signals.received)
+    return runner.figures(), None if finished else stopped or ExitCode.INTERRUPTED
 
 
 def _simulate(loaded: Experiment, cells: list[Cell], folder: Path, confirm: int | None) -> int:

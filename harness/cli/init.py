@@ -8,17 +8,28 @@ from typing import Annotated
 import typer
 
 from harness.base.errors import UsageError
+from harness.scenario.json_schema import COMMENT, SCHEMA_FILE, schema_text
 from harness.scenario.loader import scenario_template
 
 
 def init(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new scenario.")]) -> None:
-    """Write NAME.toml, a commented scenario to start from."""
+    """Write NAME.toml, a commented scenario to start from.
+
+    Beside it goes scenario.schema.json, named in its first line: editors that know JSON Schemas complete and check its keys.
+    """
     path = Path(f"{name}.toml")
-    text = scenario_template(name)
+    text = f"#:schema ./{SCHEMA_FILE}\n{scenario_template(name)}"
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
         message = f"{path} already exists: remove it or choose another name"
         raise UsageError(message) from None
+    _write_schema(Path(SCHEMA_FILE))
     print(f"Wrote {path}. Next: harness validate {path}; harness run {path}")
+
+
+def _write_schema(path: Path) -> None:
+    """Write the schema of this version, unless there is a file of that name that the harness did not write."""
+    if not path.exists() or COMMENT in path.read_text("utf-8", errors="replace")[:200]:
+        path.write_text(schema_text("scenario"), "utf-8")

@@ -12,15 +12,17 @@ from typing import Annotated
 
 import typer
 
+from harness.base.address import mask_credentials
 from harness.base.errors import ConfigurationError, RunFolderError, UsageError
 from harness.base.host import available_cores
 from harness.base.safe_files import find_symlinks
 from harness.judge.thresholds.abort_on_fail import AbortThreshold, check_abortable
 from harness.judge.thresholds.evaluate import find_problems, find_undersized
+from harness.judge.thresholds.plan_bounds import find_decided
 from harness.judge.thresholds.planned_run import planned_run
 from harness.plan import Plan
 from harness.plan.demand import choose_worker_count
-from harness.plan.idle_faults import find_idle_faults
+from harness.plan.idle_faults import find_idle_faults, find_idle_outages
 from harness.plan.own_stations import find_station_problems
 from harness.run_folder.layout import RunFolder
 from harness.scenario.scenario import Scenario
@@ -110,7 +112,10 @@ def auto_workers(loaded: Scenario, plan: Plan) -> int:
 
 def warnings_of(loaded: Scenario, plan: Plan, *, external: bool = False) -> list[str]:
     """Warnings about a plan that don't prevent the run, one line each; `external`: the run is not for the mock server."""
-    found = find_undersized(assertions_of(loaded), plan, loaded.warm_up, loaded.deadline)
+    assertions = assertions_of(loaded)
+    found = find_undersized(assertions, plan, loaded.warm_up, loaded.deadline)
+    found += find_decided(assertions, plan.pages, len(plan.stations), loaded.client.timeout)
+    found += find_idle_outages(loaded)
     if external and loaded.faults:
         names = ", ".join(fault.name for fault in loaded.faults)
         found.append(f"[[faults]] are the mock server's and do not happen with --target: {names}")
@@ -173,8 +178,8 @@ def check_name(path: Path) -> None:
 
 
 def command_line() -> list[str]:
-    """The command as the user typed it, for run.json."""
-    return ["harness", *sys.argv[1:]]
+    """The command as the user typed it, for run.json; without passwords in URLs."""
+    return ["harness", *map(mask_credentials, sys.argv[1:])]
 
 
 def runs_in(path: Path) -> list[RunFolder]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from harness.analysis.cpu_quota import QUOTA_FACT, cores_per_worker
 from harness.analysis.durations import DurationSamples
 from harness.analysis.percentile import order_statistic
 from harness.analysis.run_data import RunData
@@ -22,7 +23,7 @@ from harness.judge.results import ThresholdResult, Validity
 from harness.judge.thresholds.condition import Condition, parse_condition
 from harness.judge.thresholds.evaluate import COMPARISONS, compute_window_values
 from harness.judge.thresholds.units import format_value
-from harness.run_folder.layout import RunRecord
+from harness.run_folder.layout import STOPPED_BY_SIGNAL, RunRecord
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -89,13 +90,14 @@ def _check_exit_reason(summary: Summary, record: RunRecord) -> list[str]:
         return [f"the run crashed: {record.ended.message or 'see logs/'}"]
     if record.ended.how in {"killed", "starved"}:
         return [record.ended.message]
-    if record.ended.how in {"interrupted", "terminated"}:
+    if record.ended.how in STOPPED_BY_SIGNAL:
         pages = summary.pages
         delivered = (
             f"{pages.delivered:,} of {pages.planned:,} pages {'was' if pages.delivered == 1 else 'were'} delivered"
         )
         when = f"after {record.ended.at_s:.1f} s"
-        return [f"the run was {record.ended.how} {when}, when {delivered}: run it again to its end"]
+        how = "stopped because its terminal was closed," if record.ended.how == "hung_up" else record.ended.how
+        return [f"the run was {how} {when}, when {delivered}: run it again to its end"]
     return []
 
 
@@ -157,14 +159,28 @@ def _check_cpu(summary: Summary, record: RunRecord) -> list[str]:
         return [
             "the generator's CPU is not known because it was not scraped: see logs/ for why its exporter was silent"
         ]
-    if generator.cpu_above_90_ratio <= ALLOWED_BUSY_RATIO:
-        return []
-    message = (
-        f"the generator was above 90 % of its core for {format_value(generator.cpu_above_90_s, 's')}, "
-        f"{format_value(generator.cpu_above_90_ratio, 'ratio')} of the run (at most "
-        f"{format_value(generator.cpu_max_ratio, 'ratio')}): use --workers {generator.workers + 1}"
-    )
-    return [message]
+    reasons = []
+    quota = record.host.get(QUOTA_FACT)
+    above = generator.quota_above_90_ratio
+    if above is not None and above > ALLOWED_BUSY_RATIO:
+        reasons.append(
+            f"the run's processes together used more than 90 % of this container's CPU quota ({quota:g} cores) in "
+            f"{format_value(above, 'ratio')} of the run: give it more (docker run --cpus, kubernetes: "
+            "limits.cpu)"
+        )
+    if generator.cpu_above_90_ratio > ALLOWED_BUSY_RATIO:
+        is_limited = cores_per_worker(record) < 1
+        of, remedy = (
+            ("the CPU quota", "give the container more CPU")
+            if is_limited
+            else ("its core", f"use --workers {generator.workers + 1}")
+        )
+        reasons.append(
+            f"the generator was above 90 % of {of} for {format_value(generator.cpu_above_90_s, 's')}, "
+            f"{format_value(generator.cpu_above_90_ratio, 'ratio')} of the run (at most "
+            f"{format_value(generator.cpu_max_ratio, 'ratio')}): {remedy}"
+        )
+    return reasons
 
 
 def _check_workers(record: RunRecord) -> list[str]:

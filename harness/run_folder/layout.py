@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.base.errors import RunFolderError
+from harness.base.errors import ExitCode, RunFolderError
 from harness.base.safe_files import load_json, write_json
 
 PLAN_FILE = "plan.parquet"
@@ -17,9 +17,22 @@ RUN_FORMAT = 1
 
 
 EndReason = Literal[
-    "completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "killed", "withdrawn", "starved"
+    "completed",
+    "deadline",
+    "interrupted",
+    "terminated",
+    "hung_up",
+    "aborted",
+    "crashed",
+    "killed",
+    "withdrawn",
+    "starved",
 ]
 """How a run can end; see `RunEnd` for what each means."""
+STOPPED_BY_SIGNAL: dict[EndReason, ExitCode] = {
+    "interrupted": ExitCode.INTERRUPTED, "terminated": ExitCode.TERMINATED, "hung_up": ExitCode.HUNG_UP,
+}  # fmt: skip
+"""The ends that a signal to the harness causes, each with its exit code."""
 
 
 class _FrozenRecord(BaseModel):
@@ -103,7 +116,7 @@ class RunEnd(_FrozenRecord):
     how: EndReason
     """completed: nothing was left to attempt. deadline: time was up. aborted: a threshold could no longer be met.
 
-    interrupted, terminated: SIGINT, SIGTERM. crashed: a process of the run died of an error. killed: one was killed from
+    interrupted, terminated, hung_up: SIGINT, SIGTERM, SIGHUP (the terminal was closed). crashed: a process of the run died of an error. killed: one was killed from
     outside. withdrawn: the target's consent ended. starved: this machine ran out of disk, descriptors or memory.
     """
     at_s: float

@@ -16,7 +16,7 @@ from harness.base.signals import Interruption, SignalHandler
 from harness.judge.thresholds.evaluate import limits_s
 from harness.judge.verdict import load_verdict
 from harness.plan import Plan, make_plan
-from harness.run_folder.layout import RunFolder, RunRecord
+from harness.run_folder.layout import STOPPED_BY_SIGNAL, RunFolder, RunRecord
 from harness.runner.between import BetweenCommand
 from harness.runner.finish import judge_and_report
 from harness.runner.live_stats import RunView
@@ -156,7 +156,7 @@ class ExperimentRunner:
         except Interruption:
             return False
         ended = folder.read_run().ended
-        if ended is not None and ended.how in {"interrupted", "terminated"}:
+        if ended is not None and ended.how in STOPPED_BY_SIGNAL:
             return False
         judge_and_report(folder, assertions)
         return signals.received is None

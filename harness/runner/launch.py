@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
-import shutil
 import site
 import sys
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -155,13 +152,3 @@ def _home(private: Path) -> dict[str, str]:
 def _inherited() -> dict[str, str]:
     """Our environment without LOCUST_*: each of these variables is an option of Locust and would change the run."""
     return {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
-
-
-@contextlib.contextmanager
-def private_folder() -> Iterator[Path]:
-    """A folder outside the run folder that only this user can read (mode 0700), for secrets; deleted at the end."""
-    path = Path(tempfile.mkdtemp(prefix="harness-"))
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)

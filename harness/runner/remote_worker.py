@@ -8,7 +8,6 @@ nobody controls.
 from __future__ import annotations
 
 import secrets
-import signal
 import socket
 import time
 from collections import deque
@@ -26,8 +25,9 @@ from harness.base.errors import (
     ProcessFailedError,
     UsageError,
 )
-from harness.base.host import describe_host, read_host_limits
+from harness.base.host import available_cores, describe_host, read_host_limits
 from harness.base.signals import Interruption, SignalHandler
+from harness.base.temporary import temporary_folder
 from harness.drive.distributed.auth import JOIN_TOKEN
 from harness.drive.distributed.join import (
     CLOCK_OFFSET,
@@ -44,7 +44,7 @@ from harness.drive.distributed.leader_client import (
     parse_clock_reply,
 )
 from harness.runner.exit_reason import child_error, describe_exit
-from harness.runner.launch import locust_command, private_folder, worker_environment
+from harness.runner.launch import locust_command, worker_environment
 from harness.runner.subprocesses import Message, ProcessGroup
 
 _ERROR_OF_EVENT: dict[str, type[HarnessError]] = {
@@ -83,7 +83,7 @@ class RemoteWorker:
         address = self._resolve(until)
         identity = f"{socket.gethostname()}_{secrets.token_hex(8)}"
         with (
-            private_folder() as folder,
+            temporary_folder("worker") as folder,
             ProcessGroup(folder) as processes,
             LeaderClient(address, self._port, identity, self._token) as leader,
         ):
@@ -137,7 +137,7 @@ class RemoteWorker:
         """Ask to join; the number that the leader gives this worker. Raises UsageError if it rejects us or does not answer."""
         facts = describe_host()
         request = JoinRequest(
-            name=facts["name"], package=__version__, protocol=PROTOCOL_VERSION, cores=facts["cores"],
+            name=facts["name"], package=__version__, protocol=PROTOCOL_VERSION, cores=available_cores(),
             limits=asdict(read_host_limits()), offset_s=offset.monotonic_s,
             wall_offset_s=offset.wall_s, uncertainty_s=offset.uncertainty_s,
         )  # fmt: skip
@@ -212,7 +212,7 @@ class RemoteWorker:
         """The exit code if this message ends our part; None if the work goes on. Raises if the child failed."""
         if message.event == "signal":
             self._leave(ticket, "it was stopped there by a signal")
-            return ExitCode.INTERRUPTED if message.content["number"] == signal.SIGINT else ExitCode.TERMINATED
+            return ExitCode(128 + message.content["number"])
         if message.event in _ERROR_OF_EVENT:
             reason = str(message.content["reason"])
             self._leave(ticket, reason, message.event)

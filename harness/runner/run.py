@@ -6,24 +6,19 @@ import secrets
 import time
 from pathlib import Path
 
-from harness.base.errors import (
-    RESOURCE_ERRNOS,
-    OutOfResourcesError,
-    ProcessFailedError,
-    ProcessKilledError,
-    describe_exhaustion,
-)
+from harness.base.errors import OutOfResourcesError, ProcessFailedError, ProcessKilledError, describe_shortage
 from harness.base.signals import ImmediateExit, Interruption, SignalHandler
+from harness.base.temporary import temporary_folder
 from harness.drive.distributed.join import HEARTBEAT_TIMEOUT_S
 from harness.judge.thresholds.abort_on_fail import AbortMonitor
 from harness.measure.process_monitor import ClockMonitor, ProcessMonitor
 from harness.measure.scraper import Scraper
-from harness.run_folder.layout import RunEnd
+from harness.run_folder.layout import STOPPED_BY_SIGNAL, RunEnd
 from harness.run_folder.scrape_log import Scrape
 from harness.run_folder.tables import write_plan
 from harness.runner.end_conditions import EndConditions, HeartbeatMonitor
 from harness.runner.exit_reason import ReservedResources, describe_exit, ended_by_signal, ended_or_interrupted
-from harness.runner.launch import private_folder, process_ids, start_generator
+from harness.runner.launch import process_ids, start_generator
 from harness.runner.live_stats import LiveStats, RunView
 from harness.runner.prometheus import PrometheusSession
 from harness.runner.run_record import RunRecorder, keep_station_list
@@ -79,7 +74,12 @@ class Run:
         write_plan(self._folder.plan, self._spec.plan)
         keep_station_list(self._scenario, self._folder)
         self._recorder.open("")  # from here on the folder can be reported, whatever happens
-        with ProcessGroup(self._folder.logs) as processes, private_folder() as private, self._consent, self._prometheus:
+        with (
+            ProcessGroup(self._folder.logs) as processes,
+            temporary_folder("run") as private,
+            self._consent,
+            self._prometheus,
+        ):
             self._signals.listener = lambda number: processes.post("signal", number=number)
             self._consent.listener = lambda reason: processes.post("withdrawn", reason=reason)
             if self._signals.received is not None:
@@ -94,10 +94,10 @@ class Run:
                 ended = self._reserve.end_after(str(error), 0.0, killed=isinstance(error, ProcessKilledError))
                 self._write_end(ended)
                 raise (OutOfResourcesError(ended.message) if ended.how == "starved" else error) from None
-            except (OutOfResourcesError, OSError) as error:
-                if isinstance(error, OSError) and error.errno not in RESOURCE_ERRNOS:
+            except (OutOfResourcesError, OSError, RuntimeError) as error:
+                reason = describe_shortage(error)
+                if not reason:
                     raise
-                reason = describe_exhaustion(error) if isinstance(error, OSError) else str(error)
                 ended = RunEnd(how="starved", at_s=self._now_s(), message=reason)
                 self._view.log(ended.message)
         self._write_end(ended_or_interrupted(ended, self._signals.received))
@@ -242,7 +242,7 @@ class Run:
         self._scraper.scrape_now()
         self._recorder.add_problems(self._scraper.unwritten, self._process_monitor.unwritten)
         self._update_view()
-        patient = ended.how not in {"interrupted", "terminated", "withdrawn"}
+        patient = ended.how not in {*STOPPED_BY_SIGNAL, "withdrawn"}
         self._prometheus.end(self._t0_epoch, self._view.log, patient=patient)
         processes["generator"].send("scraped")
         self._view.log("Reading what the server has stored")

@@ -10,10 +10,11 @@ import re
 from typing import Any
 
 DAY_S = 86_400
-_CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?")
-_MOMENTS = frozenset({"deadline", "start", "until"})
+CLOCK_PATTERN = r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?"
+_CLOCK = re.compile(CLOCK_PATTERN)
+MOMENTS = frozenset({"deadline", "start", "until"})
 """Keys whose values are moments and not lengths of time."""
-_LISTS_OF_MOMENTS = frozenset({"points", "rates"})
+LISTS_OF_MOMENTS = frozenset({"points", "rates"})
 """Lists of [moment, …]."""
 _OWN_CLOCK = frozenset({"recapitulation"})
 """Tables that count in times of day themselves."""
@@ -63,11 +64,11 @@ class _Resolver:
         """A value with its times of day resolved, those of its items too."""
         if isinstance(value, dict):
             return {name: self.value(f"{path}.{name}", name, inner) for name, inner in value.items()}
-        if isinstance(value, list) and key in _LISTS_OF_MOMENTS:
+        if isinstance(value, list) and key in LISTS_OF_MOMENTS:
             return [self._point(path, point) for point in value]
         if isinstance(value, list):
             return [self.value(path, "", inner) for inner in value]
-        return self._moment(path, value) if key in _MOMENTS else value
+        return self._moment(path, value) if key in MOMENTS else value
 
     def _point(self, path: str, point: Any) -> Any:
         return [self._moment(path, point[0]), *point[1:]] if isinstance(point, list) and point else point

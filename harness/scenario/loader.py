@@ -95,8 +95,11 @@ def scenario_template(name: str) -> str:
     return (SCENARIO_FOLDER / TEMPLATE_FILE).read_text("utf-8").replace("@NAME@", name)
 
 
-class _ThresholdsFile(FrozenModel):
+class ThresholdsFile(FrozenModel):
+    """Other thresholds for a finished run."""
+
     thresholds: Annotated[tuple[Threshold, ...], Field(strict=False)]
+    """Conditions that the run must meet."""
 
 
 def load_thresholds(path: Path) -> list[str]:
@@ -104,7 +107,7 @@ def load_thresholds(path: Path) -> list[str]:
 
     Raises ConfigurationError with all problems of the file.
     """
-    return [threshold.assertion for threshold in load_toml(path, _ThresholdsFile).thresholds]
+    return [threshold.assertion for threshold in load_toml(path, ThresholdsFile).thresholds]
 
 
 def shipped_titles(folder: Traversable) -> dict[str, str]:

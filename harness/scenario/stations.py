@@ -32,6 +32,9 @@ PageCount = Annotated[int, Field(ge=1, le=MAX_PAGES)]
 ColumnName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f{}]{1,64}$")]
 
 
+_FormsInput = Annotated[list[str], Field(min_length=1)] | Annotated[dict[FormName, PageCount], Field(min_length=1)]
+
+
 def _form_table(forms: Any) -> Any:
     """A list of known forms as a table of their pages; anything else as it is."""
     if not isinstance(forms, list | tuple):
@@ -64,9 +67,9 @@ class StationOptions(FrozenModel):
     """A CSV file with the same codes and secrets in further columns, for {account.…}; only its owner may read it (mode 0600)."""
     count: Annotated[int, Field(ge=1)] | None = None
     """Number of stations, spread evenly over the region or list; all of them if left out."""
-    forms: Annotated[dict[FormName, PageCount], BeforeValidator(_form_table), Field(min_length=1)] = Field(
-        default_factory=lambda: {"ppwp": 3}
-    )
+    forms: Annotated[
+        dict[FormName, PageCount], BeforeValidator(_form_table, json_schema_input_type=_FormsInput), Field(min_length=1)
+    ] = Field(default_factory=lambda: {"ppwp": 3})
     """What each station sends, in this order: a list of known forms (ppwp has 3 pages, pdpr 18, pdpd 8, pdprdp 17, pdprdk 17; all but
     ppwp's are assumed; ec8a, ec8a1, ec8a2 and form34a have one), or a table of your own forms and their numbers of pages."""
 

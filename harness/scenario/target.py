@@ -122,7 +122,11 @@ class LoginRequest(FrozenModel):
 
 
 Statuses = Annotated[
-    tuple[str, ...], BeforeValidator(lambda value: tuple(map(str, value)) if isinstance(value, list) else value)
+    tuple[str, ...],
+    BeforeValidator(
+        lambda value: tuple(map(str, value)) if isinstance(value, list) else value,
+        json_schema_input_type=tuple[int | str, ...],
+    ),
 ]
 _STATUS = re.compile(r"[2-5](?:\d\d|xx)")
 _STATUS_CLASS = {"accepted": "2", "pending": "2"}

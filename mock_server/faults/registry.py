@@ -6,7 +6,7 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mock_server.faults.abort import Abort
 from mock_server.faults.ack_lost import AckLost
@@ -39,6 +39,8 @@ from mock_server.faults.stale_lock import StaleLock
 from mock_server.faults.timeout import Timeout
 from mock_server.faults.truncate_body import TruncateBody
 from mock_server.faults.unreadable import Unreadable
+from mock_server.profile.forms import PAGES_PER_FORM
+from mock_server.profile.server_profile import ServerProfile
 
 KINDS: tuple[type[Fault], ...] = (
     Latency,
@@ -91,3 +93,21 @@ def check_distinct_names(faults: tuple[Fault, ...]) -> None:
     if duplicates:
         message = f'two faults are called "{duplicates[0]}": give each its own name'
         raise ValueError(message)
+
+
+class Profile(ServerProfile):
+    """What a profile file holds: the server's keys, a seed and its faults."""
+
+    seed: int = 0
+    """Same seed, same service times and same pages hit."""
+    forms: dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[int, Field(ge=1, le=999)]] = Field(
+        default_factory=lambda: dict(PAGES_PER_FORM)
+    )
+    """Forms and their numbers of pages: no other page is taken."""
+    faults: Annotated[tuple[AnyFault, ...], Field(strict=False)] = ()
+    """What goes wrong, and when."""
+
+    @model_validator(mode="after")
+    def _has_distinct_faults(self) -> Profile:
+        check_distinct_names(self.faults)
+        return self

@@ -14,9 +14,10 @@ from decimal import Decimal
 from statistics import NormalDist
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, Tag, WithJsonSchema
 
-_QUANTITY = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z%/]*)\s*$")
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
+_QUANTITY = re.compile(rf"^\s*({_NUMBER})\s*([A-Za-z%/]*)\s*$")
 _DURATIONS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _RATES = {
@@ -122,12 +123,36 @@ def _with_unit(unit: str) -> PlainSerializer:
     return PlainSerializer(write, return_type=str)
 
 
-Duration = Annotated[float, BeforeValidator(duration_s), _with_unit("s")]
-Size = Annotated[int, BeforeValidator(size_bytes), _with_unit("B")]
-Rate = Annotated[float, BeforeValidator(rate_bytes_per_s), _with_unit("B/s")]
-EventRate = Annotated[float, BeforeValidator(events_per_s), _with_unit("/s")]
-Ratio = Annotated[float, BeforeValidator(ratio), Field(ge=0)]
-Probability = Annotated[float, BeforeValidator(ratio), Field(ge=0, le=1)]
+def _text_schema(units: Mapping[str, float], *examples: str) -> dict[str, Any]:
+    """JSON Schema of the text that a quantity is written as; a bound on its number can't be expressed on a text."""
+    alternatives = "|".join(re.escape(unit) for unit in units)
+    return {"type": "string", "pattern": rf"^\s*{_NUMBER}\s*({alternatives})\s*$", "examples": list(examples)}
+
+
+def _ratio_schema(**bounds: int) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [{"type": "number", **bounds}, _text_schema({"%": 1.0, "": 1.0}, "95%")]})
+
+
+Duration = Annotated[
+    float, BeforeValidator(duration_s), _with_unit("s"), WithJsonSchema(_text_schema(_DURATIONS, "150ms", "10s", "2m"))
+]
+Size = Annotated[
+    int, BeforeValidator(size_bytes), _with_unit("B"), WithJsonSchema(_text_schema(_SIZES, "500KB", "1.6MB", "64KiB"))
+]
+Rate = Annotated[
+    float,
+    BeforeValidator(rate_bytes_per_s),
+    _with_unit("B/s"),
+    WithJsonSchema(_text_schema(_RATES, "8Mbit/s", "500KB/s")),
+]
+EventRate = Annotated[
+    float,
+    BeforeValidator(events_per_s),
+    _with_unit("/s"),
+    WithJsonSchema(_text_schema(_EVENT_RATES, "50/s", "3000/min")),
+]
+Ratio = Annotated[float, BeforeValidator(ratio), Field(ge=0), _ratio_schema(minimum=0)]
+Probability = Annotated[float, BeforeValidator(ratio), Field(ge=0, le=1), _ratio_schema(minimum=0, maximum=1)]
 
 
 class FrozenModel(BaseModel):
@@ -252,7 +277,8 @@ def _distribution_of(unit: Any) -> Any:
         | Annotated[Exponential[unit], Tag("exponential")]
         | Annotated[Lognormal[unit], Tag("lognormal")]
     )
-    return Annotated[union, Discriminator(_kind_of), BeforeValidator(_text_as_fixed)]
+    tagged = Annotated[union, Discriminator(_kind_of)]
+    return Annotated[tagged, BeforeValidator(_text_as_fixed, json_schema_input_type=unit | tagged)]
 
 
 AnyDistribution = Fixed[Any] | Uniform[Any] | Exponential[Any] | Lognormal[Any]

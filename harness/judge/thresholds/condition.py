@@ -15,6 +15,7 @@ from typing import Literal
 from harness.analysis.durations import DURATION_METRICS
 from harness.analysis.places import STATION
 from harness.analysis.selection import ROW_LABELS, LabelMatcher
+from harness.analysis.time_series import COUNTER_SUFFIXES
 from harness.base.model import OUTCOMES
 from harness.judge.thresholds.metrics import KNOWN_METRICS, find_metric, unit_of_key
 from harness.judge.thresholds.parser import ParsedAssertion, ParsedMatcher, Token, WindowClause, parse_assertion
@@ -24,8 +25,6 @@ from mock_server.profile.units import duration_s
 from mock_server.profile.validation_messages import suggestion
 
 AGGREGATIONS = ("pN", "avg", "min", "max", "count", "rate", "ratio", "last")
-COUNTER_SUFFIXES = ("_total", "_count", "_sum", "_bucket")
-"""How the counters of an external server are distinguished from its gauges: by the naming convention of Prometheus."""
 MAY_NEVER_ARRIVE = ("delivery_seconds", "completion_seconds")
 """Durations whose rows may be +infinity."""
 MIN_WINDOW_S = 1.0

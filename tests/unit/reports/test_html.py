@@ -174,7 +174,9 @@ def test_what_is_missing_from_the_folder_is_said(tmp_path: Path) -> None:
     assert "the clock stepped by 2 s" in text
 
 
-@pytest.mark.parametrize("how", ["completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "killed"])
+@pytest.mark.parametrize(
+    "how", ["completed", "deadline", "interrupted", "terminated", "hung_up", "aborted", "crashed", "killed"]
+)
 def test_the_page_says_how_the_run_ended(how: str) -> None:
     ended = {"how": how, "at_s": 12.0, "message": "see logs/server.log"}
     text = text_of(read(None, record={"ended": ended}, duration_s=12.0))
