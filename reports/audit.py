@@ -51,7 +51,11 @@ def describe_safety(audit: Audit) -> str:
     also = f"; so are {format_count(more)} more that were not acknowledged" if more else ""
     # a category is None where the configured store check cannot see it: say so, or "safe" would promise too much
     hidden = [category for category in UNSAFE_STATUSES if getattr(audit.counts, category) is None]
-    unknown = [_UNKNOWN_CATEGORIES[one] for one in hidden if not (audit.sets.by_size and one in _HIDDEN_BY_SIZE)]
+    # what the sentences below say in other words
+    explained = (
+        _HIDDEN_BY_SIZE if audit.sets.by_size else {PageStatus.MISFILED} if audit.sets.same_bytes else frozenset()
+    )
+    unknown = [_UNKNOWN_CATEGORIES[one] for one in hidden if one not in explained]
     but = f"; unknown, because the store does not expose it: {', '.join(unknown)}" if unknown else ""
     acknowledged = number_format.plural(audit.sets.acknowledged, "page")
     how = "as sent" if not audit.sets.by_size else f"with the size that was sent ({_not_compared(audit)})"

@@ -46,7 +46,7 @@ def read_earlier_store(rows: Iterable[StoredRow], plan: Plan) -> EarlierStore:
     found: list[str] = []
     present = 0
     for row in listed:
-        if planned.is_planned(row):
+        if planned.has_planned_bytes(row):
             present += 1
             if len(found) < _MAX_LISTED:
                 found.append(f"{row['station']}/{row['form']}/{row['page']}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
@@ -75,19 +76,33 @@ class PlannedPages:
 
         Only the plan's forms are found, so that a form or station may have the template's separators in its own name.
         """
-        codes = [station.code for station in self._plan.stations]
-        digits = all(len(code) == 13 and code.isascii() and code.isdigit() for code in codes)
-        own = ".{1,64}" if any("/" in code for code in codes) else "[^/]{1,64}"
+        own = ".{1,64}" if any("/" in station.code for station in self._plan.stations) else "[^/]{1,64}"
         forms = sorted({re.escape(form) for form, _ in self._plan.slots}, key=len, reverse=True)
-        return match_pattern(template, {"station": "[0-9]{13}" if digits else own, "form": "|".join(forms)})
+        return match_pattern(template, {"station": "[0-9]{13}" if self._has_digits else own, "form": "|".join(forms)})
 
     def by_name(self, path: str, pattern: re.Pattern[str]) -> PageKey | None:
         """The key in a file's name; None if the name does not match the template."""
         for text in dict.fromkeys((f"/{path}", f"/{unquote(path)}")):  # listings may have names as they stand in URLs
-            match = next((match for match in pattern.finditer(text) if match.end() == len(text)), None)
-            if match is not None and {"station", "form", "page"} <= match.groupdict().keys():
-                return PageKey(match["station"], match["form"], int(match["page"]))
+            found = [
+                match
+                for match in self._matches(pattern, text)
+                if {"station", "form", "page"} <= match.groupdict().keys()
+            ]
+            keys = [PageKey(match["station"], match["form"], int(match["page"])) for match in found]
+            if keys:
+                # a code may have the template's own separators: then several readings are possible
+                return next((key for key in keys if self.index_of(key) is not None), keys[0])
         return None
+
+    def _matches(self, pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
+        """The readings of a name that reach to its end, the longest first; of digits there is only one."""
+        if self._has_digits:
+            yield from (match for match in pattern.finditer(text) if match.end() == len(text))
+            return
+        for start in range(len(text)):
+            match = pattern.fullmatch(text, start)
+            if match is not None:
+                yield match
 
     def named(self, path: str, pattern: re.Pattern[str]) -> PageKey:
         """The key in a file's name. One that does not match the template stays in `station`, so that it counts as unexpected."""
@@ -124,14 +139,21 @@ class PlannedPages:
         station, slot = self._station_number.get(key.station), self._slot_number.get((key.form, key.page))
         return None if station is None or slot is None else station * len(self._plan.slots) + slot
 
-    def is_planned(self, row: StoredRow) -> bool:
-        """Whether a copy has the key and the bytes of a planned page."""
-        index = self.index_of(PageKey(row["station"], row["form"], row["page"]))
-        return index is not None and self._plan.page(index).sha256 == row["sha256"]
+    def has_planned_bytes(self, row: StoredRow) -> bool:
+        """Whether a copy has the bytes of a planned page, under whatever key."""
+        return row["sha256"] in self._index_of_digest
 
     def _md5(self, index: int) -> str:
         body: PhotoBody = self._plan.bank[self._plan.body_of_page[index]]
         return body.md5(body.tail(self._plan.key(index)))
+
+    @cached_property
+    def _has_digits(self) -> bool:
+        """Whether all codes are those of a region."""
+        return all(
+            len(station.code) == 13 and station.code.isascii() and station.code.isdigit()
+            for station in self._plan.stations
+        )
 
     @cached_property
     def _station_number(self) -> dict[str, int]:

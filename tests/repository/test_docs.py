@@ -36,6 +36,7 @@ from harness.scenario.client import ClientOptions, Link, LinkQuality, Outages, T
 from harness.scenario.experiment import Experiment, Variant, load_experiment
 from harness.scenario.loader import load_scenario, shipped_scenarios
 from harness.scenario.retry import Retry
+from harness.scenario.stations import StationOptions
 from harness.target import consent
 from reports.charts import CHARTS
 from tests.support.documents import DOCUMENTS, ROOT, anchors, codes, links
@@ -43,7 +44,7 @@ from tests.support.fault_runs import CATCHES, DEDUPES
 
 TABLES: dict[str, type[BaseModel]] = {
     "": scenario.Scenario,
-    "stations.": scenario.StationOptions,
+    "stations.": StationOptions,
     "photos.": scenario.PhotoOptions,
     "client.": ClientOptions,
     "client.link.": Link,

@@ -42,9 +42,10 @@ def test_a_store_with_pages_of_this_very_plan_refuses_the_run(plan):
         read_earlier_store(rows, plan)
 
 
-def test_planned_bytes_under_another_key_are_left_out_like_anything_else(plan):
-    elsewhere = planned_row(plan, 1, key=("3509999999999", "ppwp", 1))
-    assert list(read_earlier_store([elsewhere], plan).without([elsewhere])) == []
+def test_planned_bytes_under_another_key_refuse_the_run_too(plan):
+    elsewhere = planned_row(plan, 1, key=("3509999999999", "ppwp", 1))  # stored again, it would look like this one
+    with pytest.raises(UsageError, match="already has 1 of the 6 pages"):
+        read_earlier_store([elsewhere], plan)
 
 
 def test_without_an_earlier_store_nothing_is_left_out(plan):

@@ -1,16 +1,18 @@
 """Lists in pages, arrays and S3's XML: read whole or not at all, and never from another server."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
 
 from harness.plan import make_plan
+from harness.plan.own_stations import ListedStation
 from harness.scenario.loader import load_scenario
 from harness.scenario.target import StoredUrl
 from harness.target import listing
 from harness.target.listing import StoreUnreadableError, parse_s3_listing
-from harness.target.planned_pages import UNVERIFIED
+from harness.target.planned_pages import UNVERIFIED, PlannedPages
 from harness.target.stored_pages import read_listing
 from tests.unit.target.test_stored_pages import door
 
@@ -182,3 +184,20 @@ def test_xml_that_is_not_a_whole_list_is_refused(text, why):
 def test_keys_that_do_not_go_together_are_refused(keys):
     with pytest.raises(ValidationError):
         source(**keys)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("p/Zürich/Nord 1/consent form/2.jpg", ("Zürich/Nord 1", "consent form", 2)),
+        ("p/Z%C3%BCrich%2FNord%201/consent%20form/2.jpg", ("Zürich/Nord 1", "consent form", 2)),
+        ("p/CLINIC-1/intake/1.jpg", ("CLINIC-1", "intake", 1)),
+        ("p/unknown/intake/1.jpg", ("p/unknown", "intake", 1)),
+        ("p/CLINIC-1/other/1.jpg", ("p/CLINIC-1/other/1.jpg", "", 0)),
+    ],
+)
+def test_names_of_the_users_own_stations_are_found_whatever_separators_they_have(plan, name, key):
+    stations = [ListedStation(code, "") for code in ("CLINIC-1", "Zürich/Nord 1")]
+    own = replace(plan, stations=stations, slots=(("intake", 1), ("consent form", 2)))
+    planned = PlannedPages(own)
+    assert planned.named(name, planned.name_pattern(NAME)) == key
