@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.analysis.summary import Summary
+from harness.judge.history import PastRun
 from harness.judge.results import Audit, Verdict
 from reports import audit as audit_text
 from reports.key_figures import (
@@ -30,6 +31,7 @@ from reports.key_figures import (
 )
 from reports.number_format import escape_control_characters, format_quantity, non_breaking
 from reports.output_guard import OutputGuard
+from reports.run_list import RUN_HEADERS, run_rows
 from reports.text_table import PIPE_WIDTH, plain_table, print_plain, print_rows
 
 VERDICT_STYLES = {"PASS": "bold green", "FAIL": "bold red", "INVALID": "bold yellow", "NOT JUDGED": "bold yellow"}
@@ -120,18 +122,21 @@ def print_lines(lines: Sequence[str], output: Console | None = None) -> None:
     out.file.flush()
 
 
-def print_runs(rows: Sequence[Sequence[str]], output: Console | None = None) -> None:
-    """Print earlier runs. Columns of a row: verdict ("pass", "fail", "invalid" or ""), run, scenario, start, stations complete."""
+def print_runs(runs: Sequence[PastRun], output: Console | None = None, *, is_filtered: bool = False) -> None:
+    """Print earlier runs, given oldest first, newest first; `is_filtered`: there may be others that were not asked for."""
     out = output or make_console()
-    if not rows:
-        out.print("No runs yet. Start one with `harness run kaliwates`.")
+    if not runs:
+        out.print("No runs match." if is_filtered else "No runs yet. Start one with `harness run kaliwates`.")
         return
-    runs = []
-    for verdict, *rest in rows:
-        word = escape_control_characters(verdict.upper()) or "NOT JUDGED"
-        cells = [Text(escape_control_characters(cell)) for cell in rest]
-        runs.append([Text(word, style=VERDICT_STYLES.get(word, "")), *cells])
-    print_rows(out, ["verdict", "run", "scenario", "started", "complete"], runs, lead=2)
+    rows = [
+        [
+            Text(escape_control_characters(cell), style=VERDICT_STYLES.get(word, "") if number == 0 else "")
+            for number, cell in enumerate(cells)
+        ]
+        for cells in run_rows(runs)
+        for word in cells[:1]
+    ]
+    print_rows(out, RUN_HEADERS, rows, lead=2)
 
 
 def print_findings(

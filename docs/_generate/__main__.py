@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from docs._generate import adr_index, cli_page, schema_pages
+from docs._generate.notebook import notebook_text
 from harness.scenario.json_schema import FILES, schema_text
 
 DOCS = Path(__file__).parents[1]
@@ -29,7 +30,7 @@ def pages() -> dict[str, str]:
 
 def main() -> None:
     """Write what differs, and say so."""
-    for name, text in pages().items():
+    for name, text in {**pages(), "tutorial/notebook.ipynb": notebook_text()}.items():
         path = DOCS / name
         if not path.exists() or path.read_text("utf-8") != text:
             path.parent.mkdir(exist_ok=True)

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from docs._generate.markdown import NOTICE, markdown, sentence, table
 from docs._generate.value_text import default
-from harness.scenario import scenario, stations, target
+from harness.scenario import flow, request, scenario, stations, target
 from harness.scenario.arrivals import ArrivalsConfig, BurstOptions
 from harness.scenario.client import ClientOptions, Link, LinkQuality, Outages, TlsOptions, TusOptions
 from harness.scenario.experiment import Experiment, Variant
@@ -138,8 +138,10 @@ def target_keys() -> str:
         )
     ]
     parts.append(_section("[target]", target.TargetApi, "target."))
-    parts.append(_section("[[target.parts]]", target.MultipartPart, ""))
-    parts.append(_section("[target.login]", target.LoginRequest, "target.login."))
+    parts.append(_section("[[target.parts]]", request.MultipartPart, ""))
+    parts.append(_section("[target.login]", request.LoginRequest, "target.login."))
+    parts.append(_section("[[target.steps]]", flow.Step, ""))
+    parts.append(_section("[target.steps.success]", flow.Success, "success."))
     parts.append(_meanings())
     for kind in _kinds(target.Stored):
         keys = table(kind, "target.stored.", without=["kind"]) if len(kind.model_fields) > 1 else ""
@@ -151,9 +153,11 @@ def target_keys() -> str:
 
 
 def _meanings() -> str:
-    intro = f"{sentence(target.StatusMeanings)} What each stands for: [outcomes](../explanation/measuring.md#outcomes)."
-    keys = target.StatusMeanings.model_fields
-    rows = [[f"`target.statuses.{key}`", default(target.StatusMeanings, key) or "none"] for key in keys]
+    intro = (
+        f"{sentence(request.StatusMeanings)} What each stands for: [outcomes](../explanation/measuring.md#outcomes)."
+    )
+    keys = request.StatusMeanings.model_fields
+    rows = [[f"`target.statuses.{key}`", default(request.StatusMeanings, key) or "none"] for key in keys]
     return f"## [target.statuses]\n\n{intro}\n\n{markdown(['list of statuses', 'default'], rows)}"
 
 

@@ -10,7 +10,7 @@ LevelDecision = Literal["passes", "fails", "undecided"]
 
 
 class _CapacityModel(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class PlayedSeed(_CapacityModel):

@@ -6,7 +6,7 @@ Every figure that is computed from rows starts here, so no two figures can disag
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ import numpy as np
 
 from harness.analysis.attempts_table import GivenUpPages, is_up_to_date, read_given_up, write_attempts
 from harness.analysis.places import Places, load_places
+from harness.analysis.step_names import steps_after_photo
 from harness.analysis.summary import FailureCount
 from harness.base.errors import RunFolderError
 from harness.base.model import DELIVERED, NOT_FAILURES, OUTCOMES, Outcome
@@ -50,8 +51,14 @@ _ATTEMPTS = """
 """
 _COLUMNS = "SELECT name FROM parquet_schema(?)"
 _FAILURES = """
-    SELECT outcome, coalesce(status, 0) AS status, {reason} AS reason, count(*) AS attempts
-    FROM read_parquet(?, hive_partitioning = false) WHERE outcome NOT IN ({others}) GROUP BY ALL ORDER BY attempts DESC, outcome, status, reason
+    SELECT outcome, coalesce(status, 0) AS status, {reason} AS reason, {step} AS step, count(*) AS attempts
+    FROM read_parquet(?, hive_partitioning = false) WHERE outcome NOT IN ({others}) GROUP BY ALL
+    ORDER BY attempts DESC, outcome, status, reason, step
+"""
+_PHOTO_TAKEN = """
+    SELECT DISTINCT plan.row AS page FROM read_parquet(?, hive_partitioning = false) AS attempts JOIN (
+        SELECT station, form, page, file_row_number AS row FROM read_parquet({plan}, hive_partitioning = false, file_row_number = true)
+    ) AS plan USING (station, form, page) WHERE step IN ({steps})
 """
 _ROWS_PER_PART = 1_000_000
 _PARALLEL_PARTS = 2
@@ -106,6 +113,8 @@ class Rows:
     given_up: GivenUpPages
     failures: tuple[FailureCount, ...] = ()
     """Each way in which attempts failed, most frequent first."""
+    photo_taken: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Pages of which an attempt ended at a step after the one that sends the photo: it may be stored whatever followed."""
     region: Path | None = None
     """The run folder's copy of a region that does not ship with the package: the source of kelurahan names."""
     station_list: Path | None = None
@@ -221,6 +230,7 @@ def load_rows(folder: RunFolder) -> Rows:
         station_of_page = fetch_columns(connection, _PAGES, folder.plan)["station"]
         attempts = _load_attempts(connection, folder)
         failures = _count_failures(connection, folder)
+        photo_taken = _find_photo_taken(connection, folder, record)
     release_memory(len(attempts.page))
     return Rows(
         record=record,
@@ -231,6 +241,7 @@ def load_rows(folder: RunFolder) -> Rows:
         attempts=attempts,
         given_up=read_given_up(folder.journal),
         failures=failures,
+        photo_taken=photo_taken,
         region=folder.region,
         station_list=folder.stations,
     )
@@ -271,14 +282,24 @@ def _count_failures(connection: duckdb.DuckDBPyConnection, folder: RunFolder) ->
     # The column is missing in runs of earlier versions.
     columns = fetch_columns(connection, _COLUMNS, folder.attempts)["name"]
     reason = "coalesce(reason, '')" if "reason" in columns else "''"
-    query = _FAILURES.format(reason=reason, others=sql_list(sorted(NOT_FAILURES))[1:-1])
+    step = "coalesce(step, '')" if "step" in columns else "''"
+    query = _FAILURES.format(reason=reason, step=step, others=sql_list(sorted(NOT_FAILURES))[1:-1])
     found = fetch_columns(connection, query, folder.attempts)
     return tuple(
-        FailureCount(outcome=outcome, status=status or None, reason=reason, attempts=attempts)
-        for outcome, status, reason, attempts in zip(
-            *(found[name].tolist() for name in ("outcome", "status", "reason", "attempts")), strict=True
+        FailureCount(outcome=outcome, status=status or None, reason=reason, step=step, attempts=attempts)
+        for outcome, status, reason, step, attempts in zip(
+            *(found[name].tolist() for name in ("outcome", "status", "reason", "step", "attempts")), strict=True
         )
     )
+
+
+def _find_photo_taken(connection: duckdb.DuckDBPyConnection, folder: RunFolder, record: RunRecord) -> IntArray:
+    later = steps_after_photo(record)
+    if not later:
+        return np.empty(0, dtype=np.int64)
+    query = _PHOTO_TAKEN.format(plan=sql_list([parquet_path(folder.plan)]), steps=sql_list(later)[1:-1])
+    found: IntArray = fetch_columns(connection, query, folder.attempts)["page"].astype(np.int64)
+    return found
 
 
 def _load_part(folder: RunFolder, made: AttemptColumns, first: int, stop: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from harness.analysis.recovery import compute_recoveries, find_silence, page_eve
 from harness.analysis.rows import Rows, load_rows
 from harness.analysis.run_data import RunData
 from harness.analysis.scraped_metrics import BUSY_RATIO, compute_generator_figures, compute_server_figures
+from harness.analysis.steps import compute_step_figures
 from harness.analysis.summary import (
     Attempts,
     GroupFigures,
@@ -30,7 +32,7 @@ from harness.base.errors import RunFolderError
 from harness.base.model import ANSWERED, FAILURES, OUTCOMES, TIMED_OUT, Outcome
 from harness.base.safe_files import load_json, write_json
 from harness.run_folder.journal import GiveUpReason
-from harness.run_folder.layout import PhaseRecord, RunFolder
+from harness.run_folder.layout import PhaseRecord, RunFolder, RunRecord
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -83,6 +85,7 @@ def compute_summary(
         pages=count_pages(rows),
         audit=(statuses or load_page_statuses(folder, rows)).counts,
         attempts=count_attempts(rows),
+        steps=compute_step_figures(folder, record),
         rates=mean_rates(rows),
         response_seconds=samples.distribution_by_outcome("response_seconds"),
         service_seconds=samples.distribution_by_outcome("service_seconds"),
@@ -156,10 +159,19 @@ def count_attempts(rows: Rows) -> Attempts:
         by_outcome=count_outcomes(rows, np.ones(len(attempts.page), dtype=np.bool_)),
         amplification=made / attempted if attempted else None,
         failures=list(rows.failures),
+        unusable=count_unusable(rows.record),
         resent_bytes=resent,
         sent_bytes=sent,
         resent_ratio=resent / sent if sent else None,
     )
+
+
+def count_unusable(record: RunRecord) -> dict[str, int]:
+    """What was wrong with answers whose status promised success, over all workers, most frequent first."""
+    found: Counter[str] = Counter()
+    for worker in record.workers:
+        found.update(worker.unusable)
+    return dict(found.most_common())
 
 
 def count_outcomes(rows: Rows, chosen: BoolArray) -> dict[str, int]:

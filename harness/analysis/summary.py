@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class _SummaryModel(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class Distribution(_SummaryModel):
@@ -105,7 +105,9 @@ class FailureCount(_SummaryModel):
     status: int | None
     """HTTP status; None without a response."""
     reason: str
-    """Why a response was malformed; "" for other outcomes."""
+    """Why a response was malformed, or a success status no success; "" for other outcomes."""
+    step: str = ""
+    """The step that failed, by its name: of an upload of one request "login" or "upload". "" where it is not known."""
     attempts: int
 
 
@@ -118,10 +120,23 @@ class Attempts(_SummaryModel):
     """Attempts sent ÷ pages attempted."""
     failures: list[FailureCount] = []
     """Each way in which attempts failed, most frequent first; outcomes that say nothing about the server are left out."""
+    unusable: dict[str, int] = {}
+    """What was wrong with answers whose status promised success -> attempts that it ended; the first kinds only."""
     resent_bytes: int
     sent_bytes: int
     resent_ratio: float | None
     """Bytes sent again ÷ bytes sent."""
+
+
+class StepFigures(_SummaryModel):
+    """One step of an upload that takes several requests."""
+
+    name: str
+    requests: int
+    by_status: dict[str, int]
+    """Requests by HTTP status, most frequent first; "no answer" where there was none."""
+    seconds: Distribution
+    """From the beginning of the request to the end of its answer, of those that were answered."""
 
 
 class Rates(_SummaryModel):
@@ -342,6 +357,8 @@ class Summary(_SummaryModel):
     pages: Pages
     audit: AuditCounts
     attempts: Attempts
+    steps: list[StepFigures] = []
+    """The steps of an upload that takes several requests; empty for one that takes one."""
     rates: Rates
     response_seconds: DistributionByOutcome
     service_seconds: DistributionByOutcome

@@ -62,6 +62,9 @@ class MalformedReason(StrEnum):
     LOCATION = "Location points outside the target"
     OFFSET = "invalid Upload-Offset"
     UNEXPECTED = "unexpected error (the worker's log has its text)"
+    VALUE = "no usable value in the answer of a step"
+    URL = "URL points outside the targets"
+    SUCCESS = "body does not confirm the step"
 
 
 REASONS = tuple(MalformedReason)

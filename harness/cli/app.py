@@ -86,13 +86,21 @@ COMMANDS = {
         "compare:compare", "Check whether RUN is worse than BASE. Exit code 0 no, 99 yes, 3 can't tell."
     ),
     "calibrate": LazyCommand("calibrate:calibrate", "Measure run-to-run noise; report the smallest detectable change."),
-    "export": LazyCommand("export:export", "Export the scrapes of a run for another program.", only_prints=True),
+    "export": LazyCommand(
+        "export:export", "Export the scrapes or the rows of a run for another program.", only_prints=True
+    ),
     "doctor": LazyCommand(
         "doctor:doctor",
         "Check whether this machine is fit to measure and what to change. Exit code 0 fit, 3 unfit.",
         only_prints=True,
     ),
-    "list": LazyCommand("list:list_runs", "List earlier runs with their verdicts, newest first.", only_prints=True),
+    "list": LazyCommand(
+        "list:list_runs", "List earlier runs with their verdicts and key figures, newest first.", only_prints=True
+    ),
+    "history": LazyCommand(
+        "history:history",
+        "Show how a scenario's runs came out over time, and mark changes beyond the calibrated noise.",
+    ),
 }
 
 

@@ -14,6 +14,8 @@ from harness.cli.compare import ToleranceOption, compare_with_baseline
 from harness.cli.options import (
     RUNS,
     AllowCommand,
+    AlsoTarget,
+    Labels,
     Overrides,
     PrometheusUrl,
     ScenarioName,
@@ -30,6 +32,7 @@ from harness.cli.options import (
     check_scenario,
     command_line,
     external_target_of,
+    parse_labels,
     run_folder,
     run_id_of,
     warnings_of,
@@ -69,7 +72,9 @@ def run(
     bind: Bind = None,
     join_timeout: JoinTimeout = JOIN_TIMEOUT,
     target: Target = None,
+    also_target: AlsoTarget = [],
     allow_command: AllowCommand = False,
+    labels: Labels = [],
     name: Annotated[str | None, typer.Option(help="Name the run folder after this instead of the scenario.")] = None,
     metrics_port: Annotated[int, typer.Option(min=0, max=65_000, help="Port of the first worker's /metrics, the others follow; 0: any free port.")] = 0,
     prometheus: PrometheusUrl = None,
@@ -87,7 +92,7 @@ def run(
     plan = make_plan(loaded)
     count = remote_workers or number or auto_workers(loaded, plan)
     _check_ports(metrics_port, count)
-    external = external_target_of(target, source, loaded, plan, count, allow_command=allow_command)
+    external = external_target_of(target, source, loaded, plan, count, allow_command=allow_command, also=also_target)
     address = None if external is None else external.address
     check_target_for_remote(policy, address)
     if policy is not None:
@@ -104,6 +109,7 @@ def run(
         folder=folder,
         run_id=run_id,
         command=command_line(),
+        labels=parse_labels(labels),
         limits_s=limits_s(assertions_of(loaded)),
         abort_thresholds=abortable_thresholds(loaded),
         workers=count,

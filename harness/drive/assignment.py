@@ -29,6 +29,8 @@ from harness.target.connect import make_tls_context
 
 CONSENT_TOKEN = "HARNESS_CONSENT_TOKEN"  # noqa: S105 - a variable's name
 """Environment variable: the token that the target's consent must name. A remote worker gets it in its assignment."""
+ALSO_CONSENT_TOKENS = "HARNESS_ALSO_CONSENT_TOKENS"
+"""The same for the servers of --also-target, in their order, separated by commas."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Assignment:
     """Limits of the thresholds: they become bounds of the histograms' buckets."""
     pin_secret: str = field(repr=False)
     """"" makes every PIN the last six digits of the station's code."""
+    also: list[list[str]] = field(default_factory=list)
+    """URL and IP address of every other server that steps may send to."""
     photo_bank: str = ""
     """File of the photo bodies that the leader has made; "" on remote workers, which make them again."""
     authority: str | None = None
@@ -102,6 +106,7 @@ class AssignmentBuilder:
             scenario=scenario,
             target=record.target,
             address=record.address,
+            also=[[other.url, other.address] for other in record.also_targets],
             journal=str(self.folder.journal),
             metrics_port=0,
             limits_s=record.limits_s,
@@ -133,7 +138,7 @@ class AssignmentBuilder:
     def _variables(self, scenario: Scenario) -> dict[str, str]:
         """The variables that a worker reads: the consent's token and those that [target] names. No other secret travels."""
         target = scenario.target
-        names = [CONSENT_TOKEN, *(() if target is None else target.variables())]
+        names = [CONSENT_TOKEN, ALSO_CONSENT_TOKENS, *(() if target is None else target.variables())]
         return {name: self.environment[name] for name in names if name in self.environment}
 
     def _station_list(self, scenario: Scenario) -> bytes:
@@ -194,12 +199,34 @@ def resolve_endpoint(assignment: Assignment) -> Endpoint:
     if origin is None:
         message = f"{assignment.target} is not a valid target: expected an address such as http://127.0.0.1:8080"
         raise UsageError(message)
-    address = assignment.address or resolve_address(origin)
+    token = _variable(assignment, CONSENT_TOKEN)
+    return _resolve(assignment, origin, assignment.address or resolve_address(origin), token)
+
+
+def resolve_also(assignment: Assignment) -> dict[Origin, Endpoint]:
+    """Where to connect for each of the other servers that steps may send to. Raises what `resolve_endpoint` does."""
+    found: dict[Origin, Endpoint] = {}
+    tokens = _variable(assignment, ALSO_CONSENT_TOKENS).split(",")
+    for number, (url, address) in enumerate(assignment.also):
+        origin = parse_origin(url)
+        if origin is None:
+            message = f"{url} is not a valid address of --also-target"
+            raise UsageError(message)
+        token = tokens[number] if number < len(tokens) else ""
+        found[origin] = _resolve(assignment, origin, address, token)
+    return found
+
+
+def _variable(assignment: Assignment, name: str) -> str:
+    return assignment.environment.get(name, "") or os.environ.get(name, "")
+
+
+def _resolve(assignment: Assignment, origin: Origin, address: str, token: str) -> Endpoint:
     joined_at = os.environ.get(LEADER_ADDRESS, "")
     # On a remote worker, loopback is another machine than the user meant (unless the leader itself was joined there).
     if joined_at and is_loopback(address) and not is_loopback(joined_at):
         message = (
-            f"{assignment.target} resolves to {address}, which is this worker's own machine, not the leader's: "
+            f"{origin} resolves to {address}, which is this worker's own machine, not the leader's: "
             "give the target an address that every worker can reach"
         )
         raise UsageError(message)
@@ -208,7 +235,6 @@ def resolve_endpoint(assignment: Assignment) -> Endpoint:
         resumption = assignment.scenario.client.tls.resumption
         tls = TlsConfig(make_tls_context(assignment.authority), origin.host, resumption)
     if not (is_loopback(address) or _is_leaders_mock(assignment, address)):
-        token = assignment.environment.get(CONSENT_TOKEN, "") or os.environ.get(CONSENT_TOKEN, "")
         guard = ConsentGuard(origin, address, token, assignment.workers, None if tls is None else tls.context)
     return make_endpoint(origin, address, assignment.scenario.client.source_addresses, tls, guard)
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Local names: Python 3.11 looks up the members of an Enum through its metaclass, see harness/station/session.py.
 _WAIT, _ATTEMPT, _WITHHOLD, _GIVE_UP, _DONE = Action
+_MAX_UNUSABLE_KINDS = 20
+"""How many different descriptions of unusable answers are counted: a server can make up any number of them."""
 
 
 @dataclass(slots=True)
@@ -51,6 +53,8 @@ class WorkerContext:
     stations_begun: int = 0
     shortages: Counter[str] = field(default_factory=Counter)
     """Attempts that the generator could not make, by the resource that it lacked."""
+    unusable: Counter[str] = field(default_factory=Counter)
+    """Attempts that ended with an answer whose status promised success, by what was wrong with it."""
 
     def flush(self) -> None:
         """Update the metrics and write the journal. Raises OSError if the journal can't be written."""
@@ -64,7 +68,12 @@ class WorkerContext:
         self.attempts += 1
         if result.shortage is not None:
             self.shortages[result.shortage] += 1
+        if result.detail and (result.detail in self.unusable or len(self.unusable) < _MAX_UNUSABLE_KINDS):
+            self.unusable[result.detail] += 1
         result.page, result.attempt = page, row
+        for step in result.steps:
+            step.page, step.attempt = page, row
+            self.journal.step(step)
         self.journal.end(result)
         if self.on_attempt is not None:
             self.on_attempt(result)

@@ -19,13 +19,14 @@ import gevent
 import numpy as np
 import PIL
 
+from harness.base.address import parse_origin
 from harness.base.errors import UsageError
 from harness.base.host import read_host_limits
 from harness.base.model import Outcome, Shortage
-from harness.drive.assignment import Assignment, resolve_endpoint
+from harness.drive.assignment import Assignment, resolve_also, resolve_endpoint
 from harness.drive.client.connection import Endpoint
 from harness.drive.client.pool import ConnectionPool
-from harness.drive.client.protocols.templated import build_api
+from harness.drive.client.protocols.templated import Elsewhere, build_api
 from harness.drive.client.uploader import AttemptResult, TimeoutQueue, Uploader
 from harness.drive.greenlet_pool import GreenletPool
 from harness.drive.metrics_server import MetricsServer
@@ -71,7 +72,9 @@ class Worker:
         raise_descriptor_limit()
         self.assignment = assignment
         endpoint = resolve_endpoint(assignment)
+        others = resolve_also(assignment)
         self._guard = endpoint.guard
+        self._guards = [one.guard for one in (endpoint, *others.values()) if one.guard is not None]
         scenario = assignment.scenario
         self._t0 = float("inf")
         # Making the photos takes seconds of CPU: in a native thread, so that heartbeats go on.
@@ -98,7 +101,11 @@ class Worker:
         # Deriving a PIN hashes: not for a server that asks for none.
         self._logs_in = self._api is None or self._api.requires_login
         self._stations = plan.shard(assignment.rank, assignment.workers)
+        self._origin = parse_origin(assignment.target)
         self._connections = ConnectionPool(endpoint, scenario.client.connection, self._clock)
+        self._elsewhere = {
+            origin: ConnectionPool(one, scenario.client.connection, self._clock) for origin, one in others.items()
+        }
         self._max_stations = min(scenario.client.max_in_flight, read_host_limits().connections_per_process)
         """Stations at once. Beyond the descriptors nothing would get through any more, not even a scrape of the metrics."""
         self._timeouts = TimeoutQueue(scenario.client.timeout)
@@ -111,8 +118,8 @@ class Worker:
         self._driver: gevent.Greenlet | None = None
         self._metrics_server = MetricsServer(self._metrics, assignment.metrics_port, time.monotonic)
         self._flusher = gevent.spawn(self._flush_regularly)
-        if self._guard is not None:
-            self._guard.start(self.abort)
+        for guard in self._guards:
+            guard.start(self.abort)
         # The plan lives until the process ends: frozen, it is not traversed by every collection.
         gc.collect()
         gc.freeze()
@@ -130,14 +137,15 @@ class Worker:
     def work(self, t0: float) -> dict[str, Any]:
         """Send the shard from `t0` (on the monotonic clock) to its end; returns the account."""
         self._t0 = t0
-        if self._guard is not None and self._guard.halted:
+        if any(guard.halted for guard in self._guards):
             return self.account()
         if self._readers is not None:
             self._readers.start()
         self._driver = gevent.spawn(self._start_stations)
         self._driver.join()
         self._greenlets.join()
-        self._connections.close()
+        for pool in self._pools:
+            pool.close()
         if self._readers is not None:
             self.on_stations_done()
             self._readers.join()
@@ -170,10 +178,11 @@ class Worker:
             "reads_broken": self._broken_reads,
             "reads_until_s": None if self._readers is None else self._readers.until_s,
             "shortages": dict(self._context.shortages),
-            "stale_connections": self._connections.stale_connections,
+            "unusable": dict(self._context.unusable),
+            "stale_connections": sum(pool.stale_connections for pool in self._pools),
             "unwritten": self._unwritten,
-            "held_back": 0 if self._guard is None else self._guard.held_back,
-            "halted": "" if self._guard is None else self._guard.halted,
+            "held_back": sum(guard.held_back for guard in self._guards),
+            "halted": next((guard.halted for guard in self._guards if guard.halted), ""),
         }
 
     def flush(self) -> None:
@@ -182,6 +191,10 @@ class Worker:
             self._context.flush()
         except OSError as error:
             self._unwritten = error.strerror or str(error)
+
+    @property
+    def _pools(self) -> list[ConnectionPool]:
+        return [self._connections, *self._elsewhere.values()]
 
     def _clock(self) -> float:
         return time.monotonic() - self._t0
@@ -234,9 +247,12 @@ class Worker:
         host = self._connections.target.host_header
         pin = derive_pin(plan.stations[station].code, self.assignment.pin_secret) if self._logs_in else ""
         link = draw_link_model(client.link, self._context.seed, plan.stations[station].code)
+        elsewhere = {
+            origin: Elsewhere(pool.source(link), pool.target.host_header) for origin, pool in self._elsewhere.items()
+        }
         uploader = Uploader(
             plan, client, self._connections.source(link), host, pin, self._clock, self._api, self._timeouts,
-            request_columns(plan.stations[station], self._accounts),
+            self._origin, elsewhere, request_columns(plan.stations[station], self._accounts),
         )  # fmt: skip
         return VirtualUser(self._context, station, uploader, due_s)
 

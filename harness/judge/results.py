@@ -13,7 +13,7 @@ Tristate = bool | Literal["unknown"]
 
 
 class _JudgeModel(BaseModel):
-    model_config = ConfigDict(frozen=True, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, populate_by_name=True, defer_build=True)
 
 
 class Window(_JudgeModel):

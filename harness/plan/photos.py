@@ -14,7 +14,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -207,12 +207,12 @@ def load_photo_bank(path: Path) -> tuple[PhotoBody, ...]:
 def _make_jpeg_body(size_bytes: int, rng: np.random.Generator) -> bytes:
     """A JPEG without its end marker, of exactly this size: drawn a little too small, and filled up with comments."""
     # the noise decides how well the page compresses, so the bytes per area are known only after encoding once
-    trial = len(_encode_jpeg(_TRIAL_SIDE, _TRIAL_SIDE * 4 // 3, rng))
+    trial = len(_encode_jpeg(_trial_page(), rng))
     side = _TRIAL_SIDE * (0.98 * size_bytes / trial) ** (1 / _GROWTH)
     body = b""
     while True:
         width, height = max(8, int(side)), max(8, int(side * 4 / 3))
-        body = _encode_jpeg(width, height, rng)[: -len(_END)]
+        body = _encode_jpeg(_draw_page(width, height), rng)[: -len(_END)]
         if len(body) + 4 <= size_bytes or (width == 8 and height <= 10):
             break
         side *= 0.97
@@ -230,8 +230,10 @@ def _make_filler(missing: int, rng: np.random.Generator) -> bytes:
     return segments
 
 
-def _encode_jpeg(width: int, height: int, rng: np.random.Generator) -> bytes:
-    page = np.asarray(_draw_page(width, height), dtype=np.float32)
+def _encode_jpeg(drawing: Image.Image, rng: np.random.Generator) -> bytes:
+    """The drawing as a phone's camera takes it: lit from one side, with noise and a tint."""
+    page = np.asarray(drawing, dtype=np.float32)
+    height, width, _ = page.shape
     light = np.linspace(1.0, 0.82, height, dtype=np.float32)[:, None, None]
     noise = rng.standard_normal((height, width, 1), dtype=np.float32) * _NOISE
     tint = rng.standard_normal((1, 1, 3), dtype=np.float32) * 3.0
@@ -239,6 +241,11 @@ def _encode_jpeg(width: int, height: int, rng: np.random.Generator) -> bytes:
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "JPEG", quality=_QUALITY if width >= 240 else 50)
     return out.getvalue()
+
+
+@cache  # every body begins with a trial, on the same drawing
+def _trial_page() -> Image.Image:
+    return _draw_page(_TRIAL_SIDE, _TRIAL_SIDE * 4 // 3)
 
 
 def _draw_page(width: int, height: int) -> Image.Image:

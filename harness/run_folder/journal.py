@@ -35,6 +35,8 @@ class RecordKind(IntEnum):
     """A page will not be tried again: page, attempt (the number made), done_s, reason in `status`."""
     READ = 4
     """A read of a reader is over: everything but attempt; `page` is the number of its resource (harness/plan/readers.py)."""
+    STEP = 5
+    """One request of an attempt is over: its own times, status and bytes; `resent_bytes` is the number of the part sent, or 0."""
 
 
 class GiveUpReason(IntEnum):
@@ -73,7 +75,9 @@ class AttemptRecord:
     attempt: UInt32 = 0
     """Counts from 1, withheld attempts included."""
     reason: Annotated[MalformedReason, "<u2"] = MalformedReason.NONE
-    """Why the outcome is `malformed`; stored as its number in `REASONS`."""
+    """Why the outcome is `malformed`, or why a success status is none; stored as its number in `REASONS`."""
+    step: UInt16 = 0
+    """Number, from 1, of the step that decided (see harness/station/flow.py); 0 where it is not known."""
     sent_bytes: UInt64 = 0
     """Bytes that the kernel has accepted, including headers and logins; with TLS, counted before encryption."""
     resent_bytes: UInt64 = 0
@@ -103,16 +107,11 @@ FIELDS = tuple(_TYPES)
 TIME_FIELDS = tuple(name for name, kind in _TYPES.items() if kind == "<f8")
 DURATION_FIELDS = tuple(name for name, kind in _TYPES.items() if kind == "<f4")
 
-# Two bytes after the reason's number align what follows to eight.
-RECORD = np.dtype([("kind", "u1"), *(
-    column for name, kind in _TYPES.items() for column in ((name, kind), *([("pad", "<u2")] if name == "reason" else ()))
-)])  # fmt: skip
+RECORD = np.dtype([("kind", "u1"), *_TYPES.items()])
 """One record of the file: its kind and an `AttemptRecord`."""
 
 _STRUCT_CODES = {"u1": "B", "<u2": "H", "<u4": "I", "<u8": "Q", "<f8": "d", "<f4": "f"}
-_PACK = struct.Struct(
-    "<B" + "".join(_STRUCT_CODES[kind] + ("2x" if name == "reason" else "") for name, kind in _TYPES.items())
-)
+_PACK = struct.Struct("<B" + "".join(_STRUCT_CODES[kind] for kind in _TYPES.values()))
 assert _PACK.size == RECORD.itemsize  # noqa: S101
 _BEGIN = struct.Struct("<B3xII20xdd48s")
 """The same record with only what a BEGIN knows: packing all of it takes twice as long."""
@@ -168,6 +167,10 @@ class JournalWriter:
     def read(self, record: AttemptRecord) -> None:
         """Note how a reader's read ended."""
         self._pending += _pack_record(RecordKind.READ, record)
+
+    def step(self, record: AttemptRecord) -> None:
+        """Note how one request of an attempt ended."""
+        self._pending += _pack_record(RecordKind.STEP, record)
 
     def noted(self) -> npt.NDArray[np.void]:
         """Records since the last call (or `flush`), as `read_journal` would give them; to be called before `flush`."""

@@ -37,7 +37,7 @@ STOPPED_BY_SIGNAL: dict[EndReason, ExitCode] = {
 
 class _FrozenRecord(BaseModel):
     # a folder written by a newer harness may have more keys: ignored, as long as its format number is known
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class PhaseRecord(_FrozenRecord):
@@ -89,6 +89,8 @@ class WorkerRecord(_FrozenRecord):
     """When its readers ceased to begin reads; None if it had none, or never reported."""
     stale_connections: int = 0
     """Kept connections that the server had closed while they were idle, and that were opened again before anything was sent."""
+    unusable: dict[str, int] = {}
+    """What was wrong with answers whose status promised success -> attempts that it ended; the first kinds only."""
 
 
 class StoreReadRecord(_FrozenRecord):
@@ -108,6 +110,14 @@ class StoreReadRecord(_FrozenRecord):
     """Pages that share their bytes with another: photos of the user's own that have no room for a tail."""
     earlier: int = 0
     """Copies that were stored before the run began; those still there at its end are left out of stored.parquet."""
+
+
+class AlsoTarget(_FrozenRecord):
+    """Another server than the target that the steps of an upload may send to (--also-target)."""
+
+    url: str
+    address: str
+    """Its IP address."""
 
 
 class RunEnd(_FrozenRecord):
@@ -138,7 +148,9 @@ class RunRecord(_FrozenRecord):
     seed: int
     target: str
     address: str = ""
-    """The IP address that the target's name resolved to; no other is loaded."""
+    """The IP address that the target's name resolved to; no other is loaded, but for those of `also_targets`."""
+    also_targets: list[AlsoTarget] = []
+    """The other servers that steps may send to."""
     own_server: bool
     """True if the run started the mock itself."""
     simulated: bool = False
@@ -155,6 +167,8 @@ class RunRecord(_FrozenRecord):
     versions: dict[str, str]
     host: dict[str, Any]
     command: list[str]
+    labels: dict[str, str] = {}
+    """What the user gave with --label, such as the version of the server: for lists and histories."""
     t0_epoch: Annotated[float, Field(ge=0, lt=1e11)] | None = None
     """Unix time of T0. Only a label: all figures are measured on the monotonic clock."""
     phases: list[PhaseRecord] = []
@@ -181,6 +195,7 @@ class RunFolder:
         self.journal = path / "journal"
         self.attempts = path / "attempts.parquet"
         self.reads = path / "reads.parquet"
+        self.steps = path / "steps.parquet"
         self.server = path / "server"
         self.injections = self.server / "injections.jsonl"
         self.certificate = self.server / "certificate.pem"

@@ -42,7 +42,14 @@ def start_generator(
     """
     workers, locust = spec.workers, locust_command()
     ports = {"HARNESS_METRICS_PORT": str(spec.metrics_port)}
-    consent = {"HARNESS_CONSENT_TOKEN": spec.external.token} if spec.external else {}
+    consent = (
+        {}
+        if spec.external is None
+        else {
+            "HARNESS_CONSENT_TOKEN": spec.external.token,
+            "HARNESS_ALSO_CONSENT_TOKENS": ",".join(other.token for other in spec.external.also),
+        }
+    )
     environment = child_environment(spec, HARNESS_PIN_SECRET=secret, **_home(private), **ports, **consent)
     # remote workers draw the photos again: a gigabyte of them must not travel; the user's own they can't have
     if spec.join_policy is None or spec.scenario.photos.folder is not None:

@@ -203,6 +203,7 @@ def initial_record(spec: RunSpec, target: str, workers: Sequence[WorkerRecord]) 
         seed=scenario.seed,
         target=target,
         address=spec.external.address if spec.external else "",
+        also_targets=[] if spec.external is None else spec.external.also_records(),
         own_server=spec.external is None,
         simulated=spec.simulated,
         # Remote workers compute the plan again and compare: another Python or NumPy must not draw another one.
@@ -216,6 +217,7 @@ def initial_record(spec: RunSpec, target: str, workers: Sequence[WorkerRecord]) 
         versions=package_versions(),
         host=describe_host(),
         command=spec.command,
+        labels=spec.labels,
         phases=phase_records(spec, scenario.deadline),
         faults=[
             FaultRecord(name=name, kind=kind, start_s=start, end_s=None if end == _INFINITE else end)

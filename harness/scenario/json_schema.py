@@ -21,6 +21,7 @@ from harness.scenario.loader import ThresholdsFile
 from harness.scenario.scenario import Scenario
 from mock_server.faults.registry import Profile
 from mock_server.profile import units
+from mock_server.profile.key_texts import key_texts
 from mock_server.profile.validation_messages import suggestion
 
 SCHEMA_FILE: Final = "scenario.schema.json"
@@ -81,6 +82,15 @@ class _FileSchema(GenerateJsonSchema):
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - a key is its own title
         """Never."""
         return False
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> dict[str, Any]:
+        """A table, with the text below each key in its source as description."""
+        found = super().model_schema(schema)
+        texts = key_texts(schema["cls"])
+        for key, field in schema["cls"].model_fields.items():
+            if key in texts:
+                found["properties"][field.alias or key]["description"] = texts[key]
+        return found
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> dict[str, Any]:
         """A key that has a default."""

@@ -28,8 +28,8 @@ _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def check_placeholders(text: str, allowed: Collection[str]) -> str:
-    """The text itself, if each of its placeholders is in `allowed` or is a ${TARGET_…}.
+def check_placeholders(text: str, allowed: Collection[str] | None) -> str:
+    """The text itself, if each of its placeholders is in `allowed` (None: any word) or is a ${TARGET_…}.
 
     Raises ValueError that lists the allowed placeholders.
     """
@@ -40,8 +40,14 @@ def check_placeholders(text: str, allowed: Collection[str]) -> str:
                 "and consist of capitals, digits and _"
             )
             raise ValueError(message)
-        # which columns there are is known only once the files are read: see find_column_problems
-        if word and word not in allowed and not ("station" in allowed and word.startswith(COLUMN_PREFIXES)):
+        # which columns there are is known only once the files are read: see find_station_problems
+        is_column = allowed is None or "station" in allowed
+        if (
+            word
+            and allowed is not None
+            and word not in allowed
+            and not (is_column and word.startswith(COLUMN_PREFIXES))
+        ):
             listed = ", ".join(f"{{{name}}}" for name in sorted(allowed)) or "none"
             message = f"{{{word}}} is not available here; allowed: {listed}"
             raise ValueError(message)
@@ -51,6 +57,11 @@ def check_placeholders(text: str, allowed: Collection[str]) -> str:
 def placeholders_in(text: str) -> set[str]:
     """The words in braces."""
     return {word for _, word in _PLACEHOLDER.findall(text) if word}
+
+
+def words_of_steps(text: str) -> set[str]:
+    """The words in braces but for columns of the user's own files, which are known from the beginning."""
+    return {word for word in placeholders_in(text) if not word.startswith(COLUMN_PREFIXES)}
 
 
 def variables_in(text: str) -> set[str]:

@@ -6,7 +6,7 @@ from harness.base.errors import ConfigurationError
 from harness.scenario.scenario import Scenario
 
 _NO_MODEL = (
-    "[target]: only the mock server has a model; describe yours as [server] (harness fit makes it from measured runs), "
+    "{what}: only the mock server has a model; describe yours as [server] (harness fit makes it from measured runs), "
     "or run the scenario with harness run --target URL"
 )
 _RUN_IT = "leave it out, or run the scenario with harness run"
@@ -23,7 +23,8 @@ def check_can_simulate(source: str, scenario: Scenario) -> None:
 def find_unsupported(scenario: Scenario) -> list[str]:
     """One line per key or fault that is not simulated, with what to do; empty if all of the scenario is."""
     if scenario.target is not None:
-        return [_NO_MODEL]
+        names = ", ".join(step.name for step in scenario.target.steps)
+        return [_NO_MODEL.format(what=f"[[target.steps]] ({names})" if names else "[target]")]
     server, readers = scenario.server, scenario.readers
     unsupported = {
         "server.tls": server.tls,

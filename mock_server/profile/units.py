@@ -158,7 +158,8 @@ Probability = Annotated[float, BeforeValidator(ratio), Field(ge=0, le=1), _ratio
 class FrozenModel(BaseModel):
     """Base of every model that is read from a file: immutable, strictly typed, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    # A process uses few of the models that it imports: a validator is built at its first use.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 U = TypeVar("U")

@@ -29,7 +29,7 @@ from harness.judge.results import Audit, AuditSets
 from harness.judge.validity import VALIDITY_RULES
 from harness.measure.metrics import BUCKETS_S, WorkerMetrics
 from harness.run_folder.layout import RunFolder
-from harness.scenario import scenario
+from harness.scenario import flow, request, scenario
 from harness.scenario import target as scenario_target
 from harness.scenario.arrivals import Arrivals, BurstOptions
 from harness.scenario.client import ClientOptions, Link, LinkQuality, Outages, TlsOptions, TusOptions
@@ -96,7 +96,7 @@ def test_every_kind_of_arrival_and_every_strategy_is_documented_with_its_keys(an
 
 
 INNER = [
-    BurstOptions, Outages, LinkQuality, scenario_target.MultipartPart, scenario_target.LoginRequest, scenario_target.StatusMeanings, scenario_target.StoredUrl,
+    BurstOptions, Outages, LinkQuality, request.MultipartPart, request.LoginRequest, request.StatusMeanings, flow.Step, flow.Success, scenario_target.StoredUrl,
     scenario_target.StoredCommand, scenario_target.StoredFetch, scenario_target.MetricsEndpoint,
 ]  # fmt: skip
 

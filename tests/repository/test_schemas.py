@@ -87,7 +87,7 @@ def taplo(path: Path) -> subprocess.CompletedProcess[str]:
 
 
 def leaves(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The path of every value in the content that is no table and no list."""
+    """The path of every value in the content but tables and lists."""
     if isinstance(content, dict | list):
         for key, value in content.items() if isinstance(content, dict) else enumerate(content):
             yield from leaves(value, (*path, key))

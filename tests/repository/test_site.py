@@ -19,6 +19,7 @@ from docs._generate.markdown import prose
 from harness.scenario.experiment import Experiment
 from harness.scenario.scenario import Scenario
 from mock_server.faults.registry import KINDS
+from mock_server.profile.key_texts import key_texts
 from mock_server.profile.units import Fixed
 from mock_server.profile_file import Profile
 from tests.support.documents import DOCUMENTS, ROOT
@@ -48,7 +49,7 @@ def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 @pytest.mark.parametrize("model", dict.fromkeys([*models_in(Scenario), *models_in(Profile), *models_in(Experiment), *KINDS]))  # fmt: skip
 def test_every_key_of_every_table_is_in_the_reference_with_its_own_words(model: type[BaseModel]) -> None:
-    tag = {"kind", "strategy"}
+    tag, texts = {"kind", "strategy"}, key_texts(model)
     for key, field in model.model_fields.items():
         name = field.alias or key
         if get_origin(field.annotation) is not None and key in tag:
@@ -56,8 +57,8 @@ def test_every_key_of_every_table_is_in_the_reference_with_its_own_words(model: 
         elif model.__name__ == "StatusMeanings":
             assert f"`target.statuses.{name}`" in REFERENCE
         else:
-            assert field.description, f"{model.__name__}.{key} has no text below it"
-            row = rf"^\| `(?:[\w.]+\.)?{name}` \| .* \| {re.escape(prose(field.description))} \|$"
+            assert texts.get(key), f"{model.__name__}.{key} has no text below it"
+            row = rf"^\| `(?:[\w.]+\.)?{name}` \| .* \| {re.escape(prose(texts[key]))} \|$"
             assert re.search(row, REFERENCE, re.MULTILINE), f"{model.__name__}.{key}"
 
 

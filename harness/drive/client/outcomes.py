@@ -50,6 +50,7 @@ class MalformedResponseError(Exception):
     def __init__(self, reason: MalformedReason, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else str(reason))
         self.reason = reason
+        self.detail = detail
 
 
 class GeneratorLimitError(Exception):

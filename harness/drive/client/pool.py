@@ -116,6 +116,7 @@ class AttemptConnection:
         "_connect_timeout_s",
         "_connection",
         "_leased_just_now",
+        "_others",
         "_source",
         "_until_s",
         "progress",
@@ -137,7 +138,24 @@ class AttemptConnection:
         self._connection: Connection | None = None
         self._alive = False
         self._leased_just_now = False
+        self._others: dict[ConnectionSource, AttemptConnection] | None = None
         self.progress = progress
+
+    @property
+    def now_s(self) -> float:
+        """Seconds since T0."""
+        return self._clock()
+
+    def to(self, source: ConnectionSource) -> AttemptConnection:
+        """The connection of the same attempt to another server, released with this one."""
+        if source is self._source:
+            return self
+        if self._others is None:
+            self._others = {}
+        if source not in self._others:
+            args = (self._clock, self.progress, self._connect_timeout_s, self._until_s)
+            self._others[source] = AttemptConnection(source, *args)
+        return self._others[source]
 
     @property
     def remaining_s(self) -> float:
@@ -200,6 +218,8 @@ class AttemptConnection:
 
     def release(self) -> None:
         """Give the connection back to its station's source, to be kept if it is still usable; may be called twice."""
+        for other in () if self._others is None else self._others.values():
+            other.release()
         if self._connection is not None:
             self._source.release(self._connection, alive=self._alive)
             self._connection = None

@@ -26,7 +26,7 @@ def builder(tmp_path, monkeypatch, *overrides, region="kaliwates"):
     scenario = load_scenario(str(tmp_path / "far.toml"), [f"stations.region={region}", *overrides])
     record: Any = SimpleNamespace(
         id="r", scenario=scenario.resolved(), target="http://10.0.0.9", address="10.0.0.9", limits_s=[], own_server=False,
-        plan_sha256="ab" * 32,
+        plan_sha256="ab" * 32, also_targets=[],
     )  # fmt: skip
     (tmp_path / "region.csv").write_text("code,name,stations\n1,A,5\n", "utf-8")
     (tmp_path / "stations.csv").write_text("code\nCLINIC-1\n", "utf-8")  # the run folder's copy

@@ -5,20 +5,20 @@ To add a protocol: a class with the interface of `base.PageUpload`, a case here,
 
 from __future__ import annotations
 
-from harness.drive.client.protocols.base import PageUpload, Photo
+from harness.drive.client.protocols.base import PageUpload, Photo, UploadContext
 from harness.drive.client.protocols.multipart import MultipartUpload
 from harness.drive.client.protocols.put import PutUpload
-from harness.drive.client.protocols.templated import TemplatedApi, TemplatedUpload
+from harness.drive.client.protocols.templated import TemplatedContext, TemplatedUpload
 from harness.drive.client.protocols.tus import TusUpload
 from harness.scenario.client import ClientOptions, TusOptions
 
 
-def make_upload(client: ClientOptions, photo: Photo, api: TemplatedApi | None = None) -> PageUpload:
-    """The upload of one page by the scenario's protocol; `api` is the scenario's [target], None for the mock's own API."""
-    if api is not None and client.protocol == "tus":
-        return TusUpload(photo, client.tus or TusOptions(), api.path)
-    if api is not None:
-        return TemplatedUpload(photo, api)
+def make_upload(client: ClientOptions, photo: Photo, context: UploadContext | None = None) -> PageUpload:
+    """The upload of one page by the scenario's protocol; a `TemplatedContext` has the scenario's [target]."""
+    if isinstance(context, TemplatedContext):
+        if client.protocol == "tus":
+            return TusUpload(photo, client.tus or TusOptions(), context.api.path)
+        return TemplatedUpload(photo, context.api, context.station)
     match client.protocol:
         case "multipart":
             return MultipartUpload(photo)

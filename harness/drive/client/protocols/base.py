@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import quote
 
-from harness.base.model import Outcome
+from harness.base.model import MalformedReason, Outcome
 from harness.drive.client.pool import AttemptConnection
 from harness.drive.client.response import HttpResponse
 
@@ -109,6 +109,18 @@ class UploadResult:
 
     outcome: Outcome
     response: HttpResponse
+    reason: MalformedReason = MalformedReason.NONE
+    """Why an answer with a success status was not a success."""
+    detail: str = ""
+    """A sentence on what was wrong; "" otherwise."""
+
+
+class LoginRefusedError(Exception):
+    """The server refused the login, or another step that a station makes once. Never an acknowledgement."""
+
+    def __init__(self, uploaded: UploadResult) -> None:
+        super().__init__(uploaded.response.status)
+        self.uploaded = uploaded
 
 
 class PageUpload(Protocol):
