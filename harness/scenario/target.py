@@ -214,7 +214,7 @@ class TargetApi(FrozenModel):
         problems += find_flow_problems(self.steps)
         taken = {name for step in self.steps for name in step.take}
         for name, value in self.headers.items():
-            for word in sorted(templating.placeholders_in(value) - PAGE_PLACEHOLDERS - taken - {"pin"}):
+            for word in sorted(templating.words_of_steps(value) - PAGE_PLACEHOLDERS - taken - {"pin"}):
                 problems.append(f"headers.{name}: no step takes {{{word}}}")
         if problems:
             raise ValueError("; ".join(problems))

@@ -218,7 +218,7 @@ def test_a_table_without_a_recapitulation_has_no_column_for_it():
 
 
 def test_each_cell_is_reset_before_it_runs_and_runs_against_the_server_that_was_admitted(tmp_path, monkeypatch):
-    events = []
+    events: list[tuple[Any, ...]] = []
 
     class Recorded:
         def __init__(self, spec, *_):
