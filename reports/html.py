@@ -53,6 +53,7 @@ END_REASON_TEXTS = {
     "aborted": "a threshold could no longer hold",
     "crashed": "a process crashed",
     "killed": "a process was killed",
+    "own_client": "a bug in the scenario's own client",
     "withdrawn": "the target withdrew its consent",
     "starved": "this machine ran out of a resource that the run needs",
 }

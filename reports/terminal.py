@@ -73,7 +73,8 @@ def print_verdict(
     mark = [("  " + SIMULATED, "bold magenta")] if verdict and verdict.simulated else []
     out.print(Text.assemble((word, VERDICT_STYLES[word]), *mark, f"  {describe_verdict(verdict)}"))
     for reason in verdict.validity.reasons if verdict else []:
-        out.print(Text(f"  - {reason}"), soft_wrap=False)
+        indented = reason.replace("\n", "\n    ")  # a log's end or a traceback belongs to its reason
+        out.print(Text(f"  - {indented}"), soft_wrap=False)
     if verdict and verdict.thresholds:
         out.print()
         _print_thresholds(out, verdict)

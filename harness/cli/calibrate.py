@@ -13,6 +13,7 @@ from harness.base.errors import ExitCode
 from harness.base.signals import SignalHandler
 from harness.cli.options import (
     RUNS,
+    AllowCode,
     AllowCommand,
     Between,
     Overrides,
@@ -22,6 +23,7 @@ from harness.cli.options import (
     Workers,
     assertions_of,
     auto_workers,
+    check_code_allowed,
     check_fits,
     check_listening,
     check_name,
@@ -60,11 +62,13 @@ def calibrate(
     target: Target = None,
     allow_command: AllowCommand = False,
     between: Between = None,
+    allow_code: AllowCode = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the runs. Default: runs/calibrations/<time>-<name>-<hex>.")] = None,
 ) -> None:  # fmt: skip
     """Measure run-to-run noise; report the smallest detectable change."""
     loaded = loader.load_scenario(source, overrides, seed, read_planned_due)
     check_scenario(source, loaded)
+    check_code_allowed(source, loaded, allow_code=allow_code)
     number, plan = parse_worker_count(workers), make_plan(loaded)
     count = number or auto_workers(loaded, plan)
     external = external_target_of(target, source, loaded, plan, count, allow_command=allow_command)

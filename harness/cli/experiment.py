@@ -13,9 +13,11 @@ from harness.base.safe_files import write_json
 from harness.base.signals import SignalHandler
 from harness.cli.options import (
     RUNS,
+    AllowCode,
     AllowCommand,
     Between,
     Target,
+    check_code_allowed,
     check_listening,
     check_scenario,
     check_target_given,
@@ -71,6 +73,7 @@ def experiment(
             help="With --simulate: then run the base and the best K variants for real, beside each other.",
         ),
     ] = None,
+    allow_code: AllowCode = False,
 ) -> None:
     """Run a matrix of scenarios and compare them; resumes if interrupted."""
     if not simulate and (seeds is not None or confirm is not None):
@@ -85,6 +88,7 @@ def experiment(
         check_scenario(f"{source}, variant {cell.variant.name}", cell.scenario)
         if target is None:
             check_target_given(source, cell.scenario)
+        check_code_allowed(source, cell.scenario, allow_code=allow_code)
         if simulate:
             check_simulation(f"{source}: {cell.variant.name}", cell.scenario)
     folder = (out or EXPERIMENTS / f"{loaded.name}{'-simulated' if simulate else ''}").absolute()

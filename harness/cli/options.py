@@ -24,6 +24,7 @@ from harness.plan.demand import choose_worker_count
 from harness.plan.idle_faults import find_idle_outages
 from harness.run_folder.layout import RunFolder
 from harness.runner import checked_scenario
+from harness.scenario.own_client import parse_resolved_name
 from harness.scenario.scenario import Scenario
 from harness.target.connect import check_reachable
 from harness.target.external import ExternalTarget, admit_target
@@ -60,6 +61,9 @@ Between = Annotated[
         help="Run this before each run, without a shell, to reset the server; needs --allow-command.",
     ),
 ]
+AllowCode = Annotated[
+    bool, typer.Option("--allow-code", help="Allow client.protocol to run its Python code on this machine.")
+]
 ScenarioName = Annotated[str, typer.Argument(metavar="SCENARIO", help="Name of a built-in scenario, or a .toml file.")]
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="K=V", help="Override a key: client.retry.strategy=none.")
@@ -81,6 +85,16 @@ Labels = Annotated[
     list[str], typer.Option("--label", metavar="K=V", help="A label of the run, as in version=1.2; can be repeated.")
 ]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or its name below runs/.")]
+
+
+def check_code_allowed(source: str, loaded: Scenario, *, allow_code: bool) -> None:
+    """Raise UsageError if a scenario brings Python code of its own and the user has not allowed it."""
+    own = loaded.client.own
+    if own and not allow_code:
+        file = parse_resolved_name(own)
+        where = f"the installed own client {own}" if file is None else str(file.file)
+        message = f"{source}: client.protocol would run Python code on this machine: {where}; if you trust it, add --allow-code"
+        raise UsageError(message)
 
 
 def parse_labels(texts: list[str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from harness.base.signals import SignalHandler
 from harness.cli.compare import ToleranceOption, compare_with_baseline
 from harness.cli.options import (
     RUNS,
+    AllowCode,
     AllowCommand,
     AlsoTarget,
     Labels,
@@ -25,6 +26,7 @@ from harness.cli.options import (
     abortable_thresholds,
     assertions_of,
     auto_workers,
+    check_code_allowed,
     check_fits,
     check_listening,
     check_name,
@@ -74,6 +76,7 @@ def run(
     target: Target = None,
     also_target: AlsoTarget = [],
     allow_command: AllowCommand = False,
+    allow_code: AllowCode = False,
     labels: Labels = [],
     name: Annotated[str | None, typer.Option(help="Name the run folder after this instead of the scenario.")] = None,
     metrics_port: Annotated[int, typer.Option(min=0, max=65_000, help="Port of the first worker's /metrics, the others follow; 0: any free port.")] = 0,
@@ -85,6 +88,7 @@ def run(
     """Run a scenario: drive the load, judge it, write the report."""
     loaded = loader.load_scenario(source, overrides, seed, read_planned_due)
     check_scenario(source, loaded)
+    check_code_allowed(source, loaded, allow_code=allow_code)
     number = parse_worker_count(workers)
     policy = join_policy(remote_workers, workers, bind, join_timeout, target)
     if prometheus is not None:

@@ -21,10 +21,12 @@ from harness.base.errors import UsageError
 from harness.drive.client.connection import Endpoint
 from harness.drive.client.consent_guard import ConsentGuard
 from harness.drive.client.tls import TlsConfig
-from harness.drive.distributed.join import LEADER_ADDRESS
+from harness.drive.distributed.join import LEADER_ADDRESS, OWN_CLIENT
 from harness.run_folder.layout import RunFolder, RunRecord
+from harness.scenario.own_client import display_name, parse_resolved_name
 from harness.scenario.scenario import Scenario, parse_resolved
 from harness.scenario.stations import REGIONS
+from harness.scenario.templating import ENVIRONMENT_PREFIX
 from harness.target.connect import make_tls_context
 
 CONSENT_TOKEN = "HARNESS_CONSENT_TOKEN"  # noqa: S105 - a variable's name
@@ -72,6 +74,8 @@ class Assignment:
     """The user's own photos, as `save_photo_bank` writes them; b"" for drawn ones, which the worker draws again."""
     plan_sha256: str = ""
     """Digest that the worker's plan must have; "" where nothing is compared."""
+    own_client_sha256: str = ""
+    """Digest that the scenario's own client must have; "" if it has none."""
 
     def to_message(self) -> dict[str, Any]:
         """Plain values, for Locust's wire."""
@@ -113,6 +117,7 @@ class AssignmentBuilder:
             pin_secret=self.environment.get("HARNESS_PIN_SECRET", ""),
             photo_bank=self.environment.get("HARNESS_PHOTO_BANK", ""),
             authority=read_trusted_authority(self.folder, scenario),
+            own_client_sha256=record.own_client_sha256,
         )
         if not remote:
             return assignment
@@ -136,9 +141,14 @@ class AssignmentBuilder:
         return replace(common, rank=rank, metrics_port=base_port + rank if local else 0)
 
     def _variables(self, scenario: Scenario) -> dict[str, str]:
-        """The variables that a worker reads: the consent's token and those that [target] names. No other secret travels."""
+        """The variables that a worker reads: the consent's token and those that [target] names. No other secret travels.
+
+        An own client may read everything that begins with TARGET_: which of them it does, only it knows.
+        """
         target = scenario.target
         names = [CONSENT_TOKEN, ALSO_CONSENT_TOKENS, *(() if target is None else target.variables())]
+        if scenario.client.own:
+            names += [name for name in self.environment if name.startswith(ENVIRONMENT_PREFIX)]
         return {name: self.environment[name] for name in names if name in self.environment}
 
     def _station_list(self, scenario: Scenario) -> bytes:
@@ -176,6 +186,29 @@ def _accounts(scenario: Scenario) -> bytes:
     """The accounts, compressed; b"" without any. Raises OSError if the file can't be read."""
     path = scenario.stations.accounts
     return b"" if path is None else zlib.compress(Path(path).read_bytes(), 1)
+
+
+def use_own_copy(assignment: Assignment, environment: Mapping[str, str]) -> Assignment:
+    """The assignment with the place of the own client on this machine, where a remote worker was started with one.
+
+    Raises UsageError if the run has an own client and this remote worker was not started with one: a leader on another machine
+    must not choose what is run here.
+    """
+    name = assignment.scenario.client.own
+    if not name or LEADER_ADDRESS not in environment:
+        return assignment
+    here = environment.get(OWN_CLIENT, "")
+    own = parse_resolved_name(name)
+    allowed = here == name if own is None else here.endswith(".py")
+    if not allowed:
+        message = (
+            f"the run has the own client {display_name(name)}: start harness worker with --allow-code and the same code"
+        )
+        raise UsageError(message)
+    if own is None:
+        return assignment
+    client = assignment.scenario.client.model_copy(update={"protocol": f"{here}:{own.class_name}"})
+    return replace(assignment, scenario=assignment.scenario.model_copy(update={"client": client}))
 
 
 def read_trusted_authority(folder: RunFolder, scenario: Scenario) -> str | None:

@@ -23,8 +23,9 @@ from harness.base.address import parse_origin
 from harness.base.errors import UsageError
 from harness.base.host import read_host_limits
 from harness.base.model import Outcome, Shortage
-from harness.drive.assignment import Assignment, resolve_also, resolve_endpoint
+from harness.drive.assignment import Assignment, resolve_also, resolve_endpoint, use_own_copy
 from harness.drive.client.connection import Endpoint
+from harness.drive.client.own_client import load_own_client
 from harness.drive.client.pool import ConnectionPool
 from harness.drive.client.protocols.templated import Elsewhere, build_api
 from harness.drive.client.uploader import AttemptResult, TimeoutQueue, Uploader
@@ -67,10 +68,10 @@ class Worker:
 
         `on_records` is called with the journal's new records whenever they are written; `write` takes the journal's bytes
         instead of a file (remote workers). Raises UsageError if the target does not consent or the plan's digest differs
-        from the assignment's, OSError if this machine lacks what the worker needs.
+        from the assignment's, and if its own client can't be loaded; OSError if this machine lacks what the worker needs.
         """
         raise_descriptor_limit()
-        self.assignment = assignment
+        self.assignment = assignment = use_own_copy(assignment, os.environ)
         endpoint = resolve_endpoint(assignment)
         others = resolve_also(assignment)
         self._guard = endpoint.guard
@@ -95,11 +96,15 @@ class Worker:
             wait_for_rate=(lambda: None) if self._guard is None else self._guard.wait_for_rate,
         )
         self._api = (
-            None if scenario.target is None else build_api(scenario.target, {**os.environ, **assignment.environment})
+            None
+            if scenario.target is None or scenario.client.own
+            else build_api(scenario.target, {**os.environ, **assignment.environment})
         )
         self._accounts = load_accounts(scenario.stations)
+        own, environment = scenario.client.own, {**os.environ, **assignment.environment}
+        self._own = load_own_client(own, assignment.own_client_sha256, environment) if own else None
         # Deriving a PIN hashes: not for a server that asks for none.
-        self._logs_in = self._api is None or self._api.requires_login
+        self._logs_in = self._api is None or self._api.requires_login or self._own is not None
         self._stations = plan.shard(assignment.rank, assignment.workers)
         self._origin = parse_origin(assignment.target)
         self._connections = ConnectionPool(endpoint, scenario.client.connection, self._clock)
@@ -181,6 +186,7 @@ class Worker:
             "unusable": dict(self._context.unusable),
             "stale_connections": sum(pool.stale_connections for pool in self._pools),
             "unwritten": self._unwritten,
+            "own_client_bug": "" if self._own is None else self._own.bug,
             "held_back": sum(guard.held_back for guard in self._guards),
             "halted": next((guard.halted for guard in self._guards if guard.halted), ""),
         }
@@ -252,7 +258,7 @@ class Worker:
         }
         uploader = Uploader(
             plan, client, self._connections.source(link), host, pin, self._clock, self._api, self._timeouts,
-            self._origin, elsewhere, request_columns(plan.stations[station], self._accounts),
+            self._origin, elsewhere, self._own, request_columns(plan.stations[station], self._accounts),
         )  # fmt: skip
         return VirtualUser(self._context, station, uploader, due_s)
 
@@ -270,8 +276,9 @@ class Worker:
         while True:
             gevent.sleep(_FLUSH_INTERVAL_S)
             self.flush()
-            if self._unwritten:
-                # An attempt without a record is not measured: sending more would only load the server.
+            # An attempt without a record is not measured, and after a bug of the own client the run is invalid: sending more
+            # would only load the server.
+            if self._unwritten or (self._own is not None and self._own.bug):
                 self.abort()
                 return
 

@@ -58,6 +58,7 @@ _CAUSES = {
         'set client.source_addresses, client.connection = "reuse", or use more machines',
     ),
     Shortage.MEMORY: ("this machine ran out of memory for sockets", "use a machine with more, or a lighter plan"),
+    Shortage.OWN_CLIENT: ("the scenario's own client raised an error", "correct it; the run's log has the first one"),
     Shortage.MAX_IN_FLIGHT: (
         "more stations were active at once than client.max_in_flight allows per worker ({max_in_flight:,})",
         "raise it, use more workers, or find out why the server takes so long",
@@ -88,7 +89,7 @@ def _check_exit_reason(summary: Summary, record: RunRecord) -> list[str]:
         return [f"the run was broken off: nothing is known after {format_value(summary.duration_s, 's')}"]
     if record.ended.how == "crashed":
         return [f"the run crashed: {record.ended.message or 'see logs/'}"]
-    if record.ended.how in {"killed", "starved"}:
+    if record.ended.how in {"killed", "starved", "own_client"}:
         return [record.ended.message]
     if record.ended.how in STOPPED_BY_SIGNAL:
         pages = summary.pages
@@ -197,7 +198,11 @@ def shortage_reasons(failed: int, record: RunRecord) -> list[str]:
     causes: Counter[str] = Counter()
     for worker in record.workers:
         causes.update(worker.shortages)
-    reasons = [_shortage_reason(Shortage(name), causes[name], record) for name in Shortage if causes[name]]
+    explained = (
+        record.ended is not None and record.ended.how == "own_client"
+    )  # by the rule `ending`, with its traceback
+    named = [name for name in Shortage if causes[name] and not (explained and name is Shortage.OWN_CLIENT)]
+    reasons = [_shortage_reason(name, causes[name], record) for name in named]
     unknown = failed - sum(causes.values())
     if unknown > 0:
         reasons.append(
@@ -215,7 +220,8 @@ def _shortage_reason(shortage: Shortage, count: int, record: RunRecord) -> str:
         "ports": record.host.get("ports", 0),
         "max_in_flight": client.get("max_in_flight", 0),
     }
-    return f"{count:,} attempts could not be made (generator_error): {cause.format(**known)}: {remedy}"
+    attempts = "1 attempt" if count == 1 else f"{count:,} attempts"
+    return f"{attempts} could not be made (generator_error): {cause.format(**known)}: {remedy}"
 
 
 def _check_never_ended(summary: Summary, record: RunRecord) -> list[str]:

@@ -27,6 +27,7 @@ EndReason = Literal[
     "killed",
     "withdrawn",
     "starved",
+    "own_client",
 ]
 """How a run can end; see `RunEnd` for what each means."""
 STOPPED_BY_SIGNAL: dict[EndReason, ExitCode] = {
@@ -83,6 +84,8 @@ class WorkerRecord(_FrozenRecord):
     """Attempts and requests delayed to stay within the rate that the target consents to."""
     shortages: dict[str, int] = {}
     """Attempts that it could not make (generator_error), by the resource it lacked."""
+    own_client_bug: str = ""
+    """The first error of the scenario's own client in it, with its traceback; "" if there was none."""
     reads_broken: int = 0
     """Reads abandoned because of an internal error."""
     reads_until_s: float | None = None
@@ -128,6 +131,7 @@ class RunEnd(_FrozenRecord):
 
     interrupted, terminated, hung_up: SIGINT, SIGTERM, SIGHUP (the terminal was closed). crashed: a process of the run died of an error. killed: one was killed from
     outside. withdrawn: the target's consent ended. starved: this machine ran out of disk, descriptors or memory.
+    own_client: the scenario's own client (the user's Python code) raised an error.
     """
     at_s: float
     message: str = ""
@@ -161,6 +165,8 @@ class RunRecord(_FrozenRecord):
     client_timeout_s: float
     plan_sha256: str = ""
     """Digest of the plan, which remote workers compare with that of their own; "" if all workers are local."""
+    own_client_sha256: str = ""
+    """Digest of the scenario's own client, which every worker compares with that of its copy; "" without one."""
     limits_s: list[float] = []
     """Limits of the thresholds in seconds: the live histograms have bucket bounds at these values."""
     workers: list[WorkerRecord]
@@ -192,6 +198,7 @@ class RunFolder:
         self.plan = path / PLAN_FILE
         self.region = path / "region.csv"
         self.stations = path / "stations.csv"
+        self.own_client = path / "own_client.py"
         self.journal = path / "journal"
         self.attempts = path / "attempts.parquet"
         self.reads = path / "reads.parquet"

@@ -12,7 +12,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from harness.drive.distributed.join import (
     CLOCK_OFFSET,
     HEARTBEAT_TIMEOUT_S,
     LEADER_ADDRESS,
+    OWN_CLIENT,
     PROTOCOL_VERSION,
     JoinRequest,
 )
@@ -59,11 +60,27 @@ _LOOKUP_INTERVAL_S = 0.5
 _POLL_S = 0.05
 
 
+@dataclass(frozen=True)
+class AllowedClient:
+    """An own client that a remote worker may run."""
+
+    name: str
+    """The absolute path of its file, or an installed one's name."""
+    sha256: str
+
+
 class RemoteWorker:
     """Joins one run and supervises the one worker process that works for it."""
 
-    def __init__(self, host: str, port: int, token: str, signals: SignalHandler, log: Callable[[str], None]) -> None:
-        """`host` and `port` are the leader's; `token` is the shared secret; `log` receives one line per step."""
+    def __init__(
+        self, host: str, port: int, token: str, signals: SignalHandler, log: Callable[[str], None],
+        own_client: AllowedClient | None = None,
+    ) -> None:  # fmt: skip
+        """`host` and `port` are the leader's; `token` is the shared secret; `log` receives one line per step.
+
+        `own_client` is the own client that this worker may run; None: none.
+        """
+        self._own_client = own_client
         self._host = host
         self._port = port
         self._token = token
@@ -140,6 +157,7 @@ class RemoteWorker:
             name=facts["name"], package=__version__, protocol=PROTOCOL_VERSION, cores=available_cores(),
             limits=asdict(read_host_limits()), offset_s=offset.monotonic_s,
             wall_offset_s=offset.wall_s, uncertainty_s=offset.uncertainty_s,
+            own_client_sha256="" if self._own_client is None else self._own_client.sha256,
         )  # fmt: skip
         self._log(
             f"Clock offset to the leader: {1000 * offset.wall_s:+.1f} ms ± {1000 * offset.uncertainty_s:.1f} ms "
@@ -177,6 +195,7 @@ class RemoteWorker:
             CLOCK_OFFSET: repr(offset.monotonic_s),
             LEADER_ADDRESS: address,
             JOIN_TOKEN: self._token,
+            **({} if self._own_client is None else {OWN_CLIENT: self._own_client.name}),
         }
         argv = [*locust_command(), "--worker", "--master-host", address, "--master-port", str(self._port)]
         processes.start("worker", argv, worker_environment(folder, more))

@@ -25,6 +25,7 @@ from harness.runner.run_record import RunRecorder, keep_station_list
 from harness.runner.run_spec import RunSpec
 from harness.runner.server import collect_stored, drain, read_store_before, start_server
 from harness.runner.subprocesses import ProcessGroup
+from harness.scenario.own_client import parse_resolved_name, read_client_source
 from harness.target.external import poll_consent
 from harness.target.mock_admin import MockAdmin
 
@@ -73,6 +74,9 @@ class Run:
     def _execute(self) -> None:
         write_plan(self._folder.plan, self._spec.plan)
         keep_station_list(self._scenario, self._folder)
+        own = parse_resolved_name(self._scenario.client.own)
+        if own is not None:  # the same holds for the user's own client
+            self._folder.own_client.write_bytes(read_client_source(own.file))
         self._recorder.open("")  # from here on the folder can be reported, whatever happens
         with (
             ProcessGroup(self._folder.logs) as processes,

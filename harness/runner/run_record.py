@@ -18,6 +18,7 @@ from harness.run_folder.layout import (
     WorkerRecord,
 )
 from harness.runner.run_spec import RunSpec
+from harness.scenario.own_client import digest_own_client
 from harness.scenario.scenario import Scenario
 from harness.scenario.stations import REGIONS
 
@@ -208,6 +209,7 @@ def initial_record(spec: RunSpec, target: str, workers: Sequence[WorkerRecord]) 
         simulated=spec.simulated,
         # Remote workers compute the plan again and compare: another Python or NumPy must not draw another one.
         plan_sha256="" if spec.join_policy is None else digest_plan(spec.plan),
+        own_client_sha256=digest_own_client(scenario.client.own),
         deadline_s=scenario.deadline,
         time_scale=scenario.time_scale,
         warm_up_s=scenario.warm_up,

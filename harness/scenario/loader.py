@@ -19,7 +19,15 @@ from harness.base.errors import ConfigurationError, RunFolderError, UsageError
 from harness.base.safe_files import load_toml, parse_toml, read_text, resolve_inside, validate_content
 from harness.run_folder.layout import PLAN_FILE
 from harness.scenario.arrivals import ReplayArrivals
+from harness.scenario.client import BUILT_IN_PROTOCOLS
 from harness.scenario.clock_times import ClockTimeError, resolve_clock_times
+from harness.scenario.own_client import (
+    class_name_of,
+    explain_unknown,
+    installed_names,
+    module_file,
+    parse_resolved_name,
+)
 from harness.scenario.scenario import Scenario, Threshold, parse_resolved
 from harness.scenario.stations import REGIONS
 from mock_server.profile.units import FrozenModel
@@ -164,6 +172,7 @@ class _ScenarioFolder:
 
 def _validate_scenario(label: str, content: dict[str, Any], folder: _ScenarioFolder) -> Scenario:
     scenario = _resolve_authority(label, validate_content(label, content, Scenario), folder)
+    scenario = _resolve_own_client(label, scenario, folder)
     if scenario.photos.folder is not None:
         scenario = _resolve_photos(label, scenario, scenario.photos.folder, folder)
     region = scenario.stations.region
@@ -217,6 +226,24 @@ def _resolve_authority(label: str, scenario: Scenario, folder: _ScenarioFolder) 
         )
         raise ConfigurationError(label, [problem]) from None
     client = scenario.client.model_copy(update={"tls": tls.model_copy(update={"authority": str(file)})})
+    return scenario.model_copy(update={"client": client})
+
+
+def _resolve_own_client(label: str, scenario: Scenario, folder: _ScenarioFolder) -> Scenario:
+    """The scenario with the absolute path of its own client, whose file exists. Nothing of it is run here."""
+    name, key = scenario.client.own, "client.protocol"
+    if not name:
+        return scenario
+    module = module_file(name)
+    if not module:
+        # A path is what only a loaded scenario has: a file's own would lead anywhere.
+        if parse_resolved_name(name) is None and name in installed_names():
+            return scenario
+        raise ConfigurationError(label, [f'{key} = "{name}" {explain_unknown(name, BUILT_IN_PROTOCOLS)}'])
+    file = folder.resolve(key, module)
+    if not file.is_file():
+        raise ConfigurationError(label, [f'{key} = "{name}": file not found: {file}'])
+    client = scenario.client.model_copy(update={"protocol": f"{file}:{class_name_of(name)}"})
     return scenario.model_copy(update={"client": client})
 
 

@@ -13,6 +13,7 @@ from harness.base.safe_files import LIST_AS_TUPLE
 from harness.scenario.arrivals import Arrivals, ConstantArrivals, PoissonArrivals
 from harness.scenario.client import ClientOptions
 from harness.scenario.clock_times import clock_s
+from harness.scenario.own_client import display_name
 from harness.scenario.readers import ReaderOptions
 from harness.scenario.recapitulation import RecapitulationOptions
 from harness.scenario.simulation import SimulationCosts
@@ -93,6 +94,25 @@ class Threshold(FrozenModel):
         return self
 
 
+_TARGET_OF_OWN_CLIENTS = ("stored", "accept_unknown_safety", "metrics")
+
+
+def _check_own_with_target(own: str, target: TargetApi) -> None:
+    # By value: run.json has every key, also those that nobody set.
+    others = [name for name in TargetApi.model_fields if name not in _TARGET_OF_OWN_CLIENTS]
+    surplus = [
+        name
+        for name in others
+        if getattr(target, name) != TargetApi.model_fields[name].get_default(call_default_factory=True)
+    ]
+    if surplus:
+        message = (
+            f"target.{surplus[0]} describes requests, and the own client {display_name(own)} makes them itself: leave it out "
+            f"(beside an own client [target] has {', '.join(_TARGET_OF_OWN_CLIENTS)})"
+        )
+        raise ValueError(message)
+
+
 class Scenario(FrozenModel):
     """One load test: who uploads what, when, to which server, with which faults, and what must hold."""
 
@@ -145,16 +165,6 @@ class Scenario(FrozenModel):
         if mock_tables:
             message = f"[{mock_tables[0]}] describes the mock, and [target] another server: remove one of them"
             raise ValueError(message)
-        if self.stations.count is not None and self.rated_stations is not None:
-            message = f"arrivals.rate asks for {self.rated_stations:,} stations over the time: leave stations.count out"
-            raise ValueError(message)
-        own_list = self.stations.file is not None
-        if own_list and self.recapitulation is not None:
-            message = "[recapitulation] needs the kelurahan of a region's codes: leave it out with stations.file"
-            raise ValueError(message)
-        if own_list and self.readers is not None and not self.readers.paths and self.readers.levels != ("nation",):
-            message = "readers.levels are places of a region's codes: with stations.file give readers.paths"
-            raise ValueError(message)
         unanswered = [one for one in self.thresholds if one.assertion.lstrip().startswith("recapitulation.")]
         if unanswered and self.recapitulation is None:
             message = f'the threshold "{unanswered[0].assertion}" needs the table [recapitulation]: add it'
@@ -165,11 +175,30 @@ class Scenario(FrozenModel):
         if self.target is not None and self.readers is not None and not self.readers.paths:
             message = f"{READERS_NEED_PATHS}: [target] describes another server"
             raise ValueError(message)
+        if self.target is not None and self.client.own:
+            _check_own_with_target(self.client.own, self.target)
+        elif self.target is not None and self.target.path is None and not self.target.steps:
+            message = "target.path is missing (or [[target.steps]], where an upload takes several requests)"
+            raise ValueError(message)
         if self.target is not None and self.client.protocol == "tus" and not self.target.takes_tus:
             message = (
                 'client.protocol = "tus" defines its own requests: [target] may only have a path without {…}, headers and login, '
                 "and the default method and body"
             )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _stations_fit(self) -> Self:
+        if self.stations.count is not None and self.rated_stations is not None:
+            message = f"arrivals.rate asks for {self.rated_stations:,} stations over the time: leave stations.count out"
+            raise ValueError(message)
+        own_list = self.stations.file is not None
+        if own_list and self.recapitulation is not None:
+            message = "[recapitulation] needs the kelurahan of a region's codes: leave it out with stations.file"
+            raise ValueError(message)
+        if own_list and self.readers is not None and not self.readers.paths and self.readers.levels != ("nation",):
+            message = "readers.levels are places of a region's codes: with stations.file give readers.paths"
             raise ValueError(message)
         return self
 

@@ -220,9 +220,6 @@ class TargetApi(FrozenModel):
             raise ValueError("; ".join(problems))
 
     def _check_flat(self) -> None:
-        if self.path is None:
-            message = "path is missing (or [[target.steps]], where an upload takes several requests)"
-            raise ValueError(message)
         if self.resumable:
             message = "resumable needs [[target.steps]]: an upload of one request begins anew"
             raise ValueError(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.base.errors import ConfigurationError
+from harness.scenario.own_client import display_name
 from harness.scenario.scenario import Scenario
 
 _NO_MODEL = (
@@ -26,7 +27,9 @@ def find_unsupported(scenario: Scenario) -> list[str]:
         names = ", ".join(step.name for step in scenario.target.steps)
         return [_NO_MODEL.format(what=f"[[target.steps]] ({names})" if names else "[target]")]
     server, readers = scenario.server, scenario.readers
+    own = display_name(scenario.client.own)
     unsupported = {
+        f'client.protocol = "{own}" (an own client)': bool(own),
         "server.tls": server.tls,
         "readers.paths": readers is not None and bool(readers.paths),
         "readers.cached = false": readers is not None and not readers.cached,

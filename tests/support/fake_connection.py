@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.drive.client.connection import Progress
-from harness.drive.client.protocols.base import Photo, UploadContext
+from harness.drive.client.protocols.base import UploadContext
 from harness.drive.client.response import HttpResponse
+from harness.protocol import Photo
 
 STATION = "3509191001001"
 CONTENT = bytes(range(256)) * 4

@@ -28,20 +28,22 @@ from harness.drive.client.outcomes import (
     classify_error,
     classify_shortage,
 )
+from harness.drive.client.own_client import OwnClient
 from harness.drive.client.pool import AttemptConnection, ConnectionSource
 from harness.drive.client.protocols import make_upload
 from harness.drive.client.protocols.base import (
-    NO_COLUMNS,
     LoginRefusedError,
     PageUpload,
-    Photo,
     UploadContext,
     UploadResult,
     format_head,
 )
+from harness.drive.client.protocols.own import OwnContext
 from harness.drive.client.protocols.templated import Elsewhere, TemplatedApi, TemplatedContext, TemplatedUpload
 from harness.drive.client.response import HttpResponse
 from harness.plan import Plan
+from harness.protocol import Photo
+from harness.protocol.photo import NO_COLUMNS
 from harness.scenario.client import ClientOptions
 from harness.station.response_outcome import classify_status
 
@@ -144,17 +146,19 @@ class Uploader:
     def __init__(
         self, plan: Plan, client: ClientOptions, source: ConnectionSource, host_header: str, pin: str, clock: Callable[[], float],
         api: TemplatedApi | None = None, timeouts: TimeoutQueue | None = None, origin: Origin | None = None,
-        elsewhere: Mapping[Origin, Elsewhere] | None = None, columns: Mapping[str, str] = NO_COLUMNS,
+        elsewhere: Mapping[Origin, Elsewhere] | None = None, own: OwnClient | None = None,
+        columns: Mapping[str, str] = NO_COLUMNS,
     ) -> None:  # fmt: skip
         """`api` is the scenario's [target], None for the mock's own API; `timeouts` are shared by a worker's stations.
 
-        `origin` is the target's and `elsewhere` the other servers that steps may send to; `columns` are what the user's own
-        files have of this station.
+        `origin` is the target's and `elsewhere` the other servers that steps may send to. `own` is the scenario's
+        own client, None for a built-in protocol; an own client logs in by itself. `columns` are what the user's own files have of
+        this station.
         """
         self._columns = columns
         self._timeouts = timeouts or TimeoutQueue(client.timeout)
         # Digest and reading are computed only if they are sent: it happens in the middle of a run, for every page.
-        self._claims = api is None or client.protocol == "tus" or api.makes_claims
+        self._claims = api is None or own is not None or client.protocol == "tus" or api.makes_claims
         self._plan = plan
         self._client = client
         self._source = source
@@ -162,11 +166,12 @@ class Uploader:
         self._pin = pin
         self._clock = clock
         common = (host_header, "", 0, client.timeout, client.retry.idempotency_key)
-        self._context = (
-            UploadContext(*common)
-            if api is None
-            else TemplatedContext(*common, api=api, pin=pin, origin=origin, elsewhere=elsewhere or {})
-        )
+        if own is not None:
+            self._context: UploadContext = OwnContext(*common, pin=pin, client=own)
+        elif api is not None:
+            self._context = TemplatedContext(*common, api=api, pin=pin, origin=origin, elsewhere=elsewhere or {})
+        else:
+            self._context = UploadContext(*common)
         self._page = -1
         self._upload: PageUpload | None = None
 
@@ -250,7 +255,7 @@ class Uploader:
             if self._client.protocol == "tus" and context.station.done < context.api.flow.once:
                 TemplatedUpload(self._photo_of(page), context.api, context.station).prepare(connection, context)
             return
-        if context.token:
+        if context.token or isinstance(context, OwnContext):
             return
         result.step = _LOGIN_STEP
         began_s = self._clock()

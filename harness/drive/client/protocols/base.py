@@ -3,78 +3,15 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import quote
 
 from harness.base.model import MalformedReason, Outcome
 from harness.drive.client.pool import AttemptConnection
 from harness.drive.client.response import HttpResponse
-
-Buffer = bytes | memoryview
-NO_COLUMNS: Mapping[str, str] = {}
-
-
-def url_part(text: str) -> str:
-    """A station's code or a form as a part of a path: percent-encoded, but for letters and digits.
-
-    >>> url_part("3509191001001"), url_part("CLINIC 7/ä")
-    ('3509191001001', 'CLINIC%207%2F%C3%A4')
-    """
-    # the usual codes need no encoding, and looking costs a tenth of a microsecond
-    return text if text.isascii() and text.isalnum() else quote(text, safe="")
-
+from harness.protocol.photo import Buffer, Photo, url_part
 
 # The records made for each attempt are not frozen: that would cost one to three microseconds each.
-
-
-@dataclass(slots=True)
-class Photo:
-    """One page's photo and what identifies it.
-
-    The body is shared by many pages and never copied; `tail` makes each page's bytes unique (see plan/photos.py).
-    """
-
-    station: str
-    form: str
-    page: int
-    body: memoryview
-    tail: bytes
-    sha256: str
-    reading: str
-    """Canonical JSON, or "" for a page without votes."""
-    columns: Mapping[str, str] = field(default_factory=lambda: NO_COLUMNS)
-    """Values of the user's own files that requests contain: "station.…" and "account.…"."""
-    content_type: str = "image/jpeg"
-    extension: str = "jpg"
-    """Of a file name for it."""
-
-    @property
-    def size_bytes(self) -> int:
-        """Body and tail together."""
-        return len(self.body) + len(self.tail)
-
-    @property
-    def path(self) -> str:
-        """Where the mock takes this page, for POST and PUT."""
-        return f"/v1/stations/{url_part(self.station)}/forms/{url_part(self.form)}/pages/{self.page}"
-
-    @property
-    def whole(self) -> list[Buffer]:
-        """All bytes of the photo, not copied."""
-        return [self.body, self.tail]
-
-    def part(self, start: int, end: int) -> list[Buffer]:
-        """The photo's bytes from `start` up to, not including, `end`, not copied."""
-        split = len(self.body)
-        if start == 0 and end == split + len(self.tail):
-            return self.whole
-        parts: tuple[Buffer, ...] = (
-            self.body[start:end],
-            memoryview(self.tail)[max(0, start - split) : max(0, end - split)],
-        )
-        return [part for part in parts if len(part)]
 
 
 @dataclass(slots=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from harness.drive.client.pool import AttemptConnection
 from harness.drive.client.protocols.base import (
     HighWaterMark,
-    Photo,
     UploadContext,
     UploadResult,
     format_head,
     repr_digest,
     send_photo,
-    url_part,
 )
+from harness.protocol import Photo
+from harness.protocol.photo import url_part
 from harness.station.response_outcome import classify_status
 
 _BOUNDARY = "----station-photo-6f0c1a"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from harness.drive.client.pool import AttemptConnection
 from harness.drive.client.protocols.base import (
     HighWaterMark,
-    Photo,
     UploadContext,
     UploadResult,
     format_head,
     repr_digest,
     send_photo,
 )
+from harness.protocol import Photo
 from harness.station.response_outcome import classify_status
 
 

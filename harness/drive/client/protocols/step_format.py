@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Literal
 from urllib.parse import quote_plus
 
-from harness.drive.client.protocols.base import url_part
+from harness.protocol.photo import url_part
 from harness.scenario.flow import Step
 from harness.scenario.request import MultipartPart
 from harness.scenario.templating import PLACEHOLDER_PATTERN, Template

@@ -23,13 +23,13 @@ from harness.drive.client.pool import AttemptConnection, ConnectionSource
 from harness.drive.client.protocols.base import (
     HighWaterMark,
     LoginRefusedError,
-    Photo,
     UploadContext,
     UploadResult,
     send_photo,
 )
 from harness.drive.client.protocols.step_format import Content, StepFormat, format_parts, format_step
 from harness.drive.client.response import HttpResponse
+from harness.protocol import Photo
 from harness.run_folder.journal import AttemptRecord
 from harness.scenario import templating
 from harness.scenario.flow import STATION_PLACEHOLDERS, Step, parse_source

@@ -14,13 +14,13 @@ from harness.drive.client.outcomes import MalformedResponseError
 from harness.drive.client.pool import AttemptConnection
 from harness.drive.client.protocols.base import (
     HighWaterMark,
-    Photo,
     UploadContext,
     UploadResult,
     format_head,
     send_photo,
 )
 from harness.drive.client.response import HttpResponse
+from harness.protocol import Photo
 from harness.scenario.client import TusOptions
 from harness.station.tus_steps import TusRequest, TusSteps
 

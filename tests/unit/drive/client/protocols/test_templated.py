@@ -13,8 +13,9 @@ from harness.base.errors import UsageError
 from harness.base.model import MalformedReason, Outcome
 from harness.drive.client.outcomes import MalformedResponseError
 from harness.drive.client.protocols import multipart, put
-from harness.drive.client.protocols.base import LoginRefusedError, Photo, UploadContext
+from harness.drive.client.protocols.base import LoginRefusedError, UploadContext
 from harness.drive.client.protocols.templated import Elsewhere, TemplatedContext, TemplatedUpload, build_api
+from harness.protocol import Photo
 from harness.scenario.target import TargetApi
 from tests.support.fake_connection import CutError, FakeConnection, answer
 
