@@ -61,7 +61,7 @@ def describe_safety(audit: Audit) -> str:
     how = "as sent" if not audit.sets.by_size else f"with the size that was sent ({_not_compared(audit)})"
     same = audit.sets.same_bytes
     alike = (
-        f"; {number_format.plural(same, 'page')} share their bytes with another and are told apart by their keys only"
+        f"; {number_format.plural(same, 'page')} share their bytes with another, so that only their keys distinguish them"
         if same
         else ""
     )

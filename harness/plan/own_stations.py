@@ -113,7 +113,7 @@ def _shown(text: str) -> str:
 
 
 _A_DATE_S = 1e8
-"""Above this a due time is of a date (Unix seconds): three years are no evening."""
+"""Above this a due time is of a date (Unix seconds): no run lasts for three years."""
 
 
 def _due(text: str, column: str) -> float:

@@ -280,7 +280,7 @@ def _spellings(url: str, origin: Origin) -> set[str]:
 
 
 def _check_digests(api: TargetApi | None, plan: Plan) -> None:
-    """Raise UsageError if the store's list has digests only, and pages share theirs: they could not be told apart."""
+    """Raise UsageError if the store's list has digests only, and pages share theirs: nothing would distinguish them."""
     source = None if api is None else api.stored
     if isinstance(source, StoredUrl | StoredCommand) and source.format == "digests" and plan.same_bytes:
         message = (

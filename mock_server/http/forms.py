@@ -50,7 +50,7 @@ class KnownPages:
         >>> KnownPages().known("3509191001001", "ppwp"), KnownPages().known("x" * 60_000, "y")
         (('3509191001001', 'ppwp'), ('', ''))
         """
-        # with a file, whose codes it has is no secret of a log: a code of the usual form is kept, as without one
+        # a code of the usual form is kept even if the file lacks it, as without a file
         is_kept = self.is_station(station) or is_region_code(station)
         return station if is_kept else "", form if form in self.forms else ""
 

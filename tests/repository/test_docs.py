@@ -83,7 +83,7 @@ def kinds_of(annotation, key):
     return {get_args(kind.model_fields[key].annotation)[0]: kind for kind in models}
 
 
-@pytest.mark.parametrize(("annotation", "key", "prefix", "count"), [(Arrivals, "kind", "arrivals.", 9), (Retry, "strategy", "client.retry.", 12)])  # fmt: skip
+@pytest.mark.parametrize(("annotation", "key", "prefix", "count"), [(Arrivals, "kind", "arrivals.", 10), (Retry, "strategy", "client.retry.", 12)])  # fmt: skip
 def test_every_kind_of_arrival_and_every_strategy_is_documented_with_its_keys(annotation, key, prefix, count):
     named = codes(doc("arrivals") + doc("strategies"))
     headings = anchors(doc("arrivals") + doc("strategies"))
@@ -96,7 +96,7 @@ def test_every_kind_of_arrival_and_every_strategy_is_documented_with_its_keys(an
 
 
 INNER = [
-    BurstOptions, Outages, LinkQuality, request.MultipartPart, request.LoginRequest, request.StatusMeanings, flow.Step, flow.Success, scenario_target.StoredUrl,
+    BurstOptions, Outages, LinkQuality, request.MultipartPart, request.LoginRequest, request.StatusMeanings, flow.Step, flow.Success, scenario_target.StoredUrl, scenario_target.ListedFields,
     scenario_target.StoredCommand, scenario_target.StoredFetch, scenario_target.MetricsEndpoint,
 ]  # fmt: skip
 
