@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 import numpy as np
@@ -149,6 +149,19 @@ class RunTables:
             message = f"this query can't be carried out: {error}"
             raise UsageError(message) from None
         return found
+
+    def fetch(self, sql: str, limit: int) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Column names and at most `limit` rows of a SELECT. Raises UsageError as `query` does, also for a row that can't be computed."""
+        found = self.query(sql)
+        try:
+            return found.columns, found.limit(limit).fetchall()
+        except duckdb.Error as error:
+            message = f"this query can't be carried out: {error}"
+            raise UsageError(message) from None
+
+    def interrupt(self) -> None:
+        """End the query that another thread is waiting for; it raises UsageError there."""
+        self._connection.interrupt()
 
     def write(self, name: str, table_format: TableFormat, path: Path) -> None:
         """Write a table as a file, atomically. Raises UsageError if the run has no such table, OSError if it can't be written."""

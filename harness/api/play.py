@@ -45,7 +45,7 @@ def simulate(
     Raises ConfigurationError with all problems, UsageError if there is no such scenario or `out` is not empty.
     """
     source = os.fspath(scenario)
-    loaded = load_scenario(source, _overrides(changes), None, read_planned_due)
+    loaded = load_scenario(source, as_overrides(changes), None, read_planned_due)
     check_scenario(source, loaded)
     check_simulation(source, loaded)
     folder = RunFolder(_new_folder(out, f"{loaded.name}-simulated"))
@@ -69,7 +69,7 @@ def run(
     """
     source = os.fspath(scenario)
     folder = _new_folder(out, Path(source).stem)
-    overrides = [word for override in _overrides(changes) for word in ("--set", override)]
+    overrides = [word for override in as_overrides(changes) for word in ("--set", override)]
     command = [sys.executable, "-m", "harness", "run", source, "--out", str(folder), *overrides, *options]
     ended = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
     if ended.returncode not in _JUDGED or not RunFolder(folder).verdict.exists():
@@ -78,10 +78,10 @@ def run(
     return FinishedRun(RunFolder(folder))
 
 
-def _overrides(changes: dict[str, Any]) -> list[str]:
+def as_overrides(changes: dict[str, Any]) -> list[str]:
     """Changes as --set takes them.
 
-    >>> _overrides({"seed": 3, "server__workers": 1, "client.retry.strategy": "none"})
+    >>> as_overrides({"seed": 3, "server__workers": 1, "client.retry.strategy": "none"})
     ['seed=3', 'server.workers=1', 'client.retry.strategy="none"']
     """
     return [f"{key.replace('__', '.')}={toml_value(value)}" for key, value in changes.items()]

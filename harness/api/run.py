@@ -58,6 +58,11 @@ class FinishedRun:
         self._folder = folder
 
     @property
+    def folder(self) -> RunFolder:
+        """The run folder with the names of its files."""
+        return self._folder
+
+    @property
     def path(self) -> Path:
         """The run folder."""
         return self._folder.path

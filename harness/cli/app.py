@@ -89,6 +89,14 @@ COMMANDS = {
     "export": LazyCommand(
         "export:export", "Export the scrapes or the rows of a run for another program.", only_prints=True
     ),
+    "powercut": LazyCommand(
+        "powercut:powercut",
+        "Run a server with its data on a disk whose power is cut: what was not synced is lost. Needs root and FUSE.",
+    ),
+    "mcp": LazyCommand(
+        "mcp:mcp",
+        "Serve a folder of runs to agents by the Model Context Protocol, on standard input and output; read-only.",
+    ),
     "doctor": LazyCommand(
         "doctor:doctor",
         "Check whether this machine is fit to measure and what to change. Exit code 0 fit, 3 unfit.",

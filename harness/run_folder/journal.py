@@ -129,6 +129,11 @@ _pack_record: Callable[[int, AttemptRecord], bytes] = eval(  # noqa: S307 - fiel
 )
 
 
+_PAGE_BYTES = 4096
+_UNSYNCED_BYTES = 8 * 2**20
+"""More than a worker writes between two syncs: 80,000 records."""
+
+
 def journal_file_name(rank: int) -> str:
     """Name of a worker's file in the run's journal folder."""
     return f"worker-{rank:04d}.journal"
@@ -203,6 +208,26 @@ def read_journal(path: Path, first: int = 0, count: int | None = None) -> npt.ND
 
     Shape (n,), dtype `RECORD`.
     """
-    whole = max(0, path.stat().st_size // RECORD.itemsize - first)
+    known = path.stat()
+    whole = max(0, _count_whole(path, known.st_size, known.st_mtime_ns) - first)
     wanted = whole if count is None else min(count, whole)
     return np.fromfile(path, dtype=RECORD, count=wanted, offset=first * RECORD.itemsize)
+
+
+@functools.lru_cache(maxsize=256)
+def _count_whole(path: Path, size_bytes: int, _modified_ns: int) -> int:
+    """How many records of a file are whole: up to its end, or to where a power cut left zeros instead of them.
+
+    Only the end of the file is looked at: a run syncs its journals every few seconds (harness/runner/sync_thread.py).
+    """
+    records = size_bytes // RECORD.itemsize
+    first = max(0, records - _UNSYNCED_BYTES // RECORD.itemsize)
+    kinds = np.fromfile(path, dtype=RECORD, count=records - first, offset=first * RECORD.itemsize)["kind"]
+    zeros = np.flatnonzero(kinds == 0)
+    if len(zeros) == 0:
+        return records
+    whole = first + int(zeros[0])
+    last_begin, last_end = (whole - 1) * RECORD.itemsize, whole * RECORD.itemsize - 1
+    # A disk writes whole pages: a record on two of them may have its end among the zeros.
+    is_on_two = last_begin // _PAGE_BYTES != last_end // _PAGE_BYTES
+    return max(0, whole - is_on_two)

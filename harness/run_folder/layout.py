@@ -100,6 +100,7 @@ class StoreReadRecord(_FrozenRecord):
     """How reading the server's store after the run went. The store is read through another interface than the uploads."""
 
     after_kill: bool = False
+    after_power_cut: bool = False
     """The server was first killed (SIGKILL) and restarted on the same data."""
     reason: str = ""
     """Why the store could not be read; "" if stored.parquet has all of it."""
@@ -239,8 +240,8 @@ class RunFolder:
         return {**stations, **{key: str(copy) for key, copy in copies.items() if copy.exists()}}
 
     def write_run(self, record: RunRecord) -> None:
-        """Write run.json, atomically."""
-        write_json(self.run_json, record.model_dump(mode="json"))
+        """Write run.json, atomically; of a run that is measured so that it survives a power cut."""
+        write_json(self.run_json, record.model_dump(mode="json"), durable=not record.simulated)
 
     def read_run(self) -> RunRecord:
         """Content of run.json.

@@ -25,6 +25,7 @@ from harness.runner.run_record import RunRecorder, keep_station_list
 from harness.runner.run_spec import RunSpec
 from harness.runner.server import collect_stored, drain, read_store_before, start_server
 from harness.runner.subprocesses import ProcessGroup
+from harness.runner.sync_thread import SyncThread, sync_run
 from harness.scenario.own_client import parse_resolved_name, read_client_source
 from harness.target.external import poll_consent
 from harness.target.mock_admin import MockAdmin
@@ -54,6 +55,7 @@ class Run:
         self._reported_lost, self._finished = 0, False
         self._consent = poll_consent(spec.external)
         self._prometheus = PrometheusSession(spec)
+        self._sync = SyncThread(spec.folder)
 
     def execute(self) -> None:
         """Run to the end; how it ended is in run.json.
@@ -143,6 +145,7 @@ class Run:
         self._process_monitor = ProcessMonitor(self._folder.processes, pids, self._now_s)
         self._scraper.start()
         self._process_monitor.start()
+        self._sync.start()
         self._view.log(": ".join(filter(None, [self._scenario.name, self._scenario.title])))
 
     def _prepare_monitors(self, processes: ProcessGroup, targets: dict[str, str], local_workers: list[str]) -> None:
@@ -242,6 +245,7 @@ class Run:
             self._view.log("Draining the server")
             self._recorder.add_problems(drain(self._admin))
         self._process_monitor.stop()
+        self._sync.stop()
         self._scraper.stop()
         self._scraper.scrape_now()
         self._recorder.add_problems(self._scraper.unwritten, self._process_monitor.unwritten)
@@ -280,4 +284,5 @@ class Run:
 
     def _write_end(self, ended: RunEnd) -> None:
         self._reserve.release()
+        sync_run(self._folder)
         self._recorder.end(ended, self._clock_monitor.step_s)

@@ -28,6 +28,7 @@ _UNSEEN_BY_SIZE = ("corrupted", "misfiled")
 """Statuses that a size does not show: other bytes of the same length."""
 RESTARTED_SERVER = "server-restarted"
 """Name of the mock's process (and log) after it was killed and started again."""
+_POWER_CUT_TIMEOUT_S = 30.0
 NO_STORE_ACCESS = "no way to read the server's store is configured: add [target.stored], or set accept_unknown_safety = true in [target]"
 
 
@@ -79,11 +80,12 @@ def collect_stored(
 
     `earlier` is what an external target had stored before the run, which is left out.
     `halted` gives the reason why an external target must not be sent anything any more, or "". With `[audit] kill_server` the
-    mock is killed and restarted first, so that only what it had made durable counts.
+    mock is killed and restarted first, so that only what it had written counts; with `power_cut` only what it had synced.
     """
     if spec.external is not None or admin is None:
         return _collect_from_external(spec, halted, earlier or EarlierStore())
-    after_kill = spec.scenario.audit.kill_server
+    after_cut = spec.scenario.audit.power_cut
+    after_kill = spec.scenario.audit.kill_server or after_cut
     exit_code = processes["server"].exit_code
     if exit_code is not None and not after_kill:
         return StoreReadRecord(reason=f"its store could not be read: {describe_exit('server', exit_code)}")
@@ -91,8 +93,8 @@ def collect_stored(
         reachable = _restart_server(processes, spec) if after_kill else admin
         write_stored(spec.folder.stored, reachable.stored())
     except (AdminError, ProcessFailedError, OutOfResourcesError) as error:
-        return StoreReadRecord(after_kill=after_kill, reason=str(error))
-    return StoreReadRecord(after_kill=after_kill, **_same_bytes(spec))
+        return StoreReadRecord(after_kill=after_kill, after_power_cut=after_cut, reason=str(error))
+    return StoreReadRecord(after_kill=after_kill, after_power_cut=after_cut, **_same_bytes(spec))
 
 
 def _same_bytes(spec: RunSpec, unseen: Sequence[str] = ()) -> dict[str, Any]:
@@ -143,6 +145,9 @@ def _restart_server(processes: ProcessGroup, spec: RunSpec) -> MockAdmin:
 
     T0 is never sent to it, so no fault is active. Raises ProcessFailedError if it doesn't become ready.
     """
+    if spec.scenario.audit.power_cut and processes["server"].exit_code is None:
+        processes["server"].send("power_cut", seed=spec.scenario.seed, torn=False)
+        processes.receive("server", "power_cut", _POWER_CUT_TIMEOUT_S)
     processes["server"].kill()
     token = _start_process(processes, spec, RESTARTED_SERVER)
     # receive, not expect: a worker that ends meanwhile must not make the store unreadable
@@ -154,7 +159,8 @@ def _start_process(processes: ProcessGroup, spec: RunSpec, name: str, *options: 
     token = secrets.token_urlsafe(32)
     files = ["--profile", str(_profile_path(spec)), "--data", str(spec.folder.server), *options]
     ports = ["--host", _bind_host(spec), "--port", "0", "--admin-port", "0"]
-    argv = [*PYTHON_COMMAND, "mock_server", "--supervised", *files, *ports]
+    power = ["--power-cut"] if spec.scenario.audit.power_cut else []
+    argv = [*PYTHON_COMMAND, "mock_server", "--supervised", *files, *ports, *power]
     processes.start(name, argv, child_environment(spec, MOCK_SERVER_ADMIN_TOKEN=token))
     return token
 

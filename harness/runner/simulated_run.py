@@ -105,7 +105,7 @@ class SimulatedRun:
         if self._injections:
             lines = "".join(f"{injection_line(one)}\n" for one in self._injections)
             self._folder.injections.write_text(lines, "utf-8")
-        after_kill = self._scenario.audit.kill_server
+        after_kill = self._scenario.audit.kill_server or self._scenario.audit.power_cut
         if simulation.server.is_up or after_kill:
             store = simulation.server.store
             write_stored_as_planned(self._folder.stored, self._folder.plan, store.stored_s, store.other_rows())

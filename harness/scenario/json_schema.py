@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import core_schema
 
 from harness.base.errors import UsageError
 from harness.scenario.clock_times import CLOCK_PATTERN, LISTS_OF_MOMENTS, MOMENTS
@@ -83,7 +82,7 @@ class _FileSchema(GenerateJsonSchema):
         """Never."""
         return False
 
-    def model_schema(self, schema: core_schema.ModelSchema) -> dict[str, Any]:
+    def model_schema(self, schema: Any) -> dict[str, Any]:
         """A table, with the text below each key in its source as description."""
         found = super().model_schema(schema)
         texts = key_texts(schema["cls"])
@@ -92,7 +91,7 @@ class _FileSchema(GenerateJsonSchema):
                 found["properties"][field.alias or key]["description"] = texts[key]
         return found
 
-    def default_schema(self, schema: core_schema.WithDefaultSchema) -> dict[str, Any]:
+    def default_schema(self, schema: Any) -> dict[str, Any]:
         """A key that has a default."""
         found = super().default_schema(schema)
         write = _serializer_in(schema["schema"])

@@ -19,7 +19,7 @@ from harness.scenario.recapitulation import RecapitulationOptions
 from harness.scenario.simulation import SimulationCosts
 from harness.scenario.stations import PAGES_OF_FORM, StationOptions
 from harness.scenario.target import TargetApi
-from mock_server.faults.registry import AnyFault, check_distinct_names
+from mock_server.faults.registry import POWER_CUT, AnyFault, check_distinct_names
 from mock_server.profile.server_profile import ServerProfile
 from mock_server.profile.units import Duration, FrozenModel, Lognormal, Size, SizeDistribution
 
@@ -74,6 +74,8 @@ class AuditOptions(FrozenModel):
 
     kill_server: bool = False
     """Kill the mock (SIGKILL) after its drain, restart it, and read its store then: see run-folder.md."""
+    power_cut: bool = False
+    """The same, and what the mock had not synced to its disk is lost first, as in a power cut. Needs root and FUSE."""
 
 
 class Threshold(FrozenModel):
@@ -169,8 +171,10 @@ class Scenario(FrozenModel):
         if unanswered and self.recapitulation is None:
             message = f'the threshold "{unanswered[0].assertion}" needs the table [recapitulation]: add it'
             raise ValueError(message)
-        if self.target is not None and self.audit.kill_server:
-            message = "audit.kill_server is for the mock only: the harness does not kill a server of yours"
+        if self.target is not None and (self.audit.kill_server or self.audit.power_cut):
+            key = "power_cut" if self.audit.power_cut else "kill_server"
+            other = " (harness powercut does)" if self.audit.power_cut else ""
+            message = f"audit.{key} is for the mock only: the harness does not kill a server of yours{other}"
             raise ValueError(message)
         if self.target is not None and self.readers is not None and not self.readers.paths:
             message = f"{READERS_NEED_PATHS}: [target] describes another server"
@@ -211,6 +215,11 @@ class Scenario(FrozenModel):
     def station_count(self) -> int | None:
         """How many stations take part; None for all of the region."""
         return self.stations.count if self.rated_stations is None else self.rated_stations
+
+    @property
+    def cuts_power(self) -> bool:
+        """Whether the mock's data must be on a disk whose power can be cut."""
+        return self.audit.power_cut or any(fault.kind == POWER_CUT for fault in self.faults)
 
     @property
     def longest_s(self) -> float:

@@ -138,6 +138,10 @@ class SimulatedServer:
         """End the process as `kill -9` would, as the next event: a request of its own may be what asks for it."""
         self._clock.call_later(0.0, self._crash, restart_after_s)
 
+    def cut_power(self, restart_after_s: float | None, *, torn: bool) -> None:  # noqa: ARG002
+        """End the process as a power cut would: like `kill`, because the mock syncs whatever it acknowledges."""
+        self.kill(restart_after_s)
+
     def _crash(self, restart_after_s: float | None) -> None:
         self.is_up = False
         self.faults.detach()

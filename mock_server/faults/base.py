@@ -150,6 +150,9 @@ class ServerActions(Protocol):
     def kill(self, restart_after_s: float | None) -> None:
         """Ends the process at once, as `kill -9` would; restarted after this time, or never if it is None."""
 
+    def cut_power(self, restart_after_s: float | None, *, torn: bool) -> None:
+        """The same, and what was not synced to the disk is lost, or with `torn` some of it."""
+
 
 class Fault(FrozenModel):
     """A rule that makes the server misbehave for a while.

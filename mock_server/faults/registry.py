@@ -30,6 +30,7 @@ from mock_server.faults.malformed_response_chunk import MalformedResponseChunk
 from mock_server.faults.misfile import Misfile
 from mock_server.faults.misread import Misread
 from mock_server.faults.offset_rollback import OffsetRollback
+from mock_server.faults.power_cut import PowerCut
 from mock_server.faults.random_data_then_close import RandomDataThenClose
 from mock_server.faults.rate_limit import RateLimit
 from mock_server.faults.reset_peer import ResetPeer
@@ -73,6 +74,7 @@ KINDS: tuple[type[Fault], ...] = (
     ExpireUpload,
     Crash,
     CrashAtCommit,
+    PowerCut,
 )
 
 # A type checker cannot read a union that is built at run time; for it every kind is a Fault.
@@ -84,6 +86,9 @@ else:
 
 CRASH_KINDS = frozenset(get_args(kind.model_fields["kind"].annotation)[0] for kind in KINDS if kind.kills_process)
 """Kinds that kill the server: a profile with one of them needs a supervisor."""
+
+POWER_CUT = str(get_args(PowerCut.model_fields["kind"].annotation)[0])
+"""The kind that needs a disk whose power can be cut."""
 
 
 def check_distinct_names(faults: tuple[Fault, ...]) -> None:

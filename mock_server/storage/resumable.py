@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mock_server.storage.durable import sync_folder
 from mock_server.storage.store import Store
 
 _COLUMNS = "id, station, form, page, reading, length, metadata, expires_at, receipt"
@@ -21,6 +22,8 @@ _MAX_PER_SWEEP = 500
 _DELETE_LONG_EXPIRED = """
 DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE expires_at < ? LIMIT ?) RETURNING id
 """
+POWER_CUTS_VARIABLE = "MOCK_SERVER_POWER_CUTS"
+"""Environment variable: how often the supervisor has cut the power."""
 _log = logging.getLogger(__name__)
 
 
@@ -74,6 +77,11 @@ class ResumableUpload:
             file.write(chunk)
         self.offset += len(chunk)
 
+    def sync(self) -> None:
+        """Puts the bytes on the disk; blocks, so call it in a thread."""
+        with self.path.open("rb") as file:
+            os.fsync(file.fileno())
+
     def truncate(self, size: int) -> None:
         """Drops everything after the first `size` bytes."""
         size = min(size, self.offset)
@@ -90,27 +98,59 @@ class ResumableUpload:
 
 
 class ResumableStore:
-    """All resumable uploads, by id; their bytes are files in a folder, an upload's offset is its file's size."""
+    """All resumable uploads, by id; their bytes are files in a folder, an upload's offset is its file's size.
 
-    def __init__(self, store: Store, folder: Path, lifetime_s: float, wall_clock: Callable[[], float]) -> None:
+    After a `kill -9` the kernel still has what was written. After a power cut a file may be longer than what of it was synced,
+    with zeros in between: so what a response has promised is recorded, and the rest is dropped when the machine was down.
+    """
+
+    def __init__(
+        self, store: Store, folder: Path, lifetime_s: float, wall_clock: Callable[[], float], boot: str = ""
+    ) -> None:
+        """`boot` is another one each time the machine has been started; "" asks the kernel."""
         self._store = store
+        self._boot = boot or _read_boot_id()
         self._folder = folder
         self._lifetime_s = lifetime_s
         self._now = wall_clock
         self._open: dict[str, ResumableUpload] = {}
 
+    async def open(self) -> None:
+        """Takes up what an earlier process left; once the store is open."""
+        before = [boot for (boot,) in await self._store.run("SELECT id FROM boots")]
+        if before and before != [self._boot]:
+            offsets: dict[str, int] = dict(await self._store.run("SELECT upload, synced FROM offsets"))
+            await asyncio.to_thread(_drop_unsynced, self._files(), offsets)
+        if before != [self._boot]:
+            await self._store.do(lambda connection: _replace_boot(connection, self._boot))
+
     async def create(self, page: tuple[str, str, int], reading: str, length: int, metadata: str) -> ResumableUpload:
         """A new upload, on disk."""
-        await asyncio.to_thread(self._folder.mkdir, exist_ok=True)
+        await asyncio.to_thread(self._make_folder)
         name = secrets.token_urlsafe(18)
         expires = self._now() + self._lifetime_s
         upload = ResumableUpload(name, *page, reading, length, metadata, expires, "", self._path(name))
         row = (name, *page, reading, length, metadata, expires, "")
         # The record before the file: a file without a record is swept.
         await self._store.run(f"INSERT INTO uploads ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
-        await asyncio.to_thread(upload.path.touch)
+        await asyncio.to_thread(self._make_file, upload.path)
         self._open[name] = upload
         return upload
+
+    def _make_folder(self) -> None:
+        if not self._folder.is_dir():
+            self._folder.mkdir(exist_ok=True)
+            sync_folder(self._folder.parent)
+
+    def _make_file(self, path: Path) -> None:
+        path.touch()
+        sync_folder(self._folder)
+
+    async def keep_bytes(self, upload: ResumableUpload) -> None:
+        """Makes the offset durable that a response is about to promise."""
+        offset = upload.offset
+        await asyncio.to_thread(upload.sync)
+        await self._store.run("INSERT OR REPLACE INTO offsets VALUES (?, ?)", (upload.id, offset))
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.part"
@@ -137,6 +177,7 @@ class ResumableStore:
         if upload.receipt:
             upload.offset = upload.length
             return upload
+        self._make_folder()
         upload.path.touch()
         upload.offset = upload.path.stat().st_size
         if upload.offset >= upload.length:
@@ -180,6 +221,7 @@ class ResumableStore:
         await asyncio.to_thread(_unlink, [paths[name] for name in expired])
         for (name,) in await self._store.run(_DELETE_LONG_EXPIRED, (now - self._lifetime_s, _MAX_PER_SWEEP)):
             self._open.pop(name, None)
+        await self._store.run("DELETE FROM offsets WHERE upload NOT IN (SELECT id FROM uploads)")
 
     def _files(self) -> list[Path]:
         return list(self._folder.glob("*.part"))
@@ -187,6 +229,26 @@ class ResumableStore:
     def _is_in_use(self, name: str) -> bool:
         upload = self._open.get(name)
         return upload is not None and upload.is_locked
+
+
+def _read_boot_id() -> str:
+    """Of this start of the machine; a disk whose power is cut counts its own (docs/decisions/0021)."""
+    try:
+        machine = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        machine = ""
+    return f"{machine} {os.environ.get(POWER_CUTS_VARIABLE, '0')}"
+
+
+def _replace_boot(connection: sqlite3.Connection, boot: str) -> None:
+    connection.execute("DELETE FROM boots")
+    connection.execute("INSERT INTO boots VALUES (?)", (boot,))
+
+
+def _drop_unsynced(paths: list[Path], offsets: dict[str, int]) -> None:
+    """Cuts each file to what was synced of it."""
+    for path in paths:
+        os.truncate(path, min(path.stat().st_size, offsets.get(path.stem, 0)))
 
 
 def _expiries(connection: sqlite3.Connection, names: Iterable[str]) -> dict[str, float]:

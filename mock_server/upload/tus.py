@@ -176,6 +176,7 @@ class TusHandlers:
                 await _append_chunk(upload, chunk)
         if upload.offset == upload.length:
             return await self._finish(context, upload, before)
+        await self._uploads.keep_bytes(upload)
         return {"Upload-Offset": str(upload.offset)}
 
     async def _append_checked(

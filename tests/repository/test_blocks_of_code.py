@@ -146,7 +146,7 @@ def test_every_command_in_the_prose_exists_with_its_options() -> None:
             continue
         assert name in commands, where
         known = {option for one in commands[name].params for option in one.opts}
-        assert {word.partition("=")[0] for word in words if word.startswith("--")} - {"--help"} <= known, where
+        assert {word.partition("=")[0] for word in words if word.startswith("--")} - {"--help", "--"} <= known, where
 
 
 @pytest.mark.parametrize(

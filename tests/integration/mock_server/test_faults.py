@@ -335,6 +335,14 @@ async def test_duplicate_store_stores_two_copies(tmp_path):
 
 def test_every_kind_of_fault_is_tested_here_or_beside():
     here = Path(__file__).read_text(encoding="utf-8")
-    elsewhere = {"crash", "crash_at_commit", "offset_rollback", "false_complete", "stale_lock", "expire_upload"}
+    elsewhere = {
+        "crash",
+        "crash_at_commit",
+        "power_cut",
+        "offset_rollback",
+        "false_complete",
+        "stale_lock",
+        "expire_upload",
+    }
     untested = {get_args(kind.model_fields["kind"].annotation)[0] for kind in KINDS} - elsewhere
     assert {kind for kind in untested if f'"{kind}"' not in here} == set()
