@@ -18,13 +18,16 @@ def init(
     from_log: Annotated[
         Path | None, typer.Option("--from-log", metavar="FILE", help="Arrivals as in this access log of a server.")
     ] = None,
+    target: Annotated[
+        bool, typer.Option("--target", help="For a server of your own instead of the mock server.")
+    ] = False,
 ) -> None:
     """Write NAME.toml, a commented scenario to start from.
 
     Beside it goes scenario.schema.json, named in its first line: editors that know JSON Schemas complete and check its keys.
     """
     path = Path(f"{name}.toml")
-    template = scenario_template(name)
+    template = scenario_template(name, for_target=target)
     logged = None if from_log is None else read_access_log(from_log)
     if logged is not None:
         template = with_logged_arrivals(template, logged, str(from_log))
@@ -38,7 +41,10 @@ def init(
     if logged is not None and logged.unread:
         print(f"{logged.unread:,} lines of {from_log} have no time and were left out")
     _write_schema(Path(SCHEMA_FILE))
-    print(f"Wrote {path}. Next: harness validate {path}; harness run {path}")
+    if target:
+        print(f"Wrote {path}. Next: describe your server in it; harness try {path} --target http://127.0.0.1:8080")
+    else:
+        print(f"Wrote {path}. Next: harness validate {path}; harness run {path}")
 
 
 def _write_schema(path: Path) -> None:

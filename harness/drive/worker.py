@@ -258,7 +258,8 @@ class Worker:
         }
         uploader = Uploader(
             plan, client, self._connections.source(link), host, pin, self._clock, self._api, self._timeouts,
-            self._origin, elsewhere, self._own, request_columns(plan.stations[station], self._accounts),
+            self._origin, elsewhere, self._own, self.assignment.run,
+            request_columns(plan.stations[station], self._accounts),
         )  # fmt: skip
         return VirtualUser(self._context, station, uploader, due_s)
 
