@@ -106,7 +106,9 @@ def _describe_page(page: AuditedPage, *, readings: bool) -> tuple[str, str, str,
     else:
         expected = "nothing" if page.expected is None else _digest(page.expected.sha256)
         found = "; ".join(_describe_copy(copy, page) for copy in page.found) or "nothing"
-    return name, when, expected, found
+    # The last attempt is the acknowledged one, if any was: after it a station goes on to its next page.
+    trace = f" (trace {page.trace_ids[-1]})" if page.trace_ids else ""
+    return name, when, expected, found + trace
 
 
 def _describe_copy(copy: StoredCopy, page: AuditedPage) -> str:

@@ -11,6 +11,7 @@ from docs._generate.markdown import NOTICE, markdown, sentence, table
 from docs._generate.value_text import default
 from harness.scenario import flow, request, scenario, target
 from harness.scenario.arrivals import ArrivalsConfig, BurstOptions
+from harness.scenario.capacity_file import CapacityFile
 from harness.scenario.client import ClientOptions, Link, LinkQuality, Outages, TlsOptions, TusOptions
 from harness.scenario.experiment import Experiment, Variant
 from harness.scenario.readers import ReaderOptions
@@ -170,6 +171,12 @@ def experiment_keys() -> str:
             _section("[[variants]]", Variant, ""),
         ]
     )
+
+
+def capacity_file() -> str:
+    """Every key of a capacity file."""
+    about = "How such a file is used: [results of a capacity search](capacity.md#a-capacity-file)."
+    return "\n".join([_head("The keys of a capacity file", about), _section("Top level", CapacityFile, "")])
 
 
 def _head(title: str, about: str) -> str:

@@ -37,6 +37,7 @@ from harness.analysis.run_data import RunData
 from harness.analysis.scraped_metrics import RunSeries, load_process_health, read_prometheus_series
 from harness.analysis.shortfalls import compute_backlog
 from harness.analysis.summarise import kelurahan_names
+from harness.analysis.traces import find_traced
 from harness.analysis.unacknowledged import find_unacknowledged
 from harness.base.model import ANSWERED, FAILURES, OUTCOMES, Outcome
 from harness.run_folder.layout import RunFolder
@@ -72,6 +73,7 @@ def load_chart_data(
         build_chart_data(data.rows, run_series),
         time_spent=compute_time_breakdown(folder, data.rows),
         unacknowledged=find_unacknowledged(folder, data.rows, statuses or load_page_statuses(folder, data.rows)),
+        traced=find_traced(folder, data.rows.record),
         processes=load_process_health(folder.processes, data.run_series),
     )
 

@@ -108,6 +108,10 @@ class FailureCount(_SummaryModel):
     """Why a response was malformed, or a success status no success; "" for other outcomes."""
     step: str = ""
     """The step that failed, by its name: of an upload of one request "login" or "upload". "" where it is not known."""
+    request: str = ""
+    """That step's method and path as the scenario has them; "" for the mock server."""
+    stations: int = 0
+    """Stations that it happened to."""
     attempts: int
 
 

@@ -49,8 +49,17 @@ def scale_load(scenario: Scenario, factor: float, folder: Path) -> Scenario:
     if isinstance(scenario.arrivals, ReplayArrivals):
         problem = "a replayed run can't be scaled: it has due times for its own stations only"
         raise ConfigurationError(_LOAD_OPTION, [problem])
+    own = scenario.stations.count or len(load_region(scenario.stations.region))
+    scaled = with_stations(scenario, max(1, round(own * factor)), folder)
+    if isinstance(scenario.arrivals, ClosedArrivals):
+        phones = max(1, round(scenario.arrivals.phones * factor))
+        return scaled.model_copy(update={"arrivals": scenario.arrivals.model_copy(update={"phones": phones})})
+    return scaled
+
+
+def with_stations(scenario: Scenario, count: int, folder: Path) -> Scenario:
+    """The scenario with `count` stations; if its region has fewer, each kelurahan is enlarged and the file goes into `folder`."""
     stations = load_region(scenario.stations.region)
-    count = max(1, round((scenario.stations.count or len(stations)) * factor))
     if count <= len(stations):
         changed = scenario.stations.model_copy(update={"count": count})
     else:
@@ -60,11 +69,7 @@ def scale_load(scenario: Scenario, factor: float, folder: Path) -> Scenario:
             unfinished.write_text(_enlarged(stations, count), "utf-8")
             unfinished.replace(path)
         changed = scenario.stations.model_copy(update={"region": str(path), "count": None})
-    update: dict[str, object] = {"stations": changed}
-    if isinstance(scenario.arrivals, ClosedArrivals):
-        phones = max(1, round(scenario.arrivals.phones * factor))
-        update["arrivals"] = scenario.arrivals.model_copy(update={"phones": phones})
-    return scenario.model_copy(update=update)
+    return scenario.model_copy(update={"stations": changed})
 
 
 def _enlarged(stations: list[Station], count: int) -> str:

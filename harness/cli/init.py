@@ -12,13 +12,18 @@ from harness.scenario.json_schema import COMMENT, SCHEMA_FILE, schema_text
 from harness.scenario.loader import scenario_template
 
 
-def init(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new scenario.")]) -> None:
+def init(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new scenario.")],
+    target: Annotated[
+        bool, typer.Option("--target", help="For a server of your own instead of the mock server.")
+    ] = False,
+) -> None:
     """Write NAME.toml, a commented scenario to start from.
 
     Beside it goes scenario.schema.json, named in its first line: editors that know JSON Schemas complete and check its keys.
     """
     path = Path(f"{name}.toml")
-    text = f"#:schema ./{SCHEMA_FILE}\n{scenario_template(name)}"
+    text = f"#:schema ./{SCHEMA_FILE}\n{scenario_template(name, for_target=target)}"
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -26,7 +31,10 @@ def init(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the n
         message = f"{path} already exists: remove it or choose another name"
         raise UsageError(message) from None
     _write_schema(Path(SCHEMA_FILE))
-    print(f"Wrote {path}. Next: harness validate {path}; harness run {path}")
+    if target:
+        print(f"Wrote {path}. Next: describe your server in it; harness try {path} --target http://127.0.0.1:8080")
+    else:
+        print(f"Wrote {path}. Next: harness validate {path}; harness run {path}")
 
 
 def _write_schema(path: Path) -> None:

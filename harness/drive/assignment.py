@@ -139,7 +139,8 @@ class AssignmentBuilder:
         An own client may read everything that begins with TARGET_: which of them it does, only it knows.
         """
         target = scenario.target
-        names = [CONSENT_TOKEN, ALSO_CONSENT_TOKENS, *(() if target is None else target.variables())]
+        named = () if target is None else target.variables() | target.optional_variables()
+        names = [CONSENT_TOKEN, ALSO_CONSENT_TOKENS, *named]
         if scenario.client.own:
             names += [name for name in self.environment if name.startswith(ENVIRONMENT_PREFIX)]
         return {name: self.environment[name] for name in names if name in self.environment}

@@ -256,7 +256,7 @@ class Worker:
         }
         uploader = Uploader(
             plan, client, self._connections.source(link), host, pin, self._clock, self._api, self._timeouts,
-            self._origin, elsewhere, self._own,
+            self._origin, elsewhere, self._own, self.assignment.run,
         )  # fmt: skip
         return VirtualUser(self._context, station, uploader, due_s)
 

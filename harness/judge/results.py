@@ -86,6 +86,8 @@ class AuditedPage(_JudgeModel):
     """None for a copy that belongs to no planned page."""
     found: list[StoredCopy]
     """Every copy that belongs to it, under whatever key it is stored."""
+    trace_ids: list[str] = []
+    """With client.trace: the trace ids of the attempts at it, in their order."""
 
 
 class AuditSets(_JudgeModel):

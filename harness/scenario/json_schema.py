@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from harness.base.errors import UsageError
+from harness.scenario.capacity_file import CapacityFile
 from harness.scenario.experiment import Experiment
 from harness.scenario.loader import ThresholdsFile
 from harness.scenario.scenario import Scenario
@@ -28,10 +29,11 @@ COMMENT: Final = "Written by harness schema"
 FILES: Final[dict[str, type[BaseModel]]] = {
     "scenario": Scenario,
     "experiment": Experiment,
+    "capacity": CapacityFile,
     "profile": Profile,
     "thresholds": ThresholdsFile,
 }
-"""Kinds of file: of harness run, harness experiment, python -m mock_server --profile, harness gate --thresholds."""
+"""Kinds of file: of harness run, harness experiment, harness capacity, python -m mock_server --profile, harness gate --thresholds."""
 _TAGS = frozenset({"kind", "strategy", "distribution"})
 """Keys that choose between tables: always needed where they are, whatever the model's default is."""
 _QUANTITIES = {

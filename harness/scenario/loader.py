@@ -33,8 +33,11 @@ from mock_server.profile.validation_messages import key_path, suggestion
 
 SCENARIO_FOLDER = resources.files("harness") / "scenarios"
 TEMPLATE_FILE = "template.toml.txt"
+TARGET_TEMPLATE_FILE = "target.toml.txt"
 _SET_OPTION = "--set"
 _DISCRIMINATORS = {"strategy", "kind", "distribution"}
+_DOES_NOT_BELONG = {"extra_forbidden", "literal_error", "none_required"}
+"""Errors of a key that a strategy does not have, or of which it allows one value only."""
 
 
 def shipped_scenarios() -> dict[str, str]:
@@ -88,13 +91,20 @@ def override_resolved(content: dict[str, Any], overrides: Sequence[str]) -> Scen
     return parse_resolved(changed)
 
 
-def scenario_template(name: str) -> str:
-    """The text of a commented scenario with that name, to start from. Raises UsageError for an invalid name."""
+def scenario_template(name: str, *, for_target: bool = False) -> str:
+    """The text of a commented scenario with that name, to start from; `for_target`: for a server of the user's own.
+
+    Raises UsageError for an invalid name.
+    """
     pattern = Scenario.model_fields["name"].metadata[0].pattern
     if not re.match(pattern, name):
         message = f'"{name}" is not a valid name: use lowercase letters, digits, "-" and "_", beginning with a letter or digit'
         raise UsageError(message)
-    return (SCENARIO_FOLDER / TEMPLATE_FILE).read_text("utf-8").replace("@NAME@", name)
+    return (
+        (SCENARIO_FOLDER / (TARGET_TEMPLATE_FILE if for_target else TEMPLATE_FILE))
+        .read_text("utf-8")
+        .replace("@NAME@", name)
+    )
 
 
 class ThresholdsFile(FrozenModel):
@@ -256,7 +266,7 @@ def _drop_replaced_keys(content: dict[str, Any], overridden: _Overridden) -> Non
             for part in path:
                 table = table[part]
             is_replaced = any(table is other for other in overridden.tables)
-            if detail["type"] == "extra_forbidden" and is_replaced and (id(table), last) not in overridden.keys:
+            if detail["type"] in _DOES_NOT_BELONG and is_replaced and (id(table), last) not in overridden.keys:
                 del table[last]
 
 

@@ -21,6 +21,7 @@ from harness.scenario.request import (
     MultipartPart,
     PageHeaders,
     PagePath,
+    RequestSigning,
     StatusMeanings,
     headers_validator,
     path_validator,
@@ -120,6 +121,8 @@ class TargetApi(FrozenModel):
     """The requests of an upload, in order, where one request is not enough; instead of method, path, body, parts and login."""
     resumable: bool = False
     """Whether a retry goes on at the step that got no answer, a 5xx or a 429, with the values taken so far."""
+    sign: RequestSigning | None = None
+    """How requests to the target are signed, those that read its store too; left out: not at all."""
     statuses: StatusMeanings = Field(default_factory=StatusMeanings)
     """What each status means."""
     stored: Stored = Field(default_factory=StoredNone)
@@ -133,6 +136,9 @@ class TargetApi(FrozenModel):
     def _fits_together(self) -> Self:
         if self.statuses.acknowledges_by_redirect:
             message = "statuses.accepted: a redirect is not a success status: it cannot acknowledge a page"
+            raise ValueError(message)
+        if self.sign is not None and any(name.lower() == "authorization" for name in self.headers):
+            message = "headers.Authorization is what [target.sign] makes: remove one of them"
             raise ValueError(message)
         if self.steps:
             self._check_steps()
@@ -185,7 +191,7 @@ class TargetApi(FrozenModel):
         """Whether it can be used with the tus protocol, which defines bodies and methods itself: one fixed path to create uploads."""
         if self.path is None or templating.placeholders_in(self.path):
             return False
-        return self.body == "raw" and self.method in {"PUT", "POST"}
+        return self.body == "raw" and self.method in {"PUT", "POST"} and self.sign is None
 
     def texts(self) -> Iterator[str]:
         """Every text that may contain ${TARGET_…}."""
@@ -203,3 +209,7 @@ class TargetApi(FrozenModel):
     def variables(self) -> set[str]:
         """Names of the environment variables that it uses."""
         return {name for text in self.texts() for name in templating.variables_in(text)}
+
+    def optional_variables(self) -> set[str]:
+        """Names of those that it also reads, with an error of their own where they are needed."""
+        return set() if self.sign is None else set(self.sign.variables)

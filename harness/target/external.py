@@ -20,6 +20,7 @@ from harness.run_folder.layout import AlsoTarget
 from harness.scenario.scenario import READERS_NEED_PATHS, Scenario
 from harness.scenario.target import StoredCommand, StoredFetch, StoredNone, StoredUrl, TargetApi
 from harness.target import consent
+from harness.target.aws_signature import make_signer
 from harness.target.connect import TlsPeer, make_tls_context
 from harness.target.consent_reader import (
     ConsentPoller,
@@ -109,7 +110,8 @@ class ExternalTarget:
             message = f"the target must not be asked any more: {halted()}"
             raise StoreUnreadableError(message)
         source = StoredNone() if self.api is None else self.api.stored
-        client = StoreClient(self.origin, self.address, self.environment, self._make_gate(halted), self.context)
+        signer = None if self.api is None else make_signer(self.api.sign, self.environment)
+        client = StoreClient(self.origin, self.address, self.environment, self._make_gate(halted), self.context, signer)
         match source:
             case StoredUrl():
                 return read_listing(source, client, plan)
@@ -281,6 +283,7 @@ def _spellings(url: str, origin: Origin) -> set[str]:
 def _check_api(api: TargetApi | None, environment: Mapping[str, str], *, allow_command: bool) -> None:
     if api is None:
         return
+    make_signer(api.sign, environment)
     missing = sorted(name for name in api.variables() if not environment.get(name))
     if missing:
         message = f"[target] needs {', '.join(missing)}: set it in the environment"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
+import io
 import re
 import ssl
 import subprocess
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import IO, Any, TypeVar
 from urllib.parse import quote
 
@@ -23,12 +25,15 @@ from harness.base.errors import UsageError
 from harness.base.safe_files import parse_json
 from harness.plan import Plan
 from harness.scenario.target import StoredCommand, StoredFetch, StoredUrl
-from harness.scenario.templating import Template, match_pattern
+from harness.scenario.templating import ENVIRONMENT_PREFIX, Template, match_pattern
+from harness.target.aws_signature import EMPTY_SHA256, AwsSigner, signed_headers
 from harness.target.connect import open_connection
 
 MAX_LIST_BYTES = 1_073_741_824
 MAX_LINE_BYTES = 65_536
 _CONCURRENT_FETCHES = 4
+_MAX_QUOTED = 300
+"""Of a command's last line."""
 _CHUNK_BYTES = 262_144
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 StoredRow = dict[str, Any]
@@ -49,16 +54,18 @@ class StoreClient:
         environment: Mapping[str, str],
         wait_for_leave: Callable[[], None],
         context: ssl.SSLContext | None = None,
+        signer: AwsSigner | None = None,
     ) -> None:
         """`wait_for_leave` is called before each request: it waits, or raises StoreUnreadableError.
 
-        `context` is for https; None trusts the system's authorities.
+        `context` is for https; None trusts the system's authorities. `signer` signs each request.
         """
         self.origin = origin
         self.address = address
         self.environment = environment
         self._wait_for_leave = wait_for_leave
         self._context = context
+        self._signer = signer
 
     @contextlib.contextmanager
     def get(self, path: str, headers: Mapping[str, str], timeout_s: float) -> Iterator[http.client.HTTPResponse]:
@@ -68,7 +75,10 @@ class StoreClient:
         try:
             # a socket of our own, so that http.client resolves no name: the run keeps to one address
             connection.sock = open_connection(self.origin, self.address, self._context, timeout_s)
-            connection.request("GET", path, headers={"Host": self.origin.host_header, **headers})
+            sent = {"Host": self.origin.host_header, **headers}
+            if self._signer is not None:
+                sent |= self._signer.sign("GET", path, signed_headers(sent), EMPTY_SHA256, datetime.now(UTC))
+            connection.request("GET", path, headers=sent)
             yield connection.getresponse()
         except (OSError, http.client.HTTPException, ValueError) as error:
             message = f"GET {path}: {type(error).__name__}: {error}"
@@ -98,20 +108,34 @@ def run_listing_command(source: StoredCommand, environment: Mapping[str, str], p
     arguments = dict(enumerate(source.command))
     argv = [template.fill({}) for template in _make_templates(arguments, environment).values()]
     until_s = time.monotonic() + source.timeout
-    with tempfile.TemporaryFile() as output:  # not a pipe: the list may be a gigabyte, and its end is checked first
+    # Not pipes: the list may be a gigabyte, and its end is checked first.
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         try:
             done = subprocess.run(
-                argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL, timeout=source.timeout, check=False
+                argv, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, timeout=source.timeout, check=False
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as error:
             what = "took too long" if isinstance(error, subprocess.TimeoutExpired) else str(error.strerror)
             message = f"the command {source.command[0]} {what}"
             raise StoreUnreadableError(message) from None
         if done.returncode != 0:
-            message = f"the command {source.command[0]} exited with code {done.returncode}"
+            message = (
+                f"the command {source.command[0]} exited with code {done.returncode}{_last_line(errors, environment)}"
+            )
             raise StoreUnreadableError(message)
         output.seek(0)
         yield from _parse_rows(_read_lines(output, until_s + source.timeout), source.format, source.name, plan)
+
+
+def _last_line(errors: IO[bytes], environment: Mapping[str, str]) -> str:
+    """What a command said last on stderr, to be appended to a message; without values of the environment."""
+    errors.seek(max(0, errors.seek(0, io.SEEK_END) - MAX_LINE_BYTES))
+    lines = errors.read().decode("utf-8", "replace").split("\n")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    for name, value in environment.items():
+        if name.startswith(ENVIRONMENT_PREFIX) and len(value) > 3:
+            last = last.replace(value, f"${{{name}}}")
+    return f": {last[:_MAX_QUOTED]}" if last else ""
 
 
 def fetch_planned_pages(source: StoredFetch, client: StoreClient, plan: Plan) -> Iterator[StoredRow]:

@@ -13,7 +13,6 @@ from aiohttp.typedefs import Middleware
 
 from mock_server.api.openapi import openapi_document
 from mock_server.api.public import PublicApi
-from mock_server.http import metrics as exposition
 from mock_server.http.auth import Authenticator
 from mock_server.http.fault_scheduler import FaultScheduler
 from mock_server.http.forms import check_page, page_number
@@ -103,8 +102,9 @@ async def _defer_continue(_request: web.Request) -> None:
 def health_routes(metrics: ServerMetrics, is_ready: Callable[[], bool]) -> dict[str, Handler]:
     """What both ports offer about the server itself: metrics, liveness, readiness."""
 
-    async def exposed(_request: web.Request) -> web.Response:
-        return web.Response(body=metrics.text(), headers={"Content-Type": exposition.CONTENT_TYPE})
+    async def exposed(request: web.Request) -> web.Response:
+        body, content_type = metrics.negotiate(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type, "Vary": "Accept"})
 
     async def healthy(_request: web.Request) -> web.Response:
         return json_response({"status": "ok"})

@@ -29,6 +29,8 @@ class RequestKey(NamedTuple):
     attempt: int
     method: str
     phase: str
+    trace_id: str = ""
+    """Of the request's `traceparent`; "" without one. Faults neither match on it nor draw by it."""
 
 
 class Match(FrozenModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import OrderedDict
 from contextlib import suppress
 from typing import NoReturn
@@ -17,6 +18,27 @@ from mock_server.http.responses import Problem, retry_after_header
 from mock_server.net.connection import ServerConnection
 
 _REMEMBERED_PAGES = 50_000
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
+
+
+def read_trace_id(traceparent: str) -> str:
+    """The trace id of a `traceparent` (W3C Trace Context, 2.2); "" if the header is missing or not valid.
+
+    >>> read_trace_id("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    '4bf92f3577b34da6a3ce929d0e0e4736'
+    >>> read_trace_id("00-00000000000000000000000000000000-00f067aa0ba902b7-01"), read_trace_id("no")
+    ('', '')
+    """
+    match = _TRACEPARENT.fullmatch(traceparent)
+    # Later versions may append fields; version ff and ids of zeros are forbidden.
+    if (
+        match is None
+        or match[1] == "ff"
+        or (match[1] == "00" and match[4])
+        or not (match[2].strip("0") and match[3].strip("0"))
+    ):
+        return ""
+    return match[2]
 
 
 class AttemptCounter:
@@ -41,7 +63,8 @@ class RequestContext(FaultedRequest):
     """
 
     def __init__(self, request: web.Request, faults: FaultScheduler, attempts: AttemptCounter) -> None:
-        super().__init__(RequestKey("", "", 0, 0, request.method, "public"), faults)
+        trace_id = read_trace_id(request.headers.get("traceparent", ""))
+        super().__init__(RequestKey("", "", 0, 0, request.method, "public", trace_id), faults)
         self.request = request
         self._attempts = attempts
         self.connection = request.transport if isinstance(request.transport, ServerConnection) else None
@@ -63,7 +86,7 @@ class RequestContext(FaultedRequest):
             purpose = "status" if method == "HEAD" else phase
             page_key = (station, form, page) if station else ("", "", hash(self.request.path))
             attempt = self._attempts.next((f"{purpose} {page_key[0]}", *page_key[1:]))
-        self.key = RequestKey(station, form, page, attempt, method, phase)
+        self.key = RequestKey(station, form, page, attempt, method, phase, self.key.trace_id)
         await self.meet_faults()
 
     def _method(self) -> str:

@@ -5,9 +5,16 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
+from functools import cache
 from itertools import pairwise
 
 from pydantic import BaseModel
+
+
+@cache
+def _own_texts(model: type[BaseModel]) -> dict[str, str]:
+    source = ast.parse(textwrap.dedent(inspect.getsource(model)))
+    return _texts_below(next(node for node in source.body if isinstance(node, ast.ClassDef)).body)
 
 
 def key_texts(model: type[BaseModel]) -> dict[str, str]:
@@ -19,8 +26,7 @@ def key_texts(model: type[BaseModel]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for owner in reversed(model.__mro__):
         if issubclass(owner, BaseModel) and owner is not BaseModel and not owner.__pydantic_generic_metadata__["args"]:
-            source = ast.parse(textwrap.dedent(inspect.getsource(owner)))
-            texts.update(_texts_below(next(node for node in source.body if isinstance(node, ast.ClassDef)).body))
+            texts.update(_own_texts(owner))
     return texts
 
 

@@ -18,9 +18,11 @@ from harness.analysis.capacity import (
     PlayedSeed,
     VariedResource,
 )
+from harness.analysis.capacity_map import MapAxis, MapCell, MapFigures
 from harness.analysis.comparable import COMPARABLE_FIGURES, JUDGED_FIGURES, SHOWN_FIGURES
 from harness.analysis.durations import DURATION_METRICS
 from harness.analysis.page_status import ALL_STATUSES, UNSAFE_STATUSES
+from harness.analysis.sustained import SustainedFigures, SustainedLevel
 from harness.base.errors import ExitCode
 from harness.base.model import OUTCOMES
 from harness.drive.locust_mode.test import MOCK, add_options
@@ -32,6 +34,7 @@ from harness.run_folder.layout import RunFolder
 from harness.scenario import flow, request, scenario
 from harness.scenario import target as scenario_target
 from harness.scenario.arrivals import Arrivals, BurstOptions
+from harness.scenario.capacity_file import CapacityFile
 from harness.scenario.client import ClientOptions, Link, LinkQuality, Outages, TlsOptions, TusOptions
 from harness.scenario.experiment import Experiment, Variant, load_experiment
 from harness.scenario.loader import load_scenario, shipped_scenarios
@@ -75,6 +78,10 @@ def test_every_rule_under_which_a_run_is_invalid_is_documented_and_none_that_is_
 def test_every_key_of_an_experiment_is_documented():
     named = codes(doc("experiment-keys"))
     assert set(Experiment.model_fields) | set(Variant.model_fields) <= named
+
+
+def test_every_key_of_a_capacity_file_is_documented():
+    assert set(CapacityFile.model_fields) <= codes(doc("capacity-file"))
 
 
 def kinds_of(annotation, key):
@@ -252,5 +259,10 @@ def test_every_key_of_a_capacity_search_is_documented():
         LoadConfirmation,
         PlayedSeed,
         VariedResource,
+        MapFigures,
+        MapAxis,
+        MapCell,
+        SustainedFigures,
+        SustainedLevel,
     )
     assert {key for model in models for key in model.model_fields} <= named

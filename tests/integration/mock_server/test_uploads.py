@@ -35,7 +35,7 @@ async def test_a_new_page_is_stored_and_answered_with_its_receipt(tmp_path):
         assert (row["sha256"], row["size_bytes"], row["reading"]) == (digest, 3000, READING)
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_the_answer_tells_where_its_time_went(tmp_path):
     async with running(tmp_path, service_time="40ms") as mock:
         answer = await mock.upload()
@@ -256,7 +256,7 @@ async def test_what_is_committed_after_its_request_was_given_up_is_counted_as_st
         assert await mock.metric("mock_server_stored_bytes_total") == len(photo((STATION, 1)))
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_service_times_are_the_same_for_a_page_and_attempt_whatever_the_order(tmp_path):
     drawn: list[dict[str, list[float]]] = []
     for order in (range(1, 9), range(8, 0, -1)):

@@ -97,7 +97,7 @@ def send_photo(
 ) -> HttpResponse:  # fmt: skip
     """Send a request with the photo's bytes from `start` on; also advances the mark for one that is broken off."""
     progress = connection.progress
-    before = progress.sent_bytes + len(head)
+    before = progress.sent_bytes + len(head) + len(connection.trace)
     size = sum(map(len, parts))
     try:
         return connection.request([head, *parts, trailer] if trailer else [head, *parts])

@@ -72,6 +72,10 @@ class StepFormat:
         """The header lines."""
         return [f"{name}: {template.fill(values)}" for name, template in self.headers if template.format]
 
+    def amz_headers(self, values: Mapping[str, str]) -> dict[str, str]:
+        """The headers that a signature of AWS must cover."""
+        return {name: template.fill(values) for name, template in self.headers if name.lower().startswith("x-amz-")}
+
     def fill_body(
         self, values: Mapping[str, str], part_values: Sequence[Mapping[str, str]] = ()
     ) -> tuple[bytes, bytes]:
