@@ -34,11 +34,15 @@ from reports.tables import (
     PageTable,
     TableCell,
     failures_table,
+    groups_table,
     kelurahan_table,
     phases_table,
     processes_table,
     recapitulation_table,
+    steps_table,
+    traces_table,
     unacknowledged_table,
+    unusable_table,
     worst_stations_table,
 )
 
@@ -89,10 +93,14 @@ def render_page(
     tables = [
         phases_table(summary),
         failures_table(summary),
+        unusable_table(summary),
+        steps_table(summary),
         kelurahan_table(summary),
+        groups_table(summary),
         recapitulation_table(summary),
         unacknowledged_table(chart_data),
         worst_stations_table(chart_data, summary),
+        traces_table(chart_data),
         processes_table(chart_data, summary),
     ]
     # a run that stopped early may have no kelurahan and no processes; most scenarios have no recapitulation

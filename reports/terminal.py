@@ -21,6 +21,7 @@ from harness.analysis.summary import Summary
 from harness.judge.history import PastRun
 from harness.judge.results import Audit, Verdict
 from reports import audit as audit_text
+from reports.failures_text import describe_failures
 from reports.key_figures import (
     SIMULATED,
     describe_margin,
@@ -84,6 +85,12 @@ def print_verdict(
         figures.add_row(Text(figure.name), Text(figure.value), Text(figure.note, style="dim"))
     print_plain(out, figures)
     out.print()
+    failed = describe_failures(summary)
+    if failed:
+        out.print(Text("What failed", style="bold"))
+        for line in failed:
+            out.print(Text(f"  {escape_control_characters(line)}"), soft_wrap=True)
+        out.print()
     if report_path is not None:
         out.print(Text(f"Report: {display_path(report_path)}"), soft_wrap=True)
 

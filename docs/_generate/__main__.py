@@ -22,6 +22,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/faults.md": schema_pages.faults,
     "reference/target-keys.md": schema_pages.target_keys,
     "reference/experiment-keys.md": schema_pages.experiment_keys,
+    "reference/capacity-file.md": schema_pages.capacity_file,
     **{f"reference/{kind}.schema.json": partial(schema_text, kind) for kind in FILES},
     "reference/commands.md": cli_page.commands,
     "decisions/README.md": partial(adr_index.decisions, DOCS / "decisions"),

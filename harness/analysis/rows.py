@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.analysis.attempts_table import GivenUpPages, is_up_to_date, read_given_up, write_attempts
-from harness.analysis.step_names import steps_after_photo
+from harness.analysis.places import Places, load_places
+from harness.analysis.step_names import step_requests, steps_after_photo
 from harness.analysis.summary import FailureCount
 from harness.base.errors import RunFolderError
 from harness.base.model import DELIVERED, NOT_FAILURES, OUTCOMES, Outcome
@@ -24,7 +25,7 @@ from harness.run_folder.parquet import database, fetch_columns, parquet_path, re
 from harness.run_folder.tables import require_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import duckdb
     import numpy.typing as npt
@@ -50,7 +51,8 @@ _ATTEMPTS = """
 """
 _COLUMNS = "SELECT name FROM parquet_schema(?)"
 _FAILURES = """
-    SELECT outcome, coalesce(status, 0) AS status, {reason} AS reason, {step} AS step, count(*) AS attempts
+    SELECT outcome, coalesce(status, 0) AS status, {reason} AS reason, {step} AS step, count(*) AS attempts,
+        count(DISTINCT station) AS stations
     FROM read_parquet(?, hive_partitioning = false) WHERE outcome NOT IN ({others}) GROUP BY ALL
     ORDER BY attempts DESC, outcome, status, reason, step
 """
@@ -116,6 +118,13 @@ class Rows:
     """Pages of which an attempt ended at a step after the one that sends the photo: it may be stored whatever followed."""
     region: Path | None = None
     """The run folder's copy of a region that does not ship with the package: the source of kelurahan names."""
+    station_list: Path | None = None
+    """The run folder's copy of the user's own list of stations: the source of their groups."""
+
+    @cached_property
+    def places(self) -> Places:
+        """The places that the stations belong to."""
+        return load_places(self.stations.code, self.record.scenario, self.region, self.station_list)
 
     @property
     def pages(self) -> int:
@@ -221,7 +230,7 @@ def load_rows(folder: RunFolder) -> Rows:
         stations = fetch_columns(connection, _STATIONS, folder.plan)
         station_of_page = fetch_columns(connection, _PAGES, folder.plan)["station"]
         attempts = _load_attempts(connection, folder)
-        failures = _count_failures(connection, folder)
+        failures = _count_failures(connection, folder, step_requests(record))
         photo_taken = _find_photo_taken(connection, folder, record)
     release_memory(len(attempts.page))
     return Rows(
@@ -235,6 +244,7 @@ def load_rows(folder: RunFolder) -> Rows:
         failures=failures,
         photo_taken=photo_taken,
         region=folder.region,
+        station_list=folder.stations,
     )
 
 
@@ -269,7 +279,9 @@ def _load_attempts(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> 
     return made
 
 
-def _count_failures(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> tuple[FailureCount, ...]:
+def _count_failures(
+    connection: duckdb.DuckDBPyConnection, folder: RunFolder, requests: Mapping[str, str]
+) -> tuple[FailureCount, ...]:
     # The column is missing in runs of earlier versions.
     columns = fetch_columns(connection, _COLUMNS, folder.attempts)["name"]
     reason = "coalesce(reason, '')" if "reason" in columns else "''"
@@ -277,9 +289,18 @@ def _count_failures(connection: duckdb.DuckDBPyConnection, folder: RunFolder) ->
     query = _FAILURES.format(reason=reason, step=step, others=sql_list(sorted(NOT_FAILURES))[1:-1])
     found = fetch_columns(connection, query, folder.attempts)
     return tuple(
-        FailureCount(outcome=outcome, status=status or None, reason=reason, step=step, attempts=attempts)
-        for outcome, status, reason, step, attempts in zip(
-            *(found[name].tolist() for name in ("outcome", "status", "reason", "step", "attempts")), strict=True
+        FailureCount(
+            outcome=outcome,
+            status=status or None,
+            reason=reason,
+            step=step,
+            request=requests.get(step, ""),
+            attempts=attempts,
+            stations=stations,
+        )
+        for outcome, status, reason, step, attempts, stations in zip(
+            *(found[name].tolist() for name in ("outcome", "status", "reason", "step", "attempts", "stations")),
+            strict=True,
         )
     )
 

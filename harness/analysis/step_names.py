@@ -19,6 +19,25 @@ def step_names(record: RunRecord) -> list[str]:
     return [str(step.get("name", "")) if isinstance(step, dict) else "" for step in steps]
 
 
+def step_requests(record: RunRecord) -> dict[str, str]:
+    """Method and path of each step by its name, as the scenario has them; empty for runs of the mock server."""
+    if record.own_server or record.simulated:
+        return {}
+    target: Any = record.scenario.get("target")
+    if not isinstance(target, dict):
+        pages = "/v1/stations/{station}/forms/{form}/pages/{page}"
+        return {"login": "POST /v1/login", "upload": f"the mock's API, {pages},"}
+    if has_steps(record):
+        steps = [step for step in target["steps"] if isinstance(step, dict)]
+        return {str(step.get("name", "")): _request_line(step) for step in steps}
+    login = target.get("login")
+    return {"upload": _request_line(target), **({"login": _request_line(login)} if isinstance(login, dict) else {})}
+
+
+def _request_line(table: dict[str, Any]) -> str:
+    return f"{table.get('method') or ''} {table.get('path') or table.get('url') or ''}".strip()
+
+
 def has_steps(record: RunRecord) -> bool:
     """Whether the run's scenario describes an upload by [[target.steps]]."""
     target: Any = record.scenario.get("target")

@@ -108,6 +108,10 @@ class FailureCount(_SummaryModel):
     """Why a response was malformed, or a success status no success; "" for other outcomes."""
     step: str = ""
     """The step that failed, by its name: of an upload of one request "login" or "upload". "" where it is not known."""
+    request: str = ""
+    """That step's method and path as the scenario has them; "" for the mock server."""
+    stations: int = 0
+    """Stations that it happened to."""
     attempts: int
 
 
@@ -223,6 +227,16 @@ class KelurahanFigures(_SummaryModel):
     """Completion of one kelurahan."""
 
     code: str
+    name: str
+    stations: int
+    completed_by_deadline: int
+
+
+class GroupFigures(_SummaryModel):
+    """Completion of one group of the user's own stations."""
+
+    group: str
+    """What it is: the name of the column that groups the stations."""
     name: str
     stations: int
     completed_by_deadline: int
@@ -362,6 +376,8 @@ class Summary(_SummaryModel):
     recovery: list[Recovery]
     phases: list[PhaseFigures]
     kelurahan: list[KelurahanFigures]
+    groups: list[GroupFigures] = []
+    """What kelurahan are for a region, for stations of the user's own."""
     recapitulation: RecapitulationFigures | None = None
     """None without [recapitulation] in the scenario, and for a run that was cut short."""
     server: Server

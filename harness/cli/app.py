@@ -53,11 +53,16 @@ COMMANDS = {
     "init": LazyCommand("init:init", "Write NAME.toml, a commented scenario to start from."),
     "schema": LazyCommand(
         "schema:schema",
-        "Print the JSON Schema of a file, for editors and validators: scenario, experiment, profile or thresholds.",
+        "Print the JSON Schema of a file, for editors and validators: scenario, experiment, capacity, profile or thresholds.",
         only_prints=True,
     ),
     "validate": LazyCommand(
         "validate:validate", "Check a scenario: size, peak rates, does it fit this machine.", only_prints=True
+    ),
+    "try": LazyCommand(
+        "try_target:try_target",
+        "Send one station's pages to a server of yours and print each request, its answer, and what it was taken for.",
+        only_prints=True,
     ),
     "run": LazyCommand("run:run", "Run a scenario: drive the load, judge it, write the report."),
     "simulate": LazyCommand(

@@ -87,8 +87,8 @@ class WorkerContext:
 class AttemptSender(Protocol):
     """Makes one station's attempts; harness.drive.client.uploader.Uploader is one."""
 
-    def attempt(self, page: int, number: int, due_s: float, sent_s: float) -> AttemptResult:
-        """Try once to deliver a page; `number` counts the page's attempts from 1."""
+    def attempt(self, page: int, number: int, due_s: float, sent_s: float, row: int) -> AttemptResult:
+        """Try once to deliver a page; `number` counts the page's attempts from 1, `row` also those that were withheld."""
 
     def close(self) -> None:
         """Release what the station holds: nothing is sent after this."""
@@ -152,7 +152,7 @@ class VirtualUser:
         context.journal.begin(session.page, session.row, session.due_s, sent_s)
         context.metrics.in_flight += 1
         try:
-            result = self._sender.attempt(session.page, session.attempts, session.due_s, sent_s)
+            result = self._sender.attempt(session.page, session.attempts, session.due_s, sent_s, session.row)
         finally:
             context.metrics.in_flight -= 1
         context.record_attempt(session.page, session.row, result)

@@ -23,6 +23,8 @@ from harness.run_folder.layout import STOPPED_BY_SIGNAL, RunFolder, RunRecord
 
 VerdictWord = Literal["pass", "fail", "invalid"]
 
+SAFETY_UNKNOWN = "safety is unknown"
+"""How a reason begins that is about the server's safety, not about the measurement."""
 _MAX_OUTCOMES_NAMED = 3
 
 
@@ -184,4 +186,4 @@ def _safety_doubts(audit: Audit, record: RunRecord) -> list[str]:
     )
     if audit.safety != "unknown" or accepted:
         return []
-    return [f"safety is unknown: {doubt}" for doubt in audit.doubts]
+    return [f"{SAFETY_UNKNOWN}: {doubt}" for doubt in audit.doubts]

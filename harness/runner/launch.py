@@ -20,6 +20,7 @@ from harness.plan.capacity import WorkerShare, find_share_problems
 from harness.plan.photos import save_photo_bank
 from harness.runner.run_spec import JoinPolicy, RunSpec
 from harness.runner.subprocesses import Message, ProcessGroup
+from harness.target.external import ExternalTarget
 
 READY_TIMEOUT_S = 60.0
 PYTHON_COMMAND = [sys.executable, "-P", "-m"]
@@ -42,16 +43,10 @@ def start_generator(
     """
     workers, locust = spec.workers, locust_command()
     ports = {"HARNESS_METRICS_PORT": str(spec.metrics_port)}
-    consent = (
-        {}
-        if spec.external is None
-        else {
-            "HARNESS_CONSENT_TOKEN": spec.external.token,
-            "HARNESS_ALSO_CONSENT_TOKENS": ",".join(other.token for other in spec.external.also),
-        }
-    )
+    consent = _consent_tokens(spec.external)
     environment = child_environment(spec, HARNESS_PIN_SECRET=secret, **_home(private), **ports, **consent)
-    if spec.join_policy is None:  # remote workers make the photos again: a gigabyte of them must not travel
+    # remote workers draw the photos again: a gigabyte of them must not travel; the user's own they can't have
+    if spec.join_policy is None or spec.scenario.photos.folder is not None:
         environment["HARNESS_PHOTO_BANK"] = str(private / "photos.bin")
         save_photo_bank(spec.plan.bank, private / "photos.bin")
     users = ["-u", str(workers), "-r", str(workers)]
@@ -143,6 +138,18 @@ def locust_command() -> list[str]:
 def child_environment(spec: RunSpec, **more: str) -> dict[str, str]:
     """The environment of a process of this run: ours without LOCUST_*, the run folder, and `more`."""
     return {**_inherited(), "HARNESS_RUN": str(spec.folder.path.resolve()), "PYTHONUNBUFFERED": "1", **more}
+
+
+def trial_environment(external: ExternalTarget) -> dict[str, str]:
+    """The environment of the process of `harness try`: ours without LOCUST_*, and the tokens of consents."""
+    return {**_inherited(), **_consent_tokens(external), "PYTHONUNBUFFERED": "1"}
+
+
+def _consent_tokens(external: ExternalTarget | None) -> dict[str, str]:
+    if external is None:
+        return {}
+    also = ",".join(other.token for other in external.also)
+    return {"HARNESS_CONSENT_TOKEN": external.token, "HARNESS_ALSO_CONSENT_TOKENS": also}
 
 
 def worker_environment(folder: Path, more: Mapping[str, str]) -> dict[str, str]:

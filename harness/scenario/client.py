@@ -158,6 +158,8 @@ class ClientOptions(FrozenModel):
     my_upload.py beside the scenario; another name: an installed own client (entry point in upload_harness.protocols)."""
     tus: TusOptions | None = None
     """How resumable uploads are made; only with protocol = "tus"."""
+    trace: bool = False
+    """Whether every request carries a `traceparent` (W3C Trace Context), by which it is found in the server's traces."""
     tls: TlsOptions = Field(default_factory=TlsOptions)
     """If the server speaks TLS."""
     connection: Literal["new", "each", "reuse"] = "new"

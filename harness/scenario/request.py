@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -115,6 +115,35 @@ class LoginRequest(FrozenModel):
             self.body
         ):  # an error of the table, not of the key: its message would repeat the body
             message = templating.ADVICE_ON_BODY
+            raise ValueError(message)
+        return self
+
+
+class RequestSigning(FrozenModel):
+    """How requests to the target are signed, with keys from the environment.
+
+    They are TARGET_ACCESS_KEY_ID, TARGET_SECRET_ACCESS_KEY and, if there is one, TARGET_SESSION_TOKEN.
+    """
+
+    variables: ClassVar[tuple[str, str, str]] = (
+        "TARGET_ACCESS_KEY_ID",
+        "TARGET_SECRET_ACCESS_KEY",
+        "TARGET_SESSION_TOKEN",
+    )
+    """Names of the environment variables that it reads."""
+    kind: Literal["aws-v4"]
+    """AWS Signature Version 4, which S3-like stores share."""
+    region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
+    """The store's region; "us-east-1" for most that are not Amazon's."""
+    service: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")] = "s3"
+    """The API's name in the signature."""
+    payload: Literal["unsigned", "digest"] = "unsigned"
+    """Whether the signature covers the photo: "digest" does, with the planned SHA-256; "unsigned" is for S3 alone."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.payload == "unsigned" and self.service != "s3":
+            message = f'payload = "unsigned" is for service = "s3" alone: {self.service} needs payload = "digest"'
             raise ValueError(message)
         return self
 

@@ -21,12 +21,15 @@ from harness.scenario.request import (
     MultipartPart,
     PageHeaders,
     PagePath,
+    RequestSigning,
     StatusMeanings,
     headers_validator,
     path_validator,
 )
 from mock_server.profile.units import Duration, FrozenModel
 
+LISTING_PLACEHOLDERS = frozenset({"number", "cursor"})
+"""Values that choose a page of a list."""
 KeyPath = Annotated[str, path_validator(KEY_PLACEHOLDERS)]
 
 
@@ -35,18 +38,75 @@ class _StoreReading(FrozenModel):
     """Timeout for reading all of it."""
 
 
+Pointer = Annotated[str, Field(pattern=r"^(/[^/]*)*$")]
+
+
+class ListedFields(FrozenModel):
+    """Where each item of a JSON list has its values: JSON pointers (RFC 6901) from the item."""
+
+    station: Pointer = "/station"
+    """Code of the station."""
+    form: Pointer = "/form"
+    """Name of the form."""
+    page: Pointer = "/page"
+    """Number of the page."""
+    name: Pointer | None = None
+    """A file's name or path that identifies the page, instead of station, form and page; made like `name` of [target.stored]."""
+    sha256: Pointer = "/sha256"
+    """Digest of the stored bytes (hex). May be missing if there is a size: then the bytes are not compared."""
+    size_bytes: Pointer = "/size_bytes"
+    """Size of the stored photo."""
+    reading: Pointer = "/reading"
+    """The stored figures, if there are any."""
+    stored_at: Pointer = "/stored_at"
+    """When it was stored, in Unix seconds, if that is known."""
+
+
 class StoredUrl(_StoreReading):
     """A path of the target that lists what is stored."""
 
     kind: Literal["url"]
-    path: Annotated[str, path_validator(frozenset())]
-    """Path of the list."""
+    path: Annotated[str, path_validator(LISTING_PLACEHOLDERS)]
+    """Path of the list; {number} or {cursor} stands for the page of a list in pages."""
     headers: Annotated[dict[str, str], headers_validator(frozenset())] = Field(default_factory=dict)
     """Headers, with ${TARGET_…} from the environment."""
-    format: Literal["sha256sum", "digests", "json"] = "json"
-    """Format of a line."""
+    format: Literal["sha256sum", "digests", "json", "array", "s3"] = "json"
+    """sha256sum, digests, json: one copy per line. array: a JSON document with an array. s3: ListObjectsV2 of a bucket, all pages."""
     name: KeyPath = "/{station}-{form}-{page}.jpg"
-    """For `sha256sum`: the end of each file's path, which identifies its page."""
+    """For `sha256sum`, `s3` and `fields.name`: the end of each file's path, which identifies its page."""
+    fields: ListedFields = Field(default_factory=ListedFields)
+    """For `json` and `array`: where an item has its values."""
+    items: Pointer = ""
+    """For `array`: where a document has its array; left out: the document is the array."""
+    next: Annotated[str, Field(pattern=r"^(/[^/]*)+$|^link$|^number$|^$")] = ""
+    """For `array`, how the next page is found: a pointer to its URL (or to the {cursor}), link (the Link header), or number: {number}
+    counts up until a page is empty. Left out: one page."""
+    first: Annotated[int, Field(ge=0)] = 1
+    """The first {number}."""
+    etag: Literal["none", "md5"] = "none"
+    """For `s3`: md5 if the store's ETag is the MD5 of a whole object. With none only sizes are compared."""
+
+    @model_validator(mode="after")
+    def _pages_fit(self) -> Self:
+        words = templating.placeholders_in(self.path)
+        if self.next and self.format != "array":
+            message = f'next belongs to format = "array"; {self.format} is {"paged by itself" if self.format == "s3" else "one list"}'
+            raise ValueError(message)
+        if ("number" in words) != (self.next == "number"):
+            message = 'a path with {number} and next = "number" go together'
+            raise ValueError(message)
+        if "cursor" in words and not self.next.startswith("/"):
+            message = "{cursor} in the path needs next, the pointer to the next page's cursor"
+            raise ValueError(message)
+        if self.etag != "none" and self.format != "s3":
+            message = 'etag belongs to format = "s3"'
+            raise ValueError(message)
+        return self
+
+    @property
+    def uses_cursor(self) -> bool:
+        """Whether `next` refers to a part of the path, not to a whole URL."""
+        return "cursor" in templating.placeholders_in(self.path)
 
 
 class StoredCommand(_StoreReading):
@@ -120,6 +180,8 @@ class TargetApi(FrozenModel):
     """The requests of an upload, in order, where one request is not enough; instead of method, path, body, parts and login."""
     resumable: bool = False
     """Whether a retry goes on at the step that got no answer, a 5xx or a 429, with the values taken so far."""
+    sign: RequestSigning | None = None
+    """How requests to the target are signed, those that read its store too; left out: not at all."""
     statuses: StatusMeanings = Field(default_factory=StatusMeanings)
     """What each status means."""
     stored: Stored = Field(default_factory=StoredNone)
@@ -133,6 +195,9 @@ class TargetApi(FrozenModel):
     def _fits_together(self) -> Self:
         if self.statuses.acknowledges_by_redirect:
             message = "statuses.accepted: a redirect is not a success status: it cannot acknowledge a page"
+            raise ValueError(message)
+        if self.sign is not None and any(name.lower() == "authorization" for name in self.headers):
+            message = "headers.Authorization is what [target.sign] makes: remove one of them"
             raise ValueError(message)
         if self.steps:
             self._check_steps()
@@ -155,7 +220,7 @@ class TargetApi(FrozenModel):
         problems += find_flow_problems(self.steps)
         taken = {name for step in self.steps for name in step.take}
         for name, value in self.headers.items():
-            for word in sorted(templating.placeholders_in(value) - PAGE_PLACEHOLDERS - taken - {"pin"}):
+            for word in sorted(templating.words_of_steps(value) - PAGE_PLACEHOLDERS - taken - {"pin"}):
                 problems.append(f"headers.{name}: no step takes {{{word}}}")
         if problems:
             raise ValueError("; ".join(problems))
@@ -185,7 +250,7 @@ class TargetApi(FrozenModel):
         """Whether it can be used with the tus protocol, which defines bodies and methods itself: one fixed path to create uploads."""
         if self.path is None or templating.placeholders_in(self.path):
             return False
-        return self.body == "raw" and self.method in {"PUT", "POST"}
+        return self.body == "raw" and self.method in {"PUT", "POST"} and self.sign is None
 
     def texts(self) -> Iterator[str]:
         """Every text that may contain ${TARGET_…}."""
@@ -203,3 +268,7 @@ class TargetApi(FrozenModel):
     def variables(self) -> set[str]:
         """Names of the environment variables that it uses."""
         return {name for text in self.texts() for name in templating.variables_in(text)}
+
+    def optional_variables(self) -> set[str]:
+        """Names of those that it also reads, with an error of their own where they are needed."""
+        return set() if self.sign is None else set(self.sign.variables)

@@ -20,6 +20,7 @@ from harness.run_folder.layout import AlsoTarget
 from harness.scenario.scenario import READERS_NEED_PATHS, Scenario
 from harness.scenario.target import StoredCommand, StoredFetch, StoredNone, StoredUrl, TargetApi
 from harness.target import consent
+from harness.target.aws_signature import make_signer
 from harness.target.connect import TlsPeer, make_tls_context
 from harness.target.consent_reader import (
     ConsentPoller,
@@ -28,10 +29,10 @@ from harness.target.consent_reader import (
     read_consent,
     state_folder,
 )
+from harness.target.listing import StoreUnreadableError
+from harness.target.planned_pages import StoredRow
 from harness.target.stored_pages import (
     StoreClient,
-    StoredRow,
-    StoreUnreadableError,
     fetch_planned_pages,
     read_listing,
     run_listing_command,
@@ -109,7 +110,8 @@ class ExternalTarget:
             message = f"the target must not be asked any more: {halted()}"
             raise StoreUnreadableError(message)
         source = StoredNone() if self.api is None else self.api.stored
-        client = StoreClient(self.origin, self.address, self.environment, self._make_gate(halted), self.context)
+        signer = None if self.api is None else make_signer(self.api.sign, self.environment)
+        client = StoreClient(self.origin, self.address, self.environment, self._make_gate(halted), self.context, signer)
         match source:
             case StoredUrl():
                 return read_listing(source, client, plan)
@@ -154,6 +156,7 @@ def admit_target(
     origin = _parse_url("--target", url)
     others = [_parse_url("--also-target", other) for other in also]
     _check_api(scenario.target, environment, allow_command=allow_command)
+    _check_digests(scenario.target, plan)
     _check_also(scenario.target, origin, others)
     if scenario.readers is not None and not scenario.readers.paths:
         message = f"{READERS_NEED_PATHS}, or leave [readers] out: --target {url} is another server"
@@ -278,9 +281,21 @@ def _spellings(url: str, origin: Origin) -> set[str]:
     )
 
 
+def _check_digests(api: TargetApi | None, plan: Plan) -> None:
+    """Raise UsageError if the store's list has digests only, and pages share theirs: nothing would distinguish them."""
+    source = None if api is None else api.stored
+    if isinstance(source, StoredUrl | StoredCommand) and source.format == "digests" and plan.same_bytes:
+        message = (
+            f'target.stored.format = "digests": {plan.same_bytes:,} pages of photos.folder share their bytes with another, so a digest '
+            "names no page: use a list with names, or JPEG, PNG or PDF files"
+        )
+        raise UsageError(message)
+
+
 def _check_api(api: TargetApi | None, environment: Mapping[str, str], *, allow_command: bool) -> None:
     if api is None:
         return
+    make_signer(api.sign, environment)
     missing = sorted(name for name in api.variables() if not environment.get(name))
     if missing:
         message = f"[target] needs {', '.join(missing)}: set it in the environment"

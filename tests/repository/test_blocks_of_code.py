@@ -15,6 +15,7 @@ import yaml  # type: ignore[import-untyped]
 from docs._generate.cli_page import parser
 from harness.judge.thresholds.condition import parse_condition
 from harness.judge.thresholds.parser import InvalidAssertionError
+from harness.scenario.capacity_file import CapacityFile
 from harness.scenario.experiment import Experiment
 from harness.scenario.scenario import Scenario
 from mock_server.__main__ import _parser
@@ -24,7 +25,7 @@ from tests.support.documents import DOCUMENTS, ROOT, Block, blocks, prose
 
 LANGUAGES = {"sh", "toml", "json", "yaml", "python", "text", "ebnf"}
 FOREIGN = {
-    "apt-get", "cp", "curl", "docker", "duckdb", "export", "git", "kubectl", "mkdir", "moto_server", "nginx", "node", "npm", "pip", "prometheus",
+    "apt-get", "cp", "curl", "docker", "duckdb", "export", "git", "kubectl", "mkdir", "moto_server", "nginx", "node", "npm", "pip", "printf", "prometheus",
     "promtool", "source",
 }  # fmt: skip
 """Programs of others: listed here, so that a mistyped command of the project isn't taken for one of them."""
@@ -57,6 +58,8 @@ def test_every_toml_is_a_scenario_an_experiment_or_a_profile_or_a_part_of_one(bl
     content = tomllib.loads(block.text)
     if "variants" in content:
         Experiment.model_validate(content)
+    elif "base" in content:
+        CapacityFile.model_validate(content)
     elif content.keys() & ServerProfile.model_fields.keys():
         Profile.model_validate(content)
     else:

@@ -40,6 +40,8 @@ def validator(kind: str) -> Draft202012Validator:
 def kind_of(content: dict[str, Any]) -> str:
     if "variants" in content:
         return "experiment"
+    if "base" in content:
+        return "capacity"
     return "profile" if content.keys() & ServerProfile.model_fields.keys() else "scenario"
 
 
@@ -181,5 +183,5 @@ def test_every_key_says_what_it_does(kind: str) -> None:
 
 
 def test_an_unknown_kind_is_named_with_what_there_is() -> None:
-    with pytest.raises(UsageError, match="one of scenario, experiment, profile, thresholds; did you mean"):
+    with pytest.raises(UsageError, match="one of scenario, experiment, capacity, profile, thresholds; did you mean"):
         schema_of("profil")

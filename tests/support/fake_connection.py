@@ -46,6 +46,7 @@ class FakeConnection:
     server: Callable[[Request], HttpResponse]
     progress: Progress = field(default_factory=Progress)
     remaining_s: float = 7.5
+    trace: bytes = b""
     now_s: float = 0.0
     """Goes on by a second with every request."""
     others: dict[object, FakeConnection] = field(default_factory=dict)

@@ -43,6 +43,8 @@ from harness.drive.client.protocols.templated import Elsewhere, TemplatedApi, Te
 from harness.drive.client.response import HttpResponse
 from harness.plan import Plan
 from harness.protocol import Photo
+from harness.protocol.photo import NO_COLUMNS
+from harness.run_folder.trace import trace_prefix, traceparent
 from harness.scenario.client import ClientOptions
 from harness.station.response_outcome import classify_status
 
@@ -139,19 +141,25 @@ class Uploader:
     """Makes the attempts of one station: has its connections, keeps its token, and remembers its page's upload."""
 
     __slots__ = (
-        "_claims", "_client", "_clock", "_context", "_host", "_page", "_pin", "_plan", "_source", "_timeouts", "_upload",
+        "_claims", "_client", "_clock", "_columns", "_context", "_host", "_page", "_pin", "_plan", "_run", "_source", "_timeouts",
+        "_trace_prefix", "_upload",
     )  # fmt: skip
 
     def __init__(
         self, plan: Plan, client: ClientOptions, source: ConnectionSource, host_header: str, pin: str, clock: Callable[[], float],
         api: TemplatedApi | None = None, timeouts: TimeoutQueue | None = None, origin: Origin | None = None,
         elsewhere: Mapping[Origin, Elsewhere] | None = None, own: OwnClient | None = None,
+        run: str = "", columns: Mapping[str, str] = NO_COLUMNS,
     ) -> None:  # fmt: skip
         """`api` is the scenario's [target], None for the mock's own API; `timeouts` are shared by a worker's stations.
 
         `origin` is the target's and `elsewhere` the other servers that steps may send to. `own` is the scenario's
-        own client, None for a built-in protocol; an own client logs in by itself.
+        own client, None for a built-in protocol; an own client logs in by itself. `run` is the run's id, for client.trace.
+        `columns` are what the user's own files have of this station.
         """
+        self._columns = columns
+        self._run = run
+        self._trace_prefix = ""
         self._timeouts = timeouts or TimeoutQueue(client.timeout)
         # Digest and reading are computed only if they are sent: it happens in the middle of a run, for every page.
         self._claims = api is None or own is not None or client.protocol == "tus" or api.makes_claims
@@ -171,8 +179,10 @@ class Uploader:
         self._page = -1
         self._upload: PageUpload | None = None
 
-    def attempt(self, page: int, number: int, due_s: float, sent_s: float) -> AttemptResult:
+    def attempt(self, page: int, number: int, due_s: float, sent_s: float, row: int | None = None) -> AttemptResult:
         """Try once to deliver a page; `number` counts from 1. Raises only OSError with an unknown errno.
+
+        `row` is what the journal numbers the attempt by, if that differs (a strategy withheld some), for its trace.
 
         The result's `done_s` is NaN if the run was stopped during the attempt.
         """
@@ -183,6 +193,8 @@ class Uploader:
         connection = AttemptConnection(
             self._source, self._clock, result, client.connect_timeout, sent_s + client.timeout
         )
+        if self._trace_prefix:
+            connection.trace = traceparent(self._trace_prefix, number if row is None else row)
         timeout = self._timeouts.start()
         try:
             connection.open()
@@ -218,18 +230,38 @@ class Uploader:
             self._forget_login()
         return result
 
+    @property
+    def token(self) -> str:
+        """The token of the mock's login; "" without one."""
+        return self._context.token
+
+    @property
+    def taken(self) -> dict[str, str]:
+        """The values that steps have taken for this station and its latest page."""
+        of_page = self._upload.values if isinstance(self._upload, TemplatedUpload) else {}
+        return {**self._context.station.values, **of_page} if isinstance(self._context, TemplatedContext) else {}
+
     def close(self) -> None:
         """Give up the station's connections: it is done."""
         self._source.close()
+        if isinstance(self._context, TemplatedContext):
+            for other in self._context.elsewhere.values():
+                other.source.close()
 
     def _upload_of(self, page: int) -> PageUpload:
         if self._upload is None or page != self._page:
-            self._page, self._upload = page, make_upload(self._client, self._photo_of(page), self._context)
+            photo = self._photo_of(page)
+            self._page, self._upload = page, make_upload(self._client, photo, self._context)
+            if self._client.trace:
+                self._trace_prefix = trace_prefix(self._run, photo.station, photo.form, photo.page)
         return self._upload
 
     def _photo_of(self, page: int) -> Photo:
         key, body, tail, sha256, reading = self._plan.sent(page, claims=self._claims)
-        return Photo(key.station, key.form, key.page, body, tail, sha256, reading)
+        kind = self._plan.photo_type(page)
+        return Photo(
+            key.station, key.form, key.page, body, tail, sha256, reading, self._columns, kind.content_type, kind.extension
+        )  # fmt: skip
 
     def _forget_login(self) -> None:
         """The token has expired: the next attempt logs in again."""

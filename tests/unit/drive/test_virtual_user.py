@@ -37,7 +37,7 @@ class ScriptedSender:
     closed: int = 0
     clock: Callable[[], float] = time.monotonic
 
-    def attempt(self, page, number, due_s, sent_s):
+    def attempt(self, page, number, due_s, sent_s, row):  # noqa: ARG002
         self.requested.append((page, number))
         outcome = self.script.pop(0)
         status = {A: 201, U: 503, Outcome.REJECTED: 409}.get(outcome, 0)

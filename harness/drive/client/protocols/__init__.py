@@ -21,7 +21,7 @@ def make_upload(client: ClientOptions, photo: Photo, context: UploadContext | No
         return OwnUpload(photo, context.client)
     if isinstance(context, TemplatedContext):
         if client.protocol == "tus":
-            return TusUpload(photo, client.tus or TusOptions(), context.api.path)
+            return TusUpload(photo, client.tus or TusOptions(), context.api.path, names_file=True)
         return TemplatedUpload(photo, context.api, context.station)
     match client.protocol:
         case "multipart":

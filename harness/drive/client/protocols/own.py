@@ -163,7 +163,7 @@ class OwnSender:
     ) -> HttpResponse:  # fmt: skip
         buffers = [head, *(buffer for part in parts for buffer in part.buffers)]
         progress = self._connection.progress
-        before = progress.sent_bytes + len(head)
+        before = progress.sent_bytes + len(head) + len(self._connection.trace)
         try:
             if timeout_s is None:
                 return self._connection.request(buffers, bodiless=bodiless)

@@ -8,10 +8,12 @@ encrypted connection.
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
@@ -37,6 +39,7 @@ from harness.scenario.request import PAGE_PLACEHOLDERS, StatusMeanings
 from harness.scenario.target import TargetApi
 from harness.scenario.templating import Template
 from harness.station.flow import Flow, PageFlow, StationFlow, StepRequest, StepRule, part_words
+from harness.target.aws_signature import UNSIGNED, AwsSigner, make_signer
 
 _PRINTABLE = re.compile(r"[!-~]+")
 _ACKNOWLEDGING = DELIVERED | {Outcome.PENDING}
@@ -60,6 +63,9 @@ class TemplatedApi:
     """One for each step of the flow."""
     records_steps: bool = False
     """Whether each request gets a row of its own."""
+    signer: AwsSigner | None = None
+    signs_payload: bool = False
+    """Whether signatures cover the photo."""
     first_number: int = 1
     """What the journal calls the first step: an upload of one request is always the second, after a login."""
 
@@ -71,7 +77,8 @@ class TemplatedApi:
     @cached_property
     def makes_claims(self) -> bool:
         """Whether requests contain the photo's digest or the page's reading: only then are they computed."""
-        return any(not one.words.isdisjoint({"sha256", "digest", "reading"}) for one in self.formats)
+        words = frozenset[str]().union(*(one.words for one in self.formats))
+        return self.signs_payload or not words.isdisjoint({"sha256", "digest", "reading"})
 
     @property
     def path(self) -> str:
@@ -116,6 +123,11 @@ class TemplatedUpload:
         self._api = api
         self._flow = PageFlow(api.flow, station, photo.size_bytes)
         self.high_water = HighWaterMark()
+
+    @property
+    def values(self) -> Mapping[str, str]:
+        """What steps have taken from answers so far."""
+        return self._flow.values
 
     def attempt(self, connection: AttemptConnection, context: UploadContext) -> UploadResult:
         """Send step after step until one fails or the last is answered, and interpret the answers as the scenario says."""
@@ -180,17 +192,34 @@ class TemplatedUpload:
         cookies = ""
         if origin is not None and self._api.flow.keeps_cookies:
             cookies = context.station.cookies.header(origin, path, time.time())
-        before, after = form.fill_body(values, flow.part_values)
+        before, after = form.fill_body(values, flow.part_values, photo.content_type)
         sends_photo = form.body == "raw" or (form.body == "multipart" and bool(before))
         size = request.end - request.start if sends_photo else 0
-        head = form.head(host, path, values, len(before) + size + len(after), cookies)
+        parts = photo.whole if not request.part else photo.part(request.start, request.end)
+        more: list[str] = []
+        if self._api.signer is not None and not form.is_url:
+            signed = {"Host": host, **form.amz_headers(values)}
+            payload = self._digest(request, before, parts if sends_photo else [], after)
+            added = self._api.signer.sign(form.method, path, signed, payload, datetime.now(UTC))
+            more = [f"{name}: {value}" for name, value in added.items()]
+        head = form.head(host, path, values, len(before) + size + len(after), cookies, more, photo.content_type)
         if sends_photo:
-            parts = photo.whole if not request.part else photo.part(request.start, request.end)
             response = send_photo(connection, head + before, parts, after, request.start, self.high_water)
         else:
             body = before or after
             response = connection.request([head + body], bodiless=form.method == "HEAD")
         return response, origin, path
+
+    def _digest(self, request: StepRequest, before: bytes, photo: list[bytes | memoryview], after: bytes) -> str:
+        """What the signature says of the body: its SHA-256, or that it is not signed."""
+        if photo and not self._api.signs_payload:
+            return UNSIGNED
+        if photo and not (before or after or request.part):
+            return self._photo.sha256
+        digest = hashlib.sha256(before)
+        for piece in (*photo, after):
+            digest.update(piece)
+        return digest.hexdigest()
 
     def _resolve(self, url: str, request: StepRequest, context: TemplatedContext) -> tuple[Origin, str]:
         """Origin and path of an address taken from an answer. Raises MalformedResponseError if it is not one of the targets'.
@@ -225,6 +254,8 @@ def fill_words(
             values[word] = compute(photo, context)
         elif word in known:
             values[word] = known[word]
+        elif word in photo.columns:
+            values[word] = photo.columns[word]
     return values
 
 
@@ -244,7 +275,11 @@ _VALUES: dict[str, Callable[[Photo, TemplatedContext], str]] = {
 
 def build_api(target: TargetApi, environment: Mapping[str, str]) -> TemplatedApi:
     """The API that a scenario's [target] describes. Raises UsageError if an environment variable that it names is not set."""
-    return _build_steps(target, environment) if target.steps else _build_flat(target, environment)
+    api = _build_steps(target, environment) if target.steps else _build_flat(target, environment)
+    signer = make_signer(target.sign, environment)
+    if target.sign is None or signer is None:
+        return api
+    return replace(api, signer=signer, signs_payload=target.sign.payload == "digest")
 
 
 def _build_flat(target: TargetApi, environment: Mapping[str, str]) -> TemplatedApi:
@@ -288,7 +323,7 @@ def _build_steps(target: TargetApi, environment: Mapping[str, str]) -> Templated
         common = {
             name: value
             for name, value in target.headers.items()
-            if step.path is not None and templating.placeholders_in(value) <= known
+            if step.path is not None and templating.words_of_steps(value) <= known
         }
         formats.append(format_step(step, common, environment))
         rules.append(_make_rule(step, target.statuses))
