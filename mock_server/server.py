@@ -21,6 +21,7 @@ from mock_server.api.routes import DataPortServices, data_app
 from mock_server.faults.registry import POWER_CUT
 from mock_server.http.auth import Authenticator, StationCredentials
 from mock_server.http.fault_scheduler import FaultScheduler
+from mock_server.http.forms import KnownPages
 from mock_server.http.metrics import ServerMetrics
 from mock_server.http.middleware import protocol_factory
 from mock_server.net.listener import ConnectionTracker, Listener
@@ -29,7 +30,7 @@ from mock_server.overload.worker_pool import Timer, WorkerPool
 from mock_server.profile.keyed_random import keyed_uniform
 from mock_server.profile_file import Profile
 from mock_server.storage.injection_log import InjectionLog
-from mock_server.storage.resumable import ResumableStore
+from mock_server.storage.resumable import POWER_CUTS_VARIABLE, ResumableStore
 from mock_server.storage.store import Store
 from mock_server.upload.drain import Drain, InFlightRequests
 from mock_server.upload.pipeline import UploadPipeline
@@ -112,7 +113,7 @@ class MockServer:
         self._public = PublicApi(self.store, stations.names, stations.codes, profile.public_cache)
         services = DataPortServices(
             profile, self.authenticator, self.pipeline, in_flight, self.faults, self.metrics, self.resumable,
-            self._public,
+            self._public, KnownPages(profile.forms, stations.known_codes),
         )  # fmt: skip
         admin = AdminServices(
             profile, self.faults, self.store, self.drain.run, self.metrics, admin_token, can_cut_power
@@ -177,7 +178,7 @@ class MockServer:
     def cut_power(self, restart_after_s: float | None, *, torn: bool) -> None:
         """Ends the process as a power cut would: the supervisor, which has the disk, drops what was not synced."""
         self._log.flush()  # an observer's record, not the server's: flushing syncs it
-        cuts = sum(state.fault.kind == POWER_CUT and state.injected > 0 for state in self.faults.states)
+        cuts = os.environ.get(POWER_CUTS_VARIABLE, "0")  # so that each cut of a run leaves another part
         self._announce_crash(
             restart_after_s, PowerLoss(torn, int(2**32 * keyed_uniform(self.profile.seed, POWER_CUT, cuts)))
         )
