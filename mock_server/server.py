@@ -30,7 +30,7 @@ from mock_server.overload.worker_pool import Timer, WorkerPool
 from mock_server.profile.keyed_random import keyed_uniform
 from mock_server.profile_file import Profile
 from mock_server.storage.injection_log import InjectionLog
-from mock_server.storage.resumable import ResumableStore
+from mock_server.storage.resumable import POWER_CUTS_VARIABLE, ResumableStore
 from mock_server.storage.store import Store
 from mock_server.upload.drain import Drain, InFlightRequests
 from mock_server.upload.pipeline import UploadPipeline
@@ -178,7 +178,7 @@ class MockServer:
     def cut_power(self, restart_after_s: float | None, *, torn: bool) -> None:
         """Ends the process as a power cut would: the supervisor, which has the disk, drops what was not synced."""
         self._log.flush()  # an observer's record, not the server's: flushing syncs it
-        cuts = sum(state.fault.kind == POWER_CUT and state.injected > 0 for state in self.faults.states)
+        cuts = os.environ.get(POWER_CUTS_VARIABLE, "0")  # so that each cut of a run leaves another part
         self._announce_crash(
             restart_after_s, PowerLoss(torn, int(2**32 * keyed_uniform(self.profile.seed, POWER_CUT, cuts)))
         )

@@ -39,6 +39,8 @@ _MOST_ASKED = 4
 _BUSIEST_S = 60.0
 _HEADROOM = 0.9
 """Of the consent's rate: a run's busiest second has a little more than its mean."""
+_SURE_GROWTH_RATIO = 0.25
+"""A server that leaves over at least this part of what arrives has no short pause."""
 _TRIES = 2
 """Runs of a length before nobody can tell: an INVALID one is repeated."""
 
@@ -94,11 +96,13 @@ class TargetProber:
         Raises SearchInterruptedError, and UnknownError if the runs are INVALID.
         """
         runs: list[str] = []
+        before: Sustained | None = None
         for seconds in _SECONDS:
             judged, found = self._valid_run(pages_per_s, seconds, runs)
             self.levels[pages_per_s] = _level(pages_per_s, seconds, found, judged, runs)
-            if found.state != "undecided":
+            if is_decided(found, before):
                 break
+            before = found
         self.log(f"{pages_per_s:.3g} pages/s: {found.state} after {seconds:g} s; {found.why}")
         return found.state
 
@@ -148,6 +152,18 @@ class TargetProber:
     def admit(self, scenario: Scenario, plan: Plan, workers: int) -> ExternalTarget:
         """The target, if it may be loaded with this plan. Raises UsageError if it may not."""
         return admit_target(self.request.url, scenario, plan, workers, os.environ, allow_command=False)
+
+
+def is_decided(found: Sustained, before: Sustained | None) -> bool:
+    """Whether a run decides its rate, given the shorter one before it.
+
+    A server that pauses for a second looks like one that falls behind, so growth counts once a run of twice the length shows it
+    too, or at once if a large part of what arrives is left over.
+    """
+    if found.state != "grows":
+        return found.state == "sustained"
+    is_sure = found.growth_low > _SURE_GROWTH_RATIO * found.arrivals_per_s
+    return is_sure or (before is not None and before.state == "grows")
 
 
 def scenario_at(scenario: Scenario, pages_per_s: float, seconds: float, folder: Path) -> Scenario:

@@ -28,7 +28,7 @@ from harness.plan import Plan, make_plan
 from harness.run_folder.tables import read_planned_due
 from harness.runner.between import parse_between
 from harness.runner.experiment import ExperimentRunner
-from harness.runner.simulated_experiment import choose_confirmed, pair_cells, play_experiment
+from harness.runner.simulated_experiment import cell_folder, choose_confirmed, pair_cells, play_experiment
 from harness.runner.simulated_run import check_simulation
 from harness.scenario.experiment import Cell, Experiment, load_experiment
 from harness.scenario.scenario import Scenario
@@ -142,6 +142,7 @@ def _simulate(loaded: Experiment, cells: list[Cell], folder: Path, confirm: int 
         print(f"\n{confirmed.finding}.\n")
         terminal.print_table(confirmed.headers, confirmed.rows)
     print(f"Report: {display_path(page)}")
+    print(f"A run's own page: harness report {display_path(cell_folder(folder, cells[0]).path)}")
     if stopped is not None:
         print("Interrupted. Run the same command again to finish.")
         return stopped

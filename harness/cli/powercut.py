@@ -38,5 +38,5 @@ def _seconds(option: str, text: str) -> float:
     try:
         return duration_s(text)
     except ValueError as error:
-        message = f'{option} "{text}": {error}'
+        message = f'{option} "{text}" {error}'
         raise UsageError(message) from None

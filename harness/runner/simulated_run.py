@@ -13,7 +13,7 @@ from harness.plan.own_photos import load_nominal_folder
 from harness.plan.photos import make_nominal_bank
 from harness.run_folder.journal import JournalWriter
 from harness.run_folder.layout import RunEnd, StoreReadRecord
-from harness.run_folder.tables import write_plan, write_stored_as_planned
+from harness.run_folder.tables import write_plan_batches, write_stored_as_planned
 from harness.runner.exit_reason import ended_by_signal
 from harness.runner.run_record import RunRecorder, keep_station_list
 from harness.runner.run_spec import RunSpec
@@ -67,7 +67,7 @@ class SimulatedRun:
         """Play the run to the end; how it ended is in run.json. Raises FileExistsError if the folder is not empty."""
         folder, spec = self._folder, self._spec
         folder.create()
-        write_plan(folder.plan, spec.plan)
+        write_plan_batches(folder.plan, spec.plan.column_batches())
         keep_station_list(self._scenario, folder)
         self._recorder.open(TARGET)
         self._recorder.begin(_T0_EPOCH)

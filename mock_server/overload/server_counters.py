@@ -139,6 +139,12 @@ class ServerCounters(Collector):
             histogram = self._requests[key] = SecondsHistogram()
         histogram.observe(duration_s, trace_id)
 
+    def served(self, service_s: float, *, is_wasted: bool) -> None:
+        """Counts the work on an upload; it is wasted if its client has left by then."""
+        self.service.observe(service_s)
+        if is_wasted:
+            self.wasted += 1
+
     def collect(self) -> Iterable[Metric]:
         """The current metric families; called by a registry for each scrape."""
         yield self._request_family()

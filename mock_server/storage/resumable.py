@@ -8,10 +8,11 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mock_server.profile.upload_progress import UploadProgress
 from mock_server.storage.durable import sync_folder
 from mock_server.storage.store import Store
 
@@ -35,41 +36,20 @@ class UploadExpiredError(LookupError):
     """The resumable upload of this id has expired, or was given up."""
 
 
-@dataclass(slots=True)
-class ResumableUpload:
-    """An upload in progress: a file that grows, and what it is meant to become.
-
-    Only one request at a time may change it: it sets `is_locked`.
-    """
+@dataclass(slots=True, kw_only=True, eq=False)
+class ResumableUpload(UploadProgress):
+    """An upload in progress: a file that grows, and what it is meant to become."""
 
     id: str
     station: str
     form: str
     page: int
     reading: str
-    length: int
     metadata: str
     """The header Upload-Metadata as it came."""
     expires_at: float
     """Seconds since the epoch."""
-    receipt: str
-    """Of the page that it became; "" until then."""
     path: Path
-    offset: int = 0
-    """Bytes received."""
-    is_locked: bool = False
-    is_expired: bool = False
-    is_pretended: bool = False
-    """Whether a fault claims that it is complete."""
-    rollbacks: set[tuple[str, int]] = field(default_factory=set)
-    """Faults that cut it down, each with the attempt that it hit."""
-
-    @property
-    def reported_offset(self) -> int:
-        """The offset for the client. It equals the length only when the page is stored, or a fault claims so."""
-        if self.is_pretended or self.receipt:
-            return self.length
-        return self.offset
 
     def append(self, chunk: bytes) -> None:
         """Adds bytes at the end; blocks, so call it in a thread."""
@@ -83,18 +63,9 @@ class ResumableUpload:
             os.fsync(file.fileno())
 
     def truncate(self, size: int) -> None:
-        """Drops everything after the first `size` bytes."""
-        size = min(size, self.offset)
-        os.truncate(self.path, size)
-        self.offset = size
-
-    def pretend_complete(self) -> None:
-        """Reports the whole length as received from now on."""
-        self.is_pretended = True
-
-    def expire(self) -> None:
-        """Makes it answer 410 from now on."""
-        self.is_expired = True
+        """Drops everything after the first `size` bytes, in the file too."""
+        os.truncate(self.path, min(size, self.offset))
+        UploadProgress.truncate(self, size)
 
 
 class ResumableStore:
@@ -129,7 +100,11 @@ class ResumableStore:
         await asyncio.to_thread(self._make_folder)
         name = secrets.token_urlsafe(18)
         expires = self._now() + self._lifetime_s
-        upload = ResumableUpload(name, *page, reading, length, metadata, expires, "", self._path(name))
+        station, form, number = page
+        upload = ResumableUpload(
+            id=name, station=station, form=form, page=number, reading=reading, length=length, metadata=metadata,
+            expires_at=expires, path=self._path(name),
+        )  # fmt: skip
         row = (name, *page, reading, length, metadata, expires, "")
         # The record before the file: a file without a record is swept.
         await self._store.run(f"INSERT INTO uploads ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
@@ -172,17 +147,17 @@ class ResumableStore:
     def _load(self, row: tuple[Any, ...]) -> ResumableUpload:
         """An upload as a restart finds it."""
         name, station, form, page, reading, length, metadata, expires_at, receipt = row
-        path = self._path(name)
-        upload = ResumableUpload(name, station, form, page, reading, length, metadata, expires_at, receipt, path)
-        if upload.receipt:
+        upload = ResumableUpload(
+            id=name, station=station, form=form, page=page, reading=reading, length=length, metadata=metadata,
+            expires_at=expires_at, path=self._path(name), is_stored=bool(receipt),
+        )  # fmt: skip
+        if upload.is_stored:
             upload.offset = upload.length
             return upload
         self._make_folder()
         upload.path.touch()
         upload.offset = upload.path.stat().st_size
-        if upload.offset >= upload.length:
-            # All bytes but no page: an offset equal to the length would acknowledge it. Ask for the last byte again.
-            upload.truncate(max(0, upload.length - 1))
+        upload.recover()
         return upload
 
     async def forget_bytes(self, upload: ResumableUpload) -> None:

@@ -250,9 +250,7 @@ class UploadPipeline:
             raise Problem(503, "The server dropped the upload")
         if end is not JobEnd.SERVED:
             raise self._overloaded(context, end.value)
-        self._metrics.service.observe(job.expected_s)
-        if waits and context.is_disconnected:
-            self._metrics.wasted += 1
+        self._metrics.served(job.expected_s, is_wasted=waits and context.is_disconnected)
 
 
 def stopping_problem() -> Problem:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import threading
+import time
 
 import pytest
 
@@ -91,4 +92,44 @@ def test_without_such_a_disk_the_fault_is_refused(tmp_path):
     server = Process(tmp_path)
     status, body = server.ask("POST", "/faults", {}, b'{"kind": "power_cut"}', admin=True)
     assert (status, b"--power-cut" in body) == (409, True)
+    server.end()
+
+
+def await_more(server: Process, acknowledged: set[tuple[str, int]], more: int) -> None:
+    enough = len(acknowledged) + more
+    server.until(lambda: len(acknowledged) >= enough)
+
+
+@pytest.mark.slow
+def test_fifty_power_cuts_amid_uploads_lose_nothing_that_was_acknowledged(tmp_path):
+    server = Process(tmp_path, "--power-cut", workers=16, seed=1)
+    acknowledged: set[tuple[str, int]] = set()
+    is_over = threading.Event()
+
+    def send(first: int) -> None:
+        for number in range(first, 1000, 4):
+            code, page = f"3509191{first + 1:03d}{number:03d}", 1
+            while page <= 3 and not is_over.is_set():
+                with contextlib.suppress(OSError, AssertionError, ValueError):  # the power has failed: once more
+                    if put(server, server.token(code), code, page) in {200, 201}:
+                        acknowledged.add((code, page))
+                        page += 1
+                    continue
+                time.sleep(0.02)
+
+    threads = [threading.Thread(target=send, args=(first,)) for first in range(4)]
+    for thread in threads:
+        thread.start()
+    lost_pages = 0
+    for number in range(50):
+        await_more(server, acknowledged, 8)
+        lost_pages += cut_power(server, torn=number % 2 == 1)["lost_pages"]
+    is_over.set()
+    for thread in threads:
+        thread.join()
+    held = {(row["station"], row["page"]): row["sha256"] for row in server.stored()}
+    assert acknowledged <= set(held)
+    assert all(digest == hashlib.sha256(photo(key)).hexdigest() for key, digest in held.items())
+    assert len(held) == len(server.stored()), "no page twice"
+    assert lost_pages > 0, "the cuts took something"
     server.end()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.results_file import write_results
 from benchmarks.twin import __main__ as command
 from benchmarks.twin import chart, session, tables
 from benchmarks.twin.fidelity import (
@@ -19,10 +20,9 @@ from benchmarks.twin.fidelity import (
     Group,
     chance_misses,
     is_within,
-    read_results,
+    load_results,
     score,
     score_with_defaults,
-    write_results,
 )
 from benchmarks.twin.session import FidelitySession, PlannedCell, StoppedError, load_cells
 from harness.analysis.against import FigurePair, RunPair
@@ -170,10 +170,10 @@ def test_an_invalid_run_is_named_and_left_out_of_the_goals():
 def test_results_are_read_back_as_they_were_written(tmp_path: Path):
     made = results(cell("one", figures(), figures()))
     write_results(tmp_path / "twin.json", made)
-    assert read_results(tmp_path / "twin.json") == made
+    assert load_results(tmp_path / "twin.json") == made
     (tmp_path / "twin.json").write_text("{}", "utf-8")
     with pytest.raises(UsageError, match="not the results of the twin benchmark"):
-        read_results(tmp_path / "twin.json")
+        load_results(tmp_path / "twin.json")
 
 
 def test_the_chart_has_a_panel_per_goal_and_a_point_per_cell():
@@ -252,6 +252,22 @@ def test_a_session_runs_each_cell_once_and_predicts_it(small: list[PlannedCell],
 
 
 @pytest.mark.heavy
+def test_recorded_cells_are_predicted_again_and_keep_what_was_measured(small: list[PlannedCell], tmp_path: Path):
+    found = make_session(tmp_path, simulate, []).run()
+    stale = [
+        one.model_copy(update={"pair": one.pair.model_copy(update={"predicted": figures()}), "default_costs": {}, "varied": {}})
+        for one in found.cells
+    ]  # fmt: skip
+    assert session.predict_again(found.model_copy(update={"cells": stale})) == found
+
+
+def test_recorded_cells_that_are_not_planned_are_named(small: list[PlannedCell]):
+    recorded = results(*(cell(one.name, figures(), figures()) for one in small))  # all of seed 1
+    with pytest.raises(UsageError, match=r"not those of open.toml and held-out.toml: .*vegas \(seed 1\)"):
+        session.predict_again(recorded)
+
+
+@pytest.mark.heavy
 def test_an_interrupted_session_goes_on_where_it_stopped(small: list[PlannedCell], tmp_path: Path):
     driven: list[str] = []
 
@@ -291,7 +307,7 @@ def test_publishing_writes_page_chart_and_data(tmp_path: Path, monkeypatch: pyte
         monkeypatch.setattr(command, name, path)
     made = results(cell("one", figures(), figures()))
     command.publish(made)
-    assert read_results(tmp_path / "twin.json") == made
+    assert load_results(tmp_path / "twin.json") == made
     assert (tmp_path / "twin.png").read_bytes().startswith(b"\x89PNG")
     text = page.read_text("utf-8")
     assert text.startswith("before <!-- twin bench: begin -->\n")

@@ -2,8 +2,9 @@
 
 import pytest
 
+from harness.analysis.sustained import Sustained
 from harness.capacity.rates import RateSearch
-from harness.capacity.target_capacity import busiest_rate, conclude, scenario_at
+from harness.capacity.target_capacity import busiest_rate, conclude, is_decided, scenario_at
 from harness.plan import make_plan
 from harness.scenario.arrivals import ConstantArrivals
 from tests.support.simulations import scenario
@@ -41,6 +42,26 @@ def test_an_interrupted_search_tells_only_what_it_has_shown():
     assert conclude(searched({20.0: "grows"}, is_complete=False), ASKS, "", "")[0] == 99
     assert conclude(searched({30.0: "sustained"}, is_complete=False), ASKS, "", "")[0] == 0
     assert conclude(searched({}), ASKS, "", "2 runs were INVALID") == (3, "2 runs were INVALID")
+
+
+def sustained(state, low=0.0):
+    return Sustained(state, "", 10.0, 1.0, low * 10 + 0.5, low * 10, low * 10 + 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("found", "before", "decided"),
+    [
+        (sustained("sustained"), None, True),
+        (sustained("undecided"), None, False),
+        (sustained("grows", 0.1), None, False),
+        (sustained("grows", 0.1), sustained("undecided"), False),
+        (sustained("grows", 0.1), sustained("grows", 0.1), True),
+        (sustained("grows", 0.3), None, True),
+        (sustained("sustained"), sustained("grows", 0.1), True),
+    ],
+)
+def test_a_small_growth_must_be_shown_twice_because_a_pause_looks_like_one(found, before, decided):
+    assert is_decided(found, before) is decided
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(1.0, 10.0), (13.3, 20.0), (900.0, 10.0)])
