@@ -100,18 +100,6 @@ class Plan:
             return key, body.view, tail, "", ""
         return key, body.view, tail, body.sha256(tail), make_reading(key, self.seed)
 
-    def photo_type(self, index: int) -> PhotoType:
-        """What kind of file a page's photo is."""
-        body: PhotoBody = self.bank[self.body_of_page[index]]
-        return body.kind
-
-    @property
-    def same_bytes(self) -> int:
-        """How many pages share their bytes with another one, because their format has no room for a tail."""
-        bodies, counts = np.unique(self.body_of_page, return_counts=True)
-        shared = [self.bank[body].marking == "none" for body in bodies.tolist()]
-        return int(counts[(counts > 1) & np.array(shared, dtype=np.bool_)].sum())
-
     def column_batches(self, stations_each: int = 20_000) -> Iterator[dict[str, Any]]:
         """The columns of all pages, as `run_folder.tables.write_plan_batches` takes them, for so many stations at a time.
 
@@ -134,6 +122,18 @@ class Plan:
                 ],
                 "reading": [make_reading(key, self.seed) for key in keys],
             }
+
+    def photo_type(self, index: int) -> PhotoType:
+        """What kind of file a page's photo is."""
+        body: PhotoBody = self.bank[self.body_of_page[index]]
+        return body.kind
+
+    @property
+    def same_bytes(self) -> int:
+        """How many pages share their bytes with another one, because their format has no room for a tail."""
+        bodies, counts = np.unique(self.body_of_page, return_counts=True)
+        shared = [self.bank[body].marking == "none" for body in bodies.tolist()]
+        return int(counts[(counts > 1) & np.array(shared, dtype=np.bool_)].sum())
 
     def pages_of(self, station: int) -> range:
         """Indices of a station's pages."""
