@@ -21,6 +21,7 @@ from mock_server.api.routes import DataPortServices, data_app
 from mock_server.faults.registry import POWER_CUT
 from mock_server.http.auth import Authenticator, StationCredentials
 from mock_server.http.fault_scheduler import FaultScheduler
+from mock_server.http.forms import KnownPages
 from mock_server.http.metrics import ServerMetrics
 from mock_server.http.middleware import protocol_factory
 from mock_server.net.listener import ConnectionTracker, Listener
@@ -112,7 +113,7 @@ class MockServer:
         self._public = PublicApi(self.store, stations.names, stations.codes, profile.public_cache)
         services = DataPortServices(
             profile, self.authenticator, self.pipeline, in_flight, self.faults, self.metrics, self.resumable,
-            self._public,
+            self._public, KnownPages(profile.forms, stations.known_codes),
         )  # fmt: skip
         admin = AdminServices(
             profile, self.faults, self.store, self.drain.run, self.metrics, admin_token, can_cut_power

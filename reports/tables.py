@@ -148,6 +148,25 @@ def kelurahan_table(summary: Summary) -> PageTable:
     return PageTable("kelurahan", "Kelurahan", headers, rows)
 
 
+def groups_table(summary: Summary) -> PageTable:
+    """One row per group of the user's own stations, the least complete first; no rows for a region."""
+    rows = [
+        [
+            TableCell(place.name),
+            count_cell(place.stations),
+            count_cell(place.completed_by_deadline),
+            TableCell(
+                number_format.format_ratio(place.completed_by_deadline / place.stations),
+                place.completed_by_deadline / place.stations,
+            ),
+        ]
+        for place in summary.groups
+    ]
+    rows.sort(key=lambda row: row[-1].key or 0.0)
+    title = summary.groups[0].group if summary.groups else "Groups"
+    return PageTable("groups", title, [title, "Stations", "Complete by the deadline", "Share"], rows)
+
+
 def recapitulation_table(summary: Summary) -> PageTable:
     """One row per kelurahan: when it could begin, began and ended, the latest first; no rows without a recapitulation."""
     figures = summary.recapitulation
@@ -184,7 +203,7 @@ def unacknowledged_table(chart_data: ChartData) -> PageTable:
         return PageTable("missing", MISSING_TITLE, headers, [])
     rows = [
         [
-            TableCell(number_format.format_place_name(group.name)),
+            TableCell(number_format.format_place(group.name, chart_data.completion.group)),
             TableCell(group.region),
             TableCell(group.form),
             count_cell(group.planned),
@@ -213,7 +232,7 @@ def worst_stations_table(chart_data: ChartData, summary: Summary) -> PageTable:
     rows = [
         [
             TableCell(station.code),
-            TableCell(number_format.format_place_name(station.kelurahan)),
+            TableCell(number_format.format_place(station.kelurahan, chart_data.completion.group)),
             TableCell(number_format.format_duration(station.due_s), station.due_s),
             TableCell(f"{format_count(station.delivered)} of {format_count(station.pages)}", station.delivered),
             count_cell(station.attempts),
@@ -222,7 +241,15 @@ def worst_stations_table(chart_data: ChartData, summary: Summary) -> PageTable:
         ]
         for station in chart_data.worst
     ]
-    headers = ["Station", "Kelurahan", "Arrived at", "Pages delivered", "Attempts", "Waited", "In the end"]
+    headers = [
+        "Station",
+        number_format.group_title(chart_data.completion.group),
+        "Arrived at",
+        "Pages delivered",
+        "Attempts",
+        "Waited",
+        "In the end",
+    ]
     shown = sum(station.completed_s is None for station in chart_data.worst)
     # the list is cut, the summary counts all; a run that stopped early may count fewer as due
     missed = max(summary.stations.due - summary.stations.completed, shown)

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from docs._generate.markdown import NOTICE, markdown, sentence, table
 from docs._generate.value_text import default
-from harness.scenario import flow, request, scenario, target
+from harness.scenario import flow, request, scenario, stations, target
 from harness.scenario.arrivals import ArrivalsConfig, BurstOptions
 from harness.scenario.capacity_file import CapacityFile
 from harness.scenario.client import ClientOptions, Link, LinkQuality, Outages, TlsOptions, TusOptions
@@ -45,7 +45,7 @@ def scenario_keys() -> str:
     """Every key of a scenario that has no page of its own."""
     sections: list[tuple[str, type[BaseModel], str]] = [
         ("Top level", scenario.Scenario, ""),
-        ("[stations]", scenario.StationOptions, "stations."),
+        ("[stations]", stations.StationOptions, "stations."),
         ("[photos]", scenario.PhotoOptions, "photos."),
         ("[client]", ClientOptions, "client."),
         ("[client.tus]", TusOptions, "client.tus."),
@@ -147,6 +147,8 @@ def target_keys() -> str:
     for kind in _kinds(target.Stored):
         keys = table(kind, "target.stored.", without=["kind"]) if len(kind.model_fields) > 1 else ""
         parts.append(f"## [target.stored], kind {_tag(kind, 'kind')}\n\n{sentence(kind)}\n\n{keys}")
+        if kind is target.StoredUrl:
+            parts.append(_section("[target.stored.fields]", target.ListedFields, "target.stored.fields."))
     parts.append(_section("[[target.metrics]]", target.MetricsEndpoint, ""))
     return "\n".join(parts)
 

@@ -83,6 +83,9 @@ class CompletionLines:
     planned: ChartLine
     """Share of stations that had arrived."""
     kelurahan: list[ChartLine]
+    """A line per kelurahan, or per group of the user's own stations."""
+    group: str = "kelurahan"
+    """What these places are called; "" if the stations have no groups."""
 
 
 @dataclass(frozen=True, slots=True)

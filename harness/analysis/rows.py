@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.analysis.attempts_table import GivenUpPages, is_up_to_date, read_given_up, write_attempts
+from harness.analysis.places import Places, load_places
 from harness.analysis.step_names import step_requests, steps_after_photo
 from harness.analysis.summary import FailureCount
 from harness.base.errors import RunFolderError
@@ -117,6 +118,13 @@ class Rows:
     """Pages of which an attempt ended at a step after the one that sends the photo: it may be stored whatever followed."""
     region: Path | None = None
     """The run folder's copy of a region that does not ship with the package: the source of kelurahan names."""
+    station_list: Path | None = None
+    """The run folder's copy of the user's own list of stations: the source of their groups."""
+
+    @cached_property
+    def places(self) -> Places:
+        """The places that the stations belong to."""
+        return load_places(self.stations.code, self.record.scenario, self.region, self.station_list)
 
     @property
     def pages(self) -> int:
@@ -236,6 +244,7 @@ def load_rows(folder: RunFolder) -> Rows:
         failures=failures,
         photo_taken=photo_taken,
         region=folder.region,
+        station_list=folder.stations,
     )
 
 

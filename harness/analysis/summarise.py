@@ -18,14 +18,21 @@ from harness.analysis.rows import Rows, load_rows
 from harness.analysis.run_data import RunData
 from harness.analysis.scraped_metrics import BUSY_RATIO, compute_generator_figures, compute_server_figures
 from harness.analysis.steps import compute_step_figures
-from harness.analysis.summary import Attempts, KelurahanFigures, Pages, PhaseFigures, Rates, Stations, Summary
-from harness.base.errors import ConfigurationError, RunFolderError
+from harness.analysis.summary import (
+    Attempts,
+    GroupFigures,
+    KelurahanFigures,
+    Pages,
+    PhaseFigures,
+    Rates,
+    Stations,
+    Summary,
+)
+from harness.base.errors import RunFolderError
 from harness.base.model import ANSWERED, FAILURES, OUTCOMES, TIMED_OUT, Outcome
 from harness.base.safe_files import load_json, write_json
-from harness.plan.regions import load_kelurahan_names
 from harness.run_folder.journal import GiveUpReason
 from harness.run_folder.layout import PhaseRecord, RunFolder, RunRecord
-from harness.scenario.scenario import REGIONS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -90,7 +97,8 @@ def compute_summary(
         recovery=compute_recoveries(record.faults, page_events(rows)),
         phases=compute_phase_figures(rows, samples),
         kelurahan=count_kelurahan(rows),
-        recapitulation=compute_recapitulation(rows, kelurahan_names(rows)),
+        groups=count_groups(rows),
+        recapitulation=compute_recapitulation(rows, dict(rows.places.names)),
         server=compute_server_figures(run_series.server),
         generator=compute_generator_figures(
             rows, run_series.workers, quota_above_ratio(folder.processes, record, BUSY_RATIO, rows.end_s)
@@ -240,29 +248,29 @@ def compute_phase_figures(rows: Rows, samples: DurationSamples) -> list[PhaseFig
 
 
 def count_kelurahan(rows: Rows) -> list[KelurahanFigures]:
-    """The completion of each kelurahan, in the order of their codes."""
-    station_kelurahan = np.array([code[:10] for code in rows.stations.code], dtype="U10")
-    codes, number = np.unique(station_kelurahan, return_inverse=True)
-    stations = np.bincount(number, minlength=len(codes))
-    in_time = np.bincount(number[rows.completed_s <= rows.record.deadline_s], minlength=len(codes))
-    names = kelurahan_names(rows)
+    """The completion of each kelurahan, in the order of their codes; none where the stations are a list of the user's own."""
+    if not rows.places.is_region:
+        return []
     return [
-        KelurahanFigures(code=code, name=names.get(code, code), stations=planned, completed_by_deadline=completed)
-        for code, planned, completed in zip(codes.tolist(), stations.tolist(), in_time.tolist(), strict=True)
+        KelurahanFigures(code=code, name=rows.places.name(code), stations=planned, completed_by_deadline=completed)
+        for code, planned, completed in _completion_by_place(rows)
     ]
 
 
-def kelurahan_names(rows: Rows) -> dict[str, str]:
-    """Names by code, from a region that ships with the package or the run folder's own copy; empty without either.
+def count_groups(rows: Rows) -> list[GroupFigures]:
+    """The completion of each of the smallest groups of the user's own stations, by their names; none for a region."""
+    label = rows.places.group_label
+    if rows.places.is_region or not label:
+        return []
+    return [
+        GroupFigures(group=label, name=name, stations=planned, completed_by_deadline=completed)
+        for name, planned, completed in _completion_by_place(rows)
+    ]
 
-    A name is decoration: a region that cannot be read leaves the codes in its place and breaks nothing.
-    """
-    region = (rows.record.scenario.get("stations") or {}).get("region")
-    copy = None if rows.region is None or not rows.region.is_file() else str(rows.region)
-    name = region if region in REGIONS else copy
-    if name is None:
-        return {}
-    try:
-        return load_kelurahan_names(name)
-    except (OSError, ConfigurationError):
-        return {}
+
+def _completion_by_place(rows: Rows) -> list[tuple[str, int, int]]:
+    """Code or name of each place, its stations, and how many of them were complete by the deadline."""
+    places, number = rows.places.numbered(rows.places.group_label)
+    stations = np.bincount(number, minlength=len(places))
+    in_time = np.bincount(number[rows.completed_s <= rows.record.deadline_s], minlength=len(places))
+    return list(zip(places, stations.tolist(), in_time.tolist(), strict=True))

@@ -232,6 +232,16 @@ class KelurahanFigures(_SummaryModel):
     completed_by_deadline: int
 
 
+class GroupFigures(_SummaryModel):
+    """Completion of one group of the user's own stations."""
+
+    group: str
+    """What it is: the name of the column that groups the stations."""
+    name: str
+    stations: int
+    completed_by_deadline: int
+
+
 class KelurahanRecapitulation(_SummaryModel):
     """The recapitulation of one kelurahan; times are election seconds from T0."""
 
@@ -366,6 +376,8 @@ class Summary(_SummaryModel):
     recovery: list[Recovery]
     phases: list[PhaseFigures]
     kelurahan: list[KelurahanFigures]
+    groups: list[GroupFigures] = []
+    """What kelurahan are for a region, for stations of the user's own."""
     recapitulation: RecapitulationFigures | None = None
     """None without [recapitulation] in the scenario, and for a run that was cut short."""
     server: Server

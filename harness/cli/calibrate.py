@@ -15,6 +15,7 @@ from harness.cli.options import (
     RUNS,
     AllowCode,
     AllowCommand,
+    Between,
     Overrides,
     ScenarioName,
     Seed,
@@ -39,6 +40,7 @@ from harness.plan import capacity, make_plan
 from harness.plan.demand import parse_worker_count
 from harness.run_folder.layout import RunFolder
 from harness.run_folder.tables import read_planned_due
+from harness.runner.between import parse_between
 from harness.runner.calibration import Calibration, noise_from
 from harness.runner.finish import noise_folder, save_noise
 from harness.runner.run_spec import RunSpec
@@ -59,6 +61,7 @@ def calibrate(
     workers: Workers = None,
     target: Target = None,
     allow_command: AllowCommand = False,
+    between: Between = None,
     allow_code: AllowCode = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the runs. Default: runs/calibrations/<time>-<name>-<hex>.")] = None,
 ) -> None:  # fmt: skip
@@ -78,7 +81,7 @@ def calibrate(
     spec = RunSpec(
         loaded, plan, RunFolder(folder), folder.name, command_line(), limits, workers=count, external=external
     )
-    calibration = Calibration(spec, assertions, folder, runs)
+    calibration = Calibration(spec, assertions, folder, runs, parse_between(between, allow_command=allow_command))
     calibration.check_folder()
     check_listening(external)
     print(

@@ -48,7 +48,18 @@ AlsoTarget = Annotated[
     ),
 ]
 AllowCommand = Annotated[
-    bool, typer.Option("--allow-command", help="Allow [target.stored] to run its command on this machine.")
+    bool,
+    typer.Option(
+        "--allow-command", help="Allow the command of [target.stored], or of --between, to run on this machine."
+    ),
+]
+Between = Annotated[
+    str | None,
+    typer.Option(
+        "--between",
+        metavar="COMMAND",
+        help="Run this before each run, without a shell, to reset the server; needs --allow-command.",
+    ),
 ]
 AllowCode = Annotated[
     bool, typer.Option("--allow-code", help="Allow client.protocol to run its Python code on this machine.")

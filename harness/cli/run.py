@@ -39,7 +39,15 @@ from harness.cli.options import (
     run_id_of,
     warnings_of,
 )
-from harness.cli.worker import JOIN_TIMEOUT, Bind, JoinTimeout, RemoteWorkers, check_target_for_remote, join_policy
+from harness.cli.worker import (
+    JOIN_TIMEOUT,
+    Bind,
+    JoinTimeout,
+    RemoteWorkers,
+    check_photos_for_remote,
+    check_target_for_remote,
+    join_policy,
+)
 from harness.judge.compare.compare import list_differences
 from harness.judge.compare.figure import parse_tolerances
 from harness.judge.thresholds.evaluate import limits_s
@@ -91,6 +99,8 @@ def run(
     external = external_target_of(target, source, loaded, plan, count, allow_command=allow_command, also=also_target)
     address = None if external is None else external.address
     check_target_for_remote(policy, address)
+    if policy is not None:
+        check_photos_for_remote(plan, loaded)
     find_problems = capacity.find_capacity_problems if policy is None else capacity.find_leader_problems
     check_fits(source, find_problems(loaded, plan, count, address))
     run_id = run_id_of(name or loaded.name)

@@ -15,9 +15,12 @@ from harness.base.errors import UsageError
 from harness.base.signals import SignalHandler
 from harness.drive.distributed.auth import read_join_token
 from harness.drive.distributed.join import DEFAULT_PORT
+from harness.plan import Plan
+from harness.plan.own_photos import MAX_REMOTE_BYTES
 from harness.runner.remote_worker import AllowedClient, RemoteWorker
 from harness.runner.run_spec import JoinPolicy
 from harness.scenario.own_client import digest_file, digest_own_client
+from harness.scenario.scenario import Scenario
 from mock_server.profile.units import duration_s
 
 JOIN_TIMEOUT = "60s"
@@ -141,3 +144,14 @@ def positive_duration_s(option: str, text: str) -> float:
         message = f'{option} "{text}" should be longer than 0'
         raise UsageError(message)
     return seconds
+
+
+def check_photos_for_remote(plan: Plan, loaded: Scenario) -> None:
+    """Raise UsageError if the user's own photos are too large to be sent to remote workers."""
+    size = sum(len(body.data) for body in plan.bank)
+    if loaded.photos.folder is not None and size > MAX_REMOTE_BYTES:
+        message = (
+            f"photos.folder has {size / 1e6:,.0f} MB, and remote workers get at most {MAX_REMOTE_BYTES / 1e6:,.0f} MB: use fewer or "
+            "smaller files"
+        )
+        raise UsageError(message)

@@ -24,7 +24,8 @@ from harness.drive.client.tls import TlsConfig
 from harness.drive.distributed.join import LEADER_ADDRESS, OWN_CLIENT
 from harness.run_folder.layout import RunFolder, RunRecord
 from harness.scenario.own_client import display_name, parse_resolved_name
-from harness.scenario.scenario import REGIONS, Scenario, parse_resolved
+from harness.scenario.scenario import Scenario, parse_resolved
+from harness.scenario.stations import REGIONS
 from harness.scenario.templating import ENVIRONMENT_PREFIX
 from harness.target.connect import make_tls_context
 
@@ -67,6 +68,10 @@ class Assignment:
     """Variables of the leader's environment that the worker reads."""
     region: bytes = b""
     """The station list (CSV, zlib) if it does not ship with the package."""
+    accounts: bytes = field(default=b"", repr=False)
+    """The stations' accounts (CSV, zlib), which have secrets."""
+    photos: bytes = field(default=b"", repr=False)
+    """The user's own photos, as `save_photo_bank` writes them; b"" for drawn ones, which the worker draws again."""
     plan_sha256: str = ""
     """Digest that the worker's plan must have; "" where nothing is compared."""
     own_client_sha256: str = ""
@@ -123,6 +128,8 @@ class AssignmentBuilder:
             own_server=record.own_server,
             environment=self._variables(scenario),
             region=self._station_list(scenario),
+            accounts=_accounts(scenario),
+            photos=_own_photos(scenario, assignment.photo_bank),
             plan_sha256=record.plan_sha256,
         )
 
@@ -147,19 +154,39 @@ class AssignmentBuilder:
 
     def _station_list(self, scenario: Scenario) -> bytes:
         """The station list, compressed; b"" for one that ships with the package."""
+        if scenario.stations.file is not None:
+            return zlib.compress(self.folder.stations.read_bytes(), 1)
         if scenario.stations.region in REGIONS:
             return b""
         return zlib.compress(self.folder.region.read_bytes(), 1)
 
 
 def unpack_assignment(assignment: Assignment, folder: Path) -> Assignment:
-    """The assignment of a remote worker, with its station list written to a file in `folder`."""
-    if not assignment.region:
-        return assignment
-    region = folder / "region.csv"
-    region.write_bytes(zlib.decompress(assignment.region))
-    stations = assignment.scenario.stations.model_copy(update={"region": str(region)})
-    return replace(assignment, scenario=assignment.scenario.model_copy(update={"stations": stations}), region=b"")
+    """The assignment of a remote worker, with its station list and accounts written to files in `folder`."""
+    key = "region" if assignment.scenario.stations.file is None else "file"
+    packed = {key: assignment.region, "accounts": assignment.accounts}
+    paths = {name: folder / f"{name}.csv" for name, content in packed.items() if content}
+    for name, path in paths.items():
+        path.touch(mode=0o600)  # before anything is in it: accounts are secrets
+        path.write_bytes(zlib.decompress(packed[name]))
+    stations = assignment.scenario.stations.model_copy(update={name: str(path) for name, path in paths.items()})
+    scenario = assignment.scenario.model_copy(update={"stations": stations})
+    bank = ""
+    if assignment.photos:
+        (folder / "photos.bin").write_bytes(assignment.photos)
+        bank = str(folder / "photos.bin")
+    return replace(assignment, scenario=scenario, region=b"", accounts=b"", photos=b"", photo_bank=bank)
+
+
+def _own_photos(scenario: Scenario, bank: str) -> bytes:
+    """The user's own photos; b"" for drawn ones. Raises OSError if the file can't be read."""
+    return b"" if scenario.photos.folder is None or not bank else Path(bank).read_bytes()
+
+
+def _accounts(scenario: Scenario) -> bytes:
+    """The accounts, compressed; b"" without any. Raises OSError if the file can't be read."""
+    path = scenario.stations.accounts
+    return b"" if path is None else zlib.compress(Path(path).read_bytes(), 1)
 
 
 def use_own_copy(assignment: Assignment, environment: Mapping[str, str]) -> Assignment:

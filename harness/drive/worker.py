@@ -35,6 +35,7 @@ from harness.drive.readers import ReaderDriver
 from harness.drive.virtual_user import VirtualUser, WorkerContext, run_closed_user, sleep_until
 from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan, make_plan
+from harness.plan.own_stations import load_accounts, request_columns
 from harness.plan.photos import load_photo_bank
 from harness.plan.plan import derive_pin, digest_plan
 from harness.plan.readers import draw_reads
@@ -99,6 +100,7 @@ class Worker:
             if scenario.target is None or scenario.client.own
             else build_api(scenario.target, {**os.environ, **assignment.environment})
         )
+        self._accounts = load_accounts(scenario.stations)
         own, environment = scenario.client.own, {**os.environ, **assignment.environment}
         self._own = load_own_client(own, assignment.own_client_sha256, environment) if own else None
         # Deriving a PIN hashes: not for a server that asks for none.
@@ -257,6 +259,7 @@ class Worker:
         uploader = Uploader(
             plan, client, self._connections.source(link), host, pin, self._clock, self._api, self._timeouts,
             self._origin, elsewhere, self._own, self.assignment.run,
+            request_columns(plan.stations[station], self._accounts),
         )  # fmt: skip
         return VirtualUser(self._context, station, uploader, due_s)
 

@@ -53,5 +53,5 @@ def _why_idle(fault: Fault, scenario: Scenario) -> Iterator[str]:
     form, station = fault.match.form, fault.match.station
     if form is not None and form not in scenario.stations.forms:
         yield f'match.form = "{form}" hits nothing: the stations send {", ".join(scenario.stations.forms)}'
-    if station is not None and not any(one.code.startswith(station) for one in select_stations(scenario.stations)):
+    if station is not None and not any(one.code.startswith(station) for one in select_stations(scenario)):
         yield f'match.station = "{station}" hits nothing: no station of the plan has a code that begins like this'

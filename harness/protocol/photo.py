@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote
 
 Buffer = bytes | memoryview
+NO_COLUMNS: Mapping[str, str] = {}
+
+
+def url_part(text: str) -> str:
+    """A station's code or a form as a part of a path: percent-encoded, but for letters and digits.
+
+    >>> url_part("3509191001001"), url_part("CLINIC 7/ä")
+    ('3509191001001', 'CLINIC%207%2F%C3%A4')
+    """
+    # the usual codes need no encoding, and looking costs a tenth of a microsecond
+    return text if text.isascii() and text.isalnum() else quote(text, safe="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +52,11 @@ class Photo:
     """Digest of all its bytes, 64 lowercase hexadecimal digits."""
     reading: str
     """Canonical JSON, or "" for a page without votes."""
+    columns: Mapping[str, str] = field(default_factory=lambda: NO_COLUMNS)
+    """What the user's own files have of the station: "station.COLUMN" and "account.COLUMN"."""
+    content_type: str = "image/jpeg"
+    extension: str = "jpg"
+    """Of a file name for it."""
 
     @property
     def size_bytes(self) -> int:
@@ -48,7 +66,7 @@ class Photo:
     @property
     def path(self) -> str:
         """Where the mock takes this page, for POST and PUT."""
-        return f"/v1/stations/{self.station}/forms/{self.form}/pages/{self.page}"
+        return f"/v1/stations/{url_part(self.station)}/forms/{url_part(self.form)}/pages/{self.page}"
 
     @property
     def whole(self) -> list[Buffer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -107,6 +108,12 @@ class StoreReadRecord(_FrozenRecord):
     """Audit categories that this way of reading the store cannot detect: they are unknown, not zero."""
     accepted: bool = False
     """The scenario accepts that the store cannot be read: safety stays unknown, and the run is judged without it."""
+    by_size: int = 0
+    """Copies that were matched with the plan by name and size only, because the store gives no digest."""
+    same_bytes: int = 0
+    """Pages that share their bytes with another: photos of the user's own that have no room for a tail."""
+    earlier: int = 0
+    """Copies that were stored before the run began; those still there at its end are left out of stored.parquet."""
 
 
 class AlsoTarget(_FrozenRecord):
@@ -191,6 +198,7 @@ class RunFolder:
         self.run_json = path / "run.json"
         self.plan = path / PLAN_FILE
         self.region = path / "region.csv"
+        self.stations = path / "stations.csv"
         self.own_client = path / "own_client.py"
         self.journal = path / "journal"
         self.attempts = path / "attempts.parquet"
@@ -225,6 +233,11 @@ class RunFolder:
             raise FileExistsError(self.path)
         for subfolder in (self.journal, self.server, self.scrapes, self.report, self.logs):
             subfolder.mkdir()
+
+    def with_own_list(self, stations: Mapping[str, Any]) -> dict[str, Any]:
+        """The table [stations] of this run, with its own copy of the region or list: the user's file may have changed since."""
+        copies = {"region": self.region, "file": self.stations}
+        return {**stations, **{key: str(copy) for key, copy in copies.items() if copy.exists()}}
 
     def write_run(self, record: RunRecord) -> None:
         """Write run.json, atomically; of a run that is measured so that it survives a power cut."""

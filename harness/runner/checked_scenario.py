@@ -7,6 +7,7 @@ from harness.judge.thresholds.abort_on_fail import AbortThreshold, check_abortab
 from harness.judge.thresholds.evaluate import find_problems
 from harness.judge.thresholds.planned_run import planned_run
 from harness.plan.idle_faults import find_idle_faults
+from harness.plan.own_stations import find_station_problems
 from harness.run_folder.layout import RunFolder
 from harness.scenario.scenario import Scenario
 
@@ -35,7 +36,11 @@ def check_scenario(source: str, loaded: Scenario) -> None:
 
     A threshold judges nothing if it can't be evaluated, can't pass or can't fail, or can't end a run early as it is to.
     """
-    problems = [*find_idle_faults(loaded), *find_problems(assertions_of(loaded), planned_run(loaded))]
+    problems = [
+        *find_station_problems(loaded),
+        *find_idle_faults(loaded),
+        *find_problems(assertions_of(loaded), planned_run(loaded)),
+    ]
     if problems:
         raise ConfigurationError(source, problems)
     check_abortable([threshold.assertion for threshold in abortable_thresholds(loaded)], source)

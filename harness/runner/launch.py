@@ -45,7 +45,8 @@ def start_generator(
     ports = {"HARNESS_METRICS_PORT": str(spec.metrics_port)}
     consent = _consent_tokens(spec.external)
     environment = child_environment(spec, HARNESS_PIN_SECRET=secret, **_home(private), **ports, **consent)
-    if spec.join_policy is None:  # remote workers make the photos again: a gigabyte of them must not travel
+    # remote workers draw the photos again: a gigabyte of them must not travel; the user's own they can't have
+    if spec.join_policy is None or spec.scenario.photos.folder is not None:
         environment["HARNESS_PHOTO_BANK"] = str(private / "photos.bin")
         save_photo_bank(spec.plan.bank, private / "photos.bin")
     users = ["-u", str(workers), "-r", str(workers)]

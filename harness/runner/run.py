@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import time
 from pathlib import Path
 
@@ -22,13 +21,12 @@ from harness.runner.exit_reason import ReservedResources, describe_exit, ended_b
 from harness.runner.launch import process_ids, start_generator
 from harness.runner.live_stats import LiveStats, RunView
 from harness.runner.prometheus import PrometheusSession
-from harness.runner.run_record import RunRecorder
+from harness.runner.run_record import RunRecorder, keep_station_list
 from harness.runner.run_spec import RunSpec
-from harness.runner.server import collect_stored, drain, start_server
+from harness.runner.server import collect_stored, drain, read_store_before, start_server
 from harness.runner.subprocesses import ProcessGroup
 from harness.runner.sync_thread import SyncThread, sync_run
 from harness.scenario.own_client import parse_resolved_name, read_client_source
-from harness.scenario.scenario import REGIONS
 from harness.target.external import poll_consent
 from harness.target.mock_admin import MockAdmin
 
@@ -62,9 +60,12 @@ class Run:
     def execute(self) -> None:
         """Run to the end; how it ended is in run.json.
 
-        Raises UsageError if the folder can't be used or the target does not consent, ProcessFailedError or OutOfResourcesError
+        Raises UsageError if the folder can't be used, the target does not consent or has pages of this plan, ProcessFailedError or OutOfResourcesError
         if the run could not begin, Interruption if a signal came before T0, ImmediateExit on a second signal.
         """
+        self._earlier = read_store_before(
+            self._spec, self._view.log
+        )  # first: nothing is written if that refuses the run
         self._folder.create()
         self._reserve = ReservedResources(self._folder.reserve)
         try:
@@ -74,9 +75,7 @@ class Run:
 
     def _execute(self) -> None:
         write_plan(self._folder.plan, self._spec.plan)
-        # The user's own region file may change or vanish: the folder keeps what was run.
-        if self._scenario.stations.region not in REGIONS:
-            shutil.copyfile(self._scenario.stations.region, self._folder.region)
+        keep_station_list(self._scenario, self._folder)
         own = parse_resolved_name(self._scenario.client.own)
         if own is not None:  # the same holds for the user's own client
             self._folder.own_client.write_bytes(read_client_source(own.file))
@@ -255,7 +254,9 @@ class Run:
         self._prometheus.end(self._t0_epoch, self._view.log, patient=patient)
         processes["generator"].send("scraped")
         self._view.log("Reading what the server has stored")
-        self._recorder.store_read = collect_stored(processes, self._spec, self._admin, self._consent.halted)
+        self._recorder.store_read = collect_stored(
+            processes, self._spec, self._admin, self._consent.halted, self._earlier
+        )
         if self._admin is not None:
             processes["server"].send("stop")
             processes["server"].wait(self._scenario.server.grace + 5)

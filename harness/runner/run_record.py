@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,17 +12,31 @@ from harness.run_folder.layout import (
     FaultRecord,
     PhaseRecord,
     RunEnd,
+    RunFolder,
     RunRecord,
     StoreReadRecord,
     WorkerRecord,
 )
 from harness.runner.run_spec import RunSpec
 from harness.scenario.own_client import digest_own_client
+from harness.scenario.scenario import Scenario
+from harness.scenario.stations import REGIONS
 
 MAX_CLOCK_DRIFT_S = 0.05
 """Beyond that, attempts of different machines can't be put in one order any more."""
 _MAX_STATIONS_NAMED = 5
 _INFINITE = float("inf")
+
+
+def keep_station_list(scenario: Scenario, folder: RunFolder) -> None:
+    """Copy the user's own region or list into the run folder, which keeps what was run: the file may change or vanish.
+
+    Never the accounts, which are secrets.
+    """
+    if scenario.stations.file is not None:
+        shutil.copyfile(scenario.stations.file, folder.stations)
+    elif scenario.stations.region not in REGIONS:
+        shutil.copyfile(scenario.stations.region, folder.region)
 
 
 class RunRecorder:

@@ -15,6 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from harness.base.errors import UsageError
 from harness.scenario.capacity_file import CapacityFile
+from harness.scenario.clock_times import CLOCK_PATTERN, LISTS_OF_MOMENTS, MOMENTS
 from harness.scenario.experiment import Experiment
 from harness.scenario.loader import ThresholdsFile
 from harness.scenario.scenario import Scenario
@@ -45,6 +46,7 @@ _QUANTITIES = {
         "event-rate": units.EventRate,
     }.items()
 }
+_TIME_OF_DAY = "time-of-day"
 _NAME_OF_PATTERN = {schema["pattern"]: name for name, schema in _QUANTITIES.items()}
 _REF = "#/$defs/"
 
@@ -62,7 +64,9 @@ def schema_of(kind: str) -> dict[str, Any]:
         "$comment": COMMENT,
         **schema,
         "title": f"harness {kind}",
-        "$defs": {names[_REF + key].removeprefix(_REF): table for key, table in tables.items()} | _QUANTITIES,
+        "$defs": {names[_REF + key].removeprefix(_REF): table for key, table in tables.items()}
+        | _QUANTITIES
+        | {_TIME_OF_DAY: {"type": "string", "pattern": f"^{CLOCK_PATTERN}$", "examples": ["21:00"]}},
     }
     renamed: dict[str, Any] = _rename(found, names)
     return renamed
@@ -125,10 +129,23 @@ def _tidy(node: Any) -> Any:
     elif choices:
         found["anyOf"] = choices
     keys = found.get("properties", {})
+    for key in MOMENTS & keys.keys():
+        keys[key] = _with_time_of_day(keys[key])
+    for key in LISTS_OF_MOMENTS & keys.keys():
+        point = keys[key].get("items", {}).get("prefixItems", [])
+        point[:1] = map(_with_time_of_day, point[:1])
     tags = [key for key in _TAGS & keys.keys() if "const" in keys[key]]
     if tags:
         found["required"] = sorted({*found.get("required", ()), *tags})
     return found
+
+
+def _with_time_of_day(moment: dict[str, Any]) -> dict[str, Any]:
+    """A key that is a moment: with `starts_at` it may be a time of day."""
+    if moment.get("$ref") != _REF + "duration":
+        return moment
+    rest = {key: value for key, value in moment.items() if key != "$ref"}
+    return {"anyOf": [{"$ref": moment["$ref"]}, {"$ref": _REF + _TIME_OF_DAY}], **rest}
 
 
 def _is_left_out(key: str, value: Any) -> bool:

@@ -20,6 +20,7 @@ from harness.base.safe_files import load_toml, parse_toml, read_text, resolve_in
 from harness.run_folder.layout import PLAN_FILE
 from harness.scenario.arrivals import ReplayArrivals
 from harness.scenario.client import BUILT_IN_PROTOCOLS
+from harness.scenario.clock_times import ClockTimeError, resolve_clock_times
 from harness.scenario.own_client import (
     class_name_of,
     explain_unknown,
@@ -27,7 +28,8 @@ from harness.scenario.own_client import (
     module_file,
     parse_resolved_name,
 )
-from harness.scenario.scenario import REGIONS, Scenario, Threshold, parse_resolved
+from harness.scenario.scenario import Scenario, Threshold, parse_resolved
+from harness.scenario.stations import REGIONS
 from mock_server.profile.units import FrozenModel
 from mock_server.profile.validation_messages import key_path, suggestion
 
@@ -75,6 +77,10 @@ def load_scenario(
     _drop_replaced_keys(content, overridden)
     trusted_keys = {override.partition("=")[0].strip() for override in overrides} if trusted_overrides else set()
     place = _ScenarioFolder(folder, label, frozenset(trusted_keys))
+    try:
+        content = resolve_clock_times(content)
+    except ClockTimeError as error:
+        raise ConfigurationError(label, [str(error)]) from None
     return _resolve_replay(_validate_scenario(label, content, place), planned_due, place)
 
 
@@ -177,7 +183,11 @@ class _ScenarioFolder:
 def _validate_scenario(label: str, content: dict[str, Any], folder: _ScenarioFolder) -> Scenario:
     scenario = _resolve_authority(label, validate_content(label, content, Scenario), folder)
     scenario = _resolve_own_client(label, scenario, folder)
+    if scenario.photos.folder is not None:
+        scenario = _resolve_photos(label, scenario, scenario.photos.folder, folder)
     region = scenario.stations.region
+    if scenario.stations.file is not None or scenario.stations.accounts is not None:
+        scenario = _resolve_station_files(label, scenario, folder)
     if region in REGIONS:
         return scenario
     if not region.endswith(".csv"):
@@ -188,6 +198,28 @@ def _validate_scenario(label: str, content: dict[str, Any], folder: _ScenarioFol
         raise ConfigurationError(label, [f'stations.region = "{region}": file not found: {file}'])
     stations = scenario.stations.model_copy(update={"region": str(file)})
     return scenario.model_copy(update={"stations": stations})
+
+
+def _resolve_photos(label: str, scenario: Scenario, name: str, folder: _ScenarioFolder) -> Scenario:
+    """The scenario with the absolute path of the user's own photos."""
+    path = folder.resolve("photos.folder", name)
+    if not path.is_dir():
+        raise ConfigurationError(label, [f'photos.folder = "{name}": not a folder: {path}'])
+    return scenario.model_copy(update={"photos": scenario.photos.model_copy(update={"folder": str(path)})})
+
+
+def _resolve_station_files(label: str, scenario: Scenario, folder: _ScenarioFolder) -> Scenario:
+    """The scenario with the absolute paths of its own station list and accounts, which exist."""
+    found: dict[str, str] = {}
+    for key in ("file", "accounts"):
+        name = getattr(scenario.stations, key)
+        if name is None:
+            continue
+        path = folder.resolve(f"stations.{key}", name)
+        if not path.is_file():
+            raise ConfigurationError(label, [f'stations.{key} = "{name}": file not found: {path}'])
+        found[key] = str(path)
+    return scenario.model_copy(update={"stations": scenario.stations.model_copy(update=found)})
 
 
 def _resolve_authority(label: str, scenario: Scenario, folder: _ScenarioFolder) -> Scenario:

@@ -28,6 +28,8 @@ from harness.scenario.request import (
 )
 from mock_server.profile.units import Duration, FrozenModel
 
+LISTING_PLACEHOLDERS = frozenset({"number", "cursor"})
+"""Values that choose a page of a list."""
 KeyPath = Annotated[str, path_validator(KEY_PLACEHOLDERS)]
 
 
@@ -36,18 +38,75 @@ class _StoreReading(FrozenModel):
     """Timeout for reading all of it."""
 
 
+Pointer = Annotated[str, Field(pattern=r"^(/[^/]*)*$")]
+
+
+class ListedFields(FrozenModel):
+    """Where each item of a JSON list has its values: JSON pointers (RFC 6901) from the item."""
+
+    station: Pointer = "/station"
+    """Code of the station."""
+    form: Pointer = "/form"
+    """Name of the form."""
+    page: Pointer = "/page"
+    """Number of the page."""
+    name: Pointer | None = None
+    """A file's name or path that identifies the page, instead of station, form and page; made like `name` of [target.stored]."""
+    sha256: Pointer = "/sha256"
+    """Digest of the stored bytes (hex). May be missing if there is a size: then the bytes are not compared."""
+    size_bytes: Pointer = "/size_bytes"
+    """Size of the stored photo."""
+    reading: Pointer = "/reading"
+    """The stored figures, if there are any."""
+    stored_at: Pointer = "/stored_at"
+    """When it was stored, in Unix seconds, if that is known."""
+
+
 class StoredUrl(_StoreReading):
     """A path of the target that lists what is stored."""
 
     kind: Literal["url"]
-    path: Annotated[str, path_validator(frozenset())]
-    """Path of the list."""
+    path: Annotated[str, path_validator(LISTING_PLACEHOLDERS)]
+    """Path of the list; {number} or {cursor} stands for the page of a list in pages."""
     headers: Annotated[dict[str, str], headers_validator(frozenset())] = Field(default_factory=dict)
     """Headers, with ${TARGET_…} from the environment."""
-    format: Literal["sha256sum", "digests", "json"] = "json"
-    """Format of a line."""
+    format: Literal["sha256sum", "digests", "json", "array", "s3"] = "json"
+    """sha256sum, digests, json: one copy per line. array: a JSON document with an array. s3: ListObjectsV2 of a bucket, all pages."""
     name: KeyPath = "/{station}-{form}-{page}.jpg"
-    """For `sha256sum`: the end of each file's path, which identifies its page."""
+    """For `sha256sum`, `s3` and `fields.name`: the end of each file's path, which identifies its page."""
+    fields: ListedFields = Field(default_factory=ListedFields)
+    """For `json` and `array`: where an item has its values."""
+    items: Pointer = ""
+    """For `array`: where a document has its array; left out: the document is the array."""
+    next: Annotated[str, Field(pattern=r"^(/[^/]*)+$|^link$|^number$|^$")] = ""
+    """For `array`, how the next page is found: a pointer to its URL (or to the {cursor}), link (the Link header), or number: {number}
+    counts up until a page is empty. Left out: one page."""
+    first: Annotated[int, Field(ge=0)] = 1
+    """The first {number}."""
+    etag: Literal["none", "md5"] = "none"
+    """For `s3`: md5 if the store's ETag is the MD5 of a whole object. With none only sizes are compared."""
+
+    @model_validator(mode="after")
+    def _pages_fit(self) -> Self:
+        words = templating.placeholders_in(self.path)
+        if self.next and self.format != "array":
+            message = f'next belongs to format = "array"; {self.format} is {"paged by itself" if self.format == "s3" else "one list"}'
+            raise ValueError(message)
+        if ("number" in words) != (self.next == "number"):
+            message = 'a path with {number} and next = "number" go together'
+            raise ValueError(message)
+        if "cursor" in words and not self.next.startswith("/"):
+            message = "{cursor} in the path needs next, the pointer to the next page's cursor"
+            raise ValueError(message)
+        if self.etag != "none" and self.format != "s3":
+            message = 'etag belongs to format = "s3"'
+            raise ValueError(message)
+        return self
+
+    @property
+    def uses_cursor(self) -> bool:
+        """Whether `next` refers to a part of the path, not to a whole URL."""
+        return "cursor" in templating.placeholders_in(self.path)
 
 
 class StoredCommand(_StoreReading):
@@ -161,7 +220,7 @@ class TargetApi(FrozenModel):
         problems += find_flow_problems(self.steps)
         taken = {name for step in self.steps for name in step.take}
         for name, value in self.headers.items():
-            for word in sorted(templating.placeholders_in(value) - PAGE_PLACEHOLDERS - taken - {"pin"}):
+            for word in sorted(templating.words_of_steps(value) - PAGE_PLACEHOLDERS - taken - {"pin"}):
                 problems.append(f"headers.{name}: no step takes {{{word}}}")
         if problems:
             raise ValueError("; ".join(problems))

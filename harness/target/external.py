@@ -29,10 +29,10 @@ from harness.target.consent_reader import (
     read_consent,
     state_folder,
 )
+from harness.target.listing import StoreUnreadableError
+from harness.target.planned_pages import StoredRow
 from harness.target.stored_pages import (
     StoreClient,
-    StoredRow,
-    StoreUnreadableError,
     fetch_planned_pages,
     read_listing,
     run_listing_command,
@@ -156,6 +156,7 @@ def admit_target(
     origin = _parse_url("--target", url)
     others = [_parse_url("--also-target", other) for other in also]
     _check_api(scenario.target, environment, allow_command=allow_command)
+    _check_digests(scenario.target, plan)
     _check_also(scenario.target, origin, others)
     if scenario.readers is not None and not scenario.readers.paths:
         message = f"{READERS_NEED_PATHS}, or leave [readers] out: --target {url} is another server"
@@ -278,6 +279,17 @@ def _spellings(url: str, origin: Origin) -> set[str]:
     return (
         {f"{scheme}://{rest.rstrip('/')}"} if host in {origin.host_header, str(origin).partition("://")[2]} else set()
     )
+
+
+def _check_digests(api: TargetApi | None, plan: Plan) -> None:
+    """Raise UsageError if the store's list has digests only, and pages share theirs: nothing would distinguish them."""
+    source = None if api is None else api.stored
+    if isinstance(source, StoredUrl | StoredCommand) and source.format == "digests" and plan.same_bytes:
+        message = (
+            f'target.stored.format = "digests": {plan.same_bytes:,} pages of photos.folder share their bytes with another, so a digest '
+            "names no page: use a list with names, or JPEG, PNG or PDF files"
+        )
+        raise UsageError(message)
 
 
 def _check_api(api: TargetApi | None, environment: Mapping[str, str], *, allow_command: bool) -> None:

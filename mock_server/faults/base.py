@@ -37,9 +37,9 @@ class Match(FrozenModel):
     """Which requests a fault may hit. A key that is left out matches everything."""
 
     station: str | None = None
-    """A station's 13-digit code or its beginning: "3509191001" is every station of one kelurahan."""
+    """A station's code or its beginning: "3509191001" is every station of one kelurahan."""
     form: str | None = None
-    """A form: ppwp, pdpr, pdpd, pdprdp, pdprdk, ec8a, ec8a1, ec8a2 or form34a."""
+    """A form, as in "ppwp"."""
     method: str | None = None
     """HTTP method, in capitals."""
     phase: str | None = None

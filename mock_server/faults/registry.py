@@ -40,6 +40,7 @@ from mock_server.faults.stale_lock import StaleLock
 from mock_server.faults.timeout import Timeout
 from mock_server.faults.truncate_body import TruncateBody
 from mock_server.faults.unreadable import Unreadable
+from mock_server.profile.forms import PAGES_PER_FORM
 from mock_server.profile.server_profile import ServerProfile
 
 KINDS: tuple[type[Fault], ...] = (
@@ -104,6 +105,10 @@ class Profile(ServerProfile):
 
     seed: int = 0
     """Same seed, same service times and same pages hit."""
+    forms: dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[int, Field(ge=1, le=999)]] = Field(
+        default_factory=lambda: dict(PAGES_PER_FORM)
+    )
+    """Forms and their numbers of pages: no other page is taken."""
     faults: Annotated[tuple[AnyFault, ...], Field(strict=False)] = ()
     """What goes wrong, and when."""
 

@@ -17,6 +17,7 @@ from aiohttp.typedefs import Middleware
 
 from mock_server.faults.faulted_request import ConnectionEnded
 from mock_server.http.fault_scheduler import FaultScheduler
+from mock_server.http.forms import KnownPages
 from mock_server.http.metrics import ServerMetrics
 from mock_server.http.request_context import AttemptCounter, RequestContext, read_trace_id
 from mock_server.http.responses import Problem
@@ -100,7 +101,7 @@ def protocol_factory(
     return make
 
 
-def data_port_middleware(faults: FaultScheduler, metrics: ServerMetrics) -> Middleware:
+def data_port_middleware(faults: FaultScheduler, metrics: ServerMetrics, pages: KnownPages) -> Middleware:
     """The outermost middleware of the data port: gives a request its context, and counts it."""
     attempts = AttemptCounter()
 
@@ -109,7 +110,7 @@ def data_port_middleware(faults: FaultScheduler, metrics: ServerMetrics) -> Midd
         begun = time.monotonic()
         response: web.StreamResponse | None = None
         metrics.active += 1
-        context = RequestContext(request, faults, attempts)
+        context = RequestContext(request, faults, attempts, pages)
         context.body_is_coming = request.headers.get("Expect", "").lower() != "100-continue"
         request[REQUEST_CONTEXT] = context
         try:

@@ -13,7 +13,7 @@ from aiohttp import web
 from mock_server.faults.base import RequestKey
 from mock_server.faults.faulted_request import ConnectionEnded, FaultedRequest
 from mock_server.http.fault_scheduler import FaultScheduler
-from mock_server.http.forms import known_station_and_form
+from mock_server.http.forms import KnownPages
 from mock_server.http.responses import Problem, retry_after_header
 from mock_server.net.connection import ServerConnection
 
@@ -62,11 +62,14 @@ class RequestContext(FaultedRequest):
     A handler calls `begin` as soon as it knows what the request is about; faults that act before the body act there.
     """
 
-    def __init__(self, request: web.Request, faults: FaultScheduler, attempts: AttemptCounter) -> None:
+    def __init__(
+        self, request: web.Request, faults: FaultScheduler, attempts: AttemptCounter, pages: KnownPages
+    ) -> None:
         trace_id = read_trace_id(request.headers.get("traceparent", ""))
         super().__init__(RequestKey("", "", 0, 0, request.method, "public", trace_id), faults)
         self.request = request
         self._attempts = attempts
+        self.pages = pages
         self.connection = request.transport if isinstance(request.transport, ServerConnection) else None
         self.body_is_coming = True
         """Whether the client sends the body unasked, or was asked for it (Expect: 100-continue)."""
@@ -76,7 +79,7 @@ class RequestContext(FaultedRequest):
 
         Raises Refusal or ConnectionEnded if one of them ends the request.
         """
-        station, form = known_station_and_form(station, form)
+        station, form = self.pages.known(station, form)
         text = self.request.headers.get("X-Attempt", "")
         # A malformed number is ignored, not refused: the header is a hint for faults and metrics.
         attempt = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0

@@ -11,7 +11,7 @@ from email.utils import formatdate
 from aiohttp import web
 
 from mock_server.http.auth import Authenticator
-from mock_server.http.forms import check_page, page_number
+from mock_server.http.forms import page_number
 from mock_server.http.middleware import REQUEST_CONTEXT
 from mock_server.http.request_context import RequestContext
 from mock_server.http.responses import Problem
@@ -69,7 +69,7 @@ class TusHandlers:
         reading = parse_reading(metadata.get("reading", "").encode("utf-8", "surrogateescape")).text
         await context.begin("upload", station, form, page)
         self._authenticator.authorise(request.headers.get("Authorization"), station)
-        check_page(form, page)
+        context.pages.check_page(form, page)
         self._pipeline.admit(context)
         upload = await self._uploads.create((station, form, page), reading, length, header)
         # An absolute URL, though RFC 9110 (10.2.2) allows a path: some clients do not resolve one.

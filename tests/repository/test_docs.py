@@ -39,6 +39,7 @@ from harness.scenario.client import ClientOptions, Link, LinkQuality, Outages, T
 from harness.scenario.experiment import Experiment, Variant, load_experiment
 from harness.scenario.loader import load_scenario, shipped_scenarios
 from harness.scenario.retry import Retry
+from harness.scenario.stations import StationOptions
 from harness.target import consent
 from reports.charts import CHARTS
 from tests.support.documents import DOCUMENTS, ROOT, anchors, codes, links
@@ -46,7 +47,7 @@ from tests.support.fault_runs import CATCHES, DEDUPES
 
 TABLES: dict[str, type[BaseModel]] = {
     "": scenario.Scenario,
-    "stations.": scenario.StationOptions,
+    "stations.": StationOptions,
     "photos.": scenario.PhotoOptions,
     "client.": ClientOptions,
     "client.link.": Link,
@@ -89,7 +90,7 @@ def kinds_of(annotation, key):
     return {get_args(kind.model_fields[key].annotation)[0]: kind for kind in models}
 
 
-@pytest.mark.parametrize(("annotation", "key", "prefix", "count"), [(Arrivals, "kind", "arrivals.", 9), (Retry, "strategy", "client.retry.", 12)])  # fmt: skip
+@pytest.mark.parametrize(("annotation", "key", "prefix", "count"), [(Arrivals, "kind", "arrivals.", 10), (Retry, "strategy", "client.retry.", 12)])  # fmt: skip
 def test_every_kind_of_arrival_and_every_strategy_is_documented_with_its_keys(annotation, key, prefix, count):
     named = codes(doc("arrivals") + doc("strategies"))
     headings = anchors(doc("arrivals") + doc("strategies"))
@@ -102,7 +103,7 @@ def test_every_kind_of_arrival_and_every_strategy_is_documented_with_its_keys(an
 
 
 INNER = [
-    BurstOptions, Outages, LinkQuality, request.MultipartPart, request.LoginRequest, request.StatusMeanings, flow.Step, flow.Success, scenario_target.StoredUrl,
+    BurstOptions, Outages, LinkQuality, request.MultipartPart, request.LoginRequest, request.StatusMeanings, flow.Step, flow.Success, scenario_target.StoredUrl, scenario_target.ListedFields,
     scenario_target.StoredCommand, scenario_target.StoredFetch, scenario_target.MetricsEndpoint,
 ]  # fmt: skip
 

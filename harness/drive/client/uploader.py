@@ -43,6 +43,7 @@ from harness.drive.client.protocols.templated import Elsewhere, TemplatedApi, Te
 from harness.drive.client.response import HttpResponse
 from harness.plan import Plan
 from harness.protocol import Photo
+from harness.protocol.photo import NO_COLUMNS
 from harness.run_folder.trace import trace_prefix, traceparent
 from harness.scenario.client import ClientOptions
 from harness.station.response_outcome import classify_status
@@ -140,7 +141,7 @@ class Uploader:
     """Makes the attempts of one station: has its connections, keeps its token, and remembers its page's upload."""
 
     __slots__ = (
-        "_claims", "_client", "_clock", "_context", "_host", "_page", "_pin", "_plan", "_run", "_source", "_timeouts",
+        "_claims", "_client", "_clock", "_columns", "_context", "_host", "_page", "_pin", "_plan", "_run", "_source", "_timeouts",
         "_trace_prefix", "_upload",
     )  # fmt: skip
 
@@ -148,13 +149,15 @@ class Uploader:
         self, plan: Plan, client: ClientOptions, source: ConnectionSource, host_header: str, pin: str, clock: Callable[[], float],
         api: TemplatedApi | None = None, timeouts: TimeoutQueue | None = None, origin: Origin | None = None,
         elsewhere: Mapping[Origin, Elsewhere] | None = None, own: OwnClient | None = None,
-        run: str = "",
+        run: str = "", columns: Mapping[str, str] = NO_COLUMNS,
     ) -> None:  # fmt: skip
         """`api` is the scenario's [target], None for the mock's own API; `timeouts` are shared by a worker's stations.
 
         `origin` is the target's and `elsewhere` the other servers that steps may send to. `own` is the scenario's
         own client, None for a built-in protocol; an own client logs in by itself. `run` is the run's id, for client.trace.
+        `columns` are what the user's own files have of this station.
         """
+        self._columns = columns
         self._run = run
         self._trace_prefix = ""
         self._timeouts = timeouts or TimeoutQueue(client.timeout)
@@ -255,7 +258,10 @@ class Uploader:
 
     def _photo_of(self, page: int) -> Photo:
         key, body, tail, sha256, reading = self._plan.sent(page, claims=self._claims)
-        return Photo(key.station, key.form, key.page, body, tail, sha256, reading)
+        kind = self._plan.photo_type(page)
+        return Photo(
+            key.station, key.form, key.page, body, tail, sha256, reading, self._columns, kind.content_type, kind.extension
+        )  # fmt: skip
 
     def _forget_login(self) -> None:
         """The token has expired: the next attempt logs in again."""

@@ -4,9 +4,11 @@ import asyncio
 import hashlib
 import json
 import threading
+from urllib.parse import quote
 
 import pytest
 
+from mock_server.http.auth import StationCredentials
 from mock_server.http.responses import reason_phrase
 from tests.support.mock_in_process import (
     BOUNDARY,
@@ -282,3 +284,24 @@ async def test_problems_are_json_for_unparsable_requests_too(tmp_path):
         assert answer.status == 400
         assert json.loads(answer.body)["status"] == 400
         await line.close()
+
+
+async def test_stations_of_any_codes_and_forms_of_any_names_are_taken_and_no_others(tmp_path):
+    codes = ["CLINIC-017", "مركز/5", "{x}"]
+    credentials = StationCredentials(dict.fromkeys(codes, "1"))
+    async with running(tmp_path, credentials, forms={"consent form": 2}, accepts="any") as mock:
+        for code in codes:
+            login = await mock.ask("POST", "/v1/login", body=json.dumps({"station": code, "pin": "1"}).encode())
+            headers = {"Authorization": f"Bearer {login.json['token']}", "Content-Type": "application/pdf"}
+            for form, page, status in [("consent form", 2, 201), ("consent form", 3, 404), ("ppwp", 1, 404)]:
+                path = path_of(quote(code, safe=""), page, quote(form))
+                assert (await mock.ask("PUT", path, headers, b"%PDF-1.7 not a JPEG")).status == status
+        stored = await mock.stored()
+        assert {(row["station"], row["form"], row["page"]) for row in stored} == {
+            (code, "consent form", 2) for code in codes
+        }
+        assert (
+            await mock.ask("GET", "/pemilu/hhcw/ppwp.json")
+        ).status == 200  # their places are not known, and not counted
+        unknown = await mock.ask("POST", "/v1/login", body=json.dumps({"station": "CLINIC-018", "pin": "1"}).encode())
+        assert unknown.status == 401

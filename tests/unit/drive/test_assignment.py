@@ -29,7 +29,8 @@ def builder(tmp_path, monkeypatch, *overrides, region="kaliwates"):
         plan_sha256="ab" * 32, also_targets=[], own_client_sha256="",
     )  # fmt: skip
     (tmp_path / "region.csv").write_text("code,name,stations\n1,A,5\n", "utf-8")
-    folder: Any = SimpleNamespace(journal=tmp_path, region=tmp_path / "region.csv")
+    (tmp_path / "stations.csv").write_text("code\nCLINIC-1\n", "utf-8")  # the run folder's copy
+    folder: Any = SimpleNamespace(journal=tmp_path, region=tmp_path / "region.csv", stations=tmp_path / "stations.csv")
     monkeypatch.setattr(assignment_module, "read_trusted_authority", lambda _folder, _scenario: None)
     return AssignmentBuilder(record, folder, 2, ENVIRONMENT)
 
@@ -61,6 +62,24 @@ def test_a_custom_station_list_travels_along(tmp_path, monkeypatch):
     assert unpacked.scenario.stations.region == str(elsewhere / "region.csv")
     assert (elsewhere / "region.csv").read_bytes() == (tmp_path / "region.csv").read_bytes()
     assert unpacked.region == b""
+
+
+def test_own_stations_and_accounts_travel_along_and_only_the_worker_can_read_them(tmp_path, monkeypatch):
+    sites, accounts = tmp_path / "sites.csv", tmp_path / "accounts.csv"
+    sites.write_text("code\nCLINIC-1\n", "utf-8")
+    accounts.write_text("code,key\nCLINIC-1,hush-78\n", "utf-8")
+    made = builder(tmp_path, monkeypatch, "stations.file=sites.csv", "stations.accounts=accounts.csv")
+    there = made.common(remote=True)
+    assert "hush-78" not in repr(there)
+    assert zlib.decompress(there.region) == (tmp_path / "stations.csv").read_bytes()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    unpacked = unpack_assignment(Assignment.from_message(msgpack.unpackb(msgpack.packb(there.to_message()))), elsewhere)
+    stations = unpacked.scenario.stations
+    assert (stations.file, stations.accounts) == (str(elsewhere / "file.csv"), str(elsewhere / "accounts.csv"))
+    assert (elsewhere / "accounts.csv").stat().st_mode & 0o777 == 0o600
+    assert (elsewhere / "accounts.csv").read_bytes() == accounts.read_bytes()
+    assert (unpacked.region, unpacked.accounts) == (b"", b"")
 
 
 def test_an_assignment_survives_its_way_as_a_message(tmp_path, monkeypatch):

@@ -61,6 +61,7 @@ def stock(folder, admin, *, exit_code=None):
     spec: Any = SimpleNamespace(
         folder=folder,
         external=None,
+        plan=SimpleNamespace(same_bytes=0),
         scenario=SimpleNamespace(audit=SimpleNamespace(kill_server=False, power_cut=False)),
     )
     processes: Any = defaultdict(lambda: SimpleNamespace(exit_code=exit_code))

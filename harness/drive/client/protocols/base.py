@@ -9,7 +9,7 @@ from typing import Protocol
 from harness.base.model import MalformedReason, Outcome
 from harness.drive.client.pool import AttemptConnection
 from harness.drive.client.response import HttpResponse
-from harness.protocol.photo import Buffer, Photo
+from harness.protocol.photo import Buffer, Photo, url_part
 
 # The records made for each attempt are not frozen: that would cost one to three microseconds each.
 
@@ -35,7 +35,8 @@ class UploadContext:
             f"Upload-Timeout: {self.timeout_s if timeout_s is None else timeout_s:g}",
         ]
         if self.idempotency_key:
-            lines.append(f'Idempotency-Key: "{photo.station}/{photo.form}/{photo.page}/{photo.sha256[:16]}"')
+            key = f"{url_part(photo.station)}/{url_part(photo.form)}/{photo.page}/{photo.sha256[:16]}"
+            lines.append(f'Idempotency-Key: "{key}"')
         return lines
 
 

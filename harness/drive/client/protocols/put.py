@@ -35,7 +35,7 @@ def build_head(photo: Photo, context: UploadContext) -> bytes:
     """Everything that is sent before the photo's bytes."""
     headers = [
         *context.headers(photo),
-        "Content-Type: image/jpeg",
+        f"Content-Type: {photo.content_type}",
         f"Content-Length: {photo.size_bytes}",
         repr_digest(photo.sha256),
     ]

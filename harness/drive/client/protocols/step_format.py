@@ -12,18 +12,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote_plus
 
+from harness.protocol.photo import url_part
 from harness.scenario.flow import Step
 from harness.scenario.request import MultipartPart
 from harness.scenario.templating import PLACEHOLDER_PATTERN, Template
 
 _BOUNDARY = "----station-photo-6f0c1a"
-_URL_SAFE = frozenset({"station", "form", "page", "sha256", "size", "attempt"})
+_URL_SAFE = frozenset({"page", "sha256", "size", "attempt"})
 """Placeholders whose values are letters and digits, so that they need no escaping in a path."""
+_JPEG = "image/jpeg"
 _CONTENT_TYPES = {
     "none": "",
-    "raw": "image/jpeg",
+    "raw": "",  # the photo's own
     "multipart": f"multipart/form-data; boundary={_BOUNDARY}",
     "text": "text/plain; charset=utf-8",
     "json": "application/json",
@@ -65,7 +67,7 @@ class StepFormat:
     def fill_path(self, values: Mapping[str, str], taken: frozenset[str] = frozenset()) -> str:
         """The path, percent-encoded; of an address the values `taken` from answers stand as they are."""
         raw = _URL_SAFE | taken if self.is_url else _URL_SAFE
-        filled = [values[word] if word in raw else quote(values[word], safe="") for word in self.path.order]
+        filled = [values[word] if word in raw else url_part(values[word]) for word in self.path.order]
         return self.path.format % tuple(filled)
 
     def fill_headers(self, values: Mapping[str, str]) -> list[str]:
@@ -77,11 +79,11 @@ class StepFormat:
         return {name: template.fill(values) for name, template in self.headers if name.lower().startswith("x-amz-")}
 
     def fill_body(
-        self, values: Mapping[str, str], part_values: Sequence[Mapping[str, str]] = ()
+        self, values: Mapping[str, str], part_values: Sequence[Mapping[str, str]] = (), photo_type: str = _JPEG
     ) -> tuple[bytes, bytes]:
         """The bytes of the body before the photo, and those after it."""
         if self.body == "multipart":
-            return self._frame_parts(values)
+            return self._frame_parts(values, photo_type)
         if self.content is None:
             return b"", b""
         if self.each_part is not None:
@@ -91,15 +93,23 @@ class StepFormat:
         return self.content.fill(values).encode(), b""
 
     def head(
-        self, host: str, path: str, values: Mapping[str, str], length: int, cookies: str = "", more: Sequence[str] = ()
-    ) -> bytes:
+        self, host: str, path: str, values: Mapping[str, str], length: int, cookies: str = "", more: Sequence[str] = (),
+        photo_type: str = _JPEG,
+    ) -> bytes:  # fmt: skip
         """The head of a request with a body of `length` bytes; `more` are further header lines."""
         in_headers = [values[word] for _, template in self.headers for word in template.order]
         text = self._format % (path, host, *in_headers)
         extra = [f"Cookie: {cookies}"] if cookies and not self.sets_cookie else []
+        if self.body == "raw" and not self._sets_type:
+            extra.append(f"Content-Type: {photo_type}")
         if length or self.body != "none" or self.method not in _NO_LENGTH:
             extra.append(f"Content-Length: {length}")
         return "\r\n".join([text, *extra, *more, "", ""]).encode()
+
+    @cached_property
+    def _sets_type(self) -> bool:
+        """Whether the scenario has a Content-Type: it wins, because two of them would make the request ambiguous."""
+        return any(name.lower() == "content-type" for name, _ in self.headers)
 
     @cached_property
     def _format(self) -> str:
@@ -107,17 +117,18 @@ class StepFormat:
         lines = [f"{_escape_percent(self.method)} %s HTTP/1.1", "Host: %s"]
         lines += [f"{_escape_percent(name)}: {template.format}" for name, template in self.headers if template.format]
         content_type = _CONTENT_TYPES[self.body]
-        # A Content-Type in the scenario wins: two of them would make the request ambiguous.
-        if content_type and not any(name.lower() == "content-type" for name, _ in self.headers):
+        if content_type and not self._sets_type:
             lines.append(f"Content-Type: {_escape_percent(content_type)}")
         return "\r\n".join(lines)
 
-    def _frame_parts(self, values: Mapping[str, str]) -> tuple[bytes, bytes]:
+    def _frame_parts(self, values: Mapping[str, str], photo_type: str) -> tuple[bytes, bytes]:
         """The bytes of a multipart body before the photo, and those after it; all before it if it has no photo."""
         before, text = b"", ""
         for part, value, filename in self.parts:
-            name = f'; filename="{filename.fill(values)}"' if filename else ""
-            kind = part.content_type or ("image/jpeg" if value is None else "")
+            # a code of the user's own may have quotes (HTML, multipart/form-data encoding)
+            file = "" if filename is None else filename.fill(values).replace('"', "%22")
+            name = f'; filename="{file}"' if filename else ""
+            kind = part.content_type or (photo_type if value is None else "")
             text += f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{part.name}"{name}\r\n'
             text += f"Content-Type: {kind}\r\n\r\n" if kind else "\r\n"
             if value is None:

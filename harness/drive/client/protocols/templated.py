@@ -192,7 +192,7 @@ class TemplatedUpload:
         cookies = ""
         if origin is not None and self._api.flow.keeps_cookies:
             cookies = context.station.cookies.header(origin, path, time.time())
-        before, after = form.fill_body(values, flow.part_values)
+        before, after = form.fill_body(values, flow.part_values, photo.content_type)
         sends_photo = form.body == "raw" or (form.body == "multipart" and bool(before))
         size = request.end - request.start if sends_photo else 0
         parts = photo.whole if not request.part else photo.part(request.start, request.end)
@@ -202,7 +202,7 @@ class TemplatedUpload:
             payload = self._digest(request, before, parts if sends_photo else [], after)
             added = self._api.signer.sign(form.method, path, signed, payload, datetime.now(UTC))
             more = [f"{name}: {value}" for name, value in added.items()]
-        head = form.head(host, path, values, len(before) + size + len(after), cookies, more)
+        head = form.head(host, path, values, len(before) + size + len(after), cookies, more, photo.content_type)
         if sends_photo:
             response = send_photo(connection, head + before, parts, after, request.start, self.high_water)
         else:
@@ -254,6 +254,8 @@ def fill_words(
             values[word] = compute(photo, context)
         elif word in known:
             values[word] = known[word]
+        elif word in photo.columns:
+            values[word] = photo.columns[word]
     return values
 
 
@@ -321,7 +323,7 @@ def _build_steps(target: TargetApi, environment: Mapping[str, str]) -> Templated
         common = {
             name: value
             for name, value in target.headers.items()
-            if step.path is not None and templating.placeholders_in(value) <= known
+            if step.path is not None and templating.words_of_steps(value) <= known
         }
         formats.append(format_step(step, common, environment))
         rules.append(_make_rule(step, target.statuses))

@@ -12,7 +12,8 @@ from harness.base.address import Origin
 from harness.base.errors import UsageError
 from harness.base.model import MalformedReason, Outcome
 from harness.drive.client.outcomes import MalformedResponseError
-from harness.drive.client.protocols.base import LoginRefusedError
+from harness.drive.client.protocols import multipart, put
+from harness.drive.client.protocols.base import LoginRefusedError, UploadContext
 from harness.drive.client.protocols.templated import Elsewhere, TemplatedContext, TemplatedUpload, build_api
 from harness.protocol import Photo
 from harness.scenario.target import TargetApi
@@ -321,3 +322,50 @@ def test_a_resumable_flow_goes_on_at_the_part_that_broke_and_others_begin_anew(r
     assert connection.requests[0].path == ("/x?n=2&id=u1" if resumable else "/x?uploads")
     assert b"<N>1</N>e1" in connection.requests[-1].body
     assert page.high_water.resent_bytes == (400 if resumable else 1400)
+
+
+OWN = Photo(
+    "CLINIC 7/ä", "consent form", 2, memoryview(BODY), TAIL, "ab" * 32, "",
+    {"station.email": "a@example.org", "account.key": 'ge"heim'}, "application/pdf", "pdf",
+)  # fmt: skip
+
+
+def upload_own(target, *answers):
+    connection, context = connect(*answers), context_of(target)
+    TemplatedUpload(OWN, target, context.station).attempt(connection, context)
+    return connection.requests
+
+
+def test_columns_of_the_users_files_are_filled_in_and_any_code_is_encoded_in_a_path():
+    login = {"path": "/login", "body": "{station.email}:{account.key}", "token": "/t"}
+    target = api(
+        path="/p/{station}/{form}/{page}?m={station.email}",
+        headers={"X-Station": "{station}", "X-Key": "{token}"},
+        login=login,
+    )
+    asked, put_request = upload_own(target, answer(200, b'{"t": "T"}'), answer(201))
+    assert asked.body == b'a@example.org:ge"heim'
+    assert put_request.path == "/p/CLINIC%207%2F%C3%A4/consent%20form/2?m=a%40example.org"
+    assert put_request.headers["content-type"] == "application/pdf"
+
+
+def test_steps_know_the_columns_too_each_escaped_for_its_place():
+    step = {
+        "name": "send", "path": "/x", "body": "multipart",
+        "parts": [{"name": "key", "value": "{account.key}"}, {"name": "photo", "filename": 'a"{station}'.replace('"', "")}],
+    }  # fmt: skip
+    first = {"name": "ask", "path": "/ask", "body": "json", "content": '{"key": "{account.key}"}'}
+    asked, sent_request = upload_own(
+        api(steps=[first, step], headers={"X-Mail": "{station.email}"}), answer(200), answer(201)
+    )
+    assert json.loads(asked.body) == {"key": 'ge"heim'}
+    assert sent_request.headers["x-mail"] == "a@example.org"
+    assert b"Content-Type: application/pdf\r\n" in sent_request.body
+
+
+@pytest.mark.parametrize("build", [put.build_head, multipart.build_head])
+def test_the_mocks_own_requests_take_any_code_too(build):
+    head = build(OWN, UploadContext("127.0.0.1:80", "t0ken", 3, 10.0, idempotency_key=True))
+    assert b" /v1/stations/CLINIC%207%2F%C3%A4/forms/consent%20form/pages/2 HTTP/1.1\r\n" in head
+    assert b'Idempotency-Key: "CLINIC%207%2F%C3%A4/consent%20form/2/abababababababab"\r\n' in head
+    assert b"Content-Type: application/pdf\r\n" in head
