@@ -55,7 +55,7 @@ format: $(DEV)  ## format the code and apply the linter's fixes
 	$(BIN)/ruff check --fix $(SOURCES)
 
 test: $(TEST)  ## the tests (a few minutes; real processes and sockets; TEST_PROCESSES=4 in parallel; COVERAGE=1 measures coverage)
-	$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal -m '$(ORDINARY)' $(if $(COVERAGE),--cov --cov-report=term:skip-covered)
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal --ignore=tests/browser -m '$(ORDINARY)' $(if $(COVERAGE),--cov --cov-report=term:skip-covered)
 
 test-unit: $(TEST)  ## the light unit tests only (under half a minute)
 	$(BIN)/pytest -n auto --dist worksteal -m '$(ORDINARY) and not heavy' tests/unit
