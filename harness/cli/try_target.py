@@ -17,7 +17,7 @@ from harness.runner.trial import send_one_station
 from harness.scenario import loader
 from harness.scenario.scenario import Scenario
 from harness.target.external import ExternalTarget, admit_target
-from harness.target.stored_pages import StoreUnreadableError
+from harness.target.listing import StoreUnreadableError
 from reports.number_format import escape_control_characters
 
 _SHOWN_LINES = 12
