@@ -36,8 +36,8 @@ def describe_failures(summary: Summary) -> list[str]:
         return []
     unusable = [f"{text} {TIMES} {format_count(count)}" for text, count in summary.attempts.unusable.items()]
     # Those that the sentences on unusable answers describe better are left out.
-    told = [failure for failure in failures if failure.reason in {"", MalformedReason.STATUS} or not unusable]
-    lines = [*unusable, *(_describe(failure, summary) for failure in told)]
+    remaining = [failure for failure in failures if failure.reason in {"", MalformedReason.STATUS} or not unusable]
+    lines = [*unusable, *(_describe(failure, summary) for failure in remaining)]
     more = len(lines) - MAX_LINES
     return [*lines[:MAX_LINES], f"and {more} other kinds of failures"] if more > 1 else lines
 

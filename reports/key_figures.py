@@ -231,7 +231,19 @@ def _effort(summary: Summary) -> list[KeyFigure]:
             f"{goodput} of {offered} pages/s due",
             f"by the deadline; mean over {number_format.format_duration(rates.over_s)}",
         ),
+        *_while_arriving(summary),
     ]
+
+
+def _while_arriving(summary: Summary) -> list[KeyFigure]:
+    found = summary.arrivals
+    if found is None:
+        return []
+    goodput = format_quantity(found.goodput_per_s, "per_s").removesuffix("/s")
+    planned = format_quantity(found.planned_per_s, "per_s").removesuffix("/s")
+    backlog = f"{number_format.plural(found.backlog, 'page')} behind" if found.backlog else "nothing behind"
+    note = f"planned; {backlog} when the last had arrived, after {number_format.format_duration(found.over_s)}"
+    return [KeyFigure("While stations arrived", f"{goodput} of {planned} pages/s", note)]
 
 
 def _recoveries(summary: Summary) -> list[KeyFigure]:

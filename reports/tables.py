@@ -99,8 +99,8 @@ def failures_table(summary: Summary) -> PageTable:
     ]
     headers = ["Failure", "Answer", "Request", "Why it was malformed", "Attempts"]
     # From the right: the positions to the left stay.
-    for column, is_told in ((3, any(one.reason for one in failures)), (2, any(one.request for one in failures))):
-        if not is_told:
+    for column, is_known in ((3, any(one.reason for one in failures)), (2, any(one.request for one in failures))):
+        if not is_known:
             headers.pop(column)
             for row in rows:
                 row.pop(column)

@@ -19,6 +19,7 @@ from harness.analysis.run_data import RunData
 from harness.analysis.scraped_metrics import BUSY_RATIO, compute_generator_figures, compute_server_figures
 from harness.analysis.steps import compute_step_figures
 from harness.analysis.summary import (
+    ArrivalFigures,
     Attempts,
     GroupFigures,
     KelurahanFigures,
@@ -87,6 +88,7 @@ def compute_summary(
         attempts=count_attempts(rows),
         steps=compute_step_figures(folder, record),
         rates=mean_rates(rows),
+        arrivals=compute_arrival_figures(rows),
         response_seconds=samples.distribution_by_outcome("response_seconds"),
         service_seconds=samples.distribution_by_outcome("service_seconds"),
         delivery_seconds=compute_distribution(samples.delivery),
@@ -205,6 +207,26 @@ def mean_rates(rows: Rows) -> Rates:
         goodput_per_s=int(in_time.sum()) / over_s,
         throughput_per_s=int((counted & attempts.ended_as(ANSWERED)).sum()) / over_s,
         sent_bytes_per_s=int(attempts.sent_bytes.sum(where=counted)) / over_s,
+    )
+
+
+def compute_arrival_figures(rows: Rows) -> ArrivalFigures | None:
+    """What was planned and delivered while stations arrived; None for closed arrivals, or if all came at once."""
+    arrivals = rows.record.scenario.get("arrivals")
+    if isinstance(arrivals, dict) and arrivals.get("kind") == "closed":
+        return None
+    warm_up_s, due_s, acknowledged_s = rows.record.warm_up_s, rows.station_due_s, rows.acknowledged_s
+    last_s = min(float(np.max(due_s, initial=0.0)), rows.stop_s)
+    over_s = last_s - warm_up_s
+    if over_s <= 0:
+        return None
+    due = due_s <= last_s
+    delivered = acknowledged_s <= last_s
+    return ArrivalFigures(
+        over_s=over_s,
+        planned_per_s=int((due & (due_s >= warm_up_s)).sum()) / over_s,
+        goodput_per_s=int((delivered & (acknowledged_s >= warm_up_s)).sum()) / over_s,
+        backlog=int((due & ~delivered).sum()),
     )
 
 

@@ -159,6 +159,23 @@ class Rates(_SummaryModel):
     sent_bytes_per_s: float | None
 
 
+class ArrivalFigures(_SummaryModel):
+    """What was asked of the server while stations arrived, and what it had not delivered when the last one had.
+
+    `Rates` also cover the time after that, in which a backlog drains: there offered and goodput come near each other,
+    whatever the overload was.
+    """
+
+    over_s: float
+    """From T0 (or the end of the warm-up) to the arrival of the last station, or to the end of the run."""
+    planned_per_s: float
+    """Pages of the stations that arrived, all counted when their station did."""
+    goodput_per_s: float
+    """Pages delivered in that time."""
+    backlog: int
+    """Pages that were due and not delivered at its end."""
+
+
 class Readers(_SummaryModel):
     """What became of the reads of readers: planned = answered + failed + unfinished, exactly."""
 
@@ -364,6 +381,8 @@ class Summary(_SummaryModel):
     steps: list[StepFigures] = []
     """The steps of an upload that takes several requests; empty for one that takes one."""
     rates: Rates
+    arrivals: ArrivalFigures | None = None
+    """None where stations don't arrive by a plan (closed arrivals), or all at once."""
     response_seconds: DistributionByOutcome
     service_seconds: DistributionByOutcome
     delivery_seconds: Distribution

@@ -73,10 +73,10 @@ class _Masker:
 
 
 class _Recorder:
-    """Keeps every exchange of the attempt that is under way."""
+    """Keeps every entry of the attempt that is under way."""
 
     def __init__(self) -> None:
-        self.exchanges: list[dict[str, Any]] = []
+        self.entries: list[dict[str, Any]] = []
 
     def add(self, buffers: Sequence[bytes | memoryview], progress: Progress) -> dict[str, Any]:
         """Note a request that is about to be sent."""
@@ -84,12 +84,12 @@ class _Recorder:
         head, _, body = first.partition(b"\r\n\r\n")
         line, *headers = head.decode("utf-8", "replace").split("\r\n")
         photo = sum(len(one) for one in buffers[1:])
-        exchange = {
+        entry = {
             "step": progress.step, "line": line.rpartition(" ")[0], "headers": headers, "body": body.decode("utf-8", "replace"),
             "photo_bytes": photo, "status": 0, "answer_headers": [], "answer": "", "answer_bytes": 0, "took_s": 0.0,
         }  # fmt: skip
-        self.exchanges.append(exchange)
-        return exchange
+        self.entries.append(entry)
+        return entry
 
 
 class _RecordedConnection(Connection):
@@ -102,15 +102,15 @@ class _RecordedConnection(Connection):
         self, buffers: Sequence[bytes | memoryview], progress: Progress, *, bodiless: bool = False
     ) -> HttpResponse:
         """As `Connection.request`."""
-        exchange = self.recorder.add(buffers, progress)
+        entry = self.recorder.add(buffers, progress)
         began_s = time.monotonic()
         try:
             response = super().request(buffers, progress, bodiless=bodiless)
         finally:
-            exchange["took_s"] = time.monotonic() - began_s
-        exchange["status"], exchange["answer_bytes"] = response.status, len(response.body)
-        exchange["answer_headers"] = [f"{n.decode('latin-1')}: {v.decode('latin-1')}" for n, v in response.raw_headers]
-        exchange["answer"] = response.body[:_MAX_BODY].decode("utf-8", "replace")
+            entry["took_s"] = time.monotonic() - began_s
+        entry["status"], entry["answer_bytes"] = response.status, len(response.body)
+        entry["answer_headers"] = [f"{n.decode('latin-1')}: {v.decode('latin-1')}" for n, v in response.raw_headers]
+        entry["answer"] = response.body[:_MAX_BODY].decode("utf-8", "replace")
         return response
 
 
@@ -156,12 +156,12 @@ def run_trial(order: dict[str, Any], write: TextIO, environment: dict[str, str])
         parse_origin(order["target"]), elsewhere,
     )  # fmt: skip
     for page in plan.pages_of(0):
-        recorder.exchanges.clear()
+        recorder.entries.clear()
         now_s = clock()
         result = uploader.attempt(page, 1, now_s, now_s)
         _collect_secrets(masker, uploader)
-        for exchange in recorder.exchanges:
-            _write(write, "request", {**_masked(exchange, masker), **_meaning(exchange, result, api)})
+        for entry in recorder.entries:
+            _write(write, "request", {**_masked(entry, masker), **_meaning(entry, result, api)})
         key = plan.key(page)
         identity = {"station": key.station, "form": key.form, "page": key.page}
         _write(write, "page", {**identity, **_ending(result, masker)})
@@ -181,23 +181,23 @@ def _collect_secrets(masker: _Masker, uploader: Uploader) -> None:
             masker.add(value)
 
 
-def _masked(exchange: dict[str, Any], masker: _Masker) -> dict[str, Any]:
+def _masked(entry: dict[str, Any], masker: _Masker) -> dict[str, Any]:
     def lines(headers: list[str]) -> list[str]:
         return [masker.header(*text.split(": ", 1)) if ": " in text else text for text in headers]
 
     return {
-        **exchange,
-        "line": masker.text(exchange["line"]),
-        "headers": lines(exchange["headers"]),
-        "body": masker.text(exchange["body"])[:_SHOWN_REQUEST],
-        "answer_headers": lines(exchange["answer_headers"]),
-        "answer": masker.text(exchange["answer"]),
+        **entry,
+        "line": masker.text(entry["line"]),
+        "headers": lines(entry["headers"]),
+        "body": masker.text(entry["body"])[:_SHOWN_REQUEST],
+        "answer_headers": lines(entry["answer_headers"]),
+        "answer": masker.text(entry["answer"]),
     }
 
 
-def _meaning(exchange: dict[str, Any], result: AttemptResult, api: TemplatedApi | None) -> dict[str, Any]:
+def _meaning(entry: dict[str, Any], result: AttemptResult, api: TemplatedApi | None) -> dict[str, Any]:
     """The name of the step, and what its answer meant."""
-    number = exchange["step"]
+    number = entry["step"]
     if api is None or not number:
         name, takes = {1: "login", 2: "upload"}.get(number, ""), []
     else:

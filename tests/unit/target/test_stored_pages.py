@@ -131,6 +131,14 @@ def test_a_page_that_is_neither_there_nor_not_there_leaves_the_store_unread(plan
         list(fetch_planned_pages(source, way, plan))
 
 
+def test_a_command_that_fails_is_quoted_with_its_last_line_and_without_values_of_the_environment(plan):
+    script = 'echo first >&2; echo "cannot open $0/x" >&2; echo >&2; exit 3'
+    source = StoredCommand.model_validate({"kind": "command", "command": ["sh", "-c", script, "${TARGET_ROOT}"]})
+    with pytest.raises(StoreUnreadableError) as failed:
+        list(run_listing_command(source, {"TARGET_ROOT": "/sesame"}, plan))
+    assert str(failed.value) == "the command sh exited with code 3: cannot open ${TARGET_ROOT}/x"
+
+
 def test_a_command_gets_its_words_as_they_are_and_no_shell_reads_them(plan, tmp_path):
     page = plan.page(0)
     words = ["printf", "%s\\n", f"{page.sha256}  ${{TARGET_ROOT}}/{page.station}/ppwp/1.jpg", "; touch never"]
