@@ -15,7 +15,7 @@ UPGRADE ?=
 ORDINARY := not slow and not models and not browser and not peers
 TEST_PROCESSES ?= 4
 MODELS := tests/integration/test_models.py tests/unit/drive/client/test_shaped_connection.py
-SOURCES := harness mock_server reports tests benchmarks docs/_generate
+SOURCES := harness mock_server powercut reports tests benchmarks docs/_generate
 
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE # pytest would rewrite and compile every test module again in each process
@@ -55,7 +55,7 @@ format: $(DEV)  ## format the code and apply the linter's fixes
 	$(BIN)/ruff check --fix $(SOURCES)
 
 test: $(TEST)  ## the tests (a few minutes; real processes and sockets; TEST_PROCESSES=4 in parallel; COVERAGE=1 measures coverage)
-	$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal -m '$(ORDINARY)' $(if $(COVERAGE),--cov --cov-report=term:skip-covered)
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal --ignore=tests/browser -m '$(ORDINARY)' $(if $(COVERAGE),--cov --cov-report=term:skip-covered)
 
 test-unit: $(TEST)  ## the light unit tests only (under half a minute)
 	$(BIN)/pytest -n auto --dist worksteal -m '$(ORDINARY) and not heavy' tests/unit
@@ -66,7 +66,7 @@ test-models: $(TEST)  ## the incident and metastability, shortened (two minutes;
 test-browser: $(BROWSER)  ## the report, the documentation site and Locust's web UI in headless Chromium (needs chromium)
 	$(BIN)/pytest -m browser tests/browser
 
-test-peers: $(TEST)  ## interoperability with servers and clients written by others (needs root, node, npm, curl, nginx, prometheus)
+test-peers: $(TEST)  ## interoperability with servers and clients written by others (needs root, node, npm, curl, nginx, prometheus, fuse3, postgresql)
 	$(BIN)/pytest -n 2 --dist loadfile -m peers tests/integration
 
 test-slow: $(TEST) $(VENV)/installed-bench  ## long tests: many repetitions, many seeds (needs wrk, hey)

@@ -34,10 +34,10 @@ from benchmarks.peers.nginx_sink import UNREAD, running_nginx
 from benchmarks.publish import MEASURING, write_block
 from harness.base.errors import ExitCode
 from harness.base.model import Outcome
+from harness.base.temporary import temporary_folder
 from harness.plan import make_plan
 from harness.run_folder.layout import RunFolder
 from harness.runner.generator import PAGES_PER_STATION, synthetic_scenario
-from harness.runner.launch import private_folder
 from harness.runner.run_spec import RunSpec
 from harness.runner.server import start_server
 from harness.runner.subprocesses import ProcessGroup
@@ -134,7 +134,7 @@ def measure_concurrency(stations: int = STATIONS) -> ConcurrencyResult:
         folder = RunFolder(Path(path) / "server")
         folder.create()
         spec = RunSpec(scenario, make_plan(scenario), folder, "bench", [], [])
-        with ProcessGroup(folder.logs) as group, private_folder() as private:
+        with ProcessGroup(folder.logs) as group, temporary_folder("scale") as private:
             url, admin = start_server(group, spec, private, "")
             result = run_generator(
                 scenario, url, on_t0=lambda _: group["server"].send("t0", monotonic=time.monotonic())

@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import ctypes
+import dataclasses
 import gc
 import logging
 import os
 import resource
 import secrets
-import signal
 import ssl
 import sys
-import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,12 +23,14 @@ from typing import Any
 import uvloop
 
 from mock_server.api.admin import token_file
-from mock_server.faults.registry import CRASH_KINDS
+from mock_server.faults.registry import CRASH_KINDS, POWER_CUT
 from mock_server.http.auth import StationCredentials
 from mock_server.net.tls import make_certificate, server_context
 from mock_server.profile_file import Profile, ProfileError, load_profile
-from mock_server.server import ListenAddresses, MockServer
-from mock_server.supervisor import TOKEN_VARIABLE, Supervisor, receive_commands, send_event
+from mock_server.server import ListenAddresses, MockServer, PowerLoss
+from mock_server.storage.temporary_data import claim_temporary_folder
+from mock_server.supervisor import TOKEN_VARIABLE, Supervisor, receive_commands, send_event, stop_signals
+from powercut.mount import PowerCutError, PowerCutMount
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_CHUNK_BYTES = 32 * 2**20
@@ -54,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         "--data",
         type=Path,
         metavar="DIR",
-        help="folder of the store and the injection log (default: a new temporary folder)",
+        help="folder of the store and the injection log (default: a temporary folder, emptied when the next server starts)",
     )
     add("--host", default="127.0.0.1", help="address of the data port (default: %(default)s)")
     add("--port", type=int, default=8080, help="data port; 0: any free port (default: %(default)s)")
@@ -73,6 +74,11 @@ def _parser() -> argparse.ArgumentParser:
         help="exchange JSON lines with the parent over stdin and stdout; exit when stdin is closed",
     )
     add("--kept", action="store_true", help="restart after a crash fault, even if the profile has none yet")
+    add(
+        "--power-cut",
+        action="store_true",
+        help="keep the data on a disk whose power can be cut, even if the profile has no such fault yet (needs root and FUSE)",
+    )
     add("--in-supervisor", action="store_true", help=argparse.SUPPRESS)
     return parser
 
@@ -103,9 +109,16 @@ def main(arguments: list[str] | None = None) -> int:
         except (ProfileError, ValueError, OSError) as error:
             sys.stderr.write(f"{error}\n")
             return 2
-        crashes = options.kept or any(fault.kind in CRASH_KINDS for fault in settings.profile.faults)
+        kinds = {fault.kind for fault in settings.profile.faults}
+        cuts_power = options.power_cut or POWER_CUT in kinds
+        crashes = options.kept or cuts_power or kinds & CRASH_KINDS
         if crashes and not options.in_supervisor:  # the supervisor's child has the same profile
-            return _run_supervised(settings)
+            try:
+                disk = stack.enter_context(PowerCutMount(settings.folder)) if cuts_power else None
+            except PowerCutError as error:
+                sys.stderr.write(f"{error}\n")
+                return 2
+            return _run_supervised(settings, disk)
         _raise_descriptor_limit()
         keep_freed_memory()
         try:
@@ -119,18 +132,19 @@ def main(arguments: list[str] | None = None) -> int:
 def _load_settings(options: argparse.Namespace, stack: ExitStack) -> _Settings:
     profile = load_profile(options.profile) if options.profile else Profile()
     stations = StationCredentials.read(options.stations) if options.stations else StationCredentials()
-    folder = options.data or Path(tempfile.mkdtemp(prefix="mock-server-"))
+    folder = options.data or claim_temporary_folder()[0]
     folder.mkdir(parents=True, exist_ok=True)
     certificate, key = options.certificate, options.key
     options.tls = options.tls or profile.tls
     if options.tls and (certificate is None or key is None):
-        certificate, key = make_certificate(Path(stack.enter_context(tempfile.TemporaryDirectory())), options.host)
+        # Apart from the data: a run's folder is shared with others, and the key must not be.
+        certificate, key = make_certificate(claim_temporary_folder()[0], options.host)
     tls = server_context(certificate, key) if options.tls else None
     token, token_file = _admin_token(options.supervised, stack)
     return _Settings(options, profile, stations, folder, token, token_file, tls, certificate, key)
 
 
-def _run_supervised(settings: _Settings) -> int:
+def _run_supervised(settings: _Settings, disk: PowerCutMount | None) -> int:
     """Runs the server in a child process, so that a fault may kill it."""
     options = settings.options
     command = [sys.executable, "-m", "mock_server", "--supervised", "--in-supervisor", "--data", str(settings.folder)]
@@ -138,6 +152,8 @@ def _run_supervised(settings: _Settings) -> int:
         value = getattr(options, name)
         if value is not None:
             command += [f"--{name.replace('_', '-')}", str(value)]
+    if disk is not None:
+        command.append("--power-cut")  # so that its admin port takes such a fault
     if options.tls and settings.certificate is not None:
         command += ["--tls", "--certificate", str(settings.certificate), "--key", str(settings.key)]
 
@@ -146,8 +162,8 @@ def _run_supervised(settings: _Settings) -> int:
             _print_addresses(settings, event["port"], event["admin_port"])
 
     if not options.supervised:
-        return Supervisor(command, settings.token, on_event, {"event": "t0", "monotonic": time.monotonic()}).run()
-    supervisor = Supervisor(command, settings.token, send_event)
+        return Supervisor(command, settings.token, on_event, {"event": "t0", "monotonic": time.monotonic()}, disk).run()
+    supervisor = Supervisor(command, settings.token, send_event, disk=disk)
     supervisor.receive_commands()
     return supervisor.run()
 
@@ -156,12 +172,13 @@ async def _serve(settings: _Settings) -> None:
     options = settings.options
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in stop_signals():
         loop.add_signal_handler(number, stopping.set)
 
-    def announce_crash(restart_after_s: float | None) -> None:
+    def announce_crash(restart_after_s: float | None, power: PowerLoss | None) -> None:
         if options.in_supervisor:
-            send_event({"event": "crash", "restart_after": restart_after_s})
+            lost = {} if power is None else {"power": dataclasses.asdict(power)}
+            send_event({"event": "crash", "restart_after": restart_after_s, **lost})
 
     def execute(command: dict[str, Any]) -> None:
         if command.get("event") == "t0":
@@ -171,7 +188,13 @@ async def _serve(settings: _Settings) -> None:
             loop.call_soon_threadsafe(stopping.set)
 
     server = MockServer(
-        settings.profile, settings.stations, settings.folder, settings.token, settings.tls, announce_crash
+        settings.profile,
+        settings.stations,
+        settings.folder,
+        settings.token,
+        settings.tls,
+        announce_crash,
+        can_cut_power=options.power_cut,
     )
     addresses = ListenAddresses(options.host, options.port, options.admin_host, options.admin_port)
     port, admin_port = await server.start(addresses)

@@ -5,27 +5,14 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError
 
-from mock_server.faults.registry import AnyFault, check_distinct_names
-from mock_server.profile.server_profile import ServerProfile
+from mock_server.faults.registry import Profile
 from mock_server.profile.validation_messages import explain
 
-
-class Profile(ServerProfile):
-    """What a profile file holds: the server's keys, a seed and its faults."""
-
-    seed: int = 0
-    """Same seed, same service times and same pages hit."""
-    faults: Annotated[tuple[AnyFault, ...], Field(strict=False)] = ()
-    """What goes wrong, and when."""
-
-    @model_validator(mode="after")
-    def _has_distinct_faults(self) -> Profile:
-        check_distinct_names(self.faults)
-        return self
+__all__ = ["Profile", "ProfileError", "load_profile"]
 
 
 class ProfileError(ValueError):

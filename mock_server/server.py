@@ -18,16 +18,19 @@ from aiohttp import web
 from mock_server.api.admin import AdminServices, admin_app
 from mock_server.api.public import PublicApi
 from mock_server.api.routes import DataPortServices, data_app
+from mock_server.faults.registry import POWER_CUT
 from mock_server.http.auth import Authenticator, StationCredentials
 from mock_server.http.fault_scheduler import FaultScheduler
+from mock_server.http.forms import KnownPages
 from mock_server.http.metrics import ServerMetrics
 from mock_server.http.middleware import protocol_factory
 from mock_server.net.listener import ConnectionTracker, Listener
 from mock_server.net.shared_line import SharedLine, Traffic
 from mock_server.overload.worker_pool import Timer, WorkerPool
+from mock_server.profile.keyed_random import keyed_uniform
 from mock_server.profile_file import Profile
 from mock_server.storage.injection_log import InjectionLog
-from mock_server.storage.resumable import ResumableStore
+from mock_server.storage.resumable import POWER_CUTS_VARIABLE, ResumableStore
 from mock_server.storage.store import Store
 from mock_server.upload.drain import Drain, InFlightRequests
 from mock_server.upload.pipeline import UploadPipeline
@@ -53,6 +56,16 @@ class EventLoopClock:
 
 
 @dataclass(frozen=True)
+class PowerLoss:
+    """How a power cut leaves the disk."""
+
+    torn: bool
+    """Whether some of what was not synced stays."""
+    seed: int
+    """Which part of it."""
+
+
+@dataclass(frozen=True)
 class ListenAddresses:
     """Where to listen; the kernel chooses port 0."""
 
@@ -66,7 +79,8 @@ class MockServer:
     """The server behind its two ports. Made inside a running event loop.
 
     `folder` gets the store, the injection log and the bytes of resumable uploads; what an earlier process left there is
-    taken up. `announce_crash` is called just before a fault kills the process, with the time until it is restarted.
+    taken up. `announce_crash` is called just before a fault kills the process, with the time until it is restarted, and with
+    what a power cut does to the disk if it is one.
     """
 
     def __init__(
@@ -76,7 +90,9 @@ class MockServer:
         folder: Path,
         admin_token: str,
         tls: ssl.SSLContext | None = None,
-        announce_crash: Callable[[float | None], None] = lambda _restart_after_s: None,
+        announce_crash: Callable[[float | None, PowerLoss | None], None] = lambda _restart_after_s, _power: None,
+        *,
+        can_cut_power: bool = False,
     ) -> None:
         self.profile = profile
         self._t0: float | None = None
@@ -97,9 +113,11 @@ class MockServer:
         self._public = PublicApi(self.store, stations.names, stations.codes, profile.public_cache)
         services = DataPortServices(
             profile, self.authenticator, self.pipeline, in_flight, self.faults, self.metrics, self.resumable,
-            self._public,
+            self._public, KnownPages(profile.forms, stations.known_codes),
         )  # fmt: skip
-        admin = AdminServices(profile, self.faults, self.store, self.drain.run, self.metrics, admin_token)
+        admin = AdminServices(
+            profile, self.faults, self.store, self.drain.run, self.metrics, admin_token, can_cut_power
+        )
         self._runners = (_app_runner(data_app(services)), _app_runner(admin_app(admin)))
         self.connections = ConnectionTracker(profile.max_connections, profile.header_timeout, self.traffic)
         self._tls = tls
@@ -119,6 +137,7 @@ class MockServer:
     async def start(self, addresses: ListenAddresses) -> tuple[int, int]:
         """Begins to listen; returns the data port and the admin port."""
         await self.store.open()
+        await self.resumable.open()
         await self.authenticator.load()
         for runner in self._runners:
             await runner.setup()
@@ -153,7 +172,16 @@ class MockServer:
     def kill(self, restart_after_s: float | None) -> None:
         """Ends the process at once, as `kill -9` would."""
         self._log.flush()  # lines in memory would die with the process
-        self._announce_crash(restart_after_s)
+        self._announce_crash(restart_after_s, None)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def cut_power(self, restart_after_s: float | None, *, torn: bool) -> None:
+        """Ends the process as a power cut would: the supervisor, which has the disk, drops what was not synced."""
+        self._log.flush()  # an observer's record, not the server's: flushing syncs it
+        cuts = os.environ.get(POWER_CUTS_VARIABLE, "0")  # so that each cut of a run leaves another part
+        self._announce_crash(
+            restart_after_s, PowerLoss(torn, int(2**32 * keyed_uniform(self.profile.seed, POWER_CUT, cuts)))
+        )
         os.kill(os.getpid(), signal.SIGKILL)
 
     async def stop(self) -> None:

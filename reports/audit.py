@@ -33,6 +33,7 @@ _UNKNOWN_CATEGORIES = {
     PageStatus.ALTERED: "the readings",
     PageStatus.MISFILED: "the keys of the stored photos",
 }
+_HIDDEN_BY_SIZE = frozenset({PageStatus.CORRUPTED, PageStatus.MISFILED})
 _PROSE: dict[str, str] = {PageStatus.UNATTEMPTED: "not attempted"}
 """Categories that read better in a sentence in other words."""
 HEADERS = ("Category", "Pages", "Counts against", "What it means")
@@ -49,10 +50,27 @@ def describe_safety(audit: Audit) -> str:
     more = audit.counts.recovered or 0
     also = f"; so are {format_count(more)} more that were not acknowledged" if more else ""
     # a category is None where the configured store check cannot see it: say so, or "safe" would promise too much
-    unknown = [_UNKNOWN_CATEGORIES[category] for category in UNSAFE_STATUSES if getattr(audit.counts, category) is None]
+    hidden = [category for category in UNSAFE_STATUSES if getattr(audit.counts, category) is None]
+    # what the sentences below say in other words
+    explained = (
+        _HIDDEN_BY_SIZE if audit.sets.by_size else {PageStatus.MISFILED} if audit.sets.same_bytes else frozenset()
+    )
+    unknown = [_UNKNOWN_CATEGORIES[one] for one in hidden if one not in explained]
     but = f"; unknown, because the store does not expose it: {', '.join(unknown)}" if unknown else ""
     acknowledged = number_format.plural(audit.sets.acknowledged, "page")
-    return f"Safe: every acknowledged page ({acknowledged}) is stored once, as sent{also}{but}."
+    how = "as sent" if not audit.sets.by_size else f"with the size that was sent ({_not_compared(audit)})"
+    same = audit.sets.same_bytes
+    alike = (
+        f"; {number_format.plural(same, 'page')} share their bytes with another, so that only their keys distinguish them"
+        if same
+        else ""
+    )
+    return f"Safe: every acknowledged page ({acknowledged}) is stored once, {how}{also}{alike}{but}."
+
+
+def _not_compared(audit: Audit) -> str:
+    copies = "copy" if audit.sets.by_size == 1 else "copies"
+    return f"{format_count(audit.sets.by_size)} {copies} without a digest, so their bytes were not compared: weaker evidence"
 
 
 def describe_liveness(audit: Audit) -> str:
@@ -106,7 +124,9 @@ def _describe_page(page: AuditedPage, *, readings: bool) -> tuple[str, str, str,
     else:
         expected = "nothing" if page.expected is None else _digest(page.expected.sha256)
         found = "; ".join(_describe_copy(copy, page) for copy in page.found) or "nothing"
-    return name, when, expected, found
+    # The last attempt is the acknowledged one, if any was: after it a station goes on to its next page.
+    trace = f" (trace {page.trace_ids[-1]})" if page.trace_ids else ""
+    return name, when, expected, found + trace
 
 
 def _describe_copy(copy: StoredCopy, page: AuditedPage) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element, SubElement
 
@@ -9,12 +10,22 @@ from harness.analysis.capacity import CapacityCondition, CapacityFigures, Capaci
 from reports.ci import add_result, add_testcase, serialise_suites
 from reports.key_figures import SIMULATED
 from reports.markdown import escape_markdown, markdown_table
-from reports.number_format import format_count, format_duration, format_quantity, format_ratio, join_phrases, plural
+from reports.number_format import (
+    format_count,
+    format_day_time,
+    format_duration,
+    format_quantity,
+    format_ratio,
+    join_phrases,
+    plural,
+)
 
 LABELS = {0: "FOUND", 99: "NOT IN THE RANGE", 3: "NOBODY CAN TELL"}
 LEVEL_HEADERS = ("", "decision", "goal met", "probability", "binds", "breached most")
 DEMAND_HEADERS = ("load", "stations", "at least", "fails", "passes", "tried")
 _NOUNS = {"server.workers": ("worker", "workers")}
+_NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_COMPLETED = re.compile(r"stations\.completed_by_deadline_ratio >= ([\d.]+)(%?)")
 MEANINGS = {"bears": "without faults", "recovers": "with the faults"}
 
 
@@ -29,11 +40,27 @@ def capacity_badge(figures: CapacityFigures) -> str:
 
 
 def amount(figures: CapacityFigures, value: str) -> str:
-    """A value of the varied key as a reader would say it: "8 workers", "client.timeout = 60s"."""
+    """A value of the varied key as a reader would say it: "eight workers", "client.timeout = 60s"."""
     noun = _NOUNS.get(figures.vary.key)
     if noun is None:
         return f"{figures.vary.key} = {value}"
-    return f"{value} {noun[0] if value == '1' else noun[1]}"
+    return f"{spell(figures, value)} {noun[0] if value == '1' else noun[1]}"
+
+
+def unit_noun(key: str, value: str) -> str:
+    """What a value counts, to be written behind it: "workers"; empty for a key without a noun.
+
+    >>> unit_noun("server.workers", "1"), unit_noun("client.timeout", "4s")
+    ('worker', '')
+    """
+    one, many = _NOUNS.get(key, ("", ""))
+    return one if value == "1" else many
+
+
+def spell(figures: CapacityFigures, value: str) -> str:
+    """A value within a sentence: small numbers of what has a noun as words."""
+    is_small = figures.vary.key in _NOUNS and value.isdigit() and 0 < int(value) <= len(_NUMBERS)
+    return _NUMBERS[int(value) - 1] if is_small else value
 
 
 def _verb(figures: CapacityFigures, value: str, singular: str, many: str) -> str:
@@ -44,7 +71,7 @@ def capacity_finding(figures: CapacityFigures) -> str:
     """The answer in one to three sentences, the last one without a full stop."""
     bears = figures.conditions[0]
     demand = main_demand(bears)
-    sentences = [_answer(figures, demand)]
+    sentences = [_answer(figures, bears, demand)]
     if len(figures.conditions) > 1:
         sentences.append(_with_faults(figures, figures.conditions[1], demand))
     if figures.why_unknown:
@@ -57,9 +84,9 @@ def main_demand(condition: CapacityCondition) -> LoadDemand:
     return next((one for one in condition.loads if one.load == 1), condition.loads[-1])
 
 
-def _answer(figures: CapacityFigures, demand: LoadDemand) -> str:
+def _answer(figures: CapacityFigures, bears: CapacityCondition, demand: LoadDemand) -> str:
     passes, fails = demand.found_passes, demand.found_fails
-    who = f"For {plural(demand.stations, 'station')} within {describe_deadline(figures)},"
+    who = f"For {plural(demand.stations, 'station')} {describe_deadline(figures)}"
     if passes is None:
         if not demand.is_beyond_range:
             return f"{who} no level of {figures.vary.key} was shown to suffice"
@@ -67,13 +94,13 @@ def _answer(figures: CapacityFigures, demand: LoadDemand) -> str:
         least = demand.least_by_arithmetic
         return text if least is None else f"{text}; by arithmetic it takes at least {format_level(figures, least)}"
     text = (
-        f"{who} {amount(figures, passes)} {_verb(figures, passes, 'suffices', 'suffice')}: the goal is met in at least "
+        f"{who} {amount(figures, passes)} {_verb(figures, passes, 'suffices', 'suffice')}: {goal_phrase(bears)} in at least "
         f"{format_ratio(figures.probability)} of runs ({_evidence(demand, passes)})"
     )
     if fails is None and not demand.bracket.undecided and demand.bracket.is_complete:
         text += ", and it is the weakest of the range"
     elif fails is not None:
-        text += f"; {fails} {_verb(figures, fails, 'does', 'do')} not ({_evidence(demand, fails)})"
+        text += f"; {spell(figures, fails)} {_verb(figures, fails, 'does', 'do')} not ({_evidence(demand, fails)})"
     return text + _between(demand)
 
 
@@ -100,20 +127,53 @@ def _between(demand: LoadDemand) -> str:
 
 def _with_faults(figures: CapacityFigures, condition: CapacityCondition, bears: LoadDemand) -> str:
     demand = next(one for one in condition.loads if one.load == bears.load)
-    names, passes = f"With {join_phrases(condition.faults)}", demand.found_passes
+    lasting = [_lasting(figures, condition, name) for name in condition.faults]
+    names, passes = f"With {join_phrases(lasting)}", demand.found_passes
     if passes is None:
         if demand.is_beyond_range:
             return f"{names} nothing up to {amount(figures, figures.vary.strongest)} suffices"
         return f"{names} no level was shown to suffice"
-    takes = "no more" if passes == bears.found_passes else passes
+    takes = "no more" if passes == bears.found_passes else spell(figures, passes)
     return f"{names} it takes {takes} ({_evidence(demand, passes)}){_between(demand)}"
 
 
+def _lasting(figures: CapacityFigures, condition: CapacityCondition, name: str) -> str:
+    """A fault and how long it acts: "brownout for 10 h"."""
+    duration_s = condition.durations_s.get(name)
+    return name if duration_s is None else f"{name} for {_in_its_time(figures, duration_s)}"
+
+
+def goal_phrase(condition: CapacityCondition) -> str:
+    """The goal as the middle of a sentence: "all stations are complete and 2 more thresholds hold"."""
+    shares = [found for found in map(_COMPLETED.fullmatch, condition.goal) if found]
+    others = [assertion for assertion in condition.goal if not _COMPLETED.fullmatch(assertion)]
+    if not shares:
+        return f"{others[0]} holds" if len(others) == 1 else "the goal is met"
+    share = float(shares[0][1]) / (100 if shares[0][2] else 1)
+    who = "all stations are complete" if share == 1 else f"{format_ratio(share)} of the stations are complete"
+    if not others:
+        return who
+    return f"{who} and {plural(len(others), 'other threshold')} {'holds' if len(others) == 1 else 'hold'}"
+
+
+def asks_for_all_stations(goal: Sequence[str]) -> bool:
+    """Whether the goal is met only if every station is complete by the deadline."""
+    found = [match for match in map(_COMPLETED.fullmatch, goal) if match]
+    return any(float(match[1]) / (100 if match[2] else 1) == 1 for match in found)
+
+
 def describe_deadline(figures: CapacityFigures) -> str:
-    """The deadline: in the election's time if the scenario runs in scaled time, else in seconds."""
-    if figures.time_scale >= 60:
-        return format_duration(figures.deadline_s * figures.time_scale)
-    return format_duration(figures.deadline_s)
+    """The deadline: by the time of day where the scenario has one, else how much time there is."""
+    if figures.t0_s is not None:
+        end_s = figures.t0_s + figures.deadline_s * figures.time_scale
+        text = format_day_time(end_s)
+        return f"by {text.removeprefix('day 0 at ')}"
+    return f"within {_in_its_time(figures, figures.deadline_s)}"
+
+
+def _in_its_time(figures: CapacityFigures, seconds: float) -> str:
+    """A time of the run: in the election's time if the scenario runs in scaled time, else in seconds."""
+    return format_duration(seconds * figures.time_scale if figures.time_scale >= 60 else seconds)
 
 
 def format_level(figures: CapacityFigures, value: float) -> str:

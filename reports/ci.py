@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
@@ -17,7 +18,9 @@ VALIDITY = "the measurement is valid"
 ANSWERS = "the server answers to the end"
 SAFETY = "nothing that was acknowledged is lost"
 MAX_SUMMARY_BYTES = 1_000_000
-"""GitHub discards a step's summary as a whole if it is larger than 1 MiB."""
+"""GitHub discards a step's summary as a whole if it is larger than 1 MiB, with what earlier commands of the step wrote to it."""
+_CUT = "\n\n(cut: GitHub shows at most 1 MiB per step; the whole text is in the run folder's summary.md)\n"
+_NOT_IN_XML = re.compile("[^\t\n -~\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit_xml(summary: Summary, verdict: Verdict | None, audit: Audit | None = None) -> str:
@@ -87,12 +90,18 @@ def publish_run(
 
 
 def append_job_summary(summary: str, environment: Mapping[str, str]) -> None:
-    """Append Markdown to the file named by GITHUB_STEP_SUMMARY, if any, cut at `MAX_SUMMARY_BYTES`."""
+    """Append Markdown to the file named by GITHUB_STEP_SUMMARY, if any, cut so that it has at most `MAX_SUMMARY_BYTES` in all."""
     job = environment.get("GITHUB_STEP_SUMMARY")
-    if job:
-        text = summary.encode()[:MAX_SUMMARY_BYTES].decode("utf-8", "ignore")
-        with Path(job).open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+    if not job:
+        return
+    with Path(job).open("ab") as file:
+        room = MAX_SUMMARY_BYTES - file.tell()
+        text = (summary + "\n").encode("utf-8", "replace")
+        if len(text) > room:
+            kept = text[: max(0, room - len(_CUT.encode()))]
+            # at the end of a line: half a table row or an open code span would spoil what follows
+            text = kept[: kept.rfind(b"\n") + 1] + _CUT.encode() if kept else b""
+        file.write(text)
 
 
 def run_annotations(name: str, verdict: Verdict, audit: Audit | None) -> list[str]:
@@ -148,8 +157,15 @@ def _describe_breach(threshold: ThresholdResult) -> str:
 
 
 def _clean(text: str) -> str:
-    """The text without control characters: XML 1.0 has no way to write them, not even escaped."""
-    return "".join(character for character in text if character in "\t\n" or ord(character) >= 32)
+    r"""The text with U+FFFD for what XML 1.0 can't write, not even escaped (https://www.w3.org/TR/xml/#charsets).
+
+    Those are most control characters, surrogates, U+FFFE and U+FFFF; C1 controls are allowed but discouraged, and some readers
+    refuse them.
+
+    >>> _clean("a\x00b\ud83dc\ufffe\x85d\U0001f600")
+    'a\ufffdb\ufffdc\ufffd\ufffdd\U0001f600'
+    """
+    return _NOT_IN_XML.sub("\ufffd", text)
 
 
 def _escape(text: str) -> str:

@@ -34,11 +34,15 @@ from reports.tables import (
     PageTable,
     TableCell,
     failures_table,
+    groups_table,
     kelurahan_table,
     phases_table,
     processes_table,
     recapitulation_table,
+    steps_table,
+    traces_table,
     unacknowledged_table,
+    unusable_table,
     worst_stations_table,
 )
 
@@ -48,9 +52,11 @@ END_REASON_TEXTS = {
     "deadline": "the deadline was reached",
     "interrupted": "it was interrupted",
     "terminated": "it was terminated",
+    "hung_up": "its terminal was closed",
     "aborted": "a threshold could no longer hold",
     "crashed": "a process crashed",
     "killed": "a process was killed",
+    "own_client": "a bug in the scenario's own client",
     "withdrawn": "the target withdrew its consent",
     "starved": "this machine ran out of a resource that the run needs",
 }
@@ -87,10 +93,14 @@ def render_page(
     tables = [
         phases_table(summary),
         failures_table(summary),
+        unusable_table(summary),
+        steps_table(summary),
         kelurahan_table(summary),
+        groups_table(summary),
         recapitulation_table(summary),
         unacknowledged_table(chart_data),
         worst_stations_table(chart_data, summary),
+        traces_table(chart_data),
         processes_table(chart_data, summary),
     ]
     # a run that stopped early may have no kelurahan and no processes; most scenarios have no recapitulation

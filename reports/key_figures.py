@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from harness.analysis.summary import NOTHING_MEASURED, Distribution, RecapitulationFigures, Summary
 from harness.base.model import Outcome
 from harness.judge.results import ThresholdResult, Verdict
+from harness.run_folder.layout import STOPPED_BY_SIGNAL
 from reports import number_format
 from reports.audit import describe_unsafe
 from reports.number_format import format_count, format_quantity, format_ratio
@@ -29,9 +30,6 @@ _METASTABLE = {
     False: "",
     None: "not enough data to tell whether it is metastable",
 }
-
-
-_INTERRUPTED = {"interrupted", "terminated"}
 
 
 def verdict_label(verdict: Verdict | None) -> str:
@@ -61,7 +59,7 @@ def describe_verdict(verdict: Verdict | None) -> str:
     breached = sum(threshold.judged and not threshold.passed for threshold in verdict.thresholds)
     # INVALID wins over breaches, except those that stand on their own: the judge has decided that already
     if verdict.verdict == "invalid":
-        cause = "The run was interrupted" if verdict.ended in _INTERRUPTED else "The measurement cannot be trusted"
+        cause = "The run was interrupted" if verdict.ended in STOPPED_BY_SIGNAL else "The measurement cannot be trusted"
         return f"{cause}, so it is neither a pass nor a fail.{_as_sentence(verdict.gone)}"
     if verdict.verdict == "pass":
         kept = "Nothing is lost" if verdict.safety is True else "It is not known whether anything is lost"
@@ -233,7 +231,19 @@ def _effort(summary: Summary) -> list[KeyFigure]:
             f"{goodput} of {offered} pages/s due",
             f"by the deadline; mean over {number_format.format_duration(rates.over_s)}",
         ),
+        *_while_arriving(summary),
     ]
+
+
+def _while_arriving(summary: Summary) -> list[KeyFigure]:
+    found = summary.arrivals
+    if found is None:
+        return []
+    goodput = format_quantity(found.goodput_per_s, "per_s").removesuffix("/s")
+    planned = format_quantity(found.planned_per_s, "per_s").removesuffix("/s")
+    backlog = f"{number_format.plural(found.backlog, 'page')} behind" if found.backlog else "nothing behind"
+    note = f"planned; {backlog} when the last had arrived, after {number_format.format_duration(found.over_s)}"
+    return [KeyFigure("While stations arrived", f"{goodput} of {planned} pages/s", note)]
 
 
 def _recoveries(summary: Summary) -> list[KeyFigure]:

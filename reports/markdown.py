@@ -155,5 +155,12 @@ def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> lis
 
 
 def escape_markdown(text: str) -> str:
-    """Untrusted text with everything escaped that Markdown or HTML would interpret."""
-    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(text.split()))
+    r"""Untrusted text on one line, with everything escaped that Markdown, HTML or GitHub's mathematics would interpret.
+
+    Whitespace becomes single spaces, among it U+2028 and U+2029, which end a table row; other control characters U+FFFD.
+
+    >>> print(escape_markdown("a|b $x$\u2028c"))
+    a\|b \$x\$ c
+    """
+    line = "".join(it if it.isprintable() else "\ufffd" for it in " ".join(text.split()))
+    return re.sub(r"([\\`*_\[\]<>|#~$&])", r"\\\1", line)

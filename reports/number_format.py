@@ -212,6 +212,24 @@ def format_place_name(name: str) -> str:
     return name.title() if name.isupper() else name
 
 
+def format_place(name: str, group: str) -> str:
+    """A place name as `format_place_name` shows it; names of the user's own groups stay as they are.
+
+    >>> format_place("JEMBERKIDUL", "kelurahan"), format_place("NGO", "operator")
+    ('Jemberkidul', 'NGO')
+    """
+    return format_place_name(name) if group == "kelurahan" else name
+
+
+def group_title(group: str) -> str:
+    """What the places are called as a heading of a column.
+
+    >>> group_title("kelurahan"), group_title("district"), group_title("")
+    ('Kelurahan', 'district', 'Group')
+    """
+    return "Kelurahan" if group == "kelurahan" else group or "Group"
+
+
 _UNIT = re.compile(r"(?<=\d) (?=(?:s|ms|µs|min|h|d|B|kB|MB|GB|TB)\b|%)")
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Literal
 
@@ -31,9 +34,18 @@ def write_figure(figure: Figure, folder: Path, name: str) -> str:
     """Write `name`.svg and `name`.png into the folder; the text of the SVG file."""
     text = to_svg(figure)
     (folder / f"{name}.svg").write_text(text, encoding="utf-8")
-    # matplotlib would write its version into the PNG: the same run must give the same bytes after an upgrade, too
-    figure.savefig(folder / f"{name}.png", format="png", dpi=PNG_DPI, metadata={"Software": None})
+    with _any_script():
+        # matplotlib would write its version into the PNG: the same run must give the same bytes after an upgrade, too
+        figure.savefig(folder / f"{name}.png", format="png", dpi=PNG_DPI, metadata={"Software": None})
     return text
+
+
+@contextmanager
+def _any_script() -> Iterator[None]:
+    """Names of the user's own may be of any script. In an SVG the browser's fonts draw them; a PNG has boxes for the rest."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+        yield
 
 
 def to_svg(figure: Figure) -> str:
@@ -43,7 +55,8 @@ def to_svg(figure: Figure) -> str:
     1/100 point, which makes a chart of many points a third smaller and changes no pixel.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    with _any_script():
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return _PATH.sub(lambda match: _NUMBER.sub(_rounded, match.group(0)), buffer.getvalue().decode())
 
 

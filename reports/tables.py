@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import NamedTuple
 
 from harness.analysis.chart_types import ChartData
 from harness.analysis.summary import Distribution, Summary
+from harness.analysis.traces import MAX_LISTED_ATTEMPTS
 from harness.analysis.unacknowledged import UnacknowledgedPages
 from reports import number_format
 from reports.charts.failures import failure_counts
 from reports.charts.recapitulation import MIN_LATE_S
+from reports.failures_text import TIMES, format_status
 from reports.number_format import format_count, format_quantity
 from reports.palette import outcome_label
 
@@ -30,11 +31,6 @@ _END_VERBS = {
     "cut off": "were cut off when the run ended",
     "not attempted": "never sent anything",
 }
-
-# Python before 3.13 has older names for four of them; these are RFC 9110's.
-_STATUS_NAMES = {status.value: status.phrase for status in HTTPStatus} | {
-    413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content",
-}  # fmt: skip
 
 
 class TableCell(NamedTuple):
@@ -95,26 +91,46 @@ def failures_table(summary: Summary) -> PageTable:
         [
             TableCell(outcome_label(failure.outcome)),
             TableCell(format_status(failure.status), failure.status or 0),
+            TableCell(f"{failure.step}: {failure.request}" if failure.request else ""),
             TableCell(failure.reason),
             count_cell(failure.attempts),
         ]
         for failure in failures
     ]
-    headers = ["Failure", "Answer", "Why it was malformed", "Attempts"]
-    if not any(failure.reason for failure in failures):
-        headers.pop(2)
-        for row in rows:
-            row.pop(2)
+    headers = ["Failure", "Answer", "Request", "Why it was malformed", "Attempts"]
+    # From the right: the positions to the left stay.
+    for column, is_known in ((3, any(one.reason for one in failures)), (2, any(one.request for one in failures))):
+        if not is_known:
+            headers.pop(column)
+            for row in rows:
+                row.pop(column)
     return PageTable("failed", "What failed", headers, rows)
 
 
-def format_status(status: int | None) -> str:
-    """An HTTP status with its name.
+def steps_table(summary: Summary) -> PageTable:
+    """One row per step of an upload that takes several requests, in their order."""
+    rows = [
+        [
+            TableCell(step.name),
+            count_cell(step.requests),
+            TableCell(
+                ", ".join(
+                    f"{format_status(int(status)) if status.isdigit() else status} {TIMES} {format_count(count)}"
+                    for status, count in step.by_status.items()
+                )
+            ),
+            *(percentile_cell(step.seconds, percentile) for percentile in ("p50", "p95")),
+        ]
+        for step in summary.steps
+    ]
+    note = "From the beginning of a request to the end of its answer, of those that were answered."
+    return PageTable("steps", "Steps of an upload", ["Step", "Requests", "Answers", "p50", "p95"], rows, note)
 
-    >>> format_status(413), format_status(599), format_status(None)
-    ('413 Content Too Large', '599', 'no answer')
-    """
-    return "no answer" if status is None else f"{status} {_STATUS_NAMES.get(status, '')}".rstrip()
+
+def unusable_table(summary: Summary) -> PageTable:
+    """One row per kind of answer whose status promised success and which was none."""
+    rows = [[TableCell(text), count_cell(count)] for text, count in summary.attempts.unusable.items()]
+    return PageTable("unusable", "Answers that could not be used", ["What was wrong", "Attempts"], rows)
 
 
 def kelurahan_table(summary: Summary) -> PageTable:
@@ -130,6 +146,25 @@ def kelurahan_table(summary: Summary) -> PageTable:
     rows.sort(key=lambda row: row[-1].key or 0.0)
     headers = ["Kelurahan", "Code", "Stations", "Complete by the deadline", "Share"]
     return PageTable("kelurahan", "Kelurahan", headers, rows)
+
+
+def groups_table(summary: Summary) -> PageTable:
+    """One row per group of the user's own stations, the least complete first; no rows for a region."""
+    rows = [
+        [
+            TableCell(place.name),
+            count_cell(place.stations),
+            count_cell(place.completed_by_deadline),
+            TableCell(
+                number_format.format_ratio(place.completed_by_deadline / place.stations),
+                place.completed_by_deadline / place.stations,
+            ),
+        ]
+        for place in summary.groups
+    ]
+    rows.sort(key=lambda row: row[-1].key or 0.0)
+    title = summary.groups[0].group if summary.groups else "Groups"
+    return PageTable("groups", title, [title, "Stations", "Complete by the deadline", "Share"], rows)
 
 
 def recapitulation_table(summary: Summary) -> PageTable:
@@ -168,7 +203,7 @@ def unacknowledged_table(chart_data: ChartData) -> PageTable:
         return PageTable("missing", MISSING_TITLE, headers, [])
     rows = [
         [
-            TableCell(number_format.format_place_name(group.name)),
+            TableCell(number_format.format_place(group.name, chart_data.completion.group)),
             TableCell(group.region),
             TableCell(group.form),
             count_cell(group.planned),
@@ -197,7 +232,7 @@ def worst_stations_table(chart_data: ChartData, summary: Summary) -> PageTable:
     rows = [
         [
             TableCell(station.code),
-            TableCell(number_format.format_place_name(station.kelurahan)),
+            TableCell(number_format.format_place(station.kelurahan, chart_data.completion.group)),
             TableCell(number_format.format_duration(station.due_s), station.due_s),
             TableCell(f"{format_count(station.delivered)} of {format_count(station.pages)}", station.delivered),
             count_cell(station.attempts),
@@ -206,7 +241,15 @@ def worst_stations_table(chart_data: ChartData, summary: Summary) -> PageTable:
         ]
         for station in chart_data.worst
     ]
-    headers = ["Station", "Kelurahan", "Arrived at", "Pages delivered", "Attempts", "Waited", "In the end"]
+    headers = [
+        "Station",
+        number_format.group_title(chart_data.completion.group),
+        "Arrived at",
+        "Pages delivered",
+        "Attempts",
+        "Waited",
+        "In the end",
+    ]
     shown = sum(station.completed_s is None for station in chart_data.worst)
     # the list is cut, the summary counts all; a run that stopped early may count fewer as due
     missed = max(summary.stations.due - summary.stations.completed, shown)
@@ -219,6 +262,31 @@ def worst_stations_table(chart_data: ChartData, summary: Summary) -> PageTable:
     if slowest:
         note += f"; below them the {'one' if slowest == 1 else format_count(slowest)} that took longest"
     return PageTable("stations", title, headers, rows, f"{note}.{_failed_note(chart_data)}", filter_column=1)
+
+
+def traces_table(chart_data: ChartData) -> PageTable:
+    """The first failed attempts and the slowest, each with its trace id; without rows if requests carried none."""
+    traced = chart_data.traced
+    kinds = [] if traced is None else [("failed", traced.failed), ("slowest", traced.slowest)]
+    rows = [
+        [
+            TableCell(f"{attempt.station} {attempt.form} {attempt.page}"),
+            count_cell(attempt.attempt),
+            TableCell(kind),
+            TableCell(outcome_label(attempt.outcome) + (f" ({attempt.status})" if attempt.status else "")),
+            TableCell(number_format.format_duration(attempt.sent_s), attempt.sent_s),
+            TableCell(number_format.format_duration(attempt.took_s), attempt.took_s),
+            TableCell(attempt.trace_id),
+        ]
+        for kind, attempts in kinds
+        for attempt in attempts
+    ]
+    headers = ["Page", "Attempt", "Listed as", "Outcome", "Sent at", "Took", "Trace id"]
+    note = (
+        f"The first {MAX_LISTED_ATTEMPTS} failed attempts and the {MAX_LISTED_ATTEMPTS} slowest. The trace id of any other is the first 32 "
+        "digits of the SHA-256 of RUN/STATION/FORM/PAGE/ATTEMPT."
+    )
+    return PageTable("traces", "Traces", headers, rows, note, filter_column=2)
 
 
 def _failed_note(chart_data: ChartData) -> str:

@@ -18,9 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.analysis.summary import Summary
+from harness.judge.history import PastRun
 from harness.judge.results import Audit, Verdict
 from reports import audit as audit_text
-from reports.broken_pipe import BrokenPipeGuard
+from reports.failures_text import describe_failures
 from reports.key_figures import (
     SIMULATED,
     describe_margin,
@@ -30,6 +31,8 @@ from reports.key_figures import (
     verdict_label,
 )
 from reports.number_format import escape_control_characters, format_quantity, non_breaking
+from reports.output_guard import OutputGuard
+from reports.run_list import RUN_HEADERS, run_rows
 from reports.text_table import PIPE_WIDTH, plain_table, print_plain, print_rows
 
 VERDICT_STYLES = {"PASS": "bold green", "FAIL": "bold red", "INVALID": "bold yellow", "NOT JUDGED": "bold yellow"}
@@ -42,7 +45,7 @@ def make_console(file: TextIO | None = None) -> Console:
     Without a terminal nothing is wrapped, unless COLUMNS says how wide it is: what reads a pipe needs whole lines.
     """
     stream = file or sys.stdout
-    inner = stream.stream if isinstance(stream, BrokenPipeGuard) else stream
+    inner = stream.stream if isinstance(stream, OutputGuard) else stream
     if isinstance(inner, io.TextIOWrapper):
         inner.reconfigure(errors="replace")  # with LANG=C a "µ" would raise UnicodeEncodeError and end the run
     is_terminal = stream.isatty()
@@ -71,7 +74,8 @@ def print_verdict(
     mark = [("  " + SIMULATED, "bold magenta")] if verdict and verdict.simulated else []
     out.print(Text.assemble((word, VERDICT_STYLES[word]), *mark, f"  {describe_verdict(verdict)}"))
     for reason in verdict.validity.reasons if verdict else []:
-        out.print(Text(f"  - {reason}"), soft_wrap=False)
+        indented = reason.replace("\n", "\n    ")  # a log's end or a traceback belongs to its reason
+        out.print(Text(f"  - {indented}"), soft_wrap=False)
     if verdict and verdict.thresholds:
         out.print()
         _print_thresholds(out, verdict)
@@ -81,6 +85,12 @@ def print_verdict(
         figures.add_row(Text(figure.name), Text(figure.value), Text(figure.note, style="dim"))
     print_plain(out, figures)
     out.print()
+    failed = describe_failures(summary)
+    if failed:
+        out.print(Text("What failed", style="bold"))
+        for line in failed:
+            out.print(Text(f"  {escape_control_characters(line)}"), soft_wrap=True)
+        out.print()
     if report_path is not None:
         out.print(Text(f"Report: {display_path(report_path)}"), soft_wrap=True)
 
@@ -120,18 +130,21 @@ def print_lines(lines: Sequence[str], output: Console | None = None) -> None:
     out.file.flush()
 
 
-def print_runs(rows: Sequence[Sequence[str]], output: Console | None = None) -> None:
-    """Print earlier runs. Columns of a row: verdict ("pass", "fail", "invalid" or ""), run, scenario, start, stations complete."""
+def print_runs(runs: Sequence[PastRun], output: Console | None = None, *, is_filtered: bool = False) -> None:
+    """Print earlier runs, given oldest first, newest first; `is_filtered`: there may be others that were not asked for."""
     out = output or make_console()
-    if not rows:
-        out.print("No runs yet. Start one with `harness run kaliwates`.")
+    if not runs:
+        out.print("No runs match." if is_filtered else "No runs yet. Start one with `harness run kaliwates`.")
         return
-    runs = []
-    for verdict, *rest in rows:
-        word = escape_control_characters(verdict.upper()) or "NOT JUDGED"
-        cells = [Text(escape_control_characters(cell)) for cell in rest]
-        runs.append([Text(word, style=VERDICT_STYLES.get(word, "")), *cells])
-    print_rows(out, ["verdict", "run", "scenario", "started", "complete"], runs, lead=2)
+    rows = [
+        [
+            Text(escape_control_characters(cell), style=VERDICT_STYLES.get(word, "") if number == 0 else "")
+            for number, cell in enumerate(cells)
+        ]
+        for cells in run_rows(runs)
+        for word in cells[:1]
+    ]
+    print_rows(out, RUN_HEADERS, rows, lead=2)
 
 
 def print_findings(

@@ -26,7 +26,7 @@ def draw(results: RemedyResults) -> Figure:
     order = results.ranked
     height_in = _TOP_IN + _BOTTOM_IN + _ROW_IN * len(order)
     figure = Figure(figsize=(_WIDTH_IN, height_in))
-    figure.text(0.012, 1 - 0.1 / height_in, finding(results), va="top", weight="bold", size=12, color=palette.INK)
+    figure.text(0.012, 1 - 0.1 / height_in, finding(results), va="top", weight="bold", size=11.5, color=palette.INK)
     note = "A model of the evening. Dots: runs that were measured; bands: nine of ten simulated evenings. Red: the evening as it was."
     figure.text(0.012, 1 - 0.38 / height_in, note, va="top", size=9, color=palette.MUTED)
     grid = figure.add_gridspec(
@@ -60,7 +60,9 @@ def finding(results: RemedyResults) -> str:
     first, others = results.remedies[0], results.remedies[1:]
     saved = sum(_AT_NEWS.average(remedy.measured) >= 0.95 for remedy in others)
     before = FORMATS[_AT_NEWS.key](_AT_NEWS.average(first.measured))
-    return f"As it was, {before} of the stations were complete at 48 h; {saved} of {len(others)} changes would have made it 95 % or more"
+    return (
+        f"As it was, {before} of stations were complete at 48 h; {saved} of {len(others)} changes make it 95 % or more"
+    )
 
 
 def _panel(axes: Axes, quantity: Quantity, order: list[Remedy], first: Remedy) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from benchmarks.kaliwates.evenings import FIGURES, Figure, Remedy, RemedyResults
-from reports.number_format import format_count, format_duration, format_ratio
+from reports.number_format import format_count, format_ratio
 
 
 def _format_late(value: float) -> str:
-    return format_duration(value) if value >= 3600 else "on time"
+    days, hours = divmod(round(value / 3600), 24)
+    written = [f"{number} {unit}" for number, unit in ((days, "d"), (hours, "h")) if number]
+    return " ".join(written) or "on time"
 
 
 FORMATS: Mapping[str, Callable[[float], str]] = {

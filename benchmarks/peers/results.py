@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from benchmarks.peers.accuracy import AccuracyRound
 from benchmarks.peers.cost import CostRound
-from harness.base.errors import UsageError
+from benchmarks.results_file import read_results, write_results
 
 FORMAT = 1
 
@@ -56,17 +56,9 @@ class Results(BaseModel):
 
 def write(path: Path, results: Results) -> None:
     """Write the results as JSON."""
-    path.write_text(results.model_dump_json(indent=1, by_alias=True) + "\n", "utf-8")
+    write_results(path, results)
 
 
 def read(path: Path) -> Results:
     """Read what `write` wrote. Raises UsageError for anything else."""
-    try:
-        return Results.model_validate_json(path.read_bytes())
-    except OSError as error:
-        message = f"{path}: {error.strerror}"
-        raise UsageError(message) from None
-    # the first error is enough: results of another format fail in every field
-    except ValidationError as error:
-        message = f"{path}: not a results.json of the benchmark: {error.errors()[0]['msg']}"
-        raise UsageError(message) from None
+    return read_results(path, Results, "a results.json of the benchmark")

@@ -2,7 +2,8 @@
 
 Every cell of open.toml and held-out.toml is run for real once (an INVALID run is repeated twice) and simulated with the same
 seed. The results go to docs/data/twin.json, the chart to docs/images, the tables into docs/explanation/fidelity.md. An
-interrupted session goes on where it stopped; one that is complete begins anew. `--from FILE` publishes earlier results.
+interrupted session goes on where it stopped; one that is complete begins anew. `--from FILE` publishes earlier results;
+`--predict-from FILE` keeps what they measured and simulates every cell again, in two or three minutes.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from pathlib import Path
 from matplotlib import rc_context
 
 from benchmarks.publish import ROOT, replace_block
+from benchmarks.results_file import write_results
 from benchmarks.twin import chart, tables
-from benchmarks.twin.fidelity import FidelityResults, read_results, write_results
-from benchmarks.twin.session import FidelitySession, StoppedError, drive_for_real
+from benchmarks.twin.fidelity import FidelityResults, load_results
+from benchmarks.twin.session import FidelitySession, StoppedError, drive_for_real, predict_again
 from harness.base.errors import ExitCode, HarnessError
 from harness.base.signals import Interruption, SignalHandler
 from reports import palette
@@ -54,11 +56,18 @@ def main() -> int:
         "--from", dest="source", type=Path, metavar="FILE", help="earlier results, as docs/data/twin.json"
     )
     parser.add_argument(
+        "--predict-from", dest="measured", type=Path, metavar="FILE",
+        help="the same, with every cell simulated again: after a change of the simulation or of its default constants",
+    )  # fmt: skip
+    parser.add_argument(
         "--out", type=Path, default=Path("runs") / "bench-twin", metavar="DIR", help="folder of the runs"
     )
     options = parser.parse_args()
     try:
-        publish(read_results(options.source) if options.source else _measure(options.out.absolute()))
+        if options.measured:
+            publish(predict_again(load_results(options.measured)))
+        else:
+            publish(load_results(options.source) if options.source else _measure(options.out.absolute()))
     except HarnessError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

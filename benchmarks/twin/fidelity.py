@@ -8,10 +8,10 @@ from pathlib import Path
 from statistics import median
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from benchmarks.results_file import read_results
 from harness.analysis.against import FigurePair, RunPair
-from harness.base.errors import UsageError
 from harness.judge.thresholds.condition import parse_condition
 
 FORMAT = 1
@@ -167,18 +167,6 @@ def score_with_defaults(key: str, cells: Sequence[FidelityCell]) -> int:
     return sum(bool(is_within(GOALS[key], pair)) for pair in pairs)
 
 
-def write_results(path: Path, results: FidelityResults) -> None:
-    """Write the results as JSON."""
-    path.write_text(results.model_dump_json(indent=1, by_alias=True) + "\n", "utf-8")
-
-
-def read_results(path: Path) -> FidelityResults:
-    """Read what `write_results` wrote. Raises UsageError for anything else."""
-    try:
-        return FidelityResults.model_validate_json(path.read_bytes())
-    except OSError as error:
-        message = f"{path}: {error.strerror}"
-        raise UsageError(message) from None
-    except ValidationError as error:
-        message = f"{path}: not the results of the twin benchmark: {error.errors()[0]['msg']}"
-        raise UsageError(message) from None
+def load_results(path: Path) -> FidelityResults:
+    """Read the results of an earlier session. Raises UsageError for anything else."""
+    return read_results(path, FidelityResults, "the results of the twin benchmark")

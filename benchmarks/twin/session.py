@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import time
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.twin.fidelity import GOALS, FidelityCell, FidelityResults, Group
 from harness.analysis.against import RunPair
 from harness.analysis.run_figures import RunFigures
-from harness.base.errors import RunFolderError
+from harness.base.errors import RunFolderError, UsageError
 from harness.base.host import describe_host
 from harness.base.signals import SignalHandler
 from harness.base.toml_text import toml_value
@@ -40,6 +42,7 @@ VARIATIONS = (0.67, 0.8, 0.9, 1.1, 1.25, 1.5)
 """Factors of the constants that show how far chance carries a cell."""
 _FINISHED = {"completed", "deadline"}
 _NO_DUE: dict[str, float] = {}
+_WITHOUT_CURVE: dict[str, list[float]] = {"curve": [], "curve_t_s": []}
 
 
 class StoppedError(Exception):
@@ -118,8 +121,6 @@ class FidelitySession:
             self._log(f"cell {number} of {len(cells)}: {cell.name}")
             measured.append(self._measure(cell.slug, cell.scenario))
         self._log("simulating every cell")
-        variants = [costs, SimulationCosts(), *(scale_costs(costs, factor) for factor in VARIATIONS)]
-        predicted, by_default, *varied = _simulate([cell.scenario for cell in cells], variants)
         return FidelityResults(
             at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
             host={name: value for name, value in describe_host().items() if isinstance(value, str | int)},
@@ -131,13 +132,10 @@ class FidelitySession:
             },
             cells=[
                 FidelityCell(
-                    name=cell.name, group=cell.group, tries=tries, default_costs=default.values,
-                    varied={key: [figures.values[key] for figures in variations] for key in GOALS},
-                    pair=_pair(cell, folder, figures),
+                    name=cell.name, group=cell.group, tries=tries, default_costs=prediction.by_default, varied=prediction.varied,
+                    pair=_pair(cell, folder, prediction.predicted),
                 )
-                for cell, (folder, tries), figures, default, variations in zip(
-                    cells, measured, predicted, by_default, zip(*varied, strict=True), strict=True
-                )
+                for cell, (folder, tries), prediction in zip(cells, measured, predict(cells, costs), strict=True)
             ],
         )  # fmt: skip
 
@@ -153,6 +151,55 @@ class FidelitySession:
                 break
             self._log(f"  try {number} is INVALID: {'; '.join(verdict.validity.reasons)}")
         return folder, number
+
+
+class Prediction(NamedTuple):
+    """What simulations make of one cell."""
+
+    predicted: RunFigures
+    """With the fitted constants."""
+    by_default: Mapping[str, float | None]
+    """The figures with the defaults of [simulate]."""
+    varied: Mapping[str, list[float | None]]
+    """The figures with each of `VARIATIONS`."""
+
+
+def predict(cells: Sequence[PlannedCell], costs: SimulationCosts) -> list[Prediction]:
+    """What simulations make of every cell; `costs` are the fitted ones."""
+    variants = [costs, SimulationCosts(), *(scale_costs(costs, factor) for factor in VARIATIONS)]
+    predicted, by_default, *varied = _simulate([cell.scenario for cell in cells], variants)
+    return [
+        Prediction(figures, default.values, {key: [one.values[key] for one in variations] for key in GOALS})
+        for figures, default, variations in zip(predicted, by_default, zip(*varied, strict=True), strict=True)
+    ]
+
+
+def predict_again(results: FidelityResults) -> FidelityResults:
+    """The results with every cell simulated again: what was measured, and the constants that were fitted, stay.
+
+    Raises UsageError if they lack a cell, or have one that is not planned (with this seed).
+    """
+    cells = load_cells()
+    planned, recorded = [(cell.name, cell.scenario.seed) for cell in cells], [
+        (cell.name, cell.pair.seed) for cell in results.cells
+    ]  # fmt: skip
+    if planned != recorded:
+        differing = ", ".join(f"{name} (seed {seed})" for name, seed in sorted({*planned} ^ {*recorded}))
+        message = (
+            f"the recorded cells are not those of {' and '.join(path.name for path in GROUPS.values())}: {differing}"
+        )
+        raise UsageError(message)
+    costs = SimulationCosts.model_validate(
+        tomllib.loads("".join(f"{name} = {value}\n" for name, value in results.costs.items()))
+    )
+    again = [
+        cell.model_copy(update={
+            "default_costs": found.by_default, "varied": found.varied,
+            "pair": cell.pair.model_copy(update={"predicted": found.predicted.model_copy(update=_WITHOUT_CURVE)}),
+        })
+        for cell, found in zip(results.cells, predict(cells, costs), strict=True)
+    ]  # fmt: skip
+    return results.model_copy(update={"cells": again})
 
 
 def assertions_of(scenario: Scenario) -> list[str]:
@@ -189,12 +236,11 @@ def _simulate(scenarios: Sequence[Scenario], variants: Sequence[SimulationCosts]
 
 def _pair(cell: PlannedCell, folder: RunFolder, predicted: RunFigures) -> RunPair:
     measured = figures_of(judge_run(folder, assertions_of(cell.scenario)))
-    without: dict[str, list[float]] = {"curve": [], "curve_t_s": []}
     return RunPair(
         run=cell.slug,
         name=cell.scenario.name,
         seed=cell.scenario.seed,
         deadline_s=cell.scenario.deadline,
-        measured=measured.model_copy(update=without),
-        predicted=predicted.model_copy(update=without),
+        measured=measured.model_copy(update=_WITHOUT_CURVE),
+        predicted=predicted.model_copy(update=_WITHOUT_CURVE),
     )

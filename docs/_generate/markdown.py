@@ -9,15 +9,16 @@ from collections.abc import Iterable
 from pydantic import BaseModel
 
 from docs._generate.value_text import allowed, default
+from mock_server.profile.key_texts import key_texts
 
 NOTICE = "<!-- Made from the code by `make docs`: change the docstrings there, not this page. -->\n"
 
 
 def table(model: type[BaseModel], prefix: str = "", *, without: Iterable[str] = ()) -> str:
     """A row for each key of a model: the key, what may stand there, what holds if it doesn't, what it is."""
-    left_out = set(without)
+    left_out, texts = set(without), key_texts(model)
     rows = [
-        [f"`{prefix}{field.alias or key}`", allowed(field), default(model, key), prose(field.description or "")]
+        [f"`{prefix}{field.alias or key}`", allowed(field), default(model, key), prose(texts.get(key, ""))]
         for key, field in model.model_fields.items()
         if key not in left_out
     ]

@@ -9,8 +9,9 @@ from pydantic import BaseModel
 
 from docs._generate.markdown import NOTICE, markdown, sentence, table
 from docs._generate.value_text import default
-from harness.scenario import scenario, target
+from harness.scenario import flow, request, scenario, stations, target
 from harness.scenario.arrivals import ArrivalsConfig, BurstOptions
+from harness.scenario.capacity_file import CapacityFile
 from harness.scenario.client import ClientOptions, Link, LinkQuality, Outages, TlsOptions, TusOptions
 from harness.scenario.experiment import Experiment, Variant
 from harness.scenario.readers import ReaderOptions
@@ -44,7 +45,7 @@ def scenario_keys() -> str:
     """Every key of a scenario that has no page of its own."""
     sections: list[tuple[str, type[BaseModel], str]] = [
         ("Top level", scenario.Scenario, ""),
-        ("[stations]", scenario.StationOptions, "stations."),
+        ("[stations]", stations.StationOptions, "stations."),
         ("[photos]", scenario.PhotoOptions, "photos."),
         ("[client]", ClientOptions, "client."),
         ("[client.tus]", TusOptions, "client.tus."),
@@ -138,20 +139,26 @@ def target_keys() -> str:
         )
     ]
     parts.append(_section("[target]", target.TargetApi, "target."))
-    parts.append(_section("[[target.parts]]", target.MultipartPart, ""))
-    parts.append(_section("[target.login]", target.LoginRequest, "target.login."))
+    parts.append(_section("[[target.parts]]", request.MultipartPart, ""))
+    parts.append(_section("[target.login]", request.LoginRequest, "target.login."))
+    parts.append(_section("[[target.steps]]", flow.Step, ""))
+    parts.append(_section("[target.steps.success]", flow.Success, "success."))
     parts.append(_meanings())
     for kind in _kinds(target.Stored):
         keys = table(kind, "target.stored.", without=["kind"]) if len(kind.model_fields) > 1 else ""
         parts.append(f"## [target.stored], kind {_tag(kind, 'kind')}\n\n{sentence(kind)}\n\n{keys}")
+        if kind is target.StoredUrl:
+            parts.append(_section("[target.stored.fields]", target.ListedFields, "target.stored.fields."))
     parts.append(_section("[[target.metrics]]", target.MetricsEndpoint, ""))
     return "\n".join(parts)
 
 
 def _meanings() -> str:
-    intro = f"{sentence(target.StatusMeanings)} What each stands for: [outcomes](../explanation/measuring.md#outcomes)."
-    keys = target.StatusMeanings.model_fields
-    rows = [[f"`target.statuses.{key}`", default(target.StatusMeanings, key) or "none"] for key in keys]
+    intro = (
+        f"{sentence(request.StatusMeanings)} What each stands for: [outcomes](../explanation/measuring.md#outcomes)."
+    )
+    keys = request.StatusMeanings.model_fields
+    rows = [[f"`target.statuses.{key}`", default(request.StatusMeanings, key) or "none"] for key in keys]
     return f"## [target.statuses]\n\n{intro}\n\n{markdown(['list of statuses', 'default'], rows)}"
 
 
@@ -166,6 +173,12 @@ def experiment_keys() -> str:
             _section("[[variants]]", Variant, ""),
         ]
     )
+
+
+def capacity_file() -> str:
+    """Every key of a capacity file."""
+    about = "How such a file is used: [results of a capacity search](capacity.md#a-capacity-file)."
+    return "\n".join([_head("The keys of a capacity file", about), _section("Top level", CapacityFile, "")])
 
 
 def _head(title: str, about: str) -> str:

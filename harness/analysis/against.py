@@ -13,7 +13,7 @@ MOMENTS = (0.25, 0.5, 0.75)
 class FigurePair(BaseModel):
     """One figure, predicted and measured."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     key: str
     title: str
@@ -40,7 +40,7 @@ class FigurePair(BaseModel):
 class RunPair(BaseModel):
     """One run and the simulation of its scenario and seed."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     run: str
     """The run's folder."""
@@ -86,7 +86,7 @@ class RunPair(BaseModel):
 class Against(BaseModel):
     """The content of against.json."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     format: int = 1
     pairs: list[RunPair]

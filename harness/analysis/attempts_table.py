@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.analysis.step_names import step_names
 from harness.base.errors import OutOfResourcesError, RunFolderError
 from harness.base.model import OUTCOMES, REASONS, Outcome
+from harness.base.temporary import temporary_folder
 from harness.run_folder.journal import DURATION_FIELDS, RECORD, TIME_FIELDS, GiveUpReason, RecordKind, read_journal
 from harness.run_folder.layout import PhaseRecord, RunFolder, RunRecord
 from harness.run_folder.parquet import (
@@ -53,7 +54,7 @@ _WORDS_PER_RECORD = RECORD.itemsize // 8
 status and page (1, 1, 2 and 4 bytes), the low half of the second the attempt number."""
 _ROWS = """
     SELECT plan.station, plan.form, plan.page, attempt, {phases}[phase] AS phase, {times},
-        {outcomes}[outcome] AS outcome, status, {reasons}[reason] AS reason, sent_bytes, resent_bytes, {durations}, worker
+        {outcomes}[outcome] AS outcome, status, {reasons}[reason] AS reason, {steps}[step] AS step, sent_bytes, resent_bytes, {durations}, worker
     FROM journal
     JOIN (SELECT station, form, page, file_row_number AS row FROM read_parquet({plan}, hive_partitioning = false, file_row_number = true)) AS plan
         ON plan.row = journal.page
@@ -230,8 +231,8 @@ def _write_in_parts(
 ) -> None:
     """Write one temporary file per part, two at a time, then all of them into one file."""
     try:
-        with TemporaryDirectory(prefix="attempts.", dir=folder.path) as name:
-            parts = [Path(name) / f"{number:06d}.parquet" for number in range(len(slices))]
+        with temporary_folder("attempts", folder.path) as place:
+            parts = [place / f"{number:06d}.parquet" for number in range(len(slices))]
             with ThreadPoolExecutor(2) as pool:
                 writing = [
                     pool.submit(_write, folder, record, reader, positions, part, compression="uncompressed")
@@ -257,7 +258,7 @@ def _write(
     phases = [phase.name for phase in record.phases] or [CLEAR_PHASE]
     rows["phase"] = _phases_at(rows["due_s"], record.phases) + 1
     query = _ROWS.format(
-        phases=sql_list(phases), outcomes=sql_list(OUTCOMES), reasons=sql_list(REASONS), plan=sql_list([parquet_path(folder.plan)]),
+        phases=sql_list(phases), outcomes=sql_list(OUTCOMES), reasons=sql_list(REASONS), steps=sql_list(step_names(record)), plan=sql_list([parquet_path(folder.plan)]),
         times=", ".join(TIME_FIELDS), durations=", ".join(DURATION_FIELDS),
     )  # fmt: skip
     with database(journal=rows) as connection:
@@ -282,6 +283,7 @@ def _columns(records: Records, worker: npt.NDArray[np.int32]) -> dict[str, Colum
         "status": np.ma.masked_equal(records["status"].astype(np.int32), 0),
         # None, not "": most attempts have no reason.
         "reason": np.ma.masked_equal(records["reason"].astype(np.int64) + 1, 1),
+        "step": np.ma.masked_equal(records["step"].astype(np.int64), 0),  # of an attempt that was never sent
         "sent_bytes": records["sent_bytes"].astype(np.int64),
         "resent_bytes": records["resent_bytes"].astype(np.int64),
         "worker": worker,

@@ -10,7 +10,7 @@ LevelDecision = Literal["passes", "fails", "undecided"]
 
 
 class _CapacityModel(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class PlayedSeed(_CapacityModel):
@@ -52,6 +52,8 @@ class CapacityLevel(_CapacityModel):
     """The resource of which the plan needs the greatest share, by arithmetic; None if the scenario limits none."""
     used_ratio: float | None
     """That share."""
+    used: dict[str, float] = {}
+    """Resource -> the share of it that the plan needs at least, of those that the scenario limits."""
     seeds: list[PlayedSeed]
     """The simulated ones."""
     measured: list[PlayedSeed] = []
@@ -130,6 +132,8 @@ class CapacityCondition(_CapacityModel):
     """Bears: without faults. Recovers: with them."""
     faults: list[str]
     """Names of the faults that act."""
+    durations_s: dict[str, float | None] = {}
+    """How long each of them acts; None without end."""
     goal: list[str]
     """The thresholds; safety is always among them."""
     left_out: list[str] = []

@@ -36,7 +36,7 @@ from harness.analysis.rows import Rows, load_rows
 from harness.analysis.run_data import RunData
 from harness.analysis.scraped_metrics import RunSeries, load_process_health, read_prometheus_series
 from harness.analysis.shortfalls import compute_backlog
-from harness.analysis.summarise import kelurahan_names
+from harness.analysis.traces import find_traced
 from harness.analysis.unacknowledged import find_unacknowledged
 from harness.base.model import ANSWERED, FAILURES, OUTCOMES, Outcome
 from harness.run_folder.layout import RunFolder
@@ -72,6 +72,7 @@ def load_chart_data(
         build_chart_data(data.rows, run_series),
         time_spent=compute_time_breakdown(folder, data.rows),
         unacknowledged=find_unacknowledged(folder, data.rows, statuses or load_page_statuses(folder, data.rows)),
+        traced=find_traced(folder, data.rows.record),
         processes=load_process_health(folder.processes, data.run_series),
     )
 
@@ -153,8 +154,8 @@ def _completion(rows: Rows) -> CompletionLines:
     seconds = np.append(np.arange(0.0, np.ceil(rows.end_s), step_s), rows.end_s)
     if rows.record.deadline_s < rows.end_s:  # labels say what was complete by then
         seconds = np.union1d(seconds, [rows.record.deadline_s])
-    names = kelurahan_names(rows)
-    codes, number = np.unique(np.array([code[:10] for code in rows.stations.code], dtype="U10"), return_inverse=True)
+    label = rows.places.group_label
+    codes, number = rows.places.numbered(label)
 
     def share(label: str, moments: FloatArray, planned: int) -> ChartLine:
         return ChartLine(label, seconds, np.searchsorted(np.sort(moments), seconds, side="right") / planned)
@@ -165,9 +166,11 @@ def _completion(rows: Rows) -> CompletionLines:
         total=share("all", rows.completed_s, stations),
         planned=share("planned", rows.stations.due_s, stations),
         kelurahan=[
-            share(names.get(code, code), moments, len(moments))
-            for code, moments in zip(codes.tolist(), by_kelurahan, strict=True)
+            share(rows.places.name(code), moments, len(moments))
+            for code, moments in zip(codes, by_kelurahan, strict=True)
+            if label
         ],
+        group=label,
     )
 
 

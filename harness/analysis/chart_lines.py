@@ -10,7 +10,6 @@ import numpy as np
 from harness.analysis.chart_types import AttemptsPerPage, ChartLine, StationProgress, TimeBreakdown
 from harness.analysis.percentile import min_sample_size, order_statistic
 from harness.analysis.rows import Rows
-from harness.analysis.summarise import kelurahan_names
 from harness.analysis.time_series import TargetSeries
 from harness.analysis.unacknowledged import station_ends
 from harness.base.model import DELIVERED, Outcome
@@ -235,7 +234,6 @@ def find_worst_stations(rows: Rows, undelivered: int, slowest: int) -> list[Stat
     Only stations that arrived.
     """
     stations = len(rows.stations.code)
-    names = kelurahan_names(rows)
     delivered = np.bincount(rows.station_of_page[rows.delivered], minlength=stations)
     made = rows.attempts.page[~rows.attempts.ended_as({Outcome.WITHHELD})]
     attempts = np.bincount(rows.station_of_page[made], minlength=stations)
@@ -248,7 +246,7 @@ def find_worst_stations(rows: Rows, undelivered: int, slowest: int) -> list[Stat
     return [
         StationProgress(
             code=str(rows.stations.code[number]),
-            kelurahan=names.get(str(rows.stations.code[number])[:10], str(rows.stations.code[number])[:10]),
+            kelurahan=rows.places.name(rows.places.of(str(rows.stations.code[number]))),
             due_s=float(rows.stations.due_s[number]),
             completed_s=float(rows.completed_s[number]) if np.isfinite(rows.completed_s[number]) else None,
             pages=int(rows.stations.pages[number]),

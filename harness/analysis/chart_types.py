@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from harness.analysis.summary import Distribution
+    from harness.analysis.traces import TracedAttempts
     from harness.analysis.unacknowledged import StationEnd, UnacknowledgedPages
 
     FloatArray = npt.NDArray[np.float64]
@@ -82,6 +83,9 @@ class CompletionLines:
     planned: ChartLine
     """Share of stations that had arrived."""
     kelurahan: list[ChartLine]
+    """A line per kelurahan, or per group of the user's own stations."""
+    group: str = "kelurahan"
+    """What these places are called; "" if the stations have no groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,5 +215,7 @@ class ChartData:
     """Every process of the run; empty if they were not monitored."""
     unacknowledged: UnacknowledgedPages | None = None
     """None if the run was read from memory only."""
+    traced: TracedAttempts | None = None
+    """Attempts with their trace ids; None if the requests carried none."""
     notes: list[str] = field(default_factory=list)
     """What is missing from the folder, one sentence each."""

@@ -24,7 +24,7 @@ COMPARED_FIGURES = (
 
 
 class _ExperimentModel(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class CellFigures(_ExperimentModel):

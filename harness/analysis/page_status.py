@@ -223,7 +223,8 @@ def find_refused_pages(rows: Rows) -> BoolArray:
     """Pages that were refused and cannot have been stored unnoticed. Shape (pages,).
 
     One attempt that ended without an answer, or with a 5xx or a 202, leaves open whether the server stored the page; so does
-    one that the journal may lack, which rules out all pages.
+    one that the journal may lack, which rules out all pages. A refusal at a step after the one that sends the photo says
+    nothing about the photo.
     """
     if find_journal_gaps(rows):
         return np.zeros(rows.pages, dtype=np.bool_)
@@ -233,4 +234,5 @@ def find_refused_pages(rows: Rows) -> BoolArray:
     refused = np.zeros(rows.pages, dtype=np.bool_)
     refused[attempts.page[refusal]] = True
     refused[attempts.page[left_open]] = False  # after the line above: a single open attempt outweighs every refusal
+    refused[rows.photo_taken] = False
     return refused

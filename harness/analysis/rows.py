@@ -6,7 +6,7 @@ Every figure that is computed from rows starts here, so no two figures can disag
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.analysis.attempts_table import GivenUpPages, is_up_to_date, read_given_up, write_attempts
+from harness.analysis.places import Places, load_places
+from harness.analysis.step_names import step_requests, steps_after_photo
 from harness.analysis.summary import FailureCount
 from harness.base.errors import RunFolderError
 from harness.base.model import DELIVERED, NOT_FAILURES, OUTCOMES, Outcome
@@ -23,7 +25,7 @@ from harness.run_folder.parquet import database, fetch_columns, parquet_path, re
 from harness.run_folder.tables import require_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import duckdb
     import numpy.typing as npt
@@ -49,8 +51,15 @@ _ATTEMPTS = """
 """
 _COLUMNS = "SELECT name FROM parquet_schema(?)"
 _FAILURES = """
-    SELECT outcome, coalesce(status, 0) AS status, {reason} AS reason, count(*) AS attempts
-    FROM read_parquet(?, hive_partitioning = false) WHERE outcome NOT IN ({others}) GROUP BY ALL ORDER BY attempts DESC, outcome, status, reason
+    SELECT outcome, coalesce(status, 0) AS status, {reason} AS reason, {step} AS step, count(*) AS attempts,
+        count(DISTINCT station) AS stations
+    FROM read_parquet(?, hive_partitioning = false) WHERE outcome NOT IN ({others}) GROUP BY ALL
+    ORDER BY attempts DESC, outcome, status, reason, step
+"""
+_PHOTO_TAKEN = """
+    SELECT DISTINCT plan.row AS page FROM read_parquet(?, hive_partitioning = false) AS attempts JOIN (
+        SELECT station, form, page, file_row_number AS row FROM read_parquet({plan}, hive_partitioning = false, file_row_number = true)
+    ) AS plan USING (station, form, page) WHERE step IN ({steps})
 """
 _ROWS_PER_PART = 1_000_000
 _PARALLEL_PARTS = 2
@@ -105,8 +114,17 @@ class Rows:
     given_up: GivenUpPages
     failures: tuple[FailureCount, ...] = ()
     """Each way in which attempts failed, most frequent first."""
+    photo_taken: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Pages of which an attempt ended at a step after the one that sends the photo: it may be stored whatever followed."""
     region: Path | None = None
     """The run folder's copy of a region that does not ship with the package: the source of kelurahan names."""
+    station_list: Path | None = None
+    """The run folder's copy of the user's own list of stations: the source of their groups."""
+
+    @cached_property
+    def places(self) -> Places:
+        """The places that the stations belong to."""
+        return load_places(self.stations.code, self.record.scenario, self.region, self.station_list)
 
     @property
     def pages(self) -> int:
@@ -212,7 +230,8 @@ def load_rows(folder: RunFolder) -> Rows:
         stations = fetch_columns(connection, _STATIONS, folder.plan)
         station_of_page = fetch_columns(connection, _PAGES, folder.plan)["station"]
         attempts = _load_attempts(connection, folder)
-        failures = _count_failures(connection, folder)
+        failures = _count_failures(connection, folder, step_requests(record))
+        photo_taken = _find_photo_taken(connection, folder, record)
     release_memory(len(attempts.page))
     return Rows(
         record=record,
@@ -223,7 +242,9 @@ def load_rows(folder: RunFolder) -> Rows:
         attempts=attempts,
         given_up=read_given_up(folder.journal),
         failures=failures,
+        photo_taken=photo_taken,
         region=folder.region,
+        station_list=folder.stations,
     )
 
 
@@ -258,18 +279,39 @@ def _load_attempts(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> 
     return made
 
 
-def _count_failures(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> tuple[FailureCount, ...]:
+def _count_failures(
+    connection: duckdb.DuckDBPyConnection, folder: RunFolder, requests: Mapping[str, str]
+) -> tuple[FailureCount, ...]:
     # The column is missing in runs of earlier versions.
     columns = fetch_columns(connection, _COLUMNS, folder.attempts)["name"]
     reason = "coalesce(reason, '')" if "reason" in columns else "''"
-    query = _FAILURES.format(reason=reason, others=sql_list(sorted(NOT_FAILURES))[1:-1])
+    step = "coalesce(step, '')" if "step" in columns else "''"
+    query = _FAILURES.format(reason=reason, step=step, others=sql_list(sorted(NOT_FAILURES))[1:-1])
     found = fetch_columns(connection, query, folder.attempts)
     return tuple(
-        FailureCount(outcome=outcome, status=status or None, reason=reason, attempts=attempts)
-        for outcome, status, reason, attempts in zip(
-            *(found[name].tolist() for name in ("outcome", "status", "reason", "attempts")), strict=True
+        FailureCount(
+            outcome=outcome,
+            status=status or None,
+            reason=reason,
+            step=step,
+            request=requests.get(step, ""),
+            attempts=attempts,
+            stations=stations,
+        )
+        for outcome, status, reason, step, attempts, stations in zip(
+            *(found[name].tolist() for name in ("outcome", "status", "reason", "step", "attempts", "stations")),
+            strict=True,
         )
     )
+
+
+def _find_photo_taken(connection: duckdb.DuckDBPyConnection, folder: RunFolder, record: RunRecord) -> IntArray:
+    later = steps_after_photo(record)
+    if not later:
+        return np.empty(0, dtype=np.int64)
+    query = _PHOTO_TAKEN.format(plan=sql_list([parquet_path(folder.plan)]), steps=sql_list(later)[1:-1])
+    found: IntArray = fetch_columns(connection, query, folder.attempts)["page"].astype(np.int64)
+    return found
 
 
 def _load_part(folder: RunFolder, made: AttemptColumns, first: int, stop: int) -> None:

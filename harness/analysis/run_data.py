@@ -21,6 +21,7 @@ from harness.run_folder.layout import RunFolder, RunRecord
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    BoolArray = npt.NDArray[np.bool_]
     FloatArray = npt.NDArray[np.float64]
 
 
@@ -77,10 +78,24 @@ def select_counter(source: SeriesSource, name: str, matchers: Sequence[LabelMatc
     """
     parts = []
     for series, columns in _matching_series(source, name, matchers):
-        counts = [without_resets(np.where(np.isnan(column), 0.0, column)[series.up]) for column in columns]
+        restarted = None if series.restarted is None else _since_last_answer(series.restarted, series.up)
+        counts = [without_resets(np.where(np.isnan(column), 0.0, column)[series.up], restarted) for column in columns]
         total = np.sum(counts, axis=0) if counts else np.zeros(int(series.up.sum()))
         parts.append((series.t_s[series.up], total))
     return CounterSum(tuple(parts)) if parts else None
+
+
+def find_series_problem(source: SeriesSource, name: str, matchers: Sequence[LabelMatcher]) -> str:
+    """Why no figure can be computed from the series that the matchers select; "" if one can."""
+    on_target = matchers_on(matchers, "target")
+    problems = (one.problem for one in source.targets(name) if all_match(on_target, [("target", one.target)]))
+    return next(filter(None, problems), "")
+
+
+def _since_last_answer(restarted: BoolArray, up: BoolArray) -> BoolArray:
+    """For each scrape that was answered, whether the process had restarted since the one before."""
+    restarts = np.cumsum(restarted)[up]
+    return np.diff(restarts, prepend=restarts[:1]) > 0
 
 
 def _matching_series(

@@ -40,7 +40,7 @@ FIGURES: dict[str, FigureKind] = {
 class ThresholdOutcome(BaseModel):
     """How one threshold came out in one run."""
 
-    model_config = ConfigDict(frozen=True, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, populate_by_name=True, defer_build=True)
 
     assertion: str
     observed: float | None
@@ -50,7 +50,7 @@ class ThresholdOutcome(BaseModel):
 class RunFigures(BaseModel):
     """The key figures of one run."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     seed: int
     verdict: str

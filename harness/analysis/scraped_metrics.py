@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.analysis.chart_types import ProcessHealth
+from harness.analysis.cpu_quota import cores_per_worker
 from harness.analysis.rows import Rows
 from harness.analysis.summary import Generator, Server
 from harness.analysis.time_series import MAX_GAP_S, TargetSeries, rates_between_scrapes, read_series
@@ -135,9 +136,12 @@ def compute_server_figures(server: TargetSeries) -> Server:
     )
 
 
-def compute_generator_figures(rows: Rows, workers: list[TargetSeries]) -> Generator:
+def compute_generator_figures(
+    rows: Rows, workers: list[TargetSeries], quota_above_90_ratio: float | None = None
+) -> Generator:
     """The generator's health, of the worst worker; None for what no worker published."""
-    loads = [found for found in (_cpu_load(series, rows.end_s) for series in workers) if found is not None]
+    core = cores_per_worker(rows.record)
+    loads = [found for found in (_cpu_load(series, rows.end_s, core) for series in workers) if found is not None]
     in_flight = in_flight_total(workers)[1]
     return Generator(
         workers=len(rows.record.workers),
@@ -145,6 +149,7 @@ def compute_generator_figures(rows: Rows, workers: list[TargetSeries]) -> Genera
         cpu_max_ratio=max((greatest for greatest, _, _ in loads), default=None),
         cpu_above_90_ratio=max((busy_s / covered_s for _, busy_s, covered_s in loads), default=None),
         cpu_above_90_s=max((busy_s for _, busy_s, _ in loads), default=None),
+        quota_above_90_ratio=quota_above_90_ratio,
         loop_lag_max_s=_max_over_workers(workers, GENERATOR_LAG),
         memory_max_bytes=_max_over_workers(workers, MEMORY),
         descriptors_max=_max_over_workers(workers, DESCRIPTORS),
@@ -193,14 +198,14 @@ def scraped_totals(workers: list[TargetSeries]) -> dict[str, int]:
     return totals
 
 
-def _cpu_load(series: TargetSeries, until_s: float) -> tuple[float, float, float] | None:
-    """Of one worker: greatest share of its core, seconds above 90 % of it, and seconds covered by scrapes."""
+def _cpu_load(series: TargetSeries, until_s: float, core: float) -> tuple[float, float, float] | None:
+    """Of one worker: greatest share of a core, seconds above 90 % of the `core` that it has, and seconds covered by scrapes."""
     cpu = cpu_ratios(series, until_s)
     if cpu is None:
         return None
     starts, ends, share = cpu
     spans = ends - starts
-    return float(share.max()), float(spans[share > BUSY_RATIO].sum()), float(spans.sum())
+    return float(share.max()), float(spans[share > BUSY_RATIO * core].sum()), float(spans.sum())
 
 
 def _latest_values(at_s: FloatArray, times: FloatArray, values: FloatArray) -> FloatArray:

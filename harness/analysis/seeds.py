@@ -17,7 +17,7 @@ _TAIL = 0.025
 
 
 class _SeedsModel(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class FigureBand(_SeedsModel):

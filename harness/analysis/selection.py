@@ -20,6 +20,7 @@ from harness.analysis.rows import Rows
 from harness.base.model import OUTCOMES
 from harness.run_folder.layout import RunFolder
 from harness.run_folder.parquet import database, fetch_columns
+from harness.scenario.stations import PLACE_LABELS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -28,10 +29,8 @@ if TYPE_CHECKING:
     FloatArray = npt.NDArray[np.float64]
     IntArray = npt.NDArray[np.int64]
 
-PLACE_DIGITS = {"province": 2, "kabupaten": 4, "kecamatan": 6, "kelurahan": 10, "station": 13}
-"""Labels that name a place, and how many leading digits of the station code identify it."""
-_ATTEMPT_LABELS = (*PLACE_DIGITS, "form", "phase", "outcome", "worker")
-_PAGE_LABELS = (*PLACE_DIGITS, "form", "phase")
+_ATTEMPT_LABELS = (*PLACE_LABELS, "form", "phase", "outcome", "worker")
+_PAGE_LABELS = (*PLACE_LABELS, "form", "phase")
 ROW_LABELS = {
     "attempts": _ATTEMPT_LABELS,
     "deliveries": _PAGE_LABELS,
@@ -39,11 +38,11 @@ ROW_LABELS = {
     "service_seconds": _ATTEMPT_LABELS,
     "lateness_seconds": _ATTEMPT_LABELS,
     "delivery_seconds": _PAGE_LABELS,
-    "completion_seconds": (*PLACE_DIGITS, "phase"),
+    "completion_seconds": (*PLACE_LABELS, "phase"),
     "reads": ("resource", "outcome", "worker"),
     "reader_seconds": ("resource", "outcome", "worker"),
 }
-"""The metrics that rows can be selected for, and the labels of each."""
+"""The metrics that rows can be selected for, and the labels of each; stations of the user's own have others in place of places."""
 
 _FORMS = "SELECT DISTINCT form FROM read_parquet(?, hive_partitioning = false) ORDER BY 1"
 _FORM_NUMBERS = """
@@ -193,7 +192,7 @@ class RowSelector:
 
     def _in_place(self, matchers: Sequence[LabelMatcher], pages: npt.NDArray[np.integer]) -> BoolArray:
         """Which of these pages belong to a selected place."""
-        if not matchers_on(matchers, *PLACE_DIGITS):
+        if not matchers_on(matchers, *self.rows.places.labels):
             return np.ones(len(pages), dtype=np.bool_)
         chosen: BoolArray = self._stations_in_place(matchers)[self.rows.station_of_page[pages]]
         return chosen
@@ -201,14 +200,11 @@ class RowSelector:
     def _stations_in_place(self, matchers: Sequence[LabelMatcher]) -> BoolArray:
         """Which stations belong to a selected place. Shape (stations,)."""
         chosen = np.ones(len(self.rows.stations.code), dtype=np.bool_)
-        for label, digits in PLACE_DIGITS.items():
+        for label in self.rows.places.labels:
             if found := matchers_on(matchers, label):
-                # The codes are sorted, so each place is one stretch of them and its matcher runs once, not per station.
-                codes = self._codes.astype(f"U{digits}")
-                first = np.ones(len(codes), dtype=np.bool_)
-                first[1:] = codes[1:] != codes[:-1]
-                matching = np.array([all_match(found, [(label, str(code))]) for code in codes[first]], dtype=np.bool_)
-                chosen &= matching[np.cumsum(first) - 1]
+                values, number = self.rows.places.numbered(label)  # a matcher runs once per place, not per station
+                matching = np.array([all_match(found, [(label, value)]) for value in values], dtype=np.bool_)
+                chosen &= matching[number]
         return chosen
 
     def _in_phase(self, matchers: Sequence[LabelMatcher], times: FloatArray) -> BoolArray:
@@ -233,10 +229,6 @@ class RowSelector:
     @property
     def _phase_names(self) -> list[str]:
         return [phase.name for phase in self.rows.record.phases] or [CLEAR_PHASE]
-
-    @cached_property
-    def _codes(self) -> npt.NDArray[np.str_]:
-        return self.rows.stations.code.astype("U13")
 
     @cached_property
     def _forms(self) -> tuple[list[str], IntArray]:

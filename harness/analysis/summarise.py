@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.analysis.attempts_table import CLEAR_PHASE
+from harness.analysis.cpu_quota import quota_above_ratio
 from harness.analysis.durations import DurationSamples, compute_distribution
 from harness.analysis.page_status import PageStatuses, load_page_statuses
 from harness.analysis.reads import compute_reader_figures
@@ -14,15 +16,24 @@ from harness.analysis.recapitulation import compute_recapitulation
 from harness.analysis.recovery import compute_recoveries, find_silence, page_events
 from harness.analysis.rows import Rows, load_rows
 from harness.analysis.run_data import RunData
-from harness.analysis.scraped_metrics import compute_generator_figures, compute_server_figures
-from harness.analysis.summary import Attempts, KelurahanFigures, Pages, PhaseFigures, Rates, Stations, Summary
-from harness.base.errors import ConfigurationError, RunFolderError
+from harness.analysis.scraped_metrics import BUSY_RATIO, compute_generator_figures, compute_server_figures
+from harness.analysis.steps import compute_step_figures
+from harness.analysis.summary import (
+    ArrivalFigures,
+    Attempts,
+    GroupFigures,
+    KelurahanFigures,
+    Pages,
+    PhaseFigures,
+    Rates,
+    Stations,
+    Summary,
+)
+from harness.base.errors import RunFolderError
 from harness.base.model import ANSWERED, FAILURES, OUTCOMES, TIMED_OUT, Outcome
 from harness.base.safe_files import load_json, write_json
-from harness.plan.regions import load_kelurahan_names
 from harness.run_folder.journal import GiveUpReason
-from harness.run_folder.layout import PhaseRecord, RunFolder
-from harness.scenario.scenario import REGIONS
+from harness.run_folder.layout import PhaseRecord, RunFolder, RunRecord
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -75,7 +86,9 @@ def compute_summary(
         pages=count_pages(rows),
         audit=(statuses or load_page_statuses(folder, rows)).counts,
         attempts=count_attempts(rows),
+        steps=compute_step_figures(folder, record),
         rates=mean_rates(rows),
+        arrivals=compute_arrival_figures(rows),
         response_seconds=samples.distribution_by_outcome("response_seconds"),
         service_seconds=samples.distribution_by_outcome("service_seconds"),
         delivery_seconds=compute_distribution(samples.delivery),
@@ -86,9 +99,12 @@ def compute_summary(
         recovery=compute_recoveries(record.faults, page_events(rows)),
         phases=compute_phase_figures(rows, samples),
         kelurahan=count_kelurahan(rows),
-        recapitulation=compute_recapitulation(rows, kelurahan_names(rows)),
+        groups=count_groups(rows),
+        recapitulation=compute_recapitulation(rows, dict(rows.places.names)),
         server=compute_server_figures(run_series.server),
-        generator=compute_generator_figures(rows, run_series.workers),
+        generator=compute_generator_figures(
+            rows, run_series.workers, quota_above_ratio(folder.processes, record, BUSY_RATIO, rows.end_s)
+        ),
     )
 
 
@@ -145,10 +161,19 @@ def count_attempts(rows: Rows) -> Attempts:
         by_outcome=count_outcomes(rows, np.ones(len(attempts.page), dtype=np.bool_)),
         amplification=made / attempted if attempted else None,
         failures=list(rows.failures),
+        unusable=count_unusable(rows.record),
         resent_bytes=resent,
         sent_bytes=sent,
         resent_ratio=resent / sent if sent else None,
     )
+
+
+def count_unusable(record: RunRecord) -> dict[str, int]:
+    """What was wrong with answers whose status promised success, over all workers, most frequent first."""
+    found: Counter[str] = Counter()
+    for worker in record.workers:
+        found.update(worker.unusable)
+    return dict(found.most_common())
 
 
 def count_outcomes(rows: Rows, chosen: BoolArray) -> dict[str, int]:
@@ -182,6 +207,26 @@ def mean_rates(rows: Rows) -> Rates:
         goodput_per_s=int(in_time.sum()) / over_s,
         throughput_per_s=int((counted & attempts.ended_as(ANSWERED)).sum()) / over_s,
         sent_bytes_per_s=int(attempts.sent_bytes.sum(where=counted)) / over_s,
+    )
+
+
+def compute_arrival_figures(rows: Rows) -> ArrivalFigures | None:
+    """What was planned and delivered while stations arrived; None for closed arrivals, or if all came at once."""
+    arrivals = rows.record.scenario.get("arrivals")
+    if isinstance(arrivals, dict) and arrivals.get("kind") == "closed":
+        return None
+    warm_up_s, due_s, acknowledged_s = rows.record.warm_up_s, rows.station_due_s, rows.acknowledged_s
+    last_s = min(float(np.max(due_s, initial=0.0)), rows.stop_s)
+    over_s = last_s - warm_up_s
+    if over_s <= 0:
+        return None
+    due = due_s <= last_s
+    delivered = acknowledged_s <= last_s
+    return ArrivalFigures(
+        over_s=over_s,
+        planned_per_s=int((due & (due_s >= warm_up_s)).sum()) / over_s,
+        goodput_per_s=int((delivered & (acknowledged_s >= warm_up_s)).sum()) / over_s,
+        backlog=int((due & ~delivered).sum()),
     )
 
 
@@ -225,29 +270,29 @@ def compute_phase_figures(rows: Rows, samples: DurationSamples) -> list[PhaseFig
 
 
 def count_kelurahan(rows: Rows) -> list[KelurahanFigures]:
-    """The completion of each kelurahan, in the order of their codes."""
-    station_kelurahan = np.array([code[:10] for code in rows.stations.code], dtype="U10")
-    codes, number = np.unique(station_kelurahan, return_inverse=True)
-    stations = np.bincount(number, minlength=len(codes))
-    in_time = np.bincount(number[rows.completed_s <= rows.record.deadline_s], minlength=len(codes))
-    names = kelurahan_names(rows)
+    """The completion of each kelurahan, in the order of their codes; none where the stations are a list of the user's own."""
+    if not rows.places.is_region:
+        return []
     return [
-        KelurahanFigures(code=code, name=names.get(code, code), stations=planned, completed_by_deadline=completed)
-        for code, planned, completed in zip(codes.tolist(), stations.tolist(), in_time.tolist(), strict=True)
+        KelurahanFigures(code=code, name=rows.places.name(code), stations=planned, completed_by_deadline=completed)
+        for code, planned, completed in _completion_by_place(rows)
     ]
 
 
-def kelurahan_names(rows: Rows) -> dict[str, str]:
-    """Names by code, from a region that ships with the package or the run folder's own copy; empty without either.
+def count_groups(rows: Rows) -> list[GroupFigures]:
+    """The completion of each of the smallest groups of the user's own stations, by their names; none for a region."""
+    label = rows.places.group_label
+    if rows.places.is_region or not label:
+        return []
+    return [
+        GroupFigures(group=label, name=name, stations=planned, completed_by_deadline=completed)
+        for name, planned, completed in _completion_by_place(rows)
+    ]
 
-    A name is decoration: a region that cannot be read leaves the codes in its place and breaks nothing.
-    """
-    region = (rows.record.scenario.get("stations") or {}).get("region")
-    copy = None if rows.region is None or not rows.region.is_file() else str(rows.region)
-    name = region if region in REGIONS else copy
-    if name is None:
-        return {}
-    try:
-        return load_kelurahan_names(name)
-    except (OSError, ConfigurationError):
-        return {}
+
+def _completion_by_place(rows: Rows) -> list[tuple[str, int, int]]:
+    """Code or name of each place, its stations, and how many of them were complete by the deadline."""
+    places, number = rows.places.numbered(rows.places.group_label)
+    stations = np.bincount(number, minlength=len(places))
+    in_time = np.bincount(number[rows.completed_s <= rows.record.deadline_s], minlength=len(places))
+    return list(zip(places, stations.tolist(), in_time.tolist(), strict=True))

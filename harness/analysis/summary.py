@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class _SummaryModel(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class Distribution(_SummaryModel):
@@ -105,7 +105,13 @@ class FailureCount(_SummaryModel):
     status: int | None
     """HTTP status; None without a response."""
     reason: str
-    """Why a response was malformed; "" for other outcomes."""
+    """Why a response was malformed, or a success status no success; "" for other outcomes."""
+    step: str = ""
+    """The step that failed, by its name: of an upload of one request "login" or "upload". "" where it is not known."""
+    request: str = ""
+    """That step's method and path as the scenario has them; "" for the mock server."""
+    stations: int = 0
+    """Stations that it happened to."""
     attempts: int
 
 
@@ -118,10 +124,23 @@ class Attempts(_SummaryModel):
     """Attempts sent ÷ pages attempted."""
     failures: list[FailureCount] = []
     """Each way in which attempts failed, most frequent first; outcomes that say nothing about the server are left out."""
+    unusable: dict[str, int] = {}
+    """What was wrong with answers whose status promised success -> attempts that it ended; the first kinds only."""
     resent_bytes: int
     sent_bytes: int
     resent_ratio: float | None
     """Bytes sent again ÷ bytes sent."""
+
+
+class StepFigures(_SummaryModel):
+    """One step of an upload that takes several requests."""
+
+    name: str
+    requests: int
+    by_status: dict[str, int]
+    """Requests by HTTP status, most frequent first; "no answer" where there was none."""
+    seconds: Distribution
+    """From the beginning of the request to the end of its answer, of those that were answered."""
 
 
 class Rates(_SummaryModel):
@@ -138,6 +157,23 @@ class Rates(_SummaryModel):
     throughput_per_s: float | None
     """Answers of any kind that came in the window."""
     sent_bytes_per_s: float | None
+
+
+class ArrivalFigures(_SummaryModel):
+    """What was asked of the server while stations arrived, and what it had not delivered when the last one had.
+
+    `Rates` also cover the time after that, in which a backlog drains: there offered and goodput come near each other,
+    whatever the overload was.
+    """
+
+    over_s: float
+    """From T0 (or the end of the warm-up) to the arrival of the last station, or to the end of the run."""
+    planned_per_s: float
+    """Pages of the stations that arrived, all counted when their station did."""
+    goodput_per_s: float
+    """Pages delivered in that time."""
+    backlog: int
+    """Pages that were due and not delivered at its end."""
 
 
 class Readers(_SummaryModel):
@@ -208,6 +244,16 @@ class KelurahanFigures(_SummaryModel):
     """Completion of one kelurahan."""
 
     code: str
+    name: str
+    stations: int
+    completed_by_deadline: int
+
+
+class GroupFigures(_SummaryModel):
+    """Completion of one group of the user's own stations."""
+
+    group: str
+    """What it is: the name of the column that groups the stations."""
     name: str
     stations: int
     completed_by_deadline: int
@@ -298,8 +344,10 @@ class Generator(_SummaryModel):
     cpu_max_ratio: float | None
     """Greatest share of one core over a scrape interval."""
     cpu_above_90_ratio: float | None
-    """Share of the run during which the worst worker was above 90 % of its core."""
+    """Share of the run during which the worst worker was above 90 % of its core, or of the quota where that is less."""
     cpu_above_90_s: float | None
+    quota_above_90_ratio: float | None = None
+    """Share of the run during which all its processes together used above 90 % of the container's CPU quota; None without one."""
     loop_lag_max_s: float | None
     memory_max_bytes: float | None
     descriptors_max: float | None
@@ -330,7 +378,11 @@ class Summary(_SummaryModel):
     pages: Pages
     audit: AuditCounts
     attempts: Attempts
+    steps: list[StepFigures] = []
+    """The steps of an upload that takes several requests; empty for one that takes one."""
     rates: Rates
+    arrivals: ArrivalFigures | None = None
+    """None where stations don't arrive by a plan (closed arrivals), or all at once."""
     response_seconds: DistributionByOutcome
     service_seconds: DistributionByOutcome
     delivery_seconds: Distribution
@@ -343,6 +395,8 @@ class Summary(_SummaryModel):
     recovery: list[Recovery]
     phases: list[PhaseFigures]
     kelurahan: list[KelurahanFigures]
+    groups: list[GroupFigures] = []
+    """What kelurahan are for a region, for stations of the user's own."""
     recapitulation: RecapitulationFigures | None = None
     """None without [recapitulation] in the scenario, and for a run that was cut short."""
     server: Server

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,17 @@ _SAMPLE = re.compile(
 """Series, value, time and exemplar of a line (Prometheus' text format and OpenMetrics). An exemplar has a value of its own."""
 _DECLARED = re.compile(r"^# TYPE (\S+) ", re.MULTILINE)
 
+_NATIVE_HISTOGRAM = re.compile(r'[a-zA-Z_:][a-zA-Z0-9_:]*(?:\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?[ \t]+\{')
+"""Its value is a structure (OpenMetrics 2.0): `x{a="b"} {count:5,sum:1.5,schema:3,…}`."""
+_QUOTED_CHARACTERS = 80
+_START_TIME = "process_start_time_seconds"
+_SEVERAL = (
+    "several processes answer in turn at the /metrics of {}, each with its own counts: let the server add them up, or give each "
+    "process a port and an entry in [[target.metrics]]"
+)
+COUNTER_SUFFIXES = ("_total", "_count", "_sum", "_bucket")
+"""How the counters of an external server are distinguished from its gauges: by the naming convention of Prometheus."""
+
 Labels = frozenset[tuple[str, str]]
 
 
@@ -49,6 +60,10 @@ class TargetSeries:
     """Scrapes further apart than this leave a gap in a chart."""
     up: BoolArray = field(default_factory=lambda: np.empty(0, dtype=np.bool_))
     """Scrapes that were answered in a readable format. Shape (n,)."""
+    restarted: BoolArray | None = None
+    """Scrapes of which `process_start_time_seconds` shows that another process answered than before. Shape (n,)."""
+    problem: str = ""
+    """Why no figure can be computed from these series; "" if one can."""
 
     def total(self, name: str) -> FloatArray | None:
         """A series summed over its labels, NaN where no label had a value; None if there is no such series."""
@@ -69,7 +84,7 @@ class TargetSeries:
             return None
         answered = self.up
         chosen = [
-            without_resets(np.where(answered & np.isnan(values), 0.0, values))
+            without_resets(np.where(answered & np.isnan(values), 0.0, values), self.restarted)
             for labels, values in self.columns.get(name, {}).items()
             if only is None or dict(labels).get(only[0]) in only[1]
         ]
@@ -84,14 +99,14 @@ class TargetSeries:
     def final_count(self, name: str) -> float | None:
         """All that a counter has counted, summed over labels and restarts; None if there is no such counter."""
         labelled = self.columns.get(name)
-        return None if labelled is None else sum((counter_total(values) for values in labelled.values()), 0.0)
+        return None if labelled is None else sum((counter_total(one, self.restarted) for one in labelled.values()), 0.0)
 
     def final_count_by(self, name: str, label: str) -> dict[str, int]:
         """The same for each value of a label."""
         found: dict[str, int] = {}
         for labels, values in self.columns.get(name, {}).items():
             key = dict(labels).get(label, "")
-            found[key] = found.get(key, 0) + round(counter_total(values))
+            found[key] = found.get(key, 0) + round(counter_total(values, self.restarted))
         return found
 
 
@@ -105,7 +120,11 @@ class SeriesBuilder:
     def __init__(self, target: str, names: Collection[str]) -> None:
         self._target = target
         self._names = names
-        self._wanted = re.compile(rf"^(?:{'|'.join(re.escape(name) for name in names)})(?=[{{ \t]|$).*$", re.MULTILINE)
+        # With x_count also x: a native histogram has its count inside, and must not look as if there were none.
+        bases = {name.removesuffix(suffix) for name in names for suffix in ("_count", "_sum", "_bucket")}
+        wanted = "|".join(re.escape(name) for name in sorted({*names, *bases, _START_TIME}))
+        self._wanted = re.compile(rf"^(?:{wanted})(?=[{{ \t]|$).*$", re.MULTILINE)
+        self._unreadable = ""
         self._times: list[float] = []
         self._up: list[bool] = []
         self._families: set[str] = set()
@@ -136,19 +155,30 @@ class SeriesBuilder:
                 if series not in self._parsed:
                     self._parsed[series] = _parse_series(series)
                 samples[self._parsed[series]] = float(value)
-        except ValueError:
+        except ValueError as error:
+            self._unreadable = self._unreadable or f"a scrape of {self._target} can't be read: {error}"
             return None
         return samples
 
     def build(self) -> TargetSeries:
         """The series of all scrapes so far."""
         columns: dict[str, dict[Labels, FloatArray]] = {name: {} for name in self._names if name in self._families}
+        started = np.full(len(self._times), np.nan)
         for (name, labels), known in self._values.items():
             column = np.full(len(self._times), np.nan)
             column[list(known)] = list(known.values())
-            columns.setdefault(name, {})[labels] = column
+            if name == _START_TIME and not labels:
+                started = column
+            if name in self._names:  # and not the start time, or a gauge with the name of another's counter
+                columns.setdefault(name, {})[labels] = column
+        counters = [column for name in columns if name.endswith(COUNTER_SUFFIXES) for column in columns[name].values()]
+        # What was read may be less than what was there: a figure of it would be wrong, and not even visibly.
+        problem = self._unreadable or (_SEVERAL.format(self._target) if _are_several(started, counters) else "")
         up = np.array(self._up, dtype=np.bool_)
-        return TargetSeries(self._target, np.array(self._times), columns, self._failed, up=up)
+        return TargetSeries(
+            self._target, np.array(self._times), columns, self._failed, up=up,
+            restarted=_changes(started), problem=problem,
+        )  # fmt: skip
 
 
 def read_series(folder: Path, target: str, names: Collection[str]) -> TargetSeries:
@@ -161,26 +191,62 @@ def read_series(folder: Path, target: str, names: Collection[str]) -> TargetSeri
     return builder.build()
 
 
-def counter_total(values: FloatArray) -> float:
-    """What a counter has counted: its last value plus the value before each reset.
+def counter_total(values: FloatArray, restarted: BoolArray | None = None) -> float:
+    """What a counter has counted: its last value plus the value before each reset; `restarted` as in `without_resets`.
 
     >>> counter_total(np.array([3.0, 5.0, np.nan, 1.0, 2.0]))
     7.0
     """
-    unbroken = without_resets(values)
+    unbroken = without_resets(values, restarted)
     known = unbroken[~np.isnan(unbroken)]
     return float(known[-1]) if len(known) else 0.0
 
 
-def without_resets(values: FloatArray) -> FloatArray:
-    """A counter as if its process had never restarted, as PromQL's `increase` treats it. NaN stays NaN."""
+def without_resets(values: FloatArray, restarted: BoolArray | None = None) -> FloatArray:
+    """A counter as if its process had never restarted, as PromQL's `increase` treats it. NaN stays NaN.
+
+    A counter that fell was reset. One that had counted more again by the next scrape did not fall: `restarted`, with the same
+    shape, marks the scrapes that another process answered.
+
+    >>> without_resets(np.array([3.0, 5.0, 7.0]), np.array([False, False, True]))
+    array([ 3.,  5., 12.])
+    """
     known = ~np.isnan(values)
     counts = values[known]
     fell = np.diff(counts) < 0
+    if restarted is not None and len(counts):
+        # a restart may fall on a scrape without this counter: it counts for the next one that has it
+        fell |= np.diff(np.cumsum(restarted)[known]) > 0
     lost = np.concatenate([[0.0], np.cumsum(np.where(fell, counts[:-1], 0.0))]) if len(counts) else counts
     joined = values.copy()
     joined[known] = counts + lost
     return joined
+
+
+def _changes(started: FloatArray) -> BoolArray:
+    """At which scrapes a start time differs from the one known before."""
+    changed = np.zeros(len(started), dtype=np.bool_)
+    known = np.flatnonzero(~np.isnan(started))
+    changed[known[1:]] = np.diff(started[known]) != 0
+    return changed
+
+
+def _are_several(started: FloatArray, counters: Sequence[FloatArray]) -> bool:
+    """Whether more than one process answered, in turn: each has counted only its own part.
+
+    Their start times alternate: one that another has followed comes back. Without start times, a counter that falls and is back
+    above by the next scrape, more than once, is two counters; a restarted one begins anew and stays below for a while.
+    """
+    known = started[~np.isnan(started)]
+    if len(known):
+        runs = known[np.append(True, np.diff(known) != 0)]
+        return len(runs) > len(np.unique(runs))
+    return any(_alternates(column[~np.isnan(column)]) for column in counters)
+
+
+def _alternates(counts: FloatArray) -> bool:
+    fell_and_is_back = (counts[1:-1] < counts[:-2]) & (counts[2:] >= counts[:-2])
+    return int(fell_and_is_back.sum()) > 1
 
 
 def rates_between_scrapes(t_s: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -213,15 +279,24 @@ def _split_sample(line: str) -> tuple[str, str]:
     ('x_total{a="b"}', '500')
     """
     found = _SAMPLE.fullmatch(line)
+    if found is None and _NATIVE_HISTOGRAM.match(line):
+        name = re.split(r"[{ \t]", line, maxsplit=1)[0]
+        message = f"{name} is a native histogram: let the server expose it with classic buckets"
+        raise ValueError(message)
     # Python reads 1_000 as a number, Prometheus does not
     if found is None or "_" in found[2]:
-        raise ValueError(line)
+        message = f"not a sample: {line[:_QUOTED_CHARACTERS]}"
+        raise ValueError(message)
     return found[1], found[2]
 
 
 def _parse_series(series: str) -> tuple[str, Labels]:
     """The name and labels of a series. Raises ValueError if they cannot be parsed."""
-    for family in text_string_to_metric_families(f"{series} 1\n"):
-        for sample in family.samples:
-            return sample.name, frozenset(sample.labels.items())
-    raise ValueError(series)
+    try:
+        for family in text_string_to_metric_families(f"{series} 1\n"):
+            for sample in family.samples:
+                return sample.name, frozenset(sample.labels.items())
+    except ValueError:
+        pass  # the parser's own message names neither the line nor what is wrong with it
+    message = f"not a sample: {series[:_QUOTED_CHARACTERS]}"
+    raise ValueError(message)

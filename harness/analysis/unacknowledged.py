@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from harness.analysis.places import Places
 from harness.analysis.rows import Rows
 from harness.analysis.stored_match import fetch_pages
-from harness.analysis.summarise import kelurahan_names
 from harness.base.model import OUTCOMES, Outcome
 from harness.run_folder.journal import GiveUpReason
 from harness.run_folder.parquet import database, fetch_columns
@@ -32,8 +32,6 @@ StationEnd = Literal["complete", "gave up", "deadline", "cut off", "not attempte
 gave up: its retry strategy gave up at least one page. deadline: it was still trying. cut off: the run ended before that.
 not attempted: it arrived and sent nothing.
 """
-REGION_DIGITS = (10, 6, 4, 2)
-"""Of a station's code: its kelurahan, kecamatan, kabupaten and province."""
 MAX_GROUPS = 100
 """Up to this many regions have a row each; of more, the next larger kind of region has."""
 GIVEN_UP_NAMES = {
@@ -43,10 +41,11 @@ GIVEN_UP_NAMES = {
     GiveUpReason.DEADLINE: "deadline",
     GiveUpReason.WITHHELD: "withheld",
 }
-_PAGES_BY_GROUP = """
-    SELECT left(station, {digits}) AS region, form, count(*) AS pages FROM read_parquet(?, hive_partitioning = false) GROUP BY ALL ORDER BY ALL
+_FORMS = "SELECT DISTINCT form FROM read_parquet(?, hive_partitioning = false) ORDER BY 1"
+_FORM_NUMBERS = """
+    SELECT list_position((SELECT list(DISTINCT form ORDER BY form) FROM read_parquet(?1, hive_partitioning = false)), form) - 1 AS number
+    FROM read_parquet(?1, hive_partitioning = false, file_row_number = true) ORDER BY file_row_number
 """
-_REGIONS = "SELECT count(DISTINCT left(station, {digits})) AS regions FROM read_parquet(?, hive_partitioning = false)"
 _ROWS_PER_BATCH = 50_000
 
 CSV_COLUMNS = (
@@ -106,7 +105,7 @@ class UnacknowledgedPages:
         reason = np.zeros(rows.pages, dtype=np.int64)
         within = rows.given_up.page < rows.pages  # the journal of a torn run may name pages beyond the plan
         reason[rows.given_up.page[within]] = rows.given_up.reason[within]
-        names = kelurahan_names(rows)
+        places = rows.places
         for first in range(0, len(self.page), _ROWS_PER_BATCH):
             pages = self.page[first : first + _ROWS_PER_BATCH]
             found = fetch_pages(self.folder, pages)
@@ -120,7 +119,7 @@ class UnacknowledgedPages:
                     ended_s = f"{done_s:.3f}" if np.isfinite(done_s) else ""
                 stored = "" if self.on_server is None else "yes" if self.on_server[page] else "no"
                 yield (
-                    code, names.get(code[:10], code[:10]), found["form"][number], int(found["page"][number]),
+                    code, places.name(places.of(code)), found["form"][number], int(found["page"][number]),
                     f"{float(rows.station_due_s[page]):.3f}", int(made[page]), outcome, ended_s,
                     GIVEN_UP_NAMES[int(reason[page])], stored,
                 )  # fmt: skip
@@ -181,42 +180,39 @@ def _last_attempts(rows: Rows) -> tuple[IntArray, IntArray]:
     return last, np.bincount(page, minlength=rows.pages).astype(np.int64)
 
 
+def _shown_places(places: Places) -> tuple[list[str], IntArray]:
+    """The places to show, and that of each station: the smallest kind of which there are not too many."""
+    shown: tuple[list[str], IntArray] = ["all"], np.zeros(len(places.codes), dtype=np.int64)
+    for label in reversed(places.labels[:-1]):
+        shown = places.numbered(label)
+        if len(shown[0]) <= MAX_GROUPS:
+            break
+    return shown
+
+
 def _groups(folder: RunFolder, rows: Rows, page: IntArray, on_server: BoolArray | None) -> list[UnacknowledgedGroup]:
     if not len(page):
         return []
-    names = kelurahan_names(rows)
+    regions, region_of_station = _shown_places(rows.places)
     with database() as connection:
-        digits = next(
-            digits
-            for digits in REGION_DIGITS
-            if digits == REGION_DIGITS[-1]
-            or fetch_columns(connection, _REGIONS.format(digits=digits), folder.plan)["regions"][0] <= MAX_GROUPS
+        forms = fetch_columns(connection, _FORMS, folder.plan)["form"].tolist()
+        form_of_page = fetch_columns(connection, _FORM_NUMBERS, folder.plan)["number"].astype(np.int64)
+    group_of_page = region_of_station[rows.station_of_page] * len(forms) + form_of_page
+    size = len(regions) * len(forms)
+    planned, missing = np.bincount(group_of_page, minlength=size), np.bincount(group_of_page[page], minlength=size)
+    stored = None if on_server is None else np.bincount(group_of_page[page], on_server[page], minlength=size)
+    pairs = np.unique(np.stack([group_of_page[page], rows.station_of_page[page]], axis=1), axis=0)
+    stations = np.bincount(pairs[:, 0], minlength=size)
+    groups = [
+        UnacknowledgedGroup(
+            regions[number // len(forms)],
+            rows.places.name(regions[number // len(forms)]),
+            forms[number % len(forms)],
+            int(planned[number]),
+            int(missing[number]),
+            None if stored is None else int(stored[number]),
+            int(stations[number]),
         )
-        planned = fetch_columns(connection, _PAGES_BY_GROUP.format(digits=digits), folder.plan)
-    found = fetch_pages(folder, page)
-    codes = found["station"].astype("U13")
-    keys = np.char.add(np.char.add(codes.astype(f"U{digits}"), " "), found["form"].astype("U"))
-    distinct, number = np.unique(keys, return_inverse=True)
-    missing = np.bincount(number)
-    stored = None if on_server is None else np.bincount(number, on_server[page], minlength=len(distinct))
-    pairs = np.unique(np.stack([number, rows.station_of_page[page]], axis=1), axis=0)
-    stations = np.bincount(pairs[:, 0], minlength=len(distinct))
-    whole = {
-        f"{region} {form}": int(pages)
-        for region, form, pages in zip(planned["region"], planned["form"], planned["pages"], strict=True)
-    }
-    groups = []
-    for place, key in enumerate(distinct.tolist()):
-        region, _, form = key.partition(" ")
-        groups.append(
-            UnacknowledgedGroup(
-                region,
-                names.get(region, region),
-                form,
-                whole[key],
-                int(missing[place]),
-                None if stored is None else int(stored[place]),
-                int(stations[place]),
-            )
-        )
+        for number in np.flatnonzero(missing).tolist()
+    ]
     return sorted(groups, key=lambda group: -group.missing)

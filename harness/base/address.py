@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 
 from harness.base.errors import UsageError
 
+_CREDENTIALS = re.compile(r"""(//)[^\s"']*@|(?<![\w/])[\w.+-]+:[^\s"'/]+@(?=[\w\[])""")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -53,6 +55,17 @@ def parse_origin(url: str) -> Origin | None:
     return Origin(scheme, parts.hostname.rstrip(".").lower(), _DEFAULT_PORTS[scheme] if port is None else port)
 
 
+def mask_credentials(text: str) -> str:
+    """The text with `***` for the user and password of every URL in it: messages and run.json are shown and shared.
+
+    >>> mask_credentials('--target "https://user:s3@cret/x@host:8080/y" is wrong')
+    '--target "https://***@host:8080/y" is wrong'
+    >>> mask_credentials("user:secret@host"), mask_credentials("http://host:80/a:b"), mask_credentials("ask me@example.org")
+    ('***@host', 'http://host:80/a:b', 'ask me@example.org')
+    """
+    return _CREDENTIALS.sub(lambda found: f"{found[1] or ''}***@", text)
+
+
 def cross_origin_redirect(origin: Origin, status: int, location: str) -> str:
     """The URL that a response redirects to if it is outside the origin, else "".
 
@@ -65,7 +78,7 @@ def cross_origin_redirect(origin: Origin, status: int, location: str) -> str:
         url = urljoin(f"{origin}/", location)
     except ValueError:
         url = location  # not parseable, so certainly not this origin
-    return "" if parse_origin(url) == origin else url
+    return "" if parse_origin(url) == origin else mask_credentials(url)
 
 
 def resolve_address(origin: Origin) -> str:

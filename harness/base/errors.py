@@ -21,7 +21,7 @@ from enum import IntEnum
 class ExitCode(IntEnum):
     """Exit codes of the `harness` command.
 
-    If several apply, the first of this order wins: usage, bug, lost acknowledgement, interrupted or terminated, invalid
+    If several apply, the first of this order wins: usage, bug, lost acknowledgement, stopped by a signal, invalid
     measurement, threshold. A lost acknowledgement and a breached threshold share k6's code, 99.
     """
 
@@ -30,6 +30,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     INVALID = 3
     FAILED = 99
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -76,8 +77,13 @@ class ProcessKilledError(ProcessFailedError):
     exit_code = ExitCode.INVALID
 
 
-RESOURCE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+_RESOURCE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """Disk, quota, file size, descriptors, memory: an OSError with one of these means this machine, not a bug."""
+_SHORTAGE = "this machine ran out of a resource that the run needs:"
+_NO_THREAD = (
+    "no more threads or processes can be started; raise ulimit -u, TasksMax of the systemd unit, or the container's pids limit "
+    "(docker run --pids-limit)"
+)
 
 
 class OutOfResourcesError(HarnessError):
@@ -92,7 +98,21 @@ class LeaderLostError(HarnessError):
     exit_code = ExitCode.INVALID
 
 
-def describe_exhaustion(error: OSError) -> str:
-    """A message for an OSError of `RESOURCE_ERRNOS`: which resource ran out, and on which file."""
-    where = f"{error.filename}: " if error.filename else ""
-    return f"this machine ran out of a resource that the run needs: {where}{error.strerror}"
+def describe_shortage(error: BaseException) -> str:
+    """Which resource of this machine ran out, and on which file; "" if the error has another cause.
+
+    Threads have no errno: Python raises a bare RuntimeError when it can't start one. Processes have EAGAIN (fork(2)).
+
+    >>> describe_shortage(OSError(errno.ENOSPC, "No space left on device", "runs/a"))
+    'this machine ran out of a resource that the run needs: runs/a: No space left on device'
+    >>> describe_shortage(ValueError("x"))
+    ''
+    """
+    if isinstance(error, OutOfResourcesError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in _RESOURCE_ERRNOS:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{_SHORTAGE} {where}{error.strerror}"
+    no_process = isinstance(error, OSError) and error.errno == errno.EAGAIN and error.filename is None
+    no_thread = isinstance(error, RuntimeError) and str(error).startswith("can't start new thread")
+    return f"{_SHORTAGE} {_NO_THREAD}" if no_process or no_thread else ""

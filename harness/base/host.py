@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.base.address import is_loopback
@@ -21,6 +21,7 @@ RESERVED_PORTS = 32
 TIME_WAIT_S = 60.0
 """Linux's TIME_WAIT: a compile-time constant (TCP_TIMEWAIT_LEN), not tunable."""
 _SYSCTL = "/proc/sys/net/ipv4/"
+_CGROUP_ROOT = "/sys/fs/cgroup"
 _TW_REUSE_NEVER, _TW_REUSE_ALWAYS = 0, 1
 _PACKAGES = (
     "upload-harness", "locust", "gevent", "aiohttp", "uvloop", "httptools", "duckdb", "numpy", "pillow", "prometheus-client",
@@ -81,19 +82,20 @@ def read_host_limits(read: Callable[[str], str] | None = None) -> HostLimits:
 def describe_host() -> dict[str, Any]:
     """The `host` of run.json: runs on different hosts are not comparable.
 
-    Memory is in bytes; `cores` counts all cores of the machine, `available_cores` those that this process may use.
+    Memory is in bytes; `cores` counts all cores of the machine, `cpu_quota_cores` is what a container may use of them.
     """
     cpu = next(
         (line.split(":", 1)[1].strip() for line in _read_lines("/proc/cpuinfo") if line.startswith("model name")), ""
     )
     memory_kb = next((int(line.split()[1]) for line in _read_lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
-    limits = read_host_limits()
+    limits, quota = read_host_limits(), cgroup_quota(_read_proc)
     return {
         "name": socket.gethostname(),
         "system": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "cpu": cpu,
         "cores": os.cpu_count() or 1,
+        **({} if quota is None else {"cpu_quota_cores": quota}),
         "memory_bytes": memory_kb * 1024,
         "descriptors": limits.descriptors,
         "ports": limits.last_port - limits.first_port + 1,
@@ -105,9 +107,44 @@ def package_versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
 
 
-def available_cores() -> int:
-    """Number of cores that this process may use: its CPU affinity, not the machine's total."""
-    return len(os.sched_getaffinity(0))
+def available_cores(read: Callable[[str], str] | None = None) -> int:
+    """Number of whole cores that this process may use, at least 1: its CPU affinity or its control group's quota.
+
+    Not the machine's total: a container with `--cpus=1.5` on 64 cores has one.
+    """
+    usable, quota = len(os.sched_getaffinity(0)), cgroup_quota(read or _read_proc)
+    return usable if quota is None else max(1, min(usable, int(quota)))
+
+
+def cgroup_quota(read: Callable[[str], str]) -> float | None:
+    """CPU time per second that this process's control groups (version 1 or 2) grant, in cores; None without a limit.
+
+    Groups are nested, and a limit holds for everything below it: the narrowest counts. `read` returns the content of a file,
+    or "" if it does not exist.
+    """
+    granted = []
+    for line in read("/proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        folder = PurePosixPath(path)
+        for group in (str(one).rstrip("/") for one in (folder, *folder.parents)):
+            if controllers == "":  # version 2; beside version 1 it may be mounted at `unified`
+                roots = (_CGROUP_ROOT, f"{_CGROUP_ROOT}/unified")
+                granted += [_quota_cores(*_quota_fields(read(f"{root}{group}/cpu.max"))) for root in roots]
+            elif "cpu" in controllers.split(","):
+                for root in (f"{_CGROUP_ROOT}/cpu", f"{_CGROUP_ROOT}/{controllers}"):
+                    both = [read(f"{root}{group}/cpu.cfs_{name}_us") for name in ("quota", "period")]
+                    granted.append(_quota_cores(*_quota_fields(" ".join(both))))
+    return min((cores for cores in granted if cores is not None), default=None)
+
+
+def _quota_fields(text: str) -> tuple[str, str]:
+    words = text.split()
+    return (words[0], words[1]) if len(words) == 2 else ("max", "0")
+
+
+def _quota_cores(quota_us: str, period_us: str) -> float | None:
+    """Quota ÷ period; "max" (version 2) and -1 (version 1) mean no limit."""
+    return None if quota_us == "max" or int(quota_us) < 0 else int(quota_us) / int(period_us)
 
 
 def _count_reserved(ranges: str, low: int, high: int) -> int:

@@ -42,6 +42,8 @@ class Shortage(StrEnum):
     MEMORY = "memory"
     MAX_IN_FLIGHT = "max_in_flight"
     """The scenario's own limit, client.max_in_flight: more stations at once than a worker may have active."""
+    OWN_CLIENT = "own_client"
+    """Not a resource: the scenario's own client raised an error, or returned what it may not."""
 
 
 class MalformedReason(StrEnum):
@@ -62,6 +64,10 @@ class MalformedReason(StrEnum):
     LOCATION = "Location points outside the target"
     OFFSET = "invalid Upload-Offset"
     UNEXPECTED = "unexpected error (the worker's log has its text)"
+    VALUE = "no usable value in the answer of a step"
+    URL = "URL points outside the targets"
+    SUCCESS = "body does not confirm the step"
+    OWN_CLIENT = "not what the own client needs to go on"
 
 
 REASONS = tuple(MalformedReason)

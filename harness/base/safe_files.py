@@ -106,11 +106,27 @@ def load_json(path: Path, model: type[Model], *, advice: str = "") -> Model | No
         raise RunFolderError(message) from None
 
 
-def write_json(path: Path, content: object) -> None:
-    """Write a JSON file atomically: a reader sees the old content or the new, never half a file."""
+def write_json(path: Path, content: object, *, durable: bool = False) -> None:
+    """Write a JSON file atomically: a reader sees the old content or the new, never half a file.
+
+    With `durable` this holds after a power cut too, and the file is on the disk when this returns.
+    """
     unfinished = path.with_name(path.name + ".new")
     unfinished.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    if durable:
+        sync(unfinished)  # before the rename: its name could be on the disk before its content
     os.replace(unfinished, path)
+    if durable:
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Put a file's content, or the names in a folder, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def explain_unreadable(error: OSError | ValidationError) -> str:

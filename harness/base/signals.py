@@ -1,7 +1,8 @@
-"""SIGINT and SIGTERM, from the first import to the end of a command.
+"""SIGINT, SIGTERM and SIGHUP, from the first import to the end of a command.
 
-The first signal asks the command to stop: it winds down and exits with 130 or 143. The second one ends it at once; children
-notice by the end of their stdin. A signal that the process inherited as ignored (nohup, background jobs) is handled too.
+The first signal asks the command to stop: it winds down and exits with 130, 143 or 129. The second one ends it at once; children
+notice by the end of their stdin. SIGINT and SIGTERM are handled even if they were inherited as ignored (background jobs).
+SIGHUP, which a closed terminal or a lost ssh session sends, stays ignored under `nohup`: that is what nohup is for.
 """
 
 from __future__ import annotations
@@ -10,7 +11,13 @@ import signal
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
-HANDLED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_ALWAYS_HANDLED = (signal.SIGINT, signal.SIGTERM)
+
+
+def handled_signals() -> tuple[signal.Signals, ...]:
+    """The signals that stop a command: SIGINT and SIGTERM, and SIGHUP unless it was inherited as ignored."""
+    is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return _ALWAYS_HANDLED if is_ignored else (*_ALWAYS_HANDLED, signal.SIGHUP)
 
 
 class ImmediateExit(BaseException):
@@ -43,7 +50,7 @@ class SignalHandler:
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        self._previous = {number: signal.signal(number, self._handle) for number in HANDLED_SIGNALS}
+        self._previous = {number: signal.signal(number, self._handle) for number in handled_signals()}
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -65,9 +65,16 @@ class CapacityResults:
 
     def _condition(self, name: ConditionName) -> CapacityCondition:
         goal, left_out = self.request.goal_of(name)
-        faults = [fault.name for fault in self.request.scenario.faults] if name == "recovers" else []
+        faults = self.request.scenario.faults if name == "recovers" else ()
         loads = [self._demand(found) for found in self.searches if found.load.condition == name]
-        return CapacityCondition(name=name, faults=faults, goal=goal, left_out=left_out, loads=loads)
+        return CapacityCondition(
+            name=name,
+            faults=[fault.name for fault in faults],
+            durations_s={fault.name: None if fault.end is None else fault.end - fault.start for fault in faults},
+            goal=goal,
+            left_out=left_out,
+            loads=loads,
+        )
 
     def _demand(self, found: FinishedSearch) -> LoadDemand:
         one, vary = found.load, self.request.vary
@@ -91,7 +98,8 @@ class CapacityResults:
         known = self.known(one, level)
         passed, failed = sum(seed.met is True for seed in known), sum(seed.met is False for seed in known)
         low, high = rule.interval(passed, failed)
-        binding, used_ratio = one.binding_at(level)
+        used = one.used_at(level)
+        binding = max(used, key=lambda name: used[name], default=None)
         return CapacityLevel(
             level=vary.values[level],
             value=vary.text(level),
@@ -103,7 +111,8 @@ class CapacityResults:
             probability_high=high,
             breached=dict(Counter(name for seed in known for name in seed.breached).most_common()),
             binds=binding,
-            used_ratio=used_ratio,
+            used_ratio=None if binding is None else used[binding],
+            used=used,
             seeds=known,
             measured=list(measured),
         )

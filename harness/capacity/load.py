@@ -10,8 +10,8 @@ from pathlib import Path
 
 from harness.base.errors import ConfigurationError, UsageError
 from harness.base.model import Station
-from harness.plan.regions import load_region
-from harness.scenario.arrivals import ClosedArrivals, ReplayArrivals
+from harness.plan.plan import load_stations
+from harness.scenario.arrivals import ClosedArrivals, ConstantArrivals, PoissonArrivals, ReplayArrivals
 from harness.scenario.scenario import Scenario
 
 _LOAD_OPTION = "--load"
@@ -49,10 +49,25 @@ def scale_load(scenario: Scenario, factor: float, folder: Path) -> Scenario:
     if isinstance(scenario.arrivals, ReplayArrivals):
         problem = "a replayed run can't be scaled: it has due times for its own stations only"
         raise ConfigurationError(_LOAD_OPTION, [problem])
-    stations = load_region(scenario.stations.region)
-    count = max(1, round((scenario.stations.count or len(stations)) * factor))
+    arrivals = scenario.arrivals
+    if isinstance(arrivals, ConstantArrivals | PoissonArrivals) and arrivals.rate is not None:
+        return scenario.model_copy(update={"arrivals": arrivals.model_copy(update={"rate": arrivals.rate * factor})})
+    own = scenario.stations.count or len(load_stations(scenario.stations))
+    scaled = with_stations(scenario, max(1, round(own * factor)), folder)
+    if isinstance(scenario.arrivals, ClosedArrivals):
+        phones = max(1, round(scenario.arrivals.phones * factor))
+        return scaled.model_copy(update={"arrivals": scenario.arrivals.model_copy(update={"phones": phones})})
+    return scaled
+
+
+def with_stations(scenario: Scenario, count: int, folder: Path) -> Scenario:
+    """The scenario with `count` stations; if its region has fewer, each kelurahan is enlarged and the file goes into `folder`."""
+    stations = load_stations(scenario.stations)
     if count <= len(stations):
         changed = scenario.stations.model_copy(update={"count": count})
+    elif scenario.stations.file is not None:
+        problem = f"{count:,} stations: the list {scenario.stations.file} has {len(stations):,}, and only a region can be enlarged"
+        raise ConfigurationError(_LOAD_OPTION, [problem])
     else:
         path = folder / f"region-{count}.csv"
         if not path.exists():  # simulations that were begun ahead may be reading it
@@ -60,11 +75,7 @@ def scale_load(scenario: Scenario, factor: float, folder: Path) -> Scenario:
             unfinished.write_text(_enlarged(stations, count), "utf-8")
             unfinished.replace(path)
         changed = scenario.stations.model_copy(update={"region": str(path), "count": None})
-    update: dict[str, object] = {"stations": changed}
-    if isinstance(scenario.arrivals, ClosedArrivals):
-        phones = max(1, round(scenario.arrivals.phones * factor))
-        update["arrivals"] = scenario.arrivals.model_copy(update={"phones": phones})
-    return scenario.model_copy(update=update)
+    return scenario.model_copy(update={"stations": changed})
 
 
 def _enlarged(stations: list[Station], count: int) -> str:

@@ -16,6 +16,7 @@ from harness.capacity.request import CapacityRequest, ConditionName, RequestedLo
 from harness.capacity.sampling import Decision, count_votes
 from harness.capacity.search import Bracket, LevelSearch, SearchInterruptedError
 from harness.capacity.twin import Twin
+from reports.capacity import unit_noun
 
 
 @dataclass(frozen=True)
@@ -121,21 +122,25 @@ def _describe_progress(
     one: RequestedLoad, vary: VariedKey, decisions: dict[int, Decision], level: int, known: Sequence[PlayedSeed]
 ) -> str:
     """One line: the level that was just decided, and between which the demand lies as far as is known."""
+    met = sum(seed.met is True for seed in known)
+    where = f"{one.condition}, {one.load:g}x"
+    so_far = describe_so_far(vary, decisions)
+    return f"{where}: {vary.text(level)} {decisions[level]} ({met} of {len(known)} seeds); so far {so_far}"
+
+
+def describe_so_far(vary: VariedKey, decisions: dict[int, Decision]) -> str:
+    """Between which levels the demand lies: "between 5 and 8 workers"."""
     least = min((number for number, decision in decisions.items() if decision == "passes"), default=None)
     below = [
         number for number, decision in decisions.items() if decision != "passes" and (least is None or number < least)
     ]
-    met = sum(seed.met is True for seed in known)
     low = vary.text(max(below)) if below else None
     high = None if least is None else vary.text(least)
-    so_far = (
-        f"between {low} and {high}"
-        if low and high
-        else f"at most {high}"
-        if high
-        else f"more than {low}"
-        if low
-        else "nothing known yet"
-    )
-    where = f"{one.condition}, {one.load:g}x"
-    return f"{where}: {vary.text(level)} {decisions[level]} ({met} of {len(known)} seeds); so far {so_far}"
+    noun = unit_noun(vary.key, high or low or "")
+    if low and high:
+        text = f"between {low} and {high}"
+    elif high:
+        text = f"at most {high}"
+    else:
+        text = f"more than {low}" if low else "nothing known yet"
+    return f"{text} {noun}".rstrip() if low or high else text

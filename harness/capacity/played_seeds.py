@@ -30,7 +30,7 @@ class PlayedAt(NamedTuple):
 class _SearchRecord(BaseModel):
     """What the seeds of a folder belong to."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     format: int = 1
     version: str

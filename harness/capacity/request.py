@@ -66,9 +66,7 @@ class CapacityRequest:
         """The thresholds that can be judged under a condition, and those that refer to a fault that does not act there."""
         if condition == "recovers":
             return list(self.goal), []
-        bare = planned_run(self.scenario.model_copy(update={"faults": ()}))
-        left_out = [one for one in self.goal if self.scenario.faults and _refers_to_fault(one, bare)]
-        return [one for one in self.goal if one not in left_out], left_out
+        return judged_without_faults(self.goal, self.scenario)
 
     @property
     def conditions(self) -> tuple[ConditionName, ...]:
@@ -105,11 +103,18 @@ class RequestedLoad:
             scenario = scenario.model_copy(update={"faults": ()})
         return scale_load(scenario, self.load, self._folder)
 
-    def binding_at(self, level: int) -> tuple[str | None, float | None]:
-        """The resource of which the greatest share is needed, and that share."""
+    def used_at(self, level: int) -> dict[str, float]:
+        """The share of each resource that the plan needs at least, of those that the scenario limits."""
         scenario = self.scenario_at(level)
-        binding = estimate_server_demand(scenario, make_simulated_plan(scenario)).binding
-        return (None, None) if binding is None else (binding.resource, binding.used_ratio)
+        demand = estimate_server_demand(scenario, make_simulated_plan(scenario))
+        return {one.resource: one.used_ratio for one in demand.resources if one.used_ratio is not None}
+
+
+def judged_without_faults(goal: Sequence[str], scenario: Scenario) -> tuple[list[str], list[str]]:
+    """The assertions that can be judged in a run without the scenario's faults, and those that refer to one."""
+    bare = planned_run(scenario.model_copy(update={"faults": ()}))
+    left_out = [one for one in goal if scenario.faults and _refers_to_fault(one, bare)]
+    return [one for one in goal if one not in left_out], left_out
 
 
 def _refers_to_fault(assertion: str, bare: PlannedRun) -> bool:

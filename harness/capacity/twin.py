@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
-import shutil
-import tempfile
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,6 +16,7 @@ import numpy as np
 from harness.analysis.capacity import PlayedSeed
 from harness.base.errors import ProcessKilledError
 from harness.base.host import available_cores
+from harness.base.temporary import temporary_folder
 from harness.judge.verdict import Judgement, evaluate_run
 from harness.run_folder.layout import RunFolder
 from harness.runner.simulated_cells import leave_signals_to_the_parent, run_scenario
@@ -83,14 +81,11 @@ class Twin:
 def play_seed(resolved: dict[str, Any], seed: int, goal: list[str]) -> PlayedSeed:
     """Play one seed of a resolved scenario in virtual time and judge it by the goal."""
     scenario = parse_resolved({**resolved, "seed": seed})
-    folder = tempfile.mkdtemp(prefix="harness-capacity-")
-    try:
-        run_folder = RunFolder(Path(folder) / f"seed-{seed}")
+    with temporary_folder("capacity") as folder:
+        run_folder = RunFolder(folder / f"seed-{seed}")
         run_scenario(run_folder, scenario, goal)
         judged = evaluate_run(run_folder, goal)
         return describe_played(judged, _beyond_range(judged, scenario.simulate.fitted))
-    finally:
-        shutil.rmtree(folder)
 
 
 def describe_played(judged: Judgement, doubt: str = "") -> PlayedSeed:

@@ -16,9 +16,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from harness import __version__
-from harness.base.errors import RESOURCE_ERRNOS, ExitCode, HarnessError, describe_exhaustion
+from harness.base.address import mask_credentials
+from harness.base.errors import ExitCode, HarnessError, describe_shortage
 from harness.base.signals import ImmediateExit, Interruption
-from reports.broken_pipe import BrokenPipeGuard
+from reports.output_guard import OutputGuard
 
 _USAGE_ERRNOS = frozenset(
     {
@@ -43,12 +44,26 @@ class LazyCommand(NamedTuple):
     """module:function below harness.cli."""
     help: str
     """First paragraph of the function's docstring; a test compares the two."""
+    only_prints: bool = False
+    """What it prints is all it gives, so that it has failed if that could not be written; other commands write files."""
 
 
 COMMANDS = {
-    "scenarios": LazyCommand("scenarios:scenarios", "List the built-in scenarios and experiments."),
+    "scenarios": LazyCommand("scenarios:scenarios", "List the built-in scenarios and experiments.", only_prints=True),
     "init": LazyCommand("init:init", "Write NAME.toml, a commented scenario to start from."),
-    "validate": LazyCommand("validate:validate", "Check a scenario: size, peak rates, does it fit this machine."),
+    "schema": LazyCommand(
+        "schema:schema",
+        "Print the JSON Schema of a file, for editors and validators: scenario, experiment, capacity, profile or thresholds.",
+        only_prints=True,
+    ),
+    "validate": LazyCommand(
+        "validate:validate", "Check a scenario: size, peak rates, does it fit this machine.", only_prints=True
+    ),
+    "try": LazyCommand(
+        "try_target:try_target",
+        "Send one station's pages to a server of yours and print each request, its answer, and what it was taken for.",
+        only_prints=True,
+    ),
     "run": LazyCommand("run:run", "Run a scenario: drive the load, judge it, write the report."),
     "simulate": LazyCommand(
         "simulate:simulate", "Play a scenario in virtual time, in seconds: the same run folder, judged the same way."
@@ -76,12 +91,29 @@ COMMANDS = {
         "compare:compare", "Check whether RUN is worse than BASE. Exit code 0 no, 99 yes, 3 can't tell."
     ),
     "calibrate": LazyCommand("calibrate:calibrate", "Measure run-to-run noise; report the smallest detectable change."),
-    "export": LazyCommand("export:export", "Export the scrapes of a run for another program."),
+    "export": LazyCommand(
+        "export:export", "Export the scrapes or the rows of a run for another program.", only_prints=True
+    ),
+    "powercut": LazyCommand(
+        "powercut:powercut",
+        "Run a server with its data on a disk whose power is cut: what was not synced is lost. Needs root and FUSE.",
+    ),
+    "mcp": LazyCommand(
+        "mcp:mcp",
+        "Serve a folder of runs to agents by the Model Context Protocol, on standard input and output; read-only.",
+    ),
     "doctor": LazyCommand(
         "doctor:doctor",
         "Check whether this machine is fit to measure and what to change. Exit code 0 fit, 3 unfit.",
+        only_prints=True,
     ),
-    "list": LazyCommand("list:list_runs", "List earlier runs with their verdicts, newest first."),
+    "list": LazyCommand(
+        "list:list_runs", "List earlier runs with their verdicts and key figures, newest first.", only_prints=True
+    ),
+    "history": LazyCommand(
+        "history:history",
+        "Show how a scenario's runs came out over time, and mark changes beyond the calibrated noise.",
+    ),
 }
 
 
@@ -157,30 +189,42 @@ def _options(
 
 def main(application: typer.Typer = app) -> None:
     """Run a command and exit. The only place where an exception becomes an exit code; harness/__main__.py sets the signals."""
-    sys.stdout = BrokenPipeGuard(sys.stdout)
+    sys.stdout, sys.stderr = output, errors = OutputGuard(sys.stdout), OutputGuard(sys.stderr)
+    code = _exit_code_of(application)
+    output.flush()
+    if output.failure is not None:
+        errors.write(f"output was lost: standard output could not be written: {output.failure.strerror}\n")
+        command = COMMANDS.get(next((word for word in sys.argv[1:] if not word.startswith("-")), ""))
+        if code == 0 and (command is None or command.only_prints):
+            code = ExitCode.INVALID
+    errors.flush()
+    sys.exit(code)
+
+
+def _exit_code_of(application: typer.Typer) -> int:
     try:
         application()
-    except ImmediateExit as stopped:
-        _fail(f"{stopped}: stopped", 128 + stopped.number)
-    except Interruption as interruption:
-        _fail(f"{interruption}: stopped before the first upload", 128 + interruption.number)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except (ImmediateExit, Interruption) as stopped:
+        when = "" if isinstance(stopped, ImmediateExit) else " before the first upload"
+        return _fail(f"{stopped}: stopped{when}", 128 + stopped.number)
     except HarnessError as error:
-        _fail(str(error), error.exit_code)
-    except OSError as error:
-        if error.errno in RESOURCE_ERRNOS:
-            _fail(
-                f"{describe_exhaustion(error)}\nFree some, then write the report with: harness report RUN",
-                ExitCode.INVALID,
-            )
+        return _fail(str(error), error.exit_code)
+    except (OSError, RuntimeError) as error:
+        if shortage := describe_shortage(error):
+            text = f"{shortage}\nFree some, then write the report with: harness report RUN"
+            return _fail(text, ExitCode.INVALID)
         # Anything else is a bug, and its traceback is wanted.
-        if error.filename is None or error.errno not in _USAGE_ERRNOS:
+        if not isinstance(error, OSError) or error.filename is None or error.errno not in _USAGE_ERRNOS:
             raise
-        _fail(f"{os.fsdecode(error.filename)}: {error.strerror}", ExitCode.USAGE)
+        return _fail(f"{os.fsdecode(error.filename)}: {error.strerror}", ExitCode.USAGE)
+    return ExitCode.PASSED
 
 
-def _fail(text: str, code: int) -> None:
+def _fail(text: str, code: int) -> int:
     from reports.number_format import escape_control_characters  # noqa: PLC0415 - imports pydantic
 
-    # The text may quote a file or a server, which must not steer the terminal.
-    sys.stderr.write(escape_control_characters(text, keep="\n\t") + "\n")
-    sys.exit(code)
+    # The text may quote a file or a server, which must not steer the terminal, or a URL with a password.
+    sys.stderr.write(escape_control_characters(mask_credentials(text), keep="\n\t") + "\n")
+    return code

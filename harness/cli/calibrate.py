@@ -13,7 +13,9 @@ from harness.base.errors import ExitCode
 from harness.base.signals import SignalHandler
 from harness.cli.options import (
     RUNS,
+    AllowCode,
     AllowCommand,
+    Between,
     Overrides,
     ScenarioName,
     Seed,
@@ -21,6 +23,7 @@ from harness.cli.options import (
     Workers,
     assertions_of,
     auto_workers,
+    check_code_allowed,
     check_fits,
     check_listening,
     check_name,
@@ -37,6 +40,7 @@ from harness.plan import capacity, make_plan
 from harness.plan.demand import parse_worker_count
 from harness.run_folder.layout import RunFolder
 from harness.run_folder.tables import read_planned_due
+from harness.runner.between import parse_between
 from harness.runner.calibration import Calibration, noise_from
 from harness.runner.finish import noise_folder, save_noise
 from harness.runner.run_spec import RunSpec
@@ -57,11 +61,14 @@ def calibrate(
     workers: Workers = None,
     target: Target = None,
     allow_command: AllowCommand = False,
+    between: Between = None,
+    allow_code: AllowCode = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the runs. Default: runs/calibrations/<time>-<name>-<hex>.")] = None,
 ) -> None:  # fmt: skip
     """Measure run-to-run noise; report the smallest detectable change."""
     loaded = loader.load_scenario(source, overrides, seed, read_planned_due)
     check_scenario(source, loaded)
+    check_code_allowed(source, loaded, allow_code=allow_code)
     number, plan = parse_worker_count(workers), make_plan(loaded)
     count = number or auto_workers(loaded, plan)
     external = external_target_of(target, source, loaded, plan, count, allow_command=allow_command)
@@ -74,7 +81,7 @@ def calibrate(
     spec = RunSpec(
         loaded, plan, RunFolder(folder), folder.name, command_line(), limits, workers=count, external=external
     )
-    calibration = Calibration(spec, assertions, folder, runs)
+    calibration = Calibration(spec, assertions, folder, runs, parse_between(between, allow_command=allow_command))
     calibration.check_folder()
     check_listening(external)
     print(

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from harness.analysis.capacity import CapacityFigures
-from harness.base.errors import UsageError
+from harness.base.errors import ConfigurationError, UsageError
 from harness.base.safe_files import write_json
 from harness.base.signals import SignalHandler
-from harness.capacity.confirmation import RUNS_PER_LEVEL
-from harness.capacity.figures import CapacityResults, confirm_searches
+from harness.base.temporary import temporary_folder
 from harness.capacity.levels import parse_varied_key
 from harness.capacity.load import parse_loads, scale_load
-from harness.capacity.measured import Measurer
-from harness.capacity.planner import CapacityPlanner
+from harness.capacity.map import MapRequest, column_of
+from harness.capacity.map_axes import parse_map
 from harness.capacity.request import CapacityRequest
 from harness.capacity.sampling import SamplingRule
-from harness.capacity.twin import Twin
-from harness.cli.options import RUNS, Overrides, ScenarioName, Seed, assertions_of, check_fits, check_name, command_line
+from harness.capacity.session import SearchSession, run_against, run_map, run_search
+from harness.capacity.target_capacity import TargetRequest
+from harness.cli.options import RUNS, Overrides, Seed, assertions_of, check_fits, check_name, command_line
 from harness.plan import capacity as plan_capacity
 from harness.plan import make_plan
 from harness.run_folder.tables import read_planned_due
-from harness.scenario import loader
+from harness.scenario.capacity_file import CapacityFile, load_capacity_file
+from harness.scenario.loader import load_scenario
+from harness.scenario.scenario import Scenario
 from mock_server.profile.units import duration_s, ratio
 from reports import terminal
 from reports.capacity import (
@@ -39,87 +41,240 @@ from reports.capacity import (
     demand_rows,
     level_rows,
 )
+from reports.capacity_map import map_badge, map_finding, map_headers, map_markdown, map_rows, render_map
 from reports.live_view import QuietView
+from reports.sustained import (
+    HEADERS,
+    render_sustained,
+    sustained_badge,
+    sustained_finding,
+    sustained_junit,
+    sustained_markdown,
+    sustained_rows,
+)
 from reports.terminal import display_path
 
 CAPACITIES = RUNS / "capacity"
-CAPACITY_FILE = "capacity.json"
+CAPACITY_FILE, MAP_FILE, SUSTAINED_FILE = "capacity.json", "map.json", "sustained.json"
 
 
 def capacity(
-    source: ScenarioName,
-    vary: Annotated[str, typer.Option(metavar="KEY=WEAKEST..STRONGEST", help="The key to vary, and its range: server.workers=1..64.")],
+    source: Annotated[str, typer.Argument(metavar="SCENARIO", help="Name of a built-in scenario, or a .toml file: a scenario, or a capacity file with base, vary and the other options.")],
+    vary: Annotated[str | None, typer.Option(metavar="KEY=WEAKEST..STRONGEST", help="The key to vary, and its range: server.workers=1..64.")] = None,
     overrides: Overrides = [],
     seed: Seed = None,
-    load: Annotated[str, typer.Option(metavar="F,F,…", help="Loads, as factors on the scenario's stations: 0.5x,1x,2x,4x.")] = "1x",
+    load: Annotated[str | None, typer.Option(metavar="F,F,…", help="Loads, as factors on the scenario's stations: 0.5x,1x,2x,4x. Default: 1x.")] = None,
     goal: Annotated[list[str], typer.Option("--goal", metavar="ASSERTION", help="What must hold, instead of the scenario's thresholds; may be given several times. No acknowledged page may be lost in any case.")] = [],
-    probability: Annotated[str, typer.Option(metavar="RATIO", help="In how many runs the goal must be met.")] = "95%",
-    confidence: Annotated[str, typer.Option(metavar="RATIO", help="How certain that must be.")] = "95%",
-    width: Annotated[str | None, typer.Option(metavar="STEP", help="Step between two levels: 1, or 5%. Default: 1 for whole numbers without a unit, else 5%.")] = None,
+    probability: Annotated[str | None, typer.Option(metavar="RATIO", help="In how many runs the goal must be met. Default: 95%.")] = None,
+    confidence: Annotated[str | None, typer.Option(metavar="RATIO", help="How certain that must be. Default: 95%.")] = None,
+    map_keys: Annotated[str | None, typer.Option("--map", metavar="KEY,KEY[,KEY]", help="Instead of --vary: draw where the scenario recovers from its faults and where it stays down, over two or three keys, each with values if it has none of its own: client.retry.strategy,load or client.retry.strategy=none|outbox,load=0.5x|1x,faults.brownout.duration=2s..20s.")] = None,
+    target: Annotated[str | None, typer.Option(metavar="URL", help="Instead of --vary: find by real runs which rate the server under test sustains, within its consent, and hold it against the plan's busiest minute.")] = None,
+    width: Annotated[str | None, typer.Option(metavar="STEP", help="Step between two levels: 1, or 5%. Default: 1 for whole numbers without a unit, else 5%; with --target 5%.")] = None,
     budget: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after this time with what is known: 20m.")] = None,
     simulate_only: Annotated[bool, typer.Option("--simulate-only", help="Leave out the measured runs at the end.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Result folder; the same folder resumes. Default: runs/capacity/<name>-<key>.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Result folder; the same folder resumes. Default: runs/capacity/<name>-<key>, or the capacity file's name.")] = None,
 ) -> None:  # fmt: skip
     """Search how much of a resource a scenario needs to meet its goal. Exit code 0 found, 99 not in the range, 3 can't tell.
 
     In virtual time, without the scenario's faults (what the server bears) and with them (from what it recovers). Then the least
-    level that passes and the one below are measured, three runs each. Resumes if interrupted.
+    level that passes and the one below are measured, three runs each. Resumes if interrupted. --map draws where the scenario
+    recovers and where it stays down. --target finds what a server of your own bears.
     """
-    varied = parse_varied_key(vary, width)
-    loaded = loader.load_scenario(source, overrides, seed, read_planned_due)
-    request = CapacityRequest(
-        source=source,
-        scenario=loaded,
-        scenario_at=lambda level: loader.load_scenario(
-            source, [*overrides, varied.override(level)], seed, read_planned_due
-        ),
-        vary=varied,
-        goal=tuple(goal or assertions_of(loaded)),
-        loads=parse_loads(load),
-        rule=SamplingRule(_share("--probability", probability), _share("--confidence", confidence)),
-        budget_s=None if budget is None else _budget_s(budget),
-    )
-    request.check()
-    folder = (out or CAPACITIES / f"{loaded.name}-{varied.key.replace('.', '-')}").absolute()
+    if target is not None:
+        _check_target_options(vary=vary, map=map_keys, load=load, goal=goal or None, probability=probability, confidence=confidence,
+                              simulate_only=simulate_only or None)  # fmt: skip
+    asked = _Asked.read(
+        source, overrides, seed, target is not None,
+        _given(vary=vary, map=None if map_keys is None else (map_keys,), width=width, simulate_only=simulate_only or None, goal=tuple(goal) or None,
+               load=None if load is None else tuple(load.split(",")),
+               probability=_share("--probability", probability), confidence=_share("--confidence", confidence),
+               budget=_budget_s(budget)),
+    )  # fmt: skip
+    loaded = asked.scenario()
+    folder = (out or CAPACITIES / asked.folder_name(loaded)).absolute()
     check_name(folder)
-    if not simulate_only:
-        _check_fits(request)
     with SignalHandler() as signals:
-        figures = _search(request, folder, signals, simulate_only=simulate_only)
-    _print(figures, _write(folder, figures))
+        session = SearchSession(folder, command_line(), QuietView, _log, signals, asked.options.simulate_only)
+        if target is not None:
+            code = _load_target(asked, TargetRequest(source, loaded, target, 1 + _width_ratio(width)), session)
+        else:
+            code = _draw_map(asked, loaded, session) if asked.options.map else _search(asked, loaded, session)
     if signals.received is not None:
         print("Interrupted. Run the same command again to resume.")
         raise typer.Exit(128 + signals.received)
-    raise typer.Exit(figures.exit_code)
+    raise typer.Exit(code)
 
 
-def _search(request: CapacityRequest, folder: Path, signals: SignalHandler, *, simulate_only: bool) -> CapacityFigures:
-    """Search in virtual time, then confirm by runs what was found for the scenario's own load."""
-    with Twin() as twin:
-        planner = CapacityPlanner(request, folder, twin, log=_log, is_interrupted=lambda: signals.received is not None)
-        searches = planner.search()
-        confirmed = [] if simulate_only else [one for one in searches if one.load.load == request.main_load]
-        for found in confirmed:
-            planner.firm_up(found)
-    # the processes of the twin have ended: what is measured has the machine for itself
-    left = RUNS_PER_LEVEL * sum(
-        min(2, found.bracket.passes + 1) for found in confirmed if found.bracket.passes is not None
-    )
-    measurer = Measurer(request, folder, command_line(), QuietView, _log, signals, planner.check_time, left)
-    confirmations = confirm_searches(confirmed, request, measurer.measure, planner.known)
-    return CapacityResults(request, searches, planner.known, confirmations).figures()
+def _search(asked: _Asked, loaded: Scenario, session: SearchSession) -> int:
+    request = asked.request(loaded)
+    if not session.simulate_only:
+        _check_fits(request.source, request.scenario, request.main_load)
+    figures = run_search(request, session)
+    _print(figures, _write(session.folder, figures))
+    return figures.exit_code
+
+
+def _load_target(asked: _Asked, request: TargetRequest, session: SearchSession) -> int:
+    figures = run_against(request, session, asked.options.budget)
+    write_json(session.folder / SUSTAINED_FILE, figures.model_dump(mode="json"))
+    (session.folder / "junit.xml").write_text(sustained_junit(figures), "utf-8")
+    (session.folder / "summary.md").write_text(sustained_markdown(figures), "utf-8")
+    page = render_sustained(session.folder, figures)
+    print(f"\n{sustained_badge(figures)}  {sustained_finding(figures)}.\n")
+    terminal.print_table(HEADERS, sustained_rows(figures))
+    print(f"\nReport: {display_path(page)}")
+    return figures.exit_code
+
+
+def _draw_map(asked: _Asked, loaded: Scenario, session: SearchSession) -> int:
+    request = asked.map_request(loaded)
+    if not session.simulate_only:
+        most = max(request.load(at) for at in request.cells())
+        _check_fits(request.source, request.scenario, most)
+    figures = run_map(request, session, asked.options.budget)
+    write_json(session.folder / MAP_FILE, figures.model_dump(mode="json"))
+    (session.folder / "summary.md").write_text(map_markdown(figures), "utf-8")
+    page = render_map(session.folder, figures, column_of(request.axes))
+    print(f"\n{map_badge(figures)}  {map_finding(figures)}.\n")
+    terminal.print_table(map_headers(figures), map_rows(figures))
+    print(f"\nReport: {display_path(page)}")
+    return figures.exit_code
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the command line and the capacity file ask for together."""
+
+    source: str
+    """Of the scenario, as `load_scenario` takes it."""
+    overrides: list[str]
+    options: CapacityFile
+    is_file: bool
+
+    @classmethod
+    def read(
+        cls, source: str, overrides: list[str], seed: int | None, has_target: bool, given: dict[str, object]
+    ) -> _Asked:
+        """The capacity file at `source`, with what the command line gives in its place, or the command line alone.
+
+        Raises ConfigurationError for a file with problems, UsageError if it is not known what to search.
+        """
+        file = load_capacity_file(source)
+        given |= _given(seed=seed)
+        _check_one_question(given)
+        if file is not None:
+            if "vary" in given or "map" in given:  # it asks another question than the file
+                given = {"vary": None, "map": (), **given}
+            changed = file.options.model_copy(update=given)
+            return cls(file.base, [*file.overrides, *overrides], changed, is_file=True)
+        if "vary" not in given and "map" not in given and not has_target:
+            message = "--vary is missing: the key to vary, and its range, as in --vary server.workers=1..64"
+            raise UsageError(message)
+        options = CapacityFile.model_construct(name="", base=source, **given)  # type: ignore[arg-type]
+        return cls(source, list(overrides), options, is_file=False)
+
+    def scenario(self, *more: str) -> Scenario:
+        """The scenario with further overrides."""
+        overrides = [*self.overrides, *more]
+        return load_scenario(
+            self.source, overrides, self.options.seed, read_planned_due, trusted_overrides=not self.is_file
+        )
+
+    def request(self, loaded: Scenario) -> CapacityRequest:
+        """The search. Raises UsageError or ConfigurationError for one that can't be made."""
+        options = self.options
+        try:
+            varied, loads = parse_varied_key(options.vary or "", options.width), parse_loads(",".join(options.load))
+            for name in ("probability", "confidence"):
+                _check_share(f"--{name}", getattr(options, name))
+        except UsageError as error:
+            if not self.is_file:
+                raise
+            raise ConfigurationError(options.name, [str(error)]) from None
+        request = CapacityRequest(
+            source=self.source,
+            scenario=loaded,
+            scenario_at=lambda level: self.scenario(varied.override(level)),
+            vary=varied,
+            goal=tuple(options.goal or assertions_of(loaded)),
+            loads=loads,
+            rule=SamplingRule(options.probability, options.confidence),
+            budget_s=options.budget,
+        )
+        request.check()
+        return request
+
+    def map_request(self, loaded: Scenario) -> MapRequest:
+        """The map. Raises UsageError or ConfigurationError for one that can't be drawn."""
+        text = ",".join(self.options.map)
+        try:
+            axes = parse_map(text, loaded)
+        except UsageError as error:
+            if not self.is_file:
+                raise
+            raise ConfigurationError(self.options.name, [str(error)]) from None
+        goal = tuple(self.options.goal or assertions_of(loaded))
+        request = MapRequest(self.source, loaded, lambda more: self.scenario(*more), axes, goal)
+        request.check()
+        return request
+
+    def folder_name(self, loaded: Scenario) -> str:
+        """The name of the result folder below runs/capacity."""
+        if self.options.name:
+            return self.options.name
+        if self.options.vary is None and not self.options.map:
+            return f"{loaded.name}-target"
+        if self.options.map:
+            return f"{loaded.name}-map"
+        key = (self.options.vary or "").partition("=")[0].strip()
+        return f"{loaded.name}-{key.replace('.', '-')}"
+
+
+def _check_one_question(given: dict[str, object]) -> None:
+    """Raise UsageError for options that exclude each other."""
+    if "map" in given:
+        for name in ("vary", "width", "load", "probability", "confidence"):
+            if name in given:
+                message = f"--{name} does not go with --map" + (
+                    ": put the loads on the map, as in load=0.5x|1x" if name == "load" else ""
+                )
+                raise UsageError(message)
+
+
+def _check_target_options(**given: object) -> None:
+    """Raise UsageError for options that do not go with --target."""
+    for name, value in given.items():
+        if value is not None:
+            message = f"--{name.replace('_', '-')} does not go with --target: the rate is varied, by real runs alone"
+            raise UsageError(message)
+
+
+def _width_ratio(text: str | None) -> float:
+    try:
+        value = 0.05 if text is None else ratio(text)
+    except ValueError:
+        value = 0.0
+    if not 0.01 <= value <= 1 or (text is not None and "%" not in text):
+        message = f'--width "{text}": with --target it should be a percentage from 1% to 100%'
+        raise UsageError(message)
+    return value
+
+
+def _given(**options: object) -> dict[str, object]:
+    """The options that were given."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _log(line: str) -> None:
     print(line, flush=True)
 
 
-def _check_fits(request: CapacityRequest) -> None:
+def _check_fits(source: str, scenario: Scenario, load: float) -> None:
     """Raise ConfigurationError if a measured run would not fit this machine."""
-    with tempfile.TemporaryDirectory() as folder:
-        scenario = scale_load(request.scenario, request.main_load, Path(folder))
-        problems = plan_capacity.find_capacity_problems(scenario, make_plan(scenario), 1, None)
-    check_fits(request.source, [*problems, "or leave out the measured runs: --simulate-only"] if problems else [])
+    with temporary_folder("capacity") as folder:
+        scaled = scale_load(scenario, load, folder)
+        problems = plan_capacity.find_capacity_problems(scaled, make_plan(scaled), 1, None)
+    check_fits(source, [*problems, "or leave out the measured runs: --simulate-only"] if problems else [])
 
 
 def _write(folder: Path, figures: CapacityFigures) -> Path:
@@ -143,20 +298,26 @@ def _print(figures: CapacityFigures, page: Path) -> None:
     print(f"\nReport: {display_path(page)}")
 
 
-def _share(option: str, text: str) -> float:
+def _share(option: str, text: str | None) -> float | None:
+    if text is None:
+        return None
     try:
         value = ratio(text)
     except ValueError:
         value = 0.0
-    if not 0.5 <= value <= 0.999:
-        message = f"{option} {text}: should be a share from 50% to 99.9%"
-        raise UsageError(message)
+    _check_share(option, value, text)
     return value
 
 
-def _budget_s(text: str) -> float:
+def _check_share(option: str, value: float, text: str = "") -> None:
+    if not 0.5 <= value <= 0.999:
+        message = f"{option} {text or value}: should be a share from 50% to 99.9%"
+        raise UsageError(message)
+
+
+def _budget_s(text: str | None) -> float | None:
     try:
-        return duration_s(text)
+        return None if text is None else duration_s(text)
     except ValueError as error:
         message = f"--budget {text} {error}"
         raise UsageError(message) from None

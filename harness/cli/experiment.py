@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -12,12 +11,28 @@ from harness.analysis.experiment import ExperimentFigures
 from harness.base.errors import ExitCode, UsageError
 from harness.base.safe_files import write_json
 from harness.base.signals import SignalHandler
-from harness.cli.options import RUNS, check_scenario, check_target_given, command_line
+from harness.cli.options import (
+    RUNS,
+    AllowCode,
+    AllowCommand,
+    Between,
+    Target,
+    check_code_allowed,
+    check_listening,
+    check_scenario,
+    check_target_given,
+    command_line,
+    external_target_of,
+)
+from harness.plan import Plan, make_plan
 from harness.run_folder.tables import read_planned_due
+from harness.runner.between import parse_between
 from harness.runner.experiment import ExperimentRunner
-from harness.runner.simulated_experiment import choose_confirmed, pair_cells, play_experiment
+from harness.runner.simulated_experiment import cell_folder, choose_confirmed, pair_cells, play_experiment
 from harness.runner.simulated_run import check_simulation
 from harness.scenario.experiment import Cell, Experiment, load_experiment
+from harness.scenario.scenario import Scenario
+from harness.target.external import ExternalTarget
 from reports import terminal
 from reports.against import BRIEF_HEADERS, against_finding, brief_rows
 from reports.experiment import ConfirmedCells, brief_table, finding, render_experiment
@@ -47,6 +62,9 @@ def experiment(
             min=1, max=1000, metavar="N", help="Number of seeds, with --simulate. Default: those of the file."
         ),
     ] = None,
+    target: Target = None,
+    allow_command: AllowCommand = False,
+    between: Between = None,
     confirm: Annotated[
         int | None,
         typer.Option(
@@ -55,22 +73,37 @@ def experiment(
             help="With --simulate: then run the base and the best K variants for real, beside each other.",
         ),
     ] = None,
+    allow_code: AllowCode = False,
 ) -> None:
     """Run a matrix of scenarios and compare them; resumes if interrupted."""
     if not simulate and (seeds is not None or confirm is not None):
         message = f"{'--seeds' if confirm is None else '--confirm'} goes with --simulate"
         raise UsageError(message)
+    if simulate and (target is not None or between is not None):
+        message = f"{'--target' if target is not None else '--between'} is for real runs: leave --simulate out"
+        raise UsageError(message)
+    reset = parse_between(between, allow_command=allow_command)
     loaded, cells = load_experiment(source, read_planned_due, seeds)
     for cell in cells:
         check_scenario(f"{source}, variant {cell.variant.name}", cell.scenario)
-        check_target_given(source, cell.scenario)
+        if target is None:
+            check_target_given(source, cell.scenario)
+        check_code_allowed(source, cell.scenario, allow_code=allow_code)
         if simulate:
             check_simulation(f"{source}: {cell.variant.name}", cell.scenario)
     folder = (out or EXPERIMENTS / f"{loaded.name}{'-simulated' if simulate else ''}").absolute()
     if simulate:
         raise typer.Exit(_simulate(loaded, cells, folder, confirm))
+
+    def admit(scenario: Scenario, plan: Plan) -> ExternalTarget | None:
+        return external_target_of(target, source, scenario, plan, 1, allow_command=allow_command)
+
+    runner = ExperimentRunner(loaded, cells, folder, command_line(), admit, reset)
+    runner.check_folder(target=target)
+    if target is not None:
+        check_listening(admit(cells[0].scenario, make_plan(cells[0].scenario)))
     _announce(loaded, cells, folder)
-    figures, stopped = _run_cells(loaded, cells, folder)
+    figures, stopped = _run_cells(runner)
     page = render_experiment(folder, figures)
     terminal.print_table(*brief_table(figures))
     print(f"\n{finding(figures)}.\nReport: {display_path(page)}")
@@ -84,14 +117,12 @@ def _announce(loaded: Experiment, cells: list[Cell], folder: Path) -> None:
     print(f"{len(cells)} cells: {variants} variants, {seeds} seeds, into {display_path(folder)}", flush=True)
 
 
-def _run_cells(loaded: Experiment, cells: list[Cell], folder: Path) -> tuple[ExperimentFigures, ExitCode | None]:
+def _run_cells(runner: ExperimentRunner) -> tuple[ExperimentFigures, ExitCode | None]:
     """Run what is not finished; the figures, and the exit code of the signal that stopped it before every cell was run."""
-    runner = ExperimentRunner(loaded, cells, folder, command_line())
-    runner.check_folder()
     with SignalHandler() as signals:
         finished = runner.run(QuietView, lambda text: print(text, flush=True), signals)
-    stopped = ExitCode.TERMINATED if signals.received == signal.SIGTERM else ExitCode.INTERRUPTED
-    return runner.figures(), None if finished else stopped
+    stopped = None if signals.received is None else ExitCode(128 + signals.received)
+    return runner.figures(), None if finished else stopped or ExitCode.INTERRUPTED
 
 
 def _simulate(loaded: Experiment, cells: list[Cell], folder: Path, confirm: int | None) -> int:
@@ -111,6 +142,7 @@ def _simulate(loaded: Experiment, cells: list[Cell], folder: Path, confirm: int 
         print(f"\n{confirmed.finding}.\n")
         terminal.print_table(confirmed.headers, confirmed.rows)
     print(f"Report: {display_path(page)}")
+    print(f"A run's own page: harness report {display_path(cell_folder(folder, cells[0]).path)}")
     if stopped is not None:
         print("Interrupted. Run the same command again to finish.")
         return stopped
@@ -126,7 +158,9 @@ def _confirm(
     selected = [cell for cell in cells if cell.variant.name in names]
     measured = folder / CONFIRMED
     _announce(chosen, selected, measured)
-    _, stopped = _run_cells(chosen, selected, measured)
+    runner = ExperimentRunner(chosen, selected, measured, command_line())
+    runner.check_folder()
+    _, stopped = _run_cells(runner)
     found = pair_cells(selected, folder, measured)
     if not found.pairs:
         return None, stopped

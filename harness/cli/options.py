@@ -6,22 +6,25 @@ import os
 import re
 import secrets
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from harness.base.address import mask_credentials
 from harness.base.errors import ConfigurationError, RunFolderError, UsageError
 from harness.base.host import available_cores
 from harness.base.safe_files import find_symlinks
-from harness.judge.thresholds.abort_on_fail import AbortThreshold, check_abortable
-from harness.judge.thresholds.evaluate import find_problems, find_undersized
-from harness.judge.thresholds.planned_run import planned_run
+from harness.judge.thresholds.evaluate import find_undersized
+from harness.judge.thresholds.plan_bounds import find_decided
 from harness.plan import Plan
 from harness.plan.demand import choose_worker_count
-from harness.plan.idle_faults import find_idle_faults
+from harness.plan.idle_faults import find_idle_outages
 from harness.run_folder.layout import RunFolder
+from harness.runner import checked_scenario
+from harness.scenario.own_client import parse_resolved_name
 from harness.scenario.scenario import Scenario
 from harness.target.connect import check_reachable
 from harness.target.external import ExternalTarget, admit_target
@@ -29,11 +32,37 @@ from reports.number_format import escape_control_characters
 
 RUNS = Path("runs")
 
+assertions_of = checked_scenario.assertions_of
+abortable_thresholds = checked_scenario.abortable_thresholds
+own_assertions = checked_scenario.own_assertions
+check_scenario = checked_scenario.check_scenario
+
 Target = Annotated[
     str | None, typer.Option(metavar="URL", help="URL of the server under test; default: the mock server.")
 ]
+AlsoTarget = Annotated[
+    list[str],
+    typer.Option(
+        metavar="URL",
+        help="Another server that the scenario's steps may send to; may be repeated. It consents as the target does.",
+    ),
+]
 AllowCommand = Annotated[
-    bool, typer.Option("--allow-command", help="Allow [target.stored] to run its command on this machine.")
+    bool,
+    typer.Option(
+        "--allow-command", help="Allow the command of [target.stored], or of --between, to run on this machine."
+    ),
+]
+Between = Annotated[
+    str | None,
+    typer.Option(
+        "--between",
+        metavar="COMMAND",
+        help="Run this before each run, without a shell, to reset the server; needs --allow-command.",
+    ),
+]
+AllowCode = Annotated[
+    bool, typer.Option("--allow-code", help="Allow client.protocol to run its Python code on this machine.")
 ]
 ScenarioName = Annotated[str, typer.Argument(metavar="SCENARIO", help="Name of a built-in scenario, or a .toml file.")]
 Overrides = Annotated[
@@ -52,37 +81,44 @@ PrometheusUrl = Annotated[
         help="Take throughput and failures from this Prometheus instead of our own scrapes.",
     ),
 ]
+Labels = Annotated[
+    list[str], typer.Option("--label", metavar="K=V", help="A label of the run, as in version=1.2; can be repeated.")
+]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or its name below runs/.")]
 
 
-def assertions_of(loaded: Scenario) -> list[str]:
-    """The assertions of a scenario."""
-    return [threshold.assertion for threshold in loaded.thresholds]
+def check_code_allowed(source: str, loaded: Scenario, *, allow_code: bool) -> None:
+    """Raise UsageError if a scenario brings Python code of its own and the user has not allowed it."""
+    own = loaded.client.own
+    if own and not allow_code:
+        file = parse_resolved_name(own)
+        where = f"the installed own client {own}" if file is None else str(file.file)
+        message = f"{source}: client.protocol would run Python code on this machine: {where}; if you trust it, add --allow-code"
+        raise UsageError(message)
 
 
-def abortable_thresholds(loaded: Scenario) -> list[AbortThreshold]:
-    """The thresholds of a scenario that end a run as soon as they can't be passed any more."""
-    return [AbortThreshold(one.assertion, one.grace) for one in loaded.thresholds if one.abort]
+def parse_labels(texts: list[str]) -> dict[str, str]:
+    """Labels from "key=value". Raises UsageError for another text, or a key that is given twice.
 
-
-def own_assertions(folder: RunFolder) -> list[str]:
-    """The assertions of a run's own scenario. Raises RunFolderError if they can't be read."""
-    try:
-        return [str(threshold["assert"]) for threshold in folder.read_run().scenario.get("thresholds", [])]
-    except (TypeError, KeyError, AttributeError):
-        message = f"{folder.run_json}: the thresholds of its scenario can't be read"
-        raise RunFolderError(message) from None
-
-
-def check_scenario(source: str, loaded: Scenario) -> None:
-    """Raise ConfigurationError for faults that hit nothing, and for thresholds that judge nothing.
-
-    A threshold judges nothing if it can't be evaluated, can't pass or can't fail, or can't end a run early as it is to.
+    >>> parse_labels(["version=1.2", "commit=a=b"])
+    {'version': '1.2', 'commit': 'a=b'}
     """
-    problems = [*find_idle_faults(loaded), *find_problems(assertions_of(loaded), planned_run(loaded))]
-    if problems:
-        raise ConfigurationError(source, problems)
-    check_abortable([threshold.assertion for threshold in abortable_thresholds(loaded)], source)
+    labels: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if (
+            not equals
+            or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", key)
+            or len(value) > 200
+            or not value.isprintable()
+        ):
+            message = f'--label "{text}" is not a valid label: write KEY=VALUE, as in version=1.2'
+            raise UsageError(message)
+        if key in labels:
+            message = f'--label: duplicate key "{key}"'
+            raise UsageError(message)
+        labels[key] = value
+    return labels
 
 
 def auto_workers(loaded: Scenario, plan: Plan) -> int:
@@ -94,7 +130,10 @@ def auto_workers(loaded: Scenario, plan: Plan) -> int:
 
 def warnings_of(loaded: Scenario, plan: Plan, *, external: bool = False) -> list[str]:
     """Warnings about a plan that don't prevent the run, one line each; `external`: the run is not for the mock server."""
-    found = find_undersized(assertions_of(loaded), plan, loaded.warm_up, loaded.deadline)
+    assertions = assertions_of(loaded)
+    found = find_undersized(assertions, plan, loaded.warm_up, loaded.deadline)
+    found += find_decided(assertions, plan.pages, len(plan.stations), loaded.client.timeout)
+    found += find_idle_outages(loaded)
     if external and loaded.faults:
         names = ", ".join(fault.name for fault in loaded.faults)
         found.append(f"[[faults]] are the mock server's and do not happen with --target: {names}")
@@ -109,19 +148,25 @@ def check_fits(source: str, problems: list[str]) -> None:
 
 
 def external_target_of(
-    url: str | None, source: str, loaded: Scenario, plan: Plan, workers: int, *, allow_command: bool
-) -> ExternalTarget | None:
+    url: str | None, source: str, loaded: Scenario, plan: Plan, workers: int, *, allow_command: bool,
+    also: Sequence[str] = (),
+) -> ExternalTarget | None:  # fmt: skip
     """The external target at `url`, checked and with its consent read; None if the run is for the mock."""
     if url is None:
         check_target_given(source, loaded)
+        if also:
+            message = f"--also-target {also[0]} needs --target: the mock server never sends anybody elsewhere"
+            raise UsageError(message)
         return None
-    return admit_target(url, loaded, plan, workers, os.environ, allow_command=allow_command)
+    return admit_target(url, loaded, plan, workers, os.environ, allow_command=allow_command, also=also)
 
 
 def check_listening(external: ExternalTarget | None) -> None:
     """Raise UsageError if an external target accepts no connection. The last check, because the target notices it."""
     if external is not None:
         check_reachable(external.origin, external.address, external.context)
+        for other in external.also:
+            check_reachable(other.origin, other.address, external.context)
 
 
 def check_target_given(source: str, loaded: Scenario) -> None:
@@ -157,8 +202,8 @@ def check_name(path: Path) -> None:
 
 
 def command_line() -> list[str]:
-    """The command as the user typed it, for run.json."""
-    return ["harness", *sys.argv[1:]]
+    """The command as the user typed it, for run.json; without passwords in URLs."""
+    return ["harness", *map(mask_credentials, sys.argv[1:])]
 
 
 def runs_in(path: Path) -> list[RunFolder]:

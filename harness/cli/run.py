@@ -13,7 +13,10 @@ from harness.base.signals import SignalHandler
 from harness.cli.compare import ToleranceOption, compare_with_baseline
 from harness.cli.options import (
     RUNS,
+    AllowCode,
     AllowCommand,
+    AlsoTarget,
+    Labels,
     Overrides,
     PrometheusUrl,
     ScenarioName,
@@ -23,6 +26,7 @@ from harness.cli.options import (
     abortable_thresholds,
     assertions_of,
     auto_workers,
+    check_code_allowed,
     check_fits,
     check_listening,
     check_name,
@@ -30,11 +34,20 @@ from harness.cli.options import (
     check_scenario,
     command_line,
     external_target_of,
+    parse_labels,
     run_folder,
     run_id_of,
     warnings_of,
 )
-from harness.cli.worker import JOIN_TIMEOUT, Bind, JoinTimeout, RemoteWorkers, check_target_for_remote, join_policy
+from harness.cli.worker import (
+    JOIN_TIMEOUT,
+    Bind,
+    JoinTimeout,
+    RemoteWorkers,
+    check_photos_for_remote,
+    check_target_for_remote,
+    join_policy,
+)
 from harness.judge.compare.compare import list_differences
 from harness.judge.compare.figure import parse_tolerances
 from harness.judge.thresholds.evaluate import limits_s
@@ -61,7 +74,10 @@ def run(
     bind: Bind = None,
     join_timeout: JoinTimeout = JOIN_TIMEOUT,
     target: Target = None,
+    also_target: AlsoTarget = [],
     allow_command: AllowCommand = False,
+    allow_code: AllowCode = False,
+    labels: Labels = [],
     name: Annotated[str | None, typer.Option(help="Name the run folder after this instead of the scenario.")] = None,
     metrics_port: Annotated[int, typer.Option(min=0, max=65_000, help="Port of the first worker's /metrics, the others follow; 0: any free port.")] = 0,
     prometheus: PrometheusUrl = None,
@@ -72,6 +88,7 @@ def run(
     """Run a scenario: drive the load, judge it, write the report."""
     loaded = loader.load_scenario(source, overrides, seed, read_planned_due)
     check_scenario(source, loaded)
+    check_code_allowed(source, loaded, allow_code=allow_code)
     number = parse_worker_count(workers)
     policy = join_policy(remote_workers, workers, bind, join_timeout, target)
     if prometheus is not None:
@@ -79,9 +96,11 @@ def run(
     plan = make_plan(loaded)
     count = remote_workers or number or auto_workers(loaded, plan)
     _check_ports(metrics_port, count)
-    external = external_target_of(target, source, loaded, plan, count, allow_command=allow_command)
+    external = external_target_of(target, source, loaded, plan, count, allow_command=allow_command, also=also_target)
     address = None if external is None else external.address
     check_target_for_remote(policy, address)
+    if policy is not None:
+        check_photos_for_remote(plan, loaded)
     find_problems = capacity.find_capacity_problems if policy is None else capacity.find_leader_problems
     check_fits(source, find_problems(loaded, plan, count, address))
     run_id = run_id_of(name or loaded.name)
@@ -94,6 +113,7 @@ def run(
         folder=folder,
         run_id=run_id,
         command=command_line(),
+        labels=parse_labels(labels),
         limits_s=limits_s(assertions_of(loaded)),
         abort_thresholds=abortable_thresholds(loaded),
         workers=count,

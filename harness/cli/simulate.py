@@ -13,6 +13,7 @@ from harness.base.safe_files import write_json
 from harness.base.signals import SignalHandler
 from harness.cli.options import (
     RUNS,
+    Labels,
     Overrides,
     Seed,
     abortable_thresholds,
@@ -22,6 +23,7 @@ from harness.cli.options import (
     check_scenario,
     command_line,
     own_assertions,
+    parse_labels,
     run_folder,
     run_id_of,
     runs_in,
@@ -48,6 +50,7 @@ def simulate(
     overrides: Overrides = [],
     seed: Seed = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; must be new or empty. Default: runs/<time>-<name>-simulated-<hex>.")] = None,
+    labels: Labels = [],
     name: Annotated[str | None, typer.Option(help="Name the run folder after this instead of the scenario.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, max=100_000, metavar="N", help="Play N seeds, counted from the scenario's, on all cores: bands of the key figures, and how likely each threshold holds.")] = None,
     against: Annotated[list[Path], typer.Option("--against", metavar="RUN", help="Play the scenario and seed of a measured run (or of each in a folder) and show predicted beside measured.")] = [],
@@ -73,13 +76,15 @@ def simulate(
     check_new_folder(folder)
     with SignalHandler() as signals:
         if seeds is None:
-            code = _simulate_one(loaded, folder, run_id, signals)
+            code = _simulate_one(loaded, folder, run_id, parse_labels(labels), signals)
         else:
             code = _simulate_seeds(loaded, folder.path, seeds, signals)
         raise typer.Exit(code if signals.received is None else 128 + signals.received)
 
 
-def _simulate_one(loaded: Scenario, folder: RunFolder, run_id: str, signals: SignalHandler) -> int:
+def _simulate_one(
+    loaded: Scenario, folder: RunFolder, run_id: str, labels: dict[str, str], signals: SignalHandler
+) -> int:
     plan = make_simulated_plan(loaded)
     terminal.print_lines(warnings_of(loaded, plan))
     spec = RunSpec(
@@ -88,6 +93,7 @@ def _simulate_one(loaded: Scenario, folder: RunFolder, run_id: str, signals: Sig
         folder=folder,
         run_id=run_id,
         command=command_line(),
+        labels=labels,
         limits_s=limits_s(assertions_of(loaded)),
         abort_thresholds=abortable_thresholds(loaded),
         simulated=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,8 +15,12 @@ from harness.base.errors import UsageError
 from harness.base.signals import SignalHandler
 from harness.drive.distributed.auth import read_join_token
 from harness.drive.distributed.join import DEFAULT_PORT
-from harness.runner.remote_worker import RemoteWorker
+from harness.plan import Plan
+from harness.plan.own_photos import MAX_REMOTE_BYTES
+from harness.runner.remote_worker import AllowedClient, RemoteWorker
 from harness.runner.run_spec import JoinPolicy
+from harness.scenario.own_client import digest_file, digest_own_client
+from harness.scenario.scenario import Scenario
 from mock_server.profile.units import duration_s
 
 JOIN_TIMEOUT = "60s"
@@ -40,13 +45,23 @@ Bind = Annotated[
 def worker(
     master: Annotated[str, typer.Option(metavar="HOST[:PORT]", help=f"Address of the leader, where harness run listens. Default port: {DEFAULT_PORT}.")],
     join_timeout: JoinTimeout = JOIN_TIMEOUT,
+    allow_code: Annotated[str | None, typer.Option("--allow-code", metavar="FILE|NAME", help="Own client that may run here: a Python file, or an installed one's name. It must be the same as the leader's.")] = None,
 ) -> None:  # fmt: skip
     """Start a worker for a run led by another machine (harness run --remote-workers)."""
+    own_client = None if allow_code is None else allowed_client(allow_code)
     host, port = host_and_port("--master", master)
     token, timeout_s = read_join_token(os.environ), positive_duration_s("--join-timeout", join_timeout)
     with SignalHandler() as signals:
-        remote = RemoteWorker(host, port, token, signals, lambda text: print(text, flush=True))
+        remote = RemoteWorker(host, port, token, signals, lambda text: print(text, flush=True), own_client)
         raise typer.Exit(remote.work(timeout_s))
+
+
+def allowed_client(text: str) -> AllowedClient:
+    """The own client that `--allow-code` names. Raises UsageError if there is no such file and none of that name is installed."""
+    if text.endswith(".py"):
+        file = Path(text).absolute()
+        return AllowedClient(str(file), digest_file(file))
+    return AllowedClient(text, digest_own_client(text))
 
 
 def join_policy(
@@ -129,3 +144,14 @@ def positive_duration_s(option: str, text: str) -> float:
         message = f'{option} "{text}" should be longer than 0'
         raise UsageError(message)
     return seconds
+
+
+def check_photos_for_remote(plan: Plan, loaded: Scenario) -> None:
+    """Raise UsageError if the user's own photos are too large to be sent to remote workers."""
+    size = sum(len(body.data) for body in plan.bank)
+    if loaded.photos.folder is not None and size > MAX_REMOTE_BYTES:
+        message = (
+            f"photos.folder has {size / 1e6:,.0f} MB, and remote workers get at most {MAX_REMOTE_BYTES / 1e6:,.0f} MB: use fewer or "
+            "smaller files"
+        )
+        raise UsageError(message)

@@ -7,10 +7,10 @@ import itertools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import numpy as np
 
+from harness.base.host import cgroup_quota
 from harness.doctor.finding import Finding, Fitness, ReadText, at_least, at_most, worst
 from reports.number_format import format_duration, format_ratio
 
@@ -22,7 +22,6 @@ ENOUGH_CORES, TOO_FEW_CORES = 2.0, 1.0
 """One for the generator and one for the server."""
 BUSY_RATIO, TOO_BUSY_RATIO = 0.1, 0.5
 STOLEN_RATIO, TOO_STOLEN_RATIO = 0.01, 0.05
-_CGROUP_ROOT = "/sys/fs/cgroup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,36 +65,6 @@ def measure_cores(read: ReadText, sleep: Callable[[float], None], usable: int) -
 def check_cores(measured: CpuMeasurement) -> list[Finding]:
     """Findings on the number of cores, other load, steal time, governor."""
     return [_core_count(measured), _busy(measured), _stolen(measured), _governor(measured)]
-
-
-def cgroup_quota(read: ReadText) -> float | None:
-    """CPU time per second that this process's control groups (version 1 or 2) grant, in cores; None without a limit.
-
-    Groups are nested, and a limit holds for everything below it: the narrowest counts.
-    """
-    granted = []
-    for line in read("/proc/self/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
-        folder = PurePosixPath(path)
-        for group in (str(one).rstrip("/") for one in (folder, *folder.parents)):
-            if controllers == "":  # version 2; beside version 1 it may be mounted at `unified`
-                roots = (_CGROUP_ROOT, f"{_CGROUP_ROOT}/unified")
-                granted += [_quota_cores(*_quota_fields(read(f"{root}{group}/cpu.max"))) for root in roots]
-            elif "cpu" in controllers.split(","):
-                for root in (f"{_CGROUP_ROOT}/cpu", f"{_CGROUP_ROOT}/{controllers}"):
-                    both = [read(f"{root}{group}/cpu.cfs_{name}_us") for name in ("quota", "period")]
-                    granted.append(_quota_cores(*_quota_fields(" ".join(both))))
-    return min((cores for cores in granted if cores is not None), default=None)
-
-
-def _quota_fields(text: str) -> tuple[str, str]:
-    words = text.split()
-    return (words[0], words[1]) if len(words) == 2 else ("max", "0")
-
-
-def _quota_cores(quota_us: str, period_us: str) -> float | None:
-    """Quota ÷ period; "max" (version 2) and -1 (version 1) mean no limit."""
-    return None if quota_us == "max" or int(quota_us) < 0 else int(quota_us) / int(period_us)
 
 
 def _cpu_ticks(read: ReadText) -> tuple[int, int, int]:

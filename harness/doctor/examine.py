@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 from harness.base.errors import ExitCode, ProcessFailedError
 from harness.base.host import HostLimits, read_host_limits
+from harness.base.temporary import temporary_folder
 from harness.doctor.cpu import (
     ClockMeasurement,
     CpuMeasurement,
@@ -136,11 +136,11 @@ def _measure_generator(
     """Loopback's bytes per second, the result of each load, and what went wrong; the first two are None if not reached."""
     bytes_per_s = None
     try:
-        with tempfile.TemporaryDirectory(prefix="doctor-") as path, ProcessGroup(Path(path)) as processes:
+        with temporary_folder("doctor") as path, ProcessGroup(path) as processes:
             report_progress("starting generators and a sink")
             processes.start("sink", [sys.executable, "-P", "-m", "harness.doctor.sink_server"], os.environ)
             port = processes.expect("sink", "ready", _READY_TIMEOUT_S)["port"]
-            with started_generators(Path(path), port) as prepared:
+            with started_generators(path, port) as prepared:
                 report_progress("sending over loopback")
                 bytes_per_s = measure_loopback(port, time.monotonic)
                 results = {}

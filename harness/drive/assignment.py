@@ -21,13 +21,18 @@ from harness.base.errors import UsageError
 from harness.drive.client.connection import Endpoint
 from harness.drive.client.consent_guard import ConsentGuard
 from harness.drive.client.tls import TlsConfig
-from harness.drive.distributed.join import LEADER_ADDRESS
+from harness.drive.distributed.join import LEADER_ADDRESS, OWN_CLIENT
 from harness.run_folder.layout import RunFolder, RunRecord
-from harness.scenario.scenario import REGIONS, Scenario, parse_resolved
+from harness.scenario.own_client import display_name, parse_resolved_name
+from harness.scenario.scenario import Scenario, parse_resolved
+from harness.scenario.stations import REGIONS
+from harness.scenario.templating import ENVIRONMENT_PREFIX
 from harness.target.connect import make_tls_context
 
 CONSENT_TOKEN = "HARNESS_CONSENT_TOKEN"  # noqa: S105 - a variable's name
 """Environment variable: the token that the target's consent must name. A remote worker gets it in its assignment."""
+ALSO_CONSENT_TOKENS = "HARNESS_ALSO_CONSENT_TOKENS"
+"""The same for the servers of --also-target, in their order, separated by commas."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class Assignment:
     """Limits of the thresholds: they become bounds of the histograms' buckets."""
     pin_secret: str = field(repr=False)
     """"" makes every PIN the last six digits of the station's code."""
+    also: list[list[str]] = field(default_factory=list)
+    """URL and IP address of every other server that steps may send to."""
     photo_bank: str = ""
     """File of the photo bodies that the leader has made; "" on remote workers, which make them again."""
     authority: str | None = None
@@ -61,8 +68,14 @@ class Assignment:
     """Variables of the leader's environment that the worker reads."""
     region: bytes = b""
     """The station list (CSV, zlib) if it does not ship with the package."""
+    accounts: bytes = field(default=b"", repr=False)
+    """The stations' accounts (CSV, zlib), which have secrets."""
+    photos: bytes = field(default=b"", repr=False)
+    """The user's own photos, as `save_photo_bank` writes them; b"" for drawn ones, which the worker draws again."""
     plan_sha256: str = ""
     """Digest that the worker's plan must have; "" where nothing is compared."""
+    own_client_sha256: str = ""
+    """Digest that the scenario's own client must have; "" if it has none."""
 
     def to_message(self) -> dict[str, Any]:
         """Plain values, for Locust's wire."""
@@ -97,12 +110,14 @@ class AssignmentBuilder:
             scenario=scenario,
             target=record.target,
             address=record.address,
+            also=[[other.url, other.address] for other in record.also_targets],
             journal=str(self.folder.journal),
             metrics_port=0,
             limits_s=record.limits_s,
             pin_secret=self.environment.get("HARNESS_PIN_SECRET", ""),
             photo_bank=self.environment.get("HARNESS_PHOTO_BANK", ""),
             authority=read_trusted_authority(self.folder, scenario),
+            own_client_sha256=record.own_client_sha256,
         )
         if not remote:
             return assignment
@@ -113,6 +128,8 @@ class AssignmentBuilder:
             own_server=record.own_server,
             environment=self._variables(scenario),
             region=self._station_list(scenario),
+            accounts=_accounts(scenario),
+            photos=_own_photos(scenario, assignment.photo_bank),
             plan_sha256=record.plan_sha256,
         )
 
@@ -124,26 +141,75 @@ class AssignmentBuilder:
         return replace(common, rank=rank, metrics_port=base_port + rank if local else 0)
 
     def _variables(self, scenario: Scenario) -> dict[str, str]:
-        """The variables that a worker reads: the consent's token and those that [target] names. No other secret travels."""
+        """The variables that a worker reads: the consent's token and those that [target] names. No other secret travels.
+
+        An own client may read everything that begins with TARGET_: which of them it does, only it knows.
+        """
         target = scenario.target
-        names = [CONSENT_TOKEN, *(() if target is None else target.variables())]
+        named = () if target is None else target.variables() | target.optional_variables()
+        names = [CONSENT_TOKEN, ALSO_CONSENT_TOKENS, *named]
+        if scenario.client.own:
+            names += [name for name in self.environment if name.startswith(ENVIRONMENT_PREFIX)]
         return {name: self.environment[name] for name in names if name in self.environment}
 
     def _station_list(self, scenario: Scenario) -> bytes:
         """The station list, compressed; b"" for one that ships with the package."""
+        if scenario.stations.file is not None:
+            return zlib.compress(self.folder.stations.read_bytes(), 1)
         if scenario.stations.region in REGIONS:
             return b""
         return zlib.compress(self.folder.region.read_bytes(), 1)
 
 
 def unpack_assignment(assignment: Assignment, folder: Path) -> Assignment:
-    """The assignment of a remote worker, with its station list written to a file in `folder`."""
-    if not assignment.region:
+    """The assignment of a remote worker, with its station list and accounts written to files in `folder`."""
+    key = "region" if assignment.scenario.stations.file is None else "file"
+    packed = {key: assignment.region, "accounts": assignment.accounts}
+    paths = {name: folder / f"{name}.csv" for name, content in packed.items() if content}
+    for name, path in paths.items():
+        path.touch(mode=0o600)  # before anything is in it: accounts are secrets
+        path.write_bytes(zlib.decompress(packed[name]))
+    stations = assignment.scenario.stations.model_copy(update={name: str(path) for name, path in paths.items()})
+    scenario = assignment.scenario.model_copy(update={"stations": stations})
+    bank = ""
+    if assignment.photos:
+        (folder / "photos.bin").write_bytes(assignment.photos)
+        bank = str(folder / "photos.bin")
+    return replace(assignment, scenario=scenario, region=b"", accounts=b"", photos=b"", photo_bank=bank)
+
+
+def _own_photos(scenario: Scenario, bank: str) -> bytes:
+    """The user's own photos; b"" for drawn ones. Raises OSError if the file can't be read."""
+    return b"" if scenario.photos.folder is None or not bank else Path(bank).read_bytes()
+
+
+def _accounts(scenario: Scenario) -> bytes:
+    """The accounts, compressed; b"" without any. Raises OSError if the file can't be read."""
+    path = scenario.stations.accounts
+    return b"" if path is None else zlib.compress(Path(path).read_bytes(), 1)
+
+
+def use_own_copy(assignment: Assignment, environment: Mapping[str, str]) -> Assignment:
+    """The assignment with the place of the own client on this machine, where a remote worker was started with one.
+
+    Raises UsageError if the run has an own client and this remote worker was not started with one: a leader on another machine
+    must not choose what is run here.
+    """
+    name = assignment.scenario.client.own
+    if not name or LEADER_ADDRESS not in environment:
         return assignment
-    region = folder / "region.csv"
-    region.write_bytes(zlib.decompress(assignment.region))
-    stations = assignment.scenario.stations.model_copy(update={"region": str(region)})
-    return replace(assignment, scenario=assignment.scenario.model_copy(update={"stations": stations}), region=b"")
+    here = environment.get(OWN_CLIENT, "")
+    own = parse_resolved_name(name)
+    allowed = here == name if own is None else here.endswith(".py")
+    if not allowed:
+        message = (
+            f"the run has the own client {display_name(name)}: start harness worker with --allow-code and the same code"
+        )
+        raise UsageError(message)
+    if own is None:
+        return assignment
+    client = assignment.scenario.client.model_copy(update={"protocol": f"{here}:{own.class_name}"})
+    return replace(assignment, scenario=assignment.scenario.model_copy(update={"client": client}))
 
 
 def read_trusted_authority(folder: RunFolder, scenario: Scenario) -> str | None:
@@ -167,12 +233,34 @@ def resolve_endpoint(assignment: Assignment) -> Endpoint:
     if origin is None:
         message = f"{assignment.target} is not a valid target: expected an address such as http://127.0.0.1:8080"
         raise UsageError(message)
-    address = assignment.address or resolve_address(origin)
+    token = _variable(assignment, CONSENT_TOKEN)
+    return _resolve(assignment, origin, assignment.address or resolve_address(origin), token)
+
+
+def resolve_also(assignment: Assignment) -> dict[Origin, Endpoint]:
+    """Where to connect for each of the other servers that steps may send to. Raises what `resolve_endpoint` does."""
+    found: dict[Origin, Endpoint] = {}
+    tokens = _variable(assignment, ALSO_CONSENT_TOKENS).split(",")
+    for number, (url, address) in enumerate(assignment.also):
+        origin = parse_origin(url)
+        if origin is None:
+            message = f"{url} is not a valid address of --also-target"
+            raise UsageError(message)
+        token = tokens[number] if number < len(tokens) else ""
+        found[origin] = _resolve(assignment, origin, address, token)
+    return found
+
+
+def _variable(assignment: Assignment, name: str) -> str:
+    return assignment.environment.get(name, "") or os.environ.get(name, "")
+
+
+def _resolve(assignment: Assignment, origin: Origin, address: str, token: str) -> Endpoint:
     joined_at = os.environ.get(LEADER_ADDRESS, "")
     # On a remote worker, loopback is another machine than the user meant (unless the leader itself was joined there).
     if joined_at and is_loopback(address) and not is_loopback(joined_at):
         message = (
-            f"{assignment.target} resolves to {address}, which is this worker's own machine, not the leader's: "
+            f"{origin} resolves to {address}, which is this worker's own machine, not the leader's: "
             "give the target an address that every worker can reach"
         )
         raise UsageError(message)
@@ -181,7 +269,6 @@ def resolve_endpoint(assignment: Assignment) -> Endpoint:
         resumption = assignment.scenario.client.tls.resumption
         tls = TlsConfig(make_tls_context(assignment.authority), origin.host, resumption)
     if not (is_loopback(address) or _is_leaders_mock(assignment, address)):
-        token = assignment.environment.get(CONSENT_TOKEN, "") or os.environ.get(CONSENT_TOKEN, "")
         guard = ConsentGuard(origin, address, token, assignment.workers, None if tls is None else tls.context)
     return make_endpoint(origin, address, assignment.scenario.client.source_addresses, tls, guard)
 

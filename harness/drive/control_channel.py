@@ -12,7 +12,7 @@ import gevent
 import gevent.monkey
 from gevent.os import make_nonblocking, nb_read
 
-from harness.base.errors import RESOURCE_ERRNOS, describe_exhaustion
+from harness.base.errors import describe_shortage
 
 _STDIN, _STDOUT = 0, 1
 
@@ -34,8 +34,8 @@ def preparation_failure(error: OSError, metrics_port: int) -> tuple[str, str]:
     They decide on the exit code: a port that is taken is for the user to change (`refused`), a machine that lacks
     resources makes the run invalid (`starved`), anything else is a bug (`failed`).
     """
-    if error.errno in RESOURCE_ERRNOS:
-        return "starved", describe_exhaustion(error)
+    if shortage := describe_shortage(error):
+        return "starved", shortage
     if error.errno in {errno.EADDRINUSE, errno.EACCES} and metrics_port:
         return "refused", f"--metrics-port: port {metrics_port} is not available: {os.strerror(error.errno)}"
     return "failed", f"a worker could not prepare: {error}"

@@ -41,7 +41,8 @@ _WORKER_NUMBERS_TIMEOUT_S = 5.0
 class MasterNode:
     """Hands out the assignments and collects the accounts, also in a run of one process.
 
-    Events to the parent process: `ready` (every worker, with its metrics port) and `finished` (every account).
+    Events to the parent process: `ready` (every worker, with its metrics port), `own_client_failed` (a bug of the scenario's own
+    client ended a worker's part) and `finished` (every account).
     """
 
     def __init__(self, runner: Any, *, distributed: bool) -> None:
@@ -109,6 +110,8 @@ class MasterNode:
     def _on_account(self, environment: Any, msg: Any, **_: Any) -> None:  # noqa: ARG002
         account = msg.data if self._session is None else self._session.complete_account(msg.data)
         self._accounts[account["rank"]] = account
+        if account.get("own_client_bug"):  # at once, as the other workers may have hours to go, and the run is invalid
+            send_event("own_client_failed", rank=account["rank"], reason=account["own_client_bug"])
         self._stop_readers_when_done()
         self._report_when_finished()
 
@@ -228,4 +231,8 @@ def make_stats_listener(stats: Any, entry: Callable[..., Any]) -> Callable[[npt.
 
 def _make_leader_session(runner: Any, folder: RunFolder) -> LeaderSession | None:
     """The session that remote workers join; None if all workers are on this machine."""
-    return LeaderSession(runner, folder.journal, os.environ, send_event) if REMOTE_WORKERS in os.environ else None
+    if REMOTE_WORKERS not in os.environ:
+        return None
+    record = folder.read_run()
+    own_client = (str(record.scenario["client"]["protocol"]), record.own_client_sha256)
+    return LeaderSession(runner, folder.journal, os.environ, send_event, own_client=own_client)

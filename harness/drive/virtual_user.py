@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Local names: Python 3.11 looks up the members of an Enum through its metaclass, see harness/station/session.py.
 _WAIT, _ATTEMPT, _WITHHOLD, _GIVE_UP, _DONE = Action
+_MAX_UNUSABLE_KINDS = 20
+"""How many different descriptions of unusable answers are counted: a server can make up any number of them."""
 
 
 @dataclass(slots=True)
@@ -51,6 +53,8 @@ class WorkerContext:
     stations_begun: int = 0
     shortages: Counter[str] = field(default_factory=Counter)
     """Attempts that the generator could not make, by the resource that it lacked."""
+    unusable: Counter[str] = field(default_factory=Counter)
+    """Attempts that ended with an answer whose status promised success, by what was wrong with it."""
 
     def flush(self) -> None:
         """Update the metrics and write the journal. Raises OSError if the journal can't be written."""
@@ -64,7 +68,12 @@ class WorkerContext:
         self.attempts += 1
         if result.shortage is not None:
             self.shortages[result.shortage] += 1
+        if result.detail and (result.detail in self.unusable or len(self.unusable) < _MAX_UNUSABLE_KINDS):
+            self.unusable[result.detail] += 1
         result.page, result.attempt = page, row
+        for step in result.steps:
+            step.page, step.attempt = page, row
+            self.journal.step(step)
         self.journal.end(result)
         if self.on_attempt is not None:
             self.on_attempt(result)
@@ -78,8 +87,8 @@ class WorkerContext:
 class AttemptSender(Protocol):
     """Makes one station's attempts; harness.drive.client.uploader.Uploader is one."""
 
-    def attempt(self, page: int, number: int, due_s: float, sent_s: float) -> AttemptResult:
-        """Try once to deliver a page; `number` counts the page's attempts from 1."""
+    def attempt(self, page: int, number: int, due_s: float, sent_s: float, row: int) -> AttemptResult:
+        """Try once to deliver a page; `number` counts the page's attempts from 1, `row` also those that were withheld."""
 
     def close(self) -> None:
         """Release what the station holds: nothing is sent after this."""
@@ -143,7 +152,7 @@ class VirtualUser:
         context.journal.begin(session.page, session.row, session.due_s, sent_s)
         context.metrics.in_flight += 1
         try:
-            result = self._sender.attempt(session.page, session.attempts, session.due_s, sent_s)
+            result = self._sender.attempt(session.page, session.attempts, session.due_s, sent_s, session.row)
         finally:
             context.metrics.in_flight -= 1
         context.record_attempt(session.page, session.row, result)

@@ -19,13 +19,15 @@ import gevent
 import numpy as np
 import PIL
 
+from harness.base.address import parse_origin
 from harness.base.errors import UsageError
 from harness.base.host import read_host_limits
 from harness.base.model import Outcome, Shortage
-from harness.drive.assignment import Assignment, resolve_endpoint
+from harness.drive.assignment import Assignment, resolve_also, resolve_endpoint, use_own_copy
 from harness.drive.client.connection import Endpoint
+from harness.drive.client.own_client import load_own_client
 from harness.drive.client.pool import ConnectionPool
-from harness.drive.client.protocols.templated import build_api
+from harness.drive.client.protocols.templated import Elsewhere, build_api
 from harness.drive.client.uploader import AttemptResult, TimeoutQueue, Uploader
 from harness.drive.greenlet_pool import GreenletPool
 from harness.drive.metrics_server import MetricsServer
@@ -33,6 +35,7 @@ from harness.drive.readers import ReaderDriver
 from harness.drive.virtual_user import VirtualUser, WorkerContext, run_closed_user, sleep_until
 from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan, make_plan
+from harness.plan.own_stations import load_accounts, request_columns
 from harness.plan.photos import load_photo_bank
 from harness.plan.plan import derive_pin, digest_plan
 from harness.plan.readers import draw_reads
@@ -65,12 +68,14 @@ class Worker:
 
         `on_records` is called with the journal's new records whenever they are written; `write` takes the journal's bytes
         instead of a file (remote workers). Raises UsageError if the target does not consent or the plan's digest differs
-        from the assignment's, OSError if this machine lacks what the worker needs.
+        from the assignment's, and if its own client can't be loaded; OSError if this machine lacks what the worker needs.
         """
         raise_descriptor_limit()
-        self.assignment = assignment
+        self.assignment = assignment = use_own_copy(assignment, os.environ)
         endpoint = resolve_endpoint(assignment)
+        others = resolve_also(assignment)
         self._guard = endpoint.guard
+        self._guards = [one.guard for one in (endpoint, *others.values()) if one.guard is not None]
         scenario = assignment.scenario
         self._t0 = float("inf")
         # Making the photos takes seconds of CPU: in a native thread, so that heartbeats go on.
@@ -91,12 +96,21 @@ class Worker:
             wait_for_rate=(lambda: None) if self._guard is None else self._guard.wait_for_rate,
         )
         self._api = (
-            None if scenario.target is None else build_api(scenario.target, {**os.environ, **assignment.environment})
+            None
+            if scenario.target is None or scenario.client.own
+            else build_api(scenario.target, {**os.environ, **assignment.environment})
         )
+        self._accounts = load_accounts(scenario.stations)
+        own, environment = scenario.client.own, {**os.environ, **assignment.environment}
+        self._own = load_own_client(own, assignment.own_client_sha256, environment) if own else None
         # Deriving a PIN hashes: not for a server that asks for none.
-        self._logs_in = self._api is None or self._api.requires_login
+        self._logs_in = self._api is None or self._api.requires_login or self._own is not None
         self._stations = plan.shard(assignment.rank, assignment.workers)
+        self._origin = parse_origin(assignment.target)
         self._connections = ConnectionPool(endpoint, scenario.client.connection, self._clock)
+        self._elsewhere = {
+            origin: ConnectionPool(one, scenario.client.connection, self._clock) for origin, one in others.items()
+        }
         self._max_stations = min(scenario.client.max_in_flight, read_host_limits().connections_per_process)
         """Stations at once. Beyond the descriptors nothing would get through any more, not even a scrape of the metrics."""
         self._timeouts = TimeoutQueue(scenario.client.timeout)
@@ -109,8 +123,8 @@ class Worker:
         self._driver: gevent.Greenlet | None = None
         self._metrics_server = MetricsServer(self._metrics, assignment.metrics_port, time.monotonic)
         self._flusher = gevent.spawn(self._flush_regularly)
-        if self._guard is not None:
-            self._guard.start(self.abort)
+        for guard in self._guards:
+            guard.start(self.abort)
         # The plan lives until the process ends: frozen, it is not traversed by every collection.
         gc.collect()
         gc.freeze()
@@ -128,14 +142,15 @@ class Worker:
     def work(self, t0: float) -> dict[str, Any]:
         """Send the shard from `t0` (on the monotonic clock) to its end; returns the account."""
         self._t0 = t0
-        if self._guard is not None and self._guard.halted:
+        if any(guard.halted for guard in self._guards):
             return self.account()
         if self._readers is not None:
             self._readers.start()
         self._driver = gevent.spawn(self._start_stations)
         self._driver.join()
         self._greenlets.join()
-        self._connections.close()
+        for pool in self._pools:
+            pool.close()
         if self._readers is not None:
             self.on_stations_done()
             self._readers.join()
@@ -168,10 +183,12 @@ class Worker:
             "reads_broken": self._broken_reads,
             "reads_until_s": None if self._readers is None else self._readers.until_s,
             "shortages": dict(self._context.shortages),
-            "stale_connections": self._connections.stale_connections,
+            "unusable": dict(self._context.unusable),
+            "stale_connections": sum(pool.stale_connections for pool in self._pools),
             "unwritten": self._unwritten,
-            "held_back": 0 if self._guard is None else self._guard.held_back,
-            "halted": "" if self._guard is None else self._guard.halted,
+            "own_client_bug": "" if self._own is None else self._own.bug,
+            "held_back": sum(guard.held_back for guard in self._guards),
+            "halted": next((guard.halted for guard in self._guards if guard.halted), ""),
         }
 
     def flush(self) -> None:
@@ -180,6 +197,10 @@ class Worker:
             self._context.flush()
         except OSError as error:
             self._unwritten = error.strerror or str(error)
+
+    @property
+    def _pools(self) -> list[ConnectionPool]:
+        return [self._connections, *self._elsewhere.values()]
 
     def _clock(self) -> float:
         return time.monotonic() - self._t0
@@ -232,9 +253,14 @@ class Worker:
         host = self._connections.target.host_header
         pin = derive_pin(plan.stations[station].code, self.assignment.pin_secret) if self._logs_in else ""
         link = draw_link_model(client.link, self._context.seed, plan.stations[station].code)
+        elsewhere = {
+            origin: Elsewhere(pool.source(link), pool.target.host_header) for origin, pool in self._elsewhere.items()
+        }
         uploader = Uploader(
-            plan, client, self._connections.source(link), host, pin, self._clock, self._api, self._timeouts
-        )
+            plan, client, self._connections.source(link), host, pin, self._clock, self._api, self._timeouts,
+            self._origin, elsewhere, self._own, self.assignment.run,
+            request_columns(plan.stations[station], self._accounts),
+        )  # fmt: skip
         return VirtualUser(self._context, station, uploader, due_s)
 
     def _turn_down(self, station: int) -> None:
@@ -251,8 +277,9 @@ class Worker:
         while True:
             gevent.sleep(_FLUSH_INTERVAL_S)
             self.flush()
-            if self._unwritten:
-                # An attempt without a record is not measured: sending more would only load the server.
+            # An attempt without a record is not measured, and after a bug of the own client the run is invalid: sending more
+            # would only load the server.
+            if self._unwritten or (self._own is not None and self._own.bug):
                 self.abort()
                 return
 

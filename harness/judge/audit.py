@@ -13,6 +13,7 @@ import numpy as np
 
 from harness.analysis.page_status import ALL_STATUSES, UNSAFE_STATUSES, PageStatus, PageStatuses, StoredByDeadline
 from harness.analysis.stored_match import fetch_copies, fetch_pages
+from harness.analysis.traces import trace_ids_of
 from harness.base.safe_files import load_json
 from harness.judge.results import Audit, AuditedPage, AuditSets, PlannedPage, StoredCopy, Tristate
 from harness.run_folder.layout import RunFolder
@@ -50,6 +51,9 @@ def audit_run(folder: RunFolder, rows: Rows, statuses: PageStatuses) -> Audit:
             acknowledged=int(statuses.acknowledged.sum()),
             refused=int(statuses.refused.sum()),
             held=None if statuses.stored is None else len(statuses.stored.page),
+            by_size=0 if rows.record.stock is None else rows.record.stock.by_size,
+            same_bytes=0 if rows.record.stock is None else rows.record.stock.same_bytes,
+            earlier=0 if rows.record.stock is None else rows.record.stock.earlier,
         ),
         counts=counts,
         missed=int((in_time == StoredByDeadline.NO).sum()) if is_read else None,
@@ -114,14 +118,17 @@ def _list_pages(folder: RunFolder, rows: Rows, statuses: PageStatuses, status: P
     for row in _iterate_rows(fetch_copies(folder, statuses.stored, own_copies)):
         copies[int(row["plan_page"])].append(_copy(row))
     acknowledged_s = rows.acknowledged_s[chosen].tolist()
+    planned = [*_iterate_rows(fetch_pages(folder, chosen))]
+    traces = trace_ids_of(folder, rows.record, [(row["station"], row["form"], row["page"]) for row in planned])
     return [
         AuditedPage(
             **_key(row),
             acknowledged_s=at_s if np.isfinite(at_s) else None,
             expected=PlannedPage(sha256=row["sha256"], size_bytes=row["size_bytes"], reading=row["reading"]),
             found=copies[int(page)],
+            trace_ids=traces.get((row["station"], row["form"], row["page"]), []),
         )
-        for page, at_s, row in zip(chosen, acknowledged_s, _iterate_rows(fetch_pages(folder, chosen)), strict=True)
+        for page, at_s, row in zip(chosen, acknowledged_s, planned, strict=True)
     ]
 
 

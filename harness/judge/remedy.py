@@ -69,7 +69,10 @@ def _candidates(record: RunRecord, summary: Summary) -> Iterator[Remedy]:
     if missing and given_up >= GIVEN_UP_RATIO * missing and not patient:
         evidence = f"stations gave up {given_up:,} of the {missing:,} pages that are missing; an outbox keeps them and tries until the deadline"
         yield Remedy("Let stations keep their photos", evidence, ("client.retry.strategy=outbox",))
-    if _sending_times_out(summary) and _table(record.scenario, "client").get("protocol") != "tus":
+    if _sending_times_out(summary) and _table(record.scenario, "client").get("protocol", "multipart") in {
+        "multipart",
+        "put",
+    }:
         evidence = "most failures are timeouts while sending: a resumed upload does not begin again from its first byte"
         yield Remedy("Resume uploads instead of repeating them", evidence, ("client.protocol=tus",))
     if record.own_server:

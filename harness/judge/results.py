@@ -13,7 +13,7 @@ Tristate = bool | Literal["unknown"]
 
 
 class _JudgeModel(BaseModel):
-    model_config = ConfigDict(frozen=True, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, populate_by_name=True, defer_build=True)
 
 
 class Window(_JudgeModel):
@@ -86,6 +86,8 @@ class AuditedPage(_JudgeModel):
     """None for a copy that belongs to no planned page."""
     found: list[StoredCopy]
     """Every copy that belongs to it, under whatever key it is stored."""
+    trace_ids: list[str] = []
+    """With client.trace: the trace ids of the attempts at it, in their order."""
 
 
 class AuditSets(_JudgeModel):
@@ -98,6 +100,12 @@ class AuditSets(_JudgeModel):
     """Certainly refused: every attempt that reached the server was answered with a 4xx status."""
     held: int | None
     """Copies that the server has stored; None if the store could not be read."""
+    by_size: int = 0
+    """How many of them were matched by name and size only: their bytes were not compared."""
+    same_bytes: int = 0
+    """Planned pages that share their bytes with another: which of them a copy is, its key alone says."""
+    earlier: int = 0
+    """Copies that were stored before the run began, and count neither for the server nor against it."""
 
 
 class Audit(_JudgeModel):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from harness.analysis.cpu_quota import QUOTA_FACT, cores_per_worker
 from harness.analysis.durations import DurationSamples
 from harness.analysis.percentile import order_statistic
 from harness.analysis.run_data import RunData
@@ -22,7 +23,7 @@ from harness.judge.results import ThresholdResult, Validity
 from harness.judge.thresholds.condition import Condition, parse_condition
 from harness.judge.thresholds.evaluate import COMPARISONS, compute_window_values
 from harness.judge.thresholds.units import format_value
-from harness.run_folder.layout import RunRecord
+from harness.run_folder.layout import STOPPED_BY_SIGNAL, RunRecord
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -57,6 +58,7 @@ _CAUSES = {
         'set client.source_addresses, client.connection = "reuse", or use more machines',
     ),
     Shortage.MEMORY: ("this machine ran out of memory for sockets", "use a machine with more, or a lighter plan"),
+    Shortage.OWN_CLIENT: ("the scenario's own client raised an error", "correct it; the run's log has the first one"),
     Shortage.MAX_IN_FLIGHT: (
         "more stations were active at once than client.max_in_flight allows per worker ({max_in_flight:,})",
         "raise it, use more workers, or find out why the server takes so long",
@@ -87,15 +89,16 @@ def _check_exit_reason(summary: Summary, record: RunRecord) -> list[str]:
         return [f"the run was broken off: nothing is known after {format_value(summary.duration_s, 's')}"]
     if record.ended.how == "crashed":
         return [f"the run crashed: {record.ended.message or 'see logs/'}"]
-    if record.ended.how in {"killed", "starved"}:
+    if record.ended.how in {"killed", "starved", "own_client"}:
         return [record.ended.message]
-    if record.ended.how in {"interrupted", "terminated"}:
+    if record.ended.how in STOPPED_BY_SIGNAL:
         pages = summary.pages
         delivered = (
             f"{pages.delivered:,} of {pages.planned:,} pages {'was' if pages.delivered == 1 else 'were'} delivered"
         )
         when = f"after {record.ended.at_s:.1f} s"
-        return [f"the run was {record.ended.how} {when}, when {delivered}: run it again to its end"]
+        how = "stopped because its terminal was closed," if record.ended.how == "hung_up" else record.ended.how
+        return [f"the run was {how} {when}, when {delivered}: run it again to its end"]
     return []
 
 
@@ -157,14 +160,28 @@ def _check_cpu(summary: Summary, record: RunRecord) -> list[str]:
         return [
             "the generator's CPU is not known because it was not scraped: see logs/ for why its exporter was silent"
         ]
-    if generator.cpu_above_90_ratio <= ALLOWED_BUSY_RATIO:
-        return []
-    message = (
-        f"the generator was above 90 % of its core for {format_value(generator.cpu_above_90_s, 's')}, "
-        f"{format_value(generator.cpu_above_90_ratio, 'ratio')} of the run (at most "
-        f"{format_value(generator.cpu_max_ratio, 'ratio')}): use --workers {generator.workers + 1}"
-    )
-    return [message]
+    reasons = []
+    quota = record.host.get(QUOTA_FACT)
+    above = generator.quota_above_90_ratio
+    if above is not None and above > ALLOWED_BUSY_RATIO:
+        reasons.append(
+            f"the run's processes together used more than 90 % of this container's CPU quota ({quota:g} cores) in "
+            f"{format_value(above, 'ratio')} of the run: give it more (docker run --cpus, kubernetes: "
+            "limits.cpu)"
+        )
+    if generator.cpu_above_90_ratio > ALLOWED_BUSY_RATIO:
+        is_limited = cores_per_worker(record) < 1
+        of, remedy = (
+            ("the CPU quota", "give the container more CPU")
+            if is_limited
+            else ("its core", f"use --workers {generator.workers + 1}")
+        )
+        reasons.append(
+            f"the generator was above 90 % of {of} for {format_value(generator.cpu_above_90_s, 's')}, "
+            f"{format_value(generator.cpu_above_90_ratio, 'ratio')} of the run (at most "
+            f"{format_value(generator.cpu_max_ratio, 'ratio')}): {remedy}"
+        )
+    return reasons
 
 
 def _check_workers(record: RunRecord) -> list[str]:
@@ -181,7 +198,11 @@ def shortage_reasons(failed: int, record: RunRecord) -> list[str]:
     causes: Counter[str] = Counter()
     for worker in record.workers:
         causes.update(worker.shortages)
-    reasons = [_shortage_reason(Shortage(name), causes[name], record) for name in Shortage if causes[name]]
+    explained = (
+        record.ended is not None and record.ended.how == "own_client"
+    )  # by the rule `ending`, with its traceback
+    named = [name for name in Shortage if causes[name] and not (explained and name is Shortage.OWN_CLIENT)]
+    reasons = [_shortage_reason(name, causes[name], record) for name in named]
     unknown = failed - sum(causes.values())
     if unknown > 0:
         reasons.append(
@@ -199,7 +220,8 @@ def _shortage_reason(shortage: Shortage, count: int, record: RunRecord) -> str:
         "ports": record.host.get("ports", 0),
         "max_in_flight": client.get("max_in_flight", 0),
     }
-    return f"{count:,} attempts could not be made (generator_error): {cause.format(**known)}: {remedy}"
+    attempts = "1 attempt" if count == 1 else f"{count:,} attempts"
+    return f"{attempts} could not be made (generator_error): {cause.format(**known)}: {remedy}"
 
 
 def _check_never_ended(summary: Summary, record: RunRecord) -> list[str]:

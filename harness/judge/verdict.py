@@ -19,10 +19,12 @@ from harness.judge.thresholds.condition import parse_condition
 from harness.judge.thresholds.evaluate import check_assertions, evaluate_thresholds
 from harness.judge.thresholds.units import format_value
 from harness.judge.validity import check_validity
-from harness.run_folder.layout import RunFolder, RunRecord
+from harness.run_folder.layout import STOPPED_BY_SIGNAL, RunFolder, RunRecord
 
 VerdictWord = Literal["pass", "fail", "invalid"]
 
+SAFETY_UNKNOWN = "safety is unknown"
+"""How a reason begins that is about the server's safety, not about the measurement."""
 _MAX_OUTCOMES_NAMED = 3
 
 
@@ -94,7 +96,7 @@ def load_verdict(folder: RunFolder) -> Verdict:
 def exit_code(word: VerdictWord, audit: Audit, record: RunRecord) -> ExitCode:
     """The exit code of a run.
 
-    If several apply, the first of these decides: a bug (1), an unsafe server (99), interrupted or terminated (130, 143), an
+    If several apply, the first of these decides: a bug (1), an unsafe server (99), stopped by a signal (129, 130, 143), an
     invalid measurement (3), a breached threshold or a silent server (99). A process that crashed is a bug in the harness; one
     that was killed, and a lost worker, make the run invalid.
     """
@@ -103,10 +105,8 @@ def exit_code(word: VerdictWord, audit: Audit, record: RunRecord) -> ExitCode:
         return ExitCode.BUG
     if audit.safety is False:
         return ExitCode.FAILED  # before the signal: cancelling a job must not hide that the server lost a page
-    if how == "interrupted":
-        return ExitCode.INTERRUPTED
-    if how == "terminated":
-        return ExitCode.TERMINATED
+    if how in STOPPED_BY_SIGNAL:
+        return STOPPED_BY_SIGNAL[how]
     return {"invalid": ExitCode.INVALID, "fail": ExitCode.FAILED, "pass": ExitCode.PASSED}[word]
 
 
@@ -186,4 +186,4 @@ def _safety_doubts(audit: Audit, record: RunRecord) -> list[str]:
     )
     if audit.safety != "unknown" or accepted:
         return []
-    return [f"safety is unknown: {doubt}" for doubt in audit.doubts]
+    return [f"{SAFETY_UNKNOWN}: {doubt}" for doubt in audit.doubts]

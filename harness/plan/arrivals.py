@@ -6,6 +6,7 @@ serves one station after another; only the first due time of each phone is known
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,12 +15,14 @@ import numpy as np
 
 from harness.base.errors import ConfigurationError
 from harness.base.model import Station
+from harness.plan.own_stations import ListedStation
 from harness.plan.rate_shapes import bursty_times, make_shape
 from harness.scenario.arrivals import (
     BurstOptions,
     ClosedArrivals,
     ConstantArrivals,
     DrawnArrivals,
+    ListedArrivals,
     OpenArrivals,
     PoissonArrivals,
     ReplayArrivals,
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
 _MAX_LISTED = 3
 _REPLAY_KEY = "arrivals.run"
+_LISTED_KEY = "arrivals.kind"
 _PHONES_KEY = "arrivals.phones"
 
 
@@ -46,6 +50,8 @@ def assign_due_times(
     """
     if isinstance(arrivals, ReplayArrivals):
         return _replay(arrivals, stations)
+    if isinstance(arrivals, ListedArrivals):
+        return _listed(arrivals, stations)
     times = draw_due_times(arrivals, len(stations), rng)
     due = times[rng.permutation(len(stations))]  # which station takes which time is random, not in the order of codes
     if not isinstance(arrivals, ConstantArrivals) and arrivals.burst is not None:
@@ -58,9 +64,9 @@ def draw_due_times(arrivals: ConstantArrivals | DrawnArrivals, stations: int, rn
     match arrivals:
         case ConstantArrivals():
             steps = np.arange(stations, dtype=np.float64)
-            return np.asarray(arrivals.start + steps * (arrivals.over / stations), dtype=np.float64)
+            return np.asarray(arrivals.start + steps * arrivals.gap_s(stations), dtype=np.float64)
         case PoissonArrivals():
-            return arrivals.start + np.cumsum(rng.exponential(arrivals.over / stations, stations))
+            return arrivals.start + np.cumsum(rng.exponential(arrivals.gap_s(stations), stations))
         case SurgeArrivals():
             return arrivals.start + np.sort(rng.uniform(0.0, arrivals.over, stations))
         case _:
@@ -78,10 +84,27 @@ def _draw_bursty(arrivals: DrawnArrivals, burst: BurstOptions, stations: Sequenc
     due = np.empty(len(stations))
     for code in np.unique(codes):
         members = np.flatnonzero(codes == code)
-        factors = np.random.default_rng([seed, 0xB125, int(code)])
-        shares = np.random.default_rng([seed, 0x5A2E, int(code)]).uniform(0.0, 1.0, len(members))
+        number = _seed_of(str(code))
+        factors = np.random.default_rng([seed, 0xB125, number])
+        shares = np.random.default_rng([seed, 0x5A2E, number]).uniform(0.0, 1.0, len(members))
         due[members] = bursty_times(shape, burst, shares, factors)
     return due
+
+
+def _seed_of(group: str) -> int:
+    """A number of a kelurahan or group: its code if that is one, else drawn from its name."""
+    if group.isascii() and group.isdigit():
+        return int(group)
+    return int.from_bytes(hashlib.sha256(group.encode()).digest()[:8])
+
+
+def _listed(arrivals: ListedArrivals, stations: Sequence[Station]) -> FloatArray:
+    """The stations' own due times. Raises ConfigurationError if they have none."""
+    due = [one.due if isinstance(one, ListedStation) else None for one in stations]
+    if any(one is None for one in due):
+        problem = 'kind = "listed" takes the due times of your own stations: name their column with stations.due'
+        raise ConfigurationError(_LISTED_KEY, [problem])
+    return arrivals.start + np.array(due, dtype=np.float64) / arrivals.speed
 
 
 def _replay(arrivals: ReplayArrivals, stations: Sequence[Station]) -> FloatArray:

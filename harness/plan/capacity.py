@@ -15,6 +15,7 @@ from harness.base.host import RESERVED_DESCRIPTORS, TIME_WAIT_S, HostLimits, rea
 from harness.plan.demand import ConnectionDemand, estimate_connections, estimate_reads_at_once
 from harness.plan.plan import Plan
 from harness.scenario.scenario import Scenario
+from powercut.mount import why_unavailable
 
 MAX_SOURCE_ADDRESSES = 250
 LOOPBACK = "127.0.0.1"
@@ -36,7 +37,10 @@ def find_capacity_problems(
     `address` is the target's (None: the mock, on loopback); `limits` default to this machine's.
     """
     check = _CapacityCheck(scenario, plan, workers, address, limits or read_host_limits())
-    return [problem for problem in (check.phones(), check.sources(), check.descriptors(), check.ports()) if problem]
+    lacking = why_unavailable() if scenario.cuts_power and address is None else ""
+    return [
+        problem for problem in (lacking, check.phones(), check.sources(), check.descriptors(), check.ports()) if problem
+    ]
 
 
 def find_share_problems(
@@ -58,7 +62,8 @@ def find_leader_problems(
     Ports are a matter of the workers' machines. The mock (`address` None) holds all connections in one process on this one.
     """
     check = _CapacityCheck(scenario, plan, workers, address, limits or read_host_limits())
-    return [problem for problem in (check.phones(), check.descriptors() if address is None else "") if problem]
+    lacking = why_unavailable() if scenario.cuts_power and address is None else ""
+    return [problem for problem in (lacking, check.phones(), check.descriptors() if address is None else "") if problem]
 
 
 @dataclass(frozen=True)

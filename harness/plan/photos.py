@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import struct
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -29,8 +32,13 @@ MIN_PHOTO_BYTES = 1_000
 _COMMENT, _END = b"\xff\xfe", b"\xff\xd9"
 _COMMENT_BYTES = TAIL_BYTES - 6
 _TAIL = _COMMENT + (_COMMENT_BYTES + 2).to_bytes(2, "big") + b"%b" + _END
-_LENGTH = struct.Struct("<I")
-"""Precedes each body in a file of `save_photo_bank`."""
+PNG_END_BYTES = 12
+"""Of the chunk IEND, which a PNG ends with."""
+JPEG_END = _END
+Marking = Literal["jpeg", "png", "pdf", "none"]
+"""What a photo's tail is: a comment of its format, or nothing, so that all pages of a file have the same bytes."""
+_LENGTHS = struct.Struct("<II")
+"""Lengths of what it is (JSON) and of its data: they precede each body in a file of `save_photo_bank`."""
 _NOISE = 12.0
 _QUALITY = 90
 _TRIAL_SIDE = 400
@@ -38,16 +46,32 @@ _GROWTH = 1.86
 """Bytes grow with this power of the side: a little less than the area, because the drawing gets sparser (measured)."""
 
 
+class PhotoType(NamedTuple):
+    """What kind of file a photo is."""
+
+    content_type: str
+    extension: str
+
+
+JPEG = PhotoType("image/jpeg", "jpg")
+
+
 @dataclass(frozen=True)
 class PhotoBody:
     """The shared part of many photos."""
 
     data: bytes
+    kind: PhotoType = JPEG
+    marking: Marking = "jpeg"
+
+    def tail(self, key: PageKey) -> bytes:
+        """What makes this page's photo unique; of the same length for all pages, and empty if the format has no room for it."""
+        return _TAILS[self.marking](key)
 
     @property
     def size_bytes(self) -> int:
         """Size of a whole photo with this body."""
-        return len(self.data) + TAIL_BYTES
+        return len(self.data) + _TAIL_LENGTHS[self.marking]
 
     @cached_property
     def view(self) -> memoryview:
@@ -57,6 +81,16 @@ class PhotoBody:
     @cached_property
     def _hash(self) -> hashlib._Hash:
         return hashlib.sha256(self.data)
+
+    @cached_property
+    def _md5(self) -> hashlib._Hash:
+        return hashlib.md5(self.data, usedforsecurity=False)
+
+    def md5(self, tail: bytes) -> str:
+        """MD5 (hex) of body and tail: what S3 calls the ETag of an object that was put in one piece."""
+        state = self._md5.copy()
+        state.update(tail)
+        return state.hexdigest()
 
     def sha256(self, tail: bytes) -> str:
         """SHA-256 (hex) of body and tail, without hashing the body again."""
@@ -69,7 +103,7 @@ class PhotoBody:
 class NominalPhotoBody(PhotoBody):
     """Stands for a body that nobody looks at: it has a size and gives every page its own digest, but no photo."""
 
-    nominal_bytes: int
+    nominal_bytes: int = 0
 
     @property
     def size_bytes(self) -> int:
@@ -80,7 +114,7 @@ class NominalPhotoBody(PhotoBody):
 def make_nominal_bank(size: AnyDistribution, bodies: int, seed: int) -> tuple[PhotoBody, ...]:
     """Bodies of the sizes that `make_photo_bank` would draw, without drawing them: for simulations."""
     return tuple(
-        NominalPhotoBody(f"nominal photo {seed}/{number}/".encode(), wanted)
+        NominalPhotoBody(f"nominal photo {seed}/{number}/".encode(), nominal_bytes=wanted)
         for number, wanted in enumerate(_bank_sizes(size, bodies))
     )
 
@@ -90,13 +124,43 @@ def _bank_sizes(size: AnyDistribution, bodies: int) -> list[int]:
     return [max(wanted, MIN_PHOTO_BYTES) for wanted in sizes]
 
 
+def _label(key: PageKey) -> bytes:
+    """The key of a page in `_COMMENT_BYTES` bytes of ASCII; its digest if it is too long, or not ASCII."""
+    text = f"{key.station}/{key.form}/{key.page}".encode()
+    if len(text) > _COMMENT_BYTES or not text.isascii():
+        text = hashlib.sha256(text).hexdigest()[:_COMMENT_BYTES].encode()
+    return text.ljust(_COMMENT_BYTES)
+
+
 def make_tail(key: PageKey) -> bytes:
     """The end of this page's photo: a comment segment with its key, and the end marker.
 
     >>> len(make_tail(PageKey("3509191001001", "ppwp", 2)))
     64
     """
-    return _TAIL % f"{key.station}/{key.form}/{key.page}".encode().ljust(_COMMENT_BYTES)
+    return _TAIL % _label(key)
+
+
+def _make_png_tail(key: PageKey) -> bytes:
+    """A text chunk (PNG, 11.3.4.3) with the key, and the chunk that ends the image."""
+    text = b"tEXtComment\0" + _label(key)
+    chunk = (len(text) - 4).to_bytes(4, "big") + text + zlib.crc32(text).to_bytes(4, "big")
+    return chunk + b"\0\0\0\0IEND" + zlib.crc32(b"IEND").to_bytes(4, "big")
+
+
+def _make_pdf_tail(key: PageKey) -> bytes:
+    """A comment after the end of the file, with the key."""
+    # a parenthesis or percent sign in a comment means nothing (ISO 32000-1, 7.2.3)
+    return b"\n%" + _label(key) + b"\n"
+
+
+_TAILS: dict[Marking, Callable[[PageKey], bytes]] = {
+    "jpeg": make_tail,
+    "png": _make_png_tail,
+    "pdf": _make_pdf_tail,
+    "none": lambda _: b"",
+}
+_TAIL_LENGTHS = {marking: len(make(PageKey("", "", 0))) for marking, make in _TAILS.items()}
 
 
 @lru_cache(maxsize=1)
@@ -117,7 +181,9 @@ def save_photo_bank(bank: tuple[PhotoBody, ...], path: Path) -> None:
     """Write a bank to a file, for local workers: reading it takes milliseconds, drawing it again seconds of CPU per worker."""
     with path.open("wb") as file:
         for body in bank:
-            file.write(_LENGTH.pack(len(body.data)))
+            what = json.dumps([*body.kind, body.marking]).encode()
+            file.write(_LENGTHS.pack(len(what), len(body.data)))
+            file.write(what)
             file.write(body.data)
 
 
@@ -126,25 +192,27 @@ def load_photo_bank(path: Path) -> tuple[PhotoBody, ...]:
     content = path.read_bytes()
     found, position = [], 0
     while position < len(content):
-        start = position + _LENGTH.size
-        (length,) = _LENGTH.unpack(content[position:start].ljust(_LENGTH.size, b"\xff"))
-        position = start + length
+        start = position + _LENGTHS.size
+        described, length = _LENGTHS.unpack(content[position:start].ljust(_LENGTHS.size, b"\xff"))
+        position = start + described + length
         if position > len(content):
             message = f"{path} is truncated"
             raise ValueError(message)
-        found.append(PhotoBody(content[start:position]))
+        content_type, extension, marking = json.loads(content[start : start + described])
+        kind = PhotoType(content_type, extension)
+        found.append(PhotoBody(content[start + described : position], kind, marking))
     return tuple(found)
 
 
 def _make_jpeg_body(size_bytes: int, rng: np.random.Generator) -> bytes:
     """A JPEG without its end marker, of exactly this size: drawn a little too small, and filled up with comments."""
     # the noise decides how well the page compresses, so the bytes per area are known only after encoding once
-    trial = len(_encode_jpeg(_TRIAL_SIDE, _TRIAL_SIDE * 4 // 3, rng))
+    trial = len(_encode_jpeg(_trial_page(), rng))
     side = _TRIAL_SIDE * (0.98 * size_bytes / trial) ** (1 / _GROWTH)
     body = b""
     while True:
         width, height = max(8, int(side)), max(8, int(side * 4 / 3))
-        body = _encode_jpeg(width, height, rng)[: -len(_END)]
+        body = _encode_jpeg(_draw_page(width, height), rng)[: -len(_END)]
         if len(body) + 4 <= size_bytes or (width == 8 and height <= 10):
             break
         side *= 0.97
@@ -162,8 +230,10 @@ def _make_filler(missing: int, rng: np.random.Generator) -> bytes:
     return segments
 
 
-def _encode_jpeg(width: int, height: int, rng: np.random.Generator) -> bytes:
-    page = np.asarray(_draw_page(width, height), dtype=np.float32)
+def _encode_jpeg(drawing: Image.Image, rng: np.random.Generator) -> bytes:
+    """The drawing as a phone's camera takes it: lit from one side, with noise and a tint."""
+    page = np.asarray(drawing, dtype=np.float32)
+    height, width, _ = page.shape
     light = np.linspace(1.0, 0.82, height, dtype=np.float32)[:, None, None]
     noise = rng.standard_normal((height, width, 1), dtype=np.float32) * _NOISE
     tint = rng.standard_normal((1, 1, 3), dtype=np.float32) * 3.0
@@ -171,6 +241,11 @@ def _encode_jpeg(width: int, height: int, rng: np.random.Generator) -> bytes:
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "JPEG", quality=_QUALITY if width >= 240 else 50)
     return out.getvalue()
+
+
+@cache  # every body begins with a trial, on the same drawing
+def _trial_page() -> Image.Image:
+    return _draw_page(_TRIAL_SIDE, _TRIAL_SIDE * 4 // 3)
 
 
 def _draw_page(width: int, height: int) -> Image.Image:

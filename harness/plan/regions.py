@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.base.errors import ConfigurationError
 from harness.base.model import Station
 from harness.base.safe_files import read_bounded
-from harness.scenario.scenario import REGIONS
+from harness.scenario.stations import REGIONS
 
 MAX_STATIONS = 2_000_000
 """More than twice Indonesia's 823,236; a file that asks for more is refused before it fills the memory."""

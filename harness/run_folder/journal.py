@@ -35,6 +35,8 @@ class RecordKind(IntEnum):
     """A page will not be tried again: page, attempt (the number made), done_s, reason in `status`."""
     READ = 4
     """A read of a reader is over: everything but attempt; `page` is the number of its resource (harness/plan/readers.py)."""
+    STEP = 5
+    """One request of an attempt is over: its own times, status and bytes; `resent_bytes` is the number of the part sent, or 0."""
 
 
 class GiveUpReason(IntEnum):
@@ -73,7 +75,9 @@ class AttemptRecord:
     attempt: UInt32 = 0
     """Counts from 1, withheld attempts included."""
     reason: Annotated[MalformedReason, "<u2"] = MalformedReason.NONE
-    """Why the outcome is `malformed`; stored as its number in `REASONS`."""
+    """Why the outcome is `malformed`, or why a success status is none; stored as its number in `REASONS`."""
+    step: UInt16 = 0
+    """Number, from 1, of the step that decided (see harness/station/flow.py); 0 where it is not known."""
     sent_bytes: UInt64 = 0
     """Bytes that the kernel has accepted, including headers and logins; with TLS, counted before encryption."""
     resent_bytes: UInt64 = 0
@@ -103,16 +107,11 @@ FIELDS = tuple(_TYPES)
 TIME_FIELDS = tuple(name for name, kind in _TYPES.items() if kind == "<f8")
 DURATION_FIELDS = tuple(name for name, kind in _TYPES.items() if kind == "<f4")
 
-# Two bytes after the reason's number align what follows to eight.
-RECORD = np.dtype([("kind", "u1"), *(
-    column for name, kind in _TYPES.items() for column in ((name, kind), *([("pad", "<u2")] if name == "reason" else ()))
-)])  # fmt: skip
+RECORD = np.dtype([("kind", "u1"), *_TYPES.items()])
 """One record of the file: its kind and an `AttemptRecord`."""
 
 _STRUCT_CODES = {"u1": "B", "<u2": "H", "<u4": "I", "<u8": "Q", "<f8": "d", "<f4": "f"}
-_PACK = struct.Struct(
-    "<B" + "".join(_STRUCT_CODES[kind] + ("2x" if name == "reason" else "") for name, kind in _TYPES.items())
-)
+_PACK = struct.Struct("<B" + "".join(_STRUCT_CODES[kind] for kind in _TYPES.values()))
 assert _PACK.size == RECORD.itemsize  # noqa: S101
 _BEGIN = struct.Struct("<B3xII20xdd48s")
 """The same record with only what a BEGIN knows: packing all of it takes twice as long."""
@@ -128,6 +127,11 @@ _pack_record: Callable[[int, AttemptRecord], bytes] = eval(  # noqa: S307 - fiel
     f"lambda kind, record: pack(kind, {', '.join(_EXPRESSIONS.get(name, f'record.{name}') for name in FIELDS)})",
     {"pack": _PACK.pack, "number": _NUMBER, "reason_number": _REASON_NUMBER},
 )
+
+
+_PAGE_BYTES = 4096
+_UNSYNCED_BYTES = 8 * 2**20
+"""More than a worker writes between two syncs: 80,000 records."""
 
 
 def journal_file_name(rank: int) -> str:
@@ -169,6 +173,10 @@ class JournalWriter:
         """Note how a reader's read ended."""
         self._pending += _pack_record(RecordKind.READ, record)
 
+    def step(self, record: AttemptRecord) -> None:
+        """Note how one request of an attempt ended."""
+        self._pending += _pack_record(RecordKind.STEP, record)
+
     def noted(self) -> npt.NDArray[np.void]:
         """Records since the last call (or `flush`), as `read_journal` would give them; to be called before `flush`."""
         fresh = bytes(memoryview(self._pending)[self._read :])
@@ -200,6 +208,26 @@ def read_journal(path: Path, first: int = 0, count: int | None = None) -> npt.ND
 
     Shape (n,), dtype `RECORD`.
     """
-    whole = max(0, path.stat().st_size // RECORD.itemsize - first)
+    known = path.stat()
+    whole = max(0, _count_whole(path, known.st_size, known.st_mtime_ns) - first)
     wanted = whole if count is None else min(count, whole)
     return np.fromfile(path, dtype=RECORD, count=wanted, offset=first * RECORD.itemsize)
+
+
+@functools.lru_cache(maxsize=256)
+def _count_whole(path: Path, size_bytes: int, _modified_ns: int) -> int:
+    """How many records of a file are whole: up to its end, or to where a power cut left zeros instead of them.
+
+    Only the end of the file is looked at: a run syncs its journals every few seconds (harness/runner/sync_thread.py).
+    """
+    records = size_bytes // RECORD.itemsize
+    first = max(0, records - _UNSYNCED_BYTES // RECORD.itemsize)
+    kinds = np.fromfile(path, dtype=RECORD, count=records - first, offset=first * RECORD.itemsize)["kind"]
+    zeros = np.flatnonzero(kinds == 0)
+    if len(zeros) == 0:
+        return records
+    whole = first + int(zeros[0])
+    last_begin, last_end = (whole - 1) * RECORD.itemsize, whole * RECORD.itemsize - 1
+    # A disk writes whole pages: a record on two of them may have its end among the zeros.
+    is_on_two = last_begin // _PAGE_BYTES != last_end // _PAGE_BYTES
+    return max(0, whole - is_on_two)

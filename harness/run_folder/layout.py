@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.base.errors import RunFolderError
+from harness.base.errors import ExitCode, RunFolderError
 from harness.base.safe_files import load_json, write_json
 
 PLAN_FILE = "plan.parquet"
@@ -16,14 +17,28 @@ RUN_FORMAT = 1
 
 
 EndReason = Literal[
-    "completed", "deadline", "interrupted", "terminated", "aborted", "crashed", "killed", "withdrawn", "starved"
+    "completed",
+    "deadline",
+    "interrupted",
+    "terminated",
+    "hung_up",
+    "aborted",
+    "crashed",
+    "killed",
+    "withdrawn",
+    "starved",
+    "own_client",
 ]
 """How a run can end; see `RunEnd` for what each means."""
+STOPPED_BY_SIGNAL: dict[EndReason, ExitCode] = {
+    "interrupted": ExitCode.INTERRUPTED, "terminated": ExitCode.TERMINATED, "hung_up": ExitCode.HUNG_UP,
+}  # fmt: skip
+"""The ends that a signal to the harness causes, each with its exit code."""
 
 
 class _FrozenRecord(BaseModel):
     # a folder written by a newer harness may have more keys: ignored, as long as its format number is known
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class PhaseRecord(_FrozenRecord):
@@ -69,18 +84,23 @@ class WorkerRecord(_FrozenRecord):
     """Attempts and requests delayed to stay within the rate that the target consents to."""
     shortages: dict[str, int] = {}
     """Attempts that it could not make (generator_error), by the resource it lacked."""
+    own_client_bug: str = ""
+    """The first error of the scenario's own client in it, with its traceback; "" if there was none."""
     reads_broken: int = 0
     """Reads abandoned because of an internal error."""
     reads_until_s: float | None = None
     """When its readers ceased to begin reads; None if it had none, or never reported."""
     stale_connections: int = 0
     """Kept connections that the server had closed while they were idle, and that were opened again before anything was sent."""
+    unusable: dict[str, int] = {}
+    """What was wrong with answers whose status promised success -> attempts that it ended; the first kinds only."""
 
 
 class StoreReadRecord(_FrozenRecord):
     """How reading the server's store after the run went. The store is read through another interface than the uploads."""
 
     after_kill: bool = False
+    after_power_cut: bool = False
     """The server was first killed (SIGKILL) and restarted on the same data."""
     reason: str = ""
     """Why the store could not be read; "" if stored.parquet has all of it."""
@@ -88,6 +108,20 @@ class StoreReadRecord(_FrozenRecord):
     """Audit categories that this way of reading the store cannot detect: they are unknown, not zero."""
     accepted: bool = False
     """The scenario accepts that the store cannot be read: safety stays unknown, and the run is judged without it."""
+    by_size: int = 0
+    """Copies that were matched with the plan by name and size only, because the store gives no digest."""
+    same_bytes: int = 0
+    """Pages that share their bytes with another: photos of the user's own that have no room for a tail."""
+    earlier: int = 0
+    """Copies that were stored before the run began; those still there at its end are left out of stored.parquet."""
+
+
+class AlsoTarget(_FrozenRecord):
+    """Another server than the target that the steps of an upload may send to (--also-target)."""
+
+    url: str
+    address: str
+    """Its IP address."""
 
 
 class RunEnd(_FrozenRecord):
@@ -96,8 +130,9 @@ class RunEnd(_FrozenRecord):
     how: EndReason
     """completed: nothing was left to attempt. deadline: time was up. aborted: a threshold could no longer be met.
 
-    interrupted, terminated: SIGINT, SIGTERM. crashed: a process of the run died of an error. killed: one was killed from
+    interrupted, terminated, hung_up: SIGINT, SIGTERM, SIGHUP (the terminal was closed). crashed: a process of the run died of an error. killed: one was killed from
     outside. withdrawn: the target's consent ended. starved: this machine ran out of disk, descriptors or memory.
+    own_client: the scenario's own client (the user's Python code) raised an error.
     """
     at_s: float
     message: str = ""
@@ -118,7 +153,9 @@ class RunRecord(_FrozenRecord):
     seed: int
     target: str
     address: str = ""
-    """The IP address that the target's name resolved to; no other is loaded."""
+    """The IP address that the target's name resolved to; no other is loaded, but for those of `also_targets`."""
+    also_targets: list[AlsoTarget] = []
+    """The other servers that steps may send to."""
     own_server: bool
     """True if the run started the mock itself."""
     simulated: bool = False
@@ -129,12 +166,16 @@ class RunRecord(_FrozenRecord):
     client_timeout_s: float
     plan_sha256: str = ""
     """Digest of the plan, which remote workers compare with that of their own; "" if all workers are local."""
+    own_client_sha256: str = ""
+    """Digest of the scenario's own client, which every worker compares with that of its copy; "" without one."""
     limits_s: list[float] = []
     """Limits of the thresholds in seconds: the live histograms have bucket bounds at these values."""
     workers: list[WorkerRecord]
     versions: dict[str, str]
     host: dict[str, Any]
     command: list[str]
+    labels: dict[str, str] = {}
+    """What the user gave with --label, such as the version of the server: for lists and histories."""
     t0_epoch: Annotated[float, Field(ge=0, lt=1e11)] | None = None
     """Unix time of T0. Only a label: all figures are measured on the monotonic clock."""
     phases: list[PhaseRecord] = []
@@ -157,9 +198,12 @@ class RunFolder:
         self.run_json = path / "run.json"
         self.plan = path / PLAN_FILE
         self.region = path / "region.csv"
+        self.stations = path / "stations.csv"
+        self.own_client = path / "own_client.py"
         self.journal = path / "journal"
         self.attempts = path / "attempts.parquet"
         self.reads = path / "reads.parquet"
+        self.steps = path / "steps.parquet"
         self.server = path / "server"
         self.injections = self.server / "injections.jsonl"
         self.certificate = self.server / "certificate.pem"
@@ -190,9 +234,14 @@ class RunFolder:
         for subfolder in (self.journal, self.server, self.scrapes, self.report, self.logs):
             subfolder.mkdir()
 
+    def with_own_list(self, stations: Mapping[str, Any]) -> dict[str, Any]:
+        """The table [stations] of this run, with its own copy of the region or list: the user's file may have changed since."""
+        copies = {"region": self.region, "file": self.stations}
+        return {**stations, **{key: str(copy) for key, copy in copies.items() if copy.exists()}}
+
     def write_run(self, record: RunRecord) -> None:
-        """Write run.json, atomically."""
-        write_json(self.run_json, record.model_dump(mode="json"))
+        """Write run.json, atomically; of a run that is measured so that it survives a power cut."""
+        write_json(self.run_json, record.model_dump(mode="json"), durable=not record.simulated)
 
     def read_run(self) -> RunRecord:
         """Content of run.json.

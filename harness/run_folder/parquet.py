@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import atexit
 import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
-from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -20,6 +18,7 @@ import numpy as np
 
 from harness.base.errors import OutOfResourcesError, RunFolderError
 from harness.base.signals import ImmediateExit
+from harness.base.temporary import temporary_folder
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -43,12 +42,13 @@ _SETTINGS: dict[str, str | int] = {
 }
 
 
+_resources = ExitStack()
+
+
 @cache  # closed by `_close_engine`
 def _engine() -> duckdb.DuckDBPyConnection:
     """The process's one in-memory database, which stays empty. Starting it takes longer than most queries."""
-    overflow = (
-        Path(gettempdir()) / f"harness-{secrets.token_hex(8)}"
-    )  # made by the first query that needs it, and removed
+    overflow = _resources.enter_context(temporary_folder("duckdb"))
     return duckdb.connect(":memory:", config={**_SETTINGS, "temp_directory": str(overflow)})
 
 
@@ -58,6 +58,7 @@ def _close_engine() -> None:
     if _engine.cache_info().currsize:
         _engine().close()
         _engine.cache_clear()
+        _resources.close()
 
 
 def release_memory(rows: int) -> None:

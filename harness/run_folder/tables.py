@@ -62,10 +62,15 @@ def write_plan(path: Path, pages: Iterable[Page] | Mapping[str, Sequence[Any] | 
     `pages` are Page objects in the order of their index, consumed in batches, or the columns `PLAN_COLUMNS`, each of shape
     (n,). The same pages give the same bytes.
     """
+    write_plan_batches(path, _slices_of(pages) if isinstance(pages, Mapping) else _batches_of(pages))
+
+
+def write_plan_batches(path: Path, batches: Iterable[Mapping[str, Sequence[Any] | Column]]) -> None:
+    """Write plan.parquet as `write_plan` does, from its columns batch by batch. The same rows give the same bytes."""
     with database() as connection:
         connection.execute(_PLAN_TABLE)
         rows = 0
-        for batch in _slices_of(pages) if isinstance(pages, Mapping) else _batches_of(pages):
+        for batch in batches:
             connection.register("batch", _to_typed_columns(batch, PLAN_COLUMNS, _PLAN_TYPES))
             connection.execute("INSERT INTO plan SELECT * FROM batch")
             rows += len(batch["page"])

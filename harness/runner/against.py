@@ -63,8 +63,7 @@ def scenario_of(folder: RunFolder, model: Scenario | None, *, models_mock: bool 
     else:
         content.pop("target", None)
         _replace_tables(content, model, ("server", "simulate"))
-    if folder.region.exists():  # the user's own region file may have changed since
-        content["stations"] = {**content.get("stations", {}), "region": str(folder.region)}
+    content["stations"] = folder.with_own_list(content.get("stations", {}))
     scenario = _parse(folder, record, content)
     check_can_simulate(str(folder.path), scenario)
     return scenario

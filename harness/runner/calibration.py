@@ -14,6 +14,7 @@ from harness.judge.compare.noise import Noise, compute_noise
 from harness.judge.compare.run import ComparedRun, load_compared_run
 from harness.judge.verdict import judge_run
 from harness.run_folder.layout import RunFolder
+from harness.runner.between import BetweenCommand
 from harness.runner.live_stats import RunView
 from harness.runner.run import Run
 from harness.runner.run_spec import RunSpec
@@ -28,6 +29,8 @@ class Calibration:
     assertions: Sequence[str]
     folder: Path
     runs: int
+    between: BetweenCommand | None = None
+    """Runs before each run."""
 
     def check_folder(self) -> None:
         """Raise UsageError if the folder exists and is not empty."""
@@ -45,6 +48,8 @@ class Calibration:
             log(title)
             folder = RunFolder(self.folder / f"{number:02d}")
             spec = replace(self.spec, folder=folder, run_id=f"{self.spec.run_id}/{folder.path.name}")
+            if self.between is not None:
+                self.between.run(folder.path.name, log)
             try:
                 Run(spec, view(title), signals).execute()
             except Interruption:

@@ -1,4 +1,4 @@
-"""What ends a run early: a signal, withdrawn consent, a threshold that can't be passed any more, a lost worker or process."""
+"""What ends a run early: a signal, withdrawn consent, a threshold out of reach, a lost worker or process, an own client's bug."""
 
 from __future__ import annotations
 
@@ -46,10 +46,9 @@ class EndConditions:
             return ended_by_signal(number, now_s)
         if message.event == "withdrawn":
             return self.consent_ended(str(message.content["reason"]), now_s)
-        if message.event == "unwritten":
-            text = self._workers.mark_unwritten(message.content["rank"], str(message.content["reason"]))
-            self._log(f"{text}: stopping")
-            return RunEnd(how="starved", at_s=now_s, message=text)
+        if message.event in {"unwritten", "own_client_failed"}:
+            stopped = self._unwritten if message.event == "unwritten" else self._own_client_failed
+            return stopped(message.content, now_s)
         # A process that we killed ourselves has been accounted for already.
         if message.event == "ended" and not self._processes[message.sender].killed:
             return self._process_ended(message, now_s)
@@ -71,6 +70,20 @@ class EndConditions:
             return None
         self._log(f"Aborting: {reason}")
         return RunEnd(how="aborted", at_s=now_s, message=reason)
+
+    def _unwritten(self, unwritten: dict[str, Any], now_s: float) -> RunEnd:
+        """The end of a run that a worker can't record any more."""
+        text = self._workers.mark_unwritten(unwritten["rank"], str(unwritten["reason"]))
+        self._log(f"{text}: stopping")
+        return RunEnd(how="starved", at_s=now_s, message=text)
+
+    def _own_client_failed(self, failed: dict[str, Any], now_s: float) -> RunEnd:
+        """The end of a run whose own client has a bug: what it does from there on is not what its author meant."""
+        summary, _, rest = str(failed["reason"]).partition("\n")
+        text = f"a bug in the scenario's own client, not in the harness or the server: {summary}"
+        text = f"{text}\n{rest}" if rest else text
+        self._log(f"{text}\nStopping: the run is INVALID")
+        return RunEnd(how="own_client", at_s=now_s, message=text)
 
     def _process_ended(self, message: Message, now_s: float) -> RunEnd:
         rank = self._workers.rank_of(self._processes[message.sender].pid)

@@ -12,7 +12,7 @@ import os
 import signal
 from pathlib import Path
 
-from harness.base.errors import ProcessFailedError, ProcessKilledError, UsageError, describe_exhaustion
+from harness.base.errors import ProcessFailedError, ProcessKilledError, UsageError, describe_shortage
 from harness.run_folder.layout import EndReason, RunEnd
 
 RESERVED_BYTES = 4 * 1024 * 1024
@@ -60,14 +60,17 @@ def describe_exit(name: str, exit_code: int | None, when: str = "") -> str:
     return f"{name} was killed by {number.name}{when}{_LIKELY_CAUSE.get(number, '')}"
 
 
+_END_BY_SIGNAL: dict[signal.Signals, EndReason] = {signal.SIGTERM: "terminated", signal.SIGHUP: "hung_up"}
+
+
 def child_error(exit_code: int | None, text: str) -> ProcessFailedError:
     """The error to raise for a process that ended before the run could begin; exit code 3 if killed, else 1."""
     return (ProcessKilledError if was_killed(exit_code) else ProcessFailedError)(text)
 
 
 def ended_by_signal(number: signal.Signals, at_s: float, when: str = "") -> RunEnd:
-    """The end of a run that SIGINT or SIGTERM stopped `at_s` seconds after T0."""
-    how: EndReason = "terminated" if number is signal.SIGTERM else "interrupted"
+    """The end of a run that SIGINT, SIGTERM or SIGHUP stopped `at_s` seconds after T0."""
+    how = _END_BY_SIGNAL.get(number, "interrupted")
     return RunEnd(how=how, at_s=at_s, message=f"{number.name} {when or f'after {at_s:.1f} s'}")
 
 
@@ -113,7 +116,7 @@ class ReservedResources:
         disk = os.statvfs(self._path.parent)
         if disk.f_bavail * disk.f_frsize >= _DISK_FULL_BELOW_BYTES:
             return RunEnd(how="killed" if killed else "crashed", at_s=at_s, message=text)
-        shortage = describe_exhaustion(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path.parent)))
+        shortage = describe_shortage(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path.parent)))
         return RunEnd(how="starved", at_s=at_s, message=f"{shortage}\n{text}")
 
     def release(self) -> None:

@@ -9,18 +9,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.analysis.experiment import CellFigures, ExperimentFigures, compute_cell_figures, compute_variant_figures
+from harness.base.address import parse_origin
 from harness.base.errors import RunFolderError, UsageError
 from harness.base.safe_files import write_json
 from harness.base.signals import Interruption, SignalHandler
 from harness.judge.thresholds.evaluate import limits_s
 from harness.judge.verdict import load_verdict
-from harness.plan import make_plan
-from harness.run_folder.layout import RunFolder, RunRecord
+from harness.plan import Plan, make_plan
+from harness.run_folder.layout import STOPPED_BY_SIGNAL, RunFolder, RunRecord
+from harness.runner.between import BetweenCommand
 from harness.runner.finish import judge_and_report
 from harness.runner.live_stats import RunView
 from harness.runner.run import Run
 from harness.runner.run_spec import RunSpec
 from harness.scenario.experiment import Cell, Experiment
+from harness.scenario.scenario import Scenario
+from harness.target.external import ExternalTarget
 
 RUN_OVERHEAD_S = 12.0
 """Starting, draining, judging and reporting a run takes up to this long (measured: 4 to 12 s; less for a small run)."""
@@ -70,19 +74,36 @@ def max_cell_s(cell: Cell) -> float:
 class ExperimentRunner:
     """Runs the cells of one experiment; each has a run folder below `folder`, by which a finished one is known."""
 
-    def __init__(self, experiment: Experiment, cells: Sequence[Cell], folder: Path, command: list[str]) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        cells: Sequence[Cell],
+        folder: Path,
+        command: list[str],
+        admit: Callable[[Scenario, Plan], ExternalTarget | None] = lambda *_: None,
+        between: BetweenCommand | None = None,
+    ) -> None:
+        """`admit` gives the server under test for a cell, None for the mock; `between` runs before each cell."""
         self._experiment = experiment
         self._cells = cells
         self._folder = folder
         self._command = command
         self._estimator = TimeLeftEstimator()
+        self._admit = admit
+        self._between = between
 
-    def check_folder(self, *, simulated: bool = False) -> None:
-        """Raise UsageError if the folder holds runs of another experiment, or measured ones beside `simulated` ones."""
+    def check_folder(self, *, simulated: bool = False, target: str | None = None) -> None:
+        """Raise UsageError if the folder holds runs of another experiment or server, or measured ones beside `simulated` ones.
+
+        `target` is the URL of the server under test, None for the mock.
+        """
         for cell in self._cells:
             record, path = _record(self._run_folder(cell)), self._run_folder(cell).path
             if record is not None and record.simulated != simulated:
                 message = f"{path} is a {'simulated' if record.simulated else 'measured'} run: choose another --out"
+                raise UsageError(message)
+            if record is not None and _is_of_another_server(record, target) and not simulated:
+                message = f"{path} is a run against {'the mock' if record.own_server else record.target}: choose another --out"
                 raise UsageError(message)
             if record is not None and record.scenario != cell.scenario.resolved() and not simulated:
                 message = f"{path} is a run of another scenario: choose another --out"
@@ -118,21 +139,24 @@ class ExperimentRunner:
         folder = self._run_folder(cell)
         if folder.path.exists():
             shutil.rmtree(folder.path)  # an unfinished run of this very cell: check_folder made sure of that
-        assertions = assertions_of(cell)
+        assertions, plan = assertions_of(cell), make_plan(cell.scenario)
+        if self._between is not None:
+            self._between.run(cell.name, view.log)
         spec = RunSpec(
             scenario=cell.scenario,
-            plan=make_plan(cell.scenario),
+            plan=plan,
             folder=folder,
             run_id=f"{self._experiment.name}/{cell.name}",
             command=self._command,
             limits_s=limits_s(assertions),
+            external=self._admit(cell.scenario, plan),
         )
         try:
             Run(spec, view, signals).execute()
         except Interruption:
             return False
         ended = folder.read_run().ended
-        if ended is not None and ended.how in {"interrupted", "terminated"}:
+        if ended is not None and ended.how in STOPPED_BY_SIGNAL:
             return False
         judge_and_report(folder, assertions)
         return signals.received is None
@@ -184,6 +208,12 @@ def compare_variants(
 def assertions_of(cell: Cell) -> list[str]:
     """The assertions of a cell's scenario."""
     return [threshold.assertion for threshold in cell.scenario.thresholds]
+
+
+def _is_of_another_server(record: RunRecord, target: str | None) -> bool:
+    if target is None or record.own_server:
+        return record.own_server != (target is None)
+    return bool(record.target) and parse_origin(record.target) != parse_origin(target)
 
 
 def _record(folder: RunFolder) -> RunRecord | None:

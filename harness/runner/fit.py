@@ -79,7 +79,8 @@ def write_fit(path: Path, fit: Fit, command: Sequence[str]) -> None:
     if fit.region is not None:
         region = path.with_name(f"{path.stem}{_REGION_SUFFIX}")
         shutil.copyfile(fit.region, region)
-        content["stations"] = {**content["stations"], "region": region.name}
+        key = "region" if fit.scenario.stations.file is None else "file"
+        content["stations"] = {**content["stations"], key: region.name}
     head = [f"Written by: {' '.join(command)}", *fit.basis]
     path.write_text("".join(f"# {line}\n" for line in head) + "\n" + toml_text(content), "utf-8")
 
@@ -105,8 +106,7 @@ def _measured(folder: RunFolder, record: RunRecord) -> MeasuredRun:
     load_rows(folder)  # writes attempts.parquet if it is missing or older than the journal
     content: dict[str, Any] = dict(record.scenario)
     content.pop("target", None)
-    if folder.region.exists():
-        content["stations"] = {**content.get("stations", {}), "region": str(folder.region)}
+    content["stations"] = folder.with_own_list(content.get("stations", {}))
     try:
         scenario = parse_resolved(content)
     except ValidationError as error:
@@ -118,4 +118,4 @@ def _measured(folder: RunFolder, record: RunRecord) -> MeasuredRun:
 
 
 def _region(folder: RunFolder) -> Path | None:
-    return folder.region if folder.region.exists() else None
+    return next((path for path in (folder.region, folder.stations) if path.exists()), None)

@@ -18,11 +18,12 @@ import numpy as np
 
 from harness.base.errors import ProcessFailedError
 from harness.base.model import OUTCOMES, Outcome
+from harness.base.temporary import temporary_folder
 from harness.measure.process_monitor import cpu_seconds, resident_bytes
 from harness.plan import make_plan
 from harness.run_folder.journal import RecordKind, read_journal
 from harness.run_folder.layout import RunFolder, WorkerRecord
-from harness.runner.launch import private_folder, start_generator
+from harness.runner.launch import start_generator
 from harness.runner.run_record import initial_record
 from harness.runner.run_spec import RunSpec
 from harness.runner.subprocesses import ProcessGroup
@@ -124,7 +125,7 @@ class LoadGenerator:
     def __enter__(self) -> Self:
         self._folder.create()
         self._processes = self._stack.enter_context(ProcessGroup(self._folder.logs))
-        self._private = self._stack.enter_context(private_folder())
+        self._private = self._stack.enter_context(temporary_folder("generator"))
         return self
 
     def __exit__(self, *_: object) -> None:

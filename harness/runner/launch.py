@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
-import shutil
 import site
 import sys
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from harness.plan.capacity import WorkerShare, find_share_problems
 from harness.plan.photos import save_photo_bank
 from harness.runner.run_spec import JoinPolicy, RunSpec
 from harness.runner.subprocesses import Message, ProcessGroup
+from harness.target.external import ExternalTarget
 
 READY_TIMEOUT_S = 60.0
 PYTHON_COMMAND = [sys.executable, "-P", "-m"]
@@ -45,9 +43,10 @@ def start_generator(
     """
     workers, locust = spec.workers, locust_command()
     ports = {"HARNESS_METRICS_PORT": str(spec.metrics_port)}
-    consent = {"HARNESS_CONSENT_TOKEN": spec.external.token} if spec.external else {}
+    consent = _consent_tokens(spec.external)
     environment = child_environment(spec, HARNESS_PIN_SECRET=secret, **_home(private), **ports, **consent)
-    if spec.join_policy is None:  # remote workers make the photos again: a gigabyte of them must not travel
+    # remote workers draw the photos again: a gigabyte of them must not travel; the user's own they can't have
+    if spec.join_policy is None or spec.scenario.photos.folder is not None:
         environment["HARNESS_PHOTO_BANK"] = str(private / "photos.bin")
         save_photo_bank(spec.plan.bank, private / "photos.bin")
     users = ["-u", str(workers), "-r", str(workers)]
@@ -141,6 +140,18 @@ def child_environment(spec: RunSpec, **more: str) -> dict[str, str]:
     return {**_inherited(), "HARNESS_RUN": str(spec.folder.path.resolve()), "PYTHONUNBUFFERED": "1", **more}
 
 
+def trial_environment(external: ExternalTarget) -> dict[str, str]:
+    """The environment of the process of `harness try`: ours without LOCUST_*, and the tokens of consents."""
+    return {**_inherited(), **_consent_tokens(external), "PYTHONUNBUFFERED": "1"}
+
+
+def _consent_tokens(external: ExternalTarget | None) -> dict[str, str]:
+    if external is None:
+        return {}
+    also = ",".join(other.token for other in external.also)
+    return {"HARNESS_CONSENT_TOKEN": external.token, "HARNESS_ALSO_CONSENT_TOKENS": also}
+
+
 def worker_environment(folder: Path, more: Mapping[str, str]) -> dict[str, str]:
     """The environment of a worker whose leader is on another machine: `folder` is its home and stands in for the run folder."""
     return {**_inherited(), "HARNESS_RUN": str(folder), "PYTHONUNBUFFERED": "1", **_home(folder), **more}
@@ -154,13 +165,3 @@ def _home(private: Path) -> dict[str, str]:
 def _inherited() -> dict[str, str]:
     """Our environment without LOCUST_*: each of these variables is an option of Locust and would change the run."""
     return {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
-
-
-@contextlib.contextmanager
-def private_folder() -> Iterator[Path]:
-    """A folder outside the run folder that only this user can read (mode 0700), for secrets; deleted at the end."""
-    path = Path(tempfile.mkdtemp(prefix="harness-"))
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)

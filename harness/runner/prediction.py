@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -29,8 +30,10 @@ def predict_remedy(folder: RunFolder, judged: Judgement) -> Remedy | None:
     if remedy is None or not remedy.settings or not record.own_server or too_large:
         return remedy
     content = dict(record.scenario)
-    if folder.region.exists():  # the user's own region file may have changed since
-        content["stations"] = {**content["stations"], "region": str(folder.region)}
+    photos = (content.get("photos") or {}).get("folder")
+    if photos and not Path(photos).is_dir():  # the user's own photos are not kept: their sizes are gone
+        return remedy
+    content["stations"] = folder.with_own_list(content.get("stations", {}))
     try:
         before, after = (override_resolved(content, settings) for settings in ((), remedy.settings))
     except (ConfigurationError, ValidationError):  # a run of another version: its remedy stands without a prediction

@@ -8,12 +8,11 @@ nobody controls.
 from __future__ import annotations
 
 import secrets
-import signal
 import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +25,15 @@ from harness.base.errors import (
     ProcessFailedError,
     UsageError,
 )
-from harness.base.host import describe_host, read_host_limits
+from harness.base.host import available_cores, describe_host, read_host_limits
 from harness.base.signals import Interruption, SignalHandler
+from harness.base.temporary import temporary_folder
 from harness.drive.distributed.auth import JOIN_TOKEN
 from harness.drive.distributed.join import (
     CLOCK_OFFSET,
     HEARTBEAT_TIMEOUT_S,
     LEADER_ADDRESS,
+    OWN_CLIENT,
     PROTOCOL_VERSION,
     JoinRequest,
 )
@@ -44,7 +45,7 @@ from harness.drive.distributed.leader_client import (
     parse_clock_reply,
 )
 from harness.runner.exit_reason import child_error, describe_exit
-from harness.runner.launch import locust_command, private_folder, worker_environment
+from harness.runner.launch import locust_command, worker_environment
 from harness.runner.subprocesses import Message, ProcessGroup
 
 _ERROR_OF_EVENT: dict[str, type[HarnessError]] = {
@@ -59,11 +60,27 @@ _LOOKUP_INTERVAL_S = 0.5
 _POLL_S = 0.05
 
 
+@dataclass(frozen=True)
+class AllowedClient:
+    """An own client that a remote worker may run."""
+
+    name: str
+    """The absolute path of its file, or an installed one's name."""
+    sha256: str
+
+
 class RemoteWorker:
     """Joins one run and supervises the one worker process that works for it."""
 
-    def __init__(self, host: str, port: int, token: str, signals: SignalHandler, log: Callable[[str], None]) -> None:
-        """`host` and `port` are the leader's; `token` is the shared secret; `log` receives one line per step."""
+    def __init__(
+        self, host: str, port: int, token: str, signals: SignalHandler, log: Callable[[str], None],
+        own_client: AllowedClient | None = None,
+    ) -> None:  # fmt: skip
+        """`host` and `port` are the leader's; `token` is the shared secret; `log` receives one line per step.
+
+        `own_client` is the own client that this worker may run; None: none.
+        """
+        self._own_client = own_client
         self._host = host
         self._port = port
         self._token = token
@@ -83,7 +100,7 @@ class RemoteWorker:
         address = self._resolve(until)
         identity = f"{socket.gethostname()}_{secrets.token_hex(8)}"
         with (
-            private_folder() as folder,
+            temporary_folder("worker") as folder,
             ProcessGroup(folder) as processes,
             LeaderClient(address, self._port, identity, self._token) as leader,
         ):
@@ -137,9 +154,10 @@ class RemoteWorker:
         """Ask to join; the number that the leader gives this worker. Raises UsageError if it rejects us or does not answer."""
         facts = describe_host()
         request = JoinRequest(
-            name=facts["name"], package=__version__, protocol=PROTOCOL_VERSION, cores=facts["cores"],
+            name=facts["name"], package=__version__, protocol=PROTOCOL_VERSION, cores=available_cores(),
             limits=asdict(read_host_limits()), offset_s=offset.monotonic_s,
             wall_offset_s=offset.wall_s, uncertainty_s=offset.uncertainty_s,
+            own_client_sha256="" if self._own_client is None else self._own_client.sha256,
         )  # fmt: skip
         self._log(
             f"Clock offset to the leader: {1000 * offset.wall_s:+.1f} ms ± {1000 * offset.uncertainty_s:.1f} ms "
@@ -177,6 +195,7 @@ class RemoteWorker:
             CLOCK_OFFSET: repr(offset.monotonic_s),
             LEADER_ADDRESS: address,
             JOIN_TOKEN: self._token,
+            **({} if self._own_client is None else {OWN_CLIENT: self._own_client.name}),
         }
         argv = [*locust_command(), "--worker", "--master-host", address, "--master-port", str(self._port)]
         processes.start("worker", argv, worker_environment(folder, more))
@@ -212,7 +231,7 @@ class RemoteWorker:
         """The exit code if this message ends our part; None if the work goes on. Raises if the child failed."""
         if message.event == "signal":
             self._leave(ticket, "it was stopped there by a signal")
-            return ExitCode.INTERRUPTED if message.content["number"] == signal.SIGINT else ExitCode.TERMINATED
+            return ExitCode(128 + message.content["number"])
         if message.event in _ERROR_OF_EVENT:
             reason = str(message.content["reason"])
             self._leave(ticket, reason, message.event)

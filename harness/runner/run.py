@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import time
 from pathlib import Path
 
-from harness.base.errors import (
-    RESOURCE_ERRNOS,
-    OutOfResourcesError,
-    ProcessFailedError,
-    ProcessKilledError,
-    describe_exhaustion,
-)
+from harness.base.errors import OutOfResourcesError, ProcessFailedError, ProcessKilledError, describe_shortage
 from harness.base.signals import ImmediateExit, Interruption, SignalHandler
+from harness.base.temporary import temporary_folder
 from harness.drive.distributed.join import HEARTBEAT_TIMEOUT_S
 from harness.judge.thresholds.abort_on_fail import AbortMonitor
 from harness.measure.process_monitor import ClockMonitor, ProcessMonitor
 from harness.measure.scraper import Scraper
-from harness.run_folder.layout import RunEnd
+from harness.run_folder.layout import STOPPED_BY_SIGNAL, RunEnd
 from harness.run_folder.scrape_log import Scrape
 from harness.run_folder.tables import write_plan
 from harness.runner.end_conditions import EndConditions, HeartbeatMonitor
 from harness.runner.exit_reason import ReservedResources, describe_exit, ended_by_signal, ended_or_interrupted
-from harness.runner.launch import private_folder, process_ids, start_generator
+from harness.runner.launch import process_ids, start_generator
 from harness.runner.live_stats import LiveStats, RunView
 from harness.runner.prometheus import PrometheusSession
-from harness.runner.run_record import RunRecorder
+from harness.runner.run_record import RunRecorder, keep_station_list
 from harness.runner.run_spec import RunSpec
-from harness.runner.server import collect_stored, drain, start_server
+from harness.runner.server import collect_stored, drain, read_store_before, start_server
 from harness.runner.subprocesses import ProcessGroup
-from harness.scenario.scenario import REGIONS
+from harness.runner.sync_thread import SyncThread, sync_run
+from harness.scenario.own_client import parse_resolved_name, read_client_source
 from harness.target.external import poll_consent
 from harness.target.mock_admin import MockAdmin
 
@@ -60,13 +55,17 @@ class Run:
         self._reported_lost, self._finished = 0, False
         self._consent = poll_consent(spec.external)
         self._prometheus = PrometheusSession(spec)
+        self._sync = SyncThread(spec.folder)
 
     def execute(self) -> None:
         """Run to the end; how it ended is in run.json.
 
-        Raises UsageError if the folder can't be used or the target does not consent, ProcessFailedError or OutOfResourcesError
+        Raises UsageError if the folder can't be used, the target does not consent or has pages of this plan, ProcessFailedError or OutOfResourcesError
         if the run could not begin, Interruption if a signal came before T0, ImmediateExit on a second signal.
         """
+        self._earlier = read_store_before(
+            self._spec, self._view.log
+        )  # first: nothing is written if that refuses the run
         self._folder.create()
         self._reserve = ReservedResources(self._folder.reserve)
         try:
@@ -76,11 +75,17 @@ class Run:
 
     def _execute(self) -> None:
         write_plan(self._folder.plan, self._spec.plan)
-        # The user's own region file may change or vanish: the folder keeps what was run.
-        if self._scenario.stations.region not in REGIONS:
-            shutil.copyfile(self._scenario.stations.region, self._folder.region)
+        keep_station_list(self._scenario, self._folder)
+        own = parse_resolved_name(self._scenario.client.own)
+        if own is not None:  # the same holds for the user's own client
+            self._folder.own_client.write_bytes(read_client_source(own.file))
         self._recorder.open("")  # from here on the folder can be reported, whatever happens
-        with ProcessGroup(self._folder.logs) as processes, private_folder() as private, self._consent, self._prometheus:
+        with (
+            ProcessGroup(self._folder.logs) as processes,
+            temporary_folder("run") as private,
+            self._consent,
+            self._prometheus,
+        ):
             self._signals.listener = lambda number: processes.post("signal", number=number)
             self._consent.listener = lambda reason: processes.post("withdrawn", reason=reason)
             if self._signals.received is not None:
@@ -95,10 +100,10 @@ class Run:
                 ended = self._reserve.end_after(str(error), 0.0, killed=isinstance(error, ProcessKilledError))
                 self._write_end(ended)
                 raise (OutOfResourcesError(ended.message) if ended.how == "starved" else error) from None
-            except (OutOfResourcesError, OSError) as error:
-                if isinstance(error, OSError) and error.errno not in RESOURCE_ERRNOS:
+            except (OutOfResourcesError, OSError, RuntimeError) as error:
+                reason = describe_shortage(error)
+                if not reason:
                     raise
-                reason = describe_exhaustion(error) if isinstance(error, OSError) else str(error)
                 ended = RunEnd(how="starved", at_s=self._now_s(), message=reason)
                 self._view.log(ended.message)
         self._write_end(ended_or_interrupted(ended, self._signals.received))
@@ -140,6 +145,7 @@ class Run:
         self._process_monitor = ProcessMonitor(self._folder.processes, pids, self._now_s)
         self._scraper.start()
         self._process_monitor.start()
+        self._sync.start()
         self._view.log(": ".join(filter(None, [self._scenario.name, self._scenario.title])))
 
     def _prepare_monitors(self, processes: ProcessGroup, targets: dict[str, str], local_workers: list[str]) -> None:
@@ -239,15 +245,18 @@ class Run:
             self._view.log("Draining the server")
             self._recorder.add_problems(drain(self._admin))
         self._process_monitor.stop()
+        self._sync.stop()
         self._scraper.stop()
         self._scraper.scrape_now()
         self._recorder.add_problems(self._scraper.unwritten, self._process_monitor.unwritten)
         self._update_view()
-        patient = ended.how not in {"interrupted", "terminated", "withdrawn"}
+        patient = ended.how not in {*STOPPED_BY_SIGNAL, "withdrawn"}
         self._prometheus.end(self._t0_epoch, self._view.log, patient=patient)
         processes["generator"].send("scraped")
         self._view.log("Reading what the server has stored")
-        self._recorder.store_read = collect_stored(processes, self._spec, self._admin, self._consent.halted)
+        self._recorder.store_read = collect_stored(
+            processes, self._spec, self._admin, self._consent.halted, self._earlier
+        )
         if self._admin is not None:
             processes["server"].send("stop")
             processes["server"].wait(self._scenario.server.grace + 5)
@@ -275,4 +284,5 @@ class Run:
 
     def _write_end(self, ended: RunEnd) -> None:
         self._reserve.release()
+        sync_run(self._folder)
         self._recorder.end(ended, self._clock_monitor.step_s)

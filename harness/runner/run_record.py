@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,16 +12,31 @@ from harness.run_folder.layout import (
     FaultRecord,
     PhaseRecord,
     RunEnd,
+    RunFolder,
     RunRecord,
     StoreReadRecord,
     WorkerRecord,
 )
 from harness.runner.run_spec import RunSpec
+from harness.scenario.own_client import digest_own_client
+from harness.scenario.scenario import Scenario
+from harness.scenario.stations import REGIONS
 
 MAX_CLOCK_DRIFT_S = 0.05
 """Beyond that, attempts of different machines can't be put in one order any more."""
 _MAX_STATIONS_NAMED = 5
 _INFINITE = float("inf")
+
+
+def keep_station_list(scenario: Scenario, folder: RunFolder) -> None:
+    """Copy the user's own region or list into the run folder, which keeps what was run: the file may change or vanish.
+
+    Never the accounts, which are secrets.
+    """
+    if scenario.stations.file is not None:
+        shutil.copyfile(scenario.stations.file, folder.stations)
+    elif scenario.stations.region not in REGIONS:
+        shutil.copyfile(scenario.stations.region, folder.region)
 
 
 class RunRecorder:
@@ -188,10 +204,12 @@ def initial_record(spec: RunSpec, target: str, workers: Sequence[WorkerRecord]) 
         seed=scenario.seed,
         target=target,
         address=spec.external.address if spec.external else "",
+        also_targets=[] if spec.external is None else spec.external.also_records(),
         own_server=spec.external is None,
         simulated=spec.simulated,
         # Remote workers compute the plan again and compare: another Python or NumPy must not draw another one.
         plan_sha256="" if spec.join_policy is None else digest_plan(spec.plan),
+        own_client_sha256=digest_own_client(scenario.client.own),
         deadline_s=scenario.deadline,
         time_scale=scenario.time_scale,
         warm_up_s=scenario.warm_up,
@@ -201,6 +219,7 @@ def initial_record(spec: RunSpec, target: str, workers: Sequence[WorkerRecord]) 
         versions=package_versions(),
         host=describe_host(),
         command=spec.command,
+        labels=spec.labels,
         phases=phase_records(spec, scenario.deadline),
         faults=[
             FaultRecord(name=name, kind=kind, start_s=start, end_s=None if end == _INFINITE else end)

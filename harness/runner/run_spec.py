@@ -45,6 +45,8 @@ class RunSpec:
     """Limits of the duration thresholds: they become bucket bounds of the histograms, so that a threshold is decided exactly."""
     abort_thresholds: Sequence[AbortThreshold] = ()
     """Thresholds that end the run as soon as they can't be passed any more."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """What the user says of the run, for run.json."""
     workers: int = 1
     join_policy: JoinPolicy | None = None
     """If set, every worker is a remote one that joins; None starts all workers on this machine."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.base.errors import OutOfResourcesError, ProcessFailedError
 from harness.base.safe_files import write_json
@@ -17,12 +18,17 @@ from harness.runner.exit_reason import describe_exit
 from harness.runner.launch import PYTHON_COMMAND, READY_TIMEOUT_S, child_environment
 from harness.runner.run_spec import RunSpec
 from harness.runner.subprocesses import ProcessGroup
+from harness.target.earlier_store import EarlierStore, read_earlier_store
+from harness.target.listing import StoreUnreadableError
 from harness.target.mock_admin import AdminError, MockAdmin
-from harness.target.stored_pages import StoreUnreadableError
+from harness.target.planned_pages import UNVERIFIED, StoredRow
 from mock_server.faults.registry import CRASH_KINDS
 
+_UNSEEN_BY_SIZE = ("corrupted", "misfiled")
+"""Statuses that a size does not show: other bytes of the same length."""
 RESTARTED_SERVER = "server-restarted"
 """Name of the mock's process (and log) after it was killed and started again."""
+_POWER_CUT_TIMEOUT_S = 30.0
 NO_STORE_ACCESS = "no way to read the server's store is configured: add [target.stored], or set accept_unknown_safety = true in [target]"
 
 
@@ -64,16 +70,22 @@ def drain(admin: MockAdmin) -> str:
 
 
 def collect_stored(
-    processes: ProcessGroup, spec: RunSpec, admin: MockAdmin | None, halted: Callable[[], str] = str
+    processes: ProcessGroup,
+    spec: RunSpec,
+    admin: MockAdmin | None,
+    halted: Callable[[], str] = str,
+    earlier: EarlierStore | None = None,
 ) -> StoreReadRecord:
     """Write stored.parquet from what the server has stored; how that went. The server's failures become a record, not an error.
 
+    `earlier` is what an external target had stored before the run, which is left out.
     `halted` gives the reason why an external target must not be sent anything any more, or "". With `[audit] kill_server` the
-    mock is killed and restarted first, so that only what it had made durable counts.
+    mock is killed and restarted first, so that only what it had written counts; with `power_cut` only what it had synced.
     """
     if spec.external is not None or admin is None:
-        return _collect_from_external(spec, halted)
-    after_kill = spec.scenario.audit.kill_server
+        return _collect_from_external(spec, halted, earlier or EarlierStore())
+    after_cut = spec.scenario.audit.power_cut
+    after_kill = spec.scenario.audit.kill_server or after_cut
     exit_code = processes["server"].exit_code
     if exit_code is not None and not after_kill:
         return StoreReadRecord(reason=f"its store could not be read: {describe_exit('server', exit_code)}")
@@ -81,20 +93,51 @@ def collect_stored(
         reachable = _restart_server(processes, spec) if after_kill else admin
         write_stored(spec.folder.stored, reachable.stored())
     except (AdminError, ProcessFailedError, OutOfResourcesError) as error:
-        return StoreReadRecord(after_kill=after_kill, reason=str(error))
-    return StoreReadRecord(after_kill=after_kill)
+        return StoreReadRecord(after_kill=after_kill, after_power_cut=after_cut, reason=str(error))
+    return StoreReadRecord(after_kill=after_kill, after_power_cut=after_cut, **_same_bytes(spec))
 
 
-def _collect_from_external(spec: RunSpec, halted: Callable[[], str]) -> StoreReadRecord:
+def _same_bytes(spec: RunSpec, unseen: Sequence[str] = ()) -> dict[str, Any]:
+    """What the store cannot show of pages that share their bytes, beside what is `unseen` anyway."""
+    pages = spec.plan.same_bytes
+    return {"same_bytes": pages, "unseen": list(dict.fromkeys([*unseen, *(["misfiled"] if pages else [])]))}
+
+
+def read_store_before(spec: RunSpec, log: Callable[[str], None]) -> EarlierStore:
+    """What an external target has stored before the run; empty for the mock, which starts empty.
+
+    Raises UsageError if planned pages are among it. A store that can't be read now is taken for empty, which `log` says.
+    """
+    external = spec.external
+    if external is None or not external.has_readable_store:
+        return EarlierStore()
+    log("Reading what the server has stored before the run")
+    try:
+        return read_earlier_store(external.stored(spec.plan, str), spec.plan)
+    except StoreUnreadableError as error:
+        log(f"The store can't be read before the run, and is taken for empty: {error}")
+        return EarlierStore()
+
+
+def _collect_from_external(spec: RunSpec, halted: Callable[[], str], earlier: EarlierStore) -> StoreReadRecord:
     external = spec.external
     accepted = external is not None and external.api is not None and external.api.accept_unknown_safety
     if external is None or not external.has_readable_store:
         return StoreReadRecord(reason=NO_STORE_ACCESS, accepted=accepted)
+    by_size = 0
+
+    def counted() -> Iterator[StoredRow]:
+        nonlocal by_size
+        for row in earlier.without(external.stored(spec.plan, halted)):
+            by_size += bool(row.get(UNVERIFIED))
+            yield row
+
     try:
-        write_stored(spec.folder.stored, external.stored(spec.plan, halted))
+        write_stored(spec.folder.stored, counted())
     except (StoreUnreadableError, OutOfResourcesError) as error:
         return StoreReadRecord(reason=str(error))
-    return StoreReadRecord(unseen=external.unseen)
+    unseen = [*external.unseen, *([] if by_size == 0 else _UNSEEN_BY_SIZE)]
+    return StoreReadRecord(by_size=by_size, earlier=earlier.copies, **_same_bytes(spec, unseen))
 
 
 def _restart_server(processes: ProcessGroup, spec: RunSpec) -> MockAdmin:
@@ -102,6 +145,9 @@ def _restart_server(processes: ProcessGroup, spec: RunSpec) -> MockAdmin:
 
     T0 is never sent to it, so no fault is active. Raises ProcessFailedError if it doesn't become ready.
     """
+    if spec.scenario.audit.power_cut and processes["server"].exit_code is None:
+        processes["server"].send("power_cut", seed=spec.scenario.seed, torn=False)
+        processes.receive("server", "power_cut", _POWER_CUT_TIMEOUT_S)
     processes["server"].kill()
     token = _start_process(processes, spec, RESTARTED_SERVER)
     # receive, not expect: a worker that ends meanwhile must not make the store unreadable
@@ -113,7 +159,8 @@ def _start_process(processes: ProcessGroup, spec: RunSpec, name: str, *options: 
     token = secrets.token_urlsafe(32)
     files = ["--profile", str(_profile_path(spec)), "--data", str(spec.folder.server), *options]
     ports = ["--host", _bind_host(spec), "--port", "0", "--admin-port", "0"]
-    argv = [*PYTHON_COMMAND, "mock_server", "--supervised", *files, *ports]
+    power = ["--power-cut"] if spec.scenario.audit.power_cut else []
+    argv = [*PYTHON_COMMAND, "mock_server", "--supervised", *files, *ports, *power]
     processes.start(name, argv, child_environment(spec, MOCK_SERVER_ADMIN_TOKEN=token))
     return token
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-import shutil
 import signal
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -16,6 +14,7 @@ from typing import Any, TypeVar
 
 from harness.analysis.run_figures import RunFigures, ThresholdOutcome, completion_curve, compute_values
 from harness.base.host import available_cores
+from harness.base.temporary import temporary_folder
 from harness.judge.thresholds.abort_on_fail import AbortThreshold
 from harness.judge.thresholds.evaluate import limits_s
 from harness.judge.verdict import Judgement, judge_run
@@ -76,11 +75,8 @@ def play_cell(cell: SimulatedCell) -> RunFigures:
     scenario = parse_resolved(cell.scenario)
     if cell.folder is not None:
         return _play_into(RunFolder(cell.folder), scenario, cell)
-    temporary = tempfile.mkdtemp(prefix="harness-simulation-")
-    try:
-        return _play_into(RunFolder(Path(temporary)), scenario, cell)
-    finally:
-        shutil.rmtree(temporary)
+    with temporary_folder("simulation") as folder:
+        return _play_into(RunFolder(folder), scenario, cell)
 
 
 def _play_into(folder: RunFolder, scenario: Scenario, cell: SimulatedCell) -> RunFigures:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 from harness.analysis.scraped_metrics import GENERATOR_LAG, SERVER_LAG
 from harness.base.errors import ConfigurationError
 from harness.base.signals import SignalHandler
@@ -11,14 +9,15 @@ from harness.judge.thresholds.abort_on_fail import AbortMonitor
 from harness.judge.thresholds.condition import parse_condition
 from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan, make_plan
+from harness.plan.own_photos import load_nominal_folder
 from harness.plan.photos import make_nominal_bank
 from harness.run_folder.journal import JournalWriter
 from harness.run_folder.layout import RunEnd, StoreReadRecord
-from harness.run_folder.tables import write_plan, write_stored_as_planned
+from harness.run_folder.tables import write_plan_batches, write_stored_as_planned
 from harness.runner.exit_reason import ended_by_signal
-from harness.runner.run_record import RunRecorder
+from harness.runner.run_record import RunRecorder, keep_station_list
 from harness.runner.run_spec import RunSpec
-from harness.scenario.scenario import REGIONS, Scenario
+from harness.scenario.scenario import Scenario
 from harness.simulate.scrapes import ScrapeWriter
 from harness.simulate.simulation import Simulation, SimulationEnd
 from harness.simulate.unsupported import check_can_simulate
@@ -33,7 +32,10 @@ _PROCESS_METRICS = ("process_", GENERATOR_LAG, SERVER_LAG, "mock_server_loop_lag
 
 def make_simulated_plan(scenario: Scenario) -> Plan:
     """The plan of a scenario with photos that have a size and a digest only: nobody looks at their bytes."""
-    return make_plan(scenario, make_nominal_bank(scenario.photos.size, scenario.photos.bank, scenario.seed))
+    photos = scenario.photos
+    if photos.folder is not None:
+        return make_plan(scenario, load_nominal_folder(photos.folder))
+    return make_plan(scenario, make_nominal_bank(photos.size, photos.bank, scenario.seed))
 
 
 def check_simulation(source: str, scenario: Scenario) -> None:
@@ -65,9 +67,8 @@ class SimulatedRun:
         """Play the run to the end; how it ended is in run.json. Raises FileExistsError if the folder is not empty."""
         folder, spec = self._folder, self._spec
         folder.create()
-        write_plan(folder.plan, spec.plan)
-        if self._scenario.stations.region not in REGIONS:
-            shutil.copyfile(self._scenario.stations.region, folder.region)
+        write_plan_batches(folder.plan, spec.plan.column_batches())
+        keep_station_list(self._scenario, folder)
         self._recorder.open(TARGET)
         self._recorder.begin(_T0_EPOCH)
         labels = {"run": spec.run_id, "scenario": self._scenario.name, "worker": "0"}
@@ -104,7 +105,7 @@ class SimulatedRun:
         if self._injections:
             lines = "".join(f"{injection_line(one)}\n" for one in self._injections)
             self._folder.injections.write_text(lines, "utf-8")
-        after_kill = self._scenario.audit.kill_server
+        after_kill = self._scenario.audit.kill_server or self._scenario.audit.power_cut
         if simulation.server.is_up or after_kill:
             store = simulation.server.store
             write_stored_as_planned(self._folder.stored, self._folder.plan, store.stored_s, store.other_rows())

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Discriminator, Field, model_validator
 
 from harness.base.safe_files import LIST_AS_TUPLE
-from mock_server.profile.units import Duration, DurationDistribution, FrozenModel, Probability
+from mock_server.profile.units import Duration, DurationDistribution, EventRate, FrozenModel, Probability
 
 NonNegative = Annotated[float, Field(ge=0)]
 
@@ -36,14 +36,35 @@ class _TimedArrivals(FrozenModel):
     """How long it takes until all have arrived."""
 
 
-class ConstantArrivals(_TimedArrivals):
+class _RatedArrivals(_TimedArrivals):
+    rate: Annotated[EventRate, Field(gt=0, le=100_000)] | None = None
+    """How many stations arrive per unit of time, as in "10/s", for the time `over`. Left out: all stations, or stations.count."""
+
+    @model_validator(mode="after")
+    def _has_stations(self) -> Self:
+        if self.rated_stations == 0:
+            message = f"rate ({self.rate:g}/s) over {self.over:g}s is less than one station"
+            raise ValueError(message)
+        return self
+
+    @property
+    def rated_stations(self) -> int | None:
+        """How many stations arrive by the rate; None without one."""
+        return None if self.rate is None else round(self.rate * self.over)
+
+    def gap_s(self, stations: int) -> float:
+        """Mean time between two arrivals."""
+        return self.over / stations if self.rate is None else 1 / self.rate
+
+
+class ConstantArrivals(_RatedArrivals):
     """Stations arrive one after another at equal intervals."""
 
     kind: Literal["constant"]
 
 
-class PoissonArrivals(_TimedArrivals, _BurstyArrivals):
-    """Stations arrive independently of each other: exponential gaps with mean over ÷ stations."""
+class PoissonArrivals(_RatedArrivals, _BurstyArrivals):
+    """Stations arrive independently of each other: exponential gaps with mean 1 ÷ rate, or over ÷ stations."""
 
     kind: Literal["poisson"]
 
@@ -146,6 +167,16 @@ class ReplayArrivals(FrozenModel):
         return self
 
 
+class ListedArrivals(FrozenModel):
+    """Every station arrives when the list of stations says (stations.due): an arrival list of your own, replayed."""
+
+    kind: Literal["listed"]
+    start: Duration = 0.0
+    """When the list begins."""
+    speed: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
+    """How many times faster than listed: 60 plays an hour in a minute."""
+
+
 class ClosedArrivals(FrozenModel):
     """A closed loop: a fixed number of phones, each of which uploads a station's pages, pauses, and takes the next station."""
 
@@ -159,6 +190,6 @@ class ClosedArrivals(FrozenModel):
 
 
 DrawnArrivals = PoissonArrivals | SurgeArrivals | RampArrivals | StepArrivals | DeadlineRushArrivals | CurveArrivals
-OpenArrivals = ConstantArrivals | DrawnArrivals | ReplayArrivals
+OpenArrivals = ConstantArrivals | DrawnArrivals | ReplayArrivals | ListedArrivals
 ArrivalsConfig = OpenArrivals | ClosedArrivals
 Arrivals = Annotated[ArrivalsConfig, Discriminator("kind")]

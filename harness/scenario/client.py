@@ -5,10 +5,20 @@ harness/drive/client/ sends by them, harness/station/link.py draws each station'
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
+from harness.scenario.own_client import check_own_client
 from harness.scenario.retry import FullJitterRetry, Retry
 from mock_server.profile.units import (
     AnyDistribution,
@@ -35,6 +45,19 @@ def _check_above_zero(distribution: AnyDistribution) -> AnyDistribution:
 
 def _no_delay() -> Fixed[Duration]:
     return Fixed[Duration].model_validate({"value": "0s"})
+
+
+BuiltInProtocol = Literal["multipart", "put", "tus"]
+BUILT_IN_PROTOCOLS: tuple[str, ...] = get_args(BuiltInProtocol)
+"""Every other protocol is an own client (harness/scenario/own_client.py)."""
+
+
+_PROTOCOL_SCHEMA: dict[str, Any] = {"anyOf": [{"enum": list(BUILT_IN_PROTOCOLS)}, {"type": "string"}]}
+"""What an editor offers, and that other names are allowed."""
+
+
+def _check_protocol(name: str) -> str:
+    return name if name in BUILT_IN_PROTOCOLS else check_own_client(name, BUILT_IN_PROTOCOLS)
 
 
 class TusOptions(FrozenModel):
@@ -130,10 +153,13 @@ def resolve_link(choice: LinkChoice) -> Link | None:
 class ClientOptions(FrozenModel):
     """How an officer's phone uploads."""
 
-    protocol: Literal["multipart", "put", "tus"] = "multipart"
-    """multipart: a form per page; put: the photo alone; tus: resumable."""
+    protocol: Annotated[str, AfterValidator(_check_protocol), WithJsonSchema(_PROTOCOL_SCHEMA)] = "multipart"
+    """multipart: a form per page; put: the photo alone; tus: resumable; "my_upload:Delivery": an own client, the class Delivery of
+    my_upload.py beside the scenario; another name: an installed own client (entry point in upload_harness.protocols)."""
     tus: TusOptions | None = None
     """How resumable uploads are made; only with protocol = "tus"."""
+    trace: bool = False
+    """Whether every request carries a `traceparent` (W3C Trace Context), by which it is found in the server's traces."""
     tls: TlsOptions = Field(default_factory=TlsOptions)
     """If the server speaks TLS."""
     connection: Literal["new", "each", "reuse"] = "new"
@@ -150,6 +176,11 @@ class ClientOptions(FrozenModel):
     """Stations that one worker may have active at once. More are a generator_error, not a failure of the server."""
     source_addresses: Annotated[int, Field(ge=1, le=250)] = 1
     """Loopback addresses to connect from (127.0.0.1 and up): each has its own ports."""
+
+    @property
+    def own(self) -> str:
+        """The own client that `protocol` names; "" if the protocol is built in."""
+        return "" if self.protocol in BUILT_IN_PROTOCOLS else self.protocol
 
     @field_validator("tus")
     @classmethod

@@ -102,11 +102,11 @@ def load_experiment(
     if seeds is not None:
         more = range(max(experiment.seeds) + 1, max(experiment.seeds) + 1 + seeds)
         experiment = experiment.model_copy(update={"seeds": (*experiment.seeds, *more)[:seeds]})
-    base = _resolve_base(experiment.base, label, folder)
+    base = resolve_base(experiment.base, label, folder)
     cells: list[Cell] = []
     problems: list[str] = []
     for variant in experiment.variants:
-        overrides = [f"{key}={_to_toml(value)}" for key, value in variant.set.items()]
+        overrides = [f"{key}={to_toml(value)}" for key, value in variant.set.items()]
         try:
             cells += [
                 Cell(variant, seed, load_scenario(base, overrides, seed, planned_due, trusted_overrides=False))
@@ -132,7 +132,7 @@ def _find_late_moments(experiment: Experiment, cells: list[Cell]) -> list[str]:
     ]
 
 
-def _resolve_base(name: str, label: str, folder: Path | None) -> str:
+def resolve_base(name: str, label: str, folder: Path | None) -> str:
     """The base as `load_scenario` takes it. Raises ConfigurationError for a file outside the experiment's folder."""
     if not name.endswith(".toml"):
         if name in shipped_scenarios():
@@ -146,7 +146,7 @@ def _resolve_base(name: str, label: str, folder: Path | None) -> str:
         raise ConfigurationError(label, [f'base = "{name}" {error}']) from None
 
 
-def _to_toml(value: Any) -> str:
+def to_toml(value: Any) -> str:
     """A value in TOML syntax, as `--set` takes it."""
     match value:
         case bool():
@@ -154,8 +154,8 @@ def _to_toml(value: Any) -> str:
         case str():
             return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
         case dict():
-            return "{" + ", ".join(f'"{key}" = {_to_toml(inner)}' for key, inner in value.items()) + "}"
+            return "{" + ", ".join(f'"{key}" = {to_toml(inner)}' for key, inner in value.items()) + "}"
         case list():
-            return "[" + ", ".join(map(_to_toml, value)) + "]"
+            return "[" + ", ".join(map(to_toml, value)) + "]"
         case _:
             return repr(value)

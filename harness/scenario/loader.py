@@ -19,14 +19,27 @@ from harness.base.errors import ConfigurationError, RunFolderError, UsageError
 from harness.base.safe_files import load_toml, parse_toml, read_text, resolve_inside, validate_content
 from harness.run_folder.layout import PLAN_FILE
 from harness.scenario.arrivals import ReplayArrivals
-from harness.scenario.scenario import REGIONS, Scenario, Threshold, parse_resolved
+from harness.scenario.client import BUILT_IN_PROTOCOLS
+from harness.scenario.clock_times import ClockTimeError, resolve_clock_times
+from harness.scenario.own_client import (
+    class_name_of,
+    explain_unknown,
+    installed_names,
+    module_file,
+    parse_resolved_name,
+)
+from harness.scenario.scenario import Scenario, Threshold, parse_resolved
+from harness.scenario.stations import REGIONS
 from mock_server.profile.units import FrozenModel
 from mock_server.profile.validation_messages import key_path, suggestion
 
 SCENARIO_FOLDER = resources.files("harness") / "scenarios"
 TEMPLATE_FILE = "template.toml.txt"
+TARGET_TEMPLATE_FILE = "target.toml.txt"
 _SET_OPTION = "--set"
 _DISCRIMINATORS = {"strategy", "kind", "distribution"}
+_DOES_NOT_BELONG = {"extra_forbidden", "literal_error", "none_required"}
+"""Errors of a key that a strategy does not have, or of which it allows one value only."""
 
 
 def shipped_scenarios() -> dict[str, str]:
@@ -64,6 +77,10 @@ def load_scenario(
     _drop_replaced_keys(content, overridden)
     trusted_keys = {override.partition("=")[0].strip() for override in overrides} if trusted_overrides else set()
     place = _ScenarioFolder(folder, label, frozenset(trusted_keys))
+    try:
+        content = resolve_clock_times(content)
+    except ClockTimeError as error:
+        raise ConfigurationError(label, [str(error)]) from None
     return _resolve_replay(_validate_scenario(label, content, place), planned_due, place)
 
 
@@ -80,17 +97,27 @@ def override_resolved(content: dict[str, Any], overrides: Sequence[str]) -> Scen
     return parse_resolved(changed)
 
 
-def scenario_template(name: str) -> str:
-    """The text of a commented scenario with that name, to start from. Raises UsageError for an invalid name."""
+def scenario_template(name: str, *, for_target: bool = False) -> str:
+    """The text of a commented scenario with that name, to start from; `for_target`: for a server of the user's own.
+
+    Raises UsageError for an invalid name.
+    """
     pattern = Scenario.model_fields["name"].metadata[0].pattern
     if not re.match(pattern, name):
         message = f'"{name}" is not a valid name: use lowercase letters, digits, "-" and "_", beginning with a letter or digit'
         raise UsageError(message)
-    return (SCENARIO_FOLDER / TEMPLATE_FILE).read_text("utf-8").replace("@NAME@", name)
+    return (
+        (SCENARIO_FOLDER / (TARGET_TEMPLATE_FILE if for_target else TEMPLATE_FILE))
+        .read_text("utf-8")
+        .replace("@NAME@", name)
+    )
 
 
-class _ThresholdsFile(FrozenModel):
+class ThresholdsFile(FrozenModel):
+    """Other thresholds for a finished run."""
+
     thresholds: Annotated[tuple[Threshold, ...], Field(strict=False)]
+    """Conditions that the run must meet."""
 
 
 def load_thresholds(path: Path) -> list[str]:
@@ -98,7 +125,7 @@ def load_thresholds(path: Path) -> list[str]:
 
     Raises ConfigurationError with all problems of the file.
     """
-    return [threshold.assertion for threshold in load_toml(path, _ThresholdsFile).thresholds]
+    return [threshold.assertion for threshold in load_toml(path, ThresholdsFile).thresholds]
 
 
 def shipped_titles(folder: Traversable) -> dict[str, str]:
@@ -155,7 +182,12 @@ class _ScenarioFolder:
 
 def _validate_scenario(label: str, content: dict[str, Any], folder: _ScenarioFolder) -> Scenario:
     scenario = _resolve_authority(label, validate_content(label, content, Scenario), folder)
+    scenario = _resolve_own_client(label, scenario, folder)
+    if scenario.photos.folder is not None:
+        scenario = _resolve_photos(label, scenario, scenario.photos.folder, folder)
     region = scenario.stations.region
+    if scenario.stations.file is not None or scenario.stations.accounts is not None:
+        scenario = _resolve_station_files(label, scenario, folder)
     if region in REGIONS:
         return scenario
     if not region.endswith(".csv"):
@@ -166,6 +198,28 @@ def _validate_scenario(label: str, content: dict[str, Any], folder: _ScenarioFol
         raise ConfigurationError(label, [f'stations.region = "{region}": file not found: {file}'])
     stations = scenario.stations.model_copy(update={"region": str(file)})
     return scenario.model_copy(update={"stations": stations})
+
+
+def _resolve_photos(label: str, scenario: Scenario, name: str, folder: _ScenarioFolder) -> Scenario:
+    """The scenario with the absolute path of the user's own photos."""
+    path = folder.resolve("photos.folder", name)
+    if not path.is_dir():
+        raise ConfigurationError(label, [f'photos.folder = "{name}": not a folder: {path}'])
+    return scenario.model_copy(update={"photos": scenario.photos.model_copy(update={"folder": str(path)})})
+
+
+def _resolve_station_files(label: str, scenario: Scenario, folder: _ScenarioFolder) -> Scenario:
+    """The scenario with the absolute paths of its own station list and accounts, which exist."""
+    found: dict[str, str] = {}
+    for key in ("file", "accounts"):
+        name = getattr(scenario.stations, key)
+        if name is None:
+            continue
+        path = folder.resolve(f"stations.{key}", name)
+        if not path.is_file():
+            raise ConfigurationError(label, [f'stations.{key} = "{name}": file not found: {path}'])
+        found[key] = str(path)
+    return scenario.model_copy(update={"stations": scenario.stations.model_copy(update=found)})
 
 
 def _resolve_authority(label: str, scenario: Scenario, folder: _ScenarioFolder) -> Scenario:
@@ -182,6 +236,24 @@ def _resolve_authority(label: str, scenario: Scenario, folder: _ScenarioFolder) 
         )
         raise ConfigurationError(label, [problem]) from None
     client = scenario.client.model_copy(update={"tls": tls.model_copy(update={"authority": str(file)})})
+    return scenario.model_copy(update={"client": client})
+
+
+def _resolve_own_client(label: str, scenario: Scenario, folder: _ScenarioFolder) -> Scenario:
+    """The scenario with the absolute path of its own client, whose file exists. Nothing of it is run here."""
+    name, key = scenario.client.own, "client.protocol"
+    if not name:
+        return scenario
+    module = module_file(name)
+    if not module:
+        # A path is what only a loaded scenario has: a file's own would lead anywhere.
+        if parse_resolved_name(name) is None and name in installed_names():
+            return scenario
+        raise ConfigurationError(label, [f'{key} = "{name}" {explain_unknown(name, BUILT_IN_PROTOCOLS)}'])
+    file = folder.resolve(key, module)
+    if not file.is_file():
+        raise ConfigurationError(label, [f'{key} = "{name}": file not found: {file}'])
+    client = scenario.client.model_copy(update={"protocol": f"{file}:{class_name_of(name)}"})
     return scenario.model_copy(update={"client": client})
 
 
@@ -226,7 +298,7 @@ def _drop_replaced_keys(content: dict[str, Any], overridden: _Overridden) -> Non
             for part in path:
                 table = table[part]
             is_replaced = any(table is other for other in overridden.tables)
-            if detail["type"] == "extra_forbidden" and is_replaced and (id(table), last) not in overridden.keys:
+            if detail["type"] in _DOES_NOT_BELONG and is_replaced and (id(table), last) not in overridden.keys:
                 del table[last]
 
 

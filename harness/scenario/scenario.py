@@ -5,31 +5,26 @@ The tables [server] and [[faults]] are the mock server's own (mock_server.profil
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from harness.base.safe_files import LIST_AS_TUPLE
-from harness.scenario.arrivals import Arrivals
+from harness.scenario.arrivals import Arrivals, ConstantArrivals, PoissonArrivals
 from harness.scenario.client import ClientOptions
+from harness.scenario.clock_times import clock_s
+from harness.scenario.own_client import display_name
 from harness.scenario.readers import ReaderOptions
 from harness.scenario.recapitulation import RecapitulationOptions
 from harness.scenario.simulation import SimulationCosts
+from harness.scenario.stations import PAGES_OF_FORM, StationOptions
 from harness.scenario.target import TargetApi
-from mock_server.faults.registry import AnyFault, check_distinct_names
+from mock_server.faults.registry import POWER_CUT, AnyFault, check_distinct_names
 from mock_server.profile.server_profile import ServerProfile
 from mock_server.profile.units import Duration, FrozenModel, Lognormal, Size, SizeDistribution
 
-PAGES_OF_FORM = {
-    "ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17,
-    "ec8a": 1, "ec8a1": 1, "ec8a2": 1, "form34a": 1,
-}  # fmt: skip
-"""Pages of each form. Of Indonesia's only PPWP's three are published, the others are assumed (docs/explanation/domain.md);
-Nigeria's and Kenya's are single sheets (docs/explanation/other-nights.md)."""
-
 MOCK_TABLES = frozenset({"server", "faults", "simulate"})
 """Keys of a scenario that describe the mock server, or a simulation of it."""
-REGIONS = ("kaliwates", "jember", "provinces", "nigeria", "kenya")
 READERS_NEED_PATHS = "readers.levels are those of the mock's public read API: say what to read with readers.paths"
 
 
@@ -40,20 +35,11 @@ def _check_printable(text: str) -> str:
     return text
 
 
-class StationOptions(FrozenModel):
-    """Which stations take part, and what each of them sends."""
-
-    region: str = "kaliwates"
-    """A shipped region (kaliwates, jember, provinces, nigeria, kenya) or a CSV file beside the scenario: code,name,stations."""
-    count: Annotated[int, Field(ge=1)] | None = None
-    """Number of stations, spread evenly over the region; all of them if left out."""
-    forms: Annotated[
-        tuple[Literal["ppwp", "pdpr", "pdpd", "pdprdp", "pdprdk", "ec8a", "ec8a1", "ec8a2", "form34a"], ...],
-        LIST_AS_TUPLE,
-        Field(min_length=1),
-    ] = ("ppwp",)
-    """What each station sends, in this order: ppwp has 3 pages, pdpr 18, pdpd 8, pdprdp 17, pdprdk 17 (all but ppwp's are assumed);
-    Nigeria's ec8a, ec8a1, ec8a2 and Kenya's form34a have one."""
+def _check_time_of_day(text: str) -> str:
+    if text and clock_s(text) is None:
+        message = "should be a time of day from 00:00 to 23:59:59"
+        raise ValueError(message)
+    return text
 
 
 def _median_photo() -> Lognormal[Size]:
@@ -67,6 +53,20 @@ class PhotoOptions(FrozenModel):
     """Their size: real JPEGs, at least 1 KB."""
     bank: Annotated[int, Field(ge=1, le=64)] = 8
     """Number of different bodies."""
+    folder: str | None = None
+    """A folder beside the scenario with files to send instead of drawn photos, at most 256: JPEG, PNG, PDF, HEIC or anything."""
+
+    @model_validator(mode="after")
+    def _is_one_or_the_other(self) -> Self:
+        drawn = [
+            key
+            for key in ("size", "bank")
+            if getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True)
+        ]
+        if self.folder is not None and drawn:
+            message = f"{drawn[0]} is of drawn photos, and folder names your own: leave one of them out"
+            raise ValueError(message)
+        return self
 
 
 class AuditOptions(FrozenModel):
@@ -74,6 +74,8 @@ class AuditOptions(FrozenModel):
 
     kill_server: bool = False
     """Kill the mock (SIGKILL) after its drain, restart it, and read its store then: see run-folder.md."""
+    power_cut: bool = False
+    """The same, and what the mock had not synced to its disk is lost first, as in a power cut. Needs root and FUSE."""
 
 
 class Threshold(FrozenModel):
@@ -94,6 +96,25 @@ class Threshold(FrozenModel):
         return self
 
 
+_TARGET_OF_OWN_CLIENTS = ("stored", "accept_unknown_safety", "metrics")
+
+
+def _check_own_with_target(own: str, target: TargetApi) -> None:
+    # By value: run.json has every key, also those that nobody set.
+    others = [name for name in TargetApi.model_fields if name not in _TARGET_OF_OWN_CLIENTS]
+    surplus = [
+        name
+        for name in others
+        if getattr(target, name) != TargetApi.model_fields[name].get_default(call_default_factory=True)
+    ]
+    if surplus:
+        message = (
+            f"target.{surplus[0]} describes requests, and the own client {display_name(own)} makes them itself: leave it out "
+            f"(beside an own client [target] has {', '.join(_TARGET_OF_OWN_CLIENTS)})"
+        )
+        raise ValueError(message)
+
+
 class Scenario(FrozenModel):
     """One load test: who uploads what, when, to which server, with which faults, and what must hold."""
 
@@ -105,6 +126,8 @@ class Scenario(FrozenModel):
     """The same scenario and seed give the same photos, digests and due times, byte for byte."""
     deadline: Annotated[Duration, Field(gt=0)]
     """When the last attempt may start."""
+    starts_at: Annotated[str, AfterValidator(_check_time_of_day)] = ""
+    """Time of day at T0, as in "17:00": then deadline, start, until and the times of a curve may be times of day too."""
     time_scale: Annotated[float, Field(gt=0)] = 1.0
     """Election seconds per test second: for labels, and for [recapitulation]."""
     warm_up: Annotated[Duration, Field(ge=0)] = 0.0
@@ -148,11 +171,18 @@ class Scenario(FrozenModel):
         if unanswered and self.recapitulation is None:
             message = f'the threshold "{unanswered[0].assertion}" needs the table [recapitulation]: add it'
             raise ValueError(message)
-        if self.target is not None and self.audit.kill_server:
-            message = "audit.kill_server is for the mock only: the harness does not kill a server of yours"
+        if self.target is not None and (self.audit.kill_server or self.audit.power_cut):
+            key = "power_cut" if self.audit.power_cut else "kill_server"
+            other = " (harness powercut does)" if self.audit.power_cut else ""
+            message = f"audit.{key} is for the mock only: the harness does not kill a server of yours{other}"
             raise ValueError(message)
         if self.target is not None and self.readers is not None and not self.readers.paths:
             message = f"{READERS_NEED_PATHS}: [target] describes another server"
+            raise ValueError(message)
+        if self.target is not None and self.client.own:
+            _check_own_with_target(self.client.own, self.target)
+        elif self.target is not None and self.target.path is None and not self.target.steps:
+            message = "target.path is missing (or [[target.steps]], where an upload takes several requests)"
             raise ValueError(message)
         if self.target is not None and self.client.protocol == "tus" and not self.target.takes_tus:
             message = (
@@ -161,6 +191,35 @@ class Scenario(FrozenModel):
             )
             raise ValueError(message)
         return self
+
+    @model_validator(mode="after")
+    def _stations_fit(self) -> Self:
+        if self.stations.count is not None and self.rated_stations is not None:
+            message = f"arrivals.rate asks for {self.rated_stations:,} stations over the time: leave stations.count out"
+            raise ValueError(message)
+        own_list = self.stations.file is not None
+        if own_list and self.recapitulation is not None:
+            message = "[recapitulation] needs the kelurahan of a region's codes: leave it out with stations.file"
+            raise ValueError(message)
+        if own_list and self.readers is not None and not self.readers.paths and self.readers.levels != ("nation",):
+            message = "readers.levels are places of a region's codes: with stations.file give readers.paths"
+            raise ValueError(message)
+        return self
+
+    @property
+    def rated_stations(self) -> int | None:
+        """How many stations arrivals by rate need; None for arrivals of a given number of stations."""
+        return self.arrivals.rated_stations if isinstance(self.arrivals, ConstantArrivals | PoissonArrivals) else None
+
+    @property
+    def station_count(self) -> int | None:
+        """How many stations take part; None for all of the region."""
+        return self.stations.count if self.rated_stations is None else self.rated_stations
+
+    @property
+    def cuts_power(self) -> bool:
+        """Whether the mock's data must be on a disk whose power can be cut."""
+        return self.audit.power_cut or any(fault.kind == POWER_CUT for fault in self.faults)
 
     @property
     def longest_s(self) -> float:
@@ -178,7 +237,12 @@ class Scenario(FrozenModel):
     def mock_profile(self) -> dict[str, Any]:
         """The content of the mock server's profile file: [server] at the top level, the seed, and [[faults]]."""
         faults = [fault.model_dump(mode="json") for fault in self.faults]
-        return {**self.server.model_dump(mode="json"), "seed": self.seed, "faults": faults}
+        server = self.server.model_dump(mode="json")
+        if self.photos.folder is not None and "accepts" not in self.server.model_fields_set:
+            server["accepts"] = "any"
+        own = {form: pages for form, pages in self.stations.forms.items() if PAGES_OF_FORM.get(form) != pages}
+        forms = {"forms": {**PAGES_OF_FORM, **own}} if own else {}
+        return {**server, "seed": self.seed, **forms, "faults": faults}
 
     def resolved(self) -> dict[str, Any]:
         """Every key with its value and unit, as run.json records it; `parse_resolved` reads it back."""

@@ -16,15 +16,20 @@ from harness.base.errors import UsageError
 
 ENVIRONMENT_PREFIX = "TARGET_"
 """Only these variables can be used: a scenario from a stranger cannot send AWS_SECRET_ACCESS_KEY anywhere."""
-PLACEHOLDER_PATTERN = r"(?:\$\{[^{}]*\}|\{\w+\})"
+_WORD = r"\w+|(?:station|account)\.[^{}\x00-\x1f]{1,64}"
+"""A word that stands for a value; {station.…} and {account.…} name columns of the user's own files."""
+PLACEHOLDER_PATTERN = rf"(?:\$\{{[^{{}}]*\}}|\{{(?:{_WORD})\}})"
 """Regular expression of a placeholder, for use within others."""
-_PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}|\{(\w+)\}")
+_PLACEHOLDER = re.compile(rf"\$\{{([^{{}}]*)\}}|\{{({_WORD})\}}")
+COLUMN_NAME = re.compile(r"[^\x00-\x1f\x7f{}]{1,64}")
+"""A name of a column, which {station.…} and {account.…} can name."""
+COLUMN_PREFIXES = ("station.", "account.")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def check_placeholders(text: str, allowed: Collection[str]) -> str:
-    """The text itself, if each of its placeholders is in `allowed` or is a ${TARGET_…}.
+def check_placeholders(text: str, allowed: Collection[str] | None) -> str:
+    """The text itself, if each of its placeholders is in `allowed` (None: any word) or is a ${TARGET_…}.
 
     Raises ValueError that lists the allowed placeholders.
     """
@@ -35,7 +40,14 @@ def check_placeholders(text: str, allowed: Collection[str]) -> str:
                 "and consist of capitals, digits and _"
             )
             raise ValueError(message)
-        if word and word not in allowed:
+        # which columns there are is known only once the files are read: see find_station_problems
+        is_column = allowed is None or "station" in allowed
+        if (
+            word
+            and allowed is not None
+            and word not in allowed
+            and not (is_column and word.startswith(COLUMN_PREFIXES))
+        ):
             listed = ", ".join(f"{{{name}}}" for name in sorted(allowed)) or "none"
             message = f"{{{word}}} is not available here; allowed: {listed}"
             raise ValueError(message)
@@ -45,6 +57,11 @@ def check_placeholders(text: str, allowed: Collection[str]) -> str:
 def placeholders_in(text: str) -> set[str]:
     """The words in braces."""
     return {word for _, word in _PLACEHOLDER.findall(text) if word}
+
+
+def words_of_steps(text: str) -> set[str]:
+    """The words in braces but for columns of the user's own files, which are known from the beginning."""
+    return {word for word in placeholders_in(text) if not word.startswith(COLUMN_PREFIXES)}
 
 
 def variables_in(text: str) -> set[str]:
@@ -116,25 +133,27 @@ def _environment_value(variable: str, environment: Mapping[str, str]) -> str:
     return value
 
 
-def match_pattern(text: str) -> re.Pattern[str]:
+def match_pattern(text: str, values: Mapping[str, str] | None = None) -> re.Pattern[str]:
     """A pattern that finds a template's words in a text made from it: one named group per word.
 
-    A word that occurs again must have the same value.
+    A word that occurs again must have the same value. `values` are patterns of words that look otherwise than in the
+    built-in regions.
 
     >>> match_pattern("{station}-{form}-{page}.jpg").fullmatch("3509191001001-ppwp-2.jpg").groupdict()
     {'station': '3509191001001', 'form': 'ppwp', 'page': '2'}
     """
     regex, position, named = "", 0, set()
+    known = {**_VALUE_PATTERNS, **(values or {})}
     for match in _PLACEHOLDER.finditer(text):
         regex += re.escape(text[position : match.start()])
         word = match[2]
-        regex += f"(?P={word})" if word in named else f"(?P<{word}>{_VALUE_PATTERNS[word]})"
+        regex += f"(?P={word})" if word in named else f"(?P<{word}>{known[word]})"
         named.add(word)
         position = match.end()
     return re.compile(regex + re.escape(text[position:]))
 
 
-_VALUE_PATTERNS = {"station": "[0-9]{13}", "form": "[a-z]{4,6}", "page": "[0-9]{1,2}", "sha256": "[0-9a-f]{64}"}
+_VALUE_PATTERNS = {"station": "[0-9]{13}", "form": "[a-z0-9]{4,7}", "page": "[0-9]{1,3}", "sha256": "[0-9a-f]{64}"}
 
 
 ADVICE = (

@@ -42,7 +42,8 @@ class VirtualClock:
         self.now_s = 0.0
         self.is_stopped = False
         """Set it to let `run` return after the present event."""
-        self._events: list[VirtualTimer] = []
+        self._events: list[list[Any]] = []
+        """`VirtualTimer`s, and plain lists for what is never cancelled."""
         self._in_order: deque[VirtualTimer] = deque()
         self._scheduled = 0
 
@@ -59,17 +60,25 @@ class VirtualClock:
         heappush(self._events, timer)
         return timer
 
+    def schedule(self, time_s: float, callback: Callable[..., object], *args: Any) -> None:
+        """As `call_at`, for a moment that has not passed and a call that nobody cancels: half of its cost."""
+        self._scheduled = number = self._scheduled + 1
+        heappush(self._events, [time_s, number, callback, args])
+
     def call_later(self, delay_s: float, callback: Callable[..., object], *args: Any) -> VirtualTimer:
         """Call back after a delay."""
-        return self.call_at(self.now_s + delay_s, callback, *args)
+        self._scheduled += 1
+        timer = VirtualTimer((self.now_s + delay_s, self._scheduled, callback, args))
+        heappush(self._events, timer)
+        return timer
 
     def call_in_order(self, time_s: float, callback: Callable[..., object], *args: Any) -> VirtualTimer:
         """As `call_at`, for moments that never decrease from one call to the next."""
         queue = self._in_order
         while queue and queue[0][_CALLBACK] is None:
             queue.popleft()
-        self._scheduled += 1
-        timer = VirtualTimer((time_s, self._scheduled, callback, args))
+        self._scheduled = number = self._scheduled + 1
+        timer = VirtualTimer((time_s, number, callback, args))
         queue.append(timer)
         return timer
 
@@ -77,17 +86,23 @@ class VirtualClock:
         """Call every event up to and including `until_s`, or until `is_stopped`; the clock then shows the last one's moment."""
         self.is_stopped = False
         events, in_order, pop = self._events, self._in_order, heappop
+        event: list[Any]
         while not self.is_stopped:
             if in_order and (not events or in_order[0] < events[0]):
-                if in_order[0][_MOMENT] > until_s:
+                event = in_order[0]
+                if event[_CALLBACK] is None:
+                    in_order.popleft()
+                    continue
+                if event[_MOMENT] > until_s:
                     return
-                time_s, _, callback, args = in_order.popleft()
+                in_order.popleft()
             elif events:
                 if events[0][_MOMENT] > until_s:
                     return
-                time_s, _, callback, args = pop(events)
+                event = pop(events)
             else:
                 return
+            time_s, _, callback, args = event
             if callback is not None:
                 self.now_s = time_s
                 callback(*args)
@@ -133,6 +148,7 @@ class VirtualTask:
             work.send(value)
         except StopIteration:
             self._coroutine = None
+            self.ended()
 
     def throw(self, error: BaseException) -> None:
         """Raise an error where the coroutine waits; what it slept for does not wake it any more."""
@@ -146,9 +162,13 @@ class VirtualTask:
             work.throw(error)
         except StopIteration:
             self._coroutine = None
+            self.ended()
+
+    def ended(self) -> None:
+        """Called when the coroutine has come to its end."""
 
     def abandon(self) -> None:
-        """End the coroutine where it waits."""
+        """End the coroutine where it waits; `ended` is not called."""
         work, self._coroutine = self._coroutine, None
         if self._wake is not None:
             self._wake.cancel()

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 
 from harness.base.model import Outcome
 from harness.scenario.client import ClientOptions
+from harness.simulate.body import Body
 from harness.simulate.clock import VirtualTask, suspend
 from harness.simulate.costs import Costs
 from harness.simulate.incoming import CHUNK_BYTES, SOCKET_BUFFER_BYTES, IncomingRequest
-from harness.simulate.request import SimulatedRequest, SimulatedResponse
+from harness.simulate.request import SimulatedRequest
+from harness.simulate.response import SimulatedResponse
 from harness.simulate.server import SimulatedServer
 from harness.simulate.virtual_line import VirtualIngress
 from harness.station.link import LinkModel
@@ -67,19 +69,31 @@ class PhoneConnection:
             self._epoch = None
         return self._epoch is not None
 
+    def opened_s(self, key: RequestKey) -> float:
+        """When a connection that is opened now is there."""
+        now_s = self._task.clock.now_s
+        end_s = now_s if self._link is None else self._link.signal_end_s(1.0, now_s)
+        return end_s + self._network.costs.connect_s(key)
+
+    def take_new(self) -> Outcome | None:
+        """Take the connection that has been opened by now; how that failed, or None."""
+        server = self._network.server
+        failed = server.connect()
+        if failed is None:
+            self._epoch = server.connection_epoch
+        return failed
+
     async def open(self, key: RequestKey) -> None:
         """Connect. Raises AttemptEnded if that fails or takes too long."""
-        server, timeout_s, now_s = self._network.server, self._network.client.connect_timeout, self._task.clock.now_s
-        end_s = now_s if self._link is None else self._link.signal_end_s(1.0, now_s)
-        end_s += self._network.costs.connect_s(key)
+        timeout_s, now_s = self._network.client.connect_timeout, self._task.clock.now_s
+        end_s = self.opened_s(key)
         if timeout_s is not None and end_s > now_s + timeout_s:
             await self._task.sleep_until(now_s + timeout_s)
             raise AttemptEnded(Outcome.TIMEOUT_CONNECT)
         await self._task.sleep_until(end_s)
-        failed = server.connect()
+        failed = self.take_new()
         if failed is not None:
             raise AttemptEnded(failed)
-        self._epoch = server.connection_epoch
 
     def hang_up(self) -> None:
         """Give the connection back to the pool, or close it."""
@@ -107,7 +121,8 @@ class PhoneConnection:
         request.head_bytes = head_bytes
         incoming = self._send_over(self._network.server.traffic.ingress, request)
         if incoming is None:
-            self._schedule(request, head_bytes)
+            self.schedule(request, self._parse_s(request))
+            self._task.clock.call_at(request.began_s, self._network.server.begin, request)
         response: SimulatedResponse = await suspend()
         if incoming is not None and not incoming.is_over and incoming.sent_bytes >= head_bytes + request.body_bytes:
             self._draining = incoming
@@ -120,18 +135,17 @@ class PhoneConnection:
     def _parse_s(self, request: SimulatedRequest) -> float:
         return 0.0 if request.kind == "login" else self._network.costs.parse_s(request.key)
 
-    def _schedule(self, request: SimulatedRequest, head_bytes: int) -> None:
-        """The request arrives as its own link carries it."""
-        now_s, parse_s = self._task.clock.now_s, self._parse_s(request)
-        whole_s = request.body_bytes / self._network.costs.send_bytes_per_s
+    def schedule(self, body: Body, parse_s: float) -> None:
+        """Note when a request that is sent now begins to arrive, and when it is whole, as its own link carries it."""
+        now_s = self._task.clock.now_s
+        whole_s = body.body_bytes / self._network.costs.send_bytes_per_s
         if self._link is None:
-            request.began_s = now_s + parse_s
-            request.complete_s = request.began_s + whole_s
+            body.began_s = now_s + parse_s
+            body.complete_s = body.began_s + whole_s
         else:
-            size, sent_s = head_bytes + request.body_bytes, self._link.signal_end_s(_ONE_WAY, now_s)
-            request.began_s = self._link.transfer_end_s(min(CHUNK_BYTES, size), sent_s) + parse_s
-            request.complete_s = max(request.began_s + whole_s, self._link.transfer_end_s(size, sent_s))
-        self._task.clock.call_at(request.began_s, self._network.server.begin, request)
+            size, sent_s = body.head_bytes + body.body_bytes, self._link.signal_end_s(_ONE_WAY, now_s)
+            body.began_s = self._link.transfer_end_s(min(CHUNK_BYTES, size), sent_s) + parse_s
+            body.complete_s = max(body.began_s + whole_s, self._link.transfer_end_s(size, sent_s))
 
     def _send_over(self, ingress: VirtualIngress | None, request: SimulatedRequest) -> IncomingRequest | None:
         """The request takes its turns on the way in that all share; None if that has no rate."""
@@ -150,7 +164,7 @@ class PhoneConnection:
             clock.call_at(link.signal_end_s(_ONE_WAY, clock.now_s), incoming.begin)
         return incoming
 
-    def sent_of(self, request: SimulatedRequest) -> int:
+    def sent_of(self, request: Body) -> int:
         """Bytes of a request's body that the kernel or the link has taken by now."""
         size, now_s = request.body_bytes, self._task.clock.now_s
         if request.incoming is not None:
@@ -176,8 +190,12 @@ class PhoneConnection:
         if self._link is None:
             self._arrive(request, response)
         else:
-            clock = self._task.clock
-            clock.call_at(self._link.signal_end_s(_ONE_WAY, clock.now_s), self._arrive, request, response)
+            self._task.clock.call_at(self.return_s(), self._arrive, request, response)
+
+    def return_s(self) -> float:
+        """When a response that is sent now arrives."""
+        now_s = self._task.clock.now_s
+        return now_s if self._link is None else self._link.signal_end_s(_ONE_WAY, now_s)
 
     def _arrive(self, request: SimulatedRequest, response: SimulatedResponse) -> None:
         if self._request is request:

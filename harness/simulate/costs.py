@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from harness.scenario.simulation import SimulationCosts
 from mock_server.faults.base import RequestKey
@@ -11,6 +12,14 @@ from mock_server.profile.units import AnyDistribution, Fixed, whole_nanoseconds
 
 CostDraw = Callable[[RequestKey], float]
 """Seconds for a request."""
+
+
+class FixedCosts(NamedTuple):
+    """What every upload of a page costs, in seconds, where that does not depend on the page."""
+
+    parse_s: float
+    commit_s: float
+    answer_s: float
 
 
 class Costs:
@@ -22,6 +31,10 @@ class Costs:
         self.parse_s = _draw(costs.parse, seed, "parse")
         self.commit_s = _draw(costs.commit, seed, "commit")
         self.answer_s = _draw(costs.answer, seed, "answer")
+        drawn = (costs.parse, costs.commit, costs.answer)
+        self.fixed = FixedCosts(*(one.quantile(0.5) for one in drawn))
+        """What the upload of a page costs where `are_fixed`."""
+        self.are_fixed = all(isinstance(one, Fixed) for one in drawn)
         self.send_bytes_per_s = costs.send
         self.restart_s = costs.restart
         self.logins = costs.logins

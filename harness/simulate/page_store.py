@@ -58,6 +58,17 @@ class PageStore:
         others = self._others.get(page)
         return others is not None and any(row.station == self.plan.key(page).station for row, _ in others)
 
+    def store(self, page: int, at_s: float) -> bool:
+        """Store a page as it was sent, unless that replays what is stored; whether it has been stored."""
+        stored_s = self._stored_s[page]
+        if stored_s == stored_s or page in self._others:  # noqa: PLR0124 - not NaN
+            if self.is_duplicate(page):
+                return False
+            self.put(page, at_s)
+        else:
+            self._stored_s[page] = at_s
+        return True
+
     def has(self, page: int) -> bool:
         """Whether the page is stored as it was sent."""
         return self._has_plain(page)

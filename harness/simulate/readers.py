@@ -12,7 +12,8 @@ from harness.simulate.clock import VirtualClock, VirtualTask, suspend
 from harness.simulate.connection import AttemptEnded
 from harness.simulate.costs import Costs
 from harness.simulate.incoming import IncomingRequest
-from harness.simulate.request import SimulatedRequest, SimulatedResponse
+from harness.simulate.request import SimulatedRequest
+from harness.simulate.response import SimulatedResponse
 from harness.simulate.server import SimulatedServer
 from harness.station.response_outcome import classify_read
 from mock_server.faults.base import RequestKey

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, NoReturn, Protocol
+from typing import NoReturn, Protocol
 
 from harness.base.model import Outcome
+from harness.simulate.body import arrived_bytes
 from harness.simulate.clock import VirtualClock, VirtualTask, suspend
 from harness.simulate.incoming import READ_AHEAD_BYTES, IncomingRequest
+from harness.simulate.response import RequestKind, SimulatedResponse
 from harness.simulate.virtual_line import Outflow, VirtualTraffic
 from mock_server.faults.base import Fault, RequestKey
 from mock_server.faults.faulted_request import (
@@ -22,27 +24,6 @@ from mock_server.overload.worker_pool import Job, JobEnd
 _PIECE_BYTES = 65_536
 """Faults act on a body in pieces of this size."""
 _HTTP = b"HTTP/1.1 "
-
-
-RequestKind = Literal["login", "page", "create", "head", "patch", "read"]
-"""What a request asks for: a token, a whole page, one of the three steps of a resumable upload, or published results."""
-
-
-class SimulatedResponse(NamedTuple):
-    """What a client receives."""
-
-    status: int
-    retry_after_s: float | None = None
-    """In whole seconds, as the header has it."""
-    queue_s: float = float("nan")
-    server_s: float = float("nan")
-    """Service and store time together, as Server-Timing has them."""
-    offset: int = 0
-    """Upload-Offset of a resumable upload."""
-    upload: int = 0
-    """Number of the resumable upload that was created; 0 for none."""
-    snapshot: int = 0
-    """Of published results: what the ETag says."""
 
 
 class ResponseReceiver(Protocol):
@@ -228,11 +209,7 @@ class SimulatedRequest(FaultedRequest, VirtualTask):
         """Bytes of the body that have arrived by now, as far as the server reads."""
         if self.incoming is not None:
             return max(0, self.incoming.arrived_bytes - self.head_bytes)
-        span_s = self.complete_s - self.began_s
-        now_s = self.clock.now_s
-        if self.read_bytes == self.body_bytes or now_s >= self.complete_s or span_s <= 0:
-            return self.body_bytes
-        return int(max(0.0, now_s - self.began_s) / span_s * self.body_bytes)
+        return arrived_bytes(self, self.clock.now_s)
 
     # --- the work
 

@@ -2,79 +2,117 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from harness.scenario.scenario import Scenario
 from harness.simulate.request import SimulatedRequest
+from harness.simulate.response import SimulatedResponse
+from harness.simulate.upload_work import UploadWork, authorise
 from mock_server.faults.faulted_request import Refusal
+from mock_server.profile.upload_progress import FATAL_STATUSES, UploadProgress
+
+if TYPE_CHECKING:
+    from harness.simulate.server import SimulatedServer
 
 
-@dataclass(slots=True)
-class SimulatedUpload:
-    """An upload in progress; implements `ResumableState` for the faults that hit it."""
+@dataclass(slots=True, kw_only=True, eq=False)
+class SimulatedUpload(UploadProgress):
+    """An upload in progress, without bytes."""
 
     page: int
     """The page's row in the plan."""
-    length: int
     expires_s: float
-    offset: int = 0
-    """Bytes received."""
-    is_stored: bool = False
-    is_locked: bool = False
-    is_expired: bool = False
-    is_pretended: bool = False
-    """Whether a fault claims that it is complete."""
-    rollbacks: set[tuple[str, int]] = field(default_factory=set)
-    """Faults that cut it down, each with the attempt that it hit."""
-
-    @property
-    def reported_offset(self) -> int:
-        """The offset for the client. It equals the length only when the page is stored, or a fault claims so."""
-        return self.length if self.is_pretended or self.is_stored else self.offset
-
-    def truncate(self, size: int) -> None:
-        """Drop everything after the first `size` bytes."""
-        self.offset = min(size, self.offset)
-
-    def pretend_complete(self) -> None:
-        """Report the whole length as received from now on."""
-        self.is_pretended = True
-
-    def expire(self) -> None:
-        """Answer 410 from now on."""
-        self.is_expired = True
 
 
 class ResumableUploads:
     """All uploads by number, from 1; they survive a crash, as files and rows do."""
 
-    def __init__(self, lifetime_s: float) -> None:
-        self._lifetime_s = lifetime_s
+    def __init__(self, server: SimulatedServer, scenario: Scenario, work: UploadWork) -> None:
+        self._server = server
+        self._clock = server.clock
+        self._work = work
+        self._profile = scenario.server
+        self._checks_chunks = scenario.client.tus is not None and scenario.client.tus.checksum != "none"
         self._uploads: list[SimulatedUpload] = []
 
-    def create(self, page: int, length: int, now_s: float) -> int:
-        """The number of a new upload."""
-        self._uploads.append(SimulatedUpload(page, length, now_s + self._lifetime_s))
-        return len(self._uploads)
+    def recover(self) -> None:
+        """The server has restarted."""
+        for upload in self._uploads:
+            upload.recover()
 
-    def get(self, number: int) -> SimulatedUpload:
-        """An upload by its number, whatever its state."""
-        return self._uploads[number - 1]
+    # --- requests: all of them raise Refusal, ConnectionEnded or ProcessKilled
 
-    def find(self, request: SimulatedRequest) -> SimulatedUpload:
-        """The upload of a request after its faults have acted. Raises Refusal 410 or 423."""
-        upload = self.get(request.upload)
-        if upload.is_locked:
-            raise Refusal(423, "The upload is in use by another request")
-        if upload.is_expired or request.clock.now_s >= upload.expires_s:
-            raise Refusal(410, "The upload has expired")
+    async def create(self, request: SimulatedRequest) -> SimulatedResponse:
+        """Create an upload; its first bytes may be in the body."""
+        if self._server.faults.has("request"):
+            await request.meet_faults()
+        authorise(request)
+        self._work.check_load(request)
+        now_s, page = self._clock.now_s, request.page
+        await request.sleep_until(now_s + self._work.costs.commit_s(request.key))
+        expires_s = self._clock.now_s + self._profile.upload_lifetime
+        upload = SimulatedUpload(page=page, length=self._work.sizes[page], expires_s=expires_s)
+        self._uploads.append(upload)
+        response = SimulatedResponse(201, upload=len(self._uploads))
+        if request.body_bytes:
+            received = await self._receive(request, upload)
+            return response._replace(offset=received.offset, queue_s=received.queue_s, server_s=received.server_s)
+        return response
+
+    async def query(self, request: SimulatedRequest) -> SimulatedResponse:
+        """The offset of an upload."""
+        return SimulatedResponse(200, offset=(await self._find(request)).reported_offset)
+
+    async def resume(self, request: SimulatedRequest) -> SimulatedResponse:
+        """Append bytes to an upload, at its offset."""
+        upload = await self._find(request)
+        if not upload.continues_at(request.offset):
+            raise Refusal(409, "Upload-Offset is not the offset of the upload")
+        if upload.is_complete:
+            return SimulatedResponse(204, offset=upload.length)
+        self._work.check_load(request)
+        return await self._receive(request, upload)
+
+    async def _find(self, request: SimulatedRequest) -> SimulatedUpload:
+        """The upload that a request is about, after its faults have acted."""
+        authorise(request)
+        if self._server.faults.has("request"):
+            await request.meet_faults()
+        upload = self._uploads[request.upload - 1]
+        if self._clock.now_s >= upload.expires_s and not upload.is_locked:
+            upload.expire()
+        refused = upload.refusal()
+        if refused is not None:
+            raise Refusal(*refused)
         if not upload.is_stored:  # a page that is stored is not resumable any more
             request.hit_upload(upload)
         return upload
 
-    def recover(self) -> None:
-        """The server has restarted: no request holds an upload, and one without its page is never reported as complete."""
-        for upload in self._uploads:
-            upload.is_locked = upload.is_pretended = False
-            upload.rollbacks.clear()
-            if not upload.is_stored and upload.offset >= upload.length:
-                upload.truncate(max(0, upload.length - 1))
+    async def _receive(self, request: SimulatedRequest, upload: SimulatedUpload) -> SimulatedResponse:
+        """Append the body; what has come of it is kept if it breaks off, unless the chunk has a checksum."""
+        before, upload.is_locked = upload.offset, True
+        try:
+            try:
+                await request.read_body(self._profile.body_timeout)
+            finally:
+                whole = request.read_bytes == request.body_bytes
+                upload.offset = before + (request.arrived_bytes if whole or not self._checks_chunks else 0)
+            if upload.offset < upload.length:
+                return SimulatedResponse(204, offset=upload.offset)
+            return await self._finish(request, upload, before)
+        finally:
+            upload.is_locked = False
+
+    async def _finish(self, request: SimulatedRequest, upload: SimulatedUpload, before: int) -> SimulatedResponse:
+        """Store the page that the bytes are; if it is refused for now, the upload goes back to its offset before."""
+        try:
+            response = await self._work.process(request, resumable=True)
+            upload.is_stored = True
+        except Refusal as refusal:
+            upload.is_expired = refusal.status in FATAL_STATUSES
+            raise
+        finally:
+            if not upload.is_stored:
+                upload.truncate(before)
+        return response._replace(status=204, offset=upload.length)

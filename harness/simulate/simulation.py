@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 
 import numpy as np
 
@@ -19,11 +19,12 @@ from harness.run_folder.journal import JournalWriter
 from harness.scenario.scenario import Scenario
 from harness.simulate.clock import VirtualClock
 from harness.simulate.connection import Network
-from harness.simulate.costs import Costs
 from harness.simulate.page_store import PageStore
-from harness.simulate.phone import Phone, PhoneContext
+from harness.simulate.phone import Phone
+from harness.simulate.phone_context import PhoneContext
 from harness.simulate.readers import LAST_READS_S, SimulatedReaders
 from harness.simulate.server import SimulatedServer
+from harness.simulate.station_client import HEAD_BYTES
 from harness.station.session import ClosedLoop
 from mock_server.faults.matching import Injection
 
@@ -64,19 +65,24 @@ class Simulation:
         self.clock = VirtualClock()
         store = PageStore(plan, scenario.server.dedupe, sends_key=scenario.client.retry.idempotency_key)
         self.server = SimulatedServer(scenario, self.clock, store, sizes, log)
+        costs = self.server.costs
         self._scenario = scenario
         self._plan = plan
         self.phones = PhoneContext(
             plan=plan,
             client=scenario.client,
             clock=self.clock,
-            network=Network(self.server, Costs(scenario.simulate, scenario.seed), scenario.client),
+            network=Network(self.server, costs, scenario.client),
             journal=journal,
             metrics=metrics,
             seed=scenario.seed,
             deadline_s=scenario.deadline,
             size_of_page=sizes,
             on_done=self._end_phone,
+            page_method="PUT" if scenario.client.protocol == "put" else "POST",
+            page_head_bytes=HEAD_BYTES[scenario.client.protocol],
+            fixed_costs=costs.fixed,
+            direct_from_s=direct_from_s(scenario) if costs.are_fixed else inf,
         )
         self._scrape_interval_s = scrape_interval_s(scenario.longest_s)
         self.readers = self._make_readers()
@@ -145,6 +151,8 @@ class Simulation:
             self.clock.call_at(due_s, self._arrive, station, due_s)
 
     def _arrive(self, station: int, due_s: float) -> None:
+        if self.phones.is_stopped:
+            return
         self.phones.metrics.pages_due += len(self._plan.slots)
         self._active += 1
         self._await_arrival()
@@ -180,11 +188,12 @@ class Simulation:
 
     def _censor(self) -> None:
         """Record the attempts that are in flight when the run is broken off."""
+        self.phones.is_stopped = True
         for phone, record in self.phones.in_flight.items():
             record.outcome = Outcome.CENSORED
             self.phones.journal.end(record)
             self.phones.attempts += 1
-            phone.abandon()
+            phone.stop()
 
     def _await_faults(self) -> float:
         """Let the faults begin and end that are still to come, as a real run does: a crash may lose what was delivered."""
@@ -214,6 +223,19 @@ def scrape_interval_s(longest_s: float) -> float:
     (1.0, 36.0)
     """
     return max(SCRAPE_INTERVAL_S, float(ceil(longest_s / MAX_SCRAPES)))
+
+
+def direct_from_s(scenario: Scenario) -> float:
+    """From when on an upload of the scenario is as ordinary as a `DirectUpload`: infinite for never.
+
+    A whole page, over a line of its own, and no fault to come but those that slow the workers down.
+    """
+    server = scenario.server
+    is_plain = scenario.client.protocol != "tus" and server.reading != "asynchronous"
+    if not is_plain or server.ingress is not None or server.egress is not None:
+        return inf
+    ends_s = [inf if fault.end is None else fault.end for fault in scenario.faults if fault.scope != "work"]
+    return max(ends_s, default=-inf)
 
 
 @contextmanager

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from harness.base.errors import ConfigurationError
+from harness.scenario.own_client import display_name
 from harness.scenario.scenario import Scenario
 
 _NO_MODEL = (
-    "[target]: only the mock server has a model; describe yours as [server] (harness fit makes it from measured runs), "
+    "{what}: only the mock server has a model; describe yours as [server] (harness fit makes it from measured runs), "
     "or run the scenario with harness run --target URL"
 )
 _RUN_IT = "leave it out, or run the scenario with harness run"
@@ -23,9 +24,12 @@ def check_can_simulate(source: str, scenario: Scenario) -> None:
 def find_unsupported(scenario: Scenario) -> list[str]:
     """One line per key or fault that is not simulated, with what to do; empty if all of the scenario is."""
     if scenario.target is not None:
-        return [_NO_MODEL]
+        names = ", ".join(step.name for step in scenario.target.steps)
+        return [_NO_MODEL.format(what=f"[[target.steps]] ({names})" if names else "[target]")]
     server, readers = scenario.server, scenario.readers
+    own = display_name(scenario.client.own)
     unsupported = {
+        f'client.protocol = "{own}" (an own client)': bool(own),
         "server.tls": server.tls,
         "readers.paths": readers is not None and bool(readers.paths),
         "readers.cached = false": readers is not None and not readers.cached,

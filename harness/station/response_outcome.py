@@ -22,8 +22,9 @@ def classify_status(status: int) -> Outcome:
     >>> classify_status(201), classify_status(503)
     (<Outcome.ACCEPTED: 'accepted'>, <Outcome.UNAVAILABLE: 'unavailable'>)
     """
-    if status in _OUTCOME_BY_STATUS:
-        return _OUTCOME_BY_STATUS[status]
+    outcome = _OUTCOME_BY_STATUS.get(status)
+    if outcome is not None:
+        return outcome
     if status < 400:
         # Another success or a redirect doesn't confirm the upload. Never an acknowledgement: the audit would call the
         # page lost.

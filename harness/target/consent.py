@@ -41,7 +41,7 @@ class ConsentError(UsageError):
 class Consent(BaseModel):
     """The consent document. Unknown keys are ignored, so that the format can grow."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     token: Annotated[str, Field(min_length=16, max_length=200)]
     contact: Annotated[str, Field(min_length=3, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]

@@ -12,7 +12,7 @@ import ssl
 import stat
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -158,26 +158,26 @@ def _parse_headers(head: bytes) -> dict[str, str]:
 
 
 class ConsentPoller:
-    """Reads the consent again and again within its `with` block, in a thread. The workers do the same on their own.
+    """Reads the consents again and again within its `with` block, in threads. The workers do the same on their own.
 
     Does nothing if no consent is needed.
     """
 
-    def __init__(self, granted: consent.Consent | None, read: Callable[[], consent.Consent] | None = None) -> None:
-        """`granted` is the consent that the run started with; `read` reads it again and raises as `read_consent` does."""
-        self._granted = granted
-        self._read = read
+    def __init__(self, granted: Sequence[tuple[consent.Consent | None, Callable[[], consent.Consent]]]) -> None:
+        """Of each server, the consent that the run started with and what reads it again, raising as `read_consent` does."""
+        self._granted = [(one, read) for one, read in granted if one is not None]
         self._stopped = threading.Event()
-        self._monitor: consent.ConsentMonitor | None = None
+        self._monitors: list[consent.ConsentMonitor] = []
         self.listener: Callable[[str], None] = lambda _: None
-        """Called once, from a thread, with the reason why the consent has ended."""
+        """Called once, from a thread, with the reason why a consent has ended."""
 
     def __enter__(self) -> Self:
-        if self._granted is not None:
-            self._monitor = consent.ConsentMonitor(self._granted, time.monotonic())
-            # two threads: a read may hang for a second, and the end of the consent must be noticed meanwhile
-            for work in (self._poll, self._check):
-                threading.Thread(target=work, daemon=True, name="consent").start()
+        self._monitors = [consent.ConsentMonitor(one, time.monotonic()) for one, _ in self._granted]
+        # A thread for each: a read may hang for a second, and the end of a consent must be noticed meanwhile.
+        for monitor, (_, read) in zip(self._monitors, self._granted, strict=True):
+            threading.Thread(target=self._poll, args=(monitor, read), daemon=True, name="consent").start()
+        if self._monitors:
+            threading.Thread(target=self._check, daemon=True, name="consent").start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -185,21 +185,16 @@ class ConsentPoller:
 
     def halted(self) -> str:
         """Why nothing more may be sent, or "" while it may."""
-        return "" if self._monitor is None else self._monitor.halted(time.monotonic())
+        now_s = time.monotonic()
+        return next((reason for monitor in self._monitors if (reason := monitor.halted(now_s))), "")
 
     def withdraw(self, why: str) -> None:
-        """A worker reported that the consent has ended, or that it has not ("")."""
-        if why and self._monitor is not None:
-            self._monitor.withdraw(why)
+        """A worker reported that a consent has ended, or that none has ("")."""
+        if why and self._monitors:
+            self._monitors[0].withdraw(why)
 
-    def _poll(self) -> None:
-        monitor, read = self._monitor, self._read
-        while (
-            monitor is not None
-            and read is not None
-            and not self._stopped.wait(consent.POLL_INTERVAL_S)
-            and not self.halted()
-        ):
+    def _poll(self, monitor: consent.ConsentMonitor, read: Callable[[], consent.Consent]) -> None:
+        while not self._stopped.wait(consent.POLL_INTERVAL_S) and not self.halted():
             began_s = time.monotonic()
             try:
                 monitor.read(read(), began_s)

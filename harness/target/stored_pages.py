@@ -8,35 +8,42 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
-import re
+import io
 import ssl
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, Any, TypeVar
+from datetime import UTC, datetime
+from typing import IO, TypeVar
 from urllib.parse import quote
 
 from harness.base.address import Origin
 from harness.base.errors import UsageError
 from harness.base.safe_files import parse_json
 from harness.plan import Plan
-from harness.scenario.target import StoredCommand, StoredFetch, StoredUrl
-from harness.scenario.templating import Template, match_pattern
+from harness.scenario.target import ListedFields, StoredCommand, StoredFetch, StoredUrl
+from harness.scenario.templating import ENVIRONMENT_PREFIX, Template
+from harness.target.aws_signature import EMPTY_SHA256, AwsSigner, signed_headers
 from harness.target.connect import open_connection
+from harness.target.listing import (
+    MAX_LIST_BYTES,
+    DocumentReader,
+    ItemParser,
+    StoreUnreadableError,
+    check_complete,
+    read_array,
+    read_s3_listing,
+)
+from harness.target.planned_pages import PlannedPages, StoredRow, parse_digest, stored_row
 
-MAX_LIST_BYTES = 1_073_741_824
 MAX_LINE_BYTES = 65_536
 _CONCURRENT_FETCHES = 4
+_MAX_QUOTED = 300
+"""Of a command's last line."""
 _CHUNK_BYTES = 262_144
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-StoredRow = dict[str, Any]
 _Name = TypeVar("_Name")
-
-
-class StoreUnreadableError(Exception):
-    """The target's store could not be read, or not to its end; the text says why."""
 
 
 class StoreClient:
@@ -49,16 +56,18 @@ class StoreClient:
         environment: Mapping[str, str],
         wait_for_leave: Callable[[], None],
         context: ssl.SSLContext | None = None,
+        signer: AwsSigner | None = None,
     ) -> None:
         """`wait_for_leave` is called before each request: it waits, or raises StoreUnreadableError.
 
-        `context` is for https; None trusts the system's authorities.
+        `context` is for https; None trusts the system's authorities. `signer` signs each request.
         """
         self.origin = origin
         self.address = address
         self.environment = environment
         self._wait_for_leave = wait_for_leave
         self._context = context
+        self._signer = signer
 
     @contextlib.contextmanager
     def get(self, path: str, headers: Mapping[str, str], timeout_s: float) -> Iterator[http.client.HTTPResponse]:
@@ -68,7 +77,10 @@ class StoreClient:
         try:
             # a socket of our own, so that http.client resolves no name: the run keeps to one address
             connection.sock = open_connection(self.origin, self.address, self._context, timeout_s)
-            connection.request("GET", path, headers={"Host": self.origin.host_header, **headers})
+            sent = {"Host": self.origin.host_header, **headers}
+            if self._signer is not None:
+                sent |= self._signer.sign("GET", path, signed_headers(sent), EMPTY_SHA256, datetime.now(UTC))
+            connection.request("GET", path, headers=sent)
             yield connection.getresponse()
         except (OSError, http.client.HTTPException, ValueError) as error:
             message = f"GET {path}: {type(error).__name__}: {error}"
@@ -82,12 +94,19 @@ def read_listing(source: StoredUrl, client: StoreClient, plan: Plan) -> Iterator
     headers = {
         name: template.fill({}) for name, template in _make_templates(source.headers, client.environment).items()
     }
-    until_s = time.monotonic() + source.timeout
+    until_s, planned = time.monotonic() + source.timeout, PlannedPages(plan)
+    if source.format == "array":
+        yield from read_array(source, DocumentReader(client.get, headers, until_s), client.origin, planned)
+        return
+    if source.format == "s3":
+        yield from read_s3_listing(source, DocumentReader(client.get, headers, until_s), planned)
+        return
     with client.get(source.path, headers, source.timeout) as answer:
         if answer.status != http.HTTPStatus.OK:
             message = f"GET {source.path}: HTTP status {answer.status}"
             raise StoreUnreadableError(message)
-        yield from _parse_rows(_read_lines(answer, until_s), source.format, source.name, plan)
+        lines = _read_lines(answer, until_s)
+        yield from _parse_rows(lines, source.format, source.name, planned, source.fields)
 
 
 def run_listing_command(source: StoredCommand, environment: Mapping[str, str], plan: Plan) -> Iterator[StoredRow]:
@@ -98,20 +117,36 @@ def run_listing_command(source: StoredCommand, environment: Mapping[str, str], p
     arguments = dict(enumerate(source.command))
     argv = [template.fill({}) for template in _make_templates(arguments, environment).values()]
     until_s = time.monotonic() + source.timeout
-    with tempfile.TemporaryFile() as output:  # not a pipe: the list may be a gigabyte, and its end is checked first
+    # Not pipes: the list may be a gigabyte, and its end is checked first.
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         try:
             done = subprocess.run(
-                argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL, timeout=source.timeout, check=False
+                argv, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, timeout=source.timeout, check=False
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as error:
             what = "took too long" if isinstance(error, subprocess.TimeoutExpired) else str(error.strerror)
             message = f"the command {source.command[0]} {what}"
             raise StoreUnreadableError(message) from None
         if done.returncode != 0:
-            message = f"the command {source.command[0]} exited with code {done.returncode}"
+            message = (
+                f"the command {source.command[0]} exited with code {done.returncode}{_last_line(errors, environment)}"
+            )
             raise StoreUnreadableError(message)
         output.seek(0)
-        yield from _parse_rows(_read_lines(output, until_s + source.timeout), source.format, source.name, plan)
+        yield from _parse_rows(
+            _read_lines(output, until_s + source.timeout), source.format, source.name, PlannedPages(plan)
+        )
+
+
+def _last_line(errors: IO[bytes], environment: Mapping[str, str]) -> str:
+    """What a command said last on stderr, to be appended to a message; without values of the environment."""
+    errors.seek(max(0, errors.seek(0, io.SEEK_END) - MAX_LINE_BYTES))
+    lines = errors.read().decode("utf-8", "replace").split("\n")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    for name, value in environment.items():
+        if name.startswith(ENVIRONMENT_PREFIX) and len(value) > 3:
+            last = last.replace(value, f"${{{name}}}")
+    return f": {last[:_MAX_QUOTED]}" if last else ""
 
 
 def fetch_planned_pages(source: StoredFetch, client: StoreClient, plan: Plan) -> Iterator[StoredRow]:
@@ -146,8 +181,8 @@ def fetch_planned_pages(source: StoredFetch, client: StoreClient, plan: Plan) ->
                 digest.update(piece)
                 size += len(piece)
                 check_time()
-            _check_complete(answer, where)
-        return _stored_row(page.station, page.form, page.page, digest.hexdigest(), size)
+            check_complete(answer, where)
+        return stored_row(page.key, digest.hexdigest(), size)
 
     with ThreadPoolExecutor(_CONCURRENT_FETCHES, thread_name_prefix="fetch") as pool:
         yield from (row for row in pool.map(fetch, range(plan.pages)) if row is not None)
@@ -173,77 +208,25 @@ def _read_lines(stream: IO[bytes] | http.client.HTTPResponse, until_s: float) ->
             raise StoreUnreadableError(message)
         yield line.decode("utf-8", "replace").strip()
     if isinstance(stream, http.client.HTTPResponse):
-        _check_complete(stream, "the list")
+        check_complete(stream, "the list")
 
 
-def _check_complete(answer: http.client.HTTPResponse, what: str) -> None:
-    """Raise StoreUnreadableError if the body ended too early: http.client does not raise if it is read in pieces."""
-    if answer.length:
-        message = f"{what} ended {answer.length:,} bytes too early"
-        raise StoreUnreadableError(message)
-
-
-def _parse_rows(lines: Iterator[str], form: str, name: str, plan: Plan) -> Iterator[StoredRow]:
-    planned = _PlannedPages(plan)
-    name_pattern = match_pattern(name)
+def _parse_rows(
+    lines: Iterator[str], form: str, name: str, planned: PlannedPages, fields: ListedFields | None = None
+) -> Iterator[StoredRow]:  # fmt: skip
+    items = ItemParser(fields or ListedFields(), name, planned)
+    name_pattern = planned.name_pattern(name)
     for line in filter(None, lines):
         try:
             if form == "json":
-                yield planned.from_json(parse_json(line))
+                yield items.row(parse_json(line))
             elif form == "digests":
-                yield planned.by_digest(_parse_digest(line))
+                yield planned.by_digest(parse_digest(line))
             else:
                 # GNU sha256sum: "digest  name", "digest *name" for binary, a leading backslash if the name is escaped
                 digest, _, path = line.removeprefix("\\").partition(" ")
-                yield planned.by_name(_parse_digest(digest), path.strip().removeprefix("*"), name_pattern)
+                key = planned.named(path.strip().removeprefix("*"), name_pattern)
+                yield stored_row(key, parse_digest(digest), 0)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             message = f"the list has a line that is not in the format {form}: {line[:80]!r} ({error})"
             raise StoreUnreadableError(message) from None
-
-
-def _parse_digest(text: str) -> str:
-    if not _DIGEST.fullmatch(text):
-        message = "not a lowercase hexadecimal SHA-256"
-        raise ValueError(message)
-    return text
-
-
-class _PlannedPages:
-    """Finds the planned page of each listed copy, if there is one."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._by_digest: dict[str, int] | None = None
-
-    def from_json(self, row: dict[str, Any]) -> StoredRow:
-        """A row with all keys; `size_bytes`, `reading` and `stored_at` are optional."""
-        page, size_bytes = int(row["page"]), int(row.get("size_bytes", 0))
-        if not (0 <= page < 2**31 and 0 <= size_bytes < 2**63):
-            message = "a number is out of range"  # of the columns of stored.parquet
-            raise ValueError(message)
-        found = _stored_row(str(row["station"]), str(row["form"]), page, _parse_digest(str(row["sha256"])), size_bytes)
-        reading, stored_at = row.get("reading"), row.get("stored_at")
-        found["reading"] = None if reading is None else str(reading)
-        found["stored_at"] = None if stored_at is None else float(stored_at)
-        return found
-
-    def by_name(self, digest: str, path: str, pattern: re.Pattern[str]) -> StoredRow:
-        """A file by its name. A name that does not match the template is kept in `station`, so that it counts as unexpected."""
-        match = next((match for match in pattern.finditer(f"/{path}") if match.end() == len(path) + 1), None)
-        if match is None or not {"station", "form", "page"} <= match.groupdict().keys():
-            return _stored_row(path[-200:], "", 0, digest, 0)
-        return _stored_row(match["station"], match["form"], int(match["page"]), digest, 0)
-
-    def by_digest(self, digest: str) -> StoredRow:
-        """A copy of which only the digest is known: it is the planned page with that digest, if there is one."""
-        if self._by_digest is None:
-            # a million digests take seconds: only if the format needs them
-            self._by_digest = {page.sha256: page.index for page in self._plan}
-        index = self._by_digest.get(digest)
-        key = ("", "", 0) if index is None else self._plan.key(index)
-        return _stored_row(*key, digest, 0)
-
-
-def _stored_row(station: str, form: str, page: int, sha256: str, size_bytes: int) -> StoredRow:
-    """A stored copy. A size of 0 means unknown, as do a reading of None and a missing time."""
-    return {"station": station, "form": form, "page": page, "sha256": sha256, "size_bytes": size_bytes, "reading": None}

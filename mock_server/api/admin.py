@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from mock_server.api.routes import health_routes
 from mock_server.faults.matching import FaultState
-from mock_server.faults.registry import AnyFault
+from mock_server.faults.registry import POWER_CUT, AnyFault
 from mock_server.http.fault_scheduler import FaultScheduler
 from mock_server.http.metrics import ServerMetrics
 from mock_server.http.middleware import Handler, request_in_progress, respond_with_problems
@@ -58,6 +58,8 @@ class AdminServices:
     drain: Callable[[], Awaitable[dict[str, object]]]
     metrics: ServerMetrics
     token: str
+    can_cut_power: bool = False
+    """Whether the data is on a disk whose power can be cut."""
 
 
 def admin_app(services: AdminServices) -> web.Application:
@@ -129,6 +131,8 @@ class AdminRoutes:
         return self._put(fault)
 
     def _put(self, fault: AnyFault) -> web.Response:
+        if fault.kind == POWER_CUT and not self._services.can_cut_power:
+            raise Problem(409, "This server's data is on an ordinary disk: start it with --power-cut")
         is_new = self._faults.put(fault)
         return json_response(fault.model_dump(mode="json"), 201 if is_new else 200)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from mock_server.http.forms import is_region_code
 from mock_server.upload.readings import reading_figures
 
 LEVELS = (0, 2, 4, 6, 10, 13)
@@ -68,6 +69,8 @@ def with_rows(aggregates: VoteAggregates, rows: Iterable[tuple[int, str, str]]) 
     for row_id, code, reading in rows:
         builder = builder or _AggregatesBuilder(aggregates)
         last_id = row_id
+        if not is_region_code(code):
+            continue
         builder.add_station(code)
         if reading:
             builder.add_reading(code, reading)

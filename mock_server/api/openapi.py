@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mock_server.http.forms import PAGES_PER_FORM
+from mock_server.profile.forms import PAGES_PER_FORM
 
 _Json = dict[str, Any]
 

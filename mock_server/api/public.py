@@ -16,9 +16,10 @@ from typing import NamedTuple, TypeVar
 from aiohttp import web
 
 from mock_server.api.aggregates import LEVELS, Region, VoteAggregates, region_path, with_rows, with_stations
-from mock_server.http.forms import PAGES_PER_FORM, VOTES_PAGE
+from mock_server.http.forms import VOTES_PAGE, is_region_code
 from mock_server.http.middleware import REQUEST_CONTEXT, Handler
 from mock_server.http.responses import Problem, json_response
+from mock_server.profile.forms import PAGES_PER_FORM
 from mock_server.profile.routes import NATION_ROUTE
 from mock_server.storage.store import Store
 
@@ -51,7 +52,7 @@ class PublicApi:
     def __init__(self, store: Store, names: dict[str, str], codes: Iterable[str], cache_s: float) -> None:
         self._store = store
         self._names = names
-        self._codes = tuple(codes)
+        self._codes = tuple(code for code in codes if is_region_code(code))  # the places of others are not known
         self._empty: VoteAggregates | None = None
         self._aggregates = VoteAggregates()
         self._deletions = 0

@@ -13,10 +13,9 @@ from aiohttp.typedefs import Middleware
 
 from mock_server.api.openapi import openapi_document
 from mock_server.api.public import PublicApi
-from mock_server.http import metrics as exposition
 from mock_server.http.auth import Authenticator
 from mock_server.http.fault_scheduler import FaultScheduler
-from mock_server.http.forms import check_page, page_number
+from mock_server.http.forms import KnownPages, page_number
 from mock_server.http.metrics import ServerMetrics
 from mock_server.http.middleware import REQUEST_CONTEXT, Handler, check_headers, data_port_middleware
 from mock_server.http.request_context import RequestContext
@@ -31,6 +30,8 @@ from mock_server.upload.pipeline import UploadPipeline
 from mock_server.upload.tus import TusHandlers, add_version_header
 
 _MAX_LOGIN_BYTES = 1024
+_ANY_PAGE = PAGE_ROUTE.replace("{code}", "{code:[^/]+}").replace("{form}", "{form:[^/]+}")
+"""A code may have braces, which aiohttp's own pattern of a segment leaves out."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,14 @@ class DataPortServices:
     metrics: ServerMetrics
     resumable: ResumableStore
     public: PublicApi
+    pages: KnownPages
 
 
 def data_app(services: DataPortServices) -> web.Application:
     """The application of the data port."""
     app = web.Application(
         middlewares=[
-            data_port_middleware(services.faults, services.metrics),
+            data_port_middleware(services.faults, services.metrics, services.pages),
             check_headers,
             _track_in_flight(services.in_flight),
         ],
@@ -62,10 +64,10 @@ def data_app(services: DataPortServices) -> web.Application:
     add = app.router.add_route
     app.on_response_prepare.append(add_version_header)
     app.router.add_resource(LOGIN_ROUTE).add_route("POST", routes.login, expect_handler=_defer_continue)
-    page = app.router.add_resource(PAGE_ROUTE)
+    page = app.router.add_resource(_ANY_PAGE)
     page.add_route("POST", routes.multipart, expect_handler=_defer_continue)
     page.add_route("PUT", routes.put, expect_handler=_defer_continue)
-    add("GET", PAGE_ROUTE + "/status", routes.status)
+    add("GET", _ANY_PAGE + "/status", routes.status)
     files = app.router.add_resource(FILES_ROUTE)
     files.add_route("OPTIONS", tus.options)
     files.add_route("POST", tus.create, expect_handler=_defer_continue)
@@ -103,8 +105,9 @@ async def _defer_continue(_request: web.Request) -> None:
 def health_routes(metrics: ServerMetrics, is_ready: Callable[[], bool]) -> dict[str, Handler]:
     """What both ports offer about the server itself: metrics, liveness, readiness."""
 
-    async def exposed(_request: web.Request) -> web.Response:
-        return web.Response(body=metrics.text(), headers={"Content-Type": exposition.CONTENT_TYPE})
+    async def exposed(request: web.Request) -> web.Response:
+        body, content_type = metrics.negotiate(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type, "Vary": "Accept"})
 
     async def healthy(_request: web.Request) -> web.Response:
         return json_response({"status": "ok"})
@@ -156,7 +159,7 @@ class UploadRoutes:
     async def put(self, request: web.Request) -> web.Response:
         """A page as the photo alone, its reading in a header."""
         context = await self._begun(request, "upload")
-        body.check_photo_type(request.headers.get("Content-Type", ""))
+        body.check_photo_type(request.headers.get("Content-Type", ""), self._services.profile.accepts)
         reading = request.headers.get("Reading", "")
 
         async def read_body(chunks: AsyncIterator[bytes], sink: PhotoSink) -> ReceivedUpload:
@@ -175,5 +178,5 @@ class UploadRoutes:
         page = page_number(request.match_info["page"])
         await context.begin(phase, code, form, page)
         self._services.authenticator.authorise(request.headers.get("Authorization"), code)
-        check_page(form, page)
+        context.pages.check_page(form, page)
         return context

@@ -26,7 +26,9 @@ def _single_status_as_list(value: object) -> object:
 
 
 StatusChoices = Annotated[
-    tuple[WeightedStatus, ...], BeforeValidator(_single_status_as_list), Field(strict=False, min_length=1)
+    tuple[WeightedStatus, ...],
+    BeforeValidator(_single_status_as_list, json_schema_input_type=Status | tuple[WeightedStatus, ...]),
+    Field(strict=False, min_length=1),
 ]
 
 

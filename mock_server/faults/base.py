@@ -29,15 +29,17 @@ class RequestKey(NamedTuple):
     attempt: int
     method: str
     phase: str
+    trace_id: str = ""
+    """Of the request's `traceparent`; "" without one. Faults neither match on it nor draw by it."""
 
 
 class Match(FrozenModel):
     """Which requests a fault may hit. A key that is left out matches everything."""
 
     station: str | None = None
-    """A station's 13-digit code or its beginning: "3509191001" is every station of one kelurahan."""
+    """A station's code or its beginning: "3509191001" is every station of one kelurahan."""
     form: str | None = None
-    """A form: ppwp, pdpr, pdpd, pdprdp, pdprdk, ec8a, ec8a1, ec8a2 or form34a."""
+    """A form, as in "ppwp"."""
     method: str | None = None
     """HTTP method, in capitals."""
     phase: str | None = None
@@ -149,6 +151,9 @@ class ServerActions(Protocol):
 
     def kill(self, restart_after_s: float | None) -> None:
         """Ends the process at once, as `kill -9` would; restarted after this time, or never if it is None."""
+
+    def cut_power(self, restart_after_s: float | None, *, torn: bool) -> None:
+        """The same, and what was not synced to the disk is lost, or with `torn` some of it."""
 
 
 class Fault(FrozenModel):

@@ -63,6 +63,8 @@ def injection_line(injection: Injection) -> str:
     '{"time_s":1.5,"fault":"misread","station":"3509191001001"'
     """
     content = {"time_s": round(injection.time_s, 6), "fault": injection.fault, **injection.key._asdict()}
+    if not injection.key.trace_id:
+        del content["trace_id"]
     return json.dumps(content, separators=(",", ":"))
 
 

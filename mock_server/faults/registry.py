@@ -6,7 +6,7 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mock_server.faults.abort import Abort
 from mock_server.faults.ack_lost import AckLost
@@ -30,6 +30,7 @@ from mock_server.faults.malformed_response_chunk import MalformedResponseChunk
 from mock_server.faults.misfile import Misfile
 from mock_server.faults.misread import Misread
 from mock_server.faults.offset_rollback import OffsetRollback
+from mock_server.faults.power_cut import PowerCut
 from mock_server.faults.random_data_then_close import RandomDataThenClose
 from mock_server.faults.rate_limit import RateLimit
 from mock_server.faults.reset_peer import ResetPeer
@@ -39,6 +40,8 @@ from mock_server.faults.stale_lock import StaleLock
 from mock_server.faults.timeout import Timeout
 from mock_server.faults.truncate_body import TruncateBody
 from mock_server.faults.unreadable import Unreadable
+from mock_server.profile.forms import PAGES_PER_FORM
+from mock_server.profile.server_profile import ServerProfile
 
 KINDS: tuple[type[Fault], ...] = (
     Latency,
@@ -71,6 +74,7 @@ KINDS: tuple[type[Fault], ...] = (
     ExpireUpload,
     Crash,
     CrashAtCommit,
+    PowerCut,
 )
 
 # A type checker cannot read a union that is built at run time; for it every kind is a Fault.
@@ -83,6 +87,9 @@ else:
 CRASH_KINDS = frozenset(get_args(kind.model_fields["kind"].annotation)[0] for kind in KINDS if kind.kills_process)
 """Kinds that kill the server: a profile with one of them needs a supervisor."""
 
+POWER_CUT = str(get_args(PowerCut.model_fields["kind"].annotation)[0])
+"""The kind that needs a disk whose power can be cut."""
+
 
 def check_distinct_names(faults: tuple[Fault, ...]) -> None:
     """Raises ValueError if two faults have the same name: metrics and reports tell them apart by it."""
@@ -91,3 +98,21 @@ def check_distinct_names(faults: tuple[Fault, ...]) -> None:
     if duplicates:
         message = f'two faults are called "{duplicates[0]}": give each its own name'
         raise ValueError(message)
+
+
+class Profile(ServerProfile):
+    """What a profile file holds: the server's keys, a seed and its faults."""
+
+    seed: int = 0
+    """Same seed, same service times and same pages hit."""
+    forms: dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[int, Field(ge=1, le=999)]] = Field(
+        default_factory=lambda: dict(PAGES_PER_FORM)
+    )
+    """Forms and their numbers of pages: no other page is taken."""
+    faults: Annotated[tuple[AnyFault, ...], Field(strict=False)] = ()
+    """What goes wrong, and when."""
+
+    @model_validator(mode="after")
+    def _has_distinct_faults(self) -> Profile:
+        check_distinct_names(self.faults)
+        return self

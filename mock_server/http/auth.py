@@ -8,11 +8,11 @@ import secrets
 import sqlite3
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from mock_server.http.forms import is_station
+from mock_server.http.forms import is_code, is_region_code
 from mock_server.http.responses import Problem, retry_after_header
 from mock_server.profile.server_profile import ServerProfile
 from mock_server.storage.store import Store
@@ -48,8 +48,8 @@ class StationCredentials:
                 message = f"{path}: needs the columns code, name, pin"
                 raise ValueError(message)
             for row in rows:
-                if not is_station(row["code"] or "") or not row["pin"]:
-                    message = f"{path}:{rows.line_num}: needs a code of 13 digits and a pin"
+                if not is_code(row["code"] or "") or not row["pin"]:
+                    message = f"{path}:{rows.line_num}: needs a code of 1 to 64 printable characters and a pin"
                     raise ValueError(message)
                 pins[row["code"]] = row["pin"]
                 names[row["code"]] = row.get("name") or f"TPS {row['code'][-3:]}"
@@ -64,7 +64,12 @@ class StationCredentials:
         """The PIN of a station; None if there is no such station."""
         if self._pins is not None:
             return self._pins.get(code)
-        return code[-6:] if is_station(code) else None
+        return code[-6:] if is_region_code(code) else None
+
+    @property
+    def known_codes(self) -> Collection[str] | None:
+        """The codes of the file; None without one, where any well-formed code may log in."""
+        return None if self._pins is None else self._pins.keys()
 
 
 class Authenticator:
@@ -111,7 +116,7 @@ class Authenticator:
         # In constant time, and also for unknown stations (no PIN contains a NUL): the time must not reveal either.
         right = hmac.compare_digest((expected or "\0").encode(), pin.encode("utf-8", "surrogatepass"))
         if expected is None or not right:
-            if is_station(station):  # throttled whether it exists or not: a 429 must not reveal which stations exist
+            if is_code(station):  # throttled whether it exists or not: a 429 must not reveal which stations exist
                 self._note_wrong(station, count + 1, now + self._profile.pin_window)
             raise Problem(401, "Wrong station or PIN", headers={"WWW-Authenticate": "Bearer"})
         self._wrong.pop(station, None)

@@ -3,34 +3,62 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 from mock_server.http.responses import Problem
-
-PAGES_PER_FORM = {
-    "ppwp": 3, "pdpr": 18, "pdpd": 8, "pdprdp": 17, "pdprdk": 17,
-    "ec8a": 1, "ec8a1": 1, "ec8a2": 1, "form34a": 1,
-}  # fmt: skip
-"""Forms and their numbers of pages: Indonesia's (only PPWP's is published; the others are assumptions), Nigeria's and Kenya's."""
+from mock_server.profile.forms import PAGES_PER_FORM
 
 VOTES_PAGE = 2
 """The page of PPWP that carries the votes."""
 
 
 _STATION = re.compile(r"[0-9]{13}")
+_MAX_CODE_LENGTH = 64
 
 
-def is_station(code: str) -> bool:
-    """Whether a text has the form of a station's code."""
+def is_region_code(code: str) -> bool:
+    """Whether a text has the form of the code of an Indonesian station, whose digits name its places."""
     return _STATION.fullmatch(code) is not None
 
 
-def known_station_and_form(station: str, form: str) -> tuple[str, str]:
-    """The two as they are, each "" if it is malformed: nothing else is remembered, logged or counted.
+def is_code(text: str) -> bool:
+    r"""Whether a text may be a station's code in a file of stations: 1 to 64 printable characters.
 
-    >>> known_station_and_form("3509191001001", "ppwp"), known_station_and_form("x" * 60_000, "y")
-    (('3509191001001', 'ppwp'), ('', ''))
+    >>> is_code("CLINIC-017"), is_code(""), is_code("a\n")
+    (True, False, False)
     """
-    return station if is_station(station) else "", form if form in PAGES_PER_FORM else ""
+    return 1 <= len(text) <= _MAX_CODE_LENGTH and text.isprintable()
+
+
+@dataclass(frozen=True)
+class KnownPages:
+    """The stations, forms and pages that requests may name."""
+
+    forms: Mapping[str, int] = field(default_factory=lambda: PAGES_PER_FORM)
+    """Name -> number of pages."""
+    codes: Collection[str] | None = None
+    """Codes of all stations; None without a file of them: any 13 digits."""
+
+    def is_station(self, code: str) -> bool:
+        """Whether a text is the code of a station."""
+        return is_region_code(code) if self.codes is None else code in self.codes
+
+    def known(self, station: str, form: str) -> tuple[str, str]:
+        """The two as they are, each "" if there is no such thing: nothing else is remembered, logged or counted.
+
+        >>> KnownPages().known("3509191001001", "ppwp"), KnownPages().known("x" * 60_000, "y")
+        (('3509191001001', 'ppwp'), ('', ''))
+        """
+        # a code of the usual form is kept even if the file lacks it, as without a file
+        is_kept = self.is_station(station) or is_region_code(station)
+        return station if is_kept else "", form if form in self.forms else ""
+
+    def check_page(self, form: str, page: int) -> None:
+        """Raises Problem 404 if the form has no such page."""
+        if not 1 <= page <= self.forms.get(form, 0):
+            listed = ", ".join(f"{name} {pages}" for name, pages in self.forms.items())
+            raise Problem(404, f"No such page; forms and their pages: {listed}")
 
 
 def page_number(text: str) -> int:
@@ -40,10 +68,3 @@ def page_number(text: str) -> int:
     (12, 0)
     """
     return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
-
-
-def check_page(form: str, page: int) -> None:
-    """Raises Problem 404 if the form has no such page."""
-    if not 1 <= page <= PAGES_PER_FORM.get(form, 0):
-        known = ", ".join(f"{name} {pages}" for name, pages in PAGES_PER_FORM.items())
-        raise Problem(404, f"No such page; forms and their pages: {known}")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from mock_server.overload.server_counters import ServerCounters
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS_CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _LAG_INTERVAL_S = 0.02
 _LAGS_KEPT = 1000
 
@@ -34,8 +37,30 @@ class ServerMetrics(ServerCounters):
         gauge.set_function(self.lag.p99_s)
 
     def text(self) -> bytes:
-        """The exposition."""
+        """The exposition in Prometheus' text format."""
         return generate_latest(self.registry)
+
+    def negotiate(self, accept: str) -> tuple[bytes, str]:
+        """The exposition and its media type: OpenMetrics, with exemplars, if this Accept header names it."""
+        if not wants_openmetrics(accept):
+            return self.text(), CONTENT_TYPE
+        text: bytes = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]
+        return text, OPENMETRICS_CONTENT_TYPE
+
+
+def wants_openmetrics(accept: str) -> bool:
+    """Whether a scraper with this Accept header reads OpenMetrics 1.0, as Prometheus does since 2.5.
+
+    >>> wants_openmetrics("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3")
+    True
+    >>> wants_openmetrics("*/*"), wants_openmetrics("application/openmetrics-text; q=0")
+    (False, False)
+    """
+    for kind in accept.lower().split(","):
+        name, *parameters = (part.strip() for part in kind.split(";"))
+        if name == "application/openmetrics-text":
+            return not any(re.fullmatch(r"q=0(\.0*)?", parameter) for parameter in parameters)
+    return False
 
 
 class LoopLag:

@@ -17,8 +17,9 @@ from aiohttp.typedefs import Middleware
 
 from mock_server.faults.faulted_request import ConnectionEnded
 from mock_server.http.fault_scheduler import FaultScheduler
+from mock_server.http.forms import KnownPages
 from mock_server.http.metrics import ServerMetrics
-from mock_server.http.request_context import AttemptCounter, RequestContext
+from mock_server.http.request_context import AttemptCounter, RequestContext, read_trace_id
 from mock_server.http.responses import Problem
 from mock_server.net.connection import ServerConnection
 from mock_server.profile.server_profile import ServerProfile
@@ -68,7 +69,8 @@ class _ProblemRequestHandler(web.RequestHandler):
     ) -> web.StreamResponse:
         """A problem for a request that could not be parsed, or whose handler raised."""
         if status >= 500:
-            _log.error("a request handler raised", exc_info=exc)
+            trace_id = read_trace_id(request.headers.get("traceparent", ""))
+            _log.error("a request handler raised%s", f" (trace {trace_id})" if trace_id else "", exc_info=exc)
         elif self._metrics is not None:  # it reached no handler, so the middleware has not counted it
             self._metrics.request(_OTHER, _UNMATCHED, status, 0.0)
         if request.writer.output_size > 0:  # part of a response is sent: a second one would corrupt it
@@ -99,7 +101,7 @@ def protocol_factory(
     return make
 
 
-def data_port_middleware(faults: FaultScheduler, metrics: ServerMetrics) -> Middleware:
+def data_port_middleware(faults: FaultScheduler, metrics: ServerMetrics, pages: KnownPages) -> Middleware:
     """The outermost middleware of the data port: gives a request its context, and counts it."""
     attempts = AttemptCounter()
 
@@ -108,7 +110,7 @@ def data_port_middleware(faults: FaultScheduler, metrics: ServerMetrics) -> Midd
         begun = time.monotonic()
         response: web.StreamResponse | None = None
         metrics.active += 1
-        context = RequestContext(request, faults, attempts)
+        context = RequestContext(request, faults, attempts, pages)
         context.body_is_coming = request.headers.get("Expect", "").lower() != "100-continue"
         request[REQUEST_CONTEXT] = context
         try:
@@ -122,7 +124,7 @@ def data_port_middleware(faults: FaultScheduler, metrics: ServerMetrics) -> Midd
             route = resource.canonical if resource is not None else _UNMATCHED
             method = request.method if request.method in _METHODS else _OTHER  # a label from a fixed list
             status, ended = _observed_status(context, response)
-            metrics.request(method, route, status, ended - begun)
+            metrics.request(method, route, status, ended - begun, context.key.trace_id)
 
     return handle
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import OrderedDict
 from contextlib import suppress
 from typing import NoReturn
@@ -12,11 +13,32 @@ from aiohttp import web
 from mock_server.faults.base import RequestKey
 from mock_server.faults.faulted_request import ConnectionEnded, FaultedRequest
 from mock_server.http.fault_scheduler import FaultScheduler
-from mock_server.http.forms import known_station_and_form
+from mock_server.http.forms import KnownPages
 from mock_server.http.responses import Problem, retry_after_header
 from mock_server.net.connection import ServerConnection
 
 _REMEMBERED_PAGES = 50_000
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
+
+
+def read_trace_id(traceparent: str) -> str:
+    """The trace id of a `traceparent` (W3C Trace Context, 2.2); "" if the header is missing or not valid.
+
+    >>> read_trace_id("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    '4bf92f3577b34da6a3ce929d0e0e4736'
+    >>> read_trace_id("00-00000000000000000000000000000000-00f067aa0ba902b7-01"), read_trace_id("no")
+    ('', '')
+    """
+    match = _TRACEPARENT.fullmatch(traceparent)
+    # Later versions may append fields; version ff and ids of zeros are forbidden.
+    if (
+        match is None
+        or match[1] == "ff"
+        or (match[1] == "00" and match[4])
+        or not (match[2].strip("0") and match[3].strip("0"))
+    ):
+        return ""
+    return match[2]
 
 
 class AttemptCounter:
@@ -40,10 +62,14 @@ class RequestContext(FaultedRequest):
     A handler calls `begin` as soon as it knows what the request is about; faults that act before the body act there.
     """
 
-    def __init__(self, request: web.Request, faults: FaultScheduler, attempts: AttemptCounter) -> None:
-        super().__init__(RequestKey("", "", 0, 0, request.method, "public"), faults)
+    def __init__(
+        self, request: web.Request, faults: FaultScheduler, attempts: AttemptCounter, pages: KnownPages
+    ) -> None:
+        trace_id = read_trace_id(request.headers.get("traceparent", ""))
+        super().__init__(RequestKey("", "", 0, 0, request.method, "public", trace_id), faults)
         self.request = request
         self._attempts = attempts
+        self.pages = pages
         self.connection = request.transport if isinstance(request.transport, ServerConnection) else None
         self.body_is_coming = True
         """Whether the client sends the body unasked, or was asked for it (Expect: 100-continue)."""
@@ -53,7 +79,7 @@ class RequestContext(FaultedRequest):
 
         Raises Refusal or ConnectionEnded if one of them ends the request.
         """
-        station, form = known_station_and_form(station, form)
+        station, form = self.pages.known(station, form)
         text = self.request.headers.get("X-Attempt", "")
         # A malformed number is ignored, not refused: the header is a hint for faults and metrics.
         attempt = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
@@ -63,7 +89,7 @@ class RequestContext(FaultedRequest):
             purpose = "status" if method == "HEAD" else phase
             page_key = (station, form, page) if station else ("", "", hash(self.request.path))
             attempt = self._attempts.next((f"{purpose} {page_key[0]}", *page_key[1:]))
-        self.key = RequestKey(station, form, page, attempt, method, phase)
+        self.key = RequestKey(station, form, page, attempt, method, phase, self.key.trace_id)
         await self.meet_faults()
 
     def _method(self) -> str:

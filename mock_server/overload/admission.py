@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
-from mock_server.overload.worker_pool import Job, WorkerPool
+from mock_server.overload.worker_pool import PoolJob, WorkerPool, wait_s
 from mock_server.profile.server_profile import ServerProfile
 
 INITIAL_LIMIT = 20
@@ -107,10 +108,16 @@ class SheddingPolicy:
         """Why an upload is refused now (a label for the metric), or None."""
         return "queue_full" if pool.is_full else None
 
-    def started(self, pool: WorkerPool, job: Job) -> None:
+    def refusal_of(self, pool: WorkerPool) -> Callable[[float | None], str | None]:
+        """`refusal` for one pool."""
+        if type(self) is SheddingPolicy:  # asked twice for every upload: without a method of its own in between
+            return lambda _client_timeout_s: "queue_full" if pool.is_full else None
+        return partial(self.refusal, pool)
+
+    def started(self, pool: WorkerPool, job: PoolJob) -> None:
         """Called when a job has got a worker."""
 
-    def served(self, pool: WorkerPool, job: Job) -> None:
+    def served(self, pool: WorkerPool, job: PoolJob) -> None:
         """Called when a job is served."""
 
 
@@ -140,10 +147,10 @@ class CodelPolicy(SheddingPolicy):
         self._roll(pool)
         return "codel" if self._refuses and pool.depth else super().refusal(pool, client_timeout_s)
 
-    def started(self, pool: WorkerPool, job: Job) -> None:
+    def started(self, pool: WorkerPool, job: PoolJob) -> None:
         """Notes the wait."""
         self._roll(pool)
-        self._shortest_s = min(self._shortest_s, job.wait_s)
+        self._shortest_s = min(self._shortest_s, wait_s(job))
 
     def _roll(self, pool: WorkerPool) -> None:
         now = pool.now()
@@ -179,7 +186,7 @@ class AdaptiveLimitPolicy(SheddingPolicy):
         above = pool.depth + pool.busy >= self.limit.value
         return self._name if above else super().refusal(pool, client_timeout_s)
 
-    def served(self, pool: WorkerPool, job: Job) -> None:
+    def served(self, pool: WorkerPool, job: PoolJob) -> None:
         """Adapts the limit."""
         self.limit.sample(job.ended_s - job.enqueued_s, pool.depth + pool.busy + 1)  # + 1: the job itself has left
 
@@ -205,17 +212,19 @@ class Admission:
     def __init__(self, profile: ServerProfile, pool: WorkerPool) -> None:
         self._profile = profile
         self._pool = pool
+        self._sheds_by_deadline = profile.shed == "deadline"
         self._policy = shedding_policy(profile)
-        pool.on_start = lambda job: self._policy.started(pool, job)
-        pool.on_served = lambda job: self._policy.served(pool, job)
-
-    def refusal(self, client_timeout_s: float | None = None) -> str | None:
-        """Why an upload is refused now (a label for the metric), or None."""
-        return self._policy.refusal(self._pool, client_timeout_s)
+        policy = self._policy
+        self.refusal: Callable[[float | None], str | None] = policy.refusal_of(pool)
+        """Why an upload whose client waits so long (None: not known) is refused now, a label for the metric; None if it is not."""
+        if type(policy).started is not SheddingPolicy.started:
+            pool.on_start = lambda job: policy.started(pool, job)
+        if type(policy).served is not SheddingPolicy.served:
+            pool.on_served = lambda job: policy.served(pool, job)
 
     def latest_start_s(self, client_timeout_s: float | None) -> float | None:
         """When the work on an upload must begin for its response to be in time; None if there is no limit."""
-        if self._profile.shed != "deadline" or client_timeout_s is None:
+        if not self._sheds_by_deadline or client_timeout_s is None:
             return None
         return self._pool.now() + client_timeout_s - self._pool.mean_service_s
 

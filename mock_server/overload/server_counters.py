@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 if TYPE_CHECKING:
@@ -76,20 +77,35 @@ class TrafficCounts(Protocol):
 class SecondsHistogram:
     """Durations counted in `BUCKETS`."""
 
-    __slots__ = ("_counts", "sum_s")
+    __slots__ = ("_counts", "_exemplars", "sum_s")
 
     def __init__(self) -> None:
         self._counts = [0] * (len(BUCKETS) + 1)
         self.sum_s = 0.0
+        self._exemplars: dict[int, Exemplar] = {}
 
-    def observe(self, seconds: float) -> None:
-        """Counts a duration; one that equals a bound belongs to the bucket below it (Prometheus' `le`)."""
-        self._counts[bisect_left(BUCKETS, seconds)] += 1
+    def observe(self, seconds: float, trace_id: str = "") -> None:
+        """Counts a duration; one that equals a bound belongs to the bucket below it (Prometheus' `le`).
+
+        With a trace id it becomes the bucket's exemplar.
+        """
+        bucket = bisect_left(BUCKETS, seconds)
+        self._counts[bucket] += 1
         self.sum_s += seconds
+        if trace_id:
+            self._exemplars[bucket] = Exemplar({"trace_id": trace_id}, seconds)
 
     def buckets(self) -> list[tuple[str, float]]:
         """(upper bound, cumulative count), as Prometheus wants them."""
         return list(zip(_BUCKET_NAMES, map(float, accumulate(self._counts)), strict=True))
+
+    def buckets_with_exemplars(self) -> list[tuple[str, float] | tuple[str, float, Exemplar]]:
+        """The same, each with its latest exemplar, if it has one. Only OpenMetrics shows them."""
+        exemplars = self._exemplars
+        return [
+            (*bucket, exemplars[number]) if number in exemplars else bucket
+            for number, bucket in enumerate(self.buckets())
+        ]
 
 
 class ServerCounters(Collector):
@@ -115,13 +131,19 @@ class ServerCounters(Collector):
         """Adds what is read from the shared lines at each scrape."""
         self._traffic = traffic
 
-    def request(self, method: str, route: str, status: int | None, duration_s: float) -> None:
+    def request(self, method: str, route: str, status: int | None, duration_s: float, trace_id: str = "") -> None:
         """Counts one request and the status that its client received, None if no status line was sent."""
         key = (method, route, status)
         histogram = self._requests.get(key)
         if histogram is None:
             histogram = self._requests[key] = SecondsHistogram()
-        histogram.observe(duration_s)
+        histogram.observe(duration_s, trace_id)
+
+    def served(self, service_s: float, *, is_wasted: bool) -> None:
+        """Counts the work on an upload; it is wasted if its client has left by then."""
+        self.service.observe(service_s)
+        if is_wasted:
+            self.wasted += 1
 
     def collect(self) -> Iterable[Metric]:
         """The current metric families; called by a registry for each scrape."""
@@ -154,7 +176,7 @@ class ServerCounters(Collector):
         )
         for (method, route, status), histogram in self._requests.items():
             labels = [method, route, "none" if status is None else str(status)]
-            family.add_metric(labels, histogram.buckets(), histogram.sum_s)
+            family.add_metric(labels, histogram.buckets_with_exemplars(), histogram.sum_s)
         return family
 
     def _traffic_families(self) -> Iterable[Metric]:

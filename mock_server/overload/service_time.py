@@ -5,9 +5,9 @@ The mock server and a simulation in virtual time draw the same times for the sam
 
 from __future__ import annotations
 
-from mock_server.profile.keyed_random import keyed_uniform
+from mock_server.profile.keyed_random import SEPARATOR, keyed_uniform, uniform_of
 from mock_server.profile.server_profile import ServerProfile
-from mock_server.profile.units import whole_nanoseconds
+from mock_server.profile.units import NANOSECONDS
 
 
 class ServiceTimes:
@@ -15,15 +15,16 @@ class ServiceTimes:
 
     def __init__(self, profile: ServerProfile, seed: int) -> None:
         self._seed = seed
-        self._service_time = profile.service_time
+        self._key = SEPARATOR.join((str(seed), "service", ""))
+        self._service_time = profile.service_time.sampler()
         self._bytes_per_s = profile.bytes_per_s
         self._reading_time = profile.reading_time if profile.reading == "asynchronous" else None
 
     def seconds(self, station: str, form: str, page: int, attempt: int, size_bytes: int) -> float:
         """The time at full capacity and without contention, for the `attempt`-th upload of a page, in whole nanoseconds."""
-        seconds: float = self._service_time.quantile(keyed_uniform(self._seed, "service", station, form, page, attempt))
+        seconds: float = self._service_time(uniform_of(f"{self._key}{station}\x1f{form}\x1f{page}\x1f{attempt}"))
         if self._bytes_per_s is not None:
             seconds += size_bytes / self._bytes_per_s
         if self._reading_time is not None:
             seconds += self._reading_time.quantile(keyed_uniform(self._seed, "reading", station, form, page, attempt))
-        return whole_nanoseconds(seconds)
+        return round(seconds, NANOSECONDS)

@@ -42,17 +42,39 @@ class JobEnd(StrEnum):
     CANCELLED = "cancelled"
 
 
+_SERVED = JobEnd.SERVED
+"""Python 3.11 looks up the members of an Enum through its metaclass, several times slower than a global."""
+
+
+class PoolJob(Protocol):
+    """An upload whose body is read and that needs a worker: what the pool asks of it, and what it notes on it."""
+
+    latest_start_s: float | None
+    """When the work must begin to be of use; None: at any time."""
+    enqueued_s: float
+    started_s: float | None
+    ended_s: float
+    expected_s: float
+    timer: Timer | None
+
+    def service_s(self) -> float:
+        """How long the worker will need, called when the work begins."""
+
+    def on_end(self, job: Any, end: JobEnd, /) -> None:
+        """Called once with the job itself, when it has ended."""
+
+    def is_disconnected(self) -> bool:
+        """Whether its client no longer waits for the response."""
+
+
 @dataclass(slots=True, eq=False)
 class Job:
-    """An upload whose body is read and that needs a worker."""
+    """A `PoolJob` made of functions."""
 
     service_s: Callable[[], float]
-    """How long the worker will need, called when the work begins."""
     on_end: Callable[[Job, JobEnd], None]
     is_disconnected: Callable[[], bool] = lambda: False
-    """Whether its client no longer waits for the response."""
     latest_start_s: float | None = None
-    """When the work must begin to be of use; None: at any time."""
     enqueued_s: float = 0.0
     started_s: float | None = None
     ended_s: float = 0.0
@@ -62,7 +84,12 @@ class Job:
     @property
     def wait_s(self) -> float:
         """Seconds in the queue."""
-        return (self.ended_s if self.started_s is None else self.started_s) - self.enqueued_s
+        return wait_s(self)
+
+
+def wait_s(job: PoolJob) -> float:
+    """Seconds that a job waited in the queue."""
+    return (job.ended_s if job.started_s is None else job.started_s) - job.enqueued_s
 
 
 class WorkerPool:
@@ -74,11 +101,13 @@ class WorkerPool:
     def __init__(self, profile: ServerProfile, clock: Clock) -> None:
         self._profile = profile
         self._clock = clock
-        self._queue: OrderedDict[Job, None] = OrderedDict()
+        # Read for every upload, of which a simulation plays millions.
+        self._workers, self._queue_capacity = profile.workers, profile.queue_capacity
+        self._queue: OrderedDict[PoolJob, None] = OrderedDict()
         """In the order of arrival; a dict, so that any job can leave in constant time."""
-        self._busy: set[Job] = set()
-        self.on_start: Callable[[Job], None] = lambda _job: None
-        self.on_served: Callable[[Job], None] = lambda _job: None
+        self._busy: set[PoolJob] = set()
+        self.on_start: Callable[[PoolJob], None] | None = None
+        self.on_served: Callable[[PoolJob], None] | None = None
         self.mean_service_s: float = profile.service_time.quantile(0.5)
         """Exponentially weighted mean of the recent service times."""
 
@@ -99,7 +128,7 @@ class WorkerPool:
     @property
     def is_full(self) -> bool:
         """Whether a job submitted now would find neither a worker nor a place in the queue."""
-        return self.busy >= self._profile.workers and self.depth >= self._profile.queue_capacity
+        return len(self._busy) >= self._workers and len(self._queue) >= self._queue_capacity
 
     def expected_wait_s(self) -> float:
         """Seconds that a job submitted now would wait, estimated from the mean of the recent service times."""
@@ -107,17 +136,17 @@ class WorkerPool:
         # Each departure, one per mean / workers on average, brings the job one place forward.
         return 0.0 if free > 0 else (self.depth + 1) * self.mean_service_s / self._profile.workers
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: PoolJob) -> None:
         """Starts a job, or queues it; the queue is not bounded here (see `Admission`)."""
-        job.enqueued_s = self._clock.now()
-        if self.busy < self._profile.workers and not self._queue:  # no overtaking while a worker picks the next
-            self._start(job)
+        job.enqueued_s = now_s = self._clock.now()
+        if not self._queue and len(self._busy) < self._workers:  # no overtaking while a worker picks the next
+            self._start(job, now_s)
             return
         self._queue[job] = None
         if self._profile.queue_timeout is not None:
             job.timer = self._clock.call_later(self._profile.queue_timeout, self._leave, job, JobEnd.TIMED_OUT)
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: PoolJob) -> None:
         """Removes a job; if it is being served, its worker is free at once."""
         if job in self._busy:
             self._finish(job, JobEnd.CANCELLED)
@@ -138,53 +167,57 @@ class WorkerPool:
         for job in tuple(self._busy):
             self._finish(job, JobEnd.DROPPED)
 
-    def _leave(self, job: Job, end: JobEnd) -> None:
+    def _leave(self, job: PoolJob, end: JobEnd) -> None:
         if job in self._queue:
             del self._queue[job]
             self._end(job, end)
 
-    def _end(self, job: Job, end: JobEnd) -> None:
+    def _end(self, job: PoolJob, end: JobEnd) -> None:
         if job.timer is not None:
             job.timer.cancel()
             job.timer = None
         job.ended_s = self._clock.now()
-        if end is JobEnd.SERVED:
+        if self.on_served is not None and end is _SERVED:
             self.on_served(job)
         job.on_end(job, end)
 
-    def _start(self, job: Job) -> None:
+    def _start(self, job: PoolJob, now_s: float) -> None:
         if job.timer is not None:
             job.timer.cancel()
-        job.started_s = self._clock.now()
+        job.started_s = now_s
         self._busy.add(job)
-        self.on_start(job)
+        if self.on_start is not None:
+            self.on_start(job)
         # After the job is among the busy ones: contention counts it.
-        job.expected_s = job.service_s() * self._contention()
-        if job.expected_s <= 0:  # done at once: the clock need not call back
-            self._finish(job, JobEnd.SERVED)
+        expected_s = job.service_s()
+        if self._profile.contention_knee is not None:
+            expected_s *= self._contention(self._profile.contention_knee)
+        job.expected_s = expected_s
+        if expected_s <= 0:  # done at once: the clock need not call back
+            self._finish(job, _SERVED)
         else:
-            job.timer = self._clock.call_later(job.expected_s, self._finish, job, JobEnd.SERVED)
+            job.timer = self._clock.call_later(expected_s, self._finish, job, _SERVED)
 
-    def _contention(self) -> float:
-        knee = self._profile.contention_knee
-        return 1.0 if knee is None else 1.0 + self._profile.contention_slope * max(0, self.busy - knee)
+    def _contention(self, knee: int) -> float:
+        return 1.0 + self._profile.contention_slope * max(0, self.busy - knee)
 
-    def _finish(self, job: Job, end: JobEnd) -> None:
+    def _finish(self, job: PoolJob, end: JobEnd) -> None:
         self._busy.discard(job)
-        if end is JobEnd.SERVED:  # a cancelled job says nothing about how long services take
+        if end is _SERVED:  # a cancelled job says nothing about how long services take
             self.mean_service_s += 0.1 * (job.expected_s - self.mean_service_s)
         self._end(job, end)
         # A loop: expired jobs at the head do not take the worker.
-        while self._queue and self.busy < self._profile.workers:
+        while self._queue and len(self._busy) < self._workers:
             self._start_or_expire(self._next())
 
-    def _start_or_expire(self, job: Job) -> None:
-        if job.latest_start_s is not None and self._clock.now() > job.latest_start_s:
+    def _start_or_expire(self, job: PoolJob) -> None:
+        now_s = self._clock.now()
+        if job.latest_start_s is not None and now_s > job.latest_start_s:
             self._end(job, JobEnd.EXPIRED)
         else:
-            self._start(job)
+            self._start(job, now_s)
 
-    def _next(self) -> Job:
+    def _next(self) -> PoolJob:
         discipline = self._profile.discipline
         # As in Facebook's adaptive LIFO ("Fail at Scale", 2015): FIFO normally, LIFO while the queue builds up,
         # because the latest client is the likeliest to be still waiting.

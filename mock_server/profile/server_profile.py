@@ -49,6 +49,8 @@ class ServerProfile(FrozenModel):
     """Whether work stops when its client disconnects; most servers finish it and waste it."""
     dedupe: Dedupe = "page"
     """What makes an upload a duplicate: its page, its Idempotency-Key, or nothing."""
+    accepts: Literal["jpeg", "any"] = "jpeg"
+    """Which photos are taken: complete JPEGs, or any bytes. With photos of your own (photos.folder) any, if left out."""
     keep_photos: bool = False
     """Whether photos are stored, or only their digest and size."""
     reading: Literal["synchronous", "asynchronous"] = "synchronous"

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from statistics import NormalDist
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, Tag, WithJsonSchema
 
-_QUANTITY = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z%/]*)\s*$")
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
+_QUANTITY = re.compile(rf"^\s*({_NUMBER})\s*([A-Za-z%/]*)\s*$")
 _DURATIONS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _RATES = {
@@ -25,6 +26,8 @@ _RATES = {
 }  # fmt: skip
 _EVENT_RATES = {"/s": 1.0, "/min": 1 / 60, "/h": 1 / 3600}
 _NORMAL = NormalDist()
+NANOSECONDS = 9
+"""Decimals of a drawn time, see `whole_nanoseconds`."""
 
 
 def _parse(text: object, units: Mapping[str, float], what: str, examples: str) -> float:
@@ -103,7 +106,7 @@ def whole_nanoseconds(seconds: float) -> float:
     >>> whole_nanoseconds(0.3), whole_nanoseconds(0.12345678949)
     (0.3, 0.123456789)
     """
-    return round(seconds, 9)
+    return round(seconds, NANOSECONDS)
 
 
 def whole_retry_after_s(seconds: float) -> int:
@@ -122,18 +125,43 @@ def _with_unit(unit: str) -> PlainSerializer:
     return PlainSerializer(write, return_type=str)
 
 
-Duration = Annotated[float, BeforeValidator(duration_s), _with_unit("s")]
-Size = Annotated[int, BeforeValidator(size_bytes), _with_unit("B")]
-Rate = Annotated[float, BeforeValidator(rate_bytes_per_s), _with_unit("B/s")]
-EventRate = Annotated[float, BeforeValidator(events_per_s), _with_unit("/s")]
-Ratio = Annotated[float, BeforeValidator(ratio), Field(ge=0)]
-Probability = Annotated[float, BeforeValidator(ratio), Field(ge=0, le=1)]
+def _text_schema(units: Mapping[str, float], *examples: str) -> dict[str, Any]:
+    """JSON Schema of the text that a quantity is written as; a bound on its number can't be expressed on a text."""
+    alternatives = "|".join(re.escape(unit) for unit in units)
+    return {"type": "string", "pattern": rf"^\s*{_NUMBER}\s*({alternatives})\s*$", "examples": list(examples)}
+
+
+def _ratio_schema(**bounds: int) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [{"type": "number", **bounds}, _text_schema({"%": 1.0, "": 1.0}, "95%")]})
+
+
+Duration = Annotated[
+    float, BeforeValidator(duration_s), _with_unit("s"), WithJsonSchema(_text_schema(_DURATIONS, "150ms", "10s", "2m"))
+]
+Size = Annotated[
+    int, BeforeValidator(size_bytes), _with_unit("B"), WithJsonSchema(_text_schema(_SIZES, "500KB", "1.6MB", "64KiB"))
+]
+Rate = Annotated[
+    float,
+    BeforeValidator(rate_bytes_per_s),
+    _with_unit("B/s"),
+    WithJsonSchema(_text_schema(_RATES, "8Mbit/s", "500KB/s")),
+]
+EventRate = Annotated[
+    float,
+    BeforeValidator(events_per_s),
+    _with_unit("/s"),
+    WithJsonSchema(_text_schema(_EVENT_RATES, "50/s", "3000/min")),
+]
+Ratio = Annotated[float, BeforeValidator(ratio), Field(ge=0), _ratio_schema(minimum=0)]
+Probability = Annotated[float, BeforeValidator(ratio), Field(ge=0, le=1), _ratio_schema(minimum=0, maximum=1)]
 
 
 class FrozenModel(BaseModel):
     """Base of every model that is read from a file: immutable, strictly typed, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    # A process uses few of the models that it imports: a validator is built at its first use.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 U = TypeVar("U")
@@ -154,6 +182,10 @@ class _BoundedDistribution(FrozenModel, Generic[U]):
         """
         value = self._raw(p)
         return min(value, self._max)
+
+    def sampler(self) -> Callable[[float], float]:
+        """The same function as `quantile`, with its parameters looked up once: for millions of draws."""
+        return self.quantile
 
     @property
     def _max(self) -> float:
@@ -225,6 +257,12 @@ class Lognormal(_BoundedDistribution[U], Generic[U]):
     def _raw(self, p: float) -> float:
         return float(self.median) * math.exp(self.sigma * _NORMAL.inv_cdf(p))  # type: ignore[arg-type]
 
+    def sampler(self) -> Callable[[float], float]:
+        """The same function as `quantile`."""
+        median, sigma, limit = float(self.median), self.sigma, self._max  # type: ignore[arg-type]
+        exp, inv_cdf = math.exp, _NORMAL.inv_cdf
+        return lambda p: min(median * exp(sigma * inv_cdf(p)), limit)
+
     def expected_value(self) -> float:
         """Median · exp(sigma²/2), or less with a `max`: m·e^(s²/2)·Φ((ln(M/m) - s²)/s) + M·(1 - Φ(ln(M/m)/s))."""
         median = float(self.median)  # type: ignore[arg-type]
@@ -252,7 +290,8 @@ def _distribution_of(unit: Any) -> Any:
         | Annotated[Exponential[unit], Tag("exponential")]
         | Annotated[Lognormal[unit], Tag("lognormal")]
     )
-    return Annotated[union, Discriminator(_kind_of), BeforeValidator(_text_as_fixed)]
+    tagged = Annotated[union, Discriminator(_kind_of)]
+    return Annotated[tagged, BeforeValidator(_text_as_fixed, json_schema_input_type=unit | tagged)]
 
 
 AnyDistribution = Fixed[Any] | Uniform[Any] | Exponential[Any] | Lognormal[Any]

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mock_server.faults.matching import Injection, injection_line
+from mock_server.storage.durable import sync_folder
 
 _WRITE_INTERVAL_S = 0.25
 _LONGEST_LINE_BYTES = 4096
@@ -72,9 +73,15 @@ class InjectionLog:
             file.truncate(begin + rest.rfind(b"\n") + 1)
 
     def _append(self, lines: Sequence[str]) -> None:
-        if lines:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write("".join(f"{line}\n" for line in lines))
+        if not lines:
+            return
+        is_new = not self._path.exists()
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write("".join(f"{line}\n" for line in lines))
+            file.flush()
+            os.fsync(file.fileno())  # before the outbox forgets them
+        if is_new:
+            sync_folder(self._path.parent)
 
 
 class Outbox:

@@ -8,10 +8,12 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mock_server.profile.upload_progress import UploadProgress
+from mock_server.storage.durable import sync_folder
 from mock_server.storage.store import Store
 
 _COLUMNS = "id, station, form, page, reading, length, metadata, expires_at, receipt"
@@ -21,6 +23,8 @@ _MAX_PER_SWEEP = 500
 _DELETE_LONG_EXPIRED = """
 DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE expires_at < ? LIMIT ?) RETURNING id
 """
+POWER_CUTS_VARIABLE = "MOCK_SERVER_POWER_CUTS"
+"""Environment variable: how often the supervisor has cut the power."""
 _log = logging.getLogger(__name__)
 
 
@@ -32,41 +36,20 @@ class UploadExpiredError(LookupError):
     """The resumable upload of this id has expired, or was given up."""
 
 
-@dataclass(slots=True)
-class ResumableUpload:
-    """An upload in progress: a file that grows, and what it is meant to become.
-
-    Only one request at a time may change it: it sets `is_locked`.
-    """
+@dataclass(slots=True, kw_only=True, eq=False)
+class ResumableUpload(UploadProgress):
+    """An upload in progress: a file that grows, and what it is meant to become."""
 
     id: str
     station: str
     form: str
     page: int
     reading: str
-    length: int
     metadata: str
     """The header Upload-Metadata as it came."""
     expires_at: float
     """Seconds since the epoch."""
-    receipt: str
-    """Of the page that it became; "" until then."""
     path: Path
-    offset: int = 0
-    """Bytes received."""
-    is_locked: bool = False
-    is_expired: bool = False
-    is_pretended: bool = False
-    """Whether a fault claims that it is complete."""
-    rollbacks: set[tuple[str, int]] = field(default_factory=set)
-    """Faults that cut it down, each with the attempt that it hit."""
-
-    @property
-    def reported_offset(self) -> int:
-        """The offset for the client. It equals the length only when the page is stored, or a fault claims so."""
-        if self.is_pretended or self.receipt:
-            return self.length
-        return self.offset
 
     def append(self, chunk: bytes) -> None:
         """Adds bytes at the end; blocks, so call it in a thread."""
@@ -74,43 +57,75 @@ class ResumableUpload:
             file.write(chunk)
         self.offset += len(chunk)
 
+    def sync(self) -> None:
+        """Puts the bytes on the disk; blocks, so call it in a thread."""
+        with self.path.open("rb") as file:
+            os.fsync(file.fileno())
+
     def truncate(self, size: int) -> None:
-        """Drops everything after the first `size` bytes."""
-        size = min(size, self.offset)
-        os.truncate(self.path, size)
-        self.offset = size
-
-    def pretend_complete(self) -> None:
-        """Reports the whole length as received from now on."""
-        self.is_pretended = True
-
-    def expire(self) -> None:
-        """Makes it answer 410 from now on."""
-        self.is_expired = True
+        """Drops everything after the first `size` bytes, in the file too."""
+        os.truncate(self.path, min(size, self.offset))
+        UploadProgress.truncate(self, size)
 
 
 class ResumableStore:
-    """All resumable uploads, by id; their bytes are files in a folder, an upload's offset is its file's size."""
+    """All resumable uploads, by id; their bytes are files in a folder, an upload's offset is its file's size.
 
-    def __init__(self, store: Store, folder: Path, lifetime_s: float, wall_clock: Callable[[], float]) -> None:
+    After a `kill -9` the kernel still has what was written. After a power cut a file may be longer than what of it was synced,
+    with zeros in between: so what a response has promised is recorded, and the rest is dropped when the machine was down.
+    """
+
+    def __init__(
+        self, store: Store, folder: Path, lifetime_s: float, wall_clock: Callable[[], float], boot: str = ""
+    ) -> None:
+        """`boot` is another one each time the machine has been started; "" asks the kernel."""
         self._store = store
+        self._boot = boot or _read_boot_id()
         self._folder = folder
         self._lifetime_s = lifetime_s
         self._now = wall_clock
         self._open: dict[str, ResumableUpload] = {}
 
+    async def open(self) -> None:
+        """Takes up what an earlier process left; once the store is open."""
+        before = [boot for (boot,) in await self._store.run("SELECT id FROM boots")]
+        if before and before != [self._boot]:
+            offsets: dict[str, int] = dict(await self._store.run("SELECT upload, synced FROM offsets"))
+            await asyncio.to_thread(_drop_unsynced, self._files(), offsets)
+        if before != [self._boot]:
+            await self._store.do(lambda connection: _replace_boot(connection, self._boot))
+
     async def create(self, page: tuple[str, str, int], reading: str, length: int, metadata: str) -> ResumableUpload:
         """A new upload, on disk."""
-        await asyncio.to_thread(self._folder.mkdir, exist_ok=True)
+        await asyncio.to_thread(self._make_folder)
         name = secrets.token_urlsafe(18)
         expires = self._now() + self._lifetime_s
-        upload = ResumableUpload(name, *page, reading, length, metadata, expires, "", self._path(name))
+        station, form, number = page
+        upload = ResumableUpload(
+            id=name, station=station, form=form, page=number, reading=reading, length=length, metadata=metadata,
+            expires_at=expires, path=self._path(name),
+        )  # fmt: skip
         row = (name, *page, reading, length, metadata, expires, "")
         # The record before the file: a file without a record is swept.
         await self._store.run(f"INSERT INTO uploads ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
-        await asyncio.to_thread(upload.path.touch)
+        await asyncio.to_thread(self._make_file, upload.path)
         self._open[name] = upload
         return upload
+
+    def _make_folder(self) -> None:
+        if not self._folder.is_dir():
+            self._folder.mkdir(exist_ok=True)
+            sync_folder(self._folder.parent)
+
+    def _make_file(self, path: Path) -> None:
+        path.touch()
+        sync_folder(self._folder)
+
+    async def keep_bytes(self, upload: ResumableUpload) -> None:
+        """Makes the offset durable that a response is about to promise."""
+        offset = upload.offset
+        await asyncio.to_thread(upload.sync)
+        await self._store.run("INSERT OR REPLACE INTO offsets VALUES (?, ?)", (upload.id, offset))
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.part"
@@ -132,16 +147,17 @@ class ResumableStore:
     def _load(self, row: tuple[Any, ...]) -> ResumableUpload:
         """An upload as a restart finds it."""
         name, station, form, page, reading, length, metadata, expires_at, receipt = row
-        path = self._path(name)
-        upload = ResumableUpload(name, station, form, page, reading, length, metadata, expires_at, receipt, path)
-        if upload.receipt:
+        upload = ResumableUpload(
+            id=name, station=station, form=form, page=page, reading=reading, length=length, metadata=metadata,
+            expires_at=expires_at, path=self._path(name), is_stored=bool(receipt),
+        )  # fmt: skip
+        if upload.is_stored:
             upload.offset = upload.length
             return upload
+        self._make_folder()
         upload.path.touch()
         upload.offset = upload.path.stat().st_size
-        if upload.offset >= upload.length:
-            # All bytes but no page: an offset equal to the length would acknowledge it. Ask for the last byte again.
-            upload.truncate(max(0, upload.length - 1))
+        upload.recover()
         return upload
 
     async def forget_bytes(self, upload: ResumableUpload) -> None:
@@ -180,6 +196,7 @@ class ResumableStore:
         await asyncio.to_thread(_unlink, [paths[name] for name in expired])
         for (name,) in await self._store.run(_DELETE_LONG_EXPIRED, (now - self._lifetime_s, _MAX_PER_SWEEP)):
             self._open.pop(name, None)
+        await self._store.run("DELETE FROM offsets WHERE upload NOT IN (SELECT id FROM uploads)")
 
     def _files(self) -> list[Path]:
         return list(self._folder.glob("*.part"))
@@ -187,6 +204,26 @@ class ResumableStore:
     def _is_in_use(self, name: str) -> bool:
         upload = self._open.get(name)
         return upload is not None and upload.is_locked
+
+
+def _read_boot_id() -> str:
+    """Of this start of the machine; a disk whose power is cut counts its own (docs/decisions/0021)."""
+    try:
+        machine = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        machine = ""
+    return f"{machine} {os.environ.get(POWER_CUTS_VARIABLE, '0')}"
+
+
+def _replace_boot(connection: sqlite3.Connection, boot: str) -> None:
+    connection.execute("DELETE FROM boots")
+    connection.execute("INSERT INTO boots VALUES (?)", (boot,))
+
+
+def _drop_unsynced(paths: list[Path], offsets: dict[str, int]) -> None:
+    """Cuts each file to what was synced of it."""
+    for path in paths:
+        os.truncate(path, min(path.stat().st_size, offsets.get(path.stem, 0)))
 
 
 def _expiries(connection: sqlite3.Connection, names: Iterable[str]) -> dict[str, float]:

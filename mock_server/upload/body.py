@@ -88,8 +88,10 @@ class _UploadRateCheck:
             self._begin()
 
 
-def check_photo_type(content_type: str) -> None:
-    """Raises Problem 415 if the Content-Type of a PUT is neither left out nor one that a JPEG may have."""
+def check_photo_type(content_type: str, accepts: str = "jpeg") -> None:
+    """Raises Problem 415 if the Content-Type of a PUT is neither left out nor one that an accepted photo may have."""
+    if accepts == "any":
+        return
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in {"", "image/jpeg", "application/octet-stream"}:
         raise Problem(415, "Send image/jpeg")

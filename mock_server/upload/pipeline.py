@@ -144,7 +144,7 @@ class UploadPipeline:
         """
         check_digest(", ".join(context.request.headers.getall("Repr-Digest", ())), upload)
         asynchronous = self._profile.reading == "asynchronous" and not upload_id
-        if not upload.is_whole_jpeg and not asynchronous:
+        if not self._is_readable(upload) and not asynchronous:
             raise Problem(422, "The photo is not a complete JPEG")
         self._check_load(context)  # again: others may have filled the queue while the body came
         if not asynchronous:
@@ -202,11 +202,14 @@ class UploadPipeline:
         self.in_progress += 1
         try:
             await self._work(context, upload, timing, waits=waits)
-            if not upload.is_whole_jpeg:  # asynchronous reading finds that out only now
+            if not self._is_readable(upload):  # asynchronous reading finds that out only now
                 raise Problem(422, "The photo is not a complete JPEG")
             return await self._committer.commit(context, upload, timing, upload_id)
         finally:
             self.in_progress -= 1
+
+    def _is_readable(self, upload: ReceivedUpload) -> bool:
+        return upload.is_whole_jpeg or self._profile.accepts == "any"
 
     def _service_s(self, context: RequestContext, upload: ReceivedUpload, *, waits: bool) -> float:
         if self._profile.reading == "asynchronous" and not waits:
@@ -247,9 +250,7 @@ class UploadPipeline:
             raise Problem(503, "The server dropped the upload")
         if end is not JobEnd.SERVED:
             raise self._overloaded(context, end.value)
-        self._metrics.service.observe(job.expected_s)
-        if waits and context.is_disconnected:
-            self._metrics.wasted += 1
+        self._metrics.served(job.expected_s, is_wasted=waits and context.is_disconnected)
 
 
 def stopping_problem() -> Problem:

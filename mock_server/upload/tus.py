@@ -11,10 +11,11 @@ from email.utils import formatdate
 from aiohttp import web
 
 from mock_server.http.auth import Authenticator
-from mock_server.http.forms import check_page, page_number
+from mock_server.http.forms import page_number
 from mock_server.http.middleware import REQUEST_CONTEXT
 from mock_server.http.request_context import RequestContext
 from mock_server.http.responses import Problem
+from mock_server.profile.upload_progress import FATAL_STATUSES
 from mock_server.profile_file import Profile
 from mock_server.storage.resumable import ResumableStore, ResumableUpload, UploadExpiredError, UploadNotFoundError
 from mock_server.upload import body
@@ -26,8 +27,6 @@ VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-with-upload,expiration,checksum,termination"
 ALGORITHMS = ("sha1", "sha256")
 _MEDIA_TYPE = "application/offset+octet-stream"
-_FATAL_STATUSES = {400, 409, 422}
-"""Problems that sending the last bytes again cannot cure: the upload is removed."""
 
 
 class TusHandlers:
@@ -70,7 +69,7 @@ class TusHandlers:
         reading = parse_reading(metadata.get("reading", "").encode("utf-8", "surrogateescape")).text
         await context.begin("upload", station, form, page)
         self._authenticator.authorise(request.headers.get("Authorization"), station)
-        check_page(form, page)
+        context.pages.check_page(form, page)
         self._pipeline.admit(context)
         upload = await self._uploads.create((station, form, page), reading, length, header)
         # An absolute URL, though RFC 9110 (10.2.2) allows a path: some clients do not resolve one.
@@ -105,14 +104,14 @@ class TusHandlers:
             raise Problem(415, f"Send {_MEDIA_TYPE}")
         offset = _whole_number(request, "Upload-Offset")
         upload = await self._found(request, "upload")
-        if offset != upload.reported_offset and not upload.is_pretended:
+        if not upload.continues_at(offset):
             raise Problem(
                 409,
                 "Upload-Offset is not the offset of the upload",
                 headers={"Upload-Offset": str(upload.reported_offset)},
             )
         headers = {"Upload-Expires": _http_date(upload)}
-        if upload.reported_offset == upload.length:  # complete: a repeated last PATCH succeeds and stores nothing
+        if upload.is_complete:
             return _response(204, {**headers, "Upload-Offset": str(upload.length)})
         context = request[REQUEST_CONTEXT]
         self._pipeline.admit(context)
@@ -138,11 +137,10 @@ class TusHandlers:
             raise Problem(403, "The upload belongs to another station")
         context = request[REQUEST_CONTEXT]
         await context.begin(phase, upload.station, upload.form, upload.page)
-        if upload.is_locked:
-            raise Problem(423, "The upload is in use by another request")
-        if upload.is_expired:
-            raise Problem(410, "The upload has expired")
-        if not upload.receipt:  # a page that is stored is not resumable any more
+        refused = upload.refusal()
+        if refused is not None:
+            raise Problem(*refused)
+        if not upload.is_stored:  # a page that is stored is not resumable any more
             context.hit_upload(upload)
         return upload
 
@@ -176,6 +174,7 @@ class TusHandlers:
                 await _append_chunk(upload, chunk)
         if upload.offset == upload.length:
             return await self._finish(context, upload, before)
+        await self._uploads.keep_bytes(upload)
         return {"Upload-Offset": str(upload.offset)}
 
     async def _append_checked(
@@ -204,14 +203,14 @@ class TusHandlers:
             content = await asyncio.to_thread(read_file, upload.path, reading, keep=self._profile.keep_photos)
             response = await self._pipeline.process(context, content, upload.id)
         except Problem as problem:
-            if problem.status in _FATAL_STATUSES:
+            if problem.status in FATAL_STATUSES:
                 await self._uploads.remove(upload)
             raise
         else:
-            upload.receipt = "stored"
+            upload.is_stored = True
             await self._uploads.forget_bytes(upload)
         finally:
-            if not (upload.receipt or upload.is_expired):
+            if not (upload.is_stored or upload.is_expired):
                 upload.truncate(before)
         return {"Upload-Offset": str(upload.length), "Server-Timing": response.headers["Server-Timing"]}
 

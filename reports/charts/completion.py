@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from harness.analysis.chart_types import ChartData, ChartLine
+from harness.analysis.chart_types import ChartData, ChartLine, CompletionLines
 from harness.analysis.summary import Summary
 from reports import number_format, palette
 from reports.charts.labels import EndLabel, draw_end_labels, end_label
@@ -52,7 +52,11 @@ def finding(chart_data: ChartData, summary: Summary) -> str:
         spare = chart_data.deadline_s - float(chart_data.completion.total.t_s[reached[0]])
         order = slowest_first(chart_data)
         # with a single kelurahan "was last" would be no information
-        last_text = f"; {number_format.format_place_name(order[0].label)} was last" if len(order) > 1 else ""
+        last_text = (
+            f"; {number_format.format_place(order[0].label, chart_data.completion.group)} was last"
+            if len(order) > 1
+            else ""
+        )
         return f"{sentence} {number_format.format_duration(max(spare, 0.0))} before the deadline{last_text}"
     ratio = number_format.format_ratio(done / stations.planned)
     sentence = (
@@ -61,7 +65,10 @@ def finding(chart_data: ChartData, summary: Summary) -> str:
     order = slowest_first(chart_data)
     if len(order) < 2:
         return sentence
-    last, share = number_format.format_place_name(order[0].label), _reached(order[0], chart_data.deadline_s)[0]
+    last, share = (
+        number_format.format_place(order[0].label, chart_data.completion.group),
+        _reached(order[0], chart_data.deadline_s)[0],
+    )
     return f"{sentence}; {last} was last with {number_format.format_ratio(share)}"
 
 
@@ -81,14 +88,14 @@ def draw(chart_data: ChartData, summary: Summary) -> Figure:
     if chart_data.end_s > chart_data.deadline_s:
         heading += "; labels: at the deadline \N{RIGHTWARDS ARROW} at the end"
     if len(completion.kelurahan) > MAX_LINES:
-        heading += f"; grey: the middle 90 % of {len(completion.kelurahan)} kelurahan"
+        heading += f"; grey: the middle 90 % of {_counted(completion)}"
     few = completion.kelurahan if 1 < len(completion.kelurahan) <= MAX_SMALL_MULTIPLES else []
     room = multiples_height_in(len(few)) if few else 0.0
     drawn = time_figure(chart_data, sentence, [Panel(heading, 3.3)], below_in=room + (0.47 if apart else 0.0))
     axes = drawn.panels[0]
     planned, whole = downsample_points(completion.planned), downsample_points(completion.total)
     # with small charts below, lines of single kelurahan in the big chart would only hide the total
-    labels = [] if few else _draw_kelurahan(axes, slowest_first(chart_data), chart_data.deadline_s)
+    labels = [] if few else _draw_places(axes, chart_data)
     draw_line(axes, planned, palette.OFFERED, width=1.4, dashed=True)
     draw_line(axes, whole, palette.GOODPUT, width=2.6)
     labels.append(
@@ -102,25 +109,33 @@ def draw(chart_data: ChartData, summary: Summary) -> Figure:
     if scale is not None:
         _election_axis(axes, scale, chart_data.time_scale)
     if few:
-        multiples = _one_by_one(slowest_first(chart_data), chart_data.deadline_s)
-        draw_multiples(drawn, chart_data, multiples, whole, "each kelurahan, the slowest first; thin: all stations")
+        multiples = _one_by_one(slowest_first(chart_data), chart_data.deadline_s, completion.group)
+        heading = f"each {completion.group}, the slowest first; thin: all stations"
+        draw_multiples(drawn, chart_data, multiples, whole, heading)
     return drawn.figure
 
 
-def _one_by_one(order: list[ChartLine], deadline_s: float) -> list[SmallMultiple]:
+def _one_by_one(order: list[ChartLine], deadline_s: float, group: str) -> list[SmallMultiple]:
     """Small charts of a few kelurahan, the slowest in its own colour."""
     return [
         SmallMultiple(
             downsample_points(line),
-            f"{number_format.format_place_name(line.label)} {_progress(line, deadline_s)}",
+            f"{number_format.format_place(line.label, group)} {_progress(line, deadline_s)}",
             palette.VERMILION if place == 0 else palette.GREY,
         )
         for place, line in enumerate(order)
     ]
 
 
-def _draw_kelurahan(axes: Axes, order: list[ChartLine], deadline_s: float) -> list[EndLabel | None]:
-    """Draw a line per kelurahan, the slowest in its own colour; return the labels of the slowest three."""
+def _counted(completion: CompletionLines) -> str:
+    """How many places there are, as in "7 kelurahan" or "12 groups by district"."""
+    places = len(completion.kelurahan)
+    return f"{places} kelurahan" if completion.group == "kelurahan" else f"{places} groups by {completion.group}"
+
+
+def _draw_places(axes: Axes, chart_data: ChartData) -> list[EndLabel | None]:
+    """Draw a line per kelurahan or group, the slowest in its own colour; return the labels of the slowest three."""
+    order, deadline_s, group = slowest_first(chart_data), chart_data.deadline_s, chart_data.completion.group
     if len(order) > MAX_LINES:
         _draw_band(axes, order)
     named = order[:3]
@@ -131,7 +146,9 @@ def _draw_kelurahan(axes: Axes, order: list[ChartLine], deadline_s: float) -> li
         draw_line(axes, downsample_points(line), colour, width=1.4 if slowest else 0.9)
         if place < len(named):
             labels.append(
-                end_label(line, f"{number_format.format_place_name(line.label)} {_progress(line, deadline_s)}", colour)
+                end_label(
+                    line, f"{number_format.format_place(line.label, group)} {_progress(line, deadline_s)}", colour
+                )
             )
     return labels
 

@@ -26,6 +26,8 @@ def test_scenarios_lists_what_ships_with_its_title(tmp_path):
 def test_init_writes_a_scenario_that_validates_and_never_overwrites_one(tmp_path):
     assert told("init", "mine", cwd=tmp_path)[0] == 0
     before = (tmp_path / "mine.toml").read_bytes()
+    assert before.startswith(b"#:schema ./scenario.schema.json\n")
+    assert (tmp_path / "scenario.schema.json").read_text("utf-8") == told("schema", cwd=tmp_path)[1]
     code, output = told("validate", "mine.toml", cwd=tmp_path)
     assert code == 0
     assert "180" in output  # 60 stations, 3 pages each

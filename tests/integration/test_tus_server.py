@@ -13,8 +13,9 @@ from harness.base.model import Outcome
 from harness.drive.client.connection import Progress
 from harness.drive.client.pool import AttemptConnection, ConnectionPool
 from harness.drive.client.protocols import tus
-from harness.drive.client.protocols.base import Photo, UploadContext
+from harness.drive.client.protocols.base import UploadContext
 from harness.plan import make_plan
+from harness.protocol import Photo
 from harness.scenario.client import TusOptions
 from harness.scenario.loader import load_scenario
 from tests.support.upload_driver import drive, target_of

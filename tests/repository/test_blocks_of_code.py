@@ -15,6 +15,7 @@ import yaml  # type: ignore[import-untyped]
 from docs._generate.cli_page import parser
 from harness.judge.thresholds.condition import parse_condition
 from harness.judge.thresholds.parser import InvalidAssertionError
+from harness.scenario.capacity_file import CapacityFile
 from harness.scenario.experiment import Experiment
 from harness.scenario.scenario import Scenario
 from mock_server.__main__ import _parser
@@ -24,7 +25,7 @@ from tests.support.documents import DOCUMENTS, ROOT, Block, blocks, prose
 
 LANGUAGES = {"sh", "toml", "json", "yaml", "python", "text", "ebnf"}
 FOREIGN = {
-    "apt-get", "cp", "curl", "docker", "duckdb", "export", "git", "kubectl", "mkdir", "moto_server", "nginx", "node", "npm", "pip", "prometheus",
+    "apt-get", "cp", "curl", "docker", "duckdb", "export", "git", "kubectl", "mkdir", "moto_server", "nginx", "node", "npm", "pip", "printf", "prometheus",
     "promtool", "source",
 }  # fmt: skip
 """Programs of others: listed here, so that a mistyped command of the project isn't taken for one of them."""
@@ -57,6 +58,8 @@ def test_every_toml_is_a_scenario_an_experiment_or_a_profile_or_a_part_of_one(bl
     content = tomllib.loads(block.text)
     if "variants" in content:
         Experiment.model_validate(content)
+    elif "base" in content:
+        CapacityFile.model_validate(content)
     elif content.keys() & ServerProfile.model_fields.keys():
         Profile.model_validate(content)
     else:
@@ -84,7 +87,7 @@ def test_every_python_compiles(block: Block) -> None:
 def test_every_command_exists_as_it_is_written(block: Block) -> None:
     for line in re.sub(r"\\\n\s*", "", block.text).splitlines():
         words = shlex.split(REDIRECTED.sub("", line), comments=True)
-        while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+        while words and re.fullmatch(r"[A-Z][A-Z0-9_]*=.*", words[0]):
             words.pop(0)
         if words:
             check(words)
@@ -98,6 +101,8 @@ def check(words: list[str]) -> None:
         assert missing == []
     if program == "harness":
         parsed(words[1:])
+    elif program == "python" and words[1].startswith("docs/targets/"):
+        assert OURS.match(words[1])  # a script that is there: checked above
     elif program == "python":
         assert words[1] == "-m"
         check_module(words[2], words[3:])
@@ -146,7 +151,7 @@ def test_every_command_in_the_prose_exists_with_its_options() -> None:
             continue
         assert name in commands, where
         known = {option for one in commands[name].params for option in one.opts}
-        assert {word.partition("=")[0] for word in words if word.startswith("--")} - {"--help"} <= known, where
+        assert {word.partition("=")[0] for word in words if word.startswith("--")} - {"--help", "--"} <= known, where
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from harness.analysis.selection import PLACE_DIGITS, ROW_LABELS
+from harness.analysis.places import PLACE_DIGITS
+from harness.analysis.selection import ROW_LABELS
 from harness.judge.results import ThresholdResult, Verdict, Window
 from harness.judge.thresholds.condition import AGGREGATIONS, parse_condition
 from harness.judge.thresholds.parser import MATCHERS, OPERATORS, WINDOWS

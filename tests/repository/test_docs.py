@@ -18,9 +18,11 @@ from harness.analysis.capacity import (
     PlayedSeed,
     VariedResource,
 )
+from harness.analysis.capacity_map import MapAxis, MapCell, MapFigures
 from harness.analysis.comparable import COMPARABLE_FIGURES, JUDGED_FIGURES, SHOWN_FIGURES
 from harness.analysis.durations import DURATION_METRICS
 from harness.analysis.page_status import ALL_STATUSES, UNSAFE_STATUSES
+from harness.analysis.sustained import SustainedFigures, SustainedLevel
 from harness.base.errors import ExitCode
 from harness.base.model import OUTCOMES
 from harness.drive.locust_mode.test import MOCK, add_options
@@ -29,13 +31,15 @@ from harness.judge.results import Audit, AuditSets
 from harness.judge.validity import VALIDITY_RULES
 from harness.measure.metrics import BUCKETS_S, WorkerMetrics
 from harness.run_folder.layout import RunFolder
-from harness.scenario import scenario
+from harness.scenario import flow, request, scenario
 from harness.scenario import target as scenario_target
 from harness.scenario.arrivals import Arrivals, BurstOptions
+from harness.scenario.capacity_file import CapacityFile
 from harness.scenario.client import ClientOptions, Link, LinkQuality, Outages, TlsOptions, TusOptions
 from harness.scenario.experiment import Experiment, Variant, load_experiment
 from harness.scenario.loader import load_scenario, shipped_scenarios
 from harness.scenario.retry import Retry
+from harness.scenario.stations import StationOptions
 from harness.target import consent
 from reports.charts import CHARTS
 from tests.support.documents import DOCUMENTS, ROOT, anchors, codes, links
@@ -43,7 +47,7 @@ from tests.support.fault_runs import CATCHES, DEDUPES
 
 TABLES: dict[str, type[BaseModel]] = {
     "": scenario.Scenario,
-    "stations.": scenario.StationOptions,
+    "stations.": StationOptions,
     "photos.": scenario.PhotoOptions,
     "client.": ClientOptions,
     "client.link.": Link,
@@ -77,12 +81,16 @@ def test_every_key_of_an_experiment_is_documented():
     assert set(Experiment.model_fields) | set(Variant.model_fields) <= named
 
 
+def test_every_key_of_a_capacity_file_is_documented():
+    assert set(CapacityFile.model_fields) <= codes(doc("capacity-file"))
+
+
 def kinds_of(annotation, key):
     models: list[type[BaseModel]] = list(annotation.__origin__.__args__)
     return {get_args(kind.model_fields[key].annotation)[0]: kind for kind in models}
 
 
-@pytest.mark.parametrize(("annotation", "key", "prefix", "count"), [(Arrivals, "kind", "arrivals.", 9), (Retry, "strategy", "client.retry.", 12)])  # fmt: skip
+@pytest.mark.parametrize(("annotation", "key", "prefix", "count"), [(Arrivals, "kind", "arrivals.", 10), (Retry, "strategy", "client.retry.", 12)])  # fmt: skip
 def test_every_kind_of_arrival_and_every_strategy_is_documented_with_its_keys(annotation, key, prefix, count):
     named = codes(doc("arrivals") + doc("strategies"))
     headings = anchors(doc("arrivals") + doc("strategies"))
@@ -95,7 +103,7 @@ def test_every_kind_of_arrival_and_every_strategy_is_documented_with_its_keys(an
 
 
 INNER = [
-    BurstOptions, Outages, LinkQuality, scenario_target.MultipartPart, scenario_target.LoginRequest, scenario_target.StatusMeanings, scenario_target.StoredUrl,
+    BurstOptions, Outages, LinkQuality, request.MultipartPart, request.LoginRequest, request.StatusMeanings, flow.Step, flow.Success, scenario_target.StoredUrl, scenario_target.ListedFields,
     scenario_target.StoredCommand, scenario_target.StoredFetch, scenario_target.MetricsEndpoint,
 ]  # fmt: skip
 
@@ -252,5 +260,10 @@ def test_every_key_of_a_capacity_search_is_documented():
         LoadConfirmation,
         PlayedSeed,
         VariedResource,
+        MapFigures,
+        MapAxis,
+        MapCell,
+        SustainedFigures,
+        SustainedLevel,
     )
     assert {key for model in models for key in model.model_fields} <= named

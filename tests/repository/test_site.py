@@ -8,30 +8,40 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
 
-from docs._generate.__main__ import DOCS, pages
+from docs._generate.__main__ import DOCS, PAGES
 from docs._generate.markdown import prose
 from harness.scenario.experiment import Experiment
 from harness.scenario.scenario import Scenario
 from mock_server.faults.registry import KINDS
+from mock_server.profile.key_texts import key_texts
 from mock_server.profile.units import Fixed
 from mock_server.profile_file import Profile
 from tests.support.documents import DOCUMENTS, ROOT
 from tests.support.documents import prose as without_code
 
-MADE = pages()
-REFERENCE = "".join(MADE.values())
 ROW = re.compile(r"^\| `([\w.]+)` \| (.*?) \| (?:`(.*?)`|needed|) \| (.*) \|$", re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", MADE)
+@cache  # not when the tests are collected, by each of several processes
+def made(name: str) -> str:
+    return PAGES[name]()
+
+
+@cache
+def reference() -> str:
+    return "".join(map(made, PAGES))
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_every_page_that_is_made_from_the_code_is_as_made(name: str) -> None:
-    assert (DOCS / name).read_text("utf-8") == MADE[name], "make docs writes it anew"
+    assert (DOCS / name).read_text("utf-8") == made(name), "make docs writes it anew"
 
 
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -48,17 +58,17 @@ def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 @pytest.mark.parametrize("model", dict.fromkeys([*models_in(Scenario), *models_in(Profile), *models_in(Experiment), *KINDS]))  # fmt: skip
 def test_every_key_of_every_table_is_in_the_reference_with_its_own_words(model: type[BaseModel]) -> None:
-    tag = {"kind", "strategy"}
+    tag, texts = {"kind", "strategy"}, key_texts(model)
     for key, field in model.model_fields.items():
         name = field.alias or key
         if get_origin(field.annotation) is not None and key in tag:
-            assert re.search(rf"^## .*\b{get_args(field.annotation)[0]}$", REFERENCE, re.MULTILINE), model
+            assert re.search(rf"^## .*\b{get_args(field.annotation)[0]}$", reference(), re.MULTILINE), model
         elif model.__name__ == "StatusMeanings":
-            assert f"`target.statuses.{name}`" in REFERENCE
+            assert f"`target.statuses.{name}`" in reference()
         else:
-            assert field.description, f"{model.__name__}.{key} has no text below it"
-            row = rf"^\| `(?:[\w.]+\.)?{name}` \| .* \| {re.escape(prose(field.description))} \|$"
-            assert re.search(row, REFERENCE, re.MULTILINE), f"{model.__name__}.{key}"
+            assert texts.get(key), f"{model.__name__}.{key} has no text below it"
+            row = rf"^\| `(?:[\w.]+\.)?{name}` \| .* \| {re.escape(prose(texts[key]))} \|$"
+            assert re.search(row, reference(), re.MULTILINE), f"{model.__name__}.{key}"
 
 
 def test_a_scenario_with_every_default_of_the_reference_written_out_is_the_one_without() -> None:
@@ -66,10 +76,10 @@ def test_a_scenario_with_every_default_of_the_reference_written_out_is_the_one_w
     tables = {"stations", "photos", "client", "audit"}
     written = [
         f"{key} = {value}"
-        for key, _, value, _ in ROW.findall(MADE["reference/scenario-keys.md"].split("## [client.tus]")[0])
+        for key, _, value, _ in ROW.findall(made("reference/scenario-keys.md").split("## [client.tus]")[0])
         if value and (key.partition(".")[0] in tables or "." not in key)
     ]
-    server = [f"server.{key} = {value}" for key, _, value, _ in ROW.findall(MADE["reference/server-keys.md"]) if value and key != "seed"]  # fmt: skip
+    server = [f"server.{key} = {value}" for key, _, value, _ in ROW.findall(made("reference/server-keys.md")) if value and key not in {"seed", "forms"}]  # fmt: skip
     assert len(written) > 10
     assert len(server) > 25
     full = Scenario.model_validate(tomllib.loads(needed + "\n".join(written + server)))

@@ -31,7 +31,7 @@ def level(value: int, passed: int, failed: int, decision: Any, **changes: Any) -
     content = {
         "level": float(value), "value": str(value), "decision": decision, "passed": passed, "failed": failed, "unknown": 0,
         "probability_low": 0.95 if not failed else 0.2, "probability_high": 1.0 if not failed else 0.8,
-        "breached": {GOAL: failed} if failed else {}, "binds": "workers", "used_ratio": 3 / value, "seeds": seeds,
+        "breached": {GOAL: failed} if failed else {}, "binds": "workers", "used_ratio": 3 / value, "used": {"workers": 3 / value}, "seeds": seeds,
     }  # fmt: skip
     return CapacityLevel.model_validate({**content, **changes})
 

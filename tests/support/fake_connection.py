@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.drive.client.connection import Progress
-from harness.drive.client.protocols.base import Photo, UploadContext
+from harness.drive.client.protocols.base import UploadContext
 from harness.drive.client.response import HttpResponse
+from harness.protocol import Photo
 
 STATION = "3509191001001"
 CONTENT = bytes(range(256)) * 4
@@ -21,10 +22,11 @@ def photo(content: bytes = CONTENT, tail: int = 100, reading: str = "") -> Photo
     return Photo(STATION, "ppwp", 2, memoryview(content[:split]), content[split:], "ab" * 32, reading)
 
 
-def answer(status: int, **headers: str) -> HttpResponse:
-    """A response with these headers; underscores become hyphens."""
-    raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    return HttpResponse(status, raw, b"", keep_alive=True)
+def answer(status: int, body: bytes = b"", **headers: str | list[str]) -> HttpResponse:
+    """A response with these headers, a list for one that is repeated; underscores become hyphens."""
+    pairs = [(name, text) for name, texts in headers.items() for text in ([texts] if isinstance(texts, str) else texts)]
+    raw = [(name.replace("_", "-").encode(), text.encode()) for name, text in pairs]
+    return HttpResponse(status, raw, body, keep_alive=True)
 
 
 @dataclass
@@ -44,13 +46,22 @@ class FakeConnection:
     server: Callable[[Request], HttpResponse]
     progress: Progress = field(default_factory=Progress)
     remaining_s: float = 7.5
+    trace: bytes = b""
+    now_s: float = 0.0
+    """Goes on by a second with every request."""
+    others: dict[object, FakeConnection] = field(default_factory=dict)
+    """Source -> the connection to another server."""
     requests: list[Request] = field(default_factory=list)
+
+    def to(self, source: object) -> FakeConnection:
+        return self.others[source]
 
     def request(self, buffers: Any, *, bodiless: bool = False) -> HttpResponse:
         whole = b"".join(bytes(buffer) for buffer in buffers)
         head, _, body = whole.partition(b"\r\n\r\n")
         line, *lines = head.decode().split("\r\n")
         method, path, _version = line.split(" ")
+        self.now_s += 1.0
         headers = {name.lower(): value for name, _, value in (text.partition(": ") for text in lines)}
         assert bodiless == (method == "HEAD")
         self.requests.append(Request(method, path, headers, body))

@@ -17,6 +17,7 @@ from typing import Any
 from mock_server.http.auth import StationCredentials
 from mock_server.profile_file import Profile
 from mock_server.server import ListenAddresses, MockServer
+from tests.support.virtual_time import VirtualTimeLoop
 
 STATION = "3509191001001"
 BOUNDARY = "----------------------------5f1c0ffee"
@@ -234,6 +235,9 @@ async def running(
     """A running server whose profile has these keys; by default fast and without faults."""
     content = {"service_time": "0s", "grace": "1s", **keys}
     server = MockServer(Profile.model_validate(content), stations or StationCredentials(), folder, ADMIN_TOKEN, tls)
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, VirtualTimeLoop):
+        loop.outside_work.append(lambda: server.store.waiting)
     ports = await server.start(ListenAddresses())
     server.begin_schedule(time.monotonic())
     try:
@@ -252,4 +256,7 @@ async def until(condition: Any, longest_s: float = 30.0) -> None:
 
 async def read(mock: Mock) -> None:
     """Wait until every accepted page has been processed, and stored if it could be."""
-    await until(lambda: mock.server.pool.busy == mock.server.pool.depth == mock.server.store.waiting == 0)
+    server = mock.server
+    await until(
+        lambda: server.pipeline.in_progress == server.pool.busy == server.pool.depth == server.store.waiting == 0
+    )

@@ -16,6 +16,7 @@ from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.support.mock_in_process import STATION, path_of, photo
 
@@ -89,6 +90,18 @@ class Process:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read()
+
+    def created(self, headers: dict[str, str]) -> tuple[int, str]:
+        """Create a resumable upload; status and path."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.ready['port']}/v1/files", b"", headers, method="POST")
+        with urllib.request.urlopen(request, timeout=LONGEST_S) as answer:  # noqa: S310
+            return answer.status, urlsplit(answer.headers["Location"]).path
+
+    def offset(self, path: str, headers: dict[str, str]) -> int:
+        """The offset of a resumable upload."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.ready['port']}{path}", None, headers, method="HEAD")
+        with urllib.request.urlopen(request, timeout=LONGEST_S) as answer:  # noqa: S310
+            return int(answer.headers["Upload-Offset"])
 
     def token(self, station: str) -> str:
         login = json.dumps({"station": station, "pin": station[-6:]}).encode()

@@ -134,6 +134,11 @@ class RunBuilder:
         """Store every page as planned, except some."""
         self.store([self.stored_row(page.index) for page in self.pages if page.index not in but])
 
+    def flush(self) -> None:
+        """Write the journals as far as they are known."""
+        for writer in self._writers:
+            writer.flush()
+
     def break_off(self, **record: Any) -> RunFolder:
         """Leave the folder as a killed run does: the journal is flushed, run.json has no end."""
         for writer in self._writers:

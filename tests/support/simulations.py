@@ -49,8 +49,14 @@ def scenario(**tables: Any) -> Scenario:
 class PlayedSimulation:
     """A simulation that has been played to its end."""
 
-    def __init__(self, played: Scenario, abort_at_s: float = float("inf"), pages_each: int | None = None) -> None:
-        """`pages_each` leaves every station only its first pages: one makes the server a textbook queue."""
+    def __init__(
+        self, played: Scenario, abort_at_s: float = float("inf"), pages_each: int | None = None,
+        direct_from_s: float | None = None,
+    ) -> None:  # fmt: skip
+        """`pages_each` leaves every station only its first pages: one makes the server a textbook queue.
+
+        `direct_from_s` is when requests begin to be sent directly, if that is not for the scenario to decide.
+        """
         self.scenario = played
         plan = make_plan(played, make_nominal_bank(played.photos.size, played.photos.bank, played.seed))
         slots = plan.slots[:pages_each]
@@ -61,6 +67,9 @@ class PlayedSimulation:
             journal = JournalWriter(Path(folder), 0)
             metrics = WorkerMetrics([], {"run": "", "scenario": "", "worker": "0"}, simulated=True)
             self.simulation = Simulation(played, self.plan, journal, metrics, self.injections.append)
+
+            if direct_from_s is not None:
+                self.simulation.phones.direct_from_s = direct_from_s
 
             def on_second(t_s: float) -> str:
                 self.seconds.append(t_s)
@@ -110,9 +119,11 @@ class PlayedSimulation:
         return sorted([*as_planned, *store.other_rows()], key=lambda row: (row["station"], row["form"], row["page"]))
 
 
-def play(abort_at_s: float = float("inf"), **tables: Any) -> PlayedSimulation:
+def play(
+    abort_at_s: float = float("inf"), *, direct_from_s: float | None = None, **tables: Any
+) -> PlayedSimulation:  # fmt: skip
     """`scenario`, played."""
-    return PlayedSimulation(scenario(**tables), abort_at_s)
+    return PlayedSimulation(scenario(**tables), abort_at_s, direct_from_s=direct_from_s)
 
 
 def one_station(**tables: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ssl import SSLSession
 from typing import Any, Protocol
 
@@ -39,6 +39,10 @@ class Progress(AttemptRecord):
 
     stage: Stage = Stage.CONNECT
     """How far it has come: decides what a timeout is called."""
+    steps: list[AttemptRecord] = field(default_factory=list)
+    """The requests of an attempt that get rows of their own."""
+    detail: str = ""
+    """What was wrong with the answer, without its values; "" where the outcome says it all."""
 
 
 @dataclass(frozen=True, slots=True)

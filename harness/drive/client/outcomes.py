@@ -4,6 +4,7 @@ ConnectionClosedError      the server closed before its response was complete   
 MalformedResponseError     not HTTP, or not a response to the request                malformed
 AttemptTimeoutError        the attempt's time is up                                  timeout_connect/_send/_response
 GeneratorLimitError        this machine ran out of descriptors, ports or memory      generator_error
+OwnClientError             a bug of the scenario's own client                        generator_error
 OSError                    by errno: refused, reset, timeout_* or generator_error
 ssl.SSLError               tls_failed
 gevent.GreenletExit        the run was stopped during the attempt                    censored
@@ -50,10 +51,15 @@ class MalformedResponseError(Exception):
     def __init__(self, reason: MalformedReason, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else str(reason))
         self.reason = reason
+        self.detail = detail
 
 
 class GeneratorLimitError(Exception):
     """This machine has no descriptors, ports or memory left for another connection."""
+
+
+class OwnClientError(Exception):
+    """The scenario's own client (harness.protocol) raised an error, or returned what it may not."""
 
 
 class AttemptTimeoutError(BaseException):
@@ -61,7 +67,7 @@ class AttemptTimeoutError(BaseException):
 
 
 EXPECTED_ERRORS = (
-    AttemptTimeoutError, ConnectionClosedError, MalformedResponseError, GeneratorLimitError, MemoryError,
+    AttemptTimeoutError, ConnectionClosedError, MalformedResponseError, GeneratorLimitError, OwnClientError, MemoryError,
     gevent.GreenletExit, OSError,
 )  # fmt: skip
 """Every error that `classify_error` knows; ssl.SSLError is an OSError."""
@@ -69,6 +75,7 @@ _OUTCOME_BY_ERROR: dict[type[BaseException], Outcome] = {
     ConnectionClosedError: Outcome.CLOSED,
     MalformedResponseError: Outcome.MALFORMED,
     GeneratorLimitError: Outcome.GENERATOR_ERROR,
+    OwnClientError: Outcome.GENERATOR_ERROR,
     MemoryError: Outcome.GENERATOR_ERROR,
     gevent.GreenletExit: Outcome.CENSORED,
     ssl.SSLError: Outcome.TLS_FAILED,  # before OSError, of which it is a subclass
@@ -107,11 +114,13 @@ def _classify_errno(error: OSError, stage: Stage) -> Outcome:
 
 
 def classify_shortage(error: BaseException) -> Shortage:
-    """The resource that this machine ran out of, for an attempt with outcome generator_error.
+    """What this machine ran out of, or else lacked, for an attempt with outcome generator_error.
 
     >>> classify_shortage(OSError(errno.EADDRNOTAVAIL, "connect"))
     <Shortage.PORTS: 'ports'>
     """
+    if isinstance(error, OwnClientError):
+        return Shortage.OWN_CLIENT
     # GeneratorLimitError wraps the kernel's error: the errno is on its cause.
     cause: BaseException | None = error
     while cause is not None:

@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -17,6 +17,7 @@ from typing import Any
 import gevent
 from gevent import get_hub, getcurrent
 
+from harness.base.address import Origin
 from harness.base.model import DELIVERED, MalformedReason, Outcome, Shortage
 from harness.drive.client.connection import Progress
 from harness.drive.client.headers import check_token, parse_retry_after, parse_server_timing
@@ -27,18 +28,31 @@ from harness.drive.client.outcomes import (
     classify_error,
     classify_shortage,
 )
+from harness.drive.client.own_client import OwnClient
 from harness.drive.client.pool import AttemptConnection, ConnectionSource
 from harness.drive.client.protocols import make_upload
-from harness.drive.client.protocols.base import PageUpload, Photo, UploadContext, UploadResult, format_head
-from harness.drive.client.protocols.templated import TemplatedApi, TemplatedContext
+from harness.drive.client.protocols.base import (
+    LoginRefusedError,
+    PageUpload,
+    UploadContext,
+    UploadResult,
+    format_head,
+)
+from harness.drive.client.protocols.own import OwnContext
+from harness.drive.client.protocols.templated import Elsewhere, TemplatedApi, TemplatedContext, TemplatedUpload
 from harness.drive.client.response import HttpResponse
 from harness.plan import Plan
+from harness.protocol import Photo
+from harness.protocol.photo import NO_COLUMNS
+from harness.run_folder.trace import trace_prefix, traceparent
 from harness.scenario.client import ClientOptions
 from harness.station.response_outcome import classify_status
 
 _NAN = float("nan")
 _MALFORMED = Outcome.MALFORMED
 _ACKNOWLEDGING = DELIVERED | {Outcome.PENDING}
+_LOGIN_STEP, _UPLOAD_STEP = 1, 2
+"""Numbers of the steps of an upload without [[target.steps]]."""
 
 
 @dataclass(slots=True)
@@ -52,14 +66,6 @@ class AttemptResult(Progress):
     """The run was stopped during the attempt: `done_s` is NaN."""
     shortage: Shortage | None = None
     """The resource that this machine ran out of; None unless the outcome is generator_error."""
-
-
-class LoginRefusedError(Exception):
-    """The server refused the login. Any other response without a token is malformed, never an acknowledgement."""
-
-    def __init__(self, response: HttpResponse) -> None:
-        super().__init__(response.status)
-        self.response = response
 
 
 class AttemptTimeout:
@@ -135,18 +141,28 @@ class Uploader:
     """Makes the attempts of one station: has its connections, keeps its token, and remembers its page's upload."""
 
     __slots__ = (
-        "_api", "_claims", "_client", "_clock", "_context", "_host", "_page", "_pin", "_plan", "_source", "_timeouts", "_upload",
+        "_claims", "_client", "_clock", "_columns", "_context", "_host", "_page", "_pin", "_plan", "_run", "_source", "_timeouts",
+        "_trace_prefix", "_upload",
     )  # fmt: skip
 
     def __init__(
         self, plan: Plan, client: ClientOptions, source: ConnectionSource, host_header: str, pin: str, clock: Callable[[], float],
-        api: TemplatedApi | None = None, timeouts: TimeoutQueue | None = None,
+        api: TemplatedApi | None = None, timeouts: TimeoutQueue | None = None, origin: Origin | None = None,
+        elsewhere: Mapping[Origin, Elsewhere] | None = None, own: OwnClient | None = None,
+        run: str = "", columns: Mapping[str, str] = NO_COLUMNS,
     ) -> None:  # fmt: skip
-        """`api` is the scenario's [target], None for the mock's own API; `timeouts` are shared by a worker's stations."""
+        """`api` is the scenario's [target], None for the mock's own API; `timeouts` are shared by a worker's stations.
+
+        `origin` is the target's and `elsewhere` the other servers that steps may send to. `own` is the scenario's
+        own client, None for a built-in protocol; an own client logs in by itself. `run` is the run's id, for client.trace.
+        `columns` are what the user's own files have of this station.
+        """
+        self._columns = columns
+        self._run = run
+        self._trace_prefix = ""
         self._timeouts = timeouts or TimeoutQueue(client.timeout)
-        self._api = api
         # Digest and reading are computed only if they are sent: it happens in the middle of a run, for every page.
-        self._claims = api is None or client.protocol == "tus" or api.makes_claims
+        self._claims = api is None or own is not None or client.protocol == "tus" or api.makes_claims
         self._plan = plan
         self._client = client
         self._source = source
@@ -154,12 +170,19 @@ class Uploader:
         self._pin = pin
         self._clock = clock
         common = (host_header, "", 0, client.timeout, client.retry.idempotency_key)
-        self._context = UploadContext(*common) if api is None else TemplatedContext(*common, api=api)
+        if own is not None:
+            self._context: UploadContext = OwnContext(*common, pin=pin, client=own)
+        elif api is not None:
+            self._context = TemplatedContext(*common, api=api, pin=pin, origin=origin, elsewhere=elsewhere or {})
+        else:
+            self._context = UploadContext(*common)
         self._page = -1
         self._upload: PageUpload | None = None
 
-    def attempt(self, page: int, number: int, due_s: float, sent_s: float) -> AttemptResult:
+    def attempt(self, page: int, number: int, due_s: float, sent_s: float, row: int | None = None) -> AttemptResult:
         """Try once to deliver a page; `number` counts from 1. Raises only OSError with an unknown errno.
+
+        `row` is what the journal numbers the attempt by, if that differs (a strategy withheld some), for its trace.
 
         The result's `done_s` is NaN if the run was stopped during the attempt.
         """
@@ -170,16 +193,17 @@ class Uploader:
         connection = AttemptConnection(
             self._source, self._clock, result, client.connect_timeout, sent_s + client.timeout
         )
+        if self._trace_prefix:
+            connection.trace = traceparent(self._trace_prefix, number if row is None else row)
         timeout = self._timeouts.start()
         try:
             connection.open()
-            context = self._context
-            context.attempt = number
-            if not context.token:
-                self._log_in(page, connection, result)
-            uploaded = upload.attempt(connection, context)
+            self._context.attempt = number
+            self._log_in(page, connection, result)
+            result.step = _UPLOAD_STEP
+            uploaded = upload.attempt(connection, self._context)
         except LoginRefusedError as refused:
-            uploaded = UploadResult(self._classify_refusal(refused.response.status), refused.response)
+            uploaded = refused.uploaded
         except EXPECTED_ERRORS as error:
             result.outcome = classify_error(error, result.stage)
             result.killed = isinstance(error, gevent.GreenletExit)
@@ -188,12 +212,14 @@ class Uploader:
                 result.shortage = classify_shortage(error)
             if isinstance(error, MalformedResponseError):
                 result.reason = error.reason
-            return result
+                # Other details quote what the server sent.
+                result.detail = error.detail if error.reason is MalformedReason.URL else ""
+            return _close_step(result)
         except Exception as error:  # noqa: BLE001 - a response that nobody foresaw ends its attempt, not the station
             _report_unexpected("".join(traceback.format_exception(error)))
             result.outcome, result.reason = Outcome.MALFORMED, MalformedReason.UNEXPECTED
             result.done_s = self._clock()
-            return result
+            return _close_step(result)
         finally:
             timeout.cancel()
             connection.release()
@@ -201,39 +227,71 @@ class Uploader:
         result.done_s = self._clock()
         _record_response(result, uploaded)
         if uploaded.response.status == HTTPStatus.UNAUTHORIZED:
-            self._context.token = ""  # it has expired: the next attempt logs in again
+            self._forget_login()
         return result
+
+    @property
+    def token(self) -> str:
+        """The token of the mock's login; "" without one."""
+        return self._context.token
+
+    @property
+    def taken(self) -> dict[str, str]:
+        """The values that steps have taken for this station and its latest page."""
+        of_page = self._upload.values if isinstance(self._upload, TemplatedUpload) else {}
+        return {**self._context.station.values, **of_page} if isinstance(self._context, TemplatedContext) else {}
 
     def close(self) -> None:
         """Give up the station's connections: it is done."""
         self._source.close()
+        if isinstance(self._context, TemplatedContext):
+            for other in self._context.elsewhere.values():
+                other.source.close()
 
     def _upload_of(self, page: int) -> PageUpload:
         if self._upload is None or page != self._page:
-            key, body, tail, sha256, reading = self._plan.sent(page, claims=self._claims)
-            photo = Photo(key.station, key.form, key.page, body, tail, sha256, reading)
-            self._page, self._upload = page, make_upload(self._client, photo, self._api)
+            photo = self._photo_of(page)
+            self._page, self._upload = page, make_upload(self._client, photo, self._context)
+            if self._client.trace:
+                self._trace_prefix = trace_prefix(self._run, photo.station, photo.form, photo.page)
         return self._upload
 
-    def _classify_refusal(self, status: int) -> Outcome:
-        """The outcome of a refused login: never an acknowledgement, even if the scenario lists the status as one."""
-        outcome = classify_status(status) if self._api is None else self._api.classify_status(status)
-        return Outcome.REJECTED if outcome in _ACKNOWLEDGING else outcome
+    def _photo_of(self, page: int) -> Photo:
+        key, body, tail, sha256, reading = self._plan.sent(page, claims=self._claims)
+        kind = self._plan.photo_type(page)
+        return Photo(
+            key.station, key.form, key.page, body, tail, sha256, reading, self._columns, kind.content_type, kind.extension
+        )  # fmt: skip
+
+    def _forget_login(self) -> None:
+        """The token has expired: the next attempt logs in again."""
+        context = self._context
+        context.token = ""
+        if isinstance(context, TemplatedContext):
+            context.station.expire(context.api.flow, HTTPStatus.UNAUTHORIZED)
 
     def _log_in(self, page: int, connection: AttemptConnection, result: AttemptResult) -> None:
-        """Get a token if the API requires one; its time is part of the attempt, as a phone waits for it too."""
-        if self._api is not None and not self._api.requires_login:
+        """Get a token if the API requires one; its time is part of the attempt, as a phone waits for it too.
+
+        An upload of [target] makes its station's steps itself. Raises LoginRefusedError.
+        """
+        context = self._context
+        if isinstance(context, TemplatedContext):
+            if self._client.protocol == "tus" and context.station.done < context.api.flow.once:
+                TemplatedUpload(self._photo_of(page), context.api, context.station).prepare(connection, context)
             return
+        if context.token or isinstance(context, OwnContext):
+            return
+        result.step = _LOGIN_STEP
         began_s = self._clock()
         response = connection.request([self._format_login(self._plan.key(page).station)])
         if response.status >= HTTPStatus.BAD_REQUEST:
-            raise LoginRefusedError(response)
-        self._context.token = _parse_token(response) if self._api is None else self._api.parse_token(response)
+            outcome = classify_status(response.status)
+            raise LoginRefusedError(UploadResult(Outcome.REJECTED if outcome in _ACKNOWLEDGING else outcome, response))
+        context.token = _parse_token(response)
         result.login_s = self._clock() - began_s
 
     def _format_login(self, station: str) -> bytes:
-        if self._api is not None:
-            return self._api.format_login(self._host, station, self._pin)
         content = json.dumps({"station": station, "pin": self._pin}).encode()
         headers = [f"Host: {self._host}", "Content-Type: application/json", f"Content-Length: {len(content)}"]
         return format_head("POST /v1/login", headers) + content
@@ -253,10 +311,21 @@ def _parse_token(response: HttpResponse) -> str:
     return check_token(token)
 
 
+def _close_step(result: AttemptResult) -> AttemptResult:
+    """Let the request that got no answer have the attempt's outcome, and its times as far as it came."""
+    if result.steps and result.steps[-1].done_s != result.steps[-1].done_s:  # NaN
+        last = result.steps[-1]
+        last.outcome, last.reason, last.done_s = result.outcome, result.reason, result.done_s
+        last.body_sent_s, last.first_byte_s = result.body_sent_s, result.first_byte_s
+        last.sent_bytes = result.sent_bytes - sum(step.sent_bytes for step in result.steps[:-1])
+    return result
+
+
 def _record_response(result: AttemptResult, uploaded: UploadResult) -> None:
     response = uploaded.response
     result.outcome, result.status = uploaded.outcome, response.status
-    if result.outcome is _MALFORMED:
+    result.reason, result.detail = uploaded.reason, uploaded.detail
+    if result.outcome is _MALFORMED and result.reason is MalformedReason.NONE:
         result.reason = MalformedReason.STATUS
     # Over the raw headers: decoding them all into a dict would cost microseconds per attempt.
     for name, value in response.raw_headers:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-PROTOCOL_VERSION = 2
+from harness.scenario.own_client import display_name
+
+PROTOCOL_VERSION = 3
 """Version of the messages between leader and workers: raise it with every change.
 
 What is exchanged before a worker is accepted ("time", "join", "welcome", "refused", "over") must stay as it is: a worker of
@@ -30,6 +32,8 @@ limit applies to their scrapes.
 
 LEADER_ADDRESS = "HARNESS_MASTER_ADDRESS"
 """Environment variable of a worker on another machine: the address at which it joined its leader."""
+OWN_CLIENT = "HARNESS_OWN_CLIENT"
+"""Environment variable of a worker on another machine: the own client that it may run, a file or an installed one's name."""
 CLOCK_OFFSET = "HARNESS_CLOCK_OFFSET"
 """Environment variable of a worker on another machine: the leader's monotonic clock minus this machine's, seconds."""
 REMOTE_WORKERS = "HARNESS_REMOTE_WORKERS"
@@ -54,6 +58,8 @@ class JoinRequest:
     """The leader's monotonic clock minus its own."""
     wall_offset_s: float
     uncertainty_s: float
+    own_client_sha256: str = ""
+    """Digest of the own client that it may run; "" if it may run none."""
 
     @classmethod
     def parse(cls, content: Any) -> Self | None:
@@ -68,8 +74,11 @@ class JoinRequest:
         return asdict(self)
 
 
-def rejection_reason(content: Any, package: str, *, free: int) -> str:
-    """Why a run of version `package` that still wants `free` workers rejects this join request; "" if it accepts."""
+def rejection_reason(content: Any, package: str, *, free: int, own_client: tuple[str, str] = ("", "")) -> str:
+    """Why a run of version `package` that still wants `free` workers rejects this join request; "" if it accepts.
+
+    `own_client` is the run's own client, its name and digest; ("", "") if the run has none.
+    """
     # Versions are compared before anything else is parsed: a message of another version may have any form.
     fields = content if isinstance(content, dict) else {}
     theirs = (fields.get("package"), fields.get("protocol"))
@@ -87,6 +96,21 @@ def rejection_reason(content: Any, package: str, *, free: int) -> str:
             f"(± {1000 * request.uncertainty_s:,.1f} ms; allowed: {1000 * MAX_WALL_OFFSET_S:,.0f} ms): synchronise both with the "
             "same time server (NTP, chrony)"
         )
+    if own_client[1] and request.own_client_sha256 != own_client[1]:
+        return _explain_own_client(*own_client, theirs=request.own_client_sha256)
     if free < 1:
         return "the run already has all the workers that it needs"
     return ""
+
+
+def _explain_own_client(name: str, sha256: str, *, theirs: str) -> str:
+    name = display_name(name)
+    if not theirs:
+        return (
+            f"the run has the own client {name}, and this worker was started without: copy the same code there and name it with "
+            "--allow-code"
+        )
+    return (
+        f"its own client differs from the run's {name} (SHA-256 {theirs[:12]}…, the run's {sha256[:12]}…): copy the same code "
+        "to every machine"
+    )

@@ -52,12 +52,14 @@ class LeaderSession:
 
     def __init__(
         self, messenger: Messenger, journal: Path, environment: Mapping[str, str], send_event: Callable[..., None],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.monotonic, own_client: tuple[str, str] = ("", ""),
     ) -> None:  # fmt: skip
         """Start to wait for the workers that the environment asks for.
 
         `journal` is the run's journal folder; `send_event` reports to the parent process; `clock` is the monotonic one.
+        `own_client` is the name and digest of the run's own client, which every worker must have too.
         """
+        self._own_client = own_client
         self._wanted = int(environment[REMOTE_WORKERS])
         self._timeout_s = float(environment[JOIN_TIMEOUT])
         self._base_port = int(environment.get("HARNESS_METRICS_PORT", "0"))
@@ -88,7 +90,8 @@ class LeaderSession:
         self._messenger.send_message("time", reply, client_id=msg.node_id)
 
     def _on_join(self, msg: Any, **_: Any) -> None:
-        reason = rejection_reason(msg.data, __version__, free=self._wanted - len(self._requests))
+        free = self._wanted - len(self._requests)
+        reason = rejection_reason(msg.data, __version__, free=free, own_client=self._own_client)
         if reason:
             name = msg.data.get("name") if isinstance(msg.data, dict) else None
             self._rejections.append(f"{name or 'a worker'}: {reason}")

@@ -8,19 +8,18 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import gevent
 
 from harness.base.errors import ProcessFailedError, UsageError
 from harness.base.safe_files import write_json
+from harness.base.temporary import temporary_folder
 from harness.drive.client.uploader import AttemptResult
 from harness.drive.locust_mode.users import LocustUsers
 from harness.scenario import loader
@@ -130,7 +129,8 @@ class MockProcess:
 
         Raises ProcessFailedError if it is not ready in time.
         """
-        self._folder = Path(tempfile.mkdtemp(prefix="mock-server-"))
+        self._resources = ExitStack()
+        self._folder = self._resources.enter_context(temporary_folder("mock-server"))
         self._log = self._folder / "server.log"
         profile = self._folder / "profile.json"
         write_json(profile, scenario.mock_profile())
@@ -173,7 +173,7 @@ class MockProcess:
             self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._resources.close()
 
     def _wait_until_ready(self) -> int:
         """Wait for the server's `ready` event; returns its port."""

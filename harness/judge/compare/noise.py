@@ -26,7 +26,7 @@ POWER = 0.9
 class FigureNoise(BaseModel):
     """One figure over the runs of a calibration."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     values: list[float]
     """One value per run, in the order of the runs."""
@@ -57,7 +57,7 @@ class FigureNoise(BaseModel):
 class Noise(BaseModel):
     """The content of a calibration file."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     format: int = 1
     key: str

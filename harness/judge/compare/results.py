@@ -15,7 +15,7 @@ IntervalMethod = Literal["blocks of time", "pairs of seeds", "runs", ""]
 
 
 class _ComparisonModel(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class RunFacts(_ComparisonModel):

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.analysis.bootstrap import Statistic
 from harness.analysis.comparable import MissingFigure, arrivals_digest, compute_statistics
+from harness.analysis.cpu_quota import QUOTA_FACT
 from harness.analysis.page_status import load_page_statuses
 from harness.analysis.rows import load_rows
 from harness.analysis.run_data import RunData
@@ -109,6 +110,8 @@ def comparable_facts(record: RunRecord) -> dict[str, Any]:
 def host_facts(host: Mapping[str, Any]) -> dict[str, Any]:
     """The facts by which hosts are compared; memory is rounded to 256 MiB."""
     facts = {name: host.get(name) for name in HOST_FACTS}
+    # only where there is one, so that calibrations of earlier versions keep their key
+    facts.update({QUOTA_FACT: host[QUOTA_FACT]} if QUOTA_FACT in host else {})
     if isinstance(facts["memory_bytes"], int):
         facts["memory_bytes"] = round(facts["memory_bytes"] / _MEMORY_STEP_BYTES) * _MEMORY_STEP_BYTES
     return facts

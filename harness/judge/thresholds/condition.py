@@ -7,23 +7,24 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
 from harness.analysis.durations import DURATION_METRICS
+from harness.analysis.places import STATION
 from harness.analysis.selection import ROW_LABELS, LabelMatcher
+from harness.analysis.time_series import COUNTER_SUFFIXES
 from harness.base.model import OUTCOMES
 from harness.judge.thresholds.metrics import KNOWN_METRICS, find_metric, unit_of_key
 from harness.judge.thresholds.parser import ParsedAssertion, ParsedMatcher, Token, WindowClause, parse_assertion
 from harness.judge.thresholds.units import Unit, parse_limit, unit_from_name
+from harness.scenario.stations import PLACE_LABELS
 from mock_server.profile.units import duration_s
 from mock_server.profile.validation_messages import suggestion
 
 AGGREGATIONS = ("pN", "avg", "min", "max", "count", "rate", "ratio", "last")
-COUNTER_SUFFIXES = ("_total", "_count", "_sum", "_bucket")
-"""How the counters of an external server are distinguished from its gauges: by the naming convention of Prometheus."""
 MAY_NEVER_ARRIVE = ("delivery_seconds", "completion_seconds")
 """Durations whose rows may be +infinity."""
 MIN_WINDOW_S = 1.0
@@ -70,8 +71,12 @@ class Condition:
         return of_rows and self.unit == "s" and self.operator in {"<", "<="}
 
 
-def parse_condition(assertion: str, faults: Collection[str] | None = None) -> Condition:
-    """Parse and check an assertion; `faults` are the names that a window may refer to, if they are known.
+def parse_condition(
+    assertion: str, faults: Collection[str] | None = None, places: Sequence[str] | None = None
+) -> Condition:  # fmt: skip
+    """Parse and check an assertion; `faults` are the names that a window may refer to, `places` the labels of places, if known.
+
+    An assertion that was checked before is parsed again without them: then any label of rows may be a group of the user's own.
 
     Raises InvalidAssertionError, whose message says what is allowed instead.
     """
@@ -80,7 +85,7 @@ def parse_condition(assertion: str, faults: Collection[str] | None = None) -> Co
     name = ""
     if parsed.aggregation is not None:
         name, quantile = _aggregation(parsed, parsed.aggregation, source)
-    matchers = tuple(_matcher(parsed, matcher, source) for matcher in parsed.matchers)
+    matchers = tuple(_matcher(parsed, matcher, source, places) for matcher in parsed.matchers)
     if name == "ratio":
         _check_ratio(parsed, matchers, source)
     unit = _unit(parsed, name, source)
@@ -147,12 +152,23 @@ def _allowed(metric: str, source: ConditionSource) -> tuple[tuple[str, ...], str
     return (*_VALUE_AGGREGATIONS, "ratio") if metric in MAY_NEVER_ARRIVE else _VALUE_AGGREGATIONS, ""
 
 
-def _matcher(parsed: ParsedAssertion, matcher: ParsedMatcher, source: ConditionSource) -> LabelMatcher:
+def _row_labels(metric: str, places: Sequence[str] | None) -> tuple[str, ...]:
+    """The labels of a metric of rows: those of places are the run's own."""
+    labels = ROW_LABELS[metric]
+    if places is None or STATION not in labels:
+        return labels
+    return (*places, *(label for label in labels if label not in PLACE_LABELS))
+
+
+def _matcher(
+    parsed: ParsedAssertion, matcher: ParsedMatcher, source: ConditionSource, places: Sequence[str] | None
+) -> LabelMatcher:
     name, label = parsed.metric.text, matcher.label.text
     known = find_metric(name)
-    labels = ROW_LABELS[name] if source == "rows" else (*(known.labels if known else ()), "target")
+    labels = _row_labels(name, places) if source == "rows" else (*(known.labels if known else ()), "target")
     is_external = source != "rows" and known is None
-    if label not in labels and not is_external:
+    may_be_group = source == "rows" and places is None and STATION in labels
+    if label not in labels and not is_external and not may_be_group:
         near = suggestion(label, labels) or f"; available: {', '.join(labels)}"
         raise parsed.error_at(matcher.label, f'{name} has no label "{label}"{near}')
     compiled = _compile(parsed, matcher)

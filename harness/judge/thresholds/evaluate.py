@@ -15,9 +15,10 @@ import numpy as np
 from harness.analysis.durations import DURATION_METRICS
 from harness.analysis.percentile import QUANTILES, min_sample_size
 from harness.analysis.run_data import SeriesSource
-from harness.analysis.selection import PLACE_DIGITS, LabelMatcher, Selection, all_match, matchers_on
+from harness.analysis.selection import LabelMatcher, Selection, all_match, matchers_except, matchers_on
 from harness.analysis.summary import Summary
 from harness.base.errors import ConfigurationError
+from harness.base.model import Station
 from harness.judge.results import ThresholdResult, Window
 from harness.judge.thresholds.condition import MAY_NEVER_ARRIVE, Condition, parse_condition
 from harness.judge.thresholds.metrics import scraped_names, summary_value, why_no_value
@@ -31,6 +32,7 @@ from harness.judge.thresholds.windows import (
     aggregate_series,
     find_windows,
 )
+from harness.plan.own_stations import ListedStation
 from harness.run_folder.layout import RunRecord
 from mock_server.profile.validation_messages import describe_item
 
@@ -76,12 +78,16 @@ def find_problems(assertions: Sequence[str], run: PlannedRun | None) -> list[str
     problems = []
     for number, assertion in enumerate(assertions):
         try:
-            condition = parse_condition(assertion, None if run is None else run.fault_names)
+            condition = _parse_for(assertion, run)
             if run is not None:
                 check_condition(condition, run)
         except InvalidAssertionError as error:
             problems.append(f"{describe_item('thresholds', number)}: {error}".replace("\n", "\n  "))
     return problems
+
+
+def _parse_for(assertion: str, run: PlannedRun | None) -> Condition:
+    return parse_condition(assertion) if run is None else parse_condition(assertion, run.fault_names, run.place_labels)
 
 
 def evaluate_thresholds(assertions: Sequence[str], summary: Summary, run_data: RunDataSource) -> list[ThresholdResult]:
@@ -236,11 +242,18 @@ def _count_selected(
         plan.closed_loop is None
     ):  # in a closed loop stations arrive later than their soonest: the warm-up leaves out fewer
         in_time &= due_s >= warm_up_s
-    places, forms = matchers_on(matchers, *PLACE_DIGITS), matchers_on(matchers, "form")
+    forms = matchers_on(matchers, "form")
+    places = matchers_except(matchers, "form", *_NO_PLACES)
     numbers = np.flatnonzero(in_time).tolist()
     stations = (
-        sum(all_match(places, place_labels(plan.stations[number].code)) for number in numbers)
-        if places
-        else len(numbers)
+        sum(all_match(places, _labels_of(plan.stations[number])) for number in numbers) if places else len(numbers)
     )
     return stations, sum(all_match(forms, [("form", form)]) for form, _ in plan.slots)
+
+
+_NO_PLACES = frozenset({"phase", "outcome", "worker"})
+"""Labels of rows that say nothing of the station."""
+
+
+def _labels_of(station: Station) -> list[tuple[str, str]]:
+    return place_labels(station.code, station.columns if isinstance(station, ListedStation) else None)

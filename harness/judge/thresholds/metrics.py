@@ -81,7 +81,7 @@ LABEL_VALUES: dict[tuple[str, str], tuple[str, ...]] = {
 }  # fmt: skip
 """All values of labels that a counter shows only once they occurred: it has counted 0 of the others, and of misspelt ones."""
 
-_NAMED_BY = {"recovery": "fault", "kelurahan": "code", "kecamatan": "code"}
+_NAMED_BY = {"recovery": "fault", "kelurahan": "code", "kecamatan": "code", "groups": "name"}
 """Lists of the summary whose entries a key can name, and the field that holds the name."""
 _FIXED_KEYS = {
     "by_outcome": [str(outcome) for outcome in OUTCOMES],

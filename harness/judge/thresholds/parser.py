@@ -3,7 +3,7 @@
     assertion   = subject operator value { window }
     subject     = aggregation "(" metric [ "{" [ matcher { "," matcher } [ "," ] ] "}" ] ")" | key
     aggregation = word | "p" "(" word ")"
-    matcher     = word ( "=" | "!=" | "=~" | "!~" ) string
+    matcher     = ( word | string ) ( "=" | "!=" | "=~" | "!~" ) string
     operator    = "<" | "<=" | ">" | ">=" | "==" | "!="
     value       = the text up to the first window: a number, with or without a unit
     window      = "during" string | "after" string | "over" duration | "within" duration "of" "end" "of" string
@@ -102,7 +102,9 @@ def format_assertion(parsed: ParsedAssertion) -> str:
     """
     metric = parsed.metric.text
     if parsed.matchers:
-        labels = (f"{one.label.text}{one.operator}{quote_string(one.value.text)}" for one in parsed.matchers)
+        labels = (
+            f"{_written_label(one.label.text)}{one.operator}{quote_string(one.value.text)}" for one in parsed.matchers
+        )
         metric = f"{metric}{{{', '.join(labels)}}}"
     subject = metric if parsed.aggregation is None else f"{parsed.aggregation.text}({metric})"
     return " ".join([subject, parsed.operator, parsed.value.text, *map(_written_window, parsed.windows)])
@@ -111,6 +113,10 @@ def format_assertion(parsed: ParsedAssertion) -> str:
 def quote_string(text: str) -> str:
     """A text as a quoted string of the grammar."""
     return '"' + "".join(_ESCAPED.get(character, character) for character in text) + '"'
+
+
+def _written_label(name: str) -> str:
+    return name if _WORD.fullmatch(name) else quote_string(name)
 
 
 def _written_window(window: WindowClause) -> str:
@@ -160,7 +166,7 @@ class _AssertionParser:
         if not self._accept("{"):
             return found
         while not self._accept("}"):
-            label = self._token('expected the name of a label, or "}"')
+            label = self._label()
             operator = next((one for one in MATCHERS if self._accept(one)), None)
             if operator is None:
                 self._fail(f"expected one of {' '.join(sorted(MATCHERS))}")
@@ -169,6 +175,13 @@ class _AssertionParser:
                 self._expect("}", 'expected "," or "}"')
                 break
         return found
+
+    def _label(self) -> Token:
+        """The name of a label; in quotes if it is not a word, as in Prometheus 3."""
+        self._skip_blanks()
+        if self.text[self.position : self.position + 1] in {'"', "'"}:
+            return self._string()
+        return self._token('expected the name of a label, or "}"')
 
     def _operator(self) -> str:
         for operator in OPERATORS:

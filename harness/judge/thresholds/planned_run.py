@@ -6,21 +6,25 @@ can't come, its labels choose nothing of the plan, or its limit has no unit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from harness.analysis.selection import PLACE_DIGITS, LabelMatcher, all_match, matchers_on
+from harness.analysis.places import PLACE_DIGITS
+from harness.analysis.selection import LabelMatcher, all_match, matchers_on
+from harness.base.model import Station
 from harness.judge.thresholds.condition import Condition
 from harness.judge.thresholds.metrics import LABEL_VALUES, find_metric
 from harness.judge.thresholds.parser import InvalidAssertionError, ParsedAssertion, parse_assertion
 from harness.judge.thresholds.units import format_value
 from harness.judge.thresholds.value_range import why_foregone
 from harness.judge.thresholds.windows import NoWindowError, find_windows
+from harness.plan.own_stations import ListedStation
 from harness.plan.plan import compute_phases, select_stations
 from harness.plan.readers import resource_names
 from harness.run_folder.layout import FaultRecord, RunRecord
 from harness.scenario.scenario import Scenario
+from harness.scenario.stations import PLACE_LABELS, recorded_place_labels
 from mock_server.profile.validation_messages import suggestion
 
 _EXAMPLES = {"s": '"{0}s" or "{0}ms"', "B": '"{0}B" or "{0}MB"', "B/s": '"{0}B/s" or "{0}MB/s"'}
@@ -40,6 +44,20 @@ class PlannedRun:
     """What readers read: the levels or the paths; empty without readers."""
     make_codes: Callable[[], Sequence[str]] | None = None
     """Makes the codes of all stations: called only for a threshold that names a place, because a nation has 823,332."""
+
+    place_labels: Sequence[str] = PLACE_LABELS
+    """The labels that name places, the largest first."""
+    make_groups: Callable[[], Mapping[str, Mapping[str, str]]] | None = None
+    """Makes the groups of all stations of the user's own: code -> label -> group; None for a region."""
+
+    @cached_property
+    def groups(self) -> Mapping[str, Mapping[str, str]] | None:
+        """The groups of all stations of the user's own."""
+        return None if self.make_groups is None else self.make_groups()
+
+    def places_of(self, code: str) -> list[tuple[str, str]]:
+        """The labels of a station that name a place, with their values."""
+        return place_labels(code, None if self.groups is None else self.groups[code])
 
     @property
     def fault_names(self) -> list[str]:
@@ -67,13 +85,22 @@ def planned_run(scenario: Scenario) -> PlannedRun:
         warm_up_s=scenario.warm_up,
         forms=scenario.stations.forms,
         resources=() if scenario.readers is None else resource_names(scenario.readers),
-        make_codes=lambda: [station.code for station in select_stations(scenario.stations)],
+        make_codes=lambda: [station.code for station in select_stations(scenario)],
+        place_labels=scenario.stations.place_labels,
+        make_groups=None if scenario.stations.file is None else lambda: _columns(select_stations(scenario)),
     )
+
+
+def _columns(stations: Sequence[Station]) -> dict[str, Mapping[str, str]]:
+    return {one.code: one.columns for one in stations if isinstance(one, ListedStation)}
 
 
 def recorded_run(record: RunRecord) -> PlannedRun:
     """What a finished run tells of itself, to judge it by other thresholds; its labels are checked against its rows."""
-    return PlannedRun(faults=record.faults, deadline_s=record.deadline_s, warm_up_s=record.warm_up_s)
+    labels = recorded_place_labels(record.scenario)
+    return PlannedRun(
+        faults=record.faults, deadline_s=record.deadline_s, warm_up_s=record.warm_up_s, place_labels=labels
+    )
 
 
 def check_condition(condition: Condition, run: PlannedRun) -> None:
@@ -125,6 +152,12 @@ def _check_key(parsed: ParsedAssertion, run: PlannedRun) -> None:
             when = f"not over before the deadline ({format_value(run.deadline_s, 's')})"
             message = f'can\'t pass: "{rest[0]}" is {when}, so there is no recovery from it'
             raise parsed.error_at(parsed.metric, message)
+    elif table == "kelurahan" and run.make_groups is not None:
+        names = ", ".join(f"ratio(deliveries{{{label}=…}})" for label in run.place_labels[:-1])
+        message = f"the stations are a list of your own, which has no kelurahan{f': use {names}' if names else ''}"
+        raise parsed.error_at(parsed.metric, message)
+    elif table == "groups" and run.make_groups is None:
+        raise parsed.error_at(parsed.metric, "groups are those of a list of your own (stations.file)")
     elif table == "kelurahan" and rest and run.station_codes is not None:
         known = _distinct(code[: PLACE_DIGITS["kelurahan"]] for code in run.station_codes)
         if rest[0] not in known:
@@ -139,16 +172,15 @@ def _check_row_labels(parsed: ParsedAssertion, condition: Condition, run: Planne
         _check_label(parsed, condition.matchers, "phase", run.phases, "the run has no such phase")
     if run.resources is not None:
         _check_label(parsed, condition.matchers, "resource", run.resources, "no reader reads such a resource")
-    places = matchers_on(condition.matchers, *PLACE_DIGITS)
+    places = matchers_on(condition.matchers, *run.place_labels)
     if not places or run.station_codes is None:
         return
-    if any(all_match(places, place_labels(code)) for code in run.station_codes):
+    if any(all_match(places, run.places_of(code)) for code in run.station_codes):
         return
     for one in places:
-        digits = PLACE_DIGITS[one.label]
-        known = _distinct(code[:digits] for code in run.station_codes)
+        known = _distinct(dict(run.places_of(code))[one.label] for code in run.station_codes)
         _check_label(parsed, [one], one.label, known, f"no station of the plan lies in such a {one.label}")
-    token = next(one.label for one in parsed.matchers if one.label.text in PLACE_DIGITS)
+    token = next(one.label for one in parsed.matchers if one.label.text in run.place_labels)
     raise parsed.error_at(token, "these places together contain no station of the plan")
 
 
@@ -180,8 +212,10 @@ def _distinct(values: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-def place_labels(code: str) -> list[tuple[str, str]]:
-    """The labels of a station that name a place."""
+def place_labels(code: str, columns: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
+    """The labels of a station that name a place; `columns` are those of a list of the user's own, None for a region."""
+    if columns is not None:
+        return [*columns.items(), ("station", code)]
     return [(label, code[:digits]) for label, digits in PLACE_DIGITS.items()]
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from harness.judge.thresholds.condition import COUNTER_SUFFIXES, Condition
+from harness.analysis.time_series import COUNTER_SUFFIXES
+from harness.judge.thresholds.condition import Condition
 from harness.judge.thresholds.metrics import find_metric, is_whole_key
 from harness.judge.thresholds.units import Unit, format_value
 
@@ -108,9 +109,9 @@ def _range_of_series(condition: Condition) -> ValueRange:
 def why_foregone(condition: Condition) -> str:
     """Why a condition can't pass, or can't fail, whatever happens in the run; empty if both are possible."""
     possible = value_range(condition)
-    if _is_met_by_none(condition.operator, condition.limit, possible):
+    if is_met_by_none(condition.operator, condition.limit, possible):
         outcome = "can't pass: no value meets it, because"
-    elif _is_met_by_all(condition.operator, condition.limit, possible):
+    elif is_met_by_all(condition.operator, condition.limit, possible):
         outcome = "can't fail: every value meets it, because"
     else:
         return ""
@@ -118,15 +119,16 @@ def why_foregone(condition: Condition) -> str:
     return f"{outcome} {subject} {possible.describe(condition.unit)}"
 
 
-def _is_met_by_none(operator: str, limit: float, possible: ValueRange) -> bool:
+def is_met_by_none(operator: str, limit: float, possible: ValueRange) -> bool:
+    """Whether no value of a range is `operator` than the limit."""
     inverse = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
-    return _is_met_by_all(inverse[operator], limit, possible)
+    return is_met_by_all(inverse[operator], limit, possible)
 
 
-def _is_met_by_all(operator: str, limit: float, possible: ValueRange) -> bool:
+def is_met_by_all(operator: str, limit: float, possible: ValueRange) -> bool:
     """Whether every value of a range is `operator` than the limit.
 
-    >>> _is_met_by_all(">=", 0, COUNT), _is_met_by_all(">", 0, COUNT), _is_met_by_all("<=", 1.5, SHARE)
+    >>> is_met_by_all(">=", 0, COUNT), is_met_by_all(">", 0, COUNT), is_met_by_all("<=", 1.5, SHARE)
     (True, False, True)
     """
     match operator:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from harness.analysis.percentile import percentile_of_unsorted
-from harness.analysis.run_data import CounterSum, SeriesSource, select_counter, select_gauge
+from harness.analysis.run_data import CounterSum, SeriesSource, find_series_problem, select_counter, select_gauge
 from harness.analysis.selection import LabelMatcher, Selection, matchers_except, matchers_on
 from harness.judge.thresholds.condition import MAY_NEVER_ARRIVE, Condition
-from harness.judge.thresholds.metrics import NOTHING_TO_COUNT, why_no_percentile
+from harness.judge.thresholds.metrics import NOTHING_TO_COUNT, scraped_names, why_no_percentile
 from harness.judge.thresholds.units import format_value
 from harness.run_folder.layout import FaultRecord
 
@@ -154,6 +154,8 @@ def aggregate_rows(condition: Condition, source: RowSource, windows: Sequence[Ti
 def aggregate_series(condition: Condition, source: SeriesSource, windows: Sequence[TimeWindow]) -> list[WindowValue]:
     """The value in each window, from the scrapes."""
     name = condition.metric
+    if problem := find_series_problem(source, scraped_names(name)[0], condition.matchers):
+        return [WindowValue(one, None, f"no data: {problem}") for one in windows]
     if condition.source == "gauge":
         found = select_gauge(source, name, condition.matchers)
         if not len(found.t_s):

@@ -17,7 +17,7 @@ from harness.base.model import DELIVERED, OUTCOMES, Outcome
 from harness.run_folder.attempt_timings import AttemptTimings
 from harness.scenario.scenario import Scenario
 from harness.simulate.incoming import CHUNK_BYTES
-from harness.simulate.phone import HEAD_BYTES, LOGIN_BYTES
+from harness.simulate.station_client import HEAD_BYTES, LOGIN_BYTES
 from harness.station.link import LinkModel, draw_link_model
 from mock_server.overload.service_time import ServiceTimes
 

@@ -24,7 +24,7 @@ async def test_a_fault_is_added_listed_changed_and_removed(tmp_path):
         assert (await mock.admin("DELETE", "/faults/x")).status == 404
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_a_forgotten_fault_ends_after_its_time_to_live(tmp_path):
     async with running(tmp_path) as mock:
         await mock.admin("POST", "/faults", {"kind": "abort", "ttl": "400ms"})

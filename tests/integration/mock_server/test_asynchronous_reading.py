@@ -8,7 +8,7 @@ import pytest
 from tests.support.mock_in_process import path_of, photo, read, running
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_asynchronous_reading_answers_202_and_tells_the_rest_later(tmp_path):
     async with running(tmp_path, reading="asynchronous", reading_time="500ms", workers=1) as mock:
         first, second = await mock.upload(page=1), await mock.upload(page=2)

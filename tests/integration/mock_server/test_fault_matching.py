@@ -98,7 +98,7 @@ QUICK: dict[str, dict[str, object]] = {
 EVERY_UPLOAD = [
     kind
     for kind in (get_args(kind.model_fields["kind"].annotation)[0] for kind in KINDS if kind.scope != "resumable")
-    if kind not in {"down", "crash", "crash_at_commit"}
+    if kind not in {"down", "crash", "crash_at_commit", "power_cut"}
 ]
 
 

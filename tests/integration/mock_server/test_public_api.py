@@ -91,7 +91,7 @@ async def test_a_stations_votes_appear_at_every_level_and_the_sums_agree(tmp_pat
         assert (single["status_suara"], single["status_adm"]) == (True, True)
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_what_is_lost_is_taken_out_of_the_sums(tmp_path):
     faults = [{"kind": "lose_after_ack", "after": "200ms"}]
     async with running(tmp_path, stations(), public_cache="0s", faults=faults) as mock:
@@ -140,7 +140,7 @@ async def test_of_several_copies_the_first_one_counts(tmp_path):
         assert (await get(mock, PATHS[""]))["progres"]["progres"] == 1
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_an_answer_is_cached_for_the_time_the_profile_says(tmp_path):
     async with running(tmp_path, stations(), public_cache="600ms") as mock:
         assert (await get(mock, PATHS["35"]))["chart"]["100025"] == 0

@@ -36,7 +36,7 @@ async def prepare(mock, uploads: int) -> None:
         await mock.token(station(number))
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 @pytest.mark.parametrize(("uploads", "size"), [(1, 2_000_000), (8, 250_000), (40, 50_000)])
 async def test_all_who_send_at_once_share_the_ingress(tmp_path, uploads, size):
     async with running(tmp_path, ingress="2MB/s") as mock:
@@ -73,7 +73,7 @@ def test_the_process_holds_the_rate_of_many_connections_too(tmp_path):
     assert min(ended_s) - begun_s > 0.9 * (max(ended_s) - begun_s), "equal uploads have equal parts, and end together"
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_connections_take_turns(tmp_path):
     """Equal uploads end together; a small one among large ones has its turns and needn't wait for them."""
     async with running(tmp_path, ingress="2MB/s") as mock:
@@ -88,7 +88,7 @@ async def test_connections_take_turns(tmp_path):
         assert max(ended) - min(ended) < 0.1 * max(ended)
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_what_a_slow_client_leaves_goes_to_the_others(tmp_path):
     slow = fault("bandwidth", rate="50KB/s", match={"station": station(1)})
     async with running(tmp_path, ingress="1MB/s", faults=[slow]) as mock:
@@ -142,7 +142,7 @@ async def test_without_a_rate_nothing_is_shared(tmp_path):
         assert "waiting_connections" not in text
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_the_metrics_tell_how_full_the_line_is(tmp_path):
     async with running(tmp_path, ingress="200KB/s") as mock:
         await prepare(mock, 2)
@@ -179,7 +179,7 @@ async def test_clients_that_leave_take_nothing_of_the_line_with_them(tmp_path):
         assert mock.server.traffic.ingress.waiting == 0
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_tls_shares_the_ingress_too(tmp_path):
     certificate, key = make_certificate(tmp_path, "127.0.0.1")
     context = ssl.create_default_context(cafile=str(certificate))
@@ -195,7 +195,7 @@ async def test_tls_shares_the_ingress_too(tmp_path):
         assert took_s == pytest.approx(1.0, rel=0.1)
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_all_who_are_answered_share_the_egress(tmp_path):
     async with running(tmp_path, egress="1MB/s", keep_photos=True, public_cache="0s") as mock:
         await prepare(mock, 1)

@@ -18,7 +18,7 @@ async def test_a_body_that_takes_too_long_is_answered_408(tmp_path):
         await line.close()
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_a_client_below_the_least_rate_is_cut_off(tmp_path, monkeypatch):
     monkeypatch.setattr("mock_server.upload.body._RATE_WINDOW_S", 0.4)
     async with running(tmp_path, min_upload_rate="10KB/s") as mock:
@@ -44,7 +44,7 @@ async def _drip(line, body: bytes, pause_s: float) -> None:
         await asyncio.sleep(pause_s)
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_a_connection_without_a_header_is_closed_in_time(tmp_path):
     async with running(tmp_path, header_timeout="300ms") as mock:
         silent, slow = await mock.line(), await mock.line()
@@ -56,7 +56,7 @@ async def test_a_connection_without_a_header_is_closed_in_time(tmp_path):
             await line.close()
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_a_header_behind_an_answered_request_is_timed_from_its_first_byte(tmp_path):
     async with running(tmp_path, header_timeout="300ms") as mock:
         line = await mock.line()
@@ -69,7 +69,7 @@ async def test_a_header_behind_an_answered_request_is_timed_from_its_first_byte(
         await line.close()
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_a_header_behind_a_request_that_is_worked_on_is_timed_from_its_answer(tmp_path):
     async with running(tmp_path, header_timeout="300ms", service_time="600ms") as mock:
         line, body = await mock.line(), form(photo())
@@ -81,7 +81,7 @@ async def test_a_header_behind_a_request_that_is_worked_on_is_timed_from_its_ans
         await line.close()
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_pipelined_requests_and_slow_bodies_have_no_header_to_wait_for(tmp_path):
     async with running(tmp_path, header_timeout="200ms", service_time="150ms", workers=1) as mock:
         line, body = await mock.line(), form(photo())

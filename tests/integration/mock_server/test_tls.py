@@ -55,7 +55,7 @@ async def test_what_is_no_tls_is_not_counted_any_more(tmp_path, contexts):
         await until(lambda: len(mock.server.connections) == 0)
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_the_handshake_is_part_of_the_headers_time(tmp_path, contexts):
     async with running(tmp_path, tls=contexts[0], header_timeout="800ms") as mock:
         plain = await mock.line()

@@ -4,9 +4,11 @@ import asyncio
 import hashlib
 import json
 import threading
+from urllib.parse import quote
 
 import pytest
 
+from mock_server.http.auth import StationCredentials
 from mock_server.http.responses import reason_phrase
 from tests.support.mock_in_process import (
     BOUNDARY,
@@ -35,7 +37,7 @@ async def test_a_new_page_is_stored_and_answered_with_its_receipt(tmp_path):
         assert (row["sha256"], row["size_bytes"], row["reading"]) == (digest, 3000, READING)
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_the_answer_tells_where_its_time_went(tmp_path):
     async with running(tmp_path, service_time="40ms") as mock:
         answer = await mock.upload()
@@ -256,7 +258,7 @@ async def test_what_is_committed_after_its_request_was_given_up_is_counted_as_st
         assert await mock.metric("mock_server_stored_bytes_total") == len(photo((STATION, 1)))
 
 
-@pytest.mark.timed
+@pytest.mark.virtual_time
 async def test_service_times_are_the_same_for_a_page_and_attempt_whatever_the_order(tmp_path):
     drawn: list[dict[str, list[float]]] = []
     for order in (range(1, 9), range(8, 0, -1)):
@@ -282,3 +284,24 @@ async def test_problems_are_json_for_unparsable_requests_too(tmp_path):
         assert answer.status == 400
         assert json.loads(answer.body)["status"] == 400
         await line.close()
+
+
+async def test_stations_of_any_codes_and_forms_of_any_names_are_taken_and_no_others(tmp_path):
+    codes = ["CLINIC-017", "مركز/5", "{x}"]
+    credentials = StationCredentials(dict.fromkeys(codes, "1"))
+    async with running(tmp_path, credentials, forms={"consent form": 2}, accepts="any") as mock:
+        for code in codes:
+            login = await mock.ask("POST", "/v1/login", body=json.dumps({"station": code, "pin": "1"}).encode())
+            headers = {"Authorization": f"Bearer {login.json['token']}", "Content-Type": "application/pdf"}
+            for form, page, status in [("consent form", 2, 201), ("consent form", 3, 404), ("ppwp", 1, 404)]:
+                path = path_of(quote(code, safe=""), page, quote(form))
+                assert (await mock.ask("PUT", path, headers, b"%PDF-1.7 not a JPEG")).status == status
+        stored = await mock.stored()
+        assert {(row["station"], row["form"], row["page"]) for row in stored} == {
+            (code, "consent form", 2) for code in codes
+        }
+        assert (
+            await mock.ask("GET", "/pemilu/hhcw/ppwp.json")
+        ).status == 200  # their places are not known, and not counted
+        unknown = await mock.ask("POST", "/v1/login", body=json.dumps({"station": "CLINIC-018", "pin": "1"}).encode())
+        assert unknown.status == 401

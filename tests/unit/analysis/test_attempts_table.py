@@ -29,6 +29,7 @@ COLUMNS = [
     "outcome",
     "status",
     "reason",
+    "step",
     "sent_bytes",
     "resent_bytes",
     "retry_after_s",
@@ -55,7 +56,7 @@ def test_an_attempt_is_one_row_with_every_documented_column(tmp_path):
     assert write_attempts(folder) == 1
     assert duckdb.read_parquet(str(folder.attempts)).columns == COLUMNS
     assert rows_of(folder) == [
-        ("3509191001001", "ppwp", 2, 3, "clear", 1.0, 1.5, 1.625, 1.75, 1.875, 2.0, "unavailable", 503, None, 700, 600,
+        ("3509191001001", "ppwp", 2, 3, "clear", 1.0, 1.5, 1.625, 1.75, 1.875, 2.0, "unavailable", 503, None, None, 700, 600,
          4.0, 0.25, 0.125, 0.5, 0),
     ]  # fmt: skip
 

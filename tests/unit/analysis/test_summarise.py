@@ -161,6 +161,23 @@ def test_the_last_phase_s_rates_end_with_the_deadline(tmp_path):
     assert (last.end_s, last.offered_per_s, last.goodput_per_s) == (45.0, 0.2, 0.1)
 
 
+def test_while_stations_arrive_planned_and_delivered_stand_apart_whatever_the_drain_brings(tmp_path):
+    """Eight pages come in four seconds, two are delivered meanwhile, the rest a minute later: all are, in the end."""
+    run = RunBuilder(tmp_path / "run", due_s=[float(half) / 2 for half in range(1, 9)], deadline_s=90.0)
+    for page in range(8):
+        run.attempt(page, due_s=(page + 1) / 2, done_s=1.5 + page if page < 2 else 60.0 + page)
+    found = summarise(run.finish(at_s=70.0))
+    assert found.arrivals is not None
+    assert found.arrivals.model_dump() == {"over_s": 4.0, "planned_per_s": 2.0, "goodput_per_s": 0.5, "backlog": 6}
+    assert found.rates.offered_per_s == found.rates.goodput_per_s  # over the drain too these tell nothing of it
+
+
+def test_stations_that_come_all_at_once_or_in_a_closed_loop_have_no_rate_of_arrival(tmp_path):
+    run = RunBuilder(tmp_path / "run", due_s=[0.0, 0.0], deadline_s=9.0)
+    run.attempt(0, due_s=0.0, done_s=1.0)
+    assert summarise(run.finish(at_s=2.0)).arrivals is None
+
+
 def test_a_phase_has_accepted_and_failed_uploads_apart(tmp_path):
     """In an outage refusals are quick: over all responses it would be the best phase."""
     run = RunBuilder(tmp_path / "run", stations=4, **brownout(20.0, 30.0, 40.0))

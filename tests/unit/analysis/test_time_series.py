@@ -222,3 +222,70 @@ def test_a_line_that_is_not_a_sample_makes_the_scrape_unreadable(line):
     builder = SeriesBuilder("app", ["x_total"])
     builder.add(1.0, f"{line}\n")
     assert builder.build().failed == 1
+
+
+def counted(*scrapes):
+    """The builder's series of x_total, from (start of the process or None, value) once a second."""
+    builder = SeriesBuilder("app", ["x_total"])
+    for second, (started, value) in enumerate(scrapes):
+        start = "" if started is None else f"process_start_time_seconds {started}\n"
+        builder.add(float(second), f"{start}x_total {value}\n")
+    return builder.build()
+
+
+def test_a_restart_is_known_by_the_start_time_even_if_the_counter_did_not_fall():
+    series = counted((100.5, 3), (100.5, 5), (107.25, 6), (107.25, 9))
+    assert series.final_count("x_total") == 5 + 9
+    assert (series.problem, list(series.columns)) == ("", ["x_total"])
+
+
+def test_a_restart_falls_on_the_next_scrape_that_has_the_counter():
+    builder = SeriesBuilder("app", ["x_total"])
+    for second, text in enumerate(("process_start_time_seconds 1\nx_total 5\n", "process_start_time_seconds 2\n",
+                                   "process_start_time_seconds 2\nx_total 7\n")):  # fmt: skip
+        builder.add(float(second), text)
+    assert builder.build().final_count("x_total") == 12
+
+
+def test_without_a_start_time_only_a_fall_is_a_restart():
+    assert counted((None, 3), (None, 5), (None, 1), (None, 2)).final_count("x_total") == 7
+
+
+@pytest.mark.parametrize(
+    "scrapes",
+    [
+        [(100, 5), (200, 2), (100, 6)],  # the start time of one comes back
+        [(100, 5), (200, 7), (100, 8), (200, 9)],
+        [(None, 50), (None, 2), (None, 51), (None, 3), (None, 52)],
+    ],
+)
+def test_several_processes_behind_one_address_are_noticed(scrapes):
+    assert counted(*scrapes).problem.startswith("several processes answer in turn at the /metrics of app")
+
+
+@pytest.mark.parametrize(
+    "scrapes",
+    [
+        [(100, 5), (200, 2), (300, 6)],
+        [(None, 50), (None, 2), (None, 51)],  # one restart, and a busy second
+        [(None, 5), (None, 1), (None, 2), (None, 1), (None, 2)],
+        [(100, 5), (100, 2), (100, 6), (100, 2), (100, 7)],  # reset by itself: its process says that it is the same
+    ],
+)
+def test_restarts_are_not_taken_for_several_processes(scrapes):
+    assert counted(*scrapes).problem == ""
+
+
+def test_a_native_histogram_is_refused_by_name():
+    builder = SeriesBuilder("app", ["x_seconds_count"])
+    builder.add(1.0, '# TYPE x_seconds histogram\nx_seconds{a="b"} {count:5,sum:1.5,schema:3,zero_threshold:1e-4}\n')
+    series = builder.build()
+    assert series.problem == (
+        "a scrape of app can't be read: x_seconds is a native histogram: let the server expose it with classic buckets"
+    )
+
+
+def test_what_cannot_be_read_is_quoted():
+    builder = SeriesBuilder("app", ["x_total"])
+    builder.add(1.0, "x_total 1_000\n")
+    assert builder.build().problem == "a scrape of app can't be read: not a sample: x_total 1_000"

@@ -5,9 +5,9 @@ from pydantic import BaseModel, ConfigDict
 
 from harness.base.errors import ConfigurationError, RunFolderError
 from harness.base.safe_files import load_toml, parse_json, read_bounded, resolve_inside
-from harness.cli.list import earlier_runs
 from harness.cli.options import run_folder
 from harness.judge.compare.results import load_comparison
+from harness.judge.history import find_runs
 from harness.plan.regions import load_region
 from harness.run_folder.layout import RunFolder, RunRecord
 from harness.run_folder.tables import write_plan
@@ -144,7 +144,7 @@ def test_a_past_run_whose_verdict_is_brackets_without_end_is_still_listed(tmp_pa
     run.create()
     run.write_run(RUN)
     run.verdict.write_text("[" * 100_000, "utf-8")
-    assert [row[:3] for row in earlier_runs(tmp_path)] == [["", "run", RUN.name]]
+    assert [(past.verdict, past.name, past.record.name) for past in find_runs(tmp_path)] == [("", "run", RUN.name)]
 
 
 class Settings(BaseModel):

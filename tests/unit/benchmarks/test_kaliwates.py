@@ -54,7 +54,7 @@ def test_the_table_has_measured_beside_simulated_in_order_of_rank():
 
 def test_the_sentence_counts_the_changes_that_brought_nearly_every_station_through():
     assert chart.finding(MADE) == (
-        "As it was, 21 % of the stations were complete at 48 h; 2 of 3 changes would have made it 95 % or more"
+        "As it was, 21 % of stations were complete at 48 h; 2 of 3 changes make it 95 % or more"
     )
 
 

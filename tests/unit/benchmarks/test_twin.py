@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.results_file import write_results
 from benchmarks.twin import __main__ as command
 from benchmarks.twin import chart, session, tables
 from benchmarks.twin.fidelity import (
@@ -18,10 +20,9 @@ from benchmarks.twin.fidelity import (
     Group,
     chance_misses,
     is_within,
-    read_results,
+    load_results,
     score,
     score_with_defaults,
-    write_results,
 )
 from benchmarks.twin.session import FidelitySession, PlannedCell, StoppedError, load_cells
 from harness.analysis.against import FigurePair, RunPair
@@ -29,6 +30,7 @@ from harness.analysis.run_figures import FIGURES, RunFigures, ThresholdOutcome
 from harness.base.errors import UsageError
 from harness.run_folder.layout import RunFolder
 from harness.runner.simulated_cells import SimulatedCell, play_cell
+from harness.scenario.loader import override_resolved
 from harness.scenario.scenario import Scenario
 from harness.scenario.simulation import SimulationCosts
 from harness.simulate.unsupported import find_unsupported
@@ -168,10 +170,10 @@ def test_an_invalid_run_is_named_and_left_out_of_the_goals():
 def test_results_are_read_back_as_they_were_written(tmp_path: Path):
     made = results(cell("one", figures(), figures()))
     write_results(tmp_path / "twin.json", made)
-    assert read_results(tmp_path / "twin.json") == made
+    assert load_results(tmp_path / "twin.json") == made
     (tmp_path / "twin.json").write_text("{}", "utf-8")
     with pytest.raises(UsageError, match="not the results of the twin benchmark"):
-        read_results(tmp_path / "twin.json")
+        load_results(tmp_path / "twin.json")
 
 
 def test_the_chart_has_a_panel_per_goal_and_a_point_per_cell():
@@ -214,7 +216,11 @@ def simulate(folder: RunFolder, scenario: Scenario) -> None:
 
 
 def few_cells() -> list[PlannedCell]:
-    return [cell for cell in load_cells() if cell.name in {"base", "surge", "vegas"}]
+    """Three cells with a quarter of their stations: 210 pages bear a p95."""
+    chosen = [cell for cell in load_cells() if cell.name in {"base", "surge", "vegas"}]
+    return [
+        replace(cell, scenario=override_resolved(cell.scenario.resolved(), ["stations.count=70"])) for cell in chosen
+    ]
 
 
 @pytest.fixture
@@ -243,6 +249,22 @@ def test_a_session_runs_each_cell_once_and_predicts_it(small: list[PlannedCell],
     assert base.varied["delivery_p50_s"] != [base.pair.predicted.values["delivery_p50_s"]]
     assert base.default_costs == base.pair.predicted.values, "the fit of this session gives the defaults"
     assert {path.name for path in tmp_path.iterdir()} == {"calibration", "base", "surge", "vegas"}
+
+
+@pytest.mark.heavy
+def test_recorded_cells_are_predicted_again_and_keep_what_was_measured(small: list[PlannedCell], tmp_path: Path):
+    found = make_session(tmp_path, simulate, []).run()
+    stale = [
+        one.model_copy(update={"pair": one.pair.model_copy(update={"predicted": figures()}), "default_costs": {}, "varied": {}})
+        for one in found.cells
+    ]  # fmt: skip
+    assert session.predict_again(found.model_copy(update={"cells": stale})) == found
+
+
+def test_recorded_cells_that_are_not_planned_are_named(small: list[PlannedCell]):
+    recorded = results(*(cell(one.name, figures(), figures()) for one in small))  # all of seed 1
+    with pytest.raises(UsageError, match=r"not those of open.toml and held-out.toml: .*vegas \(seed 1\)"):
+        session.predict_again(recorded)
 
 
 @pytest.mark.heavy
@@ -285,7 +307,7 @@ def test_publishing_writes_page_chart_and_data(tmp_path: Path, monkeypatch: pyte
         monkeypatch.setattr(command, name, path)
     made = results(cell("one", figures(), figures()))
     command.publish(made)
-    assert read_results(tmp_path / "twin.json") == made
+    assert load_results(tmp_path / "twin.json") == made
     assert (tmp_path / "twin.png").read_bytes().startswith(b"\x89PNG")
     text = page.read_text("utf-8")
     assert text.startswith("before <!-- twin bench: begin -->\n")

@@ -64,7 +64,7 @@ def test_bears_and_recovers_are_two_capacities(tmp_path):
     assert (recovers.name, recovers.faults, recovers.loads[0].bracket.passes) == ("recovers", ["slow"], "5")
     assert (figures.exit_code, figures.why_unknown) == (0, "")
     assert lines[-1].startswith("recovers, 1x: ")
-    assert lines[-1].endswith("so far between 4 and 5")
+    assert lines[-1].endswith("so far between 4 and 5 workers")
 
 
 def test_each_level_has_its_evidence(tmp_path):

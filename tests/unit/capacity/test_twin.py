@@ -22,7 +22,8 @@ def test_a_seed_that_meets_the_goal_says_when_the_stations_were_complete(tmp_pat
     # the second arrives after a second, and has three pages of 100 ms
     assert played.finish_s == pytest.approx(1.3, abs=1e-6)
     assert played.complete_95_s == played.finish_s
-    assert list(Path(tmp_path).iterdir()) == []
+    # DuckDB's own folder lasts as long as the process, and is made by the first test that needs it
+    assert [path for path in Path(tmp_path).iterdir() if "duckdb" not in path.name] == []
 
 
 def test_a_seed_that_does_not_names_every_breached_threshold():

@@ -1,11 +1,12 @@
 """Every check of `harness doctor` on a fit machine, on one that is short of something, and on one that is unfit."""
 
+import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from harness.base.host import RESERVED_PORTS, HostLimits
+from harness.base.host import RESERVED_PORTS, HostLimits, available_cores, cgroup_quota
 from harness.base.model import OUTCOMES, Outcome
 from harness.doctor import cpu, generator, resources
 from harness.doctor.examine import Measurements, evaluate_machine
@@ -155,7 +156,17 @@ GROUPS = [
 
 @pytest.mark.parametrize(("files", "granted"), GROUPS)
 def test_the_narrowest_control_group_says_how_much_time_there_is(files, granted):
-    assert cpu.cgroup_quota(lambda path: files.get(path, "")) == granted
+    assert cgroup_quota(lambda path: files.get(path, "")) == granted
+
+
+def test_workers_are_chosen_by_what_the_container_may_use_not_by_the_machines_cores():
+    usable = len(os.sched_getaffinity(0))
+
+    def cores_with(quota):
+        files = {"/proc/self/cgroup": "0::/a\n", "/sys/fs/cgroup/a/cpu.max": f"{quota} 100000\n"}
+        return available_cores(lambda path: files.get(path, ""))
+
+    assert [cores_with(quota) for quota in ("max", "150000", "20000", "100000000")] == [usable, 1, 1, usable]
 
 
 def test_what_keeps_the_cores_busy_and_what_is_stolen_is_the_difference_of_two_looks():

@@ -9,8 +9,8 @@ import pytest
 
 from harness.base.errors import UsageError
 from harness.drive import assignment as assignment_module
-from harness.drive.assignment import Assignment, AssignmentBuilder, resolve_endpoint, unpack_assignment
-from harness.drive.distributed.join import LEADER_ADDRESS
+from harness.drive.assignment import Assignment, AssignmentBuilder, resolve_endpoint, unpack_assignment, use_own_copy
+from harness.drive.distributed.join import LEADER_ADDRESS, OWN_CLIENT
 from harness.scenario.loader import load_scenario
 
 ENVIRONMENT = {
@@ -26,10 +26,11 @@ def builder(tmp_path, monkeypatch, *overrides, region="kaliwates"):
     scenario = load_scenario(str(tmp_path / "far.toml"), [f"stations.region={region}", *overrides])
     record: Any = SimpleNamespace(
         id="r", scenario=scenario.resolved(), target="http://10.0.0.9", address="10.0.0.9", limits_s=[], own_server=False,
-        plan_sha256="ab" * 32,
+        plan_sha256="ab" * 32, also_targets=[], own_client_sha256="",
     )  # fmt: skip
     (tmp_path / "region.csv").write_text("code,name,stations\n1,A,5\n", "utf-8")
-    folder: Any = SimpleNamespace(journal=tmp_path, region=tmp_path / "region.csv")
+    (tmp_path / "stations.csv").write_text("code\nCLINIC-1\n", "utf-8")  # the run folder's copy
+    folder: Any = SimpleNamespace(journal=tmp_path, region=tmp_path / "region.csv", stations=tmp_path / "stations.csv")
     monkeypatch.setattr(assignment_module, "read_trusted_authority", lambda _folder, _scenario: None)
     return AssignmentBuilder(record, folder, 2, ENVIRONMENT)
 
@@ -61,6 +62,24 @@ def test_a_custom_station_list_travels_along(tmp_path, monkeypatch):
     assert unpacked.scenario.stations.region == str(elsewhere / "region.csv")
     assert (elsewhere / "region.csv").read_bytes() == (tmp_path / "region.csv").read_bytes()
     assert unpacked.region == b""
+
+
+def test_own_stations_and_accounts_travel_along_and_only_the_worker_can_read_them(tmp_path, monkeypatch):
+    sites, accounts = tmp_path / "sites.csv", tmp_path / "accounts.csv"
+    sites.write_text("code\nCLINIC-1\n", "utf-8")
+    accounts.write_text("code,key\nCLINIC-1,hush-78\n", "utf-8")
+    made = builder(tmp_path, monkeypatch, "stations.file=sites.csv", "stations.accounts=accounts.csv")
+    there = made.common(remote=True)
+    assert "hush-78" not in repr(there)
+    assert zlib.decompress(there.region) == (tmp_path / "stations.csv").read_bytes()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    unpacked = unpack_assignment(Assignment.from_message(msgpack.unpackb(msgpack.packb(there.to_message()))), elsewhere)
+    stations = unpacked.scenario.stations
+    assert (stations.file, stations.accounts) == (str(elsewhere / "file.csv"), str(elsewhere / "accounts.csv"))
+    assert (elsewhere / "accounts.csv").stat().st_mode & 0o777 == 0o600
+    assert (elsewhere / "accounts.csv").read_bytes() == accounts.read_bytes()
+    assert (unpacked.region, unpacked.accounts) == (b"", b"")
 
 
 def test_an_assignment_survives_its_way_as_a_message(tmp_path, monkeypatch):
@@ -100,3 +119,29 @@ def test_a_remote_worker_does_not_load_its_own_machine(monkeypatch):
         resolve_endpoint(assignment("http://127.0.0.1:80", "127.0.0.1"))
     monkeypatch.setenv(LEADER_ADDRESS, "127.0.0.1")
     assert resolve_endpoint(assignment("http://127.0.0.1:80", "127.0.0.1")).guard is None
+
+
+def with_own_client(tmp_path, monkeypatch):
+    (tmp_path / "my_upload.py").write_text("class Delivery: ...\n", "utf-8")
+    return builder(tmp_path, monkeypatch, "client.protocol=my_upload:Delivery").common(remote=True)
+
+
+def test_an_own_client_may_read_every_target_variable_of_the_leader(tmp_path, monkeypatch):
+    there = with_own_client(tmp_path, monkeypatch)
+    assert there.environment == {"HARNESS_CONSENT_TOKEN": "ltc1-x", "TARGET_KEY": "hush-77"}
+
+
+def test_a_remote_worker_runs_its_own_copy_of_an_own_client_and_no_other(tmp_path, monkeypatch):
+    there = with_own_client(tmp_path, monkeypatch)
+    joined = {LEADER_ADDRESS: "10.0.0.1"}
+    for missing in (joined, {**joined, OWN_CLIENT: "acme"}):
+        with pytest.raises(UsageError, match="start harness worker with --allow-code and the same code"):
+            use_own_copy(there, missing)
+    here = use_own_copy(there, {**joined, OWN_CLIENT: "/srv/my_upload.py"})
+    assert here.scenario.client.own == "/srv/my_upload.py:Delivery"
+    assert use_own_copy(there, {}) == there  # a local worker has the leader's file
+
+
+def test_without_an_own_client_a_remote_worker_needs_no_code(tmp_path, monkeypatch):
+    there = builder(tmp_path, monkeypatch).common(remote=True)
+    assert use_own_copy(there, {LEADER_ADDRESS: "10.0.0.1"}) == there

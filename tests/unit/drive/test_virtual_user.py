@@ -37,7 +37,7 @@ class ScriptedSender:
     closed: int = 0
     clock: Callable[[], float] = time.monotonic
 
-    def attempt(self, page, number, due_s, sent_s):
+    def attempt(self, page, number, due_s, sent_s, row):  # noqa: ARG002
         self.requested.append((page, number))
         outcome = self.script.pop(0)
         status = {A: 201, U: 503, Outcome.REJECTED: 409}.get(outcome, 0)
@@ -126,14 +126,13 @@ def test_a_page_rejected_for_good_is_not_tried_again(make_user, tmp_path):
     ]
 
 
-@pytest.mark.timed
 def test_at_the_deadline_no_attempt_starts_and_a_running_one_ends(make_user, tmp_path):
-    user, context, sender = make_user([U] * 50, deadline_s=0.15, takes_s=0.04)
+    user, context, sender = make_user([U] * 50, deadline_s=0.5, takes_s=0.04)
     user.run()
     records = journal(context, tmp_path)
     finished = ends(records)
     assert len(sender.requested) == len(finished) > 1
-    assert max(record["sent_s"] for record in finished) < 0.15
+    assert max(record["sent_s"] for record in finished) < 0.5
     assert [r["status"] for r in records if r["kind"] == RecordKind.GAVE_UP] == [GiveUpReason.DEADLINE]
     assert {page for page, _ in sender.requested} == {0}  # the others stay unattempted
 

@@ -36,7 +36,7 @@ def delivered(path, stations=4, **record):
 def test_a_run_whose_every_page_is_held_as_planned_is_safe_and_live(tmp_path):
     found = audited(delivered(tmp_path / "run").finish(at_s=5.0))
     assert (found.safety, found.liveness, found.doubts) == (True, True, [])
-    assert found.sets.model_dump() == {"planned": 8, "attempted": 8, "acknowledged": 8, "refused": 0, "held": 8}
+    assert found.sets.model_dump() == {"planned": 8, "attempted": 8, "acknowledged": 8, "refused": 0, "held": 8, "by_size": 0, "same_bytes": 0, "earlier": 0}  # fmt: skip
     assert (found.counts.ok, found.counts.unsafe, found.missed) == (8, 0, 0)
 
 

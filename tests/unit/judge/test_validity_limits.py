@@ -8,6 +8,7 @@ import pytest
 
 from harness.base.model import Outcome, Shortage
 from harness.judge.validity import VALIDITY_RULES
+from harness.measure.process_monitor import COLUMNS
 from harness.run_folder.layout import WorkerRecord
 from tests.support.run_builder import RunBuilder
 from tests.unit.judge.test_validity import assessed, late_ones, run_of
@@ -79,6 +80,21 @@ def busy_at(path, share):
     return made.finish("deadline", at_s=20.0)
 
 
+def busy_of_quota(path, share):
+    made = run_of(path)
+    (path / "scrapes" / "worker-0.gz").unlink()
+    for second in range(21):
+        made.scrape("worker-0", float(second), {BUSY: share * second})
+    return made.finish("deadline", at_s=20.0, host={"cpu_quota_cores": 0.5})
+
+
+def together(path, shares):
+    made = run_of(path)
+    rows = [f"{second},{name},1,{share * second},1,1," for second in range(21) for name, share in shares.items()]
+    made.folder.processes.write_text("\n".join([",".join(COLUMNS), *rows, ""]), "utf-8")
+    return made.finish("deadline", at_s=20.0, host={"cpu_quota_cores": 1.5})
+
+
 def unscraped(path, seconds):
     made = RunBuilder(path)
     made.attempt(0)
@@ -128,6 +144,9 @@ SIDES = [
         "ending", ending, "deadline", "interrupted", "the run was interrupted after 20.0 s, when 30 of 30 pages were"
     ),
     Sides("ending", ending, "completed", "terminated", "the run was terminated after 20.0 s, when 30 of 30 pages were"),
+    Sides(
+        "ending", ending, "completed", "hung_up", "the run was stopped because its terminal was closed, after 20.0 s"
+    ),
     Sides("aborted", aborted, "count(attempts) < 30", "count(attempts) < 31", "its rows breach no threshold"),
     Sides("no_data", attempts, 1, 0, "no attempt was made"),
     Sides("lateness", late_at_p50, 0.005, 0.00501, "p50 5.01 ms (allowed: 5 ms)"),
@@ -136,6 +155,14 @@ SIDES = [
     Sides("never_begun", unbegun, 0.049, 0.051, "1 of 2 stations that were due were never begun"),
     Sides("cpu", busy_for, 5, 6, "above 90 % of its core for 6 s, 6 % of the run (at most 97 %): use --workers 2"),
     Sides("cpu", busy_at, 0.899, 0.901, "above 90 % of its core for 20 s, 100 % of the run"),
+    Sides("cpu", busy_of_quota, 0.449, 0.451, "above 90 % of the CPU quota for 20 s, 100 % of the run"),
+    Sides(
+        "cpu",
+        together,
+        {"server": 1.0, "worker 0": 0.34},
+        {"server": 1.0, "worker 0": 0.36},
+        "the run's processes together used more than 90 % of this container's CPU quota (1.5 cores) in 100 % of the run",
+    ),
     Sides("cpu", unscraped, 2.9, 3.1, "the generator's CPU is not known"),
     Sides("worker_lost", lost, False, True, "worker 0 of the generator was lost: see logs/"),
     Sides("generator_error", failed, Outcome.REFUSED, Outcome.GENERATOR_ERROR, "set client.source_addresses"),

@@ -117,20 +117,27 @@ def test_a_run_in_which_nothing_was_acknowledged_proves_nothing_even_if_that_is_
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize(("how", "code"), [("interrupted", 130), ("terminated", 143)])
+@pytest.mark.parametrize(
+    ("how", "described", "code"),
+    [
+        ("interrupted", "interrupted", 130),
+        ("terminated", "terminated", 143),
+        ("hung_up", "stopped because its terminal was closed,", 129),
+    ],
+)
 @pytest.mark.parametrize("assertions", [[], [PASSING], [FAILING]], ids=["none", "met", "breached"])
-def test_an_interrupted_run_is_invalid_whatever_its_thresholds_would_say(tmp_path, how, code, assertions):
+def test_an_interrupted_run_is_invalid_whatever_its_thresholds_would_say(tmp_path, how, described, code, assertions):
     folder = run_of(tmp_path / "run").finish(how, at_s=5.0, message="SIGINT after 5.0 s")
     verdict = judge_run(folder, assertions).verdict
     assert (verdict.verdict, verdict.exit_code, verdict.safety) == ("invalid", code, True)
     assert verdict.validity.reasons == [
-        f"the run was {how} after 5.0 s, when 30 of 30 pages were delivered: run it again to its end"
+        f"the run was {described} after 5.0 s, when 30 of 30 pages were delivered: run it again to its end"
     ]
     assert [(one.judged, one.passed) for one in verdict.thresholds] == [(False, False)] * len(assertions)
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("how", ["interrupted", "terminated", "killed"])
+@pytest.mark.parametrize("how", ["interrupted", "terminated", "hung_up", "killed"])
 def test_a_lost_acknowledgement_is_a_failure_even_if_the_run_was_cut_short_but_its_thresholds_are_not_judged(
     tmp_path, how
 ):

@@ -52,6 +52,7 @@ def test_there_is_every_fault_of_the_vocabulary():
             "expire_upload",
             "crash",
             "crash_at_commit",
+            "power_cut",
         ]
     )
 

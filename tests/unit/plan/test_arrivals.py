@@ -262,3 +262,37 @@ def test_a_replay_of_a_closed_run_takes_the_times_that_were_planned_and_no_other
     write_plan(RunFolder(tmp_path).plan, plan)
     due = read_planned_due(tmp_path)
     assert due == {plan.stations[i].code: plan.due_s[i] for i in np.flatnonzero(np.isfinite(plan.due_s))}
+
+
+def test_a_rate_decides_how_many_stations_arrive_and_how_far_apart():
+    scenario = load_scenario("smoke", ['arrivals={kind="constant", rate="10/s", over="6s", start="1s"}', "stations={}"])
+    plan = make_plan(scenario, bank=())
+    assert len(plan.stations) == 60
+    assert np.sort(plan.due_s) == pytest.approx(1.0 + np.arange(60) / 10)
+
+
+def test_poisson_gaps_by_rate_have_the_rates_mean():
+    by_rate = arrivals("poisson", rate="100/s", over="50s")
+    gaps = np.diff(draw_due_times(by_rate, by_rate.rated_stations, np.random.default_rng(3)), prepend=0.0)
+    assert len(gaps) == 5_000
+    assert stats.kstest(gaps, stats.expon(scale=1 / 100).cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize(
+    ("stations", "rate", "why"),
+    [
+        (
+            'stations={region="kaliwates"}',
+            "100/s",
+            "arrivals.rate times over = 1,000 stations: kaliwates has 362 stations",
+        ),
+        ("stations.count=5", "1/s", "leave stations.count out"),
+        ("stations={}", "0.01/s", "less than one station"),
+        ("stations={}", "0/s", "greater than 0"),
+    ],
+)
+def test_a_rate_that_no_stations_fit_is_refused(stations, rate, why):
+    with pytest.raises(ConfigurationError, match=why):
+        make_plan(
+            load_scenario("smoke", [stations, f'arrivals={{kind="poisson", rate="{rate}", over="10s"}}']), bank=()
+        )

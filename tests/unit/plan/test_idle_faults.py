@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.plan.idle_faults import find_idle_faults
+from harness.plan.idle_faults import find_idle_faults, find_idle_outages
 from harness.scenario.experiment import load_experiment, shipped_experiments
 from harness.scenario.loader import load_scenario, shipped_scenarios
 
@@ -64,3 +64,22 @@ def test_no_scenario_and_no_experiment_that_ships_has_an_idle_fault():
     scenarios = [load_scenario(name) for name in shipped_scenarios()]
     scenarios += [cell.scenario for name in shipped_experiments() for cell in load_experiment(name)[1]]
     assert [line for scenario in scenarios for line in find_idle_faults(scenario)] == []
+
+
+LINK = 'client.link={{upload="1MB/s",outages={{every={every},lasting="1s"}}}}'
+
+
+@pytest.mark.parametrize(
+    ("every", "never"),
+    [
+        ('"80s"', True),
+        ('{distribution="uniform",low="61s",high="90s"}', True),
+        ('"59s"', False),
+        ('{distribution="exponential",mean="300s"}', False),
+    ],
+)
+def test_outages_after_the_deadline_are_named(every, never):
+    found = find_idle_outages(load_scenario("smoke", ["deadline=60s", LINK.format(every=every)]))
+    assert [line.startswith("client.link.outages never happen: the first begins after") for line in found] == [
+        True
+    ] * never

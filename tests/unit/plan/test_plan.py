@@ -14,7 +14,7 @@ from harness.plan import make_plan
 from harness.plan.demand import forecast_load
 from harness.plan.photos import TAIL_BYTES, make_photo_bank, make_tail
 from harness.plan.plan import compute_phases, digest_plan, make_reading
-from harness.run_folder.tables import write_plan
+from harness.run_folder.tables import write_plan, write_plan_batches
 from harness.scenario.loader import load_scenario
 
 SMALL = ["photos.size=40KB", "photos.bank=3"]
@@ -50,6 +50,14 @@ def test_the_same_seed_plans_the_same_bytes_and_another_seed_others(plan, tmp_pa
         write_plan(tmp_path / f"{number}.parquet", one)
         files.append((tmp_path / f"{number}.parquet").read_bytes())
     assert files[0] == files[1]
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("stations_each", [100, 1000])
+def test_the_columns_of_a_plan_give_the_same_file_as_its_pages(plan, tmp_path, stations_each):
+    write_plan(tmp_path / "pages", plan)
+    write_plan_batches(tmp_path / "columns", plan.column_batches(stations_each))
+    assert (tmp_path / "columns").read_bytes() == (tmp_path / "pages").read_bytes()
 
 
 def test_every_page_is_a_whole_jpeg_of_its_own_with_the_planned_digest(plan):

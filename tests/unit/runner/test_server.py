@@ -59,7 +59,10 @@ def stored(*pieces, rows, last=b"0\r\n\r\n"):
 
 def stock(folder, admin, *, exit_code=None):
     spec: Any = SimpleNamespace(
-        folder=folder, external=None, scenario=SimpleNamespace(audit=SimpleNamespace(kill_server=False))
+        folder=folder,
+        external=None,
+        plan=SimpleNamespace(same_bytes=0),
+        scenario=SimpleNamespace(audit=SimpleNamespace(kill_server=False, power_cut=False)),
     )
     processes: Any = defaultdict(lambda: SimpleNamespace(exit_code=exit_code))
     return collect_stored(processes, spec, admin)

@@ -274,6 +274,15 @@ def test_another_strategy_needs_no_more_than_its_name(override, place, kind):
     assert getattr(load_scenario("kaliwates", [override]).client, place).strategy == kind
 
 
+def test_a_value_that_another_strategy_does_not_allow_is_dropped_unless_it_was_set_by_hand():
+    # an outbox always honours Retry-After, and has no greatest number of attempts
+    attempts = "client.retry.max_attempts=3"
+    retry = load_scenario("metastable", ["client.retry.strategy=outbox"]).client.retry
+    assert (retry.strategy, retry.honour_retry_after) == ("outbox", True)
+    with pytest.raises(ConfigurationError, match="max_attempts"):
+        load_scenario("metastable", ["client.retry.strategy=outbox", attempts])
+
+
 def test_another_kind_of_arrivals_drops_what_the_file_says_of_the_old_one():
     arrivals: Any = load_scenario("kaliwates", ["arrivals.kind=surge", "arrivals.over=2s"]).arrivals
     assert (arrivals.kind, arrivals.over) == ("surge", 2.0)

@@ -10,8 +10,8 @@ import pytest
 from harness.plan.regions import load_region
 from harness.scenario.arrivals import CurveArrivals
 from harness.scenario.loader import load_scenario
-from harness.scenario.scenario import PAGES_OF_FORM
-from mock_server.http.forms import PAGES_PER_FORM
+from harness.scenario.stations import PAGES_OF_FORM
+from mock_server.profile.forms import PAGES_PER_FORM
 from tests.support.documents import ROOT
 
 
@@ -73,7 +73,9 @@ def test_the_presidential_contest_is_refused_until_the_hotfix_and_the_others_are
     (fault,) = loaded.faults
     assert fault.end is not None
     assert fault.end * loaded.time_scale / 3600 == pytest.approx(hours_between("2023-02-25T15:00", "2023-02-25T20:55"))
-    assert fault.match.form == loaded.stations.forms[-1] == "ec8a", "sent last, so that it holds up none of the others"
+    assert fault.match.form == list(loaded.stations.forms)[-1] == "ec8a", (
+        "sent last, so that it holds up none of the others"
+    )
 
 
 def test_nigerias_server_does_75_sheets_a_second_at_best_and_six_tenths_when_it_is_full():

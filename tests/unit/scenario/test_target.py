@@ -5,8 +5,8 @@ import pytest
 from harness.base.errors import ConfigurationError
 from harness.base.model import Outcome
 from harness.scenario.loader import load_scenario
+from harness.scenario.request import StatusMeanings
 from harness.scenario.scenario import parse_resolved
-from harness.scenario.target import StatusMeanings
 
 MINIMAL = 'name = "a"\ndeadline = "9s"\n[arrivals]\nkind = "surge"\nover = "1s"\n'
 
@@ -36,7 +36,7 @@ def test_a_target_survives_run_json_with_its_templates_as_they_were_written(tmp_
 @pytest.mark.parametrize(
     ("table", "word"),
     [
-        ("", "target.path is missing"),
+        ("", "path is missing (or [[target.steps]]"),
         ('path = "http://elsewhere/x"', "should be a path on the target"),
         ('path = "//elsewhere/x"', "should be a path on the target"),
         ('path = "/x y"', "should be a path on the target"),
@@ -70,6 +70,7 @@ def test_a_target_survives_run_json_with_its_templates_as_they_were_written(tmp_
         ('path = "/x"\nbody = "multipart"', "exactly one of them without a value"),
         ('path = "/x"\nparts = [{ name = "a" }]', 'parts belong to body = "multipart"'),
         ('path = "/x"\nstatuses = { accepted = [500] }', "is not a success status"),
+        ('path = "/x"\nstatuses = { accepted = [302] }', "is not a success status"),
         ('path = "/x"\nstatuses = { accepted = [200], replayed = [200] }', "means both accepted and replayed"),
         ('path = "/x"\nstatuses = { throttled = ["4x"] }', "neither a status"),
         ('path = "/x"\nmetrics = [{ name = "worker-0", port = 1 }]', "reserved name"),

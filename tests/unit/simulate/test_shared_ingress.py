@@ -7,7 +7,7 @@ import pytest
 
 from harness.simulate.clock import VirtualClock
 from harness.simulate.incoming import CHUNK_BYTES, IncomingRequest
-from harness.simulate.phone import HEAD_BYTES
+from harness.simulate.station_client import HEAD_BYTES
 from harness.simulate.virtual_line import VirtualIngress
 from harness.station.link import LinkModel
 from tests.support.simulations import one_station, play

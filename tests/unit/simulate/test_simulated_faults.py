@@ -157,8 +157,9 @@ def test_lose_after_ack_deletes_what_was_acknowledged_at_the_latest_when_the_ser
     assert len(played.injections) == 1
 
 
-def test_a_crash_loses_what_is_in_progress_and_the_restarted_server_takes_the_rest():
-    faults = [{"kind": "crash", "start": "150ms", "restart_after": "2s"}]
+@pytest.mark.parametrize("kind", [{"kind": "crash"}, {"kind": "power_cut"}])
+def test_a_crash_loses_what_is_in_progress_and_the_restarted_server_takes_the_rest(kind):
+    faults = [{**kind, "start": "150ms", "restart_after": "2s"}]
     simulate = {**one_station_costs(), "restart": "500ms"}
     played = play(**one_station(client=RETRY, faults=faults, simulate=simulate))
     assert [played.outcome(row) for row in range(2)] == ["accepted", "closed"]
@@ -168,7 +169,9 @@ def test_a_crash_loses_what_is_in_progress_and_the_restarted_server_takes_the_re
     assert played.rows["done_s"][refused].max() < 2.65
     assert len(played.stored) == 3
     assert played.simulation.server.process == 2
-    assert [injection.fault for injection in played.injections] == ["crash"], "once, not again in the restarted process"
+    assert [injection.fault for injection in played.injections] == [kind["kind"]], (
+        "once, not again in the restarted process"
+    )
 
 
 def one_station_costs():

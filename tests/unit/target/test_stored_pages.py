@@ -10,9 +10,9 @@ from harness.base.address import Origin
 from harness.plan import make_plan
 from harness.scenario.loader import load_scenario
 from harness.scenario.target import StoredCommand, StoredFetch, StoredUrl
+from harness.target.listing import StoreUnreadableError
 from harness.target.stored_pages import (
     StoreClient,
-    StoreUnreadableError,
     fetch_planned_pages,
     read_listing,
     run_listing_command,
@@ -27,8 +27,8 @@ def plan():
 
 
 @contextlib.contextmanager
-def door(answers, sent=None, environment=None):
-    """A server that answers each path with (status, body, Content-Length or None for the true one)."""
+def door(answers, sent=None, environment=None, links=None):
+    """A server that answers each path with (status, body, Content-Length or None for the true one), and its Link header."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -36,6 +36,8 @@ def door(answers, sent=None, environment=None):
             if sent is not None:
                 sent.append((self.path, dict(self.headers)))
             self.send_response(status)
+            if links and self.path in links:
+                self.send_header("Link", links[self.path])
             self.send_header("Content-Length", str(len(body) if length is None else length))
             self.end_headers()
             self.wfile.write(body)
@@ -44,7 +46,7 @@ def door(answers, sent=None, environment=None):
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=[0.02])
+    thread = threading.Thread(target=server.serve_forever, args=[0.005])
     thread.start()
     try:
         origin = Origin("http", "photos.example", server.server_port)  # no such name: only the address is used
@@ -127,6 +129,14 @@ def test_a_page_that_is_neither_there_nor_not_there_leaves_the_store_unread(plan
     source = StoredFetch.model_validate({"kind": "fetch", "path": NAME, "timeout": "2s"})
     with door(lambda _: answer) as way, pytest.raises(StoreUnreadableError):
         list(fetch_planned_pages(source, way, plan))
+
+
+def test_a_command_that_fails_is_quoted_with_its_last_line_and_without_values_of_the_environment(plan):
+    script = 'echo first >&2; echo "cannot open $0/x" >&2; echo >&2; exit 3'
+    source = StoredCommand.model_validate({"kind": "command", "command": ["sh", "-c", script, "${TARGET_ROOT}"]})
+    with pytest.raises(StoreUnreadableError) as failed:
+        list(run_listing_command(source, {"TARGET_ROOT": "/sesame"}, plan))
+    assert str(failed.value) == "the command sh exited with code 3: cannot open ${TARGET_ROOT}/x"
 
 
 def test_a_command_gets_its_words_as_they_are_and_no_shell_reads_them(plan, tmp_path):

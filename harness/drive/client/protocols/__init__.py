@@ -1,24 +1,28 @@
 """Upload protocols, one module each; `make_upload` picks the one that the scenario names.
 
-To add a protocol: a class with the interface of `base.PageUpload`, a case here, and its name in scenario/scenario.py.
+To add a protocol: a class with the interface of `base.PageUpload`, a case here, and its name in scenario/client.py.
 """
 
 from __future__ import annotations
 
-from harness.drive.client.protocols.base import PageUpload, Photo
+from harness.drive.client.protocols.base import PageUpload, UploadContext
 from harness.drive.client.protocols.multipart import MultipartUpload
+from harness.drive.client.protocols.own import OwnContext, OwnUpload
 from harness.drive.client.protocols.put import PutUpload
-from harness.drive.client.protocols.templated import TemplatedApi, TemplatedUpload
+from harness.drive.client.protocols.templated import TemplatedContext, TemplatedUpload
 from harness.drive.client.protocols.tus import TusUpload
+from harness.protocol import Photo
 from harness.scenario.client import ClientOptions, TusOptions
 
 
-def make_upload(client: ClientOptions, photo: Photo, api: TemplatedApi | None = None) -> PageUpload:
-    """The upload of one page by the scenario's protocol; `api` is the scenario's [target], None for the mock's own API."""
-    if api is not None and client.protocol == "tus":
-        return TusUpload(photo, client.tus or TusOptions(), api.path)
-    if api is not None:
-        return TemplatedUpload(photo, api)
+def make_upload(client: ClientOptions, photo: Photo, context: UploadContext | None = None) -> PageUpload:
+    """The upload of one page by the scenario's protocol; the context of a [target] or an own client decides first."""
+    if isinstance(context, OwnContext):
+        return OwnUpload(photo, context.client)
+    if isinstance(context, TemplatedContext):
+        if client.protocol == "tus":
+            return TusUpload(photo, client.tus or TusOptions(), context.api.path, names_file=True)
+        return TemplatedUpload(photo, context.api, context.station)
     match client.protocol:
         case "multipart":
             return MultipartUpload(photo)
@@ -26,3 +30,6 @@ def make_upload(client: ClientOptions, photo: Photo, api: TemplatedApi | None = 
             return PutUpload(photo)
         case "tus":
             return TusUpload(photo, client.tus or TusOptions())
+        case _:
+            message = f"the own client {client.protocol} was not loaded"
+            raise ValueError(message)

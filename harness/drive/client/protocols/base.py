@@ -6,56 +6,12 @@ import base64
 from dataclasses import dataclass
 from typing import Protocol
 
-from harness.base.model import Outcome
+from harness.base.model import MalformedReason, Outcome
 from harness.drive.client.pool import AttemptConnection
 from harness.drive.client.response import HttpResponse
-
-Buffer = bytes | memoryview
+from harness.protocol.photo import Buffer, Photo, url_part
 
 # The records made for each attempt are not frozen: that would cost one to three microseconds each.
-
-
-@dataclass(slots=True)
-class Photo:
-    """One page's photo and what identifies it.
-
-    The body is shared by many pages and never copied; `tail` makes each page's bytes unique (see plan/photos.py).
-    """
-
-    station: str
-    form: str
-    page: int
-    body: memoryview
-    tail: bytes
-    sha256: str
-    reading: str
-    """Canonical JSON, or "" for a page without votes."""
-
-    @property
-    def size_bytes(self) -> int:
-        """Body and tail together."""
-        return len(self.body) + len(self.tail)
-
-    @property
-    def path(self) -> str:
-        """Where the mock takes this page, for POST and PUT."""
-        return f"/v1/stations/{self.station}/forms/{self.form}/pages/{self.page}"
-
-    @property
-    def whole(self) -> list[Buffer]:
-        """All bytes of the photo, not copied."""
-        return [self.body, self.tail]
-
-    def part(self, start: int, end: int) -> list[Buffer]:
-        """The photo's bytes from `start` up to, not including, `end`, not copied."""
-        split = len(self.body)
-        if start == 0 and end == split + len(self.tail):
-            return self.whole
-        parts: tuple[Buffer, ...] = (
-            self.body[start:end],
-            memoryview(self.tail)[max(0, start - split) : max(0, end - split)],
-        )
-        return [part for part in parts if len(part)]
 
 
 @dataclass(slots=True)
@@ -79,7 +35,8 @@ class UploadContext:
             f"Upload-Timeout: {self.timeout_s if timeout_s is None else timeout_s:g}",
         ]
         if self.idempotency_key:
-            lines.append(f'Idempotency-Key: "{photo.station}/{photo.form}/{photo.page}/{photo.sha256[:16]}"')
+            key = f"{url_part(photo.station)}/{url_part(photo.form)}/{photo.page}/{photo.sha256[:16]}"
+            lines.append(f'Idempotency-Key: "{key}"')
         return lines
 
 
@@ -89,6 +46,18 @@ class UploadResult:
 
     outcome: Outcome
     response: HttpResponse
+    reason: MalformedReason = MalformedReason.NONE
+    """Why an answer with a success status was not a success."""
+    detail: str = ""
+    """A sentence on what was wrong; "" otherwise."""
+
+
+class LoginRefusedError(Exception):
+    """The server refused the login, or another step that a station makes once. Never an acknowledgement."""
+
+    def __init__(self, uploaded: UploadResult) -> None:
+        super().__init__(uploaded.response.status)
+        self.uploaded = uploaded
 
 
 class PageUpload(Protocol):
@@ -129,7 +98,7 @@ def send_photo(
 ) -> HttpResponse:  # fmt: skip
     """Send a request with the photo's bytes from `start` on; also advances the mark for one that is broken off."""
     progress = connection.progress
-    before = progress.sent_bytes + len(head)
+    before = progress.sent_bytes + len(head) + len(connection.trace)
     size = sum(map(len, parts))
     try:
         return connection.request([head, *parts, trailer] if trailer else [head, *parts])

@@ -5,13 +5,14 @@ from __future__ import annotations
 from harness.drive.client.pool import AttemptConnection
 from harness.drive.client.protocols.base import (
     HighWaterMark,
-    Photo,
     UploadContext,
     UploadResult,
     format_head,
     repr_digest,
     send_photo,
 )
+from harness.protocol import Photo
+from harness.protocol.photo import url_part
 from harness.station.response_outcome import classify_status
 
 _BOUNDARY = "----station-photo-6f0c1a"
@@ -45,7 +46,8 @@ def build_head(photo: Photo, context: UploadContext) -> bytes:
         ).encode()
     parts += (
         f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="photo"; '
-        f'filename="{photo.station}-{photo.form}-{photo.page}.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
+        f'filename="{url_part(photo.station)}-{url_part(photo.form)}-{photo.page}.{photo.extension}"\r\n'
+        f"Content-Type: {photo.content_type}\r\n\r\n"
     ).encode()
     headers = [
         *context.headers(photo),

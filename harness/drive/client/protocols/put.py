@@ -5,13 +5,13 @@ from __future__ import annotations
 from harness.drive.client.pool import AttemptConnection
 from harness.drive.client.protocols.base import (
     HighWaterMark,
-    Photo,
     UploadContext,
     UploadResult,
     format_head,
     repr_digest,
     send_photo,
 )
+from harness.protocol import Photo
 from harness.station.response_outcome import classify_status
 
 
@@ -35,7 +35,7 @@ def build_head(photo: Photo, context: UploadContext) -> bytes:
     """Everything that is sent before the photo's bytes."""
     headers = [
         *context.headers(photo),
-        "Content-Type: image/jpeg",
+        f"Content-Type: {photo.content_type}",
         f"Content-Length: {photo.size_bytes}",
         repr_digest(photo.sha256),
     ]

@@ -14,13 +14,13 @@ from harness.drive.client.outcomes import MalformedResponseError
 from harness.drive.client.pool import AttemptConnection
 from harness.drive.client.protocols.base import (
     HighWaterMark,
-    Photo,
     UploadContext,
     UploadResult,
     format_head,
     send_photo,
 )
 from harness.drive.client.response import HttpResponse
+from harness.protocol import Photo
 from harness.scenario.client import TusOptions
 from harness.station.tus_steps import TusRequest, TusSteps
 
@@ -33,8 +33,12 @@ _CREATED, _CONFLICT = 201, 409
 class TusUpload:
     """The upload of a page that can be resumed. Its address is remembered for the page's later attempts."""
 
-    def __init__(self, photo: Photo, options: TusOptions, creation_path: str = CREATION_PATH) -> None:
+    def __init__(
+        self, photo: Photo, options: TusOptions, creation_path: str = CREATION_PATH, *, names_file: bool = False
+    ) -> None:
+        """`names_file`: send a file name and type as metadata too, which some servers need."""
         self._photo = photo
+        self._metadata = _format_metadata(photo, names_file=names_file)
         self._options = options
         self._creation_path = creation_path
         self._path = ""
@@ -65,7 +69,7 @@ class TusUpload:
         if request.kind == "patch":
             headers = [_MEDIA_TYPE, f"Upload-Offset: {start}", *self._checksum(start, end)]
             return self._send(connection, context, f"PATCH {self._path}", headers, request)
-        headers = [f"Upload-Length: {self._photo.size_bytes}", f"Upload-Metadata: {_format_metadata(self._photo)}"]
+        headers = [f"Upload-Length: {self._photo.size_bytes}", f"Upload-Metadata: {self._metadata}"]
         if end:
             headers += [_MEDIA_TYPE, *self._checksum(0, end)]
         response = self._send(connection, context, f"POST {self._creation_path}", headers, request)
@@ -112,6 +116,8 @@ def _parse_offset(response: HttpResponse, length: int) -> int:
     return int(text)
 
 
-def _format_metadata(photo: Photo) -> str:
+def _format_metadata(photo: Photo, *, names_file: bool) -> str:
     pairs = {"station": photo.station, "form": photo.form, "page": str(photo.page), "reading": photo.reading}
+    if names_file:  # the names that tus clients in browsers send
+        pairs["filename"], pairs["filetype"] = f"{photo.station}-{photo.form}-{photo.page}.jpg", "image/jpeg"
     return ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in pairs.items() if value)

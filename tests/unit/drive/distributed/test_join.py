@@ -44,5 +44,29 @@ def test_clocks_may_differ_by_a_quarter_of_a_second_and_no_more(sign):
     )
 
 
+OWN = ("/home/me/my_upload.py:Delivery", "ab" * 32)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "reason"),
+    [
+        ("ab" * 32, ""),
+        ("", "and this worker was started without: copy the same code there and name it with --allow-code"),
+        (
+            "cd" * 32,
+            "its own client differs from the run's my_upload:Delivery (SHA-256 cdcdcdcdcdcd…, the run's abababababab…)",
+        ),
+    ],
+)
+def test_a_run_with_an_own_client_accepts_only_workers_that_have_the_same_code(theirs, reason):
+    said = rejection_reason(join_request(own_client_sha256=theirs), PACKAGE, free=1, own_client=OWN)
+    assert reason in said
+    assert bool(said) == bool(reason)
+
+
+def test_a_run_without_one_accepts_a_worker_that_may_run_some():
+    assert rejection_reason(join_request(own_client_sha256="ab" * 32), PACKAGE, free=1) == ""
+
+
 def test_nobody_is_accepted_beyond_the_number_that_the_run_wants():
     assert rejection_reason(join_request(), PACKAGE, free=0) == "the run already has all the workers that it needs"

@@ -11,6 +11,7 @@ from harness.judge.thresholds.evaluate import check_assertions
 from harness.judge.thresholds.parser import InvalidAssertionError
 from harness.judge.thresholds.planned_run import PlannedRun
 from harness.run_folder.layout import FaultRecord
+from harness.scenario.stations import PLACE_LABELS
 
 BROWNOUT = FaultRecord(name="brownout", kind="capacity", start_s=10.0, end_s=20.0)
 
@@ -116,7 +117,7 @@ WRONG = [
 @pytest.mark.parametrize(("assertion", "place", "message"), WRONG)
 def test_what_is_wrong_is_said_with_a_caret_under_the_place(assertion, place, message):
     with pytest.raises(InvalidAssertionError) as caught:
-        parse_condition(assertion)
+        parse_condition(assertion, places=PLACE_LABELS)
     assert message in str(caught.value)
     assert caught.value.position == place
     assert str(caught.value).splitlines()[-2:] == [f"    {assertion}", f"    {' ' * place}^"]

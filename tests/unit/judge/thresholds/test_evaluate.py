@@ -10,6 +10,7 @@ from harness.base.model import Outcome
 from harness.judge.thresholds.condition import parse_condition
 from harness.judge.thresholds.evaluate import check_assertions, evaluate_condition, evaluate_thresholds
 from harness.judge.thresholds.parser import InvalidAssertionError
+from harness.run_folder import scrape_log
 from harness.run_folder.layout import FaultRecord
 from tests.support.run_builder import RunBuilder
 
@@ -252,3 +253,39 @@ def test_a_figure_that_is_true_or_false_is_judged_as_such(tmp_path):
     assert (good.passed, good.observed, good.unit) == (True, 0.0, "bool")
     assert (bad.passed, bad.reason) == (False, "false, expected true")
     assert held(figures, "recovery.brownout.metastable != false").reason == "false, expected not false"
+
+
+def write_scrapes(run, *texts):
+    for second, text in enumerate(texts):
+        scrape_log.append_scrape(run.folder.scrapes, scrape_log.Scrape("app", float(second), text))
+
+
+@pytest.mark.parametrize("assertion", ['count(x_total{target="app"}) < 100', 'last(depth{target="app"}) < 100'])
+@pytest.mark.parametrize(
+    ("texts", "reason"),
+    [
+        (
+            ["x_total 5\ndepth 1\n", "x_total 1_0\ndepth 1_0\n"],
+            "no data: a scrape of app can't be read: not a sample: ",
+        ),
+        (
+            [f"process_start_time_seconds {start}\nx_total 5\ndepth 1\n" for start in (1, 2, 1)],
+            "no data: several processes answer in turn at the /metrics of app",
+        ),
+    ],
+)
+def test_series_that_would_give_a_wrong_figure_give_none(tmp_path, assertion, texts, reason):
+    made = RunBuilder(tmp_path / "run")
+    made.attempt(0)
+    write_scrapes(made, *texts)
+    found = held(figures_of(made.finish(at_s=2.0)), assertion)
+    assert (found.passed, found.observed, found.reason.startswith(reason)) == (False, None, True), found.reason
+
+
+def test_a_restart_between_two_scrapes_loses_no_count(tmp_path):
+    made = RunBuilder(tmp_path / "run")
+    made.attempt(0)
+    write_scrapes(
+        made, *(f"process_start_time_seconds {start}\nx_total {n}\n" for start, n in ((1, 0), (1, 60), (2, 70)))
+    )
+    assert held(figures_of(made.finish(at_s=2.0)), 'count(x_total{target="app"}) < 100').observed == 130

@@ -7,6 +7,7 @@ import pytest
 from harness.base.errors import ConfigurationError
 from harness.cli.options import assertions_of
 from harness.judge.thresholds.evaluate import check_assertions
+from harness.judge.thresholds.parser import format_assertion, parse_assertion
 from harness.judge.thresholds.planned_run import PlannedRun, planned_run, recorded_run
 from harness.run_folder.layout import FaultRecord
 from harness.scenario.experiment import load_experiment, shipped_experiments
@@ -174,3 +175,46 @@ def test_every_scenario_and_every_cell_that_ships_can_be_judged():
         _, cells = load_experiment(name)
         for cell in cells:
             check_assertions(assertions_of(cell.scenario), name, planned_run(cell.scenario))
+
+
+OWN = PlannedRun(
+    [], deadline_s=60.0, forms=("intake",), make_codes=lambda: ["A", "B"], place_labels=("health zone", "district", "station"),
+    make_groups=lambda: {"A": {"health zone": "N", "district": "القدس"}, "B": {"health zone": "S", "district": "Ñ"}},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "assertion",
+    [
+        'p50(delivery_seconds{"health zone"="N", form="intake"}) < 1s',
+        'p50(delivery_seconds{district=~"الق.*"}) < 1s',
+        "p50(delivery_seconds{station!='A'}) < 1s",
+        "groups.N.completed_by_deadline > 0",
+    ],
+)
+def test_own_groups_are_labels_in_quotes_if_they_are_no_words(assertion):
+    check_assertions([assertion], "own.toml", OWN)
+    check_assertions([format_assertion(parse_assertion(assertion))], "own.toml", OWN)
+
+
+@pytest.mark.parametrize(
+    ("assertion", "message"),
+    [
+        (
+            'p50(delivery_seconds{"health zone"="M"}) < 1s',
+            "no station of the plan lies in such a health zone; available: N, S",
+        ),
+        ('p50(delivery_seconds{kelurahan="35"}) < 1s', 'has no label "kelurahan"'),
+        ('p50(delivery_seconds{distrct="Ñ"}) < 1s', 'did you mean "district"'),
+        ('p50(delivery_seconds{"health zone"="N", district="Ñ"}) < 1s', "these places together contain no station"),
+        ("kelurahan.3509191001.completed_by_deadline > 0", "a list of your own, which has no kelurahan"),
+    ],
+)
+def test_what_own_stations_do_not_have_is_refused(assertion, message):
+    with pytest.raises(ConfigurationError) as caught:
+        check_assertions([assertion], "own.toml", OWN)
+    assert message in str(caught.value)
+
+
+def test_a_region_has_no_groups_of_the_users_own():
+    assert "groups are those of a list of your own" in refusal("groups.N.completed_by_deadline > 0")

@@ -40,6 +40,9 @@ class _Server:
     def kill(self, restart_after_s: float | None) -> None:
         self.calls.append(f"kill {restart_after_s}")
 
+    def cut_power(self, restart_after_s: float | None, *, torn: bool) -> None:
+        self.calls.append(f"cut power {restart_after_s} {torn}")
+
 
 def calls_of(scene: Scene, times: Iterator[float]) -> list[str]:
     server: ServerActions = _Server()

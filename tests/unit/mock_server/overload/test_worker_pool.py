@@ -100,7 +100,6 @@ def test_only_waiting_jobs_whose_client_has_gone_are_dropped():
 
 
 @pytest.mark.heavy
-@pytest.mark.timed
 @pytest.mark.parametrize("leave", ["drop", "cancel"])
 def test_many_may_leave_a_long_queue_without_holding_up_the_rest(leave):
     bench = Bench(workers=1)

@@ -101,3 +101,20 @@ def test_the_expected_value_is_the_mean_of_all_quantiles(table):
     found = Reader.model_validate({"service": table}).service
     mean = sum(found.quantile((number + 0.5) / 20_000) for number in range(20_000)) / 20_000
     assert found.expected_value() == pytest.approx(mean, rel=2e-3, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "20ms",
+        {"distribution": "uniform", "low": "10ms", "high": "30ms"},
+        {"distribution": "exponential", "mean": "20ms", "max": "30ms"},
+        {"distribution": "lognormal", "median": "20ms", "sigma": 0.7},
+        {"distribution": "lognormal", "median": "20ms", "sigma": 0.7, "max": "25ms"},
+    ],
+)
+def test_a_sampler_draws_what_quantile_does_to_the_last_bit(table):
+    found = _Holder.model_validate({"wait": table}).wait
+    draw = found.sampler()
+    chances = [(number + 0.5) / 500 for number in range(500)]
+    assert [draw(p) for p in chances] == [found.quantile(p) for p in chances]

@@ -38,8 +38,10 @@ class Server:
         if asked.method == "POST":
             self.places += 1
             self.held = asked.body
-            more = {"upload_offset": str(len(asked.body))} if asked.body else {}
-            return answer(201, location=f"http://mock:1/v1/files/{self.places}", **more)
+            headers = {"location": f"http://mock:1/v1/files/{self.places}"}
+            if asked.body:
+                headers["upload_offset"] = str(len(asked.body))
+            return answer(201, b"", **headers)
         if asked.method == "HEAD":
             return answer(200, upload_offset=str(len(self.held)), upload_length=str(SIZE))
         assert asked.headers["upload-offset"] == str(len(self.held)), "at the right byte"
