@@ -16,7 +16,7 @@ from pathlib import Path
 from matplotlib import rc_context
 
 from benchmarks.kaliwates import chart, tables
-from benchmarks.kaliwates.evenings import RemedyResults, read_remedies, read_results, write_results
+from benchmarks.kaliwates.remedies import RemedyResults, read_remedies, read_results, write_results
 from benchmarks.publish import ROOT, replace_block
 from harness.base.errors import HarnessError
 from harness.base.host import describe_host
@@ -67,7 +67,7 @@ def main() -> int:
 def _measure(out: Path) -> RemedyResults:
     measured, simulated = out / "measured", out / "simulated"
     for arguments in (["--out", str(measured)], ["--simulate", "--seeds", str(SEEDS), "--out", str(simulated)]):
-        # A finished experiment is not repeated; its exit code is told by what is read below.
+        # A finished experiment is not repeated; what is read below says whether it is complete.
         subprocess.call([sys.executable, "-m", "harness", "experiment", EXPERIMENT, *arguments])
     remedies, deadline_hours = read_remedies(measured, simulated)
     return RemedyResults(

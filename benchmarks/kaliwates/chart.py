@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator, PercentFormatter
 
-from benchmarks.kaliwates.evenings import FIGURES, Remedy, RemedyResults
-from benchmarks.kaliwates.evenings import Figure as Quantity
+from benchmarks.kaliwates.remedies import FIGURES, Remedy, RemedyResults
+from benchmarks.kaliwates.remedies import Figure as Quantity
 from benchmarks.kaliwates.tables import FORMATS
 from reports import palette
 
@@ -27,7 +27,9 @@ def draw(results: RemedyResults) -> Figure:
     height_in = _TOP_IN + _BOTTOM_IN + _ROW_IN * len(order)
     figure = Figure(figsize=(_WIDTH_IN, height_in))
     figure.text(0.012, 1 - 0.1 / height_in, finding(results), va="top", weight="bold", size=11.5, color=palette.INK)
-    note = "A model of the evening. Dots: runs that were measured; bands: nine of ten simulated evenings. Red: the evening as it was."
+    note = (
+        "A model of the run. Dots: runs that were measured; bands: nine of ten simulated runs. Red: the run as it was."
+    )
     figure.text(0.012, 1 - 0.38 / height_in, note, va="top", size=9, color=palette.MUTED)
     grid = figure.add_gridspec(
         1,
@@ -74,7 +76,7 @@ def _panel(axes: Axes, quantity: Quantity, order: list[Remedy], first: Remedy) -
         colour = palette.BAD if remedy is first else palette.BLUE
         low, high = quantity.band(remedy.simulated)
         axes.plot([low, high], [place, place], color=colour, linewidth=8, alpha=0.25, solid_capstyle="butt")
-        measured = [quantity.value(evening) for evening in remedy.measured]
+        measured = [quantity.value(run) for run in remedy.measured]
         axes.plot(measured, [place] * len(measured), "o", color=colour, markersize=4.5, alpha=0.75, clip_on=False)
         axes.annotate(
             FORMATS[quantity.key](quantity.average(remedy.measured)), (max(high, *measured), place), (9, 0),

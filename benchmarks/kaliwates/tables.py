@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from benchmarks.kaliwates.evenings import FIGURES, Figure, Remedy, RemedyResults
+from benchmarks.kaliwates.remedies import FIGURES, Figure, Remedy, RemedyResults
 from reports.number_format import format_count, format_ratio
 
 
@@ -27,7 +27,7 @@ FORMATS: Mapping[str, Callable[[float], str]] = {
 def markdown(results: RemedyResults) -> str:
     """A sentence on the conditions, and the ranked table."""
     measured, simulated = (
-        sorted({len(evenings) for evenings in counted})
+        sorted({len(runs) for runs in counted})
         for counted in (
             [remedy.measured for remedy in results.remedies],
             [remedy.simulated for remedy in results.remedies],
@@ -35,7 +35,7 @@ def markdown(results: RemedyResults) -> str:
     )
     conditions = (
         f"Measured on {results.at[:10]} ({results.host.get('cpu', 'an unknown CPU')}, {results.host.get('cores', '?')} cores): the mean of "
-        f"{_many(measured)} evenings each, all valid, no acknowledged page lost. Simulated, in *italics*: the median of {_many(simulated)} evenings each."
+        f"{_many(measured)} runs each, all valid, no acknowledged page lost. Simulated, in *italics*: the median of {_many(simulated)} runs each."
     )
     head = "| | " + " | ".join(f"{figure.title} | *sim.*" for figure in FIGURES) + " |"
     rule = "| --- |" + " ---: |" * 2 * len(FIGURES)

@@ -1,4 +1,4 @@
-"""What would have saved Kaliwates: ranking, table and chart from made-up evenings, and finished experiments read from simulated cells."""
+"""What would have saved Kaliwates: ranking, table and chart from made-up runs, and finished experiments read from simulated cells."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import pytest
 
 from benchmarks.kaliwates import __main__ as command
 from benchmarks.kaliwates import chart, tables
-from benchmarks.kaliwates.evenings import Evening, Remedy, RemedyResults, read_remedies, read_results
+from benchmarks.kaliwates.remedies import Remedy, RemedyResults, RemedyRun, read_remedies, read_results
 from harness.base.errors import HarnessError, UsageError
 
 DAY_S = 86_400.0
 
 
-def evening(seed: int, at_news: float, late_s: float = 0.0, wasted: int = 0) -> Evening:
-    return Evening(
+def run(seed: int, at_news: float, late_s: float = 0.0, wasted: int = 0) -> RemedyRun:
+    return RemedyRun(
         seed=seed, at_news_ratio=at_news, at_deadline_ratio=min(at_news + 0.1, 1.0), recapitulation_late_s=late_s,
         amplification=1.5, wasted_work=wasted,
     )  # fmt: skip
 
 
 def remedy(name: str, *at_news: float, late_s: float = 0.0, wasted: int = 0) -> Remedy:
-    evenings = [evening(seed, ratio, late_s, wasted) for seed, ratio in enumerate(at_news, 1)]
-    return Remedy(name=name, measured=evenings, simulated=evenings)
+    runs = [run(seed, ratio, late_s, wasted) for seed, ratio in enumerate(at_news, 1)]
+    return Remedy(name=name, measured=runs, simulated=runs)
 
 
 def results(*remedies: Remedy) -> RemedyResults:
@@ -45,7 +45,7 @@ def test_most_stations_rank_first_and_among_equals_the_least_wasted_work():
 
 def test_the_table_has_measured_beside_simulated_in_order_of_rank():
     lines = tables.markdown(MADE).splitlines()
-    assert "the mean of 2 evenings each" in lines[0]
+    assert "the mean of 2 runs each" in lines[0]
     rows = [[part.strip() for part in line.split("|")[1:-1]] for line in lines[2:]]
     assert [row[0] for row in rows] == ["", "---", "workers", "outbox", "as it was", "jitter"]
     assert rows[4] == ["as it was", "21 %", "*21 %*", "31 %", "*31 %*", "9 d", "*9 d*", "1.50", "*1.50*", "0", "*0*"]

@@ -1,4 +1,4 @@
-"""What the evenings of the experiment came to, measured and simulated, as one record (docs/data/kaliwates.json)."""
+"""What the runs of the experiment came to, measured and simulated, as one record (docs/data/kaliwates.json)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Evening(_Record):
+class RemedyRun(_Record):
     """One cell of the experiment."""
 
     seed: int
@@ -39,11 +39,11 @@ class Evening(_Record):
 
 
 class Remedy(_Record):
-    """One variant: the evenings that were run for real, and those played in virtual time."""
+    """One variant: the runs that were run for real, and those played in virtual time."""
 
     name: str
-    measured: list[Evening]
-    simulated: list[Evening]
+    measured: list[RemedyRun]
+    simulated: list[RemedyRun]
 
 
 class RemedyResults(_Record):
@@ -55,7 +55,7 @@ class RemedyResults(_Record):
     host: Mapping[str, str | int]
     deadline_hours: float
     remedies: list[Remedy]
-    """In the order of the experiment: the unchanged evening first."""
+    """In the order of the experiment: the unchanged run first."""
 
     @property
     def ranked(self) -> list[Remedy]:
@@ -74,32 +74,32 @@ def _rank(remedy: Remedy) -> tuple[float, ...]:
 
 
 class Figure(NamedTuple):
-    """One figure of an evening."""
+    """One figure of an run."""
 
     key: str
     title: str
-    value: Callable[[Evening], float]
+    value: Callable[[RemedyRun], float]
 
-    def average(self, evenings: Sequence[Evening]) -> float:
-        """The mean over the evenings that were measured."""
-        return mean(self.value(evening) for evening in evenings)
+    def average(self, runs: Sequence[RemedyRun]) -> float:
+        """The mean over the runs that were measured."""
+        return mean(self.value(run) for run in runs)
 
-    def middle(self, evenings: Sequence[Evening]) -> float:
-        """The median over the evenings that were simulated."""
-        return median(self.value(evening) for evening in evenings)
+    def middle(self, runs: Sequence[RemedyRun]) -> float:
+        """The median over the runs that were simulated."""
+        return median(self.value(run) for run in runs)
 
-    def band(self, evenings: Sequence[Evening]) -> tuple[float, float]:
-        """Between which values nine of ten evenings lie."""
-        low, high = np.quantile([self.value(evening) for evening in evenings], (0.05, 0.95))
+    def band(self, runs: Sequence[RemedyRun]) -> tuple[float, float]:
+        """Between which values nine of ten runs lie."""
+        low, high = np.quantile([self.value(run) for run in runs], (0.05, 0.95))
         return float(low), float(high)
 
 
 FIGURES = (
-    Figure("at_news_ratio", f"stations complete at {NEWS_HOURS} h", lambda evening: evening.at_news_ratio),
-    Figure("at_deadline_ratio", "at the deadline", lambda evening: evening.at_deadline_ratio),
-    Figure("recapitulation_late_s", "recapitulation late by", lambda evening: evening.recapitulation_late_s),
-    Figure("amplification", "attempts per page", lambda evening: evening.amplification),
-    Figure("wasted_work", "wasted work", lambda evening: float(evening.wasted_work)),
+    Figure("at_news_ratio", f"stations complete at {NEWS_HOURS} h", lambda run: run.at_news_ratio),
+    Figure("at_deadline_ratio", "at the deadline", lambda run: run.at_deadline_ratio),
+    Figure("recapitulation_late_s", "recapitulation late by", lambda run: run.recapitulation_late_s),
+    Figure("amplification", "attempts per page", lambda run: run.amplification),
+    Figure("wasted_work", "wasted work", lambda run: float(run.wasted_work)),
 )
 
 
@@ -116,8 +116,8 @@ def read_remedies(measured: Path, simulated: Path) -> tuple[list[Remedy], float]
     remedies = [
         Remedy(
             name=one.name,
-            measured=[_evening(measured, cell, real) for cell in one.cells],
-            simulated=[_evening(simulated, cell, played) for cell in other.cells],
+            measured=[_read_run(measured, cell, real) for cell in one.cells],
+            simulated=[_read_run(simulated, cell, played) for cell in other.cells],
         )
         for one, other in zip(real.variants, played.variants, strict=True)
     ]
@@ -145,7 +145,7 @@ def _read_experiment(folder: Path, *, simulated: bool) -> ExperimentFigures:
     return figures
 
 
-def _evening(folder: Path, cell: CellFigures, figures: ExperimentFigures) -> Evening:
+def _read_run(folder: Path, cell: CellFigures, figures: ExperimentFigures) -> RemedyRun:
     moment_s = NEWS_HOURS * 3600 / figures.time_scale
     found = load_summary(RunFolder(folder / "runs" / cell.run))
     recapitulation, wasted = found.recapitulation, found.server.wasted_work
@@ -153,7 +153,7 @@ def _evening(folder: Path, cell: CellFigures, figures: ExperimentFigures) -> Eve
     if recapitulation is None or wasted is None or at_news is None or cell.amplification is None:
         message = f"{folder / 'runs' / cell.run}: lacks the recapitulation, the work of the server or the stations at {NEWS_HOURS} h"
         raise UsageError(message)
-    return Evening(
+    return RemedyRun(
         seed=cell.seed,
         at_news_ratio=at_news,
         at_deadline_ratio=cell.completed_by_deadline_ratio or 0.0,
