@@ -143,6 +143,10 @@ def target_keys() -> str:
     parts.append(_section("[target.login]", request.LoginRequest, "target.login."))
     parts.append(_section("[[target.steps]]", flow.Step, ""))
     parts.append(_section("[target.steps.success]", flow.Success, "success."))
+    parts.append(
+        f"## [target.sign], kind {_tag(request.RequestSigning, 'kind')}\n\n{sentence(request.RequestSigning)}\n\n"
+        f"{table(request.RequestSigning, 'target.sign.', without=['kind'])}"
+    )
     parts.append(_meanings())
     for kind in _kinds(target.Stored):
         keys = table(kind, "target.stored.", without=["kind"]) if len(kind.model_fields) > 1 else ""

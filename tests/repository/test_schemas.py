@@ -80,7 +80,7 @@ def test_another_implementation_of_json_schema_agrees(tmp_path: Path) -> None:
     assert taplo(good).returncode == 0, taplo(good).stderr
     refused = taplo(bad)
     assert refused.returncode != 0
-    assert '30 is not of type "string"' in refused.stderr
+    assert "error: 30 is not " in refused.stderr
 
 
 def taplo(path: Path) -> subprocess.CompletedProcess[str]:

@@ -46,7 +46,7 @@ async def test_the_stations_of_a_file_have_their_own_pins(tmp_path):
         assert (await login(mock, "3509191001003", "001003")).status == 401
 
 
-@pytest.mark.parametrize("text", ["code,pin\n350919,1\n", "code,pin\n3509191001001,\n", "name\nx\n"])
+@pytest.mark.parametrize("text", ["code,pin\n,1\n", "code,pin\n3509191001001,\n", "name\nx\n"])
 def test_a_wrong_stations_file_is_refused_with_its_line(tmp_path, text):
     path = tmp_path / "stations.csv"
     path.write_text(text)

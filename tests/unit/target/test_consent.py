@@ -163,7 +163,7 @@ def test_only_loopback_addresses_are_loopback(address, is_ours):
         (302, "https://a/x", "https://a/x"),
         (302, "http://a:81/", "http://a:81/"),
         (307, "//b/x", "http://b/x"),
-        (302, "http://a@b/", "http://a@b/"),
+        (302, "http://a@b/", "http://***@b/"),
         (302, "http://[", "http://["),
     ],
 )

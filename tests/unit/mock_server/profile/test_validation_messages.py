@@ -19,7 +19,7 @@ def test_a_misspelt_key_is_named_with_the_nearest_one():
 
 def test_a_key_that_resembles_nothing_gets_the_list():
     (line,) = lines({"xyz": 3})
-    assert line.startswith("xyz is not a known key; known keys: body_timeout, bytes_per_s, ")
+    assert line.startswith("xyz is not a known key; known keys: accepts, body_timeout, bytes_per_s, ")
 
 
 def test_a_misspelt_key_of_a_fault_is_looked_for_among_that_kinds_keys():

@@ -1,0 +1,1 @@
+"""What would have saved Kaliwates: every remedy measured and simulated, as the documentation publishes it."""

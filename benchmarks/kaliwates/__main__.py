@@ -1,0 +1,82 @@
+"""What would have saved Kaliwates: `python -m benchmarks kaliwates` (an hour, a quiet machine; not a part of `make bench` without PART).
+
+It runs the experiment what-would-have-saved-kaliwates for real and in virtual time, 30 seeds each, and writes the results to
+docs/data/kaliwates.json, the chart to docs/images and the table into docs/explanation/what-would-have-saved-kaliwates.md.
+Interrupted, it goes on where it stopped. `--from FILE` publishes earlier results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from matplotlib import rc_context
+
+from benchmarks.kaliwates import chart, tables
+from benchmarks.kaliwates.remedies import RemedyResults, read_remedies, read_results, write_results
+from benchmarks.publish import ROOT, replace_block
+from harness.base.errors import HarnessError
+from harness.base.host import describe_host
+from reports import palette
+
+EXPERIMENT = "what-would-have-saved-kaliwates"
+PAGE = ROOT / "docs" / "explanation" / f"{EXPERIMENT}.md"
+DATA = ROOT / "docs" / "data" / "kaliwates.json"
+CHART = ROOT / "docs" / "images" / f"{EXPERIMENT}.png"
+SEEDS = 30
+_DPI = 160
+
+
+def insert_table(page: str, results: RemedyResults) -> str:
+    """The page with the table of these results. Raises ValueError if it lacks the markers."""
+    return replace_block(page, "kaliwates bench", f"\n{tables.markdown(results)}\n\n")
+
+
+def publish(results: RemedyResults) -> None:
+    """Write chart, table and data."""
+    with rc_context(palette.STYLE):
+        chart.draw(results).savefig(CHART, dpi=_DPI)
+    # last: if drawing the chart fails, the published data stays that of the published chart
+    write_results(DATA, results)
+    PAGE.write_text(insert_table(PAGE.read_text("utf-8"), results), "utf-8")
+
+
+def main() -> int:
+    """Measure, or read earlier results, and write; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks kaliwates", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--from", dest="source", type=Path, metavar="FILE", help="earlier results, as docs/data/kaliwates.json"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs") / "bench-kaliwates", metavar="DIR", help="folder of the runs"
+    )
+    options = parser.parse_args()
+    try:
+        publish(read_results(options.source) if options.source else _measure(options.out))
+    except HarnessError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+def _measure(out: Path) -> RemedyResults:
+    measured, simulated = out / "measured", out / "simulated"
+    for arguments in (["--out", str(measured)], ["--simulate", "--seeds", str(SEEDS), "--out", str(simulated)]):
+        # A finished experiment is not repeated; what is read below says whether it is complete.
+        subprocess.call([sys.executable, "-m", "harness", "experiment", EXPERIMENT, *arguments])
+    remedies, deadline_hours = read_remedies(measured, simulated)
+    return RemedyResults(
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        host={name: value for name, value in describe_host().items() if isinstance(value, str | int)},
+        deadline_hours=deadline_hours,
+        remedies=remedies,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
