@@ -144,7 +144,7 @@ def _simulate(loaded: Experiment, cells: list[Cell], folder: Path, confirm: int 
     print(f"Report: {display_path(page)}")
     print(f"A run's own page: harness report {display_path(cell_folder(folder, cells[0]).path)}")
     if stopped is not None:
-        print("Interrupted. Run the same command again to finish.")
+        print("Interrupted. Run the same command again: it plays every run anew.")
         return stopped
     return _experiment_code(figures)
 

@@ -27,15 +27,30 @@ TARGET = "simulated"
 """Stands for the server's address in run.json."""
 _T0_EPOCH = 0.0
 """Virtual time is no one's date: a fixed one keeps the same seed's files the same."""
+_FORM_BYTES = 2_000
+"""What a form has at most besides the photo in it."""
 _PROCESS_METRICS = ("process_", GENERATOR_LAG, SERVER_LAG, "mock_server_loop_lag")
 
 
 def make_simulated_plan(scenario: Scenario) -> Plan:
-    """The plan of a scenario with photos that have a size and a digest only: nobody looks at their bytes."""
+    """The plan of a scenario with photos that have a size and a digest only: nobody looks at their bytes.
+
+    Raises ConfigurationError if the server would refuse the largest one for its length (413), which is not simulated.
+    """
     photos = scenario.photos
     if photos.folder is not None:
-        return make_plan(scenario, load_nominal_folder(photos.folder))
-    return make_plan(scenario, make_nominal_bank(photos.size, photos.bank, scenario.seed))
+        bank = load_nominal_folder(photos.folder)
+    else:
+        bank = make_nominal_bank(photos.size, photos.bank, scenario.seed)
+    largest = max(body.size_bytes for body in bank)
+    if scenario.server.max_body - _FORM_BYTES < largest:
+        problem = (
+            f"the largest photo has {largest:,} bytes, server.max_body leaves {scenario.server.max_body - _FORM_BYTES:,}: the refusal is not "
+            "simulated: raise it, lower photos.size, or run the scenario with harness run"
+        )
+        label = f"{scenario.name} can't be simulated"
+        raise ConfigurationError(label, [problem])
+    return make_plan(scenario, bank)
 
 
 def check_simulation(source: str, scenario: Scenario) -> None:

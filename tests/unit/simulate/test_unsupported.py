@@ -3,6 +3,7 @@
 import pytest
 
 from harness.base.errors import ConfigurationError
+from harness.runner.simulated_run import make_simulated_plan
 from harness.scenario.loader import load_scenario
 from harness.simulate.unsupported import check_can_simulate, find_unsupported
 from tests.support.simulations import scenario
@@ -22,6 +23,18 @@ def test_a_key_that_is_not_simulated_is_named_with_what_to_do(tables, named):
     (line,) = find_unsupported(scenario(**tables))
     assert line.startswith(f"{named} is not simulated: ")
     assert "harness run" in line
+
+
+@pytest.mark.parametrize(("size", "max_body", "fits"), [("500KB", "502KB", True), ("500KB", "501KB", False)])
+def test_a_photo_that_the_server_would_refuse_for_its_length_is_named(size, max_body, fits):
+    loaded = scenario(photos={"size": size}, server={"max_body": max_body})
+    if fits:
+        assert make_simulated_plan(loaded).total_bytes
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        make_simulated_plan(loaded)
+    (problem,) = caught.value.problems
+    assert problem.startswith("the largest photo has 500,000 bytes, server.max_body leaves 499,000: ")
 
 
 def test_an_external_target_has_no_model(tmp_path):
