@@ -14,6 +14,7 @@ import pytest
 from harness.run_folder.layout import RunFolder
 from harness.run_folder.tables import read_stored
 from harness.runner.server import NO_STORE_ACCESS, collect_stored, drain
+from harness.target.earlier_store import EarlierStore
 from harness.target.mock_admin import MockAdmin
 
 ROW = {
@@ -122,6 +123,21 @@ def test_a_server_that_is_gone_gives_a_reason(folder, answering):
 
 def test_a_server_from_outside_that_nobody_knows_how_to_read_gives_a_reason(folder):
     assert stock(folder, None).reason == NO_STORE_ACCESS
+
+
+def test_what_an_external_store_had_before_the_run_is_left_out_of_what_is_written(folder):
+    old, new = ({**ROW, "form": form, "stored_at": None} for form in ("old", "new"))
+    external = SimpleNamespace(api=None, has_readable_store=True, unseen=[], stored=lambda *_: iter([old, new]))
+    processes: Any = {}
+    audit = SimpleNamespace(kill_server=False, power_cut=False)
+    spec: Any = SimpleNamespace(
+        external=external, folder=folder, plan=SimpleNamespace(same_bytes=0), scenario=SimpleNamespace(audit=audit)
+    )
+    record = collect_stored(processes, spec, None, earlier=EarlierStore([old]))
+    assert record.earlier == 1
+    written = read_stored(folder.stored)
+    assert written is not None
+    assert list(written["form"]) == ["new"]
 
 
 def test_a_drain_that_fails_or_leaves_work_is_told(answering):

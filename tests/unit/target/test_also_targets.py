@@ -1,13 +1,17 @@
 """--also-target: which servers besides the target steps may send to, and what is asked of them."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
+from harness.base.address import Origin
 from harness.base.errors import UsageError
 from harness.cli.options import external_target_of
 from harness.plan import make_plan
 from harness.scenario.loader import load_scenario
 from harness.target.consent import ConsentError
-from harness.target.external import requests_at_peak
+from harness.target.external import OtherServer, poll_consent, requests_at_peak
 from tests.support.step_server import step_server
 
 HEAD = """
@@ -105,3 +109,17 @@ def test_the_requests_of_every_step_count_against_what_is_consented_to(load):
     assert steps.target == pytest.approx(flat.target * (5 + 1 / 3))
     assert steps.elsewhere == pytest.approx(flat.target * 3)
     assert flat.elsewhere == 0
+
+
+def test_the_consent_of_every_server_is_read_again_during_the_run(monkeypatch):
+    origins = [Origin("http", name, 80) for name in ("target", "files", "loopback")]
+    given: dict[Origin, Any] = {origin: SimpleNamespace(name=origin.host) for origin in origins[:2]}
+    also = tuple(OtherServer(origin, "10.0.0.2", "token", given.get(origin)) for origin in origins[1:])
+    target: Any = SimpleNamespace(
+        origin=origins[0], address="10.0.0.1", token="token", consent=given[origins[0]], context=None, also=also
+    )
+    monkeypatch.setattr("harness.target.external.read_consent", lambda origin, *_: given[origin])
+    polled: list[Any] = []
+    monkeypatch.setattr("harness.target.external.ConsentPoller", polled.extend)
+    poll_consent(target)
+    assert [(granted.name, read().name) for granted, read in polled] == [("target", "target"), ("files", "files")]
