@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mock_server.storage.injection_log import InjectionLog
-from tests.support.mock_in_process import READING, STATION, form, head, path_of, photo, running, station, until
+from tests.support.mock_in_process import READING, STATION, form, head, path_of, photo, read, running, station, until
 
 
 def lines(folder: Path) -> list[tuple[str, int]]:
@@ -178,7 +178,7 @@ async def test_an_acknowledgement_that_reading_is_asynchronous_for_is_lost_too(t
         answer = await mock.upload()
         assert (answer.raw, answer.end) == (b"", "rst")
         assert (await mock.upload(page=2)).status == 202
-        await until(lambda: mock.server.pool.busy == mock.server.pool.depth == mock.server.store.waiting == 0)
+        await read(mock)
         assert sorted(row["page"] for row in await mock.stored()) == [1, 2]
     assert lines(tmp_path) == [("ack_lost", 1)]
 
