@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -31,7 +31,7 @@ def draw_pixels(figure: Figure) -> PixelArray:
     before = figure.dpi
     figure.dpi = PNG_DPI
     try:
-        canvas = FigureCanvasAgg(figure)
+        canvas: Any = FigureCanvasAgg(figure)  # matplotlib's own types leave its drawing out
         with any_script():
             canvas.draw()
         # copied, and without the fourth byte: a chart has paper behind everything
