@@ -125,7 +125,7 @@ def test_a_run_is_compared_with_its_baseline_in_the_end(tmp_path, tiny):
     base.scrape_idle_generator(3)
     base.store_all()
     base.finish(at_s=3.0)
-    code, output = harness(
+    code, output = told(
         "run", tiny, "--baseline", "before", "--out", "after", cwd=tmp_path, XDG_STATE_HOME=str(tmp_path), **REPORT
     )
     content = json.loads((tmp_path / "after" / "comparison.json").read_text())

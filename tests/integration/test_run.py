@@ -174,7 +174,7 @@ def test_gate_without_thresholds_judges_by_the_runs_own(finished, tmp_path):
     _, folder, code, _ = finished
     moved = tmp_path / "moved"
     shutil.copytree(folder, moved)
-    assert harness("gate", moved, cwd=tmp_path)[0] == code
+    assert told("gate", moved, cwd=tmp_path)[0] == code
 
 
 def test_list_shows_the_run_with_its_verdict(finished):
