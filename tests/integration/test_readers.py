@@ -175,7 +175,7 @@ def test_a_read_that_hangs_delays_the_end_by_a_second_at_most(tmp_path, monkeypa
     assert 1.0 <= took_s < 60, "the read's own timeout would be an hour"
     assert len(driven.records()) == 0, "broken off: neither answered nor failed"
     assert before_s <= driven.readers.until_s < before_s + took_s - 0.99, (
-        "when it was told, not when the reads were over"
+        "when it was stopped, not when the reads were over"
     )
 
 

@@ -70,7 +70,7 @@ def test_no_fault_is_on_before_t0_is_known(tmp_path):
 
 
 def test_the_schedule_counts_from_t0(tmp_path):
-    """Counted from when T0 was told, or from the server's start, the fault would begin 97 s later than it may here."""
+    """Counted from when T0 arrived, or from the server's start, the fault would begin 97 s later than it may here."""
     fault = {"kind": "abort", "start": "100s", "duration": "2s"}
     with process(tmp_path, t0=False, faults=[fault]) as server:
         token = server.token(STATION)
