@@ -66,6 +66,8 @@ class SimulatedServer:
         self.is_up = False
         self.connection_epoch = 0
         """Counts how often all connections were lost: one that was opened in an earlier epoch is gone."""
+        self.received_s = 0.0
+        """When its process will have taken in what is under way on unlimited links: what is sent next comes behind it."""
         self.process = 0
         """Counts the server's processes: a crash begins another one."""
         self.connections = 0
@@ -97,6 +99,7 @@ class SimulatedServer:
         self.traffic = self._make_traffic()
         self.counters.watch_traffic(self.traffic)
         self._port_closers = 0
+        self.received_s = 0.0
         self.is_up = True
 
     def _make_traffic(self) -> VirtualTraffic:

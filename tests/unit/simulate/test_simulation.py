@@ -31,7 +31,7 @@ def test_nothing_is_late_in_virtual_time():
 
 
 def test_the_costs_add_up_to_the_time_of_an_attempt():
-    costs = {"connect": "10ms", "login": "20ms", "send": "1MB/s", "parse": "30ms", "commit": "40ms", "answer": "50ms"}
+    costs = {"connect": "10ms", "login": "20ms", "send": "1MB/s", "receive": "unlimited", "parse": "30ms", "commit": "40ms", "answer": "50ms"}
     played = play(**one_station(photos={"size": "100KB", "bank": 1}, simulate={**costs, "restart": "0s"}))
     first, second = played.service_s[:2]
     repeated = 0.1 + 0.03 + 0.1 + 0.04 + 0.05  # service, parse, 100 KB at 1 MB/s, commit, answer
@@ -48,7 +48,7 @@ def test_stations_need_not_log_in():
 
 
 def test_with_a_connection_for_each_attempt_each_pays_for_it():
-    costs = {"connect": "10ms", "login": "0s", "send": "1000GB/s", "parse": "0s", "commit": "0s", "answer": "0s"}
+    costs = {"connect": "10ms", "login": "0s", "send": "1000GB/s", "receive": "unlimited", "parse": "0s", "commit": "0s", "answer": "0s"}
     retry = {"strategy": "none"}
     each = play(**one_station(client={"connection": "each", "retry": retry}, simulate=costs))
     new = play(**one_station(client={"connection": "new", "retry": retry}, simulate=costs))
@@ -57,7 +57,7 @@ def test_with_a_connection_for_each_attempt_each_pays_for_it():
 
 
 def test_a_shared_pool_keeps_the_connections_of_stations_that_are_done():
-    costs = {"connect": "10ms", "login": "0s", "send": "1000GB/s", "parse": "0s", "commit": "0s", "answer": "0s"}
+    costs = {"connect": "10ms", "login": "0s", "send": "1000GB/s", "receive": "unlimited", "parse": "0s", "commit": "0s", "answer": "0s"}
     played = play(client={"connection": "reuse", "retry": {"strategy": "none"}}, simulate=costs)
     assert played.service_s == pytest.approx([0.11, 0.10, 0.10, 0.10, 0.10, 0.10], abs=1e-6)
 
