@@ -136,6 +136,7 @@ def limited_nginx(folder: Path) -> Iterator[str]:
 def search_nginx(folder: Path, signals: SignalHandler, log: Callable[[str], None]) -> SustainedFigures:
     """What `harness capacity docs/targets/nginx.toml --target URL` finds."""
     command = ["python", "-m", "benchmarks", "capacity"]
+    shutil.rmtree(folder / "found", ignore_errors=True)  # of an earlier time, as in `_measure`
     with limited_nginx(folder / "site") as url:
         scenario = load_scenario(str(ROOT / "docs" / "targets" / "nginx.toml"))
         request = TargetRequest("docs/targets/nginx.toml", scenario, url, 1.05)

@@ -122,7 +122,7 @@ class PhoneConnection:
         incoming = self._send_over(self._network.server.traffic.ingress, request)
         if incoming is None:
             self.schedule(request, self._parse_s(request))
-            self._task.clock.call_at(request.began_s, self._network.server.begin, request)
+            self._network.server.expect(request)
         response: SimulatedResponse = await suspend()
         if incoming is not None and not incoming.is_over and incoming.sent_bytes >= head_bytes + request.body_bytes:
             self._draining = incoming
