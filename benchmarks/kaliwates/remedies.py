@@ -124,9 +124,7 @@ def read_simulated(folder: Path) -> dict[str, list[RemedyRun]]:
 
 
 def _read_runs(folder: Path, figures: ExperimentFigures) -> dict[str, list[RemedyRun]]:
-    return {
-        variant.name: [_read_run(folder, cell, figures) for cell in variant.cells] for variant in figures.variants
-    }
+    return {variant.name: [_read_run(folder, cell, figures) for cell in variant.cells] for variant in figures.variants}
 
 
 def _read_experiment(folder: Path, *, simulated: bool) -> ExperimentFigures:

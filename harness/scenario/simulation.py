@@ -32,7 +32,8 @@ def _name_or_rate(value: object) -> str:
 
 
 ReceiveRate = Annotated[
-    Annotated[Literal["unlimited"], Tag("name")] | Annotated[Rate, Field(gt=0), Tag("rate")], Discriminator(_name_or_rate)
+    Annotated[Literal["unlimited"], Tag("name")] | Annotated[Rate, Field(gt=0), Tag("rate")],
+    Discriminator(_name_or_rate),
 ]
 
 

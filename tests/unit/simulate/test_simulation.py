@@ -31,7 +31,15 @@ def test_nothing_is_late_in_virtual_time():
 
 
 def test_the_costs_add_up_to_the_time_of_an_attempt():
-    costs = {"connect": "10ms", "login": "20ms", "send": "1MB/s", "receive": "unlimited", "parse": "30ms", "commit": "40ms", "answer": "50ms"}
+    costs = {
+        "connect": "10ms",
+        "login": "20ms",
+        "send": "1MB/s",
+        "receive": "unlimited",
+        "parse": "30ms",
+        "commit": "40ms",
+        "answer": "50ms",
+    }
     played = play(**one_station(photos={"size": "100KB", "bank": 1}, simulate={**costs, "restart": "0s"}))
     first, second = played.service_s[:2]
     repeated = 0.1 + 0.03 + 0.1 + 0.04 + 0.05  # service, parse, 100 KB at 1 MB/s, commit, answer
@@ -53,14 +61,16 @@ def storm(receive: str) -> PlayedSimulation:
 
 def test_photos_that_come_at_once_wait_for_each_other_the_refused_ones_among_them():
     refused = storm("100MB/s").outcomes["unavailable"]
-    assert refused == pytest.approx(100, abs=10), "1 MB at 100 MB/s: a hundred a second, whoever sends them"
+    assert refused == pytest.approx(100, abs=10), "1 MB at 100 MB/s: a hundred a second, from any number of phones"
     assert storm("200MB/s").outcomes["unavailable"] == pytest.approx(2 * refused, abs=20)
 
 
 def test_a_photo_alone_is_taken_in_at_the_slower_rate_of_the_two():
     costs = {"connect": "0s", "login": "0s", "parse": "0s", "commit": "0s", "answer": "0s"}
     for send, receive in (("1MB/s", "unlimited"), ("1MB/s", "10MB/s"), ("10MB/s", "1MB/s")):
-        played = play(**one_station(photos={"size": "100KB", "bank": 1}, simulate={**costs, "send": send, "receive": receive}))
+        played = play(
+            **one_station(photos={"size": "100KB", "bank": 1}, simulate={**costs, "send": send, "receive": receive})
+        )
         assert played.service_s == pytest.approx([0.2] * 3, abs=1e-6), "service of 100 ms and 100 KB at 1 MB/s"
 
 
@@ -72,7 +82,9 @@ def test_a_new_process_has_nothing_left_to_take_in():
         simulate={**FREE, "receive": "100KB/s", "logins": False},
     )  # fmt: skip
     assert played.outcomes["reset"] == 5, "the photos take a second each, one after the other"
-    assert min(played.rows["done_s"][5:]) == pytest.approx(2.6, abs=1e-3), "half a second, a second's pause, a photo and its service"
+    assert min(played.rows["done_s"][5:]) == pytest.approx(2.6, abs=1e-3), (
+        "half a second, a second's pause, a photo and its service"
+    )
 
 
 def test_stations_need_not_log_in():
@@ -82,7 +94,15 @@ def test_stations_need_not_log_in():
 
 
 def test_with_a_connection_for_each_attempt_each_pays_for_it():
-    costs = {"connect": "10ms", "login": "0s", "send": "1000GB/s", "receive": "unlimited", "parse": "0s", "commit": "0s", "answer": "0s"}
+    costs = {
+        "connect": "10ms",
+        "login": "0s",
+        "send": "1000GB/s",
+        "receive": "unlimited",
+        "parse": "0s",
+        "commit": "0s",
+        "answer": "0s",
+    }
     retry = {"strategy": "none"}
     each = play(**one_station(client={"connection": "each", "retry": retry}, simulate=costs))
     new = play(**one_station(client={"connection": "new", "retry": retry}, simulate=costs))
@@ -91,7 +111,15 @@ def test_with_a_connection_for_each_attempt_each_pays_for_it():
 
 
 def test_a_shared_pool_keeps_the_connections_of_stations_that_are_done():
-    costs = {"connect": "10ms", "login": "0s", "send": "1000GB/s", "receive": "unlimited", "parse": "0s", "commit": "0s", "answer": "0s"}
+    costs = {
+        "connect": "10ms",
+        "login": "0s",
+        "send": "1000GB/s",
+        "receive": "unlimited",
+        "parse": "0s",
+        "commit": "0s",
+        "answer": "0s",
+    }
     played = play(client={"connection": "reuse", "retry": {"strategy": "none"}}, simulate=costs)
     assert played.service_s == pytest.approx([0.11, 0.10, 0.10, 0.10, 0.10, 0.10], abs=1e-6)
 
