@@ -84,6 +84,9 @@ PrometheusUrl = Annotated[
 Labels = Annotated[
     list[str], typer.Option("--label", metavar="K=V", help="A label of the run, as in version=1.2; can be repeated.")
 ]
+Report = Annotated[
+    bool, typer.Option("--report/--no-report", help="Draw the charts and write the page; harness report does it later.")
+]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or its name below runs/.")]
 
 

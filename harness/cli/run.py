@@ -19,6 +19,7 @@ from harness.cli.options import (
     Labels,
     Overrides,
     PrometheusUrl,
+    Report,
     ScenarioName,
     Seed,
     Target,
@@ -55,6 +56,7 @@ from harness.plan import capacity, make_plan
 from harness.plan.demand import parse_worker_count
 from harness.run_folder.layout import RunFolder, WorkerRecord
 from harness.run_folder.tables import read_planned_due
+from harness.runner.finish import finish_run
 from harness.runner.prometheus import discovery_folder, reachable_prometheus
 from harness.runner.run import Run
 from harness.runner.run_record import initial_record
@@ -84,6 +86,7 @@ def run(
     prometheus_sd: Annotated[Path | None, typer.Option(metavar="DIR", envvar="HARNESS_PROMETHEUS_SD", help="Folder for a file_sd file that tells a Prometheus what to scrape.")] = None,
     baseline: Annotated[Path | None, typer.Option(metavar="RUN", help="An earlier run to compare with at the end.")] = None,
     tolerance: ToleranceOption = [],
+    report: Report = True,
 ) -> None:  # fmt: skip
     """Run a scenario: drive the load, judge it, write the report."""
     loaded = loader.load_scenario(source, overrides, seed, read_planned_due)
@@ -134,10 +137,8 @@ def run(
     with SignalHandler() as signals:
         with LiveView(loaded.name) as view:
             Run(spec, view, signals).execute()
-        print("Analysing the results and writing the report", flush=True)
-        from harness.runner.finish import finish_run  # noqa: PLC0415 - Matplotlib takes half a second to import: not before the load
-
-        code = finish_run(folder, assertions_of(loaded))
+        print(f"Analysing the results{' and writing the report' if report else ''}", flush=True)
+        code = finish_run(folder, assertions_of(loaded), report=report)
         if base is not None and signals.received is None:
             compared = compare_with_baseline(base, folder, tolerance)
             code = code or compared  # the run's own verdict outweighs the comparison
