@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from importlib import import_module
 from typing import Annotated, Any, NamedTuple
@@ -35,6 +36,10 @@ _USAGE_ERRNOS = frozenset(
     }
 )
 """A path that can't be used as the user wrote it: exit code 2 instead of a traceback."""
+
+
+_ADDRESS = re.compile(r"^\d+$|:[^/]*$")
+"""What can only be meant as the address of `--web`: a number, or with a colon but no path. The name of a scenario is neither."""
 
 
 class LazyCommand(NamedTuple):
@@ -130,7 +135,21 @@ class LazyGroup(TyperGroup):
         """The command that `args` begin with; from here on it is the real one."""
         if args and args[0] in COMMANDS:
             self.commands[args[0]] = load_command(args[0])
+            args = complete_web(args)
         return super().resolve_command(ctx, args)
+
+
+def complete_web(arguments: list[str]) -> list[str]:
+    """The arguments with the default address after a `--web` that is given without one: typer knows no optional values.
+
+    >>> complete_web(["run", "--web", "smoke"]), complete_web(["run", "smoke", "--web", "8080"])
+    (['run', '--web=127.0.0.1:0', 'smoke'], ['run', 'smoke', '--web', '8080'])
+    """
+    following = [*arguments[1:], ""]
+    return [
+        "--web=127.0.0.1:0" if one == "--web" and not _ADDRESS.search(after) else one
+        for one, after in zip(arguments, following, strict=True)
+    ]
 
 
 def load_command(name: str) -> TyperCommand:
