@@ -1,8 +1,8 @@
 """What the live page costs a run: `python -m benchmarks.live_page [--pairs 5] [--write]` (six minutes).
 
 Pairs of one run, without the page and with a reader of its events connected from the first to the last second, in changing order:
-CPU of the process that sends and of the leader, per attempt, and lateness. No browser is started: what a browser draws is no part
-of a run, and is to be left on another machine than a measurement where it matters.
+CPU of the process that sends and of the leader, per attempt, and lateness. No browser is started: what it draws is the
+browser's own cost, and can be moved to another machine.
 
 `--write` writes the table into docs/explanation/measuring.md.
 """

@@ -38,7 +38,7 @@ _USAGE_ERRNOS = frozenset(
 """A path that can't be used as the user wrote it: exit code 2 instead of a traceback."""
 
 
-_ADDRESS = re.compile(r"^\d+$|:[^/]*$")
+_ADDRESS = re.compile(r"^\d+$|^[^/]*:[^/.]*$")
 """What can only be meant as the address of `--web`: a number, or with a colon but no path. The name of a scenario is neither."""
 
 
@@ -135,20 +135,27 @@ class LazyGroup(TyperGroup):
         """The command that `args` begin with; from here on it is the real one."""
         if args and args[0] in COMMANDS:
             self.commands[args[0]] = load_command(args[0])
-            args = complete_web(args)
         return super().resolve_command(ctx, args)
 
 
-def complete_web(arguments: list[str]) -> list[str]:
-    """The arguments with the default address after a `--web` that is given without one: typer knows no optional values.
+class CommandWithWeb(TyperCommand):
+    """A command whose option --web may stand without its value: typer knows no optional values."""
 
-    >>> complete_web(["run", "--web", "smoke"]), complete_web(["run", "smoke", "--web", "8080"])
-    (['run', '--web=127.0.0.1:0', 'smoke'], ['run', 'smoke', '--web', '8080'])
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments."""
+        return super().parse_args(ctx, complete_web(args))
+
+
+def complete_web(arguments: list[str]) -> list[str]:
+    """The arguments with the default address for a `--web` that is given without one.
+
+    >>> complete_web(["--web", "smoke"]), complete_web(["smoke", "--web", "8080"])
+    (['--web=127.0.0.1:0', 'smoke'], ['smoke', '--web', '8080'])
     """
     following = [*arguments[1:], ""]
     return [
         "--web=127.0.0.1:0" if one == "--web" and not _ADDRESS.search(after) else one
-        for one, after in zip(arguments, following, strict=True)
+        for one, after in zip(arguments, following, strict=False)
     ]
 
 
@@ -156,7 +163,7 @@ def load_command(name: str) -> TyperCommand:
     """A command with its options; each option is also read from the environment, as HARNESS_<COMMAND>_<OPTION>."""
     module, _, function = COMMANDS[name].function.partition(":")
     single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    single.command(name)(getattr(import_module(f"harness.cli.{module}"), function))
+    single.command(name, cls=CommandWithWeb)(getattr(import_module(f"harness.cli.{module}"), function))
     command = typer.main.get_command(single)
     if not isinstance(command, TyperCommand):
         raise TypeError(type(command))

@@ -19,6 +19,7 @@ from harness.cli.options import (
     Labels,
     Overrides,
     PrometheusUrl,
+    Report,
     ScenarioName,
     Seed,
     Target,
@@ -57,6 +58,7 @@ from harness.plan import capacity, make_plan
 from harness.plan.demand import parse_worker_count
 from harness.run_folder.layout import RunFolder, WorkerRecord
 from harness.run_folder.tables import read_planned_due
+from harness.runner.finish import finish_run
 from harness.runner.prometheus import discovery_folder, reachable_prometheus
 from harness.runner.run import Run
 from harness.runner.run_record import initial_record
@@ -87,6 +89,7 @@ def run(
     baseline: Annotated[Path | None, typer.Option(metavar="RUN", help="An earlier run to compare with at the end.")] = None,
     tolerance: ToleranceOption = [],
     web: Web = None,
+    report: Report = True,
 ) -> None:  # fmt: skip
     """Run a scenario: drive the load, judge it, write the report."""
     loaded = loader.load_scenario(source, overrides, seed, read_planned_due)
@@ -137,15 +140,14 @@ def run(
     with SignalHandler() as signals, live_page(web_address, "run", loaded.name, folder.path) as page:
         with LiveView(loaded.name) as view:
             Run(spec, page.view(loaded.name, view), signals).execute()
-        print("Analysing the results and writing the report", flush=True)
-        page.log("Analysing the results and writing the report")
-        from harness.runner.finish import finish_run  # noqa: PLC0415 - Matplotlib takes half a second to import: not before the load
-
-        code = finish_run(folder, assertions_of(loaded))
+        what = f"Analysing the results{' and writing the report' if report else ''}"
+        print(what, flush=True)
+        page.log(what)
+        code = finish_run(folder, assertions_of(loaded), report=report)
         if base is not None and signals.received is None:
             compared = compare_with_baseline(base, folder, tolerance)
             code = code or compared  # the run's own verdict outweighs the comparison
-        page.finish(folder.page)
+        page.finish(folder.page if report else None)
         # A signal outweighs everything but a failure: a lost page, or a breach that was established before the signal.
         raise typer.Exit(code if signals.received is None or code == ExitCode.FAILED else 128 + signals.received)
 

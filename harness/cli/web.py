@@ -48,10 +48,12 @@ class LivePage:
         if self.feed is not None:
             self.feed.log(text)
 
-    def finish(self, page: Path) -> None:
-        """The report is written: open pages become it."""
+    def finish(self, page: Path | None) -> None:
+        """The report is written: open pages become it. None: it is not, because nobody asked for one."""
         if self.feed is not None:
-            self.feed.finish(page)
+            self.feed.finish(
+                page, "" if page is not None else "The results are in the run folder; no report was asked for."
+            )
 
 
 def parse_web(text: str | None) -> WebAddress | None:
@@ -82,7 +84,7 @@ def live_page(
         print(f"Live page: {server.url}", flush=True)
         if not address.is_local:
             print(
-                f"Warning: whoever can reach {address.host} and has this address can watch and stop the run; it is not encrypted",
+                f"Warning: anyone who can reach {address.host} and has this address can watch and stop the run; it is not encrypted",
                 flush=True,
             )
         yield LivePage(feed)

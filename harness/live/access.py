@@ -1,4 +1,4 @@
-"""Who may see the live page and press its button: whoever has its address, from no other web page."""
+"""Who may see the live page and press its button: anyone who has its address, from no other web page."""
 
 from __future__ import annotations
 

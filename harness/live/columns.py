@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     FloatArray = npt.NDArray[np.float64]
 
 MOST_COLUMNS = 300
-"""More could not be told apart on a screen; then pairs of neighbours become one."""
+"""More are narrower than a pixel or two; then pairs of neighbours become one."""
 EDGES_S = (
     0.001, 0.0015, 0.0025, 0.004, 0.006, 0.01, 0.015, 0.025, 0.04, 0.06, 0.1, 0.15, 0.25, 0.4, 0.6, 1.0, 1.5, 2.5, 4.0, 6.0,
     10.0, 15.0, 25.0, 40.0, 60.0, float("inf"),

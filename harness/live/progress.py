@@ -34,7 +34,7 @@ class GroupProgress:
     completed: int
 
 
-class Progress:
+class PlanProgress:
     """The state of every page and station of a plan. Not safe for several threads."""
 
     def __init__(self, plan: Plan, places: Places) -> None:

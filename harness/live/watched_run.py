@@ -22,7 +22,7 @@ from harness.judge.validity import (
 )
 from harness.live.columns import FAULT_ACTIVE, Columns, percentile_of
 from harness.live.journal_tail import JournalTail
-from harness.live.progress import Progress
+from harness.live.progress import PlanProgress
 from harness.plan import Plan
 from harness.run_folder.layout import RunEnd, RunFolder, RunRecord
 from harness.run_folder.scrape_log import Scrape
@@ -51,7 +51,7 @@ class WatchedRun:
         self._pages = plan.pages
         self._clock = clock
         codes = np.array([station.code for station in plan.stations], dtype=object)
-        self._progress = Progress(plan, load_places(codes, record.scenario, folder.region, folder.stations))
+        self._progress = PlanProgress(plan, load_places(codes, record.scenario, folder.region, folder.stations))
         self._tail = JournalTail(folder.journal)
         workers = [f"worker-{worker.rank}" for worker in record.workers]
         self.columns = Columns([*workers, SERVER_TARGET] if record.own_server else workers)
@@ -65,7 +65,7 @@ class WatchedRun:
         self._ended: RunEnd | None = None
         self._lock = threading.Lock()
         self._reading = threading.Lock()
-        """Progress belongs to one reader at a time; scrapes must not wait for it."""
+        """PlanProgress belongs to one reader at a time; scrapes must not wait for it."""
 
     def add(self, scrape: Scrape) -> None:
         """Take a scrape."""

@@ -70,7 +70,7 @@ function figures({ now, health, phase }) {
     tile("Offered → goodput", `${rate(now.offered_per_s)} → ${rate(now.goodput_per_s)}`, `${rate(now.answers_per_s)} answers`),
     tile("Accepted uploads take", now.p95 ?? "–", `p95; p50 ${now.p50 ?? "–"}`),
     tile("Failed attempts", count(failed), kinds || "none"),
-    tile("Server", now.queue === null ? "–" : `${count(now.queue)} in the queue`, now.busy === null ? "no metrics of ours" : `${count(now.busy)}${about.server_workers ? ` of ${about.server_workers}` : ""} workers busy`),
+    tile("Server", now.queue === null ? "–" : `${count(now.queue)} in the queue`, now.busy === null ? "its metrics are not known" : `${count(now.busy)}${about.server_workers ? ` of ${about.server_workers}` : ""} workers busy`),
     tile("Phase", phase || "–", `${count(now.in_flight)} attempts in flight`, true),
     tile("Generator", health.text, `CPU ${percent(health.cpu_ratio)} of a core; p99 late ${duration(health.late_s)}, ${duration(health.allowed_s)} allowed`, true),
   );
@@ -277,7 +277,7 @@ events.onmessage = (message) => { text("link", stopping ? "stopping" : "live"); 
 events.onerror = () => {
   if (over) return;
   text("link", "no connection");
-  run = -1; // whoever answers next sends everything anew
+  run = -1; // the next answer has everything
   $("log").replaceChildren();
 };
 

@@ -8,7 +8,7 @@ from harness.base.errors import ExitCode, UsageError
 from harness.base.host import describe_host, package_versions
 from harness.cli.options import runs_in
 from harness.judge.compare.figure import Tolerances
-from harness.runner.finish import ComparisonRequest, compare_runs
+from harness.runner.comparison import ComparisonRequest, compare_runs
 from harness.scenario.loader import load_scenario
 from tests.support.real_runs import harness, told
 from tests.support.run_builder import RunBuilder

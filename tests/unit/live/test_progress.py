@@ -10,7 +10,7 @@ from harness.analysis.run_data import RunData
 from harness.analysis.summarise import compute_summary
 from harness.base.model import Outcome
 from harness.live.journal_tail import JournalTail
-from harness.live.progress import GroupProgress, Progress
+from harness.live.progress import GroupProgress, PlanProgress
 from harness.plan import make_plan
 from harness.run_folder.journal import RECORD, AttemptRecord, GiveUpReason, JournalWriter
 from harness.scenario.loader import load_scenario
@@ -59,7 +59,7 @@ def test_the_tail_catches_up_in_steps(tmp_path, journal):
 
 
 def test_a_station_is_complete_with_its_last_page(tmp_path, journal):
-    progress, tail = Progress(SMOKE, places()), JournalTail(tmp_path)
+    progress, tail = PlanProgress(SMOKE, places()), JournalTail(tmp_path)
     due = float(SMOKE.due_s[0])
     for page in range(len(SMOKE.slots)):
         assert progress.so_far(0.0).keys["stations.completed"].value == 0
@@ -76,7 +76,7 @@ def test_a_station_is_complete_with_its_last_page(tmp_path, journal):
 
 
 def test_a_page_counts_from_its_first_due_time_and_once(tmp_path, journal):
-    progress = Progress(SMOKE, places())
+    progress = PlanProgress(SMOKE, places())
     attempt(journal, 0, Outcome.UNAVAILABLE, due_s=1.0, done_s=1.5)
     attempt(journal, 0, number=2, due_s=3.0, done_s=4.0)
     attempt(journal, 0, Outcome.REPLAYED, number=3, due_s=5.0, done_s=6.0)
@@ -89,7 +89,7 @@ def test_a_page_counts_from_its_first_due_time_and_once(tmp_path, journal):
 
 
 def test_what_waits_has_waited_and_what_was_given_up_never_comes(tmp_path, journal):
-    progress = Progress(SMOKE, places())
+    progress = PlanProgress(SMOKE, places())
     attempt(journal, 0, Outcome.UNAVAILABLE, due_s=1.0, done_s=1.5)
     attempt(journal, 3, Outcome.REJECTED, due_s=2.0, done_s=2.5)
     journal.gave_up(3, 1, 2.5, GiveUpReason.REJECTED_FOR_GOOD)
@@ -122,7 +122,7 @@ def test_the_figures_are_those_of_the_summary_in_the_end(tmp_path):
     folder = run.finish("completed", at_s=10.0)
     rows = load_rows(folder)
     summary = compute_summary(folder, rows, load_page_statuses(folder, rows), RunData(folder, rows))
-    progress = Progress(SMOKE, places())
+    progress = PlanProgress(SMOKE, places())
     progress.add(JournalTail(folder.journal).read())
     found = progress.so_far(10.0)
     assert found.keys["stations.completed"].value == summary.stations.completed
