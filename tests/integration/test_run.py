@@ -236,7 +236,7 @@ def test_a_signal_before_the_first_upload_ends_at_once(start, tiny):
     assert "Traceback" not in output
 
 
-@pytest.mark.timed
+@pytest.mark.timed  # the signal has to arrive in the fraction of a second that the run is in that stage
 @pytest.mark.parametrize(
     ("said", "number", "code"), [("Draining", signal.SIGINT, 130), ("Analysing", signal.SIGTERM, 143)]
 )
