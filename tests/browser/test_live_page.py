@@ -238,7 +238,17 @@ async def test_an_experiment_shows_its_cells_and_the_run_that_goes_on(start: Sta
 
 
 async def test_a_capacity_search_shows_what_is_known(start: Start, open_page: Open) -> None:
-    arguments = ("--vary", "server.workers=1..64", "--goal", "p95(delivery_seconds) < 1s", "--simulate-only")
+    arguments = (
+        "--vary",
+        "server.workers=1..8",
+        "--probability",
+        "50%",
+        "--confidence",
+        "80%",
+        "--goal",
+        "p95(delivery_seconds) < 1s",
+        "--simulate-only",
+    )
     command = await start("capacity", "watched.toml", *arguments, "--out", "found", "--web", over="30s", deadline="60s")
     page = await open_page(await command.url())
     await until(page, "/so far|Simulat|SIMULAT/.test(document.body.textContent)")

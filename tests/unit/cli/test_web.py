@@ -40,7 +40,7 @@ def test_an_address_that_is_none_is_an_error_of_usage_before_anything_starts(tmp
 
 
 def test_what_becomes_known_goes_to_the_terminal_and_to_the_page(tmp_path):
-    printed = []
+    printed: list[str] = []
     feed = LiveFeed("capacity", "x", tmp_path)
     LivePage(feed).logger(printed.append)("8 workers pass")
     LivePage().logger(printed.append)("9 workers pass")
