@@ -43,7 +43,7 @@ def test_processes_that_start_beside_each_other_may_be_ready_in_any_order(proces
 def test_what_came_before_an_expected_event_reaches_its_listener_once_and_in_order(processes):
     start_sender(processes, "one", '{"event": "a"}', '{"event": "b"}', '{"event": "ready"}', '{"event": "joined"}')
     processes.expect("one", "ready", 30)
-    others = []
+    others: list[Message] = []
     processes.expect("one", "joined", 30, others.append)
     assert [message.event for message in others] == ["a", "b"]
     processes.post("done")
