@@ -187,8 +187,8 @@ class Connection:
     def untaken_bytes(self) -> int:
         """Bytes that the kernel has accepted for sending, and the other side has not acknowledged (Linux: tcp(7), SIOCOUTQ).
 
-        No server has read them. What it has acknowledged may still lie unread in its receive buffer: that nobody here can
-        know. With TLS these are bytes of ciphertext, about as many as there were before.
+        No server has read them. What it has acknowledged may still lie unread in its receive buffer: no client can
+        know from here. With TLS these are bytes of ciphertext, about as many as there were before.
         """
         try:
             answer = fcntl.ioctl(self._fd, termios.TIOCOUTQ, _NO_BYTES)

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from harness.base.errors import ExitCode
-from tests.support.real_runs import harness
+from tests.support.real_runs import REPORT, harness
 
 SCENARIO = """
 name = "metrics"
@@ -81,7 +81,7 @@ def port() -> Iterator[int]:
 def test_every_upload_is_counted_and_an_endpoint_without_metrics_is_named_before_and_after_the_load(port, tmp_path):
     (tmp_path / "metrics.toml").write_text(SCENARIO.format(port=port), "utf-8")
     url = f"http://127.0.0.1:{port}"
-    code, output = harness("run", "metrics.toml", "--target", url, "--out", "run", cwd=tmp_path)
+    code, output = harness("run", "metrics.toml", "--target", url, "--out", "run", cwd=tmp_path, **REPORT)
     assert code in {ExitCode.PASSED, ExitCode.INVALID}, output  # INVALID on a machine that is too busy to be on time
     verdict = json.loads((tmp_path / "run" / "verdict.json").read_text())
     assert [one["observed"] for one in verdict["thresholds"]] == [60]
