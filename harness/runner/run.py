@@ -30,7 +30,7 @@ from harness.scenario.own_client import parse_resolved_name, read_client_source
 from harness.target.external import poll_consent
 from harness.target.mock_admin import MockAdmin
 
-_T0_DELAY_S = 0.5
+_T0_DELAY_S = 0.3
 """T0 lies this far ahead when it is sent, so that every process has it before the first station is due."""
 _FINISH_GRACE_S = 20.0
 _POLL_S = 0.25
@@ -120,13 +120,19 @@ class Run:
         if external is None:
             secret = secrets.token_hex(16)
             self._view.log("Starting the mock server")
-            target, self._admin = start_server(processes, self._spec, private, secret)
+            await_server = start_server(processes, self._spec, private, secret)
         else:
-            secret, target = "", str(external.origin)  # without a secret PINs are the code's last six digits
-        self._recorder.open(target)
+            secret, await_server = "", None  # without a secret PINs are the code's last six digits
         if self._spec.join_policy is None:
             self._view.log(f"Starting the generator ({self._spec.workers_text})")
-        ready = start_generator(processes, self._spec, private, secret, self._view.log)
+
+        def await_target() -> None:
+            target = "" if external is None else str(external.origin)
+            if await_server is not None:
+                target, self._admin = await_server()
+            self._recorder.open(target)
+
+        ready = start_generator(processes, self._spec, private, secret, self._view.log, await_target)
         self._workers.add_hosts(ready.get("hosts", []))
         self._workers.add_processes(ready["workers"])
         targets = {f"worker-{w['rank']}": f"http://127.0.0.1:{w['metrics_port']}/metrics" for w in ready["workers"]}
