@@ -12,9 +12,9 @@ from harness.base.temporary import temporary_folder
 from harness.drive.distributed.join import HEARTBEAT_TIMEOUT_S
 from harness.judge.thresholds.abort_on_fail import AbortMonitor
 from harness.measure.process_monitor import ClockMonitor, ProcessMonitor
-from harness.measure.scraper import Scraper
+from harness.measure.scraper import EarlyScrape, Scraper, scrape_early
 from harness.run_folder.layout import STOPPED_BY_SIGNAL, RunEnd
-from harness.run_folder.scrape_log import Scrape
+from harness.run_folder.scrape_log import CORRECT_ENDPOINT, Scrape, describe_failed_scrape
 from harness.run_folder.tables import write_plan
 from harness.runner.end_conditions import EndConditions, HeartbeatMonitor
 from harness.runner.exit_reason import ReservedResources, describe_exit, ended_by_signal, ended_or_interrupted
@@ -139,6 +139,7 @@ class Run:
         if self._admin is not None:
             targets["server"] = self._admin.metrics_url
         targets.update(external.metrics() if external else {})
+        early = self._scrape_early()
         # Prometheus must have scraped every worker before T0: it can't compute a rate from a counter's first sample.
         self._prometheus.begin(targets, processes, self._view.log)
         self._t0 = time.monotonic() + _T0_DELAY_S
@@ -149,10 +150,24 @@ class Run:
             processes[name].send("t0", monotonic=self._t0)
         pids = process_ids(processes, ready["workers"])
         self._process_monitor = ProcessMonitor(self._folder.processes, pids, self._now_s)
+        self._scraper.add_early(early, self._t0)
         self._scraper.start()
         self._process_monitor.start()
         self._sync.start()
         self._view.log(": ".join(filter(None, [self._scenario.name, self._scenario.title])))
+
+    def _scrape_early(self) -> list[EarlyScrape]:
+        """What the target's own endpoints have counted before the run; one that can't be scraped is named before the load."""
+        external = self._spec.external
+        if external is None:
+            return []
+        endpoints = external.metrics()
+        early = scrape_early(endpoints, external.secure)
+        for one in early:
+            if one.error:
+                why = describe_failed_scrape(endpoints[one.target], one.error)
+                self._view.log(f"metrics endpoint {one.target}: {why}; {CORRECT_ENDPOINT}")
+        return early
 
     def _prepare_monitors(self, processes: ProcessGroup, targets: dict[str, str], local_workers: list[str]) -> None:
         """Create the scraper of `targets`, and everything that acts on its scrapes."""
