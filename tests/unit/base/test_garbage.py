@@ -13,7 +13,7 @@ def test_collections_are_off_within_the_block_and_on_after_it_also_after_an_erro
         found.append(gc.isenabled())
     found.append(gc.isenabled())
     with pytest.raises(KeyError), without_collections():
-        found.append({}["missing"])
+        found.append(dict[str, bool]()["missing"])
     assert [*found, gc.isenabled()] == [False, True, True]
 
 
