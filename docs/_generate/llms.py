@@ -43,8 +43,8 @@ def _pages(docs: Path, entries: list[Any]) -> list[str]:
 def _page(docs: Path, title: str, path: str) -> str:
     address = path.removesuffix(".md").removesuffix(".ipynb") + ".html"
     address = re.sub(r"README\.html$", "index.html", address)
-    said = _first_sentence((docs / path).read_text("utf-8")) if path.endswith(".md") else ""
-    return f"- [{title}]({address})" + (f": {said}" if said else "")
+    about = _first_sentence((docs / path).read_text("utf-8")) if path.endswith(".md") else ""
+    return f"- [{title}]({address})" + (f": {about}" if about else "")
 
 
 def _title(page: Path) -> str:
