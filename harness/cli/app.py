@@ -51,6 +51,8 @@ class LazyCommand(NamedTuple):
     """First paragraph of the function's docstring; a test compares the two."""
     only_prints: bool = False
     """What it prints is all it gives, so that it has failed if that could not be written; other commands write files."""
+    passes_options: bool = False
+    """Options that it does not know are arguments, for the program that it starts."""
 
 
 COMMANDS = {
@@ -102,6 +104,11 @@ COMMANDS = {
     "powercut": LazyCommand(
         "powercut:powercut",
         "Run a server with its data on a disk whose power is cut: what was not synced is lost. Needs root and FUSE.",
+    ),
+    "locust": LazyCommand(
+        "locust:locust",
+        "Start Locust itself with the harness's users: its web UI, or --headless. For exploring; nothing is judged.",
+        passes_options=True,
     ),
     "mcp": LazyCommand(
         "mcp:mcp",
@@ -163,7 +170,10 @@ def load_command(name: str) -> TyperCommand:
     """A command with its options; each option is also read from the environment, as HARNESS_<COMMAND>_<OPTION>."""
     module, _, function = COMMANDS[name].function.partition(":")
     single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    single.command(name, cls=CommandWithWeb)(getattr(import_module(f"harness.cli.{module}"), function))
+    settings = {"ignore_unknown_options": COMMANDS[name].passes_options}
+    single.command(name, cls=CommandWithWeb, context_settings=settings)(
+        getattr(import_module(f"harness.cli.{module}"), function)
+    )
     command = typer.main.get_command(single)
     if not isinstance(command, TyperCommand):
         raise TypeError(type(command))
