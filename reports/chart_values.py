@@ -97,7 +97,7 @@ def _lines(axes: Axes, grids: _Grids) -> list[dict[str, Any]]:
     return [
         _series(str(line.get_gid()), line.get_color(), grids.add(line.get_xdata()), line.get_ydata())
         for line in axes.lines
-        # limits and marks are drawn in parts of the panel, and are no series
+        # limits and marks are drawn in parts of the panel, and are not series
         if line.get_gid() and line.get_gid() not in _MARKS and line.get_transform() == axes.transData
     ]
 
