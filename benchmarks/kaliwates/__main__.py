@@ -2,7 +2,8 @@
 
 It runs the experiment what-would-have-saved-kaliwates for real and in virtual time, 30 seeds each, and writes the results to
 docs/data/kaliwates.json, the chart to docs/images and the table into docs/explanation/what-would-have-saved-kaliwates.md.
-Interrupted, it goes on where it stopped. `--from FILE` publishes earlier results.
+Interrupted, it goes on where it stopped. `--from FILE` publishes earlier results; `--predict-from FILE` keeps what they
+measured and simulates every cell again, in five minutes.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from pathlib import Path
 from matplotlib import rc_context
 
 from benchmarks.kaliwates import chart, tables
-from benchmarks.kaliwates.remedies import RemedyResults, read_remedies, read_results, write_results
+from benchmarks.kaliwates.remedies import RemedyResults, read_remedies, read_results, read_simulated, write_results
 from benchmarks.publish import ROOT, replace_block
-from harness.base.errors import HarnessError
+from harness.base.errors import HarnessError, UsageError
 from harness.base.host import describe_host
 from reports import palette
 
@@ -53,11 +54,18 @@ def main() -> int:
         "--from", dest="source", type=Path, metavar="FILE", help="earlier results, as docs/data/kaliwates.json"
     )
     parser.add_argument(
+        "--predict-from", dest="measured", type=Path, metavar="FILE",
+        help="the same, with every cell simulated again: after a change of the simulation or of its default constants",
+    )  # fmt: skip
+    parser.add_argument(
         "--out", type=Path, default=Path("runs") / "bench-kaliwates", metavar="DIR", help="folder of the runs"
     )
     options = parser.parse_args()
     try:
-        publish(read_results(options.source) if options.source else _measure(options.out))
+        if options.measured:
+            publish(_predict_again(read_results(options.measured), options.out))
+        else:
+            publish(read_results(options.source) if options.source else _measure(options.out))
     except HarnessError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
@@ -65,10 +73,8 @@ def main() -> int:
 
 
 def _measure(out: Path) -> RemedyResults:
-    measured, simulated = out / "measured", out / "simulated"
-    for arguments in (["--out", str(measured)], ["--simulate", "--seeds", str(SEEDS), "--out", str(simulated)]):
-        # A finished experiment is not repeated; what is read below says whether it is complete.
-        subprocess.call([sys.executable, "-m", "harness", "experiment", EXPERIMENT, *arguments])
+    measured, simulated = out / "measured", _simulate(out)
+    _run_experiment("--out", str(measured))
     remedies, deadline_hours = read_remedies(measured, simulated)
     return RemedyResults(
         at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -76,6 +82,29 @@ def _measure(out: Path) -> RemedyResults:
         deadline_hours=deadline_hours,
         remedies=remedies,
     )
+
+
+def _predict_again(results: RemedyResults, out: Path) -> RemedyResults:
+    """The same measurements, beside new simulations. Raises UsageError if the experiment has other variants by now."""
+    played = read_simulated(_simulate(out))
+    names = [one.name for one in results.remedies]
+    if names != list(played):
+        message = f"the experiment has other variants by now ({', '.join(played)}): measure them"
+        raise UsageError(message)
+    remedies = [one.model_copy(update={"simulated": played[one.name]}) for one in results.remedies]
+    return results.model_copy(update={"remedies": remedies})
+
+
+def _simulate(out: Path) -> Path:
+    """Every cell in virtual time; the folder of the experiment."""
+    folder = out / "simulated"
+    _run_experiment("--simulate", "--seeds", str(SEEDS), "--out", str(folder))
+    return folder
+
+
+def _run_experiment(*arguments: str) -> None:
+    # A finished experiment is not repeated; reading it says whether it is complete.
+    subprocess.call([sys.executable, "-m", "harness", "experiment", EXPERIMENT, *arguments])
 
 
 if __name__ == "__main__":

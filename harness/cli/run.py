@@ -23,6 +23,7 @@ from harness.cli.options import (
     ScenarioName,
     Seed,
     Target,
+    Web,
     Workers,
     abortable_thresholds,
     assertions_of,
@@ -40,6 +41,7 @@ from harness.cli.options import (
     run_id_of,
     warnings_of,
 )
+from harness.cli.web import live_page, parse_web
 from harness.cli.worker import (
     JOIN_TIMEOUT,
     Bind,
@@ -86,13 +88,14 @@ def run(
     prometheus_sd: Annotated[Path | None, typer.Option(metavar="DIR", envvar="HARNESS_PROMETHEUS_SD", help="Folder for a file_sd file that tells a Prometheus what to scrape.")] = None,
     baseline: Annotated[Path | None, typer.Option(metavar="RUN", help="An earlier run to compare with at the end.")] = None,
     tolerance: ToleranceOption = [],
+    web: Web = None,
     report: Report = True,
 ) -> None:  # fmt: skip
     """Run a scenario: drive the load, judge it, write the report."""
     loaded = loader.load_scenario(source, overrides, seed, read_planned_due)
     check_scenario(source, loaded)
     check_code_allowed(source, loaded, allow_code=allow_code)
-    number = parse_worker_count(workers)
+    number, web_address = parse_worker_count(workers), parse_web(web)
     policy = join_policy(remote_workers, workers, bind, join_timeout, target)
     if prometheus is not None:
         reachable_prometheus("--prometheus", prometheus)
@@ -134,14 +137,17 @@ def run(
         flush=True,
     )
     base = _baseline(baseline, tolerance, spec)
-    with SignalHandler() as signals:
+    with SignalHandler() as signals, live_page(web_address, "run", loaded.name, folder.path) as page:
         with LiveView(loaded.name) as view:
-            Run(spec, view, signals).execute()
-        print(f"Analysing the results{' and writing the report' if report else ''}", flush=True)
+            Run(spec, page.view(loaded.name, view), signals).execute()
+        what = f"Analysing the results{' and writing the report' if report else ''}"
+        print(what, flush=True)
+        page.log(what)
         code = finish_run(folder, assertions_of(loaded), report=report)
         if base is not None and signals.received is None:
             compared = compare_with_baseline(base, folder, tolerance)
             code = code or compared  # the run's own verdict outweighs the comparison
+        page.finish(folder.page if report else None)
         # A signal outweighs everything but a failure: a lost page, or a breach that was established before the signal.
         raise typer.Exit(code if signals.received is None or code == ExitCode.FAILED else 128 + signals.received)
 

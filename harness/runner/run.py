@@ -19,7 +19,7 @@ from harness.run_folder.tables import write_plan
 from harness.runner.end_conditions import EndConditions, HeartbeatMonitor
 from harness.runner.exit_reason import ReservedResources, describe_exit, ended_by_signal, ended_or_interrupted
 from harness.runner.launch import process_ids, start_generator
-from harness.runner.live_stats import LiveStats, RunView
+from harness.runner.live_stats import LiveStats, RunObserver, RunView
 from harness.runner.prometheus import PrometheusSession
 from harness.runner.run_record import RunRecorder, keep_station_list
 from harness.runner.run_spec import RunSpec
@@ -155,6 +155,9 @@ class Run:
         self._abort_monitor = AbortMonitor(self._spec.abort_thresholds, record, self._spec.plan.pages)
         heartbeats = HeartbeatMonitor(local_workers, lambda rank, why: processes.post("lost", rank=rank, reason=why))
         listeners = [self._live_stats.add, self._abort_monitor.add, heartbeats.add]
+        if isinstance(self._view, RunObserver):
+            self._view.begin(self._folder, record, self._spec.plan)
+            listeners.append(self._view.add)
 
         def on_scrape(scrape: Scrape) -> None:
             for add in listeners:
@@ -286,3 +289,5 @@ class Run:
         self._reserve.release()
         sync_run(self._folder)
         self._recorder.end(ended, self._clock_monitor.step_s)
+        if isinstance(self._view, RunObserver):
+            self._view.end(ended)

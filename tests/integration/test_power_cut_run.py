@@ -8,7 +8,7 @@ from harness.base.errors import ExitCode
 from harness.judge.audit import load_audit
 from harness.run_folder.layout import RunFolder
 from tests.support.power import CARELESS, careless, needs_power_cut
-from tests.support.real_runs import TINY, assert_passed_or_late, harness
+from tests.support.real_runs import TINY, assert_passed_or_late, told
 
 pytestmark = needs_power_cut
 
@@ -35,7 +35,7 @@ power_cut = true
 
 def run(folder, scenario, *arguments, **more):
     """Runs it to its end: exit code, output, and what the audit found."""
-    code, output = harness("run", scenario, "--out", folder / "run", *arguments, cwd=folder, **more)
+    code, output = told("run", scenario, "--out", folder / "run", *arguments, cwd=folder, **more)
     audit = load_audit(RunFolder(folder / "run"))
     assert audit is not None, output
     return code, output, audit
@@ -69,7 +69,7 @@ def test_of_fifty_seeded_evenings_each_loses_nothing_or_is_caught(tmp_path, kind
     start_ms = random.Random(seed).randint(300, 1800)
     scenario = evening(tmp_path, start_ms=start_ms, torn=kind == "careful" and seed % 2 == 0)
     paths = {} if kind == "careful" else {"PYTHONPATH": careless(tmp_path / "careless", kind)}
-    code, output, audit = run(tmp_path, scenario, "--seed", seed, "--no-report", timeout_s=600, **paths)
+    code, output, audit = run(tmp_path, scenario, "--seed", seed, "--no-report", **paths)
     if kind == "careful":
         assert (audit.safety, audit.counts.lost, audit.counts.ok) == (True, 0, 36), output
     else:

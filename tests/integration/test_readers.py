@@ -22,7 +22,7 @@ from harness.run_folder.layout import RunFolder
 from harness.scenario.loader import load_scenario
 from harness.scenario.readers import ReaderOptions
 from tests.support.mock_process import process
-from tests.support.real_runs import TINY, assert_passed_or_late, harness, run_to_end
+from tests.support.real_runs import REPORT, TINY, assert_passed_or_late, harness, run_to_end
 from tests.support.upload_driver import target_of
 
 STATIONS = make_plan(load_scenario("smoke", ["photos.size=2KB", "photos.bank=1"])).stations
@@ -246,7 +246,7 @@ def test_paths_of_an_external_target_are_read(server, tmp_path):
 def test_the_line_and_the_readers_are_key_figures_of_a_run(tmp_path):
     """Photos of 30 KB over 100 KB/s: eleven seconds' worth in two, of which the deadline lets eight."""
     text = TINY.replace("[server]", READERS + '[server]\ningress = "100KB/s"\negress = "10MB/s"')
-    folder, code, output = run_to_end(tmp_path, text)
+    folder, code, output = run_to_end(tmp_path, text, **REPORT)
     assert code in {ExitCode.FAILED, ExitCode.INVALID}, output
     summary = load_summary(folder)
     assert summary.server.ingress_utilisation_max_ratio == pytest.approx(1.0, abs=0.02)
