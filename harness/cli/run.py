@@ -131,9 +131,9 @@ def run(
     )
     terminal.print_lines(warnings_of(loaded, plan, external=external is not None))
     check_listening(external)
+    faults = " and the last fault is over" if loaded.faults and external is None else ""
     print(
-        f"{loaded.name}: runs for up to {loaded.longest_s:g} s; "
-        "stops early once every page is delivered and the last fault is over",
+        f"{loaded.name}: runs for up to {loaded.longest_s:g} s; stops early once every page is delivered{faults}",
         flush=True,
     )
     base = _baseline(baseline, tolerance, spec)
