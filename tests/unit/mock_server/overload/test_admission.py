@@ -128,7 +128,7 @@ def test_vegas_follows_its_formula():
 def test_vegas_grows_by_one_step_while_a_short_queue_stands():
     vegas = VegasLimit(1000)
     vegas.sample(0.1, 20)
-    vegas.sample(0.1 / 0.9, 20)  # q = ceil(20 * 0.1) = 2, between log10 L and alpha
+    vegas.sample(0.1 / 0.86, 20)  # q = ceil(20 * 0.14) = 3, between log10 L and alpha
     assert vegas._limit == pytest.approx(20 + 1.301, abs=0.001)
     vegas.sample(0.1 / 0.8, 20)  # q = ceil(21.3 * 0.2) = 5, between alpha and beta
     assert vegas._limit == pytest.approx(20 + 1.301, abs=0.001)
@@ -150,8 +150,8 @@ def test_vegas_measures_the_shortest_time_again_after_thirty_samples_for_each_of
 def test_gradient2_forgets_a_load_that_has_gone_faster():
     gradient = Gradient2Limit(1000)
     gradient._long_s, gradient._samples = 1.0, 10_000
-    gradient.sample(0.25, 0)
-    assert gradient._long_s == pytest.approx((1.0 - 0.75 / 600) * 0.95)
+    gradient.sample(0.4, 0)
+    assert gradient._long_s == pytest.approx((1.0 - 0.6 / 600) * 0.95)
     gradient._long_s = 1.0
     gradient.sample(0.51, 0)
     assert gradient._long_s == pytest.approx(1.0 - 0.49 / 600), "not yet more than twice as long"
