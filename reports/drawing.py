@@ -12,6 +12,7 @@ from matplotlib import rc_context
 
 from harness.base.garbage import without_collections
 from reports import svg
+from reports.chart_values import read_values
 from reports.charts.layout import NARROW, WIDE
 from reports.png import draw_pixels, encode_png
 
@@ -29,6 +30,8 @@ class Drawings:
 
     wide: str
     narrow: str
+    values: str = ""
+    """What the chart shows, as JSON for the page's script; see `reports.chart_values`."""
 
 
 Draw = Callable[[], "Figure"]
@@ -52,7 +55,8 @@ def drawing_into(folder: Path) -> Iterator[Callable[[str, Draw], Drawings]]:
                 pixels = draw_pixels(figure)
             written.append(thread.submit(_write_png, folder / f"{name}.png", pixels))
             with rc_context(NARROW.style):
-                return Drawings(wide, svg.to_svg(draw()))
+                small = draw()
+                return Drawings(wide, svg.to_svg(small), read_values(figure, small))
 
         yield draw_chart
         for future in written:
