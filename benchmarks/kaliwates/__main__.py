@@ -2,24 +2,29 @@
 
 It runs the experiment what-would-have-saved-kaliwates for real and in virtual time, 30 seeds each, and writes the results to
 docs/data/kaliwates.json, the chart to docs/images and the table into docs/explanation/what-would-have-saved-kaliwates.md.
-Interrupted, it goes on where it stopped. `--from FILE` publishes earlier results.
+Interrupted, it goes on where it stopped. `--from FILE` publishes earlier results; `--missing` runs only the variants that the published
+results lack, and adds them with the day and the machine of their measurement.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
+import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 
 from matplotlib import rc_context
 
 from benchmarks.kaliwates import chart, tables
-from benchmarks.kaliwates.remedies import RemedyResults, read_remedies, read_results, write_results
+from benchmarks.kaliwates.remedies import Remedy, RemedyResults, read_remedies, read_results, write_results
 from benchmarks.publish import ROOT, replace_block
 from harness.base.errors import HarnessError
 from harness.base.host import describe_host
+from harness.scenario.experiment import EXPERIMENT_FOLDER
+from harness.scenario.loader import read_source
 from reports import palette
 
 EXPERIMENT = "what-would-have-saved-kaliwates"
@@ -55,9 +60,13 @@ def main() -> int:
     parser.add_argument(
         "--out", type=Path, default=Path("runs") / "bench-kaliwates", metavar="DIR", help="folder of the runs"
     )
+    parser.add_argument("--missing", action="store_true", help="run only what the published results lack")
     options = parser.parse_args()
     try:
-        publish(read_results(options.source) if options.source else _measure(options.out))
+        if options.source:
+            publish(read_results(options.source))
+        else:
+            publish(_measure_missing(options.out) if options.missing else _measure(options.out))
     except HarnessError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
@@ -65,17 +74,41 @@ def main() -> int:
 
 
 def _measure(out: Path) -> RemedyResults:
+    remedies, deadline_hours = _run(EXPERIMENT, out)
+    return RemedyResults(at=_now(), host=_host(), deadline_hours=deadline_hours, remedies=remedies)
+
+
+def _measure_missing(out: Path) -> RemedyResults:
+    results, only = read_results(DATA), out / f"{EXPERIMENT}.toml"
+    out.mkdir(parents=True, exist_ok=True)
+    only.write_text(select_variants(EXPERIMENT, {remedy.name for remedy in results.remedies}), "utf-8")
+    remedies, _ = _run(str(only), out)
+    for remedy in remedies:
+        results = results.with_remedy(remedy, _now(), _host())
+    return results
+
+
+def select_variants(name: str, without: set[str]) -> str:
+    """The text of a built-in experiment without these variants."""
+    _, text, _ = read_source(name, EXPERIMENT_FOLDER, "experiment")
+    head, *variants = re.split(r"(?m)^(?=\[\[variants\]\]$)", text)
+    return head + "".join(one for one in variants if tomllib.loads(one)["variants"][0]["name"] not in without)
+
+
+def _run(experiment: str, out: Path) -> tuple[list[Remedy], float]:
     measured, simulated = out / "measured", out / "simulated"
     for arguments in (["--out", str(measured)], ["--simulate", "--seeds", str(SEEDS), "--out", str(simulated)]):
         # A finished experiment is not repeated; what is read below says whether it is complete.
-        subprocess.call([sys.executable, "-m", "harness", "experiment", EXPERIMENT, *arguments])
-    remedies, deadline_hours = read_remedies(measured, simulated)
-    return RemedyResults(
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
-        host={name: value for name, value in describe_host().items() if isinstance(value, str | int)},
-        deadline_hours=deadline_hours,
-        remedies=remedies,
-    )
+        subprocess.call([sys.executable, "-m", "harness", "experiment", experiment, *arguments])
+    return read_remedies(measured, simulated)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _host() -> dict[str, str | int]:
+    return {name: value for name, value in describe_host().items() if isinstance(value, str | int)}
 
 
 if __name__ == "__main__":
