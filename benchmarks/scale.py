@@ -135,7 +135,7 @@ def measure_concurrency(stations: int = STATIONS) -> ConcurrencyResult:
         folder.create()
         spec = RunSpec(scenario, make_plan(scenario), folder, "bench", [], [])
         with ProcessGroup(folder.logs) as group, temporary_folder("scale") as private:
-            url, admin = start_server(group, spec, private, "")
+            url, admin = start_server(group, spec, private, "")()
             result = run_generator(
                 scenario, url, on_t0=lambda _: group["server"].send("t0", monotonic=time.monotonic())
             )

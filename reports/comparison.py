@@ -6,11 +6,11 @@ import math
 import os
 import textwrap
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement
 
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -18,10 +18,11 @@ from harness.analysis.comparable import JUDGED_FIGURES
 from harness.judge.compare.noise import ALPHA, Noise
 from harness.judge.compare.results import Comparison, FigureComparison, format_percent, format_signed_percent
 from reports import palette, svg
-from reports.charts.layout import NARROW, WIDE, current_layout
+from reports.charts.layout import current_layout
 from reports.charts.style import Panel, titled_figure, write_placeholder
 from reports.ci import add_result, add_testcase, append_job_summary, serialise_suites, workflow_command
 from reports.comparison_charts import ComparedSide, draw_sides
+from reports.drawing import drawing_into
 from reports.html import stylesheet, template_environment
 from reports.markdown import escape_markdown, markdown_table
 from reports.number_format import format_quantity
@@ -197,10 +198,8 @@ def _interval_towards_worse(figure: FigureComparison) -> tuple[float, float, flo
 def render_comparison(page: Path, comparison: Comparison, sides: Sequence[ComparedSide] = ()) -> None:
     """Write the HTML page, and its chart beside it as SVG and PNG; the page has the charts of `sides`, too."""
     page.parent.mkdir(parents=True, exist_ok=True)
-    with rc_context(WIDE.style):
-        picture = svg.write_figure(draw_changes(comparison), page.parent, CHART)
-    with rc_context(NARROW.style):
-        narrow = svg.to_svg(draw_changes(comparison))
+    with drawing_into(page.parent) as draw_chart:
+        drawings = draw_chart(CHART, partial(draw_changes, comparison))
     environment = template_environment()
     tone, mark = TONES[comparison.verdict]
     page.write_text(
@@ -211,7 +210,7 @@ def render_comparison(page: Path, comparison: Comparison, sides: Sequence[Compar
             mark=mark,
             headers=HEADERS,
             rows=rows_of(comparison),
-            chart=svg.embed_drawings(CHART, comparison.finding, picture, narrow),
+            chart=svg.embed_drawings(CHART, comparison.finding, drawings.wide, drawings.narrow),
             pairs=draw_sides(sides),
             css=stylesheet(environment),
         ),

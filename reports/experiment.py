@@ -5,19 +5,20 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from harness.analysis.experiment import CellFigures, ExperimentFigures, PairedDifference, VariantFigures
 from reports import number_format, palette, svg
 from reports.charts.labels import CHARACTER_IN
-from reports.charts.layout import NARROW, WIDE, current_layout
+from reports.charts.layout import current_layout
 from reports.charts.style import TITLE_LINE_IN, Panel, titled_figure
+from reports.drawing import drawing_into
 from reports.html import stylesheet, template_environment
 from reports.number_format import format_quantity
 
@@ -328,13 +329,11 @@ def render_experiment(folder: Path, figures: ExperimentFigures, confirmed: Confi
     into = folder / "report"
     into.mkdir(parents=True, exist_ok=True)
     pictures = []
-    for name, question, draw in CHARTS:
-        with rc_context(WIDE.style):
-            picture = svg.write_figure(draw(figures), into, name)
-        with rc_context(NARROW.style):
-            narrow = svg.to_svg(draw(figures))
-        embedded = svg.embed_drawings(name, question, picture, narrow)
-        pictures.append({"name": name, "question": question, "svg": embedded})
+    with drawing_into(into) as draw_chart:
+        for name, question, draw in CHARTS:
+            drawings = draw_chart(name, partial(draw, figures))
+            embedded = svg.embed_drawings(name, question, drawings.wide, drawings.narrow)
+            pictures.append({"name": name, "question": question, "svg": embedded})
     environment = template_environment()
     page = into / "index.html"
     page.write_text(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from harness.analysis.summary import FailureCount, Summary
+from harness.analysis.summary import EndpointFailures, FailureCount, Summary
 from harness.base.model import MalformedReason
+from harness.run_folder.scrape_log import CORRECT_ENDPOINT, describe_failed_scrape
 from reports.number_format import format_count
 from reports.palette import outcome_label
 
@@ -40,6 +41,19 @@ def describe_failures(summary: Summary) -> list[str]:
     lines = [*unusable, *(_describe(failure, summary) for failure in remaining)]
     more = len(lines) - MAX_LINES
     return [*lines[:MAX_LINES], f"and {more} other kinds of failures"] if more > 1 else lines
+
+
+def describe_endpoints(summary: Summary) -> list[str]:
+    """A line for each metrics endpoint of the user's own server that could not be scraped, or not always."""
+    return [_describe_endpoint(endpoint) for endpoint in summary.endpoints]
+
+
+def _describe_endpoint(endpoint: EndpointFailures) -> str:
+    why = f"metrics endpoint {endpoint.name}: {describe_failed_scrape(endpoint.url, endpoint.error)}"
+    if endpoint.failed < endpoint.scrapes:
+        missed = f"{format_count(endpoint.failed)} of {format_count(endpoint.scrapes)} scrapes"
+        return f"{why}; {missed} failed, and its figures have gaps"
+    return f"{why}, all {format_count(endpoint.scrapes)} times; {CORRECT_ENDPOINT}"
 
 
 def _describe(failure: FailureCount, summary: Summary) -> str:

@@ -21,6 +21,7 @@ from harness.run_folder.layout import RunRecord, WorkerRecord
 from reports import audit as audit_text
 from reports import number_format, palette, svg
 from reports.commands import remedy_command, rerun_command
+from reports.failures_text import describe_endpoints
 from reports.key_figures import (
     SIMULATED,
     describe_margin,
@@ -124,7 +125,7 @@ def render_page(
         remedy_command=shlex.join(remedy_command(record, remedy)) if remedy else "",
         audit=_audit_tables(audit),
         charts=[_embedded(chart) for chart in charts],
-        notes=[*chart_data.notes, *record.problems],
+        notes=[*chart_data.notes, *describe_endpoints(summary), *record.problems],
         figures=list_key_figures(summary),
         tables=tables,
         not_compared=Markup(COMPARISON_LINK),  # noqa: S704 - a constant

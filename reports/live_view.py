@@ -18,6 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from harness.analysis.summary import QUIET_PHASES
 from reports import palette
 from reports.number_format import NOT_AVAILABLE, format_count, format_duration, format_quantity, format_rate
 from reports.terminal import make_console
@@ -183,7 +184,7 @@ def render_panel(now: Snapshot, title: str) -> RenderableType:
         f"queue {format_quantity(now.queue_depth, '')}   workers busy {format_quantity(now.workers_busy, '')}"
         f"   in flight {format_quantity(now.in_flight, '')}"
     )
-    is_faulty = now.phase not in {"clear", "warm_up"}
+    is_faulty = now.phase not in QUIET_PHASES
     phase = Text.assemble("phase ", (now.phase, "bold yellow" if is_faulty else "green"))
     failures = Text(f"failures {_format_failures(now)}", style="red" if any(now.failures.values()) else "")
     # a wrapped line would change the height of the panel and leave remnants of the last one on the screen
@@ -205,7 +206,7 @@ def render_line(now: Snapshot) -> str:
         f"goodput {format_rate(now.goodput_per_s)}",
         f"backlog {format_count(now.pages_due - now.pages_delivered)}",
         _format_waits(now),
-        f"queue {format_quantity(now.queue_depth, '')}",
+        *([] if now.queue_depth is None else [f"queue {format_quantity(now.queue_depth, '')}"]),
         f"failures {_format_failures(now)}",
     ]
     return " | ".join(parts)

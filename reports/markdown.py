@@ -10,6 +10,7 @@ from harness.analysis.summary import Summary
 from harness.judge.results import Audit, Verdict
 from reports import audit as audit_text
 from reports import number_format
+from reports.failures_text import describe_endpoints
 from reports.key_figures import (
     describe_margin,
     describe_verdict,
@@ -67,6 +68,7 @@ def summary_markdown(
         "",
         *markdown_table(["figure", "value", ""], [[escape_markdown(row[0]), *row[1:]] for row in figures]),
     ]
+    lines += [f"- {escape_markdown(line)}" for line in describe_endpoints(summary)]
     lines.append(f"Run `{escape_markdown(summary.run)}`, seed {summary.seed}, ended: {escape_markdown(summary.ended)}.")
     return "\n".join(lines) + "\n"
 

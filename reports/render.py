@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
+from functools import partial
 from typing import TYPE_CHECKING
-
-from matplotlib import rc_context
 
 from harness.analysis.chart_types import ChartData
 from harness.analysis.summary import Summary
@@ -14,12 +13,10 @@ from harness.judge.compare.results import load_comparison
 from harness.judge.remedy import Remedy
 from harness.judge.results import Audit, Verdict
 from harness.run_folder.layout import RunFolder
-from reports import svg
 from reports.charts import CHARTS
-from reports.charts.layout import NARROW, WIDE
-from reports.ci import junit_xml
+from reports.drawing import drawing_into
 from reports.html import DrawnChart, link_comparison, render_page
-from reports.markdown import metrics_text, summary_markdown
+from reports.run_texts import write_texts
 from reports.tables import MISSING_FILE
 
 if TYPE_CHECKING:
@@ -45,9 +42,7 @@ def render_run(
     if comparison is not None and folder.comparison_page.exists():
         link_comparison(folder.page, comparison)
     _write_missing(folder.report / MISSING_FILE, chart_data)
-    folder.junit.write_text(junit_xml(summary, verdict, audit), encoding="utf-8")
-    folder.markdown.write_text(summary_markdown(summary, verdict, findings, audit), encoding="utf-8")
-    folder.metrics.write_text(metrics_text(summary, verdict), encoding="utf-8")
+    write_texts(folder, summary, verdict, findings, audit)
     return findings
 
 
@@ -69,13 +64,11 @@ def draw_charts(folder: Path, chart_data: ChartData, summary: Summary) -> list[D
     The page has a second, narrow drawing of each, for phones and print.
     """
     drawn = []
-    for chart in CHARTS:
-        if not chart.applies(summary):
-            continue
-        with rc_context(WIDE.style):
-            text = svg.write_figure(chart.draw(chart_data, summary), folder, chart.name)
-        with rc_context(NARROW.style):
-            narrow = svg.to_svg(chart.draw(chart_data, summary))
-        finding = chart.finding(chart_data, summary)
-        drawn.append(DrawnChart(chart.name, chart.title, chart.question, finding, text, narrow))
+    with drawing_into(folder) as draw_chart:
+        for chart in CHARTS:
+            if not chart.applies(summary):
+                continue
+            finding = chart.finding(chart_data, summary)
+            drawings = draw_chart(chart.name, partial(chart.draw, chart_data, summary))
+            drawn.append(DrawnChart(chart.name, chart.title, chart.question, finding, drawings.wide, drawings.narrow))
     return drawn

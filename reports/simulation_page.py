@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -16,8 +15,8 @@ from harness.analysis.chart_types import ChartLine
 from harness.analysis.run_figures import FIGURES
 from reports import palette, svg
 from reports.charts.labels import EndLabel, draw_end_labels, end_label
-from reports.charts.layout import NARROW, WIDE
 from reports.charts.style import Panel, draw_line, titled_figure
+from reports.drawing import drawing_into
 from reports.html import stylesheet, template_environment
 from reports.key_figures import SIMULATED
 from reports.number_format import format_quantity, format_ratio
@@ -113,14 +112,12 @@ def render_page_with_charts(folder: Path, page: SimulationPage, charts: Sequence
     """Write report/index.html and its charts as SVG and PNG into the folder; the page's path."""
     into = folder / "report"
     into.mkdir(parents=True, exist_ok=True)
-    drawings = []
-    for chart in charts:
-        with rc_context(WIDE.style):
-            wide = svg.write_figure(chart.draw(), into, chart.name)
-        with rc_context(NARROW.style):
-            narrow = svg.to_svg(chart.draw())
-        embedded = svg.embed_drawings(chart.name, chart.finding, wide, narrow)
-        drawings.append({"name": chart.name, "question": chart.question, "svg": embedded})
+    pictures = []
+    with drawing_into(into) as draw_chart:
+        for chart in charts:
+            drawings = draw_chart(chart.name, chart.draw)
+            embedded = svg.embed_drawings(chart.name, chart.finding, drawings.wide, drawings.narrow)
+            pictures.append({"name": chart.name, "question": chart.question, "svg": embedded})
     environment = template_environment()
     path = into / "index.html"
     path.write_text(
@@ -130,7 +127,7 @@ def render_page_with_charts(folder: Path, page: SimulationPage, charts: Sequence
             note=page.note,
             badge=page.badge,
             tables=page.tables,
-            charts=drawings,
+            charts=pictures,
             css=stylesheet(environment),
         ),
         encoding="utf-8",

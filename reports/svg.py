@@ -1,4 +1,4 @@
-"""Writes charts as SVG and PNG files, and makes the SVG that can stand inside an HTML page without style attributes."""
+"""Writes charts as SVG files, and makes the SVG that can stand inside an HTML page without style attributes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-PNG_DPI = 150
 Drawing = Literal["only", "wide", "narrow"]
 """Whether a chart is drawn once in a page, or wide and narrow."""
 
@@ -30,18 +29,15 @@ _ROOT = "stroke-linejoin: round; stroke-linecap: butt"
 """What matplotlib writes into a style sheet, which `inline_svg` removes: as attributes of the root they are inherited."""
 
 
-def write_figure(figure: Figure, folder: Path, name: str) -> str:
-    """Write `name`.svg and `name`.png into the folder; the text of the SVG file."""
+def write_svg(figure: Figure, folder: Path, name: str) -> str:
+    """Write `name`.svg into the folder; its text."""
     text = to_svg(figure)
     (folder / f"{name}.svg").write_text(text, encoding="utf-8")
-    with _any_script():
-        # matplotlib would write its version into the PNG: the same run must give the same bytes after an upgrade, too
-        figure.savefig(folder / f"{name}.png", format="png", dpi=PNG_DPI, metadata={"Software": None})
     return text
 
 
 @contextmanager
-def _any_script() -> Iterator[None]:
+def any_script() -> Iterator[None]:
     """Names of the user's own may be of any script. In an SVG the browser's fonts draw them; a PNG has boxes for the rest."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
@@ -55,7 +51,7 @@ def to_svg(figure: Figure) -> str:
     1/100 point, which makes a chart of many points a third smaller and changes no pixel.
     """
     buffer = io.BytesIO()
-    with _any_script():
+    with any_script():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return _PATH.sub(lambda match: _NUMBER.sub(_rounded, match.group(0)), buffer.getvalue().decode())
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness.analysis.chart_types import ChartData
-from harness.analysis.summary import Distribution, Summary
+from harness.analysis.summary import QUIET_PHASES, Distribution, Summary
 from harness.analysis.traces import MAX_LISTED_ATTEMPTS
 from harness.analysis.unacknowledged import UnacknowledgedPages
 from reports import number_format
@@ -81,7 +81,8 @@ def phases_table(summary: Summary) -> PageTable:
         "Rates are pages per second, up to the deadline. p50 and p95 are response times of accepted uploads; refusals are "
         "quick, and mixed in they would make an overloaded server look fast."
     )
-    return PageTable("phases", "Phases and faults", headers, rows, note)
+    has_faults = any(phase.name not in QUIET_PHASES for phase in summary.phases)
+    return PageTable("phases", "Phases and faults" if has_faults else "Phases", headers, rows, note)
 
 
 def failures_table(summary: Summary) -> PageTable:

@@ -21,7 +21,7 @@ from harness.analysis.summary import Summary
 from harness.judge.history import PastRun
 from harness.judge.results import Audit, Verdict
 from reports import audit as audit_text
-from reports.failures_text import describe_failures
+from reports.failures_text import describe_endpoints, describe_failures
 from reports.key_figures import (
     SIMULATED,
     describe_margin,
@@ -91,6 +91,8 @@ def print_verdict(
         for line in failed:
             out.print(Text(f"  {escape_control_characters(line)}"), soft_wrap=True)
         out.print()
+    for line in describe_endpoints(summary):
+        out.print(Text(escape_control_characters(line)), soft_wrap=True)
     if report_path is not None:
         out.print(Text(f"Report: {display_path(report_path)}"), soft_wrap=True)
 

@@ -2,8 +2,9 @@
 
 It runs the experiment what-would-have-saved-kaliwates for real and in virtual time, 30 seeds each, and writes the results to
 docs/data/kaliwates.json, the chart to docs/images and the table into docs/explanation/what-would-have-saved-kaliwates.md.
-Interrupted, it goes on where it stopped. `--from FILE` publishes earlier results; `--missing` runs only the variants that the published
-results lack, and adds them with the day and the machine of their measurement.
+Interrupted, it goes on where it stopped. `--from FILE` publishes earlier results; `--predict-from FILE` keeps what they
+measured and simulates every cell again, in five minutes; `--missing` runs only the variants that the published results lack, and
+adds them with the day and the machine of their measurement.
 """
 
 from __future__ import annotations
@@ -19,9 +20,16 @@ from pathlib import Path
 from matplotlib import rc_context
 
 from benchmarks.kaliwates import chart, tables
-from benchmarks.kaliwates.remedies import Remedy, RemedyResults, read_remedies, read_results, write_results
+from benchmarks.kaliwates.remedies import (
+    Remedy,
+    RemedyResults,
+    read_remedies,
+    read_results,
+    read_simulated,
+    write_results,
+)
 from benchmarks.publish import ROOT, replace_block
-from harness.base.errors import HarnessError
+from harness.base.errors import HarnessError, UsageError
 from harness.base.host import describe_host
 from harness.scenario.experiment import EXPERIMENT_FOLDER
 from harness.scenario.loader import read_source
@@ -58,12 +66,18 @@ def main() -> int:
         "--from", dest="source", type=Path, metavar="FILE", help="earlier results, as docs/data/kaliwates.json"
     )
     parser.add_argument(
+        "--predict-from", dest="measured", type=Path, metavar="FILE",
+        help="the same, with every cell simulated again: after a change of the simulation or of its default constants",
+    )  # fmt: skip
+    parser.add_argument(
         "--out", type=Path, default=Path("runs") / "bench-kaliwates", metavar="DIR", help="folder of the runs"
     )
     parser.add_argument("--missing", action="store_true", help="run only what the published results lack")
     options = parser.parse_args()
     try:
-        if options.source:
+        if options.measured:
+            publish(_predict_again(read_results(options.measured), options.out))
+        elif options.source:
             publish(read_results(options.source))
         else:
             publish(_measure_missing(options.out) if options.missing else _measure(options.out))
@@ -96,10 +110,8 @@ def select_variants(name: str, without: set[str]) -> str:
 
 
 def _run(experiment: str, out: Path) -> tuple[list[Remedy], float]:
-    measured, simulated = out / "measured", out / "simulated"
-    for arguments in (["--out", str(measured)], ["--simulate", "--seeds", str(SEEDS), "--out", str(simulated)]):
-        # A finished experiment is not repeated; what is read below says whether it is complete.
-        subprocess.call([sys.executable, "-m", "harness", "experiment", experiment, *arguments])
+    measured, simulated = out / "measured", _simulate(out, experiment)
+    _run_experiment(experiment, "--out", str(measured))
     return read_remedies(measured, simulated)
 
 
@@ -109,6 +121,29 @@ def _now() -> str:
 
 def _host() -> dict[str, str | int]:
     return {name: value for name, value in describe_host().items() if isinstance(value, str | int)}
+
+
+def _predict_again(results: RemedyResults, out: Path) -> RemedyResults:
+    """The same measurements, beside new simulations. Raises UsageError if the experiment has other variants by now."""
+    played = read_simulated(_simulate(out))
+    names = [one.name for one in results.remedies]
+    if names != list(played):
+        message = f"the experiment has other variants by now ({', '.join(played)}): measure them"
+        raise UsageError(message)
+    remedies = [one.model_copy(update={"simulated": played[one.name]}) for one in results.remedies]
+    return results.model_copy(update={"remedies": remedies})
+
+
+def _simulate(out: Path, experiment: str = EXPERIMENT) -> Path:
+    """Every cell in virtual time; the folder of the experiment."""
+    folder = out / "simulated"
+    _run_experiment(experiment, "--simulate", "--seeds", str(SEEDS), "--out", str(folder))
+    return folder
+
+
+def _run_experiment(experiment: str, *arguments: str) -> None:
+    # A finished experiment is not repeated; reading it says whether it is complete.
+    subprocess.call([sys.executable, "-m", "harness", "experiment", experiment, *arguments])
 
 
 if __name__ == "__main__":

@@ -123,15 +123,18 @@ def read_remedies(measured: Path, simulated: Path) -> tuple[list[Remedy], float]
     if names != [variant.name for variant in played.variants]:
         message = f"{measured} and {simulated} don't have the same variants"
         raise UsageError(message)
-    remedies = [
-        Remedy(
-            name=one.name,
-            measured=[_read_run(measured, cell, real) for cell in one.cells],
-            simulated=[_read_run(simulated, cell, played) for cell in other.cells],
-        )
-        for one, other in zip(real.variants, played.variants, strict=True)
-    ]
+    runs, simulations = _read_runs(measured, real), _read_runs(simulated, played)
+    remedies = [Remedy(name=name, measured=runs[name], simulated=simulations[name]) for name in names]
     return remedies, real.deadline_s * real.time_scale / 3600
+
+
+def read_simulated(folder: Path) -> dict[str, list[RemedyRun]]:
+    """The runs of a finished simulated experiment, by variant. Raises UsageError as `read_remedies` does."""
+    return _read_runs(folder, _read_experiment(folder, simulated=True))
+
+
+def _read_runs(folder: Path, figures: ExperimentFigures) -> dict[str, list[RemedyRun]]:
+    return {variant.name: [_read_run(folder, cell, figures) for cell in variant.cells] for variant in figures.variants}
 
 
 def _read_experiment(folder: Path, *, simulated: bool) -> ExperimentFigures:

@@ -16,7 +16,8 @@ from benchmarks.peers.results import Peer, Results
 from benchmarks.peers.round import split_cores
 from benchmarks.peers.schedule import TOOLS, TrialSchedule
 from harness.base.host import describe_host
-from reports import palette, svg
+from reports import palette
+from reports.drawing import write_figure
 
 PARTS = ("truth", "cost")
 _STARTING_S = 3.0
@@ -80,7 +81,7 @@ def write(folder: Path, measured: Results) -> list[Path]:
     written[1].write_text(tables.markdown(measured), "utf-8")
     if measured.cost:
         with rc_context(palette.STYLE):
-            svg.write_figure(chart.draw(measured), folder, "cost")
+            write_figure(chart.draw(measured), folder, "cost")
         written += [folder / "cost.svg", folder / "cost.png"]
     return written
 

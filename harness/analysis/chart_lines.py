@@ -44,14 +44,15 @@ _TIME_BY_PART = """
         SELECT floor(due_s / {step})::BIGINT AS bin, done_s - sent_s AS whole, connected_s - sent_s AS "connect",
             least(coalesce(login_s, 0), body_sent_s - connected_s) AS "log in", body_sent_s - connected_s AS sending,
             done_s - body_sent_s AS waiting, least(coalesce(queue_s, 0), done_s - body_sent_s) AS "queue",
-            coalesce(server_s, 0) AS server
+            coalesce(server_s, 0) AS server, server_s IS NOT NULL OR queue_s IS NOT NULL AS timed
         FROM read_parquet(?, hive_partitioning = false)
         WHERE outcome IN ({outcomes}) AND due_s >= {warm_up} AND body_sent_s IS NOT NULL AND connected_s IS NOT NULL
     ), apart AS (
         SELECT *, sending - "log in" AS "send", least(server, waiting - "queue") AS "service" FROM delivered
     )
     SELECT bin, count(*) AS attempts, avg("connect") AS "connect", avg("log in") AS "log in", avg("send") AS "send",
-        avg("queue") AS "queue", avg("service") AS "service", avg(waiting - "queue" - "service") AS "answer"
+        avg("queue") AS "queue", avg("service") AS "service", avg(waiting - "queue" - "service") AS "answer",
+        count(*) FILTER (timed) AS timed
     FROM apart GROUP BY bin ORDER BY bin
 """
 
@@ -215,7 +216,7 @@ def compute_time_breakdown(folder: RunFolder, rows: Rows) -> TimeBreakdown:
         line = ChartLine(part, t_s, np.full(count, np.nan))
         line.value[known] = found[part]
         parts.append(line)
-    return TimeBreakdown(parts, attempts)
+    return TimeBreakdown(parts, attempts, has_server_timing=bool(found["timed"].any()))
 
 
 def count_attempts_per_page(rows: Rows) -> AttemptsPerPage:

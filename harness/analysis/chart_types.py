@@ -146,6 +146,8 @@ class TimeBreakdown:
     """Mean seconds of an attempt, in the order of the attempt: connect, log in, send, queue, service, answer."""
     attempts: IntArray
     """Number of attempts behind each mean, of the same shape."""
+    has_server_timing: bool = True
+    """Whether the server has said how long attempts waited for it, and were served; else that is part of the answer."""
 
 
 @dataclass(frozen=True, slots=True)

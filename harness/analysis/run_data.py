@@ -81,8 +81,20 @@ def select_counter(source: SeriesSource, name: str, matchers: Sequence[LabelMatc
         restarted = None if series.restarted is None else _since_last_answer(series.restarted, series.up)
         counts = [without_resets(np.where(np.isnan(column), 0.0, column)[series.up], restarted) for column in columns]
         total = np.sum(counts, axis=0) if counts else np.zeros(int(series.up.sum()))
-        parts.append((series.t_s[series.up], total))
+        parts.append(_starting_at_t0(series.t_s[series.up], total))
     return CounterSum(tuple(parts)) if parts else None
+
+
+def _starting_at_t0(times: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The same with a point at T0, of the value of the last scrape before it.
+
+    Nothing is sent before T0: what a counter has gained by its next scrape is the run's, and may not be spread over the time
+    before.
+    """
+    earlier = int(np.searchsorted(times, 0.0, side="right"))
+    if earlier in {0, len(times)}:
+        return times, values
+    return np.insert(times, earlier, 0.0), np.insert(values, earlier, values[earlier - 1])
 
 
 def find_series_problem(source: SeriesSource, name: str, matchers: Sequence[LabelMatcher]) -> str:

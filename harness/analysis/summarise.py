@@ -10,6 +10,7 @@ import numpy as np
 from harness.analysis.attempts_table import CLEAR_PHASE
 from harness.analysis.cpu_quota import quota_above_ratio
 from harness.analysis.durations import DurationSamples, compute_distribution
+from harness.analysis.endpoints import find_failing_endpoints
 from harness.analysis.page_status import PageStatuses, load_page_statuses
 from harness.analysis.reads import compute_reader_figures
 from harness.analysis.recapitulation import compute_recapitulation
@@ -102,6 +103,7 @@ def compute_summary(
         groups=count_groups(rows),
         recapitulation=compute_recapitulation(rows, dict(rows.places.names)),
         server=compute_server_figures(run_series.server),
+        endpoints=find_failing_endpoints(folder.scrapes, record),
         generator=compute_generator_figures(
             rows, run_series.workers, quota_above_ratio(folder.processes, record, BUSY_RATIO, rows.end_s)
         ),

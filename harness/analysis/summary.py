@@ -219,6 +219,10 @@ class Recovery(_SummaryModel):
     """Whether it stays down under a load below its capacity; None if that cannot be determined."""
 
 
+QUIET_PHASES = frozenset({"clear", "warm_up"})
+"""Names of the phases in which no fault acts."""
+
+
 class PhaseFigures(_SummaryModel):
     """The main figures of one phase; an attempt belongs to the phase of its due time.
 
@@ -336,6 +340,17 @@ class Server(_SummaryModel):
     """The same of the shared way out."""
 
 
+class EndpointFailures(_SummaryModel):
+    """A metrics endpoint of the user's own server, with scrapes that failed."""
+
+    name: str
+    url: str
+    scrapes: int
+    failed: int
+    error: str
+    """Why, of the most frequent kind: "HTTP status 404", for example."""
+
+
 class Generator(_SummaryModel):
     """The generator's own health, from its exporters: the worst worker's."""
 
@@ -400,4 +415,6 @@ class Summary(_SummaryModel):
     recapitulation: RecapitulationFigures | None = None
     """None without [recapitulation] in the scenario, and for a run that was cut short."""
     server: Server
+    endpoints: list[EndpointFailures] = []
+    """Of [[target.metrics]]: only those of which scrapes failed."""
     generator: Generator

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.base.errors import ConfigurationError, UsageError
@@ -78,7 +79,7 @@ def with_stations(scenario: Scenario, count: int, folder: Path) -> Scenario:
     return scenario.model_copy(update={"stations": changed})
 
 
-def _enlarged(stations: list[Station], count: int) -> str:
+def _enlarged(stations: Sequence[Station], count: int) -> str:
     """A region file with `count` stations, in the kelurahan of these stations and in their proportions."""
     sizes = Counter((one.kelurahan, one.kelurahan_name) for one in stations)
     text = io.StringIO()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from importlib import import_module
 from typing import Annotated, Any, NamedTuple
@@ -35,6 +36,10 @@ _USAGE_ERRNOS = frozenset(
     }
 )
 """A path that can't be used as the user wrote it: exit code 2 instead of a traceback."""
+
+
+_ADDRESS = re.compile(r"^\d+$|^[^/]*:[^/.]*$")
+"""What can only be meant as the address of `--web`: a number, or with a colon but no path. The name of a scenario is neither."""
 
 
 class LazyCommand(NamedTuple):
@@ -133,11 +138,32 @@ class LazyGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
+class CommandWithWeb(TyperCommand):
+    """A command whose option --web may stand without its value: typer knows no optional values."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments."""
+        return super().parse_args(ctx, complete_web(args))
+
+
+def complete_web(arguments: list[str]) -> list[str]:
+    """The arguments with the default address for a `--web` that is given without one.
+
+    >>> complete_web(["--web", "smoke"]), complete_web(["smoke", "--web", "8080"])
+    (['--web=127.0.0.1:0', 'smoke'], ['smoke', '--web', '8080'])
+    """
+    following = [*arguments[1:], ""]
+    return [
+        "--web=127.0.0.1:0" if one == "--web" and not _ADDRESS.search(after) else one
+        for one, after in zip(arguments, following, strict=False)
+    ]
+
+
 def load_command(name: str) -> TyperCommand:
     """A command with its options; each option is also read from the environment, as HARNESS_<COMMAND>_<OPTION>."""
     module, _, function = COMMANDS[name].function.partition(":")
     single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    single.command(name)(getattr(import_module(f"harness.cli.{module}"), function))
+    single.command(name, cls=CommandWithWeb)(getattr(import_module(f"harness.cli.{module}"), function))
     command = typer.main.get_command(single)
     if not isinstance(command, TyperCommand):
         raise TypeError(type(command))

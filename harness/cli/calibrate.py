@@ -42,7 +42,7 @@ from harness.run_folder.layout import RunFolder
 from harness.run_folder.tables import read_planned_due
 from harness.runner.between import parse_between
 from harness.runner.calibration import Calibration, noise_from
-from harness.runner.finish import noise_folder, save_noise
+from harness.runner.noise_files import noise_folder, save_noise
 from harness.runner.run_spec import RunSpec
 from harness.scenario import loader
 from reports import terminal

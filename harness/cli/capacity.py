@@ -21,7 +21,8 @@ from harness.capacity.request import CapacityRequest
 from harness.capacity.sampling import SamplingRule
 from harness.capacity.session import SearchSession, run_against, run_map, run_search
 from harness.capacity.target_capacity import TargetRequest
-from harness.cli.options import RUNS, Overrides, Seed, assertions_of, check_fits, check_name, command_line
+from harness.cli.options import RUNS, Overrides, Seed, Web, assertions_of, check_fits, check_name, command_line
+from harness.cli.web import LivePage, live_page, parse_web
 from harness.plan import capacity as plan_capacity
 from harness.plan import make_plan
 from harness.run_folder.tables import read_planned_due
@@ -73,6 +74,7 @@ def capacity(
     budget: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after this time with what is known: 20m.")] = None,
     simulate_only: Annotated[bool, typer.Option("--simulate-only", help="Leave out the measured runs at the end.")] = False,
     out: Annotated[Path | None, typer.Option(help="Result folder; the same folder resumes. Default: runs/capacity/<name>-<key>, or the capacity file's name.")] = None,
+    web: Web = None,
 ) -> None:  # fmt: skip
     """Search how much of a resource a scenario needs to meet its goal. Exit code 0 found, 99 not in the range, 3 can't tell.
 
@@ -93,40 +95,48 @@ def capacity(
     loaded = asked.scenario()
     folder = (out or CAPACITIES / asked.folder_name(loaded)).absolute()
     check_name(folder)
-    with SignalHandler() as signals:
-        session = SearchSession(folder, command_line(), QuietView, _log, signals, asked.options.simulate_only)
+    web_address = parse_web(web)
+    with SignalHandler() as signals, live_page(web_address, "capacity", loaded.title or loaded.name, folder) as live:
+        session = SearchSession(
+            folder, command_line(), live.views(QuietView), live.logger(_log), signals, asked.options.simulate_only
+        )
         if target is not None:
-            code = _load_target(asked, TargetRequest(source, loaded, target, 1 + _width_ratio(width)), session)
+            code = _load_target(asked, TargetRequest(source, loaded, target, 1 + _width_ratio(width)), session, live)
+        elif asked.options.map:
+            code = _draw_map(asked, loaded, session, live)
         else:
-            code = _draw_map(asked, loaded, session) if asked.options.map else _search(asked, loaded, session)
+            code = _search(asked, loaded, session, live)
     if signals.received is not None:
         print("Interrupted. Run the same command again to resume.")
         raise typer.Exit(128 + signals.received)
     raise typer.Exit(code)
 
 
-def _search(asked: _Asked, loaded: Scenario, session: SearchSession) -> int:
+def _search(asked: _Asked, loaded: Scenario, session: SearchSession, live: LivePage) -> int:
     request = asked.request(loaded)
     if not session.simulate_only:
         _check_fits(request.source, request.scenario, request.main_load)
     figures = run_search(request, session)
-    _print(figures, _write(session.folder, figures))
+    page = _write(session.folder, figures)
+    _print(figures, page)
+    live.finish(page)
     return figures.exit_code
 
 
-def _load_target(asked: _Asked, request: TargetRequest, session: SearchSession) -> int:
+def _load_target(asked: _Asked, request: TargetRequest, session: SearchSession, live: LivePage) -> int:
     figures = run_against(request, session, asked.options.budget)
     write_json(session.folder / SUSTAINED_FILE, figures.model_dump(mode="json"))
     (session.folder / "junit.xml").write_text(sustained_junit(figures), "utf-8")
     (session.folder / "summary.md").write_text(sustained_markdown(figures), "utf-8")
     page = render_sustained(session.folder, figures)
+    live.finish(page)
     print(f"\n{sustained_badge(figures)}  {sustained_finding(figures)}.\n")
     terminal.print_table(HEADERS, sustained_rows(figures))
     print(f"\nReport: {display_path(page)}")
     return figures.exit_code
 
 
-def _draw_map(asked: _Asked, loaded: Scenario, session: SearchSession) -> int:
+def _draw_map(asked: _Asked, loaded: Scenario, session: SearchSession, live: LivePage) -> int:
     request = asked.map_request(loaded)
     if not session.simulate_only:
         most = max(request.load(at) for at in request.cells())
@@ -135,6 +145,7 @@ def _draw_map(asked: _Asked, loaded: Scenario, session: SearchSession) -> int:
     write_json(session.folder / MAP_FILE, figures.model_dump(mode="json"))
     (session.folder / "summary.md").write_text(map_markdown(figures), "utf-8")
     page = render_map(session.folder, figures, column_of(request.axes))
+    live.finish(page)
     print(f"\n{map_badge(figures)}  {map_finding(figures)}.\n")
     terminal.print_table(map_headers(figures), map_rows(figures))
     print(f"\nReport: {display_path(page)}")

@@ -11,6 +11,7 @@ from harness.cli.options import RUNS, check_name, own_assertions, run_folder, ru
 from harness.judge.compare.figure import parse_tolerances
 from harness.judge.compare.results import Comparison
 from harness.run_folder.layout import RunFolder
+from harness.runner.noise_files import noise_folder
 from reports import terminal
 from reports.terminal import display_path
 
@@ -31,11 +32,10 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Result folder. Default: runs/comparisons/<time>-<hex>.")] = None,
 ) -> None:  # fmt: skip
     """Check whether RUN is worse than BASE. Exit code 0 no, 99 yes, 3 can't tell."""
-    from harness.runner.finish import (  # noqa: PLC0415 - `harness run` imports this module, and Matplotlib would delay its start
+    from harness.runner.comparison import (  # noqa: PLC0415 - `harness run` imports this module, and Matplotlib would delay its start
         ComparisonRequest,
         compare_runs,
         load_sides,
-        noise_folder,
         paths_in,
         write_comparison,
     )
@@ -54,11 +54,10 @@ def compare(
 
 def compare_with_baseline(baseline: RunFolder, folder: RunFolder, tolerance: list[str]) -> int:
     """Compare a run that has just ended with its baseline, into the run's own folder; the exit code."""
-    from harness.runner.finish import (  # noqa: PLC0415 - as above
+    from harness.runner.comparison import (  # noqa: PLC0415 - as above
         ComparisonRequest,
         compare_runs,
         load_sides,
-        noise_folder,
         paths_beside,
         write_comparison,
     )
@@ -67,7 +66,8 @@ def compare_with_baseline(baseline: RunFolder, folder: RunFolder, tolerance: lis
     request = ComparisonRequest([baseline], [folder], parse_tolerances(tolerance), noise_folder())
     comparison = compare_runs(request, own_assertions)
     write_comparison(comparison, paths_beside(folder), load_sides(request))
-    link_comparison(folder.page, comparison)
+    if folder.page.exists():  # not with --no-report
+        link_comparison(folder.page, comparison)
     print_comparison(comparison, folder.comparison_page)
     return comparison.exit_code
 

@@ -17,6 +17,7 @@ from harness.cli.options import (
     AllowCommand,
     Between,
     Target,
+    Web,
     check_code_allowed,
     check_listening,
     check_scenario,
@@ -24,6 +25,7 @@ from harness.cli.options import (
     command_line,
     external_target_of,
 )
+from harness.cli.web import LivePage, live_page, parse_web
 from harness.plan import Plan, make_plan
 from harness.run_folder.tables import read_planned_due
 from harness.runner.between import parse_between
@@ -74,14 +76,11 @@ def experiment(
         ),
     ] = None,
     allow_code: AllowCode = False,
+    web: Web = None,
 ) -> None:
     """Run a matrix of scenarios and compare them; resumes if interrupted."""
-    if not simulate and (seeds is not None or confirm is not None):
-        message = f"{'--seeds' if confirm is None else '--confirm'} goes with --simulate"
-        raise UsageError(message)
-    if simulate and (target is not None or between is not None):
-        message = f"{'--target' if target is not None else '--between'} is for real runs: leave --simulate out"
-        raise UsageError(message)
+    _check_options(simulate=simulate, seeds=seeds, confirm=confirm, target=target, between=between, web=web)
+    web_address = parse_web(web)
     reset = parse_between(between, allow_command=allow_command)
     loaded, cells = load_experiment(source, read_planned_due, seeds)
     for cell in cells:
@@ -93,7 +92,8 @@ def experiment(
             check_simulation(f"{source}: {cell.variant.name}", cell.scenario)
     folder = (out or EXPERIMENTS / f"{loaded.name}{'-simulated' if simulate else ''}").absolute()
     if simulate:
-        raise typer.Exit(_simulate(loaded, cells, folder, confirm))
+        with live_page(web_address, "experiment", loaded.title or loaded.name, folder) as live:
+            raise typer.Exit(_simulate(loaded, cells, folder, confirm, live))
 
     def admit(scenario: Scenario, plan: Plan) -> ExternalTarget | None:
         return external_target_of(target, source, scenario, plan, 1, allow_command=allow_command)
@@ -103,8 +103,10 @@ def experiment(
     if target is not None:
         check_listening(admit(cells[0].scenario, make_plan(cells[0].scenario)))
     _announce(loaded, cells, folder)
-    figures, stopped = _run_cells(runner)
-    page = render_experiment(folder, figures)
+    with live_page(web_address, "experiment", loaded.title or loaded.name, folder, len(cells)) as live:
+        figures, stopped = _run_cells(runner, live)
+        page = render_experiment(folder, figures)
+        live.finish(page)
     terminal.print_table(*brief_table(figures))
     print(f"\n{finding(figures)}.\nReport: {display_path(page)}")
     if stopped is not None:
@@ -112,20 +114,35 @@ def experiment(
     raise typer.Exit(_experiment_code(figures) if stopped is None else stopped)
 
 
+def _check_options(
+    *, simulate: bool, seeds: int | None, confirm: int | None, target: str | None, between: str | None, web: str | None
+) -> None:
+    """Raise UsageError for options that do not go together."""
+    if not simulate and (seeds is not None or confirm is not None):
+        message = f"{'--seeds' if confirm is None else '--confirm'} goes with --simulate"
+        raise UsageError(message)
+    if simulate and (target is not None or between is not None):
+        message = f"{'--target' if target is not None else '--between'} is for real runs: leave --simulate out"
+        raise UsageError(message)
+    if simulate and web is not None and confirm is None:
+        message = "--web is for real runs: leave --simulate out, or add --confirm"
+        raise UsageError(message)
+
+
 def _announce(loaded: Experiment, cells: list[Cell], folder: Path) -> None:
     variants, seeds = len(loaded.variants), len(loaded.seeds)
     print(f"{len(cells)} cells: {variants} variants, {seeds} seeds, into {display_path(folder)}", flush=True)
 
 
-def _run_cells(runner: ExperimentRunner) -> tuple[ExperimentFigures, ExitCode | None]:
+def _run_cells(runner: ExperimentRunner, live: LivePage) -> tuple[ExperimentFigures, ExitCode | None]:
     """Run what is not finished; the figures, and the exit code of the signal that stopped it before every cell was run."""
     with SignalHandler() as signals:
-        finished = runner.run(QuietView, lambda text: print(text, flush=True), signals)
+        finished = runner.run(live.views(QuietView), live.logger(lambda text: print(text, flush=True)), signals)
     stopped = None if signals.received is None else ExitCode(128 + signals.received)
     return runner.figures(), None if finished else stopped or ExitCode.INTERRUPTED
 
 
-def _simulate(loaded: Experiment, cells: list[Cell], folder: Path, confirm: int | None) -> int:
+def _simulate(loaded: Experiment, cells: list[Cell], folder: Path, confirm: int | None, live: LivePage) -> int:
     """Play all cells in virtual time, confirm the best ones if asked to, and report; the exit code."""
     _announce(loaded, cells, folder)
     ExperimentRunner(loaded, cells, folder, command_line()).check_folder(simulated=True)
@@ -133,8 +150,9 @@ def _simulate(loaded: Experiment, cells: list[Cell], folder: Path, confirm: int 
         figures = play_experiment(loaded, cells, folder, command_line(), lambda: signals.received is not None)
     confirmed, stopped = None, None if signals.received is None else ExitCode(128 + signals.received)
     if stopped is None and confirm is not None:
-        confirmed, stopped = _confirm(loaded, cells, folder, figures, confirm)
+        confirmed, stopped = _confirm(loaded, cells, folder, figures, confirm, live)
     page = render_experiment(folder, figures, confirmed)
+    live.finish(page)
     print("SIMULATED")
     terminal.print_table(*brief_table(figures))
     print(f"\n{finding(figures)}.")
@@ -150,7 +168,12 @@ def _simulate(loaded: Experiment, cells: list[Cell], folder: Path, confirm: int 
 
 
 def _confirm(
-    loaded: Experiment, cells: list[Cell], folder: Path, figures: ExperimentFigures, best: int
+    loaded: Experiment,
+    cells: list[Cell],
+    folder: Path,
+    figures: ExperimentFigures,
+    best: int,
+    live: LivePage,
 ) -> tuple[ConfirmedCells | None, ExitCode | None]:
     """Run the first and the best variants for real, with all their seeds; the table, and the code of a signal that stopped it."""
     chosen = choose_confirmed(loaded, figures, best)
@@ -160,7 +183,7 @@ def _confirm(
     _announce(chosen, selected, measured)
     runner = ExperimentRunner(chosen, selected, measured, command_line())
     runner.check_folder()
-    _, stopped = _run_cells(runner)
+    _, stopped = _run_cells(runner, live)
     found = pair_cells(selected, folder, measured)
     if not found.pairs:
         return None, stopped

@@ -10,7 +10,7 @@ import typer
 from harness.base.errors import UsageError
 from harness.cli.options import RUNS, Labels, parse_labels
 from harness.judge.history import RunFilter, find_runs, make_history
-from harness.runner.finish import load_noise
+from harness.runner.noise_files import load_noise
 from reports import terminal
 from reports.run_list import HISTORY_HEADERS, history_rows
 

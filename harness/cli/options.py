@@ -84,6 +84,17 @@ PrometheusUrl = Annotated[
 Labels = Annotated[
     list[str], typer.Option("--label", metavar="K=V", help="A label of the run, as in version=1.2; can be repeated.")
 ]
+Web = Annotated[
+    str | None,
+    typer.Option(
+        "--web",
+        metavar="[HOST:PORT]",
+        help="Serve a live page while it goes on, at an address that is printed. Default: any free port of 127.0.0.1.",
+    ),
+]
+Report = Annotated[
+    bool, typer.Option("--report/--no-report", help="Draw the charts and write the page; harness report does it later.")
+]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or its name below runs/.")]
 
 

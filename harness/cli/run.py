@@ -19,9 +19,11 @@ from harness.cli.options import (
     Labels,
     Overrides,
     PrometheusUrl,
+    Report,
     ScenarioName,
     Seed,
     Target,
+    Web,
     Workers,
     abortable_thresholds,
     assertions_of,
@@ -39,6 +41,7 @@ from harness.cli.options import (
     run_id_of,
     warnings_of,
 )
+from harness.cli.web import live_page, parse_web
 from harness.cli.worker import (
     JOIN_TIMEOUT,
     Bind,
@@ -55,6 +58,7 @@ from harness.plan import capacity, make_plan
 from harness.plan.demand import parse_worker_count
 from harness.run_folder.layout import RunFolder, WorkerRecord
 from harness.run_folder.tables import read_planned_due
+from harness.runner.finish import finish_run
 from harness.runner.prometheus import discovery_folder, reachable_prometheus
 from harness.runner.run import Run
 from harness.runner.run_record import initial_record
@@ -84,12 +88,14 @@ def run(
     prometheus_sd: Annotated[Path | None, typer.Option(metavar="DIR", envvar="HARNESS_PROMETHEUS_SD", help="Folder for a file_sd file that tells a Prometheus what to scrape.")] = None,
     baseline: Annotated[Path | None, typer.Option(metavar="RUN", help="An earlier run to compare with at the end.")] = None,
     tolerance: ToleranceOption = [],
+    web: Web = None,
+    report: Report = True,
 ) -> None:  # fmt: skip
     """Run a scenario: drive the load, judge it, write the report."""
     loaded = loader.load_scenario(source, overrides, seed, read_planned_due)
     check_scenario(source, loaded)
     check_code_allowed(source, loaded, allow_code=allow_code)
-    number = parse_worker_count(workers)
+    number, web_address = parse_worker_count(workers), parse_web(web)
     policy = join_policy(remote_workers, workers, bind, join_timeout, target)
     if prometheus is not None:
         reachable_prometheus("--prometheus", prometheus)
@@ -125,22 +131,23 @@ def run(
     )
     terminal.print_lines(warnings_of(loaded, plan, external=external is not None))
     check_listening(external)
+    faults = " and the last fault is over" if loaded.faults and external is None else ""
     print(
-        f"{loaded.name}: runs for up to {loaded.longest_s:g} s; "
-        "stops early once every page is delivered and the last fault is over",
+        f"{loaded.name}: runs for up to {loaded.longest_s:g} s; stops early once every page is delivered{faults}",
         flush=True,
     )
     base = _baseline(baseline, tolerance, spec)
-    with SignalHandler() as signals:
+    with SignalHandler() as signals, live_page(web_address, "run", loaded.name, folder.path) as page:
         with LiveView(loaded.name) as view:
-            Run(spec, view, signals).execute()
-        print("Analysing the results and writing the report", flush=True)
-        from harness.runner.finish import finish_run  # noqa: PLC0415 - Matplotlib takes half a second to import: not before the load
-
-        code = finish_run(folder, assertions_of(loaded))
+            Run(spec, page.view(loaded.name, view), signals).execute()
+        what = f"Analysing the results{' and writing the report' if report else ''}"
+        print(what, flush=True)
+        page.log(what)
+        code = finish_run(folder, assertions_of(loaded), report=report)
         if base is not None and signals.received is None:
             compared = compare_with_baseline(base, folder, tolerance)
             code = code or compared  # the run's own verdict outweighs the comparison
+        page.finish(folder.page if report else None)
         # A signal outweighs everything but a failure: a lost page, or a breach that was established before the signal.
         raise typer.Exit(code if signals.received is None or code == ExitCode.FAILED else 128 + signals.received)
 

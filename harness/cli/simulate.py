@@ -15,6 +15,7 @@ from harness.cli.options import (
     RUNS,
     Labels,
     Overrides,
+    Report,
     Seed,
     abortable_thresholds,
     assertions_of,
@@ -34,6 +35,7 @@ from harness.judge.thresholds.evaluate import limits_s
 from harness.run_folder.layout import RunFolder
 from harness.run_folder.tables import read_planned_due
 from harness.runner.against import predict_runs
+from harness.runner.finish import finish_run
 from harness.runner.run_spec import RunSpec
 from harness.runner.simulated_cells import SimulatedCell, play_cells
 from harness.runner.simulated_run import SimulatedRun, check_simulation, make_simulated_plan
@@ -53,6 +55,7 @@ def simulate(
     labels: Labels = [],
     name: Annotated[str | None, typer.Option(help="Name the run folder after this instead of the scenario.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, max=100_000, metavar="N", help="Play N seeds, counted from the scenario's, on all cores: bands of the key figures, and how likely each threshold holds.")] = None,
+    report: Report = True,
     against: Annotated[list[Path], typer.Option("--against", metavar="RUN", help="Play the scenario and seed of a measured run (or of each in a folder) and show predicted beside measured.")] = [],
 ) -> None:  # fmt: skip
     """Play a scenario in virtual time, in seconds: the same run folder, judged the same way.
@@ -61,6 +64,9 @@ def simulate(
     waiting. Nothing is measured: verdict, page and files say SIMULATED. The exit code is that of a run; with --seeds, 0 if
     every seed passes, 99 if one fails. With --against it is 0.
     """
+    if not report and (against or seeds is not None):
+        message = f"--no-report is for one run: leave it or {'--against' if against else '--seeds'} out"
+        raise UsageError(message)
     if against:
         model = None if source is None else loader.load_scenario(source, overrides, seed, read_planned_due)
         raise typer.Exit(_predict(against, model, (out or PREDICTIONS / stamp(name or "")).absolute()))
@@ -76,14 +82,14 @@ def simulate(
     check_new_folder(folder)
     with SignalHandler() as signals:
         if seeds is None:
-            code = _simulate_one(loaded, folder, run_id, parse_labels(labels), signals)
+            code = _simulate_one(loaded, folder, run_id, parse_labels(labels), signals, report=report)
         else:
             code = _simulate_seeds(loaded, folder.path, seeds, signals)
         raise typer.Exit(code if signals.received is None else 128 + signals.received)
 
 
 def _simulate_one(
-    loaded: Scenario, folder: RunFolder, run_id: str, labels: dict[str, str], signals: SignalHandler
+    loaded: Scenario, folder: RunFolder, run_id: str, labels: dict[str, str], signals: SignalHandler, *, report: bool
 ) -> int:
     plan = make_simulated_plan(loaded)
     terminal.print_lines(warnings_of(loaded, plan))
@@ -99,14 +105,12 @@ def _simulate_one(
         simulated=True,
     )
     SimulatedRun(spec, signals).execute()
-    from harness.runner.finish import finish_run  # noqa: PLC0415 - Matplotlib takes half a second to import
-
-    return finish_run(folder, assertions_of(loaded))
+    return finish_run(folder, assertions_of(loaded), report=report)
 
 
 def _simulate_seeds(loaded: Scenario, folder: Path, number: int, signals: SignalHandler) -> int:
     """Play seeds that follow each other and print what they have in common; the exit code."""
-    from reports.seeds import FIGURE_HEADERS, ODDS_HEADERS, figure_rows, odds_rows, render_seeds, seeds_finding  # noqa: PLC0415 - as above
+    from reports.seeds import FIGURE_HEADERS, ODDS_HEADERS, figure_rows, odds_rows, render_seeds, seeds_finding  # noqa: PLC0415 - Matplotlib takes a third of a second to import
 
     cells = [
         SimulatedCell(loaded.model_copy(update={"seed": loaded.seed + place}).resolved()) for place in range(number)

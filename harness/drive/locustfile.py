@@ -2,7 +2,7 @@
 
 Under `harness run` one `ArrivalDriver` per worker process sends the worker's shard of the plan, whatever the server does; see
 harness/drive/nodes.py. Events to the parent process: `listening` (the master's port) and those of the nodes; events from
-it: `t0`, `stop`, and `scraped` (the last scrape has been taken: quit).
+it: `target` (it is in run.json), `t0`, `stop`, and `scraped` (the last scrape has been taken: quit).
 
 Under stock Locust (`locust -f` this file: web UI, `--headless`, `--master`, `--worker`, `--processes`) its users are
 `StationUser`s: a closed workload without a verdict, see harness/drive/locust_mode/test.py.

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import gevent
 import numpy as np
-from gevent.event import AsyncResult
+from gevent.event import AsyncResult, Event
 
 from harness.base.errors import UsageError
 from harness.base.model import DELIVERED, OUTCOMES
@@ -55,6 +55,8 @@ class MasterNode:
         self._stations_done: set[int] = set()
         """Ranks of the workers whose stations are done and whose readers go on until those of all workers are."""
         self._expected = 1
+        self._target_known = Event()
+        """The target is in run.json: this process starts beside the server."""
         self._worker_numbers: dict[str, int] = {}
         self._session = _make_leader_session(self._runner, self._folder)
         self._runner.register_message("worker_number", self._on_worker_number)
@@ -63,7 +65,8 @@ class MasterNode:
         self._runner.register_message("stations_done", self._on_stations_done)
 
     def assign(self) -> None:
-        """Send every worker its assignment."""
+        """Send every worker its assignment, once the target is known."""
+        self._target_known.wait()
         clients = self._ordered_clients() if self._distributed else [None]
         self._expected = len(clients)
         if self._session is not None:
@@ -77,6 +80,8 @@ class MasterNode:
     def receive(self, event: dict[str, Any]) -> None:
         """Pass an event of the parent process on to the workers."""
         match event["event"]:
+            case "target":
+                self._target_known.set()
             case "t0":
                 self._runner.send_message("t0", {"monotonic": event["monotonic"]})
                 if self._session is not None:

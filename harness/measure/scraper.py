@@ -9,8 +9,10 @@ import contextlib
 import http.client
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from harness.run_folder.scrape_log import Scrape, append_scrape
@@ -22,6 +24,25 @@ _RESPONSE_TIMEOUT_S = 5.0
 """For the whole response: one that drips byte by byte would never exceed the socket's own timeout."""
 _LATE = f"response not complete within {_RESPONSE_TIMEOUT_S:g} s"
 _MAX_BYTES = 16 * 1024 * 1024
+
+
+class EarlyScrape(NamedTuple):
+    """A scrape from before T0 was chosen."""
+
+    target: str
+    at_s: float
+    """On the monotonic clock."""
+    text: str
+    error: str
+
+
+def scrape_early(targets: Mapping[str, str], secure: TlsPeer | None = None) -> list[EarlyScrape]:
+    """Scrape every target (name -> URL) once, before the run begins: what its counters have counted by then isn't the run's."""
+    found = []
+    for name, url in targets.items():
+        text, error = _fetch(url, secure)
+        found.append(EarlyScrape(name, time.monotonic(), text, error))
+    return found
 
 
 class Scraper:
@@ -87,11 +108,21 @@ class Scraper:
         with self._locks[name]:
             text, error = _fetch(url, self._secure)
             scrape = Scrape(name, self._clock(), text, error)
-            try:
-                append_scrape(self._folder, scrape)
-            except OSError as error_writing:  # the run goes on, and reports in the end what is missing
-                self.unwritten = f"a scrape of {name} could not be written: {error_writing.strerror}"
+            self._write(scrape)
         self._on_scrape(scrape)
+
+    def add_early(self, scrapes: Iterable[EarlyScrape], t0: float) -> None:
+        """Take in scrapes of before T0, which is at `t0` on the monotonic clock."""
+        for early in scrapes:
+            scrape = Scrape(early.target, early.at_s - t0, early.text, early.error)
+            self._write(scrape)
+            self._on_scrape(scrape)
+
+    def _write(self, scrape: Scrape) -> None:
+        try:
+            append_scrape(self._folder, scrape)
+        except OSError as error:  # the run goes on, and reports in the end what is missing
+            self.unwritten = f"a scrape of {scrape.target} could not be written: {error.strerror}"
 
 
 def _fetch(url: str, secure: TlsPeer | None) -> tuple[str, str]:

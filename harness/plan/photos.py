@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from harness.base.model import PageKey
 
@@ -248,6 +248,14 @@ def _trial_page() -> Image.Image:
     return _draw_page(_TRIAL_SIDE, _TRIAL_SIDE * 4 // 3)
 
 
+def _font(size: float) -> ImageFont.FreeTypeFont:
+    """Pillow's own font, which it would decode again for each text."""
+    found = ImageFont.load_default(size)
+    if not isinstance(found, ImageFont.FreeTypeFont):
+        raise TypeError(type(found))
+    return found
+
+
 def _draw_page(width: int, height: int) -> Image.Image:
     """A C.Hasil page as photographed by a phone: title, grid of boxes for votes, figures."""
     image = Image.new("RGB", (width, height), (236, 233, 222))
@@ -261,18 +269,15 @@ def _draw_page(width: int, height: int) -> Image.Image:
         (margin * 2, row * 1.5),
         "MODEL C.HASIL-KPU  PRESIDEN DAN WAKIL PRESIDEN",
         fill=red,
-        font_size=max(8, row * 0.85),
+        font=_font(max(8, row * 0.85)),
     )
+    line_font, figure_font = _font(max(6, row * 0.6)), _font(max(6, row * 0.8))
     for line in range(4, 38):
         y = row * line
         draw.line((margin, y, width - margin, y), fill=ink, width=1)
-        draw.text(
-            (margin * 1.3, y + row * 0.1), f"{line - 3:2d}.  JUMLAH SUARA SAH", fill=ink, font_size=max(6, row * 0.6)
-        )
+        draw.text((margin * 1.3, y + row * 0.1), f"{line - 3:2d}.  JUMLAH SUARA SAH", fill=ink, font=line_font)
         for box in range(3):
             left = width - margin * (2 + 1.4 * box)
             draw.rectangle((left, y + 2, left + margin, y + row - 2), outline=ink)
-            draw.text(
-                (left + margin / 3, y), str((line * 7 + box * 3) % 10), fill=(20, 40, 140), font_size=max(6, row * 0.8)
-            )
+            draw.text((left + margin / 3, y), str((line * 7 + box * 3) % 10), fill=(20, 40, 140), font=figure_font)
     return image

@@ -272,7 +272,7 @@ def make_reading(key: PageKey, seed: int) -> str:
     )
 
 
-def load_stations(wanted: StationOptions) -> list[Station]:
+def load_stations(wanted: StationOptions) -> Sequence[Station]:
     """All stations of the region or of the user's own list, in the order of their codes. Raises ConfigurationError."""
     return load_region(wanted.region) if wanted.file is None else load_station_list(wanted)
 
@@ -285,7 +285,7 @@ def select_stations(scenario: Scenario) -> list[Station]:
     region = scenario.stations.file or scenario.stations.region
     stations, count = load_stations(scenario.stations), scenario.station_count
     if count is None:
-        return stations
+        return list(stations)
     if count > len(stations):
         why = f"stations.count = {count}"
         if scenario.rated_stations is not None:

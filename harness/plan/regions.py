@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
+from itertools import accumulate
 from pathlib import Path
+from typing import overload
 
 from harness.base.errors import ConfigurationError
 from harness.base.model import Station
@@ -26,7 +29,42 @@ MAX_NAME_LENGTH = 120
 _MAX_STATIONS_PER_KELURAHAN = 999
 
 
-def load_region(name: str) -> list[Station]:
+class RegionStations(Sequence[Station]):
+    """The stations of a region in the order of their codes, each made when it is asked for: few plans take all of 823,236."""
+
+    def __init__(self, kelurahan: Mapping[str, tuple[str, int]]) -> None:
+        """`kelurahan` has the name and the number of stations of each code."""
+        self._kelurahan = [(code, name, stations) for code, (name, stations) in sorted(kelurahan.items())]
+        self._ends = list(accumulate(stations for _, _, stations in self._kelurahan))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @overload
+    def __getitem__(self, place: int) -> Station: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Station]: ...
+
+    def __getitem__(self, place: int | slice) -> Station | list[Station]:
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
+        index = range(len(self))[place]
+        village = bisect_right(self._ends, index)
+        code, name, stations = self._kelurahan[village]
+        return _station(code, name, index - self._ends[village] + stations + 1)
+
+    def __iter__(self) -> Iterator[Station]:
+        for code, name, stations in self._kelurahan:
+            for number in range(1, stations + 1):
+                yield _station(code, name, number)
+
+
+def _station(code: str, name: str, number: int) -> Station:
+    return Station(f"{code}{number:03d}", name)
+
+
+def load_region(name: str) -> RegionStations:
     """Stations of a shipped region or of a CSV file, in the order of their codes.
 
     Raises ConfigurationError that lists every wrong line.
@@ -53,13 +91,9 @@ def _read_region_text(name: str) -> str:
     return (resources.files("harness") / "regions" / f"{name}.csv").read_text("utf-8")
 
 
-def parse_region(text: str, source: str) -> list[Station]:
-    """Stations in the text of a region file, in the order of their codes; `source` names it in messages."""
-    return [
-        Station(f"{code}{number:03d}", name)
-        for code, (name, stations) in sorted(_parse_kelurahan(text, source).items())
-        for number in range(1, stations + 1)
-    ]
+def parse_region(text: str, source: str) -> RegionStations:
+    """Stations in the text of a region file; `source` names it in messages."""
+    return RegionStations(_parse_kelurahan(text, source))
 
 
 def _parse_kelurahan(text: str, source: str) -> dict[str, tuple[str, int]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +18,11 @@ from harness.base.safe_files import parse_json
 _CHUNK_BYTES = 16_384
 _MAX_SCRAPE_BYTES = 6 * 16 * 1024 * 1024 + 65_536
 """A scrape of the largest response that the scraper accepts (16 MiB), if JSON escapes each of its characters."""
+
+
+CORRECT_ENDPOINT = "correct its port and path in [[target.metrics]], or remove the entry"
+"""What to do about an endpoint that never answers with metrics."""
+_STATUS = re.compile(r"HTTP status (\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,20 @@ class Scrape:
     """When the response was complete, in seconds from T0."""
     text: str
     error: str = ""
+
+
+def describe_failed_scrape(url: str, error: str) -> str:
+    """Why a scrape of a URL failed, as the beginning of a sentence.
+
+    >>> describe_failed_scrape("http://127.0.0.1:9/metrics", "HTTP status 404")
+    'http://127.0.0.1:9/metrics answered 404 Not Found'
+    """
+    status = _STATUS.fullmatch(error)
+    if status is None:
+        return f"{url} can't be scraped ({error})"
+    with contextlib.suppress(ValueError):
+        return f"{url} answered {status[1]} {HTTPStatus(int(status[1])).phrase}"
+    return f"{url} answered {status[1]}"
 
 
 def append_scrape(folder: Path, scrape: Scrape) -> None:

@@ -31,10 +31,12 @@ _START_AFTER_JOIN_S = 90.0
 
 
 def start_generator(
-    processes: ProcessGroup, spec: RunSpec, private: Path, secret: str, log: Callable[[str], None]
-) -> dict[str, Any]:
+    processes: ProcessGroup, spec: RunSpec, private: Path, secret: str, log: Callable[[str], None],
+    await_target: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:  # fmt: skip
     """Start Locust and wait until it is ready; the content of its `ready` event (each worker's rank, pid and metrics port).
 
+    Meanwhile `await_target` waits for the server that was started before: when it returns, run.json has the target.
     `private` is an empty folder that becomes its home (a ~/.locust.conf must not change a run) and holds the photos for local
     workers. `secret` seeds the PINs. With remote workers it also waits until they have joined; `log` receives who did, and
     `ready` has their machines in `hosts`.
@@ -48,11 +50,11 @@ def start_generator(
     # remote workers draw the photos again: a gigabyte of them must not travel; the user's own they can't have
     if spec.join_policy is None or spec.scenario.photos.folder is not None:
         environment["HARNESS_PHOTO_BANK"] = str(private / "photos.bin")
-        save_photo_bank(spec.plan.bank, private / "photos.bin")
     users = ["-u", str(workers), "-r", str(workers)]
     if workers == 1 and spec.join_policy is None:
         environment.pop(JOIN_TOKEN, None)  # nothing listens, so nothing needs it
         processes.start("generator", [*locust, *users], environment)
+        _admit_workers(processes, spec, environment, await_target)
         return processes.expect("generator", "ready", READY_TIMEOUT_S)
     # A token of its own for local workers: no other user of this machine may join the run.
     host, port, more = "127.0.0.1", 0, {JOIN_TOKEN: secrets.token_hex(32)}
@@ -61,6 +63,7 @@ def start_generator(
         more = {JOIN_TOKEN: policy.token, REMOTE_WORKERS: str(workers), JOIN_TIMEOUT: repr(policy.timeout_s)}
     bind = ["--master", "--expect-workers", str(workers), "--master-bind-host", host, "--master-bind-port", str(port)]
     processes.start("generator", [*locust, *users, *bind], {**environment, **more})
+    _admit_workers(processes, spec, environment, await_target)
     port = processes.expect("generator", "listening", READY_TIMEOUT_S)["port"]
     if policy is not None:
         return _await_remote_workers(processes, spec, policy, port, log)
@@ -68,6 +71,16 @@ def start_generator(
         argv = [*locust, "--worker", "--master-host", "127.0.0.1", "--master-port", str(port)]
         processes.start(f"worker-{number}", argv, {**environment, **more, "HARNESS_WORKER": str(number)})
     return processes.expect("generator", "ready", READY_TIMEOUT_S)
+
+
+def _admit_workers(
+    processes: ProcessGroup, spec: RunSpec, environment: Mapping[str, str], await_target: Callable[[], None]
+) -> None:
+    """Let the generator hand out its assignments, once there is all that they name: the photos and the target."""
+    if "HARNESS_PHOTO_BANK" in environment:
+        save_photo_bank(spec.plan.bank, Path(environment["HARNESS_PHOTO_BANK"]))
+    await_target()
+    processes["generator"].send("target")
 
 
 def _await_remote_workers(

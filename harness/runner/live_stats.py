@@ -7,12 +7,13 @@ import re
 import threading
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from harness.base.model import NOT_FAILURES, Outcome
-from harness.run_folder.layout import RunRecord
+from harness.plan import Plan
+from harness.run_folder.layout import RunEnd, RunFolder, RunRecord
 from harness.run_folder.scrape_log import Scrape
 from reports.live_view import BucketPercentile, Snapshot
 
@@ -35,6 +36,20 @@ class RunView(Protocol):
 
     def show(self, snapshot: Snapshot) -> None:
         """Show the live statistics; called several times a second."""
+
+
+@runtime_checkable
+class RunObserver(RunView, Protocol):
+    """A view that also follows the run itself: its plan, its scrapes as they arrive, and how it ended."""
+
+    def begin(self, folder: RunFolder, record: RunRecord, plan: Plan) -> None:
+        """T0 is known: everything that does not change during the run."""
+
+    def add(self, scrape: Scrape) -> None:
+        """Take a scrape, whether it was answered or failed. Called from the scraper's threads: it must return at once."""
+
+    def end(self, ended: RunEnd) -> None:
+        """The run has ended; what it means is judged afterwards."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +120,8 @@ class LiveStats:
             goodput_per_s=(last.delivered - first.delivered) / span_s,
             throughput_per_s=(last.answered - first.answered) / span_s,
             failures={name: int(number) for name, number in outcomes.items() if name not in _NOT_FAILURES},
-            accepted_p50=_bucket_percentile(recent, 0.5, self._record.client_timeout_s),
-            accepted_p95=_bucket_percentile(recent, 0.95, self._record.client_timeout_s),
+            accepted_p50=bucket_percentile(recent, 0.5, self._record.client_timeout_s),
+            accepted_p95=bucket_percentile(recent, 0.95, self._record.client_timeout_s),
             queue_depth=sums["queue_depth"],
             workers_busy=sums["workers_busy"],
             in_flight=None if sums["in_flight"] is None else int(sums["in_flight"]),
@@ -161,15 +176,15 @@ def _parse(text: str) -> _TargetStats:
     return target
 
 
-def _bucket_percentile(cumulative: dict[float, float], quantile: float, limit_s: float) -> BucketPercentile | None:
+def bucket_percentile(cumulative: dict[float, float], quantile: float, limit_s: float) -> BucketPercentile | None:
     """The bucket that a percentile lies in, from cumulative counts; None without a count.
 
     Its estimate is interpolated linearly within the bucket, as Prometheus does. No attempt takes longer than the client's
     timeout `limit_s`, so neither does a bucket reach beyond it.
 
-    >>> _bucket_percentile({1.0: 5.0, 2.0: 10.0, float("inf"): 10.0}, 0.75, 10.0)
+    >>> bucket_percentile({1.0: 5.0, 2.0: 10.0, float("inf"): 10.0}, 0.75, 10.0)
     BucketPercentile(low_s=1.0, high_s=2.0, estimate_s=1.5)
-    >>> _bucket_percentile({3.0: 0.0, 5.0: 10.0, float("inf"): 10.0}, 0.5, 3.0)
+    >>> bucket_percentile({3.0: 0.0, 5.0: 10.0, float("inf"): 10.0}, 0.5, 3.0)
     BucketPercentile(low_s=3.0, high_s=3.0, estimate_s=3.0)
     """
     bounds = sorted(cumulative)

@@ -12,14 +12,14 @@ from harness.base.temporary import temporary_folder
 from harness.drive.distributed.join import HEARTBEAT_TIMEOUT_S
 from harness.judge.thresholds.abort_on_fail import AbortMonitor
 from harness.measure.process_monitor import ClockMonitor, ProcessMonitor
-from harness.measure.scraper import Scraper
+from harness.measure.scraper import EarlyScrape, Scraper, scrape_early
 from harness.run_folder.layout import STOPPED_BY_SIGNAL, RunEnd
-from harness.run_folder.scrape_log import Scrape
+from harness.run_folder.scrape_log import CORRECT_ENDPOINT, Scrape, describe_failed_scrape
 from harness.run_folder.tables import write_plan
 from harness.runner.end_conditions import EndConditions, HeartbeatMonitor
 from harness.runner.exit_reason import ReservedResources, describe_exit, ended_by_signal, ended_or_interrupted
 from harness.runner.launch import process_ids, start_generator
-from harness.runner.live_stats import LiveStats, RunView
+from harness.runner.live_stats import LiveStats, RunObserver, RunView
 from harness.runner.prometheus import PrometheusSession
 from harness.runner.run_record import RunRecorder, keep_station_list
 from harness.runner.run_spec import RunSpec
@@ -30,7 +30,7 @@ from harness.scenario.own_client import parse_resolved_name, read_client_source
 from harness.target.external import poll_consent
 from harness.target.mock_admin import MockAdmin
 
-_T0_DELAY_S = 0.5
+_T0_DELAY_S = 0.3
 """T0 lies this far ahead when it is sent, so that every process has it before the first station is due."""
 _FINISH_GRACE_S = 20.0
 _POLL_S = 0.25
@@ -120,19 +120,26 @@ class Run:
         if external is None:
             secret = secrets.token_hex(16)
             self._view.log("Starting the mock server")
-            target, self._admin = start_server(processes, self._spec, private, secret)
+            await_server = start_server(processes, self._spec, private, secret)
         else:
-            secret, target = "", str(external.origin)  # without a secret PINs are the code's last six digits
-        self._recorder.open(target)
+            secret, await_server = "", None  # without a secret PINs are the code's last six digits
         if self._spec.join_policy is None:
             self._view.log(f"Starting the generator ({self._spec.workers_text})")
-        ready = start_generator(processes, self._spec, private, secret, self._view.log)
+
+        def await_target() -> None:
+            target = "" if external is None else str(external.origin)
+            if await_server is not None:
+                target, self._admin = await_server()
+            self._recorder.open(target)
+
+        ready = start_generator(processes, self._spec, private, secret, self._view.log, await_target)
         self._workers.add_hosts(ready.get("hosts", []))
         self._workers.add_processes(ready["workers"])
         targets = {f"worker-{w['rank']}": f"http://127.0.0.1:{w['metrics_port']}/metrics" for w in ready["workers"]}
         if self._admin is not None:
             targets["server"] = self._admin.metrics_url
         targets.update(external.metrics() if external else {})
+        early = self._scrape_early()
         # Prometheus must have scraped every worker before T0: it can't compute a rate from a counter's first sample.
         self._prometheus.begin(targets, processes, self._view.log)
         self._t0 = time.monotonic() + _T0_DELAY_S
@@ -143,10 +150,24 @@ class Run:
             processes[name].send("t0", monotonic=self._t0)
         pids = process_ids(processes, ready["workers"])
         self._process_monitor = ProcessMonitor(self._folder.processes, pids, self._now_s)
+        self._scraper.add_early(early, self._t0)
         self._scraper.start()
         self._process_monitor.start()
         self._sync.start()
         self._view.log(": ".join(filter(None, [self._scenario.name, self._scenario.title])))
+
+    def _scrape_early(self) -> list[EarlyScrape]:
+        """What the target's own endpoints have counted before the run; one that can't be scraped is named before the load."""
+        external = self._spec.external
+        if external is None:
+            return []
+        endpoints = external.metrics()
+        early = scrape_early(endpoints, external.secure)
+        for one in early:
+            if one.error:
+                why = describe_failed_scrape(endpoints[one.target], one.error)
+                self._view.log(f"metrics endpoint {one.target}: {why}; {CORRECT_ENDPOINT}")
+        return early
 
     def _prepare_monitors(self, processes: ProcessGroup, targets: dict[str, str], local_workers: list[str]) -> None:
         """Create the scraper of `targets`, and everything that acts on its scrapes."""
@@ -155,6 +176,9 @@ class Run:
         self._abort_monitor = AbortMonitor(self._spec.abort_thresholds, record, self._spec.plan.pages)
         heartbeats = HeartbeatMonitor(local_workers, lambda rank, why: processes.post("lost", rank=rank, reason=why))
         listeners = [self._live_stats.add, self._abort_monitor.add, heartbeats.add]
+        if isinstance(self._view, RunObserver):
+            self._view.begin(self._folder, record, self._spec.plan)
+            listeners.append(self._view.add)
 
         def on_scrape(scrape: Scrape) -> None:
             for add in listeners:
@@ -286,3 +310,5 @@ class Run:
         self._reserve.release()
         sync_run(self._folder)
         self._recorder.end(ended, self._clock_monitor.step_s)
+        if isinstance(self._view, RunObserver):
+            self._view.end(ended)

@@ -6,6 +6,7 @@ import csv
 import json
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,18 @@ _POWER_CUT_TIMEOUT_S = 30.0
 NO_STORE_ACCESS = "no way to read the server's store is configured: add [target.stored], or set accept_unknown_safety = true in [target]"
 
 
-def start_server(processes: ProcessGroup, spec: RunSpec, private: Path, secret: str) -> tuple[str, MockAdmin]:
-    """Start the mock with the scenario's profile; its base URL and a client of its admin port.
+AwaitedServer = Callable[[], tuple[str, MockAdmin]]
+"""Waits for a server that is starting; its base URL and a client of its admin port.
+
+Raises ProcessFailedError if the server doesn't become ready, Interruption on a signal.
+"""
+
+
+def start_server(processes: ProcessGroup, spec: RunSpec, private: Path, secret: str) -> AwaitedServer:
+    """Start the mock with the scenario's profile; returns at once.
 
     PINs go into a file in `private`, the admin token into the process's environment: secrets stay out of the run folder, which
-    people share. Raises ProcessFailedError if the server doesn't become ready, Interruption on a signal.
+    people share.
     """
     scenario = spec.scenario
     write_json(_profile_path(spec), scenario.mock_profile())
@@ -48,14 +56,18 @@ def start_server(processes: ProcessGroup, spec: RunSpec, private: Path, secret: 
         rows.writerows((one.code, one.kelurahan_name, derive_pin(one.code, secret)) for one in spec.plan.stations)
     stations.chmod(0o600)
     token = _start_process(processes, spec, "server", "--stations", str(stations))
+    return partial(_await_server, processes, spec, stations, token)
+
+
+def _await_server(processes: ProcessGroup, spec: RunSpec, stations: Path, token: str) -> tuple[str, MockAdmin]:
     ready = processes.expect("server", "ready", READY_TIMEOUT_S)
     # Once ready, the server has read the file; only a server that restarts during the run reads it again.
-    if not any(fault.kind in CRASH_KINDS for fault in scenario.faults):
+    if not any(fault.kind in CRASH_KINDS for fault in spec.scenario.faults):
         stations.unlink()
     # The server deletes its certificate when it exits: keep a copy for anyone who inspects the run with TLS tools.
     if "certificate" in ready:
         spec.folder.certificate.write_bytes(Path(ready["certificate"]).read_bytes())
-    scheme = "https" if scenario.server.tls else "http"
+    scheme = "https" if spec.scenario.server.tls else "http"
     host = _bind_host(spec)
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{ready['port']}", MockAdmin(ready["admin_port"], token)
 

@@ -169,6 +169,8 @@ class ProcessGroup:
         self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._logs = logs
         self._processes: dict[str, ManagedProcess] = {}
+        self._early: list[Message] = []
+        """Messages that came while another was expected: processes that start beside each other are ready in any order."""
 
     def __enter__(self) -> Self:
         return self
@@ -206,22 +208,26 @@ class ProcessGroup:
             process.stop()
 
     def expect(
-        self, sender: str, event: str, timeout_s: float, other: Callable[[Message], None] = lambda _: None
+        self, sender: str, event: str, timeout_s: float, other: Callable[[Message], None] | None = None
     ) -> dict[str, Any]:
-        """The content of the `event` that `sender` sends within `timeout_s`; `other` gets each other message meanwhile.
+        """The content of the `event` that `sender` sends within `timeout_s`, or has sent already.
+
+        `other` gets each other message meanwhile; without it they are kept for the calls to come.
 
         Raises ProcessFailedError with the end of the log if it doesn't come in time, and as `_check_start` if something else
         happens that prevents the run: any process ends, or a signal arrives.
         """
         until = time.monotonic() + timeout_s
+        waiting, self._early = self._early, []
         while True:
-            message = self._next_checked(until - time.monotonic())
+            message = waiting.pop(0) if waiting else self._next_checked(until - time.monotonic())
             if message is None:
                 text = f"{sender} did not send “{event}” within {timeout_s:g} s"
                 raise ProcessFailedError(self.with_log_tail(sender, text))
             if (message.sender, message.event) == (sender, event):
+                self._early += waiting
                 return message.content
-            other(message)
+            (other or self._early.append)(message)
 
     def receive(self, sender: str, event: str, timeout_s: float) -> dict[str, Any]:
         """The content of the `event` that `sender` sends within `timeout_s`; all other messages stay in the inbox, signals too.

@@ -130,11 +130,12 @@ def load_thresholds(path: Path) -> list[str]:
 
 def shipped_titles(folder: Traversable) -> dict[str, str]:
     """Name -> title of every TOML file in a folder of the package, sorted by name."""
-    found = {}
-    for entry in sorted(folder.iterdir(), key=lambda path: path.name):
-        if entry.name.endswith(".toml"):
-            found[entry.name.removesuffix(".toml")] = str(tomllib.loads(entry.read_text("utf-8")).get("title", ""))
-    return found
+    texts = {name: (folder / f"{name}.toml").read_text("utf-8") for name in _shipped_names(folder)}
+    return {name: str(tomllib.loads(text).get("title", "")) for name, text in texts.items()}
+
+
+def _shipped_names(folder: Traversable) -> list[str]:
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
 def read_source(source: str, shipped: Traversable, kind: str) -> tuple[str, str, Path | None]:
@@ -143,7 +144,7 @@ def read_source(source: str, shipped: Traversable, kind: str) -> tuple[str, str,
     `source` is the name of a file in the package's folder `shipped`, or a path; a shipped name takes precedence. Raises
     UsageError if there is neither.
     """
-    names = shipped_titles(shipped)
+    names = _shipped_names(shipped)
     if source in names:
         return f"{source} (shipped)", (shipped / f"{source}.toml").read_text("utf-8"), None
     path = Path(source)

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from mock_server.profile.units import Duration, DurationDistribution, Fixed, FrozenModel, Rate
 
@@ -27,6 +27,16 @@ class FittedRange(FrozenModel):
     """Most uploads that were in the server at once."""
 
 
+def _name_or_rate(value: object) -> str:
+    return "name" if value == "unlimited" else "rate"
+
+
+ReceiveRate = Annotated[
+    Annotated[Literal["unlimited"], Tag("name")] | Annotated[Rate, Field(gt=0), Tag("rate")],
+    Discriminator(_name_or_rate),
+]
+
+
 class SimulationCosts(FrozenModel):
     """Time that a run over sockets needs besides the link and the work of the server's workers.
 
@@ -41,6 +51,9 @@ class SimulationCosts(FrozenModel):
     """Whether stations log in; an external target may need none."""
     send: Annotated[Rate, Field(gt=0)] = 630e6
     """Rate at which client and server move, parse and hash a photo's bytes on an unlimited link."""
+    receive: ReceiveRate = 630e6
+    """Rate at which the server's one process takes in the photos on unlimited links, one after the other, those that it refuses
+    among them; or "unlimited"."""
     parse: DurationDistribution = _fixed("0.43ms")
     """From a request's header to its admission."""
     commit: DurationDistribution = _fixed("0.85ms")

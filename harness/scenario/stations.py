@@ -42,6 +42,10 @@ def _form_table(forms: Any) -> Any:
     if len(set(map(str, forms))) < len(forms):
         message = "names a form twice"
         raise ValueError(message)
+    wrong = next((form for form in forms if not isinstance(form, str)), None)
+    if wrong is not None:
+        message = f"{wrong!r} is not the name of a form"
+        raise ValueError(message)
     unknown = [form for form in forms if form not in PAGES_OF_FORM]
     if unknown:
         near = suggestion(str(unknown[0]), PAGES_OF_FORM) or f"; known are {', '.join(PAGES_OF_FORM)}"

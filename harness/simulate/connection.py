@@ -122,7 +122,7 @@ class PhoneConnection:
         incoming = self._send_over(self._network.server.traffic.ingress, request)
         if incoming is None:
             self.schedule(request, self._parse_s(request))
-            self._task.clock.call_at(request.began_s, self._network.server.begin, request)
+            self._network.server.expect(request)
         response: SimulatedResponse = await suspend()
         if incoming is not None and not incoming.is_over and incoming.sent_bytes >= head_bytes + request.body_bytes:
             self._draining = incoming
@@ -136,12 +136,16 @@ class PhoneConnection:
         return 0.0 if request.kind == "login" else self._network.costs.parse_s(request.key)
 
     def schedule(self, body: Body, parse_s: float) -> None:
-        """Note when a request that is sent now begins to arrive, and when it is whole, as its own link carries it."""
-        now_s = self._task.clock.now_s
-        whole_s = body.body_bytes / self._network.costs.send_bytes_per_s
+        """Note when a request that is sent now begins to arrive, and when it is whole, as its own link carries it.
+
+        Where no link holds them up, requests wait for each other: one process takes them in, the refused ones among them.
+        """
+        now_s, server, costs = self._task.clock.now_s, self._network.server, self._network.costs
+        whole_s = body.body_bytes / costs.send_bytes_per_s
         if self._link is None:
-            body.began_s = now_s + parse_s
-            body.complete_s = body.began_s + whole_s
+            body.began_s = began_s = max(now_s + parse_s, server.received_s)
+            server.received_s = received_s = began_s + body.body_bytes * costs.receive_s_per_byte
+            body.complete_s = max(began_s + whole_s, received_s)
         else:
             size, sent_s = body.head_bytes + body.body_bytes, self._link.signal_end_s(_ONE_WAY, now_s)
             body.began_s = self._link.transfer_end_s(min(CHUNK_BYTES, size), sent_s) + parse_s

@@ -36,6 +36,7 @@ class Costs:
         """What the upload of a page costs where `are_fixed`."""
         self.are_fixed = all(isinstance(one, Fixed) for one in drawn)
         self.send_bytes_per_s = costs.send
+        self.receive_s_per_byte = 0.0 if costs.receive == "unlimited" else 1.0 / costs.receive
         self.restart_s = costs.restart
         self.logins = costs.logins
         """Whether stations log in."""

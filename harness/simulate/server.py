@@ -73,7 +73,7 @@ class SimulatedServer:
         self.direct_requests = 0
         """Those in progress besides whose client is still there (see `DirectRequest`)."""
         self._incoming: dict[SimulatedRequest, None] = {}
-        """Requests of which bytes are on the ingress, if that has a rate."""
+        """Requests whose header is on its way, and over an ingress with a rate all of which bytes are."""
         self._publication = Publication(store.plan, store, scenario.server.public_cache, clock)
         self._reads: dict[str, int] = {}
         """Reads so far, by path: the server counts them, and forgets them in a crash."""
@@ -81,6 +81,8 @@ class SimulatedServer:
         self.is_up = False
         self.connection_epoch = 0
         """Counts how often all connections were lost: one that was opened in an earlier epoch is gone."""
+        self.received_s = 0.0
+        """When its process will have taken in what is under way on unlimited links: what is sent next comes behind it."""
         self.process = 0
         """Counts the server's processes: a crash begins another one."""
         self.connections = 0
@@ -112,6 +114,7 @@ class SimulatedServer:
         self.traffic = self._make_traffic()
         self.counters.watch_traffic(self.traffic)
         self._port_closers = 0
+        self.received_s = 0.0
         self.is_up = True
 
     def _make_traffic(self) -> VirtualTraffic:
@@ -203,8 +206,15 @@ class SimulatedServer:
         incoming.on_header = partial(self.clock.call_later, parse_s, self.begin, request)
         incoming.on_bytes, incoming.on_over = request.bytes_arrived, end
 
+    def expect(self, request: SimulatedRequest) -> None:
+        """Take a request that comes in over a line of its own: `begin` follows when its header is in."""
+        self._incoming[request] = None
+        self.clock.schedule(request.began_s, self.begin, request)
+
     def begin(self, request: SimulatedRequest) -> None:
         """Process a request whose header has arrived; a client that has left by now is not known to the server."""
+        if request.incoming is None:
+            self._incoming.pop(request, None)
         if request.is_disconnected:
             return
         if not self.is_listening:  # the port has closed while the header was under way

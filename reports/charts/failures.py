@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from harness.analysis.chart_types import ChartData, ChartLine
-from harness.analysis.summary import Summary
+from harness.analysis.summary import QUIET_PHASES, Summary
 from harness.base.model import NOT_FAILURES, Outcome
 from reports import number_format, palette
 from reports.charts.labels import draw_end_labels, end_label
@@ -45,7 +45,7 @@ def finding(summary: Summary) -> str:
     # phases repeat (a fault may come twice): add up by name
     during: dict[str, int] = {}
     for phase in summary.phases:
-        if phase.name not in {"clear", "warm_up"}:
+        if phase.name not in QUIET_PHASES:
             during[phase.name] = during.get(phase.name, 0) + sum(failure_counts(phase.by_outcome).values())
     name = max(during, key=lambda phase: during[phase], default="")
     if name and during[name]:

@@ -11,7 +11,7 @@ from matplotlib.path import Path
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from harness.analysis.chart_types import ChartData, ResponseCharts
-from harness.analysis.summary import NOTHING_MEASURED, DistributionByOutcome, PhaseFigures, Summary
+from harness.analysis.summary import NOTHING_MEASURED, QUIET_PHASES, DistributionByOutcome, PhaseFigures, Summary
 from harness.base.model import ANSWERED, TIMED_OUT, Outcome
 from reports import number_format, palette
 from reports.charts.failures import failure_counts
@@ -125,7 +125,7 @@ def _after(outcome: Outcome, median_s: float | None) -> str:
 
 def _describe_refusing_phase(summary: Summary) -> str:
     """The fault during which the smallest ratio of uploads was accepted; empty if most were in each."""
-    faulty = [phase for phase in summary.phases if phase.name not in {"clear", "warm_up"} and phase.attempts]
+    faulty = [phase for phase in summary.phases if phase.name not in QUIET_PHASES and phase.attempts]
     worst = min(faulty, key=lambda phase: phase.accepted_seconds.count / phase.attempts, default=None)
     if worst is None or worst.accepted_seconds.count >= FEW_ACCEPTED_RATIO * worst.attempts:
         return ""
@@ -144,7 +144,7 @@ def _compared(summary: Summary, name: str) -> str:
         return -1.0 if value is None else value
 
     clear = next((phase for phase in summary.phases if phase.name == "clear" and of(phase) >= 0), None)
-    faulty = [phase for phase in summary.phases if phase.name not in {"clear", "warm_up"} and of(phase) >= 0]
+    faulty = [phase for phase in summary.phases if phase.name not in QUIET_PHASES and of(phase) >= 0]
     if clear is None or not faulty:
         return ""
     worst = max(faulty, key=of)

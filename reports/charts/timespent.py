@@ -31,6 +31,9 @@ PART_PHRASES = {
     "service": "being served",
     "answer": "on the way back",
 }
+UNTIMED_ANSWER = "waiting for the answer"
+"""What the answer is called where the server doesn't say which part of it was its own."""
+NO_SERVER_TIMING = "; the server sends no Server-Timing, so its own time is part of the answer"
 
 
 def shares(spent: TimeBreakdown, chosen: BoolArray | None = None) -> dict[str, float]:
@@ -49,13 +52,15 @@ def finding(chart_data: ChartData) -> str:
     overall = shares(spent) if spent else {}
     if spent is None or not overall:
         return "No attempt was delivered, so it is not known where the time went"
-    parts = [
-        f"{number_format.format_ratio(share)} {PART_PHRASES[name]}" for name, share in overall.items() if share >= 0.1
-    ][:2]
+    phrases = PART_PHRASES if spent.has_server_timing else PART_PHRASES | {"answer": UNTIMED_ANSWER}
+    parts = [f"{number_format.format_ratio(share)} {phrases[name]}" for name, share in overall.items() if share >= 0.1][
+        :2
+    ]
     first, *second = parts
     sentence = f"Delivered attempts spent {first.replace(' % ', ' % of their time ', 1)}" + "".join(
         f" and {part}" for part in second
     )
+    untimed = "" if spent.has_server_timing else NO_SERVER_TIMING
     t_s, whole = spent.parts[0].t_s, np.sum([line.value for line in spent.parts], axis=0)
     costs = []
     for window in chart_data.windows:
@@ -64,10 +69,10 @@ def finding(chart_data: ChartData) -> str:
             # the cost of a fault is the mean time of its attempts, not their sum: a long fault is not a slow one
             costs.append((float(np.average(whole[chosen], weights=spent.attempts[chosen])), window.label, chosen))
     if not costs:
-        return sentence
+        return sentence + untimed
     _, name, chosen = max(costs, key=lambda cost: cost[0])
     part, share = next(iter(shares(spent, chosen).items()))
-    return f"{sentence}; during the {name} {number_format.format_ratio(share)} {PART_PHRASES[part]}"
+    return f"{sentence}; during the {name} {number_format.format_ratio(share)} {phrases[part]}{untimed}"
 
 
 def draw(chart_data: ChartData, _: Summary) -> Figure:

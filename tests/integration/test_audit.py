@@ -22,7 +22,7 @@ from harness.scenario.scenario import Scenario
 from reports.ci import SAFETY
 from reports.live_view import QuietView
 from tests.support.fault_runs import CATCHES, DEDUPES, SPOKEN
-from tests.support.real_runs import run_to_end, told
+from tests.support.real_runs import REPORT, run_to_end, told
 
 BASE = {
     "name": "planted", "seed": 7, "deadline": "12s", "stations": {"count": 100}, "photos": {"size": "4KB", "bank": 2},
@@ -148,7 +148,7 @@ def several(tmp_path_factory):
         f'[[faults]]\nkind = "{kind}"\nprobability = 0.4\nmatch = {{ station = "{where}" }}\n'
         for kind, (where, _) in PLANTED.items()
     ]
-    return run_to_end(place, SEVERAL + "".join(faults))
+    return run_to_end(place, SEVERAL + "".join(faults), **REPORT)
 
 
 def test_four_faults_at_once_are_told_apart_page_by_page_through_a_kill(several):

@@ -32,7 +32,7 @@ def assert_accounted_for(folder):
 
 
 def test_a_server_that_dies_ends_the_run_with_its_logs_tail(start, tiny):
-    run = start(tiny, *LONG).uploading()
+    run = start(tiny, *LONG, "--report").uploading()
     os.kill(process_named(run.folder, "mock_server"), signal.SIGKILL)
     code, output = run.end()
     assert code == ExitCode.INVALID, output

@@ -18,7 +18,7 @@ from harness.plan import make_plan
 from harness.run_folder.layout import RunFolder
 from harness.run_folder.tables import read_plan
 from harness.scenario.scenario import parse_resolved
-from tests.support.real_runs import PATIENCE_S, TINY, assert_passed_or_late, harness, wait_for
+from tests.support.real_runs import PATIENCE_S, TINY, assert_passed_or_late, told, wait_for
 
 LOCUSTFILE = Path(__file__).parents[2] / "harness" / "drive" / "locustfile.py"
 CLOSED = TINY.replace('kind = "constant"\nover = "2s"', 'kind = "closed"\nphones = 3\nthink = { distribution = "exponential", mean = "20ms" }')  # fmt: skip
@@ -29,7 +29,7 @@ def finished(tmp_path_factory):
     """A closed run with two workers: folder, plan, rows."""
     place = tmp_path_factory.mktemp("closed")
     (place / "closed.toml").write_text(CLOSED, "utf-8")
-    code, output = harness("run", "closed.toml", "--workers", "2", "--out", "run", cwd=place)
+    code, output = told("run", "closed.toml", "--workers", "2", "--out", "run", cwd=place)
     assert_passed_or_late(code, place / "run", output)
     folder = RunFolder(place / "run")
     return folder, make_plan(parse_resolved(folder.read_run().scenario)), load_rows(folder)
@@ -71,7 +71,7 @@ def test_the_plan_s_file_says_when_only_the_first_stations_are_due(finished):
 @pytest.mark.slow
 def test_stations_that_no_phone_came_to_are_not_due_and_stay_unattempted(tmp_path):
     (tmp_path / "closed.toml").write_text(CLOSED, "utf-8")
-    code, output = harness("run", "closed.toml", "--set", "deadline=1s", "--set", "server.service_time=300ms", "--out", "run", cwd=tmp_path)  # fmt: skip
+    code, output = told("run", "closed.toml", "--set", "deadline=1s", "--set", "server.service_time=300ms", "--out", "run", cwd=tmp_path)  # fmt: skip
     assert code in {ExitCode.FAILED, ExitCode.INVALID}, output
     summary = load_summary(RunFolder(tmp_path / "run"))
     assert summary.stations.due == summary.stations.begun < 12

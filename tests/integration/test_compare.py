@@ -8,9 +8,9 @@ from harness.base.errors import ExitCode, UsageError
 from harness.base.host import describe_host, package_versions
 from harness.cli.options import runs_in
 from harness.judge.compare.figure import Tolerances
-from harness.runner.finish import ComparisonRequest, compare_runs
+from harness.runner.comparison import ComparisonRequest, compare_runs
 from harness.scenario.loader import load_scenario
-from tests.support.real_runs import harness, told
+from tests.support.real_runs import REPORT, harness, told
 from tests.support.run_builder import RunBuilder
 
 
@@ -125,8 +125,8 @@ def test_a_run_is_compared_with_its_baseline_in_the_end(tmp_path, tiny):
     base.scrape_idle_generator(3)
     base.store_all()
     base.finish(at_s=3.0)
-    code, output = harness(
-        "run", tiny, "--baseline", "before", "--out", "after", cwd=tmp_path, XDG_STATE_HOME=str(tmp_path)
+    code, output = told(
+        "run", tiny, "--baseline", "before", "--out", "after", cwd=tmp_path, XDG_STATE_HOME=str(tmp_path), **REPORT
     )
     content = json.loads((tmp_path / "after" / "comparison.json").read_text())
     assert content["base"][0]["path"].endswith("before")

@@ -15,7 +15,7 @@ from harness.run_folder.layout import RunFolder
 from harness.scenario.loader import load_scenario
 from tests.support.documents import ROOT, Block, blocks
 from tests.support.mock_process import process
-from tests.support.real_runs import TINY, harness
+from tests.support.real_runs import TINY, told
 from tests.support.upload_driver import target_of
 
 PAGE = ROOT / "docs" / "how-to" / "own-client.md"
@@ -40,7 +40,7 @@ def test_a_bug_in_it_ends_the_run_as_invalid_with_its_traceback_and_keeps_what_w
     counted = "        sender.memory['pages'] = sender.memory.get('pages', 0) + 1\n"
     broken = example().replace("        token = sender", f"{late}{counted}        token = sender", 1)
     file.write_text(broken, "utf-8")
-    code, output = harness("run", "own.toml", "--allow-code", "--out", "run", cwd=tmp_path)
+    code, output = told("run", "own.toml", "--allow-code", "--out", "run", cwd=tmp_path)
     assert code == ExitCode.INVALID, output
     reason = "  - a bug in the scenario's own client, not in the harness or the server: AttributeError: "
     place = output.partition(reason)[2].splitlines()

@@ -6,7 +6,7 @@ from harness.base.errors import ExitCode
 from harness.judge.audit import load_audit
 from harness.run_folder.layout import RunFolder
 from tests.support.power import CARELESS, needs_power_cut
-from tests.support.real_runs import TINY, assert_passed_or_late, harness
+from tests.support.real_runs import TINY, assert_passed_or_late, harness, told
 
 pytestmark = needs_power_cut
 
@@ -30,7 +30,7 @@ def scenario(tmp_path):
 
 
 def test_a_run_through_two_power_cuts_loses_nothing(scenario, tmp_path):
-    code, output = harness("run", scenario, "--out", tmp_path / "run", cwd=tmp_path)
+    code, output = told("run", scenario, "--out", tmp_path / "run", cwd=tmp_path)
     folder = RunFolder(tmp_path / "run")
     assert_passed_or_late(code, folder.path, output)
     audit = load_audit(folder)

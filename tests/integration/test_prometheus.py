@@ -20,7 +20,7 @@ from harness.measure.prometheus import PrometheusClient
 from harness.run_folder import scrape_log
 from harness.run_folder.layout import RunFolder
 from tests.support.prometheus_server import DEPLOY, deployed, prometheus
-from tests.support.real_runs import run_to_end, told
+from tests.support.real_runs import REPORT, run_to_end, told
 
 pytestmark = pytest.mark.peers
 
@@ -76,7 +76,7 @@ def watched(tmp_path_factory):
     targets = config.parent / "targets"
     with prometheus(config, place / "data") as url:
         by_prometheus = ["--prometheus", url, "--prometheus-sd", targets]
-        folder, code, output = run_to_end(place, RESTLESS, "--workers", "2", *by_prometheus, timeout_s=300)
+        folder, code, output = run_to_end(place, RESTLESS, "--workers", "2", *by_prometheus, **REPORT)
         # a starved machine makes the run INVALID; what was scraped of it is as good
         assert code in {ExitCode.PASSED, ExitCode.INVALID}, output
         yield SimpleNamespace(

@@ -13,6 +13,7 @@ from harness.analysis.summarise import load_summary
 from harness.base.errors import ExitCode
 from harness.base.model import OUTCOMES
 from harness.drive.client.connection import Endpoint
+from harness.drive.greenlet_pool import GreenletPool
 from harness.drive.readers import ReaderDriver
 from harness.plan import make_plan
 from harness.plan.readers import draw_reads
@@ -21,7 +22,7 @@ from harness.run_folder.layout import RunFolder
 from harness.scenario.loader import load_scenario
 from harness.scenario.readers import ReaderOptions
 from tests.support.mock_process import process
-from tests.support.real_runs import TINY, assert_passed_or_late, harness, run_to_end
+from tests.support.real_runs import REPORT, TINY, assert_passed_or_late, harness, run_to_end
 from tests.support.upload_driver import target_of
 
 STATIONS = make_plan(load_scenario("smoke", ["photos.size=2KB", "photos.bank=1"])).stations
@@ -118,7 +119,6 @@ def test_a_place_that_is_not_published_is_a_failed_read(server, tmp_path):
     assert (outcomes(records), set(records["status"])) == ({"rejected"}, {404})
 
 
-@pytest.mark.timed
 def test_readers_come_whatever_the_server_does(tmp_path):
     with silent() as target:
         driven = Driven(target, tmp_path, timeout="300ms")
@@ -127,7 +127,8 @@ def test_readers_come_whatever_the_server_does(tmp_path):
     records = driven.records()
     assert len(records) == len(driven.due)
     assert outcomes(records) == {"timeout_response"}
-    assert np.quantile(records["sent_s"] - records["due_s"], 0.9) < 0.05
+    # One who waited for the one before would come 300 ms later than that one; a busy machine holds up all, and by less.
+    assert np.quantile(records["sent_s"] - records["due_s"], 0.5) < 0.3
     assert (records["done_s"] - records["sent_s"]).min() >= 0.299
 
 
@@ -151,18 +152,31 @@ def test_more_reads_at_once_than_allowed_are_the_generators_fault(tmp_path, monk
     assert len(records) == len(driven.due)
 
 
-@pytest.mark.timed
-def test_a_read_that_hangs_delays_the_end_by_a_second_at_most(tmp_path):
+def test_a_read_that_hangs_delays_the_end_by_a_second_at_most(tmp_path, monkeypatch):
+    waits_s: list[float | None] = []
+    join = GreenletPool.join
+
+    def noted(pool, timeout_s=None):
+        waits_s.append(timeout_s)
+        return join(pool, timeout_s)
+
+    monkeypatch.setattr(GreenletPool, "join", noted)
+
     with silent() as target:
         driven = Driven(target, tmp_path, timeout="1h")
         driven.readers.start()
         gevent.sleep(0.2)
         before_s = driven.clock()
         driven.readers.stop()
+        took_s = driven.clock() - before_s
+        monkeypatch.undo()
         driven.readers.join()
-        assert driven.clock() - before_s == pytest.approx(1.0, abs=0.3)
+    assert waits_s == [1.0, None], "a second for reads that end, and then until all are broken off"
+    assert 1.0 <= took_s < 60, "the read's own timeout would be an hour"
     assert len(driven.records()) == 0, "broken off: neither answered nor failed"
-    assert driven.readers.until_s == pytest.approx(before_s, abs=0.05)
+    assert before_s <= driven.readers.until_s < before_s + took_s - 0.99, (
+        "when it was stopped, not when the reads were over"
+    )
 
 
 def test_killed_readers_leave_nothing_behind(tmp_path):
@@ -232,7 +246,7 @@ def test_paths_of_an_external_target_are_read(server, tmp_path):
 def test_the_line_and_the_readers_are_key_figures_of_a_run(tmp_path):
     """Photos of 30 KB over 100 KB/s: eleven seconds' worth in two, of which the deadline lets eight."""
     text = TINY.replace("[server]", READERS + '[server]\ningress = "100KB/s"\negress = "10MB/s"')
-    folder, code, output = run_to_end(tmp_path, text)
+    folder, code, output = run_to_end(tmp_path, text, **REPORT)
     assert code in {ExitCode.FAILED, ExitCode.INVALID}, output
     summary = load_summary(folder)
     assert summary.server.ingress_utilisation_max_ratio == pytest.approx(1.0, abs=0.02)

@@ -14,6 +14,7 @@ from harness.judge.audit import load_audit
 from harness.run_folder.layout import RunFolder
 from tests.support.real_runs import (
     PATIENCE_S,
+    REPORT,
     TINY,
     TRIES,
     assert_passed_or_late,
@@ -48,7 +49,7 @@ def finished(tmp_path_factory):
     for _ in range(TRIES):
         place = tmp_path_factory.mktemp("finished")
         (place / "tiny.toml").write_text(TINY, "utf-8")
-        code, output = harness("run", "tiny.toml", cwd=place)
+        code, output = harness("run", "tiny.toml", cwd=place, **REPORT)
         (folder,) = (place / "runs").iterdir()
         if code != ExitCode.INVALID or not was_late(folder):
             break
@@ -173,7 +174,7 @@ def test_gate_without_thresholds_judges_by_the_runs_own(finished, tmp_path):
     _, folder, code, _ = finished
     moved = tmp_path / "moved"
     shutil.copytree(folder, moved)
-    assert harness("gate", moved, cwd=tmp_path)[0] == code
+    assert told("gate", moved, cwd=tmp_path)[0] == code
 
 
 def test_list_shows_the_run_with_its_verdict(finished):
@@ -204,7 +205,7 @@ def test_two_runs_side_by_side_do_not_disturb_each_other(start, tiny):
 )  # fmt: skip
 def test_a_signal_to_the_process_alone_stops_the_run_with_a_report(start, tiny, number, code, workers):
     run = start(
-        tiny, "--set", "arrivals.over=6s", "--set", "server.service_time=300ms", "--workers", str(workers)
+        tiny, "--set", "arrivals.over=6s", "--set", "server.service_time=300ms", "--workers", str(workers), "--report"
     ).uploading()
     run.process.send_signal(number)
     ended, output = run.end()
@@ -236,12 +237,12 @@ def test_a_signal_before_the_first_upload_ends_at_once(start, tiny):
     assert "Traceback" not in output
 
 
-@pytest.mark.timed
+@pytest.mark.timed  # the signal has to arrive in the fraction of a second that the run is in that stage
 @pytest.mark.parametrize(
     ("said", "number", "code"), [("Draining", signal.SIGINT, 130), ("Analysing", signal.SIGTERM, 143)]
 )
 def test_a_signal_after_the_last_upload_still_gives_its_exit_code_and_a_report(start, tiny, said, number, code):
-    run = start(tiny)
+    run = start(tiny, "--report")
     for line in run.process.stdout:
         if line.startswith(said):
             run.process.send_signal(number)

@@ -30,7 +30,7 @@ def last_value(folder, name):
     return float(line.split()[1])
 
 
-@pytest.mark.timed
+@pytest.mark.timed  # holds a simulation against a measured run, whose figures are those of a machine that keeps up
 def test_the_same_scenario_over_sockets_and_simulated_has_the_same_figures(tmp_path):
     scenario = tmp_path / "scenario.toml"
     scenario.write_text(TINY.replace("[server]", LINE), "utf-8")

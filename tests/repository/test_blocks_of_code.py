@@ -26,7 +26,7 @@ from tests.support.documents import DOCUMENTS, ROOT, Block, blocks, prose
 LANGUAGES = {"sh", "toml", "json", "yaml", "python", "text", "ebnf"}
 FOREIGN = {
     "apt-get", "cp", "curl", "docker", "duckdb", "export", "git", "kubectl", "mkdir", "moto_server", "nginx", "node", "npm", "pip", "printf", "prometheus",
-    "promtool", "source",
+    "promtool", "source", "ssh",
 }  # fmt: skip
 """Programs of others: listed here, so that a mistyped command of the project isn't taken for one of them."""
 OURS = re.compile(r"^(?:docs|deploy|experiments|harness|tests|mock_server|reports)/[\w./-]+$")

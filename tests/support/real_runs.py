@@ -54,12 +54,16 @@ assert = "stations.completed_by_deadline_ratio >= 100%"
 """
 
 
+REPORT, NO_REPORT = {"HARNESS_RUN_REPORT": "true"}, {"HARNESS_RUN_REPORT": "false"}
+"""Of a small run more CPU goes into drawing than into all else: runs of tests that read no page draw none."""
+
+
 def environment(**more):
-    """This process's environment without the variables that change the output; with these ones added."""
+    """This process's environment without the variables that change the output, and NO_REPORT; with these ones added."""
     kept = {
         name: value for name, value in os.environ.items() if name not in {"CI", "NO_COLOR", "COLUMNS", "HARNESS_RUN"}
     }
-    return {**kept, **more}
+    return {**kept, **NO_REPORT, **more}
 
 
 def family_of(folder):
@@ -87,7 +91,7 @@ def in_time(*arguments, cwd, **more):
     """`harness run`, repeated while the generator was late, at most TRIES times: exit code, output, the run folder."""
     for number in range(TRIES):
         folder = cwd / f"run-{number}"
-        code, output = harness("run", *arguments, "--out", folder, cwd=cwd, **more)
+        code, output = told("run", *arguments, "--out", folder, cwd=cwd, **more)
         if code != ExitCode.INVALID or not was_late(folder):
             break
     return code, output, folder
@@ -166,7 +170,7 @@ def runs_in_background(place):
 def run_to_end(place, scenario, *arguments, **more):
     """Run a scenario (TOML text) in this folder, to its end: the run folder, exit code and output."""
     (place / "scenario.toml").write_text(scenario, "utf-8")
-    code, output = harness("run", "scenario.toml", "--out", "run", *arguments, cwd=place, **more)
+    code, output = told("run", "scenario.toml", "--out", "run", *arguments, cwd=place, **more)
     return RunFolder(place / "run"), code, output
 
 
@@ -179,9 +183,10 @@ def harness(*arguments, cwd, timeout_s=PATIENCE_S, **more):
 
 
 def told(*arguments, cwd, **more):
-    """Run a command that starts no processes within this process: exit code and output.
+    """Run a command within this process: exit code and output.
 
-    Saves the second that a new interpreter needs for its imports.
+    Saves the second that a new interpreter needs for its imports. The mock server and the generator are processes of their own
+    all the same.
     """
     output = io.StringIO()
     with (

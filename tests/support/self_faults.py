@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.support.real_runs import HARNESS, TINY, environment, family_of, wait_for
+from tests.support.real_runs import HARNESS, REPORT, TINY, environment, family_of, wait_for
 
 SCENARIO = TINY.replace('over = "2s"', 'over = "4s"').replace('median = "20ms"', 'median = "100ms"')
 PATIENCE_S = 150.0
@@ -69,7 +69,7 @@ class Victim:
         self._output = (path / "output").open("w+")
         self.process = subprocess.Popen(
             [*HARNESS, "run", "evening.toml", "--out", str(self.folder), *arguments],
-            stdout=self._output, stderr=subprocess.STDOUT, env=environment(**variables), cwd=path,
+            stdout=self._output, stderr=subprocess.STDOUT, env=environment(**REPORT, **variables), cwd=path,
         )  # fmt: skip
 
     def named(self, *words):

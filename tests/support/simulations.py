@@ -23,6 +23,7 @@ FREE = {
     "connect": "0s",
     "login": "0s",
     "send": "1000000GB/s",
+    "receive": "unlimited",
     "parse": "0s",
     "commit": "0s",
     "answer": "0s",

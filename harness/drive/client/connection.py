@@ -8,7 +8,10 @@ response of a server that answers early and closes is not lost. What the errors 
 from __future__ import annotations
 
 import errno
+import fcntl
 import socket
+import struct
+import termios
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from ssl import SSLSession
@@ -26,6 +29,7 @@ from harness.run_folder.journal import AttemptRecord
 
 _NAN = float("nan")
 _READ, _WRITE = 1, 2
+_NO_BYTES = struct.pack("i", 0)
 _RECEIVE_BYTES = 65_536
 _native_socket: type[socket.socket] = gevent.monkey.get_original("socket", "socket")
 """Python's own class. These sockets never block; gevent's class costs microseconds per call and 0.5 KB per station."""
@@ -188,6 +192,18 @@ class Connection:
         if guard is not None:
             guard.check_redirect(response.status, response.headers.get("location", ""))
         return response
+
+    def untaken_bytes(self) -> int:
+        """Bytes that the kernel has accepted for sending, and the other side has not acknowledged (Linux: tcp(7), SIOCOUTQ).
+
+        No server has read them. What it has acknowledged may still lie unread in its receive buffer: no client can
+        know from here. With TLS these are bytes of ciphertext, about as many as there were before.
+        """
+        try:
+            answer = fcntl.ioctl(self._fd, termios.TIOCOUTQ, _NO_BYTES)
+        except OSError:  # closed by now, or a system that doesn't know the question for sockets
+            return 0
+        return int(struct.unpack("i", answer)[0])
 
     def _send(self, buffers: Sequence[bytes | memoryview], progress: Progress, bodiless: bool) -> bool:
         """Send all buffers; False if the server responded before they were all sent."""

@@ -16,6 +16,7 @@ from harness.drive.client.shaped_connection import ShapedConnection
 from harness.station.link import LinkModel
 
 _NAN = float("nan")
+_BAD_REQUEST = 400
 
 
 class ConnectionPool:
@@ -193,7 +194,8 @@ class AttemptConnection:
     ) -> HttpResponse:
         """Send a request and receive its response (`bodiless`: to a HEAD); `on_interim` gets each interim one before it.
 
-        The times in `progress` are those of the latest request. Raises what `outcomes.classify_error` knows.
+        The times in `progress` are those of the latest request. Its bytes are those that the other side has acknowledged, as far
+        as that may matter: without an answer, before a whole body, or with a refusal. Raises what `outcomes.classify_error` knows.
         """
         connection = self._connection or self.open()
         # Checked when it was leased; but the server may have closed it between two requests of this attempt.
@@ -207,13 +209,20 @@ class AttemptConnection:
         if self.trace:
             buffers = add_header(buffers, self.trace)
         try:
-            response = connection.request(buffers, progress, bodiless=bodiless, on_interim=on_interim)
-        except OSError as error:
-            # Closed just before this request, of which nothing was sent: a new connection, once, as every HTTP client does.
-            if not was_kept or error.errno not in RESET_ERRNOS or progress.sent_bytes != sent_bytes:
-                raise
-            connection = self._reconnect(connection)
-            response = connection.request(buffers, progress, bodiless=bodiless, on_interim=on_interim)
+            try:
+                response = connection.request(buffers, progress, bodiless=bodiless, on_interim=on_interim)
+            except OSError as error:
+                # Closed just before this request, of which nothing was sent: a new connection, once, as every HTTP client does.
+                if not was_kept or error.errno not in RESET_ERRNOS or progress.sent_bytes != sent_bytes:
+                    raise
+                connection = self._reconnect(connection)
+                response = connection.request(buffers, progress, bodiless=bodiless, on_interim=on_interim)
+        except BaseException:  # the end of the attempt's time, too
+            _withdraw_untaken(connection, progress, sent_bytes)
+            raise
+        # NaN, not all was sent. After any other success the server has read it all, and need not be asked.
+        if response.status >= _BAD_REQUEST or progress.body_sent_s != progress.body_sent_s:
+            _withdraw_untaken(connection, progress, sent_bytes)
         self._alive = response.keep_alive
         if not self._alive:
             self.release()
@@ -233,6 +242,11 @@ class AttemptConnection:
             self._source.release(self._connection, alive=self._alive)
             self._connection = None
             self._alive = False
+
+
+def _withdraw_untaken(connection: Connection, progress: Progress, before: int) -> None:
+    """Count as sent, of what was sent since `before`, only what the other side has acknowledged."""
+    progress.sent_bytes = max(before, progress.sent_bytes - connection.untaken_bytes())
 
 
 def add_header(buffers: Sequence[bytes | memoryview], line: bytes) -> list[bytes | memoryview]:

@@ -64,6 +64,11 @@ def check_abortable(assertions: Sequence[str], source: str) -> None:
         raise ConfigurationError(source, problems)
 
 
+def is_abortable(condition: Condition) -> bool:
+    """Whether a condition can fail for good before the end of a run."""
+    return not _why_not_abortable(condition)
+
+
 def _why_not_abortable(condition: Condition) -> str:
     if condition.source != "rows":
         return _why_key_not_abortable(condition) if condition.source == "key" else why_series_not_abortable(condition)
@@ -119,49 +124,19 @@ def selects_accepted(condition: Condition) -> bool:
     return all(matcher.matches(str(Outcome.ACCEPTED)) for matcher in condition.matchers)
 
 
-class AbortMonitor:
-    """Takes scrapes as they arrive, and reports which of the thresholds has failed for good.
+class FailureFinder:
+    """Finds out whether a threshold has failed for good, from the scrapes so far. Only for thresholds that pass `is_abortable`."""
 
-    Scrapes are added by the scraper's thread and evaluated by the run's, so both take a lock.
-    """
-
-    def __init__(self, thresholds: Sequence[AbortThreshold], record: RunRecord, pages: int) -> None:
-        """`record` is run.json at the start, `pages` the number planned. The thresholds passed `check_abortable`."""
+    def __init__(self, record: RunRecord, pages: int) -> None:
+        """`record` is run.json at the start, `pages` the number planned."""
         self._record = record
         self._pages = pages
-        self._conditions = [(parse_condition(one.assertion), record.warm_up_s + one.grace_s) for one in thresholds]
-        self._builders: dict[str, SeriesBuilder] = {}
-        self._last_s: dict[str, float] = {}
-        needed = [name for condition, _ in self._conditions for name in _watched_series(condition)]
-        self._names = list(dict.fromkeys([*needed, DELIVERED]))
-        self._lock = threading.Lock()
-        self._has_new = False
 
-    def add(self, scrape: Scrape) -> None:
-        """Take a scrape, whether it was answered or failed."""
-        with self._lock:
-            builder = self._builders.setdefault(scrape.target, SeriesBuilder(scrape.target, self._names))
-            builder.add(scrape.t_s, scrape.text)
-            self._last_s[scrape.target] = scrape.t_s
-            self._has_new = True
+    def why_failed(self, condition: Condition, source: SeriesSource, observed_s: float) -> str:
+        """What was observed that can't be made good any more; "" while the threshold can pass.
 
-    def find_failed(self) -> str:
-        """The first threshold that has failed for good, with what was observed, as a sentence; empty while none has."""
-        with self._lock:
-            # Up to the oldest of the latest scrapes everything is known of every target.
-            observed_s = min(self._last_s.values(), default=0.0)
-            due = [condition for condition, from_s in self._conditions if observed_s >= from_s]
-            if not (self._has_new and due):
-                return ""
-            self._has_new = False
-            source = LiveSeries({target: builder.build() for target, builder in self._builders.items()})
-        for condition in due:
-            why = self._why_failed(condition, source, observed_s)
-            if why:
-                return f"{condition.text} can't be passed any more: {why}"
-        return ""
-
-    def _why_failed(self, condition: Condition, source: SeriesSource, observed_s: float) -> str:
+        Up to `observed_s` everything is known of every target.
+        """
         if condition.source in {"key", "rows"}:
             return self._by_rows(condition, source, observed_s)
         try:
@@ -255,6 +230,48 @@ class AbortMonitor:
         return f"{above:,.0f} of {number:,.0f} are above {limit} already at {format_value(observed_s, 's')}"
 
 
+class AbortMonitor:
+    """Takes scrapes as they arrive, and reports which of the thresholds has failed for good.
+
+    Scrapes are added by the scraper's thread and evaluated by the run's, so both take a lock.
+    """
+
+    def __init__(self, thresholds: Sequence[AbortThreshold], record: RunRecord, pages: int) -> None:
+        """`record` is run.json at the start, `pages` the number planned. The thresholds passed `check_abortable`."""
+        self._finder = FailureFinder(record, pages)
+        self._conditions = [(parse_condition(one.assertion), record.warm_up_s + one.grace_s) for one in thresholds]
+        self._builders: dict[str, SeriesBuilder] = {}
+        self._last_s: dict[str, float] = {}
+        needed = [name for condition, _ in self._conditions for name in watched_series(condition)]
+        self._names = list(dict.fromkeys([*needed, DELIVERED]))
+        self._lock = threading.Lock()
+        self._has_new = False
+
+    def add(self, scrape: Scrape) -> None:
+        """Take a scrape, whether it was answered or failed."""
+        with self._lock:
+            builder = self._builders.setdefault(scrape.target, SeriesBuilder(scrape.target, self._names))
+            builder.add(scrape.t_s, scrape.text)
+            self._last_s[scrape.target] = scrape.t_s
+            self._has_new = True
+
+    def find_failed(self) -> str:
+        """The first threshold that has failed for good, with what was observed, as a sentence; empty while none has."""
+        with self._lock:
+            # Up to the oldest of the latest scrapes everything is known of every target.
+            observed_s = min(self._last_s.values(), default=0.0)
+            due = [condition for condition, from_s in self._conditions if observed_s >= from_s]
+            if not (self._has_new and due):
+                return ""
+            self._has_new = False
+            source = LiveSeries({target: builder.build() for target, builder in self._builders.items()})
+        for condition in due:
+            why = self._finder.why_failed(condition, source, observed_s)
+            if why:
+                return f"{condition.text} can't be passed any more: {why}"
+        return ""
+
+
 @dataclass(frozen=True, slots=True)
 class _Counts:
     """What the generator's workers have counted between two times."""
@@ -285,7 +302,7 @@ def _describe_past(condition: Condition, observed: float, observed_s: float, bes
     return f"{best}{format_value(observed, condition.unit)} already at {at}" if is_past else ""
 
 
-def _watched_series(condition: Condition) -> list[str]:
+def watched_series(condition: Condition) -> list[str]:
     """The series that a condition is evaluated by during a run."""
     if condition.source == "key" or condition.metric == "attempts":
         return [ATTEMPTS]

@@ -31,7 +31,10 @@ class FittedCosts:
         values: dict[str, Any] = {}
         for one in self.estimates:
             if one.name == "send":
-                values[one.name] = f"{one.median:.4g}B/s"
+                values[one.name] = rate = f"{one.median:.4g}B/s"
+                if base.receive != "unlimited":
+                    # What a photo alone takes is nearly all the server's work on it: those that come at once share this.
+                    values["receive"] = rate
             elif distributions and one.sigma > 0 and one.name not in {"parse", "restart"} and one.median > 0:
                 values[one.name] = {
                     "distribution": "lognormal", "median": _duration(one.median), "sigma": round(one.sigma, 3),

@@ -88,8 +88,8 @@ def until_dead(pid: int) -> None:
 
 
 def until_refused(port: int) -> None:
-    """A process that is being killed has threads, and its last one closes the port."""
-    deadline = time.monotonic() + 1.5
+    """A process that is being killed has threads, and its last one closes the port. Another one opens it after 4 s."""
+    deadline = time.monotonic() + 3.5
     while time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
@@ -99,17 +99,15 @@ def until_refused(port: int) -> None:
     pytest.fail("the port still takes connections")
 
 
-@pytest.mark.timed
 def test_crash_kills_the_server_which_comes_back_with_all_that_was_acknowledged(tmp_path):
-    server = Process(tmp_path, t0=False, faults=[{"kind": "crash", "start": "100s", "restart_after": "2s"}])
+    server = Process(tmp_path, t0=False, faults=[{"kind": "crash", "start": "100s", "restart_after": "4s"}])
     token = server.token(STATION)
     first_pid = server.ready["pid"]
     assert first_pid != server.popen.pid, "a supervisor stands between"
     assert put(server, token) == 201
-    server.say(
-        {"event": "t0", "monotonic": time.monotonic() - 99.0}
-    )  # near its start: what T0 finds long begun is late
-    assert server.wait_for("crash")["restart_after"] == 2.0
+    # Near its start: what T0 finds begun for longer than half a second is late, and does not crash the server.
+    server.say({"event": "t0", "monotonic": time.monotonic() - 97.0})
+    assert server.wait_for("crash")["restart_after"] == 4.0
     until_refused(server.ready["port"])
     again = server.wait_for("restarted")
     assert (again["port"], again["admin_port"]) == (server.ready["port"], server.ready["admin_port"])
@@ -179,7 +177,7 @@ def fill(path: Path) -> None:
     store.close()
 
 
-@pytest.mark.timed
+@pytest.mark.timed  # two seconds for 100,000 pages are what is promised: of CPU, and of time where the machine is free
 def test_a_restart_with_100_000_pages_takes_less_than_two_seconds(tmp_path):
     begun = time.monotonic()
     with process(tmp_path) as server:

@@ -6,8 +6,6 @@ import socket
 import threading
 import time
 
-import pytest
-
 from tests.support.mock_in_process import STATION, head, path_of, photo
 from tests.support.mock_process import LONGEST_S, Process, put
 
@@ -15,9 +13,8 @@ BUSY_S = 20.0
 """What a busy machine may take for milliseconds of work; far from the time that would show a mistake."""
 
 
-@pytest.mark.timed
 def test_a_graceful_stop_finishes_what_it_has_and_refuses_new_work(tmp_path):
-    server = Process(tmp_path, service_time="1500ms", grace="5s")
+    server = Process(tmp_path, service_time="3s", grace="1h")
     token = server.token(STATION)
     statuses: dict[int, int] = {}
     running = threading.Thread(target=lambda: statuses.__setitem__(1, put(server, token, page=1)))
@@ -28,9 +25,7 @@ def test_a_graceful_stop_finishes_what_it_has_and_refuses_new_work(tmp_path):
     assert put(server, token, page=2) == 503
     running.join()
     assert statuses == {1: 201}
-    begun = time.monotonic()
-    assert server.popen.wait(LONGEST_S) == 0
-    assert time.monotonic() - begun < 3
+    assert server.popen.wait(LONGEST_S) == 0, "it stops once nothing is left, not when the grace time is over"
     server.end()
 
 

@@ -50,7 +50,7 @@ async def test_all_who_send_at_once_share_the_ingress(tmp_path, uploads, size):
         assert (1 - TOLERANCE) * sent / 2e6 <= took_s <= (1 + TOLERANCE) * sent / 2e6 + 0.1
 
 
-@pytest.mark.timed
+@pytest.mark.timed  # the rate of real connections over uvloop; on a virtual clock the tests before it hold it exactly
 def test_the_process_holds_the_rate_of_many_connections_too(tmp_path):
     """With uvloop, as the server really runs, and with clients in threads of their own."""
     size, uploads = 500_000, 12
@@ -101,7 +101,6 @@ async def test_what_a_slow_client_leaves_goes_to_the_others(tmp_path):
         assert slow_s == pytest.approx(0.8, rel=0.1)
 
 
-@pytest.mark.timed
 def test_a_client_waits_in_its_socket_and_nothing_is_buffered(tmp_path):
     """What the kernels of both sides can hold is all that a client gets rid of before its turn."""
     buffer_bytes = 2**17

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from mock_server.storage.resumable import ResumableUpload
+from mock_server.upload.pipeline import UploadPipeline
 from tests.support.mock_in_process import READING, head, photo, running, station, until
 from tests.support.tus_requests import BYTES, VERSION, arrived, create, metadata, offset_of, patch, path_in
 
@@ -223,12 +224,11 @@ async def test_an_empty_upload_is_refused_when_it_is_created(tmp_path):
         assert (await mock.ask("POST", "/v1/files", headers)).status == 400
 
 
-@pytest.mark.timed
 async def test_a_request_that_is_cut_short_leaves_no_write_behind(tmp_path, monkeypatch):
     append = ResumableUpload.append
 
     def slowly(upload: ResumableUpload, chunk: bytes) -> None:
-        time.sleep(0.6)
+        time.sleep(1.0)
         append(upload, chunk)
 
     picture = photo()
@@ -237,8 +237,9 @@ async def test_a_request_that_is_cut_short_leaves_no_write_behind(tmp_path, monk
         monkeypatch.setattr(ResumableUpload, "append", slowly)
         assert (await patch(mock, path, 0, picture[:1000])).status == 503
         monkeypatch.setattr(ResumableUpload, "append", append)
+        monkeypatch.setattr(UploadPipeline, "within_timeout", lambda _, work: work)  # the rest may take its time
         offset = int((await offset_of(mock, path)).headers["upload-offset"])
         assert (await patch(mock, path, offset, picture[offset:2000])).status == 204
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.0)
         assert (await patch(mock, path, 2000, picture[2000:])).status == 204
         assert (await mock.stored())[0]["sha256"] == hashlib.sha256(picture).hexdigest()

@@ -20,7 +20,7 @@ from harness.plan.plan import derive_pin
 from harness.run_folder import scrape_log
 from harness.run_folder.layout import RunFolder
 from harness.runner.launch import LOCUSTFILE
-from tests.support.real_runs import assert_passed_or_late, environment, family_of, harness, wait_for
+from tests.support.real_runs import REPORT, assert_passed_or_late, environment, family_of, harness, wait_for
 from tests.support.veth_network import SERVER
 
 SECRETS = ["sesame-in-a-header", "sesame-in-a-part", "given-at-the-login"]
@@ -92,7 +92,7 @@ def guarded(tmp_path_factory):
         (place / "guarded.toml").write_text(SCENARIO.replace("PORT", port), "utf-8")
         code, output = harness(
             "run", "guarded.toml", "--target", f"http://127.0.0.1:{port}", "--out", "run", cwd=place,
-            TARGET_KEY=SECRETS[0], TARGET_NOTE=SECRETS[1], TARGET_PASSWORD="sesame-at-the-login",
+            TARGET_KEY=SECRETS[0], TARGET_NOTE=SECRETS[1], TARGET_PASSWORD="sesame-at-the-login", **REPORT,
         )  # fmt: skip
     finally:
         server.kill()

@@ -156,7 +156,7 @@ def test_a_document_that_is_not_this_consent_is_none(look, server, token):
     assert {path for _, _, path in asked(server)} == {"/.well-known/load-test-consent"}
 
 
-@pytest.mark.timed
+@pytest.mark.timed  # the far server must answer within the second that the harness waits for a consent
 def test_the_command_asks_for_consent_and_sends_nothing_without_it(run, server, token, tmp_path):
     code, output = finish(run())
     assert code == ExitCode.USAGE, output
@@ -176,7 +176,7 @@ def test_with_consent_two_workers_deliver_everything_and_the_store_is_read(run, 
     assert load_verdict(RunFolder(tmp_path / "run")).safety is True
 
 
-@pytest.mark.timed
+@pytest.mark.timed  # two real seconds are what is promised to the owner of the far server
 @pytest.mark.parametrize("end", ["withdrawn", pytest.param("silent", marks=pytest.mark.slow), pytest.param("elsewhere", marks=pytest.mark.slow)])  # fmt: skip
 def test_a_run_stops_within_two_seconds_when_the_consent_ends(run, server, token, tmp_path, end):
     server.consents(document(token))

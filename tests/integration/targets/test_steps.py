@@ -7,7 +7,7 @@ from harness.analysis.summarise import load_summary
 from harness.base.errors import ExitCode
 from harness.judge.verdict import load_verdict
 from harness.run_folder.layout import RunFolder
-from tests.support.real_runs import harness
+from tests.support.real_runs import told
 from tests.support.step_server import SECRET, step_server
 
 SCENARIO = """
@@ -73,7 +73,7 @@ def test_two_workers_take_every_photo_through_its_steps_and_leave_a_row_for_each
 
     server.confirm = confirm
     arguments = ["steps.toml", "--target", server.url, "--also-target", server.files_url, "--workers", "2"]
-    code, output = harness("run", *arguments, "--out", "run", cwd=tmp_path)
+    code, output = told("run", *arguments, "--out", "run", cwd=tmp_path)
     assert code in {ExitCode.PASSED, ExitCode.INVALID}, output  # INVALID on a machine that is too busy to be on time
     folder = tmp_path / "run"
     summary = load_summary(RunFolder(folder))
@@ -104,6 +104,6 @@ def test_a_photo_that_is_gone_after_its_confirmation_fails_the_run(server, tmp_p
 
     server.keep = keep
     arguments = ["steps.toml", "--target", server.url, "--also-target", server.files_url, "--out", "run"]
-    code, output = harness("run", *arguments, cwd=tmp_path)
+    code, output = told("run", *arguments, cwd=tmp_path)
     assert code == ExitCode.FAILED, output
     assert load_summary(RunFolder(tmp_path / "run")).audit.lost == 2

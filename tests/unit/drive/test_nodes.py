@@ -63,7 +63,11 @@ def master(events, monkeypatch):
     node = MasterNode(Runner(["a", "b"]), distributed=True)
     node._runner.deliver("worker_number", 1, "a")
     node._runner.deliver("worker_number", 0, "b")
-    node.assign()
+    assigning = gevent.spawn(node.assign)
+    gevent.sleep(0)
+    assert node._runner.sent == [], "run.json does not have the target yet"
+    node.receive({"event": "target"})
+    assigning.join()
     return node
 
 

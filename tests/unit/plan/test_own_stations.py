@@ -124,6 +124,7 @@ def test_a_wrong_list_is_refused_with_the_line(text, keys, why):
         ({"forms": {"x": 0}}, "greater than or equal to 1"),
         ({"forms": ["mystery"]}, "write forms = { mystery = 2 }"),
         ({"forms": ["ppwp", "ppwp"]}, "twice"),
+        ({"forms": [[]]}, r"\[\] is not the name of a form"),
         ({"forms": {}}, "at least 1"),
     ],
 )  # fmt: skip

@@ -24,6 +24,22 @@ def test_names_are_those_of_the_stations(region):
     }
 
 
+def test_a_station_is_the_same_whether_asked_for_by_its_place_or_in_its_turn():
+    found = parse_region("3509191002,B,2\n3509191001,A,3\n11,ACEH,1001\n", "x")
+    assert len(found) == 1006
+    one_by_one = list(found)
+    assert [found[place] for place in range(1006)] == one_by_one == found[:]
+    assert [one.code for one in found[-5:]] == [
+        "3509191001001", "3509191001002", "3509191001003", "3509191002001", "3509191002002",
+    ]  # fmt: skip
+    assert (found[1003].kelurahan_name, found[-1].kelurahan_name) == ("A", "B")
+    assert found[500].code == "1199999001501"
+    assert found[501].code == "1199999002001"
+    for place in (1006, -1007):
+        with pytest.raises(IndexError):
+            found[place]
+
+
 def test_where_only_totals_are_known_stations_sit_in_synthetic_kelurahan_of_at_most_999():
     found = parse_region("code,name,stations\n11,ACEH,2000\n", "x")
     sizes: dict[str, int] = {}

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from harness.analysis.step_names import step_requests
-from harness.analysis.summary import FailureCount
+from harness.analysis.summary import EndpointFailures, FailureCount
 from harness.base.model import MalformedReason
-from reports.failures_text import describe_failures
+from reports.failures_text import describe_endpoints, describe_failures
 from reports.tables import failures_table
+from tests.support import made_up_verdicts
 
 UPLOAD = "PUT /photos/{station}"
 
@@ -77,3 +78,18 @@ def test_the_table_of_failures_names_requests_only_where_they_are_known():
 def test_requests_are_named_as_the_scenario_has_them(scenario, own, requests):
     record: Any = SimpleNamespace(scenario=scenario, own_server=own, simulated=False)
     assert step_requests(record) == requests
+
+
+@pytest.mark.parametrize(
+    ("scrapes", "failed", "error", "line"),
+    [
+        (7, 7, "HTTP status 404", "http://h:9/metrics answered 404 Not Found, all 7 times; correct its port and path in [[target.metrics]], or remove the entry"),
+        (7, 2, "HTTP status 503", "http://h:9/metrics answered 503 Service Unavailable; 2 of 7 scrapes failed, and its figures have gaps"),
+        (7, 7, "ConnectionRefusedError: x", "http://h:9/metrics can't be scraped (ConnectionRefusedError: x), all 7 times; correct its port and path in [[target.metrics]], or remove the entry"),
+        (3, 3, "HTTP status 499", "http://h:9/metrics answered 499, all 3 times; correct its port and path in [[target.metrics]], or remove the entry"),
+    ],
+)  # fmt: skip
+def test_an_endpoint_that_cannot_be_scraped_is_named_with_what_it_answered_and_what_to_do(scrapes, failed, error, line):
+    endpoint = EndpointFailures(name="app", url="http://h:9/metrics", scrapes=scrapes, failed=failed, error=error)
+    assert describe_endpoints(made_up_verdicts.summary(endpoints=[endpoint])) == [f"metrics endpoint app: {line}"]
+    assert describe_endpoints(made_up_verdicts.summary()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -401,6 +402,17 @@ def test_the_time_is_told_as_shares_overall_and_during_the_fault() -> None:
     assert timespent.finding(made_up_run.series()) == (
         "Delivered attempts spent 67 % of their time in the queue and 31 % being served;"
         " during the brownout 90 % in the queue"
+    )
+
+
+def test_a_server_that_does_not_say_what_it_spent_is_named_where_its_time_would_be():
+    untimed = replace(made_up_run.time_spent(), has_server_timing=False)
+    untimed.parts[3].value[:] = untimed.parts[4].value[:] = 0.0
+    untimed.parts[5].value[:] = np.where(untimed.attempts > 0, 0.5, np.nan)
+    found = timespent.finding(made_up_run.series(time_spent=untimed, windows=[]))
+    assert found == (
+        "Delivered attempts spent 96 % of their time waiting for the answer; the server sends no Server-Timing, "
+        "so its own time is part of the answer"
     )
 
 

@@ -14,7 +14,7 @@ from harness.judge.thresholds.evaluate import limits_s
 from harness.judge.verdict import judge_run
 from harness.run_folder.layout import RunFolder
 from harness.run_folder.scrape_log import list_targets, read_scrapes
-from harness.runner.finish import refuse_unlike
+from harness.runner.comparison import refuse_unlike
 from harness.runner.run_spec import RunSpec
 from harness.runner.simulated_run import SimulatedRun, check_simulation, make_simulated_plan
 from tests.support.simulations import one_station, scenario
@@ -129,6 +129,30 @@ def test_the_command_says_simulated_everywhere_and_exits_as_a_run_does(tmp_path)
     assert "(SIMULATED)" in folder.junit.read_text("utf-8")
     assert folder.markdown.read_text("utf-8").startswith("## ✅ PASS (SIMULATED): smoke")
     assert not (folder.report / "generator.svg").exists(), "there was no generator"
+
+
+def test_without_a_report_the_run_is_judged_and_the_report_can_be_written_later(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    done = CliRunner().invoke(app, ["simulate", "smoke", "--no-report", "--out", str(folder.path)])
+    assert done.exit_code == 0, done.output
+    assert "PASS  SIMULATED" in done.stdout
+    assert f"No report was written; to write it: harness report {folder.path}" in done.stdout
+    assert not any(folder.report.glob("*"))
+    assert json.loads(folder.verdict.read_text())["verdict"] == "pass"
+    assert "(SIMULATED)" in folder.junit.read_text("utf-8")
+    assert folder.markdown.read_text("utf-8").startswith("## ✅ PASS (SIMULATED): smoke")
+    assert "stations_planned 20" in folder.metrics.read_text("utf-8")
+    CliRunner().invoke(app, ["report", str(folder.path)])
+    assert "SIMULATED" in folder.page.read_text("utf-8")
+    assert (folder.report / "throughput.png").exists()
+
+
+@pytest.mark.parametrize("other", ["--seeds=2", "--against=runs/a"])
+def test_the_pages_of_several_runs_can_not_be_left_out(tmp_path, other):
+    done = CliRunner().invoke(app, ["simulate", "smoke", "--no-report", other, "--out", str(tmp_path / "run")])
+    assert isinstance(done.exception, UsageError)
+    assert other.partition("=")[0] in str(done.exception)
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_cannot_be_simulated_ends_with_exit_code_2_before_anything_is_written(tmp_path):

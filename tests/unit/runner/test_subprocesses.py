@@ -32,6 +32,25 @@ def test_messages_of_others_stay_in_the_inbox_while_one_is_awaited(processes):
     assert [message.event for message in left if message] == ["signal", "early"]
 
 
+def test_processes_that_start_beside_each_other_may_be_ready_in_any_order(processes):
+    start_sender(processes, "one", '{"event": "listening", "port": 1}', '{"event": "ready", "port": 2}')
+    assert processes.expect("one", "ready", 30)["port"] == 2
+    assert processes.expect("one", "listening", 30)["port"] == 1
+    with pytest.raises(ProcessFailedError, match="did not send “listening”"):
+        processes.expect("one", "listening", 0.05)
+
+
+def test_what_came_before_an_expected_event_reaches_its_listener_once_and_in_order(processes):
+    start_sender(processes, "one", '{"event": "a"}', '{"event": "b"}', '{"event": "ready"}', '{"event": "joined"}')
+    processes.expect("one", "ready", 30)
+    others: list[Message] = []
+    processes.expect("one", "joined", 30, others.append)
+    assert [message.event for message in others] == ["a", "b"]
+    processes.post("done")
+    processes.expect("harness", "done", 30, others.append)
+    assert len(others) == 2
+
+
 def test_a_process_that_ends_instead_of_sending_is_an_error_with_the_end_of_its_log(processes):
     start_sender(processes, "one", "no such luck", then="raise SystemExit(5)")
     with pytest.raises(ProcessFailedError, match=r"one ended with exit code 5(.|\n)*no such luck"):

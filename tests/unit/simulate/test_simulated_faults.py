@@ -175,7 +175,15 @@ def test_a_crash_loses_what_is_in_progress_and_the_restarted_server_takes_the_re
 
 
 def one_station_costs():
-    return {"connect": "0s", "login": "0s", "send": "1000GB/s", "parse": "0s", "commit": "0s", "answer": "0s"}
+    return {
+        "connect": "0s",
+        "login": "0s",
+        "send": "1000GB/s",
+        "receive": "unlimited",
+        "parse": "0s",
+        "commit": "0s",
+        "answer": "0s",
+    }
 
 
 def test_what_was_committed_survives_a_crash_and_what_was_not_is_gone():

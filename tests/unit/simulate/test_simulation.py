@@ -13,7 +13,7 @@ from harness.simulate.request import SimulatedRequest
 from harness.simulate.simulation import SCRAPE_INTERVAL_S
 from harness.station.session import Session
 from mock_server.overload.worker_pool import Job
-from tests.support.simulations import one_station, play
+from tests.support.simulations import FREE, PlayedSimulation, one_station, play
 
 
 def test_a_station_sends_its_pages_one_after_another_without_waiting():
@@ -31,7 +31,15 @@ def test_nothing_is_late_in_virtual_time():
 
 
 def test_the_costs_add_up_to_the_time_of_an_attempt():
-    costs = {"connect": "10ms", "login": "20ms", "send": "1MB/s", "parse": "30ms", "commit": "40ms", "answer": "50ms"}
+    costs = {
+        "connect": "10ms",
+        "login": "20ms",
+        "send": "1MB/s",
+        "receive": "unlimited",
+        "parse": "30ms",
+        "commit": "40ms",
+        "answer": "50ms",
+    }
     played = play(**one_station(photos={"size": "100KB", "bank": 1}, simulate={**costs, "restart": "0s"}))
     first, second = played.service_s[:2]
     repeated = 0.1 + 0.03 + 0.1 + 0.04 + 0.05  # service, parse, 100 KB at 1 MB/s, commit, answer
@@ -41,6 +49,44 @@ def test_the_costs_add_up_to_the_time_of_an_attempt():
     assert played.rows["server_s"][0] == pytest.approx(0.14, abs=1e-6), "service and commit"
 
 
+def storm(receive: str) -> PlayedSimulation:
+    """Ten phones that try again at once while the server refuses all of them for a second; photos of 1 MB."""
+    return play(
+        stations={"region": "kaliwates", "count": 10}, arrivals={"kind": "surge", "over": "1us"}, photos={"size": "1MB", "bank": 1},
+        deadline="1s", client={"timeout": "5s", "retry": {"strategy": "immediate"}},
+        server={"workers": 1, "service_time": "10s", "shed": "queue_full", "queue_capacity": 0, "retry_after": "none"},
+        simulate={**FREE, "receive": receive},
+    )  # fmt: skip
+
+
+def test_photos_that_come_at_once_wait_for_each_other_the_refused_ones_among_them():
+    refused = storm("100MB/s").outcomes["unavailable"]
+    assert refused == pytest.approx(100, abs=10), "1 MB at 100 MB/s: a hundred a second, from any number of phones"
+    assert storm("200MB/s").outcomes["unavailable"] == pytest.approx(2 * refused, abs=20)
+
+
+def test_a_photo_alone_is_taken_in_at_the_slower_rate_of_the_two():
+    costs = {"connect": "0s", "login": "0s", "parse": "0s", "commit": "0s", "answer": "0s"}
+    for send, receive in (("1MB/s", "unlimited"), ("1MB/s", "10MB/s"), ("10MB/s", "1MB/s")):
+        played = play(
+            **one_station(photos={"size": "100KB", "bank": 1}, simulate={**costs, "send": send, "receive": receive})
+        )
+        assert played.service_s == pytest.approx([0.2] * 3, abs=1e-6), "service of 100 ms and 100 KB at 1 MB/s"
+
+
+def test_a_new_process_has_nothing_left_to_take_in():
+    played = play(
+        stations={"region": "kaliwates", "count": 5}, arrivals={"kind": "surge", "over": "1us"}, photos={"size": "100KB", "bank": 1},
+        client={"timeout": "30s", "retry": {"strategy": "fixed", "base": "1s"}},
+        faults=[{"name": "crash", "kind": "crash", "start": "500ms", "restart_after": "100ms"}],
+        simulate={**FREE, "receive": "100KB/s", "logins": False},
+    )  # fmt: skip
+    assert played.outcomes["reset"] == 5, "the photos take a second each, one after the other"
+    assert min(played.rows["done_s"][5:]) == pytest.approx(2.6, abs=1e-3), (
+        "half a second, a second's pause, a photo and its service"
+    )
+
+
 def test_stations_need_not_log_in():
     played = play(**one_station(simulate={"login": "1s", "logins": False}))
     assert played.outcomes == {"accepted": 3}
@@ -48,7 +94,15 @@ def test_stations_need_not_log_in():
 
 
 def test_with_a_connection_for_each_attempt_each_pays_for_it():
-    costs = {"connect": "10ms", "login": "0s", "send": "1000GB/s", "parse": "0s", "commit": "0s", "answer": "0s"}
+    costs = {
+        "connect": "10ms",
+        "login": "0s",
+        "send": "1000GB/s",
+        "receive": "unlimited",
+        "parse": "0s",
+        "commit": "0s",
+        "answer": "0s",
+    }
     retry = {"strategy": "none"}
     each = play(**one_station(client={"connection": "each", "retry": retry}, simulate=costs))
     new = play(**one_station(client={"connection": "new", "retry": retry}, simulate=costs))
@@ -57,7 +111,15 @@ def test_with_a_connection_for_each_attempt_each_pays_for_it():
 
 
 def test_a_shared_pool_keeps_the_connections_of_stations_that_are_done():
-    costs = {"connect": "10ms", "login": "0s", "send": "1000GB/s", "parse": "0s", "commit": "0s", "answer": "0s"}
+    costs = {
+        "connect": "10ms",
+        "login": "0s",
+        "send": "1000GB/s",
+        "receive": "unlimited",
+        "parse": "0s",
+        "commit": "0s",
+        "answer": "0s",
+    }
     played = play(client={"connection": "reuse", "retry": {"strategy": "none"}}, simulate=costs)
     assert played.service_s == pytest.approx([0.11, 0.10, 0.10, 0.10, 0.10, 0.10], abs=1e-6)
 

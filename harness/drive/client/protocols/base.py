@@ -103,7 +103,7 @@ def send_photo(
     try:
         return connection.request([head, *parts, trailer] if trailer else [head, *parts], on_interim=on_interim)
     finally:
-        # What the kernel accepted counts as sent: it may have reached the server even if the attempt failed.
+        # What the other side acknowledged may have reached the server even if the attempt failed.
         high_water.advance(start, min(size, max(0, progress.sent_bytes - before)))
 
 

@@ -1,15 +1,21 @@
 """How many connections the stations of a worker open, from which addresses, and which one each request of an attempt uses."""
 
 import errno
+import fcntl
 import socket
+import struct
+import termios
+import threading
 import time
 
+import gevent
 import pytest
 
 from harness.drive.client.connection import Connection, Endpoint, Progress
-from harness.drive.client.outcomes import ConnectionClosedError
+from harness.drive.client.outcomes import AttemptTimeoutError, ConnectionClosedError
 from harness.drive.client.pool import AttemptConnection, ConnectionPool
-from tests.support.scripted_server import OK, REQUEST, read_request, scripted
+from harness.station.link import LinkModel
+from tests.support.scripted_server import OK, REQUEST, read_request, reset, scripted
 
 STAYS = b"HTTP/1.1 204 No Content\r\n\r\n"
 ENDS = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
@@ -62,6 +68,69 @@ def connection_to(address, policy="new"):
     connections = ConnectionPool(Endpoint(socket.AF_INET, address, "x"), policy, time.monotonic)
     source = connections.source()
     return source, AttemptConnection(source, time.monotonic, Progress(), None, time.monotonic() + 10)
+
+
+BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+LONG = [b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 8000000\r\n\r\n", bytes(8_000_000)]
+"""More than the kernels of both sides take of what nobody reads."""
+
+
+@pytest.mark.parametrize("reads", [0, 50_000])
+@pytest.mark.parametrize("link", [None, LinkModel(50e6)], ids=["plain", "shaped"])
+@pytest.mark.parametrize("ending", ["refused", "timed out", "reset"])
+def test_what_the_server_has_not_received_does_not_count_as_sent(ending, link, reads):
+    received, asked = [], threading.Event()
+
+    def script(connection, _number):
+        taken = 0
+        while taken < reads:
+            taken += len(connection.recv(reads - taken))
+        if ending == "refused":
+            connection.sendall(BUSY)
+        if ending == "reset":
+            time.sleep(0.1)  # until its receive buffer is full
+            received.append(taken + waiting(connection))
+            reset(connection)
+        asked.wait(30)
+        if ending != "reset":
+            received.append(taken + waiting(connection))
+
+    with scripted(script) as address:
+        connections = ConnectionPool(Endpoint(socket.AF_INET, address, "x"), "each", time.monotonic)
+        source = connections.source(link)
+        attempt = AttemptConnection(source, time.monotonic, Progress(), None, time.monotonic() + 10)
+        if ending == "refused":
+            assert attempt.request(LONG).status == 503
+        else:
+            with pytest.raises((AttemptTimeoutError, OSError)), gevent.Timeout(1.0, AttemptTimeoutError):
+                attempt.request(LONG)
+        asked.set()
+        attempt.release()
+        source.close()
+    # A shaped link is still sending when it is refused: what it sent since then has arrived too.
+    assert reads <= attempt.progress.sent_bytes <= received[0]
+    if link is None or ending == "timed out":
+        assert attempt.progress.sent_bytes == received[0]
+    assert received[0] < 3_000_000
+
+
+def waiting(connection):
+    """Bytes that have arrived and were not read."""
+    return struct.unpack("i", fcntl.ioctl(connection, termios.FIONREAD, bytes(4)))[0]
+
+
+def test_a_body_that_the_server_has_read_counts_whole_though_no_answer_comes():
+    def script(connection, _number):
+        read_request(connection)
+        connection.close()
+
+    with scripted(script) as address:
+        source, attempt = connection_to(address)
+        with pytest.raises(ConnectionClosedError):
+            attempt.request(LONG)
+        attempt.release()
+        source.close()
+    assert attempt.progress.sent_bytes == sum(map(len, LONG))
 
 
 @pytest.mark.parametrize(("said", "opened"), [(STAYS, [0, 0, 0]), (ENDS, [0, 1, 2])])

@@ -6,7 +6,7 @@ from scipy.stats import t
 from harness.base.errors import RunFolderError
 from harness.judge.compare.noise import compute_noise, noise_key
 from harness.run_folder.layout import WorkerRecord
-from harness.runner.finish import load_noise, noise_folder, save_noise
+from harness.runner.noise_files import load_noise, noise_folder, save_noise
 from tests.support.compared_runs import record
 
 KEY = "delivery_seconds.p95"
