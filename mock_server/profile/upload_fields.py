@@ -1,6 +1,6 @@
 """The fields of resumable uploads over HTTP (draft-ietf-httpbis-resumable-upload-12), as client and mock server send and read them.
 
-They are structured fields (RFC 9651). A value of another type is no error: the draft has the whole field ignored.
+They are structured fields (RFC 9651). Where a value has another type, the draft has the whole field ignored.
 """
 
 from __future__ import annotations
