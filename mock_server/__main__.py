@@ -39,7 +39,7 @@ _KEPT_BYTES = 64 * 2**20
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m mock_server",
+        prog=None if Path(sys.argv[0]).name == "mock-upload-server" else "python -m mock_server",
         description="A photo-upload server that misbehaves as configured: overload, faults, data loss.",
         epilog="Without a profile it is a healthy server with 8 workers of 150 ms each. Reference: docs/reference/mock-server.md.",
     )

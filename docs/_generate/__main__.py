@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from docs._generate import adr_index, cli_page, schema_pages
+from docs._generate.llms import llms_text
 from docs._generate.notebook import notebook_text
 from harness.scenario.json_schema import FILES, schema_text
 
@@ -26,6 +27,7 @@ PAGES: dict[str, Callable[[], str]] = {
     **{f"reference/{kind}.schema.json": partial(schema_text, kind) for kind in FILES},
     "reference/commands.md": cli_page.commands,
     "decisions/README.md": partial(adr_index.decisions, DOCS / "decisions"),
+    "llms.txt": partial(llms_text, DOCS.parent),
 }
 """Name below docs/ -> what makes the text of the page."""
 

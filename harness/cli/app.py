@@ -19,6 +19,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from harness import __version__
 from harness.base.address import mask_credentials
 from harness.base.errors import ExitCode, HarnessError, describe_shortage
+from harness.base.garbage import without_collections
 from harness.base.signals import ImmediateExit, Interruption
 from reports.output_guard import OutputGuard
 
@@ -51,6 +52,8 @@ class LazyCommand(NamedTuple):
     """First paragraph of the function's docstring; a test compares the two."""
     only_prints: bool = False
     """What it prints is all it gives, so that it has failed if that could not be written; other commands write files."""
+    passes_options: bool = False
+    """Options that it does not know are arguments, for the program that it starts."""
 
 
 COMMANDS = {
@@ -102,6 +105,11 @@ COMMANDS = {
     "powercut": LazyCommand(
         "powercut:powercut",
         "Run a server with its data on a disk whose power is cut: what was not synced is lost. Needs root and FUSE.",
+    ),
+    "locust": LazyCommand(
+        "locust:locust",
+        "Start Locust itself with the harness's users: its web UI, or --headless. For exploring; nothing is judged.",
+        passes_options=True,
     ),
     "mcp": LazyCommand(
         "mcp:mcp",
@@ -163,7 +171,10 @@ def load_command(name: str) -> TyperCommand:
     """A command with its options; each option is also read from the environment, as HARNESS_<COMMAND>_<OPTION>."""
     module, _, function = COMMANDS[name].function.partition(":")
     single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    single.command(name, cls=CommandWithWeb)(getattr(import_module(f"harness.cli.{module}"), function))
+    with without_collections():  # importing makes hundreds of thousands of objects, of which none is garbage
+        imported = import_module(f"harness.cli.{module}")
+    settings = {"ignore_unknown_options": COMMANDS[name].passes_options}
+    single.command(name, cls=CommandWithWeb, context_settings=settings)(getattr(imported, function))
     command = typer.main.get_command(single)
     if not isinstance(command, TyperCommand):
         raise TypeError(type(command))

@@ -41,6 +41,8 @@ def start_step(place, inputs):
     programs.mkdir(parents=True, exist_ok=True)
     (programs / "harness").write_text(f'#!/bin/sh\nexec {sys.executable} -P -m harness "$@"\n')
     (programs / "harness").chmod(0o755)
+    (programs / "python").unlink(missing_ok=True)
+    (programs / "python").symlink_to(sys.executable)
     told = {"RUNNER_TEMP": str(place / "temp"), "GITHUB_OUTPUT": str(place / "output"), "GITHUB_ACTIONS": "true"}
     told |= {"GITHUB_STEP_SUMMARY": str(place / "summary"), "PYTHONPATH": str(ROOT)}
     told["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

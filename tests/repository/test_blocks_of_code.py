@@ -23,7 +23,7 @@ from mock_server.profile.server_profile import ServerProfile
 from mock_server.profile_file import Profile
 from tests.support.documents import DOCUMENTS, ROOT, Block, blocks, prose
 
-LANGUAGES = {"sh", "toml", "json", "yaml", "python", "text", "ebnf"}
+LANGUAGES = {"sh", "toml", "json", "yaml", "python", "text", "ebnf", "groovy"}
 FOREIGN = {
     "apt-get", "cp", "curl", "docker", "duckdb", "export", "git", "kubectl", "mkdir", "moto_server", "nginx", "node", "npm", "pip", "printf", "prometheus",
     "promtool", "source", "ssh",

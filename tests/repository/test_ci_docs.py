@@ -25,19 +25,33 @@ from tests.support.documents import prose
 ROOT = Path(__file__).parents[2]
 CI = (ROOT / "docs" / "how-to" / "ci.md").read_text("utf-8")
 THRESHOLDS = (ROOT / "docs" / "reference" / "thresholds.md").read_text("utf-8")
-GITHUB, GITLAB = re.findall(r"```yaml\n(.*?)```", CI, re.DOTALL)
+GITHUB, NIGHTLY, GITLAB, AZURE = re.findall(r"```yaml\n(.*?)```", CI, re.DOTALL)
+(JENKINS,) = re.findall(r"```groovy\n(.*?)```", CI, re.DOTALL)
 WORKFLOW = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
+RELEASE = (ROOT / ".github" / "workflows" / "release.yml").read_text("utf-8")
+ACTION = (ROOT / "action.yml").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
     ("schema", "text"),
     [
-        ("vendor.github-actions", (ROOT / "action.yml").read_text("utf-8")),
+        ("vendor.github-actions", ACTION),
         ("vendor.github-workflows", WORKFLOW),
+        ("vendor.github-workflows", RELEASE),
         ("vendor.github-workflows", f"on: push\n{GITHUB}"),
+        ("vendor.github-workflows", NIGHTLY),
         ("vendor.gitlab-ci", GITLAB),
+        ("vendor.azure-pipelines", AZURE),
     ],
-    ids=["action.yml", "ci.yml", "the snippet for GitHub", "the snippet for GitLab"],
+    ids=[
+        "action.yml",
+        "ci.yml",
+        "release.yml",
+        "the snippet for GitHub",
+        "nightly",
+        "the snippet for GitLab",
+        "the snippet for Azure",
+    ],
 )
 def test_what_ci_systems_read_follows_their_published_schemas(tmp_path, schema, text):
     file = tmp_path / "file.yml"
@@ -47,6 +61,34 @@ def test_what_ci_systems_read_follows_their_published_schemas(tmp_path, schema, 
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize("text", [ACTION, WORKFLOW, RELEASE], ids=["action.yml", "ci.yml", "release.yml"])
+def test_what_we_use_of_others_is_pinned_to_a_commit_and_says_its_version(text):
+    used = re.findall(r"uses: (?!\./)(\S+?)@(\S+)(.*)", text)
+    assert used
+    for name, reference, comment in used:
+        if name != "pypa/gh-action-pypi-publish":  # is used by its branch, which its own documentation asks for
+            assert re.fullmatch(r"[0-9a-f]{40}", reference), name
+            assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), name
+
+
+def test_the_snippet_for_jenkins_is_a_declarative_pipeline_with_every_bracket_closed():
+    """Jenkins' own linter needs a Jenkins: this holds it to the sections that such a pipeline may have."""
+    depth = {"{": 0, "[": 0, "(": 0}
+    opened = {"}": "{", "]": "[", ")": "("}
+    sections = []
+    for number, letter in enumerate(JENKINS):
+        if letter in depth:
+            if letter == "{" and depth["{"] == 1:
+                sections.append(re.findall(r"(\w+)\s*$", JENKINS[:number])[-1])
+            depth[letter] += 1
+        elif letter in opened:
+            depth[opened[letter]] -= 1
+            assert depth[opened[letter]] >= 0
+    assert depth == {"{": 0, "[": 0, "(": 0}
+    assert JENKINS.startswith("pipeline {")
+    assert sections == ["stages", "post"]
 
 
 def test_the_actions_inputs_are_documented_and_no_others():

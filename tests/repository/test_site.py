@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -138,6 +139,33 @@ def test_the_site_builds_without_a_warning_with_every_page_and_fetches_nothing_f
             assert left_unread(html) == [], name
     for sheet in site.rglob("*.css"):
         assert not re.search(r"url\(\s*[\"']?(?:https?:)?//", sheet.read_text("utf-8")), sheet
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of the headings of a built page."""
+    return set(re.findall(r"<h[1-6][^>]* id=\"?([^\" >]+)", page.read_text("utf-8")))
+
+
+def test_the_builder_that_comes_next_builds_the_same_pages_with_the_same_anchors(site: Path, tmp_path: Path) -> None:
+    """Zensical takes no folder on its command line, and builds what lies beside its settings."""
+    shutil.copytree(DOCS, tmp_path / "docs", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    program = Path(sys.executable).parent / "zensical"
+    built = subprocess.run(
+        [program, "build", "--strict", "-f", tmp_path / "mkdocs.yml"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert built.returncode == 0, built.stdout + built.stderr
+    redirects = {f"{page}.html" for page in OLD_PAGES}
+    pages = {str(path.relative_to(site)) for path in site.rglob("*.html")} - redirects
+    assert pages <= {str(path.relative_to(tmp_path / "site")) for path in (tmp_path / "site").rglob("*.html")}
+    for name in pages - {"404.html"}:
+        assert anchors(site / name) == anchors(tmp_path / "site" / name), name
+
+
+def test_language_models_find_every_page(site: Path) -> None:
+    listed = re.findall(r"^- \[[^]]+\]\(([^)]+)\)", (site / "llms.txt").read_text("utf-8"), re.MULTILINE)
+    assert len(listed) > 50
+    assert [page for page in listed if not (site / page).exists()] == []
 
 
 @pytest.mark.parametrize("page", OLD_PAGES)

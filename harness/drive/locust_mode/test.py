@@ -36,7 +36,11 @@ _EXIT_TIMEOUT_S = 5.0
 
 
 def add_options(parser: Any) -> None:
-    """Add `--scenario` and `--think` to Locust's own options, outside a group: its web UI does not show groups."""
+    """Add `--scenario` and `--think` to Locust's own options, outside a group: its web UI does not show groups.
+
+    Abbreviations are refused: `--headles` would start the web UI, or a test without an end.
+    """
+    parser.allow_abbrev = False
     parser.add_argument(
         "--scenario",
         choices=list(loader.shipped_scenarios()),
