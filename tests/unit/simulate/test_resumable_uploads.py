@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.support.simulations import one_station, play
-from tests.unit.simulate.test_tus_uploads import requests
+from tests.support.simulations import one_station, play, requests
 
 CLIENT = {"protocol": "resumable", "timeout": "5s", "retry": {"strategy": "fixed", "base": "1s"}}
 
