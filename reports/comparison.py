@@ -23,7 +23,7 @@ from reports.charts.style import Panel, titled_figure, write_placeholder
 from reports.ci import add_result, add_testcase, append_job_summary, serialise_suites, workflow_command
 from reports.comparison_charts import ComparedSide, draw_sides
 from reports.drawing import drawing_into
-from reports.html import stylesheet, template_environment
+from reports.html import chart_script, stylesheet, template_environment
 from reports.markdown import escape_markdown, markdown_table
 from reports.number_format import format_quantity
 
@@ -210,9 +210,10 @@ def render_comparison(page: Path, comparison: Comparison, sides: Sequence[Compar
             mark=mark,
             headers=HEADERS,
             rows=rows_of(comparison),
-            chart=svg.embed_drawings(CHART, comparison.finding, drawings.wide, drawings.narrow),
+            chart=svg.embed_drawings(CHART, comparison.finding, drawings.wide, drawings.narrow, drawings.values),
             pairs=draw_sides(sides),
             css=stylesheet(environment),
+            script=chart_script(environment),
         ),
         encoding="utf-8",
     )

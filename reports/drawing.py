@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from matplotlib import rc_context
 
+from harness.base.garbage import without_collections
 from reports import svg
+from reports.chart_values import read_values
 from reports.charts.layout import NARROW, WIDE
 from reports.png import draw_pixels, encode_png
 
@@ -29,6 +30,8 @@ class Drawings:
 
     wide: str
     narrow: str
+    values: str = ""
+    """What the chart shows, as JSON for the page's script; see `reports.chart_values`."""
 
 
 Draw = Callable[[], "Figure"]
@@ -42,7 +45,8 @@ def drawing_into(folder: Path) -> Iterator[Callable[[str, Draw], Drawings]]:
     The files are complete when the block ends. PNGs are compressed in a thread meanwhile, which needs no lock of Python's.
     """
     written: list[Future[None]] = []
-    with ThreadPoolExecutor(1, thread_name_prefix="png") as thread, _without_collections():
+    # figures are full of cycles: searching them and all of matplotlib again and again takes a tenth of the time
+    with ThreadPoolExecutor(1, thread_name_prefix="png") as thread, without_collections():
 
         def draw_chart(name: str, draw: Draw) -> Drawings:
             with rc_context(WIDE.style):
@@ -51,7 +55,8 @@ def drawing_into(folder: Path) -> Iterator[Callable[[str, Draw], Drawings]]:
                 pixels = draw_pixels(figure)
             written.append(thread.submit(_write_png, folder / f"{name}.png", pixels))
             with rc_context(NARROW.style):
-                return Drawings(wide, svg.to_svg(draw()))
+                small = draw()
+                return Drawings(wide, svg.to_svg(small), read_values(figure, small))
 
         yield draw_chart
         for future in written:
@@ -67,15 +72,3 @@ def write_figure(figure: Figure, folder: Path, name: str) -> str:
 
 def _write_png(path: Path, pixels: PixelArray) -> None:
     path.write_bytes(encode_png(pixels))
-
-
-@contextmanager
-def _without_collections() -> Iterator[None]:
-    """Figures are full of cycles: searching them and all of matplotlib for garbage again and again takes a tenth of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

@@ -19,7 +19,7 @@ from reports.charts.labels import CHARACTER_IN
 from reports.charts.layout import current_layout
 from reports.charts.style import TITLE_LINE_IN, Panel, titled_figure
 from reports.drawing import drawing_into
-from reports.html import stylesheet, template_environment
+from reports.html import chart_script, stylesheet, template_environment
 from reports.number_format import format_quantity
 
 if TYPE_CHECKING:
@@ -332,7 +332,7 @@ def render_experiment(folder: Path, figures: ExperimentFigures, confirmed: Confi
     with drawing_into(into) as draw_chart:
         for name, question, draw in CHARTS:
             drawings = draw_chart(name, partial(draw, figures))
-            embedded = svg.embed_drawings(name, question, drawings.wide, drawings.narrow)
+            embedded = svg.embed_drawings(name, question, drawings.wide, drawings.narrow, drawings.values)
             pictures.append({"name": name, "question": question, "svg": embedded})
     environment = template_environment()
     page = into / "index.html"
@@ -346,6 +346,7 @@ def render_experiment(folder: Path, figures: ExperimentFigures, confirmed: Confi
             confirmed=confirmed,
             done=sum(len(variant.cells) for variant in figures.variants),
             css=stylesheet(environment),
+            script=chart_script(environment),
         ),
         encoding="utf-8",
     )

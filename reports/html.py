@@ -76,6 +76,7 @@ class DrawnChart:
     finding: str
     svg: str
     narrow_svg: str
+    values: str = ""
 
 
 def render_page(
@@ -133,7 +134,7 @@ def render_page(
         environment=_environment(record),
         scenario=json.dumps(record.scenario, indent=2, ensure_ascii=False),
         css=stylesheet(environment),
-        script=Markup(environment.get_template("tables.js").render()),  # noqa: S704 - a constant
+        script=Markup(environment.get_template("tables.js").render()) + chart_script(environment),  # noqa: S704 - a constant
     )
 
 
@@ -157,6 +158,11 @@ def template_environment() -> Environment:
     )
     environment.filters["nbsp"] = number_format.non_breaking
     return environment
+
+
+def chart_script(environment: Environment) -> Markup:
+    """The script that lets readers point into charts, hide series, zoom, and take the values as a table."""
+    return Markup("\n".join(environment.get_template(name).render() for name in ("numbers.js", "charts.js")))  # noqa: S704 - constants
 
 
 def stylesheet(environment: Environment) -> Markup:
@@ -193,7 +199,7 @@ def _embedded(chart: DrawnChart) -> dict[str, str]:
         "title": chart.title,
         "question": chart.question,
         "finding": chart.finding,
-        "svg": svg.embed_drawings(chart.name, chart.finding, chart.svg, chart.narrow_svg),
+        "svg": svg.embed_drawings(chart.name, chart.finding, chart.svg, chart.narrow_svg, chart.values),
     }
 
 

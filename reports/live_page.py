@@ -44,7 +44,7 @@ def _script() -> tuple[str, str]:
     colours = ", ".join(f'{name}: "{colour}"' for name, colour in _COLOURS.items())
     heat = ", ".join(f'"{colour}"' for colour in palette.HEAT)
     head = f'"use strict";\nconst COLOUR = {{ {colours} }};\nconst HEAT = [{heat}];\n'
-    parts = [environment.get_template(name).render() for name in ("live-charts.js", "live.js")]
+    parts = [environment.get_template(name).render() for name in ("numbers.js", "live-charts.js", "live.js")]
     return head + "\n".join(parts), "text/javascript"
 
 

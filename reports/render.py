@@ -70,5 +70,9 @@ def draw_charts(folder: Path, chart_data: ChartData, summary: Summary) -> list[D
                 continue
             finding = chart.finding(chart_data, summary)
             drawings = draw_chart(chart.name, partial(chart.draw, chart_data, summary))
-            drawn.append(DrawnChart(chart.name, chart.title, chart.question, finding, drawings.wide, drawings.narrow))
+            drawn.append(
+                DrawnChart(
+                    chart.name, chart.title, chart.question, finding, drawings.wide, drawings.narrow, drawings.values
+                )
+            )
     return drawn

@@ -17,7 +17,7 @@ from reports import palette, svg
 from reports.charts.labels import EndLabel, draw_end_labels, end_label
 from reports.charts.style import Panel, draw_line, titled_figure
 from reports.drawing import drawing_into
-from reports.html import stylesheet, template_environment
+from reports.html import chart_script, stylesheet, template_environment
 from reports.key_figures import SIMULATED
 from reports.number_format import format_quantity, format_ratio
 
@@ -116,7 +116,7 @@ def render_page_with_charts(folder: Path, page: SimulationPage, charts: Sequence
     with drawing_into(into) as draw_chart:
         for chart in charts:
             drawings = draw_chart(chart.name, chart.draw)
-            embedded = svg.embed_drawings(chart.name, chart.finding, drawings.wide, drawings.narrow)
+            embedded = svg.embed_drawings(chart.name, chart.finding, drawings.wide, drawings.narrow, drawings.values)
             pictures.append({"name": chart.name, "question": chart.question, "svg": embedded})
     environment = template_environment()
     path = into / "index.html"
@@ -129,6 +129,7 @@ def render_page_with_charts(folder: Path, page: SimulationPage, charts: Sequence
             tables=page.tables,
             charts=pictures,
             css=stylesheet(environment),
+            script=chart_script(environment),
         ),
         encoding="utf-8",
     )

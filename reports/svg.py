@@ -21,6 +21,7 @@ Drawing = Literal["only", "wide", "narrow"]
 """Whether a chart is drawn once in a page, or wide and narrow."""
 
 _ID = re.compile(r' id="([^"]*)"')
+_COUNTED = re.compile(r"(?:figure|patch|text|line2d|legend|ytick|\w*Collection)_\d+")
 _STYLE = re.compile(r' style="([^"]*)"')
 _FONT = re.compile(r"^(?:(?P<weight>bold|\d+) )?(?P<size>[\d.]+px) (?P<family>.+)$")
 _PATH, _NUMBER = re.compile(r' d="[^"]*"'), re.compile(r"\d+\.\d{3,}")
@@ -56,10 +57,10 @@ def to_svg(figure: Figure) -> str:
     return _PATH.sub(lambda match: _NUMBER.sub(_rounded, match.group(0)), buffer.getvalue().decode())
 
 
-def inline_svg(svg: str, name: str, text: str, drawing: Drawing = "only") -> str:
+def inline_svg(svg: str, name: str, text: str, drawing: Drawing = "only", values: str = "") -> str:
     """The SVG as an element of an HTML page: attributes instead of styles, ids prefixed with `name`, `text` for screen readers.
 
-    Of a chart's two drawings the narrow one appears only where the page's CSS shows it.
+    Of a chart's two drawings the narrow one appears only where the page's CSS shows it. `values` is JSON for the page's script.
     Jenkins serves reports under `default-src 'none'; style-src 'self'`. That policy drops style elements, style
     attributes and data: images, but not presentation attributes such as `fill`.
     """
@@ -68,26 +69,39 @@ def inline_svg(svg: str, name: str, text: str, drawing: Drawing = "only") -> str
     body = _STYLE.sub(lambda match: _attributes(match.group(1)), body)
     # nine charts share one page: ids that nothing refers to go, the others get the chart's name in front
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', body))
-    body = _ID.sub(lambda match: f' id="{name}-{match.group(1)}"' if match.group(1) in used else "", body)
+    body = _ID.sub(
+        lambda match: f' id="{name}-{match.group(1)}"' if match.group(1) in used else _data_id(match.group(1)), body
+    )
     body = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", body).replace("xlink:href", "href")
     box = re.search(r'viewBox="([^"]*)"', body)
     root = f'<svg role="img" aria-label="{escape(text)}" width="100%" viewBox="{box.group(1) if box else ""}"'
     root += {"only": "", "wide": ' class="wide-chart"', "narrow": ' class="narrow-chart" display="none"'}[drawing]
+    if values:
+        root += f' data-values="{escape(values)}"'
     root += f' xmlns="http://www.w3.org/2000/svg"{_attributes(_ROOT)}>'
     return root + re.sub(r"\s*\n\s*", "\n", body[body.index(">") + 1 :]).strip()
 
 
-def embed_drawings(name: str, finding: str, wide: str, narrow: str) -> Markup:
+def embed_drawings(name: str, finding: str, wide: str, narrow: str, values: str = "") -> Markup:
     """Both drawings of a chart as elements of a page, of which its CSS shows the one that fits.
 
     Inline, not as image files: the page must work when it is mailed or archived alone. Where its CSS is not applied, only
-    the wide one is shown.
+    the wide one is shown. `values` is JSON for the page's script; where scripts may not run it is nothing.
     """
     drawings = [
-        inline_svg(wide, name, finding, "wide"),
+        inline_svg(wide, name, finding, "wide", values),
         inline_svg(narrow, f"{name}-narrow", finding, "narrow"),
     ]
     return Markup("\n".join(drawings))  # noqa: S704 - matplotlib escapes the texts that it draws
+
+
+def _data_id(name: str) -> str:
+    """What the page's script finds a series, a panel or a tick by; nothing for the ids that matplotlib counts up.
+
+    >>> _data_id("goodput"), _data_id("axes_2"), _data_id("line2d_17")
+    (' data-id="goodput"', ' data-id="axes_2"', '')
+    """
+    return "" if _COUNTED.fullmatch(name) else f' data-id="{name}"'
 
 
 def _rounded(number: re.Match[str]) -> str:

@@ -19,6 +19,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from harness import __version__
 from harness.base.address import mask_credentials
 from harness.base.errors import ExitCode, HarnessError, describe_shortage
+from harness.base.garbage import without_collections
 from harness.base.signals import ImmediateExit, Interruption
 from reports.output_guard import OutputGuard
 
@@ -170,10 +171,10 @@ def load_command(name: str) -> TyperCommand:
     """A command with its options; each option is also read from the environment, as HARNESS_<COMMAND>_<OPTION>."""
     module, _, function = COMMANDS[name].function.partition(":")
     single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    with without_collections():  # importing makes hundreds of thousands of objects, of which none is garbage
+        imported = import_module(f"harness.cli.{module}")
     settings = {"ignore_unknown_options": COMMANDS[name].passes_options}
-    single.command(name, cls=CommandWithWeb, context_settings=settings)(
-        getattr(import_module(f"harness.cli.{module}"), function)
-    )
+    single.command(name, cls=CommandWithWeb, context_settings=settings)(getattr(imported, function))
     command = typer.main.get_command(single)
     if not isinstance(command, TyperCommand):
         raise TypeError(type(command))

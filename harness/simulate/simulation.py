@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 from array import array
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil, inf
 
 import numpy as np
 
+from harness.base.garbage import without_collections
 from harness.base.model import Outcome
 from harness.measure.metrics import WorkerMetrics
 from harness.plan import Plan
@@ -108,7 +107,8 @@ class Simulation:
         of the drain, with the seconds since T0; a reason that it returns aborts the run.
         """
         self._on_second = on_second
-        with _without_collector():
+        # an attempt leaves no cycle behind, and traversing the plan costs time
+        with without_collections():
             self.server.begin_schedule()
             self._tick()
             if self.readers is not None:
@@ -236,15 +236,3 @@ def direct_from_s(scenario: Scenario) -> float:
         return inf
     ends_s = [inf if fault.end is None else fault.end for fault in scenario.faults if fault.scope != "work"]
     return max(ends_s, default=-inf)
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Keep the garbage collector off: an attempt leaves no cycle behind, and traversing the plan costs time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

@@ -17,7 +17,16 @@ from reports import number_format, palette
 from reports.charts.failures import failure_counts
 from reports.charts.labels import EndLabel, draw_end_labels, draw_shades, end_label
 from reports.charts.layout import current_layout
-from reports.charts.style import Chart, Panel, draw_line, empty_chart, time_figure, write_placeholder
+from reports.charts.style import (
+    Chart,
+    HeatCells,
+    Panel,
+    draw_line,
+    empty_chart,
+    note_cells,
+    time_figure,
+    write_placeholder,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -230,6 +239,7 @@ def _heat(axes: Axes, responses: ResponseCharts) -> None:
     """Draw one path per shade. An image would be blurred, and pages under Jenkins' policy may not embed one."""
     response_s = responses.edges_response_s
     t_s, counts = _merged_columns(responses.edges_t_s, responses.counts, current_layout().max_points)
+    note_cells(axes, HeatCells("responses", t_s.tolist(), response_s.tolist(), counts.tolist()))
     least = shade_levels(counts)
     # few shades: take the darkest, which differ most from the background
     shades = palette.HEAT[-len(least) :] if len(least) < len(palette.HEAT) else palette.HEAT

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -78,6 +79,30 @@ class ChartFigure:
     back: Axes
     """Axes behind all panels, for fault windows and the deadline, which run through all of them."""
     panels: list[Axes] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class HeatCells:
+    """What the cells of a heat map count; its patches can't be read back."""
+
+    name: str
+    edges_x: Sequence[float]
+    edges_y: Sequence[float]
+    counts: Sequence[Sequence[int]]
+    """Row by row from the lowest: len(edges_y) - 1 rows of len(edges_x) - 1."""
+
+
+_cells: WeakKeyDictionary[Axes, HeatCells] = WeakKeyDictionary()
+
+
+def note_cells(axes: Axes, cells: HeatCells) -> None:
+    """Note what the cells of a panel count, for readers who point at them."""
+    _cells[axes] = cells
+
+
+def cells_of(axes: Axes) -> HeatCells | None:
+    """What was noted of a panel; None if nothing was."""
+    return _cells.get(axes)
 
 
 def titled_figure(

@@ -246,7 +246,7 @@ async def test_a_capacity_search_shows_what_is_known(start: Start, open_page: Op
         "--confidence",
         "80%",
         "--goal",
-        "p95(delivery_seconds) < 1s",
+        "p50(delivery_seconds) < 1s",
         "--simulate-only",
     )
     command = await start("capacity", "watched.toml", *arguments, "--out", "found", "--web", over="30s", deadline="60s")

@@ -69,7 +69,7 @@ class Victim:
         self._output = (path / "output").open("w+")
         self.process = subprocess.Popen(
             [*HARNESS, "run", "evening.toml", "--out", str(self.folder), *arguments],
-            stdout=self._output, stderr=subprocess.STDOUT, env=environment(**REPORT, **variables), cwd=path,
+            stdout=self._output, stderr=subprocess.STDOUT, env=environment(**variables), cwd=path,
         )  # fmt: skip
 
     def named(self, *words):
@@ -153,7 +153,7 @@ def disk_full(path, seed):
         ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)], capture_output=True, check=False
     ).returncode == 0  # fmt: skip
     try:
-        run = Victim(path, seed, out=disk / "run")
+        run = Victim(path, seed, out=disk / "run", **REPORT)
         run.begun()
         run.moment()
         if mounted:
@@ -214,7 +214,7 @@ def clock_steps(path, seed):
 
 def descriptors_exhausted(path, seed):
     """The harness may not open further descriptors (its children keep their own limits)."""
-    run = Victim(path, seed)
+    run = Victim(path, seed, **REPORT)
     run.begun()
     run.moment()
     most = run.random.randint(12, 30)
