@@ -1,4 +1,4 @@
-"""Where runs lie, and the labels that tell them apart. Imports nothing heavy: `harness list` should answer at once."""
+"""Where runs lie, and their labels. Imports nothing heavy: `harness list` should answer at once."""
 
 from __future__ import annotations
 
