@@ -48,10 +48,10 @@ class WatchedRun:
         """`record` is run.json at T0."""
         self.folder = folder
         self._record = record
-        self._pages = plan.pages
         self._clock = clock
-        codes = np.array([station.code for station in plan.stations], dtype=object)
-        self._progress = PlanProgress(plan, load_places(codes, record.scenario, folder.region, folder.stations))
+        self._plan = plan
+        self._progress: PlanProgress | None = None
+        """Made when somebody first looks: of a large plan that takes a second, which there is not before T0."""
         self._tail = JournalTail(folder.journal)
         workers = [f"worker-{worker.rank}" for worker in record.workers]
         self.columns = Columns([*workers, SERVER_TARGET] if record.own_server else workers)
@@ -117,8 +117,11 @@ class WatchedRun:
     def _state(self) -> dict[str, Any]:
         now = self._snapshot
         t_s = 0.0 if now is None else now.t_s
-        self._progress.add(self._tail.read())
-        rows = self._progress.so_far(t_s)
+        if self._progress is None:
+            self._progress = self._make_progress()
+        progress = self._progress
+        progress.add(self._tail.read())
+        rows = progress.so_far(t_s)
         self._evaluate(rows)
         with self._lock:
             health = self._health()
@@ -129,7 +132,7 @@ class WatchedRun:
             "phase": "" if now is None else now.phase,
             "now": None if now is None else self._figures(now),
             "thresholds": [_threshold(one) for one in self._shown],
-            "groups": self._groups(t_s),
+            "groups": self._groups(progress, t_s),
             "pace": None if now is None or self._ended is not None else _pace(now),
             "faults": faults,
             "health": health,
@@ -141,12 +144,18 @@ class WatchedRun:
             start = first if generation == self.columns.generation else 0
             return self.columns.generation, start, self.columns.rows(start)
 
+    def _make_progress(self) -> PlanProgress:
+        codes = np.array([station.code for station in self._plan.stations], dtype=object)
+        places = load_places(codes, self._record.scenario, self.folder.region, self.folder.stations)
+        return PlanProgress(self._plan, places)
+
     def _evaluate(self, rows: RowsSoFar) -> None:
         began = self._clock()
         if began < self._evaluate_from:
             return
         with self._lock:
-            self._shown = self._thresholds.evaluate(rows)
+            scraped = self._thresholds.scraped()
+        self._shown = self._thresholds.evaluate(scraped, rows)
         ended = self._clock()
         self._evaluate_from = ended + (ended - began) / _BUSY_SHARE - 1.0
 
@@ -164,12 +173,12 @@ class WatchedRun:
             "queue": now.queue_depth, "busy": now.workers_busy, "in_flight": now.in_flight,
         }  # fmt: skip
 
-    def _groups(self, t_s: float) -> dict[str, Any]:
-        groups = [one for one in self._progress.groups(t_s) if one.stations]
+    def _groups(self, progress: PlanProgress, t_s: float) -> dict[str, Any]:
+        groups = [one for one in progress.groups(t_s) if one.stations]
         shown = groups
         if len(groups) > MOST_GROUPS:
             shown = sorted(groups, key=lambda one: one.completed - one.stations)[:MOST_GROUPS]
-        known = bool(self._progress.records) or self._record.t0_epoch is None
+        known = bool(progress.records) or self._record.t0_epoch is None
         return {"shown": [asdict(one) for one in shown], "more": len(groups) - len(shown), "known": known}
 
     def _faults(self, t_s: float) -> list[dict[str, Any]]:

@@ -215,6 +215,38 @@ def test_the_runs_of_an_experiment_follow_each_other_with_their_verdicts(tmp_pat
     assert json.loads(text)["lines"] == []
 
 
+def test_a_run_that_begins_between_a_state_and_its_message_is_described_in_the_next(feed, folder):
+    state = feed.state()
+    view = begun(feed, folder)
+    view.show(snapshot(1.0))
+    text, cursor = feed.message(Cursor(), state)
+    assert (json.loads(text)["run"], "about" in json.loads(text)) == (0, False)
+    text, _ = feed.message(cursor, feed.state())
+    assert (json.loads(text)["run"], "about" in json.loads(text)) == (1, True)
+
+
+def test_the_state_of_the_run_before_is_not_shown_as_that_of_the_next(tmp_path):
+    feed = LiveFeed("experiment", "x", tmp_path)
+    first, second = RunFolder(tmp_path / "runs" / "1"), RunFolder(tmp_path / "runs" / "2")
+    for one in (first, second):
+        one.create()
+    begun(feed, first).show(snapshot(9.0))
+    _, cursor = feed.message(Cursor(), feed.state())
+    late = feed.state()
+    begun(feed, second, "second")
+    text, cursor = feed.message(cursor, late)
+    assert "state" not in json.loads(text)
+    text, _ = feed.message(cursor, feed.state())
+    assert json.loads(text)["about"]["run_title"] == "second"
+
+
+def test_a_malformed_scrape_changes_nothing(feed, folder):
+    view = begun(feed, folder)
+    view.add(Scrape("worker-0", 1.0, "process_cpu_seconds_total 1.2.3\n"))
+    view.show(snapshot(1.0))
+    assert feed.state() is not None
+
+
 def test_a_terminal_shows_what_it_did_before(feed, folder):
     inner = SilentView()
     view = feed.view("smoke", inner)
