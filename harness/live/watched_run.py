@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.analysis.places import load_places
 from harness.analysis.scraped_metrics import BUSY_RATIO, INJECTED, SERVER_TARGET
-from harness.judge.thresholds.so_far import RowsSoFar, ThresholdSoFar, ThresholdsSoFar
+from harness.judge.thresholds.so_far import KeySoFar, RowsSoFar, ThresholdSoFar, ThresholdsSoFar
 from harness.judge.thresholds.units import format_value
 from harness.judge.validity import (
     ALLOWED_LATENESS_RATIO,
@@ -50,6 +50,8 @@ class WatchedRun:
         self._record = record
         self._clock = clock
         self._plan = plan
+        self._has_journals = not any(worker.host for worker in record.workers)
+        """Whether the journals are on this machine: remote workers send theirs at the end."""
         self._progress: PlanProgress | None = None
         """Made when somebody first looks: of a large plan that takes a second, which there is not before T0."""
         self._tail = JournalTail(folder.journal)
@@ -121,8 +123,7 @@ class WatchedRun:
             self._progress = self._make_progress()
         progress = self._progress
         progress.add(self._tail.read())
-        rows = progress.so_far(t_s)
-        self._evaluate(rows)
+        self._evaluate(progress.so_far(t_s) if self._has_journals else _rows_without_journals(now))
         with self._lock:
             health = self._health()
             faults = self._faults(t_s)
@@ -178,8 +179,8 @@ class WatchedRun:
         shown = groups
         if len(groups) > MOST_GROUPS:
             shown = sorted(groups, key=lambda one: one.completed - one.stations)[:MOST_GROUPS]
-        known = bool(progress.records) or self._record.t0_epoch is None
-        return {"shown": [asdict(one) for one in shown], "more": len(groups) - len(shown), "known": known}
+        more = len(groups) - len(shown)
+        return {"shown": [asdict(one) for one in shown], "more": more, "known": self._has_journals}
 
     def _faults(self, t_s: float) -> list[dict[str, Any]]:
         active, hits = self.columns.gauge(FAULT_ACTIVE), self.columns.gauge(INJECTED)
@@ -210,6 +211,21 @@ class WatchedRun:
             "tone": "unsure" if reasons else "good", "text": "; ".join(reasons) or "on time",
             "cpu_ratio": recent.cpu_ratio, "late_s": late_s, "allowed_s": allowed_s,
         }  # fmt: skip
+
+
+def _rows_without_journals(now: Snapshot | None) -> RowsSoFar:
+    """What the scrapes alone have of the rows."""
+    if now is None or not now.stations_planned:
+        return RowsSoFar()
+    ratio = KeySoFar(now.stations_completed / now.stations_planned, 1.0)
+    return RowsSoFar(
+        keys={
+            "stations.completed": KeySoFar(now.stations_completed, now.stations_planned),
+            "stations.completed_ratio": ratio,
+            "stations.completed_by_deadline_ratio": ratio,
+            "pages.delivered": KeySoFar(now.pages_delivered, now.pages_planned),
+        }
+    )
 
 
 def _pace(now: Snapshot) -> dict[str, Any]:

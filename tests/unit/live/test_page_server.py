@@ -12,7 +12,7 @@ from harness.live.access import WebAddress
 from harness.live.feed import Cursor, LiveFeed
 from harness.live.page_server import PageServer, report_file
 from harness.plan import make_plan
-from harness.run_folder.layout import FaultRecord, RunEnd, RunFolder
+from harness.run_folder.layout import FaultRecord, RunEnd, RunFolder, WorkerRecord
 from harness.run_folder.scrape_log import Scrape
 from harness.scenario.loader import load_scenario
 from reports.live_view import Snapshot
@@ -238,6 +238,23 @@ def test_the_state_of_the_run_before_is_not_shown_as_that_of_the_next(tmp_path):
     assert "state" not in json.loads(text)
     text, _ = feed.message(cursor, feed.state())
     assert json.loads(text)["about"]["run_title"] == "second"
+
+
+def test_of_remote_workers_the_scrapes_alone_are_known_until_the_end(feed, folder):
+    view = feed.view("smoke", SilentView())
+    thresholds = [{"assert": "stations.completed_by_deadline_ratio >= 95%"}, {"assert": "p95(delivery_seconds) < 1s"}]
+    remote = record().model_copy(
+        update={
+            "workers": [WorkerRecord(rank=0, host="other")],
+            "scenario": {**record().scenario, "thresholds": thresholds},
+        }
+    )
+    view.begin(folder, remote, PLAN)
+    view.show(snapshot(4.0))
+    state = feed.state()
+    assert state is not None
+    assert [(one["state"], one["observed"]) for one in state["thresholds"]] == [("pending", "10 %"), ("at_end", None)]
+    assert state["groups"]["known"] is False
 
 
 def test_a_malformed_scrape_changes_nothing(feed, folder):
