@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from harness.analysis.page_status import ALL_STATUSES, UNSAFE_STATUSES, PageStatus
 from harness.analysis.summary import AuditCounts
+from harness.base.model import ALL_STATUSES, UNSAFE_STATUSES, PageStatus
 from harness.judge.results import Audit, AuditedPage, StoredCopy
 from reports import number_format
 from reports.number_format import format_count

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from harness.analysis.comparable import COMPARABLE_FIGURES
-from harness.judge.history import FigureChange, HistoryEntry, PastRun
+from harness.judge.past_runs import HISTORY_FIGURES, PastRun
 from reports.number_format import format_quantity
+
+if TYPE_CHECKING:
+    from harness.judge.history import FigureChange, HistoryEntry
 
 RUN_HEADERS = (
     "verdict",
@@ -66,6 +69,7 @@ def history_rows(entries: Sequence[HistoryEntry]) -> list[list[str]]:
 def describe_changes(changes: Sequence[FigureChange]) -> str:
     """What changed, as text.
 
+    >>> from harness.judge.history import FigureChange
     >>> describe_changes([FigureChange("delivery_seconds.p95", 2.0, 2.5, better=False)])
     'worse: p95 delivery +25 %'
     """
@@ -82,7 +86,4 @@ def _figures(run: PastRun) -> list[str]:
         "rates.goodput_per_s",
         "attempts.amplification",
     )
-    return [
-        "" if (value := run.figures[key]) is None else format_quantity(value, COMPARABLE_FIGURES[key].unit)
-        for key in keys
-    ]
+    return ["" if (value := run.figures[key]) is None else format_quantity(value, HISTORY_FIGURES[key]) for key in keys]

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.analysis.summary import Summary
-from harness.judge.history import PastRun
+from harness.judge.past_runs import PastRun
 from harness.judge.results import Audit, Verdict
 from reports import audit as audit_text
 from reports.failures_text import describe_endpoints, describe_failures

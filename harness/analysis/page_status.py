@@ -7,7 +7,7 @@ whether anything is unsafe, and what that means for the run, is decided in `harn
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.analysis.stored_match import CopyMatch, StoredCopies, load_stored_copies
 from harness.analysis.summary import AuditCounts
-from harness.base.model import Outcome
+from harness.base.model import ALL_STATUSES, UNSAFE_STATUSES, Outcome, PageStatus
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,37 +27,6 @@ if TYPE_CHECKING:
     FloatArray = npt.NDArray[np.float64]
     IntArray = npt.NDArray[np.int64]
 
-
-class PageStatus(StrEnum):
-    """What became of a page. A page has the first status that fits, in this order of precedence."""
-
-    MISFILED = "misfiled"
-    """Its bytes are stored under another key."""
-    CORRUPTED = "corrupted"
-    """Under its key are bytes that belong to no planned page."""
-    ALTERED = "altered"
-    """Stored with another reading than was sent."""
-    DUPLICATED = "duplicated"
-    """Stored more than once."""
-    RESURRECTED = "resurrected"
-    """Stored although every answer to it was a refusal."""
-    LOST = "lost"
-    """Acknowledged and not stored."""
-    UNEXPECTED = "unexpected"
-    """A stored copy with neither the key nor the bytes of a planned page."""
-    OK = "ok"
-    """Acknowledged and stored, once and as it was sent."""
-    RECOVERED = "recovered"
-    """Stored, once and as it was sent, but never acknowledged."""
-    UNDELIVERED = "undelivered"
-    """Attempted, neither acknowledged nor stored."""
-    UNATTEMPTED = "unattempted"
-    """Never attempted and not stored."""
-
-
-ALL_STATUSES = tuple(PageStatus)
-UNSAFE_STATUSES = ALL_STATUSES[: ALL_STATUSES.index(PageStatus.OK)]
-"""Statuses that no correct server causes."""
 
 REFUSALS = frozenset({Outcome.REJECTED, Outcome.UNREADABLE, Outcome.THROTTLED})
 """A 4xx status: the server states that it has not stored the page."""

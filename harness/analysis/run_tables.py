@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 import numpy as np
 
-from harness.analysis.page_status import ALL_STATUSES, load_page_statuses
+from harness.analysis.page_status import load_page_statuses
 from harness.analysis.rows import load_rows
 from harness.base.errors import UsageError
+from harness.base.model import ALL_STATUSES
 from harness.run_folder.layout import RunFolder
 from harness.run_folder.parquet import parquet_path, sql_list
 from mock_server.profile.validation_messages import suggestion

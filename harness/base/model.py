@@ -152,3 +152,35 @@ class Phase:
     name: str
     start_s: float
     end_s: float
+
+
+class PageStatus(StrEnum):
+    """What became of a page. A page has the first status that fits, in this order of precedence."""
+
+    MISFILED = "misfiled"
+    """Its bytes are stored under another key."""
+    CORRUPTED = "corrupted"
+    """Under its key are bytes that belong to no planned page."""
+    ALTERED = "altered"
+    """Stored with another reading than was sent."""
+    DUPLICATED = "duplicated"
+    """Stored more than once."""
+    RESURRECTED = "resurrected"
+    """Stored although every answer to it was a refusal."""
+    LOST = "lost"
+    """Acknowledged and not stored."""
+    UNEXPECTED = "unexpected"
+    """A stored copy with neither the key nor the bytes of a planned page."""
+    OK = "ok"
+    """Acknowledged and stored, once and as it was sent."""
+    RECOVERED = "recovered"
+    """Stored, once and as it was sent, but never acknowledged."""
+    UNDELIVERED = "undelivered"
+    """Attempted, neither acknowledged nor stored."""
+    UNATTEMPTED = "unattempted"
+    """Never attempted and not stored."""
+
+
+ALL_STATUSES = tuple(PageStatus)
+UNSAFE_STATUSES = ALL_STATUSES[: ALL_STATUSES.index(PageStatus.OK)]
+"""Statuses that no correct server causes."""

@@ -12,7 +12,6 @@ from harness.analysis.comparable import JUDGED_FIGURES
 from harness.base.errors import ExitCode
 from harness.base.signals import SignalHandler
 from harness.cli.options import (
-    RUNS,
     AllowCode,
     AllowCommand,
     Between,
@@ -32,6 +31,7 @@ from harness.cli.options import (
     external_target_of,
     stamp,
 )
+from harness.cli.runs import RUNS
 from harness.judge.compare.figure import DEFAULT_TOLERANCE
 from harness.judge.compare.noise import ALPHA, MIN_RUNS, Noise
 from harness.judge.compare.results import format_percent

@@ -21,7 +21,8 @@ from harness.capacity.request import CapacityRequest
 from harness.capacity.sampling import SamplingRule
 from harness.capacity.session import SearchSession, run_against, run_map, run_search
 from harness.capacity.target_capacity import TargetRequest
-from harness.cli.options import RUNS, Overrides, Seed, Web, assertions_of, check_fits, check_name, command_line
+from harness.cli.options import Overrides, Seed, Web, assertions_of, check_fits, check_name, command_line
+from harness.cli.runs import RUNS
 from harness.cli.web import LivePage, live_page, parse_web
 from harness.plan import capacity as plan_capacity
 from harness.plan import make_plan

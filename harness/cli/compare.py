@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import RUNS, check_name, own_assertions, run_folder, runs_in, stamp
+from harness.cli.options import check_name, own_assertions, run_folder, runs_in, stamp
+from harness.cli.runs import RUNS
 from harness.judge.compare.figure import parse_tolerances
 from harness.judge.compare.results import Comparison
 from harness.run_folder.layout import RunFolder

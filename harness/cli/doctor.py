@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import RUNS
+from harness.cli.runs import RUNS
 from harness.doctor.examine import evaluate_machine, measure_machine
 from reports import terminal
 

@@ -12,7 +12,6 @@ from harness.base.errors import ExitCode, UsageError
 from harness.base.safe_files import write_json
 from harness.base.signals import SignalHandler
 from harness.cli.options import (
-    RUNS,
     AllowCode,
     AllowCommand,
     Between,
@@ -25,6 +24,7 @@ from harness.cli.options import (
     command_line,
     external_target_of,
 )
+from harness.cli.runs import RUNS
 from harness.cli.web import LivePage, live_page, parse_web
 from harness.plan import Plan, make_plan
 from harness.run_folder.tables import read_planned_due

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from harness.base.errors import UsageError
-from harness.cli.options import RUNS, Labels, parse_labels
-from harness.judge.history import RunFilter, find_runs, make_history
+from harness.cli.runs import RUNS, Labels, parse_labels
+from harness.judge.history import make_history
+from harness.judge.past_runs import RunFilter, find_runs
 from harness.runner.noise_files import load_noise
 from reports import terminal
 from reports.run_list import HISTORY_HEADERS, history_rows

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import RUNS, Labels, parse_labels
-from harness.judge.history import PastRun, RunFilter, find_runs
+from harness.cli.runs import RUNS, Labels, parse_labels
+from harness.judge.past_runs import PastRun, RunFilter, find_runs
 from reports import terminal
 
 

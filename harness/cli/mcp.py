@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from harness.base.errors import UsageError
-from harness.cli.options import RUNS
+from harness.cli.runs import RUNS
 
 
 def mcp(

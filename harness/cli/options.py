@@ -17,6 +17,7 @@ from harness.base.address import mask_credentials
 from harness.base.errors import ConfigurationError, RunFolderError, UsageError
 from harness.base.host import available_cores
 from harness.base.safe_files import find_symlinks
+from harness.cli.runs import RUNS
 from harness.judge.thresholds.evaluate import find_undersized
 from harness.judge.thresholds.plan_bounds import find_decided
 from harness.plan import Plan
@@ -29,8 +30,6 @@ from harness.scenario.scenario import Scenario
 from harness.target.connect import check_reachable
 from harness.target.external import ExternalTarget, admit_target
 from reports.number_format import escape_control_characters
-
-RUNS = Path("runs")
 
 assertions_of = checked_scenario.assertions_of
 abortable_thresholds = checked_scenario.abortable_thresholds
@@ -81,9 +80,6 @@ PrometheusUrl = Annotated[
         help="Take throughput and failures from this Prometheus instead of our own scrapes.",
     ),
 ]
-Labels = Annotated[
-    list[str], typer.Option("--label", metavar="K=V", help="A label of the run, as in version=1.2; can be repeated.")
-]
 Web = Annotated[
     str | None,
     typer.Option(
@@ -106,30 +102,6 @@ def check_code_allowed(source: str, loaded: Scenario, *, allow_code: bool) -> No
         where = f"the installed own client {own}" if file is None else str(file.file)
         message = f"{source}: client.protocol would run Python code on this machine: {where}; if you trust it, add --allow-code"
         raise UsageError(message)
-
-
-def parse_labels(texts: list[str]) -> dict[str, str]:
-    """Labels from "key=value". Raises UsageError for another text, or a key that is given twice.
-
-    >>> parse_labels(["version=1.2", "commit=a=b"])
-    {'version': '1.2', 'commit': 'a=b'}
-    """
-    labels: dict[str, str] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if (
-            not equals
-            or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", key)
-            or len(value) > 200
-            or not value.isprintable()
-        ):
-            message = f'--label "{text}" is not a valid label: write KEY=VALUE, as in version=1.2'
-            raise UsageError(message)
-        if key in labels:
-            message = f'--label: duplicate key "{key}"'
-            raise UsageError(message)
-        labels[key] = value
-    return labels
 
 
 def auto_workers(loaded: Scenario, plan: Plan) -> int:

@@ -12,11 +12,9 @@ from harness.base.errors import ConfigurationError, ExitCode, UsageError
 from harness.base.signals import SignalHandler
 from harness.cli.compare import ToleranceOption, compare_with_baseline
 from harness.cli.options import (
-    RUNS,
     AllowCode,
     AllowCommand,
     AlsoTarget,
-    Labels,
     Overrides,
     PrometheusUrl,
     Report,
@@ -36,11 +34,11 @@ from harness.cli.options import (
     check_scenario,
     command_line,
     external_target_of,
-    parse_labels,
     run_folder,
     run_id_of,
     warnings_of,
 )
+from harness.cli.runs import RUNS, Labels, parse_labels
 from harness.cli.web import live_page, parse_web
 from harness.cli.worker import (
     JOIN_TIMEOUT,

@@ -12,8 +12,6 @@ from harness.base.errors import ExitCode, UsageError
 from harness.base.safe_files import write_json
 from harness.base.signals import SignalHandler
 from harness.cli.options import (
-    RUNS,
-    Labels,
     Overrides,
     Report,
     Seed,
@@ -24,13 +22,13 @@ from harness.cli.options import (
     check_scenario,
     command_line,
     own_assertions,
-    parse_labels,
     run_folder,
     run_id_of,
     runs_in,
     stamp,
     warnings_of,
 )
+from harness.cli.runs import RUNS, Labels, parse_labels
 from harness.judge.thresholds.evaluate import limits_s
 from harness.run_folder.layout import RunFolder
 from harness.run_folder.tables import read_planned_due

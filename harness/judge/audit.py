@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.analysis.page_status import ALL_STATUSES, UNSAFE_STATUSES, PageStatus, PageStatuses, StoredByDeadline
+from harness.analysis.page_status import PageStatuses, StoredByDeadline
 from harness.analysis.stored_match import fetch_copies, fetch_pages
 from harness.analysis.traces import trace_ids_of
+from harness.base.model import ALL_STATUSES, UNSAFE_STATUSES, PageStatus
 from harness.base.safe_files import load_json
 from harness.judge.results import Audit, AuditedPage, AuditSets, PlannedPage, StoredCopy, Tristate
 from harness.run_folder.layout import RunFolder

@@ -18,7 +18,7 @@ from harness.api.play import as_overrides, simulate
 from harness.api.run import FinishedRun, open_run
 from harness.base.errors import UsageError
 from harness.base.safe_files import resolve_inside
-from harness.judge.history import RunFilter, find_runs
+from harness.judge.past_runs import RunFilter, find_runs
 from harness.judge.remedy import first_remedy
 from harness.runner.simulated_run import make_simulated_plan
 from harness.scenario.loader import load_scenario, shipped_scenarios

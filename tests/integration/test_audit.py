@@ -8,9 +8,10 @@ from xml.etree import ElementTree as ET
 import duckdb
 import pytest
 
-from harness.analysis.page_status import ALL_STATUSES, UNSAFE_STATUSES, PageStatus, load_page_statuses
+from harness.analysis.page_status import load_page_statuses
 from harness.analysis.rows import load_rows
 from harness.base.errors import ExitCode
+from harness.base.model import ALL_STATUSES, UNSAFE_STATUSES, PageStatus
 from harness.base.signals import SignalHandler
 from harness.judge.audit import load_audit
 from harness.judge.verdict import judge_run

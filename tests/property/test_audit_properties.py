@@ -9,9 +9,9 @@ from pathlib import Path
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from harness.analysis.page_status import ALL_STATUSES, UNSAFE_STATUSES, PageStatus, load_page_statuses
+from harness.analysis.page_status import load_page_statuses
 from harness.analysis.rows import load_rows
-from harness.base.model import Outcome
+from harness.base.model import ALL_STATUSES, UNSAFE_STATUSES, Outcome, PageStatus
 from harness.judge.audit import audit_run
 from tests.support.run_builder import RunBuilder, make_pages
 

@@ -25,7 +25,7 @@ from tests.support.documents import DOCUMENTS, ROOT, Block, blocks, prose
 
 LANGUAGES = {"sh", "toml", "json", "yaml", "python", "text", "ebnf", "groovy"}
 FOREIGN = {
-    "apt-get", "cp", "curl", "docker", "duckdb", "export", "git", "kubectl", "mkdir", "moto_server", "nginx", "node", "npm", "pip", "printf", "prometheus",
+    "apt-get", "cp", "curl", "docker", "duckdb", "export", "git", "kubectl", "mkdir", "moto_server", "mutmut", "nginx", "node", "npm", "pip", "printf", "prometheus",
     "promtool", "source", "ssh",
 }  # fmt: skip
 """Programs of others: listed here, so that a mistyped command of the project isn't taken for one of them."""

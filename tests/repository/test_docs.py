@@ -21,10 +21,9 @@ from harness.analysis.capacity import (
 from harness.analysis.capacity_map import MapAxis, MapCell, MapFigures
 from harness.analysis.comparable import COMPARABLE_FIGURES, JUDGED_FIGURES, SHOWN_FIGURES
 from harness.analysis.durations import DURATION_METRICS
-from harness.analysis.page_status import ALL_STATUSES, UNSAFE_STATUSES
 from harness.analysis.sustained import SustainedFigures, SustainedLevel
 from harness.base.errors import ExitCode
-from harness.base.model import OUTCOMES
+from harness.base.model import ALL_STATUSES, OUTCOMES, UNSAFE_STATUSES
 from harness.drive.locust_mode.test import MOCK, add_options
 from harness.judge.compare.results import Comparison, FigureComparison, RelativeChange, RunFacts
 from harness.judge.results import Audit, AuditSets

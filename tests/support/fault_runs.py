@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from harness.analysis.page_status import PageStatus
+from harness.base.model import PageStatus
 from harness.scenario.client import ClientOptions
 from mock_server.profile.server_profile import ServerProfile
 

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
 import threading
 import time
 
@@ -11,7 +10,7 @@ import pytest
 
 from tests.support.mock_in_process import STATION, photo
 from tests.support.mock_process import Process, put
-from tests.support.power import CARELESS, needs_power_cut
+from tests.support.power import CARELESS, careless, needs_power_cut
 from tests.support.tus_requests import metadata
 
 pytestmark = needs_power_cut
@@ -62,13 +61,13 @@ def test_what_was_acknowledged_survives_a_power_cut(tmp_path, torn):
     assert (tmp_path / "data" / "store.sqlite").stat().st_size > 0, "an orderly end puts everything on the disk"
 
 
-def test_pages_of_a_server_that_does_not_sync_are_gone(tmp_path, monkeypatch):
-    (tmp_path / "sitecustomize.py").write_text(CARELESS)
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+@pytest.mark.parametrize("kind", CARELESS)
+def test_pages_of_a_server_that_does_not_sync_are_gone(tmp_path, monkeypatch, kind):
+    monkeypatch.setenv("PYTHONPATH", careless(tmp_path / "careless", kind))
     server = Process(tmp_path, "--power-cut", workers=16)
     acknowledged = acknowledged_pages(server, 30)
     report = cut_power(server, torn=False)
-    assert report["lost_pages"] > 0
+    assert report["lost_pages" if kind == "synchronous off" else "lost_names"] > 0
     assert acknowledged - {(row["station"], row["page"]) for row in server.stored()}
     server.end()
 

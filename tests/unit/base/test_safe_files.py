@@ -7,7 +7,7 @@ from harness.base.errors import ConfigurationError, RunFolderError
 from harness.base.safe_files import load_toml, parse_json, read_bounded, resolve_inside
 from harness.cli.options import run_folder
 from harness.judge.compare.results import load_comparison
-from harness.judge.history import find_runs
+from harness.judge.past_runs import find_runs
 from harness.plan.regions import load_region
 from harness.run_folder.layout import RunFolder, RunRecord
 from harness.run_folder.tables import write_plan

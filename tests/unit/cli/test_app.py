@@ -33,6 +33,16 @@ def test_what_needs_no_command_imports_none_of_the_heavy_packages(option):
     assert not any(name.startswith("harness.cli.") and name != "harness.cli.app" for name in imported)
 
 
+@pytest.mark.heavy
+def test_a_list_of_runs_imports_nothing_that_analyses_or_draws(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED, "list", str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("No runs yet.")
+    imported = set(json.loads(done.stderr))
+    assert imported.isdisjoint({"numpy", "duckdb", "matplotlib", "aiohttp", "scipy", "harness.scenario.scenario"})
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_a_stand_in_is_the_command_s_own(name):
     assert (load_command(name).help or "").partition("\n\n")[0] == COMMANDS[name].help

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from harness.analysis.comparable import COMPARABLE_FIGURES
 from harness.judge.compare.noise import FigureNoise, Noise, noise_key
-from harness.judge.history import HISTORY_FIGURES, PastRun, RunFilter, find_runs, make_history
+from harness.judge.history import make_history
+from harness.judge.past_runs import HISTORY_FIGURES, PastRun, RunFilter, find_runs
 from reports.history import history_finding, render_history
 from reports.run_list import history_rows, run_rows
 from tests.support.run_builder import RunBuilder
@@ -137,3 +139,7 @@ def test_the_page_has_every_run_and_its_labels(tmp_path: Path) -> None:
     assert "1970-01-01 00:33:20" in html
     assert "1 passed, 1 failed" in html
     assert (page.parent / "history.svg").exists()
+
+
+def test_the_units_of_the_figures_are_those_of_a_comparison():
+    assert {key: COMPARABLE_FIGURES[key].unit for key in HISTORY_FIGURES} == HISTORY_FIGURES

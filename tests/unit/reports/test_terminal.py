@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.judge.history import PastRun
+from harness.judge.past_runs import PastRun
 from reports.terminal import display_path, make_console, print_runs, print_table, print_verdict
 from tests.support import made_up_run
 from tests.support.run_builder import RunBuilder

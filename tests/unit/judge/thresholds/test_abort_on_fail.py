@@ -143,6 +143,10 @@ def test_a_percentile_without_a_bucket_at_its_limit_is_left_to_the_end():
         'count(attempts) < 10 during "brownout"',
         "avg(mock_server_queue_depth) < 10",
         "last(mock_server_queue_depth) < 10",
+        "last(mock_server_pages_stored_total) >= 10",
+        "attempts.total >= 10",
+        "attempts.by_outcome.accepted > 10",
+        "pages.undelivered == 0",
         "rate(mock_server_pages_stored_total) > 10",
         "max(mock_server_queue_depth) != 10",
     ],
@@ -150,6 +154,38 @@ def test_a_percentile_without_a_bucket_at_its_limit_is_left_to_the_end():
 def test_what_nothing_can_rule_out_before_the_end_can_not_be_watched(assertion):
     with pytest.raises(ConfigurationError, match="nothing known during a run can rule this out"):
         check_abortable([assertion], "mine.toml")
+
+
+@pytest.mark.parametrize(
+    ("assertion", "fine", "hopeless"),
+    [
+        ("last(mock_server_pages_stored_total) == 3", 3, 4),
+        ("min(mock_server_queue_depth) == 3", 3, 2),
+        ("min(mock_server_queue_depth) >= 3", 3, 2),
+    ],
+)
+def test_what_can_only_rise_or_fall_is_hopeless_past_an_exact_limit(assertion, fine, hopeless):
+    check_abortable([assertion], "mine.toml")
+    name = assertion[assertion.index("(") + 1 : assertion.index(")")]
+    assert watching(assertion, [f"{name} 3\n", *[f"{name} {fine}\n"] * 2]) == ""
+    assert watching(assertion, [f"{name} 3\n", *[f"{name} {hopeless}\n"] * 2]) != ""
+
+
+def test_attempts_of_the_warm_up_are_left_out_until_a_timeout_after_it():
+    """Those that began in the warm-up may be counted until then, and would end a run for what its figures leave out."""
+    assertion = 'count(attempts{outcome="reset"}) == 0'
+    late = [generator(0, 0)] * 7 + [
+        generator(0, 4)
+    ] * 8  # t = 7 s: after a warm-up of 5 s, but within the timeout of 5 s
+    assert watching(assertion, late, warm_up_s=5.0) == ""
+    assert watching(assertion, [*late, generator(0, 5)], warm_up_s=5.0) != ""
+
+
+def test_a_rate_during_a_fault_is_judged_by_the_longest_that_the_fault_may_last():
+    assertion = 'rate(mock_server_pages_stored_total) <= 5 during "brownout"'  # from 10 s to 20 s: at most 50 pages
+    before = ["mock_server_pages_stored_total 0\n"] * 11
+    assert watching(assertion, [*before, *["mock_server_pages_stored_total 50\n"] * 3]) == ""
+    assert watching(assertion, [*before, *["mock_server_pages_stored_total 51\n"] * 3]) != ""
 
 
 @pytest.mark.parametrize("window", ["over 10s", 'during "brownout"', 'within 5s of end of "brownout"'])

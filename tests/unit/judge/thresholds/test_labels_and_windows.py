@@ -97,6 +97,7 @@ ROWS = [
     ('max(completion_seconds{kelurahan="3509191001"}) {} {}', 1.05, "<", "2s", "1s"),
     ('count(deliveries{form="ppwp"}) {} {}', 59, ">=", "59", "60"),
     ('count(deliveries{kelurahan!="3509191001"}) {} {}', 29, ">=", "29", "30"),
+    ('count(deliveries{phase="brownout"}) {} {}', 9, ">=", "9", "10"),
     ('max(response_seconds) {} {} during "brownout"', 1.0, "<=", "1s", "999ms"),
     ('avg(response_seconds) {} {} after "brownout"', (0.05 + 29 * 0.2 + 0.5) / 31, "<", "250ms", "200ms"),
     ('rate(attempts) {} {} during "brownout"', 1.9, "<", "2", "1.9"),

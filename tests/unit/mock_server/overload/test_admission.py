@@ -64,6 +64,42 @@ def test_codel_lets_a_burst_pass_that_is_worked_off_within_the_interval():
     assert set(refusals) == {None}
 
 
+@pytest.mark.parametrize(("target", "refused"), [("2s", False), ("1999ms", True)])
+def test_codel_lets_a_queue_stand_whose_waits_are_as_long_as_the_target(target, refused):
+    desk = Desk(shed="codel", codel_target=target, codel_interval="10s", queue_capacity=1000)
+    desk.arrive()
+    desk.arrive()
+    reasons = []
+    for second in range(100):  # two are always there when the next one comes: each waits 2 s
+        reasons.append(desk.arrive())
+        desk.clock.run(second + 1.0)
+    assert ("codel" in reasons) is refused
+
+
+def test_codel_takes_workers_that_finish_nothing_for_a_standing_queue():
+    desk = Desk(shed="codel", codel_target="2s", codel_interval="10s", queue_capacity=1000)
+    assert [desk.arrive(3600.0), desk.arrive(3600.0)] == [None, None]
+    for moment, reason in ((9.0, None), (10.0, None), (20.0, "codel"), (25.0, "codel")):
+        desk.clock.run(moment)  # the first job's wait of 0 s belongs to the first interval
+        assert desk.arrive() == reason
+
+
+def test_deadline_gives_up_work_that_begins_too_late_to_be_answered():
+    assert Desk(shed="deadline").admission.latest_start_s(3.5) == pytest.approx(2.5), "a service takes 1 s"
+    assert Desk(shed="deadline").admission.latest_start_s(None) is None
+    assert Desk(shed="queue_full").admission.latest_start_s(3.5) is None
+
+
+@pytest.mark.parametrize("shed", ["vegas", "gradient2"])
+def test_an_adaptive_limit_grows_by_what_is_served_in_time(shed):
+    desk = Desk(shed=shed, workers=100, queue_capacity=1000)
+    for second in range(3):
+        for _ in range(20):
+            desk.arrive()
+        desk.clock.run(second + 1.5)
+    assert [desk.arrive() for _ in range(22)] == [None] * 22, "the first limit is 20"
+
+
 def test_the_adaptive_policies_refuse_above_their_limit():
     for shed in ("vegas", "gradient2"):
         desk = Desk(shed=shed, queue_capacity=1000)
@@ -87,6 +123,38 @@ def test_vegas_follows_its_formula():
     before = vegas._limit
     vegas.sample(0.2, 27)  # q = ceil(L / 2) = 14 > beta: L - log10 L
     assert vegas._limit == pytest.approx(before - 1.444, abs=0.01)
+
+
+def test_vegas_grows_by_one_step_while_a_short_queue_stands():
+    vegas = VegasLimit(1000)
+    vegas.sample(0.1, 20)
+    vegas.sample(0.1 / 0.86, 20)  # q = ceil(20 * 0.14) = 3, between log10 L and alpha
+    assert vegas._limit == pytest.approx(20 + 1.301, abs=0.001)
+    vegas.sample(0.1 / 0.8, 20)  # q = ceil(21.3 * 0.2) = 5, between alpha and beta
+    assert vegas._limit == pytest.approx(20 + 1.301, abs=0.001)
+
+
+def test_vegas_measures_the_shortest_time_again_after_thirty_samples_for_each_of_its_limit():
+    vegas = VegasLimit(20)  # and no greater
+    vegas.sample(0.1, 20)
+    for _ in range(30 * 20 - 2):
+        vegas.sample(0.1, 20)
+    vegas.sample(0.5, 20)  # the 600th: taken for the new shortest, not for a queue
+    assert vegas._limit == 20
+    vegas.sample(0.5, 20)
+    assert vegas._limit == 20
+    vegas.sample(1.0, 20)  # q = 10 > beta
+    assert vegas._limit < 20
+
+
+def test_gradient2_forgets_a_load_that_has_gone_faster():
+    gradient = Gradient2Limit(1000)
+    gradient._long_s, gradient._samples = 1.0, 10_000
+    gradient.sample(0.4, 0)
+    assert gradient._long_s == pytest.approx((1.0 - 0.6 / 600) * 0.95)
+    gradient._long_s = 1.0
+    gradient.sample(0.51, 0)
+    assert gradient._long_s == pytest.approx(1.0 - 0.49 / 600), "not yet more than twice as long"
 
 
 def test_vegas_shrinks_under_queueing_and_grows_without():

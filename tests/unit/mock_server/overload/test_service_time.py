@@ -30,6 +30,13 @@ def test_an_asynchronous_reading_takes_its_time_too():
     )
 
 
+def test_a_reading_takes_a_time_of_its_own_for_each_page_and_attempt():
+    spread = {"distribution": "uniform", "low": "0s", "high": "10s"}
+    reading = times(service_time="0s", reading="asynchronous", reading_time=spread)
+    for key in ((*PAGE, 1), (*PAGE, 2), ("3509191001002", "ppwp", 2, 1), (PAGE[0], "pdpr", 2, 1), (*PAGE[:2], 3, 1)):
+        assert reading.seconds(*key, 1) == pytest.approx(10 * keyed_uniform(7, "reading", *key), abs=1e-8)
+
+
 def test_a_time_is_rounded_to_nanoseconds():
     seconds = times().seconds(*PAGE, 1, 1)
     assert seconds == round(seconds, 9)
