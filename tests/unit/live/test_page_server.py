@@ -1,6 +1,7 @@
 """The live page's server, over real sockets: who gets in, what is sent, the button, the report at the end."""
 
 import json
+import re
 import threading
 import time
 
@@ -85,6 +86,7 @@ async def test_the_page_its_files_and_nothing_else_is_served_with_the_token(feed
                     assert (answer.status, answer.content_type) == (200, kind)
                     assert part in await answer.text()
                     assert answer.headers["Referrer-Policy"] == "no-referrer"
+                    assert not re.search("&[a-z]+;", await answer.text()) or not name  # escaped, a rule would not apply
             async with http.get(server.url) as answer:
                 assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
             for path in ("run.json", "../run.json", "report/", "logs/generator.log"):
