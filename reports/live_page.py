@@ -36,7 +36,7 @@ def render_live_page(title: str, kind: str) -> str:
 
 def _style() -> tuple[str, str]:
     environment = template_environment()
-    return stylesheet(environment) + environment.get_template("live.css").render(), "text/css"
+    return str(stylesheet(environment)) + environment.get_template("live.css").render(), "text/css"
 
 
 def _script() -> tuple[str, str]:

@@ -38,6 +38,7 @@ from harness.cli.options import (
     run_id_of,
     warnings_of,
 )
+from harness.cli.otlp import parse_otlp
 from harness.cli.runs import RUNS, Labels, parse_labels
 from harness.cli.web import live_page, parse_web
 from harness.cli.worker import (
@@ -87,13 +88,14 @@ def run(
     baseline: Annotated[Path | None, typer.Option(metavar="RUN", help="An earlier run to compare with at the end.")] = None,
     tolerance: ToleranceOption = [],
     web: Web = None,
+    otlp: Annotated[str | None, typer.Option(metavar="URL", envvar="OTEL_EXPORTER_OTLP_ENDPOINT", help="Push metrics and spans to an OpenTelemetry collector (OTLP over HTTP, http://127.0.0.1:4318); needs the extra otel.")] = None,
     report: Report = True,
 ) -> None:  # fmt: skip
     """Run a scenario: drive the load, judge it, write the report."""
     loaded = loader.load_scenario(source, overrides, seed, read_planned_due)
     check_scenario(source, loaded)
     check_code_allowed(source, loaded, allow_code=allow_code)
-    number, web_address = parse_worker_count(workers), parse_web(web)
+    number, web_address, pushed = parse_worker_count(workers), parse_web(web), parse_otlp(otlp)
     policy = join_policy(remote_workers, workers, bind, join_timeout, target)
     if prometheus is not None:
         reachable_prometheus("--prometheus", prometheus)
@@ -137,7 +139,7 @@ def run(
     base = _baseline(baseline, tolerance, spec)
     with SignalHandler() as signals, live_page(web_address, "run", loaded.name, folder.path) as page:
         with LiveView(loaded.name) as view:
-            Run(spec, page.view(loaded.name, view), signals).execute()
+            Run(spec, pushed.view(page.view(loaded.name, view)), signals).execute()
         what = f"Analysing the results{' and writing the report' if report else ''}"
         print(what, flush=True)
         page.log(what)
@@ -145,6 +147,7 @@ def run(
         if base is not None and signals.received is None:
             compared = compare_with_baseline(base, folder, tolerance)
             code = code or compared  # the run's own verdict outweighs the comparison
+        terminal.print_lines(pushed.finish(folder))
         page.finish(folder.page if report else None)
         # A signal outweighs everything but a failure: a lost page, or a breach that was established before the signal.
         raise typer.Exit(code if signals.received is None or code == ExitCode.FAILED else 128 + signals.received)

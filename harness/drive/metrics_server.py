@@ -7,7 +7,6 @@ from typing import Any
 
 import gevent
 from gevent.pywsgi import WSGIServer
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from harness.measure.metrics import WorkerMetrics
 
@@ -38,8 +37,9 @@ class MetricsServer:
         if environ["PATH_INFO"] != "/metrics":
             start_response("404 Not Found", [("Content-Type", "text/plain")])
             return [b"only /metrics is served here\n"]
-        body = self._metrics.exposition()
-        start_response("200 OK", [("Content-Type", CONTENT_TYPE_PLAIN_0_0_4), ("Content-Length", str(len(body)))])
+        body, content_type = self._metrics.negotiate(environ.get("HTTP_ACCEPT", ""))
+        headers = [("Content-Type", content_type), ("Content-Length", str(len(body))), ("Vary", "Accept")]
+        start_response("200 OK", headers)
         return [body]
 
     def _measure_lag(self) -> None:

@@ -40,6 +40,7 @@ from harness.plan.photos import load_photo_bank
 from harness.plan.plan import derive_pin, digest_plan
 from harness.plan.readers import draw_reads
 from harness.run_folder.journal import JournalWriter
+from harness.run_folder.trace import trace_id, trace_prefix
 from harness.scenario.scenario import Scenario
 from harness.station.link import draw_link_model
 
@@ -83,7 +84,8 @@ class Worker:
             _make_checked_plan, (scenario, assignment.plan_sha256, assignment.photo_bank)
         )
         labels = {"run": assignment.run, "scenario": scenario.name, "worker": str(assignment.rank)}
-        self._metrics = WorkerMetrics(assignment.limits_s, labels)
+        trace_of = partial(_trace_of, plan, assignment.run) if scenario.client.trace else None
+        self._metrics = WorkerMetrics(assignment.limits_s, labels, trace_of=trace_of)
         self._context = WorkerContext(
             plan=plan,
             client=scenario.client,
@@ -282,6 +284,12 @@ class Worker:
             if self._unwritten or (self._own is not None and self._own.bug):
                 self.abort()
                 return
+
+
+def _trace_of(plan: Plan, run: str, page: int, attempt: int) -> str:
+    """The trace id of an attempt at a page (row of the plan)."""
+    key = plan.key(page)
+    return trace_id(trace_prefix(run, key.station, key.form, key.page), attempt)
 
 
 def _make_checked_plan(scenario: Scenario, sha256: str, photo_bank: str) -> Plan:

@@ -131,9 +131,13 @@ class Columns:
         name = scrape.target
         if not scrape.text or name not in self._targets:
             return
+        try:
+            found = parse_scrape(scrape)
+        except ValueError:
+            return  # malformed exposition: the scrape log has it
         if name in self._fresh:  # a second one of this target before the others: they do not answer
             self._close(self._latest[name].t_s)
-        self._latest[name] = parse_scrape(scrape)
+        self._latest[name] = found
         self._fresh.add(name)
         if self._fresh == self._targets:
             self._close(scrape.t_s)

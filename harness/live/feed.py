@@ -107,7 +107,9 @@ class LiveFeed:
     def message(self, cursor: Cursor, state: dict[str, Any] | None) -> tuple[str, Cursor]:
         """The JSON that a browser with this cursor needs, and its next cursor; `state` comes from `state`."""
         with self._lock:
-            number, run = self._number, self._run
+            # a state may be that of the run before: then the new one begins with the next message
+            run = self._run if state is not None and state["run"] == self._number else None
+            number = cursor.run if run is None else self._number
             known = cursor if cursor.run == number else Cursor(run=number, lines=cursor.lines)
             first_line = max(known.lines, self._dropped)
             lines = self._lines[first_line - self._dropped :]
@@ -118,7 +120,7 @@ class LiveFeed:
             "lines": lines, "report": report, "ended": ended, "runs": [self._finished(one) for one in runs],
         }  # fmt: skip
         generation, first, columns = known.generation, known.columns, 0
-        if run is not None and state is not None:
+        if run is not None:
             generation, first, rows = run.locked_columns(known.generation, known.columns)
             columns = len(rows)
             content["state"] = state
@@ -130,10 +132,11 @@ class LiveFeed:
 
     def state(self) -> dict[str, Any] | None:
         """The state of the run that goes on; None before the first."""
-        run = self._run
+        with self._lock:
+            run, number = self._run, self._number
         if run is None:
             return None
-        state = run.state()
+        state = {**run.state(), "run": number}
         for line in run.changes():
             self.log(line)
         return state

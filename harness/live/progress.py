@@ -46,8 +46,6 @@ class PlanProgress:
         self._given_up: BoolArray = np.zeros(plan.pages, dtype=np.bool_)
         self._left: IntArray = np.full(len(plan.stations), self._slots, dtype=np.int64)
         self._completion_s: FloatArray = np.full(len(plan.stations), np.nan, dtype=np.float32)
-        self.records = 0
-        """How many records were taken: 0 while no journal is on this machine."""
         self._begun = 0
         """Attempts that were sent, whether or not they have ended."""
         self._outcomes: IntArray = np.zeros(len(OUTCOMES), dtype=np.int64)
@@ -59,7 +57,6 @@ class PlanProgress:
 
     def add(self, records: npt.NDArray[np.void]) -> None:
         """Take new records of the journals; records of different workers may come in any order."""
-        self.records += len(records)
         self._begun += int((records["kind"] == RecordKind.BEGIN).sum())
         first = records[(records["kind"] == RecordKind.BEGIN) | (records["kind"] == RecordKind.END)]
         first = first[first["attempt"] == 1]

@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.analysis.places import load_places
 from harness.analysis.scraped_metrics import BUSY_RATIO, INJECTED, SERVER_TARGET
-from harness.judge.thresholds.so_far import RowsSoFar, ThresholdSoFar, ThresholdsSoFar
+from harness.judge.thresholds.so_far import KeySoFar, RowsSoFar, ThresholdSoFar, ThresholdsSoFar
 from harness.judge.thresholds.units import format_value
 from harness.judge.validity import (
     ALLOWED_LATENESS_RATIO,
@@ -48,10 +48,12 @@ class WatchedRun:
         """`record` is run.json at T0."""
         self.folder = folder
         self._record = record
-        self._pages = plan.pages
         self._clock = clock
-        codes = np.array([station.code for station in plan.stations], dtype=object)
-        self._progress = PlanProgress(plan, load_places(codes, record.scenario, folder.region, folder.stations))
+        self._plan = plan
+        self._has_journals = not any(worker.host for worker in record.workers)
+        """Whether the journals are on this machine: remote workers send theirs at the end."""
+        self._progress: PlanProgress | None = None
+        """Made when somebody first looks: of a large plan that takes a second, which there is not before T0."""
         self._tail = JournalTail(folder.journal)
         workers = [f"worker-{worker.rank}" for worker in record.workers]
         self.columns = Columns([*workers, SERVER_TARGET] if record.own_server else workers)
@@ -117,9 +119,11 @@ class WatchedRun:
     def _state(self) -> dict[str, Any]:
         now = self._snapshot
         t_s = 0.0 if now is None else now.t_s
-        self._progress.add(self._tail.read())
-        rows = self._progress.so_far(t_s)
-        self._evaluate(rows)
+        if self._progress is None:
+            self._progress = self._make_progress()
+        progress = self._progress
+        progress.add(self._tail.read())
+        self._evaluate(progress.so_far(t_s) if self._has_journals else _rows_without_journals(now))
         with self._lock:
             health = self._health()
             faults = self._faults(t_s)
@@ -129,7 +133,7 @@ class WatchedRun:
             "phase": "" if now is None else now.phase,
             "now": None if now is None else self._figures(now),
             "thresholds": [_threshold(one) for one in self._shown],
-            "groups": self._groups(t_s),
+            "groups": self._groups(progress, t_s),
             "pace": None if now is None or self._ended is not None else _pace(now),
             "faults": faults,
             "health": health,
@@ -141,12 +145,18 @@ class WatchedRun:
             start = first if generation == self.columns.generation else 0
             return self.columns.generation, start, self.columns.rows(start)
 
+    def _make_progress(self) -> PlanProgress:
+        codes = np.array([station.code for station in self._plan.stations], dtype=object)
+        places = load_places(codes, self._record.scenario, self.folder.region, self.folder.stations)
+        return PlanProgress(self._plan, places)
+
     def _evaluate(self, rows: RowsSoFar) -> None:
         began = self._clock()
         if began < self._evaluate_from:
             return
         with self._lock:
-            self._shown = self._thresholds.evaluate(rows)
+            scraped = self._thresholds.scraped()
+        self._shown = self._thresholds.evaluate(scraped, rows)
         ended = self._clock()
         self._evaluate_from = ended + (ended - began) / _BUSY_SHARE - 1.0
 
@@ -164,13 +174,13 @@ class WatchedRun:
             "queue": now.queue_depth, "busy": now.workers_busy, "in_flight": now.in_flight,
         }  # fmt: skip
 
-    def _groups(self, t_s: float) -> dict[str, Any]:
-        groups = [one for one in self._progress.groups(t_s) if one.stations]
+    def _groups(self, progress: PlanProgress, t_s: float) -> dict[str, Any]:
+        groups = [one for one in progress.groups(t_s) if one.stations]
         shown = groups
         if len(groups) > MOST_GROUPS:
             shown = sorted(groups, key=lambda one: one.completed - one.stations)[:MOST_GROUPS]
-        known = bool(self._progress.records) or self._record.t0_epoch is None
-        return {"shown": [asdict(one) for one in shown], "more": len(groups) - len(shown), "known": known}
+        more = len(groups) - len(shown)
+        return {"shown": [asdict(one) for one in shown], "more": more, "known": self._has_journals}
 
     def _faults(self, t_s: float) -> list[dict[str, Any]]:
         active, hits = self.columns.gauge(FAULT_ACTIVE), self.columns.gauge(INJECTED)
@@ -201,6 +211,21 @@ class WatchedRun:
             "tone": "unsure" if reasons else "good", "text": "; ".join(reasons) or "on time",
             "cpu_ratio": recent.cpu_ratio, "late_s": late_s, "allowed_s": allowed_s,
         }  # fmt: skip
+
+
+def _rows_without_journals(now: Snapshot | None) -> RowsSoFar:
+    """What the scrapes alone have of the rows."""
+    if now is None or not now.stations_planned:
+        return RowsSoFar()
+    ratio = KeySoFar(now.stations_completed / now.stations_planned, 1.0)
+    return RowsSoFar(
+        keys={
+            "stations.completed": KeySoFar(now.stations_completed, now.stations_planned),
+            "stations.completed_ratio": ratio,
+            "stations.completed_by_deadline_ratio": ratio,
+            "pages.delivered": KeySoFar(now.pages_delivered, now.pages_planned),
+        }
+    )
 
 
 def _pace(now: Snapshot) -> dict[str, Any]:

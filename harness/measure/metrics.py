@@ -6,14 +6,15 @@ attempts a second it cost more than sending them. So plain numbers are counted h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.exposition import generate_latest
+from prometheus_client.exposition import choose_encoder, generate_latest
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 from harness.base.model import ANSWERED, DELIVERED, OUTCOMES, TIMED_OUT, Outcome
@@ -46,10 +47,14 @@ _ACCEPTED = _mask({Outcome.ACCEPTED})
 class WorkerMetrics(Collector):
     """The metrics of one worker, in a registry of their own; their names are documented in docs/reference/metrics.md."""
 
-    def __init__(self, limits_s: Sequence[float], run: dict[str, str], *, simulated: bool = False) -> None:
+    def __init__(
+        self, limits_s: Sequence[float], run: dict[str, str], *, simulated: bool = False,
+        trace_of: Callable[[int, int], str] | None = None,
+    ) -> None:  # fmt: skip
         """`limits_s` become bucket bounds too; `run` has the labels of harness_run_info.
 
-        A `simulated` worker has no process and no event loop, so nothing is published of them.
+        A `simulated` worker has no process and no event loop, so nothing is published of them. `trace_of` gives the trace id of
+        a page's attempt, for exemplars; None without traces.
         """
         bounds = sorted({*BUCKETS_S, *limits_s})
         self.pages_due = 0
@@ -72,6 +77,7 @@ class WorkerMetrics(Collector):
         self._histograms = (self._response, self._accepted, self._service, self._lateness, self._read_response)
         self.registry = CollectorRegistry()
         self._simulated = simulated
+        self._trace_of = trace_of
         if not simulated:
             ProcessCollector(registry=self.registry)
         self.registry.register(self)
@@ -89,8 +95,15 @@ class WorkerMetrics(Collector):
         timed, sent, accepted = ends[_TIMED[outcome]], ends[_SENT[outcome]], ends[_ACCEPTED[outcome]]
         self._accepted.observe(accepted["done_s"] - accepted["due_s"])
         self._response.observe(timed["done_s"] - timed["due_s"])
-        self._service.observe(timed["done_s"] - timed["sent_s"])
+        self._service.observe(timed["done_s"] - timed["sent_s"], self._traces(timed))
         self._lateness.observe(sent["sent_s"] - sent["due_s"])
+
+    def _traces(self, records: npt.NDArray[np.void]) -> Callable[[int], str] | None:
+        """The trace id of the attempt of a record, by the record's place."""
+        trace_of = self._trace_of
+        if trace_of is None:
+            return None
+        return lambda place: trace_of(int(records["page"][place]), int(records["attempt"][place]))
 
     def _count_reads(self, reads: npt.NDArray[np.void]) -> None:
         if len(reads):
@@ -136,6 +149,11 @@ class WorkerMetrics(Collector):
         """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
+    def negotiate(self, accept: str) -> tuple[bytes, str]:
+        """All metrics in the format that a scraper asks for by its header Accept, and the format's content type."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type
+
 
 class _Histogram:
     """A histogram that takes whole arrays."""
@@ -146,14 +164,24 @@ class _Histogram:
         self._bounds = np.array(bounds)
         self._counts = np.zeros(len(bounds) + 1, dtype=np.int64)
         self._sum = 0.0
+        self._exemplars: dict[int, Exemplar] = {}
 
-    def observe(self, values: npt.NDArray[np.float64]) -> None:
-        """Count values; a value equal to a bound belongs to the bucket below it (Prometheus' `le`)."""
-        self._counts += np.bincount(np.searchsorted(self._bounds, values), minlength=len(self._counts))
+    def observe(self, values: npt.NDArray[np.float64], trace: Callable[[int], str] | None = None) -> None:
+        """Count values; a value equal to a bound belongs to the bucket below it (Prometheus' `le`).
+
+        `trace` gives the trace id of a value by its place: each bucket keeps that of its latest one as its exemplar.
+        """
+        buckets = np.searchsorted(self._bounds, values)
+        self._counts += np.bincount(buckets, minlength=len(self._counts))
         self._sum += float(values.sum())
+        if trace is not None:
+            for bucket, place in {int(bucket): place for place, bucket in enumerate(buckets)}.items():
+                self._exemplars[bucket] = Exemplar({"trace_id": trace(place)}, float(values[place]))
 
     def family(self) -> HistogramMetricFamily:
         """The metric family: Prometheus wants cumulative counts."""
         names = [*map(floatToGoString, self._bounds.tolist()), "+Inf"]
-        buckets = list(zip(names, np.cumsum(self._counts).tolist(), strict=True))
+        counts = np.cumsum(self._counts).tolist()
+        exemplars = [(self._exemplars[number],) if number in self._exemplars else () for number in range(len(counts))]
+        buckets = [(*bucket, *exemplar) for *bucket, exemplar in zip(names, counts, exemplars, strict=True)]
         return HistogramMetricFamily(self._name, self._help_text, buckets=buckets, sum_value=self._sum)

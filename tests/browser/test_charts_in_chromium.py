@@ -97,10 +97,14 @@ TICKS = """chart => [...document.querySelectorAll(`section[aria-labelledby=${cha
     .filter(one => getComputedStyle(one).visibility === 'visible').map(one => parseFloat(one.textContent))"""
 
 
+WIDTH = """() => Math.max(...[...document.querySelectorAll('section[aria-labelledby=throughput] [data-id=goodput] path')]
+    .map(path => path.getBoundingClientRect().width))"""
+
+
 @pytest.mark.parametrize("width", [1000, 390])
 async def test_dragging_zooms_and_the_button_shows_all_again(report: str, open_page: Open, width: int) -> None:
     page = await open_page(report, width=width)
-    whole = await page.evaluate(TICKS, "throughput")
+    whole, wide = await page.evaluate(TICKS, "throughput"), await page.evaluate(WIDTH)
     await point(page, "throughput", 0.3, 0.45)
     await page.mouse.down()
     await point(page, "throughput", 0.5, 0.45)
@@ -109,12 +113,14 @@ async def test_dragging_zooms_and_the_button_shows_all_again(report: str, open_p
     zoomed = await page.evaluate(TICKS, "throughput")
     assert zoomed
     assert max(zoomed) - min(zoomed) < 0.5 * (max(whole) - min(whole))
+    assert await page.evaluate(WIDTH) > 2 * wide  # the line is stretched, and cut at the panel's edges
     left = float((await point(page, "throughput", 0.2, 0.45)).split(" s")[0])
     right = float((await point(page, "throughput", 0.6, 0.45)).split(" s")[0])
     assert min(zoomed) - 6 < left < right < max(zoomed) + 6
     button = section(page, "throughput").get_by_role("button", name="Whole chart")
     await button.click()
     assert await page.evaluate(TICKS, "throughput") == whole
+    assert await page.evaluate(WIDTH) == pytest.approx(wide)
     assert not await button.is_visible()
 
 

@@ -81,8 +81,17 @@ class ThresholdSoFar:
     why: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ScrapedSoFar:
+    """The series that thresholds need, as far as they were scraped."""
+
+    series: LiveSeries
+    observed_s: float
+    """Up to this time everything is known of every target: the oldest of their latest scrapes."""
+
+
 class ThresholdsSoFar:
-    """Takes scrapes as they arrive, and says how each threshold stands. Not safe for several threads."""
+    """Takes scrapes as they arrive, and finds out how each threshold stands. Not safe for several threads, but for `evaluate`."""
 
     def __init__(self, assertions: Sequence[str], record: RunRecord, pages: int) -> None:
         """`record` is run.json at the start, `pages` the number planned. The assertions passed `check_assertions`."""
@@ -106,12 +115,14 @@ class ThresholdsSoFar:
             builder.add(scrape.t_s, scrape.text)
             self._last_s[scrape.target] = scrape.t_s
 
-    def evaluate(self, rows: RowsSoFar) -> list[ThresholdSoFar]:
+    def scraped(self) -> ScrapedSoFar:
+        """The scrapes so far; what comes later does not change them."""
+        series = LiveSeries({target: builder.build() for target, builder in self._builders.items()})
+        return ScrapedSoFar(series, min(self._last_s.values(), default=0.0))
+
+    def evaluate(self, scraped: ScrapedSoFar, rows: RowsSoFar) -> list[ThresholdSoFar]:
         """Every distinct threshold, in their order."""
-        source = LiveSeries({target: builder.build() for target, builder in self._builders.items()})
-        # Up to the oldest of the latest scrapes everything is known of every target.
-        observed_s = min(self._last_s.values(), default=0.0)
-        return [self._evaluate(condition, source, rows, observed_s) for condition in self._conditions]
+        return [self._evaluate(condition, scraped.series, rows, scraped.observed_s) for condition in self._conditions]
 
     def _evaluate(
         self, condition: Condition, source: SeriesSource, rows: RowsSoFar, observed_s: float

@@ -1,6 +1,7 @@
 """The live page's server, over real sockets: who gets in, what is sent, the button, the report at the end."""
 
 import json
+import re
 import threading
 import time
 
@@ -12,7 +13,7 @@ from harness.live.access import WebAddress
 from harness.live.feed import Cursor, LiveFeed
 from harness.live.page_server import PageServer, report_file
 from harness.plan import make_plan
-from harness.run_folder.layout import FaultRecord, RunEnd, RunFolder
+from harness.run_folder.layout import FaultRecord, RunEnd, RunFolder, WorkerRecord
 from harness.run_folder.scrape_log import Scrape
 from harness.scenario.loader import load_scenario
 from reports.live_view import Snapshot
@@ -85,6 +86,7 @@ async def test_the_page_its_files_and_nothing_else_is_served_with_the_token(feed
                     assert (answer.status, answer.content_type) == (200, kind)
                     assert part in await answer.text()
                     assert answer.headers["Referrer-Policy"] == "no-referrer"
+                    assert not re.search("&[a-z]+;", await answer.text()) or not name  # escaped, a rule would not apply
             async with http.get(server.url) as answer:
                 assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
             for path in ("run.json", "../run.json", "report/", "logs/generator.log"):
@@ -213,6 +215,55 @@ def test_the_runs_of_an_experiment_follow_each_other_with_their_verdicts(tmp_pat
     text, _ = feed.message(cursor, feed.state())
     assert "about" not in json.loads(text)
     assert json.loads(text)["lines"] == []
+
+
+def test_a_run_that_begins_between_a_state_and_its_message_is_described_in_the_next(feed, folder):
+    state = feed.state()
+    view = begun(feed, folder)
+    view.show(snapshot(1.0))
+    text, cursor = feed.message(Cursor(), state)
+    assert (json.loads(text)["run"], "about" in json.loads(text)) == (0, False)
+    text, _ = feed.message(cursor, feed.state())
+    assert (json.loads(text)["run"], "about" in json.loads(text)) == (1, True)
+
+
+def test_the_state_of_the_run_before_is_not_shown_as_that_of_the_next(tmp_path):
+    feed = LiveFeed("experiment", "x", tmp_path)
+    first, second = RunFolder(tmp_path / "runs" / "1"), RunFolder(tmp_path / "runs" / "2")
+    for one in (first, second):
+        one.create()
+    begun(feed, first).show(snapshot(9.0))
+    _, cursor = feed.message(Cursor(), feed.state())
+    late = feed.state()
+    begun(feed, second, "second")
+    text, cursor = feed.message(cursor, late)
+    assert "state" not in json.loads(text)
+    text, _ = feed.message(cursor, feed.state())
+    assert json.loads(text)["about"]["run_title"] == "second"
+
+
+def test_of_remote_workers_the_scrapes_alone_are_known_until_the_end(feed, folder):
+    view = feed.view("smoke", SilentView())
+    thresholds = [{"assert": "stations.completed_by_deadline_ratio >= 95%"}, {"assert": "p95(delivery_seconds) < 1s"}]
+    remote = record().model_copy(
+        update={
+            "workers": [WorkerRecord(rank=0, host="other")],
+            "scenario": {**record().scenario, "thresholds": thresholds},
+        }
+    )
+    view.begin(folder, remote, PLAN)
+    view.show(snapshot(4.0))
+    state = feed.state()
+    assert state is not None
+    assert [(one["state"], one["observed"]) for one in state["thresholds"]] == [("pending", "10 %"), ("at_end", None)]
+    assert state["groups"]["known"] is False
+
+
+def test_a_malformed_scrape_changes_nothing(feed, folder):
+    view = begun(feed, folder)
+    view.add(Scrape("worker-0", 1.0, "process_cpu_seconds_total 1.2.3\n"))
+    view.show(snapshot(1.0))
+    assert feed.state() is not None
 
 
 def test_a_terminal_shows_what_it_did_before(feed, folder):

@@ -79,8 +79,10 @@ def test_a_page_counts_from_its_first_due_time_and_once(tmp_path, journal):
     progress = PlanProgress(SMOKE, places())
     attempt(journal, 0, Outcome.UNAVAILABLE, due_s=1.0, done_s=1.5)
     attempt(journal, 0, number=2, due_s=3.0, done_s=4.0)
+    tail = JournalTail(tmp_path)
+    progress.add(tail.read())
     attempt(journal, 0, Outcome.REPLAYED, number=3, due_s=5.0, done_s=6.0)
-    progress.add(JournalTail(tmp_path).read())
+    progress.add(tail.read())
     found = progress.so_far(10.0)
     assert found.durations["delivery_seconds"].arrived.tolist() == [3.0]
     assert found.keys["pages.delivered"].value == 1

@@ -18,7 +18,7 @@ def stand(assertion, rows=None, scrapes=(), pages=100):
     found = ThresholdsSoFar([assertion], RECORD, pages)
     for one in scrapes:
         found.add(one)
-    (threshold,) = found.evaluate(rows or RowsSoFar())
+    (threshold,) = found.evaluate(found.scraped(), rows or RowsSoFar())
     return threshold
 
 
