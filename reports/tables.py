@@ -98,7 +98,7 @@ def failures_table(summary: Summary) -> PageTable:
         ]
         for failure in failures
     ]
-    headers = ["Failure", "Answer", "Request", "Why it was malformed", "Attempts"]
+    headers = ["Failure", "Answer", "Request", "What was wrong", "Attempts"]
     # From the right: the positions to the left stay.
     for column, is_known in ((3, any(one.reason for one in failures)), (2, any(one.request for one in failures))):
         if not is_known:
@@ -274,7 +274,7 @@ def traces_table(chart_data: ChartData) -> PageTable:
             TableCell(f"{attempt.station} {attempt.form} {attempt.page}"),
             count_cell(attempt.attempt),
             TableCell(kind),
-            TableCell(outcome_label(attempt.outcome) + (f" ({attempt.status})" if attempt.status else "")),
+            TableCell(_label_with_status(attempt.outcome, attempt.status)),
             TableCell(number_format.format_duration(attempt.sent_s), attempt.sent_s),
             TableCell(number_format.format_duration(attempt.took_s), attempt.took_s),
             TableCell(attempt.trace_id),
@@ -288,6 +288,16 @@ def traces_table(chart_data: ChartData) -> PageTable:
         "digits of the SHA-256 of RUN/STATION/FORM/PAGE/ATTEMPT."
     )
     return PageTable("traces", "Traces", headers, rows, note, filter_column=2)
+
+
+def _label_with_status(outcome: str, status: int | None) -> str:
+    """An outcome with the status that was really answered, not with the one that it usually stands for.
+
+    >>> _label_with_status("unavailable", 200), _label_with_status("reset", None)
+    ('unavailable (200)', 'connection reset')
+    """
+    label = outcome_label(outcome)
+    return f"{label.partition(' (')[0]} ({status})" if status else label
 
 
 def _failed_note(chart_data: ChartData) -> str:

@@ -3,24 +3,36 @@
 It runs the experiment what-would-have-saved-kaliwates for real and in virtual time, 30 seeds each, and writes the results to
 docs/data/kaliwates.json, the chart to docs/images and the table into docs/explanation/what-would-have-saved-kaliwates.md.
 Interrupted, it goes on where it stopped. `--from FILE` publishes earlier results; `--predict-from FILE` keeps what they
-measured and simulates every cell again, in five minutes.
+measured and simulates every cell again, in five minutes; `--missing` runs only the variants that the published results lack, and
+adds them with the day and the machine of their measurement.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
+import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 
 from matplotlib import rc_context
 
 from benchmarks.kaliwates import chart, tables
-from benchmarks.kaliwates.remedies import RemedyResults, read_remedies, read_results, read_simulated, write_results
+from benchmarks.kaliwates.remedies import (
+    Remedy,
+    RemedyResults,
+    read_remedies,
+    read_results,
+    read_simulated,
+    write_results,
+)
 from benchmarks.publish import ROOT, replace_block
 from harness.base.errors import HarnessError, UsageError
 from harness.base.host import describe_host
+from harness.scenario.experiment import EXPERIMENT_FOLDER
+from harness.scenario.loader import read_source
 from reports import palette
 
 EXPERIMENT = "what-would-have-saved-kaliwates"
@@ -60,12 +72,15 @@ def main() -> int:
     parser.add_argument(
         "--out", type=Path, default=Path("runs") / "bench-kaliwates", metavar="DIR", help="folder of the runs"
     )
+    parser.add_argument("--missing", action="store_true", help="run only what the published results lack")
     options = parser.parse_args()
     try:
         if options.measured:
             publish(_predict_again(read_results(options.measured), options.out))
+        elif options.source:
+            publish(read_results(options.source))
         else:
-            publish(read_results(options.source) if options.source else _measure(options.out))
+            publish(_measure_missing(options.out) if options.missing else _measure(options.out))
     except HarnessError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
@@ -73,15 +88,39 @@ def main() -> int:
 
 
 def _measure(out: Path) -> RemedyResults:
-    measured, simulated = out / "measured", _simulate(out)
-    _run_experiment("--out", str(measured))
-    remedies, deadline_hours = read_remedies(measured, simulated)
-    return RemedyResults(
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
-        host={name: value for name, value in describe_host().items() if isinstance(value, str | int)},
-        deadline_hours=deadline_hours,
-        remedies=remedies,
-    )
+    remedies, deadline_hours = _run(EXPERIMENT, out)
+    return RemedyResults(at=_now(), host=_host(), deadline_hours=deadline_hours, remedies=remedies)
+
+
+def _measure_missing(out: Path) -> RemedyResults:
+    results, only = read_results(DATA), out / f"{EXPERIMENT}.toml"
+    out.mkdir(parents=True, exist_ok=True)
+    only.write_text(select_variants(EXPERIMENT, {remedy.name for remedy in results.remedies}), "utf-8")
+    remedies, _ = _run(str(only), out)
+    for remedy in remedies:
+        results = results.with_remedy(remedy, _now(), _host())
+    return results
+
+
+def select_variants(name: str, without: set[str]) -> str:
+    """The text of a built-in experiment without these variants."""
+    _, text, _ = read_source(name, EXPERIMENT_FOLDER, "experiment")
+    head, *variants = re.split(r"(?m)^(?=\[\[variants\]\]$)", text)
+    return head + "".join(one for one in variants if tomllib.loads(one)["variants"][0]["name"] not in without)
+
+
+def _run(experiment: str, out: Path) -> tuple[list[Remedy], float]:
+    measured, simulated = out / "measured", _simulate(out, experiment)
+    _run_experiment(experiment, "--out", str(measured))
+    return read_remedies(measured, simulated)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _host() -> dict[str, str | int]:
+    return {name: value for name, value in describe_host().items() if isinstance(value, str | int)}
 
 
 def _predict_again(results: RemedyResults, out: Path) -> RemedyResults:
@@ -95,16 +134,16 @@ def _predict_again(results: RemedyResults, out: Path) -> RemedyResults:
     return results.model_copy(update={"remedies": remedies})
 
 
-def _simulate(out: Path) -> Path:
+def _simulate(out: Path, experiment: str = EXPERIMENT) -> Path:
     """Every cell in virtual time; the folder of the experiment."""
     folder = out / "simulated"
-    _run_experiment("--simulate", "--seeds", str(SEEDS), "--out", str(folder))
+    _run_experiment(experiment, "--simulate", "--seeds", str(SEEDS), "--out", str(folder))
     return folder
 
 
-def _run_experiment(*arguments: str) -> None:
+def _run_experiment(experiment: str, *arguments: str) -> None:
     # A finished experiment is not repeated; reading it says whether it is complete.
-    subprocess.call([sys.executable, "-m", "harness", "experiment", EXPERIMENT, *arguments])
+    subprocess.call([sys.executable, "-m", "harness", "experiment", experiment, *arguments])
 
 
 if __name__ == "__main__":

@@ -44,6 +44,10 @@ class Remedy(_Record):
     name: str
     measured: list[RemedyRun]
     simulated: list[RemedyRun]
+    at: str = ""
+    """When it was measured, if later than the others; "" for together with them."""
+    host: Mapping[str, str | int] = {}
+    """The machine on which it was measured then."""
 
 
 class RemedyResults(_Record):
@@ -56,6 +60,12 @@ class RemedyResults(_Record):
     deadline_hours: float
     remedies: list[Remedy]
     """In the order of the experiment: the unchanged run first."""
+
+    def with_remedy(self, remedy: Remedy, at: str, host: Mapping[str, str | int]) -> RemedyResults:
+        """These results with one more remedy, or another measurement of one: made at another time, maybe elsewhere."""
+        later = remedy.model_copy(update={"at": at, "host": host})
+        others = [one for one in self.remedies if one.name != remedy.name]
+        return self.model_copy(update={"remedies": [*others, later]})
 
     @property
     def ranked(self) -> list[Remedy]:

@@ -33,13 +33,23 @@ def markdown(results: RemedyResults) -> str:
             [remedy.simulated for remedy in results.remedies],
         )
     )
+    later = [
+        f" `{remedy.name}` was measured {_when(remedy.at, remedy.host)}: compare it with its simulation first."
+        for remedy in results.remedies
+        if remedy.at
+    ]
     conditions = (
-        f"Measured on {results.at[:10]} ({results.host.get('cpu', 'an unknown CPU')}, {results.host.get('cores', '?')} cores): the mean of "
+        f"Measured {_when(results.at, results.host)}: the mean of "
         f"{_many(measured)} runs each, all valid, no acknowledged page lost. Simulated, in *italics*: the median of {_many(simulated)} runs each."
+        f"{''.join(later)}"
     )
     head = "| | " + " | ".join(f"{figure.title} | *sim.*" for figure in FIGURES) + " |"
     rule = "| --- |" + " ---: |" * 2 * len(FIGURES)
     return "\n".join([conditions, "", head, rule, *(_row(remedy) for remedy in results.ranked)])
+
+
+def _when(at: str, host: Mapping[str, str | int]) -> str:
+    return f"on {at[:10]} ({host.get('cpu', 'an unknown CPU')}, {host.get('cores', '?')} cores)"
 
 
 def _many(counts: list[int]) -> str:

@@ -12,7 +12,7 @@ from docs._generate.value_text import default
 from harness.scenario import flow, request, scenario, stations, target
 from harness.scenario.arrivals import ArrivalsConfig, BurstOptions
 from harness.scenario.capacity_file import CapacityFile
-from harness.scenario.client import ClientOptions, Link, LinkQuality, Outages, TlsOptions, TusOptions
+from harness.scenario.client import ClientOptions, Link, LinkQuality, Outages, ResumableOptions, TlsOptions, TusOptions
 from harness.scenario.experiment import Experiment, Variant
 from harness.scenario.readers import ReaderOptions
 from harness.scenario.recapitulation import RecapitulationOptions
@@ -49,6 +49,7 @@ def scenario_keys() -> str:
         ("[photos]", scenario.PhotoOptions, "photos."),
         ("[client]", ClientOptions, "client."),
         ("[client.tus]", TusOptions, "client.tus."),
+        ("[client.resumable]", ResumableOptions, "client.resumable."),
         ("[client.tls]", TlsOptions, "client.tls."),
         ("[client.link]", Link, "client.link."),
         ("[client.link.poor]", LinkQuality, "client.link.poor."),

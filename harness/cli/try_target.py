@@ -76,6 +76,10 @@ def _print_request(it: dict[str, Any]) -> None:
         if not header.lower().startswith(_UNINTERESTING):
             _print(f"  > {header}")
     _print_text(">", it["body"], len(it["body"].encode()))
+    for interim in it["interim"]:
+        _print(f"  < {interim['status']} (interim)")
+        for header in interim["headers"]:
+            _print(f"  < {header}")
     if not it["status"]:
         _print(f"  < no answer within {it['took_s']:.1f} s")
         return

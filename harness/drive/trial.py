@@ -21,7 +21,7 @@ from harness.drive.client.connection import Connection, Endpoint, Progress
 from harness.drive.client.outcomes import EXPECTED_ERRORS
 from harness.drive.client.pool import ConnectionPool
 from harness.drive.client.protocols.templated import Elsewhere, TemplatedApi, build_api
-from harness.drive.client.response import HttpResponse
+from harness.drive.client.response import HttpResponse, OnInterim
 from harness.drive.client.uploader import AttemptResult, Uploader
 from harness.plan import make_plan
 from harness.plan.plan import derive_pin
@@ -87,9 +87,14 @@ class _Recorder:
         entry = {
             "step": progress.step, "line": line.rpartition(" ")[0], "headers": headers, "body": body.decode("utf-8", "replace"),
             "photo_bytes": photo, "status": 0, "answer_headers": [], "answer": "", "answer_bytes": 0, "took_s": 0.0,
+            "interim": [],
         }  # fmt: skip
         self.entries.append(entry)
         return entry
+
+
+def _header_lines(headers: Sequence[tuple[bytes, bytes]]) -> list[str]:
+    return [f"{name.decode('latin-1')}: {value.decode('latin-1')}" for name, value in headers]
 
 
 class _RecordedConnection(Connection):
@@ -99,17 +104,24 @@ class _RecordedConnection(Connection):
     recorder: _Recorder
 
     def request(
-        self, buffers: Sequence[bytes | memoryview], progress: Progress, *, bodiless: bool = False
-    ) -> HttpResponse:
+        self, buffers: Sequence[bytes | memoryview], progress: Progress, *, bodiless: bool = False,
+        on_interim: OnInterim | None = None,
+    ) -> HttpResponse:  # fmt: skip
         """As `Connection.request`."""
         entry = self.recorder.add(buffers, progress)
+
+        def note(status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+            entry["interim"].append({"status": status, "headers": _header_lines(headers)})
+            if on_interim is not None:
+                on_interim(status, headers)
+
         began_s = time.monotonic()
         try:
-            response = super().request(buffers, progress, bodiless=bodiless)
+            response = super().request(buffers, progress, bodiless=bodiless, on_interim=note)
         finally:
             entry["took_s"] = time.monotonic() - began_s
         entry["status"], entry["answer_bytes"] = response.status, len(response.body)
-        entry["answer_headers"] = [f"{n.decode('latin-1')}: {v.decode('latin-1')}" for n, v in response.raw_headers]
+        entry["answer_headers"] = _header_lines(response.raw_headers)
         entry["answer"] = response.body[:_MAX_BODY].decode("utf-8", "replace")
         return response
 

@@ -48,8 +48,8 @@ def _why_idle(fault: Fault, scenario: Scenario) -> Iterator[str]:
         yield f'start = "{start}" never comes: the run ends at the deadline, "{deadline}"; begin earlier, or extend the deadline'
     if fault.duration == 0:
         yield 'duration = "0s" is over at once: leave it out to last until the end'
-    if fault.scope == "resumable" and scenario.client.protocol != "tus":
-        yield f'kind = "{fault.kind}" hits resumable uploads only: set client.protocol = "tus"'
+    if fault.scope == "resumable" and not scenario.client.resumes:
+        yield f'kind = "{fault.kind}" hits resumable uploads only: set client.protocol = "tus" or "resumable"'
     form, station = fault.match.form, fault.match.station
     if form is not None and form not in scenario.stations.forms:
         yield f'match.form = "{form}" hits nothing: the stations send {", ".join(scenario.stations.forms)}'

@@ -47,7 +47,7 @@ def _no_delay() -> Fixed[Duration]:
     return Fixed[Duration].model_validate({"value": "0s"})
 
 
-BuiltInProtocol = Literal["multipart", "put", "tus"]
+BuiltInProtocol = Literal["multipart", "put", "tus", "resumable"]
 BUILT_IN_PROTOCOLS: tuple[str, ...] = get_args(BuiltInProtocol)
 """Every other protocol is an own client (harness/scenario/own_client.py)."""
 
@@ -61,7 +61,7 @@ def _check_protocol(name: str) -> str:
 
 
 class TusOptions(FrozenModel):
-    """Resumable uploads."""
+    """Uploads by tus 1.0.0."""
 
     chunk_size: Annotated[Size, Field(ge=MIN_CHUNK_BYTES)] | None = None
     """Bytes per PATCH; if left out, all that is missing in one."""
@@ -69,6 +69,16 @@ class TusOptions(FrozenModel):
     """Checksum sent with each chunk; a server that checks it keeps nothing of a truncated chunk."""
     creation_with_upload: bool = False
     """Whether the first chunk is sent with the creation."""
+
+
+class ResumableOptions(FrozenModel):
+    """Resumable uploads over HTTP (draft-ietf-httpbis-resumable-upload-12)."""
+
+    chunk_size: Annotated[Size, Field(ge=MIN_CHUNK_BYTES)] | None = None
+    """Bytes per request; if left out, all that is missing in one. The server's own limits go before it."""
+    creation: Literal["optimistic", "careful"] = "optimistic"
+    """optimistic: the photo is sent with the creation; careful: the creation is empty, so that nothing is sent without an
+    address to resume it at."""
 
 
 class TlsOptions(FrozenModel):
@@ -154,10 +164,13 @@ class ClientOptions(FrozenModel):
     """How an officer's phone uploads."""
 
     protocol: Annotated[str, AfterValidator(_check_protocol), WithJsonSchema(_PROTOCOL_SCHEMA)] = "multipart"
-    """multipart: a form per page; put: the photo alone; tus: resumable; "my_upload:Delivery": an own client, the class Delivery of
-    my_upload.py beside the scenario; another name: an installed own client (entry point in upload_harness.protocols)."""
+    """multipart: a form per page; put: the photo alone; tus: resumable by tus 1.0.0; resumable: by the IETF's draft;
+    "my_upload:Delivery": an own client, the class Delivery of my_upload.py beside the scenario; another name: an installed own
+    client (entry point in upload_harness.protocols)."""
     tus: TusOptions | None = None
-    """How resumable uploads are made; only with protocol = "tus"."""
+    """How uploads are made by tus; only with protocol = "tus"."""
+    resumable: ResumableOptions | None = None
+    """How uploads are made by the IETF's draft; only with protocol = "resumable"."""
     trace: bool = False
     """Whether every request carries a `traceparent` (W3C Trace Context), by which it is found in the server's traces."""
     tls: TlsOptions = Field(default_factory=TlsOptions)
@@ -182,11 +195,18 @@ class ClientOptions(FrozenModel):
         """The own client that `protocol` names; "" if the protocol is built in."""
         return "" if self.protocol in BUILT_IN_PROTOCOLS else self.protocol
 
-    @field_validator("tus")
+    @property
+    def resumes(self) -> bool:
+        """Whether an upload that broke off goes on where it ended."""
+        return self.protocol in {"tus", "resumable"}
+
+    @field_validator("tus", "resumable")
     @classmethod
-    def _tus_is_chosen(cls, tus: TusOptions | None, known: ValidationInfo) -> TusOptions | None:
-        # a validator of this field, not of the model, so that the message names client.tus
-        if tus is not None and known.data.get("protocol", "tus") != "tus":
-            message = f'goes with client.protocol = "tus", not with "{known.data["protocol"]}": leave it out'
+    def _its_protocol_is_chosen(cls, options: FrozenModel | None, known: ValidationInfo) -> FrozenModel | None:
+        # a validator of these fields, not of the model, so that the message names client.tus
+        if options is not None and known.data.get("protocol", known.field_name) != known.field_name:
+            message = (
+                f'goes with client.protocol = "{known.field_name}", not with "{known.data["protocol"]}": leave it out'
+            )
             raise ValueError(message)
-        return tus
+        return options

@@ -190,6 +190,12 @@ class Scenario(FrozenModel):
                 "and the default method and body"
             )
             raise ValueError(message)
+        if self.target is not None and self.client.protocol == "resumable" and not self.target.takes_resumable:
+            message = (
+                'client.protocol = "resumable" makes an upload of one request resumable: [target] needs a path and '
+                'body = "raw", without steps and sign'
+            )
+            raise ValueError(message)
         return self
 
     @model_validator(mode="after")

@@ -252,6 +252,11 @@ class TargetApi(FrozenModel):
             return False
         return self.body == "raw" and self.method in {"PUT", "POST"} and self.sign is None
 
+    @property
+    def takes_resumable(self) -> bool:
+        """Whether its upload can be made resumable by the IETF's draft: one request whose body is the photo."""
+        return self.path is not None and self.body == "raw" and self.sign is None
+
     def texts(self) -> Iterator[str]:
         """Every text that may contain ${TARGET_…}."""
         yield from self.headers.values()

@@ -139,7 +139,7 @@ class Phone(VirtualTask):
     async def _attempt(self, record: AttemptRecord) -> None:
         """Connect, log in and upload as far as needed, and take what comes of it."""
         client, session = self._client, self._session
-        client.tus_outcome = None
+        client.steps_outcome = None
         try:
             response = await client.prepare(record, session) or await client.send(record, session)
         except AttemptEnded as ended:
@@ -158,7 +158,7 @@ class Phone(VirtualTask):
         """The attempt has ended with a response."""
         client = self._client
         record.status = status
-        record.outcome = client.tus_outcome or classify_status(status)
+        record.outcome = client.steps_outcome or classify_status(status)
         if not client.has_token and record.outcome in _ACKNOWLEDGING:
             record.outcome = Outcome.REJECTED  # of a login: never an acknowledgement
         record.first_byte_s = self.clock.now_s

@@ -55,6 +55,10 @@ class SimulatedRequest(FaultedRequest, VirtualTask):
     """Of a resumable upload: its number, 0 to create one."""
     offset = 0
     """Of a resumable upload: where this request continues it."""
+    completes = False
+    """Of a resumable upload over HTTP: whether the photo is whole with this request."""
+    announced = 0
+    """Of a creation: the number of the upload that an interim response has told the client of; 0 for none."""
     path = ""
     """Of a read: what is asked for."""
     snapshot = 0
@@ -211,7 +215,18 @@ class SimulatedRequest(FaultedRequest, VirtualTask):
             return max(0, self.incoming.arrived_bytes - self.head_bytes)
         return arrived_bytes(self, self.clock.now_s)
 
+    def announce(self, upload: int) -> None:
+        """Send an interim response that names a resumable upload, unless the client has left."""
+        if not self.is_disconnected:
+            self.announced = upload
+
     # --- the work
+
+    async def wait_in(self, waiting: dict[Callable[[], None], None]) -> None:
+        """Wait until one who holds something wakes all that wait for it; less long if the client disconnects."""
+        waiting[self._wake_soon] = None
+        await self._await_client(None)
+        waiting.pop(self._wake_soon, None)
 
     async def await_job(self) -> JobEnd:
         """Wait until the submitted job has ended."""

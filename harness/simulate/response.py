@@ -21,6 +21,8 @@ class SimulatedResponse(NamedTuple):
     """Service and store time together, as Server-Timing has them."""
     offset: int = 0
     """Upload-Offset of a resumable upload."""
+    is_complete: bool | None = None
+    """Upload-Complete of a resumable upload over HTTP; None without it."""
     upload: int = 0
     """Number of the resumable upload that was created; 0 for none."""
     snapshot: int = 0

@@ -15,7 +15,8 @@ from harness.simulate.page_store import PageStore
 from harness.simulate.publication import HEAD_BYTES, NOT_MODIFIED_BYTES, Publication
 from harness.simulate.request import SimulatedRequest
 from harness.simulate.response import RequestKind, SimulatedResponse, refuse
-from harness.simulate.resumable import ResumableUploads
+from harness.simulate.resumable_uploads import ResumableUploads
+from harness.simulate.tus_uploads import TusUploads
 from harness.simulate.upload_work import UploadWork
 from harness.simulate.virtual_line import VirtualEgress, VirtualIngress, VirtualTraffic
 from mock_server.faults.faulted_request import ConnectionEnded, ProcessKilled, Refusal
@@ -23,11 +24,22 @@ from mock_server.faults.matching import Injection
 from mock_server.overload.admission import Admission
 from mock_server.overload.server_counters import ServerCounters
 from mock_server.overload.worker_pool import WorkerPool
-from mock_server.profile.routes import FILE_ROUTE, FILES_ROUTE, LOGIN_ROUTE, NATION_ROUTE, PAGE_ROUTE, RESULTS_ROUTE
+from mock_server.profile.routes import (
+    FILE_ROUTE,
+    FILES_ROUTE,
+    LOGIN_ROUTE,
+    NATION_ROUTE,
+    PAGE_ROUTE,
+    RESULTS_ROUTE,
+    UPLOAD_ROUTE,
+)
 
 _ROUTES: dict[RequestKind, str] = {
     "login": LOGIN_ROUTE, "page": PAGE_ROUTE, "create": FILES_ROUTE, "head": FILE_ROUTE, "patch": FILE_ROUTE,
     "read": RESULTS_ROUTE,
+}  # fmt: skip
+_RESUMABLE_ROUTES: dict[RequestKind, str] = {
+    **_ROUTES, "create": PAGE_ROUTE, "head": UPLOAD_ROUTE, "patch": UPLOAD_ROUTE,
 }  # fmt: skip
 _NOT_MODIFIED = 304
 UPLOAD_RESPONSE_BYTES, LOGIN_RESPONSE_BYTES = 336, 229
@@ -52,7 +64,10 @@ class SimulatedServer:
         self._log = log
         self.costs = Costs(scenario.simulate, scenario.seed)
         self.work = UploadWork(self, scenario, self.costs, store, size_of_page, log)
-        self._uploads = ResumableUploads(self, scenario, self.work)
+        self._uploads: TusUploads | ResumableUploads = TusUploads(self, scenario, self.work)
+        self._routes = _ROUTES
+        if scenario.client.protocol == "resumable":
+            self._uploads, self._routes = ResumableUploads(self, scenario, self.work), _RESUMABLE_ROUTES
         self.in_progress: dict[SimulatedRequest, None] = {}
         """In the order of their begin: a set would end them in another order in each process."""
         self.direct_requests = 0
@@ -235,7 +250,7 @@ class SimulatedServer:
             self.traffic.unlimited_bytes += request.head_bytes + request.arrived_bytes
         else:
             request.incoming.discard()
-        route = NATION_ROUTE if request.path == NATION_ROUTE else _ROUTES[request.kind]
+        route = NATION_ROUTE if request.path == NATION_ROUTE else self._routes[request.kind]
         counters.request(request.key.method, route, status, self.clock.now_s - begun_s)
 
     async def _answer(self, request: SimulatedRequest, response: SimulatedResponse, cost_s: float) -> None:

@@ -231,7 +231,7 @@ def direct_from_s(scenario: Scenario) -> float:
     A whole page, over a line of its own, and no fault to come but those that slow the workers down.
     """
     server = scenario.server
-    is_plain = scenario.client.protocol != "tus" and server.reading != "asynchronous"
+    is_plain = not scenario.client.resumes and server.reading != "asynchronous"
     if not is_plain or server.ingress is not None or server.egress is not None:
         return inf
     ends_s = [inf if fault.end is None else fault.end for fault in scenario.faults if fault.scope != "work"]

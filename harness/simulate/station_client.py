@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.base.model import Outcome
 from harness.run_folder.journal import AttemptRecord
-from harness.scenario.client import TusOptions
+from harness.scenario.client import ResumableOptions, TusOptions
 from harness.simulate.body import Body
 from harness.simulate.clock import VirtualTask
 from harness.simulate.connection import PhoneConnection
@@ -12,14 +12,20 @@ from harness.simulate.phone_context import PhoneContext
 from harness.simulate.request import SimulatedRequest
 from harness.simulate.response import RequestKind, SimulatedResponse
 from harness.station.link import draw_link_model
+from harness.station.resumable_steps import ResumableResponse, ResumableSteps
 from harness.station.session import Session
 from harness.station.tus_steps import TusSteps
 from mock_server.faults.base import RequestKey
 
-HEAD_BYTES = {"multipart": 640, "put": 420, "tus": 420}
+HEAD_BYTES = {"multipart": 640, "put": 420, "tus": 420, "resumable": 500}
 """Bytes of a request besides the photo, about: headers, and of a form its parts' headers."""
 LOGIN_BYTES = 190
 _TUS_METHODS = {"create": "POST", "head": "HEAD", "patch": "PATCH"}
+_RESUMABLE_STEPS: dict[str, tuple[RequestKind, str]] = {
+    "create": ("create", "PUT"), "head": ("head", "HEAD"), "append": ("patch", "PATCH"),
+}  # fmt: skip
+"""What a step is to the server, and its method. None is a cancellation: the server takes photos of every planned length."""
+_CONFLICT = 409
 _BAD_REQUEST = 400
 
 
@@ -27,8 +33,8 @@ class StationClient:
     """What a phone is to the server while it serves one station. Its coroutines are run by the phone's task."""
 
     __slots__ = (
-        "_context", "_logins", "_reached", "_resent_page", "_steps", "_steps_page", "_task", "_token_process", "_token_until_s",
-        "_upload_number", "code", "connection", "link", "tus_outcome",
+        "_context", "_logins", "_reached", "_resent_page", "_resumable_steps", "_steps", "_steps_page", "_task", "_token_process", "_token_until_s",
+        "_upload_number", "code", "connection", "link", "steps_outcome",
     )  # fmt: skip
 
     def __init__(self, context: PhoneContext, task: VirtualTask, code: str) -> None:
@@ -39,7 +45,7 @@ class StationClient:
         options = context.client.link
         self.link = None if options == "unlimited" else draw_link_model(options, context.seed, code)
         self.connection = PhoneConnection(context.network, task, self.link)
-        self.tus_outcome: Outcome | None = None
+        self.steps_outcome: Outcome | None = None
         """What the steps of a resumable upload make of their last response."""
         self._token_until_s = -1.0 if context.network.costs.logins else float("inf")
         self._token_process = self._logins = self._reached = 0
@@ -112,11 +118,13 @@ class StationClient:
         """Send the page, or what is missing of it; the response that decides what became of it. Raises AttemptEnded."""
         context = self._context
         if context.client.protocol == "tus":
-            return await self._send_by_steps(record, session)
+            return await self._send_by_tus(record, session)
+        if context.client.protocol == "resumable":
+            return await self._send_resumably(record, session)
         size_bytes = context.size_of_page[session.page]
         return await self._send_page(record, self._make_upload(session, "page", context.page_method, 0, size_bytes))
 
-    async def _send_by_steps(self, record: AttemptRecord, session: Session) -> SimulatedResponse:
+    async def _send_by_tus(self, record: AttemptRecord, session: Session) -> SimulatedResponse:
         """The upload by tus: request after request, as harness/station/tus_steps.py decides."""
         steps = self._steps_of(session.page)
         steps.begin_attempt()
@@ -132,8 +140,47 @@ class StationClient:
             outcome = steps.responded(response.status, response.offset if has_offset else None)
             self._upload_number = response.upload or self._upload_number
             if outcome is not None:
-                self.tus_outcome = outcome
+                self.steps_outcome = outcome
                 return response
+
+    async def _send_resumably(self, record: AttemptRecord, session: Session) -> SimulatedResponse:
+        """The upload by the IETF's draft: request after request, as harness/station/resumable_steps.py decides."""
+        steps = self._resumable_steps_of(session.page)
+        steps.begin_attempt()
+        while True:
+            step = steps.next()
+            kind, method = _RESUMABLE_STEPS[step.kind]
+            request = self._make_upload(session, kind, method, step.start, step.end - step.start)
+            request.timeout_s = self._context.client.timeout - (self._task.clock.now_s - record.sent_s)
+            request.upload, request.completes = self._upload_number, step.completes
+            try:
+                response = await self._send_page(record, request)
+            finally:
+                if request.announced:  # it came while the photo was still on its way
+                    self._upload_number = request.announced
+                    steps.announced(None)
+            names_offset = response.status < _BAD_REQUEST or response.status == _CONFLICT
+            outcome = steps.responded(
+                ResumableResponse(
+                    response.status,
+                    response.is_complete,
+                    response.offset if names_offset else None,
+                    has_location=bool(response.upload),
+                )
+            )
+            self._upload_number = response.upload or self._upload_number
+            if outcome is not None:
+                self.steps_outcome = outcome
+                return response
+
+    def _resumable_steps_of(self, page: int) -> ResumableSteps:
+        """What the attempts of a page know of its upload."""
+        options = self._context.client.resumable or ResumableOptions()
+        if page != self._steps_page:
+            size_bytes, careful = self._context.size_of_page[page], options.creation == "careful"
+            self._resumable_steps = ResumableSteps(size_bytes, options.chunk_size, creates_empty=careful)
+            self._steps_page = page
+        return self._resumable_steps
 
     def _steps_of(self, page: int) -> TusSteps:
         """What the attempts of a page know of its upload."""

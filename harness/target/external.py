@@ -17,6 +17,7 @@ from harness.base.errors import UsageError
 from harness.plan import Plan
 from harness.plan.demand import forecast_load
 from harness.run_folder.layout import AlsoTarget
+from harness.scenario.client import ResumableOptions
 from harness.scenario.scenario import READERS_NEED_PATHS, Scenario
 from harness.scenario.target import StoredCommand, StoredFetch, StoredNone, StoredUrl, TargetApi
 from harness.target import consent
@@ -244,6 +245,10 @@ def requests_at_peak(scenario: Scenario, plan: Plan) -> PeakRequests:
     if scenario.client.protocol == "tus":
         chunk = scenario.client.tus.chunk_size if scenario.client.tus is not None else None
         per_page = 1 + (1 if chunk is None else -(-largest // chunk))  # the creation, and one PATCH per chunk
+    elif scenario.client.protocol == "resumable":
+        options = scenario.client.resumable or ResumableOptions()
+        per_page = 1 if options.chunk_size is None else -(-largest // options.chunk_size)  # the first is the creation
+        per_page += options.creation == "careful"
     elif scenario.target is not None and scenario.target.steps:
         steps = scenario.target.steps
         counts = [1 if step.part_size is None else -(-largest // step.part_size) for step in steps]

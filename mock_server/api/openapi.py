@@ -71,6 +71,15 @@ _UPLOAD = [
     ("Repr-Digest", "string", "sha-256=:…: of the photo (RFC 9530)"),
     ("Upload-Timeout", "number", "Seconds that the client will wait"),
 ]
+_RESUMABLE = [
+    (
+        "Upload-Complete",
+        "string",
+        "?1 if the photo is whole with this request, ?0 if more follows: the upload can be resumed",
+    ),
+    ("Upload-Length", "integer", "Total bytes"),
+    ("Upload-Draft-Interop-Version", "integer", "8: interim responses (104) are understood"),
+]
 _TUS = [("Tus-Resumable", "string", "1.0.0"), *_UPLOAD]
 _GOOD = {202: "Accepted; its status can be polled", 304: "Not modified since the response with this ETag"}
 _UPLOAD_ERRORS = (400, 401, 403, 404, 408, 411, 413, 415, 417, 422, 429, 503)
@@ -86,7 +95,14 @@ def openapi_document() -> _Json:
             "description": "The upload API is this project's own design, because no real one is public; the read API follows "
             "what public scrapers documented. Under a profile with faults any response may be missing, late or wrong.",
         },
-        "paths": {**_login_paths(), **_page_paths(), **_tus_paths(), **_public_paths(), **_service_paths()},
+        "paths": {
+            **_login_paths(),
+            **_page_paths(),
+            **_resumable_paths(),
+            **_tus_paths(),
+            **_public_paths(),
+            **_service_paths(),
+        },
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             "schemas": {"Problem": _PROBLEM},
@@ -109,15 +125,40 @@ def _page_paths() -> _Json:
     good = {200: _RECEIPT, 201: _RECEIPT, 202: _STATE}
     post = _operation("Upload a page as a form", good, (*_UPLOAD_ERRORS, 409), _UPLOAD, secure=True)
     post["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}
-    reading = [*_UPLOAD, ("Reading", "string", "The figures as JSON")]
+    reading = [*_UPLOAD, *_RESUMABLE, ("Reading", "string", "The figures as JSON")]
     put = _operation("Upload a page as the photo alone", good, (*_UPLOAD_ERRORS, 409), reading, secure=True)
     put["requestBody"] = {"required": True, "content": {"image/jpeg": {"schema": {}}}}
     status = _operation("Status of a page", {200: _STATE}, (401, 403, 404), _ATTEMPT, secure=True)
     path = "/v1/stations/{code}/forms/{form}/pages/{page}"
     return {
-        path: {"parameters": where, "post": post, "put": put},
+        path: {"parameters": where, "post": post, "put": put, "options": _upload_options()},
         path + "/status": {"parameters": where, "get": status},
     }
+
+
+def _upload_options() -> _Json:
+    return _operation("Limits of resumable uploads, in Upload-Limit", {204: None}, ())
+
+
+def _resumable_paths() -> _Json:
+    head = _operation("Offset of a resumable upload", {204: None}, (401, 403, 404, 410), _ATTEMPT, secure=True)
+    headers = [*_UPLOAD, *_RESUMABLE, ("Upload-Offset", "integer", "Where the bytes begin")]
+    errors = (*_UPLOAD_ERRORS, 409, 410, 423)
+    patch = _operation(
+        "Append to a resumable upload; the last append is answered as the upload of the page",
+        {200: _RECEIPT, 201: _RECEIPT, 204: None},
+        errors,
+        headers,
+        secure=True,
+    )
+    patch["requestBody"] = {"required": True, "content": {"application/partial-upload": {"schema": {}}}}
+    delete = _operation("Cancel a resumable upload", {204: None}, (401, 403, 404, 410), _ATTEMPT, secure=True)
+    return {
+        "/v1/uploads/{id}": {
+            "parameters": [_path_parameter("id", {"type": "string"})], "head": head, "get": head, "patch": patch,
+            "delete": delete, "options": _upload_options(),
+        },
+    }  # fmt: skip
 
 
 def _tus_paths() -> _Json:

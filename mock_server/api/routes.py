@@ -20,13 +20,14 @@ from mock_server.http.metrics import ServerMetrics
 from mock_server.http.middleware import REQUEST_CONTEXT, Handler, check_headers, data_port_middleware
 from mock_server.http.request_context import RequestContext
 from mock_server.http.responses import Problem, json_response
-from mock_server.profile.routes import FILE_ROUTE, FILES_ROUTE, LOGIN_ROUTE, PAGE_ROUTE
+from mock_server.profile.routes import FILE_ROUTE, FILES_ROUTE, LOGIN_ROUTE, PAGE_ROUTE, UPLOAD_ROUTE
 from mock_server.profile_file import Profile
 from mock_server.storage.resumable import ResumableStore
 from mock_server.upload import body
 from mock_server.upload.drain import InFlightRequests
 from mock_server.upload.photo import PhotoSink, ReceivedUpload
 from mock_server.upload.pipeline import UploadPipeline
+from mock_server.upload.resumable import COMPLETE, ResumableHandlers
 from mock_server.upload.tus import TusHandlers, add_version_header
 
 _MAX_LOGIN_BYTES = 1024
@@ -59,14 +60,16 @@ def data_app(services: DataPortServices) -> web.Application:
         ],
         client_max_size=_MAX_LOGIN_BYTES,
     )
-    routes = UploadRoutes(services)
-    tus = TusHandlers(services.profile, services.authenticator, services.pipeline, services.resumable)
+    parts = (services.profile, services.authenticator, services.pipeline, services.resumable)
+    tus, resumable = TusHandlers(*parts), ResumableHandlers(*parts)
+    routes = UploadRoutes(services, resumable)
     add = app.router.add_route
     app.on_response_prepare.append(add_version_header)
     app.router.add_resource(LOGIN_ROUTE).add_route("POST", routes.login, expect_handler=_defer_continue)
     page = app.router.add_resource(_ANY_PAGE)
     page.add_route("POST", routes.multipart, expect_handler=_defer_continue)
     page.add_route("PUT", routes.put, expect_handler=_defer_continue)
+    page.add_route("OPTIONS", resumable.options)
     add("GET", _ANY_PAGE + "/status", routes.status)
     files = app.router.add_resource(FILES_ROUTE)
     files.add_route("OPTIONS", tus.options)
@@ -77,6 +80,12 @@ def data_app(services: DataPortServices) -> web.Application:
     file.add_route("DELETE", tus.delete)
     file.add_route("POST", tus.overridden, expect_handler=_defer_continue)
     file.add_route("OPTIONS", tus.options)
+    upload = app.router.add_resource(UPLOAD_ROUTE)
+    upload.add_route("HEAD", resumable.head)
+    upload.add_route("GET", resumable.head)
+    upload.add_route("PATCH", resumable.patch, expect_handler=_defer_continue)
+    upload.add_route("DELETE", resumable.delete)
+    upload.add_route("OPTIONS", resumable.options)
     for path, handler in services.public.routes().items():
         app.router.add_get(path, handler)
     for path, handler in health_routes(services.metrics, lambda: not services.pipeline.is_closing).items():
@@ -123,8 +132,9 @@ def health_routes(metrics: ServerMetrics, is_ready: Callable[[], bool]) -> dict[
 class UploadRoutes:
     """The handlers of logins, of uploads in one request, and of their status."""
 
-    def __init__(self, services: DataPortServices) -> None:
+    def __init__(self, services: DataPortServices, resumable: ResumableHandlers) -> None:
         self._services = services
+        self._resumable = resumable
 
     async def login(self, request: web.Request) -> web.Response:
         """{station, pin} -> {token, expires_at}."""
@@ -146,8 +156,10 @@ class UploadRoutes:
         return json_response({"token": token, "expires_at": expires_at})
 
     async def multipart(self, request: web.Request) -> web.Response:
-        """A page as a multipart form."""
+        """A page as a multipart form; as the photo alone if it is to be resumable."""
         context = await self._begun(request, "upload")
+        if self._resumable.is_asked_for(request) and not request.content_type.startswith("multipart/"):
+            return await self._raw(context)
         boundary = body.multipart_boundary(request.headers.get("Content-Type", ""))
         largest = self._services.profile.max_body
 
@@ -158,14 +170,22 @@ class UploadRoutes:
 
     async def put(self, request: web.Request) -> web.Response:
         """A page as the photo alone, its reading in a header."""
-        context = await self._begun(request, "upload")
+        return await self._raw(await self._begun(request, "upload"))
+
+    async def _raw(self, context: RequestContext) -> web.Response:
+        request = context.request
         body.check_photo_type(request.headers.get("Content-Type", ""), self._services.profile.accepts)
+        if self._resumable.is_possible(request):
+            return await self._resumable.create(context)
         reading = request.headers.get("Reading", "")
 
         async def read_body(chunks: AsyncIterator[bytes], sink: PhotoSink) -> ReceivedUpload:
             return await body.read_put(chunks, reading, sink)
 
-        return await self._services.pipeline.receive(context, read_body)
+        response = await self._services.pipeline.receive(context, read_body)
+        if self._resumable.is_asked_for(request):
+            response.headers.update(COMPLETE)
+        return response
 
     async def status(self, request: web.Request) -> web.Response:
         """The status of a page: queued, reading, stored, unreadable, conflict or refused."""

@@ -16,9 +16,12 @@ class UploadProgress:
     """
 
     length: int
-    """Bytes of the whole photo."""
+    """Bytes of the whole photo; 0 if the client has not said so yet, which tus doesn't allow."""
     offset: int = 0
     """Bytes received."""
+    acknowledges_by_offset: bool = True
+    """Whether an offset equal to the length tells the client that the page is stored, as with tus. Resumable uploads over HTTP
+    say that by Upload-Complete, and there an offset never decreases."""
     is_stored: bool = False
     """Whether it has become a page."""
     is_locked: bool = False
@@ -30,13 +33,15 @@ class UploadProgress:
 
     @property
     def reported_offset(self) -> int:
-        """The offset for the client. It equals the length only when the page is stored, or a fault claims so."""
-        return self.length if self.is_pretended or self.is_stored else self.offset
+        """The offset for the client. With tus it equals the length only when the page is stored, or a fault claims so."""
+        return max(self.length, self.offset) if self.is_pretended or self.is_stored else self.offset
 
     @property
     def is_complete(self) -> bool:
         """Whether the client has been told that nothing is missing: a repeated last PATCH succeeds and stores nothing."""
-        return self.reported_offset == self.length
+        if self.acknowledges_by_offset:
+            return self.reported_offset == self.length
+        return self.is_stored or self.is_pretended
 
     def continues_at(self, offset: int) -> bool:
         """Whether a PATCH with this Upload-Offset goes on where the upload ended; else it is answered 409."""
@@ -49,6 +54,14 @@ class UploadProgress:
         if self.is_expired:
             return 410, "The upload has expired"
         return None
+
+    def take_back(self, size: int) -> None:
+        """After a refusal that may pass: the client is to send all after the first `size` bytes again, if it must.
+
+        With tus the whole length as its offset would acknowledge the page; else the bytes are kept.
+        """
+        if self.acknowledges_by_offset:
+            self.truncate(size)
 
     def truncate(self, size: int) -> None:
         """Drops everything after the first `size` bytes."""
@@ -65,9 +78,9 @@ class UploadProgress:
     def recover(self) -> None:
         """What a restart of the server makes of it: no request holds it, and what was only kept in memory is gone.
 
-        All bytes but no page: an offset equal to the length would acknowledge it, so the last byte is asked for again.
+        All bytes but no page: with tus the offset would acknowledge it, so the last byte is asked for again.
         """
         self.is_locked = self.is_pretended = False
         self.rollbacks.clear()
-        if not self.is_stored and self.offset >= self.length:
+        if self.acknowledges_by_offset and not self.is_stored and self.offset >= self.length:
             self.truncate(max(0, self.length - 1))

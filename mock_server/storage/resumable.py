@@ -8,6 +8,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from mock_server.storage.durable import sync_folder
 from mock_server.storage.store import Store
 
 _COLUMNS = "id, station, form, page, reading, length, metadata, expires_at, receipt"
+_INSERT = f"INSERT INTO uploads ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+_SELECT = f"SELECT {_COLUMNS}, digest FROM uploads LEFT JOIN representations ON upload = id WHERE id = ?"  # noqa: S608
 _SWEEP_INTERVAL_S = 30.0
 _MAX_PER_SWEEP = 500
 """What a sweep removes at most; the rest waits for the next one, so that the store stays free for uploads."""
@@ -50,6 +53,12 @@ class ResumableUpload(UploadProgress):
     expires_at: float
     """Seconds since the epoch."""
     path: Path
+    digest: str = ""
+    """The header Repr-Digest of the creation, of an upload over HTTP (not tus)."""
+    receipt: str = ""
+    """Of the page that it has become, as far as it was read from the store."""
+    synced: int = -1
+    """Up to where its bytes are known to be on the disk."""
 
     def append(self, chunk: bytes) -> None:
         """Adds bytes at the end; blocks, so call it in a thread."""
@@ -59,13 +68,26 @@ class ResumableUpload(UploadProgress):
 
     def sync(self) -> None:
         """Puts the bytes on the disk; blocks, so call it in a thread."""
-        with self.path.open("rb") as file:
+        with suppress(FileNotFoundError), self.path.open("rb") as file:  # meanwhile it may have become a page
             os.fsync(file.fileno())
 
     def truncate(self, size: int) -> None:
         """Drops everything after the first `size` bytes, in the file too."""
         os.truncate(self.path, min(size, self.offset))
         UploadProgress.truncate(self, size)
+        self.synced = min(self.synced, size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Representation:
+    """What a request that creates an upload says of what is to be uploaded."""
+
+    length: int
+    """In bytes; 0 if the client doesn't know it yet."""
+    reading: str = ""
+    metadata: str = ""
+    digest: str | None = None
+    """Repr-Digest, "" for none, of an upload over HTTP; None for one by tus."""
 
 
 class ResumableStore:
@@ -95,19 +117,26 @@ class ResumableStore:
         if before != [self._boot]:
             await self._store.do(lambda connection: _replace_boot(connection, self._boot))
 
-    async def create(self, page: tuple[str, str, int], reading: str, length: int, metadata: str) -> ResumableUpload:
+    async def create(self, page: tuple[str, str, int], sent: Representation) -> ResumableUpload:
         """A new upload, on disk."""
         await asyncio.to_thread(self._make_folder)
         name = secrets.token_urlsafe(18)
         expires = self._now() + self._lifetime_s
         station, form, number = page
         upload = ResumableUpload(
-            id=name, station=station, form=form, page=number, reading=reading, length=length, metadata=metadata,
-            expires_at=expires, path=self._path(name),
+            id=name, station=station, form=form, page=number, reading=sent.reading, length=sent.length,
+            metadata=sent.metadata, expires_at=expires, path=self._path(name), digest=sent.digest or "",
+            acknowledges_by_offset=sent.digest is None, synced=0,
         )  # fmt: skip
-        row = (name, *page, reading, length, metadata, expires, "")
+        row = (name, *page, sent.reading, sent.length, sent.metadata, expires, "")
+
+        def insert(connection: sqlite3.Connection) -> None:
+            connection.execute(_INSERT, row)
+            if sent.digest is not None:
+                connection.execute("INSERT INTO representations VALUES (?, ?)", (name, sent.digest))
+
         # The record before the file: a file without a record is swept.
-        await self._store.run(f"INSERT INTO uploads ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
+        await self._store.do(insert)
         await asyncio.to_thread(self._make_file, upload.path)
         self._open[name] = upload
         return upload
@@ -121,11 +150,45 @@ class ResumableStore:
         path.touch()
         sync_folder(self._folder)
 
-    async def keep_bytes(self, upload: ResumableUpload) -> None:
-        """Makes the offset durable that a response is about to promise."""
-        offset = upload.offset
-        await asyncio.to_thread(upload.sync)
-        await self._store.run("INSERT OR REPLACE INTO offsets VALUES (?, ?)", (upload.id, offset))
+    async def append(self, upload: ResumableUpload, data: bytes) -> None:
+        """Appends bytes in a thread.
+
+        A request that is cancelled waits for the thread, or its bytes would come after the first ones of the next request.
+        """
+        writing = asyncio.ensure_future(asyncio.to_thread(upload.append, data))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await writing
+            raise
+
+    async def receipt_of(self, upload: ResumableUpload) -> dict[str, object]:
+        """What the receipt of a page says that an upload has become, or that a fault claims it has."""
+        query = "SELECT sent_sha256, size_bytes FROM pages WHERE receipt = ?"
+        rows = await self._store.run(query, (upload.receipt,)) if upload.receipt else []
+        sha256, size_bytes = rows[0] if rows else ("", upload.reported_offset)
+        return {"receipt": upload.receipt or upload.id, "sha256": sha256, "size": size_bytes}
+
+    async def keep_bytes(self, upload: ResumableUpload) -> int:
+        """Makes the offset durable that a response is about to promise; that offset.
+
+        Nothing is to be done where it is durable already, or the upload is a page.
+        """
+        offset = upload.reported_offset
+        if not (upload.is_complete or offset <= upload.synced):
+            await asyncio.to_thread(upload.sync)
+            await self._store.run("INSERT OR REPLACE INTO offsets VALUES (?, ?)", (upload.id, offset))
+            upload.synced = offset
+        return offset
+
+    def remaining_s(self, upload: ResumableUpload) -> int:
+        """How long it can still be resumed, in whole seconds."""
+        return max(0, int(upload.expires_at - self._now()))
+
+    async def set_length(self, upload: ResumableUpload, length: int) -> None:
+        """Records the length, once the client has said it."""
+        upload.length = length
+        await self._store.run("UPDATE uploads SET length = ? WHERE id = ?", (length, upload.id))
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.part"
@@ -134,7 +197,7 @@ class ResumableStore:
         """The upload of this id; raises UploadNotFoundError or UploadExpiredError."""
         upload = self._open.get(name)
         if upload is None:
-            rows = await self._store.run(f"SELECT {_COLUMNS} FROM uploads WHERE id = ?", (name,))  # noqa: S608
+            rows = await self._store.run(_SELECT, (name,))
             if not rows:
                 raise UploadNotFoundError(name)
             upload = await asyncio.to_thread(self._load, rows[0])
@@ -146,10 +209,11 @@ class ResumableStore:
 
     def _load(self, row: tuple[Any, ...]) -> ResumableUpload:
         """An upload as a restart finds it."""
-        name, station, form, page, reading, length, metadata, expires_at, receipt = row
+        name, station, form, page, reading, length, metadata, expires_at, receipt, digest = row
         upload = ResumableUpload(
             id=name, station=station, form=form, page=page, reading=reading, length=length, metadata=metadata,
             expires_at=expires_at, path=self._path(name), is_stored=bool(receipt),
+            receipt=receipt, digest=digest or "", acknowledges_by_offset=digest is None,
         )  # fmt: skip
         if upload.is_stored:
             upload.offset = upload.length
@@ -196,7 +260,8 @@ class ResumableStore:
         await asyncio.to_thread(_unlink, [paths[name] for name in expired])
         for (name,) in await self._store.run(_DELETE_LONG_EXPIRED, (now - self._lifetime_s, _MAX_PER_SWEEP)):
             self._open.pop(name, None)
-        await self._store.run("DELETE FROM offsets WHERE upload NOT IN (SELECT id FROM uploads)")
+        for table in ("offsets", "representations"):
+            await self._store.run(f"DELETE FROM {table} WHERE upload NOT IN (SELECT id FROM uploads)")  # noqa: S608
 
     def _files(self) -> list[Path]:
         return list(self._folder.glob("*.part"))

@@ -12,7 +12,7 @@ from mock_server.http.request_context import RequestContext
 from mock_server.http.responses import Problem
 from mock_server.profile.server_profile import ServerProfile
 from mock_server.upload.photo import PhotoSink, ReceivedUpload
-from mock_server.upload.readings import MAX_READING_BYTES, parse_reading
+from mock_server.upload.readings import MAX_READING_BYTES, parse_reading, parse_reading_header
 
 _CLOSE = {"Connection": "close"}
 _RATE_WINDOW_S = 5.0
@@ -102,10 +102,7 @@ async def read_put(pieces: AsyncIterator[bytes], reading: str, sink: PhotoSink) 
 
     Raises Problem 400 for a reading that is not JSON, 413 for one that is too large.
     """
-    text = reading.encode("utf-8", "surrogateescape")
-    if len(text) > MAX_READING_BYTES:
-        raise Problem(413, "The reading is too large")
-    parsed = parse_reading(text)
+    parsed = parse_reading_header(reading)
     async for piece in pieces:
         sink.feed(piece)
     return sink.upload(parsed)

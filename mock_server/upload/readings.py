@@ -42,6 +42,14 @@ def parse_reading(text: bytes) -> Reading:
     return Reading(decoded, tuple(_warnings(content)))
 
 
+def parse_reading_header(text: str) -> Reading:
+    """The reading in the header `Reading`. Raises Problem 400 for one that is not JSON, 413 for one that is too large."""
+    encoded = text.encode("utf-8", "surrogateescape")
+    if len(encoded) > MAX_READING_BYTES:
+        raise Problem(413, "The reading is too large")
+    return parse_reading(encoded)
+
+
 def _warnings(content: dict[str, Any]) -> list[str]:
     votes, counts = _figures(content.get("chart"), _NOMINEE), _figures(content.get("administrasi"), _COUNT)
     found: list[str] = []

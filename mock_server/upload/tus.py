@@ -17,7 +17,13 @@ from mock_server.http.request_context import RequestContext
 from mock_server.http.responses import Problem
 from mock_server.profile.upload_progress import FATAL_STATUSES
 from mock_server.profile_file import Profile
-from mock_server.storage.resumable import ResumableStore, ResumableUpload, UploadExpiredError, UploadNotFoundError
+from mock_server.storage.resumable import (
+    Representation,
+    ResumableStore,
+    ResumableUpload,
+    UploadExpiredError,
+    UploadNotFoundError,
+)
 from mock_server.upload import body
 from mock_server.upload.photo import read_file
 from mock_server.upload.pipeline import UploadPipeline
@@ -71,7 +77,8 @@ class TusHandlers:
         self._authenticator.authorise(request.headers.get("Authorization"), station)
         context.pages.check_page(form, page)
         self._pipeline.admit(context)
-        upload = await self._uploads.create((station, form, page), reading, length, header)
+        sent = Representation(length=length, reading=reading, metadata=header)
+        upload = await self._uploads.create((station, form, page), sent)
         # An absolute URL, though RFC 9110 (10.2.2) allows a path: some clients do not resolve one.
         place = f"{request.scheme}://{request.host}/v1/files/{upload.id}"
         headers = {"Location": place, "Upload-Expires": _http_date(upload)}
@@ -89,8 +96,9 @@ class TusHandlers:
     async def head(self, request: web.Request) -> web.Response:
         """The offset of an upload."""
         upload = await self._found(request, "upload")
+        offset = await self._uploads.keep_bytes(upload)
         headers = {
-            "Upload-Offset": str(upload.reported_offset), "Upload-Length": str(upload.length),
+            "Upload-Offset": str(offset), "Upload-Length": str(upload.length),
             "Cache-Control": "no-store", "Upload-Expires": _http_date(upload),
         }  # fmt: skip
         if upload.metadata:
@@ -171,11 +179,10 @@ class TusHandlers:
         else:
             async for chunk in body.chunks(context, self._profile):
                 _check_room(upload, len(chunk))
-                await _append_chunk(upload, chunk)
+                await self._uploads.append(upload, chunk)
         if upload.offset == upload.length:
             return await self._finish(context, upload, before)
-        await self._uploads.keep_bytes(upload)
-        return {"Upload-Offset": str(upload.offset)}
+        return {"Upload-Offset": str(await self._uploads.keep_bytes(upload))}
 
     async def _append_checked(
         self, context: RequestContext, upload: ResumableUpload, algorithm: str, claimed: bytes
@@ -190,7 +197,7 @@ class TusHandlers:
         data = b"".join(pieces)
         if await asyncio.to_thread(_chunk_checksum, algorithm, data) != claimed:
             raise Problem(460, "The checksum does not match; nothing of this request was kept")
-        await _append_chunk(upload, data)
+        await self._uploads.append(upload, data)
 
     async def _finish(self, context: RequestContext, upload: ResumableUpload, before: int) -> dict[str, str]:
         """Stores the page that the bytes are; the headers of the response.
@@ -211,7 +218,7 @@ class TusHandlers:
             await self._uploads.forget_bytes(upload)
         finally:
             if not (upload.is_stored or upload.is_expired):
-                upload.truncate(before)
+                upload.take_back(before)
         return {"Upload-Offset": str(upload.length), "Server-Timing": response.headers["Server-Timing"]}
 
 
@@ -222,19 +229,6 @@ def _chunk_checksum(algorithm: str, data: bytes) -> bytes:
     'da39a3ee'
     """
     return hashlib.new(algorithm, data, usedforsecurity=False).digest()
-
-
-async def _append_chunk(upload: ResumableUpload, data: bytes) -> None:
-    """Appends bytes in a thread.
-
-    A request that is cancelled waits for the thread, or its bytes would come after the first ones of the next request.
-    """
-    writing = asyncio.ensure_future(asyncio.to_thread(upload.append, data))
-    try:
-        await asyncio.shield(writing)
-    except asyncio.CancelledError:
-        await writing
-        raise
 
 
 def parse_metadata(header: str) -> dict[str, str]:

@@ -13,24 +13,30 @@ from harness.plan import make_plan
 from harness.plan.plan import derive_pin
 from harness.run_folder.layout import RunFolder
 from harness.scenario.loader import load_scenario
-from tests.support.documents import ROOT, Block, blocks
+from tests.support.documents import own_client_example
 from tests.support.mock_process import process
 from tests.support.real_runs import TINY, told
 from tests.support.upload_driver import target_of
 
-PAGE = ROOT / "docs" / "how-to" / "own-client.md"
 OWN = TINY.replace("[client]\n", '[client]\nprotocol = "my_upload:Delivery"\n')
 
 
-def example() -> str:
-    (block,) = [block for block in blocks("python") if block.path == PAGE]
-    assert isinstance(block, Block)
-    return block.text
-
-
 def test_the_example_is_as_short_as_the_page_promises():
-    code = [line for line in example().splitlines() if line.strip()]
+    code = [line for line in own_client_example().splitlines() if line.strip()]
     assert len(code) <= 40
+
+
+def test_two_workers_deliver_every_page_with_it(tmp_path):
+    (tmp_path / "own.toml").write_text(OWN, "utf-8")
+    (tmp_path / "my_upload.py").write_text(own_client_example(), "utf-8")
+    code, output = told("run", "own.toml", "--allow-code", "--workers", "2", "--out", "run", cwd=tmp_path)
+    assert code in {ExitCode.PASSED, ExitCode.INVALID}, output  # INVALID on a machine that is too busy to be on time
+    folder = RunFolder(tmp_path / "run")
+    record, audit = folder.read_run(), json.loads(folder.audit.read_text())
+    assert [worker.attempts > 0 for worker in record.workers] == [True, True]
+    assert (audit["safety"], audit["counts"]["ok"]) == (True, audit["sets"]["planned"])
+    assert record.ended is not None
+    assert record.ended.how == "completed"
 
 
 def test_a_bug_in_it_ends_the_run_as_invalid_with_its_traceback_and_keeps_what_was_measured(tmp_path):
@@ -38,7 +44,7 @@ def test_a_bug_in_it_ends_the_run_as_invalid_with_its_traceback_and_keeps_what_w
     file = tmp_path / "my_upload.py"
     late = "        if sender.attempt == 1 and sender.memory.setdefault('pages', 0) == 2:\n            return sender.nothing\n"
     counted = "        sender.memory['pages'] = sender.memory.get('pages', 0) + 1\n"
-    broken = example().replace("        token = sender", f"{late}{counted}        token = sender", 1)
+    broken = own_client_example().replace("        token = sender", f"{late}{counted}        token = sender", 1)
     file.write_text(broken, "utf-8")
     code, output = told("run", "own.toml", "--allow-code", "--out", "run", cwd=tmp_path)
     assert code == ExitCode.INVALID, output
@@ -62,7 +68,7 @@ def server(tmp_path_factory):
 def uploader(folder, server, plan, station):
     """What uploads a station's pages by the example."""
     (folder / "own.toml").write_text(OWN, "utf-8")
-    (folder / "my_upload.py").write_text(example(), "utf-8")
+    (folder / "my_upload.py").write_text(own_client_example(), "utf-8")
     scenario = load_scenario(str(folder / "own.toml"))
     own = load_own_client(scenario.client.own, "", {})
     source = ConnectionPool(target_of(server.ready), "new", lambda: 0.0).source()

@@ -71,12 +71,12 @@ def evenings(server, plan, folder, *overrides, faults=()):
 
 
 @pytest.mark.parametrize("connection", ["new", "each", "reuse"])
-@pytest.mark.parametrize("protocol", ["put", "tus"])
+@pytest.mark.parametrize("protocol", ["put", "tus", "resumable"])
 def test_each_protocol_brings_every_photo_through_whatever_the_connections(clear, plan, tmp_path, protocol, connection):
     chosen = [f"client.protocol={protocol}", f"client.connection={connection}"]
     driven = evenings(clear, plan, tmp_path, *chosen)
     assert driven.outcomes == [ACCEPTED] * 12
-    assert set(driven.ends["status"]) == {201 if protocol == "put" else 204}
+    assert set(driven.ends["status"]) == {204 if protocol == "tus" else 201}
     assert not driven.ends["resent_bytes"].any()
     sent = driven.ends["sent_bytes"]
     assert (sent > PHOTO * 0.9).all()
@@ -86,6 +86,9 @@ def test_each_protocol_brings_every_photo_through_whatever_the_connections(clear
 
 TUS = ("client.protocol=tus",)
 CHUNKS = (*TUS, 'client.tus={chunk_size="64KB", checksum="sha256"}')
+RESUMABLE = ("client.protocol=resumable",)
+PARTS = (*RESUMABLE, 'client.resumable={chunk_size="64KB"}')
+CAREFUL = (*RESUMABLE, 'client.resumable={chunk_size="64KB", creation="careful"}')
 ALONG = (*TUS, 'client.tus={chunk_size="64KB", creation_with_upload=true}')
 
 
@@ -106,8 +109,16 @@ ALONG = (*TUS, 'client.tus={chunk_size="64KB", creation_with_upload=true}')
         (CHUNKS, {"kind": "expire_upload", "skip_first": 3}),
         (CHUNKS, {"kind": "offset_rollback", "skip_first": 3}),
         (CHUNKS, {"kind": "stale_lock", "skip_first": 3}),
+        (RESUMABLE, {"kind": "limit_data", "limit": "100KB", "ending": "rst"}),
+        (RESUMABLE, {"kind": "limit_data", "limit": "100KB", "ending": "fin"}),
+        (CAREFUL, {"kind": "reset_peer", "match": {"method": "PATCH"}, "skip_first": 3}),
+        (PARTS, {"kind": "abort", "status": 503, "match": {"method": "PATCH"}, "skip_first": 3}),
+        (PARTS, {"kind": "expire_upload", "skip_first": 3}),
+        (PARTS, {"kind": "offset_rollback", "skip_first": 3}),
+        (PARTS, {"kind": "stale_lock", "skip_first": 3}),
+        (PARTS, {"kind": "timeout", "match": {"method": "PATCH"}, "skip_first": 3}),
     ],
-    ids=lambda given: given["kind"] if isinstance(given, dict) else str(len(given)),
+    ids=lambda given: given["kind"] if isinstance(given, dict) else given[0].rpartition("=")[2],
 )
 def test_a_resumable_upload_comes_through_every_trouble_with_every_digest_right(clear, plan, tmp_path, options, fault):
     also = [{"kind": "abort", "status": 500, "match": {"method": "PATCH"}, "count": 3}] if fault.get("match") == {"method": "HEAD"} else []  # fmt: skip
@@ -128,6 +139,14 @@ def test_a_cut_in_mid_body_goes_on_at_the_right_byte_and_sends_little_again(clea
     assert payload >= 12 * PHOTO * 0.9 + resent
 
 
+def test_a_creation_that_is_cut_goes_on_where_an_interim_response_said_and_sends_little_again(clear, plan, tmp_path):
+    cut = {"kind": "limit_data", "limit": "150KB", "count": 6, "match": {"method": "PUT"}}
+    driven = evenings(clear, plan, tmp_path, *RESUMABLE, 'client.link={ upload = "16Mbit/s" }', faults=[cut])
+    assert sorted(set(driven.outcomes) - {ACCEPTED}) in (["closed"], ["reset"], ["closed", "reset"])
+    assert len(driven.outcomes) == 12 + 6
+    assert 0 < int(driven.ends["resent_bytes"].sum()) < 6 * 120_000
+
+
 def test_the_whole_photo_goes_again_by_put_what_a_resumable_upload_saves(clear, plan, tmp_path):
     cut = {"kind": "limit_data", "limit": "150KB", "count": 6, "match": {"method": "PUT"}}
     driven = evenings(clear, plan, tmp_path, "client.protocol=put", 'client.link={ upload = "16Mbit/s" }', faults=[cut])
@@ -142,6 +161,14 @@ def test_an_acknowledgement_that_was_lost_is_learnt_by_asking_and_nothing_is_sen
     assert (replayed["sent_bytes"] < 1000).all()
 
 
+def test_an_acknowledgement_that_was_lost_is_asked_for_again_without_the_photo(clear, plan, tmp_path):
+    driven = evenings(clear, plan, tmp_path, *RESUMABLE, faults=[{"kind": "ack_lost", "count": 3}])
+    assert sorted(driven.outcomes) == [ACCEPTED] * 9 + [REPLAYED] * 3 + ["reset"] * 3
+    assert not driven.ends["resent_bytes"].any()
+    replayed = driven.ends[[outcome == REPLAYED for outcome in driven.outcomes]]
+    assert (replayed["sent_bytes"] < 2000).all(), "a HEAD and an empty PATCH"
+
+
 @pytest.mark.parametrize(
     ("protocol", "link"),
     [
@@ -149,6 +176,7 @@ def test_an_acknowledgement_that_was_lost_is_learnt_by_asking_and_nothing_is_sen
         ("put", "unlimited"),
         ("tus", "unlimited"),
         ("tus", '{ upload = "16Mbit/s", rtt = "10ms" }'),
+        ("resumable", "unlimited"),
     ],
 )
 def test_each_protocol_works_over_tls(secure, plan, tmp_path, protocol, link):

@@ -59,3 +59,10 @@ def links(text: str) -> list[tuple[str, str]]:
 def codes(text: str) -> set[str]:
     """Everything between backticks in the prose, also several in one pair of a table's cell."""
     return {word for code in re.findall(r"`([^`]+)`", prose(text)) for word in [code, *re.split(r"[{\s,]", code)]}
+
+
+def own_client_example() -> str:
+    """The program of docs/how-to/own-client.md."""
+    page = ROOT / "docs" / "how-to" / "own-client.md"
+    (block,) = [block for block in blocks("python") if block.path == page]
+    return block.text

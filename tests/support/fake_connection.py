@@ -37,6 +37,13 @@ class Request:
     path: str
     headers: dict[str, str]
     body: bytes
+    on_interim: Any = None
+    """What takes interim responses; call `interim` instead."""
+
+    def interim(self, status: int, **headers: str) -> None:
+        """Send an interim response, if anybody listens."""
+        if self.on_interim is not None:
+            self.on_interim(status, answer(status, b"", **headers).raw_headers)
 
 
 @dataclass
@@ -56,7 +63,7 @@ class FakeConnection:
     def to(self, source: object) -> FakeConnection:
         return self.others[source]
 
-    def request(self, buffers: Any, *, bodiless: bool = False) -> HttpResponse:
+    def request(self, buffers: Any, *, bodiless: bool = False, on_interim: Any = None) -> HttpResponse:
         whole = b"".join(bytes(buffer) for buffer in buffers)
         head, _, body = whole.partition(b"\r\n\r\n")
         line, *lines = head.decode().split("\r\n")
@@ -64,7 +71,7 @@ class FakeConnection:
         self.now_s += 1.0
         headers = {name.lower(): value for name, _, value in (text.partition(": ") for text in lines)}
         assert bodiless == (method == "HEAD")
-        self.requests.append(Request(method, path, headers, body))
+        self.requests.append(Request(method, path, headers, body, on_interim))
         try:
             response = self.server(self.requests[-1])
         except CutError as cut:

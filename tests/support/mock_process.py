@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -91,11 +92,20 @@ class Process:
             with error:
                 return error.code, error.read()
 
-    def created(self, headers: dict[str, str]) -> tuple[int, str]:
-        """Create a resumable upload; status and path."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.ready['port']}/v1/files", b"", headers, method="POST")
+    def created(self, headers: dict[str, str], path: str = "/v1/files", data: bytes = b"") -> str:
+        """Create a resumable upload by POST; its path."""
+        url = f"http://127.0.0.1:{self.ready['port']}{path}"
+        request = urllib.request.Request(url, data, headers, method="POST")
         with urllib.request.urlopen(request, timeout=LONGEST_S) as answer:  # noqa: S310
-            return answer.status, urlsplit(answer.headers["Location"]).path
+            assert answer.status == 201
+            return str(urlsplit(answer.headers["Location"]).path)
+
+    def break_off(self, method: str, path: str, headers: dict[str, str], length: int, data: bytes) -> None:
+        """Send a request of which only the first bytes come, and leave."""
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        with socket.create_connection(("127.0.0.1", self.ready["port"])) as connection:
+            head = f"{method} {path} HTTP/1.1\r\nHost: mock\r\n{lines}Content-Length: {length}\r\n\r\n"
+            connection.sendall(head.encode() + data)
 
     def offset(self, path: str, headers: dict[str, str]) -> int:
         """The offset of a resumable upload."""

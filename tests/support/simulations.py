@@ -130,3 +130,9 @@ def play(
 def one_station(**tables: Any) -> dict[str, Any]:
     """Tables for a single station that arrives at T0."""
     return {"stations": {"region": "kaliwates", "count": 1}, "arrivals": {"kind": "constant", "over": "1s"}, **tables}
+
+
+def requests(played: PlayedSimulation) -> dict[tuple[str, Any], int]:
+    """Requests at the server by method and status."""
+    return {(method, status): sum(histogram._counts) for (method, route, status), histogram in played.counters._requests.items()
+            if route != "/v1/login"}  # fmt: skip

@@ -23,10 +23,11 @@ from gevent import get_hub, getcurrent
 
 from harness.drive.client.consent_guard import ConsentGuard
 from harness.drive.client.outcomes import RESET_ERRNOS, ConnectionClosedError, GeneratorLimitError, Stage
-from harness.drive.client.response import HttpResponse, ResponseParser
+from harness.drive.client.response import HttpResponse, OnInterim, ResponseParser
 from harness.drive.client.tls import TlsConfig, TlsTransport
 from harness.run_folder.journal import AttemptRecord
 
+_NAN = float("nan")
 _READ, _WRITE = 1, 2
 _NO_BYTES = struct.pack("i", 0)
 _RECEIVE_BYTES = 65_536
@@ -85,6 +86,7 @@ class Connection:
         "_endpoint",
         "_fd",
         "_hub",
+        "_on_interim",
         "_parser",
         "_read_watcher",
         "_socket",
@@ -115,6 +117,7 @@ class Connection:
         self._fd = self._socket.fileno()
         self._transport: Transport = self._socket
         self._parser: ResponseParser | None = None
+        self._on_interim: OnInterim | None = None
         self._read_watcher: Any = None
         """Made when reading first has to wait, then kept: making one costs more than starting it again."""
         self.tls: TlsTransport | None = None
@@ -164,15 +167,20 @@ class Connection:
         return True
 
     def request(
-        self, buffers: Sequence[bytes | memoryview], progress: Progress, *, bodiless: bool = False
-    ) -> HttpResponse:
-        """Send a request and receive its response (`bodiless`: to a HEAD); notes stages and times in `progress`."""
+        self, buffers: Sequence[bytes | memoryview], progress: Progress, *, bodiless: bool = False,
+        on_interim: OnInterim | None = None,
+    ) -> HttpResponse:  # fmt: skip
+        """Send a request and receive its response (`bodiless`: to a HEAD); notes stages and times in `progress`.
+
+        `on_interim` is called with each interim response, also where the final one never comes.
+        """
         guard = self._endpoint.guard
         if guard is not None:
             guard.before_request()
         self.used = True
+        self._on_interim = on_interim
         if self._parser is not None:
-            self._parser.expect(bodiless=bodiless)
+            self._parser.expect(bodiless=bodiless, on_interim=on_interim)
         progress.stage = Stage.SEND
         complete = self._send(buffers, progress, bodiless)
         progress.stage = Stage.RESPONSE
@@ -180,6 +188,7 @@ class Connection:
             progress.body_sent_s = self._clock()
         # After an early response the rest of the body was not sent: the server would take the next request for it.
         response = self._receive(progress, bodiless).response(reusable=complete)
+        self._on_interim = None
         if guard is not None:
             guard.check_redirect(response.status, response.headers.get("location", ""))
         return response
@@ -258,8 +267,10 @@ class Connection:
         parser = self._parser
         if parser is None:
             parser = self._parser = ResponseParser()
-            parser.expect(bodiless=bodiless)
+            parser.expect(bodiless=bodiless, on_interim=self._on_interim)
         parser.feed(data)
+        if parser.is_between:  # what has come was an interim response: the first byte of the response is still to come
+            progress.first_byte_s = _NAN
         return parser
 
     def _wait_to_read(self) -> None:

@@ -11,7 +11,7 @@ import gevent
 
 from harness.drive.client.connection import Connection, Endpoint, Progress
 from harness.drive.client.outcomes import RESET_ERRNOS, AttemptTimeoutError, Stage
-from harness.drive.client.response import HttpResponse
+from harness.drive.client.response import HttpResponse, OnInterim
 from harness.drive.client.shaped_connection import ShapedConnection
 from harness.station.link import LinkModel
 
@@ -189,8 +189,10 @@ class AttemptConnection:
         with gevent.Timeout(self._connect_timeout_s, AttemptTimeoutError):
             connection.connect()
 
-    def request(self, buffers: Sequence[bytes | memoryview], *, bodiless: bool = False) -> HttpResponse:
-        """Send a request and receive its response (`bodiless`: to a HEAD).
+    def request(
+        self, buffers: Sequence[bytes | memoryview], *, bodiless: bool = False, on_interim: OnInterim | None = None
+    ) -> HttpResponse:
+        """Send a request and receive its response (`bodiless`: to a HEAD); `on_interim` gets each interim one before it.
 
         The times in `progress` are those of the latest request. Its bytes are those that the other side has acknowledged, as far
         as that may matter: without an answer, before a whole body, or with a refusal. Raises what `outcomes.classify_error` knows.
@@ -208,13 +210,13 @@ class AttemptConnection:
             buffers = add_header(buffers, self.trace)
         try:
             try:
-                response = connection.request(buffers, progress, bodiless=bodiless)
+                response = connection.request(buffers, progress, bodiless=bodiless, on_interim=on_interim)
             except OSError as error:
                 # Closed just before this request, of which nothing was sent: a new connection, once, as every HTTP client does.
                 if not was_kept or error.errno not in RESET_ERRNOS or progress.sent_bytes != sent_bytes:
                     raise
                 connection = self._reconnect(connection)
-                response = connection.request(buffers, progress, bodiless=bodiless)
+                response = connection.request(buffers, progress, bodiless=bodiless, on_interim=on_interim)
         except BaseException:  # the end of the attempt's time, too
             _withdraw_untaken(connection, progress, sent_bytes)
             raise

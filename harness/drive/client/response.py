@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httptools
@@ -21,6 +21,8 @@ _MAX_FRAMING_RATIO = 8
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _CONTENT_LENGTH = re.compile(rb"\r?\ncontent-length[ \t]*:([^\r\n]*)(?=\r?\n)", re.IGNORECASE)
 _FIRST_FINAL_STATUS = 200
+OnInterim = Callable[[int, Sequence[tuple[bytes, bytes]]], None]
+"""Takes the status and the raw headers of an interim response; must not raise."""
 _REASON_BY_WORD = (
     ("content-length", MalformedReason.CONTENT_LENGTH),
     ("transfer-encoding", MalformedReason.TRANSFER_ENCODING),
@@ -68,18 +70,22 @@ class ResponseParser:
     """
 
     __slots__ = (
-        "_body", "_body_bytes", "_feed", "_headers", "_received", "_received_bytes", "bodiless", "complete", "has_headers",
-        "keep_alive", "status",
+        "_body", "_body_bytes", "_feed", "_headers", "_on_interim", "_received", "_received_bytes", "bodiless", "complete",
+        "has_headers", "is_between", "keep_alive", "status",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.bodiless = False
         """The request was a HEAD: its response ends with the headers, whatever Content-Length they name."""
+        self.is_between = False
+        """Whether an interim response is whole and nothing of the next one has come."""
+        self._on_interim: OnInterim | None = None
         self._feed: Any = self._make_parser()
         self._reset()
 
-    def expect(self, *, bodiless: bool) -> None:
+    def expect(self, *, bodiless: bool, on_interim: OnInterim | None = None) -> None:
         """Prepare for the next response."""
+        self._on_interim = on_interim
         # After the response to a HEAD, httptools still waits for the body that Content-Length announced.
         if self.bodiless:
             self._feed = self._make_parser()
@@ -88,7 +94,7 @@ class ResponseParser:
 
     def close(self) -> None:
         """Break the reference cycle with httptools; nothing can be parsed afterwards."""
-        self._feed = None
+        self._feed = self._on_interim = None
 
     def _make_parser(self) -> Any:
         parser = httptools.HttpResponseParser(self)
@@ -101,7 +107,7 @@ class ResponseParser:
         self._received = b""
         """Every byte of this response until its head is complete: what `_repair_head` reads."""
         self._received_bytes = 0
-        self.complete = self.keep_alive = False
+        self.complete = self.keep_alive = self.is_between = False
         self._discard_message()
 
     def _discard_message(self) -> None:
@@ -120,6 +126,7 @@ class ResponseParser:
             # Ends the parsing of this segment: what servers send before they close an idle connection (408) must not replace
             # the response.
             raise _SurplusError
+        self.is_between = False
         self._discard_message()
 
     def on_headers_complete(self) -> None:
@@ -154,8 +161,10 @@ class ResponseParser:
         """The response is complete, unless it is an interim one: the final one follows on the same connection."""
         if self.status >= _FIRST_FINAL_STATUS:
             self.complete = True
-        else:
-            self.has_headers = False
+            return
+        self.has_headers, self.is_between = False, True
+        if self._on_interim is not None:
+            self._on_interim(self.status, self._headers)
 
     # --- what the connection calls
 
@@ -186,6 +195,7 @@ class ResponseParser:
 
     def response(self, *, reusable: bool) -> HttpResponse:
         """The response received; `reusable` says whether the request was sent completely."""
+        self._on_interim = None  # an idle connection must not keep its owner, and the photo, in memory
         return HttpResponse(self.status, self._headers, b"".join(self._body), keep_alive=reusable and self.keep_alive)
 
     def _on_parser_error(self, message: str) -> None:

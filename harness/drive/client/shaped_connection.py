@@ -14,7 +14,7 @@ from gevent.socket import wait_read
 
 from harness.drive.client.connection import Connection, Endpoint, Progress
 from harness.drive.client.outcomes import Stage
-from harness.drive.client.response import HttpResponse
+from harness.drive.client.response import HttpResponse, OnInterim
 from harness.drive.client.tls import TlsTransport
 from harness.station.link import LinkModel
 
@@ -51,12 +51,13 @@ class ShapedConnection(Connection):
         self._wait_round_trips(tls.round_trips)
 
     def request(
-        self, buffers: Sequence[bytes | memoryview], progress: Progress, *, bodiless: bool = False
-    ) -> HttpResponse:
+        self, buffers: Sequence[bytes | memoryview], progress: Progress, *, bodiless: bool = False,
+        on_interim: OnInterim | None = None,
+    ) -> HttpResponse:  # fmt: skip
         """Send a request and receive its response, each half a round trip later than a plain connection would."""
         progress.stage = Stage.SEND
         self._wait_round_trips(_ONE_WAY)
-        response = super().request(buffers, progress, bodiless=bodiless)
+        response = super().request(buffers, progress, bodiless=bodiless, on_interim=on_interim)
         # The first byte reached this machine, but not yet the phone.
         progress.first_byte_s += self._wait_round_trips(_ONE_WAY)
         return response

@@ -162,7 +162,7 @@ class Uploader:
         self._trace_prefix = ""
         self._timeouts = timeouts or TimeoutQueue(client.timeout)
         # Digest and reading are computed only if they are sent: it happens in the middle of a run, for every page.
-        self._claims = api is None or own is not None or client.protocol == "tus" or api.makes_claims
+        self._claims = api is None or own is not None or client.resumes or api.makes_claims
         self._plan = plan
         self._client = client
         self._source = source
@@ -277,7 +277,7 @@ class Uploader:
         """
         context = self._context
         if isinstance(context, TemplatedContext):
-            if self._client.protocol == "tus" and context.station.done < context.api.flow.once:
+            if self._client.resumes and context.station.done < context.api.flow.once:
                 TemplatedUpload(self._photo_of(page), context.api, context.station).prepare(connection, context)
             return
         if context.token or isinstance(context, OwnContext):

@@ -19,6 +19,7 @@ from harness.judge.verdict import load_verdict
 from harness.run_folder.layout import RunFolder
 from harness.target.consent import derive_token
 from harness.target.consent_reader import load_machine_secret
+from tests.support.documents import own_client_example
 from tests.support.real_runs import killed_at_the_end, wait_for
 from tests.support.three_hosts import DELAY_S, end_of, three_hosts
 from tests.support.veth_network import place
@@ -225,6 +226,32 @@ def test_workers_that_need_files_and_secrets_of_the_master_get_them(hosts, start
     assert code in {ExitCode.PASSED, ExitCode.INVALID}, output
     assert load_summary(folder_of(hosts)).pages.delivered == 240
     assert folder_of(hosts).read_run().target.startswith("https://10.")
+
+
+@pytest.mark.slow
+def test_an_own_client_that_every_machine_allows_delivers_from_all_of_them(hosts, started):
+    scenario = SCENARIO.replace("[client]\n", '[client]\nprotocol = "my_upload:Delivery"\n')
+    (hosts[0].folder / "three.toml").write_text(scenario, "utf-8")
+    for host in hosts:
+        (host.folder / "my_upload.py").write_text(own_client_example(), "utf-8")
+    run = lead(hosts, started, "--allow-code")
+    workers = [
+        started(
+            host.harness(
+                "worker", "--master", hosts[0].address, "--join-timeout", "60s", "--allow-code", "my_upload.py"
+            )
+        )
+        for host in hosts[1:]
+    ]
+    code, output = end_of(run)
+    assert code in {ExitCode.PASSED, ExitCode.INVALID}, output
+    assert [end_of(worker)[0] for worker in workers] == [ExitCode.PASSED] * 2
+    folder = folder_of(hosts)
+    record = folder.read_run()
+    assert sorted(worker.host for worker in record.workers if worker.attempts) == ["b", "c"]
+    assert load_summary(folder).pages.delivered == 240
+    assert json.loads(folder.audit.read_text("utf-8"))["counts"]["ok"] == 240
+    assert folder.own_client.read_text("utf-8") == own_client_example()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import aiotus
@@ -111,13 +112,32 @@ def test_tus_js_client_comes_through_refusals_resets_and_lost_bytes(tmp_path, pi
             assert server.metric(f'mock_server_faults_injected_total{{fault="{fault["kind"]}"}}') == 1
 
 
-def js_upload(server: Process, picture: Path, folder: Path) -> dict[str, int]:
-    arguments = [url(server, "/v1/files"), server.token(STATION), str(picture), f"{STATION}/ppwp/2", "100000"]
+def test_tus_js_client_uploads_by_the_ietfs_draft(tmp_path, picture, tus_js):
+    with process(tmp_path) as server:
+        done = js_upload(server, picture, tus_js, path_of(page=2), "ietf-draft-05")
+        assert done["retries"] == 0
+        the_page_is_stored_once(server)
+        assert "/v1/uploads/" in str(done["url"])
+
+
+def test_tus_js_client_comes_through_refusals_resets_and_lost_bytes_by_the_ietfs_draft(tmp_path, picture, tus_js):
+    with process(tmp_path, faults=FLAKY) as server:
+        done = js_upload(server, picture, tus_js, path_of(page=2), "ietf-draft-05")
+        assert done["retries"] >= 2
+        the_page_is_stored_once(server)
+        for fault in FLAKY:
+            assert server.metric(f'mock_server_faults_injected_total{{fault="{fault["kind"]}"}}') == 1
+
+
+def js_upload(
+    server: Process, picture: Path, folder: Path, path: str = "/v1/files", protocol: str = "tus-v1"
+) -> dict[str, Any]:
+    arguments = [url(server, path), server.token(STATION), str(picture), f"{STATION}/ppwp/2", "100000", protocol]
     done = subprocess.run(
         ["node", "upload.mjs", *arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
-    answer: dict[str, int] = json.loads(done.stdout)
+    answer: dict[str, Any] = json.loads(done.stdout)
     return answer
 
 

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from tests.support.mock_in_process import STATION, photo
+from tests.support.mock_in_process import STATION, path_of, photo
 from tests.support.mock_process import Process, put
 from tests.support.power import CARELESS, careless, needs_power_cut
-from tests.support.tus_requests import metadata
+from tests.support.tus_requests import arrived, metadata
 
 pytestmark = needs_power_cut
 
@@ -76,14 +76,47 @@ def test_an_offset_that_was_promised_holds_after_a_power_cut(tmp_path):
     server = Process(tmp_path, "--power-cut")
     data = photo((STATION, 1))
     head = {"Authorization": f"Bearer {server.token(STATION)}", "Tus-Resumable": "1.0.0"}
-    created, where = server.created({**head, "Upload-Length": str(len(data)), "Upload-Metadata": metadata()})
-    assert created == 201
+    where = server.created({**head, "Upload-Length": str(len(data)), "Upload-Metadata": metadata()})
     patch = {**head, "Content-Type": "application/offset+octet-stream"}
     assert server.ask("PATCH", where, {**patch, "Upload-Offset": "0"}, data[:1000])[0] == 204
     cut_power(server, torn=True)
     assert server.offset(where, head) == 1000
     assert server.ask("PATCH", where, {**patch, "Upload-Offset": "1000"}, data[1000:])[0] == 204
     assert [row["sha256"] for row in server.stored()] == [hashlib.sha256(data).hexdigest()]
+    server.end()
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["acknowledged", "asked for"])
+def test_the_offset_of_an_upload_over_http_that_was_promised_holds_after_a_power_cut(tmp_path, asked):
+    server = Process(tmp_path, "--power-cut")
+    data = photo((STATION, 1))
+    head = {"Authorization": f"Bearer {server.token(STATION)}"}
+    creation = {**head, "Upload-Complete": "?0", "Upload-Length": str(len(data)), "Content-Type": "image/jpeg"}
+    where = server.created(creation, path_of(), b"" if asked else data[:1000])
+    append = {**head, "Content-Type": "application/partial-upload", "Upload-Offset": "0", "Upload-Complete": "?0"}
+    if asked:
+        server.break_off("PATCH", where, append, len(data), data[:1000])
+        server.until(lambda: arrived(tmp_path / "data") == 1000)
+        assert server.offset(where, head) == 1000
+    cut_power(server, torn=True)
+    assert server.offset(where, head) == 1000
+    append = {**append, "Upload-Offset": "1000", "Upload-Complete": "?1"}
+    assert server.ask("PATCH", where, append, data[1000:])[0] == 201
+    assert [row["sha256"] for row in server.stored()] == [hashlib.sha256(data).hexdigest()]
+    server.end()
+
+
+def test_an_offset_by_tus_that_was_asked_for_holds_after_a_power_cut(tmp_path):
+    server = Process(tmp_path, "--power-cut")
+    data = photo((STATION, 1))
+    head = {"Authorization": f"Bearer {server.token(STATION)}", "Tus-Resumable": "1.0.0"}
+    where = server.created({**head, "Upload-Length": str(len(data)), "Upload-Metadata": metadata()})
+    patch = {**head, "Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
+    server.break_off("PATCH", where, patch, len(data), data[:1000])
+    server.until(lambda: server.metric("http_server_active_requests") == 0 and arrived(tmp_path / "data") == 1000)
+    assert server.offset(where, head) == 1000
+    cut_power(server, torn=True)
+    assert server.offset(where, head) == 1000
     server.end()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from benchmarks.kaliwates import __main__ as command
 from benchmarks.kaliwates import chart, tables
 from benchmarks.kaliwates.remedies import Remedy, RemedyResults, RemedyRun, read_remedies, read_results
 from harness.base.errors import HarnessError, UsageError
+from harness.scenario.experiment import Experiment, load_experiment
 
 DAY_S = 86_400.0
 
@@ -50,6 +52,25 @@ def test_the_table_has_measured_beside_simulated_in_order_of_rank():
     assert [row[0] for row in rows] == ["", "---", "workers", "outbox", "as it was", "jitter"]
     assert rows[4] == ["as it was", "21 %", "*21 %*", "31 %", "*31 %*", "9 d", "*9 d*", "1.50", "*1.50*", "0", "*0*"]
     assert rows[2][5] == "on time"
+
+
+def test_a_change_that_was_measured_later_says_when_and_where():
+    more = MADE.with_remedy(remedy("new", 0.9, 0.9), "2026-12-24T00:00:00+00:00", {"cpu": "another CPU", "cores": 4})
+    first = tables.markdown(more).splitlines()[0]
+    assert first.startswith("Measured on 2026-11-30 (a CPU, 2 cores)")
+    assert "`new` was measured on 2026-12-24 (another CPU, 4 cores)" in first
+    assert [one.name for one in more.remedies] == [*(one.name for one in MADE.remedies), "new"]
+    assert "was measured" not in tables.markdown(MADE)
+    again = more.with_remedy(remedy("new", 1.0, 1.0), "2026-12-25", {})
+    assert len(again.remedies) == len(more.remedies)
+
+
+def test_only_the_variants_that_are_missing_are_run():
+    (whole, _) = load_experiment(command.EXPERIMENT)
+    done = {variant.name for variant in whole.variants[:-1]}
+    selected = Experiment.model_validate(tomllib.loads(command.select_variants(command.EXPERIMENT, done)))
+    assert selected.variants == whole.variants[-1:]
+    assert (selected.base, selected.seeds) == (whole.base, whole.seeds)
 
 
 def test_the_sentence_counts_the_changes_that_brought_nearly_every_station_through():

@@ -59,7 +59,7 @@ def test_a_run_is_made_again_only_while_it_is_late_and_three_times_at_most(tmp_p
         made.append(arguments)
         return (ExitCode.PASSED if code == ExitCode.PASSED and len(made) == times else ExitCode.INVALID), "said"
 
-    monkeypatch.setattr(real_runs, "harness", run)
+    monkeypatch.setattr(real_runs, "told", run)
     monkeypatch.setattr(real_runs, "was_late", lambda _: late[len(made) - 1])
     assert in_time("tiny.toml", cwd=tmp_path) == (code, "said", tmp_path / f"run-{times - 1}")
     assert len(made) == times

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from harness.base.model import MalformedReason, Outcome
 from harness.drive.client.pool import AttemptConnection
-from harness.drive.client.response import HttpResponse
+from harness.drive.client.response import HttpResponse, OnInterim
 from harness.protocol.photo import Buffer, Photo, url_part
 
 # The records made for each attempt are not frozen: that would cost one to three microseconds each.
@@ -63,7 +63,7 @@ class LoginRefusedError(Exception):
 class PageUpload(Protocol):
     """The upload of one page, over as many attempts as it takes.
 
-    Remembers between attempts what the protocol needs to resume (tus: the upload's address).
+    Remembers between attempts what the protocol needs to resume (the address of a resumable upload).
     """
 
     high_water: HighWaterMark
@@ -94,14 +94,14 @@ class HighWaterMark:
 
 def send_photo(
     connection: AttemptConnection, head: bytes, parts: list[Buffer], trailer: bytes, start: int,
-    high_water: HighWaterMark,
+    high_water: HighWaterMark, on_interim: OnInterim | None = None,
 ) -> HttpResponse:  # fmt: skip
     """Send a request with the photo's bytes from `start` on; also advances the mark for one that is broken off."""
     progress = connection.progress
     before = progress.sent_bytes + len(head) + len(connection.trace)
     size = sum(map(len, parts))
     try:
-        return connection.request([head, *parts, trailer] if trailer else [head, *parts])
+        return connection.request([head, *parts, trailer] if trailer else [head, *parts], on_interim=on_interim)
     finally:
         # What the other side acknowledged may have reached the server even if the attempt failed.
         high_water.advance(start, min(size, max(0, progress.sent_bytes - before)))

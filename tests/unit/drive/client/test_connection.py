@@ -80,6 +80,33 @@ def test_an_interim_answer_is_passed_over(connect):
         assert connect(address).request(REQUEST, Progress()).status == 201
 
 
+def test_an_interim_answer_is_heard_while_the_body_is_still_being_sent_and_is_not_the_first_byte(connect):
+    interim = b"HTTP/1.1 104 Upload Resumption Supported\r\nLocation: /u/1\r\n\r\n"
+    body, heard, read_on = memoryview(bytes(8_000_000)), [], threading.Event()
+
+    def script(connection, _number):
+        head = connection.recv(1000)
+        connection.sendall(interim)
+        read_on.wait(30)
+        left = len(REQUEST[0]) + len(body) - len(head)
+        while left:
+            left -= len(connection.recv(min(left, 65_536)))
+        connection.sendall(OK)
+
+    def note(status, headers):
+        heard.append((status, dict(headers)[b"Location"], progress.sent_bytes))
+        read_on.set()
+
+    with scripted(script) as address:
+        progress = Progress()
+        head = REQUEST[0].replace(b"\r\n\r\n", b"\r\nContent-Length: 8000000\r\n\r\n")
+        assert connect(address).request([head, body], progress, on_interim=note).status == 201
+    ((status, place, sent_bytes),) = heard
+    assert (status, place) == (104, b"/u/1")
+    assert sent_bytes < len(body), "the server read no further before the client had heard of it"
+    assert progress.first_byte_s >= progress.body_sent_s
+
+
 @pytest.mark.parametrize("more", [b"", b"Content-Length: 500\r\n", b"Transfer-Encoding: chunked\r\n"])
 def test_the_answer_to_a_head_ends_with_its_headers_and_the_connection_can_be_used_again(connect, more):
     def script(connection, _number):

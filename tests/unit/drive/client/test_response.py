@@ -127,6 +127,27 @@ def test_what_can_not_be_read_says_why(received, size, reason):
 
 
 @SIZES
+def test_interim_responses_are_passed_on_as_they_come(size):
+    heard = []
+    parser = ResponseParser()
+    parser.expect(bodiless=False, on_interim=lambda status, headers: heard.append((status, dict(headers))))
+    received = b"HTTP/1.1 104 Upload Resumption Supported\r\nLocation: /u/1\r\n\r\n"
+    for start in range(0, len(received), size):
+        parser.feed(received[start : start + size])
+    assert heard == [(104, {b"Location": b"/u/1"})]
+    assert parser.is_between
+    assert not parser.complete
+    parser.feed(b"H")
+    assert not parser.is_between, "the next response has begun"
+    parser.feed(EMPTY[1:])
+    assert parser.response(reusable=True).status == 201
+    assert len(heard) == 1
+    parser.expect(bodiless=False)
+    parser.feed(received + EMPTY)
+    assert len(heard) == 1, "who asked before asks no more"
+
+
+@SIZES
 def test_an_interim_response_alone_is_no_response(size):
     with pytest.raises(ConnectionClosedError):
         parse(b"HTTP/1.1 100 Continue\r\n\r\n", size)

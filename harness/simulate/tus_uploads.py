@@ -1,4 +1,4 @@
-"""Resumable uploads at the simulated server: what mock_server/upload/tus.py does with them, without bytes."""
+"""Uploads by tus at the simulated server: what mock_server/upload/tus.py does with them, without bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class SimulatedUpload(UploadProgress):
+class SimulatedTusUpload(UploadProgress):
     """An upload in progress, without bytes."""
 
     page: int
@@ -25,7 +25,7 @@ class SimulatedUpload(UploadProgress):
     expires_s: float
 
 
-class ResumableUploads:
+class TusUploads:
     """All uploads by number, from 1; they survive a crash, as files and rows do."""
 
     def __init__(self, server: SimulatedServer, scenario: Scenario, work: UploadWork) -> None:
@@ -34,7 +34,7 @@ class ResumableUploads:
         self._work = work
         self._profile = scenario.server
         self._checks_chunks = scenario.client.tus is not None and scenario.client.tus.checksum != "none"
-        self._uploads: list[SimulatedUpload] = []
+        self._uploads: list[SimulatedTusUpload] = []
 
     def recover(self) -> None:
         """The server has restarted."""
@@ -52,7 +52,7 @@ class ResumableUploads:
         now_s, page = self._clock.now_s, request.page
         await request.sleep_until(now_s + self._work.costs.commit_s(request.key))
         expires_s = self._clock.now_s + self._profile.upload_lifetime
-        upload = SimulatedUpload(page=page, length=self._work.sizes[page], expires_s=expires_s)
+        upload = SimulatedTusUpload(page=page, length=self._work.sizes[page], expires_s=expires_s)
         self._uploads.append(upload)
         response = SimulatedResponse(201, upload=len(self._uploads))
         if request.body_bytes:
@@ -74,7 +74,7 @@ class ResumableUploads:
         self._work.check_load(request)
         return await self._receive(request, upload)
 
-    async def _find(self, request: SimulatedRequest) -> SimulatedUpload:
+    async def _find(self, request: SimulatedRequest) -> SimulatedTusUpload:
         """The upload that a request is about, after its faults have acted."""
         authorise(request)
         if self._server.faults.has("request"):
@@ -89,7 +89,7 @@ class ResumableUploads:
             request.hit_upload(upload)
         return upload
 
-    async def _receive(self, request: SimulatedRequest, upload: SimulatedUpload) -> SimulatedResponse:
+    async def _receive(self, request: SimulatedRequest, upload: SimulatedTusUpload) -> SimulatedResponse:
         """Append the body; what has come of it is kept if it breaks off, unless the chunk has a checksum."""
         before, upload.is_locked = upload.offset, True
         try:
@@ -104,7 +104,7 @@ class ResumableUploads:
         finally:
             upload.is_locked = False
 
-    async def _finish(self, request: SimulatedRequest, upload: SimulatedUpload, before: int) -> SimulatedResponse:
+    async def _finish(self, request: SimulatedRequest, upload: SimulatedTusUpload, before: int) -> SimulatedResponse:
         """Store the page that the bytes are; if it is refused for now, the upload goes back to its offset before."""
         try:
             response = await self._work.process(request, resumable=True)
@@ -114,5 +114,5 @@ class ResumableUploads:
             raise
         finally:
             if not upload.is_stored:
-                upload.truncate(before)
+                upload.take_back(before)
         return response._replace(status=204, offset=upload.length)

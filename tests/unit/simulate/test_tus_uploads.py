@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.simulations import one_station, play
+from tests.support.simulations import one_station, play, requests
 
 RETRY = {"protocol": "tus", "timeout": "5s", "retry": {"strategy": "fixed", "base": "1s"}}
 
@@ -12,12 +12,6 @@ def upload(client=(), faults=(), **tables):
     found = {**RETRY, **dict(client)}
     match = {"match": {"phase": "upload"}}
     return play(**one_station(photos=photos, client=found, faults=[{**match, **fault} for fault in faults], **tables))
-
-
-def requests(played):
-    """Requests at the server by method and status."""
-    return {(method, status): sum(histogram._counts) for (method, route, status), histogram in played.counters._requests.items()
-            if route != "/v1/login"}  # fmt: skip
 
 
 def test_a_page_is_created_and_sent_in_one_request_and_acknowledged_with_204():
