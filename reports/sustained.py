@@ -37,7 +37,8 @@ def _bears(figures: SustainedFigures) -> str:
     if bears is None:
         return "The target bears no rate that was tried" if figures.levels else "No rate could be decided"
     if fails is None:
-        return f"The target bears at least {_rate(bears)}, and no greater rate was tried, because {figures.limit}"
+        why = f", and no greater rate was tried, because {figures.limit}" if figures.limit else ""
+        return f"The target bears at least {_rate(bears)}{why}"
     state = next(level.state for level in figures.levels if level.pages_per_s == fails)
     return f"The target bears {_rate(bears)} ({_rate(fails)} {'it does not' if state == 'grows' else 'is undecided'})"
 

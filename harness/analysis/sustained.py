@@ -160,7 +160,7 @@ class SustainedFigures(_SustainedModel):
     fails_per_s: float | None
     """The least rate above it that was not; None if none was tried."""
     limit: str
-    """Why no greater rate was tried, if none failed; empty otherwise."""
+    """Why no greater rate was tried, if none failed and the search came to its end; empty otherwise."""
     levels: list[SustainedLevel]
     """In ascending order."""
     exit_code: int

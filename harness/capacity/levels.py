@@ -11,6 +11,9 @@ from harness.base.errors import UsageError
 MAX_LEVELS = 10_000
 _DEFAULT_RATIO = 0.05
 _RANGE = re.compile(r"\s*([\w.-]+)\s*=\s*([\d.]+?)\s*([A-Za-z%/]*)\s*\.\.\s*([\d.]+)\s*([A-Za-z%/]*)\s*")
+_MORE_IS_STRONGER = re.compile(r"server\.(workers|ingress|egress|bytes_per_s|max_connections)")
+_LESS_IS_STRONGER = re.compile(r"server\.(service_time(\.\w+)?|reading_time(\.\w+)?|contention_slope)")
+"""Keys of which it is known which end of a range is the stronger one."""
 _RATIO = re.compile(r"([\d.]+)\s*%")
 
 
@@ -60,10 +63,21 @@ def parse_varied_key(text: str, width: str | None = None) -> VariedKey:
         message = f'--vary "{text}": both ends should have the same unit, not {first_unit} and {unit or "none"}'
         raise UsageError(message)
     first, last = _number(first_text, text), _number(last_text, text)
+    _check_direction(key, first, last, text)
     is_whole = not unit and first.is_integer() and last.is_integer()
     step = width or ("1" if is_whole else f"{_DEFAULT_RATIO:.0%}")
     values = _values(first, last, step, text, is_whole=is_whole)
     return VariedKey(key, values, unit, step)
+
+
+def _check_direction(key: str, first: float, last: float, source: str) -> None:
+    """Raise UsageError for a range that begins with its strongest level: the search would find that everything suffices."""
+    is_reversed = (_MORE_IS_STRONGER.fullmatch(key) and first > last) or (
+        _LESS_IS_STRONGER.fullmatch(key) and first < last
+    )
+    if is_reversed:
+        message = f'--vary "{source}" begins with the strongest: write KEY=WEAKEST..STRONGEST, as in server.workers=1..64 or server.service_time.median=400ms..20ms'
+        raise UsageError(message)
 
 
 def _number(text: str, source: str) -> float:

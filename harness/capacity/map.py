@@ -250,13 +250,15 @@ def measure_cell(run: Callable[[int], PlayedSeed]) -> list[PlayedSeed]:
 
 
 def map_figures(request: MapRequest, cells: list[MapCell], *, is_complete: bool) -> MapFigures:
-    """The content of map.json. Exit code 3 if a run contradicts a cell in which all seeds agreed, or cells are missing."""
+    """The content of map.json. Exit code 3 if a run contradicts a cell in which all seeds agreed, none is valid, or cells are missing."""
     contradicted = [cell for cell in cells if cell.agrees is False and _is_unanimous(cell)]
     why = ""
     if contradicted:
         why = f"a measured run at {', '.join(contradicted[0].at)} came out otherwise than all simulated ones"
     elif not is_complete:
         why = "the map was interrupted, or its budget spent, before every cell was played"
+    elif any(cell.measured for cell in cells) and not any(cell.agrees is not None for cell in cells):
+        why = "every measured run was INVALID"
     elif all(cell.state == "unknown" for cell in cells):
         why = "no seed of any cell could be judged"
     return MapFigures(

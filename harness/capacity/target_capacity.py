@@ -281,6 +281,6 @@ def _figures(
     scenario = request.scenario
     return SustainedFigures(
         name=scenario.name, title=scenario.title, target=request.url, asks_per_s=asks.pages_per_s, asks_window_s=asks.window_s,
-        bears_per_s=search.bears, fails_per_s=search.fails, limit="" if search.fails is not None else limit,
+        bears_per_s=search.bears, fails_per_s=search.fails, limit=limit if search.is_complete and search.fails is None else "",
         levels=[prober.levels[rate] for rate in sorted(prober.levels)], exit_code=code, why_unknown=why,
     )  # fmt: skip

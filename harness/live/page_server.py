@@ -24,7 +24,7 @@ from harness.live.feed import Cursor, LiveFeed
 from reports.live_page import LIVE_FILES, render_live_page
 
 _INTERVAL_S = 1.0
-_FAREWELL_S = 5.0
+_FAREWELL_S = 15.0
 """How long connected browsers may take to fetch the report once it is written: the command waits no longer for them."""
 _MOST_BROWSERS = 20
 _START_TIMEOUT_S = 10.0

@@ -155,7 +155,7 @@ CUT_TEXTS = """() => [...document.querySelectorAll('figure svg text')].filter(t 
 
 
 async def test_a_run_is_watched_from_its_faults_to_its_report(start: Start, open_page: Open) -> None:
-    command = await start("run", "watched.toml", "--out", "run", "--web")
+    command = await start("run", "watched.toml", "--out", "run", "--report", "--web", over="16s", deadline="40s")
     url = await command.url()
     page, phone = await open_page("about:blank"), await open_page("about:blank", width=390, color_scheme="dark")
     written = messages_of(page)
@@ -197,7 +197,7 @@ async def test_a_run_is_watched_from_its_faults_to_its_report(start: Start, open
 
 
 async def test_the_button_stops_the_run_after_a_question(start: Start, open_page: Open) -> None:
-    command = await start("run", "watched.toml", "--out", "run", "--web", over="60s", deadline="90s")
+    command = await start("run", "watched.toml", "--out", "run", "--report", "--web", over="60s", deadline="90s")
     page = await open_page(await command.url())
     await until(page, "/\\d s of 90 s/.test(document.querySelector('#when').textContent)")
     await page.get_by_role("button", name="Stop …").click()

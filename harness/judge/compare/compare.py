@@ -38,7 +38,8 @@ def list_differences(base: Sequence[RunRecord], run: Sequence[RunRecord]) -> lis
     seeds = [sorted({record.seed for record in side}) for side in (base, run)]
     if seeds[0] != seeds[1]:
         lines.append(f"seed: {', '.join(map(str, seeds[0]))} against {', '.join(map(str, seeds[1]))}")
-    return list(dict.fromkeys(lines))
+    # that one side is simulated explains most of the other differences: it comes first
+    return sorted(dict.fromkeys(lines), key=lambda line: not line.startswith("simulated:"))
 
 
 def compare_sides(sides: Sides, tolerances: Tolerances, noise: Noise | None = None) -> Comparison:

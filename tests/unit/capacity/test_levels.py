@@ -42,6 +42,14 @@ def test_the_last_step_may_be_shorter():
 
 
 @pytest.mark.parametrize(
+    "text", ["server.workers=8..1", "server.ingress=50MB/s..1MB/s", "server.service_time.median=20ms..400ms"]
+)
+def test_a_range_that_begins_with_the_strongest_is_refused(text):
+    with pytest.raises(UsageError, match=r"begins with the strongest: write KEY=WEAKEST\.\.STRONGEST"):
+        parse_varied_key(text)
+
+
+@pytest.mark.parametrize(
     ("text", "width"),
     [
         ("server.workers", None), ("server.workers=4", None), ("server.workers=1..1", None), ("server.workers=0..4", None),

@@ -118,7 +118,13 @@ def test_an_invalid_run_is_repeated_and_never_a_vote(tmp_path):
     assert [run.met for run in measure_cell(lambda number: played(number, next(votes)))] == [None, True]
     invalid = measure_cell(lambda number: played(number, None))
     assert len(invalid) == 3
-    assert player(tmp_path / "out", request()).cell(["none", "1x"], invalid).agrees is None
+    asked = request()
+    one = player(tmp_path / "out", asked)
+    cell = one.cell(["none", "1x"], invalid)
+    assert cell.agrees is None
+    others = one.play()
+    figures = map_figures(asked, [*others[:1], cell, *others[2:]], is_complete=True)
+    assert (figures.exit_code, figures.why_unknown) == (3, "every measured run was INVALID")
 
 
 @pytest.mark.parametrize(

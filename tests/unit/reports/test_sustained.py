@@ -45,6 +45,11 @@ def figures(**changes):
             ("The target bears at least 13/s, and no greater rate was tried, because the target's consent allows no more; "
             "your plan's busiest minute asks 27/s"),
         ),
+        (
+            {"fails_per_s": None, "exit_code": 3, "why_unknown": "2 runs at 30 pages/s were INVALID"},
+            ("The target bears at least 13/s; your plan's busiest minute asks 27/s. Nobody can tell: 2 runs at 30 pages/s were "
+            "INVALID"),
+        ),
         ({"bears_per_s": None}, "The target bears no rate that was tried; your plan's busiest minute asks 27/s"),
         (
             {"levels": [], "bears_per_s": None, "fails_per_s": None, "exit_code": 3, "why_unknown": "2 runs were INVALID"},
