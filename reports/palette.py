@@ -104,12 +104,12 @@ TIME_PART_COLOURS = {
 OUTCOME_LABELS = {
     Outcome.ACCEPTED: "accepted",
     Outcome.REPLAYED: "already stored (same page)",
-    Outcome.PENDING: "accepted, processing (202)",
-    Outcome.REJECTED: "rejected (4xx)",
-    Outcome.UNREADABLE: "unreadable (422)",
-    Outcome.THROTTLED: "throttled (429)",
-    Outcome.UNAVAILABLE: "unavailable (503)",
-    Outcome.SERVER_ERROR: "server error (5xx)",
+    Outcome.PENDING: "accepted, processing",
+    Outcome.REJECTED: "rejected",
+    Outcome.UNREADABLE: "unreadable",
+    Outcome.THROTTLED: "throttled",
+    Outcome.UNAVAILABLE: "unavailable",
+    Outcome.SERVER_ERROR: "server error",
     Outcome.TIMEOUT_CONNECT: "timed out connecting",
     Outcome.TIMEOUT_SEND: "timed out sending",
     Outcome.TIMEOUT_RESPONSE: "timed out waiting",
@@ -122,7 +122,7 @@ OUTCOME_LABELS = {
     Outcome.GENERATOR_ERROR: "generator error",
     Outcome.TLS_FAILED: "TLS failed",
 }
-"""The text shown for an outcome."""
+"""The text shown for an outcome. It names no status: a scenario may list other statuses, and a body may decide."""
 
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.analysis.rows import Rows
+from harness.analysis.rows import AttemptColumns, Rows
 from harness.analysis.summary import Recovery, Silence
 from harness.base.model import ANSWERED, OUTCOMES, TIMED_OUT, Outcome
 from harness.run_folder.layout import FaultRecord
@@ -36,7 +36,7 @@ itself, and both are noisy counts (about a tenth each, with a hundred stations i
 MIN_UNANSWERED_ATTEMPTS = 3
 MIN_SILENCE_S = 1.0
 """Any run with a failure or two can end with fewer unanswered attempts, or a shorter silence."""
-UNANSWERED = TIMED_OUT | {Outcome.REFUSED, Outcome.RESET, Outcome.CLOSED, Outcome.MALFORMED, Outcome.TLS_FAILED}
+UNANSWERED = TIMED_OUT | {Outcome.REFUSED, Outcome.RESET, Outcome.CLOSED, Outcome.TLS_FAILED}
 """Outcomes of attempts that are over without an answer. Attempts in flight, withheld, or failed in the generator prove
 nothing about the server."""
 
@@ -151,26 +151,37 @@ def _count_within(events: FloatArray, after_s: FloatArray, until_s: FloatArray) 
 
 
 def find_silence(rows: Rows) -> Silence | None:
-    """The silence that a run ended in; None if the server answered to the end.
+    """The silence that a run ended in; None if the server gave usable answers to the end.
 
     Counts attempts that were sent after the last answer of any kind, an error included, had arrived. Each of those that
-    timed out shows by itself that the silence lasted as long as the client's timeout.
+    timed out shows by itself that the silence lasted as long as the client's timeout. If the server went on to answer, but
+    with nothing that a client can use (malformed, or broken off after the status), counts from the last usable answer on.
     """
     attempts = rows.attempts
-    answered = attempts.ended_as(ANSWERED)
+    usable, unanswered = attempts.ended_as(ANSWERED), attempts.ended_as(UNANSWERED)
+    unusable = attempts.ended_as({Outcome.MALFORMED}) | (unanswered & (attempts.status > 0))
+    return _silence_after(attempts, usable | unusable, unanswered & ~unusable) or _silence_after(
+        attempts, usable, unanswered | unusable
+    )
+
+
+def _silence_after(attempts: AttemptColumns, answered: BoolArray, failed: BoolArray) -> Silence | None:
+    """The time after the last of the `answered` attempts, if enough attempts `failed` in it for long enough."""
     since_s = float(attempts.done_s[answered].max()) if answered.any() else None
-    after = attempts.ended_as(UNANSWERED) & (attempts.sent_s >= (0.0 if since_s is None else since_s))
+    after = failed & (attempts.sent_s >= (0.0 if since_s is None else since_s))
     if int(after.sum()) < MIN_UNANSWERED_ATTEMPTS:
         return None
     until_s = float(attempts.done_s[after].max())
     lasted_s = until_s - (float(attempts.sent_s[after].min()) if since_s is None else since_s)
     if lasted_s < MIN_SILENCE_S:
         return None
-    counts = np.bincount(attempts.outcome[after], minlength=len(OUTCOMES))
-    found = {str(outcome): int(count) for outcome, count in zip(OUTCOMES, counts, strict=True) if count}
+    outcomes, statuses = np.bincount(attempts.outcome[after]), np.bincount(attempts.status[after])
+    by_outcome = {str(OUTCOMES[index]): int(outcomes[index]) for index in np.flatnonzero(outcomes)}
+    by_status = {int(status): int(statuses[status]) for status in np.flatnonzero(statuses) if status}
     return Silence(
         since_s=since_s,
         until_s=until_s,
-        attempts=sum(found.values()),
-        by_outcome=dict(sorted(found.items(), key=lambda item: -item[1])),
+        attempts=int(after.sum()),
+        by_outcome=dict(sorted(by_outcome.items(), key=lambda item: -item[1])),
+        by_status=dict(sorted(by_status.items(), key=lambda item: -item[1])),
     )

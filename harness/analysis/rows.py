@@ -43,7 +43,7 @@ _PAGES = """
 """
 _ATTEMPTS = """
     SELECT plan.row AS page, attempt, due_s, sent_s, done_s, enum_code(outcome::ENUM({outcomes})) AS outcome,
-        sent_bytes, resent_bytes
+        coalesce(status, 0) AS status, sent_bytes, resent_bytes
     FROM read_parquet(?, hive_partitioning = false, file_row_number = true) AS attempts JOIN (
         SELECT station, form, page, file_row_number::UINTEGER AS row FROM read_parquet({plan}, hive_partitioning = false, file_row_number = true)
     ) AS plan USING (station, form, page)
@@ -88,6 +88,8 @@ class AttemptColumns:
     done_s: FloatArray
     outcome: npt.NDArray[np.uint8]
     """Number in `OUTCOMES`."""
+    status: npt.NDArray[np.uint16]
+    """HTTP status; 0 without a response."""
     sent_bytes: IntArray
     resent_bytes: IntArray
 
@@ -270,6 +272,7 @@ def _load_attempts(connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> 
         sent_s=np.empty(rows),
         done_s=np.empty(rows),
         outcome=np.empty(rows, dtype=np.uint8),
+        status=np.empty(rows, dtype=np.uint16),
         sent_bytes=np.empty(rows, dtype=np.int64),
         resent_bytes=np.empty(rows, dtype=np.int64),
     )

@@ -196,16 +196,18 @@ class Readers(_SummaryModel):
 
 
 class Silence(_SummaryModel):
-    """The time at the end of the run in which the server answered nothing."""
+    """The time at the end of the run in which the server answered nothing, or nothing that was of use."""
 
     since_s: float | None
-    """When the last answer was complete; None if there never was one."""
+    """When the last usable answer was complete; None if there never was one."""
     until_s: float
-    """When the last unanswered attempt ended."""
+    """When the last of the attempts ended."""
     attempts: int
-    """Number of attempts sent since then, none of them answered."""
+    """Number of attempts sent since then, none of them with a usable answer."""
     by_outcome: dict[str, int]
-    """Most frequent first."""
+    """Most frequent first. With `malformed` or a status among them the server did answer."""
+    by_status: dict[int, int] = {}
+    """Statuses of the unusable answers, most frequent first; empty if nothing was answered."""
 
 
 class Recovery(_SummaryModel):

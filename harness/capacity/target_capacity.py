@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from harness.plan import Plan, make_plan
 from harness.plan import capacity as plan_capacity
 from harness.plan.demand import choose_worker_count, max_within
 from harness.run_folder.layout import RunFolder
+from harness.runner.between import BetweenCommand
 from harness.runner.live_stats import RunView
 from harness.runner.run import Run
 from harness.runner.run_spec import RunSpec
@@ -58,6 +60,12 @@ class TargetRequest:
     url: str
     width: float
     """The ratio between the two rates of the bracket: 1.05."""
+    also: tuple[str, ...] = ()
+    """URLs of other servers that the scenario's steps may send to."""
+    allow_command: bool = False
+    """The user allows commands to run on this machine."""
+    between: BetweenCommand | None = None
+    """Run before each run."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +139,8 @@ class TargetProber:
         return scenario_at(self.request.scenario, pages_per_s, seconds, self.folder)
 
     def _execute(self, folder: RunFolder, scenario: Scenario) -> None:
+        if folder.path.exists():
+            shutil.rmtree(folder.path)  # an unfinished run of this very search: check_target_folder made sure of that
         plan = make_plan(scenario)
         workers = choose_worker_count(scenario, plan, available_cores()).workers
         external = self.admit(scenario, plan, workers)
@@ -142,6 +152,8 @@ class TargetProber:
             scenario=scenario, plan=plan, folder=folder, run_id=folder.path.name, command=self.command, limits_s=[],
             workers=workers, external=external,
         )  # fmt: skip
+        if self.request.between is not None:
+            self.request.between.run(folder.path.name, self.log)
         try:
             Run(spec, self.view(folder.path.name), self.signals).execute()
         except Interruption as interruption:
@@ -151,7 +163,10 @@ class TargetProber:
 
     def admit(self, scenario: Scenario, plan: Plan, workers: int) -> ExternalTarget:
         """The target, if it may be loaded with this plan. Raises UsageError if it may not."""
-        return admit_target(self.request.url, scenario, plan, workers, os.environ, allow_command=False)
+        asked = self.request
+        return admit_target(
+            asked.url, scenario, plan, workers, os.environ, allow_command=asked.allow_command, also=asked.also
+        )
 
 
 def is_decided(found: Sustained, before: Sustained | None) -> bool:

@@ -14,6 +14,7 @@ from harness.base.signals import SignalHandler
 from harness.cli.options import (
     AllowCode,
     AllowCommand,
+    AlsoTarget,
     Between,
     Overrides,
     ScenarioName,
@@ -60,6 +61,7 @@ def calibrate(
     seed: Seed = None,
     workers: Workers = None,
     target: Target = None,
+    also_target: AlsoTarget = [],
     allow_command: AllowCommand = False,
     between: Between = None,
     allow_code: AllowCode = False,
@@ -71,7 +73,7 @@ def calibrate(
     check_code_allowed(source, loaded, allow_code=allow_code)
     number, plan = parse_worker_count(workers), make_plan(loaded)
     count = number or auto_workers(loaded, plan)
-    external = external_target_of(target, source, loaded, plan, count, allow_command=allow_command)
+    external = external_target_of(target, source, loaded, plan, count, allow_command=allow_command, also=also_target)
     address = None if external is None else external.address
     check_fits(source, capacity.find_capacity_problems(loaded, plan, count, address))
     folder = (out or CALIBRATIONS / stamp(loaded.name)).absolute()

@@ -21,12 +21,26 @@ from harness.capacity.request import CapacityRequest
 from harness.capacity.sampling import SamplingRule
 from harness.capacity.session import SearchSession, run_against, run_map, run_search
 from harness.capacity.target_capacity import TargetRequest
-from harness.cli.options import Overrides, Seed, Web, assertions_of, check_fits, check_name, command_line
+from harness.cli.options import (
+    AllowCode,
+    AllowCommand,
+    AlsoTarget,
+    Between,
+    Overrides,
+    Seed,
+    Web,
+    assertions_of,
+    check_code_allowed,
+    check_fits,
+    check_name,
+    command_line,
+)
 from harness.cli.runs import RUNS
 from harness.cli.web import LivePage, live_page, parse_web
 from harness.plan import capacity as plan_capacity
 from harness.plan import make_plan
 from harness.run_folder.tables import read_planned_due
+from harness.runner.between import parse_between
 from harness.scenario.capacity_file import CapacityFile, load_capacity_file
 from harness.scenario.loader import load_scenario
 from harness.scenario.scenario import Scenario
@@ -71,6 +85,10 @@ def capacity(
     confidence: Annotated[str | None, typer.Option(metavar="RATIO", help="How certain that must be. Default: 95%.")] = None,
     map_keys: Annotated[str | None, typer.Option("--map", metavar="KEY,KEY[,KEY]", help="Instead of --vary: draw where the scenario recovers from its faults and where it stays down, over two or three keys, each with values if it has none of its own: client.retry.strategy,load or client.retry.strategy=none|outbox,load=0.5x|1x,faults.brownout.duration=2s..20s.")] = None,
     target: Annotated[str | None, typer.Option(metavar="URL", help="Instead of --vary: find by real runs which rate the server under test sustains, within its consent, and hold it against the plan's busiest minute.")] = None,
+    also_target: AlsoTarget = [],
+    allow_command: AllowCommand = False,
+    between: Between = None,
+    allow_code: AllowCode = False,
     width: Annotated[str | None, typer.Option(metavar="STEP", help="Step between two levels: 1, or 5%. Default: 1 for whole numbers without a unit, else 5%; with --target 5%.")] = None,
     budget: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after this time with what is known: 20m.")] = None,
     simulate_only: Annotated[bool, typer.Option("--simulate-only", help="Leave out the measured runs at the end.")] = False,
@@ -86,6 +104,9 @@ def capacity(
     if target is not None:
         _check_target_options(vary=vary, map=map_keys, load=load, goal=goal or None, probability=probability, confidence=confidence,
                               simulate_only=simulate_only or None)  # fmt: skip
+    else:
+        _check_needs_target(also_target=also_target or None, allow_command=allow_command or None, between=between, allow_code=allow_code or None)  # fmt: skip
+    reset = parse_between(between, allow_command=allow_command)
     asked = _Asked.read(
         source, overrides, seed, target is not None,
         _given(vary=vary, map=None if map_keys is None else (map_keys,), width=width, simulate_only=simulate_only or None, goal=tuple(goal) or None,
@@ -94,6 +115,8 @@ def capacity(
                budget=_budget_s(budget)),
     )  # fmt: skip
     loaded = asked.scenario()
+    if target is not None:
+        check_code_allowed(source, loaded, allow_code=allow_code)
     folder = (out or CAPACITIES / asked.folder_name(loaded)).absolute()
     check_name(folder)
     web_address = parse_web(web)
@@ -102,7 +125,10 @@ def capacity(
             folder, command_line(), live.views(QuietView), live.logger(_log), signals, asked.options.simulate_only
         )
         if target is not None:
-            code = _load_target(asked, TargetRequest(source, loaded, target, 1 + _width_ratio(width)), session, live)
+            request = TargetRequest(
+                source, loaded, target, 1 + _width_ratio(width), tuple(also_target), allow_command, reset
+            )
+            code = _load_target(asked, request, session, live)
         elif asked.options.map:
             code = _draw_map(asked, loaded, session, live)
         else:
@@ -258,6 +284,14 @@ def _check_target_options(**given: object) -> None:
     for name, value in given.items():
         if value is not None:
             message = f"--{name.replace('_', '-')} does not go with --target: the rate is varied, by real runs alone"
+            raise UsageError(message)
+
+
+def _check_needs_target(**given: object) -> None:
+    """Raise UsageError for options that are only for a search against a server under test."""
+    for name, value in given.items():
+        if value is not None:
+            message = f"--{name.replace('_', '-')} needs --target: without it the runs are against the mock server"
             raise UsageError(message)
 
 

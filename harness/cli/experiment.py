@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from harness.base.signals import SignalHandler
 from harness.cli.options import (
     AllowCode,
     AllowCommand,
+    AlsoTarget,
     Between,
     Target,
     Web,
@@ -65,6 +67,7 @@ def experiment(
         ),
     ] = None,
     target: Target = None,
+    also_target: AlsoTarget = [],
     allow_command: AllowCommand = False,
     between: Between = None,
     confirm: Annotated[
@@ -79,7 +82,9 @@ def experiment(
     web: Web = None,
 ) -> None:
     """Run a matrix of scenarios and compare them; resumes if interrupted."""
-    _check_options(simulate=simulate, seeds=seeds, confirm=confirm, target=target, between=between, web=web)
+    real = {"--target": target, "--also-target": also_target or None, "--between": between}
+    real_only = [name for name, value in real.items() if value is not None]
+    _check_options(simulate=simulate, seeds=seeds, confirm=confirm, real_only=real_only, web=web)
     web_address = parse_web(web)
     reset = parse_between(between, allow_command=allow_command)
     loaded, cells = load_experiment(source, read_planned_due, seeds)
@@ -96,12 +101,11 @@ def experiment(
             raise typer.Exit(_simulate(loaded, cells, folder, confirm, live))
 
     def admit(scenario: Scenario, plan: Plan) -> ExternalTarget | None:
-        return external_target_of(target, source, scenario, plan, 1, allow_command=allow_command)
+        return external_target_of(target, source, scenario, plan, 1, allow_command=allow_command, also=also_target)
 
     runner = ExperimentRunner(loaded, cells, folder, command_line(), admit, reset)
     runner.check_folder(target=target)
-    if target is not None:
-        check_listening(admit(cells[0].scenario, make_plan(cells[0].scenario)))
+    check_listening(admit(cells[0].scenario, make_plan(cells[0].scenario)))
     _announce(loaded, cells, folder)
     with live_page(web_address, "experiment", loaded.title or loaded.name, folder, len(cells)) as live:
         figures, stopped = _run_cells(runner, live)
@@ -115,14 +119,14 @@ def experiment(
 
 
 def _check_options(
-    *, simulate: bool, seeds: int | None, confirm: int | None, target: str | None, between: str | None, web: str | None
+    *, simulate: bool, seeds: int | None, confirm: int | None, real_only: Sequence[str], web: str | None
 ) -> None:
-    """Raise UsageError for options that do not go together."""
+    """Raise UsageError for options that do not go together; `real_only` are those given that are for real runs."""
     if not simulate and (seeds is not None or confirm is not None):
         message = f"{'--seeds' if confirm is None else '--confirm'} goes with --simulate"
         raise UsageError(message)
-    if simulate and (target is not None or between is not None):
-        message = f"{'--target' if target is not None else '--between'} is for real runs: leave --simulate out"
+    if simulate and real_only:
+        message = f"{real_only[0]} is for real runs: leave --simulate out"
         raise UsageError(message)
     if simulate and web is not None and confirm is None:
         message = "--web is for real runs: leave --simulate out, or add --confirm"

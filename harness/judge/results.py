@@ -143,5 +143,5 @@ class Verdict(_JudgeModel):
     liveness: Tristate
     validity: Validity
     gone: str = ""
-    """Since when the server has not answered, as a sentence; empty if it did. Such a run does not pass."""
+    """Since when the server has given no usable answer, as a sentence; empty if it did. Such a run does not pass."""
     thresholds: list[ThresholdResult]

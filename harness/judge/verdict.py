@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from harness.analysis.page_status import PageStatuses, load_page_statuses
 from harness.analysis.rows import load_rows
 from harness.analysis.run_data import RunData
 from harness.analysis.summarise import BROKEN_OFF, compute_summary
-from harness.analysis.summary import Summary
+from harness.analysis.summary import Silence, Summary
 from harness.base.errors import ExitCode, RunFolderError
-from harness.base.model import TIMED_OUT
+from harness.base.model import TIMED_OUT, MalformedReason, Outcome
 from harness.base.safe_files import load_json, write_json
 from harness.judge.audit import audit_run
 from harness.judge.results import Audit, ThresholdResult, Validity, Verdict
@@ -25,7 +25,7 @@ VerdictWord = Literal["pass", "fail", "invalid"]
 
 SAFETY_UNKNOWN = "safety is unknown"
 """How a reason begins that is about the server's safety, not about the measurement."""
-_MAX_OUTCOMES_NAMED = 3
+_MAX_NAMED = 3
 
 
 class Judgement(NamedTuple):
@@ -118,10 +118,11 @@ def audit_exit_code(audit: Audit) -> ExitCode:
 
 
 def describe_silence(summary: Summary, record: RunRecord) -> str:
-    """Since when the server has not answered, as a sentence; empty if it answered, or a fault explains the silence.
+    """Since when the server has given no usable answer, as a sentence; empty if it has, or a fault explains it.
 
     A fault of the scenario explains it if it was still active at the last unanswered attempt. Only refused and broken
-    connections show that the server is gone; where the clients' patience ended, it may be busy with what nobody waits for.
+    connections show that the server is gone; where the clients' patience ended, it may be busy with what nobody waits for;
+    and one whose answers are malformed does answer: then their statuses are named.
     """
     silence = summary.silence
     if silence is None or any(
@@ -129,10 +130,13 @@ def describe_silence(summary: Summary, record: RunRecord) -> str:
         for fault in record.faults
     ):
         return ""
-    counts = [f"{outcome} \u00d7 {count:,}" for outcome, count in silence.by_outcome.items()]
-    more = len(counts) - _MAX_OUTCOMES_NAMED
-    listed = ", ".join(counts[:_MAX_OUTCOMES_NAMED]) + (f" and {more} more kinds" if more > 0 else "")
+    listed = _list_counts(silence.by_outcome)
     who = "the mock server" if record.own_server else "the target"
+    if silence.by_status or Outcome.MALFORMED in silence.by_outcome:
+        never = "has never given a usable answer"
+        since = never if silence.since_s is None else f"has given no usable answer since t = {silence.since_s:,.1f} s"
+        what = "; ".join([listed, *_describe_statuses(silence, summary, record)])
+        return f"{who} {since}; last attempt at {silence.until_s:,.1f} s ({what})"
     timed_out = sum(silence.by_outcome.get(outcome, 0) for outcome in TIMED_OUT)
     if 2 * timed_out > silence.attempts:
         within = f"answered within the clients' {format_value(record.client_timeout_s, 's')}"
@@ -146,6 +150,27 @@ def describe_silence(summary: Summary, record: RunRecord) -> str:
         return f"{who} has never answered; last unanswered attempt at {silence.until_s:,.1f} s ({listed})"
     since = f"{who} has not answered since t = {silence.since_s:,.1f} s"
     return f"{since}; last unanswered attempt at {silence.until_s:,.1f} s ({listed})"
+
+
+def _describe_statuses(silence: Silence, summary: Summary, record: RunRecord) -> list[str]:
+    """Clauses on the statuses of unusable answers: those that the target's description does not list, and the others."""
+    unlisted = {
+        failure.status
+        for failure in summary.attempts.failures
+        if failure.reason == MalformedReason.STATUS and not record.own_server
+    }
+    groups = [
+        ({status: count for status, count in silence.by_status.items() if (status in unlisted) is is_unlisted}, suffix)
+        for is_unlisted, suffix in ((True, ", which no key of [target.statuses] lists"), (False, ""))
+    ]
+    return [f"status {_list_counts(counts)}{suffix}" for counts, suffix in groups if counts]
+
+
+def _list_counts(counts: Mapping[str, int] | Mapping[int, int]) -> str:
+    """The most frequent kinds, each with how often it came."""
+    named = [f"{name} \u00d7 {count:,}" for name, count in counts.items()]
+    more = len(named) - _MAX_NAMED
+    return ", ".join(named[:_MAX_NAMED]) + (f" and {more} more kinds" if more > 0 else "")
 
 
 def _word(audit: Audit, validity: Validity, thresholds: Sequence[ThresholdResult], silence: str) -> VerdictWord:

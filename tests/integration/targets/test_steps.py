@@ -107,3 +107,75 @@ def test_a_photo_that_is_gone_after_its_confirmation_fails_the_run(server, tmp_p
     code, output = told("run", *arguments, cwd=tmp_path)
     assert code == ExitCode.FAILED, output
     assert load_summary(RunFolder(tmp_path / "run")).audit.lost == 2
+
+
+EXPERIMENT = """
+name = "elsewhere"
+title = "Does a second attempt help?"
+base = "steps.toml"
+seeds = [5]
+at = ["2s"]
+[[variants]]
+name = "one"
+set = { "client.retry.max_attempts" = 1 }
+[[variants]]
+name = "two"
+set = { "client.retry.max_attempts" = 2 }
+"""
+
+
+def test_an_experiment_compares_clients_that_send_to_another_server(server, tmp_path):
+    start, end = SCENARIO.index("[target.stored]"), SCENARIO.index("[[target.steps]]")
+    unread = SCENARIO[:start] + "[target]\naccept_unknown_safety = true\n" + SCENARIO[end:]
+    (tmp_path / "steps.toml").write_text(unread, "utf-8")
+    (tmp_path / "elsewhere.toml").write_text(EXPERIMENT, "utf-8")
+    arguments = ["elsewhere.toml", "--target", server.url, "--also-target", server.files_url, "--out", "found"]
+    code, output = told("experiment", *arguments, cwd=tmp_path)
+    assert code in {ExitCode.PASSED, ExitCode.INVALID}, output  # INVALID on a machine that is too busy to be on time
+    for name in ("one-5", "two-5"):
+        assert load_summary(RunFolder(tmp_path / "found" / "runs" / name)).pages.delivered == 18
+
+
+@pytest.mark.parametrize("command", ["experiment", "calibrate", "capacity"])
+def test_each_command_that_runs_several_times_checks_the_other_server(command, server, tmp_path):
+    (tmp_path / "elsewhere.toml").write_text(EXPERIMENT, "utf-8")
+    source = "elsewhere.toml" if command == "experiment" else "steps.toml"
+    code, output = told(command, source, "--target", server.url, "--also-target", "ftp://x", cwd=tmp_path)
+    assert code == ExitCode.USAGE, output
+    assert '--also-target "ftp://x" should be an address' in output
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--between", "false"], "--between would run a command on this machine"),
+        (["--between", "false", "--allow-command"], "--between false exited with code 1"),
+    ],
+)
+def test_a_capacity_search_resets_the_target_before_it_sends_anything(arguments, why, server, tmp_path):
+    code, output = told(
+        "capacity", "steps.toml", "--target", server.url, "--also-target", server.files_url, *arguments, cwd=tmp_path
+    )
+    assert code == ExitCode.USAGE, output
+    assert why in output
+    assert server.requests == []
+
+
+def test_a_capacity_search_runs_an_own_client_only_if_that_is_allowed(server, tmp_path):
+    (tmp_path / "mine.py").write_text("class Client:\n    pass\n", "utf-8")
+    own = SCENARIO[: SCENARIO.index("[target.stored]")].replace("[client]", '[client]\nprotocol = "mine:Client"')
+    (tmp_path / "own.toml").write_text(own, "utf-8")
+    code, output = told("capacity", "own.toml", "--target", server.url, cwd=tmp_path)
+    assert (code, "if you trust it, add --allow-code" in output) == (ExitCode.USAGE, True), output
+    arguments = ["--allow-code", "--between", "false", "--allow-command"]
+    code, output = told("capacity", "own.toml", "--target", server.url, *arguments, cwd=tmp_path)
+    assert "--between false exited with code 1" in output  # which is what comes after the check
+
+
+@pytest.mark.parametrize(
+    "option", [["--also-target", "http://127.0.0.1:9"], ["--between", "true"], ["--allow-command"], ["--allow-code"]]
+)
+def test_options_of_a_target_are_refused_in_a_search_without_one(option, tmp_path):
+    code, output = told("capacity", "smoke", "--vary", "server.workers=1..4", *option, cwd=tmp_path)
+    assert (code, f"{option[0]} needs --target" in output) == (ExitCode.USAGE, True), output

@@ -1,10 +1,23 @@
 """What a target bears: the scenarios that are offered, and what the rates that were tried say."""
 
+import signal
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from harness.analysis.sustained import Sustained
+from harness.base.signals import Interruption
 from harness.capacity.rates import RateSearch
-from harness.capacity.target_capacity import busiest_rate, conclude, is_decided, scenario_at
+from harness.capacity.search import SearchInterruptedError
+from harness.capacity.target_capacity import (
+    TargetProber,
+    TargetRequest,
+    busiest_rate,
+    conclude,
+    is_decided,
+    scenario_at,
+)
 from harness.plan import make_plan
 from harness.scenario.arrivals import ConstantArrivals
 from tests.support.simulations import scenario
@@ -87,3 +100,27 @@ def test_the_busiest_minute_is_counted_or_less_if_all_arrive_within_less():
         make_plan(scenario(deadline="10s", arrivals=short, stations={"region": "kaliwates", "count": 100}))
     )
     assert [asked.window_s, asked.pages_per_s] == pytest.approx([9.9, 30.0], rel=0.05)
+
+
+def test_each_run_begins_after_the_users_command_and_in_a_new_folder(tmp_path, monkeypatch):
+    events: list[tuple[str, str]] = []
+
+    class Interrupted:
+        def __init__(self, spec, *_):
+            self.folder = spec.folder
+
+        def execute(self):
+            events.append(("run", self.folder.path.name))
+            self.folder.create()  # raises for a folder that an interrupted run has left
+            raise Interruption(signal.SIGINT)
+
+    monkeypatch.setattr("harness.capacity.target_capacity.Run", Interrupted)
+    reset: Any = SimpleNamespace(run=lambda title, _: events.append(("between", title)))
+    signals: Any = SimpleNamespace(received=None)
+    request = TargetRequest("a.toml", scenario(), "http://127.0.0.1:9", 1.05, between=reset)
+    view: Any = lambda _: None  # noqa: E731
+    prober = TargetProber(request, tmp_path, [], view, lambda _: None, signals, lambda: None)
+    for _ in range(2):
+        with pytest.raises(SearchInterruptedError):
+            prober.decide(2.0)
+    assert events == [("between", "2-per-s-10s-1"), ("run", "2-per-s-10s-1")] * 2

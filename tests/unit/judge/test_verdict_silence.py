@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.analysis.summarise import load_summary
-from harness.base.model import Outcome
+from harness.base.model import MalformedReason, Outcome
 from harness.judge.verdict import judge_run
 from harness.run_folder.layout import FaultRecord, StoreReadRecord
 from reports.key_figures import describe_verdict
@@ -15,13 +15,14 @@ HOLDS = "attempts.total > 0"
 
 
 def run_of(path, *, answered=20, after=(), own_server=False, **record):
-    """A station every 100 ms, the first `answered` at once; at one more is tried what `after` says: (outcome, seconds)."""
+    """A station every 100 ms, the first `answered` at once; at one more is tried what `after` says: (outcome, seconds, more of the record)."""
     due_s = [page / 10 for page in range(answered + bool(after))]
     made = RunBuilder(path, stations=len(due_s), due_s=due_s, own_server=own_server, **record)
     for page in range(answered):
         made.attempt(page, due_s=page / 10)
-    for number, (outcome, at_s) in enumerate(after):
-        made.attempt(answered, attempt=number + 1, outcome=outcome, due_s=at_s, done_s=at_s + 0.001)
+    for number, (outcome, at_s, *more) in enumerate(after):
+        rest = more[0] if more else {}
+        made.attempt(answered, attempt=number + 1, outcome=outcome, due_s=at_s, done_s=at_s + 0.001, **rest)
     made.scrape_idle_generator(6)
     accepted = StoreReadRecord(reason="nobody can tell", accepted=True)
     return made.finish("deadline", at_s=6.0, stock=accepted)
@@ -118,3 +119,55 @@ def test_an_invalid_run_tells_it_too_and_is_invalid_all_the_same(tmp_path):
     verdict = judge_run(folder, [HOLDS]).verdict
     assert (verdict.verdict, verdict.exit_code) == ("invalid", 3)
     assert "The target has not answered since t = 1.0 s" in describe_verdict(verdict)
+
+
+UNLISTED = {"status": 206, "reason": MalformedReason.STATUS}
+
+
+def malformed(*seconds, **answer):
+    return [(Outcome.MALFORMED, at_s, answer) for at_s in seconds]
+
+
+@pytest.mark.parametrize(
+    ("answered", "after", "sentence"),
+    [
+        (
+            0, malformed(0.5, 2, 4, **UNLISTED),
+            (
+                "the target has never given a usable answer; last attempt at 4.0 s"
+                " (malformed \u00d7 3; status 206 \u00d7 3, which no key of [target.statuses] lists)"
+            ),
+        ),
+        (
+            10, [*malformed(2, 3, 4, **UNLISTED), *malformed(5, status=200, reason=MalformedReason.VALUE)],
+            (
+                "the target has given no usable answer since t = 1.0 s; last attempt at 5.0 s"
+                " (malformed \u00d7 4; status 206 \u00d7 3, which no key of [target.statuses] lists; status 200 \u00d7 1)"
+            ),
+        ),
+        (
+            10, [(Outcome.RESET, at_s, {"status": 200}) for at_s in (2, 3, 4)],
+            "the target has given no usable answer since t = 1.0 s; last attempt at 4.0 s (reset \u00d7 3; status 200 \u00d7 3)",
+        ),
+        (
+            0, malformed(0.5, 2, 4, reason=MalformedReason.NOT_HTTP),
+            "the target has never given a usable answer; last attempt at 4.0 s (malformed \u00d7 3)",
+        ),
+    ],
+)  # fmt: skip
+def test_answers_that_nobody_can_use_are_answers_and_their_status_is_named(tmp_path, answered, after, sentence):
+    verdict = judge_run(run_of(tmp_path / "run", answered=answered, after=after), [HOLDS]).verdict
+    assert verdict.gone == sentence
+    assert (verdict.verdict, verdict.exit_code) == ("fail", 99)
+
+
+def test_a_target_that_answered_unusably_before_it_went_away_is_gone_since_that_answer(tmp_path):
+    folder = run_of(tmp_path / "run", answered=0, after=[*malformed(0.5, 2, **UNLISTED), *refused(3, 4, 5)])
+    assert judge_run(folder, [HOLDS]).verdict.gone == (
+        "the target has not answered since t = 2.0 s; last unanswered attempt at 5.0 s (refused \u00d7 3)"
+    )
+
+
+def test_a_usable_answer_at_the_end_ends_it(tmp_path):
+    after = [*malformed(2, 3, 4, **UNLISTED), (Outcome.REJECTED, 5.0)]
+    assert judge_run(run_of(tmp_path / "run", answered=0, after=after), [HOLDS]).verdict.gone == ""

@@ -93,7 +93,7 @@ def test_the_failures_chart_draws_a_panel_for_each_failure_and_none_for_what_was
 
 @pytest.mark.heavy
 def test_the_failures_chart_names_each_outcome_with_its_total() -> None:
-    assert {"unavailable (503)\n230 in all", "timed out waiting\n80 in all", "connection reset\n6 in all"} <= set(
+    assert {"unavailable\n230 in all", "timed out waiting\n80 in all", "connection reset\n6 in all"} <= set(
         texts(draw("failures"))
     )
 

@@ -184,7 +184,7 @@ def test_without_rows_the_rates_are_not_known() -> None:
 
 def test_failures_are_told_with_their_share_their_kind_and_their_phase() -> None:
     assert failures.finding(made_up_run.summary()) == (
-        "23 % of 1,365 attempts failed, 73 % of them: unavailable (503); 94 % fell due during the brownout"
+        "23 % of 1,365 attempts failed, 73 % of them: unavailable; 94 % fell due during the brownout"
     )
 
 

@@ -65,7 +65,7 @@ def test_the_panel_shows_progress_rates_waits_queue_phase_and_failures() -> None
         "workers busy 8",
         "in flight 72",
         "phase brownout",
-        "failures 100: unavailable (503) 75, timed out waiting 25",
+        "failures 100: unavailable 75, timed out waiting 25",
         "25 s of 72 s",
     ):
         assert wanted in text
@@ -135,7 +135,7 @@ def test_on_a_pipe_there_is_a_line_every_five_seconds_and_a_last_one() -> None:
 def test_a_line_says_what_the_panel_says() -> None:
     assert render_line(NOW) == (
         "25 s of 72 s | brownout | stations 126/362 | pages 354/1,086 | offered 15.1/s | goodput 4.2/s | backlog 25"
-        " | accepted p50 ≈ 410 ms, p95 ≈ 6.2 s | queue 64 | failures 100: unavailable (503) 75, timed out waiting 25"
+        " | accepted p50 ≈ 410 ms, p95 ≈ 6.2 s | queue 64 | failures 100: unavailable 75, timed out waiting 25"
     )
 
 

@@ -53,3 +53,7 @@ def test_the_shades_of_the_heat_map_get_steadily_darker_in_greyscale() -> None:
     dark = [_luminance(palette.DARK[shade]) for shade in palette.HEAT]
     assert light == sorted(light, reverse=True)
     assert dark == sorted(dark)
+
+
+def test_no_label_claims_a_status_as_a_200_can_be_a_rejection_by_its_body() -> None:
+    assert [label for label in palette.OUTCOME_LABELS.values() if any(sign.isdigit() for sign in label)] == []

@@ -36,8 +36,8 @@ def evidence(rows: int) -> RunData:
     attempts = AttemptColumns(
         page=counted(rng.permutation(stations * 3)[:rows]), attempt=counted(np.ones(rows, dtype=np.int64)),
         due_s=counted(due_s), sent_s=counted(due_s + 0.001), done_s=counted(due_s + rng.lognormal(-2, 0.5, rows)),
-        outcome=counted(np.where(rng.random(rows) < 0.02, 5, 0)), sent_bytes=counted(np.ones(rows, dtype=np.int64)),
-        resent_bytes=counted(np.zeros(rows, dtype=np.int64)),
+        outcome=counted(np.where(rng.random(rows) < 0.02, 5, 0)), status=counted(np.zeros(rows, dtype=np.uint16)),
+        sent_bytes=counted(np.ones(rows, dtype=np.int64)), resent_bytes=counted(np.zeros(rows, dtype=np.int64)),
     )  # fmt: skip
     columns = StationColumns(
         np.array(sorted(codes), dtype=object), rng.uniform(0, HOUR_S, stations), np.full(stations, 3)
