@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from harness.analysis.percentile import min_sample_size
 from harness.base.errors import UsageError
 from harness.scenario.access_log import read_access_log, with_logged_arrivals
 from harness.scenario.json_schema import COMMENT, SCHEMA_FILE, schema_text
 from harness.scenario.loader import scenario_template
+
+_PERCENTILE = re.compile(r'^\[\[thresholds\]\][^\n]*\nassert = "p(\d+)\([^\n]*\n?', re.MULTILINE)
 
 
 def init(
@@ -30,7 +34,7 @@ def init(
     template = scenario_template(name, for_target=target)
     logged = None if from_log is None else read_access_log(from_log)
     if logged is not None:
-        template = with_logged_arrivals(template, logged, str(from_log))
+        template = _without_undersized(with_logged_arrivals(template, logged, str(from_log)), logged.pages)
     text = f"#:schema ./{SCHEMA_FILE}\n{template}"
     try:
         with path.open("x", encoding="utf-8") as file:
@@ -45,6 +49,19 @@ def init(
         print(f"Wrote {path}. Next: describe your server in it; harness try {path} --target http://127.0.0.1:8080")
     else:
         print(f"Wrote {path}. Next: harness validate {path}; harness run {path}")
+
+
+def _without_undersized(template: str, pages: int) -> str:
+    """The template with each threshold on a percentile commented out that `pages` are too few for: it could only fail."""
+
+    def checked(block: re.Match[str]) -> str:
+        needed = min_sample_size(int(block[1]) / 100)
+        if pages >= needed:
+            return block[0]
+        lines = "".join(f"# {line}\n" for line in block[0].splitlines())
+        return f"# p{block[1]} needs {needed} pages, and this log makes {pages}:\n{lines}"
+
+    return _PERCENTILE.sub(checked, template)
 
 
 def _write_schema(path: Path) -> None:

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
 
 import typer
 
-from harness.base.errors import ExitCode, UsageError
+from harness.base.errors import ConfigurationError, ExitCode, UsageError
 from harness.base.model import DELIVERED
-from harness.cli.options import AllowCommand, AlsoTarget, Overrides, ScenarioName, Seed, check_listening
+from harness.cli.options import (
+    AllowCode,
+    AllowCommand,
+    AlsoTarget,
+    Overrides,
+    ScenarioName,
+    Seed,
+    check_code_allowed,
+    check_listening,
+)
 from harness.plan import Plan, make_plan
+from harness.plan.own_stations import find_station_problems
 from harness.run_folder.tables import read_planned_due
 from harness.runner.trial import send_one_station
 from harness.scenario import loader
 from harness.scenario.scenario import Scenario
+from harness.target.earlier_store import EarlierStore
 from harness.target.external import ExternalTarget, admit_target
 from harness.target.listing import StoreUnreadableError
+from harness.target.planned_pages import StoredRow
 from reports.number_format import escape_control_characters
 
 _SHOWN_LINES = 12
@@ -32,19 +46,26 @@ def try_target(
     overrides: Overrides = [],
     seed: Seed = None,
     allow_command: AllowCommand = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Send one station's pages to a server of yours and print each request, its answer, and what it was taken for.
 
-    Every page is sent once, without retries; secrets are masked. Exit code 0 all pages are acknowledged and stored, 99 not.
+    Every page is sent once, without retries; secrets are masked. Exit code 0 all pages are acknowledged and stored, 99 not, 3 if
+    some were stored before, so that nobody can tell.
     """
     if not target:
         message = f"harness try needs --target URL: harness try {source} --target http://127.0.0.1:8080"
         raise UsageError(message)
     loaded = loader.load_scenario(source, overrides, seed, read_planned_due)
+    check_code_allowed(source, loaded, allow_code=allow_code)
+    problems = find_station_problems(loaded)
+    if problems:
+        raise ConfigurationError(source, problems)
     scenario = _only_one_station(loaded)
     plan = make_plan(scenario)
     external = admit_target(target, scenario, plan, 1, os.environ, allow_command=allow_command, also=also_target)
     check_listening(external)
+    earlier = _read_store_before(external, plan)
     acknowledged = 0
     for happened in send_one_station(scenario, external):
         if happened["event"] == "request":
@@ -52,14 +73,47 @@ def try_target(
         else:
             acknowledged += happened["outcome"] in DELIVERED
             _print_page(happened)
-    complete = _print_store(external, plan)
+    code = _print_store(external, plan, earlier)
     print(f"\n{acknowledged} of {plan.pages} pages acknowledged.")
-    if acknowledged == plan.pages and complete:
-        also = "".join(f" --also-target {url}" for url in also_target)
-        print("They stay in the store: remove them before a run, whose audit counts what is there.")
-        _print(f"Next: harness run {source} --target {target}{also}{' --allow-command' if allow_command else ''}")
-        return
-    raise typer.Exit(ExitCode.FAILED)
+    if acknowledged < plan.pages:
+        raise typer.Exit(ExitCode.FAILED)
+    options = _options_as_given(target, also_target, overrides, allow_command=allow_command, allow_code=allow_code)
+    if code is ExitCode.INVALID:
+        print("To see whether the server stores them, remove them from the store and try again.")
+        _print_next("try", [source, *options], loaded, seed)
+    elif code is ExitCode.PASSED and external.has_readable_store:
+        print("They stay in the store: remove them, because a run that finds photos of its own plan there is refused.")
+        _print_next("run", [source, *options], loaded, seed)
+    elif code is ExitCode.PASSED:
+        _print(f"Next: harness run {shlex.join([source, *options, *_seed_option(seed)])}")
+    if code is not ExitCode.PASSED:
+        raise typer.Exit(code)
+
+
+def _options_as_given(
+    target: str, also_target: Sequence[str], overrides: Sequence[str], *, allow_command: bool, allow_code: bool
+) -> list[str]:
+    """The options of this command but for --seed, for the next one."""
+    return [
+        "--target", target,
+        *(word for url in also_target for word in ("--also-target", url)),
+        *(word for override in overrides for word in ("--set", override)),
+        *(["--allow-command"] if allow_command else []),
+        *(["--allow-code"] if allow_code else []),
+    ]  # fmt: skip
+
+
+def _seed_option(seed: int | None) -> list[str]:
+    return [] if seed is None else ["--seed", str(seed)]
+
+
+def _print_next(command: str, arguments: Sequence[str], loaded: Scenario, seed: int | None) -> None:
+    """Print the next command, once the pages are removed; and with another seed, if that makes other photos."""
+    _print(f"Next: harness {command} {shlex.join([*arguments, *_seed_option(seed)])}")
+    if loaded.photos.folder is None:  # of files of the user's own no seed makes others
+        other = shlex.join([*arguments, *_seed_option(loaded.seed + 1)])
+        print("Or leave them there and send other photos, if the server takes these under the same names:")
+        _print(f"      harness {command} {other}")
 
 
 def _only_one_station(loaded: Scenario) -> Scenario:
@@ -111,28 +165,50 @@ def _print_page(it: dict[str, Any]) -> None:
     _print(f"Page {it['station']}/{it['form']}/{it['page']}: {it['outcome']} after {1000 * it['took_s']:.0f} ms")
 
 
-def _print_store(external: ExternalTarget, plan: Plan) -> bool:
-    """Print what is stored of the pages; False if one is missing although the store could be read."""
+def _read_store_before(external: ExternalTarget, plan: Plan) -> EarlierStore:
+    """What was stored before the try; a store that can't be read yet is taken for empty, as before a run."""
+    if not external.has_readable_store:
+        return EarlierStore()
+    try:
+        return EarlierStore(external.stored(plan, str))
+    except StoreUnreadableError as error:
+        _print(f"The store can't be read before the try, and is taken for empty: {error}")
+        return EarlierStore()
+
+
+def _print_store(external: ExternalTarget, plan: Plan, earlier: EarlierStore) -> ExitCode:
+    """Print what is stored of the pages.
+
+    FAILED if one is missing or the store could not be read, INVALID if a page's copy was there before the try.
+    """
     if not external.has_readable_store:
         print(
             "\nWhat is stored can't be checked: [target.stored] doesn't say how to read it, so a run's safety stays unknown."
         )
-        return True
-    planned = {page.key: page.sha256 for page in plan}
-    right, wrong, others = 0, 0, 0
+        return ExitCode.PASSED
     try:
-        for row in external.stored(plan, lambda: ""):
-            expected = planned.get((row["station"], row["form"], row["page"]))  # type: ignore[call-overload]
-            right += expected == row["sha256"]
-            wrong += expected not in {None, row["sha256"]}
-            others += expected is None
+        rows = list(external.stored(plan, str))
     except StoreUnreadableError as error:
         print()
         _print(f"What is stored could not be read: {error}")
-        return False
+        return ExitCode.FAILED
+    planned = {page.key: page.sha256 for page in plan}
+    expected = [(_key(row), planned.get(_key(row))) for row in rows]  # type: ignore[call-overload]
+    right = {key for row, (key, sha256) in zip(rows, expected, strict=True) if row["sha256"] == sha256}
+    new = {_key(row) for row in earlier.without(rows)} & right
+    wrong = sum(sha256 not in {None, row["sha256"]} for row, (_, sha256) in zip(rows, expected, strict=True))
+    others = sum(sha256 is None for _, sha256 in expected)
+    before = len(right - new)
     more = f", {wrong} with other bytes" if wrong else ""
-    print(f"\nStored as sent: {right} of {len(planned)} pages{more}; {others} other photos are in the store.")
-    return right == len(planned)
+    more += f", {before} stored before this try, which may not have stored them again" if before else ""
+    print(f"\nStored as sent: {len(new)} of {len(planned)} pages{more}; {others} other photos are in the store.")
+    if len(right) < len(planned):
+        return ExitCode.FAILED
+    return ExitCode.INVALID if before else ExitCode.PASSED
+
+
+def _key(row: StoredRow) -> tuple[object, object, object]:
+    return row["station"], row["form"], row["page"]
 
 
 def _print(text: str) -> None:

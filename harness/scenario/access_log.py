@@ -20,6 +20,8 @@ _POINTS = 40
 _PAGES_PER_STATION = 3
 """Of the template's form, ppwp."""
 _REGION_STATIONS = (("kaliwates", 362), ("jember", 7_706), ("provinces", 823_332))
+_REGION = re.compile(r'^region = "\w+"', re.MULTILINE)
+_COUNT = re.compile(r"^count = \d+", re.MULTILINE)
 _COMMON = re.compile(r"\[(\d{2}/[A-Z][a-z]{2}/\d{4}:\d{2}:\d{2}:\d{2} [+-]\d{4})\]")
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:?\d{2})?")
 _UPLOAD = re.compile(r"\b(?:POST|PUT|PATCH)\b")
@@ -39,6 +41,16 @@ class LoggedArrivals:
     def over_s(self) -> float:
         """From the first to the last."""
         return self.at_s[-1]
+
+    @property
+    def stations(self) -> int:
+        """How many stations send that much."""
+        return math.ceil(len(self.at_s) / _PAGES_PER_STATION)
+
+    @property
+    def pages(self) -> int:
+        """What these stations send."""
+        return self.stations * _PAGES_PER_STATION
 
     @property
     def peak_per_s(self) -> int:
@@ -110,21 +122,18 @@ def _time_in(line: str) -> float | None:
 
 def with_logged_arrivals(template: str, logged: LoggedArrivals, source: str) -> str:
     """A scenario's template with arrivals, stations and deadline of a log. Raises UsageError for more uploads than stations."""
-    stations = math.ceil(len(logged.at_s) / _PAGES_PER_STATION)
-    region = next((name for name, size in _REGION_STATIONS if size >= stations), None)
+    region = next((name for name, size in _REGION_STATIONS if size >= logged.stations), None)
     if region is None:
         message = (
             f"--from-log {source} has {len(logged.at_s):,} uploads, more than any region can send: give a part of it"
         )
         raise UsageError(message)
     deadline_s = math.ceil(max(30.0, logged.over_s * 1.2))
-    changed = {
-        'deadline = "30s" ': f'deadline = "{deadline_s}s" ',
-        'region = "kaliwates" ': f'region = "{region}" ',
-        "count = 60 ": f"count = {stations} ",
-    }
-    for old, new in changed.items():
-        template = template.replace(old, new, 1)
+    template = template.replace('deadline = "30s" ', f'deadline = "{deadline_s}s" ', 1)
+    if _REGION.search(template) is None:  # the template for a server of one's own names none
+        template = _COUNT.sub(r'region = "kaliwates"\n\g<0>', template, count=1)
+    template = _REGION.sub(f'region = "{region}"', template, count=1)
+    template = _COUNT.sub(f"count = {logged.stations}", template, count=1)
     before, _, rest = template.partition('kind = "poisson"\n')
     after = rest[rest.index("[client]") :]
     return before + "".join(_arrivals(logged, source)) + "\n" + after

@@ -237,7 +237,9 @@ class Uploader:
 
     @property
     def taken(self) -> dict[str, str]:
-        """The values that steps have taken for this station and its latest page."""
+        """The values that steps have taken for this station and its latest page; of an own client, the texts in its memory."""
+        if isinstance(self._context, OwnContext):
+            return {str(name): value for name, value in self._context.memory.items() if isinstance(value, str)}
         of_page = self._upload.values if isinstance(self._upload, TemplatedUpload) else {}
         return {**self._context.station.values, **of_page} if isinstance(self._context, TemplatedContext) else {}
 
