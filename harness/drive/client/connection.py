@@ -11,7 +11,6 @@ import errno
 import fcntl
 import socket
 import struct
-import termios
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from ssl import SSLSession
@@ -29,6 +28,7 @@ from harness.run_folder.journal import AttemptRecord
 
 _NAN = float("nan")
 _READ, _WRITE = 1, 2
+_SIOCOUTQNSD = 0x894B
 _NO_BYTES = struct.pack("i", 0)
 _RECEIVE_BYTES = 65_536
 _native_socket: type[socket.socket] = gevent.monkey.get_original("socket", "socket")
@@ -194,13 +194,15 @@ class Connection:
         return response
 
     def untaken_bytes(self) -> int:
-        """Bytes that the kernel has accepted for sending, and the other side has not acknowledged (Linux: tcp(7), SIOCOUTQ).
+        """Bytes that the kernel has accepted and not sent (Linux: SIOCOUTQNSD), because the other side takes no more.
 
-        No server has read them. What it has acknowledged may still lie unread in its receive buffer: no client can
-        know from here. With TLS these are bytes of ciphertext, about as many as there were before.
+        No server has read them. What has been sent may still lie unread in its receive buffer: no client can know from
+        here. The bytes that are not acknowledged (SIOCOUTQ) would be too many: an acknowledgement may be delayed, and a reset that
+        comes before it leaves all of a photo unacknowledged that the server has read. With TLS these are bytes of
+        ciphertext, about as many as there were before.
         """
         try:
-            answer = fcntl.ioctl(self._fd, termios.TIOCOUTQ, _NO_BYTES)
+            answer = fcntl.ioctl(self._fd, _SIOCOUTQNSD, _NO_BYTES)
         except OSError:  # closed by now, or a system that doesn't know the question for sockets
             return 0
         return int(struct.unpack("i", answer)[0])
