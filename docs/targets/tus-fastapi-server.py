@@ -25,7 +25,7 @@ app.include_router(create_tus_router(prefix="files", files_dir=str(FOLDER), on_u
 @app.get("/stored", response_class=PlainTextResponse)
 def stored() -> str:
     lines = []
-    for path, metadata in complete.items():
+    for path, metadata in list(complete.items()):  # uploads go on while this runs in a thread of its own
         if Path(path).exists():
             key = {name: metadata[name] for name in ("station", "form", "page")}
             lines.append(json.dumps({**key, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}) + "\n")
