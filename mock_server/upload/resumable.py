@@ -143,13 +143,14 @@ class ResumableHandlers:
 
     async def patch(self, request: web.Request) -> web.Response:
         """Appends bytes to an upload, at its offset; a complete one answers again as it did."""
+        # first: who may not know of an upload learns nothing else of it
+        upload, context = await self._found(request, waits=True), request[REQUEST_CONTEXT]
         if request.content_type != PARTIAL_UPLOAD:
             raise Problem(415, f"Send {PARTIAL_UPLOAD}", headers={"Accept-Patch": PARTIAL_UPLOAD})
         completes = _field_boolean(request, "Upload-Complete")
         offset = _field_number(request, "Upload-Offset")
         if completes is None or offset is None:
             raise Problem(400, "Send Upload-Offset and Upload-Complete", headers=dict(_INCOMPLETE))
-        upload, context = await self._found(request, waits=True), request[REQUEST_CONTEXT]
         if not upload.continues_at(offset):
             raise _mismatching_offset(upload.reported_offset, offset)
         if upload.is_complete:
